@@ -1,0 +1,2 @@
+//! finaira
+fn main() {}

@@ -1,0 +1,114 @@
+use std::fmt;
+use std::str::FromStr;
+
+/// A quantity of one asset in its minor units (cents of `EUR/2`). Unsigned; arithmetic is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Amount(u128);
+
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+    /// The largest amount, 2^128 − 1. In a request to post a pending transfer it means "all of it".
+    pub const MAX: Self = Self(u128::MAX);
+
+    /// An amount of `minor` minor units.
+    pub const fn new(minor: u128) -> Self {
+        Self(minor)
+    }
+
+    /// The number of minor units.
+    pub const fn get(self) -> u128 {
+        self.0
+    }
+
+    /// True for zero.
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The sum, or `None` above [`Amount::MAX`].
+    pub const fn checked_add(self, other: Self) -> Option<Self> {
+        match self.0.checked_add(other.0) {
+            Some(sum) => Some(Self(sum)),
+            None => None,
+        }
+    }
+
+    /// The difference, or `None` below zero.
+    pub const fn checked_sub(self, other: Self) -> Option<Self> {
+        match self.0.checked_sub(other.0) {
+            Some(difference) => Some(Self(difference)),
+            None => None,
+        }
+    }
+
+    /// The difference, zero where it would be negative.
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a text is not an [`Amount`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AmountParseError {
+    /// Not a run of decimal digits without sign, space, fraction or superfluous leading zero.
+    #[error("`{0}` is not a whole number of minor units, such as \"1250\"")]
+    NotWhole(String),
+    /// More than 2^128 − 1.
+    #[error("`{0}` is more than the largest amount, 2^128 - 1")]
+    Overflow(String),
+}
+
+impl FromStr for Amount {
+    type Err = AmountParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let canonical = text == "0" || !text.starts_with('0');
+        if text.is_empty() || !canonical || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(AmountParseError::NotWhole(shorten(text)));
+        }
+        match text.parse() {
+            Ok(minor) => Ok(Self(minor)),
+            Err(_) => Err(AmountParseError::Overflow(shorten(text))),
+        }
+    }
+}
+
+/// At most 64 characters of an offending input, so that an error message stays readable.
+pub(crate) fn shorten(text: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 64;
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => text.get(..end).map_or_else(String::new, |head| format!("{head}…")),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_is_a_plain_run_of_digits() {
+        assert_eq!("1250".parse(), Ok(Amount::new(1250)));
+        assert_eq!("0".parse(), Ok(Amount::ZERO));
+        assert_eq!(u128::MAX.to_string().parse(), Ok(Amount::MAX));
+        for bad in ["", "-1", "+1", "1.5", "1e3", " 1", "01", "0x10", "１"] {
+            assert!(matches!(bad.parse::<Amount>(), Err(AmountParseError::NotWhole(_))), "{bad}");
+        }
+        let above = "340282366920938463463374607431768211456";
+        assert!(matches!(above.parse::<Amount>(), Err(AmountParseError::Overflow(_))));
+    }
+
+    #[test]
+    fn arithmetic_is_checked_at_both_ends() {
+        assert_eq!(Amount::MAX.checked_add(Amount::new(1)), None);
+        assert_eq!(Amount::ZERO.checked_sub(Amount::new(1)), None);
+        assert_eq!(Amount::new(3).checked_sub(Amount::new(1)), Some(Amount::new(2)));
+    }
+}

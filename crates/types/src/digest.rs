@@ -1,0 +1,131 @@
+use std::fmt;
+use std::str::FromStr;
+
+use crate::amount::shorten;
+
+/// A BLAKE3 hash: of an artifact, of the folded state, of a request in canonical form.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest with these bytes.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// All 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first 16 bytes as a number, for ids that are derived from content.
+    pub fn head_u128(&self) -> u128 {
+        self.0.iter().take(16).fold(0, |head, &byte| (head << 8_u32) | u128::from(byte))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+/// The text is not 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a digest of 64 hexadecimal digits")]
+pub struct DigestParseError(String);
+
+impl FromStr for Digest {
+    type Err = DigestParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let malformed = || DigestParseError(shorten(text));
+        let digits: Option<Vec<u8>> =
+            text.chars().map(|digit| digit.to_digit(16).and_then(|value| u8::try_from(value).ok())).collect();
+        let digits = digits.filter(|digits| digits.len() == 64).ok_or_else(malformed)?;
+        let mut bytes = [0_u8; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = pair.iter().fold(0, |value, digit| (value << 4_u32) | digit);
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// Folds pieces into a [`Digest`]. Variable-length pieces carry their length, so that no two inputs collide by
+/// shifting bytes from one piece to the next.
+#[derive(Debug, Clone)]
+pub struct DigestBuilder(blake3::Hasher);
+
+impl DigestBuilder {
+    /// Starts a digest of one kind of thing; `context` is a fixed text that no other kind uses.
+    pub fn new(context: &'static str) -> Self {
+        Self(blake3::Hasher::new_derive_key(context))
+    }
+
+    /// Adds a number, 8 bytes little-endian.
+    pub fn u64(&mut self, value: u64) -> &mut Self {
+        self.0.update(&value.to_le_bytes());
+        self
+    }
+
+    /// Adds a number, 16 bytes little-endian.
+    pub fn u128(&mut self, value: u128) -> &mut Self {
+        self.0.update(&value.to_le_bytes());
+        self
+    }
+
+    /// Adds a signed number, 16 bytes little-endian.
+    pub fn i128(&mut self, value: i128) -> &mut Self {
+        self.0.update(&value.to_le_bytes());
+        self
+    }
+
+    /// Adds bytes behind their length.
+    pub fn bytes(&mut self, value: &[u8]) -> &mut Self {
+        self.u64(value.len() as u64);
+        self.0.update(value);
+        self
+    }
+
+    /// The digest of everything added so far; more can be added afterwards.
+    pub fn digest(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_reads_as_it_is_written() {
+        let digest = Digest::of(b"finaira");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        for bad in ["", "00", &"g".repeat(64), &"0".repeat(63), &"é".repeat(32)] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pieces_do_not_run_into_each_other() {
+        let of = |pieces: [&[u8]; 2]| {
+            let mut builder = DigestBuilder::new("finaira test");
+            pieces.iter().for_each(|piece| {
+                builder.bytes(piece);
+            });
+            builder.digest()
+        };
+        assert_ne!(of([b"ab", b"c"]), of([b"a", b"bc"]));
+    }
+}

@@ -1,0 +1,220 @@
+use std::fmt;
+use std::str::FromStr;
+
+use crate::amount::shorten;
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdParseError {
+    /// Neither of the two notations.
+    #[error("`{0}` is not a 128-bit id: write a hyphenated UUID or a decimal number, in a string")]
+    Malformed(String),
+    /// Zero and the largest number are not ids.
+    #[error("an id must be neither 0 nor 2^128 - 1")]
+    Reserved,
+}
+
+fn parse_u128(text: &str) -> Result<u128, IdParseError> {
+    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+    let malformed = || IdParseError::Malformed(shorten(text));
+    let uuid = text.len() == 36
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(position, byte)| if HYPHENS.contains(&position) { byte == b'-' } else { byte.is_ascii_hexdigit() });
+    if uuid {
+        let digits: String = text.chars().filter(|&digit| digit != '-').collect();
+        return u128::from_str_radix(&digits, 16).or(Err(malformed()));
+    }
+    let decimal = !text.is_empty() && !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if decimal => Ok(number),
+        _ if text == "0" => Ok(0),
+        _ => Err(malformed()),
+    }
+}
+
+fn fmt_uuid(id: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let digits = format!("{id:032x}");
+    for (position, digit) in digits.chars().enumerate() {
+        if [8, 12, 16, 20].contains(&position) {
+            f.write_str("-")?;
+        }
+        write!(f, "{digit}")?;
+    }
+    Ok(())
+}
+
+macro_rules! id128 {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(u128);
+
+        impl $name {
+            /// The id with this number; nothing is checked, see `FromStr` for input from outside.
+            pub const fn new(number: u128) -> Self {
+                Self(number)
+            }
+
+            /// The number.
+            pub const fn get(self) -> u128 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt_uuid(self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdParseError;
+
+            /// Reads a hyphenated UUID or a decimal number; refuses 0 and 2^128 − 1.
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match parse_u128(text)? {
+                    0 | u128::MAX => Err(IdParseError::Reserved),
+                    number => Ok(Self(number)),
+                }
+            }
+        }
+    };
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident, $inner:ty) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name($inner);
+
+        impl $name {
+            /// The value with this number.
+            pub const fn new(number: $inner) -> Self {
+                Self(number)
+            }
+
+            /// The number.
+            pub const fn get(self) -> $inner {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id128!(
+    /// An account, unique over all ledgers of its tenant.
+    AccountId
+);
+id128!(
+    /// A transfer that a client named.
+    TransferId
+);
+id128!(
+    /// A payment.
+    PaymentId
+);
+id128!(
+    /// One request of a client: what makes a retry recognisable.
+    RequestId
+);
+id128!(
+    /// A key of the key store.
+    KeyId
+);
+id128!(
+    /// The opaque stand-in for an entity key, made at the edge with keys of the key store.
+    Token
+);
+id128!(
+    /// Which history a journal is; drawn at random when the journal is created.
+    Origin
+);
+number!(
+    /// A book of accounts in one asset; never 0.
+    LedgerId,
+    u32
+);
+number!(
+    /// A client's own classification of an account or transfer; never 0 there.
+    Code,
+    u16
+);
+number!(
+    /// One customer of an installation.
+    TenantId,
+    u32
+);
+number!(
+    /// A set of whole tenants that share one order of entries.
+    ShardId,
+    u16
+);
+number!(
+    /// Who asked: the number of an API key, or 0 for the system itself.
+    ActorId,
+    u64
+);
+number!(
+    /// An entry's place in its journal, from 1 without gaps; 0 means "before the first".
+    Seq,
+    u64
+);
+number!(
+    /// Which writer's turn in a history.
+    Epoch,
+    u64
+);
+
+impl Seq {
+    /// Before the first entry.
+    pub const ZERO: Self = Self(0);
+
+    /// The place after this one.
+    ///
+    /// # Panics
+    /// After 2^64 − 1 entries.
+    pub const fn next(self) -> Self {
+        match self.0.checked_add(1) {
+            Some(next) => Self(next),
+            None => panic!("a journal holds at most 2^64 - 1 entries"),
+        }
+    }
+}
+
+impl ActorId {
+    /// The system itself: expiries, digests, the first entry.
+    pub const SYSTEM: Self = Self(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_notations_name_the_same_id() {
+        let uuid: Result<AccountId, _> = "00000000-0000-0000-0000-0000000004d2".parse();
+        assert_eq!(uuid, Ok(AccountId::new(1234)));
+        assert_eq!("1234".parse(), uuid);
+        assert_eq!(AccountId::new(1234).to_string(), "00000000-0000-0000-0000-0000000004d2");
+    }
+
+    #[test]
+    fn reserved_and_malformed_ids_are_refused() {
+        for reserved in ["0", "340282366920938463463374607431768211455", "ffffffff-ffff-ffff-ffff-ffffffffffff"] {
+            assert_eq!(reserved.parse::<TransferId>(), Err(IdParseError::Reserved), "{reserved}");
+        }
+        let malformed =
+            ["", "01", "-1", "1.0", "340282366920938463463374607431768211456", "000000000000000000000000000004d2"];
+        for text in malformed {
+            assert!(matches!(text.parse::<TransferId>(), Err(IdParseError::Malformed(_))), "{text}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The words every room shares: ids, amounts, assets, times, tokens, digests.
+//!
+//! Everything here is a value that was parsed once and can be trusted afterwards. No I/O, no clock, no randomness.
+#![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
+
+mod amount;
+mod asset;
+mod digest;
+mod ids;
+mod name;
+mod sealed;
+mod time;
+
+pub use amount::{Amount, AmountParseError};
+pub use asset::{Asset, AssetParseError};
+pub use digest::{Digest, DigestBuilder, DigestParseError};
+pub use ids::{
+    AccountId, ActorId, Code, Epoch, IdParseError, KeyId, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId,
+    TenantId, Token, TransferId,
+};
+pub use name::{Name, NameParseError};
+pub use sealed::Sealed;
+pub use time::{Span, SpanParseError, Timestamp, TimestampParseError};
