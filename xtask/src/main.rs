@@ -1,2 +1,42 @@
-//! xtask
-fn main() {}
+//! The project's own chores: `cargo xtask ci` is exactly what CI runs, `cargo xtask tidy` its checks that build nothing.
+#![expect(clippy::print_stdout, reason = "a chore reports to the terminal of whoever runs it")]
+
+mod ci;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask <chore>
+
+  ci     everything a change must pass: formatting, tidy, clippy, documentation, tests, the demo
+  tidy   only the checks that build nothing: arrows between crates, file sizes, leftovers, error pages, links";
+
+fn main() -> ExitCode {
+    let chores: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match chores.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["ci"] => ci::run(root()),
+        ["tidy"] => tidy::run(root()),
+        ["help" | "-h" | "--help"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository: the folder this package lives in.
+fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}

@@ -1,1 +1,304 @@
-//! engine
+//! The engine: decides commands against its state, and folds what was decided.
+//!
+//! [`Engine::execute`] is decide, then apply: `decide` reads the state and may be costly, the [`Entry`] it makes holds
+//! every fact of its decision, and `apply` only folds that entry. Recovery and replay call [`Engine::apply`] alone, so
+//! no rule, feature or model is ever evaluated again to rebuild a state.
+//!
+//! No I/O, no clock, no randomness, no threads: time comes in with each call.
+#![deny(clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
+
+mod activate_policy;
+mod change_payment;
+mod command;
+mod create_payment;
+mod entry;
+mod payment;
+mod query;
+mod record_label;
+mod reply;
+mod state;
+
+use std::sync::Arc;
+
+use ledger::{NewAccount, NewTransfer, Outcome};
+use policy::Policy;
+use types::{ActorId, Asset, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp};
+
+pub use command::{Command, NewPayment, PAGE_MAX, Query, Request};
+pub use create_payment::account_id;
+pub use entry::{
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, Header, LabelRecorded,
+    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
+    Verb,
+};
+pub use payment::{Label, Leg, Payment, Recorded};
+pub use reply::{ActivePolicy, Answer, LabelReply, Made, PaymentReply, Refusal, Reply, TransferReply};
+pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};
+
+use crate::state::State;
+
+/// One shard's decider and its state.
+#[derive(Debug)]
+pub struct Engine {
+    shard: ShardId,
+    tenant: TenantId,
+    state: State,
+    /// The active policy, compiled. Absent after a replay until [`Engine::stage_policy`] brings it.
+    policy: Option<Arc<Policy>>,
+}
+
+/// What executing a command brought.
+#[derive(Debug)]
+pub struct Executed {
+    /// The entry, already applied, when the state changed or the answer must stick.
+    pub entry: Option<Entry>,
+    /// The answer. It may be given once [`Engine::applied`] of this moment is durable.
+    pub answer: Answer,
+}
+
+/// What `decide` made of a command.
+enum Decided {
+    /// Nothing changes.
+    Answer(Answer),
+    /// This happened; a refusal that sticks brings its answer along.
+    Record(Box<Recording>),
+}
+
+struct Recording {
+    fact: Fact,
+    occurred_at: Option<Timestamp>,
+    sealed: Option<Sealed>,
+    refusal: Option<Refusal>,
+}
+
+impl Decided {
+    fn record(fact: Fact) -> Self {
+        Self::Record(Box::new(Recording { fact, occurred_at: None, sealed: None, refusal: None }))
+    }
+}
+
+impl Engine {
+    /// An engine without any history.
+    pub fn new(shard: ShardId, tenant: TenantId) -> Self {
+        Self { shard, tenant, state: State::default(), policy: None }
+    }
+
+    /// The last entry folded in.
+    pub fn applied(&self) -> Seq {
+        self.state.applied
+    }
+
+    /// The last instant that an entry was given; every later one is later.
+    pub fn clock(&self) -> Timestamp {
+        self.state.clock
+    }
+
+    /// Window records that declared bounds refused, since the start.
+    pub fn records_dropped(&self) -> u64 {
+        self.state.records_dropped
+    }
+
+    /// Entities and records held in feature windows.
+    pub fn window_sizes(&self) -> (u64, u64) {
+        (self.state.windows.entities(), self.state.windows.records())
+    }
+
+    /// The API keys that are let in.
+    pub fn api_keys(&self) -> impl Iterator<Item = &ApiKeyAdded> {
+        self.state.api_keys.values()
+    }
+
+    /// Folds an entry from the journal.
+    ///
+    /// # Panics
+    /// When it does not follow the last one: see the invariants ENG-1 and ENG-2.
+    pub fn apply(&mut self, entry: &Entry) {
+        self.state.apply(entry);
+    }
+
+    /// Whether the state is the one that an entry about to be applied says it should be. True for all but digests.
+    pub fn agrees_with(&self, entry: &Entry) -> bool {
+        match &entry.fact {
+            Fact::StateDigest(carried) => self.state.matches(carried),
+            Fact::JournalStarted { .. }
+            | Fact::Ledger(_)
+            | Fact::PaymentDecided(_)
+            | Fact::PaymentChanged(_)
+            | Fact::LabelRecorded(_)
+            | Fact::ArtifactStored(_)
+            | Fact::PolicyActivated(_)
+            | Fact::ApiKeyAdded(_) => true,
+        }
+    }
+
+    /// The artifact of the active policy, for compiling after a replay.
+    pub fn active_artifact(&self) -> Option<(Digest, Vec<u8>)> {
+        let artifact = self.state.policy.as_ref()?.activated.artifact;
+        let bytes = self.state.artifacts.get(&artifact)?.bytes()?;
+        Some((artifact, bytes))
+    }
+
+    /// Brings the compiled form of the active policy, after a replay.
+    ///
+    /// # Panics
+    /// When it is not the active one.
+    pub fn stage_policy(&mut self, policy: Arc<Policy>) {
+        let active = self.state.policy.as_ref().map(|active| active.activated.artifact);
+        assert_eq!(active, Some(policy.digest()), "ENG-7: the compiled policy is the active one");
+        self.policy = Some(policy);
+    }
+
+    /// Starts a history; the first entry of a journal.
+    ///
+    /// # Panics
+    /// When there is a history already.
+    pub fn start(&mut self, now: Timestamp, origin: Origin) -> Entry {
+        assert_eq!(self.state.applied, Seq::ZERO, "ENG-8: a history starts once");
+        self.commit(now, ActorId::SYSTEM, RequestId::default(), Decided::record(Fact::JournalStarted { origin }))
+            .expect("starting a history is an entry")
+    }
+
+    /// Decides a command as of `now` and folds the entry, if there is one.
+    pub fn execute(&mut self, now: Timestamp, request: &Request) -> Executed {
+        assert_eq!(request.tenant, self.tenant, "ENG-9: a request reaches the shard of its tenant");
+        let at = self.next_instant(now);
+        let decided = self.decide(at, request);
+        match decided {
+            Decided::Answer(answer) => Executed { entry: None, answer },
+            Decided::Record(recording) => {
+                let refusal = recording.refusal.clone();
+                let entry = self.commit(now, request.actor, request.id, Decided::Record(recording));
+                if let Command::ActivatePolicy { policy, .. } = &request.command {
+                    self.policy = Some(Arc::clone(policy));
+                }
+                let answer = match refusal {
+                    Some(refusal) => Err(refusal),
+                    None => self.made(Made::Now, &request.command, entry.as_ref()),
+                };
+                Executed { entry, answer }
+            }
+        }
+    }
+
+    /// The entry of the next thing that time alone brings by `now`: a deadline, a timeout. Folded already; asked until
+    /// there is none.
+    pub fn execute_due(&mut self, now: Timestamp) -> Option<Entry> {
+        let at = self.next_instant(now);
+        let deadline = self.state.deadlines.first().copied().filter(|(due, _)| *due <= at);
+        let timeout = self.state.ledger.next_due().filter(|due| *due <= at);
+        let fact = match (deadline, timeout) {
+            (Some((due, payment)), timeout) if timeout.is_none_or(|timeout| due <= timeout) => {
+                self.pass_deadline(at, payment)
+            }
+            (_, Some(_)) => {
+                let expired = self.state.ledger.due(at, 1).into_iter().next()?;
+                Fact::Ledger(ledger::Fact::TransferExpired(expired))
+            }
+            (_, None) => return None,
+        };
+        self.commit(now, ActorId::SYSTEM, RequestId::default(), Decided::record(fact))
+    }
+
+    /// The digest entry, when the next entry's place asks for one.
+    pub fn execute_digest(&mut self, now: Timestamp) -> Option<Entry> {
+        if self.state.applied.next().get() % DIGEST_INTERVAL_ENTRIES != 0 {
+            return None;
+        }
+        let fact = Fact::StateDigest(self.state.digest());
+        self.commit(now, ActorId::SYSTEM, RequestId::default(), Decided::record(fact))
+    }
+
+    /// When time alone next brings something.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let deadline = self.state.deadlines.first().map(|(due, _)| *due);
+        deadline.into_iter().chain(self.state.ledger.next_due()).min()
+    }
+
+    /// The instant of the next entry: now, and later than everything before.
+    fn next_instant(&self, now: Timestamp) -> Timestamp {
+        now.max(self.state.clock.saturating_add(Span::from_ns(1)))
+    }
+
+    fn decide(&self, at: Timestamp, request: &Request) -> Decided {
+        match &request.command {
+            Command::OpenLedger { id, asset } => self.open_ledger(at, *id, *asset),
+            Command::OpenAccount(new) => self.open_account(at, new),
+            Command::CreateTransfer(new) => self.create_transfer(at, new),
+            Command::CreatePayment(new) => self.create_payment(at, new),
+            Command::ChangePayment { payment, verb } => self.change_payment(at, request.id, *payment, *verb),
+            Command::RecordLabel { payment, label } => self.record_label(*payment, label),
+            Command::StoreArtifact(chunk) => match self.state.artifacts.get(&chunk.artifact) {
+                Some(artifact) if artifact.has(chunk) => Decided::Answer(Ok(Reply::Artifact(Made::Before))),
+                Some(_) | None => Decided::record(Fact::ArtifactStored(chunk.clone())),
+            },
+            Command::ActivatePolicy { artifact, policy } => self.activate_policy(at, *artifact, policy),
+            Command::AddApiKey(key) => match self.state.api_keys.get(&key.key) {
+                Some(_) => Decided::Answer(Ok(Reply::ApiKey(Made::Before))),
+                None => Decided::record(Fact::ApiKeyAdded(key.clone())),
+            },
+            Command::Query(query) => Decided::Answer(self.query(at, query)),
+        }
+    }
+
+    fn open_ledger(&self, at: Timestamp, id: LedgerId, asset: Asset) -> Decided {
+        let mut plan = self.state.ledger.plan(at);
+        match plan.open_book(id, asset) {
+            Outcome::Created { .. } => one_fact(plan),
+            Outcome::Exists { .. } => Decided::Answer(self.ledger_reply(Made::Before, id)),
+            Outcome::Refused(_) => Decided::Answer(Err(Refusal::LedgerExistsWithDifferentAsset(id))),
+        }
+    }
+
+    fn open_account(&self, at: Timestamp, new: &NewAccount) -> Decided {
+        let mut plan = self.state.ledger.plan(at);
+        match plan.open_account(new) {
+            Outcome::Created { .. } => one_fact(plan),
+            Outcome::Exists { .. } => Decided::Answer(self.account_reply(Made::Before, new.id)),
+            Outcome::Refused(refusal) => Decided::Answer(Err(Refusal::Account(refusal))),
+        }
+    }
+
+    fn create_transfer(&self, at: Timestamp, new: &NewTransfer) -> Decided {
+        let mut plan = self.state.ledger.plan(at);
+        match plan.create_transfer(new) {
+            Outcome::Created { .. } => one_fact(plan),
+            Outcome::Exists { .. } => Decided::Answer(self.transfer_reply(Made::Before, new.key, at)),
+            Outcome::Refused(refused) => match plan.into_facts().pop() {
+                // The id is spent: the refusal itself is an entry.
+                Some(fact) => {
+                    let refusal = Some(Refusal::Transfer(refused));
+                    Decided::Record(Box::new(Recording {
+                        fact: Fact::Ledger(fact),
+                        occurred_at: None,
+                        sealed: None,
+                        refusal,
+                    }))
+                }
+                None => Decided::Answer(Err(Refusal::Transfer(refused))),
+            },
+        }
+    }
+
+    /// Makes the entry and folds it.
+    fn commit(&mut self, now: Timestamp, actor: ActorId, request: RequestId, decided: Decided) -> Option<Entry> {
+        let Decided::Record(recording) = decided else { return None };
+        let decided_at = self.next_instant(now);
+        let header = Header {
+            shard: self.shard,
+            seq: self.state.applied.next(),
+            tenant: self.tenant,
+            actor,
+            request,
+            decided_at,
+            occurred_at: recording.occurred_at.unwrap_or(decided_at),
+        };
+        let entry = Entry { header, fact: recording.fact, sealed: recording.sealed };
+        self.state.apply(&entry);
+        Some(entry)
+    }
+}
+
+fn one_fact(plan: ledger::Plan<'_>) -> Decided {
+    let fact = plan.into_facts().pop().expect("a plan with a created step has its fact");
+    Decided::record(Fact::Ledger(fact))
+}

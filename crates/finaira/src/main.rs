@@ -1,2 +1,48 @@
-//! finaira
-fn main() {}
+//! `finaira`: the command line.
+
+mod backtest;
+mod bundle_folder;
+mod check_policy;
+mod demo;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Decides payments and posts them, in one step.
+#[derive(Debug, Parser)]
+#[command(name = "finaira", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the engine with its journal in a directory, and the HTTP API
+    Serve(serve::Arguments),
+    /// Show the whole of it: a server, simulated customers and fraudsters, and what came of them
+    Demo(demo::Arguments),
+    /// Decide a file of past payments with a policy
+    Backtest(backtest::Arguments),
+    /// Check a policy folder and say what is wrong with it
+    CheckPolicy(check_policy::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Backtest(arguments) => backtest::run(&arguments),
+        Command::CheckPolicy(arguments) => check_policy::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("finaira: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

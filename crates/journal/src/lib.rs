@@ -1,1 +1,25 @@
-//! journal
+//! The journal: the durable, ordered log of entries, and the only truth.
+//!
+//! Four parts: how entries become bytes ([`canonical`], [`FrameBuilder`]), what a journal promises ([`Journal`]), the
+//! embedded journal in segment files ([`FileJournal`]) over a [`Disk`], and one in memory ([`MemoryJournal`]).
+//! The format is documented with the code that writes it: `codec` (entries), `frame`, `segment`, `mark`.
+
+mod bytes;
+mod codec;
+mod contract;
+mod disk;
+mod file;
+mod frame;
+mod mark;
+mod memory;
+mod reader;
+mod segment;
+
+pub use bytes::DecodeError;
+pub use codec::{canonical, kind_name, leaf_hash};
+pub use contract::{Fault, Identity, Journal, Reader};
+pub use disk::{Directory, DirectoryError, Disk, DiskFile};
+pub use file::{FileJournal, Layout, Prepare, Recovered, TornTail};
+pub use frame::{FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX};
+pub use memory::{MemoryJournal, MemoryReader};
+pub use reader::FileReader;

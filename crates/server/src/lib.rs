@@ -1,1 +1,19 @@
-//! server
+//! The server: real threads, a real disk, real sockets around the pipeline.
+//!
+//! One thread runs the engine, one the journal; HTTP handlers run on tokio and reach the engine through [`Core`]. The
+//! engine goes on with the next batch while the journal syncs the one before.
+
+mod auth;
+mod clock;
+mod core;
+mod http;
+mod key_store;
+mod metrics;
+mod open;
+mod threads;
+
+pub use auth::{AuthError, Caller};
+pub use clock::{Clock, Stopwatch};
+pub use core::{Core, InstallError, Unavailable};
+pub use open::{DEFAULT_ADDRESS, OpenError, Opened, Options, Stopped};
+pub use threads::CommitError;

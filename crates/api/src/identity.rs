@@ -1,0 +1,105 @@
+use types::{AccountId, DigestBuilder, PaymentId, RequestId, TenantId, TransferId};
+
+use crate::errors::ErrorCode;
+use crate::json::Fields;
+use crate::problem::Problem;
+
+/// The header that stands for an id.
+pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// Characters of an `Idempotency-Key`.
+const KEY_CHARS_MAX: usize = 255;
+
+/// An `Idempotency-Key`: 1 to 255 visible ASCII characters, chosen by the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Reads the header's value.
+    pub fn parse(value: &[u8]) -> Result<Self, Problem> {
+        let invalid = |found: String| {
+            let detail = format!("found {found}, expected 1 to {KEY_CHARS_MAX} visible ASCII characters");
+            Problem::new(ErrorCode::InvalidHeader, detail).at(IDEMPOTENCY_KEY)
+        };
+        if value.is_empty() || value.len() > KEY_CHARS_MAX {
+            return Err(invalid(format!("{} bytes", value.len())));
+        }
+        match value.iter().find(|byte| !byte.is_ascii_graphic()) {
+            Some(byte) => Err(invalid(format!("the byte 0x{byte:02x}"))),
+            None => Ok(Self(value.iter().copied().map(char::from).collect())),
+        }
+    }
+}
+
+/// What an id is derived from when a client sends a key instead: the same key of the same tenant on the same route is
+/// always the same id.
+#[derive(Debug, Clone, Copy)]
+pub struct IdSource<'a> {
+    /// Whose ids.
+    pub tenant: TenantId,
+    /// The header, if the request has it.
+    pub key: Option<&'a IdempotencyKey>,
+}
+
+impl IdSource<'_> {
+    /// The request id of a verb on a payment. One key names one verb on one payment.
+    pub fn verb(&self) -> Result<RequestId, Problem> {
+        let Some(key) = self.key else {
+            let detail = "every verb on a payment carries its own Idempotency-Key, so that a retry is recognised";
+            return Err(Problem::new(ErrorCode::IdempotencyKeyRequired, detail).at(IDEMPOTENCY_KEY));
+        };
+        Ok(RequestId::new(self.derive("verb", &key.0)))
+    }
+
+    /// The id of what a request makes: its field `id`, or derived from the key.
+    pub(crate) fn id<T>(&self, route: &'static str, fields: &mut Fields) -> Result<T, Problem>
+    where
+        T: Identified,
+    {
+        match (fields.parsed::<T>("id", "a string with an id")?, self.key) {
+            (Some(id), None) => Ok(id),
+            (None, Some(key)) => Ok(T::from_number(self.derive(route, &key.0))),
+            (Some(_), Some(_)) => {
+                let detail = format!("expected `id` or the header {IDEMPOTENCY_KEY}, found both");
+                Err(Problem::new(ErrorCode::IdAndIdempotencyKey, detail).at("/id"))
+            }
+            (None, None) => {
+                let detail = format!("expected `id` or the header {IDEMPOTENCY_KEY}, found neither");
+                Err(Problem::new(ErrorCode::IdRequired, detail).at("/id"))
+            }
+        }
+    }
+
+    /// The request id of something that names itself.
+    pub(crate) fn named(&self, route: &'static str, name: &str) -> RequestId {
+        RequestId::new(self.derive(route, name))
+    }
+
+    fn derive(&self, route: &'static str, key: &str) -> u128 {
+        let mut builder = DigestBuilder::new("finaira 2026-11 id of an idempotency key");
+        builder.u64(u64::from(self.tenant.get())).bytes(route.as_bytes()).bytes(key.as_bytes());
+        builder.digest().head_u128().clamp(1, u128::MAX - 1)
+    }
+}
+
+/// An id that a request may name.
+pub(crate) trait Identified: std::str::FromStr<Err = types::IdParseError> {
+    fn from_number(number: u128) -> Self;
+}
+
+impl Identified for AccountId {
+    fn from_number(number: u128) -> Self {
+        Self::new(number)
+    }
+}
+
+impl Identified for TransferId {
+    fn from_number(number: u128) -> Self {
+        Self::new(number)
+    }
+}
+
+impl Identified for PaymentId {
+    fn from_number(number: u128) -> Self {
+        Self::new(number)
+    }
+}

@@ -1,0 +1,245 @@
+//! JSON as it was sent: fields in their order, twice if they stand there twice. Read field by field, so that every
+//! complaint says where, what was found and what was expected.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::errors::ErrorCode;
+use crate::problem::Problem;
+
+/// Fields of one object; no request has more.
+pub(crate) const FIELDS_MAX: usize = 256;
+
+/// A JSON value.
+#[derive(Clone, PartialEq)]
+pub(crate) enum Json {
+    Null,
+    Bool(bool),
+    Number(serde_json::Number),
+    Text(String),
+    List(Vec<Json>),
+    Object(Vec<(String, Json)>),
+}
+
+impl Json {
+    /// Parses a body: UTF-8, one JSON value, nothing behind it.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Problem> {
+        let malformed = |detail: String| Problem::new(ErrorCode::MalformedJson, detail);
+        let text = std::str::from_utf8(body)
+            .map_err(|error| malformed(format!("the body is not UTF-8 after byte {}", error.valid_up_to())))?;
+        serde_json::from_str(text).map_err(|error| malformed(error.to_string()))
+    }
+
+    /// The kind of value, without the value: it may be personal.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "true or false",
+            Self::Number(number) if number.is_f64() => "a number with a fraction or beyond 64 bits",
+            Self::Number(_) => "a whole number",
+            Self::Text(_) => "a string",
+            Self::List(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
+        let number = serde_json::Number::from_f64(value).ok_or_else(|| E::custom("a number is not finite"))?;
+        Ok(Json::Number(number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::Text(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Json, E> {
+        Ok(Json::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Json, A::Error> {
+        let mut object = Vec::new();
+        while let Some(field) = fields.next_entry()? {
+            object.push(field);
+        }
+        Ok(Json::Object(object))
+    }
+}
+
+/// The fields of an object, to be taken one by one. Null is the same as absent.
+pub(crate) struct Fields {
+    pointer: String,
+    fields: Vec<(String, Json)>,
+}
+
+impl Fields {
+    /// The fields of a whole body; all of them are among `known`, and none stands there twice.
+    pub(crate) fn of_body(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
+        let fields = Self::of(Json::parse(body)?, String::new())?;
+        if let Some((name, _)) = fields.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            let expected = if known.is_empty() { "no field at all".to_owned() } else { one_of(known) };
+            let detail = format!("there is no field `{}`, expected {expected}", shorten(name));
+            return Err(Problem::new(ErrorCode::UnknownField, detail).at(fields.pointer_of(name)));
+        }
+        Ok(fields)
+    }
+
+    /// The fields of the object at `pointer`.
+    pub(crate) fn of(value: Json, pointer: String) -> Result<Self, Problem> {
+        let invalid = |detail: String| Problem::new(ErrorCode::InvalidField, detail).at(pointer.clone());
+        let Json::Object(fields) = value else {
+            return Err(invalid(format!("found {}, expected an object", value.kind())));
+        };
+        if fields.len() > FIELDS_MAX {
+            return Err(invalid(format!("found an object of {} fields, expected at most {FIELDS_MAX}", fields.len())));
+        }
+        let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        let twice = names.windows(2).find_map(|pair| match pair {
+            [a, b] if a == b => Some((*a).to_owned()),
+            _ => None,
+        });
+        let fields = Self { pointer, fields };
+        match twice {
+            Some(name) => {
+                let detail = format!("the field `{}` stands twice in one object", shorten(&name));
+                Err(Problem::new(ErrorCode::DuplicateField, detail).at(fields.pointer_of(&name)))
+            }
+            None => Ok(fields),
+        }
+    }
+
+    /// The JSON pointer (RFC 6901) of a field.
+    pub(crate) fn pointer_of(&self, name: &str) -> String {
+        format!("{}/{}", self.pointer, shorten(name).replace('~', "~0").replace('/', "~1"))
+    }
+
+    /// Takes a field away; `None` when it is absent or null.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Json> {
+        let position = self.fields.iter().position(|(known, _)| known == name)?;
+        let (_, value) = self.fields.swap_remove(position);
+        Some(value).filter(|value| *value != Json::Null)
+    }
+
+    /// What has not been taken.
+    pub(crate) fn rest(self) -> Vec<(String, Json)> {
+        self.fields
+    }
+
+    pub(crate) fn invalid(&self, name: &str, detail: impl Into<String>) -> Problem {
+        Problem::new(ErrorCode::InvalidField, detail).at(self.pointer_of(name))
+    }
+
+    /// A field that must be there.
+    pub(crate) fn required<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self, &str) -> Result<Option<T>, Problem>,
+    ) -> Result<T, Problem> {
+        read(self, name)?.ok_or_else(|| {
+            Problem::new(ErrorCode::MissingField, format!("the field `{name}` is required")).at(self.pointer_of(name))
+        })
+    }
+
+    /// A string without control characters, of at most `bytes_max` bytes.
+    pub(crate) fn text(&mut self, name: &str, expected: &str, bytes_max: usize) -> Result<Option<String>, Problem> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::Text(text)) => match text_fault(&text, bytes_max) {
+                None => Ok(Some(text)),
+                Some(fault) => Err(self.invalid(name, format!("found {fault}, expected {expected}"))),
+            },
+            Some(other) => Err(self.invalid(name, format!("found {}, expected {expected}", other.kind()))),
+        }
+    }
+
+    /// A string that reads as a `T`; `expected` names the form, such as `a string with an id`.
+    pub(crate) fn parsed<T>(&mut self, name: &str, expected: &str) -> Result<Option<T>, Problem>
+    where
+        T: std::str::FromStr,
+        T::Err: fmt::Display,
+    {
+        /// Longer than anything that is parsed.
+        const BYTES_MAX: usize = 256;
+        let Some(text) = self.text(name, expected, BYTES_MAX)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|error: T::Err| self.invalid(name, error.to_string()))
+    }
+
+    /// A whole number from `min` to `max`.
+    pub(crate) fn number(&mut self, name: &str, min: u32, max: u32) -> Result<Option<u32>, Problem> {
+        let found = match self.take(name) {
+            None => return Ok(None),
+            Some(Json::Number(number)) => match number.as_u64().and_then(|number| u32::try_from(number).ok()) {
+                Some(number) if (min..=max).contains(&number) => return Ok(Some(number)),
+                _ => number.to_string(),
+            },
+            Some(other) => other.kind().to_owned(),
+        };
+        Err(self.invalid(name, format!("found {found}, expected a whole number from {min} to {max}")))
+    }
+}
+
+/// What makes a text unfit: its length, or control characters.
+pub(crate) fn text_fault(text: &str, bytes_max: usize) -> Option<String> {
+    if text.len() > bytes_max {
+        return Some(format!("a string of {} bytes, above {bytes_max}", text.len()));
+    }
+    let control = text.chars().find(|c| c.is_control())?;
+    Some(format!("a string with the control character U+{:04X}", u32::from(control)))
+}
+
+/// `one of a, b, c`.
+pub(crate) fn one_of(names: &[&str]) -> String {
+    format!("one of {}", names.join(", "))
+}
+
+/// At most 64 characters of what a client sent, without control characters.
+pub(crate) fn shorten(text: &str) -> String {
+    const CHARS_MAX: usize = 64;
+    let mut chars = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let mut short: String = chars.by_ref().take(CHARS_MAX).collect();
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short
+}

@@ -1,0 +1,178 @@
+use std::str::FromStr;
+
+use types::{Origin, Seq, ShardId};
+
+use crate::errors::ErrorCode;
+use crate::json::{one_of, shorten, text_fault};
+use crate::problem::Problem;
+
+/// Items of a page when `limit` is not given.
+pub const PAGE_DEFAULT: usize = 100;
+/// The largest `limit`.
+pub const PAGE_MAX: usize = engine::PAGE_MAX;
+/// Bytes of a parameter's value.
+const VALUE_BYTES_MAX: usize = 1024;
+
+/// The query parameters of a request, decoded; each is known to its route and given once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads the part of the address after `?`.
+    pub fn parse(query: &str, known: &[&str]) -> Result<Self, Problem> {
+        let mut parameters: Vec<(String, String)> = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode(name).ok_or_else(|| undecodable("the name of a parameter", name))?;
+            if !known.contains(&name.as_str()) {
+                let expected = if known.is_empty() { "none".to_owned() } else { one_of(known) };
+                let detail = format!("there is no parameter `{}`, expected {expected}", shorten(&name));
+                return Err(Problem::new(ErrorCode::UnknownParameter, detail).at(shorten(&name)));
+            }
+            let value = decode(value).ok_or_else(|| undecodable("its value", value).at(name.clone()))?;
+            if let Some(fault) = text_fault(&value, VALUE_BYTES_MAX) {
+                return Err(invalid(&name, format!("found {fault}")));
+            }
+            if parameters.iter().any(|(given, _)| *given == name) {
+                return Err(invalid(&name, "the parameter is given twice"));
+            }
+            parameters.push((name, value));
+        }
+        Ok(Self(parameters))
+    }
+
+    /// The value of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a parameter, read as a `T`.
+    pub fn parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem>
+    where
+        T::Err: std::fmt::Display,
+    {
+        self.get(name).map(|value| value.parse().map_err(|error: T::Err| invalid(name, error.to_string()))).transpose()
+    }
+
+    /// `limit`: 1 to [`PAGE_MAX`], [`PAGE_DEFAULT`] when it is not given.
+    pub fn limit(&self) -> Result<usize, Problem> {
+        let Some(text) = self.get("limit") else { return Ok(PAGE_DEFAULT) };
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse::<usize>() {
+            Ok(limit @ 1..=PAGE_MAX) if digits => Ok(limit),
+            Ok(0) | Err(_) if !digits || text.trim_start_matches('0').is_empty() => {
+                let detail = format!("found `{}`, expected a whole number from 1 to {PAGE_MAX}", shorten(text));
+                Err(invalid("limit", detail))
+            }
+            _ => {
+                let detail = format!("found {}, a page has at most {PAGE_MAX} items", shorten(text));
+                Err(Problem::new(ErrorCode::PageSizeTooLarge, detail).at("limit"))
+            }
+        }
+    }
+
+    /// `cursor`: where to go on in `list`, 0 when it is not given.
+    pub fn cursor(&self, history: History, list: List) -> Result<u64, Problem> {
+        self.get("cursor").map_or(Ok(0), |text| history.position(text, list).map_err(|problem| problem.at("cursor")))
+    }
+}
+
+/// A complaint about a query parameter or a part of the path.
+pub(crate) fn invalid(name: &str, detail: impl Into<String>) -> Problem {
+    Problem::new(ErrorCode::InvalidParameter, detail).at(name)
+}
+
+fn undecodable(what: &str, text: &str) -> Problem {
+    let detail = format!("{what} `{}` is not percent-encoded UTF-8", shorten(text));
+    Problem::new(ErrorCode::InvalidParameter, detail)
+}
+
+/// Percent-decodes; `+` is a space, as in forms.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+                (high << 4_u32) | low
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Which history a server serves: what every cursor names, so that one from elsewhere is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// The journal's origin.
+    pub origin: Origin,
+    /// The shard.
+    pub shard: ShardId,
+}
+
+/// What a cursor goes on in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// Entries; the position is a sequence.
+    Events,
+    /// Accounts; the position is a timestamp in nanoseconds.
+    Accounts,
+    /// Transfers; the position is a timestamp in nanoseconds.
+    Transfers,
+    /// Payments; the position is a sequence.
+    Payments,
+}
+
+impl List {
+    /// A letter before the position, so that a cursor of one list is not taken for one of another.
+    const fn letter(self) -> &'static str {
+        match self {
+            Self::Events => "",
+            Self::Accounts => "a",
+            Self::Transfers => "t",
+            Self::Payments => "p",
+        }
+    }
+}
+
+impl History {
+    /// The cursor behind `position`: `<origin>.<shard>.<position>`.
+    pub fn cursor(self, list: List, position: u64) -> String {
+        format!("{}.{}.{}{position}", self.origin, self.shard, list.letter())
+    }
+
+    /// The cursor of the event feed behind an entry.
+    pub fn event_cursor(self, seq: Seq) -> String {
+        self.cursor(List::Events, seq.get())
+    }
+
+    /// The position that a cursor of this history names.
+    pub fn position(self, cursor: &str, list: List) -> Result<u64, Problem> {
+        let malformed = || {
+            let detail = format!("`{}` is not a cursor that this list gave", shorten(cursor));
+            Problem::new(ErrorCode::InvalidParameter, detail)
+        };
+        let mut parts = cursor.split('.');
+        let (Some(origin), Some(shard), Some(place), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(malformed());
+        };
+        let digits = place.strip_prefix(list.letter()).ok_or_else(malformed)?;
+        let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let position = digits.parse().ok().filter(|_| plain(digits)).ok_or_else(malformed)?;
+        let shard = shard.parse().ok().filter(|_| plain(shard)).map(ShardId::new).ok_or_else(malformed)?;
+        let origin: Origin = origin.parse().map_err(|_malformed| malformed())?;
+        if (origin, shard) != (self.origin, self.shard) {
+            let detail = format!(
+                "the cursor is of origin {origin}, shard {shard}, this history is of origin {}, shard {}",
+                self.origin, self.shard
+            );
+            return Err(Problem::new(ErrorCode::CursorOfAnotherOrigin, detail));
+        }
+        Ok(position)
+    }
+}

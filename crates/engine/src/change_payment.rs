@@ -1,0 +1,191 @@
+//! Moving a payment on: verbs of people and services, and deadlines that passed.
+
+use features::{Change, Update};
+use ledger::{NewTransfer, Outcome, TransferFlags, TransferKey, TransferStatus};
+use types::{AccountId, Amount, Code, LedgerId, PaymentId, RequestId, Timestamp};
+
+use crate::entry::{AtDeadline, CaptureTerms, Cause, Deadline, Fact, PaymentChanged, PaymentStatus, Verb};
+use crate::payment::{Leg, Payment};
+use crate::{Decided, Engine, Made, Refusal};
+
+/// What a change does with the money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Movement {
+    /// What is reserved stays reserved.
+    Keep,
+    /// What is reserved moves.
+    Post,
+    /// What is reserved is free again.
+    Void,
+    /// What moved moves back.
+    Reverse,
+}
+
+impl Engine {
+    pub(crate) fn change_payment(&self, at: Timestamp, request: RequestId, id: PaymentId, verb: Verb) -> Decided {
+        let Some(payment) = self.state.payments.get(&id) else {
+            return Decided::Answer(Err(Refusal::PaymentNotFound(id)));
+        };
+        match payment.asked_by(request) {
+            Some(asked) if asked == verb => return Decided::Answer(self.payment_reply(Made::Before, id, None)),
+            Some(asked) => return Decided::Answer(Err(Refusal::RequestIdReused(asked))),
+            None => {}
+        }
+        if payment.changes.len() >= Payment::CHANGES_MAX {
+            return Decided::Answer(Err(Refusal::TooManyChanges(Payment::CHANGES_MAX)));
+        }
+        let status = payment.status_at(at);
+        let Some((next, movement)) = transition(payment, status, verb) else {
+            return Decided::Answer(Err(Refusal::PaymentStatusConflict { verb, status }));
+        };
+        match self.move_payment(at, payment, movement) {
+            Ok(facts) => Decided::record(changed(at, payment, Cause::Verb(verb), next, facts)),
+            Err(refusal) => Decided::Answer(Err(Refusal::Transfer(refusal))),
+        }
+    }
+
+    /// The fact of a deadline that passed.
+    pub(crate) fn pass_deadline(&self, at: Timestamp, id: PaymentId) -> Fact {
+        let payment = self.state.payments.get(&id).expect("ENG-5: only a decided payment has a deadline");
+        let proceeds = payment.deadline.is_some_and(|deadline| deadline.then == AtDeadline::Proceed);
+        if proceeds {
+            let (next, movement) = approved(payment);
+            if let Ok(facts) = self.move_payment(at, payment, movement) {
+                return changed(at, payment, Cause::Deadline, next, facts);
+            }
+            // An account was closed meanwhile: nothing can move, so the payment expires.
+        }
+        let facts = self.move_payment(at, payment, Movement::Void).expect("ENG-13: what is reserved can be freed");
+        changed(at, payment, Cause::Deadline, PaymentStatus::Expired, facts)
+    }
+
+    fn move_payment(
+        &self,
+        at: Timestamp,
+        payment: &Payment,
+        movement: Movement,
+    ) -> Result<Vec<ledger::Fact>, ledger::Refusal<TransferStatus>> {
+        let mut plan = self.state.ledger.plan(at);
+        let transfers = |leg: &Leg, number| {
+            let key = TransferKey::Leg { payment: payment.id, number };
+            match movement {
+                Movement::Keep => None,
+                Movement::Post => Some(resolve(key, leg, TransferFlags::POST_PENDING_TRANSFER, Amount::MAX)),
+                Movement::Void => Some(resolve(key, leg, TransferFlags::VOID_PENDING_TRANSFER, Amount::ZERO)),
+                Movement::Reverse => Some(reverse(key, leg, payment.ledger)),
+            }
+        };
+        // Back in the opposite order, so that an account that only passes money on has it again in time.
+        let ordered: Vec<&Leg> = match movement {
+            Movement::Reverse => payment.legs.iter().rev().collect(),
+            Movement::Keep | Movement::Post | Movement::Void => payment.legs.iter().collect(),
+        };
+        for (number, leg) in (payment.transfers..).zip(ordered) {
+            let Some(transfer) = transfers(leg, number) else { continue };
+            match plan.create_transfer(&transfer) {
+                Outcome::Created { .. } => {}
+                Outcome::Refused(refusal) => return Err(refusal),
+                Outcome::Exists { .. } => unreachable!("ENG-6: a payment numbers its transfers once"),
+            }
+        }
+        Ok(plan.into_facts())
+    }
+}
+
+/// Where a verb leads from a state, if anywhere.
+fn transition(payment: &Payment, status: PaymentStatus, verb: Verb) -> Option<(PaymentStatus, Movement)> {
+    // A state that only the clock has reached so far cannot be left before its entry is written.
+    if status != payment.status {
+        return None;
+    }
+    match (verb, status) {
+        (Verb::Approve, PaymentStatus::InReview) | (Verb::Capture, PaymentStatus::Held) => Some(approved(payment)),
+        (Verb::Decline, PaymentStatus::InReview) => Some((PaymentStatus::Declined, Movement::Void)),
+        (Verb::Void, PaymentStatus::InReview | PaymentStatus::Held) => Some((PaymentStatus::Voided, Movement::Void)),
+        (Verb::Refund, PaymentStatus::Posted) => Some((PaymentStatus::Refunded, Movement::Reverse)),
+        (_, _) => None,
+    }
+}
+
+/// Where a yes leads: from a review to the hold or the posting that its type asks for, from a hold to the posting.
+fn approved(payment: &Payment) -> (PaymentStatus, Movement) {
+    match (payment.status, payment.capture) {
+        (PaymentStatus::InReview, CaptureTerms::Manual { .. }) => (PaymentStatus::Held, Movement::Keep),
+        (_, _) => (PaymentStatus::Posted, Movement::Post),
+    }
+}
+
+fn changed(
+    at: Timestamp,
+    payment: &Payment,
+    cause: Cause,
+    status: PaymentStatus,
+    ledger_facts: Vec<ledger::Fact>,
+) -> Fact {
+    let deadline = match (status, payment.capture) {
+        (PaymentStatus::Held, CaptureTerms::Manual { deadline, then }) => {
+            Some(Deadline { at: at.saturating_add(deadline), then })
+        }
+        (_, _) => None,
+    };
+    Fact::PaymentChanged(PaymentChanged {
+        payment: payment.id,
+        cause,
+        status,
+        deadline,
+        ledger_facts,
+        updates: withdrawn(payment, status),
+    })
+}
+
+/// What leaves the feature windows: a payment that came to nothing no longer counts as accepted, from this moment on
+/// and at the time it was counted for. A refund does not undo that a payment was made.
+fn withdrawn(payment: &Payment, status: PaymentStatus) -> Vec<Update> {
+    if !matches!(status, PaymentStatus::Declined | PaymentStatus::Voided | PaymentStatus::Expired) {
+        return Vec::new();
+    }
+    let accepted = payment.records.iter().filter(|record| record.accepted);
+    let remove = |record: &crate::payment::Recorded| Update {
+        stream: record.stream,
+        entity: record.entity,
+        at: record.at,
+        seq: payment.seq,
+        change: Change::Remove,
+    };
+    accepted.map(remove).collect()
+}
+
+/// A post or void of a held leg; everything else is inherited from it.
+fn resolve(key: TransferKey, leg: &Leg, flags: TransferFlags, amount: Amount) -> NewTransfer {
+    NewTransfer {
+        key,
+        debit: AccountId::default(),
+        credit: AccountId::default(),
+        amount,
+        pending: Some(leg.transfer),
+        user_data_128: 0,
+        user_data_64: 0,
+        user_data_32: 0,
+        timeout_s: 0,
+        ledger: LedgerId::default(),
+        code: Code::default(),
+        flags,
+    }
+}
+
+fn reverse(key: TransferKey, leg: &Leg, ledger: LedgerId) -> NewTransfer {
+    NewTransfer {
+        key,
+        debit: leg.credit,
+        credit: leg.debit,
+        amount: leg.amount,
+        pending: None,
+        user_data_128: 0,
+        user_data_64: 0,
+        user_data_32: 0,
+        timeout_s: 0,
+        ledger,
+        code: leg.code,
+        flags: TransferFlags::NONE,
+    }
+}

@@ -1,0 +1,137 @@
+//! Commands: what is asked of the engine, already parsed, with personal data already tokenised and sealed.
+
+use std::sync::Arc;
+
+use ledger::{NewAccount, NewTransfer};
+use policy::{AttributeValue, PaymentTypeIdx, Policy};
+use types::{
+    AccountId, ActorId, Amount, Asset, Digest, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, TenantId, Timestamp,
+    TransferId,
+};
+
+use crate::entry::{ApiKeyAdded, ArtifactChunk, PaymentStatus, Verb};
+
+/// A command and who sent it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Whose ledgers, ids and policy it is about.
+    pub tenant: TenantId,
+    /// Who asks.
+    pub actor: ActorId,
+    /// What makes a retry recognisable.
+    pub id: RequestId,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Open a ledger: a book of accounts in one asset.
+    OpenLedger {
+        /// Its number.
+        id: LedgerId,
+        /// What it counts.
+        asset: Asset,
+    },
+    /// Open an account.
+    OpenAccount(NewAccount),
+    /// Move money without any policy.
+    CreateTransfer(NewTransfer),
+    /// Decide a payment and post what was decided.
+    CreatePayment(Box<NewPayment>),
+    /// Move a payment on.
+    ChangePayment {
+        /// The payment.
+        payment: PaymentId,
+        /// How.
+        verb: Verb,
+    },
+    /// Say what a payment turned out to be.
+    RecordLabel {
+        /// The payment.
+        payment: PaymentId,
+        /// What it was.
+        label: Name,
+    },
+    /// Store a part of an artifact.
+    StoreArtifact(ArtifactChunk),
+    /// Let a policy decide from now on. Its artifact must be stored.
+    ActivatePolicy {
+        /// Digest of the stored bundle.
+        artifact: Digest,
+        /// That bundle, compiled.
+        policy: Arc<Policy>,
+    },
+    /// Let an API key in.
+    AddApiKey(ApiKeyAdded),
+    /// Look something up.
+    Query(Query),
+}
+
+/// A payment to decide.
+#[derive(Debug, Clone)]
+pub struct NewPayment {
+    /// Its id.
+    pub payment: PaymentId,
+    /// Keyed hash of the request's own fields in canonical form.
+    pub content: Digest,
+    /// The policy that the attributes were parsed with; if another one decides by now, the answer is
+    /// [`crate::Refusal::PolicyChanged`] and the edge parses again.
+    pub policy: Digest,
+    /// Its type in that policy.
+    pub payment_type: PaymentTypeIdx,
+    /// How much, in minor units of the type's ledger; at most [`policy::AMOUNT_MAX`].
+    pub amount: Amount,
+    /// The client's time, where the type lets it declare one.
+    pub occurred_at: Option<Timestamp>,
+    /// Values in the type's order, entity keys as tokens. Personal ones are seen by rules and then forgotten.
+    pub attributes: Vec<Option<AttributeValue>>,
+    /// Personal values and entity keys, sealed.
+    pub sealed: Option<Sealed>,
+}
+
+/// What can be looked up. Pages hold at most [`PAGE_MAX`] items.
+#[derive(Debug, Clone)]
+pub enum Query {
+    /// All ledgers (they are few).
+    Ledgers,
+    /// One account.
+    Account(AccountId),
+    /// Accounts in the order they were opened.
+    Accounts {
+        /// Of this ledger only.
+        ledger: Option<LedgerId>,
+        /// After this one's timestamp.
+        after: Timestamp,
+        /// At most so many.
+        limit: usize,
+    },
+    /// One transfer that a client named.
+    Transfer(TransferId),
+    /// Transfers in the order they were made.
+    Transfers {
+        /// After this one's timestamp.
+        after: Timestamp,
+        /// At most so many.
+        limit: usize,
+    },
+    /// One payment.
+    Payment(PaymentId),
+    /// Payments in the order they were decided.
+    Payments {
+        /// Only those in this state.
+        status: Option<PaymentStatus>,
+        /// After the payment that this entry decided.
+        after: Seq,
+        /// At most so many.
+        limit: usize,
+    },
+    /// The policy that decides.
+    Policy,
+    /// What the accounts of a ledger add up to.
+    TrialBalance(LedgerId),
+}
+
+/// The largest page.
+pub const PAGE_MAX: usize = 1_000;

@@ -1,0 +1,331 @@
+//! Deciding a payment: features, rules and models say what should happen, the ledger says whether it can, and one entry
+//! holds all of it.
+
+use std::sync::Arc;
+
+use features::{Aggregate, Change, Missing, StreamId, Update, Window, Windows};
+use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags, TransferKey};
+use policy::{
+    AccountRef, AccountTemplate, AttributeKind, AttributeValue, Capture, CaptureExpiry, Counts, Effect, Evaluation,
+    Facts, History, LegPlan, PaymentType, Policy, Reason, ReviewExpiry, StreamIdx, Verdict,
+};
+use policy::reason::LEG_FAILED;
+use types::{AccountId, DigestBuilder, LedgerId, Name, Seq, Timestamp, Token};
+
+use crate::entry::{
+    AtDeadline, CaptureTerms, Deadline, Fact, LegRefusal, PaymentDecided, PaymentStatus, PlainValue, StreamOpened,
+};
+use crate::{Decided, Engine, Made, NewPayment, Recording, Refusal};
+
+/// Feature windows as a policy sees them: by its own numbers of streams.
+struct StreamHistory<'a> {
+    windows: &'a Windows,
+    streams: &'a [StreamOpened],
+}
+
+impl StreamHistory<'_> {
+    fn id(&self, stream: StreamIdx) -> StreamId {
+        self.streams.get(stream.get()).expect("ENG-10: an active policy's streams are open").id
+    }
+}
+
+impl History for StreamHistory<'_> {
+    fn aggregate(
+        &self,
+        stream: StreamIdx,
+        entity: Token,
+        window: Window,
+        at: Timestamp,
+        candidate: Option<i64>,
+    ) -> Result<Aggregate, Missing> {
+        self.windows.aggregate(self.id(stream), entity, window, at, candidate)
+    }
+}
+
+/// What the ledger made of the legs.
+struct Moved {
+    status: PaymentStatus,
+    refusal: Option<LegRefusal>,
+    facts: Vec<ledger::Fact>,
+}
+
+impl Engine {
+    pub(crate) fn create_payment(&self, at: Timestamp, new: &NewPayment) -> Decided {
+        if let Some(payment) = self.state.payments.get(&new.payment) {
+            let answer = if payment.content == new.content {
+                self.payment_reply(Made::Before, new.payment, None)
+            } else {
+                Err(Refusal::PaymentExistsWithDifferentContent(new.payment))
+            };
+            return Decided::Answer(answer);
+        }
+        match self.decide_payment(at, new) {
+            Ok(recording) => Decided::Record(Box::new(recording)),
+            Err(refusal) => Decided::Answer(Err(refusal)),
+        }
+    }
+
+    fn decide_payment(&self, at: Timestamp, new: &NewPayment) -> Result<Recording, Refusal> {
+        let active = self.state.policy.as_ref().ok_or(Refusal::NoActivePolicy)?;
+        let policy = self.policy.as_deref().ok_or(Refusal::NoActivePolicy)?;
+        if policy.digest() != new.policy {
+            return Err(Refusal::PolicyChanged);
+        }
+        let payment_type = policy.payment_types().get(new.payment_type.get());
+        let payment_type = payment_type.expect("ENG-11: the edge parsed the payment with this policy");
+        let (occurred_at, late) = occurred(at, new.occurred_at, payment_type)?;
+        let facts = Facts {
+            payment_type: new.payment_type,
+            amount: new.amount,
+            decided_at: at,
+            occurred_at,
+            attributes: &new.attributes,
+        };
+        let history = StreamHistory { windows: &self.state.windows, streams: &active.activated.streams };
+        let mut evaluation = policy.evaluate(&facts, &history);
+        let capture = capture_terms(payment_type);
+        let legs = self.legs_of(&mut evaluation);
+        let moved = self.move_legs(at, policy, payment_type, new, evaluation.verdict, &legs);
+        let seq = self.state.applied.next();
+        let (updates, accepted_updates) = updates_of(&evaluation, &history, seq, moved.status);
+        let ledger = ledger_of(policy, payment_type);
+        let decided = PaymentDecided {
+            payment: new.payment,
+            content: new.content,
+            policy: active.seq,
+            payment_type: payment_type.name.clone(),
+            ledger,
+            amount: new.amount,
+            attributes: plain_attributes(payment_type, &new.attributes),
+            verdict: evaluation.verdict,
+            score: evaluation.score.get(),
+            reasons: evaluation.reasons,
+            tags: evaluation.tags,
+            features: evaluation.features.into_iter().map(|(idx, value)| (idx.number(), value)).collect(),
+            models: evaluation.models.into_iter().map(|(idx, value)| (idx.number(), value)).collect(),
+            late,
+            status: moved.status,
+            refusal: moved.refusal,
+            capture,
+            deadline: first_deadline(at, moved.status, capture, payment_type),
+            ledger_facts: moved.facts,
+            updates,
+            accepted_updates,
+        };
+        Ok(Recording {
+            fact: Fact::PaymentDecided(Arc::new(decided)),
+            // The envelope keeps what the client declared, also when it counted as late.
+            occurred_at: new.occurred_at,
+            sealed: new.sealed.clone(),
+            refusal: None,
+        })
+    }
+
+    /// The transfers that the policy wants. One that cannot be told declines the payment.
+    fn legs_of(&self, evaluation: &mut Evaluation) -> Vec<LegPlan> {
+        match std::mem::replace(&mut evaluation.legs, Ok(Vec::new())) {
+            Ok(legs) => legs,
+            Err(_untold) => {
+                let code: Name = LEG_FAILED.parse().expect("a system reason is a name");
+                evaluation.reasons.push(Reason { code, effect: Effect::Decline });
+                evaluation.verdict = Verdict::Decline;
+                Vec::new()
+            }
+        }
+    }
+
+    /// Tries the legs on the ledger: posted, or held for a review or a capture. One refusal undoes all of them.
+    fn move_legs(
+        &self,
+        at: Timestamp,
+        policy: &Policy,
+        payment_type: &PaymentType,
+        new: &NewPayment,
+        verdict: Verdict,
+        legs: &[LegPlan],
+    ) -> Moved {
+        let (status, flags) = match (verdict, payment_type.capture) {
+            (Verdict::Approve, Capture::Immediate) => (PaymentStatus::Posted, TransferFlags::NONE),
+            (Verdict::Approve, Capture::Manual { .. }) => (PaymentStatus::Held, TransferFlags::PENDING),
+            (Verdict::Review, _) => (PaymentStatus::InReview, TransferFlags::PENDING),
+            (Verdict::Decline, _) => {
+                return Moved { status: PaymentStatus::Declined, refusal: None, facts: Vec::new() };
+            }
+        };
+        let mut plan = self.state.ledger.plan(at);
+        let ledger = ledger_of(policy, payment_type);
+        for (number, leg) in (0_u16..).zip(legs) {
+            let refusal = |status| Some(LegRefusal { leg: leg.leg, status });
+            let transfer = NewTransfer {
+                key: TransferKey::Leg { payment: new.payment, number },
+                debit: account_for(&mut plan, policy, leg.debit),
+                credit: account_for(&mut plan, policy, leg.credit),
+                amount: leg.amount,
+                pending: None,
+                user_data_128: 0,
+                user_data_64: 0,
+                user_data_32: 0,
+                timeout_s: 0,
+                ledger,
+                code: leg.code,
+                flags,
+            };
+            match plan.create_transfer(&transfer) {
+                Outcome::Created { .. } => {}
+                Outcome::Refused(refused) => {
+                    let refusal = refusal(refused.status);
+                    return Moved { status: PaymentStatus::Refused, refusal, facts: Vec::new() };
+                }
+                Outcome::Exists { .. } => unreachable!("ENG-4: a payment is decided once, so its legs are new"),
+            }
+        }
+        Moved { status, refusal: None, facts: plan.into_facts() }
+    }
+}
+
+/// The time that counts for a payment, and whether the declared one came too late to count.
+fn occurred(
+    at: Timestamp,
+    declared: Option<Timestamp>,
+    payment_type: &PaymentType,
+) -> Result<(Timestamp, bool), Refusal> {
+    let Some(declared) = declared else { return Ok((at, false)) };
+    let Some(bounds) = payment_type.occurred_at else {
+        return Err(Refusal::OccurredNotDeclared(payment_type.name.clone()));
+    };
+    let latest = at.saturating_add(bounds.ahead_max);
+    if declared > latest {
+        return Err(Refusal::OccurredTooFarAhead { occurred_at: declared, latest });
+    }
+    let earliest = at.checked_sub(bounds.late_max).unwrap_or_default();
+    Ok(if declared < earliest { (at, true) } else { (declared, false) })
+}
+
+fn ledger_of(policy: &Policy, payment_type: &PaymentType) -> LedgerId {
+    policy.ledgers().get(payment_type.ledger.get()).expect("POL-3: a payment type's ledger is declared").id
+}
+
+fn capture_terms(payment_type: &PaymentType) -> CaptureTerms {
+    match payment_type.capture {
+        Capture::Immediate => CaptureTerms::Immediate,
+        Capture::Manual { deadline, on_deadline } => CaptureTerms::Manual {
+            deadline,
+            then: match on_deadline {
+                CaptureExpiry::Void => AtDeadline::Expire,
+                CaptureExpiry::Capture => AtDeadline::Proceed,
+            },
+        },
+    }
+}
+
+fn first_deadline(
+    at: Timestamp,
+    status: PaymentStatus,
+    capture: CaptureTerms,
+    payment_type: &PaymentType,
+) -> Option<Deadline> {
+    match (status, capture) {
+        (PaymentStatus::InReview, _) => {
+            let then = match payment_type.review.on_deadline {
+                ReviewExpiry::Decline => AtDeadline::Expire,
+                ReviewExpiry::Approve => AtDeadline::Proceed,
+            };
+            Some(Deadline { at: at.saturating_add(payment_type.review.deadline), then })
+        }
+        (PaymentStatus::Held, CaptureTerms::Manual { deadline, then }) => {
+            Some(Deadline { at: at.saturating_add(deadline), then })
+        }
+        (_, _) => None,
+    }
+}
+
+/// The account of a leg; one that the policy opens on first use is opened by the plan.
+fn account_for(plan: &mut Plan<'_>, policy: &Policy, account: AccountRef) -> AccountId {
+    let (template, entity) = match account {
+        AccountRef::Id(id) => return id,
+        AccountRef::Single(template) => (template, None),
+        AccountRef::Of(template, token) => (template, Some(token)),
+    };
+    let template = policy.accounts().get(template.get()).expect("POL-3: a leg's account template is declared");
+    let ledger = policy.ledgers().get(template.ledger.get()).expect("POL-3: a template's ledger is declared").id;
+    let id = account_id(&template.name, ledger, entity);
+    if template.open_on_first_use && plan.account(id).is_none() {
+        let new = new_account(id, ledger, template, entity);
+        let opened = plan.open_account(&new);
+        debug_assert!(matches!(opened, Outcome::Created { .. }), "ENG-12: a checked template opens its account");
+    }
+    id
+}
+
+fn new_account(id: AccountId, ledger: LedgerId, template: &AccountTemplate, entity: Option<Token>) -> NewAccount {
+    let wanted = [
+        (template.flags.debits_must_not_exceed_credits, AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS),
+        (template.flags.credits_must_not_exceed_debits, AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS),
+        (template.flags.history, AccountFlags::HISTORY),
+    ];
+    let flags = wanted.iter().filter(|(wanted, _)| *wanted).fold(AccountFlags::NONE, |flags, (_, flag)| flags.with(*flag));
+    NewAccount {
+        id,
+        ledger,
+        code: template.code,
+        user_data_128: entity.map_or(0, Token::get),
+        user_data_64: 0,
+        user_data_32: 0,
+        flags,
+    }
+}
+
+/// The id of the account that a policy's template stands for: its single one, or that of an entity. It depends on the
+/// template's name and ledger, so that a new version of a policy goes on with the accounts of the one before.
+pub fn account_id(template: &Name, ledger: LedgerId, entity: Option<Token>) -> AccountId {
+    let mut builder = DigestBuilder::new("finaira 2026-11 account of a policy template");
+    builder.bytes(template.as_str().as_bytes()).u64(u64::from(ledger.get())).u128(entity.map_or(0, Token::get));
+    AccountId::new(builder.digest().head_u128().clamp(1, u128::MAX - 1))
+}
+
+/// What the payment adds to windows: attempts always, accepted ones while money moves or is reserved.
+fn updates_of(
+    evaluation: &Evaluation,
+    history: &StreamHistory<'_>,
+    seq: Seq,
+    status: PaymentStatus,
+) -> (Vec<Update>, Vec<u16>) {
+    let accepted = matches!(status, PaymentStatus::Posted | PaymentStatus::Held | PaymentStatus::InReview);
+    let records = evaluation.records.iter().filter(|record| accepted || record.counts == Counts::Attempted);
+    let mut updates = Vec::with_capacity(evaluation.records.len());
+    let mut accepted_updates = Vec::new();
+    for (position, record) in (0_u16..).zip(records) {
+        if record.counts == Counts::Accepted {
+            accepted_updates.push(position);
+        }
+        updates.push(Update {
+            stream: history.id(record.stream),
+            entity: record.entity,
+            at: record.at,
+            seq,
+            change: Change::Insert { value: record.value },
+        });
+    }
+    (updates, accepted_updates)
+}
+
+/// The attributes that an entry may carry in the clear.
+fn plain_attributes(payment_type: &PaymentType, values: &[Option<AttributeValue>]) -> Vec<(Name, PlainValue)> {
+    let mut plain = Vec::new();
+    for (attribute, value) in payment_type.attributes.iter().zip(values) {
+        let opaque = matches!(attribute.kind, AttributeKind::Entity(_) | AttributeKind::Account);
+        let Some(value) = value.as_ref().filter(|_| opaque || !attribute.personal) else { continue };
+        let value = match value {
+            AttributeValue::Text(text) => PlainValue::Text(text.clone()),
+            AttributeValue::Int(int) => PlainValue::Int(*int),
+            AttributeValue::Double(double) => PlainValue::Double(*double),
+            AttributeValue::Bool(yes) => PlainValue::Bool(*yes),
+            AttributeValue::Time(at) => PlainValue::Time(*at),
+            AttributeValue::Entity(token) => PlainValue::Entity(*token),
+            AttributeValue::Account(id) => PlainValue::Account(*id),
+        };
+        plain.push((attribute.name.clone(), value));
+    }
+    plain
+}
+

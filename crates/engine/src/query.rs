@@ -1,0 +1,126 @@
+//! Looking things up, and showing what a command made.
+
+use ledger::TransferKey;
+use types::{AccountId, LedgerId, PaymentId, Seq, Timestamp};
+
+use crate::command::{Command, PAGE_MAX, Query};
+use crate::entry::{Entry, Fact, PaymentStatus};
+use crate::payment::Payment;
+use crate::{Answer, Engine, LabelReply, Made, PaymentReply, Refusal, Reply, TransferReply};
+
+/// Payments looked at for one page, so that a filter that matches nothing cannot hold the engine.
+const PAYMENTS_SCANNED_MAX: usize = 4 * PAGE_MAX;
+
+impl Engine {
+    pub(crate) fn query(&self, at: Timestamp, query: &Query) -> Answer {
+        let state = &self.state;
+        match query {
+            Query::Ledgers => Ok(Reply::Ledgers(state.ledger.books().copied().collect())),
+            Query::Account(id) => self.account_reply(Made::Before, *id),
+            Query::Accounts { ledger, after, limit } => {
+                let accounts = state.ledger.accounts_after(*ledger, *after, (*limit).min(PAGE_MAX));
+                Ok(Reply::Accounts(accounts.into_iter().copied().collect()))
+            }
+            Query::Transfer(id) => self.transfer_reply(Made::Before, TransferKey::Client(*id), at),
+            Query::Transfers { after, limit } => {
+                let transfers = state.ledger.transfers_after(None, *after, (*limit).min(PAGE_MAX));
+                let with_state =
+                    |transfer: &ledger::Transfer| (*transfer, state.ledger.pending_state(transfer.key, at));
+                Ok(Reply::Transfers(transfers.into_iter().map(with_state).collect()))
+            }
+            Query::Payment(id) => self.payment_reply(Made::Before, *id, None),
+            Query::Payments { status, after, limit } => {
+                Ok(self.payments_page(at, *status, *after, (*limit).min(PAGE_MAX)))
+            }
+            Query::Policy => match &state.policy {
+                Some(active) => Ok(Reply::Policy(Made::Before, active.clone())),
+                None => Err(Refusal::NoActivePolicy),
+            },
+            Query::TrialBalance(id) => match (state.ledger.book(*id), state.ledger.trial_balance(*id)) {
+                (Some(book), Some(totals)) => Ok(Reply::TrialBalance(*book, totals)),
+                (_, _) => Err(Refusal::LedgerNotFound(*id)),
+            },
+        }
+    }
+
+    /// What a command made, as it is right after it.
+    pub(crate) fn made(&self, made: Made, command: &Command, entry: Option<&Entry>) -> Answer {
+        match command {
+            Command::OpenLedger { id, .. } => self.ledger_reply(made, *id),
+            Command::OpenAccount(new) => self.account_reply(made, new.id),
+            Command::CreateTransfer(new) => self.transfer_reply(made, new.key, self.state.clock),
+            Command::CreatePayment(new) => self.payment_reply(made, new.payment, entry),
+            Command::ChangePayment { payment, .. } => self.payment_reply(made, *payment, None),
+            Command::RecordLabel { payment, .. } => self.label_reply(made, *payment),
+            Command::StoreArtifact(_) => Ok(Reply::Artifact(made)),
+            Command::ActivatePolicy { .. } => match &self.state.policy {
+                Some(active) => Ok(Reply::Policy(made, active.clone())),
+                None => Err(Refusal::NoActivePolicy),
+            },
+            Command::AddApiKey(_) => Ok(Reply::ApiKey(made)),
+            Command::Query(query) => self.query(self.state.clock, query),
+        }
+    }
+
+    pub(crate) fn ledger_reply(&self, made: Made, id: LedgerId) -> Answer {
+        let book = self.state.ledger.book(id).ok_or(Refusal::LedgerNotFound(id))?;
+        Ok(Reply::Ledger(made, *book))
+    }
+
+    pub(crate) fn account_reply(&self, made: Made, id: AccountId) -> Answer {
+        let account = self.state.ledger.account(id).ok_or(Refusal::AccountNotFound(id))?;
+        Ok(Reply::Account(made, *account))
+    }
+
+    pub(crate) fn transfer_reply(&self, made: Made, key: TransferKey, at: Timestamp) -> Answer {
+        let ledger = &self.state.ledger;
+        let not_found = || match key {
+            TransferKey::Client(id) => Refusal::TransferNotFound(id),
+            TransferKey::Leg { payment, .. } => Refusal::PaymentNotFound(payment),
+        };
+        let transfer = *ledger.transfer(key).ok_or_else(not_found)?;
+        let account = |id| *ledger.account(id).expect("LED-8: a transfer's accounts are open");
+        let reply = TransferReply {
+            transfer,
+            state: ledger.pending_state(key, at),
+            debit: account(transfer.debit),
+            credit: account(transfer.credit),
+        };
+        Ok(Reply::Transfer(made, Box::new(reply)))
+    }
+
+    pub(crate) fn payment_reply(&self, made: Made, id: PaymentId, entry: Option<&Entry>) -> Answer {
+        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?.clone();
+        let decided = match entry.map(|entry| &entry.fact) {
+            Some(Fact::PaymentDecided(decided)) => Some(std::sync::Arc::clone(decided)),
+            Some(_) | None => None,
+        };
+        Ok(Reply::Payment(made, Box::new(PaymentReply { payment, decided })))
+    }
+
+    pub(crate) fn label_reply(&self, made: Made, id: PaymentId) -> Answer {
+        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?;
+        let label = payment.label.clone().expect("ENG-15: a recorded label stands");
+        Ok(Reply::Label(made, LabelReply { payment: id, label }))
+    }
+
+    fn payments_page(&self, at: Timestamp, status: Option<PaymentStatus>, after: Seq, limit: usize) -> Reply {
+        let order = &self.state.payment_order;
+        let start = order.partition_point(|(seq, _)| *seq <= after);
+        let mut payments: Vec<Payment> = Vec::new();
+        let mut next = None;
+        let mut scanned = order.iter().skip(start);
+        for (seq, id) in scanned.by_ref().take(PAYMENTS_SCANNED_MAX) {
+            let payment = self.state.payments.get(id).expect("ENG-4: what is listed was decided");
+            if status.is_none_or(|wanted| payment.status_at(at) == wanted) {
+                payments.push(payment.clone());
+            }
+            next = Some(*seq);
+            if payments.len() >= limit {
+                break;
+            }
+        }
+        let more = scanned.next().is_some();
+        Reply::Payments { payments, next: next.filter(|_| more) }
+    }
+}

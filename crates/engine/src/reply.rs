@@ -1,0 +1,165 @@
+//! Replies: what the engine answers. All of them wait until the entries they rest on are durable.
+
+use std::sync::Arc;
+
+use ledger::{Account, AccountStatus, Book, PendingState, Transfer, TransferStatus, TrialBalance};
+use types::{AccountId, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
+
+use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
+use crate::payment::Payment;
+
+/// Whether a command made something, or found that the same request had made it before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// By this request.
+    Now,
+    /// By the same request, earlier.
+    Before,
+}
+
+/// The answer to a command.
+pub type Answer = Result<Reply, Refusal>;
+
+/// What a command brought.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// A ledger, opened or looked up.
+    Ledger(Made, Book),
+    /// All ledgers.
+    Ledgers(Vec<Book>),
+    /// An account, opened or looked up.
+    Account(Made, Account),
+    /// A page of accounts.
+    Accounts(Vec<Account>),
+    /// A transfer, made or looked up, with both accounts as they are after it.
+    Transfer(Made, Box<TransferReply>),
+    /// A page of transfers.
+    Transfers(Vec<(Transfer, Option<PendingState>)>),
+    /// A payment, decided, moved on or looked up.
+    Payment(Made, Box<PaymentReply>),
+    /// A page of payments.
+    Payments {
+        /// The payments.
+        payments: Vec<Payment>,
+        /// Where to go on, when there may be more.
+        next: Option<Seq>,
+    },
+    /// A label, recorded.
+    Label(Made, LabelReply),
+    /// A part of an artifact, stored.
+    Artifact(Made),
+    /// The policy that decides.
+    Policy(Made, ActivePolicy),
+    /// What the accounts of a ledger add up to.
+    TrialBalance(Book, TrialBalance),
+    /// An API key, let in.
+    ApiKey(Made),
+}
+
+/// A transfer and what it left.
+#[derive(Debug, Clone)]
+pub struct TransferReply {
+    /// The transfer.
+    pub transfer: Transfer,
+    /// What became of it, for a pending one.
+    pub state: Option<PendingState>,
+    /// The debit account now.
+    pub debit: Account,
+    /// The credit account now.
+    pub credit: Account,
+}
+
+/// A payment and, when this very request decided it, the decision.
+#[derive(Debug, Clone)]
+pub struct PaymentReply {
+    /// The payment as it stands.
+    pub payment: Payment,
+    /// The decision; the shell reads it from the journal, at [`Payment::seq`], when it is absent here.
+    pub decided: Option<Arc<PaymentDecided>>,
+}
+
+/// A recorded label.
+#[derive(Debug, Clone)]
+pub struct LabelReply {
+    /// The payment.
+    pub payment: PaymentId,
+    /// Label, whether it counts as a positive, and since when it is known.
+    pub label: crate::payment::Label,
+}
+
+/// The policy that decides.
+#[derive(Debug, Clone)]
+pub struct ActivePolicy {
+    /// The entry that activated it.
+    pub seq: Seq,
+    /// When.
+    pub at: Timestamp,
+    /// What it is.
+    pub activated: Arc<PolicyActivated>,
+}
+
+/// Why a command was refused. The name is the stable code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such ledger.
+    #[error("ledger {0} not found")]
+    LedgerNotFound(LedgerId),
+    /// That ledger exists with another asset.
+    #[error("ledger {0} exists with another asset")]
+    LedgerExistsWithDifferentAsset(LedgerId),
+    /// No such account.
+    #[error("account {0} not found")]
+    AccountNotFound(AccountId),
+    /// The ledger refuses to open the account.
+    #[error("{0}")]
+    Account(ledger::Refusal<AccountStatus>),
+    /// No such transfer.
+    #[error("transfer {0} not found")]
+    TransferNotFound(TransferId),
+    /// The ledger refuses the transfer.
+    #[error("{0}")]
+    Transfer(ledger::Refusal<TransferStatus>),
+    /// No such payment.
+    #[error("payment {0} not found")]
+    PaymentNotFound(PaymentId),
+    /// That id belongs to a payment with other content.
+    #[error("payment {0} exists with different content")]
+    PaymentExistsWithDifferentContent(PaymentId),
+    /// The verb does not fit where the payment stands.
+    #[error("cannot {} a payment that is {}", verb.name(), status.name())]
+    PaymentStatusConflict {
+        /// What was asked.
+        verb: Verb,
+        /// Where the payment stands.
+        status: PaymentStatus,
+    },
+    /// That request id was used for another verb on this payment.
+    #[error("this request id was used to {} the payment", .0.name())]
+    RequestIdReused(Verb),
+    /// The payment has had as many verbs as it can have.
+    #[error("a payment takes at most {0} changes")]
+    TooManyChanges(usize),
+    /// The declared time is later than the type's bound on the future allows.
+    #[error("occurred_at {occurred_at} lies after {latest}, the latest this payment type allows now")]
+    OccurredTooFarAhead {
+        /// What was declared.
+        occurred_at: Timestamp,
+        /// What would be allowed.
+        latest: Timestamp,
+    },
+    /// The payment type does not let clients say when a payment happened.
+    #[error("payments of type {0} do not declare occurred_at")]
+    OccurredNotDeclared(Name),
+    /// No policy decides yet.
+    #[error("no policy is active")]
+    NoActivePolicy,
+    /// The policy changed between parsing and deciding; parse again.
+    #[error("the active policy changed while the request was on its way")]
+    PolicyChanged,
+    /// The artifact is not stored in full.
+    #[error("artifact {0} is not stored in full")]
+    ArtifactIncomplete(Digest),
+    /// The policy needs a ledger that exists with another asset.
+    #[error("the policy declares ledger {0} with another asset than it has")]
+    PolicyLedgerConflict(LedgerId),
+}

@@ -1,0 +1,290 @@
+//! The state: the fold of all entries. `apply` is the only writer; it cannot fail and is the same everywhere.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use features::{Applied, Change, Stream, StreamId, Update, Windows};
+use foldhash::fast::RandomState;
+use ledger::Ledger;
+use types::{ActorId, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
+
+use crate::entry::{
+    ApiKeyAdded, ArtifactChunk, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided,
+    PolicyActivated, StateDigest,
+};
+use crate::payment::{Label, Leg, Payment, Recorded};
+use crate::reply::ActivePolicy;
+
+/// Every so many entries the journal carries a digest of the state.
+pub const DIGEST_INTERVAL_ENTRIES: u64 = 65_536;
+
+/// How [`StateDigest`] is computed by this release: BLAKE3 in key-derivation mode over the digest before and then, for
+/// every entry, its sequence, its time and the after-image of each thing it changed, in the order it changed them.
+pub const DIGEST_SCHEME: u16 = 1;
+const DIGEST_CONTEXT: &str = "finaira 2026-11 state digest scheme 1";
+
+/// Everything that decisions are made from.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) origin: Option<Origin>,
+    pub(crate) applied: Seq,
+    /// The last instant that anything was given; the next is later.
+    pub(crate) clock: Timestamp,
+    pub(crate) ledger: Ledger,
+    pub(crate) windows: Windows,
+    pub(crate) payments: HashMap<PaymentId, Payment, RandomState>,
+    /// In the order they were decided.
+    pub(crate) payment_order: Vec<(Seq, PaymentId)>,
+    pub(crate) deadlines: BTreeSet<(Timestamp, PaymentId)>,
+    pub(crate) artifacts: BTreeMap<Digest, Artifact>,
+    pub(crate) policy: Option<ActivePolicy>,
+    pub(crate) policies: BTreeMap<Seq, Arc<PolicyActivated>>,
+    pub(crate) streams: BTreeMap<Digest, StreamId>,
+    pub(crate) api_keys: BTreeMap<ActorId, ApiKeyAdded>,
+    /// Window records that bounds refused, since the start: for a metric.
+    pub(crate) records_dropped: u64,
+    since_digest: DigestBuilder,
+}
+
+/// An artifact, as far as it is stored.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Artifact {
+    count: u32,
+    chunks: BTreeMap<u32, Arc<[u8]>>,
+}
+
+impl Artifact {
+    pub(crate) fn has(&self, chunk: &ArtifactChunk) -> bool {
+        self.chunks.contains_key(&chunk.index)
+    }
+
+    /// All of it, when every part is there.
+    pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
+        let whole = self.count > 0 && self.chunks.len() as u64 == u64::from(self.count);
+        whole.then(|| self.chunks.values().flat_map(|chunk| chunk.iter().copied()).collect())
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            origin: None,
+            applied: Seq::ZERO,
+            clock: Timestamp::ZERO,
+            ledger: Ledger::default(),
+            windows: Windows::default(),
+            payments: HashMap::default(),
+            payment_order: Vec::new(),
+            deadlines: BTreeSet::new(),
+            artifacts: BTreeMap::new(),
+            policy: None,
+            policies: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            api_keys: BTreeMap::new(),
+            records_dropped: 0,
+            since_digest: chained_from(Digest::default()),
+        }
+    }
+}
+
+fn chained_from(previous: Digest) -> DigestBuilder {
+    let mut builder = DigestBuilder::new(DIGEST_CONTEXT);
+    builder.bytes(previous.as_bytes());
+    builder
+}
+
+impl State {
+    /// The digest of what changed since the last one, for the entry that comes next.
+    pub(crate) fn digest(&self) -> StateDigest {
+        StateDigest { scheme: DIGEST_SCHEME, digest: self.since_digest.digest() }
+    }
+
+    /// Whether a digest that an entry carries is that of this state. Digests of other schemes are not compared.
+    pub(crate) fn matches(&self, carried: &StateDigest) -> bool {
+        carried.scheme != DIGEST_SCHEME || *carried == self.digest()
+    }
+
+    /// Folds one entry.
+    ///
+    /// # Panics
+    /// When the entry does not follow the last one (ENG-1), its time does not (ENG-2), or a digest it carries is not
+    /// that of this state (ENG-3).
+    pub(crate) fn apply(&mut self, entry: &Entry) {
+        let header = &entry.header;
+        assert_eq!(header.seq, self.applied.next(), "ENG-1: entries apply once, in order");
+        assert!(header.decided_at > self.clock, "ENG-2: time moves forward with every entry");
+        self.applied = header.seq;
+        self.clock = header.decided_at;
+        if let Fact::StateDigest(carried) = &entry.fact {
+            assert!(self.matches(carried), "ENG-3: a replay reproduces the state that its journal names");
+            self.since_digest = chained_from(carried.digest);
+        }
+        self.since_digest.u64(header.seq.get()).u64(header.decided_at.ns());
+        match &entry.fact {
+            Fact::JournalStarted { origin } => {
+                self.origin = Some(*origin);
+                self.since_digest.u128(origin.get());
+            }
+            Fact::Ledger(fact) => self.apply_ledger(std::slice::from_ref(fact)),
+            Fact::PaymentDecided(decided) => self.apply_decided(header, decided),
+            Fact::PaymentChanged(changed) => self.apply_changed(header, changed),
+            Fact::LabelRecorded(recorded) => self.apply_label(header, recorded),
+            Fact::ArtifactStored(chunk) => {
+                let artifact = self.artifacts.entry(chunk.artifact).or_default();
+                artifact.count = chunk.count;
+                artifact.chunks.insert(chunk.index, Arc::clone(&chunk.bytes));
+                self.since_digest.bytes(chunk.artifact.as_bytes()).u64(u64::from(chunk.index));
+            }
+            Fact::PolicyActivated(activated) => self.apply_policy(header, activated),
+            Fact::ApiKeyAdded(key) => {
+                self.since_digest.u64(key.key.get()).bytes(key.hash.as_bytes()).u64(u64::from(key.scopes));
+                self.api_keys.insert(key.key, key.clone());
+            }
+            Fact::StateDigest(_) => {}
+        }
+        self.clock = self.clock.max(self.ledger.last_timestamp());
+    }
+
+    fn apply_ledger(&mut self, facts: &[ledger::Fact]) {
+        for fact in facts {
+            self.ledger.apply(fact);
+            self.ledger.digest_after(fact, &mut self.since_digest);
+        }
+    }
+
+    fn apply_updates(&mut self, updates: &[Update]) {
+        for update in updates {
+            if let Applied::Dropped(_) = self.windows.apply(update) {
+                self.records_dropped += 1;
+            }
+            self.windows.digest_after(update, &mut self.since_digest);
+        }
+    }
+
+    fn apply_decided(&mut self, header: &Header, decided: &Arc<PaymentDecided>) {
+        self.apply_ledger(&decided.ledger_facts);
+        self.apply_updates(&decided.updates);
+        let payment = Payment::new(header, decided);
+        if let Some(deadline) = payment.deadline {
+            self.deadlines.insert((deadline.at, payment.id));
+        }
+        payment.digest_into(&mut self.since_digest);
+        self.payment_order.push((header.seq, payment.id));
+        let replaced = self.payments.insert(payment.id, payment);
+        assert!(replaced.is_none(), "ENG-4: a payment is decided once");
+    }
+
+    fn apply_changed(&mut self, header: &Header, changed: &PaymentChanged) {
+        self.apply_ledger(&changed.ledger_facts);
+        self.apply_updates(&changed.updates);
+        let payment = self.payments.get_mut(&changed.payment).expect("ENG-5: only a decided payment changes");
+        if let Some(deadline) = payment.deadline {
+            self.deadlines.remove(&(deadline.at, payment.id));
+        }
+        payment.change(header, changed);
+        if let Some(deadline) = payment.deadline {
+            self.deadlines.insert((deadline.at, payment.id));
+        }
+        payment.digest_into(&mut self.since_digest);
+    }
+
+    fn apply_label(&mut self, header: &Header, recorded: &LabelRecorded) {
+        self.apply_updates(&recorded.updates);
+        let payment = self.payments.get_mut(&recorded.payment).expect("ENG-5: only a decided payment is labelled");
+        let label =
+            Label { name: recorded.label.clone(), positive: recorded.positive, recorded_at: header.decided_at };
+        payment.label = Some(label);
+        payment.changed_seq = header.seq;
+        payment.digest_into(&mut self.since_digest);
+    }
+
+    fn apply_policy(&mut self, header: &Header, activated: &Arc<PolicyActivated>) {
+        self.apply_ledger(&activated.ledger_facts);
+        for opened in &activated.streams {
+            self.streams.insert(opened.key, opened.id);
+            self.windows.open(&Stream {
+                id: opened.id,
+                retention: opened.retention,
+                records_max: opened.records_max,
+                entities_max: opened.entities_max,
+            });
+            self.since_digest.u64(u64::from(opened.id.get())).bytes(opened.key.as_bytes());
+        }
+        self.since_digest.bytes(activated.artifact.as_bytes());
+        self.policies.insert(header.seq, Arc::clone(activated));
+        let active = ActivePolicy { seq: header.seq, at: header.decided_at, activated: Arc::clone(activated) };
+        self.policy = Some(active);
+    }
+}
+
+impl Payment {
+    fn new(header: &Header, decided: &PaymentDecided) -> Self {
+        let transfers: Vec<&ledger::Transfer> = decided
+            .ledger_facts
+            .iter()
+            .filter_map(|fact| if let ledger::Fact::TransferCreated(transfer) = fact { Some(transfer) } else { None })
+            .collect();
+        let leg = |transfer: &&ledger::Transfer| Leg {
+            transfer: transfer.key,
+            debit: transfer.debit,
+            credit: transfer.credit,
+            amount: transfer.amount,
+            code: transfer.code,
+        };
+        let recorded = |(position, update): (usize, &Update)| Recorded {
+            stream: update.stream,
+            entity: update.entity,
+            at: update.at,
+            accepted: decided.accepted_updates.iter().any(|&accepted| usize::from(accepted) == position),
+        };
+        Self {
+            id: decided.payment,
+            seq: header.seq,
+            changed_seq: header.seq,
+            content: decided.content,
+            payment_type: decided.payment_type.clone(),
+            ledger: decided.ledger,
+            amount: decided.amount,
+            decided_at: header.decided_at,
+            occurred_at: header.occurred_at,
+            verdict: decided.verdict,
+            score: decided.score,
+            status: decided.status,
+            refusal: decided.refusal,
+            capture: decided.capture,
+            deadline: decided.deadline,
+            legs: transfers.iter().map(leg).collect(),
+            transfers: u16::try_from(transfers.len()).expect("ENG-6: a payment has few legs"),
+            records: decided.updates.iter().enumerate().map(recorded).collect(),
+            changes: Vec::new(),
+            label: None,
+        }
+    }
+
+    fn change(&mut self, header: &Header, changed: &PaymentChanged) {
+        let created = changed.ledger_facts.iter().filter(|fact| matches!(fact, ledger::Fact::TransferCreated(_)));
+        let created = u16::try_from(created.count()).expect("ENG-6: a payment has few legs");
+        self.transfers = self.transfers.checked_add(created).expect("ENG-6: a payment has few legs");
+        self.status = changed.status;
+        self.deadline = changed.deadline;
+        self.changed_seq = header.seq;
+        if let Cause::Verb(verb) = changed.cause {
+            self.changes.push((header.request, verb));
+        }
+        if changed.updates.iter().any(|update| update.change == Change::Remove) {
+            self.records = self.records.iter().filter(|record| !record.accepted).copied().collect();
+        }
+    }
+
+    fn digest_into(&self, into: &mut DigestBuilder) {
+        let deadline = self.deadline.map_or(0, |deadline| deadline.at.ns());
+        into.u128(self.id.get()).u64(self.status as u64).u64(deadline).u64(u64::from(self.transfers));
+        into.u64(self.changes.len() as u64).u64(self.records.len() as u64);
+        into.bytes(self.label.as_ref().map_or(&[], |label| label.name.as_str().as_bytes()));
+    }
+
+    /// The verb that this request asked for, if it moved the payment.
+    pub(crate) fn asked_by(&self, request: RequestId) -> Option<crate::entry::Verb> {
+        self.changes.iter().find(|(asked, _)| *asked == request).map(|&(_, verb)| verb)
+    }
+}

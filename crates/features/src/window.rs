@@ -1,0 +1,68 @@
+use types::{Span, Timestamp};
+
+/// A stretch of time that ends `delay` before the moment it is asked at: (t − delay − length, t − delay].
+/// What lies before 1970 is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// From the excluded start to the included end; a window of no length is empty.
+    pub length: Span,
+    /// From the end to the moment of asking.
+    pub delay: Span,
+}
+
+impl Window {
+    /// The first and the last instant inside when asked at `at`; `None` when all of it lies before 1970. The first is
+    /// after the last when the window has no length.
+    pub(crate) fn instants(self, at: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let last = at.checked_sub(self.delay)?;
+        Some((first_within(self.length, last), last))
+    }
+}
+
+/// The first instant of (at − length, at].
+pub(crate) fn first_within(length: Span, at: Timestamp) -> Timestamp {
+    at.checked_sub(length).map_or(Timestamp::ZERO, after)
+}
+
+/// The instant that follows `at`. Instants are whole nanoseconds below 2^63, so it always exists.
+pub(crate) fn after(at: Timestamp) -> Timestamp {
+    Timestamp::from_ns(at.ns().saturating_add(1))
+}
+
+/// What the records of one window add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Aggregate {
+    /// Records in the window, at most 2^32 (the bound on an entity's records, and a candidate).
+    pub count: u64,
+    /// The sum of their values; its magnitude stays within 2^95.
+    pub sum: i128,
+    /// How many of them have a positive label by now, whenever that became known. Never more than `count`.
+    pub positives: u64,
+}
+
+impl Aggregate {
+    /// With one more record of `value`, not labelled.
+    pub(crate) fn with(self, value: i64) -> Self {
+        Self {
+            count: self.count.saturating_add(1),
+            sum: self.sum.saturating_add(i128::from(value)),
+            positives: self.positives,
+        }
+    }
+}
+
+/// Why a window has no exact answer. The name is the stable reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Missing {
+    /// It starts before what is still held of the entity: before the stream's retention, or at records that
+    /// `records_max` has dropped.
+    #[error("the window starts before the records that are still held")]
+    WindowTruncated,
+    /// The entity is not held, and the window reaches back to when records of entities beyond `entities_max` were
+    /// dropped, perhaps this one's.
+    #[error("the stream has dropped records of entities beyond its entities_max")]
+    TooManyEntities,
+    /// The stream was never opened.
+    #[error("the stream is not open")]
+    UnknownStream,
+}

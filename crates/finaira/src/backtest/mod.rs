@@ -1,0 +1,8 @@
+//! `finaira backtest`.
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) fn run(_arguments: &Arguments) -> anyhow::Result<()> {
+    anyhow::bail!("not there yet")
+}

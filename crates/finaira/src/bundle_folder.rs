@@ -1,0 +1,32 @@
+//! Policy folders on disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use policy::{Bundle, DOCUMENT, Policy, model_files};
+
+/// Reads a policy folder: `policy.toml` and the models it names.
+pub(crate) fn read(folder: &Path) -> anyhow::Result<Bundle> {
+    let document = folder.join(DOCUMENT);
+    let text = std::fs::read(&document).with_context(|| format!("cannot read {}", document.display()))?;
+    let mut files = BTreeMap::from([(DOCUMENT.to_owned(), text.clone())]);
+    for name in model_files(&text) {
+        let path = folder.join(&name);
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        files.insert(name, bytes);
+    }
+    Ok(Bundle::new(files)?)
+}
+
+/// Reads and compiles a policy folder; the error lists every problem.
+pub(crate) fn compile(folder: &Path) -> anyhow::Result<(Bundle, Policy)> {
+    let bundle = read(folder)?;
+    match Policy::compile(&bundle) {
+        Ok(policy) => Ok((bundle, policy)),
+        Err(problems) => {
+            let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+            bail!("{} has {} problems:\n{}", folder.display(), problems.len(), lines.join("\n"))
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! `finaira check-policy`: the same check that activating a policy makes.
+
+use std::path::PathBuf;
+
+use crate::bundle_folder;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The folder with policy.toml
+    folder: PathBuf,
+}
+
+#[expect(clippy::print_stdout, reason = "this command answers on standard output")]
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let (_, policy) = bundle_folder::compile(&arguments.folder)?;
+    println!(
+        "{} is sound: {} payment types, {} features, {} rules, {} models",
+        policy.name(),
+        policy.payment_types().len(),
+        policy.features().len(),
+        policy.rules().len(),
+        policy.models().len()
+    );
+    println!("digest {}", policy.digest());
+    Ok(())
+}

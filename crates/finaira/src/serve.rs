@@ -1,0 +1,98 @@
+//! `finaira serve`: the engine and its HTTP API.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use journal::Layout;
+use server::{Opened, Options};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Directory of the journal and the keys; created when it is not there
+    #[arg(long, env = "FINAIRA_DATA", value_name = "DIR")]
+    data: PathBuf,
+    /// Address to listen on; port 0 picks a free one
+    #[arg(long, env = "FINAIRA_LISTEN", value_name = "ADDRESS", default_value_t = server::DEFAULT_ADDRESS)]
+    listen: SocketAddr,
+    /// Requests that may wait for the engine; more are answered 503
+    #[arg(long, env = "FINAIRA_QUEUE", value_name = "REQUESTS", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    queue: u32,
+    /// Make one more API key and print it, for when the first was lost
+    #[arg(long)]
+    new_api_key: bool,
+    /// Bytes of a journal segment file, at least 1048576
+    #[arg(long, env = "FINAIRA_SEGMENT_BYTES", value_name = "BYTES", default_value_t = Layout::STANDARD.segment_bytes, value_parser = clap::value_parser!(u64).range(1_048_576..=4_294_967_296))]
+    segment_bytes: u64,
+    /// How logs are written
+    #[arg(long, env = "FINAIRA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    log_format: LogFormat,
+    /// The least severe level that is logged
+    #[arg(long, env = "FINAIRA_LOG_LEVEL", default_value = "info")]
+    log_level: tracing::level_filters::LevelFilter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// Text on a terminal, JSON otherwise
+    Auto,
+    /// One line of text per event
+    Text,
+    /// One JSON object per event
+    Json,
+}
+
+#[expect(clippy::print_stdout, reason = "address and key are this command's answer; logs go to standard error")]
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    start_logs(arguments.log_format, arguments.log_level);
+    let options = Options {
+        data: arguments.data.clone(),
+        layout: Layout { segment_bytes: arguments.segment_bytes, ..Layout::STANDARD },
+        queue_requests_max: usize::try_from(arguments.queue).unwrap_or(usize::MAX),
+        new_api_key: arguments.new_api_key,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let opened = Opened::open(&options)?;
+        let stop = stop_signal()?;
+        let listener = tokio::net::TcpListener::bind(arguments.listen).await;
+        let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
+        let address = listener.local_addr()?;
+        if let Some(torn) = &opened.recovered.torn {
+            tracing::warn!(file = torn.file, offset = torn.offset, after = torn.after.get(), "cut off a torn tail");
+        }
+        tracing::info!(%address, last = opened.recovered.last.get(), "serving");
+        if let Some(key) = &opened.api_key {
+            println!("API key (shown once, keep it): {key}");
+        }
+        println!("Listening on http://{address}");
+        std::io::stdout().flush()?;
+        opened.serve(listener, stop).await?;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// Resolves on Ctrl-C or SIGTERM.
+pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn start_logs(format: LogFormat, level: tracing::level_filters::LevelFilter) {
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(terminal).init(),
+        LogFormat::Auto if terminal => builder.init(),
+        LogFormat::Auto | LogFormat::Json => builder.json().init(),
+    }
+}

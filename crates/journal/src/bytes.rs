@@ -1,0 +1,204 @@
+//! The primitive encodings of the format: little-endian numbers, LEB128 variable-length numbers, counted bytes.
+
+/// Appends values to a byte string.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Encoder {
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Encoder {
+    pub(crate) fn u8(&mut self, value: u8) {
+        self.bytes.push(value);
+    }
+
+    pub(crate) fn u16(&mut self, value: u16) {
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(crate) fn u32(&mut self, value: u32) {
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(crate) fn u64(&mut self, value: u64) {
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(crate) fn u128(&mut self, value: u128) {
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Seven bits a byte, lowest first; the high bit says that more follow.
+    pub(crate) fn varint(&mut self, value: impl Into<u128>) {
+        let mut rest: u128 = value.into();
+        loop {
+            let low = u8::try_from(rest & 0x7f).expect("seven bits fit a byte");
+            rest >>= 7;
+            if rest == 0 {
+                self.bytes.push(low);
+                return;
+            }
+            self.bytes.push(low | 0x80);
+        }
+    }
+
+    /// A signed number as a variable-length one, small magnitudes short.
+    pub(crate) fn zigzag(&mut self, value: i64) {
+        self.varint(((value << 1) ^ (value >> 63)).cast_unsigned());
+    }
+
+    pub(crate) fn count(&mut self, count: usize) {
+        self.varint(count as u64);
+    }
+
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn counted(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.raw(bytes);
+    }
+}
+
+/// Why bytes are not what they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end too early.
+    #[error("the bytes end too early")]
+    Truncated,
+    /// More bytes than the value has.
+    #[error("{0} bytes are left over")]
+    LeftOver(usize),
+    /// A number that the field does not have.
+    #[error("{value} is not a {what}")]
+    Unknown {
+        /// The field.
+        what: &'static str,
+        /// What stood there.
+        value: u64,
+    },
+    /// A kind of entry, or a version of one, that a later release may know.
+    #[error("entries of kind {kind} version {version} need a later release")]
+    LaterRelease {
+        /// The kind's number.
+        kind: u64,
+        /// Its version.
+        version: u64,
+    },
+}
+
+/// Takes values from the front of a byte string.
+#[derive(Debug, Clone)]
+pub(crate) struct Decoder<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Decoder<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) fn raw(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn u128(&mut self) -> Result<u128, DecodeError> {
+        self.array().map(u128::from_le_bytes)
+    }
+
+    /// A variable-length number that fits `T`. Only the shortest form is read, so that a value has one encoding.
+    pub(crate) fn varint<T: TryFrom<u128>>(&mut self) -> Result<T, DecodeError> {
+        const OVERLONG: DecodeError = DecodeError::Unknown { what: "variable-length number", value: 0 };
+        let mut value: u128 = 0;
+        for shift in (0..u128::BITS).step_by(7) {
+            let byte = self.u8()?;
+            let low = u128::from(byte & 0x7f);
+            if low.leading_zeros() < shift || (byte == 0 && shift > 0) {
+                return Err(OVERLONG);
+            }
+            value |= low << shift;
+            if byte & 0x80 == 0 {
+                return T::try_from(value).map_err(|_wider| OVERLONG);
+            }
+        }
+        Err(OVERLONG)
+    }
+
+    pub(crate) fn zigzag(&mut self) -> Result<i64, DecodeError> {
+        let value: u64 = self.varint()?;
+        Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
+    }
+
+    /// A count of things of which each takes at least one byte, so that a hostile count cannot reserve memory.
+    pub(crate) fn count(&mut self) -> Result<usize, DecodeError> {
+        let count: usize = self.varint()?;
+        if count > self.rest.len() { Err(DecodeError::Truncated) } else { Ok(count) }
+    }
+
+    pub(crate) fn counted(&mut self) -> Result<&'a [u8], DecodeError> {
+        let count = self.count()?;
+        self.raw(count)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(crate) fn finish(self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::LeftOver(self.rest.len())) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_read_as_they_are_written(wide: u128, narrow: u64, signed: i64) {
+            let mut encoder = Encoder::default();
+            encoder.varint(wide);
+            encoder.varint(narrow);
+            encoder.zigzag(signed);
+            let mut decoder = Decoder::new(&encoder.bytes);
+            prop_assert_eq!(decoder.varint::<u128>(), Ok(wide));
+            prop_assert_eq!(decoder.varint::<u64>(), Ok(narrow));
+            prop_assert_eq!(decoder.zigzag(), Ok(signed));
+            prop_assert_eq!(decoder.finish(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_number_has_one_encoding() {
+        assert_eq!(Decoder::new(&[0x80, 0x00]).varint::<u64>(), Err(DecodeError::Unknown { what: "variable-length number", value: 0 }));
+        assert!(Decoder::new(&[0xff; 19]).varint::<u128>().is_err());
+        assert!(Decoder::new(&[0xff, 0xff, 0x03]).varint::<u8>().is_err());
+        assert_eq!(Decoder::new(&[0x80]).varint::<u64>(), Err(DecodeError::Truncated));
+    }
+}

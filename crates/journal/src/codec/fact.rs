@@ -1,0 +1,243 @@
+//! The kinds of entries: their numbers, versions and plain sections.
+
+use std::sync::Arc;
+
+use engine::{ApiKeyAdded, ArtifactChunk, Fact, Header, LabelRecorded, PolicyActivated, StateDigest, StreamOpened};
+use features::{Change, StreamId, Update};
+use types::{ActorId, Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
+
+use super::{ledger_facts, payment};
+use crate::bytes::{DecodeError, Decoder, Encoder};
+
+const JOURNAL_STARTED: u16 = 1;
+pub(super) const LEDGER_OPENED: u16 = 2;
+pub(super) const ACCOUNT_OPENED: u16 = 3;
+pub(super) const TRANSFER_CREATED: u16 = 4;
+pub(super) const TRANSFER_FAILED: u16 = 5;
+pub(super) const TRANSFER_EXPIRED: u16 = 6;
+const PAYMENT_DECIDED: u16 = 7;
+const PAYMENT_CHANGED: u16 = 8;
+const LABEL_RECORDED: u16 = 9;
+const ARTIFACT_STORED: u16 = 10;
+const POLICY_ACTIVATED: u16 = 11;
+const API_KEY_ADDED: u16 = 12;
+const STATE_DIGEST: u16 = 13;
+
+/// The version of every kind that this release writes.
+const VERSION: u16 = 1;
+
+fn kind(fact: &Fact) -> u16 {
+    match fact {
+        Fact::JournalStarted { .. } => JOURNAL_STARTED,
+        Fact::Ledger(fact) => ledger_facts::kind(fact),
+        Fact::PaymentDecided(_) => PAYMENT_DECIDED,
+        Fact::PaymentChanged(_) => PAYMENT_CHANGED,
+        Fact::LabelRecorded(_) => LABEL_RECORDED,
+        Fact::ArtifactStored(_) => ARTIFACT_STORED,
+        Fact::PolicyActivated(_) => POLICY_ACTIVATED,
+        Fact::ApiKeyAdded(_) => API_KEY_ADDED,
+        Fact::StateDigest(_) => STATE_DIGEST,
+    }
+}
+
+pub(super) fn kind_name(fact: &Fact) -> &'static str {
+    match kind(fact) {
+        JOURNAL_STARTED => "journal_started",
+        LEDGER_OPENED => "ledger_opened",
+        ACCOUNT_OPENED => "account_opened",
+        TRANSFER_CREATED => "transfer_created",
+        TRANSFER_FAILED => "transfer_failed",
+        TRANSFER_EXPIRED => "transfer_expired",
+        PAYMENT_DECIDED => "payment_decided",
+        PAYMENT_CHANGED => "payment_changed",
+        LABEL_RECORDED => "label_recorded",
+        ARTIFACT_STORED => "artifact_stored",
+        POLICY_ACTIVATED => "policy_activated",
+        API_KEY_ADDED => "api_key_added",
+        _ => "state_digest",
+    }
+}
+
+/// Appends the plain section; says kind and version.
+pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, u16) {
+    match fact {
+        Fact::JournalStarted { origin } => into.u128(origin.get()),
+        Fact::Ledger(fact) => ledger_facts::encode(header, fact, into),
+        Fact::PaymentDecided(decided) => payment::encode_decided(header, decided, into),
+        Fact::PaymentChanged(changed) => payment::encode_changed(header, changed, into),
+        Fact::LabelRecorded(recorded) => {
+            into.u128(recorded.payment.get());
+            encode_name(&recorded.label, into);
+            into.u8(u8::from(recorded.positive));
+            encode_updates(header, &recorded.updates, into);
+        }
+        Fact::ArtifactStored(chunk) => {
+            into.raw(chunk.artifact.as_bytes());
+            into.varint(chunk.index);
+            into.varint(chunk.count);
+            into.counted(&chunk.bytes);
+        }
+        Fact::PolicyActivated(activated) => encode_policy(header, activated, into),
+        Fact::ApiKeyAdded(key) => {
+            into.varint(key.key.get());
+            into.raw(key.hash.as_bytes());
+            into.varint(key.scopes);
+            into.counted(key.name.as_bytes());
+        }
+        Fact::StateDigest(digest) => {
+            into.varint(digest.scheme);
+            into.raw(digest.digest.as_bytes());
+        }
+    }
+    (kind(fact), VERSION)
+}
+
+/// Reads a plain section.
+pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> Result<Fact, DecodeError> {
+    if version != u64::from(VERSION) {
+        return Err(DecodeError::LaterRelease { kind, version });
+    }
+    let mut from = Decoder::new(plain);
+    let number = u16::try_from(kind).unwrap_or(0);
+    let fact = match number {
+        JOURNAL_STARTED => Fact::JournalStarted { origin: Origin::new(from.u128()?) },
+        LEDGER_OPENED..=TRANSFER_EXPIRED => Fact::Ledger(ledger_facts::decode(header, number, &mut from)?),
+        PAYMENT_DECIDED => Fact::PaymentDecided(Arc::new(payment::decode_decided(header, &mut from)?)),
+        PAYMENT_CHANGED => Fact::PaymentChanged(payment::decode_changed(header, &mut from)?),
+        LABEL_RECORDED => Fact::LabelRecorded(LabelRecorded {
+            payment: PaymentId::new(from.u128()?),
+            label: decode_name(&mut from)?,
+            positive: decode_bool(&mut from)?,
+            updates: decode_updates(header, &mut from)?,
+        }),
+        ARTIFACT_STORED => Fact::ArtifactStored(ArtifactChunk {
+            artifact: Digest::new(from.array()?),
+            index: from.varint()?,
+            count: from.varint()?,
+            bytes: from.counted()?.into(),
+        }),
+        POLICY_ACTIVATED => Fact::PolicyActivated(Arc::new(decode_policy(header, &mut from)?)),
+        API_KEY_ADDED => Fact::ApiKeyAdded(ApiKeyAdded {
+            key: ActorId::new(from.varint()?),
+            hash: Digest::new(from.array()?),
+            scopes: from.varint()?,
+            name: decode_text(&mut from)?.into(),
+        }),
+        STATE_DIGEST => {
+            Fact::StateDigest(StateDigest { scheme: from.varint()?, digest: Digest::new(from.array()?) })
+        }
+        _ => return Err(DecodeError::LaterRelease { kind, version }),
+    };
+    from.finish()?;
+    Ok(fact)
+}
+
+fn encode_policy(header: &Header, activated: &PolicyActivated, into: &mut Encoder) {
+    into.raw(activated.artifact.as_bytes());
+    encode_name(&activated.name, into);
+    for names in [&activated.features, &activated.models] {
+        into.count(names.len());
+        names.iter().for_each(|name| encode_name(name, into));
+    }
+    into.count(activated.streams.len());
+    for stream in &activated.streams {
+        into.varint(stream.id.get());
+        into.raw(stream.key.as_bytes());
+        into.varint(stream.retention.ns());
+        into.varint(stream.records_max);
+        into.varint(stream.entities_max);
+    }
+    ledger_facts::encode_all(header, &activated.ledger_facts, into);
+}
+
+fn decode_policy(header: &Header, from: &mut Decoder<'_>) -> Result<PolicyActivated, DecodeError> {
+    let artifact = Digest::new(from.array()?);
+    let name = decode_name(from)?;
+    let mut names = || decode_many(from, decode_name);
+    let (features, models) = (names()?, names()?);
+    let stream = |from: &mut Decoder<'_>| {
+        Ok(StreamOpened {
+            id: StreamId::new(from.varint()?),
+            key: Digest::new(from.array()?),
+            retention: Span::from_ns(from.varint()?),
+            records_max: from.varint()?,
+            entities_max: from.varint()?,
+        })
+    };
+    let streams = decode_many(from, stream)?;
+    let ledger_facts = ledger_facts::decode_all(header, from)?;
+    Ok(PolicyActivated { artifact, name, features, models, streams, ledger_facts })
+}
+
+const INSERT: u8 = 0;
+const REMOVE: u8 = 1;
+const LABEL_NEGATIVE: u8 = 2;
+const LABEL_POSITIVE: u8 = 3;
+
+/// Updates; the time as a distance from the entry's, the sequence only where it is not the entry's own.
+pub(super) fn encode_updates(header: &Header, updates: &[Update], into: &mut Encoder) {
+    into.count(updates.len());
+    for update in updates {
+        let (tag, value) = match update.change {
+            Change::Insert { value } => (INSERT, Some(value)),
+            Change::Remove => (REMOVE, None),
+            Change::Label { positive: false } => (LABEL_NEGATIVE, None),
+            Change::Label { positive: true } => (LABEL_POSITIVE, None),
+        };
+        into.u8(tag);
+        into.varint(update.stream.get());
+        into.u128(update.entity.get());
+        into.zigzag(update.at.ns().wrapping_sub(header.decided_at.ns()).cast_signed());
+        into.varint(header.seq.get() - update.seq.get());
+        if let Some(value) = value {
+            into.zigzag(value);
+        }
+    }
+}
+
+pub(super) fn decode_updates(header: &Header, from: &mut Decoder<'_>) -> Result<Vec<Update>, DecodeError> {
+    decode_many(from, |from| {
+        let tag = from.u8()?;
+        let stream = StreamId::new(from.varint()?);
+        let entity = Token::new(from.u128()?);
+        let at = Timestamp::from_ns(header.decided_at.ns().wrapping_add(from.zigzag()?.cast_unsigned()));
+        let before: u64 = from.varint()?;
+        let seq = header.seq.get().checked_sub(before).map(Seq::new).ok_or(DecodeError::Truncated)?;
+        let change = match tag {
+            INSERT => Change::Insert { value: from.zigzag()? },
+            REMOVE => Change::Remove,
+            LABEL_NEGATIVE => Change::Label { positive: false },
+            LABEL_POSITIVE => Change::Label { positive: true },
+            other => return Err(DecodeError::Unknown { what: "window change", value: u64::from(other) }),
+        };
+        Ok(Update { stream, entity, at, seq, change })
+    })
+}
+
+pub(super) fn decode_many<T>(
+    from: &mut Decoder<'_>,
+    mut one: impl FnMut(&mut Decoder<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    (0..from.count()?).map(|_| one(from)).collect()
+}
+
+pub(super) fn encode_name(name: &Name, into: &mut Encoder) {
+    into.counted(name.as_str().as_bytes());
+}
+
+pub(super) fn decode_name(from: &mut Decoder<'_>) -> Result<Name, DecodeError> {
+    decode_text(from)?.parse().map_err(|_unparsed| DecodeError::Unknown { what: "name", value: 0 })
+}
+
+pub(super) fn decode_text(from: &mut Decoder<'_>) -> Result<String, DecodeError> {
+    let bytes = from.counted()?.to_vec();
+    String::from_utf8(bytes).map_err(|_invalid| DecodeError::Unknown { what: "UTF-8 text", value: 0 })
+}
+
+pub(super) fn decode_bool(from: &mut Decoder<'_>) -> Result<bool, DecodeError> {
+    match from.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(DecodeError::Unknown { what: "yes or no", value: u64::from(other) }),
+    }
+}

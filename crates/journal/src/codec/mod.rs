@@ -1,0 +1,216 @@
+//! Entries as bytes.
+//!
+//! An entry has two encodings. **Within a frame** it is short: what it shares with the entry before it is left out.
+//! **Canonical** it is expanded and independent of framing: that is what a leaf of the Merkle tree commits to. Both hold
+//! the same *plain section*, the kind's own fields.
+//!
+//! Within a frame, an entry is:
+//!
+//! | field | encoding |
+//! | --- | --- |
+//! | bytes that follow | varint |
+//! | marks | 1 byte: 1 tenant given, 2 actor given, 4 request given, 8 request is the plain section's first 16 bytes, 16 `occurred_at` given, 32 sealed section follows, 64 extensions follow |
+//! | tenant, actor | varint each, where given; otherwise those of the entry before (0 before the first) |
+//! | request | 16 bytes, where given; otherwise that of the entry before |
+//! | `decided_at` | varint, nanoseconds after the entry before (after the frame's base time for the first) |
+//! | `occurred_at` | zigzag varint, nanoseconds after `decided_at`, where given; otherwise equal to it |
+//! | kind, version | varint each |
+//! | plain section | varint length, bytes |
+//! | sealed section | varint count of keys, 16 bytes each; varint length, ciphertext |
+//! | extensions | varint count; each a varint number, varint length, bytes. Readers skip those they do not know |
+//!
+//! Canonical, all numbers little-endian and of fixed width: version of this encoding (1 byte, 1), shard (2), sequence
+//! (8), tenant (4), actor (8), request (16), `decided_at` (8), `occurred_at` (8), kind (2), version (2), plain section
+//! (4-byte length, bytes), count of keys (4), each key (16), ciphertext (4-byte length, bytes).
+
+mod fact;
+mod ledger_facts;
+mod payment;
+
+use engine::{Entry, Header};
+use sha2::{Digest as _, Sha256};
+use types::{ActorId, KeyId, RequestId, Sealed, Seq, ShardId, TenantId, Timestamp};
+
+use crate::bytes::{DecodeError, Decoder, Encoder};
+
+const TENANT: u8 = 1;
+const ACTOR: u8 = 2;
+const REQUEST: u8 = 4;
+const REQUEST_IS_ID: u8 = 8;
+const OCCURRED: u8 = 16;
+const SEALED: u8 = 32;
+const EXTENSIONS: u8 = 64;
+
+/// What the entries of a frame take over from one another.
+#[derive(Debug, Clone)]
+pub(crate) struct FrameContext {
+    shard: ShardId,
+    next: Seq,
+    tenant: TenantId,
+    actor: ActorId,
+    request: RequestId,
+    at: Timestamp,
+}
+
+impl FrameContext {
+    pub(crate) fn new(shard: ShardId, first: Seq, base_time: Timestamp) -> Self {
+        Self {
+            shard,
+            next: first,
+            tenant: TenantId::default(),
+            actor: ActorId::default(),
+            request: RequestId::default(),
+            at: base_time,
+        }
+    }
+
+    pub(crate) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    fn follow(&mut self, header: &Header) {
+        self.next = header.seq.next();
+        self.tenant = header.tenant;
+        self.actor = header.actor;
+        self.request = header.request;
+        self.at = header.decided_at;
+    }
+}
+
+/// Appends an entry to a frame.
+pub(crate) fn encode_entry(entry: &Entry, context: &mut FrameContext, into: &mut Encoder) {
+    let header = &entry.header;
+    assert_eq!(header.seq, context.next, "JRN-1: entries follow one another without gaps");
+    assert!(header.decided_at >= context.at && header.shard == context.shard, "JRN-4: a frame is of one shard, in order");
+    let mut plain = Encoder::default();
+    let (kind, version) = fact::encode(header, &entry.fact, &mut plain);
+    let request_is_id = plain.bytes.first_chunk::<16>() == Some(&header.request.get().to_le_bytes());
+    let marks = [
+        (TENANT, header.tenant != context.tenant),
+        (ACTOR, header.actor != context.actor),
+        (REQUEST, header.request != context.request && !request_is_id),
+        (REQUEST_IS_ID, header.request != context.request && request_is_id),
+        (OCCURRED, header.occurred_at != header.decided_at),
+        (SEALED, entry.sealed.is_some()),
+    ];
+    let marks = marks.iter().filter(|(_, set)| *set).fold(0, |marks, (mark, _)| marks | mark);
+    let mut record = Encoder::default();
+    record.u8(marks);
+    if marks & TENANT != 0 {
+        record.varint(header.tenant.get());
+    }
+    if marks & ACTOR != 0 {
+        record.varint(header.actor.get());
+    }
+    if marks & REQUEST != 0 {
+        record.u128(header.request.get());
+    }
+    record.varint(header.decided_at.ns() - context.at.ns());
+    if marks & OCCURRED != 0 {
+        record.zigzag(header.occurred_at.ns().wrapping_sub(header.decided_at.ns()).cast_signed());
+    }
+    record.varint(kind);
+    record.varint(version);
+    record.counted(&plain.bytes);
+    if let Some(sealed) = &entry.sealed {
+        record.count(sealed.keys.len());
+        for key in &sealed.keys {
+            record.u128(key.get());
+        }
+        record.counted(&sealed.ciphertext);
+    }
+    into.counted(&record.bytes);
+    context.follow(header);
+}
+
+/// Takes an entry from a frame.
+pub(crate) fn decode_entry(from: &mut Decoder<'_>, context: &mut FrameContext) -> Result<Entry, DecodeError> {
+    let mut record = Decoder::new(from.counted()?);
+    let marks = record.u8()?;
+    let known = TENANT | ACTOR | REQUEST | REQUEST_IS_ID | OCCURRED | SEALED | EXTENSIONS;
+    if marks & !known != 0 {
+        return Err(DecodeError::Unknown { what: "set of entry marks", value: u64::from(marks) });
+    }
+    let tenant = if marks & TENANT != 0 { TenantId::new(record.varint()?) } else { context.tenant };
+    let actor = if marks & ACTOR != 0 { ActorId::new(record.varint()?) } else { context.actor };
+    let given = if marks & REQUEST != 0 { Some(RequestId::new(record.u128()?)) } else { None };
+    let after: u64 = record.varint()?;
+    let decided_at = context.at.ns().checked_add(after).map(Timestamp::from_ns).ok_or(DecodeError::Truncated)?;
+    let occurred_at = match marks & OCCURRED {
+        0 => decided_at,
+        _ => Timestamp::from_ns(decided_at.ns().wrapping_add(record.zigzag()?.cast_unsigned())),
+    };
+    let (kind, version) = (record.varint()?, record.varint()?);
+    let plain = record.counted()?;
+    let request = match (given, plain.first_chunk::<16>()) {
+        (Some(given), _) => given,
+        (None, Some(id)) if marks & REQUEST_IS_ID != 0 => RequestId::new(u128::from_le_bytes(*id)),
+        (None, _) => context.request,
+    };
+    let header = Header { shard: context.shard, seq: context.next, tenant, actor, request, decided_at, occurred_at };
+    let fact = fact::decode(&header, kind, version, plain)?;
+    let sealed = if marks & SEALED != 0 { Some(decode_sealed(&mut record)?) } else { None };
+    if marks & EXTENSIONS != 0 {
+        for _ in 0..record.count()? {
+            let _number: u64 = record.varint()?;
+            record.counted()?;
+        }
+    }
+    record.finish()?;
+    context.follow(&header);
+    Ok(Entry { header, fact, sealed })
+}
+
+fn decode_sealed(from: &mut Decoder<'_>) -> Result<Sealed, DecodeError> {
+    let count = from.count()?;
+    let keys = (0..count).map(|_| from.u128().map(KeyId::new)).collect::<Result<_, _>>()?;
+    Ok(Sealed { keys, ciphertext: from.counted()?.into() })
+}
+
+/// The canonical encoding of an entry.
+pub fn canonical(entry: &Entry) -> Vec<u8> {
+    const VERSION: u8 = 1;
+    let header = &entry.header;
+    let mut plain = Encoder::default();
+    let (kind, version) = fact::encode(header, &entry.fact, &mut plain);
+    let mut bytes = Encoder::default();
+    bytes.u8(VERSION);
+    bytes.u16(header.shard.get());
+    bytes.u64(header.seq.get());
+    bytes.u32(header.tenant.get());
+    bytes.u64(header.actor.get());
+    bytes.u128(header.request.get());
+    bytes.u64(header.decided_at.ns());
+    bytes.u64(header.occurred_at.ns());
+    bytes.u16(kind);
+    bytes.u16(version);
+    fixed_counted(&plain.bytes, &mut bytes);
+    let (keys, ciphertext): (&[KeyId], &[u8]) =
+        entry.sealed.as_ref().map_or((&[], &[]), |sealed| (&sealed.keys, &sealed.ciphertext));
+    bytes.u32(u32::try_from(keys.len()).expect("JRN-2: an entry fits a frame"));
+    for key in keys {
+        bytes.u128(key.get());
+    }
+    fixed_counted(ciphertext, &mut bytes);
+    bytes.bytes
+}
+
+fn fixed_counted(part: &[u8], into: &mut Encoder) {
+    into.u32(u32::try_from(part.len()).expect("JRN-2: an entry fits a frame"));
+    into.raw(part);
+}
+
+/// The hash of an entry's leaf in an RFC 6962 tree: SHA-256 of a zero byte and the leaf, which is the SHA-256 of the
+/// canonical encoding. Sealed content enters as ciphertext, so the hash tells nobody what was sealed.
+pub fn leaf_hash(entry: &Entry) -> [u8; 32] {
+    let leaf = Sha256::digest(canonical(entry));
+    let mut hash = Sha256::new();
+    hash.update([0]);
+    hash.update(leaf);
+    hash.finalize().into()
+}
+
+/// The stable name of an entry's kind.
+pub fn kind_name(entry: &Entry) -> &'static str {
+    fact::kind_name(&entry.fact)
+}

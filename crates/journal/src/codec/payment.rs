@@ -1,0 +1,299 @@
+//! Payments as bytes.
+
+use engine::{
+    AtDeadline, CaptureTerms, Cause, Deadline, Header, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
+    PlainValue, Verb,
+};
+use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
+use types::{AccountId, Amount, Digest, LedgerId, Name, PaymentId, Seq, Span, Timestamp, Token};
+
+use super::fact::{decode_bool, decode_many, decode_name, decode_text, decode_updates, encode_name, encode_updates};
+use super::ledger_facts;
+use crate::bytes::{DecodeError, Decoder, Encoder};
+
+pub(super) fn encode_decided(header: &Header, decided: &PaymentDecided, into: &mut Encoder) {
+    into.u128(decided.payment.get());
+    into.raw(decided.content.as_bytes());
+    into.varint(decided.policy.get());
+    encode_name(&decided.payment_type, into);
+    into.varint(decided.ledger.get());
+    into.varint(decided.amount.get());
+    into.count(decided.attributes.len());
+    for (name, value) in &decided.attributes {
+        encode_name(name, into);
+        encode_plain(value, into);
+    }
+    into.u8(VERDICTS.number(decided.verdict));
+    into.varint(decided.score);
+    into.count(decided.reasons.len());
+    for reason in &decided.reasons {
+        encode_name(&reason.code, into);
+        encode_effect(reason.effect, into);
+    }
+    into.count(decided.tags.len());
+    decided.tags.iter().for_each(|tag| into.counted(tag.as_bytes()));
+    into.count(decided.features.len());
+    for (number, value) in &decided.features {
+        into.varint(*number);
+        encode_feature(value, into);
+    }
+    into.count(decided.models.len());
+    for (number, probability) in &decided.models {
+        into.varint(*number);
+        into.u8(u8::from(probability.is_some()));
+        if let Some(probability) = probability {
+            into.u64(probability.to_bits());
+        }
+    }
+    into.u8(u8::from(decided.late));
+    into.u8(STATUSES.number(decided.status));
+    into.u8(u8::from(decided.refusal.is_some()));
+    if let Some(refusal) = decided.refusal {
+        into.varint(refusal.leg);
+        into.varint(refusal.status.number());
+    }
+    match decided.capture {
+        CaptureTerms::Immediate => into.u8(0),
+        CaptureTerms::Manual { deadline, then } => {
+            into.u8(1);
+            into.varint(deadline.ns());
+            into.u8(AT_DEADLINE.number(then));
+        }
+    }
+    encode_deadline(header, decided.deadline, into);
+    ledger_facts::encode_all(header, &decided.ledger_facts, into);
+    encode_updates(header, &decided.updates, into);
+    into.count(decided.accepted_updates.len());
+    decided.accepted_updates.iter().for_each(|position| into.varint(*position));
+}
+
+pub(super) fn decode_decided(header: &Header, from: &mut Decoder<'_>) -> Result<PaymentDecided, DecodeError> {
+    Ok(PaymentDecided {
+        payment: PaymentId::new(from.u128()?),
+        content: Digest::new(from.array()?),
+        policy: Seq::new(from.varint()?),
+        payment_type: decode_name(from)?,
+        ledger: LedgerId::new(from.varint()?),
+        amount: Amount::new(from.varint()?),
+        attributes: decode_many(from, |from| Ok((decode_name(from)?, decode_plain(from)?)))?,
+        verdict: VERDICTS.value(from.u8()?)?,
+        score: from.varint()?,
+        reasons: decode_many(from, |from| Ok(Reason { code: decode_name(from)?, effect: decode_effect(from)? }))?,
+        tags: decode_many(from, decode_text)?,
+        features: decode_many(from, |from| Ok((from.varint()?, decode_feature(from)?)))?,
+        models: decode_many(from, |from| {
+            let number = from.varint()?;
+            let probability = if decode_bool(from)? { Some(f64::from_bits(from.u64()?)) } else { None };
+            Ok((number, probability))
+        })?,
+        late: decode_bool(from)?,
+        status: STATUSES.value(from.u8()?)?,
+        refusal: match decode_bool(from)? {
+            true => Some(LegRefusal { leg: from.varint()?, status: ledger_facts::decode_status(from)? }),
+            false => None,
+        },
+        capture: match from.u8()? {
+            0 => CaptureTerms::Immediate,
+            1 => CaptureTerms::Manual {
+                deadline: Span::from_ns(from.varint()?),
+                then: AT_DEADLINE.value(from.u8()?)?,
+            },
+            other => return Err(DecodeError::Unknown { what: "capture", value: u64::from(other) }),
+        },
+        deadline: decode_deadline(header, from)?,
+        ledger_facts: ledger_facts::decode_all(header, from)?,
+        updates: decode_updates(header, from)?,
+        accepted_updates: decode_many(from, |from| from.varint())?,
+    })
+}
+
+pub(super) fn encode_changed(header: &Header, changed: &PaymentChanged, into: &mut Encoder) {
+    into.u128(changed.payment.get());
+    match changed.cause {
+        Cause::Deadline => into.u8(0),
+        Cause::Verb(verb) => into.u8(1 + VERBS.number(verb)),
+    }
+    into.u8(STATUSES.number(changed.status));
+    encode_deadline(header, changed.deadline, into);
+    ledger_facts::encode_all(header, &changed.ledger_facts, into);
+    encode_updates(header, &changed.updates, into);
+}
+
+pub(super) fn decode_changed(header: &Header, from: &mut Decoder<'_>) -> Result<PaymentChanged, DecodeError> {
+    Ok(PaymentChanged {
+        payment: PaymentId::new(from.u128()?),
+        cause: match from.u8()? {
+            0 => Cause::Deadline,
+            verb => Cause::Verb(VERBS.value(verb - 1)?),
+        },
+        status: STATUSES.value(from.u8()?)?,
+        deadline: decode_deadline(header, from)?,
+        ledger_facts: ledger_facts::decode_all(header, from)?,
+        updates: decode_updates(header, from)?,
+    })
+}
+
+/// Values by their permanent numbers, from 0. Append, never reorder.
+struct Table<T: 'static> {
+    what: &'static str,
+    values: &'static [T],
+}
+
+impl<T: Copy + PartialEq> Table<T> {
+    fn number(&self, value: T) -> u8 {
+        let position = self.values.iter().position(|known| *known == value).expect("JRN-5: a table has every value");
+        u8::try_from(position).expect("JRN-5: tables are short")
+    }
+
+    fn value(&self, number: u8) -> Result<T, DecodeError> {
+        let unknown = DecodeError::Unknown { what: self.what, value: u64::from(number) };
+        self.values.get(usize::from(number)).copied().ok_or(unknown)
+    }
+}
+
+const VERDICTS: Table<Verdict> =
+    Table { what: "verdict", values: &[Verdict::Approve, Verdict::Review, Verdict::Decline] };
+const STATUSES: Table<PaymentStatus> = Table { what: "payment status", values: &PaymentStatus::ALL };
+const VERBS: Table<Verb> = Table { what: "verb", values: &Verb::ALL };
+const AT_DEADLINE: Table<AtDeadline> =
+    Table { what: "effect of a deadline", values: &[AtDeadline::Expire, AtDeadline::Proceed] };
+const MISSING: Table<MissingReason> = Table {
+    what: "reason for a missing feature",
+    values: &[
+        MissingReason::AttributeAbsent,
+        MissingReason::WindowTruncated,
+        MissingReason::TooManyEntities,
+        MissingReason::ExpressionFailed,
+        MissingReason::OutOfRange,
+        MissingReason::Unavailable,
+    ],
+};
+
+fn encode_deadline(header: &Header, deadline: Option<Deadline>, into: &mut Encoder) {
+    match deadline {
+        None => into.u8(0),
+        Some(deadline) => {
+            into.u8(1 + AT_DEADLINE.number(deadline.then));
+            into.varint(deadline.at.since(header.decided_at).ns());
+        }
+    }
+}
+
+fn decode_deadline(header: &Header, from: &mut Decoder<'_>) -> Result<Option<Deadline>, DecodeError> {
+    match from.u8()? {
+        0 => Ok(None),
+        then => {
+            let then = AT_DEADLINE.value(then - 1)?;
+            let at: Timestamp = header.decided_at.saturating_add(Span::from_ns(from.varint()?));
+            Ok(Some(Deadline { at, then }))
+        }
+    }
+}
+
+fn encode_effect(effect: Effect, into: &mut Encoder) {
+    match effect {
+        Effect::Decline => into.u8(0),
+        Effect::Review => into.u8(1),
+        Effect::Score(points) => {
+            into.u8(2);
+            into.zigzag(i64::from(points));
+        }
+    }
+}
+
+fn decode_effect(from: &mut Decoder<'_>) -> Result<Effect, DecodeError> {
+    match from.u8()? {
+        0 => Ok(Effect::Decline),
+        1 => Ok(Effect::Review),
+        2 => match i16::try_from(from.zigzag()?) {
+            Ok(points) => Ok(Effect::Score(points)),
+            Err(_) => Err(DecodeError::Unknown { what: "score", value: 0 }),
+        },
+        other => Err(DecodeError::Unknown { what: "effect", value: u64::from(other) }),
+    }
+}
+
+fn encode_plain(value: &PlainValue, into: &mut Encoder) {
+    match value {
+        PlainValue::Text(text) => {
+            into.u8(0);
+            into.counted(text.as_bytes());
+        }
+        PlainValue::Int(int) => {
+            into.u8(1);
+            into.zigzag(*int);
+        }
+        PlainValue::Double(double) => {
+            into.u8(2);
+            into.u64(double.to_bits());
+        }
+        PlainValue::Bool(yes) => {
+            into.u8(3);
+            into.u8(u8::from(*yes));
+        }
+        PlainValue::Time(at) => {
+            into.u8(4);
+            into.u64(at.ns());
+        }
+        PlainValue::Entity(token) => {
+            into.u8(5);
+            into.u128(token.get());
+        }
+        PlainValue::Account(id) => {
+            into.u8(6);
+            into.u128(id.get());
+        }
+    }
+}
+
+fn decode_plain(from: &mut Decoder<'_>) -> Result<PlainValue, DecodeError> {
+    match from.u8()? {
+        0 => Ok(PlainValue::Text(decode_text(from)?.into())),
+        1 => Ok(PlainValue::Int(from.zigzag()?)),
+        2 => Ok(PlainValue::Double(f64::from_bits(from.u64()?))),
+        3 => Ok(PlainValue::Bool(decode_bool(from)?)),
+        4 => Ok(PlainValue::Time(Timestamp::from_ns(from.u64()?))),
+        5 => Ok(PlainValue::Entity(Token::new(from.u128()?))),
+        6 => Ok(PlainValue::Account(AccountId::new(from.u128()?))),
+        other => Err(DecodeError::Unknown { what: "type of attribute", value: u64::from(other) }),
+    }
+}
+
+fn encode_feature(value: &FeatureValue, into: &mut Encoder) {
+    match value {
+        FeatureValue::Int(int) => {
+            into.u8(0);
+            into.zigzag(*int);
+        }
+        FeatureValue::Double(double) => {
+            into.u8(1);
+            into.u64(double.to_bits());
+        }
+        FeatureValue::Bool(yes) => {
+            into.u8(2);
+            into.u8(u8::from(*yes));
+        }
+        FeatureValue::Text(text) => {
+            into.u8(3);
+            into.counted(text.as_bytes());
+        }
+        FeatureValue::Missing(reason) => {
+            into.u8(4);
+            into.u8(MISSING.number(*reason));
+        }
+    }
+}
+
+fn decode_feature(from: &mut Decoder<'_>) -> Result<FeatureValue, DecodeError> {
+    match from.u8()? {
+        0 => Ok(FeatureValue::Int(from.zigzag()?)),
+        1 => Ok(FeatureValue::Double(f64::from_bits(from.u64()?))),
+        2 => Ok(FeatureValue::Bool(decode_bool(from)?)),
+        3 => Ok(FeatureValue::Text(decode_text(from)?.into())),
+        4 => Ok(FeatureValue::Missing(MISSING.value(from.u8()?)?)),
+        other => Err(DecodeError::Unknown { what: "type of feature", value: u64::from(other) }),
+    }
+}
+
+/// Names are part of the plain section as text; see [`Name::BYTES_MAX`].
+const _: () = assert!(Name::BYTES_MAX <= 127, "a name's length takes one byte");

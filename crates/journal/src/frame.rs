@@ -1,0 +1,210 @@
+//! Frames: checksummed runs of entries, the unit of writing.
+//!
+//! A frame is a header of [`HEADER_BYTES`] bytes and a payload. All numbers are little-endian.
+//!
+//! | offset | bytes | field |
+//! | ---: | ---: | --- |
+//! | 0 | 4 | magic `FNF1` |
+//! | 4 | 4 | CRC-32C of header bytes 8 to 127 |
+//! | 8 | 4 | payload bytes |
+//! | 12 | 4 | CRC-32C of the payload |
+//! | 16 | 2 | format version |
+//! | 18 | 2 | shard |
+//! | 20 | 4 | count of entries |
+//! | 24 | 8 | sequence of the first entry |
+//! | 32 | 8 | durable position known when the frame was written |
+//! | 40 | 8 | `decided_at` of the first entry, from which the entries count |
+//! | 48 | 16 | origin |
+//! | 64 | 8 | epoch |
+//! | 72 | 8 | zero |
+//! | 80 | 32 | hash of the frame before: BLAKE3 over its header from byte 8 and its payload |
+//! | 112 | 16 | zero |
+
+use engine::Entry;
+use types::{Epoch, Origin, Seq, ShardId, Timestamp};
+
+use crate::bytes::{DecodeError, Decoder, Encoder};
+use crate::codec;
+
+/// The version of segments, frames and entry framing that this release writes.
+pub const FORMAT_VERSION: u16 = 1;
+/// Bytes of a frame's header.
+pub const HEADER_BYTES: usize = 128;
+/// The largest payload of a frame.
+pub const PAYLOAD_BYTES_MAX: usize = 900 * 1024;
+
+pub(crate) const MAGIC: [u8; 4] = *b"FNF1";
+
+/// A run of entries, encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The first entry's sequence.
+    pub first: Seq,
+    /// How many entries, at least one.
+    pub count: u32,
+    /// The first entry's `decided_at`.
+    pub base_time: Timestamp,
+    /// The shard of all its entries.
+    pub shard: ShardId,
+    /// The encoded entries.
+    pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// The last entry's sequence.
+    pub fn last(&self) -> Seq {
+        Seq::new(self.first.get() + u64::from(self.count) - 1)
+    }
+
+    /// The entries.
+    pub fn entries(&self) -> Result<Vec<Entry>, DecodeError> {
+        let mut decoder = Decoder::new(&self.payload);
+        let mut entries = Vec::with_capacity(self.count as usize);
+        let mut context = codec::FrameContext::new(self.shard, self.first, self.base_time);
+        for _ in 0..self.count {
+            entries.push(codec::decode_entry(&mut decoder, &mut context)?);
+        }
+        decoder.finish()?;
+        Ok(entries)
+    }
+}
+
+/// Collects entries into a frame.
+#[derive(Debug, Default)]
+pub struct FrameBuilder {
+    started: Option<(codec::FrameContext, Seq, Timestamp)>,
+    count: u32,
+    payload: Encoder,
+}
+
+impl FrameBuilder {
+    /// Adds an entry. Entries of a frame follow one another without gaps.
+    ///
+    /// # Panics
+    /// When the entry does not follow the one before (JRN-1).
+    pub fn push(&mut self, entry: &Entry) {
+        let header = &entry.header;
+        let (context, ..) = self.started.get_or_insert_with(|| {
+            let context = codec::FrameContext::new(header.shard, header.seq, header.decided_at);
+            (context, header.seq, header.decided_at)
+        });
+        codec::encode_entry(entry, context, &mut self.payload);
+        self.count += 1;
+    }
+
+    /// Bytes of the payload so far.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload.bytes.len()
+    }
+
+    /// True when nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The frame, `None` when nothing was added; the builder is empty afterwards.
+    ///
+    /// # Panics
+    /// When the payload outgrew [`PAYLOAD_BYTES_MAX`]: the caller stops adding well before.
+    pub fn finish(&mut self) -> Option<Frame> {
+        let (context, first, base_time) = self.started.take()?;
+        let payload = std::mem::take(&mut self.payload.bytes);
+        assert!(payload.len() <= PAYLOAD_BYTES_MAX, "JRN-2: a frame holds at most {PAYLOAD_BYTES_MAX} payload bytes");
+        let count = std::mem::take(&mut self.count);
+        Some(Frame { first, count, base_time, shard: context.shard(), payload })
+    }
+}
+
+/// What only the journal that writes a frame knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Binding {
+    pub(crate) origin: Origin,
+    pub(crate) epoch: Epoch,
+    pub(crate) durable: Seq,
+    pub(crate) previous: FrameHash,
+}
+
+/// Links a frame to the one before it.
+pub(crate) type FrameHash = [u8; 32];
+
+/// Header and payload as they are written, and the hash that the next frame carries.
+pub(crate) fn seal(frame: &Frame, binding: &Binding) -> (Vec<u8>, FrameHash) {
+    let mut header = Encoder::default();
+    header.u32(u32::try_from(frame.payload.len()).expect("a payload is at most 900 KiB"));
+    header.u32(crc32c::crc32c(&frame.payload));
+    header.u16(FORMAT_VERSION);
+    header.u16(frame.shard.get());
+    header.u32(frame.count);
+    header.u64(frame.first.get());
+    header.u64(binding.durable.get());
+    header.u64(frame.base_time.ns());
+    header.u128(binding.origin.get());
+    header.u64(binding.epoch.get());
+    header.u64(0);
+    header.raw(&binding.previous);
+    header.u128(0);
+    let mut bytes = Encoder::default();
+    bytes.raw(&MAGIC);
+    bytes.u32(crc32c::crc32c(&header.bytes));
+    bytes.raw(&header.bytes);
+    debug_assert_eq!(bytes.bytes.len(), HEADER_BYTES);
+    bytes.raw(&frame.payload);
+    let hash = hash_of(&bytes.bytes);
+    (bytes.bytes, hash)
+}
+
+/// The hash of a whole written frame.
+pub(crate) fn hash_of(written: &[u8]) -> FrameHash {
+    *blake3::hash(written.get(8..).unwrap_or_default()).as_bytes()
+}
+
+/// A frame header that was read and whose checksum holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReadHeader {
+    pub(crate) payload_bytes: usize,
+    pub(crate) payload_crc: u32,
+    pub(crate) format: u16,
+    pub(crate) shard: ShardId,
+    pub(crate) count: u32,
+    pub(crate) first: Seq,
+    pub(crate) durable: Seq,
+    pub(crate) base_time: Timestamp,
+    pub(crate) origin: Origin,
+    pub(crate) epoch: Epoch,
+    pub(crate) previous: FrameHash,
+}
+
+/// Reads a header; `None` when magic, checksum or bounds do not hold.
+pub(crate) fn read_header(bytes: &[u8]) -> Option<ReadHeader> {
+    let header = bytes.get(..HEADER_BYTES)?;
+    let mut decoder = Decoder::new(header);
+    if decoder.array().ok()? != MAGIC || decoder.u32().ok()? != crc32c::crc32c(header.get(8..)?) {
+        return None;
+    }
+    let payload_bytes = usize::try_from(decoder.u32().ok()?).ok()?;
+    let payload_crc = decoder.u32().ok()?;
+    let format = decoder.u16().ok()?;
+    let shard = ShardId::new(decoder.u16().ok()?);
+    let count = decoder.u32().ok()?;
+    let first = Seq::new(decoder.u64().ok()?);
+    let durable = Seq::new(decoder.u64().ok()?);
+    let base_time = Timestamp::from_ns(decoder.u64().ok()?);
+    let origin = Origin::new(decoder.u128().ok()?);
+    let epoch = Epoch::new(decoder.u64().ok()?);
+    let _zero = decoder.u64().ok()?;
+    let previous = decoder.array().ok()?;
+    let bounded = payload_bytes <= PAYLOAD_BYTES_MAX && count > 0 && first.get().checked_add(u64::from(count)).is_some();
+    bounded.then_some(ReadHeader {
+        payload_bytes,
+        payload_crc,
+        format,
+        shard,
+        count,
+        first,
+        durable,
+        base_time,
+        origin,
+        epoch,
+        previous,
+    })
+}

@@ -1,0 +1,90 @@
+//! The mark: a small file that says how far the journal was acknowledged.
+//!
+//! It has two slots, at bytes 0 and 4096, written in turn, so that a crash while one is written leaves the other. Each:
+//! magic `FNMK`, CRC-32C of the 40 bytes that follow, counter (8), origin (16), epoch (8), durable sequence (8).
+
+use types::{Epoch, Origin, Seq};
+
+use crate::bytes::{Decoder, Encoder};
+use crate::contract::{Fault, Identity};
+use crate::disk::{Disk, DiskFile};
+
+const NAME: &str = "mark";
+const MAGIC: [u8; 4] = *b"FNMK";
+const SLOT_STRIDE_BYTES: u64 = 4096;
+const BODY_BYTES: usize = 40;
+
+/// The open mark of a journal.
+#[derive(Debug)]
+pub(crate) struct Mark<F> {
+    file: F,
+    counter: u64,
+    marked: Seq,
+}
+
+impl<F: DiskFile> Mark<F> {
+    /// Opens the mark of a journal, or starts one. A mark that was left by another history does not count.
+    pub(crate) fn open<D: Disk<File = F>>(disk: &D) -> Result<(Self, Option<(Identity, Seq)>), Fault> {
+        let io_fault = |action| move |cause| Fault::Io { action, file: NAME.to_owned(), cause };
+        let Some(file) = disk.open(NAME).map_err(io_fault("open"))? else {
+            let file = disk.create(NAME).map_err(io_fault("create"))?;
+            disk.sync_directory().map_err(io_fault("sync the directory of"))?;
+            return Ok((Self { file, counter: 0, marked: Seq::ZERO }, None));
+        };
+        let mut newest: Option<(u64, Identity, Seq)> = None;
+        let mut written = false;
+        for slot in 0..2 {
+            let mut bytes = [0_u8; BODY_BYTES + 8];
+            let count = file.read_at(&mut bytes, slot * SLOT_STRIDE_BYTES).map_err(io_fault("read"))?;
+            written |= bytes.iter().take(count).any(|&byte| byte != 0);
+            let Some(found) = parse(&bytes) else { continue };
+            if newest.as_ref().is_none_or(|(counter, ..)| found.0 > *counter) {
+                newest = Some(found);
+            }
+        }
+        if newest.is_none() && written {
+            return Err(Fault::Damaged {
+                file: NAME.to_owned(),
+                offset: 0,
+                seq: Seq::ZERO,
+                what: "neither of its two slots is intact".to_owned(),
+            });
+        }
+        let (counter, marked) = newest.map_or((0, Seq::ZERO), |(counter, _, seq)| (counter, seq));
+        Ok((Self { file, counter, marked }, newest.map(|(_, identity, seq)| (identity, seq))))
+    }
+
+    /// Writes and syncs a new position, unless it stands there already.
+    pub(crate) fn write(&mut self, identity: Identity, durable: Seq) -> Result<(), Fault> {
+        if durable == self.marked && self.counter > 0 {
+            return Ok(());
+        }
+        let io_fault = |action| move |cause| Fault::Io { action, file: NAME.to_owned(), cause };
+        let mut body = Encoder::default();
+        body.u64(self.counter + 1);
+        body.u128(identity.origin.get());
+        body.u64(identity.epoch.get());
+        body.u64(durable.get());
+        let mut slot = Encoder::default();
+        slot.raw(&MAGIC);
+        slot.u32(crc32c::crc32c(&body.bytes));
+        slot.raw(&body.bytes);
+        self.file.write_at(&slot.bytes, (self.counter % 2) * SLOT_STRIDE_BYTES).map_err(io_fault("write"))?;
+        self.file.sync().map_err(io_fault("sync"))?;
+        self.counter += 1;
+        self.marked = durable;
+        Ok(())
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<(u64, Identity, Seq)> {
+    let mut decoder = Decoder::new(bytes);
+    let magic: [u8; 4] = decoder.array().ok()?;
+    let checksum = decoder.u32().ok()?;
+    let intact = magic == MAGIC && checksum == crc32c::crc32c(bytes.get(8..)?);
+    let counter = decoder.u64().ok()?;
+    let origin = Origin::new(decoder.u128().ok()?);
+    let epoch = Epoch::new(decoder.u64().ok()?);
+    let seq = Seq::new(decoder.u64().ok()?);
+    intact.then_some((counter, Identity { origin, epoch }, seq))
+}

@@ -1,0 +1,221 @@
+use types::{AccountId, Amount, Code, LedgerId, Span, Timestamp, TransferId};
+
+use super::retry;
+use crate::refusal::ensure;
+use crate::{Account, AccountFlags, Detail, Fact, NewTransfer, Outcome, PendingState, Plan, Refusal, Transfer};
+use crate::{TransferFlags, TransferKey, TransferStatus as S};
+
+/// What a request may set today; `linked` and `imported` are not among it.
+const ALLOWED: TransferFlags = RESOLVES.with(EXCLUDED_BY_RESOLVING);
+const RESOLVES: TransferFlags = TransferFlags::POST_PENDING_TRANSFER.with(TransferFlags::VOID_PENDING_TRANSFER);
+const CLOSES: TransferFlags = TransferFlags::CLOSING_DEBIT.with(TransferFlags::CLOSING_CREDIT);
+const EXCLUDED_BY_RESOLVING: TransferFlags =
+    TransferFlags::PENDING.with(TransferFlags::BALANCING_DEBIT).with(TransferFlags::BALANCING_CREDIT).with(CLOSES);
+
+impl Plan<'_> {
+    /// Creates a transfer: single-phase, pending, or the post or void of a pending one.
+    ///
+    /// A client's refusal whose status [sticks](S::sticks) leaves a fact, since its id is spent. The keys of legs never
+    /// stick: what a payment became is the engine's to remember.
+    pub fn create_transfer(&mut self, new: &NewTransfer) -> Outcome<S> {
+        let new = &NewTransfer { pending: new.pending.filter(|key| *key != client(0)), ..*new };
+        if let Err(refusal) = check_head(new) {
+            return Outcome::Refused(refusal);
+        }
+        if let Some(recorded) = self.transfer(new.key) {
+            let timestamp = recorded.timestamp;
+            let pending = recorded.pending.and_then(|key| self.transfer(key));
+            let same = retry::check_same(&asked(new, pending, timestamp), recorded);
+            return same.map_or_else(Outcome::Refused, |()| Outcome::Exists { timestamp });
+        }
+        if let TransferKey::Client(id) = new.key
+            && self.has_failed(id)
+        {
+            return Outcome::Refused(Refusal { status: S::IdAlreadyFailed, detail: Detail::Transfer(new.key) });
+        }
+        let judged = if new.flags.intersects(RESOLVES) { self.judge_resolution(new) } else { self.judge_movement(new) };
+        match judged {
+            Ok(transfer) => {
+                self.foresee(transfer);
+                self.created()
+            }
+            Err(refusal) => {
+                if let TransferKey::Client(id) = new.key
+                    && refusal.status.sticks()
+                {
+                    self.failed.insert(id);
+                    self.facts.push(Fact::TransferFailed { id, status: refusal.status });
+                }
+                Outcome::Refused(refusal)
+            }
+        }
+    }
+
+    /// A single-phase or pending transfer.
+    fn judge_movement(&self, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
+        let is_pending = new.flags.contains(TransferFlags::PENDING);
+        let (zero, int_max) = (AccountId::new(0), AccountId::new(u128::MAX));
+        ensure(new.debit != zero, S::DebitAccountIdMustNotBeZero, Detail::None)?;
+        ensure(new.debit != int_max, S::DebitAccountIdMustNotBeIntMax, Detail::None)?;
+        ensure(new.credit != zero, S::CreditAccountIdMustNotBeZero, Detail::None)?;
+        ensure(new.credit != int_max, S::CreditAccountIdMustNotBeIntMax, Detail::None)?;
+        ensure(new.debit != new.credit, S::AccountsMustBeDifferent, Detail::Account(new.debit))?;
+        ensure(new.pending.is_none(), S::PendingIdMustBeZero, Detail::None)?;
+        ensure(is_pending || new.timeout_s == 0, S::TimeoutReservedForPendingTransfer, Detail::None)?;
+        ensure(is_pending || !new.flags.intersects(CLOSES), S::ClosingTransferMustBePending, Detail::None)?;
+        ensure(new.ledger != LedgerId::new(0), S::LedgerMustNotBeZero, Detail::None)?;
+        ensure(new.code != Code::new(0), S::CodeMustNotBeZero, Detail::None)?;
+
+        let debit = self.find_account(new.debit, S::DebitAccountNotFound)?;
+        let credit = self.find_account(new.credit, S::CreditAccountNotFound)?;
+        let ledgers = Detail::Ledgers { debit: debit.ledger, credit: credit.ledger };
+        ensure(debit.ledger == credit.ledger, S::AccountsMustHaveTheSameLedger, ledgers)?;
+        ensure(new.ledger == debit.ledger, S::TransferMustHaveTheSameLedgerAsAccounts, ledgers)?;
+        for account in [debit, credit] {
+            let barred = by_client(new.key) && account.flags.contains(AccountFlags::POLICY_ONLY);
+            ensure(!barred, S::AccountIsPolicyOnly, Detail::Account(account.id))?;
+        }
+        ensure(!debit.is_closed(), S::DebitAccountAlreadyClosed, Detail::Account(debit.id))?;
+        ensure(!credit.is_closed(), S::CreditAccountAlreadyClosed, Detail::Account(credit.id))?;
+
+        let amount = balanced_amount(new, debit, credit);
+        let transfer = Transfer { amount, ..asked(new, None, self.now()) };
+        check_room(&transfer, debit, credit)?;
+        Ok(transfer)
+    }
+
+    /// The post or void of a pending transfer.
+    fn judge_resolution(&self, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
+        let is_post = new.flags.contains(TransferFlags::POST_PENDING_TRANSFER);
+        let exclusive = !new.flags.contains(RESOLVES) && !new.flags.intersects(EXCLUDED_BY_RESOLVING);
+        ensure(exclusive, S::FlagsAreMutuallyExclusive, Detail::Flags(new.flags.bits()))?;
+        let Some(key) = new.pending else {
+            return Err(Refusal { status: S::PendingIdMustNotBeZero, detail: Detail::None });
+        };
+        let about = Detail::Transfer(key);
+        ensure(key != client(u128::MAX), S::PendingIdMustNotBeIntMax, Detail::None)?;
+        ensure(key != new.key, S::PendingIdMustBeDifferent, about)?;
+        ensure(new.timeout_s == 0, S::TimeoutReservedForPendingTransfer, Detail::None)?;
+
+        // A client cannot resolve what the policy holds; to it, that transfer does not exist.
+        let found = self.transfer(key).filter(|_| !by_client(new.key) || by_client(key));
+        let pending = found.ok_or(Refusal { status: S::PendingTransferNotFound, detail: about })?;
+        ensure(pending.is_pending(), S::PendingTransferNotPending, about)?;
+        let asked = asked(new, Some(pending), self.now());
+        let numbers = |recorded: u128, given: u128| Detail::Numbers { recorded, given };
+        let debits = Detail::Accounts { recorded: pending.debit, given: asked.debit };
+        let credits = Detail::Accounts { recorded: pending.credit, given: asked.credit };
+        let ledgers = numbers(pending.ledger.get().into(), asked.ledger.get().into());
+        let codes = numbers(pending.code.get().into(), asked.code.get().into());
+        let amounts = numbers(pending.amount.get(), asked.amount.get());
+        ensure(asked.debit == pending.debit, S::PendingTransferHasDifferentDebitAccountId, debits)?;
+        ensure(asked.credit == pending.credit, S::PendingTransferHasDifferentCreditAccountId, credits)?;
+        ensure(asked.ledger == pending.ledger, S::PendingTransferHasDifferentLedger, ledgers)?;
+        ensure(asked.code == pending.code, S::PendingTransferHasDifferentCode, codes)?;
+        ensure(asked.amount <= pending.amount, S::ExceedsPendingTransferAmount, amounts)?;
+        ensure(is_post || asked.amount == pending.amount, S::PendingTransferHasDifferentAmount, amounts)?;
+
+        let state = self.pending_state(key);
+        ensure(state != Some(PendingState::Posted), S::PendingTransferAlreadyPosted, about)?;
+        ensure(state != Some(PendingState::Voided), S::PendingTransferAlreadyVoided, about)?;
+        let since = pending.expires_at().map_or(about, Detail::Since);
+        ensure(state != Some(PendingState::Expired), S::PendingTransferExpired, since)?;
+        let is_barred = |id| is_post && self.account(id).is_some_and(Account::is_closed);
+        ensure(!is_barred(asked.debit), S::DebitAccountAlreadyClosed, Detail::Account(asked.debit))?;
+        ensure(!is_barred(asked.credit), S::CreditAccountAlreadyClosed, Detail::Account(asked.credit))?;
+        Ok(asked)
+    }
+
+    fn find_account(&self, id: AccountId, missing: S) -> Result<&Account, Refusal<S>> {
+        self.account(id).ok_or(Refusal { status: missing, detail: Detail::Account(id) })
+    }
+}
+
+fn check_head(new: &NewTransfer) -> Result<(), Refusal<S>> {
+    let unknown = new.flags.without(ALLOWED);
+    ensure(unknown == TransferFlags::NONE, S::ReservedFlag, Detail::Flags(unknown.bits()))?;
+    ensure(new.key != client(0), S::IdMustNotBeZero, Detail::None)?;
+    ensure(new.key != client(u128::MAX), S::IdMustNotBeIntMax, Detail::None)
+}
+
+/// The transfer that a request asks for. A post or void inherits from `pending` what it left zero, and its "all" is the
+/// pending amount. What moves in the end can be less where a balancing flag bounds it.
+fn asked(new: &NewTransfer, pending: Option<&Transfer>, timestamp: Timestamp) -> Transfer {
+    let mut asked = Transfer {
+        key: new.key,
+        debit: new.debit,
+        credit: new.credit,
+        amount: new.amount,
+        pending: new.pending,
+        user_data_128: new.user_data_128,
+        user_data_64: new.user_data_64,
+        user_data_32: new.user_data_32,
+        timeout_s: new.timeout_s,
+        ledger: new.ledger,
+        code: new.code,
+        flags: new.flags,
+        timestamp,
+    };
+    if let Some(pending) = pending {
+        inherit(&mut asked.debit, pending.debit);
+        inherit(&mut asked.credit, pending.credit);
+        inherit(&mut asked.ledger, pending.ledger);
+        inherit(&mut asked.code, pending.code);
+        inherit(&mut asked.user_data_128, pending.user_data_128);
+        inherit(&mut asked.user_data_64, pending.user_data_64);
+        inherit(&mut asked.user_data_32, pending.user_data_32);
+        let is_void = new.flags.contains(TransferFlags::VOID_PENDING_TRANSFER);
+        if new.amount == if is_void { Amount::ZERO } else { Amount::MAX } {
+            asked.amount = pending.amount;
+        }
+    }
+    asked
+}
+
+fn inherit<T: Default + PartialEq>(given: &mut T, pending: T) {
+    if *given == T::default() {
+        *given = pending;
+    }
+}
+
+/// What moves: the amount asked for, less where a balancing flag bounds it by what the account has.
+fn balanced_amount(new: &NewTransfer, debit: &Account, credit: &Account) -> Amount {
+    let bound = |flag, room| if new.flags.contains(flag) { room } else { Amount::MAX };
+    let debit_bound = bound(TransferFlags::BALANCING_DEBIT, debit.debit_room());
+    let credit_bound = bound(TransferFlags::BALANCING_CREDIT, credit.credit_room());
+    new.amount.min(debit_bound).min(credit_bound)
+}
+
+/// Overflows first, then the limits of the accounts, all on the amount that moves.
+fn check_room(transfer: &Transfer, debit: &Account, credit: &Account) -> Result<(), Refusal<S>> {
+    let amount = transfer.amount;
+    let fits = |balance: Amount| balance.checked_add(amount).is_some();
+    let room = |account: &Account, available| Detail::Room { account: account.id, available, requested: amount };
+    let (of_debit, of_credit) = (Detail::Account(debit.id), Detail::Account(credit.id));
+    if transfer.is_pending() {
+        ensure(fits(debit.debits_pending), S::OverflowsDebitsPending, of_debit)?;
+        ensure(fits(credit.credits_pending), S::OverflowsCreditsPending, of_credit)?;
+    }
+    ensure(fits(debit.debits_posted), S::OverflowsDebitsPosted, of_debit)?;
+    ensure(fits(credit.credits_posted), S::OverflowsCreditsPosted, of_credit)?;
+    ensure(fits(debit.debits()), S::OverflowsDebits, of_debit)?;
+    ensure(fits(credit.credits()), S::OverflowsCredits, of_credit)?;
+    let timeout = Span::from_secs(transfer.timeout_s.into());
+    ensure(transfer.timestamp.checked_add(timeout).is_some(), S::OverflowsTimeout, Detail::None)?;
+
+    let limited = |account: &Account, flag| account.flags.contains(flag);
+    let (debit_room, credit_room) = (debit.debit_room(), credit.credit_room());
+    let short = limited(debit, AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS) && amount > debit_room;
+    ensure(!short, S::ExceedsCredits, room(debit, debit_room))?;
+    let short = limited(credit, AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS) && amount > credit_room;
+    ensure(!short, S::ExceedsDebits, room(credit, credit_room))
+}
+
+/// True for the key of a client's transfer.
+const fn by_client(key: TransferKey) -> bool {
+    matches!(key, TransferKey::Client(_))
+}
+
+const fn client(id: u128) -> TransferKey {
+    TransferKey::Client(TransferId::new(id))
+}

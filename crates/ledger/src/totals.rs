@@ -1,0 +1,73 @@
+use types::Amount;
+
+use crate::Account;
+
+/// The sums over all accounts of a book, in minor units. A sum above [`Amount::MAX`] reads as [`Amount::MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrialBalance {
+    /// Sum of `debits_pending`.
+    pub debits_pending: Amount,
+    /// Sum of `debits_posted`.
+    pub debits_posted: Amount,
+    /// Sum of `credits_pending`.
+    pub credits_pending: Amount,
+    /// Sum of `credits_posted`.
+    pub credits_posted: Amount,
+    /// How many accounts the book has.
+    pub accounts: usize,
+}
+
+/// The running sums of a book's accounts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Totals {
+    debits_pending: Sum,
+    debits_posted: Sum,
+    credits_pending: Sum,
+    credits_posted: Sum,
+}
+
+impl Totals {
+    /// Counts an account with its new balances instead of its old ones.
+    pub(crate) fn replace(&mut self, old: &Account, new: &Account) {
+        self.debits_pending.replace(old.debits_pending, new.debits_pending);
+        self.debits_posted.replace(old.debits_posted, new.debits_posted);
+        self.credits_pending.replace(old.credits_pending, new.credits_pending);
+        self.credits_posted.replace(old.credits_posted, new.credits_posted);
+    }
+
+    /// LED-1: debits equal credits, posted and pending alike.
+    pub(crate) fn balance(&self) -> bool {
+        self.debits_pending == self.credits_pending && self.debits_posted == self.credits_posted
+    }
+
+    pub(crate) fn trial_balance(&self, accounts: usize) -> TrialBalance {
+        TrialBalance {
+            debits_pending: self.debits_pending.amount(),
+            debits_posted: self.debits_posted.amount(),
+            credits_pending: self.credits_pending.amount(),
+            credits_posted: self.credits_posted.amount(),
+            accounts,
+        }
+    }
+}
+
+/// An exact sum of amounts, which can be more than one amount holds: `carries` × 2^128 + `low`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Sum {
+    carries: u64,
+    low: u128,
+}
+
+impl Sum {
+    fn replace(&mut self, old: Amount, new: Amount) {
+        let (sum, carried) = self.low.overflowing_add(new.get());
+        let (low, borrowed) = sum.overflowing_sub(old.get());
+        // Up before down: the sum holds `old`, so neither step can leave the range.
+        let carries = self.carries.checked_add(carried.into()).and_then(|up| up.checked_sub(borrowed.into()));
+        *self = Self { carries: carries.expect("LED-6: a book's sum holds its accounts' balances"), low };
+    }
+
+    fn amount(&self) -> Amount {
+        if self.carries == 0 { Amount::new(self.low) } else { Amount::MAX }
+    }
+}

@@ -1,0 +1,18 @@
+//! The ledger as its users see it: stories in a small language (`story.rs`), tables of statuses, and random commands
+//! against a naive model (`model.rs`).
+
+mod story;
+
+mod accounts;
+mod balancing;
+mod closing;
+mod facts;
+mod limits;
+mod model;
+mod pending;
+mod plans;
+mod policy;
+mod precedence;
+mod retries;
+mod statuses;
+mod timeouts;

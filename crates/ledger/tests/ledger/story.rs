@@ -1,0 +1,349 @@
+//! The only code of the stories that knows the interface. A story is a list of lines; `#` starts a comment. A line that
+//! asks for something ends with the status that it must get.
+//!
+//! ```text
+//! book 1 EUR/2                              created    open a book
+//! open A1 history ledger=2                  created    an account; ledger=1 and code=10 unless it says otherwise
+//! pay T1 A1->A2 50 code=7                   created    a single-phase transfer; ledger=1 and code=1 likewise
+//! hold T2 A1->A2 50 timeout=5               created    a pending one
+//! post T3 T2 30                             created    post 30 of T2; `all` posts the whole amount
+//! void T4 T2                                created    void T2; an amount may follow
+//! show A1 debits=10+50 credits=0+100 closed            all of the account: pending + posted; flags it has now
+//! moved T1 50                                          the amount on record
+//! state T2 pending                                     what became of a pending transfer, now
+//! says T9 …                                            how the last refusal reads
+//! clock T2+5s                                          set the clock relative to a transfer's or account's timestamp
+//! wait 5s                                              move the clock
+//! expire T2 T5                                         what is due now, in order; it expires
+//! sums 1 pending=0 posted=50 accounts=2                the trial balance of a book
+//! together … commit | drop                             the lines between are steps of one plan
+//! ```
+//!
+//! `P1/0` is a leg of payment 1. `max` is 2^128 − 1, also as an id (`Tmax`, `Amax`), and `max-1` one less.
+
+use ledger::{
+    Account, AccountFlags, Fact, Ledger, NewAccount, NewTransfer, Outcome, PendingState, Plan, Refusal, TransferFlags,
+    TransferKey,
+};
+use types::{AccountId, Amount, Asset, Code, DigestBuilder, LedgerId, PaymentId, Span, Timestamp, TransferId};
+
+/// Runs a story and fails at the first line that goes another way. Afterwards the facts are replayed, which must give
+/// the same ledger.
+#[track_caller]
+pub(crate) fn check(story: &str) {
+    run(story);
+}
+
+/// Runs a story against a fresh ledger with the book 1 in EUR/2, and returns where it ended.
+#[track_caller]
+pub(crate) fn run(story: &str) -> World {
+    let mut world = World::default();
+    world.run("book 1 EUR/2 created");
+    world.run(story);
+    world.check_replay();
+    world
+}
+
+/// A ledger, its clock, and everything that happened.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) ledger: Ledger,
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) digest: Option<DigestBuilder>,
+    now_ns: u64,
+    refusal: String,
+}
+
+impl World {
+    #[track_caller]
+    fn run(&mut self, story: &str) {
+        self.now_ns = self.now_ns.max(1);
+        let mut lines = story.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        while let Some(line) = lines.next() {
+            if line.is_empty() {
+                continue;
+            }
+            if line != "together" {
+                self.line(line);
+                continue;
+            }
+            let mut steps = Vec::new();
+            let kept = loop {
+                match lines.next().expect("`together` ends with `commit` or `drop`") {
+                    "commit" => break true,
+                    "drop" => break false,
+                    step => steps.push(step),
+                }
+            };
+            self.steps(&steps, kept);
+        }
+    }
+
+    #[track_caller]
+    fn line(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["clock", moment] => {
+                let (name, offset) = moment.split_once('+').expect(line);
+                self.now_ns = self.timestamp_of(name).ns() + offset.parse::<Span>().expect(line).ns();
+            }
+            ["wait", span] => self.now_ns += span.parse::<Span>().expect(line).ns(),
+            ["expire", expected @ ..] => {
+                let due = self.ledger.due(self.now(), usize::MAX);
+                let expected: Vec<_> = expected.iter().map(|name| key(name)).collect();
+                assert_eq!(due, expected, "{line}");
+                due.into_iter().for_each(|key| self.apply(Fact::TransferExpired(key)));
+            }
+            ["moved", name, amount_] => {
+                let transfer = self.ledger.transfer(key(name)).expect(line);
+                assert_eq!(transfer.amount, amount(amount_), "{line}");
+            }
+            ["state", name, expected] => {
+                let state = self.ledger.pending_state(key(name), self.now());
+                assert_eq!(state, state_named(expected), "{line}");
+            }
+            ["says", ..] => assert_eq!(self.refusal, line.trim_start_matches("says").trim()),
+            ["sums", book, sums @ ..] => {
+                let balance = self.ledger.trial_balance(LedgerId::new(number(book))).expect(line);
+                for (name, value) in sums.iter().map(|sum| sum.split_once('=').expect(line)) {
+                    match name {
+                        "accounts" => assert_eq!(balance.accounts.to_string(), value, "{line}"),
+                        "pending" => {
+                            assert_eq!([balance.debits_pending, balance.credits_pending], [amount(value); 2], "{line}");
+                        }
+                        "posted" => {
+                            assert_eq!([balance.debits_posted, balance.credits_posted], [amount(value); 2], "{line}");
+                        }
+                        _ => panic!("{line}"),
+                    }
+                }
+            }
+            ["show", ..] => show(&words, |id| self.ledger.account(id)),
+            _ => self.steps(&[line], true),
+        }
+    }
+
+    /// Runs lines as the steps of one plan.
+    #[track_caller]
+    fn steps(&mut self, lines: &[&str], kept: bool) {
+        let mut plan = self.ledger.plan(self.now());
+        for line in lines.iter().filter(|line| !line.is_empty()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["show", ..] => show(&words, |id| plan.account(id)),
+                ["state", name, expected] => assert_eq!(plan.pending_state(key(name)), state_named(expected), "{line}"),
+                [request @ .., expected] => {
+                    let (status, refusal) = step(&mut plan, request);
+                    assert_eq!(status, *expected, "{line}\n{refusal}");
+                    self.refusal = refusal;
+                }
+                [] => {}
+            }
+        }
+        // Every plan is later than the one before, but by less than any timeout.
+        self.now_ns += 1_000 + plan.timestamps_used();
+        let facts = plan.into_facts();
+        if kept {
+            facts.into_iter().for_each(|fact| self.apply(fact));
+        }
+    }
+
+    pub(crate) fn apply(&mut self, fact: Fact) {
+        self.ledger.apply(&fact);
+        let digest = self.digest.get_or_insert_with(|| DigestBuilder::new("finaira ledger test"));
+        self.ledger.digest_after(&fact, digest);
+        self.facts.push(fact);
+    }
+
+    /// Replaying the facts gives the same ledger and the same digest.
+    #[track_caller]
+    pub(crate) fn check_replay(&self) {
+        let mut replica = World::default();
+        self.facts.iter().for_each(|fact| replica.apply(fact.clone()));
+        let all = |ledger: &Ledger| {
+            let accounts: Vec<_> =
+                ledger.accounts_after(None, Timestamp::ZERO, usize::MAX).into_iter().copied().collect();
+            let transfers: Vec<_> =
+                ledger.transfers_after(None, Timestamp::ZERO, usize::MAX).into_iter().copied().collect();
+            (accounts, transfers, ledger.next_due(), ledger.last_timestamp())
+        };
+        assert_eq!(all(&replica.ledger), all(&self.ledger), "replay equals live");
+        let digest = |world: &World| world.digest.as_ref().map(DigestBuilder::digest);
+        assert_eq!(digest(&replica), digest(self), "replay has the digest of live");
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ns(self.now_ns)
+    }
+
+    fn timestamp_of(&self, name: &str) -> Timestamp {
+        match name.strip_prefix('A') {
+            Some(_) => self.ledger.account(account(name)).map(|account| account.timestamp),
+            None => self.ledger.transfer(key(name)).map(|transfer| transfer.timestamp),
+        }
+        .unwrap_or_else(|| panic!("{name} does not exist"))
+    }
+}
+
+/// Takes one step and returns the name of its status, and how a refusal reads.
+#[track_caller]
+fn step(plan: &mut Plan<'_>, words: &[&str]) -> (&'static str, String) {
+    match words {
+        ["book", id, asset] => {
+            let asset: Asset = asset.parse().expect("an asset");
+            let outcome = plan.open_book(LedgerId::new(number(id)), asset);
+            told(&outcome, |status| status.name())
+        }
+        ["open", id, options @ ..] => {
+            let base =
+                NewAccount { id: account(id), ledger: LedgerId::new(1), code: Code::new(10), ..Default::default() };
+            let outcome = plan.open_account(&account_with(base, options));
+            told(&outcome, |status| status.name())
+        }
+        ["pay" | "hold", id, accounts, value, options @ ..] => {
+            let (debit, credit) = accounts.split_once("->").expect("debit->credit");
+            let flags = if words[0] == "hold" { TransferFlags::PENDING } else { TransferFlags::NONE };
+            transfer(
+                plan,
+                NewTransfer {
+                    debit: account(debit),
+                    credit: account(credit),
+                    amount: amount(value),
+                    ledger: LedgerId::new(1),
+                    code: Code::new(1),
+                    flags,
+                    ..NewTransfer::named(key(id))
+                },
+                options,
+            )
+        }
+        ["post", id, pending, value, options @ ..] => {
+            let amount = if *value == "all" { Amount::MAX } else { amount(value) };
+            let flags = TransferFlags::POST_PENDING_TRANSFER;
+            let pending = pending_key(pending);
+            transfer(plan, NewTransfer { pending, amount, flags, ..NewTransfer::named(key(id)) }, options)
+        }
+        ["void", id, pending, options @ ..] => {
+            let flags = TransferFlags::VOID_PENDING_TRANSFER;
+            let pending = pending_key(pending);
+            transfer(plan, NewTransfer { pending, flags, ..NewTransfer::named(key(id)) }, options)
+        }
+        _ => panic!("no such step: {words:?}"),
+    }
+}
+
+fn told<S: Copy + std::fmt::Display>(outcome: &Outcome<S>, name: fn(S) -> &'static str) -> (&'static str, String) {
+    match outcome {
+        Outcome::Created { .. } => ("created", String::new()),
+        Outcome::Exists { .. } => ("exists", String::new()),
+        Outcome::Refused(refusal @ Refusal { status, .. }) => (name(*status), refusal.to_string()),
+    }
+}
+
+fn transfer(plan: &mut Plan<'_>, mut new: NewTransfer, options: &[&str]) -> (&'static str, String) {
+    for option in options {
+        match option.split_once('=') {
+            None if option.starts_with(|first: char| first.is_ascii_digit()) => new.amount = amount(option),
+            None => new.flags = new.flags | flag(TransferFlags::ALL, option),
+            Some(("debit", id)) => new.debit = account(id),
+            Some(("credit", id)) => new.credit = account(id),
+            Some(("amount", value)) => new.amount = amount(value),
+            Some(("pending", id)) => new.pending = pending_key(id),
+            Some(("timeout", seconds)) => new.timeout_s = number(seconds),
+            Some(("ledger", id)) => new.ledger = LedgerId::new(number(id)),
+            Some(("code", code)) => new.code = Code::new(number(code).try_into().expect(option)),
+            Some(("user_data_128", value)) => new.user_data_128 = amount(value).get(),
+            Some(("user_data_64", value)) => new.user_data_64 = number(value).into(),
+            Some(("user_data_32", value)) => new.user_data_32 = number(value),
+            Some(("bits", value)) => new.flags = TransferFlags::from_bits(number(value).try_into().expect(option)),
+            Some(_) => panic!("no such option: {option}"),
+        }
+    }
+    let outcome = plan.create_transfer(&new);
+    if let Outcome::Exists { timestamp } = outcome {
+        assert_eq!(plan.transfer(new.key).map(|transfer| transfer.timestamp), Some(timestamp), "the original's time");
+    }
+    told(&outcome, |status| status.name())
+}
+
+fn account_with(mut new: NewAccount, options: &[&str]) -> NewAccount {
+    for option in options {
+        match option.split_once('=') {
+            None => new.flags = new.flags | flag(AccountFlags::ALL, option),
+            Some(("ledger", id)) => new.ledger = LedgerId::new(number(id)),
+            Some(("code", code)) => new.code = Code::new(number(code).try_into().expect(option)),
+            Some(("user_data_128", value)) => new.user_data_128 = amount(value).get(),
+            Some(("user_data_64", value)) => new.user_data_64 = number(value).into(),
+            Some(("user_data_32", value)) => new.user_data_32 = number(value),
+            Some(("bits", value)) => new.flags = AccountFlags::from_bits(number(value).try_into().expect(option)),
+            Some(_) => panic!("no such option: {option}"),
+        }
+    }
+    new
+}
+
+#[track_caller]
+fn show<'a>(words: &[&str], find: impl Fn(AccountId) -> Option<&'a Account>) {
+    let found = find(account(words[1])).unwrap_or_else(|| panic!("{} does not exist", words[1]));
+    let mut shown = format!(
+        "show {} debits={}+{} credits={}+{}",
+        words[1], found.debits_pending, found.debits_posted, found.credits_pending, found.credits_posted
+    );
+    if found.is_closed() {
+        shown += " closed";
+    }
+    assert_eq!(shown, words.join(" "));
+}
+
+#[track_caller]
+fn flag<F: Copy>(all: &[(&str, F)], name: &str) -> F {
+    let found = all.iter().find(|(candidate, _)| *candidate == name);
+    found.map_or_else(|| panic!("no such flag: {name}"), |&(_, flag)| flag)
+}
+
+/// `T7` is a client's transfer, `P3/1` a leg of a payment.
+#[track_caller]
+pub(crate) fn key(name: &str) -> TransferKey {
+    match name.strip_prefix('P').and_then(|leg| leg.split_once('/')) {
+        Some((payment, number_)) => TransferKey::Leg {
+            payment: PaymentId::new(amount(payment).get()),
+            number: number(number_).try_into().expect(name),
+        },
+        None => TransferKey::Client(TransferId::new(amount(name.strip_prefix('T').expect(name)).get())),
+    }
+}
+
+fn pending_key(name: &str) -> Option<TransferKey> {
+    (name != "none").then(|| key(name))
+}
+
+#[track_caller]
+pub(crate) fn account(name: &str) -> AccountId {
+    AccountId::new(amount(name.strip_prefix('A').expect(name)).get())
+}
+
+#[track_caller]
+fn amount(text: &str) -> Amount {
+    match text.strip_prefix("max") {
+        Some("") => Amount::MAX,
+        Some(less) => Amount::new(u128::MAX - less.trim_start_matches('-').parse::<u128>().expect(text)),
+        None => text.parse().expect(text),
+    }
+}
+
+#[track_caller]
+fn number(text: &str) -> u32 {
+    if text == "max" { u32::MAX } else { text.parse().expect(text) }
+}
+
+#[track_caller]
+fn state_named(name: &str) -> Option<PendingState> {
+    match name {
+        "pending" => Some(PendingState::Pending),
+        "posted" => Some(PendingState::Posted),
+        "voided" => Some(PendingState::Voided),
+        "expired" => Some(PendingState::Expired),
+        "none" => None,
+        _ => panic!("no such state: {name}"),
+    }
+}

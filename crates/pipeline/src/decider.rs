@@ -1,0 +1,82 @@
+use engine::{Answer, Engine, Entry};
+use journal::{Frame, FrameBuilder, PAYLOAD_BYTES_MAX};
+use types::{Seq, Timestamp};
+
+use crate::queue::Ask;
+
+/// The most deadlines and timeouts that one batch journals before its own commands.
+pub const EXPIRIES_PER_BATCH_MAX: usize = 8_192;
+
+/// A frame is closed once it holds this much; the largest entry still fits behind.
+const FRAME_BYTES_FULL: usize = PAYLOAD_BYTES_MAX - ENTRY_BYTES_MAX;
+/// Larger than any entry: an artifact part, a payment with the largest body the API takes.
+const ENTRY_BYTES_MAX: usize = 384 * 1024;
+const _: () = assert!(ENTRY_BYTES_MAX > engine::ArtifactChunk::BYTES_MAX + 64 * 1024);
+
+/// Executes requests in order and packs their entries into frames.
+#[derive(Debug)]
+pub struct Decider {
+    engine: Engine,
+    builder: FrameBuilder,
+    frames: Vec<Frame>,
+}
+
+/// What one run of the decider brought. The frames go to the journal, in order; the answers wait for it.
+#[derive(Debug)]
+pub struct Batch<R> {
+    /// To be appended in this order; none when nothing changed.
+    pub frames: Vec<Frame>,
+    /// Each answer, and the entry that must be durable before it is given.
+    pub answers: Vec<(R, Seq, Answer)>,
+}
+
+impl Decider {
+    /// A decider over an engine that has folded every entry of its journal.
+    pub fn new(engine: Engine) -> Self {
+        Self { engine, builder: FrameBuilder::default(), frames: Vec::new() }
+    }
+
+    /// The engine, for looking at.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Journals what time brought by `now`, then executes the requests in order.
+    pub fn work<R>(&mut self, now: Timestamp, asks: impl IntoIterator<Item = Ask<R>>) -> Batch<R> {
+        for _ in 0..EXPIRIES_PER_BATCH_MAX {
+            let Some(entry) = self.engine.execute_due(now) else { break };
+            self.record(now, &entry);
+        }
+        let mut answers = Vec::new();
+        for ask in asks {
+            let executed = self.engine.execute(now, &ask.request);
+            if let Some(entry) = &executed.entry {
+                self.record(now, entry);
+            }
+            answers.push((ask.reply_to, self.engine.applied(), executed.answer));
+        }
+        self.frames.extend(self.builder.finish());
+        Batch { frames: std::mem::take(&mut self.frames), answers }
+    }
+
+    /// Starts the history of an empty journal: its first frame.
+    pub fn start(&mut self, now: Timestamp, origin: types::Origin) -> Vec<Frame> {
+        let entry = self.engine.start(now, origin);
+        self.record(now, &entry);
+        self.builder.finish().into_iter().collect()
+    }
+
+    fn record(&mut self, now: Timestamp, entry: &Entry) {
+        self.push(entry);
+        if let Some(digest) = self.engine.execute_digest(now) {
+            self.push(&digest);
+        }
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        self.builder.push(entry);
+        if self.builder.payload_bytes() >= FRAME_BYTES_FULL {
+            self.frames.extend(self.builder.finish());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Parts of a time in UTC, and the literal forms of durations.
+
+use types::Timestamp;
+
+pub(super) const SECOND_NS: i64 = 1_000_000_000;
+pub(super) const MINUTE_NS: i64 = 60 * SECOND_NS;
+pub(super) const HOUR_NS: i64 = 60 * MINUTE_NS;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimePart {
+    Second,
+    Minute,
+    Hour,
+    /// 0 is Sunday.
+    DayOfWeek,
+    /// The first is 0.
+    DayOfMonth,
+    /// The first is 1.
+    Date,
+    /// January 1st is 0.
+    DayOfYear,
+    /// January is 0.
+    Month,
+    Year,
+}
+
+impl TimePart {
+    pub(super) fn of(self, time: Timestamp) -> u64 {
+        let seconds = time.ns() / 1_000_000_000;
+        let days = seconds / 86_400;
+        match self {
+            Self::Second => seconds % 60,
+            Self::Minute => seconds / 60 % 60,
+            Self::Hour => seconds / 3600 % 24,
+            // 1970-01-01 was a Thursday.
+            Self::DayOfWeek => (days + 4) % 7,
+            Self::DayOfMonth => Date::of(days).day - 1,
+            Self::Date => Date::of(days).day,
+            Self::DayOfYear => days - days_before_year(Date::of(days).year),
+            Self::Month => Date::of(days).month - 1,
+            Self::Year => Date::of(days).year,
+        }
+    }
+}
+
+/// A day of the Gregorian calendar; month and day from 1.
+struct Date {
+    year: u64,
+    month: u64,
+    day: u64,
+}
+
+impl Date {
+    /// The date that many days after 1970-01-01: the division by eras of 400 years that start on March 1st, as in
+    /// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+    fn of(days: u64) -> Self {
+        // 719,468 days lie between 0000-03-01 and 1970-01-01; an era has 146,097.
+        let shifted = days + 719_468;
+        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        // Counted from March, the lengths of the months are a straight line of 153 days per five months.
+        let march_month = (5 * day_of_year + 2) / 153;
+        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+        let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+        Self { year: era * 400 + year_of_era + u64::from(month <= 2), month, day }
+    }
+}
+
+/// Days from 1970-01-01 to January 1st of a year that is not before 1970.
+fn days_before_year(year: u64) -> u64 {
+    let past = year - 1;
+    // 719,162 days lie before 1970 in the calendar carried back to year 1.
+    past * 365 + past / 4 - past / 100 + past / 400 - 719_162
+}
+
+const UNITS: [(&str, i128); 7] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", SECOND_NS as i128),
+    ("m", MINUTE_NS as i128),
+    ("h", HOUR_NS as i128),
+    ("d", 24 * HOUR_NS as i128),
+];
+
+/// The nanoseconds of a text such as `1h30m`, `-1.5s` or `7d`; what is less than a nanosecond is dropped.
+pub(super) fn parse_duration(text: &str) -> Option<i64> {
+    /// More digits than any duration has, few enough that nothing below overflows.
+    const DIGITS_MAX: usize = 18;
+    let negative = text.starts_with('-');
+    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut total = 0_i128;
+    let mut parts_count = 0;
+    while !rest.is_empty() {
+        let (whole, after) = split_digits(rest);
+        let (fraction, after) = match after.strip_prefix('.') {
+            Some(after) => split_digits(after),
+            None => ("", after),
+        };
+        let unit_bytes = after.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(unit_bytes)?;
+        let (_, unit_ns) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        let digits_count = whole.len() + fraction.len();
+        if digits_count == 0 || digits_count > DIGITS_MAX || parts_count == UNITS.len() {
+            return None;
+        }
+        let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+        let scale = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
+        total += digits * unit_ns / scale;
+        parts_count += 1;
+        rest = after;
+    }
+    let signed = if negative { -total } else { total };
+    if parts_count == 0 { None } else { i64::try_from(signed).ok() }
+}
+
+fn split_digits(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read() {
+        let cases = [
+            ("1h30m", Some(90 * MINUTE_NS)),
+            ("-1.5s", Some(-SECOND_NS * 3 / 2)),
+            ("7d12h", Some(180 * HOUR_NS)),
+            (".5ms", Some(500_000)),
+            ("0", Some(0)),
+            ("1ms1us1ns", Some(1_001_001)),
+            ("106751d23h47m16.854775807s", Some(i64::MAX)),
+            ("106751d23h47m16.854775808s", None),
+            ("", None),
+            ("-", None),
+            ("5", None),
+            ("h", None),
+            (".s", None),
+            ("1 h", None),
+            ("1w", None),
+            ("1H", None),
+            ("9999999999999999999s", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_duration(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+use super::code::nearest_double;
+use super::typed::Code;
+use super::{EvalError, Row, Slot, Type, Value};
+
+/// A compiled expression. Evaluation allocates nothing, and takes at most [`Program::cost`] steps.
+#[derive(Debug)]
+pub struct Program {
+    pub(super) code: Code,
+    pub(super) slots: Box<[Slot]>,
+    pub(super) cost: u32,
+    pub(super) source: Box<str>,
+}
+
+impl Program {
+    /// The value for `row`.
+    pub fn eval<'a>(&'a self, row: &'a dyn Row) -> Result<Value<'a>, EvalError> {
+        self.code.eval(row)
+    }
+
+    /// The value of a program of [`Type::Bool`].
+    pub fn eval_bool(&self, row: &dyn Row) -> Result<bool, EvalError> {
+        if let Code::Bool(expr) = &self.code { expr.eval(row) } else { Err(EvalError::WrongResult) }
+    }
+
+    /// The value of a program of [`Type::Int`].
+    pub fn eval_int(&self, row: &dyn Row) -> Result<i64, EvalError> {
+        if let Code::Int(expr) = &self.code { expr.eval(row) } else { Err(EvalError::WrongResult) }
+    }
+
+    /// The value of a program of [`Type::Double`], [`Type::Int`] (the nearest double) or [`Type::Bool`] (0 or 1).
+    pub fn eval_number(&self, row: &dyn Row) -> Result<f64, EvalError> {
+        match self.code.eval(row)? {
+            Value::Double(value) => Ok(value),
+            Value::Int(value) => Ok(nearest_double(value)),
+            Value::Bool(value) => Ok(f64::from(value)),
+            Value::Text(_) | Value::Time(_) | Value::Duration(_) | Value::Account(_) | Value::Entity(_) => {
+                Err(EvalError::WrongResult)
+            }
+        }
+    }
+
+    /// What kind of value it gives.
+    pub fn ty(&self) -> Type {
+        self.code.ty()
+    }
+
+    /// Every slot that it may read, sorted, each once.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The most steps an evaluation takes, at most [`super::COST_MAX`]. A step is a read, an operator or a function;
+    /// one that goes through a text counts as eight, and a search in a list as the logarithm of its length.
+    pub fn cost(&self) -> u32 {
+        self.cost
+    }
+
+    /// The source it was compiled from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+}

@@ -1,0 +1,278 @@
+//! The words of a source, found before the library's parser sees it. The parser recurses as deep as the source nests,
+//! and its complaints are about its grammar: what is refused here cannot exhaust its stack and is told in plain words.
+
+use super::{CompileError, DEPTH_MAX};
+
+/// One word: a name, a literal or an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Word {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Whether a value may end with it, so that an operator may follow.
+    pub(super) ends_value: bool,
+}
+
+/// The words of `source`, or the first of its faults that can be seen without its grammar.
+pub(super) fn scan(source: &str) -> Result<Vec<Word>, CompileError> {
+    let mut scanner = Scanner { source, at: 0 };
+    let mut words = Vec::new();
+    let mut nesting = Nesting::default();
+    while let Some(word) = scanner.next()? {
+        let text = source.get(word.start..word.end).unwrap_or_default();
+        nesting.add(text).map_err(|message| scanner.error(word.start, message))?;
+        if let Some(open) = Bracket::of(text) {
+            nesting.open(open, word.start);
+        }
+        words.push(word);
+    }
+    match nesting.levels.last() {
+        Some(level) => Err(scanner.error(level.start, format!("'{}' is never closed", level.bracket.open))),
+        None if words.is_empty() => Err(scanner.error(0, "expected an expression, found nothing")),
+        None => Ok(words),
+    }
+}
+
+struct Scanner<'a> {
+    source: &'a str,
+    /// Where the rest starts.
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    fn rest(&self) -> &'a str {
+        self.source.get(self.at..).unwrap_or_default()
+    }
+
+    fn error(&self, offset: usize, message: impl Into<String>) -> CompileError {
+        CompileError::at(self.source, offset, message)
+    }
+
+    fn skip_while(&mut self, wanted: impl Fn(char) -> bool) {
+        let rest = self.rest();
+        self.at += rest.find(|c| !wanted(c)).unwrap_or(rest.len());
+    }
+
+    fn skip_space_and_comments(&mut self) {
+        loop {
+            self.skip_while(|c| matches!(c, ' ' | '\t' | '\r' | '\n' | '\x0c'));
+            if !self.rest().starts_with("//") {
+                return;
+            }
+            self.skip_while(|c| c != '\n');
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Word>, CompileError> {
+        const PAIRS: [&str; 6] = ["==", "!=", "<=", ">=", "&&", "||"];
+        self.skip_space_and_comments();
+        let start = self.at;
+        let rest = self.rest();
+        let mut chars = rest.chars();
+        let Some(first) = chars.next() else { return Ok(None) };
+        let second = chars.next();
+        let ends_value = match (first, second) {
+            ('a'..='z' | 'A'..='Z' | '_', _) => {
+                self.skip_while(is_name_char);
+                if self.rest().starts_with(['"', '\'']) {
+                    return Err(self.error(start, "raw strings and bytes are not supported; write a plain string"));
+                }
+                self.source.get(start..self.at) != Some("in")
+            }
+            ('0'..='9', _) | ('.', Some('0'..='9')) => {
+                self.number(start)?;
+                true
+            }
+            ('"' | '\'', _) => {
+                self.string(first)?;
+                true
+            }
+            _ if PAIRS.iter().any(|pair| rest.starts_with(pair)) => {
+                self.at += 2;
+                false
+            }
+            ('=' | '&' | '|', _) => {
+                return Err(self.error(start, format!("'{first}' is no operator; did you mean '{first}{first}'?")));
+            }
+            _ if "<>[]{}().,-!?:+*/%".contains(first) => {
+                self.at += 1;
+                ")]}".contains(first)
+            }
+            _ => return Err(self.error(start, format!("unexpected character {first:?}"))),
+        };
+        Ok(Some(Word { start, end: self.at, ends_value }))
+    }
+
+    fn number(&mut self, start: usize) -> Result<(), CompileError> {
+        if self.rest().starts_with("0x") {
+            self.at += 2;
+            self.skip_while(|c| c.is_ascii_hexdigit());
+        } else {
+            self.skip_while(|c| c.is_ascii_digit());
+            if self.rest().strip_prefix('.').is_some_and(|after| after.starts_with(|c: char| c.is_ascii_digit())) {
+                self.at += 1;
+                self.skip_while(|c| c.is_ascii_digit());
+            }
+            if let Some(exponent) = self.rest().strip_prefix(['e', 'E']) {
+                let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+                if digits.starts_with(|c: char| c.is_ascii_digit()) {
+                    self.at = self.source.len() - digits.len();
+                    self.skip_while(|c| c.is_ascii_digit());
+                }
+            }
+        }
+        let digits = self.source.get(start..self.at).unwrap_or_default();
+        let suffix = self.rest();
+        self.skip_while(is_name_char);
+        match suffix.get(..suffix.len() - self.rest().len()) {
+            Some("") | None if digits != "0x" => Ok(()),
+            Some("u" | "U") => {
+                Err(self.error(start, format!("uint is not supported; write {digits} for an int, without the u")))
+            }
+            _ => {
+                let found = self.source.get(start..self.at).unwrap_or_default();
+                Err(self.error(start, format!("'{found}' is not a number")))
+            }
+        }
+    }
+
+    fn string(&mut self, quote: char) -> Result<(), CompileError> {
+        let start = self.at;
+        if self.rest().starts_with(&[quote; 3].iter().collect::<String>()) {
+            return Err(self.error(start, "strings in three quotes are not supported; write a plain string"));
+        }
+        self.at += 1;
+        loop {
+            self.skip_while(|c| c != quote && !matches!(c, '\\' | '\n' | '\r'));
+            match self.rest().chars().next() {
+                Some('\\') => self.escape()?,
+                Some(c) if c == quote => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.error(start, "the string is not closed on its line")),
+            }
+        }
+    }
+
+    /// One escape sequence of the grammar.
+    fn escape(&mut self) -> Result<(), CompileError> {
+        let start = self.at;
+        self.at += 1;
+        let kind = self.rest().chars().next();
+        let (code, digits_count, radix) = match kind {
+            Some('a' | 'b' | 'f' | 'n' | 'r' | 't' | 'v' | '"' | '\'' | '\\' | '?' | '`') => (1, 0, 10),
+            Some('x' | 'X') => (1, 2, 16),
+            Some('u') => (1, 4, 16),
+            Some('U') => (1, 8, 16),
+            Some('0'..='3') => (0, 3, 8),
+            _ => return Err(self.error(start, "unknown escape in the string; write \\\\ for a backslash")),
+        };
+        self.at += code;
+        let digits = self.rest().get(..digits_count).unwrap_or_default();
+        if digits.len() != digits_count || !digits.chars().all(|c| c.is_digit(radix)) {
+            return Err(self.error(start, format!("the escape needs {digits_count} digits of base {radix}")));
+        }
+        self.at += digits_count;
+        Ok(())
+    }
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bracket {
+    open: char,
+    close: char,
+}
+
+impl Bracket {
+    fn of(text: &str) -> Option<Self> {
+        match text {
+            "(" => Some(Self { open: '(', close: ')' }),
+            "[" => Some(Self { open: '[', close: ']' }),
+            "{" => Some(Self { open: '{', close: '}' }),
+            _ => None,
+        }
+    }
+}
+
+/// An upper bound of how deep the syntax tree gets, counted while the words go by.
+#[derive(Debug, Default)]
+struct Nesting {
+    outermost: Chain,
+    levels: Vec<Level>,
+}
+
+/// An open bracket.
+#[derive(Debug)]
+struct Level {
+    bracket: Bracket,
+    start: usize,
+    /// How deep what it holds is nested.
+    outside: usize,
+    chain: Chain,
+}
+
+/// What makes the tree deeper between two commas: each `?` nests what follows, each operator what came before it
+/// (`&&` and `||` make balanced trees and start afresh), and so does each further `.name`, call or index of a value.
+#[derive(Debug, Default)]
+struct Chain {
+    conditions: usize,
+    operators: usize,
+    members: usize,
+}
+
+impl Chain {
+    fn add(&mut self, word: &str) {
+        match word {
+            "," => *self = Self::default(),
+            "?" => *self = Self { conditions: self.conditions + 1, ..Self::default() },
+            ":" | "&&" | "||" => *self = Self { conditions: self.conditions, ..Self::default() },
+            "+" | "-" | "*" | "/" | "%" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "!" => {
+                self.operators += 1;
+                self.members = 0;
+            }
+            "." | "(" | "[" | "{" => self.members += 1,
+            _ => {}
+        }
+    }
+
+    fn depth(&self) -> usize {
+        self.conditions + self.operators + self.members
+    }
+}
+
+impl Nesting {
+    fn add(&mut self, word: &str) -> Result<(), String> {
+        if let ")" | "]" | "}" = word {
+            return match self.levels.pop() {
+                Some(level) if word.starts_with(level.bracket.close) => Ok(()),
+                Some(level) => Err(format!("expected '{}', found '{word}'", level.bracket.close)),
+                None => Err(format!("'{word}' closes nothing")),
+            };
+        }
+        let (outside, chain) = self.innermost();
+        chain.add(word);
+        if outside + chain.depth() > DEPTH_MAX {
+            return Err(format!("the expression nests deeper than {DEPTH_MAX} operators, brackets or calls"));
+        }
+        Ok(())
+    }
+
+    /// To be called after the bracket was added as a word.
+    fn open(&mut self, bracket: Bracket, start: usize) {
+        let (outside, chain) = self.innermost();
+        let outside = outside + chain.depth();
+        self.levels.push(Level { bracket, start, outside, chain: Chain::default() });
+    }
+
+    /// The chain that the next word belongs to, and how deep it is nested.
+    fn innermost(&mut self) -> (usize, &mut Chain) {
+        match self.levels.last_mut() {
+            Some(level) => (level.outside, &mut level.chain),
+            None => (1, &mut self.outermost),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+use foldhash::HashMap;
+use foldhash::HashMapExt;
+
+use super::{Slot, Type};
+
+/// The names that expressions may use.
+#[derive(Debug, Clone, Default)]
+pub struct Schema {
+    names: Vec<Declared>,
+    slots: HashMap<String, Slot>,
+    entity_names: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Declared {
+    path: String,
+    ty: Type,
+    optional: bool,
+}
+
+impl Schema {
+    /// No names.
+    pub fn new() -> Self {
+        Self { names: Vec::new(), slots: HashMap::new(), entity_names: Vec::new() }
+    }
+
+    /// What the entity kinds are called in messages: the kind of `Type::Entity(i)` is the i-th of `names`.
+    pub fn entity_names(&mut self, names: impl IntoIterator<Item = String>) {
+        self.entity_names = names.into_iter().collect();
+    }
+
+    /// Adds the name `path`, such as `payment.amount`. `optional` says that a row may lack it.
+    ///
+    /// # Panics
+    /// When the name is declared already (ask [`Schema::find`]) or there are 65,536 names.
+    pub fn declare(&mut self, path: &str, ty: Type, optional: bool) -> Slot {
+        let slot = u16::try_from(self.names.len()).map(Slot).expect("CEL-2: a schema has at most 65,536 names");
+        let known = self.slots.insert(path.to_owned(), slot);
+        assert_eq!(known, None, "CEL-1: a name is declared once");
+        self.names.push(Declared { path: path.to_owned(), ty, optional });
+        slot
+    }
+
+    /// Where the name `path` is kept and what it is.
+    pub fn find(&self, path: &str) -> Option<(Slot, Type)> {
+        let slot = *self.slots.get(path)?;
+        self.declared(slot).map(|declared| (slot, declared.ty))
+    }
+
+    /// The name that is kept in `slot`.
+    pub fn path(&self, slot: Slot) -> Option<&str> {
+        self.declared(slot).map(|declared| declared.path.as_str())
+    }
+
+    /// Whether a row may lack the value in `slot`.
+    pub fn is_optional(&self, slot: Slot) -> bool {
+        self.declared(slot).is_some_and(|declared| declared.optional)
+    }
+
+    /// What `ty` is called: `string`, `entity(customer)`.
+    pub fn type_name(&self, ty: Type) -> String {
+        let name = match ty {
+            Type::Bool => "bool",
+            Type::Int => "int",
+            Type::Double => "double",
+            Type::Text => "string",
+            Type::Time => "timestamp",
+            Type::Duration => "duration",
+            Type::Account => "account",
+            Type::Entity(kind) => match self.entity_names.get(usize::from(kind)) {
+                Some(name) => return format!("entity({name})"),
+                None => return format!("entity({kind})"),
+            },
+        };
+        name.to_owned()
+    }
+
+    fn declared(&self, slot: Slot) -> Option<&Declared> {
+        self.names.get(usize::from(slot.0))
+    }
+
+    /// Why there is no value called `path`, with the nearest name there is.
+    pub(super) fn unknown(&self, path: &str) -> String {
+        let inside = self.names.iter().find(|declared| is_inside(&declared.path, path));
+        if let Some(declared) = inside {
+            return format!("'{path}' is a group of names, not a value; one of them is '{}'", declared.path);
+        }
+        match nearest(path, self.names.iter().map(|declared| declared.path.as_str())) {
+            Some(near) => format!("'{path}' is not declared; did you mean '{near}'?"),
+            None => format!("'{path}' is not declared"),
+        }
+    }
+}
+
+fn is_inside(path: &str, group: &str) -> bool {
+    path.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The first of the names that differ least from `word`, if that is by no more than a third of its characters.
+pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let differs_max = (word.chars().count() / 3).max(1);
+    let near = names.map(|name| (edits(word, name), name)).filter(|(edits, _)| *edits <= differs_max);
+    near.min_by_key(|(edits, _)| *edits).map(|(_, name)| name)
+}
+
+/// How many characters must be added, dropped or replaced to turn `from` into `to` (Levenshtein distance).
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    // `costs[i]` is the distance of what was read of `from` to the first i characters of `to`.
+    let mut costs: Vec<usize> = (0..=to.len()).collect();
+    for (row, from_char) in from.chars().enumerate() {
+        let mut diagonal = row;
+        let mut left = row + 1;
+        for (cost, to_char) in costs.iter_mut().skip(1).zip(&to) {
+            let replaced = diagonal + usize::from(from_char != *to_char);
+            diagonal = *cost;
+            *cost = replaced.min(diagonal + 1).min(left + 1);
+            left = *cost;
+        }
+        if let Some(first) = costs.first_mut() {
+            *first = row + 1;
+        }
+    }
+    costs.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_found() {
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!(edits("", "abc"), 3);
+        assert_eq!(edits("abc", ""), 3);
+        let names = ["payment.amount", "payment.asset"];
+        assert_eq!(nearest("payment.amont", names.into_iter()), Some("payment.amount"));
+        assert_eq!(nearest("features.x", names.into_iter()), None);
+    }
+}

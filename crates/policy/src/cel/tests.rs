@@ -1,0 +1,107 @@
+//! The language as its users see it: a source, a row and what comes of them.
+
+mod errors;
+mod random;
+mod values;
+
+use types::{AccountId, Timestamp, Token};
+
+use super::{CompileError, EvalError, Program, Row, Schema, Slot, Type, Value, compile};
+
+/// A payment with its features; what is `None` is missing.
+struct Payment {
+    schema: Schema,
+    values: Vec<Option<Value<'static>>>,
+}
+
+impl Row for Payment {
+    fn get(&self, slot: Slot) -> Option<Value<'_>> {
+        self.values.get(usize::from(slot.0)).copied().flatten()
+    }
+}
+
+impl Payment {
+    fn example() -> Self {
+        let at = Timestamp::from_ns(1_795_368_645_500_000_000); // Sunday 2026-11-22 17:30:45.5
+        let names = [
+            ("payment.amount", Type::Int, Some(Value::Int(1250))),
+            ("payment.rate", Type::Double, Some(Value::Double(2.5))),
+            ("payment.country", Type::Text, Some(Value::Text("NO"))),
+            ("payment.word", Type::Text, Some(Value::Text("smørbrød"))),
+            ("payment.vip", Type::Bool, Some(Value::Bool(true))),
+            ("payment.at", Type::Time, Some(Value::Time(at))),
+            ("payment.age", Type::Duration, Some(Value::Duration(-5_400_000_000_000))),
+            ("payment.from", Type::Account, Some(Value::Account(AccountId::new(1)))),
+            ("payment.to", Type::Account, Some(Value::Account(AccountId::new(2)))),
+            ("payment.customer", Type::Entity(0), Some(Value::Entity(Token::new(7)))),
+            ("payment.payer", Type::Entity(0), Some(Value::Entity(Token::new(7)))),
+            ("payment.card", Type::Entity(1), Some(Value::Entity(Token::new(7)))),
+            ("payment.smallest", Type::Int, Some(Value::Int(i64::MIN))),
+            ("payment.nan", Type::Double, Some(Value::Double(f64::NAN))),
+            ("payment.mistyped", Type::Int, Some(Value::Text("5"))),
+            ("features.count", Type::Int, None),
+            ("features.email", Type::Text, None),
+            ("features.flag", Type::Bool, None),
+            ("features.device", Type::Entity(2), None),
+        ];
+        let mut schema = Schema::new();
+        schema.entity_names(["customer", "card", "device"].map(str::to_owned));
+        for (path, ty, value) in names {
+            schema.declare(path, ty, value.is_none());
+        }
+        Self { schema, values: names.into_iter().map(|(_, _, value)| value).collect() }
+    }
+
+    fn compile(&self, source: &str) -> Result<Program, CompileError> {
+        compile(source, &self.schema, &[])
+    }
+
+    /// What evaluating `source` gives, as the tables write it.
+    fn answer(&self, source: &str) -> String {
+        match self.compile(source) {
+            Ok(program) => match program.eval(self) {
+                Ok(value) => show(value),
+                Err(error) => self.show_error(error),
+            },
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn show_error(&self, error: EvalError) -> String {
+        match error {
+            EvalError::Missing(slot) => format!("missing {}", self.schema.path(slot).unwrap_or("?")),
+            EvalError::Mistyped(_)
+            | EvalError::Overflow
+            | EvalError::DivisionByZero
+            | EvalError::InvalidConversion
+            | EvalError::WrongResult => error.to_string(),
+        }
+    }
+}
+
+fn show(value: Value<'_>) -> String {
+    match value {
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Double(value) => format!("{value:?}"),
+        Value::Text(value) => format!("'{value}'"),
+        Value::Time(value) => value.to_string(),
+        Value::Duration(ns) => format!("{ns}ns"),
+        Value::Account(value) => format!("account {}", value.get()),
+        Value::Entity(value) => format!("entity {}", value.get()),
+    }
+}
+
+/// Each line of the table is `source => answer`.
+#[track_caller]
+fn check(table: &str) {
+    let payment = Payment::example();
+    let lines = table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let cases = lines.map(|line| line.rsplit_once(" => ").expect("source => answer"));
+    let (mut expected, mut found) = (String::new(), String::new());
+    for (source, answer) in cases {
+        expected += &format!("{} => {}\n", source.trim(), answer.trim());
+        found += &format!("{} => {}\n", source.trim(), payment.answer(source.trim()));
+    }
+    assert!(expected == found, "expected:\n{expected}\nfound:\n{found}");
+}

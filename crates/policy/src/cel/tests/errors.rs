@@ -1,0 +1,191 @@
+use super::super::{COST_MAX, NODES_MAX, SOURCE_BYTES_MAX};
+use super::*;
+
+#[test]
+fn names_must_be_declared() {
+    check(
+        "
+        payment.amont > 5       => 1:1: 'payment.amont' is not declared; did you mean 'payment.amount'?
+        1 + payment.ammount     => 1:5: 'payment.ammount' is not declared; did you mean 'payment.amount'?
+        nothing.like.it         => 1:1: 'nothing.like.it' is not declared
+        payment                 => 1:1: 'payment' is a group of names, not a value; one of them is 'payment.amount'
+        payment.amount.x        => 1:1: 'payment.amount.x' is not declared; did you mean 'payment.amount'?
+        has(features.cout)      => 1:1: 'features.cout' is not declared; did you mean 'features.count'?
+        'a'.b                   => 1:4: only names have fields, such as payment.amount
+        ",
+    );
+}
+
+#[test]
+fn types_must_fit() {
+    check(
+        "
+        payment.amount && true          => 1:1: expected bool, found int
+        true || 'a'                     => 1:9: expected bool, found string
+        !payment.amount                 => 1:2: expected bool, found int
+        -payment.country                => 1:2: expected int or double, found string
+        1 ? 2 : 3                       => 1:1: expected bool, found int
+        true ? 2 : 'a'                  => 1:12: expected int, found string
+        payment.country == 5            => 1:17: expected two values of one type to compare, found string and int
+        payment.at < 'today'            => 1:12: expected two values of one type to compare, found timestamp and string
+        payment.customer == payment.card => 1:18: expected two values of one type to compare, found entity(customer) and entity(card)
+        payment.customer < payment.payer => 1:18: entity(customer) only compares with == and !=
+        payment.from <= payment.to      => 1:14: account only compares with == and !=
+        payment.card == 'x'             => 1:14: expected two values of one type to compare, found entity(card) and string
+        payment.amount in ['a']         => 1:20: expected int, found string
+        payment.country in ['a', 1]     => 1:26: expected string, found int
+        payment.rate in [1.0]           => 1:1: expected int or string, found double
+        payment.amount in [payment.amount] => 1:20: expected a constant: lists hold no names
+        payment.amount in payment.country  => 1:26: expected a list such as ['NO', 'SE'] to the right of 'in'
+        payment.amount.getHours()       => 1:1: expected timestamp or duration, found int
+        payment.age.getDate()           => 1:1: expected timestamp, found duration
+        payment.amount.size()           => 1:1: expected string, found int
+        payment.word.startsWith(5)      => 1:25: expected string, found int
+        int(true)                       => 1:5: expected int or double or timestamp, found bool
+        int('5')                        => 1:5: expected int or double or timestamp, found string
+        double(true)                    => 1:8: expected int or double, found bool
+        math.abs('a')                   => 1:10: expected int or double, found string
+        math.least(1, 2.0)              => 1:15: expected int, found double
+        math.least('a', 2)              => 1:12: expected int or double, found string
+        ",
+    );
+}
+
+#[test]
+fn arithmetic_does_not_mix() {
+    check(
+        "
+        payment.country + 'x'   => 1:17: strings cannot be joined: an expression builds no new text, found string + string
+        payment.amount * 1.5    => 1:16: expected int on both sides or double on both sides; convert one with int(…) or double(…), found int * double
+        1.5 % 0.5               => 1:5: expected int % int, found double % double
+        payment.at + payment.at => 1:12: expected int, double, timestamp or duration in a sum that makes sense, found timestamp + timestamp
+        true * 2                => 1:6: expected int on both sides or double on both sides, found bool * int
+        -payment.age            => 1:2: expected int or double, found duration
+        ",
+    );
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    check(
+        r#"
+        5u                              => 1:1: uint is not supported; write 5 for an int, without the u
+        b'a'                            => 1:1: raw strings and bytes are not supported; write a plain string
+        r"a"                            => 1:1: raw strings and bytes are not supported; write a plain string
+        '''a'''                         => 1:1: strings in three quotes are not supported; write a plain string
+        null                            => 1:1: null is not supported; has(name) tells whether there is a value
+        [1, 2]                          => 1:1: a list is only supported to the right of 'in'
+        {'a': 1}                        => 1:1: maps are not supported
+        Payment{amount: 1}              => 1:8: messages are not supported
+        payment.amount[0]               => 1:15: [] after a value is not supported: there are no lists
+        [1].all(x, x > 0)               => 1:5: 'all' is not supported: there are no lists to go through, only 'in'
+        true && [1].exists(x, x > 0)    => 1:13: 'exists' is not supported: there are no lists to go through, only 'in'
+        [1].map(x, x)                   => 1:5: 'map' is not supported: there are no lists to go through, only 'in'
+        [1].filter(x, true)             => 1:5: 'filter' is not supported: there are no lists to go through, only 'in'
+        payment.word.matches('a')       => 1:14: 'matches' is not supported: there are no regular expressions; use startsWith, endsWith or contains
+        dyn(1)                          => 1:1: 'dyn' is not supported: every type is known when the expression is compiled
+        string(1)                       => 1:1: 'string' is not supported: an expression builds no new text
+        payment.word.lowerAscii()       => 1:14: 'lowerAscii' is not supported: an expression builds no new text
+        payment.word.startWith('a')     => 1:14: 'startWith' is not supported; did you mean 'startsWith'?
+        math.lest(1, 2)                 => 1:1: 'math.lest' is not supported; did you mean 'math.least'?
+        frobnicate(1)                   => 1:1: 'frobnicate' is not supported; there are has, size, int, double, timestamp, duration, math.abs, math.least, math.greatest
+        payment.at.getHours('CET')      => 1:12: getHours() takes no time zone: times are in UTC
+        payment.word.contains()         => 1:14: contains() takes 1 string, found 0 values
+        payment.word.size(1)            => 1:14: size() takes nothing in its brackets
+        size('a', 'b')                  => 1:1: size() takes 1 value, found 2
+        has(1)                          => 1:5: expected has(name) with a declared name
+        has(payment.word.size())        => 1:22: expected has(name) with a declared name
+        timestamp(payment.word)         => 1:18: expected a string in quotes: the text is read when it is compiled
+        timestamp('2026-11-22')         => 1:11: `2026-11-22` is not an RFC 3339 time between 1970 and 2262, such as "2026-11-22T17:30:00Z"
+        duration('1 hour')              => 1:10: "1 hour" is no duration of up to 292 years, such as "1h30m" or "7d"
+        "#,
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_said_in_one_line() {
+    check(
+        r#"
+        1 +                     => 1:4: expected a value, found the end
+        1 + * 2                 => 1:5: expected a value, found '*'
+        payment.vip and true    => 1:13: expected an operator, found 'and'
+        (1 + 2                  => 1:1: '(' is never closed
+        1 + 2)                  => 1:6: ')' closes nothing
+        (1 + 2]                 => 1:7: expected ')', found ']'
+        payment.amount = 5      => 1:16: '=' is no operator; did you mean '=='?
+        true & false            => 1:6: '&' is no operator; did you mean '&&'?
+        1 # 2                   => 1:3: unexpected character '#'
+        'abc                    => 1:1: the string is not closed on its line
+        'a\q'                   => 1:3: unknown escape in the string; write \\ for a backslash
+        '\xg0'                  => 1:2: the escape needs 2 digits of base 16
+        '\ud800'                => 1:1: an escape in the string is no character
+        12ab                    => 1:1: '12ab' is not a number
+        0x                      => 1:1: '0x' is not a number
+        99999999999999999999    => 1:1: the number is out of range
+        1e999                   => 1:1: the number is out of range
+        if                      => 1:1: 'if' is a reserved word
+        true ? 1                => 1:9: expected an operator, found the end
+        payment.                => 1:9: expected a name, found the end
+        size(,)                 => 1:6: expected a value, found ','
+        payment.1               => 1:8: expected an operator, found '.1'
+        payment.(1)             => 1:9: expected a name, found '('
+        `a`                     => 1:1: unexpected character '`'
+        payment.?amount         => 1:8: optional fields and elements with '?' are not supported
+        "#,
+    );
+}
+
+#[test]
+fn positions_count_lines_and_characters() {
+    let payment = Payment::example();
+    assert_eq!(payment.answer("true &&\n  'ø' == payment.amont"), payment.answer_at(2, 10, "amont"));
+    assert_eq!(payment.answer("true && // ø\r\n\tpayment.amont == 1"), payment.answer_at(2, 2, "amont"));
+    assert_eq!(payment.answer("'øø' == 'ø' + )"), "1:15: ')' closes nothing");
+    assert_eq!(payment.answer("'øø' == \n 'ø' * * 1"), "2:8: expected a value, found '*'");
+    assert_eq!(payment.answer(""), "1:1: expected an expression, found nothing");
+    assert_eq!(payment.answer(" \n // nothing"), "1:1: expected an expression, found nothing");
+}
+
+impl Payment {
+    fn answer_at(&self, line: u32, column: u32, name: &str) -> String {
+        format!("{line}:{column}: 'payment.{name}' is not declared; did you mean 'payment.amount'?")
+    }
+}
+
+#[test]
+fn the_result_must_be_of_an_expected_type() {
+    let payment = Payment::example();
+    let message = |expected: &[Type]| {
+        let error = compile(" payment.word", &payment.schema, expected).map(|_| ()).unwrap_err();
+        error.to_string()
+    };
+    assert_eq!(message(&[Type::Bool]), "1:2: expected bool, found string");
+    assert_eq!(message(&[Type::Int, Type::Entity(2)]), "1:2: expected int or entity(device), found string");
+    assert!(compile("payment.word", &payment.schema, &[Type::Bool, Type::Text]).is_ok());
+}
+
+#[test]
+fn every_bound_is_checked() {
+    let deep = "1:65: the expression nests deeper than 64 operators, brackets or calls";
+    let cases = [
+        (format!("'{}'", "a".repeat(SOURCE_BYTES_MAX)), "1:1: the expression has 4098 bytes, at most 4096 are allowed"),
+        ("(".repeat(SOURCE_BYTES_MAX), "1:64: the expression nests deeper than 64 operators, brackets or calls"),
+        ("[".repeat(SOURCE_BYTES_MAX), "1:64: the expression nests deeper than 64 operators, brackets or calls"),
+        ("!".repeat(SOURCE_BYTES_MAX), "1:64: the expression nests deeper than 64 operators, brackets or calls"),
+        ("1+".repeat(2000), "1:128: the expression nests deeper than 64 operators, brackets or calls"),
+        ("a?".repeat(2000), "1:128: the expression nests deeper than 64 operators, brackets or calls"),
+        ("a.".repeat(2000), "1:128: the expression nests deeper than 64 operators, brackets or calls"),
+        (format!("a{}", "[0]".repeat(1000)), "1:191: the expression nests deeper than 64 operators, brackets or calls"),
+        (
+            format!("1 in [{}0]", "0,".repeat(NODES_MAX)),
+            "1:2051: the expression has more than 1024 values and operators",
+        ),
+    ];
+    let payment = Payment::example();
+    for (source, expected) in cases {
+        assert_eq!(payment.answer(&source), expected, "{}", source.get(..20).unwrap_or_default());
+    }
+    let costly = vec!["payment.word==payment.word"; 120].join("||");
+    let message = format!("1:1: the expression costs up to 1319 steps, at most {COST_MAX} are allowed");
+    assert_eq!(payment.answer(&costly), message, "{deep}");
+}

@@ -1,0 +1,237 @@
+//! Any source at all, and the same expressions in another evaluator: the interpreter of the library whose parser we use.
+
+use cel::{Context, Program as Oracle, Value as OracleValue};
+use proptest::prelude::*;
+
+use super::*;
+
+const WORDS: [&str; 60] = [
+    "1",
+    "0",
+    "-1",
+    "2.5",
+    "1e400",
+    "5u",
+    "0x",
+    "9223372036854775808",
+    "'a'",
+    "\"b\"",
+    "'",
+    "'\\n'",
+    "'\\ud800'",
+    "b'x'",
+    "true",
+    "null",
+    "payment.amount",
+    "payment",
+    "amount",
+    "features.count",
+    "math",
+    "x",
+    "if",
+    "_",
+    "`y`",
+    "(",
+    ")",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ",",
+    ".",
+    ".",
+    "?",
+    ":",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "&&",
+    "||",
+    "!",
+    "in",
+    "=",
+    "&",
+    "has(",
+    "all(x, ",
+    ".size()",
+    "//",
+    "\n",
+    "ø",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn any_text_gives_a_program_or_an_error(source in "\\PC{0,60}") {
+        Payment::example().answer(&source);
+    }
+
+    #[test]
+    fn any_words_give_a_program_or_an_error(words in prop::collection::vec(prop::sample::select(&WORDS[..]), 0..24)) {
+        Payment::example().answer(&words.join(" "));
+        Payment::example().answer(&words.concat());
+    }
+
+    #[test]
+    fn any_expression_is_what_another_evaluator_says(source in boolean(), row in row()) {
+        row.check(&source)?;
+    }
+
+    #[test]
+    fn any_number_is_what_another_evaluator_says(source in prop_oneof![int(), double()], row in row()) {
+        row.check(&source)?;
+    }
+}
+
+fn boolean() -> impl Strategy<Value = String> {
+    any_type().prop_map(|typed| typed.boolean)
+}
+
+fn int() -> impl Strategy<Value = String> {
+    any_type().prop_map(|typed| typed.int)
+}
+
+fn double() -> impl Strategy<Value = String> {
+    any_type().prop_map(|typed| typed.double)
+}
+
+/// One expression of each type, with doubles that stay small: the other evaluator compares an int with a double after
+/// rounding it, and calls a comparison with NaN an error. One of each, so that bigger ones can be put together from them.
+#[derive(Debug, Clone)]
+struct Typed {
+    boolean: String,
+    int: String,
+    double: String,
+    text: String,
+}
+
+fn any_type() -> impl Strategy<Value = Typed> {
+    let pick = |choices: &'static [&'static str]| prop::sample::select(choices).prop_map(str::to_owned);
+    let boolean = pick(&["p", "q", "true", "false", "f.missing"]);
+    let int = pick(&["x", "y", "0", "1", "-1", "7", "9223372036854775807", "-9223372036854775808", "9007199254740993"]);
+    let double = pick(&["d", "e", "0.0", "1.0", "-2.5", "0.125", "1e3"]);
+    let text = pick(&["s", "t", "'NO'", "''", "'N'", "'ø'"]);
+    let leaf = (boolean, int, double, text);
+    let leaf = leaf.prop_map(|(boolean, int, double, text)| Typed { boolean, int, double, text });
+    leaf.prop_recursive(5, 64, 2, |inner| {
+        let parts = (inner.clone(), inner, 0..12_usize, 0..8_usize, 0..6_usize, 0..2_usize);
+        parts.prop_map(|(a, b, of_bool, of_int, of_double, of_text)| {
+            let (p, q, x, y, d, e, s, t) = (a.boolean, b.boolean, a.int, b.int, a.double, b.double, a.text, b.text);
+            let boolean = match of_bool {
+                0 => format!("({p} && {q})"),
+                1 => format!("({p} || {q})"),
+                2 => format!("!({p})"),
+                3 => format!("({x} < {y})"),
+                4 => format!("({x} == {y})"),
+                5 => format!("({x} >= {d})"),
+                6 => format!("({d} == {x})"),
+                7 => format!("({d} <= {e})"),
+                8 => format!("({s} != {t})"),
+                9 => format!("({s} < {t})"),
+                10 => format!("({s}).contains({t})"),
+                _ => format!("(({x}) in [1, 7, -1] ? {p} : {q})"),
+            };
+            let int = match of_int {
+                0 => format!("({x} + {y})"),
+                1 => format!("({x} - {y})"),
+                2 => format!("({x} * {y})"),
+                3 => format!("({x} / {y})"),
+                4 => format!("({x} % {y})"),
+                5 => format!("-({x})"),
+                6 => format!("size({s})"),
+                _ => format!("({p} ? {x} : {y})"),
+            };
+            let double = match of_double {
+                0 => format!("({d} + {e})"),
+                1 => format!("({d} - {e})"),
+                2 => format!("({d} * {e})"),
+                3 => format!("({d} / 4.0)"),
+                4 => format!("-({d})"),
+                _ => format!("double({x} % 1000)"),
+            };
+            let text = if of_text == 0 { s } else { format!("({p} ? {s} : {t})") };
+            Typed { boolean, int, double, text }
+        })
+    })
+}
+
+/// Values of the names that the expressions use; `f.missing` has none.
+#[derive(Debug, Clone)]
+struct Names {
+    bools: [bool; 2],
+    ints: [i64; 2],
+    doubles: [f64; 2],
+    texts: [&'static str; 2],
+}
+
+fn row() -> impl Strategy<Value = Names> {
+    let int = prop_oneof![-3..9_i64, any::<i64>()];
+    let double = -3.0..9.0_f64;
+    let text = prop::sample::select(&["", "N", "NO", "smørbrød"][..]);
+    let parts = (any::<[bool; 2]>(), [int.clone(), int], [double.clone(), double], [text.clone(), text]);
+    parts.prop_map(|(bools, ints, doubles, texts)| Names { bools, ints, doubles, texts })
+}
+
+impl Row for Names {
+    fn get(&self, slot: Slot) -> Option<Value<'_>> {
+        let (bools, ints) = (self.bools.map(Value::Bool), self.ints.map(Value::Int));
+        let (doubles, texts) = (self.doubles.map(Value::Double), self.texts.map(Value::Text));
+        [bools, ints, doubles, texts].concat().get(usize::from(slot.0)).copied()
+    }
+}
+
+impl Names {
+    fn check(&self, source: &str) -> Result<(), TestCaseError> {
+        let mut schema = Schema::new();
+        let names = [("p", "q", Type::Bool), ("x", "y", Type::Int), ("d", "e", Type::Double), ("s", "t", Type::Text)];
+        for (first, second, ty) in names {
+            schema.declare(first, ty, false);
+            schema.declare(second, ty, false);
+        }
+        schema.declare("f.missing", Type::Bool, true);
+        let program = match compile(source, &schema, &[]) {
+            Ok(program) => program,
+            Err(error) if error.message.contains("nests deeper") => return Ok(()),
+            Err(error) => return Err(TestCaseError::fail(format!("{source}: {error}"))),
+        };
+        let ours = program.eval(self).ok().map(show);
+        prop_assert_eq!(ours, self.oracle(source), "{} {:?}", source, self);
+        Ok(())
+    }
+
+    fn oracle(&self, source: &str) -> Option<String> {
+        let mut context = Context::default();
+        for (name, value) in ["p", "q"].into_iter().zip(self.bools) {
+            context.add_variable_from_value(name, value);
+        }
+        for (name, value) in ["x", "y"].into_iter().zip(self.ints) {
+            context.add_variable_from_value(name, value);
+        }
+        for (name, value) in ["d", "e"].into_iter().zip(self.doubles) {
+            context.add_variable_from_value(name, value);
+        }
+        for (name, value) in ["s", "t"].into_iter().zip(self.texts) {
+            context.add_variable_from_value(name, value.to_owned());
+        }
+        let value = Oracle::compile(source).unwrap().execute(&context).ok()?;
+        Some(if let OracleValue::Bool(value) = value {
+            show(Value::Bool(value))
+        } else if let OracleValue::Int(value) = value {
+            show(Value::Int(value))
+        } else if let OracleValue::Float(value) = value {
+            show(Value::Double(value))
+        } else {
+            format!("{value:?}")
+        })
+    }
+}

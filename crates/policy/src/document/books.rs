@@ -1,0 +1,89 @@
+//! `[ledgers]`, `[entities]` and `[accounts]`.
+
+use types::{Asset, Code, LedgerId, Name};
+
+use super::reader::{Table, choice, flag, parsed, text, whole};
+use super::section::{Section, items};
+use crate::index::{EntityIdx, LedgerIdx};
+use crate::limits::{ACCOUNTS_MAX, ENTITIES_MAX, LEDGERS_MAX};
+use crate::spec::{AccountFlagsSpec, AccountTemplate, Entity, LedgerSpec};
+
+pub(super) fn ledgers(document: &mut Table<'_>) -> Section<LedgerSpec> {
+    let mut ids: Vec<(LedgerId, Name)> = Vec::new();
+    Section::read(document, "ledgers", "ledger", LEDGERS_MAX, |name, mut table| {
+        let id = table.need("id", whole(1..=i64::from(u32::MAX)));
+        let asset = table.need("asset", parsed::<Asset>);
+        let problems = table.problems;
+        table.finish();
+        let (id, asset) = (id?, asset?);
+        let number = LedgerId::new(id.value);
+        if let Some((_, other)) = ids.iter().find(|(known, _)| *known == number) {
+            problems.report(&id.place, format_args!("is {number}, which ledger `{other}` has already"));
+        }
+        ids.push((number, name.clone()));
+        Some(LedgerSpec { name, id: number, asset: asset.value })
+    })
+}
+
+pub(super) fn entities(document: &mut Table<'_>) -> Section<Entity> {
+    Section::read(document, "entities", "entity", ENTITIES_MAX, |name, mut table| {
+        let personal = table.or("personal", true, flag);
+        table.finish();
+        Some(Entity { name, personal })
+    })
+}
+
+pub(super) fn accounts(
+    document: &mut Table<'_>,
+    ledgers: &Section<LedgerSpec>,
+    entities: &Section<Entity>,
+) -> Section<AccountTemplate> {
+    Section::read(document, "accounts", "account", ACCOUNTS_MAX, |name, mut table| {
+        let problems = table.problems;
+        let ledger = table.need("ledger", text).and_then(|ledger| ledgers.find(&ledger, problems));
+        let code = table.need("code", whole(1..=i64::from(u16::MAX)));
+        let per = table.get("per", text).map(|entity| entities.find(&entity, problems));
+        let flags = account_flags(&mut table);
+        let open_on_first_use = table.or("open", true, choice(&[("on_first_use", true), ("never", false)]));
+        table.finish();
+        Some(AccountTemplate {
+            name,
+            ledger: LedgerIdx::at(ledger?),
+            code: Code::new(code?.value),
+            flags,
+            per: match per {
+                Some(entity) => Some(EntityIdx::at(entity?)),
+                None => None,
+            },
+            open_on_first_use,
+        })
+    })
+}
+
+fn account_flags(table: &mut Table<'_>) -> AccountFlagsSpec {
+    #[derive(Clone, Copy)]
+    enum Flag {
+        Debits,
+        Credits,
+        History,
+    }
+    let words = [
+        ("debits_must_not_exceed_credits", Flag::Debits),
+        ("credits_must_not_exceed_debits", Flag::Credits),
+        ("history", Flag::History),
+    ];
+    let mut flags = AccountFlagsSpec::default();
+    for node in items(table, "flags", words.len()) {
+        let (problems, place) = (node.problems, node.place.clone());
+        match node.read(choice(&words)).map(|flag| flag.value) {
+            Some(Flag::Debits) => flags.debits_must_not_exceed_credits = true,
+            Some(Flag::Credits) => flags.credits_must_not_exceed_debits = true,
+            Some(Flag::History) => flags.history = true,
+            None => {}
+        }
+        if flags.debits_must_not_exceed_credits && flags.credits_must_not_exceed_debits {
+            problems.report(&place, "excludes the other limit, expected one of them");
+        }
+    }
+    flags
+}

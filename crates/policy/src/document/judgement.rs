@@ -1,0 +1,158 @@
+//! `[models]`, `[[rules]]`, `[decision]` and `[labels]`.
+
+use types::{Digest, Name};
+
+use super::reader::{Located, Node, Table, choice, flag, text, whole};
+use super::section::{Section, items, name};
+use super::{Draft, Source, payment_list, source};
+use crate::bundle::{Bundle, is_file_name};
+use crate::limits::{LABELS_MAX, MODEL_INPUTS_MAX, MODELS_MAX, RULES_MAX, SCORE_MAX};
+use crate::onnx::Model;
+use crate::reason::SYSTEM_REASONS;
+use crate::spec::{ModelSpec, OnFailure, Rule, RuleEffect, Thresholds};
+
+/// A model, loaded, and the expressions of its inputs.
+#[derive(Debug)]
+pub(crate) struct ModelDraft {
+    pub(crate) spec: ModelSpec,
+    pub(crate) model: Model,
+    pub(crate) inputs: Vec<Source>,
+}
+
+/// A rule and its expression.
+#[derive(Debug)]
+pub(crate) struct RuleDraft {
+    pub(crate) spec: Rule,
+    pub(crate) when: Source,
+}
+
+pub(super) fn models(document: &mut Table<'_>, draft: &Draft<'_>, bundle: &Bundle) -> Section<ModelDraft> {
+    Section::read(document, "models", "model", MODELS_MAX, |name, mut table| {
+        let problems = table.problems;
+        let file = table.need("file", text);
+        let payments = payment_list(&mut table, draft).unwrap_or_else(|| draft.every_payment());
+        let inputs = table.needed("inputs").and_then(|inputs| Some((inputs.place.clone(), inputs.items()?)));
+        table.finish();
+        let loaded = file.and_then(|file| {
+            let bytes = bytes_of(&file, bundle).map_err(|message| problems.report(&file.place, message)).ok()?;
+            let broken = |error| problems.report(&file.place, format_args!("cannot be used as a model: {error}"));
+            Some((file.value.to_owned(), Digest::of(bytes), Model::load(bytes).map_err(broken).ok()?))
+        });
+        let (place, inputs) = inputs?;
+        if inputs.len() > MODEL_INPUTS_MAX {
+            let message = format_args!("has {} items, at most {MODEL_INPUTS_MAX} are allowed", inputs.len());
+            problems.report(&place, message);
+            return None;
+        }
+        let inputs: Vec<_> = inputs.into_iter().map(|input| input.read(source)).collect();
+        let (file, digest, model) = loaded?;
+        if inputs.len() != model.inputs() {
+            let message = format_args!("has {} items, the model has {} inputs", inputs.len(), model.inputs());
+            problems.report(&place, message);
+        }
+        let inputs: Vec<Source> = inputs.into_iter().collect::<Option<_>>()?;
+        let sources = inputs.iter().map(|input| input.value.clone()).collect();
+        Some(ModelDraft { spec: ModelSpec { name, file, digest, inputs: sources, payments }, model, inputs })
+    })
+}
+
+fn bytes_of<'b>(file: &Located<&str>, bundle: &'b Bundle) -> Result<&'b [u8], String> {
+    if !is_file_name(file.value) {
+        return Err("is not a file name of a bundle, expected at most 128 of a-z 0-9 _ . / - without `..`".to_owned());
+    }
+    bundle.file(file.value).ok_or_else(|| format!("there is no file `{}` beside policy.toml", file.value))
+}
+
+pub(super) fn rules(document: &mut Table<'_>, draft: &Draft<'_>) -> Vec<Option<RuleDraft>> {
+    let mut names: Vec<Name> = Vec::new();
+    let mut read = |node: Node<'_>| {
+        let mut table = node.table()?;
+        let problems = table.problems;
+        let name = table.need("name", text).and_then(|key| Some(Located { value: name(&key, problems)?, place: key.place }));
+        let description = table.description();
+        let when = table.need("when", source);
+        let then = table.needed("then").and_then(effect);
+        let payments = payment_list(&mut table, draft).unwrap_or_else(|| draft.every_payment());
+        table.finish();
+        let Located { value: name, place } = name?;
+        if SYSTEM_REASONS.contains(&name.as_str()) {
+            problems.report(&place, format_args!("`{name}` is a reason code of the system, expected another name"));
+        }
+        if names.contains(&name) {
+            problems.report(&place, format_args!("an earlier rule has the name `{name}` already"));
+        }
+        names.push(name.clone());
+        let (when, then) = (when?, then?);
+        Some(RuleDraft { spec: Rule { name, description, when: when.value.clone(), then, payments }, when })
+    };
+    items(document, "rules", RULES_MAX).into_iter().map(&mut read).collect()
+}
+
+fn effect(node: Node<'_>) -> Option<RuleEffect> {
+    let mut table = node.table()?;
+    let bound = i64::from(SCORE_MAX);
+    let decline = table.get("decline", flag);
+    let review = table.get("review", flag);
+    let score = table.get("score", whole::<i16>(-bound..=bound));
+    let tag = table.get("tag", text);
+    let (problems, place) = (table.problems, table.place.clone());
+    table.finish();
+    for flag in decline.iter().chain(&review).filter(|flag| !flag.value) {
+        problems.report(&flag.place, "is false, expected true");
+    }
+    match (decline, review, score, tag) {
+        (Some(_), None, None, None) => Some(RuleEffect::Decline),
+        (None, Some(_), None, None) => Some(RuleEffect::Review),
+        (None, None, Some(score), None) => Some(RuleEffect::Score(score.value)),
+        (None, None, None, Some(tag)) => Some(RuleEffect::Tag(tag.value.to_owned())),
+        _ => {
+            problems.report(&place, "expected exactly one effect: decline = true, review = true, score or tag");
+            None
+        }
+    }
+}
+
+pub(super) fn thresholds(document: &mut Table<'_>) -> Thresholds {
+    let words = [("review", OnFailure::Review), ("approve", OnFailure::Approve), ("decline", OnFailure::Decline)];
+    let mut thresholds = Thresholds {
+        review_at: None,
+        decline_at: None,
+        on_missing_feature: OnFailure::Review,
+        on_model_error: OnFailure::Review,
+    };
+    let Some(mut table) = document.node("decision").and_then(Node::table) else { return thresholds };
+    let score = whole::<u16>(0..=i64::from(SCORE_MAX));
+    let review_at = table.get("review_at", &score);
+    let decline_at = table.get("decline_at", &score);
+    thresholds.on_missing_feature = table.or("on_missing_feature", OnFailure::Review, choice(&words));
+    thresholds.on_model_error = table.or("on_model_error", OnFailure::Review, choice(&words));
+    if let (Some(review_at), Some(decline_at)) = (&review_at, &decline_at)
+        && review_at.value > decline_at.value
+    {
+        let message = format_args!("is {}, expected at most decline_at, {}", review_at.value, decline_at.value);
+        table.problems.report(&review_at.place, message);
+    }
+    table.finish();
+    thresholds.review_at = review_at.map(|score| score.value);
+    thresholds.decline_at = decline_at.map(|score| score.value);
+    thresholds
+}
+
+/// The label values that count as fraud: by default those two of the usual ones that do.
+pub(super) fn positive_labels(document: &mut Table<'_>) -> Vec<String> {
+    let default = || ["fraud", "chargeback"].map(str::to_owned).to_vec();
+    let Some(mut table) = document.node("labels").and_then(Node::table) else { return default() };
+    let positive = labels(&mut table, "positive");
+    table.finish();
+    positive
+}
+
+/// A list of label values, at least one.
+pub(super) fn labels(table: &mut Table<'_>, key: &'static str) -> Vec<String> {
+    let (problems, place) = (table.problems, table.place.clone());
+    let items = items(table, key, LABELS_MAX);
+    if items.is_empty() {
+        problems.report(&place, format_args!("`{key}` is missing or empty, expected a list of label values"));
+    }
+    items.into_iter().filter_map(|item| Some(item.read(text)?.value.to_owned())).collect()
+}

@@ -1,0 +1,231 @@
+//! Reads TOML values by key, and reports what is missing, mistyped or unknown together with what was expected.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use toml::de::{DeTable, DeValue};
+use types::Span;
+
+use crate::limits::TEXT_BYTES_MAX;
+use crate::problem::{Place, Problems, suggestion};
+
+/// A value with the place where it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Located<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
+}
+
+/// A value of the document that is not read yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Node<'d> {
+    value: &'d DeValue<'d>,
+    pub(crate) place: Place,
+    pub(crate) problems: &'d Problems<'d>,
+}
+
+impl<'d> Node<'d> {
+    /// What `read` makes of it; a problem is reported and gives `None`, as everywhere here.
+    pub(crate) fn read<T>(self, read: impl FnOnce(&'d DeValue<'d>) -> Result<T, String>) -> Option<Located<T>> {
+        match read(self.value) {
+            Ok(value) => Some(Located { value, place: self.place }),
+            Err(message) => {
+                self.problems.report(&self.place, message);
+                None
+            }
+        }
+    }
+
+    /// A table whose keys the grammar names.
+    pub(crate) fn table(self) -> Option<Table<'d>> {
+        let problems = self.problems;
+        let table = self.read(|value| value.as_table().ok_or_else(|| unexpected(value, "a table")))?;
+        Some(Table { table: table.value, place: table.place, problems, asked: Vec::new() })
+    }
+
+    /// The items of an array.
+    pub(crate) fn items(self) -> Option<Vec<Self>> {
+        let problems = self.problems;
+        let array = self.read(|value| value.as_array().ok_or_else(|| unexpected(value, "an array")))?;
+        let item = |(position, item): (usize, &'d toml::Spanned<DeValue<'d>>)| Self {
+            value: item.get_ref(),
+            place: Place { path: format!("{}[{position}]", array.place.path), span: item.span() },
+            problems,
+        };
+        Some(array.value.iter().enumerate().map(item).collect())
+    }
+
+    /// The entries of a table whose keys the author chooses, in the order in which they are written. The key's place is
+    /// that of the word itself.
+    pub(crate) fn entries(self) -> Option<Vec<(Located<&'d str>, Self)>> {
+        let problems = self.problems;
+        let Table { table, place, .. } = self.table()?;
+        let mut entries: Vec<_> = table
+            .iter()
+            .map(|(key, value)| {
+                let path = join(&place.path, key.get_ref());
+                let name = Located {
+                    value: key.get_ref().as_ref(),
+                    place: Place { path: path.clone(), span: key.span() },
+                };
+                (name, Self { value: value.get_ref(), place: Place { path, span: value.span() }, problems })
+            })
+            .collect();
+        entries.sort_by_key(|(name, _)| name.place.span.start);
+        Some(entries)
+    }
+}
+
+/// A table of the document: hands out the values of keys, and knows at the end which keys nobody asked for.
+#[derive(Debug)]
+pub(crate) struct Table<'d> {
+    table: &'d DeTable<'d>,
+    pub(crate) place: Place,
+    pub(crate) problems: &'d Problems<'d>,
+    asked: Vec<&'static str>,
+}
+
+impl<'d> Table<'d> {
+    /// The whole document.
+    pub(crate) fn document(table: &'d DeTable<'d>, problems: &'d Problems<'d>) -> Self {
+        Self { table, place: Place { path: String::new(), span: 0..0 }, problems, asked: Vec::new() }
+    }
+
+    /// The value of `key`, when it is there.
+    pub(crate) fn node(&mut self, key: &'static str) -> Option<Node<'d>> {
+        self.asked.push(key);
+        let value = self.table.get(key)?;
+        let place = Place { path: join(&self.place.path, key), span: value.span() };
+        Some(Node { value: value.get_ref(), place, problems: self.problems })
+    }
+
+    /// The value of `key`; its absence is a problem.
+    pub(crate) fn needed(&mut self, key: &'static str) -> Option<Node<'d>> {
+        let node = self.node(key);
+        if node.is_none() {
+            self.problems.report(&self.place, format_args!("`{key}` is missing"));
+        }
+        node
+    }
+
+    /// What `read` makes of the value of `key`, when it is there.
+    pub(crate) fn get<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&'d DeValue<'d>) -> Result<T, String>,
+    ) -> Option<Located<T>> {
+        self.node(key)?.read(read)
+    }
+
+    /// What `read` makes of the value of `key`; its absence is a problem.
+    pub(crate) fn need<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&'d DeValue<'d>) -> Result<T, String>,
+    ) -> Option<Located<T>> {
+        self.needed(key)?.read(read)
+    }
+
+    /// What `read` makes of the value of `key`, `default` without one.
+    pub(crate) fn or<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(&'d DeValue<'d>) -> Result<T, String>,
+    ) -> T {
+        self.get(key, read).map_or(default, |located| located.value)
+    }
+
+    /// The description, empty without one.
+    pub(crate) fn description(&mut self) -> String {
+        self.or("description", "", text).to_owned()
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(crate) fn finish(self) {
+        for key in self.table.keys().filter(|key| !self.asked.contains(&key.get_ref().as_ref())) {
+            let path = join(&self.place.path, key.get_ref());
+            let hint = suggestion(key.get_ref(), self.asked.iter().copied());
+            let expected = self.asked.join(", ");
+            let place = Place { path, span: key.span() };
+            self.problems.report(&place, format_args!("unknown key, expected one of {expected}{hint}"));
+        }
+    }
+}
+
+/// Text that is not empty and not too long.
+pub(crate) fn text<'d>(value: &'d DeValue<'d>) -> Result<&'d str, String> {
+    let text = any_text(value)?;
+    match text.len() {
+        0 => Err("is empty, expected text".to_owned()),
+        length if length > TEXT_BYTES_MAX => Err(format!("has {length} bytes, at most {TEXT_BYTES_MAX} are allowed")),
+        _ => Ok(text),
+    }
+}
+
+/// Text of whatever length.
+pub(crate) fn any_text<'d>(value: &'d DeValue<'d>) -> Result<&'d str, String> {
+    value.as_str().ok_or_else(|| unexpected(value, "a string"))
+}
+
+/// Text that is a `T` in its own notation.
+pub(crate) fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Result<T, String> {
+    any_text(value)?.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// A whole number of these.
+pub(crate) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl Fn(&DeValue<'_>) -> Result<T, String> {
+    move |value| {
+        let expected = || format!("a whole number from {} to {}", range.start(), range.end());
+        let integer = value.as_integer().ok_or_else(|| unexpected(value, &expected()))?;
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|number| range.contains(number));
+        let number = number.and_then(|number| T::try_from(number).ok());
+        number.ok_or_else(|| format!("is {}, expected {}", integer.as_str(), expected()))
+    }
+}
+
+/// A span of time of these lengths.
+pub(crate) fn span(range: RangeInclusive<Span>) -> impl Fn(&DeValue<'_>) -> Result<Span, String> {
+    move |value| {
+        let span: Span = parsed(value)?;
+        if range.contains(&span) {
+            return Ok(span);
+        }
+        let (shortest, longest) = (range.start(), range.end());
+        Err(format!("is {span}, expected a span of time from {shortest} to {longest}"))
+    }
+}
+
+/// `true` or `false`.
+pub(crate) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| unexpected(value, "true or false"))
+}
+
+/// One of these words.
+pub(crate) fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&DeValue<'_>) -> Result<T, String> {
+    move |value| {
+        let written = any_text(value)?;
+        let chosen = words.iter().find(|(word, _)| *word == written);
+        chosen.map(|(_, choice)| *choice).ok_or_else(|| {
+            let expected: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let hint = suggestion(written, expected.iter().copied());
+            format!("is `{}`, expected one of {}{hint}", shown(written), expected.join(", "))
+        })
+    }
+}
+
+/// At most 64 characters of what was written, so that a message stays readable.
+pub(crate) fn shown(written: &str) -> String {
+    written.chars().take(64).collect()
+}
+
+fn unexpected(value: &DeValue<'_>, expected: &str) -> String {
+    let article = if matches!(value, DeValue::Integer(_) | DeValue::Array(_)) { "an" } else { "a" };
+    format!("is {article} {}, expected {expected}", value.type_str())
+}
+
+fn join(path: &str, key: &str) -> String {
+    let key = shown(key);
+    if path.is_empty() { key } else { format!("{path}.{key}") }
+}

@@ -1,0 +1,296 @@
+//! Evaluates one payment: streams, features, models, rules, thresholds, legs, in this order.
+
+use types::{Amount, Name, Timestamp, Token};
+
+use crate::cel::{EvalError, Program, Value};
+use crate::evaluation::{
+    AccountRef, Effect, Evaluation, Facts, History, LegError, LegPlan, Reason, Score, StreamRecord, Verdict,
+};
+use crate::index::AttributeIdx;
+use crate::plan::{How, ModelPlan, Payment, StreamPlan};
+use crate::policy::Policy;
+use crate::reason::Codes;
+use crate::spec::{AggregateKind, Leg, LegAccount, OnFailure, RuleEffect, Thresholds};
+use crate::value::{AttributeValue, FeatureValue, MissingReason};
+
+impl Policy {
+    /// What the policy says about a payment.
+    ///
+    /// # Panics
+    /// POL-1: when the facts do not fit the payment type. POL-2: when the amount is above
+    /// [`AMOUNT_MAX`](crate::limits::AMOUNT_MAX). The edge has checked both.
+    pub fn evaluate(&self, facts: &Facts<'_>, history: &dyn History) -> Evaluation {
+        let position = facts.payment_type.get();
+        let plan = self.plans.get(position).expect("POL-1: the payment type is one of this policy");
+        let spec = self.payment_types().get(position).expect("POL-1: the payment type is one of this policy");
+        assert_eq!(facts.attributes.len(), spec.attributes.len(), "POL-1: one value per attribute of the type");
+        debug_assert!(
+            spec.attributes.iter().zip(facts.attributes).all(|(attribute, value)| match value {
+                Some(value) => attribute.kind.admits(value),
+                None => !attribute.required,
+            }),
+            "POL-1: each value is of its attribute's kind"
+        );
+        let amount = i64::try_from(facts.amount.get()).expect("POL-2: amounts fit 64-bit integers");
+
+        let mut judgement = Judgement::new(self.thresholds(), &self.codes);
+        let mut payment = Payment { plan, facts, amount, features: &[] };
+        let streams: Vec<_> = plan.streams.iter().map(|stream| StreamNow::of(stream, &payment)).collect();
+        for error in streams.iter().filter_map(|stream| stream.record.err()) {
+            judgement.failed(error, &self.codes.stream_failed);
+        }
+        let features: Vec<_> = plan
+            .features
+            .iter()
+            .map(|feature| (feature.feature, feature_value(&feature.how, &payment, &streams, history)))
+            .collect();
+        payment.features = &features;
+        let models: Vec<_> =
+            plan.models.iter().map(|model| (model.model, self.probability(model, &payment, &mut judgement))).collect();
+        for rule in &plan.rules {
+            match rule.when.eval_bool(&payment) {
+                Ok(true) => judgement.rule(&rule.name, &rule.then),
+                Ok(false) => {}
+                Err(error) => judgement.failed(error, &self.codes.rule_failed),
+            }
+        }
+        let score = judgement.score();
+        let legs = match judgement.verdict {
+            Verdict::Decline => Ok(Vec::new()),
+            Verdict::Approve | Verdict::Review => legs(&spec.legs, &payment),
+        };
+        let records = plan.streams.iter().zip(&streams).filter_map(|(plan, now)| now.stream_record(plan)).collect();
+        let Judgement { verdict, reasons, tags, .. } = judgement;
+        Evaluation { verdict, score, reasons, tags, features, models, records, legs }
+    }
+
+    fn probability(&self, plan: &ModelPlan, payment: &Payment<'_>, judgement: &mut Judgement<'_>) -> Option<f64> {
+        let number = |input: &Program| {
+            #[expect(clippy::cast_possible_truncation, reason = "models calculate with the nearest 32-bit floats")]
+            input.eval_number(payment).map(|number| number as f32)
+        };
+        let inputs: Result<Vec<f32>, EvalError> = plan.inputs.iter().map(number).collect();
+        let model = self.models.get(plan.model.get()).expect("POL-4: a plan names models of its policy");
+        let probability = match inputs {
+            Ok(inputs) => model.probability(&inputs),
+            Err(EvalError::Missing(_)) => {
+                judgement.missing();
+                return None;
+            }
+            Err(_) => None,
+        };
+        judgement.model(probability);
+        probability
+    }
+}
+
+/// What is found of one payment, while it is found.
+struct Judgement<'p> {
+    thresholds: Thresholds,
+    codes: &'p Codes,
+    verdict: Verdict,
+    reasons: Vec<Reason>,
+    tags: Vec<String>,
+    model_score: Score,
+    rule_scores: i64,
+}
+
+impl<'p> Judgement<'p> {
+    fn new(thresholds: Thresholds, codes: &'p Codes) -> Self {
+        Self {
+            thresholds,
+            codes,
+            verdict: Verdict::Approve,
+            reasons: Vec::new(),
+            tags: Vec::new(),
+            model_score: Score::default(),
+            rule_scores: 0,
+        }
+    }
+
+    /// A reason of the system, listed once however often it applies.
+    fn add(&mut self, code: &Name, effect: OnFailure) {
+        let (verdict, effect) = match effect {
+            OnFailure::Approve => return,
+            OnFailure::Review => (Verdict::Review, Effect::Review),
+            OnFailure::Decline => (Verdict::Decline, Effect::Decline),
+        };
+        self.verdict = self.verdict.max(verdict);
+        if !self.reasons.iter().any(|reason| reason.code == *code) {
+            self.reasons.push(Reason { code: code.clone(), effect });
+        }
+    }
+
+    fn missing(&mut self) {
+        self.add(&self.codes.feature_missing, self.thresholds.on_missing_feature);
+    }
+
+    /// An expression has no value: because something is missing, or for a reason that a human should see.
+    fn failed(&mut self, error: EvalError, code: &Name) {
+        if matches!(error, EvalError::Missing(_)) { self.missing() } else { self.add(code, OnFailure::Review) }
+    }
+
+    fn model(&mut self, probability: Option<f64>) {
+        match probability {
+            Some(probability) => self.model_score = self.model_score.max(Score::of_probability(probability)),
+            None => self.add(&self.codes.model_failed, self.thresholds.on_model_error),
+        }
+    }
+
+    fn rule(&mut self, name: &Name, then: &RuleEffect) {
+        let effect = match then {
+            RuleEffect::Decline => Effect::Decline,
+            RuleEffect::Review => Effect::Review,
+            RuleEffect::Score(points) => Effect::Score(*points),
+            RuleEffect::Tag(tag) => {
+                if !self.tags.contains(tag) {
+                    self.tags.push(tag.clone());
+                }
+                return;
+            }
+        };
+        match effect {
+            Effect::Decline => self.verdict = Verdict::Decline,
+            Effect::Review => self.verdict = self.verdict.max(Verdict::Review),
+            Effect::Score(points) => self.rule_scores += i64::from(points),
+        }
+        self.reasons.push(Reason { code: name.clone(), effect });
+    }
+
+    /// The score, once all of it is there, and what the thresholds make of it.
+    fn score(&mut self) -> Score {
+        let score = Score::clamped(i64::from(self.model_score.get()) + self.rule_scores);
+        let reached = |threshold: Option<u16>| threshold.is_some_and(|threshold| score.get() >= threshold);
+        if reached(self.thresholds.decline_at) {
+            self.add(&self.codes.score_decline, OnFailure::Decline);
+        } else if reached(self.thresholds.review_at) {
+            self.add(&self.codes.score_review, OnFailure::Review);
+        }
+        score
+    }
+}
+
+/// A stream at the moment of one payment.
+struct StreamNow {
+    /// Whose records are asked; `None` when the payment leaves the attribute out.
+    entity: Option<Token>,
+    /// The payment's time on the stream's clock.
+    at: Timestamp,
+    /// The value that the payment adds, when it adds one.
+    record: Result<Option<i64>, EvalError>,
+}
+
+impl StreamNow {
+    fn of(plan: &StreamPlan, payment: &Payment<'_>) -> Self {
+        let entity = entity(payment.facts, plan.entity);
+        let record = match (entity, &plan.value) {
+            (Some(_), Some(value)) => {
+                let counts = plan.filter.as_ref().map_or(Ok(true), |filter| filter.eval_bool(payment));
+                counts.and_then(|counts| if counts { value.eval_int(payment).map(Some) } else { Ok(None) })
+            }
+            _ => Ok(None),
+        };
+        Self { entity, at: payment.facts.at(plan.clock), record }
+    }
+
+    fn stream_record(&self, plan: &StreamPlan) -> Option<StreamRecord> {
+        let value = self.record.ok().flatten()?;
+        Some(StreamRecord { stream: plan.stream, entity: self.entity?, at: self.at, value, counts: plan.counts })
+    }
+}
+
+fn feature_value(how: &How, payment: &Payment<'_>, streams: &[StreamNow], history: &dyn History) -> FeatureValue {
+    match how {
+        How::Expression(program) => expression_value(program, payment),
+        How::Aggregate { stream, aggregate, window } => {
+            let now = streams.get(*stream).expect("POL-4: a plan names its own streams");
+            let plan = payment.plan.streams.get(*stream).expect("POL-4: a plan names its own streams");
+            let (Some(entity), Ok(candidate)) = (now.entity, now.record) else {
+                let failed = now.record.err().map_or(MissingReason::AttributeAbsent, missing_reason);
+                return FeatureValue::Missing(failed);
+            };
+            match history.aggregate(plan.stream, entity, *window, now.at, candidate) {
+                Ok(found) => aggregate_value(*aggregate, found),
+                Err(missing) => FeatureValue::Missing(missing.into()),
+            }
+        }
+    }
+}
+
+fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
+    match program.eval(payment) {
+        Ok(Value::Int(value)) => FeatureValue::Int(value),
+        Ok(Value::Double(value)) => FeatureValue::double(value),
+        Ok(Value::Bool(value)) => FeatureValue::Bool(value),
+        Ok(Value::Text(text)) => FeatureValue::Text(text.into()),
+        Ok(Value::Time(_) | Value::Duration(_) | Value::Account(_) | Value::Entity(_)) => {
+            FeatureValue::Missing(MissingReason::ExpressionFailed)
+        }
+        Err(error) => FeatureValue::Missing(missing_reason(error)),
+    }
+}
+
+/// An expression that gives a feature reads attributes only: what it misses is one of them.
+fn missing_reason(error: EvalError) -> MissingReason {
+    match error {
+        EvalError::Missing(_) => MissingReason::AttributeAbsent,
+        EvalError::Mistyped(_)
+        | EvalError::Overflow
+        | EvalError::DivisionByZero
+        | EvalError::InvalidConversion
+        | EvalError::WrongResult => MissingReason::ExpressionFailed,
+    }
+}
+
+fn aggregate_value(aggregate: AggregateKind, found: features::Aggregate) -> FeatureValue {
+    let int = |value: i128| i64::try_from(value).map_or(FeatureValue::Missing(MissingReason::OutOfRange), FeatureValue::Int);
+    match aggregate {
+        AggregateKind::Count => int(found.count.into()),
+        AggregateKind::Sum => int(found.sum),
+        AggregateKind::LabelCount => int(found.positives.into()),
+        AggregateKind::Mean => share(found.sum, found.count),
+        AggregateKind::LabelRate => share(found.positives.into(), found.count),
+    }
+}
+
+/// The quotient of the nearest doubles, 0.0 of nothing. Both steps round as IEEE 754 says, on every machine alike.
+#[expect(clippy::cast_precision_loss, reason = "the nearest double is what is meant")]
+fn share(part: i128, count: u64) -> FeatureValue {
+    FeatureValue::double(if count == 0 { 0.0 } else { part as f64 / count as f64 })
+}
+
+fn legs(legs: &[Leg], payment: &Payment<'_>) -> Result<Vec<LegPlan>, LegError> {
+    let mut plans = Vec::with_capacity(legs.len());
+    for ((number, leg), amount) in (0..).zip(legs).zip(&payment.plan.amounts) {
+        let amount = amount.eval_int(payment).or(Err(LegError::AmountFailed { leg: number }))?;
+        let minor = u128::try_from(amount).or(Err(LegError::NegativeAmount { leg: number, amount }))?;
+        let (debit, credit) = (account(leg.debit, payment.facts), account(leg.credit, payment.facts));
+        if debit == credit {
+            return Err(LegError::SameAccount { leg: number });
+        }
+        if minor > 0 {
+            plans.push(LegPlan { leg: number, debit, credit, amount: Amount::new(minor), code: leg.code });
+        }
+    }
+    Ok(plans)
+}
+
+fn account(account: LegAccount, facts: &Facts<'_>) -> AccountRef {
+    match account {
+        LegAccount::Single(template) => AccountRef::Single(template),
+        LegAccount::Of(template, attribute) => {
+            AccountRef::Of(template, entity(facts, attribute).expect("POL-1: legs name required entity attributes"))
+        }
+        LegAccount::Attribute(attribute) => match facts.attributes.get(attribute.get()) {
+            Some(Some(AttributeValue::Account(id))) => AccountRef::Id(*id),
+            _ => panic!("POL-1: legs name required account attributes"),
+        },
+    }
+}
+
+fn entity(facts: &Facts<'_>, attribute: AttributeIdx) -> Option<Token> {
+    match facts.attributes.get(attribute.get())? {
+        Some(AttributeValue::Entity(token)) => Some(*token),
+        _ => None,
+    }
+}

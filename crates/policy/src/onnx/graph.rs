@@ -1,0 +1,160 @@
+//! The graph: from its only input through one model operator to an output with the scores.
+
+use super::linear::Linear;
+use super::message::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
+use super::operator::Operator;
+use super::trees::Trees;
+use super::{INPUTS_MAX, LoadError, Model, Scorer, decode_list};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// Nodes of a graph, inputs, outputs and operator sets, at most. An exported tree or linear model has about five.
+const GRAPH_ITEMS_MAX: usize = 64;
+/// The operator sets that define the model operators as we run them: 4 left them as they were in 3, 5 replaced them.
+const ML_VERSIONS: RangeInclusive<i64> = 1..=4;
+const ML_DOMAIN: &str = "ai.onnx.ml";
+/// ONNX's number for single-precision floats.
+const FLOAT: i64 = 1;
+
+/// What a named value of the graph carries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Value {
+    Input,
+    Scores,
+    /// The class that the model would choose: our own thresholds choose.
+    Label,
+}
+
+pub(super) fn load(file: &ModelProto) -> Result<Model, LoadError> {
+    check_operator_sets(file)?;
+    let Some(graph) = &file.graph else { return Err(LoadError::Graph("the file has no graph".into())) };
+    let (input, inputs) = input(graph)?;
+    let mut values = BTreeMap::from([(input, Value::Input)]);
+    let mut model = None;
+    for (at, node) in decode_list::<NodeProto>("nodes", &graph.node, GRAPH_ITEMS_MAX)?.into_iter().enumerate() {
+        let name = if node.name.is_empty() { format!("#{at}") } else { node.name.clone() };
+        let mut operator = Operator::new(name, &node)?;
+        let produced = run(&mut operator, &node, &values, inputs, &mut model)?;
+        operator.finish()?;
+        for (name, value) in node.output.into_iter().zip(produced) {
+            if values.insert(name.clone(), value).is_some() {
+                return Err(operator.error(format!("it produces {name:?}, which something else produces too")));
+            }
+        }
+    }
+    let outputs = decode_list::<ValueInfoProto>("outputs", &graph.output, GRAPH_ITEMS_MAX)?;
+    match model {
+        None => Err(LoadError::Graph(format!("the graph has no model; {}", super::SUPPORTED))),
+        Some(_) if !outputs.iter().any(|output| values.get(&output.name) == Some(&Value::Scores)) => {
+            Err(LoadError::Graph("no output of the graph carries the model's scores".into()))
+        }
+        Some(model) => Ok(model),
+    }
+}
+
+/// What a node's outputs carry. The model operator is put into `model`.
+fn run(
+    operator: &mut Operator,
+    node: &NodeProto,
+    values: &BTreeMap<String, Value>,
+    inputs: usize,
+    model: &mut Option<Model>,
+) -> Result<Vec<Value>, LoadError> {
+    let domain = if node.domain == "ai.onnx" { "" } else { node.domain.as_str() };
+    let known = matches!(
+        (domain, node.op_type.as_str()),
+        ("", "Identity" | "Cast")
+            | (
+                ML_DOMAIN,
+                "ZipMap" | "TreeEnsembleClassifier" | "TreeEnsembleRegressor" | "LinearClassifier" | "LinearRegressor"
+            )
+    );
+    if !known {
+        let kind = if domain.is_empty() { node.op_type.clone() } else { format!("{domain}.{}", node.op_type) };
+        return Err(LoadError::Operator { node: operator.name.clone(), operator: kind });
+    }
+    let [input] = node.input.as_slice() else {
+        return Err(operator.error(format!("it has {} inputs, supported is 1", node.input.len())));
+    };
+    let Some(value) = values.get(input).copied() else {
+        return Err(operator.error(format!("it reads {input:?}, which neither the input nor an earlier node gives")));
+    };
+    if let Some(carried) = pass_on(operator, value)? {
+        return Ok(vec![carried]);
+    }
+    if value != Value::Input {
+        return Err(operator.error("it reads the result of another model, supported is one model on the graph's input"));
+    }
+    let (scorer, transform) = match node.op_type.as_str() {
+        "TreeEnsembleClassifier" => Trees::classifier(operator, inputs).map(|(m, t)| (Scorer::Trees(m), t))?,
+        "TreeEnsembleRegressor" => Trees::regressor(operator, inputs).map(|(m, t)| (Scorer::Trees(m), t))?,
+        "LinearClassifier" => Linear::classifier(operator, inputs).map(|(m, t)| (Scorer::Linear(m), t))?,
+        _ => Linear::regressor(operator, inputs).map(|(m, t)| (Scorer::Linear(m), t))?,
+    };
+    if model.replace(Model { inputs, scorer, transform }).is_some() {
+        return Err(operator.error("it is a second model, supported is one"));
+    }
+    let is_classifier = node.op_type.ends_with("Classifier");
+    Ok(if is_classifier { vec![Value::Label, Value::Scores] } else { vec![Value::Scores] })
+}
+
+/// What a harmless node passes on; `None` for a model operator.
+fn pass_on(operator: &mut Operator, value: Value) -> Result<Option<Value>, LoadError> {
+    match operator.kind.as_str() {
+        "Identity" => Ok(Some(value)),
+        "Cast" => {
+            // Only matters where it casts to eight bits.
+            operator.ignore("saturate");
+            let to = operator.int("to", 0);
+            if value != Value::Label && to != FLOAT {
+                return Err(operator.error(format!("it casts to type {to}, supported is {FLOAT} (float)")));
+            }
+            Ok(Some(value))
+        }
+        "ZipMap" => {
+            if value != Value::Scores {
+                return Err(operator.error("it names something else than the model's scores"));
+            }
+            super::classes::check(operator, "classlabels_int64s")?;
+            Ok(Some(value))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The graph's only input: its name and its columns.
+fn input(graph: &GraphProto) -> Result<(String, usize), LoadError> {
+    let inputs = decode_list::<ValueInfoProto>("inputs", &graph.input, GRAPH_ITEMS_MAX)?;
+    let [input] = inputs.as_slice() else {
+        return Err(LoadError::Graph(format!("the graph has {} inputs, supported is 1", inputs.len())));
+    };
+    let refuse = |problem: String| Err(LoadError::Graph(format!("input {:?} {problem}", input.name)));
+    let Some(tensor) = input.r#type.as_ref().and_then(|r#type| r#type.tensor_type.as_ref()) else {
+        return refuse("is not a tensor".into());
+    };
+    if i64::from(tensor.elem_type) != FLOAT {
+        return refuse(format!("has element type {}, supported is {FLOAT} (float)", tensor.elem_type));
+    }
+    let dimensions = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
+    let [_, columns] = dimensions else {
+        return refuse(format!("has {} dimensions, expected are 2: rows and columns", dimensions.len()));
+    };
+    match usize::try_from(columns.dim_value) {
+        Ok(columns) if (1..=INPUTS_MAX).contains(&columns) => Ok((input.name.clone(), columns)),
+        _ => refuse(format!("has {} columns, supported are 1..={INPUTS_MAX}, fixed in the file", columns.dim_value)),
+    }
+}
+
+fn check_operator_sets(file: &ModelProto) -> Result<(), LoadError> {
+    let sets = decode_list::<OperatorSetIdProto>("operator sets", &file.opset_import, GRAPH_ITEMS_MAX)?;
+    let mut versions = sets.iter().filter(|set| set.domain == ML_DOMAIN).map(|set| set.version).peekable();
+    if versions.peek().is_none() {
+        return Err(LoadError::Graph(format!("the file uses no {ML_DOMAIN} operators; {}", super::SUPPORTED)));
+    }
+    match versions.find(|version| !ML_VERSIONS.contains(version)) {
+        Some(version) => {
+            Err(LoadError::Graph(format!("the file uses {ML_DOMAIN} version {version}, supported are {ML_VERSIONS:?}")))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,79 @@
+//! One node of the graph and its attributes, taken one by one: what nobody takes is refused.
+
+use super::message::{AttributeProto, NodeProto};
+use super::{LoadError, decode_list};
+use std::collections::BTreeMap;
+
+/// Attributes of one node, at most. The largest operator here has 20.
+const ATTRIBUTES_MAX: usize = 64;
+
+/// A node on its way to becoming part of a model.
+pub(super) struct Operator {
+    /// The node's name in the file, or its position when it has none.
+    pub name: String,
+    pub kind: String,
+    attributes: BTreeMap<String, AttributeProto>,
+}
+
+impl Operator {
+    pub(super) fn new(name: String, node: &NodeProto) -> Result<Self, LoadError> {
+        let mut operator = Self { name, kind: node.op_type.clone(), attributes: BTreeMap::new() };
+        for attribute in decode_list::<AttributeProto>("attributes of a node", &node.attribute, ATTRIBUTES_MAX)? {
+            if let Some(twice) = operator.attributes.insert(attribute.name.clone(), attribute) {
+                return Err(operator.error(format!("attribute {} is there twice", twice.name)));
+            }
+        }
+        Ok(operator)
+    }
+
+    /// An error about this node. `problem` says what it has and what it may have.
+    pub(super) fn error(&self, problem: impl Into<String>) -> LoadError {
+        LoadError::Node { node: self.name.clone(), operator: self.kind.clone(), problem: problem.into() }
+    }
+
+    pub(super) fn ints(&mut self, name: &str) -> Vec<i64> {
+        self.attributes.remove(name).map(|attribute| attribute.ints).unwrap_or_default()
+    }
+
+    /// The numbers of a list, all of them finite.
+    pub(super) fn floats(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
+        let floats = self.attributes.remove(name).map(|attribute| attribute.floats).unwrap_or_default();
+        match floats.iter().position(|value| !value.is_finite()) {
+            Some(at) => Err(self.error(format!("{name}[{at}] is {}, it must be finite", floats[at]))),
+            None => Ok(floats),
+        }
+    }
+
+    pub(super) fn strings(&mut self, name: &str) -> Vec<Vec<u8>> {
+        self.attributes.remove(name).map(|attribute| attribute.strings).unwrap_or_default()
+    }
+
+    pub(super) fn int(&mut self, name: &str, default: i64) -> i64 {
+        self.attributes.remove(name).map_or(default, |attribute| attribute.i)
+    }
+
+    /// One of a few words: the value that stands beside the word found, or the first when the attribute is absent.
+    pub(super) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<T, LoadError> {
+        let Some(attribute) = self.attributes.remove(name) else { return Ok(words[0].1) };
+        match words.iter().find(|(word, _)| word.as_bytes() == attribute.s) {
+            Some((_, value)) => Ok(*value),
+            None => {
+                let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                let found = String::from_utf8_lossy(&attribute.s);
+                Err(self.error(format!("{name} is {found:?}, supported are {}", known.join(", "))))
+            }
+        }
+    }
+
+    pub(super) fn ignore(&mut self, name: &str) {
+        drop(self.attributes.remove(name));
+    }
+
+    /// Refuses attributes that nobody took: they could change what the node means.
+    pub(super) fn finish(&self) -> Result<(), LoadError> {
+        match self.attributes.keys().next() {
+            Some(name) => Err(self.error(format!("attribute {name:?} is not supported"))),
+            None => Ok(()),
+        }
+    }
+}

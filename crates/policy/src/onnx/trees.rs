@@ -1,0 +1,159 @@
+//! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`: the trees in a compact array and the walk through it.
+
+use super::operator::Operator;
+use super::transform::Transform;
+use super::{LoadError, classes};
+
+mod read;
+
+/// Trees walked side by side, so that the processor waits for one while it works on another.
+const LANES: usize = 8;
+
+/// The sum (or average) of one leaf per tree.
+#[derive(Debug)]
+pub(super) struct Trees {
+    /// Tree after tree in preorder: the child for "yes" stands next to its parent.
+    nodes: Vec<Node>,
+    groups: Vec<Group>,
+    divisor: f32,
+    base: f32,
+}
+
+/// [`LANES`] trees in the file's order; the last group is filled up with a leaf of value 0.
+#[derive(Debug)]
+struct Group {
+    roots: [usize; LANES],
+    /// Of its deepest tree.
+    depth: usize,
+}
+
+/// A branch or a leaf. A leaf is a branch that always says "no" and leads to itself, so a walk may go on past it.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    /// Of a branch; of a leaf, its value.
+    threshold: f32,
+    /// How many nodes further the child for "no" stands.
+    jump: u16,
+    /// The column that a branch looks at, above four bits that say for which outcomes of comparing it with the threshold
+    /// the answer is "yes": see [`outcome`].
+    column_and_outcomes: u16,
+}
+
+const _: () = assert!(size_of::<Node>() == 8);
+const _: () = assert!(super::INPUTS_MAX <= 1 << (16 - Node::OUTCOME_BITS));
+const _: () = assert!(super::TREE_NODES_MAX <= 1 << 16);
+
+/// The bits of the outcomes of a comparison.
+mod outcome {
+    pub(super) const LESS: u16 = 1;
+    pub(super) const EQUAL: u16 = 2;
+    pub(super) const GREATER: u16 = 4;
+    pub(super) const MISSING: u16 = 8;
+}
+
+impl Node {
+    const OUTCOME_BITS: u32 = 4;
+
+    fn leaf(value: f32) -> Self {
+        Self { threshold: value, jump: 0, column_and_outcomes: 0 }
+    }
+
+    /// How many nodes further the walk goes.
+    #[inline]
+    fn step(&self, row: &[f32]) -> usize {
+        let value = row[usize::from(self.column_and_outcomes >> Self::OUTCOME_BITS)];
+        // 0 less, 1 equal, 2 greater; NaN is neither less nor at most, which makes it 3.
+        let outcome =
+            u16::from(!(value < self.threshold)) + u16::from(!(value <= self.threshold)) + u16::from(value.is_nan());
+        let yes = (self.column_and_outcomes >> outcome) & 1 == 1;
+        if yes { 1 } else { usize::from(self.jump) }
+    }
+}
+
+impl Trees {
+    pub(super) fn classifier(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform), LoadError> {
+        classes::check(operator, "classlabels_int64s")?;
+        let transform = operator.word("post_transform", &Transform::WORDS)?;
+        let base = operator.floats("base_values")?;
+        if base.len() > 2 {
+            return Err(operator.error(format!("it has {} base_values, supported are 0, 1 or 2", base.len())));
+        }
+        let forest = read::forest(operator, inputs)?;
+        let leaves = read::leaves(operator, &forest, "class", 2)?;
+        operator.finish()?;
+        let base = |class: usize| base.get(class).copied().unwrap_or(0.0);
+        let (values, base) = match (leaves.names(0), leaves.names(1), transform) {
+            (true, true, Transform::Softmax) => (leaves.difference(1, 0), base(1) - base(0)),
+            (_, true, Transform::None | Transform::Logistic) => (leaves.of(1), base(1)),
+            // The weights of a binary model are all for class 1, whose number exporters give as 0.
+            (true, false, Transform::None | Transform::Logistic) => (leaves.of(0), base(0)),
+            (_, _, Transform::Softmax) => return Err(operator.error("SOFTMAX needs weights for both classes")),
+            (false, false, _) => return Err(operator.error("it has no class_weights")),
+        };
+        Ok((Self::new(operator, &forest, &values, 1.0, base)?, transform))
+    }
+
+    pub(super) fn regressor(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform), LoadError> {
+        let targets = operator.int("n_targets", 1);
+        if targets != 1 {
+            return Err(operator.error(format!("it has {targets} targets, supported is 1")));
+        }
+        let transform = operator.word("post_transform", &Transform::WORDS[..2])?;
+        let average = operator.word("aggregate_function", &[("SUM", false), ("AVERAGE", true)])?;
+        let base = operator.floats("base_values")?;
+        if base.len() > 1 {
+            return Err(operator.error(format!("it has {} base_values, supported are 0 or 1", base.len())));
+        }
+        let forest = read::forest(operator, inputs)?;
+        let leaves = read::leaves(operator, &forest, "target", 1)?;
+        operator.finish()?;
+        let divisor = if average { f32::from(forest.tree_count()) } else { 1.0 };
+        let base = base.first().copied().unwrap_or(0.0);
+        Ok((Self::new(operator, &forest, &leaves.of(0), divisor, base)?, transform))
+    }
+
+    /// The leaves' values are added tree after tree in the file's order, in single precision; the base value comes last.
+    pub(super) fn score(&self, row: &[f32]) -> f32 {
+        let mut sum = 0.0;
+        for group in &self.groups {
+            let mut at = group.roots;
+            for _ in 0..group.depth {
+                for at in &mut at {
+                    *at += self.nodes[*at].step(row);
+                }
+            }
+            for at in at {
+                sum += self.nodes[at].threshold;
+            }
+        }
+        sum / self.divisor + self.base
+    }
+
+    /// Flattens a forest whose leaves have these values, by the position of the node in the file.
+    fn new(
+        operator: &Operator,
+        forest: &read::Forest,
+        values: &[f32],
+        divisor: f32,
+        base: f32,
+    ) -> Result<Self, LoadError> {
+        if !base.is_finite() || values.iter().any(|value| !value.is_finite()) {
+            return Err(operator.error("a weight of class 1 less that of class 0 is not finite"));
+        }
+        let mut nodes = vec![Node::leaf(0.0)];
+        let mut trees = Vec::new();
+        for tree in forest.trees() {
+            let root = nodes.len();
+            let depth = forest.flatten(tree, values, &mut nodes).map_err(|problem| operator.error(problem))?;
+            trees.push((root, depth));
+        }
+        let groups = trees.chunks(LANES).map(|trees| {
+            let mut roots = [0; LANES];
+            for (root, tree) in roots.iter_mut().zip(trees) {
+                *root = tree.0;
+            }
+            Group { roots, depth: trees.iter().map(|tree| tree.1).max().unwrap_or(0) }
+        });
+        Ok(Self { groups: groups.collect(), nodes, divisor, base })
+    }
+}

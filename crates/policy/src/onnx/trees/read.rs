@@ -1,0 +1,254 @@
+//! The node and leaf lists of a tree ensemble in the file, checked.
+
+use super::super::operator::Operator;
+use super::super::{LoadError, TREE_DEPTH_MAX, TREE_NODES_MAX, TREES_MAX};
+use super::{Node, outcome};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// A tree or node number of the file: any 64-bit number.
+type FileId = i64;
+
+/// The nodes of all trees, in the file's order.
+pub(super) struct Forest {
+    nodes: Vec<FileNode>,
+    /// The nodes of each tree; the first is its root.
+    trees: Vec<Range<usize>>,
+    position: BTreeMap<(FileId, FileId), usize>,
+}
+
+struct FileNode {
+    tree: FileId,
+    id: FileId,
+    /// `None` for a leaf.
+    branch: Option<Branch>,
+}
+
+struct Branch {
+    threshold: f32,
+    column: u16,
+    outcomes: u16,
+    /// Positions of its children.
+    yes: usize,
+    no: usize,
+}
+
+/// The values of the leaves, per class or target.
+pub(super) struct Leaves {
+    /// By class, then by the node's position; `None` where the file says nothing.
+    values: Vec<Vec<Option<f32>>>,
+}
+
+/// Takes the `nodes_*` attributes.
+pub(super) fn forest(operator: &mut Operator, inputs: usize) -> Result<Forest, LoadError> {
+    operator.ignore("nodes_hitrates");
+    let trees = operator.ints("nodes_treeids");
+    let ids = operator.ints("nodes_nodeids");
+    let columns = operator.ints("nodes_featureids");
+    let modes = operator.strings("nodes_modes");
+    let yes = operator.ints("nodes_truenodeids");
+    let no = operator.ints("nodes_falsenodeids");
+    let mut missing = operator.ints("nodes_missing_value_tracks_true");
+    let count = trees.len();
+    if missing.is_empty() {
+        missing.resize(count, 0);
+    }
+    let thresholds = operator.floats("nodes_values")?;
+    for (name, length) in [
+        ("nodes_nodeids", ids.len()),
+        ("nodes_featureids", columns.len()),
+        ("nodes_modes", modes.len()),
+        ("nodes_truenodeids", yes.len()),
+        ("nodes_falsenodeids", no.len()),
+        ("nodes_missing_value_tracks_true", missing.len()),
+        ("nodes_values", thresholds.len()),
+    ] {
+        if length != count {
+            return Err(operator.error(format!("{name} has {length} values, nodes_treeids has {count}")));
+        }
+    }
+
+    let mut position = BTreeMap::new();
+    for (at, key) in trees.iter().copied().zip(ids.iter().copied()).enumerate() {
+        if position.insert(key, at).is_some() {
+            return Err(operator.error(format!("node {} of tree {} is there twice", key.1, key.0)));
+        }
+    }
+    let mut nodes = Vec::with_capacity(count);
+    for at in 0..count {
+        let (tree, id) = (trees[at], ids[at]);
+        let refuse = |problem: String| operator.error(format!("node {id} of tree {tree} {problem}"));
+        let child = |child: FileId| {
+            position
+                .get(&(tree, child))
+                .copied()
+                .ok_or_else(|| refuse(format!("leads to node {child}, which is not there")))
+        };
+        let Some(outcomes) = outcomes(&modes[at], missing[at] != 0) else {
+            return Err(refuse(format!(
+                "has mode {:?}, which ONNX does not have",
+                String::from_utf8_lossy(&modes[at])
+            )));
+        };
+        let branch = match outcomes {
+            None => None,
+            Some(outcomes) => {
+                let column = u16::try_from(columns[at]).ok().filter(|column| usize::from(*column) < inputs);
+                let Some(column) = column else {
+                    return Err(refuse(format!("looks at column {}, the input has {inputs}", columns[at])));
+                };
+                Some(Branch { threshold: thresholds[at], column, outcomes, yes: child(yes[at])?, no: child(no[at])? })
+            }
+        };
+        nodes.push(FileNode { tree, id, branch });
+    }
+    let trees = tree_ranges(operator, &nodes)?;
+    Ok(Forest { nodes, trees, position })
+}
+
+/// For which outcomes of comparing a column with the threshold a branch says "yes"; `Some(None)` for a leaf.
+fn outcomes(mode: &[u8], missing: bool) -> Option<Option<u16>> {
+    let compared = match mode {
+        b"LEAF" => return Some(None),
+        b"BRANCH_LT" => outcome::LESS,
+        b"BRANCH_LEQ" => outcome::LESS | outcome::EQUAL,
+        b"BRANCH_GT" => outcome::GREATER,
+        b"BRANCH_GTE" => outcome::GREATER | outcome::EQUAL,
+        b"BRANCH_EQ" => outcome::EQUAL,
+        b"BRANCH_NEQ" => outcome::LESS | outcome::GREATER,
+        _ => return None,
+    };
+    Some(Some(if missing { compared | outcome::MISSING } else { compared }))
+}
+
+/// The positions of each tree, whose nodes must stand together.
+fn tree_ranges(operator: &Operator, nodes: &[FileNode]) -> Result<Vec<Range<usize>>, LoadError> {
+    let mut trees: Vec<Range<usize>> = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for chunk in nodes.chunk_by(|one, next| one.tree == next.tree) {
+        let tree = chunk[0].tree;
+        if !seen.insert(tree) {
+            return Err(operator.error(format!("the nodes of tree {tree} do not stand together")));
+        }
+        if chunk.len() > TREE_NODES_MAX {
+            return Err(operator.error(format!("tree {tree} has {} nodes, the limit is {TREE_NODES_MAX}", chunk.len())));
+        }
+        let start = trees.last().map_or(0, |last| last.end);
+        trees.push(start..start + chunk.len());
+    }
+    if !(1..=TREES_MAX).contains(&trees.len()) {
+        return Err(operator.error(format!("it has {} trees, supported are 1..={TREES_MAX}", trees.len())));
+    }
+    Ok(trees)
+}
+
+/// Takes the `class_*` or `target_*` attributes: the leaves' values for `classes` classes.
+pub(super) fn leaves(
+    operator: &mut Operator,
+    forest: &Forest,
+    prefix: &str,
+    classes: usize,
+) -> Result<Leaves, LoadError> {
+    let trees = operator.ints(&format!("{prefix}_treeids"));
+    let ids = operator.ints(&format!("{prefix}_nodeids"));
+    let classes_of = operator.ints(&format!("{prefix}_ids"));
+    let weights = operator.floats(&format!("{prefix}_weights"))?;
+    let count = weights.len();
+    for (name, length) in [("treeids", trees.len()), ("nodeids", ids.len()), ("ids", classes_of.len())] {
+        if length != count {
+            return Err(operator.error(format!("{prefix}_{name} has {length} values, {prefix}_weights has {count}")));
+        }
+    }
+    let mut values = vec![vec![None; forest.nodes.len()]; classes];
+    for at in 0..count {
+        let (tree, id, class) = (trees[at], ids[at], classes_of[at]);
+        let refuse =
+            |problem: &str| Err(operator.error(format!("a weight is for node {id} of tree {tree}, {problem}")));
+        let Some(position) = forest.position.get(&(tree, id)).copied() else { return refuse("which is not there") };
+        if forest.nodes[position].branch.is_some() {
+            return refuse("which is not a leaf");
+        }
+        let Some(values) = usize::try_from(class).ok().and_then(|class| values.get_mut(class)) else {
+            return refuse(&format!("{prefix} {class}, supported are 0..{classes}"));
+        };
+        if values[position].replace(weights[at]).is_some() {
+            return refuse("which has one already");
+        }
+    }
+    Ok(Leaves { values })
+}
+
+impl Leaves {
+    /// Whether any leaf has a value for the class.
+    pub(super) fn names(&self, class: usize) -> bool {
+        self.values[class].iter().any(Option::is_some)
+    }
+
+    /// The values for one class; a leaf without one adds nothing.
+    pub(super) fn of(&self, class: usize) -> Vec<f32> {
+        self.values[class].iter().map(|value| value.unwrap_or(0.0)).collect()
+    }
+
+    /// The values for one class less those for another.
+    pub(super) fn difference(&self, class: usize, other: usize) -> Vec<f32> {
+        self.of(class).iter().zip(self.of(other)).map(|(value, other)| value - other).collect()
+    }
+}
+
+impl Forest {
+    pub(super) fn trees(&self) -> impl Iterator<Item = Range<usize>> {
+        self.trees.iter().cloned()
+    }
+
+    pub(super) fn tree_count(&self) -> u16 {
+        u16::try_from(self.trees.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Appends a tree in preorder and gives its depth, or says what is wrong with it. Visits each node once, without
+    /// recursion: a file must not decide how deep the stack gets.
+    pub(super) fn flatten(&self, tree: Range<usize>, values: &[f32], out: &mut Vec<Node>) -> Result<usize, String> {
+        struct Visit {
+            position: usize,
+            depth: usize,
+            /// The place of the branch that leads here by "no".
+            no_of: Option<usize>,
+        }
+        let mut depth_of_tree = 0;
+        let mut visited = vec![false; tree.len()];
+        let mut stack = vec![Visit { position: tree.start, depth: 0, no_of: None }];
+        while let Some(Visit { position, depth, no_of }) = stack.pop() {
+            let node = &self.nodes[position];
+            if std::mem::replace(&mut visited[position - tree.start], true) {
+                return Err(format!("node {} of tree {} is reached twice", node.id, node.tree));
+            }
+            if depth > TREE_DEPTH_MAX {
+                return Err(format!("tree {} is deeper than the limit of {TREE_DEPTH_MAX}", node.tree));
+            }
+            depth_of_tree = depth_of_tree.max(depth);
+            let place = out.len();
+            if let Some(parent) = no_of {
+                let jump = u16::try_from(place - parent);
+                out[parent].jump = jump.map_err(|_| format!("tree {} is larger than the limit", node.tree))?;
+            }
+            match &node.branch {
+                None => out.push(Node::leaf(values[position])),
+                Some(branch) => {
+                    out.push(Node {
+                        threshold: branch.threshold,
+                        jump: 0,
+                        column_and_outcomes: (branch.column << Node::OUTCOME_BITS) | branch.outcomes,
+                    });
+                    stack.push(Visit { position: branch.no, depth: depth + 1, no_of: Some(place) });
+                    stack.push(Visit { position: branch.yes, depth: depth + 1, no_of: None });
+                }
+            }
+        }
+        match visited.iter().position(|visited| !visited) {
+            Some(at) => {
+                let node = &self.nodes[tree.start + at];
+                Err(format!("node {} of tree {} cannot be reached from its first node", node.id, node.tree))
+            }
+            None => Ok(depth_of_tree),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What is evaluated for the payments of one type, and how expressions read them.
+
+use types::Name;
+
+use crate::cel::{Program, Row, Slot, Type, Value};
+use crate::evaluation::Facts;
+use crate::index::{AttributeIdx, FeatureIdx, ModelIdx, StreamIdx};
+use crate::spec::{AggregateKind, AttributeKind, Counts, RuleEffect, StreamClock};
+use crate::value::{AttributeValue, FeatureValue};
+
+/// What every payment has, in the order of the first slots; no attribute can have one of these names.
+pub(crate) const BUILT_IN: [(&str, Type); 5] = [
+    ("amount", Type::Int),
+    ("type", Type::Text),
+    ("asset", Type::Text),
+    ("occurred_at", Type::Time),
+    ("decided_at", Type::Time),
+];
+
+/// Everything that is evaluated for the payments of one type, in the order of the document.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) type_name: Name,
+    pub(crate) asset: Box<str>,
+    /// How many attributes the type has: features have the slots behind theirs.
+    pub(crate) attributes: usize,
+    pub(crate) streams: Vec<StreamPlan>,
+    pub(crate) features: Vec<FeaturePlan>,
+    pub(crate) models: Vec<ModelPlan>,
+    pub(crate) rules: Vec<RulePlan>,
+    pub(crate) amounts: Vec<Program>,
+}
+
+/// A stream that the type's payments have records in, or that features ask about for them.
+#[derive(Debug)]
+pub(crate) struct StreamPlan {
+    pub(crate) stream: StreamIdx,
+    pub(crate) entity: AttributeIdx,
+    pub(crate) clock: StreamClock,
+    pub(crate) counts: Counts,
+    /// The value of a record; `None` when payments of this type have none in it.
+    pub(crate) value: Option<Program>,
+    pub(crate) filter: Option<Program>,
+}
+
+#[derive(Debug)]
+pub(crate) struct FeaturePlan {
+    pub(crate) feature: FeatureIdx,
+    pub(crate) how: How,
+}
+
+/// How a feature is computed for payments of the type.
+#[derive(Debug)]
+pub(crate) enum How {
+    Aggregate {
+        /// In [`Plan::streams`].
+        stream: usize,
+        aggregate: AggregateKind,
+        window: features::Window,
+    },
+    Expression(Program),
+}
+
+#[derive(Debug)]
+pub(crate) struct ModelPlan {
+    pub(crate) model: ModelIdx,
+    pub(crate) inputs: Vec<Program>,
+}
+
+#[derive(Debug)]
+pub(crate) struct RulePlan {
+    pub(crate) name: Name,
+    pub(crate) when: Program,
+    pub(crate) then: RuleEffect,
+}
+
+/// A payment and those of its features that are computed, as expressions see them.
+#[derive(Debug)]
+pub(crate) struct Payment<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) facts: &'a Facts<'a>,
+    pub(crate) amount: i64,
+    pub(crate) features: &'a [(FeatureIdx, FeatureValue)],
+}
+
+impl Row for Payment<'_> {
+    fn get(&self, slot: Slot) -> Option<Value<'_>> {
+        let slot = usize::from(slot.0);
+        let Some(attribute) = slot.checked_sub(BUILT_IN.len()) else {
+            return Some(match slot {
+                0 => Value::Int(self.amount),
+                1 => Value::Text(self.plan.type_name.as_str()),
+                2 => Value::Text(&self.plan.asset),
+                3 => Value::Time(self.facts.occurred_at),
+                _ => Value::Time(self.facts.decided_at),
+            });
+        };
+        match attribute.checked_sub(self.plan.attributes) {
+            None => self.facts.attributes.get(attribute)?.as_ref().map(attribute_value),
+            Some(feature) => feature_value(&self.features.get(feature)?.1),
+        }
+    }
+}
+
+fn attribute_value(value: &AttributeValue) -> Value<'_> {
+    match value {
+        AttributeValue::Text(text) => Value::Text(text),
+        AttributeValue::Int(value) => Value::Int(*value),
+        AttributeValue::Double(value) => Value::Double(*value),
+        AttributeValue::Bool(value) => Value::Bool(*value),
+        AttributeValue::Time(at) => Value::Time(*at),
+        AttributeValue::Entity(token) => Value::Entity(*token),
+        AttributeValue::Account(id) => Value::Account(*id),
+    }
+}
+
+fn feature_value(value: &FeatureValue) -> Option<Value<'_>> {
+    match value {
+        FeatureValue::Int(value) => Some(Value::Int(*value)),
+        FeatureValue::Double(value) => Some(Value::Double(*value)),
+        FeatureValue::Bool(value) => Some(Value::Bool(*value)),
+        FeatureValue::Text(text) => Some(Value::Text(text)),
+        FeatureValue::Missing(_) => None,
+    }
+}
+
+/// The type that expressions see.
+pub(crate) fn attribute_type(kind: AttributeKind) -> Type {
+    match kind {
+        AttributeKind::Text { .. } => Type::Text,
+        AttributeKind::Int => Type::Int,
+        AttributeKind::Double => Type::Double,
+        AttributeKind::Bool => Type::Bool,
+        AttributeKind::Time => Type::Time,
+        AttributeKind::Entity(entity) => Type::Entity(entity.number()),
+        AttributeKind::Account => Type::Account,
+    }
+}

@@ -1,0 +1,148 @@
+use types::{Digest, Name};
+
+use crate::bundle::{Bundle, DOCUMENT};
+use crate::compile::compile;
+use crate::document::{self, Draft};
+use crate::index::PaymentTypeIdx;
+use crate::limits::DOCUMENT_BYTES_MAX;
+use crate::onnx::Model;
+use crate::plan::Plan;
+use crate::problem::{Problem, Problems};
+use crate::reason::Codes;
+use crate::spec::{
+    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, Rule, StreamSpec, Thresholds,
+};
+
+/// A policy that was checked and compiled once. Immutable; any number of threads may share it.
+#[derive(Debug)]
+pub struct Policy {
+    pub(crate) digest: Digest,
+    pub(crate) document: Document,
+    /// One per payment type.
+    pub(crate) plans: Vec<Plan>,
+    /// One per model of the document.
+    pub(crate) models: Vec<Model>,
+    pub(crate) codes: Codes,
+}
+
+/// Everything that a checked document says, in its order.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) name: Name,
+    pub(crate) description: String,
+    pub(crate) ledgers: Vec<LedgerSpec>,
+    pub(crate) entities: Vec<Entity>,
+    pub(crate) accounts: Vec<AccountTemplate>,
+    pub(crate) payment_types: Vec<PaymentType>,
+    pub(crate) streams: Vec<StreamSpec>,
+    pub(crate) features: Vec<FeatureSpec>,
+    pub(crate) models: Vec<ModelSpec>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) thresholds: Thresholds,
+    pub(crate) positive_labels: Vec<String>,
+    pub(crate) file_mapping: Option<FileMapping>,
+}
+
+impl Policy {
+    /// Checks the whole document and compiles it.
+    ///
+    /// # Errors
+    /// Every problem of the document, in order of place, at most [`PROBLEMS_MAX`](crate::limits::PROBLEMS_MAX).
+    pub fn compile(bundle: &Bundle) -> Result<Self, Vec<Problem>> {
+        let problem = |message: String| {
+            vec![Problem { file: DOCUMENT.to_owned(), line: 1, column: 1, message }]
+        };
+        let document = bundle.file(DOCUMENT).unwrap_or_default();
+        if document.len() > DOCUMENT_BYTES_MAX {
+            return Err(problem(format!("has {} bytes, at most {DOCUMENT_BYTES_MAX} are allowed", document.len())));
+        }
+        let text = std::str::from_utf8(document).map_err(|error| problem(format!("is not UTF-8: {error}")))?;
+        let problems = Problems::new(text);
+        let table = document::parse(text, &problems);
+        let policy = table.and_then(|table| compile(Draft::read(&table, bundle, &problems), bundle.digest()));
+        policy.ok_or_else(|| problems.into_list())
+    }
+
+    /// The digest of the bundle: the policy's identity.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What the policy calls itself.
+    pub fn name(&self) -> &Name {
+        &self.document.name
+    }
+
+    /// For people; may be empty.
+    pub fn description(&self) -> &str {
+        &self.document.description
+    }
+
+    /// Every ledger, in the document's order, as all lists here.
+    pub fn ledgers(&self) -> &[LedgerSpec] {
+        &self.document.ledgers
+    }
+
+    /// Every entity kind.
+    pub fn entities(&self) -> &[Entity] {
+        &self.document.entities
+    }
+
+    /// Every account template.
+    pub fn accounts(&self) -> &[AccountTemplate] {
+        &self.document.accounts
+    }
+
+    /// Every payment type.
+    pub fn payment_types(&self) -> &[PaymentType] {
+        &self.document.payment_types
+    }
+
+    /// The payment type of this name.
+    pub fn payment_type(&self, name: &str) -> Option<(PaymentTypeIdx, &PaymentType)> {
+        let types = &self.document.payment_types;
+        let position = types.iter().position(|payment_type| payment_type.name.as_str() == name)?;
+        Some((PaymentTypeIdx::at(position), types.get(position)?))
+    }
+
+    /// Every stream.
+    pub fn streams(&self) -> &[StreamSpec] {
+        &self.document.streams
+    }
+
+    /// Every feature.
+    pub fn features(&self) -> &[FeatureSpec] {
+        &self.document.features
+    }
+
+    /// Every model.
+    pub fn models(&self) -> &[ModelSpec] {
+        &self.document.models
+    }
+
+    /// Every rule, in the order in which they are evaluated.
+    pub fn rules(&self) -> &[Rule] {
+        &self.document.rules
+    }
+
+    /// What turns scores and failures into a verdict.
+    pub const fn thresholds(&self) -> Thresholds {
+        self.document.thresholds
+    }
+
+    /// How a file of past payments is read, when the document says so.
+    pub const fn file_mapping(&self) -> Option<&FileMapping> {
+        self.document.file_mapping.as_ref()
+    }
+
+    /// Whether a label of this value counts as fraud.
+    pub fn is_positive_label(&self, value: &str) -> bool {
+        self.document.positive_labels.iter().any(|positive| positive == value)
+    }
+}
+
+/// The engine and every fold beside it read one policy at the same time.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Policy>()
+};

@@ -1,0 +1,143 @@
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Range;
+
+use crate::bundle::DOCUMENT;
+use crate::limits::PROBLEMS_MAX;
+
+/// One thing that is wrong with a policy: where, what, and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file of the bundle.
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+    /// Starts with the path of the value, such as `rules[2].when`.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+    }
+}
+
+/// Where a value stands in the document.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Such as `rules[2].when`; empty for the document itself.
+    pub(crate) path: String,
+    /// Its bytes.
+    pub(crate) span: Range<usize>,
+}
+
+/// Collects what is wrong with one document while it is read, so that its author sees all of it at once.
+#[derive(Debug)]
+pub(crate) struct Problems<'d> {
+    text: &'d str,
+    found: RefCell<Vec<(usize, String)>>,
+}
+
+impl<'d> Problems<'d> {
+    pub(crate) fn new(text: &'d str) -> Self {
+        Self { text, found: RefCell::default() }
+    }
+
+    /// The document.
+    pub(crate) fn text(&self) -> &'d str {
+        self.text
+    }
+
+    pub(crate) fn report(&self, place: &Place, message: impl fmt::Display) {
+        self.report_at(place.span.start, place, message);
+    }
+
+    /// Reports a part of the value at `place` that starts at the byte `offset` of the document.
+    pub(crate) fn report_at(&self, offset: usize, place: &Place, message: impl fmt::Display) {
+        let message = if place.path.is_empty() { message.to_string() } else { format!("{}: {message}", place.path) };
+        self.found.borrow_mut().push((offset, message));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.borrow().is_empty()
+    }
+
+    /// Every problem in order of place, each once.
+    pub(crate) fn into_list(self) -> Vec<Problem> {
+        let mut found = self.found.into_inner();
+        found.sort();
+        found.dedup();
+        found.truncate(PROBLEMS_MAX);
+        let problem = |(offset, message): (usize, String)| {
+            let (line, column) = line_and_column(self.text, offset);
+            Problem { file: DOCUMENT.to_owned(), line, column, message }
+        };
+        found.into_iter().map(problem).collect()
+    }
+}
+
+fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let column = before.get(line_start..).unwrap_or_default().chars().count();
+    (number(before.matches('\n').count() + 1), number(column + 1))
+}
+
+/// `; did you mean …?` when a candidate is nearly what was written, nothing otherwise.
+pub(crate) fn suggestion<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> String {
+    let close = |candidate: &'c str| {
+        let distance = edit_distance(written, candidate);
+        (distance <= 1 + written.len() / 4).then_some((distance, candidate))
+    };
+    let nearest = candidates.into_iter().filter_map(close).min();
+    nearest.map_or_else(String::new, |(_, candidate)| format!("; did you mean `{candidate}`?"))
+}
+
+/// Levenshtein's distance: how many letters to insert, remove or change.
+fn edit_distance(from: &str, to: &str) -> usize {
+    // The row of distances from the first i letters of `from` to every beginning of `to`.
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (b, above) in to.chars().zip(row.iter_mut().skip(1)) {
+            let distance = (diagonal + usize::from(a != b)).min(left + 1).min(*above + 1);
+            diagonal = *above;
+            left = distance;
+            *above = distance;
+        }
+        row.iter_mut().take(1).for_each(|first| *first = i + 1);
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_counted_in_lines_and_characters() {
+        let text = "a\r\nüb = 1\n";
+        for (offset, expected) in [(0, (1, 1)), (3, (2, 1)), (5, (2, 2)), (6, (2, 3)), (99, (3, 1))] {
+            assert_eq!(line_and_column(text, offset), expected, "{offset}");
+        }
+    }
+
+    #[test]
+    fn a_near_miss_gets_a_suggestion() {
+        let names = ["customer", "card", "merchant"];
+        assert_eq!(suggestion("custmer", names), "; did you mean `customer`?");
+        assert_eq!(suggestion("cart", names), "; did you mean `card`?");
+        assert_eq!(suggestion("settlement", names), "");
+    }
+
+    #[test]
+    fn the_distance_counts_single_letters() {
+        for (from, to, expected) in [("", "", 0), ("abc", "", 3), ("", "abc", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)] {
+            assert_eq!(edit_distance(from, to), expected, "{from} {to}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The reason codes that the system itself gives. Their names are permanent.
+
+use types::Name;
+
+/// A rule or model read a feature that is missing, or an attribute that the payment leaves out.
+pub const FEATURE_MISSING: &str = "feature_missing";
+/// A model gave no number.
+pub const MODEL_FAILED: &str = "model_failed";
+/// A rule could not be evaluated: an overflow, a division by zero. Always review.
+pub const RULE_FAILED: &str = "rule_failed";
+/// The value or filter of a stream could not be evaluated, so the payment is not recorded in it. Always review.
+pub const STREAM_FAILED: &str = "stream_failed";
+/// The score reached `review_at`.
+pub const SCORE_REVIEW: &str = "score_review";
+/// The score reached `decline_at`.
+pub const SCORE_DECLINE: &str = "score_decline";
+/// The transfers of the payment cannot be told; see [`LegError`](crate::LegError). Always decline, by the caller.
+pub const LEG_FAILED: &str = "leg_failed";
+
+/// All of them. No rule can have one of these names.
+pub const SYSTEM_REASONS: [&str; 7] =
+    [FEATURE_MISSING, MODEL_FAILED, RULE_FAILED, STREAM_FAILED, SCORE_REVIEW, SCORE_DECLINE, LEG_FAILED];
+
+/// The codes that an evaluation gives, as names, made once per policy.
+#[derive(Debug)]
+pub(crate) struct Codes {
+    pub(crate) feature_missing: Name,
+    pub(crate) model_failed: Name,
+    pub(crate) rule_failed: Name,
+    pub(crate) stream_failed: Name,
+    pub(crate) score_review: Name,
+    pub(crate) score_decline: Name,
+}
+
+impl Codes {
+    pub(crate) fn new() -> Self {
+        let name = |code: &str| code.parse().expect("POL-5: the system's reason codes are names");
+        Self {
+            feature_missing: name(FEATURE_MISSING),
+            model_failed: name(MODEL_FAILED),
+            rule_failed: name(RULE_FAILED),
+            stream_failed: name(STREAM_FAILED),
+            score_review: name(SCORE_REVIEW),
+            score_decline: name(SCORE_DECLINE),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+use std::cmp::Ordering;
+use std::fmt::Write as _;
+
+use types::{AccountId, Timestamp, Token};
+
+use crate::spec::{AttributeKind, FeatureType};
+
+/// The value of an attribute of one payment, as the core sees it.
+#[derive(Debug, Clone)]
+pub enum AttributeValue {
+    /// Of [`AttributeKind::Text`].
+    Text(Box<str>),
+    /// Of [`AttributeKind::Int`].
+    Int(i64),
+    /// Of [`AttributeKind::Double`]; see [`AttributeValue::double`].
+    Double(f64),
+    /// Of [`AttributeKind::Bool`].
+    Bool(bool),
+    /// Of [`AttributeKind::Time`].
+    Time(Timestamp),
+    /// Of [`AttributeKind::Entity`].
+    Entity(Token),
+    /// Of [`AttributeKind::Account`].
+    Account(AccountId),
+}
+
+/// A feature of one payment.
+#[derive(Debug, Clone)]
+pub enum FeatureValue {
+    /// Of [`FeatureType::Int`].
+    Int(i64),
+    /// Of [`FeatureType::Double`]; finite, and never −0.0.
+    Double(f64),
+    /// Of [`FeatureType::Bool`].
+    Bool(bool),
+    /// Of [`FeatureType::Text`].
+    Text(Box<str>),
+    /// There is no value.
+    Missing(MissingReason),
+}
+
+/// Why a feature has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MissingReason {
+    /// The payment does not have an attribute that the feature needs.
+    AttributeAbsent,
+    /// The window reaches records that were dropped (`records_max`).
+    WindowTruncated,
+    /// The stream has no room for another entity (`entities_max`).
+    TooManyEntities,
+    /// The expression of the feature, or one of its stream, failed on this payment: an overflow, a division by zero.
+    ExpressionFailed,
+    /// The value is outside its type: a sum past 64 bits, a double that is not finite.
+    OutOfRange,
+    /// The history has no answer for another reason of its own.
+    Unavailable,
+}
+
+impl AttributeValue {
+    /// A double attribute: finite, and −0.0 as 0.0, so that equal numbers are one value. `None` otherwise.
+    pub fn double(value: f64) -> Option<Self> {
+        value.is_finite().then_some(Self::Double(value + 0.0))
+    }
+
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Text(_) => 0,
+            Self::Int(_) => 1,
+            Self::Double(_) => 2,
+            Self::Bool(_) => 3,
+            Self::Time(_) => 4,
+            Self::Entity(_) => 5,
+            Self::Account(_) => 6,
+        }
+    }
+}
+
+/// A total order for canonical forms: first by kind, then by value, doubles by IEEE 754's total order.
+impl Ord for AttributeValue {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            (Self::Int(a), Self::Int(b)) => a.cmp(b),
+            (Self::Double(a), Self::Double(b)) => a.total_cmp(b),
+            (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
+            (Self::Time(a), Self::Time(b)) => a.cmp(b),
+            (Self::Entity(a), Self::Entity(b)) => a.cmp(b),
+            (Self::Account(a), Self::Account(b)) => a.cmp(b),
+            (a, b) => a.rank().cmp(&b.rank()),
+        }
+    }
+}
+
+impl PartialOrd for AttributeValue {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for AttributeValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for AttributeValue {}
+
+impl AttributeKind {
+    /// Whether an attribute of this kind can have this value.
+    pub fn admits(&self, value: &AttributeValue) -> bool {
+        match (self, value) {
+            (Self::Text { chars_max }, AttributeValue::Text(text)) => text.chars().count() <= usize::from(*chars_max),
+            (Self::Double, AttributeValue::Double(value)) => value.is_finite(),
+            (Self::Int, AttributeValue::Int(_))
+            | (Self::Bool, AttributeValue::Bool(_))
+            | (Self::Time, AttributeValue::Time(_))
+            | (Self::Entity(_), AttributeValue::Entity(_))
+            | (Self::Account, AttributeValue::Account(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+impl PartialEq for FeatureValue {
+    /// Exact: doubles are equal when their bits are, so that a replayed decision can be compared.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => a == b,
+            (Self::Double(a), Self::Double(b)) => a.to_bits() == b.to_bits(),
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Text(a), Self::Text(b)) => a == b,
+            (Self::Missing(a), Self::Missing(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for FeatureValue {}
+
+impl FeatureValue {
+    /// A double feature; missing when it is not finite. −0.0 becomes 0.0, so that equal numbers are one value.
+    pub(crate) fn double(value: f64) -> Self {
+        if value.is_finite() { Self::Double(value + 0.0) } else { Self::Missing(MissingReason::OutOfRange) }
+    }
+
+    /// The type of the value; `None` when it is missing.
+    pub const fn ty(&self) -> Option<FeatureType> {
+        match self {
+            Self::Int(_) => Some(FeatureType::Int),
+            Self::Double(_) => Some(FeatureType::Double),
+            Self::Bool(_) => Some(FeatureType::Bool),
+            Self::Text(_) => Some(FeatureType::Text),
+            Self::Missing(_) => None,
+        }
+    }
+
+    /// Appends the value as JSON: a number, `true`, `false`, a string, or `null` when it is missing. Doubles have the
+    /// fewest digits that read back as the same number.
+    pub fn write_json(&self, out: &mut String) {
+        match self {
+            Self::Int(value) => write_to(out, format_args!("{value}")),
+            Self::Double(value) => write_to(out, format_args!("{value:?}")),
+            Self::Bool(value) => write_to(out, format_args!("{value}")),
+            Self::Text(text) => write_json_text(text, out),
+            Self::Missing(_) => out.push_str("null"),
+        }
+    }
+}
+
+impl FeatureType {
+    /// The name of the type in documents and columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Int => "int",
+            Self::Double => "double",
+            Self::Bool => "bool",
+            Self::Text => "string",
+        }
+    }
+}
+
+impl MissingReason {
+    /// The stable name of the reason.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AttributeAbsent => "attribute_absent",
+            Self::WindowTruncated => "window_truncated",
+            Self::TooManyEntities => "too_many_entities",
+            Self::ExpressionFailed => "expression_failed",
+            Self::OutOfRange => "out_of_range",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl From<features::Missing> for MissingReason {
+    fn from(missing: features::Missing) -> Self {
+        match missing {
+            features::Missing::WindowTruncated => Self::WindowTruncated,
+            features::Missing::TooManyEntities => Self::TooManyEntities,
+            features::Missing::UnknownStream => Self::Unavailable,
+        }
+    }
+}
+
+fn write_json_text(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c < ' ' => write_to(out, format_args!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn write_to(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("POL-3: writing to a string cannot fail");
+}

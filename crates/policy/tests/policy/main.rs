@@ -1,0 +1,7 @@
+//! The policy as its users see it: bundles, documents with and without problems, evaluations.
+
+mod bundle;
+mod document;
+mod evaluation;
+mod example;
+mod support;

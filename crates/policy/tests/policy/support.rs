@@ -1,0 +1,56 @@
+//! A bundle without files on disk: the example of the crate's documentation, and a model with coefficients of choice.
+
+use policy::{Bundle, Policy};
+
+/// The complete document of the crate's documentation.
+pub(crate) const EXAMPLE: &str = include_str!("../../example/policy.toml");
+
+/// A bundle of the document and a `models/fraud.onnx` with these coefficients.
+pub(crate) fn bundle_with(document: &str, coefficients: &[f32]) -> Bundle {
+    let files = [("policy.toml", document.as_bytes().to_vec()), ("models/fraud.onnx", model(coefficients))];
+    Bundle::new(files.map(|(name, bytes)| (name.to_owned(), bytes))).unwrap()
+}
+
+/// The example's model always says 0.0.
+pub(crate) fn bundle(document: &str) -> Bundle {
+    bundle_with(document, &[0.0, 0.0, 0.0])
+}
+
+#[track_caller]
+pub(crate) fn compile(bundle: &Bundle) -> Policy {
+    Policy::compile(bundle).unwrap_or_else(|problems| panic!("{}", listed(&problems)))
+}
+
+pub(crate) fn listed(problems: &[policy::Problem]) -> String {
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
+
+/// An ONNX file whose answer is the sum of its columns, each times its coefficient.
+pub(crate) fn model(coefficients: &[f32]) -> Vec<u8> {
+    let columns = u8::try_from(coefficients.len()).unwrap();
+    let floats: Vec<u8> = coefficients.iter().flat_map(|coefficient| coefficient.to_le_bytes()).collect();
+    let attribute = [field(1, b"coefficients"), field(7, &floats)].concat();
+    let node = [
+        field(1, b"row"),
+        field(2, b"scores"),
+        field(4, b"LinearRegressor"),
+        field(5, &attribute),
+        field(7, b"ai.onnx.ml"),
+    ];
+    let shape = [field(1, &[]), field(1, &[0x08, columns])].concat();
+    let tensor = [vec![0x08, 1], field(2, &shape)].concat();
+    let input = [field(1, b"row"), field(2, &field(1, &tensor))].concat();
+    let graph = [field(1, &node.concat()), field(11, &input), field(12, &field(1, b"scores"))].concat();
+    let operators = [field(1, b"ai.onnx.ml"), vec![0x10, 3]].concat();
+    [field(7, &graph), field(8, &operators)].concat()
+}
+
+/// A length-delimited protobuf field of fewer than 2^14 bytes.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    let (low, high) = (u8::try_from(length & 0x7f).unwrap(), u8::try_from(length >> 7).unwrap());
+    let mut out = vec![number << 3 | 2];
+    out.extend(if high == 0 { vec![low] } else { vec![low | 0x80, high] });
+    out.extend_from_slice(content);
+    out
+}

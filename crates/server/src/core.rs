@@ -1,0 +1,260 @@
+//! What request handlers reach: the engine through its queue, the journal's reader, the keys.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use engine::{Answer, ArtifactChunk, Command, Entry, Fact, PolicyActivated, Query, Refusal, Reply, Request};
+use journal::{Directory, Fault, FileReader, Identity, Reader};
+use pipeline::Ask;
+use policy::{Bundle, Policy, Problem};
+use tokio::sync::{oneshot, watch};
+use types::{ActorId, Digest, RequestId, Sealed, Seq, ShardId, TenantId, Token};
+
+use crate::auth::{ApiKeys, AuthError, Caller};
+use crate::key_store::KeyStore;
+use crate::metrics::Metrics;
+use crate::threads::Inbox;
+
+/// A handle on a running engine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Core(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) tenant: TenantId,
+    pub(crate) shard: ShardId,
+    pub(crate) identity: Identity,
+    pub(crate) inbox: Inbox,
+    pub(crate) reader: FileReader<Directory>,
+    pub(crate) durable: watch::Receiver<Seq>,
+    pub(crate) keys: Arc<KeyStore>,
+    pub(crate) api_keys: ApiKeys,
+    pub(crate) policy: RwLock<Option<Arc<Policy>>>,
+    /// One policy is installed at a time, so that the edge and the engine agree which one came last.
+    pub(crate) installing: tokio::sync::Mutex<()>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) names: Mutex<Option<(Seq, Arc<PolicyActivated>)>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Too many requests wait already.
+    #[error("too many requests wait; try again in a second")]
+    QueueFull,
+    /// The server is shutting down.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The journal failed; whether the request took effect is known after the next start.
+    #[error("the journal failed; the request may or may not have taken effect")]
+    Failed,
+}
+
+/// Why a policy was not installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// It does not compile.
+    #[error("the policy has {} problems", .0.len())]
+    Problems(Vec<Problem>),
+    /// The engine refuses it.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// There is no engine to ask.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl Core {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
+    }
+
+    /// The tenant of this installation.
+    pub fn tenant(&self) -> TenantId {
+        self.0.tenant
+    }
+
+    /// The shard this process decides for.
+    pub fn shard(&self) -> ShardId {
+        self.0.shard
+    }
+
+    /// Which history the journal is.
+    pub fn identity(&self) -> Identity {
+        self.0.identity
+    }
+
+    /// Asks the engine. The answer comes when every entry it rests on is durable.
+    ///
+    /// # Errors
+    /// When there is no answer; see [`Unavailable`]. Dropping the future does not take the request back.
+    pub async fn ask(&self, request: Request) -> Result<Answer, Unavailable> {
+        let (reply_to, answer) = oneshot::channel();
+        self.0.inbox.offer(Ask { request, reply_to }).inspect_err(|unavailable| {
+            if *unavailable == Unavailable::QueueFull {
+                self.0.metrics.queue_refused.inc();
+            }
+        })?;
+        answer.await.map_err(|_dropped| Unavailable::Failed)
+    }
+
+    /// Looks something up.
+    ///
+    /// # Errors
+    /// As [`Core::ask`].
+    pub async fn query(&self, caller: Caller, query: Query) -> Result<Answer, Unavailable> {
+        self.ask(self.request(caller.actor, RequestId::default(), Command::Query(query))).await
+    }
+
+    /// A request of this installation's tenant.
+    pub fn request(&self, actor: ActorId, id: RequestId, command: Command) -> Request {
+        Request { tenant: self.0.tenant, actor, id, command }
+    }
+
+    /// The active policy, compiled.
+    pub fn policy(&self) -> Option<Arc<Policy>> {
+        self.0.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stores a bundle as artifact entries and lets it decide from then on.
+    ///
+    /// # Errors
+    /// When it does not compile or the engine refuses it; nothing changes then.
+    pub async fn install_policy(&self, caller: Caller, id: RequestId, bundle: Bundle) -> Result<Reply, InstallError> {
+        let compiling = tokio::task::spawn_blocking(move || Policy::compile(&bundle).map(|policy| (policy, bundle)));
+        let (policy, bundle) =
+            compiling.await.map_err(|_panicked| Unavailable::Failed)?.map_err(InstallError::Problems)?;
+        let policy = Arc::new(policy);
+        let artifact = policy.digest();
+        let _one_at_a_time = self.0.installing.lock().await;
+        let bytes = bundle.to_bytes();
+        let parts = bytes.chunks(ArtifactChunk::BYTES_MAX);
+        let count = u32::try_from(parts.len()).expect("a bundle is at most 16 MiB");
+        for (index, part) in (0..count).zip(parts) {
+            let chunk = ArtifactChunk { artifact, index, count, bytes: part.into() };
+            let stored = self.ask(self.request(caller.actor, id, Command::StoreArtifact(chunk))).await?;
+            stored.map_err(InstallError::Refused)?;
+        }
+        let activate = Command::ActivatePolicy { artifact, policy: Arc::clone(&policy) };
+        let reply = self.ask(self.request(caller.actor, id, activate)).await?.map_err(InstallError::Refused)?;
+        *self.0.policy.write().unwrap_or_else(PoisonError::into_inner) = Some(policy);
+        Ok(reply)
+    }
+
+    /// The last durable entry.
+    pub fn durable(&self) -> Seq {
+        self.0.reader.durable()
+    }
+
+    /// Waits until an entry after `seq` is durable; false when the server stops before.
+    pub async fn wait_durable_past(&self, seq: Seq) -> bool {
+        let mut durable = self.0.durable.clone();
+        durable.wait_for(|durable| *durable > seq).await.is_ok()
+    }
+
+    /// Durable entries from `from` on, about a frame of them; none when `from` is not durable yet.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn read_entries(&self, from: Seq) -> Result<Vec<Entry>, Fault> {
+        let reader = self.0.reader.clone();
+        match tokio::task::spawn_blocking(move || reader.read(from)).await {
+            Ok(read) => read,
+            Err(panicked) => Err(Fault::Poisoned(panicked.to_string())),
+        }
+    }
+
+    /// One durable entry.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn read_entry(&self, seq: Seq) -> Result<Option<Entry>, Fault> {
+        let entries = self.read_entries(seq).await?;
+        Ok(entries.into_iter().next().filter(|entry| entry.header.seq == seq))
+    }
+
+    /// What the policy that was activated by the entry `seq` calls its features and models.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn policy_names(&self, seq: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault> {
+        if let Some((_, names)) = self.lock_names().as_ref().filter(|(known, _)| *known == seq) {
+            return Ok(Some(Arc::clone(names)));
+        }
+        let Some(Entry { fact: Fact::PolicyActivated(names), .. }) = self.read_entry(seq).await? else {
+            return Ok(None);
+        };
+        *self.lock_names() = Some((seq, Arc::clone(&names)));
+        Ok(Some(names))
+    }
+
+    fn lock_names(&self) -> std::sync::MutexGuard<'_, Option<(Seq, Arc<PolicyActivated>)>> {
+        self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who sent a request with this `Authorization` header.
+    ///
+    /// # Errors
+    /// When nobody known did.
+    pub fn authenticate(&self, header: Option<&str>) -> Result<Caller, AuthError> {
+        self.0.api_keys.authenticate(header)
+    }
+
+    /// The token of an entity value; a personal one gets its key here.
+    ///
+    /// # Errors
+    /// When the key store is full.
+    pub fn token(&self, kind: &str, value: &str, personal: bool) -> Result<Token, vault::Full> {
+        self.0.keys.token(self.0.tenant, kind, value, personal)
+    }
+
+    /// The token of an entity value that was seen before.
+    pub fn known_token(&self, kind: &str, value: &str, personal: bool) -> Option<Token> {
+        self.0.keys.known_token(self.0.tenant, kind, value, personal)
+    }
+
+    /// The keyed hash of a request in canonical form.
+    pub fn request_hash(&self, canonical: &[u8]) -> Digest {
+        self.0.keys.request_hash(self.0.tenant, canonical)
+    }
+
+    /// Seals personal data with the key of a subject, given as kind and value, or of the tenant.
+    ///
+    /// # Errors
+    /// When the key store is full.
+    pub fn seal(
+        &self,
+        subject: Option<(&str, &str)>,
+        context: &[u8],
+        plaintext: &[u8],
+    ) -> Result<Sealed, vault::Full> {
+        self.0.keys.seal(self.0.tenant, subject, context, plaintext)
+    }
+
+    /// Opens what was sealed.
+    ///
+    /// # Errors
+    /// When a key was erased, or the data or its context is not what was sealed.
+    pub fn unseal(&self, context: &[u8], sealed: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {
+        self.0.keys.unseal(self.0.tenant, context, sealed)
+    }
+
+    /// All metrics in the Prometheus text format.
+    pub fn metrics_text(&self) -> String {
+        self.0.metrics.text()
+    }
+
+    /// True while requests are taken.
+    pub fn is_ready(&self) -> bool {
+        self.0.inbox.is_open()
+    }
+
+    pub(crate) fn count_request(&self, method: &str, route: &str, status: u16, seconds: f64) {
+        self.0.metrics.count_request(method, route, status);
+        self.0.metrics.request_seconds.observe(seconds);
+    }
+}
+

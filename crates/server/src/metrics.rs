@@ -1,0 +1,126 @@
+//! What an operator watches, in the Prometheus text format at `/metrics`.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use engine::{Answer, Made, PaymentStatus, Reply};
+use policy::Verdict;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PaymentLabels {
+    verdict: &'static str,
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+/// All metrics of a process.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    payments: Family<PaymentLabels, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    pub(crate) request_seconds: Histogram,
+    pub(crate) queue_length: Gauge<i64, AtomicI64>,
+    pub(crate) queue_refused: Counter,
+    pub(crate) batch_requests: Histogram,
+    pub(crate) sync_seconds: Histogram,
+    pub(crate) durable_seq: Gauge<i64, AtomicI64>,
+    pub(crate) window_records_dropped: Gauge<i64, AtomicI64>,
+    pub(crate) features_missing: Counter<u64, AtomicU64>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("finaira");
+        let seconds = || Histogram::new(exponential_buckets(0.000_1, 2.0, 16));
+        let metrics = Self {
+            payments: Family::default(),
+            requests: Family::default(),
+            request_seconds: seconds(),
+            queue_length: Gauge::default(),
+            queue_refused: Counter::default(),
+            batch_requests: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
+            sync_seconds: seconds(),
+            durable_seq: Gauge::default(),
+            window_records_dropped: Gauge::default(),
+            features_missing: Counter::default(),
+            registry: Registry::default(),
+        };
+        registry.register("payments", "Payments decided, by verdict and status", metrics.payments.clone());
+        registry.register("http_requests", "HTTP requests answered", metrics.requests.clone());
+        registry.register_with_unit(
+            "http_request",
+            "Time from a request's head to its reply",
+            Unit::Seconds,
+            metrics.request_seconds.clone(),
+        );
+        registry.register("queue_length", "Requests that wait for the engine", metrics.queue_length.clone());
+        registry.register("queue_refused", "Requests refused because the queue was full", metrics.queue_refused.clone());
+        registry.register("batch_requests", "Requests decided together", metrics.batch_requests.clone());
+        registry.register_with_unit(
+            "journal_sync",
+            "Time to write and sync a group of frames",
+            Unit::Seconds,
+            metrics.sync_seconds.clone(),
+        );
+        registry.register("journal_durable_seq", "The last durable entry", metrics.durable_seq.clone());
+        registry.register(
+            "window_records_dropped",
+            "Records that the bounds of feature windows refused since the start",
+            metrics.window_records_dropped.clone(),
+        );
+        registry.register(
+            "features_missing",
+            "Feature values that were missing when a payment was decided",
+            metrics.features_missing.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+
+    /// Counts what an answer says about payments.
+    pub(crate) fn count_answer(&self, answer: &Answer) {
+        let Ok(Reply::Payment(Made::Now, reply)) = answer else { return };
+        let Some(decided) = &reply.decided else { return };
+        let missing = decided.features.iter().filter(|(_, value)| value.ty().is_none()).count();
+        self.features_missing.inc_by(missing as u64);
+        let labels = PaymentLabels { verdict: verdict_name(decided.verdict), status: status_name(decided.status) };
+        self.payments.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn count_request(&self, method: &str, route: &str, status: u16) {
+        let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Everything, as text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        encode(&mut text, &self.registry).unwrap_or_default();
+        text
+    }
+}
+
+fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Approve => "approve",
+        Verdict::Review => "review",
+        Verdict::Decline => "decline",
+    }
+}
+
+fn status_name(status: PaymentStatus) -> &'static str {
+    status.name()
+}

@@ -1,0 +1,251 @@
+//! Starting: opens the keys and the journal, folds every entry, and starts the threads.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
+
+use engine::{ApiKeyAdded, Command, Engine, Request};
+use journal::{Directory, DirectoryError, Fault, FileJournal, Identity, Journal, Layout, Recovered};
+use pipeline::{Ask, Decider};
+use policy::{Bundle, Policy};
+use tokio::sync::watch;
+use types::{ActorId, Origin, RequestId, Seq, ShardId, TenantId};
+use vault::ApiKey;
+
+use crate::auth::ApiKeys;
+use crate::clock::Clock;
+use crate::core::{Core, Shared, Unavailable};
+use crate::key_store::{KeyStore, KeyStoreError, random};
+use crate::metrics::Metrics;
+use crate::threads::{CommitError, Inbox, Threads, Wiring};
+
+/// The one tenant and shard of an installation, for now.
+const TENANT: TenantId = TenantId::new(1);
+const SHARD: ShardId = ShardId::new(0);
+
+/// How a server is started. Nothing here changes what is decided.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where journal and keys are, or will be.
+    pub data: PathBuf,
+    /// Segment files of the journal.
+    pub layout: Layout,
+    /// Requests that may wait for the engine; more are refused.
+    pub queue_requests_max: usize,
+    /// Make one more API key, for when the first was lost.
+    pub new_api_key: bool,
+}
+
+impl Options {
+    /// A server on this directory with everything else as usual.
+    pub fn new(data: &Path) -> Self {
+        Self { data: data.to_owned(), layout: Layout::STANDARD, queue_requests_max: 8_192, new_api_key: false }
+    }
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeyStoreError),
+    /// The journal.
+    #[error("cannot open the journal: {0}")]
+    Journal(#[from] Fault),
+    /// The active policy of the journal does not compile with this release.
+    #[error("the active policy {name} does not compile with this release: {problem}")]
+    Policy {
+        /// Its name.
+        name: String,
+        /// The first problem.
+        problem: String,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A running engine, and what starting it brought to light.
+#[derive(Debug)]
+pub struct Opened {
+    /// The handle for everything.
+    pub core: Core,
+    /// A key that was made now. It is shown once and stored nowhere.
+    pub api_key: Option<String>,
+    /// What the journal held.
+    pub recovered: Recovered,
+    threads: Threads,
+}
+
+/// How a server ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// The journal or the key store failed.
+    #[error("stopped because of a failure: {0}")]
+    Failed(#[from] CommitError),
+    /// The socket failed.
+    #[error("cannot serve: {0}")]
+    Serve(#[from] std::io::Error),
+}
+
+impl Opened {
+    /// Opens a data directory.
+    ///
+    /// # Errors
+    /// When the directory is in use, damaged, of another version, or cannot be written.
+    pub fn open(options: &Options) -> Result<Self, OpenError> {
+        let journal_directory = Directory::open(&options.data.join("journal"))?;
+        let keys_directory = Directory::open(&options.data.join("keys"))?;
+        let keys_missing = KeyStore::is_new(&keys_directory)?;
+        let mut engine = Engine::new(SHARD, TENANT);
+        let mut visit = |entry: &engine::Entry| {
+            if !engine.agrees_with(entry) {
+                return Err(Fault::StateDiffers { seq: entry.header.seq });
+            }
+            engine.apply(entry);
+            Ok(())
+        };
+        let (mut journal, recovered) =
+            FileJournal::open(journal_directory, options.layout, SHARD, new_origin, &mut visit)?;
+        if keys_missing && recovered.last > Seq::ZERO {
+            return Err(KeyStoreError::KeysMissing.into());
+        }
+        let keys = Arc::new(KeyStore::open(&keys_directory)?);
+        let policy = compile_active(&engine)?;
+        if let Some(policy) = &policy {
+            engine.stage_policy(Arc::clone(policy));
+        }
+        let mut decider = Decider::new(engine);
+        let api_key = prepare(&mut decider, &mut journal, options.new_api_key)?;
+        let api_keys = ApiKeys::default();
+        api_keys.replace(decider.engine().api_keys().cloned().collect());
+        let metrics = Arc::new(Metrics::new());
+        let (durable_sender, durable) = watch::channel(journal.durable());
+        let core = Core::new(Shared {
+            tenant: TENANT,
+            shard: SHARD,
+            identity: journal.identity(),
+            inbox: Inbox::new(options.queue_requests_max),
+            reader: journal.reader(),
+            durable,
+            keys: Arc::clone(&keys),
+            api_keys,
+            policy: RwLock::new(policy),
+            installing: tokio::sync::Mutex::new(()),
+            metrics: Arc::clone(&metrics),
+            names: Mutex::new(None),
+        });
+        let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender };
+        let threads = Threads::start(decider, journal, wiring).map_err(OpenError::Thread)?;
+        Ok(Self { core, api_key, recovered, threads })
+    }
+
+    /// Serves HTTP on a bound socket until `stop` resolves or the journal fails, then decides what waits, writes the
+    /// mark and returns.
+    ///
+    /// # Errors
+    /// When it ended by a failure.
+    pub async fn serve(
+        self,
+        listener: tokio::net::TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Stopped> {
+        let core = self.core.clone();
+        let failed = core.clone();
+        let until = async move {
+            tokio::select! {
+                () = stop => {}
+                () = failed.failed() => {}
+            }
+            failed.shared().inbox.close(Unavailable::Stopping);
+        };
+        let served = crate::http::serve(core, listener, until).await;
+        self.core.shared().inbox.close(Unavailable::Stopping);
+        let joined = tokio::task::spawn_blocking(move || self.threads.join()).await;
+        match joined {
+            Ok(result) => result?,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+        served?;
+        Ok(())
+    }
+
+    /// Stops without ever serving.
+    ///
+    /// # Errors
+    /// When the journal failed.
+    pub fn close(self) -> Result<(), Stopped> {
+        self.core.shared().inbox.close(Unavailable::Stopping);
+        self.threads.join().map_err(Stopped::from)
+    }
+}
+
+impl Core {
+    /// Resolves when the journal thread has ended.
+    async fn failed(&self) {
+        let mut durable = self.shared().durable.clone();
+        while durable.changed().await.is_ok() {}
+    }
+}
+
+fn new_origin() -> Origin {
+    let mut bytes = [0; 16];
+    random(&mut bytes);
+    Origin::new(u128::from_le_bytes(bytes).clamp(1, u128::MAX - 1))
+}
+
+fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
+    let Some((artifact, bytes)) = engine.active_artifact() else { return Ok(None) };
+    let failed = |problem: String| OpenError::Policy { name: artifact.to_string(), problem };
+    let bundle = Bundle::from_bytes(&bytes).map_err(|error| failed(error.to_string()))?;
+    let compiled = Policy::compile(&bundle);
+    let policy =
+        compiled.map_err(|problems| failed(problems.first().map(ToString::to_string).unwrap_or_default()))?;
+    Ok(Some(Arc::new(policy)))
+}
+
+/// Writes what a journal needs before anybody is served: its first entry and an API key.
+fn prepare<D: journal::Disk>(
+    decider: &mut Decider,
+    journal: &mut FileJournal<D>,
+    new_api_key: bool,
+) -> Result<Option<String>, OpenError> {
+    let now = Clock.now();
+    let Identity { origin, .. } = journal.identity();
+    if decider.engine().applied() == Seq::ZERO {
+        for frame in decider.start(now, origin) {
+            journal.append(&frame)?;
+        }
+    }
+    let newest = decider.engine().api_keys().map(|key| key.key.get()).max();
+    let mut revealed = None;
+    if newest.is_none() || new_api_key {
+        let key = ApiKey::generate(ActorId::new(newest.unwrap_or(0) + 1), &mut random);
+        revealed = Some(key.reveal());
+        let added = ApiKeyAdded {
+            key: key.actor(),
+            hash: key.hash(),
+            scopes: u32::MAX,
+            name: "made at start".into(),
+        };
+        let batch = decider.work(now, [system(Command::AddApiKey(added))]);
+        for frame in &batch.frames {
+            journal.append(frame)?;
+        }
+    }
+    journal.sync()?;
+    journal.mark()?;
+    Ok(revealed)
+}
+
+fn system(command: Command) -> Ask<()> {
+    let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
+    Ask { request, reply_to: () }
+}
+
+/// Where a server listens when nothing else is said.
+pub const DEFAULT_ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7070);

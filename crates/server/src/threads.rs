@@ -1,0 +1,234 @@
+//! The two threads that drive the pipeline.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use engine::Answer;
+use journal::{Fault, Journal};
+use pipeline::{Ask, Batch, Committer, Decider, Full, Queue};
+use tokio::sync::{oneshot, watch};
+use types::{Seq, Timestamp};
+
+use crate::clock::{Clock, Stopwatch, duration};
+use crate::core::{Core, Unavailable};
+use crate::key_store::{KeyStore, KeyStoreError};
+use crate::metrics::Metrics;
+
+/// Where an answer goes.
+pub(crate) type ReplyTo = oneshot::Sender<Answer>;
+
+/// Requests decided together at most, so that the first of a batch does not wait for thousands after it.
+const BATCH_REQUESTS_MAX: usize = 4_096;
+/// Batches that may wait for the journal while the engine goes on.
+const BATCHES_IN_FLIGHT_MAX: usize = 4;
+/// How soon after an acknowledgement the mark covers it.
+const MARK_WITHIN: Duration = Duration::from_millis(10);
+
+/// The queue between handlers and the engine thread.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    state: Mutex<InboxState>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct InboxState {
+    queue: Queue<ReplyTo>,
+    open: Result<(), Unavailable>,
+}
+
+impl Inbox {
+    pub(crate) fn new(asks_max: usize) -> Self {
+        Self {
+            state: Mutex::new(InboxState { queue: Queue::new(asks_max), open: Ok(()) }),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, InboxState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn offer(&self, ask: Ask<ReplyTo>) -> Result<(), Unavailable> {
+        let mut state = self.lock();
+        state.open?;
+        state.queue.offer(ask).map_err(|Full(_)| Unavailable::QueueFull)?;
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Takes no more requests; those that wait are still decided.
+    pub(crate) fn close(&self, why: Unavailable) {
+        self.lock().open = Err(why);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().open.is_ok()
+    }
+
+    /// What waits, or nothing when `due` has come; `None` once the inbox is closed and empty.
+    fn next(&self, now: Timestamp, due: Option<Timestamp>) -> Option<Vec<Ask<ReplyTo>>> {
+        let mut state = self.lock();
+        loop {
+            if !state.queue.is_empty() {
+                return Some(state.queue.take(BATCH_REQUESTS_MAX));
+            }
+            state.open.ok()?;
+            state = match due {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(due) if due <= now => return Some(Vec::new()),
+                Some(due) => {
+                    let wait = duration(due.since(now));
+                    let (woken, timeout) =
+                        self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
+                    if timeout.timed_out() {
+                        return Some(Vec::new());
+                    }
+                    woken
+                }
+            };
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.lock().queue.len()
+    }
+}
+
+/// Why the journal thread ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] Fault),
+    /// Keys could not be saved, so entries that need them must not be written.
+    #[error(transparent)]
+    Keys(#[from] KeyStoreError),
+}
+
+/// Both threads.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    engine: JoinHandle<()>,
+    journal: JoinHandle<Result<(), CommitError>>,
+}
+
+/// What the threads share with the rest.
+pub(crate) struct Wiring {
+    pub(crate) core: Core,
+    pub(crate) keys: Arc<KeyStore>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) durable: watch::Sender<Seq>,
+}
+
+impl Threads {
+    pub(crate) fn start<J: Journal + 'static>(
+        decider: Decider,
+        journal: J,
+        wiring: Wiring,
+    ) -> std::io::Result<Self> {
+        let (batches, taken) = sync_channel(BATCHES_IN_FLIGHT_MAX);
+        let Wiring { core, keys, metrics, durable } = wiring;
+        let (engine_core, engine_metrics) = (core.clone(), Arc::clone(&metrics));
+        let engine = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || run_engine(decider, &engine_core.shared().inbox, &engine_metrics, &batches))?;
+        let journal = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
+            let result = run_journal(journal, &taken, &keys, &metrics, &durable);
+            if result.is_err() {
+                core.shared().inbox.close(Unavailable::Failed);
+            }
+            result
+        })?;
+        Ok(Self { engine, journal })
+    }
+
+    /// Waits until both have ended; the engine's first, because it feeds the other.
+    pub(crate) fn join(self) -> Result<(), CommitError> {
+        let engine = self.engine.join();
+        let journal = self.journal.join();
+        match (engine, journal) {
+            (Ok(()), Ok(result)) => result,
+            (Err(panic), _) | (_, Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+fn run_engine(mut decider: Decider, inbox: &Inbox, metrics: &Metrics, batches: &SyncSender<Batch<ReplyTo>>) {
+    let clock = Clock;
+    while let Some(asks) = inbox.next(clock.now(), decider.engine().next_due()) {
+        metrics.queue_length.set(i64::try_from(inbox.len()).unwrap_or(i64::MAX));
+        metrics.batch_requests.observe(asks.len() as f64);
+        let batch = decider.work(clock.now(), asks);
+        for (_, _, answer) in &batch.answers {
+            metrics.count_answer(answer);
+        }
+        let dropped = decider.engine().records_dropped();
+        metrics.window_records_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
+        if batches.send(batch).is_err() {
+            // The journal thread failed; dropping the queue tells every caller.
+            inbox.close(Unavailable::Failed);
+            return;
+        }
+    }
+}
+
+fn run_journal<J: Journal>(
+    mut journal: J,
+    batches: &Receiver<Batch<ReplyTo>>,
+    keys: &KeyStore,
+    metrics: &Metrics,
+    durable: &watch::Sender<Seq>,
+) -> Result<(), CommitError> {
+    let mut committer = Committer::new(journal.durable());
+    let mut unmarked_since: Option<Stopwatch> = None;
+    loop {
+        let first = match unmarked_since {
+            None => batches.recv().map_err(|_closed| RecvTimeoutError::Disconnected),
+            Some(since) => batches.recv_timeout(MARK_WITHIN.saturating_sub(since.elapsed())),
+        };
+        match first {
+            Ok(first) => {
+                let mut frames = committer.hold(first);
+                let more = loop {
+                    match batches.try_recv() {
+                        Ok(batch) => frames.extend(committer.hold(batch)),
+                        Err(TryRecvError::Empty) => break true,
+                        Err(TryRecvError::Disconnected) => break false,
+                    }
+                };
+                if !frames.is_empty() {
+                    let stopwatch = Stopwatch::start();
+                    keys.save()?;
+                    for frame in &frames {
+                        journal.append(frame)?;
+                    }
+                    let synced = journal.sync()?;
+                    metrics.sync_seconds.observe(stopwatch.elapsed().as_secs_f64());
+                    metrics.durable_seq.set(i64::try_from(synced.get()).unwrap_or(i64::MAX));
+                    durable.send_replace(synced);
+                    unmarked_since.get_or_insert_with(Stopwatch::start);
+                }
+                for (reply_to, answer) in committer.release(journal.durable()) {
+                    // A caller that went away gets no answer; what it asked for is done.
+                    drop(reply_to.send(answer));
+                }
+                if !more {
+                    break;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if unmarked_since.is_some_and(|since| since.elapsed() >= MARK_WITHIN) {
+            journal.mark()?;
+            unmarked_since = None;
+        }
+    }
+    journal.mark()?;
+    Ok(())
+}

@@ -1,0 +1,191 @@
+use std::str::FromStr;
+
+use types::{ActorId, Digest, DigestBuilder};
+
+use crate::Random;
+use crate::secret::{Secret, wipe};
+
+/// What a client proves itself with: `fin_<number>_<secret>`, the number of the actor in decimal and 256 random bits in
+/// 43 characters of base64url. The prefix lets scanners find keys that leaked, the number finds the stored hash.
+#[derive(Debug)]
+pub struct ApiKey {
+    actor: ActorId,
+    secret: Secret,
+}
+
+const PREFIX: &str = "fin_";
+const SECRET_CHARS: usize = 43;
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+impl ApiKey {
+    /// A fresh key of `actor`.
+    pub fn generate(actor: ActorId, random: &mut dyn Random) -> Self {
+        Self { actor, secret: Secret::random(random) }
+    }
+
+    /// Whose key it says it is. Believed only when [`ApiKey::matches`] says so.
+    pub const fn actor(&self) -> ActorId {
+        self.actor
+    }
+
+    /// The key as text, for the one time that it is shown. Nothing else prints it.
+    pub fn reveal(&self) -> String {
+        format!("{PREFIX}{}_{}", self.actor, encode(self.secret.as_bytes()))
+    }
+
+    /// What is stored of a key. Passwords need a slow, salted hash because they can be guessed; 256 random bits cannot,
+    /// and one fast hash keeps every request cheap.
+    pub fn hash(&self) -> Digest {
+        DigestBuilder::new("finaira vault v1 api key").u64(self.actor.get()).bytes(self.secret.as_bytes()).digest()
+    }
+
+    /// Whether this is the key with the hash `stored`. Takes the same time wherever the two differ.
+    pub fn matches(&self, stored: &Digest) -> bool {
+        blake3::Hash::from_bytes(*self.hash().as_bytes()) == blake3::Hash::from_bytes(*stored.as_bytes())
+    }
+}
+
+/// Why a text is not an API key. The messages show nothing of the text, which may well be somebody's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ApiKeyParseError {
+    /// Another start, or no second `_`.
+    #[error("an API key has the form fin_<number>_<43 characters>")]
+    Shape,
+    /// The part between the first two `_`.
+    #[error("the number of an API key is 1 to 2^64 - 1, without leading zeros")]
+    Number,
+    /// Cut off, or with something behind it.
+    #[error("the secret of an API key has 43 characters, this one has {0}")]
+    Length(usize),
+    /// A character outside base64url, or an end that no key has.
+    #[error("the secret of an API key is base64url (A-Z, a-z, 0-9, - and _) of 32 bytes")]
+    Secret,
+}
+
+impl FromStr for ApiKey {
+    type Err = ApiKeyParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (number, secret) =
+            text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(ApiKeyParseError::Shape)?;
+        let canonical = !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit());
+        let actor = number.parse().ok().filter(|_| canonical).ok_or(ApiKeyParseError::Number)?;
+        let chars = secret.chars().count();
+        if chars != SECRET_CHARS {
+            return Err(ApiKeyParseError::Length(chars));
+        }
+        let secret = decode(secret).ok_or(ApiKeyParseError::Secret)?;
+        Ok(Self { actor: ActorId::new(actor), secret: Secret::new(secret) })
+    }
+}
+
+/// Three bytes are four characters. The 33rd byte is 0 and its character, the 44th, is left out.
+fn encode(secret: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(44);
+    for three in secret.chunks(3) {
+        let bits = (0..3).fold(0_u32, |bits, at| (bits << 8) | u32::from(three.get(at).copied().unwrap_or(0)));
+        for six in [bits >> 18, bits >> 12, bits >> 6, bits] {
+            text.push(ALPHABET.iter().copied().map(char::from).nth((six & 63) as usize).unwrap_or_default());
+        }
+    }
+    text.truncate(SECRET_CHARS);
+    text
+}
+
+/// The inverse of [`encode`]. Each secret has one text: bits of the last character that carry nothing must be 0.
+fn decode(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = Vec::with_capacity(33);
+    for four in text.as_bytes().chunks(4) {
+        let mut bits = 0_u32;
+        for at in 0..4 {
+            let digit = four.get(at).unwrap_or(&b'A');
+            let six = ALPHABET.iter().position(|known| known == digit)?;
+            bits = (bits << 6) | u32::try_from(six).ok()?;
+        }
+        let [_, three @ ..] = bits.to_be_bytes();
+        bytes.extend_from_slice(&three);
+    }
+    let secret = bytes.strip_suffix(&[0]).and_then(|secret| secret.try_into().ok());
+    wipe(&mut bytes);
+    secret
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> ApiKey {
+        ApiKey::generate(ActorId::new(7), &mut |bytes: &mut [u8]| bytes.fill(byte))
+    }
+
+    #[test]
+    fn a_key_reads_as_it_was_revealed() {
+        let mut next = 0_u8;
+        let counting = ApiKey::generate(ActorId::new(u64::MAX), &mut |bytes: &mut [u8]| {
+            bytes.fill_with(|| {
+                next = next.wrapping_add(37);
+                next
+            });
+        });
+        for key in [counting, key(1), key(0xff)] {
+            let text = key.reveal();
+            let read: ApiKey = text.parse().unwrap();
+            assert_eq!(read.reveal(), text);
+            assert_eq!(read.actor(), key.actor());
+            assert!(read.matches(&key.hash()));
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_key_is_base64url() {
+        assert_eq!(key(0xff).reveal(), "fin_7___________________________________________8");
+        assert_eq!(key(0x01).reveal(), "fin_7_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE");
+    }
+
+    #[test]
+    fn a_key_is_its_number_and_its_secret() {
+        let (seven, text) = (key(1), key(1).reveal());
+        assert!(!key(2).matches(&seven.hash()));
+        let eight: ApiKey = text.replace("fin_7_", "fin_8_").parse().unwrap();
+        assert!(!eight.matches(&seven.hash()), "the number is part of the hash");
+    }
+
+    #[test]
+    fn the_hash_of_a_key_is_pinned() {
+        assert_eq!(key(1).hash().to_string(), "5cbbb47382828037e996a25437469c120646fc05e2d8dd035483deca2979aaa7");
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_with_the_reason() {
+        let secret = encode(&[1; 32]);
+        let long = format!("fin_7_{secret}A");
+        let cases = [
+            ("", ApiKeyParseError::Shape),
+            ("fin_", ApiKeyParseError::Shape),
+            ("fin_7", ApiKeyParseError::Shape),
+            (&format!("FIN_7_{secret}"), ApiKeyParseError::Shape),
+            (&format!(" fin_7_{secret}"), ApiKeyParseError::Shape),
+            (&format!("fin__{secret}"), ApiKeyParseError::Number),
+            (&format!("fin_0_{secret}"), ApiKeyParseError::Number),
+            (&format!("fin_07_{secret}"), ApiKeyParseError::Number),
+            (&format!("fin_+7_{secret}"), ApiKeyParseError::Number),
+            (&format!("fin_18446744073709551616_{secret}"), ApiKeyParseError::Number),
+            ("fin_7_", ApiKeyParseError::Length(0)),
+            (&long, ApiKeyParseError::Length(44)),
+            (long.trim_end_matches("EA"), ApiKeyParseError::Length(42)),
+            (&long.replace("AQE", "A+E"), ApiKeyParseError::Length(44)),
+            (&format!("fin_7_{}", secret.replace("AQE", "A+E")), ApiKeyParseError::Secret),
+            (&format!("fin_7_{}é", secret.trim_end_matches('E')), ApiKeyParseError::Secret),
+            (&format!("fin_7_{}F", secret.trim_end_matches('E')), ApiKeyParseError::Secret),
+        ];
+        for (text, reason) in cases {
+            assert_eq!(text.parse::<ApiKey>().map(|key| key.reveal()), Err(reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_not_printed() {
+        let printed = format!("{:?}", key(1));
+        assert_eq!(printed, "ApiKey { actor: ActorId(7), secret: Secret(…) }");
+    }
+}

@@ -1,0 +1,38 @@
+//! XChaCha20-Poly1305 with the nonce in front and the tag behind.
+//!
+//! The long nonce is why this cipher: 192 random bits may be drawn for every message without counting them.
+
+use chacha20poly1305::aead::AeadInOut;
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+
+use crate::secret::Secret;
+
+pub(crate) const NONCE_BYTES: usize = 24;
+pub(crate) const TAG_BYTES: usize = 16;
+
+/// Nonce, ciphertext, tag. `context` is authenticated and not stored.
+pub(crate) fn seal(key: &Secret, nonce: &[u8; NONCE_BYTES], context: &[u8], plaintext: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(plaintext.len().saturating_add(NONCE_BYTES + TAG_BYTES));
+    sealed.extend_from_slice(nonce);
+    sealed.extend_from_slice(plaintext);
+    let (_, body) = sealed.split_at_mut(NONCE_BYTES);
+    let tag = cipher(key)
+        .encrypt_inout_detached(&XNonce::from(*nonce), context, body.into())
+        .expect("a plaintext in memory is below the cipher's limit of 256 GiB");
+    sealed.extend_from_slice(&tag);
+    sealed
+}
+
+/// The plaintext, or `None` when key, context or bytes are not those of [`seal`].
+pub(crate) fn open(key: &Secret, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+    let (ciphertext, tag) = rest.split_last_chunk::<TAG_BYTES>()?;
+    let mut plaintext = ciphertext.to_vec();
+    let (nonce, tag) = (XNonce::from(*nonce), (*tag).into());
+    cipher(key).decrypt_inout_detached(&nonce, context, plaintext.as_mut_slice().into(), &tag).ok()?;
+    Some(plaintext)
+}
+
+fn cipher(key: &Secret) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&(*key.as_bytes()).into())
+}

@@ -1,0 +1,204 @@
+//! The key store's file: a header, then records of one size, only ever appended to.
+//!
+//! Each line below is an offset, a length and what is there. Numbers are little-endian. "Sealed" is XChaCha20-Poly1305
+//! under the `WRAP` key of the root key: 24 bytes of nonce, the ciphertext, 16 bytes of tag.
+//!
+//! ```text
+//! header, 128 bytes
+//!   0    8  magic "FINVAULT"
+//!   8    4  version, 1
+//!  12    8  number of the first record of this file
+//!  20  104  sealed: 32 bytes of store secret, 32 bytes of 0; authenticates bytes 0..20
+//! 124    4  CRC-32C of bytes 0..124
+//!
+//! record, 128 bytes
+//!   0  128  sealed: the body; authenticates the record's number (8 bytes), which counts from the header's number
+//!
+//! body of a record, 88 bytes
+//!   0    4  1: a subject got a key; 2: the key is erased
+//!   4    4  tenant
+//!   8   16  index of the subject (keyed hash of tenant, kind and value)
+//!  24   16  token of the subject, 0 when erased
+//!  40   32  key of the subject, 0 when erased
+//!  72   16  0
+//! ```
+//!
+//! No value is stored, not even sealed. The sizes keep every record within one disk sector. Its number makes a record
+//! valid in one place only: records cannot be left out, repeated or exchanged. Erased keys are really gone once the
+//! file is rewritten without them; the first number of the rewritten file is chosen so that its last record has the
+//! number of the old file's last record, and both files are continued alike.
+//!
+//! The nonce is the keyed hash of the number and the body (a synthetic nonce, as in SIV): the same number is used
+//! again after a torn record was cut or the file was rewritten, and then another body must get another nonce.
+//!
+//! **Torn or damaged.** A crash may leave the last append unfinished: the file ends inside a record, or holds only
+//! zeros from the tag of a record on (space that the file system gave but never filled). Either is cut; nothing that
+//! was acknowledged depends on it. Anything else that does not open is damage, and is refused with its offset. A file
+//! that lost whole records at its end looks like an older copy of itself, which only somebody with a newer one can
+//! tell.
+
+use types::{TenantId, Token};
+
+use crate::cipher::{self, NONCE_BYTES, TAG_BYTES};
+use crate::secret::{RootKey, Secret, wipe};
+
+pub(crate) const HEADER_BYTES: usize = 128;
+pub(crate) const RECORD_BYTES: usize = 128;
+const MAGIC: &[u8; 8] = b"FINVAULT";
+const VERSION: u32 = 1;
+const PLAIN_BYTES: usize = 20;
+const SECRETS_BYTES: usize = 64;
+const CRC_BYTES: usize = 4;
+const BODY_BYTES: usize = 88;
+const _: () = assert!(PLAIN_BYTES + NONCE_BYTES + SECRETS_BYTES + TAG_BYTES + CRC_BYTES == HEADER_BYTES);
+const _: () = assert!(NONCE_BYTES + BODY_BYTES + TAG_BYTES == RECORD_BYTES);
+
+const KEY_MADE: u32 = 1;
+const KEY_ERASED: u32 = 2;
+
+/// Why the bytes of a key store do not open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The magic bytes at the start are missing.
+    #[error("not a key store: it does not start with FINVAULT")]
+    NotAKeyStore,
+    /// Written by a release that this one does not know, or damaged at byte 8.
+    #[error("key store has version {0}, this release reads version 1")]
+    Version(u32),
+    /// The header is whole and does not open.
+    #[error("the root key is not the one this key store was written with")]
+    RootKey,
+    /// Bytes changed after they were saved. Restore the file; what follows cannot be trusted.
+    #[error("key store is damaged in the part that starts at byte {offset}")]
+    Damaged {
+        /// Where the header or record starts that does not open.
+        offset: usize,
+    },
+}
+
+/// What a record says.
+#[derive(Debug)]
+pub(crate) enum Record {
+    KeyMade { tenant: TenantId, index: u128, token: Token, key: Secret },
+    KeyErased { tenant: TenantId, index: u128 },
+}
+
+/// Writes and reads the parts of the file.
+pub(crate) struct Codec {
+    wrap: Secret,
+    nonce: Secret,
+}
+
+impl Codec {
+    pub(crate) fn new(root: &RootKey) -> Self {
+        Self { wrap: root.wrap_key(), nonce: root.wrap_nonce_key() }
+    }
+
+    pub(crate) fn write_header(&self, first: u64, store: &Secret, out: &mut Vec<u8>) {
+        let mut header = Vec::with_capacity(HEADER_BYTES);
+        header.extend_from_slice(MAGIC);
+        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&first.to_le_bytes());
+        let mut secrets = [0; SECRETS_BYTES];
+        secrets.iter_mut().zip(store.as_bytes()).for_each(|(to, from)| *to = *from);
+        let sealed = self.seal(&header, &secrets);
+        wipe(&mut secrets);
+        header.extend_from_slice(&sealed);
+        header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+        assert_eq!(header.len(), HEADER_BYTES, "VLT-4: the parts of the file have their documented sizes");
+        out.append(&mut header);
+    }
+
+    /// The number of the first record and the store secret; `None` when the header was never fully written.
+    pub(crate) fn read_header(&self, file: &[u8]) -> Result<Option<(u64, Secret)>, Error> {
+        let start = file.get(..MAGIC.len()).unwrap_or(file);
+        let written = start.iter().rposition(|&byte| byte != 0).and_then(|last| start.get(..=last));
+        if !MAGIC.starts_with(written.unwrap_or_default()) {
+            return Err(Error::NotAKeyStore);
+        }
+        if is_torn(file, HEADER_BYTES) {
+            return Ok(None);
+        }
+        if start != MAGIC {
+            return Err(Error::NotAKeyStore);
+        }
+        let (checked, crc) = split_header(file).ok_or(Error::Damaged { offset: 0 })?;
+        let (plain, sealed) = checked.split_at(PLAIN_BYTES);
+        let mut fields = plain.split_at(MAGIC.len()).1;
+        let version = take(&mut fields).map_or(0, u32::from_le_bytes);
+        let first = take(&mut fields).map_or(0, u64::from_le_bytes);
+        if version != VERSION {
+            return Err(Error::Version(version));
+        }
+        if crc != crc32c::crc32c(checked) {
+            return Err(Error::Damaged { offset: 0 });
+        }
+        let mut secrets = cipher::open(&self.wrap, plain, sealed).ok_or(Error::RootKey)?;
+        let store = take(&mut secrets.as_slice()).map(Secret::new);
+        wipe(&mut secrets);
+        store.map(|store| Some((first, store))).ok_or(Error::Damaged { offset: 0 })
+    }
+
+    pub(crate) fn write_record(&self, number: u64, record: &Record, out: &mut Vec<u8>) {
+        const NONE: &[u8; 32] = &[0; 32];
+        let (what, tenant, index, token, key) = match record {
+            Record::KeyMade { tenant, index, token, key } => (KEY_MADE, tenant, index, token.get(), key.as_bytes()),
+            Record::KeyErased { tenant, index } => (KEY_ERASED, tenant, index, 0, NONE),
+        };
+        let mut body = Vec::with_capacity(BODY_BYTES);
+        body.extend_from_slice(&what.to_le_bytes());
+        body.extend_from_slice(&tenant.get().to_le_bytes());
+        body.extend_from_slice(&index.to_le_bytes());
+        body.extend_from_slice(&token.to_le_bytes());
+        body.extend_from_slice(key);
+        body.resize(BODY_BYTES, 0);
+        let sealed = self.seal(&number.to_le_bytes(), &body);
+        wipe(&mut body);
+        assert_eq!(sealed.len(), RECORD_BYTES, "VLT-4: the parts of the file have their documented sizes");
+        out.extend_from_slice(&sealed);
+    }
+
+    /// `None` when `sealed` is not record `number`, as it was written.
+    pub(crate) fn read_record(&self, number: u64, sealed: &[u8; RECORD_BYTES]) -> Option<Record> {
+        let mut body = cipher::open(&self.wrap, &number.to_le_bytes(), sealed)?;
+        let record = parse_body(&body);
+        wipe(&mut body);
+        record
+    }
+
+    fn seal(&self, context: &[u8], plaintext: &[u8]) -> Vec<u8> {
+        let hash = self.nonce.hash(&[context, plaintext]);
+        let nonce = hash.first_chunk().copied().unwrap_or_default();
+        cipher::seal(&self.wrap, &nonce, context, plaintext)
+    }
+}
+
+/// Whether the part of `bytes` bytes at the start of `rest`, the end of the file, was never fully written.
+pub(crate) fn is_torn(rest: &[u8], bytes: usize) -> bool {
+    let end = rest.get(bytes.saturating_sub(TAG_BYTES)..).unwrap_or_default();
+    rest.len() < bytes || end.iter().all(|&byte| byte == 0)
+}
+
+fn split_header(file: &[u8]) -> Option<(&[u8], u32)> {
+    let (checked, rest) = file.split_at_checked(HEADER_BYTES.saturating_sub(CRC_BYTES))?;
+    Some((checked, u32::from_le_bytes(*rest.first_chunk()?)))
+}
+
+fn parse_body(mut fields: &[u8]) -> Option<Record> {
+    let what = take(&mut fields).map(u32::from_le_bytes)?;
+    let tenant = TenantId::new(take(&mut fields).map(u32::from_le_bytes)?);
+    let index = take(&mut fields).map(u128::from_le_bytes)?;
+    let token = Token::new(take(&mut fields).map(u128::from_le_bytes)?);
+    let key = Secret::new(take(&mut fields)?);
+    match what {
+        KEY_MADE => Some(Record::KeyMade { tenant, index, token, key }),
+        KEY_ERASED => Some(Record::KeyErased { tenant, index }),
+        _ => None,
+    }
+}
+
+fn take<const BYTES: usize>(fields: &mut &[u8]) -> Option<[u8; BYTES]> {
+    let (field, rest) = fields.split_first_chunk()?;
+    *fields = rest;
+    Some(*field)
+}

@@ -1,0 +1,188 @@
+//! Which crate may depend on which. A new arrow is a change to [`ARROWS`], so that somebody decides it.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::tree::Tree;
+use super::{Finding, numbered};
+
+/// Every crate of the workspace with the ones it may use. Core first, shell last. Tests may use what they like.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("ledger", &["types"]),
+    ("features", &["types"]),
+    ("policy", &["types", "features"]),
+    ("engine", &["types", "ledger", "features", "policy"]),
+    ("journal", &["types", "ledger", "features", "policy", "engine"]),
+    ("pipeline", &["types", "engine", "journal"]),
+    ("vault", &["types"]),
+    ("api", &["types", "ledger", "policy", "engine", "journal"]),
+    ("server", &["types", "ledger", "features", "policy", "engine", "journal", "pipeline", "vault", "api"]),
+    ("sim", &["types", "ledger", "features", "policy", "engine", "journal", "pipeline", "vault", "api"]),
+    (
+        "finaira",
+        &["types", "ledger", "features", "policy", "engine", "journal", "pipeline", "vault", "api", "server", "sim"],
+    ),
+    ("xtask", &[]),
+];
+
+/// The crates without I/O, clock, randomness and async.
+const CORE: &[&str] = &["types", "ledger", "features", "policy", "engine"];
+
+/// All that the core may use besides std. None of them reads the world.
+const CORE_LIBRARIES: &[&str] = &["blake3", "cel", "foldhash", "jiff", "libm", "prost", "serde", "thiserror", "toml"];
+
+/// A crate of the workspace and what it is built from, without what only its tests use.
+#[derive(Debug)]
+pub(super) struct Package {
+    name: String,
+    rooms: Vec<String>,
+    libraries: Vec<String>,
+    /// From the root of the repository.
+    manifest: String,
+}
+
+/// Asks cargo for the workspace's packages.
+pub(super) fn packages(root: &Path) -> Result<Vec<Package>> {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root)
+        .output()
+        .context("cargo metadata did not start")?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cargo metadata: {}: {}", output.status, complaint.trim());
+    parse(&output.stdout).context("cargo metadata answered something unexpected")
+}
+
+/// What points where it must not.
+pub(super) fn check(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for package in packages {
+        let Package { name, manifest, .. } = package;
+        let find = |dependency: &str, message: String| {
+            Finding::new(manifest, line_of(tree.text(manifest).unwrap_or_default(), dependency), message)
+        };
+        let Some((_, allowed)) = ARROWS.iter().find(|(from, _)| from == name) else {
+            findings.push(find(name, format!("crate `{name}` is not in ARROWS; add it with the crates it may use")));
+            continue;
+        };
+        for room in package.rooms.iter().filter(|room| !allowed.contains(&room.as_str())) {
+            let message = format!("`{name}` must not depend on `{room}`; remove it, or decide the arrow in ARROWS");
+            findings.push(find(room, message));
+        }
+        let foreign = |library: &&String| CORE.contains(&name.as_str()) && !CORE_LIBRARIES.contains(&library.as_str());
+        for library in package.libraries.iter().filter(foreign) {
+            let message = format!(
+                "core crate `{name}` must not depend on `{library}`; remove it, or decide it in CORE_LIBRARIES"
+            );
+            findings.push(find(library, message));
+        }
+    }
+    findings
+}
+
+fn parse(metadata: &[u8]) -> Result<Vec<Package>> {
+    let metadata: Value = serde_json::from_slice(metadata)?;
+    let root = metadata["workspace_root"].as_str().context("no workspace_root")?;
+    let mut packages = Vec::new();
+    for package in metadata["packages"].as_array().context("no packages")? {
+        let name = package["name"].as_str().context("a package without a name")?.to_owned();
+        let manifest = package["manifest_path"].as_str().context("a package without a manifest")?;
+        let manifest = manifest.strip_prefix(root).unwrap_or(manifest).trim_start_matches('/').to_owned();
+        let (mut rooms, mut libraries) = (Vec::new(), Vec::new());
+        for dependency in package["dependencies"].as_array().context("a package without dependencies")? {
+            let to = dependency["name"].as_str().context("a dependency without a name")?.to_owned();
+            // The kind of an ordinary dependency is null.
+            match (dependency["kind"].as_str(), dependency["path"].is_string()) {
+                (Some("dev"), _) => {}
+                (_, true) => rooms.push(to),
+                (_, false) => libraries.push(to),
+            }
+        }
+        packages.push(Package { name, rooms, libraries, manifest });
+    }
+    Ok(packages)
+}
+
+/// Where a manifest names a dependency; its first line when it does so in a way this does not see.
+fn line_of(manifest: &str, dependency: &str) -> usize {
+    let names = |line: &str| {
+        let rest = line.trim_start().strip_prefix(dependency);
+        rest.is_some_and(|rest| rest.starts_with([' ', '.', '=']))
+    };
+    numbered(manifest).find(|(_, line)| names(line)).map_or(1, |(number, _)| number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::expect;
+    use super::*;
+
+    #[track_caller]
+    fn finds(name: &str, dependencies: &[(&str, &str)], expected: &[&str]) {
+        let mut manifest = "[package]\n[dependencies]\n".to_owned();
+        let mut described = Vec::new();
+        for (kind, dependency) in dependencies {
+            manifest += &format!("{dependency}.workspace = true\n");
+            let (kind, path) = match *kind {
+                "room" => ("null", r#""/repo/crates/x""#),
+                "library" => ("null", "null"),
+                "build" => (r#""build""#, "null"),
+                _ => (r#""dev""#, "null"),
+            };
+            described.push(format!(r#"{{"name":"{dependency}","kind":{kind},"path":{path}}}"#));
+        }
+        let path = format!("crates/{name}/Cargo.toml");
+        let metadata = format!(
+            r#"{{"workspace_root":"/repo","packages":[{{"name":"{name}","manifest_path":"/repo/{path}","dependencies":[{}]}}]}}"#,
+            described.join(",")
+        );
+        expect(&check(&Tree::of(&[(&path, &manifest)]), &parse(metadata.as_bytes()).unwrap()), expected);
+    }
+
+    #[test]
+    fn arrows_point_inwards() {
+        finds("engine", &[("room", "types"), ("room", "ledger"), ("library", "thiserror")], &[]);
+        finds(
+            "ledger",
+            &[("room", "types"), ("room", "engine")],
+            &[
+                "crates/ledger/Cargo.toml:4: `ledger` must not depend on `engine`; remove it, or decide the arrow in ARROWS",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_core_uses_few_libraries() {
+        finds("server", &[("library", "tokio")], &[]);
+        finds("policy", &[("dev", "tokio"), ("library", "cel")], &[]);
+        let message = |name: &str| {
+            format!(
+                "crates/policy/Cargo.toml:3: core crate `policy` must not depend on `{name}`; \
+                 remove it, or decide it in CORE_LIBRARIES"
+            )
+        };
+        finds("policy", &[("library", "tokio")], &[&message("tokio")]);
+        finds("policy", &[("build", "cc")], &[&message("cc")]);
+    }
+
+    #[test]
+    fn a_new_crate_is_decided_too() {
+        finds(
+            "console",
+            &[],
+            &["crates/console/Cargo.toml:1: crate `console` is not in ARROWS; add it with the crates it may use"],
+        );
+    }
+
+    #[test]
+    fn the_table_has_no_way_round() {
+        let place = |name: &str| ARROWS.iter().position(|(from, _)| *from == name).unwrap();
+        for (from, to) in ARROWS.iter().flat_map(|(from, all)| all.iter().map(move |to| (from, to))) {
+            assert!(place(to) < place(from), "{from} -> {to} points outwards");
+        }
+    }
+}
