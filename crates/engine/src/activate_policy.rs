@@ -58,8 +58,12 @@ fn clock_slack(policy: &Policy, stream: &StreamSpec) -> Span {
     let slack = |bounds: policy::OccurredAt| bounds.late_max.saturating_add(bounds.ahead_max);
     match stream.clock {
         StreamClock::DecidedAt => Span::ZERO,
-        StreamClock::OccurredAt => {
-            policy.payment_types().iter().filter_map(|payment_type| payment_type.occurred_at).map(slack).max().unwrap_or_default()
-        }
+        StreamClock::OccurredAt => policy
+            .payment_types()
+            .iter()
+            .filter_map(|payment_type| payment_type.occurred_at)
+            .map(slack)
+            .max()
+            .unwrap_or_default(),
     }
 }

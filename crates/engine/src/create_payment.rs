@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use features::{Aggregate, Change, Missing, StreamId, Update, Window, Windows};
 use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags, TransferKey};
+use policy::reason::LEG_FAILED;
 use policy::{
     AccountRef, AccountTemplate, AttributeKind, AttributeValue, Capture, CaptureExpiry, Counts, Effect, Evaluation,
     Facts, History, LegPlan, PaymentType, Policy, Reason, ReviewExpiry, StreamIdx, Verdict,
 };
-use policy::reason::LEG_FAILED;
 use types::{AccountId, DigestBuilder, LedgerId, Name, Seq, Timestamp, Token};
 
 use crate::entry::{
@@ -263,7 +263,8 @@ fn new_account(id: AccountId, ledger: LedgerId, template: &AccountTemplate, enti
         (template.flags.credits_must_not_exceed_debits, AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS),
         (template.flags.history, AccountFlags::HISTORY),
     ];
-    let flags = wanted.iter().filter(|(wanted, _)| *wanted).fold(AccountFlags::NONE, |flags, (_, flag)| flags.with(*flag));
+    let flags =
+        wanted.iter().filter(|(wanted, _)| *wanted).fold(AccountFlags::NONE, |flags, (_, flag)| flags.with(*flag));
     NewAccount {
         id,
         ledger,
@@ -328,4 +329,3 @@ fn plain_attributes(payment_type: &PaymentType, values: &[Option<AttributeValue>
     }
     plain
 }
-

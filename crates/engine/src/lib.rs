@@ -201,7 +201,7 @@ impl Engine {
 
     /// The digest entry, when the next entry's place asks for one.
     pub fn execute_digest(&mut self, now: Timestamp) -> Option<Entry> {
-        if self.state.applied.next().get() % DIGEST_INTERVAL_ENTRIES != 0 {
+        if !self.state.applied.next().get().is_multiple_of(DIGEST_INTERVAL_ENTRIES) {
             return None;
         }
         let fact = Fact::StateDigest(self.state.digest());

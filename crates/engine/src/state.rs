@@ -191,8 +191,7 @@ impl State {
     fn apply_label(&mut self, header: &Header, recorded: &LabelRecorded) {
         self.apply_updates(&recorded.updates);
         let payment = self.payments.get_mut(&recorded.payment).expect("ENG-5: only a decided payment is labelled");
-        let label =
-            Label { name: recorded.label.clone(), positive: recorded.positive, recorded_at: header.decided_at };
+        let label = Label { name: recorded.label.clone(), positive: recorded.positive, recorded_at: header.decided_at };
         payment.label = Some(label);
         payment.changed_seq = header.seq;
         payment.digest_into(&mut self.since_digest);

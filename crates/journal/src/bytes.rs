@@ -164,10 +164,6 @@ impl<'a> Decoder<'a> {
         self.raw(count)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     pub(crate) fn finish(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::LeftOver(self.rest.len())) }
     }
@@ -196,7 +192,10 @@ mod tests {
 
     #[test]
     fn a_number_has_one_encoding() {
-        assert_eq!(Decoder::new(&[0x80, 0x00]).varint::<u64>(), Err(DecodeError::Unknown { what: "variable-length number", value: 0 }));
+        assert_eq!(
+            Decoder::new(&[0x80, 0x00]).varint::<u64>(),
+            Err(DecodeError::Unknown { what: "variable-length number", value: 0 })
+        );
         assert!(Decoder::new(&[0xff; 19]).varint::<u128>().is_err());
         assert!(Decoder::new(&[0xff, 0xff, 0x03]).varint::<u8>().is_err());
         assert_eq!(Decoder::new(&[0x80]).varint::<u64>(), Err(DecodeError::Truncated));

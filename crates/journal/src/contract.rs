@@ -77,7 +77,9 @@ pub enum Fault {
         cause: io::Error,
     },
     /// Bytes that were durable are not what was written.
-    #[error("{file} is damaged at byte {offset} (sequence {seq}): {what}; restore the file from a copy, or the journal up to the sequence before")]
+    #[error(
+        "{file} is damaged at byte {offset} (sequence {seq}): {what}; restore the file from a copy, or the journal up to the sequence before"
+    )]
     Damaged {
         /// The file.
         file: String,
@@ -109,7 +111,9 @@ pub enum Fault {
         expected: u16,
     },
     /// Folding the entries did not give the state that the journal says they gave.
-    #[error("replaying up to sequence {seq} gives another state than when it was written; this release and the one that wrote the journal disagree")]
+    #[error(
+        "replaying up to sequence {seq} gives another state than when it was written; this release and the one that wrote the journal disagree"
+    )]
     StateDiffers {
         /// The digest entry that differs.
         seq: Seq,

@@ -37,8 +37,7 @@ pub enum Prepare {
 
 impl Layout {
     /// One full frame and the header.
-    pub const SEGMENT_BYTES_MIN: u64 =
-        segment::HEADER_BYTES + (frame::HEADER_BYTES + frame::PAYLOAD_BYTES_MAX) as u64;
+    pub const SEGMENT_BYTES_MIN: u64 = segment::HEADER_BYTES + (frame::HEADER_BYTES + frame::PAYLOAD_BYTES_MAX) as u64;
     /// For production.
     pub const STANDARD: Self = Self { segment_bytes: 64 * 1024 * 1024, prepare: Prepare::Ahead };
     /// For tests: segments fill soon.
@@ -135,10 +134,11 @@ impl<D: Disk> FileJournal<D> {
             self.rotate()?;
         }
         let name = || segment::file_name(self.open.number);
-        self.open
-            .file
-            .write_at(&bytes, self.open.offset)
-            .map_err(|cause| Fault::Io { action: "write", file: name(), cause })?;
+        self.open.file.write_at(&bytes, self.open.offset).map_err(|cause| Fault::Io {
+            action: "write",
+            file: name(),
+            cause,
+        })?;
         self.located.push(Located {
             first: frame.first,
             last: frame.last(),
@@ -159,11 +159,7 @@ impl<D: Disk> FileJournal<D> {
         }
         if self.open.written {
             let synced = self.open.file.sync();
-            synced.map_err(|cause| Fault::Io {
-                action: "sync",
-                file: segment::file_name(self.open.number),
-                cause,
-            })?;
+            synced.map_err(|cause| Fault::Io { action: "sync", file: segment::file_name(self.open.number), cause })?;
             self.open.written = false;
         }
         Ok(())

@@ -29,7 +29,7 @@ use crate::codec;
 /// The version of segments, frames and entry framing that this release writes.
 pub const FORMAT_VERSION: u16 = 1;
 /// Bytes of a frame's header.
-pub const HEADER_BYTES: usize = 128;
+pub(crate) const HEADER_BYTES: usize = 128;
 /// The largest payload of a frame.
 pub const PAYLOAD_BYTES_MAX: usize = 900 * 1024;
 
@@ -193,7 +193,8 @@ pub(crate) fn read_header(bytes: &[u8]) -> Option<ReadHeader> {
     let epoch = Epoch::new(decoder.u64().ok()?);
     let _zero = decoder.u64().ok()?;
     let previous = decoder.array().ok()?;
-    let bounded = payload_bytes <= PAYLOAD_BYTES_MAX && count > 0 && first.get().checked_add(u64::from(count)).is_some();
+    let bounded =
+        payload_bytes <= PAYLOAD_BYTES_MAX && count > 0 && first.get().checked_add(u64::from(count)).is_some();
     bounded.then_some(ReadHeader {
         payload_bytes,
         payload_crc,

@@ -105,9 +105,11 @@ impl<D: Disk> Reader for FileReader<D> {
 fn read_frame(file: &impl DiskFile, located: &Located) -> Result<Vec<Entry>, Fault> {
     let name = segment::file_name(located.segment);
     let mut bytes = vec![0; located.bytes];
-    let count = file
-        .read_at(&mut bytes, located.offset)
-        .map_err(|cause| Fault::Io { action: "read", file: name.clone(), cause })?;
+    let count = file.read_at(&mut bytes, located.offset).map_err(|cause| Fault::Io {
+        action: "read",
+        file: name.clone(),
+        cause,
+    })?;
     let damaged = |what: &str| Fault::Damaged {
         file: name.clone(),
         offset: located.offset,
@@ -125,6 +127,7 @@ fn read_frame(file: &impl DiskFile, located: &Located) -> Result<Vec<Entry>, Fau
     if crc32c::crc32c(&payload) != header.payload_crc {
         return Err(damaged("the frame's payload does not match its checksum"));
     }
-    let frame = Frame { first: header.first, count: header.count, base_time: header.base_time, shard: header.shard, payload };
+    let frame =
+        Frame { first: header.first, count: header.count, base_time: header.base_time, shard: header.shard, payload };
     frame.entries().map_err(|cause| Fault::Undecodable { seq: frame.first, cause })
 }

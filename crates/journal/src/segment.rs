@@ -32,7 +32,7 @@ use crate::frame::{FORMAT_VERSION, FrameHash};
 pub(crate) const HEADER_BYTES: u64 = 4096;
 const MAGIC: [u8; 8] = *b"FINAJRN\0";
 const CHECKED_BYTES: usize = 96;
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// What a segment says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

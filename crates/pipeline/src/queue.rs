@@ -20,7 +20,7 @@ pub struct Queue<R> {
 
 /// The queue is full: the request comes back, and its caller is told to come again later.
 #[derive(Debug)]
-pub struct Full<R>(pub Ask<R>);
+pub struct Full<R>(pub Box<Ask<R>>);
 
 impl<R> Queue<R> {
     /// A queue for at most `asks_max` requests.
@@ -34,7 +34,7 @@ impl<R> Queue<R> {
     /// When the queue is full.
     pub fn offer(&mut self, ask: Ask<R>) -> Result<(), Full<R>> {
         if self.waiting.len() >= self.asks_max {
-            return Err(Full(ask));
+            return Err(Full(Box::new(ask)));
         }
         self.waiting.push_back(ask);
         Ok(())

@@ -123,9 +123,7 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
             scopes: from.varint()?,
             name: decode_text(&mut from)?.into(),
         }),
-        STATE_DIGEST => {
-            Fact::StateDigest(StateDigest { scheme: from.varint()?, digest: Digest::new(from.array()?) })
-        }
+        STATE_DIGEST => Fact::StateDigest(StateDigest { scheme: from.varint()?, digest: Digest::new(from.array()?) }),
         _ => return Err(DecodeError::LaterRelease { kind, version }),
     };
     from.finish()?;

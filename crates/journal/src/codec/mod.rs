@@ -81,7 +81,10 @@ impl FrameContext {
 pub(crate) fn encode_entry(entry: &Entry, context: &mut FrameContext, into: &mut Encoder) {
     let header = &entry.header;
     assert_eq!(header.seq, context.next, "JRN-1: entries follow one another without gaps");
-    assert!(header.decided_at >= context.at && header.shard == context.shard, "JRN-4: a frame is of one shard, in order");
+    assert!(
+        header.decided_at >= context.at && header.shard == context.shard,
+        "JRN-4: a frame is of one shard, in order"
+    );
     let mut plain = Encoder::default();
     let (kind, version) = fact::encode(header, &entry.fact, &mut plain);
     let request_is_id = plain.bytes.first_chunk::<16>() == Some(&header.request.get().to_le_bytes());

@@ -94,10 +94,7 @@ pub(super) fn decode_decided(header: &Header, from: &mut Decoder<'_>) -> Result<
         },
         capture: match from.u8()? {
             0 => CaptureTerms::Immediate,
-            1 => CaptureTerms::Manual {
-                deadline: Span::from_ns(from.varint()?),
-                then: AT_DEADLINE.value(from.u8()?)?,
-            },
+            1 => CaptureTerms::Manual { deadline: Span::from_ns(from.varint()?), then: AT_DEADLINE.value(from.u8()?)? },
             other => return Err(DecodeError::Unknown { what: "capture", value: u64::from(other) }),
         },
         deadline: decode_deadline(header, from)?,

@@ -234,7 +234,8 @@ impl<'a, D: Disk> Scan<'a, D> {
     }
 
     fn run(&mut self, visit: &mut dyn FnMut(&Entry) -> Result<(), Fault>) -> Result<(), Fault> {
-        let listed = self.disk.list().map_err(|cause| Fault::Io { action: "list", file: "the directory".to_owned(), cause })?;
+        let listed =
+            self.disk.list().map_err(|cause| Fault::Io { action: "list", file: "the directory".to_owned(), cause })?;
         let numbers = segment::numbers(&listed);
         for (position, &number) in numbers.iter().enumerate() {
             let expected = position as u64 + 1;
@@ -405,12 +406,7 @@ impl<'a, D: Disk> Scan<'a, D> {
     }
 
     fn damaged(&self, number: u64, offset: u64, what: &str) -> Fault {
-        Fault::Damaged {
-            file: segment::file_name(number),
-            offset,
-            seq: self.rest.last.next(),
-            what: what.to_owned(),
-        }
+        Fault::Damaged { file: segment::file_name(number), offset, seq: self.rest.last.next(), what: what.to_owned() }
     }
 }
 
