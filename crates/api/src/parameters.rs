@@ -57,16 +57,16 @@ impl Parameters {
     /// `limit`: 1 to [`PAGE_MAX`], [`PAGE_DEFAULT`] when it is not given.
     pub fn limit(&self) -> Result<usize, Problem> {
         let Some(text) = self.get("limit") else { return Ok(PAGE_DEFAULT) };
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse::<usize>() {
             Ok(limit @ 1..=PAGE_MAX) if digits => Ok(limit),
-            Ok(0) | Err(_) if !digits || text.trim_start_matches('0').is_empty() => {
-                let detail = format!("found `{}`, expected a whole number from 1 to {PAGE_MAX}", shorten(text));
-                Err(invalid("limit", detail))
+            Ok(limit) if digits && limit > PAGE_MAX => {
+                let detail = format!("found {limit}, a page has at most {PAGE_MAX} items");
+                Err(Problem::new(ErrorCode::PageSizeTooLarge, detail).at("limit"))
             }
             _ => {
-                let detail = format!("found {}, a page has at most {PAGE_MAX} items", shorten(text));
-                Err(Problem::new(ErrorCode::PageSizeTooLarge, detail).at("limit"))
+                let detail = format!("found `{}`, expected a whole number from 1 to {PAGE_MAX}", shorten(text));
+                Err(invalid("limit", detail))
             }
         }
     }

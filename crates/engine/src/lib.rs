@@ -131,6 +131,11 @@ impl Engine {
         }
     }
 
+    /// The digest of what changed since the journal last carried one.
+    pub fn digest(&self) -> StateDigest {
+        self.state.digest()
+    }
+
     /// The artifact of the active policy, for compiling after a replay.
     pub fn active_artifact(&self) -> Option<(Digest, Vec<u8>)> {
         let artifact = self.state.policy.as_ref()?.activated.artifact;

@@ -1,7 +1,7 @@
 use types::Timestamp;
 
 use crate::effect::{Effect, resolution};
-use crate::state::{Recorded, Shelved};
+use crate::state::{BookState, Recorded};
 use crate::totals::Totals;
 use crate::{Account, AccountFlags, Fact, Ledger, PendingState, Transfer, TransferKey};
 
@@ -14,7 +14,7 @@ impl Ledger {
     pub fn apply(&mut self, fact: &Fact) {
         match fact {
             Fact::BookOpened(book) => {
-                let empty = Shelved { book: *book, totals: Totals::default(), accounts: vec![], transfers: vec![] };
+                let empty = BookState { book: *book, totals: Totals::default(), accounts: vec![], transfers: vec![] };
                 let taken = self.books.insert(book.id, empty);
                 assert!(taken.is_none(), "LED-4: ledger {} is opened once", book.id);
             }
@@ -35,8 +35,8 @@ impl Ledger {
         assert!(idle.iter().all(|amount| amount.is_zero()), "LED-1: account {} opens with balances", account.id);
         self.pass_time(account.timestamp);
         let place = self.accounts.add(account.id, *account).expect("LED-4: an account is opened once");
-        let shelved = self.books.get_mut(&account.ledger).expect("LED-8: an account stands in an open book");
-        shelved.accounts.push(place);
+        let book = self.books.get_mut(&account.ledger).expect("LED-8: an account stands in an open book");
+        book.accounts.push(place);
     }
 
     fn create_transfer(&mut self, transfer: &Transfer) {
@@ -53,8 +53,8 @@ impl Ledger {
         let state = transfer.is_pending().then_some(PendingState::Pending);
         let recorded = Recorded { transfer: *transfer, state };
         let place = self.transfers.add(transfer.key, recorded).expect("LED-4: a transfer is created once");
-        let shelved = self.books.get_mut(&transfer.ledger).expect("LED-8: a transfer is in an open book");
-        shelved.transfers.push(place);
+        let book = self.books.get_mut(&transfer.ledger).expect("LED-8: a transfer is in an open book");
+        book.transfers.push(place);
         if let Some(expiry) = transfer.expires_at() {
             self.expiries.insert((expiry, place));
         }
@@ -88,13 +88,13 @@ impl Ledger {
         let before = [*debit, *credit];
         effect.change(debit, credit);
 
-        let shelved = self.books.get_mut(&transfer.ledger).expect("LED-8: a transfer is in an open book");
+        let book = self.books.get_mut(&transfer.ledger).expect("LED-8: a transfer is in an open book");
         for (old, new) in before.iter().zip([&*debit, &*credit]) {
             assert_eq!(new.ledger, transfer.ledger, "LED-8: account {} is in another ledger", new.id);
             assert!(within_limits(new), "LED-2: account {} crosses its limit", new.id);
-            shelved.totals.replace(old, new);
+            book.totals.replace(old, new);
         }
-        assert!(shelved.totals.balance(), "LED-1: debits equal credits in ledger {}", transfer.ledger);
+        assert!(book.totals.balance(), "LED-1: debits equal credits in ledger {}", transfer.ledger);
     }
 
     fn pass_time(&mut self, timestamp: Timestamp) {

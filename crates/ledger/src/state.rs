@@ -10,7 +10,7 @@ use crate::{Account, Book, PendingState, Plan, Transfer, TransferKey, TrialBalan
 /// All books, accounts and transfers of a tenant: the fold of its facts.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    pub(crate) books: BTreeMap<LedgerId, Shelved>,
+    pub(crate) books: BTreeMap<LedgerId, BookState>,
     pub(crate) accounts: Shelf<AccountId, Account>,
     pub(crate) transfers: Shelf<TransferKey, Recorded>,
     /// Ids that were refused for good.
@@ -23,7 +23,7 @@ pub struct Ledger {
 
 /// A book with what stands in it.
 #[derive(Debug)]
-pub(crate) struct Shelved {
+pub(crate) struct BookState {
     pub(crate) book: Book,
     pub(crate) totals: Totals,
     /// Places of its accounts, in order.
@@ -63,12 +63,12 @@ impl Ledger {
 
     /// The book with this id.
     pub fn book(&self, id: LedgerId) -> Option<&Book> {
-        self.books.get(&id).map(|shelved| &shelved.book)
+        self.books.get(&id).map(|state| &state.book)
     }
 
     /// Every book, in order of id.
     pub fn books(&self) -> impl Iterator<Item = &Book> {
-        self.books.values().map(|shelved| &shelved.book)
+        self.books.values().map(|state| &state.book)
     }
 
     /// The account with this id, with its present balances.
@@ -112,10 +112,9 @@ impl Ledger {
     pub fn accounts_after(&self, ledger: Option<LedgerId>, after: Timestamp, limit: usize) -> Vec<&Account> {
         match ledger {
             None => self.accounts.page(after, limit),
-            Some(id) => self
-                .books
-                .get(&id)
-                .map_or_else(Vec::new, |shelved| self.accounts.page_of(&shelved.accounts, after, limit)),
+            Some(id) => {
+                self.books.get(&id).map_or_else(Vec::new, |state| self.accounts.page_of(&state.accounts, after, limit))
+            }
         }
     }
 
@@ -127,14 +126,14 @@ impl Ledger {
             Some(id) => self
                 .books
                 .get(&id)
-                .map_or_else(Vec::new, |shelved| self.transfers.page_of(&shelved.transfers, after, limit)),
+                .map_or_else(Vec::new, |state| self.transfers.page_of(&state.transfers, after, limit)),
         };
         page.into_iter().map(|recorded| &recorded.transfer).collect()
     }
 
     /// The sums over all accounts of a book. They are kept up to date, so reading them costs nothing.
     pub fn trial_balance(&self, book: LedgerId) -> Option<TrialBalance> {
-        self.books.get(&book).map(|shelved| shelved.totals.trial_balance(shelved.accounts.len()))
+        self.books.get(&book).map(|state| state.totals.trial_balance(state.accounts.len()))
     }
 
     /// The timestamp of the latest account or transfer; a plan starts later.

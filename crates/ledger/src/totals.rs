@@ -71,3 +71,36 @@ impl Sum {
         if self.carries == 0 { Amount::new(self.low) } else { Amount::MAX }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use types::Timestamp;
+
+    use super::*;
+    use crate::NewAccount;
+
+    #[test]
+    fn a_change_of_one_side_only_unbalances_a_book() {
+        let old = Account::open(&NewAccount::default(), Timestamp::ZERO);
+        let debited = Account { debits_posted: Amount::MAX, ..old };
+        let credited = Account { credits_posted: Amount::MAX, ..old };
+        let reserved = Account { credits_pending: Amount::new(1), ..old };
+        let mut totals = Totals::default();
+        totals.replace(&old, &debited);
+        assert!(!totals.balance());
+        totals.replace(&old, &credited);
+        assert!(totals.balance());
+        totals.replace(&old, &reserved);
+        assert!(!totals.balance());
+    }
+
+    #[test]
+    fn a_sum_larger_than_an_amount_comes_back_exact() {
+        let mut sum = Sum::default();
+        sum.replace(Amount::ZERO, Amount::MAX);
+        sum.replace(Amount::ZERO, Amount::new(7));
+        assert_eq!(sum.amount(), Amount::MAX);
+        sum.replace(Amount::MAX, Amount::new(1));
+        assert_eq!(sum.amount(), Amount::new(8));
+    }
+}

@@ -24,7 +24,9 @@ pub enum BundleError {
     #[error("the bundle has no `policy.toml`")]
     NoDocument,
     /// See [`is_file_name`].
-    #[error("`{0}` is not a file name of a bundle: at most 128 of a-z 0-9 _ . / -, relative, without `.` or `..` parts")]
+    #[error(
+        "`{0}` is not a file name of a bundle: at most 128 of a-z 0-9 _ . / -, relative, without `.` or `..` parts"
+    )]
     FileName(String),
     /// Past [`BUNDLE_FILES_MAX`].
     #[error("the bundle has {0} files, at most 64 are allowed")]

@@ -27,7 +27,7 @@ pub(crate) fn compile(draft: Draft<'_>, digest: Digest) -> Option<Policy> {
     if !draft.problems.is_empty() {
         return None;
     }
-    let (models, loaded) = draft.models.into_items().into_iter().map(|model| (model.spec, model.model)).unzip();
+    let (models, loaded) = draft.models.into_items().into_iter().filter_map(|model| model.loaded).unzip();
     let features = draft.features.into_items().into_iter().zip(types);
     let document = Document {
         name: draft.name?,
@@ -39,7 +39,7 @@ pub(crate) fn compile(draft: Draft<'_>, digest: Digest) -> Option<Policy> {
         streams: draft.streams.into_items().into_iter().map(|stream| stream.spec).collect(),
         features: features.map(|(feature, ty)| feature_spec(feature, ty)).collect::<Option<_>>()?,
         models,
-        rules: draft.rules.into_iter().flatten().map(|rule| rule.spec).collect(),
+        rules: draft.rules.into_iter().flatten().filter_map(|rule| rule.spec).collect(),
         thresholds: draft.thresholds,
         positive_labels: draft.positive_labels,
         file_mapping: draft.file_mapping,
@@ -96,11 +96,14 @@ impl<'a> Compiler<'a> {
                 Err(error) => errors.push((scope, error)),
             }
         }
-        let everywhere = programs.is_empty() && errors.windows(2).all(|pair| matches!(pair, [(_, a), (_, b)] if a == b));
+        let everywhere =
+            programs.is_empty() && errors.windows(2).all(|pair| matches!(pair, [(_, a), (_, b)] if a == b));
         for (scope, error) in errors {
             let message = match everywhere {
                 true => error.message,
-                false => format!("{} (in payment type `{}`)", error.message, scope.spec.name),
+                false => {
+                    format!("{} (in payment type `{}`, which `payments` can leave out)", error.message, scope.spec.name)
+                }
             };
             let text = self.draft.problems.text();
             let offset = literal::offset(text, &source.place.span, error.line, error.column);
@@ -121,7 +124,8 @@ impl<'a> Compiler<'a> {
         for (idx, program) in &programs {
             let personal = self.scope(*idx).and_then(|scope| scope.personal(program));
             if let Some(attribute) = personal.filter(|_| program.ty() != Type::Bool) {
-                let message = format_args!("reads the personal attribute `{}`, but {what} is kept in the clear", attribute.name);
+                let message =
+                    format_args!("reads the personal attribute `{}`, but {what} is kept in the clear", attribute.name);
                 self.draft.problems.report(&source.place, message);
             }
         }
@@ -198,12 +202,12 @@ impl<'a> Compiler<'a> {
         let number = [Type::Double, Type::Int, Type::Bool];
         for (position, model) in self.draft.models.iter() {
             let idx = ModelIdx::at(position);
-            for payment in &model.spec.payments {
+            for payment in &model.payments {
                 let Some(plan) = self.plan(*payment) else { continue };
                 plan.models.push(ModelPlan { model: idx, inputs: Vec::new() });
             }
             for input in &model.inputs {
-                let programs = self.compile(input, &model.spec.payments, &number);
+                let programs = self.compile(input, &model.payments, &number);
                 self.push(programs, |plan, program| plan.models.iter_mut().last().expect(ASKS).inputs.push(program));
             }
         }
@@ -211,9 +215,10 @@ impl<'a> Compiler<'a> {
 
     fn rules(&mut self) {
         for rule in self.draft.rules.iter().flatten() {
-            let programs = self.compile(&rule.when, &rule.spec.payments, &[Type::Bool]);
+            let programs = self.compile(&rule.when, &rule.payments, &[Type::Bool]);
+            let Some(spec) = &rule.spec else { continue };
             self.push(programs, |plan, when| {
-                plan.rules.push(RulePlan { name: rule.spec.name.clone(), when, then: rule.spec.then.clone() });
+                plan.rules.push(RulePlan { name: spec.name.clone(), when, then: spec.then.clone() });
             });
         }
     }
@@ -232,7 +237,8 @@ impl<'a> Compiler<'a> {
         for (position, payment) in self.draft.payments.iter() {
             let cost = self.scope(PaymentTypeIdx::at(position)).map_or(0, |scope| scope.cost);
             if cost > COST_MAX {
-                let message = format_args!("its expressions take {cost} steps together, at most {COST_MAX} are allowed");
+                let message =
+                    format_args!("its expressions take {cost} steps together, at most {COST_MAX} are allowed");
                 self.draft.problems.report(&payment.place, message);
             }
         }

@@ -14,13 +14,13 @@ use types::Name;
 
 pub(crate) use self::judgement::{ModelDraft, RuleDraft};
 pub(crate) use self::payments::PaymentDraft;
-use self::reader::{Table, any_text, text};
 pub(crate) use self::reader::Located;
+use self::reader::{Table, any_text, text};
 use self::section::{Section, name};
 pub(crate) use self::streams::{FeatureDraft, StreamDraft};
 use crate::bundle::Bundle;
-use crate::index::PaymentTypeIdx;
 use crate::cel::SOURCE_BYTES_MAX;
+use crate::index::PaymentTypeIdx;
 use crate::limits::PAYMENT_TYPES_MAX;
 use crate::problem::{Place, Problems};
 use crate::spec::{AccountTemplate, Entity, FileMapping, LedgerSpec, Thresholds};
@@ -108,7 +108,10 @@ fn payment_list(table: &mut Table<'_>, draft: &Draft<'_>) -> Option<Vec<PaymentT
         let message = format_args!("has {} items, expected 1 to {PAYMENT_TYPES_MAX} payment types", names.len());
         draft.problems.report(&place, message);
     }
-    let found = names.into_iter().take(PAYMENT_TYPES_MAX).filter_map(|name| draft.payments.find(&name.read(text)?, draft.problems));
+    let found = names
+        .into_iter()
+        .take(PAYMENT_TYPES_MAX)
+        .filter_map(|name| draft.payments.find(&name.read(text)?, draft.problems));
     let mut payments: Vec<_> = found.map(PaymentTypeIdx::at).collect();
     payments.sort_unstable();
     payments.dedup();

@@ -243,7 +243,8 @@ fn missing_reason(error: EvalError) -> MissingReason {
 }
 
 fn aggregate_value(aggregate: AggregateKind, found: features::Aggregate) -> FeatureValue {
-    let int = |value: i128| i64::try_from(value).map_or(FeatureValue::Missing(MissingReason::OutOfRange), FeatureValue::Int);
+    let int =
+        |value: i128| i64::try_from(value).map_or(FeatureValue::Missing(MissingReason::OutOfRange), FeatureValue::Int);
     match aggregate {
         AggregateKind::Count => int(found.count.into()),
         AggregateKind::Sum => int(found.sum),

@@ -49,9 +49,7 @@ impl Policy {
     /// # Errors
     /// Every problem of the document, in order of place, at most [`PROBLEMS_MAX`](crate::limits::PROBLEMS_MAX).
     pub fn compile(bundle: &Bundle) -> Result<Self, Vec<Problem>> {
-        let problem = |message: String| {
-            vec![Problem { file: DOCUMENT.to_owned(), line: 1, column: 1, message }]
-        };
+        let problem = |message: String| vec![Problem { file: DOCUMENT.to_owned(), line: 1, column: 1, message }];
         let document = bundle.file(DOCUMENT).unwrap_or_default();
         if document.len() > DOCUMENT_BYTES_MAX {
             return Err(problem(format!("has {} bytes, at most {DOCUMENT_BYTES_MAX} are allowed", document.len())));

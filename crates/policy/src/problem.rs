@@ -136,7 +136,9 @@ mod tests {
 
     #[test]
     fn the_distance_counts_single_letters() {
-        for (from, to, expected) in [("", "", 0), ("abc", "", 3), ("", "abc", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)] {
+        for (from, to, expected) in
+            [("", "", 0), ("abc", "", 3), ("", "abc", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)]
+        {
             assert_eq!(edit_distance(from, to), expected, "{from} {to}");
         }
     }

@@ -2,9 +2,7 @@
 
 use types::{Asset, Code, Digest, LedgerId, Name, Span, Timestamp};
 
-use crate::index::{
-    AccountTemplateIdx, AttributeIdx, EntityIdx, LedgerIdx, PaymentTypeIdx, StreamIdx,
-};
+use crate::index::{AccountTemplateIdx, AttributeIdx, EntityIdx, LedgerIdx, PaymentTypeIdx, StreamIdx};
 
 /// A kind of thing that features are kept about.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -65,42 +65,53 @@ impl FromStr for Digest {
 /// Folds pieces into a [`Digest`]. Variable-length pieces carry their length, so that no two inputs collide by
 /// shifting bytes from one piece to the next.
 #[derive(Debug, Clone)]
-pub struct DigestBuilder(blake3::Hasher);
+pub struct DigestBuilder {
+    hasher: blake3::Hasher,
+    /// Pieces are small and the hash is fast only over long runs, so they are collected first.
+    pending: Vec<u8>,
+}
 
 impl DigestBuilder {
+    const PENDING_BYTES_FULL: usize = 16 * 1024;
+
     /// Starts a digest of one kind of thing; `context` is a fixed text that no other kind uses.
     pub fn new(context: &'static str) -> Self {
-        Self(blake3::Hasher::new_derive_key(context))
+        Self { hasher: blake3::Hasher::new_derive_key(context), pending: Vec::new() }
     }
 
     /// Adds a number, 8 bytes little-endian.
     pub fn u64(&mut self, value: u64) -> &mut Self {
-        self.0.update(&value.to_le_bytes());
-        self
+        self.raw(&value.to_le_bytes())
     }
 
     /// Adds a number, 16 bytes little-endian.
     pub fn u128(&mut self, value: u128) -> &mut Self {
-        self.0.update(&value.to_le_bytes());
-        self
+        self.raw(&value.to_le_bytes())
     }
 
     /// Adds a signed number, 16 bytes little-endian.
     pub fn i128(&mut self, value: i128) -> &mut Self {
-        self.0.update(&value.to_le_bytes());
-        self
+        self.raw(&value.to_le_bytes())
     }
 
     /// Adds bytes behind their length.
     pub fn bytes(&mut self, value: &[u8]) -> &mut Self {
-        self.u64(value.len() as u64);
-        self.0.update(value);
-        self
+        self.u64(value.len() as u64).raw(value)
     }
 
     /// The digest of everything added so far; more can be added afterwards.
     pub fn digest(&self) -> Digest {
-        Digest(*self.0.finalize().as_bytes())
+        let mut hasher = self.hasher.clone();
+        Digest(*hasher.update(&self.pending).finalize().as_bytes())
+    }
+
+    fn raw(&mut self, value: &[u8]) -> &mut Self {
+        self.pending.extend_from_slice(value);
+        if self.pending.len() >= Self::PENDING_BYTES_FULL {
+            self.hasher.update(&self.pending);
+            self.pending.clear();
+        }
+        self
     }
 }
 
@@ -115,6 +126,18 @@ mod tests {
         for bad in ["", "00", &"g".repeat(64), &"0".repeat(63), &"é".repeat(32)] {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn collecting_pieces_changes_no_digest() {
+        let mut builder = DigestBuilder::new("finaira test");
+        let mut reference = blake3::Hasher::new_derive_key("finaira test");
+        for piece in 0..10_000_u64 {
+            builder.u64(piece);
+            reference.update(&piece.to_le_bytes());
+        }
+        assert_eq!(builder.digest().as_bytes(), reference.finalize().as_bytes());
+        assert_eq!(builder.u64(1).digest().as_bytes(), reference.update(&1_u64.to_le_bytes()).finalize().as_bytes());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::judgement::labels;
 use super::reader::{Located, Node, Table, choice, span, text};
 use crate::index::{AttributeIdx, PaymentTypeIdx};
 use crate::limits::DEADLINE_MAX;
-use crate::spec::{AmountUnit, FileMapping, LabelColumn, PaymentType};
 use crate::problem::suggestion;
+use crate::spec::{AmountUnit, FileMapping, LabelColumn, PaymentType};
 
 pub(super) fn file_mapping(document: &mut Table<'_>, draft: &Draft<'_>) -> Option<FileMapping> {
     let mut table = document.node("file")?.table()?;
@@ -24,14 +24,16 @@ pub(super) fn file_mapping(document: &mut Table<'_>, draft: &Draft<'_>) -> Optio
     let spec = payment.and_then(|payment| Some(&draft.payments.get(payment)?.spec));
     let attributes = columns.and_then(Node::entries).unwrap_or_default();
     let attributes = attributes.into_iter().map(|(name, column)| {
-        let attribute = spec.map(|spec| attribute(spec, &name).map_err(|message| problems.report(&name.place, message)));
+        let attribute =
+            spec.map(|spec| attribute(spec, &name).map_err(|message| problems.report(&name.place, message)));
         let column = column.read(text)?.value.to_owned();
         Some((attribute?.ok()?, column))
     });
     let attributes: Vec<_> = attributes.collect();
     let spec = spec?;
     for (position, attribute) in spec.attributes.iter().enumerate().filter(|(_, attribute)| attribute.required) {
-        let mapped = |mapping: &Option<(AttributeIdx, String)>| mapping.as_ref().is_none_or(|(idx, _)| idx.get() == position);
+        let mapped =
+            |mapping: &Option<(AttributeIdx, String)>| mapping.as_ref().is_none_or(|(idx, _)| idx.get() == position);
         if !attributes.iter().any(mapped) {
             let message = format_args!("the required attribute `{}` has no column", attribute.name);
             problems.report(&place, format_args!("{message}, expected one under `[file.attributes]`"));

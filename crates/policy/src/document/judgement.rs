@@ -1,29 +1,32 @@
 //! `[models]`, `[[rules]]`, `[decision]` and `[labels]`.
 
+use toml::de::DeValue;
 use types::{Digest, Name};
 
 use super::reader::{Located, Node, Table, choice, flag, text, whole};
 use super::section::{Section, items, name};
 use super::{Draft, Source, payment_list, source};
 use crate::bundle::{Bundle, is_file_name};
+use crate::index::PaymentTypeIdx;
 use crate::limits::{LABELS_MAX, MODEL_INPUTS_MAX, MODELS_MAX, RULES_MAX, SCORE_MAX};
 use crate::onnx::Model;
 use crate::reason::SYSTEM_REASONS;
 use crate::spec::{ModelSpec, OnFailure, Rule, RuleEffect, Thresholds};
 
-/// A model, loaded, and the expressions of its inputs.
+/// A model and the expressions of its inputs, which can be checked without its file.
 #[derive(Debug)]
 pub(crate) struct ModelDraft {
-    pub(crate) spec: ModelSpec,
-    pub(crate) model: Model,
+    pub(crate) loaded: Option<(ModelSpec, Model)>,
     pub(crate) inputs: Vec<Source>,
+    pub(crate) payments: Vec<PaymentTypeIdx>,
 }
 
-/// A rule and its expression.
+/// A rule and its expression, which can be checked without the rest.
 #[derive(Debug)]
 pub(crate) struct RuleDraft {
-    pub(crate) spec: Rule,
+    pub(crate) spec: Option<Rule>,
     pub(crate) when: Source,
+    pub(crate) payments: Vec<PaymentTypeIdx>,
 }
 
 pub(super) fn models(document: &mut Table<'_>, draft: &Draft<'_>, bundle: &Bundle) -> Section<ModelDraft> {
@@ -44,15 +47,16 @@ pub(super) fn models(document: &mut Table<'_>, draft: &Draft<'_>, bundle: &Bundl
             problems.report(&place, message);
             return None;
         }
-        let inputs: Vec<_> = inputs.into_iter().map(|input| input.read(source)).collect();
-        let (file, digest, model) = loaded?;
-        if inputs.len() != model.inputs() {
+        if let Some((_, _, model)) = loaded.as_ref().filter(|(_, _, model)| model.inputs() != inputs.len()) {
             let message = format_args!("has {} items, the model has {} inputs", inputs.len(), model.inputs());
             problems.report(&place, message);
         }
-        let inputs: Vec<Source> = inputs.into_iter().collect::<Option<_>>()?;
+        let inputs: Vec<Source> = inputs.into_iter().filter_map(|input| input.read(source)).collect();
         let sources = inputs.iter().map(|input| input.value.clone()).collect();
-        Some(ModelDraft { spec: ModelSpec { name, file, digest, inputs: sources, payments }, model, inputs })
+        let loaded = loaded.map(|(file, digest, model)| {
+            (ModelSpec { name, file, digest, inputs: sources, payments: payments.clone() }, model)
+        });
+        Some(ModelDraft { loaded, inputs, payments })
     })
 }
 
@@ -68,48 +72,55 @@ pub(super) fn rules(document: &mut Table<'_>, draft: &Draft<'_>) -> Vec<Option<R
     let mut read = |node: Node<'_>| {
         let mut table = node.table()?;
         let problems = table.problems;
-        let name = table.need("name", text).and_then(|key| Some(Located { value: name(&key, problems)?, place: key.place }));
+        let name =
+            table.need("name", text).and_then(|key| Some(Located { value: name(&key, problems)?, place: key.place }));
         let description = table.description();
         let when = table.need("when", source);
         let then = table.needed("then").and_then(effect);
         let payments = payment_list(&mut table, draft).unwrap_or_else(|| draft.every_payment());
         table.finish();
-        let Located { value: name, place } = name?;
-        if SYSTEM_REASONS.contains(&name.as_str()) {
-            problems.report(&place, format_args!("`{name}` is a reason code of the system, expected another name"));
+        if let Some(Located { value: name, place }) = &name {
+            if SYSTEM_REASONS.contains(&name.as_str()) {
+                problems.report(place, format_args!("`{name}` is a reason code of the system, expected another name"));
+            }
+            if names.contains(name) {
+                problems.report(place, format_args!("an earlier rule has the name `{name}` already"));
+            }
+            names.push(name.clone());
         }
-        if names.contains(&name) {
-            problems.report(&place, format_args!("an earlier rule has the name `{name}` already"));
-        }
-        names.push(name.clone());
-        let (when, then) = (when?, then?);
-        Some(RuleDraft { spec: Rule { name, description, when: when.value.clone(), then, payments }, when })
+        let when = when?;
+        let spec = name.zip(then).map(|(name, then)| Rule {
+            name: name.value,
+            description,
+            when: when.value.clone(),
+            then,
+            payments: payments.clone(),
+        });
+        Some(RuleDraft { spec, when, payments })
     };
     items(document, "rules", RULES_MAX).into_iter().map(&mut read).collect()
 }
 
 fn effect(node: Node<'_>) -> Option<RuleEffect> {
     let mut table = node.table()?;
-    let bound = i64::from(SCORE_MAX);
-    let decline = table.get("decline", flag);
-    let review = table.get("review", flag);
-    let score = table.get("score", whole::<i16>(-bound..=bound));
-    let tag = table.get("tag", text);
+    let effects = ["decline", "review", "score", "tag"].map(|key| table.node(key));
     let (problems, place) = (table.problems, table.place.clone());
     table.finish();
-    for flag in decline.iter().chain(&review).filter(|flag| !flag.value) {
-        problems.report(&flag.place, "is false, expected true");
-    }
-    match (decline, review, score, tag) {
-        (Some(_), None, None, None) => Some(RuleEffect::Decline),
-        (None, Some(_), None, None) => Some(RuleEffect::Review),
-        (None, None, Some(score), None) => Some(RuleEffect::Score(score.value)),
-        (None, None, None, Some(tag)) => Some(RuleEffect::Tag(tag.value.to_owned())),
+    let bound = i64::from(SCORE_MAX);
+    match effects {
+        [Some(decline), None, None, None] => decline.read(yes).map(|_| RuleEffect::Decline),
+        [None, Some(review), None, None] => review.read(yes).map(|_| RuleEffect::Review),
+        [None, None, Some(score), None] => Some(RuleEffect::Score(score.read(whole(-bound..=bound))?.value)),
+        [None, None, None, Some(tag)] => Some(RuleEffect::Tag(tag.read(text)?.value.to_owned())),
         _ => {
             problems.report(&place, "expected exactly one effect: decline = true, review = true, score or tag");
             None
         }
     }
+}
+
+fn yes(value: &DeValue<'_>) -> Result<(), String> {
+    if flag(value)? { Ok(()) } else { Err("is false, expected true".to_owned()) }
 }
 
 pub(super) fn thresholds(document: &mut Table<'_>) -> Thresholds {

@@ -29,7 +29,9 @@ pub(super) fn payment_types(document: &mut Table<'_>, draft: &Draft<'_>) -> Sect
         payment_type(name, table, draft)
     });
     if section.len() == 0 {
-        document.problems.report(&document.place, "there is no payment type, expected at least one `[payments.<name>]`");
+        document
+            .problems
+            .report(&document.place, "there is no payment type, expected at least one `[payments.<name>]`");
     }
     section
 }
@@ -64,22 +66,17 @@ fn payment_type(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<P
     if attributes.broken().next().is_some() {
         return None;
     }
-    let (legs, amounts) = legs.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
+    // Whatever else has a problem is left out or stands in: the attributes suffice to check the expressions.
+    let (legs, amounts) = legs.into_iter().flatten().unzip();
     let spec = PaymentType {
         name,
         description,
-        ledger: LedgerIdx::at(ledger?),
-        subject: match subject {
-            Some(subject) => Some(subject?),
-            None => None,
-        },
+        ledger: LedgerIdx::at(ledger.unwrap_or_default()),
+        subject: subject.flatten(),
         legs,
-        capture: capture?,
+        capture: capture.unwrap_or(Capture::Immediate),
         review,
-        occurred_at: match occurred_at {
-            Some(bounds) => Some(bounds?),
-            None => None,
-        },
+        occurred_at: occurred_at.flatten(),
         attributes: attributes.into_items(),
     };
     Some(PaymentDraft { spec, amounts, place })
@@ -206,7 +203,8 @@ impl LegScope<'_> {
     fn account(&self, node: Node<'_>) -> Option<LegAccount> {
         let mut table = node.table()?;
         let problems = table.problems;
-        let (account, of, attribute) = (table.get("account", text), table.get("of", text), table.get("attribute", text));
+        let (account, of, attribute) =
+            (table.get("account", text), table.get("of", text), table.get("attribute", text));
         let place = table.place.clone();
         table.finish();
         match (account, attribute) {
@@ -230,6 +228,7 @@ impl LegScope<'_> {
     fn template(&self, account: &Located<&str>, of: Option<&Located<&str>>) -> Option<LegAccount> {
         let problems = self.draft.problems;
         let position = self.draft.accounts.find(account, problems)?;
+        let attribute = of.map(|of| self.required(of));
         let template = self.draft.accounts.get(position)?;
         if self.ledger.is_some_and(|ledger| ledger != template.ledger.get()) {
             let message = format_args!("account `{}` is in another ledger than the payment type", template.name);
@@ -239,7 +238,7 @@ impl LegScope<'_> {
         match (template.per, of) {
             (None, None) => Some(LegAccount::Single(idx)),
             (Some(entity), Some(of)) => {
-                let position = self.required(of)?;
+                let position = attribute.flatten()?;
                 let attribute = self.attributes.get(position)?;
                 if attribute.kind != AttributeKind::Entity(entity) {
                     let expected = self.draft.entities.get(entity.get()).map(|entity| entity.name.as_str());
@@ -259,7 +258,8 @@ impl LegScope<'_> {
                 None
             }
             (None, Some(of)) => {
-                problems.report(&of.place, format_args!("account `{}` is a single one, expected no `of`", template.name));
+                problems
+                    .report(&of.place, format_args!("account `{}` is a single one, expected no `of`", template.name));
                 None
             }
         }
@@ -270,7 +270,8 @@ impl LegScope<'_> {
         let problems = self.draft.problems;
         let position = self.attributes.find(name, problems)?;
         if self.attributes.get(position).is_some_and(|attribute| !attribute.required) {
-            problems.report(&name.place, format_args!("`{}` is optional, a leg needs a required attribute", name.value));
+            problems
+                .report(&name.place, format_args!("`{}` is optional, a leg needs a required attribute", name.value));
         }
         Some(position)
     }

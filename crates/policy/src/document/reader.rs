@@ -65,10 +65,8 @@ impl<'d> Node<'d> {
             .iter()
             .map(|(key, value)| {
                 let path = join(&place.path, key.get_ref());
-                let name = Located {
-                    value: key.get_ref().as_ref(),
-                    place: Place { path: path.clone(), span: key.span() },
-                };
+                let name =
+                    Located { value: key.get_ref().as_ref(), place: Place { path: path.clone(), span: key.span() } };
                 (name, Self { value: value.get_ref(), place: Place { path, span: value.span() }, problems })
             })
             .collect();
@@ -179,7 +177,8 @@ pub(crate) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl Fn(&DeV
     move |value| {
         let expected = || format!("a whole number from {} to {}", range.start(), range.end());
         let integer = value.as_integer().ok_or_else(|| unexpected(value, &expected()))?;
-        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|number| range.contains(number));
+        let number =
+            i64::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|number| range.contains(number));
         let number = number.and_then(|number| T::try_from(number).ok());
         number.ok_or_else(|| format!("is {}, expected {}", integer.as_str(), expected()))
     }

@@ -28,11 +28,12 @@ impl<T> Section<T> {
         if entries.len() > max {
             problems.report(&place, format_args!("has {} items, at most {max} are allowed", entries.len()));
         }
-        for (key, node) in entries.into_iter().take(max) {
-            let name = name(&key, problems);
-            let table = node.table();
+        for (position, (key, node)) in entries.into_iter().enumerate() {
             section.names.push(key.value.to_owned());
-            section.items.push(name.zip(table).and_then(|(name, table)| read(name, table)));
+            if position < max {
+                let (name, table) = (name(&key, problems), node.table());
+                section.items.push(name.zip(table).and_then(|(name, table)| read(name, table)));
+            }
         }
         section
     }

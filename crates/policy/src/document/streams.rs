@@ -73,19 +73,13 @@ fn stream(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<StreamD
     key.bytes(filter.as_ref().map_or("true", |filter| filter.value.as_str()).as_bytes());
     key.u64(counts as u64).u64(clock as u64);
     // As it is written: a payment type that a later version adds has no past payments that the history would lack.
-    for payment in payments.iter().flatten() {
-        key.bytes(draft.payments.name(payment.get()).as_bytes());
+    let mut listed: Vec<_> = payments.iter().flatten().map(|payment| draft.payments.name(payment.get())).collect();
+    listed.sort_unstable();
+    for payment in listed {
+        key.bytes(payment.as_bytes());
     }
-    let spec = StreamSpec {
-        name,
-        key: key.digest(),
-        entity,
-        clock,
-        counts,
-        retention: Span::ZERO,
-        records_max,
-        entities_max,
-    };
+    let spec =
+        StreamSpec { name, key: key.digest(), entity, clock, counts, retention: Span::ZERO, records_max, entities_max };
     let askers = keyed.iter().filter(|(_, _, kind)| *kind == entity);
     let askers = askers.map(|(payment, attribute, _)| (*payment, *attribute)).collect();
     Some(StreamDraft { spec, askers, recorders, value, filter })
@@ -164,7 +158,9 @@ fn feature(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<Featur
                 problems.report(delay_place, message);
             }
             let askers = &draft.streams.get(stream)?.askers;
-            if let Some(other) = payments.iter().flatten().find(|asked| !askers.iter().any(|(known, _)| known == *asked)) {
+            if let Some(other) =
+                payments.iter().flatten().find(|asked| !askers.iter().any(|(known, _)| known == *asked))
+            {
                 let payment = draft.payments.name(other.get());
                 let message = format_args!("payment type `{payment}` lacks the attribute that the stream is kept of");
                 problems.report(&place, message);
@@ -175,7 +171,7 @@ fn feature(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<Featur
             Some(FeatureDraft { name, ty: Some(aggregate.ty()), source, expression: None, payments })
         }
         _ => {
-            problems.report(&place, "is neither one nor the other, expected either `stream` or `expression`");
+            problems.report(&place, "expected exactly one of `stream` and `expression`");
             None
         }
     }

@@ -18,8 +18,10 @@ fn a_bundle_reads_as_it_is_written() {
 
 #[test]
 fn the_digest_is_permanent() {
-    let bundle = Bundle::new(files(&[("policy.toml", b"name = \"a\"\n[models.m]\nfile = \"m\""), ("m", b"x")])).unwrap();
-    expect_test::expect!["5b28813e2c2107a2aecb2376515cd9ba77ed4b11b288a760a842f227f2972b05"].assert_eq(&bundle.digest().to_string());
+    let bundle =
+        Bundle::new(files(&[("policy.toml", b"name = \"a\"\n[models.m]\nfile = \"m\""), ("m", b"x")])).unwrap();
+    expect_test::expect!["5b28813e2c2107a2aecb2376515cd9ba77ed4b11b288a760a842f227f2972b05"]
+        .assert_eq(&bundle.digest().to_string());
 }
 
 #[test]
@@ -95,8 +97,8 @@ proptest! {
         bytes[at] = byte;
         if let Ok(bundle) = Bundle::from_bytes(&bytes) {
             prop_assert_eq!(bundle.to_bytes(), bytes);
-            let _ = policy::Policy::compile(&bundle);
+            drop(policy::Policy::compile(&bundle));
         }
-        let _ = Bundle::from_bytes(&[b"FINAPOL\x01", tail.as_slice()].concat());
+        drop(Bundle::from_bytes(&[b"FINAPOL\x01", tail.as_slice()].concat()));
     }
 }

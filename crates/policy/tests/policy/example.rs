@@ -1,258 +1,48 @@
 //! What the accessors tell of the example in the documentation.
 
 use expect_test::expect;
-use policy::{FeatureSource, Policy};
+use policy::{Attribute, FeatureSource, Policy};
 
 use crate::support::{EXAMPLE, bundle, compile};
 
 #[test]
-fn the_example_says_what_it_says() {
+fn a_payment_type_says_what_its_payments_carry_and_do() {
     let policy = compile(&bundle(EXAMPLE));
     let (idx, card) = policy.payment_type("card").unwrap();
     assert_eq!((policy.name().as_str(), idx.get(), card.name.as_str()), ("retail", 0, "card"));
+    let attributes = card.attributes.iter().map(|attribute| {
+        let Attribute { name, kind, required, personal } = attribute;
+        format!("{name} {kind:?} required={required} personal={personal}\n")
+    });
     expect![[r#"
-        PaymentType {
-            name: Name(
-                "card",
-            ),
-            description: "A card payment to a merchant",
-            ledger: LedgerIdx(
-                0,
-            ),
-            subject: Some(
-                AttributeIdx(
-                    0,
-                ),
-            ),
-            attributes: [
-                Attribute {
-                    name: Name(
-                        "customer",
-                    ),
-                    kind: Entity(
-                        EntityIdx(
-                            0,
-                        ),
-                    ),
-                    required: true,
-                    personal: false,
-                },
-                Attribute {
-                    name: Name(
-                        "card",
-                    ),
-                    kind: Entity(
-                        EntityIdx(
-                            1,
-                        ),
-                    ),
-                    required: true,
-                    personal: false,
-                },
-                Attribute {
-                    name: Name(
-                        "merchant",
-                    ),
-                    kind: Entity(
-                        EntityIdx(
-                            3,
-                        ),
-                    ),
-                    required: true,
-                    personal: false,
-                },
-                Attribute {
-                    name: Name(
-                        "device",
-                    ),
-                    kind: Entity(
-                        EntityIdx(
-                            2,
-                        ),
-                    ),
-                    required: false,
-                    personal: false,
-                },
-                Attribute {
-                    name: Name(
-                        "country",
-                    ),
-                    kind: Text {
-                        chars_max: 2,
-                    },
-                    required: true,
-                    personal: false,
-                },
-                Attribute {
-                    name: Name(
-                        "email",
-                    ),
-                    kind: Text {
-                        chars_max: 256,
-                    },
-                    required: false,
-                    personal: true,
-                },
-                Attribute {
-                    name: Name(
-                        "risk",
-                    ),
-                    kind: Double,
-                    required: false,
-                    personal: false,
-                },
-            ],
-            legs: [
-                Leg {
-                    debit: Of(
-                        AccountTemplateIdx(
-                            0,
-                        ),
-                        AttributeIdx(
-                            0,
-                        ),
-                    ),
-                    credit: Single(
-                        AccountTemplateIdx(
-                            1,
-                        ),
-                    ),
-                    amount: "payment.amount",
-                    code: Code(
-                        1,
-                    ),
-                },
-            ],
-            capture: Manual {
-                deadline: Span(
-                    604800000000000,
-                ),
-                on_deadline: Void,
-            },
-            review: Review {
-                deadline: Span(
-                    86400000000000,
-                ),
-                on_deadline: Decline,
-            },
-            occurred_at: Some(
-                OccurredAt {
-                    late_max: Span(
-                        300000000000,
-                    ),
-                    ahead_max: Span(
-                        60000000000,
-                    ),
-                },
-            ),
-        }
-    "#]].assert_debug_eq(card);
+        customer Entity(EntityIdx(0)) required=true personal=false
+        card Entity(EntityIdx(1)) required=true personal=false
+        merchant Entity(EntityIdx(3)) required=true personal=false
+        device Entity(EntityIdx(2)) required=false personal=false
+        country Text { chars_max: 2 } required=true personal=false
+        email Text { chars_max: 256 } required=false personal=true
+        risk Double required=false personal=false
+    "#]]
+    .assert_eq(&attributes.collect::<String>());
     expect![[r#"
-        [
-            AccountTemplate {
-                name: Name(
-                    "wallet",
-                ),
-                ledger: LedgerIdx(
-                    0,
-                ),
-                code: Code(
-                    10,
-                ),
-                flags: AccountFlagsSpec {
-                    debits_must_not_exceed_credits: true,
-                    credits_must_not_exceed_debits: false,
-                    history: false,
-                },
-                per: Some(
-                    EntityIdx(
-                        0,
-                    ),
-                ),
-                open_on_first_use: true,
-            },
-            AccountTemplate {
-                name: Name(
-                    "settlement",
-                ),
-                ledger: LedgerIdx(
-                    0,
-                ),
-                code: Code(
-                    20,
-                ),
-                flags: AccountFlagsSpec {
-                    debits_must_not_exceed_credits: false,
-                    credits_must_not_exceed_debits: false,
-                    history: false,
-                },
-                per: None,
-                open_on_first_use: true,
-            },
-        ]
-    "#]].assert_debug_eq(&policy.accounts());
+        Manual { deadline: Span(604800000000000), on_deadline: Void }
+        Review { deadline: Span(86400000000000), on_deadline: Decline }
+        Some(OccurredAt { late_max: Span(300000000000), ahead_max: Span(60000000000) })
+    "#]]
+    .assert_eq(&format!("{:?}\n{:?}\n{:?}\n", card.capture, card.review, card.occurred_at));
     expect![[r#"
-        Thresholds {
-            review_at: Some(
-                700,
-            ),
-            decline_at: Some(
-                900,
-            ),
-            on_missing_feature: Review,
-            on_model_error: Review,
-        }
-    "#]].assert_debug_eq(&policy.thresholds());
+        Leg { debit: Of(AccountTemplateIdx(0), AttributeIdx(0)), credit: Single(AccountTemplateIdx(1)), amount: "payment.amount", code: Code(1) }
+    "#]].assert_eq(&card.legs.iter().map(|leg| format!("{leg:?}\n")).collect::<String>());
     expect![[r#"
-        Some(
-            FileMapping {
-                payment: PaymentTypeIdx(
-                    0,
-                ),
-                id: "TRANSACTION_ID",
-                time: "TX_DATETIME",
-                amount: "TX_AMOUNT",
-                amount_unit: Major,
-                label: Some(
-                    LabelColumn {
-                        column: "TX_FRAUD",
-                        positive: [
-                            "1",
-                        ],
-                        delay: Span(
-                            604800000000000,
-                        ),
-                    },
-                ),
-                attributes: [
-                    (
-                        AttributeIdx(
-                            0,
-                        ),
-                        "CUSTOMER_ID",
-                    ),
-                    (
-                        AttributeIdx(
-                            1,
-                        ),
-                        "CARD_ID",
-                    ),
-                    (
-                        AttributeIdx(
-                            2,
-                        ),
-                        "TERMINAL_ID",
-                    ),
-                    (
-                        AttributeIdx(
-                            4,
-                        ),
-                        "COUNTRY",
-                    ),
-                ],
-            },
-        )
-    "#]].assert_debug_eq(&policy.file_mapping());
+        AccountTemplate { name: Name("wallet"), ledger: LedgerIdx(0), code: Code(10), flags: AccountFlagsSpec { debits_must_not_exceed_credits: true, credits_must_not_exceed_debits: false, history: false }, per: Some(EntityIdx(0)), open_on_first_use: true }
+        AccountTemplate { name: Name("settlement"), ledger: LedgerIdx(0), code: Code(20), flags: AccountFlagsSpec { debits_must_not_exceed_credits: false, credits_must_not_exceed_debits: false, history: false }, per: None, open_on_first_use: true }
+    "#]].assert_eq(&policy.accounts().iter().map(|account| format!("{account:?}\n")).collect::<String>());
+}
+
+#[test]
+fn a_file_mapping_names_columns() {
+    let policy = compile(&bundle(EXAMPLE));
+    expect![[r#"FileMapping { payment: PaymentTypeIdx(0), id: "TRANSACTION_ID", time: "TX_DATETIME", amount: "TX_AMOUNT", amount_unit: Major, label: Some(LabelColumn { column: "TX_FRAUD", positive: ["1"], delay: Span(604800000000000) }), attributes: [(AttributeIdx(0), "CUSTOMER_ID"), (AttributeIdx(1), "CARD_ID"), (AttributeIdx(2), "TERMINAL_ID"), (AttributeIdx(4), "COUNTRY")] }"#]].assert_eq(&format!("{:?}", policy.file_mapping().unwrap()));
     assert!(policy.is_positive_label("chargeback") && !policy.is_positive_label("legitimate"));
 }
 
@@ -260,7 +50,8 @@ fn the_example_says_what_it_says() {
 fn features_know_their_types_and_payment_types() {
     let policy = compile(&bundle(EXAMPLE));
     let features = policy.features().iter().map(|feature| {
-        let payments: Vec<_> = feature.payments.iter().map(|payment| policy.payment_types()[payment.get()].name.as_str()).collect();
+        let payments: Vec<_> =
+            feature.payments.iter().map(|payment| policy.payment_types()[payment.get()].name.as_str()).collect();
         let source = match &feature.source {
             FeatureSource::Aggregate { stream, aggregate, window } => format!(
                 "{aggregate:?} of {} over {} delayed {}",
@@ -277,7 +68,8 @@ fn features_know_their_types_and_payment_types() {
         customer_count_1h int ["card", "transfer"] Count of spend_by_customer over 1h delayed 0s
         merchant_risk_7d double ["card"] LabelRate of card_by_merchant over 7d delayed 7d
         at_night bool ["card"] payment.occurred_at.getHours() < 6
-    "#]].assert_eq(&features.collect::<String>());
+    "#]]
+    .assert_eq(&features.collect::<String>());
 }
 
 #[test]
@@ -287,7 +79,8 @@ fn a_stream_keeps_what_its_features_reach() {
     expect![[r#"
         spend_by_customer 1d
         card_by_merchant 14d
-    "#]].assert_eq(&retentions.collect::<String>());
+    "#]]
+    .assert_eq(&retentions.collect::<String>());
 }
 
 fn key(document: &str) -> types::Digest {
@@ -315,7 +108,8 @@ fn an_unchanged_stream_keeps_its_key() {
         ("personal = true                   # the", "personal = false                  # the"),
     ];
     for (from, to) in other {
-        let document = changed(from, to).replace("subject = \"customer\"", "").replace("personal = true, required", "required");
+        let document =
+            changed(from, to).replace("subject = \"customer\"", "").replace("personal = true, required", "required");
         let unchanged = EXAMPLE.replace("subject = \"customer\"", "").replace("personal = true, required", "required");
         assert_ne!(key(&document), key(&unchanged), "{from} -> {to}");
     }

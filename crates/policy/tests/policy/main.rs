@@ -5,3 +5,4 @@ mod document;
 mod evaluation;
 mod example;
 mod support;
+mod value;

@@ -1,0 +1,402 @@
+//! Payments as clients send them: read in two steps. [`PaymentRequest::parse`] needs no policy and gives what tells a
+//! retry from another request; [`PaymentRequest::against`] checks the rest with the policy that will decide.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use engine::NewPayment;
+use policy::{Attribute, AttributeKind, AttributeValue, Entity, PaymentType, PaymentTypeIdx, Policy};
+use types::{AccountId, Amount, Asset, Digest, Name, PaymentId, RequestId, Sealed, Timestamp, Token};
+use utoipa::ToSchema;
+
+use crate::errors::ErrorCode;
+use crate::identity::IdSource;
+use crate::json::{Fields, Json, one_of, shorten, text_fault};
+use crate::problem::Problem;
+use crate::requests::{AMOUNT, ASSET, check_asset};
+
+/// Characters of an entity's value.
+const ENTITY_CHARS_MAX: usize = 256;
+/// Bytes of a string attribute, whatever its type says: the largest `chars_max` in the longest encoding.
+const TEXT_BYTES_MAX: usize = 4 * policy::limits::CHARS_MAX as usize;
+
+/// A payment to decide. `id` is given here, or derived from the header `Idempotency-Key`.
+#[derive(ToSchema)]
+#[schema(as = NewPayment)]
+#[expect(dead_code, missing_debug_implementations, reason = "only its schema is used")]
+pub struct PaymentBody {
+    /// A hyphenated UUID or a 128-bit decimal.
+    id: Option<String>,
+    /// A payment type of the active policy.
+    #[schema(example = "card")]
+    r#type: String,
+    /// Minor units, below 2^63.
+    #[schema(example = "1250")]
+    amount: String,
+    /// What the amount counts; it must be that of the type's ledger.
+    #[schema(example = "EUR/2")]
+    asset: String,
+    /// The attributes that the type declares, by name: strings, numbers, booleans. Entities are strings of 1 to 256
+    /// characters, accounts are ids, timestamps are RFC 3339. Null is the same as absent.
+    #[schema(value_type = Option<Object>, example = json!({"customer": "alice", "country": "DE"}))]
+    attributes: (),
+    /// When the payment happened, where its type lets clients say so.
+    #[schema(format = "date-time")]
+    occurred_at: Option<String>,
+}
+
+/// A payment as far as its own body tells. Its `Debug` form shows no attributes.
+pub struct PaymentRequest {
+    /// Its id.
+    pub payment: PaymentId,
+    payment_type: String,
+    amount: Amount,
+    asset: Asset,
+    occurred_at: Option<Timestamp>,
+    /// Scalars in order of name, none of them null.
+    attributes: Vec<(String, Json)>,
+}
+
+impl PaymentRequest {
+    /// Reads `POST /v1/payments`.
+    pub fn parse(source: &IdSource<'_>, body: &[u8]) -> Result<Self, Problem> {
+        const KNOWN: &[&str] = &["id", "type", "amount", "asset", "attributes", "occurred_at"];
+        let mut fields = Fields::of_body(body, KNOWN)?;
+        let payment = source.id("/v1/payments", &mut fields)?;
+        let named = |fields: &mut Fields, name: &str| fields.text(name, "a string with a payment type", Name::BYTES_MAX);
+        let payment_type = fields.required("type", named)?;
+        let amount = fields.required("amount", |fields, name| fields.parsed(name, AMOUNT))?;
+        let asset = fields.required("asset", |fields, name| fields.parsed(name, ASSET))?;
+        let occurred_at = fields.parsed("occurred_at", "a string with an RFC 3339 time")?;
+        let attributes = fields.take("attributes").map_or(Ok(Vec::new()), scalars)?;
+        Ok(Self { payment, payment_type, amount, asset, occurred_at, attributes })
+    }
+
+    /// What makes a retry recognisable beside the id.
+    pub fn request_id(&self) -> RequestId {
+        RequestId::new(self.payment.get())
+    }
+
+    /// The request's own fields in one form: the same whatever their order, whether an absent one is left out or null,
+    /// however a number is written, and whatever any policy says. Personal: it is hashed with a key, never stored.
+    pub fn canonical(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut put = |piece: &[u8]| {
+            out.extend_from_slice(&(piece.len() as u64).to_le_bytes());
+            out.extend_from_slice(piece);
+        };
+        put(self.payment_type.as_bytes());
+        put(self.amount.to_string().as_bytes());
+        put(self.asset.to_string().as_bytes());
+        put(self.occurred_at.map_or(String::new(), |at| at.ns().to_string()).as_bytes());
+        for (name, value) in &self.attributes {
+            let (kind, text) = canonical_scalar(value);
+            put(name.as_bytes());
+            put(kind);
+            put(text.as_bytes());
+        }
+        out
+    }
+
+    /// Checks the payment with the policy that will decide it.
+    pub fn against(&self, policy: &Policy) -> Result<ParsedPayment, Problem> {
+        let Some((idx, payment_type)) = policy.payment_type(&self.payment_type) else {
+            let names: Vec<&str> = policy.payment_types().iter().map(|known| known.name.as_str()).collect();
+            let detail = format!("found `{}`, expected {}", shorten(&self.payment_type), one_of(&names));
+            return Err(Problem::new(ErrorCode::UnknownPaymentType, detail).at("/type"));
+        };
+        let ledger = policy.ledgers().get(payment_type.ledger.get()).expect("POL-3: a payment type's ledger is declared");
+        check_asset(self.asset, ledger.asset, ledger.id)?;
+        if self.amount > policy::limits::AMOUNT_MAX {
+            let detail = format!("found {}, a payment is of at most {}", self.amount, policy::limits::AMOUNT_MAX);
+            return Err(Problem::new(ErrorCode::AmountTooLarge, detail).at("/amount"));
+        }
+        let (attributes, seal) = self.values(payment_type, policy.entities())?;
+        Ok(ParsedPayment {
+            payment: self.payment,
+            policy: policy.digest(),
+            payment_type: idx,
+            amount: self.amount,
+            occurred_at: self.occurred_at,
+            attributes,
+            seal,
+        })
+    }
+
+    /// The values in the type's order, and what of them is sealed.
+    fn values(
+        &self,
+        payment_type: &PaymentType,
+        entities: &[Entity],
+    ) -> Result<(Vec<Option<ParsedValue>>, Option<ToSeal>), Problem> {
+        if let Some((name, _)) = self.attributes.iter().find(|(name, _)| payment_type.attribute(name).is_none()) {
+            let names: Vec<&str> = payment_type.attributes.iter().map(|known| known.name.as_str()).collect();
+            let detail = format!(
+                "payments of type {} have no attribute `{}`, expected {}",
+                payment_type.name,
+                shorten(name),
+                one_of(&names)
+            );
+            return Err(Problem::new(ErrorCode::UnknownAttribute, detail).at(pointer(name)));
+        }
+        let mut values = Vec::with_capacity(payment_type.attributes.len());
+        let mut secrets = BTreeMap::new();
+        for attribute in &payment_type.attributes {
+            let name = attribute.name.as_str();
+            let given = self.attributes.iter().find(|(given, _)| given == name).map(|(_, value)| value);
+            let Some(json) = given else {
+                if attribute.required {
+                    let detail = format!("payments of type {} need the attribute `{name}`", payment_type.name);
+                    return Err(Problem::new(ErrorCode::MissingAttribute, detail).at(pointer(name)));
+                }
+                values.push(None);
+                continue;
+            };
+            let value = value(attribute, json, entities)?;
+            if attribute.personal || matches!(attribute.kind, AttributeKind::Entity(_)) {
+                secrets.insert(name, plain_json(json));
+            }
+            values.push(Some(value));
+        }
+        let subject = payment_type.subject.and_then(|subject| match values.get(subject.get()) {
+            Some(Some(ParsedValue::Entity { kind, value, .. })) => Some((kind.clone(), value.clone())),
+            _ => None,
+        });
+        let seal = (!secrets.is_empty()).then(|| ToSeal {
+            subject,
+            plaintext: serde_json::to_vec(&secrets).expect("scalars by name are JSON"),
+        });
+        Ok((values, seal))
+    }
+}
+
+impl fmt::Debug for PaymentRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PaymentRequest").field("payment", &self.payment).finish_non_exhaustive()
+    }
+}
+
+/// A payment that fits the policy. Entity values are still in the clear. Its `Debug` form shows no attributes.
+pub struct ParsedPayment {
+    /// Its id.
+    pub payment: PaymentId,
+    /// The policy it was checked with.
+    pub policy: Digest,
+    payment_type: PaymentTypeIdx,
+    amount: Amount,
+    occurred_at: Option<Timestamp>,
+    /// One per attribute of the type, in its order.
+    attributes: Vec<Option<ParsedValue>>,
+    /// What must not be stored in the clear, if there is anything.
+    pub seal: Option<ToSeal>,
+}
+
+/// The value of an attribute before entities are tokenised.
+enum ParsedValue {
+    Plain(AttributeValue),
+    Entity { kind: Name, personal: bool, value: Box<str> },
+}
+
+/// Personal attributes and entity values, to be sealed.
+pub struct ToSeal {
+    /// Kind and value of the entity whose key seals; the tenant's key when there is none.
+    pub subject: Option<(Name, Box<str>)>,
+    /// JSON: values by attribute, in order of name.
+    pub plaintext: Vec<u8>,
+}
+
+impl ParsedPayment {
+    /// The command's payload. `content` is the keyed hash of [`PaymentRequest::canonical`], `sealed` what became of
+    /// [`ParsedPayment::seal`], and `token` gives the token of an entity: kind, value, whether its kind is personal.
+    pub fn tokenised<E>(
+        self,
+        content: Digest,
+        sealed: Option<Sealed>,
+        mut token: impl FnMut(&Name, &str, bool) -> Result<Token, E>,
+    ) -> Result<NewPayment, E> {
+        let mut tokenise = |value: Option<ParsedValue>| match value {
+            None => Ok(None),
+            Some(ParsedValue::Plain(value)) => Ok(Some(value)),
+            Some(ParsedValue::Entity { kind, personal, value }) => {
+                token(&kind, &value, personal).map(|token| Some(AttributeValue::Entity(token)))
+            }
+        };
+        Ok(NewPayment {
+            payment: self.payment,
+            content,
+            policy: self.policy,
+            payment_type: self.payment_type,
+            amount: self.amount,
+            occurred_at: self.occurred_at,
+            attributes: self.attributes.into_iter().map(&mut tokenise).collect::<Result<_, E>>()?,
+            sealed,
+        })
+    }
+}
+
+impl fmt::Debug for ParsedPayment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ParsedPayment").field("payment", &self.payment).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ToSeal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToSeal").field("plaintext_bytes", &self.plaintext.len()).finish_non_exhaustive()
+    }
+}
+
+/// The account that a policy's template keeps, for one holder or alone.
+#[derive(Debug)]
+pub struct TemplateAccount<'p> {
+    /// The template.
+    pub template: &'p policy::AccountTemplate,
+    /// Its ledger.
+    pub ledger: types::LedgerId,
+    /// The kind of its holders, when it has one account for each.
+    pub holders: Option<&'p Entity>,
+}
+
+impl<'p> TemplateAccount<'p> {
+    /// Looks for a template. `holder` is there exactly when the template has an account for each.
+    pub fn find(policy: &'p Policy, template: &str, holder: Option<&str>) -> Result<Self, Problem> {
+        let Some(found) = policy.accounts().iter().find(|known| known.name.as_str() == template) else {
+            let names: Vec<&str> = policy.accounts().iter().map(|known| known.name.as_str()).collect();
+            let detail = format!("found `{}`, expected {}", shorten(template), one_of(&names));
+            return Err(Problem::new(ErrorCode::UnknownAccountTemplate, detail).at("template"));
+        };
+        let holders = found.per.and_then(|entity| policy.entities().get(entity.get()));
+        let ledger = policy.ledgers().get(found.ledger.get()).expect("POL-3: a template's ledger is declared").id;
+        let invalid = |detail: String| Err(crate::parameters::invalid("holder", detail));
+        match (holders, holder) {
+            (Some(entity), None) => {
+                invalid(format!("the template `{template}` has one account for each {}, name one", entity.name))
+            }
+            (None, Some(_)) => invalid(format!("the template `{template}` has a single account without a holder")),
+            (Some(_), Some(value)) => match entity_fault(value) {
+                Some(fault) => invalid(format!("found {fault}, expected {ENTITY}")),
+                None => Ok(Self { template: found, ledger, holders }),
+            },
+            (None, None) => Ok(Self { template: found, ledger, holders }),
+        }
+    }
+}
+
+const ENTITY: &str = "a string of 1 to 256 characters";
+
+fn pointer(name: &str) -> String {
+    format!("/attributes/{}", shorten(name).replace('~', "~0").replace('/', "~1"))
+}
+
+/// The attributes of a body in order of name, absent ones left out.
+fn scalars(attributes: Json) -> Result<Vec<(String, Json)>, Problem> {
+    let mut attributes = Fields::of(attributes, "/attributes".to_owned())?.rest();
+    attributes.retain(|(_, value)| *value != Json::Null);
+    attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (name, value) in &attributes {
+        let fault = match value {
+            Json::Text(text) => text_fault(text, TEXT_BYTES_MAX),
+            Json::List(_) | Json::Object(_) => Some(value.kind().to_owned()),
+            Json::Null | Json::Bool(_) | Json::Number(_) => None,
+        };
+        if let Some(fault) = fault {
+            let detail = format!("found {fault}, expected a string without control characters, a number or a boolean");
+            return Err(Problem::new(ErrorCode::InvalidField, detail).at(pointer(name)));
+        }
+    }
+    Ok(attributes)
+}
+
+/// A scalar in the form that requests are compared by: its kind and its text.
+fn canonical_scalar(value: &Json) -> (&'static [u8], String) {
+    match value {
+        Json::Text(text) => (b"text", text.clone()),
+        Json::Bool(yes) => (b"bool", yes.to_string()),
+        // 1, 1.0 and 1e0 are one number, and so are 0 and -0.
+        Json::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(float) => (b"number", (float + 0.0).to_string()),
+            None => (b"number", number.to_string()),
+        },
+        Json::Null | Json::List(_) | Json::Object(_) => unreachable!("API-1: attributes are scalars"),
+    }
+}
+
+fn plain_json(value: &Json) -> serde_json::Value {
+    match value {
+        Json::Text(text) => text.as_str().into(),
+        Json::Bool(yes) => (*yes).into(),
+        Json::Number(number) => number.clone().into(),
+        Json::Null | Json::List(_) | Json::Object(_) => unreachable!("API-1: attributes are scalars"),
+    }
+}
+
+/// What makes a text unfit to be an entity's value.
+fn entity_fault(text: &str) -> Option<String> {
+    let chars = text.chars().count();
+    match chars {
+        0 => Some("an empty string".to_owned()),
+        1..=ENTITY_CHARS_MAX => text_fault(text, usize::MAX),
+        _ => Some(format!("a string of {chars} characters")),
+    }
+}
+
+/// Reads one attribute. Complaints name kinds and lengths, never the value.
+fn value(attribute: &Attribute, json: &Json, entities: &[Entity]) -> Result<ParsedValue, Problem> {
+    let invalid = |found: &str, expected: &str| {
+        let detail = format!("found {found}, expected {expected}");
+        Problem::new(ErrorCode::InvalidAttribute, detail).at(pointer(attribute.name.as_str()))
+    };
+    let text = |expected: &str| match json {
+        Json::Text(text) => Ok(text.as_str()),
+        other => Err(invalid(other.kind(), expected)),
+    };
+    let plain = match attribute.kind {
+        AttributeKind::Text { chars_max } => {
+            let expected = format!("a string of at most {chars_max} characters");
+            let text = text(&expected)?;
+            let chars = text.chars().count();
+            if chars > usize::from(chars_max) {
+                return Err(invalid(&format!("a string of {chars} characters"), &expected));
+            }
+            AttributeValue::Text(text.into())
+        }
+        AttributeKind::Int => match json {
+            Json::Number(number) if number.is_i64() => AttributeValue::Int(number.as_i64().unwrap_or_default()),
+            other => return Err(invalid(other.kind(), "a whole number of 64 bits with a sign")),
+        },
+        AttributeKind::Double => match json {
+            Json::Number(number) => number
+                .as_f64()
+                .and_then(AttributeValue::double)
+                .ok_or_else(|| invalid("a number that is not finite", "a number"))?,
+            other => return Err(invalid(other.kind(), "a number")),
+        },
+        AttributeKind::Bool => match json {
+            Json::Bool(yes) => AttributeValue::Bool(*yes),
+            other => return Err(invalid(other.kind(), "true or false")),
+        },
+        AttributeKind::Time => {
+            const EXPECTED: &str = "a string with an RFC 3339 time between 1970 and 2262";
+            let time: Option<Timestamp> = text(EXPECTED)?.parse().ok();
+            AttributeValue::Time(time.ok_or_else(|| invalid("another string", EXPECTED))?)
+        }
+        AttributeKind::Account => {
+            const EXPECTED: &str = "a string with the id of an account";
+            let account: Option<AccountId> = text(EXPECTED)?.parse().ok();
+            AttributeValue::Account(account.ok_or_else(|| invalid("another string", EXPECTED))?)
+        }
+        AttributeKind::Entity(entity) => {
+            let value = text(ENTITY)?;
+            if let Some(fault) = entity_fault(value) {
+                return Err(invalid(&fault, ENTITY));
+            }
+            let entity = entities.get(entity.get()).expect("POL-3: an attribute's entity kind is declared");
+            return Ok(ParsedValue::Entity {
+                kind: entity.name.clone(),
+                personal: entity.personal,
+                value: value.into(),
+            });
+        }
+    };
+    Ok(ParsedValue::Plain(plain))
+}

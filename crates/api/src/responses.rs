@@ -1,0 +1,349 @@
+//! What clients get to see of ledgers, accounts, transfers, labels and policies. All money is in minor units, as
+//! decimal strings beside their asset.
+
+use engine::{ActivePolicy, LabelReply, TransferReply};
+use ledger::{AccountFlags, PendingState, TransferFlags, TransferKey};
+use serde::Serialize;
+use types::{Asset, LedgerId};
+use utoipa::ToSchema;
+
+/// A page of a list.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Page<T: ToSchema> {
+    /// The items, in the list's order.
+    pub items: Vec<T>,
+    /// Give it as `cursor` to go on; null at the end.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// A ledger: a book of accounts in one asset.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Ledger {
+    /// Its number.
+    #[schema(example = 978)]
+    id: u32,
+    /// What it counts, with its scale.
+    #[schema(example = "EUR/2")]
+    asset: String,
+    /// When it was opened.
+    #[schema(format = "date-time")]
+    opened_at: String,
+}
+
+impl From<&ledger::Book> for Ledger {
+    fn from(book: &ledger::Book) -> Self {
+        Self { id: book.id.get(), asset: book.asset.to_string(), opened_at: book.opened_at.to_string() }
+    }
+}
+
+/// Four balances, in minor units.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Balances {
+    /// Reserved by pending transfers out of the account.
+    #[schema(example = "0")]
+    debits_pending: String,
+    /// Moved out of the account.
+    debits_posted: String,
+    /// Reserved by pending transfers into the account.
+    credits_pending: String,
+    /// Moved into the account.
+    credits_posted: String,
+}
+
+impl From<&ledger::Account> for Balances {
+    fn from(account: &ledger::Account) -> Self {
+        Self {
+            debits_pending: account.debits_pending.to_string(),
+            debits_posted: account.debits_posted.to_string(),
+            credits_pending: account.credits_pending.to_string(),
+            credits_posted: account.credits_posted.to_string(),
+        }
+    }
+}
+
+/// What the accounts of a ledger add up to. Debits equal credits, pending and posted alike.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TrialBalance {
+    /// The ledger.
+    ledger: u32,
+    /// What its amounts count.
+    asset: String,
+    /// How many accounts it has.
+    accounts: u64,
+    /// The sums. One above 2^128 - 1 reads as 2^128 - 1.
+    #[serde(flatten)]
+    sums: Balances,
+}
+
+impl TrialBalance {
+    /// For [`engine::Reply::TrialBalance`].
+    pub fn new(book: &ledger::Book, totals: &ledger::TrialBalance) -> Self {
+        Self {
+            ledger: book.id.get(),
+            asset: book.asset.to_string(),
+            accounts: totals.accounts as u64,
+            sums: Balances {
+                debits_pending: totals.debits_pending.to_string(),
+                debits_posted: totals.debits_posted.to_string(),
+                credits_pending: totals.credits_pending.to_string(),
+                credits_posted: totals.credits_posted.to_string(),
+            },
+        }
+    }
+}
+
+/// The client's own data of an account or transfer; what is zero is left out.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct UserData {
+    /// A decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_data_128: Option<String>,
+    /// A decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_data_64: Option<String>,
+    /// A number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_data_32: Option<u32>,
+}
+
+impl UserData {
+    fn new(data_128: u128, data_64: u64, data_32: u32) -> Self {
+        Self {
+            user_data_128: Some(data_128).filter(|&data| data > 0).map(|data| data.to_string()),
+            user_data_64: Some(data_64).filter(|&data| data > 0).map(|data| data.to_string()),
+            user_data_32: Some(data_32).filter(|&data| data > 0),
+        }
+    }
+}
+
+/// An account.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Account {
+    /// Its id.
+    id: String,
+    /// The ledger it stands in.
+    ledger: u32,
+    /// What its balances count.
+    asset: String,
+    /// The client's classification.
+    code: u16,
+    /// What it is allowed to do now.
+    flags: Vec<&'static str>,
+    #[serde(flatten)]
+    user_data: UserData,
+    /// When it was opened.
+    #[schema(format = "date-time")]
+    opened_at: String,
+    #[serde(flatten)]
+    balances: Balances,
+}
+
+impl Account {
+    /// An account whose ledger counts `asset`.
+    pub fn new(account: &ledger::Account, asset: Asset) -> Self {
+        Self {
+            id: account.id.to_string(),
+            ledger: account.ledger.get(),
+            asset: asset.to_string(),
+            code: account.code.get(),
+            flags: names(AccountFlags::ALL, |flag| account.flags.contains(flag)),
+            user_data: UserData::new(account.user_data_128, account.user_data_64, account.user_data_32),
+            opened_at: account.timestamp.to_string(),
+            balances: account.into(),
+        }
+    }
+}
+
+/// A transfer: a client's own, or one that a payment made.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Transfer {
+    /// Its id, when a client named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// The payment that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<String>,
+    /// Which of the payment's transfers it is, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u16>,
+    /// The account the amount left.
+    debit_account: String,
+    /// The account the amount reached.
+    credit_account: String,
+    /// What moved, was reserved or was released, in minor units.
+    #[schema(example = "1250")]
+    amount: String,
+    /// What the amount counts.
+    #[schema(example = "EUR/2")]
+    asset: String,
+    /// The ledger of both accounts.
+    ledger: u32,
+    /// The client's classification.
+    code: u16,
+    /// What it did.
+    flags: Vec<&'static str>,
+    /// What became of a pending transfer: `pending`, `posted`, `voided` or `expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    /// The pending transfer that this one posted or voided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_id: Option<String>,
+    /// A pending transfer expires after so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_s: Option<u32>,
+    /// When a pending transfer with a timeout expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "date-time")]
+    expires_at: Option<String>,
+    #[serde(flatten)]
+    user_data: UserData,
+    /// When it was made.
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// The debit account's balances now; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debit_balances: Option<Balances>,
+    /// The credit account's balances now; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credit_balances: Option<Balances>,
+}
+
+impl Transfer {
+    /// A transfer whose ledger counts `asset`, and what became of it.
+    pub fn new(transfer: &ledger::Transfer, state: Option<PendingState>, asset: Asset) -> Self {
+        let (id, payment, number) = match transfer.key {
+            TransferKey::Client(id) => (Some(id.to_string()), None, None),
+            TransferKey::Leg { payment, number } => (None, Some(payment.to_string()), Some(number)),
+        };
+        Self {
+            id,
+            payment,
+            number,
+            debit_account: transfer.debit.to_string(),
+            credit_account: transfer.credit.to_string(),
+            amount: transfer.amount.to_string(),
+            asset: asset.to_string(),
+            ledger: transfer.ledger.get(),
+            code: transfer.code.get(),
+            flags: names(TransferFlags::ALL, |flag| transfer.flags.contains(flag)),
+            state: state.map(state_name),
+            pending_id: transfer.pending.map(|pending| pending.to_string()),
+            timeout_s: Some(transfer.timeout_s).filter(|&timeout| timeout > 0),
+            expires_at: transfer.expires_at().map(|at| at.to_string()),
+            user_data: UserData::new(transfer.user_data_128, transfer.user_data_64, transfer.user_data_32),
+            created_at: transfer.timestamp.to_string(),
+            debit_balances: None,
+            credit_balances: None,
+        }
+    }
+
+    /// With both accounts as they are now.
+    pub fn with_balances(reply: &TransferReply, asset: Asset) -> Self {
+        Self {
+            debit_balances: Some((&reply.debit).into()),
+            credit_balances: Some((&reply.credit).into()),
+            ..Self::new(&reply.transfer, reply.state, asset)
+        }
+    }
+}
+
+/// What a payment turned out to be.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Label {
+    /// The payment.
+    payment: String,
+    #[serde(flatten)]
+    known: KnownLabel,
+}
+
+/// A label and since when it is known.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct KnownLabel {
+    /// What it was.
+    #[schema(example = "fraud")]
+    label: String,
+    /// Whether the policy of that moment counts the label as positive.
+    positive: bool,
+    /// Since when it is known here.
+    #[schema(format = "date-time")]
+    recorded_at: String,
+}
+
+impl From<&LabelReply> for Label {
+    fn from(reply: &LabelReply) -> Self {
+        Self { payment: reply.payment.to_string(), known: (&reply.label).into() }
+    }
+}
+
+impl From<&engine::Label> for KnownLabel {
+    fn from(label: &engine::Label) -> Self {
+        Self {
+            label: label.name.to_string(),
+            positive: label.positive,
+            recorded_at: label.recorded_at.to_string(),
+        }
+    }
+}
+
+/// The policy that decides.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Policy {
+    /// What it calls itself.
+    name: String,
+    /// The digest of its bundle, BLAKE3 in hexadecimal.
+    digest: String,
+    /// The entry that activated it.
+    sequence: u64,
+    /// When.
+    #[schema(format = "date-time")]
+    activated_at: String,
+    /// Its features, in its order.
+    features: Vec<String>,
+    /// Its models, in its order.
+    models: Vec<String>,
+}
+
+impl From<&ActivePolicy> for Policy {
+    fn from(active: &ActivePolicy) -> Self {
+        let activated = &active.activated;
+        Self {
+            name: activated.name.to_string(),
+            digest: activated.artifact.to_string(),
+            sequence: active.seq.get(),
+            activated_at: active.at.to_string(),
+            features: activated.features.iter().map(ToString::to_string).collect(),
+            models: activated.models.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// What the ledgers of a tenant count. A ledger's asset never changes, so a copy is never wrong, only incomplete.
+#[derive(Debug, Clone, Default)]
+pub struct Assets(std::collections::BTreeMap<LedgerId, Asset>);
+
+impl Assets {
+    /// Of these ledgers.
+    pub fn new(books: &[ledger::Book]) -> Self {
+        Self(books.iter().map(|book| (book.id, book.asset)).collect())
+    }
+
+    /// What a ledger counts.
+    pub fn get(&self, ledger: LedgerId) -> Option<Asset> {
+        self.0.get(&ledger).copied()
+    }
+}
+
+/// The stable name of what became of a pending transfer.
+const fn state_name(state: PendingState) -> &'static str {
+    match state {
+        PendingState::Pending => "pending",
+        PendingState::Posted => "posted",
+        PendingState::Voided => "voided",
+        PendingState::Expired => "expired",
+    }
+}
+
+fn names<F: Copy>(all: &[(&'static str, F)], has: impl Fn(F) -> bool) -> Vec<&'static str> {
+    all.iter().filter(|(_, flag)| has(*flag)).map(|(name, _)| *name).collect()
+}

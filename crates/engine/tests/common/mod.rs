@@ -1,0 +1,261 @@
+//! Payments as stories: one line a step, the expected result at its end.
+#![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::{ArtifactChunk, Command, Engine, Entry, NewPayment, Query, Refusal, Reply, Request, Verb, account_id};
+use policy::{AttributeKind, AttributeValue, Bundle, DOCUMENT, Policy};
+use types::{
+    ActorId, Amount, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp, Token,
+};
+
+/// What most stories need: wallets that cannot go negative, three ways to pay, one velocity limit.
+pub const POLICY: &str = r#"
+name = "story"
+
+[ledgers.eur]
+id = 978
+asset = "EUR/2"
+
+[entities.customer]
+
+[accounts.wallet]
+ledger = "eur"
+code = 10
+per = "customer"
+flags = ["debits_must_not_exceed_credits"]
+[accounts.cash]
+ledger = "eur"
+code = 20
+
+[payments.top_up]
+ledger = "eur"
+[payments.top_up.attributes]
+customer = { type = "entity", entity = "customer" }
+[[payments.top_up.legs]]
+code = 1
+debit = { account = "cash" }
+credit = { account = "wallet", of = "customer" }
+
+[payments.transfer]
+ledger = "eur"
+review_deadline = "1h"
+[payments.transfer.attributes]
+customer = { type = "entity", entity = "customer" }
+recipient = { type = "entity", entity = "customer" }
+[[payments.transfer.legs]]
+code = 1
+debit = { account = "wallet", of = "customer" }
+credit = { account = "wallet", of = "recipient" }
+
+[payments.card]
+ledger = "eur"
+capture = "manual"
+capture_deadline = "7d"
+review_deadline = "1h"
+on_review_deadline = "approve"
+occurred_at = { late_max = "5m", ahead_max = "1m" }
+[payments.card.attributes]
+customer = { type = "entity", entity = "customer" }
+[[payments.card.legs]]
+code = 1
+debit = { account = "wallet", of = "customer" }
+credit = { account = "cash" }
+[[payments.card.legs]]
+code = 1
+debit = { account = "wallet", of = "customer" }
+credit = { account = "cash" }
+amount = "payment.amount / 100"
+
+[streams.spending]
+payments = ["transfer", "card"]
+of = "customer"
+[streams.attempts]
+payments = ["transfer", "card"]
+of = "customer"
+counts = "attempted"
+
+[features.spent_1d]
+stream = "spending"
+aggregate = "sum"
+window = "1d"
+[features.attempts_1h]
+stream = "attempts"
+aggregate = "count"
+window = "1h"
+[features.fraud_rate_30d]
+stream = "attempts"
+aggregate = "label_rate"
+window = "30d"
+delay = "1d"
+
+[[rules]]
+name = "daily_limit"
+when = "features.spent_1d > 100000"
+then = { decline = true }
+payments = ["transfer", "card"]
+[[rules]]
+name = "large"
+when = "payment.amount >= 50000"
+then = { review = true }
+payments = ["transfer", "card"]
+
+[decision]
+review_at = 700
+decline_at = 900
+"#;
+
+/// Runs a story; a line that does not end as it says fails the test and names itself. Afterwards the entries alone
+/// must give the same state.
+#[track_caller]
+pub fn check(story: &str) {
+    let mut world = World::new();
+    for line in story.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (step, expected) = line.split_once("->").unwrap_or((line, ""));
+        let words: Vec<&str> = step.split_whitespace().collect();
+        let found = world.step(&words);
+        assert_eq!(found, expected.trim(), "in `{line}`");
+    }
+    world.replay_equals_live();
+}
+
+struct World {
+    engine: Engine,
+    policy: Arc<Policy>,
+    now: Timestamp,
+    entries: Vec<Entry>,
+}
+
+impl World {
+    fn new() -> Self {
+        let bundle = Bundle::new(BTreeMap::from([(DOCUMENT.to_owned(), POLICY.as_bytes().to_vec())])).unwrap();
+        let policy = Arc::new(Policy::compile(&bundle).unwrap_or_else(|problems| panic!("{problems:#?}")));
+        let mut engine = Engine::new(ShardId::new(0), TenantId::new(1));
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let started = engine.start(now, Origin::new(7));
+        let mut world = Self { engine, policy: Arc::clone(&policy), now, entries: vec![started] };
+        let (artifact, bytes) = (policy.digest(), bundle.to_bytes());
+        let chunk = ArtifactChunk { artifact, index: 0, count: 1, bytes: bytes.into() };
+        world.ask(0, Command::StoreArtifact(chunk)).unwrap();
+        world.ask(0, Command::ActivatePolicy { artifact, policy }).unwrap();
+        world
+    }
+
+    fn ask(&mut self, request: u128, command: Command) -> Result<Reply, Refusal> {
+        while let Some(entry) = self.engine.execute_due(self.now) {
+            self.entries.push(entry);
+        }
+        let request =
+            Request { tenant: TenantId::new(1), actor: ActorId::new(1), id: RequestId::new(request), command };
+        let executed = self.engine.execute(self.now, &request);
+        self.entries.extend(executed.entry);
+        executed.answer
+    }
+
+    fn step(&mut self, words: &[&str]) -> String {
+        // The engine gives every entry an instant of its own: the story's clock keeps up with it.
+        self.now = self.now.max(self.engine.clock().saturating_add(Span::from_ns(1)));
+        match words {
+            ["wait", span] => {
+                self.now = self.now.saturating_add(span.parse::<Span>().unwrap());
+                String::new()
+            }
+            ["pay", id, payment_type, amount, attributes @ ..] => self.pay(id, payment_type, amount, attributes),
+            ["label", id, label] => {
+                let command = Command::RecordLabel { payment: payment_id(id), label: label.parse().unwrap() };
+                outcome(self.ask(0, command))
+            }
+            ["wallet", customer] => {
+                let id = account_id(&"wallet".parse().unwrap(), LedgerId::new(978), Some(token(customer)));
+                match self.ask(0, Command::Query(Query::Account(id))) {
+                    Ok(Reply::Account(_, account)) => {
+                        format!(
+                            "{} held {}",
+                            account.credits_posted.get() - account.debits_posted.get(),
+                            account.debits_pending
+                        )
+                    }
+                    other => format!("{other:?}"),
+                }
+            }
+            ["show", id] => outcome(self.ask(0, Command::Query(Query::Payment(payment_id(id))))),
+            ["entries"] => self.entries.len().to_string(),
+            [verb, id, request] => {
+                let verb = Verb::ALL.into_iter().find(|known| known.name() == *verb).unwrap();
+                let request = request[1..].parse().unwrap();
+                outcome(self.ask(request, Command::ChangePayment { payment: payment_id(id), verb }))
+            }
+            other => panic!("no such step: {other:?}"),
+        }
+    }
+
+    fn pay(&mut self, id: &str, payment_type: &str, amount: &str, attributes: &[&str]) -> String {
+        let policy = Arc::clone(&self.policy);
+        let (idx, payment_type) = policy.payment_type(payment_type).unwrap();
+        let mut occurred_at = None;
+        let mut values = vec![None; payment_type.attributes.len()];
+        let mut content = format!("{amount} {}", payment_type.name);
+        for attribute in attributes {
+            content.push_str(attribute);
+            let (name, value) = attribute.split_once('=').unwrap();
+            match (name, payment_type.attribute(name)) {
+                ("ago", _) => occurred_at = self.now.checked_sub(value.parse().unwrap()),
+                ("in", _) => occurred_at = Some(self.now.saturating_add(value.parse().unwrap())),
+                (_, Some((idx, attribute))) => {
+                    assert!(matches!(attribute.kind, AttributeKind::Entity(_)));
+                    values[idx.get()] = Some(AttributeValue::Entity(token(value)));
+                }
+                (_, None) => panic!("no such attribute: {name}"),
+            }
+        }
+        outcome(self.ask(
+            0,
+            Command::CreatePayment(Box::new(NewPayment {
+                payment: payment_id(id),
+                content: Digest::of(content.as_bytes()),
+                policy: policy.digest(),
+                payment_type: idx,
+                amount: Amount::new(amount.parse().unwrap()),
+                occurred_at,
+                attributes: values,
+                sealed: None,
+            })),
+        ))
+    }
+
+    #[track_caller]
+    fn replay_equals_live(&self) {
+        let mut replayed = Engine::new(ShardId::new(0), TenantId::new(1));
+        for entry in &self.entries {
+            assert!(replayed.agrees_with(entry));
+            replayed.apply(entry);
+        }
+        assert_eq!(replayed.applied(), Seq::new(self.entries.len() as u64), "every entry is in the journal");
+        assert_eq!(replayed.digest(), self.engine.digest(), "a replay gives the state of the live engine");
+    }
+}
+
+fn payment_id(name: &str) -> PaymentId {
+    PaymentId::new(name[1..].parse().unwrap())
+}
+
+fn token(name: &str) -> Token {
+    Token::new(Digest::of(name.as_bytes()).head_u128())
+}
+
+fn outcome(answer: Result<Reply, Refusal>) -> String {
+    match answer {
+        Ok(Reply::Payment(_, reply)) => {
+            let payment = &reply.payment;
+            let reasons = reply.decided.iter().flat_map(|decided| &decided.reasons);
+            let reasons = reasons.map(|reason| format!(" {}", reason.code)).collect::<String>();
+            let refusal = payment.refusal.map(|refusal| format!(" {}", refusal.status.name())).unwrap_or_default();
+            let late = if reply.decided.as_ref().is_some_and(|decided| decided.late) { " late" } else { "" };
+            format!("{}{reasons}{refusal}{late}", payment.status.name())
+        }
+        Ok(Reply::Label(made, label)) => format!("{made:?} positive={}", label.label.positive),
+        Ok(other) => format!("{other:?}"),
+        Err(refusal) => refusal.to_string(),
+    }
+}

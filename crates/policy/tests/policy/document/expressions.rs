@@ -1,0 +1,232 @@
+//! Features, rules, models, and the expressions in them.
+
+use expect_test::expect;
+use policy::{Bundle, Policy};
+
+use super::{BASE, check, problems};
+use crate::support::listed;
+
+#[test]
+fn a_feature_is_one_thing() {
+    check(
+        "stream = \"spend\"",
+        "stream = \"spend\"\nexpression = \"true\"",
+        &expect![[r#"
+        policy.toml:44:1: features.spend_1d: expected exactly one of `stream` and `expression`
+    "#]],
+    );
+    check(
+        "aggregate = \"sum\"",
+        "aggregate = \"total\"",
+        &expect![[r#"
+        policy.toml:46:13: features.spend_1d.aggregate: is `total`, expected one of count, sum, mean, label_count, label_rate
+    "#]],
+    );
+    check(
+        "of = \"customer\"\n",
+        "of = \"card\"\n",
+        &expect![[r#"
+        policy.toml:50:30: models.fraud.inputs[1]: 'features.spend_1d' is not declared (in payment type `topup`, which `payments` can leave out)
+        policy.toml:53:9: rules[0].when: 'features.spend_1d' is not declared (in payment type `topup`, which `payments` can leave out)
+    "#]],
+    );
+    check(
+        "[models.fraud]",
+        "[features.f]\nexpression = \"payment.customer\"\npayments = []\n[models.fraud]",
+        &expect![[r#"
+        policy.toml:50:12: features.f.payments: has 0 items, expected 1 to 32 payment types
+    "#]],
+    );
+}
+
+#[test]
+fn rules_have_one_effect() {
+    check(
+        "{ review = true }",
+        "{ review = true, score = 5 }",
+        &expect![[r#"
+        policy.toml:54:8: rules[0].then: expected exactly one effect: decline = true, review = true, score or tag
+    "#]],
+    );
+    check(
+        "{ review = true }",
+        "{ review = false }",
+        &expect![[r#"
+        policy.toml:54:19: rules[0].then.review: is false, expected true
+    "#]],
+    );
+    check(
+        "{ review = true }",
+        "{ score = 1001 }",
+        &expect![[r#"
+        policy.toml:54:18: rules[0].then.score: is 1001, expected a whole number from -1000 to 1000
+    "#]],
+    );
+    check(
+        "{ review = true }",
+        "{ tag = \"\" }",
+        &expect![[r#"
+        policy.toml:54:16: rules[0].then.tag: is empty, expected text
+    "#]],
+    );
+}
+
+#[test]
+fn thresholds_are_in_order() {
+    check(
+        "review_at = 700",
+        "review_at = 901",
+        &expect![[r#"
+        policy.toml:56:13: decision.review_at: is 901, expected at most decline_at, 900
+    "#]],
+    );
+    check(
+        "decline_at = 900",
+        "decline_at = 1001",
+        &expect![[r#"
+        policy.toml:57:14: decision.decline_at: is 1001, expected a whole number from 0 to 1000
+    "#]],
+    );
+    check(
+        "[file]",
+        "[labels]\npositive = []\n[file]",
+        &expect![[r#"
+        policy.toml:58:1: labels: `positive` is missing or empty, expected a list of label values
+    "#]],
+    );
+}
+
+#[test]
+fn models_fit_their_files() {
+    check(
+        "models/fraud.onnx",
+        "models/froud.onnx",
+        &expect![[r#"
+        policy.toml:49:8: models.fraud.file: there is no file `models/froud.onnx` beside policy.toml
+    "#]],
+    );
+    check(
+        "models/fraud.onnx",
+        "../fraud.onnx",
+        &expect![[r#"
+        policy.toml:49:8: models.fraud.file: is not a file name of a bundle, expected at most 128 of a-z 0-9 _ . / - without `..`
+    "#]],
+    );
+    check(
+        ", \"payment.amount > 5\"]",
+        "]",
+        &expect![[r#"
+        policy.toml:50:10: models.fraud.inputs: has 2 items, the model has 3 inputs
+    "#]],
+    );
+    check(
+        "\"payment.amount > 5\"]",
+        "\"payment.type\"]",
+        &expect![[r#"
+        policy.toml:50:51: models.fraud.inputs[2]: expected double or int or bool, found string
+    "#]],
+    );
+    let files = [("policy.toml", BASE.as_bytes()), ("models/fraud.onnx", b"not a model")];
+    let broken = Bundle::new(files.map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))).unwrap();
+    expect![[r#"
+        policy.toml:49:8: models.fraud.file: cannot be used as a model: not an ONNX file: failed to decode Protobuf message: invalid wire type value: 6
+    "#]].assert_eq(&listed(&Policy::compile(&broken).unwrap_err()));
+}
+
+#[test]
+fn an_error_in_an_expression_is_placed_inside_its_string() {
+    check(
+        "\"features.spend_1d > 100\"",
+        "\"features.spend_1d > 'x'\"",
+        &expect![[r#"
+        policy.toml:53:27: rules[0].when: expected two values of one type to compare, found int and string
+    "#]],
+    );
+    check(
+        "\"features.spend_1d > 100\"",
+        "'''\ntrue &&\n  payment.amont > 5'''",
+        &expect![[r#"
+        policy.toml:55:3: rules[0].when: 'payment.amont' is not declared; did you mean 'payment.amount'?
+    "#]],
+    );
+    check(
+        "\"features.spend_1d > 100\"",
+        "\"payment.type == \\\"card\\\" || 5\"",
+        &expect![[r#"
+        policy.toml:53:37: rules[0].when: expected bool, found int
+    "#]],
+    );
+    check(
+        "\"features.spend_1d > 100\"",
+        "100",
+        &expect![[r#"
+        policy.toml:53:8: rules[0].when: is an integer, expected a string
+    "#]],
+    );
+}
+
+#[test]
+fn an_error_in_some_payment_types_names_them() {
+    check(
+        "\"features.spend_1d > 100\"",
+        "\"payment.country == 'NO'\"",
+        &expect![[r#"
+        policy.toml:53:9: rules[0].when: 'payment.country' is not declared; did you mean 'payment.amount'? (in payment type `topup`, which `payments` can leave out)
+    "#]],
+    );
+    check(
+        "of = \"customer\"\n",
+        "of = \"customer\"\nwhere = \"payment.country == 'NO'\"\n",
+        &expect![[r#"
+        policy.toml:44:10: streams.spend.where: 'payment.country' is not declared; did you mean 'payment.amount'? (in payment type `topup`, which `payments` can leave out)
+    "#]],
+    );
+}
+
+#[test]
+fn one_feature_has_one_type() {
+    let attributes = "[payments.topup.attributes]\ncountry = { type = \"int\" }";
+    let document = BASE
+        .replace("[payments.topup.attributes]", attributes)
+        .replace("customer = \"CUSTOMER\"", "customer = \"CUSTOMER\"\ncountry = \"COUNTRY\"")
+        .replace("[models.fraud]", "[features.where]\nexpression = \"payment.country\"\n[models.fraud]");
+    expect![[r#"
+        policy.toml:50:14: features.where.expression: is string in one payment type and int in another, expected one type
+    "#]].assert_eq(&listed(&problems(&document)));
+}
+
+#[test]
+fn what_is_kept_in_the_clear_is_not_personal() {
+    let feature = |expression: &str| {
+        format!("[features.f]\nexpression = \"{expression}\"\npayments = [\"card\"]\n[models.fraud]")
+    };
+    check(
+        "[models.fraud]",
+        &feature("payment.phone"),
+        &expect![[r#"
+        policy.toml:49:14: features.f.expression: reads the personal attribute `phone`, but a feature that is not a bool is kept in the clear
+    "#]],
+    );
+    check("[models.fraud]", &feature("payment.phone == '1'"), &expect![[r#""#]]);
+    check(
+        "[models.fraud]",
+        &feature("size(payment.phone)"),
+        &expect![[r#"
+        policy.toml:49:14: features.f.expression: reads the personal attribute `phone`, but a feature that is not a bool is kept in the clear
+    "#]],
+    );
+    check(
+        "code = 1\n",
+        "code = 1\namount = \"size(payment.phone)\"\n",
+        &expect![[r#"
+        policy.toml:34:10: payments.card.legs[0].amount: reads the personal attribute `phone`, but an amount is kept in the clear
+    "#]],
+    );
+    check(
+        "of = \"customer\"\n",
+        "of = \"customer\"\npayments = [\"card\"]\nvalue = \"size(payment.phone)\"\n",
+        &expect![[r#"
+        policy.toml:45:9: streams.spend.value: reads the personal attribute `phone`, but a record's value is kept in the clear
+    "#]],
+    );
+}
