@@ -4,7 +4,7 @@ use super::linear::Linear;
 use super::message::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
 use super::operator::Operator;
 use super::trees::Trees;
-use super::{INPUTS_MAX, LoadError, Model, Scorer, decode_list};
+use super::{INPUTS_MAX, LoadError, Model, Scorer, classes, decode_list};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -52,6 +52,33 @@ pub(super) fn load(file: &ModelProto) -> Result<Model, LoadError> {
     }
 }
 
+/// The operators that run here.
+#[derive(Clone, Copy)]
+enum Kind {
+    Identity,
+    Cast,
+    ZipMap,
+    TreeClassifier,
+    TreeRegressor,
+    LinearClassifier,
+    LinearRegressor,
+}
+
+impl Kind {
+    fn of(node: &NodeProto) -> Option<Self> {
+        match (node.domain.as_str(), node.op_type.as_str()) {
+            ("" | "ai.onnx", "Identity") => Some(Self::Identity),
+            ("" | "ai.onnx", "Cast") => Some(Self::Cast),
+            (ML_DOMAIN, "ZipMap") => Some(Self::ZipMap),
+            (ML_DOMAIN, "TreeEnsembleClassifier") => Some(Self::TreeClassifier),
+            (ML_DOMAIN, "TreeEnsembleRegressor") => Some(Self::TreeRegressor),
+            (ML_DOMAIN, "LinearClassifier") => Some(Self::LinearClassifier),
+            (ML_DOMAIN, "LinearRegressor") => Some(Self::LinearRegressor),
+            _ => None,
+        }
+    }
+}
+
 /// What a node's outputs carry. The model operator is put into `model`.
 fn run(
     operator: &mut Operator,
@@ -60,66 +87,53 @@ fn run(
     inputs: usize,
     model: &mut Option<Model>,
 ) -> Result<Vec<Value>, LoadError> {
-    let domain = if node.domain == "ai.onnx" { "" } else { node.domain.as_str() };
-    let known = matches!(
-        (domain, node.op_type.as_str()),
-        ("", "Identity" | "Cast")
-            | (
-                ML_DOMAIN,
-                "ZipMap" | "TreeEnsembleClassifier" | "TreeEnsembleRegressor" | "LinearClassifier" | "LinearRegressor"
-            )
-    );
-    if !known {
-        let kind = if domain.is_empty() { node.op_type.clone() } else { format!("{domain}.{}", node.op_type) };
+    let Some(kind) = Kind::of(node) else {
+        let dot = if node.domain.is_empty() { "" } else { "." };
+        let kind = format!("{}{dot}{}", node.domain, node.op_type);
         return Err(LoadError::Operator { node: operator.name.clone(), operator: kind });
-    }
+    };
     let [input] = node.input.as_slice() else {
         return Err(operator.error(format!("it has {} inputs, supported is 1", node.input.len())));
     };
     let Some(value) = values.get(input).copied() else {
         return Err(operator.error(format!("it reads {input:?}, which neither the input nor an earlier node gives")));
     };
-    if let Some(carried) = pass_on(operator, value)? {
-        return Ok(vec![carried]);
-    }
-    if value != Value::Input {
-        return Err(operator.error("it reads the result of another model, supported is one model on the graph's input"));
-    }
-    let (scorer, transform) = match node.op_type.as_str() {
-        "TreeEnsembleClassifier" => Trees::classifier(operator, inputs).map(|(m, t)| (Scorer::Trees(m), t))?,
-        "TreeEnsembleRegressor" => Trees::regressor(operator, inputs).map(|(m, t)| (Scorer::Trees(m), t))?,
-        "LinearClassifier" => Linear::classifier(operator, inputs).map(|(m, t)| (Scorer::Linear(m), t))?,
-        _ => Linear::regressor(operator, inputs).map(|(m, t)| (Scorer::Linear(m), t))?,
+    let (scorer, transform) = match kind {
+        Kind::Identity => return Ok(vec![value]),
+        Kind::Cast => return cast(operator, value),
+        Kind::ZipMap => return zip_map(operator, value),
+        _ if value != Value::Input => {
+            return Err(operator.error("it reads what another node made, supported is a model on the graph's input"));
+        }
+        Kind::TreeClassifier => Trees::classifier(operator, inputs).map(|(trees, how)| (Scorer::Trees(trees), how))?,
+        Kind::TreeRegressor => Trees::regressor(operator, inputs).map(|(trees, how)| (Scorer::Trees(trees), how))?,
+        Kind::LinearClassifier => Linear::classifier(operator, inputs).map(|(sum, how)| (Scorer::Linear(sum), how))?,
+        Kind::LinearRegressor => Linear::regressor(operator, inputs).map(|(sum, how)| (Scorer::Linear(sum), how))?,
     };
     if model.replace(Model { inputs, scorer, transform }).is_some() {
         return Err(operator.error("it is a second model, supported is one"));
     }
-    let is_classifier = node.op_type.ends_with("Classifier");
+    let is_classifier = matches!(kind, Kind::TreeClassifier | Kind::LinearClassifier);
     Ok(if is_classifier { vec![Value::Label, Value::Scores] } else { vec![Value::Scores] })
 }
 
-/// What a harmless node passes on; `None` for a model operator.
-fn pass_on(operator: &mut Operator, value: Value) -> Result<Option<Value>, LoadError> {
-    match operator.kind.as_str() {
-        "Identity" => Ok(Some(value)),
-        "Cast" => {
-            // Only matters where it casts to eight bits.
-            operator.ignore("saturate");
-            let to = operator.int("to", 0);
-            if value != Value::Label && to != FLOAT {
-                return Err(operator.error(format!("it casts to type {to}, supported is {FLOAT} (float)")));
-            }
-            Ok(Some(value))
-        }
-        "ZipMap" => {
-            if value != Value::Scores {
-                return Err(operator.error("it names something else than the model's scores"));
-            }
-            super::classes::check(operator, "classlabels_int64s")?;
-            Ok(Some(value))
-        }
-        _ => Ok(None),
+fn cast(operator: &mut Operator, value: Value) -> Result<Vec<Value>, LoadError> {
+    // Only matters where it casts to eight bits.
+    operator.ignore("saturate");
+    let to = operator.int("to", 0);
+    if value != Value::Label && to != FLOAT {
+        return Err(operator.error(format!("it casts to type {to}, supported is {FLOAT} (float)")));
     }
+    Ok(vec![value])
+}
+
+/// Names the scores by class.
+fn zip_map(operator: &mut Operator, value: Value) -> Result<Vec<Value>, LoadError> {
+    if value != Value::Scores {
+        return Err(operator.error("it names something else than the model's scores"));
+    }
+    classes::check(operator, "classlabels_int64s")?;
+    Ok(vec![value])
 }
 
 /// The graph's only input: its name and its columns.

@@ -11,7 +11,7 @@ const ATTRIBUTES_MAX: usize = 64;
 pub(super) struct Operator {
     /// The node's name in the file, or its position when it has none.
     pub name: String,
-    pub kind: String,
+    kind: String,
     attributes: BTreeMap<String, AttributeProto>,
 }
 

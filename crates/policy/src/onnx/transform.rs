@@ -48,7 +48,7 @@ fn exp_single(x: f32) -> f32 {
 /// Our own because the platform's `exp` differs between platforms in the last bit, and a score must not. Only additions,
 /// multiplications and exact operations are used, which IEEE 754 defines to the bit: e^x = 2^k e^r with
 /// |r| <= ln(2)/2, ln(2) in two parts (fdlibm's) so that k ln(2) is exact in the first, and the Taylor series of e^r to r^13/13!.
-fn exp_below_zero(x: f64) -> f64 {
+pub(super) fn exp_below_zero(x: f64) -> f64 {
     const LN_2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
     const LN_2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
     if x < -708.0 {

@@ -227,8 +227,7 @@ impl Forest {
             depth_of_tree = depth_of_tree.max(depth);
             let place = out.len();
             if let Some(parent) = no_of {
-                let jump = u16::try_from(place - parent);
-                out[parent].jump = jump.map_err(|_| format!("tree {} is larger than the limit", node.tree))?;
+                out[parent].jump = u16::try_from(place - parent).expect("MDL-2: a tree has at most 2^16 nodes");
             }
             match &node.branch {
                 None => out.push(Node::leaf(values[position])),

@@ -1,0 +1,83 @@
+use super::super::Model;
+
+/// A model of `testdata/onnx` and what it should answer; `make_models.py` there wrote both.
+macro_rules! golden {
+    ($name:literal) => {
+        (
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/onnx/", $name, ".onnx")).as_slice(),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/onnx/", $name, ".csv")),
+        )
+    };
+}
+
+#[track_caller]
+fn check((file, table): (&[u8], &str)) {
+    let model = Model::load(file).expect("the model loads");
+    assert!(table.lines().count() >= 50);
+    for line in table.lines() {
+        let mut row: Vec<f32> = line.split(',').map(|value| value.parse().expect("a number")).collect();
+        let expected = f64::from(row.pop().expect("a probability"));
+        let answer = model.probability(&row).expect("an answer");
+        assert!((answer - expected).abs() <= 1e-5 * expected, "{line}, but it answers {answer}");
+    }
+}
+
+#[test]
+fn xgboost_with_missing_values_answers_as_in_the_runtime() {
+    check(golden!("xgboost"));
+}
+
+#[test]
+fn xgboost_with_two_base_values_answers_as_in_xgboost() {
+    check(golden!("two_class_xgboost"));
+}
+
+#[test]
+fn a_random_forest_answers_as_in_the_runtime() {
+    check(golden!("forest"));
+}
+
+#[test]
+fn gradient_boosting_answers_as_in_the_runtime() {
+    check(golden!("gradient_boosting"));
+}
+
+#[test]
+fn logistic_regression_answers_as_in_the_runtime() {
+    check(golden!("logistic_regression"));
+}
+
+#[test]
+fn no_beginning_of_a_file_is_a_model() {
+    let (file, _) = golden!("two_class_xgboost");
+    for length in 0..file.len() {
+        // What follows the graph is the operator set, without which the version is not known.
+        assert!(Model::load(&file[..length]).is_err(), "the first {length} bytes load");
+    }
+}
+
+#[test]
+fn damaged_files_are_refused_or_answer_but_never_panic() {
+    for (file, _) in [golden!("two_class_xgboost"), golden!("logistic_regression"), golden!("gradient_boosting")] {
+        let row = [0.5, f32::NAN, -1.0, f32::INFINITY, 2.0];
+        let mut random = 1_u64;
+        let mut next = |below: usize| {
+            // Knuth's MMIX generator; its high bits are good enough to choose places to damage.
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(random >> 33).expect("31 bits") % below
+        };
+        for _ in 0..3_000 {
+            let mut damaged = file.to_vec();
+            for _ in 0..=next(3) {
+                let at = next(damaged.len());
+                damaged[at] ^= u8::try_from(1 + next(255)).expect("a byte");
+            }
+            if let Ok(model) = Model::load(&damaged)
+                && model.inputs() <= row.len()
+            {
+                let answer = model.probability(&row[..model.inputs()]);
+                assert!(answer.is_none_or(|answer| (0.0..=1.0).contains(&answer)));
+            }
+        }
+    }
+}
