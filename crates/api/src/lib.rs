@@ -1,1 +1,32 @@
-//! api
+//! The public API without its transport: requests read into commands, answers rendered, one table of errors, one table
+//! of routes with their scopes, and the OpenAPI document made from it.
+//!
+//! No I/O, no clock. What comes from outside is parsed once, here: a complaint names the place, what was found and what
+//! was expected. What is personal is never in a `Debug` form or a complaint.
+#![deny(clippy::arithmetic_side_effects, clippy::integer_division, clippy::indexing_slicing)]
+
+pub mod decisions;
+pub mod errors;
+pub mod events;
+pub mod openapi;
+pub mod payments;
+pub mod requests;
+pub mod responses;
+pub mod routes;
+
+mod identity;
+mod json;
+mod parameters;
+mod problem;
+mod scope;
+
+pub use errors::{Code, ErrorCode};
+pub use identity::{IDEMPOTENCY_KEY, IdSource, IdempotencyKey};
+pub use openapi::openapi_json;
+pub use parameters::{History, List, PAGE_DEFAULT, PAGE_MAX, Parameters};
+pub use problem::{Problem, ProblemBody};
+pub use routes::{Operation, ROUTES, Route};
+pub use scope::Scope;
+
+/// The header of an answer that was given before.
+pub const IDEMPOTENT_REPLAYED: &str = "Idempotent-Replayed";

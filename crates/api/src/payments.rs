@@ -63,7 +63,8 @@ impl PaymentRequest {
         const KNOWN: &[&str] = &["id", "type", "amount", "asset", "attributes", "occurred_at"];
         let mut fields = Fields::of_body(body, KNOWN)?;
         let payment = source.id("/v1/payments", &mut fields)?;
-        let named = |fields: &mut Fields, name: &str| fields.text(name, "a string with a payment type", Name::BYTES_MAX);
+        let named =
+            |fields: &mut Fields, name: &str| fields.text(name, "a string with a payment type", Name::BYTES_MAX);
         let payment_type = fields.required("type", named)?;
         let amount = fields.required("amount", |fields, name| fields.parsed(name, AMOUNT))?;
         let asset = fields.required("asset", |fields, name| fields.parsed(name, ASSET))?;
@@ -105,7 +106,8 @@ impl PaymentRequest {
             let detail = format!("found `{}`, expected {}", shorten(&self.payment_type), one_of(&names));
             return Err(Problem::new(ErrorCode::UnknownPaymentType, detail).at("/type"));
         };
-        let ledger = policy.ledgers().get(payment_type.ledger.get()).expect("POL-3: a payment type's ledger is declared");
+        let ledger =
+            policy.ledgers().get(payment_type.ledger.get()).expect("POL-3: a payment type's ledger is declared");
         check_asset(self.asset, ledger.asset, ledger.id)?;
         if self.amount > policy::limits::AMOUNT_MAX {
             let detail = format!("found {}, a payment is of at most {}", self.amount, policy::limits::AMOUNT_MAX);
@@ -162,10 +164,8 @@ impl PaymentRequest {
             Some(Some(ParsedValue::Entity { kind, value, .. })) => Some((kind.clone(), value.clone())),
             _ => None,
         });
-        let seal = (!secrets.is_empty()).then(|| ToSeal {
-            subject,
-            plaintext: serde_json::to_vec(&secrets).expect("scalars by name are JSON"),
-        });
+        let seal = (!secrets.is_empty())
+            .then(|| ToSeal { subject, plaintext: serde_json::to_vec(&secrets).expect("scalars by name are JSON") });
         Ok((values, seal))
     }
 }

@@ -63,9 +63,9 @@ impl Problem {
     /// Seconds after which the same request may well succeed.
     pub fn retry_after_s(&self) -> Option<u32> {
         match self.code {
-            Code::Error(ErrorCode::QueueFull | ErrorCode::NotReady | ErrorCode::Stopping | ErrorCode::PolicyChanged) => {
-                Some(1)
-            }
+            Code::Error(
+                ErrorCode::QueueFull | ErrorCode::NotReady | ErrorCode::Stopping | ErrorCode::PolicyChanged,
+            ) => Some(1),
             _ => None,
         }
     }
@@ -119,8 +119,10 @@ struct PolicyProblem {
     /// The file.
     file: String,
     /// From 1.
+    #[schema(format = Int64)]
     line: u32,
     /// From 1, in characters.
+    #[schema(format = Int64)]
     column: u32,
     /// What was found and what was expected.
     message: String,
@@ -128,6 +130,11 @@ struct PolicyProblem {
 
 impl PolicyProblem {
     fn new(problem: &policy::Problem) -> Self {
-        Self { file: problem.file.clone(), line: problem.line, column: problem.column, message: problem.message.clone() }
+        Self {
+            file: problem.file.clone(),
+            line: problem.line,
+            column: problem.column,
+            message: problem.message.clone(),
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::problem::Problem;
 #[schema(as = NewLedger)]
 pub struct LedgerBody {
     /// Its number, chosen by the client, not 0.
-    #[schema(minimum = 1, example = 978)]
+    #[schema(format = Int64, minimum = 1, example = 978)]
     pub id: u32,
     /// What it counts, with its scale.
     #[schema(example = "EUR/2")]
@@ -29,7 +29,7 @@ pub struct AccountBody {
     /// A hyphenated UUID or a 128-bit decimal.
     pub id: Option<String>,
     /// The ledger it stands in.
-    #[schema(minimum = 1, example = 978)]
+    #[schema(format = Int64, minimum = 1, example = 978)]
     pub ledger: u32,
     /// The client's classification, not 0.
     #[schema(minimum = 1, example = 10)]
@@ -43,6 +43,7 @@ pub struct AccountBody {
     /// Free for the client: a decimal below 2^64.
     pub user_data_64: Option<String>,
     /// Free for the client.
+    #[schema(format = Int64)]
     pub user_data_32: Option<u32>,
 }
 
@@ -65,7 +66,7 @@ pub struct TransferBody {
     #[schema(example = "EUR/2")]
     pub asset: Option<String>,
     /// The ledger of both accounts; the debit account's when it is not given.
-    #[schema(minimum = 1, example = 978)]
+    #[schema(format = Int64, minimum = 1, example = 978)]
     pub ledger: Option<u32>,
     /// The client's classification, not 0.
     #[schema(minimum = 1, example = 1)]
@@ -77,13 +78,14 @@ pub struct TransferBody {
     /// The pending transfer to post or void.
     pub pending_id: Option<String>,
     /// A pending transfer expires after so many seconds; never when it is not given.
-    #[schema(minimum = 1)]
+    #[schema(format = Int64, minimum = 1)]
     pub timeout_s: Option<u32>,
     /// Free for the client: a decimal below 2^128 or a hyphenated UUID.
     pub user_data_128: Option<String>,
     /// Free for the client: a decimal below 2^64.
     pub user_data_64: Option<String>,
     /// Free for the client.
+    #[schema(format = Int64)]
     pub user_data_32: Option<u32>,
 }
 
@@ -126,8 +128,7 @@ pub fn ledger(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
 
 /// Reads `POST /v1/accounts`.
 pub fn account(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
-    const KNOWN: &[&str] =
-        &["id", "ledger", "code", "flags", "user_data_128", "user_data_64", "user_data_32"];
+    const KNOWN: &[&str] = &["id", "ledger", "code", "flags", "user_data_128", "user_data_64", "user_data_32"];
     let mut fields = Fields::of_body(body, KNOWN)?;
     let id: AccountId = source.id("/v1/accounts", &mut fields)?;
     let known: Vec<_> = AccountFlags::ALL.iter().copied().filter(|(name, _)| !ALONE.contains(name)).collect();
@@ -165,8 +166,19 @@ pub enum LedgerSource {
 /// Reads `POST /v1/transfers`.
 pub fn transfer(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<TransferRequest>, Problem> {
     const KNOWN: &[&str] = &[
-        "id", "debit_account", "credit_account", "amount", "asset", "ledger", "code", "flags", "pending_id",
-        "timeout_s", "user_data_128", "user_data_64", "user_data_32",
+        "id",
+        "debit_account",
+        "credit_account",
+        "amount",
+        "asset",
+        "ledger",
+        "code",
+        "flags",
+        "pending_id",
+        "timeout_s",
+        "user_data_128",
+        "user_data_64",
+        "user_data_32",
     ];
     let mut fields = Fields::of_body(body, KNOWN)?;
     let id: TransferId = source.id("/v1/transfers", &mut fields)?;
@@ -212,7 +224,9 @@ impl TransferRequest {
         let inherits = TransferFlags::POST_PENDING_TRANSFER | TransferFlags::VOID_PENDING_TRANSFER;
         match self.new.pending {
             _ if self.new.ledger != LedgerId::default() => LedgerSource::Given(self.new.ledger),
-            Some(TransferKey::Client(pending)) if self.new.flags.intersects(inherits) => LedgerSource::Transfer(pending),
+            Some(TransferKey::Client(pending)) if self.new.flags.intersects(inherits) => {
+                LedgerSource::Transfer(pending)
+            }
             _ => LedgerSource::Account(self.new.debit),
         }
     }
@@ -281,7 +295,10 @@ pub(crate) const AMOUNT: &str = "a string with a whole number of minor units, su
 fn transfer_amount(fields: &mut Fields, flags: TransferFlags) -> Result<Option<Amount>, Problem> {
     let Some(text) = fields.text("amount", AMOUNT, 64)? else { return Ok(None) };
     if text != "max" {
-        return text.parse().map(Some).map_err(|error: types::AmountParseError| fields.invalid("amount", error.to_string()));
+        return text
+            .parse()
+            .map(Some)
+            .map_err(|error: types::AmountParseError| fields.invalid("amount", error.to_string()));
     }
     let open_ended =
         TransferFlags::POST_PENDING_TRANSFER | TransferFlags::BALANCING_DEBIT | TransferFlags::BALANCING_CREDIT;
@@ -302,9 +319,9 @@ fn user_data_128(fields: &mut Fields) -> Result<u128, Problem> {
     let Some(text) = fields.text("user_data_128", EXPECTED, 64)? else { return Ok(0) };
     let decimal = || text.parse::<Amount>().ok().map(Amount::get);
     let uuid = || text.parse::<TransferId>().ok().map(TransferId::get);
-    decimal().or_else(uuid).ok_or_else(|| {
-        fields.invalid("user_data_128", format!("found `{}`, expected {EXPECTED}", shorten(&text)))
-    })
+    decimal()
+        .or_else(uuid)
+        .ok_or_else(|| fields.invalid("user_data_128", format!("found `{}`, expected {EXPECTED}", shorten(&text))))
 }
 
 fn user_data_64(fields: &mut Fields) -> Result<u64, Problem> {

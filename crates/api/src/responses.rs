@@ -4,7 +4,7 @@
 use engine::{ActivePolicy, LabelReply, TransferReply};
 use ledger::{AccountFlags, PendingState, TransferFlags, TransferKey};
 use serde::Serialize;
-use types::{Asset, LedgerId};
+use types::{Asset, LedgerId, Seq};
 use utoipa::ToSchema;
 
 /// A page of a list.
@@ -21,7 +21,7 @@ pub struct Page<T: ToSchema> {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Ledger {
     /// Its number.
-    #[schema(example = 978)]
+    #[schema(format = Int64, example = 978)]
     id: u32,
     /// What it counts, with its scale.
     #[schema(example = "EUR/2")]
@@ -66,6 +66,7 @@ impl From<&ledger::Account> for Balances {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct TrialBalance {
     /// The ledger.
+    #[schema(format = Int64)]
     ledger: u32,
     /// What its amounts count.
     asset: String,
@@ -104,6 +105,7 @@ struct UserData {
     user_data_64: Option<String>,
     /// A number.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Int64)]
     user_data_32: Option<u32>,
 }
 
@@ -123,6 +125,7 @@ pub struct Account {
     /// Its id.
     id: String,
     /// The ledger it stands in.
+    #[schema(format = Int64)]
     ledger: u32,
     /// What its balances count.
     asset: String,
@@ -140,18 +143,21 @@ pub struct Account {
 }
 
 impl Account {
-    /// An account whose ledger counts `asset`.
-    pub fn new(account: &ledger::Account, asset: Asset) -> Self {
-        Self {
+    /// An account as it is now.
+    ///
+    /// # Errors
+    /// When `assets` lacks its ledger.
+    pub fn new(account: &ledger::Account, assets: &Assets) -> Result<Self, Unknown> {
+        Ok(Self {
             id: account.id.to_string(),
             ledger: account.ledger.get(),
-            asset: asset.to_string(),
+            asset: assets.of(account.ledger)?.to_string(),
             code: account.code.get(),
             flags: names(AccountFlags::ALL, |flag| account.flags.contains(flag)),
             user_data: UserData::new(account.user_data_128, account.user_data_64, account.user_data_32),
             opened_at: account.timestamp.to_string(),
             balances: account.into(),
-        }
+        })
     }
 }
 
@@ -178,6 +184,7 @@ pub struct Transfer {
     #[schema(example = "EUR/2")]
     asset: String,
     /// The ledger of both accounts.
+    #[schema(format = Int64)]
     ledger: u32,
     /// The client's classification.
     code: u16,
@@ -191,6 +198,7 @@ pub struct Transfer {
     pending_id: Option<String>,
     /// A pending transfer expires after so many seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Int64)]
     timeout_s: Option<u32>,
     /// When a pending transfer with a timeout expires.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,20 +218,23 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// A transfer whose ledger counts `asset`, and what became of it.
-    pub fn new(transfer: &ledger::Transfer, state: Option<PendingState>, asset: Asset) -> Self {
+    /// A transfer and what became of it.
+    ///
+    /// # Errors
+    /// When `assets` lacks its ledger.
+    pub fn new(transfer: &ledger::Transfer, state: Option<PendingState>, assets: &Assets) -> Result<Self, Unknown> {
         let (id, payment, number) = match transfer.key {
             TransferKey::Client(id) => (Some(id.to_string()), None, None),
             TransferKey::Leg { payment, number } => (None, Some(payment.to_string()), Some(number)),
         };
-        Self {
+        Ok(Self {
             id,
             payment,
             number,
             debit_account: transfer.debit.to_string(),
             credit_account: transfer.credit.to_string(),
             amount: transfer.amount.to_string(),
-            asset: asset.to_string(),
+            asset: assets.of(transfer.ledger)?.to_string(),
             ledger: transfer.ledger.get(),
             code: transfer.code.get(),
             flags: names(TransferFlags::ALL, |flag| transfer.flags.contains(flag)),
@@ -235,16 +246,24 @@ impl Transfer {
             created_at: transfer.timestamp.to_string(),
             debit_balances: None,
             credit_balances: None,
-        }
+        })
     }
 
     /// With both accounts as they are now.
-    pub fn with_balances(reply: &TransferReply, asset: Asset) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When `assets` lacks its ledger.
+    pub fn with_balances(reply: &TransferReply, assets: &Assets) -> Result<Self, Unknown> {
+        Ok(Self {
             debit_balances: Some((&reply.debit).into()),
             credit_balances: Some((&reply.credit).into()),
-            ..Self::new(&reply.transfer, reply.state, asset)
-        }
+            ..Self::new(&reply.transfer, reply.state, assets)?
+        })
+    }
+
+    /// The client's id, when it has one.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 }
 
@@ -278,11 +297,7 @@ impl From<&LabelReply> for Label {
 
 impl From<&engine::Label> for KnownLabel {
     fn from(label: &engine::Label) -> Self {
-        Self {
-            label: label.name.to_string(),
-            positive: label.positive,
-            recorded_at: label.recorded_at.to_string(),
-        }
+        Self { label: label.name.to_string(), positive: label.positive, recorded_at: label.recorded_at.to_string() }
     }
 }
 
@@ -322,6 +337,15 @@ impl From<&ActivePolicy> for Policy {
 #[derive(Debug, Clone, Default)]
 pub struct Assets(std::collections::BTreeMap<LedgerId, Asset>);
 
+/// What is missing to show something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// The asset of a ledger that is younger than the copy of them.
+    Ledger(LedgerId),
+    /// What the policy that this entry activated calls its features and models.
+    Policy(Seq),
+}
+
 impl Assets {
     /// Of these ledgers.
     pub fn new(books: &[ledger::Book]) -> Self {
@@ -329,8 +353,11 @@ impl Assets {
     }
 
     /// What a ledger counts.
-    pub fn get(&self, ledger: LedgerId) -> Option<Asset> {
-        self.0.get(&ledger).copied()
+    ///
+    /// # Errors
+    /// When the copy lacks it.
+    pub fn of(&self, ledger: LedgerId) -> Result<Asset, Unknown> {
+        self.0.get(&ledger).copied().ok_or(Unknown::Ledger(ledger))
     }
 }
 

@@ -27,7 +27,7 @@ impl Engine {
             return Decided::Answer(Err(Refusal::PaymentNotFound(id)));
         };
         match payment.asked_by(request) {
-            Some(asked) if asked == verb => return Decided::Answer(self.payment_reply(Made::Before, id, None)),
+            Some(asked) if asked == verb => return Decided::Answer(self.payment_reply(Made::Before, id, at, None)),
             Some(asked) => return Decided::Answer(Err(Refusal::RequestIdReused(asked))),
             None => {}
         }

@@ -53,7 +53,7 @@ impl Engine {
     pub(crate) fn create_payment(&self, at: Timestamp, new: &NewPayment) -> Decided {
         if let Some(payment) = self.state.payments.get(&new.payment) {
             let answer = if payment.content == new.content {
-                self.payment_reply(Made::Before, new.payment, None)
+                self.payment_reply(Made::Before, new.payment, at, None)
             } else {
                 Err(Refusal::PaymentExistsWithDifferentContent(new.payment))
             };

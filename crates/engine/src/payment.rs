@@ -56,6 +56,11 @@ impl Payment {
     /// The most verbs one payment takes; each leaves its request id here.
     pub const CHANGES_MAX: usize = 16;
 
+    /// The payment as it reads at `now`.
+    pub(crate) fn as_of(&self, now: Timestamp) -> Self {
+        Self { status: self.status_at(now), ..self.clone() }
+    }
+
     /// Where the payment stands at `now`: what is past its deadline has moved on, whether or not the entry that
     /// says so is written yet.
     pub fn status_at(&self, now: Timestamp) -> PaymentStatus {

@@ -28,7 +28,7 @@ impl Engine {
                     |transfer: &ledger::Transfer| (*transfer, state.ledger.pending_state(transfer.key, at));
                 Ok(Reply::Transfers(transfers.into_iter().map(with_state).collect()))
             }
-            Query::Payment(id) => self.payment_reply(Made::Before, *id, None),
+            Query::Payment(id) => self.payment_reply(Made::Before, *id, at, None),
             Query::Payments { status, after, limit } => {
                 Ok(self.payments_page(at, *status, *after, (*limit).min(PAGE_MAX)))
             }
@@ -49,8 +49,8 @@ impl Engine {
             Command::OpenLedger { id, .. } => self.ledger_reply(made, *id),
             Command::OpenAccount(new) => self.account_reply(made, new.id),
             Command::CreateTransfer(new) => self.transfer_reply(made, new.key, self.state.clock),
-            Command::CreatePayment(new) => self.payment_reply(made, new.payment, entry),
-            Command::ChangePayment { payment, .. } => self.payment_reply(made, *payment, None),
+            Command::CreatePayment(new) => self.payment_reply(made, new.payment, self.state.clock, entry),
+            Command::ChangePayment { payment, .. } => self.payment_reply(made, *payment, self.state.clock, None),
             Command::RecordLabel { payment, .. } => self.label_reply(made, *payment),
             Command::StoreArtifact(_) => Ok(Reply::Artifact(made)),
             Command::ActivatePolicy { .. } => match &self.state.policy {
@@ -89,8 +89,8 @@ impl Engine {
         Ok(Reply::Transfer(made, Box::new(reply)))
     }
 
-    pub(crate) fn payment_reply(&self, made: Made, id: PaymentId, entry: Option<&Entry>) -> Answer {
-        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?.clone();
+    pub(crate) fn payment_reply(&self, made: Made, id: PaymentId, at: Timestamp, entry: Option<&Entry>) -> Answer {
+        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?.as_of(at);
         let decided = match entry.map(|entry| &entry.fact) {
             Some(Fact::PaymentDecided(decided)) => Some(std::sync::Arc::clone(decided)),
             Some(_) | None => None,
@@ -113,7 +113,7 @@ impl Engine {
         for (seq, id) in scanned.by_ref().take(PAYMENTS_SCANNED_MAX) {
             let payment = self.state.payments.get(id).expect("ENG-4: what is listed was decided");
             if status.is_none_or(|wanted| payment.status_at(at) == wanted) {
-                payments.push(payment.clone());
+                payments.push(payment.as_of(at));
             }
             next = Some(*seq);
             if payments.len() >= limit {

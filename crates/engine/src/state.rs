@@ -38,7 +38,6 @@ pub(crate) struct State {
     pub(crate) deadlines: BTreeSet<(Timestamp, PaymentId)>,
     pub(crate) artifacts: BTreeMap<Digest, Artifact>,
     pub(crate) policy: Option<ActivePolicy>,
-    pub(crate) policies: BTreeMap<Seq, Arc<PolicyActivated>>,
     pub(crate) streams: BTreeMap<Digest, StreamId>,
     pub(crate) api_keys: BTreeMap<ActorId, ApiKeyAdded>,
     /// Window records that bounds refused, since the start: for a metric.
@@ -78,7 +77,6 @@ impl Default for State {
             deadlines: BTreeSet::new(),
             artifacts: BTreeMap::new(),
             policy: None,
-            policies: BTreeMap::new(),
             streams: BTreeMap::new(),
             api_keys: BTreeMap::new(),
             records_dropped: 0,
@@ -210,7 +208,8 @@ impl State {
             self.since_digest.u64(u64::from(opened.id.get())).bytes(opened.key.as_bytes());
         }
         self.since_digest.bytes(activated.artifact.as_bytes());
-        self.policies.insert(header.seq, Arc::clone(activated));
+        // Earlier bundles stay in the journal; keeping them here too would grow with every upload.
+        self.artifacts.retain(|artifact, _| *artifact == activated.artifact);
         let active = ActivePolicy { seq: header.seq, at: header.decided_at, activated: Arc::clone(activated) };
         self.policy = Some(active);
     }

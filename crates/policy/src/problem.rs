@@ -2,6 +2,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 
+use types::Name;
+
 use crate::bundle::DOCUMENT;
 use crate::limits::PROBLEMS_MAX;
 
@@ -88,6 +90,9 @@ fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
 
 /// `; did you mean …?` when a candidate is nearly what was written, nothing otherwise.
 pub(crate) fn suggestion<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> String {
+    if written.len() > Name::BYTES_MAX {
+        return String::new();
+    }
     let close = |candidate: &'c str| {
         let distance = edit_distance(written, candidate);
         (distance <= 1 + written.len() / 4).then_some((distance, candidate))

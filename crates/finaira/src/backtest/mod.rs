@@ -1,8 +1,188 @@
-//! `finaira backtest`.
+//! `finaira backtest`: a file of past payments through the engine that decides live ones.
+//!
+//! ```text
+//! Input ──batches──► Payments ──rows──► TimeOrder ──► Replay: engine, deadlines, labels
+//!   reading thread                        this thread │
+//!                              Output ◄──outcomes── FileOrder ──► Summary
+//!                           writing thread
+//! ```
+//!
+//! Time comes from the file: each payment is decided at its own time, and what time brings in between happens in
+//! between. Nothing is journaled; the entries are only looked at.
+
+mod cell;
+mod columns;
+mod file_order;
+mod input;
+mod output;
+mod payments;
+mod progress;
+mod replay;
+mod summary;
+mod table;
+mod time_order;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use anyhow::{Context as _, bail, ensure};
+use policy::{FileMapping, Policy};
+use types::{Asset, Name, TenantId};
+
+use self::file_order::FileOrder;
+use self::input::Input;
+use self::output::{Outcome, Output};
+use self::payments::{Payments, Row};
+use self::progress::Progress;
+use self::replay::Replay;
+use self::summary::Summary;
+use self::time_order::{Schedule, TimeOrder};
+use crate::bundle_folder;
+
+/// The tenant that a backtest plays.
+const TENANT: TenantId = TenantId::new(1);
+
+/// What a label is called whose value the policy lists as positive.
+const FRAUD: &str = "fraud";
+
+/// Batches that wait between two threads.
+const BATCHES_WAITING_MAX: usize = 4;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// The folder with policy.toml; its [file] says which column is what
+    #[arg(long, value_name = "DIR")]
+    policy: PathBuf,
+    /// Past payments: a Parquet file, or CSV with a header
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Where the decisions go, a Parquet file with one row per row of the input
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
 
-pub(crate) fn run(_arguments: &Arguments) -> anyhow::Result<()> {
-    anyhow::bail!("not there yet")
+#[expect(clippy::print_stdout, reason = "the summary is this command's answer; progress goes to standard error")]
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let (bundle, policy) = bundle_folder::compile(&arguments.policy)?;
+    let policy = Arc::new(policy);
+    let mapping = policy.file_mapping().cloned();
+    let mapping = mapping.with_context(|| format!("the policy {} does not say how to read a file: it has no [file]", policy.name()))?;
+    check_output(arguments)?;
+    let input = Input::open(&arguments.input)?;
+    let payments = Payments::new(&policy, &mapping, &input)?;
+    let labelled = mapping.label.is_some();
+    let output = Output::create(&arguments.output, &policy, (&mapping.id, payments.id_kind()), labelled)?;
+    let fraud: Name = FRAUD.parse()?;
+    if labelled && !policy.is_positive_label(FRAUD) {
+        eprintln!("labels change no feature: the policy's [labels] do not list `{FRAUD}` as positive");
+    }
+    let delay = mapping.label.as_ref().map(|label| label.delay).unwrap_or_default();
+    let replay = Replay::new(&bundle, &policy, fraud, delay)?;
+
+    let schedule = Schedule::read(&input, input.find(&mapping.time)?)?;
+    let mut progress = Progress::new(schedule.rows);
+    let (summary, dropped) = decide(&input, payments, schedule, replay, output, &mut progress)?;
+    let took = progress.finish();
+
+    print!("{}", summary.text(&policy, asset(&policy, &mapping), took, dropped));
+    println!("\nDecisions of every row are in {}", arguments.output.display());
+    if summary.decided() == 0
+        && let Some((row, error)) = summary.first_error()
+    {
+        bail!("none of the {} rows is a payment; row {row}: {error}", summary.invalid());
+    }
+    Ok(())
+}
+
+/// The run itself, on three threads. A thread that cannot go on hangs up, and the others end.
+fn decide(
+    input: &Input,
+    mut payments: Payments,
+    schedule: Schedule,
+    mut replay: Replay,
+    mut output: Output,
+    progress: &mut Progress,
+) -> anyhow::Result<(Summary, u64)> {
+    let (read, rows) = sync_channel::<Vec<Row>>(BATCHES_WAITING_MAX);
+    let (written, outcomes) = sync_channel::<Vec<Outcome>>(BATCHES_WAITING_MAX);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || -> anyhow::Result<()> {
+            let mut first = 0;
+            for batch in input.batches(payments.columns())? {
+                let batch = batch?;
+                if read.send(payments.rows(&batch, first)).is_err() {
+                    break;
+                }
+                first += batch.rows as u64;
+            }
+            Ok(())
+        });
+        let writer = scope.spawn(move || -> anyhow::Result<Output> {
+            for outcome in outcomes.into_iter().flatten() {
+                output.push(&outcome)?;
+            }
+            Ok(output)
+        });
+        let mut summary = Summary::default();
+        replay_rows(&rows, &mut TimeOrder::new(schedule), &mut replay, |outcomes| {
+            outcomes.iter().for_each(|outcome| summary.add(outcome));
+            progress.add(outcomes.len());
+            written.send(outcomes).is_ok()
+        });
+        drop((rows, written));
+        let output = writer.join().expect("a panic of the writer goes on here")?;
+        reader.join().expect("a panic of the reader goes on here")?;
+        output.finish()?;
+        Ok((summary, replay.records_dropped()))
+    })
+}
+
+/// Decides rows as they come and hands on outcomes in the order of the file, until there are no more or nobody takes
+/// them.
+fn replay_rows(
+    rows: &Receiver<Vec<Row>>,
+    time_order: &mut TimeOrder,
+    replay: &mut Replay,
+    mut hand_on: impl FnMut(Vec<Outcome>) -> bool,
+) {
+    let mut file_order = FileOrder::default();
+    for batch in rows {
+        let mut timed = Vec::with_capacity(batch.len());
+        for row in batch {
+            match row {
+                Row { at: Some(at), payment: Ok(payment), .. } => timed.push((at, Row { payment: Ok(payment), ..row })),
+                Row { number, id, at, positive, payment } => {
+                    let error = payment.err().unwrap_or_default();
+                    file_order.put(Outcome { number, id, at, positive, decided: Err(error) });
+                }
+            }
+        }
+        for (at, Row { number, id, positive, payment, .. }) in time_order.pass(timed) {
+            let decided = payment.and_then(|payment| replay.decide(at, *payment, positive == Some(true)));
+            file_order.put(Outcome { number, id, at: Some(at), positive, decided });
+        }
+        if !hand_on(file_order.take()) {
+            return;
+        }
+    }
+}
+
+fn check_output(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { input, output, .. } = arguments;
+    let extension = output.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    ensure!(
+        extension.eq_ignore_ascii_case("parquet"),
+        "decisions are written as Parquet: expected an output that ends in .parquet, found {}",
+        output.display()
+    );
+    let same = input.canonicalize().ok().is_some_and(|input| output.canonicalize().ok() == Some(input));
+    ensure!(!same, "the output {} is the input", output.display());
+    Ok(())
+}
+
+fn asset(policy: &Policy, mapping: &FileMapping) -> Asset {
+    let payment_type = policy.payment_types().get(mapping.payment.get());
+    let ledger = payment_type.and_then(|payment_type| policy.ledgers().get(payment_type.ledger.get()));
+    ledger.expect("a mapping names a payment type, which names a ledger").asset
 }

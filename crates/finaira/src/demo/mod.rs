@@ -1,8 +1,175 @@
-//! `finaira demo`.
+//! `finaira demo`: a real server, simulated customers and fraudsters who use it over HTTP, and what came of them.
+
+mod bundle;
+mod client;
+mod fraud;
+mod random;
+mod report;
+mod run;
+mod simulator;
+mod town;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, anyhow};
+use indicatif::{ProgressBar, ProgressStyle};
+use server::{Clock, Opened, Options, Stopped, Stopwatch};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use types::{Span, Timestamp};
+
+use self::client::Client;
+use self::report::Report;
+use self::run::Run;
+use self::simulator::{Month, REVIEWER_RIGHT_PERCENT};
+use self::town::{DAY, DAYS};
+use crate::serve::stop_signal;
+
+/// The ledger of the retail policy.
+const LEDGER: u32 = 978;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// End when the results are shown, instead of serving on until Ctrl-C
+    #[arg(long)]
+    exit: bool,
+    /// Payments to simulate, beside those that first put money into wallets
+    #[arg(long, value_name = "COUNT", default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(200..=100_000))]
+    payments: u32,
+    /// Chooses the simulated month: the same number, the same payments
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// Port to listen on, on 127.0.0.1; 0 picks a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+}
 
-pub(crate) fn run(_arguments: &Arguments) -> anyhow::Result<()> {
-    anyhow::bail!("not there yet")
+#[expect(clippy::print_stdout, reason = "this command answers on standard output")]
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let folder = tempfile::Builder::new().prefix("finaira-demo-").tempdir().context("no temporary directory")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut server = Server::start(&runtime, folder.path(), arguments.port)?;
+    let played = play(arguments, &server).and_then(|()| {
+        if !arguments.exit {
+            println!("\nThe server runs on. Ctrl-C ends it and removes its data.");
+            runtime.block_on(server.interrupted_or_dead());
+        }
+        Ok(())
+    });
+    let stopped = server.stop(&runtime);
+    folder.close().context("cannot remove the temporary directory")?;
+    played.and(stopped)
+}
+
+#[expect(clippy::print_stdout, reason = "this command answers on standard output")]
+fn play(arguments: &Arguments, server: &Server) -> anyhow::Result<()> {
+    let Server { base, key, interrupted, .. } = server;
+    let client = Client::new(base, key);
+    let month = Month::new(arguments.seed, usize::try_from(arguments.payments)?);
+    println!("Finaira on {base}, data in a temporary directory, policies/retail from the binary.");
+    client.activate(&bundle::archive()?)?;
+    println!(
+        "A simulated month of {DAYS} days: every payment declares when it happened. Customers are invented;\n\
+         the reviewer is simulated too and sees what a payment truly is in {REVIEWER_RIGHT_PERCENT} % of cases."
+    );
+    let progress = ProgressBar::new(u64::try_from(month.payments.len())?);
+    let style = ProgressStyle::with_template("{bar:24} {pos}/{len}, {per_sec:.0}: {msg}")?;
+    progress.set_style(style);
+    let stopwatch = Stopwatch::start();
+    let run = Run::new(&month, month_start(Clock.now()), (base, key), interrupted, progress.clone());
+    let played = run.play();
+    let elapsed = stopwatch.elapsed();
+    progress.finish_and_clear();
+    played?;
+    let changed_code = run.change_the_past()?;
+    let (fates, retries) = run.results();
+    let books = client.trial_balance(LEDGER)?;
+    let report = Report { month: &month, fates, retries, changed_code, books, elapsed };
+    println!("{}", report.text());
+    report.sound().map_err(|fault| anyhow!(fault))?;
+    if !arguments.exit {
+        println!("{}", try_next(server, &report));
+    }
+    Ok(())
+}
+
+/// Midnight so many days ago that the whole month lies in the past.
+fn month_start(now: Timestamp) -> Timestamp {
+    let day = Span::from_secs(DAY).ns();
+    let midnight = Timestamp::from_ns(now.ns() / day * day);
+    midnight.checked_sub(Span::from_secs(DAYS * DAY)).unwrap_or_default()
+}
+
+/// Requests worth trying against the running server.
+fn try_next(server: &Server, report: &Report<'_>) -> String {
+    let Server { base, key, .. } = server;
+    let authorized = format!("curl -s -H 'Authorization: Bearer {key}'");
+    let caught = report.caught().map_or(String::new(), |payment| {
+        let pattern = payment.fraud.map_or("fraud", simulator::Pattern::name);
+        format!("Why a payment was stopped ({pattern}):\n  {authorized} {base}/v1/payments/{}/decision\n", payment.id)
+    });
+    format!(
+        "TRY\n{caught}A payment of your own, twice if you like:\n  {authorized} {base}/v1/payments \\\n    \
+         -H 'Idempotency-Key: my-first' -d '{{\"type\": \"transfer\", \"amount\": \"250\", \"asset\": \"EUR/2\", \
+         \"attributes\": {{\n    \"customer\": \"customer_0001\", \"recipient\": \"customer_0002\", \"device\": \
+         \"my_phone\"}}}}'\nEverything that happened, in order:\n  {authorized} '{base}/v1/events?limit=5'"
+    )
+}
+
+/// The server in this process.
+struct Server {
+    base: String,
+    key: String,
+    /// Set by Ctrl-C.
+    interrupted: Arc<AtomicBool>,
+    interrupt: oneshot::Receiver<()>,
+    serving: JoinHandle<Result<(), Stopped>>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Server {
+    fn start(runtime: &Runtime, data: &std::path::Path, port: u16) -> anyhow::Result<Self> {
+        runtime.block_on(async {
+            let stop_signal = stop_signal()?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+            let base = format!("http://{}", listener.local_addr()?);
+            let mut opened = Opened::open(&Options::new(data))?;
+            let key = opened.api_key.take().context("a new server made no API key")?;
+            let (stop, stopping) = oneshot::channel();
+            // Asked to stop, or nobody is left who could ask.
+            let until = async move { drop(stopping.await) };
+            let serving = tokio::spawn(opened.serve(listener, until));
+            let interrupted = Arc::new(AtomicBool::new(false));
+            let (interrupting, interrupt) = oneshot::channel();
+            let flag = Arc::clone(&interrupted);
+            tokio::spawn(async move {
+                stop_signal.await;
+                flag.store(true, Ordering::Relaxed);
+                drop(interrupting);
+            });
+            Ok(Self { base, key, interrupted, interrupt, serving, stop })
+        })
+    }
+
+    /// Waits for Ctrl-C, or for the server to end by itself.
+    async fn interrupted_or_dead(&mut self) {
+        while !self.serving.is_finished() {
+            let soon = std::time::Duration::from_millis(200);
+            if tokio::time::timeout(soon, &mut self.interrupt).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Stops the server in order.
+    fn stop(self, runtime: &Runtime) -> anyhow::Result<()> {
+        drop(self.stop);
+        runtime.block_on(self.serving)??;
+        Ok(())
+    }
 }

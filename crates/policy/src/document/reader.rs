@@ -7,7 +7,7 @@ use std::str::FromStr;
 use toml::de::{DeTable, DeValue};
 use types::Span;
 
-use crate::limits::TEXT_BYTES_MAX;
+use crate::limits::{PROBLEMS_MAX, TEXT_BYTES_MAX};
 use crate::problem::{Place, Problems, suggestion};
 
 /// A value with the place where it was written.
@@ -142,7 +142,8 @@ impl<'d> Table<'d> {
 
     /// Reports the keys that nobody asked for.
     pub(crate) fn finish(self) {
-        for key in self.table.keys().filter(|key| !self.asked.contains(&key.get_ref().as_ref())) {
+        let unknown = self.table.keys().filter(|key| !self.asked.contains(&key.get_ref().as_ref()));
+        for key in unknown.take(PROBLEMS_MAX) {
             let path = join(&self.place.path, key.get_ref());
             let hint = suggestion(key.get_ref(), self.asked.iter().copied());
             let expected = self.asked.join(", ");

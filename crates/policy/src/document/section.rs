@@ -10,6 +10,8 @@ pub(crate) struct Section<T> {
     what: &'static str,
     names: Vec<String>,
     items: Vec<Option<T>>,
+    /// The document has more items than are allowed, so a reference to none of these may be to one of those.
+    overfull: bool,
 }
 
 impl<T> Section<T> {
@@ -28,25 +30,24 @@ impl<T> Section<T> {
         if entries.len() > max {
             problems.report(&place, format_args!("has {} items, at most {max} are allowed", entries.len()));
         }
-        for (position, (key, node)) in entries.into_iter().enumerate() {
+        section.overfull = entries.len() > max;
+        for (key, node) in entries.into_iter().take(max) {
+            let (name, table) = (name(&key, problems), node.table());
             section.names.push(key.value.to_owned());
-            if position < max {
-                let (name, table) = (name(&key, problems), node.table());
-                section.items.push(name.zip(table).and_then(|(name, table)| read(name, table)));
-            }
+            section.items.push(name.zip(table).and_then(|(name, table)| read(name, table)));
         }
         section
     }
 
     /// No items; `what` is what one of them is called.
     pub(crate) const fn empty(what: &'static str) -> Self {
-        Self { what, names: Vec::new(), items: Vec::new() }
+        Self { what, names: Vec::new(), items: Vec::new(), overfull: false }
     }
 
     /// Resolves a reference to one of the items.
     pub(crate) fn find(&self, name: &Located<&str>, problems: &Problems<'_>) -> Option<usize> {
         let position = self.names.iter().position(|known| known == name.value);
-        if position.is_none() {
+        if position.is_none() && !self.overfull {
             let hint = suggestion(name.value, self.names.iter().map(String::as_str));
             let message = format_args!("there is no {} `{}`{hint}", self.what, shown(name.value));
             problems.report(&name.place, message);

@@ -76,7 +76,9 @@ customer = "CUSTOMER"
 "#;
 
 fn problems(document: &str) -> Vec<Problem> {
-    Policy::compile(&bundle(document)).err().unwrap_or_default()
+    let problems = Policy::compile(&bundle(document)).err();
+    assert!(problems.as_ref().is_none_or(|problems| !problems.is_empty()), "a refusal without a reason");
+    problems.unwrap_or_default()
 }
 
 /// The problems of the base document with the text `from` replaced by `to`.

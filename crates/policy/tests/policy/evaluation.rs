@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use expect_test::{Expect, expect};
 use features::{Aggregate, Missing, Window};
 use policy::{
-    AttributeValue, Bundle, Evaluation, Facts, FeatureValue, History, LegError, PaymentTypeIdx, Policy, Score,
-    StreamIdx, Verdict,
+    AttributeValue, Bundle, Evaluation, Facts, FeatureValue, History, LegError, PaymentTypeIdx, Policy, StreamIdx,
+    Verdict,
 };
 use types::{AccountId, Amount, Timestamp, Token};
 
@@ -67,8 +67,8 @@ fn facts(minor: u128, attributes: &[Option<AttributeValue>]) -> Facts<'_> {
     Facts {
         payment_type: PaymentTypeIdx::new(0),
         amount: Amount::new(minor),
-        decided_at: "2026-11-22T12:00:00Z".parse().unwrap(),
-        occurred_at: "2026-11-22T11:58:00Z".parse().unwrap(),
+        decided_at: "2026-11-22T12:00:00Z".parse().expect("a time"),
+        occurred_at: "2026-11-22T11:58:00Z".parse().expect("a time"),
         attributes,
     }
 }
@@ -308,6 +308,27 @@ fn rules_decline_score_and_tag() {
     let mut attributes = card_attributes();
     attributes[3] = None;
     expect![[r#"Approve 0 [] ["no device"]"#]].assert_eq(&judged(&card(&policy, &attributes, records(0, 0, 0))));
+}
+
+#[test]
+fn the_strictest_rule_wins_whatever_the_order() {
+    let rule = |name: &str, effect: &str| format!("name = \"{name}\"\nwhen = \"true\"\nthen = {{ {effect} = true }}");
+    let policy = with_rule(&format!("{}\n[[rules]]\n{}", rule("a", "decline"), rule("b", "review")));
+    check(&policy, records(0, 0, 0), &expect![[r#"Decline 0 ["a Decline", "b Review"] []"#]]);
+}
+
+#[test]
+fn the_highest_score_of_all_models_counts() {
+    let other = "[models.other]\nfile = \"models/fraud.onnx\"\npayments = [\"card\"]\ninputs = [\"1\", \"0\", \"0\"]\n[[rules]] ";
+    check(&changed("[[rules]] ", other, &[0.03, 0.0, 0.0]), records(0, 0, 0), &expect!["Approve 600 [] []"]);
+}
+
+#[test]
+fn expressions_see_what_every_payment_has() {
+    let seen = "payment.amount == 2000 && payment.type == 'card' && payment.asset == 'EUR/2' && payment.country == 'FR' \
+        && payment.decided_at - payment.occurred_at == duration('2m') && payment.occurred_at.getHours() == 11";
+    let policy = with_rule(&format!("name = \"seen\"\nwhen = \"{seen}\"\nthen = {{ tag = \"seen\" }}"));
+    check(&policy, records(0, 0, 0), &expect![[r#"Approve 0 [] ["seen"]"#]]);
 }
 
 #[test]

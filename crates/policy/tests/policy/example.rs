@@ -84,7 +84,7 @@ fn a_stream_keeps_what_its_features_reach() {
 }
 
 fn key(document: &str) -> types::Digest {
-    compile(&bundle(document)).streams().first().unwrap().key
+    compile(&bundle(document)).streams().first().expect("a stream").key
 }
 
 #[test]
@@ -98,6 +98,11 @@ fn an_unchanged_stream_keeps_its_key() {
     for (from, to) in same {
         assert_eq!(key(&changed(from, to)), key(EXAMPLE), "{from} -> {to}");
     }
+    let place = |heading: &str| EXAMPLE.find(heading).unwrap();
+    let (card, transfer, streams) = (place("[payments.card]"), place("[payments.transfer]"), place("[streams"));
+    let swapped =
+        [&EXAMPLE[..card], &EXAMPLE[transfer..streams], &EXAMPLE[card..transfer], &EXAMPLE[streams..]].concat();
+    assert_eq!(key(&swapped), key(EXAMPLE));
     let other = [
         ("\"payment.amount > 0\"", "\"payment.amount > 1\""),
         ("counts = \"accepted\"", "counts = \"attempted\""),

@@ -8,7 +8,7 @@ pub(crate) const EXAMPLE: &str = include_str!("../../example/policy.toml");
 /// A bundle of the document and a `models/fraud.onnx` with these coefficients.
 pub(crate) fn bundle_with(document: &str, coefficients: &[f32]) -> Bundle {
     let files = [("policy.toml", document.as_bytes().to_vec()), ("models/fraud.onnx", model(coefficients))];
-    Bundle::new(files.map(|(name, bytes)| (name.to_owned(), bytes))).unwrap()
+    Bundle::new(files.map(|(name, bytes)| (name.to_owned(), bytes))).expect("a bundle")
 }
 
 /// The example's model always says 0.0.
@@ -27,7 +27,7 @@ pub(crate) fn listed(problems: &[policy::Problem]) -> String {
 
 /// An ONNX file whose answer is the sum of its columns, each times its coefficient.
 pub(crate) fn model(coefficients: &[f32]) -> Vec<u8> {
-    let columns = u8::try_from(coefficients.len()).unwrap();
+    let columns = u8::try_from(coefficients.len()).expect("few columns");
     let floats: Vec<u8> = coefficients.iter().flat_map(|coefficient| coefficient.to_le_bytes()).collect();
     let attribute = [field(1, b"coefficients"), field(7, &floats)].concat();
     let node = [
@@ -48,7 +48,8 @@ pub(crate) fn model(coefficients: &[f32]) -> Vec<u8> {
 /// A length-delimited protobuf field of fewer than 2^14 bytes.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len();
-    let (low, high) = (u8::try_from(length & 0x7f).unwrap(), u8::try_from(length >> 7).unwrap());
+    let bits = |bits: usize| u8::try_from(bits).expect("a short field");
+    let (low, high) = (bits(length & 0x7f), bits(length >> 7));
     let mut out = vec![number << 3 | 2];
     out.extend(if high == 0 { vec![low] } else { vec![low | 0x80, high] });
     out.extend_from_slice(content);

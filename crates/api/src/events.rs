@@ -1,0 +1,383 @@
+//! The event feed: one item for each entry of the journal, in its order, without personal data.
+
+use engine::{Cause, Entry, Fact, PolicyActivated};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::decisions::{Deadline, Decision, Refusal, capture_name};
+use crate::parameters::History;
+use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
+use crate::scope::Scope;
+
+/// One entry of the journal.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Event {
+    /// Give it as `cursor`, or as `Last-Event-ID`, to go on after this event.
+    cursor: String,
+    /// The entry's place in the journal, from 1.
+    sequence: u64,
+    /// What happened; it says which fields `data` has.
+    #[schema(example = "payment_decided")]
+    kind: &'static str,
+    /// The engine's time, unique and increasing.
+    #[schema(format = "date-time")]
+    decided_at: String,
+    /// The client's time where it declares one, otherwise equal to `decided_at`.
+    #[schema(format = "date-time")]
+    occurred_at: String,
+    /// The number of the API key that asked; 0 for the system itself.
+    actor: u64,
+    /// The request that caused it; absent when nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
+    /// The facts.
+    data: EventData,
+}
+
+impl Event {
+    /// An entry as an event. `names` is what activated the policy of a decided payment, see [`Event::policy`].
+    ///
+    /// # Errors
+    /// When `assets` lacks a ledger of the entry, or the names of a decided payment are not given.
+    pub fn new(
+        entry: &Entry,
+        history: History,
+        names: Option<&PolicyActivated>,
+        assets: &Assets,
+    ) -> Result<Self, Unknown> {
+        let header = &entry.header;
+        let (kind, data) = data(entry, names, assets)?;
+        let request = (header.request.get() != 0).then(|| header.request.to_string());
+        Ok(Self {
+            cursor: history.event_cursor(header.seq),
+            sequence: header.seq.get(),
+            kind,
+            decided_at: header.decided_at.to_string(),
+            occurred_at: header.occurred_at.to_string(),
+            actor: header.actor.get(),
+            request,
+            data,
+        })
+    }
+
+    /// The entry that activated the policy which this entry's names belong to.
+    pub fn policy(entry: &Entry) -> Option<types::Seq> {
+        match &entry.fact {
+            Fact::PaymentDecided(decided) => Some(decided.policy),
+            _ => None,
+        }
+    }
+
+    /// What goes on after this event.
+    pub fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// What happened.
+    pub const fn kind(&self) -> &'static str {
+        self.kind
+    }
+}
+
+/// A page of events.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EventPage {
+    /// The events, in the journal's order.
+    pub items: Vec<Event>,
+    /// Give it as `cursor` to go on. It is there on an empty page too: ask again later.
+    pub next_cursor: String,
+}
+
+/// The facts of one kind of entry.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+enum EventData {
+    /// `journal_started`
+    #[schema(title = "journal_started")]
+    JournalStarted(JournalStarted),
+    /// `ledger_opened`
+    #[schema(title = "ledger_opened")]
+    LedgerOpened(Ledger),
+    /// `account_opened`
+    #[schema(title = "account_opened")]
+    AccountOpened(Account),
+    /// `transfer_created`
+    #[schema(title = "transfer_created")]
+    TransferCreated(Box<Transfer>),
+    /// `transfer_failed`
+    #[schema(title = "transfer_failed")]
+    TransferFailed(TransferFailed),
+    /// `transfer_expired`
+    #[schema(title = "transfer_expired")]
+    TransferExpired(TransferExpired),
+    /// `payment_decided`
+    #[schema(title = "payment_decided")]
+    PaymentDecided(Box<PaymentDecided>),
+    /// `payment_changed`
+    #[schema(title = "payment_changed")]
+    PaymentChanged(PaymentChanged),
+    /// `label_recorded`
+    #[schema(title = "label_recorded")]
+    LabelRecorded(LabelRecorded),
+    /// `artifact_stored`
+    #[schema(title = "artifact_stored")]
+    ArtifactStored(ArtifactStored),
+    /// `policy_activated`
+    #[schema(title = "policy_activated")]
+    PolicyActivated(PolicyStarted),
+    /// `api_key_added`
+    #[schema(title = "api_key_added")]
+    ApiKeyAdded(ApiKeyAdded),
+    /// `state_digest`
+    #[schema(title = "state_digest")]
+    StateDigest(StateDigest),
+}
+
+/// A history began.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct JournalStarted {
+    /// Which history.
+    origin: String,
+}
+
+/// A client's transfer was refused, and its id is spent.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct TransferFailed {
+    /// The id.
+    id: String,
+    /// The ledger's status.
+    code: &'static str,
+    /// The status's permanent number among those of transfers.
+    number: u16,
+}
+
+/// A pending transfer was released because its time passed.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct TransferExpired {
+    /// The transfer.
+    transfer: String,
+}
+
+/// A payment was decided.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct PaymentDecided {
+    /// Its type.
+    r#type: String,
+    /// The ledger it is in.
+    #[schema(format = Int64)]
+    ledger: u32,
+    /// In minor units.
+    amount: String,
+    /// What the amount counts.
+    asset: String,
+    /// Where it stood after the decision.
+    status: &'static str,
+    /// `immediate` or `manual`.
+    capture: &'static str,
+    /// What happens next if nobody acts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<Deadline>,
+    /// Why the ledger refused, when it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<Refusal>,
+    /// The decision.
+    #[serde(flatten)]
+    decision: Decision,
+    /// Accounts that it opened.
+    accounts: Vec<Account>,
+    /// Transfers that it made.
+    transfers: Vec<Transfer>,
+}
+
+/// A payment moved on.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct PaymentChanged {
+    /// The payment.
+    payment: String,
+    /// `approve`, `decline`, `capture`, `void`, `refund` or `deadline`.
+    cause: &'static str,
+    /// Where it stands now.
+    status: &'static str,
+    /// What happens next if nobody acts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<Deadline>,
+    /// Transfers that it made.
+    transfers: Vec<Transfer>,
+}
+
+/// It became known what a payment truly was.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct LabelRecorded {
+    /// The payment.
+    payment: String,
+    /// The label.
+    label: String,
+    /// Whether the policy of that moment counts it as positive.
+    positive: bool,
+}
+
+/// A part of a large thing was stored.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct ArtifactStored {
+    /// Digest of the whole.
+    artifact: String,
+    /// Which part, from 0.
+    #[schema(format = Int64)]
+    index: u32,
+    /// How many parts there are.
+    #[schema(format = Int64)]
+    count: u32,
+    /// Bytes of this part.
+    bytes: u64,
+}
+
+/// A policy began to decide.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct PolicyStarted {
+    /// What it calls itself.
+    name: String,
+    /// The digest of its bundle.
+    digest: String,
+    /// Its features, in its order.
+    features: Vec<String>,
+    /// Its models, in its order.
+    models: Vec<String>,
+    /// Ledgers that it opened.
+    ledgers: Vec<Ledger>,
+}
+
+/// An API key became valid.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct ApiKeyAdded {
+    /// Its number, which entries carry as the actor.
+    key: u64,
+    /// For people.
+    name: String,
+    /// What it may do.
+    scopes: Vec<&'static str>,
+}
+
+/// What the state was, for every later replay to compare.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct StateDigest {
+    /// How the digest is computed.
+    scheme: u16,
+    /// The digest.
+    digest: String,
+}
+
+fn data(entry: &Entry, names: Option<&PolicyActivated>, assets: &Assets) -> Result<(&'static str, EventData), Unknown> {
+    Ok(match &entry.fact {
+        Fact::JournalStarted { origin } => {
+            ("journal_started", EventData::JournalStarted(JournalStarted { origin: origin.to_string() }))
+        }
+        Fact::Ledger(fact) => ledger_data(fact, assets)?,
+        Fact::PaymentDecided(decided) => {
+            let names = names.ok_or(Unknown::Policy(decided.policy))?;
+            let decision = Decision::new((&entry.header).into(), decided, names, None);
+            let data = PaymentDecided {
+                r#type: decided.payment_type.to_string(),
+                ledger: decided.ledger.get(),
+                amount: decided.amount.to_string(),
+                asset: assets.of(decided.ledger)?.to_string(),
+                status: decided.status.name(),
+                capture: capture_name(decided.capture),
+                deadline: decided.deadline.map(Deadline::from),
+                refusal: decided.refusal.map(Refusal::from),
+                decision,
+                accounts: accounts(&decided.ledger_facts, assets)?,
+                transfers: transfers(&decided.ledger_facts, assets)?,
+            };
+            ("payment_decided", EventData::PaymentDecided(Box::new(data)))
+        }
+        Fact::PaymentChanged(changed) => {
+            let cause = match changed.cause {
+                Cause::Verb(verb) => verb.name(),
+                Cause::Deadline => "deadline",
+            };
+            let data = PaymentChanged {
+                payment: changed.payment.to_string(),
+                cause,
+                status: changed.status.name(),
+                deadline: changed.deadline.map(Deadline::from),
+                transfers: transfers(&changed.ledger_facts, assets)?,
+            };
+            ("payment_changed", EventData::PaymentChanged(data))
+        }
+        Fact::LabelRecorded(recorded) => {
+            let data = LabelRecorded {
+                payment: recorded.payment.to_string(),
+                label: recorded.label.to_string(),
+                positive: recorded.positive,
+            };
+            ("label_recorded", EventData::LabelRecorded(data))
+        }
+        Fact::ArtifactStored(chunk) => {
+            let data = ArtifactStored {
+                artifact: chunk.artifact.to_string(),
+                index: chunk.index,
+                count: chunk.count,
+                bytes: chunk.bytes.len() as u64,
+            };
+            ("artifact_stored", EventData::ArtifactStored(data))
+        }
+        Fact::PolicyActivated(activated) => {
+            let ledgers = activated.ledger_facts.iter().filter_map(|fact| match fact {
+                ledger::Fact::BookOpened(book) => Some(Ledger::from(book)),
+                _ => None,
+            });
+            let data = PolicyStarted {
+                name: activated.name.to_string(),
+                digest: activated.artifact.to_string(),
+                features: activated.features.iter().map(ToString::to_string).collect(),
+                models: activated.models.iter().map(ToString::to_string).collect(),
+                ledgers: ledgers.collect(),
+            };
+            ("policy_activated", EventData::PolicyActivated(data))
+        }
+        Fact::ApiKeyAdded(key) => {
+            let scopes = Scope::from_bits(key.scopes).names().collect();
+            let data = ApiKeyAdded { key: key.key.get(), name: key.name.to_string(), scopes };
+            ("api_key_added", EventData::ApiKeyAdded(data))
+        }
+        Fact::StateDigest(digest) => {
+            let data = StateDigest { scheme: digest.scheme, digest: digest.digest.to_string() };
+            ("state_digest", EventData::StateDigest(data))
+        }
+    })
+}
+
+fn ledger_data(fact: &ledger::Fact, assets: &Assets) -> Result<(&'static str, EventData), Unknown> {
+    Ok(match fact {
+        ledger::Fact::BookOpened(book) => ("ledger_opened", EventData::LedgerOpened(book.into())),
+        ledger::Fact::AccountOpened(account) => {
+            ("account_opened", EventData::AccountOpened(Account::new(account, assets)?))
+        }
+        ledger::Fact::TransferCreated(transfer) => {
+            ("transfer_created", EventData::TransferCreated(Box::new(Transfer::new(transfer, None, assets)?)))
+        }
+        ledger::Fact::TransferFailed { id, status } => {
+            let data = TransferFailed { id: id.to_string(), code: status.name(), number: status.number() };
+            ("transfer_failed", EventData::TransferFailed(data))
+        }
+        ledger::Fact::TransferExpired(key) => {
+            ("transfer_expired", EventData::TransferExpired(TransferExpired { transfer: key.to_string() }))
+        }
+    })
+}
+
+fn transfers(facts: &[ledger::Fact], assets: &Assets) -> Result<Vec<Transfer>, Unknown> {
+    let made = facts.iter().filter_map(|fact| match fact {
+        ledger::Fact::TransferCreated(transfer) => Some(Transfer::new(transfer, None, assets)),
+        _ => None,
+    });
+    made.collect()
+}
+
+fn accounts(facts: &[ledger::Fact], assets: &Assets) -> Result<Vec<Account>, Unknown> {
+    let opened = facts.iter().filter_map(|fact| match fact {
+        ledger::Fact::AccountOpened(account) => Some(Account::new(account, assets)),
+        _ => None,
+    });
+    opened.collect()
+}

@@ -1,0 +1,199 @@
+//! The OpenAPI document, made from the route table alone.
+
+use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{
+    AdditionalProperties, Components, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
+};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    Content, ContentBuilder, HeaderBuilder, Info, License, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Required,
+    Response, ResponseBuilder,
+};
+use utoipa::{PartialSchema as _, ToSchema as _};
+
+use crate::events::Event;
+use crate::problem::{Problem, ProblemBody};
+use crate::routes::{Answer, Body, Key, Method, ROUTES, Route, Shape};
+use crate::scope::Scope;
+
+const API_KEY: &str = "api_key";
+const JSON: &str = "application/json";
+
+/// The whole document, as JSON.
+pub fn openapi_json() -> String {
+    let mut json = serde_json::to_string_pretty(&document()).expect("a document of strings is JSON");
+    json.push('\n');
+    json
+}
+
+fn document() -> OpenApi {
+    let mut paths = Paths::new();
+    for route in ROUTES {
+        let method = match route.method {
+            Method::Get => HttpMethod::Get,
+            Method::Post => HttpMethod::Post,
+        };
+        paths.add_path_operation(route.path, vec![method], operation(route));
+    }
+    let mut info = Info::new("Finaira", env!("CARGO_PKG_VERSION"));
+    info.description = Some(description());
+    info.license = Some(License::new(env!("CARGO_PKG_LICENSE")));
+    OpenApiBuilder::new().info(info).paths(paths).components(Some(components())).build()
+}
+
+fn description() -> String {
+    let mut text =
+        "Decides payments and posts them, in one step.\n\nMoney is a whole number of minor units in a string, \
+                    beside its asset: `\"1250\"` of `EUR/2` is 12.50 euros. Ids are hyphenated UUIDs or 128-bit \
+                    decimals, in strings. Times are RFC 3339. Unknown fields and parameters are refused. Every error \
+                    is `application/problem+json` with a stable `code`.\n\nScopes of API keys:\n"
+            .to_owned();
+    for (_, name, summary) in Scope::TABLE {
+        text.push_str(&format!("\n- `{name}`: {summary}"));
+    }
+    text
+}
+
+fn operation(route: &Route) -> Operation {
+    let tag = route.path.strip_prefix("/v1/").map_or("operations", |path| path.split('/').next().unwrap_or(path));
+    let mut operation =
+        OperationBuilder::new().tag(tag).summary(Some(route.summary)).operation_id(Some(route.operation.name()));
+    if let Some(scope) = route.scope {
+        let names: Vec<&str> = scope.names().collect();
+        operation = operation
+            .description(Some(format!("Scope: `{}`.", names.join("`, `"))))
+            .security(SecurityRequirement::new(API_KEY, names));
+    }
+    for name in route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .schema(Some(string()));
+        operation = operation.parameter(parameter);
+    }
+    for parameter in route.parameters {
+        let schema = if parameter.number { number() } else { string() };
+        let parameter = ParameterBuilder::new()
+            .name(parameter.name)
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(Some(parameter.summary))
+            .schema(Some(schema));
+        operation = operation.parameter(parameter);
+    }
+    if let Some((required, summary)) = match route.key {
+        Key::Unused => None,
+        Key::Id => Some((Required::False, "Stands for `id` in the body: the same key is the same id.")),
+        Key::Verb => Some((Required::True, "Names this verb on this payment, so that a retry is recognised.")),
+    } {
+        let parameter = ParameterBuilder::new()
+            .name(crate::identity::IDEMPOTENCY_KEY)
+            .parameter_in(ParameterIn::Header)
+            .required(required)
+            .description(Some(summary))
+            .schema(Some(string()));
+        operation = operation.parameter(parameter);
+    }
+    if let Some((required, media_type, schema)) = match route.body {
+        Body::None => None,
+        Body::Json(shape) => Some((Required::True, JSON, reference(shape))),
+        Body::Empty(shape) => Some((Required::False, JSON, reference(shape))),
+        Body::Archive => Some((Required::True, "application/x-tar", binary())),
+    } {
+        let body = RequestBodyBuilder::new().required(Some(required)).content(media_type, Content::new(Some(schema)));
+        operation = operation.request_body(Some(body.build()));
+    }
+    for (status, response) in responses(route) {
+        operation = operation.response(status, response);
+    }
+    operation.build()
+}
+
+fn responses(route: &Route) -> Vec<(&'static str, Response)> {
+    let content = |media_type: &str, description: &str, schema: Option<RefOr<Schema>>| {
+        ResponseBuilder::new().description(description).content(media_type, Content::new(schema))
+    };
+    let problem = Ref::from_schema_name(ProblemBody::name());
+    let problem = content(Problem::MEDIA_TYPE, "An error with a stable code.", Some(problem.into())).build();
+    let mut responses = match route.answer {
+        Answer::Found(shape) => vec![("200", content(JSON, "As asked.", Some(reference(shape))).build())],
+        Answer::Created(shape) => {
+            let replayed = HeaderBuilder::new().schema(Some(string())).description(Some("`true`")).build();
+            let before = content(JSON, "The same request came before; this is its answer.", Some(reference(shape)));
+            vec![
+                ("200", before.header("Idempotent-Replayed", replayed).build()),
+                ("201", content(JSON, "Made by this request.", Some(reference(shape))).build()),
+            ]
+        }
+        Answer::Events(shape) => {
+            let event = ContentBuilder::new().schema(Some(Ref::from_schema_name(Event::name())));
+            let page = content(JSON, "A page, or an endless stream.", Some(reference(shape)));
+            vec![("200", page.content("text/event-stream", event.build()).build())]
+        }
+        Answer::Text(media_type) => vec![("200", content(media_type, "As asked.", Some(string())).build())],
+        Answer::Document => {
+            let any = ObjectBuilder::new().build();
+            vec![("200", content(JSON, "As asked.", Some(Schema::Object(any).into())).build())]
+        }
+    };
+    responses.push(("default", problem));
+    responses
+}
+
+fn components() -> Components {
+    let mut parts = vec![(ProblemBody::name().into_owned(), ProblemBody::schema())];
+    ProblemBody::schemas(&mut parts);
+    for route in ROUTES {
+        let body = match route.body {
+            Body::Json(shape) | Body::Empty(shape) => Some(shape),
+            Body::None | Body::Archive => None,
+        };
+        let answer = match route.answer {
+            Answer::Found(shape) | Answer::Created(shape) | Answer::Events(shape) => Some(shape),
+            Answer::Text(_) | Answer::Document => None,
+        };
+        for shape in [body, answer].into_iter().flatten() {
+            (shape.parts)(&mut parts);
+        }
+        parts.extend(answer.map(|shape| ((shape.name)(), (shape.schema)())));
+        parts.extend(body.map(|shape| ((shape.name)(), closed((shape.schema)()))));
+    }
+    let key = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API key: `Authorization: Bearer fin_…`."))
+        .build();
+    let mut components = Components::new();
+    components.add_security_scheme(API_KEY, SecurityScheme::Http(key));
+    components.schemas.extend(parts);
+    components
+}
+
+fn reference(shape: Shape) -> RefOr<Schema> {
+    Ref::from_schema_name((shape.name)()).into()
+}
+
+/// A form of a request: unknown fields are refused.
+fn closed(schema: RefOr<Schema>) -> RefOr<Schema> {
+    match schema {
+        RefOr::T(Schema::Object(mut object)) => {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            RefOr::T(Schema::Object(object))
+        }
+        other => other,
+    }
+}
+
+fn string() -> RefOr<Schema> {
+    Schema::Object(ObjectBuilder::new().schema_type(Type::String).build()).into()
+}
+
+fn number() -> RefOr<Schema> {
+    Schema::Object(ObjectBuilder::new().schema_type(Type::Integer).build()).into()
+}
+
+fn binary() -> RefOr<Schema> {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    Schema::Object(ObjectBuilder::new().schema_type(Type::String).format(Some(format)).build()).into()
+}

@@ -1,0 +1,58 @@
+//! The OpenAPI document: golden, complete, and free of references that lead nowhere.
+
+use std::collections::BTreeSet;
+
+use api::{Operation, ROUTES};
+use expect_test::expect_file;
+use serde_json::Value;
+
+#[test]
+fn the_document_is_the_reviewed_one() {
+    expect_file!["golden/openapi.json"].assert_eq(&api::openapi_json());
+}
+
+#[test]
+fn every_route_is_in_the_document() {
+    let document: Value = serde_json::from_str(&api::openapi_json()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    for route in ROUTES {
+        let method = format!("{:?}", route.method).to_lowercase();
+        let operation = &document["paths"][route.path][&method];
+        assert_eq!(operation["operationId"], route.operation.name(), "{method} {}", route.path);
+        let secured = operation["security"][0]["api_key"].as_array().map_or(0, Vec::len);
+        assert_eq!(secured, usize::from(route.scope.is_some()), "{method} {} names one scope", route.path);
+    }
+    let operations: usize =
+        document["paths"].as_object().unwrap().values().map(|item| item.as_object().unwrap().len()).sum();
+    assert_eq!(operations, ROUTES.len());
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let document: Value = serde_json::from_str(&api::openapi_json()).unwrap();
+    let mut references = BTreeSet::new();
+    collect(&document, &mut references);
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+#[test]
+fn only_operations_without_data_need_no_key() {
+    let open: Vec<_> = ROUTES.iter().filter(|route| route.scope.is_none()).map(|route| route.operation).collect();
+    assert_eq!(open, [Operation::Health, Operation::Ready, Operation::Metrics, Operation::OpenApi]);
+}
+
+fn collect(value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(reference)) = fields.get("$ref") {
+                into.insert(reference.clone());
+            }
+            fields.values().for_each(|value| collect(value, into));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
+        _ => {}
+    }
+}

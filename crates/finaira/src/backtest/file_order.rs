@@ -1,0 +1,35 @@
+//! Outcomes in the order of the file, whatever the order in which they come.
+
+use std::collections::VecDeque;
+
+use super::output::Outcome;
+
+/// Outcomes that wait for those of earlier rows. A file in order of time lets none wait for long.
+#[derive(Debug, Default)]
+pub(crate) struct FileOrder {
+    /// The number of the first row that was not handed on.
+    first: u64,
+    /// From that row on.
+    waiting: VecDeque<Option<Outcome>>,
+}
+
+impl FileOrder {
+    /// Takes the outcome of a row.
+    pub(crate) fn put(&mut self, outcome: Outcome) {
+        let place = outcome.number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
+        let place = place.expect("a row has one outcome");
+        if place >= self.waiting.len() {
+            self.waiting.resize_with(place + 1, || None);
+        }
+        if let Some(slot) = self.waiting.get_mut(place) {
+            *slot = Some(outcome);
+        }
+    }
+
+    /// Every outcome for which none of an earlier row is missing.
+    pub(crate) fn take(&mut self) -> Vec<Outcome> {
+        let ready = self.waiting.iter().take_while(|outcome| outcome.is_some()).count();
+        self.first += ready as u64;
+        self.waiting.drain(..ready).flatten().collect()
+    }
+}

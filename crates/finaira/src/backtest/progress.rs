@@ -1,0 +1,61 @@
+//! How far a run is: a bar on a terminal, a line every few seconds elsewhere.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use server::Stopwatch;
+
+use super::table::thousands;
+
+/// How often a line is written where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(crate) struct Progress {
+    rows: u64,
+    done: u64,
+    since: Stopwatch,
+    bar: Option<ProgressBar>,
+    next_line: Duration,
+}
+
+impl Progress {
+    /// Of a run over so many rows.
+    pub(crate) fn new(rows: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} rows, {per_sec}, {eta} left");
+            ProgressBar::new(rows).with_style(style.expect("the template is one"))
+        });
+        Self { rows, done: 0, since: Stopwatch::start(), bar, next_line: LINE_INTERVAL }
+    }
+
+    /// So many more rows are done.
+    pub(crate) fn add(&mut self, rows: usize) {
+        self.done += rows as u64;
+        let elapsed = self.since.elapsed();
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done);
+        } else if elapsed >= self.next_line {
+            self.next_line = elapsed + LINE_INTERVAL;
+            let rate = per_second(self.done, elapsed);
+            let left = self.rows.saturating_sub(self.done).checked_div(rate).unwrap_or_default();
+            let [done, rows, rate] = [self.done, self.rows, rate].map(|number| thousands(number.into()));
+            eprintln!("{done} of {rows} rows, {rate} a second, {left} s left");
+        }
+    }
+
+    /// Removes the bar; how long it took.
+    pub(crate) fn finish(self) -> Duration {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+        self.since.elapsed()
+    }
+}
+
+/// A rate in whole units.
+pub(crate) fn per_second(count: u64, elapsed: Duration) -> u64 {
+    let nanos = elapsed.as_nanos().max(1);
+    u64::try_from(u128::from(count) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
+}

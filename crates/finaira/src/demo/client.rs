@@ -1,0 +1,171 @@
+//! The demo's clients: blocking HTTP with a connection of their own each, as any other client would have.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use server::Stopwatch;
+use ureq::http::Response;
+use ureq::{Agent, Body};
+
+use super::simulator::Action;
+
+/// How long an answer may take; then the demo gives up.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where a payment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    Posted,
+    Held,
+    InReview,
+    Declined,
+    /// Not enough money.
+    Refused,
+    Voided,
+    Refunded,
+}
+
+impl Status {
+    fn parse(name: &str) -> anyhow::Result<Self> {
+        Ok(match name {
+            "posted" => Self::Posted,
+            "held" => Self::Held,
+            "in_review" => Self::InReview,
+            "declined" => Self::Declined,
+            "refused" => Self::Refused,
+            "voided" => Self::Voided,
+            "refunded" => Self::Refunded,
+            other => bail!("the server answered a payment with the status `{other}`, which nothing here leads to"),
+        })
+    }
+}
+
+/// A decided payment.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: Status,
+    /// The whole answer, to compare with that to a retry.
+    pub(super) body: Value,
+    /// Whether the server said that it had answered this before.
+    pub(super) replayed: bool,
+    /// From the request's first byte to the answer's last.
+    pub(super) latency: Duration,
+}
+
+/// What the accounts of a ledger add up to, in cents.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TrialBalance {
+    pub(super) accounts: u64,
+    pub(super) debits_posted: u64,
+    pub(super) credits_posted: u64,
+    pub(super) debits_pending: u64,
+    pub(super) credits_pending: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: Agent,
+    base: String,
+    authorization: String,
+}
+
+impl Client {
+    pub(super) fn new(base: &str, key: &str) -> Self {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(TIMEOUT))
+            .proxy(None)
+            .build()
+            .new_agent();
+        Self { agent, base: base.to_owned(), authorization: format!("Bearer {key}") }
+    }
+
+    /// Uploads a policy, a tar archive, and gives its digest.
+    pub(super) fn activate(&self, archive: &[u8]) -> anyhow::Result<String> {
+        let request = self.agent.post(format!("{}/v1/policies", self.base));
+        let request = request.header("Authorization", &self.authorization).content_type("application/x-tar");
+        let body = success(request.send(archive)?).context("cannot activate the policy")?;
+        text(&body, "digest")
+    }
+
+    /// Sends a payment.
+    pub(super) fn pay(&self, payment: &Value) -> anyhow::Result<Answer> {
+        let stopwatch = Stopwatch::start();
+        let response = self.post("/v1/payments", payment)?;
+        let replayed = response.headers().contains_key("Idempotent-Replayed");
+        let body = success(response).context("cannot make a payment")?;
+        let latency = stopwatch.elapsed();
+        Ok(Answer { status: Status::parse(&text(&body, "status")?)?, body, replayed, latency })
+    }
+
+    /// Sends a payment that the server must refuse, and gives the code it answers.
+    pub(super) fn pay_refused(&self, payment: &Value) -> anyhow::Result<String> {
+        let mut response = self.post("/v1/payments", payment)?;
+        if response.status().is_success() {
+            bail!("the server took a payment that it should have refused");
+        }
+        text(&response.body_mut().read_json()?, "code")
+    }
+
+    /// Moves a payment on.
+    pub(super) fn change(&self, id: &str, verb: &str) -> anyhow::Result<Status> {
+        let path = format!("{}/v1/payments/{id}/{verb}", self.base);
+        let request = self.agent.post(path).header("Authorization", &self.authorization);
+        let response = request.header("Idempotency-Key", format!("{verb}-{id}")).send_empty()?;
+        let body = success(response).with_context(|| format!("cannot {verb} payment {id}"))?;
+        Status::parse(&text(&body, "status")?)
+    }
+
+    /// Reports a payment as fraud.
+    pub(super) fn label(&self, id: &str) -> anyhow::Result<()> {
+        let response = self.post("/v1/labels", &json!({"payment": id, "label": "fraud"}))?;
+        success(response).map(drop).with_context(|| format!("cannot label payment {id}"))
+    }
+
+    pub(super) fn trial_balance(&self, ledger: u32) -> anyhow::Result<TrialBalance> {
+        let request = self.agent.get(format!("{}/v1/ledgers/{ledger}/trial-balance", self.base));
+        let body = success(request.header("Authorization", &self.authorization).call()?)?;
+        let cents = |name: &str| -> anyhow::Result<u64> { Ok(text(&body, name)?.parse()?) };
+        Ok(TrialBalance {
+            accounts: body["accounts"].as_u64().context("the trial balance has no `accounts`")?,
+            debits_posted: cents("debits_posted")?,
+            credits_posted: cents("credits_posted")?,
+            debits_pending: cents("debits_pending")?,
+            credits_pending: cents("credits_pending")?,
+        })
+    }
+
+    fn post(&self, path: &str, body: &Value) -> anyhow::Result<Response<Body>> {
+        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.authorization);
+        Ok(request.send_json(body)?)
+    }
+}
+
+impl Action {
+    /// The verb that it is for the API; a reviewer's depends on what they see.
+    pub(super) const fn verb(self) -> Option<&'static str> {
+        match self {
+            Self::Capture => Some("capture"),
+            Self::Void => Some("void"),
+            Self::Refund => Some("refund"),
+            Self::Send | Self::Review | Self::Label => None,
+        }
+    }
+}
+
+/// The body of an answer that is no error.
+fn success(mut response: Response<Body>) -> anyhow::Result<Value> {
+    let status = response.status();
+    let body: Value = response.body_mut().read_json().with_context(|| format!("the server answered {status}"))?;
+    if !status.is_success() {
+        let field = |name: &str| body[name].as_str().unwrap_or("?").to_owned();
+        bail!("the server answered {status}, {}: {}", field("code"), field("detail"));
+    }
+    Ok(body)
+}
+
+fn text(body: &Value, name: &str) -> anyhow::Result<String> {
+    let text = body[name].as_str().with_context(|| format!("the server's answer has no `{name}`"))?;
+    Ok(text.to_owned())
+}

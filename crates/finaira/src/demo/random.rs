@@ -1,0 +1,35 @@
+//! Random numbers that are the same on every machine.
+
+/// The generator SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014). Whole
+/// numbers only: the same seed gives the same payments everywhere.
+#[derive(Debug)]
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From `low` to `high`, both included. The remainder's bias is far below what a simulation can show.
+    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.next() % (high - low + 1)
+    }
+
+    /// A position in a list of so many, which is not empty.
+    pub(super) fn position(&mut self, count: usize) -> usize {
+        let last = u64::try_from(count).unwrap_or(u64::MAX) - 1;
+        usize::try_from(self.between(0, last)).unwrap_or_default()
+    }
+
+    /// True in so many of a hundred cases.
+    pub(super) fn percent(&mut self, chance: u64) -> bool {
+        self.between(1, 100) <= chance
+    }
+}

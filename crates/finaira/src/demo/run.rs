@@ -1,0 +1,251 @@
+//! Plays the month against the server: a few clients at once, each taking the next step.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::bail;
+use indicatif::ProgressBar;
+use serde_json::json;
+use types::Timestamp;
+
+use super::client::{Client, Status};
+use super::simulator::{Action, Month, Step};
+
+/// Clients at once.
+const CLIENTS: usize = 8;
+/// Clients at once in the burst.
+const BURST_CLIENTS: usize = 20;
+/// How often a client that waits for another looks whether the demo was stopped.
+const STOP_CHECK: Duration = Duration::from_millis(100);
+
+/// What became of a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nobody tried: what it needed had not succeeded.
+    GivenUp,
+    /// It was decided.
+    Decided {
+        /// The first answer.
+        first: Status,
+        /// Where it stands.
+        now: Status,
+        /// How long the first answer took.
+        latency: Duration,
+    },
+}
+
+impl Fate {
+    pub(super) const fn now(self) -> Option<Status> {
+        match self {
+            Self::GivenUp => None,
+            Self::Decided { now, .. } => Some(now),
+        }
+    }
+}
+
+/// How retries went.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Retries {
+    pub(super) sent: usize,
+    /// Answered word for word as before.
+    pub(super) same: usize,
+}
+
+/// A month being played.
+pub(super) struct Run<'a> {
+    month: &'a Month,
+    start: Timestamp,
+    base: &'a str,
+    key: &'a str,
+    stopped: &'a AtomicBool,
+    progress: ProgressBar,
+    board: Mutex<Board>,
+    changed: Condvar,
+    failed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    fates: Vec<Option<Fate>>,
+    retries: Retries,
+    approved: usize,
+    reviewed: usize,
+    declined: usize,
+    refused: usize,
+}
+
+/// The demo was stopped before its end.
+#[derive(Debug)]
+struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("stopped before the end")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        month: &'a Month,
+        start: Timestamp,
+        (base, key): (&'a str, &'a str),
+        stopped: &'a AtomicBool,
+        progress: ProgressBar,
+    ) -> Self {
+        let board = Board { fates: vec![None; month.payments.len()], ..Board::default() };
+        let (board, changed, failed) = (Mutex::new(board), Condvar::new(), AtomicBool::new(false));
+        Self { month, start, base, key, stopped, progress, board, changed, failed }
+    }
+
+    /// Plays everything: funds the wallets, then the month, then the burst.
+    pub(super) fn play(&self) -> anyhow::Result<()> {
+        self.phase(&self.month.funding, CLIENTS)?;
+        self.phase(&self.month.steps, CLIENTS)?;
+        self.phase(&self.month.burst, BURST_CLIENTS)
+    }
+
+    /// What became of every payment, in their order, and how retries went.
+    pub(super) fn results(self) -> (Vec<Fate>, Retries) {
+        let board = self.board.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (board.fates.into_iter().map(|fate| fate.unwrap_or(Fate::GivenUp)).collect(), board.retries)
+    }
+
+    /// Takes the steps in order, several at a time, until all are done.
+    fn phase(&self, steps: &[Step], clients: usize) -> anyhow::Result<()> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let client = Client::new(self.base, self.key);
+            while let Some(step) = steps.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.check_stopped()?;
+                self.take(&client, *step)?;
+            }
+            Ok(())
+        };
+        let fail_all = |result: anyhow::Result<()>| {
+            if result.is_err() {
+                self.failed.store(true, Ordering::Relaxed);
+                self.changed.notify_all();
+            }
+            result
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..clients).map(|_| scope.spawn(|| fail_all(work()))).collect();
+            let results: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+            let mut first = Ok(());
+            for result in results {
+                match result {
+                    // What made the others stop tells more than that they stopped.
+                    Ok(Err(error)) if first.is_ok() || !error.is::<Interrupted>() => first = Err(error),
+                    Ok(_) => {}
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            first
+        })
+    }
+
+    fn check_stopped(&self) -> Result<(), Interrupted> {
+        let stopped = self.stopped.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed);
+        if stopped { Err(Interrupted) } else { Ok(()) }
+    }
+
+    fn take(&self, client: &Client, step: Step) -> anyhow::Result<()> {
+        if step.action == Action::Send {
+            return self.send(client, step.payment);
+        }
+        let Fate::Decided { first, now, .. } = self.wait_for(step.payment)? else { return Ok(()) };
+        let payment = &self.month.payments[step.payment];
+        let id = payment.id.to_string();
+        let verb = match (step.action, now) {
+            (Action::Review, Status::InReview) => {
+                let looks_bad = payment.fraud.is_some() == payment.reviewer_right;
+                Some(if looks_bad { "decline" } else { "approve" })
+            }
+            (Action::Capture | Action::Void, Status::Held) | (Action::Refund, Status::Posted) => step.action.verb(),
+            // What did not happen, nobody reports; a reviewer reports what they declined.
+            (Action::Label, _) if !matches!(first, Status::Declined | Status::Refused) => {
+                client.label(&id)?;
+                None
+            }
+            _ => None,
+        };
+        if let Some(verb) = verb {
+            let status = client.change(&id, verb)?;
+            if let Some(Fate::Decided { now, .. }) = &mut self.lock().fates[step.payment] {
+                *now = status;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, client: &Client, number: usize) -> anyhow::Result<()> {
+        let payment = &self.month.payments[number];
+        if let Some(after) = payment.after {
+            let before = self.wait_for(after.payment)?;
+            let succeeded = matches!(before.now(), Some(Status::Posted | Status::Held));
+            if after.succeeded && !succeeded {
+                self.decide(number, Fate::GivenUp);
+                return Ok(());
+            }
+        }
+        let request = payment.request(self.start);
+        let answer = client.pay(&request)?;
+        if payment.resent {
+            let again = client.pay(&request)?;
+            let mut board = self.lock();
+            board.retries.sent += 1;
+            board.retries.same += usize::from(again.replayed && again.body == answer.body);
+        }
+        let Status::Posted | Status::Held | Status::InReview | Status::Declined | Status::Refused = answer.status else {
+            bail!("payment {} was answered with {:?}, which is no decision", payment.id, answer.status);
+        };
+        self.decide(number, Fate::Decided { first: answer.status, now: answer.status, latency: answer.latency });
+        Ok(())
+    }
+
+    /// Sends a payment that was decided once more, with another amount, and gives the code of the refusal.
+    pub(super) fn change_the_past(&self) -> anyhow::Result<String> {
+        let payment = &self.month.payments[0];
+        let mut request = payment.request(self.start);
+        request["amount"] = json!((payment.cents + 1).to_string());
+        Client::new(self.base, self.key).pay_refused(&request)
+    }
+
+    fn decide(&self, number: usize, fate: Fate) {
+        let mut board = self.lock();
+        board.fates[number] = Some(fate);
+        match fate.now() {
+            Some(Status::InReview) => board.reviewed += 1,
+            Some(Status::Declined) => board.declined += 1,
+            Some(Status::Refused) => board.refused += 1,
+            Some(_) => board.approved += 1,
+            None => {}
+        }
+        let Board { approved, reviewed, declined, refused, .. } = *board;
+        drop(board);
+        self.changed.notify_all();
+        let counts = format!("approved {approved}, to review {reviewed}, declined {declined}, no funds {refused}");
+        self.progress.set_message(counts);
+        self.progress.inc(1);
+    }
+
+    /// Waits until a payment that another client has taken is answered. Nobody waits for a later step, so it ends.
+    fn wait_for(&self, number: usize) -> anyhow::Result<Fate> {
+        let mut board = self.lock();
+        loop {
+            if let Some(fate) = board.fates[number] {
+                return Ok(fate);
+            }
+            self.check_stopped()?;
+            (board, _) = self.changed.wait_timeout(board, STOP_CHECK).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,373 @@
+//! What happens in the month: every payment, and what people do about it afterwards. The same seed gives the same month.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Value, json};
+use types::{PaymentId, Span, Timestamp};
+
+use super::fraud;
+use super::random::Random;
+use super::town::{DAY, DAYS, HOUR, MINUTE, Town, time_of_day};
+
+/// Payments of one customer at the same moment, against the policy's limit of [`BURST_LIMIT`].
+pub(super) const BURST: u64 = 60;
+/// What `customer_rate` of the policy lets through within a minute.
+pub(super) const BURST_LIMIT: usize = 40;
+/// How often the reviewer sees what a payment truly is.
+pub(super) const REVIEWER_RIGHT_PERCENT: u64 = 90;
+
+/// A kind of fraud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// Tiny payments find out which stolen cards work; a large one follows.
+    CardTesting,
+    /// A stranger's device spends several times the usual, then sends money to an accomplice.
+    AccountTakeover,
+    /// A merchant where cloned cards are used.
+    CompromisedMerchant,
+    /// A tricked victim's money runs through wallets and out.
+    MuleChain,
+}
+
+impl Pattern {
+    pub(super) const ALL: [Self; 4] =
+        [Self::CardTesting, Self::AccountTakeover, Self::CompromisedMerchant, Self::MuleChain];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::CardTesting => "card testing",
+            Self::AccountTakeover => "account takeover",
+            Self::CompromisedMerchant => "compromised merchant",
+            Self::MuleChain => "mule chain",
+        }
+    }
+}
+
+/// What a payment is about. Customers and merchants are numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Details {
+    /// A purchase; without a device it is made at a terminal.
+    Card { customer: usize, merchant: usize, country: &'static str, device: Option<String>, mail: &'static str },
+    /// Money to another customer.
+    Transfer { customer: usize, recipient: usize, device: String },
+    /// Money from a bank.
+    TopUp { customer: usize },
+    /// Money to the customer's bank.
+    Withdrawal { customer: usize, device: String },
+}
+
+/// Under which earlier payment's fate a payment is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct After {
+    /// That payment.
+    pub(super) payment: usize,
+    /// Only when its money is there; otherwise whoever would send it gives up.
+    pub(super) succeeded: bool,
+}
+
+/// A payment that somebody will try to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Payment {
+    pub(super) id: PaymentId,
+    /// Simulated seconds since the month began.
+    pub(super) at: u64,
+    pub(super) cents: u64,
+    pub(super) details: Details,
+    /// What it truly is; `None`: ordinary.
+    pub(super) fraud: Option<Pattern>,
+    /// One person's payments come one after the other.
+    pub(super) after: Option<After>,
+    /// The connection breaks, so the client sends it again.
+    pub(super) resent: bool,
+    /// Whether a reviewer would see what it truly is.
+    pub(super) reviewer_right: bool,
+}
+
+impl Payment {
+    /// The request, in a month that began at `start`.
+    pub(super) fn request(&self, start: Timestamp) -> Value {
+        let customer = |number: &usize| format!("customer_{number:04}");
+        let (kind, attributes) = match &self.details {
+            Details::Card { customer: number, merchant, country, device, mail } => {
+                let attributes = json!({
+                    "customer": customer(number), "card": format!("card_{number:04}"),
+                    "merchant": format!("merchant_{merchant:03}"), "country": country,
+                    "device": device, "card_present": device.is_none(),
+                    "email": format!("{}@{mail}", customer(number)),
+                });
+                ("card", attributes)
+            }
+            Details::Transfer { customer: number, recipient, device } => {
+                let name = format!("The owner of {}", customer(recipient));
+                let recipient = customer(recipient);
+                let attributes =
+                    json!({"customer": customer(number), "recipient": recipient, "device": device, "name": name});
+                ("transfer", attributes)
+            }
+            Details::TopUp { customer: number } => ("top_up", json!({"customer": customer(number)})),
+            Details::Withdrawal { customer: number, device } => {
+                ("withdrawal", json!({"recipient": customer(number), "device": device}))
+            }
+        };
+        json!({
+            "id": self.id.to_string(), "type": kind, "amount": self.cents.to_string(), "asset": "EUR/2",
+            "occurred_at": start.saturating_add(Span::from_secs(self.at)).to_string(), "attributes": attributes,
+        })
+    }
+}
+
+/// Something that is done in the month, about one payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step {
+    /// Simulated seconds since the month began.
+    pub(super) at: u64,
+    pub(super) payment: usize,
+    pub(super) action: Action,
+}
+
+/// What is done. All but the first do nothing when the payment does not stand where they apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// It is sent.
+    Send,
+    /// A reviewer looks at it.
+    Review,
+    /// The goods leave.
+    Capture,
+    /// The order is cancelled before.
+    Void,
+    /// The goods come back.
+    Refund,
+    /// The victim noticed and reported it.
+    Label,
+}
+
+/// The month.
+#[derive(Debug)]
+pub(super) struct Month {
+    pub(super) payments: Vec<Payment>,
+    /// The first top-ups, which everything else builds on.
+    pub(super) funding: Vec<Step>,
+    /// What happens, in order of time.
+    pub(super) steps: Vec<Step>,
+    /// One customer's payments that are sent at the same moment.
+    pub(super) burst: Vec<Step>,
+}
+
+/// A month while it is thought up.
+#[derive(Debug)]
+pub(super) struct Draft {
+    seed: u64,
+    pub(super) random: Random,
+    pub(super) town: Town,
+    payments: Vec<Payment>,
+    /// Customers beyond the ordinary ones.
+    strangers: usize,
+}
+
+impl Month {
+    /// A month of about so many payments, beside those that put money into wallets.
+    pub(super) fn new(seed: u64, count: usize) -> Self {
+        let mut random = Random::new(seed);
+        let town = Town::new(&mut random, count);
+        let mut draft = Draft { seed, random, town, payments: Vec::new(), strangers: 0 };
+        for customer in 0..draft.town.customers.len() {
+            // Enough for the month, except where it is not.
+            let purchases = if draft.random.percent(6) { 4 } else { draft.random.between(25, 50) };
+            draft.pay(0, draft.town.customers[customer].usual_cents * purchases, Details::TopUp { customer }, None);
+        }
+        let funded = draft.payments.len();
+        fraud::add(&mut draft, count);
+        while draft.payments.len() < funded + count {
+            draft.live();
+        }
+        let end = draft.payments.len();
+        draft.burst();
+        draft.finish(funded, end)
+    }
+}
+
+impl Draft {
+    /// Adds a payment and gives its number.
+    pub(super) fn pay(&mut self, at: u64, cents: u64, details: Details, fraud: Option<Pattern>) -> usize {
+        let number = self.payments.len();
+        let id = (u128::from(self.seed) << 64) | (number as u128 + 1);
+        self.payments.push(Payment {
+            id: PaymentId::new(id),
+            at,
+            cents,
+            details,
+            fraud,
+            after: None,
+            resent: self.random.percent(2),
+            reviewer_right: self.random.percent(REVIEWER_RIGHT_PERCENT),
+        });
+        number
+    }
+
+    /// The same, after another payment.
+    pub(super) fn pay_after(
+        &mut self,
+        after: After,
+        wait: RangeInclusive<u64>,
+        cents: u64,
+        details: Details,
+        fraud: Option<Pattern>,
+    ) -> usize {
+        let at = self.payments[after.payment].at + self.random.between(*wait.start(), *wait.end());
+        let number = self.pay(at, cents, details, fraud);
+        self.payments[number].after = Some(after);
+        number
+    }
+
+    /// A customer nobody knew before.
+    pub(super) fn stranger(&mut self) -> usize {
+        self.strangers += 1;
+        self.town.customers.len() + self.strangers
+    }
+
+    pub(super) fn cents(&self, payment: usize) -> u64 {
+        self.payments[payment].cents
+    }
+
+    /// A purchase, on the customer's phone or at a terminal.
+    fn purchase(&mut self, customer: usize, at: u64) {
+        let merchant = self.town.merchant(&mut self.random);
+        let device = (!self.random.percent(40)).then(|| self.town.phone(customer, at));
+        let cents = self.town.price(&mut self.random, customer);
+        let country = self.town.country(merchant);
+        self.pay(at, cents, Details::Card { customer, merchant, country, device, mail: "mail.example" }, None);
+    }
+
+    /// Something that an ordinary customer does.
+    fn live(&mut self) {
+        let customer = self.town.customer(&mut self.random);
+        let at = self.random.between(0, DAYS - 1) * DAY + time_of_day(&mut self.random, 4);
+        let device = self.town.phone(customer, at);
+        match self.random.between(1, 100) {
+            1..=80 => {
+                let stops = [1, 1, 1, 1, 1, 1, 1, 2, 2, 3][self.random.position(10)];
+                for stop in 0..stops {
+                    let at = at + stop * self.random.between(10 * MINUTE, HOUR);
+                    self.purchase(customer, at);
+                }
+            }
+            81..=93 => {
+                let recipient = self.town.customer(&mut self.random);
+                if recipient != customer {
+                    let cents = self.town.price(&mut self.random, customer) * 2;
+                    self.pay(at, cents, Details::Transfer { customer, recipient, device }, None);
+                }
+            }
+            94..=96 => {
+                let cents = self.town.price(&mut self.random, customer) * 3;
+                self.pay(at, cents, Details::Withdrawal { customer, device }, None);
+            }
+            _ => {
+                let cents = self.town.customers[customer].usual_cents * 10;
+                self.pay(at, cents, Details::TopUp { customer }, None);
+            }
+        }
+    }
+
+    /// A customer of its own who pays [`BURST`] times at once and spreads what it declares over the month.
+    fn burst(&mut self) {
+        let customer = self.stranger();
+        self.pay(0, 500_000, Details::TopUp { customer }, None);
+        // The most frequented merchant is never a compromised one.
+        let merchant = 0;
+        for number in 0..BURST {
+            let device = None;
+            let country = self.town.country(merchant);
+            let details = Details::Card { customer, merchant, country, device, mail: "mail.example" };
+            let at = number * DAYS * DAY / BURST + 11 * HOUR;
+            let cents = self.random.between(1_500, 3_000);
+            let number = self.pay(at, cents, details, None);
+            self.payments[number].resent = false;
+        }
+    }
+
+    /// Adds what people do about the payments, and puts everything in order. Of the payments, those before `funded`
+    /// fund wallets and those from `end` on are the burst.
+    fn finish(mut self, funded: usize, end: usize) -> Month {
+        let send = |payments: &[Payment], payment: usize| Step { at: payments[payment].at, payment, action: Action::Send };
+        let funding = (0..funded).chain([end]).map(|payment| send(&self.payments, payment)).collect();
+        let burst = (end + 1..self.payments.len()).map(|payment| send(&self.payments, payment)).collect();
+        let mut steps = Vec::new();
+        for payment in funded..end {
+            steps.push(send(&self.payments, payment));
+            let Payment { at, fraud, ref details, .. } = self.payments[payment];
+            let mut later = |random: &mut Random, action, wait: RangeInclusive<u64>| {
+                steps.push(Step { at: at + random.between(*wait.start(), *wait.end()), payment, action });
+            };
+            later(&mut self.random, Action::Review, 30 * MINUTE..=2 * HOUR);
+            if matches!(details, Details::Card { .. }) {
+                let cancelled = fraud.is_none() && self.random.percent(2);
+                let action = if cancelled { Action::Void } else { Action::Capture };
+                later(&mut self.random, action, 3 * HOUR..=20 * HOUR);
+                if fraud.is_none() && self.random.percent(2) {
+                    later(&mut self.random, Action::Refund, DAY..=3 * DAY);
+                }
+            }
+            if fraud.is_some() {
+                later(&mut self.random, Action::Label, DAY / 2..=3 * DAY);
+            }
+        }
+        // Stable: what happens at the same second stays in the order in which it was thought up.
+        steps.sort_by_key(|step| step.at);
+        Month { payments: self.payments, funding, steps, burst }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_month() {
+        let (one, same, other) = (Month::new(7, 500), Month::new(7, 500), Month::new(8, 500));
+        assert_eq!(one.payments, same.payments);
+        assert_eq!(one.steps, same.steps);
+        assert_ne!(one.payments, other.payments);
+    }
+
+    #[test]
+    fn every_pattern_happens_in_the_smallest_month() {
+        let month = Month::new(1, 200);
+        for pattern in Pattern::ALL {
+            let cases = month.payments.iter().filter(|payment| payment.fraud == Some(pattern)).count();
+            assert!(cases > 0, "no {}", pattern.name());
+        }
+        let ordinary = month.payments.iter().filter(|payment| payment.fraud.is_none()).count();
+        assert!(ordinary > month.payments.len() / 2);
+    }
+
+    #[test]
+    fn steps_are_in_order_and_no_payment_is_sent_before_the_one_it_follows() {
+        let month = Month::new(3, 2_000);
+        assert!(month.steps.is_sorted_by_key(|step| step.at));
+        let sent: Vec<usize> =
+            month.steps.iter().filter(|step| step.action == Action::Send).map(|step| step.payment).collect();
+        for (position, payment) in sent.iter().enumerate() {
+            if let Some(after) = month.payments[*payment].after {
+                assert!(sent[..position].contains(&after.payment), "payment {payment} comes before {}", after.payment);
+            }
+        }
+    }
+
+    #[test]
+    fn the_burst_is_as_large_as_it_says() {
+        let month = Month::new(3, 300);
+        assert_eq!(u64::try_from(month.burst.len()).unwrap(), BURST);
+        assert!(month.burst.len() > BURST_LIMIT);
+    }
+
+    #[test]
+    fn a_request_names_only_synthetic_people() {
+        let month = Month::new(1, 200);
+        let request = month.payments[0].request(Timestamp::ZERO);
+        let expected = json!({"customer": "customer_0000"});
+        assert_eq!(request["attributes"], expected);
+        assert_eq!(request["occurred_at"], "1970-01-01T00:00:00Z");
+    }
+}

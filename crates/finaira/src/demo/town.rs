@@ -1,0 +1,90 @@
+//! Who there is: customers with habits, and merchants.
+
+use super::random::Random;
+
+pub(super) const MINUTE: u64 = 60;
+pub(super) const HOUR: u64 = 3_600;
+pub(super) const DAY: u64 = 86_400;
+/// How long the simulation lasts, in simulated days.
+pub(super) const DAYS: u64 = 30;
+
+/// Where the shop is; countries are invented.
+const HOME: &str = "XA";
+const ABROAD: [&str; 3] = ["XB", "XC", "XD"];
+
+/// How purchases spread around what a customer usually spends, in percent of it.
+const SPREAD_PERCENT: [u64; 12] = [30, 45, 60, 70, 80, 90, 100, 110, 130, 160, 200, 290];
+
+/// A customer.
+#[derive(Debug)]
+pub(super) struct Customer {
+    /// What a purchase usually costs, in cents.
+    pub(super) usual_cents: u64,
+    /// From this second on there is a new phone.
+    new_phone_at: Option<u64>,
+}
+
+/// Everybody.
+#[derive(Debug)]
+pub(super) struct Town {
+    pub(super) customers: Vec<Customer>,
+    /// The country of each merchant; the first ones have the most customers.
+    merchants: Vec<&'static str>,
+}
+
+impl Town {
+    /// A town in which so many payments a month are usual: a dozen per customer.
+    pub(super) fn new(random: &mut Random, payments: usize) -> Self {
+        let customers = (0..(payments / 12).max(30)).map(|_| Customer {
+            usual_cents: random.between(800, 2_000) + random.between(0, 1_500) + random.between(0, 1_500),
+            new_phone_at: random.percent(3).then(|| random.between(DAY, (DAYS - 1) * DAY)),
+        });
+        let customers = customers.collect();
+        let merchants = (0..(12 + payments / 200).min(60)).map(|_| {
+            let abroad = random.percent(15);
+            if abroad { ABROAD[random.position(ABROAD.len())] } else { HOME }
+        });
+        Self { customers, merchants: merchants.collect() }
+    }
+
+    pub(super) fn country(&self, merchant: usize) -> &'static str {
+        self.merchants[merchant]
+    }
+
+    pub(super) fn customer(&self, random: &mut Random) -> usize {
+        random.position(self.customers.len())
+    }
+
+    /// A merchant, the first ones more often.
+    pub(super) fn merchant(&self, random: &mut Random) -> usize {
+        random.position(self.merchants.len()).min(random.position(self.merchants.len()))
+    }
+
+    /// A merchant of the less frequented half at home, where a change is easier to see.
+    pub(super) fn quiet_merchant(&self, random: &mut Random) -> usize {
+        let half = self.merchants.len() / 2;
+        let chosen = half + random.position(self.merchants.len() - half);
+        (half..=chosen).rev().find(|&merchant| self.merchants[merchant] == HOME).unwrap_or(chosen)
+    }
+
+    /// The phone that a customer has at a second of the month.
+    pub(super) fn phone(&self, customer: usize, at: u64) -> String {
+        let new = self.customers[customer].new_phone_at.is_some_and(|since| since <= at);
+        format!("device_{customer:04}{}", if new { "b" } else { "a" })
+    }
+
+    /// What a purchase of a customer costs: close to the usual, one in a hundred ten times as much.
+    pub(super) fn price(&self, random: &mut Random, customer: usize) -> u64 {
+        let price = self.customers[customer].usual_cents * SPREAD_PERCENT[random.position(SPREAD_PERCENT.len())] / 100;
+        if random.percent(1) { price * 10 } else { price }
+    }
+}
+
+/// A second of a day, with so many of a hundred before six in the morning; the others are most frequent at 15:30.
+pub(super) fn time_of_day(random: &mut Random, night_percent: u64) -> u64 {
+    if random.percent(night_percent) {
+        random.between(0, 6 * HOUR - 1)
+    } else {
+        7 * HOUR + random.between(0, 8 * HOUR) + random.between(0, 9 * HOUR - 1)
+    }
+}

@@ -1,0 +1,310 @@
+//! The real binary behind a real socket.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// A server process; killed when dropped.
+pub struct Server {
+    child: Child,
+    /// `http://127.0.0.1:<port>`.
+    pub address: String,
+    /// The API key, when this start made one.
+    pub key: Option<String>,
+}
+
+/// Talks to a server; cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    agent: ureq::Agent,
+    address: String,
+    key: String,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Value,
+    pub replayed: bool,
+    pub retry_after: Option<String>,
+}
+
+impl Reply {
+    /// The stable code of an error.
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or("(no code)")
+    }
+
+    pub fn text(&self, field: &str) -> &str {
+        self.body[field].as_str().unwrap_or("(absent)")
+    }
+}
+
+impl Server {
+    pub fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        let mut child = command(data, arguments).spawn().expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
+        let (mut key, mut address) = (None, None);
+        while address.is_none() {
+            let Some(Ok(line)) = lines.next() else {
+                let mut errors = String::new();
+                if let Some(mut stderr) = child.stderr.take() {
+                    stderr.read_to_string(&mut errors).expect("standard error is text");
+                }
+                panic!("the server ended before it listened: {errors}");
+            };
+            if let Some((_, found)) = line.split_once("API key (shown once, keep it): ") {
+                key = Some(found.to_owned());
+            }
+            if let Some(found) = line.strip_prefix("Listening on ") {
+                address = Some(found.to_owned());
+            }
+        }
+        // Logs must be read, or a full pipe would stop the server.
+        let mut stderr = child.stderr.take().expect("standard error is piped");
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        Self { child, address: address.unwrap_or_default(), key }
+    }
+
+    /// The output of a start that is expected to fail.
+    pub fn failing_start(data: &Path) -> (ExitStatus, String) {
+        let output = command(data, &[]).output().expect("the binary runs");
+        (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    pub fn client(&self, key: &str) -> Client {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build();
+        Client { agent: config.into(), address: self.address.clone(), key: key.to_owned() }
+    }
+
+    /// SIGKILL, as a crash would have it.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the process can be killed");
+        self.child.wait().expect("the process ends");
+    }
+
+    /// SIGTERM and the exit status.
+    pub fn stop(mut self) -> ExitStatus {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+        self.child.wait().expect("the process ends")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already ended servers cannot be killed again, which is fine.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn command(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
+    command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--segment-bytes", "1048576"]);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Client {
+    pub fn get(&self, path: &str) -> Reply {
+        self.try_get(path).expect("the server answers")
+    }
+
+    pub fn try_get(&self, path: &str) -> Option<Reply> {
+        let request = self.agent.get(format!("{}{path}", self.address));
+        read(request.header("Authorization", format!("Bearer {}", self.key)).call())
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Reply {
+        self.try_post(path, body).expect("the server answers")
+    }
+
+    /// `None` when the connection broke: nobody knows then what became of the request.
+    pub fn try_post(&self, path: &str, body: &Value) -> Option<Reply> {
+        self.try_send(path, &[("Content-Type", "application/json")], &serde_json::to_vec(body).expect("JSON"))
+    }
+
+    /// A verb on a payment.
+    pub fn verb(&self, payment: &str, verb: &str, key: &str) -> Reply {
+        let path = format!("/v1/payments/{payment}/{verb}");
+        self.try_send(&path, &[("Idempotency-Key", key)], b"").expect("the server answers")
+    }
+
+    pub fn send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        self.try_send(path, headers, body).expect("the server answers")
+    }
+
+    pub fn try_send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Reply> {
+        let mut request = self.agent.post(format!("{}{path}", self.address));
+        if !headers.iter().any(|(name, _)| *name == "Authorization") {
+            request = request.header("Authorization", format!("Bearer {}", self.key));
+        }
+        for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+            request = request.header(*name, *value);
+        }
+        read(request.send(body))
+    }
+
+    /// Lets a policy decide, given as the text of its policy.toml.
+    pub fn activate(&self, policy: &str) -> Reply {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(policy.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, "policy.toml", policy.as_bytes()).expect("an archive in memory");
+        let archive = archive.into_inner().expect("an archive in memory");
+        self.send("/v1/policies", &[("Content-Type", "application/x-tar")], &archive)
+    }
+
+    /// Pays; the id is a number.
+    pub fn pay(&self, id: u128, payment_type: &str, amount: u64, attributes: &Value) -> Reply {
+        self.post("/v1/payments", &payment(id, payment_type, amount, attributes))
+    }
+
+    /// What a customer's wallet has, in minor units: posted, and reserved.
+    pub fn wallet(&self, customer: &str) -> (u128, u128) {
+        let reply = self.get(&format!("/v1/accounts?template=wallet&holder={customer}"));
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let account = &reply.body["items"][0];
+        let number = |field: &str| account[field].as_str().map_or(0, |text| text.parse::<u128>().expect("a number"));
+        (number("credits_posted") - number("debits_posted"), number("debits_pending"))
+    }
+}
+
+/// The body of a payment in EUR/2.
+pub fn payment(id: u128, payment_type: &str, amount: u64, attributes: &Value) -> Value {
+    json!({
+        "id": id.to_string(),
+        "type": payment_type,
+        "amount": amount.to_string(),
+        "asset": "EUR/2",
+        "attributes": attributes,
+    })
+}
+
+fn read(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<Reply> {
+    let mut response = result.ok()?;
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (replayed, retry_after) = (header("Idempotent-Replayed").is_some(), header("Retry-After"));
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().ok()?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Some(Reply { status, body, replayed, retry_after })
+}
+
+/// Calls until it gives something, for at most ten seconds.
+#[expect(clippy::disallowed_methods, reason = "waiting for another process")]
+pub fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "it did not happen within ten seconds");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A wallet shop with one velocity limit, a review and a capture.
+pub const POLICY: &str = r#"
+name = "harness"
+
+[ledgers.eur]
+id = 978
+asset = "EUR/2"
+
+[entities.customer]
+[entities.device]
+
+[accounts.wallet]
+ledger = "eur"
+code = 10
+per = "customer"
+flags = ["debits_must_not_exceed_credits"]
+[accounts.cash]
+ledger = "eur"
+code = 20
+
+[payments.top_up]
+ledger = "eur"
+[payments.top_up.attributes]
+customer = { type = "entity", entity = "customer" }
+[[payments.top_up.legs]]
+debit = { account = "cash" }
+credit = { account = "wallet", of = "customer" }
+code = 1
+
+[payments.transfer]
+ledger = "eur"
+subject = "customer"
+review_deadline = "1s"
+[payments.transfer.attributes]
+customer = { type = "entity", entity = "customer" }
+recipient = { type = "entity", entity = "customer" }
+device = { type = "entity", entity = "device", required = false }
+country = { type = "string", chars_max = 2, required = false }
+email = { type = "string", personal = true, required = false }
+note = { type = "string", personal = true, required = false }
+trusted = { type = "bool", required = false }
+[[payments.transfer.legs]]
+debit = { account = "wallet", of = "customer" }
+credit = { account = "wallet", of = "recipient" }
+code = 2
+
+[payments.card]
+ledger = "eur"
+capture = "manual"
+capture_deadline = "7d"
+[payments.card.attributes]
+customer = { type = "entity", entity = "customer" }
+[[payments.card.legs]]
+debit = { account = "wallet", of = "customer" }
+credit = { account = "cash" }
+code = 3
+
+[streams.cards]
+payments = ["card"]
+of = "customer"
+
+[features.cards_1h]
+stream = "cards"
+aggregate = "count"
+window = "1h"
+[features.spent_1h]
+stream = "cards"
+aggregate = "sum"
+window = "1h"
+
+[[rules]]
+name = "card_velocity"
+description = "More than five card payments in an hour"
+when = "features.cards_1h > 5"
+then = { decline = true }
+payments = ["card"]
+[[rules]]
+name = "card_spending"
+when = "features.spent_1h > 100000"
+then = { decline = true }
+payments = ["card"]
+[[rules]]
+name = "large"
+when = "payment.amount >= 50000"
+then = { review = true }
+payments = ["transfer"]
+
+[decision]
+review_at = 700
+decline_at = 900
+"#;

@@ -1,0 +1,8 @@
+//! The promises of `finaira serve`, checked on the real binary over a real socket.
+
+mod bad_input;
+mod concurrency;
+mod crash;
+mod harness;
+mod lifecycle;
+mod privacy;

@@ -1,0 +1,150 @@
+//! Entries as bytes.
+
+use engine::{Entry, Fact};
+use journal::{Frame, FrameBuilder, PAYLOAD_BYTES_MAX, canonical, leaf_hash};
+use ledger::{Transfer, TransferKey};
+use proptest::prelude::*;
+use types::{AccountId, ActorId, Code, RequestId, Span, TransferId};
+
+use crate::support::{chunk, entry_run, flipped, frame, header, small, transfer};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
+
+    #[test]
+    fn entries_read_as_they_are_written(entries in entry_run()) {
+        let frame = frame(&entries);
+        prop_assert_eq!(frame.entries(), Ok(entries.clone()));
+        prop_assert_eq!(frame.last(), entries[entries.len() - 1].header.seq);
+        prop_assert_eq!(usize::try_from(frame.count), Ok(entries.len()));
+    }
+
+    #[test]
+    fn framing_leaves_no_trace_in_an_entry(entries in entry_run(), cut in 0_usize..8) {
+        let (before, after) = entries.split_at(cut.min(entries.len()));
+        let halves = [before, after].into_iter().filter(|half| !half.is_empty());
+        let read: Vec<Entry> = halves.flat_map(|half| frame(half).entries().unwrap()).collect();
+        for (read, written) in read.iter().zip(&entries) {
+            prop_assert_eq!(canonical(read), canonical(written));
+            prop_assert_eq!(leaf_hash(read), leaf_hash(written));
+        }
+        prop_assert_eq!(read, entries);
+    }
+
+    #[test]
+    fn different_entries_have_different_canonical_encodings(entries in entry_run(), others in entry_run()) {
+        for entry in &entries {
+            for other in &others {
+                // The same place in the journal, so that only the content can tell them apart.
+                let other = Entry { header: entry.header, ..other.clone() };
+                let sealed_nothing = [&entry.sealed, &other.sealed].into_iter().flatten().any(|sealed| {
+                    sealed.keys.is_empty() && sealed.ciphertext.is_empty()
+                });
+                if !sealed_nothing && times_fit(&other) {
+                    prop_assert_eq!(canonical(entry) == canonical(&other), *entry == other);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn cut_off_bytes_are_refused(entries in entry_run()) {
+        let whole = frame(&entries);
+        for kept in 0..whole.payload.len() {
+            let cut = Frame { payload: whole.payload[..kept].to_vec(), ..whole.clone() };
+            prop_assert!(cut.entries().is_err(), "{} of {} bytes", kept, whole.payload.len());
+        }
+        let longer = Frame { payload: [&whole.payload[..], &[0]].concat(), ..whole };
+        prop_assert!(longer.entries().is_err());
+    }
+
+    // What a checksum lets through once in four billion times must at least not bring the process down.
+    #[test]
+    fn no_bytes_make_the_decoder_panic(entries in entry_run(), noise in prop::collection::vec(any::<u8>(), 0..200)) {
+        let whole = frame(&entries);
+        for at in 0..whole.payload.len() {
+            let spoilt = Frame { payload: flipped(&whole.payload, at, at), ..whole.clone() };
+            drop(spoilt.entries());
+        }
+        drop(Frame { payload: noise, count: u32::MAX, ..whole }.entries());
+    }
+
+    #[test]
+    fn a_plain_transfer_takes_at_most_128_bytes(transfers in prop::collection::vec((transfer(), any::<[u64; 2]>()), 1..20)) {
+        let mut builder = FrameBuilder::default();
+        let mut seq = 0;
+        // Random user data, codes, accounts and request ids, a millisecond apart: nothing repeats, nothing is small.
+        while builder.payload_bytes() + 256 < PAYLOAD_BYTES_MAX && seq < 2_000 {
+            for (transfer, [ledger, amount]) in &transfers {
+                seq += 1;
+                builder.push(&plain(seq, transfer, *ledger, *amount));
+            }
+        }
+        let whole = builder.finish().unwrap();
+        let bytes = whole.payload.len() + FRAME_HEADER_BYTES;
+        prop_assert!(bytes <= 128 * usize::try_from(whole.count).unwrap(), "{bytes} bytes, {} transfers", whole.count);
+    }
+}
+
+const FRAME_HEADER_BYTES: usize = 128;
+
+/// A single-phase transfer as a client sends it, everything that is free for the client given.
+fn plain(seq: u64, random: &Transfer, ledger: u64, amount: u64) -> Entry {
+    let mut header = header(seq);
+    header.decided_at = header.decided_at.saturating_add(Span::from_ns(seq * 1_000_000));
+    header.occurred_at = header.decided_at;
+    let id = random.debit.get() ^ u128::from(seq);
+    header.request = RequestId::new(id);
+    header.actor = ActorId::new(7);
+    let fact = Transfer {
+        key: TransferKey::Client(TransferId::new(id)),
+        credit: AccountId::new(random.credit.get() | 1 << 127),
+        amount: types::Amount::new(u128::from(amount)),
+        pending: None,
+        user_data_128: random.user_data_128 | 1,
+        user_data_64: random.user_data_64 | 1,
+        user_data_32: random.user_data_32 | 1,
+        timeout_s: 0,
+        ledger: types::LedgerId::new(u32::try_from(ledger % (1 << 32)).unwrap()),
+        code: Code::new(random.code.get() | 1 << 15),
+        flags: ledger::TransferFlags::NONE,
+        timestamp: header.decided_at,
+        ..*random
+    };
+    Entry { header, fact: Fact::Ledger(ledger::Fact::TransferCreated(fact)), sealed: None }
+}
+
+/// Moved to another header, an entry's own times may lie before it, which no engine writes and no codec can tell.
+fn times_fit(entry: &Entry) -> bool {
+    frame(std::slice::from_ref(entry)).entries().is_ok_and(|read| read == [entry.clone()])
+}
+
+#[test]
+fn what_entries_share_is_written_once() {
+    let alone: usize = (1..=100).map(|seq| frame(&[small(seq)]).payload.len()).sum();
+    let together = frame(&(1..=100).map(small).collect::<Vec<_>>()).payload.len();
+    assert!(together < alone, "{together} and {alone} bytes");
+}
+
+#[test]
+fn a_frame_takes_what_the_pipeline_puts_into_it_and_no_more() {
+    let full = |count| {
+        std::panic::catch_unwind(|| frame(&(1..=count).map(|seq| chunk(seq, 256 * 1024)).collect::<Vec<_>>())).is_ok()
+    };
+    assert!(full(3));
+    assert!(!full(4), "JRN-2");
+}
+
+#[test]
+#[should_panic(expected = "JRN-1")]
+fn a_gap_between_entries_is_not_written() {
+    frame(&[small(1), small(3)]);
+}
+
+#[test]
+#[should_panic(expected = "JRN-4")]
+fn time_that_goes_back_is_not_written() {
+    let mut later = small(2);
+    later.header.decided_at = small(1).header.decided_at.checked_sub(Span::from_ns(1)).unwrap();
+    frame(&[small(1), later]);
+}

@@ -1,0 +1,244 @@
+//! Damage to what was acknowledged: it is found, it names its place, and nothing is changed then.
+
+use journal::{Fault, Frame, Journal, Reader};
+use types::Seq;
+
+use crate::support::{Folder, chunk, flipped, frame, read_all, seqs, small_frame};
+
+const FIRST: &str = "segment-00000001";
+const SECOND: &str = "segment-00000002";
+const SEGMENT_HEADER_BYTES: usize = 4096;
+const SEGMENT_HEADER_BYTES_USED: usize = 100;
+const FRAME_HEADER_BYTES: usize = 128;
+
+fn three_frames() -> [Frame; 3] {
+    [small_frame(1, 2), small_frame(3, 1), small_frame(4, 2)]
+}
+
+/// Where each frame of a segment starts, and where the last one ends.
+fn bounds(frames: &[Frame]) -> Vec<usize> {
+    let mut bounds = vec![SEGMENT_HEADER_BYTES];
+    for frame in frames {
+        bounds.push(bounds[bounds.len() - 1] + FRAME_HEADER_BYTES + frame.payload.len());
+    }
+    bounds
+}
+
+/// The journal refuses to open, names this place, and leaves every file as it is.
+#[track_caller]
+fn check_damaged(folder: &Folder, file: &str, offset: usize, seq: u64, about: &str) {
+    let before = folder.read(FIRST);
+    match folder.try_open() {
+        Err(Fault::Damaged { file: named, offset: at, seq: from, what }) => {
+            assert_eq!((named.as_str(), at, from), (file, offset as u64, Seq::new(seq)), "{about}: {what}");
+        }
+        Err(other) => panic!("{about}: {other}"),
+        Ok(opened) => panic!("{about}: opened with {:?}", opened.recovered),
+    }
+    assert!(folder.read(FIRST) == before, "{about}: the file is left as it was");
+}
+
+#[test]
+fn every_wrong_bit_of_an_acknowledged_journal_is_found_or_harmless() {
+    let frames = three_frames();
+    let folder = Folder::with_marked(&frames);
+    let intact = folder.read(FIRST);
+    let mark = folder.read("mark");
+    let bounds = bounds(&frames);
+    let (frames_end, firsts) = (bounds[3], [1, 3, 4]);
+    let past = frames_end + 200;
+    for at in (0..past).filter(|at| *at < 200 || *at >= SEGMENT_HEADER_BYTES - 20) {
+        folder.write(FIRST, &flipped(&intact, at, at));
+        let about = format!("bit at {at}");
+        if at < SEGMENT_HEADER_BYTES_USED {
+            check_damaged(&folder, FIRST, 0, 1, &about);
+        } else if (SEGMENT_HEADER_BYTES..frames_end).contains(&at) {
+            let hit = bounds.partition_point(|&bound| bound <= at) - 1;
+            check_damaged(&folder, FIRST, bounds[hit], firsts[hit], &about);
+        } else {
+            // Nothing was ever written there. Behind the last frame it looks like a torn tail, and is cleared.
+            let opened = folder.open();
+            assert_eq!(seqs(&opened.entries), [1, 2, 3, 4, 5], "{about}");
+            assert_eq!(opened.recovered.torn.is_some(), at >= frames_end, "{about}");
+            drop(opened);
+            assert_eq!(folder.read(FIRST) == intact, at >= frames_end, "{about}");
+        }
+    }
+    assert!(folder.read("mark") == mark);
+}
+
+#[test]
+fn every_wrong_bit_after_the_start_is_found_when_a_frame_is_read() {
+    let frames = three_frames();
+    let folder = Folder::with_marked(&frames);
+    let intact = folder.read(FIRST);
+    let opened = folder.open();
+    let reader = opened.journal.reader();
+    let bounds = bounds(&frames);
+    for at in bounds[1]..bounds[2] {
+        folder.write(FIRST, &flipped(&intact, at, at));
+        assert_eq!(seqs(&reader.read(Seq::new(1)).unwrap()), [1, 2]);
+        match reader.read(Seq::new(3)) {
+            Err(Fault::Damaged { file, offset, seq, .. }) => {
+                assert_eq!((file.as_str(), offset, seq), (FIRST, bounds[1] as u64, Seq::new(3)), "bit at {at}");
+            }
+            other => panic!("bit at {at}: {other:?}"),
+        }
+    }
+    folder.write(FIRST, &intact[..bounds[2] - 1]);
+    assert!(matches!(reader.read(Seq::new(3)), Err(Fault::Damaged { .. })));
+    folder.write(FIRST, &intact);
+    assert_eq!(seqs(&read_all(&reader)), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_later_frame_vouches_for_the_ones_before_it() {
+    let frames = three_frames();
+    let folder = Folder::with_unmarked(&frames);
+    let intact = folder.read(FIRST);
+    let bounds = bounds(&frames);
+    for (hit, seq) in [(0, 1), (1, 3)] {
+        for at in [bounds[hit], bounds[hit] + 60, bounds[hit] + FRAME_HEADER_BYTES + 5] {
+            folder.write(FIRST, &flipped(&intact, at, 3));
+            check_damaged(&folder, FIRST, bounds[hit], seq, &format!("bit at {at}"));
+        }
+    }
+    // Also with the header of the segment gone, and also from the next segment.
+    folder.write(FIRST, &[&[0; SEGMENT_HEADER_BYTES], &intact[SEGMENT_HEADER_BYTES..]].concat());
+    check_damaged(&folder, FIRST, 0, 1, "no header");
+    folder.write(FIRST, &intact);
+    let mut opened = folder.open();
+    let mark = folder.read("mark");
+    opened.journal.append(&frame(&[chunk(6, 850 * 1024)])).unwrap();
+    opened.journal.sync().unwrap();
+    opened.journal.append(&frame(&[chunk(7, 850 * 1024)])).unwrap();
+    opened.journal.sync().unwrap();
+    drop(opened);
+    folder.write("mark", &mark);
+    folder.change(FIRST, |bytes| bytes[bounds[3] + 1_000] ^= 1);
+    check_damaged(&folder, FIRST, bounds[3], 6, "the frame before the rotation");
+}
+
+#[test]
+fn what_only_looks_like_a_frame_vouches_for_nothing() {
+    // A client stores bytes that are a frame header with a very high durable position.
+    let forged = {
+        let folder = Folder::with_unmarked(&[]);
+        let mut opened = folder.open();
+        for first in [1, 1_001, 2_001] {
+            opened.journal.append(&small_frame(first, 1_000)).unwrap();
+            opened.journal.sync().unwrap();
+        }
+        drop(opened);
+        let end = folder.read_trimmed(FIRST).len() + 1;
+        let start = end - FRAME_HEADER_BYTES - small_frame(2_001, 1_000).payload.len();
+        folder.read(FIRST)[start..start + FRAME_HEADER_BYTES].to_vec()
+    };
+    let mut entry = chunk(1, 0);
+    if let engine::Fact::ArtifactStored(chunk) = &mut entry.fact {
+        chunk.bytes = [&forged[..], &[1; 1_000]].concat().into();
+    }
+    let folder = Folder::with_unmarked(&[frame(&[entry])]);
+    let end = folder.read_trimmed(FIRST).len();
+    folder.change(FIRST, |bytes| bytes[end - 500..].fill(0));
+    assert!(folder.open().recovered.torn.is_some());
+}
+
+#[test]
+fn a_wrong_bit_in_a_later_header_names_the_later_segment() {
+    let folder = Folder::with_marked(&[frame(&[chunk(1, 850 * 1024)]), frame(&[chunk(2, 850 * 1024)])]);
+    let intact = folder.read(SECOND);
+    for at in 0..SEGMENT_HEADER_BYTES_USED {
+        folder.write(SECOND, &flipped(&intact, at, at));
+        check_damaged(&folder, SECOND, 0, 2, &format!("bit at {at}"));
+    }
+    folder.write(SECOND, &flipped(&intact, SEGMENT_HEADER_BYTES + 70, 0));
+    check_damaged(&folder, SECOND, SEGMENT_HEADER_BYTES, 2, "its frame");
+    folder.write(SECOND, &intact);
+    assert_eq!(seqs(&folder.open().entries), [1, 2]);
+}
+
+#[test]
+fn a_missing_segment_is_damage() {
+    let frames: Vec<Frame> = (1..=4).map(|seq| frame(&[chunk(seq, 850 * 1024)])).collect();
+    let name = |number: u64| format!("segment-{number:08}");
+    for missing in 1..=3 {
+        let folder = Folder::with_marked(&frames);
+        folder.remove(&name(missing));
+        let error = folder.try_open().map(|opened| opened.recovered).unwrap_err();
+        match error {
+            Fault::Damaged { file, offset: 0, seq, .. } => assert_eq!((file, seq), (name(missing), Seq::new(missing))),
+            other => panic!("{missing}: {other}"),
+        }
+    }
+    // Of the last one nothing tells but the mark: the entries end where the one before ends.
+    let folder = Folder::with_marked(&frames);
+    folder.remove(&name(4));
+    assert!(
+        matches!(folder.try_open(), Err(Fault::Damaged { file, seq, .. }) if file == name(3) && seq == Seq::new(4))
+    );
+    let folder = Folder::with_marked(&frames);
+    (1..=4).for_each(|number| folder.remove(&name(number)));
+    assert!(matches!(folder.try_open(), Err(Fault::Damaged { seq, .. }) if seq == Seq::new(1)));
+}
+
+#[test]
+fn a_segment_that_was_cut_off_is_damage() {
+    let frames = three_frames();
+    let folder = Folder::with_marked(&frames);
+    let intact = folder.read(FIRST);
+    let bounds = bounds(&frames);
+    for (kept, offset, seq) in [(0, 0, 1), (50, 0, 1), (bounds[0], bounds[0], 1), (bounds[2] + 9, bounds[2], 4)] {
+        folder.write(FIRST, &intact[..kept]);
+        check_damaged(&folder, FIRST, offset, seq, &format!("{kept} bytes kept"));
+    }
+    // Zeros behind the last frame can go: the journal goes on in the next segment.
+    folder.write(FIRST, &intact[..bounds[3]]);
+    let mut opened = folder.open();
+    opened.journal.append(&small_frame(6, 1)).unwrap();
+    opened.journal.sync().unwrap();
+    drop(opened);
+    assert_eq!(seqs(&folder.open().entries), (1..=6).collect::<Vec<_>>());
+}
+
+#[test]
+fn one_slot_of_the_mark_may_be_damaged() {
+    const SLOTS: [usize; 2] = [0, 4096];
+    let folder = Folder::with_marked(&three_frames());
+    let intact = folder.read("mark");
+    for slot in SLOTS {
+        for at in slot..slot + 48 {
+            folder.write("mark", &flipped(&intact, at, at));
+            assert_eq!(folder.open().recovered.last, Seq::new(5), "bit at {at}");
+        }
+    }
+    folder.write("mark", &flipped(&flipped(&intact, SLOTS[0], 0), SLOTS[1], 0));
+    check_damaged(&folder, "mark", 0, 0, "both slots");
+    // Without a mark the frames speak for themselves.
+    folder.remove("mark");
+    assert_eq!(folder.open().recovered.last, Seq::new(5));
+    assert!(folder.read("mark").len() > 40);
+}
+
+#[test]
+fn another_format_version_is_no_damage() {
+    let frames = three_frames();
+    let folder = Folder::with_marked(&frames);
+    let intact = folder.read(FIRST);
+    // A segment of version 2, and a frame of version 2 in a segment of version 1.
+    let mut segment = intact.clone();
+    segment[8] = 2;
+    let checksum = crc32c::crc32c(&segment[..96]).to_le_bytes();
+    segment[96..100].copy_from_slice(&checksum);
+    let mut later = intact.clone();
+    let start = bounds(&frames)[2];
+    later[start + 16] = 2;
+    let checksum = crc32c::crc32c(&later[start + 8..start + FRAME_HEADER_BYTES]).to_le_bytes();
+    later[start + 4..start + 8].copy_from_slice(&checksum);
+    for changed in [segment, later] {
+        folder.write(FIRST, &changed);
+        let opened = folder.try_open().map(|opened| opened.recovered);
+        assert!(matches!(opened, Err(Fault::FormatVersion { found: 2, expected: 1, .. })), "{opened:?}");
+        assert!(folder.read(FIRST) == changed);
+    }
+}

@@ -1,0 +1,313 @@
+//! A journal of format version 1, with every kind of entry in it. It stays readable for ever, and is written again byte
+//! for byte. `UPDATE_EXPECT=1` writes the files anew: that is right only before a version is released.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::{
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, LabelRecorded, LegRefusal,
+    PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened, Verb,
+};
+use expect_test::expect_file;
+use features::{Change, StreamId, Update};
+use journal::{Journal, canonical, kind_name, leaf_hash};
+use ledger::{Account, AccountFlags, Book, NewAccount, Transfer, TransferFlags, TransferKey, TransferStatus};
+use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
+use types::{
+    AccountId, ActorId, Amount, Code, Digest, KeyId, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, Span,
+    Timestamp, Token, TransferId,
+};
+
+use crate::support::{Folder, ORIGIN, frame, header};
+
+const FILES: [&str; 2] = ["segment-00000001", "mark"];
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v1").join(name)
+}
+
+#[test]
+fn a_journal_of_version_1_is_written_byte_for_byte() {
+    let folder = Folder::with_unmarked(&[]);
+    let mut opened = folder.open();
+    let entries = entries();
+    for some in entries.chunks(5) {
+        opened.journal.append(&frame(some)).unwrap();
+        opened.journal.sync().unwrap();
+    }
+    opened.journal.mark().unwrap();
+    drop(opened);
+    #[expect(clippy::disallowed_methods, reason = "the switch by which every golden file of the project is rewritten")]
+    let update = std::env::var("UPDATE_EXPECT").is_ok();
+    for name in FILES {
+        let written = folder.read_trimmed(name);
+        if update {
+            std::fs::write(golden(name), &written).unwrap();
+        }
+        let kept = std::fs::read(golden(name)).unwrap();
+        let differs = kept.iter().zip(&written).position(|(kept, written)| kept != written);
+        assert!(kept == written, "{name} differs from byte {differs:?} on; {} and {} bytes", kept.len(), written.len());
+    }
+}
+
+#[test]
+fn a_journal_of_version_1_is_readable() {
+    let folder = Folder::new();
+    for name in FILES {
+        folder.write(name, &std::fs::read(golden(name)).unwrap());
+    }
+    let opened = folder.open();
+    assert_eq!(opened.recovered.torn, None);
+    assert_eq!(opened.journal.identity().origin, ORIGIN);
+    assert_eq!(opened.entries, entries());
+}
+
+#[test]
+fn what_a_leaf_commits_to_is_fixed() {
+    let mut text = String::new();
+    let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    for entry in entries() {
+        let (seq, kind) = (entry.header.seq, kind_name(&entry));
+        writeln!(text, "{seq} {kind}\n  canonical {}", hex(&canonical(&entry))).unwrap();
+        writeln!(text, "  leaf      {}", hex(&leaf_hash(&entry))).unwrap();
+    }
+    expect_file![golden("entries.txt")].assert_eq(&text);
+}
+
+#[test]
+fn every_kind_of_entry_is_there() {
+    let mut kinds: Vec<&str> = entries().iter().map(kind_name).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let all = [
+        "account_opened",
+        "api_key_added",
+        "artifact_stored",
+        "journal_started",
+        "label_recorded",
+        "ledger_opened",
+        "payment_changed",
+        "payment_decided",
+        "policy_activated",
+        "state_digest",
+        "transfer_created",
+        "transfer_expired",
+        "transfer_failed",
+    ];
+    assert_eq!(kinds, all);
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn at(seq: u64) -> Timestamp {
+    header(seq).decided_at
+}
+
+fn entries() -> Vec<Entry> {
+    let facts = [
+        Fact::JournalStarted { origin: ORIGIN },
+        Fact::ApiKeyAdded(ApiKeyAdded {
+            key: ActorId::new(300),
+            hash: Digest::of(b"key"),
+            scopes: u32::MAX,
+            name: "made at start".into(),
+        }),
+        Fact::Ledger(book(3)),
+        Fact::Ledger(account(4, AccountFlags::NONE)),
+        Fact::Ledger(account(5, AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS)),
+        Fact::Ledger(ledger::Fact::TransferCreated(plain(6))),
+        Fact::Ledger(ledger::Fact::TransferCreated(Transfer {
+            timeout_s: 3_600,
+            flags: TransferFlags::PENDING,
+            ..plain(7)
+        })),
+        Fact::Ledger(ledger::Fact::TransferCreated(Transfer {
+            pending: Some(TransferKey::Client(TransferId::new(7))),
+            flags: TransferFlags::POST_PENDING_TRANSFER,
+            user_data_128: u128::MAX,
+            user_data_64: 64,
+            user_data_32: 32,
+            amount: Amount::new(u128::MAX),
+            ..plain(8)
+        })),
+        Fact::Ledger(ledger::Fact::TransferFailed { id: TransferId::new(9), status: TransferStatus::ExceedsCredits }),
+        Fact::Ledger(ledger::Fact::TransferExpired(TransferKey::Leg { payment: PaymentId::new(10), number: 1 })),
+        Fact::ArtifactStored(ArtifactChunk {
+            artifact: Digest::of(b"bundle"),
+            index: 0,
+            count: 2,
+            bytes: b"the first part".as_slice().into(),
+        }),
+        Fact::PolicyActivated(Arc::new(activated(12))),
+        Fact::PaymentDecided(Arc::new(decided(13))),
+        Fact::PaymentDecided(Arc::new(refused(14))),
+        Fact::PaymentChanged(changed(15, Cause::Verb(Verb::Approve), PaymentStatus::Held)),
+        Fact::PaymentChanged(changed(16, Cause::Deadline, PaymentStatus::Expired)),
+        Fact::LabelRecorded(LabelRecorded {
+            payment: PaymentId::new(13),
+            label: name("chargeback"),
+            positive: true,
+            updates: vec![update(13, Change::Label { positive: true }), update(13, Change::Label { positive: false })],
+        }),
+        Fact::StateDigest(StateDigest { scheme: 1, digest: Digest::of(b"state") }),
+    ];
+    let entry = |(seq, fact)| {
+        let mut header = header(seq);
+        let mut sealed = None;
+        match &fact {
+            Fact::JournalStarted { .. } | Fact::StateDigest(_) => {
+                header.actor = ActorId::SYSTEM;
+                header.request = RequestId::default();
+            }
+            Fact::PaymentDecided(decided) => {
+                header.occurred_at = header.decided_at.checked_sub(Span::from_secs(90)).unwrap();
+                header.request = RequestId::new(decided.payment.get());
+                sealed = Some(Sealed { keys: vec![KeyId::new(1), KeyId::new(2)], ciphertext: [7; 40].into() });
+            }
+            Fact::Ledger(_)
+            | Fact::PaymentChanged(_)
+            | Fact::LabelRecorded(_)
+            | Fact::ArtifactStored(_)
+            | Fact::PolicyActivated(_)
+            | Fact::ApiKeyAdded(_) => {}
+        }
+        Entry { header, fact, sealed }
+    };
+    (1..).zip(facts).map(entry).collect()
+}
+
+fn book(seq: u64) -> ledger::Fact {
+    let asset = "EUR/2".parse().unwrap();
+    ledger::Fact::BookOpened(Book { id: LedgerId::new(978), asset, opened_at: at(seq) })
+}
+
+fn account(seq: u64, flags: AccountFlags) -> ledger::Fact {
+    let new = NewAccount {
+        id: AccountId::new(u128::from(seq)),
+        ledger: LedgerId::new(978),
+        code: Code::new(10),
+        user_data_128: 128,
+        user_data_64: 0,
+        user_data_32: 32,
+        flags,
+    };
+    ledger::Fact::AccountOpened(Account::open(&new, at(seq)))
+}
+
+fn plain(seq: u64) -> Transfer {
+    Transfer {
+        key: TransferKey::Client(TransferId::new(u128::from(seq))),
+        debit: AccountId::new(4),
+        credit: AccountId::new(5),
+        amount: Amount::new(1_250),
+        pending: None,
+        user_data_128: 0,
+        user_data_64: 0,
+        user_data_32: 0,
+        timeout_s: 0,
+        ledger: LedgerId::new(978),
+        code: Code::new(1),
+        flags: TransferFlags::NONE,
+        timestamp: at(seq),
+    }
+}
+
+fn leg(seq: u64, payment: u128, number: u16) -> ledger::Fact {
+    let key = TransferKey::Leg { payment: PaymentId::new(payment), number };
+    ledger::Fact::TransferCreated(Transfer { key, flags: TransferFlags::PENDING, ..plain(seq) })
+}
+
+fn update(seq: u64, change: Change) -> Update {
+    Update { stream: StreamId::new(1), entity: Token::new(99), at: at(seq), seq: Seq::new(seq), change }
+}
+
+fn activated(seq: u64) -> PolicyActivated {
+    PolicyActivated {
+        artifact: Digest::of(b"bundle"),
+        name: name("retail"),
+        features: vec![name("spend_1d"), name("at_night")],
+        models: vec![name("fraud")],
+        streams: vec![StreamOpened {
+            id: StreamId::new(1),
+            key: Digest::of(b"stream"),
+            retention: "30d".parse().unwrap(),
+            records_max: 4_096,
+            entities_max: 1_000_000,
+        }],
+        ledger_facts: vec![book(seq)],
+    }
+}
+
+fn decided(seq: u64) -> PaymentDecided {
+    PaymentDecided {
+        payment: PaymentId::new(u128::from(seq)),
+        content: Digest::of(b"content"),
+        policy: Seq::new(12),
+        payment_type: name("card"),
+        ledger: LedgerId::new(978),
+        amount: Amount::new(1_250),
+        attributes: vec![
+            (name("country"), PlainValue::Text("LV".into())),
+            (name("items"), PlainValue::Int(-3)),
+            (name("risk"), PlainValue::Double(0.25)),
+            (name("present"), PlainValue::Bool(true)),
+            (name("since"), PlainValue::Time(at(1))),
+            (name("customer"), PlainValue::Entity(Token::new(99))),
+            (name("to"), PlainValue::Account(AccountId::new(5))),
+        ],
+        verdict: Verdict::Review,
+        score: 710,
+        reasons: vec![
+            Reason { code: name("risky"), effect: Effect::Score(-200) },
+            Reason { code: name("score_review"), effect: Effect::Review },
+            Reason { code: name("blocked"), effect: Effect::Decline },
+        ],
+        tags: vec!["no device".to_owned()],
+        features: vec![
+            (0, FeatureValue::Int(5_000)),
+            (1, FeatureValue::Double(-0.5)),
+            (2, FeatureValue::Bool(false)),
+            (3, FeatureValue::Text("night".into())),
+            (4, FeatureValue::Missing(MissingReason::WindowTruncated)),
+        ],
+        models: vec![(0, Some(0.91)), (1, None)],
+        late: false,
+        status: PaymentStatus::InReview,
+        refusal: None,
+        capture: CaptureTerms::Manual { deadline: "7d".parse().unwrap(), then: AtDeadline::Expire },
+        deadline: Some(Deadline { at: at(seq).saturating_add("24h".parse().unwrap()), then: AtDeadline::Proceed }),
+        ledger_facts: vec![account(seq, AccountFlags::HISTORY), leg(seq, u128::from(seq), 0)],
+        updates: vec![update(seq, Change::Insert { value: -1_250 })],
+        accepted_updates: vec![0],
+    }
+}
+
+fn refused(seq: u64) -> PaymentDecided {
+    PaymentDecided {
+        verdict: Verdict::Approve,
+        status: PaymentStatus::Refused,
+        refusal: Some(LegRefusal { leg: 0, status: TransferStatus::ExceedsCredits }),
+        capture: CaptureTerms::Immediate,
+        deadline: None,
+        late: true,
+        ledger_facts: Vec::new(),
+        accepted_updates: Vec::new(),
+        ..decided(seq)
+    }
+}
+
+fn changed(seq: u64, cause: Cause, status: PaymentStatus) -> PaymentChanged {
+    let held = status == PaymentStatus::Held;
+    let deadline = Deadline { at: at(seq).saturating_add("7d".parse().unwrap()), then: AtDeadline::Expire };
+    PaymentChanged {
+        payment: PaymentId::new(13),
+        cause,
+        status,
+        deadline: held.then_some(deadline),
+        ledger_facts: if held { Vec::new() } else { vec![leg(seq, 13, 1)] },
+        updates: if held { Vec::new() } else { vec![update(13, Change::Remove)] },
+    }
+}

@@ -1,0 +1,284 @@
+//! What a start finds after a stop or a crash.
+
+use journal::{Directory, DirectoryError, Fault, FileJournal, Frame, Journal, Layout, Prepare, TornTail};
+use types::{Origin, Seq, ShardId};
+
+use crate::support::{Folder, ORIGIN, SHARD, chunk, flipped, frame, read_all, seqs, small, small_frame};
+
+const FIRST: &str = "segment-00000001";
+const SECOND: &str = "segment-00000002";
+
+fn three_frames() -> [Frame; 3] {
+    [small_frame(1, 2), small_frame(3, 1), small_frame(4, 2)]
+}
+
+/// Nearly a segment of its own.
+fn large_frame(seq: u64) -> Frame {
+    frame(&[chunk(seq, 850 * 1024)])
+}
+
+/// Opens, and checks what is there and what was cut off; then goes on writing, and opens once more.
+#[track_caller]
+fn check(folder: &Folder, last: u64, torn: Option<(&str, u64)>) {
+    let mut opened = folder.open();
+    let torn = torn.map(|(file, offset)| TornTail { file: file.to_owned(), offset, after: Seq::new(last) });
+    assert_eq!(opened.recovered.torn, torn);
+    assert_eq!(opened.recovered.last, Seq::new(last));
+    assert_eq!(seqs(&opened.entries), (1..=last).collect::<Vec<_>>());
+    assert_eq!(read_all(&opened.journal.reader()), opened.entries);
+    opened.journal.append(&small_frame(last + 1, 1)).expect("append");
+    opened.journal.sync().expect("sync");
+    drop(opened);
+    let again = folder.open();
+    assert_eq!(again.recovered.torn, None);
+    assert_eq!(seqs(&again.entries), (1..=last + 1).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_stopped_journal_goes_on_where_it_stopped() {
+    let folder = Folder::with_marked(&three_frames());
+    check(&folder, 5, None);
+    check(&folder, 6, None);
+    assert_eq!(folder.open().entries, (1..=7).map(small).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_journal_that_was_never_written_starts_once() {
+    let folder = Folder::new();
+    let identity = folder.open().journal.identity();
+    let again = folder.try_open_as(SHARD, Origin::new(9)).unwrap();
+    assert_eq!(again.journal.identity(), identity);
+    drop(again);
+    check(&folder, 0, None);
+}
+
+#[test]
+fn a_start_that_was_interrupted_is_repeated() {
+    for left_over in [&[][..], &[0; 4096], &[7; 50]] {
+        let folder = Folder::new();
+        folder.write(FIRST, left_over);
+        check(&folder, 0, None);
+        folder.write("mark", &[]);
+        check(&folder, 1, None);
+    }
+}
+
+#[test]
+fn a_write_that_ended_early_is_a_torn_tail() {
+    let folder = Folder::with_unmarked(&three_frames()[..2]);
+    let before = [folder.read(FIRST), folder.read("mark")];
+    let start = folder.read_trimmed(FIRST).len();
+    // The last byte of a small entry is a zero.
+    let start = start + 1;
+    let mut opened = folder.open();
+    opened.journal.append(&three_frames()[2]).unwrap();
+    opened.journal.sync().unwrap();
+    drop(opened);
+    let whole = folder.read(FIRST);
+    let end = folder.read_trimmed(FIRST).len() + 1;
+    assert!(end > start + 128);
+
+    for cut in start..end {
+        let mut torn = whole.clone();
+        torn[cut..end].fill(0);
+        if torn == whole {
+            continue;
+        }
+        let seen = (torn != before[0]).then_some((FIRST, start as u64));
+        folder.write(FIRST, &torn);
+        folder.write("mark", &before[1]);
+        let opened = folder.open();
+        assert_eq!(opened.recovered.torn.map(|torn| torn.offset), seen.map(|(_, offset)| offset), "cut at {cut}");
+        assert_eq!(opened.recovered.last, Seq::new(3), "cut at {cut}");
+        assert!(folder.read(FIRST) == before[0], "what was torn is zeros again, cut at {cut}");
+        if cut % 16 == 0 {
+            drop(opened.journal);
+            check(&folder, 3, None);
+        }
+    }
+}
+
+#[test]
+fn an_unmarked_last_frame_with_a_wrong_bit_is_a_torn_tail() {
+    let folder = Folder::with_unmarked(&three_frames());
+    let mark = folder.read("mark");
+    let whole = folder.read(FIRST);
+    let end = folder.read_trimmed(FIRST).len() + 1;
+    let start = end - 128 - three_frames()[2].payload.len();
+    for at in start..end {
+        folder.write(FIRST, &flipped(&whole, at, at));
+        folder.write("mark", &mark);
+        let opened = folder.open();
+        let torn = TornTail { file: FIRST.to_owned(), offset: start as u64, after: Seq::new(3) };
+        assert_eq!(opened.recovered.torn, Some(torn), "bit at {at}");
+        assert_eq!(seqs(&opened.entries), [1, 2, 3], "bit at {at}");
+    }
+    check(&folder, 3, None);
+}
+
+#[test]
+fn a_frame_that_was_never_synced_may_be_there() {
+    let folder = Folder::with_marked(&three_frames());
+    let mut opened = folder.open();
+    opened.journal.append(&small_frame(6, 1)).unwrap();
+    drop(opened);
+    check(&folder, 6, None);
+}
+
+#[test]
+fn a_journal_goes_through_many_segments() {
+    let folder = Folder::new();
+    for seq in 1..=8 {
+        let mut opened = folder.open();
+        assert_eq!(opened.recovered.last, Seq::new(seq - 1));
+        opened.journal.append(&large_frame(seq)).unwrap();
+        opened.journal.sync().unwrap();
+        assert_eq!(seqs(&read_all(&opened.journal.reader())), (1..=seq).collect::<Vec<_>>());
+    }
+    let mut opened = folder.open();
+    // Three segments with one sync.
+    for seq in 9..=11 {
+        opened.journal.append(&large_frame(seq)).unwrap();
+    }
+    opened.journal.sync().unwrap();
+    assert_eq!(seqs(&read_all(&opened.journal.reader())), (1..=11).collect::<Vec<_>>());
+    drop(opened);
+    assert!(folder.path("segment-00000011").is_file());
+    check(&folder, 11, None);
+}
+
+#[test]
+fn a_journal_opens_with_any_layout() {
+    let folder = Folder::with_marked(&[large_frame(1), large_frame(2)]);
+    let layout = Layout { segment_bytes: 2 * Layout::SEGMENT_BYTES_MIN, prepare: Prepare::Ahead };
+    let mut seen = 0;
+    let mut count = |_: &engine::Entry| {
+        seen += 1;
+        Ok(())
+    };
+    let (mut journal, _) = FileJournal::open(folder.directory(), layout, SHARD, || ORIGIN, &mut count).unwrap();
+    for seq in 3..=6 {
+        journal.append(&large_frame(seq)).unwrap();
+        journal.sync().unwrap();
+    }
+    drop(journal);
+    assert_eq!(seen, 2);
+    check(&folder, 6, None);
+}
+
+#[test]
+fn a_segment_that_was_prepared_for_later_is_used() {
+    for prepared in [0, 100, 4096, usize::try_from(Layout::TINY.segment_bytes).unwrap()] {
+        let folder = Folder::with_marked(&[large_frame(1)]);
+        folder.write(SECOND, &vec![0; prepared]);
+        let mut opened = folder.open();
+        assert_eq!(opened.recovered.torn, None, "{prepared} bytes");
+        opened.journal.append(&large_frame(2)).unwrap();
+        opened.journal.sync().unwrap();
+        drop(opened);
+        assert_eq!(folder.read(SECOND).len() as u64, Layout::TINY.segment_bytes);
+        check(&folder, 2, None);
+    }
+}
+
+#[test]
+fn a_segment_begun_after_the_tail_is_thrown_away() {
+    let folder = Folder::with_marked(&[large_frame(1)]);
+    let offset = folder.read_trimmed(FIRST).len() as u64;
+    let mut opened = folder.open();
+    opened.journal.append(&large_frame(2)).unwrap();
+    opened.journal.append(&large_frame(3)).unwrap();
+    drop(opened);
+    let [second, third] = [SECOND, "segment-00000003"].map(|name| folder.read(name));
+    // The crash kept of the second segment: nothing, only its header, only its frame, half of the frame. In each case
+    // the third is there in full.
+    let frame = &second[4096..];
+    let cases = [
+        (vec![0; second.len()], FIRST, offset),
+        ([&second[..4096], &vec![0; frame.len()]].concat(), SECOND, 4096),
+        ([&[0; 4096], frame].concat(), FIRST, offset),
+        ([&second[..400_000], &vec![0; second.len() - 400_000]].concat(), SECOND, 4096),
+        ([&[1; 4096], frame].concat(), FIRST, offset),
+    ];
+    for (kept, file, torn_at) in cases {
+        folder.write(SECOND, &kept);
+        folder.write("segment-00000003", &third);
+        let before = folder.read(FIRST);
+        let opened = folder.open();
+        let torn = TornTail { file: file.to_owned(), offset: torn_at, after: Seq::new(1) };
+        assert_eq!(opened.recovered.torn, Some(torn));
+        assert_eq!(seqs(&opened.entries), [1]);
+        drop(opened);
+        assert!(folder.read_trimmed("segment-00000003").is_empty());
+        assert!(folder.read(FIRST) == before);
+    }
+    // It goes on into the second segment, and into the third.
+    check(&folder, 1, None);
+    let mut opened = folder.open();
+    for seq in 3..=5 {
+        opened.journal.append(&large_frame(seq)).unwrap();
+        opened.journal.sync().unwrap();
+    }
+    drop(opened);
+    check(&folder, 5, None);
+}
+
+#[test]
+fn frames_of_another_history_do_not_belong_here() {
+    let folder = Folder::with_unmarked(&[]);
+    let other = Folder::new();
+    let mut opened = other.try_open_as(SHARD, Origin::new(77)).unwrap();
+    opened.journal.append(&small_frame(1, 3)).unwrap();
+    opened.journal.sync().unwrap();
+    drop(opened);
+    let theirs = other.read(FIRST);
+    folder.change(FIRST, |bytes| bytes[4096..].copy_from_slice(&theirs[4096..]));
+    check(&folder, 0, Some((FIRST, 4096)));
+}
+
+#[test]
+fn a_mark_of_another_history_vouches_for_nothing_and_is_replaced() {
+    let folder = Folder::with_marked(&three_frames());
+    let other = Folder::new();
+    let mut opened = other.try_open_as(SHARD, Origin::new(77)).unwrap();
+    opened.journal.append(&small_frame(1, 5)).unwrap();
+    opened.journal.sync().unwrap();
+    opened.journal.mark().unwrap();
+    drop(opened);
+    folder.write("mark", &other.read("mark"));
+    assert_eq!(folder.open().recovered.last, Seq::new(5));
+    // By now the mark says what it said before it was replaced: the last frame cannot be lost unnoticed.
+    let end = folder.read_trimmed(FIRST).len();
+    folder.change(FIRST, |bytes| bytes[end - 1] ^= 1);
+    assert!(matches!(folder.try_open(), Err(Fault::Damaged { seq, .. }) if seq == Seq::new(4)));
+}
+
+#[test]
+fn a_directory_has_one_user() {
+    let folder = Folder::new();
+    let opened = folder.open();
+    let path = folder.path("");
+    assert!(matches!(Directory::open(&path), Err(DirectoryError::InUse(_))));
+    drop(opened);
+    assert!(Directory::open(&path).is_ok());
+}
+
+#[test]
+fn a_journal_of_another_shard_is_refused() {
+    let folder = Folder::with_marked(&three_frames());
+    let opened = folder.try_open_as(ShardId::new(4), ORIGIN);
+    assert!(matches!(opened, Err(Fault::OtherShard { found: 3, expected: 4, .. })));
+}
+
+#[test]
+fn an_error_of_the_visitor_stops_the_opening() {
+    let folder = Folder::with_unmarked(&three_frames());
+    let before = [folder.read(FIRST), folder.read("mark")];
+    let mut visit = |entry: &engine::Entry| match entry.header.seq.get() {
+        3 => Err(Fault::StateDiffers { seq: entry.header.seq }),
+        _ => Ok(()),
+    };
+    let opened = FileJournal::open(folder.directory(), Layout::TINY, SHARD, || ORIGIN, &mut visit);
+    assert!(matches!(opened, Err(Fault::StateDiffers { .. })));
+    assert!([folder.read(FIRST), folder.read("mark")] == before);
+}

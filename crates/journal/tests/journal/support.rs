@@ -1,0 +1,82 @@
+//! Entries and frames to write, random ones too, and a journal in a temporary folder that can be looked at and spoilt.
+
+mod entries;
+mod folder;
+
+use engine::{Entry, Fact, Header};
+use journal::{Frame, FrameBuilder, Reader};
+use ledger::{Transfer, TransferFlags, TransferKey};
+use types::{
+    AccountId, ActorId, Amount, Code, LedgerId, RequestId, Seq, ShardId, Span, TenantId, Timestamp, TransferId,
+};
+
+pub(crate) use entries::{chunk, entry_run, transfer};
+pub(crate) use folder::{Folder, ORIGIN, Opened, SHARD, flipped};
+
+/// When the entries of tests begin.
+pub(crate) const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
+
+/// The header of the entry `seq`, a microsecond after the one before.
+pub(crate) fn header(seq: u64) -> Header {
+    let at = START.saturating_add(Span::from_ns(seq.saturating_mul(1_000)));
+    Header {
+        shard: SHARD,
+        seq: Seq::new(seq),
+        tenant: TenantId::new(1),
+        actor: ActorId::new(1),
+        request: RequestId::new(u128::from(seq)),
+        decided_at: at,
+        occurred_at: at,
+    }
+}
+
+/// A small entry: a transfer whose request id is its id.
+pub(crate) fn small(seq: u64) -> Entry {
+    let header = header(seq);
+    let transfer = Transfer {
+        key: TransferKey::Client(TransferId::new(u128::from(seq))),
+        debit: AccountId::new(1),
+        credit: AccountId::new(2),
+        amount: Amount::new(100),
+        pending: None,
+        user_data_128: 0,
+        user_data_64: 0,
+        user_data_32: 0,
+        timeout_s: 0,
+        ledger: LedgerId::new(1),
+        code: Code::new(1),
+        flags: TransferFlags::NONE,
+        timestamp: header.decided_at,
+    };
+    Entry { header, fact: Fact::Ledger(ledger::Fact::TransferCreated(transfer)), sealed: None }
+}
+
+/// One frame of these entries.
+pub(crate) fn frame(entries: &[Entry]) -> Frame {
+    let mut builder = FrameBuilder::default();
+    entries.iter().for_each(|entry| builder.push(entry));
+    builder.finish().expect("a frame has entries")
+}
+
+/// A frame of `count` small entries from `first` on.
+pub(crate) fn small_frame(first: u64, count: u64) -> Frame {
+    frame(&(first..first + count).map(small).collect::<Vec<_>>())
+}
+
+/// Everything that is durable, page by page.
+pub(crate) fn read_all(reader: &impl Reader) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let from = entries.last().map_or(Seq::ZERO, |last| last.header.seq.next());
+        let page = reader.read(from).expect("the journal is intact");
+        if page.is_empty() {
+            return entries;
+        }
+        entries.extend(page);
+    }
+}
+
+/// The sequences of entries, for short comparisons.
+pub(crate) fn seqs(entries: &[Entry]) -> Vec<u64> {
+    entries.iter().map(|entry| entry.header.seq.get()).collect()
+}

@@ -1,0 +1,359 @@
+//! Random entries of every kind, with everything in them that an entry can carry.
+
+use std::sync::Arc;
+
+use engine::{
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, Header, LabelRecorded,
+    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
+    Verb,
+};
+use features::{Change, StreamId, Update};
+use ledger::{Account, AccountFlags, Book, NewAccount, Transfer, TransferFlags, TransferKey, TransferStatus};
+use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use types::{
+    AccountId, ActorId, Amount, Asset, Code, Digest, KeyId, LedgerId, Name, Origin, PaymentId, RequestId, Sealed, Seq,
+    Span, TenantId, Timestamp, Token, TransferId,
+};
+
+use super::{SHARD, header};
+
+/// A part of an artifact, `bytes` long.
+pub(crate) fn chunk(seq: u64, bytes: usize) -> Entry {
+    let part = ArtifactChunk {
+        artifact: Digest::of(&seq.to_le_bytes()),
+        index: 0,
+        count: 1,
+        bytes: vec![u8::try_from(seq % 256).unwrap_or(0); bytes].into(),
+    };
+    Entry { header: header(seq), fact: Fact::ArtifactStored(part), sealed: None }
+}
+
+/// Up to eight entries that follow one another from any sequence on, of tenants and actors that change now and then.
+pub(crate) fn entry_run() -> impl Strategy<Value = Vec<Entry>> {
+    let first = (1..u64::MAX / 2, 0..u64::MAX / 4);
+    let steps = vec((prop_oneof![1..2_000_u64, 1..u64::MAX / 64], envelope()), 1..8);
+    (first, steps).prop_flat_map(|((first, start), steps)| {
+        let mut at = start;
+        let entry = |(seq, (gap, envelope)): (u64, (u64, Envelope))| {
+            at += gap;
+            entry(envelope.header(Seq::new(seq), Timestamp::from_ns(at)), envelope.sealed)
+        };
+        (first..).zip(steps).map(entry).collect::<Vec<_>>()
+    })
+}
+
+#[derive(Debug, Clone)]
+struct Envelope {
+    tenant: u32,
+    actor: u64,
+    request: u128,
+    occurred: Option<u64>,
+    sealed: Option<Sealed>,
+}
+
+impl Envelope {
+    fn header(&self, seq: Seq, at: Timestamp) -> Header {
+        Header {
+            shard: SHARD,
+            seq,
+            tenant: TenantId::new(self.tenant),
+            actor: ActorId::new(self.actor),
+            request: RequestId::new(self.request),
+            decided_at: at,
+            occurred_at: self.occurred.map_or(at, Timestamp::from_ns),
+        }
+    }
+}
+
+fn envelope() -> impl Strategy<Value = Envelope> {
+    let sealed = (vec(any::<u128>().prop_map(KeyId::new), 0..3), vec(any::<u8>(), 0..40))
+        .prop_map(|(keys, ciphertext)| Sealed { keys, ciphertext: ciphertext.into() });
+    (
+        prop_oneof![3 => Just(1), 1 => any::<u32>()],
+        prop_oneof![3 => Just(1), 1 => any::<u64>()],
+        prop_oneof![1 => Just(0), 1 => any::<u128>()],
+        option::of(0..u64::MAX / 2),
+        option::of(sealed),
+    )
+        .prop_map(|(tenant, actor, request, occurred, sealed)| Envelope {
+            tenant,
+            actor,
+            request,
+            occurred,
+            sealed,
+        })
+}
+
+fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
+    let names = || vec(name(), 0..3);
+    let fact = prop_oneof![
+        1 => any::<u128>().prop_map(|origin| Fact::JournalStarted { origin: Origin::new(origin) }),
+        4 => ledger_fact(header).prop_map(Fact::Ledger),
+        4 => decided(header).prop_map(|decided| Fact::PaymentDecided(Arc::new(decided))),
+        2 => changed(header).prop_map(Fact::PaymentChanged),
+        1 => (any::<u128>(), name(), any::<bool>(), updates(header)).prop_map(|(payment, label, positive, updates)| {
+            Fact::LabelRecorded(LabelRecorded { payment: PaymentId::new(payment), label, positive, updates })
+        }),
+        1 => (digest(), any::<u32>(), any::<u32>(), vec(any::<u8>(), 0..300)).prop_map(|(artifact, index, count, bytes)| {
+            Fact::ArtifactStored(ArtifactChunk { artifact, index, count, bytes: bytes.into() })
+        }),
+        1 => (digest(), name(), names(), names(), vec(stream(), 0..3), ledger_facts(header)).prop_map(
+            |(artifact, name, features, models, streams, ledger_facts)| {
+                let activated = PolicyActivated { artifact, name, features, models, streams, ledger_facts };
+                Fact::PolicyActivated(Arc::new(activated))
+            }
+        ),
+        1 => (any::<u64>(), digest(), any::<u32>(), ".{0,20}").prop_map(|(key, hash, scopes, name)| {
+            Fact::ApiKeyAdded(ApiKeyAdded { key: ActorId::new(key), hash, scopes, name: name.into() })
+        }),
+        1 => (any::<u16>(), digest()).prop_map(|(scheme, digest)| Fact::StateDigest(StateDigest { scheme, digest })),
+    ];
+    // Requests whose id is the id of what they make are written shorter.
+    (fact, any::<bool>())
+        .prop_map(move |(fact, named)| {
+            let mut header = header;
+            if let (true, Fact::Ledger(ledger::Fact::TransferCreated(Transfer { key: TransferKey::Client(id), .. }))) =
+                (named, &fact)
+            {
+                header.request = RequestId::new(id.get());
+            }
+            Entry { header, fact, sealed: sealed.clone() }
+        })
+        .boxed()
+}
+
+fn decided(header: Header) -> impl Strategy<Value = PaymentDecided> {
+    let request = (any::<u128>(), digest(), any::<u64>(), name(), any::<u32>(), any::<u128>());
+    let judged = (
+        vec((name(), plain_value()), 0..4),
+        select(vec![Verdict::Approve, Verdict::Review, Verdict::Decline]),
+        any::<u16>(),
+        vec((name(), effect()).prop_map(|(code, effect)| Reason { code, effect }), 0..3),
+        vec(".{0,10}", 0..2),
+        vec((any::<u16>(), feature_value()), 0..4),
+        vec((any::<u16>(), option::of(0.0..=1.0)), 0..3),
+        any::<bool>(),
+    );
+    let refusal = (any::<u16>(), select(TransferStatus::ALL)).prop_map(|(leg, status)| LegRefusal { leg, status });
+    let capture = prop_oneof![
+        Just(CaptureTerms::Immediate),
+        (any::<u64>(), at_deadline()).prop_map(|(ns, then)| CaptureTerms::Manual { deadline: Span::from_ns(ns), then }),
+    ];
+    let made = (
+        select(PaymentStatus::ALL.to_vec()),
+        option::of(refusal),
+        capture,
+        option::of(deadline(header)),
+        ledger_facts(header),
+        updates(header),
+        vec(any::<u16>(), 0..3),
+    );
+    (request, judged, made).prop_map(|(request, judged, made)| {
+        let (payment, content, policy, payment_type, ledger, amount) = request;
+        let (attributes, verdict, score, reasons, tags, features, models, late) = judged;
+        let (status, refusal, capture, deadline, ledger_facts, updates, accepted_updates) = made;
+        PaymentDecided {
+            payment: PaymentId::new(payment),
+            content,
+            policy: Seq::new(policy),
+            payment_type,
+            ledger: LedgerId::new(ledger),
+            amount: Amount::new(amount),
+            attributes,
+            verdict,
+            score,
+            reasons,
+            tags,
+            features,
+            models,
+            late,
+            status,
+            refusal,
+            capture,
+            deadline,
+            ledger_facts,
+            updates,
+            accepted_updates,
+        }
+    })
+}
+
+fn changed(header: Header) -> impl Strategy<Value = PaymentChanged> {
+    let cause = prop_oneof![Just(Cause::Deadline), select(Verb::ALL.to_vec()).prop_map(Cause::Verb)];
+    let status = select(PaymentStatus::ALL.to_vec());
+    (any::<u128>(), cause, status, option::of(deadline(header)), ledger_facts(header), updates(header)).prop_map(
+        |(payment, cause, status, deadline, ledger_facts, updates)| PaymentChanged {
+            payment: PaymentId::new(payment),
+            cause,
+            status,
+            deadline,
+            ledger_facts,
+            updates,
+        },
+    )
+}
+
+fn ledger_facts(header: Header) -> impl Strategy<Value = Vec<ledger::Fact>> {
+    vec(ledger_fact(header), 0..3)
+}
+
+fn ledger_fact(header: Header) -> impl Strategy<Value = ledger::Fact> {
+    prop_oneof![
+        (any::<u32>(), "[A-Z][A-Z0-9_]{0,15}", 0..=Asset::SCALE_MAX, shortly_after(header)).prop_map(
+            |(id, code, scale, opened_at)| {
+                let asset = Asset::new(&code, scale).expect("the pattern is that of codes");
+                ledger::Fact::BookOpened(Book { id: LedgerId::new(id), asset, opened_at })
+            }
+        ),
+        (any::<(u128, u32, u16, u16)>(), user_data(), shortly_after(header)).prop_map(|(ids, user_data, at)| {
+            let (id, ledger, code, flags) = ids;
+            let (user_data_128, user_data_64, user_data_32) = user_data;
+            let new = NewAccount {
+                id: AccountId::new(id),
+                ledger: LedgerId::new(ledger),
+                code: Code::new(code),
+                user_data_128,
+                user_data_64,
+                user_data_32,
+                flags: AccountFlags::from_bits(flags),
+            };
+            ledger::Fact::AccountOpened(Account::open(&new, at))
+        }),
+        (transfer(), shortly_after(header))
+            .prop_map(|(transfer, timestamp)| { ledger::Fact::TransferCreated(Transfer { timestamp, ..transfer }) }),
+        (any::<u128>(), select(TransferStatus::ALL))
+            .prop_map(|(id, status)| ledger::Fact::TransferFailed { id: TransferId::new(id), status }),
+        transfer_key().prop_map(ledger::Fact::TransferExpired),
+    ]
+}
+
+/// Any transfer, at time 0.
+pub(crate) fn transfer() -> impl Strategy<Value = Transfer> {
+    let amount = prop_oneof![any::<u128>(), 0..100_000_u128];
+    let pending = option::of(transfer_key());
+    let timeout_s = prop_oneof![Just(0), any::<u32>()];
+    (transfer_key(), any::<(u128, u128, u32, u16, u16)>(), amount, pending, user_data(), timeout_s).prop_map(
+        |(key, (debit, credit, ledger, code, flags), amount, pending, user_data, timeout_s)| Transfer {
+            key,
+            debit: AccountId::new(debit),
+            credit: AccountId::new(credit),
+            amount: Amount::new(amount),
+            pending,
+            user_data_128: user_data.0,
+            user_data_64: user_data.1,
+            user_data_32: user_data.2,
+            timeout_s,
+            ledger: LedgerId::new(ledger),
+            code: Code::new(code),
+            flags: TransferFlags::from_bits(flags),
+            timestamp: Timestamp::ZERO,
+        },
+    )
+}
+
+fn transfer_key() -> impl Strategy<Value = TransferKey> {
+    prop_oneof![
+        any::<u128>().prop_map(|id| TransferKey::Client(TransferId::new(id))),
+        (any::<u128>(), any::<u16>())
+            .prop_map(|(payment, number)| TransferKey::Leg { payment: PaymentId::new(payment), number }),
+    ]
+}
+
+fn user_data() -> impl Strategy<Value = (u128, u64, u32)> {
+    let zero_or = |zero| prop_oneof![1 => Just(zero), 1 => Just(!zero)];
+    (zero_or(false), zero_or(false), zero_or(false), any::<(u128, u64, u32)>()).prop_map(
+        |(wide, medium, narrow, any)| (u128::from(wide) * any.0, u64::from(medium) * any.1, u32::from(narrow) * any.2),
+    )
+}
+
+fn updates(header: Header) -> impl Strategy<Value = Vec<Update>> {
+    let change = prop_oneof![
+        any::<i64>().prop_map(|value| Change::Insert { value }),
+        Just(Change::Remove),
+        any::<bool>().prop_map(|positive| Change::Label { positive }),
+    ];
+    let seq = prop_oneof![Just(header.seq.get()), 0..=header.seq.get()];
+    vec(
+        (any::<(u32, u128, u64)>(), seq, change).prop_map(|((stream, entity, at), seq, change)| Update {
+            stream: StreamId::new(stream),
+            entity: Token::new(entity),
+            at: Timestamp::from_ns(at),
+            seq: Seq::new(seq),
+            change,
+        }),
+        0..3,
+    )
+}
+
+fn plain_value() -> impl Strategy<Value = PlainValue> {
+    prop_oneof![
+        ".{0,12}".prop_map(|text| PlainValue::Text(text.into())),
+        any::<i64>().prop_map(PlainValue::Int),
+        number().prop_map(PlainValue::Double),
+        any::<bool>().prop_map(PlainValue::Bool),
+        any::<u64>().prop_map(|ns| PlainValue::Time(Timestamp::from_ns(ns))),
+        any::<u128>().prop_map(|token| PlainValue::Entity(Token::new(token))),
+        any::<u128>().prop_map(|id| PlainValue::Account(AccountId::new(id))),
+    ]
+}
+
+fn feature_value() -> impl Strategy<Value = FeatureValue> {
+    let missing = [
+        MissingReason::AttributeAbsent,
+        MissingReason::WindowTruncated,
+        MissingReason::TooManyEntities,
+        MissingReason::ExpressionFailed,
+        MissingReason::OutOfRange,
+        MissingReason::Unavailable,
+    ];
+    prop_oneof![
+        any::<i64>().prop_map(FeatureValue::Int),
+        number().prop_map(FeatureValue::Double),
+        any::<bool>().prop_map(FeatureValue::Bool),
+        ".{0,12}".prop_map(|text| FeatureValue::Text(text.into())),
+        select(missing.to_vec()).prop_map(FeatureValue::Missing),
+    ]
+}
+
+fn effect() -> impl Strategy<Value = Effect> {
+    prop_oneof![Just(Effect::Decline), Just(Effect::Review), any::<i16>().prop_map(Effect::Score)]
+}
+
+fn stream() -> impl Strategy<Value = StreamOpened> {
+    (any::<u32>(), digest(), any::<(u64, u32, u32)>()).prop_map(|(id, key, (ns, records_max, entities_max))| {
+        StreamOpened { id: StreamId::new(id), key, retention: Span::from_ns(ns), records_max, entities_max }
+    })
+}
+
+fn deadline(header: Header) -> impl Strategy<Value = Deadline> {
+    (any::<u32>(), at_deadline()).prop_map(move |(secs, then)| Deadline {
+        at: header.decided_at.saturating_add(Span::from_secs(u64::from(secs))),
+        then,
+    })
+}
+
+fn at_deadline() -> impl Strategy<Value = AtDeadline> {
+    select(vec![AtDeadline::Expire, AtDeadline::Proceed])
+}
+
+/// The time of an entry's own step.
+fn shortly_after(header: Header) -> impl Strategy<Value = Timestamp> {
+    (0..300_u64).prop_map(move |ns| header.decided_at.saturating_add(Span::from_ns(ns)))
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest::new)
+}
+
+fn name() -> impl Strategy<Value = Name> {
+    "[a-z][a-z0-9_]{0,20}".prop_map(|text| text.parse().expect("the pattern is that of names"))
+}
+
+/// Numbers that equal themselves.
+fn number() -> impl Strategy<Value = f64> {
+    prop::num::f64::NORMAL | prop::num::f64::ZERO | prop::num::f64::SUBNORMAL
+}
