@@ -53,6 +53,8 @@ def simulate(random):
                 phones[customer] = f"device_{customer:04}_{random.integers(1000)}"
             for stop in range(random.choice([1, 2, 3], p=[0.85, 0.1, 0.05])):
                 amount = usual[customer] * random.lognormal(0, 0.6) * (10 if random.random() < 0.01 else 1)
+                if random.random() < 0.15:  # a coffee, a song
+                    amount = random.uniform(80, 400)
                 device = None if random.random() < 0.4 else phones[customer]
                 buy(time + stop * random.uniform(10 * MINUTE, HOUR), customer, amount, device=device)
 

@@ -91,6 +91,8 @@ errors! {
     PaymentNotFound = 404 "payment_not_found" "the payment does not exist",
     /// The path exists for other methods.
     MethodNotAllowed = 405 "method_not_allowed" "the path does not have this method",
+    /// The body did not arrive in time.
+    RequestTimeout = 408 "request_timeout" "the body of the request did not arrive in time",
     /// Another request has this payment's id.
     PaymentExistsWithDifferentContent = 409 "payment_exists_with_different_content" "the payment exists with different content",
     /// The verb does not fit the payment's status.
@@ -131,6 +133,8 @@ errors! {
     Internal = 500 "internal" "the server failed",
     /// The queue before the engine is full.
     QueueFull = 503 "queue_full" "the server has more requests than it can take",
+    /// As many event streams are open as there may be.
+    TooManyStreams = 503 "too_many_streams" "too many event streams are open",
     /// The server is still recovering.
     NotReady = 503 "not_ready" "the server is not ready yet",
     /// The server is on its way down.
@@ -230,9 +234,9 @@ impl From<&Refusal> for Problem {
             Refusal::PolicyLedgerConflict(_) => ErrorCode::PolicyLedgerConflict.into(),
         };
         let problem = Self::new(code, refusal.to_string());
-        match refusal {
-            Refusal::OccurredTooFarAhead { .. } | Refusal::OccurredNotDeclared(_) => problem.at("/occurred_at"),
-            _ => problem,
+        if matches!(refusal, Refusal::OccurredTooFarAhead { .. } | Refusal::OccurredNotDeclared(_)) {
+            return problem.at("/occurred_at");
         }
+        problem
     }
 }

@@ -62,10 +62,7 @@ impl Event {
 
     /// The entry that activated the policy which this entry's names belong to.
     pub fn policy(entry: &Entry) -> Option<types::Seq> {
-        match &entry.fact {
-            Fact::PaymentDecided(decided) => Some(decided.policy),
-            _ => None,
-        }
+        if let Fact::PaymentDecided(decided) = &entry.fact { Some(decided.policy) } else { None }
     }
 
     /// What goes on after this event.
@@ -322,9 +319,8 @@ fn data(entry: &Entry, names: Option<&PolicyActivated>, assets: &Assets) -> Resu
             ("artifact_stored", EventData::ArtifactStored(data))
         }
         Fact::PolicyActivated(activated) => {
-            let ledgers = activated.ledger_facts.iter().filter_map(|fact| match fact {
-                ledger::Fact::BookOpened(book) => Some(Ledger::from(book)),
-                _ => None,
+            let ledgers = activated.ledger_facts.iter().filter_map(|fact| {
+                if let ledger::Fact::BookOpened(book) = fact { Some(Ledger::from(book)) } else { None }
             });
             let data = PolicyStarted {
                 name: activated.name.to_string(),
@@ -367,17 +363,19 @@ fn ledger_data(fact: &ledger::Fact, assets: &Assets) -> Result<(&'static str, Ev
 }
 
 fn transfers(facts: &[ledger::Fact], assets: &Assets) -> Result<Vec<Transfer>, Unknown> {
-    let made = facts.iter().filter_map(|fact| match fact {
-        ledger::Fact::TransferCreated(transfer) => Some(Transfer::new(transfer, None, assets)),
-        _ => None,
+    let made = facts.iter().filter_map(|fact| {
+        if let ledger::Fact::TransferCreated(transfer) = fact {
+            Some(Transfer::new(transfer, None, assets))
+        } else {
+            None
+        }
     });
     made.collect()
 }
 
 fn accounts(facts: &[ledger::Fact], assets: &Assets) -> Result<Vec<Account>, Unknown> {
-    let opened = facts.iter().filter_map(|fact| match fact {
-        ledger::Fact::AccountOpened(account) => Some(Account::new(account, assets)),
-        _ => None,
+    let opened = facts.iter().filter_map(|fact| {
+        if let ledger::Fact::AccountOpened(account) = fact { Some(Account::new(account, assets)) } else { None }
     });
     opened.collect()
 }

@@ -31,6 +31,18 @@ impl Json {
         serde_json::from_str(text).map_err(|error| malformed(error.to_string()))
     }
 
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    pub(crate) const fn as_number(&self) -> Option<&serde_json::Number> {
+        if let Self::Number(number) = self { Some(number) } else { None }
+    }
+
+    pub(crate) const fn as_bool(&self) -> Option<bool> {
+        if let Self::Bool(yes) = self { Some(*yes) } else { None }
+    }
+
     /// The kind of value, without the value: it may be personal.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

@@ -176,13 +176,9 @@ fn reference(shape: Shape) -> RefOr<Schema> {
 
 /// A form of a request: unknown fields are refused.
 fn closed(schema: RefOr<Schema>) -> RefOr<Schema> {
-    match schema {
-        RefOr::T(Schema::Object(mut object)) => {
-            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
-            RefOr::T(Schema::Object(object))
-        }
-        other => other,
-    }
+    let RefOr::T(Schema::Object(mut object)) = schema else { return schema };
+    object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+    RefOr::T(Schema::Object(object))
 }
 
 fn string() -> RefOr<Schema> {

@@ -346,10 +346,8 @@ fn value(attribute: &Attribute, json: &Json, entities: &[Entity]) -> Result<Pars
         let detail = format!("found {found}, expected {expected}");
         Problem::new(ErrorCode::InvalidAttribute, detail).at(pointer(attribute.name.as_str()))
     };
-    let text = |expected: &str| match json {
-        Json::Text(text) => Ok(text.as_str()),
-        other => Err(invalid(other.kind(), expected)),
-    };
+    let other = |expected: &str| invalid(json.kind(), expected);
+    let text = |expected: &str| json.as_text().ok_or_else(|| other(expected));
     let plain = match attribute.kind {
         AttributeKind::Text { chars_max } => {
             let expected = format!("a string of at most {chars_max} characters");
@@ -360,21 +358,15 @@ fn value(attribute: &Attribute, json: &Json, entities: &[Entity]) -> Result<Pars
             }
             AttributeValue::Text(text.into())
         }
-        AttributeKind::Int => match json {
-            Json::Number(number) if number.is_i64() => AttributeValue::Int(number.as_i64().unwrap_or_default()),
-            other => return Err(invalid(other.kind(), "a whole number of 64 bits with a sign")),
-        },
-        AttributeKind::Double => match json {
-            Json::Number(number) => number
-                .as_f64()
-                .and_then(AttributeValue::double)
-                .ok_or_else(|| invalid("a number that is not finite", "a number"))?,
-            other => return Err(invalid(other.kind(), "a number")),
-        },
-        AttributeKind::Bool => match json {
-            Json::Bool(yes) => AttributeValue::Bool(*yes),
-            other => return Err(invalid(other.kind(), "true or false")),
-        },
+        AttributeKind::Int => {
+            let int = json.as_number().and_then(serde_json::Number::as_i64);
+            AttributeValue::Int(int.ok_or_else(|| other("a whole number from -2^63 to 2^63 - 1"))?)
+        }
+        AttributeKind::Double => {
+            let double = json.as_number().and_then(serde_json::Number::as_f64);
+            double.and_then(AttributeValue::double).ok_or_else(|| other("a number"))?
+        }
+        AttributeKind::Bool => AttributeValue::Bool(json.as_bool().ok_or_else(|| other("true or false"))?),
         AttributeKind::Time => {
             const EXPECTED: &str = "a string with an RFC 3339 time between 1970 and 2262";
             let time: Option<Timestamp> = text(EXPECTED)?.parse().ok();
@@ -391,11 +383,8 @@ fn value(attribute: &Attribute, json: &Json, entities: &[Entity]) -> Result<Pars
                 return Err(invalid(&fault, ENTITY));
             }
             let entity = entities.get(entity.get()).expect("POL-3: an attribute's entity kind is declared");
-            return Ok(ParsedValue::Entity {
-                kind: entity.name.clone(),
-                personal: entity.personal,
-                value: value.into(),
-            });
+            let (kind, personal) = (entity.name.clone(), entity.personal);
+            return Ok(ParsedValue::Entity { kind, personal, value: value.into() });
         }
     };
     Ok(ParsedValue::Plain(plain))

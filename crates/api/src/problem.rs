@@ -62,12 +62,9 @@ impl Problem {
 
     /// Seconds after which the same request may well succeed.
     pub fn retry_after_s(&self) -> Option<u32> {
-        match self.code {
-            Code::Error(
-                ErrorCode::QueueFull | ErrorCode::NotReady | ErrorCode::Stopping | ErrorCode::PolicyChanged,
-            ) => Some(1),
-            _ => None,
-        }
+        let Code::Error(error) = self.code else { return None };
+        let passes = [ErrorCode::QueueFull, ErrorCode::NotReady, ErrorCode::Stopping, ErrorCode::PolicyChanged];
+        passes.contains(&error).then_some(1)
     }
 
     /// The body that a client gets.

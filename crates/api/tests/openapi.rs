@@ -45,14 +45,12 @@ fn only_operations_without_data_need_no_key() {
 }
 
 fn collect(value: &Value, into: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(fields) => {
-            if let Some(Value::String(reference)) = fields.get("$ref") {
-                into.insert(reference.clone());
-            }
-            fields.values().for_each(|value| collect(value, into));
+    if let Value::Object(fields) = value {
+        if let Some(Value::String(reference)) = fields.get("$ref") {
+            into.insert(reference.clone());
         }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
-        _ => {}
+        fields.values().for_each(|value| collect(value, into));
+    } else if let Value::Array(items) = value {
+        items.iter().for_each(|item| collect(item, into));
     }
 }

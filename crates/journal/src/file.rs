@@ -123,12 +123,7 @@ impl<D: Disk> FileJournal<D> {
 
     fn try_append(&mut self, frame: &Frame) -> Result<(), Fault> {
         assert_eq!(frame.first, self.appended.next(), "JRN-1: frames follow one another without gaps");
-        let binding = Binding {
-            origin: self.identity.origin,
-            epoch: self.identity.epoch,
-            durable: self.durable(),
-            previous: self.previous,
-        };
+        let binding = Binding { identity: self.identity, durable: self.durable(), previous: self.previous };
         let (bytes, hash) = frame::seal(frame, &binding);
         if self.open.offset + bytes.len() as u64 > self.open.bytes {
             self.rotate()?;

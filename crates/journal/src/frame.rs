@@ -25,6 +25,7 @@ use types::{Epoch, Origin, Seq, ShardId, Timestamp};
 
 use crate::bytes::{DecodeError, Decoder, Encoder};
 use crate::codec;
+use crate::contract::Identity;
 
 /// The version of segments, frames and entry framing that this release writes.
 pub const FORMAT_VERSION: u16 = 1;
@@ -59,7 +60,8 @@ impl Frame {
     /// The entries.
     pub fn entries(&self) -> Result<Vec<Entry>, DecodeError> {
         let mut decoder = Decoder::new(&self.payload);
-        let mut entries = Vec::with_capacity(self.count as usize);
+        // An entry takes at least one byte, so that a wrong count cannot reserve more memory than the payload explains.
+        let mut entries = Vec::with_capacity(self.payload.len().min(self.count as usize));
         let mut context = codec::FrameContext::new(self.shard, self.first, self.base_time);
         for _ in 0..self.count {
             entries.push(codec::decode_entry(&mut decoder, &mut context)?);
@@ -118,8 +120,7 @@ impl FrameBuilder {
 /// What only the journal that writes a frame knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Binding {
-    pub(crate) origin: Origin,
-    pub(crate) epoch: Epoch,
+    pub(crate) identity: Identity,
     pub(crate) durable: Seq,
     pub(crate) previous: FrameHash,
 }
@@ -138,8 +139,8 @@ pub(crate) fn seal(frame: &Frame, binding: &Binding) -> (Vec<u8>, FrameHash) {
     header.u64(frame.first.get());
     header.u64(binding.durable.get());
     header.u64(frame.base_time.ns());
-    header.u128(binding.origin.get());
-    header.u64(binding.epoch.get());
+    header.u128(binding.identity.origin.get());
+    header.u64(binding.identity.epoch.get());
     header.u64(0);
     header.raw(&binding.previous);
     header.u128(0);
@@ -169,8 +170,7 @@ pub(crate) struct ReadHeader {
     pub(crate) first: Seq,
     pub(crate) durable: Seq,
     pub(crate) base_time: Timestamp,
-    pub(crate) origin: Origin,
-    pub(crate) epoch: Epoch,
+    pub(crate) identity: Identity,
     pub(crate) previous: FrameHash,
 }
 
@@ -204,8 +204,62 @@ pub(crate) fn read_header(bytes: &[u8]) -> Option<ReadHeader> {
         first,
         durable,
         base_time,
-        origin,
-        epoch,
+        identity: Identity { origin, epoch },
         previous,
     })
+}
+
+/// The frame at `offset` as it was written, when header and payload match their checksums.
+pub(crate) fn read_whole(content: &[u8], offset: usize) -> Option<(ReadHeader, &[u8])> {
+    let rest = content.get(offset..)?;
+    let header = read_header(rest)?;
+    let written = rest.get(..HEADER_BYTES + header.payload_bytes)?;
+    let intact = crc32c::crc32c(written.get(HEADER_BYTES..)?) == header.payload_crc;
+    intact.then_some((header, written))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRITTEN: Frame = Frame {
+        first: Seq::new(7),
+        count: 2,
+        base_time: Timestamp::from_ns(1_000),
+        shard: ShardId::new(3),
+        payload: Vec::new(),
+    };
+
+    fn sealed() -> Vec<u8> {
+        let frame = Frame { payload: (0..=255).collect(), ..WRITTEN };
+        let identity = Identity { origin: Origin::new(1), epoch: Epoch::new(2) };
+        let binding = Binding { identity, durable: Seq::new(6), previous: [9; 32] };
+        let (bytes, hash) = seal(&frame, &binding);
+        let (header, written) = read_whole(&bytes, 0).expect("a frame reads as it is written");
+        assert_eq!((header.first, header.count, header.shard), (frame.first, frame.count, frame.shard));
+        assert_eq!((header.identity, header.durable, header.previous), (identity, Seq::new(6), [9; 32]));
+        assert_eq!((header.base_time, header.format), (frame.base_time, FORMAT_VERSION));
+        assert_eq!((written, hash_of(written)), (bytes.as_slice(), hash));
+        bytes
+    }
+
+    #[test]
+    fn every_wrong_bit_of_a_written_frame_is_found() {
+        let intact = sealed();
+        for bit in 0..8 * intact.len() {
+            let mut spoilt = intact.clone();
+            spoilt[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(read_whole(&spoilt, 0), None, "bit {bit}");
+            assert_eq!(hash_of(&spoilt) == hash_of(&intact), bit < 64, "the hash begins behind magic and checksum");
+        }
+    }
+
+    #[test]
+    fn a_cut_off_frame_is_none() {
+        let intact = sealed();
+        for kept in 0..intact.len() {
+            assert_eq!(read_whole(&intact[..kept], 0), None, "{kept} bytes");
+        }
+        assert!(read_whole(&[&intact[..], &[1; 9]].concat(), 0).is_some());
+    }
 }

@@ -19,7 +19,7 @@ const BODY_BYTES: usize = 40;
 pub(crate) struct Mark<F> {
     file: F,
     counter: u64,
-    marked: Seq,
+    marked: Option<(Identity, Seq)>,
 }
 
 impl<F: DiskFile> Mark<F> {
@@ -29,7 +29,7 @@ impl<F: DiskFile> Mark<F> {
         let Some(file) = disk.open(NAME).map_err(io_fault("open"))? else {
             let file = disk.create(NAME).map_err(io_fault("create"))?;
             disk.sync_directory().map_err(io_fault("sync the directory of"))?;
-            return Ok((Self { file, counter: 0, marked: Seq::ZERO }, None));
+            return Ok((Self { file, counter: 0, marked: None }, None));
         };
         let mut newest: Option<(u64, Identity, Seq)> = None;
         let mut written = false;
@@ -50,13 +50,14 @@ impl<F: DiskFile> Mark<F> {
                 what: "neither of its two slots is intact".to_owned(),
             });
         }
-        let (counter, marked) = newest.map_or((0, Seq::ZERO), |(counter, _, seq)| (counter, seq));
-        Ok((Self { file, counter, marked }, newest.map(|(_, identity, seq)| (identity, seq))))
+        let counter = newest.map_or(0, |(counter, ..)| counter);
+        let marked = newest.map(|(_, identity, seq)| (identity, seq));
+        Ok((Self { file, counter, marked }, marked))
     }
 
     /// Writes and syncs a new position, unless it stands there already.
     pub(crate) fn write(&mut self, identity: Identity, durable: Seq) -> Result<(), Fault> {
-        if durable == self.marked && self.counter > 0 {
+        if self.marked == Some((identity, durable)) {
             return Ok(());
         }
         let io_fault = |action| move |cause| Fault::Io { action, file: NAME.to_owned(), cause };
@@ -72,7 +73,7 @@ impl<F: DiskFile> Mark<F> {
         self.file.write_at(&slot.bytes, (self.counter % 2) * SLOT_STRIDE_BYTES).map_err(io_fault("write"))?;
         self.file.sync().map_err(io_fault("sync"))?;
         self.counter += 1;
-        self.marked = durable;
+        self.marked = Some((identity, durable));
         Ok(())
     }
 }

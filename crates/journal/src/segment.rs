@@ -32,6 +32,8 @@ use crate::frame::{FORMAT_VERSION, FrameHash};
 pub(crate) const HEADER_BYTES: u64 = 4096;
 const MAGIC: [u8; 8] = *b"FINAJRN\0";
 const CHECKED_BYTES: usize = 96;
+/// Bytes of the header that mean something, the checksum included.
+pub(crate) const HEADER_BYTES_USED: usize = CHECKED_BYTES + 4;
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// What a segment says about itself.
@@ -115,7 +117,7 @@ pub(crate) enum HeaderFound {
 /// Reads the header of a segment.
 pub(crate) fn read_header(file: &impl DiskFile, name: &str, shard: ShardId) -> Result<HeaderFound, Fault> {
     let io_fault = |cause| Fault::Io { action: "read", file: name.to_owned(), cause };
-    let mut bytes = [0_u8; CHECKED_BYTES + 4];
+    let mut bytes = [0_u8; HEADER_BYTES_USED];
     let count = file.read_at(&mut bytes, 0).map_err(io_fault)?;
     if bytes.iter().all(|&byte| byte == 0) {
         return Ok(HeaderFound::Unused);

@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     /// One policy is installed at a time, so that the edge and the engine agree which one came last.
     pub(crate) installing: tokio::sync::Mutex<()>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Set once the server takes no more requests.
+    pub(crate) stopping: watch::Sender<bool>,
     pub(crate) names: Mutex<Option<(Seq, Arc<PolicyActivated>)>>,
 }
 
@@ -155,6 +157,23 @@ impl Core {
         durable.wait_for(|durable| *durable > seq).await.is_ok()
     }
 
+    /// Takes no more requests; what waits is still decided and answered.
+    pub(crate) fn stop(&self) {
+        self.0.inbox.close(Unavailable::Stopping);
+        self.0.stopping.send_replace(true);
+    }
+
+    /// Turns true once the server takes no more requests.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stopping.subscribe()
+    }
+
+    /// Waits until the server takes no more requests.
+    pub(crate) async fn stopped(&self) {
+        // An error means that the sender is gone, and the server with it.
+        drop(self.stopping().wait_for(|stopping| *stopping).await);
+    }
+
     /// Durable entries from `from` on, about a frame of them; none when `from` is not durable yet.
     ///
     /// # Errors
@@ -225,12 +244,7 @@ impl Core {
     ///
     /// # Errors
     /// When the key store is full.
-    pub fn seal(
-        &self,
-        subject: Option<(&str, &str)>,
-        context: &[u8],
-        plaintext: &[u8],
-    ) -> Result<Sealed, vault::Full> {
+    pub fn seal(&self, subject: Option<(&str, &str)>, context: &[u8], plaintext: &[u8]) -> Result<Sealed, vault::Full> {
         self.0.keys.seal(self.0.tenant, subject, context, plaintext)
     }
 
@@ -257,4 +271,3 @@ impl Core {
         self.0.metrics.request_seconds.observe(seconds);
     }
 }
-

@@ -31,7 +31,9 @@ pub enum KeyStoreError {
     #[error("cannot open the key store: {0}")]
     Vault(#[from] vault::Error),
     /// There is a journal, but the keys that belong to it are gone.
-    #[error("the key store is empty although the journal has entries: every entity would get another token; restore the keys directory that belongs to this journal")]
+    #[error(
+        "the key store is empty although the journal has entries: every entity would get another token; restore the keys directory that belongs to this journal"
+    )]
     KeysMissing,
 }
 

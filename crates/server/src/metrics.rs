@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use engine::{Answer, Made, PaymentStatus, Reply};
 use policy::Verdict;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -67,7 +67,11 @@ impl Metrics {
             metrics.request_seconds.clone(),
         );
         registry.register("queue_length", "Requests that wait for the engine", metrics.queue_length.clone());
-        registry.register("queue_refused", "Requests refused because the queue was full", metrics.queue_refused.clone());
+        registry.register(
+            "queue_refused",
+            "Requests refused because the queue was full",
+            metrics.queue_refused.clone(),
+        );
         registry.register("batch_requests", "Requests decided together", metrics.batch_requests.clone());
         registry.register_with_unit(
             "journal_sync",

@@ -14,7 +14,7 @@ use vault::ApiKey;
 
 use crate::auth::ApiKeys;
 use crate::clock::Clock;
-use crate::core::{Core, Shared, Unavailable};
+use crate::core::{Core, Shared};
 use crate::key_store::{KeyStore, KeyStoreError, random};
 use crate::metrics::Metrics;
 use crate::threads::{CommitError, Inbox, Threads, Wiring};
@@ -136,6 +136,7 @@ impl Opened {
             policy: RwLock::new(policy),
             installing: tokio::sync::Mutex::new(()),
             metrics: Arc::clone(&metrics),
+            stopping: watch::Sender::new(false),
             names: Mutex::new(None),
         });
         let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender };
@@ -160,10 +161,10 @@ impl Opened {
                 () = stop => {}
                 () = failed.failed() => {}
             }
-            failed.shared().inbox.close(Unavailable::Stopping);
+            failed.stop();
         };
         let served = crate::http::serve(core, listener, until).await;
-        self.core.shared().inbox.close(Unavailable::Stopping);
+        self.core.stop();
         let joined = tokio::task::spawn_blocking(move || self.threads.join()).await;
         match joined {
             Ok(result) => result?,
@@ -178,7 +179,7 @@ impl Opened {
     /// # Errors
     /// When the journal failed.
     pub fn close(self) -> Result<(), Stopped> {
-        self.core.shared().inbox.close(Unavailable::Stopping);
+        self.core.stop();
         self.threads.join().map_err(Stopped::from)
     }
 }
@@ -202,8 +203,7 @@ fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
     let failed = |problem: String| OpenError::Policy { name: artifact.to_string(), problem };
     let bundle = Bundle::from_bytes(&bytes).map_err(|error| failed(error.to_string()))?;
     let compiled = Policy::compile(&bundle);
-    let policy =
-        compiled.map_err(|problems| failed(problems.first().map(ToString::to_string).unwrap_or_default()))?;
+    let policy = compiled.map_err(|problems| failed(problems.first().map(ToString::to_string).unwrap_or_default()))?;
     Ok(Some(Arc::new(policy)))
 }
 
@@ -225,12 +225,7 @@ fn prepare<D: journal::Disk>(
     if newest.is_none() || new_api_key {
         let key = ApiKey::generate(ActorId::new(newest.unwrap_or(0) + 1), &mut random);
         revealed = Some(key.reveal());
-        let added = ApiKeyAdded {
-            key: key.actor(),
-            hash: key.hash(),
-            scopes: u32::MAX,
-            name: "made at start".into(),
-        };
+        let added = ApiKeyAdded { key: key.actor(), hash: key.hash(), scopes: u32::MAX, name: "made at start".into() };
         let batch = decider.work(now, [system(Command::AddApiKey(added))]);
         for frame in &batch.frames {
             journal.append(frame)?;
@@ -247,5 +242,4 @@ fn system(command: Command) -> Ask<()> {
 }
 
 /// Where a server listens when nothing else is said.
-pub const DEFAULT_ADDRESS: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7070);
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7070);

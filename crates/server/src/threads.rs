@@ -41,10 +41,7 @@ struct InboxState {
 
 impl Inbox {
     pub(crate) fn new(asks_max: usize) -> Self {
-        Self {
-            state: Mutex::new(InboxState { queue: Queue::new(asks_max), open: Ok(()) }),
-            changed: Condvar::new(),
-        }
+        Self { state: Mutex::new(InboxState { queue: Queue::new(asks_max), open: Ok(()) }), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, InboxState> {
@@ -126,11 +123,7 @@ pub(crate) struct Wiring {
 }
 
 impl Threads {
-    pub(crate) fn start<J: Journal + 'static>(
-        decider: Decider,
-        journal: J,
-        wiring: Wiring,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn start<J: Journal + 'static>(decider: Decider, journal: J, wiring: Wiring) -> std::io::Result<Self> {
         let (batches, taken) = sync_channel(BATCHES_IN_FLIGHT_MAX);
         let Wiring { core, keys, metrics, durable } = wiring;
         let (engine_core, engine_metrics) = (core.clone(), Arc::clone(&metrics));

@@ -65,7 +65,13 @@ impl<'a> Cell<'a> {
                 let has_offset = time_of_day.contains(['Z', 'z', '+', '-']);
                 if has_offset { text.parse().ok() } else { format!("{text}Z").parse().ok() }
             }
-            _ => None,
+            Cell::Null
+            | Cell::NotUtf8
+            | Cell::Int(_)
+            | Cell::Double(_)
+            | Cell::Float(_)
+            | Cell::Bool(_)
+            | Cell::Decimal { .. } => None,
         }
     }
 
@@ -96,14 +102,9 @@ impl<'a> Cell<'a> {
 
     /// Yes or no: as such, as 1 or 0, or as the text of one of these.
     pub(crate) fn bool(self) -> Option<bool> {
-        match self {
-            Cell::Bool(yes) => Some(yes),
-            Cell::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
-            Cell::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
-            Cell::Text("1") | Cell::Int(1) => Some(true),
-            Cell::Text("0") | Cell::Int(0) => Some(false),
-            _ => None,
-        }
+        let text = self.text()?;
+        let is = |words: [&str; 2]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+        if is(["true", "1"]) { Some(true) } else { is(["false", "0"]).then_some(false) }
     }
 
     /// An amount in minor units, from one in units of 10^`scale` of them. Exact for whole numbers and decimals; a
@@ -130,17 +131,14 @@ impl fmt::Display for Cell<'_> {
     /// How messages show the value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN_CHARS_MAX: usize = 64;
-        match self {
-            Cell::Null => f.write_str("no value"),
-            Cell::NotUtf8 => f.write_str("bytes that are not UTF-8"),
-            Cell::Time(_) if self.time().is_none() => f.write_str("a time outside 1970 to 2262"),
-            cell => {
-                let text = cell.text().unwrap_or_default();
-                match text.char_indices().nth(SHOWN_CHARS_MAX).and_then(|(end, _)| text.get(..end)) {
-                    Some(head) => write!(f, "`{head}…`"),
-                    None => write!(f, "`{text}`"),
-                }
-            }
+        match (self, self.text()) {
+            (Cell::Null, _) => f.write_str("no value"),
+            (Cell::NotUtf8, _) => f.write_str("bytes that are not UTF-8"),
+            (_, None) => f.write_str("a time outside 1970 to 2262"),
+            (_, Some(text)) => match text.char_indices().nth(SHOWN_CHARS_MAX).and_then(|(end, _)| text.get(..end)) {
+                Some(head) => write!(f, "`{head}…`"),
+                None => write!(f, "`{text}`"),
+            },
         }
     }
 }

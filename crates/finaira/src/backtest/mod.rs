@@ -67,7 +67,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (bundle, policy) = bundle_folder::compile(&arguments.policy)?;
     let policy = Arc::new(policy);
     let mapping = policy.file_mapping().cloned();
-    let mapping = mapping.with_context(|| format!("the policy {} does not say how to read a file: it has no [file]", policy.name()))?;
+    let mapping = mapping
+        .with_context(|| format!("the policy {} does not say how to read a file: it has no [file]", policy.name()))?;
     check_output(arguments)?;
     let input = Input::open(&arguments.input)?;
     let payments = Payments::new(&policy, &mapping, &input)?;

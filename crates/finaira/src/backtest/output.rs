@@ -10,7 +10,7 @@ use engine::PaymentDecided;
 use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{Type, TypePtr};
+use parquet::schema::types::{ColumnPath, Type, TypePtr};
 use policy::{FeatureType, FeatureValue, Policy};
 use tempfile::NamedTempFile;
 use types::Timestamp;
@@ -84,12 +84,7 @@ impl Output {
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(directory)
             .with_context(|| format!("cannot write to {}", directory.display()))?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-            .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_created_by(format!("finaira {}", env!("CARGO_PKG_VERSION")))
-            .build();
-        let writer = SerializedFileWriter::new(file, schema(&columns)?, Arc::new(properties))?;
+        let writer = SerializedFileWriter::new(file, schema(&columns)?, Arc::new(properties(&columns)?))?;
         let (models, features) = (policy.models().len(), policy.features().len());
         Ok(Self { writer, path: path.to_owned(), columns, models, features, labelled, rows: 0 })
     }
@@ -199,7 +194,8 @@ fn label(positive: bool) -> &'static str {
 }
 
 fn columns(policy: &Policy, id: &str, id_kind: IdKind, labelled: bool) -> Vec<OutputColumn> {
-    let mut taken: Vec<String> = FIRST.iter().map(|(name, _)| *name).chain(TEXTS).chain([LABEL, ERROR]).map(str::to_owned).collect();
+    let fixed = FIRST.into_iter().map(|(name, _)| name).chain(TEXTS).chain([LABEL, ERROR]);
+    let mut taken: Vec<String> = fixed.map(str::to_owned).collect();
     // The fixed names win; what else has one of them is told apart by what it is.
     let mut free = |kind: &str, name: &str| {
         let mut name = name.to_owned();
@@ -232,6 +228,19 @@ fn columns(policy: &Policy, id: &str, id_kind: IdKind, labelled: bool) -> Vec<Ou
     let texts = TEXTS.into_iter().chain(labelled.then_some(LABEL)).chain([ERROR]);
     columns.extend(texts.map(|name| OutputColumn::new(name.to_owned(), Values::Text(Vec::new()))));
     columns
+}
+
+fn properties(columns: &[OutputColumn]) -> anyhow::Result<WriterProperties> {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_created_by(format!("finaira {}", env!("CARGO_PKG_VERSION")));
+    // The smallest and largest of a few words help no reader and cost a comparison per row.
+    for column in columns.iter().filter(|column| matches!(column.values, Values::Text(_))) {
+        let path = ColumnPath::from(column.name.clone());
+        properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+    }
+    Ok(properties.build())
 }
 
 fn schema(columns: &[OutputColumn]) -> anyhow::Result<TypePtr> {

@@ -24,7 +24,8 @@ impl Progress {
     /// Of a run over so many rows.
     pub(crate) fn new(rows: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} rows, {per_sec}, {eta} left");
+            let style =
+                ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} rows, {per_sec}, {eta} left");
             ProgressBar::new(rows).with_style(style.expect("the template is one"))
         });
         Self { rows, done: 0, since: Stopwatch::start(), bar, next_line: LINE_INTERVAL }

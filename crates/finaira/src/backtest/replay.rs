@@ -33,9 +33,9 @@ impl Replay {
         let bytes = bundle.to_bytes();
         let parts = bytes.chunks(ArtifactChunk::BYTES_MAX);
         let count = u32::try_from(parts.len())?;
-        let stored = (0..count).zip(parts).map(|(index, part)| {
-            Command::StoreArtifact(ArtifactChunk { artifact, index, count, bytes: part.into() })
-        });
+        let stored = (0..count)
+            .zip(parts)
+            .map(|(index, part)| Command::StoreArtifact(ArtifactChunk { artifact, index, count, bytes: part.into() }));
         let activate = Command::ActivatePolicy { artifact, policy: Arc::clone(policy) };
         for command in stored.chain([activate]) {
             let request = request(RequestId::default(), command);

@@ -147,7 +147,8 @@ impl Summary {
         }
         section(&mut out, "Missing features", &self.missing_table(policy));
         if dropped > 0 {
-            let line = format!("\n{} window records were dropped at the bounds of their streams.", thousands(dropped.into()));
+            let line =
+                format!("\n{} window records were dropped at the bounds of their streams.", thousands(dropped.into()));
             out.push_str(&line);
             out.push('\n');
         }
@@ -159,7 +160,10 @@ impl Summary {
         let [rows, decided, invalid] =
             [self.rows, self.all.count, self.invalid()].map(|number| thousands(number.into()));
         let seconds = took.as_secs_f64();
-        let line = writeln!(out, "{rows} rows: {decided} decided, {invalid} invalid, in {seconds:.1} s ({rate} payments a second)");
+        let line = writeln!(
+            out,
+            "{rows} rows: {decided} decided, {invalid} invalid, in {seconds:.1} s ({rate} payments a second)"
+        );
         line.expect("writing to a string cannot fail");
         if let Some((row, error)) = self.first_error() {
             writeln!(out, "first invalid row: {row}, {error}").expect("writing to a string cannot fail");

@@ -1,10 +1,7 @@
 //! What fraudsters do. The policy's README describes the same patterns for people who change its rules.
 
 use super::simulator::{After, Details, Draft, Pattern};
-use super::town::{DAY, DAYS, HOUR, MINUTE, time_of_day};
-
-const ORDINARY_MAIL: &str = "mail.example";
-const THROWAWAY_MAIL: &str = "throwaway.example";
+use super::town::{DAY, DAYS, HOUR, MINUTE, ORDINARY_MAIL, THROWAWAY_MAIL, time_of_day};
 
 /// Adds frauds to a month of so many payments: about six of a hundred in a usual month, and at least one of each kind.
 pub(super) fn add(draft: &mut Draft, payments: usize) {

@@ -43,6 +43,13 @@ impl Fate {
             Self::Decided { now, .. } => Some(now),
         }
     }
+
+    pub(super) const fn latency(self) -> Option<Duration> {
+        match self {
+            Self::GivenUp => None,
+            Self::Decided { latency, .. } => Some(latency),
+        }
+    }
 }
 
 /// How retries went.
@@ -200,9 +207,9 @@ impl<'a> Run<'a> {
             board.retries.sent += 1;
             board.retries.same += usize::from(again.replayed && again.body == answer.body);
         }
-        let Status::Posted | Status::Held | Status::InReview | Status::Declined | Status::Refused = answer.status else {
+        if matches!(answer.status, Status::Voided | Status::Refunded) {
             bail!("payment {} was answered with {:?}, which is no decision", payment.id, answer.status);
-        };
+        }
         self.decide(number, Fate::Decided { first: answer.status, now: answer.status, latency: answer.latency });
         Ok(())
     }

@@ -7,7 +7,7 @@ use types::{PaymentId, Span, Timestamp};
 
 use super::fraud;
 use super::random::Random;
-use super::town::{DAY, DAYS, HOUR, MINUTE, Town, time_of_day};
+use super::town::{DAY, DAYS, HOUR, MINUTE, ORDINARY_MAIL, Town, time_of_day};
 
 /// Payments of one customer at the same moment, against the policy's limit of [`BURST_LIMIT`].
 pub(super) const BURST: u64 = 60;
@@ -236,7 +236,8 @@ impl Draft {
         let device = (!self.random.percent(40)).then(|| self.town.phone(customer, at));
         let cents = self.town.price(&mut self.random, customer);
         let country = self.town.country(merchant);
-        self.pay(at, cents, Details::Card { customer, merchant, country, device, mail: "mail.example" }, None);
+        let mail = self.town.customers[customer].mail;
+        self.pay(at, cents, Details::Card { customer, merchant, country, device, mail }, None);
     }
 
     /// Something that an ordinary customer does.
@@ -279,7 +280,7 @@ impl Draft {
         for number in 0..BURST {
             let device = None;
             let country = self.town.country(merchant);
-            let details = Details::Card { customer, merchant, country, device, mail: "mail.example" };
+            let details = Details::Card { customer, merchant, country, device, mail: ORDINARY_MAIL };
             let at = number * DAYS * DAY / BURST + 11 * HOUR;
             let cents = self.random.between(1_500, 3_000);
             let number = self.pay(at, cents, details, None);
@@ -290,7 +291,8 @@ impl Draft {
     /// Adds what people do about the payments, and puts everything in order. Of the payments, those before `funded`
     /// fund wallets and those from `end` on are the burst.
     fn finish(mut self, funded: usize, end: usize) -> Month {
-        let send = |payments: &[Payment], payment: usize| Step { at: payments[payment].at, payment, action: Action::Send };
+        let send =
+            |payments: &[Payment], payment: usize| Step { at: payments[payment].at, payment, action: Action::Send };
         let funding = (0..funded).chain([end]).map(|payment| send(&self.payments, payment)).collect();
         let burst = (end + 1..self.payments.len()).map(|payment| send(&self.payments, payment)).collect();
         let mut steps = Vec::new();

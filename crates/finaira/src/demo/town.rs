@@ -8,6 +8,9 @@ pub(super) const DAY: u64 = 86_400;
 /// How long the simulation lasts, in simulated days.
 pub(super) const DAYS: u64 = 30;
 
+pub(super) const ORDINARY_MAIL: &str = "mail.example";
+pub(super) const THROWAWAY_MAIL: &str = "throwaway.example";
+
 /// Where the shop is; countries are invented.
 const HOME: &str = "XA";
 const ABROAD: [&str; 3] = ["XB", "XC", "XD"];
@@ -20,6 +23,8 @@ const SPREAD_PERCENT: [u64; 12] = [30, 45, 60, 70, 80, 90, 100, 110, 130, 160, 2
 pub(super) struct Customer {
     /// What a purchase usually costs, in cents.
     pub(super) usual_cents: u64,
+    /// Where their mail address is; some honest ones use a throwaway one too.
+    pub(super) mail: &'static str,
     /// From this second on there is a new phone.
     new_phone_at: Option<u64>,
 }
@@ -37,6 +42,7 @@ impl Town {
     pub(super) fn new(random: &mut Random, payments: usize) -> Self {
         let customers = (0..(payments / 12).max(30)).map(|_| Customer {
             usual_cents: random.between(800, 2_000) + random.between(0, 1_500) + random.between(0, 1_500),
+            mail: if random.percent(3) { THROWAWAY_MAIL } else { ORDINARY_MAIL },
             new_phone_at: random.percent(3).then(|| random.between(DAY, (DAYS - 1) * DAY)),
         });
         let customers = customers.collect();
@@ -73,8 +79,12 @@ impl Town {
         format!("device_{customer:04}{}", if new { "b" } else { "a" })
     }
 
-    /// What a purchase of a customer costs: close to the usual, one in a hundred ten times as much.
+    /// What a purchase of a customer costs: close to the usual; one in seven next to nothing, one in a hundred ten times
+    /// as much.
     pub(super) fn price(&self, random: &mut Random, customer: usize) -> u64 {
+        if random.percent(15) {
+            return random.between(80, 400);
+        }
         let price = self.customers[customer].usual_cents * SPREAD_PERCENT[random.position(SPREAD_PERCENT.len())] / 100;
         if random.percent(1) { price * 10 } else { price }
     }

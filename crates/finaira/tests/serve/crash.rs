@@ -117,7 +117,7 @@ fn count_payments(client: &Client) -> usize {
     loop {
         let page = client.get(&format!("/v1/payments?limit=1000{cursor}"));
         count += page.body["items"].as_array().expect("a page").len();
-        match page.body["next"].as_str() {
+        match page.body["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return count,
         }

@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// A server process; killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     /// `http://127.0.0.1:<port>`.
-    pub address: String,
+    pub(crate) address: String,
     /// The API key, when this start made one.
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
 }
 
 /// Talks to a server; cheap to clone.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     agent: ureq::Agent,
     address: String,
     key: String,
@@ -26,30 +26,30 @@ pub struct Client {
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reply {
-    pub status: u16,
-    pub body: Value,
-    pub replayed: bool,
-    pub retry_after: Option<String>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+    pub(crate) replayed: bool,
+    pub(crate) retry_after: Option<String>,
 }
 
 impl Reply {
     /// The stable code of an error.
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or("(no code)")
     }
 
-    pub fn text(&self, field: &str) -> &str {
+    pub(crate) fn text(&self, field: &str) -> &str {
         self.body[field].as_str().unwrap_or("(absent)")
     }
 }
 
 impl Server {
-    pub fn start(data: &Path) -> Self {
+    pub(crate) fn start(data: &Path) -> Self {
         Self::start_with(data, &[])
     }
 
-    pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start_with(data: &Path, arguments: &[&str]) -> Self {
         let mut child = command(data, arguments).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
         let (mut key, mut address) = (None, None);
@@ -75,12 +75,12 @@ impl Server {
     }
 
     /// The output of a start that is expected to fail.
-    pub fn failing_start(data: &Path) -> (ExitStatus, String) {
+    pub(crate) fn failing_start(data: &Path) -> (ExitStatus, String) {
         let output = command(data, &[]).output().expect("the binary runs");
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    pub fn client(&self, key: &str) -> Client {
+    pub(crate) fn client(&self, key: &str) -> Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
@@ -89,13 +89,13 @@ impl Server {
     }
 
     /// SIGKILL, as a crash would have it.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("the process can be killed");
         self.child.wait().expect("the process ends");
     }
 
     /// SIGTERM and the exit status.
-    pub fn stop(mut self) -> ExitStatus {
+    pub(crate) fn stop(mut self) -> ExitStatus {
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
         self.child.wait().expect("the process ends")
@@ -118,35 +118,35 @@ fn command(data: &Path, arguments: &[&str]) -> Command {
 }
 
 impl Client {
-    pub fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> Reply {
         self.try_get(path).expect("the server answers")
     }
 
-    pub fn try_get(&self, path: &str) -> Option<Reply> {
+    pub(crate) fn try_get(&self, path: &str) -> Option<Reply> {
         let request = self.agent.get(format!("{}{path}", self.address));
         read(request.header("Authorization", format!("Bearer {}", self.key)).call())
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> Reply {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Reply {
         self.try_post(path, body).expect("the server answers")
     }
 
     /// `None` when the connection broke: nobody knows then what became of the request.
-    pub fn try_post(&self, path: &str, body: &Value) -> Option<Reply> {
+    pub(crate) fn try_post(&self, path: &str, body: &Value) -> Option<Reply> {
         self.try_send(path, &[("Content-Type", "application/json")], &serde_json::to_vec(body).expect("JSON"))
     }
 
     /// A verb on a payment.
-    pub fn verb(&self, payment: &str, verb: &str, key: &str) -> Reply {
+    pub(crate) fn verb(&self, payment: &str, verb: &str, key: &str) -> Reply {
         let path = format!("/v1/payments/{payment}/{verb}");
         self.try_send(&path, &[("Idempotency-Key", key)], b"").expect("the server answers")
     }
 
-    pub fn send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) fn send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         self.try_send(path, headers, body).expect("the server answers")
     }
 
-    pub fn try_send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Reply> {
+    pub(crate) fn try_send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Reply> {
         let mut request = self.agent.post(format!("{}{path}", self.address));
         if !headers.iter().any(|(name, _)| *name == "Authorization") {
             request = request.header("Authorization", format!("Bearer {}", self.key));
@@ -158,7 +158,7 @@ impl Client {
     }
 
     /// Lets a policy decide, given as the text of its policy.toml.
-    pub fn activate(&self, policy: &str) -> Reply {
+    pub(crate) fn activate(&self, policy: &str) -> Reply {
         let mut archive = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(policy.len() as u64);
@@ -169,12 +169,12 @@ impl Client {
     }
 
     /// Pays; the id is a number.
-    pub fn pay(&self, id: u128, payment_type: &str, amount: u64, attributes: &Value) -> Reply {
+    pub(crate) fn pay(&self, id: u128, payment_type: &str, amount: u64, attributes: &Value) -> Reply {
         self.post("/v1/payments", &payment(id, payment_type, amount, attributes))
     }
 
     /// What a customer's wallet has, in minor units: posted, and reserved.
-    pub fn wallet(&self, customer: &str) -> (u128, u128) {
+    pub(crate) fn wallet(&self, customer: &str) -> (u128, u128) {
         let reply = self.get(&format!("/v1/accounts?template=wallet&holder={customer}"));
         assert_eq!(reply.status, 200, "{reply:?}");
         let account = &reply.body["items"][0];
@@ -184,7 +184,7 @@ impl Client {
 }
 
 /// The body of a payment in EUR/2.
-pub fn payment(id: u128, payment_type: &str, amount: u64, attributes: &Value) -> Value {
+pub(crate) fn payment(id: u128, payment_type: &str, amount: u64, attributes: &Value) -> Value {
     json!({
         "id": id.to_string(),
         "type": payment_type,
@@ -206,7 +206,7 @@ fn read(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option
 
 /// Calls until it gives something, for at most ten seconds.
 #[expect(clippy::disallowed_methods, reason = "waiting for another process")]
-pub fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = attempt() {
@@ -218,7 +218,7 @@ pub fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A wallet shop with one velocity limit, a review and a capture.
-pub const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 name = "harness"
 
 [ledgers.eur]

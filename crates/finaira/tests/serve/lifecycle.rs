@@ -28,9 +28,7 @@ fn ledgers_accounts_and_transfers_without_any_policy() {
         let opened = client.post("/v1/accounts", &json!({"id": id, "ledger": 1, "code": 7, "flags": flags}));
         assert_eq!(opened.status, 201, "{opened:?}");
     }
-    let transfer = |id: &str, debit: &str, credit: &str, amount: &str| {
-        json!({"id": id, "debit_account": debit, "credit_account": credit, "amount": amount, "asset": "USD/2", "code": 1})
-    };
+    let transfer = |id: &str, debit: &str, credit: &str, amount: &str| json!({"id": id, "debit_account": debit, "credit_account": credit, "amount": amount, "asset": "USD/2", "code": 1});
     let made = client.post("/v1/transfers", &transfer("100", "10", "20", "500"));
     assert_eq!((made.status, made.body["credit_balances"]["credits_posted"].as_str()), (201, Some("500")), "{made:?}");
     assert_eq!(client.post("/v1/transfers", &transfer("100", "10", "20", "500")).status, 200);
@@ -47,7 +45,7 @@ fn ledgers_accounts_and_transfers_without_any_policy() {
     assert_eq!((&totals["debits_posted"], &totals["credits_posted"]), (&json!("500"), &json!("500")));
     let page = client.get("/v1/accounts?limit=1");
     assert_eq!(page.body["items"].as_array().map(Vec::len), Some(1));
-    let next = page.body["next"].as_str().expect("there is more");
+    let next = page.body["next_cursor"].as_str().expect("there is more");
     assert_eq!(client.get(&format!("/v1/accounts?cursor={next}")).body["items"][0]["code"], 7);
 }
 
@@ -111,9 +109,10 @@ fn events_are_paged_and_streamed_in_order() {
     let (_data, server, client) = start();
     client.pay(1, "top_up", 500_000, &json!({"customer": "alice"}));
     let page = client.get("/v1/events?limit=2");
-    let kinds: Vec<&str> = page.body["items"].as_array().expect("events").iter().filter_map(|event| event["kind"].as_str()).collect();
+    let kinds: Vec<&str> =
+        page.body["items"].as_array().expect("events").iter().filter_map(|event| event["kind"].as_str()).collect();
     assert_eq!(kinds, ["journal_started", "api_key_added"]);
-    let cursor = page.body["next"].as_str().expect("there is more").to_owned();
+    let cursor = page.body["next_cursor"].as_str().expect("there is more").to_owned();
     let foreign = format!("00000000-0000-0000-0000-000000000001{}", &cursor[36..]);
     let refused = client.get(&format!("/v1/events?cursor={foreign}"));
     assert_eq!((refused.status, refused.code()), (410, "cursor_of_another_origin"));

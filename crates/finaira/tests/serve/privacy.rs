@@ -26,7 +26,12 @@ fn no_personal_value_and_no_entity_key_is_in_any_file() {
     assert_eq!(client.pay(2, "transfer", 1_234, &attributes).text("status"), "posted");
     // Reviewed, refused and repeated ones leave nothing either.
     assert_eq!(client.pay(3, "transfer", 90_000, &attributes).text("status"), "in_review");
-    assert_eq!(client.pay(4, "transfer", 49_999, &json!({"customer": RECIPIENT, "recipient": CUSTOMER, "email": EMAIL})).text("status"), "refused");
+    assert_eq!(
+        client
+            .pay(4, "transfer", 49_999, &json!({"customer": RECIPIENT, "recipient": CUSTOMER, "email": EMAIL}))
+            .text("status"),
+        "refused"
+    );
     assert_eq!(client.pay(2, "transfer", 1_234, &attributes).status, 200);
     assert_eq!(client.get(&format!("/v1/accounts?template=wallet&holder={CUSTOMER}")).status, 200);
     assert_eq!(client.post("/v1/labels", &json!({"payment": "2", "label": "fraud"})).status, 201);

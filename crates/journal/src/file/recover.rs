@@ -54,16 +54,16 @@ impl<D: Disk> FileJournal<D> {
         let (mark, marked) = Mark::open(&disk)?;
         let mut scan = Scan::new(&disk, shard, marked);
         scan.run(visit)?;
-        let scan = scan.into_found();
-        match scan.open {
-            Some(open) => reopen(disk, layout, shard, mark, scan.rest, open),
+        let Found { open, rest } = scan.into_found();
+        match open {
+            Some(open) => reopen(disk, layout, shard, mark, rest, open),
             None if marked.is_some_and(|(_, seq)| seq > Seq::ZERO) => Err(Fault::Damaged {
                 file: segment::file_name(1),
                 offset: 0,
                 seq: Seq::new(1),
                 what: "the segments are missing, though the mark says that entries were acknowledged".to_owned(),
             }),
-            None => start(disk, layout, shard, mark, Identity { origin: origin(), epoch: Epoch::new(1) }),
+            None => start(disk, layout, shard, mark, rest, Identity { origin: origin(), epoch: Epoch::new(1) }),
         }
     }
 }
@@ -74,6 +74,7 @@ fn start<D: Disk>(
     layout: Layout,
     shard: ShardId,
     mut mark: Mark<D::File>,
+    rest: Rest<D::File>,
     identity: Identity,
 ) -> Result<(FileJournal<D>, Recovered), Fault> {
     let name = segment::file_name(1);
@@ -96,7 +97,6 @@ fn start<D: Disk>(
     file.sync().map_err(io_fault("sync"))?;
     mark.write(identity, Seq::ZERO)?;
     let open = Tail { number: 1, file, bytes: layout.segment_bytes, offset: segment::HEADER_BYTES, identity };
-    let rest = Rest { previous: FrameHash::default(), last: Seq::ZERO, marked: Seq::ZERO, ..Rest::default() };
     reopen(disk, layout, shard, mark, rest, open)
 }
 
@@ -139,8 +139,8 @@ fn reopen<D: Disk>(
     Ok((journal, Recovered { last, torn }))
 }
 
-/// Frames above the mark may be in memory only (a killed process), or lost to a sync that failed: they are written
-/// again, what follows them is zeroed, and all of it is synced before anybody is served.
+/// What stands above the mark may be in memory only (a killed process), or lost to a sync that failed: it is written
+/// again, what follows it is zeroed, and all of it is synced before anybody is served.
 fn make_durable<D: Disk>(
     disk: &D,
     layout: Layout,
@@ -151,26 +151,28 @@ fn make_durable<D: Disk>(
     stale: &[u64],
 ) -> Result<(), Fault> {
     let fault = |action, number| move |cause| Fault::Io { action, file: segment::file_name(number), cause };
-    let unmarked = frames.partition_point(|frame| frame.last <= marked);
-    let mut touched = vec![tail.number];
-    for located in frames.get(unmarked..).unwrap_or_default() {
+    let write_again = |number, file: &D::File, offset, bytes| {
+        let mut content = vec![0; bytes];
+        file.read_at(&mut content, offset).map_err(fault("read", number))?;
+        file.write_at(&content, offset).map_err(fault("write", number))
+    };
+    let unmarked = frames.get(frames.partition_point(|frame| frame.last <= marked)..).unwrap_or_default();
+    let mut touched = BTreeMap::from([(tail.number, tail.file.as_ref())]);
+    for located in unmarked {
         let Some(file) = segments.get(&located.segment) else { continue };
-        let mut bytes = vec![0; located.bytes];
-        file.read_at(&mut bytes, located.offset).map_err(fault("read", located.segment))?;
-        file.write_at(&bytes, located.offset).map_err(fault("write", located.segment))?;
-        touched.push(located.segment);
+        write_again(located.segment, file.as_ref(), located.offset, located.bytes)?;
+        touched.insert(located.segment, file.as_ref());
     }
     segment::write_zeros(tail.file.as_ref(), tail.offset, tail.bytes).map_err(fault("write", tail.number))?;
-    touched.dedup();
-    for number in touched {
-        if let Some(file) = segments.get(&number) {
-            file.sync().map_err(fault("sync", number))?;
-        }
+    for (number, file) in touched {
+        write_again(number, file, 0, segment::HEADER_BYTES_USED)?;
+        file.sync().map_err(fault("sync", number))?;
     }
     for &number in stale {
         segment::prepare(disk, number, layout.segment_bytes).map_err(fault("prepare", number))?;
     }
-    Ok(())
+    // A process that was killed may have created files without getting as far as this.
+    disk.sync_directory().map_err(fault("sync the directory of", tail.number))
 }
 
 /// Where writing goes on.
@@ -210,6 +212,10 @@ impl<F> Default for Rest<F> {
     }
 }
 
+const MISSING: &str = "the segment file is missing";
+const WRONG_HEADER: &str = "the segment's header is not the one that belongs here";
+const NO_FRAME: &str = "no whole frame stands there";
+
 struct Found<F> {
     open: Option<Tail<F>>,
     rest: Rest<F>,
@@ -237,12 +243,9 @@ impl<'a, D: Disk> Scan<'a, D> {
         let listed =
             self.disk.list().map_err(|cause| Fault::Io { action: "list", file: "the directory".to_owned(), cause })?;
         let numbers = segment::numbers(&listed);
-        for (position, &number) in numbers.iter().enumerate() {
-            let expected = position as u64 + 1;
-            if number != expected {
-                return Err(self.damaged(expected, 0, "the segment file is missing"));
-            }
-            let later = numbers.get(position + 1..).unwrap_or_default();
+        let mut later = numbers.as_slice();
+        while let Some((&number, rest)) = later.split_first() {
+            later = rest;
             if !self.scan_segment(number, later, visit)? {
                 break;
             }
@@ -257,58 +260,74 @@ impl<'a, D: Disk> Scan<'a, D> {
         later: &[u64],
         visit: &mut dyn FnMut(&Entry) -> Result<(), Fault>,
     ) -> Result<bool, Fault> {
+        let expected = self.open.as_ref().map_or(1, |open| open.number + 1);
+        if number != expected {
+            return Err(self.damaged(expected, 0, MISSING));
+        }
+        let (file, content) = self.read_segment(number)?;
+        let header = match segment::read_header(&file, &segment::file_name(number), self.shard)? {
+            HeaderFound::Used(header) if self.continues(number, &header) => header,
+            HeaderFound::Used(_) | HeaderFound::Damaged | HeaderFound::Unused => {
+                self.cut((number, 0), &content, later, WRONG_HEADER)?;
+                return Ok(false);
+            }
+        };
+        let end = self.scan_frames(number, header.identity, &content, visit)?;
+        let (file, offset) = (Arc::new(file), end as u64);
+        self.rest.segments.insert(number, Arc::clone(&file));
+        self.open = Some(Tail { number, file, bytes: content.len() as u64, offset, identity: header.identity });
+        let after = content.get(end..).unwrap_or_default();
+        let next = number + 1;
+        match later.first() {
+            Some(&found) if found != next => return Err(self.damaged(next, 0, MISSING)),
+            Some(_) => match self.next_header(next)? {
+                HeaderFound::Used(header) if self.continues(next, &header) => return Ok(true),
+                // Nothing is missing here, so the header there is what fails.
+                HeaderFound::Damaged if without_zeros(after).is_empty() => {
+                    self.cut((next, 0), after, later, WRONG_HEADER)?;
+                }
+                HeaderFound::Used(_) | HeaderFound::Damaged | HeaderFound::Unused => {
+                    self.cut((number, offset), after, later, NO_FRAME)?;
+                }
+            },
+            None => self.cut((number, offset), after, later, NO_FRAME)?,
+        }
+        Ok(false)
+    }
+
+    /// A segment's file and all that is in it.
+    fn read_segment(&self, number: u64) -> Result<(D::File, Vec<u8>), Fault> {
         let name = segment::file_name(number);
         let fault = |action| {
             let file = name.clone();
             move |cause| Fault::Io { action, file, cause }
         };
         let file = self.disk.open(&name).map_err(fault("open"))?;
-        let file = Arc::new(file.ok_or_else(|| fault("open")(std::io::ErrorKind::NotFound.into()))?);
-        let header = match segment::read_header(file.as_ref(), &name, self.shard)? {
-            HeaderFound::Used(header) if self.continues(number, &header) => header,
-            HeaderFound::Used(_) | HeaderFound::Damaged => {
-                self.cut(number, 0, &[], later, "the segment's header is not the one that belongs here")?;
-                self.rest.stale.insert(0, number);
-                return Ok(false);
-            }
-            HeaderFound::Unused => {
-                self.cut(number, 0, &[], later, "the segment is empty")?;
-                return Ok(false);
-            }
-        };
+        let file = file.ok_or_else(|| fault("open")(std::io::ErrorKind::NotFound.into()))?;
         let bytes = file.len().map_err(fault("measure"))?;
         let mut content = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
         let count = file.read_at(&mut content, 0).map_err(fault("read"))?;
         content.truncate(count);
-        let end = self.scan_frames(number, &content, visit)?;
-        self.rest.segments.insert(number, Arc::clone(&file));
-        let offset = end as u64;
-        self.open = Some(Tail { number, file, bytes, offset, identity: header.identity });
-        let next_follows = match later.first() {
-            Some(&next) => self.used_and_continues(next)?,
-            None => false,
-        };
-        if next_follows {
-            return Ok(true);
-        }
-        self.cut(number, offset, content.get(end..).unwrap_or_default(), later, "no whole frame stands there")?;
-        Ok(false)
+        Ok((file, content))
     }
 
     /// Reads frames until one does not hold; says where that is.
     fn scan_frames(
         &mut self,
         number: u64,
+        identity: Identity,
         content: &[u8],
         visit: &mut dyn FnMut(&Entry) -> Result<(), Fault>,
     ) -> Result<usize, Fault> {
         let mut offset = usize::try_from(segment::HEADER_BYTES).unwrap_or(usize::MAX);
-        while let Some((header, written)) = whole_frame(content, offset) {
-            let identity = Identity { origin: header.origin, epoch: header.epoch };
-            let identity_holds = self.open.as_ref().is_none_or(|open| open.identity == identity);
+        while let Some((header, written)) = frame::read_whole(content, offset) {
             let follows = header.first == self.rest.last.next() && header.previous == self.rest.previous;
-            if !follows || !identity_holds || header.shard != self.shard || header.format != frame::FORMAT_VERSION {
+            if !follows || header.identity != identity || header.shard != self.shard {
                 break;
+            }
+            if header.format != frame::FORMAT_VERSION {
+                let (found, expected) = (u32::from(header.format), u32::from(frame::FORMAT_VERSION));
+                return Err(Fault::FormatVersion { file: segment::file_name(number), found, expected });
             }
             let payload = written.get(frame::HEADER_BYTES..).unwrap_or_default().to_vec();
             let frame = Frame {
@@ -337,28 +356,23 @@ impl<'a, D: Disk> Scan<'a, D> {
         Ok(offset)
     }
 
-    /// Ends the journal here, unless what is missing was acknowledged.
-    fn cut(&mut self, number: u64, offset: u64, after: &[u8], later: &[u64], what: &str) -> Result<(), Fault> {
+    /// Ends the journal at a place (segment and offset), unless what is missing was acknowledged. `after` is what else
+    /// stands in the last segment that was read.
+    fn cut(&mut self, place: (u64, u64), after: &[u8], later: &[u64], what: &str) -> Result<(), Fault> {
         let missing = self.rest.last.next();
+        let identity = self.open.as_ref().map(|open| open.identity);
         let mut stale = Vec::new();
-        let mut torn = after.iter().any(|&byte| byte != 0);
-        let mut durable = stated_durable(after);
+        let mut torn = !without_zeros(after).is_empty();
+        let mut durable = stated_durable(after, identity);
         for &next in later {
-            let name = segment::file_name(next);
-            let fault = |action| {
-                let file = name.clone();
-                move |cause| Fault::Io { action, file, cause }
-            };
-            let Some(file) = self.disk.open(&name).map_err(fault("open"))? else { continue };
-            let length = file.len().map_err(fault("measure"))?;
-            let mut content = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-            file.read_at(&mut content, 0).map_err(fault("read"))?;
-            durable = durable.max(stated_durable(&content));
-            if content.iter().any(|&byte| byte != 0) {
+            let (_, content) = self.read_segment(next)?;
+            durable = durable.max(stated_durable(&content, identity));
+            if !without_zeros(&content).is_empty() {
                 torn = true;
                 stale.push(next);
             }
         }
+        let (number, offset) = place;
         if durable >= missing || self.marked_durable() >= missing {
             return Err(self.damaged(number, offset, what));
         }
@@ -378,12 +392,10 @@ impl<'a, D: Disk> Scan<'a, D> {
             && header.previous == self.rest.previous
     }
 
-    fn used_and_continues(&self, number: u64) -> Result<bool, Fault> {
+    fn next_header(&self, number: u64) -> Result<HeaderFound, Fault> {
         let name = segment::file_name(number);
         let opened = self.disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
-        let Some(file) = opened else { return Ok(false) };
-        let header = segment::read_header(&file, &name, self.shard)?;
-        Ok(matches!(header, HeaderFound::Used(header) if self.continues(number, &header)))
+        opened.map_or(Ok(HeaderFound::Unused), |file| segment::read_header(&file, &name, self.shard))
     }
 
     /// The position that the mark vouches for. A mark of another history vouches for nothing here.
@@ -410,30 +422,40 @@ impl<'a, D: Disk> Scan<'a, D> {
     }
 }
 
-/// The frame at `offset`, when header and payload match their checksums.
-fn whole_frame(content: &[u8], offset: usize) -> Option<(frame::ReadHeader, &[u8])> {
-    let rest = content.get(offset..)?;
-    let header = frame::read_header(rest)?;
-    let written = rest.get(..frame::HEADER_BYTES + header.payload_bytes)?;
-    let intact = crc32c::crc32c(written.get(frame::HEADER_BYTES..)?) == header.payload_crc;
-    intact.then_some((header, written))
-}
-
 /// The highest durable position that any intact frame header in these bytes states. Such a header was written after
-/// everything up to that position was durable, wherever the bytes before it have gone.
-fn stated_durable(bytes: &[u8]) -> Seq {
+/// everything up to that position was durable, wherever the bytes before it have gone. The payload behind an intact
+/// header is passed over, for what clients store there may look like one.
+fn stated_durable(bytes: &[u8], identity: Option<Identity>) -> Seq {
+    let bytes = without_zeros(bytes);
     let mut highest = Seq::ZERO;
     let mut offset = 0;
-    while let Some(rest) = bytes.get(offset..) {
-        let Some(found) = find_magic(rest) else { break };
-        if let Some(header) = rest.get(found..).and_then(frame::read_header) {
-            highest = highest.max(header.durable);
-        }
-        offset += found + 1;
+    while let Some(found) = bytes.get(offset..).and_then(find_magic) {
+        offset += found;
+        let header = bytes.get(offset..).and_then(frame::read_header);
+        let ours = header.filter(|header| identity.is_none_or(|ours| ours == header.identity));
+        offset += match ours.filter(|header| header.durable < header.first) {
+            Some(header) => {
+                highest = highest.max(header.durable);
+                frame::HEADER_BYTES + header.payload_bytes
+            }
+            None => 1,
+        };
     }
     highest
 }
 
 fn find_magic(bytes: &[u8]) -> Option<usize> {
     bytes.windows(frame::MAGIC.len()).position(|window| window == frame::MAGIC)
+}
+
+/// These bytes without the zeros they end with. Most of a segment can be that, so it goes by blocks first.
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let mut used = bytes;
+    while let Some((front, block)) = used.split_last_chunk()
+        && *block == [0; 4096]
+    {
+        used = front;
+    }
+    let end = used.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    used.get(..end).unwrap_or_default()
 }

@@ -6,13 +6,13 @@ mod folder;
 use engine::{Entry, Fact, Header};
 use journal::{Frame, FrameBuilder, Reader};
 use ledger::{Transfer, TransferFlags, TransferKey};
-use types::{
-    AccountId, ActorId, Amount, Code, LedgerId, RequestId, Seq, ShardId, Span, TenantId, Timestamp, TransferId,
-};
+use types::{AccountId, ActorId, Amount, Code, LedgerId, RequestId, Seq, Span, TenantId, Timestamp, TransferId};
 
-pub(crate) use entries::{chunk, entry_run, transfer};
-pub(crate) use folder::{Folder, ORIGIN, Opened, SHARD, flipped};
+pub(crate) use entries::{chunk, entries_of_one_place, entry_run, transfer};
+pub(crate) use folder::{Folder, ORIGIN, SHARD, flipped};
 
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 4096;
+pub(crate) const FRAME_HEADER_BYTES: usize = 128;
 /// When the entries of tests begin.
 pub(crate) const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
 
@@ -74,6 +74,20 @@ pub(crate) fn read_all(reader: &impl Reader) -> Vec<Entry> {
         }
         entries.extend(page);
     }
+}
+
+/// Where each frame of a first segment starts, and where the last one ends.
+pub(crate) fn bounds(frames: &[Frame]) -> Vec<usize> {
+    let mut bounds = vec![SEGMENT_HEADER_BYTES];
+    for frame in frames {
+        bounds.push(bounds[bounds.len() - 1] + FRAME_HEADER_BYTES + frame.payload.len());
+    }
+    bounds
+}
+
+/// Four entries in three frames.
+pub(crate) fn three_frames() -> [Frame; 3] {
+    [small_frame(1, 2), small_frame(3, 1), small_frame(4, 1)]
 }
 
 /// The sequences of entries, for short comparisons.

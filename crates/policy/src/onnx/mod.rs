@@ -40,6 +40,9 @@ pub const TREES_MAX: usize = 4096;
 pub const TREE_NODES_MAX: usize = 1 << 16;
 /// Branches from a root to a leaf, at most.
 pub const TREE_DEPTH_MAX: usize = 128;
+/// By how much a sum of single-precision numbers may miss 0..=1 and still be a probability: a hundred trees that all say 1
+/// may add up to 1.0000002.
+const ROUNDING: f64 = 1e-5;
 
 /// What a graph may consist of, as shown to those whose model is refused.
 pub const SUPPORTED: &str = "supported are TreeEnsembleClassifier, TreeEnsembleRegressor, LinearClassifier and \
@@ -77,8 +80,8 @@ impl Model {
         self.inputs
     }
 
-    /// The probability of class 1, in 0..=1; `None` when the model's answer is not a number in that range. NaN in the row
-    /// is a missing value.
+    /// The probability of class 1, in 0..=1; `None` when the model's answer is not a number in that range, give or take
+    /// [`ROUNDING`]. NaN in the row is a missing value.
     ///
     /// # Panics
     /// When the row has not one value per input.
@@ -89,7 +92,7 @@ impl Model {
             Scorer::Linear(linear) => linear.score(row),
         };
         let probability = self.transform.apply(score);
-        (0.0..=1.0).contains(&probability).then_some(probability)
+        (-ROUNDING..=1.0 + ROUNDING).contains(&probability).then(|| probability.clamp(0.0, 1.0))
     }
 }
 

@@ -6,33 +6,23 @@ use super::{LoadError, classes};
 
 mod read;
 
-/// Trees walked side by side, so that the processor waits for one while it works on another.
-const LANES: usize = 8;
-
 /// The sum (or average) of one leaf per tree.
 #[derive(Debug)]
 pub(super) struct Trees {
     /// Tree after tree in preorder: the child for "yes" stands next to its parent.
     nodes: Vec<Node>,
-    groups: Vec<Group>,
+    /// Where each tree starts, in the file's order.
+    roots: Vec<usize>,
     divisor: f32,
     base: f32,
 }
 
-/// [`LANES`] trees in the file's order; the last group is filled up with a leaf of value 0.
-#[derive(Debug)]
-struct Group {
-    roots: [usize; LANES],
-    /// Of its deepest tree.
-    depth: usize,
-}
-
-/// A branch or a leaf. A leaf is a branch that always says "no" and leads to itself, so a walk may go on past it.
+/// A branch or a leaf.
 #[derive(Debug, Clone, Copy)]
 struct Node {
     /// Of a branch; of a leaf, its value.
     threshold: f32,
-    /// How many nodes further the child for "no" stands.
+    /// How many nodes further the child for "no" stands, at least 2; 0 for a leaf.
     jump: u16,
     /// The column that a branch looks at, above four bits that say for which outcomes of comparing it with the threshold
     /// the answer is "yes": see [`outcome`].
@@ -58,8 +48,7 @@ impl Node {
         Self { threshold: value, jump: 0, column_and_outcomes: 0 }
     }
 
-    /// How many nodes further the walk goes.
-    #[inline]
+    /// How many nodes further the walk goes from a branch.
     fn step(&self, row: &[f32]) -> usize {
         let value = row[usize::from(self.column_and_outcomes >> Self::OUTCOME_BITS)];
         // 0 less, 1 equal, 2 greater, 3 not a number: calculated, for the processor would often guess a branch wrong.
@@ -114,19 +103,20 @@ impl Trees {
 
     /// The leaves' values are added tree after tree in the file's order, in single precision; the base value comes last.
     pub(super) fn score(&self, row: &[f32]) -> f32 {
-        let mut sum = 0.0;
-        for group in &self.groups {
-            let mut at = group.roots;
-            for _ in 0..group.depth {
-                for at in &mut at {
-                    *at += self.nodes[*at].step(row);
-                }
-            }
-            for at in at {
-                sum += self.nodes[at].threshold;
-            }
-        }
+        let sum = self.roots.iter().fold(0.0, |sum, root| sum + self.walk(*root, row));
         sum / self.divisor + self.base
+    }
+
+    /// The value of the leaf at which a row arrives.
+    fn walk(&self, root: usize, row: &[f32]) -> f32 {
+        let mut at = root;
+        loop {
+            let node = &self.nodes[at];
+            if node.jump == 0 {
+                return node.threshold;
+            }
+            at += node.step(row);
+        }
     }
 
     /// Flattens a forest whose leaves have these values, by the position of the node in the file.
@@ -140,20 +130,11 @@ impl Trees {
         if !base.is_finite() || values.iter().any(|value| !value.is_finite()) {
             return Err(operator.error("a weight of class 1 less that of class 0 is not finite"));
         }
-        let mut nodes = vec![Node::leaf(0.0)];
-        let mut trees = Vec::new();
+        let (mut nodes, mut roots) = (Vec::new(), Vec::new());
         for tree in forest.trees() {
-            let root = nodes.len();
-            let depth = forest.flatten(tree, values, &mut nodes).map_err(|problem| operator.error(problem))?;
-            trees.push((root, depth));
+            roots.push(nodes.len());
+            forest.flatten(tree, values, &mut nodes).map_err(|problem| operator.error(problem))?;
         }
-        let groups = trees.chunks(LANES).map(|trees| {
-            let mut roots = [0; LANES];
-            for (root, tree) in roots.iter_mut().zip(trees) {
-                *root = tree.0;
-            }
-            Group { roots, depth: trees.iter().map(|tree| tree.1).max().unwrap_or(0) }
-        });
-        Ok(Self { groups: groups.collect(), nodes, divisor, base })
+        Ok(Self { nodes, roots, divisor, base })
     }
 }

@@ -33,10 +33,8 @@ enum Kind {
     Double,
     Float,
     Bool,
-    /// So many nanoseconds each.
+    /// So many nanoseconds each, since 1970 in UTC.
     Time(i64),
-    /// Days since 1970-01-01.
-    Date,
     /// The deprecated instants of 96 bits.
     Time96,
     Decimal(u32),
@@ -85,6 +83,13 @@ fn kind(column: &ColumnDescriptor) -> Kind {
     if let Some(decimal) = decimal(column) {
         return decimal;
     }
+    let unsigned = match logical {
+        Some(LogicalType::Integer(integer)) => !integer.is_signed,
+        _ => matches!(converted, ConvertedType::UINT_32 | ConvertedType::UINT_64),
+    };
+    let date = logical == Some(&LogicalType::Date) || converted == ConvertedType::DATE;
+    let time_of_day = matches!(logical, Some(LogicalType::Time(_)))
+        || matches!(converted, ConvertedType::TIME_MILLIS | ConvertedType::TIME_MICROS);
     match column.physical_type() {
         Type::BOOLEAN => Kind::Bool,
         Type::FLOAT => Kind::Float,
@@ -93,25 +98,28 @@ fn kind(column: &ColumnDescriptor) -> Kind {
         Type::BYTE_ARRAY => Kind::Text,
         Type::FIXED_LEN_BYTE_ARRAY if logical == Some(&LogicalType::Uuid) => Kind::Uuid,
         Type::FIXED_LEN_BYTE_ARRAY => Kind::Unusable("of fixed-length bytes"),
-        Type::INT32 => match converted {
-            ConvertedType::DATE => Kind::Date,
-            ConvertedType::UINT_32 => Kind::Unsigned32,
-            ConvertedType::TIME_MILLIS => Kind::Unusable("a time of day"),
-            _ => Kind::Int,
-        },
-        Type::INT64 => match (logical, converted) {
-            (Some(LogicalType::Timestamp(timestamp)), _) => Kind::Time(match timestamp.unit {
-                TimeUnit::MILLIS => 1_000_000,
-                TimeUnit::MICROS => 1_000,
-                TimeUnit::NANOS => 1,
-            }),
-            (Some(LogicalType::Time(_)), _) | (_, ConvertedType::TIME_MICROS) => Kind::Unusable("a time of day"),
-            (_, ConvertedType::TIMESTAMP_MILLIS) => Kind::Time(1_000_000),
-            (_, ConvertedType::TIMESTAMP_MICROS) => Kind::Time(1_000),
-            (_, ConvertedType::UINT_64) => Kind::Unsigned64,
-            _ => Kind::Int,
-        },
+        Type::INT32 | Type::INT64 if time_of_day => Kind::Unusable("a time of day"),
+        Type::INT32 if date => Kind::Time(NS_PER_DAY),
+        Type::INT32 if unsigned => Kind::Unsigned32,
+        Type::INT64 if unsigned => Kind::Unsigned64,
+        Type::INT64 => timestamp(logical, converted).map_or(Kind::Int, Kind::Time),
+        Type::INT32 => Kind::Int,
     }
+}
+
+/// The unit of a timestamp, in nanoseconds.
+fn timestamp(logical: Option<&LogicalType>, converted: ConvertedType) -> Option<i64> {
+    const MILLIS: i64 = 1_000_000;
+    const MICROS: i64 = 1_000;
+    if let Some(LogicalType::Timestamp(timestamp)) = logical {
+        return Some(match timestamp.unit {
+            TimeUnit::MILLIS => MILLIS,
+            TimeUnit::MICROS => MICROS,
+            TimeUnit::NANOS => 1,
+        });
+    }
+    let units = [(ConvertedType::TIMESTAMP_MILLIS, MILLIS), (ConvertedType::TIMESTAMP_MICROS, MICROS)];
+    units.iter().find(|(known, _)| *known == converted).map(|(_, unit_ns)| *unit_ns)
 }
 
 fn decimal(column: &ColumnDescriptor) -> Option<Kind> {
@@ -179,21 +187,8 @@ fn read(reader: &mut ColumnReader, kind: Kind, nullable: bool, rows: usize) -> a
         ColumnReader::FloatColumnReader(reader) => Column::Float(values(reader, nullable, rows, |value| value)?),
         ColumnReader::DoubleColumnReader(reader) => Column::Double(values(reader, nullable, rows, |value| value)?),
         ColumnReader::Int96ColumnReader(reader) => Column::Time(values(reader, nullable, rows, |at| time96(&at))?),
-        ColumnReader::Int32ColumnReader(reader) => match kind {
-            Kind::Date => Column::Time(values(reader, nullable, rows, |days| instant(days.into(), NS_PER_DAY))?),
-            Kind::Decimal(scale) => Column::Decimal { scale, values: values(reader, nullable, rows, i128::from)? },
-            Kind::Unsigned32 => Column::Int(values(reader, nullable, rows, |value| value.cast_unsigned().into())?),
-            _ => Column::Int(values(reader, nullable, rows, i64::from)?),
-        },
-        ColumnReader::Int64ColumnReader(reader) => match kind {
-            Kind::Time(unit_ns) => Column::Time(values(reader, nullable, rows, |value| instant(value, unit_ns))?),
-            Kind::Decimal(scale) => Column::Decimal { scale, values: values(reader, nullable, rows, i128::from)? },
-            Kind::Unsigned64 => {
-                let values = values(reader, nullable, rows, |value| value.cast_unsigned().into())?;
-                Column::Decimal { scale: 0, values }
-            }
-            _ => Column::Int(values(reader, nullable, rows, |value| value)?),
-        },
+        ColumnReader::Int32ColumnReader(reader) => whole_numbers(reader, kind, nullable, rows)?,
+        ColumnReader::Int64ColumnReader(reader) => whole_numbers(reader, kind, nullable, rows)?,
         ColumnReader::ByteArrayColumnReader(reader) => {
             let values = values(reader, nullable, rows, |bytes| bytes)?;
             bytes(kind, values.iter().map(|value| value.as_ref().map(|value| value.data())))
@@ -202,6 +197,37 @@ fn read(reader: &mut ColumnReader, kind: Kind, nullable: bool, rows: usize) -> a
             let values = values(reader, nullable, rows, |bytes| bytes)?;
             bytes(kind, values.iter().map(|value| value.as_ref().map(|value| value.data())))
         }
+    })
+}
+
+fn whole_numbers<T: DataType>(
+    reader: &mut ColumnReaderImpl<T>,
+    kind: Kind,
+    nullable: bool,
+    rows: usize,
+) -> anyhow::Result<Column>
+where
+    T::T: Into<i64>,
+{
+    Ok(match kind {
+        Kind::Time(unit_ns) => Column::Time(values(reader, nullable, rows, |value| instant(value.into(), unit_ns))?),
+        Kind::Decimal(scale) => {
+            let values = values(reader, nullable, rows, |value| i128::from(value.into()))?;
+            Column::Decimal { scale, values }
+        }
+        Kind::Unsigned32 => Column::Int(values(reader, nullable, rows, |value| value.into() & i64::from(u32::MAX))?),
+        Kind::Unsigned64 => {
+            let values = values(reader, nullable, rows, |value| value.into().cast_unsigned().into())?;
+            Column::Decimal { scale: 0, values }
+        }
+        Kind::Int
+        | Kind::Text
+        | Kind::Double
+        | Kind::Float
+        | Kind::Bool
+        | Kind::Time96
+        | Kind::Uuid
+        | Kind::Unusable(_) => Column::Int(values(reader, nullable, rows, T::T::into)?),
     })
 }
 
@@ -234,27 +260,24 @@ fn time96(at: &Int96) -> i64 {
 }
 
 fn bytes<'a>(kind: Kind, values: impl Iterator<Item = Option<&'a [u8]>>) -> Column {
-    match kind {
-        Kind::Decimal(scale) => Column::Decimal { scale, values: values.map(|value| value.and_then(big_endian)).collect() },
-        Kind::Uuid => {
-            let mut texts = Texts::default();
-            for value in values {
-                let uuid = value.and_then(|bytes| bytes.try_into().ok()).map(u128::from_be_bytes);
-                texts.push(uuid.map(|uuid| PaymentId::new(uuid).to_string()).as_deref().map(str::as_bytes));
-            }
-            Column::Text(texts)
-        }
-        _ => {
-            let mut texts = Texts::default();
-            values.for_each(|value| texts.push(value));
-            Column::Text(texts)
+    if let Kind::Decimal(scale) = kind {
+        return Column::Decimal { scale, values: values.map(|value| value.and_then(big_endian)).collect() };
+    }
+    let mut texts = Texts::default();
+    for value in values {
+        if matches!(kind, Kind::Uuid) {
+            let uuid = value.and_then(|bytes| bytes.try_into().ok()).map(u128::from_be_bytes);
+            texts.push(uuid.map(|uuid| PaymentId::new(uuid).to_string()).as_deref().map(str::as_bytes));
+        } else {
+            texts.push(value);
         }
     }
+    Column::Text(texts)
 }
 
 /// A two's complement number of at most 16 bytes.
 fn big_endian(bytes: &[u8]) -> Option<i128> {
-    let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
-    let filled = bytes.iter().fold(if negative { -1 } else { 0_i128 }, |value, &byte| (value << 8_u32) | i128::from(byte));
+    let sign = if bytes.first().is_some_and(|byte| byte & 0x80 != 0) { -1 } else { 0_i128 };
+    let filled = bytes.iter().fold(sign, |value, &byte| (value << 8_u32) | i128::from(byte));
     (bytes.len() <= 16).then_some(filled)
 }

@@ -46,6 +46,14 @@ pub(crate) fn entry_run() -> impl Strategy<Value = Vec<Entry>> {
     })
 }
 
+/// Two entries that would stand at the same place of a journal, often of the same kind.
+pub(crate) fn entries_of_one_place() -> impl Strategy<Value = (Entry, Entry)> {
+    (1..u64::MAX / 2, 0..u64::MAX / 4, envelope()).prop_flat_map(|(seq, at, envelope)| {
+        let header = envelope.header(Seq::new(seq), Timestamp::from_ns(at));
+        (entry(header, None), entry(header, envelope.sealed))
+    })
+}
+
 #[derive(Debug, Clone)]
 struct Envelope {
     tenant: u32,
@@ -70,7 +78,7 @@ impl Envelope {
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {
-    let sealed = (vec(any::<u128>().prop_map(KeyId::new), 0..3), vec(any::<u8>(), 0..40))
+    let sealed = (vec(any::<u128>().prop_map(KeyId::new), 0..3), vec(any::<u8>(), 1..40))
         .prop_map(|(keys, ciphertext)| Sealed { keys, ciphertext: ciphertext.into() });
     (
         prop_oneof![3 => Just(1), 1 => any::<u32>()],
@@ -264,10 +272,9 @@ fn transfer_key() -> impl Strategy<Value = TransferKey> {
 }
 
 fn user_data() -> impl Strategy<Value = (u128, u64, u32)> {
-    let zero_or = |zero| prop_oneof![1 => Just(zero), 1 => Just(!zero)];
-    (zero_or(false), zero_or(false), zero_or(false), any::<(u128, u64, u32)>()).prop_map(
-        |(wide, medium, narrow, any)| (u128::from(wide) * any.0, u64::from(medium) * any.1, u32::from(narrow) * any.2),
-    )
+    any::<([bool; 3], u128, u64, u32)>().prop_map(|(given, wide, medium, narrow)| {
+        (u128::from(given[0]) * wide, u64::from(given[1]) * medium, u32::from(given[2]) * narrow)
+    })
 }
 
 fn updates(header: Header) -> impl Strategy<Value = Vec<Update>> {

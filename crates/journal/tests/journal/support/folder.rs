@@ -1,3 +1,4 @@
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use engine::Entry;
@@ -82,7 +83,13 @@ impl Folder {
         std::fs::remove_file(self.path(name)).expect("the file is there");
     }
 
-    /// Changes a file in place.
+    /// Overwrites a part of a file.
+    pub(crate) fn overwrite(&self, name: &str, at: usize, bytes: &[u8]) {
+        let file = std::fs::OpenOptions::new().write(true).open(self.path(name)).expect("the file is there");
+        file.write_all_at(bytes, at as u64).expect("the file can be written");
+    }
+
+    /// Changes a file as a whole.
     pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = self.read(name);
         change(&mut bytes);

@@ -65,18 +65,6 @@ fn trees_of_different_depth_are_added_up() {
 }
 
 #[test]
-fn more_trees_than_are_walked_at_once_are_added_up() {
-    let tree = "tree\n 0: x0 LT 0 ? 1 : 2\n 1: 0.03125\n 2: 0.0625\n";
-    for count in 1..=15_u8 {
-        let share = f64::from(count) / 32.0;
-        check(
-            &format!("classifier NONE\n{}", tree.repeat(count.into())),
-            &format!("-1 -> {share}\n 1 -> {}", 2.0 * share),
-        );
-    }
-}
-
-#[test]
 fn weights_of_one_class_are_the_score_of_class_1_whatever_its_number() {
     for leaf in ["0.75", "_ 0.75"] {
         check(&format!("classifier NONE\n tree\n 0: {leaf}"), "0 -> 0.75");
@@ -134,6 +122,11 @@ fn what_is_not_a_probability_is_no_answer() {
     check(&format!("regressor LOGISTIC\n{overflow}"), "0 -> 1");
     let not_a_number = format!("{overflow}{}", "tree\n 0: -3e38\n".repeat(2));
     check(&format!("regressor LOGISTIC base=-3e38\n{not_a_number}"), "0 -> 1");
+}
+
+#[test]
+fn a_sum_that_misses_1_by_rounding_is_1() {
+    check(&format!("classifier NONE\n{}", "tree\n 0: 0.2500005\n".repeat(4)), "0 -> 1");
 }
 
 #[test]

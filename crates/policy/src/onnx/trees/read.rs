@@ -204,16 +204,15 @@ impl Forest {
         u16::try_from(self.trees.len()).unwrap_or(u16::MAX)
     }
 
-    /// Appends a tree in preorder and gives its depth, or says what is wrong with it. Visits each node once, without
+    /// Appends a tree in preorder, or says what is wrong with it. Visits each node once, without
     /// recursion: a file must not decide how deep the stack gets.
-    pub(super) fn flatten(&self, tree: Range<usize>, values: &[f32], out: &mut Vec<Node>) -> Result<usize, String> {
+    pub(super) fn flatten(&self, tree: Range<usize>, values: &[f32], out: &mut Vec<Node>) -> Result<(), String> {
         struct Visit {
             position: usize,
             depth: usize,
             /// The place of the branch that leads here by "no".
             no_of: Option<usize>,
         }
-        let mut depth_of_tree = 0;
         let mut visited = vec![false; tree.len()];
         let mut stack = vec![Visit { position: tree.start, depth: 0, no_of: None }];
         while let Some(Visit { position, depth, no_of }) = stack.pop() {
@@ -224,7 +223,6 @@ impl Forest {
             if depth > TREE_DEPTH_MAX {
                 return Err(format!("tree {} is deeper than the limit of {TREE_DEPTH_MAX}", node.tree));
             }
-            depth_of_tree = depth_of_tree.max(depth);
             let place = out.len();
             if let Some(parent) = no_of {
                 out[parent].jump = u16::try_from(place - parent).expect("MDL-2: a tree has at most 2^16 nodes");
@@ -247,7 +245,7 @@ impl Forest {
                 let node = &self.nodes[tree.start + at];
                 Err(format!("node {} of tree {} cannot be reached from its first node", node.id, node.tree))
             }
-            None => Ok(depth_of_tree),
+            None => Ok(()),
         }
     }
 }

@@ -1,0 +1,151 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::routes::Body as Expected;
+use api::{ErrorCode, IDEMPOTENCY_KEY, IdSource, IdempotencyKey, Parameters, Problem, Route, Scope};
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, header};
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use types::ActorId;
+
+use crate::Caller;
+use crate::auth::AuthError;
+use crate::http::failure::Failure;
+use crate::http::shown::App;
+
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// What is read and thrown away of a body that is too large, so that its sender gets to see the answer.
+const DRAINED_BYTES_MAX: usize = 1 << 20;
+
+/// A request that may be made: its key has the route's scope, its parameters are known, its body fits.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    pub(crate) route: &'static Route,
+    /// Who asks; nobody with any scope on routes without a key.
+    pub(crate) caller: Caller,
+    pub(crate) parameters: Parameters,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    key: Option<IdempotencyKey>,
+    path: String,
+}
+
+impl Call {
+    pub(crate) async fn receive(app: Arc<App>, route: &'static Route, request: Request) -> Result<Self, Failure> {
+        let (head, body) = request.into_parts();
+        let caller = match route.scope {
+            Some(scope) => authorise(&app, &head.headers, scope)?,
+            None => Caller { actor: ActorId::SYSTEM, scopes: 0 },
+        };
+        let known: Vec<&str> = route.parameters.iter().map(|parameter| parameter.name).collect();
+        let parameters = Parameters::parse(head.uri.query().unwrap_or_default(), &known)?;
+        let key = only(&head.headers, IDEMPOTENCY_KEY)?.map(IdempotencyKey::parse).transpose()?;
+        let body = match route.body {
+            Expected::None => Bytes::new(),
+            Expected::Json(_) | Expected::Empty(_) | Expected::Archive => {
+                let reading = read(body, &head.headers, route.body_bytes_max());
+                let late = |_elapsed| {
+                    let detail = format!("the body took longer than {} s", BODY_WITHIN.as_secs());
+                    Problem::new(ErrorCode::RequestTimeout, detail)
+                };
+                tokio::time::timeout(BODY_WITHIN, reading).await.map_err(late)??
+            }
+        };
+        check_media_type(route.body, &head.headers, &body)?;
+        let path = head.uri.path().to_owned();
+        Ok(Self { app, route, caller, parameters, headers: head.headers, body, key, path })
+    }
+
+    /// The part of the path that the route calls `{id}`, as it was sent: ids need no encoding.
+    pub(crate) fn path_id(&self) -> &str {
+        let mut parts = self.route.path.split('/').zip(self.path.split('/'));
+        parts.find(|(name, _)| name.starts_with('{')).map_or("", |(_, part)| part)
+    }
+
+    /// Where ids come from that the body does not name.
+    pub(crate) fn ids(&self) -> IdSource<'_> {
+        IdSource { tenant: self.app.core.tenant(), key: self.key.as_ref() }
+    }
+}
+
+fn authorise(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Caller, Failure> {
+    let given = only(headers, "Authorization")?.filter(|value| !value.is_empty());
+    let given = given.map(|value| std::str::from_utf8(value).unwrap_or("unreadable"));
+    let caller = app.core.authenticate(given).map_err(|error| {
+        let code = match error {
+            AuthError::Missing => ErrorCode::MissingApiKey,
+            AuthError::Malformed | AuthError::Unknown => ErrorCode::InvalidApiKey,
+        };
+        Problem::new(code, error.to_string())
+    })?;
+    if Scope::from_bits(caller.scopes).contains(scope) {
+        return Ok(caller);
+    }
+    let needed = scope.names().collect::<Vec<_>>().join(", ");
+    Err(Problem::new(ErrorCode::InsufficientScope, format!("this route needs the scope {needed}")).into())
+}
+
+/// The value of a header that may be given once.
+fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value.map(|value| value.as_bytes())),
+        (_, Some(_)) => {
+            Err(Problem::new(ErrorCode::InvalidHeader, format!("the header {name} is given more than once")).at(name))
+        }
+    }
+}
+
+async fn read(body: Body, headers: &HeaderMap, bytes_max: usize) -> Result<Bytes, Failure> {
+    let too_large = || {
+        let detail = format!("the route takes a body of at most {bytes_max} bytes");
+        Failure::from(Problem::new(ErrorCode::BodyTooLarge, detail))
+    };
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|declared| declared > bytes_max.saturating_add(DRAINED_BYTES_MAX)) {
+        return Err(too_large());
+    }
+    let mut whole = BytesMut::new();
+    let mut read_bytes = 0_usize;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| {
+            Problem::new(ErrorCode::MalformedJson, format!("the body ended before its time: {error}"))
+        })?;
+        read_bytes = read_bytes.saturating_add(chunk.len());
+        if read_bytes <= bytes_max {
+            whole.extend_from_slice(&chunk);
+        } else if read_bytes > bytes_max.saturating_add(DRAINED_BYTES_MAX) {
+            break;
+        }
+    }
+    if read_bytes > bytes_max { Err(too_large()) } else { Ok(whole.freeze()) }
+}
+
+fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
+    let wanted = match expected {
+        Expected::None => return Ok(()),
+        Expected::Empty(_) if body.is_empty() => return Ok(()),
+        Expected::Json(_) | Expected::Empty(_) => "application/json",
+        Expected::Archive => "application/x-tar",
+    };
+    let unsupported = |name: &str, detail: String| Err(Problem::new(ErrorCode::UnsupportedMediaType, detail).at(name));
+    if only(headers, "Content-Encoding")?.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        return unsupported("Content-Encoding", "found a content encoding, expected none".to_owned());
+    }
+    let Some(found) = only(headers, "Content-Type")? else {
+        return unsupported("Content-Type", format!("found no content type, expected {wanted}"));
+    };
+    let found = String::from_utf8_lossy(found);
+    let media_type = found.split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case(wanted) {
+        return Ok(());
+    }
+    let shown: String = media_type.chars().filter(|c| !c.is_control()).take(64).collect();
+    unsupported("Content-Type", format!("found `{shown}`, expected {wanted}"))
+}

@@ -1,0 +1,116 @@
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::events::{Event, EventPage};
+use api::{ErrorCode, List, Problem};
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::sse::{self, KeepAlive, Sse};
+use engine::Entry;
+use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
+use types::Seq;
+
+use crate::Caller;
+use crate::http::call::Call;
+use crate::http::failure::{Failure, Handled, found};
+use crate::http::shown::App;
+
+/// Event streams that may be open at once.
+pub(crate) const STREAMS_MAX: usize = 1_024;
+/// How soon a client that lost its stream should come back.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+const LAST_EVENT_ID: &str = "Last-Event-ID";
+
+pub(crate) async fn list(call: Call) -> Handled {
+    let accept = call.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.split(',').any(|accepted| accepted.trim().starts_with("text/event-stream")) {
+        return open_stream(&call);
+    }
+    page(call).await
+}
+
+async fn page(call: Call) -> Handled {
+    let history = call.app.history();
+    let limit = call.parameters.limit()?;
+    let mut feed = Feed::new(&call, call.parameters.cursor(history, List::Events)?);
+    let mut items = Vec::new();
+    while items.len() < limit {
+        let Some(event) = feed.next().await? else { break };
+        items.push(event);
+    }
+    let next_cursor = history.event_cursor(feed.after);
+    Ok(found(&EventPage { items, next_cursor }))
+}
+
+/// Server-sent events, from the cursor or the last event that the client saw, until one side leaves.
+fn open_stream(call: &Call) -> Handled {
+    if call.parameters.get("limit").is_some() {
+        let detail = "`limit` is for pages, a stream has no end";
+        return Err(Problem::new(ErrorCode::InvalidParameter, detail).at("limit").into());
+    }
+    let history = call.app.history();
+    let seen = call.headers.get(LAST_EVENT_ID).map(|value| {
+        let text = value.to_str().unwrap_or_default();
+        history.position(text, List::Events).map_err(|problem| problem.at(LAST_EVENT_ID))
+    });
+    let after = seen.unwrap_or_else(|| call.parameters.cursor(history, List::Events))?;
+    let permit = Arc::clone(&call.app.streams).try_acquire_owned().map_err(|_none_left| {
+        Problem::new(ErrorCode::TooManyStreams, format!("{STREAMS_MAX} event streams are open, the most there may be"))
+    })?;
+    let stream = stream::unfold((Feed::new(call, after), permit), next_sent);
+    let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
+    Ok(Sse::new(stream).keep_alive(keep_alive).into_response())
+}
+
+type Streaming = (Feed, OwnedSemaphorePermit);
+
+/// The next event of a stream, however long it takes; nothing when the server stops or the journal fails.
+async fn next_sent((mut feed, permit): Streaming) -> Option<(Result<sse::Event, Infallible>, Streaming)> {
+    loop {
+        if let Some(event) = feed.next().await.ok()? {
+            let data = serde_json::to_string(&event).ok()?;
+            let sent = sse::Event::default().id(event.cursor()).retry(RETRY_AFTER).data(data);
+            return Some((Ok(sent), (feed, permit)));
+        }
+        let core = &feed.app.core;
+        tokio::select! {
+            more = core.wait_durable_past(feed.after) => if !more { return None },
+            () = core.stopped() => return None,
+        }
+    }
+}
+
+/// The journal's durable entries after a place, one by one.
+struct Feed {
+    app: Arc<App>,
+    caller: Caller,
+    after: Seq,
+    read: VecDeque<Entry>,
+}
+
+impl Feed {
+    fn new(call: &Call, after: u64) -> Self {
+        Self { app: Arc::clone(&call.app), caller: call.caller, after: Seq::new(after), read: VecDeque::new() }
+    }
+
+    /// The next entry as an event; `None` at the end of what is durable.
+    async fn next(&mut self) -> Result<Option<Event>, Failure> {
+        let core = &self.app.core;
+        if self.read.is_empty() && self.after < core.durable() {
+            self.read = core.read_entries(self.after.next()).await?.into();
+        }
+        let Some(entry) = self.read.pop_front() else { return Ok(None) };
+        let names = match Event::policy(&entry) {
+            Some(seq) => core.policy_names(seq).await?,
+            None => None,
+        };
+        let history = self.app.history();
+        let show = |assets: &_| Event::new(&entry, history, names.as_deref(), assets);
+        let event = self.app.show(self.caller, show).await?;
+        self.after = entry.header.seq;
+        Ok(Some(event))
+    }
+}

@@ -1,0 +1,119 @@
+use api::{ErrorCode, IDEMPOTENT_REPLAYED, Problem};
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use engine::{Made, Refusal};
+use journal::Fault;
+use serde::Serialize;
+
+use crate::Unavailable;
+
+/// What a handler brings.
+pub(crate) type Handled = Result<Response, Failure>;
+
+/// A problem as a response.
+#[derive(Debug)]
+pub(crate) struct Failure(Box<Problem>);
+
+/// The stable code of a problem, left on the response for the log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoggedCode(pub(crate) &'static str);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = json(status, Problem::MEDIA_TYPE, &self.0.body());
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.0.retry_after_s() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(LoggedCode(self.0.code().as_str()));
+        response
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Problem::from(&refusal).into()
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(unavailable: Unavailable) -> Self {
+        let code = match unavailable {
+            Unavailable::QueueFull => ErrorCode::QueueFull,
+            Unavailable::Stopping => ErrorCode::Stopping,
+            Unavailable::Failed => ErrorCode::JournalFailed,
+        };
+        Problem::new(code, unavailable.to_string()).into()
+    }
+}
+
+impl From<Fault> for Failure {
+    /// What exactly failed is for the operator, not for the client.
+    fn from(fault: Fault) -> Self {
+        tracing::error!(error = %fault, "cannot read the journal");
+        Problem::new(ErrorCode::JournalFailed, "the journal cannot be read").into()
+    }
+}
+
+impl From<vault::Full> for Failure {
+    fn from(full: vault::Full) -> Self {
+        Problem::new(ErrorCode::KeyStoreFull, full.to_string()).into()
+    }
+}
+
+/// A fault of ours: what should never happen, said to the operator.
+pub(crate) fn internal(what: &str) -> Failure {
+    tracing::error!(what, "internal error");
+    Problem::new(ErrorCode::Internal, "the server made a mistake; its log says which").into()
+}
+
+/// 200 with JSON.
+pub(crate) fn found<T: Serialize>(body: &T) -> Response {
+    json(StatusCode::OK, "application/json", body)
+}
+
+/// 201 with JSON and where to find it again, or 200 when the same request came before.
+pub(crate) fn created<T: Serialize>(made: Made, location: &str, body: &T) -> Response {
+    match made {
+        Made::Now => {
+            let mut response = json(StatusCode::CREATED, "application/json", body);
+            if let Ok(location) = HeaderValue::from_str(location) {
+                response.headers_mut().insert(header::LOCATION, location);
+            }
+            response
+        }
+        Made::Before => replayed(found(body)),
+    }
+}
+
+/// Marks the answer to a request that came before.
+pub(crate) fn replayed(mut response: Response) -> Response {
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+fn json<T: Serialize>(status: StatusCode, media_type: &'static str, body: &T) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => {
+            let mut response = Response::new(Body::from(bytes));
+            *response.status_mut() = status;
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot write JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,178 @@
+use api::payments::TemplateAccount;
+use api::requests::{self, LedgerSource, Parsed};
+use api::responses::{Account, Ledger, Page, Transfer, TrialBalance};
+use api::{ErrorCode, List, Problem};
+use engine::{Command, Query, Refusal, Reply};
+use types::{AccountId, Asset, LedgerId, Timestamp, TransferId};
+
+use crate::http::call::Call;
+use crate::http::failure::{Failure, Handled, created, found, internal};
+
+pub(crate) async fn open_ledger(call: Call) -> Handled {
+    let parsed = requests::ledger(&call.ids(), &call.body)?;
+    let Reply::Ledger(made, book) = call.ask(parsed).await? else { return Err(unexpected()) };
+    Ok(created(made, &format!("/v1/ledgers/{}", book.id), &Ledger::from(&book)))
+}
+
+pub(crate) async fn list_ledgers(call: Call) -> Handled {
+    let items = call.ledgers().await?.iter().map(Ledger::from).collect();
+    Ok(found(&Page { items, next_cursor: None }))
+}
+
+pub(crate) async fn get_ledger(call: Call) -> Handled {
+    let id = requests::ledger_id("id", call.path_id())?;
+    let books = call.ledgers().await?;
+    let book = books.iter().find(|book| book.id == id).ok_or(Refusal::LedgerNotFound(id))?;
+    Ok(found(&Ledger::from(book)))
+}
+
+pub(crate) async fn get_trial_balance(call: Call) -> Handled {
+    let id = requests::ledger_id("id", call.path_id())?;
+    let Reply::TrialBalance(book, totals) = call.query(Query::TrialBalance(id)).await? else {
+        return Err(unexpected());
+    };
+    Ok(found(&TrialBalance::new(&book, &totals)))
+}
+
+pub(crate) async fn open_account(call: Call) -> Handled {
+    let parsed = requests::account(&call.ids(), &call.body)?;
+    let Reply::Account(made, account) = call.ask(parsed).await? else { return Err(unexpected()) };
+    let shown = call.app.show(call.caller, |assets| Account::new(&account, assets)).await?;
+    Ok(created(made, &format!("/v1/accounts/{}", account.id), &shown))
+}
+
+pub(crate) async fn get_account(call: Call) -> Handled {
+    let id: AccountId = requests::path_id(call.path_id())?;
+    let account = call.account(id).await?;
+    Ok(found(&call.app.show(call.caller, |assets| Account::new(&account, assets)).await?))
+}
+
+pub(crate) async fn list_accounts(call: Call) -> Handled {
+    if call.parameters.get("template").is_some() || call.parameters.get("holder").is_some() {
+        return find_account(call).await;
+    }
+    let history = call.app.history();
+    let limit = call.parameters.limit()?;
+    let after = Timestamp::from_ns(call.parameters.cursor(history, List::Accounts)?);
+    let ledger = call.parameters.get("ledger").map(|text| requests::ledger_id("ledger", text)).transpose()?;
+    let Reply::Accounts(accounts) = call.query(Query::Accounts { ledger, after, limit }).await? else {
+        return Err(unexpected());
+    };
+    let show = |assets: &_| accounts.iter().map(|account| Account::new(account, assets)).collect();
+    let items = call.app.show(call.caller, show).await?;
+    let last = accounts.last().filter(|_| accounts.len() >= limit);
+    let next_cursor = last.map(|account| history.cursor(List::Accounts, account.timestamp.ns()));
+    Ok(found(&Page { items, next_cursor }))
+}
+
+/// The account that the active policy keeps under a template, for a holder or alone: one or none.
+async fn find_account(call: Call) -> Handled {
+    let given = |name| call.parameters.get(name);
+    if let Some(name) = ["cursor", "limit", "ledger"].into_iter().find(|name| given(name).is_some()) {
+        let detail = "this parameter does not go with `template`, which finds one account or none";
+        return Err(Problem::new(ErrorCode::InvalidParameter, detail).at(name).into());
+    }
+    let Some(template) = given("template") else {
+        let detail = "`holder` goes with `template`, which is not given";
+        return Err(Problem::new(ErrorCode::InvalidParameter, detail).at("holder").into());
+    };
+    let policy = call.app.core.policy().ok_or(Refusal::NoActivePolicy)?;
+    let holder = given("holder");
+    let wanted = TemplateAccount::find(&policy, template, holder)?;
+    let token = match (wanted.holders, holder) {
+        (Some(kind), Some(value)) => {
+            let Some(token) = call.app.core.known_token(kind.name.as_str(), value, kind.personal) else {
+                return Ok(found(&Page::<Account> { items: Vec::new(), next_cursor: None }));
+            };
+            Some(token)
+        }
+        (_, _) => None,
+    };
+    let id = engine::account_id(&wanted.template.name, wanted.ledger, token);
+    let account = match call.app.core.query(call.caller, Query::Account(id)).await? {
+        Ok(Reply::Account(_, account)) => Some(account),
+        Err(Refusal::AccountNotFound(_)) => None,
+        Ok(_) => return Err(unexpected()),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let show = |assets: &_| account.iter().map(|account| Account::new(account, assets)).collect();
+    Ok(found(&Page { items: call.app.show(call.caller, show).await?, next_cursor: None }))
+}
+
+pub(crate) async fn create_transfer(call: Call) -> Handled {
+    let Parsed { request, command } = requests::transfer(&call.ids(), &call.body)?;
+    let command = command.in_ledger(call.ledger_of(command.ledger()).await?)?;
+    let Reply::Transfer(made, reply) = call.ask(Parsed { request, command }).await? else {
+        return Err(unexpected());
+    };
+    let shown = call.app.show(call.caller, |assets| Transfer::with_balances(&reply, assets)).await?;
+    Ok(created(made, &format!("/v1/transfers/{}", shown.id().unwrap_or_default()), &shown))
+}
+
+pub(crate) async fn get_transfer(call: Call) -> Handled {
+    let id: TransferId = requests::path_id(call.path_id())?;
+    let Reply::Transfer(_, reply) = call.query(Query::Transfer(id)).await? else { return Err(unexpected()) };
+    Ok(found(&call.app.show(call.caller, |assets| Transfer::with_balances(&reply, assets)).await?))
+}
+
+pub(crate) async fn list_transfers(call: Call) -> Handled {
+    let history = call.app.history();
+    let limit = call.parameters.limit()?;
+    let after = Timestamp::from_ns(call.parameters.cursor(history, List::Transfers)?);
+    let Reply::Transfers(transfers) = call.query(Query::Transfers { after, limit }).await? else {
+        return Err(unexpected());
+    };
+    let show = |assets: &_| transfers.iter().map(|(transfer, state)| Transfer::new(transfer, *state, assets)).collect();
+    let items = call.app.show(call.caller, show).await?;
+    let last = transfers.last().filter(|_| transfers.len() >= limit);
+    let next_cursor = last.map(|(transfer, _)| history.cursor(List::Transfers, transfer.timestamp.ns()));
+    Ok(found(&Page { items, next_cursor }))
+}
+
+pub(crate) fn unexpected() -> Failure {
+    internal("the engine answered something else than was asked")
+}
+
+impl Call {
+    /// Asks the engine on the caller's behalf.
+    pub(crate) async fn ask(&self, parsed: Parsed<Command>) -> Result<Reply, Failure> {
+        let request = self.app.core.request(self.caller.actor, parsed.request, parsed.command);
+        Ok(self.app.core.ask(request).await??)
+    }
+
+    /// Looks something up on the caller's behalf.
+    pub(crate) async fn query(&self, query: Query) -> Result<Reply, Failure> {
+        Ok(self.app.core.query(self.caller, query).await??)
+    }
+
+    async fn ledgers(&self) -> Result<Vec<ledger::Book>, Failure> {
+        let Reply::Ledgers(books) = self.query(Query::Ledgers).await? else { return Err(unexpected()) };
+        Ok(books)
+    }
+
+    async fn account(&self, id: AccountId) -> Result<ledger::Account, Failure> {
+        let Reply::Account(_, account) = self.query(Query::Account(id)).await? else { return Err(unexpected()) };
+        Ok(account)
+    }
+
+    /// The ledger that a transfer is in, with its asset; `None` when what names it does not exist.
+    async fn ledger_of(&self, source: LedgerSource) -> Result<Option<(LedgerId, Asset)>, Failure> {
+        let core = &self.app.core;
+        let ledger = match source {
+            LedgerSource::Given(ledger) => Some(ledger),
+            LedgerSource::Account(id) => match core.query(self.caller, Query::Account(id)).await? {
+                Ok(Reply::Account(_, account)) => Some(account.ledger),
+                Ok(_) => return Err(unexpected()),
+                Err(_not_found) => None,
+            },
+            LedgerSource::Transfer(id) => match core.query(self.caller, Query::Transfer(id)).await? {
+                Ok(Reply::Transfer(_, reply)) => Some(reply.transfer.ledger),
+                Ok(_) => return Err(unexpected()),
+                Err(_not_found) => None,
+            },
+        };
+        let Some(ledger) = ledger else { return Ok(None) };
+        let books = self.ledgers().await?;
+        Ok(books.iter().find(|book| book.id == ledger).map(|book| (book.id, book.asset)))
+    }
+}

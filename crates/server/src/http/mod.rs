@@ -1,0 +1,139 @@
+//! HTTP on top of [`Core`]: every route of [`api::ROUTES`] goes through [`call::Call`], which knows who asks and what
+//! was sent, to one handler that parses, asks the engine and renders.
+
+mod call;
+mod events;
+mod failure;
+mod ledgers;
+mod observe;
+mod operations;
+mod payments;
+mod policies;
+mod shown;
+
+use std::future::{Future, IntoFuture as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::routes::Method;
+use api::{ErrorCode, Operation, Problem, ROUTES, Route};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodFilter, on};
+use tokio::net::TcpListener;
+
+use crate::Core;
+use crate::http::call::Call;
+use crate::http::failure::{Failure, Handled};
+use crate::http::shown::App;
+
+/// How long open requests may take once the server stops.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Answers requests until `until` resolves, then those that are open, for at most [`STOP_WITHIN`].
+pub(crate) async fn serve(
+    core: Core,
+    listener: TcpListener,
+    until: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let late = core.clone();
+    let served = axum::serve(listener, router(core)).with_graceful_shutdown(until);
+    tokio::select! {
+        served = served.into_future() => served,
+        () = async {
+            late.stopped().await;
+            tokio::time::sleep(STOP_WITHIN).await;
+        } => {
+            tracing::warn!(seconds = STOP_WITHIN.as_secs(), "requests were still open at the end");
+            Ok(())
+        }
+    }
+}
+
+/// Every route of the table, behind what every request goes through.
+pub(crate) fn router(core: Core) -> Router {
+    let app = App::new(core);
+    let mut router = Router::new();
+    for route in ROUTES {
+        let filter = match route.method {
+            Method::Get => MethodFilter::GET,
+            Method::Post => MethodFilter::POST,
+        };
+        let app = Arc::clone(&app);
+        let handler = move |request: Request| answer(Arc::clone(&app), route, request);
+        router = router.route(route.path, on(filter, handler));
+    }
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(app, observe::observe))
+}
+
+async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Response {
+    match Call::receive(app, route, request).await {
+        Ok(call) => {
+            let actor = call.caller.actor;
+            let response = Box::pin(handle(call)).await.unwrap_or_else(Failure::into_response);
+            observe::by(actor, response)
+        }
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn handle(call: Call) -> Handled {
+    match call.route.operation {
+        Operation::OpenLedger => ledgers::open_ledger(call).await,
+        Operation::ListLedgers => ledgers::list_ledgers(call).await,
+        Operation::GetLedger => ledgers::get_ledger(call).await,
+        Operation::GetTrialBalance => ledgers::get_trial_balance(call).await,
+        Operation::OpenAccount => ledgers::open_account(call).await,
+        Operation::ListAccounts => ledgers::list_accounts(call).await,
+        Operation::GetAccount => ledgers::get_account(call).await,
+        Operation::CreateTransfer => ledgers::create_transfer(call).await,
+        Operation::ListTransfers => ledgers::list_transfers(call).await,
+        Operation::GetTransfer => ledgers::get_transfer(call).await,
+        Operation::CreatePayment => payments::create(call).await,
+        Operation::ListPayments => payments::list(call).await,
+        Operation::GetPayment => payments::get(call).await,
+        Operation::GetDecision => payments::get_decision(call).await,
+        Operation::ChangePayment(verb) => payments::change(call, verb).await,
+        Operation::RecordLabel => payments::record_label(call).await,
+        Operation::ActivatePolicy => policies::activate(call).await,
+        Operation::GetActivePolicy => policies::get_active(call).await,
+        Operation::ListEvents => events::list(call).await,
+        Operation::Health => Ok(operations::health()),
+        Operation::Ready => operations::ready(&call),
+        Operation::Metrics => Ok(operations::metrics(&call)),
+        Operation::OpenApi => Ok(operations::openapi()),
+    }
+}
+
+async fn not_found(uri: Uri) -> Response {
+    let detail = format!("there is no route {}", uri.path());
+    Failure::from(Problem::new(ErrorCode::NotFound, detail)).into_response()
+}
+
+async fn method_not_allowed(method: axum::http::Method, uri: Uri) -> Response {
+    let of_path = ROUTES.iter().filter(|route| matches(route.path, uri.path())).map(|route| match route.method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+    });
+    let allowed = of_path.collect::<Vec<_>>().join(", ");
+    let detail = format!("{} does not have {method}, it has {allowed}", uri.path());
+    let mut response = Failure::from(Problem::new(ErrorCode::MethodNotAllowed, detail)).into_response();
+    if let Ok(allowed) = HeaderValue::from_str(&allowed) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
+/// Whether a path is one of a template such as `/v1/payments/{id}`.
+fn matches(template: &str, path: &str) -> bool {
+    template.split('/').count() == path.split('/').count()
+        && template
+            .split('/')
+            .zip(path.split('/'))
+            .all(|(expected, part)| expected.starts_with('{') || expected == part)
+}

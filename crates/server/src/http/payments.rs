@@ -1,0 +1,155 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::decisions::{Decision, Payment};
+use api::payments::{ParsedPayment, PaymentRequest};
+use api::requests::{self, Parsed};
+use api::responses::{Label, Page};
+use api::{ErrorCode, List, Problem};
+use engine::{
+    Command, Entry, Fact, Made, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Query, Refusal, Reply, Verb,
+};
+use types::{Digest, PaymentId, Seq};
+
+use crate::http::call::Call;
+use crate::http::failure::{Failure, Handled, created, found, internal, replayed};
+use crate::http::ledgers::unexpected;
+
+/// How often a payment is parsed again because the policy changed on the way.
+const PARSES_MAX: u32 = 5;
+/// The engine knows a new policy a moment before the handlers do.
+const PARSE_AGAIN_AFTER: Duration = Duration::from_millis(5);
+
+pub(crate) async fn create(call: Call) -> Handled {
+    let request = PaymentRequest::parse(&call.ids(), &call.body)?;
+    let content = call.app.core.request_hash(&request.canonical());
+    for _ in 0..PARSES_MAX {
+        let parsed = match call.app.core.policy() {
+            Some(policy) => request.against(&policy),
+            None => Err(Problem::from(&Refusal::NoActivePolicy)),
+        };
+        let new = match parsed {
+            Ok(parsed) => call.tokenised(parsed, content)?,
+            // What was decided once is answered for ever, also when today's policy would not take it.
+            Err(problem) => return call.decided_before(request.payment, content, problem).await,
+        };
+        let command = Command::CreatePayment(Box::new(new));
+        let asked = call.app.core.request(call.caller.actor, request.request_id(), command);
+        match call.app.core.ask(asked).await? {
+            Ok(Reply::Payment(made, reply)) => {
+                let shown = call.shown(&reply).await?;
+                return Ok(created(made, &format!("/v1/payments/{}", shown.id()), &shown));
+            }
+            Ok(_) => return Err(unexpected()),
+            Err(Refusal::PolicyChanged) => tokio::time::sleep(PARSE_AGAIN_AFTER).await,
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+    Err(Refusal::PolicyChanged.into())
+}
+
+pub(crate) async fn get(call: Call) -> Handled {
+    let reply = call.payment(requests::path_id(call.path_id())?).await?;
+    Ok(found(&call.shown(&reply).await?))
+}
+
+pub(crate) async fn list(call: Call) -> Handled {
+    let history = call.app.history();
+    let limit = call.parameters.limit()?;
+    let after = Seq::new(call.parameters.cursor(history, List::Payments)?);
+    let status = call.parameters.get("status").map(status_named).transpose()?;
+    let Reply::Payments { payments, next } = call.query(Query::Payments { status, after, limit }).await? else {
+        return Err(unexpected());
+    };
+    let show = |assets: &_| payments.iter().map(|payment| Payment::new(payment, None, assets)).collect();
+    let items = call.app.show(call.caller, show).await?;
+    let next_cursor = next.map(|seq| history.cursor(List::Payments, seq.get()));
+    Ok(found(&Page { items, next_cursor }))
+}
+
+pub(crate) async fn get_decision(call: Call) -> Handled {
+    let reply = call.payment(requests::path_id(call.path_id())?).await?;
+    let (entry, decided) = call.decision(reply.payment.seq).await?;
+    let names = call.app.core.policy_names(decided.policy).await?;
+    let names = names.ok_or_else(|| internal("a decision names a policy that was never activated"))?;
+    let policy = call.app.core.policy();
+    Ok(found(&Decision::new((&entry.header).into(), &decided, &names, policy.as_deref())))
+}
+
+pub(crate) async fn change(call: Call, verb: Verb) -> Handled {
+    let payment: PaymentId = requests::path_id(call.path_id())?;
+    requests::verb(&call.body)?;
+    let request = call.ids().verb()?;
+    let command = Command::ChangePayment { payment, verb };
+    let Reply::Payment(made, reply) = call.ask(Parsed { request, command }).await? else { return Err(unexpected()) };
+    let response = found(&call.shown(&reply).await?);
+    Ok(match made {
+        Made::Now => response,
+        Made::Before => replayed(response),
+    })
+}
+
+pub(crate) async fn record_label(call: Call) -> Handled {
+    let parsed = requests::label(&call.ids(), &call.body)?;
+    let Reply::Label(made, reply) = call.ask(parsed).await? else { return Err(unexpected()) };
+    Ok(created(made, &format!("/v1/payments/{}", reply.payment), &Label::from(&reply)))
+}
+
+fn status_named(name: &str) -> Result<PaymentStatus, Problem> {
+    PaymentStatus::ALL.into_iter().find(|status| status.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = PaymentStatus::ALL.iter().map(|status| status.name()).collect();
+        let detail = format!("found another word, expected one of {}", names.join(", "));
+        Problem::new(ErrorCode::InvalidParameter, detail).at("status")
+    })
+}
+
+impl Call {
+    async fn payment(&self, id: PaymentId) -> Result<PaymentReply, Failure> {
+        let Reply::Payment(_, reply) = self.query(Query::Payment(id)).await? else { return Err(unexpected()) };
+        Ok(*reply)
+    }
+
+    /// The entry that decided a payment.
+    async fn decision(&self, seq: Seq) -> Result<(Entry, Arc<PaymentDecided>), Failure> {
+        let entry = self.app.core.read_entry(seq).await?;
+        let entry = entry.ok_or_else(|| internal("a payment names an entry that is not there"))?;
+        let Fact::PaymentDecided(decided) = &entry.fact else {
+            return Err(internal("a payment names an entry that is no decision"));
+        };
+        let decided = Arc::clone(decided);
+        Ok((entry, decided))
+    }
+
+    /// A payment with its decision, which is read from the journal when the engine did not just make it.
+    async fn shown(&self, reply: &PaymentReply) -> Result<Payment, Failure> {
+        let decided = match &reply.decided {
+            Some(decided) => Arc::clone(decided),
+            None => self.decision(reply.payment.seq).await?.1,
+        };
+        self.app.show(self.caller, |assets| Payment::new(&reply.payment, Some(&decided), assets)).await
+    }
+
+    /// The payment without any personal data in the clear.
+    fn tokenised(&self, parsed: ParsedPayment, content: Digest) -> Result<NewPayment, Failure> {
+        let core = &self.app.core;
+        let sealed = match &parsed.seal {
+            Some(seal) => {
+                let subject = seal.subject.as_ref().map(|(kind, value)| (kind.as_str(), &**value));
+                Some(core.seal(subject, &parsed.payment.get().to_le_bytes(), &seal.plaintext)?)
+            }
+            None => None,
+        };
+        Ok(parsed.tokenised(content, sealed, |kind, value, personal| core.token(kind.as_str(), value, personal))?)
+    }
+
+    /// The stored answer when this very payment was decided before; `problem` when it was not.
+    async fn decided_before(&self, id: PaymentId, content: Digest, problem: Problem) -> Handled {
+        match self.app.core.query(self.caller, Query::Payment(id)).await? {
+            Ok(Reply::Payment(_, reply)) if reply.payment.content == content => {
+                Ok(replayed(found(&self.shown(&reply).await?)))
+            }
+            Ok(_) => Err(Refusal::PaymentExistsWithDifferentContent(id).into()),
+            Err(_not_found) => Err(problem.into()),
+        }
+    }
+}
