@@ -48,8 +48,8 @@ impl Clients {
             20..40 if early => self.install(rng),
             10..32 => Command::CreateTransfer(transfer(rng, fresh)),
             32..44 => Command::CreateTransfer(self.resolution(rng, fresh)),
-            44..47 => Command::StoreArtifact(large(rng)),
-            47..50 => self.install(rng),
+            44..48 => Command::StoreArtifact(large(rng)),
+            48..50 => self.install(rng),
             50..52 => Command::AddApiKey(api_key(rng)),
             52..70 => Command::CreatePayment(Box::new(self.payment(rng, fresh))),
             70..80 => Command::ChangePayment { payment: self.some_payment(rng), verb: *rng.pick(&Verb::ALL) },
@@ -201,7 +201,7 @@ fn transfer(rng: &mut Rng, id: u128) -> NewTransfer {
 /// Fills segments.
 fn large(rng: &mut Rng) -> ArtifactChunk {
     let number = rng.below(1 << 40);
-    let bytes = usize::try_from(rng.below(200)).unwrap_or(0) * 1024;
+    let bytes = usize::try_from(rng.below(257)).unwrap_or(0) * 1024;
     let filler = u8::try_from(number % 256).unwrap_or(0);
     ArtifactChunk { artifact: Digest::of(&number.to_le_bytes()), index: 0, count: 1, bytes: vec![filler; bytes].into() }
 }

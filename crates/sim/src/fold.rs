@@ -65,6 +65,8 @@ impl Fold {
             }
             Fact::PolicyActivated(activated) => {
                 self.policy = Some((seq, activated.artifact));
+                // Only what decides is kept; other artifacts are stored anew when they are wanted again.
+                self.chunks.retain(|artifact, _| *artifact == activated.artifact);
                 activated.ledger_facts.iter().try_for_each(|fact| self.apply_ledger(fact))?;
             }
             Fact::ApiKeyAdded(key) => {
@@ -92,9 +94,9 @@ impl Fold {
         };
         let taken = self.payments.insert(decided.payment, folded);
         ensure(taken.is_none(), "SIM-2", || format!("payment {} is decided again", decided.payment))?;
-        let moves = !matches!(decided.status, PaymentStatus::Declined | PaymentStatus::Refused);
-        let empty = decided.ledger_facts.is_empty();
-        ensure(moves != empty, "SIM-4", || format!("payment {} moves {moves}", decided.payment))?;
+        let refused = matches!(decided.status, PaymentStatus::Declined | PaymentStatus::Refused);
+        let idle = !refused || decided.ledger_facts.is_empty();
+        ensure(idle, "SIM-4", || format!("payment {} is {:?} and moves", decided.payment, decided.status))?;
         decided.ledger_facts.iter().try_for_each(|fact| self.apply_ledger(fact))
     }
 

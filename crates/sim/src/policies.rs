@@ -104,6 +104,11 @@ when = "features.cards_1m > 3"
 then = { review = true }
 payments = ["card"]
 [[rules]]
+name = "large"
+when = "payment.amount > 800"
+then = { review = true }
+payments = ["card"]
+[[rules]]
 name = "known_fraud"
 when = "features.frauds_1h > 0"
 then = { decline = true }

@@ -132,12 +132,11 @@ impl<J: Journal> Process<J> {
 
     /// Everything that waits, to the end.
     pub(crate) fn drain(&mut self, now: Timestamp) -> Result<Vec<Answered>, Fault> {
-        loop {
-            self.decide(now, ASKS_MAX);
-            self.take();
-            if self.queue.is_empty() && self.in_flight.is_empty() && self.frames.is_empty() {
-                break;
+        while !(self.queue.is_empty() && self.in_flight.is_empty() && self.frames.is_empty()) {
+            if !self.queue.is_empty() {
+                self.decide(now, ASKS_MAX);
             }
+            self.take();
             while !self.frames.is_empty() {
                 self.append()?;
             }

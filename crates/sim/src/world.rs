@@ -1,4 +1,6 @@
-use engine::Engine;
+use std::collections::BTreeSet;
+
+use engine::{Engine, Entry, Fact};
 use journal::{Fault, FileJournal, Journal, Reader};
 use types::{Origin, Seq, Span, Timestamp};
 
@@ -24,8 +26,10 @@ pub struct World {
 }
 
 /// What a run went through.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// The kinds of entries, and the statuses that payments had.
+    pub kinds: BTreeSet<&'static str>,
     /// Answers that clients got.
     pub answers: usize,
     /// Entries at the end.
@@ -95,7 +99,8 @@ impl World {
         }
         self.disk.relieve();
         self.start(&wrap).map_err(|what| self.violation(what))?;
-        Ok(Summary { answers: self.checker.answers(), ..self.summary })
+        self.summary.answers = self.checker.answers();
+        Ok(self.summary)
     }
 
     fn violation(&self, what: String) -> Violation {
@@ -110,7 +115,7 @@ impl World {
     ) -> Result<Option<Process<J>>, String> {
         self.pass_time();
         let Some(mut process) = running else { return self.start(wrap) };
-        match self.rng.below(200) {
+        match self.rng.below(300) {
             0..2 => {
                 self.stop(process)?;
                 return Ok(None);
@@ -213,6 +218,7 @@ impl World {
         };
         self.checker.check(&opened.entries, &mut opened.engine)?;
         self.check_held(&opened.engine)?;
+        self.summary.kinds.extend(opened.entries.iter().flat_map(kinds));
         self.summary.entries = opened.engine.applied().get();
         self.summary.segments = self.disk.segments();
         let mut process = Process::new(opened.engine, wrap(opened.journal));
@@ -275,6 +281,21 @@ impl World {
             Err(fault) => Err(format!("SIM-6: {fault}")),
         }
     }
+}
+
+fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
+    let status = match &entry.fact {
+        Fact::PaymentDecided(decided) => Some(decided.status.name()),
+        Fact::PaymentChanged(changed) => Some(changed.status.name()),
+        Fact::JournalStarted { .. }
+        | Fact::Ledger(_)
+        | Fact::LabelRecorded(_)
+        | Fact::ArtifactStored(_)
+        | Fact::PolicyActivated(_)
+        | Fact::ApiKeyAdded(_)
+        | Fact::StateDigest(_) => None,
+    };
+    [journal::kind_name(entry)].into_iter().chain(status)
 }
 
 fn held(engine: &Engine) -> Held {

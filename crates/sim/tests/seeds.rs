@@ -1,11 +1,12 @@
 //! Whole runs. `FINAIRA_SIM_SEED=<number> cargo test -p sim` repeats the run of one seed in every test here.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use journal::FileJournal;
 use sim::{Crash, Hasty, SimDisk, Summary, Violation, World};
 
-const STEPS: u32 = 1_200;
+const STEPS: u32 = 2_000;
 
 /// The seed that was asked for, otherwise these.
 fn seeds(usual: Range<u64>) -> Vec<u64> {
@@ -32,25 +33,53 @@ fn run_all(usual: Range<u64>, crashes: &[Crash]) -> Vec<Summary> {
 
 #[test]
 fn whatever_a_crash_keeps_every_answer_holds() {
-    let summaries = run_all(0..28, &[Crash::TearsUnsynced, Crash::DropsUnsynced]);
+    let summaries = run_all(0..40, &[Crash::TearsUnsynced, Crash::DropsUnsynced]);
     if summaries.len() == 1 {
         return;
     }
-    // A run that goes through nothing shows nothing.
+    // Runs that go through little show little.
     let total = |count: fn(&Summary) -> u64| summaries.iter().map(count).sum::<u64>();
-    assert!(total(|run| run.answers as u64) > 2_000, "{summaries:?}");
-    assert!(total(|run| run.entries) > 1_000, "{summaries:?}");
-    assert!(total(|run| run.crashes.into()) > 50, "{summaries:?}");
-    assert!(total(|run| run.kills.into()) > 50, "{summaries:?}");
-    assert!(total(|run| run.stops.into()) > 20, "{summaries:?}");
-    assert!(total(|run| run.failures.into()) > 20, "{summaries:?}");
-    assert!(total(|run| run.losses.into()) > 20, "{summaries:?}");
-    assert!(summaries.iter().any(|run| run.segments > 2), "{summaries:?}");
+    assert!(total(|run| run.answers as u64) > 8_000);
+    assert!(total(|run| run.entries) > 4_000);
+    assert!(total(|run| run.crashes.into()) > 200);
+    assert!(total(|run| run.kills.into()) > 200);
+    assert!(total(|run| run.stops.into()) > 200);
+    assert!(total(|run| run.failures.into()) > 100);
+    assert!(total(|run| run.losses.into()) > 200);
+    assert!(summaries.iter().filter(|run| run.segments > 2).count() > 5);
+    let mut missing: BTreeSet<&str> = KINDS.into_iter().collect();
+    summaries.iter().flat_map(|run| &run.kinds).for_each(|kind| {
+        missing.remove(kind);
+    });
+    assert_eq!(missing, BTreeSet::new());
 }
+
+const KINDS: [&str; 20] = [
+    "account_opened",
+    "api_key_added",
+    "artifact_stored",
+    "journal_started",
+    "label_recorded",
+    "ledger_opened",
+    "payment_changed",
+    "payment_decided",
+    "policy_activated",
+    "transfer_created",
+    "transfer_expired",
+    "transfer_failed",
+    "posted",
+    "held",
+    "in_review",
+    "declined",
+    "refused",
+    "voided",
+    "expired",
+    "refunded",
+];
 
 #[test]
 fn every_answer_holds_when_every_unsynced_write_is_dropped_at_every_crash() {
-    run_all(100..112, &[Crash::DropsUnsynced]);
+    run_all(100..120, &[Crash::DropsUnsynced]);
 }
 
 #[test]

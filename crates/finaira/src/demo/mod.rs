@@ -9,12 +9,13 @@ mod run;
 mod simulator;
 mod town;
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use server::{Clock, Opened, Options, Stopped, Stopwatch};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -53,12 +54,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("finaira-demo-").tempdir().context("no temporary directory")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut server = Server::start(&runtime, folder.path(), arguments.port)?;
-    let played = play(arguments, &server).and_then(|()| {
+    let played = play(arguments, &server).map(|()| {
         if !arguments.exit {
-            println!("\nThe server runs on. Ctrl-C ends it and removes its data.");
+            println!("The server runs on. Ctrl-C ends it and removes its data.");
             runtime.block_on(server.interrupted_or_dead());
         }
-        Ok(())
     });
     let stopped = server.stop(&runtime);
     folder.close().context("cannot remove the temporary directory")?;
@@ -77,7 +77,11 @@ fn play(arguments: &Arguments, server: &Server) -> anyhow::Result<()> {
          the reviewer is simulated too and sees what a payment truly is in {REVIEWER_RIGHT_PERCENT} % of cases."
     );
     let progress = ProgressBar::new(u64::try_from(month.payments.len())?);
-    let style = ProgressStyle::with_template("{bar:24} {pos}/{len}, {per_sec:.0}: {msg}")?;
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // A line that cannot be drawn is drawn again soon.
+        write!(out, "{:.0}/s", state.per_sec()).unwrap_or_default();
+    };
+    let style = ProgressStyle::with_template("{bar:16} {pos}/{len} {rate} {wide_msg}")?.with_key("rate", rate);
     progress.set_style(style);
     let stopwatch = Stopwatch::start();
     let run = Run::new(&month, month_start(Clock.now()), (base, key), interrupted, progress.clone());
@@ -104,20 +108,28 @@ fn month_start(now: Timestamp) -> Timestamp {
     midnight.checked_sub(Span::from_secs(DAYS * DAY)).unwrap_or_default()
 }
 
+/// A payment for people to make.
+const OWN_PAYMENT: &str = r#"{"type": "transfer", "amount": "250", "asset": "EUR/2", "attributes": {
+      "customer": "customer_0001", "recipient": "customer_0002", "device": "my_phone"}}"#;
+
 /// Requests worth trying against the running server.
 fn try_next(server: &Server, report: &Report<'_>) -> String {
     let Server { base, key, .. } = server;
-    let authorized = format!("curl -s -H 'Authorization: Bearer {key}'");
-    let caught = report.caught().map_or(String::new(), |payment| {
+    let curl = format!("curl -s -H 'Authorization: Bearer {key}'");
+    let mut out = "TRY\n".to_owned();
+    let mut add = |what: &str, request: &str| out.push_str(&format!("{what}:\n  {curl} \\\n    {request}\n"));
+    if let Some(payment) = report.caught() {
         let pattern = payment.fraud.map_or("fraud", simulator::Pattern::name);
-        format!("Why a payment was stopped ({pattern}):\n  {authorized} {base}/v1/payments/{}/decision\n", payment.id)
-    });
-    format!(
-        "TRY\n{caught}A payment of your own, twice if you like:\n  {authorized} {base}/v1/payments \\\n    \
-         -H 'Idempotency-Key: my-first' -d '{{\"type\": \"transfer\", \"amount\": \"250\", \"asset\": \"EUR/2\", \
-         \"attributes\": {{\n    \"customer\": \"customer_0001\", \"recipient\": \"customer_0002\", \"device\": \
-         \"my_phone\"}}}}'\nEverything that happened, in order:\n  {authorized} '{base}/v1/events?limit=5'"
-    )
+        let what = format!("Why a payment was stopped ({pattern})");
+        add(&what, &format!("{base}/v1/payments/{}/decision", payment.id));
+    }
+    let headers = "-H 'Idempotency-Key: my-first' -H 'Content-Type: application/json'";
+    add(
+        "A payment of your own, twice if you like",
+        &format!("{base}/v1/payments {headers} \\\n    -d '{OWN_PAYMENT}'"),
+    );
+    add("Everything that happened, in order", &format!("'{base}/v1/events?limit=5'"));
+    out
 }
 
 /// The server in this process.

@@ -89,14 +89,15 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// A fraud that was caught, if possible one that took rules and model.
+    /// The fraud that was caught for the most reasons.
     pub(super) fn caught(&self) -> Option<&Payment> {
-        let caught = |pattern: Pattern| {
-            let mut found = self.ends().filter(move |(payment, _)| payment.fraud == Some(pattern));
-            found.find(|(_, end)| matches!(end, End::Declined | End::ReviewedDeclined)).map(|(payment, _)| payment)
+        let reasons = |fate: Fate| match (fate, End::of(fate)) {
+            (Fate::Decided { reasons, .. }, Some(End::Declined | End::ReviewedDeclined)) => Some(reasons),
+            (_, _) => None,
         };
-        let order = [Pattern::AccountTakeover, Pattern::CompromisedMerchant, Pattern::CardTesting, Pattern::MuleChain];
-        order.into_iter().find_map(caught)
+        let frauds = self.month.payments.iter().zip(&self.fates).filter(|(payment, _)| payment.fraud.is_some());
+        let caught = frauds.filter_map(|(payment, fate)| Some((payment, reasons(*fate)?)));
+        caught.max_by_key(|(_, reasons)| *reasons).map(|(payment, _)| payment)
     }
 
     fn outcomes(&self) -> String {
@@ -293,7 +294,7 @@ mod tests {
     }
 
     fn decided(first: Status, now: Status) -> Fate {
-        Fate::Decided { first, now, latency: Duration::from_millis(2) }
+        Fate::Decided { first, now, latency: Duration::from_millis(2), reasons: 1 }
     }
 
     fn report(month: &Month, fates: Vec<Fate>) -> Report<'_> {

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use types::Timestamp;
 
-use super::client::{Client, Status};
+use super::client::{Answer, Client, Status};
 use super::simulator::{Action, Month, Step};
 
 /// Clients at once.
@@ -33,6 +33,8 @@ pub(super) enum Fate {
         now: Status,
         /// How long the first answer took.
         latency: Duration,
+        /// How many reasons it gave.
+        reasons: usize,
     },
 }
 
@@ -210,7 +212,9 @@ impl<'a> Run<'a> {
         if matches!(answer.status, Status::Voided | Status::Refunded) {
             bail!("payment {} was answered with {:?}, which is no decision", payment.id, answer.status);
         }
-        self.decide(number, Fate::Decided { first: answer.status, now: answer.status, latency: answer.latency });
+        let Answer { status, latency, body, .. } = answer;
+        let reasons = body["reasons"].as_array().map_or(0, Vec::len);
+        self.decide(number, Fate::Decided { first: status, now: status, latency, reasons });
         Ok(())
     }
 
@@ -235,7 +239,7 @@ impl<'a> Run<'a> {
         let Board { approved, reviewed, declined, refused, .. } = *board;
         drop(board);
         self.changed.notify_all();
-        let counts = format!("approved {approved}, to review {reviewed}, declined {declined}, no funds {refused}");
+        let counts = format!("approved {approved}, review {reviewed}, declined {declined}, no funds {refused}");
         self.progress.set_message(counts);
         self.progress.inc(1);
     }
