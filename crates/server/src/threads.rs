@@ -155,7 +155,7 @@ fn run_engine(mut decider: Decider, inbox: &Inbox, metrics: &Metrics, batches: &
     let clock = Clock;
     while let Some(asks) = inbox.next(clock.now(), decider.engine().next_due()) {
         metrics.queue_length.set(i64::try_from(inbox.len()).unwrap_or(i64::MAX));
-        metrics.batch_requests.observe(asks.len() as f64);
+        metrics.batch_requests.observe(f64::from(u32::try_from(asks.len()).unwrap_or(u32::MAX)));
         let batch = decider.work(clock.now(), asks);
         for (_, _, answer) in &batch.answers {
             metrics.count_answer(answer);

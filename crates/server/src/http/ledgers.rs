@@ -172,7 +172,7 @@ impl Call {
             },
         };
         let Some(ledger) = ledger else { return Ok(None) };
-        let books = self.ledgers().await?;
-        Ok(books.iter().find(|book| book.id == ledger).map(|book| (book.id, book.asset)))
+        let asset = self.app.asset(self.caller, ledger).await?;
+        Ok(asset.map(|asset| (ledger, asset)))
     }
 }

@@ -5,6 +5,7 @@ use api::History;
 use api::responses::{Assets, Unknown};
 use engine::{Query, Reply};
 use tokio::sync::Semaphore;
+use types::{Asset, LedgerId};
 
 use crate::http::events::STREAMS_MAX;
 use crate::http::failure::{Failure, internal};
@@ -49,18 +50,35 @@ impl App {
         caller: Caller,
         show: impl Fn(&Assets) -> Result<T, Unknown> + Send,
     ) -> Result<T, Failure> {
-        let known = Arc::clone(&self.assets.read().unwrap_or_else(PoisonError::into_inner));
+        let known = self.known_assets();
         match show(&known) {
             Ok(shown) => Ok(shown),
             Err(Unknown::Policy(_)) => Err(internal("an entry names a policy that was never activated")),
             Err(Unknown::Ledger(_)) => {
-                let Reply::Ledgers(books) = self.core.query(caller, Query::Ledgers).await?? else {
-                    return Err(internal("the engine answered something else than ledgers"));
-                };
-                let known = Arc::new(Assets::new(&books));
-                *self.assets.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&known);
+                let known = self.look_up_assets(caller).await?;
                 show(&known).map_err(|_unknown| internal("something stands in a ledger that does not exist"))
             }
         }
+    }
+
+    /// What a ledger counts; `None` when there is no such ledger.
+    pub(crate) async fn asset(&self, caller: Caller, ledger: LedgerId) -> Result<Option<Asset>, Failure> {
+        match self.known_assets().of(ledger) {
+            Ok(asset) => Ok(Some(asset)),
+            Err(_unknown) => Ok(self.look_up_assets(caller).await?.of(ledger).ok()),
+        }
+    }
+
+    fn known_assets(&self) -> Arc<Assets> {
+        Arc::clone(&self.assets.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn look_up_assets(&self, caller: Caller) -> Result<Arc<Assets>, Failure> {
+        let Reply::Ledgers(books) = self.core.query(caller, Query::Ledgers).await?? else {
+            return Err(internal("the engine answered something else than ledgers"));
+        };
+        let known = Arc::new(Assets::new(&books));
+        *self.assets.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&known);
+        Ok(known)
     }
 }
