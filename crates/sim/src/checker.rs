@@ -76,7 +76,7 @@ impl Checker {
 
 /// SIM-2 and SIM-3 for one answer, with the fold as it was and the entry that stood last when it was made.
 fn check_answer(fold: &Fold, entry: &Entry, request: &Request, answer: &Answer) -> Result<(), String> {
-    if made(answer) == Some(Made::Now) || spends_id(answer) {
+    if made(answer) == Some(Made::Now) || spends_id(request, answer) {
         let header = &entry.header;
         let own = header.request == request.id && header.actor == request.actor && says(entry, request, answer);
         ensure(own, "SIM-2", || "the entry is not what the answer says".to_owned())?;
@@ -112,6 +112,11 @@ fn check_answer(fold: &Fold, entry: &Entry, request: &Request, answer: &Answer) 
             | Command::Query(Query::Payment(id)),
             Err(Refusal::PaymentNotFound(_)),
         ) => !fold.payments.contains_key(id),
+        (Command::ChangePayment { payment, verb }, Err(refusal)) => match fold.verbs.get(&(*payment, request.id)) {
+            // What a request once did stays its answer, whatever became of the payment since.
+            Some(done) => done != verb && *refusal == Refusal::RequestIdReused(*done),
+            None => true,
+        },
         (Command::RecordLabel { payment, label }, Ok(Reply::Label(_, reply))) => {
             let known = fold.payments.get(payment).and_then(|payment| payment.label.as_ref());
             known == Some(label) && reply.label.name == *label
@@ -159,8 +164,10 @@ fn made(answer: &Answer) -> Option<Made> {
     }
 }
 
-fn spends_id(answer: &Answer) -> bool {
-    matches!(answer, Err(Refusal::Transfer(refusal)) if refusal.status.sticks())
+/// Refusals of a client's transfer that are entries themselves. The legs of payments spend no client's id.
+fn spends_id(request: &Request, answer: &Answer) -> bool {
+    let transfer = matches!(request.command, Command::CreateTransfer(_));
+    transfer && matches!(answer, Err(Refusal::Transfer(refusal)) if refusal.status.sticks())
 }
 
 /// Whether the entry is the very fact that the answer is about.

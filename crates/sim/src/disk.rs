@@ -35,15 +35,17 @@ pub enum Crash {
     TearsUnsynced,
 }
 
-/// What goes wrong, once.
+/// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// A write fails half-way.
+    /// One write fails half-way.
     Write,
-    /// A sync fails half-way.
+    /// One sync fails; what was written last is on disk, what was written first is not.
     Sync,
     /// No file can grow until [`SimDisk::relieve`].
     NoSpace,
+    /// Every operation that changes something fails, until a crash or a restart: the moment in which the power goes.
+    PowerLoss,
 }
 
 #[derive(Debug, Default)]
@@ -139,6 +141,7 @@ impl Disk for SimDisk {
 
     fn create(&self, name: &str) -> io::Result<SimFile> {
         let mut state = self.state();
+        state.powered()?;
         if let Some(&number) = state.names.get(name) {
             state.files[number].change(Change::Truncate);
             return Ok(self.file(number));
@@ -151,6 +154,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
+        state.powered()?;
         let number = state.names.get(from).copied().ok_or(io::ErrorKind::NotFound)?;
         state.rename(|names| {
             names.remove(from);
@@ -165,6 +169,7 @@ impl Disk for SimDisk {
 
     fn sync_directory(&self) -> io::Result<()> {
         let mut state = self.state();
+        state.powered()?;
         state.names_durable = state.names.clone();
         state.names_unsynced.clear();
         Ok(())
@@ -199,12 +204,13 @@ impl DiskFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         let failed = state.strikes(Trouble::Sync);
+        if failed && state.is_off() {
+            return Err(io::Error::other("simulated loss of power"));
+        }
         let file = &mut state.files[self.number];
         let changes = std::mem::take(&mut file.unsynced);
-        let reached = if failed { changes.len() >> 1 } else { changes.len() };
-        for change in &changes[..reached] {
-            change.apply(&mut file.durable);
-        }
+        let lost = if failed { changes.len().div_ceil(2) } else { 0 };
+        changes[lost..].iter().for_each(|change| change.apply(&mut file.durable));
         if failed { Err(io::Error::other("simulated sync error")) } else { Ok(()) }
     }
 
@@ -221,17 +227,29 @@ impl State {
 
     /// Whether the trouble that waits for this kind of operation comes now.
     fn strikes(&mut self, kind: Trouble) -> bool {
-        match &mut self.trouble {
-            Some((waiting, 0)) if *waiting == kind => {
-                self.trouble = None;
+        let Some((waiting, well)) = &mut self.trouble else { return false };
+        match (*waiting == Trouble::PowerLoss || *waiting == kind, *well) {
+            (false, _) => false,
+            (true, 0) => {
+                if *waiting != Trouble::PowerLoss {
+                    self.trouble = None;
+                }
                 true
             }
-            Some((waiting, well)) if *waiting == kind => {
+            (true, _) => {
                 *well -= 1;
                 false
             }
-            Some(_) | None => false,
         }
+    }
+
+    fn is_off(&self) -> bool {
+        self.trouble == Some((Trouble::PowerLoss, 0))
+    }
+
+    /// For the operations that only a loss of power makes fail.
+    fn powered(&mut self) -> io::Result<()> {
+        if self.strikes(Trouble::PowerLoss) { Err(io::Error::other("simulated loss of power")) } else { Ok(()) }
     }
 }
 

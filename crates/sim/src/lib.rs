@@ -12,7 +12,7 @@
 //! | SIM-3 | Every answer, reads included, shows what a naive fold of the entries up to its moment gives. |
 //! | SIM-4 | No account crosses its limit, debits equal credits, and time ends holds only when it has come. |
 //! | SIM-5 | The replayed engine holds what the naive fold gives, and what the engine held that ran before. |
-//! | SIM-6 | A start finds no damage: this disk loses and tears what was not synced, but spoils nothing that was. |
+//! | SIM-6 | A start finds no damage: this disk loses and tears what was not synced, but spoils nothing that was. After a proper stop nothing is torn either. |
 
 mod checker;
 mod clients;

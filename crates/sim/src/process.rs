@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use engine::{Engine, Entry, Request};
-use journal::{Fault, FileJournal, FileReader, Frame, Identity, Journal, Layout};
+use journal::{Fault, FileJournal, FileReader, Frame, Identity, Journal, Layout, TornTail};
 use pipeline::{Ask, Batch, Committer, Decider, Queue};
 use types::{Origin, Seq, ShardId, TenantId, Timestamp};
 
@@ -34,6 +34,7 @@ pub(crate) struct Opened {
     pub(crate) journal: FileJournal<SimDisk>,
     pub(crate) engine: Engine,
     pub(crate) entries: Vec<Entry>,
+    pub(crate) torn: Option<TornTail>,
 }
 
 /// Opens the journal of a disk and folds it, as the server does.
@@ -48,7 +49,7 @@ pub(crate) fn open(disk: &SimDisk, origin: Origin) -> Result<Opened, Fault> {
         entries.push(entry.clone());
         Ok(())
     };
-    let (journal, _) = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || origin, &mut visit)?;
+    let (journal, recovered) = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || origin, &mut visit)?;
     if let Some((artifact, bytes)) = engine.active_artifact() {
         let known = policies().iter().find(|known| known.policy.digest() == artifact);
         let known = known.expect("only these policies are activated");
@@ -56,7 +57,7 @@ pub(crate) fn open(disk: &SimDisk, origin: Origin) -> Result<Opened, Fault> {
         assert_eq!(bytes, stored, "an artifact is read as it was stored");
         engine.stage_policy(std::sync::Arc::clone(&known.policy));
     }
-    Ok(Opened { journal, engine, entries })
+    Ok(Opened { journal, engine, entries, torn: recovered.torn })
 }
 
 impl<J: Journal> Process<J> {
@@ -148,20 +149,20 @@ impl<J: Journal> Process<J> {
     }
 }
 
-/// A journal with the worst of bugs: it says that entries are durable before it has synced them. The checker must find
-/// it out.
+/// A journal with the worst of bugs: it says that entries are durable and syncs them only with the next ones. The
+/// checker must find it out.
 #[derive(Debug)]
 pub struct Hasty {
     inner: FileJournal<SimDisk>,
+    waiting: Vec<Frame>,
     said: Seq,
-    syncs: u32,
 }
 
 impl Hasty {
     /// Spoils a journal.
     pub fn new(inner: FileJournal<SimDisk>) -> Self {
         let said = inner.durable();
-        Self { inner, said, syncs: 0 }
+        Self { inner, waiting: Vec::new(), said }
     }
 }
 
@@ -169,16 +170,15 @@ impl Journal for Hasty {
     type Reader = FileReader<SimDisk>;
 
     fn append(&mut self, frame: &Frame) -> Result<(), Fault> {
-        self.inner.append(frame)?;
-        self.said = frame.last();
+        self.waiting.push(frame.clone());
         Ok(())
     }
 
-    /// Every second time it syncs, so that it gets away with it for a while.
     fn sync(&mut self) -> Result<Seq, Fault> {
-        self.syncs += 1;
-        if self.syncs.is_multiple_of(2) {
-            self.inner.sync()?;
+        self.inner.sync()?;
+        for frame in self.waiting.drain(..) {
+            self.said = frame.last();
+            self.inner.append(&frame)?;
         }
         Ok(self.said)
     }

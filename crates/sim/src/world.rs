@@ -22,6 +22,8 @@ pub struct World {
     checker: Checker,
     /// What the engine held that was killed last, and what a start must find again if no entry was lost.
     left: Option<Held>,
+    /// The process before this one stopped properly.
+    stopped: bool,
     summary: Summary,
 }
 
@@ -76,6 +78,7 @@ impl World {
             clients: Clients::default(),
             checker: Checker::default(),
             left: None,
+            stopped: false,
             summary: Summary::default(),
         }
     }
@@ -155,8 +158,8 @@ impl World {
     }
 
     fn make_trouble(&mut self) {
-        let trouble = *self.rng.pick(&[Trouble::Write, Trouble::Sync, Trouble::NoSpace]);
-        self.disk.trouble(trouble, u32::try_from(self.rng.below(4)).unwrap_or(0));
+        let trouble = *self.rng.pick(&[Trouble::Write, Trouble::Sync, Trouble::NoSpace, Trouble::PowerLoss]);
+        self.disk.trouble(trouble, u32::try_from(self.rng.below(6)).unwrap_or(0));
     }
 
     /// One of the things that the threads of a server do.
@@ -216,6 +219,9 @@ impl World {
             }
             Err(fault) => return Err(format!("SIM-6: {fault}")),
         };
+        if let (true, Some(torn)) = (std::mem::take(&mut self.stopped), &opened.torn) {
+            return Err(format!("SIM-6: after a proper stop there is {torn:?}"));
+        }
         self.checker.check(&opened.entries, &mut opened.engine)?;
         self.check_held(&opened.engine)?;
         self.summary.kinds.extend(opened.entries.iter().flat_map(kinds));
@@ -269,6 +275,7 @@ impl World {
             Ok(answered) => {
                 self.summary.stops += 1;
                 self.left = Some(held(process.engine()));
+                self.stopped = true;
                 self.answered(answered);
                 self.disk.restart(true);
                 Ok(())

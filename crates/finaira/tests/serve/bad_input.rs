@@ -22,7 +22,7 @@ fn bad_input_is_answered_clearly_and_changes_nothing() {
 
     // A refusal that makes an id unusable is the one that leaves a trace; the path of the money is closed all the same.
     let unknown = json!({"id": "5", "debit_account": "98", "credit_account": "99", "amount": "1", "asset": "EUR/2", "ledger": 978, "code": 1});
-    expect(&client.post("/v1/transfers", &unknown), 422, "debit_account_not_found", "98");
+    expect(&client.post("/v1/transfers", &unknown), 422, "debit_account_not_found", "00000000-0000-0000-0000-000000000062");
     assert_eq!(client.wallet("alice"), (5_000, 0));
 }
 

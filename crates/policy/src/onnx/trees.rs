@@ -4,59 +4,20 @@ use super::operator::Operator;
 use super::transform::Transform;
 use super::{LoadError, classes};
 
+mod node;
 mod read;
+
+use node::Node;
 
 /// The sum (or average) of one leaf per tree.
 #[derive(Debug)]
 pub(super) struct Trees {
-    /// Tree after tree in preorder: the child for "yes" stands next to its parent.
+    /// Tree after tree in preorder: the node to which "yes" leads stands next to its branch.
     nodes: Vec<Node>,
     /// Where each tree starts, in the file's order.
     roots: Vec<usize>,
     divisor: f32,
     base: f32,
-}
-
-/// A branch or a leaf.
-#[derive(Debug, Clone, Copy)]
-struct Node {
-    /// Of a branch; of a leaf, its value.
-    threshold: f32,
-    /// How many nodes further the child for "no" stands, at least 2; 0 for a leaf.
-    jump: u16,
-    /// The column that a branch looks at, above four bits that say for which outcomes of comparing it with the threshold
-    /// the answer is "yes": see [`outcome`].
-    column_and_outcomes: u16,
-}
-
-const _: () = assert!(size_of::<Node>() == 8);
-const _: () = assert!(super::INPUTS_MAX <= 1 << (16 - Node::OUTCOME_BITS));
-const _: () = assert!(super::TREE_NODES_MAX <= 1 << 16);
-
-/// The bits of the outcomes of a comparison.
-mod outcome {
-    pub(super) const LESS: u16 = 1;
-    pub(super) const EQUAL: u16 = 2;
-    pub(super) const GREATER: u16 = 4;
-    pub(super) const MISSING: u16 = 8;
-}
-
-impl Node {
-    const OUTCOME_BITS: u32 = 4;
-
-    fn leaf(value: f32) -> Self {
-        Self { threshold: value, jump: 0, column_and_outcomes: 0 }
-    }
-
-    /// How many nodes further the walk goes from a branch.
-    fn step(&self, row: &[f32]) -> usize {
-        let value = row[usize::from(self.column_and_outcomes >> Self::OUTCOME_BITS)];
-        // 0 less, 1 equal, 2 greater, 3 not a number: calculated, for the processor would often guess a branch wrong.
-        let outcome =
-            u16::from(value >= self.threshold) + u16::from(value > self.threshold) + 3 * u16::from(value.is_nan());
-        let yes = (self.column_and_outcomes >> outcome) & 1 == 1;
-        if yes { 1 } else { usize::from(self.jump) }
-    }
 }
 
 impl Trees {
@@ -112,10 +73,10 @@ impl Trees {
         let mut at = root;
         loop {
             let node = &self.nodes[at];
-            if node.jump == 0 {
-                return node.threshold;
+            match node.value() {
+                Some(value) => return value,
+                None => at += node.step(row),
             }
-            at += node.step(row);
         }
     }
 

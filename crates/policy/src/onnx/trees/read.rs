@@ -2,7 +2,7 @@
 
 use super::super::operator::Operator;
 use super::super::{LoadError, TREE_DEPTH_MAX, TREE_NODES_MAX, TREES_MAX};
-use super::{Node, outcome};
+use super::node::{Branch, Mode, Node};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -24,15 +24,6 @@ struct FileNode {
     branch: Option<Branch>,
 }
 
-struct Branch {
-    threshold: f32,
-    column: u16,
-    outcomes: u16,
-    /// Positions of its children.
-    yes: usize,
-    no: usize,
-}
-
 /// The values of the leaves, per class or target.
 pub(super) struct Leaves {
     /// By class, then by the node's position; `None` where the file says nothing.
@@ -46,8 +37,8 @@ pub(super) fn forest(operator: &mut Operator, inputs: usize) -> Result<Forest, L
     let ids = operator.ints("nodes_nodeids");
     let columns = operator.ints("nodes_featureids");
     let modes = operator.strings("nodes_modes");
-    let yes = operator.ints("nodes_truenodeids");
-    let no = operator.ints("nodes_falsenodeids");
+    let on_true = operator.ints("nodes_truenodeids");
+    let on_false = operator.ints("nodes_falsenodeids");
     let mut missing = operator.ints("nodes_missing_value_tracks_true");
     let count = trees.len();
     if missing.is_empty() {
@@ -58,8 +49,8 @@ pub(super) fn forest(operator: &mut Operator, inputs: usize) -> Result<Forest, L
         ("nodes_nodeids", ids.len()),
         ("nodes_featureids", columns.len()),
         ("nodes_modes", modes.len()),
-        ("nodes_truenodeids", yes.len()),
-        ("nodes_falsenodeids", no.len()),
+        ("nodes_truenodeids", on_true.len()),
+        ("nodes_falsenodeids", on_false.len()),
         ("nodes_missing_value_tracks_true", missing.len()),
         ("nodes_values", thresholds.len()),
     ] {
@@ -84,41 +75,23 @@ pub(super) fn forest(operator: &mut Operator, inputs: usize) -> Result<Forest, L
                 .copied()
                 .ok_or_else(|| refuse(format!("leads to node {child}, which is not there")))
         };
-        let Some(outcomes) = outcomes(&modes[at], missing[at] != 0) else {
-            return Err(refuse(format!(
-                "has mode {:?}, which ONNX does not have",
-                String::from_utf8_lossy(&modes[at])
-            )));
-        };
-        let branch = match outcomes {
-            None => None,
-            Some(outcomes) => {
-                let column = u16::try_from(columns[at]).ok().filter(|column| usize::from(*column) < inputs);
-                let Some(column) = column else {
-                    return Err(refuse(format!("looks at column {}, the input has {inputs}", columns[at])));
-                };
-                Some(Branch { threshold: thresholds[at], column, outcomes, yes: child(yes[at])?, no: child(no[at])? })
-            }
+        let branch = if modes[at] == b"LEAF" {
+            None
+        } else {
+            let Some(mode) = Mode::parse(&modes[at]) else {
+                let mode = String::from_utf8_lossy(&modes[at]);
+                return Err(refuse(format!("has mode {mode:?}, which ONNX does not have")));
+            };
+            let Some(column) = u16::try_from(columns[at]).ok().filter(|column| usize::from(*column) < inputs) else {
+                return Err(refuse(format!("looks at column {}, the input has {inputs}", columns[at])));
+            };
+            let children = [child(on_true[at])?, child(on_false[at])?];
+            Some(Branch::new(mode, column, thresholds[at], missing[at] != 0, children))
         };
         nodes.push(FileNode { tree, id, branch });
     }
     let trees = tree_ranges(operator, &nodes)?;
     Ok(Forest { nodes, trees, position })
-}
-
-/// For which outcomes of comparing a column with the threshold a branch says "yes"; `Some(None)` for a leaf.
-fn outcomes(mode: &[u8], missing: bool) -> Option<Option<u16>> {
-    let compared = match mode {
-        b"LEAF" => return Some(None),
-        b"BRANCH_LT" => outcome::LESS,
-        b"BRANCH_LEQ" => outcome::LESS | outcome::EQUAL,
-        b"BRANCH_GT" => outcome::GREATER,
-        b"BRANCH_GTE" => outcome::GREATER | outcome::EQUAL,
-        b"BRANCH_EQ" => outcome::EQUAL,
-        b"BRANCH_NEQ" => outcome::LESS | outcome::GREATER,
-        _ => return None,
-    };
-    Some(Some(if missing { compared | outcome::MISSING } else { compared }))
 }
 
 /// The positions of each tree, whose nodes must stand together.
@@ -210,7 +183,7 @@ impl Forest {
         struct Visit {
             position: usize,
             depth: usize,
-            /// The place of the branch that leads here by "no".
+            /// The place of the branch whose "no" leads here.
             no_of: Option<usize>,
         }
         let mut visited = vec![false; tree.len()];
@@ -225,16 +198,12 @@ impl Forest {
             }
             let place = out.len();
             if let Some(parent) = no_of {
-                out[parent].jump = u16::try_from(place - parent).expect("MDL-2: a tree has at most 2^16 nodes");
+                out[parent].set_jump(place - parent);
             }
             match &node.branch {
                 None => out.push(Node::leaf(values[position])),
                 Some(branch) => {
-                    out.push(Node {
-                        threshold: branch.threshold,
-                        jump: 0,
-                        column_and_outcomes: (branch.column << Node::OUTCOME_BITS) | branch.outcomes,
-                    });
+                    out.push(branch.node);
                     stack.push(Visit { position: branch.no, depth: depth + 1, no_of: Some(place) });
                     stack.push(Visit { position: branch.yes, depth: depth + 1, no_of: None });
                 }

@@ -1,0 +1,120 @@
+//! One node of a tree in eight bytes, and how ONNX's branches become such nodes.
+
+use super::super::{INPUTS_MAX, TREE_NODES_MAX};
+
+/// A branch or a leaf. A branch asks one of three questions: whether its column is below the threshold, whether the
+/// column's negative is, or whether they are equal. "Yes" leads to the next node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Node {
+    /// Of a branch; of a leaf, its value.
+    threshold: f32,
+    /// How many nodes further "no" leads, at least 2; 0 for a leaf.
+    jump: u16,
+    /// The column that a branch looks at, above the bits of its question.
+    column_and_question: u16,
+}
+
+const _: () = assert!(size_of::<Node>() == 8);
+const _: () = assert!(INPUTS_MAX <= 1 << (16 - Node::QUESTION_BITS));
+const _: () = assert!(TREE_NODES_MAX <= 1 << 16);
+
+impl Node {
+    const QUESTION_BITS: u32 = 2;
+    /// The question is about the column's negative. With [`Self::EQUALITY`]: NaN is "yes".
+    const NEGATIVE: u16 = 1;
+    const EQUALITY: u16 = 2;
+
+    pub(super) fn leaf(value: f32) -> Self {
+        Self { threshold: value, jump: 0, column_and_question: 0 }
+    }
+
+    /// `column` is below [`INPUTS_MAX`]. The jump is set when the node that it leads to has a place.
+    fn branch(column: u16, question: u16, threshold: f32) -> Self {
+        Self { threshold, jump: 0, column_and_question: (column << Self::QUESTION_BITS) | question }
+    }
+
+    pub(super) fn set_jump(&mut self, nodes: usize) {
+        self.jump = u16::try_from(nodes).expect("MDL-2: a tree has at most 2^16 nodes");
+    }
+
+    /// The value of a leaf.
+    pub(super) fn value(&self) -> Option<f32> {
+        (self.jump == 0).then_some(self.threshold)
+    }
+
+    /// How many nodes further the walk goes from a branch.
+    pub(super) fn step(&self, row: &[f32]) -> usize {
+        let value = row[usize::from(self.column_and_question >> Self::QUESTION_BITS)];
+        let negative = self.column_and_question & Self::NEGATIVE;
+        let yes = if self.column_and_question & Self::EQUALITY == 0 {
+            // The sign is flipped by its bit, for the processor would often guess a branch wrong.
+            f32::from_bits(value.to_bits() ^ (u32::from(negative) << 31)) < self.threshold
+        } else {
+            value.partial_cmp(&self.threshold).map_or(negative != 0, std::cmp::Ordering::is_eq)
+        };
+        if yes { 1 } else { usize::from(self.jump) }
+    }
+}
+
+/// What ONNX calls the mode of a branch: how its column has to compare with the threshold for "true".
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mode {
+    Lt,
+    Leq,
+    Gt,
+    Gte,
+    Eq,
+    Neq,
+}
+
+impl Mode {
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            b"BRANCH_LT" => Some(Self::Lt),
+            b"BRANCH_LEQ" => Some(Self::Leq),
+            b"BRANCH_GT" => Some(Self::Gt),
+            b"BRANCH_GTE" => Some(Self::Gte),
+            b"BRANCH_EQ" => Some(Self::Eq),
+            b"BRANCH_NEQ" => Some(Self::Neq),
+            _ => None,
+        }
+    }
+}
+
+/// A branch whose place is not known yet.
+pub(super) struct Branch {
+    pub node: Node,
+    /// Where "yes" and "no" lead, by position in the file.
+    pub yes: usize,
+    pub no: usize,
+}
+
+impl Branch {
+    /// Reduces a branch of the file to one of the three questions.
+    ///
+    /// NaN is below nothing, so to a question of order it is always "no". Where the file wants it to go decides whether
+    /// the question is that of `x < bound`, or the opposite: that of `x >= bound`, which is `-x <= -bound`. At most a
+    /// number is below the next one.
+    pub(super) fn new(mode: Mode, column: u16, threshold: f32, is_missing_true: bool, children: [usize; 2]) -> Self {
+        let [on_true, on_false] = children;
+        let on_missing = if is_missing_true { on_true } else { on_false };
+        let (bound, below, not_below) = match mode {
+            Mode::Lt => (threshold, on_true, on_false),
+            Mode::Leq => (threshold.next_up(), on_true, on_false),
+            Mode::Gt => (threshold.next_up(), on_false, on_true),
+            Mode::Gte => (threshold, on_false, on_true),
+            Mode::Eq => return Self::equality(column, threshold, on_missing, on_true, on_false),
+            Mode::Neq => return Self::equality(column, threshold, on_missing, on_false, on_true),
+        };
+        if on_missing == not_below {
+            Self { node: Node::branch(column, 0, bound), yes: below, no: not_below }
+        } else {
+            Self { node: Node::branch(column, Node::NEGATIVE, (-bound).next_up()), yes: not_below, no: below }
+        }
+    }
+
+    fn equality(column: u16, threshold: f32, on_missing: usize, yes: usize, no: usize) -> Self {
+        let question = if on_missing == yes { Node::EQUALITY | Node::NEGATIVE } else { Node::EQUALITY };
+        Self { node: Node::branch(column, question, threshold), yes, no }
+    }
+}

@@ -1,0 +1,93 @@
+//! A history that is long enough for the digest of the state.
+
+use std::collections::BTreeMap;
+
+use engine::{Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, Request, StateDigest};
+use journal::{Fault, FileJournal, Journal, Layout};
+use ledger::{NewAccount, NewTransfer, TransferKey};
+use pipeline::{Ask, Decider};
+use sim::{Crash, Rng, SimDisk};
+use types::{
+    AccountId, ActorId, Amount, Code, Digest, LedgerId, Origin, RequestId, ShardId, TenantId, Timestamp, TransferId,
+};
+
+const SHARD: ShardId = ShardId::new(0);
+const TENANT: TenantId = TenantId::new(1);
+const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
+
+fn ask(number: u64, command: Command) -> Ask<u64> {
+    let request = Request { tenant: TENANT, actor: ActorId::new(1), id: RequestId::new(u128::from(number)), command };
+    Ask { request, reply_to: number }
+}
+
+fn transfer(number: u64) -> Command {
+    Command::CreateTransfer(NewTransfer {
+        debit: AccountId::new(1),
+        credit: AccountId::new(2),
+        amount: Amount::new(u128::from(number % 7)),
+        ledger: LedgerId::new(1),
+        code: Code::new(1),
+        ..NewTransfer::named(TransferKey::Client(TransferId::new(u128::from(number))))
+    })
+}
+
+fn open(disk: &SimDisk, visit: &mut dyn FnMut(&Entry) -> Result<(), Fault>) -> FileJournal<SimDisk> {
+    let opened = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || Origin::new(7), visit);
+    opened.expect("the journal opens").0
+}
+
+#[test]
+fn a_replay_reproduces_the_digest_of_the_state() {
+    let disk = SimDisk::default();
+    let mut journal = open(&disk, &mut |_| Ok(()));
+    let mut decider = Decider::new(Engine::new(SHARD, TENANT));
+    let mut frames = decider.start(START, journal.identity().origin);
+    let account = |id| NewAccount {
+        id: AccountId::new(id),
+        ledger: LedgerId::new(1),
+        code: Code::new(1),
+        ..NewAccount::default()
+    };
+    let commands = [
+        Command::OpenLedger { id: LedgerId::new(1), asset: "EUR/2".parse().unwrap() },
+        Command::OpenAccount(account(1)),
+        Command::OpenAccount(account(2)),
+    ];
+    let opening = (1..).zip(commands).map(|(number, command)| ask(number, command));
+    frames.extend(decider.work(START, opening).frames);
+    let mut number = 100;
+    while decider.engine().applied().get() <= DIGEST_INTERVAL_ENTRIES {
+        let batch = decider.work(START, (number..number + 4_096).map(|number| ask(number, transfer(number))));
+        assert!(batch.answers.iter().all(|(_, _, answer)| answer.is_ok()));
+        frames.extend(batch.frames);
+        number += 4_096;
+    }
+    for frame in &frames {
+        journal.append(frame).unwrap();
+    }
+    journal.sync().unwrap();
+    drop(journal);
+    disk.crash(Crash::DropsUnsynced, &mut Rng::new(1));
+
+    let mut replayed = Engine::new(SHARD, TENANT);
+    let mut digests: BTreeMap<u64, StateDigest> = BTreeMap::new();
+    let mut moved = 0;
+    open(&disk, &mut |entry| {
+        match &entry.fact {
+            Fact::StateDigest(digest) => {
+                let wrong = StateDigest { digest: Digest::default(), ..*digest };
+                assert!(!replayed.agrees_with(&Entry { fact: Fact::StateDigest(wrong), ..entry.clone() }));
+                digests.insert(entry.header.seq.get(), *digest);
+            }
+            Fact::Ledger(ledger::Fact::TransferCreated(transfer)) => moved += transfer.amount.get(),
+            _ => {}
+        }
+        assert!(replayed.agrees_with(entry), "SIM-5: entry {}", entry.header.seq);
+        replayed.apply(entry);
+        Ok(())
+    });
+    assert_eq!(replayed.applied(), decider.engine().applied());
+    assert_eq!(digests.keys().copied().collect::<Vec<_>>(), [DIGEST_INTERVAL_ENTRIES]);
+    let sum: u64 = (100..number).map(|number| number % 7).sum();
+    assert_eq!(moved, u128::from(sum));
+}
