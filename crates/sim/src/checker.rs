@@ -218,10 +218,12 @@ fn shows_transfer(fold: &Fold, key: TransferKey, told: &TransferReply) -> bool {
 fn shows_refusal(fold: &Fold, key: TransferKey, status: TransferStatus) -> bool {
     let created = fold.transfers.contains_key(&key);
     let failed = matches!(key, TransferKey::Client(id) if fold.failed.contains(&id));
-    match status {
-        TransferStatus::IdAlreadyFailed => failed && !created,
-        _ if status.name().starts_with("exists_with_different") => created && !failed,
-        _ => !created && failed == status.sticks(),
+    if status == TransferStatus::IdAlreadyFailed {
+        failed && !created
+    } else if status.name().starts_with("exists_with_different") {
+        created && !failed
+    } else {
+        !created && failed == status.sticks()
     }
 }
 

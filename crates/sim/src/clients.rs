@@ -59,11 +59,10 @@ impl Clients {
             }
             _ => Command::Query(self.query(rng)),
         };
-        let id = match &command {
-            Command::CreateTransfer(NewTransfer { key: TransferKey::Client(id), .. }) => RequestId::new(id.get()),
-            Command::CreatePayment(new) => RequestId::new(new.payment.get()),
-            _ => RequestId::new(fresh),
-        };
+        let mut id = RequestId::new(fresh);
+        if let Command::CreatePayment(new) = &command {
+            id = RequestId::new(new.payment.get());
+        }
         Request { tenant: TENANT, actor: ActorId::new(rng.below(2)), id, command }
     }
 
@@ -80,23 +79,18 @@ impl Clients {
         }
     }
 
-    fn transfers_asked(&self) -> impl DoubleEndedIterator<Item = &NewTransfer> {
-        self.asked.iter().filter_map(|asked| match &asked.command {
-            Command::CreateTransfer(new) => Some(new),
-            _ => None,
-        })
-    }
-
     fn some_transfer(&self, rng: &mut Rng, pending: bool) -> TransferKey {
-        let wanted = |new: &&NewTransfer| !pending || new.flags.contains(TransferFlags::PENDING);
-        let recent: Vec<TransferKey> = self.transfers_asked().rev().filter(wanted).map(|new| new.key).take(8).collect();
+        let transfer = |asked: &Request| {
+            let Command::CreateTransfer(new) = &asked.command else { return None };
+            (!pending || new.flags.contains(TransferFlags::PENDING)).then_some(new.key)
+        };
+        let recent: Vec<TransferKey> = self.asked.iter().rev().filter_map(transfer).take(8).collect();
         if recent.is_empty() { TransferKey::Client(TransferId::new(1)) } else { *rng.pick(&recent) }
     }
 
     fn some_payment(&self, rng: &mut Rng) -> PaymentId {
-        let payment = |asked: &Request| match &asked.command {
-            Command::CreatePayment(new) => Some(new.payment),
-            _ => None,
+        let payment = |asked: &Request| {
+            if let Command::CreatePayment(new) = &asked.command { Some(new.payment) } else { None }
         };
         let recent: Vec<PaymentId> = self.asked.iter().rev().filter_map(payment).take(8).collect();
         if recent.is_empty() { PaymentId::new(1) } else { *rng.pick(&recent) }

@@ -49,9 +49,9 @@ fn open(disk: &SimDisk, last: u64) -> FileJournal<SimDisk> {
 fn with_one() -> (SimDisk, FileJournal<SimDisk>) {
     let disk = SimDisk::default();
     let mut journal = open(&disk, 0);
-    journal.append(&frame(1, LARGE)).unwrap();
-    journal.sync().unwrap();
-    journal.mark().unwrap();
+    journal.append(&frame(1, LARGE)).expect("append");
+    journal.sync().expect("sync");
+    journal.mark().expect("mark");
     (disk, journal)
 }
 

@@ -11,6 +11,7 @@ use parquet::record::{Field, Row};
 use tempfile::TempDir;
 
 mod handbook;
+mod parquet_input;
 
 const POLICY: &str = r#"
 name = "shop"

@@ -64,8 +64,8 @@ fn every_wrong_bit_after_the_start_is_found_when_a_frame_is_read() {
     let opened = folder.open();
     let reader = opened.journal.reader();
     let bounds = bounds(&frames);
-    for at in bounds[1]..bounds[2] {
-        folder.overwrite(FIRST, at, &[intact[at] ^ (1 << (at % 8))]);
+    for (at, byte) in intact.iter().enumerate().take(bounds[2]).skip(bounds[1]) {
+        folder.overwrite(FIRST, at, &[byte ^ (1 << (at % 8))]);
         assert_eq!(seqs(&reader.read(Seq::new(1)).unwrap()), [1, 2]);
         match reader.read(Seq::new(3)) {
             Err(Fault::Damaged { file, offset, seq, .. }) => {
@@ -73,7 +73,7 @@ fn every_wrong_bit_after_the_start_is_found_when_a_frame_is_read() {
             }
             other => panic!("bit at {at}: {other:?}"),
         }
-        folder.overwrite(FIRST, at, &[intact[at]]);
+        folder.overwrite(FIRST, at, &[*byte]);
     }
     folder.write(FIRST, &intact[..bounds[2] - 1]);
     assert!(matches!(reader.read(Seq::new(3)), Err(Fault::Damaged { .. })));
@@ -138,10 +138,10 @@ fn what_only_looks_like_a_frame_vouches_for_nothing() {
 fn a_wrong_bit_in_a_later_header_names_the_later_segment() {
     let folder = Folder::with_marked(&[frame(&[chunk(1, 850 * 1024)]), frame(&[chunk(2, 850 * 1024)])]);
     let intact = folder.read(SECOND);
-    for at in 0..SEGMENT_HEADER_BYTES_USED {
-        folder.overwrite(SECOND, at, &[intact[at] ^ (1 << (at % 8))]);
+    for (at, byte) in intact.iter().enumerate().take(SEGMENT_HEADER_BYTES_USED) {
+        folder.overwrite(SECOND, at, &[byte ^ (1 << (at % 8))]);
         check_damaged(&folder, SECOND, 0, 2, &format!("bit at {at}"));
-        folder.overwrite(SECOND, at, &[intact[at]]);
+        folder.overwrite(SECOND, at, &[*byte]);
     }
     folder.write(SECOND, &flipped(&intact, SEGMENT_HEADER_BYTES + 70, 0));
     check_damaged(&folder, SECOND, SEGMENT_HEADER_BYTES, 2, "its frame");
@@ -156,11 +156,9 @@ fn a_missing_segment_is_damage() {
     for missing in 1..=3 {
         let folder = Folder::with_marked(&frames);
         folder.remove(&name(missing));
-        let error = folder.try_open().map(|opened| opened.recovered).unwrap_err();
-        match error {
-            Fault::Damaged { file, offset: 0, seq, .. } => assert_eq!((file, seq), (name(missing), Seq::new(missing))),
-            other => panic!("{missing}: {other}"),
-        }
+        let opened = folder.try_open().map(|opened| opened.recovered);
+        let Err(Fault::Damaged { file, offset: 0, seq, .. }) = opened else { panic!("{missing}: {opened:?}") };
+        assert_eq!((file, seq), (name(missing), Seq::new(missing)));
     }
     // Of the last one nothing tells but the mark: the entries end where the one before ends.
     let folder = Folder::with_marked(&frames);
@@ -221,7 +219,7 @@ fn another_format_version_is_no_damage() {
     segment[8] = 2;
     let checksum = crc32c::crc32c(&segment[..96]).to_le_bytes();
     segment[96..100].copy_from_slice(&checksum);
-    let mut later = intact.clone();
+    let mut later = intact;
     let start = bounds(&frames)[2];
     later[start + 16] = 2;
     let checksum = crc32c::crc32c(&later[start + 8..start + FRAME_HEADER_BYTES]).to_le_bytes();
