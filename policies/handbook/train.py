@@ -1,11 +1,12 @@
-"""Trains models/fraud.onnx on the transactions of the Fraud Detection Handbook and measures it as the handbook does.
+r"""Trains models/fraud.onnx on the transactions of the Fraud Detection Handbook and measures it as the handbook does.
 
     python train.py TRANSACTIONS OUTPUT [--features-sample FEATURES]
 
 TRANSACTIONS is the data set as .parquet or .csv, OUTPUT the model's file, and FEATURES the handbook's own features to
 compare ours with. The same packages give the same bytes (Python 3.11):
 
-    pip install numpy==2.4.6 pandas==3.1.1 scikit-learn==1.9.1 onnx==1.23.2 skl2onnx==1.20.0 onnxruntime==1.32.0 pyarrow==26.0.1
+    pip install numpy==2.4.6 pandas==3.1.1 pyarrow==26.0.1 scikit-learn==1.9.1 \
+        onnx==1.23.2 skl2onnx==1.20.0 onnxruntime==1.32.0
 """
 
 import argparse
@@ -48,7 +49,10 @@ def progress(message, started=time.monotonic()):
 
 def read(path):
     """The transactions in time order; those of one second in the order of the file."""
-    transactions = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, parse_dates=["TX_DATETIME"])
+    if path.suffix == ".parquet":
+        transactions = pd.read_parquet(path)
+    else:
+        transactions = pd.read_csv(path, parse_dates=["TX_DATETIME"])
     return transactions.sort_values("TX_DATETIME", kind="stable", ignore_index=True)
 
 
@@ -76,7 +80,8 @@ def window_sums(keys, seconds, values, days, delay):
 def features(transactions):
     """The model's columns. Money is summed in cents, as in the policy, so that the means have the same bits."""
     times = transactions["TX_DATETIME"].dt
-    seconds = ((transactions["TX_DATETIME"] - transactions["TX_DATETIME"].min().normalize()).dt.total_seconds()).to_numpy(np.int64)
+    since_start = transactions["TX_DATETIME"] - transactions["TX_DATETIME"].min().normalize()
+    seconds = since_start.dt.total_seconds().to_numpy(np.int64)
     cents = np.rint(transactions["TX_AMOUNT"].to_numpy() * 100).astype(np.int64)
     columns = {
         "TX_AMOUNT": cents / 100.0,
@@ -108,7 +113,8 @@ def compare_with_sample(transactions, computed, path):
 def weeks(transactions, start):
     """Positions of the training week that starts then, and of the test week 14 days later.
 
-    The test leaves out customers with a known fraud: in the training week, or eight days before the test day or earlier.
+    The test leaves out customers with a known fraud: in the training week, or in the days after it until eight days
+    before the test day.
     """
     day = (transactions["TX_DATETIME"].dt.normalize() - start).dt.days.to_numpy()
     customer, fraud = transactions["CUSTOMER_ID"].to_numpy(), transactions["TX_FRAUD"].to_numpy() == 1

@@ -1,4 +1,4 @@
-use types::{AccountId, DigestBuilder, PaymentId, RequestId, TenantId, TransferId};
+use types::{AccountId, Digest, DigestBuilder, PaymentId, RequestId, TenantId, TransferId};
 
 use crate::errors::ErrorCode;
 use crate::json::Fields;
@@ -31,9 +31,12 @@ impl IdempotencyKey {
 }
 
 /// What an id is derived from when a client sends a key instead: the same key of the same tenant on the same route is
-/// always the same id.
+/// always the same id. Keyed: a key may hold a phone number or an order number, which a plain hash would give away to
+/// whoever tries them all.
 #[derive(Debug, Clone, Copy)]
 pub struct IdSource<'a> {
+    /// What only this installation knows, the same at every start.
+    pub secret: Digest,
     /// Whose ids.
     pub tenant: TenantId,
     /// The header, if the request has it.
@@ -76,7 +79,7 @@ impl IdSource<'_> {
 
     fn derive(&self, route: &'static str, key: &str) -> u128 {
         let mut builder = DigestBuilder::new("finaira 2026-11 id of an idempotency key");
-        builder.u64(u64::from(self.tenant.get())).bytes(route.as_bytes()).bytes(key.as_bytes());
+        builder.bytes(self.secret.as_bytes()).u64(u64::from(self.tenant.get())).bytes(route.as_bytes()).bytes(key.as_bytes());
         builder.digest().head_u128().clamp(1, u128::MAX - 1)
     }
 }

@@ -1,7 +1,6 @@
 //! Payments as clients send them: read in two steps. [`PaymentRequest::parse`] needs no policy and gives what tells a
 //! retry from another request; [`PaymentRequest::against`] checks the rest with the policy that will decide.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use engine::NewPayment;
@@ -142,7 +141,7 @@ impl PaymentRequest {
             return Err(Problem::new(ErrorCode::UnknownAttribute, detail).at(pointer(name)));
         }
         let mut values = Vec::with_capacity(payment_type.attributes.len());
-        let mut secrets = BTreeMap::new();
+        let mut parts = Vec::new();
         for attribute in &payment_type.attributes {
             let name = attribute.name.as_str();
             let given = self.attributes.iter().find(|(given, _)| given == name).map(|(_, value)| value);
@@ -155,8 +154,12 @@ impl PaymentRequest {
                 continue;
             };
             let value = value(attribute, json, entities)?;
-            if attribute.personal || matches!(attribute.kind, AttributeKind::Entity(_)) {
-                secrets.insert(name, plain_json(json));
+            let owner = match &value {
+                ParsedValue::Entity { kind, personal: true, value } => Some((kind.clone(), value.clone())),
+                ParsedValue::Entity { .. } | ParsedValue::Plain(_) => None,
+            };
+            if attribute.personal || matches!(value, ParsedValue::Entity { .. }) {
+                parts.push(PartToSeal { name: attribute.name.clone(), value: plain_json(json), owner });
             }
             values.push(Some(value));
         }
@@ -164,8 +167,7 @@ impl PaymentRequest {
             Some(Some(ParsedValue::Entity { kind, value, .. })) => Some((kind.clone(), value.clone())),
             _ => None,
         });
-        let seal = (!secrets.is_empty())
-            .then(|| ToSeal { subject, plaintext: serde_json::to_vec(&secrets).expect("scalars by name are JSON") });
+        let seal = (!parts.is_empty()).then_some(ToSeal { subject, parts });
         Ok((values, seal))
     }
 }
@@ -199,10 +201,21 @@ enum ParsedValue {
 
 /// Personal attributes and entity values, to be sealed.
 pub struct ToSeal {
-    /// Kind and value of the entity whose key seals; the tenant's key when there is none.
+    /// Kind and value of the entity whose key seals the whole; the tenant's key when there is none.
     pub subject: Option<(Name, Box<str>)>,
-    /// JSON: values by attribute, in order of name.
-    pub plaintext: Vec<u8>,
+    /// What is sealed, in the type's order.
+    pub parts: Vec<PartToSeal>,
+}
+
+/// One value to be sealed.
+pub struct PartToSeal {
+    /// The attribute.
+    pub name: Name,
+    /// Its value, a scalar.
+    pub value: serde_json::Value,
+    /// Kind and value of a personal entity: its own key seals the value once more, so that erasing it leaves no trace
+    /// in what others' keys open.
+    pub owner: Option<(Name, Box<str>)>,
 }
 
 impl ParsedPayment {
@@ -242,7 +255,13 @@ impl fmt::Debug for ParsedPayment {
 
 impl fmt::Debug for ToSeal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ToSeal").field("plaintext_bytes", &self.plaintext.len()).finish_non_exhaustive()
+        f.debug_struct("ToSeal").field("parts", &self.parts).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PartToSeal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartToSeal").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,9 @@
 //! What clients get to see of ledgers, accounts, transfers, labels and policies. All money is in minor units, as
 //! decimal strings beside their asset.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use engine::{ActivePolicy, LabelReply, TransferReply};
 use ledger::{AccountFlags, PendingState, TransferFlags, TransferKey};
 use serde::Serialize;
@@ -15,6 +18,25 @@ pub struct Page<T: ToSchema> {
     /// Give it as `cursor` to go on; null at the end.
     #[schema(required)]
     pub next_cursor: Option<String>,
+}
+
+/// What a payment sealed, opened. Its `Debug` form shows no values.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct PersonalData {
+    /// The payment.
+    pub payment: String,
+    /// Its personal attributes and the values of its entities, by name. Null: erased.
+    #[schema(value_type = Object, example = json!({"customer": "alice", "recipient": null}))]
+    pub attributes: BTreeMap<String, serde_json::Value>,
+    /// Attributes whose key was erased. Once the key of the payment's subject is, these are all its entities; what its
+    /// personal attributes were called is gone with them.
+    pub erased: Vec<String>,
+}
+
+impl fmt::Debug for PersonalData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PersonalData").field("payment", &self.payment).finish_non_exhaustive()
+    }
 }
 
 /// A ledger: a book of accounts in one asset.
@@ -348,8 +370,18 @@ pub enum Unknown {
 
 impl Assets {
     /// Of these ledgers.
-    pub fn new(books: &[ledger::Book]) -> Self {
-        Self(books.iter().map(|book| (book.id, book.asset)).collect())
+    pub fn new<'b>(books: impl IntoIterator<Item = &'b ledger::Book>) -> Self {
+        Self(books.into_iter().map(|book| (book.id, book.asset)).collect())
+    }
+
+    /// How many ledgers it knows.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True when it knows none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// What a ledger counts.

@@ -1,6 +1,7 @@
 //! The route table: what the server answers, to whom, and what the OpenAPI document says about it.
 
 use engine::Verb;
+use policy::limits;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema as _, ToSchema};
@@ -9,11 +10,32 @@ use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
 use crate::payments::PaymentBody;
 use crate::requests::{AccountBody, LabelBody, LedgerBody, TransferBody, VerbBody};
-use crate::responses::{Account, Label, Ledger, Page, Policy, Transfer, TrialBalance};
+use crate::responses::{Account, Label, Ledger, Page, PersonalData, Policy, Transfer, TrialBalance};
 use crate::scope::Scope;
 
-/// Bytes of a JSON body, 1 MiB.
-pub const JSON_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a JSON body, 64 KiB.
+pub const JSON_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a payment's entry at most, 320 KiB; the journal takes one of 384 KiB.
+const ENTRY_BYTES_MAX: usize = 320 << 10;
+// The largest entry is that of a payment, whose parts are bounded one by one:
+//
+// 64 KiB    attributes that stand in the clear, no more than the body
+// 128 KiB   the sealed section: the body's values, of which those with a key of their own grow by a third in base64url,
+//           and at most 64 times 160 bytes of nonce, tag, key and punctuation
+// 66 KiB    256 features of 256 bytes, each with its number, type and length
+// 17 KiB    256 tags of 64 bytes, each with its length
+// 19 KiB    256 rules as reasons and those of the system, each with a name of 64 bytes and its effect
+// 16 KiB    all that has a fixed size: header, 64 records of streams, 16 legs, 16 models
+const _: () = assert!(
+    JSON_BYTES_MAX
+        + (128 << 10)
+        + limits::FEATURES_MAX * (limits::FEATURE_TEXT_BYTES_MAX + 8)
+        + limits::RULES_MAX * (limits::TAG_BYTES_MAX + 2)
+        + (limits::RULES_MAX + 8) * (types::Name::BYTES_MAX + 8)
+        + (16 << 10)
+        < ENTRY_BYTES_MAX
+);
+const _: () = assert!(JSON_BYTES_MAX.div_ceil(3) * 4 + limits::ATTRIBUTES_MAX * 160 < 128 << 10);
 /// Bytes of an uploaded policy, 20 MiB: the largest bundle and what an archive adds to it.
 pub const ARCHIVE_BYTES_MAX: usize = 20 << 20;
 
@@ -48,6 +70,8 @@ pub enum Operation {
     GetPayment,
     /// Everything about a decision.
     GetDecision,
+    /// What a payment sealed.
+    GetPersonalData,
     /// Moves a payment on.
     ChangePayment(Verb),
     /// Records a label.
@@ -334,6 +358,13 @@ pub const ROUTES: &[Route] = &[
         shape::<Decision>(),
         "Explain a decision: reasons, features, models, versions",
     ),
+    get(
+        Operation::GetPersonalData,
+        "/v1/payments/{id}/personal-data",
+        Scope::PERSONAL_READ,
+        shape::<PersonalData>(),
+        "Open what a payment sealed: personal attributes and entity values",
+    ),
     verb(Verb::Approve, "/v1/payments/{id}/approve", Scope::REVIEWS_WRITE, "Approve a payment under review"),
     verb(Verb::Decline, "/v1/payments/{id}/decline", Scope::REVIEWS_WRITE, "Decline a payment under review"),
     verb(Verb::Capture, "/v1/payments/{id}/capture", Scope::PAYMENTS_WRITE, "Move what a payment holds"),
@@ -405,6 +436,7 @@ impl Operation {
             Self::ListPayments => "listPayments",
             Self::GetPayment => "getPayment",
             Self::GetDecision => "getDecision",
+            Self::GetPersonalData => "getPersonalData",
             Self::ChangePayment(Verb::Approve) => "approvePayment",
             Self::ChangePayment(Verb::Decline) => "declinePayment",
             Self::ChangePayment(Verb::Capture) => "capturePayment",

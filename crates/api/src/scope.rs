@@ -28,6 +28,7 @@ scopes! {
     POLICIES_READ = 7 "policies:read" "Read the active policy.",
     POLICIES_WRITE = 8 "policies:write" "Activate policies.",
     EVENTS_READ = 9 "events:read" "Read every entry of the journal.",
+    PERSONAL_READ = 10 "personal:read" "Open the personal data that payments sealed.",
 }
 
 impl Scope {

@@ -4,10 +4,11 @@ use api::requests::{self, LedgerSource};
 use api::{History, IdSource, IdempotencyKey, List, Parameters, Problem};
 use engine::Command;
 use ledger::{NewTransfer, TransferFlags};
-use types::{AccountId, Amount, LedgerId, Origin, ShardId, TenantId, TransferId};
+use types::{Digest, AccountId, Amount, LedgerId, Origin, ShardId, TenantId, TransferId};
 
 const TENANT: TenantId = TenantId::new(1);
-const NO_KEY: IdSource<'_> = IdSource { tenant: TENANT, key: None };
+const SECRET: Digest = Digest::new([7; 32]);
+const NO_KEY: IdSource<'_> = IdSource { secret: SECRET, tenant: TENANT, key: None };
 
 #[track_caller]
 fn check<T>(result: Result<T, Problem>, code: &str, field: &str, detail: &str) {
@@ -102,18 +103,19 @@ fn an_account_names_its_id_once() {
     let body = r#"{"ledger": 978, "code": 10}"#;
     account(body, "id_required", "/id", "expected `id` or the header Idempotency-Key, found neither");
     let key = IdempotencyKey::parse(b"order-4711").expect("a key");
-    let keyed = IdSource { tenant: TENANT, key: Some(&key) };
+    let keyed = IdSource { key: Some(&key), ..NO_KEY };
     let both = requests::account(&keyed, br#"{"id": "7", "ledger": 978, "code": 10}"#);
     check(both, "id_and_idempotency_key", "/id", "expected `id` or the header Idempotency-Key, found both");
-    let of = |tenant: u32, key: &str| {
+    let of = |secret: Digest, tenant: u32, key: &str| {
         let key = IdempotencyKey::parse(key.as_bytes()).expect("a key");
-        let source = IdSource { tenant: TenantId::new(tenant), key: Some(&key) };
+        let source = IdSource { secret, tenant: TenantId::new(tenant), key: Some(&key) };
         requests::account(&source, body.as_bytes()).expect("an account").request
     };
-    assert_eq!(of(1, "a"), of(1, "a"));
-    assert_ne!(of(1, "a"), of(1, "b"));
-    assert_ne!(of(1, "a"), of(2, "a"));
-    assert_ne!(of(1, "a"), keyed.verb().expect("a request id"));
+    assert_eq!(of(SECRET, 1, "a"), of(SECRET, 1, "a"));
+    assert_ne!(of(SECRET, 1, "a"), of(SECRET, 1, "b"));
+    assert_ne!(of(SECRET, 1, "a"), of(SECRET, 2, "a"));
+    assert_ne!(of(SECRET, 1, "a"), of(Digest::new([8; 32]), 1, "a"), "nobody else can derive it");
+    assert_ne!(of(SECRET, 1, "a"), keyed.verb().expect("a request id"));
 }
 
 #[test]

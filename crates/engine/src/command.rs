@@ -69,8 +69,8 @@ pub enum Command {
     Query(Query),
 }
 
-/// A payment to decide.
-#[derive(Debug, Clone)]
+/// A payment to decide. Its `Debug` form shows no attributes: some are personal.
+#[derive(Clone)]
 pub struct NewPayment {
     /// Its id.
     pub payment: PaymentId,
@@ -89,6 +89,12 @@ pub struct NewPayment {
     pub attributes: Vec<Option<AttributeValue>>,
     /// Personal values and entity keys, sealed.
     pub sealed: Option<Sealed>,
+}
+
+impl std::fmt::Debug for NewPayment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewPayment").field("payment", &self.payment).finish_non_exhaustive()
+    }
 }
 
 /// What can be looked up. Pages hold at most [`PAGE_MAX`] items.

@@ -343,6 +343,9 @@ pub struct StreamOpened {
     pub records_max: u32,
     /// Entities kept.
     pub entities_max: u32,
+    /// Since when every payment has been recorded in it: from the beginning, or from an activation on. A window that
+    /// reaches further back is missing, never silently short.
+    pub recorded_since: Timestamp,
 }
 
 /// An API key. The secret itself is nowhere, only its hash.

@@ -103,6 +103,11 @@ impl Engine {
         (self.state.windows.entities(), self.state.windows.records())
     }
 
+    /// All ledgers, in order of their numbers.
+    pub fn ledgers(&self) -> impl ExactSizeIterator<Item = &ledger::Book> {
+        self.state.ledger.books()
+    }
+
     /// The API keys that are let in.
     pub fn api_keys(&self) -> impl Iterator<Item = &ApiKeyAdded> {
         self.state.api_keys.values()

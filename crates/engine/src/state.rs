@@ -9,8 +9,8 @@ use ledger::Ledger;
 use types::{ActorId, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::entry::{
-    ApiKeyAdded, ArtifactChunk, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided,
-    PolicyActivated, StateDigest,
+    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged,
+    PaymentDecided, PolicyActivated, StateDigest,
 };
 use crate::payment::{Label, Leg, Payment, Recorded};
 use crate::reply::ActivePolicy;
@@ -57,10 +57,14 @@ impl Artifact {
         self.chunks.contains_key(&chunk.index)
     }
 
+    /// True when every part is there.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.count > 0 && self.chunks.len() as u64 == u64::from(self.count)
+    }
+
     /// All of it, when every part is there.
     pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
-        let whole = self.count > 0 && self.chunks.len() as u64 == u64::from(self.count);
-        whole.then(|| self.chunks.values().flat_map(|chunk| chunk.iter().copied()).collect())
+        self.is_whole().then(|| self.chunks.values().flat_map(|chunk| chunk.iter().copied()).collect())
     }
 }
 
@@ -132,6 +136,7 @@ impl State {
                 artifact.count = chunk.count;
                 artifact.chunks.insert(chunk.index, Arc::clone(&chunk.bytes));
                 self.since_digest.bytes(chunk.artifact.as_bytes()).u64(u64::from(chunk.index));
+                self.since_digest.u64(u64::from(chunk.count)).bytes(&chunk.bytes);
             }
             Fact::PolicyActivated(activated) => self.apply_policy(header, activated),
             Fact::ApiKeyAdded(key) => {
@@ -204,8 +209,11 @@ impl State {
                 retention: opened.retention,
                 records_max: opened.records_max,
                 entities_max: opened.entities_max,
+                recorded_since: opened.recorded_since,
             });
-            self.since_digest.u64(u64::from(opened.id.get())).bytes(opened.key.as_bytes());
+            self.since_digest.u64(u64::from(opened.id.get())).bytes(opened.key.as_bytes()).u64(opened.retention.ns());
+            self.since_digest.u64(u64::from(opened.records_max)).u64(u64::from(opened.entities_max));
+            self.since_digest.u64(opened.recorded_since.ns());
         }
         self.since_digest.bytes(activated.artifact.as_bytes());
         // Earlier bundles stay in the journal; keeping them here too would grow with every upload.
@@ -275,10 +283,69 @@ impl Payment {
     }
 
     fn digest_into(&self, into: &mut DigestBuilder) {
-        let deadline = self.deadline.map_or(0, |deadline| deadline.at.ns());
-        into.u128(self.id.get()).u64(self.status as u64).u64(deadline).u64(u64::from(self.transfers));
-        into.u64(self.changes.len() as u64).u64(self.records.len() as u64);
-        into.bytes(self.label.as_ref().map_or(&[], |label| label.name.as_str().as_bytes()));
+        // Naming every field makes a new one choose whether it is part of the state.
+        let Self {
+            id,
+            seq,
+            changed_seq,
+            content,
+            payment_type,
+            ledger,
+            amount,
+            decided_at,
+            occurred_at,
+            verdict,
+            score,
+            status,
+            refusal,
+            deadline,
+            capture,
+            legs,
+            transfers,
+            records,
+            changes,
+            label,
+        } = self;
+        into.u128(id.get()).u64(seq.get()).u64(changed_seq.get()).bytes(content.as_bytes());
+        into.bytes(payment_type.as_str().as_bytes()).u64(u64::from(ledger.get())).u128(amount.get());
+        into.u64(decided_at.ns()).u64(occurred_at.ns()).u64(*verdict as u64).u64(u64::from(*score)).u64(*status as u64);
+        match refusal {
+            None => into.u64(0),
+            Some(refusal) => into.u64(1 + u64::from(refusal.leg)).u64(u64::from(refusal.status.number())),
+        };
+        match deadline {
+            None => into.u64(0),
+            Some(deadline) => into.u64(1 + deadline.then as u64).u64(deadline.at.ns()),
+        };
+        match capture {
+            CaptureTerms::Immediate => into.u64(0),
+            CaptureTerms::Manual { deadline, then } => into.u64(1 + *then as u64).u64(deadline.ns()),
+        };
+        into.u64(legs.len() as u64).u64(u64::from(*transfers));
+        for leg in legs {
+            let (payment, number) = match leg.transfer {
+                ledger::TransferKey::Client(id) => (id.get(), 0),
+                ledger::TransferKey::Leg { payment, number } => (payment.get(), 1 + u64::from(number)),
+            };
+            into.u128(payment).u64(number).u128(leg.debit.get()).u128(leg.credit.get());
+            into.u128(leg.amount.get()).u64(u64::from(leg.code.get()));
+        }
+        into.u64(records.len() as u64);
+        for record in records {
+            into.u64(u64::from(record.stream.get())).u128(record.entity.get()).u64(record.at.ns());
+            into.u64(u64::from(record.accepted));
+        }
+        into.u64(changes.len() as u64);
+        for (request, verb) in changes {
+            into.u128(request.get()).u64(*verb as u64);
+        }
+        match label {
+            None => into.u64(0),
+            Some(label) => into
+                .u64(1 + u64::from(label.positive))
+                .bytes(label.name.as_str().as_bytes())
+                .u64(label.recorded_at.ns()),
+        };
     }
 
     /// The verb that this request asked for, if it moved the payment.

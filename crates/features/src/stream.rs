@@ -34,8 +34,8 @@ pub(crate) struct StreamState {
 impl StreamState {
     pub(crate) fn new(bounds: Stream) -> Self {
         Self {
+            horizon: bounds.recorded_since,
             bounds,
-            horizon: Timestamp::ZERO,
             refused: Timestamp::ZERO,
             entities: HashMap::default(),
             idle: BinaryHeap::new(),
@@ -44,6 +44,7 @@ impl StreamState {
     }
 
     pub(crate) fn widen(&mut self, bounds: &Stream) {
+        self.horizon = self.horizon.max(bounds.recorded_since);
         self.bounds.retention = self.bounds.retention.max(bounds.retention);
         self.bounds.records_max = self.bounds.records_max.max(bounds.records_max);
         self.bounds.entities_max = self.bounds.entities_max.max(bounds.entities_max);

@@ -40,6 +40,8 @@ pub struct Stream {
     pub records_max: u32,
     /// Entities with something to ask within the retention; records of new ones are dropped beyond it.
     pub entities_max: u32,
+    /// What happened before this instant was not recorded: windows that reach there are missing, not short.
+    pub recorded_since: Timestamp,
 }
 
 /// Every stream of a shard.

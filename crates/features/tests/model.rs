@@ -132,6 +132,7 @@ fn opened(records_max: u32) -> Windows {
         retention: Span::from_ns(RETENTION_NS),
         records_max,
         entities_max: u32::try_from(ENTITIES).expect("few"),
+        recorded_since: Timestamp::ZERO,
     });
     windows
 }
@@ -174,7 +175,7 @@ proptest! {
         steps in steps(), questions in questions(), records_max in 0_u32..12, entities_max in 1_u32..4,
     ) {
         let (mut windows, mut model) = (Windows::default(), Model::default());
-        windows.open(&Stream { id: STREAM, retention: Span::from_ns(RETENTION_NS), records_max, entities_max });
+        windows.open(&Stream { id: STREAM, retention: Span::from_ns(RETENTION_NS), records_max, entities_max, recorded_since: Timestamp::ZERO });
         for step in &steps {
             if let Some(update) = model.update(step) {
                 prop_assert_ne!(windows.apply(&update), Applied::Dropped(Missing::UnknownStream));

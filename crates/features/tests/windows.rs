@@ -400,9 +400,32 @@ fn a_stream_that_is_not_open_says_so() {
 }
 
 #[test]
+fn what_happened_before_a_stream_recorded_is_missing_not_zero() {
+    check(
+        "
+        open retention=100 since=50
+        A insert 60#1 5                    -> kept
+        A at 60 length=10                  -> 1 5 0
+        A at 60 length=12                  -> window_truncated
+        B at 60 length=12                  -> window_truncated
+        A at 70 length=20                  -> 1 5 0
+        open retention=100 since=65
+        A at 70 length=20                  -> window_truncated
+        A at 80 length=15                  -> 0 0 0
+        ",
+    );
+}
+
+#[test]
 fn streams_are_apart() {
     let mut windows = Windows::default();
-    let stream = |id| Stream { id: StreamId::new(id), retention: Span::from_ns(9), records_max: 9, entities_max: 9 };
+    let stream = |id| Stream {
+        id: StreamId::new(id),
+        retention: Span::from_ns(9),
+        records_max: 9,
+        entities_max: 9,
+        recorded_since: Timestamp::ZERO,
+    };
     windows.open(&stream(1));
     windows.open(&stream(2));
     let (entity, at) = (Token::new(1), Timestamp::from_ns(5));
@@ -485,6 +508,7 @@ fn run(table: &str) -> (Windows, Option<Update>) {
                     retention: span("retention"),
                     records_max: small("records_max"),
                     entities_max: small("entities_max"),
+                    recorded_since: Timestamp::from_ns(span("since").ns()),
                 });
                 String::new()
             }

@@ -54,11 +54,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let opened = Opened::open(&options)?;
         let stop = stop_signal()?;
+        // First, because the key that a first start makes is shown only once.
         let listener = tokio::net::TcpListener::bind(arguments.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
         let address = listener.local_addr()?;
+        let opened = Opened::open(&options)?;
         if let Some(torn) = &opened.recovered.torn {
             tracing::warn!(file = torn.file, offset = torn.offset, after = torn.after.get(), "cut off a torn tail");
         }

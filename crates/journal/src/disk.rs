@@ -76,7 +76,7 @@ impl Directory {
     /// Creates the directory where there is none, and locks it.
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
         let io_error = |cause| DirectoryError::Io { path: path.to_owned(), cause };
-        std::fs::create_dir_all(path).map_err(io_error)?;
+        create_directory(path).map_err(io_error)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -94,6 +94,21 @@ impl Directory {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Creates a directory and those it stands in, as far as they are missing. Each survives a crash once the one that
+/// holds it is synced: without that a journal could be lost with its whole directory.
+fn create_directory(path: &Path) -> io::Result<()> {
+    let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    match (std::fs::create_dir(path), parent) {
+        (Ok(()), Some(parent)) => File::open(parent)?.sync_all(),
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            create_directory(parent)?;
+            create_directory(path)
+        }
+        (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        (created, _) => created,
     }
 }
 

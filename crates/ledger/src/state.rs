@@ -67,7 +67,7 @@ impl Ledger {
     }
 
     /// Every book, in order of id.
-    pub fn books(&self) -> impl Iterator<Item = &Book> {
+    pub fn books(&self) -> impl ExactSizeIterator<Item = &Book> {
         self.books.values().map(|state| &state.book)
     }
 

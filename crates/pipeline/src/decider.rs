@@ -43,6 +43,10 @@ impl Decider {
 
     /// Journals what time brought by `now`, then executes the requests in order.
     pub fn work<R>(&mut self, now: Timestamp, asks: impl IntoIterator<Item = Ask<R>>) -> Batch<R> {
+        // A crash may have cut the digest that was due after the last entry.
+        if let Some(digest) = self.engine.execute_digest(now) {
+            self.push(&digest);
+        }
         for _ in 0..EXPIRIES_PER_BATCH_MAX {
             let Some(entry) = self.engine.execute_due(now) else { break };
             self.record(now, &entry);

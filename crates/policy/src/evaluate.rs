@@ -7,6 +7,7 @@ use crate::evaluation::{
     AccountRef, Effect, Evaluation, Facts, History, LegError, LegPlan, Reason, Score, StreamRecord, Verdict,
 };
 use crate::index::AttributeIdx;
+use crate::limits::FEATURE_TEXT_BYTES_MAX;
 use crate::plan::{How, ModelPlan, Payment, StreamPlan};
 use crate::policy::Policy;
 use crate::reason::Codes;
@@ -222,6 +223,9 @@ fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
         Ok(Value::Int(value)) => FeatureValue::Int(value),
         Ok(Value::Double(value)) => FeatureValue::double(value),
         Ok(Value::Bool(value)) => FeatureValue::Bool(value),
+        Ok(Value::Text(text)) if text.len() > FEATURE_TEXT_BYTES_MAX => {
+            FeatureValue::Missing(MissingReason::OutOfRange)
+        }
         Ok(Value::Text(text)) => FeatureValue::Text(text.into()),
         Ok(Value::Time(_) | Value::Duration(_) | Value::Account(_) | Value::Entity(_)) => {
             FeatureValue::Missing(MissingReason::ExpressionFailed)

@@ -12,7 +12,7 @@ pub const FILE_NAME_BYTES_MAX: usize = 128;
 pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
 /// Problems reported of one document; those beyond are left out.
 pub const PROBLEMS_MAX: usize = 100;
-/// Bytes of a description, a tag, a column name or a label value.
+/// Bytes of a description, a column name or a label value.
 pub const TEXT_BYTES_MAX: usize = 1024;
 
 /// Ledgers.
@@ -39,6 +39,10 @@ pub const MODEL_INPUTS_MAX: usize = 1024;
 pub const RULES_MAX: usize = 256;
 /// Steps that all expressions of a payment type may take together; see [`Program::cost`](crate::cel::Program::cost).
 pub const COST_MAX: u64 = 65_536;
+/// Bytes of a rule's tag: every payment that it fits carries it.
+pub const TAG_BYTES_MAX: usize = 64;
+/// Bytes of a feature that is text. A longer one is missing, out of range: every decision carries its features.
+pub const FEATURE_TEXT_BYTES_MAX: usize = 256;
 /// Values in a list of labels.
 pub const LABELS_MAX: usize = 64;
 

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use engine::{Answer, ArtifactChunk, Command, Entry, Fact, PolicyActivated, Query, Refusal, Reply, Request};
+use api::responses::Assets;
+use engine::{Answer, ArtifactChunk, Command, Engine, Entry, Fact, PolicyActivated, Query, Refusal, Reply, Request};
 use journal::{Directory, Fault, FileReader, Identity, Reader};
 use pipeline::Ask;
 use policy::{Bundle, Policy, Problem};
@@ -35,6 +36,19 @@ pub(crate) struct Shared {
     /// Set once the server takes no more requests.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) names: Mutex<Option<(Seq, Arc<PolicyActivated>)>>,
+    /// What ledgers count, as of the last batch: complete for whatever an answer can show.
+    pub(crate) assets: RwLock<Arc<Assets>>,
+}
+
+impl Shared {
+    /// Notes ledgers that were opened since; none ever changes.
+    pub(crate) fn note_ledgers(&self, engine: &Engine) {
+        let known = self.assets.read().unwrap_or_else(PoisonError::into_inner).len();
+        if engine.ledgers().len() > known {
+            let assets = Arc::new(Assets::new(engine.ledgers()));
+            *self.assets.write().unwrap_or_else(PoisonError::into_inner) = assets;
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -126,6 +140,14 @@ impl Core {
     /// # Errors
     /// When it does not compile or the engine refuses it; nothing changes then.
     pub async fn install_policy(&self, caller: Caller, id: RequestId, bundle: Bundle) -> Result<Reply, InstallError> {
+        let core = self.clone();
+        // A task of its own: a client that goes away in the middle must not leave the edge with another policy than
+        // the engine's.
+        let installing = tokio::spawn(async move { core.install(caller, id, bundle).await });
+        installing.await.map_err(|_panicked| Unavailable::Failed)?
+    }
+
+    async fn install(&self, caller: Caller, id: RequestId, bundle: Bundle) -> Result<Reply, InstallError> {
         let compiling = tokio::task::spawn_blocking(move || Policy::compile(&bundle).map(|policy| (policy, bundle)));
         let (policy, bundle) =
             compiling.await.map_err(|_panicked| Unavailable::Failed)?.map_err(InstallError::Problems)?;
@@ -146,6 +168,11 @@ impl Core {
         Ok(reply)
     }
 
+    /// What every ledger counts that an answer given so far can name.
+    pub(crate) fn assets(&self) -> Arc<Assets> {
+        Arc::clone(&self.0.assets.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The last durable entry.
     pub fn durable(&self) -> Seq {
         self.0.reader.durable()
@@ -159,7 +186,7 @@ impl Core {
 
     /// Takes no more requests; what waits is still decided and answered.
     pub(crate) fn stop(&self) {
-        self.0.inbox.close(Unavailable::Stopping);
+        self.0.inbox.close();
         self.0.stopping.send_replace(true);
     }
 

@@ -4,11 +4,12 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use journal::{Directory, Disk, DiskFile};
-use types::{Digest, Sealed, TenantId, Token};
+use types::{Digest, Origin, Sealed, TenantId, Token};
 use vault::{RootKey, Vault};
 
 const LOG: &str = "keys.log";
 const ROOT: &str = "root.key";
+const ORIGIN: &str = "journal";
 const ROOT_BYTES: usize = 32;
 
 /// Why the key store cannot be used.
@@ -35,6 +36,19 @@ pub enum KeyStoreError {
         "the key store is empty although the journal has entries: every entity would get another token; restore the keys directory that belongs to this journal"
     )]
     KeysMissing,
+    /// The keys belong to another journal.
+    #[error(
+        "the keys belong to the journal {found}, the journal here is {expected}; put the two that belong together side by side"
+    )]
+    OtherJournal {
+        /// The journal that the keys name.
+        found: Origin,
+        /// The journal that is there.
+        expected: Origin,
+    },
+    /// A part of the key store is gone.
+    #[error("{0} of the key store is missing although {LOG} has keys; restore it from a copy")]
+    Incomplete(&'static str),
 }
 
 /// The vault and its file.
@@ -56,30 +70,34 @@ pub(crate) fn random(bytes: &mut [u8]) {
 }
 
 impl KeyStore {
-    /// Opens the key store of a directory, or starts one.
-    pub(crate) fn open(directory: &Directory) -> Result<Self, KeyStoreError> {
+    /// Opens the key store of a journal, or starts one beside a journal without entries.
+    pub(crate) fn open(directory: &Directory, origin: Origin, has_entries: bool) -> Result<Self, KeyStoreError> {
         let io = |action, file| move |cause| KeyStoreError::Io { action, file, cause };
-        let root = open_root(directory)?;
-        let file = match directory.open(LOG).map_err(io("open", LOG))? {
+        let file = directory.open(LOG).map_err(io("open", LOG))?;
+        let length = file.as_ref().map_or(Ok(0), DiskFile::len).map_err(io("measure", LOG))?;
+        if has_entries && length == 0 {
+            return Err(KeyStoreError::KeysMissing);
+        }
+        check_origin(directory, origin, length > 0)?;
+        let root = open_root(directory, length > 0)?;
+        let file = match file {
             Some(file) => file,
             None => directory.create(LOG).map_err(io("create", LOG))?,
         };
-        let length = DiskFile::len(&file).map_err(io("measure", LOG))?;
         let mut log = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
         file.read_at(&mut log, 0).map_err(io("read", LOG))?;
         let (vault, accepted) = Vault::open(&root, &log, &mut random)?;
+        if has_entries && accepted == 0 {
+            return Err(KeyStoreError::KeysMissing);
+        }
+        if (accepted as u64) < length {
+            tracing::warn!(file = LOG, kept = accepted, cut = length - accepted as u64, "cut off a torn key");
+        }
         file.set_len(accepted as u64).map_err(io("cut", LOG))?;
         directory.sync_directory().map_err(io("sync the directory of", LOG))?;
         let store = Self { vault: Mutex::new(vault), file: Mutex::new(Saved { file, bytes: accepted as u64 }) };
         store.save()?;
         Ok(store)
-    }
-
-    /// True before the first key or secret was saved.
-    pub(crate) fn is_new(directory: &Directory) -> Result<bool, KeyStoreError> {
-        let opened = directory.open(LOG).map_err(|cause| KeyStoreError::Io { action: "open", file: LOG, cause })?;
-        let Some(file) = opened else { return Ok(true) };
-        DiskFile::is_empty(&file).map_err(|cause| KeyStoreError::Io { action: "measure", file: LOG, cause })
     }
 
     /// Writes and syncs the keys that were made since the last call. Called before each write to the journal.
@@ -138,8 +156,23 @@ impl KeyStore {
     }
 }
 
+/// The keys name the journal they belong to: with others every customer would get another token, and a wallet anew.
+fn check_origin(directory: &Directory, origin: Origin, in_use: bool) -> Result<(), KeyStoreError> {
+    let io = |action| move |cause| KeyStoreError::Io { action, file: ORIGIN, cause };
+    if let Some(file) = directory.open(ORIGIN).map_err(io("open"))? {
+        let mut bytes = [0; 16];
+        file.read_at(&mut bytes, 0).map_err(io("read"))?;
+        let found = Origin::new(u128::from_le_bytes(bytes));
+        return if found == origin { Ok(()) } else { Err(KeyStoreError::OtherJournal { found, expected: origin }) };
+    }
+    if in_use {
+        return Err(KeyStoreError::Incomplete(ORIGIN));
+    }
+    write_whole(directory, ORIGIN, &origin.get().to_le_bytes())
+}
+
 /// The root key: drawn on first use, readable by its owner only.
-fn open_root(directory: &Directory) -> Result<RootKey, KeyStoreError> {
+fn open_root(directory: &Directory, in_use: bool) -> Result<RootKey, KeyStoreError> {
     let io = |action| move |cause| KeyStoreError::Io { action, file: ROOT, cause };
     if let Some(file) = directory.open(ROOT).map_err(io("open"))? {
         let mut bytes = [0; ROOT_BYTES];
@@ -150,12 +183,21 @@ fn open_root(directory: &Directory) -> Result<RootKey, KeyStoreError> {
             (length, _) => Err(KeyStoreError::RootKey(usize::try_from(length).unwrap_or(usize::MAX))),
         };
     }
+    if in_use {
+        return Err(KeyStoreError::Incomplete(ROOT));
+    }
     let root = RootKey::new(&mut random);
-    let name = "root.key.new";
-    let file = directory.create(name).map_err(io("create"))?;
-    file.write_at(&root.to_bytes(), 0).map_err(io("write"))?;
-    file.sync().map_err(io("sync"))?;
-    directory.rename(name, ROOT).map_err(io("rename"))?;
-    directory.sync_directory().map_err(io("sync the directory of"))?;
+    write_whole(directory, ROOT, &root.to_bytes())?;
     Ok(root)
+}
+
+/// Writes a small file so that it is there whole or not at all.
+fn write_whole(directory: &Directory, name: &'static str, bytes: &[u8]) -> Result<(), KeyStoreError> {
+    let io = |action| move |cause| KeyStoreError::Io { action, file: name, cause };
+    let unfinished = format!("{name}.new");
+    let file = directory.create(&unfinished).map_err(io("create"))?;
+    file.write_at(bytes, 0).map_err(io("write"))?;
+    file.sync().map_err(io("sync"))?;
+    directory.rename(&unfinished, name).map_err(io("rename"))?;
+    directory.sync_directory().map_err(io("sync the directory of"))
 }

@@ -99,7 +99,6 @@ impl Opened {
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         let journal_directory = Directory::open(&options.data.join("journal"))?;
         let keys_directory = Directory::open(&options.data.join("keys"))?;
-        let keys_missing = KeyStore::is_new(&keys_directory)?;
         let mut engine = Engine::new(SHARD, TENANT);
         let mut visit = |entry: &engine::Entry| {
             if !engine.agrees_with(entry) {
@@ -110,10 +109,7 @@ impl Opened {
         };
         let (mut journal, recovered) =
             FileJournal::open(journal_directory, options.layout, SHARD, new_origin, &mut visit)?;
-        if keys_missing && recovered.last > Seq::ZERO {
-            return Err(KeyStoreError::KeysMissing.into());
-        }
-        let keys = Arc::new(KeyStore::open(&keys_directory)?);
+        let keys = Arc::new(KeyStore::open(&keys_directory, journal.identity().origin, recovered.last > Seq::ZERO)?);
         let policy = compile_active(&engine)?;
         if let Some(policy) = &policy {
             engine.stage_policy(Arc::clone(policy));
@@ -138,7 +134,9 @@ impl Opened {
             metrics: Arc::clone(&metrics),
             stopping: watch::Sender::new(false),
             names: Mutex::new(None),
+            assets: RwLock::default(),
         });
+        core.shared().note_ledgers(decider.engine());
         let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender };
         let threads = Threads::start(decider, journal, wiring).map_err(OpenError::Thread)?;
         Ok(Self { core, api_key, recovered, threads })
@@ -225,7 +223,12 @@ fn prepare<D: journal::Disk>(
     if newest.is_none() || new_api_key {
         let key = ApiKey::generate(ActorId::new(newest.unwrap_or(0) + 1), &mut random);
         revealed = Some(key.reveal());
-        let added = ApiKeyAdded { key: key.actor(), hash: key.hash(), scopes: u32::MAX, name: "made at start".into() };
+        let added = ApiKeyAdded {
+            key: key.actor(),
+            hash: key.hash(),
+            scopes: api::Scope::ALL.bits(),
+            name: "made at start".into(),
+        };
         let batch = decider.work(now, [system(Command::AddApiKey(added))]);
         for frame in &batch.frames {
             journal.append(frame)?;

@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use types::{Seq, Timestamp};
 
 use crate::clock::{Clock, Stopwatch, duration};
-use crate::core::{Core, Unavailable};
+use crate::core::{Core, Shared, Unavailable};
 use crate::key_store::{KeyStore, KeyStoreError};
 use crate::metrics::Metrics;
 
@@ -58,8 +58,21 @@ impl Inbox {
     }
 
     /// Takes no more requests; those that wait are still decided.
-    pub(crate) fn close(&self, why: Unavailable) {
-        self.lock().open = Err(why);
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.open = state.open.and(Err(Unavailable::Stopping));
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Takes no more requests, and lets go of those that wait: nobody will decide them.
+    pub(crate) fn fail(&self) {
+        let mut state = self.lock();
+        state.open = Err(Unavailable::Failed);
+        let abandoned = state.queue.take(usize::MAX);
+        drop(state);
+        // Dropping where an answer would go tells its caller that there is none.
+        drop(abandoned);
         self.changed.notify_all();
     }
 
@@ -129,11 +142,11 @@ impl Threads {
         let (engine_core, engine_metrics) = (core.clone(), Arc::clone(&metrics));
         let engine = std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || run_engine(decider, &engine_core.shared().inbox, &engine_metrics, &batches))?;
+            .spawn(move || run_engine(decider, engine_core.shared(), &engine_metrics, &batches))?;
         let journal = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
             let result = run_journal(journal, &taken, &keys, &metrics, &durable);
             if result.is_err() {
-                core.shared().inbox.close(Unavailable::Failed);
+                core.shared().inbox.fail();
             }
             result
         })?;
@@ -151,8 +164,19 @@ impl Threads {
     }
 }
 
-fn run_engine(mut decider: Decider, inbox: &Inbox, metrics: &Metrics, batches: &SyncSender<Batch<ReplyTo>>) {
+/// Fails the inbox when the engine thread ends, however it ends: after a clean stop it is empty anyway.
+struct FailOnExit<'a>(&'a Inbox);
+
+impl Drop for FailOnExit<'_> {
+    fn drop(&mut self) {
+        self.0.fail();
+    }
+}
+
+fn run_engine(mut decider: Decider, shared: &Shared, metrics: &Metrics, batches: &SyncSender<Batch<ReplyTo>>) {
     let clock = Clock;
+    let inbox = &shared.inbox;
+    let _guard = FailOnExit(inbox);
     while let Some(asks) = inbox.next(clock.now(), decider.engine().next_due()) {
         metrics.queue_length.set(i64::try_from(inbox.len()).unwrap_or(i64::MAX));
         metrics.batch_requests.observe(f64::from(u32::try_from(asks.len()).unwrap_or(u32::MAX)));
@@ -162,9 +186,10 @@ fn run_engine(mut decider: Decider, inbox: &Inbox, metrics: &Metrics, batches: &
         }
         let dropped = decider.engine().records_dropped();
         metrics.window_records_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
+        // Before the answers leave, so that whoever shows one knows what its ledger counts.
+        shared.note_ledgers(decider.engine());
         if batches.send(batch).is_err() {
-            // The journal thread failed; dropping the queue tells every caller.
-            inbox.close(Unavailable::Failed);
+            // The journal thread failed.
             return;
         }
     }
@@ -195,6 +220,10 @@ fn run_journal<J: Journal>(
                     }
                 };
                 if !frames.is_empty() {
+                    if unmarked_since.is_some_and(|since| since.elapsed() >= MARK_WITHIN) {
+                        journal.mark()?;
+                        unmarked_since = None;
+                    }
                     let stopwatch = Stopwatch::start();
                     keys.save()?;
                     for frame in &frames {

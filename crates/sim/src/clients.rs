@@ -1,4 +1,4 @@
-use engine::{ApiKeyAdded, ArtifactChunk, Command, NewPayment, Query, Request, Verb};
+use engine::{Answer, ApiKeyAdded, ArtifactChunk, Command, NewPayment, Query, Reply, Request, Verb};
 use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags, TransferKey};
 use policy::AttributeValue;
 use types::{
@@ -15,6 +15,9 @@ use crate::process::TENANT;
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     asked: Vec<Request>,
+    /// Payments that answers were about, and the policy that an answer named last.
+    payments: Vec<PaymentId>,
+    policy: Option<Digest>,
 }
 
 const ACCOUNTS: u64 = 6;
@@ -24,7 +27,7 @@ impl Clients {
     /// The next request, and its number.
     pub(crate) fn ask(&mut self, rng: &mut Rng) -> (usize, Request) {
         let recent = self.asked.len().min(30);
-        let request = if recent > 0 && rng.percent(15) {
+        let request = if recent > 0 && rng.percent(20) {
             self.asked[self.asked.len() - 1 - rng.place(recent)].clone()
         } else {
             self.new_request(rng)
@@ -35,6 +38,16 @@ impl Clients {
 
     pub(crate) fn request(&self, number: usize) -> Request {
         self.asked[number].clone()
+    }
+
+    /// What clients learn from an answer.
+    pub(crate) fn hear(&mut self, answer: &Answer) {
+        if let Ok(Reply::Payment(_, reply)) = answer {
+            self.payments.push(reply.payment.id);
+        }
+        if let Ok(Reply::Policy(_, active)) = answer {
+            self.policy = Some(active.activated.artifact);
+        }
     }
 
     fn new_request(&self, rng: &mut Rng) -> Request {
@@ -48,8 +61,8 @@ impl Clients {
             20..40 if early => self.install(rng),
             10..32 => Command::CreateTransfer(transfer(rng, fresh)),
             32..44 => Command::CreateTransfer(self.resolution(rng, fresh)),
-            44..48 => Command::StoreArtifact(large(rng)),
-            48..50 => self.install(rng),
+            44..49 => Command::StoreArtifact(large(rng)),
+            49..50 => self.install(rng),
             50..52 => Command::AddApiKey(api_key(rng)),
             52..70 => Command::CreatePayment(Box::new(self.payment(rng, fresh))),
             70..80 => Command::ChangePayment { payment: self.some_payment(rng), verb: *rng.pick(&Verb::ALL) },
@@ -88,12 +101,15 @@ impl Clients {
         if recent.is_empty() { TransferKey::Client(TransferId::new(1)) } else { *rng.pick(&recent) }
     }
 
+    /// Mostly one that was decided; sometimes one of which nobody knows what became of it.
     fn some_payment(&self, rng: &mut Rng) -> PaymentId {
         let payment = |asked: &Request| {
             if let Command::CreatePayment(new) = &asked.command { Some(new.payment) } else { None }
         };
-        let recent: Vec<PaymentId> = self.asked.iter().rev().filter_map(payment).take(8).collect();
-        if recent.is_empty() { PaymentId::new(1) } else { *rng.pick(&recent) }
+        let unsure = self.asked.iter().rev().filter_map(payment);
+        let known = self.payments.iter().rev().copied();
+        let some: Vec<PaymentId> = if rng.percent(85) { known.take(4).collect() } else { unsure.take(8).collect() };
+        if some.is_empty() { PaymentId::new(1) } else { *rng.pick(&some) }
     }
 
     fn resolution(&self, rng: &mut Rng, id: u128) -> NewTransfer {
@@ -108,7 +124,9 @@ impl Clients {
     }
 
     fn payment(&self, rng: &mut Rng, id: u128) -> NewPayment {
-        let policy = &rng.pick(policies()).policy;
+        // The edge parses a payment with the policy it believes to decide.
+        let known = policies().iter().find(|known| Some(known.policy.digest()) == self.policy);
+        let policy = &known.filter(|_| rng.percent(95)).unwrap_or_else(|| rng.pick(policies())).policy;
         let name = if rng.percent(40) { "top_up" } else { "card" };
         let (payment_type, _) = policy.payment_type(name).expect("the policy has both types");
         // Now and then an id that another payment has.

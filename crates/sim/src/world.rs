@@ -186,6 +186,7 @@ impl World {
 
     fn answered(&mut self, answered: Vec<Answered>) {
         for Answered { number, seq, answer } in answered {
+            self.clients.hear(&answer);
             self.checker.answered(self.clients.request(number), seq, answer);
         }
     }

@@ -4,7 +4,8 @@ use crate::KeyId;
 /// noise; the entry and everything that was computed from it stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// The keys of the key store that open the ciphertext, all of them needed.
+    /// The one key of the key store that opens the ciphertext: of the subject, or of the tenant. What is inside may be
+    /// sealed again with keys of its own, which are named there: a payment seals each value of a personal entity so.
     pub keys: Vec<KeyId>,
     /// Nonce, ciphertext and authentication tag.
     pub ciphertext: Box<[u8]>,

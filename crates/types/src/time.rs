@@ -145,7 +145,8 @@ impl FromStr for Timestamp {
         let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
         let strict = text.len() <= 40
             && separators.iter().all(|&(position, byte)| text.as_bytes().get(position) == Some(&byte))
-            && matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' '))
+            && matches!(text.as_bytes().get(10), Some(b'T' | b't'))
+            && offset_in_range(text)
             && !text.contains('[');
         if !strict {
             return Err(malformed());
@@ -154,6 +155,12 @@ impl FromStr for Timestamp {
         let ns = u64::try_from(instant.as_nanosecond()).or(Err(malformed()))?;
         if ns > Self::MAX.0 { Err(malformed()) } else { Ok(Self(ns)) }
     }
+}
+
+/// Whether the hours of a numeric offset are those of a day, which the library does not insist on.
+fn offset_in_range(text: &str) -> bool {
+    let hours = text.rfind(['+', '-']).filter(|place| *place > 10).and_then(|place| text.get(place..)?.get(1..3));
+    hours.is_none_or(|hours| hours < "24")
 }
 
 #[cfg(test)]
@@ -177,7 +184,16 @@ mod tests {
             assert_eq!(text.parse::<Timestamp>().map(|at| at.to_string()), Ok(text.to_owned()));
         }
         assert_eq!("2026-11-22T18:30:00+01:00".parse::<Timestamp>(), "2026-11-22T17:30:00Z".parse());
-        for bad in ["", "2026-11-22", "2026-11-22T17:30:00", "20261122T173000Z", "1969-12-31T23:59:59Z", "yesterday"] {
+        for bad in [
+            "",
+            "2026-11-22",
+            "2026-11-22T17:30:00",
+            "20261122T173000Z",
+            "1969-12-31T23:59:59Z",
+            "2026-11-22 17:30:00Z",
+            "2026-11-22T17:30:00+25:00",
+            "yesterday",
+        ] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
         }
     }

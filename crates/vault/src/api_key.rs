@@ -3,6 +3,7 @@ use std::str::FromStr;
 use types::{ActorId, Digest, DigestBuilder};
 
 use crate::Random;
+use crate::base64url;
 use crate::secret::{Secret, wipe};
 
 /// What a client proves itself with: `fin_<number>_<secret>`, the number of the actor in decimal and 256 random bits in
@@ -15,7 +16,6 @@ pub struct ApiKey {
 
 const PREFIX: &str = "fin_";
 const SECRET_CHARS: usize = 43;
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 impl ApiKey {
     /// A fresh key of `actor`.
@@ -30,7 +30,7 @@ impl ApiKey {
 
     /// The key as text, for the one time that it is shown. Nothing else prints it.
     pub fn reveal(&self) -> String {
-        format!("{PREFIX}{}_{}", self.actor, encode(self.secret.as_bytes()))
+        format!("{PREFIX}{}_{}", self.actor, base64url::encode(self.secret.as_bytes()))
     }
 
     /// What is stored of a key. Passwords need a slow, salted hash because they can be guessed; 256 random bits cannot,
@@ -79,33 +79,9 @@ impl FromStr for ApiKey {
     }
 }
 
-/// Three bytes are four characters. The 33rd byte is 0 and its character, the 44th, is left out.
-fn encode(secret: &[u8; 32]) -> String {
-    let mut text = String::with_capacity(44);
-    for three in secret.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, at| (bits << 8) | u32::from(three.get(at).copied().unwrap_or(0)));
-        for six in [bits >> 18, bits >> 12, bits >> 6, bits] {
-            text.push(ALPHABET.iter().copied().map(char::from).nth((six & 63) as usize).unwrap_or_default());
-        }
-    }
-    text.truncate(SECRET_CHARS);
-    text
-}
-
-/// The inverse of [`encode`]. Each secret has one text: bits of the last character that carry nothing must be 0.
 fn decode(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = Vec::with_capacity(33);
-    for four in text.as_bytes().chunks(4) {
-        let mut bits = 0_u32;
-        for at in 0..4 {
-            let digit = four.get(at).unwrap_or(&b'A');
-            let six = ALPHABET.iter().position(|known| known == digit)?;
-            bits = (bits << 6) | u32::try_from(six).ok()?;
-        }
-        let [_, three @ ..] = bits.to_be_bytes();
-        bytes.extend_from_slice(&three);
-    }
-    let secret = bytes.strip_suffix(&[0]).and_then(|secret| secret.try_into().ok());
+    let mut bytes = base64url::decode(text)?;
+    let secret = bytes.as_slice().try_into().ok();
     wipe(&mut bytes);
     secret
 }
@@ -157,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused_with_the_reason() {
-        let secret = encode(&[1; 32]);
+        let secret = base64url::encode(&[1; 32]);
         let long = format!("fin_7_{secret}A");
         let cases = [
             ("", ApiKeyParseError::Shape),

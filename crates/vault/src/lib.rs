@@ -13,6 +13,8 @@
 //! forgotten, as far as that is possible without unsafe code. The length of what was sealed is not hidden.
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
+pub mod base64url;
+
 mod api_key;
 mod cipher;
 mod log;

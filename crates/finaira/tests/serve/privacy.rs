@@ -35,6 +35,11 @@ fn no_personal_value_and_no_entity_key_is_in_any_file() {
     assert_eq!(client.pay(2, "transfer", 1_234, &attributes).status, 200);
     assert_eq!(client.get(&format!("/v1/accounts?template=wallet&holder={CUSTOMER}")).status, 200);
     assert_eq!(client.post("/v1/labels", &json!({"payment": "2", "label": "fraud"})).status, 201);
+    // Who may open them gets all of them back.
+    let opened = client.get("/v1/payments/2/personal-data");
+    let sealed = json!({"customer": CUSTOMER, "recipient": RECIPIENT, "device": DEVICE, "email": EMAIL, "note": NOTE});
+    assert_eq!((opened.status, &opened.body["attributes"]), (200, &sealed), "{opened:?}");
+    assert_eq!(opened.body["erased"], json!([]));
     assert!(server.stop().success());
 
     let mut files = Vec::new();

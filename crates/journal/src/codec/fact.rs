@@ -144,6 +144,7 @@ fn encode_policy(header: &Header, activated: &PolicyActivated, into: &mut Encode
         into.varint(stream.retention.ns());
         into.varint(stream.records_max);
         into.varint(stream.entities_max);
+        into.varint(stream.recorded_since.ns());
     }
     ledger_facts::encode_all(header, &activated.ledger_facts, into);
 }
@@ -160,6 +161,7 @@ fn decode_policy(header: &Header, from: &mut Decoder<'_>) -> Result<PolicyActiva
             retention: Span::from_ns(from.varint()?),
             records_max: from.varint()?,
             entities_max: from.varint()?,
+            recorded_since: Timestamp::from_ns(from.varint()?),
         })
     };
     let streams = decode_many(from, stream)?;

@@ -135,7 +135,8 @@ fn decode_account(header: &Header, from: &mut Decoder<'_>) -> Result<Account, De
     let code = Code::new(from.varint()?);
     let flags = AccountFlags::from_bits(from.varint()?);
     let timestamp = decode_time(header, from)?;
-    let (user_data_128, user_data_64, user_data_32) = decode_user_data(from.u8()?, from)?;
+    let given = decode_given(USER_DATA_128 | USER_DATA_64 | USER_DATA_32, from)?;
+    let (user_data_128, user_data_64, user_data_32) = decode_user_data(given, from)?;
     let new = NewAccount { id, ledger, code, user_data_128, user_data_64, user_data_32, flags };
     Ok(Account::open(&new, timestamp))
 }
@@ -171,7 +172,7 @@ fn decode_transfer(header: &Header, from: &mut Decoder<'_>) -> Result<Transfer, 
     let code = Code::new(from.varint()?);
     let flags = TransferFlags::from_bits(from.varint()?);
     let timestamp = decode_time(header, from)?;
-    let given = from.u8()?;
+    let given = decode_given(USER_DATA_128 | USER_DATA_64 | USER_DATA_32 | PENDING | TIMEOUT, from)?;
     let (user_data_128, user_data_64, user_data_32) = decode_user_data(given, from)?;
     let pending = if given & PENDING != 0 { Some(decode_key(from)?) } else { None };
     let timeout_s = if given & TIMEOUT != 0 { from.varint()? } else { 0 };
@@ -190,6 +191,14 @@ fn decode_transfer(header: &Header, from: &mut Decoder<'_>) -> Result<Transfer, 
         flags,
         timestamp,
     })
+}
+
+/// What is given of the fields that may be left out.
+fn decode_given(known: u8, from: &mut Decoder<'_>) -> Result<u8, DecodeError> {
+    match from.u8()? {
+        given if given & !known == 0 => Ok(given),
+        other => Err(DecodeError::Unknown { what: "set of given fields", value: u64::from(other) }),
+    }
 }
 
 fn user_data_marks(wide: u128, medium: u64, narrow: u32) -> u8 {

@@ -56,6 +56,13 @@ impl<D: Disk> FileJournal<D> {
         scan.run(visit)?;
         let Found { open, rest } = scan.into_found();
         match open {
+            // A mark is written before the first entry, so no crash explains a journal without one.
+            Some(_) if marked.is_none() && rest.last > Seq::ZERO => Err(Fault::Damaged {
+                file: "mark".to_owned(),
+                offset: 0,
+                seq: rest.last,
+                what: "it is missing or empty, so nobody knows whether later entries were acknowledged".to_owned(),
+            }),
             Some(open) => reopen(disk, layout, shard, mark, rest, open),
             None if marked.is_some_and(|(_, seq)| seq > Seq::ZERO) => Err(Fault::Damaged {
                 file: segment::file_name(1),

@@ -236,6 +236,7 @@ fn activated(seq: u64) -> PolicyActivated {
             retention: "30d".parse().unwrap(),
             records_max: 4_096,
             entities_max: 1_000_000,
+            recorded_since: Timestamp::ZERO,
         }],
         ledger_facts: vec![book(seq)],
     }

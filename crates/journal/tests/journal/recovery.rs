@@ -259,6 +259,18 @@ fn a_directory_has_one_user() {
 }
 
 #[test]
+fn a_directory_is_made_with_those_it_stands_in() {
+    let folder = Folder::new();
+    for _ in 0..2 {
+        let directory = Directory::open(&folder.path("new/and/deeper")).unwrap();
+        assert!(directory.path().is_dir());
+    }
+    folder.write("file", &[]);
+    assert!(matches!(Directory::open(&folder.path("file")), Err(DirectoryError::Io { .. })));
+    assert!(matches!(Directory::open(&folder.path("file/below")), Err(DirectoryError::Io { .. })));
+}
+
+#[test]
 fn a_journal_of_another_shard_is_refused() {
     let folder = Folder::with_marked(&three_frames());
     let opened = folder.try_open_as(ShardId::new(4), ORIGIN);

@@ -3,12 +3,12 @@
 use toml::de::DeValue;
 use types::{Digest, Name};
 
-use super::reader::{Located, Node, Table, choice, flag, text, whole};
+use super::reader::{Located, Node, Table, choice, flag, text, text_within, whole};
 use super::section::{Section, items, name};
 use super::{Draft, Source, payment_list, source};
 use crate::bundle::{Bundle, is_file_name};
 use crate::index::PaymentTypeIdx;
-use crate::limits::{LABELS_MAX, MODEL_INPUTS_MAX, MODELS_MAX, RULES_MAX, SCORE_MAX};
+use crate::limits::{LABELS_MAX, MODEL_INPUTS_MAX, MODELS_MAX, RULES_MAX, SCORE_MAX, TAG_BYTES_MAX};
 use crate::onnx::Model;
 use crate::reason::SYSTEM_REASONS;
 use crate::spec::{ModelSpec, OnFailure, Rule, RuleEffect, Thresholds};
@@ -111,7 +111,7 @@ fn effect(node: Node<'_>) -> Option<RuleEffect> {
         [Some(decline), None, None, None] => decline.read(yes).map(|_| RuleEffect::Decline),
         [None, Some(review), None, None] => review.read(yes).map(|_| RuleEffect::Review),
         [None, None, Some(score), None] => Some(RuleEffect::Score(score.read(whole(-bound..=bound))?.value)),
-        [None, None, None, Some(tag)] => Some(RuleEffect::Tag(tag.read(text)?.value.to_owned())),
+        [None, None, None, Some(tag)] => Some(RuleEffect::Tag(tag.read(text_within(TAG_BYTES_MAX))?.value.to_owned())),
         _ => {
             problems.report(&place, "expected exactly one effect: decline = true, review = true, score or tag");
             None

@@ -155,11 +155,18 @@ impl<'d> Table<'d> {
 
 /// Text that is not empty and not too long.
 pub(crate) fn text<'d>(value: &'d DeValue<'d>) -> Result<&'d str, String> {
-    let text = any_text(value)?;
-    match text.len() {
-        0 => Err("is empty, expected text".to_owned()),
-        length if length > TEXT_BYTES_MAX => Err(format!("has {length} bytes, at most {TEXT_BYTES_MAX} are allowed")),
-        _ => Ok(text),
+    text_within(TEXT_BYTES_MAX)(value)
+}
+
+/// Text of 1 to `bytes_max` bytes.
+pub(crate) fn text_within<'d>(bytes_max: usize) -> impl Fn(&'d DeValue<'d>) -> Result<&'d str, String> {
+    move |value| {
+        let text = any_text(value)?;
+        match text.len() {
+            0 => Err("is empty, expected text".to_owned()),
+            length if length > bytes_max => Err(format!("has {length} bytes, at most {bytes_max} are allowed")),
+            _ => Ok(text),
+        }
     }
 }
 

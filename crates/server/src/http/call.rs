@@ -69,7 +69,7 @@ impl Call {
 
     /// Where ids come from that the body does not name.
     pub(crate) fn ids(&self) -> IdSource<'_> {
-        IdSource { tenant: self.app.core.tenant(), key: self.key.as_ref() }
+        IdSource { secret: self.app.id_secret, tenant: self.app.core.tenant(), key: self.key.as_ref() }
     }
 }
 

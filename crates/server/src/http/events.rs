@@ -109,7 +109,7 @@ impl Feed {
         };
         let history = self.app.history();
         let show = |assets: &_| Event::new(&entry, history, names.as_deref(), assets);
-        let event = self.app.show(self.caller, show).await?;
+        let event = self.app.show(show)?;
         self.after = entry.header.seq;
         Ok(Some(event))
     }

@@ -37,14 +37,14 @@ pub(crate) async fn get_trial_balance(call: Call) -> Handled {
 pub(crate) async fn open_account(call: Call) -> Handled {
     let parsed = requests::account(&call.ids(), &call.body)?;
     let Reply::Account(made, account) = call.ask(parsed).await? else { return Err(unexpected()) };
-    let shown = call.app.show(call.caller, |assets| Account::new(&account, assets)).await?;
+    let shown = call.app.show(|assets| Account::new(&account, assets))?;
     Ok(created(made, &format!("/v1/accounts/{}", account.id), &shown))
 }
 
 pub(crate) async fn get_account(call: Call) -> Handled {
     let id: AccountId = requests::path_id(call.path_id())?;
     let account = call.account(id).await?;
-    Ok(found(&call.app.show(call.caller, |assets| Account::new(&account, assets)).await?))
+    Ok(found(&call.app.show(|assets| Account::new(&account, assets))?))
 }
 
 pub(crate) async fn list_accounts(call: Call) -> Handled {
@@ -59,7 +59,7 @@ pub(crate) async fn list_accounts(call: Call) -> Handled {
         return Err(unexpected());
     };
     let show = |assets: &_| accounts.iter().map(|account| Account::new(account, assets)).collect();
-    let items = call.app.show(call.caller, show).await?;
+    let items = call.app.show(show)?;
     let last = accounts.last().filter(|_| accounts.len() >= limit);
     let next_cursor = last.map(|account| history.cursor(List::Accounts, account.timestamp.ns()));
     Ok(found(&Page { items, next_cursor }))
@@ -96,7 +96,7 @@ async fn find_account(call: Call) -> Handled {
         Err(refusal) => return Err(refusal.into()),
     };
     let show = |assets: &_| account.iter().map(|account| Account::new(account, assets)).collect();
-    Ok(found(&Page { items: call.app.show(call.caller, show).await?, next_cursor: None }))
+    Ok(found(&Page { items: call.app.show(show)?, next_cursor: None }))
 }
 
 pub(crate) async fn create_transfer(call: Call) -> Handled {
@@ -105,14 +105,14 @@ pub(crate) async fn create_transfer(call: Call) -> Handled {
     let Reply::Transfer(made, reply) = call.ask(Parsed { request, command }).await? else {
         return Err(unexpected());
     };
-    let shown = call.app.show(call.caller, |assets| Transfer::with_balances(&reply, assets)).await?;
+    let shown = call.app.show(|assets| Transfer::with_balances(&reply, assets))?;
     Ok(created(made, &format!("/v1/transfers/{}", shown.id().unwrap_or_default()), &shown))
 }
 
 pub(crate) async fn get_transfer(call: Call) -> Handled {
     let id: TransferId = requests::path_id(call.path_id())?;
     let Reply::Transfer(_, reply) = call.query(Query::Transfer(id)).await? else { return Err(unexpected()) };
-    Ok(found(&call.app.show(call.caller, |assets| Transfer::with_balances(&reply, assets)).await?))
+    Ok(found(&call.app.show(|assets| Transfer::with_balances(&reply, assets))?))
 }
 
 pub(crate) async fn list_transfers(call: Call) -> Handled {
@@ -123,7 +123,7 @@ pub(crate) async fn list_transfers(call: Call) -> Handled {
         return Err(unexpected());
     };
     let show = |assets: &_| transfers.iter().map(|(transfer, state)| Transfer::new(transfer, *state, assets)).collect();
-    let items = call.app.show(call.caller, show).await?;
+    let items = call.app.show(show)?;
     let last = transfers.last().filter(|_| transfers.len() >= limit);
     let next_cursor = last.map(|(transfer, _)| history.cursor(List::Transfers, transfer.timestamp.ns()));
     Ok(found(&Page { items, next_cursor }))
@@ -172,7 +172,7 @@ impl Call {
             },
         };
         let Some(ledger) = ledger else { return Ok(None) };
-        let asset = self.app.asset(self.caller, ledger).await?;
+        let asset = self.app.asset(ledger);
         Ok(asset.map(|asset| (ledger, asset)))
     }
 }

@@ -8,6 +8,7 @@ mod ledgers;
 mod observe;
 mod operations;
 mod payments;
+mod personal;
 mod policies;
 mod shown;
 
@@ -98,6 +99,7 @@ async fn handle(call: Call) -> Handled {
         Operation::ListPayments => payments::list(call).await,
         Operation::GetPayment => payments::get(call).await,
         Operation::GetDecision => payments::get_decision(call).await,
+        Operation::GetPersonalData => personal::get(call).await,
         Operation::ChangePayment(verb) => payments::change(call, verb).await,
         Operation::RecordLabel => payments::record_label(call).await,
         Operation::ActivatePolicy => policies::activate(call).await,

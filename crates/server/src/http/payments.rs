@@ -14,6 +14,7 @@ use types::{Digest, PaymentId, Seq};
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, created, found, internal, replayed};
 use crate::http::ledgers::unexpected;
+use crate::http::personal;
 
 /// How often a payment is parsed again because the policy changed on the way.
 const PARSES_MAX: u32 = 5;
@@ -62,7 +63,7 @@ pub(crate) async fn list(call: Call) -> Handled {
         return Err(unexpected());
     };
     let show = |assets: &_| payments.iter().map(|payment| Payment::new(payment, None, assets)).collect();
-    let items = call.app.show(call.caller, show).await?;
+    let items = call.app.show(show)?;
     let next_cursor = next.map(|seq| history.cursor(List::Payments, seq.get()));
     Ok(found(&Page { items, next_cursor }))
 }
@@ -104,13 +105,13 @@ fn status_named(name: &str) -> Result<PaymentStatus, Problem> {
 }
 
 impl Call {
-    async fn payment(&self, id: PaymentId) -> Result<PaymentReply, Failure> {
+    pub(crate) async fn payment(&self, id: PaymentId) -> Result<PaymentReply, Failure> {
         let Reply::Payment(_, reply) = self.query(Query::Payment(id)).await? else { return Err(unexpected()) };
         Ok(*reply)
     }
 
     /// The entry that decided a payment.
-    async fn decision(&self, seq: Seq) -> Result<(Entry, Arc<PaymentDecided>), Failure> {
+    pub(crate) async fn decision(&self, seq: Seq) -> Result<(Entry, Arc<PaymentDecided>), Failure> {
         let entry = self.app.core.read_entry(seq).await?;
         let entry = entry.ok_or_else(|| internal("a payment names an entry that is not there"))?;
         let Fact::PaymentDecided(decided) = &entry.fact else {
@@ -126,16 +127,16 @@ impl Call {
             Some(decided) => Arc::clone(decided),
             None => self.decision(reply.payment.seq).await?.1,
         };
-        self.app.show(self.caller, |assets| Payment::new(&reply.payment, Some(&decided), assets)).await
+        self.app.show(|assets| Payment::new(&reply.payment, Some(&decided), assets))
     }
 
     /// The payment without any personal data in the clear.
     fn tokenised(&self, parsed: ParsedPayment, content: Digest) -> Result<NewPayment, Failure> {
         let core = &self.app.core;
         let sealed = match &parsed.seal {
-            Some(seal) => {
-                let subject = seal.subject.as_ref().map(|(kind, value)| (kind.as_str(), &**value));
-                Some(core.seal(subject, &parsed.payment.get().to_le_bytes(), &seal.plaintext)?)
+            Some(to_seal) => {
+                let context = personal::context(parsed.payment);
+                Some(personal::seal(to_seal, |subject, bytes| core.seal(subject, &context, bytes))?)
             }
             None => None,
         };

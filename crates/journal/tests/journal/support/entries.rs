@@ -332,7 +332,14 @@ fn effect() -> impl Strategy<Value = Effect> {
 
 fn stream() -> impl Strategy<Value = StreamOpened> {
     (any::<u32>(), digest(), any::<(u64, u32, u32)>()).prop_map(|(id, key, (ns, records_max, entities_max))| {
-        StreamOpened { id: StreamId::new(id), key, retention: Span::from_ns(ns), records_max, entities_max }
+        StreamOpened {
+            id: StreamId::new(id),
+            key,
+            retention: Span::from_ns(ns),
+            records_max,
+            entities_max,
+            recorded_since: Timestamp::from_ns(ns >> 1),
+        }
     })
 }
 

@@ -1,0 +1,220 @@
+//! The sealed section of a payment's entry: written by [`seal`], read by [`open`].
+//!
+//! Outside, one sealing with the key of the payment's subject, or of the tenant where its type has none. Inside, JSON by
+//! attribute: a scalar stands as it is; the value of a personal entity stands as
+//! `{"key": "<id of the entity's own key>", "sealed": "<base64url>"}`, so that the key of one person never opens what is
+//! another's. All are bound to the payment: the context of each sealing is the payment's id.
+
+use std::collections::BTreeMap;
+
+use api::payments::ToSeal;
+use api::requests;
+use api::responses::PersonalData;
+use axum::http::{HeaderValue, header};
+use engine::{PaymentDecided, PlainValue};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use types::{PaymentId, Sealed};
+use vault::{UnsealError, base64url};
+
+use crate::http::call::Call;
+use crate::http::failure::{Handled, found, internal};
+
+pub(crate) async fn get(call: Call) -> Handled {
+    let reply = call.payment(requests::path_id(call.path_id())?).await?;
+    let (entry, decided) = call.decision(reply.payment.seq).await?;
+    let context = context(decided.payment);
+    let opened = match &entry.sealed {
+        Some(sealed) => open(sealed, &entities(&decided), |sealed| call.app.core.unseal(&context, sealed)),
+        None => Ok(Opened::default()),
+    };
+    let Opened { attributes, erased } = opened.map_err(|_| internal("the sealed section of a payment is damaged"))?;
+    let mut response = found(&PersonalData { payment: decided.payment.to_string(), attributes, erased });
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// What the sealings of a payment are bound to.
+pub(crate) fn context(payment: PaymentId) -> [u8; 16] {
+    payment.get().to_le_bytes()
+}
+
+/// The value of a personal entity, sealed with its own key.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Inner {
+    key: String,
+    sealed: String,
+}
+
+/// What was sealed: values by attribute, null where the key was erased.
+#[derive(Default)]
+struct Opened {
+    attributes: BTreeMap<String, Value>,
+    erased: Vec<String>,
+}
+
+/// The sealed section does not read as one.
+#[derive(Debug, PartialEq, Eq)]
+struct Damaged;
+
+/// Seals the parts of a payment. `seal_with` seals bytes with the key of a subject, given as kind and value, or of the
+/// tenant.
+pub(crate) fn seal<E>(
+    to_seal: &ToSeal,
+    mut seal_with: impl FnMut(Option<(&str, &str)>, &[u8]) -> Result<Sealed, E>,
+) -> Result<Sealed, E> {
+    let mut values = BTreeMap::new();
+    for part in &to_seal.parts {
+        let value = match &part.owner {
+            None => part.value.clone(),
+            Some((kind, value)) => {
+                let sealed = seal_with(Some((kind.as_str(), value)), &json(&part.value))?;
+                let key = sealed.keys.first().copied().unwrap_or_default().to_string();
+                serde_json::json!(Inner { key, sealed: base64url::encode(&sealed.ciphertext) })
+            }
+        };
+        values.insert(part.name.as_str(), value);
+    }
+    let subject = to_seal.subject.as_ref().map(|(kind, value)| (kind.as_str(), &**value));
+    seal_with(subject, &json(&values))
+}
+
+/// Opens what [`seal`] sealed. `entities` are the attributes that are known to be inside, for when the key outside is
+/// erased.
+fn open(
+    sealed: &Sealed,
+    entities: &[String],
+    unseal: impl Fn(&Sealed) -> Result<Vec<u8>, UnsealError>,
+) -> Result<Opened, Damaged> {
+    let unsealed = |sealed: &Sealed| match unseal(sealed) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(UnsealError::KeyErased(_)) => Ok(None),
+        Err(UnsealError::Damaged) => Err(Damaged),
+    };
+    let mut attributes: BTreeMap<String, Value> = match unsealed(sealed)? {
+        Some(bytes) => serde_json::from_slice(&bytes).or(Err(Damaged))?,
+        None => {
+            let attributes = entities.iter().map(|name| (name.clone(), Value::Null)).collect();
+            return Ok(Opened { attributes, erased: entities.to_vec() });
+        }
+    };
+    let mut erased = Vec::new();
+    for (name, value) in &mut attributes {
+        if value.is_object() {
+            let inner = Inner::deserialize(&*value).or(Err(Damaged))?;
+            let key = inner.key.parse().or(Err(Damaged))?;
+            let ciphertext = base64url::decode(&inner.sealed).ok_or(Damaged)?;
+            *value = match unsealed(&Sealed { keys: vec![key], ciphertext: ciphertext.into() })? {
+                Some(bytes) => serde_json::from_slice(&bytes).or(Err(Damaged))?,
+                None => Value::Null,
+            };
+            if value.is_null() {
+                erased.push(name.clone());
+            }
+        }
+    }
+    Ok(Opened { attributes, erased })
+}
+
+/// The entities of a payment, by name: their tokens stand in its entry.
+fn entities(decided: &PaymentDecided) -> Vec<String> {
+    let entities = decided.attributes.iter().filter(|(_, value)| matches!(value, PlainValue::Entity(_)));
+    let mut names: Vec<String> = entities.map(|(name, _)| name.to_string()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("scalars by name are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use api::payments::PartToSeal;
+    use types::TenantId;
+    use vault::{RootKey, Vault};
+
+    use super::*;
+    use crate::key_store::random;
+
+    const TENANT: TenantId = TenantId::new(1);
+    const CONTEXT: &[u8] = b"payment 7";
+
+    fn vault() -> Vault {
+        Vault::open(&RootKey::new(&mut random), &[], &mut random).expect("a new vault").0
+    }
+
+    fn entity(kind: &str, value: &str) -> (types::Name, Box<str>) {
+        (kind.parse().expect("a name"), value.into())
+    }
+
+    fn part(name: &str, value: &str, kind: Option<&str>) -> PartToSeal {
+        let owner = kind.map(|kind| entity(kind, value));
+        PartToSeal { name: name.parse().expect("a name"), value: value.into(), owner }
+    }
+
+    fn sealed(vault: &mut Vault, subject: bool) -> Sealed {
+        let parts = vec![
+            part("customer", "ann", Some("customer")),
+            part("recipient", "bob", Some("customer")),
+            part("merchant", "shop", None),
+            part("email", "ann@example.org", None),
+        ];
+        let to_seal = ToSeal { subject: subject.then(|| entity("customer", "ann")), parts };
+        seal(&to_seal, |subject, bytes| vault.seal(TENANT, subject, CONTEXT, bytes, &mut random)).expect("room for keys")
+    }
+
+    fn opened(vault: &Vault, sealed: &Sealed) -> Result<(String, Vec<String>), Damaged> {
+        let entities = ["customer", "merchant", "recipient"].map(str::to_owned);
+        let opened = open(sealed, &entities, |sealed| vault.unseal(TENANT, CONTEXT, sealed))?;
+        Ok((serde_json::to_string(&opened.attributes).expect("JSON"), opened.erased))
+    }
+
+    #[track_caller]
+    fn check(vault: &Vault, sealed: &Sealed, attributes: &str, erased: &[&str]) {
+        let erased = erased.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(opened(vault, sealed), Ok((attributes.to_owned(), erased)));
+    }
+
+    #[test]
+    fn erasing_a_recipient_takes_its_value_and_nothing_else() {
+        for subject in [true, false] {
+            let mut vault = vault();
+            let sealed = sealed(&mut vault, subject);
+            let whole = r#"{"customer":"ann","email":"ann@example.org","merchant":"shop","recipient":"bob"}"#;
+            check(&vault, &sealed, whole, &[]);
+
+            assert!(vault.erase(TENANT, "customer", "bob"));
+            let rest = r#"{"customer":"ann","email":"ann@example.org","merchant":"shop","recipient":null}"#;
+            check(&vault, &sealed, rest, &["recipient"]);
+            // Not even what the other keys open has it.
+            let outer = vault.unseal(TENANT, CONTEXT, &sealed).expect("the outer key is there");
+            let outer = String::from_utf8(outer).expect("JSON");
+            assert!(!outer.contains("bob") && !outer.contains(&base64url::encode(b"bob")), "{outer}");
+        }
+    }
+
+    #[test]
+    fn erasing_the_subject_takes_the_whole_section() {
+        let mut vault = vault();
+        let sealed = sealed(&mut vault, true);
+        assert!(vault.erase(TENANT, "customer", "ann"));
+        let nothing = r#"{"customer":null,"merchant":null,"recipient":null}"#;
+        check(&vault, &sealed, nothing, &["customer", "merchant", "recipient"]);
+    }
+
+    #[test]
+    fn damage_is_told_from_erasure() {
+        let mut vault = vault();
+        let sealed = sealed(&mut vault, true);
+        let cut = Sealed { ciphertext: sealed.ciphertext.iter().copied().skip(1).collect(), ..sealed.clone() };
+        assert_eq!(opened(&vault, &cut), Err(Damaged));
+        for plaintext in ["", "[]", r#"{"a": {}}"#, r#"{"a": {"key": "7", "sealed": "?"}}"#] {
+            let other = vault.seal(TENANT, None, CONTEXT, plaintext.as_bytes(), &mut random).expect("the tenant's key");
+            assert_eq!(opened(&vault, &other), Err(Damaged), "{plaintext}");
+        }
+        let other = Sealed { keys: Vec::new(), ..sealed };
+        assert_eq!(opened(&vault, &other), Err(Damaged));
+    }
+}
