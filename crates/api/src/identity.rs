@@ -79,7 +79,11 @@ impl IdSource<'_> {
 
     fn derive(&self, route: &'static str, key: &str) -> u128 {
         let mut builder = DigestBuilder::new("finaira 2026-11 id of an idempotency key");
-        builder.bytes(self.secret.as_bytes()).u64(u64::from(self.tenant.get())).bytes(route.as_bytes()).bytes(key.as_bytes());
+        builder
+            .bytes(self.secret.as_bytes())
+            .u64(u64::from(self.tenant.get()))
+            .bytes(route.as_bytes())
+            .bytes(key.as_bytes());
         builder.digest().head_u128().clamp(1, u128::MAX - 1)
     }
 }

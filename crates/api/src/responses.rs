@@ -20,19 +20,20 @@ pub struct Page<T: ToSchema> {
     pub next_cursor: Option<String>,
 }
 
-/// What a payment sealed, opened. Its `Debug` form shows no values.
+/// What a payment sealed, opened.
 #[derive(Clone, Serialize, ToSchema)]
 pub struct PersonalData {
     /// The payment.
     pub payment: String,
     /// Its personal attributes and the values of its entities, by name. Null: erased.
-    #[schema(value_type = Object, example = json!({"customer": "alice", "recipient": null}))]
+    #[schema(value_type = Object)]
     pub attributes: BTreeMap<String, serde_json::Value>,
     /// Attributes whose key was erased. Once the key of the payment's subject is, these are all its entities; what its
     /// personal attributes were called is gone with them.
     pub erased: Vec<String>,
 }
 
+// Without the values: logs are no place for them.
 impl fmt::Debug for PersonalData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PersonalData").field("payment", &self.payment).finish_non_exhaustive()

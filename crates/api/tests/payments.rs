@@ -166,11 +166,7 @@ fn entities_are_tokenised_and_personal_values_sealed() {
         let owner = part.owner.as_ref().map(|(kind, value)| format!(" of {kind} {value}"));
         format!("{}: {}{}", part.name, part.value, owner.unwrap_or_default())
     });
-    let expected = [
-        r#"customer: "alice" of customer alice"#,
-        r#"merchant: "shop-1""#,
-        r#"email: "a@example.org""#,
-    ];
+    let expected = [r#"customer: "alice" of customer alice"#, r#"merchant: "shop-1""#, r#"email: "a@example.org""#];
     assert_eq!(parts.collect::<Vec<_>>(), expected, "only personal entities have a key of their own");
     let subject = seal.subject.as_ref().map(|(kind, value)| (kind.as_str(), &**value));
     assert_eq!(subject, Some(("customer", "alice")));

@@ -4,7 +4,7 @@ use api::requests::{self, LedgerSource};
 use api::{History, IdSource, IdempotencyKey, List, Parameters, Problem};
 use engine::Command;
 use ledger::{NewTransfer, TransferFlags};
-use types::{Digest, AccountId, Amount, LedgerId, Origin, ShardId, TenantId, TransferId};
+use types::{AccountId, Amount, Digest, LedgerId, Origin, ShardId, TenantId, TransferId};
 
 const TENANT: TenantId = TenantId::new(1);
 const SECRET: Digest = Digest::new([7; 32]);

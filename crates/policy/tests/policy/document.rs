@@ -302,6 +302,11 @@ fn what_is_past_its_bound_is_named_with_the_bound() {
         policy.toml:51:1: rules: has 257 items, at most 256 are allowed
     "#]],
     );
+    let tag = |bytes: usize| {
+        format!("[[rules]]\nname = \"t\"\nwhen = \"true\"\nthen = {{ tag = \"{}\" }}\n[[rules]]", "t".repeat(bytes))
+    };
+    check("[[rules]]", &tag(64), &expect![""]);
+    check("[[rules]]", &tag(65), &expect![""]);
     let long = format!("\"{}\"", "payment.amount > 1 && ".repeat(150).trim_end_matches("&& "));
     let rule = format!("[[rules]]\nname = \"NAME\"\nwhen = {long}\nthen = {{ tag = \"t\" }}\n");
     let rules: String = (0..255).map(|number| rule.replace("NAME", &format!("r{number}"))).collect();

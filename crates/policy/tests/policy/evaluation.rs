@@ -459,6 +459,21 @@ fn equal_tags_are_given_once() {
 }
 
 #[test]
+fn a_long_text_feature_is_missing() {
+    for (bytes, expected) in [(256, None), (257, Some("out_of_range"))] {
+        let text = "x".repeat(bytes);
+        let feature = format!("[features.text]\nexpression = \"'{text}'\"\n[features.customer_spend_1d]");
+        let policy = changed("[features.customer_spend_1d]", &feature, &[0.0; 3]);
+        let evaluation = policy.evaluate(&facts(0, &card_attributes()), &Answers::all(records(0, 0, 0)));
+        match (&evaluation.features[0].1, expected) {
+            (FeatureValue::Text(found), None) => assert_eq!(**found, text),
+            (FeatureValue::Missing(reason), Some(expected)) => assert_eq!(reason.as_str(), expected),
+            (found, _) => panic!("{bytes} bytes give {found:?}"),
+        }
+    }
+}
+
+#[test]
 fn doubles_that_are_not_finite_are_missing() {
     let feature = "[features.ratio]\nexpression = \"1.0 / double(payment.amount)\"\n[features.customer_spend_1d]";
     let policy = changed("[features.customer_spend_1d]", feature, &[0.0; 3]);

@@ -13,7 +13,6 @@ use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 use types::Seq;
 
-use crate::Caller;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, found};
 use crate::http::shown::App;
@@ -86,14 +85,13 @@ async fn next_sent((mut feed, permit): Streaming) -> Option<(Result<sse::Event, 
 /// The journal's durable entries after a place, one by one.
 struct Feed {
     app: Arc<App>,
-    caller: Caller,
     after: Seq,
     read: VecDeque<Entry>,
 }
 
 impl Feed {
     fn new(call: &Call, after: u64) -> Self {
-        Self { app: Arc::clone(&call.app), caller: call.caller, after: Seq::new(after), read: VecDeque::new() }
+        Self { app: Arc::clone(&call.app), after: Seq::new(after), read: VecDeque::new() }
     }
 
     /// The next entry as an event; `None` at the end of what is durable.

@@ -162,7 +162,8 @@ mod tests {
             part("email", "ann@example.org", None),
         ];
         let to_seal = ToSeal { subject: subject.then(|| entity("customer", "ann")), parts };
-        seal(&to_seal, |subject, bytes| vault.seal(TENANT, subject, CONTEXT, bytes, &mut random)).expect("room for keys")
+        seal(&to_seal, |subject, bytes| vault.seal(TENANT, subject, CONTEXT, bytes, &mut random))
+            .expect("room for keys")
     }
 
     fn opened(vault: &Vault, sealed: &Sealed) -> Result<(String, Vec<String>), Damaged> {
