@@ -117,6 +117,10 @@ fn events_are_paged_and_streamed_in_order() {
     let refused = client.get(&format!("/v1/events?cursor={foreign}"));
     assert_eq!((refused.status, refused.code()), (410, "cursor_of_another_origin"));
 
+    let beyond = format!("{}.0.99999", &cursor[..36]);
+    let refused = client.get(&format!("/v1/events?cursor={beyond}"));
+    assert_eq!((refused.status, refused.code()), (410, "cursor_of_another_origin"), "events are never skipped");
+
     let mut stream = TcpStream::connect(server.address.trim_start_matches("http://")).expect("a connection");
     let key = server.key.as_deref().expect("a key");
     write!(stream, "GET /v1/events?cursor={cursor} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nAccept: text/event-stream\r\n\r\n").expect("a request");
@@ -161,4 +165,9 @@ fn a_new_policy_decides_from_its_activation_on() {
     // The stream went on, so the three payments before still count.
     assert_eq!(client.pay(5, "card", 100, &json!({"customer": "alice"})).text("status"), "declined");
     assert_eq!(client.get("/v1/policies/active").body["name"], "harness");
+    // A changed stream has not seen what came before it: missing, which goes to a human, and not a count of one.
+    let changed = stricter.replace("[streams.cards]", "[streams.cards]\nwhere = \"payment.amount > 1\"");
+    assert_eq!(client.activate(&changed).status, 201);
+    let unseen = client.pay(6, "card", 100, &json!({"customer": "alice"}));
+    assert_eq!((unseen.text("status"), &unseen.body["reasons"][0]["code"]), ("in_review", &json!("feature_missing")));
 }

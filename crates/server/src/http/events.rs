@@ -34,7 +34,8 @@ pub(crate) async fn list(call: Call) -> Handled {
 async fn page(call: Call) -> Handled {
     let history = call.app.history();
     let limit = call.parameters.limit()?;
-    let mut feed = Feed::new(&call, call.parameters.cursor(history, List::Events)?);
+    let after = not_past_the_end(&call, call.parameters.cursor(history, List::Events)?)?;
+    let mut feed = Feed::new(&call, after);
     let mut items = Vec::new();
     while items.len() < limit {
         let Some(event) = feed.next().await? else { break };
@@ -55,13 +56,24 @@ fn open_stream(call: &Call) -> Handled {
         let text = value.to_str().unwrap_or_default();
         history.position(text, List::Events).map_err(|problem| problem.at(LAST_EVENT_ID))
     });
-    let after = seen.unwrap_or_else(|| call.parameters.cursor(history, List::Events))?;
+    let after = not_past_the_end(call, seen.unwrap_or_else(|| call.parameters.cursor(history, List::Events))?)?;
     let permit = Arc::clone(&call.app.streams).try_acquire_owned().map_err(|_none_left| {
         Problem::new(ErrorCode::TooManyStreams, format!("{STREAMS_MAX} event streams are open, the most there may be"))
     })?;
     let stream = stream::unfold((Feed::new(call, after), permit), next_sent);
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(Sse::new(stream).keep_alive(keep_alive).into_response())
+}
+
+/// Refuses a position that this history has not reached: a reader that went on from there would miss what comes next.
+fn not_past_the_end(call: &Call, after: u64) -> Result<u64, Problem> {
+    let last = call.app.core.durable().get();
+    if after <= last {
+        return Ok(after);
+    }
+    let detail =
+        format!("the cursor stands at {after}, this history ends at {last}: it was restored from an older copy");
+    Err(Problem::new(ErrorCode::CursorOfAnotherOrigin, detail).at("cursor"))
 }
 
 type Streaming = (Feed, OwnedSemaphorePermit);
