@@ -306,7 +306,13 @@ fn what_is_past_its_bound_is_named_with_the_bound() {
         format!("[[rules]]\nname = \"t\"\nwhen = \"true\"\nthen = {{ tag = \"{}\" }}\n[[rules]]", "t".repeat(bytes))
     };
     check("[[rules]]", &tag(64), &expect![""]);
-    check("[[rules]]", &tag(65), &expect![""]);
+    check(
+        "[[rules]]",
+        &tag(65),
+        &expect![[r#"
+        policy.toml:54:16: rules[0].then.tag: has 65 bytes, at most 64 are allowed
+    "#]],
+    );
     let long = format!("\"{}\"", "payment.amount > 1 && ".repeat(150).trim_end_matches("&& "));
     let rule = format!("[[rules]]\nname = \"NAME\"\nwhen = {long}\nthen = {{ tag = \"t\" }}\n");
     let rules: String = (0..255).map(|number| rule.replace("NAME", &format!("r{number}"))).collect();

@@ -28,7 +28,8 @@ pub(crate) async fn get(call: Call) -> Handled {
         Some(sealed) => open(sealed, &entities(&decided), |sealed| call.app.core.unseal(&context, sealed)),
         None => Ok(Opened::default()),
     };
-    let Opened { attributes, erased } = opened.map_err(|_| internal("the sealed section of a payment is damaged"))?;
+    let Opened { attributes, erased } =
+        opened.map_err(|Damaged| internal("the sealed section of a payment is damaged"))?;
     let mut response = found(&PersonalData { payment: decided.payment.to_string(), attributes, erased });
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
