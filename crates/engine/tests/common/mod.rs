@@ -11,7 +11,7 @@ use types::{
 };
 
 /// What most stories need: wallets that cannot go negative, three ways to pay, one velocity limit.
-pub const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 name = "story"
 
 [ledgers.eur]
@@ -109,7 +109,7 @@ decline_at = 900
 /// Runs a story; a line that does not end as it says fails the test and names itself. Afterwards the entries alone
 /// must give the same state.
 #[track_caller]
-pub fn check(story: &str) {
+pub(crate) fn check(story: &str) {
     let mut world = World::new();
     for line in story.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (step, expected) = line.split_once("->").unwrap_or((line, ""));
