@@ -81,7 +81,7 @@ impl Model {
     }
 
     /// The probability of class 1, in 0..=1; `None` when the model's answer is not a number in that range, give or take
-    /// [`ROUNDING`]. NaN in the row is a missing value.
+    /// `ROUNDING`. NaN in the row is a missing value.
     ///
     /// # Panics
     /// When the row has not one value per input.
