@@ -61,9 +61,10 @@ impl<'a> Cell<'a> {
         match self {
             Cell::Time(ns) => u64::try_from(ns).ok().map(Timestamp::from_ns),
             Cell::Text(text) => {
-                let time_of_day = text.get(11..).unwrap_or_default();
-                let has_offset = time_of_day.contains(['Z', 'z', '+', '-']);
-                if has_offset { text.parse().ok() } else { format!("{text}Z").parse().ok() }
+                // Files write a space where RFC 3339 has a T, and often no offset.
+                let (date, time_of_day) = text.split_once([' ', 'T', 't'])?;
+                let offset = if time_of_day.contains(['Z', 'z', '+', '-']) { "" } else { "Z" };
+                format!("{date}T{time_of_day}{offset}").parse().ok()
             }
             Cell::Null
             | Cell::NotUtf8
