@@ -40,8 +40,11 @@ pub(crate) async fn serve(
     until: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let late = core.clone();
-    let served = axum::serve(listener, router(core)).with_graceful_shutdown(until);
-    tokio::select! {
+    let app = App::new(core);
+    let activity = Arc::clone(&app);
+    let awake = tokio::spawn(async move { activity.activity.stay_awake().await });
+    let served = axum::serve(listener, router(app)).with_graceful_shutdown(until);
+    let ended = tokio::select! {
         served = served.into_future() => served,
         () = async {
             late.stopped().await;
@@ -50,12 +53,13 @@ pub(crate) async fn serve(
             tracing::warn!(seconds = STOP_WITHIN.as_secs(), "requests were still open at the end");
             Ok(())
         }
-    }
+    };
+    awake.abort();
+    ended
 }
 
 /// Every route of the table, behind what every request goes through.
-pub(crate) fn router(core: Core) -> Router {
-    let app = App::new(core);
+pub(crate) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
         let filter = match route.method {
