@@ -38,6 +38,15 @@ pub enum Command {
     OpenAccount(NewAccount),
     /// Move money without any policy.
     CreateTransfer(NewTransfer),
+    /// Open accounts, each with a result of its own. At most [`EVENTS_MAX`].
+    CreateAccounts(Vec<NewAccount>),
+    /// Create transfers, each with a result and an entry of its own. At most [`EVENTS_MAX`].
+    CreateTransfers {
+        /// What to create, in order.
+        events: Vec<NewTransfer>,
+        /// Whether each result brings the balances of both accounts after it.
+        balances: bool,
+    },
     /// Decide a payment and post what was decided.
     CreatePayment(Box<NewPayment>),
     /// Move a payment on.
@@ -104,6 +113,10 @@ pub enum Query {
     Ledgers,
     /// One account.
     Account(AccountId),
+    /// These accounts in this order, without those that do not exist. At most [`EVENTS_MAX`].
+    LookupAccounts(Vec<AccountId>),
+    /// These transfers in this order, without those that do not exist. At most [`EVENTS_MAX`].
+    LookupTransfers(Vec<TransferId>),
     /// Accounts in the order they were opened.
     Accounts {
         /// Of this ledger only.
@@ -139,5 +152,7 @@ pub enum Query {
     TrialBalance(LedgerId),
 }
 
+/// The most events of a batch, and the most ids of a lookup.
+pub const EVENTS_MAX: usize = 8_190;
 /// The largest page.
 pub const PAGE_MAX: usize = 1_000;

@@ -8,6 +8,7 @@
 #![deny(clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
 mod activate_policy;
+mod batch;
 mod change_payment;
 mod command;
 mod create_payment;
@@ -24,7 +25,7 @@ use ledger::{NewAccount, NewTransfer, Outcome};
 use policy::Policy;
 use types::{ActorId, Asset, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp};
 
-pub use command::{Command, NewPayment, PAGE_MAX, Query, Request};
+pub use command::{Command, EVENTS_MAX, NewPayment, PAGE_MAX, Query, Request};
 pub use create_payment::account_id;
 pub use entry::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, Header, LabelRecorded,
@@ -32,7 +33,9 @@ pub use entry::{
     Verb,
 };
 pub use payment::{Label, Leg, Payment, Recorded};
-pub use reply::{ActivePolicy, Answer, LabelReply, Made, PaymentReply, Refusal, Reply, TransferReply};
+pub use reply::{
+    ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, PaymentReply, Refusal, Reply, TransferReply,
+};
 pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};
 
 use crate::state::State;
@@ -47,14 +50,8 @@ pub struct Engine {
     policy: Option<Arc<Policy>>,
 }
 
-/// What executing a command brought.
-#[derive(Debug)]
-pub struct Executed {
-    /// The entry, already applied, when the state changed or the answer must stick.
-    pub entry: Option<Entry>,
-    /// The answer. It may be given once [`Engine::applied`] of this moment is durable.
-    pub answer: Answer,
-}
+/// Takes each entry right after it was applied, in order.
+pub type Sink<'a> = dyn FnMut(&Entry) + 'a;
 
 /// What `decide` made of a command.
 enum Decided {
@@ -71,9 +68,15 @@ struct Recording {
     refusal: Option<Refusal>,
 }
 
+impl Recording {
+    fn of(fact: Fact) -> Self {
+        Self { fact, occurred_at: None, sealed: None, refusal: None }
+    }
+}
+
 impl Decided {
     fn record(fact: Fact) -> Self {
-        Self::Record(Box::new(Recording { fact, occurred_at: None, sealed: None, refusal: None }))
+        Self::Record(Box::new(Recording::of(fact)))
     }
 }
 
@@ -164,35 +167,49 @@ impl Engine {
     /// When there is a history already.
     pub fn start(&mut self, now: Timestamp, origin: Origin) -> Entry {
         assert_eq!(self.state.applied, Seq::ZERO, "ENG-8: a history starts once");
-        self.commit(now, ActorId::SYSTEM, RequestId::default(), Decided::record(Fact::JournalStarted { origin }))
-            .expect("starting a history is an entry")
+        let started = Recording::of(Fact::JournalStarted { origin });
+        self.commit(now, ActorId::SYSTEM, RequestId::default(), started, &mut |_| {})
     }
 
-    /// Decides a command as of `now` and folds the entry, if there is one.
-    pub fn execute(&mut self, now: Timestamp, request: &Request) -> Executed {
+    /// Decides a command as of `now`. Every entry that it makes is folded and then goes to `sink`; there is none when
+    /// nothing changes. The answer may be given once [`Engine::applied`] of this moment is durable.
+    pub fn execute(&mut self, now: Timestamp, request: &Request, sink: &mut Sink<'_>) -> Answer {
         assert_eq!(request.tenant, self.tenant, "ENG-9: a request reaches the shard of its tenant");
+        self.journal_digest(now, sink);
+        match &request.command {
+            Command::CreateAccounts(events) => self.create_accounts(now, request, events, sink),
+            Command::CreateTransfers { events, balances } => {
+                self.create_transfers(now, request, events, *balances, sink)
+            }
+            command => self.execute_one(now, request, command, sink),
+        }
+    }
+
+    /// A command that makes one entry at most.
+    fn execute_one(&mut self, now: Timestamp, request: &Request, command: &Command, sink: &mut Sink<'_>) -> Answer {
         let at = self.next_instant(now);
-        let decided = self.decide(at, request);
-        match decided {
-            Decided::Answer(answer) => Executed { entry: None, answer },
+        match self.decide(at, request) {
+            Decided::Answer(answer) => answer,
             Decided::Record(recording) => {
                 let refusal = recording.refusal.clone();
-                let entry = self.commit(now, request.actor, request.id, Decided::Record(recording));
-                if let Command::ActivatePolicy { policy, .. } = &request.command {
+                let entry = self.commit(now, request.actor, request.id, *recording, sink);
+                if let Command::ActivatePolicy { policy, .. } = command {
                     self.policy = Some(Arc::clone(policy));
                 }
                 let answer = match refusal {
                     Some(refusal) => Err(refusal),
-                    None => self.made(Made::Now, &request.command, entry.as_ref()),
+                    None => self.made(Made::Now, command, Some(&entry)),
                 };
-                Executed { entry, answer }
+                self.journal_digest(now, sink);
+                answer
             }
         }
     }
 
-    /// The entry of the next thing that time alone brings by `now`: a deadline, a timeout. Folded already; asked until
-    /// there is none.
-    pub fn execute_due(&mut self, now: Timestamp) -> Option<Entry> {
+    /// Makes the entry of the next thing that time alone brings by `now`: a deadline, a timeout. Asked until there is
+    /// none, which it says with false.
+    pub fn execute_due(&mut self, now: Timestamp, sink: &mut Sink<'_>) -> bool {
+        self.journal_digest(now, sink);
         let at = self.next_instant(now);
         let deadline = self.state.deadlines.first().copied().filter(|(due, _)| *due <= at);
         let timeout = self.state.ledger.next_due().filter(|due| *due <= at);
@@ -201,21 +218,24 @@ impl Engine {
                 self.pass_deadline(at, payment)
             }
             (_, Some(_)) => {
-                let expired = self.state.ledger.due(at, 1).into_iter().next()?;
+                let expired =
+                    self.state.ledger.due(at, 1).into_iter().next().expect("a time that came is of a transfer");
                 Fact::Ledger(ledger::Fact::TransferExpired(expired))
             }
-            (_, None) => return None,
+            (_, None) => return false,
         };
-        self.commit(now, ActorId::SYSTEM, RequestId::default(), Decided::record(fact))
+        self.commit(now, ActorId::SYSTEM, RequestId::default(), Recording::of(fact), sink);
+        self.journal_digest(now, sink);
+        true
     }
 
-    /// The digest entry, when the next entry's place asks for one.
-    pub fn execute_digest(&mut self, now: Timestamp) -> Option<Entry> {
-        if !self.state.applied.next().get().is_multiple_of(DIGEST_INTERVAL_ENTRIES) {
-            return None;
+    /// Makes the entry that carries the digest of the state, when one is due. The entries of one command that belong
+    /// together come first.
+    fn journal_digest(&mut self, now: Timestamp, sink: &mut Sink<'_>) {
+        if self.state.digest_is_due() {
+            let fact = Fact::StateDigest(self.state.digest());
+            self.commit(now, ActorId::SYSTEM, RequestId::default(), Recording::of(fact), sink);
         }
-        let fact = Fact::StateDigest(self.state.digest());
-        self.commit(now, ActorId::SYSTEM, RequestId::default(), Decided::record(fact))
     }
 
     /// When time alone next brings something.
@@ -234,6 +254,9 @@ impl Engine {
             Command::OpenLedger { id, asset } => self.open_ledger(at, *id, *asset),
             Command::OpenAccount(new) => self.open_account(at, new),
             Command::CreateTransfer(new) => self.create_transfer(at, new),
+            Command::CreateAccounts(_) | Command::CreateTransfers { .. } => {
+                unreachable!("ENG-16: a batch is executed event by event")
+            }
             Command::CreatePayment(new) => self.create_payment(at, new),
             Command::ChangePayment { payment, verb } => self.change_payment(at, request.id, *payment, *verb),
             Command::RecordLabel { payment, label } => self.record_label(*payment, label),
@@ -277,12 +300,7 @@ impl Engine {
                 // The id is spent: the refusal itself is an entry.
                 Some(fact) => {
                     let refusal = Some(Refusal::Transfer(refused));
-                    Decided::Record(Box::new(Recording {
-                        fact: Fact::Ledger(fact),
-                        occurred_at: None,
-                        sealed: None,
-                        refusal,
-                    }))
+                    Decided::Record(Box::new(Recording { refusal, ..Recording::of(Fact::Ledger(fact)) }))
                 }
                 None => Decided::Answer(Err(Refusal::Transfer(refused))),
             },
@@ -290,8 +308,14 @@ impl Engine {
     }
 
     /// Makes the entry and folds it.
-    fn commit(&mut self, now: Timestamp, actor: ActorId, request: RequestId, decided: Decided) -> Option<Entry> {
-        let Decided::Record(recording) = decided else { return None };
+    fn commit(
+        &mut self,
+        now: Timestamp,
+        actor: ActorId,
+        request: RequestId,
+        recording: Recording,
+        sink: &mut Sink<'_>,
+    ) -> Entry {
         let decided_at = self.next_instant(now);
         let header = Header {
             shard: self.shard,
@@ -304,7 +328,8 @@ impl Engine {
         };
         let entry = Entry { header, fact: recording.fact, sealed: recording.sealed };
         self.state.apply(&entry);
-        Some(entry)
+        sink(&entry);
+        entry
     }
 }
 

@@ -17,6 +17,18 @@ impl Engine {
         match query {
             Query::Ledgers => Ok(Reply::Ledgers(state.ledger.books().copied().collect())),
             Query::Account(id) => self.account_reply(Made::Before, *id),
+            Query::LookupAccounts(ids) => {
+                let found = ids.iter().filter_map(|id| state.ledger.account(*id).copied());
+                Ok(Reply::Accounts(found.collect()))
+            }
+            Query::LookupTransfers(ids) => {
+                let keys = ids.iter().map(|id| TransferKey::Client(*id));
+                let found = keys.filter_map(|key| {
+                    let transfer = *state.ledger.transfer(key)?;
+                    Some((transfer, state.ledger.pending_state(key, at)))
+                });
+                Ok(Reply::Transfers(found.collect()))
+            }
             Query::Accounts { ledger, after, limit } => {
                 let accounts = state.ledger.accounts_after(*ledger, *after, (*limit).min(PAGE_MAX));
                 Ok(Reply::Accounts(accounts.into_iter().copied().collect()))
@@ -49,6 +61,9 @@ impl Engine {
             Command::OpenLedger { id, .. } => self.ledger_reply(made, *id),
             Command::OpenAccount(new) => self.account_reply(made, new.id),
             Command::CreateTransfer(new) => self.transfer_reply(made, new.key, self.state.clock),
+            Command::CreateAccounts(_) | Command::CreateTransfers { .. } => {
+                unreachable!("ENG-16: a batch is executed event by event")
+            }
             Command::CreatePayment(new) => self.payment_reply(made, new.payment, self.state.clock, entry),
             Command::ChangePayment { payment, .. } => self.payment_reply(made, *payment, self.state.clock, None),
             Command::RecordLabel { payment, .. } => self.label_reply(made, *payment),

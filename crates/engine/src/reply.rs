@@ -35,6 +35,16 @@ pub enum Reply {
     Transfer(Made, Box<TransferReply>),
     /// A page of transfers.
     Transfers(Vec<(Transfer, Option<PendingState>)>),
+    /// What became of each account of a batch, in order.
+    AccountResults(Vec<EventResult<AccountStatus>>),
+    /// What became of each transfer of a batch, in order; then, where they were asked for, both accounts as they are
+    /// after it: debit account first, nothing for a transfer that was refused.
+    TransferResults {
+        /// Per event.
+        results: Vec<EventResult<TransferStatus>>,
+        /// Per event when balances were asked for, otherwise none.
+        balances: Vec<Option<[Account; 2]>>,
+    },
     /// A payment, decided, moved on or looked up.
     Payment(Made, Box<PaymentReply>),
     /// A page of payments.
@@ -54,6 +64,36 @@ pub enum Reply {
     TrialBalance(Book, TrialBalance),
     /// An API key, let in.
     ApiKey(Made),
+}
+
+/// What became of one event of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventResult<S> {
+    /// How it went.
+    pub status: EventStatus<S>,
+    /// When it was created, now or before; of a refusal when it was judged.
+    pub timestamp: Timestamp,
+}
+
+/// How it went with one event of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventStatus<S> {
+    /// Created by this event.
+    Created,
+    /// The same was created before.
+    Exists,
+    /// Refused.
+    Refused(ledger::Refusal<S>),
+}
+
+impl<S> EventResult<S> {
+    pub(crate) fn new(outcome: ledger::Outcome<S>, at: Timestamp) -> Self {
+        match outcome {
+            ledger::Outcome::Created { timestamp } => Self { status: EventStatus::Created, timestamp },
+            ledger::Outcome::Exists { timestamp } => Self { status: EventStatus::Exists, timestamp },
+            ledger::Outcome::Refused(refusal) => Self { status: EventStatus::Refused(refusal), timestamp: at },
+        }
+    }
 }
 
 /// A transfer and what it left.

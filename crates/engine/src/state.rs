@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) applied: Seq,
     /// The last instant that anything was given; the next is later.
     pub(crate) clock: Timestamp,
+    /// The last entry that carried a digest.
+    pub(crate) digested: Seq,
     pub(crate) ledger: Ledger,
     pub(crate) windows: Windows,
     pub(crate) payments: HashMap<PaymentId, Payment, RandomState>,
@@ -74,6 +76,7 @@ impl Default for State {
             origin: None,
             applied: Seq::ZERO,
             clock: Timestamp::ZERO,
+            digested: Seq::ZERO,
             ledger: Ledger::default(),
             windows: Windows::default(),
             payments: HashMap::default(),
@@ -101,6 +104,13 @@ impl State {
         StateDigest { scheme: DIGEST_SCHEME, digest: self.since_digest.digest() }
     }
 
+    /// Whether the next entry is to carry a digest: the first place that is a multiple of the interval, or soon after
+    /// it when entries that belong together stand there.
+    pub(crate) fn digest_is_due(&self) -> bool {
+        let interval = |seq: Seq| seq.get().checked_div(DIGEST_INTERVAL_ENTRIES);
+        interval(self.applied.next()) > interval(self.digested)
+    }
+
     /// Whether a digest that an entry carries is that of this state. Digests of other schemes are not compared.
     pub(crate) fn matches(&self, carried: &StateDigest) -> bool {
         carried.scheme != DIGEST_SCHEME || *carried == self.digest()
@@ -120,6 +130,7 @@ impl State {
         if let Fact::StateDigest(carried) = &entry.fact {
             assert!(self.matches(carried), "ENG-3: a replay reproduces the state that its journal names");
             self.since_digest = chained_from(carried.digest);
+            self.digested = header.seq;
         }
         self.since_digest.u64(header.seq.get()).u64(header.decided_at.ns());
         match &entry.fact {

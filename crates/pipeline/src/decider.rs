@@ -43,21 +43,17 @@ impl Decider {
 
     /// Journals what time brought by `now`, then executes the requests in order.
     pub fn work<R>(&mut self, now: Timestamp, asks: impl IntoIterator<Item = Ask<R>>) -> Batch<R> {
-        // A crash may have cut the digest that was due after the last entry.
-        if let Some(digest) = self.engine.execute_digest(now) {
-            self.push(&digest);
-        }
+        let Self { engine, builder, frames } = self;
+        let mut sink = |entry: &Entry| push(builder, frames, entry);
         for _ in 0..EXPIRIES_PER_BATCH_MAX {
-            let Some(entry) = self.engine.execute_due(now) else { break };
-            self.record(now, &entry);
+            if !engine.execute_due(now, &mut sink) {
+                break;
+            }
         }
         let mut answers = Vec::new();
         for ask in asks {
-            let executed = self.engine.execute(now, &ask.request);
-            if let Some(entry) = &executed.entry {
-                self.record(now, entry);
-            }
-            answers.push((ask.reply_to, self.engine.applied(), executed.answer));
+            let answer = engine.execute(now, &ask.request, &mut sink);
+            answers.push((ask.reply_to, engine.applied(), answer));
         }
         self.frames.extend(self.builder.finish());
         Batch { frames: std::mem::take(&mut self.frames), answers }
@@ -66,21 +62,15 @@ impl Decider {
     /// Starts the history of an empty journal: its first frame.
     pub fn start(&mut self, now: Timestamp, origin: types::Origin) -> Vec<Frame> {
         let entry = self.engine.start(now, origin);
-        self.record(now, &entry);
+        self.builder.push(&entry);
         self.builder.finish().into_iter().collect()
     }
+}
 
-    fn record(&mut self, now: Timestamp, entry: &Entry) {
-        self.push(entry);
-        if let Some(digest) = self.engine.execute_digest(now) {
-            self.push(&digest);
-        }
-    }
-
-    fn push(&mut self, entry: &Entry) {
-        self.builder.push(entry);
-        if self.builder.payload_bytes() >= FRAME_BYTES_FULL {
-            self.frames.extend(self.builder.finish());
-        }
+/// Adds an entry to the frame that is being built, and begins another when that is full.
+fn push(builder: &mut FrameBuilder, frames: &mut Vec<Frame>, entry: &Entry) {
+    builder.push(entry);
+    if builder.payload_bytes() >= FRAME_BYTES_FULL {
+        frames.extend(builder.finish());
     }
 }

@@ -143,14 +143,11 @@ impl World {
     }
 
     fn ask(&mut self, request: u128, command: Command) -> Result<Reply, Refusal> {
-        while let Some(entry) = self.engine.execute_due(self.now) {
-            self.entries.push(entry);
-        }
+        let mut sink = |entry: &Entry| self.entries.push(entry.clone());
+        while self.engine.execute_due(self.now, &mut sink) {}
         let request =
             Request { tenant: TenantId::new(1), actor: ActorId::new(1), id: RequestId::new(request), command };
-        let executed = self.engine.execute(self.now, &request);
-        self.entries.extend(executed.entry);
-        executed.answer
+        self.engine.execute(self.now, &request, &mut sink)
     }
 
     fn step(&mut self, words: &[&str]) -> String {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use engine::{Answer, ArtifactChunk, Command, Engine, Executed, Fact, NewPayment, PaymentDecided, Request};
+use engine::{Answer, ArtifactChunk, Command, Engine, Entry, Fact, NewPayment, PaymentDecided, Request};
 use policy::{Bundle, Policy};
 use types::{ActorId, Name, Origin, PaymentId, RequestId, ShardId, Span, Timestamp};
 
@@ -39,7 +39,7 @@ impl Replay {
         let activate = Command::ActivatePolicy { artifact, policy: Arc::clone(policy) };
         for command in stored.chain([activate]) {
             let request = request(RequestId::default(), command);
-            let answer: Answer = engine.execute(Timestamp::ZERO, &request).answer;
+            let answer: Answer = engine.execute(Timestamp::ZERO, &request, &mut |_| {});
             answer.context("the policy cannot be activated")?;
         }
         Ok(Self { engine, fraud, delay, labels: VecDeque::new() })
@@ -58,9 +58,14 @@ impl Replay {
         self.advance(at);
         let id = payment.payment;
         let request = request(RequestId::new(id.get()), Command::CreatePayment(Box::new(payment)));
-        let Executed { entry, answer } = self.engine.execute(at, &request);
-        match (entry.map(|entry| entry.fact), answer) {
-            (Some(Fact::PaymentDecided(decided)), _) => {
+        let mut decided = None;
+        let answer = self.engine.execute(at, &request, &mut |entry: &Entry| {
+            if let Fact::PaymentDecided(made) = &entry.fact {
+                decided = Some(Arc::clone(made));
+            }
+        });
+        match (decided, answer) {
+            (Some(decided), _) => {
                 // A label of another value than fraud changes no window, so only this one has to be known in time.
                 if positive {
                     self.labels.push_back((at.saturating_add(self.delay), id));
@@ -79,12 +84,13 @@ impl Replay {
             let label = self.labels.front().copied().filter(|(known, _)| *known <= at);
             match (due, label) {
                 (Some(due), label) if label.is_none_or(|(known, _)| due <= known) => {
-                    self.engine.execute_due(due).expect("what is due at an instant happens then");
+                    assert!(self.engine.execute_due(due, &mut |_| {}), "what is due at an instant happens then");
                 }
                 (_, Some((known, payment))) => {
                     self.labels.pop_front();
                     let label = Command::RecordLabel { payment, label: self.fraud.clone() };
-                    let answer = self.engine.execute(known, &request(RequestId::new(payment.get()), label)).answer;
+                    let answer =
+                        self.engine.execute(known, &request(RequestId::new(payment.get()), label), &mut |_| {});
                     answer.expect("a payment that was decided takes a label");
                 }
                 (_, None) => return,
