@@ -1,9 +1,12 @@
 //! The packed records: every field in its place, and nothing lost on the way there and back.
 
-use api::packed::{self, AccountFilter, AccountRecord, BalanceRecord, QueryFilter, ResultRecord, TransferRecord};
-use ledger::{NewAccount, NewTransfer, TransferFlags, TransferKey};
+use api::packed::{
+    self, AccountFilter, AccountRecord, BalanceRecord, Balances, QueryFilter, ResultRecord, TransferRecord,
+};
+use engine::{EventResult, EventStatus};
+use ledger::{Account, NewAccount, NewTransfer, TransferFlags, TransferKey, TransferStatus};
 use proptest::prelude::*;
-use types::{AccountId, Amount, TransferId};
+use types::{AccountId, Amount, Timestamp, TransferId};
 
 /// Fields of so many bytes, each filled with its number from 1 on.
 fn numbered(bytes: &[usize]) -> Vec<u8> {
@@ -175,4 +178,26 @@ proptest! {
         prop_assert_eq!(AccountFilter::decode(&record).encode(), record);
         prop_assert_eq!(BalanceRecord::decode(&record).encode(), record);
     }
+}
+
+#[test]
+fn results_carry_their_status_and_the_balances_that_were_asked_for() {
+    let at = Timestamp::from_ns(5);
+    let refused = ledger::Refusal { status: TransferStatus::ExceedsCredits, detail: ledger::Detail::None };
+    let statuses = [EventStatus::Created, EventStatus::Exists, EventStatus::Refused(refused)];
+    let results = statuses.map(|status| EventResult { status, timestamp: at });
+    let plain = packed::transfer_results(&results, &[]);
+    let (records, _) = plain.as_chunks();
+    let statuses: Vec<u32> = records.iter().map(|record| ResultRecord::decode(record).status).collect();
+    assert_eq!(statuses, [ResultRecord::CREATED, 46, 54]);
+    let new = NewAccount { id: AccountId::new(1), ..NewAccount::default() };
+    let debit = Account { debits_posted: Amount::new(7), ..Account::open(&new, at) };
+    let credit = Account { credits_posted: Amount::new(8), ..Account::open(&new, at) };
+    let with = packed::transfer_results(&results, &[Some([debit, credit]), None, None]);
+    assert_eq!(with.len(), 3 * packed::RESULT_WITH_BALANCES_BYTES);
+    assert_eq!(with[..16], plain[..16]);
+    let (balances, _) = with[16..].as_chunks();
+    assert_eq!(Balances::decode(&balances[0]).debits_posted, 7);
+    assert_eq!(Balances::decode(&balances[1]).credits_posted, 8);
+    assert_eq!(with[144 + 16..288], [0; 128]);
 }

@@ -7,7 +7,8 @@
 mod filter;
 mod record;
 
-use ledger::{NewAccount, NewTransfer};
+use engine::{EventResult, EventStatus};
+use ledger::{Account, AccountStatus, NewAccount, NewTransfer, TransferStatus};
 use types::{AccountId, TransferId};
 
 use crate::{ErrorCode, Problem};
@@ -18,7 +19,7 @@ pub use record::{AccountRecord, BalanceRecord, Balances, ResultRecord, TransferR
 /// The media type of bodies and answers.
 pub const MEDIA_TYPE: &str = "application/vnd.finaira.packed";
 /// Events of a batch, ids of a lookup and records of an answer at most.
-pub const EVENTS_MAX: usize = 8_190;
+pub const EVENTS_MAX: usize = engine::EVENTS_MAX;
 /// Bytes of an account or a transfer.
 pub const EVENT_BYTES: usize = 128;
 /// Bytes of an id in a lookup.
@@ -83,6 +84,38 @@ pub fn answer<const N: usize>(records: impl ExactSizeIterator<Item = [u8; N]>) -
         bytes.extend_from_slice(&record);
     }
     bytes
+}
+
+/// The results of accounts.
+pub fn account_results(results: &[EventResult<AccountStatus>]) -> Vec<u8> {
+    answer(results.iter().map(|result| result_record(result, ResultRecord::ACCOUNT_EXISTS, AccountStatus::number)))
+}
+
+/// The results of transfers; with balances when there are any: then there is one pair, or none, for each result.
+pub fn transfer_results(results: &[EventResult<TransferStatus>], balances: &[Option<[Account; 2]>]) -> Vec<u8> {
+    let record = |result| result_record(result, ResultRecord::TRANSFER_EXISTS, TransferStatus::number);
+    if balances.is_empty() {
+        return answer(results.iter().map(record));
+    }
+    assert_eq!(balances.len(), results.len(), "API-3: every result has its balances");
+    let mut bytes = Vec::with_capacity(results.len().saturating_mul(RESULT_WITH_BALANCES_BYTES));
+    for (result, accounts) in results.iter().zip(balances) {
+        bytes.extend_from_slice(&record(result));
+        match accounts {
+            Some(accounts) => accounts.iter().for_each(|account| bytes.extend(Balances::from(account).encode())),
+            None => bytes.extend([0; 2 * Balances::BYTES]),
+        }
+    }
+    bytes
+}
+
+fn result_record<S: Copy>(result: &EventResult<S>, exists: u32, number: fn(S) -> u16) -> [u8; ResultRecord::BYTES] {
+    let status = match &result.status {
+        EventStatus::Created => ResultRecord::CREATED,
+        EventStatus::Exists => exists,
+        EventStatus::Refused(refusal) => number(refusal.status).into(),
+    };
+    ResultRecord { timestamp: result.timestamp.ns(), status, reserved: 0 }.encode()
 }
 
 /// A body cut into records, at most [`EVENTS_MAX`] of them.
