@@ -9,6 +9,7 @@ pub mod decisions;
 pub mod errors;
 pub mod events;
 pub mod openapi;
+pub mod packed;
 pub mod payments;
 pub mod requests;
 pub mod responses;

@@ -8,6 +8,7 @@ use utoipa::{PartialSchema as _, ToSchema};
 
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
+use crate::packed;
 use crate::payments::PaymentBody;
 use crate::requests::{AccountBody, LabelBody, LedgerBody, TransferBody, VerbBody};
 use crate::responses::{Account, Label, Ledger, Page, PersonalData, Policy, Transfer, TrialBalance};
@@ -62,6 +63,14 @@ pub enum Operation {
     ListTransfers,
     /// One transfer.
     GetTransfer,
+    /// Opens a batch of accounts.
+    CreateAccounts,
+    /// Makes a batch of transfers.
+    CreateTransfers,
+    /// Many accounts by their ids.
+    LookupAccounts,
+    /// Many transfers by their ids.
+    LookupTransfers,
     /// Decides a payment.
     CreatePayment,
     /// A page of payments.
@@ -129,6 +138,7 @@ impl Route {
     pub const fn body_bytes_max(&self) -> usize {
         match self.body {
             Body::Archive => ARCHIVE_BYTES_MAX,
+            Body::Packed { record_bytes, .. } => record_bytes.saturating_mul(packed::EVENTS_MAX),
             Body::None | Body::Json(_) | Body::Empty(_) => JSON_BYTES_MAX,
         }
     }
@@ -167,6 +177,13 @@ pub enum Body {
     Empty(Shape),
     /// A tar archive of a policy folder.
     Archive,
+    /// Packed records, at most [`packed::EVENTS_MAX`].
+    Packed {
+        /// Bytes of each.
+        record_bytes: usize,
+        /// What they are.
+        summary: &'static str,
+    },
 }
 
 /// What an answer is.
@@ -178,6 +195,8 @@ pub enum Answer {
     Created(Shape),
     /// A page of events, or a stream of server-sent events.
     Events(Shape),
+    /// 200 with packed records; what they are.
+    Packed(&'static str),
     /// Text of this media type.
     Text(&'static str),
     /// Any JSON.
@@ -216,6 +235,11 @@ const STATUS: Parameter = Parameter { name: "status", summary: "Only payments wi
 const TEMPLATE: Parameter = Parameter {
     name: "template",
     summary: "Only the account that the active policy keeps under this template.",
+    number: false,
+};
+const BALANCES: Parameter = Parameter {
+    name: "balances",
+    summary: "`true`: each result is followed by the balances of both accounts; `false` if not given.",
     number: false,
 };
 const HOLDER: Parameter = Parameter {
@@ -265,6 +289,23 @@ const fn create(
         ..get(operation, path, scope, answer, summary)
     }
 }
+
+const fn packed(
+    operation: Operation,
+    path: &'static str,
+    scope: Scope,
+    (body, answer): (Body, &'static str),
+    summary: &'static str,
+) -> Route {
+    let answer = Answer::Packed(answer);
+    Route { method: Method::Post, body, answer, ..get(operation, path, scope, shape::<Ledger>(), summary) }
+}
+
+const fn events(summary: &'static str) -> Body {
+    Body::Packed { record_bytes: packed::EVENT_BYTES, summary }
+}
+
+const IDS: Body = Body::Packed { record_bytes: packed::ID_BYTES, summary: "Up to 8,190 ids of 16 bytes." };
 
 const fn verb(verb: Verb, path: &'static str, scope: Scope, summary: &'static str) -> Route {
     Route {
@@ -334,6 +375,40 @@ pub const ROUTES: &[Route] = &[
         "List transfers in the order they were made",
     ),
     get(Operation::GetTransfer, "/v1/transfers/{id}", Scope::LEDGER_READ, shape::<Transfer>(), "Look up a transfer"),
+    packed(
+        Operation::CreateAccounts,
+        "/v1/packed/create-accounts",
+        Scope::LEDGER_WRITE,
+        (events("Up to 8,190 accounts of 128 bytes."), "A result of 16 bytes for each account, in order."),
+        "Open a batch of accounts, packed",
+    ),
+    Route {
+        parameters: &[BALANCES],
+        ..packed(
+            Operation::CreateTransfers,
+            "/v1/packed/create-transfers",
+            Scope::TRANSFERS_WRITE,
+            (
+                events("Up to 8,190 transfers of 128 bytes."),
+                "A result of 16 bytes for each transfer, in order; of 144 bytes with balances.",
+            ),
+            "Make a batch of transfers without any policy, packed",
+        )
+    },
+    packed(
+        Operation::LookupAccounts,
+        "/v1/packed/lookup-accounts",
+        Scope::LEDGER_READ,
+        (IDS, "The accounts that exist, of 128 bytes, in the order asked."),
+        "Look up many accounts, packed",
+    ),
+    packed(
+        Operation::LookupTransfers,
+        "/v1/packed/lookup-transfers",
+        Scope::LEDGER_READ,
+        (IDS, "The transfers that exist, of 128 bytes, in the order asked."),
+        "Look up many transfers, packed",
+    ),
     create(
         Operation::CreatePayment,
         "/v1/payments",
@@ -432,6 +507,10 @@ impl Operation {
             Self::CreateTransfer => "createTransfer",
             Self::ListTransfers => "listTransfers",
             Self::GetTransfer => "getTransfer",
+            Self::CreateAccounts => "createAccounts",
+            Self::CreateTransfers => "createTransfers",
+            Self::LookupAccounts => "lookupAccounts",
+            Self::LookupTransfers => "lookupTransfers",
             Self::CreatePayment => "createPayment",
             Self::ListPayments => "listPayments",
             Self::GetPayment => "getPayment",
