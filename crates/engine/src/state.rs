@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use features::{Applied, Change, Stream, StreamId, Update, Windows};
 use foldhash::fast::RandomState;
-use ledger::Ledger;
+use ledger::{Account, AccountPlace, Ledger, Touched};
 use types::{ActorId, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::entry::{
@@ -35,6 +35,8 @@ pub(crate) struct State {
     /// The last entry that carried a digest.
     pub(crate) digested: Seq,
     pub(crate) ledger: Ledger,
+    /// What each ledger fact of the last entry touched; not part of the state.
+    touched: Vec<Touched>,
     pub(crate) windows: Windows,
     pub(crate) payments: HashMap<PaymentId, Payment, RandomState>,
     /// In the order they were decided.
@@ -80,6 +82,7 @@ impl Default for State {
             clock: Timestamp::ZERO,
             digested: Seq::ZERO,
             ledger: Ledger::default(),
+            touched: Vec::new(),
             windows: Windows::default(),
             payments: HashMap::default(),
             payment_order: Vec::new(),
@@ -120,22 +123,29 @@ impl State {
         carried.scheme != DIGEST_SCHEME || *carried == self.digest()
     }
 
-    /// Folds one entry.
+    /// What each ledger fact of the last entry touched.
+    pub(crate) fn touched(&self) -> &[Touched] {
+        &self.touched
+    }
+
+    /// Folds one entry. With a digest it returns the accounts that changed since the one before.
     ///
     /// # Panics
-    /// When the entry does not follow the last one (ENG-1), its time does not (ENG-2), or a digest it carries is not
-    /// that of this state (ENG-3).
-    pub(crate) fn apply(&mut self, entry: &Entry) {
+    /// When the entry does not follow the last one (ENG-1) or its time does not (ENG-2). Whether a digest that comes
+    /// from outside is that of this state (ENG-3) is asked before, with [`State::matches`].
+    pub(crate) fn apply(&mut self, entry: &Entry) -> Option<Vec<(AccountPlace, Account)>> {
         let header = &entry.header;
         assert_eq!(header.seq, self.applied.next(), "ENG-1: entries apply once, in order");
         assert!(header.decided_at > self.clock, "ENG-2: time moves forward with every entry");
         self.applied = header.seq;
         self.clock = header.decided_at;
+        self.touched.clear();
+        let mut changes = None;
         if let Fact::StateDigest(carried) = &entry.fact {
-            assert!(self.matches(carried), "ENG-3: a replay reproduces the state that its journal names");
+            debug_assert!(self.matches(carried), "ENG-3: a replay reproduces the state that its journal names");
             self.since_digest = chained_from(carried.digest);
             self.digested = header.seq;
-            self.ledger.take_changes();
+            changes = Some(self.ledger.take_changes());
         }
         self.since_digest.u64(header.seq.get()).u64(header.decided_at.ns());
         match &entry.fact {
@@ -162,11 +172,12 @@ impl State {
             Fact::StateDigest(_) => {}
         }
         self.clock = self.clock.max(self.ledger.last_timestamp());
+        changes
     }
 
     fn apply_ledger(&mut self, facts: &[ledger::Fact]) {
         for fact in facts {
-            self.ledger.apply(fact);
+            self.touched.push(self.ledger.apply(fact));
             self.ledger.digest_after(fact, &mut self.since_digest);
         }
     }

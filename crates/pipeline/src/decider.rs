@@ -1,4 +1,4 @@
-use engine::{Answer, Engine, Entry};
+use engine::{Answer, Applied, Engine, Entry};
 use journal::{Frame, FrameBuilder};
 use types::{Seq, Timestamp};
 
@@ -38,7 +38,7 @@ impl Decider {
     /// Journals what time brought by `now`, then executes the requests in order.
     pub fn work<R>(&mut self, now: Timestamp, asks: impl IntoIterator<Item = Ask<R>>) -> Batch<R> {
         let Self { engine, builder, frames } = self;
-        let mut sink = |entry: &Entry| push(builder, frames, entry);
+        let mut sink = |applied: Applied<'_>| push(builder, frames, applied.entry);
         for _ in 0..EXPIRIES_PER_BATCH_MAX {
             if !engine.execute_due(now, &mut sink) {
                 break;
