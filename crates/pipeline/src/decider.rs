@@ -1,17 +1,11 @@
 use engine::{Answer, Engine, Entry};
-use journal::{Frame, FrameBuilder, PAYLOAD_BYTES_MAX};
+use journal::{Frame, FrameBuilder};
 use types::{Seq, Timestamp};
 
 use crate::queue::Ask;
 
 /// The most deadlines and timeouts that one batch journals before its own commands.
 pub const EXPIRIES_PER_BATCH_MAX: usize = 8_192;
-
-/// A frame is closed once it holds this much; the largest entry still fits behind.
-const FRAME_BYTES_FULL: usize = PAYLOAD_BYTES_MAX - ENTRY_BYTES_MAX;
-/// Larger than any entry: an artifact part, a payment with the largest body the API takes.
-const ENTRY_BYTES_MAX: usize = 384 * 1024;
-const _: () = assert!(ENTRY_BYTES_MAX > engine::ArtifactChunk::BYTES_MAX + 64 * 1024);
 
 /// Executes requests in order and packs their entries into frames.
 #[derive(Debug)]
@@ -78,9 +72,9 @@ impl Decider {
     }
 
     fn push(&mut self, entry: &Entry) {
-        self.builder.push(entry);
-        if self.builder.payload_bytes() >= FRAME_BYTES_FULL {
+        if self.builder.try_push(entry).is_none() {
             self.frames.extend(self.builder.finish());
+            self.builder.push(entry);
         }
     }
 }
