@@ -18,10 +18,12 @@ use crate::reply::ActivePolicy;
 /// Every so many entries the journal carries a digest of the state.
 pub const DIGEST_INTERVAL_ENTRIES: u64 = 65_536;
 
-/// How [`StateDigest`] is computed by this release: BLAKE3 in key-derivation mode over the digest before and then, for
-/// every entry, its sequence, its time and the after-image of each thing it changed, in the order it changed them.
-pub const DIGEST_SCHEME: u16 = 1;
-const DIGEST_CONTEXT: &str = "finaira 2026-11 state digest scheme 1";
+/// How [`StateDigest`] is computed by this release: BLAKE3 in key-derivation mode over the digest before; then, for every
+/// entry, its sequence, its time and what it left behind apart from accounts; then the after-image of every account that
+/// changed, once, in order of opening. Plain transfers add only their sequence and time: the accounts tell what they did.
+/// Scheme 1, of which older journals carry digests, had the accounts' images with every entry.
+pub const DIGEST_SCHEME: u16 = 2;
+const DIGEST_CONTEXT: &str = "finaira 2026-11 state digest scheme 2";
 
 /// Everything that decisions are made from.
 #[derive(Debug)]
@@ -98,7 +100,9 @@ fn chained_from(previous: Digest) -> DigestBuilder {
 impl State {
     /// The digest of what changed since the last one, for the entry that comes next.
     pub(crate) fn digest(&self) -> StateDigest {
-        StateDigest { scheme: DIGEST_SCHEME, digest: self.since_digest.digest() }
+        let mut builder = self.since_digest.clone();
+        self.ledger.digest_changes(&mut builder);
+        StateDigest { scheme: DIGEST_SCHEME, digest: builder.digest() }
     }
 
     /// Whether a digest that an entry carries is that of this state. Digests of other schemes are not compared.
@@ -120,6 +124,7 @@ impl State {
         if let Fact::StateDigest(carried) = &entry.fact {
             assert!(self.matches(carried), "ENG-3: a replay reproduces the state that its journal names");
             self.since_digest = chained_from(carried.digest);
+            self.ledger.take_changes();
         }
         self.since_digest.u64(header.seq.get()).u64(header.decided_at.ns());
         match &entry.fact {
