@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("policy", &["types", "features"]),
     ("engine", &["types", "ledger", "features", "policy"]),
     ("journal", &["types", "ledger", "features", "policy", "engine"]),
+    ("index", &["types", "ledger", "journal"]),
     ("pipeline", &["types", "engine", "journal"]),
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
