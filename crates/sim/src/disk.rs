@@ -163,6 +163,12 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.powered()?;
+        state.rename(|names| names.remove(name)).map(|_number| ()).ok_or(io::ErrorKind::NotFound.into())
+    }
+
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.state().names.keys().cloned().collect())
     }
@@ -220,9 +226,10 @@ impl DiskFile for SimFile {
 }
 
 impl State {
-    fn rename<T>(&mut self, change: impl FnOnce(&mut Names) -> T) {
-        change(&mut self.names);
+    fn rename<T>(&mut self, change: impl FnOnce(&mut Names) -> T) -> T {
+        let changed = change(&mut self.names);
         self.names_unsynced.push(self.names.clone());
+        changed
     }
 
     /// Whether the trouble that waits for this kind of operation comes now.
