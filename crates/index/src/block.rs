@@ -223,7 +223,8 @@ impl BlockFile {
 
     /// Opens a file and checks its header and its length.
     pub(crate) fn open<D: Disk>(disk: &D, label: Label) -> Result<Self, Fault> {
-        let missing = || Fault::Io { action: "open", file: label.name.clone(), cause: std::io::ErrorKind::NotFound.into() };
+        let missing =
+            || Fault::Io { action: "open", file: label.name.clone(), cause: std::io::ErrorKind::NotFound.into() };
         let file = disk.open(&label.name).map_err(Fault::io("open", &label.name))?.ok_or_else(missing)?;
         let bytes = file.len().map_err(Fault::io("read", &label.name))?;
         let salt = label.salt();

@@ -175,7 +175,10 @@ impl Batch {
             }
             Event::Leg { debit, credit } => self.push_posting(debit, credit, placed),
             Event::Failed { id, status } => {
-                assert!(status > CREATED_PENDING, "IDX-1: an id fails for a status above {CREATED_PENDING}, not {status}");
+                assert!(
+                    status > CREATED_PENDING,
+                    "IDX-1: an id fails for a status above {CREATED_PENDING}, not {status}"
+                );
                 self.push_id(KeyRow::new(id, position, status));
             }
             Event::Expired { id } => {

@@ -160,7 +160,7 @@ impl<const WIDTH: usize> Sorted for Table<FieldRow<WIDTH>> {
     }
 
     fn positions(&self, from: u64, to: u64) -> Result<Vec<Position>, Fault> {
-        self.cursor(from, to).map(|row| Ok(Position::from_u64(row?.position))).collect()
+        self.cursor(from, to).map(|row| Ok(Position::from_number(row?.position))).collect()
     }
 }
 
@@ -313,7 +313,7 @@ fn build_one<D: Disk>(
                 }
             }
         };
-        log.transfers(Position::from_u64(extent.first), Position::from_u64(extent.last), &mut visit)?;
+        log.transfers(Position::from_number(extent.first), Position::from_number(extent.last), &mut visit)?;
     }
     let mut built = BTreeMap::new();
     for (field, mut rows) in rows {
@@ -339,11 +339,9 @@ fn open_rows<const WIDTH: usize>(file: &Arc<BlockFile>) -> Result<Box<dyn Sorted
     Ok(Box::new(Table::<FieldRow<WIDTH>>::open(file, ROWS)?))
 }
 
-fn write_rows<const WIDTH: usize>(
-    writer: &mut Writer<impl Disk>,
-    rows: &[FieldRow<16>],
-) -> Result<(), Fault> {
-    let narrow = |row: &FieldRow<16>| FieldRow::<WIDTH> { ledger: row.ledger, value: row.value, position: row.position };
+fn write_rows<const WIDTH: usize>(writer: &mut Writer<impl Disk>, rows: &[FieldRow<16>]) -> Result<(), Fault> {
+    let narrow =
+        |row: &FieldRow<16>| FieldRow::<WIDTH> { ledger: row.ledger, value: row.value, position: row.position };
     write_table(writer, rows.iter().map(|row| Ok(narrow(row))))
 }
 

@@ -53,7 +53,7 @@ impl PastIndex {
                 let status = TransferStatus::from_number(row.tag()).ok_or_else(|| unknown_status(&listed.run))?;
                 return Ok(Some(PastTransfer::Failed(status)));
             }
-            let transfer = self.log.transfer_at(Position::from_u64(row.number()), id)?;
+            let transfer = self.log.transfer_at(Position::from_number(row.number()), id)?;
             let mut state = None;
             if row.tag() == CREATED_PENDING {
                 state = Some(ledger::PendingState::Pending);

@@ -42,7 +42,7 @@ impl Posting {
     }
 
     pub(crate) fn position(self) -> Position {
-        Position::from_u64(self.0 % POSITION_END)
+        Position::from_number(self.0 % POSITION_END)
     }
 
     pub(crate) fn is_on(self, sides: Sides) -> bool {

@@ -84,11 +84,11 @@ impl Index {
         let state = match row.tag() {
             CREATED => IdState::Created,
             CREATED_PENDING => IdState::CreatedPending(
-                find_resolution(&view, id.get())?.map(|row| (state_of(row.tag()), Position::from_u64(row.number()))),
+                find_resolution(&view, id.get())?.map(|row| (state_of(row.tag()), Position::from_number(row.number()))),
             ),
             status => IdState::Failed(status),
         };
-        Ok(Some(Found { position: Position::from_u64(row.number()), state }))
+        Ok(Some(Found { position: Position::from_number(row.number()), state }))
     }
 
     /// The positions of an account's transfers, the legs of payments included: every position once, in order or

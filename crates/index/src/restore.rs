@@ -29,7 +29,8 @@ pub(crate) fn open_runs<D: Disk>(disk: &D, origin: Origin) -> Result<Vec<Listed>
     let mut runs: Vec<Listed> = Vec::new();
     loop {
         let next = runs.last().map_or(0, |listed| listed.run.last() + 1);
-        let mut candidates: Vec<u32> = found.iter().filter(|(first, _)| *first == next).map(|(_, last)| *last).collect();
+        let mut candidates: Vec<u32> =
+            found.iter().filter(|(first, _)| *first == next).map(|(_, last)| *last).collect();
         // The widest first: the runs that were merged into it may be left over.
         candidates.sort_unstable_by(|one, other| other.cmp(one));
         match candidates.into_iter().find_map(|last| Run::open(disk, origin, next, last).ok()) {
@@ -84,7 +85,7 @@ impl Restored {
     /// Where the pending transfers stand that were not resolved there, in order.
     pub fn pendings(&self) -> Result<Vec<Position>, Fault> {
         let runs: Vec<Arc<Run>> = self.runs.iter().map(|listed| Arc::clone(&listed.run)).collect();
-        let rows = run::unresolved(&runs)?.map(|row| Ok(Position::from_u64(row?.number())));
+        let rows = run::unresolved(&runs)?.map(|row| Ok(Position::from_number(row?.number())));
         let mut positions = rows.collect::<Result<Vec<_>, Fault>>()?;
         positions.sort_unstable();
         Ok(positions)
@@ -93,7 +94,7 @@ impl Restored {
     /// Where the entries stand that must be replayed, in order.
     pub fn others(&self) -> impl Iterator<Item = Result<Position, Fault>> + use<> {
         let cursors: Vec<_> = self.runs.iter().map(|listed| listed.run.others.all()).collect();
-        cursors.into_iter().flatten().map(|row| Ok(Position::from_u64(row?.0)))
+        cursors.into_iter().flatten().map(|row| Ok(Position::from_number(row?.0)))
     }
 }
 

@@ -131,7 +131,8 @@ impl Run {
         let Generation { end, changes } = &waiting.generation;
         let opened = changes.partition_point(|(place, _)| u64::from(place.0) < waiting.accounts_before);
         let opened = &changes[opened..];
-        let dense = (waiting.accounts_before..).zip(opened).all(|(expected, (place, _))| u64::from(place.0) == expected);
+        let dense =
+            (waiting.accounts_before..).zip(opened).all(|(expected, (place, _))| u64::from(place.0) == expected);
         assert!(
             dense && opened.len() == account_ids.len(),
             "IDX-2: the accounts that a generation opens are among its changes, without gaps"

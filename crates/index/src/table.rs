@@ -126,7 +126,9 @@ impl<R: Row> Table<R> {
     /// The number of the first row from `key` on, and the row where it stands in the block that was read anyway.
     fn search(&self, key: R::Key) -> Result<(u64, Option<R>), Fault> {
         // Only the block before the first fence that is not below the key can hold smaller keys and the key.
-        let Some(number) = self.fences.partition_point(|fence| *fence < key).checked_sub(1) else { return Ok((0, None)) };
+        let Some(number) = self.fences.partition_point(|fence| *fence < key).checked_sub(1) else {
+            return Ok((0, None));
+        };
         let block = self.rows.block(number as u64)?;
         let (mut low, mut high) = (0, block.rows);
         while low < high {

@@ -189,7 +189,8 @@ fn next_task(state: &State, merging: Option<u32>) -> Option<Task> {
     }
     smaller.clone().find_map(merge).or_else(|| {
         let lacking = |listed: &Listed| (listed.clone(), state.choices.lacking(&listed.fields));
-        let mut incomplete = runs.iter().rev().map(lacking).filter(|(_, wanted)| merging.is_none() && !wanted.is_empty());
+        let mut incomplete =
+            runs.iter().rev().map(lacking).filter(|(_, wanted)| merging.is_none() && !wanted.is_empty());
         incomplete.next().map(|(listed, wanted)| Task::Complete(listed, wanted))
     })
 }
