@@ -123,11 +123,6 @@ impl<D: Disk> Writer<D> {
         Ok(is_first)
     }
 
-    /// Rows in the present array.
-    pub(crate) fn rows(&self) -> u64 {
-        self.arrays.last().map_or(0, |array| array.rows)
-    }
-
     /// Writes all that is left and the header, makes it survive a crash, and gives the file its name. The name survives
     /// a crash after the directory is synced.
     pub(crate) fn finish(mut self) -> Result<BlockFile, Fault> {
@@ -221,10 +216,9 @@ impl BlockFile {
         Self { file: Box::new(file), label, salt, blocks, arrays, set_aside }
     }
 
-    /// Opens a file and checks its header and its length.
-    pub(crate) fn open<D: Disk>(disk: &D, label: Label) -> Result<Self, Fault> {
-        let missing = || Fault::Io { action: "open", file: label.name.clone(), cause: std::io::ErrorKind::NotFound.into() };
-        let file = disk.open(&label.name).map_err(Fault::io("open", &label.name))?.ok_or_else(missing)?;
+    /// Opens a file and checks its header and its length; `None` when there is none.
+    pub(crate) fn open<D: Disk>(disk: &D, label: Label) -> Result<Option<Self>, Fault> {
+        let Some(file) = disk.open(&label.name).map_err(Fault::io("open", &label.name))? else { return Ok(None) };
         let bytes = file.len().map_err(Fault::io("read", &label.name))?;
         let salt = label.salt();
         let mut opened = Self::new(disk, file, label, salt, 1, Vec::new());
@@ -250,7 +244,7 @@ impl BlockFile {
                 row_bytes: to_usize(u32::get(&bytes[16..]).into()),
             })
             .collect();
-        Ok(opened)
+        Ok(Some(opened))
     }
 
     pub(crate) fn label(&self) -> &Label {

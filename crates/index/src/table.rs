@@ -43,10 +43,6 @@ impl<'a, R: Row, D: Disk> TableWriter<'a, R, D> {
         Ok(())
     }
 
-    pub(crate) fn rows(&self) -> u64 {
-        self.writer.rows()
-    }
-
     pub(crate) fn finish(self) -> Result<(), Fault> {
         self.writer.begin::<R::Key>()?;
         for key in self.fences.into_iter().chain(self.last) {
@@ -111,10 +107,6 @@ impl<R: Row> Table<R> {
         }
     }
 
-    pub(crate) fn row(&self, number: u64) -> Result<R, Fault> {
-        self.rows.row(number)
-    }
-
     pub(crate) fn cursor(&self, from: u64, to: u64) -> Cursor<R> {
         self.rows.cursor(from, to)
     }
@@ -126,7 +118,9 @@ impl<R: Row> Table<R> {
     /// The number of the first row from `key` on, and the row where it stands in the block that was read anyway.
     fn search(&self, key: R::Key) -> Result<(u64, Option<R>), Fault> {
         // Only the block before the first fence that is not below the key can hold smaller keys and the key.
-        let Some(number) = self.fences.partition_point(|fence| *fence < key).checked_sub(1) else { return Ok((0, None)) };
+        let Some(number) = self.fences.partition_point(|fence| *fence < key).checked_sub(1) else {
+            return Ok((0, None));
+        };
         let block = self.rows.block(number as u64)?;
         let (mut low, mut high) = (0, block.rows);
         while low < high {

@@ -10,7 +10,7 @@ use journal::Disk;
 use types::Origin;
 
 use crate::fault::Fault;
-use crate::fields::{self, Field, FieldTable, Wanted};
+use crate::fields::{self, Wanted};
 use crate::log::Log;
 use crate::run::{Run, Waiting};
 use crate::view::{Listed, Shared, State};
@@ -189,7 +189,8 @@ fn next_task(state: &State, merging: Option<u32>) -> Option<Task> {
     }
     smaller.clone().find_map(merge).or_else(|| {
         let lacking = |listed: &Listed| (listed.clone(), state.choices.lacking(&listed.fields));
-        let mut incomplete = runs.iter().rev().map(lacking).filter(|(_, wanted)| merging.is_none() && !wanted.is_empty());
+        let mut incomplete =
+            runs.iter().rev().map(lacking).filter(|(_, wanted)| merging.is_none() && !wanted.is_empty());
         incomplete.next().map(|(listed, wanted)| Task::Complete(listed, wanted))
     })
 }
@@ -204,10 +205,4 @@ fn group(runs: &[Listed], of: u32) -> Option<Vec<Listed>> {
 /// How often the generations of a run were merged.
 fn level(listed: &Listed) -> u32 {
     listed.run.width().ilog(FAN_IN as u64)
-}
-
-/// The tables of a run's fields that are there and intact.
-pub(crate) fn open_fields<D: Disk>(disk: &D, origin: Origin, run: &Run) -> BTreeMap<Field, Arc<FieldTable>> {
-    let open = |field| Some((field, Arc::new(FieldTable::open(disk, origin, field, run.first(), run.last()).ok()?)));
-    Field::ALL.into_iter().filter_map(open).collect()
 }
