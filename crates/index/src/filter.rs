@@ -5,7 +5,8 @@
 
 use journal::Disk;
 
-use crate::block::{Array, Writer};
+use crate::array::Array;
+use crate::block::Writer;
 use crate::fault::Fault;
 use crate::fixed::{Fixed, to_usize};
 

@@ -15,6 +15,7 @@
 //! | `….new` | a file that is being written |
 
 mod accounts;
+mod array;
 mod block;
 mod event;
 mod fault;

@@ -9,7 +9,7 @@ use journal::Position;
 use ledger::AccountPlace;
 use types::{LedgerId, Timestamp};
 
-use crate::block::Array;
+use crate::array::Array;
 use crate::event::{Batch, Extent};
 use crate::fault::Fault;
 use crate::fields::{Field, FieldTable};

@@ -8,7 +8,7 @@ use ledger::Account;
 use types::Origin;
 
 use crate::accounts::{AccountRow, BalancesRow};
-use crate::block::Cursor;
+use crate::array::Cursor;
 use crate::event::GenerationEnd;
 use crate::fault::Fault;
 use crate::fields::{self, Field, FieldTable};

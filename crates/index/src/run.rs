@@ -9,7 +9,8 @@ use journal::Disk;
 use types::Origin;
 
 use crate::accounts::{AccountRow, IMAGES_ARRAYS, Images};
-use crate::block::{Array, BlockFile, Label, Writer};
+use crate::array::Array;
+use crate::block::{BlockFile, Label, Writer};
 use crate::event::{Batch, CREATED_PENDING, Extent, Generation};
 use crate::fault::Fault;
 use crate::fixed::{Six, to_usize};

@@ -3,7 +3,8 @@
 
 use journal::Disk;
 
-use crate::block::{Array, BlockFile, Cursor, Writer};
+use crate::array::{Array, Cursor};
+use crate::block::{BlockFile, Writer};
 use crate::fault::Fault;
 use crate::fixed::Row;
 use std::sync::Arc;

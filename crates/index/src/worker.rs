@@ -176,7 +176,7 @@ fn next_task(state: &State, merging: Option<u32>) -> Option<Task> {
     let runs = &state.view.runs;
     let levels = runs.first().map_or(0, |listed| level(listed) + 1);
     let count = |of: u32| runs.iter().filter(|listed| level(listed) == of).count();
-    let smaller = 0..merging.unwrap_or(levels);
+    let mut smaller = 0..merging.unwrap_or(levels);
     let merge = |of| group(runs, of).map(|inputs| Task::Merge(inputs, of));
     if let Some(task) = smaller.clone().filter(|&of| count(of) >= OVERDUE).find_map(merge) {
         return Some(task);
@@ -187,7 +187,7 @@ fn next_task(state: &State, merging: Option<u32>) -> Option<Task> {
     if let Some(waiting) = state.view.waiting.first() {
         return Some(Task::Seal(Arc::clone(waiting)));
     }
-    smaller.clone().find_map(merge).or_else(|| {
+    smaller.find_map(merge).or_else(|| {
         let lacking = |listed: &Listed| (listed.clone(), state.choices.lacking(&listed.fields));
         let mut incomplete =
             runs.iter().rev().map(lacking).filter(|(_, wanted)| merging.is_none() && !wanted.is_empty());
