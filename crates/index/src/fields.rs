@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use journal::Disk;
+use journal::{Disk, Position};
 use ledger::Transfer;
 use types::{LedgerId, Origin};
 
@@ -17,7 +17,6 @@ use crate::event::Extent;
 use crate::fault::Fault;
 use crate::fixed::{Fixed, Row, Six};
 use crate::log::Log;
-use crate::stand_in::Position;
 use crate::table::{Merged, Table, write_table};
 use crate::yielding::{Yield, Yielding};
 
@@ -199,9 +198,16 @@ macro_rules! by_width {
 }
 
 impl FieldTable {
-    /// Opens a table.
-    pub(crate) fn open<D: Disk>(disk: &D, origin: Origin, field: Field, first: u32, last: u32) -> Result<Self, Fault> {
-        Self::of(field, BlockFile::open(disk, label(origin, field, first, last))?)
+    /// Opens a table, `None` when there is none.
+    pub(crate) fn open<D: Disk>(
+        disk: &D,
+        origin: Origin,
+        field: Field,
+        first: u32,
+        last: u32,
+    ) -> Result<Option<Self>, Fault> {
+        let file = BlockFile::open(disk, label(origin, field, first, last))?;
+        file.map(|file| Self::of(field, file)).transpose()
     }
 
     fn of(field: Field, file: BlockFile) -> Result<Self, Fault> {

@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use ledger::TransferStatus;
+use journal::Position;
+use ledger::{Past, PastTransfer, TransferStatus};
 use types::TransferId;
 
 use crate::event::{CREATED, CREATED_PENDING, state_of};
 use crate::fault::Fault;
 use crate::log::Log;
 use crate::run::Run;
-use crate::stand_in::{Past, PastTransfer, Position};
 use crate::view::{Listed, Shared};
 
 /// The finished runs. What is newer the ledger still keeps.

@@ -5,15 +5,16 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use journal::Position;
+use ledger::AccountPlace;
 use types::{LedgerId, Timestamp};
 
-use crate::block::Array;
+use crate::array::Array;
 use crate::event::{Batch, Extent};
 use crate::fault::Fault;
 use crate::fields::{Field, FieldTable};
 use crate::log::Log;
 use crate::postings::{POSITION_END, Posting, Sides};
-use crate::stand_in::{AccountPlace, Position};
 use crate::view::{Listed, View};
 
 /// Positions in one chunk at most.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ledger::PendingState;
+use journal::Position;
+use ledger::{AccountPlace, PendingState};
 use types::{AccountId, LedgerId, Timestamp, TransferId};
 
 use crate::accounts::Balances;
@@ -13,7 +14,6 @@ use crate::index::Index;
 use crate::keys::KeyRow;
 use crate::positions::{Bounds, Positions, What};
 use crate::postings::Sides;
-use crate::stand_in::{AccountPlace, Position};
 use crate::view::View;
 
 /// What an id stands for.

@@ -1,4 +1,3 @@
-//! What the journal and the ledger offer.
+//! Where reading the journal can begin.
 
-pub use journal::{Position, StartAt};
-pub use ledger::{AccountPlace, Past, PastTransfer};
+pub use journal::StartAt;

@@ -3,7 +3,8 @@
 
 use journal::Disk;
 
-use crate::block::{Array, BlockFile, Cursor, Writer};
+use crate::array::{Array, Cursor};
+use crate::block::{BlockFile, Writer};
 use crate::fault::Fault;
 use crate::fixed::Row;
 use std::sync::Arc;
@@ -41,10 +42,6 @@ impl<'a, R: Row, D: Disk> TableWriter<'a, R, D> {
         }
         self.last = Some(key);
         Ok(())
-    }
-
-    pub(crate) fn rows(&self) -> u64 {
-        self.writer.rows()
     }
 
     pub(crate) fn finish(self) -> Result<(), Fault> {
@@ -109,10 +106,6 @@ impl<R: Row> Table<R> {
             0 => Ok(None),
             number => self.rows.row(number - 1).map(Some),
         }
-    }
-
-    pub(crate) fn row(&self, number: u64) -> Result<R, Fault> {
-        self.rows.row(number)
     }
 
     pub(crate) fn cursor(&self, from: u64, to: u64) -> Cursor<R> {
