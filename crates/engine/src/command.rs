@@ -78,6 +78,28 @@ pub enum Command {
     Query(Query),
 }
 
+impl Request {
+    /// How many events it brings: the size of a batch, otherwise one.
+    pub fn events_count(&self) -> usize {
+        match &self.command {
+            Command::CreateAccounts(events) => events.len().max(1),
+            Command::CreateTransfers { events, .. } => events.len().max(1),
+            Command::Query(Query::LookupAccounts(ids)) => ids.len().max(1),
+            Command::Query(Query::LookupTransfers(ids)) => ids.len().max(1),
+            Command::OpenLedger { .. }
+            | Command::OpenAccount(_)
+            | Command::CreateTransfer(_)
+            | Command::CreatePayment(_)
+            | Command::ChangePayment { .. }
+            | Command::RecordLabel { .. }
+            | Command::StoreArtifact(_)
+            | Command::ActivatePolicy { .. }
+            | Command::AddApiKey(_)
+            | Command::Query(_) => 1,
+        }
+    }
+}
+
 /// A payment to decide. Its `Debug` form shows no attributes: some are personal.
 #[derive(Clone)]
 pub struct NewPayment {

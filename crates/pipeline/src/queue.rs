@@ -11,11 +11,12 @@ pub struct Ask<R> {
     pub reply_to: R,
 }
 
-/// Requests that wait for the engine, at most a fixed number of them.
+/// Requests that wait for the engine, at most a fixed number of events of them: a batch counts as many as it brings.
 #[derive(Debug)]
 pub struct Queue<R> {
     waiting: VecDeque<Ask<R>>,
-    asks_max: usize,
+    events: usize,
+    events_max: usize,
 }
 
 /// The queue is full: the request comes back, and its caller is told to come again later.
@@ -23,9 +24,9 @@ pub struct Queue<R> {
 pub struct Full<R>(pub Box<Ask<R>>);
 
 impl<R> Queue<R> {
-    /// A queue for at most `asks_max` requests.
-    pub fn new(asks_max: usize) -> Self {
-        Self { waiting: VecDeque::new(), asks_max }
+    /// A queue for at most `events_max` events, or a single larger request.
+    pub fn new(events_max: usize) -> Self {
+        Self { waiting: VecDeque::new(), events: 0, events_max }
     }
 
     /// Adds a request at the end.
@@ -33,20 +34,30 @@ impl<R> Queue<R> {
     /// # Errors
     /// When the queue is full.
     pub fn offer(&mut self, ask: Ask<R>) -> Result<(), Full<R>> {
-        if self.waiting.len() >= self.asks_max {
+        let events = self.events.saturating_add(ask.request.events_count());
+        if events > self.events_max && (!self.waiting.is_empty() || self.events_max == 0) {
             return Err(Full(Box::new(ask)));
         }
+        self.events = events;
         self.waiting.push_back(ask);
         Ok(())
     }
 
-    /// Takes up to `count` requests from the front.
-    pub fn take(&mut self, count: usize) -> Vec<Ask<R>> {
-        let count = count.min(self.waiting.len());
-        self.waiting.drain(..count).collect()
+    /// Takes requests from the front until they bring `events` events or none is left; the last one may bring more.
+    pub fn take(&mut self, events: usize) -> Vec<Ask<R>> {
+        let mut taken = 0_usize;
+        let reached = |ask: &Ask<R>| {
+            let goes_on = taken < events;
+            taken = taken.saturating_add(ask.request.events_count());
+            goes_on
+        };
+        let count = self.waiting.iter().map(reached).take_while(|goes_on| *goes_on).count();
+        let asks: Vec<_> = self.waiting.drain(..count).collect();
+        self.events -= asks.iter().map(|ask| ask.request.events_count()).sum::<usize>();
+        asks
     }
 
-    /// How many wait.
+    /// How many requests wait.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -54,5 +65,40 @@ impl<R> Queue<R> {
     /// True when none waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::{Command, Query};
+    use types::{AccountId, ActorId, RequestId, TenantId};
+
+    use super::*;
+
+    fn ask(events: u128) -> Ask<()> {
+        let ids = (0..events).map(AccountId::new).collect();
+        let command = Command::Query(Query::LookupAccounts(ids));
+        let request = Request { tenant: TenantId::new(1), actor: ActorId::SYSTEM, id: RequestId::default(), command };
+        Ask { request, reply_to: () }
+    }
+
+    fn sizes(asks: &[Ask<()>]) -> Vec<usize> {
+        asks.iter().map(|ask| ask.request.events_count()).collect()
+    }
+
+    #[test]
+    fn a_queue_is_bounded_by_events() {
+        let mut queue = Queue::new(10);
+        for events in [4, 6] {
+            queue.offer(ask(events)).unwrap();
+        }
+        assert_eq!(queue.offer(ask(1)).unwrap_err().0.request.events_count(), 1);
+        assert_eq!(sizes(&queue.take(1)), [4]);
+        queue.offer(ask(4)).unwrap();
+        assert!(queue.offer(ask(1)).is_err());
+        assert_eq!(sizes(&queue.take(7)), [6, 4]);
+        queue.offer(ask(11)).unwrap();
+        assert_eq!(sizes(&queue.take(usize::MAX)), [11]);
+        assert!(queue.is_empty());
     }
 }

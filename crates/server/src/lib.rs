@@ -4,6 +4,7 @@
 //! engine goes on with the next batch while the journal syncs the one before.
 
 mod auth;
+mod awake;
 mod clock;
 mod core;
 mod http;

@@ -1,5 +1,6 @@
 //! The two threads that drive the pipeline.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -11,6 +12,7 @@ use pipeline::{Ask, Batch, Committer, Decider, Full, Queue};
 use tokio::sync::{oneshot, watch};
 use types::{Seq, Timestamp};
 
+use crate::awake::wait_awake;
 use crate::clock::{Clock, Stopwatch, duration};
 use crate::core::{Core, Shared, Unavailable};
 use crate::key_store::{KeyStore, KeyStoreError};
@@ -19,8 +21,9 @@ use crate::metrics::Metrics;
 /// Where an answer goes.
 pub(crate) type ReplyTo = oneshot::Sender<Answer>;
 
-/// Requests decided together at most, so that the first of a batch does not wait for thousands after it.
-const BATCH_REQUESTS_MAX: usize = 4_096;
+/// Events decided together, so that the first of a batch does not wait for tens of thousands after it. The request that
+/// reaches the number is taken whole.
+const BATCH_EVENTS: usize = 8_192;
 /// Batches that may wait for the journal while the engine goes on.
 const BATCHES_IN_FLIGHT_MAX: usize = 4;
 /// How soon after an acknowledgement the mark covers it.
@@ -31,17 +34,22 @@ const MARK_WITHIN: Duration = Duration::from_millis(10);
 pub(crate) struct Inbox {
     state: Mutex<InboxState>,
     changed: Condvar,
+    /// That there is something to take, to be seen without the lock.
+    has_news: AtomicBool,
 }
 
 #[derive(Debug)]
 struct InboxState {
     queue: Queue<ReplyTo>,
     open: Result<(), Unavailable>,
+    /// The engine thread sleeps until it is notified.
+    asleep: bool,
 }
 
 impl Inbox {
-    pub(crate) fn new(asks_max: usize) -> Self {
-        Self { state: Mutex::new(InboxState { queue: Queue::new(asks_max), open: Ok(()) }), changed: Condvar::new() }
+    pub(crate) fn new(events_max: usize) -> Self {
+        let state = InboxState { queue: Queue::new(events_max), open: Ok(()), asleep: false };
+        Self { state: Mutex::new(state), changed: Condvar::new(), has_news: AtomicBool::new(false) }
     }
 
     fn lock(&self) -> MutexGuard<'_, InboxState> {
@@ -52,8 +60,12 @@ impl Inbox {
         let mut state = self.lock();
         state.open?;
         state.queue.offer(ask).map_err(|Full(_)| Unavailable::QueueFull)?;
+        let asleep = state.asleep;
+        self.has_news.store(true, Ordering::Release);
         drop(state);
-        self.changed.notify_one();
+        if asleep {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -62,6 +74,7 @@ impl Inbox {
         let mut state = self.lock();
         state.open = state.open.and(Err(Unavailable::Stopping));
         drop(state);
+        self.has_news.store(true, Ordering::Release);
         self.changed.notify_all();
     }
 
@@ -73,6 +86,7 @@ impl Inbox {
         drop(state);
         // Dropping where an answer would go tells its caller that there is none.
         drop(abandoned);
+        self.has_news.store(true, Ordering::Release);
         self.changed.notify_all();
     }
 
@@ -81,26 +95,30 @@ impl Inbox {
     }
 
     /// What waits, or nothing when `due` has come; `None` once the inbox is closed and empty.
-    fn next(&self, now: Timestamp, due: Option<Timestamp>) -> Option<Vec<Ask<ReplyTo>>> {
+    fn next(&self, clock: Clock, due: Option<Timestamp>) -> Option<Vec<Ask<ReplyTo>>> {
+        let is_due = || due.is_some_and(|due| due <= clock.now());
+        // What comes while the queue is looked at sets this again.
+        wait_awake(|| (self.has_news.swap(false, Ordering::Acquire) || is_due()).then_some(()));
         let mut state = self.lock();
         loop {
             if !state.queue.is_empty() {
-                return Some(state.queue.take(BATCH_REQUESTS_MAX));
+                let taken = state.queue.take(BATCH_EVENTS);
+                self.has_news.store(!state.queue.is_empty(), Ordering::Release);
+                return Some(taken);
             }
             state.open.ok()?;
+            if is_due() {
+                return Some(Vec::new());
+            }
+            state.asleep = true;
             state = match due {
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(due) if due <= now => return Some(Vec::new()),
                 Some(due) => {
-                    let wait = duration(due.since(now));
-                    let (woken, timeout) =
-                        self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
-                    if timeout.timed_out() {
-                        return Some(Vec::new());
-                    }
-                    woken
+                    let wait = duration(due.since(clock.now()));
+                    self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+            state.asleep = false;
         }
     }
 
@@ -177,7 +195,7 @@ fn run_engine(mut decider: Decider, shared: &Shared, metrics: &Metrics, batches:
     let clock = Clock;
     let inbox = &shared.inbox;
     let _guard = FailOnExit(inbox);
-    while let Some(asks) = inbox.next(clock.now(), decider.engine().next_due()) {
+    while let Some(asks) = inbox.next(clock, decider.engine().next_due()) {
         metrics.queue_length.set(i64::try_from(inbox.len()).unwrap_or(i64::MAX));
         metrics.batch_requests.observe(f64::from(u32::try_from(asks.len()).unwrap_or(u32::MAX)));
         let batch = decider.work(clock.now(), asks);
@@ -205,9 +223,15 @@ fn run_journal<J: Journal>(
     let mut committer = Committer::new(journal.durable());
     let mut unmarked_since: Option<Stopwatch> = None;
     loop {
-        let first = match unmarked_since {
-            None => batches.recv().map_err(|_closed| RecvTimeoutError::Disconnected),
-            Some(since) => batches.recv_timeout(MARK_WITHIN.saturating_sub(since.elapsed())),
+        let awake = wait_awake(|| match batches.try_recv() {
+            Ok(batch) => Some(Ok(batch)),
+            Err(TryRecvError::Disconnected) => Some(Err(RecvTimeoutError::Disconnected)),
+            Err(TryRecvError::Empty) => None,
+        });
+        let first = match (awake, unmarked_since) {
+            (Some(first), _) => first,
+            (None, None) => batches.recv().map_err(|_closed| RecvTimeoutError::Disconnected),
+            (None, Some(since)) => batches.recv_timeout(MARK_WITHIN.saturating_sub(since.elapsed())),
         };
         match first {
             Ok(first) => {

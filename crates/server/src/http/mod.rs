@@ -38,18 +38,21 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Answers requests until `until` resolves, then those that are open, for at most [`STOP_WITHIN`].
 pub(crate) async fn serve(core: Core, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
     let late = core.clone();
+    let app = App::new(core);
+    let active = Arc::clone(&app);
+    let awake = tokio::spawn(async move { active.activity.stay_awake().await });
     tokio::select! {
-        () = connections::serve(listener, router(core), until) => {}
+        () = connections::serve(listener, router(app), until) => {}
         () = async {
             late.stopped().await;
             tokio::time::sleep(STOP_WITHIN).await;
         } => tracing::warn!(seconds = STOP_WITHIN.as_secs(), "requests were still open at the end"),
     }
+    awake.abort();
 }
 
 /// Every route of the table, behind what every request goes through.
-pub(crate) fn router(core: Core) -> Router {
-    let app = App::new(core);
+pub(crate) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
         let filter = match route.method {

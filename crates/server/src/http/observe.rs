@@ -27,10 +27,12 @@ pub(crate) fn by(actor: ActorId, mut response: Response) -> Response {
 /// personal and stay out of the log; the route's template says enough.
 pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let stopwatch = Stopwatch::start();
+    app.activity.touch();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let id = request_id(request.headers()).unwrap_or_else(|| app.next_request_id());
     let mut response = next.run(request).await;
+    app.activity.touch();
     let elapsed = stopwatch.elapsed();
     let status = response.status().as_u16();
     // A method that nobody knows would be one more label for every new word.
@@ -39,7 +41,12 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let actor = response.extensions().get::<LoggedActor>().map_or(0, |LoggedActor(actor)| actor.get());
     let code = response.extensions().get::<LoggedCode>().map_or("", |LoggedCode(code)| *code);
     let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(request_id = id, method = label, route, status, code, actor, elapsed_us, "answered");
+    // What went well is not worth a line each, tens of thousands of times a second.
+    if response.status().is_success() {
+        tracing::debug!(request_id = id, method = label, route, status, actor, elapsed_us, "answered");
+    } else {
+        tracing::info!(request_id = id, method = label, route, status, code, actor, elapsed_us, "answered");
+    }
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use types::{Asset, Digest, LedgerId};
 
 use crate::Core;
+use crate::awake::Activity;
 use crate::http::events::STREAMS_MAX;
 use crate::http::failure::{Failure, internal};
 
@@ -17,6 +18,7 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Semaphore>,
     /// What keys the ids that stand for an `Idempotency-Key`.
     pub(crate) id_secret: Digest,
+    pub(crate) activity: Activity,
     process: u32,
     requests: AtomicU64,
 }
@@ -30,6 +32,7 @@ impl App {
             core,
             id_secret,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            activity: Activity::new(),
             process: u32::from_le_bytes(process),
             requests: AtomicU64::new(0),
         })
