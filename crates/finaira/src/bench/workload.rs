@@ -18,16 +18,15 @@ const AMOUNT_END: u64 = 1_000_000;
 pub(super) struct Random(u64);
 
 impl Random {
+    /// Mixed, because seeds that differ by the counter's step would give the same numbers, one later.
     pub(super) const fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        Self(mix(seed.wrapping_add(0x51_7cc1_b727_220a)))
     }
 
     #[inline]
     pub(super) const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        mixed ^ (mixed >> 32)
+        mix(self.0)
     }
 
     /// From 0 to `end` - 1.
@@ -50,6 +49,13 @@ impl Random {
     fn low_u32(&mut self) -> u32 {
         u32::try_from(self.next() >> 32_u32).unwrap_or_default()
     }
+}
+
+#[inline]
+const fn mix(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mixed ^ (mixed >> 32)
 }
 
 /// Draws accounts: all alike, or by Zipf's law with an exponent below 1 (the generator of Gray and others, 1994).
