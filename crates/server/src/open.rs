@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use engine::{ApiKeyAdded, Command, Engine, Request};
 use index::Index;
-use journal::{Directory, DirectoryError, Fault, FileJournal, Identity, Journal, Layout, Position, Recovered};
+use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered};
 use pipeline::{Ask, Decider};
 use policy::{Bundle, Policy};
 use tokio::sync::watch;
