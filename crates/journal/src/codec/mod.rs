@@ -25,6 +25,7 @@
 
 mod fact;
 mod ledger_facts;
+mod ledger_settings;
 mod payment;
 
 use engine::{Entry, Header};
