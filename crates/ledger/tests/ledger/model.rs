@@ -1,10 +1,11 @@
 //! Random commands, answered by the ledger and by a naive model that keeps nothing but the list of accepted transfers
 //! and works everything out from there, each time anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{
-    AccountFlags as A, Fact, NewAccount, NewTransfer, Outcome, PendingState, TransferFlags as F, TransferKey,
+    AccountFlags as A, Batch, Fact, Limits, NewAccount, NewTransfer, Outcome, PendingState, TransferFlags as F,
+    TransferKey, TransferStatus,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -51,18 +52,36 @@ proptest! {
                     due.iter().for_each(|&key| world.apply(Fact::TransferExpired(key)));
                     model.expired.extend(due);
                 }
+                Command::Forget => world.forget(),
+                Command::Limits { account, limits } => {
+                    let mut plan = world.ledger.plan(Timestamp::from_ns(now));
+                    plan.set_limits(account, limits);
+                    plan.into_facts().into_iter().for_each(|fact| world.apply(fact));
+                    model.limits.insert(account, limits);
+                }
+                Command::Chain(steps) => {
+                    let count = steps.len();
+                    let request = |(place, step): (usize, Step)| {
+                        let new = step.request(&asked, &model.moves);
+                        let (chained, alone) = (F::LINKED, F::from_bits(new.flags.bits() & 0xfefe));
+                        NewTransfer { flags: if place + 1 < count { alone | chained } else { alone }, ..new }
+                    };
+                    let events: Vec<_> = steps.into_iter().enumerate().map(request).collect();
+                    let at = Timestamp::from_ns(now);
+                    let planned = world.ledger.plan_chain(Batch::of(&events, at), at, &events);
+                    let statuses: Vec<_> = planned.outcomes.iter().map(status_of).collect();
+                    prop_assert_eq!(statuses, model.create_chain(&events, now), "{:?}", events);
+                    planned.facts.into_iter().for_each(|fact| world.apply(fact));
+                    now += count as u64;
+                    asked.extend(events);
+                }
                 Command::Transfers(steps) => {
                     let mut plan = world.ledger.plan(Timestamp::from_ns(now));
                     for step in steps {
                         let new = step.request(&asked, &model.moves);
                         let expected = model.create(&new, now + plan.timestamps_used());
                         let outcome = plan.create_transfer(&new);
-                        let status = match outcome {
-                            Outcome::Created { .. } => "created",
-                            Outcome::Exists { .. } => "exists",
-                            Outcome::Refused(refusal) => refusal.status.name(),
-                        };
-                        prop_assert_eq!(status, expected, "{:?}", new);
+                        prop_assert_eq!(status_of(&outcome), expected, "{:?}", new);
                         asked.push(new);
                     }
                     now += plan.timestamps_used();
@@ -72,6 +91,14 @@ proptest! {
             check_same(&world, &model, now)?;
         }
         world.check_replay();
+    }
+}
+
+fn status_of(outcome: &Outcome<TransferStatus>) -> &'static str {
+    match outcome {
+        Outcome::Created { .. } => "created",
+        Outcome::Exists { .. } => "exists",
+        Outcome::Refused(refusal) => refusal.status.name(),
     }
 }
 
@@ -127,12 +154,13 @@ struct Moved {
     time: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Model {
     accounts: Vec<ledger::Account>,
     moves: Vec<Moved>,
     failed: BTreeSet<TransferKey>,
     expired: BTreeSet<TransferKey>,
+    limits: BTreeMap<AccountId, Limits>,
 }
 
 impl Model {
@@ -205,6 +233,28 @@ impl Model {
     }
 
     fn create(&mut self, new: &NewTransfer, now: u64) -> &'static str {
+        if new.flags.contains(F::LINKED) {
+            return "linked_event_chain_open";
+        }
+        self.create_link(new, now)
+    }
+
+    /// All or nothing; only the event that broke the chain can spend its id.
+    fn create_chain(&mut self, events: &[NewTransfer], now: u64) -> Vec<&'static str> {
+        let before = self.clone();
+        for (place, event) in events.iter().enumerate() {
+            let status = self.create_link(event, now + place as u64);
+            if status != "created" {
+                *self = Self { failed: std::mem::take(&mut self.failed), ..before };
+                let mut statuses = vec!["linked_event_failed"; events.len()];
+                statuses[place] = status;
+                return statuses;
+            }
+        }
+        vec!["created"; events.len()]
+    }
+
+    fn create_link(&mut self, new: &NewTransfer, now: u64) -> &'static str {
         let mut new = *new;
         let status = self.judge(&mut new, now);
         let sticks = [
@@ -213,6 +263,8 @@ impl Model {
             "pending_transfer_not_found",
             "exceeds_credits",
             "exceeds_debits",
+            "exceeds_min_balance",
+            "exceeds_max_balance",
             "debit_account_already_closed",
             "credit_account_already_closed",
         ];
@@ -226,13 +278,10 @@ impl Model {
 
     /// The status, straight down the list of `precedence`; fills in what is inherited and what moves.
     fn judge(&self, new: &mut NewTransfer, now: u64) -> &'static str {
-        if new.flags.contains(F::LINKED) {
-            return "linked_event_chain_open";
-        }
         if new.flags.contains(F::IMPORTED) {
             return "imported_event_timestamp_out_of_range";
         }
-        if new.flags.bits() & !0b1111_1110 != 0 {
+        if new.flags.bits() & !0xff != 0 {
             return "reserved_flag";
         }
         if let TransferKey::Client(id) = new.key {
@@ -360,12 +409,22 @@ impl Model {
         if limited(credit, A::CREDITS_MUST_NOT_EXCEED_DEBITS) && credit_pending + credit_posted + amount > credit_lost {
             return "exceeds_debits";
         }
+        let limits = |account: &ledger::Account| self.limits.get(&account.id).copied().unwrap_or_default();
+        let sinks = |floor| is_less(&[debit_gained], &[debit_pending, debit_posted, amount], floor);
+        if amount > 0 && limits(debit).min_balance.is_some_and(sinks) {
+            return "exceeds_min_balance";
+        }
+        let ceiling = limits(credit).max_balance.map(|ceiling| -ceiling);
+        let rises = |floor| is_less(&[credit_lost], &[credit_pending, credit_posted, amount], floor);
+        if amount > 0 && ceiling.is_some_and(rises) {
+            return "exceeds_max_balance";
+        }
         "created"
     }
 
     fn judge_resolution(&self, new: &mut NewTransfer, now: u64) -> &'static str {
         let is_void = new.flags.contains(F::VOID_PENDING_TRANSFER);
-        if ![F::POST_PENDING_TRANSFER, F::VOID_PENDING_TRANSFER].contains(&new.flags) {
+        if ![F::POST_PENDING_TRANSFER, F::VOID_PENDING_TRANSFER].contains(&new.flags.without(F::LINKED)) {
             return "flags_are_mutually_exclusive";
         }
         let Some(key) = new.pending else { return "pending_id_must_not_be_zero" };
@@ -421,6 +480,18 @@ impl Model {
     }
 }
 
+/// Whether `held` less `used` is less than `floor`.
+fn is_less(held: &[u128], used: &[u128], floor: i128) -> bool {
+    let sum = |parts: &[u128], more: u128| {
+        parts.iter().fold((0, more), |(carries, sum), part| {
+            let (sum, carried) = sum.overflowing_add(*part);
+            (carries + u32::from(carried), sum)
+        })
+    };
+    let (below, above) = if floor < 0 { (floor.unsigned_abs(), 0) } else { (0, floor.unsigned_abs()) };
+    sum(held, below) < sum(used, above)
+}
+
 fn client(id: u128) -> TransferKey {
     TransferKey::Client(TransferId::new(id))
 }
@@ -433,6 +504,14 @@ enum Command {
     OpenA8,
     /// In one plan.
     Transfers(Vec<Step>),
+    /// Linked.
+    Chain(Vec<Step>),
+    /// What clients did so far leaves the ledger's memory.
+    Forget,
+    Limits {
+        account: AccountId,
+        limits: Limits,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -484,15 +563,27 @@ impl Step {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    let steps = prop_oneof![
-        4 => movement().prop_map(Step::New),
-        1 => resolution().prop_map(Step::New),
-        3 => (any::<Index>(), resolution()).prop_map(|(which, new)| Step::Resolve { which, new }),
-        1 => wild().prop_map(Step::New),
-        2 => (any::<Index>(), wild(), 0..14_usize).prop_map(|(which, other, field)| Step::Again { which, other, field }),
-    ];
+    let limit = || prop::option::of(-30..60_i128);
+    let limits =
+        (1..5_u128, limit(), limit()).prop_filter_map("the floor is below the ceiling", |(id, floor, ceiling)| {
+            let crossed = floor.zip(ceiling).is_some_and(|(floor, ceiling)| floor > ceiling);
+            let limits = Limits { min_balance: floor, max_balance: ceiling };
+            (!crossed).then_some(Command::Limits { account: AccountId::new(id), limits })
+        });
+    let steps = || {
+        prop_oneof![
+            4 => movement().prop_map(Step::New),
+            1 => resolution().prop_map(Step::New),
+            3 => (any::<Index>(), resolution()).prop_map(|(which, new)| Step::Resolve { which, new }),
+            1 => wild().prop_map(Step::New),
+            2 => (any::<Index>(), wild(), 0..14_usize).prop_map(|(which, other, field)| Step::Again { which, other, field }),
+        ]
+    };
     prop_oneof![
-        12 => prop::collection::vec(steps, 1..4).prop_map(Command::Transfers),
+        12 => prop::collection::vec(steps(), 1..4).prop_map(Command::Transfers),
+        4 => prop::collection::vec(steps(), 2..4).prop_map(Command::Chain),
+        1 => limits,
+        1 => Just(Command::Forget),
         2 => (0..2_000_000_000_u64).prop_map(Command::Wait),
         1 => (0..4_usize).prop_map(Command::Expire),
         1 => Just(Command::OpenA8),
