@@ -4,6 +4,7 @@
 mod account;
 mod batch;
 mod book;
+mod change;
 mod retry;
 mod transfer;
 mod view;
@@ -11,14 +12,15 @@ mod view;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use types::{AccountId, Asset, LedgerId, Span, Timestamp};
+use types::{AccountId, Asset, LedgerId, Span, Timestamp, TransferId};
 
 pub use batch::{Batch, CHAIN_EVENTS_MAX, Event, PlannedChain, Step};
 pub(crate) use view::View;
 
 use crate::effect::{Effect, resolution};
-use crate::{Account, AccountStatus, Book, BookStatus, Fact, Ledger, NewAccount, NewTransfer, Outcome, PastTransfer};
-use crate::{PendingState, Refusal, Transfer, TransferKey, TransferStatus};
+use crate::{Account, AccountStatus, Address, Book, BookStatus, ChangeStatus, Fact, IndexedFields, Ledger, Limits};
+use crate::{MetadataOf, NewAccount, NewTransfer, Outcome, PastTransfer, PendingState, Refusal, Scheduled, Transfer};
+use crate::{TransferKey, TransferStatus};
 
 /// What a request gets, and what it leaves behind if it is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,25 @@ impl Ledger {
     pub fn plan_transfer(&self, at: Timestamp, new: &NewTransfer) -> Planned<TransferStatus> {
         self.check_time(at);
         transfer::plan_alone(self, at, new)
+    }
+
+    /// What scheduling a client's transfer for a later time would do. A retry of what still waits exists.
+    pub fn plan_scheduled(&self, at: Timestamp, scheduled: &Scheduled) -> Planned<TransferStatus> {
+        transfer::plan_later(self, at, scheduled)
+    }
+
+    /// What the scheduled transfer `id` does at `at`, when its time has come: it is created, or fails for good.
+    ///
+    /// # Panics
+    /// LED-3: when `at` is not later than every account and transfer. LED-4: when it is not scheduled.
+    pub fn plan_due_scheduled(&self, at: Timestamp, id: TransferId) -> Planned<TransferStatus> {
+        self.check_time(at);
+        transfer::plan_due(self, at, id)
+    }
+
+    /// What cancelling the scheduled transfer `id` would do; its id stays spent.
+    pub fn plan_cancel_scheduled(&self, at: Timestamp, id: TransferId) -> Planned<TransferStatus> {
+        transfer::plan_cancel(self, at, id)
     }
 }
 
@@ -115,6 +136,30 @@ impl<'a> Plan<'a> {
     /// Creates a transfer, as [`Ledger::plan_transfer`] says.
     pub fn create_transfer(&mut self, new: &NewTransfer) -> Outcome<TransferStatus> {
         let planned = transfer::plan_alone(self, self.now(), new);
+        self.take(planned)
+    }
+
+    /// Sets the bounds on an account's balance, in place of those before.
+    pub fn set_limits(&mut self, account: AccountId, limits: Limits) -> Outcome<ChangeStatus> {
+        let planned = change::limits(self, self.now(), account, limits);
+        self.take(planned)
+    }
+
+    /// Gives an account its address, once.
+    pub fn set_address(&mut self, account: AccountId, address: &Address) -> Outcome<ChangeStatus> {
+        let planned = change::address(self, self.now(), account, address);
+        self.take(planned)
+    }
+
+    /// Sets metadata, JSON texts by key; `None` removes the key.
+    pub fn set_metadata(&mut self, of: MetadataOf, values: &[(String, Option<String>)]) -> Outcome<ChangeStatus> {
+        let planned = change::metadata(self, self.now(), of, values);
+        self.take(planned)
+    }
+
+    /// Chooses the fields by which a book's transfers can be found, in place of those before.
+    pub fn choose_indexes(&mut self, ledger: LedgerId, fields: IndexedFields) -> Outcome<ChangeStatus> {
+        let planned = change::indexes(self, self.now(), ledger, fields);
         self.take(planned)
     }
 
@@ -184,7 +229,14 @@ impl<'a> Plan<'a> {
             Fact::TransferFailed { id, status } => {
                 self.transfers.insert(TransferKey::Client(*id), PastTransfer::Failed(*status));
             }
-            Fact::TransferExpired(_) => unreachable!("time brings expiries, not a request"),
+            // Views look these up among the facts.
+            Fact::LimitsSet { .. }
+            | Fact::AddressSet { .. }
+            | Fact::MetadataSet { .. }
+            | Fact::IndexesChosen { .. } => {}
+            Fact::TransferExpired(_) | Fact::TransferScheduled(_) | Fact::ScheduledCancelled { .. } => {
+                unreachable!("no step of a plan makes these")
+            }
         }
     }
 
