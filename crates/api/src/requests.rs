@@ -141,6 +141,7 @@ pub fn account(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
         user_data_64: user_data_64(&mut fields)?,
         user_data_32: fields.number("user_data_32", 0, u32::MAX)?.unwrap_or_default(),
         flags: flags.into_iter().fold(AccountFlags::NONE, AccountFlags::with),
+        ..NewAccount::default()
     };
     Ok(Parsed { request: RequestId::new(id.get()), command: Command::OpenAccount(new) })
 }
