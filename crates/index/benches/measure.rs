@@ -5,8 +5,8 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use index::{Batch, Bounds, Event, GENERATION_ENTRIES, Generation, GenerationEnd, Index, Log, Placed, Sides, StartAt};
-use journal::{Directory, Position};
+use index::{Batch, Bounds, Event, GENERATION_ENTRIES, Generation, GenerationEnd, Index, Log, Placed, Sides};
+use journal::{Directory, Position, StartAt};
 use ledger::{Account, AccountPlace, NewAccount, NewTransfer, Transfer, TransferKey};
 use types::{AccountId, Code, Digest, LedgerId, Origin, Seq, Timestamp, TransferId};
 

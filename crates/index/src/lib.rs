@@ -32,7 +32,6 @@ mod postings;
 mod query;
 mod restore;
 mod run;
-mod stand_in;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -52,4 +51,3 @@ pub use positions::{Bounds, CHUNK_POSITIONS_MAX, Positions};
 pub use postings::Sides;
 pub use query::{FieldError, Found, IdState};
 pub use restore::{Restored, discard};
-pub use stand_in::StartAt;

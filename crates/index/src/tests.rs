@@ -2,7 +2,7 @@
 
 mod world;
 
-use journal::{Disk, Position};
+use journal::{Disk, Position, StartAt};
 use ledger::{Account, AccountFlags, AccountPlace};
 use proptest::prelude::*;
 use types::{AccountId, Amount, Code, Digest, LedgerId, Origin, Seq, Timestamp, TransferId};
