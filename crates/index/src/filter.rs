@@ -1,7 +1,7 @@
 //! A filter over ids: says for most ids that are not there that they are not, with one access to memory.
 //!
-//! It is a Bloom filter of lines of 512 bits, about 20 bits an id. An id chooses one line and seven of its bits. The
-//! hash is part of the format of the files.
+//! It is a Bloom filter of lines of eight words of 64 bits, about 20 bits an id. An id chooses one line, and one bit of
+//! each of its words. The hash is part of the format of the files.
 
 use std::sync::Arc;
 
@@ -14,9 +14,8 @@ use crate::fixed::{Fixed, to_usize};
 
 const BITS_PER_ID: u64 = 20;
 const LINE_BITS: u64 = 512;
-/// Bits of the hash that choose a bit of the line, and how many bits an id sets.
-const CHOICE_BITS: u32 = 9;
-const CHOICES: u32 = 7;
+/// Bits of the hash that choose a bit of a word.
+const CHOICE_BITS: u32 = 6;
 
 /// A cache line.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,13 +50,8 @@ pub(crate) struct Probe {
 impl Probe {
     #[inline]
     pub(crate) fn of(id: u128) -> Self {
-        let (line, mut choices) = hash(id);
-        let mut bits = Line::default();
-        for _ in 0..CHOICES {
-            let bit = choices % LINE_BITS;
-            bits.0[to_usize(bit / 64)] |= 1 << (bit % 64);
-            choices >>= CHOICE_BITS;
-        }
+        let (line, choices) = hash(id);
+        let bits = Line([0, 1, 2, 3, 4, 5, 6, 7].map(|word| 1 << (choices >> (word * CHOICE_BITS) & 63)));
         Self { line, bits }
     }
 }
