@@ -13,6 +13,11 @@
 //! | `run-<first>-<last>` | everything about generations `first` to `last`: ids, postings, accounts, balances … |
 //! | `field-<name>-<first>-<last>` | the transfers of these generations by the values of a field that a ledger chose |
 //! | `….new` | a file that is being written |
+//!
+//! | id | invariant | checked |
+//! | --- | --- | --- |
+//! | IDX-1 | Events come in order of position, below 2^47; an id fails for a status above 1. | when they are pushed |
+//! | IDX-2 | The accounts that a generation opens are among its changes, without gaps in their places. | before it is written |
 
 mod accounts;
 mod array;
