@@ -221,6 +221,7 @@ impl From<&Refusal> for Problem {
             Refusal::Account(refused) => Code::Account(refused.status),
             Refusal::TransferNotFound(_) => ErrorCode::TransferNotFound.into(),
             Refusal::Transfer(refused) => Code::Transfer(refused.status),
+            Refusal::AssetMismatch { .. } => ErrorCode::AssetMismatch.into(),
             Refusal::PaymentNotFound(_) => ErrorCode::PaymentNotFound.into(),
             Refusal::PaymentExistsWithDifferentContent(_) => ErrorCode::PaymentExistsWithDifferentContent.into(),
             Refusal::PaymentStatusConflict { .. } => ErrorCode::PaymentStatusConflict.into(),
@@ -235,8 +236,11 @@ impl From<&Refusal> for Problem {
         };
         let problem = Self::new(code, refusal.to_string());
         if matches!(refusal, Refusal::OccurredTooFarAhead { .. } | Refusal::OccurredNotDeclared(_)) {
-            return problem.at("/occurred_at");
+            problem.at("/occurred_at")
+        } else if matches!(refusal, Refusal::AssetMismatch { .. }) {
+            problem.at("/asset")
+        } else {
+            problem
         }
-        problem
     }
 }

@@ -127,13 +127,17 @@ pub(crate) struct Fields {
 impl Fields {
     /// The fields of a whole body; all of them are among `known`, and none stands there twice.
     pub(crate) fn of_body(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
-        let fields = Self::of(Json::parse(body)?, String::new())?;
-        if let Some((name, _)) = fields.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        Self::of(Json::parse(body)?, String::new())?.among(known)
+    }
+
+    /// These fields, which are all among `known`.
+    pub(crate) fn among(self, known: &[&str]) -> Result<Self, Problem> {
+        if let Some((name, _)) = self.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             let expected = if known.is_empty() { "no field at all".to_owned() } else { one_of(known) };
             let detail = format!("there is no field `{}`, expected {expected}", shorten(name));
-            return Err(Problem::new(ErrorCode::UnknownField, detail).at(fields.pointer_of(name)));
+            return Err(Problem::new(ErrorCode::UnknownField, detail).at(self.pointer_of(name)));
         }
-        Ok(fields)
+        Ok(self)
     }
 
     /// The fields of the object at `pointer`.

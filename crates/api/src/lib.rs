@@ -8,10 +8,13 @@
 pub mod decisions;
 pub mod errors;
 pub mod events;
+pub mod filters;
 pub mod openapi;
+pub mod orders;
 pub mod payments;
 pub mod requests;
 pub mod responses;
+pub mod results;
 pub mod routes;
 
 mod identity;
@@ -19,6 +22,7 @@ mod json;
 mod parameters;
 mod problem;
 mod scope;
+mod user_data;
 
 pub use errors::{Code, ErrorCode};
 pub use identity::{IDEMPOTENCY_KEY, IdSource, IdempotencyKey};

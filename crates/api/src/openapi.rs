@@ -14,7 +14,7 @@ use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::events::Event;
 use crate::problem::{Problem, ProblemBody};
-use crate::routes::{Answer, Body, Key, Method, ROUTES, Route, Shape};
+use crate::routes::{Answer, Body, Key, Kind, Method, ROUTES, Route, Shape};
 use crate::scope::Scope;
 
 const API_KEY: &str = "api_key";
@@ -74,7 +74,11 @@ fn operation(route: &Route) -> Operation {
         operation = operation.parameter(parameter);
     }
     for parameter in route.parameters {
-        let schema = if parameter.number { number() } else { string() };
+        let schema = match parameter.kind {
+            Kind::Text => string(),
+            Kind::Number => number(),
+            Kind::Flag => boolean(),
+        };
         let parameter = ParameterBuilder::new()
             .name(parameter.name)
             .parameter_in(ParameterIn::Query)
@@ -86,6 +90,10 @@ fn operation(route: &Route) -> Operation {
     if let Some((required, summary)) = match route.key {
         Key::Unused => None,
         Key::Id => Some((Required::False, "Stands for `id` in the body: the same key is the same id.")),
+        Key::Ids => Some((
+            Required::False,
+            "Stands for every `id` in the body: the same key and the same place is the same id.",
+        )),
         Key::Verb => Some((Required::True, "Names this verb on this payment, so that a retry is recognised.")),
     } {
         let parameter = ParameterBuilder::new()
@@ -98,7 +106,7 @@ fn operation(route: &Route) -> Operation {
     }
     if let Some((required, media_type, schema)) = match route.body {
         Body::None => None,
-        Body::Json(shape) => Some((Required::True, JSON, reference(shape))),
+        Body::Json(shape) | Body::Batch(shape) => Some((Required::True, JSON, reference(shape))),
         Body::Empty(shape) => Some((Required::False, JSON, reference(shape))),
         Body::Archive => Some((Required::True, "application/x-tar", binary())),
     } {
@@ -147,7 +155,7 @@ fn components() -> Components {
     ProblemBody::schemas(&mut parts);
     for route in ROUTES {
         let body = match route.body {
-            Body::Json(shape) | Body::Empty(shape) => Some(shape),
+            Body::Json(shape) | Body::Batch(shape) | Body::Empty(shape) => Some(shape),
             Body::None | Body::Archive => None,
         };
         let answer = match route.answer {
@@ -187,6 +195,10 @@ fn string() -> RefOr<Schema> {
 
 fn number() -> RefOr<Schema> {
     Schema::Object(ObjectBuilder::new().schema_type(Type::Integer).build()).into()
+}
+
+fn boolean() -> RefOr<Schema> {
+    Schema::Object(ObjectBuilder::new().schema_type(Type::Boolean).build()).into()
 }
 
 fn binary() -> RefOr<Schema> {

@@ -47,7 +47,7 @@ impl Call {
         let key = only(&head.headers, IDEMPOTENCY_KEY)?.map(IdempotencyKey::parse).transpose()?;
         let body = match route.body {
             Expected::None => Bytes::new(),
-            Expected::Json(_) | Expected::Empty(_) | Expected::Archive => {
+            Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) | Expected::Archive => {
                 let reading = read(body, &head.headers, route.body_bytes_max());
                 let late = |_elapsed| {
                     let detail = format!("the body took longer than {} s", BODY_WITHIN.as_secs());
@@ -131,7 +131,7 @@ fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Re
     let wanted = match expected {
         Expected::None => return Ok(()),
         Expected::Empty(_) if body.is_empty() => return Ok(()),
-        Expected::Json(_) | Expected::Empty(_) => "application/json",
+        Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) => "application/json",
         Expected::Archive => "application/x-tar",
     };
     let unsupported = |name: &str, detail: String| Err(Problem::new(ErrorCode::UnsupportedMediaType, detail).at(name));
