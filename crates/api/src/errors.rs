@@ -73,6 +73,10 @@ errors! {
     InvalidPolicy = 400 "invalid_policy" "the policy has problems",
     /// The uploaded policy is not an archive that can be read.
     InvalidArchive = 400 "invalid_archive" "the body is not a tar archive of a policy folder",
+    /// A packed body is not a whole number of records.
+    InvalidBatchLength = 400 "invalid_batch_length" "the body is not a whole number of packed records",
+    /// A packed body has more records than a batch may have.
+    TooManyEvents = 400 "too_many_events" "the batch has too many records",
     /// No `Authorization: Bearer`.
     MissingApiKey = 401 "missing_api_key" "the request has no API key",
     /// The key is not one that is let in.

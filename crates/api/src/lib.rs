@@ -11,6 +11,7 @@ pub mod events;
 pub mod filters;
 pub mod openapi;
 pub mod orders;
+pub mod packed;
 pub mod payments;
 pub mod requests;
 pub mod responses;

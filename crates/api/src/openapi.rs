@@ -13,6 +13,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::events::Event;
+use crate::packed;
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::{Answer, Body, Key, Kind, Method, ROUTES, Route, Shape};
 use crate::scope::Scope;
@@ -109,8 +110,14 @@ fn operation(route: &Route) -> Operation {
         Body::Json(shape) | Body::Batch(shape) => Some((Required::True, JSON, reference(shape))),
         Body::Empty(shape) => Some((Required::False, JSON, reference(shape))),
         Body::Archive => Some((Required::True, "application/x-tar", binary())),
+        Body::Packed { .. } => Some((Required::True, packed::MEDIA_TYPE, binary())),
     } {
-        let body = RequestBodyBuilder::new().required(Some(required)).content(media_type, Content::new(Some(schema)));
+        let summary = match route.body {
+            Body::Packed { summary, .. } => Some(summary),
+            Body::None | Body::Json(_) | Body::Batch(_) | Body::Empty(_) | Body::Archive => None,
+        };
+        let content = Content::new(Some(schema));
+        let body = RequestBodyBuilder::new().required(Some(required)).description(summary).content(media_type, content);
         operation = operation.request_body(Some(body.build()));
     }
     for (status, response) in responses(route) {
@@ -140,6 +147,7 @@ fn responses(route: &Route) -> Vec<(&'static str, Response)> {
             let page = content(JSON, "A page, or an endless stream.", Some(reference(shape)));
             vec![("200", page.content("text/event-stream", event.build()).build())]
         }
+        Answer::Packed(summary) => vec![("200", content(packed::MEDIA_TYPE, summary, Some(binary())).build())],
         Answer::Text(media_type) => vec![("200", content(media_type, "As asked.", Some(string())).build())],
         Answer::Document => {
             let any = ObjectBuilder::new().build();
@@ -156,11 +164,11 @@ fn components() -> Components {
     for route in ROUTES {
         let body = match route.body {
             Body::Json(shape) | Body::Batch(shape) | Body::Empty(shape) => Some(shape),
-            Body::None | Body::Archive => None,
+            Body::None | Body::Archive | Body::Packed { .. } => None,
         };
         let answer = match route.answer {
             Answer::Found(shape) | Answer::Created(shape) | Answer::Events(shape) => Some(shape),
-            Answer::Text(_) | Answer::Document => None,
+            Answer::Packed(_) | Answer::Text(_) | Answer::Document => None,
         };
         for shape in [body, answer].into_iter().flatten() {
             (shape.parts)(&mut parts);

@@ -8,6 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema as _, ToSchema};
 
+use crate::packed;
 use crate::responses::Page;
 use crate::scope::Scope;
 
@@ -59,15 +60,23 @@ pub enum Operation {
     /// One account.
     GetAccount,
     /// Opens accounts.
-    OpenAccounts,
+    OpenAccountBatch,
     /// Makes a transfer.
     CreateTransfer,
     /// Makes transfers.
-    CreateTransfers,
+    CreateTransferBatch,
     /// A page of transfers.
     ListTransfers,
     /// One transfer.
     GetTransfer,
+    /// Opens a batch of accounts.
+    CreateAccounts,
+    /// Makes a batch of transfers.
+    CreateTransfers,
+    /// Many accounts by their ids.
+    LookupAccounts,
+    /// Many transfers by their ids.
+    LookupTransfers,
     /// Decides a payment.
     CreatePayment,
     /// A page of payments.
@@ -136,6 +145,7 @@ impl Route {
         match self.body {
             Body::Archive => ARCHIVE_BYTES_MAX,
             Body::Batch(_) => BATCH_BYTES_MAX,
+            Body::Packed { record_bytes, .. } => record_bytes.saturating_mul(packed::EVENTS_MAX),
             Body::None | Body::Json(_) | Body::Empty(_) => JSON_BYTES_MAX,
         }
     }
@@ -189,6 +199,13 @@ pub enum Body {
     Empty(Shape),
     /// A tar archive of a policy folder.
     Archive,
+    /// Packed records, at most [`packed::EVENTS_MAX`].
+    Packed {
+        /// Bytes of each.
+        record_bytes: usize,
+        /// What they are.
+        summary: &'static str,
+    },
 }
 
 /// What an answer is.
@@ -200,6 +217,8 @@ pub enum Answer {
     Created(Shape),
     /// A page of events, or a stream of server-sent events.
     Events(Shape),
+    /// 200 with packed records; what they are.
+    Packed(&'static str),
     /// Text of this media type.
     Text(&'static str),
     /// Any JSON.
@@ -240,11 +259,15 @@ impl Operation {
             Self::OpenAccount => "openAccount",
             Self::ListAccounts => "listAccounts",
             Self::GetAccount => "getAccount",
-            Self::OpenAccounts => "openAccounts",
+            Self::OpenAccountBatch => "openAccountBatch",
             Self::CreateTransfer => "createTransfer",
-            Self::CreateTransfers => "createTransfers",
+            Self::CreateTransferBatch => "createTransferBatch",
             Self::ListTransfers => "listTransfers",
             Self::GetTransfer => "getTransfer",
+            Self::CreateAccounts => "createAccounts",
+            Self::CreateTransfers => "createTransfers",
+            Self::LookupAccounts => "lookupAccounts",
+            Self::LookupTransfers => "lookupTransfers",
             Self::CreatePayment => "createPayment",
             Self::ListPayments => "listPayments",
             Self::GetPayment => "getPayment",

@@ -13,16 +13,14 @@ impl Engine {
         now: Timestamp,
         request: &Request,
         events: &[NewAccount],
-        sink: &mut Sink<'_>,
+        sink: &mut dyn Sink,
     ) -> Answer {
         let mut results = Vec::with_capacity(events.len());
         for new in events {
             let at = self.next_instant(now);
-            let mut plan = self.state.ledger.plan(at);
-            let outcome = plan.open_account(new);
-            let fact = plan.into_facts().pop();
-            self.commit_event(now, request, fact, sink);
-            results.push(EventResult::new(outcome, at));
+            let planned = self.state.ledger.plan_account(at, new);
+            self.commit_event(now, request, planned.fact, sink);
+            results.push(EventResult::new(planned.outcome, at));
         }
         Ok(Reply::AccountResults(results))
     }
@@ -33,17 +31,15 @@ impl Engine {
         request: &Request,
         events: &[NewTransfer],
         with_balances: bool,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn Sink,
     ) -> Answer {
         let mut results = Vec::with_capacity(events.len());
         let mut balances = Vec::with_capacity(if with_balances { events.len() } else { 0 });
         for new in events {
             let at = self.next_instant(now);
-            let mut plan = self.state.ledger.plan(at);
-            let outcome = plan.create_transfer(new);
-            let fact = plan.into_facts().pop();
-            self.commit_event(now, request, fact, sink);
-            let result = EventResult::new(outcome, at);
+            let planned = self.state.ledger.plan_transfer(at, new);
+            self.commit_event(now, request, planned.fact, sink);
+            let result = EventResult::new(planned.outcome, at);
             if with_balances {
                 balances.push(self.balances_after(new, &result));
             }
@@ -52,7 +48,7 @@ impl Engine {
         Ok(Reply::TransferResults { results, balances })
     }
 
-    fn commit_event(&mut self, now: Timestamp, request: &Request, fact: Option<ledger::Fact>, sink: &mut Sink<'_>) {
+    fn commit_event(&mut self, now: Timestamp, request: &Request, fact: Option<ledger::Fact>, sink: &mut dyn Sink) {
         if let Some(fact) = fact {
             self.commit(now, request.actor, request.id, Recording::of(Fact::Ledger(fact)), sink);
             self.journal_digest(now, sink);

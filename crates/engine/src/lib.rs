@@ -24,7 +24,7 @@ mod state;
 
 use std::sync::Arc;
 
-use ledger::Outcome;
+use ledger::{Account, AccountPlace, Outcome, Touched};
 use policy::Policy;
 use types::{ActorId, Asset, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp};
 
@@ -56,8 +56,34 @@ pub struct Engine {
     policy: Option<Arc<Policy>>,
 }
 
-/// Takes each entry right after it was applied, in order.
-pub type Sink<'a> = dyn FnMut(&Entry) + 'a;
+/// An entry that was applied just now, and what that changed.
+#[derive(Debug)]
+pub struct Applied<'a> {
+    /// The entry.
+    pub entry: &'a Entry,
+    /// What each of its ledger facts touched, in their order.
+    pub touched: &'a [Touched],
+    /// With an entry that carries a digest: every account that changed since the digest before, as it is now, in order
+    /// of place.
+    pub changes: Option<Vec<(AccountPlace, Account)>>,
+}
+
+/// Takes entries as they are applied, in order.
+pub trait Sink {
+    /// Takes one.
+    fn take(&mut self, applied: Applied<'_>);
+
+    /// The next `count` entries are a chain: all of them become durable, or none does.
+    fn hold_together(&mut self, count: usize) {
+        let _ = count;
+    }
+}
+
+impl<F: FnMut(Applied<'_>)> Sink for F {
+    fn take(&mut self, applied: Applied<'_>) {
+        self(applied);
+    }
+}
 
 /// What `decide` made of a command.
 enum Decided {
@@ -125,8 +151,9 @@ impl Engine {
     ///
     /// # Panics
     /// When it does not follow the last one: see the invariants ENG-1 and ENG-2.
-    pub fn apply(&mut self, entry: &Entry) {
-        self.state.apply(entry);
+    pub fn apply<'a>(&'a mut self, entry: &'a Entry) -> Applied<'a> {
+        let changes = self.state.apply(entry);
+        Applied { entry, touched: self.state.touched(), changes }
     }
 
     /// Whether the state is the one that an entry about to be applied says it should be. True for all but digests.
@@ -173,12 +200,12 @@ impl Engine {
     pub fn start(&mut self, now: Timestamp, origin: Origin) -> Entry {
         assert_eq!(self.state.applied, Seq::ZERO, "ENG-8: a history starts once");
         let started = Recording::of(Fact::JournalStarted { origin });
-        self.commit(now, ActorId::SYSTEM, RequestId::default(), started, &mut |_| {})
+        self.commit(now, ActorId::SYSTEM, RequestId::default(), started, &mut |_: Applied<'_>| {})
     }
 
     /// Decides a command as of `now`. Every entry that it makes is folded and then goes to `sink`; there is none when
     /// nothing changes. The answer may be given once [`Engine::applied`] of this moment is durable.
-    pub fn execute(&mut self, now: Timestamp, request: &Request, sink: &mut Sink<'_>) -> Answer {
+    pub fn execute(&mut self, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answer {
         assert_eq!(request.tenant, self.tenant, "ENG-9: a request reaches the shard of its tenant");
         self.journal_digest(now, sink);
         let by = (request.actor, request.id);
@@ -200,7 +227,7 @@ impl Engine {
     }
 
     /// A command that makes one entry at most.
-    fn execute_one(&mut self, now: Timestamp, request: &Request, command: &Command, sink: &mut Sink<'_>) -> Answer {
+    fn execute_one(&mut self, now: Timestamp, request: &Request, command: &Command, sink: &mut dyn Sink) -> Answer {
         let at = self.next_instant(now);
         match self.decide(at, request.id, command) {
             Decided::Answer(answer) => answer,
@@ -218,7 +245,7 @@ impl Engine {
 
     /// Makes the entry of the next thing that time alone brings by `now`: a deadline, a timeout. Asked until there is
     /// none, which it says with false.
-    pub fn execute_due(&mut self, now: Timestamp, sink: &mut Sink<'_>) -> bool {
+    pub fn execute_due(&mut self, now: Timestamp, sink: &mut dyn Sink) -> bool {
         self.journal_digest(now, sink);
         let at = self.next_instant(now);
         let deadline = self.state.deadlines.first().copied().filter(|(due, _)| *due <= at);
@@ -241,7 +268,7 @@ impl Engine {
 
     /// Makes the entry that carries the digest of the state, when one is due. The entries of one command that belong
     /// together come first.
-    fn journal_digest(&mut self, now: Timestamp, sink: &mut Sink<'_>) {
+    fn journal_digest(&mut self, now: Timestamp, sink: &mut dyn Sink) {
         if self.state.digest_is_due() {
             let fact = Fact::StateDigest(self.state.digest());
             self.commit(now, ActorId::SYSTEM, RequestId::default(), Recording::of(fact), sink);
@@ -300,12 +327,12 @@ impl Engine {
         actor: ActorId,
         request: RequestId,
         recording: Recording,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn Sink,
     ) -> Entry {
         let header = self.next_header(now, actor, request, recording.occurred_at);
         let entry = Entry { header, fact: recording.fact, sealed: recording.sealed };
-        self.state.apply(&entry);
-        sink(&entry);
+        let changes = self.state.apply(&entry);
+        sink.take(Applied { entry: &entry, touched: self.state.touched(), changes });
         entry
     }
 

@@ -108,7 +108,7 @@ impl Engine {
         now: Timestamp,
         actor: ActorId,
         orders: &Orders,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn Sink,
     ) -> Answer {
         let answers = match orders {
             Orders::Accounts(orders) => {
@@ -132,7 +132,7 @@ impl Engine {
         &mut self,
         now: Timestamp,
         (actor, request): (ActorId, RequestId),
-        sink: &mut Sink<'_>,
+        sink: &mut dyn Sink,
         judge: impl FnOnce(&mut Plan<'_>) -> Ordered,
     ) -> Ordered {
         let mut plan = self.state.ledger.plan(self.next_instant(now));
@@ -156,7 +156,7 @@ pub(crate) fn judge_account(plan: &mut Plan<'_>, order: &AccountOrder) -> Ordere
 pub(crate) fn judge_transfer(plan: &mut Plan<'_>, order: &TransferOrder) -> Ordered {
     let new = in_its_ledger(plan, order)?;
     let made = made(plan.create_transfer(&new), Refusal::Transfer)?;
-    let transfer = *plan.transfer(new.key).expect("LED-8: what was created is there");
+    let transfer = plan.transfer(new.key).expect("LED-8: what was created is there");
     let account = |id| *plan.account(id).expect("LED-8: a transfer's accounts are open");
     let reply = TransferReply {
         transfer,

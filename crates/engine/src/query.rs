@@ -24,7 +24,7 @@ impl Engine {
             Query::LookupTransfers(ids) => {
                 let keys = ids.iter().map(|id| TransferKey::Client(*id));
                 let found = keys.filter_map(|key| {
-                    let transfer = *state.ledger.transfer(key)?;
+                    let transfer = state.ledger.transfer(key)?;
                     Some((transfer, state.ledger.pending_state(key, at)))
                 });
                 Ok(Reply::Transfers(found.collect()))
@@ -33,8 +33,7 @@ impl Engine {
             Query::Transfer(id) => self.transfer_reply(Made::Before, TransferKey::Client(*id), at),
             Query::Transfers { after, limit } => {
                 let transfers = state.ledger.transfers_after(None, *after, (*limit).min(PAGE_MAX));
-                let with_state =
-                    |transfer: &ledger::Transfer| (*transfer, state.ledger.pending_state(transfer.key, at));
+                let with_state = |transfer: ledger::Transfer| (transfer, state.ledger.pending_state(transfer.key, at));
                 Ok(Reply::Transfers(transfers.into_iter().map(with_state).collect()))
             }
             Query::Payment(id) => self.payment_reply(Made::Before, *id, at, None),
@@ -91,7 +90,7 @@ impl Engine {
             TransferKey::Client(id) => Refusal::TransferNotFound(id),
             TransferKey::Leg { payment, .. } => Refusal::PaymentNotFound(payment),
         };
-        let transfer = *ledger.transfer(key).ok_or_else(not_found)?;
+        let transfer = ledger.transfer(key).ok_or_else(not_found)?;
         let account = |id| *ledger.account(id).expect("LED-8: a transfer's accounts are open");
         let reply = TransferReply {
             transfer,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use features::{Applied, Change, Stream, StreamId, Update, Windows};
 use foldhash::fast::RandomState;
-use ledger::Ledger;
+use ledger::{Account, AccountPlace, Ledger, Touched};
 use types::{ActorId, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::entry::{
@@ -18,10 +18,12 @@ use crate::reply::ActivePolicy;
 /// Every so many entries the journal carries a digest of the state.
 pub const DIGEST_INTERVAL_ENTRIES: u64 = 65_536;
 
-/// How [`StateDigest`] is computed by this release: BLAKE3 in key-derivation mode over the digest before and then, for
-/// every entry, its sequence, its time and the after-image of each thing it changed, in the order it changed them.
-pub const DIGEST_SCHEME: u16 = 1;
-const DIGEST_CONTEXT: &str = "finaira 2026-11 state digest scheme 1";
+/// How [`StateDigest`] is computed by this release: BLAKE3 in key-derivation mode over the digest before; then, for every
+/// entry, its sequence, its time and what it left behind apart from accounts; then the after-image of every account that
+/// changed, once, in order of opening. Plain transfers add only their sequence and time: the accounts tell what they did.
+/// Scheme 1, of which older journals carry digests, had the accounts' images with every entry.
+pub const DIGEST_SCHEME: u16 = 2;
+const DIGEST_CONTEXT: &str = "finaira 2026-11 state digest scheme 2";
 
 /// Everything that decisions are made from.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct State {
     /// The last entry that carried a digest.
     pub(crate) digested: Seq,
     pub(crate) ledger: Ledger,
+    /// What each ledger fact of the last entry touched; not part of the state.
+    touched: Vec<Touched>,
     pub(crate) windows: Windows,
     pub(crate) payments: HashMap<PaymentId, Payment, RandomState>,
     /// In the order they were decided.
@@ -78,6 +82,7 @@ impl Default for State {
             clock: Timestamp::ZERO,
             digested: Seq::ZERO,
             ledger: Ledger::default(),
+            touched: Vec::new(),
             windows: Windows::default(),
             payments: HashMap::default(),
             payment_order: Vec::new(),
@@ -101,7 +106,9 @@ fn chained_from(previous: Digest) -> DigestBuilder {
 impl State {
     /// The digest of what changed since the last one, for the entry that comes next.
     pub(crate) fn digest(&self) -> StateDigest {
-        StateDigest { scheme: DIGEST_SCHEME, digest: self.since_digest.digest() }
+        let mut builder = self.since_digest.clone();
+        self.ledger.digest_changes(&mut builder);
+        StateDigest { scheme: DIGEST_SCHEME, digest: builder.digest() }
     }
 
     /// Whether the next entry is to carry a digest: the first place that is a multiple of the interval, or soon after
@@ -116,21 +123,29 @@ impl State {
         carried.scheme != DIGEST_SCHEME || *carried == self.digest()
     }
 
-    /// Folds one entry.
+    /// What each ledger fact of the last entry touched.
+    pub(crate) fn touched(&self) -> &[Touched] {
+        &self.touched
+    }
+
+    /// Folds one entry. With a digest it returns the accounts that changed since the one before.
     ///
     /// # Panics
-    /// When the entry does not follow the last one (ENG-1), its time does not (ENG-2), or a digest it carries is not
-    /// that of this state (ENG-3).
-    pub(crate) fn apply(&mut self, entry: &Entry) {
+    /// When the entry does not follow the last one (ENG-1) or its time does not (ENG-2). Whether a digest that comes
+    /// from outside is that of this state (ENG-3) is asked before, with [`State::matches`].
+    pub(crate) fn apply(&mut self, entry: &Entry) -> Option<Vec<(AccountPlace, Account)>> {
         let header = &entry.header;
         assert_eq!(header.seq, self.applied.next(), "ENG-1: entries apply once, in order");
         assert!(header.decided_at > self.clock, "ENG-2: time moves forward with every entry");
         self.applied = header.seq;
         self.clock = header.decided_at;
+        self.touched.clear();
+        let mut changes = None;
         if let Fact::StateDigest(carried) = &entry.fact {
-            assert!(self.matches(carried), "ENG-3: a replay reproduces the state that its journal names");
+            debug_assert!(self.matches(carried), "ENG-3: a replay reproduces the state that its journal names");
             self.since_digest = chained_from(carried.digest);
             self.digested = header.seq;
+            changes = Some(self.ledger.take_changes());
         }
         self.since_digest.u64(header.seq.get()).u64(header.decided_at.ns());
         match &entry.fact {
@@ -157,11 +172,12 @@ impl State {
             Fact::StateDigest(_) => {}
         }
         self.clock = self.clock.max(self.ledger.last_timestamp());
+        changes
     }
 
     fn apply_ledger(&mut self, facts: &[ledger::Fact]) {
         for fact in facts {
-            self.ledger.apply(fact);
+            self.touched.push(self.ledger.apply(fact));
             self.ledger.digest_after(fact, &mut self.since_digest);
         }
     }

@@ -8,6 +8,7 @@ use types::{Epoch, Origin, Seq};
 
 use crate::bytes::DecodeError;
 use crate::frame::Frame;
+use crate::position::FrameAt;
 
 /// A durable, ordered log of entries with one writer.
 ///
@@ -21,8 +22,8 @@ pub trait Journal: Send + fmt::Debug {
     /// Reads what is durable.
     type Reader: Reader;
 
-    /// Takes a frame. It is not durable yet.
-    fn append(&mut self, frame: &Frame) -> Result<(), Fault>;
+    /// Takes a frame and says where it stands. It is not durable yet.
+    fn append(&mut self, frame: &Frame) -> Result<FrameAt, Fault>;
 
     /// Makes everything appended so far durable and returns the last durable sequence.
     fn sync(&mut self) -> Result<Seq, Fault>;
@@ -90,14 +91,14 @@ pub enum Fault {
         /// What is wrong.
         what: String,
     },
-    /// The journal was written by another version.
-    #[error("{file} has journal format version {found}; this release reads version {expected}")]
+    /// The journal was written by a later version.
+    #[error("{file} has journal format version {found}; this release reads versions up to {expected}")]
     FormatVersion {
         /// The file.
         file: String,
         /// What it says.
         found: u32,
-        /// What this release reads.
+        /// The last one that this release reads.
         expected: u32,
     },
     /// The journal belongs to another shard.

@@ -21,10 +21,13 @@ pub trait Disk: Clone + Send + Sync + fmt::Debug + 'static {
     /// Puts `from` in the place of `to` in one step. It survives a crash only after [`Disk::sync_directory`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
+    /// Removes a file; files that are open stay readable. It may be back after a crash before [`Disk::sync_directory`].
+    fn remove(&self, name: &str) -> io::Result<()>;
+
     /// The names of all files, sorted.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// Makes creations and renames so far survive a crash.
+    /// Makes creations, renames and removals so far survive a crash.
     fn sync_directory(&self) -> io::Result<()>;
 }
 
@@ -132,6 +135,10 @@ impl Disk for Directory {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(name))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {

@@ -10,6 +10,7 @@ use crate::contract::{Fault, Identity, Journal};
 use crate::disk::{Disk, DiskFile};
 use crate::frame::{self, Binding, Frame, FrameHash};
 use crate::mark::Mark;
+use crate::position::{FrameAt, Position};
 use crate::reader::{FileReader, Located, Shared};
 use crate::segment::{self, SegmentHeader};
 
@@ -20,7 +21,7 @@ pub use recover::{Recovered, TornTail};
 /// How the files of a journal are laid out. Journals of different layouts can be opened with any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
-    /// Bytes of a segment file; at least [`Layout::SEGMENT_BYTES_MIN`].
+    /// Bytes of a segment file; from [`Layout::SEGMENT_BYTES_MIN`] to [`Layout::SEGMENT_BYTES_MAX`].
     pub segment_bytes: u64,
     /// Who writes the next segment full of zeros.
     pub prepare: Prepare,
@@ -38,6 +39,8 @@ pub enum Prepare {
 impl Layout {
     /// One full frame and the header.
     pub const SEGMENT_BYTES_MIN: u64 = segment::HEADER_BYTES + (frame::HEADER_BYTES + frame::PAYLOAD_BYTES_MAX) as u64;
+    /// So that a [`Position`] can name every byte.
+    pub const SEGMENT_BYTES_MAX: u64 = Position::SEGMENT_BYTES_MAX;
     /// For production.
     pub const STANDARD: Self = Self { segment_bytes: 64 * 1024 * 1024, prepare: Prepare::Ahead };
     /// For tests: segments fill soon.
@@ -121,7 +124,7 @@ impl<D: Disk> FileJournal<D> {
         self.preparing = worker.ok().map(|worker| (number, worker));
     }
 
-    fn try_append(&mut self, frame: &Frame) -> Result<(), Fault> {
+    fn try_append(&mut self, frame: &Frame) -> Result<FrameAt, Fault> {
         assert_eq!(frame.first, self.appended.next(), "JRN-1: frames follow one another without gaps");
         let binding = Binding { identity: self.identity, durable: self.durable(), previous: self.previous };
         let (bytes, hash) = frame::seal(frame, &binding);
@@ -141,11 +144,12 @@ impl<D: Disk> FileJournal<D> {
             offset: self.open.offset,
             bytes: bytes.len(),
         });
+        let at = FrameAt { segment: self.open.number, offset: self.open.offset + frame::HEADER_BYTES as u64 };
         self.open.offset += bytes.len() as u64;
         self.open.written = true;
         self.previous = hash;
         self.appended = frame.last();
-        Ok(())
+        Ok(at)
     }
 
     fn try_sync(&mut self) -> Result<(), Fault> {
@@ -172,7 +176,7 @@ impl<D: Disk> FileJournal<D> {
 impl<D: Disk> Journal for FileJournal<D> {
     type Reader = FileReader<D>;
 
-    fn append(&mut self, frame: &Frame) -> Result<(), Fault> {
+    fn append(&mut self, frame: &Frame) -> Result<FrameAt, Fault> {
         self.guarded(|journal| journal.try_append(frame))
     }
 

@@ -27,8 +27,9 @@ use crate::bytes::{DecodeError, Decoder, Encoder};
 use crate::codec;
 use crate::contract::Identity;
 
-/// The version of segments, frames and entry framing that this release writes.
-pub const FORMAT_VERSION: u16 = 1;
+/// The version of segments, frames and entry framing that this release writes. It also reads every earlier one.
+/// Version 2 brought rows.
+pub const FORMAT_VERSION: u16 = 2;
 /// Bytes of a frame's header.
 pub(crate) const HEADER_BYTES: usize = 128;
 /// The largest payload of a frame.
@@ -57,46 +58,201 @@ impl Frame {
         Seq::new(self.first.get() + u64::from(self.count) - 1)
     }
 
+    /// The entries, one after the other, each with its place.
+    pub fn iter(&self) -> impl Iterator<Item = Result<(Entry, Placed), DecodeError>> {
+        self.view().iter()
+    }
+
     /// The entries.
     pub fn entries(&self) -> Result<Vec<Entry>, DecodeError> {
-        let mut decoder = Decoder::new(&self.payload);
+        self.view().entries()
+    }
+
+    fn view(&self) -> FrameView<'_> {
+        let Self { first, count, base_time, shard, payload } = self;
+        FrameView { first: *first, count: *count, base_time: *base_time, shard: *shard, payload }
+    }
+}
+
+/// A frame whose bytes are elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameView<'a> {
+    pub(crate) first: Seq,
+    pub(crate) count: u32,
+    pub(crate) base_time: Timestamp,
+    pub(crate) shard: ShardId,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> FrameView<'a> {
+    pub(crate) fn iter(&self) -> Entries<'a> {
+        Entries {
+            payload_bytes: self.payload.len(),
+            decoder: Decoder::new(self.payload),
+            context: codec::FrameContext::new(self.shard, self.first, self.base_time),
+            run: None,
+            left: self.count,
+        }
+    }
+
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>, DecodeError> {
         // An entry takes at least one byte, so that a wrong count cannot reserve more memory than the payload explains.
         let mut entries = Vec::with_capacity(self.payload.len().min(self.count as usize));
-        let mut context = codec::FrameContext::new(self.shard, self.first, self.base_time);
-        for _ in 0..self.count {
-            entries.push(codec::decode_entry(&mut decoder, &mut context)?);
+        for entry in self.iter() {
+            entries.push(entry?.0);
         }
-        decoder.finish()?;
         Ok(entries)
+    }
+}
+
+/// Reads the entries of a frame; the last thing it says is an error when anything is wrong with the payload.
+#[derive(Debug)]
+pub(crate) struct Entries<'a> {
+    payload_bytes: usize,
+    decoder: Decoder<'a>,
+    context: codec::FrameContext,
+    run: Option<codec::Run>,
+    left: u32,
+}
+
+impl Entries<'_> {
+    fn read(&mut self) -> Result<(Entry, Placed), DecodeError> {
+        if self.run.is_none() && self.decoder.rest().first() == Some(&0) {
+            let run = codec::decode_run(&mut self.decoder, &self.context)?;
+            self.run = Some(run);
+        }
+        let offset = self.payload_bytes - self.decoder.rest().len();
+        let (entry, is_row) = match self.run.take() {
+            Some(run) => {
+                let (entry, rest) = codec::decode_row(&mut self.decoder, &mut self.context, run)?;
+                self.run = rest;
+                (entry, true)
+            }
+            None => (codec::decode_entry(&mut self.decoder, &mut self.context)?, false),
+        };
+        if self.left == 0 {
+            if self.run.is_some() {
+                return Err(DecodeError::Unknown { what: "count of rows", value: 0 });
+            }
+            self.decoder.clone().finish()?;
+        }
+        Ok((entry, Placed::new(offset, is_row)))
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<(Entry, Placed), DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let read = self.read();
+        if read.is_err() {
+            self.left = 0;
+        }
+        Some(read)
+    }
+}
+
+/// Where an entry stands in the payload of its frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// Byte of the payload at which it starts.
+    pub offset: u32,
+    /// A client transfer in a row, which can be read by itself.
+    pub is_row: bool,
+}
+
+impl Placed {
+    fn new(offset: usize, is_row: bool) -> Self {
+        Self { offset: u32::try_from(offset).expect("JRN-2: a payload is at most 900 KiB"), is_row }
     }
 }
 
 /// Collects entries into a frame.
 #[derive(Debug, Default)]
 pub struct FrameBuilder {
-    started: Option<(codec::FrameContext, Seq, Timestamp)>,
+    started: Option<Started>,
+    run: Option<codec::OpenRun>,
     count: u32,
     payload: Encoder,
+    scratch: codec::Scratch,
+    /// Payload bytes of the frame before: what the next one will need, as far as anybody knows.
+    bytes_before: usize,
+}
+
+#[derive(Debug)]
+struct Started {
+    context: codec::FrameContext,
+    first: Seq,
+    base_time: Timestamp,
+    shard: ShardId,
 }
 
 impl FrameBuilder {
+    /// What a client's transfer takes at most. So many times the count of a chain's transfers must be
+    /// [`FrameBuilder::payload_bytes_left`] for the chain to stand in one frame.
+    pub const TRANSFER_BYTES_MAX: usize = 224;
+
     /// Adds an entry. Entries of a frame follow one another without gaps.
     ///
     /// # Panics
-    /// When the entry does not follow the one before (JRN-1).
-    pub fn push(&mut self, entry: &Entry) {
+    /// When the entry does not follow the one before (JRN-1, JRN-4) or does not fit any more (JRN-2).
+    pub fn push(&mut self, entry: &Entry) -> Placed {
+        let placed = self.try_push(entry);
+        placed.unwrap_or_else(|| panic!("JRN-2: a frame holds at most {PAYLOAD_BYTES_MAX} payload bytes"))
+    }
+
+    /// Adds an entry if it fits; otherwise nothing changes, and the frame is to be finished first.
+    ///
+    /// # Panics
+    /// When the entry does not follow the one before (JRN-1, JRN-4).
+    pub fn try_push(&mut self, entry: &Entry) -> Option<Placed> {
         let header = &entry.header;
-        let (context, ..) = self.started.get_or_insert_with(|| {
-            let context = codec::FrameContext::new(header.shard, header.seq, header.decided_at);
-            (context, header.seq, header.decided_at)
+        let started = self.started.get_or_insert_with(|| {
+            self.payload.bytes.reserve(self.bytes_before);
+            let (shard, first, base_time) = (header.shard, header.seq, header.decided_at);
+            Started { context: codec::FrameContext::new(shard, first, base_time), first, base_time, shard }
         });
-        codec::encode_entry(entry, context, &mut self.payload);
+        started.context.expect(header);
+        let left = PAYLOAD_BYTES_MAX - self.payload.bytes.len();
+        let placed = match codec::transfer_of(entry) {
+            Some(transfer) => {
+                if left < codec::RUN_HEADER_BYTES_MAX + codec::WIDE_ROW_BYTES {
+                    return None;
+                }
+                let context = &started.context;
+                let offset = codec::push_row(header, transfer, context, &mut self.run, &mut self.payload);
+                Placed::new(offset, true)
+            }
+            None => {
+                let record = codec::encode_entry(entry, &started.context, &mut self.scratch);
+                if left < COUNT_BYTES_MAX + record.len() {
+                    if self.count == 0 {
+                        self.started = None;
+                    }
+                    return None;
+                }
+                if let Some(run) = self.run.take() {
+                    run.close(&mut self.payload);
+                }
+                let offset = self.payload.bytes.len();
+                self.payload.counted(record);
+                Placed::new(offset, false)
+            }
+        };
+        started.context.follow(header);
         self.count += 1;
+        Some(placed)
     }
 
     /// Bytes of the payload so far.
     pub fn payload_bytes(&self) -> usize {
         self.payload.bytes.len()
+    }
+
+    /// How many bytes of payload still fit.
+    pub fn payload_bytes_left(&self) -> usize {
+        PAYLOAD_BYTES_MAX - self.payload.bytes.len()
     }
 
     /// True when nothing was added.
@@ -105,17 +261,22 @@ impl FrameBuilder {
     }
 
     /// The frame, `None` when nothing was added; the builder is empty afterwards.
-    ///
-    /// # Panics
-    /// When the payload outgrew [`PAYLOAD_BYTES_MAX`]: the caller stops adding well before.
     pub fn finish(&mut self) -> Option<Frame> {
-        let (context, first, base_time) = self.started.take()?;
+        let Started { first, base_time, shard, .. } = self.started.take()?;
+        if let Some(run) = self.run.take() {
+            run.close(&mut self.payload);
+        }
         let payload = std::mem::take(&mut self.payload.bytes);
         assert!(payload.len() <= PAYLOAD_BYTES_MAX, "JRN-2: a frame holds at most {PAYLOAD_BYTES_MAX} payload bytes");
+        self.bytes_before = payload.len();
         let count = std::mem::take(&mut self.count);
-        Some(Frame { first, count, base_time, shard: context.shard(), payload })
+        Some(Frame { first, count, base_time, shard, payload })
     }
 }
+
+/// Bytes of the count before an entry.
+const COUNT_BYTES_MAX: usize = 3;
+const _: () = assert!(PAYLOAD_BYTES_MAX < 1 << (7 * COUNT_BYTES_MAX));
 
 /// What only the journal that writes a frame knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

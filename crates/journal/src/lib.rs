@@ -12,6 +12,7 @@ mod file;
 mod frame;
 mod mark;
 mod memory;
+mod position;
 mod reader;
 mod segment;
 
@@ -20,6 +21,7 @@ pub use codec::{canonical, kind_name, leaf_hash};
 pub use contract::{Fault, Identity, Journal, Reader};
 pub use disk::{Directory, DirectoryError, Disk, DiskFile};
 pub use file::{FileJournal, Layout, Prepare, Recovered, TornTail};
-pub use frame::{FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX};
+pub use frame::{FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed};
 pub use memory::{MemoryJournal, MemoryReader};
+pub use position::{FrameAt, Position};
 pub use reader::FileReader;

@@ -7,6 +7,7 @@ use types::Seq;
 
 use crate::contract::{Fault, Identity, Journal, Reader};
 use crate::frame::Frame;
+use crate::position::FrameAt;
 
 /// A journal in memory.
 #[derive(Debug)]
@@ -14,24 +15,27 @@ pub struct MemoryJournal {
     identity: Identity,
     appended: Vec<Frame>,
     last: Seq,
+    frames: u64,
     durable: Arc<RwLock<Vec<Frame>>>,
 }
 
 impl MemoryJournal {
     /// An empty journal.
     pub fn new(identity: Identity) -> Self {
-        Self { identity, appended: Vec::new(), last: Seq::ZERO, durable: Arc::default() }
+        Self { identity, appended: Vec::new(), last: Seq::ZERO, frames: 0, durable: Arc::default() }
     }
 }
 
 impl Journal for MemoryJournal {
     type Reader = MemoryReader;
 
-    fn append(&mut self, frame: &Frame) -> Result<(), Fault> {
+    /// Every frame counts as a segment of its own.
+    fn append(&mut self, frame: &Frame) -> Result<FrameAt, Fault> {
         assert_eq!(frame.first, self.last.next(), "JRN-1: frames follow one another without gaps");
         self.last = frame.last();
         self.appended.push(frame.clone());
-        Ok(())
+        self.frames += 1;
+        Ok(FrameAt { segment: self.frames, offset: 0 })
     }
 
     fn sync(&mut self) -> Result<Seq, Fault> {

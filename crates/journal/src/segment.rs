@@ -124,7 +124,7 @@ pub(crate) fn read_header(file: &impl DiskFile, name: &str, shard: ShardId) -> R
     }
     let parsed = (count == bytes.len()).then(|| parse(&bytes)).flatten();
     let Some((format, header)) = parsed else { return Ok(HeaderFound::Damaged) };
-    if format != u32::from(FORMAT_VERSION) {
+    if format > u32::from(FORMAT_VERSION) {
         return Err(Fault::FormatVersion { file: name.to_owned(), found: format, expected: u32::from(FORMAT_VERSION) });
     }
     if header.shard != shard {

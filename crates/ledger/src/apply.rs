@@ -1,9 +1,28 @@
 use types::Timestamp;
 
 use crate::effect::{Effect, resolution};
-use crate::state::{BookState, Recorded};
+use crate::recents::Record;
+use crate::state::BookState;
 use crate::totals::Totals;
-use crate::{Account, AccountFlags, Fact, Ledger, PendingState, Transfer, TransferKey};
+use crate::{Account, AccountFlags, AccountPlace, Book, Fact, Ledger, PendingState, Transfer, TransferKey};
+
+/// Which balances a fact changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    /// None.
+    Nothing,
+    /// An account was opened.
+    Account(AccountPlace),
+    /// A transfer was created, or expired.
+    Transfer {
+        /// Its debit account.
+        debit: AccountPlace,
+        /// Its credit account.
+        credit: AccountPlace,
+    },
+    /// None, and the id of a transfer is spent.
+    Failed,
+}
 
 impl Ledger {
     /// Folds one fact into the state. The facts of a plan apply in their order, before anything else is planned.
@@ -11,96 +30,117 @@ impl Ledger {
     /// # Panics
     /// When the fact contradicts an invariant (the crate's page lists them): the entry was not made by a plan against
     /// this state, and going on would spoil the books.
-    pub fn apply(&mut self, fact: &Fact) {
+    pub fn apply(&mut self, fact: &Fact) -> Touched {
         match fact {
-            Fact::BookOpened(book) => {
-                let empty = BookState { book: *book, totals: Totals::default(), accounts: vec![], transfers: vec![] };
-                let taken = self.books.insert(book.id, empty);
-                assert!(taken.is_none(), "LED-4: ledger {} is opened once", book.id);
-            }
+            Fact::BookOpened(book) => self.open_book(book),
             Fact::AccountOpened(account) => self.open_account(account),
             Fact::TransferCreated(transfer) => self.create_transfer(transfer),
             Fact::TransferFailed { id, status } => {
                 assert!(status.sticks(), "LED-4: {} does not spend an id", status.name());
-                let key = TransferKey::Client(*id);
-                assert!(self.transfer(key).is_none(), "LED-4: transfer {id} was created, so it cannot fail");
-                assert!(self.failed.insert(*id), "LED-4: transfer {id} fails once");
+                let is_new = self.recents.add(Record::Failed { id: *id, status: *status });
+                assert!(is_new, "LED-4: transfer {id} is created or fails, once");
+                Touched::Failed
             }
             Fact::TransferExpired(key) => self.expire_transfer(*key),
         }
     }
 
-    fn open_account(&mut self, account: &Account) {
-        let idle = [account.debits_pending, account.debits_posted, account.credits_pending, account.credits_posted];
-        assert!(idle.iter().all(|amount| amount.is_zero()), "LED-1: account {} opens with balances", account.id);
-        self.pass_time(account.timestamp);
-        let place = self.accounts.add(account.id, *account).expect("LED-4: an account is opened once");
-        let book = self.books.get_mut(&account.ledger).expect("LED-8: an account stands in an open book");
-        book.accounts.push(place);
+    pub(crate) fn open_book(&mut self, book: &Book) -> Touched {
+        let empty = BookState { book: *book, totals: Totals::default(), accounts: Default::default() };
+        let taken = self.books.insert(book.id, empty);
+        assert!(taken.is_none(), "LED-4: ledger {} is opened once", book.id);
+        Touched::Nothing
     }
 
-    fn create_transfer(&mut self, transfer: &Transfer) {
-        if let TransferKey::Client(id) = transfer.key {
-            assert!(!self.failed.contains(&id), "LED-4: transfer {id} failed, so it cannot be created");
-        }
-        self.pass_time(transfer.timestamp);
+    fn open_account(&mut self, account: &Account) -> Touched {
+        let idle = [account.debits_pending, account.debits_posted, account.credits_pending, account.credits_posted];
+        assert!(idle.iter().all(|amount| amount.is_zero()), "LED-1: account {} opens with balances", account.id);
+        self.last_account = pass_time(account.timestamp, self.last_timestamp());
+        let place = self.accounts.add(*account).expect("LED-4: an account is opened once");
+        let book = self.books.get_mut(&account.ledger).expect("LED-8: an account stands in an open book");
+        book.accounts.push(place);
+        Touched::Account(place)
+    }
+
+    fn create_transfer(&mut self, transfer: &Transfer) -> Touched {
+        self.last_transfer = pass_time(transfer.timestamp, self.last_timestamp());
         let resolved = resolution(transfer).map(|state| {
             let key = transfer.pending.expect("LED-5: a post or void names a pending transfer");
             self.resolve(key, state)
         });
-        self.change_accounts(transfer, Effect::of(transfer, resolved.as_ref()));
+        let touched = self.change_accounts(transfer, Effect::of(transfer, resolved.as_ref()));
 
-        let state = transfer.is_pending().then_some(PendingState::Pending);
-        let recorded = Recorded { transfer: *transfer, state };
-        let place = self.transfers.add(transfer.key, recorded).expect("LED-4: a transfer is created once");
-        let book = self.books.get_mut(&transfer.ledger).expect("LED-8: a transfer is in an open book");
-        book.transfers.push(place);
+        let is_new = match transfer.key {
+            TransferKey::Client(id) => {
+                let unresolved = transfer.is_pending() && self.pendings.insert(id, *transfer).is_some();
+                !unresolved && self.recents.add(Record::Created(*transfer))
+            }
+            TransferKey::Leg { .. } => self.legs.add(*transfer),
+        };
+        assert!(is_new, "LED-4: transfer {} is created or fails, once", transfer.key);
         if let Some(expiry) = transfer.expires_at() {
-            self.expiries.insert((expiry, place));
+            self.expiries.insert((expiry, transfer.timestamp), transfer.key);
         }
+        touched
     }
 
-    fn expire_transfer(&mut self, key: TransferKey) {
-        let first = self.expiries.first().map(|&(_, place)| place);
-        assert_eq!(first, self.transfers.place(key), "LED-7: {key} is not the next to expire");
+    fn expire_transfer(&mut self, key: TransferKey) -> Touched {
+        let first = self.expiries.first_key_value().map(|(_, key)| *key);
+        assert_eq!(first, Some(key), "LED-7: {key} is not the next to expire");
         let pending = self.resolve(key, PendingState::Expired);
-        self.change_accounts(&pending, Effect::of_release(&pending));
+        if let TransferKey::Client(id) = key {
+            self.recents.add(Record::Expired(id));
+        }
+        self.change_accounts(&pending, Effect::of_release(&pending))
     }
 
     /// Ends the pending transfer `key` and returns it.
     fn resolve(&mut self, key: TransferKey, state: PendingState) -> Transfer {
-        let place = self.transfers.place(key).expect("LED-5: what is resolved exists");
-        let pending = self.transfers.at_mut(place);
-        assert_eq!(pending.state, Some(PendingState::Pending), "LED-5: {key} resolves once");
-        pending.state = Some(state);
-        let transfer = pending.transfer;
+        let transfer = match key {
+            TransferKey::Client(id) => {
+                self.resolved.insert(id, state);
+                self.pendings.remove(&id).unwrap_or_else(|| panic!("LED-5: {key} is pending until it resolves, once"))
+            }
+            TransferKey::Leg { .. } => self.resolve_leg(key, state),
+        };
         if let Some(expiry) = transfer.expires_at() {
-            self.expiries.remove(&(expiry, place));
+            self.expiries.remove(&(expiry, transfer.timestamp));
         }
         transfer
     }
 
-    fn change_accounts(&mut self, transfer: &Transfer, effect: Effect) {
+    pub(crate) fn resolve_leg(&mut self, key: TransferKey, state: PendingState) -> Transfer {
+        let leg = self.legs.find_mut(key).expect("LED-5: what is resolved exists");
+        assert_eq!(leg.state, Some(PendingState::Pending), "LED-5: {key} resolves once");
+        leg.state = Some(state);
+        leg.transfer
+    }
+
+    fn change_accounts(&mut self, transfer: &Transfer, effect: Effect) -> Touched {
         let places = [transfer.debit, transfer.credit]
             .map(|id| self.accounts.place(id).expect("LED-8: a transfer moves between accounts that exist"));
-        let accounts = self.accounts.pair_mut(places);
-        let [debit, credit] = accounts;
-        let before = [*debit, *credit];
-        effect.change(debit, credit);
+        let [debit, credit] = places;
+        assert_ne!(debit, credit, "LED-8: a transfer moves between two accounts");
+        let before = places.map(|place| *self.accounts.at(place));
+        let mut after = before;
+        let [debited, credited] = &mut after;
+        effect.change(debited, credited);
 
         let book = self.books.get_mut(&transfer.ledger).expect("LED-8: a transfer is in an open book");
-        for (old, new) in before.iter().zip([&*debit, &*credit]) {
+        for ((place, old), new) in places.into_iter().zip(&before).zip(after) {
             assert_eq!(new.ledger, transfer.ledger, "LED-8: account {} is in another ledger", new.id);
-            assert!(within_limits(new), "LED-2: account {} crosses its limit", new.id);
-            book.totals.replace(old, new);
+            assert!(within_limits(&new), "LED-2: account {} crosses its limit", new.id);
+            book.totals.replace(old, &new);
+            self.accounts.put(place, new);
         }
         assert!(book.totals.balance(), "LED-1: debits equal credits in ledger {}", transfer.ledger);
+        Touched::Transfer { debit, credit }
     }
+}
 
-    fn pass_time(&mut self, timestamp: Timestamp) {
-        assert!(timestamp > self.last_timestamp, "LED-3: {timestamp} is not later than {}", self.last_timestamp);
-        self.last_timestamp = timestamp;
-    }
+fn pass_time(timestamp: Timestamp, last: Timestamp) -> Timestamp {
+    assert!(timestamp > last, "LED-3: {timestamp} is not later than {last}");
+    timestamp
 }
 
 /// LED-2 of one account; its sums are LED-6.

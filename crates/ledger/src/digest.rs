@@ -1,13 +1,29 @@
-use types::{AccountId, DigestBuilder};
+use types::DigestBuilder;
 
-use crate::{Account, Fact, Ledger, PendingState, Transfer, TransferKey};
+use crate::{Account, AccountPlace, Fact, Ledger, PendingState, Transfer, TransferKey};
 
 impl Ledger {
-    /// Adds to `into` what everything that `fact` changed looks like now, right after `fact` was applied.
+    /// Adds to `into` what every account that changed since [`Ledger::take_changes`] looks like now, in order of place:
+    /// the number 2, then every field, balances last.
+    pub fn digest_changes(&self, into: &mut DigestBuilder) {
+        for (_, account) in self.accounts.changes() {
+            digest_account(account, into);
+        }
+    }
+
+    /// The accounts that changed since this was last called, as they are now, in order of place.
+    pub fn take_changes(&mut self) -> Vec<(AccountPlace, Account)> {
+        let changes = self.accounts.changes().map(|(place, account)| (place, *account)).collect();
+        self.accounts.forget_changes();
+        changes
+    }
+
+    /// Adds to `into` what `fact` left behind, right after it was applied, apart from accounts, which
+    /// [`Ledger::digest_changes`] adds, and from client transfers that are neither pending nor resolve one: those say
+    /// nothing that the accounts do not.
     ///
     /// In this order, each part behind its own number:
     /// 1. a book opened: id, asset code, scale, time of opening;
-    /// 2. an account changed (of a transfer the debit account, then the credit account): every field, balances last;
     /// 3. a transfer created: every field;
     /// 4. a pending transfer's state: its key, then pending 0, posted 1, voided 2, expired 3;
     /// 5. an id failed: id, number of the status.
@@ -20,58 +36,29 @@ impl Ledger {
                 into.u64(1).u64(book.id.get().into()).bytes(book.asset.code().as_bytes());
                 into.u64(book.asset.scale().into()).u64(book.opened_at.ns());
             }
-            Fact::AccountOpened(account) => self.digest_account(account.id, into),
+            Fact::AccountOpened(_) => {}
             Fact::TransferCreated(transfer) => {
-                self.digest_accounts(transfer, into);
-                digest_transfer(transfer, into);
-                // Of a post or void the state of what it resolved, of a pending transfer its own.
-                match transfer.pending {
-                    Some(key) => self.digest_state(key, into),
-                    None => self.digest_state(transfer.key, into),
+                let is_leg = matches!(transfer.key, TransferKey::Leg { .. });
+                if is_leg || transfer.is_pending() || transfer.pending.is_some() {
+                    digest_transfer(transfer, into);
+                    // Of a post or void the state of what it resolved, of a pending transfer its own.
+                    self.digest_state(transfer.pending.unwrap_or(transfer.key), into);
                 }
             }
             Fact::TransferFailed { id, status } => {
                 into.u64(5).u128(id.get()).u64(status.number().into());
             }
-            Fact::TransferExpired(key) => {
-                let transfer = self.transfer(*key).expect("the fact was applied");
-                self.digest_accounts(transfer, into);
-                self.digest_state(*key, into);
-            }
+            Fact::TransferExpired(key) => self.digest_state(*key, into),
         }
     }
 
-    fn digest_accounts(&self, transfer: &Transfer, into: &mut DigestBuilder) {
-        self.digest_account(transfer.debit, into);
-        self.digest_account(transfer.credit, into);
-    }
-
-    fn digest_account(&self, id: AccountId, into: &mut DigestBuilder) {
-        let Account {
-            id,
-            ledger,
-            code,
-            user_data_128,
-            user_data_64,
-            user_data_32,
-            flags,
-            timestamp,
-            debits_pending,
-            debits_posted,
-            credits_pending,
-            credits_posted,
-        } = *self.account(id).expect("the fact was applied");
-        into.u64(2).u128(id.get()).u64(ledger.get().into()).u64(code.get().into());
-        into.u128(user_data_128).u64(user_data_64).u64(user_data_32.into());
-        into.u64(flags.bits().into()).u64(timestamp.ns());
-        into.u128(debits_pending.get()).u128(debits_posted.get());
-        into.u128(credits_pending.get()).u128(credits_posted.get());
-    }
-
     fn digest_state(&self, key: TransferKey, into: &mut DigestBuilder) {
-        let Some(state) = self.transfers.find(key).and_then(|recorded| recorded.state) else {
-            return;
+        let state = match key {
+            TransferKey::Leg { .. } => self.legs.find(key).and_then(|leg| leg.state),
+            TransferKey::Client(id) if self.pendings.contains_key(&id) => Some(PendingState::Pending),
+            TransferKey::Client(id) => self.resolved.get(&id).copied(),
         };
+        let Some(state) = state else { return };
         let number = match state {
             PendingState::Pending => 0,
             PendingState::Posted => 1,
@@ -82,6 +69,29 @@ impl Ledger {
         digest_key(key, into);
         into.u64(number);
     }
+}
+
+fn digest_account(account: &Account, into: &mut DigestBuilder) {
+    // Naming every field makes a new one choose whether it is part of the state.
+    let Account {
+        id,
+        ledger,
+        code,
+        user_data_128,
+        user_data_64,
+        user_data_32,
+        flags,
+        timestamp,
+        debits_pending,
+        debits_posted,
+        credits_pending,
+        credits_posted,
+    } = *account;
+    into.u64(2).u128(id.get()).u64(ledger.get().into()).u64(code.get().into());
+    into.u128(user_data_128).u64(user_data_64).u64(user_data_32.into());
+    into.u64(flags.bits().into()).u64(timestamp.ns());
+    into.u128(debits_pending.get()).u128(debits_posted.get());
+    into.u128(credits_pending.get()).u128(credits_posted.get());
 }
 
 fn digest_transfer(transfer: &Transfer, into: &mut DigestBuilder) {

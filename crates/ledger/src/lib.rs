@@ -19,22 +19,30 @@
 //! | LED-8 | A transfer moves between two accounts of its own ledger, and an account stands in an open book. | before every creation |
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
+mod accounts;
 mod apply;
+mod chunks;
 mod digest;
 mod effect;
 mod fact;
 mod flags;
+mod legs;
+mod past;
 mod plan;
+mod recents;
 mod records;
 mod refusal;
-mod shelf;
+mod restore;
 mod state;
 mod status;
 mod totals;
 
+pub use accounts::AccountPlace;
+pub use apply::Touched;
 pub use fact::Fact;
 pub use flags::{AccountFlags, TransferFlags};
-pub use plan::Plan;
+pub use past::{Past, PastTransfer};
+pub use plan::{Plan, Planned};
 pub use records::{Account, Book, NewAccount, NewTransfer, PendingState, Transfer, TransferKey};
 pub use refusal::{Detail, Outcome, Refusal};
 pub use state::Ledger;

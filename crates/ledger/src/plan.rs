@@ -1,18 +1,70 @@
 //! Judging requests without changing anything. One file per kind of request; each is a run of checks in order of
-//! precedence.
+//! precedence, against a [`View`]: the ledger alone, or with the earlier steps of a [`Plan`] laid over it.
 
 mod account;
 mod book;
 mod retry;
 mod transfer;
+mod view;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use types::{AccountId, LedgerId, Span, Timestamp, TransferId};
+use types::{AccountId, Asset, LedgerId, Span, Timestamp};
+
+pub(crate) use view::View;
 
 use crate::effect::{Effect, resolution};
-use crate::{Account, Book, Fact, Ledger, Outcome, PendingState, Transfer, TransferKey};
+use crate::{Account, AccountStatus, Book, BookStatus, Fact, Ledger, NewAccount, NewTransfer, Outcome, PastTransfer};
+use crate::{PendingState, Refusal, Transfer, TransferKey, TransferStatus};
+
+/// What a request gets, and what it leaves behind if it is carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned<S> {
+    /// The answer.
+    pub outcome: Outcome<S>,
+    /// For an entry and for [`Ledger::apply`]; `None` when nothing changes.
+    pub fact: Option<Fact>,
+}
+
+impl<S> Planned<S> {
+    fn created(timestamp: Timestamp, fact: Fact) -> Self {
+        Self { outcome: Outcome::Created { timestamp }, fact: Some(fact) }
+    }
+
+    fn exists(timestamp: Timestamp) -> Self {
+        Self { outcome: Outcome::Exists { timestamp }, fact: None }
+    }
+
+    fn refused(refusal: Refusal<S>) -> Self {
+        Self { outcome: Outcome::Refused(refusal), fact: None }
+    }
+}
+
+impl Ledger {
+    /// What opening one account at `at` would do, by itself. A refusal leaves no fact: the same request may be accepted
+    /// later.
+    ///
+    /// # Panics
+    /// LED-3: when `at` is not later than every account and transfer.
+    pub fn plan_account(&self, at: Timestamp, new: &NewAccount) -> Planned<AccountStatus> {
+        self.check_time(at);
+        account::plan(self, at, new)
+    }
+
+    /// What creating one transfer at `at` would do, by itself: single-phase, pending, or the post or void of a pending
+    /// one.
+    ///
+    /// A client's refusal whose status [sticks](TransferStatus::sticks) leaves a fact, since its id is spent. The keys of
+    /// legs never stick: what a payment became is the engine's to remember.
+    ///
+    /// # Panics
+    /// LED-3: when `at` is not later than every account and transfer.
+    pub fn plan_transfer(&self, at: Timestamp, new: &NewTransfer) -> Planned<TransferStatus> {
+        self.check_time(at);
+        transfer::plan(self, at, new)
+    }
+}
 
 /// A run of steps that see one another's effects, laid over a [`Ledger`] that stays as it is.
 ///
@@ -26,9 +78,7 @@ pub struct Plan<'a> {
     facts: Vec<Fact>,
     books: Vec<Book>,
     accounts: HashMap<AccountId, Account, RandomState>,
-    transfers: HashMap<TransferKey, Transfer, RandomState>,
-    states: HashMap<TransferKey, PendingState, RandomState>,
-    failed: HashSet<TransferId, RandomState>,
+    transfers: HashMap<TransferKey, PastTransfer, RandomState>,
 }
 
 impl<'a> Plan<'a> {
@@ -41,30 +91,51 @@ impl<'a> Plan<'a> {
             books: Vec::new(),
             accounts: HashMap::default(),
             transfers: HashMap::default(),
-            states: HashMap::default(),
-            failed: HashSet::default(),
         }
+    }
+
+    /// Opens a book of accounts in `asset`. It takes no timestamp of its own.
+    pub fn open_book(&mut self, id: LedgerId, asset: Asset) -> Outcome<BookStatus> {
+        let planned = book::plan(self, self.now(), id, asset);
+        self.take(planned)
+    }
+
+    /// Opens an account, as [`Ledger::plan_account`] says.
+    pub fn open_account(&mut self, new: &NewAccount) -> Outcome<AccountStatus> {
+        let planned = account::plan(self, self.now(), new);
+        self.take(planned)
+    }
+
+    /// Creates a transfer, as [`Ledger::plan_transfer`] says.
+    pub fn create_transfer(&mut self, new: &NewTransfer) -> Outcome<TransferStatus> {
+        let planned = transfer::plan(self, self.now(), new);
+        self.take(planned)
     }
 
     /// The book with this id, those of this plan included.
     pub fn book(&self, id: LedgerId) -> Option<&Book> {
-        self.books.iter().find(|book| book.id == id).or_else(|| self.ledger.book(id))
+        View::book(self, id)
     }
 
     /// The account with this id, as it stands after the steps so far.
     pub fn account(&self, id: AccountId) -> Option<&Account> {
-        self.accounts.get(&id).or_else(|| self.ledger.account(id))
+        View::account(self, id)
     }
 
     /// The transfer with this key, those of this plan included.
-    pub fn transfer(&self, key: TransferKey) -> Option<&Transfer> {
-        self.transfers.get(&key).or_else(|| self.ledger.transfer(key))
+    pub fn transfer(&self, key: TransferKey) -> Option<Transfer> {
+        match self.find(key)? {
+            PastTransfer::Created { transfer, .. } => Some(transfer),
+            PastTransfer::Failed(_) => None,
+        }
     }
 
     /// What became of a pending transfer, as the next step sees it.
     pub fn pending_state(&self, key: TransferKey) -> Option<PendingState> {
-        // A pending transfer of this plan cannot run out within it: timeouts take seconds, steps take nanoseconds.
-        self.states.get(&key).copied().or_else(|| self.ledger.pending_state(key, self.now()))
+        match self.find(key)? {
+            PastTransfer::Created { transfer, state } => state.map(|state| state.as_of(&transfer, self.now())),
+            PastTransfer::Failed(_) => None,
+        }
     }
 
     /// How many timestamps, from the plan's first on, its accounts and transfers took.
@@ -82,33 +153,45 @@ impl<'a> Plan<'a> {
         self.at.saturating_add(Span::from_ns(self.timestamps_used))
     }
 
-    /// Notes that the timestamp of [`Plan::now`] is taken, and returns what says so.
-    fn created<S>(&mut self) -> Outcome<S> {
-        let timestamp = self.now();
-        self.timestamps_used = self.timestamps_used.saturating_add(1);
-        Outcome::Created { timestamp }
+    fn take<S>(&mut self, planned: Planned<S>) -> Outcome<S> {
+        if let Some(fact) = planned.fact {
+            self.foresee(&fact);
+            self.facts.push(fact);
+        }
+        planned.outcome
     }
 
-    fn has_failed(&self, id: TransferId) -> bool {
-        self.failed.contains(&id) || self.ledger.has_failed(id)
+    /// Lays what `fact` does over the ledger.
+    fn foresee(&mut self, fact: &Fact) {
+        match fact {
+            Fact::BookOpened(book) => self.books.push(*book),
+            Fact::AccountOpened(account) => {
+                self.timestamps_used = self.timestamps_used.saturating_add(1);
+                self.accounts.insert(account.id, *account);
+            }
+            Fact::TransferCreated(transfer) => {
+                self.timestamps_used = self.timestamps_used.saturating_add(1);
+                self.foresee_transfer(transfer);
+            }
+            Fact::TransferFailed { id, status } => {
+                self.transfers.insert(TransferKey::Client(*id), PastTransfer::Failed(*status));
+            }
+            Fact::TransferExpired(_) => unreachable!("time brings expiries, not a request"),
+        }
     }
 
-    /// Lays what `transfer` does over the ledger.
-    fn foresee(&mut self, transfer: Transfer) {
-        let resolved = resolution(&transfer).zip(transfer.pending);
-        let pending = resolved.and_then(|(_, key)| self.transfer(key)).copied();
-        if let Some((state, key)) = resolved {
-            self.states.insert(key, state);
-        }
-        if transfer.is_pending() {
-            self.states.insert(transfer.key, PendingState::Pending);
-        }
+    fn foresee_transfer(&mut self, transfer: &Transfer) {
+        let resolved = resolution(transfer).and_then(|state| {
+            let pending = self.transfer(transfer.pending?)?;
+            self.transfers.insert(pending.key, PastTransfer::Created { transfer: pending, state: Some(state) });
+            Some(pending)
+        });
         let [mut debit, mut credit] =
             [transfer.debit, transfer.credit].map(|id| *self.account(id).expect("LED-8: both accounts were found"));
-        Effect::of(&transfer, pending.as_ref()).change(&mut debit, &mut credit);
+        Effect::of(transfer, resolved.as_ref()).change(&mut debit, &mut credit);
         self.accounts.insert(debit.id, debit);
         self.accounts.insert(credit.id, credit);
-        self.transfers.insert(transfer.key, transfer);
-        self.facts.push(Fact::TransferCreated(transfer));
+        let state = transfer.is_pending().then_some(PendingState::Pending);
+        self.transfers.insert(transfer.key, PastTransfer::Created { transfer: *transfer, state });
     }
 }

@@ -106,6 +106,18 @@ impl Account {
         }
     }
 
+    /// The account with nothing in it.
+    pub(crate) const fn emptied(&self) -> Self {
+        let nothing = Amount::ZERO;
+        Self {
+            debits_pending: nothing,
+            debits_posted: nothing,
+            credits_pending: nothing,
+            credits_posted: nothing,
+            ..*self
+        }
+    }
+
     /// Debits, pending and posted.
     pub fn debits(&self) -> Amount {
         self.debits_pending.checked_add(self.debits_posted).expect("LED-6: the debits of an account add up")
@@ -237,4 +249,12 @@ pub enum PendingState {
     Voided,
     /// It was released because its time passed.
     Expired,
+}
+
+impl PendingState {
+    /// What this state of `transfer` reads as at `at`: past its time, pending means expired.
+    pub(crate) fn as_of(self, transfer: &Transfer, at: Timestamp) -> Self {
+        let passed = transfer.expires_at().is_some_and(|expiry| expiry <= at);
+        if self == Self::Pending && passed { Self::Expired } else { self }
+    }
 }

@@ -1,24 +1,52 @@
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 use types::{AccountId, LedgerId, Timestamp, TransferId};
 
-use crate::shelf::{Shelf, Timed};
+use crate::accounts::Accounts;
+use crate::chunks::Chunks;
+use crate::legs::Legs;
+use crate::past::NoPast;
+use crate::recents::{Recents, Record};
 use crate::totals::Totals;
-use crate::{Account, Book, PendingState, Plan, Transfer, TransferKey, TrialBalance};
+use crate::{Account, AccountPlace, Book, Past, PastTransfer, PendingState, Plan, Transfer, TransferKey, TrialBalance};
 
-/// All books, accounts and transfers of a tenant: the fold of its facts.
-#[derive(Debug, Default)]
+/// All books and accounts of a tenant, what is pending, the transfers of payments, and the client transfers that it was
+/// not yet told to forget: the fold of its facts. What it forgot it finds through its [`Past`].
+#[derive(Debug)]
 pub struct Ledger {
     pub(crate) books: BTreeMap<LedgerId, BookState>,
-    pub(crate) accounts: Shelf<AccountId, Account>,
-    pub(crate) transfers: Shelf<TransferKey, Recorded>,
-    /// Ids that were refused for good.
-    pub(crate) failed: HashSet<TransferId, RandomState>,
-    /// When pending transfers run out; the place is also their order of creation.
-    pub(crate) expiries: BTreeSet<(Timestamp, usize)>,
-    /// Of the latest account or transfer.
-    pub(crate) last_timestamp: Timestamp,
+    pub(crate) accounts: Accounts,
+    pub(crate) legs: Legs,
+    pub(crate) recents: Recents,
+    /// Client transfers that still reserve their amount, however long ago they were created.
+    pub(crate) pendings: HashMap<TransferId, Transfer, RandomState>,
+    /// What became of client transfers that a recent record resolved.
+    pub(crate) resolved: HashMap<TransferId, PendingState, RandomState>,
+    /// When pending transfers run out, and when they were created.
+    pub(crate) expiries: BTreeMap<(Timestamp, Timestamp), TransferKey>,
+    /// Of the latest account.
+    pub(crate) last_account: Timestamp,
+    /// Of the latest transfer.
+    pub(crate) last_transfer: Timestamp,
+    pub(crate) past: Box<dyn Past>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            books: BTreeMap::new(),
+            accounts: Accounts::default(),
+            legs: Legs::default(),
+            recents: Recents::default(),
+            pendings: HashMap::default(),
+            resolved: HashMap::default(),
+            expiries: BTreeMap::new(),
+            last_account: Timestamp::ZERO,
+            last_transfer: Timestamp::ZERO,
+            past: Box::new(NoPast),
+        }
+    }
 }
 
 /// A book with what stands in it.
@@ -27,38 +55,48 @@ pub(crate) struct BookState {
     pub(crate) book: Book,
     pub(crate) totals: Totals,
     /// Places of its accounts, in order.
-    pub(crate) accounts: Vec<usize>,
-    /// Places of its transfers, in order.
-    pub(crate) transfers: Vec<usize>,
-}
-
-/// A transfer and, of a pending one, what became of it so far.
-#[derive(Debug)]
-pub(crate) struct Recorded {
-    pub(crate) transfer: Transfer,
-    pub(crate) state: Option<PendingState>,
-}
-
-impl Timed for Account {
-    fn timestamp(&self) -> Timestamp {
-        self.timestamp
-    }
-}
-
-impl Timed for Recorded {
-    fn timestamp(&self) -> Timestamp {
-        self.transfer.timestamp
-    }
+    pub(crate) accounts: Chunks<AccountPlace>,
 }
 
 impl Ledger {
+    /// Says where client transfers are found that this ledger forgot.
+    pub fn set_past(&mut self, past: Box<dyn Past>) {
+        self.past = past;
+    }
+
+    /// How many things ever happened to client transfers: created, failed, expired. Each is a record.
+    pub fn recorded(&self) -> u64 {
+        self.recents.recorded()
+    }
+
+    /// Drops the records up to number `recorded` from memory; the [`Past`] must know them. Transfers that are still
+    /// pending stay.
+    pub fn forget_through(&mut self, recorded: u64) {
+        let resolved = &mut self.resolved;
+        self.recents.forget_through(recorded, |record| {
+            let ended = match record {
+                Record::Created(transfer) => transfer.pending,
+                Record::Expired(id) => Some(TransferKey::Client(*id)),
+                Record::Failed { .. } => None,
+            };
+            if let Some(TransferKey::Client(id)) = ended {
+                resolved.remove(&id);
+            }
+        });
+    }
+
     /// Starts a plan whose first account or transfer gets the timestamp `at`. Dropping the plan leaves nothing behind.
     ///
     /// # Panics
     /// LED-3: when `at` is not later than every account and transfer.
     pub fn plan(&self, at: Timestamp) -> Plan<'_> {
-        assert!(at > self.last_timestamp, "LED-3: a plan at {at} is not later than {}", self.last_timestamp);
+        self.check_time(at);
         Plan::new(self, at)
+    }
+
+    pub(crate) fn check_time(&self, at: Timestamp) {
+        let last = self.last_timestamp();
+        assert!(at > last, "LED-3: a plan at {at} is not later than {last}");
     }
 
     /// The book with this id.
@@ -73,62 +111,118 @@ impl Ledger {
 
     /// The account with this id, with its present balances.
     pub fn account(&self, id: AccountId) -> Option<&Account> {
-        self.accounts.find(id)
+        self.account_place(id).map(|place| self.accounts.at(place))
+    }
+
+    /// Where the account with this id stands.
+    pub fn account_place(&self, id: AccountId) -> Option<AccountPlace> {
+        self.accounts.place(id)
+    }
+
+    /// The account at a place.
+    ///
+    /// # Panics
+    /// When the place is not from this ledger.
+    pub fn account_at(&self, place: AccountPlace) -> &Account {
+        self.accounts.at(place)
+    }
+
+    /// How many accounts there are; their places are the numbers below.
+    pub fn accounts_count(&self) -> usize {
+        self.accounts.len()
     }
 
     /// The transfer with this key; one that failed is never found.
-    pub fn transfer(&self, key: TransferKey) -> Option<&Transfer> {
-        self.transfers.find(key).map(|recorded| &recorded.transfer)
+    pub fn transfer(&self, key: TransferKey) -> Option<Transfer> {
+        match self.find(key)? {
+            PastTransfer::Created { transfer, .. } => Some(transfer),
+            PastTransfer::Failed(_) => None,
+        }
     }
 
     /// What became of a pending transfer, as seen at `at`: past its time it reads as expired, whether or not the fact of
     /// its expiry is applied yet. `None` when there is no such transfer or it never was pending.
     pub fn pending_state(&self, key: TransferKey, at: Timestamp) -> Option<PendingState> {
-        let recorded = self.transfers.find(key)?;
-        let state = recorded.state?;
-        let passed = recorded.transfer.expires_at().is_some_and(|expiry| expiry <= at);
-        Some(if state == PendingState::Pending && passed { PendingState::Expired } else { state })
+        match self.find(key)? {
+            PastTransfer::Created { transfer, state } => state.map(|state| state.as_of(&transfer, at)),
+            PastTransfer::Failed(_) => None,
+        }
     }
 
     /// True when the id was refused for good.
     pub fn has_failed(&self, id: TransferId) -> bool {
-        self.failed.contains(&id)
+        matches!(self.find(TransferKey::Client(id)), Some(PastTransfer::Failed(_)))
+    }
+
+    /// What became of the transfer `key`, in memory or past; an unresolved one is pending, also after its time.
+    pub(crate) fn find(&self, key: TransferKey) -> Option<PastTransfer> {
+        let TransferKey::Client(id) = key else {
+            let leg = self.legs.find(key)?;
+            return Some(PastTransfer::Created { transfer: leg.transfer, state: leg.state });
+        };
+        if let Some(record) = self.recents.find(id) {
+            return match record {
+                Record::Created(transfer) => {
+                    let state = transfer.is_pending().then(|| self.resolution_of(id).unwrap_or(PendingState::Pending));
+                    Some(PastTransfer::Created { transfer: *transfer, state })
+                }
+                Record::Failed { status, .. } => Some(PastTransfer::Failed(*status)),
+                Record::Expired(_) => None,
+            };
+        }
+        if let Some(transfer) = self.pendings.get(&id) {
+            return Some(PastTransfer::Created { transfer: *transfer, state: Some(PendingState::Pending) });
+        }
+        match self.past.find(id)? {
+            PastTransfer::Created { transfer, state: Some(state) } => {
+                Some(PastTransfer::Created { transfer, state: Some(self.resolution_of(id).unwrap_or(state)) })
+            }
+            found @ (PastTransfer::Failed(_) | PastTransfer::Created { state: None, .. }) => Some(found),
+        }
+    }
+
+    fn resolution_of(&self, id: TransferId) -> Option<PendingState> {
+        self.resolved.get(&id).copied()
     }
 
     /// Up to `limit` pending transfers whose time has passed at `at`, in the order in which they must expire: by that
     /// time, then by creation.
     pub fn due(&self, at: Timestamp, limit: usize) -> Vec<TransferKey> {
-        let passed = self.expiries.iter().take_while(|(expiry, _)| *expiry <= at);
-        passed.take(limit).map(|&(_, place)| self.transfers.at(place).transfer.key).collect()
+        let passed = self.expiries.iter().take_while(|((expiry, _), _)| *expiry <= at);
+        passed.take(limit).map(|(_, key)| *key).collect()
     }
 
     /// When the next pending transfer runs out.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.expiries.first().map(|&(expiry, _)| expiry)
+        self.expiries.first_key_value().map(|((expiry, _), _)| *expiry)
     }
 
     /// Up to `limit` accounts later than `after`, of one book or of all, in order of creation. The timestamp of the last
     /// one is the cursor to the next page.
     pub fn accounts_after(&self, ledger: Option<LedgerId>, after: Timestamp, limit: usize) -> Vec<&Account> {
-        match ledger {
-            None => self.accounts.page(after, limit),
-            Some(id) => {
-                self.books.get(&id).map_or_else(Vec::new, |state| self.accounts.page_of(&state.accounts, after, limit))
-            }
-        }
+        let is_before = |account: &Account| account.timestamp <= after;
+        let Some(id) = ledger else {
+            let start = self.accounts.partition_point(is_before);
+            return self.accounts.from(start).take(limit).collect();
+        };
+        let Some(book) = self.books.get(&id) else { return vec![] };
+        let start = book.accounts.partition_point(0, |&place| is_before(self.accounts.at(place)));
+        book.accounts.from(start).take(limit).map(|&place| self.accounts.at(place)).collect()
     }
 
     /// Up to `limit` transfers later than `after`, of one book or of all, in order of creation. The timestamp of the
-    /// last one is the cursor to the next page.
-    pub fn transfers_after(&self, ledger: Option<LedgerId>, after: Timestamp, limit: usize) -> Vec<&Transfer> {
-        let page = match ledger {
-            None => self.transfers.page(after, limit),
-            Some(id) => self
-                .books
-                .get(&id)
-                .map_or_else(Vec::new, |state| self.transfers.page_of(&state.transfers, after, limit)),
-        };
-        page.into_iter().map(|recorded| &recorded.transfer).collect()
+    /// last one is the cursor to the next page. Only what is in memory: the transfers of payments, and of those of
+    /// clients the ones that are not forgotten.
+    pub fn transfers_after(&self, ledger: Option<LedgerId>, after: Timestamp, limit: usize) -> Vec<Transfer> {
+        let is_wanted = |transfer: &&Transfer| ledger.is_none_or(|id| transfer.ledger == id);
+        let mut of_clients = self.recents.transfers_after(after).filter(is_wanted).take(limit).peekable();
+        let mut legs = self.legs.transfers_after(after).filter(is_wanted).take(limit).peekable();
+        let earlier = std::iter::from_fn(|| match (of_clients.peek(), legs.peek()) {
+            (Some(transfer), Some(leg)) if leg.timestamp < transfer.timestamp => legs.next(),
+            (Some(_), _) => of_clients.next(),
+            (None, _) => legs.next(),
+        });
+        earlier.take(limit).copied().collect()
     }
 
     /// The sums over all accounts of a book. They are kept up to date, so reading them costs nothing.
@@ -136,8 +230,13 @@ impl Ledger {
         self.books.get(&book).map(|state| state.totals.trial_balance(state.accounts.len()))
     }
 
-    /// The timestamp of the latest account or transfer; a plan starts later.
+    /// The timestamp of the latest account or transfer, by the ledger's own time; a plan starts later.
     pub fn last_timestamp(&self) -> Timestamp {
-        self.last_timestamp
+        self.last_account.max(self.last_transfer)
+    }
+
+    /// The timestamp of the latest transfer; an imported one must be later.
+    pub fn last_transfer_timestamp(&self) -> Timestamp {
+        self.last_transfer
     }
 }

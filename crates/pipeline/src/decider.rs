@@ -1,17 +1,11 @@
-use engine::{Answer, Engine, Entry};
-use journal::{Frame, FrameBuilder, PAYLOAD_BYTES_MAX};
+use engine::{Answer, Applied, Engine, Entry};
+use journal::{Frame, FrameBuilder};
 use types::{Seq, Timestamp};
 
 use crate::queue::Ask;
 
 /// The most deadlines and timeouts that one batch journals before its own commands.
 pub const EXPIRIES_PER_BATCH_MAX: usize = 8_192;
-
-/// A frame is closed once it holds this much; the largest entry still fits behind.
-const FRAME_BYTES_FULL: usize = PAYLOAD_BYTES_MAX - ENTRY_BYTES_MAX;
-/// Larger than any entry: an artifact part, a payment with the largest body the API takes.
-const ENTRY_BYTES_MAX: usize = 384 * 1024;
-const _: () = assert!(ENTRY_BYTES_MAX > engine::ArtifactChunk::BYTES_MAX + 64 * 1024);
 
 /// Executes requests in order and packs their entries into frames.
 #[derive(Debug)]
@@ -44,7 +38,7 @@ impl Decider {
     /// Journals what time brought by `now`, then executes the requests in order.
     pub fn work<R>(&mut self, now: Timestamp, asks: impl IntoIterator<Item = Ask<R>>) -> Batch<R> {
         let Self { engine, builder, frames } = self;
-        let mut sink = |entry: &Entry| push(builder, frames, entry);
+        let mut sink = |applied: Applied<'_>| push(builder, frames, applied.entry);
         for _ in 0..EXPIRIES_PER_BATCH_MAX {
             if !engine.execute_due(now, &mut sink) {
                 break;
@@ -67,10 +61,10 @@ impl Decider {
     }
 }
 
-/// Adds an entry to the frame that is being built, and begins another when that is full.
+/// Adds an entry to the frame that is being built; when it does not fit any more, to another.
 fn push(builder: &mut FrameBuilder, frames: &mut Vec<Frame>, entry: &Entry) {
-    builder.push(entry);
-    if builder.payload_bytes() >= FRAME_BYTES_FULL {
+    if builder.try_push(entry).is_none() {
         frames.extend(builder.finish());
+        builder.push(entry);
     }
 }

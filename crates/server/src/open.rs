@@ -86,9 +86,6 @@ pub enum Stopped {
     /// The journal or the key store failed.
     #[error("stopped because of a failure: {0}")]
     Failed(#[from] CommitError),
-    /// The socket failed.
-    #[error("cannot serve: {0}")]
-    Serve(#[from] std::io::Error),
 }
 
 impl Opened {
@@ -161,14 +158,13 @@ impl Opened {
             }
             failed.stop();
         };
-        let served = crate::http::serve(core, listener, until).await;
+        crate::http::serve(core, listener, until).await;
         self.core.stop();
         let joined = tokio::task::spawn_blocking(move || self.threads.join()).await;
         match joined {
             Ok(result) => result?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
-        served?;
         Ok(())
     }
 

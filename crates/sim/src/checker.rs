@@ -254,7 +254,7 @@ fn check_engine(fold: &Fold, engine: &mut Engine) -> Result<(), String> {
             id: types::RequestId::default(),
             command: Command::Query(query),
         };
-        let answer = engine.execute(engine.clock(), &request, &mut |_| {});
+        let answer = engine.execute(engine.clock(), &request, &mut |_: engine::Applied<'_>| {});
         let told = answer.as_ref().map(|_| ()).map_err(ToString::to_string);
         let shows = told.and_then(|()| check_answer(fold, &nothing(), &request, &answer));
         shows.map_err(|what| format!("SIM-5: {what}\n  asked {request:?}\n  answered {answer:?}"))

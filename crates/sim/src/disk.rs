@@ -163,6 +163,12 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.powered()?;
+        state.rename(|names| names.remove(name)).map(|_number| ()).ok_or(io::ErrorKind::NotFound.into())
+    }
+
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.state().names.keys().cloned().collect())
     }

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use engine::{Engine, Entry, Request};
-use journal::{Fault, FileJournal, FileReader, Frame, Identity, Journal, Layout, TornTail};
+use journal::{Fault, FileJournal, FileReader, Frame, FrameAt, Identity, Journal, Layout, TornTail};
 use pipeline::{Ask, Batch, Committer, Decider, Queue};
 use types::{Origin, Seq, ShardId, TenantId, Timestamp};
 
@@ -116,7 +116,7 @@ impl<J: Journal> Process<J> {
 
     /// … its frames are appended one by one, …
     pub(crate) fn append(&mut self) -> Result<(), Fault> {
-        self.frames.pop_front().map_or(Ok(()), |frame| self.journal.append(&frame))
+        self.frames.pop_front().map_or(Ok(()), |frame| self.journal.append(&frame).map(drop))
     }
 
     /// … synced, …
@@ -169,9 +169,10 @@ impl Hasty {
 impl Journal for Hasty {
     type Reader = FileReader<SimDisk>;
 
-    fn append(&mut self, frame: &Frame) -> Result<(), Fault> {
+    fn append(&mut self, frame: &Frame) -> Result<FrameAt, Fault> {
         self.waiting.push(frame.clone());
-        Ok(())
+        // Nobody asks this one where its frames stand.
+        Ok(FrameAt { segment: 0, offset: 0 })
     }
 
     fn sync(&mut self) -> Result<Seq, Fault> {

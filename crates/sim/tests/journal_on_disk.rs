@@ -64,7 +64,7 @@ fn a_journal_that_failed_is_poisoned() {
     for trouble in [Trouble::Sync, Trouble::Write] {
         let (disk, mut journal) = with_one();
         disk.trouble(trouble, 0);
-        let failed = journal.append(&frame(2, SMALL)).and_then(|()| journal.sync());
+        let failed = journal.append(&frame(2, SMALL)).and_then(|_| journal.sync());
         assert!(matches!(failed, Err(Fault::Io { .. })), "{trouble:?}");
         for seq in [2, 3] {
             assert!(matches!(journal.append(&frame(seq, SMALL)), Err(Fault::Poisoned(_))), "{trouble:?}");

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("policy", &["types", "features"]),
     ("engine", &["types", "ledger", "features", "policy"]),
     ("journal", &["types", "ledger", "features", "policy", "engine"]),
+    ("index", &["types", "ledger", "journal"]),
     ("pipeline", &["types", "engine", "journal"]),
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
@@ -33,7 +34,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 const CORE: &[&str] = &["types", "ledger", "features", "policy", "engine"];
 
 /// All that the core may use besides std. None of them reads the world.
-const CORE_LIBRARIES: &[&str] = &["blake3", "cel", "foldhash", "jiff", "libm", "prost", "serde", "thiserror", "toml"];
+const CORE_LIBRARIES: &[&str] =
+    &["blake3", "cel", "foldhash", "hashbrown", "jiff", "libm", "prost", "serde", "thiserror", "toml"];
 
 /// A crate of the workspace and what it is built from, without what only its tests use.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape,
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
+use crate::packed;
 use crate::payments::PaymentBody;
 use crate::requests::{LabelBody, LedgerBody, VerbBody};
 use crate::responses::{Account, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
@@ -39,6 +40,11 @@ const TEMPLATE: Parameter = Parameter {
     name: "template",
     summary: "Only the account that the active policy keeps under this template.",
     kind: Kind::Text,
+};
+const BALANCES: Parameter = Parameter {
+    name: "balances",
+    summary: "`true`: each result is followed by the balances of both accounts; `false` if not given.",
+    kind: Kind::Flag,
 };
 const HOLDER: Parameter = Parameter {
     name: "holder",
@@ -111,6 +117,23 @@ const fn batch(operation: Operation, path: &'static str, scope: Scope, body: Sha
     }
 }
 
+const fn packed(
+    operation: Operation,
+    path: &'static str,
+    scope: Scope,
+    (body, answer): (Body, &'static str),
+    summary: &'static str,
+) -> Route {
+    let answer = Answer::Packed(answer);
+    Route { method: Method::Post, body, answer, ..get(operation, path, scope, shape::<Ledger>(), summary) }
+}
+
+const fn events(summary: &'static str) -> Body {
+    Body::Packed { record_bytes: packed::EVENT_BYTES, summary }
+}
+
+const IDS: Body = Body::Packed { record_bytes: packed::ID_BYTES, summary: "Up to 8,190 ids of 16 bytes." };
+
 const fn verb(verb: Verb, path: &'static str, scope: Scope, summary: &'static str) -> Route {
     Route {
         method: Method::Post,
@@ -154,7 +177,7 @@ pub const ROUTES: &[Route] = &[
         "Open an account",
     ),
     batch(
-        Operation::OpenAccounts,
+        Operation::OpenAccountBatch,
         "/v1/accounts/batch",
         Scope::LEDGER_WRITE,
         shape::<AccountsBody>(),
@@ -177,7 +200,7 @@ pub const ROUTES: &[Route] = &[
         "Move money without any policy; reserve it, or post or void what is reserved",
     ),
     batch(
-        Operation::CreateTransfers,
+        Operation::CreateTransferBatch,
         "/v1/transfers/batch",
         Scope::TRANSFERS_WRITE,
         shape::<TransfersBody>(),
@@ -192,6 +215,40 @@ pub const ROUTES: &[Route] = &[
         "List transfers in the order they were made",
     ),
     get(Operation::GetTransfer, "/v1/transfers/{id}", Scope::LEDGER_READ, shape::<Transfer>(), "Look up a transfer"),
+    packed(
+        Operation::CreateAccounts,
+        "/v1/packed/create-accounts",
+        Scope::LEDGER_WRITE,
+        (events("Up to 8,190 accounts of 128 bytes."), "A result of 16 bytes for each account, in order."),
+        "Open a batch of accounts, packed",
+    ),
+    Route {
+        parameters: &[BALANCES],
+        ..packed(
+            Operation::CreateTransfers,
+            "/v1/packed/create-transfers",
+            Scope::TRANSFERS_WRITE,
+            (
+                events("Up to 8,190 transfers of 128 bytes."),
+                "A result of 16 bytes for each transfer, in order; of 144 bytes with balances.",
+            ),
+            "Make a batch of transfers without any policy, packed",
+        )
+    },
+    packed(
+        Operation::LookupAccounts,
+        "/v1/packed/lookup-accounts",
+        Scope::LEDGER_READ,
+        (IDS, "The accounts that exist, of 128 bytes, in the order asked."),
+        "Look up many accounts, packed",
+    ),
+    packed(
+        Operation::LookupTransfers,
+        "/v1/packed/lookup-transfers",
+        Scope::LEDGER_READ,
+        (IDS, "The transfers that exist, of 128 bytes, in the order asked."),
+        "Look up many transfers, packed",
+    ),
     order(
         Operation::CreatePayment,
         "/v1/payments",

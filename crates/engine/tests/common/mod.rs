@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::{ArtifactChunk, Command, Engine, Entry, NewPayment, Query, Refusal, Reply, Request, Verb, account_id};
+use engine::{
+    Applied, ArtifactChunk, Command, Engine, Entry, NewPayment, Query, Refusal, Reply, Request, Verb, account_id,
+};
 use policy::{AttributeKind, AttributeValue, Bundle, DOCUMENT, Policy};
 use types::{
     ActorId, Amount, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp, Token,
@@ -143,7 +145,7 @@ impl World {
     }
 
     fn ask(&mut self, request: u128, command: Command) -> Result<Reply, Refusal> {
-        let mut sink = |entry: &Entry| self.entries.push(entry.clone());
+        let mut sink = |applied: Applied<'_>| self.entries.push(applied.entry.clone());
         while self.engine.execute_due(self.now, &mut sink) {}
         let request =
             Request { tenant: TenantId::new(1), actor: ActorId::new(1), id: RequestId::new(request), command };

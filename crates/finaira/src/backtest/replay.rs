@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use engine::{Answer, ArtifactChunk, Command, Engine, Entry, Fact, NewPayment, PaymentDecided, Request};
+use engine::{Answer, Applied, ArtifactChunk, Command, Engine, Fact, NewPayment, PaymentDecided, Request};
 use policy::{Bundle, Policy};
 use types::{ActorId, Name, Origin, PaymentId, RequestId, ShardId, Span, Timestamp};
 
@@ -39,7 +39,7 @@ impl Replay {
         let activate = Command::ActivatePolicy { artifact, policy: Arc::clone(policy) };
         for command in stored.chain([activate]) {
             let request = request(RequestId::default(), command);
-            let answer: Answer = engine.execute(Timestamp::ZERO, &request, &mut |_| {});
+            let answer: Answer = engine.execute(Timestamp::ZERO, &request, &mut |_: Applied<'_>| {});
             answer.context("the policy cannot be activated")?;
         }
         Ok(Self { engine, fraud, delay, labels: VecDeque::new() })
@@ -59,8 +59,8 @@ impl Replay {
         let id = payment.payment;
         let request = request(RequestId::new(id.get()), Command::CreatePayment(Box::new(payment)));
         let mut decided = None;
-        let answer = self.engine.execute(at, &request, &mut |entry: &Entry| {
-            if let Fact::PaymentDecided(made) = &entry.fact {
+        let answer = self.engine.execute(at, &request, &mut |applied: Applied<'_>| {
+            if let Fact::PaymentDecided(made) = &applied.entry.fact {
                 decided = Some(Arc::clone(made));
             }
         });
@@ -84,13 +84,19 @@ impl Replay {
             let label = self.labels.front().copied().filter(|(known, _)| *known <= at);
             match (due, label) {
                 (Some(due), label) if label.is_none_or(|(known, _)| due <= known) => {
-                    assert!(self.engine.execute_due(due, &mut |_| {}), "what is due at an instant happens then");
+                    assert!(
+                        self.engine.execute_due(due, &mut |_: Applied<'_>| {}),
+                        "what is due at an instant happens then"
+                    );
                 }
                 (_, Some((known, payment))) => {
                     self.labels.pop_front();
                     let label = Command::RecordLabel { payment, label: self.fraud.clone() };
-                    let answer =
-                        self.engine.execute(known, &request(RequestId::new(payment.get()), label), &mut |_| {});
+                    let answer = self.engine.execute(
+                        known,
+                        &request(RequestId::new(payment.get()), label),
+                        &mut |_: Applied<'_>| {},
+                    );
                     answer.expect("a payment that was decided takes a label");
                 }
                 (_, None) => return,

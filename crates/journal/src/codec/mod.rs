@@ -4,12 +4,12 @@
 //! **Canonical** it is expanded and independent of framing: that is what a leaf of the Merkle tree commits to. Both hold
 //! the same *plain section*, the kind's own fields.
 //!
-//! Within a frame, an entry is:
+//! Within a frame, client transfers stand in rows of fixed size, see `rows`. Any other entry is:
 //!
 //! | field | encoding |
 //! | --- | --- |
-//! | bytes that follow | varint |
-//! | marks | 1 byte: 1 tenant given, 2 actor given, 4 request given, 8 request is the plain section's first 16 bytes, 16 `occurred_at` given, 32 sealed section follows, 64 extensions follow |
+//! | bytes that follow | varint, never 0 |
+//! | marks | 1 byte: 1 tenant given, 2 actor given, 4 request given, 8 request is the plain section's first 16 bytes, 16 `occurred_at` given, 32 sealed section follows, 64 for extensions |
 //! | tenant, actor | varint each, where given; otherwise those of the entry before (0 before the first) |
 //! | request | 16 bytes, where given; otherwise that of the entry before |
 //! | `decided_at` | varint, nanoseconds after the entry before (after the frame's base time for the first) |
@@ -17,7 +17,12 @@
 //! | kind, version | varint each |
 //! | plain section | varint length, bytes |
 //! | sealed section | varint count of keys, 16 bytes each; varint length, ciphertext |
-//! | extensions | varint count; each a varint number, varint length, bytes. Readers skip those they do not know |
+//!
+//! The mark for extensions is kept for a later release. This one refuses an entry that has it: a leaf commits to all of
+//! an entry, so an extension that nobody understands must not be dropped silently.
+//!
+//! A kind's version is a function of the fact, so that reading an entry and writing it again gives the same bytes, and
+//! no later version of a kind ever changes the leaf of an entry that was written before.
 //!
 //! Canonical, all numbers little-endian and of fixed width: version of this encoding (1 byte, 1), shard (2), sequence
 //! (8), tenant (4), actor (8), request (16), `decided_at` (8), `occurred_at` (8), kind (2), version (2), plain section
@@ -26,6 +31,7 @@
 mod fact;
 mod ledger_facts;
 mod payment;
+mod rows;
 
 use engine::{Entry, Header};
 use sha2::{Digest as _, Sha256};
@@ -33,13 +39,16 @@ use types::{ActorId, KeyId, RequestId, Sealed, Seq, ShardId, TenantId, Timestamp
 
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
+pub(crate) use rows::{
+    OpenRun, RUN_HEADER_BYTES_MAX, Run, WIDE_ROW_BYTES, decode_row, decode_run, push_row, transfer_of,
+};
+
 const TENANT: u8 = 1;
 const ACTOR: u8 = 2;
 const REQUEST: u8 = 4;
 const REQUEST_IS_ID: u8 = 8;
 const OCCURRED: u8 = 16;
 const SEALED: u8 = 32;
-const EXTENSIONS: u8 = 64;
 
 /// What the entries of a frame take over from one another.
 #[derive(Debug, Clone)]
@@ -64,11 +73,14 @@ impl FrameContext {
         }
     }
 
-    pub(crate) fn shard(&self) -> ShardId {
-        self.shard
+    /// # Panics
+    /// When this entry cannot be the next one of the frame (JRN-1, JRN-4).
+    pub(crate) fn expect(&self, header: &Header) {
+        assert_eq!(header.seq, self.next, "JRN-1: entries follow one another without gaps");
+        assert!(header.decided_at >= self.at && header.shard == self.shard, "JRN-4: a frame is of one shard, in order");
     }
 
-    fn follow(&mut self, header: &Header) {
+    pub(crate) fn follow(&mut self, header: &Header) {
         self.next = header.seq.next();
         self.tenant = header.tenant;
         self.actor = header.actor;
@@ -77,16 +89,20 @@ impl FrameContext {
     }
 }
 
-/// Appends an entry to a frame.
-pub(crate) fn encode_entry(entry: &Entry, context: &mut FrameContext, into: &mut Encoder) {
+/// Bytes that every entry needs for a moment, kept to spare allocations.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    plain: Encoder,
+    record: Encoder,
+}
+
+/// An entry as it stands in a frame, without the count of its bytes.
+pub(crate) fn encode_entry<'a>(entry: &Entry, context: &FrameContext, scratch: &'a mut Scratch) -> &'a [u8] {
     let header = &entry.header;
-    assert_eq!(header.seq, context.next, "JRN-1: entries follow one another without gaps");
-    assert!(
-        header.decided_at >= context.at && header.shard == context.shard,
-        "JRN-4: a frame is of one shard, in order"
-    );
-    let mut plain = Encoder::default();
-    let (kind, version) = fact::encode(header, &entry.fact, &mut plain);
+    let Scratch { plain, record } = scratch;
+    plain.bytes.clear();
+    record.bytes.clear();
+    let (kind, version) = fact::encode(header, &entry.fact, plain);
     let request_is_id = plain.bytes.first_chunk::<16>() == Some(&header.request.get().to_le_bytes());
     let marks = [
         (TENANT, header.tenant != context.tenant),
@@ -97,7 +113,6 @@ pub(crate) fn encode_entry(entry: &Entry, context: &mut FrameContext, into: &mut
         (SEALED, entry.sealed.is_some()),
     ];
     let marks = marks.iter().filter(|(_, set)| *set).fold(0, |marks, (mark, _)| marks | mark);
-    let mut record = Encoder::default();
     record.u8(marks);
     if marks & TENANT != 0 {
         record.varint(header.tenant.get());
@@ -122,15 +137,14 @@ pub(crate) fn encode_entry(entry: &Entry, context: &mut FrameContext, into: &mut
         }
         record.counted(&sealed.ciphertext);
     }
-    into.counted(&record.bytes);
-    context.follow(header);
+    &record.bytes
 }
 
 /// Takes an entry from a frame.
 pub(crate) fn decode_entry(from: &mut Decoder<'_>, context: &mut FrameContext) -> Result<Entry, DecodeError> {
     let mut record = Decoder::new(from.counted()?);
     let marks = record.u8()?;
-    let known = TENANT | ACTOR | REQUEST | REQUEST_IS_ID | OCCURRED | SEALED | EXTENSIONS;
+    let known = TENANT | ACTOR | REQUEST | REQUEST_IS_ID | OCCURRED | SEALED;
     if marks & !known != 0 {
         return Err(DecodeError::Unknown { what: "set of entry marks", value: u64::from(marks) });
     }
@@ -153,12 +167,6 @@ pub(crate) fn decode_entry(from: &mut Decoder<'_>, context: &mut FrameContext) -
     let header = Header { shard: context.shard, seq: context.next, tenant, actor, request, decided_at, occurred_at };
     let fact = fact::decode(&header, kind, version, plain)?;
     let sealed = if marks & SEALED != 0 { Some(decode_sealed(&mut record)?) } else { None };
-    if marks & EXTENSIONS != 0 {
-        for _ in 0..record.count()? {
-            let _number: u64 = record.varint()?;
-            record.counted()?;
-        }
-    }
     record.finish()?;
     context.follow(&header);
     Ok(Entry { header, fact, sealed })

@@ -51,6 +51,7 @@ impl<D: Disk> FileJournal<D> {
         visit: &mut dyn FnMut(&Entry) -> Result<(), Fault>,
     ) -> Result<(Self, Recovered), Fault> {
         assert!(layout.segment_bytes >= Layout::SEGMENT_BYTES_MIN, "JRN-3: a segment holds at least one full frame");
+        assert!(layout.segment_bytes <= Layout::SEGMENT_BYTES_MAX, "JRN-6: a position names every byte of a segment");
         let (mark, marked) = Mark::open(&disk)?;
         let mut scan = Scan::new(&disk, shard, marked);
         scan.run(visit)?;
@@ -332,7 +333,7 @@ impl<'a, D: Disk> Scan<'a, D> {
             if !follows || header.identity != identity || header.shard != self.shard {
                 break;
             }
-            if header.format != frame::FORMAT_VERSION {
+            if header.format > frame::FORMAT_VERSION {
                 let (found, expected) = (u32::from(header.format), u32::from(frame::FORMAT_VERSION));
                 return Err(Fault::FormatVersion { file: segment::file_name(number), found, expected });
             }

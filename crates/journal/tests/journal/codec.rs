@@ -1,10 +1,10 @@
 //! Entries as bytes.
 
 use engine::{Entry, Fact};
-use journal::{Frame, FrameBuilder, PAYLOAD_BYTES_MAX, canonical, leaf_hash};
+use journal::{Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed, canonical, leaf_hash};
 use ledger::{Transfer, TransferKey};
 use proptest::prelude::*;
-use types::{AccountId, ActorId, Code, RequestId, Span, TransferId};
+use types::{AccountId, ActorId, Code, RequestId, Sealed, Span, TransferId};
 
 use crate::support::{
     FRAME_HEADER_BYTES, chunk, entries_of_one_place, entry_run, flipped, frame, header, small, transfer,
@@ -31,6 +31,35 @@ proptest! {
             prop_assert_eq!(leaf_hash(read), leaf_hash(written));
         }
         prop_assert_eq!(read, entries);
+    }
+
+    #[test]
+    fn rows_and_ordinary_encodings_give_the_same_leaf(
+        rows in prop::collection::vec((transfer(), any::<bool>(), any::<bool>()), 1..40)
+    ) {
+        let entries: Vec<Entry> = (1..).zip(&rows).map(|(seq, (transfer, by_id, sealed))| {
+            let (mut entry, row) = (small(seq), small_transfer(seq, transfer));
+            entry.header.request = RequestId::new(if *by_id { transfer.debit.get() } else { 77 });
+            entry.fact = Fact::Ledger(ledger::Fact::TransferCreated(row));
+            // A sealed section keeps a transfer out of the rows and is the only difference.
+            entry.sealed = sealed.then(|| Sealed { keys: Vec::new(), ciphertext: [].into() });
+            entry
+        }).collect();
+        let read = frame(&entries).entries().unwrap();
+        prop_assert_eq!(&read, &entries);
+        for (read, written) in read.iter().zip(&entries) {
+            let plain = Entry { sealed: None, ..written.clone() };
+            prop_assert_eq!(canonical(read), canonical(&plain));
+        }
+    }
+
+    #[test]
+    fn an_entry_stands_where_adding_it_said(entries in entry_run()) {
+        let mut builder = FrameBuilder::default();
+        let said: Vec<Placed> = entries.iter().map(|entry| builder.push(entry)).collect();
+        let frame = builder.finish().unwrap();
+        let found: Vec<Placed> = frame.iter().map(|read| read.unwrap().1).collect();
+        prop_assert_eq!(found, said);
     }
 
     #[test]
@@ -107,6 +136,45 @@ fn plain(seq: u64, random: &Transfer, ledger: u64, amount: u64) -> Entry {
         ..*random
     };
     Entry { header, fact: Fact::Ledger(ledger::Fact::TransferCreated(fact)), sealed: None }
+}
+
+/// This transfer by a client, at the time of the entry `seq`.
+fn small_transfer(seq: u64, random: &Transfer) -> Transfer {
+    Transfer {
+        key: TransferKey::Client(TransferId::new(random.debit.get())),
+        timestamp: header(seq).decided_at,
+        ..*random
+    }
+}
+
+#[test]
+fn a_batch_of_plain_transfers_takes_one_frame() {
+    let mut builder = FrameBuilder::default();
+    let batch = |request: u128| {
+        move |seq: u64| {
+            let mut entry = small(seq);
+            entry.header.request = RequestId::new(request);
+            entry
+        }
+    };
+    for entry in (1..=8_189).map(batch(1 << 100)) {
+        assert!(builder.try_push(&entry).is_some_and(|placed| placed.is_row));
+    }
+    assert_eq!(builder.payload_bytes(), 8_189 * 112 + 24);
+    // Another batch starts another run, until the frame is full; then nothing changes any more.
+    let mut seq = 8_190;
+    while builder.try_push(&batch(1 << 101)(seq)).is_some() {
+        seq += 1;
+    }
+    let bytes = builder.payload_bytes();
+    assert!(PAYLOAD_BYTES_MAX - bytes < 200, "{bytes}");
+    assert!(builder.try_push(&small(seq)).is_none());
+    assert!(builder.try_push(&chunk(seq, 200)).is_none());
+    assert!(builder.try_push(&chunk(seq, 20)).is_some(), "what is small enough still fits");
+    let frame = builder.finish().unwrap();
+    assert_eq!(u64::from(frame.count), seq);
+    assert_eq!(frame.entries().unwrap().len(), usize::try_from(seq).unwrap());
+    assert!(builder.try_push(&small(seq)).is_some(), "the next frame");
 }
 
 #[test]

@@ -54,7 +54,9 @@ pub(crate) fn small(seq: u64) -> Entry {
 /// One frame of these entries.
 pub(crate) fn frame(entries: &[Entry]) -> Frame {
     let mut builder = FrameBuilder::default();
-    entries.iter().for_each(|entry| builder.push(entry));
+    for entry in entries {
+        builder.push(entry);
+    }
     builder.finish().expect("a frame has entries")
 }
 

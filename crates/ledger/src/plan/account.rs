@@ -1,7 +1,8 @@
-use types::AccountId;
+use types::{AccountId, Timestamp};
 
+use super::{Planned, View};
 use crate::refusal::ensure;
-use crate::{Account, AccountFlags, AccountStatus as S, Detail, Fact, NewAccount, Outcome, Plan, Refusal};
+use crate::{Account, AccountFlags, AccountStatus as S, Detail, Fact, NewAccount, Refusal};
 
 /// What a request may set today; `linked` and `imported` are not among it.
 const ALLOWED: AccountFlags = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS
@@ -10,34 +11,16 @@ const ALLOWED: AccountFlags = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS
     .with(AccountFlags::CLOSED)
     .with(AccountFlags::POLICY_ONLY);
 
-impl Plan<'_> {
-    /// Opens an account. A refusal leaves no fact: the same request may be accepted later.
-    pub fn open_account(&mut self, new: &NewAccount) -> Outcome<S> {
-        if let Err(refusal) = check_head(new) {
-            return Outcome::Refused(refusal);
-        }
-        let checked = match self.account(new.id) {
-            Some(recorded) => {
-                let timestamp = recorded.timestamp;
-                check_same(new, recorded).map(|()| Outcome::Exists { timestamp })
-            }
-            None => self.check_new(new).map(|()| {
-                let account = Account::open(new, self.now());
-                self.accounts.insert(account.id, account);
-                self.facts.push(Fact::AccountOpened(account));
-                self.created()
-            }),
-        };
-        checked.unwrap_or_else(Outcome::Refused)
+pub(super) fn plan(view: &impl View, now: Timestamp, new: &NewAccount) -> Planned<S> {
+    if let Err(refusal) = check_head(new) {
+        return Planned::refused(refusal);
     }
-
-    fn check_new(&self, new: &NewAccount) -> Result<(), Refusal<S>> {
-        let limits = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS | AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS;
-        let both_limits = new.flags.contains(limits);
-        ensure(!both_limits, S::FlagsAreMutuallyExclusive, Detail::Flags(new.flags.bits()))?;
-        ensure(new.ledger.get() != 0, S::LedgerMustNotBeZero, Detail::None)?;
-        ensure(self.book(new.ledger).is_some(), S::LedgerNotFound, Detail::Ledger(new.ledger))?;
-        ensure(new.code.get() != 0, S::CodeMustNotBeZero, Detail::None)
+    match view.account(new.id) {
+        Some(recorded) => {
+            check_same(new, recorded).map_or_else(Planned::refused, |()| Planned::exists(recorded.timestamp))
+        }
+        None => check_new(view, new)
+            .map_or_else(Planned::refused, |()| Planned::created(now, Fact::AccountOpened(Account::open(new, now)))),
     }
 }
 
@@ -46,6 +29,15 @@ fn check_head(new: &NewAccount) -> Result<(), Refusal<S>> {
     ensure(unknown == AccountFlags::NONE, S::ReservedFlag, Detail::Flags(unknown.bits()))?;
     ensure(new.id != AccountId::new(0), S::IdMustNotBeZero, Detail::None)?;
     ensure(new.id != AccountId::new(u128::MAX), S::IdMustNotBeIntMax, Detail::None)
+}
+
+fn check_new(view: &impl View, new: &NewAccount) -> Result<(), Refusal<S>> {
+    let limits = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS | AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS;
+    let both_limits = new.flags.contains(limits);
+    ensure(!both_limits, S::FlagsAreMutuallyExclusive, Detail::Flags(new.flags.bits()))?;
+    ensure(new.ledger.get() != 0, S::LedgerMustNotBeZero, Detail::None)?;
+    ensure(view.book(new.ledger).is_some(), S::LedgerNotFound, Detail::Ledger(new.ledger))?;
+    ensure(new.code.get() != 0, S::CodeMustNotBeZero, Detail::None)
 }
 
 /// Whether a request for an id that is taken repeats what was asked before. An account that a transfer closed since has

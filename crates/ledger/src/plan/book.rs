@@ -1,25 +1,15 @@
-use types::{Asset, LedgerId};
+use types::{Asset, LedgerId, Timestamp};
 
-use crate::{Book, BookStatus, Detail, Fact, Outcome, Plan, Refusal};
+use super::{Planned, View};
+use crate::{Book, BookStatus as S, Detail, Fact, Refusal};
 
-impl Plan<'_> {
-    /// Opens a book of accounts in `asset`. It takes no timestamp of its own.
-    pub fn open_book(&mut self, id: LedgerId, asset: Asset) -> Outcome<BookStatus> {
-        let refused = |status| Outcome::Refused(Refusal { status, detail: Detail::Ledger(id) });
-        if id.get() == 0 {
-            return refused(BookStatus::IdMustNotBeZero);
-        }
-        if let Some(book) = self.book(id) {
-            return if book.asset == asset {
-                Outcome::Exists { timestamp: book.opened_at }
-            } else {
-                refused(BookStatus::ExistsWithDifferentAsset)
-            };
-        }
-        let opened_at = self.now();
-        let book = Book { id, asset, opened_at };
-        self.books.push(book);
-        self.facts.push(Fact::BookOpened(book));
-        Outcome::Created { timestamp: opened_at }
+/// A book of accounts in `asset`.
+pub(super) fn plan(view: &impl View, now: Timestamp, id: LedgerId, asset: Asset) -> Planned<S> {
+    let refused = |status| Planned::refused(Refusal { status, detail: Detail::Ledger(id) });
+    match view.book(id) {
+        _ if id.get() == 0 => refused(S::IdMustNotBeZero),
+        Some(book) if book.asset == asset => Planned::exists(book.opened_at),
+        Some(_) => refused(S::ExistsWithDifferentAsset),
+        None => Planned::created(now, Fact::BookOpened(Book { id, asset, opened_at: now })),
     }
 }

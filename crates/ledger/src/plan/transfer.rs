@@ -1,8 +1,8 @@
 use types::{AccountId, Amount, Code, LedgerId, Span, Timestamp, TransferId};
 
-use super::retry;
+use super::{Planned, View, retry};
 use crate::refusal::ensure;
-use crate::{Account, AccountFlags, Detail, Fact, NewTransfer, Outcome, PendingState, Plan, Refusal, Transfer};
+use crate::{Account, AccountFlags, Detail, Fact, NewTransfer, PastTransfer, PendingState, Refusal, Transfer};
 use crate::{TransferFlags, TransferKey, TransferStatus as S};
 
 /// What a request may set today; `linked` and `imported` are not among it.
@@ -12,122 +12,125 @@ const CLOSES: TransferFlags = TransferFlags::CLOSING_DEBIT.with(TransferFlags::C
 const EXCLUDED_BY_RESOLVING: TransferFlags =
     TransferFlags::PENDING.with(TransferFlags::BALANCING_DEBIT).with(TransferFlags::BALANCING_CREDIT).with(CLOSES);
 
-impl Plan<'_> {
-    /// Creates a transfer: single-phase, pending, or the post or void of a pending one.
-    ///
-    /// A client's refusal whose status [sticks](S::sticks) leaves a fact, since its id is spent. The keys of legs never
-    /// stick: what a payment became is the engine's to remember.
-    pub fn create_transfer(&mut self, new: &NewTransfer) -> Outcome<S> {
-        let new = &NewTransfer { pending: new.pending.filter(|key| *key != client(0)), ..*new };
-        if let Err(refusal) = check_head(new) {
-            return Outcome::Refused(refusal);
+pub(super) fn plan(view: &impl View, now: Timestamp, new: &NewTransfer) -> Planned<S> {
+    if let Err(refusal) = check_head(new) {
+        return Planned::refused(refusal);
+    }
+    match view.find(new.key) {
+        Some(PastTransfer::Created { transfer, .. }) => plan_again(view, new, &transfer),
+        Some(PastTransfer::Failed(_)) => {
+            Planned::refused(Refusal { status: S::IdAlreadyFailed, detail: Detail::Transfer(new.key) })
         }
-        if let Some(recorded) = self.transfer(new.key) {
-            let timestamp = recorded.timestamp;
-            let pending = recorded.pending.and_then(|key| self.transfer(key));
-            let same = retry::check_same(&asked(new, pending, timestamp), recorded);
-            return same.map_or_else(Outcome::Refused, |()| Outcome::Exists { timestamp });
-        }
-        if let TransferKey::Client(id) = new.key
-            && self.has_failed(id)
-        {
-            return Outcome::Refused(Refusal { status: S::IdAlreadyFailed, detail: Detail::Transfer(new.key) });
-        }
-        let judged = if new.flags.intersects(RESOLVES) { self.judge_resolution(new) } else { self.judge_movement(new) };
-        match judged {
-            Ok(transfer) => {
-                self.foresee(transfer);
-                self.created()
-            }
-            Err(refusal) => {
-                if let TransferKey::Client(id) = new.key
-                    && refusal.status.sticks()
-                {
-                    self.failed.insert(id);
-                    self.facts.push(Fact::TransferFailed { id, status: refusal.status });
-                }
-                Outcome::Refused(refusal)
-            }
+        None => plan_fresh(view, now, new),
+    }
+}
+
+/// A request for a key that is taken.
+fn plan_again(view: &impl View, new: &NewTransfer, recorded: &Transfer) -> Planned<S> {
+    let pending = recorded.pending.and_then(|key| created(view, key)).map(|(pending, _)| pending);
+    let same = retry::check_same(&asked(new, pending.as_ref(), recorded.timestamp), recorded);
+    same.map_or_else(Planned::refused, |()| Planned::exists(recorded.timestamp))
+}
+
+fn plan_fresh(view: &impl View, now: Timestamp, new: &NewTransfer) -> Planned<S> {
+    let is_resolution = new.flags.intersects(RESOLVES);
+    let judged = if is_resolution { judge_resolution(view, now, new) } else { judge_movement(view, now, new) };
+    match judged {
+        Ok(transfer) => Planned::created(transfer.timestamp, Fact::TransferCreated(transfer)),
+        Err(refusal) => {
+            let spent = match new.key {
+                TransferKey::Client(id) if refusal.status.sticks() => Some(id),
+                TransferKey::Client(_) | TransferKey::Leg { .. } => None,
+            };
+            let fact = spent.map(|id| Fact::TransferFailed { id, status: refusal.status });
+            Planned { fact, ..Planned::refused(refusal) }
         }
     }
+}
 
-    /// A single-phase or pending transfer.
-    fn judge_movement(&self, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
-        let is_pending = new.flags.contains(TransferFlags::PENDING);
-        let (zero, int_max) = (AccountId::new(0), AccountId::new(u128::MAX));
-        ensure(new.debit != zero, S::DebitAccountIdMustNotBeZero, Detail::None)?;
-        ensure(new.debit != int_max, S::DebitAccountIdMustNotBeIntMax, Detail::None)?;
-        ensure(new.credit != zero, S::CreditAccountIdMustNotBeZero, Detail::None)?;
-        ensure(new.credit != int_max, S::CreditAccountIdMustNotBeIntMax, Detail::None)?;
-        ensure(new.debit != new.credit, S::AccountsMustBeDifferent, Detail::Account(new.debit))?;
-        ensure(new.pending.is_none(), S::PendingIdMustBeZero, Detail::None)?;
-        ensure(is_pending || new.timeout_s == 0, S::TimeoutReservedForPendingTransfer, Detail::None)?;
-        ensure(is_pending || !new.flags.intersects(CLOSES), S::ClosingTransferMustBePending, Detail::None)?;
-        ensure(new.ledger != LedgerId::new(0), S::LedgerMustNotBeZero, Detail::None)?;
-        ensure(new.code != Code::new(0), S::CodeMustNotBeZero, Detail::None)?;
+/// A single-phase or pending transfer.
+fn judge_movement(view: &impl View, now: Timestamp, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
+    let is_pending = new.flags.contains(TransferFlags::PENDING);
+    let (zero, int_max) = (AccountId::new(0), AccountId::new(u128::MAX));
+    ensure(new.debit != zero, S::DebitAccountIdMustNotBeZero, Detail::None)?;
+    ensure(new.debit != int_max, S::DebitAccountIdMustNotBeIntMax, Detail::None)?;
+    ensure(new.credit != zero, S::CreditAccountIdMustNotBeZero, Detail::None)?;
+    ensure(new.credit != int_max, S::CreditAccountIdMustNotBeIntMax, Detail::None)?;
+    ensure(new.debit != new.credit, S::AccountsMustBeDifferent, Detail::Account(new.debit))?;
+    ensure(named_pending(new).is_none(), S::PendingIdMustBeZero, Detail::None)?;
+    ensure(is_pending || new.timeout_s == 0, S::TimeoutReservedForPendingTransfer, Detail::None)?;
+    ensure(is_pending || !new.flags.intersects(CLOSES), S::ClosingTransferMustBePending, Detail::None)?;
+    ensure(new.ledger != LedgerId::new(0), S::LedgerMustNotBeZero, Detail::None)?;
+    ensure(new.code != Code::new(0), S::CodeMustNotBeZero, Detail::None)?;
 
-        let debit = self.find_account(new.debit, S::DebitAccountNotFound)?;
-        let credit = self.find_account(new.credit, S::CreditAccountNotFound)?;
-        let ledgers = Detail::Ledgers { debit: debit.ledger, credit: credit.ledger };
-        ensure(debit.ledger == credit.ledger, S::AccountsMustHaveTheSameLedger, ledgers)?;
-        ensure(new.ledger == debit.ledger, S::TransferMustHaveTheSameLedgerAsAccounts, ledgers)?;
-        for account in [debit, credit] {
-            let barred = by_client(new.key) && account.flags.contains(AccountFlags::POLICY_ONLY);
-            ensure(!barred, S::AccountIsPolicyOnly, Detail::Account(account.id))?;
-        }
-        ensure(!debit.is_closed(), S::DebitAccountAlreadyClosed, Detail::Account(debit.id))?;
-        ensure(!credit.is_closed(), S::CreditAccountAlreadyClosed, Detail::Account(credit.id))?;
-
-        let amount = balanced_amount(new, debit, credit);
-        let transfer = Transfer { amount, ..asked(new, None, self.now()) };
-        check_room(&transfer, debit, credit)?;
-        Ok(transfer)
+    let debit = find_account(view, new.debit, S::DebitAccountNotFound)?;
+    let credit = find_account(view, new.credit, S::CreditAccountNotFound)?;
+    let ledgers = Detail::Ledgers { debit: debit.ledger, credit: credit.ledger };
+    ensure(debit.ledger == credit.ledger, S::AccountsMustHaveTheSameLedger, ledgers)?;
+    ensure(new.ledger == debit.ledger, S::TransferMustHaveTheSameLedgerAsAccounts, ledgers)?;
+    for account in [debit, credit] {
+        let barred = by_client(new.key) && account.flags.contains(AccountFlags::POLICY_ONLY);
+        ensure(!barred, S::AccountIsPolicyOnly, Detail::Account(account.id))?;
     }
+    ensure(!debit.is_closed(), S::DebitAccountAlreadyClosed, Detail::Account(debit.id))?;
+    ensure(!credit.is_closed(), S::CreditAccountAlreadyClosed, Detail::Account(credit.id))?;
 
-    /// The post or void of a pending transfer.
-    fn judge_resolution(&self, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
-        let is_post = new.flags.contains(TransferFlags::POST_PENDING_TRANSFER);
-        let exclusive = !new.flags.contains(RESOLVES) && !new.flags.intersects(EXCLUDED_BY_RESOLVING);
-        ensure(exclusive, S::FlagsAreMutuallyExclusive, Detail::Flags(new.flags.bits()))?;
-        let Some(key) = new.pending else {
-            return Err(Refusal { status: S::PendingIdMustNotBeZero, detail: Detail::None });
-        };
-        let about = Detail::Transfer(key);
-        ensure(key != client(u128::MAX), S::PendingIdMustNotBeIntMax, Detail::None)?;
-        ensure(key != new.key, S::PendingIdMustBeDifferent, about)?;
-        ensure(new.timeout_s == 0, S::TimeoutReservedForPendingTransfer, Detail::None)?;
+    let amount = balanced_amount(new, debit, credit);
+    let transfer = Transfer { amount, ..asked(new, None, now) };
+    check_room(&transfer, debit, credit)?;
+    Ok(transfer)
+}
 
-        // A client cannot resolve what the policy holds; to it, that transfer does not exist.
-        let found = self.transfer(key).filter(|_| !by_client(new.key) || by_client(key));
-        let pending = found.ok_or(Refusal { status: S::PendingTransferNotFound, detail: about })?;
-        ensure(pending.is_pending(), S::PendingTransferNotPending, about)?;
-        let asked = asked(new, Some(pending), self.now());
-        let numbers = |recorded: u128, given: u128| Detail::Numbers { recorded, given };
-        let debits = Detail::Accounts { recorded: pending.debit, given: asked.debit };
-        let credits = Detail::Accounts { recorded: pending.credit, given: asked.credit };
-        let ledgers = numbers(pending.ledger.get().into(), asked.ledger.get().into());
-        let codes = numbers(pending.code.get().into(), asked.code.get().into());
-        let amounts = numbers(pending.amount.get(), asked.amount.get());
-        ensure(asked.debit == pending.debit, S::PendingTransferHasDifferentDebitAccountId, debits)?;
-        ensure(asked.credit == pending.credit, S::PendingTransferHasDifferentCreditAccountId, credits)?;
-        ensure(asked.ledger == pending.ledger, S::PendingTransferHasDifferentLedger, ledgers)?;
-        ensure(asked.code == pending.code, S::PendingTransferHasDifferentCode, codes)?;
-        ensure(asked.amount <= pending.amount, S::ExceedsPendingTransferAmount, amounts)?;
-        ensure(is_post || asked.amount == pending.amount, S::PendingTransferHasDifferentAmount, amounts)?;
+/// The post or void of a pending transfer.
+fn judge_resolution(view: &impl View, now: Timestamp, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
+    let is_post = new.flags.contains(TransferFlags::POST_PENDING_TRANSFER);
+    let exclusive = !new.flags.contains(RESOLVES) && !new.flags.intersects(EXCLUDED_BY_RESOLVING);
+    ensure(exclusive, S::FlagsAreMutuallyExclusive, Detail::Flags(new.flags.bits()))?;
+    let Some(key) = named_pending(new) else {
+        return Err(Refusal { status: S::PendingIdMustNotBeZero, detail: Detail::None });
+    };
+    let about = Detail::Transfer(key);
+    ensure(key != client(u128::MAX), S::PendingIdMustNotBeIntMax, Detail::None)?;
+    ensure(key != new.key, S::PendingIdMustBeDifferent, about)?;
+    ensure(new.timeout_s == 0, S::TimeoutReservedForPendingTransfer, Detail::None)?;
 
-        let state = self.pending_state(key);
-        ensure(state != Some(PendingState::Posted), S::PendingTransferAlreadyPosted, about)?;
-        ensure(state != Some(PendingState::Voided), S::PendingTransferAlreadyVoided, about)?;
-        let since = pending.expires_at().map_or(about, Detail::Since);
-        ensure(state != Some(PendingState::Expired), S::PendingTransferExpired, since)?;
-        let is_barred = |id| is_post && self.account(id).is_some_and(Account::is_closed);
-        ensure(!is_barred(asked.debit), S::DebitAccountAlreadyClosed, Detail::Account(asked.debit))?;
-        ensure(!is_barred(asked.credit), S::CreditAccountAlreadyClosed, Detail::Account(asked.credit))?;
-        Ok(asked)
-    }
+    // A client cannot resolve what the policy holds; to it, that transfer does not exist.
+    let found = created(view, key).filter(|_| !by_client(new.key) || by_client(key));
+    let (pending, state) = found.ok_or(Refusal { status: S::PendingTransferNotFound, detail: about })?;
+    ensure(pending.is_pending(), S::PendingTransferNotPending, about)?;
+    let asked = asked(new, Some(&pending), now);
+    let numbers = |recorded: u128, given: u128| Detail::Numbers { recorded, given };
+    let debits = Detail::Accounts { recorded: pending.debit, given: asked.debit };
+    let credits = Detail::Accounts { recorded: pending.credit, given: asked.credit };
+    let ledgers = numbers(pending.ledger.get().into(), asked.ledger.get().into());
+    let codes = numbers(pending.code.get().into(), asked.code.get().into());
+    let amounts = numbers(pending.amount.get(), asked.amount.get());
+    ensure(asked.debit == pending.debit, S::PendingTransferHasDifferentDebitAccountId, debits)?;
+    ensure(asked.credit == pending.credit, S::PendingTransferHasDifferentCreditAccountId, credits)?;
+    ensure(asked.ledger == pending.ledger, S::PendingTransferHasDifferentLedger, ledgers)?;
+    ensure(asked.code == pending.code, S::PendingTransferHasDifferentCode, codes)?;
+    ensure(asked.amount <= pending.amount, S::ExceedsPendingTransferAmount, amounts)?;
+    ensure(is_post || asked.amount == pending.amount, S::PendingTransferHasDifferentAmount, amounts)?;
 
-    fn find_account(&self, id: AccountId, missing: S) -> Result<&Account, Refusal<S>> {
-        self.account(id).ok_or(Refusal { status: missing, detail: Detail::Account(id) })
+    let state = state.map(|state| state.as_of(&pending, now));
+    ensure(state != Some(PendingState::Posted), S::PendingTransferAlreadyPosted, about)?;
+    ensure(state != Some(PendingState::Voided), S::PendingTransferAlreadyVoided, about)?;
+    let since = pending.expires_at().map_or(about, Detail::Since);
+    ensure(state != Some(PendingState::Expired), S::PendingTransferExpired, since)?;
+    let is_barred = |id| is_post && view.account(id).is_some_and(Account::is_closed);
+    ensure(!is_barred(asked.debit), S::DebitAccountAlreadyClosed, Detail::Account(asked.debit))?;
+    ensure(!is_barred(asked.credit), S::CreditAccountAlreadyClosed, Detail::Account(asked.credit))?;
+    Ok(asked)
+}
+
+fn find_account(view: &impl View, id: AccountId, missing: S) -> Result<&Account, Refusal<S>> {
+    view.account(id).ok_or(Refusal { status: missing, detail: Detail::Account(id) })
+}
+
+fn created(view: &impl View, key: TransferKey) -> Option<(Transfer, Option<PendingState>)> {
+    match view.find(key)? {
+        PastTransfer::Created { transfer, state } => Some((transfer, state)),
+        PastTransfer::Failed(_) => None,
     }
 }
 
@@ -146,7 +149,7 @@ fn asked(new: &NewTransfer, pending: Option<&Transfer>, timestamp: Timestamp) ->
         debit: new.debit,
         credit: new.credit,
         amount: new.amount,
-        pending: new.pending,
+        pending: named_pending(new),
         user_data_128: new.user_data_128,
         user_data_64: new.user_data_64,
         user_data_32: new.user_data_32,
@@ -209,6 +212,11 @@ fn check_room(transfer: &Transfer, debit: &Account, credit: &Account) -> Result<
     ensure(!short, S::ExceedsCredits, room(debit, debit_room))?;
     let short = limited(credit, AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS) && amount > credit_room;
     ensure(!short, S::ExceedsDebits, room(credit, credit_room))
+}
+
+/// The pending transfer that a request names; the id 0 names none.
+fn named_pending(new: &NewTransfer) -> Option<TransferKey> {
+    new.pending.filter(|key| *key != client(0))
 }
 
 /// True for the key of a client's transfer.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::routes::Body as Expected;
-use api::{ErrorCode, IDEMPOTENCY_KEY, IdSource, IdempotencyKey, Parameters, Problem, Route, Scope};
+use api::{ErrorCode, IDEMPOTENCY_KEY, IdSource, IdempotencyKey, Parameters, Problem, Route, Scope, packed};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
@@ -47,8 +47,12 @@ impl Call {
         let key = only(&head.headers, IDEMPOTENCY_KEY)?.map(IdempotencyKey::parse).transpose()?;
         let body = match route.body {
             Expected::None => Bytes::new(),
-            Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) | Expected::Archive => {
-                let reading = read(body, &head.headers, route.body_bytes_max());
+            Expected::Json(_)
+            | Expected::Batch(_)
+            | Expected::Empty(_)
+            | Expected::Archive
+            | Expected::Packed { .. } => {
+                let reading = read(body, &head.headers, route);
                 let late = |_elapsed| {
                     let detail = format!("the body took longer than {} s", BODY_WITHIN.as_secs());
                     Problem::new(ErrorCode::RequestTimeout, detail)
@@ -101,15 +105,15 @@ fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Prob
     }
 }
 
-async fn read(body: Body, headers: &HeaderMap, bytes_max: usize) -> Result<Bytes, Failure> {
-    let too_large = || {
-        let detail = format!("the route takes a body of at most {bytes_max} bytes");
-        Failure::from(Problem::new(ErrorCode::BodyTooLarge, detail))
-    };
+/// The body, in one piece: the piece that arrived if there is one, otherwise a copy of all into room for what was
+/// declared.
+async fn read(body: Body, headers: &HeaderMap, route: &Route) -> Result<Bytes, Failure> {
+    let bytes_max = route.body_bytes_max();
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|declared| declared > bytes_max.saturating_add(DRAINED_BYTES_MAX)) {
-        return Err(too_large());
+    if let Some(declared) = declared.filter(|declared| *declared > bytes_max.saturating_add(DRAINED_BYTES_MAX)) {
+        return Err(too_large(route, &format!("found {declared} bytes")));
     }
+    let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     let mut read_bytes = 0_usize;
     let mut chunks = body.into_data_stream();
@@ -118,13 +122,38 @@ async fn read(body: Body, headers: &HeaderMap, bytes_max: usize) -> Result<Bytes
             Problem::new(ErrorCode::MalformedJson, format!("the body ended before its time: {error}"))
         })?;
         read_bytes = read_bytes.saturating_add(chunk.len());
-        if read_bytes <= bytes_max {
+        if first.is_empty() && whole.is_empty() {
+            first = chunk;
+        } else if read_bytes <= bytes_max {
+            if whole.is_empty() {
+                whole.reserve(declared.unwrap_or(read_bytes).min(bytes_max));
+                whole.extend_from_slice(&std::mem::take(&mut first));
+            }
             whole.extend_from_slice(&chunk);
         } else if read_bytes > bytes_max.saturating_add(DRAINED_BYTES_MAX) {
-            break;
+            return Err(too_large(route, &format!("found more than {bytes_max} bytes")));
         }
     }
-    if read_bytes > bytes_max { Err(too_large()) } else { Ok(whole.freeze()) }
+    if read_bytes > bytes_max {
+        return Err(too_large(route, &format!("found {read_bytes} bytes")));
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+fn too_large(route: &Route, found: &str) -> Failure {
+    let bytes_max = route.body_bytes_max();
+    let problem = match route.body {
+        Expected::Packed { record_bytes, .. } => {
+            let records = packed::EVENTS_MAX;
+            let detail = format!("{found}, expected at most {records} records of {record_bytes}: {bytes_max} bytes");
+            Problem::new(ErrorCode::TooManyEvents, detail)
+        }
+        Expected::None | Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) | Expected::Archive => {
+            let detail = format!("the route takes a body of at most {bytes_max} bytes");
+            Problem::new(ErrorCode::BodyTooLarge, detail)
+        }
+    };
+    problem.into()
 }
 
 fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
@@ -133,6 +162,7 @@ fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Re
         Expected::Empty(_) if body.is_empty() => return Ok(()),
         Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) => "application/json",
         Expected::Archive => "application/x-tar",
+        Expected::Packed { .. } => packed::MEDIA_TYPE,
     };
     let unsupported = |name: &str, detail: String| Err(Problem::new(ErrorCode::UnsupportedMediaType, detail).at(name));
     if only(headers, "Content-Encoding")?.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {

@@ -2,18 +2,20 @@
 //! was sent, to one handler that parses, asks the engine and renders.
 
 mod call;
+mod connections;
 mod events;
 mod failure;
 mod ledgers;
 mod observe;
 mod operations;
 mod orders;
+mod packed;
 mod payments;
 mod personal;
 mod policies;
 mod shown;
 
-use std::future::{Future, IntoFuture as _};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,28 +37,19 @@ use crate::http::shown::App;
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Answers requests until `until` resolves, then those that are open, for at most [`STOP_WITHIN`].
-pub(crate) async fn serve(
-    core: Core,
-    listener: TcpListener,
-    until: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+pub(crate) async fn serve(core: Core, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
     let late = core.clone();
     let app = App::new(core);
-    let activity = Arc::clone(&app);
-    let awake = tokio::spawn(async move { activity.activity.stay_awake().await });
-    let served = axum::serve(listener, router(app)).with_graceful_shutdown(until);
-    let ended = tokio::select! {
-        served = served.into_future() => served,
+    let active = Arc::clone(&app);
+    let awake = tokio::spawn(async move { active.activity.stay_awake().await });
+    tokio::select! {
+        () = connections::serve(listener, router(app), until) => {}
         () = async {
             late.stopped().await;
             tokio::time::sleep(STOP_WITHIN).await;
-        } => {
-            tracing::warn!(seconds = STOP_WITHIN.as_secs(), "requests were still open at the end");
-            Ok(())
-        }
-    };
+        } => tracing::warn!(seconds = STOP_WITHIN.as_secs(), "requests were still open at the end"),
+    }
     awake.abort();
-    ended
 }
 
 /// Every route of the table, behind what every request goes through.
@@ -95,13 +88,17 @@ async fn handle(call: Call) -> Handled {
         Operation::GetLedger => ledgers::get_ledger(call).await,
         Operation::GetTrialBalance => ledgers::get_trial_balance(call).await,
         Operation::OpenAccount => orders::open_account(call).await,
-        Operation::OpenAccounts => orders::open_accounts(call).await,
+        Operation::OpenAccountBatch => orders::open_accounts(call).await,
         Operation::ListAccounts => ledgers::list_accounts(call).await,
         Operation::GetAccount => ledgers::get_account(call).await,
         Operation::CreateTransfer => orders::create_transfer(call).await,
-        Operation::CreateTransfers => orders::create_transfers(call).await,
+        Operation::CreateTransferBatch => orders::create_transfers(call).await,
         Operation::ListTransfers => ledgers::list_transfers(call).await,
         Operation::GetTransfer => ledgers::get_transfer(call).await,
+        Operation::CreateAccounts => packed::create_accounts(call).await,
+        Operation::CreateTransfers => packed::create_transfers(call).await,
+        Operation::LookupAccounts => packed::lookup_accounts(call).await,
+        Operation::LookupTransfers => packed::lookup_transfers(call).await,
         Operation::CreatePayment => payments::create(call).await,
         Operation::ListPayments => payments::list(call).await,
         Operation::GetPayment => payments::get(call).await,

@@ -1,0 +1,312 @@
+//! Records of fixed size: what stands where. The reference encoder and decoder; needs nothing but the ledger's types.
+
+use ledger::{Account, NewAccount, NewTransfer, Transfer, TransferKey};
+use types::{AccountId, Amount, Code, LedgerId, TransferId};
+
+/// A field that is written in little-endian order, without padding before or after it.
+pub(super) trait Field: Sized {
+    const BYTES: usize;
+    fn read(from: &mut &[u8]) -> Self;
+    fn write(self, into: &mut &mut [u8]);
+}
+
+macro_rules! numbers {
+    ($($number:ty)*) => {
+        $(impl Field for $number {
+            const BYTES: usize = size_of::<Self>();
+
+            #[inline(always)]
+            fn read(from: &mut &[u8]) -> Self {
+                Self::from_le_bytes(Field::read(from))
+            }
+
+            #[inline(always)]
+            fn write(self, into: &mut &mut [u8]) {
+                self.to_le_bytes().write(into);
+            }
+        })*
+    };
+}
+
+numbers! { u16 u32 u64 u128 }
+
+impl<const N: usize> Field for [u8; N] {
+    const BYTES: usize = N;
+
+    #[inline(always)]
+    fn read(from: &mut &[u8]) -> Self {
+        let (bytes, rest) = from.split_first_chunk().expect("API-2: the fields of a record fill it");
+        *from = rest;
+        *bytes
+    }
+
+    #[inline(always)]
+    fn write(self, into: &mut &mut [u8]) {
+        let whole = std::mem::take(into);
+        let (bytes, rest) = whole.split_first_chunk_mut().expect("API-2: the fields of a record fill it");
+        *bytes = self;
+        *into = rest;
+    }
+}
+
+/// Declares a record: its size and its fields in order. Nothing stands between them.
+macro_rules! record {
+    ($(#[$doc:meta])* $name:ident $bytes:literal { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $ty,)*
+        }
+
+        impl $name {
+            /// Bytes of a record.
+            pub const BYTES: usize = $bytes;
+
+            /// Reads a record.
+            #[inline]
+            pub fn decode(bytes: &[u8; $bytes]) -> Self {
+                const { assert!($bytes == 0 $(+ <$ty as Field>::BYTES)*) };
+                let mut rest: &[u8] = bytes;
+                Self { $($field: Field::read(&mut rest),)* }
+            }
+
+            /// Writes a record.
+            #[inline]
+            pub fn encode(&self) -> [u8; $bytes] {
+                let mut bytes = [0; $bytes];
+                self.encode_into(&mut bytes);
+                bytes
+            }
+
+            /// Writes a record over what is there.
+            #[inline]
+            pub fn encode_into(&self, bytes: &mut [u8; $bytes]) {
+                let mut rest: &mut [u8] = bytes;
+                $(self.$field.write(&mut rest);)*
+            }
+        }
+    };
+}
+pub(super) use record;
+
+record! {
+    /// An account, to open or as it is.
+    AccountRecord 128 {
+        /// Unique over all ledgers; neither 0 nor 2^128 − 1.
+        id: u128,
+        /// In minor units; 0 in a request.
+        debits_pending: u128,
+        /// In minor units; 0 in a request.
+        debits_posted: u128,
+        /// In minor units; 0 in a request.
+        credits_pending: u128,
+        /// In minor units; 0 in a request.
+        credits_posted: u128,
+        /// Free for the client.
+        user_data_128: u128,
+        /// Free for the client.
+        user_data_64: u64,
+        /// Free for the client.
+        user_data_32: u32,
+        /// 0.
+        reserved: u32,
+        /// The ledger it stands in, not 0.
+        ledger: u32,
+        /// The client's classification, not 0.
+        code: u16,
+        /// The bits of [`ledger::AccountFlags`].
+        flags: u16,
+        /// Nanoseconds since 1970, when it was opened; 0 in a request unless it is imported.
+        timestamp: u64,
+    }
+}
+
+record! {
+    /// A transfer, to create or as it was created.
+    TransferRecord 128 {
+        /// Unique over all ledgers; neither 0 nor 2^128 − 1.
+        id: u128,
+        /// The account the amount leaves.
+        debit_account_id: u128,
+        /// The account the amount reaches.
+        credit_account_id: u128,
+        /// In minor units.
+        amount: u128,
+        /// The pending transfer that a post or void resolves, otherwise 0.
+        pending_id: u128,
+        /// Free for the client.
+        user_data_128: u128,
+        /// Free for the client.
+        user_data_64: u64,
+        /// Free for the client.
+        user_data_32: u32,
+        /// Seconds after which a pending transfer expires; 0 means never.
+        timeout: u32,
+        /// The ledger of both accounts, not 0.
+        ledger: u32,
+        /// The client's classification, not 0.
+        code: u16,
+        /// The bits of [`ledger::TransferFlags`].
+        flags: u16,
+        /// Nanoseconds since 1970, when it was created; 0 in a request unless it is imported.
+        timestamp: u64,
+    }
+}
+
+record! {
+    /// What became of one event of a batch.
+    ResultRecord 16 {
+        /// Nanoseconds since 1970: when it was created, by this event or before; of a refusal, when it was judged.
+        timestamp: u64,
+        /// [`ResultRecord::CREATED`], or the permanent number of a status in the table of the operation.
+        status: u32,
+        /// 0.
+        reserved: u32,
+    }
+}
+
+impl ResultRecord {
+    /// The status of what this event created.
+    pub const CREATED: u32 = u32::MAX;
+    /// The status of a transfer that the same event created before.
+    pub const TRANSFER_EXISTS: u32 = wide(ledger::TransferStatus::Exists.number());
+    /// The status of an account that the same event opened before.
+    pub const ACCOUNT_EXISTS: u32 = wide(ledger::AccountStatus::Exists.number());
+}
+
+const fn wide(number: u16) -> u32 {
+    number as u32
+}
+
+record! {
+    /// The balances of an account, in minor units. Two of them follow the result of a transfer when the batch asks for
+    /// balances: the debit account's, then the credit account's, as they are after the event; zeros when it was refused.
+    Balances 64 {
+        /// Reserved by pending transfers out of it.
+        debits_pending: u128,
+        /// Moved out of it.
+        debits_posted: u128,
+        /// Reserved by pending transfers into it.
+        credits_pending: u128,
+        /// Moved into it.
+        credits_posted: u128,
+    }
+}
+
+record! {
+    /// The balances of an account after one of its transfers.
+    BalanceRecord 128 {
+        /// Reserved by pending transfers out of it, in minor units.
+        debits_pending: u128,
+        /// Moved out of it.
+        debits_posted: u128,
+        /// Reserved by pending transfers into it.
+        credits_pending: u128,
+        /// Moved into it.
+        credits_posted: u128,
+        /// That of the transfer.
+        timestamp: u64,
+        /// Zeros.
+        reserved: [u8; 56],
+    }
+}
+
+impl AccountRecord {
+    /// What the ledger is asked.
+    #[inline]
+    pub const fn to_new(&self) -> NewAccount {
+        NewAccount {
+            id: AccountId::new(self.id),
+            ledger: LedgerId::new(self.ledger),
+            code: Code::new(self.code),
+            user_data_128: self.user_data_128,
+            user_data_64: self.user_data_64,
+            user_data_32: self.user_data_32,
+            flags: ledger::AccountFlags::from_bits(self.flags),
+        }
+    }
+}
+
+impl From<&Account> for AccountRecord {
+    #[inline]
+    fn from(account: &Account) -> Self {
+        Self {
+            id: account.id.get(),
+            debits_pending: account.debits_pending.get(),
+            debits_posted: account.debits_posted.get(),
+            credits_pending: account.credits_pending.get(),
+            credits_posted: account.credits_posted.get(),
+            user_data_128: account.user_data_128,
+            user_data_64: account.user_data_64,
+            user_data_32: account.user_data_32,
+            reserved: 0,
+            ledger: account.ledger.get(),
+            code: account.code.get(),
+            flags: account.flags.bits(),
+            timestamp: account.timestamp.ns(),
+        }
+    }
+}
+
+impl TransferRecord {
+    /// What the ledger is asked.
+    #[inline]
+    pub const fn to_new(&self) -> NewTransfer {
+        let pending = match self.pending_id {
+            0 => None,
+            id => Some(TransferKey::Client(TransferId::new(id))),
+        };
+        NewTransfer {
+            key: TransferKey::Client(TransferId::new(self.id)),
+            debit: AccountId::new(self.debit_account_id),
+            credit: AccountId::new(self.credit_account_id),
+            amount: Amount::new(self.amount),
+            pending,
+            user_data_128: self.user_data_128,
+            user_data_64: self.user_data_64,
+            user_data_32: self.user_data_32,
+            timeout_s: self.timeout,
+            ledger: LedgerId::new(self.ledger),
+            code: Code::new(self.code),
+            flags: ledger::TransferFlags::from_bits(self.flags),
+        }
+    }
+}
+
+impl From<&Transfer> for TransferRecord {
+    /// A leg of a payment has no id that a client chose: it shows as 0.
+    #[inline]
+    fn from(transfer: &Transfer) -> Self {
+        let id = |key| match key {
+            TransferKey::Client(id) => id.get(),
+            TransferKey::Leg { .. } => 0,
+        };
+        Self {
+            id: id(transfer.key),
+            debit_account_id: transfer.debit.get(),
+            credit_account_id: transfer.credit.get(),
+            amount: transfer.amount.get(),
+            pending_id: transfer.pending.map_or(0, id),
+            user_data_128: transfer.user_data_128,
+            user_data_64: transfer.user_data_64,
+            user_data_32: transfer.user_data_32,
+            timeout: transfer.timeout_s,
+            ledger: transfer.ledger.get(),
+            code: transfer.code.get(),
+            flags: transfer.flags.bits(),
+            timestamp: transfer.timestamp.ns(),
+        }
+    }
+}
+
+impl From<&Account> for Balances {
+    #[inline]
+    fn from(account: &Account) -> Self {
+        Self {
+            debits_pending: account.debits_pending.get(),
+            debits_posted: account.debits_posted.get(),
+            credits_pending: account.credits_pending.get(),
+            credits_posted: account.credits_posted.get(),
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! Files made of checked blocks.
+//!
+//! A file consists of blocks of 4,096 bytes. The last four bytes of a block are the CRC-32C of the others, begun with a
+//! number that depends on the file's name, the journal's origin and the block's place, so that a block of another file
+//! or of another place is noticed too. The first block is the header:
+//!
+//! | offset | bytes | field |
+//! | ---: | ---: | --- |
+//! | 0 | 8 | magic `FINAIDX` and a zero |
+//! | 8 | 4 | format version |
+//! | 12 | 4 | number of arrays |
+//! | 16 | 16 | origin of the journal |
+//! | 32 | 4 | first generation |
+//! | 36 | 4 | last generation |
+//! | 40 | 8 | blocks in the file |
+//! | 48 | 20 each | per array: first block (8), rows (8), bytes of a row (4) |
+//!
+//! An array is a run of rows of a fixed size. Rows do not straddle blocks; what is left of a block is zero. Which array
+//! is which says the code that writes the file.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use journal::{Disk, DiskFile};
+use types::Origin;
+
+use crate::fault::Fault;
+use crate::fixed::{Fixed, to_u32, to_usize};
+
+/// Bytes of a block.
+pub(crate) const BLOCK_BYTES: usize = 4096;
+/// Bytes of a block that hold rows.
+const PAYLOAD_BYTES: usize = BLOCK_BYTES - 4;
+/// Blocks written or read ahead in one call, 256 KiB.
+const BLOCKS_AT_ONCE: usize = 64;
+const MAGIC: [u8; 8] = *b"FINAIDX\0";
+const FORMAT_VERSION: u32 = 1;
+const ARRAYS_OFFSET: usize = 48;
+const ARRAY_BYTES: usize = 20;
+
+/// What a file is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) name: String,
+    pub(crate) origin: Origin,
+    /// The generations that it covers.
+    pub(crate) first: u32,
+    pub(crate) last: u32,
+}
+
+impl Label {
+    /// What the checksum of a block begins with.
+    fn salt(&self) -> u32 {
+        crc32c::crc32c_append(crc32c::crc32c(self.name.as_bytes()), &self.origin.get().to_le_bytes())
+    }
+}
+
+fn checksum(salt: u32, number: u64, payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(salt, &number.to_le_bytes()), payload)
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Extent {
+    first_block: u64,
+    rows: u64,
+    row_bytes: usize,
+}
+
+/// Writes a file from front to back, under a temporary name until it is complete.
+pub(crate) struct Writer<D: Disk> {
+    disk: D,
+    file: D::File,
+    label: Label,
+    salt: u32,
+    buffer: Vec<u8>,
+    /// Where the present block begins in the buffer, and what of it is used.
+    block_start: usize,
+    block_used: usize,
+    /// Blocks of the file that are before the buffer.
+    flushed: u64,
+    arrays: Vec<Extent>,
+}
+
+/// The name that a file has while it is written.
+pub(crate) fn temporary(name: &str) -> String {
+    format!("{name}.new")
+}
+
+impl<D: Disk> Writer<D> {
+    pub(crate) fn create(disk: &D, label: Label) -> Result<Self, Fault> {
+        let file = disk.create(&temporary(&label.name)).map_err(Fault::io("create", &label.name))?;
+        let buffer = vec![0; BLOCK_BYTES * BLOCKS_AT_ONCE];
+        let salt = label.salt();
+        // The header is written last.
+        let (block_start, block_used, flushed) = (0, 0, 1);
+        Ok(Self { disk: disk.clone(), file, label, salt, buffer, block_start, block_used, flushed, arrays: Vec::new() })
+    }
+
+    /// Begins the next array; it ends where another begins.
+    pub(crate) fn begin<T: Fixed>(&mut self) -> Result<(), Fault> {
+        const { assert!(T::BYTES <= PAYLOAD_BYTES, "a row fits a block") };
+        if self.block_used > 0 {
+            self.end_block()?;
+        }
+        self.arrays.push(Extent { first_block: self.next_block(), rows: 0, row_bytes: T::BYTES });
+        Ok(())
+    }
+
+    /// Appends a row to the present array; true when it is the first of a block.
+    #[inline]
+    pub(crate) fn push<T: Fixed>(&mut self, row: T) -> Result<bool, Fault> {
+        if self.block_used + T::BYTES > PAYLOAD_BYTES {
+            self.end_block()?;
+        }
+        let start = self.block_start + self.block_used;
+        row.put(&mut self.buffer[start..start + T::BYTES]);
+        let is_first = self.block_used == 0;
+        self.block_used += T::BYTES;
+        let array = self.arrays.last_mut().expect("rows are written to an array");
+        debug_assert_eq!(array.row_bytes, T::BYTES, "an array has rows of one kind");
+        array.rows += 1;
+        Ok(is_first)
+    }
+
+    /// Rows in the present array.
+    pub(crate) fn rows(&self) -> u64 {
+        self.arrays.last().map_or(0, |array| array.rows)
+    }
+
+    /// Writes all that is left and the header, makes it survive a crash, and gives the file its name. The name survives
+    /// a crash after the directory is synced.
+    pub(crate) fn finish(mut self) -> Result<BlockFile, Fault> {
+        if self.block_used > 0 {
+            self.end_block()?;
+        }
+        self.flush()?;
+        let header = self.header();
+        let Self { disk, file, label, salt, flushed: blocks, arrays, .. } = self;
+        file.write_at(&header, 0).map_err(Fault::io("write", &label.name))?;
+        file.sync().map_err(Fault::io("sync", &label.name))?;
+        disk.rename(&temporary(&label.name), &label.name).map_err(Fault::io("rename", &label.name))?;
+        Ok(BlockFile::new(&disk, file, label, salt, blocks, arrays))
+    }
+
+    fn next_block(&self) -> u64 {
+        self.flushed + (self.block_start / BLOCK_BYTES) as u64
+    }
+
+    fn end_block(&mut self) -> Result<(), Fault> {
+        let number = self.next_block();
+        let block = &mut self.buffer[self.block_start..self.block_start + BLOCK_BYTES];
+        seal_block(block, self.block_used, self.salt, number);
+        self.block_start += BLOCK_BYTES;
+        self.block_used = 0;
+        if self.block_start == self.buffer.len() { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        let bytes = &self.buffer[..self.block_start];
+        let offset = self.flushed * BLOCK_BYTES as u64;
+        self.file.write_at(bytes, offset).map_err(Fault::io("write", &self.label.name))?;
+        self.flushed += (self.block_start / BLOCK_BYTES) as u64;
+        self.block_start = 0;
+        Ok(())
+    }
+
+    fn header(&self) -> Vec<u8> {
+        let mut block = vec![0; BLOCK_BYTES];
+        block[..8].copy_from_slice(&MAGIC);
+        FORMAT_VERSION.put(&mut block[8..]);
+        to_u32(self.arrays.len()).put(&mut block[12..]);
+        self.label.origin.get().put(&mut block[16..]);
+        self.label.first.put(&mut block[32..]);
+        self.label.last.put(&mut block[36..]);
+        self.flushed.put(&mut block[40..]);
+        let mut at = ARRAYS_OFFSET;
+        for array in &self.arrays {
+            array.first_block.put(&mut block[at..]);
+            array.rows.put(&mut block[at + 8..]);
+            to_u32(array.row_bytes).put(&mut block[at + 16..]);
+            at += ARRAY_BYTES;
+        }
+        seal_block(&mut block, at, self.salt, 0);
+        block
+    }
+}
+
+/// Clears what is not used of a block and writes its checksum.
+fn seal_block(block: &mut [u8], used: usize, salt: u32, number: u64) {
+    block[used..PAYLOAD_BYTES].fill(0);
+    let checksum = checksum(salt, number, &block[..PAYLOAD_BYTES]);
+    checksum.put(&mut block[PAYLOAD_BYTES..]);
+}
+
+/// A complete file. Every block is checked whenever it is read.
+pub(crate) struct BlockFile {
+    file: Box<dyn DiskFile>,
+    label: Label,
+    salt: u32,
+    blocks: u64,
+    arrays: Vec<Extent>,
+    /// Gets a damaged file out of the way of the next start.
+    set_aside: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for BlockFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockFile").field("label", &self.label).field("blocks", &self.blocks).finish_non_exhaustive()
+    }
+}
+
+impl BlockFile {
+    fn new<D: Disk>(disk: &D, file: D::File, label: Label, salt: u32, blocks: u64, arrays: Vec<Extent>) -> Self {
+        let (disk, name) = (disk.clone(), label.name.clone());
+        let set_aside = Box::new(move || {
+            // Whether that succeeds or not, the fault that led here is reported; a file that stays is found damaged
+            // again.
+            drop(disk.remove(&name));
+        });
+        Self { file: Box::new(file), label, salt, blocks, arrays, set_aside }
+    }
+
+    /// Opens a file and checks its header and its length.
+    pub(crate) fn open<D: Disk>(disk: &D, label: Label) -> Result<Self, Fault> {
+        let missing = || Fault::Io { action: "open", file: label.name.clone(), cause: std::io::ErrorKind::NotFound.into() };
+        let file = disk.open(&label.name).map_err(Fault::io("open", &label.name))?.ok_or_else(missing)?;
+        let bytes = file.len().map_err(Fault::io("read", &label.name))?;
+        let salt = label.salt();
+        let mut opened = Self::new(disk, file, label, salt, 1, Vec::new());
+        let mut header = [0; BLOCK_BYTES];
+        opened.read_blocks(0, &mut header)?;
+        let about = (u128::get(&header[16..]), u32::get(&header[32..]), u32::get(&header[36..]));
+        if header[..8] != MAGIC || u32::get(&header[8..]) != FORMAT_VERSION {
+            return Err(opened.damaged(0, "its header is of another version"));
+        }
+        if about != (opened.label.origin.get(), opened.label.first, opened.label.last) {
+            return Err(opened.damaged(0, "its header belongs to another file"));
+        }
+        opened.blocks = u64::get(&header[40..]);
+        if bytes != opened.blocks * BLOCK_BYTES as u64 {
+            return Err(opened.damaged(0, "the file has another length than its header says"));
+        }
+        let count = to_usize(u32::get(&header[12..]).into());
+        let arrays = header[ARRAYS_OFFSET..PAYLOAD_BYTES].chunks_exact(ARRAY_BYTES).take(count);
+        opened.arrays = arrays
+            .map(|bytes| Extent {
+                first_block: u64::get(bytes),
+                rows: u64::get(&bytes[8..]),
+                row_bytes: to_usize(u32::get(&bytes[16..]).into()),
+            })
+            .collect();
+        Ok(opened)
+    }
+
+    pub(crate) fn label(&self) -> &Label {
+        &self.label
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.blocks * BLOCK_BYTES as u64
+    }
+
+    /// The bytes on disk of arrays `from` to before `to`.
+    pub(crate) fn bytes_of(&self, from: usize, to: usize) -> u64 {
+        let start = |number: usize| self.arrays.get(number).map_or(self.blocks, |array| array.first_block);
+        (start(to) - start(from)) * BLOCK_BYTES as u64
+    }
+
+    /// Removes the file; it stays readable for those that hold it.
+    pub(crate) fn remove(&self) {
+        (self.set_aside)();
+    }
+
+    /// The array with this number.
+    pub(crate) fn array<T: Fixed>(self: &Arc<Self>, number: usize) -> Result<Array<T>, Fault> {
+        let extent = self.arrays.get(number).filter(|extent| extent.row_bytes == T::BYTES).copied();
+        let extent = extent.ok_or_else(|| self.damaged(0, "an array is missing"))?;
+        Ok(Array { file: Arc::clone(self), extent, row: PhantomData })
+    }
+
+    /// Fills `buffer`, whole blocks, from block `first` on.
+    fn read_blocks(&self, first: u64, buffer: &mut [u8]) -> Result<(), Fault> {
+        let count = self.file.read_at(buffer, first * BLOCK_BYTES as u64);
+        let count = count.map_err(Fault::io("read", &self.label.name))?;
+        if count != buffer.len() {
+            return Err(self.damaged(first, "the file ends before it"));
+        }
+        for (number, block) in (first..).zip(buffer.chunks_exact(BLOCK_BYTES)) {
+            if checksum(self.salt, number, &block[..PAYLOAD_BYTES]) != u32::get(&block[PAYLOAD_BYTES..]) {
+                return Err(self.damaged(number, "it does not match its checksum"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn damaged(&self, block: u64, what: &'static str) -> Fault {
+        (self.set_aside)();
+        Fault::Damaged { file: self.label.name.clone(), block, what }
+    }
+}
+
+/// Rows of a fixed size in a file.
+#[derive(Debug)]
+pub(crate) struct Array<T> {
+    file: Arc<BlockFile>,
+    extent: Extent,
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Array<T> {
+    fn clone(&self) -> Self {
+        Self { file: Arc::clone(&self.file), extent: self.extent, row: PhantomData }
+    }
+}
+
+/// The rows of one block.
+pub(crate) struct Block<T> {
+    bytes: [u8; BLOCK_BYTES],
+    pub(crate) rows: usize,
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T: Fixed> Block<T> {
+    pub(crate) fn row(&self, number: usize) -> T {
+        debug_assert!(number < self.rows);
+        T::get(&self.bytes[number * T::BYTES..])
+    }
+}
+
+impl<T: Fixed> Array<T> {
+    const PER_BLOCK: u64 = (PAYLOAD_BYTES / T::BYTES) as u64;
+
+    pub(crate) fn len(&self) -> u64 {
+        self.extent.rows
+    }
+
+    pub(crate) fn blocks(&self) -> u64 {
+        self.extent.rows.div_ceil(Self::PER_BLOCK)
+    }
+
+    pub(crate) fn file(&self) -> &BlockFile {
+        &self.file
+    }
+
+    /// The number of the first row of a block.
+    pub(crate) fn first_of(block: u64) -> u64 {
+        block * Self::PER_BLOCK
+    }
+
+    /// Reads one block.
+    pub(crate) fn block(&self, number: u64) -> Result<Block<T>, Fault> {
+        let rows = to_usize((self.extent.rows - Self::first_of(number)).min(Self::PER_BLOCK));
+        let mut block = Block { bytes: [0; BLOCK_BYTES], rows, row: PhantomData };
+        self.file.read_blocks(self.extent.first_block + number, &mut block.bytes)?;
+        Ok(block)
+    }
+
+    /// Reads one row.
+    pub(crate) fn row(&self, number: u64) -> Result<T, Fault> {
+        let block = self.block(number / Self::PER_BLOCK)?;
+        Ok(block.row(to_usize(number % Self::PER_BLOCK)))
+    }
+
+    /// Reads rows `from` to before `to`, ahead.
+    pub(crate) fn cursor(&self, from: u64, to: u64) -> Cursor<T> {
+        debug_assert!(from <= to && to <= self.len());
+        Cursor { array: self.clone(), next: from, end: to, buffer: Vec::new(), at: 0, in_block: 0 }
+    }
+
+    /// Reads every row, ahead.
+    pub(crate) fn all(&self) -> Cursor<T> {
+        self.cursor(0, self.len())
+    }
+
+    /// Every row, in memory.
+    pub(crate) fn load(&self) -> Result<Vec<T>, Fault> {
+        let mut rows = Vec::with_capacity(to_usize(self.len()));
+        for row in self.all() {
+            rows.push(row?);
+        }
+        Ok(rows)
+    }
+}
+
+/// Reads rows from front to back.
+#[derive(Debug)]
+pub(crate) struct Cursor<T> {
+    array: Array<T>,
+    /// The next row and the one to stop before.
+    next: u64,
+    end: u64,
+    buffer: Vec<u8>,
+    /// Where the next row stands in the buffer, and how many rows of its block are left.
+    at: usize,
+    in_block: u64,
+}
+
+impl<T: Fixed> Cursor<T> {
+    /// Rows left.
+    pub(crate) fn left(&self) -> u64 {
+        self.end - self.next
+    }
+
+    /// Goes to the block of the next row, reading on where the buffer ends.
+    #[cold]
+    fn turn(&mut self) -> Result<(), Fault> {
+        let block = self.next / Array::<T>::PER_BLOCK;
+        let row = self.next % Array::<T>::PER_BLOCK;
+        let start = self.at.next_multiple_of(BLOCK_BYTES);
+        if start >= self.buffer.len() {
+            let blocks = (self.end - 1) / Array::<T>::PER_BLOCK + 1 - block;
+            let count = to_usize(blocks).min(BLOCKS_AT_ONCE);
+            self.buffer.resize(count * BLOCK_BYTES, 0);
+            self.array.file.read_blocks(self.array.extent.first_block + block, &mut self.buffer)?;
+            self.at = 0;
+        } else {
+            self.at = start;
+        }
+        self.at += to_usize(row) * T::BYTES;
+        self.in_block = Array::<T>::PER_BLOCK - row;
+        Ok(())
+    }
+}
+
+impl<T: Fixed> Iterator for Cursor<T> {
+    type Item = Result<T, Fault>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == self.end {
+            return None;
+        }
+        if self.in_block == 0
+            && let Err(fault) = self.turn()
+        {
+            self.next = self.end;
+            return Some(Err(fault));
+        }
+        let row = T::get(&self.buffer[self.at..]);
+        self.at += T::BYTES;
+        self.in_block -= 1;
+        self.next += 1;
+        Some(Ok(row))
+    }
+}

@@ -1,0 +1,360 @@
+//! Tables of fields that a ledger chose: for every value the positions of the transfers that have it.
+//!
+//! One file per run and field, for all ledgers that chose the field. Its arrays: the ledgers; a table of rows (ledger 4,
+//! value as wide as the field, position 6) in that order, with its fences. Values of zero are left out: a zero in a
+//! filter means any value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use journal::Disk;
+use ledger::Transfer;
+use types::{LedgerId, Origin};
+
+use crate::block::{BlockFile, Label, Writer};
+use crate::event::Extent;
+use crate::fault::Fault;
+use crate::fixed::{Fixed, Row, Six};
+use crate::log::Log;
+use crate::stand_in::Position;
+use crate::table::{Merged, Table, write_table};
+use crate::yielding::{Yield, Yielding};
+
+/// A field of transfers that a ledger may have indexed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// The client's 128 bits.
+    UserData128,
+    /// The client's 64 bits.
+    UserData64,
+    /// The client's 32 bits.
+    UserData32,
+    /// The ledger; its value is not looked at, since every query names its ledger.
+    Ledger,
+    /// The client's classification.
+    Code,
+}
+
+impl Field {
+    /// Every field.
+    pub const ALL: [Self; 5] = [Self::UserData128, Self::UserData64, Self::UserData32, Self::Ledger, Self::Code];
+
+    /// Its bit among the chosen fields.
+    pub const fn bit(self) -> u8 {
+        match self {
+            Self::UserData128 => 1,
+            Self::UserData64 => 2,
+            Self::UserData32 => 4,
+            Self::Ledger => 8,
+            Self::Code => 16,
+        }
+    }
+
+    /// The name by which requests choose it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UserData128 => "user_data_128",
+            Self::UserData64 => "user_data_64",
+            Self::UserData32 => "user_data_32",
+            Self::Ledger => "ledger",
+            Self::Code => "code",
+        }
+    }
+
+    /// A transfer's value, `None` when no query can ask for it.
+    pub(crate) fn of(self, transfer: &Transfer) -> Option<u128> {
+        let value = match self {
+            Self::UserData128 => transfer.user_data_128,
+            Self::UserData64 => transfer.user_data_64.into(),
+            Self::UserData32 => transfer.user_data_32.into(),
+            Self::Ledger => return Some(0),
+            Self::Code => transfer.code.get().into(),
+        };
+        (value != 0).then_some(value)
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which fields each ledger chose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Choices(BTreeMap<LedgerId, u8>);
+
+impl Choices {
+    pub(crate) fn choose(&mut self, ledger: LedgerId, fields: u8) {
+        self.0.insert(ledger, fields);
+    }
+
+    pub(crate) fn has(&self, ledger: LedgerId, field: Field) -> bool {
+        self.0.get(&ledger).is_some_and(|fields| fields & field.bit() != 0)
+    }
+
+    /// The ledgers that chose a field.
+    fn ledgers(&self, field: Field) -> BTreeSet<LedgerId> {
+        self.0.iter().filter(|(_, fields)| *fields & field.bit() != 0).map(|(&ledger, _)| ledger).collect()
+    }
+
+    /// What of these choices the tables of a run lack.
+    pub(crate) fn lacking(&self, tables: &BTreeMap<Field, Arc<FieldTable>>) -> Wanted {
+        let complete = |field, ledgers: &BTreeSet<_>| {
+            tables.get(&field).map_or(ledgers.is_empty(), |table| table.ledgers.is_superset(ledgers))
+        };
+        let wanted = Field::ALL.map(|field| (field, self.ledgers(field)));
+        wanted.into_iter().filter(|(field, ledgers)| !complete(*field, ledgers)).collect()
+    }
+}
+
+/// Fields to be indexed, with their ledgers.
+pub(crate) type Wanted = BTreeMap<Field, BTreeSet<LedgerId>>;
+
+/// A row of a table whose values take `WIDTH` bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct FieldRow<const WIDTH: usize> {
+    ledger: u32,
+    value: u128,
+    position: u64,
+}
+
+impl<const WIDTH: usize> Fixed for FieldRow<WIDTH> {
+    const BYTES: usize = 4 + WIDTH + Six::BYTES;
+
+    #[inline]
+    fn put(self, into: &mut [u8]) {
+        self.ledger.put(into);
+        into[4..4 + WIDTH].copy_from_slice(&self.value.to_le_bytes()[..WIDTH]);
+        Six(self.position).put(&mut into[4 + WIDTH..]);
+    }
+
+    #[inline]
+    fn get(from: &[u8]) -> Self {
+        let mut value = [0; 16];
+        value[..WIDTH].copy_from_slice(&from[4..4 + WIDTH]);
+        let position = Six::get(&from[4 + WIDTH..]).0;
+        Self { ledger: u32::get(from), value: u128::from_le_bytes(value), position }
+    }
+}
+
+impl<const WIDTH: usize> Row for FieldRow<WIDTH> {
+    type Key = Self;
+
+    #[inline]
+    fn key(&self) -> Self {
+        *self
+    }
+}
+
+/// Reads a table whatever the width of its values.
+trait Sorted: Send + Sync + fmt::Debug {
+    fn lower_bound(&self, ledger: LedgerId, value: u128, position: u64) -> Result<u64, Fault>;
+    fn positions(&self, from: u64, to: u64) -> Result<Vec<Position>, Fault>;
+}
+
+impl<const WIDTH: usize> Sorted for Table<FieldRow<WIDTH>> {
+    fn lower_bound(&self, ledger: LedgerId, value: u128, position: u64) -> Result<u64, Fault> {
+        self.lower_bound(FieldRow { ledger: ledger.get(), value, position })
+    }
+
+    fn positions(&self, from: u64, to: u64) -> Result<Vec<Position>, Fault> {
+        self.cursor(from, to).map(|row| Ok(Position::from_u64(row?.position))).collect()
+    }
+}
+
+/// The table of one field over the generations of a run.
+#[derive(Debug)]
+pub(crate) struct FieldTable {
+    pub(crate) ledgers: BTreeSet<LedgerId>,
+    file: Arc<BlockFile>,
+    rows: Box<dyn Sorted>,
+}
+
+const LEDGERS: usize = 0;
+const ROWS: usize = 1;
+const PREFIX: &str = "field-";
+
+fn label(origin: Origin, field: Field, first: u32, last: u32) -> Label {
+    Label { name: format!("{PREFIX}{field}-{first:08x}-{last:08x}"), origin, first, last }
+}
+
+/// True for the name of a field's table.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// Calls a function with the width of a field's values.
+macro_rules! by_width {
+    ($field:expr, $function:ident($($argument:expr),*)) => {
+        match $field {
+            Field::UserData128 => $function::<16>($($argument),*),
+            Field::UserData64 => $function::<8>($($argument),*),
+            Field::UserData32 => $function::<4>($($argument),*),
+            Field::Ledger => $function::<0>($($argument),*),
+            Field::Code => $function::<2>($($argument),*),
+        }
+    };
+}
+
+impl FieldTable {
+    /// Opens a table.
+    pub(crate) fn open<D: Disk>(disk: &D, origin: Origin, field: Field, first: u32, last: u32) -> Result<Self, Fault> {
+        Self::of(field, BlockFile::open(disk, label(origin, field, first, last))?)
+    }
+
+    fn of(field: Field, file: BlockFile) -> Result<Self, Fault> {
+        let file = Arc::new(file);
+        let ledgers = file.array::<u32>(LEDGERS)?.load()?.into_iter().map(LedgerId::new).collect();
+        let rows = by_width!(field, open_rows(&file))?;
+        Ok(Self { ledgers, file, rows })
+    }
+
+    /// Writes one table with the rows of several.
+    pub(crate) fn merge<D: Disk>(
+        disk: &D,
+        origin: Origin,
+        field: Field,
+        inputs: &[Arc<Self>],
+        yielded: &mut Yield<'_>,
+    ) -> Result<Self, Fault> {
+        // A ledger is complete only where all are.
+        let mut ledgers = inputs[0].ledgers.clone();
+        inputs.iter().for_each(|input| ledgers.retain(|ledger| input.ledgers.contains(ledger)));
+        let (first, last) = (inputs[0].file.label().first, inputs[inputs.len() - 1].file.label().last);
+        let mut writer = create(disk, label(origin, field, first, last), &ledgers)?;
+        by_width!(field, merge_rows(&mut writer, inputs, yielded))?;
+        Self::of(field, writer.finish()?)
+    }
+
+    /// The rows with this value at positions from `from` to before `to`.
+    pub(crate) fn find(&self, ledger: LedgerId, value: u128, from: u64, to: u64) -> Result<(u64, u64), Fault> {
+        let start = self.rows.lower_bound(ledger, value, from)?;
+        Ok((start, self.rows.lower_bound(ledger, value, to)?.max(start)))
+    }
+
+    pub(crate) fn positions(&self, from: u64, to: u64) -> Result<Vec<Position>, Fault> {
+        self.rows.positions(from, to)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.file.label().name
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.file.bytes()
+    }
+
+    /// Removes the file; it stays readable for those that hold it.
+    pub(crate) fn remove(&self) {
+        self.file.remove();
+    }
+}
+
+/// Writes the tables of some fields over adjacent generations, from the log. Of more than one generation tables are
+/// written for each eighth and merged, so that never more than one is sorted in memory.
+pub(crate) fn build<D: Disk>(
+    disk: &D,
+    origin: Origin,
+    log: &dyn Log,
+    wanted: &Wanted,
+    (first, extents): (u32, &[Extent]),
+    yielded: &mut Yield<'_>,
+) -> Result<BTreeMap<Field, Arc<FieldTable>>, Fault> {
+    yielded()?;
+    if let [extent] = extents {
+        return build_one(disk, origin, log, wanted, first, *extent);
+    }
+    let mut parts = Vec::new();
+    let mut start = first;
+    for extents in extents.chunks(extents.len().div_ceil(crate::worker::FAN_IN)) {
+        parts.push(build(disk, origin, log, wanted, (start, extents), yielded)?);
+        start += crate::fixed::to_u32(extents.len());
+    }
+    let merged = merge_all(disk, origin, &parts, yielded)?;
+    parts.iter().flat_map(BTreeMap::values).for_each(|part| part.remove());
+    Ok(merged)
+}
+
+/// Merges the tables of the fields that all of several runs have.
+pub(crate) fn merge_all<D: Disk>(
+    disk: &D,
+    origin: Origin,
+    parts: &[BTreeMap<Field, Arc<FieldTable>>],
+    yielded: &mut Yield<'_>,
+) -> Result<BTreeMap<Field, Arc<FieldTable>>, Fault> {
+    let mut merged = BTreeMap::new();
+    for field in Field::ALL {
+        let tables: Option<Vec<_>> = parts.iter().map(|part| part.get(&field).cloned()).collect();
+        if let Some(tables) = tables {
+            merged.insert(field, Arc::new(FieldTable::merge(disk, origin, field, &tables, yielded)?));
+        }
+    }
+    Ok(merged)
+}
+
+fn build_one<D: Disk>(
+    disk: &D,
+    origin: Origin,
+    log: &dyn Log,
+    wanted: &Wanted,
+    generation: u32,
+    extent: Extent,
+) -> Result<BTreeMap<Field, Arc<FieldTable>>, Fault> {
+    let mut rows: BTreeMap<Field, Vec<FieldRow<16>>> = wanted.keys().map(|&field| (field, Vec::new())).collect();
+    if extent.first <= extent.last {
+        let mut visit = |position: Position, transfer: &Transfer| {
+            for ((&field, rows), ledgers) in rows.iter_mut().zip(wanted.values()) {
+                if ledgers.contains(&transfer.ledger)
+                    && let Some(value) = field.of(transfer)
+                {
+                    rows.push(FieldRow { ledger: transfer.ledger.get(), value, position: position.get() });
+                }
+            }
+        };
+        log.transfers(Position::from_u64(extent.first), Position::from_u64(extent.last), &mut visit)?;
+    }
+    let mut built = BTreeMap::new();
+    for (field, mut rows) in rows {
+        // They come in order of position, and the sort keeps that.
+        rows.sort_by_key(|row| (row.ledger, row.value));
+        let mut writer = create(disk, label(origin, field, generation, generation), &wanted[&field])?;
+        by_width!(field, write_rows(&mut writer, &rows))?;
+        built.insert(field, Arc::new(FieldTable::of(field, writer.finish()?)?));
+    }
+    Ok(built)
+}
+
+fn create<D: Disk>(disk: &D, label: Label, ledgers: &BTreeSet<LedgerId>) -> Result<Writer<D>, Fault> {
+    let mut writer = Writer::create(disk, label)?;
+    writer.begin::<u32>()?;
+    for ledger in ledgers {
+        writer.push(ledger.get())?;
+    }
+    Ok(writer)
+}
+
+fn open_rows<const WIDTH: usize>(file: &Arc<BlockFile>) -> Result<Box<dyn Sorted>, Fault> {
+    Ok(Box::new(Table::<FieldRow<WIDTH>>::open(file, ROWS)?))
+}
+
+fn write_rows<const WIDTH: usize>(
+    writer: &mut Writer<impl Disk>,
+    rows: &[FieldRow<16>],
+) -> Result<(), Fault> {
+    let narrow = |row: &FieldRow<16>| FieldRow::<WIDTH> { ledger: row.ledger, value: row.value, position: row.position };
+    write_table(writer, rows.iter().map(|row| Ok(narrow(row))))
+}
+
+fn merge_rows<const WIDTH: usize>(
+    writer: &mut Writer<impl Disk>,
+    inputs: &[Arc<FieldTable>],
+    yielded: &mut Yield<'_>,
+) -> Result<(), Fault> {
+    let mut cursors = Vec::new();
+    for input in inputs {
+        cursors.push(input.file.array::<FieldRow<WIDTH>>(ROWS)?.all());
+    }
+    write_table(writer, Yielding::new(Merged::new(cursors)?, yielded))
+}

@@ -1,0 +1,144 @@
+//! A filter over ids: says for most ids that are not there that they are not, with one access to memory.
+//!
+//! It is a Bloom filter of lines of 512 bits, about 20 bits an id. An id chooses one line and seven of its bits. The
+//! hash is part of the format of the files.
+
+use journal::Disk;
+
+use crate::block::{Array, Writer};
+use crate::fault::Fault;
+use crate::fixed::{Fixed, to_usize};
+
+const BITS_PER_ID: u64 = 20;
+const LINE_BITS: u64 = 512;
+/// Bits of the hash that choose a bit of the line, and how many bits an id sets.
+const CHOICE_BITS: u32 = 9;
+const CHOICES: u32 = 7;
+
+/// A cache line.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+struct Line([u64; 8]);
+
+impl Fixed for Line {
+    const BYTES: usize = 64;
+
+    fn put(self, into: &mut [u8]) {
+        for (word, into) in self.0.into_iter().zip(into.chunks_exact_mut(8)) {
+            word.put(into);
+        }
+    }
+
+    fn get(from: &[u8]) -> Self {
+        let mut line = Self::default();
+        for (word, from) in line.0.iter_mut().zip(from.chunks_exact(8)) {
+            *word = u64::get(from);
+        }
+        line
+    }
+}
+
+/// A filter in memory.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    lines: Vec<Line>,
+}
+
+impl Filter {
+    /// An empty filter with room for `ids`.
+    pub(crate) fn for_ids(ids: u64) -> Self {
+        Self { lines: vec![Line::default(); to_usize((ids * BITS_PER_ID).div_ceil(LINE_BITS))] }
+    }
+
+    #[inline]
+    pub(crate) fn insert(&mut self, id: u128) {
+        let (line, mut choices) = hash(id);
+        let place = place(line, self.lines.len());
+        let line = &mut self.lines[place];
+        for _ in 0..CHOICES {
+            let (word, bit) = choice(&mut choices);
+            line.0[word] |= bit;
+        }
+    }
+
+    /// False when the id was certainly not inserted.
+    #[inline]
+    pub(crate) fn may_hold(&self, id: u128) -> bool {
+        let (line, mut choices) = hash(id);
+        let Some(line) = self.lines.get(place(line, self.lines.len())) else { return false };
+        (0..CHOICES).all(|_| {
+            let (word, bit) = choice(&mut choices);
+            line.0[word] & bit != 0
+        })
+    }
+
+    /// Writes it as one array.
+    pub(crate) fn write<D: Disk>(&self, writer: &mut Writer<D>) -> Result<(), Fault> {
+        writer.begin::<Line>()?;
+        for &line in &self.lines {
+            writer.push(line)?;
+        }
+        Ok(())
+    }
+
+    /// Reads it from the array that [`Filter::write`] wrote.
+    pub(crate) fn load(file: &std::sync::Arc<crate::block::BlockFile>, number: usize) -> Result<Self, Fault> {
+        let lines: Array<Line> = file.array(number)?;
+        Ok(Self { lines: lines.load()? })
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.lines.len() * Line::BYTES
+    }
+}
+
+/// Chooses one of `count` without division.
+#[inline]
+fn place(hash: u64, count: usize) -> usize {
+    to_usize(u64::try_from((u128::from(hash) * count as u128) >> 64).unwrap_or_default())
+}
+
+/// The word and the bit that the lowest bits of the hash choose.
+#[inline]
+fn choice(choices: &mut u64) -> (usize, u64) {
+    let bit = *choices % LINE_BITS;
+    *choices >>= CHOICE_BITS;
+    (to_usize(bit / 64), 1 << (bit % 64))
+}
+
+/// Two rounds of multiplying and shifting over both halves of the id: one number for the line, one for its bits.
+#[inline]
+fn hash(id: u128) -> (u64, u64) {
+    const FACTORS: [u64; 4] = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xff51_afd7_ed55_8ccd];
+    let low = u64::try_from(id & u128::from(u64::MAX)).unwrap_or_default();
+    let high = u64::try_from(id >> 64).unwrap_or_default();
+    let mut mixed = (low ^ FACTORS[0]).wrapping_mul(FACTORS[1]);
+    mixed = (mixed ^ (mixed >> 32) ^ high).wrapping_mul(FACTORS[2]);
+    mixed = (mixed ^ (mixed >> 29)).wrapping_mul(FACTORS[3]);
+    let line = mixed ^ (mixed >> 32);
+    let choices = line.wrapping_mul(FACTORS[0]);
+    (line, choices ^ (choices >> 31))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The hash decides what stands in files.
+    #[test]
+    fn the_hash_stays_as_it_is() {
+        assert_eq!(hash(1), hash(1));
+        assert_eq!(format!("{:x?}", hash(0x0123_4567_89ab_cdef_0011_2233_4455_6677)), "");
+    }
+
+    #[test]
+    fn what_was_inserted_is_held_and_little_else() {
+        let id = |number: u64| u128::from(number) << 64 | u128::from(number.wrapping_mul(0x2545_f491_4f6c_dd1d));
+        let mut filter = Filter::for_ids(10_000);
+        (0..10_000).for_each(|number| filter.insert(id(number)));
+        assert!((0..10_000).all(|number| filter.may_hold(id(number))));
+        let wrong = (10_000..110_000).filter(|&number| filter.may_hold(id(number))).count();
+        assert!(wrong < 200, "{wrong} of 100,000 strangers pass");
+        assert!(!Filter::for_ids(0).may_hold(7));
+    }
+}

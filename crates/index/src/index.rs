@@ -1,0 +1,163 @@
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use journal::Disk;
+use types::{LedgerId, Origin, Seq};
+
+use crate::event::{Batch, Generation};
+use crate::fault::Fault;
+use crate::log::Log;
+use crate::past::PastIndex;
+use crate::restore::{self, Restored};
+use crate::run::Waiting;
+use crate::stand_in::Past;
+use crate::view::{Shared, View};
+use crate::worker::Worker;
+
+/// Generations that may wait for the background thread.
+pub const GENERATIONS_WAITING_MAX: usize = 2;
+
+/// The index of a journal. Dropping it stops the background thread; what waits then is fed again by the next start.
+#[derive(Debug)]
+pub struct Index {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) log: Arc<dyn Log>,
+    worker: Option<JoinHandle<()>>,
+}
+
+/// How far the background work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Status {
+    /// Generations that wait to become runs.
+    pub generations_waiting: usize,
+    /// Whether all work is done.
+    pub idle: bool,
+    /// Runs, each with its tables.
+    pub runs: usize,
+    /// Runs that lack a table of a chosen field.
+    pub runs_incomplete: usize,
+    /// Bytes on disk of all tables.
+    pub disk_bytes: u64,
+    /// Of these, ids with their filters.
+    pub ids_bytes: u64,
+    /// Of these, postings.
+    pub postings_bytes: u64,
+    /// Of these, balances.
+    pub balances_bytes: u64,
+    /// Of these, chosen fields.
+    pub fields_bytes: u64,
+    /// Bytes of memory of filters and fences.
+    pub memory_bytes: usize,
+}
+
+impl Index {
+    /// Opens the index in a directory of its own, which may be empty. What is damaged or left over is removed; the
+    /// caller feeds again what follows [`Restored::end`].
+    pub fn open<D: Disk>(disk: &D, origin: Origin, log: impl Log) -> Result<(Self, Restored), Fault> {
+        let runs = restore::open_runs(disk, origin)?;
+        let shared = Arc::new(Shared::default());
+        shared.set_runs(&mut shared.lock(), runs);
+        let restored = Restored::new(Arc::clone(&shared.lock().view.runs));
+        let log: Arc<dyn Log> = Arc::new(log);
+        let worker = Worker { shared: Arc::clone(&shared), disk: disk.clone(), origin, log: Arc::clone(&log) };
+        let worker = std::thread::Builder::new().name("index".to_owned()).spawn(move || worker.run());
+        let worker = worker.map_err(Fault::io("start the thread of", "the index"))?;
+        Ok((Self { shared, log, worker: Some(worker) }, restored))
+    }
+
+    /// Makes events visible to queries. They come in order of entries and are durable.
+    pub fn publish(&self, batch: Batch) {
+        if !batch.is_empty() {
+            self.shared.lock().view.publish(batch);
+        }
+    }
+
+    /// Ends the present generation: everything published since the one before, and nothing after it, belongs to it.
+    /// Waits while more than [`GENERATIONS_WAITING_MAX`] are not in tables yet.
+    ///
+    /// # Errors
+    /// When the background thread gave up. Nothing becomes wrong by going on, but memory fills.
+    pub fn seal(&self, generation: Generation) -> Result<(), Fault> {
+        let mut state = self.shared.lock();
+        while state.view.waiting.len() >= GENERATIONS_WAITING_MAX && state.failed.is_none() {
+            state = self.shared.wait(state);
+        }
+        state.check()?;
+        let View { runs: _, waiting: _, open } = &mut state.view;
+        let batches = std::mem::take(open);
+        let (number, accounts_before) = (state.view.next_generation(), state.view.accounts());
+        state.view.waiting.push(Arc::new(Waiting { number, generation, batches, accounts_before }));
+        state.idle = false;
+        drop(state);
+        self.shared.notify();
+        Ok(())
+    }
+
+    /// Chooses the fields of a ledger that are indexed, as a sum of [`crate::Field::bit`]s. Runs that lack one are
+    /// completed in the background.
+    pub fn choose(&self, ledger: LedgerId, fields: u8) {
+        let mut state = self.shared.lock();
+        state.choices.choose(ledger, fields);
+        state.idle = false;
+        drop(state);
+        self.shared.notify();
+    }
+
+    /// The ledger's count of records up to which everything stands in tables: the ledger may forget those.
+    pub fn covered(&self) -> u64 {
+        self.shared.covered()
+    }
+
+    /// The last entry that stands in tables.
+    pub fn sealed(&self) -> Seq {
+        self.shared.view().runs.last().map_or(Seq::ZERO, |listed| listed.run.end().end().last)
+    }
+
+    /// Waits until all background work is done.
+    pub fn drain(&self) -> Result<(), Fault> {
+        let mut state = self.shared.lock();
+        while !state.idle && state.failed.is_none() {
+            state = self.shared.wait(state);
+        }
+        state.check()
+    }
+
+    /// How far the background work is.
+    pub fn status(&self) -> Status {
+        let state = self.shared.lock();
+        let mut status = Status {
+            generations_waiting: state.view.waiting.len(),
+            idle: state.idle,
+            runs: state.view.runs.len(),
+            ..Status::default()
+        };
+        for listed in state.view.runs.iter() {
+            let (total, [ids, postings, balances]) = listed.run.bytes();
+            let fields: u64 = listed.fields.values().map(|table| table.bytes()).sum();
+            status.disk_bytes += total + fields;
+            status.ids_bytes += ids;
+            status.postings_bytes += postings;
+            status.balances_bytes += balances;
+            status.fields_bytes += fields;
+            status.memory_bytes += listed.run.memory_bytes();
+            status.runs_incomplete += usize::from(!state.choices.lacking(&listed.fields).is_empty());
+        }
+        status
+    }
+
+    /// What the ledger asks about ids that it no longer keeps.
+    pub fn past(&self) -> Box<dyn Past> {
+        Box::new(PastIndex::new(Arc::clone(&self.shared), Arc::clone(&self.log)))
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.shared.lock().stopping = true;
+        self.shared.notify();
+        if let Some(worker) = self.worker.take() {
+            // A panic was reported where it happened.
+            drop(worker.join());
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Tables from ids to what is known of them: transfer ids, account ids, resolutions, unresolved pending transfers.
+
+use std::sync::Arc;
+
+use journal::Disk;
+
+use crate::block::{BlockFile, Writer};
+use crate::fault::Fault;
+use crate::filter::Filter;
+use crate::fixed::{Row, SIX_END, fixed_struct};
+use crate::table::{Merged, TABLE_ARRAYS, Table, TableWriter};
+
+/// An id with a number below 2^48 and a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyRow {
+    pub(crate) id: u128,
+    /// The number in the low 48 bits, the tag above.
+    value: u64,
+}
+
+fixed_struct!(KeyRow { id: u128, value: u64, } spare 0);
+
+impl Row for KeyRow {
+    type Key = u128;
+
+    #[inline]
+    fn key(&self) -> u128 {
+        self.id
+    }
+}
+
+impl KeyRow {
+    #[inline]
+    pub(crate) fn new(id: u128, number: u64, tag: u16) -> Self {
+        debug_assert!(number < SIX_END, "{number} does not fit six bytes");
+        Self { id, value: number | u64::from(tag) << 48 }
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.value % SIX_END
+    }
+
+    pub(crate) fn tag(self) -> u16 {
+        u16::try_from(self.value >> 48).unwrap_or_default()
+    }
+}
+
+/// Sorts rows by id; ids in order of time are sorted already.
+pub(crate) fn sort(rows: &mut [KeyRow]) {
+    if !rows.is_sorted_by_key(|row| row.id) {
+        rows.sort_unstable_by_key(|row| row.id);
+    }
+}
+
+/// A table of a file with a filter in memory.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    table: Table<KeyRow>,
+    filter: Filter,
+}
+
+/// Arrays that it takes.
+pub(crate) const KEYS_ARRAYS: usize = TABLE_ARRAYS + 1;
+
+impl Keys {
+    pub(crate) fn open(file: &Arc<BlockFile>, number: usize) -> Result<Self, Fault> {
+        Ok(Self { table: Table::open(file, number)?, filter: Filter::load(file, number + TABLE_ARRAYS)? })
+    }
+
+    /// Writes at most `count` rows, sorted by id.
+    pub(crate) fn write<D: Disk>(
+        writer: &mut Writer<D>,
+        count: u64,
+        rows: impl IntoIterator<Item = Result<KeyRow, Fault>>,
+    ) -> Result<(), Fault> {
+        let mut filter = Filter::for_ids(count);
+        let mut table = TableWriter::begin(writer)?;
+        for row in rows {
+            let row = row?;
+            filter.insert(row.id);
+            table.push(row)?;
+        }
+        table.finish()?;
+        filter.write(writer)
+    }
+
+    /// The first and the last id.
+    pub(crate) fn range(&self) -> Option<(u128, u128)> {
+        self.table.range()
+    }
+
+    /// The row of an id.
+    pub(crate) fn find(&self, id: u128) -> Result<Option<KeyRow>, Fault> {
+        let in_range = self.table.range().is_some_and(|(first, last)| first <= id && id <= last);
+        if !in_range || !self.filter.may_hold(id) {
+            return Ok(None);
+        }
+        Ok(self.table.first_from(id)?.filter(|row| row.id == id))
+    }
+
+    pub(crate) fn table(&self) -> &Table<KeyRow> {
+        &self.table
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.filter.memory_bytes() + self.table.memory_bytes()
+    }
+}
+
+/// Those of `pendings` that are not among `resolutions`, both in order of id.
+pub(crate) struct Unresolved {
+    pendings: Merged<KeyRow>,
+    resolutions: Merged<KeyRow>,
+}
+
+impl Unresolved {
+    pub(crate) fn new(pendings: Merged<KeyRow>, resolutions: Merged<KeyRow>) -> Self {
+        Self { pendings, resolutions }
+    }
+}
+
+impl Iterator for Unresolved {
+    type Item = Result<KeyRow, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let row = match self.pendings.next()? {
+                Ok(row) => row,
+                fault @ Err(_) => return Some(fault),
+            };
+            while self.resolutions.peek().is_some_and(|id| id < row.id) {
+                if let Some(Err(fault)) = self.resolutions.next() {
+                    return Some(Err(fault));
+                }
+            }
+            if self.resolutions.peek() != Some(row.id) {
+                return Some(Ok(row));
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The index: sorted tables beside the journal, from which queries are answered and a restart begins.
+//!
+//! Nothing in it is truth. Every file can be deleted or damaged: every block that is read is checked, and opening falls
+//! back to the longest row of intact runs, after which the caller feeds again what the journal holds.
+//!
+//! The journal thread pushes what became durable into [`Batch`]es and publishes them ([`Index::publish`]): from then on
+//! queries see it. At the end of every generation of [`GENERATION_ENTRIES`] it hands over how things stand
+//! ([`Index::seal`]), and a background thread (`worker`) writes the generation's tables (`run`) and merges runs by
+//! eight.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `run-<first>-<last>` | everything about generations `first` to `last`: ids, postings, accounts, balances … |
+//! | `field-<name>-<first>-<last>` | the transfers of these generations by the values of a field that a ledger chose |
+//! | `….new` | a file that is being written |
+
+mod accounts;
+mod block;
+mod event;
+mod fault;
+mod fields;
+mod filter;
+mod fixed;
+mod generation;
+mod index;
+mod keys;
+mod log;
+mod past;
+mod positions;
+mod postings;
+mod query;
+mod restore;
+mod run;
+mod stand_in;
+mod table;
+mod view;
+mod worker;
+mod yielding;
+
+pub use accounts::Balances;
+pub use event::{Batch, Event, GENERATION_ENTRIES, Generation, GenerationEnd, Placed};
+pub use fault::Fault;
+pub use fields::Field;
+pub use index::{GENERATIONS_WAITING_MAX, Index, Status};
+pub use log::Log;
+pub use positions::{Bounds, CHUNK_POSITIONS_MAX, Positions};
+pub use postings::Sides;
+pub use query::{FieldError, Found, IdState};
+pub use restore::{Restored, discard};
+pub use stand_in::{AccountPlace, Past, PastTransfer, Position, StartAt};

@@ -1,0 +1,90 @@
+//! Transfers that the ledger no longer keeps, looked up on the engine's thread.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use ledger::TransferStatus;
+use types::TransferId;
+
+use crate::event::{CREATED, CREATED_PENDING, state_of};
+use crate::fault::Fault;
+use crate::log::Log;
+use crate::run::Run;
+use crate::stand_in::{Past, PastTransfer, Position};
+use crate::view::{Listed, Shared};
+
+/// The finished runs. What is newer the ledger still keeps.
+#[derive(Debug)]
+pub(crate) struct PastIndex {
+    shared: Arc<Shared>,
+    log: Arc<dyn Log>,
+    /// The list of runs as it was last seen, so that a look-up takes no lock unless it changed.
+    seen: RefCell<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    version: u64,
+    runs: Arc<Vec<Listed>>,
+    /// The first and the last id of all runs. Fresh ids in order of time lie beyond.
+    range: Option<(u128, u128)>,
+}
+
+impl PastIndex {
+    pub(crate) fn new(shared: Arc<Shared>, log: Arc<dyn Log>) -> Self {
+        Self { shared, log, seen: RefCell::default() }
+    }
+
+    fn refresh(&self, seen: &mut Seen) {
+        let version = self.shared.version();
+        if version != seen.version {
+            // The list may be newer than the version. Then it is fetched once more than needed.
+            seen.version = version;
+            seen.runs = self.shared.view().runs;
+            let ranges = seen.runs.iter().filter_map(|listed| listed.run.ids.range());
+            seen.range = ranges.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+        }
+    }
+
+    fn look_up(&self, runs: &[Listed], id: TransferId) -> Result<Option<PastTransfer>, Fault> {
+        for (number, listed) in runs.iter().enumerate().rev() {
+            let Some(row) = listed.run.ids.find(id.get())? else { continue };
+            if !matches!(row.tag(), CREATED | CREATED_PENDING) {
+                let status = TransferStatus::from_number(row.tag()).ok_or_else(|| unknown_status(&listed.run))?;
+                return Ok(Some(PastTransfer::Failed(status)));
+            }
+            let transfer = self.log.transfer_at(Position::from_u64(row.number()), id)?;
+            let mut state = None;
+            if row.tag() == CREATED_PENDING {
+                state = Some(ledger::PendingState::Pending);
+                for later in &runs[number..] {
+                    if let Some(resolution) = later.run.resolutions.find(id.get())? {
+                        state = Some(state_of(resolution.tag()));
+                    }
+                }
+            }
+            return Ok(Some(PastTransfer::Created { transfer, state }));
+        }
+        Ok(None)
+    }
+}
+
+fn unknown_status(run: &Run) -> Fault {
+    run.ids.table().file().damaged(0, "an id failed for a status that this release does not know")
+}
+
+impl Past for PastIndex {
+    /// # Panics
+    /// When the index or the log cannot be read: the engine must not decide without.
+    fn find(&self, id: TransferId) -> Option<PastTransfer> {
+        let mut seen = self.seen.borrow_mut();
+        self.refresh(&mut seen);
+        if seen.range.is_none_or(|(first, last)| id.get() < first || last < id.get()) {
+            return None;
+        }
+        match self.look_up(&seen.runs, id) {
+            Ok(found) => found,
+            Err(fault) => panic!("cannot look up transfer {id}: {fault}"),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The answer to a query: positions in the log, part by part. Runs and batches do not overlap in time, so that one
+//! follows the other and nothing is merged.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use types::{LedgerId, Timestamp};
+
+use crate::block::Array;
+use crate::event::{Batch, Extent};
+use crate::fault::Fault;
+use crate::fields::{Field, FieldTable};
+use crate::log::Log;
+use crate::postings::{POSITION_END, Posting, Sides};
+use crate::stand_in::{AccountPlace, Position};
+use crate::view::{Listed, View};
+
+/// Positions in one chunk at most.
+pub const CHUNK_POSITIONS_MAX: u64 = 8_192;
+
+/// Which part of the answer is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Only positions after this one.
+    pub after: Option<Position>,
+    /// Only positions before this one.
+    pub before: Option<Position>,
+    /// Not what lies wholly before this time.
+    pub earliest: Timestamp,
+    /// Not what lies wholly after this time.
+    pub latest: Timestamp,
+}
+
+impl Default for Bounds {
+    /// Everything.
+    fn default() -> Self {
+        Self { after: None, before: None, earliest: Timestamp::ZERO, latest: Timestamp::from_ns(u64::MAX) }
+    }
+}
+
+impl Bounds {
+    /// The positions within, from the first to before the second.
+    fn positions(&self) -> (u64, u64) {
+        let from = self.after.map_or(0, |position| position.get() + 1);
+        (from, self.before.map_or(POSITION_END, Position::get))
+    }
+
+    fn meet(&self, extent: Extent) -> bool {
+        let (from, to) = self.positions();
+        extent.first < to
+            && from <= extent.last
+            && extent.earliest <= self.latest.ns()
+            && self.earliest.ns() <= extent.latest
+    }
+}
+
+/// What the positions are of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum What {
+    Postings { place: AccountPlace, sides: Sides },
+    Field { field: Field, ledger: LedgerId, value: u128 },
+}
+
+/// Chunks of positions, each chunk and all of them in the order asked for.
+pub struct Positions {
+    what: What,
+    bounds: Bounds,
+    reversed: bool,
+    log: Arc<dyn Log>,
+    parts: VecDeque<Part>,
+    present: Option<Rows>,
+    last: Option<Position>,
+}
+
+impl fmt::Debug for Positions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Positions").field("what", &self.what).field("bounds", &self.bounds).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+enum Part {
+    Run(Listed),
+    Batch(Arc<Batch>),
+}
+
+/// What is left of the present part.
+enum Rows {
+    Postings { array: Array<Posting>, sides: Sides, from: u64, to: u64 },
+    Field { table: Arc<FieldTable>, from: u64, to: u64 },
+    Memory(Vec<Position>),
+}
+
+impl Positions {
+    pub(crate) fn new(view: View, log: &Arc<dyn Log>, what: What, bounds: Bounds, reversed: bool) -> Self {
+        let runs = view.runs.iter().filter(|listed| bounds.meet(listed.run.extent)).cloned().map(Part::Run);
+        let batches = view.batches().filter(|batch| bounds.meet(batch.extent)).cloned().map(Part::Batch);
+        let parts = runs.chain(batches).collect();
+        Self { what, bounds, reversed, log: Arc::clone(log), parts, present: None, last: None }
+    }
+
+    fn open(&self, part: Part) -> Result<Option<Rows>, Fault> {
+        let (first, end) = self.bounds.positions();
+        match (part, self.what) {
+            (Part::Run(listed), What::Postings { place, sides }) => {
+                let Some((from, to)) = listed.run.postings.find(place)? else { return Ok(None) };
+                let array = listed.run.postings.array().clone();
+                // Most queries want all of a run.
+                let extent = listed.run.extent;
+                let from = if first <= extent.first { from } else { lower_bound(&array, from, to, first)? };
+                let to = if extent.last < end { to } else { lower_bound(&array, from, to, end)? };
+                Ok(Some(Rows::Postings { array, sides, from, to }))
+            }
+            (Part::Run(listed), What::Field { field, ledger, value }) => {
+                let Some(table) = listed.fields.get(&field) else { return Ok(None) };
+                let (from, to) = table.find(ledger, value, first, end)?;
+                Ok(Some(Rows::Field { table: Arc::clone(table), from, to }))
+            }
+            (Part::Batch(batch), What::Postings { place, sides }) => {
+                let columns = batch.columns();
+                let (debits, credits) = (sides != Sides::Credits, sides != Sides::Debits);
+                let accounts = columns.debits.iter().zip(columns.credits);
+                let rows = accounts.zip(columns.positions).filter(|&((&debit, &credit), &position)| {
+                    ((debits & (debit == place.0)) | (credits & (credit == place.0)))
+                        && first <= position
+                        && position < end
+                });
+                Ok(Some(Rows::Memory(rows.map(|(_, &position)| Position::from_u64(position)).collect())))
+            }
+            (Part::Batch(batch), What::Field { field, ledger, value }) => {
+                let first = Position::from_u64(first.max(batch.extent.first));
+                let last = Position::from_u64((end - 1).min(batch.extent.last));
+                let mut positions = Vec::new();
+                self.log.transfers(first, last, &mut |position, transfer| {
+                    if transfer.ledger == ledger && field.of(transfer) == Some(value) {
+                        positions.push(position);
+                    }
+                })?;
+                Ok(Some(Rows::Memory(positions)))
+            }
+        }
+    }
+
+    /// The next chunk, `None` at the end.
+    fn advance(&mut self) -> Result<Option<Vec<Position>>, Fault> {
+        loop {
+            if let Some(rows) = &mut self.present {
+                if let Some(mut chunk) = rows.next_chunk(self.reversed)? {
+                    // The legs of a payment share its entry.
+                    chunk.dedup();
+                    if self.last.is_some() && chunk.first() == self.last.as_ref() {
+                        chunk.remove(0);
+                    }
+                    self.last = chunk.last().copied().or(self.last);
+                    if !chunk.is_empty() {
+                        return Ok(Some(chunk));
+                    }
+                    continue;
+                }
+                self.present = None;
+            }
+            let part = if self.reversed { self.parts.pop_back() } else { self.parts.pop_front() };
+            let Some(part) = part else { return Ok(None) };
+            self.present = self.open(part)?;
+        }
+    }
+}
+
+impl Iterator for Positions {
+    type Item = Result<Vec<Position>, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let chunk = self.advance();
+        if chunk.is_err() {
+            // Nothing can follow what could not be read.
+            self.parts.clear();
+            self.present = None;
+        }
+        chunk.transpose()
+    }
+}
+
+impl Rows {
+    /// The next chunk of this part, `None` at its end.
+    fn next_chunk(&mut self, reversed: bool) -> Result<Option<Vec<Position>>, Fault> {
+        let mut chunk: Vec<Position> = match self {
+            Self::Memory(positions) => std::mem::take(positions),
+            Self::Postings { array, sides, from, to } => {
+                let (start, end) = take(from, to, reversed);
+                let mut chunk = Vec::with_capacity(crate::fixed::to_usize(end - start));
+                for posting in array.cursor(start, end) {
+                    let posting = posting?;
+                    if posting.is_on(*sides) {
+                        chunk.push(posting.position());
+                    }
+                }
+                if start < end && chunk.is_empty() {
+                    return Ok(Some(chunk));
+                }
+                chunk
+            }
+            Self::Field { table, from, to } => {
+                let (start, end) = take(from, to, reversed);
+                table.positions(start, end)?
+            }
+        };
+        if reversed {
+            chunk.reverse();
+        }
+        Ok((!chunk.is_empty()).then_some(chunk))
+    }
+}
+
+/// Takes a chunk's worth of rows from the front of a range, or from its back.
+fn take(from: &mut u64, to: &mut u64, reversed: bool) -> (u64, u64) {
+    if reversed {
+        let start = to.saturating_sub(CHUNK_POSITIONS_MAX).max(*from);
+        (start, std::mem::replace(to, start))
+    } else {
+        let end = (*from + CHUNK_POSITIONS_MAX).min(*to);
+        (std::mem::replace(from, end), end)
+    }
+}
+
+/// The first row from `from` to before `to` whose position is not before `position`.
+fn lower_bound(array: &Array<Posting>, mut from: u64, mut to: u64, position: u64) -> Result<u64, Fault> {
+    while from < to {
+        let middle = from.midpoint(to);
+        if array.row(middle)?.position().get() < position { from = middle + 1 } else { to = middle }
+    }
+    Ok(from)
+}

@@ -1,0 +1,192 @@
+//! What anybody may ask, from any thread: answers cover everything that was published.
+
+use std::sync::Arc;
+
+use ledger::PendingState;
+use types::{AccountId, LedgerId, Timestamp, TransferId};
+
+use crate::accounts::Balances;
+use crate::event::{Batch, CREATED, CREATED_PENDING, GenerationEnd, state_of};
+use crate::fault::Fault;
+use crate::fields::Field;
+use crate::index::Index;
+use crate::keys::KeyRow;
+use crate::positions::{Bounds, Positions, What};
+use crate::postings::Sides;
+use crate::stand_in::{AccountPlace, Position};
+use crate::view::View;
+
+/// What an id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Where the transfer was created or failed.
+    pub position: Position,
+    /// Which of both.
+    pub state: IdState,
+}
+
+/// What became of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdState {
+    /// A transfer that never reserved.
+    Created,
+    /// A pending transfer and, once it is resolved, how and where.
+    CreatedPending(Option<(PendingState, Position)>),
+    /// It failed for good, for the status with this number.
+    Failed(u16),
+}
+
+/// Why a query by a field has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum FieldError {
+    /// The field is not indexed for that ledger.
+    #[error("{field} is not indexed for ledger {ledger}; choose it for the ledger and query again once it is built")]
+    NotChosen {
+        /// The field.
+        field: Field,
+        /// The ledger.
+        ledger: LedgerId,
+    },
+    /// The index is being built.
+    #[error("the index of {field} for ledger {ledger} is being built, {runs_left} parts are left; query again later")]
+    Incomplete {
+        /// The field.
+        field: Field,
+        /// The ledger.
+        ledger: LedgerId,
+        /// Runs without it.
+        runs_left: usize,
+    },
+}
+
+impl Index {
+    /// The account with an id.
+    pub fn account_place(&self, id: AccountId) -> Result<Option<AccountPlace>, Fault> {
+        let view = self.shared.view();
+        let place = |row: KeyRow| AccountPlace(u32::try_from(row.number()).expect("places have 32 bits"));
+        for batch in view.batches().rev() {
+            if let Some(row) = batch.accounts.iter().find(|row| row.id == id.get()) {
+                return Ok(Some(place(*row)));
+            }
+        }
+        for listed in view.runs.iter().rev() {
+            if let Some(row) = listed.run.account_ids.find(id.get())? {
+                return Ok(Some(place(row)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a transfer's id stands for.
+    pub fn find(&self, id: TransferId) -> Result<Option<Found>, Fault> {
+        let view = self.shared.view();
+        let Some(row) = find_id(&view, id.get())? else { return Ok(None) };
+        let state = match row.tag() {
+            CREATED => IdState::Created,
+            CREATED_PENDING => IdState::CreatedPending(
+                find_resolution(&view, id.get())?.map(|row| (state_of(row.tag()), Position::from_u64(row.number()))),
+            ),
+            status => IdState::Failed(status),
+        };
+        Ok(Some(Found { position: Position::from_u64(row.number()), state }))
+    }
+
+    /// The positions of an account's transfers, the legs of payments included: every position once, in order or
+    /// reversed. The bounds are exact for positions; by time they only leave out what certainly lies beyond.
+    pub fn postings(&self, place: AccountPlace, sides: Sides, bounds: Bounds, reversed: bool) -> Positions {
+        Positions::new(self.shared.view(), &self.log, What::Postings { place, sides }, bounds, reversed)
+    }
+
+    /// The positions of a ledger's transfers with a value of a field, which is not 0. As [`Index::postings`] otherwise.
+    pub fn field(
+        &self,
+        field: Field,
+        ledger: LedgerId,
+        value: u128,
+        bounds: Bounds,
+        reversed: bool,
+    ) -> Result<Positions, FieldError> {
+        let (view, is_chosen) = {
+            let state = self.shared.lock();
+            (state.view.clone(), state.choices.has(ledger, field))
+        };
+        if !is_chosen {
+            return Err(FieldError::NotChosen { field, ledger });
+        }
+        let is_there = |table: &Arc<crate::fields::FieldTable>| table.ledgers.contains(&ledger);
+        let runs_left = view.runs.iter().filter(|listed| !listed.fields.get(&field).is_some_and(is_there)).count();
+        if runs_left > 0 {
+            return Err(FieldError::Incomplete { field, ledger, runs_left });
+        }
+        // Every row of the ledger has the same value of it.
+        let value = if field == Field::Ledger { 0 } else { value };
+        Ok(Positions::new(view, &self.log, What::Field { field, ledger, value }, bounds, reversed))
+    }
+
+    /// An account's balances at the end of a generation: `None` when it was not open yet. What followed in the present
+    /// generation the caller adds from the account's transfers.
+    pub fn balances_at(&self, place: AccountPlace, generation: u32) -> Result<Option<Balances>, Fault> {
+        let view = self.shared.view();
+        for waiting in view.waiting.iter().rev().filter(|waiting| waiting.number <= generation) {
+            let changes = &waiting.generation.changes;
+            if let Ok(found) = changes.binary_search_by_key(&place, |change| change.0) {
+                return Ok(Some(Balances::of(&changes[found].1, waiting.number)));
+            }
+        }
+        for listed in view.runs.iter().rev().filter(|listed| listed.run.first() <= generation) {
+            if let Some(row) = listed.run.images.at(place, generation)? {
+                return Ok(Some(row.balances()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How things stood at the end of a generation that ended.
+    pub fn generation(&self, number: u32) -> Option<GenerationEnd> {
+        let view = self.shared.view();
+        if let Some(waiting) = view.waiting.iter().find(|waiting| waiting.number == number) {
+            return Some(waiting.generation.end);
+        }
+        let listed = view.runs.iter().find(|listed| listed.run.first() <= number && number <= listed.run.last())?;
+        let row = listed.run.generations.get((number - listed.run.first()) as usize)?;
+        Some(row.end())
+    }
+
+    /// The last generation that ended with no account or transfer after `at`.
+    pub fn generation_at(&self, at: Timestamp) -> Option<u32> {
+        let view = self.shared.view();
+        let runs = view.runs.iter().flat_map(|listed| listed.run.generations.iter().map(|row| row.end()));
+        let waiting = view.waiting.iter().map(|waiting| waiting.generation.end);
+        let ended = (0_u32..).zip(runs.chain(waiting)).take_while(|(_, end)| end.last_timestamp <= at);
+        ended.last().map(|(number, _)| number)
+    }
+}
+
+fn find_id(view: &View, id: u128) -> Result<Option<KeyRow>, Fault> {
+    let in_range = |batch: &&Arc<Batch>| batch.ids_range.0 <= id && id <= batch.ids_range.1;
+    for batch in view.batches().rev().filter(in_range) {
+        if let Some(row) = batch.ids.iter().find(|row| row.id == id) {
+            return Ok(Some(*row));
+        }
+    }
+    for listed in view.runs.iter().rev() {
+        if let Some(row) = listed.run.ids.find(id)? {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
+}
+
+fn find_resolution(view: &View, id: u128) -> Result<Option<KeyRow>, Fault> {
+    for batch in view.batches().rev() {
+        if let Some(row) = batch.resolutions.iter().find(|row| row.id == id) {
+            return Ok(Some(*row));
+        }
+    }
+    for listed in view.runs.iter().rev() {
+        if let Some(row) = listed.run.resolutions.find(id)? {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,127 @@
+//! Opening what an earlier process left, and handing it to a ledger that starts.
+
+use std::sync::Arc;
+
+use journal::Disk;
+use ledger::Account;
+use types::Origin;
+
+use crate::accounts::{AccountRow, BalancesRow};
+use crate::block::Cursor;
+use crate::event::GenerationEnd;
+use crate::fault::Fault;
+use crate::fields;
+use crate::run::{self, Run};
+use crate::stand_in::Position;
+use crate::table::Merged;
+use crate::view::Listed;
+use crate::worker::open_fields;
+
+/// Removes all files of an index, so that the next start derives it from the whole journal.
+pub fn discard<D: Disk>(disk: &D) -> Result<(), Fault> {
+    remove_all_but(disk, &[])
+}
+
+/// The longest row of adjacent intact runs from the first generation on. Everything else is removed.
+pub(crate) fn open_runs<D: Disk>(disk: &D, origin: Origin) -> Result<Vec<Listed>, Fault> {
+    let names = disk.list().map_err(Fault::io("list", "the index"))?;
+    let found: Vec<(u32, u32)> = names.iter().filter_map(|name| run::parse_name(name)).collect();
+    let mut runs: Vec<Listed> = Vec::new();
+    loop {
+        let next = runs.last().map_or(0, |listed| listed.run.last() + 1);
+        let mut candidates: Vec<u32> = found.iter().filter(|(first, _)| *first == next).map(|(_, last)| *last).collect();
+        // The widest first: the runs that were merged into it may be left over.
+        candidates.sort_unstable_by(|one, other| other.cmp(one));
+        match candidates.into_iter().find_map(|last| Run::open(disk, origin, next, last).ok()) {
+            None => break,
+            Some(run) => runs.push(Listed { fields: open_fields(disk, origin, &run), run: Arc::new(run) }),
+        }
+    }
+    let fields = runs.iter().flat_map(|listed| listed.fields.values()).map(|table| table.name().to_owned());
+    let names = runs.iter().map(|listed| run::file_name(listed.run.first(), listed.run.last()));
+    remove_all_but(disk, &names.chain(fields).collect::<Vec<_>>())?;
+    Ok(runs)
+}
+
+fn remove_all_but<D: Disk>(disk: &D, kept: &[String]) -> Result<(), Fault> {
+    let names = disk.list().map_err(Fault::io("list", "the index"))?;
+    let is_ours = |name: &String| {
+        let name = name.strip_suffix(".new").unwrap_or(name);
+        run::parse_name(name).is_some() || fields::is_name(name)
+    };
+    for name in names.iter().filter(|name| is_ours(name) && !kept.contains(name)) {
+        disk.remove(name).map_err(Fault::io("remove", name))?;
+    }
+    disk.sync_directory().map_err(Fault::io("sync the directory of", "the index"))
+}
+
+/// What the runs say about the end of the last generation in them. After [`Fault::Damaged`] the file is gone, and
+/// opening once more restores what is left.
+#[derive(Debug)]
+pub struct Restored {
+    /// How things stood there; `None` for an empty index.
+    pub end: Option<GenerationEnd>,
+    runs: Arc<Vec<Listed>>,
+}
+
+impl Restored {
+    pub(crate) fn new(runs: Arc<Vec<Listed>>) -> Self {
+        Self { end: runs.last().map(|listed| listed.run.end().end()), runs }
+    }
+
+    /// Every account, in order of place, with its balances there.
+    pub fn accounts(&self) -> Result<impl Iterator<Item = Result<Account, Fault>> + use<>, Fault> {
+        let images = Merged::new(self.runs.iter().map(|listed| listed.run.images.latest.all()))?;
+        let rows: Vec<Cursor<AccountRow>> = self.runs.iter().map(|listed| listed.run.accounts.all()).collect();
+        let runs = Arc::clone(&self.runs);
+        let no_balances = move || match runs.last() {
+            Some(listed) => listed.run.accounts.file().damaged(0, "an account has no balances"),
+            None => Fault::Stopped("it is empty".to_owned()),
+        };
+        Ok(Accounts { rows: rows.into_iter().flatten(), images, place: 0, no_balances })
+    }
+
+    /// Where the pending transfers stand that were not resolved there, in order.
+    pub fn pendings(&self) -> Result<Vec<Position>, Fault> {
+        let runs: Vec<Arc<Run>> = self.runs.iter().map(|listed| Arc::clone(&listed.run)).collect();
+        let rows = run::unresolved(&runs)?.map(|row| Ok(Position::from_u64(row?.number())));
+        let mut positions = rows.collect::<Result<Vec<_>, Fault>>()?;
+        positions.sort_unstable();
+        Ok(positions)
+    }
+
+    /// Where the entries stand that must be replayed, in order.
+    pub fn others(&self) -> impl Iterator<Item = Result<Position, Fault>> + use<> {
+        let cursors: Vec<_> = self.runs.iter().map(|listed| listed.run.others.all()).collect();
+        cursors.into_iter().flatten().map(|row| Ok(Position::from_u64(row?.0)))
+    }
+}
+
+/// Accounts in order of place with the latest of their images.
+struct Accounts<I, F> {
+    rows: I,
+    images: Merged<BalancesRow>,
+    place: u32,
+    no_balances: F,
+}
+
+impl<I: Iterator<Item = Result<AccountRow, Fault>>, F: Fn() -> Fault> Accounts<I, F> {
+    fn join(&mut self, row: AccountRow) -> Result<Account, Fault> {
+        let mut latest = None;
+        while self.images.peek().is_some_and(|key| key >> 32 == u64::from(self.place)) {
+            latest = self.images.next().transpose()?;
+        }
+        let latest = latest.ok_or_else(&self.no_balances)?;
+        self.place += 1;
+        Ok(row.with(&latest.balances()))
+    }
+}
+
+impl<I: Iterator<Item = Result<AccountRow, Fault>>, F: Fn() -> Fault> Iterator for Accounts<I, F> {
+    type Item = Result<Account, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next()?;
+        Some(row.and_then(|row| self.join(row)))
+    }
+}

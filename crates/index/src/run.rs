@@ -1,0 +1,246 @@
+//! A run: the tables of one generation, or of several adjacent ones that were merged.
+//!
+//! All tables of a run stand in one file, so that a run is there whole or not at all. Its arrays, in order:
+//! generations; ids; resolutions; pendings; ids of accounts; postings; accounts; images of balances; others.
+
+use std::sync::Arc;
+
+use journal::Disk;
+use types::Origin;
+
+use crate::accounts::{AccountRow, IMAGES_ARRAYS, Images};
+use crate::block::{Array, BlockFile, Label, Writer};
+use crate::event::{Batch, CREATED_PENDING, Extent, Generation};
+use crate::fault::Fault;
+use crate::fixed::{Six, to_usize};
+use crate::generation::GenerationRow;
+use crate::keys::{self, KEYS_ARRAYS, KeyRow, Keys, Unresolved};
+use crate::postings::{POSTINGS_ARRAYS, Postings};
+use crate::table::{Merged, TABLE_ARRAYS, Table, write_table};
+use crate::yielding::{Yield, Yielding};
+
+const GENERATIONS: usize = 0;
+const IDS: usize = GENERATIONS + 1;
+const RESOLUTIONS: usize = IDS + KEYS_ARRAYS;
+const PENDINGS: usize = RESOLUTIONS + KEYS_ARRAYS;
+const ACCOUNT_IDS: usize = PENDINGS + TABLE_ARRAYS;
+const POSTINGS: usize = ACCOUNT_IDS + KEYS_ARRAYS;
+const ACCOUNTS: usize = POSTINGS + POSTINGS_ARRAYS;
+const IMAGES: usize = ACCOUNTS + 1;
+const OTHERS: usize = IMAGES + IMAGES_ARRAYS;
+
+/// The tables of adjacent generations.
+#[derive(Debug)]
+pub(crate) struct Run {
+    file: Arc<BlockFile>,
+    pub(crate) generations: Vec<GenerationRow>,
+    /// Transfer ids: where the transfer or its failure stands, and what the id stands for.
+    pub(crate) ids: Keys,
+    /// Pending transfers that were resolved: where, and how.
+    pub(crate) resolutions: Keys,
+    /// Pending transfers of this run that it did not resolve.
+    pub(crate) pendings: Table<KeyRow>,
+    /// Account ids: their place.
+    pub(crate) account_ids: Keys,
+    pub(crate) postings: Postings,
+    /// The accounts that were opened, in order of place.
+    pub(crate) accounts: Array<AccountRow>,
+    pub(crate) images: Images,
+    /// Entries that a restart must replay.
+    pub(crate) others: Array<Six>,
+    pub(crate) extent: Extent,
+}
+
+/// A generation that waits to become a run.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) number: u32,
+    pub(crate) generation: Generation,
+    pub(crate) batches: Vec<Arc<Batch>>,
+    /// Accounts that were open when it began.
+    pub(crate) accounts_before: u64,
+}
+
+impl Waiting {
+    /// Accounts that are open at its end.
+    pub(crate) fn accounts_after(&self) -> u64 {
+        self.generation.changes.last().map_or(0, |(place, _)| u64::from(place.0) + 1).max(self.accounts_before)
+    }
+
+    pub(crate) fn extent(&self) -> Extent {
+        self.batches.iter().fold(Extent::EMPTY, |extent, batch| extent.with(batch.extent))
+    }
+}
+
+const PREFIX: &str = "run-";
+
+/// The name of the run of generations `first` to `last`.
+pub(crate) fn file_name(first: u32, last: u32) -> String {
+    format!("{PREFIX}{first:08x}-{last:08x}")
+}
+
+/// Which generations a file covers, if it is that of a run.
+pub(crate) fn parse_name(name: &str) -> Option<(u32, u32)> {
+    let (first, last) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    let (first, last) = (u32::from_str_radix(first, 16).ok()?, u32::from_str_radix(last, 16).ok()?);
+    (first <= last && file_name(first, last) == name).then_some((first, last))
+}
+
+fn label(origin: Origin, first: u32, last: u32) -> Label {
+    Label { name: file_name(first, last), origin, first, last }
+}
+
+impl Run {
+    /// Opens a run and reads what stays in memory.
+    pub(crate) fn open<D: Disk>(disk: &D, origin: Origin, first: u32, last: u32) -> Result<Self, Fault> {
+        Self::of(BlockFile::open(disk, label(origin, first, last))?)
+    }
+
+    fn of(file: BlockFile) -> Result<Self, Fault> {
+        let file = Arc::new(file);
+        let generations = file.array::<GenerationRow>(GENERATIONS)?.load()?;
+        let (first, last) = (file.label().first, file.label().last);
+        if generations.len() != to_usize((last - first).into()) + 1 {
+            return Err(file.damaged(0, "it has another number of generations than its name says"));
+        }
+        let extent = generations.iter().fold(Extent::EMPTY, |extent, row| extent.with(row.extent()));
+        Ok(Self {
+            generations,
+            extent,
+            ids: Keys::open(&file, IDS)?,
+            resolutions: Keys::open(&file, RESOLUTIONS)?,
+            pendings: Table::open(&file, PENDINGS)?,
+            account_ids: Keys::open(&file, ACCOUNT_IDS)?,
+            postings: Postings::open(&file, POSTINGS)?,
+            accounts: file.array(ACCOUNTS)?,
+            images: Images::open(&file, IMAGES)?,
+            others: file.array(OTHERS)?,
+            file,
+        })
+    }
+
+    /// Writes the run of one generation. It survives a crash after the directory is synced.
+    pub(crate) fn seal<D: Disk>(disk: &D, origin: Origin, waiting: &Waiting) -> Result<Self, Fault> {
+        let batches = || waiting.batches.iter().map(|batch| &**batch);
+        let mut ids: Vec<KeyRow> = batches().flat_map(|batch| &batch.ids).copied().collect();
+        let mut resolutions: Vec<KeyRow> = batches().flat_map(|batch| &batch.resolutions).copied().collect();
+        let mut account_ids: Vec<KeyRow> = batches().flat_map(|batch| &batch.accounts).copied().collect();
+        keys::sort(&mut ids);
+        keys::sort(&mut resolutions);
+        keys::sort(&mut account_ids);
+        let Generation { end, changes } = &waiting.generation;
+        let opened = changes.partition_point(|(place, _)| u64::from(place.0) < waiting.accounts_before);
+        let opened = &changes[opened..];
+        let dense = (waiting.accounts_before..).zip(opened).all(|(expected, (place, _))| u64::from(place.0) == expected);
+        assert!(
+            dense && opened.len() == account_ids.len(),
+            "IDX-2: the accounts that a generation opens are among its changes, without gaps"
+        );
+
+        let mut writer = Writer::create(disk, label(origin, waiting.number, waiting.number))?;
+        writer.begin::<GenerationRow>()?;
+        writer.push(GenerationRow::new(end, waiting.accounts_after(), waiting.extent()))?;
+        Keys::write(&mut writer, ids.len() as u64, ids.iter().copied().map(Ok))?;
+        Keys::write(&mut writer, resolutions.len() as u64, resolutions.iter().copied().map(Ok))?;
+        let resolved = |row: &KeyRow| resolutions.binary_search_by_key(&row.id, |resolution| resolution.id).is_ok();
+        let pendings = ids.iter().filter(|row| row.tag() == CREATED_PENDING && !resolved(row));
+        write_table(&mut writer, pendings.copied().map(Ok))?;
+        Keys::write(&mut writer, account_ids.len() as u64, account_ids.iter().copied().map(Ok))?;
+        Postings::write(&mut writer, batches().map(Batch::columns))?;
+        write_array(&mut writer, opened.iter().map(|(_, account)| Ok(AccountRow::of(account))))?;
+        Images::write(&mut writer, waiting.number, changes)?;
+        write_array(&mut writer, batches().flat_map(|batch| &batch.others).map(|&position| Ok(Six(position))))?;
+        Self::of(writer.finish()?)
+    }
+
+    /// Writes the run of several adjacent ones. It survives a crash after the directory is synced.
+    pub(crate) fn merge<D: Disk>(
+        disk: &D,
+        origin: Origin,
+        inputs: &[Arc<Self>],
+        yielded: &mut Yield<'_>,
+    ) -> Result<Self, Fault> {
+        let (first, last) = (inputs[0].first(), inputs[inputs.len() - 1].last());
+        let mut writer = Writer::create(disk, label(origin, first, last))?;
+        write_array(&mut writer, inputs.iter().flat_map(|run| &run.generations).map(|row| Ok(*row)))?;
+        merge_keys(&mut writer, inputs.iter().map(|run| &run.ids), yielded)?;
+        merge_keys(&mut writer, inputs.iter().map(|run| &run.resolutions), yielded)?;
+        let unresolved = unresolved(inputs)?;
+        write_table(&mut writer, Yielding::new(unresolved, yielded))?;
+        merge_keys(&mut writer, inputs.iter().map(|run| &run.account_ids), yielded)?;
+        let postings: Vec<&Postings> = inputs.iter().map(|run| &run.postings).collect();
+        Postings::merge(&mut writer, &postings, yielded)?;
+        write_array(&mut writer, Yielding::new(inputs.iter().flat_map(|run| run.accounts.all()), yielded))?;
+        let images: Vec<&Images> = inputs.iter().map(|run| &run.images).collect();
+        Images::merge(&mut writer, &images, yielded)?;
+        write_array(&mut writer, Yielding::new(inputs.iter().flat_map(|run| run.others.all()), yielded))?;
+        Self::of(writer.finish()?)
+    }
+
+    /// Its first generation.
+    pub(crate) fn first(&self) -> u32 {
+        self.file.label().first
+    }
+
+    /// Its last generation.
+    pub(crate) fn last(&self) -> u32 {
+        self.file.label().last
+    }
+
+    /// How many generations it covers.
+    pub(crate) fn width(&self) -> u64 {
+        self.generations.len() as u64
+    }
+
+    /// How things stand at its end.
+    pub(crate) fn end(&self) -> &GenerationRow {
+        self.generations.last().expect("a run has at least one generation")
+    }
+
+    /// Removes the file; it stays readable for those that hold it.
+    pub(crate) fn remove(&self) {
+        self.file.remove();
+    }
+
+    /// Bytes on disk: in all, and of ids, postings and images.
+    pub(crate) fn bytes(&self) -> (u64, [u64; 3]) {
+        let of = |from, arrays| self.file.bytes_of(from, from + arrays);
+        (self.file.bytes(), [of(IDS, KEYS_ARRAYS), of(POSTINGS, POSTINGS_ARRAYS), of(IMAGES, IMAGES_ARRAYS)])
+    }
+
+    /// Bytes of memory that filters and fences take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let keys = [&self.ids, &self.resolutions, &self.account_ids];
+        keys.iter().map(|keys| keys.memory_bytes()).sum::<usize>()
+            + self.pendings.memory_bytes()
+            + self.postings.memory_bytes()
+            + self.images.memory_bytes()
+    }
+}
+
+/// The pending transfers of these runs that none of them resolved, in order of id.
+pub(crate) fn unresolved(runs: &[Arc<Run>]) -> Result<Unresolved, Fault> {
+    let pendings = Merged::new(runs.iter().map(|run| run.pendings.all()))?;
+    let resolutions = Merged::new(runs.iter().map(|run| run.resolutions.table().all()))?;
+    Ok(Unresolved::new(pendings, resolutions))
+}
+
+fn write_array<T: crate::fixed::Fixed, D: Disk>(
+    writer: &mut Writer<D>,
+    rows: impl Iterator<Item = Result<T, Fault>>,
+) -> Result<(), Fault> {
+    writer.begin::<T>()?;
+    for row in rows {
+        writer.push(row?)?;
+    }
+    Ok(())
+}
+
+fn merge_keys<'a, D: Disk>(
+    writer: &mut Writer<D>,
+    inputs: impl Iterator<Item = &'a Keys>,
+    yielded: &mut Yield<'_>,
+) -> Result<(), Fault> {
+    let rows = Merged::new(inputs.map(|keys| keys.table().all()))?;
+    Keys::write(writer, rows.left(), Yielding::new(rows, yielded))
+}

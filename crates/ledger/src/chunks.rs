@@ -1,0 +1,78 @@
+use std::collections::VecDeque;
+
+/// A list in pieces of equal size: growing it never copies what is there, and its front can be dropped. An item keeps
+/// its number, counted from 0, for ever.
+#[derive(Debug)]
+pub(crate) struct Chunks<T> {
+    chunks: VecDeque<Vec<T>>,
+    /// Chunks that stood before the first one here.
+    dropped: usize,
+    len: usize,
+}
+
+const CHUNK_BITS: u32 = 12;
+const CHUNK_LEN: usize = 1 << CHUNK_BITS;
+
+impl<T> Default for Chunks<T> {
+    fn default() -> Self {
+        Self { chunks: VecDeque::new(), dropped: 0, len: 0 }
+    }
+}
+
+impl<T> Chunks<T> {
+    /// How many items there ever were: the number of the next one.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds an item and returns its number.
+    pub(crate) fn push(&mut self, item: T) -> usize {
+        match self.chunks.back_mut().filter(|chunk| chunk.len() < CHUNK_LEN) {
+            Some(chunk) => chunk.push(item),
+            None => {
+                let mut chunk = Vec::with_capacity(CHUNK_LEN);
+                chunk.push(item);
+                self.chunks.push_back(chunk);
+            }
+        }
+        let number = self.len;
+        self.len = self.len.saturating_add(1);
+        number
+    }
+
+    pub(crate) fn get(&self, number: usize) -> Option<&T> {
+        let chunk = (number >> CHUNK_BITS).checked_sub(self.dropped)?;
+        self.chunks.get(chunk)?.get(number & (CHUNK_LEN - 1))
+    }
+
+    pub(crate) fn get_mut(&mut self, number: usize) -> Option<&mut T> {
+        let chunk = (number >> CHUNK_BITS).checked_sub(self.dropped)?;
+        self.chunks.get_mut(chunk)?.get_mut(number & (CHUNK_LEN - 1))
+    }
+
+    /// The items from `number` on, in order.
+    pub(crate) fn from(&self, number: usize) -> impl Iterator<Item = &T> {
+        (number..self.len).map_while(|number| self.get(number))
+    }
+
+    /// The first number from `start` on whose item is not `before`; the items must be partitioned so.
+    pub(crate) fn partition_point(&self, start: usize, before: impl Fn(&T) -> bool) -> usize {
+        let (mut low, mut high) = (start, self.len);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.get(middle).is_some_and(&before) {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Gives back the memory of items before `number`, a whole chunk at a time; the rest of them may stay.
+    pub(crate) fn drop_before(&mut self, number: usize) {
+        while self.dropped < number >> CHUNK_BITS && self.chunks.pop_front().is_some() {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use types::Timestamp;
+
+use crate::chunks::Chunks;
+use crate::{PendingState, Transfer, TransferKey};
+
+/// The transfers of payments, all of them, in order of creation and found by key.
+#[derive(Debug, Default)]
+pub(crate) struct Legs {
+    rows: Chunks<Leg>,
+    places: HashMap<TransferKey, usize, RandomState>,
+}
+
+/// A transfer and, of a pending one, what became of it so far.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) transfer: Transfer,
+    pub(crate) state: Option<PendingState>,
+}
+
+impl Legs {
+    /// Adds a transfer; false when its key is taken.
+    pub(crate) fn add(&mut self, transfer: Transfer) -> bool {
+        let state = transfer.is_pending().then_some(PendingState::Pending);
+        if self.places.insert(transfer.key, self.rows.len()).is_some() {
+            return false;
+        }
+        self.rows.push(Leg { transfer, state });
+        true
+    }
+
+    pub(crate) fn find(&self, key: TransferKey) -> Option<&Leg> {
+        self.places.get(&key).and_then(|&place| self.rows.get(place))
+    }
+
+    pub(crate) fn find_mut(&mut self, key: TransferKey) -> Option<&mut Leg> {
+        self.places.get(&key).and_then(|&place| self.rows.get_mut(place))
+    }
+
+    /// The transfers later than `after`, in order.
+    pub(crate) fn transfers_after(&self, after: Timestamp) -> impl Iterator<Item = &Transfer> {
+        let start = self.rows.partition_point(0, |leg| leg.transfer.timestamp <= after);
+        self.rows.from(start).map(|leg| &leg.transfer)
+    }
+}

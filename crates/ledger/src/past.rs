@@ -1,0 +1,47 @@
+use std::fmt;
+
+use types::{Timestamp, TransferId};
+
+use crate::{PendingState, Transfer, TransferStatus};
+
+/// What became of a request for a client's transfer whose id is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PastTransfer {
+    /// It was refused for good.
+    Failed(TransferStatus),
+    /// It was created.
+    Created {
+        /// As it was created.
+        transfer: Transfer,
+        /// Of a pending transfer, what became of it.
+        state: Option<PendingState>,
+    },
+}
+
+/// The client transfers that a [`Ledger`](crate::Ledger) no longer keeps in memory. Complete for all that it was told to
+/// forget; it may know more than that. It is asked in the middle of a decision, so it panics when it cannot read.
+pub trait Past: Send + fmt::Debug {
+    /// What became of the transfer `id`. Of one that is pending as far as this past reaches, the state is pending, also
+    /// when it was resolved since.
+    fn find(&self, id: TransferId) -> Option<PastTransfer>;
+
+    /// Whether a transfer has exactly this timestamp; asked only for imported accounts. Where it cannot be told, true is
+    /// the safe answer: the account is then refused.
+    fn has_timestamp(&self, _at: Timestamp) -> bool {
+        true
+    }
+}
+
+/// The past of a ledger that forgot nothing.
+#[derive(Debug)]
+pub(crate) struct NoPast;
+
+impl Past for NoPast {
+    fn find(&self, _id: TransferId) -> Option<PastTransfer> {
+        None
+    }
+
+    fn has_timestamp(&self, _at: Timestamp) -> bool {
+        false
+    }
+}

@@ -1,0 +1,84 @@
+//! Taking over a state from derived data instead of from every entry. In this order: [`Ledger::set_past`],
+//! [`Ledger::restore_accounts`], [`Ledger::restore_pending`], [`Ledger::restore_fact`] for every entry that derived data
+//! does not hold, [`Ledger::finish_restore`]; then the entries after that point are applied as ever.
+
+use types::Timestamp;
+
+use crate::effect::resolution;
+use crate::{Account, AccountPlace, Fact, Ledger, PendingState, Transfer, TransferKey};
+
+impl Ledger {
+    /// Puts accounts with their balances into an empty ledger, in order of place, without gaps.
+    ///
+    /// # Panics
+    /// LED-4: when an id comes twice. LED-3: when a timestamp is not later than the one before.
+    pub fn restore_accounts(&mut self, accounts: impl Iterator<Item = Account>) {
+        for account in accounts {
+            assert!(account.timestamp > self.last_account, "LED-3: accounts are in order of their timestamps");
+            self.last_account = account.timestamp;
+            self.accounts.add(account).expect("LED-4: an account is opened once");
+        }
+        self.accounts.forget_changes();
+    }
+
+    /// Puts in a client's pending transfer that is unresolved; the accounts' balances hold it already.
+    pub fn restore_pending(&mut self, transfer: Transfer) {
+        let TransferKey::Client(id) = transfer.key else { panic!("the transfers of payments come with their entries") };
+        let taken = self.pendings.insert(id, transfer);
+        assert!(taken.is_none() && transfer.is_pending(), "LED-4: transfer {id} is pending once");
+        if let Some(expiry) = transfer.expires_at() {
+            self.expiries.insert((expiry, transfer.timestamp), transfer.key);
+        }
+    }
+
+    /// As [`Ledger::apply`], for a fact up to the restored point: leaves accounts, balances and client transfers as they
+    /// were restored, and takes over all else.
+    pub fn restore_fact(&mut self, fact: &Fact) {
+        match fact {
+            Fact::BookOpened(book) => {
+                self.open_book(book);
+            }
+            Fact::TransferCreated(transfer) => {
+                if let (Some(state), Some(key)) = (resolution(transfer), transfer.pending) {
+                    self.restore_resolution(key, state);
+                }
+                if matches!(transfer.key, TransferKey::Leg { .. }) {
+                    assert!(self.legs.add(*transfer), "LED-4: transfer {} is created once", transfer.key);
+                    if let Some(expiry) = transfer.expires_at() {
+                        self.expiries.insert((expiry, transfer.timestamp), transfer.key);
+                    }
+                }
+            }
+            Fact::TransferExpired(key) => self.restore_resolution(*key, PendingState::Expired),
+            Fact::AccountOpened(_) | Fact::TransferFailed { .. } => {}
+        }
+    }
+
+    /// Of a leg; what became of a client's transfer is in the past.
+    fn restore_resolution(&mut self, key: TransferKey, state: PendingState) {
+        if matches!(key, TransferKey::Leg { .. }) {
+            let leg = self.resolve_leg(key, state);
+            if let Some(expiry) = leg.expires_at() {
+                self.expiries.remove(&(expiry, leg.timestamp));
+            }
+        }
+    }
+
+    /// Ends the restoring: as of the restored point [`Ledger::recorded`] was `recorded`, and
+    /// [`Ledger::last_transfer_timestamp`] was `last_transfer`.
+    ///
+    /// # Panics
+    /// LED-1 and LED-8: when the restored accounts do not balance, or stand in no book.
+    pub fn finish_restore(&mut self, recorded: u64, last_transfer: Timestamp) {
+        self.recents.start(recorded);
+        self.last_transfer = last_transfer;
+        for (number, account) in (0_u32..).zip(self.accounts.from(AccountPlace(0))) {
+            let book = self.books.get_mut(&account.ledger).expect("LED-8: an account stands in an open book");
+            book.totals.replace(&account.emptied(), account);
+            book.accounts.push(AccountPlace(number));
+        }
+        for (id, book) in &self.books {
+            assert!(book.totals.balance(), "LED-1: debits equal credits in ledger {id}");
+        }
+    }
+}
