@@ -1,22 +1,23 @@
 //! The embedded journal: segment files in one directory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use types::{Seq, ShardId};
+use types::Seq;
 
 use crate::contract::{Fault, Identity, Journal};
 use crate::disk::{Disk, DiskFile};
 use crate::frame::{self, Binding, Frame, FrameHash};
 use crate::mark::Mark;
+use crate::places::{Places, Point};
 use crate::position::{FrameAt, Position};
-use crate::reader::{FileReader, Located, Shared};
+use crate::reader::FileReader;
 use crate::segment::{self, SegmentHeader};
 
 mod recover;
 
-pub use recover::{Recovered, TornTail};
+pub use recover::{Recovered, StartAt, TornTail};
 
 /// How the files of a journal are laid out. Journals of different layouts can be opened with any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +51,7 @@ impl Layout {
 /// A journal in the files of one directory.
 #[derive(Debug)]
 pub struct FileJournal<D: Disk> {
-    disk: D,
     layout: Layout,
-    shard: ShardId,
     identity: Identity,
     /// The segment that is written, and those that were left since the last sync.
     open: OpenSegment<D::File>,
@@ -60,10 +59,12 @@ pub struct FileJournal<D: Disk> {
     preparing: Option<(u64, JoinHandle<std::io::Result<()>>)>,
     previous: FrameHash,
     appended: Seq,
-    durable: Arc<AtomicU64>,
     mark: Mark<D::File>,
-    shared: Shared<D>,
-    located: Vec<Located>,
+    places: Arc<Places<D>>,
+    /// Frames that are to be noted once they are durable.
+    appended_points: Vec<(u64, Point)>,
+    /// Written frames, kept to spare allocations.
+    written: Vec<u8>,
     poisoned: Option<String>,
 }
 
@@ -77,6 +78,13 @@ struct OpenSegment<F> {
 }
 
 impl<D: Disk> FileJournal<D> {
+    /// Where the next frame will stand: a later start can begin there, see [`FileJournal::open`]. What it says is of use
+    /// once everything appended so far is durable.
+    pub fn place(&self) -> StartAt {
+        let OpenSegment { number, offset, .. } = self.open;
+        StartAt { seq: self.appended, segment: number, offset, previous: self.previous }
+    }
+
     fn rotate(&mut self) -> Result<(), Fault> {
         let number = self.open.number + 1;
         let name = segment::file_name(number);
@@ -85,14 +93,14 @@ impl<D: Disk> FileJournal<D> {
             Some((prepared, worker)) if prepared == number => {
                 worker.join().unwrap_or_else(|_panic| Err(std::io::Error::other("the preparing thread panicked")))
             }
-            Some(_) | None => segment::ensure_prepared(&self.disk, number, self.layout.segment_bytes),
+            Some(_) | None => segment::ensure_prepared(&self.places.disk, number, self.layout.segment_bytes),
         };
         prepared.map_err(|cause| io_fault("prepare", cause))?;
-        let file = self.disk.open(&name).map_err(|cause| io_fault("open", cause))?;
+        let file = self.places.disk.open(&name).map_err(|cause| io_fault("open", cause))?;
         let file = Arc::new(file.ok_or_else(|| io_fault("open", std::io::ErrorKind::NotFound.into()))?);
         let bytes = file.len().map_err(|cause| io_fault("measure", cause))?;
         let header = SegmentHeader {
-            shard: self.shard,
+            shard: self.places.shard,
             identity: self.identity,
             number,
             first: self.appended.next(),
@@ -107,7 +115,7 @@ impl<D: Disk> FileJournal<D> {
         if left.written {
             self.unsynced.push((segment::file_name(left.number), left.file));
         }
-        self.shared.add_segment(number, file);
+        self.places.add_segment(number, header.first);
         self.prepare_ahead();
         Ok(())
     }
@@ -117,7 +125,7 @@ impl<D: Disk> FileJournal<D> {
         if self.layout.prepare == Prepare::InPlace || self.preparing.is_some() {
             return;
         }
-        let (disk, number, bytes) = (self.disk.clone(), self.open.number + 1, self.layout.segment_bytes);
+        let (disk, number, bytes) = (self.places.disk.clone(), self.open.number + 1, self.layout.segment_bytes);
         let work = move || segment::ensure_prepared(&disk, number, bytes);
         let worker = std::thread::Builder::new().name("journal-prepare".to_owned()).spawn(work);
         // Without the thread the writer prepares the segment itself.
@@ -127,29 +135,23 @@ impl<D: Disk> FileJournal<D> {
     fn try_append(&mut self, frame: &Frame) -> Result<FrameAt, Fault> {
         assert_eq!(frame.first, self.appended.next(), "JRN-1: frames follow one another without gaps");
         let binding = Binding { identity: self.identity, durable: self.durable(), previous: self.previous };
-        let (bytes, hash) = frame::seal(frame, &binding);
-        if self.open.offset + bytes.len() as u64 > self.open.bytes {
+        let bytes = (frame::HEADER_BYTES + frame.payload.len()) as u64;
+        if self.open.offset + bytes > self.open.bytes {
             self.rotate()?;
         }
-        let name = || segment::file_name(self.open.number);
-        self.open.file.write_at(&bytes, self.open.offset).map_err(|cause| Fault::Io {
+        let (number, offset) = (self.open.number, self.open.offset);
+        let hash = frame::seal(frame, &binding, &mut self.written);
+        self.open.file.write_at(&self.written, offset).map_err(|cause| Fault::Io {
             action: "write",
-            file: name(),
+            file: segment::file_name(number),
             cause,
         })?;
-        self.located.push(Located {
-            first: frame.first,
-            last: frame.last(),
-            segment: self.open.number,
-            offset: self.open.offset,
-            bytes: bytes.len(),
-        });
-        let at = FrameAt { segment: self.open.number, offset: self.open.offset + frame::HEADER_BYTES as u64 };
-        self.open.offset += bytes.len() as u64;
+        self.appended_points.push((number, Point { first: frame.first, offset }));
+        self.open.offset += bytes;
         self.open.written = true;
         self.previous = hash;
         self.appended = frame.last();
-        Ok(at)
+        Ok(FrameAt::of_frame(number, offset))
     }
 
     fn try_sync(&mut self) -> Result<(), Fault> {
@@ -183,15 +185,15 @@ impl<D: Disk> Journal for FileJournal<D> {
     fn sync(&mut self) -> Result<Seq, Fault> {
         self.guarded(|journal| {
             journal.try_sync()?;
-            journal.shared.add_frames(&mut journal.located);
+            journal.places.note(&mut journal.appended_points);
             // Readers that see the position also see where its frames stand.
-            journal.durable.store(journal.appended.get(), Ordering::Release);
+            journal.places.durable.store(journal.appended.get(), Ordering::Release);
             Ok(journal.appended)
         })
     }
 
     fn durable(&self) -> Seq {
-        Seq::new(self.durable.load(Ordering::Acquire))
+        Seq::new(self.places.durable.load(Ordering::Acquire))
     }
 
     fn mark(&mut self) -> Result<(), Fault> {
@@ -199,7 +201,7 @@ impl<D: Disk> Journal for FileJournal<D> {
     }
 
     fn reader(&self) -> FileReader<D> {
-        FileReader::new(self.shared.clone(), Arc::clone(&self.durable))
+        FileReader::new(Arc::clone(&self.places))
     }
 
     fn identity(&self) -> Identity {

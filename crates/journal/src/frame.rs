@@ -289,30 +289,31 @@ pub(crate) struct Binding {
 /// Links a frame to the one before it.
 pub(crate) type FrameHash = [u8; 32];
 
-/// Header and payload as they are written, and the hash that the next frame carries.
-pub(crate) fn seal(frame: &Frame, binding: &Binding) -> (Vec<u8>, FrameHash) {
-    let mut header = Encoder::default();
-    header.u32(u32::try_from(frame.payload.len()).expect("a payload is at most 900 KiB"));
-    header.u32(crc32c::crc32c(&frame.payload));
-    header.u16(FORMAT_VERSION);
-    header.u16(frame.shard.get());
-    header.u32(frame.count);
-    header.u64(frame.first.get());
-    header.u64(binding.durable.get());
-    header.u64(frame.base_time.ns());
-    header.u128(binding.identity.origin.get());
-    header.u64(binding.identity.epoch.get());
-    header.u64(0);
-    header.raw(&binding.previous);
-    header.u128(0);
-    let mut bytes = Encoder::default();
+/// Puts header and payload into `written` as they are to stand on disk; says the hash that the next frame carries.
+pub(crate) fn seal(frame: &Frame, binding: &Binding, written: &mut Vec<u8>) -> FrameHash {
+    let mut bytes = Encoder { bytes: std::mem::take(written) };
+    bytes.bytes.clear();
     bytes.raw(&MAGIC);
-    bytes.u32(crc32c::crc32c(&header.bytes));
-    bytes.raw(&header.bytes);
+    bytes.u32(0);
+    bytes.u32(u32::try_from(frame.payload.len()).expect("JRN-2: a payload is at most 900 KiB"));
+    bytes.u32(crc32c::crc32c(&frame.payload));
+    bytes.u16(FORMAT_VERSION);
+    bytes.u16(frame.shard.get());
+    bytes.u32(frame.count);
+    bytes.u64(frame.first.get());
+    bytes.u64(binding.durable.get());
+    bytes.u64(frame.base_time.ns());
+    bytes.u128(binding.identity.origin.get());
+    bytes.u64(binding.identity.epoch.get());
+    bytes.u64(0);
+    bytes.raw(&binding.previous);
+    bytes.u128(0);
     debug_assert_eq!(bytes.bytes.len(), HEADER_BYTES);
+    let checksum = crc32c::crc32c(&bytes.bytes[8..]);
+    bytes.bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
     bytes.raw(&frame.payload);
-    let hash = hash_of(&bytes.bytes);
-    (bytes.bytes, hash)
+    *written = bytes.bytes;
+    hash_of(written)
 }
 
 /// The hash of a whole written frame.
@@ -333,6 +334,22 @@ pub(crate) struct ReadHeader {
     pub(crate) base_time: Timestamp,
     pub(crate) identity: Identity,
     pub(crate) previous: FrameHash,
+}
+
+impl ReadHeader {
+    pub(crate) fn last(&self) -> Seq {
+        Seq::new(self.first.get() + u64::from(self.count) - 1)
+    }
+
+    /// Bytes of header and payload.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        (HEADER_BYTES + self.payload_bytes) as u64
+    }
+
+    pub(crate) fn view<'a>(&self, payload: &'a [u8]) -> FrameView<'a> {
+        let Self { first, count, base_time, shard, .. } = *self;
+        FrameView { first, count, base_time, shard, payload }
+    }
 }
 
 /// Reads a header; `None` when magic, checksum or bounds do not hold.
@@ -395,7 +412,8 @@ mod tests {
         let frame = Frame { payload: (0..=255).collect(), ..WRITTEN };
         let identity = Identity { origin: Origin::new(1), epoch: Epoch::new(2) };
         let binding = Binding { identity, durable: Seq::new(6), previous: [9; 32] };
-        let (bytes, hash) = seal(&frame, &binding);
+        let mut bytes = vec![1; 9];
+        let hash = seal(&frame, &binding, &mut bytes);
         let (header, written) = read_whole(&bytes, 0).expect("a frame reads as it is written");
         assert_eq!((header.first, header.count, header.shard), (frame.first, frame.count, frame.shard));
         assert_eq!((header.identity, header.durable, header.previous), (identity, Seq::new(6), [9; 32]));

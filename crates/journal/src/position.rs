@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::frame::Placed;
+use crate::frame::{HEADER_BYTES, Placed};
 
 /// The place of an entry: its segment, its byte in the segment's file, and whether it is a row. Positions order as
 /// entries do. The number uses 48 bits.
@@ -69,6 +69,11 @@ pub struct FrameAt {
 }
 
 impl FrameAt {
+    /// Of the frame whose header stands at `offset`.
+    pub(crate) const fn of_frame(segment: u64, offset: u64) -> Self {
+        Self { segment, offset: offset + HEADER_BYTES as u64 }
+    }
+
     /// The position of an entry of this frame.
     pub const fn position(self, placed: Placed) -> Position {
         Position::new(self.segment, self.offset + placed.offset as u64, placed.is_row)

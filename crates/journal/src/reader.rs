@@ -1,133 +1,177 @@
 //! Reads durable entries back, from any thread, while the journal goes on.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use engine::Entry;
-use types::Seq;
+use engine::{Entry, Fact};
+use ledger::{Transfer, TransferKey};
+use types::{Seq, ShardId};
 
+use crate::codec;
 use crate::contract::{Fault, Reader};
 use crate::disk::{Disk, DiskFile};
-use crate::frame::{self, Frame};
+use crate::places::{NO_FRAME, Places, Point, damaged};
+use crate::position::{FrameAt, Position};
 use crate::segment;
 
-/// Where a frame stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Located {
-    pub(crate) first: Seq,
-    pub(crate) last: Seq,
-    pub(crate) segment: u64,
-    pub(crate) offset: u64,
-    pub(crate) bytes: usize,
-}
-
-/// What the writer and the readers of a journal share.
-#[derive(Debug)]
-pub(crate) struct Shared<D: Disk>(Arc<RwLock<Places<D::File>>>);
-
-#[derive(Debug)]
-struct Places<F> {
-    segments: BTreeMap<u64, Arc<F>>,
-    /// In order of sequence.
-    frames: Vec<Located>,
-}
-
-impl<D: Disk> Clone for Shared<D> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<D: Disk> Shared<D> {
-    pub(crate) fn new(segments: BTreeMap<u64, Arc<D::File>>, frames: Vec<Located>) -> Self {
-        Self(Arc::new(RwLock::new(Places { segments, frames })))
-    }
-
-    pub(crate) fn add_segment(&self, number: u64, file: Arc<D::File>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).segments.insert(number, file);
-    }
-
-    /// Takes over the frames that became durable.
-    pub(crate) fn add_frames(&self, frames: &mut Vec<Located>) {
-        if !frames.is_empty() {
-            self.0.write().unwrap_or_else(PoisonError::into_inner).frames.append(frames);
-        }
-    }
-
-    fn find(&self, seq: Seq) -> Option<(Located, Arc<D::File>)> {
-        let places = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let place = places.frames.partition_point(|frame| frame.last < seq);
-        let located = *places.frames.get(place)?;
-        let file = places.segments.get(&located.segment).map(Arc::clone)?;
-        Some((located, file))
-    }
-}
-
-/// Reads the durable entries of a [`crate::FileJournal`].
+/// Reads the durable entries of a [`crate::FileJournal`]. Whatever is read is checked again: disks change what nobody
+/// wrote.
 #[derive(Debug)]
 pub struct FileReader<D: Disk> {
-    shared: Shared<D>,
-    durable: Arc<AtomicU64>,
+    places: Arc<Places<D>>,
 }
 
 impl<D: Disk> Clone for FileReader<D> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), durable: Arc::clone(&self.durable) }
-    }
-}
-
-impl<D: Disk> FileReader<D> {
-    pub(crate) fn new(shared: Shared<D>, durable: Arc<AtomicU64>) -> Self {
-        Self { shared, durable }
+        Self { places: Arc::clone(&self.places) }
     }
 }
 
 impl<D: Disk> Reader for FileReader<D> {
     fn durable(&self) -> Seq {
-        Seq::new(self.durable.load(Ordering::Acquire))
+        Seq::new(self.places.durable.load(Ordering::Acquire))
     }
 
     fn read(&self, from: Seq) -> Result<Vec<Entry>, Fault> {
         let durable = self.durable();
         let from = from.max(Seq::new(1));
-        if from > durable {
-            return Ok(Vec::new());
+        let Some(number) = self.places.segment_of(from).filter(|_| from <= durable) else { return Ok(Vec::new()) };
+        let point = self.places.point(number, |point| point.first <= from)?;
+        let mut walk = self.places.walk(number, point)?;
+        loop {
+            let (offset, header) = walk.expect_next()?;
+            if header.last() >= from {
+                let frame = walk.frame(offset, &header)?;
+                let mut entries = frame.entries().map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+                entries.retain(|entry| entry.header.seq >= from && entry.header.seq <= durable);
+                return Ok(entries);
+            }
         }
-        let Some((located, file)) = self.shared.find(from) else { return Ok(Vec::new()) };
-        let mut entries = read_frame(file.as_ref(), &located)?;
-        entries.retain(|entry| entry.header.seq >= from && entry.header.seq <= durable);
-        Ok(entries)
     }
 }
 
-/// Reads a frame where it is known to stand, and checks it again: disks change what nobody wrote.
-fn read_frame(file: &impl DiskFile, located: &Located) -> Result<Vec<Entry>, Fault> {
-    let name = segment::file_name(located.segment);
-    let mut bytes = vec![0; located.bytes];
-    let count = file.read_at(&mut bytes, located.offset).map_err(|cause| Fault::Io {
-        action: "read",
-        file: name.clone(),
-        cause,
-    })?;
-    let damaged = |what: &str| Fault::Damaged {
-        file: name.clone(),
-        offset: located.offset,
-        seq: located.first,
-        what: what.to_owned(),
-    };
-    if count != bytes.len() {
-        return Err(damaged("the file is shorter than when it was written"));
+impl<D: Disk> FileReader<D> {
+    pub(crate) fn new(places: Arc<Places<D>>) -> Self {
+        Self { places }
     }
-    let header = frame::read_header(&bytes).ok_or_else(|| damaged("the frame's header does not match its checksum"))?;
-    let payload = bytes.split_off(frame::HEADER_BYTES);
-    if header.first != located.first || header.payload_bytes != payload.len() {
-        return Err(damaged("another frame stands there"));
+
+    /// A reader of a journal that is not open yet, for positions that are known to be durable. It goes on working when
+    /// the journal is opened, but never learns the durable position: [`Reader::read`] finds nothing.
+    pub fn before_opening(disk: D, shard: ShardId) -> Self {
+        Self::new(Arc::new(Places::new(disk, shard, std::collections::BTreeMap::new(), Seq::ZERO)))
     }
-    if crc32c::crc32c(&payload) != header.payload_crc {
-        return Err(damaged("the frame's payload does not match its checksum"));
+
+    /// The client transfer in the row at this position: one small read, checked by the row's own checksum.
+    ///
+    /// # Errors
+    /// When the file cannot be read or the row is damaged.
+    ///
+    /// # Panics
+    /// When the position is not that of a row.
+    pub fn transfer_at(&self, position: Position) -> Result<Transfer, Fault> {
+        assert!(position.is_row(), "JRN-6: {position:?} is read as a row");
+        let mut bytes = [0; codec::WIDE_ROW_BYTES];
+        let file = self.places.file(position.segment())?;
+        let fault = |cause| Fault::Io { action: "read", file: segment::file_name(position.segment()), cause };
+        let count = file.read_at(&mut bytes, position.offset()).map_err(fault)?;
+        if let Some(transfer) = codec::read_row(bytes.get(..count).unwrap_or_default()) {
+            return Ok(transfer);
+        }
+        // The frame says what is wrong, and where.
+        let entry = self.entry_at(position)?;
+        if let Fact::Ledger(ledger::Fact::TransferCreated(transfer)) = entry.fact {
+            return Ok(transfer);
+        }
+        Err(damaged(position.segment(), position.offset(), entry.header.seq, "no row starts there"))
     }
-    let frame =
-        Frame { first: header.first, count: header.count, base_time: header.base_time, shard: header.shard, payload };
-    frame.entries().map_err(|cause| Fault::Undecodable { seq: frame.first, cause })
+
+    /// The entry at this position; its whole frame is read and checked.
+    ///
+    /// # Errors
+    /// When the file cannot be read, the frame is damaged, or no entry starts there.
+    pub fn entry_at(&self, position: Position) -> Result<Entry, Fault> {
+        let (number, offset) = (position.segment(), position.offset());
+        let point = self.places.point(number, |point| point.offset < offset)?;
+        let mut walk = self.places.walk(number, point)?;
+        loop {
+            let (frame_offset, header) = walk.expect_next()?;
+            if walk.next.offset <= offset {
+                continue;
+            }
+            let at = FrameAt::of_frame(number, frame_offset);
+            for read in walk.frame(frame_offset, &header)?.iter() {
+                let (entry, placed) = read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+                if at.position(placed) == position {
+                    return Ok(entry);
+                }
+            }
+            return Err(damaged(number, offset, header.first, "no entry starts there"));
+        }
+    }
+
+    /// Shows every transfer that a client made, from one position (included) to another (excluded), in order. Transfers
+    /// that stand inside other entries are not among them, nor are legs of payments.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a frame is damaged, and what `visit` says.
+    pub fn rows(
+        &self,
+        from: Position,
+        to: Position,
+        visit: &mut dyn FnMut(Position, &Transfer) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.entries_between(from, to, &mut |position, entry| {
+            let Fact::Ledger(ledger::Fact::TransferCreated(transfer)) = &entry.fact else { return Ok(()) };
+            let TransferKey::Client(_) = transfer.key else { return Ok(()) };
+            visit(position, transfer)
+        })
+    }
+
+    /// Shows every entry from one position (included) to another (excluded), in order.
+    ///
+    /// # Errors
+    /// As [`FileReader::rows`].
+    pub fn entries_between(
+        &self,
+        from: Position,
+        to: Position,
+        visit: &mut dyn FnMut(Position, &Entry) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        if from >= to {
+            return Ok(());
+        }
+        let (mut number, end) = (from.segment(), (to.segment(), to.offset()));
+        let point = self.places.point(number, |point| point.offset < from.offset())?;
+        let mut walk = self.places.walk(number, point)?;
+        loop {
+            while (number, walk.next.offset) < end
+                && let Some((offset, header)) = walk.next()?
+            {
+                if (number, walk.next.offset) <= (from.segment(), from.offset()) {
+                    continue;
+                }
+                let at = FrameAt::of_frame(number, offset);
+                for read in walk.frame(offset, &header)?.iter() {
+                    let (entry, placed) = read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+                    let position = at.position(placed);
+                    if position >= to {
+                        return Ok(());
+                    }
+                    if position >= from {
+                        visit(position, &entry)?;
+                    }
+                }
+            }
+            let Point { first, offset } = walk.next;
+            if (number, offset) >= end {
+                return Ok(());
+            }
+            // Only the segment after it tells whether this one ended here.
+            if number == to.segment() || self.places.header(number + 1)?.first != first {
+                return Err(damaged(number, offset, first, NO_FRAME));
+            }
+            number += 1;
+            walk = self.places.walk(number, Point { first, offset: segment::HEADER_BYTES })?;
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use engine::{ApiKeyAdded, Command, Engine, Request};
-use journal::{Directory, DirectoryError, Fault, FileJournal, Identity, Journal, Layout, Recovered};
+use journal::{Directory, DirectoryError, Fault, FileJournal, Identity, Journal, Layout, Position, Recovered};
 use pipeline::{Ask, Decider};
 use policy::{Bundle, Policy};
 use tokio::sync::watch;
@@ -97,7 +97,7 @@ impl Opened {
         let journal_directory = Directory::open(&options.data.join("journal"))?;
         let keys_directory = Directory::open(&options.data.join("keys"))?;
         let mut engine = Engine::new(SHARD, TENANT);
-        let mut visit = |entry: &engine::Entry| {
+        let mut visit = |entry: &engine::Entry, _: Position| {
             if !engine.agrees_with(entry) {
                 return Err(Fault::StateDiffers { seq: entry.header.seq });
             }
@@ -105,7 +105,7 @@ impl Opened {
             Ok(())
         };
         let (mut journal, recovered) =
-            FileJournal::open(journal_directory, options.layout, SHARD, new_origin, &mut visit)?;
+            FileJournal::open(journal_directory, options.layout, SHARD, new_origin, None, &mut visit)?;
         let keys = Arc::new(KeyStore::open(&keys_directory, journal.identity().origin, recovered.last > Seq::ZERO)?);
         let policy = compile_active(&engine)?;
         if let Some(policy) = &policy {

@@ -226,9 +226,10 @@ impl DiskFile for SimFile {
 }
 
 impl State {
-    fn rename<T>(&mut self, change: impl FnOnce(&mut Names) -> T) {
-        change(&mut self.names);
+    fn rename<T>(&mut self, change: impl FnOnce(&mut Names) -> T) -> T {
+        let changed = change(&mut self.names);
         self.names_unsynced.push(self.names.clone());
+        changed
     }
 
     /// Whether the trouble that waits for this kind of operation comes now.

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use engine::{Engine, Entry, Request};
-use journal::{Fault, FileJournal, FileReader, Frame, FrameAt, Identity, Journal, Layout, TornTail};
+use journal::{Fault, FileJournal, FileReader, Frame, FrameAt, Identity, Journal, Layout, Position, TornTail};
 use pipeline::{Ask, Batch, Committer, Decider, Queue};
 use types::{Origin, Seq, ShardId, TenantId, Timestamp};
 
@@ -41,7 +41,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(disk: &SimDisk, origin: Origin) -> Result<Opened, Fault> {
     let mut engine = Engine::new(SHARD, TENANT);
     let mut entries = Vec::new();
-    let mut visit = |entry: &Entry| {
+    let mut visit = |entry: &Entry, _: Position| {
         if !engine.agrees_with(entry) {
             return Err(Fault::StateDiffers { seq: entry.header.seq });
         }
@@ -49,7 +49,7 @@ pub(crate) fn open(disk: &SimDisk, origin: Origin) -> Result<Opened, Fault> {
         entries.push(entry.clone());
         Ok(())
     };
-    let (journal, recovered) = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || origin, &mut visit)?;
+    let (journal, recovered) = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || origin, None, &mut visit)?;
     if let Some((artifact, bytes)) = engine.active_artifact() {
         let known = policies().iter().find(|known| known.policy.digest() == artifact);
         let known = known.expect("only these policies are activated");

@@ -1,7 +1,7 @@
 //! The file journal on the simulated disk, one trouble at a time.
 
 use engine::{ArtifactChunk, Entry, Fact, Header};
-use journal::{Fault, FileJournal, Frame, FrameBuilder, Journal, Layout, Recovered};
+use journal::{Fault, FileJournal, Frame, FrameBuilder, Journal, Layout, Position, Recovered};
 use sim::{Crash, Rng, SimDisk, Trouble};
 use types::{ActorId, Digest, Origin, RequestId, Seq, ShardId, TenantId, Timestamp};
 
@@ -30,12 +30,12 @@ const LARGE: usize = 800 * 1024;
 
 fn try_open(disk: &SimDisk) -> Result<(FileJournal<SimDisk>, Recovered), Fault> {
     let mut last = Seq::ZERO;
-    let mut visit = |entry: &Entry| {
+    let mut visit = |entry: &Entry, _: Position| {
         assert_eq!(entry.header.seq, last.next());
         last = last.next();
         Ok(())
     };
-    FileJournal::open(disk.clone(), Layout::TINY, ShardId::new(0), || Origin::new(7), &mut visit)
+    FileJournal::open(disk.clone(), Layout::TINY, ShardId::new(0), || Origin::new(7), None, &mut visit)
 }
 
 #[track_caller]

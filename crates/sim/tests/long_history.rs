@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine::{Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, Request, StateDigest};
-use journal::{Fault, FileJournal, Journal, Layout};
+use journal::{Fault, FileJournal, Journal, Layout, Position};
 use ledger::{NewAccount, NewTransfer, TransferKey};
 use pipeline::{Ask, Decider};
 use sim::{Crash, Rng, SimDisk};
@@ -32,15 +32,15 @@ fn transfer(number: u64) -> Command {
     Command::CreateTransfer(Box::new(new.into()))
 }
 
-fn open(disk: &SimDisk, visit: &mut dyn FnMut(&Entry) -> Result<(), Fault>) -> FileJournal<SimDisk> {
-    let opened = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || Origin::new(7), visit);
+fn open(disk: &SimDisk, visit: &mut dyn FnMut(&Entry, Position) -> Result<(), Fault>) -> FileJournal<SimDisk> {
+    let opened = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || Origin::new(7), None, visit);
     opened.expect("the journal opens").0
 }
 
 #[test]
 fn a_replay_reproduces_the_digest_of_the_state() {
     let disk = SimDisk::default();
-    let mut journal = open(&disk, &mut |_| Ok(()));
+    let mut journal = open(&disk, &mut |_, _| Ok(()));
     let mut decider = Decider::new(Engine::new(SHARD, TENANT));
     let mut frames = decider.start(START, journal.identity().origin);
     let account = |id| NewAccount {
@@ -73,7 +73,7 @@ fn a_replay_reproduces_the_digest_of_the_state() {
     let mut replayed = Engine::new(SHARD, TENANT);
     let mut digests: BTreeMap<u64, StateDigest> = BTreeMap::new();
     let mut moved = 0;
-    open(&disk, &mut |entry| {
+    open(&disk, &mut |entry, _| {
         if let Fact::StateDigest(digest) = &entry.fact {
             let wrong = StateDigest { digest: Digest::default(), ..*digest };
             assert!(!replayed.agrees_with(&Entry { fact: Fact::StateDigest(wrong), ..entry.clone() }));

@@ -40,7 +40,7 @@ use types::{ActorId, KeyId, RequestId, Sealed, Seq, ShardId, TenantId, Timestamp
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 pub(crate) use rows::{
-    OpenRun, RUN_HEADER_BYTES_MAX, Run, WIDE_ROW_BYTES, decode_row, decode_run, push_row, transfer_of,
+    OpenRun, RUN_HEADER_BYTES_MAX, Run, WIDE_ROW_BYTES, decode_row, decode_run, push_row, read_row, transfer_of,
 };
 
 const TENANT: u8 = 1;

@@ -225,6 +225,13 @@ pub(crate) fn decode_row(
     Ok((Entry { header, fact: Fact::Ledger(ledger::Fact::TransferCreated(row)), sealed: None }, rest))
 }
 
+/// Reads a row by itself, at the front of `bytes`; `None` when its checksum does not hold.
+pub(crate) fn read_row(bytes: &[u8]) -> Option<Transfer> {
+    let (transfer, used) = parse(bytes).ok()?;
+    let (checked, checksum) = bytes.get(..used)?.split_last_chunk::<CHECKSUM_BYTES>()?;
+    (crc32c::crc32c(checked) == u32::from_le_bytes(*checksum)).then_some(transfer)
+}
+
 /// The transfer at the front of `bytes`, and how many bytes its row takes. The checksum is not looked at.
 fn parse(bytes: &[u8]) -> Result<(Transfer, usize), DecodeError> {
     let plain: &[u8; PLAIN_ROW_BYTES] = bytes.first_chunk().ok_or(DecodeError::Truncated)?;

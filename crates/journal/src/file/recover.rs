@@ -4,10 +4,14 @@
 //! was told of them, and the tail is cut at the last whole frame. Anything wrong at or below the durable position is
 //! damage, and the journal refuses to open. The durable position is known from the mark, written within 10 ms of an
 //! acknowledgement, and from every later frame, which states what was durable when it was written.
+//!
+//! Reading may begin at a place that was noted when it was durable. What stands before it is then left to whoever reads
+//! it later, but for the headers of all segments and of the frames before that place in its own segment, which must lead
+//! to it, and the frame right before it, which must be the one that was noted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
 
 use engine::Entry;
 use types::{Epoch, Origin, Seq, ShardId};
@@ -15,9 +19,10 @@ use types::{Epoch, Origin, Seq, ShardId};
 use super::{FileJournal, Layout, OpenSegment};
 use crate::contract::{Fault, Identity};
 use crate::disk::{Disk, DiskFile};
-use crate::frame::{self, Frame, FrameHash};
+use crate::frame::{self, FrameHash};
 use crate::mark::Mark;
-use crate::reader::{Located, Shared};
+use crate::places::{Known, NO_FRAME, Places, Point, damaged};
+use crate::position::{FrameAt, Position};
 use crate::segment::{self, HeaderFound, SegmentHeader};
 
 /// What opening a journal found.
@@ -40,21 +45,64 @@ pub struct TornTail {
     pub after: Seq,
 }
 
+/// A place in a journal between two frames, as [`FileJournal::place`] gives it. It is of use while everything before it
+/// is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartAt {
+    /// The last entry before it.
+    pub seq: Seq,
+    /// The segment in which the frame before it ends.
+    pub segment: u64,
+    /// The byte in that segment's file at which that frame ends.
+    pub offset: u64,
+    /// The hash of that frame.
+    pub previous: [u8; 32],
+}
+
+impl StartAt {
+    /// A position after every entry before this place, and not after any entry behind it.
+    pub const fn position(&self) -> Position {
+        Position::new(self.segment, self.offset, false)
+    }
+}
+
+/// What entries are shown to when a journal is opened.
+type Visit<'a> = dyn FnMut(&Entry, Position) -> Result<(), Fault> + 'a;
+
 impl<D: Disk> FileJournal<D> {
-    /// Opens the journal of a directory, or starts one with the identity that `origin` gives. Every entry is shown to
-    /// `visit` in order; an error of its stops the opening.
+    /// Which history the journal of a directory is, before it is opened; `None` when it was never started.
+    ///
+    /// # Errors
+    /// When the first segment cannot be read, is of a later version or of another shard. Damage is left to
+    /// [`FileJournal::open`].
+    pub fn identity_before_opening(disk: &D, shard: ShardId) -> Result<Option<Identity>, Fault> {
+        let name = segment::file_name(1);
+        let opened = disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
+        let Some(file) = opened else { return Ok(None) };
+        match segment::read_header(&file, &name, shard)? {
+            HeaderFound::Used(header) => Ok(Some(header.identity)),
+            HeaderFound::Unused | HeaderFound::Damaged => Ok(None),
+        }
+    }
+
+    /// Opens the journal of a directory, or starts one with the identity that `origin` gives. Every entry after `start`
+    /// (every entry at all without one) is shown to `visit` in order; an error of its stops the opening.
+    ///
+    /// # Errors
+    /// When the journal is damaged, `start` is not a place of it, or the disk fails.
     pub fn open(
         disk: D,
         layout: Layout,
         shard: ShardId,
         origin: impl FnOnce() -> Origin,
-        visit: &mut dyn FnMut(&Entry) -> Result<(), Fault>,
+        start: Option<StartAt>,
+        visit: &mut Visit<'_>,
     ) -> Result<(Self, Recovered), Fault> {
         assert!(layout.segment_bytes >= Layout::SEGMENT_BYTES_MIN, "JRN-3: a segment holds at least one full frame");
         assert!(layout.segment_bytes <= Layout::SEGMENT_BYTES_MAX, "JRN-6: a position names every byte of a segment");
         let (mark, marked) = Mark::open(&disk)?;
         let mut scan = Scan::new(&disk, shard, marked);
-        scan.run(visit)?;
+        scan.run(start, visit)?;
         let Found { open, rest } = scan.into_found();
         match open {
             // A mark is written before the first entry, so no crash explains a journal without one.
@@ -71,18 +119,18 @@ impl<D: Disk> FileJournal<D> {
                 seq: Seq::new(1),
                 what: "the segments are missing, though the mark says that entries were acknowledged".to_owned(),
             }),
-            None => start(disk, layout, shard, mark, rest, Identity { origin: origin(), epoch: Epoch::new(1) }),
+            None => begin(disk, layout, shard, mark, rest, Identity { origin: origin(), epoch: Epoch::new(1) }),
         }
     }
 }
 
 /// Starts a journal in an empty directory.
-fn start<D: Disk>(
+fn begin<D: Disk>(
     disk: D,
     layout: Layout,
     shard: ShardId,
     mut mark: Mark<D::File>,
-    rest: Rest<D::File>,
+    rest: Rest,
     identity: Identity,
 ) -> Result<(FileJournal<D>, Recovered), Fault> {
     let name = segment::file_name(1);
@@ -114,18 +162,16 @@ fn reopen<D: Disk>(
     layout: Layout,
     shard: ShardId,
     mut mark: Mark<D::File>,
-    rest: Rest<D::File>,
+    rest: Rest,
     tail: Tail<D::File>,
 ) -> Result<(FileJournal<D>, Recovered), Fault> {
-    let Rest { mut segments, frames, previous, last, marked, torn, stale } = rest;
-    segments.insert(tail.number, Arc::clone(&tail.file));
-    make_durable(&disk, layout, &segments, &frames, marked, &tail, &stale)?;
+    let Rest { mut segments, unmarked, previous, last, torn, stale, .. } = rest;
+    segments.entry(tail.number).or_insert_with(|| Known::from_the_first_frame(last.next()));
+    make_durable(&disk, layout, &unmarked, &tail, &stale)?;
     mark.write(tail.identity, last)?;
     let mut journal = FileJournal {
-        shared: Shared::new(segments, frames),
-        disk,
+        places: Arc::new(Places::new(disk, shard, segments, last)),
         layout,
-        shard,
         identity: tail.identity,
         open: OpenSegment {
             number: tail.number,
@@ -138,9 +184,9 @@ fn reopen<D: Disk>(
         preparing: None,
         previous,
         appended: last,
-        durable: Arc::new(AtomicU64::new(last.get())),
         mark,
-        located: Vec::new(),
+        appended_points: Vec::new(),
+        written: Vec::new(),
         poisoned: None,
     };
     journal.prepare_ahead();
@@ -152,28 +198,38 @@ fn reopen<D: Disk>(
 fn make_durable<D: Disk>(
     disk: &D,
     layout: Layout,
-    segments: &BTreeMap<u64, Arc<D::File>>,
-    frames: &[Located],
-    marked: Seq,
+    unmarked: &BTreeMap<u64, (u64, u64)>,
     tail: &Tail<D::File>,
     stale: &[u64],
 ) -> Result<(), Fault> {
+    const PIECE_BYTES: u64 = 1024 * 1024;
     let fault = |action, number| move |cause| Fault::Io { action, file: segment::file_name(number), cause };
-    let write_again = |number, file: &D::File, offset, bytes| {
-        let mut content = vec![0; bytes];
-        file.read_at(&mut content, offset).map_err(fault("read", number))?;
-        file.write_at(&content, offset).map_err(fault("write", number))
+    let write_again = |number, file: &D::File, from: u64, to: u64| {
+        let mut content = Vec::new();
+        let mut offset = from;
+        while offset < to {
+            let bytes = (to - offset).min(PIECE_BYTES);
+            content.resize(usize::try_from(bytes).unwrap_or(0), 0);
+            file.read_at(&mut content, offset).map_err(fault("read", number))?;
+            file.write_at(&content, offset).map_err(fault("write", number))?;
+            offset += bytes;
+        }
+        Ok(())
     };
-    let unmarked = frames.get(frames.partition_point(|frame| frame.last <= marked)..).unwrap_or_default();
-    let mut touched = BTreeMap::from([(tail.number, tail.file.as_ref())]);
-    for located in unmarked {
-        let Some(file) = segments.get(&located.segment) else { continue };
-        write_again(located.segment, file.as_ref(), located.offset, located.bytes)?;
-        touched.insert(located.segment, file.as_ref());
+    let mut touched = BTreeMap::from([(tail.number, Arc::clone(&tail.file))]);
+    for (&number, &(from, to)) in unmarked {
+        if number != tail.number {
+            let file = disk.open(&segment::file_name(number)).map_err(fault("open", number))?;
+            let file = file.ok_or_else(|| damaged(number, 0, Seq::ZERO, MISSING))?;
+            touched.insert(number, Arc::new(file));
+        }
+        if let Some(file) = touched.get(&number) {
+            write_again(number, file.as_ref(), from, to)?;
+        }
     }
     segment::write_zeros(tail.file.as_ref(), tail.offset, tail.bytes).map_err(fault("write", tail.number))?;
     for (number, file) in touched {
-        write_again(number, file, 0, segment::HEADER_BYTES_USED)?;
+        write_again(number, file.as_ref(), 0, segment::HEADER_BYTES_USED as u64)?;
         file.sync().map_err(fault("sync", number))?;
     }
     for &number in stale {
@@ -194,97 +250,148 @@ struct Tail<F> {
 }
 
 /// Everything else that the scan found.
-#[derive(Debug)]
-struct Rest<F> {
-    segments: BTreeMap<u64, Arc<F>>,
-    frames: Vec<Located>,
+#[derive(Debug, Default)]
+struct Rest {
+    segments: BTreeMap<u64, Known>,
     previous: FrameHash,
     last: Seq,
-    marked: Seq,
+    /// From where to where frames stand in each segment that the mark does not vouch for.
+    unmarked: BTreeMap<u64, (u64, u64)>,
     torn: Option<TornTail>,
     /// Segments after the tail that were begun and must be prepared again.
     stale: Vec<u64>,
 }
 
-impl<F> Default for Rest<F> {
-    fn default() -> Self {
-        Self {
-            segments: BTreeMap::new(),
-            frames: Vec::new(),
-            previous: FrameHash::default(),
-            last: Seq::ZERO,
-            marked: Seq::ZERO,
-            torn: None,
-            stale: Vec::new(),
-        }
-    }
-}
-
 const MISSING: &str = "the segment file is missing";
 const WRONG_HEADER: &str = "the segment's header is not the one that belongs here";
-const NO_FRAME: &str = "no whole frame stands there";
+const OTHER_START: &str = "the place where reading was to begin is not one of this journal";
 
 struct Found<F> {
     open: Option<Tail<F>>,
-    rest: Rest<F>,
+    rest: Rest,
 }
 
 /// One pass over all segments.
 struct Scan<'a, D: Disk> {
     disk: &'a D,
+    /// The segment that is being read ahead.
+    ahead: Option<Ahead<D::File>>,
     shard: ShardId,
     marked: Option<(Identity, Seq)>,
     open: Option<Tail<D::File>>,
-    rest: Rest<D::File>,
+    rest: Rest,
 }
 
 impl<'a, D: Disk> Scan<'a, D> {
     fn new(disk: &'a D, shard: ShardId, marked: Option<(Identity, Seq)>) -> Self {
-        Self { disk, shard, marked, open: None, rest: Rest::default() }
+        Self { disk, ahead: None, shard, marked, open: None, rest: Rest::default() }
     }
 
     fn into_found(self) -> Found<D::File> {
         Found { open: self.open, rest: self.rest }
     }
 
-    fn run(&mut self, visit: &mut dyn FnMut(&Entry) -> Result<(), Fault>) -> Result<(), Fault> {
+    fn run(&mut self, start: Option<StartAt>, visit: &mut Visit<'_>) -> Result<(), Fault> {
+        let found = self.scan(start, visit);
+        // Whoever opens the directory next must not find it in use.
+        if let Some((_, worker)) = self.ahead.take() {
+            drop(worker.join());
+        }
+        found
+    }
+
+    fn scan(&mut self, start: Option<StartAt>, visit: &mut Visit<'_>) -> Result<(), Fault> {
         let listed =
             self.disk.list().map_err(|cause| Fault::Io { action: "list", file: "the directory".to_owned(), cause })?;
         let numbers = segment::numbers(&listed);
         let mut later = numbers.as_slice();
+        let mut from = None;
+        if let Some(start) = start {
+            self.go_to(start, later)?;
+            later = later.get(usize::try_from(start.segment - 1).unwrap_or(usize::MAX)..).unwrap_or_default();
+            from = Some(start.offset);
+        }
         while let Some((&number, rest)) = later.split_first() {
             later = rest;
-            if !self.scan_segment(number, later, visit)? {
+            if !self.scan_segment(number, from.take(), later, visit)? {
                 break;
             }
         }
         self.check_mark()
     }
 
-    /// Reads one segment; says whether the next one may follow.
+    /// Passes over everything before a place.
+    fn go_to(&mut self, start: StartAt, numbers: &[u64]) -> Result<(), Fault> {
+        for (expected, number) in
+            (1..=start.segment).zip(numbers.iter().copied().map(Some).chain(std::iter::repeat(None)))
+        {
+            if number != Some(expected) {
+                return Err(self.damaged(expected, 0, MISSING));
+            }
+            let HeaderFound::Used(header) = self.next_header(expected)? else {
+                return Err(self.damaged(expected, 0, WRONG_HEADER));
+            };
+            let before = self.rest.segments.last_key_value().map_or(Seq::new(1), |(_, known)| known.first);
+            let identity_holds = self.open.as_ref().is_none_or(|open| open.identity == header.identity);
+            if header.number != expected || !identity_holds || header.first < before || header.first > start.seq.next()
+            {
+                return Err(self.damaged(expected, 0, WRONG_HEADER));
+            }
+            self.rest.segments.insert(expected, Known { first: header.first, points: None });
+            self.rest.previous = header.previous;
+            self.rest.last = Seq::new(header.first.get() - 1);
+            self.open = Some(self.tail(expected, header.identity)?);
+        }
+        let places = Places::new(self.disk.clone(), self.shard, BTreeMap::new(), Seq::ZERO);
+        let first = self.rest.last.next();
+        let mut known = Known::from_the_first_frame(first);
+        let mut walk = places.walk(start.segment, Point { first, offset: segment::HEADER_BYTES })?;
+        let mut last = None;
+        while walk.next.offset < start.offset {
+            let (offset, header) = walk.expect_next()?;
+            known.note(Point { first: header.first, offset });
+            last = Some((offset, header));
+        }
+        if let Some((offset, header)) = last {
+            self.rest.previous = walk.hash(offset, &header)?;
+        }
+        self.rest.last = start.seq;
+        self.rest.segments.insert(start.segment, known);
+        let there = Point { first: start.seq.next(), offset: start.offset };
+        if walk.next != there || self.rest.previous != start.previous {
+            return Err(self.damaged(start.segment, start.offset, OTHER_START));
+        }
+        Ok(())
+    }
+
+    /// Reads one segment, from its header on or, when that was checked before, from a byte; says whether the next one
+    /// may follow.
     fn scan_segment(
         &mut self,
         number: u64,
+        from: Option<u64>,
         later: &[u64],
-        visit: &mut dyn FnMut(&Entry) -> Result<(), Fault>,
+        visit: &mut Visit<'_>,
     ) -> Result<bool, Fault> {
         let expected = self.open.as_ref().map_or(1, |open| open.number + 1);
-        if number != expected {
+        if number != expected && from.is_none() {
             return Err(self.damaged(expected, 0, MISSING));
         }
-        let (file, content) = self.read_segment(number)?;
-        let header = match segment::read_header(&file, &segment::file_name(number), self.shard)? {
-            HeaderFound::Used(header) if self.continues(number, &header) => header,
+        let content = self.content(number, from.unwrap_or(0))?;
+        if let Some(&next) = later.first() {
+            self.read_ahead(next);
+        }
+        let header = match segment::read_header(content.file.as_ref(), &segment::file_name(number), self.shard)? {
+            HeaderFound::Used(header) if from.is_some() || self.continues(number, &header) => header,
             HeaderFound::Used(_) | HeaderFound::Damaged | HeaderFound::Unused => {
-                self.cut((number, 0), &content, later, WRONG_HEADER)?;
+                self.cut((number, 0), &content.bytes, later, WRONG_HEADER)?;
                 return Ok(false);
             }
         };
-        let end = self.scan_frames(number, header.identity, &content, visit)?;
-        let (file, offset) = (Arc::new(file), end as u64);
-        self.rest.segments.insert(number, Arc::clone(&file));
-        self.open = Some(Tail { number, file, bytes: content.len() as u64, offset, identity: header.identity });
-        let after = content.get(end..).unwrap_or_default();
+        let offset = self.scan_frames(&header, &content, from.unwrap_or(segment::HEADER_BYTES), visit)?;
+        let after = content.after(offset);
+        let (bytes, file) = (content.end(), Arc::clone(&content.file));
+        self.open = Some(Tail { number, file, bytes, offset, identity: header.identity });
         let next = number + 1;
         match later.first() {
             Some(&found) if found != next => return Err(self.damaged(next, 0, MISSING)),
@@ -303,32 +410,47 @@ impl<'a, D: Disk> Scan<'a, D> {
         Ok(false)
     }
 
-    /// A segment's file and all that is in it.
-    fn read_segment(&self, number: u64) -> Result<(D::File, Vec<u8>), Fault> {
-        let name = segment::file_name(number);
-        let fault = |action| {
-            let file = name.clone();
-            move |cause| Fault::Io { action, file, cause }
-        };
-        let file = self.disk.open(&name).map_err(fault("open"))?;
-        let file = file.ok_or_else(|| fault("open")(std::io::ErrorKind::NotFound.into()))?;
-        let bytes = file.len().map_err(fault("measure"))?;
-        let mut content = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
-        let count = file.read_at(&mut content, 0).map_err(fault("read"))?;
-        content.truncate(count);
-        Ok((file, content))
+    /// What stands in a segment from a byte on, read ahead if it was.
+    fn content(&mut self, number: u64, from: u64) -> Result<Content<D::File>, Fault> {
+        match self.ahead.take() {
+            Some((ahead, worker)) if ahead == number && from == 0 => {
+                worker.join().unwrap_or_else(|_panic| Content::read(self.disk, number, from))
+            }
+            other => {
+                self.ahead = other;
+                Content::read(self.disk, number, from)
+            }
+        }
+    }
+
+    /// Starts to read a segment while the one before it is scanned.
+    fn read_ahead(&mut self, number: u64) {
+        let disk = self.disk.clone();
+        let work = move || Content::read(&disk, number, 0);
+        // Without the thread the segment is read when it is needed.
+        let worker = std::thread::Builder::new().name("journal-read".to_owned()).spawn(work).ok();
+        self.ahead = worker.map(|worker| (number, worker));
+    }
+
+    fn tail(&self, number: u64, identity: Identity) -> Result<Tail<D::File>, Fault> {
+        let (file, bytes) = open_segment(self.disk, number)?;
+        Ok(Tail { number, file: Arc::new(file), bytes, offset: segment::HEADER_BYTES, identity })
     }
 
     /// Reads frames until one does not hold; says where that is.
     fn scan_frames(
         &mut self,
-        number: u64,
-        identity: Identity,
-        content: &[u8],
-        visit: &mut dyn FnMut(&Entry) -> Result<(), Fault>,
-    ) -> Result<usize, Fault> {
-        let mut offset = usize::try_from(segment::HEADER_BYTES).unwrap_or(usize::MAX);
-        while let Some((header, written)) = frame::read_whole(content, offset) {
+        segment: &SegmentHeader,
+        content: &Content<D::File>,
+        from: u64,
+        visit: &mut Visit<'_>,
+    ) -> Result<u64, Fault> {
+        let SegmentHeader { number, identity, .. } = *segment;
+        let marked = self.marked.filter(|(marked, _)| *marked == identity).map_or(Seq::ZERO, |(_, seq)| seq);
+        let next = self.rest.last.next();
+        self.rest.segments.entry(number).or_insert_with(|| Known::from_the_first_frame(next));
+        let mut offset = from;
+        while let Some((header, written)) = frame::read_whole(content.after(offset), 0) {
             let follows = header.first == self.rest.last.next() && header.previous == self.rest.previous;
             if !follows || header.identity != identity || header.shard != self.shard {
                 break;
@@ -337,29 +459,21 @@ impl<'a, D: Disk> Scan<'a, D> {
                 let (found, expected) = (u32::from(header.format), u32::from(frame::FORMAT_VERSION));
                 return Err(Fault::FormatVersion { file: segment::file_name(number), found, expected });
             }
-            let payload = written.get(frame::HEADER_BYTES..).unwrap_or_default().to_vec();
-            let frame = Frame {
-                first: header.first,
-                count: header.count,
-                base_time: header.base_time,
-                shard: header.shard,
-                payload,
-            };
-            let entries = frame.entries().map_err(|cause| Fault::Undecodable { seq: frame.first, cause })?;
-            for entry in &entries {
-                visit(entry)?;
+            let at = FrameAt::of_frame(number, offset);
+            for read in header.view(written.get(frame::HEADER_BYTES..).unwrap_or_default()).iter() {
+                let (entry, placed) = read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+                visit(&entry, at.position(placed))?;
             }
-            let located = Located {
-                first: frame.first,
-                last: frame.last(),
-                segment: number,
-                offset: offset as u64,
-                bytes: written.len(),
-            };
-            self.rest.frames.push(located);
-            self.rest.last = frame.last();
+            let end = offset + header.written_bytes();
+            if header.last() > marked {
+                self.rest.unmarked.entry(number).or_insert((offset, end)).1 = end;
+            }
+            if let Some(known) = self.rest.segments.get_mut(&number) {
+                known.note(Point { first: header.first, offset });
+            }
+            self.rest.last = header.last();
             self.rest.previous = frame::hash_of(written);
-            offset += written.len();
+            offset = end;
         }
         Ok(offset)
     }
@@ -373,7 +487,8 @@ impl<'a, D: Disk> Scan<'a, D> {
         let mut torn = !without_zeros(after).is_empty();
         let mut durable = stated_durable(after, identity);
         for &next in later {
-            let (_, content) = self.read_segment(next)?;
+            // Its header too.
+            let content = self.content(next, 0)?.bytes;
             durable = durable.max(stated_durable(&content, identity));
             if !without_zeros(&content).is_empty() {
                 torn = true;
@@ -415,10 +530,9 @@ impl<'a, D: Disk> Scan<'a, D> {
         }
     }
 
-    fn check_mark(&mut self) -> Result<(), Fault> {
-        self.rest.marked = self.marked_durable();
+    fn check_mark(&self) -> Result<(), Fault> {
         match &self.open {
-            Some(open) if self.rest.marked > self.rest.last => {
+            Some(open) if self.marked_durable() > self.rest.last => {
                 Err(self.damaged(open.number, open.offset, "acknowledged entries are missing"))
             }
             Some(_) | None => Ok(()),
@@ -426,8 +540,48 @@ impl<'a, D: Disk> Scan<'a, D> {
     }
 
     fn damaged(&self, number: u64, offset: u64, what: &str) -> Fault {
-        Fault::Damaged { file: segment::file_name(number), offset, seq: self.rest.last.next(), what: what.to_owned() }
+        damaged(number, offset, self.rest.last.next(), what)
     }
+}
+
+/// A segment's number and the thread that reads it.
+type Ahead<F> = (u64, JoinHandle<Result<Content<F>, Fault>>);
+
+/// What stands in a segment's file from a byte on.
+#[derive(Debug)]
+struct Content<F> {
+    file: Arc<F>,
+    from: u64,
+    bytes: Vec<u8>,
+}
+
+impl<F: DiskFile> Content<F> {
+    fn read<D: Disk<File = F>>(disk: &D, number: u64, from: u64) -> Result<Self, Fault> {
+        let (file, end) = open_segment(disk, number)?;
+        let mut bytes = vec![0; usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX)];
+        let fault = |cause| Fault::Io { action: "read", file: segment::file_name(number), cause };
+        let count = file.read_at(&mut bytes, from).map_err(fault)?;
+        bytes.truncate(count);
+        Ok(Self { file: Arc::new(file), from, bytes })
+    }
+
+    fn after(&self, offset: u64) -> &[u8] {
+        let from = usize::try_from(offset.saturating_sub(self.from)).unwrap_or(usize::MAX);
+        self.bytes.get(from..).unwrap_or_default()
+    }
+
+    fn end(&self) -> u64 {
+        self.from + self.bytes.len() as u64
+    }
+}
+
+/// A segment's file and its length.
+fn open_segment<D: Disk>(disk: &D, number: u64) -> Result<(D::File, u64), Fault> {
+    let name = segment::file_name(number);
+    let opened = disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
+    let file = opened.ok_or_else(|| damaged(number, 0, Seq::ZERO, MISSING))?;
+    let bytes = file.len().map_err(|cause| Fault::Io { action: "measure", file: name, cause })?;
+    Ok((file, bytes))
 }
 
 /// The highest durable position that any intact frame header in these bytes states. Such a header was written after

@@ -1,6 +1,6 @@
 //! What a start finds after a stop or a crash.
 
-use journal::{Directory, DirectoryError, Fault, FileJournal, Frame, Journal, Layout, Prepare, TornTail};
+use journal::{Directory, DirectoryError, Fault, FileJournal, Frame, Journal, Layout, Position, Prepare, TornTail};
 use types::{Origin, Seq, ShardId};
 
 use crate::support::{
@@ -147,11 +147,11 @@ fn a_journal_opens_with_any_layout() {
     let folder = Folder::with_marked(&[large_frame(1), large_frame(2)]);
     let layout = Layout { segment_bytes: 2 * Layout::SEGMENT_BYTES_MIN, prepare: Prepare::Ahead };
     let mut seen = 0;
-    let mut count = |_: &engine::Entry| {
+    let mut count = |_: &engine::Entry, _: Position| {
         seen += 1;
         Ok(())
     };
-    let (mut journal, _) = FileJournal::open(folder.directory(), layout, SHARD, || ORIGIN, &mut count).unwrap();
+    let (mut journal, _) = FileJournal::open(folder.directory(), layout, SHARD, || ORIGIN, None, &mut count).unwrap();
     for seq in 3..=6 {
         journal.append(&large_frame(seq)).unwrap();
         journal.sync().unwrap();
@@ -280,11 +280,11 @@ fn a_journal_of_another_shard_is_refused() {
 fn an_error_of_the_visitor_stops_the_opening() {
     let folder = Folder::with_unmarked(&three_frames());
     let before = [folder.read(FIRST), folder.read("mark")];
-    let mut visit = |entry: &engine::Entry| match entry.header.seq.get() {
+    let mut visit = |entry: &engine::Entry, _: Position| match entry.header.seq.get() {
         3 => Err(Fault::StateDiffers { seq: entry.header.seq }),
         _ => Ok(()),
     };
-    let opened = FileJournal::open(folder.directory(), Layout::TINY, SHARD, || ORIGIN, &mut visit);
+    let opened = FileJournal::open(folder.directory(), Layout::TINY, SHARD, || ORIGIN, None, &mut visit);
     assert!(matches!(opened, Err(Fault::StateDiffers { .. })));
     assert!([folder.read(FIRST), folder.read("mark")] == before);
 }

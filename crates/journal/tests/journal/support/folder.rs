@@ -2,7 +2,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use engine::Entry;
-use journal::{Directory, Fault, FileJournal, Frame, Journal, Layout, Recovered};
+use journal::{Directory, Fault, FileJournal, Frame, Journal, Layout, Position, Recovered, StartAt};
 use types::{Origin, ShardId};
 
 pub(crate) const SHARD: ShardId = ShardId::new(3);
@@ -18,6 +18,7 @@ pub(crate) struct Opened {
     pub(crate) journal: FileJournal<Directory>,
     pub(crate) recovered: Recovered,
     pub(crate) entries: Vec<Entry>,
+    pub(crate) positions: Vec<Position>,
 }
 
 impl Folder {
@@ -49,13 +50,23 @@ impl Folder {
     }
 
     pub(crate) fn try_open_as(&self, shard: ShardId, origin: Origin) -> Result<Opened, Fault> {
-        let mut entries = Vec::new();
-        let mut visit = |entry: &Entry| {
+        self.try_open_with(shard, origin, None)
+    }
+
+    pub(crate) fn try_open_at(&self, start: StartAt) -> Result<Opened, Fault> {
+        self.try_open_with(SHARD, ORIGIN, Some(start))
+    }
+
+    fn try_open_with(&self, shard: ShardId, origin: Origin, start: Option<StartAt>) -> Result<Opened, Fault> {
+        let (mut entries, mut positions) = (Vec::new(), Vec::new());
+        let mut visit = |entry: &Entry, position: Position| {
             entries.push(entry.clone());
+            positions.push(position);
             Ok(())
         };
-        let (journal, recovered) = FileJournal::open(self.directory(), Layout::TINY, shard, || origin, &mut visit)?;
-        Ok(Opened { journal, recovered, entries })
+        let layout = Layout::TINY;
+        let (journal, recovered) = FileJournal::open(self.directory(), layout, shard, || origin, start, &mut visit)?;
+        Ok(Opened { journal, recovered, entries, positions })
     }
 
     pub(crate) fn try_open(&self) -> Result<Opened, Fault> {
