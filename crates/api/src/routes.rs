@@ -65,6 +65,8 @@ pub enum Operation {
     CreateTransfer,
     /// Makes transfers.
     CreateTransferBatch,
+    /// Reverses a transfer.
+    ReverseTransfer,
     /// A page of transfers.
     ListTransfers,
     /// One transfer.
@@ -262,6 +264,7 @@ impl Operation {
             Self::OpenAccountBatch => "openAccountBatch",
             Self::CreateTransfer => "createTransfer",
             Self::CreateTransferBatch => "createTransferBatch",
+            Self::ReverseTransfer => "reverseTransfer",
             Self::ListTransfers => "listTransfers",
             Self::GetTransfer => "getTransfer",
             Self::CreateAccounts => "createAccounts",

@@ -40,6 +40,8 @@ pub enum Command {
     OpenAccount(Box<AccountOrder>),
     /// Move money without any policy.
     CreateTransfer(Box<TransferOrder>),
+    /// Move back what a transfer moved, by a transfer whose id is [`crate::reversal_id`].
+    ReverseTransfer(TransferId),
     /// Several orders, each answered as if it had come alone.
     Batch(Orders),
     /// Judge a command of orders or payments and leave no entry. The answer is what it would be, durable or not.
@@ -96,6 +98,7 @@ impl Request {
             Command::OpenLedger { .. }
             | Command::OpenAccount(_)
             | Command::CreateTransfer(_)
+            | Command::ReverseTransfer(_)
             | Command::CreatePayment(_)
             | Command::ChangePayment { .. }
             | Command::RecordLabel { .. }

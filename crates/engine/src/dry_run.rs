@@ -6,6 +6,7 @@ use types::Timestamp;
 use crate::entry::Fact;
 use crate::order::{judge_account, judge_transfer};
 use crate::payment::Payment;
+use crate::reverse_transfer::judge_reversal;
 use crate::{Answer, Command, Decided, Engine, Made, Ordered, Orders, PaymentReply, Recording, Reply, Request};
 
 impl Engine {
@@ -16,6 +17,7 @@ impl Engine {
         match command {
             Command::OpenAccount(order) => judge_account(&mut plan(), order).map(Reply::from),
             Command::CreateTransfer(order) => judge_transfer(&mut plan(), order).map(Reply::from),
+            Command::ReverseTransfer(id) => judge_reversal(&mut plan(), *id).map(Reply::from),
             Command::Batch(orders) => Ok(Reply::Batch(judge_all(&mut plan(), orders))),
             Command::CreatePayment(_) | Command::ChangePayment { .. } => match self.decide(at, request.id, command) {
                 Decided::Answer(answer) => answer,

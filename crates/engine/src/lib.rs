@@ -20,6 +20,7 @@ mod payment;
 mod query;
 mod record_label;
 mod reply;
+mod reverse_transfer;
 mod state;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use payment::{Label, Leg, Payment, Recorded};
 pub use reply::{
     ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, PaymentReply, Refusal, Reply, TransferReply,
 };
+pub use reverse_transfer::reversal_id;
 pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};
 
 use crate::order::{judge_account, judge_transfer};
@@ -221,8 +223,16 @@ impl Engine {
             Command::CreateTransfer(order) => {
                 self.execute_order(now, by, sink, |plan| judge_transfer(plan, order)).map(Reply::from)
             }
+            Command::ReverseTransfer(id) => self.reverse_transfer(now, request, *id, sink).map(Reply::from),
             Command::DryRun(command) => self.dry_run(now, request, command),
-            command => self.execute_one(now, request, command, sink),
+            command @ (Command::OpenLedger { .. }
+            | Command::CreatePayment(_)
+            | Command::ChangePayment { .. }
+            | Command::RecordLabel { .. }
+            | Command::StoreArtifact(_)
+            | Command::ActivatePolicy { .. }
+            | Command::AddApiKey(_)
+            | Command::Query(_)) => self.execute_one(now, request, command, sink),
         }
     }
 
@@ -291,6 +301,7 @@ impl Engine {
             Command::OpenLedger { id, asset } => self.open_ledger(at, *id, *asset),
             Command::OpenAccount(_)
             | Command::CreateTransfer(_)
+            | Command::ReverseTransfer(_)
             | Command::CreateAccounts(_)
             | Command::CreateTransfers { .. }
             | Command::Batch(_)

@@ -137,11 +137,26 @@ impl Engine {
     ) -> Ordered {
         let mut plan = self.state.ledger.plan(self.next_instant(now));
         let answer = judge(&mut plan);
-        for fact in plan.into_facts() {
+        let facts = plan.into_facts();
+        self.commit_order(now, (actor, request), facts, sink);
+        answer
+    }
+
+    /// Makes the entries of what a plan found: all of them become durable, or none does.
+    pub(crate) fn commit_order(
+        &mut self,
+        now: Timestamp,
+        (actor, request): (ActorId, RequestId),
+        facts: Vec<ledger::Fact>,
+        sink: &mut dyn Sink,
+    ) {
+        if facts.len() > 1 {
+            sink.hold_together(facts.len());
+        }
+        for fact in facts {
             self.commit(now, actor, request, Recording::of(Fact::Ledger(fact)), sink);
         }
         self.journal_digest(now, sink);
-        answer
     }
 }
 
@@ -156,18 +171,25 @@ pub(crate) fn judge_account(plan: &mut Plan<'_>, order: &AccountOrder) -> Ordere
 pub(crate) fn judge_transfer(plan: &mut Plan<'_>, order: &TransferOrder) -> Ordered {
     let new = in_its_ledger(plan, order)?;
     let made = made(plan.create_transfer(&new), Refusal::Transfer)?;
-    let transfer = plan.transfer(new.key).expect("LED-8: what was created is there");
-    let account = |id| *plan.account(id).expect("LED-8: a transfer's accounts are open");
-    let reply = TransferReply {
-        transfer,
-        state: plan.pending_state(new.key),
-        debit: account(transfer.debit),
-        credit: account(transfer.credit),
-    };
-    Ok(OrderReply::Transfer(made, Box::new(reply)))
+    Ok(OrderReply::Transfer(made, Box::new(transfer_reply(plan, new.key))))
 }
 
-fn made<S>(outcome: Outcome<S>, refuse: impl FnOnce(ledger::Refusal<S>) -> Refusal) -> Result<Made, Refusal> {
+/// A transfer as it is after the plan's steps so far, with both its accounts.
+pub(crate) fn transfer_reply(plan: &Plan<'_>, key: TransferKey) -> TransferReply {
+    let transfer = plan.transfer(key).expect("LED-8: what was created is there");
+    let account = |id| *plan.account(id).expect("LED-8: a transfer's accounts are open");
+    TransferReply {
+        transfer,
+        state: plan.pending_state(key),
+        debit: account(transfer.debit),
+        credit: account(transfer.credit),
+    }
+}
+
+pub(crate) fn made<S>(
+    outcome: Outcome<S>,
+    refuse: impl FnOnce(ledger::Refusal<S>) -> Refusal,
+) -> Result<Made, Refusal> {
     match outcome {
         Outcome::Created { .. } => Ok(Made::Now),
         Outcome::Exists { .. } => Ok(Made::Before),

@@ -57,6 +57,7 @@ impl Engine {
             Command::OpenLedger { id, .. } => self.ledger_reply(made, *id),
             Command::OpenAccount(_)
             | Command::CreateTransfer(_)
+            | Command::ReverseTransfer(_)
             | Command::CreateAccounts(_)
             | Command::CreateTransfers { .. }
             | Command::Batch(_)

@@ -169,6 +169,9 @@ pub enum Refusal {
     /// The ledger refuses the transfer.
     #[error("{0}")]
     Transfer(ledger::Refusal<TransferStatus>),
+    /// It moved nothing that could be moved back.
+    #[error("transfer {0} reserved or released an amount; what can be reversed is a transfer that posted one")]
+    TransferNotReversible(TransferId),
     /// The amount is in another asset than its ledger.
     #[error("found {given}, ledger {ledger} is in {actual}")]
     AssetMismatch {

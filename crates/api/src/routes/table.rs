@@ -215,6 +215,17 @@ pub const ROUTES: &[Route] = &[
         "List transfers in the order they were made",
     ),
     get(Operation::GetTransfer, "/v1/transfers/{id}", Scope::LEDGER_READ, shape::<Transfer>(), "Look up a transfer"),
+    Route {
+        key: Key::Unused,
+        body: Body::Empty(shape::<VerbBody>()),
+        ..order(
+            Operation::ReverseTransfer,
+            "/v1/transfers/{id}/reverse",
+            Scope::TRANSFERS_WRITE,
+            (shape::<VerbBody>(), shape::<Transfer>()),
+            "Move back what a transfer moved, by one more transfer; asked again, the answer is the same transfer",
+        )
+    },
     packed(
         Operation::CreateAccounts,
         "/v1/packed/create-accounts",

@@ -93,6 +93,7 @@ async fn handle(call: Call) -> Handled {
         Operation::GetAccount => ledgers::get_account(call).await,
         Operation::CreateTransfer => orders::create_transfer(call).await,
         Operation::CreateTransferBatch => orders::create_transfers(call).await,
+        Operation::ReverseTransfer => orders::reverse_transfer(call).await,
         Operation::ListTransfers => ledgers::list_transfers(call).await,
         Operation::GetTransfer => ledgers::get_transfer(call).await,
         Operation::CreateAccounts => packed::create_accounts(call).await,

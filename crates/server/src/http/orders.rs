@@ -1,12 +1,13 @@
 //! Orders: accounts to open and transfers to make, one or many, for real or as a dry run.
 
 use api::orders;
-use api::requests::Parsed;
+use api::requests::{self, Parsed};
 use api::responses::{Account, Transfer};
 use api::results::{BatchResults, DryRun};
 use axum::response::Response;
 use engine::{Command, Made, Reply};
 use serde::Serialize;
+use types::RequestId;
 
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, created, found, replayed};
@@ -22,6 +23,16 @@ pub(crate) async fn open_account(call: Call) -> Handled {
 
 pub(crate) async fn create_transfer(call: Call) -> Handled {
     let parsed = orders::transfer(&call.ids(), &call.body)?;
+    transfer(&call, parsed).await
+}
+
+pub(crate) async fn reverse_transfer(call: Call) -> Handled {
+    requests::verb(&call.body)?;
+    let command = Command::ReverseTransfer(requests::path_id(call.path_id())?);
+    transfer(&call, Parsed { request: RequestId::default(), command }).await
+}
+
+async fn transfer(call: &Call, parsed: Parsed) -> Handled {
     let (reply, trial) = call.order(parsed).await?;
     let Reply::Transfer(made, reply) = reply else { return Err(unexpected()) };
     let shown = call.app.show(|assets| Transfer::with_balances(&reply, assets))?;
