@@ -221,6 +221,15 @@ impl Fields {
         text.parse().map(Some).map_err(|error: T::Err| self.invalid(name, error.to_string()))
     }
 
+    /// True or false; false when it is absent.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.take(name) {
+            None => Ok(false),
+            Some(Json::Bool(yes)) => Ok(yes),
+            Some(other) => Err(self.invalid(name, format!("found {}, expected true or false", other.kind()))),
+        }
+    }
+
     /// A whole number from `min` to `max`.
     pub(crate) fn number(&mut self, name: &str, min: u32, max: u32) -> Result<Option<u32>, Problem> {
         let found = match self.take(name) {

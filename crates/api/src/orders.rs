@@ -2,7 +2,7 @@
 
 use engine::{AccountOrder, Command, ORDERS_MAX, Orders, TransferOrder};
 use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags, TransferKey};
-use types::{AccountId, Amount, Code, LedgerId, RequestId, TransferId};
+use types::{AccountId, Amount, Code, LedgerId, RequestId, Timestamp, TransferId};
 use utoipa::ToSchema;
 
 use crate::errors::ErrorCode;
@@ -25,7 +25,7 @@ pub struct AccountBody {
     #[schema(minimum = 1, example = 10)]
     pub code: u16,
     /// What it is allowed to do: `debits_must_not_exceed_credits`, `credits_must_not_exceed_debits`, `history`,
-    /// `policy_only`, `closed`.
+    /// `policy_only`, `closed`; `imported` with its `timestamp`; in a batch `linked` to the next.
     #[schema(example = json!(["debits_must_not_exceed_credits"]))]
     pub flags: Option<Vec<String>>,
     /// Free for the client: a decimal below 2^128 or a hyphenated UUID.
@@ -35,6 +35,9 @@ pub struct AccountBody {
     /// Free for the client.
     #[schema(format = Int64)]
     pub user_data_32: Option<u32>,
+    /// The original time, of what is `imported`.
+    #[schema(format = "date-time")]
+    pub timestamp: Option<String>,
 }
 
 /// A transfer to make. `id` is given here, or derived from the header `Idempotency-Key`. A transfer that posts or voids
@@ -62,7 +65,8 @@ pub struct TransferBody {
     #[schema(minimum = 1, example = 1)]
     pub code: Option<u16>,
     /// What it does: `pending`, `post_pending_transfer`, `void_pending_transfer`, `balancing_debit`,
-    /// `balancing_credit`, `closing_debit`, `closing_credit`.
+    /// `balancing_credit`, `closing_debit`, `closing_credit`; `imported` with its `timestamp`; in a batch `linked` to the
+    /// next.
     #[schema(example = json!(["pending"]))]
     pub flags: Option<Vec<String>>,
     /// The pending transfer to post or void.
@@ -77,6 +81,9 @@ pub struct TransferBody {
     /// Free for the client.
     #[schema(format = Int64)]
     pub user_data_32: Option<u32>,
+    /// The original time, of what is `imported`.
+    #[schema(format = "date-time")]
+    pub timestamp: Option<String>,
 }
 
 /// Accounts to open, each as if it came alone. With the header `Idempotency-Key` none has an `id`: each gets its own,
@@ -95,10 +102,13 @@ pub struct AccountsBody {
 pub struct TransfersBody {
     /// 1 to 1000 transfers.
     pub transfers: Vec<TransferBody>,
+    /// True: all of them are made, or none is; each but the last is `linked`.
+    pub atomic: Option<bool>,
 }
 
 /// The fields of an account.
-const ACCOUNT: &[&str] = &["id", "ledger", "code", "flags", "user_data_128", "user_data_64", "user_data_32"];
+const ACCOUNT: &[&str] =
+    &["id", "ledger", "code", "flags", "user_data_128", "user_data_64", "user_data_32", "timestamp"];
 
 /// The fields of a transfer.
 const TRANSFER: &[&str] = &[
@@ -115,23 +125,23 @@ const TRANSFER: &[&str] = &[
     "user_data_128",
     "user_data_64",
     "user_data_32",
+    "timestamp",
 ];
-
-/// The flags that mean something for one transfer or account alone; the others belong to batches.
-const ALONE: [&str; 2] = ["linked", "imported"];
 
 /// Reads `POST /v1/accounts`.
 pub fn account(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
     let mut fields = Fields::of_body(body, ACCOUNT)?;
-    let order = account_order(source.id("/v1/accounts", &mut fields)?, &mut fields)?;
-    Ok(Parsed { request: order.request_id(), command: Command::OpenAccount(Box::new(order)) })
+    let id: AccountId = source.id("/v1/accounts", &mut fields)?;
+    let order = account_order(id, &mut fields)?;
+    Ok(Parsed { request: RequestId::new(id.get()), command: Command::OpenAccount(Box::new(order)) })
 }
 
 /// Reads `POST /v1/transfers`.
 pub fn transfer(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
     let mut fields = Fields::of_body(body, TRANSFER)?;
-    let order = transfer_order(source.id("/v1/transfers", &mut fields)?, &mut fields)?;
-    Ok(Parsed { request: order.request_id(), command: Command::CreateTransfer(Box::new(order)) })
+    let id: TransferId = source.id("/v1/transfers", &mut fields)?;
+    let order = transfer_order(id, &mut fields)?;
+    Ok(Parsed { request: RequestId::new(id.get()), command: Command::CreateTransfer(Box::new(order)) })
 }
 
 /// Reads `POST /v1/accounts/batch`.
@@ -145,10 +155,14 @@ pub fn accounts(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
 
 /// Reads `POST /v1/transfers/batch`.
 pub fn transfers(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
-    let mut batch = Fields::of_body(body, &["transfers"])?;
-    let orders = each(&mut batch, "transfers", TRANSFER, |place, fields| {
+    let mut batch = Fields::of_body(body, &["transfers", "atomic"])?;
+    let is_atomic = batch.flag("atomic")?;
+    let mut orders = each(&mut batch, "transfers", TRANSFER, |place, fields| {
         transfer_order(source.nth_id("/v1/transfers/batch", place, fields)?, fields)
     })?;
+    if is_atomic && let [linked @ .., _] = orders.as_mut_slice() {
+        linked.iter_mut().for_each(|order| order.new.flags = order.new.flags | TransferFlags::LINKED);
+    }
     Ok(Parsed { request: RequestId::default(), command: Command::Batch(Orders::Transfers(orders)) })
 }
 
@@ -171,8 +185,7 @@ fn each<T>(
 }
 
 fn account_order(id: AccountId, fields: &mut Fields) -> Result<AccountOrder, Problem> {
-    let known: Vec<_> = AccountFlags::ALL.iter().copied().filter(|(name, _)| !ALONE.contains(name)).collect();
-    let flags = flags(fields, &known)?;
+    let flags = flags(fields, AccountFlags::ALL)?;
     let new = NewAccount {
         id,
         ledger: LedgerId::new(fields.required("ledger", |fields, name| fields.number(name, 1, u32::MAX))?),
@@ -181,13 +194,14 @@ fn account_order(id: AccountId, fields: &mut Fields) -> Result<AccountOrder, Pro
         user_data_64: user_data::long(fields)?,
         user_data_32: fields.number("user_data_32", 0, u32::MAX)?.unwrap_or_default(),
         flags: flags.into_iter().fold(AccountFlags::NONE, AccountFlags::with),
+        timestamp_ns: timestamp_ns(fields)?,
+        ..NewAccount::default()
     };
     Ok(new.into())
 }
 
 fn transfer_order(id: TransferId, fields: &mut Fields) -> Result<TransferOrder, Problem> {
-    let known: Vec<_> = TransferFlags::ALL.iter().copied().filter(|(name, _)| !ALONE.contains(name)).collect();
-    let flags = flags(fields, &known)?.into_iter().fold(TransferFlags::NONE, TransferFlags::with);
+    let flags = flags(fields, TransferFlags::ALL)?.into_iter().fold(TransferFlags::NONE, TransferFlags::with);
     let voids = flags.contains(TransferFlags::VOID_PENDING_TRANSFER);
     let resolves = voids || flags.contains(TransferFlags::POST_PENDING_TRANSFER);
     let amount = transfer_amount(fields, flags)?;
@@ -217,9 +231,16 @@ fn transfer_order(id: TransferId, fields: &mut Fields) -> Result<TransferOrder, 
         ledger: fields.number("ledger", 1, u32::MAX)?.map(LedgerId::new).unwrap_or_default(),
         code: code.unwrap_or_default(),
         flags,
+        timestamp_ns: timestamp_ns(fields)?,
         ..NewTransfer::named(TransferKey::Client(id))
     };
     Ok(TransferOrder { new, asset })
+}
+
+/// The original time of what is imported; 0 when it is not given.
+fn timestamp_ns(fields: &mut Fields) -> Result<u64, Problem> {
+    let timestamp: Option<Timestamp> = fields.parsed("timestamp", "a string with an RFC 3339 time")?;
+    Ok(timestamp.map_or(0, Timestamp::ns))
 }
 
 fn transfer_amount(fields: &mut Fields, flags: TransferFlags) -> Result<Option<Amount>, Problem> {

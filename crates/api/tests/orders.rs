@@ -59,14 +59,14 @@ fn ids_are_strings() {
 
 #[test]
 fn flags_have_names() {
-    const KNOWN: &str =
-        "expected one of debits_must_not_exceed_credits, credits_must_not_exceed_debits, history, closed, policy_only";
+    const KNOWN: &str = "expected one of linked, debits_must_not_exceed_credits, \
+        credits_must_not_exceed_debits, history, imported, closed, policy_only";
     let with = |flags: &str, field: &str, detail: &str| {
         account(&format!(r#"{{"id": "7", "ledger": 1, "code": 1, "flags": {flags}}}"#), "invalid_field", field, detail);
     };
     with("\"history\"", "/flags", "found a string, expected an array");
     with("[\"history\", 3]", "/flags/1", &format!("found a whole number, {KNOWN}"));
-    with("[\"linked\"]", "/flags/0", &format!("found `linked`, {KNOWN}"));
+    with("[\"pending\"]", "/flags/0", &format!("found `pending`, {KNOWN}"));
     with("[\"history\", \"history\"]", "/flags/1", "`history` is given twice");
 }
 
@@ -178,7 +178,7 @@ fn a_complaint_about_a_batch_names_the_place_in_it() {
         r#"{"id": "2", "colour": 1}"#,
         "unknown_field",
         "/accounts/1/colour",
-        "there is no field `colour`, expected one of id, ledger, code, flags, user_data_128, user_data_64, user_data_32",
+        "there is no field `colour`, expected one of id, ledger, code, flags, user_data_128, user_data_64, user_data_32, timestamp",
     );
 }
 

@@ -93,15 +93,22 @@ fn requests_become_what_the_ledger_is_asked() {
     bytes[0] = 9;
     bytes[48] = 100;
     bytes[118] = 2;
+    bytes[120] = 7;
     bytes[128 + 64] = 9;
     let [first, second] = packed::transfers(&bytes).expect("two records").try_into().expect("two records");
     let key = TransferKey::Client(TransferId::new(9));
-    let expected = NewTransfer { amount: Amount::new(100), flags: TransferFlags::PENDING, ..NewTransfer::named(key) };
+    let (amount, flags) = (Amount::new(100), TransferFlags::PENDING);
+    let expected = NewTransfer { amount, flags, timestamp_ns: 7, ..NewTransfer::named(key) };
     assert_eq!(first, expected);
     assert_eq!(second.pending, Some(key));
     let [account, _] = packed::accounts(&bytes).expect("two records").try_into().expect("two records");
     let id = AccountId::new(9);
-    assert_eq!(account, NewAccount { id, flags: ledger::AccountFlags::from_bits(2), ..NewAccount::default() });
+    let flags = ledger::AccountFlags::from_bits(2);
+    // What must be 0 reaches the ledger as it came, and is refused there.
+    assert_eq!(
+        account,
+        NewAccount { id, flags, credits_pending: Amount::new(100), timestamp_ns: 7, ..NewAccount::default() }
+    );
     assert_eq!(packed::account_ids(&bytes[..32]).expect("two ids"), [id, AccountId::new(0)]);
     assert_eq!(packed::transfer_ids(&[]).expect("no ids"), []);
 }

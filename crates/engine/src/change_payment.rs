@@ -2,7 +2,7 @@
 
 use features::{Change, Update};
 use ledger::{NewTransfer, Outcome, TransferFlags, TransferKey, TransferStatus};
-use types::{AccountId, Amount, Code, LedgerId, PaymentId, RequestId, Timestamp};
+use types::{Amount, LedgerId, PaymentId, RequestId, Timestamp};
 
 use crate::entry::{AtDeadline, CaptureTerms, Cause, Deadline, Fact, PaymentChanged, PaymentStatus, Verb};
 use crate::payment::{Leg, Payment};
@@ -157,35 +157,16 @@ fn withdrawn(payment: &Payment, status: PaymentStatus) -> Vec<Update> {
 
 /// A post or void of a held leg; everything else is inherited from it.
 fn resolve(key: TransferKey, leg: &Leg, flags: TransferFlags, amount: Amount) -> NewTransfer {
-    NewTransfer {
-        key,
-        debit: AccountId::default(),
-        credit: AccountId::default(),
-        amount,
-        pending: Some(leg.transfer),
-        user_data_128: 0,
-        user_data_64: 0,
-        user_data_32: 0,
-        timeout_s: 0,
-        ledger: LedgerId::default(),
-        code: Code::default(),
-        flags,
-    }
+    NewTransfer { amount, pending: Some(leg.transfer), flags, ..NewTransfer::named(key) }
 }
 
 fn reverse(key: TransferKey, leg: &Leg, ledger: LedgerId) -> NewTransfer {
     NewTransfer {
-        key,
         debit: leg.credit,
         credit: leg.debit,
         amount: leg.amount,
-        pending: None,
-        user_data_128: 0,
-        user_data_64: 0,
-        user_data_32: 0,
-        timeout_s: 0,
         ledger,
         code: leg.code,
-        flags: TransferFlags::NONE,
+        ..NewTransfer::named(key)
     }
 }

@@ -156,18 +156,13 @@ impl Engine {
         for (number, leg) in (0_u16..).zip(legs) {
             let refusal = |status| Some(LegRefusal { leg: leg.leg, status });
             let transfer = NewTransfer {
-                key: TransferKey::Leg { payment: new.payment, number },
                 debit: account_for(&mut plan, policy, leg.debit),
                 credit: account_for(&mut plan, policy, leg.credit),
                 amount: leg.amount,
-                pending: None,
-                user_data_128: 0,
-                user_data_64: 0,
-                user_data_32: 0,
-                timeout_s: 0,
                 ledger,
                 code: leg.code,
                 flags,
+                ..NewTransfer::named(TransferKey::Leg { payment: new.payment, number })
             };
             match plan.create_transfer(&transfer) {
                 Outcome::Created { .. } => {}
@@ -269,9 +264,8 @@ fn new_account(id: AccountId, ledger: LedgerId, template: &AccountTemplate, enti
         ledger,
         code: template.code,
         user_data_128: entity.map_or(0, Token::get),
-        user_data_64: 0,
-        user_data_32: 0,
         flags,
+        ..NewAccount::default()
     }
 }
 

@@ -1,13 +1,12 @@
 //! Dry runs: what a command would be answered now, without an entry.
 
-use ledger::Plan;
 use types::Timestamp;
 
 use crate::entry::Fact;
-use crate::order::{judge_account, judge_transfer};
 use crate::payment::Payment;
 use crate::reverse_transfer::judge_reversal;
-use crate::{Answer, Command, Decided, Engine, Made, Ordered, Orders, PaymentReply, Recording, Reply, Request};
+use crate::take_orders::{judge_all, judge_alone};
+use crate::{Answer, Command, Decided, Engine, Made, PaymentReply, Recording, Reply, Request};
 
 impl Engine {
     /// What `command` would be answered as of `now`. A batch is judged as a whole: each order after those before it.
@@ -15,10 +14,10 @@ impl Engine {
         let at = self.next_instant(now);
         let plan = || self.state.ledger.plan(at);
         match command {
-            Command::OpenAccount(order) => judge_account(&mut plan(), order).map(Reply::from),
-            Command::CreateTransfer(order) => judge_transfer(&mut plan(), order).map(Reply::from),
+            Command::OpenAccount(order) => judge_alone(&mut plan(), &**order, at).map(Reply::from),
+            Command::CreateTransfer(order) => judge_alone(&mut plan(), &**order, at).map(Reply::from),
             Command::ReverseTransfer(id) => judge_reversal(&mut plan(), *id).map(Reply::from),
-            Command::Batch(orders) => Ok(Reply::Batch(judge_all(&mut plan(), orders))),
+            Command::Batch(orders) => Ok(Reply::Batch(judge_all(&mut plan(), orders, at))),
             Command::CreatePayment(_) | Command::ChangePayment { .. } => match self.decide(at, request.id, command) {
                 Decided::Answer(answer) => answer,
                 Decided::Record(recording) => self.foreseen(now, request, *recording),
@@ -55,12 +54,5 @@ impl Engine {
             | Fact::StateDigest(_) => unreachable!("ENG-17: a dry run is of orders and payments"),
         };
         Ok(Reply::Payment(Made::Now, Box::new(PaymentReply { payment, decided })))
-    }
-}
-
-fn judge_all(plan: &mut Plan<'_>, orders: &Orders) -> Vec<Ordered> {
-    match orders {
-        Orders::Accounts(orders) => orders.iter().map(|order| judge_account(plan, order)).collect(),
-        Orders::Transfers(orders) => orders.iter().map(|order| judge_transfer(plan, order)).collect(),
     }
 }

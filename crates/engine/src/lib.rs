@@ -22,6 +22,7 @@ mod record_label;
 mod reply;
 mod reverse_transfer;
 mod state;
+mod take_orders;
 
 use std::sync::Arc;
 
@@ -45,7 +46,6 @@ pub use reply::{
 pub use reverse_transfer::reversal_id;
 pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};
 
-use crate::order::{judge_account, judge_transfer};
 use crate::state::State;
 
 /// One shard's decider and its state.
@@ -216,13 +216,9 @@ impl Engine {
             Command::CreateTransfers { events, balances } => {
                 self.create_transfers(now, request, events, *balances, sink)
             }
-            Command::Batch(orders) => self.execute_orders(now, request.actor, orders, sink),
-            Command::OpenAccount(order) => {
-                self.execute_order(now, by, sink, |plan| judge_account(plan, order)).map(Reply::from)
-            }
-            Command::CreateTransfer(order) => {
-                self.execute_order(now, by, sink, |plan| judge_transfer(plan, order)).map(Reply::from)
-            }
+            Command::OpenAccount(order) => self.take_order(now, by, &**order, sink).map(Reply::from),
+            Command::CreateTransfer(order) => self.take_order(now, by, &**order, sink).map(Reply::from),
+            Command::Batch(orders) => Ok(Reply::Batch(self.take_orders(now, request.actor, orders, sink))),
             Command::ReverseTransfer(id) => self.reverse_transfer(now, request, *id, sink).map(Reply::from),
             Command::DryRun(command) => self.dry_run(now, request, command),
             command @ (Command::OpenLedger { .. }

@@ -1,11 +1,10 @@
-//! Orders: accounts and transfers as people ask for them, with what the ledger's own requests do not say. Judged on a
-//! plan, so that a dry run answers as the real one would.
+//! Orders: accounts and transfers as people ask for them, with what the ledger's own requests do not say.
 
-use ledger::{Account, NewAccount, NewTransfer, Outcome, Plan, TransferFlags, TransferKey};
-use types::{ActorId, Asset, LedgerId, RequestId, Timestamp};
+use ledger::{Account, AccountStatus, Batch, Detail, NewAccount, NewTransfer, Outcome, Plan};
+use ledger::{TransferFlags, TransferKey, TransferStatus};
+use types::{Asset, LedgerId};
 
-use crate::entry::Fact;
-use crate::{Answer, Engine, Made, Recording, Refusal, Reply, Sink, TransferReply};
+use crate::{Made, Refusal, Reply, TransferReply};
 
 /// The most orders of one batch.
 pub const ORDERS_MAX: usize = 1_000;
@@ -36,23 +35,6 @@ pub enum Orders {
     Transfers(Vec<TransferOrder>),
 }
 
-impl AccountOrder {
-    /// What makes a retry recognisable: the account's own id.
-    pub fn request_id(&self) -> RequestId {
-        RequestId::new(self.new.id.get())
-    }
-}
-
-impl TransferOrder {
-    /// What makes a retry recognisable: the transfer's own id.
-    pub fn request_id(&self) -> RequestId {
-        match self.new.key {
-            TransferKey::Client(id) => RequestId::new(id.get()),
-            TransferKey::Leg { payment, .. } => RequestId::new(payment.get()),
-        }
-    }
-}
-
 impl From<NewAccount> for AccountOrder {
     fn from(new: NewAccount) -> Self {
         Self { new }
@@ -75,6 +57,15 @@ pub enum OrderReply {
     Account(Made, Account),
     /// A transfer, with both accounts as they are after it.
     Transfer(Made, Box<TransferReply>),
+}
+
+impl OrderReply {
+    /// Whether the order made it.
+    pub(crate) const fn made(&self) -> Made {
+        match self {
+            Self::Account(made, _) | Self::Transfer(made, _) => *made,
+        }
+    }
 }
 
 impl From<OrderReply> for Reply {
@@ -101,77 +92,59 @@ impl Orders {
     }
 }
 
-impl Engine {
-    /// Judges one order after another, each after those before it took effect, and answers each as if it had come alone.
-    pub(crate) fn execute_orders(
-        &mut self,
-        now: Timestamp,
-        actor: ActorId,
-        orders: &Orders,
-        sink: &mut dyn Sink,
-    ) -> Answer {
-        let answers = match orders {
-            Orders::Accounts(orders) => {
-                let judge = |order: &AccountOrder| {
-                    self.execute_order(now, (actor, order.request_id()), sink, |plan| judge_account(plan, order))
-                };
-                orders.iter().map(judge).collect()
-            }
-            Orders::Transfers(orders) => {
-                let judge = |order: &TransferOrder| {
-                    self.execute_order(now, (actor, order.request_id()), sink, |plan| judge_transfer(plan, order))
-                };
-                orders.iter().map(judge).collect()
-            }
-        };
-        Ok(Reply::Batch(answers))
+/// What the orders of a batch have in common.
+pub(crate) trait Order {
+    /// What the ledger is asked.
+    type New: ledger::Event + Copy;
+    /// Why an order fails that another one of its chain broke.
+    const CHAIN_FAILED: Refusal;
+    /// Why the last order of a chain without an end fails.
+    const CHAIN_OPEN: Refusal;
+
+    fn new(&self) -> &Self::New;
+
+    /// What becomes of it. The answer shows accounts as they are after the plan's steps so far.
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered;
+}
+
+impl Order for AccountOrder {
+    type New = NewAccount;
+    const CHAIN_FAILED: Refusal = account_refusal(AccountStatus::LinkedEventFailed);
+    const CHAIN_OPEN: Refusal = account_refusal(AccountStatus::LinkedEventChainOpen);
+
+    fn new(&self) -> &NewAccount {
+        &self.new
     }
 
-    /// Judges an order on a plan of its own and makes the entries of what the plan found.
-    pub(crate) fn execute_order(
-        &mut self,
-        now: Timestamp,
-        (actor, request): (ActorId, RequestId),
-        sink: &mut dyn Sink,
-        judge: impl FnOnce(&mut Plan<'_>) -> Ordered,
-    ) -> Ordered {
-        let mut plan = self.state.ledger.plan(self.next_instant(now));
-        let answer = judge(&mut plan);
-        let facts = plan.into_facts();
-        self.commit_order(now, (actor, request), facts, sink);
-        answer
-    }
-
-    /// Makes the entries of what a plan found: all of them become durable, or none does.
-    pub(crate) fn commit_order(
-        &mut self,
-        now: Timestamp,
-        (actor, request): (ActorId, RequestId),
-        facts: Vec<ledger::Fact>,
-        sink: &mut dyn Sink,
-    ) {
-        if facts.len() > 1 {
-            sink.hold_together(facts.len());
-        }
-        for fact in facts {
-            self.commit(now, actor, request, Recording::of(Fact::Ledger(fact)), sink);
-        }
-        self.journal_digest(now, sink);
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
+        let made = made(plan.take_event(batch, &self.new), Refusal::Account)?;
+        let account = plan.account(self.new.id).expect("LED-8: what was created is there");
+        Ok(OrderReply::Account(made, *account))
     }
 }
 
-/// What becomes of an account. The answer shows it as it is after the plan's steps so far.
-pub(crate) fn judge_account(plan: &mut Plan<'_>, order: &AccountOrder) -> Ordered {
-    let made = made(plan.open_account(&order.new), Refusal::Account)?;
-    let account = plan.account(order.new.id).expect("LED-8: what was created is there");
-    Ok(OrderReply::Account(made, *account))
+impl Order for TransferOrder {
+    type New = NewTransfer;
+    const CHAIN_FAILED: Refusal = transfer_refusal(TransferStatus::LinkedEventFailed);
+    const CHAIN_OPEN: Refusal = transfer_refusal(TransferStatus::LinkedEventChainOpen);
+
+    fn new(&self) -> &NewTransfer {
+        &self.new
+    }
+
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
+        let new = in_its_ledger(plan, self)?;
+        let made = made(plan.take_event(batch, &new), Refusal::Transfer)?;
+        Ok(OrderReply::Transfer(made, Box::new(transfer_reply(plan, new.key))))
+    }
 }
 
-/// What becomes of a transfer. The answer shows both accounts as they are after the plan's steps so far.
-pub(crate) fn judge_transfer(plan: &mut Plan<'_>, order: &TransferOrder) -> Ordered {
-    let new = in_its_ledger(plan, order)?;
-    let made = made(plan.create_transfer(&new), Refusal::Transfer)?;
-    Ok(OrderReply::Transfer(made, Box::new(transfer_reply(plan, new.key))))
+const fn account_refusal(status: AccountStatus) -> Refusal {
+    Refusal::Account(ledger::Refusal { status, detail: Detail::None })
+}
+
+const fn transfer_refusal(status: TransferStatus) -> Refusal {
+    Refusal::Transfer(ledger::Refusal { status, detail: Detail::None })
 }
 
 /// A transfer as it is after the plan's steps so far, with both its accounts.

@@ -19,7 +19,8 @@ impl Engine {
         let mut plan = self.state.ledger.plan(self.next_instant(now));
         let reply = judge_reversal(&mut plan, id)?;
         let facts = plan.into_facts();
-        self.commit_order(now, (request.actor, RequestId::new(reversal_id(id).get())), facts, sink);
+        let reversal = RequestId::new(reversal_id(id).get());
+        self.commit_together(now, request.actor, |_| reversal, facts, sink);
         Ok(reply)
     }
 }

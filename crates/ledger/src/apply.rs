@@ -4,7 +4,9 @@ use crate::effect::{Effect, resolution};
 use crate::recents::Record;
 use crate::state::BookState;
 use crate::totals::Totals;
-use crate::{Account, AccountFlags, AccountPlace, Book, Fact, Ledger, PendingState, Transfer, TransferKey};
+use crate::{
+    Account, AccountFlags, AccountPlace, Book, Fact, Ledger, PendingState, Transfer, TransferFlags, TransferKey,
+};
 
 /// Which balances a fact changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +57,9 @@ impl Ledger {
     fn open_account(&mut self, account: &Account) -> Touched {
         let idle = [account.debits_pending, account.debits_posted, account.credits_pending, account.credits_posted];
         assert!(idle.iter().all(|amount| amount.is_zero()), "LED-1: account {} opens with balances", account.id);
-        self.last_account = pass_time(account.timestamp, self.last_timestamp());
+        let is_imported = account.flags.contains(AccountFlags::IMPORTED);
+        let last = if is_imported { self.last_account } else { self.last_timestamp() };
+        self.last_account = pass_time(account.timestamp, last);
         let place = self.accounts.add(*account).expect("LED-4: an account is opened once");
         let book = self.books.get_mut(&account.ledger).expect("LED-8: an account stands in an open book");
         book.accounts.push(place);
@@ -63,7 +67,9 @@ impl Ledger {
     }
 
     fn create_transfer(&mut self, transfer: &Transfer) -> Touched {
-        self.last_transfer = pass_time(transfer.timestamp, self.last_timestamp());
+        let is_imported = transfer.flags.contains(TransferFlags::IMPORTED);
+        let last = if is_imported { self.last_transfer } else { self.last_timestamp() };
+        self.last_transfer = pass_time(transfer.timestamp, last);
         let resolved = resolution(transfer).map(|state| {
             let key = transfer.pending.expect("LED-5: a post or void names a pending transfer");
             self.resolve(key, state)

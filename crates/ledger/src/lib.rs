@@ -11,7 +11,7 @@
 //! | --- | --- | --- |
 //! | LED-1 | In every book debits equal credits, posted and pending alike. | after every transfer and expiry |
 //! | LED-2 | No account crosses a limit that its flags set. | after every transfer and expiry |
-//! | LED-3 | Timestamps of accounts and transfers increase strictly, over both together. | before every creation |
+//! | LED-3 | Timestamps of accounts increase strictly, and so do those of transfers; no account shares one with a transfer. | before every creation |
 //! | LED-4 | An id names one thing for ever: it is created once, fails once, and never both. | at every creation and failure |
 //! | LED-5 | A pending transfer resolves once: posted, voided or expired. | before every resolution |
 //! | LED-6 | The debits of an account, pending and posted, add up to an amount; so do its credits; none goes below zero. | in every sum |
@@ -42,7 +42,7 @@ pub use apply::Touched;
 pub use fact::Fact;
 pub use flags::{AccountFlags, TransferFlags};
 pub use past::{Past, PastTransfer};
-pub use plan::{Plan, Planned};
+pub use plan::{Batch, CHAIN_EVENTS_MAX, Event, Plan, Planned, PlannedChain, Step};
 pub use records::{Account, Book, NewAccount, NewTransfer, PendingState, Transfer, TransferKey};
 pub use refusal::{Detail, Outcome, Refusal};
 pub use state::Ledger;

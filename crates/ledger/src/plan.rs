@@ -2,6 +2,7 @@
 //! precedence, against a [`View`]: the ledger alone, or with the earlier steps of a [`Plan`] laid over it.
 
 mod account;
+mod batch;
 mod book;
 mod retry;
 mod transfer;
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use types::{AccountId, Asset, LedgerId, Span, Timestamp};
 
+pub use batch::{Batch, CHAIN_EVENTS_MAX, Event, PlannedChain, Step};
 pub(crate) use view::View;
 
 use crate::effect::{Effect, resolution};
@@ -49,7 +51,7 @@ impl Ledger {
     /// LED-3: when `at` is not later than every account and transfer.
     pub fn plan_account(&self, at: Timestamp, new: &NewAccount) -> Planned<AccountStatus> {
         self.check_time(at);
-        account::plan(self, at, new)
+        account::plan_alone(self, at, new)
     }
 
     /// What creating one transfer at `at` would do, by itself: single-phase, pending, or the post or void of a pending
@@ -62,7 +64,7 @@ impl Ledger {
     /// LED-3: when `at` is not later than every account and transfer.
     pub fn plan_transfer(&self, at: Timestamp, new: &NewTransfer) -> Planned<TransferStatus> {
         self.check_time(at);
-        transfer::plan(self, at, new)
+        transfer::plan_alone(self, at, new)
     }
 }
 
@@ -70,7 +72,7 @@ impl Ledger {
 ///
 /// The k-th step that creates an account or transfer, counted from 0, gets the timestamp `at` + k ns, and a step is
 /// judged as of the timestamp that it would get.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan<'a> {
     ledger: &'a Ledger,
     at: Timestamp,
@@ -79,6 +81,8 @@ pub struct Plan<'a> {
     books: Vec<Book>,
     accounts: HashMap<AccountId, Account, RandomState>,
     transfers: HashMap<TransferKey, PastTransfer, RandomState>,
+    last_account: Timestamp,
+    last_transfer: Timestamp,
 }
 
 impl<'a> Plan<'a> {
@@ -91,6 +95,8 @@ impl<'a> Plan<'a> {
             books: Vec::new(),
             accounts: HashMap::default(),
             transfers: HashMap::default(),
+            last_account: ledger.last_account,
+            last_transfer: ledger.last_transfer,
         }
     }
 
@@ -102,13 +108,13 @@ impl<'a> Plan<'a> {
 
     /// Opens an account, as [`Ledger::plan_account`] says.
     pub fn open_account(&mut self, new: &NewAccount) -> Outcome<AccountStatus> {
-        let planned = account::plan(self, self.now(), new);
+        let planned = account::plan_alone(self, self.now(), new);
         self.take(planned)
     }
 
     /// Creates a transfer, as [`Ledger::plan_transfer`] says.
     pub fn create_transfer(&mut self, new: &NewTransfer) -> Outcome<TransferStatus> {
-        let planned = transfer::plan(self, self.now(), new);
+        let planned = transfer::plan_alone(self, self.now(), new);
         self.take(planned)
     }
 
@@ -168,10 +174,12 @@ impl<'a> Plan<'a> {
             Fact::AccountOpened(account) => {
                 self.timestamps_used = self.timestamps_used.saturating_add(1);
                 self.accounts.insert(account.id, *account);
+                self.last_account = account.timestamp;
             }
             Fact::TransferCreated(transfer) => {
                 self.timestamps_used = self.timestamps_used.saturating_add(1);
                 self.foresee_transfer(transfer);
+                self.last_transfer = transfer.timestamp;
             }
             Fact::TransferFailed { id, status } => {
                 self.transfers.insert(TransferKey::Client(*id), PastTransfer::Failed(*status));

@@ -54,6 +54,11 @@ impl Recents {
         self.earlier = recorded;
     }
 
+    /// Whether anything is not here any more.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.earlier > 0 || self.first > 0
+    }
+
     /// Adds a record; false when the id that it spends is here already.
     pub(crate) fn add(&mut self, record: Record) -> bool {
         let number = self.records.len();

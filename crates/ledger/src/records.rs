@@ -56,6 +56,18 @@ pub struct NewAccount {
     pub user_data_32: u32,
     /// What it is allowed to do.
     pub flags: AccountFlags,
+    /// Its original timestamp in ns, if it is imported; else 0.
+    pub timestamp_ns: u64,
+    /// Must be 0. Requests of fixed layout can say otherwise, here and below.
+    pub reserved: u32,
+    /// Must be 0.
+    pub debits_pending: Amount,
+    /// Must be 0.
+    pub debits_posted: Amount,
+    /// Must be 0.
+    pub credits_pending: Amount,
+    /// Must be 0.
+    pub credits_posted: Amount,
 }
 
 /// An account with its four balances, in minor units of its book's asset.
@@ -173,6 +185,8 @@ pub struct NewTransfer {
     pub code: Code,
     /// What it does.
     pub flags: TransferFlags,
+    /// Its original timestamp in ns, if it is imported; else 0.
+    pub timestamp_ns: u64,
 }
 
 impl NewTransfer {
@@ -191,6 +205,7 @@ impl NewTransfer {
             ledger: LedgerId::new(0),
             code: Code::new(0),
             flags: TransferFlags::NONE,
+            timestamp_ns: 0,
         }
     }
 }

@@ -102,3 +102,7 @@ impl fmt::Display for Detail {
 pub(crate) fn ensure<S>(ok: bool, status: S, detail: Detail) -> Result<(), Refusal<S>> {
     if ok { Ok(()) } else { Err(Refusal { status, detail }) }
 }
+
+pub(crate) fn refuse<S, T>(status: S) -> Result<T, Refusal<S>> {
+    Err(Refusal { status, detail: Detail::None })
+}

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
-use types::{AccountId, LedgerId, Timestamp, TransferId};
+use types::{AccountId, LedgerId, Span, Timestamp, TransferId};
 
 use crate::accounts::Accounts;
 use crate::chunks::Chunks;
@@ -179,6 +179,15 @@ impl Ledger {
             }
             found @ (PastTransfer::Failed(_) | PastTransfer::Created { state: None, .. }) => Some(found),
         }
+    }
+
+    /// Whether a transfer has exactly this timestamp.
+    pub(crate) fn has_transfer_at(&self, at: Timestamp) -> bool {
+        let before = at.checked_sub(Span::from_ns(1)).unwrap_or_default();
+        let is_at = |transfer: Option<&Transfer>| transfer.is_some_and(|transfer| transfer.timestamp == at);
+        is_at(self.legs.transfers_after(before).next())
+            || is_at(self.recents.transfers_after(before).next())
+            || (self.recents.has_forgotten() && at <= self.last_transfer && self.past.has_timestamp(at))
     }
 
     fn resolution_of(&self, id: TransferId) -> Option<PendingState> {

@@ -60,6 +60,7 @@ statuses! {
     AccountStatus {
         LinkedEventChainOpen = 2 "linked_event_chain_open" "the last account of the batch is flagged `linked`, so its chain has no end",
         LinkedEventFailed = 1 "linked_event_failed" "another account of its chain was refused",
+        LinkedChainTooLong = 1002 "linked_chain_too_long" "the chain has more than 4000 events, and this is the first one too many",
         ImportedEventExpected = 22 "imported_event_expected" "the batch is an import and this account is not flagged `imported`",
         ImportedEventNotExpected = 23 "imported_event_not_expected" "the batch is not an import and this account is flagged `imported`",
         TimestampMustBeZero = 3 "timestamp_must_be_zero" "only an imported account brings a timestamp",
@@ -84,6 +85,7 @@ statuses! {
         LedgerMustNotBeZero = 13 "ledger_must_not_be_zero" "the ledger of the account is 0",
         LedgerNotFound = 1001 "ledger_not_found" "the ledger of the account does not exist",
         CodeMustNotBeZero = 14 "code_must_not_be_zero" "the code of the account is 0",
+        ImportedEventTimestampMustNotPassEvent = 1003 "imported_event_timestamp_must_not_pass_event" "the imported timestamp is later than the moment of its own import",
         ImportedEventTimestampMustNotRegress = 26 "imported_event_timestamp_must_not_regress" "the imported timestamp is not after those of earlier accounts, or is that of a transfer",
     }
 }
@@ -93,6 +95,7 @@ statuses! {
     TransferStatus {
         LinkedEventChainOpen = 2 "linked_event_chain_open" "the last transfer of the batch is flagged `linked`, so its chain has no end",
         LinkedEventFailed = 1 "linked_event_failed" "another transfer of its chain was refused",
+        LinkedChainTooLong = 1001 "linked_chain_too_long" "the chain has more than 4000 events, and this is the first one too many",
         ImportedEventExpected = 56 "imported_event_expected" "the batch is an import and this transfer is not flagged `imported`",
         ImportedEventNotExpected = 57 "imported_event_not_expected" "the batch is not an import and this transfer is flagged `imported`",
         TimestampMustBeZero = 3 "timestamp_must_be_zero" "only an imported transfer brings a timestamp",
@@ -144,6 +147,8 @@ statuses! {
         PendingTransferAlreadyPosted = 33 "pending_transfer_already_posted" "the pending transfer was posted before",
         PendingTransferAlreadyVoided = 34 "pending_transfer_already_voided" "the pending transfer was voided before",
         PendingTransferExpired = 35 "pending_transfer_expired" "the pending transfer expired",
+        ImportedEventMustNotResolveTimedTransfer = 1003 "imported_event_must_not_resolve_timed_transfer" "an imported transfer posts or voids one that has a timeout",
+        ImportedEventTimestampMustNotPassEvent = 1002 "imported_event_timestamp_must_not_pass_event" "the imported timestamp is later than the moment of its own import",
         ImportedEventTimestampMustNotRegress = 60 "imported_event_timestamp_must_not_regress" "the imported timestamp is not after those of earlier transfers, or is that of an account",
         ImportedEventTimestampMustPostdateDebitAccount = 61 "imported_event_timestamp_must_postdate_debit_account" "the imported timestamp is not after that of the debit account",
         ImportedEventTimestampMustPostdateCreditAccount = 62 "imported_event_timestamp_must_postdate_credit_account" "the imported timestamp is not after that of the credit account",

@@ -223,6 +223,12 @@ impl AccountRecord {
             user_data_64: self.user_data_64,
             user_data_32: self.user_data_32,
             flags: ledger::AccountFlags::from_bits(self.flags),
+            timestamp_ns: self.timestamp,
+            reserved: self.reserved,
+            debits_pending: Amount::new(self.debits_pending),
+            debits_posted: Amount::new(self.debits_posted),
+            credits_pending: Amount::new(self.credits_pending),
+            credits_posted: Amount::new(self.credits_posted),
         }
     }
 }
@@ -269,6 +275,7 @@ impl TransferRecord {
             ledger: LedgerId::new(self.ledger),
             code: Code::new(self.code),
             flags: ledger::TransferFlags::from_bits(self.flags),
+            timestamp_ns: self.timestamp,
         }
     }
 }

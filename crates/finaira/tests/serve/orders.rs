@@ -68,6 +68,61 @@ fn every_order_of_a_batch_gets_its_own_result() {
 }
 
 #[test]
+fn an_atomic_batch_is_made_as_a_whole_or_not_at_all() {
+    let (_data, _server, client) = start();
+    let atomic = |transfers: &[Value]| {
+        let batch = json!({"atomic": true, "transfers": transfers});
+        let tried = client.post("/v1/transfers/batch?dry_run=true", &batch);
+        let made = client.post("/v1/transfers/batch", &batch);
+        assert_eq!(statuses(&tried), statuses(&made), "a dry run says what comes");
+        made
+    };
+    let before = events(&client);
+    let failed = atomic(&[transfer(100, 10, 20, 500), transfer(101, 20, 30, 501), transfer(102, 10, 30, 1)]);
+    assert_eq!(statuses(&failed), ["linked_event_failed", "exceeds_credits", "linked_event_failed"]);
+    assert_eq!(events(&client), before + 1, "only the id that broke it is spent");
+    assert_eq!(client.get("/v1/accounts/20").body["credits_posted"], "0");
+
+    let made = atomic(&[transfer(100, 10, 20, 500), transfer(103, 20, 30, 400)]);
+    assert_eq!(statuses(&made), ["created", "created"]);
+    assert_eq!(made.body["results"][0]["transfer"]["credit_balances"]["debits_posted"], "0", "as it was right then");
+    assert_eq!(made.body["results"][1]["transfer"]["debit_balances"]["debits_posted"], "400");
+
+    let mut in_euros = transfer(105, 10, 20, 1);
+    in_euros["asset"] = json!("EUR/2");
+    assert_eq!(statuses(&atomic(&[transfer(104, 10, 20, 1), in_euros])), ["linked_event_failed", "asset_mismatch"]);
+    let mut linked = transfer(106, 10, 20, 1);
+    linked["flags"] = json!(["linked"]);
+    let open = client.post("/v1/transfers", &linked);
+    assert_eq!((open.status, open.code()), (422, "linked_event_chain_open"));
+}
+
+#[test]
+fn what_happened_elsewhere_is_imported_with_its_time() {
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Server::start(data.path());
+    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "USD/2"})).status, 201);
+    let account = |id: &str, year: &str| json!({"id": id, "ledger": 1, "code": 1, "flags": ["imported"], "timestamp": format!("{year}-01-01T00:00:00Z")});
+    let accounts = json!({"accounts": [account("40", "2001"), account("50", "2002"), account("60", "1999")]});
+    let opened = client.post("/v1/accounts/batch", &accounts);
+    assert_eq!(statuses(&opened), ["created", "created", "imported_event_timestamp_must_not_regress"]);
+    assert_eq!(opened.body["results"][0]["account"]["opened_at"], "2001-01-01T00:00:00Z");
+    let mut moved = transfer(100, 40, 50, 7);
+    moved["flags"] = json!(["imported"]);
+    moved["timestamp"] = json!("2003-05-06T07:08:09Z");
+    let made = client.post("/v1/transfers", &moved);
+    assert_eq!((made.status, made.text("created_at")), (201, "2003-05-06T07:08:09Z"), "{made:?}");
+    let mixed = client.post("/v1/transfers/batch", &json!({"transfers": [moved, transfer(101, 40, 50, 7)]}));
+    assert_eq!(statuses(&mixed), ["exists", "imported_event_expected"]);
+    let mut timed = transfer(102, 40, 50, 7);
+    timed["timestamp"] = json!("2003-05-06T07:08:09Z");
+    assert_eq!(client.post("/v1/transfers", &timed).code(), "timestamp_must_be_zero");
+    timed["timestamp"] = json!("yesterday");
+    assert_eq!(client.post("/v1/transfers", &timed).body["field"], "/timestamp");
+}
+
+#[test]
 fn a_dry_run_leaves_nothing() {
     let (_data, _server, client) = start();
     let before = events(&client);

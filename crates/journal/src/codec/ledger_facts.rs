@@ -137,7 +137,8 @@ fn decode_account(header: &Header, from: &mut Decoder<'_>) -> Result<Account, De
     let timestamp = decode_time(header, from)?;
     let given = decode_given(USER_DATA_128 | USER_DATA_64 | USER_DATA_32, from)?;
     let (user_data_128, user_data_64, user_data_32) = decode_user_data(given, from)?;
-    let new = NewAccount { id, ledger, code, user_data_128, user_data_64, user_data_32, flags };
+    let new =
+        NewAccount { id, ledger, code, user_data_128, user_data_64, user_data_32, flags, ..NewAccount::default() };
     Ok(Account::open(&new, timestamp))
 }
 

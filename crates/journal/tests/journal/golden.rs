@@ -239,6 +239,7 @@ fn account(seq: u64, flags: AccountFlags) -> ledger::Fact {
         user_data_64: 0,
         user_data_32: 32,
         flags,
+        ..NewAccount::default()
     };
     ledger::Fact::AccountOpened(Account::open(&new, at(seq)))
 }

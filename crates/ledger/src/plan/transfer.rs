@@ -1,19 +1,29 @@
 use types::{AccountId, Amount, Code, LedgerId, Span, Timestamp, TransferId};
 
-use super::{Planned, View, retry};
-use crate::refusal::ensure;
+use super::batch::{ImportCheck, Moment};
+use super::{Event, Planned, View, retry};
+use crate::refusal::{ensure, refuse};
 use crate::{Account, AccountFlags, Detail, Fact, NewTransfer, PastTransfer, PendingState, Refusal, Transfer};
 use crate::{TransferFlags, TransferKey, TransferStatus as S};
 
-/// What a request may set today; `linked` and `imported` are not among it.
-const ALLOWED: TransferFlags = RESOLVES.with(EXCLUDED_BY_RESOLVING);
+/// What a request may set.
+const ALLOWED: TransferFlags =
+    RESOLVES.with(EXCLUDED_BY_RESOLVING).with(TransferFlags::LINKED).with(TransferFlags::IMPORTED);
 const RESOLVES: TransferFlags = TransferFlags::POST_PENDING_TRANSFER.with(TransferFlags::VOID_PENDING_TRANSFER);
 const CLOSES: TransferFlags = TransferFlags::CLOSING_DEBIT.with(TransferFlags::CLOSING_CREDIT);
 const EXCLUDED_BY_RESOLVING: TransferFlags =
     TransferFlags::PENDING.with(TransferFlags::BALANCING_DEBIT).with(TransferFlags::BALANCING_CREDIT).with(CLOSES);
 
-pub(super) fn plan(view: &impl View, now: Timestamp, new: &NewTransfer) -> Planned<S> {
-    if let Err(refusal) = check_head(new) {
+/// A request by itself, which is a batch of one.
+pub(super) fn plan_alone(view: &impl View, now: Timestamp, new: &NewTransfer) -> Planned<S> {
+    if new.is_linked() {
+        return Planned::refused(Refusal { status: S::LinkedEventChainOpen, detail: Detail::None });
+    }
+    plan(view, Moment::alone(now, is_imported(new)), new)
+}
+
+pub(super) fn plan(view: &impl View, moment: Moment, new: &NewTransfer) -> Planned<S> {
+    if let Err(refusal) = check_head(moment, new) {
         return Planned::refused(refusal);
     }
     match view.find(new.key) {
@@ -21,7 +31,7 @@ pub(super) fn plan(view: &impl View, now: Timestamp, new: &NewTransfer) -> Plann
         Some(PastTransfer::Failed(_)) => {
             Planned::refused(Refusal { status: S::IdAlreadyFailed, detail: Detail::Transfer(new.key) })
         }
-        None => plan_fresh(view, now, new),
+        None => plan_fresh(view, moment, new),
     }
 }
 
@@ -32,9 +42,9 @@ fn plan_again(view: &impl View, new: &NewTransfer, recorded: &Transfer) -> Plann
     same.map_or_else(Planned::refused, |()| Planned::exists(recorded.timestamp))
 }
 
-fn plan_fresh(view: &impl View, now: Timestamp, new: &NewTransfer) -> Planned<S> {
+fn plan_fresh(view: &impl View, moment: Moment, new: &NewTransfer) -> Planned<S> {
     let is_resolution = new.flags.intersects(RESOLVES);
-    let judged = if is_resolution { judge_resolution(view, now, new) } else { judge_movement(view, now, new) };
+    let judged = if is_resolution { judge_resolution(view, moment, new) } else { judge_movement(view, moment, new) };
     match judged {
         Ok(transfer) => Planned::created(transfer.timestamp, Fact::TransferCreated(transfer)),
         Err(refusal) => {
@@ -49,7 +59,7 @@ fn plan_fresh(view: &impl View, now: Timestamp, new: &NewTransfer) -> Planned<S>
 }
 
 /// A single-phase or pending transfer.
-fn judge_movement(view: &impl View, now: Timestamp, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
+fn judge_movement(view: &impl View, moment: Moment, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
     let is_pending = new.flags.contains(TransferFlags::PENDING);
     let (zero, int_max) = (AccountId::new(0), AccountId::new(u128::MAX));
     ensure(new.debit != zero, S::DebitAccountIdMustNotBeZero, Detail::None)?;
@@ -72,17 +82,25 @@ fn judge_movement(view: &impl View, now: Timestamp, new: &NewTransfer) -> Result
         let barred = by_client(new.key) && account.flags.contains(AccountFlags::POLICY_ONLY);
         ensure(!barred, S::AccountIsPolicyOnly, Detail::Account(account.id))?;
     }
+    if is_imported(new) {
+        let at = timestamp_of(moment, new);
+        check_imported_time(view, moment, at)?;
+        let since = |account: &Account| Detail::Since(account.timestamp);
+        ensure(at > debit.timestamp, S::ImportedEventTimestampMustPostdateDebitAccount, since(debit))?;
+        ensure(at > credit.timestamp, S::ImportedEventTimestampMustPostdateCreditAccount, since(credit))?;
+        ensure(new.timeout_s == 0, S::ImportedEventTimeoutMustBeZero, Detail::None)?;
+    }
     ensure(!debit.is_closed(), S::DebitAccountAlreadyClosed, Detail::Account(debit.id))?;
     ensure(!credit.is_closed(), S::CreditAccountAlreadyClosed, Detail::Account(credit.id))?;
 
     let amount = balanced_amount(new, debit, credit);
-    let transfer = Transfer { amount, ..asked(new, None, now) };
+    let transfer = Transfer { amount, ..asked(new, None, timestamp_of(moment, new)) };
     check_room(&transfer, debit, credit)?;
     Ok(transfer)
 }
 
 /// The post or void of a pending transfer.
-fn judge_resolution(view: &impl View, now: Timestamp, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
+fn judge_resolution(view: &impl View, moment: Moment, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
     let is_post = new.flags.contains(TransferFlags::POST_PENDING_TRANSFER);
     let exclusive = !new.flags.contains(RESOLVES) && !new.flags.intersects(EXCLUDED_BY_RESOLVING);
     ensure(exclusive, S::FlagsAreMutuallyExclusive, Detail::Flags(new.flags.bits()))?;
@@ -98,7 +116,7 @@ fn judge_resolution(view: &impl View, now: Timestamp, new: &NewTransfer) -> Resu
     let found = created(view, key).filter(|_| !by_client(new.key) || by_client(key));
     let (pending, state) = found.ok_or(Refusal { status: S::PendingTransferNotFound, detail: about })?;
     ensure(pending.is_pending(), S::PendingTransferNotPending, about)?;
-    let asked = asked(new, Some(&pending), now);
+    let asked = asked(new, Some(&pending), timestamp_of(moment, new));
     let numbers = |recorded: u128, given: u128| Detail::Numbers { recorded, given };
     let debits = Detail::Accounts { recorded: pending.debit, given: asked.debit };
     let credits = Detail::Accounts { recorded: pending.credit, given: asked.credit };
@@ -112,11 +130,15 @@ fn judge_resolution(view: &impl View, now: Timestamp, new: &NewTransfer) -> Resu
     ensure(asked.amount <= pending.amount, S::ExceedsPendingTransferAmount, amounts)?;
     ensure(is_post || asked.amount == pending.amount, S::PendingTransferHasDifferentAmount, amounts)?;
 
-    let state = state.map(|state| state.as_of(&pending, now));
+    let state = state.map(|state| state.as_of(&pending, moment.now));
     ensure(state != Some(PendingState::Posted), S::PendingTransferAlreadyPosted, about)?;
     ensure(state != Some(PendingState::Voided), S::PendingTransferAlreadyVoided, about)?;
     let since = pending.expires_at().map_or(about, Detail::Since);
     ensure(state != Some(PendingState::Expired), S::PendingTransferExpired, since)?;
+    if is_imported(new) {
+        ensure(pending.timeout_s == 0, S::ImportedEventMustNotResolveTimedTransfer, about)?;
+        check_imported_time(view, moment, asked.timestamp)?;
+    }
     let is_barred = |id| is_post && view.account(id).is_some_and(Account::is_closed);
     ensure(!is_barred(asked.debit), S::DebitAccountAlreadyClosed, Detail::Account(asked.debit))?;
     ensure(!is_barred(asked.credit), S::CreditAccountAlreadyClosed, Detail::Account(asked.credit))?;
@@ -134,7 +156,31 @@ fn created(view: &impl View, key: TransferKey) -> Option<(Transfer, Option<Pendi
     }
 }
 
-fn check_head(new: &NewTransfer) -> Result<(), Refusal<S>> {
+fn is_imported(new: &NewTransfer) -> bool {
+    new.flags.contains(TransferFlags::IMPORTED)
+}
+
+fn timestamp_of(moment: Moment, new: &NewTransfer) -> Timestamp {
+    if is_imported(new) { Timestamp::from_ns(new.timestamp_ns) } else { moment.now }
+}
+
+/// An imported timestamp is in order with what is on record.
+fn check_imported_time(view: &impl View, moment: Moment, at: Timestamp) -> Result<(), Refusal<S>> {
+    ensure(at <= moment.now, S::ImportedEventTimestampMustNotPassEvent, Detail::Since(moment.now))?;
+    let last = view.last_transfer();
+    let regresses = at <= last || view.is_account_time(at);
+    ensure(!regresses, S::ImportedEventTimestampMustNotRegress, Detail::Since(last))
+}
+
+fn check_head(moment: Moment, new: &NewTransfer) -> Result<(), Refusal<S>> {
+    match moment.check_import(is_imported(new), new.timestamp_ns) {
+        ImportCheck::Passes => {}
+        ImportCheck::Expected => return refuse(S::ImportedEventExpected),
+        ImportCheck::NotExpected => return refuse(S::ImportedEventNotExpected),
+        ImportCheck::TimestampMustBeZero => return refuse(S::TimestampMustBeZero),
+        ImportCheck::OutOfRange => return refuse(S::ImportedEventTimestampOutOfRange),
+        ImportCheck::MustNotAdvance => return refuse(S::ImportedEventTimestampMustNotAdvance),
+    }
     let unknown = new.flags.without(ALLOWED);
     ensure(unknown == TransferFlags::NONE, S::ReservedFlag, Detail::Flags(unknown.bits()))?;
     ensure(new.key != client(0), S::IdMustNotBeZero, Detail::None)?;

@@ -1,7 +1,7 @@
-use types::{AccountId, LedgerId};
+use types::{AccountId, LedgerId, Timestamp};
 
 use super::Plan;
-use crate::{Account, Book, Ledger, PastTransfer, TransferKey};
+use crate::{Account, Book, Fact, Ledger, PastTransfer, TransferKey};
 
 /// What a request is judged against.
 pub(crate) trait View {
@@ -11,6 +11,18 @@ pub(crate) trait View {
 
     /// What became of the transfer `key`; an unresolved one is pending, also after its time.
     fn find(&self, key: TransferKey) -> Option<PastTransfer>;
+
+    /// The timestamp of the latest account.
+    fn last_account(&self) -> Timestamp;
+
+    /// The timestamp of the latest transfer.
+    fn last_transfer(&self) -> Timestamp;
+
+    /// True when an account has exactly this timestamp.
+    fn is_account_time(&self, at: Timestamp) -> bool;
+
+    /// True when a transfer has exactly this timestamp.
+    fn is_transfer_time(&self, at: Timestamp) -> bool;
 }
 
 impl View for Ledger {
@@ -25,6 +37,23 @@ impl View for Ledger {
     fn find(&self, key: TransferKey) -> Option<PastTransfer> {
         self.find(key)
     }
+
+    fn last_account(&self) -> Timestamp {
+        self.last_account
+    }
+
+    fn last_transfer(&self) -> Timestamp {
+        self.last_transfer
+    }
+
+    fn is_account_time(&self, at: Timestamp) -> bool {
+        let place = self.accounts.partition_point(|account| account.timestamp < at);
+        self.accounts.from(place).next().is_some_and(|account| account.timestamp == at)
+    }
+
+    fn is_transfer_time(&self, at: Timestamp) -> bool {
+        self.has_transfer_at(at)
+    }
 }
 
 impl View for Plan<'_> {
@@ -38,5 +67,23 @@ impl View for Plan<'_> {
 
     fn find(&self, key: TransferKey) -> Option<PastTransfer> {
         self.transfers.get(&key).copied().or_else(|| self.ledger.find(key))
+    }
+
+    fn last_account(&self) -> Timestamp {
+        self.last_account
+    }
+
+    fn last_transfer(&self) -> Timestamp {
+        self.last_transfer
+    }
+
+    fn is_account_time(&self, at: Timestamp) -> bool {
+        let planned = |fact: &Fact| matches!(fact, Fact::AccountOpened(account) if account.timestamp == at);
+        self.facts.iter().any(planned) || self.ledger.is_account_time(at)
+    }
+
+    fn is_transfer_time(&self, at: Timestamp) -> bool {
+        let planned = |fact: &Fact| matches!(fact, Fact::TransferCreated(transfer) if transfer.timestamp == at);
+        self.facts.iter().any(planned) || self.ledger.is_transfer_time(at)
     }
 }

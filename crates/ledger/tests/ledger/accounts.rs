@@ -22,8 +22,8 @@ fn an_account_is_refused_for_the_first_thing_wrong_with_it() {
     let limits = "debits_must_not_exceed_credits credits_must_not_exceed_debits";
     check(&format!(
         "
-        open A0   ledger=0 code=0 {limits} linked   reserved_flag
-        open A0   ledger=0 code=0 {limits} imported reserved_flag
+        open A0   ledger=0 code=0 {limits} linked   linked_event_chain_open
+        open A0   ledger=0 code=0 {limits} imported imported_event_timestamp_out_of_range
         open A0   ledger=0 code=0 bits=64           reserved_flag
         open A0   ledger=0 code=0 {limits}          id_must_not_be_zero
         open Amax ledger=0 code=0 {limits}          id_must_not_be_int_max
@@ -78,7 +78,7 @@ fn exists_comes_before_what_would_refuse_a_new_account() {
         open A1 debits_must_not_exceed_credits credits_must_not_exceed_debits exists_with_different_flags
         open A1 ledger=0                                                      exists_with_different_ledger
         open A1 code=0                                                        exists_with_different_code
-        open A1 imported                                                      reserved_flag
+        open A1 imported                                                      imported_event_timestamp_out_of_range
         ",
     );
 }
@@ -89,6 +89,23 @@ fn zero_user_data_of_an_account_is_a_value_like_any_other() {
         "
         open A1 user_data_64=5   created
         open A1                  exists_with_different_user_data_64
+        ",
+    );
+}
+
+#[test]
+fn what_a_record_of_fixed_layout_can_say_too_much_is_refused_in_its_place() {
+    check(
+        "
+        open A0 reserved=1 bits=64 timestamp=1                            timestamp_must_be_zero
+        open A0 reserved=1 bits=64                                        reserved_field
+        open A1 debits_pending=1 debits_posted=1 credits_pending=1 credits_posted=1 ledger=0   debits_pending_must_be_zero
+        open A1 debits_posted=1 credits_pending=1 credits_posted=1 ledger=0                    debits_posted_must_be_zero
+        open A1 credits_pending=1 credits_posted=1 ledger=0               credits_pending_must_be_zero
+        open A1 credits_posted=1 ledger=0                                 credits_posted_must_be_zero
+        open A1 ledger=0                                                  ledger_must_not_be_zero
+        open A1                                                           created
+        open A1 debits_pending=1                                          exists
         ",
     );
 }

@@ -1,12 +1,16 @@
 //! The ledger as its users see it: stories in a small language (`story.rs`), tables of statuses, and random commands
 //! against a naive model (`model.rs`).
 
+mod past;
 mod story;
 
 mod accounts;
 mod balancing;
+mod chains;
 mod closing;
 mod facts;
+mod forgetting;
+mod imports;
 mod limits;
 mod model;
 mod pending;

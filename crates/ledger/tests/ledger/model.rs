@@ -226,6 +226,12 @@ impl Model {
 
     /// The status, straight down the list of `precedence`; fills in what is inherited and what moves.
     fn judge(&self, new: &mut NewTransfer, now: u64) -> &'static str {
+        if new.flags.contains(F::LINKED) {
+            return "linked_event_chain_open";
+        }
+        if new.flags.contains(F::IMPORTED) {
+            return "imported_event_timestamp_out_of_range";
+        }
         if new.flags.bits() & !0b1111_1110 != 0 {
             return "reserved_flag";
         }
@@ -539,6 +545,7 @@ fn resolution() -> impl Strategy<Value = NewTransfer> {
             ledger: LedgerId::new(ledger.into()),
             code: Code::new(code),
             flags,
+            timestamp_ns: 0,
         },
     )
 }
@@ -563,6 +570,7 @@ fn wild() -> impl Strategy<Value = NewTransfer> {
             code: Code::new(code),
             // Half of them without the flags that are refused at once.
             flags: F::from_bits(if bits & 0x200 == 0 { bits & 0xfe } else { bits }),
+            timestamp_ns: 0,
         },
     )
 }

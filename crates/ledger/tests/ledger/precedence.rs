@@ -13,8 +13,8 @@ fn a_movement_is_refused_for_the_first_thing_wrong_with_it() {
         open A1           created
         open A2           created
         open A3 ledger=2  created
-        pay T0   A0->A0     5 pending=T1 {rest} linked    reserved_flag
-        pay T0   A0->A0     5 pending=T1 {rest} imported  reserved_flag
+        pay T0   A0->A0     5 pending=T1 {rest} linked    linked_event_chain_open
+        pay T0   A0->A0     5 pending=T1 {rest} imported  imported_event_timestamp_out_of_range
         pay T0   A0->A0     5 pending=T1 {rest} bits=512  reserved_flag
         says a flag is set that has no meaning for a transfer here (flags 0x0200)
         pay T0   A0->A0     5 pending=T1 {rest}           id_must_not_be_zero
@@ -101,7 +101,7 @@ fn a_resolution_is_refused_for_the_first_thing_wrong_with_it() {
         hold T1 A1->A2 50 timeout=9     created
         pay  T2 A1->A2 5                created
         clock T1+9s
-        post T0   none 90 timeout=1 pending linked           reserved_flag
+        post T0   none 90 timeout=1 pending linked           linked_event_chain_open
         post T0   none 90 timeout=1 pending                  id_must_not_be_zero
         post Tmax none 90 timeout=1 pending                  id_must_not_be_int_max
         post T3 none 90 timeout=1 pending                    flags_are_mutually_exclusive

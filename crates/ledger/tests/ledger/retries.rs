@@ -145,7 +145,7 @@ fn refusals_whose_cause_may_go_away_spend_the_id() {
         pay  T6 A5->A2 50    id_already_failed
         pay  T7 A2->A5 50    id_already_failed
         pay  T7 A0->A0 50    id_already_failed      # whatever is wrong with it
-        pay  T7 A2->A5 50 linked   reserved_flag    # but for its head
+        pay  T7 A2->A5 50 linked   linked_event_chain_open    # but for its head
         pay  T8 A3->A2 50    created
         ",
     );

@@ -7,7 +7,8 @@ use ledger::{AccountFlags, AccountStatus, BookStatus, TransferFlags, TransferSta
 #[test]
 fn account_statuses_are_permanent() {
     let expected = "
-        linked_event_chain_open 2 · linked_event_failed 1 · imported_event_expected 22 · imported_event_not_expected 23 ·
+        linked_event_chain_open 2 · linked_event_failed 1 · linked_chain_too_long 1002 · imported_event_expected 22 ·
+        imported_event_not_expected 23 ·
         timestamp_must_be_zero 3 · imported_event_timestamp_out_of_range 24 ·
         imported_event_timestamp_must_not_advance 25 · reserved_field 4 · reserved_flag 5 · id_must_not_be_zero 6 ·
         id_must_not_be_int_max 7 · exists_with_different_flags 15 · exists_with_different_user_data_128 16 ·
@@ -15,7 +16,7 @@ fn account_statuses_are_permanent() {
         exists_with_different_code 20 · exists 21 · flags_are_mutually_exclusive 8 · debits_pending_must_be_zero 9 ·
         debits_posted_must_be_zero 10 · credits_pending_must_be_zero 11 · credits_posted_must_be_zero 12 ·
         ledger_must_not_be_zero 13 · ledger_not_found 1001 · code_must_not_be_zero 14 ·
-        imported_event_timestamp_must_not_regress 26
+        imported_event_timestamp_must_not_pass_event 1003 · imported_event_timestamp_must_not_regress 26
     ";
     check(expected, AccountStatus::ALL, |status| (status.name(), status.number()));
     assert!(AccountStatus::ALL.iter().all(|&status| AccountStatus::from_number(status.number()) == Some(status)));
@@ -26,7 +27,8 @@ fn account_statuses_are_permanent() {
 #[test]
 fn transfer_statuses_are_permanent() {
     let expected = "
-        linked_event_chain_open 2 · linked_event_failed 1 · imported_event_expected 56 · imported_event_not_expected 57 ·
+        linked_event_chain_open 2 · linked_event_failed 1 · linked_chain_too_long 1001 · imported_event_expected 56 ·
+        imported_event_not_expected 57 ·
         timestamp_must_be_zero 3 · imported_event_timestamp_out_of_range 58 ·
         imported_event_timestamp_must_not_advance 59 · reserved_flag 4 · id_must_not_be_zero 5 ·
         id_must_not_be_int_max 6 · exists_with_different_flags 36 · exists_with_different_pending_id 40 ·
@@ -46,6 +48,7 @@ fn transfer_statuses_are_permanent() {
         pending_transfer_has_different_ledger 29 · pending_transfer_has_different_code 30 ·
         exceeds_pending_transfer_amount 31 · pending_transfer_has_different_amount 32 ·
         pending_transfer_already_posted 33 · pending_transfer_already_voided 34 · pending_transfer_expired 35 ·
+        imported_event_must_not_resolve_timed_transfer 1003 · imported_event_timestamp_must_not_pass_event 1002 ·
         imported_event_timestamp_must_not_regress 60 · imported_event_timestamp_must_postdate_debit_account 61 ·
         imported_event_timestamp_must_postdate_credit_account 62 · imported_event_timeout_must_be_zero 63 ·
         debit_account_already_closed 65 · credit_account_already_closed 66 · overflows_debits_pending 47 ·

@@ -17,13 +17,16 @@
 //! expire T2 T5                                         what is due now, in order; it expires
 //! sums 1 pending=0 posted=50 accounts=2                the trial balance of a book
 //! together … commit | drop                             the lines between are steps of one plan
+//! batch … done                                         the lines between are one batch, `linked` and `imported` included
+//! forget                                               all client transfers so far leave the ledger's memory
 //! ```
 //!
 //! `P1/0` is a leg of payment 1. `max` is 2^128 − 1, also as an id (`Tmax`, `Amax`), and `max-1` one less.
 
+use crate::past::Remembered;
 use ledger::{
-    Account, AccountFlags, Fact, Ledger, NewAccount, NewTransfer, Outcome, PendingState, Plan, Refusal, TransferFlags,
-    TransferKey,
+    Account, AccountFlags, Batch, Event, Fact, Ledger, NewAccount, NewTransfer, Outcome, PendingState, Plan, Planned,
+    Refusal, Step, Transfer, TransferFlags, TransferKey,
 };
 use types::{AccountId, Amount, Asset, Code, Digest, DigestBuilder, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
@@ -50,6 +53,7 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) facts: Vec<Fact>,
     pub(crate) digest: Option<DigestBuilder>,
+    forgotten: u64,
     now_ns: u64,
     refusal: String,
 }
@@ -64,7 +68,12 @@ impl World {
                 continue;
             }
             if line != "together" {
-                self.line(line);
+                if line == "batch" {
+                    let events: Vec<&str> = lines.by_ref().take_while(|line| *line != "done").collect();
+                    self.batch(&events);
+                } else {
+                    self.line(line);
+                }
                 continue;
             }
             let mut steps = Vec::new();
@@ -119,6 +128,7 @@ impl World {
                 }
             }
             ["show", ..] => show(&words, |id| self.ledger.account(id)),
+            ["forget"] => self.forget(),
             _ => self.steps(&[line], true),
         }
     }
@@ -148,6 +158,67 @@ impl World {
         }
     }
 
+    /// Runs lines as the events of one batch, all accounts or all transfers.
+    #[track_caller]
+    fn batch(&mut self, lines: &[&str]) {
+        let lines: Vec<Vec<&str>> = lines.iter().map(|line| line.split_whitespace().collect()).collect();
+        let (mut accounts, mut transfers, mut expected) = (vec![], vec![], vec![]);
+        for words in lines.iter().filter(|words| !words.is_empty()) {
+            let (status, request) = words.split_last().expect("a line");
+            expected.push(*status);
+            match request {
+                ["open", id, options @ ..] => accounts.push(new_account(id, options)),
+                _ => transfers.push(new_transfer(request).expect("a transfer")),
+            }
+        }
+        let statuses = if transfers.is_empty() {
+            let decide = |ledger: &Ledger, batch, at, new: &NewAccount| ledger.plan_account_of(batch, at, new);
+            self.events(&accounts, decide).iter().map(|outcome| told(outcome, |status| status.name()).0).collect()
+        } else {
+            assert!(accounts.is_empty(), "a batch is all accounts or all transfers");
+            let decide = |ledger: &Ledger, batch, at, new: &NewTransfer| ledger.plan_transfer_of(batch, at, new);
+            self.events(&transfers, decide)
+                .iter()
+                .map(|outcome| told(outcome, |status| status.name()).0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(statuses, expected);
+    }
+
+    /// As a server loops over a batch: each event a nanosecond after the one before.
+    pub(crate) fn events<E: Event>(
+        &mut self,
+        events: &[E],
+        decide: impl Fn(&Ledger, Batch, Timestamp, &E) -> Planned<E::Status>,
+    ) -> Vec<Outcome<E::Status>> {
+        let batch = Batch::of(events, self.now());
+        let mut outcomes = vec![];
+        for step in Batch::steps(events) {
+            match step {
+                Step::One(event) => {
+                    let planned = decide(&self.ledger, batch, self.now(), event);
+                    planned.fact.into_iter().for_each(|fact| self.apply(fact));
+                    outcomes.push(planned.outcome);
+                    self.now_ns += 1;
+                }
+                Step::Chain(events) => {
+                    let planned = self.ledger.plan_chain(batch, self.now(), events);
+                    planned.facts.into_iter().for_each(|fact| self.apply(fact));
+                    outcomes.extend(planned.outcomes);
+                    self.now_ns += events.len() as u64;
+                }
+            }
+        }
+        outcomes
+    }
+
+    /// Moves the transfers of clients from the ledger's memory into its past.
+    pub(crate) fn forget(&mut self) {
+        self.ledger.set_past(Box::new(Remembered::of(&self.facts)));
+        self.forgotten = self.ledger.recorded();
+        self.ledger.forget_through(self.forgotten);
+    }
+
     pub(crate) fn apply(&mut self, fact: Fact) {
         self.ledger.apply(&fact);
         let digest = self.digest.get_or_insert_with(|| DigestBuilder::new("finaira ledger test"));
@@ -162,11 +233,12 @@ impl World {
         Some(digest.digest())
     }
 
-    /// Replaying the facts gives the same ledger and the same digest.
+    /// Replaying the facts gives the same ledger and digest, and restoring from what an index keeps gives the same ledger.
     #[track_caller]
     pub(crate) fn check_replay(&self) {
         let mut replica = World::default();
         self.facts.iter().for_each(|fact| replica.apply(fact.clone()));
+        replica.ledger.forget_through(self.forgotten);
         let all = |ledger: &Ledger| {
             let accounts: Vec<_> =
                 ledger.accounts_after(None, Timestamp::ZERO, usize::MAX).into_iter().copied().collect();
@@ -176,6 +248,40 @@ impl World {
         assert_eq!(all(&replica.ledger), all(&self.ledger), "replay equals live");
         let digest = |world: &World| world.digest();
         assert_eq!(digest(&replica), digest(self), "replay has the digest of live");
+        self.check_restore();
+    }
+
+    /// Restoring gives a ledger that knows the same.
+    #[track_caller]
+    fn check_restore(&self) {
+        let mut restored = Ledger::default();
+        restored.set_past(Box::new(Remembered::of(&self.facts)));
+        let accounts = |ledger: &Ledger| -> Vec<Account> {
+            ledger.accounts_after(None, Timestamp::ZERO, usize::MAX).into_iter().copied().collect()
+        };
+        restored.restore_accounts(accounts(&self.ledger).into_iter());
+        let created = |fact: &Fact| if let Fact::TransferCreated(transfer) = fact { Some(*transfer) } else { None };
+        let transfers: Vec<Transfer> = self.facts.iter().filter_map(created).collect();
+        let state = |ledger: &Ledger, transfer: &Transfer| ledger.pending_state(transfer.key, Timestamp::ZERO);
+        for transfer in &transfers {
+            let is_client = matches!(transfer.key, TransferKey::Client(_));
+            if is_client && state(&self.ledger, transfer) == Some(PendingState::Pending) {
+                restored.restore_pending(*transfer);
+            }
+        }
+        self.facts.iter().for_each(|fact| restored.restore_fact(fact));
+        restored.finish_restore(self.ledger.recorded(), self.ledger.last_transfer_timestamp());
+
+        assert_eq!(accounts(&restored), accounts(&self.ledger));
+        for transfer in &transfers {
+            assert_eq!(restored.transfer(transfer.key), Some(*transfer));
+            assert_eq!(state(&restored, transfer), state(&self.ledger, transfer));
+        }
+        let rest = |ledger: &Ledger| {
+            let sums: Vec<_> = ledger.books().map(|book| ledger.trial_balance(book.id)).collect();
+            (sums, ledger.due(Timestamp::MAX, usize::MAX), ledger.last_timestamp(), ledger.recorded())
+        };
+        assert_eq!(rest(&restored), rest(&self.ledger));
     }
 
     fn now(&self) -> Timestamp {
@@ -200,42 +306,55 @@ fn step(plan: &mut Plan<'_>, words: &[&str]) -> (&'static str, String) {
             let outcome = plan.open_book(LedgerId::new(number(id)), asset);
             told(&outcome, |status| status.name())
         }
-        ["open", id, options @ ..] => {
-            let base =
-                NewAccount { id: account(id), ledger: LedgerId::new(1), code: Code::new(10), ..Default::default() };
-            let outcome = plan.open_account(&account_with(base, options));
+        ["open", id, options @ ..] => told(&plan.open_account(&new_account(id, options)), |status| status.name()),
+        _ => {
+            let new = new_transfer(words).unwrap_or_else(|| panic!("no such step: {words:?}"));
+            let outcome = plan.create_transfer(&new);
+            if let Outcome::Exists { timestamp } = outcome {
+                let original = plan.transfer(new.key).map(|transfer| transfer.timestamp);
+                assert_eq!(original, Some(timestamp), "the original's time");
+            }
             told(&outcome, |status| status.name())
         }
+    }
+}
+
+#[track_caller]
+fn new_account(id: &str, options: &[&str]) -> NewAccount {
+    let base = NewAccount { id: account(id), ledger: LedgerId::new(1), code: Code::new(10), ..Default::default() };
+    account_with(base, options)
+}
+
+/// `None` when the line asks for no transfer.
+#[track_caller]
+fn new_transfer(words: &[&str]) -> Option<NewTransfer> {
+    Some(match words {
         ["pay" | "hold", id, accounts, value, options @ ..] => {
             let (debit, credit) = accounts.split_once("->").expect("debit->credit");
-            let flags = if words[0] == "hold" { TransferFlags::PENDING } else { TransferFlags::NONE };
-            transfer(
-                plan,
-                NewTransfer {
-                    debit: account(debit),
-                    credit: account(credit),
-                    amount: amount(value),
-                    ledger: LedgerId::new(1),
-                    code: Code::new(1),
-                    flags,
-                    ..NewTransfer::named(key(id))
-                },
-                options,
-            )
+            let new = NewTransfer {
+                debit: account(debit),
+                credit: account(credit),
+                amount: amount(value),
+                ledger: LedgerId::new(1),
+                code: Code::new(1),
+                flags: if words[0] == "hold" { TransferFlags::PENDING } else { TransferFlags::NONE },
+                ..NewTransfer::named(key(id))
+            };
+            transfer_with(new, options)
         }
         ["post", id, pending, value, options @ ..] => {
             let amount = if *value == "all" { Amount::MAX } else { amount(value) };
             let flags = TransferFlags::POST_PENDING_TRANSFER;
             let pending = pending_key(pending);
-            transfer(plan, NewTransfer { pending, amount, flags, ..NewTransfer::named(key(id)) }, options)
+            transfer_with(NewTransfer { pending, amount, flags, ..NewTransfer::named(key(id)) }, options)
         }
         ["void", id, pending, options @ ..] => {
             let flags = TransferFlags::VOID_PENDING_TRANSFER;
             let pending = pending_key(pending);
-            transfer(plan, NewTransfer { pending, flags, ..NewTransfer::named(key(id)) }, options)
+            transfer_with(NewTransfer { pending, flags, ..NewTransfer::named(key(id)) }, options)
         }
-        _ => panic!("no such step: {words:?}"),
-    }
+        _ => return None,
+    })
 }
 
 fn told<S: Copy + std::fmt::Display>(outcome: &Outcome<S>, name: fn(S) -> &'static str) -> (&'static str, String) {
@@ -246,7 +365,7 @@ fn told<S: Copy + std::fmt::Display>(outcome: &Outcome<S>, name: fn(S) -> &'stat
     }
 }
 
-fn transfer(plan: &mut Plan<'_>, mut new: NewTransfer, options: &[&str]) -> (&'static str, String) {
+fn transfer_with(mut new: NewTransfer, options: &[&str]) -> NewTransfer {
     for option in options {
         match option.split_once('=') {
             None if option.starts_with(|first: char| first.is_ascii_digit()) => new.amount = amount(option),
@@ -261,15 +380,12 @@ fn transfer(plan: &mut Plan<'_>, mut new: NewTransfer, options: &[&str]) -> (&'s
             Some(("user_data_128", value)) => new.user_data_128 = amount(value).get(),
             Some(("user_data_64", value)) => new.user_data_64 = number(value).into(),
             Some(("user_data_32", value)) => new.user_data_32 = number(value),
+            Some(("timestamp", value)) => new.timestamp_ns = amount(value).get().try_into().expect(option),
             Some(("bits", value)) => new.flags = TransferFlags::from_bits(number(value).try_into().expect(option)),
             Some(_) => panic!("no such option: {option}"),
         }
     }
-    let outcome = plan.create_transfer(&new);
-    if let Outcome::Exists { timestamp } = outcome {
-        assert_eq!(plan.transfer(new.key).map(|transfer| transfer.timestamp), Some(timestamp), "the original's time");
-    }
-    told(&outcome, |status| status.name())
+    new
 }
 
 fn account_with(mut new: NewAccount, options: &[&str]) -> NewAccount {
@@ -281,6 +397,12 @@ fn account_with(mut new: NewAccount, options: &[&str]) -> NewAccount {
             Some(("user_data_128", value)) => new.user_data_128 = amount(value).get(),
             Some(("user_data_64", value)) => new.user_data_64 = number(value).into(),
             Some(("user_data_32", value)) => new.user_data_32 = number(value),
+            Some(("timestamp", value)) => new.timestamp_ns = amount(value).get().try_into().expect(option),
+            Some(("reserved", value)) => new.reserved = number(value),
+            Some(("debits_pending", value)) => new.debits_pending = amount(value),
+            Some(("debits_posted", value)) => new.debits_posted = amount(value),
+            Some(("credits_pending", value)) => new.credits_pending = amount(value),
+            Some(("credits_posted", value)) => new.credits_posted = amount(value),
             Some(("bits", value)) => new.flags = AccountFlags::from_bits(number(value).try_into().expect(option)),
             Some(_) => panic!("no such option: {option}"),
         }

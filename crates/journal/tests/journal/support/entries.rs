@@ -228,6 +228,7 @@ fn ledger_fact(header: Header) -> impl Strategy<Value = ledger::Fact> {
                 user_data_64,
                 user_data_32,
                 flags: AccountFlags::from_bits(flags),
+                ..NewAccount::default()
             };
             ledger::Fact::AccountOpened(Account::open(&new, at))
         }),
