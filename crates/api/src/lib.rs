@@ -9,6 +9,7 @@ pub mod decisions;
 pub mod errors;
 pub mod events;
 pub mod filters;
+pub mod history;
 pub mod openapi;
 pub mod orders;
 pub mod packed;

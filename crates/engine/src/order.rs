@@ -101,7 +101,7 @@ pub(crate) trait Order {
     /// Why the last order of a chain without an end fails.
     const CHAIN_OPEN: Refusal;
 
-    fn new(&self) -> &Self::New;
+    fn asked(&self) -> &Self::New;
 
     /// What becomes of it. The answer shows accounts as they are after the plan's steps so far.
     fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered;
@@ -112,7 +112,7 @@ impl Order for AccountOrder {
     const CHAIN_FAILED: Refusal = account_refusal(AccountStatus::LinkedEventFailed);
     const CHAIN_OPEN: Refusal = account_refusal(AccountStatus::LinkedEventChainOpen);
 
-    fn new(&self) -> &NewAccount {
+    fn asked(&self) -> &NewAccount {
         &self.new
     }
 
@@ -128,7 +128,7 @@ impl Order for TransferOrder {
     const CHAIN_FAILED: Refusal = transfer_refusal(TransferStatus::LinkedEventFailed);
     const CHAIN_OPEN: Refusal = transfer_refusal(TransferStatus::LinkedEventChainOpen);
 
-    fn new(&self) -> &NewTransfer {
+    fn asked(&self) -> &NewTransfer {
         &self.new
     }
 

@@ -95,18 +95,18 @@ pub(crate) fn judge_all(plan: &mut Plan<'_>, orders: &Orders, at: Timestamp) -> 
 }
 
 fn batch_of<O: Order>(orders: &[O], at: Timestamp) -> Batch {
-    let news: Vec<O::New> = orders.iter().map(|order| *order.new()).collect();
+    let news: Vec<O::New> = orders.iter().map(|order| *order.asked()).collect();
     Batch::of(&news, at)
 }
 
 /// Orders that succeed or fail together: those that are linked, up to one that is not.
 fn runs<O: Order>(orders: &[O]) -> impl Iterator<Item = &[O]> {
-    orders.chunk_by(|order, _| order.new().is_linked())
+    orders.chunk_by(|order, _| order.asked().is_linked())
 }
 
 /// What becomes of the orders of one run.
 fn judge_run<O: Order>(plan: &mut Plan<'_>, batch: Batch, run: &[O]) -> Vec<Ordered> {
-    let is_open = run.last().is_some_and(|order| order.new().is_linked());
+    let is_open = run.last().is_some_and(|order| order.asked().is_linked());
     if let [order] = run
         && !is_open
     {
