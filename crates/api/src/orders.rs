@@ -174,11 +174,14 @@ fn each<T>(
     read: impl Fn(usize, &mut Fields) -> Result<T, Problem>,
 ) -> Result<Vec<T>, Problem> {
     let expected = format!("expected an array of 1 to {ORDERS_MAX} {name}");
-    let list = match batch.required(name, |fields, name| Ok(fields.take(name)))? {
-        Json::List(list) if (1..=ORDERS_MAX).contains(&list.len()) => list,
-        Json::List(list) => return Err(batch.invalid(name, format!("found {} of them, {expected}", list.len()))),
-        other => return Err(batch.invalid(name, format!("found {}, {expected}", other.kind()))),
-    };
+    let list = batch.required(name, |fields, name| match fields.take(name) {
+        None => Ok(None),
+        Some(Json::List(list)) => Ok(Some(list)),
+        Some(other) => Err(fields.invalid(name, format!("found {}, {expected}", other.kind()))),
+    })?;
+    if !(1..=ORDERS_MAX).contains(&list.len()) {
+        return Err(batch.invalid(name, format!("found {} of them, {expected}", list.len())));
+    }
     let pointer = batch.pointer_of(name);
     let order = |(place, value)| read(place, &mut Fields::of(value, format!("{pointer}/{place}"))?.among(known)?);
     list.into_iter().enumerate().map(order).collect()

@@ -1,6 +1,7 @@
-//! Batches of the ledger: every event is judged, recorded and answered on its own, and sees those before it.
+//! Batches of the ledger: every event is judged, recorded and answered on its own, and sees those before it. The events
+//! of a chain share their fate; each of them is an entry all the same, all in one frame.
 
-use ledger::{NewAccount, NewTransfer, TransferStatus};
+use ledger::{Batch, Event, NewAccount, NewTransfer, Outcome, Step};
 use types::Timestamp;
 
 use crate::entry::Fact;
@@ -15,12 +16,24 @@ impl Engine {
         events: &[NewAccount],
         sink: &mut dyn Sink,
     ) -> Answer {
+        let batch = Batch::of(events, self.next_instant(now));
         let mut results = Vec::with_capacity(events.len());
-        for new in events {
+        for step in Batch::steps(events) {
             let at = self.next_instant(now);
-            let planned = self.state.ledger.plan_account(at, new);
-            self.commit_event(now, request, planned.fact, sink);
-            results.push(EventResult::new(planned.outcome, at));
+            match step {
+                Step::One(new) => {
+                    let planned = self.state.ledger.plan_account_of(batch, at, new);
+                    if let Some(fact) = planned.fact {
+                        self.commit_event(now, request, fact, sink);
+                        self.journal_digest(now, sink);
+                    }
+                    results.push(EventResult::new(planned.outcome, at));
+                }
+                Step::Chain(chain) => {
+                    let outcomes = self.commit_chain(now, request, (batch, chain), sink, |_, _| {});
+                    results.extend(outcomes.into_iter().map(|outcome| EventResult::new(outcome, at)));
+                }
+            }
         }
         Ok(Reply::AccountResults(results))
     }
@@ -33,37 +46,75 @@ impl Engine {
         with_balances: bool,
         sink: &mut dyn Sink,
     ) -> Answer {
+        let batch = Batch::of(events, self.next_instant(now));
         let mut results = Vec::with_capacity(events.len());
         let mut balances = Vec::with_capacity(if with_balances { events.len() } else { 0 });
-        for new in events {
+        for step in Batch::steps(events) {
             let at = self.next_instant(now);
-            let planned = self.state.ledger.plan_transfer(at, new);
-            self.commit_event(now, request, planned.fact, sink);
-            let result = EventResult::new(planned.outcome, at);
-            if with_balances {
-                balances.push(self.balances_after(new, &result));
+            match step {
+                Step::One(new) => {
+                    let planned = self.state.ledger.plan_transfer_of(batch, at, new);
+                    if let Some(fact) = planned.fact {
+                        self.commit_event(now, request, fact, sink);
+                        self.journal_digest(now, sink);
+                    }
+                    let result = EventResult::new(planned.outcome, at);
+                    if with_balances {
+                        let exists = !matches!(result.status, EventStatus::Refused(_));
+                        balances.push(self.balances_after(new).filter(|_| exists));
+                    }
+                    results.push(result);
+                }
+                Step::Chain(chain) => {
+                    let mut after = Vec::new();
+                    let note = |engine: &Self, new: &NewTransfer| {
+                        if with_balances {
+                            after.push(engine.balances_after(new));
+                        }
+                    };
+                    let outcomes = self.commit_chain(now, request, (batch, chain), sink, note);
+                    if with_balances {
+                        after.resize(chain.len(), None);
+                        balances.append(&mut after);
+                    }
+                    results.extend(outcomes.into_iter().map(|outcome| EventResult::new(outcome, at)));
+                }
             }
-            results.push(result);
         }
         Ok(Reply::TransferResults { results, balances })
     }
 
-    fn commit_event(&mut self, now: Timestamp, request: &Request, fact: Option<ledger::Fact>, sink: &mut dyn Sink) {
-        if let Some(fact) = fact {
-            self.commit(now, request.actor, request.id, Recording::of(Fact::Ledger(fact)), sink);
-            self.journal_digest(now, sink);
+    /// Judges a chain and makes its entries; `created` sees the engine after each event of a chain that succeeds.
+    fn commit_chain<E: Event>(
+        &mut self,
+        now: Timestamp,
+        request: &Request,
+        (batch, chain): (Batch, &[E]),
+        sink: &mut dyn Sink,
+        mut created: impl FnMut(&Self, &E),
+    ) -> Vec<Outcome<E::Status>> {
+        let planned = self.state.ledger.plan_chain(batch, self.next_instant(now), chain);
+        let succeeds = planned.facts.len() == chain.len()
+            && !matches!(planned.facts.as_slice(), [ledger::Fact::TransferFailed { .. }]);
+        sink.hold_together(planned.facts.len());
+        for (fact, event) in planned.facts.into_iter().zip(chain) {
+            self.commit_event(now, request, fact, sink);
+            if succeeds {
+                created(self, event);
+            }
         }
+        self.journal_digest(now, sink);
+        planned.outcomes
+    }
+
+    fn commit_event(&mut self, now: Timestamp, request: &Request, fact: ledger::Fact, sink: &mut dyn Sink) {
+        self.commit(now, request.actor, request.id, Recording::of(Fact::Ledger(fact)), sink);
     }
 
     /// Both accounts of a transfer that exists now, debit account first.
-    fn balances_after(&self, new: &NewTransfer, result: &EventResult<TransferStatus>) -> Option<[ledger::Account; 2]> {
-        match result.status {
-            EventStatus::Created | EventStatus::Exists => {
-                let transfer = self.state.ledger.transfer(new.key)?;
-                let account = |id| self.state.ledger.account(id).copied();
-                Some([account(transfer.debit)?, account(transfer.credit)?])
-            }
-            EventStatus::Refused(_) => None,
-        }
+    fn balances_after(&self, new: &NewTransfer) -> Option<[ledger::Account; 2]> {
+        let transfer = self.state.ledger.transfer(new.key)?;
+        let account = |id| self.state.ledger.account(id).copied();
+        Some([account(transfer.debit)?, account(transfer.credit)?])
     }
 }

@@ -26,7 +26,7 @@ mod take_orders;
 
 use std::sync::Arc;
 
-use ledger::{Account, AccountPlace, Outcome, Touched};
+use ledger::{Account, AccountPlace, Ledger, Outcome, Touched};
 use policy::Policy;
 use types::{ActorId, Asset, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp};
 
@@ -68,6 +68,8 @@ pub struct Applied<'a> {
     /// With an entry that carries a digest: every account that changed since the digest before, as it is now, in order
     /// of place.
     pub changes: Option<Vec<(AccountPlace, Account)>>,
+    /// The ledger as it is now.
+    pub ledger: &'a Ledger,
 }
 
 /// Takes entries as they are applied, in order.
@@ -139,6 +141,41 @@ impl Engine {
         (self.state.windows.entities(), self.state.windows.records())
     }
 
+    /// Says where the ledger finds client transfers that it forgot.
+    pub fn set_past(&mut self, past: Box<dyn ledger::Past>) {
+        self.state.ledger.set_past(past);
+    }
+
+    /// Lets the ledger forget the first `recorded` records of client transfers; its past must know them.
+    pub fn forget_through(&mut self, recorded: u64) {
+        self.state.ledger.forget_through(recorded);
+    }
+
+    /// Takes over accounts with their balances, in order of place, before anything else.
+    pub fn restore_accounts(&mut self, accounts: impl Iterator<Item = Account>) {
+        self.state.ledger.restore_accounts(accounts);
+    }
+
+    /// Takes over a client's transfer that is pending at the restored point.
+    pub fn restore_pending(&mut self, transfer: ledger::Transfer) {
+        self.state.ledger.restore_pending(transfer);
+    }
+
+    /// Folds an entry up to the restored point that is more than a client's transfer or an account, in order.
+    pub fn restore_entry(&mut self, entry: &Entry) {
+        self.state.restore(entry);
+    }
+
+    /// Ends restoring at the entry `last`, which carries a digest; what comes after it is applied as ever.
+    ///
+    /// # Panics
+    /// When that entry carries no digest, or the restored books do not balance.
+    pub fn finish_restore(&mut self, last: &Entry, recorded: u64, last_transfer: Timestamp) {
+        let Fact::StateDigest(carried) = &last.fact else { panic!("ENG-17: a restored point is a digest") };
+        self.state.ledger.finish_restore(recorded, last_transfer);
+        self.state.finish_restore(&last.header, carried.digest);
+    }
+
     /// All ledgers, in order of their numbers.
     pub fn ledgers(&self) -> impl ExactSizeIterator<Item = &ledger::Book> {
         self.state.ledger.books()
@@ -155,7 +192,7 @@ impl Engine {
     /// When it does not follow the last one: see the invariants ENG-1 and ENG-2.
     pub fn apply<'a>(&'a mut self, entry: &'a Entry) -> Applied<'a> {
         let changes = self.state.apply(entry);
-        Applied { entry, touched: self.state.touched(), changes }
+        self.state.applied_now(entry, changes)
     }
 
     /// Whether the state is the one that an entry about to be applied says it should be. True for all but digests.
@@ -199,10 +236,10 @@ impl Engine {
     ///
     /// # Panics
     /// When there is a history already.
-    pub fn start(&mut self, now: Timestamp, origin: Origin) -> Entry {
+    pub fn start(&mut self, now: Timestamp, origin: Origin, sink: &mut dyn Sink) {
         assert_eq!(self.state.applied, Seq::ZERO, "ENG-8: a history starts once");
         let started = Recording::of(Fact::JournalStarted { origin });
-        self.commit(now, ActorId::SYSTEM, RequestId::default(), started, &mut |_: Applied<'_>| {})
+        self.commit(now, ActorId::SYSTEM, RequestId::default(), started, sink);
     }
 
     /// Decides a command as of `now`. Every entry that it makes is folded and then goes to `sink`; there is none when
@@ -339,7 +376,7 @@ impl Engine {
         let header = self.next_header(now, actor, request, recording.occurred_at);
         let entry = Entry { header, fact: recording.fact, sealed: recording.sealed };
         let changes = self.state.apply(&entry);
-        sink.take(Applied { entry: &entry, touched: self.state.touched(), changes });
+        sink.take(self.state.applied_now(&entry, changes));
         entry
     }
 

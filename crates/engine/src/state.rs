@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use features::{Applied, Change, Stream, StreamId, Update, Windows};
+use features::{Change, Stream, StreamId, Update, Windows};
 use foldhash::fast::RandomState;
 use ledger::{Account, AccountPlace, Ledger, Touched};
 use types::{ActorId, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
 
+use crate::Applied;
 use crate::entry::{
     ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged,
     PaymentDecided, PolicyActivated, StateDigest,
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     /// What each ledger fact of the last entry touched; not part of the state.
     touched: Vec<Touched>,
+    /// Ledger facts leave alone what comes from an index.
+    is_restoring: bool,
     pub(crate) windows: Windows,
     pub(crate) payments: HashMap<PaymentId, Payment, RandomState>,
     /// In the order they were decided.
@@ -83,6 +86,7 @@ impl Default for State {
             digested: Seq::ZERO,
             ledger: Ledger::default(),
             touched: Vec::new(),
+            is_restoring: false,
             windows: Windows::default(),
             payments: HashMap::default(),
             payment_order: Vec::new(),
@@ -123,9 +127,13 @@ impl State {
         carried.scheme != DIGEST_SCHEME || *carried == self.digest()
     }
 
-    /// What each ledger fact of the last entry touched.
-    pub(crate) fn touched(&self) -> &[Touched] {
-        &self.touched
+    /// What applying `entry` just now changed.
+    pub(crate) fn applied_now<'a>(
+        &'a self,
+        entry: &'a Entry,
+        changes: Option<Vec<(AccountPlace, Account)>>,
+    ) -> Applied<'a> {
+        Applied { entry, touched: &self.touched, changes, ledger: &self.ledger }
     }
 
     /// Folds one entry. With a digest it returns the accounts that changed since the one before.
@@ -148,6 +156,29 @@ impl State {
             changes = Some(self.ledger.take_changes());
         }
         self.since_digest.u64(header.seq.get()).u64(header.decided_at.ns());
+        self.fold(entry);
+        self.clock = self.clock.max(self.ledger.last_timestamp());
+        changes
+    }
+
+    /// Folds an entry that an index does not hold, while the rest is restored from there.
+    pub(crate) fn restore(&mut self, entry: &Entry) {
+        self.is_restoring = true;
+        self.fold(entry);
+        self.is_restoring = false;
+    }
+
+    /// Ends restoring: the last entry that the index holds carried a digest.
+    pub(crate) fn finish_restore(&mut self, last: &Header, digest: Digest) {
+        self.applied = last.seq;
+        self.clock = last.decided_at.max(self.ledger.last_timestamp());
+        self.digested = last.seq;
+        self.since_digest = chained_from(digest);
+        self.since_digest.u64(last.seq.get()).u64(last.decided_at.ns());
+    }
+
+    fn fold(&mut self, entry: &Entry) {
+        let header = &entry.header;
         match &entry.fact {
             Fact::JournalStarted { origin } => {
                 self.origin = Some(*origin);
@@ -171,12 +202,14 @@ impl State {
             }
             Fact::StateDigest(_) => {}
         }
-        self.clock = self.clock.max(self.ledger.last_timestamp());
-        changes
     }
 
     fn apply_ledger(&mut self, facts: &[ledger::Fact]) {
         for fact in facts {
+            if self.is_restoring {
+                self.ledger.restore_fact(fact);
+                continue;
+            }
             self.touched.push(self.ledger.apply(fact));
             self.ledger.digest_after(fact, &mut self.since_digest);
         }
@@ -184,7 +217,7 @@ impl State {
 
     fn apply_updates(&mut self, updates: &[Update]) {
         for update in updates {
-            if let Applied::Dropped(_) = self.windows.apply(update) {
+            if let features::Applied::Dropped(_) = self.windows.apply(update) {
                 self.records_dropped += 1;
             }
             self.windows.digest_after(update, &mut self.since_digest);

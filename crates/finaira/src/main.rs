@@ -1,6 +1,7 @@
 //! `finaira`: the command line.
 
 mod backtest;
+mod bench;
 mod bundle_folder;
 mod check_policy;
 mod demo;
@@ -26,6 +27,9 @@ enum Command {
     Demo(demo::Arguments),
     /// Decide a file of past payments with a policy
     Backtest(backtest::Arguments),
+    /// Measure what the server does on this machine
+    #[command(subcommand)]
+    Bench(bench::Benchmark),
     /// Check a policy folder and say what is wrong with it
     CheckPolicy(check_policy::Arguments),
 }
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Backtest(arguments) => backtest::run(&arguments),
+        Command::Bench(benchmark) => bench::run(&benchmark),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
     };
     match result {

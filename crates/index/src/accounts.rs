@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use journal::Disk;
-use ledger::{Account, AccountFlags};
+use ledger::{Account, AccountFlags, AccountPlace};
 use types::{AccountId, Amount, Code, LedgerId, Timestamp};
 
 use crate::block::{BlockFile, Writer};
 use crate::fault::Fault;
 use crate::fixed::{Row, fixed_struct};
-use crate::stand_in::AccountPlace;
 use crate::table::{Merged, TABLE_ARRAYS, Table, TableWriter, write_table};
 use crate::yielding::{Yield, Yielding};
 

@@ -19,21 +19,21 @@
 //! is which says the code that writes the file.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use journal::{Disk, DiskFile};
 use types::Origin;
 
+use crate::array::Array;
 use crate::fault::Fault;
 use crate::fixed::{Fixed, to_u32, to_usize};
 
 /// Bytes of a block.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 /// Bytes of a block that hold rows.
-const PAYLOAD_BYTES: usize = BLOCK_BYTES - 4;
+pub(crate) const PAYLOAD_BYTES: usize = BLOCK_BYTES - 4;
 /// Blocks written or read ahead in one call, 256 KiB.
-const BLOCKS_AT_ONCE: usize = 64;
+pub(crate) const BLOCKS_AT_ONCE: usize = 64;
 const MAGIC: [u8; 8] = *b"FINAIDX\0";
 const FORMAT_VERSION: u32 = 1;
 const ARRAYS_OFFSET: usize = 48;
@@ -61,9 +61,10 @@ fn checksum(salt: u32, number: u64, payload: &[u8]) -> u32 {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Extent {
-    first_block: u64,
-    rows: u64,
+/// Where an array stands in a file.
+pub(crate) struct Stretch {
+    pub(crate) first_block: u64,
+    pub(crate) rows: u64,
     row_bytes: usize,
 }
 
@@ -79,7 +80,7 @@ pub(crate) struct Writer<D: Disk> {
     block_used: usize,
     /// Blocks of the file that are before the buffer.
     flushed: u64,
-    arrays: Vec<Extent>,
+    arrays: Vec<Stretch>,
 }
 
 /// The name that a file has while it is written.
@@ -103,7 +104,7 @@ impl<D: Disk> Writer<D> {
         if self.block_used > 0 {
             self.end_block()?;
         }
-        self.arrays.push(Extent { first_block: self.next_block(), rows: 0, row_bytes: T::BYTES });
+        self.arrays.push(Stretch { first_block: self.next_block(), rows: 0, row_bytes: T::BYTES });
         Ok(())
     }
 
@@ -121,11 +122,6 @@ impl<D: Disk> Writer<D> {
         debug_assert_eq!(array.row_bytes, T::BYTES, "an array has rows of one kind");
         array.rows += 1;
         Ok(is_first)
-    }
-
-    /// Rows in the present array.
-    pub(crate) fn rows(&self) -> u64 {
-        self.arrays.last().map_or(0, |array| array.rows)
     }
 
     /// Writes all that is left and the header, makes it survive a crash, and gives the file its name. The name survives
@@ -199,7 +195,7 @@ pub(crate) struct BlockFile {
     label: Label,
     salt: u32,
     blocks: u64,
-    arrays: Vec<Extent>,
+    arrays: Vec<Stretch>,
     /// Gets a damaged file out of the way of the next start.
     set_aside: Box<dyn Fn() + Send + Sync>,
 }
@@ -211,7 +207,7 @@ impl fmt::Debug for BlockFile {
 }
 
 impl BlockFile {
-    fn new<D: Disk>(disk: &D, file: D::File, label: Label, salt: u32, blocks: u64, arrays: Vec<Extent>) -> Self {
+    fn new<D: Disk>(disk: &D, file: D::File, label: Label, salt: u32, blocks: u64, arrays: Vec<Stretch>) -> Self {
         let (disk, name) = (disk.clone(), label.name.clone());
         let set_aside = Box::new(move || {
             // Whether that succeeds or not, the fault that led here is reported; a file that stays is found damaged
@@ -221,10 +217,9 @@ impl BlockFile {
         Self { file: Box::new(file), label, salt, blocks, arrays, set_aside }
     }
 
-    /// Opens a file and checks its header and its length.
-    pub(crate) fn open<D: Disk>(disk: &D, label: Label) -> Result<Self, Fault> {
-        let missing = || Fault::Io { action: "open", file: label.name.clone(), cause: std::io::ErrorKind::NotFound.into() };
-        let file = disk.open(&label.name).map_err(Fault::io("open", &label.name))?.ok_or_else(missing)?;
+    /// Opens a file and checks its header and its length; `None` when there is none.
+    pub(crate) fn open<D: Disk>(disk: &D, label: Label) -> Result<Option<Self>, Fault> {
+        let Some(file) = disk.open(&label.name).map_err(Fault::io("open", &label.name))? else { return Ok(None) };
         let bytes = file.len().map_err(Fault::io("read", &label.name))?;
         let salt = label.salt();
         let mut opened = Self::new(disk, file, label, salt, 1, Vec::new());
@@ -244,13 +239,13 @@ impl BlockFile {
         let count = to_usize(u32::get(&header[12..]).into());
         let arrays = header[ARRAYS_OFFSET..PAYLOAD_BYTES].chunks_exact(ARRAY_BYTES).take(count);
         opened.arrays = arrays
-            .map(|bytes| Extent {
+            .map(|bytes| Stretch {
                 first_block: u64::get(bytes),
                 rows: u64::get(&bytes[8..]),
                 row_bytes: to_usize(u32::get(&bytes[16..]).into()),
             })
             .collect();
-        Ok(opened)
+        Ok(Some(opened))
     }
 
     pub(crate) fn label(&self) -> &Label {
@@ -274,13 +269,13 @@ impl BlockFile {
 
     /// The array with this number.
     pub(crate) fn array<T: Fixed>(self: &Arc<Self>, number: usize) -> Result<Array<T>, Fault> {
-        let extent = self.arrays.get(number).filter(|extent| extent.row_bytes == T::BYTES).copied();
-        let extent = extent.ok_or_else(|| self.damaged(0, "an array is missing"))?;
-        Ok(Array { file: Arc::clone(self), extent, row: PhantomData })
+        let stretch = self.arrays.get(number).filter(|stretch| stretch.row_bytes == T::BYTES).copied();
+        let stretch = stretch.ok_or_else(|| self.damaged(0, "an array is missing"))?;
+        Ok(Array::new(self, stretch))
     }
 
     /// Fills `buffer`, whole blocks, from block `first` on.
-    fn read_blocks(&self, first: u64, buffer: &mut [u8]) -> Result<(), Fault> {
+    pub(crate) fn read_blocks(&self, first: u64, buffer: &mut [u8]) -> Result<(), Fault> {
         let count = self.file.read_at(buffer, first * BLOCK_BYTES as u64);
         let count = count.map_err(Fault::io("read", &self.label.name))?;
         if count != buffer.len() {
@@ -297,150 +292,5 @@ impl BlockFile {
     pub(crate) fn damaged(&self, block: u64, what: &'static str) -> Fault {
         (self.set_aside)();
         Fault::Damaged { file: self.label.name.clone(), block, what }
-    }
-}
-
-/// Rows of a fixed size in a file.
-#[derive(Debug)]
-pub(crate) struct Array<T> {
-    file: Arc<BlockFile>,
-    extent: Extent,
-    row: PhantomData<fn() -> T>,
-}
-
-impl<T> Clone for Array<T> {
-    fn clone(&self) -> Self {
-        Self { file: Arc::clone(&self.file), extent: self.extent, row: PhantomData }
-    }
-}
-
-/// The rows of one block.
-pub(crate) struct Block<T> {
-    bytes: [u8; BLOCK_BYTES],
-    pub(crate) rows: usize,
-    row: PhantomData<fn() -> T>,
-}
-
-impl<T: Fixed> Block<T> {
-    pub(crate) fn row(&self, number: usize) -> T {
-        debug_assert!(number < self.rows);
-        T::get(&self.bytes[number * T::BYTES..])
-    }
-}
-
-impl<T: Fixed> Array<T> {
-    const PER_BLOCK: u64 = (PAYLOAD_BYTES / T::BYTES) as u64;
-
-    pub(crate) fn len(&self) -> u64 {
-        self.extent.rows
-    }
-
-    pub(crate) fn blocks(&self) -> u64 {
-        self.extent.rows.div_ceil(Self::PER_BLOCK)
-    }
-
-    pub(crate) fn file(&self) -> &BlockFile {
-        &self.file
-    }
-
-    /// The number of the first row of a block.
-    pub(crate) fn first_of(block: u64) -> u64 {
-        block * Self::PER_BLOCK
-    }
-
-    /// Reads one block.
-    pub(crate) fn block(&self, number: u64) -> Result<Block<T>, Fault> {
-        let rows = to_usize((self.extent.rows - Self::first_of(number)).min(Self::PER_BLOCK));
-        let mut block = Block { bytes: [0; BLOCK_BYTES], rows, row: PhantomData };
-        self.file.read_blocks(self.extent.first_block + number, &mut block.bytes)?;
-        Ok(block)
-    }
-
-    /// Reads one row.
-    pub(crate) fn row(&self, number: u64) -> Result<T, Fault> {
-        let block = self.block(number / Self::PER_BLOCK)?;
-        Ok(block.row(to_usize(number % Self::PER_BLOCK)))
-    }
-
-    /// Reads rows `from` to before `to`, ahead.
-    pub(crate) fn cursor(&self, from: u64, to: u64) -> Cursor<T> {
-        debug_assert!(from <= to && to <= self.len());
-        Cursor { array: self.clone(), next: from, end: to, buffer: Vec::new(), at: 0, in_block: 0 }
-    }
-
-    /// Reads every row, ahead.
-    pub(crate) fn all(&self) -> Cursor<T> {
-        self.cursor(0, self.len())
-    }
-
-    /// Every row, in memory.
-    pub(crate) fn load(&self) -> Result<Vec<T>, Fault> {
-        let mut rows = Vec::with_capacity(to_usize(self.len()));
-        for row in self.all() {
-            rows.push(row?);
-        }
-        Ok(rows)
-    }
-}
-
-/// Reads rows from front to back.
-#[derive(Debug)]
-pub(crate) struct Cursor<T> {
-    array: Array<T>,
-    /// The next row and the one to stop before.
-    next: u64,
-    end: u64,
-    buffer: Vec<u8>,
-    /// Where the next row stands in the buffer, and how many rows of its block are left.
-    at: usize,
-    in_block: u64,
-}
-
-impl<T: Fixed> Cursor<T> {
-    /// Rows left.
-    pub(crate) fn left(&self) -> u64 {
-        self.end - self.next
-    }
-
-    /// Goes to the block of the next row, reading on where the buffer ends.
-    #[cold]
-    fn turn(&mut self) -> Result<(), Fault> {
-        let block = self.next / Array::<T>::PER_BLOCK;
-        let row = self.next % Array::<T>::PER_BLOCK;
-        let start = self.at.next_multiple_of(BLOCK_BYTES);
-        if start >= self.buffer.len() {
-            let blocks = (self.end - 1) / Array::<T>::PER_BLOCK + 1 - block;
-            let count = to_usize(blocks).min(BLOCKS_AT_ONCE);
-            self.buffer.resize(count * BLOCK_BYTES, 0);
-            self.array.file.read_blocks(self.array.extent.first_block + block, &mut self.buffer)?;
-            self.at = 0;
-        } else {
-            self.at = start;
-        }
-        self.at += to_usize(row) * T::BYTES;
-        self.in_block = Array::<T>::PER_BLOCK - row;
-        Ok(())
-    }
-}
-
-impl<T: Fixed> Iterator for Cursor<T> {
-    type Item = Result<T, Fault>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.next == self.end {
-            return None;
-        }
-        if self.in_block == 0
-            && let Err(fault) = self.turn()
-        {
-            self.next = self.end;
-            return Some(Err(fault));
-        }
-        let row = T::get(&self.buffer[self.at..]);
-        self.at += T::BYTES;
-        self.in_block -= 1;
-        self.next += 1;
-        Some(Ok(row))
     }
 }

@@ -1,11 +1,12 @@
 //! What the journal thread tells the index, and how it waits in memory until it stands in tables.
 
-use ledger::{Account, PendingState};
+use journal::Position;
+use ledger::{Account, AccountPlace, PendingState};
 use types::{Digest, Seq, Timestamp};
 
 use crate::keys::KeyRow;
 use crate::postings::{Columns, POSITION_END};
-use crate::stand_in::{AccountPlace, Position, StartAt};
+use crate::stand_in::StartAt;
 
 /// A generation ends with the entry whose sequence is a multiple of it.
 pub const GENERATION_ENTRIES: u64 = 262_144;
@@ -175,7 +176,10 @@ impl Batch {
             }
             Event::Leg { debit, credit } => self.push_posting(debit, credit, placed),
             Event::Failed { id, status } => {
-                assert!(status > CREATED_PENDING, "IDX-1: an id fails for a status above {CREATED_PENDING}, not {status}");
+                assert!(
+                    status > CREATED_PENDING,
+                    "IDX-1: an id fails for a status above {CREATED_PENDING}, not {status}"
+                );
                 self.push_id(KeyRow::new(id, position, status));
             }
             Event::Expired { id } => {

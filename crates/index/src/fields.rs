@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use journal::Disk;
+use journal::{Disk, Position};
 use ledger::Transfer;
 use types::{LedgerId, Origin};
 
@@ -17,7 +17,6 @@ use crate::event::Extent;
 use crate::fault::Fault;
 use crate::fixed::{Fixed, Row, Six};
 use crate::log::Log;
-use crate::stand_in::Position;
 use crate::table::{Merged, Table, write_table};
 use crate::yielding::{Yield, Yielding};
 
@@ -160,7 +159,7 @@ impl<const WIDTH: usize> Sorted for Table<FieldRow<WIDTH>> {
     }
 
     fn positions(&self, from: u64, to: u64) -> Result<Vec<Position>, Fault> {
-        self.cursor(from, to).map(|row| Ok(Position::from_u64(row?.position))).collect()
+        self.cursor(from, to).map(|row| Ok(Position::from_number(row?.position))).collect()
     }
 }
 
@@ -199,9 +198,16 @@ macro_rules! by_width {
 }
 
 impl FieldTable {
-    /// Opens a table.
-    pub(crate) fn open<D: Disk>(disk: &D, origin: Origin, field: Field, first: u32, last: u32) -> Result<Self, Fault> {
-        Self::of(field, BlockFile::open(disk, label(origin, field, first, last))?)
+    /// Opens a table, `None` when there is none.
+    pub(crate) fn open<D: Disk>(
+        disk: &D,
+        origin: Origin,
+        field: Field,
+        first: u32,
+        last: u32,
+    ) -> Result<Option<Self>, Fault> {
+        let file = BlockFile::open(disk, label(origin, field, first, last))?;
+        file.map(|file| Self::of(field, file)).transpose()
     }
 
     fn of(field: Field, file: BlockFile) -> Result<Self, Fault> {
@@ -313,7 +319,7 @@ fn build_one<D: Disk>(
                 }
             }
         };
-        log.transfers(Position::from_u64(extent.first), Position::from_u64(extent.last), &mut visit)?;
+        log.transfers(Position::from_number(extent.first), Position::from_number(extent.last), &mut visit)?;
     }
     let mut built = BTreeMap::new();
     for (field, mut rows) in rows {
@@ -339,11 +345,9 @@ fn open_rows<const WIDTH: usize>(file: &Arc<BlockFile>) -> Result<Box<dyn Sorted
     Ok(Box::new(Table::<FieldRow<WIDTH>>::open(file, ROWS)?))
 }
 
-fn write_rows<const WIDTH: usize>(
-    writer: &mut Writer<impl Disk>,
-    rows: &[FieldRow<16>],
-) -> Result<(), Fault> {
-    let narrow = |row: &FieldRow<16>| FieldRow::<WIDTH> { ledger: row.ledger, value: row.value, position: row.position };
+fn write_rows<const WIDTH: usize>(writer: &mut Writer<impl Disk>, rows: &[FieldRow<16>]) -> Result<(), Fault> {
+    let narrow =
+        |row: &FieldRow<16>| FieldRow::<WIDTH> { ledger: row.ledger, value: row.value, position: row.position };
     write_table(writer, rows.iter().map(|row| Ok(narrow(row))))
 }
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use journal::Disk;
+use ledger::Past;
 use types::{LedgerId, Origin, Seq};
 
 use crate::event::{Batch, Generation};
@@ -10,7 +11,6 @@ use crate::log::Log;
 use crate::past::PastIndex;
 use crate::restore::{self, Restored};
 use crate::run::Waiting;
-use crate::stand_in::Past;
 use crate::view::{Shared, View};
 use crate::worker::Worker;
 

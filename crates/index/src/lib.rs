@@ -15,6 +15,7 @@
 //! | `….new` | a file that is being written |
 
 mod accounts;
+mod array;
 mod block;
 mod event;
 mod fault;
@@ -33,6 +34,10 @@ mod restore;
 mod run;
 mod stand_in;
 mod table;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod view;
 mod worker;
 mod yielding;
@@ -47,4 +52,4 @@ pub use positions::{Bounds, CHUNK_POSITIONS_MAX, Positions};
 pub use postings::Sides;
 pub use query::{FieldError, Found, IdState};
 pub use restore::{Restored, discard};
-pub use stand_in::{AccountPlace, Past, PastTransfer, Position, StartAt};
+pub use stand_in::StartAt;

@@ -1,9 +1,8 @@
 use std::fmt;
 
+use journal::Position;
 use ledger::Transfer;
 use types::TransferId;
-
-use crate::stand_in::Position;
 
 /// Reads client transfers from the log, at the positions that were published.
 pub trait Log: Send + Sync + fmt::Debug + 'static {

@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use ledger::TransferStatus;
+use journal::Position;
+use ledger::{Past, PastTransfer, TransferStatus};
 use types::TransferId;
 
 use crate::event::{CREATED, CREATED_PENDING, state_of};
 use crate::fault::Fault;
 use crate::log::Log;
 use crate::run::Run;
-use crate::stand_in::{Past, PastTransfer, Position};
 use crate::view::{Listed, Shared};
 
 /// The finished runs. What is newer the ledger still keeps.
@@ -53,7 +53,7 @@ impl PastIndex {
                 let status = TransferStatus::from_number(row.tag()).ok_or_else(|| unknown_status(&listed.run))?;
                 return Ok(Some(PastTransfer::Failed(status)));
             }
-            let transfer = self.log.transfer_at(Position::from_u64(row.number()), id)?;
+            let transfer = self.log.transfer_at(Position::from_number(row.number()), id)?;
             let mut state = None;
             if row.tag() == CREATED_PENDING {
                 state = Some(ledger::PendingState::Pending);

@@ -5,15 +5,16 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use journal::Position;
+use ledger::AccountPlace;
 use types::{LedgerId, Timestamp};
 
-use crate::block::Array;
+use crate::array::Array;
 use crate::event::{Batch, Extent};
 use crate::fault::Fault;
 use crate::fields::{Field, FieldTable};
 use crate::log::Log;
 use crate::postings::{POSITION_END, Posting, Sides};
-use crate::stand_in::{AccountPlace, Position};
 use crate::view::{Listed, View};
 
 /// Positions in one chunk at most.
@@ -126,11 +127,11 @@ impl Positions {
                         && first <= position
                         && position < end
                 });
-                Ok(Some(Rows::Memory(rows.map(|(_, &position)| Position::from_u64(position)).collect())))
+                Ok(Some(Rows::Memory(rows.map(|(_, &position)| Position::from_number(position)).collect())))
             }
             (Part::Batch(batch), What::Field { field, ledger, value }) => {
-                let first = Position::from_u64(first.max(batch.extent.first));
-                let last = Position::from_u64((end - 1).min(batch.extent.last));
+                let first = Position::from_number(first.max(batch.extent.first));
+                let last = Position::from_number((end - 1).min(batch.extent.last));
                 let mut positions = Vec::new();
                 self.log.transfers(first, last, &mut |position, transfer| {
                     if transfer.ledger == ledger && field.of(transfer) == Some(value) {

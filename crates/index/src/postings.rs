@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use journal::Disk;
+use journal::{Disk, Position};
+use ledger::AccountPlace;
 
-use crate::block::{Array, BlockFile, Cursor, Writer};
+use crate::array::{Array, Cursor};
+use crate::block::{BlockFile, Writer};
 use crate::fault::Fault;
 use crate::fixed::{Fixed, Row, Six, fixed_struct, to_u32, to_usize};
-use crate::stand_in::{AccountPlace, Position};
 use crate::table::{TABLE_ARRAYS, Table, TableWriter};
 use crate::yielding::{YIELD_ROWS, Yield};
 
@@ -42,7 +43,7 @@ impl Posting {
     }
 
     pub(crate) fn position(self) -> Position {
-        Position::from_u64(self.0 % POSITION_END)
+        Position::from_number(self.0 % POSITION_END)
     }
 
     pub(crate) fn is_on(self, sides: Sides) -> bool {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ledger::PendingState;
+use journal::Position;
+use ledger::{AccountPlace, PendingState};
 use types::{AccountId, LedgerId, Timestamp, TransferId};
 
 use crate::accounts::Balances;
@@ -13,7 +14,6 @@ use crate::index::Index;
 use crate::keys::KeyRow;
 use crate::positions::{Bounds, Positions, What};
 use crate::postings::Sides;
-use crate::stand_in::{AccountPlace, Position};
 use crate::view::View;
 
 /// What an id stands for.
@@ -84,11 +84,11 @@ impl Index {
         let state = match row.tag() {
             CREATED => IdState::Created,
             CREATED_PENDING => IdState::CreatedPending(
-                find_resolution(&view, id.get())?.map(|row| (state_of(row.tag()), Position::from_u64(row.number()))),
+                find_resolution(&view, id.get())?.map(|row| (state_of(row.tag()), Position::from_number(row.number()))),
             ),
             status => IdState::Failed(status),
         };
-        Ok(Some(Found { position: Position::from_u64(row.number()), state }))
+        Ok(Some(Found { position: Position::from_number(row.number()), state }))
     }
 
     /// The positions of an account's transfers, the legs of payments included: every position once, in order or

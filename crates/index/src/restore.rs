@@ -1,21 +1,20 @@
 //! Opening what an earlier process left, and handing it to a ledger that starts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use journal::Disk;
+use journal::{Disk, Position};
 use ledger::Account;
 use types::Origin;
 
 use crate::accounts::{AccountRow, BalancesRow};
-use crate::block::Cursor;
+use crate::array::Cursor;
 use crate::event::GenerationEnd;
 use crate::fault::Fault;
-use crate::fields;
+use crate::fields::{self, Field, FieldTable};
 use crate::run::{self, Run};
-use crate::stand_in::Position;
 use crate::table::Merged;
 use crate::view::Listed;
-use crate::worker::open_fields;
 
 /// Removes all files of an index, so that the next start derives it from the whole journal.
 pub fn discard<D: Disk>(disk: &D) -> Result<(), Fault> {
@@ -29,18 +28,43 @@ pub(crate) fn open_runs<D: Disk>(disk: &D, origin: Origin) -> Result<Vec<Listed>
     let mut runs: Vec<Listed> = Vec::new();
     loop {
         let next = runs.last().map_or(0, |listed| listed.run.last() + 1);
-        let mut candidates: Vec<u32> = found.iter().filter(|(first, _)| *first == next).map(|(_, last)| *last).collect();
+        let mut candidates: Vec<u32> =
+            found.iter().filter(|(first, _)| *first == next).map(|(_, last)| *last).collect();
         // The widest first: the runs that were merged into it may be left over.
         candidates.sort_unstable_by(|one, other| other.cmp(one));
-        match candidates.into_iter().find_map(|last| Run::open(disk, origin, next, last).ok()) {
-            None => break,
-            Some(run) => runs.push(Listed { fields: open_fields(disk, origin, &run), run: Arc::new(run) }),
-        }
+        let Some(run) = first_intact(disk, origin, next, &candidates)? else { break };
+        runs.push(Listed { fields: open_fields(disk, origin, &run)?, run: Arc::new(run) });
     }
     let fields = runs.iter().flat_map(|listed| listed.fields.values()).map(|table| table.name().to_owned());
     let names = runs.iter().map(|listed| run::file_name(listed.run.first(), listed.run.last()));
     remove_all_but(disk, &names.chain(fields).collect::<Vec<_>>())?;
     Ok(runs)
+}
+
+/// The first of these runs that is intact. Only damage makes a run count as missing: a disk that cannot be read now may
+/// be readable later.
+fn first_intact<D: Disk>(disk: &D, origin: Origin, first: u32, lasts: &[u32]) -> Result<Option<Run>, Fault> {
+    for &last in lasts {
+        match Run::open(disk, origin, first, last) {
+            Ok(Some(run)) => return Ok(Some(run)),
+            Ok(None) | Err(Fault::Damaged { .. }) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(None)
+}
+
+/// The tables of a run's fields that are there and intact.
+fn open_fields<D: Disk>(disk: &D, origin: Origin, run: &Run) -> Result<BTreeMap<Field, Arc<FieldTable>>, Fault> {
+    let mut tables = BTreeMap::new();
+    for field in Field::ALL {
+        match FieldTable::open(disk, origin, field, run.first(), run.last()) {
+            Ok(Some(table)) => drop(tables.insert(field, Arc::new(table))),
+            Ok(None) | Err(Fault::Damaged { .. }) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(tables)
 }
 
 fn remove_all_but<D: Disk>(disk: &D, kept: &[String]) -> Result<(), Fault> {
@@ -84,7 +108,7 @@ impl Restored {
     /// Where the pending transfers stand that were not resolved there, in order.
     pub fn pendings(&self) -> Result<Vec<Position>, Fault> {
         let runs: Vec<Arc<Run>> = self.runs.iter().map(|listed| Arc::clone(&listed.run)).collect();
-        let rows = run::unresolved(&runs)?.map(|row| Ok(Position::from_u64(row?.number())));
+        let rows = run::unresolved(&runs)?.map(|row| Ok(Position::from_number(row?.number())));
         let mut positions = rows.collect::<Result<Vec<_>, Fault>>()?;
         positions.sort_unstable();
         Ok(positions)
@@ -93,7 +117,7 @@ impl Restored {
     /// Where the entries stand that must be replayed, in order.
     pub fn others(&self) -> impl Iterator<Item = Result<Position, Fault>> + use<> {
         let cursors: Vec<_> = self.runs.iter().map(|listed| listed.run.others.all()).collect();
-        cursors.into_iter().flatten().map(|row| Ok(Position::from_u64(row?.0)))
+        cursors.into_iter().flatten().map(|row| Ok(Position::from_number(row?.0)))
     }
 }
 

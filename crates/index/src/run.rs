@@ -9,7 +9,8 @@ use journal::Disk;
 use types::Origin;
 
 use crate::accounts::{AccountRow, IMAGES_ARRAYS, Images};
-use crate::block::{Array, BlockFile, Label, Writer};
+use crate::array::Array;
+use crate::block::{BlockFile, Label, Writer};
 use crate::event::{Batch, CREATED_PENDING, Extent, Generation};
 use crate::fault::Fault;
 use crate::fixed::{Six, to_usize};
@@ -91,9 +92,9 @@ fn label(origin: Origin, first: u32, last: u32) -> Label {
 }
 
 impl Run {
-    /// Opens a run and reads what stays in memory.
-    pub(crate) fn open<D: Disk>(disk: &D, origin: Origin, first: u32, last: u32) -> Result<Self, Fault> {
-        Self::of(BlockFile::open(disk, label(origin, first, last))?)
+    /// Opens a run and reads what stays in memory, `None` when there is none.
+    pub(crate) fn open<D: Disk>(disk: &D, origin: Origin, first: u32, last: u32) -> Result<Option<Self>, Fault> {
+        BlockFile::open(disk, label(origin, first, last))?.map(Self::of).transpose()
     }
 
     fn of(file: BlockFile) -> Result<Self, Fault> {
@@ -131,7 +132,8 @@ impl Run {
         let Generation { end, changes } = &waiting.generation;
         let opened = changes.partition_point(|(place, _)| u64::from(place.0) < waiting.accounts_before);
         let opened = &changes[opened..];
-        let dense = (waiting.accounts_before..).zip(opened).all(|(expected, (place, _))| u64::from(place.0) == expected);
+        let dense =
+            (waiting.accounts_before..).zip(opened).all(|(expected, (place, _))| u64::from(place.0) == expected);
         assert!(
             dense && opened.len() == account_ids.len(),
             "IDX-2: the accounts that a generation opens are among its changes, without gaps"

@@ -3,7 +3,8 @@
 
 use journal::Disk;
 
-use crate::block::{Array, BlockFile, Cursor, Writer};
+use crate::array::{Array, Cursor};
+use crate::block::{BlockFile, Writer};
 use crate::fault::Fault;
 use crate::fixed::Row;
 use std::sync::Arc;
@@ -41,10 +42,6 @@ impl<'a, R: Row, D: Disk> TableWriter<'a, R, D> {
         }
         self.last = Some(key);
         Ok(())
-    }
-
-    pub(crate) fn rows(&self) -> u64 {
-        self.writer.rows()
     }
 
     pub(crate) fn finish(self) -> Result<(), Fault> {
@@ -111,10 +108,6 @@ impl<R: Row> Table<R> {
         }
     }
 
-    pub(crate) fn row(&self, number: u64) -> Result<R, Fault> {
-        self.rows.row(number)
-    }
-
     pub(crate) fn cursor(&self, from: u64, to: u64) -> Cursor<R> {
         self.rows.cursor(from, to)
     }
@@ -126,7 +119,9 @@ impl<R: Row> Table<R> {
     /// The number of the first row from `key` on, and the row where it stands in the block that was read anyway.
     fn search(&self, key: R::Key) -> Result<(u64, Option<R>), Fault> {
         // Only the block before the first fence that is not below the key can hold smaller keys and the key.
-        let Some(number) = self.fences.partition_point(|fence| *fence < key).checked_sub(1) else { return Ok((0, None)) };
+        let Some(number) = self.fences.partition_point(|fence| *fence < key).checked_sub(1) else {
+            return Ok((0, None));
+        };
         let block = self.rows.block(number as u64)?;
         let (mut low, mut high) = (0, block.rows);
         while low < high {

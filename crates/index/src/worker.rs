@@ -10,7 +10,7 @@ use journal::Disk;
 use types::Origin;
 
 use crate::fault::Fault;
-use crate::fields::{self, Field, FieldTable, Wanted};
+use crate::fields::{self, Wanted};
 use crate::log::Log;
 use crate::run::{Run, Waiting};
 use crate::view::{Listed, Shared, State};
@@ -176,7 +176,7 @@ fn next_task(state: &State, merging: Option<u32>) -> Option<Task> {
     let runs = &state.view.runs;
     let levels = runs.first().map_or(0, |listed| level(listed) + 1);
     let count = |of: u32| runs.iter().filter(|listed| level(listed) == of).count();
-    let smaller = 0..merging.unwrap_or(levels);
+    let mut smaller = 0..merging.unwrap_or(levels);
     let merge = |of| group(runs, of).map(|inputs| Task::Merge(inputs, of));
     if let Some(task) = smaller.clone().filter(|&of| count(of) >= OVERDUE).find_map(merge) {
         return Some(task);
@@ -187,9 +187,10 @@ fn next_task(state: &State, merging: Option<u32>) -> Option<Task> {
     if let Some(waiting) = state.view.waiting.first() {
         return Some(Task::Seal(Arc::clone(waiting)));
     }
-    smaller.clone().find_map(merge).or_else(|| {
+    smaller.find_map(merge).or_else(|| {
         let lacking = |listed: &Listed| (listed.clone(), state.choices.lacking(&listed.fields));
-        let mut incomplete = runs.iter().rev().map(lacking).filter(|(_, wanted)| merging.is_none() && !wanted.is_empty());
+        let mut incomplete =
+            runs.iter().rev().map(lacking).filter(|(_, wanted)| merging.is_none() && !wanted.is_empty());
         incomplete.next().map(|(listed, wanted)| Task::Complete(listed, wanted))
     })
 }
@@ -204,10 +205,4 @@ fn group(runs: &[Listed], of: u32) -> Option<Vec<Listed>> {
 /// How often the generations of a run were merged.
 fn level(listed: &Listed) -> u32 {
     listed.run.width().ilog(FAN_IN as u64)
-}
-
-/// The tables of a run's fields that are there and intact.
-pub(crate) fn open_fields<D: Disk>(disk: &D, origin: Origin, run: &Run) -> BTreeMap<Field, Arc<FieldTable>> {
-    let open = |field| Some((field, Arc::new(FieldTable::open(disk, origin, field, run.first(), run.last()).ok()?)));
-    Field::ALL.into_iter().filter_map(open).collect()
 }

@@ -17,7 +17,7 @@ use crate::segment::{self, SegmentHeader};
 
 mod recover;
 
-pub use recover::{Recovered, StartAt, TornTail};
+pub use recover::{Recovered, StartAt, TornTail, Visit};
 
 /// How the files of a journal are laid out. Journals of different layouts can be opened with any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

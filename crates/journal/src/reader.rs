@@ -90,6 +90,17 @@ impl<D: Disk> FileReader<D> {
     /// # Errors
     /// When the file cannot be read, the frame is damaged, or no entry starts there.
     pub fn entry_at(&self, position: Position) -> Result<Entry, Fault> {
+        let entries = self.frame_at(position)?;
+        let first = entries.first().map_or(Seq::ZERO, |(_, entry)| entry.header.seq);
+        let found = entries.into_iter().find(|(at, _)| *at == position).map(|(_, entry)| entry);
+        found.ok_or_else(|| damaged(position.segment(), position.offset(), first, "no entry starts there"))
+    }
+
+    /// All entries of the frame that holds the entry at this position, each with its own; the frame is read and checked.
+    ///
+    /// # Errors
+    /// When the file cannot be read, the frame is damaged, or no frame stands there.
+    pub fn frame_at(&self, position: Position) -> Result<Vec<(Position, Entry)>, Fault> {
         let (number, offset) = (position.segment(), position.offset());
         let point = self.places.point(number, |point| point.offset < offset)?;
         let mut walk = self.places.walk(number, point)?;
@@ -99,13 +110,9 @@ impl<D: Disk> FileReader<D> {
                 continue;
             }
             let at = FrameAt::of_frame(number, frame_offset);
-            for read in walk.frame(frame_offset, &header)?.iter() {
-                let (entry, placed) = read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
-                if at.position(placed) == position {
-                    return Ok(entry);
-                }
-            }
-            return Err(damaged(number, offset, header.first, "no entry starts there"));
+            let frame = walk.frame(frame_offset, &header)?;
+            let read = frame.iter().map(|read| read.map(|(entry, placed)| (at.position(placed), entry)));
+            return read.collect::<Result<_, _>>().map_err(|cause| Fault::Undecodable { seq: header.first, cause });
         }
     }
 

@@ -4,6 +4,7 @@ use engine::Answer;
 use types::Seq;
 
 use crate::decider::Batch;
+use crate::feed::Feed;
 
 /// Keeps answers back until what they rest on is durable.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ impl<R> Committer<R> {
     }
 
     /// Takes the answers of a batch, in the order of batches, and hands on its frames for the journal.
-    pub fn hold(&mut self, batch: Batch<R>) -> Vec<journal::Frame> {
+    pub fn hold(&mut self, batch: Batch<R>) -> Vec<(journal::Frame, Feed)> {
         self.waiting.extend(batch.answers);
         batch.frames
     }

@@ -1,7 +1,8 @@
-use engine::{Answer, Applied, Engine, Entry};
-use journal::{Frame, FrameBuilder};
+use engine::{Answer, Applied, Engine, Sink};
+use journal::{Frame, FrameBuilder, Placed};
 use types::{Seq, Timestamp};
 
+use crate::feed::{Feed, Notes};
 use crate::queue::Ask;
 
 /// The most deadlines and timeouts that one batch journals before its own commands.
@@ -11,23 +12,22 @@ pub const EXPIRIES_PER_BATCH_MAX: usize = 8_192;
 #[derive(Debug)]
 pub struct Decider {
     engine: Engine,
-    builder: FrameBuilder,
-    frames: Vec<Frame>,
+    packer: Packer,
 }
 
 /// What one run of the decider brought. The frames go to the journal, in order; the answers wait for it.
 #[derive(Debug)]
 pub struct Batch<R> {
-    /// To be appended in this order; none when nothing changed.
-    pub frames: Vec<Frame>,
+    /// To be appended in this order; none when nothing changed. With each, what its entries did.
+    pub frames: Vec<(Frame, Feed)>,
     /// Each answer, and the entry that must be durable before it is given.
     pub answers: Vec<(R, Seq, Answer)>,
 }
 
 impl Decider {
-    /// A decider over an engine that has folded every entry of its journal.
-    pub fn new(engine: Engine) -> Self {
-        Self { engine, builder: FrameBuilder::default(), frames: Vec::new() }
+    /// A decider over an engine that has folded every entry of its journal. `notes` is how far the index was told.
+    pub fn new(engine: Engine, notes: Notes) -> Self {
+        Self { engine, packer: Packer { builder: FrameBuilder::default(), notes, frames: Vec::new() } }
     }
 
     /// The engine, for looking at.
@@ -35,36 +35,74 @@ impl Decider {
         &self.engine
     }
 
+    /// Lets the ledger forget client transfers that the index has in its tables: the first `recorded` records.
+    pub fn forget_through(&mut self, recorded: u64) {
+        self.engine.forget_through(recorded);
+    }
+
     /// Journals what time brought by `now`, then executes the requests in order.
     pub fn work<R>(&mut self, now: Timestamp, asks: impl IntoIterator<Item = Ask<R>>) -> Batch<R> {
-        let Self { engine, builder, frames } = self;
-        let mut sink = |applied: Applied<'_>| push(builder, frames, applied.entry);
         for _ in 0..EXPIRIES_PER_BATCH_MAX {
-            if !engine.execute_due(now, &mut sink) {
+            if !self.engine.execute_due(now, &mut self.packer) {
                 break;
             }
         }
         let mut answers = Vec::new();
         for ask in asks {
-            let answer = engine.execute(now, &ask.request, &mut sink);
-            answers.push((ask.reply_to, engine.applied(), answer));
+            let answer = self.engine.execute(now, &ask.request, &mut self.packer);
+            answers.push((ask.reply_to, self.engine.applied(), answer));
         }
-        self.frames.extend(self.builder.finish());
-        Batch { frames: std::mem::take(&mut self.frames), answers }
+        Batch { frames: self.packer.finish(), answers }
     }
 
     /// Starts the history of an empty journal: its first frame.
-    pub fn start(&mut self, now: Timestamp, origin: types::Origin) -> Vec<Frame> {
-        let entry = self.engine.start(now, origin);
-        self.builder.push(&entry);
-        self.builder.finish().into_iter().collect()
+    pub fn start(&mut self, now: Timestamp, origin: types::Origin) -> Vec<(Frame, Feed)> {
+        self.engine.start(now, origin, &mut self.packer);
+        self.packer.finish()
     }
 }
 
-/// Adds an entry to the frame that is being built; when it does not fit any more, to another.
-fn push(builder: &mut FrameBuilder, frames: &mut Vec<Frame>, entry: &Entry) {
-    if builder.try_push(entry).is_none() {
-        frames.extend(builder.finish());
-        builder.push(entry);
+/// Packs entries into frames, and notes what they did.
+#[derive(Debug)]
+struct Packer {
+    builder: FrameBuilder,
+    notes: Notes,
+    frames: Vec<(Frame, Feed)>,
+}
+
+impl Packer {
+    fn finish(&mut self) -> Vec<(Frame, Feed)> {
+        self.end_frame();
+        std::mem::take(&mut self.frames)
+    }
+
+    fn end_frame(&mut self) {
+        if let Some(frame) = self.builder.finish() {
+            let feed = self.notes.take(frame.last());
+            self.frames.push((frame, feed));
+        }
+    }
+
+    fn place(&mut self, applied: &Applied<'_>) -> Placed {
+        if let Some(placed) = self.builder.try_push(applied.entry) {
+            return placed;
+        }
+        self.end_frame();
+        self.builder.push(applied.entry)
+    }
+}
+
+impl Sink for Packer {
+    fn take(&mut self, applied: Applied<'_>) {
+        let placed = self.place(&applied);
+        if self.notes.note(placed, applied) {
+            self.end_frame();
+        }
+    }
+
+    fn hold_together(&mut self, count: usize) {
+        if self.builder.payload_bytes_left() < count.saturating_mul(FrameBuilder::TRANSFER_BYTES_MAX) {
+            self.end_frame();
+        }
     }
 }

@@ -14,8 +14,10 @@
 
 mod committer;
 mod decider;
+mod feed;
 mod queue;
 
 pub use committer::Committer;
 pub use decider::{Batch, Decider, EXPIRIES_PER_BATCH_MAX};
+pub use feed::{Feed, Notes};
 pub use queue::{Ask, Full, Queue};

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use api::responses::Assets;
 use engine::{Answer, ArtifactChunk, Command, Engine, Entry, Fact, PolicyActivated, Query, Refusal, Reply, Request};
+use index::Index;
 use journal::{Directory, Fault, FileReader, Identity, Reader};
 use pipeline::Ask;
 use policy::{Bundle, Policy, Problem};
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) identity: Identity,
     pub(crate) inbox: Inbox,
     pub(crate) reader: FileReader<Directory>,
+    pub(crate) index: Index,
     pub(crate) durable: watch::Receiver<Seq>,
     pub(crate) keys: Arc<KeyStore>,
     pub(crate) api_keys: ApiKeys,

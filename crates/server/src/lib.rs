@@ -11,10 +11,12 @@ mod http;
 mod key_store;
 mod metrics;
 mod open;
+mod recover;
 mod threads;
 
 pub use auth::{AuthError, Caller};
 pub use clock::{Clock, Stopwatch};
 pub use core::{Core, InstallError, Unavailable};
 pub use open::{DEFAULT_ADDRESS, OpenError, Opened, Options, Stopped};
+pub use recover::RecoverError;
 pub use threads::CommitError;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use engine::{ApiKeyAdded, Command, Engine, Request};
-use journal::{Directory, DirectoryError, Fault, FileJournal, Identity, Journal, Layout, Position, Recovered};
+use index::Index;
+use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered};
 use pipeline::{Ask, Decider};
 use policy::{Bundle, Policy};
 use tokio::sync::watch;
@@ -17,7 +18,8 @@ use crate::clock::Clock;
 use crate::core::{Core, Shared};
 use crate::key_store::{KeyStore, KeyStoreError, random};
 use crate::metrics::Metrics;
-use crate::threads::{CommitError, Inbox, Threads, Wiring};
+use crate::recover::{RecoverError, Started, recover};
+use crate::threads::{CommitError, Inbox, Threads, Wiring, commit};
 
 /// The one tenant and shard of an installation, for now.
 const TENANT: TenantId = TenantId::new(1);
@@ -52,9 +54,12 @@ pub enum OpenError {
     /// The keys.
     #[error(transparent)]
     Keys(#[from] KeyStoreError),
-    /// The journal.
-    #[error("cannot open the journal: {0}")]
-    Journal(#[from] Fault),
+    /// The journal or its index.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The first entries cannot be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
     /// The active policy of the journal does not compile with this release.
     #[error("the active policy {name} does not compile with this release: {problem}")]
     Policy {
@@ -96,23 +101,16 @@ impl Opened {
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         let journal_directory = Directory::open(&options.data.join("journal"))?;
         let keys_directory = Directory::open(&options.data.join("keys"))?;
-        let mut engine = Engine::new(SHARD, TENANT);
-        let mut visit = |entry: &engine::Entry, _: Position| {
-            if !engine.agrees_with(entry) {
-                return Err(Fault::StateDiffers { seq: entry.header.seq });
-            }
-            engine.apply(entry);
-            Ok(())
-        };
-        let (mut journal, recovered) =
-            FileJournal::open(journal_directory, options.layout, SHARD, new_origin, None, &mut visit)?;
+        let index_directory = Directory::open(&options.data.join("index"))?;
+        let Started { mut engine, mut journal, recovered, index, notes } =
+            recover(&journal_directory, &index_directory, options.layout, (SHARD, TENANT), new_origin)?;
         let keys = Arc::new(KeyStore::open(&keys_directory, journal.identity().origin, recovered.last > Seq::ZERO)?);
         let policy = compile_active(&engine)?;
         if let Some(policy) = &policy {
             engine.stage_policy(Arc::clone(policy));
         }
-        let mut decider = Decider::new(engine);
-        let api_key = prepare(&mut decider, &mut journal, options.new_api_key)?;
+        let mut decider = Decider::new(engine, notes);
+        let api_key = prepare(&mut decider, &mut journal, &index, options.new_api_key)?;
         let api_keys = ApiKeys::default();
         api_keys.replace(decider.engine().api_keys().cloned().collect());
         let metrics = Arc::new(Metrics::new());
@@ -123,6 +121,7 @@ impl Opened {
             identity: journal.identity(),
             inbox: Inbox::new(options.queue_requests_max),
             reader: journal.reader(),
+            index,
             durable,
             keys: Arc::clone(&keys),
             api_keys,
@@ -205,14 +204,14 @@ fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
 fn prepare<D: journal::Disk>(
     decider: &mut Decider,
     journal: &mut FileJournal<D>,
+    index: &Index,
     new_api_key: bool,
 ) -> Result<Option<String>, OpenError> {
     let now = Clock.now();
     let Identity { origin, .. } = journal.identity();
+    let mut frames = Vec::new();
     if decider.engine().applied() == Seq::ZERO {
-        for frame in decider.start(now, origin) {
-            journal.append(&frame)?;
-        }
+        frames.extend(decider.start(now, origin));
     }
     let newest = decider.engine().api_keys().map(|key| key.key.get()).max();
     let mut revealed = None;
@@ -226,12 +225,10 @@ fn prepare<D: journal::Disk>(
             name: "made at start".into(),
         };
         let batch = decider.work(now, [system(Command::AddApiKey(added))]);
-        for frame in &batch.frames {
-            journal.append(frame)?;
-        }
+        frames.extend(batch.frames);
     }
-    journal.sync()?;
-    journal.mark()?;
+    commit(journal, index, frames)?;
+    journal.mark().map_err(CommitError::from)?;
     Ok(revealed)
 }
 

@@ -7,8 +7,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use engine::Answer;
-use journal::{Fault, Journal};
-use pipeline::{Ask, Batch, Committer, Decider, Full, Queue};
+use index::Index;
+use journal::{Directory, Fault, FileJournal, Frame, Journal as _};
+use pipeline::{Ask, Batch, Committer, Decider, Feed, Full, Queue};
 use tokio::sync::{oneshot, watch};
 use types::{Seq, Timestamp};
 
@@ -133,6 +134,9 @@ pub enum CommitError {
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] Fault),
+    /// The index failed: nothing is lost, but a restart must derive it again.
+    #[error("the index failed: {0}")]
+    Index(#[from] index::Fault),
     /// Keys could not be saved, so entries that need them must not be written.
     #[error(transparent)]
     Keys(#[from] KeyStoreError),
@@ -154,7 +158,7 @@ pub(crate) struct Wiring {
 }
 
 impl Threads {
-    pub(crate) fn start<J: Journal + 'static>(decider: Decider, journal: J, wiring: Wiring) -> std::io::Result<Self> {
+    pub(crate) fn start(decider: Decider, journal: FileJournal<Directory>, wiring: Wiring) -> std::io::Result<Self> {
         let (batches, taken) = sync_channel(BATCHES_IN_FLIGHT_MAX);
         let Wiring { core, keys, metrics, durable } = wiring;
         let (engine_core, engine_metrics) = (core.clone(), Arc::clone(&metrics));
@@ -162,7 +166,7 @@ impl Threads {
             .name("engine".to_owned())
             .spawn(move || run_engine(decider, engine_core.shared(), &engine_metrics, &batches))?;
         let journal = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
-            let result = run_journal(journal, &taken, &keys, &metrics, &durable);
+            let result = run_journal(journal, &core.shared().index, &taken, &keys, &metrics, &durable);
             if result.is_err() {
                 core.shared().inbox.fail();
             }
@@ -198,6 +202,7 @@ fn run_engine(mut decider: Decider, shared: &Shared, metrics: &Metrics, batches:
     while let Some(asks) = inbox.next(clock, decider.engine().next_due()) {
         metrics.queue_length.set(i64::try_from(inbox.len()).unwrap_or(i64::MAX));
         metrics.batch_requests.observe(f64::from(u32::try_from(asks.len()).unwrap_or(u32::MAX)));
+        decider.forget_through(shared.index.covered());
         let batch = decider.work(clock.now(), asks);
         for (_, _, answer) in &batch.answers {
             metrics.count_answer(answer);
@@ -213,8 +218,31 @@ fn run_engine(mut decider: Decider, shared: &Shared, metrics: &Metrics, batches:
     }
 }
 
-fn run_journal<J: Journal>(
-    mut journal: J,
+/// Writes frames, makes them durable and tells the index. From then on what they did can be shown.
+pub(crate) fn commit<D: journal::Disk>(
+    journal: &mut FileJournal<D>,
+    index: &Index,
+    frames: Vec<(Frame, Feed)>,
+) -> Result<Seq, CommitError> {
+    let mut told = Vec::with_capacity(frames.len());
+    for (frame, feed) in frames {
+        let at = journal.append(&frame)?;
+        told.push((feed, at, journal.place()));
+    }
+    let durable = journal.sync()?;
+    for (feed, at, behind) in told {
+        let (batch, generation) = feed.placed(at, behind);
+        index.publish(batch);
+        if let Some(generation) = generation {
+            index.seal(generation)?;
+        }
+    }
+    Ok(durable)
+}
+
+fn run_journal(
+    mut journal: FileJournal<Directory>,
+    index: &Index,
     batches: &Receiver<Batch<ReplyTo>>,
     keys: &KeyStore,
     metrics: &Metrics,
@@ -250,10 +278,7 @@ fn run_journal<J: Journal>(
                     }
                     let stopwatch = Stopwatch::start();
                     keys.save()?;
-                    for frame in &frames {
-                        journal.append(frame)?;
-                    }
-                    let synced = journal.sync()?;
+                    let synced = commit(&mut journal, index, frames)?;
                     metrics.sync_seconds.observe(stopwatch.elapsed().as_secs_f64());
                     metrics.durable_seq.set(i64::try_from(synced.get()).unwrap_or(i64::MAX));
                     durable.send_replace(synced);

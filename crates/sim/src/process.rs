@@ -41,7 +41,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(disk: &SimDisk, origin: Origin) -> Result<Opened, Fault> {
     let mut engine = Engine::new(SHARD, TENANT);
     let mut entries = Vec::new();
-    let mut visit = |entry: &Entry, _: Position| {
+    let mut visit = |entry: &Entry, _: Position, _: Option<journal::StartAt>| {
         if !engine.agrees_with(entry) {
             return Err(Fault::StateDiffers { seq: entry.header.seq });
         }
@@ -65,7 +65,7 @@ impl<J: Journal> Process<J> {
         let committer = Committer::new(journal.durable());
         Self {
             queue: Queue::new(ASKS_MAX),
-            decider: Decider::new(engine),
+            decider: Decider::new(engine, pipeline::Notes::new(Seq::ZERO)),
             in_flight: VecDeque::new(),
             frames: VecDeque::new(),
             committer,
@@ -81,7 +81,7 @@ impl<J: Journal> Process<J> {
     pub(crate) fn start(&mut self, now: Timestamp) -> Result<(), Fault> {
         if self.engine().applied() == Seq::ZERO {
             let origin = self.journal.identity().origin;
-            for frame in self.decider.start(now, origin) {
+            for (frame, _) in self.decider.start(now, origin) {
                 self.journal.append(&frame)?;
             }
             self.journal.sync()?;
@@ -110,7 +110,7 @@ impl<J: Journal> Process<J> {
         if self.frames.is_empty()
             && let Some(batch) = self.in_flight.pop_front()
         {
-            self.frames.extend(self.committer.hold(batch));
+            self.frames.extend(self.committer.hold(batch).into_iter().map(|(frame, _)| frame));
         }
     }
 

@@ -30,7 +30,7 @@ const LARGE: usize = 800 * 1024;
 
 fn try_open(disk: &SimDisk) -> Result<(FileJournal<SimDisk>, Recovered), Fault> {
     let mut last = Seq::ZERO;
-    let mut visit = |entry: &Entry, _: Position| {
+    let mut visit = |entry: &Entry, _: Position, _: Option<journal::StartAt>| {
         assert_eq!(entry.header.seq, last.next());
         last = last.next();
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine::{Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, Request, StateDigest};
-use journal::{Fault, FileJournal, Journal, Layout, Position};
+use journal::{FileJournal, Journal, Layout};
 use ledger::{NewAccount, NewTransfer, TransferKey};
 use pipeline::{Ask, Decider};
 use sim::{Crash, Rng, SimDisk};
@@ -32,7 +32,7 @@ fn transfer(number: u64) -> Command {
     Command::CreateTransfer(Box::new(new.into()))
 }
 
-fn open(disk: &SimDisk, visit: &mut dyn FnMut(&Entry, Position) -> Result<(), Fault>) -> FileJournal<SimDisk> {
+fn open(disk: &SimDisk, visit: &mut journal::Visit<'_>) -> FileJournal<SimDisk> {
     let opened = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || Origin::new(7), None, visit);
     opened.expect("the journal opens").0
 }
@@ -40,8 +40,8 @@ fn open(disk: &SimDisk, visit: &mut dyn FnMut(&Entry, Position) -> Result<(), Fa
 #[test]
 fn a_replay_reproduces_the_digest_of_the_state() {
     let disk = SimDisk::default();
-    let mut journal = open(&disk, &mut |_, _| Ok(()));
-    let mut decider = Decider::new(Engine::new(SHARD, TENANT));
+    let mut journal = open(&disk, &mut |_, _, _| Ok(()));
+    let mut decider = Decider::new(Engine::new(SHARD, TENANT), pipeline::Notes::new(types::Seq::ZERO));
     let mut frames = decider.start(START, journal.identity().origin);
     let account = |id| NewAccount {
         id: AccountId::new(id),
@@ -63,7 +63,7 @@ fn a_replay_reproduces_the_digest_of_the_state() {
         frames.extend(batch.frames);
         number += 4_096;
     }
-    for frame in &frames {
+    for (frame, _) in &frames {
         journal.append(frame).unwrap();
     }
     journal.sync().unwrap();
@@ -73,7 +73,7 @@ fn a_replay_reproduces_the_digest_of_the_state() {
     let mut replayed = Engine::new(SHARD, TENANT);
     let mut digests: BTreeMap<u64, StateDigest> = BTreeMap::new();
     let mut moved = 0;
-    open(&disk, &mut |entry, _| {
+    open(&disk, &mut |entry, _, _| {
         if let Fact::StateDigest(digest) = &entry.fact {
             let wrong = StateDigest { digest: Digest::default(), ..*digest };
             assert!(!replayed.agrees_with(&Entry { fact: Fact::StateDigest(wrong), ..entry.clone() }));

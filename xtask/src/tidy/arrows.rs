@@ -18,10 +18,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["types", "ledger", "features", "policy"]),
     ("journal", &["types", "ledger", "features", "policy", "engine"]),
     ("index", &["types", "ledger", "journal"]),
-    ("pipeline", &["types", "engine", "journal"]),
+    ("pipeline", &["types", "ledger", "engine", "journal", "index"]),
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
-    ("server", &["types", "ledger", "features", "policy", "engine", "journal", "pipeline", "vault", "api"]),
+    ("server", &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "vault", "api"]),
     ("sim", &["types", "ledger", "features", "policy", "engine", "journal", "pipeline", "vault", "api"]),
     (
         "finaira",

@@ -135,8 +135,9 @@ impl World {
         let policy = Arc::new(Policy::compile(&bundle).unwrap_or_else(|problems| panic!("{problems:#?}")));
         let mut engine = Engine::new(ShardId::new(0), TenantId::new(1));
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let started = engine.start(now, Origin::new(7));
-        let mut world = Self { engine, policy: Arc::clone(&policy), now, entries: vec![started] };
+        let mut entries = Vec::new();
+        engine.start(now, Origin::new(7), &mut |applied: Applied<'_>| entries.push(applied.entry.clone()));
+        let mut world = Self { engine, policy: Arc::clone(&policy), now, entries };
         let (artifact, bytes) = (policy.digest(), bundle.to_bytes());
         let chunk = ArtifactChunk { artifact, index: 0, count: 1, bytes: bytes.into() };
         world.ask(0, Command::StoreArtifact(chunk)).unwrap();

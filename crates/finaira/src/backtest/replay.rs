@@ -28,7 +28,7 @@ impl Replay {
     /// When it does not accept the policy.
     pub(crate) fn new(bundle: &Bundle, policy: &Arc<Policy>, fraud: Name, delay: Span) -> anyhow::Result<Self> {
         let mut engine = Engine::new(ShardId::default(), TENANT);
-        engine.start(Timestamp::ZERO, Origin::new(1));
+        engine.start(Timestamp::ZERO, Origin::new(1), &mut |_: Applied<'_>| {});
         let artifact = policy.digest();
         let bytes = bundle.to_bytes();
         let parts = bytes.chunks(ArtifactChunk::BYTES_MAX);

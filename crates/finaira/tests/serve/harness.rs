@@ -157,6 +157,18 @@ impl Client {
         read(request.send(body))
     }
 
+    /// Sends packed records and gives those that come back.
+    pub(crate) fn packed(&self, path: &str, body: &[u8]) -> Vec<u8> {
+        let request = self.agent.post(format!("{}{path}", self.address));
+        let request = request.header("Authorization", format!("Bearer {}", self.key));
+        let request = request.content_type("application/vnd.finaira.packed");
+        let mut response = request.send(body).expect("the server answers");
+        let body = response.body_mut().read_to_vec().expect("a body");
+        assert_eq!(response.status(), 200, "{}", String::from_utf8_lossy(&body));
+        assert_eq!(response.headers()["Content-Type"], "application/vnd.finaira.packed");
+        body
+    }
+
     /// Lets a policy decide, given as the text of its policy.toml.
     pub(crate) fn activate(&self, policy: &str) -> Reply {
         let mut archive = tar::Builder::new(Vec::new());

@@ -6,4 +6,5 @@ mod crash;
 mod harness;
 mod lifecycle;
 mod orders;
+mod packed;
 mod privacy;

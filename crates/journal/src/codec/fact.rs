@@ -23,8 +23,8 @@ const POLICY_ACTIVATED: u16 = 11;
 const API_KEY_ADDED: u16 = 12;
 const STATE_DIGEST: u16 = 13;
 
-/// The version of every kind that this release writes.
-const VERSION: u16 = 1;
+/// The version of a kind unless the fact needs a later one.
+const FIRST_VERSION: u16 = 1;
 
 fn kind(fact: &Fact) -> u16 {
     match fact {
@@ -89,19 +89,44 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, 
             into.raw(digest.digest.as_bytes());
         }
     }
-    (kind(fact), VERSION)
+    (kind(fact), version(header, fact))
+}
+
+/// The version of its kind that a fact is written in: the first that can hold it, so that it depends on the fact alone.
+fn version(header: &Header, fact: &Fact) -> u16 {
+    match fact {
+        Fact::Ledger(fact) => ledger_facts::version(header, fact),
+        Fact::JournalStarted { .. }
+        | Fact::PaymentDecided(_)
+        | Fact::PaymentChanged(_)
+        | Fact::LabelRecorded(_)
+        | Fact::ArtifactStored(_)
+        | Fact::PolicyActivated(_)
+        | Fact::ApiKeyAdded(_)
+        | Fact::StateDigest(_) => FIRST_VERSION,
+    }
+}
+
+/// The last version of a kind that this release reads.
+fn last_version(kind: u16) -> u16 {
+    match kind {
+        ACCOUNT_OPENED | TRANSFER_CREATED => ledger_facts::IMPORTED_VERSION,
+        _ => FIRST_VERSION,
+    }
 }
 
 /// Reads a plain section.
 pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> Result<Fact, DecodeError> {
-    if version != u64::from(VERSION) {
-        return Err(DecodeError::LaterRelease { kind, version });
-    }
     let mut from = Decoder::new(plain);
+    let later = DecodeError::LaterRelease { kind, version };
     let number = u16::try_from(kind).unwrap_or(0);
+    let version = u16::try_from(version).unwrap_or(0);
+    if !(1..=last_version(number)).contains(&version) {
+        return Err(later);
+    }
     let fact = match number {
         JOURNAL_STARTED => Fact::JournalStarted { origin: Origin::new(from.u128()?) },
-        LEDGER_OPENED..=TRANSFER_EXPIRED => Fact::Ledger(ledger_facts::decode(header, number, &mut from)?),
+        LEDGER_OPENED..=TRANSFER_EXPIRED => Fact::Ledger(ledger_facts::decode(header, number, version, &mut from)?),
         PAYMENT_DECIDED => Fact::PaymentDecided(Arc::new(payment::decode_decided(header, &mut from)?)),
         PAYMENT_CHANGED => Fact::PaymentChanged(payment::decode_changed(header, &mut from)?),
         LABEL_RECORDED => Fact::LabelRecorded(LabelRecorded {
@@ -124,7 +149,7 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
             name: decode_text(&mut from)?.into(),
         }),
         STATE_DIGEST => Fact::StateDigest(StateDigest { scheme: from.varint()?, digest: Digest::new(from.array()?) }),
-        _ => return Err(DecodeError::LaterRelease { kind, version }),
+        _ => return Err(later),
     };
     from.finish()?;
     Ok(fact)

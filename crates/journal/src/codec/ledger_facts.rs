@@ -1,4 +1,5 @@
-//! Facts of the ledger as bytes. A plain transfer takes about 60 bytes, with all user data about 90.
+//! Facts of the ledger as bytes. A plain transfer takes about 60 bytes, with all user data about 90. Accounts and
+//! transfers have a second version, for those that are older than their entry because they were imported.
 
 use engine::Header;
 use ledger::{Account, AccountFlags, Book, Fact, NewAccount, Transfer, TransferFlags, TransferKey, TransferStatus};
@@ -25,10 +26,25 @@ pub(super) fn kind(fact: &Fact) -> u16 {
     }
 }
 
-/// Several facts inside another entry, each behind its kind.
+/// The version of accounts and transfers that are older than their entry: imported ones. Their time is a signed
+/// distance; in version 1 it is what the entry's own time has to be advanced by.
+pub(super) const IMPORTED_VERSION: u16 = 2;
+
+/// The version of its kind that a fact is written in.
+pub(super) fn version(header: &Header, fact: &Fact) -> u16 {
+    let timestamp = match fact {
+        Fact::AccountOpened(account) => account.timestamp,
+        Fact::TransferCreated(transfer) => transfer.timestamp,
+        Fact::BookOpened(_) | Fact::TransferFailed { .. } | Fact::TransferExpired(_) => header.decided_at,
+    };
+    if timestamp < header.decided_at { IMPORTED_VERSION } else { 1 }
+}
+
+/// Several facts inside another entry, each behind its kind. None of them is imported.
 pub(super) fn encode_all(header: &Header, facts: &[Fact], into: &mut Encoder) {
     into.count(facts.len());
     for fact in facts {
+        assert_eq!(version(header, fact), 1, "JRN-5: nothing inside another entry is older than the entry");
         into.varint(kind(fact));
         encode(header, fact, into);
     }
@@ -37,7 +53,7 @@ pub(super) fn encode_all(header: &Header, facts: &[Fact], into: &mut Encoder) {
 pub(super) fn decode_all(header: &Header, from: &mut Decoder<'_>) -> Result<Vec<Fact>, DecodeError> {
     decode_many(from, |from| {
         let kind = from.varint()?;
-        decode(header, kind, from)
+        decode(header, kind, 1, from)
     })
 }
 
@@ -47,7 +63,7 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) {
             into.varint(book.id.get());
             into.counted(book.asset.code().as_bytes());
             into.u8(book.asset.scale());
-            encode_time(header, book.opened_at, into);
+            into.varint(book.opened_at.since(header.decided_at).ns());
         }
         Fact::AccountOpened(account) => encode_account(header, account, into),
         Fact::TransferCreated(transfer) => encode_transfer(header, transfer, into),
@@ -59,17 +75,17 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) {
     }
 }
 
-pub(super) fn decode(header: &Header, kind: u16, from: &mut Decoder<'_>) -> Result<Fact, DecodeError> {
+pub(super) fn decode(header: &Header, kind: u16, version: u16, from: &mut Decoder<'_>) -> Result<Fact, DecodeError> {
     match kind {
         LEDGER_OPENED => {
             let id = LedgerId::new(from.varint()?);
             let code = decode_text(from)?;
             let asset = Asset::new(&code, from.u8()?);
             let asset = asset.map_err(|_unknown| DecodeError::Unknown { what: "asset", value: 0 })?;
-            Ok(Fact::BookOpened(Book { id, asset, opened_at: decode_time(header, from)? }))
+            Ok(Fact::BookOpened(Book { id, asset, opened_at: decode_time(header, 1, from)? }))
         }
-        ACCOUNT_OPENED => decode_account(header, from).map(Fact::AccountOpened),
-        TRANSFER_CREATED => decode_transfer(header, from).map(Fact::TransferCreated),
+        ACCOUNT_OPENED => decode_account(header, version, from).map(Fact::AccountOpened),
+        TRANSFER_CREATED => decode_transfer(header, version, from).map(Fact::TransferCreated),
         TRANSFER_FAILED => {
             let id = TransferId::new(from.u128()?);
             Ok(Fact::TransferFailed { id, status: decode_status(from)? })
@@ -85,13 +101,22 @@ pub(super) fn decode_status(from: &mut Decoder<'_>) -> Result<TransferStatus, De
         .ok_or(DecodeError::Unknown { what: "transfer status", value: u64::from(number) })
 }
 
-/// A time shortly after the entry's.
+/// A time shortly after the entry's, or, in the version for imported things, any time before it.
 fn encode_time(header: &Header, at: Timestamp, into: &mut Encoder) {
-    into.varint(at.since(header.decided_at).ns());
+    if at < header.decided_at {
+        into.zigzag(at.ns().wrapping_sub(header.decided_at.ns()).cast_signed());
+    } else {
+        into.varint(at.since(header.decided_at).ns());
+    }
 }
 
-fn decode_time(header: &Header, from: &mut Decoder<'_>) -> Result<Timestamp, DecodeError> {
-    Ok(header.decided_at.saturating_add(Span::from_ns(from.varint()?)))
+fn decode_time(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<Timestamp, DecodeError> {
+    if version < IMPORTED_VERSION {
+        return Ok(header.decided_at.saturating_add(Span::from_ns(from.varint()?)));
+    }
+    let at = Timestamp::from_ns(header.decided_at.ns().wrapping_add(from.zigzag()?.cast_unsigned()));
+    // What is not older has its own version, so that a fact has one encoding.
+    if at < header.decided_at { Ok(at) } else { Err(DecodeError::Unknown { what: "earlier time", value: at.ns() }) }
 }
 
 /// 16 bytes that name the transfer or its payment, then 0 or the leg's number plus one.
@@ -129,12 +154,12 @@ fn encode_account(header: &Header, account: &Account, into: &mut Encoder) {
     encode_user_data(given, account.user_data_128, account.user_data_64, account.user_data_32, into);
 }
 
-fn decode_account(header: &Header, from: &mut Decoder<'_>) -> Result<Account, DecodeError> {
+fn decode_account(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<Account, DecodeError> {
     let id = AccountId::new(from.u128()?);
     let ledger = LedgerId::new(from.varint()?);
     let code = Code::new(from.varint()?);
     let flags = AccountFlags::from_bits(from.varint()?);
-    let timestamp = decode_time(header, from)?;
+    let timestamp = decode_time(header, version, from)?;
     let given = decode_given(USER_DATA_128 | USER_DATA_64 | USER_DATA_32, from)?;
     let (user_data_128, user_data_64, user_data_32) = decode_user_data(given, from)?;
     let new =
@@ -164,7 +189,7 @@ fn encode_transfer(header: &Header, transfer: &Transfer, into: &mut Encoder) {
     }
 }
 
-fn decode_transfer(header: &Header, from: &mut Decoder<'_>) -> Result<Transfer, DecodeError> {
+fn decode_transfer(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<Transfer, DecodeError> {
     let key = decode_key(from)?;
     let debit = AccountId::new(from.u128()?);
     let credit = AccountId::new(from.u128()?);
@@ -172,7 +197,7 @@ fn decode_transfer(header: &Header, from: &mut Decoder<'_>) -> Result<Transfer, 
     let ledger = LedgerId::new(from.varint()?);
     let code = Code::new(from.varint()?);
     let flags = TransferFlags::from_bits(from.varint()?);
-    let timestamp = decode_time(header, from)?;
+    let timestamp = decode_time(header, version, from)?;
     let given = decode_given(USER_DATA_128 | USER_DATA_64 | USER_DATA_32 | PENDING | TIMEOUT, from)?;
     let (user_data_128, user_data_64, user_data_32) = decode_user_data(given, from)?;
     let pending = if given & PENDING != 0 { Some(decode_key(from)?) } else { None };

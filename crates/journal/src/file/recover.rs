@@ -66,8 +66,9 @@ impl StartAt {
     }
 }
 
-/// What entries are shown to when a journal is opened.
-type Visit<'a> = dyn FnMut(&Entry, Position) -> Result<(), Fault> + 'a;
+/// What entries are shown to when a journal is opened: each with where it stands and, the last one of a frame, with the
+/// place behind it.
+pub type Visit<'a> = dyn FnMut(&Entry, Position, Option<StartAt>) -> Result<(), Fault> + 'a;
 
 impl<D: Disk> FileJournal<D> {
     /// Which history the journal of a directory is, before it is opened; `None` when it was never started.
@@ -460,11 +461,14 @@ impl<'a, D: Disk> Scan<'a, D> {
                 return Err(Fault::FormatVersion { file: segment::file_name(number), found, expected });
             }
             let at = FrameAt::of_frame(number, offset);
+            let end = offset + header.written_bytes();
+            let previous = frame::hash_of(written);
+            let behind = StartAt { seq: header.last(), segment: number, offset: end, previous };
             for read in header.view(written.get(frame::HEADER_BYTES..).unwrap_or_default()).iter() {
                 let (entry, placed) = read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
-                visit(&entry, at.position(placed))?;
+                let is_last = entry.header.seq == header.last();
+                visit(&entry, at.position(placed), is_last.then_some(behind))?;
             }
-            let end = offset + header.written_bytes();
             if header.last() > marked {
                 self.rest.unmarked.entry(number).or_insert((offset, end)).1 = end;
             }
@@ -472,7 +476,7 @@ impl<'a, D: Disk> Scan<'a, D> {
                 known.note(Point { first: header.first, offset });
             }
             self.rest.last = header.last();
-            self.rest.previous = frame::hash_of(written);
+            self.rest.previous = previous;
             offset = end;
         }
         Ok(offset)

@@ -41,7 +41,7 @@ fn memory() -> (MemoryJournal, ()) {
 
 fn file() -> (impl Journal, Folder) {
     let folder = Folder::new();
-    let opened = FileJournal::open(folder.directory(), Layout::TINY, SHARD, || ORIGIN, None, &mut |_, _| Ok(()));
+    let opened = FileJournal::open(folder.directory(), Layout::TINY, SHARD, || ORIGIN, None, &mut |_, _, _| Ok(()));
     (opened.expect("a fresh journal opens").0, folder)
 }
 

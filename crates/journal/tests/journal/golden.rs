@@ -140,6 +140,9 @@ fn entries() -> Vec<Entry> {
         created(Transfer { pending: Some(TransferKey::Client(TransferId::new(20))), ..plain(21) }),
         created(plain(22)),
         created(Transfer { flags: TransferFlags::from_bits(1 << 15), ..plain(23) }),
+        // Imported: older than their entries.
+        Fact::Ledger(account(1, AccountFlags::IMPORTED)),
+        created(Transfer { flags: TransferFlags::IMPORTED, timestamp: Timestamp::from_ns(9), ..plain(25) }),
     ];
     for (seq, fact) in (19..).zip(facts) {
         let mut header = header(seq);

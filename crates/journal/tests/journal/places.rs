@@ -295,7 +295,7 @@ impl DiskFile for CountedFile {
 fn however_many_segments_there_are_few_files_are_open() {
     let folder = Folder::new();
     let disk = Counting { inner: folder.directory(), open: Arc::default(), most: Arc::default() };
-    let opened = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || ORIGIN, None, &mut |_, _| Ok(()));
+    let opened = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || ORIGIN, None, &mut |_, _, _| Ok(()));
     let mut journal = opened.unwrap().0;
     let mut positions = Vec::new();
     for seq in 1..=80 {

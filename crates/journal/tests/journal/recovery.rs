@@ -147,7 +147,7 @@ fn a_journal_opens_with_any_layout() {
     let folder = Folder::with_marked(&[large_frame(1), large_frame(2)]);
     let layout = Layout { segment_bytes: 2 * Layout::SEGMENT_BYTES_MIN, prepare: Prepare::Ahead };
     let mut seen = 0;
-    let mut count = |_: &engine::Entry, _: Position| {
+    let mut count = |_: &engine::Entry, _: Position, _: Option<journal::StartAt>| {
         seen += 1;
         Ok(())
     };
@@ -280,7 +280,7 @@ fn a_journal_of_another_shard_is_refused() {
 fn an_error_of_the_visitor_stops_the_opening() {
     let folder = Folder::with_unmarked(&three_frames());
     let before = [folder.read(FIRST), folder.read("mark")];
-    let mut visit = |entry: &engine::Entry, _: Position| match entry.header.seq.get() {
+    let mut visit = |entry: &engine::Entry, _: Position, _: Option<journal::StartAt>| match entry.header.seq.get() {
         3 => Err(Fault::StateDiffers { seq: entry.header.seq }),
         _ => Ok(()),
     };

@@ -101,6 +101,7 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
     let fact = prop_oneof![
         1 => any::<u128>().prop_map(|origin| Fact::JournalStarted { origin: Origin::new(origin) }),
         4 => ledger_fact(header).prop_map(Fact::Ledger),
+        2 => imported(header).prop_map(Fact::Ledger),
         4 => decided(header).prop_map(|decided| Fact::PaymentDecided(Arc::new(decided))),
         2 => changed(header).prop_map(Fact::PaymentChanged),
         1 => (any::<u128>(), name(), any::<bool>(), updates(header)).prop_map(|(payment, label, positive, updates)| {
@@ -238,6 +239,21 @@ fn ledger_fact(header: Header) -> impl Strategy<Value = ledger::Fact> {
             .prop_map(|(id, status)| ledger::Fact::TransferFailed { id: TransferId::new(id), status }),
         transfer_key().prop_map(ledger::Fact::TransferExpired),
     ]
+}
+
+/// What comes from another system, with a time before its entry's.
+fn imported(header: Header) -> impl Strategy<Value = ledger::Fact> {
+    let before = prop_oneof![0..header.decided_at.ns().max(1), Just(header.decided_at.ns().saturating_sub(1))];
+    let account = NewAccount { flags: AccountFlags::IMPORTED, ..NewAccount::default() };
+    (transfer(), before.prop_map(Timestamp::from_ns), any::<bool>()).prop_map(
+        move |(transfer, timestamp, is_account)| {
+            if is_account {
+                ledger::Fact::AccountOpened(Account::open(&account, timestamp))
+            } else {
+                ledger::Fact::TransferCreated(Transfer { timestamp, ..transfer })
+            }
+        },
+    )
 }
 
 /// Any transfer, at time 0.

@@ -59,7 +59,7 @@ impl Folder {
 
     fn try_open_with(&self, shard: ShardId, origin: Origin, start: Option<StartAt>) -> Result<Opened, Fault> {
         let (mut entries, mut positions) = (Vec::new(), Vec::new());
-        let mut visit = |entry: &Entry, position: Position| {
+        let mut visit = |entry: &Entry, position: Position, _: Option<StartAt>| {
             entries.push(entry.clone());
             positions.push(position);
             Ok(())

@@ -1,0 +1,121 @@
+//! `finaira bench`: what the server does on this machine, measured from outside as its clients would see it.
+
+mod connection;
+mod load;
+mod process;
+mod queries;
+mod report;
+mod settings;
+mod workload;
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use api::packed::{self, EVENTS_MAX};
+use server::Stopwatch;
+
+use self::connection::{Connection, Request, Wait};
+use self::load::Target;
+use self::process::Process;
+use self::report::Figures;
+use self::settings::{Index, Settings};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Benchmark {
+    /// Transfers: how many a second, how soon answered, and what they cost in memory and on disk
+    #[command(max_term_width = 100)]
+    Transfers(Settings),
+}
+
+#[expect(clippy::print_stdout, reason = "this command answers on standard output")]
+pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
+    let Benchmark::Transfers(settings) = benchmark;
+    settings.check()?;
+    let temporary = match settings.data {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix("finaira-bench-").tempdir().context("no temporary directory")?),
+    };
+    let data = settings.data.as_deref().or(temporary.as_ref().map(tempfile::TempDir::path));
+    let figures = measure(settings, data.context("no data directory")?)?;
+    println!("{}", figures.text(settings));
+    if settings.json {
+        println!("{}", figures.json(settings));
+    }
+    Ok(())
+}
+
+fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
+    std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+    if std::fs::read_dir(data)?.next().is_some() {
+        bail!("{} is not empty", data.display());
+    }
+    let raw_syncs_per_second = if settings.batch() == 1 { Some(process::raw_syncs_per_second(data)?) } else { None };
+    let mut server = Process::start(data)?;
+    let key = server.key.take().context("a new server made no API key")?;
+    let target = Target { address: server.address, key: &key };
+    prepare(settings, target)?;
+
+    let mut loaded = load::run(settings, target)?;
+    let draining = Stopwatch::start();
+    let drain_s = load::drain(target)?.then(|| draining.elapsed().as_secs_f64());
+    let rss_peak_bytes = server.rss_peak_bytes()?;
+    let disk_bytes = process::used_bytes(data)?;
+
+    server.stop()?;
+    process::forget_cached(data)?;
+    let server = Process::start(data)?;
+    let target = Target { address: server.address, key: &key };
+    let cold = queries::pass(settings, target)?;
+    let warm = queries::pass(settings, target)?;
+    queries::check_sums(settings, target, loaded.moved)?;
+    let restart_s = server.ready_after_s;
+    server.stop()?;
+
+    let results_per_query = warm.as_ref().map(|warm| mean(warm.results, warm.latencies_ms.len()));
+    let sorted = |queries: Option<queries::Queries>| {
+        let mut latencies = queries.map_or(Vec::new(), |queries| queries.latencies_ms);
+        latencies.sort_by(f64::total_cmp);
+        latencies
+    };
+    loaded.latencies_ms.sort_by(f64::total_cmp);
+    Ok(Figures {
+        load_s: loaded.elapsed.as_secs_f64(),
+        drain_s,
+        batches_ms: loaded.latencies_ms,
+        cold_ms: sorted(cold),
+        warm_ms: sorted(warm),
+        under_load_ms: sorted(loaded.queries),
+        results_per_query,
+        rss_peak_bytes,
+        disk_bytes,
+        restart_s,
+        raw_syncs_per_second,
+    })
+}
+
+/// Opens the ledger and the accounts.
+fn prepare(settings: &Settings, target: Target<'_>) -> anyhow::Result<()> {
+    let mut connection = Connection::open(target.address, Wait::Block)?;
+    let mut post = |path: &str, body: String| -> anyhow::Result<()> {
+        let mut request = Request::post(path, target.key, "application/json");
+        request.set_body(|bytes| bytes.extend_from_slice(body.as_bytes()));
+        connection.call(&request)?.success().map(drop).with_context(|| format!("POST {path} failed"))
+    };
+    post("/v1/ledgers", format!(r#"{{"id": {}, "asset": "EUR/2"}}"#, workload::LEDGER))?;
+    if settings.index == Index::All {
+        let fields = r#"{"fields": ["user_data_128", "user_data_64", "user_data_32", "ledger", "code"]}"#;
+        post(&format!("/v1/ledgers/{}/indexes", workload::LEDGER), fields.to_owned())?;
+    }
+    let mut request = Request::post("/v1/packed/create-accounts", target.key, packed::MEDIA_TYPE);
+    for first in (1..=settings.accounts).step_by(EVENTS_MAX) {
+        let last = settings.accounts.min(first + EVENTS_MAX as u64 - 1);
+        request.set_body(|body| (first..=last).for_each(|number| workload::write_account(number, body)));
+        load::check_results(connection.call(&request)?.success()?, last - first + 1)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people; 2^53 is far")]
+fn mean(sum: u64, count: usize) -> f64 {
+    sum as f64 / count as f64
+}

@@ -1,0 +1,86 @@
+use std::path::PathBuf;
+
+use anyhow::bail;
+use api::packed::EVENTS_MAX;
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Settings {
+    /// Transfers to create
+    #[arg(long, value_name = "TRANSFERS", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: u64,
+    /// Accounts between which they move money
+    #[arg(long, value_name = "ACCOUNTS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2..=1_000_000_000))]
+    pub(super) accounts: u64,
+    /// Transfers of a request; 8189 if not given, 1 with --http
+    #[arg(long, value_name = "TRANSFERS", value_parser = clap::value_parser!(u64).range(1..=8_190))]
+    batch: Option<u64>,
+    /// Connections, each with one request on its way
+    #[arg(long, value_name = "CLIENTS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(super) clients: u32,
+    /// Ids that begin with the time, or random ones
+    #[arg(long, value_enum, default_value_t = Ids::Time)]
+    pub(super) ids: Ids,
+    /// Draw accounts by Zipf's law with this exponent, above 0 and below 1, instead of all alike
+    #[arg(long, value_name = "EXPONENT", num_args = 0..=1, default_missing_value = "0.99", value_parser = exponent)]
+    pub(super) zipf: Option<f64>,
+    /// Percentage of the transfers in which one and the same account takes part
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) hot_percent: u8,
+    /// Percentage of the transfers that only reserve; the client's next request posts them
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) pending_percent: u8,
+    /// What is indexed beside ids, accounts and pending transfers
+    #[arg(long, value_enum, default_value_t = Index::Standard)]
+    pub(super) index: Index,
+    /// One transfer per request over HTTP/JSON instead of packed batches
+    #[arg(long)]
+    pub(super) http: bool,
+    /// Queries for an account's transfers
+    #[arg(long, value_name = "QUERIES", default_value_t = 100)]
+    pub(super) queries: u32,
+    /// Keep the server's data in this directory, which must be empty or new; a temporary one if not given
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// How transfers are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Ids {
+    /// The upper 64 bits rise with time
+    Time,
+    /// All 128 bits are random
+    Random,
+}
+
+/// What is indexed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Index {
+    /// What always is
+    Standard,
+    /// User data, ledger and code as well
+    All,
+}
+
+impl Settings {
+    /// Transfers of a request.
+    pub(super) fn batch(&self) -> u64 {
+        self.batch.unwrap_or(if self.http { 1 } else { EVENTS_MAX as u64 - 1 })
+    }
+
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if self.http && self.batch() != 1 {
+            bail!("found --batch {} with --http, but a JSON request makes one transfer", self.batch());
+        }
+        Ok(())
+    }
+}
+
+fn exponent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(exponent) if exponent > 0.0 && exponent < 1.0 => Ok(exponent),
+        Ok(_) | Err(_) => Err("expected a number above 0 and below 1".to_owned()),
+    }
+}

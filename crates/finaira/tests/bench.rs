@@ -1,0 +1,53 @@
+//! `finaira bench`: small runs with the real binary. The command itself checks every result and that both sides of all
+//! accounts add up to what was moved; here nothing is asserted about time.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+#[track_caller]
+fn run(arguments: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
+    let output = command.args(["bench", "transfers", "--json"]).args(arguments).output().expect("the binary runs");
+    let stdout = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{}\n{stdout}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(stdout.lines().last().expect("a last line")).expect("the last line is JSON")
+}
+
+#[test]
+fn batches_of_every_kind_add_up() {
+    let figures = run(&["--count", "20000", "--accounts", "100"]);
+    let settings = json!({
+        "count": 20_000, "accounts": 100, "batch": 8_189, "clients": 1, "ids": "time", "zipf": null, "hot_percent": 0,
+        "pending_percent": 0, "index": "standard", "http": false, "queries": 100,
+    });
+    assert_eq!(figures["settings"], settings);
+    for name in ["transfers_per_second", "batch_ms_p50", "batch_ms_p99", "batch_ms_max", "disk_bytes_per_transfer"] {
+        assert!(figures[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {figures}");
+    }
+    assert!(figures["rss_peak_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{figures}");
+
+    let options = ["--ids", "random", "--zipf", "--hot-percent", "20", "--pending-percent", "40", "--clients", "3"];
+    let figures = run(&[&["--count", "20000", "--batch", "700"], options.as_slice()].concat());
+    assert_eq!(figures["settings"]["zipf"], 0.99);
+    assert_eq!(figures["raw_fdatasync_per_second"], Value::Null);
+}
+
+#[test]
+fn single_transfers_add_up_over_both_interfaces() {
+    let options = ["--accounts", "10", "--pending-percent", "50", "--clients", "2", "--queries", "0"];
+    let packed = run(&[&["--count", "200", "--batch", "1"], options.as_slice()].concat());
+    assert!(packed["raw_fdatasync_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{packed}");
+    let json = run(&[&["--count", "200", "--http"], options.as_slice()].concat());
+    assert_eq!(json["settings"]["batch"], 1);
+}
+
+#[test]
+fn a_directory_that_is_not_empty_is_left_alone() {
+    let data = tempfile::tempdir().expect("a directory");
+    std::fs::write(data.path().join("mine"), "").expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
+    let output = command.args(["bench", "transfers", "--count", "1", "--data"]).arg(data.path()).output();
+    let output = output.expect("the binary runs");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not empty"), "{output:?}");
+}

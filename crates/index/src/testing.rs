@@ -1,0 +1,123 @@
+//! A directory in memory and a log that is a list, for tests.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use journal::{Disk, DiskFile, Position};
+use ledger::{Transfer, TransferKey};
+use types::TransferId;
+
+use crate::Log;
+
+/// A directory in memory. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemoryDisk(Arc<Mutex<BTreeMap<String, MemoryFile>>>);
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemoryFile(Arc<Mutex<Vec<u8>>>);
+
+impl MemoryDisk {
+    /// A copy that shares nothing with this one.
+    pub(crate) fn fork(&self) -> Self {
+        let files = self.0.lock().unwrap();
+        let fork = |file: &MemoryFile| MemoryFile(Arc::new(Mutex::new(file.0.lock().unwrap().clone())));
+        Self(Arc::new(Mutex::new(files.iter().map(|(name, file)| (name.clone(), fork(file))).collect())))
+    }
+
+    /// Changes the bytes of a file.
+    pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>)) {
+        edit(&mut self.0.lock().unwrap()[name].0.lock().unwrap());
+    }
+}
+
+impl Disk for MemoryDisk {
+    type File = MemoryFile;
+
+    fn open(&self, name: &str) -> io::Result<Option<MemoryFile>> {
+        Ok(self.0.lock().unwrap().get(name).cloned())
+    }
+
+    fn create(&self, name: &str) -> io::Result<MemoryFile> {
+        let file = MemoryFile::default();
+        self.0.lock().unwrap().insert(name.to_owned(), file.clone());
+        Ok(file)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut files = self.0.lock().unwrap();
+        let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.lock().unwrap().remove(name).map(|_file| ()).ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.0.lock().unwrap().keys().cloned().collect())
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl DiskFile for MemoryFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let bytes = self.0.lock().unwrap();
+        let rest = bytes.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+
+    fn write_at(&self, written: &[u8], offset: u64) -> io::Result<()> {
+        let mut bytes = self.0.lock().unwrap();
+        let start = usize::try_from(offset).unwrap();
+        let end = start + written.len();
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        bytes[start..end].copy_from_slice(written);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.lock().unwrap().len() as u64)
+    }
+}
+
+/// Client transfers by position, in order. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemoryLog(Arc<Mutex<Vec<(Position, Transfer)>>>);
+
+impl MemoryLog {
+    pub(crate) fn push(&self, position: Position, transfer: Transfer) {
+        self.0.lock().unwrap().push((position, transfer));
+    }
+}
+
+impl Log for MemoryLog {
+    fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, journal::Fault> {
+        let rows = self.0.lock().unwrap();
+        let found = rows.iter().find(|(at, row)| *at == position && row.key == TransferKey::Client(id));
+        Ok(found.expect("the index names what was published").1)
+    }
+
+    fn transfers(
+        &self,
+        first: Position,
+        last: Position,
+        visit: &mut dyn FnMut(Position, &Transfer),
+    ) -> Result<(), journal::Fault> {
+        let rows = self.0.lock().unwrap();
+        rows.iter().filter(|(at, _)| first <= *at && *at <= last).for_each(|(at, row)| visit(*at, row));
+        Ok(())
+    }
+}

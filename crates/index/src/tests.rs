@@ -1,0 +1,203 @@
+//! The index against a naive model, after any history and any damage.
+
+mod world;
+
+use journal::{Disk, Position};
+use ledger::{Account, AccountFlags, AccountPlace};
+use proptest::prelude::*;
+use types::{AccountId, Amount, Code, Digest, LedgerId, Origin, Seq, Timestamp, TransferId};
+
+use self::world::{ORIGIN, World, id_of};
+use crate::testing::{MemoryDisk, MemoryLog};
+use crate::*;
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Publish(u64),
+    /// Seals so many generations of so many entries.
+    Seal(u64, u64),
+    Drain,
+    Reopen,
+    Choose(u8),
+    Check,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (1_u64..60).prop_map(Step::Publish),
+        5 => (1_u64..12, 1_u64..30).prop_map(|(count, entries)| Step::Seal(count, entries)),
+        1 => Just(Step::Drain),
+        1 => Just(Step::Reopen),
+        1 => (0_u8..32).prop_map(Step::Choose),
+        2 => Just(Step::Check),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn the_index_answers_like_lists(seed: u64, ordered: bool, steps in prop::collection::vec(step(), 1..14)) {
+        let mut world = World::new(seed, ordered);
+        for step in steps {
+            match step {
+                Step::Publish(entries) => world.publish(entries),
+                Step::Seal(count, entries) => (0..count).for_each(|_| {
+                    world.publish(entries);
+                    world.seal();
+                }),
+                Step::Drain => world.index.drain().unwrap(),
+                Step::Reopen => drop(world.reopen(world.disk.clone())),
+                Step::Choose(fields) => world.choose(fields),
+                Step::Check => world.check_all(),
+            }
+        }
+        world.check_all();
+        world.index.drain().unwrap();
+        world.check_all();
+        world.reopen(world.disk.clone());
+        world.check_all();
+    }
+}
+
+/// Runs of 8, 1 and 1 generations with a chosen field, and something that waits.
+fn small_world() -> World {
+    let mut world = World::new(11, false);
+    world.choose(Field::UserData64.bit());
+    for _ in 0..10 {
+        world.publish(25);
+        world.seal();
+    }
+    world.publish(5);
+    world.index.drain().unwrap();
+    assert_eq!(world.index.status().runs, 3);
+    world
+}
+
+#[test]
+fn a_missing_file_costs_what_follows_it() {
+    let mut world = small_world();
+    let names = world.disk.list().unwrap();
+    let expected = [
+        ("field-user_data_64-00000000-00000007", 10),
+        ("field-user_data_64-00000008-00000008", 10),
+        ("field-user_data_64-00000009-00000009", 10),
+        ("run-00000000-00000007", 0),
+        ("run-00000008-00000008", 8),
+        ("run-00000009-00000009", 9),
+    ];
+    assert_eq!(names, expected.map(|(name, _)| name));
+    for (name, kept) in expected {
+        let disk = world.disk.fork();
+        world.index.drain().unwrap();
+        let whole = world.disk.clone();
+        disk.remove(name).unwrap();
+        assert_eq!(world.reopen(disk), kept, "{name}");
+        world.check_all();
+        world.index.drain().unwrap();
+        assert_eq!(world.disk.list().unwrap(), names);
+        world.reopen(whole);
+    }
+}
+
+#[test]
+fn another_history_is_not_believed() {
+    let world = small_world();
+    let disk = world.disk.fork();
+    let (_, restored) = Index::open(&disk, Origin::new(8), world.log).unwrap();
+    assert_eq!(restored.end, None);
+    assert!(disk.list().unwrap().is_empty());
+}
+
+#[test]
+fn a_discarded_index_is_empty() {
+    let world = small_world();
+    let disk = world.disk.fork();
+    discard(&disk).unwrap();
+    assert!(disk.list().unwrap().is_empty());
+}
+
+/// What a world answers, as far as the index could be read.
+fn answers(world: &World, index: &Index, restored: &Restored) -> Result<String, Fault> {
+    let mut text = format!("{:?}", restored.accounts()?.collect::<Result<Vec<_>, _>>()?);
+    text += &format!("{:?}{:?}", restored.pendings()?, restored.others().collect::<Result<Vec<_>, _>>()?);
+    for happened in world.events() {
+        if let Some(id) = id_of(happened.placed.event) {
+            text += &format!("{:?}", index.find(TransferId::new(id))?);
+        }
+    }
+    for (place, account) in (0..).map(AccountPlace).zip(&world.accounts) {
+        text += &format!("{:?}", index.account_place(account.id)?);
+        text += &format!("{:?}{:?}", index.balances_at(place, 3)?, index.balances_at(place, 9)?);
+        let positions = index.postings(place, Sides::Both, Bounds::default(), false);
+        text += &format!("{:?}", positions.collect::<Result<Vec<_>, _>>()?);
+    }
+    index.choose(LedgerId::new(1), world.chosen);
+    index.drain()?;
+    if let Ok(positions) = index.field(Field::UserData64, LedgerId::new(1), 2, Bounds::default(), false) {
+        text += &format!("{:?}", positions.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(text)
+}
+
+#[test]
+fn every_changed_byte_is_noticed() {
+    let world = small_world();
+    let (index, restored) = Index::open(&world.disk.fork(), ORIGIN, world.log.clone()).unwrap();
+    let (intact, end) = (answers(&world, &index, &restored).unwrap(), restored.end);
+    for name in world.disk.list().unwrap() {
+        let mut length = 0;
+        world.disk.edit(&name, |bytes| length = bytes.len());
+        // Every byte of a header, and others all over the file, in steps that no size of a row divides.
+        for byte in (0..64).chain((64..length).step_by(197)) {
+            let disk = world.disk.fork();
+            disk.edit(&name, |bytes| bytes[byte] ^= 0x10);
+            let (index, restored) = Index::open(&disk, ORIGIN, world.log.clone()).unwrap();
+            if restored.end == end {
+                match answers(&world, &index, &restored) {
+                    Ok(answered) => assert_eq!(answered, intact, "byte {byte} of {name}"),
+                    Err(fault) => {
+                        assert!(matches!(fault, Fault::Damaged { .. }), "{fault}");
+                        assert!(!disk.list().unwrap().contains(&name), "{name} is out of the way");
+                    }
+                }
+            } else {
+                assert!(name.starts_with("run-"), "byte {byte} of {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn flags_come_back_as_they_were() {
+    let (disk, log) = (MemoryDisk::default(), MemoryLog::default());
+    let (index, _) = Index::open(&disk, ORIGIN, log.clone()).unwrap();
+    let mut batch = Batch::default();
+    let place = AccountPlace(0);
+    let position = Position::new(1, 4096, false);
+    batch.push(&Placed { position, timestamp: Timestamp::ZERO, event: Event::Account { id: 5, place } });
+    index.publish(batch);
+    let account = Account {
+        id: AccountId::new(5),
+        ledger: LedgerId::new(1),
+        code: Code::new(2),
+        user_data_128: 3 << 70,
+        user_data_64: 4 << 40,
+        user_data_32: 5,
+        flags: AccountFlags::HISTORY | AccountFlags::CLOSED,
+        timestamp: Timestamp::from_ns(6 << 40),
+        debits_pending: Amount::new(7 << 80),
+        debits_posted: Amount::new(8 << 80),
+        credits_pending: Amount::new(9 << 80),
+        credits_posted: Amount::new(10 << 80),
+    };
+    let resume = StartAt { seq: Seq::new(2), segment: 1, offset: 4200, previous: [1; 32] };
+    let (last, last_timestamp, digest) = (Seq::new(1), account.timestamp, Digest::of(b"x"));
+    let end = GenerationEnd { last, recorded: 3, last_timestamp, resume, digest };
+    index.seal(Generation { end, changes: vec![(place, account)] }).unwrap();
+    index.drain().unwrap();
+    assert_eq!((index.covered(), index.sealed()), (3, Seq::new(1)));
+    drop(index);
+    let (_, restored) = Index::open(&disk, ORIGIN, log).unwrap();
+    assert_eq!(restored.end, Some(end));
+    assert_eq!(restored.accounts().unwrap().collect::<Result<Vec<_>, _>>().unwrap(), [account]);
+}

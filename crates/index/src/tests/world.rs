@@ -1,0 +1,438 @@
+//! The naive model: lists that are searched from end to end, and how the index is compared with them.
+
+use std::collections::BTreeMap;
+
+use journal::Position;
+use ledger::{
+    Account, AccountPlace, NewAccount, NewTransfer, PastTransfer, PendingState, Transfer, TransferFlags, TransferKey,
+    TransferStatus,
+};
+use types::{AccountId, Amount, Code, Digest, LedgerId, Origin, PaymentId, Seq, Timestamp, TransferId};
+
+use crate::testing::{MemoryDisk, MemoryLog};
+use crate::*;
+
+pub(super) const ORIGIN: Origin = Origin::new(7);
+
+/// An event with the transfer that it created.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Happened {
+    pub(super) placed: Placed,
+    transfer: Option<Transfer>,
+}
+
+/// A generation as the model remembers it.
+#[derive(Debug, Clone, Default)]
+struct Era {
+    events: Vec<Happened>,
+    generation: Option<Generation>,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) disk: MemoryDisk,
+    pub(super) log: MemoryLog,
+    pub(super) index: Index,
+    /// The last one is under way.
+    eras: Vec<Era>,
+    pub(super) accounts: Vec<Account>,
+    changed: BTreeMap<AccountPlace, ()>,
+    entries: u64,
+    random: u64,
+    ordered_ids: bool,
+    unresolved: Vec<u128>,
+    pub(super) chosen: u8,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, ordered_ids: bool) -> Self {
+        let (disk, log) = (MemoryDisk::default(), MemoryLog::default());
+        let (index, restored) = Index::open(&disk, ORIGIN, log.clone()).unwrap();
+        assert_eq!(restored.end, None);
+        Self {
+            disk,
+            log,
+            index,
+            eras: vec![Era::default()],
+            accounts: Vec::new(),
+            changed: BTreeMap::new(),
+            entries: 0,
+            random: seed,
+            ordered_ids,
+            unresolved: Vec::new(),
+            chosen: 0,
+        }
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.random >> 33) % end
+    }
+
+    fn position(&self) -> Position {
+        Position::new(1 + self.entries / 50, 4096 + self.entries % 50 * 200, true)
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ns(1_000 + self.entries * 10)
+    }
+
+    fn fresh_id(&mut self) -> u128 {
+        let entry = u128::from(self.entries);
+        if self.ordered_ids { entry + 1 } else { entry.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) }
+    }
+
+    fn happen(&mut self, event: Event, transfer: Option<Transfer>) -> Happened {
+        let placed = Placed { position: self.position(), timestamp: self.now(), event };
+        let happened = Happened { placed, transfer };
+        if let Some(transfer) = transfer.filter(|transfer| matches!(transfer.key, TransferKey::Client(_))) {
+            self.log.push(placed.position, transfer);
+        }
+        self.eras.last_mut().unwrap().events.push(happened);
+        happened
+    }
+
+    fn open_account(&mut self) -> Happened {
+        let place = AccountPlace(u32::try_from(self.accounts.len()).unwrap());
+        let id = AccountId::new(self.fresh_id());
+        let new = NewAccount { id, ledger: LedgerId::new(1), code: Code::new(3), ..NewAccount::default() };
+        self.accounts.push(Account::open(&new, self.now()));
+        self.changed.insert(place, ());
+        self.happen(Event::Account { id: id.get(), place }, None)
+    }
+
+    fn transfer(&mut self, key: TransferKey, flags: TransferFlags) -> (Transfer, AccountPlace, AccountPlace) {
+        let count = self.accounts.len() as u64;
+        let debit = self.below(count);
+        let credit = (debit + 1 + self.below(count - 1)) % count;
+        let place = |number: u64| AccountPlace(u32::try_from(number).unwrap());
+        let amount = Amount::new(self.below(100).into());
+        for (number, is_debit) in [(debit, true), (credit, false)] {
+            let account = &mut self.accounts[usize::try_from(number).unwrap()];
+            let posted = if is_debit { &mut account.debits_posted } else { &mut account.credits_posted };
+            *posted = posted.checked_add(amount).unwrap();
+            self.changed.insert(place(number), ());
+        }
+        let new = NewTransfer::named(key);
+        let transfer = Transfer {
+            key,
+            debit: self.accounts[usize::try_from(debit).unwrap()].id,
+            credit: self.accounts[usize::try_from(credit).unwrap()].id,
+            amount,
+            pending: None,
+            user_data_128: self.below(4).into(),
+            user_data_64: self.below(4),
+            user_data_32: u32::try_from(self.below(4)).unwrap(),
+            timeout_s: new.timeout_s,
+            ledger: LedgerId::new(u32::try_from(1 + self.below(2)).unwrap()),
+            code: Code::new(u16::try_from(1 + self.below(3)).unwrap()),
+            flags,
+            timestamp: self.now(),
+        };
+        (transfer, place(debit), place(credit))
+    }
+
+    fn client_transfer(&mut self, is_pending: bool, resolves: Option<(u128, PendingState)>) -> Happened {
+        let id = self.fresh_id();
+        let flags = if is_pending { TransferFlags::PENDING } else { TransferFlags::NONE };
+        let (transfer, debit, credit) = self.transfer(TransferKey::Client(TransferId::new(id)), flags);
+        if is_pending {
+            self.unresolved.push(id);
+        }
+        self.happen(Event::Transfer { id, debit, credit, is_pending, resolves }, Some(transfer))
+    }
+
+    /// One entry; of some kinds it makes several events.
+    fn entry(&mut self) -> Vec<Happened> {
+        self.entries += 1;
+        let kind = if self.accounts.len() < 2 { 0 } else { self.below(20) };
+        match kind {
+            0 => vec![self.open_account()],
+            1 => {
+                let id = self.fresh_id();
+                vec![self.happen(Event::Failed { id, status: TransferStatus::ExceedsCredits.number() }, None)]
+            }
+            2 => (0..3)
+                .map(|number| {
+                    let key = TransferKey::Leg { payment: PaymentId::new(self.entries.into()), number };
+                    let (transfer, debit, credit) = self.transfer(key, TransferFlags::NONE);
+                    self.happen(Event::Leg { debit, credit }, Some(transfer))
+                })
+                .collect(),
+            3 => vec![self.happen(Event::Other, None)],
+            4 if !self.unresolved.is_empty() => {
+                let id = self.unresolved.remove(0);
+                vec![self.happen(Event::Expired { id }, None)]
+            }
+            5 | 6 if !self.unresolved.is_empty() => {
+                let place = self.below(self.unresolved.len() as u64);
+                let id = self.unresolved.remove(usize::try_from(place).unwrap());
+                let state = if kind == 5 { PendingState::Posted } else { PendingState::Voided };
+                vec![self.client_transfer(false, Some((id, state)))]
+            }
+            5..=9 => vec![self.client_transfer(true, None)],
+            _ => vec![self.client_transfer(false, None)],
+        }
+    }
+
+    pub(super) fn publish(&mut self, entries: u64) {
+        let mut batch = Batch::default();
+        for _ in 0..entries {
+            self.entry().iter().for_each(|happened| batch.push(&happened.placed));
+        }
+        self.index.publish(batch);
+    }
+
+    pub(super) fn seal(&mut self) {
+        let changed = std::mem::take(&mut self.changed);
+        let changes = changed.into_keys().map(|place| (place, self.accounts[place.0 as usize])).collect();
+        let (seq, segment) = (Seq::new(self.entries), 1 + self.entries / 50);
+        let end = GenerationEnd {
+            last: seq,
+            recorded: self.entries,
+            last_timestamp: self.now(),
+            resume: StartAt { seq: seq.next(), segment, offset: 5 + self.entries, previous: [9; 32] },
+            digest: Digest::of(&self.entries.to_le_bytes()),
+        };
+        let generation = Generation { end, changes };
+        self.eras.last_mut().unwrap().generation = Some(generation.clone());
+        self.eras.push(Era::default());
+        self.index.seal(generation).unwrap();
+    }
+
+    pub(super) fn choose(&mut self, fields: u8) {
+        self.chosen = fields;
+        self.index.choose(LedgerId::new(1), fields);
+        self.index.drain().unwrap();
+    }
+
+    /// Closes the index and opens what it left, on this disk. Feeds what that does not hold.
+    pub(super) fn reopen(&mut self, disk: MemoryDisk) -> usize {
+        let (fresh, _) = Index::open(&MemoryDisk::default(), ORIGIN, self.log.clone()).unwrap();
+        drop(std::mem::replace(&mut self.index, fresh));
+        let (index, restored) = Index::open(&disk, ORIGIN, self.log.clone()).unwrap();
+        self.disk = disk;
+        let kept = match restored.end {
+            None => 0,
+            Some(end) => {
+                let sealed = self.eras.iter().position(|era| era.generation.as_ref().is_some_and(|is| is.end == end));
+                sealed.expect("it ends with a generation") + 1
+            }
+        };
+        self.check_restored(&restored, kept);
+        for era in &self.eras[kept..] {
+            let mut batch = Batch::default();
+            era.events.iter().for_each(|happened| batch.push(&happened.placed));
+            index.publish(batch);
+            if let Some(generation) = &era.generation {
+                index.seal(generation.clone()).unwrap();
+            }
+        }
+        index.choose(LedgerId::new(1), self.chosen);
+        self.index = index;
+        kept
+    }
+
+    pub(super) fn events(&self) -> impl DoubleEndedIterator<Item = &Happened> {
+        self.eras.iter().flat_map(|era| &era.events)
+    }
+
+    fn balances_at(&self, place: AccountPlace, generation: usize) -> Option<Balances> {
+        let eras = self.eras.iter().enumerate().take(generation + 1).rev();
+        let mut images = eras.filter_map(|(number, era)| {
+            let changes = &era.generation.as_ref()?.changes;
+            let (_, account) = changes.iter().find(|change| change.0 == place)?;
+            Some(Balances::of(account, u32::try_from(number).unwrap()))
+        });
+        images.next()
+    }
+
+    fn check_restored(&self, restored: &Restored, kept: usize) {
+        let accounts: Vec<Account> = restored.accounts().unwrap().collect::<Result<_, _>>().unwrap();
+        let expected =
+            (0..).map_while(|place| Some((place, self.balances_at(AccountPlace(place), kept.checked_sub(1)?)?)));
+        let expected: Vec<Account> = expected
+            .map(|(place, balances)| {
+                let account = self.accounts[place as usize];
+                let Balances { debits_posted, credits_posted, .. } = balances;
+                Account { debits_posted, credits_posted, ..account }
+            })
+            .collect();
+        assert_eq!(accounts, expected);
+        let events: Vec<_> =
+            self.eras[..kept].iter().flat_map(|era| &era.events).map(|happened| happened.placed).collect();
+        let mut pendings = BTreeMap::new();
+        for placed in &events {
+            if let Event::Transfer { id, is_pending: true, .. } = placed.event {
+                pendings.insert(id, placed.position);
+            }
+            if let Some((id, _)) = resolution_of(placed.event) {
+                pendings.remove(&id);
+            }
+        }
+        let mut pendings: Vec<_> = pendings.into_values().collect();
+        pendings.sort_unstable();
+        assert_eq!(restored.pendings().unwrap(), pendings);
+        let others = events.iter().filter(|placed| placed.event == Event::Other).map(|placed| placed.position);
+        assert_eq!(restored.others().collect::<Result<Vec<_>, _>>().unwrap(), others.collect::<Vec<_>>());
+    }
+
+    fn check_positions(&self, expected: &dyn Fn(&Happened) -> bool, query: &dyn Fn(Bounds, bool) -> Positions) {
+        let middle = Position::new(1 + self.entries / 100, 4096 + self.entries % 50 * 200, true);
+        let half = Timestamp::from_ns(1_000 + self.entries * 5);
+        let all = Bounds::default();
+        let bounds = [
+            all,
+            Bounds { after: Some(middle), ..all },
+            Bounds { before: Some(middle), ..all },
+            Bounds { earliest: half, ..all },
+            Bounds { latest: half, ..all },
+        ];
+        for (bounds, reversed) in bounds.into_iter().flat_map(|bounds| [(bounds, false), (bounds, true)]) {
+            let times = bounds.earliest..=bounds.latest;
+            let after = |position| bounds.after.is_none_or(|after| after < position);
+            let before = |position| bounds.before.is_none_or(|before| position < before);
+            let inside = |happened: &&Happened| after(happened.placed.position) && before(happened.placed.position);
+            let matching: Vec<&Happened> = self.events().filter(|happened| expected(happened)).filter(inside).collect();
+            let mut positions: Vec<Position> = query(bounds, reversed).flat_map(|chunk| chunk.unwrap()).collect();
+            if reversed {
+                positions.reverse();
+            }
+            assert!(positions.is_sorted_by(|one, other| one < other), "{positions:?}");
+            let mut wanted: Vec<Position> = matching.iter().map(|happened| happened.placed.position).collect();
+            wanted.dedup();
+            // The index may leave out by time only what is out of bounds.
+            let possible: Vec<Position> = positions.clone();
+            positions.retain(|position| {
+                matching.iter().any(|it| it.placed.position == *position && times.contains(&it.placed.timestamp))
+            });
+            wanted.retain(|position| {
+                matching.iter().any(|it| it.placed.position == *position && times.contains(&it.placed.timestamp))
+            });
+            assert_eq!(positions, wanted);
+            assert!(possible.iter().all(|position| matching.iter().any(|it| it.placed.position == *position)));
+        }
+    }
+
+    pub(super) fn check_all(&self) {
+        for place in (0..u32::try_from(self.accounts.len()).unwrap()).map(AccountPlace) {
+            let id = self.accounts[place.0 as usize].id;
+            assert_eq!(self.index.account_place(id).unwrap(), Some(place));
+            for sides in [Sides::Both, Sides::Debits, Sides::Credits] {
+                let on_side = |happened: &Happened| {
+                    accounts_of(happened.placed.event).is_some_and(|(debit, credit)| {
+                        (debit == place && sides != Sides::Credits) || (credit == place && sides != Sides::Debits)
+                    })
+                };
+                self.check_positions(&on_side, &|bounds, reversed| self.index.postings(place, sides, bounds, reversed));
+            }
+            for generation in 0..self.eras.len() - 1 {
+                let found = self.index.balances_at(place, u32::try_from(generation).unwrap()).unwrap();
+                assert_eq!(found, self.balances_at(place, generation));
+            }
+        }
+        self.check_ids();
+        self.check_generations();
+        for field in Field::ALL {
+            let ledger = LedgerId::new(1);
+            if self.chosen & field.bit() == 0 {
+                let refused = self.index.field(field, ledger, 1, Bounds::default(), false);
+                assert!(matches!(refused, Err(FieldError::NotChosen { .. })));
+                continue;
+            }
+            self.index.drain().unwrap();
+            for value in 1..4 {
+                let has = |happened: &Happened| {
+                    let transfer = happened.transfer.filter(|it| matches!(it.key, TransferKey::Client(_)));
+                    let right = |it: Transfer| field == Field::Ledger || field.of(&it) == Some(value);
+                    transfer.is_some_and(|it| it.ledger == ledger && right(it))
+                };
+                self.check_positions(&has, &|bounds, reversed| {
+                    self.index.field(field, ledger, value, bounds, reversed).unwrap()
+                });
+            }
+        }
+    }
+
+    fn check_ids(&self) {
+        let covered = self.index.covered();
+        let past = self.index.past();
+        let resolution = |wanted: u128, through: u64| {
+            self.events().find_map(|happened| {
+                let resolved = resolution_of(happened.placed.event)?;
+                let is_covered = happened.placed.timestamp <= Timestamp::from_ns(1_000 + through * 10);
+                (resolved.0 == wanted && is_covered).then_some((resolved.1, happened.placed.position))
+            })
+        };
+        for happened in self.events() {
+            let Some(id) = id_of(happened.placed.event) else { continue };
+            let state = match happened.placed.event {
+                Event::Failed { status, .. } => IdState::Failed(status),
+                Event::Transfer { is_pending: true, .. } => IdState::CreatedPending(resolution(id, u64::MAX / 20)),
+                Event::Transfer { .. }
+                | Event::Leg { .. }
+                | Event::Expired { .. }
+                | Event::Account { .. }
+                | Event::Other => IdState::Created,
+            };
+            let found = self.index.find(TransferId::new(id)).unwrap();
+            assert_eq!(found, Some(Found { position: happened.placed.position, state }));
+            if happened.placed.timestamp > Timestamp::from_ns(1_000 + covered * 10) {
+                continue;
+            }
+            let expected = match (state, happened.transfer) {
+                (IdState::Failed(_), _) | (_, None) => PastTransfer::Failed(TransferStatus::ExceedsCredits),
+                (IdState::Created, Some(transfer)) => PastTransfer::Created { transfer, state: None },
+                (IdState::CreatedPending(_), Some(transfer)) => {
+                    // The background thread may have gone on since.
+                    let found = past.find(TransferId::new(id));
+                    let covered = resolution(id, covered).map_or(PendingState::Pending, |resolution| resolution.0);
+                    let latest = resolution(id, u64::MAX / 20).map_or(PendingState::Pending, |resolution| resolution.0);
+                    let with = |state| Some(PastTransfer::Created { transfer, state: Some(state) });
+                    assert!(found == with(covered) || found == with(latest), "{found:?}");
+                    continue;
+                }
+            };
+            assert_eq!(past.find(TransferId::new(id)), Some(expected));
+        }
+        for stranger in [0, 5 << 100, u128::MAX] {
+            assert_eq!(self.index.find(TransferId::new(stranger)).unwrap(), None);
+            assert_eq!(past.find(TransferId::new(stranger)), None);
+        }
+    }
+
+    fn check_generations(&self) {
+        for (number, era) in (0..).zip(&self.eras) {
+            let end = era.generation.as_ref().map(|generation| generation.end);
+            assert_eq!(self.index.generation(number), end);
+            if let Some(end) = end {
+                let before = Timestamp::from_ns(end.last_timestamp.ns() - 1);
+                let earlier =
+                    self.eras.iter().flat_map(|era| &era.generation).filter(|it| it.end.last_timestamp <= before);
+                assert_eq!(self.index.generation_at(before), u32::try_from(earlier.count()).unwrap().checked_sub(1));
+            }
+        }
+    }
+}
+
+/// The id that an event spends.
+pub(super) fn id_of(event: Event) -> Option<u128> {
+    if let Event::Transfer { id, .. } | Event::Failed { id, .. } = event { Some(id) } else { None }
+}
+
+/// The pending transfer that an event resolves, and how.
+fn resolution_of(event: Event) -> Option<(u128, PendingState)> {
+    if let Event::Expired { id } = event {
+        return Some((id, PendingState::Expired));
+    }
+    if let Event::Transfer { resolves, .. } = event { resolves } else { None }
+}
+
+/// The accounts of a transfer or leg.
+fn accounts_of(event: Event) -> Option<(AccountPlace, AccountPlace)> {
+    if let Event::Transfer { debit, credit, .. } | Event::Leg { debit, credit } = event {
+        Some((debit, credit))
+    } else {
+        None
+    }
+}

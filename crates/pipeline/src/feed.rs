@@ -1,0 +1,200 @@
+//! What entries did, as the index is told.
+
+use engine::{Applied, Entry, Fact};
+use index::{Event, GENERATION_ENTRIES};
+use journal::{FrameAt, Placed, Position, StartAt};
+use ledger::{Account, AccountPlace, PendingState, Touched, Transfer, TransferFlags, TransferKey};
+use types::{Digest, Seq, Timestamp};
+
+/// What the entries of a frame did, and whether a generation of the index ends with it.
+#[derive(Debug, Default)]
+pub struct Feed {
+    events: Vec<Noted>,
+    end: Option<GenerationEnd>,
+}
+
+#[derive(Debug)]
+struct Noted {
+    placed: Placed,
+    timestamp: Timestamp,
+    event: Event,
+}
+
+/// How things stood at the end of a generation.
+#[derive(Debug)]
+struct GenerationEnd {
+    last: Seq,
+    recorded: u64,
+    last_transfer: Timestamp,
+    digest: Digest,
+    changes: Vec<(AccountPlace, Account)>,
+}
+
+impl Feed {
+    /// What the index is told of an entry that is replayed, as if its segment were one frame; `after` is the place behind
+    /// its own.
+    pub fn replayed(self, position: Position, after: StartAt) -> (index::Batch, Option<index::Generation>) {
+        self.placed(FrameAt { segment: position.segment(), offset: 0 }, after)
+    }
+
+    /// What the index is told once the frame is durable. `at` is where it stands, `after` the place behind it.
+    pub fn placed(self, at: FrameAt, after: StartAt) -> (index::Batch, Option<index::Generation>) {
+        let mut batch = index::Batch::with_capacity(self.events.len());
+        for noted in &self.events {
+            let Noted { placed, timestamp, event } = *noted;
+            batch.push(&index::Placed { position: at.position(placed), timestamp, event });
+        }
+        let generation = self.end.map(|end| index::Generation {
+            end: index::GenerationEnd {
+                last: end.last,
+                recorded: end.recorded,
+                last_timestamp: end.last_transfer,
+                resume: after,
+                digest: end.digest,
+            },
+            changes: end.changes,
+        });
+        (batch, generation)
+    }
+}
+
+/// Notes what entries do, frame by frame.
+#[derive(Debug)]
+pub struct Notes {
+    feed: Feed,
+    /// Accounts that changed in this generation, as the last digest found them.
+    changes: Vec<(AccountPlace, Account)>,
+    /// The end of the generation before.
+    sealed: Seq,
+}
+
+impl Notes {
+    /// Notes that go on after the generation that ended with `sealed`.
+    pub fn new(sealed: Seq) -> Self {
+        Self { feed: Feed::default(), changes: Vec::new(), sealed }
+    }
+
+    /// Notes an entry; true when a generation can end with it, for which its frame must end too.
+    pub fn note(&mut self, placed: Placed, applied: Applied<'_>) -> bool {
+        let Applied { entry, touched, changes, ledger } = applied;
+        self.note_events(placed, entry, touched);
+        let (Fact::StateDigest(state), Some(changes)) = (&entry.fact, changes) else { return false };
+        self.changes = merged(std::mem::take(&mut self.changes), changes);
+        let generation = |seq: Seq| seq.get() / GENERATION_ENTRIES;
+        if generation(entry.header.seq) == generation(self.sealed) {
+            return false;
+        }
+        self.feed.end = Some(GenerationEnd {
+            last: entry.header.seq,
+            recorded: ledger.recorded(),
+            last_transfer: ledger.last_transfer_timestamp(),
+            digest: state.digest,
+            changes: Vec::new(),
+        });
+        true
+    }
+
+    /// What the frame did that ends with the entry `last`. A generation ends only where a frame does.
+    pub fn take(&mut self, last: Seq) -> Feed {
+        let mut feed = std::mem::take(&mut self.feed);
+        feed.end = feed.end.filter(|end| end.last == last);
+        if let Some(end) = &mut feed.end {
+            end.changes = std::mem::take(&mut self.changes);
+            self.sealed = end.last;
+        }
+        feed
+    }
+
+    /// As [`Notes::note`], for an entry that is replayed; [`Feed::replayed`] goes with it.
+    pub fn note_replayed(&mut self, position: Position, applied: Applied<'_>) {
+        let offset = u32::try_from(position.offset()).expect("JRN-6: a segment is below 4 GiB");
+        self.note(Placed { offset, is_row: position.is_row() }, applied);
+    }
+
+    fn note_events(&mut self, placed: Placed, entry: &Entry, touched: &[Touched]) {
+        let mut note = |timestamp, event| self.feed.events.push(Noted { placed, timestamp, event });
+        let at = entry.header.decided_at;
+        let facts = match &entry.fact {
+            Fact::Ledger(fact) => std::slice::from_ref(fact),
+            Fact::PaymentDecided(decided) => &decided.ledger_facts,
+            Fact::PaymentChanged(changed) => &changed.ledger_facts,
+            Fact::PolicyActivated(activated) => &activated.ledger_facts,
+            Fact::JournalStarted { .. }
+            | Fact::LabelRecorded(_)
+            | Fact::ArtifactStored(_)
+            | Fact::ApiKeyAdded(_)
+            | Fact::StateDigest(_) => &[],
+        };
+        let is_plain = matches!(
+            &entry.fact,
+            Fact::Ledger(
+                ledger::Fact::AccountOpened(_)
+                    | ledger::Fact::TransferCreated(Transfer { key: TransferKey::Client(_), .. })
+                    | ledger::Fact::TransferFailed { .. }
+                    | ledger::Fact::TransferExpired(TransferKey::Client(_))
+            )
+        );
+        if !is_plain {
+            note(at, Event::Other);
+        }
+        for (fact, touched) in facts.iter().zip(touched) {
+            match (fact, *touched) {
+                (ledger::Fact::AccountOpened(account), Touched::Account(place)) => {
+                    note(at, Event::Account { id: account.id.get(), place });
+                }
+                (ledger::Fact::TransferCreated(transfer), Touched::Transfer { debit, credit }) => {
+                    note(transfer.timestamp, transfer_event(transfer, debit, credit));
+                }
+                (ledger::Fact::TransferFailed { id, status }, _) => {
+                    note(at, Event::Failed { id: id.get(), status: status.number() });
+                }
+                (ledger::Fact::TransferExpired(TransferKey::Client(id)), _) => {
+                    note(at, Event::Expired { id: id.get() });
+                }
+                (_, _) => {}
+            }
+        }
+    }
+}
+
+fn transfer_event(transfer: &Transfer, debit: AccountPlace, credit: AccountPlace) -> Event {
+    let TransferKey::Client(id) = transfer.key else { return Event::Leg { debit, credit } };
+    let posts = transfer.flags.contains(TransferFlags::POST_PENDING_TRANSFER);
+    let state = if posts { PendingState::Posted } else { PendingState::Voided };
+    let resolves = match transfer.pending {
+        Some(TransferKey::Client(pending)) => Some((pending.get(), state)),
+        Some(TransferKey::Leg { .. }) | None => None,
+    };
+    Event::Transfer { id: id.get(), debit, credit, is_pending: transfer.is_pending(), resolves }
+}
+
+/// Both lists in order of place; of an account that is in both, what the later list says.
+fn merged<T>(earlier: Vec<(AccountPlace, T)>, later: Vec<(AccountPlace, T)>) -> Vec<(AccountPlace, T)> {
+    if earlier.is_empty() {
+        return later;
+    }
+    let mut merged = Vec::with_capacity(earlier.len().max(later.len()));
+    let mut earlier = earlier.into_iter().peekable();
+    for change in later {
+        while let Some(before) = earlier.next_if(|before| before.0 < change.0) {
+            merged.push(before);
+        }
+        earlier.next_if(|before| before.0 == change.0);
+        merged.push(change);
+    }
+    merged.extend(earlier);
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_later_change_of_an_account_counts() {
+        let list = |items: &[(u32, char)]| items.iter().map(|&(place, what)| (AccountPlace(place), what)).collect();
+        let both = merged(list(&[(1, 'a'), (3, 'a'), (9, 'a')]), list(&[(0, 'b'), (3, 'b'), (4, 'b')]));
+        assert_eq!(both, list(&[(0, 'b'), (1, 'a'), (3, 'b'), (4, 'b'), (9, 'a')]));
+        assert_eq!(merged(Vec::new(), list(&[(2, 'b')])), list(&[(2, 'b')]));
+    }
+}

@@ -1,0 +1,172 @@
+//! Bringing the engine to where the journal ends: from the index as far as that reaches, from the entries after it.
+
+use engine::{Engine, Entry};
+use index::{Index, Restored};
+use journal::{Directory, Fault, FileJournal, FileReader, Layout, Position, Recovered, StartAt};
+use ledger::{Transfer, TransferKey};
+use pipeline::Notes;
+use types::{Origin, ShardId, TenantId, TransferId};
+
+/// Everything that stands once the journal was read.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) engine: Engine,
+    pub(crate) journal: FileJournal<Directory>,
+    pub(crate) recovered: Recovered,
+    pub(crate) index: Index,
+    pub(crate) notes: Notes,
+}
+
+/// Why the journal and its index do not open.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The journal.
+    #[error("cannot open the journal: {0}")]
+    Journal(#[from] Fault),
+    /// The disk refuses the files of the index; what they hold is of no matter.
+    #[error("cannot write the index: {0}")]
+    Index(#[from] index::Fault),
+}
+
+/// Opens journal and index. An index that is damaged or does not fit the journal is thrown away and derived again.
+pub(crate) fn recover(
+    directory: &Directory,
+    index: &Directory,
+    layout: Layout,
+    (shard, tenant): (ShardId, TenantId),
+    new_origin: impl FnOnce() -> Origin,
+) -> Result<Started, RecoverError> {
+    let identity = FileJournal::identity_before_opening(directory, shard)?;
+    let origin = identity.map_or_else(new_origin, |identity| identity.origin);
+    let recovery = Recovery { directory, index, layout, shard, tenant, origin };
+    match recovery.run() {
+        Ok(started) => Ok(started),
+        Err(error) => {
+            tracing::warn!(%error, "the index is derived again from the whole journal");
+            index::discard(index)?;
+            recovery.run()
+        }
+    }
+}
+
+struct Recovery<'a> {
+    directory: &'a Directory,
+    index: &'a Directory,
+    layout: Layout,
+    shard: ShardId,
+    tenant: TenantId,
+    origin: Origin,
+}
+
+impl Recovery<'_> {
+    fn run(&self) -> Result<Started, RecoverError> {
+        let reader = FileReader::before_opening(self.directory.clone(), self.shard);
+        let (index, restored) = Index::open(self.index, self.origin, Log(reader.clone()))?;
+        let mut engine = Engine::new(self.shard, self.tenant);
+        engine.set_past(index.past());
+        if restored.end.is_some() {
+            restore(&mut engine, &restored, &reader)?;
+        }
+        let mut notes = Notes::new(engine.applied());
+        let mut visit = |entry: &Entry, position: Position, behind: Option<StartAt>| {
+            if !engine.agrees_with(entry) {
+                return Err(Fault::StateDiffers { seq: entry.header.seq });
+            }
+            notes.note_replayed(position, engine.apply(entry));
+            if let Some(behind) = behind {
+                let (batch, generation) = notes.take(behind.seq).replayed(position, behind);
+                index.publish(batch);
+                if let Some(generation) = generation {
+                    index.seal(generation).map_err(|error| Fault::Poisoned(error.to_string()))?;
+                }
+                engine.forget_through(index.covered());
+            }
+            Ok(())
+        };
+        let start = restored.end.map(|end| end.resume);
+        let opened =
+            FileJournal::open(self.directory.clone(), self.layout, self.shard, || self.origin, start, &mut visit);
+        let (journal, recovered) = opened?;
+        Ok(Started { engine, journal, recovered, index, notes })
+    }
+}
+
+fn restore(engine: &mut Engine, restored: &Restored, reader: &FileReader<Directory>) -> Result<(), RecoverError> {
+    let Some(end) = restored.end else { return Ok(()) };
+    let mut failed = None;
+    let accounts = restored.accounts()?.map_while(|account| account.map_err(|error| failed = Some(error)).ok());
+    engine.restore_accounts(accounts);
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    for position in restored.pendings()? {
+        engine.restore_pending(transfer_at(reader, position, None)?);
+    }
+    let mut frame = Vec::new().into_iter().peekable();
+    let mut last: Option<Entry> = None;
+    for position in restored.others() {
+        let position = position?;
+        while frame.next_if(|(at, _): &(Position, Entry)| *at < position).is_some() {}
+        if frame.peek().is_none_or(|(at, _)| *at != position) {
+            frame = reader.frame_at(position)?.into_iter().peekable();
+            while frame.next_if(|(at, _)| *at < position).is_some() {}
+        }
+        if let Some((_, entry)) = frame.next_if(|(at, _)| *at == position) {
+            engine.restore_entry(&entry);
+            last = Some(entry);
+        }
+    }
+    match last.filter(|last| last.header.seq == end.last) {
+        Some(last) => engine.finish_restore(&last, end.recorded, end.last_timestamp),
+        None => return Err(Fault::StateDiffers { seq: end.last }.into()),
+    }
+    Ok(())
+}
+
+/// The log as the index reads it.
+#[derive(Debug)]
+struct Log(FileReader<Directory>);
+
+impl index::Log for Log {
+    fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, Fault> {
+        transfer_at(&self.0, position, Some(id))
+    }
+
+    fn transfers(
+        &self,
+        first: Position,
+        last: Position,
+        visit: &mut dyn FnMut(Position, &Transfer),
+    ) -> Result<(), Fault> {
+        let behind = Position::from_number(last.get() + 1);
+        self.0.rows(first, behind, &mut |position, transfer| {
+            visit(position, transfer);
+            Ok(())
+        })
+    }
+}
+
+/// The client transfer that the entry at a position made.
+pub(crate) fn transfer_at(
+    reader: &FileReader<Directory>,
+    position: Position,
+    id: Option<TransferId>,
+) -> Result<Transfer, Fault> {
+    if position.is_row() {
+        return reader.transfer_at(position);
+    }
+    let entry = reader.entry_at(position)?;
+    match entry.fact {
+        engine::Fact::Ledger(ledger::Fact::TransferCreated(transfer))
+            if id.is_none_or(|id| transfer.key == TransferKey::Client(id)) =>
+        {
+            Ok(transfer)
+        }
+        _ => Err(Fault::Damaged {
+            file: format!("segment-{:08}", position.segment()),
+            offset: position.offset(),
+            seq: entry.header.seq,
+            what: "no client transfer stands there".to_owned(),
+        }),
+    }
+}
