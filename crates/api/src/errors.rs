@@ -101,6 +101,8 @@ errors! {
     PaymentExistsWithDifferentContent = 409 "payment_exists_with_different_content" "the payment exists with different content",
     /// The verb does not fit the payment's status.
     PaymentStatusConflict = 409 "payment_status_conflict" "the status of the payment does not allow this",
+    /// The transfer moved nothing.
+    TransferNotReversible = 409 "transfer_not_reversible" "the transfer moved nothing that could be moved back",
     /// The key of one verb is used for another.
     RequestIdReused = 409 "request_id_reused" "the Idempotency-Key was used for another verb on this payment",
     /// The payment has had too many verbs.
@@ -225,6 +227,8 @@ impl From<&Refusal> for Problem {
             Refusal::Account(refused) => Code::Account(refused.status),
             Refusal::TransferNotFound(_) => ErrorCode::TransferNotFound.into(),
             Refusal::Transfer(refused) => Code::Transfer(refused.status),
+            Refusal::TransferNotReversible(_) => ErrorCode::TransferNotReversible.into(),
+            Refusal::AssetMismatch { .. } => ErrorCode::AssetMismatch.into(),
             Refusal::PaymentNotFound(_) => ErrorCode::PaymentNotFound.into(),
             Refusal::PaymentExistsWithDifferentContent(_) => ErrorCode::PaymentExistsWithDifferentContent.into(),
             Refusal::PaymentStatusConflict { .. } => ErrorCode::PaymentStatusConflict.into(),
@@ -239,8 +243,11 @@ impl From<&Refusal> for Problem {
         };
         let problem = Self::new(code, refusal.to_string());
         if matches!(refusal, Refusal::OccurredTooFarAhead { .. } | Refusal::OccurredNotDeclared(_)) {
-            return problem.at("/occurred_at");
+            problem.at("/occurred_at")
+        } else if matches!(refusal, Refusal::AssetMismatch { .. }) {
+            problem.at("/asset")
+        } else {
+            problem
         }
-        problem
     }
 }

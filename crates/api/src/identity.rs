@@ -58,16 +58,32 @@ impl IdSource<'_> {
     where
         T: Identified,
     {
+        self.id_or(fields, |key| self.derive(route, key))
+    }
+
+    /// The id of what an order of a batch makes: its field `id`, or derived from the key and the order's place.
+    pub(crate) fn nth_id<T>(&self, route: &'static str, place: usize, fields: &mut Fields) -> Result<T, Problem>
+    where
+        T: Identified,
+    {
+        self.id_or(fields, |key| self.derive(route, &format!("{place} {key}")))
+    }
+
+    fn id_or<T>(&self, fields: &mut Fields, derive: impl Fn(&str) -> u128) -> Result<T, Problem>
+    where
+        T: Identified,
+    {
+        let at = fields.pointer_of("id");
         match (fields.parsed::<T>("id", "a string with an id")?, self.key) {
             (Some(id), None) => Ok(id),
-            (None, Some(key)) => Ok(T::from_number(self.derive(route, &key.0))),
+            (None, Some(key)) => Ok(T::from_number(derive(&key.0))),
             (Some(_), Some(_)) => {
                 let detail = format!("expected `id` or the header {IDEMPOTENCY_KEY}, found both");
-                Err(Problem::new(ErrorCode::IdAndIdempotencyKey, detail).at("/id"))
+                Err(Problem::new(ErrorCode::IdAndIdempotencyKey, detail).at(at))
             }
             (None, None) => {
                 let detail = format!("expected `id` or the header {IDEMPOTENCY_KEY}, found neither");
-                Err(Problem::new(ErrorCode::IdRequired, detail).at("/id"))
+                Err(Problem::new(ErrorCode::IdRequired, detail).at(at))
             }
         }
     }

@@ -127,13 +127,17 @@ pub(crate) struct Fields {
 impl Fields {
     /// The fields of a whole body; all of them are among `known`, and none stands there twice.
     pub(crate) fn of_body(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
-        let fields = Self::of(Json::parse(body)?, String::new())?;
-        if let Some((name, _)) = fields.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        Self::of(Json::parse(body)?, String::new())?.among(known)
+    }
+
+    /// These fields, which are all among `known`.
+    pub(crate) fn among(self, known: &[&str]) -> Result<Self, Problem> {
+        if let Some((name, _)) = self.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             let expected = if known.is_empty() { "no field at all".to_owned() } else { one_of(known) };
             let detail = format!("there is no field `{}`, expected {expected}", shorten(name));
-            return Err(Problem::new(ErrorCode::UnknownField, detail).at(fields.pointer_of(name)));
+            return Err(Problem::new(ErrorCode::UnknownField, detail).at(self.pointer_of(name)));
         }
-        Ok(fields)
+        Ok(self)
     }
 
     /// The fields of the object at `pointer`.
@@ -215,6 +219,15 @@ impl Fields {
         const BYTES_MAX: usize = 256;
         let Some(text) = self.text(name, expected, BYTES_MAX)? else { return Ok(None) };
         text.parse().map(Some).map_err(|error: T::Err| self.invalid(name, error.to_string()))
+    }
+
+    /// True or false; false when it is absent.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.take(name) {
+            None => Ok(false),
+            Some(Json::Bool(yes)) => Ok(yes),
+            Some(other) => Err(self.invalid(name, format!("found {}, expected true or false", other.kind()))),
+        }
     }
 
     /// A whole number from `min` to `max`.

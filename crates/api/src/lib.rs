@@ -8,11 +8,15 @@
 pub mod decisions;
 pub mod errors;
 pub mod events;
+pub mod filters;
+pub mod history;
 pub mod openapi;
+pub mod orders;
 pub mod packed;
 pub mod payments;
 pub mod requests;
 pub mod responses;
+pub mod results;
 pub mod routes;
 
 mod identity;
@@ -20,6 +24,7 @@ mod json;
 mod parameters;
 mod problem;
 mod scope;
+mod user_data;
 
 pub use errors::{Code, ErrorCode};
 pub use identity::{IDEMPOTENCY_KEY, IdSource, IdempotencyKey};

@@ -15,7 +15,7 @@ use utoipa::{PartialSchema as _, ToSchema as _};
 use crate::events::Event;
 use crate::packed;
 use crate::problem::{Problem, ProblemBody};
-use crate::routes::{Answer, Body, Key, Method, ROUTES, Route, Shape};
+use crate::routes::{Answer, Body, Key, Kind, Method, ROUTES, Route, Shape};
 use crate::scope::Scope;
 
 const API_KEY: &str = "api_key";
@@ -75,7 +75,11 @@ fn operation(route: &Route) -> Operation {
         operation = operation.parameter(parameter);
     }
     for parameter in route.parameters {
-        let schema = if parameter.number { number() } else { string() };
+        let schema = match parameter.kind {
+            Kind::Text => string(),
+            Kind::Number => number(),
+            Kind::Flag => boolean(),
+        };
         let parameter = ParameterBuilder::new()
             .name(parameter.name)
             .parameter_in(ParameterIn::Query)
@@ -87,6 +91,10 @@ fn operation(route: &Route) -> Operation {
     if let Some((required, summary)) = match route.key {
         Key::Unused => None,
         Key::Id => Some((Required::False, "Stands for `id` in the body: the same key is the same id.")),
+        Key::Ids => Some((
+            Required::False,
+            "Stands for every `id` in the body: the same key and the same place is the same id.",
+        )),
         Key::Verb => Some((Required::True, "Names this verb on this payment, so that a retry is recognised.")),
     } {
         let parameter = ParameterBuilder::new()
@@ -99,14 +107,14 @@ fn operation(route: &Route) -> Operation {
     }
     if let Some((required, media_type, schema)) = match route.body {
         Body::None => None,
-        Body::Json(shape) => Some((Required::True, JSON, reference(shape))),
+        Body::Json(shape) | Body::Batch(shape) => Some((Required::True, JSON, reference(shape))),
         Body::Empty(shape) => Some((Required::False, JSON, reference(shape))),
         Body::Archive => Some((Required::True, "application/x-tar", binary())),
         Body::Packed { .. } => Some((Required::True, packed::MEDIA_TYPE, binary())),
     } {
         let summary = match route.body {
             Body::Packed { summary, .. } => Some(summary),
-            Body::None | Body::Json(_) | Body::Empty(_) | Body::Archive => None,
+            Body::None | Body::Json(_) | Body::Batch(_) | Body::Empty(_) | Body::Archive => None,
         };
         let content = Content::new(Some(schema));
         let body = RequestBodyBuilder::new().required(Some(required)).description(summary).content(media_type, content);
@@ -155,7 +163,7 @@ fn components() -> Components {
     ProblemBody::schemas(&mut parts);
     for route in ROUTES {
         let body = match route.body {
-            Body::Json(shape) | Body::Empty(shape) => Some(shape),
+            Body::Json(shape) | Body::Batch(shape) | Body::Empty(shape) => Some(shape),
             Body::None | Body::Archive | Body::Packed { .. } => None,
         };
         let answer = match route.answer {
@@ -195,6 +203,10 @@ fn string() -> RefOr<Schema> {
 
 fn number() -> RefOr<Schema> {
     Schema::Object(ObjectBuilder::new().schema_type(Type::Integer).build()).into()
+}
+
+fn boolean() -> RefOr<Schema> {
+    Schema::Object(ObjectBuilder::new().schema_type(Type::Boolean).build()).into()
 }
 
 fn binary() -> RefOr<Schema> {

@@ -71,6 +71,15 @@ impl Parameters {
         }
     }
 
+    /// A parameter that is `true` or `false`; false when it is not given.
+    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(invalid(name, format!("found `{}`, expected true or false", shorten(other)))),
+        }
+    }
+
     /// `cursor`: where to go on in `list`, 0 when it is not given.
     pub fn cursor(&self, history: History, list: List) -> Result<u64, Problem> {
         self.get("cursor").map_or(Ok(0), |text| history.position(text, list).map_err(|problem| problem.at("cursor")))

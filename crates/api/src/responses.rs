@@ -10,6 +10,8 @@ use serde::Serialize;
 use types::{Asset, LedgerId, Seq};
 use utoipa::ToSchema;
 
+use crate::history::Sums;
+
 /// A page of a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Page<T: ToSchema> {
@@ -74,14 +76,20 @@ pub struct Balances {
     credits_posted: String,
 }
 
+impl From<&Sums> for Balances {
+    fn from(sums: &Sums) -> Self {
+        Self {
+            debits_pending: sums.debits_pending.to_string(),
+            debits_posted: sums.debits_posted.to_string(),
+            credits_pending: sums.credits_pending.to_string(),
+            credits_posted: sums.credits_posted.to_string(),
+        }
+    }
+}
+
 impl From<&ledger::Account> for Balances {
     fn from(account: &ledger::Account) -> Self {
-        Self {
-            debits_pending: account.debits_pending.to_string(),
-            debits_posted: account.debits_posted.to_string(),
-            credits_pending: account.credits_pending.to_string(),
-            credits_posted: account.credits_posted.to_string(),
-        }
+        Self::from(&Sums::from(account))
     }
 }
 

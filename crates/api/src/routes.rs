@@ -1,18 +1,18 @@
 //! The route table: what the server answers, to whom, and what the OpenAPI document says about it.
 
+mod table;
+
 use engine::Verb;
 use policy::limits;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema as _, ToSchema};
 
-use crate::decisions::{Decision, Payment};
-use crate::events::EventPage;
 use crate::packed;
-use crate::payments::PaymentBody;
-use crate::requests::{AccountBody, LabelBody, LedgerBody, TransferBody, VerbBody};
-use crate::responses::{Account, Label, Ledger, Page, PersonalData, Policy, Transfer, TrialBalance};
+use crate::responses::Page;
 use crate::scope::Scope;
+
+pub use table::ROUTES;
 
 /// Bytes of a JSON body, 64 KiB.
 pub const JSON_BYTES_MAX: usize = 64 << 10;
@@ -37,6 +37,8 @@ const _: () = assert!(
         < ENTRY_BYTES_MAX
 );
 const _: () = assert!(JSON_BYTES_MAX.div_ceil(3) * 4 + limits::ATTRIBUTES_MAX * 160 < 128 << 10);
+/// Bytes of a batch of orders, 1 MiB.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Bytes of an uploaded policy, 20 MiB: the largest bundle and what an archive adds to it.
 pub const ARCHIVE_BYTES_MAX: usize = 20 << 20;
 
@@ -57,8 +59,14 @@ pub enum Operation {
     ListAccounts,
     /// One account.
     GetAccount,
+    /// Opens accounts.
+    OpenAccountBatch,
     /// Makes a transfer.
     CreateTransfer,
+    /// Makes transfers.
+    CreateTransferBatch,
+    /// Reverses a transfer.
+    ReverseTransfer,
     /// A page of transfers.
     ListTransfers,
     /// One transfer.
@@ -138,6 +146,7 @@ impl Route {
     pub const fn body_bytes_max(&self) -> usize {
         match self.body {
             Body::Archive => ARCHIVE_BYTES_MAX,
+            Body::Batch(_) => BATCH_BYTES_MAX,
             Body::Packed { record_bytes, .. } => record_bytes.saturating_mul(packed::EVENTS_MAX),
             Body::None | Body::Json(_) | Body::Empty(_) => JSON_BYTES_MAX,
         }
@@ -151,8 +160,19 @@ pub struct Parameter {
     pub name: &'static str,
     /// What it does.
     pub summary: &'static str,
-    /// True for a whole number, false for a string.
-    pub number: bool,
+    /// What its value is.
+    pub kind: Kind,
+}
+
+/// What the value of a query parameter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Flag,
 }
 
 /// What the header `Idempotency-Key` is for.
@@ -162,6 +182,8 @@ pub enum Key {
     Unused,
     /// It stands for the `id` in the body.
     Id,
+    /// It stands for the `id` of everything in a batch.
+    Ids,
     /// It is the verb's request id, and required.
     Verb,
 }
@@ -173,6 +195,8 @@ pub enum Body {
     None,
     /// JSON of this form.
     Json(Shape),
+    /// JSON of this form, many things at once.
+    Batch(Shape),
     /// Empty, or JSON of this form, which has no fields.
     Empty(Shape),
     /// A tar archive of a policy folder.
@@ -226,273 +250,6 @@ const fn page<T: ToSchema>() -> Shape {
     Shape { name: || format!("{}Page", T::name()), schema: Page::<T>::schema, parts: Page::<T>::schemas }
 }
 
-const CURSOR: Parameter =
-    Parameter { name: "cursor", summary: "Where to go on: the `next_cursor` of the page before.", number: false };
-const LIMIT: Parameter =
-    Parameter { name: "limit", summary: "Items at most, 1 to 1000; 100 if not given.", number: true };
-const LEDGER: Parameter = Parameter { name: "ledger", summary: "Only accounts of this ledger.", number: true };
-const STATUS: Parameter = Parameter { name: "status", summary: "Only payments with this status.", number: false };
-const TEMPLATE: Parameter = Parameter {
-    name: "template",
-    summary: "Only the account that the active policy keeps under this template.",
-    number: false,
-};
-const BALANCES: Parameter = Parameter {
-    name: "balances",
-    summary: "`true`: each result is followed by the balances of both accounts; `false` if not given.",
-    number: false,
-};
-const HOLDER: Parameter = Parameter {
-    name: "holder",
-    summary: "With `template`: whose account, when the template has one for each.",
-    number: false,
-};
-
-const fn get(operation: Operation, path: &'static str, scope: Scope, answer: Shape, summary: &'static str) -> Route {
-    Route {
-        operation,
-        method: Method::Get,
-        path,
-        scope: Some(scope),
-        summary,
-        parameters: &[],
-        key: Key::Unused,
-        body: Body::None,
-        answer: Answer::Found(answer),
-    }
-}
-
-const fn list(
-    operation: Operation,
-    path: &'static str,
-    scope: Scope,
-    parameters: &'static [Parameter],
-    answer: Shape,
-    summary: &'static str,
-) -> Route {
-    Route { parameters, ..get(operation, path, scope, answer, summary) }
-}
-
-const fn create(
-    operation: Operation,
-    path: &'static str,
-    scope: Scope,
-    key: Key,
-    (body, answer): (Shape, Shape),
-    summary: &'static str,
-) -> Route {
-    Route {
-        method: Method::Post,
-        key,
-        body: Body::Json(body),
-        answer: Answer::Created(answer),
-        ..get(operation, path, scope, answer, summary)
-    }
-}
-
-const fn packed(
-    operation: Operation,
-    path: &'static str,
-    scope: Scope,
-    (body, answer): (Body, &'static str),
-    summary: &'static str,
-) -> Route {
-    let answer = Answer::Packed(answer);
-    Route { method: Method::Post, body, answer, ..get(operation, path, scope, shape::<Ledger>(), summary) }
-}
-
-const fn events(summary: &'static str) -> Body {
-    Body::Packed { record_bytes: packed::EVENT_BYTES, summary }
-}
-
-const IDS: Body = Body::Packed { record_bytes: packed::ID_BYTES, summary: "Up to 8,190 ids of 16 bytes." };
-
-const fn verb(verb: Verb, path: &'static str, scope: Scope, summary: &'static str) -> Route {
-    Route {
-        method: Method::Post,
-        key: Key::Verb,
-        body: Body::Empty(shape::<VerbBody>()),
-        ..get(Operation::ChangePayment(verb), path, scope, shape::<Payment>(), summary)
-    }
-}
-
-const fn open(operation: Operation, path: &'static str, answer: Answer, summary: &'static str) -> Route {
-    Route { scope: None, answer, ..get(operation, path, Scope::ALL, shape::<Ledger>(), summary) }
-}
-
-const TEXT: Answer = Answer::Text("text/plain; charset=utf-8");
-
-/// Every route.
-pub const ROUTES: &[Route] = &[
-    create(
-        Operation::OpenLedger,
-        "/v1/ledgers",
-        Scope::LEDGER_WRITE,
-        Key::Unused,
-        (shape::<LedgerBody>(), shape::<Ledger>()),
-        "Open a ledger",
-    ),
-    get(Operation::ListLedgers, "/v1/ledgers", Scope::LEDGER_READ, page::<Ledger>(), "List all ledgers"),
-    get(Operation::GetLedger, "/v1/ledgers/{id}", Scope::LEDGER_READ, shape::<Ledger>(), "Look up a ledger"),
-    get(
-        Operation::GetTrialBalance,
-        "/v1/ledgers/{id}/trial-balance",
-        Scope::LEDGER_READ,
-        shape::<TrialBalance>(),
-        "Add up the accounts of a ledger",
-    ),
-    create(
-        Operation::OpenAccount,
-        "/v1/accounts",
-        Scope::LEDGER_WRITE,
-        Key::Id,
-        (shape::<AccountBody>(), shape::<Account>()),
-        "Open an account",
-    ),
-    list(
-        Operation::ListAccounts,
-        "/v1/accounts",
-        Scope::LEDGER_READ,
-        &[CURSOR, LIMIT, LEDGER, TEMPLATE, HOLDER],
-        page::<Account>(),
-        "List accounts in the order they were opened, or find the one that the policy keeps for somebody",
-    ),
-    get(Operation::GetAccount, "/v1/accounts/{id}", Scope::LEDGER_READ, shape::<Account>(), "Look up an account"),
-    create(
-        Operation::CreateTransfer,
-        "/v1/transfers",
-        Scope::TRANSFERS_WRITE,
-        Key::Id,
-        (shape::<TransferBody>(), shape::<Transfer>()),
-        "Move money without any policy; reserve it, or post or void what is reserved",
-    ),
-    list(
-        Operation::ListTransfers,
-        "/v1/transfers",
-        Scope::LEDGER_READ,
-        &[CURSOR, LIMIT],
-        page::<Transfer>(),
-        "List transfers in the order they were made",
-    ),
-    get(Operation::GetTransfer, "/v1/transfers/{id}", Scope::LEDGER_READ, shape::<Transfer>(), "Look up a transfer"),
-    packed(
-        Operation::CreateAccounts,
-        "/v1/packed/create-accounts",
-        Scope::LEDGER_WRITE,
-        (events("Up to 8,190 accounts of 128 bytes."), "A result of 16 bytes for each account, in order."),
-        "Open a batch of accounts, packed",
-    ),
-    Route {
-        parameters: &[BALANCES],
-        ..packed(
-            Operation::CreateTransfers,
-            "/v1/packed/create-transfers",
-            Scope::TRANSFERS_WRITE,
-            (
-                events("Up to 8,190 transfers of 128 bytes."),
-                "A result of 16 bytes for each transfer, in order; of 144 bytes with balances.",
-            ),
-            "Make a batch of transfers without any policy, packed",
-        )
-    },
-    packed(
-        Operation::LookupAccounts,
-        "/v1/packed/lookup-accounts",
-        Scope::LEDGER_READ,
-        (IDS, "The accounts that exist, of 128 bytes, in the order asked."),
-        "Look up many accounts, packed",
-    ),
-    packed(
-        Operation::LookupTransfers,
-        "/v1/packed/lookup-transfers",
-        Scope::LEDGER_READ,
-        (IDS, "The transfers that exist, of 128 bytes, in the order asked."),
-        "Look up many transfers, packed",
-    ),
-    create(
-        Operation::CreatePayment,
-        "/v1/payments",
-        Scope::PAYMENTS_WRITE,
-        Key::Id,
-        (shape::<PaymentBody>(), shape::<Payment>()),
-        "Decide a payment and post, hold or refuse it",
-    ),
-    list(
-        Operation::ListPayments,
-        "/v1/payments",
-        Scope::PAYMENTS_READ,
-        &[CURSOR, LIMIT, STATUS],
-        page::<Payment>(),
-        "List payments in the order they were decided",
-    ),
-    get(Operation::GetPayment, "/v1/payments/{id}", Scope::PAYMENTS_READ, shape::<Payment>(), "Look up a payment"),
-    get(
-        Operation::GetDecision,
-        "/v1/payments/{id}/decision",
-        Scope::PAYMENTS_READ,
-        shape::<Decision>(),
-        "Explain a decision: reasons, features, models, versions",
-    ),
-    get(
-        Operation::GetPersonalData,
-        "/v1/payments/{id}/personal-data",
-        Scope::PERSONAL_READ,
-        shape::<PersonalData>(),
-        "Open what a payment sealed: personal attributes and entity values",
-    ),
-    verb(Verb::Approve, "/v1/payments/{id}/approve", Scope::REVIEWS_WRITE, "Approve a payment under review"),
-    verb(Verb::Decline, "/v1/payments/{id}/decline", Scope::REVIEWS_WRITE, "Decline a payment under review"),
-    verb(Verb::Capture, "/v1/payments/{id}/capture", Scope::PAYMENTS_WRITE, "Move what a payment holds"),
-    verb(Verb::Void, "/v1/payments/{id}/void", Scope::PAYMENTS_WRITE, "Give up a payment that is held or under review"),
-    verb(Verb::Refund, "/v1/payments/{id}/refund", Scope::PAYMENTS_WRITE, "Move back what a payment posted, in full"),
-    create(
-        Operation::RecordLabel,
-        "/v1/labels",
-        Scope::LABELS_WRITE,
-        Key::Unused,
-        (shape::<LabelBody>(), shape::<Label>()),
-        "Record what a payment turned out to be",
-    ),
-    Route {
-        body: Body::Archive,
-        ..create(
-            Operation::ActivatePolicy,
-            "/v1/policies",
-            Scope::POLICIES_WRITE,
-            Key::Unused,
-            (shape::<VerbBody>(), shape::<Policy>()),
-            "Activate a policy: an uncompressed tar archive of its folder",
-        )
-    },
-    get(
-        Operation::GetActivePolicy,
-        "/v1/policies/active",
-        Scope::POLICIES_READ,
-        shape::<Policy>(),
-        "Look up the active policy",
-    ),
-    Route {
-        answer: Answer::Events(shape::<EventPage>()),
-        ..list(
-            Operation::ListEvents,
-            "/v1/events",
-            Scope::EVENTS_READ,
-            &[CURSOR, LIMIT],
-            shape::<EventPage>(),
-            "Read the journal's entries in order; with `Accept: text/event-stream` without end",
-        )
-    },
-    open(Operation::Health, "/healthz", TEXT, "Whether the process lives"),
-    open(Operation::Ready, "/readyz", TEXT, "Whether requests are taken"),
-    open(
-        Operation::Metrics,
-        "/metrics",
-        Answer::Text("application/openmetrics-text; version=1.0.0; charset=utf-8"),
-        "Metrics for Prometheus",
-    ),
-    open(Operation::OpenApi, "/openapi.json", Answer::Document, "This document"),
-];
-
 impl Operation {
     /// The name in the OpenAPI document, for client generators.
     pub const fn name(self) -> &'static str {
@@ -504,7 +261,10 @@ impl Operation {
             Self::OpenAccount => "openAccount",
             Self::ListAccounts => "listAccounts",
             Self::GetAccount => "getAccount",
+            Self::OpenAccountBatch => "openAccountBatch",
             Self::CreateTransfer => "createTransfer",
+            Self::CreateTransferBatch => "createTransferBatch",
+            Self::ReverseTransfer => "reverseTransfer",
             Self::ListTransfers => "listTransfers",
             Self::GetTransfer => "getTransfer",
             Self::CreateAccounts => "createAccounts",

@@ -1,10 +1,8 @@
 //! What is not a request gets a code, a place and a message with what was found and what was expected.
 
-use api::requests::{self, LedgerSource};
+use api::requests;
 use api::{History, IdSource, IdempotencyKey, List, Parameters, Problem};
-use engine::Command;
-use ledger::{NewTransfer, TransferFlags};
-use types::{AccountId, Amount, Digest, LedgerId, Origin, ShardId, TenantId, TransferId};
+use types::{Digest, Origin, ShardId, TenantId};
 
 const TENANT: TenantId = TenantId::new(1);
 const SECRET: Digest = Digest::new([7; 32]);
@@ -20,16 +18,6 @@ fn check<T>(result: Result<T, Problem>, code: &str, field: &str, detail: &str) {
 #[track_caller]
 fn ledger(body: &str, code: &str, field: &str, detail: &str) {
     check(requests::ledger(&NO_KEY, body.as_bytes()), code, field, detail);
-}
-
-#[track_caller]
-fn account(body: &str, code: &str, field: &str, detail: &str) {
-    check(requests::account(&NO_KEY, body.as_bytes()), code, field, detail);
-}
-
-#[track_caller]
-fn transfer(body: &str, code: &str, field: &str, detail: &str) {
-    check(requests::transfer(&NO_KEY, body.as_bytes()), code, field, detail);
 }
 
 #[test]
@@ -96,134 +84,6 @@ fn texts_are_bounded_and_without_control_characters() {
     asset("\"EUR/\\u00002\"", &format!("found a string with the control character U+0000, {EXPECTED}"));
     asset("\"\\u0085\"", &format!("found a string with the control character U+0085, {EXPECTED}"));
     asset(&format!("\"{}\"", "A".repeat(300)), &format!("found a string of 300 bytes, above 256, {EXPECTED}"));
-}
-
-#[test]
-fn an_account_names_its_id_once() {
-    let body = r#"{"ledger": 978, "code": 10}"#;
-    account(body, "id_required", "/id", "expected `id` or the header Idempotency-Key, found neither");
-    let key = IdempotencyKey::parse(b"order-4711").expect("a key");
-    let keyed = IdSource { key: Some(&key), ..NO_KEY };
-    let both = requests::account(&keyed, br#"{"id": "7", "ledger": 978, "code": 10}"#);
-    check(both, "id_and_idempotency_key", "/id", "expected `id` or the header Idempotency-Key, found both");
-    let of = |secret: Digest, tenant: u32, key: &str| {
-        let key = IdempotencyKey::parse(key.as_bytes()).expect("a key");
-        let source = IdSource { secret, tenant: TenantId::new(tenant), key: Some(&key) };
-        requests::account(&source, body.as_bytes()).expect("an account").request
-    };
-    assert_eq!(of(SECRET, 1, "a"), of(SECRET, 1, "a"));
-    assert_ne!(of(SECRET, 1, "a"), of(SECRET, 1, "b"));
-    assert_ne!(of(SECRET, 1, "a"), of(SECRET, 2, "a"));
-    assert_ne!(of(SECRET, 1, "a"), of(Digest::new([8; 32]), 1, "a"), "nobody else can derive it");
-    assert_ne!(of(SECRET, 1, "a"), keyed.verb().expect("a request id"));
-}
-
-#[test]
-fn ids_are_strings() {
-    let with = |id: &str, detail: &str| {
-        account(&format!(r#"{{"id": {id}, "ledger": 1, "code": 1}}"#), "invalid_field", "/id", detail);
-    };
-    with("7", "found a whole number, expected a string with an id");
-    with("7.5", "found a number with a fraction or beyond 64 bits, expected a string with an id");
-    with("\"x\"", "`x` is not a 128-bit id: write a hyphenated UUID or a decimal number, in a string");
-    with("\"0\"", "an id must be neither 0 nor 2^128 - 1");
-}
-
-#[test]
-fn flags_have_names() {
-    const KNOWN: &str =
-        "expected one of debits_must_not_exceed_credits, credits_must_not_exceed_debits, history, closed, policy_only";
-    let with = |flags: &str, field: &str, detail: &str| {
-        account(&format!(r#"{{"id": "7", "ledger": 1, "code": 1, "flags": {flags}}}"#), "invalid_field", field, detail);
-    };
-    with("\"history\"", "/flags", "found a string, expected an array");
-    with("[\"history\", 3]", "/flags/1", &format!("found a whole number, {KNOWN}"));
-    with("[\"linked\"]", "/flags/0", &format!("found `linked`, {KNOWN}"));
-    with("[\"history\", \"history\"]", "/flags/1", "`history` is given twice");
-}
-
-#[test]
-fn user_data_keeps_every_digit() {
-    let with = |field: &str, value: &str, detail: &str| {
-        let body = format!(r#"{{"id": "7", "ledger": 1, "code": 1, "{field}": {value}}}"#);
-        account(&body, "invalid_field", &format!("/{field}"), detail);
-    };
-    const WIDE: &str = "expected a string with a decimal below 2^128 or a hyphenated UUID";
-    with("user_data_128", "5", &format!("found a whole number, {WIDE}"));
-    with("user_data_128", "\"-5\"", &format!("found `-5`, {WIDE}"));
-    with(
-        "user_data_64",
-        "\"18446744073709551616\"",
-        "found `18446744073709551616`, expected a string with a decimal below 2^64",
-    );
-    with("user_data_32", "4294967296", "found 4294967296, expected a whole number from 0 to 4294967295");
-}
-
-const PLAIN: &str = r#""id": "7", "debit_account": "1", "credit_account": "2", "asset": "EUR/2", "code": 1"#;
-
-#[test]
-fn a_transfer_says_what_it_moves() {
-    let with = |rest: &str, code: &str, field: &str, detail: &str| {
-        transfer(&format!("{{{PLAIN}{rest}}}"), code, field, detail)
-    };
-    const EXPECTED: &str = "expected a string with a whole number of minor units, such as \"1250\"";
-    with("", "missing_field", "/amount", "the field `amount` is required");
-    with(r#", "amount": 1250"#, "invalid_field", "/amount", &format!("found a whole number, {EXPECTED}"));
-    with(
-        r#", "amount": "12.50""#,
-        "invalid_field",
-        "/amount",
-        "`12.50` is not a whole number of minor units, such as \"1250\"",
-    );
-    with(
-        r#", "amount": "max""#,
-        "invalid_field",
-        "/amount",
-        "`max` is for transfers with the flag post_pending_transfer, balancing_debit or balancing_credit",
-    );
-    with(
-        r#", "amount": "1", "timeout_s": 0"#,
-        "invalid_field",
-        "/timeout_s",
-        "found 0, expected a whole number from 1 to 4294967295",
-    );
-    transfer(r#"{"id": "7", "amount": "1"}"#, "missing_field", "/asset", "the field `asset` is required");
-    let other =
-        requests::transfer(&NO_KEY, format!("{{{PLAIN}, \"amount\": \"1\"}}").as_bytes()).expect("a transfer").command;
-    let usd = (LedgerId::new(840), "USD/2".parse().expect("an asset"));
-    check(other.in_ledger(Some(usd)), "asset_mismatch", "/asset", "found EUR/2, ledger 840 is in USD/2");
-}
-
-#[track_caller]
-fn made(body: &str, found: Option<u32>) -> (LedgerSource, NewTransfer) {
-    let request = requests::transfer(&NO_KEY, body.as_bytes()).expect("a transfer").command;
-    let found = found.map(|ledger| (LedgerId::new(ledger), "EUR/2".parse().expect("an asset")));
-    let Command::CreateTransfer(new) = request.in_ledger(found).expect("the asset fits") else { panic!("a transfer") };
-    (request.ledger(), new)
-}
-
-#[test]
-fn a_transfer_takes_the_ledger_of_its_debit_account() {
-    let plain = format!("{{{PLAIN}, \"amount\": \"5\"}}");
-    let (source, new) = made(&plain, Some(978));
-    assert_eq!((source, new.ledger), (LedgerSource::Account(AccountId::new(1)), LedgerId::new(978)));
-    // Not 0, or the ledger would complain about its number before it misses the account.
-    assert_ne!(made(&plain, None).1.ledger, LedgerId::default());
-    let (source, new) = made(&format!("{{{PLAIN}, \"amount\": \"5\", \"ledger\": 3}}"), None);
-    assert_eq!((source, new.ledger), (LedgerSource::Given(LedgerId::new(3)), LedgerId::new(3)));
-}
-
-#[test]
-fn a_post_or_void_inherits_what_it_leaves_out() {
-    let post = r#"{"id": "7", "pending_id": "6", "amount": "max", "flags": ["post_pending_transfer"]}"#;
-    let (source, new) = made(post, Some(978));
-    assert_eq!(source, LedgerSource::Transfer(TransferId::new(6)));
-    assert_eq!((new.amount, new.ledger, new.code.get(), new.debit.get()), (Amount::MAX, LedgerId::default(), 0, 0));
-    let void = r#"{"id": "7", "pending_id": "6", "flags": ["void_pending_transfer"]}"#;
-    let (_, new) = made(void, None);
-    assert_eq!((new.amount, new.flags), (Amount::ZERO, TransferFlags::VOID_PENDING_TRANSFER));
-    let keep = r#"{"id": "7", "pending_id": "6", "flags": ["post_pending_transfer"]}"#;
-    transfer(keep, "missing_field", "/amount", "the field `amount` is required");
 }
 
 #[test]

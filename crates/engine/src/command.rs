@@ -9,7 +9,9 @@ use types::{
     TransferId,
 };
 
+use crate::accounts_page::AccountFilter;
 use crate::entry::{ApiKeyAdded, ArtifactChunk, PaymentStatus, Verb};
+use crate::order::{AccountOrder, Orders, TransferOrder};
 
 /// A command and who sent it.
 #[derive(Debug, Clone)]
@@ -35,9 +37,15 @@ pub enum Command {
         asset: Asset,
     },
     /// Open an account.
-    OpenAccount(NewAccount),
+    OpenAccount(Box<AccountOrder>),
     /// Move money without any policy.
-    CreateTransfer(NewTransfer),
+    CreateTransfer(Box<TransferOrder>),
+    /// Move back what a transfer moved, by a transfer whose id is [`crate::reversal_id`].
+    ReverseTransfer(TransferId),
+    /// Several orders, each answered as if it had come alone.
+    Batch(Orders),
+    /// Judge a command of orders or payments and leave no entry. The answer is what it would be, durable or not.
+    DryRun(Box<Command>),
     /// Open accounts, each with a result of its own. At most [`EVENTS_MAX`].
     CreateAccounts(Vec<NewAccount>),
     /// Create transfers, each with a result and an entry of its own. At most [`EVENTS_MAX`].
@@ -81,22 +89,32 @@ pub enum Command {
 impl Request {
     /// How many events it brings: the size of a batch, otherwise one.
     pub fn events_count(&self) -> usize {
-        match &self.command {
+        match self.command.judged() {
             Command::CreateAccounts(events) => events.len().max(1),
             Command::CreateTransfers { events, .. } => events.len().max(1),
+            Command::Batch(orders) => orders.len().max(1),
             Command::Query(Query::LookupAccounts(ids)) => ids.len().max(1),
             Command::Query(Query::LookupTransfers(ids)) => ids.len().max(1),
             Command::OpenLedger { .. }
             | Command::OpenAccount(_)
             | Command::CreateTransfer(_)
+            | Command::ReverseTransfer(_)
             | Command::CreatePayment(_)
             | Command::ChangePayment { .. }
             | Command::RecordLabel { .. }
             | Command::StoreArtifact(_)
             | Command::ActivatePolicy { .. }
             | Command::AddApiKey(_)
+            | Command::DryRun(_)
             | Command::Query(_) => 1,
         }
+    }
+}
+
+impl Command {
+    /// What is judged: of a dry run the command inside.
+    fn judged(&self) -> &Self {
+        if let Self::DryRun(command) = self { command } else { self }
     }
 }
 
@@ -141,8 +159,8 @@ pub enum Query {
     LookupTransfers(Vec<TransferId>),
     /// Accounts in the order they were opened.
     Accounts {
-        /// Of this ledger only.
-        ledger: Option<LedgerId>,
+        /// Which of them.
+        filter: Box<AccountFilter>,
         /// After this one's timestamp.
         after: Timestamp,
         /// At most so many.

@@ -117,7 +117,6 @@ impl Engine {
             // The envelope keeps what the client declared, also when it counted as late.
             occurred_at: new.occurred_at,
             sealed: new.sealed.clone(),
-            refusal: None,
         })
     }
 

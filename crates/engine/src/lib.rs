@@ -7,24 +7,30 @@
 //! No I/O, no clock, no randomness, no threads: time comes in with each call.
 #![deny(clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
+mod accounts_page;
 mod activate_policy;
 mod batch;
 mod change_payment;
 mod command;
 mod create_payment;
+mod dry_run;
 mod entry;
+mod order;
 mod payment;
 mod query;
 mod record_label;
 mod reply;
+mod reverse_transfer;
 mod state;
+mod take_orders;
 
 use std::sync::Arc;
 
-use ledger::{Account, AccountPlace, Ledger, NewAccount, NewTransfer, Outcome, Touched};
+use ledger::{Account, AccountPlace, Ledger, Outcome, Touched};
 use policy::Policy;
 use types::{ActorId, Asset, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp};
 
+pub use accounts_page::AccountFilter;
 pub use command::{Command, EVENTS_MAX, NewPayment, PAGE_MAX, Query, Request};
 pub use create_payment::account_id;
 pub use entry::{
@@ -32,10 +38,12 @@ pub use entry::{
     LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
     Verb,
 };
+pub use order::{AccountOrder, ORDERS_MAX, OrderReply, Ordered, Orders, TransferOrder};
 pub use payment::{Label, Leg, Payment, Recorded};
 pub use reply::{
     ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, PaymentReply, Refusal, Reply, TransferReply,
 };
+pub use reverse_transfer::reversal_id;
 pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};
 
 use crate::state::State;
@@ -85,7 +93,7 @@ impl<F: FnMut(Applied<'_>)> Sink for F {
 enum Decided {
     /// Nothing changes.
     Answer(Answer),
-    /// This happened; a refusal that sticks brings its answer along.
+    /// This happened.
     Record(Box<Recording>),
 }
 
@@ -93,12 +101,11 @@ struct Recording {
     fact: Fact,
     occurred_at: Option<Timestamp>,
     sealed: Option<Sealed>,
-    refusal: Option<Refusal>,
 }
 
 impl Recording {
     fn of(fact: Fact) -> Self {
-        Self { fact, occurred_at: None, sealed: None, refusal: None }
+        Self { fact, occurred_at: None, sealed: None }
     }
 }
 
@@ -240,30 +247,39 @@ impl Engine {
     pub fn execute(&mut self, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answer {
         assert_eq!(request.tenant, self.tenant, "ENG-9: a request reaches the shard of its tenant");
         self.journal_digest(now, sink);
+        let by = (request.actor, request.id);
         match &request.command {
             Command::CreateAccounts(events) => self.create_accounts(now, request, events, sink),
             Command::CreateTransfers { events, balances } => {
                 self.create_transfers(now, request, events, *balances, sink)
             }
-            command => self.execute_one(now, request, command, sink),
+            Command::OpenAccount(order) => self.take_order(now, by, &**order, sink).map(Reply::from),
+            Command::CreateTransfer(order) => self.take_order(now, by, &**order, sink).map(Reply::from),
+            Command::Batch(orders) => Ok(Reply::Batch(self.take_orders(now, request.actor, orders, sink))),
+            Command::ReverseTransfer(id) => self.reverse_transfer(now, request, *id, sink).map(Reply::from),
+            Command::DryRun(command) => self.dry_run(now, request, command),
+            command @ (Command::OpenLedger { .. }
+            | Command::CreatePayment(_)
+            | Command::ChangePayment { .. }
+            | Command::RecordLabel { .. }
+            | Command::StoreArtifact(_)
+            | Command::ActivatePolicy { .. }
+            | Command::AddApiKey(_)
+            | Command::Query(_)) => self.execute_one(now, request, command, sink),
         }
     }
 
     /// A command that makes one entry at most.
     fn execute_one(&mut self, now: Timestamp, request: &Request, command: &Command, sink: &mut dyn Sink) -> Answer {
         let at = self.next_instant(now);
-        match self.decide(at, request) {
+        match self.decide(at, request.id, command) {
             Decided::Answer(answer) => answer,
             Decided::Record(recording) => {
-                let refusal = recording.refusal.clone();
                 let entry = self.commit(now, request.actor, request.id, *recording, sink);
                 if let Command::ActivatePolicy { policy, .. } = command {
                     self.policy = Some(Arc::clone(policy));
                 }
-                let answer = match refusal {
-                    Some(refusal) => Err(refusal),
-                    None => self.made(Made::Now, command, Some(&entry)),
-                };
+                let answer = self.made(Made::Now, command, Some(&entry));
                 self.journal_digest(now, sink);
                 answer
             }
@@ -313,16 +329,18 @@ impl Engine {
         now.max(self.state.clock.saturating_add(Span::from_ns(1)))
     }
 
-    fn decide(&self, at: Timestamp, request: &Request) -> Decided {
-        match &request.command {
+    fn decide(&self, at: Timestamp, request: RequestId, command: &Command) -> Decided {
+        match command {
             Command::OpenLedger { id, asset } => self.open_ledger(at, *id, *asset),
-            Command::OpenAccount(new) => self.open_account(at, new),
-            Command::CreateTransfer(new) => self.create_transfer(at, new),
-            Command::CreateAccounts(_) | Command::CreateTransfers { .. } => {
-                unreachable!("ENG-16: a batch is executed event by event")
-            }
+            Command::OpenAccount(_)
+            | Command::CreateTransfer(_)
+            | Command::ReverseTransfer(_)
+            | Command::CreateAccounts(_)
+            | Command::CreateTransfers { .. }
+            | Command::Batch(_)
+            | Command::DryRun(_) => unreachable!("ENG-16: orders and batches are executed event by event"),
             Command::CreatePayment(new) => self.create_payment(at, new),
-            Command::ChangePayment { payment, verb } => self.change_payment(at, request.id, *payment, *verb),
+            Command::ChangePayment { payment, verb } => self.change_payment(at, request, *payment, *verb),
             Command::RecordLabel { payment, label } => self.record_label(*payment, label),
             Command::StoreArtifact(chunk) => match self.state.artifacts.get(&chunk.artifact) {
                 Some(artifact) if artifact.has(chunk) => Decided::Answer(Ok(Reply::Artifact(Made::Before))),
@@ -346,31 +364,6 @@ impl Engine {
         }
     }
 
-    fn open_account(&self, at: Timestamp, new: &NewAccount) -> Decided {
-        let mut plan = self.state.ledger.plan(at);
-        match plan.open_account(new) {
-            Outcome::Created { .. } => one_fact(plan),
-            Outcome::Exists { .. } => Decided::Answer(self.account_reply(Made::Before, new.id)),
-            Outcome::Refused(refusal) => Decided::Answer(Err(Refusal::Account(refusal))),
-        }
-    }
-
-    fn create_transfer(&self, at: Timestamp, new: &NewTransfer) -> Decided {
-        let mut plan = self.state.ledger.plan(at);
-        match plan.create_transfer(new) {
-            Outcome::Created { .. } => one_fact(plan),
-            Outcome::Exists { .. } => Decided::Answer(self.transfer_reply(Made::Before, new.key, at)),
-            Outcome::Refused(refused) => match plan.into_facts().pop() {
-                // The id is spent: the refusal itself is an entry.
-                Some(fact) => {
-                    let refusal = Some(Refusal::Transfer(refused));
-                    Decided::Record(Box::new(Recording { refusal, ..Recording::of(Fact::Ledger(fact)) }))
-                }
-                None => Decided::Answer(Err(Refusal::Transfer(refused))),
-            },
-        }
-    }
-
     /// Makes the entry and folds it.
     fn commit(
         &mut self,
@@ -380,20 +373,31 @@ impl Engine {
         recording: Recording,
         sink: &mut dyn Sink,
     ) -> Entry {
+        let header = self.next_header(now, actor, request, recording.occurred_at);
+        let entry = Entry { header, fact: recording.fact, sealed: recording.sealed };
+        let changes = self.state.apply(&entry);
+        sink.take(self.state.applied_now(&entry, changes));
+        entry
+    }
+
+    /// What the next entry says about itself.
+    fn next_header(
+        &self,
+        now: Timestamp,
+        actor: ActorId,
+        request: RequestId,
+        occurred_at: Option<Timestamp>,
+    ) -> Header {
         let decided_at = self.next_instant(now);
-        let header = Header {
+        Header {
             shard: self.shard,
             seq: self.state.applied.next(),
             tenant: self.tenant,
             actor,
             request,
             decided_at,
-            occurred_at: recording.occurred_at.unwrap_or(decided_at),
-        };
-        let entry = Entry { header, fact: recording.fact, sealed: recording.sealed };
-        let changes = self.state.apply(&entry);
-        sink.take(self.state.applied_now(&entry, changes));
-        entry
+            occurred_at: occurred_at.unwrap_or(decided_at),
+        }
     }
 }
 

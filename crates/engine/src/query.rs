@@ -29,10 +29,7 @@ impl Engine {
                 });
                 Ok(Reply::Transfers(found.collect()))
             }
-            Query::Accounts { ledger, after, limit } => {
-                let accounts = state.ledger.accounts_after(*ledger, *after, (*limit).min(PAGE_MAX));
-                Ok(Reply::Accounts(accounts.into_iter().copied().collect()))
-            }
+            Query::Accounts { filter, after, limit } => Ok(self.accounts_page(filter, *after, (*limit).min(PAGE_MAX))),
             Query::Transfer(id) => self.transfer_reply(Made::Before, TransferKey::Client(*id), at),
             Query::Transfers { after, limit } => {
                 let transfers = state.ledger.transfers_after(None, *after, (*limit).min(PAGE_MAX));
@@ -58,11 +55,13 @@ impl Engine {
     pub(crate) fn made(&self, made: Made, command: &Command, entry: Option<&Entry>) -> Answer {
         match command {
             Command::OpenLedger { id, .. } => self.ledger_reply(made, *id),
-            Command::OpenAccount(new) => self.account_reply(made, new.id),
-            Command::CreateTransfer(new) => self.transfer_reply(made, new.key, self.state.clock),
-            Command::CreateAccounts(_) | Command::CreateTransfers { .. } => {
-                unreachable!("ENG-16: a batch is executed event by event")
-            }
+            Command::OpenAccount(_)
+            | Command::CreateTransfer(_)
+            | Command::ReverseTransfer(_)
+            | Command::CreateAccounts(_)
+            | Command::CreateTransfers { .. }
+            | Command::Batch(_)
+            | Command::DryRun(_) => unreachable!("ENG-16: orders and batches are executed event by event"),
             Command::CreatePayment(new) => self.payment_reply(made, new.payment, self.state.clock, entry),
             Command::ChangePayment { payment, .. } => self.payment_reply(made, *payment, self.state.clock, None),
             Command::RecordLabel { payment, .. } => self.label_reply(made, *payment),

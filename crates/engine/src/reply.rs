@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ledger::{Account, AccountStatus, Book, PendingState, Transfer, TransferStatus, TrialBalance};
-use types::{AccountId, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
+use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
 use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
+use crate::order::Ordered;
 use crate::payment::Payment;
 
 /// Whether a command made something, or found that the same request had made it before.
@@ -29,8 +30,17 @@ pub enum Reply {
     Ledgers(Vec<Book>),
     /// An account, opened or looked up.
     Account(Made, Account),
-    /// A page of accounts.
+    /// Accounts that were looked up.
     Accounts(Vec<Account>),
+    /// A page of accounts.
+    AccountsPage {
+        /// The accounts.
+        accounts: Vec<Account>,
+        /// Where to go on, when there may be more.
+        next: Option<Timestamp>,
+    },
+    /// The answers to a batch of orders, in order.
+    Batch(Vec<Ordered>),
     /// A transfer, made or looked up, with both accounts as they are after it.
     Transfer(Made, Box<TransferReply>),
     /// A page of transfers.
@@ -159,6 +169,19 @@ pub enum Refusal {
     /// The ledger refuses the transfer.
     #[error("{0}")]
     Transfer(ledger::Refusal<TransferStatus>),
+    /// It moved nothing that could be moved back.
+    #[error("transfer {0} reserved or released an amount; what can be reversed is a transfer that posted one")]
+    TransferNotReversible(TransferId),
+    /// The amount is in another asset than its ledger.
+    #[error("found {given}, ledger {ledger} is in {actual}")]
+    AssetMismatch {
+        /// What was given.
+        given: Asset,
+        /// The ledger.
+        ledger: LedgerId,
+        /// What it counts.
+        actual: Asset,
+    },
     /// No such payment.
     #[error("payment {0} not found")]
     PaymentNotFound(PaymentId),

@@ -284,7 +284,7 @@ impl State {
 }
 
 impl Payment {
-    fn new(header: &Header, decided: &PaymentDecided) -> Self {
+    pub(crate) fn new(header: &Header, decided: &PaymentDecided) -> Self {
         let transfers: Vec<&ledger::Transfer> = decided
             .ledger_facts
             .iter()
@@ -327,7 +327,7 @@ impl Payment {
         }
     }
 
-    fn change(&mut self, header: &Header, changed: &PaymentChanged) {
+    pub(crate) fn change(&mut self, header: &Header, changed: &PaymentChanged) {
         let created = changed.ledger_facts.iter().filter(|fact| matches!(fact, ledger::Fact::TransferCreated(_)));
         let created = u16::try_from(created.count()).expect("ENG-6: a payment has few legs");
         self.transfers = self.transfers.checked_add(created).expect("ENG-6: a payment has few legs");

@@ -93,7 +93,7 @@ impl Ledger {
 ///
 /// The k-th step that creates an account or transfer, counted from 0, gets the timestamp `at` + k ns, and a step is
 /// judged as of the timestamp that it would get.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan<'a> {
     ledger: &'a Ledger,
     at: Timestamp,

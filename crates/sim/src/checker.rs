@@ -84,11 +84,15 @@ fn check_answer(fold: &Fold, entry: &Entry, request: &Request, answer: &Answer) 
     let shows = match (&request.command, answer) {
         (Command::OpenLedger { id, .. }, Ok(Reply::Ledger(_, book))) => fold.books.get(id) == Some(book),
         (Command::OpenLedger { id, asset }, Err(_)) => fold.books.get(id).is_some_and(|book| book.asset != *asset),
-        (Command::OpenAccount(new), Ok(Reply::Account(_, account))) => shows_account(fold, new.id, Some(account)),
+        (Command::OpenAccount(order), Ok(Reply::Account(_, account))) => {
+            shows_account(fold, order.new.id, Some(account))
+        }
         (Command::Query(Query::Account(id)), Ok(Reply::Account(_, account))) => shows_account(fold, *id, Some(account)),
         (Command::Query(Query::Account(id)), Err(_)) => shows_account(fold, *id, None),
-        (Command::CreateTransfer(new), Ok(Reply::Transfer(_, reply))) => shows_transfer(fold, new.key, reply),
-        (Command::CreateTransfer(new), Err(Refusal::Transfer(refusal))) => shows_refusal(fold, new.key, refusal.status),
+        (Command::CreateTransfer(order), Ok(Reply::Transfer(_, reply))) => shows_transfer(fold, order.new.key, reply),
+        (Command::CreateTransfer(order), Err(Refusal::Transfer(refusal))) => {
+            shows_refusal(fold, order.new.key, refusal.status)
+        }
         (Command::Query(Query::Transfer(id)), Ok(Reply::Transfer(_, reply))) => {
             shows_transfer(fold, TransferKey::Client(*id), reply)
         }
@@ -156,6 +160,8 @@ fn made(answer: &Answer) -> Option<Made> {
         Ok(
             Reply::Ledgers(_)
             | Reply::Accounts(_)
+            | Reply::AccountsPage { .. }
+            | Reply::Batch(_)
             | Reply::Transfers(_)
             | Reply::AccountResults(_)
             | Reply::TransferResults { .. }
@@ -182,9 +188,9 @@ fn says(entry: &Entry, request: &Request, answer: &Answer) -> bool {
         }
         (
             Fact::Ledger(ledger::Fact::TransferFailed { id, status }),
-            Command::CreateTransfer(new),
+            Command::CreateTransfer(order),
             Err(Refusal::Transfer(told)),
-        ) => TransferKey::Client(*id) == new.key && *status == told.status,
+        ) => TransferKey::Client(*id) == order.new.key && *status == told.status,
         (Fact::PaymentDecided(decided), Command::CreatePayment(_), Ok(Reply::Payment(_, told))) => {
             told.decided.as_ref() == Some(decided) && entry.sealed.is_some() == told.payment.amount.is_zero()
         }

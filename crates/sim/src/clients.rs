@@ -56,11 +56,11 @@ impl Clients {
         let early = self.asked.len() < 40;
         let command = match rng.below(100) {
             0..3 => open_ledger(rng),
-            3..10 => Command::OpenAccount(new_account(rng)),
-            10..20 if early => Command::OpenAccount(new_account(rng)),
+            3..10 => Command::OpenAccount(Box::new(new_account(rng).into())),
+            10..20 if early => Command::OpenAccount(Box::new(new_account(rng).into())),
             20..40 if early => self.install(rng),
-            10..32 => Command::CreateTransfer(transfer(rng, fresh)),
-            32..44 => Command::CreateTransfer(self.resolution(rng, fresh)),
+            10..32 => Command::CreateTransfer(Box::new(transfer(rng, fresh).into())),
+            32..44 => Command::CreateTransfer(Box::new(self.resolution(rng, fresh).into())),
             44..49 => Command::StoreArtifact(large(rng)),
             49..50 => self.install(rng),
             50..52 => Command::AddApiKey(api_key(rng)),
@@ -94,8 +94,8 @@ impl Clients {
 
     fn some_transfer(&self, rng: &mut Rng, pending: bool) -> TransferKey {
         let transfer = |asked: &Request| {
-            let Command::CreateTransfer(new) = &asked.command else { return None };
-            (!pending || new.flags.contains(TransferFlags::PENDING)).then_some(new.key)
+            let Command::CreateTransfer(order) = &asked.command else { return None };
+            (!pending || order.new.flags.contains(TransferFlags::PENDING)).then_some(order.new.key)
         };
         let recent: Vec<TransferKey> = self.asked.iter().rev().filter_map(transfer).take(8).collect();
         if recent.is_empty() { TransferKey::Client(TransferId::new(1)) } else { *rng.pick(&recent) }

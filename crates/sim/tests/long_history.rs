@@ -21,14 +21,15 @@ fn ask(number: u64, command: Command) -> Ask<u64> {
 }
 
 fn transfer(number: u64) -> Command {
-    Command::CreateTransfer(NewTransfer {
+    let new = NewTransfer {
         debit: AccountId::new(1),
         credit: AccountId::new(2),
         amount: Amount::new(u128::from(number % 7)),
         ledger: LedgerId::new(1),
         code: Code::new(1),
         ..NewTransfer::named(TransferKey::Client(TransferId::new(u128::from(number))))
-    })
+    };
+    Command::CreateTransfer(Box::new(new.into()))
 }
 
 fn open(disk: &SimDisk, visit: &mut journal::Visit<'_>) -> FileJournal<SimDisk> {
@@ -50,8 +51,8 @@ fn a_replay_reproduces_the_digest_of_the_state() {
     };
     let commands = [
         Command::OpenLedger { id: LedgerId::new(1), asset: "EUR/2".parse().unwrap() },
-        Command::OpenAccount(account(1)),
-        Command::OpenAccount(account(2)),
+        Command::OpenAccount(Box::new(account(1).into())),
+        Command::OpenAccount(Box::new(account(2).into())),
     ];
     let opening = (1..).zip(commands).map(|(number, command)| ask(number, command));
     frames.extend(decider.work(START, opening).frames);

@@ -5,5 +5,6 @@ mod concurrency;
 mod crash;
 mod harness;
 mod lifecycle;
+mod orders;
 mod packed;
 mod privacy;

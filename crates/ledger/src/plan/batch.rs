@@ -195,6 +195,24 @@ impl Ledger {
     }
 }
 
+impl<'a> Plan<'a> {
+    /// Opens an account or creates a transfer as an event of a batch, whatever it is linked to.
+    pub fn take_event<E: Event>(&mut self, batch: Batch, event: &E) -> Outcome<E::Status> {
+        event.take(self, batch)
+    }
+
+    /// Goes back to `before`, because the steps since are a chain that failed. What stays is the id that the last step
+    /// spent, if it did.
+    pub fn roll_back(&mut self, before: Self) {
+        let since = self.facts.split_off(before.facts.len());
+        *self = before;
+        if let Some(spent @ Fact::TransferFailed { .. }) = since.last() {
+            self.foresee(spent);
+            self.facts.push(spent.clone());
+        }
+    }
+}
+
 /// When an event is judged, and in which batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {

@@ -47,7 +47,11 @@ impl Call {
         let key = only(&head.headers, IDEMPOTENCY_KEY)?.map(IdempotencyKey::parse).transpose()?;
         let body = match route.body {
             Expected::None => Bytes::new(),
-            Expected::Json(_) | Expected::Empty(_) | Expected::Archive | Expected::Packed { .. } => {
+            Expected::Json(_)
+            | Expected::Batch(_)
+            | Expected::Empty(_)
+            | Expected::Archive
+            | Expected::Packed { .. } => {
                 let reading = read(body, &head.headers, route);
                 let late = |_elapsed| {
                     let detail = format!("the body took longer than {} s", BODY_WITHIN.as_secs());
@@ -144,7 +148,7 @@ fn too_large(route: &Route, found: &str) -> Failure {
             let detail = format!("{found}, expected at most {records} records of {record_bytes}: {bytes_max} bytes");
             Problem::new(ErrorCode::TooManyEvents, detail)
         }
-        Expected::None | Expected::Json(_) | Expected::Empty(_) | Expected::Archive => {
+        Expected::None | Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) | Expected::Archive => {
             let detail = format!("the route takes a body of at most {bytes_max} bytes");
             Problem::new(ErrorCode::BodyTooLarge, detail)
         }
@@ -156,7 +160,7 @@ fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Re
     let wanted = match expected {
         Expected::None => return Ok(()),
         Expected::Empty(_) if body.is_empty() => return Ok(()),
-        Expected::Json(_) | Expected::Empty(_) => "application/json",
+        Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) => "application/json",
         Expected::Archive => "application/x-tar",
         Expected::Packed { .. } => packed::MEDIA_TYPE,
     };

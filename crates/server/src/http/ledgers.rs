@@ -1,9 +1,10 @@
+use api::filters;
 use api::payments::TemplateAccount;
-use api::requests::{self, LedgerSource, Parsed};
+use api::requests::{self, Parsed};
 use api::responses::{Account, Ledger, Page, Transfer, TrialBalance};
 use api::{ErrorCode, List, Problem};
 use engine::{Command, Query, Refusal, Reply};
-use types::{AccountId, Asset, LedgerId, Timestamp, TransferId};
+use types::{AccountId, Timestamp, TransferId};
 
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, created, found, internal};
@@ -34,13 +35,6 @@ pub(crate) async fn get_trial_balance(call: Call) -> Handled {
     Ok(found(&TrialBalance::new(&book, &totals)))
 }
 
-pub(crate) async fn open_account(call: Call) -> Handled {
-    let parsed = requests::account(&call.ids(), &call.body)?;
-    let Reply::Account(made, account) = call.ask(parsed).await? else { return Err(unexpected()) };
-    let shown = call.app.show(|assets| Account::new(&account, assets))?;
-    Ok(created(made, &format!("/v1/accounts/{}", account.id), &shown))
-}
-
 pub(crate) async fn get_account(call: Call) -> Handled {
     let id: AccountId = requests::path_id(call.path_id())?;
     let account = call.account(id).await?;
@@ -54,21 +48,22 @@ pub(crate) async fn list_accounts(call: Call) -> Handled {
     let history = call.app.history();
     let limit = call.parameters.limit()?;
     let after = Timestamp::from_ns(call.parameters.cursor(history, List::Accounts)?);
-    let ledger = call.parameters.get("ledger").map(|text| requests::ledger_id("ledger", text)).transpose()?;
-    let Reply::Accounts(accounts) = call.query(Query::Accounts { ledger, after, limit }).await? else {
+    let filter = Box::new(filters::accounts(&call.parameters)?);
+    let Reply::AccountsPage { accounts, next } = call.query(Query::Accounts { filter, after, limit }).await? else {
         return Err(unexpected());
     };
     let show = |assets: &_| accounts.iter().map(|account| Account::new(account, assets)).collect();
     let items = call.app.show(show)?;
-    let last = accounts.last().filter(|_| accounts.len() >= limit);
-    let next_cursor = last.map(|account| history.cursor(List::Accounts, account.timestamp.ns()));
+    let next_cursor = next.map(|at| history.cursor(List::Accounts, at.ns()));
     Ok(found(&Page { items, next_cursor }))
 }
 
 /// The account that the active policy keeps under a template, for a holder or alone: one or none.
 async fn find_account(call: Call) -> Handled {
     let given = |name| call.parameters.get(name);
-    if let Some(name) = ["cursor", "limit", "ledger"].into_iter().find(|name| given(name).is_some()) {
+    let others = call.route.parameters.iter().map(|parameter| parameter.name);
+    let mut others = others.filter(|name| !["template", "holder"].contains(name));
+    if let Some(name) = others.find(|name| given(name).is_some()) {
         let detail = "this parameter does not go with `template`, which finds one account or none";
         return Err(Problem::new(ErrorCode::InvalidParameter, detail).at(name).into());
     }
@@ -97,16 +92,6 @@ async fn find_account(call: Call) -> Handled {
     };
     let show = |assets: &_| account.iter().map(|account| Account::new(account, assets)).collect();
     Ok(found(&Page { items: call.app.show(show)?, next_cursor: None }))
-}
-
-pub(crate) async fn create_transfer(call: Call) -> Handled {
-    let Parsed { request, command } = requests::transfer(&call.ids(), &call.body)?;
-    let command = command.in_ledger(call.ledger_of(command.ledger()).await?)?;
-    let Reply::Transfer(made, reply) = call.ask(Parsed { request, command }).await? else {
-        return Err(unexpected());
-    };
-    let shown = call.app.show(|assets| Transfer::with_balances(&reply, assets))?;
-    Ok(created(made, &format!("/v1/transfers/{}", shown.id().unwrap_or_default()), &shown))
 }
 
 pub(crate) async fn get_transfer(call: Call) -> Handled {
@@ -153,26 +138,5 @@ impl Call {
     async fn account(&self, id: AccountId) -> Result<ledger::Account, Failure> {
         let Reply::Account(_, account) = self.query(Query::Account(id)).await? else { return Err(unexpected()) };
         Ok(account)
-    }
-
-    /// The ledger that a transfer is in, with its asset; `None` when what names it does not exist.
-    async fn ledger_of(&self, source: LedgerSource) -> Result<Option<(LedgerId, Asset)>, Failure> {
-        let core = &self.app.core;
-        let ledger = match source {
-            LedgerSource::Given(ledger) => Some(ledger),
-            LedgerSource::Account(id) => match core.query(self.caller, Query::Account(id)).await? {
-                Ok(Reply::Account(_, account)) => Some(account.ledger),
-                Ok(_) => return Err(unexpected()),
-                Err(_not_found) => None,
-            },
-            LedgerSource::Transfer(id) => match core.query(self.caller, Query::Transfer(id)).await? {
-                Ok(Reply::Transfer(_, reply)) => Some(reply.transfer.ledger),
-                Ok(_) => return Err(unexpected()),
-                Err(_not_found) => None,
-            },
-        };
-        let Some(ledger) = ledger else { return Ok(None) };
-        let asset = self.app.asset(ledger);
-        Ok(asset.map(|asset| (ledger, asset)))
     }
 }

@@ -8,6 +8,7 @@ mod failure;
 mod ledgers;
 mod observe;
 mod operations;
+mod orders;
 mod packed;
 mod payments;
 mod personal;
@@ -86,10 +87,13 @@ async fn handle(call: Call) -> Handled {
         Operation::ListLedgers => ledgers::list_ledgers(call).await,
         Operation::GetLedger => ledgers::get_ledger(call).await,
         Operation::GetTrialBalance => ledgers::get_trial_balance(call).await,
-        Operation::OpenAccount => ledgers::open_account(call).await,
+        Operation::OpenAccount => orders::open_account(call).await,
+        Operation::OpenAccountBatch => orders::open_accounts(call).await,
         Operation::ListAccounts => ledgers::list_accounts(call).await,
         Operation::GetAccount => ledgers::get_account(call).await,
-        Operation::CreateTransfer => ledgers::create_transfer(call).await,
+        Operation::CreateTransfer => orders::create_transfer(call).await,
+        Operation::CreateTransferBatch => orders::create_transfers(call).await,
+        Operation::ReverseTransfer => orders::reverse_transfer(call).await,
         Operation::ListTransfers => ledgers::list_transfers(call).await,
         Operation::GetTransfer => ledgers::get_transfer(call).await,
         Operation::CreateAccounts => packed::create_accounts(call).await,

@@ -9,11 +9,12 @@ use api::{ErrorCode, List, Problem};
 use engine::{
     Command, Entry, Fact, Made, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Query, Refusal, Reply, Verb,
 };
-use types::{Digest, PaymentId, Seq};
+use types::{Digest, Name, PaymentId, Seq, Token};
 
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, created, found, internal, replayed};
 use crate::http::ledgers::unexpected;
+use crate::http::orders::Trial;
 use crate::http::personal;
 
 /// How often a payment is parsed again because the policy changed on the way.
@@ -23,6 +24,7 @@ const PARSE_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 pub(crate) async fn create(call: Call) -> Handled {
     let request = PaymentRequest::parse(&call.ids(), &call.body)?;
+    let trial = call.trial()?;
     let content = call.app.core.request_hash(&request.canonical());
     for _ in 0..PARSES_MAX {
         let parsed = match call.app.core.policy() {
@@ -30,16 +32,16 @@ pub(crate) async fn create(call: Call) -> Handled {
             None => Err(Problem::from(&Refusal::NoActivePolicy)),
         };
         let new = match parsed {
-            Ok(parsed) => call.tokenised(parsed, content)?,
+            Ok(parsed) => call.tokenised(parsed, content, trial)?,
             // What was decided once is answered for ever, also when today's policy would not take it.
             Err(problem) => return call.decided_before(request.payment, content, problem).await,
         };
-        let command = Command::CreatePayment(Box::new(new));
+        let command = trial.command(Command::CreatePayment(Box::new(new)));
         let asked = call.app.core.request(call.caller.actor, request.request_id(), command);
         match call.app.core.ask(asked).await? {
             Ok(Reply::Payment(made, reply)) => {
                 let shown = call.shown(&reply).await?;
-                return Ok(created(made, &format!("/v1/payments/{}", shown.id()), &shown));
+                return Ok(trial.show(made, &format!("/v1/payments/{}", shown.id()), &shown));
             }
             Ok(_) => return Err(unexpected()),
             Err(Refusal::PolicyChanged) => tokio::time::sleep(PARSE_AGAIN_AFTER).await,
@@ -81,9 +83,10 @@ pub(crate) async fn change(call: Call, verb: Verb) -> Handled {
     let payment: PaymentId = requests::path_id(call.path_id())?;
     requests::verb(&call.body)?;
     let request = call.ids().verb()?;
-    let command = Command::ChangePayment { payment, verb };
+    let trial = call.trial()?;
+    let command = trial.command(Command::ChangePayment { payment, verb });
     let Reply::Payment(made, reply) = call.ask(Parsed { request, command }).await? else { return Err(unexpected()) };
-    let response = found(&call.shown(&reply).await?);
+    let response = trial.found(&call.shown(&reply).await?);
     Ok(match made {
         Made::Now => response,
         Made::Before => replayed(response),
@@ -130,9 +133,18 @@ impl Call {
         self.app.show(|assets| Payment::new(&reply.payment, Some(&decided), assets))
     }
 
-    /// The payment without any personal data in the clear.
-    fn tokenised(&self, parsed: ParsedPayment, content: Digest) -> Result<NewPayment, Failure> {
+    /// The payment without any personal data in the clear. A dry run makes no keys: it seals nothing, and somebody new
+    /// gets a token that is theirs in this request alone.
+    fn tokenised(&self, parsed: ParsedPayment, content: Digest, trial: Trial) -> Result<NewPayment, Failure> {
         let core = &self.app.core;
+        if trial == Trial::Dry {
+            let token = |kind: &Name, value: &str, personal| {
+                let known = core.known_token(kind.as_str(), value, personal);
+                let passing = || Token::new(core.request_hash(format!("{kind} {value}").as_bytes()).head_u128());
+                Ok::<_, Failure>(known.unwrap_or_else(passing))
+            };
+            return parsed.tokenised(content, None, token);
+        }
         let sealed = match &parsed.seal {
             Some(to_seal) => {
                 let context = personal::context(parsed.payment);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use api::History;
 use api::responses::{Assets, Unknown};
 use tokio::sync::Semaphore;
-use types::{Asset, Digest, LedgerId};
+use types::Digest;
 
 use crate::Core;
 use crate::awake::Activity;
@@ -54,10 +54,5 @@ impl App {
             Unknown::Policy(_) => internal("an entry names a policy that was never activated"),
             Unknown::Ledger(_) => internal("something stands in a ledger that does not exist"),
         })
-    }
-
-    /// What a ledger counts; `None` when there is no such ledger.
-    pub(crate) fn asset(&self, ledger: LedgerId) -> Option<Asset> {
-        self.core.assets().of(ledger).ok()
     }
 }

@@ -1,0 +1,404 @@
+//! What clients ask about the past, and how it is shown: functions of plain data, for whoever reads the past.
+
+use ledger::{Transfer as Moved, TransferKey};
+use serde::Serialize;
+use types::{AccountId, Amount, Code, LedgerId, Timestamp};
+use utoipa::ToSchema;
+
+use crate::filters;
+use crate::parameters::{Parameters, invalid};
+use crate::problem::Problem;
+use crate::requests::ledger_id;
+use crate::responses::{Assets, Balances, Unknown};
+use crate::user_data::UserDataFilter;
+
+/// Which transfers: those that fit everything that is given. Bounds are inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransferFilter {
+    /// On which side of the account, for the transfers of one.
+    pub side: Side,
+    /// In this ledger.
+    pub ledger: Option<LedgerId>,
+    /// With this code.
+    pub code: Option<Code>,
+    /// With these user data.
+    pub user_data_128: Option<u128>,
+    /// With these user data.
+    pub user_data_64: Option<u64>,
+    /// With these user data.
+    pub user_data_32: Option<u32>,
+    /// Made then or later.
+    pub min_timestamp: Timestamp,
+    /// Made then or earlier.
+    pub max_timestamp: Timestamp,
+    /// From the latest to the earliest.
+    pub reversed: bool,
+}
+
+/// A side of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Side {
+    /// Whatever leaves or reaches it.
+    #[default]
+    Both,
+    /// What leaves it.
+    Debits,
+    /// What reaches it.
+    Credits,
+}
+
+impl TransferFilter {
+    /// Reads the parameters of `GET /v1/transfers` and of the lists of one account.
+    pub fn read(parameters: &Parameters) -> Result<Self, Problem> {
+        let user_data = UserDataFilter::read(parameters)?;
+        let (min_timestamp, max_timestamp) = period(parameters, "min_timestamp", "max_timestamp")?;
+        Ok(Self {
+            side: side(parameters)?,
+            ledger: parameters.get("ledger").map(|text| ledger_id("ledger", text)).transpose()?,
+            code: filters::code(parameters)?,
+            user_data_128: user_data.wide,
+            user_data_64: user_data.long,
+            user_data_32: user_data.short,
+            min_timestamp,
+            max_timestamp,
+            reversed: parameters.flag("reversed")?,
+        })
+    }
+}
+
+fn side(parameters: &Parameters) -> Result<Side, Problem> {
+    match parameters.get("side") {
+        None => Ok(Side::Both),
+        Some("debits") => Ok(Side::Debits),
+        Some("credits") => Ok(Side::Credits),
+        Some(_) => Err(invalid("side", "found another word, expected debits or credits")),
+    }
+}
+
+/// From when to when, both included; everything when neither is given.
+fn period(parameters: &Parameters, from: &str, to: &str) -> Result<(Timestamp, Timestamp), Problem> {
+    let first = parameters.parsed(from)?.unwrap_or(Timestamp::ZERO);
+    let last = parameters.parsed(to)?.unwrap_or(Timestamp::MAX);
+    if first > last {
+        return Err(invalid(from, format!("found {first}, which is later than `{to}`, {last}")));
+    }
+    Ok((first, last))
+}
+
+/// Which of the two times of a movement counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clock {
+    /// When it was booked.
+    #[default]
+    Booked,
+    /// When it happened, as its client says.
+    Occurred,
+}
+
+impl Clock {
+    /// The name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Booked => "booked",
+            Self::Occurred => "occurred",
+        }
+    }
+}
+
+/// A past instant, by one of two clocks. What stands exactly at the instant counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instant {
+    /// When.
+    pub at: Timestamp,
+    /// By which clock.
+    pub clock: Clock,
+}
+
+impl Instant {
+    /// Reads `at` and `clock`; `None` when `at` is not given: now.
+    pub fn read(parameters: &Parameters) -> Result<Option<Self>, Problem> {
+        let clock = match parameters.get("clock") {
+            None => Clock::Booked,
+            Some("booked") => Clock::Booked,
+            Some("occurred") => Clock::Occurred,
+            Some(_) => return Err(invalid("clock", "found another word, expected booked or occurred")),
+        };
+        let at = parameters.parsed("at")?;
+        if at.is_none() && parameters.get("clock").is_some() {
+            return Err(invalid("clock", "`clock` goes with `at`, which is not given"));
+        }
+        Ok(at.map(|at| Self { at, clock }))
+    }
+}
+
+/// From when to when a statement is: `from` included, `to` not, so that statements of adjoining periods share nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// The first instant.
+    pub from: Timestamp,
+    /// The first instant after it.
+    pub to: Timestamp,
+}
+
+impl Period {
+    /// Reads `from` and `to`; `now` stands for a `to` that is not given.
+    pub fn read(parameters: &Parameters, now: Timestamp) -> Result<Self, Problem> {
+        let from = parameters.parsed("from")?.unwrap_or(Timestamp::ZERO);
+        let to = parameters.parsed("to")?.unwrap_or(now);
+        if from >= to {
+            return Err(invalid("from", format!("found {from}, which is not before `to`, {to}")));
+        }
+        Ok(Self { from, to })
+    }
+}
+
+/// Four sums of an account, of several, or of a ledger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Reserved out of it.
+    pub debits_pending: Amount,
+    /// Moved out of it.
+    pub debits_posted: Amount,
+    /// Reserved into it.
+    pub credits_pending: Amount,
+    /// Moved into it.
+    pub credits_posted: Amount,
+}
+
+impl From<&ledger::Account> for Sums {
+    fn from(account: &ledger::Account) -> Self {
+        Self {
+            debits_pending: account.debits_pending,
+            debits_posted: account.debits_posted,
+            credits_pending: account.credits_pending,
+            credits_posted: account.credits_posted,
+        }
+    }
+}
+
+impl Sums {
+    /// Posted credits less posted debits, in minor units.
+    pub fn balance(&self) -> String {
+        match self.credits_posted.checked_sub(self.debits_posted) {
+            Some(balance) => balance.to_string(),
+            None => format!("-{}", self.debits_posted.saturating_sub(self.credits_posted)),
+        }
+    }
+}
+
+/// The balances of an account right after one of its transfers.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct BalanceRow {
+    /// When the transfer was made.
+    #[schema(format = "date-time")]
+    timestamp: String,
+    /// The transfer: a client's id, or `<payment>/<number>`.
+    transfer: String,
+    /// Posted credits less posted debits, in minor units.
+    #[schema(example = "-1250")]
+    balance: String,
+    #[serde(flatten)]
+    sums: Balances,
+}
+
+impl BalanceRow {
+    /// What `transfer` left of an account.
+    pub fn new(transfer: &Moved, after: &Sums) -> Self {
+        Self {
+            timestamp: transfer.timestamp.to_string(),
+            transfer: transfer.key.to_string(),
+            balance: after.balance(),
+            sums: after.into(),
+        }
+    }
+}
+
+/// What an account had at an instant.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AccountBalance {
+    /// The account.
+    account: String,
+    /// The ledger it stands in.
+    #[schema(format = Int64)]
+    ledger: u32,
+    /// What its balances count.
+    #[schema(example = "EUR/2")]
+    asset: String,
+    /// The instant; what stands exactly there counts.
+    #[schema(format = "date-time")]
+    at: String,
+    /// The clock: `booked` or `occurred`.
+    clock: &'static str,
+    /// Posted credits less posted debits, in minor units.
+    #[schema(example = "-1250")]
+    balance: String,
+    #[serde(flatten)]
+    sums: Balances,
+}
+
+impl AccountBalance {
+    /// What an account of `ledger` had.
+    ///
+    /// # Errors
+    /// When `assets` lacks the ledger.
+    pub fn new(
+        account: AccountId,
+        ledger: LedgerId,
+        instant: Instant,
+        sums: &Sums,
+        assets: &Assets,
+    ) -> Result<Self, Unknown> {
+        Ok(Self {
+            account: account.to_string(),
+            ledger: ledger.get(),
+            asset: assets.of(ledger)?.to_string(),
+            at: instant.at.to_string(),
+            clock: instant.clock.name(),
+            balance: sums.balance(),
+            sums: sums.into(),
+        })
+    }
+}
+
+/// The movements of an account in a period, between what it had before and after.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Statement {
+    /// The account.
+    account: String,
+    /// The ledger it stands in.
+    #[schema(format = Int64)]
+    ledger: u32,
+    /// What its balances count.
+    #[schema(example = "EUR/2")]
+    asset: String,
+    /// The first instant.
+    #[schema(format = "date-time")]
+    from: String,
+    /// The first instant after it.
+    #[schema(format = "date-time")]
+    to: String,
+    /// Posted credits less posted debits before the first line of this page, in minor units.
+    #[schema(example = "1000")]
+    opening_balance: String,
+    /// Each movement, from the earliest on.
+    lines: Vec<StatementLine>,
+    /// Posted credits less posted debits after the last line of this page, in minor units.
+    #[schema(example = "-250")]
+    closing_balance: String,
+    /// Give it as `cursor` to go on; null at the end.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// One movement of an account.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct StatementLine {
+    /// When it was booked.
+    #[schema(format = "date-time")]
+    timestamp: String,
+    /// The transfer: a client's id, or `<payment>/<number>`.
+    transfer: String,
+    /// The payment that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<String>,
+    /// `debit` when it left the account, `credit` when it reached it.
+    side: &'static str,
+    /// The account on the other side.
+    other_account: String,
+    /// What moved, in minor units.
+    #[schema(example = "1250")]
+    amount: String,
+    /// The client's classification.
+    code: u16,
+    /// Posted credits less posted debits right after it, in minor units.
+    #[schema(example = "-250")]
+    balance: String,
+}
+
+impl StatementLine {
+    /// A transfer that posted an amount, as `account` sees it, with what it left there.
+    pub fn new(account: AccountId, transfer: &Moved, after: &Sums) -> Self {
+        let (side, other) =
+            if transfer.debit == account { ("debit", transfer.credit) } else { ("credit", transfer.debit) };
+        let payment = match transfer.key {
+            TransferKey::Client(_) => None,
+            TransferKey::Leg { payment, .. } => Some(payment.to_string()),
+        };
+        Self {
+            timestamp: transfer.timestamp.to_string(),
+            transfer: transfer.key.to_string(),
+            payment,
+            side,
+            other_account: other.to_string(),
+            amount: transfer.amount.to_string(),
+            code: transfer.code.get(),
+            balance: after.balance(),
+        }
+    }
+}
+
+impl Statement {
+    /// A page of a statement: what the account had before its lines, each line with what it left, and where to go on.
+    ///
+    /// # Errors
+    /// When `assets` lacks the account's ledger.
+    pub fn new(
+        account: &ledger::Account,
+        period: Period,
+        opening: &Sums,
+        lines: &[(Moved, Sums)],
+        next_cursor: Option<String>,
+        assets: &Assets,
+    ) -> Result<Self, Unknown> {
+        let closing = lines.last().map_or(opening, |(_, after)| after);
+        Ok(Self {
+            account: account.id.to_string(),
+            ledger: account.ledger.get(),
+            asset: assets.of(account.ledger)?.to_string(),
+            from: period.from.to_string(),
+            to: period.to.to_string(),
+            opening_balance: opening.balance(),
+            lines: lines.iter().map(|(moved, after)| StatementLine::new(account.id, moved, after)).collect(),
+            closing_balance: closing.balance(),
+            next_cursor,
+        })
+    }
+}
+
+/// What the accounts below an address add up to.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AddressBalances {
+    /// The address, or the segments in front of a colon that several share.
+    #[schema(example = "customers:c42")]
+    address_prefix: String,
+    /// The ledger.
+    #[schema(format = Int64)]
+    ledger: u32,
+    /// What its amounts count.
+    #[schema(example = "EUR/2")]
+    asset: String,
+    /// How many accounts there are.
+    accounts: u64,
+    /// Posted credits less posted debits, in minor units.
+    #[schema(example = "-1250")]
+    balance: String,
+    #[serde(flatten)]
+    sums: Balances,
+}
+
+impl AddressBalances {
+    /// What `accounts` accounts of `ledger` below `prefix` add up to.
+    ///
+    /// # Errors
+    /// When `assets` lacks the ledger.
+    pub fn new(prefix: &str, ledger: LedgerId, accounts: usize, sums: &Sums, assets: &Assets) -> Result<Self, Unknown> {
+        Ok(Self {
+            address_prefix: prefix.to_owned(),
+            ledger: ledger.get(),
+            asset: assets.of(ledger)?.to_string(),
+            accounts: accounts as u64,
+            balance: sums.balance(),
+            sums: sums.into(),
+        })
+    }
+}

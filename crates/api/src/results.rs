@@ -1,0 +1,118 @@
+//! The answer to a batch: a result for each order, in their order.
+
+use engine::{Made, OrderReply, Ordered, Refusal};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+use crate::responses::{Account, Assets, Transfer, Unknown};
+
+/// What became of a batch.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct BatchResults {
+    /// A result for each account or transfer, in the order they were given.
+    results: Vec<OrderResult>,
+}
+
+/// What became of one account or transfer of a batch.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct OrderResult {
+    /// `created`; `exists` when the same was made before; otherwise the stable code of the refusal.
+    #[schema(example = "created")]
+    status: &'static str,
+    /// When it was made, now or before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "date-time")]
+    timestamp: Option<String>,
+    /// The account, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<Account>,
+    /// The transfer, when there is one, with the balances of both accounts right after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transfer: Option<Box<Transfer>>,
+    #[serde(flatten)]
+    refused: Option<Refused>,
+}
+
+/// Why an order was refused.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct Refused {
+    /// What the code means, the same every time.
+    title: String,
+    /// What is wrong with this very order.
+    detail: String,
+    /// Where in the order: a JSON pointer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// The ledger's permanent number of the code, in the table of the operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u16>,
+}
+
+impl BatchResults {
+    /// For [`engine::Reply::Batch`].
+    ///
+    /// # Errors
+    /// When `assets` lacks the ledger of something.
+    pub fn new(answers: &[Ordered], assets: &Assets) -> Result<Self, Unknown> {
+        let results = answers.iter().map(|answer| match answer {
+            Ok(reply) => OrderResult::made(reply, assets),
+            Err(refusal) => Ok(OrderResult::refused(refusal)),
+        });
+        Ok(Self { results: results.collect::<Result<_, _>>()? })
+    }
+}
+
+impl OrderResult {
+    fn made(reply: &OrderReply, assets: &Assets) -> Result<Self, Unknown> {
+        let nothing = Self { status: "", timestamp: None, account: None, transfer: None, refused: None };
+        Ok(match reply {
+            OrderReply::Account(made, account) => Self {
+                status: status_name(*made),
+                timestamp: Some(account.timestamp.to_string()),
+                account: Some(Account::new(account, assets)?),
+                ..nothing
+            },
+            OrderReply::Transfer(made, reply) => Self {
+                status: status_name(*made),
+                timestamp: Some(reply.transfer.timestamp.to_string()),
+                transfer: Some(Box::new(Transfer::with_balances(reply, assets)?)),
+                ..nothing
+            },
+        })
+    }
+
+    fn refused(refusal: &Refusal) -> Self {
+        let problem = Problem::from(refusal);
+        let code = problem.code();
+        let refused = Refused {
+            title: code.title(),
+            detail: problem.detail().to_owned(),
+            field: problem.field().map(str::to_owned),
+            number: code.number(),
+        };
+        Self { status: code.as_str(), timestamp: None, account: None, transfer: None, refused: Some(refused) }
+    }
+}
+
+const fn status_name(made: Made) -> &'static str {
+    match made {
+        Made::Now => "created",
+        Made::Before => "exists",
+    }
+}
+
+/// The answer to a dry run: what it would be, and that nothing was recorded.
+#[derive(Debug, Clone, Serialize)]
+pub struct DryRun<T> {
+    dry_run: bool,
+    #[serde(flatten)]
+    answer: T,
+}
+
+impl<T> DryRun<T> {
+    /// Says of an answer that it is one of a dry run.
+    pub const fn of(answer: T) -> Self {
+        Self { dry_run: true, answer }
+    }
+}

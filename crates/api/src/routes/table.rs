@@ -1,0 +1,344 @@
+use engine::Verb;
+
+use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, page, shape};
+use crate::decisions::{Decision, Payment};
+use crate::events::EventPage;
+use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
+use crate::packed;
+use crate::payments::PaymentBody;
+use crate::requests::{LabelBody, LedgerBody, VerbBody};
+use crate::responses::{Account, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
+use crate::results::BatchResults;
+use crate::scope::Scope;
+
+const CURSOR: Parameter =
+    Parameter { name: "cursor", summary: "Where to go on: the `next_cursor` of the page before.", kind: Kind::Text };
+const LIMIT: Parameter =
+    Parameter { name: "limit", summary: "Items at most, 1 to 1000; 100 if not given.", kind: Kind::Number };
+const LEDGER: Parameter = Parameter { name: "ledger", summary: "Only those in this ledger.", kind: Kind::Number };
+const CODE: Parameter = Parameter { name: "code", summary: "Only those with this code.", kind: Kind::Number };
+const USER_DATA_128: Parameter = Parameter {
+    name: "user_data_128",
+    summary: "Only those with this `user_data_128`: a decimal, not 0, or a hyphenated UUID.",
+    kind: Kind::Text,
+};
+const USER_DATA_64: Parameter = Parameter {
+    name: "user_data_64",
+    summary: "Only those with this `user_data_64`: a decimal, not 0.",
+    kind: Kind::Text,
+};
+const USER_DATA_32: Parameter =
+    Parameter { name: "user_data_32", summary: "Only those with this `user_data_32`, not 0.", kind: Kind::Number };
+const DRY_RUN: Parameter = Parameter {
+    name: "dry_run",
+    summary: "`true`: the request is judged and answered, with `\"dry_run\": true` and balances as they would be; \
+              nothing is recorded.",
+    kind: Kind::Flag,
+};
+const STATUS: Parameter = Parameter { name: "status", summary: "Only payments with this status.", kind: Kind::Text };
+const TEMPLATE: Parameter = Parameter {
+    name: "template",
+    summary: "Only the account that the active policy keeps under this template.",
+    kind: Kind::Text,
+};
+const BALANCES: Parameter = Parameter {
+    name: "balances",
+    summary: "`true`: each result is followed by the balances of both accounts; `false` if not given.",
+    kind: Kind::Flag,
+};
+const HOLDER: Parameter = Parameter {
+    name: "holder",
+    summary: "With `template`: whose account, when the template has one for each.",
+    kind: Kind::Text,
+};
+
+const fn get(operation: Operation, path: &'static str, scope: Scope, answer: Shape, summary: &'static str) -> Route {
+    Route {
+        operation,
+        method: Method::Get,
+        path,
+        scope: Some(scope),
+        summary,
+        parameters: &[],
+        key: Key::Unused,
+        body: Body::None,
+        answer: Answer::Found(answer),
+    }
+}
+
+const fn list(
+    operation: Operation,
+    path: &'static str,
+    scope: Scope,
+    parameters: &'static [Parameter],
+    answer: Shape,
+    summary: &'static str,
+) -> Route {
+    Route { parameters, ..get(operation, path, scope, answer, summary) }
+}
+
+const fn create(
+    operation: Operation,
+    path: &'static str,
+    scope: Scope,
+    key: Key,
+    (body, answer): (Shape, Shape),
+    summary: &'static str,
+) -> Route {
+    Route {
+        method: Method::Post,
+        key,
+        body: Body::Json(body),
+        answer: Answer::Created(answer),
+        ..get(operation, path, scope, answer, summary)
+    }
+}
+
+/// A route that takes orders one by one, or judges without recording.
+const fn order(
+    operation: Operation,
+    path: &'static str,
+    scope: Scope,
+    shapes: (Shape, Shape),
+    summary: &'static str,
+) -> Route {
+    Route { parameters: &[DRY_RUN], ..create(operation, path, scope, Key::Id, shapes, summary) }
+}
+
+/// A route that takes many orders, each with a result of its own.
+const fn batch(operation: Operation, path: &'static str, scope: Scope, body: Shape, summary: &'static str) -> Route {
+    let answer = shape::<BatchResults>();
+    Route {
+        method: Method::Post,
+        parameters: &[DRY_RUN],
+        key: Key::Ids,
+        body: Body::Batch(body),
+        ..get(operation, path, scope, answer, summary)
+    }
+}
+
+const fn packed(
+    operation: Operation,
+    path: &'static str,
+    scope: Scope,
+    (body, answer): (Body, &'static str),
+    summary: &'static str,
+) -> Route {
+    let answer = Answer::Packed(answer);
+    Route { method: Method::Post, body, answer, ..get(operation, path, scope, shape::<Ledger>(), summary) }
+}
+
+const fn events(summary: &'static str) -> Body {
+    Body::Packed { record_bytes: packed::EVENT_BYTES, summary }
+}
+
+const IDS: Body = Body::Packed { record_bytes: packed::ID_BYTES, summary: "Up to 8,190 ids of 16 bytes." };
+
+const fn verb(verb: Verb, path: &'static str, scope: Scope, summary: &'static str) -> Route {
+    Route {
+        method: Method::Post,
+        parameters: &[DRY_RUN],
+        key: Key::Verb,
+        body: Body::Empty(shape::<VerbBody>()),
+        ..get(Operation::ChangePayment(verb), path, scope, shape::<Payment>(), summary)
+    }
+}
+
+const fn open(operation: Operation, path: &'static str, answer: Answer, summary: &'static str) -> Route {
+    Route { scope: None, answer, ..get(operation, path, Scope::ALL, shape::<Ledger>(), summary) }
+}
+
+const TEXT: Answer = Answer::Text("text/plain; charset=utf-8");
+
+/// Every route.
+pub const ROUTES: &[Route] = &[
+    create(
+        Operation::OpenLedger,
+        "/v1/ledgers",
+        Scope::LEDGER_WRITE,
+        Key::Unused,
+        (shape::<LedgerBody>(), shape::<Ledger>()),
+        "Open a ledger",
+    ),
+    get(Operation::ListLedgers, "/v1/ledgers", Scope::LEDGER_READ, page::<Ledger>(), "List all ledgers"),
+    get(Operation::GetLedger, "/v1/ledgers/{id}", Scope::LEDGER_READ, shape::<Ledger>(), "Look up a ledger"),
+    get(
+        Operation::GetTrialBalance,
+        "/v1/ledgers/{id}/trial-balance",
+        Scope::LEDGER_READ,
+        shape::<TrialBalance>(),
+        "Add up the accounts of a ledger",
+    ),
+    order(
+        Operation::OpenAccount,
+        "/v1/accounts",
+        Scope::LEDGER_WRITE,
+        (shape::<AccountBody>(), shape::<Account>()),
+        "Open an account",
+    ),
+    batch(
+        Operation::OpenAccountBatch,
+        "/v1/accounts/batch",
+        Scope::LEDGER_WRITE,
+        shape::<AccountsBody>(),
+        "Open up to 1000 accounts, each with a result of its own",
+    ),
+    list(
+        Operation::ListAccounts,
+        "/v1/accounts",
+        Scope::LEDGER_READ,
+        &[CURSOR, LIMIT, LEDGER, CODE, USER_DATA_128, USER_DATA_64, USER_DATA_32, TEMPLATE, HOLDER],
+        page::<Account>(),
+        "List accounts in the order they were opened, or find the one that the policy keeps for somebody",
+    ),
+    get(Operation::GetAccount, "/v1/accounts/{id}", Scope::LEDGER_READ, shape::<Account>(), "Look up an account"),
+    order(
+        Operation::CreateTransfer,
+        "/v1/transfers",
+        Scope::TRANSFERS_WRITE,
+        (shape::<TransferBody>(), shape::<Transfer>()),
+        "Move money without any policy; reserve it, or post or void what is reserved",
+    ),
+    batch(
+        Operation::CreateTransferBatch,
+        "/v1/transfers/batch",
+        Scope::TRANSFERS_WRITE,
+        shape::<TransfersBody>(),
+        "Make up to 1000 transfers, each with a result of its own",
+    ),
+    list(
+        Operation::ListTransfers,
+        "/v1/transfers",
+        Scope::LEDGER_READ,
+        &[CURSOR, LIMIT],
+        page::<Transfer>(),
+        "List transfers in the order they were made",
+    ),
+    get(Operation::GetTransfer, "/v1/transfers/{id}", Scope::LEDGER_READ, shape::<Transfer>(), "Look up a transfer"),
+    Route {
+        key: Key::Unused,
+        body: Body::Empty(shape::<VerbBody>()),
+        ..order(
+            Operation::ReverseTransfer,
+            "/v1/transfers/{id}/reverse",
+            Scope::TRANSFERS_WRITE,
+            (shape::<VerbBody>(), shape::<Transfer>()),
+            "Move back what a transfer moved, by one more transfer; asked again, the answer is the same transfer",
+        )
+    },
+    packed(
+        Operation::CreateAccounts,
+        "/v1/packed/create-accounts",
+        Scope::LEDGER_WRITE,
+        (events("Up to 8,190 accounts of 128 bytes."), "A result of 16 bytes for each account, in order."),
+        "Open a batch of accounts, packed",
+    ),
+    Route {
+        parameters: &[BALANCES],
+        ..packed(
+            Operation::CreateTransfers,
+            "/v1/packed/create-transfers",
+            Scope::TRANSFERS_WRITE,
+            (
+                events("Up to 8,190 transfers of 128 bytes."),
+                "A result of 16 bytes for each transfer, in order; of 144 bytes with balances.",
+            ),
+            "Make a batch of transfers without any policy, packed",
+        )
+    },
+    packed(
+        Operation::LookupAccounts,
+        "/v1/packed/lookup-accounts",
+        Scope::LEDGER_READ,
+        (IDS, "The accounts that exist, of 128 bytes, in the order asked."),
+        "Look up many accounts, packed",
+    ),
+    packed(
+        Operation::LookupTransfers,
+        "/v1/packed/lookup-transfers",
+        Scope::LEDGER_READ,
+        (IDS, "The transfers that exist, of 128 bytes, in the order asked."),
+        "Look up many transfers, packed",
+    ),
+    order(
+        Operation::CreatePayment,
+        "/v1/payments",
+        Scope::PAYMENTS_WRITE,
+        (shape::<PaymentBody>(), shape::<Payment>()),
+        "Decide a payment and post, hold or refuse it",
+    ),
+    list(
+        Operation::ListPayments,
+        "/v1/payments",
+        Scope::PAYMENTS_READ,
+        &[CURSOR, LIMIT, STATUS],
+        page::<Payment>(),
+        "List payments in the order they were decided",
+    ),
+    get(Operation::GetPayment, "/v1/payments/{id}", Scope::PAYMENTS_READ, shape::<Payment>(), "Look up a payment"),
+    get(
+        Operation::GetDecision,
+        "/v1/payments/{id}/decision",
+        Scope::PAYMENTS_READ,
+        shape::<Decision>(),
+        "Explain a decision: reasons, features, models, versions",
+    ),
+    get(
+        Operation::GetPersonalData,
+        "/v1/payments/{id}/personal-data",
+        Scope::PERSONAL_READ,
+        shape::<PersonalData>(),
+        "Open what a payment sealed: personal attributes and entity values",
+    ),
+    verb(Verb::Approve, "/v1/payments/{id}/approve", Scope::REVIEWS_WRITE, "Approve a payment under review"),
+    verb(Verb::Decline, "/v1/payments/{id}/decline", Scope::REVIEWS_WRITE, "Decline a payment under review"),
+    verb(Verb::Capture, "/v1/payments/{id}/capture", Scope::PAYMENTS_WRITE, "Move what a payment holds"),
+    verb(Verb::Void, "/v1/payments/{id}/void", Scope::PAYMENTS_WRITE, "Give up a payment that is held or under review"),
+    verb(Verb::Refund, "/v1/payments/{id}/refund", Scope::PAYMENTS_WRITE, "Move back what a payment posted, in full"),
+    create(
+        Operation::RecordLabel,
+        "/v1/labels",
+        Scope::LABELS_WRITE,
+        Key::Unused,
+        (shape::<LabelBody>(), shape::<Label>()),
+        "Record what a payment turned out to be",
+    ),
+    Route {
+        body: Body::Archive,
+        ..create(
+            Operation::ActivatePolicy,
+            "/v1/policies",
+            Scope::POLICIES_WRITE,
+            Key::Unused,
+            (shape::<VerbBody>(), shape::<Policy>()),
+            "Activate a policy: an uncompressed tar archive of its folder",
+        )
+    },
+    get(
+        Operation::GetActivePolicy,
+        "/v1/policies/active",
+        Scope::POLICIES_READ,
+        shape::<Policy>(),
+        "Look up the active policy",
+    ),
+    Route {
+        answer: Answer::Events(shape::<EventPage>()),
+        ..list(
+            Operation::ListEvents,
+            "/v1/events",
+            Scope::EVENTS_READ,
+            &[CURSOR, LIMIT],
+            shape::<EventPage>(),
+            "Read the journal's entries in order; with `Accept: text/event-stream` without end",
+        )
+    },
+    open(Operation::Health, "/healthz", TEXT, "Whether the process lives"),
+    open(Operation::Ready, "/readyz", TEXT, "Whether requests are taken"),
+    open(
+        Operation::Metrics,
+        "/metrics",
+        Answer::Text("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        "Metrics for Prometheus",
+    ),
+    open(Operation::OpenApi, "/openapi.json", Answer::Document, "This document"),
+];
