@@ -6,6 +6,7 @@ mod batch;
 mod book;
 mod change;
 mod retry;
+mod staged;
 mod transfer;
 mod view;
 
@@ -15,6 +16,7 @@ use foldhash::fast::RandomState;
 use types::{AccountId, Asset, LedgerId, Span, Timestamp, TransferId};
 
 pub use batch::{Batch, CHAIN_EVENTS_MAX, Event, PlannedChain, Step};
+pub use staged::ImportRefusal;
 pub(crate) use view::View;
 
 use crate::effect::{Effect, resolution};
@@ -177,7 +179,7 @@ impl<'a> Plan<'a> {
     pub fn transfer(&self, key: TransferKey) -> Option<Transfer> {
         match self.find(key)? {
             PastTransfer::Created { transfer, .. } => Some(transfer),
-            PastTransfer::Failed(_) => None,
+            PastTransfer::Failed(_) | PastTransfer::Staged { .. } => None,
         }
     }
 
@@ -185,7 +187,7 @@ impl<'a> Plan<'a> {
     pub fn pending_state(&self, key: TransferKey) -> Option<PendingState> {
         match self.find(key)? {
             PastTransfer::Created { transfer, state } => state.map(|state| state.as_of(&transfer, self.now())),
-            PastTransfer::Failed(_) => None,
+            PastTransfer::Failed(_) | PastTransfer::Staged { .. } => None,
         }
     }
 
@@ -234,7 +236,13 @@ impl<'a> Plan<'a> {
             | Fact::AddressSet { .. }
             | Fact::MetadataSet { .. }
             | Fact::IndexesChosen { .. } => {}
-            Fact::TransferExpired(_) | Fact::TransferScheduled(_) | Fact::ScheduledCancelled { .. } => {
+            Fact::TransferExpired(_)
+            | Fact::TransferScheduled(_)
+            | Fact::ScheduledCancelled { .. }
+            | Fact::ImportStarted(_)
+            | Fact::AccountStaged { .. }
+            | Fact::TransferStaged { .. }
+            | Fact::ImportNoted { .. } => {
                 unreachable!("no step of a plan makes these")
             }
         }

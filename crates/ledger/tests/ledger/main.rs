@@ -22,5 +22,6 @@ mod policy;
 mod precedence;
 mod retries;
 mod schedule;
+mod staging;
 mod statuses;
 mod timeouts;
