@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use journal::Position;
-use ledger::{AccountPlace, PendingState};
+use ledger::{AccountPlace, ImportNumber, PendingState};
 use types::{AccountId, LedgerId, Timestamp, TransferId};
 
 use crate::accounts::Balances;
-use crate::event::{Batch, CREATED, CREATED_PENDING, GenerationEnd, state_of};
+use crate::event::{Batch, CREATED, CREATED_PENDING, GenerationEnd, import_of, state_of};
 use crate::fault::Fault;
 use crate::fields::Field;
 use crate::index::Index;
@@ -23,6 +23,8 @@ pub struct Found {
     pub position: Position,
     /// Which of both.
     pub state: IdState,
+    /// The import that brought it: unless that is open, nothing stands there.
+    pub import: Option<ImportNumber>,
 }
 
 /// What became of an id.
@@ -65,7 +67,7 @@ impl Index {
         let view = self.shared.view();
         let place = |row: KeyRow| AccountPlace(u32::try_from(row.number()).expect("places have 32 bits"));
         for batch in view.batches().rev() {
-            if let Some(row) = batch.accounts.iter().find(|row| row.id == id.get()) {
+            if let Some(row) = batch.accounts.iter().rfind(|row| row.id == id.get()) {
                 return Ok(Some(place(*row)));
             }
         }
@@ -83,12 +85,13 @@ impl Index {
         let Some(row) = find_id(&view, id.get())? else { return Ok(None) };
         let state = match row.tag() {
             CREATED => IdState::Created,
+            tag if import_of(tag).is_some() => IdState::Created,
             CREATED_PENDING => IdState::CreatedPending(
                 find_resolution(&view, id.get())?.map(|row| (state_of(row.tag()), Position::from_number(row.number()))),
             ),
             status => IdState::Failed(status),
         };
-        Ok(Some(Found { position: Position::from_number(row.number()), state }))
+        Ok(Some(Found { position: Position::from_number(row.number()), state, import: import_of(row.tag()) }))
     }
 
     /// The positions of an account's transfers, the legs of payments included: every position once, in order or
@@ -165,7 +168,7 @@ impl Index {
 fn find_id(view: &View, id: u128) -> Result<Option<KeyRow>, Fault> {
     let in_range = |batch: &&Arc<Batch>| batch.ids_range.0 <= id && id <= batch.ids_range.1;
     for batch in view.batches().rev().filter(in_range) {
-        if let Some(row) = batch.ids.iter().find(|row| row.id == id) {
+        if let Some(row) = batch.ids.iter().rfind(|row| row.id == id) {
             return Ok(Some(*row));
         }
     }
