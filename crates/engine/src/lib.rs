@@ -15,6 +15,7 @@ mod command;
 mod create_payment;
 mod dry_run;
 mod entry;
+mod import;
 mod order;
 mod payment;
 mod query;
@@ -38,6 +39,7 @@ pub use entry::{
     LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
     Verb,
 };
+pub use import::ImportCommand;
 pub use order::{AccountOrder, ORDERS_MAX, OrderReply, Ordered, Orders, TransferOrder};
 pub use payment::{Label, Leg, Payment, Recorded};
 pub use reply::{
@@ -258,6 +260,7 @@ impl Engine {
             Command::Batch(orders) => Ok(Reply::Batch(self.take_orders(now, request.actor, orders, sink))),
             Command::ReverseTransfer(id) => self.reverse_transfer(now, request, *id, sink).map(Reply::from),
             Command::DryRun(command) => self.dry_run(now, request, command),
+            Command::Import(command) => self.import(now, request, command, sink),
             command @ (Command::OpenLedger { .. }
             | Command::CreatePayment(_)
             | Command::ChangePayment { .. }
@@ -313,6 +316,11 @@ impl Engine {
     /// together come first.
     fn journal_digest(&mut self, now: Timestamp, sink: &mut dyn Sink) {
         if self.state.digest_is_due() {
+            // A start from an index does not see the rows that were staged before this digest.
+            for fact in self.state.ledger.note_imports() {
+                let noted = Recording::of(Fact::Ledger(fact));
+                self.commit(now, ActorId::SYSTEM, RequestId::default(), noted, sink);
+            }
             let fact = Fact::StateDigest(self.state.digest());
             self.commit(now, ActorId::SYSTEM, RequestId::default(), Recording::of(fact), sink);
         }
@@ -338,6 +346,7 @@ impl Engine {
             | Command::CreateAccounts(_)
             | Command::CreateTransfers { .. }
             | Command::Batch(_)
+            | Command::Import(_)
             | Command::DryRun(_) => unreachable!("ENG-16: orders and batches are executed event by event"),
             Command::CreatePayment(new) => self.create_payment(at, new),
             Command::ChangePayment { payment, verb } => self.change_payment(at, request, *payment, *verb),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use ledger::{Account, AccountStatus, Book, PendingState, Transfer, TransferStatus, TrialBalance};
+use ledger::{
+    Account, AccountStatus, Book, ImportRefusal, ImportStatus, PendingState, Transfer, TransferStatus, TrialBalance,
+};
 use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
 use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
@@ -72,6 +74,10 @@ pub enum Reply {
     Policy(Made, ActivePolicy),
     /// What the accounts of a ledger add up to.
     TrialBalance(Book, TrialBalance),
+    /// An import, as it is now.
+    Import(Made, Box<ImportStatus>),
+    /// All imports, in the order they were started.
+    Imports(Vec<ImportStatus>),
     /// An API key, let in.
     ApiKey(Made),
 }
@@ -213,6 +219,21 @@ pub enum Refusal {
     /// The payment type does not let clients say when a payment happened.
     #[error("payments of type {0} do not declare occurred_at")]
     OccurredNotDeclared(Name),
+    /// The import cannot do that.
+    #[error(transparent)]
+    Import(#[from] ImportRefusal),
+    /// A row of an import is refused.
+    #[error("{kind} {row} of the import is refused: {sentence}")]
+    ImportRow {
+        /// What it is.
+        kind: &'static str,
+        /// Its number among these, from 0.
+        row: u64,
+        /// The name of the ledger's status.
+        status: &'static str,
+        /// What is wrong with it.
+        sentence: String,
+    },
     /// No policy decides yet.
     #[error("no policy is active")]
     NoActivePolicy,

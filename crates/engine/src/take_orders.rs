@@ -163,6 +163,10 @@ fn request_of(fact: &ledger::Fact) -> RequestId {
         | ledger::Fact::MetadataSet { .. }
         | ledger::Fact::TransferScheduled(_)
         | ledger::Fact::ScheduledCancelled { .. }
-        | ledger::Fact::IndexesChosen { .. } => RequestId::default(),
+        | ledger::Fact::IndexesChosen { .. }
+        | ledger::Fact::ImportStarted(_)
+        | ledger::Fact::AccountStaged { .. }
+        | ledger::Fact::TransferStaged { .. }
+        | ledger::Fact::ImportNoted { .. } => RequestId::default(),
     }
 }

@@ -157,11 +157,9 @@ pub(crate) fn transfer_at(
     }
     let entry = reader.entry_at(position)?;
     match entry.fact {
-        engine::Fact::Ledger(ledger::Fact::TransferCreated(transfer))
-            if id.is_none_or(|id| transfer.key == TransferKey::Client(id)) =>
-        {
-            Ok(transfer)
-        }
+        engine::Fact::Ledger(
+            ledger::Fact::TransferCreated(transfer) | ledger::Fact::TransferStaged { transfer, .. },
+        ) if id.is_none_or(|id| transfer.key == TransferKey::Client(id)) => Ok(transfer),
         _ => Err(Fault::Damaged {
             file: format!("segment-{:08}", position.segment()),
             offset: position.offset(),

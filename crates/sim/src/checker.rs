@@ -155,6 +155,7 @@ fn made(answer: &Answer) -> Option<Made> {
             | Reply::Label(made, _)
             | Reply::Artifact(made)
             | Reply::Policy(made, _)
+            | Reply::Import(made, _)
             | Reply::ApiKey(made),
         ) => Some(*made),
         Ok(
@@ -166,6 +167,7 @@ fn made(answer: &Answer) -> Option<Made> {
             | Reply::AccountResults(_)
             | Reply::TransferResults { .. }
             | Reply::Payments { .. }
+            | Reply::Imports(_)
             | Reply::TrialBalance(..),
         )
         | Err(_) => None,
