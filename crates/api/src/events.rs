@@ -125,6 +125,18 @@ enum EventData {
     /// `indexes_chosen`
     #[schema(title = "indexes_chosen")]
     IndexesChosen(IndexesChosen),
+    /// `import_started`
+    #[schema(title = "import_started")]
+    ImportStarted(ImportStarted),
+    /// `account_staged`
+    #[schema(title = "account_staged")]
+    AccountStaged(AccountStaged),
+    /// `transfer_staged`
+    #[schema(title = "transfer_staged")]
+    TransferStaged(TransferStaged),
+    /// `import_noted`
+    #[schema(title = "import_noted")]
+    ImportNoted(ImportNoted),
     /// `payment_decided`
     #[schema(title = "payment_decided")]
     PaymentDecided(Box<PaymentDecided>),
@@ -228,6 +240,49 @@ struct IndexesChosen {
     ledger: u32,
     /// The fields.
     fields: Vec<&'static str>,
+}
+
+/// An import of an existing book began to take rows.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct ImportStarted {
+    /// Its id.
+    import: String,
+    /// Its number among all imports.
+    number: u16,
+    /// Where its rows will stand.
+    #[schema(format = Int64)]
+    ledger: u32,
+}
+
+/// An account of an import, which nobody sees until the import is opened.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct AccountStaged {
+    /// The number of the import.
+    import: u16,
+    /// The account.
+    account: Account,
+}
+
+/// A transfer of an import, which nobody sees until the import is opened.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct TransferStaged {
+    /// The number of the import.
+    import: u16,
+    /// The transfer.
+    transfer: Transfer,
+}
+
+/// How far an import is; it may be opened or discarded with this.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct ImportNoted {
+    /// The number of the import.
+    import: u16,
+    /// What it is from now on.
+    state: &'static str,
+    /// Accounts that were staged before.
+    accounts: u64,
+    /// Transfers that were staged before.
+    transfers: u64,
 }
 
 /// A payment was decided.
@@ -465,6 +520,24 @@ fn ledger_data(fact: &ledger::Fact, assets: &Assets) -> Result<(&'static str, Ev
             let chosen = ledger::IndexedFields::ALL.iter().filter(|(_, field)| fields.contains(*field));
             let data = IndexesChosen { ledger: ledger.get(), fields: chosen.map(|(name, _)| *name).collect() };
             ("indexes_chosen", EventData::IndexesChosen(data))
+        }
+        ledger::Fact::ImportStarted(import) => {
+            let (number, ledger) = (import.number.get(), import.ledger.get());
+            let data = ImportStarted { import: import.id.to_string(), number, ledger };
+            ("import_started", EventData::ImportStarted(data))
+        }
+        ledger::Fact::AccountStaged { import, account } => {
+            let data = AccountStaged { import: import.get(), account: Account::new(account, assets)? };
+            ("account_staged", EventData::AccountStaged(data))
+        }
+        ledger::Fact::TransferStaged { import, transfer } => {
+            let data = TransferStaged { import: import.get(), transfer: Transfer::new(transfer, None, assets)? };
+            ("transfer_staged", EventData::TransferStaged(data))
+        }
+        ledger::Fact::ImportNoted { import, state, progress } => {
+            let (accounts, transfers) = (progress.accounts, progress.transfers);
+            let data = ImportNoted { import: import.get(), state: state.name(), accounts, transfers };
+            ("import_noted", EventData::ImportNoted(data))
         }
     })
 }

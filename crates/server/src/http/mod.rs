@@ -5,6 +5,7 @@ mod call;
 mod connections;
 mod events;
 mod failure;
+mod imports;
 mod ledgers;
 mod observe;
 mod operations;
@@ -100,6 +101,12 @@ async fn handle(call: Call) -> Handled {
         Operation::CreateTransfers => packed::create_transfers(call).await,
         Operation::LookupAccounts => packed::lookup_accounts(call).await,
         Operation::LookupTransfers => packed::lookup_transfers(call).await,
+        Operation::StartImport => imports::start(call).await,
+        Operation::ListImports => imports::list(call).await,
+        Operation::GetImport => imports::get(call).await,
+        Operation::StageRows => imports::stage(call).await,
+        Operation::OpenImport => imports::open(call).await,
+        Operation::DiscardImport => imports::discard(call).await,
         Operation::CreatePayment => payments::create(call).await,
         Operation::ListPayments => payments::list(call).await,
         Operation::GetPayment => payments::get(call).await,

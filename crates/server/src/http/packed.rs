@@ -53,7 +53,7 @@ pub(crate) async fn lookup_transfers(call: Call) -> Handled {
 
 impl Call {
     /// Sends a command whose events name themselves.
-    async fn command(&self, command: Command) -> Result<Reply, Failure> {
+    pub(crate) async fn command(&self, command: Command) -> Result<Reply, Failure> {
         let request = self.app.core.request(self.caller.actor, RequestId::default(), command);
         Ok(self.app.core.ask(request).await??)
     }
