@@ -4,6 +4,7 @@ mod bad_input;
 mod concurrency;
 mod crash;
 mod harness;
+mod imports;
 mod lifecycle;
 mod orders;
 mod packed;
