@@ -133,7 +133,7 @@ enum EventData {
     AccountStaged(AccountStaged),
     /// `transfer_staged`
     #[schema(title = "transfer_staged")]
-    TransferStaged(TransferStaged),
+    TransferStaged(Box<TransferStaged>),
     /// `import_noted`
     #[schema(title = "import_noted")]
     ImportNoted(ImportNoted),
@@ -532,7 +532,7 @@ fn ledger_data(fact: &ledger::Fact, assets: &Assets) -> Result<(&'static str, Ev
         }
         ledger::Fact::TransferStaged { import, transfer } => {
             let data = TransferStaged { import: import.get(), transfer: Transfer::new(transfer, None, assets)? };
-            ("transfer_staged", EventData::TransferStaged(data))
+            ("transfer_staged", EventData::TransferStaged(Box::new(data)))
         }
         ledger::Fact::ImportNoted { import, state, progress } => {
             let (accounts, transfers) = (progress.accounts, progress.transfers);

@@ -51,10 +51,10 @@ impl Ledger {
             | Fact::TransferScheduled(_)
             | Fact::IndexesChosen { .. }
             | Fact::ScheduledCancelled { .. } => self.apply_setting(fact),
-            Fact::ImportStarted(_)
-            | Fact::AccountStaged { .. }
-            | Fact::TransferStaged { .. }
-            | Fact::ImportNoted { .. } => self.apply_import(fact),
+            Fact::ImportStarted(import) => self.start_import(import),
+            Fact::AccountStaged { import, account } => self.stage_account(*import, account),
+            Fact::TransferStaged { import, transfer } => self.stage_transfer(*import, transfer),
+            Fact::ImportNoted { import, state, progress } => self.note_import(*import, *state, progress),
         }
     }
 

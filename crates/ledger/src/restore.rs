@@ -56,7 +56,10 @@ impl Ledger {
             Fact::ScheduledCancelled { id } => {
                 self.schedule.remove(*id);
             }
-            Fact::ImportStarted(_) | Fact::ImportNoted { .. } => self.restore_import(fact),
+            Fact::ImportStarted(import) => {
+                self.start_import(import);
+            }
+            Fact::ImportNoted { import, state, progress } => self.restore_import(*import, *state, progress),
             Fact::AccountOpened(_)
             | Fact::TransferFailed { .. }
             | Fact::AccountStaged { .. }

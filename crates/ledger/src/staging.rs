@@ -6,37 +6,18 @@ use crate::effect::Effect;
 use crate::recents::Record;
 use crate::totals::Totals;
 use crate::{
-    Account, Fact, Import, ImportNumber, ImportProgress, ImportState, ImportStatus, Ledger, Touched, Transfer,
-    TransferKey,
+    Account, Import, ImportNumber, ImportProgress, ImportState, ImportStatus, Ledger, Touched, Transfer, TransferKey,
 };
 
 impl Ledger {
-    /// Folds a fact of an import.
-    pub(crate) fn apply_import(&mut self, fact: &Fact) -> Touched {
-        match fact {
-            Fact::ImportStarted(import) => self.start_import(import),
-            Fact::AccountStaged { import, account } => return self.stage_account(*import, account),
-            Fact::TransferStaged { import, transfer } => return self.stage_transfer(*import, transfer),
-            Fact::ImportNoted { import, state, progress } => self.note_import(*import, *state, progress),
-            _ => unreachable!("the ledger's own `apply` folds all other facts"),
-        }
-        Touched::Nothing
+    /// As [`Ledger::apply`] of how far an import is, up to the restored point; its rows come from elsewhere.
+    pub(crate) fn restore_import(&mut self, number: ImportNumber, state: ImportState, progress: &ImportProgress) {
+        let status = self.imports.get_mut(number);
+        status.state = state;
+        status.progress = progress.clone();
     }
 
-    /// As [`Ledger::apply_import`], for a fact up to the restored point; staged rows come from elsewhere.
-    pub(crate) fn restore_import(&mut self, fact: &Fact) {
-        match fact {
-            Fact::ImportStarted(import) => self.start_import(import),
-            Fact::ImportNoted { import, state, progress } => {
-                let status = self.imports.get_mut(*import);
-                status.state = *state;
-                status.progress = (**progress).clone();
-            }
-            _ => {}
-        }
-    }
-
-    fn start_import(&mut self, import: &Import) {
+    pub(crate) fn start_import(&mut self, import: &Import) -> Touched {
         assert_eq!(self.imports.next_number(), Some(import.number), "LED-9: imports are numbered as they start");
         assert!(self.books.contains_key(&import.ledger), "LED-8: an import is of an open book");
         self.imports.all.push(ImportStatus {
@@ -45,6 +26,7 @@ impl Ledger {
             progress: ImportProgress::default(),
             totals: Totals::default(),
         });
+        Touched::Nothing
     }
 
     /// The import that takes one more row.
@@ -54,7 +36,7 @@ impl Ledger {
         status
     }
 
-    fn stage_account(&mut self, number: ImportNumber, account: &Account) -> Touched {
+    pub(crate) fn stage_account(&mut self, number: ImportNumber, account: &Account) -> Touched {
         assert_eq!(*account, account.emptied(), "LED-1: account {} opens with balances", account.id);
         let status = self.staging(number);
         assert_eq!(account.ledger, status.import.ledger, "LED-8: an import is of one book");
@@ -65,7 +47,7 @@ impl Ledger {
         Touched::Account(place)
     }
 
-    fn stage_transfer(&mut self, number: ImportNumber, transfer: &Transfer) -> Touched {
+    pub(crate) fn stage_transfer(&mut self, number: ImportNumber, transfer: &Transfer) -> Touched {
         let TransferKey::Client(id) = transfer.key else {
             panic!("LED-9: the transfers of imports have ids of clients")
         };
@@ -83,7 +65,12 @@ impl Ledger {
         touched
     }
 
-    fn note_import(&mut self, number: ImportNumber, state: ImportState, progress: &ImportProgress) {
+    pub(crate) fn note_import(
+        &mut self,
+        number: ImportNumber,
+        state: ImportState,
+        progress: &ImportProgress,
+    ) -> Touched {
         let status = self.staging(number);
         assert_eq!(status.progress, *progress, "LED-9: an import is noted as far as it is");
         status.state = state;
@@ -98,6 +85,7 @@ impl Ledger {
             assert!(book.totals.balance(), "LED-1: debits equal credits in ledger {ledger}");
             book.add_import(progress.each_place());
         }
+        Touched::Nothing
     }
 
     /// Ends restoring as far as imports go: hides what is not open. Says which accounts were imported and opened.

@@ -157,7 +157,9 @@ impl Book {
         visit: &mut dyn FnMut(Row<'_>, Result<NewTransfer, BadRow>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         if let Some(transfers) = &self.transfers {
-            let mut timeline = Timeline::after(Timestamp::ZERO);
+            // Without timestamps of their own they follow the accounts.
+            let last = if transfers.has("timestamp") { Timestamp::ZERO } else { timeline.last };
+            let mut timeline = Timeline::after(last);
             return transfers.each(&mut |row| visit(row, self.transfer(row, &mut timeline)));
         }
         let (Some(balances), Some(opening)) = (&self.balances, self.opening_account) else { return Ok(()) };

@@ -158,7 +158,7 @@ fn a_book_appears_at_once_while_others_go_on() {
     assert_eq!(world.sums(), (2 + ACCOUNTS, moved + live));
     let found = world.client.get("/v1/transfers/10000003");
     assert_eq!(
-        (found.status, found.text("amount"), found.text("timestamp")),
+        (found.status, found.text("amount"), found.text("created_at")),
         (200, "3", "2020-09-13T12:26:40.000000001Z")
     );
     assert!(succeeds(&mut world.with_files(&["run"])).contains("\"opened\""), "again is a retry");
@@ -226,7 +226,7 @@ fn bad_rows_and_differences_are_told_one_by_one() {
         "accounts.csv, row 2, column `code`: found `x`, expected a whole number from 1 to 65535",
         "accounts.csv, row 3, column `timestamp`: found `yesterday`, expected an instant",
         "accounts.csv, row 4, column `flags`: found `golden`, expected names of linked",
-        "accounts.csv, row 5: the account exists",
+        "accounts.csv, row 5: the same row came before",
         "transfers.csv, row 1: the credit account does not exist",
         "has 0 (0 credits, 0 debits), expected -5",
         "nothing was imported: 5 bad rows, 1 balances differ",

@@ -5,41 +5,28 @@ use ledger::{AccountPlace, Fact, Import, ImportNumber, ImportProgress, ImportSta
 use types::{Digest, ImportId, LedgerId, Timestamp};
 
 use super::fact::{ACCOUNT_STAGED, IMPORT_NOTED, IMPORT_STARTED, TRANSFER_STAGED, decode_many};
-use super::ledger_facts::{IMPORTED_VERSION, decode_account, decode_transfer, encode_account, encode_transfer};
+use super::ledger_facts::{IMPORTED_VERSION, decode_account, decode_transfer};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
-pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) {
-    match fact {
-        Fact::ImportStarted(import) => {
-            into.u128(import.id.get());
-            into.varint(import.number.get());
-            into.varint(import.ledger.get());
-            into.raw(import.content.as_bytes());
-            into.u64(import.started_at.ns());
-        }
-        // Both are older than their entry.
-        Fact::AccountStaged { import, account } => {
-            into.varint(import.get());
-            encode_account(header, account, into);
-        }
-        Fact::TransferStaged { import, transfer } => {
-            into.varint(import.get());
-            encode_transfer(header, transfer, into);
-        }
-        Fact::ImportNoted { import, state, progress } => {
-            into.varint(import.get());
-            into.u8(*state as u8);
-            into.varint(progress.accounts);
-            into.varint(progress.transfers);
-            into.u64(progress.last_account.ns());
-            into.u64(progress.last_transfer.ns());
-            into.count(progress.places.len());
-            for places in &progress.places {
-                into.varint(places.first.0);
-                into.varint(places.count);
-            }
-        }
-        _ => unreachable!("`ledger_facts` encodes all others"),
+pub(super) fn encode_started(import: &Import, into: &mut Encoder) {
+    into.u128(import.id.get());
+    into.varint(import.number.get());
+    into.varint(import.ledger.get());
+    into.raw(import.content.as_bytes());
+    into.u64(import.started_at.ns());
+}
+
+pub(super) fn encode_noted(import: ImportNumber, state: ImportState, progress: &ImportProgress, into: &mut Encoder) {
+    into.varint(import.get());
+    into.u8(state as u8);
+    into.varint(progress.accounts);
+    into.varint(progress.transfers);
+    into.u64(progress.last_account.ns());
+    into.u64(progress.last_transfer.ns());
+    into.count(progress.places.len());
+    for places in &progress.places {
+        into.varint(places.first.0);
+        into.varint(places.count);
     }
 }
 

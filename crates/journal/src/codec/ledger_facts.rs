@@ -103,10 +103,17 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) {
         Fact::TransferScheduled(scheduled) => ledger_settings::encode_scheduled(header, scheduled, into),
         Fact::ScheduledCancelled { id } => into.u128(id.get()),
         Fact::IndexesChosen { ledger, fields } => ledger_settings::encode_indexes(*ledger, *fields, into),
-        Fact::ImportStarted(_)
-        | Fact::AccountStaged { .. }
-        | Fact::TransferStaged { .. }
-        | Fact::ImportNoted { .. } => imports::encode(header, fact, into),
+        Fact::ImportStarted(import) => imports::encode_started(import, into),
+        // Both are older than their entry.
+        Fact::AccountStaged { import, account } => {
+            into.varint(import.get());
+            encode_account(header, account, into);
+        }
+        Fact::TransferStaged { import, transfer } => {
+            into.varint(import.get());
+            encode_transfer(header, transfer, into);
+        }
+        Fact::ImportNoted { import, state, progress } => imports::encode_noted(*import, *state, progress, into),
     }
 }
 
@@ -179,7 +186,7 @@ pub(super) fn decode_key(from: &mut Decoder<'_>) -> Result<TransferKey, DecodeEr
     }
 }
 
-pub(super) fn encode_account(header: &Header, account: &Account, into: &mut Encoder) {
+fn encode_account(header: &Header, account: &Account, into: &mut Encoder) {
     into.u128(account.id.get());
     into.varint(account.ledger.get());
     into.varint(account.code.get());

@@ -56,10 +56,12 @@ const IMPORT: u8 = 16;
 /// The transfer of an entry that goes into a row, and the import that it is of.
 pub(crate) fn transfer_of(entry: &Entry) -> Option<(&Transfer, Option<ImportNumber>)> {
     let Entry { header, fact: Fact::Ledger(fact), sealed: None } = entry else { return None };
-    let (transfer, import) = match fact {
-        ledger::Fact::TransferCreated(transfer) => (transfer, None),
-        ledger::Fact::TransferStaged { import, transfer } => (transfer, Some(*import)),
-        _ => return None,
+    let (transfer, import) = if let ledger::Fact::TransferCreated(transfer) = fact {
+        (transfer, None)
+    } else if let ledger::Fact::TransferStaged { import, transfer } = fact {
+        (transfer, Some(*import))
+    } else {
+        return None;
     };
     let pending_fits = match transfer.pending {
         None => true,

@@ -112,9 +112,8 @@ impl Ledger {
             return Planned::refused(Refusal { status: AccountStatus::Exists, detail });
         }
         let planned = account::plan_alone(&Staging { ledger: self, number }, at, &new);
-        let fact = planned.fact.map(|fact| match fact {
-            Fact::AccountOpened(account) => Fact::AccountStaged { import: number, account },
-            other => other,
+        let fact = planned.fact.map(|fact| {
+            if let Fact::AccountOpened(account) = fact { Fact::AccountStaged { import: number, account } } else { fact }
         });
         Planned { fact, ..planned }
     }
@@ -171,11 +170,12 @@ impl View for Staging<'_> {
     }
 
     fn find(&self, key: TransferKey) -> Option<PastTransfer> {
-        match self.ledger.find(key)? {
+        let found = self.ledger.find(key)?;
+        match found {
             PastTransfer::Staged { import, transfer } if import == self.number => {
                 Some(PastTransfer::Created { transfer, state: None })
             }
-            found => Some(found),
+            PastTransfer::Staged { .. } | PastTransfer::Created { .. } | PastTransfer::Failed(_) => Some(found),
         }
     }
 
