@@ -159,7 +159,7 @@ fn a_book_appears_at_once_while_others_go_on() {
     let found = world.client.get("/v1/transfers/10000003");
     assert_eq!(
         (found.status, found.text("amount"), found.text("created_at")),
-        (200, "3", "2020-09-13T12:26:40.000000001Z")
+        (200, "3", "2020-09-13T12:26:40.000000002Z")
     );
     assert!(succeeds(&mut world.with_files(&["run"])).contains("\"opened\""), "again is a retry");
     let taken = fails(&mut world.with_files(&["run", "--dry-run"]));
