@@ -107,6 +107,24 @@ enum EventData {
     /// `transfer_expired`
     #[schema(title = "transfer_expired")]
     TransferExpired(TransferExpired),
+    /// `limits_set`
+    #[schema(title = "limits_set")]
+    LimitsSet(LimitsSet),
+    /// `address_set`
+    #[schema(title = "address_set")]
+    AddressSet(AddressSet),
+    /// `metadata_set`
+    #[schema(title = "metadata_set")]
+    MetadataSet(MetadataSet),
+    /// `transfer_scheduled`
+    #[schema(title = "transfer_scheduled")]
+    TransferScheduled(TransferScheduled),
+    /// `scheduled_cancelled`
+    #[schema(title = "scheduled_cancelled")]
+    ScheduledCancelled(ScheduledCancelled),
+    /// `indexes_chosen`
+    #[schema(title = "indexes_chosen")]
+    IndexesChosen(IndexesChosen),
     /// `payment_decided`
     #[schema(title = "payment_decided")]
     PaymentDecided(Box<PaymentDecided>),
@@ -153,6 +171,63 @@ struct TransferFailed {
 struct TransferExpired {
     /// The transfer.
     transfer: String,
+}
+
+/// Bounds were set on an account's balance.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct LimitsSet {
+    /// The account.
+    account: String,
+    /// In minor units.
+    min_balance: Option<String>,
+    /// In minor units.
+    max_balance: Option<String>,
+}
+
+/// An account got its address.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct AddressSet {
+    /// The account.
+    account: String,
+    /// Its address.
+    address: String,
+}
+
+/// Metadata changed.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct MetadataSet {
+    /// Whether it is about an account, a transfer or a payment.
+    kind: &'static str,
+    /// Which one.
+    id: String,
+    /// The keys that got a value or lost it.
+    keys: Vec<String>,
+}
+
+/// A transfer waits for its time.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct TransferScheduled {
+    /// The transfer.
+    transfer: String,
+    /// When it is due.
+    at: String,
+}
+
+/// A scheduled transfer will not happen.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct ScheduledCancelled {
+    /// The transfer.
+    transfer: String,
+}
+
+/// The fields by which a ledger's transfers can be found were chosen.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct IndexesChosen {
+    /// The ledger.
+    #[schema(format = Int64)]
+    ledger: u32,
+    /// The fields.
+    fields: Vec<&'static str>,
 }
 
 /// A payment was decided.
@@ -358,6 +433,38 @@ fn ledger_data(fact: &ledger::Fact, assets: &Assets) -> Result<(&'static str, Ev
         }
         ledger::Fact::TransferExpired(key) => {
             ("transfer_expired", EventData::TransferExpired(TransferExpired { transfer: key.to_string() }))
+        }
+        ledger::Fact::LimitsSet { account, limits } => {
+            let text = |limit: Option<i128>| limit.map(|limit| limit.to_string());
+            let (min_balance, max_balance) = (text(limits.min_balance), text(limits.max_balance));
+            let data = LimitsSet { account: account.to_string(), min_balance, max_balance };
+            ("limits_set", EventData::LimitsSet(data))
+        }
+        ledger::Fact::AddressSet { account, address } => {
+            let data = AddressSet { account: account.to_string(), address: address.to_string() };
+            ("address_set", EventData::AddressSet(data))
+        }
+        ledger::Fact::MetadataSet { of, values } => {
+            let (kind, id) = match of {
+                ledger::MetadataOf::Account(id) => ("account", id.to_string()),
+                ledger::MetadataOf::Transfer(key) => ("transfer", key.to_string()),
+                ledger::MetadataOf::Payment(id) => ("payment", id.to_string()),
+            };
+            let keys = values.iter().map(|(key, _)| key.clone()).collect();
+            ("metadata_set", EventData::MetadataSet(MetadataSet { kind, id, keys }))
+        }
+        ledger::Fact::TransferScheduled(scheduled) => {
+            let data = TransferScheduled { transfer: scheduled.new.key.to_string(), at: scheduled.at.to_string() };
+            ("transfer_scheduled", EventData::TransferScheduled(data))
+        }
+        ledger::Fact::ScheduledCancelled { id } => {
+            let data = ScheduledCancelled { transfer: id.to_string() };
+            ("scheduled_cancelled", EventData::ScheduledCancelled(data))
+        }
+        ledger::Fact::IndexesChosen { ledger, fields } => {
+            let chosen = ledger::IndexedFields::ALL.iter().filter(|(_, field)| fields.contains(*field));
+            let data = IndexesChosen { ledger: ledger.get(), fields: chosen.map(|(name, _)| *name).collect() };
+            ("indexes_chosen", EventData::IndexesChosen(data))
         }
     })
 }

@@ -176,6 +176,17 @@ impl From<&ledger::Account> for Sums {
     }
 }
 
+impl From<&ledger::TrialBalance> for Sums {
+    fn from(totals: &ledger::TrialBalance) -> Self {
+        Self {
+            debits_pending: totals.debits_pending,
+            debits_posted: totals.debits_posted,
+            credits_pending: totals.credits_pending,
+            credits_posted: totals.credits_posted,
+        }
+    }
+}
+
 impl Sums {
     /// Posted credits less posted debits, in minor units.
     pub fn balance(&self) -> String {

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use engine::{ActivePolicy, LabelReply, TransferReply};
-use ledger::{AccountFlags, PendingState, TransferFlags, TransferKey};
+use engine::{AccountReply, ActivePolicy, LabelReply, TransferReply};
+use ledger::{AccountFlags, IndexedFields, PendingState, TransferFlags, TransferKey};
 use serde::Serialize;
-use types::{Asset, LedgerId, Seq};
+use serde_json::Value;
+use types::{Asset, LedgerId, Seq, TransferId};
 use utoipa::ToSchema;
 
 use crate::history::Sums;
@@ -29,7 +30,7 @@ pub struct PersonalData {
     pub payment: String,
     /// Its personal attributes and the values of its entities, by name. Null: erased.
     #[schema(value_type = Object)]
-    pub attributes: BTreeMap<String, serde_json::Value>,
+    pub attributes: BTreeMap<String, Value>,
     /// Attributes whose key was erased. Once the key of the payment's subject is, these are all its entities; what its
     /// personal attributes were called is gone with them.
     pub erased: Vec<String>,
@@ -171,15 +172,58 @@ pub struct Account {
     opened_at: String,
     #[serde(flatten)]
     balances: Balances,
+    /// The readable name that can stand wherever the id can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "customers:c42:wallet")]
+    address: Option<String>,
+    /// Bounds on its balance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Limits>,
+    /// What the client attached: any JSON by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object, required = false)]
+    metadata: BTreeMap<String, Value>,
+}
+
+/// Bounds on the balance of an account, in minor units.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct Limits {
+    /// Posted credits less all debits stay at or above it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_balance: Option<String>,
+    /// All credits less posted debits stay at or below it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_balance: Option<String>,
 }
 
 impl Account {
-    /// An account as it is now.
+    /// An account with all that stands beside its balances.
+    ///
+    /// # Errors
+    /// When `assets` lacks its ledger.
+    pub fn with_details(reply: &AccountReply, assets: &Assets) -> Result<Self, Unknown> {
+        let ledger::Limits { min_balance, max_balance } = reply.limits;
+        let limits = Limits {
+            min_balance: min_balance.map(|bound| bound.to_string()),
+            max_balance: max_balance.map(|bound| bound.to_string()),
+        };
+        Ok(Self {
+            address: reply.address.clone(),
+            limits: Some(limits).filter(|_| reply.limits != ledger::Limits::NONE),
+            metadata: shown_metadata(&reply.metadata),
+            ..Self::new(&reply.account, assets)?
+        })
+    }
+
+    /// An account as its entry has it.
     ///
     /// # Errors
     /// When `assets` lacks its ledger.
     pub fn new(account: &ledger::Account, assets: &Assets) -> Result<Self, Unknown> {
         Ok(Self {
+            address: None,
+            limits: None,
+            metadata: BTreeMap::new(),
             id: account.id.to_string(),
             ledger: account.ledger.get(),
             asset: assets.of(account.ledger)?.to_string(),
@@ -221,7 +265,8 @@ pub struct Transfer {
     code: u16,
     /// What it did.
     flags: Vec<&'static str>,
-    /// What became of a pending transfer: `pending`, `posted`, `voided` or `expired`.
+    /// What became of a pending transfer: `pending`, `posted`, `voided` or `expired`; of one for a future time:
+    /// `scheduled` or `cancelled`.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
     /// The pending transfer that this one posted or voided.
@@ -237,9 +282,18 @@ pub struct Transfer {
     expires_at: Option<String>,
     #[serde(flatten)]
     user_data: UserData,
-    /// When it was made.
+    /// When it was made; absent while it waits for its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "date-time")]
-    created_at: String,
+    created_at: Option<String>,
+    /// When it will be made, while it waits for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "date-time")]
+    scheduled_at: Option<String>,
+    /// What the client attached: any JSON by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object, required = false)]
+    metadata: BTreeMap<String, Value>,
     /// The debit account's balances now; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     debit_balances: Option<Balances>,
@@ -274,7 +328,9 @@ impl Transfer {
             timeout_s: Some(transfer.timeout_s).filter(|&timeout| timeout > 0),
             expires_at: transfer.expires_at().map(|at| at.to_string()),
             user_data: UserData::new(transfer.user_data_128, transfer.user_data_64, transfer.user_data_32),
-            created_at: transfer.timestamp.to_string(),
+            created_at: Some(transfer.timestamp.to_string()),
+            scheduled_at: None,
+            metadata: BTreeMap::new(),
             debit_balances: None,
             credit_balances: None,
         })
@@ -288,13 +344,76 @@ impl Transfer {
         Ok(Self {
             debit_balances: Some((&reply.debit).into()),
             credit_balances: Some((&reply.credit).into()),
+            metadata: shown_metadata(&reply.metadata),
             ..Self::new(&reply.transfer, reply.state, assets)?
+        })
+    }
+
+    /// A transfer that waits for its time, or gave up to.
+    ///
+    /// # Errors
+    /// When `assets` lacks its ledger.
+    pub fn scheduled(scheduled: &ledger::Scheduled, state: &'static str, assets: &Assets) -> Result<Self, Unknown> {
+        let new = &scheduled.new;
+        let asked = ledger::Transfer {
+            key: new.key,
+            debit: new.debit,
+            credit: new.credit,
+            amount: new.amount,
+            pending: new.pending,
+            user_data_128: new.user_data_128,
+            user_data_64: new.user_data_64,
+            user_data_32: new.user_data_32,
+            timeout_s: new.timeout_s,
+            ledger: new.ledger,
+            code: new.code,
+            flags: new.flags,
+            timestamp: scheduled.at,
+        };
+        Ok(Self {
+            state: Some(state),
+            created_at: None,
+            expires_at: None,
+            scheduled_at: Some(scheduled.at.to_string()),
+            ..Self::new(&asked, None, assets)?
         })
     }
 
     /// The client's id, when it has one.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+}
+
+/// A scheduled transfer that was given up before.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Cancelled {
+    id: String,
+    state: &'static str,
+}
+
+impl Cancelled {
+    /// The one with this id.
+    pub fn new(id: TransferId) -> Self {
+        Self { id: id.to_string(), state: "cancelled" }
+    }
+}
+
+/// By which fields the transfers of a ledger can be found, besides ids and accounts.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Indexes {
+    /// The ledger.
+    #[schema(format = Int64)]
+    ledger: u32,
+    /// The fields. Those that are new are built in the background.
+    #[schema(example = json!(["user_data_128", "code"]))]
+    fields: Vec<&'static str>,
+}
+
+impl Indexes {
+    /// For [`engine::Reply::Indexes`].
+    pub fn new(ledger: LedgerId, fields: IndexedFields) -> Self {
+        Self { ledger: ledger.get(), fields: names(IndexedFields::ALL, |field| fields.contains(field)) }
     }
 }
 
@@ -400,6 +519,12 @@ impl Assets {
     pub fn of(&self, ledger: LedgerId) -> Result<Asset, Unknown> {
         self.0.get(&ledger).copied().ok_or(Unknown::Ledger(ledger))
     }
+}
+
+/// Metadata as JSON; every text of it was JSON when it was set.
+pub(crate) fn shown_metadata(metadata: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
+    let shown = |(key, text): (&String, &String)| (key.clone(), serde_json::from_str(text).unwrap_or(Value::Null));
+    metadata.iter().map(shown).collect()
 }
 
 /// The stable name of what became of a pending transfer.

@@ -67,6 +67,24 @@ pub enum Operation {
     CreateTransferBatch,
     /// Reverses a transfer.
     ReverseTransfer,
+    /// Gives an account its address.
+    SetAddress,
+    /// Bounds the balance of an account.
+    SetLimits,
+    /// Changes metadata of an account.
+    SetAccountMetadata,
+    /// Changes metadata of a transfer.
+    SetTransferMetadata,
+    /// Changes metadata of a payment.
+    SetPaymentMetadata,
+    /// Gives up a scheduled transfer.
+    CancelTransfer,
+    /// A page of scheduled transfers.
+    ListScheduled,
+    /// Chooses the indexes of a ledger.
+    ChooseIndexes,
+    /// What the accounts below an address add up to.
+    GetAddressBalances,
     /// A page of transfers.
     ListTransfers,
     /// One transfer.
@@ -265,6 +283,15 @@ impl Operation {
             Self::CreateTransfer => "createTransfer",
             Self::CreateTransferBatch => "createTransferBatch",
             Self::ReverseTransfer => "reverseTransfer",
+            Self::SetAddress => "setAccountAddress",
+            Self::SetLimits => "setAccountLimits",
+            Self::SetAccountMetadata => "setAccountMetadata",
+            Self::SetTransferMetadata => "setTransferMetadata",
+            Self::SetPaymentMetadata => "setPaymentMetadata",
+            Self::CancelTransfer => "cancelTransfer",
+            Self::ListScheduled => "listScheduledTransfers",
+            Self::ChooseIndexes => "chooseIndexes",
+            Self::GetAddressBalances => "getAddressBalances",
             Self::ListTransfers => "listTransfers",
             Self::GetTransfer => "getTransfer",
             Self::CreateAccounts => "createAccounts",

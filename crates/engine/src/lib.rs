@@ -10,9 +10,11 @@
 mod accounts_page;
 mod activate_policy;
 mod batch;
+mod change;
 mod change_payment;
 mod command;
 mod create_payment;
+mod details;
 mod dry_run;
 mod entry;
 mod order;
@@ -28,11 +30,15 @@ use std::sync::Arc;
 
 use ledger::{Account, AccountPlace, Ledger, Outcome, Touched};
 use policy::Policy;
-use types::{ActorId, Asset, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp};
+use types::{
+    ActorId, Asset, Digest, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp,
+};
 
 pub use accounts_page::AccountFilter;
+pub use change::Change;
 pub use command::{Command, EVENTS_MAX, NewPayment, PAGE_MAX, Query, Request};
 pub use create_payment::account_id;
+pub use details::{AccountName, AccountNameParseError, AccountReply, MetadataChanges, TransferReply};
 pub use entry::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, Header, LabelRecorded,
     LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
@@ -40,9 +46,7 @@ pub use entry::{
 };
 pub use order::{AccountOrder, ORDERS_MAX, OrderReply, Ordered, Orders, TransferOrder};
 pub use payment::{Label, Leg, Payment, Recorded};
-pub use reply::{
-    ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, PaymentReply, Refusal, Reply, TransferReply,
-};
+pub use reply::{ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, PaymentReply, Refusal, Reply};
 pub use reverse_transfer::reversal_id;
 pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};
 
@@ -87,6 +91,16 @@ impl<F: FnMut(Applied<'_>)> Sink for F {
     fn take(&mut self, applied: Applied<'_>) {
         self(applied);
     }
+}
+
+/// What time alone brings.
+enum Due {
+    /// The deadline of a payment.
+    Deadline(PaymentId),
+    /// The end of a pending transfer.
+    Timeout,
+    /// The time of a scheduled transfer.
+    Scheduled,
 }
 
 /// What `decide` made of a command.
@@ -257,6 +271,7 @@ impl Engine {
             Command::CreateTransfer(order) => self.take_order(now, by, &**order, sink).map(Reply::from),
             Command::Batch(orders) => Ok(Reply::Batch(self.take_orders(now, request.actor, orders, sink))),
             Command::ReverseTransfer(id) => self.reverse_transfer(now, request, *id, sink).map(Reply::from),
+            Command::Change(change) => self.execute_change(now, request, change, sink),
             Command::DryRun(command) => self.dry_run(now, request, command),
             command @ (Command::OpenLedger { .. }
             | Command::CreatePayment(_)
@@ -291,18 +306,23 @@ impl Engine {
     pub fn execute_due(&mut self, now: Timestamp, sink: &mut dyn Sink) -> bool {
         self.journal_digest(now, sink);
         let at = self.next_instant(now);
-        let deadline = self.state.deadlines.first().copied().filter(|(due, _)| *due <= at);
-        let timeout = self.state.ledger.next_due().filter(|due| *due <= at);
-        let fact = match (deadline, timeout) {
-            (Some((due, payment)), timeout) if timeout.is_none_or(|timeout| due <= timeout) => {
-                self.pass_deadline(at, payment)
-            }
-            (_, Some(_)) => {
-                let expired =
-                    self.state.ledger.due(at, 1).into_iter().next().expect("a time that came is of a transfer");
+        let deadline = self.state.deadlines.first().map(|(due, payment)| (*due, Due::Deadline(*payment)));
+        let timeout = self.state.ledger.next_due().map(|due| (due, Due::Timeout));
+        let scheduled = self.state.ledger.next_scheduled().map(|due| (due, Due::Scheduled));
+        // Of those that are due together the first: what is released is there for what wants to move.
+        let first = [deadline, timeout, scheduled].into_iter().flatten().min_by_key(|(due, _)| *due);
+        let fact = match first.filter(|(due, _)| *due <= at) {
+            Some((_, Due::Deadline(payment))) => self.pass_deadline(at, payment),
+            Some((_, Due::Timeout)) => {
+                let expired = self.state.ledger.due(at, 1).pop().expect("a time that came is of a transfer");
                 Fact::Ledger(ledger::Fact::TransferExpired(expired))
             }
-            (_, None) => return false,
+            Some((_, Due::Scheduled)) => {
+                let id = self.state.ledger.due_scheduled(at, 1).pop().expect("a time that came is of a transfer");
+                let planned = self.state.ledger.plan_due_scheduled(at, id);
+                Fact::Ledger(planned.fact.expect("LED-4: what was scheduled is created or fails"))
+            }
+            None => return false,
         };
         self.commit(now, ActorId::SYSTEM, RequestId::default(), Recording::of(fact), sink);
         self.journal_digest(now, sink);
@@ -321,7 +341,8 @@ impl Engine {
     /// When time alone next brings something.
     pub fn next_due(&self) -> Option<Timestamp> {
         let deadline = self.state.deadlines.first().map(|(due, _)| *due);
-        deadline.into_iter().chain(self.state.ledger.next_due()).min()
+        let ledger = &self.state.ledger;
+        deadline.into_iter().chain(ledger.next_due()).chain(ledger.next_scheduled()).min()
     }
 
     /// The instant of the next entry: now, and later than everything before.
@@ -335,6 +356,7 @@ impl Engine {
             Command::OpenAccount(_)
             | Command::CreateTransfer(_)
             | Command::ReverseTransfer(_)
+            | Command::Change(_)
             | Command::CreateAccounts(_)
             | Command::CreateTransfers { .. }
             | Command::Batch(_)

@@ -38,12 +38,19 @@ impl Ledger {
             Fact::AccountOpened(account) => self.open_account(account),
             Fact::TransferCreated(transfer) => self.create_transfer(transfer),
             Fact::TransferFailed { id, status } => {
-                assert!(status.sticks(), "LED-4: {} does not spend an id", status.name());
+                let spends = self.schedule.remove(*id) || status.sticks();
+                assert!(spends, "LED-4: {} does not spend an id", status.name());
                 let is_new = self.recents.add(Record::Failed { id: *id, status: *status });
                 assert!(is_new, "LED-4: transfer {id} is created or fails, once");
                 Touched::Failed
             }
             Fact::TransferExpired(key) => self.expire_transfer(*key),
+            Fact::LimitsSet { .. }
+            | Fact::AddressSet { .. }
+            | Fact::MetadataSet { .. }
+            | Fact::TransferScheduled(_)
+            | Fact::IndexesChosen { .. }
+            | Fact::ScheduledCancelled { .. } => self.apply_setting(fact),
         }
     }
 
@@ -78,6 +85,7 @@ impl Ledger {
 
         let is_new = match transfer.key {
             TransferKey::Client(id) => {
+                self.schedule.remove(id);
                 let unresolved = transfer.is_pending() && self.pendings.insert(id, *transfer).is_some();
                 !unresolved && self.recents.add(Record::Created(*transfer))
             }
@@ -131,12 +139,24 @@ impl Ledger {
         let mut after = before;
         let [debited, credited] = &mut after;
         effect.change(debited, credited);
+        if !self.limits.is_empty() {
+            let [debited, credited] = &before;
+            let moves = effect.moves();
+            assert!(
+                moves <= self.limits(debited.id).debit_room(debited),
+                "LED-2: {} falls below its floor",
+                debited.id
+            );
+            let room = self.limits(credited.id).credit_room(credited);
+            assert!(moves <= room, "LED-2: {} rises above its ceiling", credited.id);
+        }
 
         let book = self.books.get_mut(&transfer.ledger).expect("LED-8: a transfer is in an open book");
         for ((place, old), new) in places.into_iter().zip(&before).zip(after) {
             assert_eq!(new.ledger, transfer.ledger, "LED-8: account {} is in another ledger", new.id);
             assert!(within_limits(&new), "LED-2: account {} crosses its limit", new.id);
             book.totals.replace(old, &new);
+            self.addresses.replace(place, old, &new);
             self.accounts.put(place, new);
         }
         assert!(book.totals.balance(), "LED-1: debits equal credits in ledger {}", transfer.ledger);

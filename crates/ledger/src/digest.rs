@@ -1,6 +1,6 @@
 use types::DigestBuilder;
 
-use crate::{Account, AccountPlace, Fact, Ledger, PendingState, Transfer, TransferKey};
+use crate::{Account, AccountPlace, Fact, Ledger, MetadataOf, PendingState, Transfer, TransferKey};
 
 impl Ledger {
     /// Adds to `into` what every account that changed since [`Ledger::take_changes`] looks like now, in order of place:
@@ -26,7 +26,12 @@ impl Ledger {
     /// 1. a book opened: id, asset code, scale, time of opening;
     /// 3. a transfer created: every field;
     /// 4. a pending transfer's state: its key, then pending 0, posted 1, voided 2, expired 3;
-    /// 5. an id failed: id, number of the status.
+    /// 5. an id failed: id, number of the status;
+    /// 6. limits: account, then for floor and ceiling whether there is one, and it;
+    /// 7. an address: account, text;
+    /// 8. metadata: what about, how many changes, then each key, whether it has a value, and the value;
+    /// 9. a scheduled transfer: its time, every field; 10. cancelled: its id;
+    /// 11. indexes: id of the book, bits of the fields.
     ///
     /// # Panics
     /// When `fact` was not applied.
@@ -49,6 +54,26 @@ impl Ledger {
                 into.u64(5).u128(id.get()).u64(status.number().into());
             }
             Fact::TransferExpired(key) => self.digest_state(*key, into),
+            Fact::LimitsSet { account, limits } => {
+                into.u64(6).u128(account.get());
+                for limit in [limits.min_balance, limits.max_balance] {
+                    into.u64(limit.is_some().into()).i128(limit.unwrap_or_default());
+                }
+            }
+            Fact::AddressSet { account, address } => {
+                into.u64(7).u128(account.get()).bytes(address.as_str().as_bytes());
+            }
+            Fact::MetadataSet { of, values } => digest_metadata(*of, values, into),
+            Fact::TransferScheduled(scheduled) => {
+                into.u64(9).u64(scheduled.at.ns());
+                digest_transfer(&scheduled.new.as_asked(scheduled.at), into);
+            }
+            Fact::ScheduledCancelled { id } => {
+                into.u64(10).u128(id.get());
+            }
+            Fact::IndexesChosen { ledger, fields } => {
+                into.u64(11).u64(ledger.get().into()).u64(fields.bits().into());
+            }
         }
     }
 
@@ -92,6 +117,26 @@ fn digest_account(account: &Account, into: &mut DigestBuilder) {
     into.u64(flags.bits().into()).u64(timestamp.ns());
     into.u128(debits_pending.get()).u128(debits_posted.get());
     into.u128(credits_pending.get()).u128(credits_posted.get());
+}
+
+fn digest_metadata(of: MetadataOf, values: &[(String, Option<String>)], into: &mut DigestBuilder) {
+    into.u64(8);
+    match of {
+        MetadataOf::Account(id) => {
+            into.u64(1).u128(id.get());
+        }
+        MetadataOf::Transfer(key) => {
+            into.u64(2);
+            digest_key(key, into);
+        }
+        MetadataOf::Payment(id) => {
+            into.u64(3).u128(id.get());
+        }
+    }
+    into.u64(values.len() as u64);
+    for (key, value) in values {
+        into.bytes(key.as_bytes()).u64(value.is_some().into()).bytes(value.as_deref().unwrap_or_default().as_bytes());
+    }
 }
 
 fn digest_transfer(transfer: &Transfer, into: &mut DigestBuilder) {

@@ -33,6 +33,11 @@ impl Effect {
         Self { released: pending.amount, reopens: pending.flags, ..Self::default() }
     }
 
+    /// What it takes from the room of the accounts' limits: nothing when it only ends what was reserved.
+    pub(crate) fn moves(&self) -> Amount {
+        if self.released.is_zero() { self.reserved.max(self.posted) } else { Amount::ZERO }
+    }
+
     pub(crate) fn change(&self, debit: &mut Account, credit: &mut Account) {
         self.change_side(&mut debit.debits_pending, &mut debit.debits_posted);
         self.change_side(&mut credit.credits_pending, &mut credit.credits_posted);

@@ -1,6 +1,8 @@
-use types::TransferId;
+use types::{AccountId, LedgerId, TransferId};
 
-use crate::{Account, Book, Transfer, TransferKey, TransferStatus};
+use crate::{
+    Account, Address, Book, IndexedFields, Limits, MetadataOf, Scheduled, Transfer, TransferKey, TransferStatus,
+};
 
 /// One thing that happened to the ledger, as an entry of the journal records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,15 +11,50 @@ pub enum Fact {
     BookOpened(Book),
     /// An account was opened; its balances are zero.
     AccountOpened(Account),
-    /// A transfer was created and changed its accounts.
+    /// A transfer was created and changed its accounts. Of a scheduled one this is its execution.
     TransferCreated(Transfer),
     /// A client's transfer was refused in a way that makes its id unusable.
     TransferFailed {
         /// The id that is spent.
         id: TransferId,
-        /// Why; [`TransferStatus::sticks`] holds.
+        /// Why; [`TransferStatus::sticks`] holds, unless the transfer was scheduled.
         status: TransferStatus,
     },
     /// A pending transfer was released because its time passed.
     TransferExpired(TransferKey),
+    /// Bounds were set on an account's balance, in place of those before.
+    LimitsSet {
+        /// The account.
+        account: AccountId,
+        /// Its bounds from now on.
+        limits: Limits,
+    },
+    /// An account got its address, which never changes.
+    AddressSet {
+        /// The account.
+        account: AccountId,
+        /// Its address.
+        address: Address,
+    },
+    /// Metadata changed.
+    MetadataSet {
+        /// What it is about.
+        of: MetadataOf,
+        /// Keys with their new values, JSON text; `None` removes the key.
+        values: Vec<(String, Option<String>)>,
+    },
+    /// A client's transfer waits for its time.
+    TransferScheduled(Scheduled),
+    /// A scheduled transfer will not happen; its id is spent.
+    ScheduledCancelled {
+        /// The transfer.
+        id: TransferId,
+    },
+    /// Which fields of transfers are indexed in a book from now on.
+    IndexesChosen {
+        /// The book.
+        ledger: LedgerId,
+        /// The fields.
+        fields: IndexedFields,
+    },
 }

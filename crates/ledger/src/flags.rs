@@ -97,3 +97,19 @@ flags! {
         IMPORTED = 8 "imported",
     }
 }
+
+flags! {
+    /// The fields of transfers by which a book's transfers can be found.
+    IndexedFields {
+        /// By `user_data_128`.
+        USER_DATA_128 = 0 "user_data_128",
+        /// By `user_data_64`.
+        USER_DATA_64 = 1 "user_data_64",
+        /// By `user_data_32`.
+        USER_DATA_32 = 2 "user_data_32",
+        /// By the book itself.
+        LEDGER = 3 "ledger",
+        /// By `code`.
+        CODE = 4 "code",
+    }
+}

@@ -10,7 +10,7 @@
 //! | id | invariant | checked |
 //! | --- | --- | --- |
 //! | LED-1 | In every book debits equal credits, posted and pending alike. | after every transfer and expiry |
-//! | LED-2 | No account crosses a limit that its flags set. | after every transfer and expiry |
+//! | LED-2 | No account crosses a limit that its flags set, and no transfer moves one across its numeric limits. | at every transfer and expiry |
 //! | LED-3 | Timestamps of accounts increase strictly, and so do those of transfers; no account shares one with a transfer. | before every creation |
 //! | LED-4 | An id names one thing for ever: it is created once, fails once, and never both. | at every creation and failure |
 //! | LED-5 | A pending transfer resolves once: posted, voided or expired. | before every resolution |
@@ -20,6 +20,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
 mod accounts;
+mod addresses;
 mod apply;
 mod chunks;
 mod digest;
@@ -27,24 +28,32 @@ mod effect;
 mod fact;
 mod flags;
 mod legs;
+mod limits;
+mod metadata;
 mod past;
 mod plan;
 mod recents;
 mod records;
 mod refusal;
 mod restore;
+mod schedule;
+mod settings;
 mod state;
 mod status;
 mod totals;
 
 pub use accounts::AccountPlace;
+pub use addresses::{Address, AddressParseError};
 pub use apply::Touched;
 pub use fact::Fact;
-pub use flags::{AccountFlags, TransferFlags};
+pub use flags::{AccountFlags, IndexedFields, TransferFlags};
+pub use limits::Limits;
+pub use metadata::{METADATA_KEY_BYTES_MAX, METADATA_KEYS_MAX, METADATA_VALUE_BYTES_MAX, MetadataOf};
 pub use past::{Past, PastTransfer};
 pub use plan::{Batch, CHAIN_EVENTS_MAX, Event, Plan, Planned, PlannedChain, Step};
 pub use records::{Account, Book, NewAccount, NewTransfer, PendingState, Transfer, TransferKey};
 pub use refusal::{Detail, Outcome, Refusal};
+pub use schedule::Scheduled;
 pub use state::Ledger;
-pub use status::{AccountStatus, BookStatus, TransferStatus};
+pub use status::{AccountStatus, BookStatus, ChangeStatus, TransferStatus};
 pub use totals::TrialBalance;

@@ -4,21 +4,23 @@
 mod account;
 mod batch;
 mod book;
+mod change;
 mod retry;
 mod transfer;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
-use types::{AccountId, Asset, LedgerId, Span, Timestamp};
+use types::{AccountId, Asset, LedgerId, Span, Timestamp, TransferId};
 
 pub use batch::{Batch, CHAIN_EVENTS_MAX, Event, PlannedChain, Step};
 pub(crate) use view::View;
 
 use crate::effect::{Effect, resolution};
-use crate::{Account, AccountStatus, Book, BookStatus, Fact, Ledger, NewAccount, NewTransfer, Outcome, PastTransfer};
-use crate::{PendingState, Refusal, Transfer, TransferKey, TransferStatus};
+use crate::{Account, AccountStatus, Address, Book, BookStatus, ChangeStatus, Fact, IndexedFields, Ledger, Limits};
+use crate::{MetadataOf, NewAccount, NewTransfer, Outcome, PastTransfer, PendingState, Refusal, Scheduled, Transfer};
+use crate::{TransferKey, TransferStatus};
 
 /// What a request gets, and what it leaves behind if it is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,25 @@ impl Ledger {
     pub fn plan_transfer(&self, at: Timestamp, new: &NewTransfer) -> Planned<TransferStatus> {
         self.check_time(at);
         transfer::plan_alone(self, at, new)
+    }
+
+    /// What scheduling a client's transfer for a later time would do. A retry of what still waits exists.
+    pub fn plan_scheduled(&self, at: Timestamp, scheduled: &Scheduled) -> Planned<TransferStatus> {
+        transfer::plan_later(self, at, scheduled)
+    }
+
+    /// What the scheduled transfer `id` does at `at`, when its time has come: it is created, or fails for good.
+    ///
+    /// # Panics
+    /// LED-3: when `at` is not later than every account and transfer. LED-4: when it is not scheduled.
+    pub fn plan_due_scheduled(&self, at: Timestamp, id: TransferId) -> Planned<TransferStatus> {
+        self.check_time(at);
+        transfer::plan_due(self, at, id)
+    }
+
+    /// What cancelling the scheduled transfer `id` would do; its id stays spent.
+    pub fn plan_cancel_scheduled(&self, at: Timestamp, id: TransferId) -> Planned<TransferStatus> {
+        transfer::plan_cancel(self, at, id)
     }
 }
 
@@ -118,6 +139,42 @@ impl<'a> Plan<'a> {
         self.take(planned)
     }
 
+    /// Lets a client's transfer wait for a later time, as [`Ledger::plan_scheduled`] says.
+    pub fn schedule(&mut self, scheduled: &Scheduled) -> Outcome<TransferStatus> {
+        let planned = transfer::plan_later(self, self.now(), scheduled);
+        self.take(planned)
+    }
+
+    /// Cancels what is scheduled, as [`Ledger::plan_cancel_scheduled`] says.
+    pub fn cancel_scheduled(&mut self, id: TransferId) -> Outcome<TransferStatus> {
+        let planned = transfer::plan_cancel(self, self.now(), id);
+        self.take(planned)
+    }
+
+    /// Sets the bounds on an account's balance, in place of those before.
+    pub fn set_limits(&mut self, account: AccountId, limits: Limits) -> Outcome<ChangeStatus> {
+        let planned = change::limits(self, self.now(), account, limits);
+        self.take(planned)
+    }
+
+    /// Gives an account its address, once.
+    pub fn set_address(&mut self, account: AccountId, address: &Address) -> Outcome<ChangeStatus> {
+        let planned = change::address(self, self.now(), account, address);
+        self.take(planned)
+    }
+
+    /// Sets metadata, JSON texts by key; `None` removes the key.
+    pub fn set_metadata(&mut self, of: MetadataOf, values: &[(String, Option<String>)]) -> Outcome<ChangeStatus> {
+        let planned = change::metadata(self, self.now(), of, values);
+        self.take(planned)
+    }
+
+    /// Chooses the fields by which a book's transfers can be found, in place of those before.
+    pub fn choose_indexes(&mut self, ledger: LedgerId, fields: IndexedFields) -> Outcome<ChangeStatus> {
+        let planned = change::indexes(self, self.now(), ledger, fields);
+        self.take(planned)
+    }
+
     /// The book with this id, those of this plan included.
     pub fn book(&self, id: LedgerId) -> Option<&Book> {
         View::book(self, id)
@@ -134,6 +191,38 @@ impl<'a> Plan<'a> {
             PastTransfer::Created { transfer, .. } => Some(transfer),
             PastTransfer::Failed(_) => None,
         }
+    }
+
+    /// The transfer that waits for its time under this id.
+    pub fn scheduled(&self, id: TransferId) -> Option<Scheduled> {
+        View::scheduled(self, id)
+    }
+
+    /// The account with this address.
+    pub fn account_by_address(&self, address: &Address) -> Option<&Account> {
+        let planned = self.latest(|fact| match fact {
+            Fact::AddressSet { account, address: taken } if taken == address => Some(*account),
+            _ => None,
+        });
+        match planned {
+            Some(id) => self.account(id),
+            None => self.account(self.ledger.account_by_address(address.as_str())?.id),
+        }
+    }
+
+    /// The address of an account.
+    pub fn address(&self, id: AccountId) -> Option<String> {
+        View::address(self, id)
+    }
+
+    /// The bounds on an account's balance.
+    pub fn limits(&self, id: AccountId) -> Limits {
+        View::limits(self, id)
+    }
+
+    /// The metadata of something: JSON texts by key.
+    pub fn metadata(&self, of: MetadataOf) -> BTreeMap<String, String> {
+        View::metadata(self, of)
     }
 
     /// What became of a pending transfer, as the next step sees it.
@@ -183,6 +272,16 @@ impl<'a> Plan<'a> {
             }
             Fact::TransferFailed { id, status } => {
                 self.transfers.insert(TransferKey::Client(*id), PastTransfer::Failed(*status));
+            }
+            // Views look these up among the facts.
+            Fact::LimitsSet { .. }
+            | Fact::AddressSet { .. }
+            | Fact::MetadataSet { .. }
+            | Fact::TransferScheduled(_)
+            | Fact::IndexesChosen { .. } => {}
+            Fact::ScheduledCancelled { id } => {
+                let spent = PastTransfer::Failed(TransferStatus::ScheduledTransferCancelled);
+                self.transfers.insert(TransferKey::Client(*id), spent);
             }
             Fact::TransferExpired(_) => unreachable!("time brings expiries, not a request"),
         }

@@ -210,6 +210,32 @@ impl NewTransfer {
     }
 }
 
+impl NewTransfer {
+    /// The pending transfer that it names; the id 0 names none.
+    pub(crate) fn pending_key(&self) -> Option<TransferKey> {
+        self.pending.filter(|key| *key != TransferKey::Client(TransferId::new(0)))
+    }
+
+    /// The transfer that is asked for, with nothing inherited yet.
+    pub(crate) fn as_asked(&self, timestamp: Timestamp) -> Transfer {
+        Transfer {
+            key: self.key,
+            debit: self.debit,
+            credit: self.credit,
+            amount: self.amount,
+            pending: self.pending_key(),
+            user_data_128: self.user_data_128,
+            user_data_64: self.user_data_64,
+            user_data_32: self.user_data_32,
+            timeout_s: self.timeout_s,
+            ledger: self.ledger,
+            code: self.code,
+            flags: self.flags,
+            timestamp,
+        }
+    }
+}
+
 /// A transfer that was created, complete: what was inherited is filled in, and the amount is what moved. Immutable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transfer {

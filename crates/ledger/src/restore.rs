@@ -50,6 +50,16 @@ impl Ledger {
                 }
             }
             Fact::TransferExpired(key) => self.restore_resolution(*key, PendingState::Expired),
+            Fact::LimitsSet { .. }
+            | Fact::AddressSet { .. }
+            | Fact::MetadataSet { .. }
+            | Fact::TransferScheduled(_)
+            | Fact::IndexesChosen { .. } => {
+                self.apply_setting(fact);
+            }
+            Fact::ScheduledCancelled { id } => {
+                self.schedule.remove(*id);
+            }
             Fact::AccountOpened(_) | Fact::TransferFailed { .. } => {}
         }
     }
@@ -72,6 +82,13 @@ impl Ledger {
     pub fn finish_restore(&mut self, recorded: u64, last_transfer: Timestamp) {
         self.recents.start(recorded);
         self.last_transfer = last_transfer;
+        // Their executions are client transfers, which are in the past.
+        let waiting: Vec<_> = self.schedule.in_order().map(|(_, id)| id).collect();
+        for id in waiting {
+            if self.past.find(id).is_some() {
+                self.schedule.remove(id);
+            }
+        }
         for (number, account) in (0_u32..).zip(self.accounts.from(AccountPlace(0))) {
             let book = self.books.get_mut(&account.ledger).expect("LED-8: an account stands in an open book");
             book.totals.replace(&account.emptied(), account);

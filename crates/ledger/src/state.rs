@@ -4,12 +4,18 @@ use foldhash::fast::RandomState;
 use types::{AccountId, LedgerId, Span, Timestamp, TransferId};
 
 use crate::accounts::Accounts;
+use crate::addresses::Addresses;
 use crate::chunks::Chunks;
 use crate::legs::Legs;
+use crate::metadata::Metadata;
 use crate::past::NoPast;
 use crate::recents::{Recents, Record};
+use crate::schedule::Schedule;
 use crate::totals::Totals;
-use crate::{Account, AccountPlace, Book, Past, PastTransfer, PendingState, Plan, Transfer, TransferKey, TrialBalance};
+use crate::{
+    Account, AccountPlace, Book, IndexedFields, Limits, Past, PastTransfer, PendingState, Plan, Transfer, TransferKey,
+    TrialBalance,
+};
 
 /// All books and accounts of a tenant, what is pending, the transfers of payments, and the client transfers that it was
 /// not yet told to forget: the fold of its facts. What it forgot it finds through its [`Past`].
@@ -29,6 +35,11 @@ pub struct Ledger {
     pub(crate) last_account: Timestamp,
     /// Of the latest transfer.
     pub(crate) last_transfer: Timestamp,
+    pub(crate) limits: HashMap<AccountId, Limits, RandomState>,
+    pub(crate) addresses: Addresses,
+    pub(crate) metadata: Metadata,
+    pub(crate) schedule: Schedule,
+    pub(crate) indexes: BTreeMap<LedgerId, IndexedFields>,
     pub(crate) past: Box<dyn Past>,
 }
 
@@ -44,6 +55,11 @@ impl Default for Ledger {
             expiries: BTreeMap::new(),
             last_account: Timestamp::ZERO,
             last_transfer: Timestamp::ZERO,
+            limits: HashMap::default(),
+            addresses: Addresses::default(),
+            metadata: Metadata::default(),
+            schedule: Schedule::default(),
+            indexes: BTreeMap::new(),
             past: Box::new(NoPast),
         }
     }

@@ -117,6 +117,11 @@ statuses! {
         ExistsWithDifferentCode = 45 "exists_with_different_code" "the transfer exists with a different code",
         Exists = 46 "exists" "the same transfer exists",
         IdAlreadyFailed = 68 "id_already_failed" "a transfer with this id was refused before, which is final; use another id",
+        IdAlreadyScheduled = 1006 "id_already_scheduled" "a transfer with this id waits for its time",
+        ScheduledTransferMustStandAlone = 1007 "scheduled_transfer_must_stand_alone" "a transfer for a future time is a client's, and neither linked nor imported",
+        ScheduledTimeMustBeLater = 1008 "scheduled_time_must_be_later" "the time of a scheduled transfer must be in the future",
+        ScheduledTransferNotFound = 1009 "scheduled_transfer_not_found" "no transfer with this id waits for its time",
+        ScheduledTransferCancelled = 1010 "scheduled_transfer_cancelled" "the transfer was cancelled before its time came",
         FlagsAreMutuallyExclusive = 7 "flags_are_mutually_exclusive" "a transfer that posts or voids does nothing else: not both, not pending, balancing or closing",
         DebitAccountIdMustNotBeZero = 8 "debit_account_id_must_not_be_zero" "the debit account id is 0",
         DebitAccountIdMustNotBeIntMax = 9 "debit_account_id_must_not_be_int_max" "the debit account id is 2^128 - 1",
@@ -164,6 +169,24 @@ statuses! {
         OverflowsTimeout = 53 "overflows_timeout" "the pending transfer would expire after the year 2262",
         ExceedsCredits = 54 "exceeds_credits" "the debits of the debit account would exceed its posted credits",
         ExceedsDebits = 55 "exceeds_debits" "the credits of the credit account would exceed its posted debits",
+        ExceedsMinBalance = 1004 "exceeds_min_balance" "the balance of the debit account would fall below its floor",
+        ExceedsMaxBalance = 1005 "exceeds_max_balance" "the balance of the credit account would rise above its ceiling",
+    }
+}
+
+statuses! {
+    /// Why something about an account, transfer or book was not changed. All of it is Finaira's own.
+    ChangeStatus {
+        AccountNotFound = 1000 "account_not_found" "the account does not exist",
+        TransferNotFound = 1001 "transfer_not_found" "the transfer does not exist",
+        LedgerNotFound = 1002 "ledger_not_found" "the ledger does not exist",
+        MinBalanceExceedsMaxBalance = 1003 "min_balance_exceeds_max_balance" "the floor of the balance is above its ceiling",
+        AddressAlreadyTaken = 1004 "address_already_taken" "another account has this address",
+        AddressMustNotChange = 1005 "address_must_not_change" "the account has another address",
+        MetadataKeyTooLong = 1006 "metadata_key_too_long" "a metadata key is empty or longer than 64 bytes",
+        MetadataValueTooLong = 1007 "metadata_value_too_long" "a metadata value is longer than 1024 bytes",
+        MetadataHasTooManyKeys = 1008 "metadata_has_too_many_keys" "one thing has at most 64 metadata keys",
+        ReservedFlag = 1009 "reserved_flag" "a field is named that cannot be indexed",
     }
 }
 
@@ -180,6 +203,9 @@ impl TransferStatus {
                 | Self::CreditAccountAlreadyClosed
                 | Self::ExceedsCredits
                 | Self::ExceedsDebits
+                | Self::ExceedsMinBalance
+                | Self::ExceedsMaxBalance
+                | Self::ScheduledTransferCancelled
         )
     }
 }

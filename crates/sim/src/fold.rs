@@ -139,6 +139,14 @@ impl Fold {
                 ensure(passed, "SIM-4", || format!("the timeout of transfer {key} has not come"))?;
                 self.reserve(&pending, false)
             }
+            ledger::Fact::ScheduledCancelled { id } => {
+                ensure(self.failed.insert(*id), "SIM-2", || format!("transfer {id} is decided again"))
+            }
+            ledger::Fact::LimitsSet { .. }
+            | ledger::Fact::AddressSet { .. }
+            | ledger::Fact::MetadataSet { .. }
+            | ledger::Fact::TransferScheduled(_)
+            | ledger::Fact::IndexesChosen { .. } => Ok(()),
         }
     }
 

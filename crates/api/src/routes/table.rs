@@ -1,13 +1,15 @@
 use engine::Verb;
 
 use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, page, shape};
+use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
+use crate::history::AddressBalances;
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
 use crate::packed;
 use crate::payments::PaymentBody;
 use crate::requests::{LabelBody, LedgerBody, VerbBody};
-use crate::responses::{Account, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
+use crate::responses::{Account, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
 use crate::results::BatchResults;
 use crate::scope::Scope;
 
@@ -34,6 +36,16 @@ const DRY_RUN: Parameter = Parameter {
     summary: "`true`: the request is judged and answered, with `\"dry_run\": true` and balances as they would be; \
               nothing is recorded.",
     kind: Kind::Flag,
+};
+const ADDRESS_PREFIX: Parameter = Parameter {
+    name: "address_prefix",
+    summary: "Only those whose address is this, or goes on behind it with a colon; in order of address.",
+    kind: Kind::Text,
+};
+const METADATA: Parameter = Parameter {
+    name: "metadata.<key>",
+    summary: "Only those whose metadata has exactly this JSON under the key, such as `metadata.tier=\"gold\"`.",
+    kind: Kind::Text,
 };
 const STATUS: Parameter = Parameter { name: "status", summary: "Only payments with this status.", kind: Kind::Text };
 const TEMPLATE: Parameter = Parameter {
@@ -134,6 +146,17 @@ const fn events(summary: &'static str) -> Body {
 
 const IDS: Body = Body::Packed { record_bytes: packed::ID_BYTES, summary: "Up to 8,190 ids of 16 bytes." };
 
+/// A route that changes something that exists; asked again, it is so already.
+const fn change(
+    operation: Operation,
+    path: &'static str,
+    scope: Scope,
+    (body, answer): (Body, Shape),
+    summary: &'static str,
+) -> Route {
+    Route { method: Method::Post, body, ..get(operation, path, scope, answer, summary) }
+}
+
 const fn verb(verb: Verb, path: &'static str, scope: Scope, summary: &'static str) -> Route {
     Route {
         method: Method::Post,
@@ -169,6 +192,21 @@ pub const ROUTES: &[Route] = &[
         shape::<TrialBalance>(),
         "Add up the accounts of a ledger",
     ),
+    change(
+        Operation::ChooseIndexes,
+        "/v1/ledgers/{id}/indexes",
+        Scope::LEDGER_WRITE,
+        (Body::Json(shape::<IndexesBody>()), shape::<Indexes>()),
+        "Choose by which fields the transfers of a ledger can be found",
+    ),
+    list(
+        Operation::GetAddressBalances,
+        "/v1/balances",
+        Scope::LEDGER_READ,
+        &[ADDRESS_PREFIX, LEDGER],
+        shape::<AddressBalances>(),
+        "Add up the accounts of a ledger below an address",
+    ),
     order(
         Operation::OpenAccount,
         "/v1/accounts",
@@ -187,11 +225,44 @@ pub const ROUTES: &[Route] = &[
         Operation::ListAccounts,
         "/v1/accounts",
         Scope::LEDGER_READ,
-        &[CURSOR, LIMIT, LEDGER, CODE, USER_DATA_128, USER_DATA_64, USER_DATA_32, TEMPLATE, HOLDER],
+        &[
+            CURSOR,
+            LIMIT,
+            LEDGER,
+            CODE,
+            USER_DATA_128,
+            USER_DATA_64,
+            USER_DATA_32,
+            ADDRESS_PREFIX,
+            METADATA,
+            TEMPLATE,
+            HOLDER,
+        ],
         page::<Account>(),
         "List accounts in the order they were opened, or find the one that the policy keeps for somebody",
     ),
     get(Operation::GetAccount, "/v1/accounts/{id}", Scope::LEDGER_READ, shape::<Account>(), "Look up an account"),
+    change(
+        Operation::SetAddress,
+        "/v1/accounts/{id}/address",
+        Scope::LEDGER_WRITE,
+        (Body::Json(shape::<AddressBody>()), shape::<Account>()),
+        "Give an account its address, once",
+    ),
+    change(
+        Operation::SetLimits,
+        "/v1/accounts/{id}/limits",
+        Scope::LEDGER_WRITE,
+        (Body::Json(shape::<LimitsBody>()), shape::<Account>()),
+        "Bound the balance of an account, in place of the bounds before",
+    ),
+    change(
+        Operation::SetAccountMetadata,
+        "/v1/accounts/{id}/metadata",
+        Scope::LEDGER_WRITE,
+        (Body::Json(shape::<MetadataBody>()), shape::<Account>()),
+        "Set and remove metadata of an account",
+    ),
     order(
         Operation::CreateTransfer,
         "/v1/transfers",
@@ -226,6 +297,28 @@ pub const ROUTES: &[Route] = &[
             "Move back what a transfer moved, by one more transfer; asked again, the answer is the same transfer",
         )
     },
+    change(
+        Operation::SetTransferMetadata,
+        "/v1/transfers/{id}/metadata",
+        Scope::TRANSFERS_WRITE,
+        (Body::Json(shape::<MetadataBody>()), shape::<Transfer>()),
+        "Set and remove metadata of a transfer",
+    ),
+    change(
+        Operation::CancelTransfer,
+        "/v1/transfers/{id}/cancel",
+        Scope::TRANSFERS_WRITE,
+        (Body::Empty(shape::<VerbBody>()), shape::<Transfer>()),
+        "Give up a transfer that waits for its time; its id stays spent",
+    ),
+    list(
+        Operation::ListScheduled,
+        "/v1/transfers/scheduled",
+        Scope::LEDGER_READ,
+        &[CURSOR, LIMIT],
+        page::<Transfer>(),
+        "List transfers that wait for their time, by time",
+    ),
     packed(
         Operation::CreateAccounts,
         "/v1/packed/create-accounts",
@@ -289,6 +382,13 @@ pub const ROUTES: &[Route] = &[
         Scope::PERSONAL_READ,
         shape::<PersonalData>(),
         "Open what a payment sealed: personal attributes and entity values",
+    ),
+    change(
+        Operation::SetPaymentMetadata,
+        "/v1/payments/{id}/metadata",
+        Scope::PAYMENTS_WRITE,
+        (Body::Json(shape::<MetadataBody>()), shape::<Payment>()),
+        "Set and remove metadata of a payment",
     ),
     verb(Verb::Approve, "/v1/payments/{id}/approve", Scope::REVIEWS_WRITE, "Approve a payment under review"),
     verb(Verb::Decline, "/v1/payments/{id}/decline", Scope::REVIEWS_WRITE, "Decline a payment under review"),

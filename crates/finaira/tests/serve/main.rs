@@ -8,3 +8,4 @@ mod lifecycle;
 mod orders;
 mod packed;
 mod privacy;
+mod settings;

@@ -22,6 +22,12 @@ const ARTIFACT_STORED: u16 = 10;
 const POLICY_ACTIVATED: u16 = 11;
 const API_KEY_ADDED: u16 = 12;
 const STATE_DIGEST: u16 = 13;
+pub(super) const LIMITS_SET: u16 = 14;
+pub(super) const ADDRESS_SET: u16 = 15;
+pub(super) const METADATA_SET: u16 = 16;
+pub(super) const TRANSFER_SCHEDULED: u16 = 17;
+pub(super) const SCHEDULED_CANCELLED: u16 = 18;
+pub(super) const INDEXES_CHOSEN: u16 = 19;
 
 /// The version of a kind unless the fact needs a later one.
 const FIRST_VERSION: u16 = 1;
@@ -54,6 +60,12 @@ pub(super) fn kind_name(fact: &Fact) -> &'static str {
         ARTIFACT_STORED => "artifact_stored",
         POLICY_ACTIVATED => "policy_activated",
         API_KEY_ADDED => "api_key_added",
+        LIMITS_SET => "limits_set",
+        ADDRESS_SET => "address_set",
+        METADATA_SET => "metadata_set",
+        TRANSFER_SCHEDULED => "transfer_scheduled",
+        SCHEDULED_CANCELLED => "scheduled_cancelled",
+        INDEXES_CHOSEN => "indexes_chosen",
         _ => "state_digest",
     }
 }
@@ -126,7 +138,9 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
     }
     let fact = match number {
         JOURNAL_STARTED => Fact::JournalStarted { origin: Origin::new(from.u128()?) },
-        LEDGER_OPENED..=TRANSFER_EXPIRED => Fact::Ledger(ledger_facts::decode(header, number, version, &mut from)?),
+        LEDGER_OPENED..=TRANSFER_EXPIRED | LIMITS_SET..=INDEXES_CHOSEN => {
+            Fact::Ledger(ledger_facts::decode(header, number, version, &mut from)?)
+        }
         PAYMENT_DECIDED => Fact::PaymentDecided(Arc::new(payment::decode_decided(header, &mut from)?)),
         PAYMENT_CHANGED => Fact::PaymentChanged(payment::decode_changed(header, &mut from)?),
         LABEL_RECORDED => Fact::LabelRecorded(LabelRecorded {

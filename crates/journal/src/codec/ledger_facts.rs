@@ -6,8 +6,10 @@ use ledger::{Account, AccountFlags, Book, Fact, NewAccount, Transfer, TransferFl
 use types::{AccountId, Amount, Asset, Code, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
 use super::fact::{
-    ACCOUNT_OPENED, LEDGER_OPENED, TRANSFER_CREATED, TRANSFER_EXPIRED, TRANSFER_FAILED, decode_many, decode_text,
+    ACCOUNT_OPENED, ADDRESS_SET, INDEXES_CHOSEN, LEDGER_OPENED, LIMITS_SET, METADATA_SET, SCHEDULED_CANCELLED,
+    TRANSFER_CREATED, TRANSFER_EXPIRED, TRANSFER_FAILED, TRANSFER_SCHEDULED, decode_many, decode_text,
 };
+use super::ledger_settings;
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 const USER_DATA_128: u8 = 1;
@@ -23,6 +25,12 @@ pub(super) fn kind(fact: &Fact) -> u16 {
         Fact::TransferCreated(_) => TRANSFER_CREATED,
         Fact::TransferFailed { .. } => TRANSFER_FAILED,
         Fact::TransferExpired(_) => TRANSFER_EXPIRED,
+        Fact::LimitsSet { .. } => LIMITS_SET,
+        Fact::AddressSet { .. } => ADDRESS_SET,
+        Fact::MetadataSet { .. } => METADATA_SET,
+        Fact::TransferScheduled(_) => TRANSFER_SCHEDULED,
+        Fact::ScheduledCancelled { .. } => SCHEDULED_CANCELLED,
+        Fact::IndexesChosen { .. } => INDEXES_CHOSEN,
     }
 }
 
@@ -35,7 +43,15 @@ pub(super) fn version(header: &Header, fact: &Fact) -> u16 {
     let timestamp = match fact {
         Fact::AccountOpened(account) => account.timestamp,
         Fact::TransferCreated(transfer) => transfer.timestamp,
-        Fact::BookOpened(_) | Fact::TransferFailed { .. } | Fact::TransferExpired(_) => header.decided_at,
+        Fact::BookOpened(_)
+        | Fact::TransferFailed { .. }
+        | Fact::TransferExpired(_)
+        | Fact::LimitsSet { .. }
+        | Fact::AddressSet { .. }
+        | Fact::MetadataSet { .. }
+        | Fact::TransferScheduled(_)
+        | Fact::ScheduledCancelled { .. }
+        | Fact::IndexesChosen { .. } => header.decided_at,
     };
     if timestamp < header.decided_at { IMPORTED_VERSION } else { 1 }
 }
@@ -72,6 +88,12 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) {
             into.varint(status.number());
         }
         Fact::TransferExpired(key) => encode_key(*key, into),
+        Fact::LimitsSet { account, limits } => ledger_settings::encode_limits(*account, *limits, into),
+        Fact::AddressSet { account, address } => ledger_settings::encode_address(*account, address, into),
+        Fact::MetadataSet { of, values } => ledger_settings::encode_metadata(*of, values, into),
+        Fact::TransferScheduled(scheduled) => ledger_settings::encode_scheduled(header, scheduled, into),
+        Fact::ScheduledCancelled { id } => into.u128(id.get()),
+        Fact::IndexesChosen { ledger, fields } => ledger_settings::encode_indexes(*ledger, *fields, into),
     }
 }
 
@@ -91,7 +113,7 @@ pub(super) fn decode(header: &Header, kind: u16, version: u16, from: &mut Decode
             Ok(Fact::TransferFailed { id, status: decode_status(from)? })
         }
         TRANSFER_EXPIRED => decode_key(from).map(Fact::TransferExpired),
-        other => Err(DecodeError::Unknown { what: "kind of ledger fact", value: u64::from(other) }),
+        _ => ledger_settings::decode(header, kind, from),
     }
 }
 
@@ -120,7 +142,7 @@ fn decode_time(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<
 }
 
 /// 16 bytes that name the transfer or its payment, then 0 or the leg's number plus one.
-fn encode_key(key: TransferKey, into: &mut Encoder) {
+pub(super) fn encode_key(key: TransferKey, into: &mut Encoder) {
     match key {
         TransferKey::Client(id) => {
             into.u128(id.get());
@@ -133,7 +155,7 @@ fn encode_key(key: TransferKey, into: &mut Encoder) {
     }
 }
 
-fn decode_key(from: &mut Decoder<'_>) -> Result<TransferKey, DecodeError> {
+pub(super) fn decode_key(from: &mut Decoder<'_>) -> Result<TransferKey, DecodeError> {
     let id = from.u128()?;
     let leg: u32 = from.varint()?;
     match leg.checked_sub(1).map(u16::try_from) {
@@ -167,7 +189,7 @@ fn decode_account(header: &Header, version: u16, from: &mut Decoder<'_>) -> Resu
     Ok(Account::open(&new, timestamp))
 }
 
-fn encode_transfer(header: &Header, transfer: &Transfer, into: &mut Encoder) {
+pub(super) fn encode_transfer(header: &Header, transfer: &Transfer, into: &mut Encoder) {
     encode_key(transfer.key, into);
     into.u128(transfer.debit.get());
     into.u128(transfer.credit.get());
@@ -189,7 +211,7 @@ fn encode_transfer(header: &Header, transfer: &Transfer, into: &mut Encoder) {
     }
 }
 
-fn decode_transfer(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<Transfer, DecodeError> {
+pub(super) fn decode_transfer(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<Transfer, DecodeError> {
     let key = decode_key(from)?;
     let debit = AccountId::new(from.u128()?);
     let credit = AccountId::new(from.u128()?);

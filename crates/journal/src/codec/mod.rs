@@ -30,6 +30,7 @@
 
 mod fact;
 mod ledger_facts;
+mod ledger_settings;
 mod payment;
 mod rows;
 

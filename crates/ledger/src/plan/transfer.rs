@@ -3,8 +3,10 @@ use types::{AccountId, Amount, Code, LedgerId, Span, Timestamp, TransferId};
 use super::batch::{ImportCheck, Moment};
 use super::{Event, Planned, View, retry};
 use crate::refusal::{ensure, refuse};
-use crate::{Account, AccountFlags, Detail, Fact, NewTransfer, PastTransfer, PendingState, Refusal, Transfer};
-use crate::{TransferFlags, TransferKey, TransferStatus as S};
+use crate::{
+    Account, AccountFlags, Detail, Fact, Ledger, NewTransfer, Outcome, PastTransfer, PendingState, Refusal, Transfer,
+};
+use crate::{Scheduled, TransferFlags, TransferKey, TransferStatus as S};
 
 /// What a request may set.
 const ALLOWED: TransferFlags =
@@ -31,7 +33,57 @@ pub(super) fn plan(view: &impl View, moment: Moment, new: &NewTransfer) -> Plann
         Some(PastTransfer::Failed(_)) => {
             Planned::refused(Refusal { status: S::IdAlreadyFailed, detail: Detail::Transfer(new.key) })
         }
-        None => plan_fresh(view, moment, new),
+        None => match new.key {
+            TransferKey::Client(id) if view.scheduled(id).is_some() => {
+                Planned::refused(Refusal { status: S::IdAlreadyScheduled, detail: Detail::Transfer(new.key) })
+            }
+            TransferKey::Client(_) | TransferKey::Leg { .. } => plan_fresh(view, moment, new),
+        },
+    }
+}
+
+/// A client's transfer for a future time. That it would be refused now says nothing about then, so only its id and its
+/// flags are judged.
+pub(super) fn plan_later(view: &impl View, now: Timestamp, scheduled: &Scheduled) -> Planned<S> {
+    let refused = |status| Planned::refused(Refusal { status, detail: Detail::Transfer(scheduled.new.key) });
+    let (new, moment) = (&scheduled.new, Moment::alone(now, false));
+    let TransferKey::Client(id) = new.key else { return refused(S::ScheduledTransferMustStandAlone) };
+    if new.flags.intersects(TransferFlags::LINKED | TransferFlags::IMPORTED) {
+        return refused(S::ScheduledTransferMustStandAlone);
+    }
+    if let Err(refusal) = check_head(moment, new) {
+        return Planned::refused(refusal);
+    }
+    match (view.find(new.key), view.scheduled(id)) {
+        (Some(PastTransfer::Created { transfer, .. }), _) => plan_again(view, new, &transfer),
+        (Some(PastTransfer::Failed(_)), _) => refused(S::IdAlreadyFailed),
+        (None, Some(waiting)) if waiting == *scheduled => Planned::exists(waiting.at),
+        (None, Some(_)) => refused(S::IdAlreadyScheduled),
+        (None, None) if scheduled.at <= now => refused(S::ScheduledTimeMustBeLater),
+        (None, None) => Planned::created(scheduled.at, Fact::TransferScheduled(*scheduled)),
+    }
+}
+
+/// What a scheduled transfer does now that its time has come. Its refusal is final, whatever the status.
+pub(super) fn plan_due(ledger: &Ledger, now: Timestamp, id: TransferId) -> Planned<S> {
+    let scheduled = ledger.scheduled(id).expect("LED-4: what is executed is scheduled");
+    let planned = plan_fresh(ledger, Moment::alone(now, false), &scheduled.new);
+    match planned.outcome {
+        Outcome::Refused(Refusal { status, .. }) => {
+            Planned { fact: Some(Fact::TransferFailed { id, status }), ..planned }
+        }
+        Outcome::Created { .. } | Outcome::Exists { .. } => planned,
+    }
+}
+
+pub(super) fn plan_cancel(view: &impl View, now: Timestamp, id: TransferId) -> Planned<S> {
+    match (view.scheduled(id), view.find(TransferKey::Client(id))) {
+        (Some(_), _) => Planned::created(now, Fact::ScheduledCancelled { id }),
+        (None, Some(PastTransfer::Failed(S::ScheduledTransferCancelled))) => Planned::exists(now),
+        (None, _) => Planned::refused(Refusal {
+            status: S::ScheduledTransferNotFound,
+            detail: Detail::Transfer(TransferKey::Client(id)),
+        }),
     }
 }
 
@@ -67,7 +119,7 @@ fn judge_movement(view: &impl View, moment: Moment, new: &NewTransfer) -> Result
     ensure(new.credit != zero, S::CreditAccountIdMustNotBeZero, Detail::None)?;
     ensure(new.credit != int_max, S::CreditAccountIdMustNotBeIntMax, Detail::None)?;
     ensure(new.debit != new.credit, S::AccountsMustBeDifferent, Detail::Account(new.debit))?;
-    ensure(named_pending(new).is_none(), S::PendingIdMustBeZero, Detail::None)?;
+    ensure(new.pending_key().is_none(), S::PendingIdMustBeZero, Detail::None)?;
     ensure(is_pending || new.timeout_s == 0, S::TimeoutReservedForPendingTransfer, Detail::None)?;
     ensure(is_pending || !new.flags.intersects(CLOSES), S::ClosingTransferMustBePending, Detail::None)?;
     ensure(new.ledger != LedgerId::new(0), S::LedgerMustNotBeZero, Detail::None)?;
@@ -96,6 +148,7 @@ fn judge_movement(view: &impl View, moment: Moment, new: &NewTransfer) -> Result
     let amount = balanced_amount(new, debit, credit);
     let transfer = Transfer { amount, ..asked(new, None, timestamp_of(moment, new)) };
     check_room(&transfer, debit, credit)?;
+    check_limits(view, &transfer, debit, credit)?;
     Ok(transfer)
 }
 
@@ -104,7 +157,7 @@ fn judge_resolution(view: &impl View, moment: Moment, new: &NewTransfer) -> Resu
     let is_post = new.flags.contains(TransferFlags::POST_PENDING_TRANSFER);
     let exclusive = !new.flags.contains(RESOLVES) && !new.flags.intersects(EXCLUDED_BY_RESOLVING);
     ensure(exclusive, S::FlagsAreMutuallyExclusive, Detail::Flags(new.flags.bits()))?;
-    let Some(key) = named_pending(new) else {
+    let Some(key) = new.pending_key() else {
         return Err(Refusal { status: S::PendingIdMustNotBeZero, detail: Detail::None });
     };
     let about = Detail::Transfer(key);
@@ -190,21 +243,7 @@ fn check_head(moment: Moment, new: &NewTransfer) -> Result<(), Refusal<S>> {
 /// The transfer that a request asks for. A post or void inherits from `pending` what it left zero, and its "all" is the
 /// pending amount. What moves in the end can be less where a balancing flag bounds it.
 fn asked(new: &NewTransfer, pending: Option<&Transfer>, timestamp: Timestamp) -> Transfer {
-    let mut asked = Transfer {
-        key: new.key,
-        debit: new.debit,
-        credit: new.credit,
-        amount: new.amount,
-        pending: named_pending(new),
-        user_data_128: new.user_data_128,
-        user_data_64: new.user_data_64,
-        user_data_32: new.user_data_32,
-        timeout_s: new.timeout_s,
-        ledger: new.ledger,
-        code: new.code,
-        flags: new.flags,
-        timestamp,
-    };
+    let mut asked = new.as_asked(timestamp);
     if let Some(pending) = pending {
         inherit(&mut asked.debit, pending.debit);
         inherit(&mut asked.credit, pending.credit);
@@ -260,9 +299,14 @@ fn check_room(transfer: &Transfer, debit: &Account, credit: &Account) -> Result<
     ensure(!short, S::ExceedsDebits, room(credit, credit_room))
 }
 
-/// The pending transfer that a request names; the id 0 names none.
-fn named_pending(new: &NewTransfer) -> Option<TransferKey> {
-    new.pending.filter(|key| *key != client(0))
+/// The bounds that commands set on the balances.
+fn check_limits(view: &impl View, transfer: &Transfer, debit: &Account, credit: &Account) -> Result<(), Refusal<S>> {
+    let requested = transfer.amount;
+    let about = |account: &Account, available| Detail::Room { account: account.id, available, requested };
+    let room = view.limits(debit.id).debit_room(debit);
+    ensure(requested <= room, S::ExceedsMinBalance, about(debit, room))?;
+    let room = view.limits(credit.id).credit_room(credit);
+    ensure(requested <= room, S::ExceedsMaxBalance, about(credit, room))
 }
 
 /// True for the key of a client's transfer.

@@ -1,7 +1,11 @@
-use types::{AccountId, LedgerId, Timestamp};
+use std::collections::BTreeMap;
+
+use types::{AccountId, LedgerId, Timestamp, TransferId};
 
 use super::Plan;
-use crate::{Account, Book, Fact, Ledger, PastTransfer, TransferKey};
+use crate::{
+    Account, Address, Book, Fact, IndexedFields, Ledger, Limits, MetadataOf, PastTransfer, Scheduled, TransferKey,
+};
 
 /// What a request is judged against.
 pub(crate) trait View {
@@ -11,6 +15,20 @@ pub(crate) trait View {
 
     /// What became of the transfer `key`; an unresolved one is pending, also after its time.
     fn find(&self, key: TransferKey) -> Option<PastTransfer>;
+
+    /// The bounds on an account's balance.
+    fn limits(&self, id: AccountId) -> Limits;
+
+    /// The transfer that waits for its time under this id.
+    fn scheduled(&self, id: TransferId) -> Option<Scheduled>;
+
+    fn address(&self, id: AccountId) -> Option<String>;
+
+    fn is_address_taken(&self, address: &Address) -> bool;
+
+    fn metadata(&self, of: MetadataOf) -> BTreeMap<String, String>;
+
+    fn indexed_fields(&self, id: LedgerId) -> IndexedFields;
 
     /// The timestamp of the latest account.
     fn last_account(&self) -> Timestamp;
@@ -36,6 +54,30 @@ impl View for Ledger {
 
     fn find(&self, key: TransferKey) -> Option<PastTransfer> {
         self.find(key)
+    }
+
+    fn limits(&self, id: AccountId) -> Limits {
+        self.limits(id)
+    }
+
+    fn scheduled(&self, id: TransferId) -> Option<Scheduled> {
+        self.scheduled(id).copied()
+    }
+
+    fn address(&self, id: AccountId) -> Option<String> {
+        self.address(id).map(str::to_owned)
+    }
+
+    fn is_address_taken(&self, address: &Address) -> bool {
+        self.account_by_address(address.as_str()).is_some()
+    }
+
+    fn metadata(&self, of: MetadataOf) -> BTreeMap<String, String> {
+        self.metadata(of).cloned().unwrap_or_default()
+    }
+
+    fn indexed_fields(&self, id: LedgerId) -> IndexedFields {
+        self.indexed_fields(id)
     }
 
     fn last_account(&self) -> Timestamp {
@@ -69,6 +111,74 @@ impl View for Plan<'_> {
         self.transfers.get(&key).copied().or_else(|| self.ledger.find(key))
     }
 
+    fn limits(&self, id: AccountId) -> Limits {
+        self.latest(|fact| {
+            if let Fact::LimitsSet { account, limits } = fact
+                && *account == id
+            {
+                Some(*limits)
+            } else {
+                None
+            }
+        })
+        .unwrap_or_else(|| self.ledger.limits(id))
+    }
+
+    fn scheduled(&self, id: TransferId) -> Option<Scheduled> {
+        let planned = self.latest(|fact| match fact {
+            Fact::TransferScheduled(scheduled) if scheduled.new.key == TransferKey::Client(id) => {
+                Some(Some(*scheduled))
+            }
+            Fact::ScheduledCancelled { id: cancelled } if *cancelled == id => Some(None),
+            _ => None,
+        });
+        planned.unwrap_or_else(|| self.ledger.scheduled(id).copied())
+    }
+
+    fn address(&self, id: AccountId) -> Option<String> {
+        self.latest(|fact| {
+            if let Fact::AddressSet { account, address } = fact
+                && *account == id
+            {
+                Some(address.as_str())
+            } else {
+                None
+            }
+        })
+        .or_else(|| self.ledger.address(id))
+        .map(str::to_owned)
+    }
+
+    fn is_address_taken(&self, address: &Address) -> bool {
+        let planned = |fact: &Fact| matches!(fact, Fact::AddressSet { address: taken, .. } if taken == address);
+        self.facts.iter().any(planned) || self.ledger.is_address_taken(address)
+    }
+
+    fn metadata(&self, of: MetadataOf) -> BTreeMap<String, String> {
+        let mut metadata = View::metadata(self.ledger, of);
+        for fact in &self.facts {
+            if let Fact::MetadataSet { of: changed, values } = fact
+                && *changed == of
+            {
+                set_metadata(&mut metadata, values);
+            }
+        }
+        metadata
+    }
+
+    fn indexed_fields(&self, id: LedgerId) -> IndexedFields {
+        self.latest(|fact| {
+            if let Fact::IndexesChosen { ledger, fields } = fact
+                && *ledger == id
+            {
+                Some(*fields)
+            } else {
+                None
+            }
+        })
+        .unwrap_or_else(|| self.ledger.indexed_fields(id))
+    }
+
     fn last_account(&self) -> Timestamp {
         self.last_account
     }
@@ -85,5 +195,22 @@ impl View for Plan<'_> {
     fn is_transfer_time(&self, at: Timestamp) -> bool {
         let planned = |fact: &Fact| matches!(fact, Fact::TransferCreated(transfer) if transfer.timestamp == at);
         self.facts.iter().any(planned) || self.ledger.is_transfer_time(at)
+    }
+}
+
+impl Plan<'_> {
+    /// What the latest fact of this plan says that `says` something.
+    pub(super) fn latest<'f, T>(&'f self, says: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {
+        self.facts.iter().rev().find_map(says)
+    }
+}
+
+/// Sets values, or removes those that are `None`.
+pub(super) fn set_metadata(metadata: &mut BTreeMap<String, String>, values: &[(String, Option<String>)]) {
+    for (key, value) in values {
+        match value {
+            Some(value) => metadata.insert(key.clone(), value.clone()),
+            None => metadata.remove(key),
+        };
     }
 }

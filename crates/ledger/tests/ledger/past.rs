@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Fact, Past, PastTransfer, PendingState, TransferFlags, TransferKey};
+use ledger::{Fact, Past, PastTransfer, PendingState, TransferFlags, TransferKey, TransferStatus};
 use types::{Timestamp, TransferId};
 
 #[derive(Debug, Default)]
@@ -31,7 +31,16 @@ impl Remembered {
                 self.found.insert(*id, PastTransfer::Failed(*status));
             }
             Fact::TransferExpired(key) => self.resolve(Some(*key), PendingState::Expired),
-            Fact::BookOpened(_) | Fact::AccountOpened(_) => {}
+            Fact::ScheduledCancelled { id } => {
+                self.found.insert(*id, PastTransfer::Failed(TransferStatus::ScheduledTransferCancelled));
+            }
+            Fact::BookOpened(_)
+            | Fact::AccountOpened(_)
+            | Fact::LimitsSet { .. }
+            | Fact::AddressSet { .. }
+            | Fact::MetadataSet { .. }
+            | Fact::TransferScheduled(_)
+            | Fact::IndexesChosen { .. } => {}
         }
     }
 

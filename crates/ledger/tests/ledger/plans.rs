@@ -76,10 +76,11 @@ fn each_account_and_transfer_of_a_plan_gets_its_own_timestamp() {
     let timestamps: Vec<u64> = world
         .facts
         .iter()
-        .filter_map(|fact| match fact {
-            Fact::AccountOpened(account) => Some(account.timestamp.ns()),
-            Fact::TransferCreated(transfer) => Some(transfer.timestamp.ns()),
-            Fact::BookOpened(_) | Fact::TransferFailed { .. } | Fact::TransferExpired(_) => None,
+        .filter_map(|fact| {
+            if let Fact::AccountOpened(account) = fact {
+                return Some(account.timestamp.ns());
+            }
+            if let Fact::TransferCreated(transfer) = fact { Some(transfer.timestamp.ns()) } else { None }
         })
         .collect();
     let first = timestamps[0];

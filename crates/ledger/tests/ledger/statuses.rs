@@ -36,7 +36,8 @@ fn transfer_statuses_are_permanent() {
         exists_with_different_credit_account_id 38 · exists_with_different_amount 39 ·
         exists_with_different_user_data_128 41 · exists_with_different_user_data_64 42 ·
         exists_with_different_user_data_32 43 · exists_with_different_ledger 67 · exists_with_different_code 45 ·
-        exists 46 · id_already_failed 68 · flags_are_mutually_exclusive 7 · debit_account_id_must_not_be_zero 8 ·
+        exists 46 · id_already_failed 68 · id_already_scheduled 1006 · scheduled_transfer_must_stand_alone 1007 ·
+        scheduled_time_must_be_later 1008 · scheduled_transfer_not_found 1009 · scheduled_transfer_cancelled 1010 · flags_are_mutually_exclusive 7 · debit_account_id_must_not_be_zero 8 ·
         debit_account_id_must_not_be_int_max 9 · credit_account_id_must_not_be_zero 10 ·
         credit_account_id_must_not_be_int_max 11 · accounts_must_be_different 12 · pending_id_must_be_zero 13 ·
         pending_id_must_not_be_zero 14 · pending_id_must_not_be_int_max 15 · pending_id_must_be_different 16 ·
@@ -53,7 +54,8 @@ fn transfer_statuses_are_permanent() {
         imported_event_timestamp_must_postdate_credit_account 62 · imported_event_timeout_must_be_zero 63 ·
         debit_account_already_closed 65 · credit_account_already_closed 66 · overflows_debits_pending 47 ·
         overflows_credits_pending 48 · overflows_debits_posted 49 · overflows_credits_posted 50 · overflows_debits 51 ·
-        overflows_credits 52 · overflows_timeout 53 · exceeds_credits 54 · exceeds_debits 55
+        overflows_credits 52 · overflows_timeout 53 · exceeds_credits 54 · exceeds_debits 55 ·
+        exceeds_min_balance 1004 · exceeds_max_balance 1005
     ";
     check(expected, TransferStatus::ALL, |status| (status.name(), status.number()));
     assert!(TransferStatus::ALL.iter().all(|&status| TransferStatus::from_number(status.number()) == Some(status)));
@@ -70,7 +72,7 @@ fn book_statuses_are_permanent() {
 #[test]
 fn exactly_the_refusals_that_may_pass_spend_an_id() {
     let sticking: Vec<u16> = TransferStatus::ALL.iter().filter(|status| status.sticks()).map(|s| s.number()).collect();
-    assert_eq!(sticking, [21, 22, 25, 65, 66, 54, 55]);
+    assert_eq!(sticking, [1010, 21, 22, 25, 65, 66, 54, 55, 1004, 1005]);
 }
 
 #[test]

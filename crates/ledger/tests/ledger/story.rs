@@ -18,6 +18,16 @@
 //! sums 1 pending=0 posted=50 accounts=2                the trial balance of a book
 //! together … commit | drop                             the lines between are steps of one plan
 //! batch … done                                         the lines between are one batch, `linked` and `imported` included
+//! limits A1 min=-50 max=100                 created    bounds on the balance, in place of those before
+//! address A1 customers:c1                   created    its address
+//! below customers A1 A2                                accounts at and below an address prefix, in order
+//! sums_below customers pending=0+0 posted=5+3          sums over them in book 1: debits + credits
+//! meta A1 color="red" size=                 created    set and remove metadata; `P7` is payment 7
+//! found color="red" A1 T2                              what has this value
+//! later 5s pay T1 A1->A2 50                 created    a transfer for 5 s from now
+//! execute T1                                created    the first that is due now
+//! cancel T1                                 created    a scheduled transfer
+//! index 1 ledger code                       created    fields that are indexed in book 1
 //! forget                                               all client transfers so far leave the ledger's memory
 //! ```
 //!
@@ -25,8 +35,9 @@
 
 use crate::past::Remembered;
 use ledger::{
-    Account, AccountFlags, Batch, Event, Fact, Ledger, NewAccount, NewTransfer, Outcome, PendingState, Plan, Planned,
-    Refusal, Step, Transfer, TransferFlags, TransferKey,
+    Account, AccountFlags, Address, Batch, Event, Fact, IndexedFields, Ledger, Limits, MetadataOf, NewAccount,
+    NewTransfer, Outcome, PendingState, Plan, Planned, Refusal, Scheduled, Step, Transfer, TransferFlags, TransferKey,
+    TransferStatus,
 };
 use types::{AccountId, Amount, Asset, Code, Digest, DigestBuilder, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
@@ -129,8 +140,49 @@ impl World {
             }
             ["show", ..] => show(&words, |id| self.ledger.account(id)),
             ["forget"] => self.forget(),
+            ["below", prefix, expected @ ..] => {
+                let found = self.ledger.accounts_below(prefix, None, usize::MAX);
+                let expected: Vec<_> = expected.iter().map(|name| account(name)).collect();
+                assert_eq!(found.iter().map(|account| account.id).collect::<Vec<_>>(), expected, "{line}");
+            }
+            ["sums_below", prefix, pending, posted] => {
+                let sums = self.ledger.sums_below(LedgerId::new(1), prefix).expect(line);
+                assert_eq!(format!("pending={}+{}", sums.debits_pending, sums.credits_pending), *pending, "{line}");
+                assert_eq!(format!("posted={}+{}", sums.debits_posted, sums.credits_posted), *posted, "{line}");
+            }
+            ["found", value, expected @ ..] => {
+                let (key, value) = value.split_once('=').expect(line);
+                let expected: Vec<_> = expected.iter().map(|name| subject(name)).collect();
+                assert_eq!(self.ledger.find_by_metadata(key, value, None, usize::MAX), expected, "{line}");
+            }
+            ["later", span, request @ .., expected] => {
+                let at = self.now().saturating_add(span.parse().expect(line));
+                let new = new_transfer(request).expect(line);
+                let planned = self.ledger.plan_scheduled(self.now(), &Scheduled { new, at });
+                self.take(planned, expected, line);
+            }
+            ["execute", name, expected] => {
+                let due = self.ledger.due_scheduled(self.now(), 1);
+                let TransferKey::Client(id) = key(name) else { panic!("{line}") };
+                assert_eq!(due, [id], "{line}");
+                let planned = self.ledger.plan_due_scheduled(self.now(), id);
+                self.take(planned, expected, line);
+            }
+            ["cancel", name, expected] => {
+                let TransferKey::Client(id) = key(name) else { panic!("{line}") };
+                let planned = self.ledger.plan_cancel_scheduled(self.now(), id);
+                self.take(planned, expected, line);
+            }
             _ => self.steps(&[line], true),
         }
+    }
+
+    #[track_caller]
+    fn take(&mut self, planned: Planned<TransferStatus>, expected: &str, line: &str) {
+        let (status, refusal) = told(&planned.outcome, |status| status.name());
+        assert_eq!(status, expected, "{line}\n{refusal}");
+        planned.fact.into_iter().for_each(|fact| self.apply(fact));
+        self.now_ns += 1_000;
     }
 
     /// Runs lines as the steps of one plan.
@@ -279,7 +331,13 @@ impl World {
         }
         let rest = |ledger: &Ledger| {
             let sums: Vec<_> = ledger.books().map(|book| ledger.trial_balance(book.id)).collect();
-            (sums, ledger.due(Timestamp::MAX, usize::MAX), ledger.last_timestamp(), ledger.recorded())
+            let rest = (ledger.due(Timestamp::MAX, usize::MAX), ledger.last_timestamp(), ledger.recorded());
+            let limits: Vec<_> = accounts(ledger).iter().map(|account| ledger.limits(account.id)).collect();
+            let addresses: Vec<_> = ledger.accounts_below("", None, usize::MAX).iter().map(|found| found.id).collect();
+            let below =
+                addresses.iter().map(|id| ledger.sums_below(LedgerId::new(1), ledger.address(*id).expect("one")));
+            let below: Vec<_> = below.collect();
+            (sums, rest, limits, addresses, below, ledger.due_scheduled(Timestamp::MAX, usize::MAX))
         };
         assert_eq!(rest(&restored), rest(&self.ledger));
     }
@@ -305,6 +363,32 @@ fn step(plan: &mut Plan<'_>, words: &[&str]) -> (&'static str, String) {
             let asset: Asset = asset.parse().expect("an asset");
             let outcome = plan.open_book(LedgerId::new(number(id)), asset);
             told(&outcome, |status| status.name())
+        }
+        ["limits", id, options @ ..] => {
+            let mut limits = Limits::NONE;
+            for option in options {
+                match option.split_once('=') {
+                    Some(("min", value)) => limits.min_balance = Some(value.parse().expect(option)),
+                    Some(("max", value)) => limits.max_balance = Some(value.parse().expect(option)),
+                    _ => panic!("no such option: {option}"),
+                }
+            }
+            told(&plan.set_limits(account(id), limits), |status| status.name())
+        }
+        ["address", id, address] => {
+            let address: Address = address.parse().expect("an address");
+            told(&plan.set_address(account(id), &address), |status| status.name())
+        }
+        ["meta", id, values @ ..] => {
+            let value = |value: &str| (!value.is_empty()).then(|| value.to_owned());
+            let pairs = values.iter().map(|pair| pair.split_once('=').expect("key=value"));
+            let values: Vec<_> = pairs.map(|(key, text)| (key.to_owned(), value(text))).collect();
+            told(&plan.set_metadata(subject(id), &values), |status| status.name())
+        }
+        ["index", id, fields @ ..] => {
+            let fields = fields.iter().map(|name| flag(IndexedFields::ALL, name));
+            let fields = fields.fold(IndexedFields::NONE, IndexedFields::with);
+            told(&plan.choose_indexes(LedgerId::new(number(id)), fields), |status| status.name())
         }
         ["open", id, options @ ..] => told(&plan.open_account(&new_account(id, options)), |status| status.name()),
         _ => {
@@ -438,6 +522,16 @@ pub(crate) fn key(name: &str) -> TransferKey {
             number: number(number_).try_into().expect(name),
         },
         None => TransferKey::Client(TransferId::new(amount(name.strip_prefix('T').expect(name)).get())),
+    }
+}
+
+/// `P7` is payment 7; otherwise as [`account`] and [`key`] say.
+#[track_caller]
+fn subject(name: &str) -> MetadataOf {
+    match name.strip_prefix('P').filter(|number| !number.contains('/')) {
+        Some(payment) => MetadataOf::Payment(PaymentId::new(amount(payment).get())),
+        None if name.starts_with('A') => MetadataOf::Account(account(name)),
+        None => MetadataOf::Transfer(key(name)),
     }
 }
 

@@ -17,8 +17,8 @@ pub(crate) async fn open_account(call: Call) -> Handled {
     let parsed = orders::account(&call.ids(), &call.body)?;
     let (reply, trial) = call.order(parsed).await?;
     let Reply::Account(made, account) = reply else { return Err(unexpected()) };
-    let shown = call.app.show(|assets| Account::new(&account, assets))?;
-    Ok(trial.show(made, &format!("/v1/accounts/{}", account.id), &shown))
+    let shown = call.app.show(|assets| Account::with_details(&account, assets))?;
+    Ok(trial.show(made, &format!("/v1/accounts/{}", account.account.id), &shown))
 }
 
 pub(crate) async fn create_transfer(call: Call) -> Handled {
@@ -34,8 +34,11 @@ pub(crate) async fn reverse_transfer(call: Call) -> Handled {
 
 async fn transfer(call: &Call, parsed: Parsed) -> Handled {
     let (reply, trial) = call.order(parsed).await?;
-    let Reply::Transfer(made, reply) = reply else { return Err(unexpected()) };
-    let shown = call.app.show(|assets| Transfer::with_balances(&reply, assets))?;
+    let (made, shown) = match reply {
+        Reply::Transfer(made, reply) => (made, call.app.show(|assets| Transfer::with_balances(&reply, assets))?),
+        Reply::Scheduled(made, one) => (made, call.app.show(|assets| Transfer::scheduled(&one, "scheduled", assets))?),
+        _ => return Err(unexpected()),
+    };
     Ok(trial.show(made, &format!("/v1/transfers/{}", shown.id().unwrap_or_default()), &shown))
 }
 

@@ -8,7 +8,10 @@ use engine::{
     Verb,
 };
 use features::{Change, StreamId, Update};
-use ledger::{Account, AccountFlags, Book, NewAccount, Transfer, TransferFlags, TransferKey, TransferStatus};
+use ledger::{
+    Account, AccountFlags, Book, IndexedFields, Limits, MetadataOf, NewAccount, NewTransfer, Scheduled, Transfer,
+    TransferFlags, TransferKey, TransferStatus,
+};
 use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
 use proptest::collection::vec;
 use proptest::option;
@@ -238,6 +241,42 @@ fn ledger_fact(header: Header) -> impl Strategy<Value = ledger::Fact> {
         (any::<u128>(), select(TransferStatus::ALL))
             .prop_map(|(id, status)| ledger::Fact::TransferFailed { id: TransferId::new(id), status }),
         transfer_key().prop_map(ledger::Fact::TransferExpired),
+        ledger_setting(header),
+    ]
+}
+
+fn ledger_setting(header: Header) -> impl Strategy<Value = ledger::Fact> {
+    let metadata_of = prop_oneof![
+        any::<u128>().prop_map(|id| MetadataOf::Account(AccountId::new(id))),
+        transfer_key().prop_map(MetadataOf::Transfer),
+        any::<u128>().prop_map(|id| MetadataOf::Payment(PaymentId::new(id))),
+    ];
+    let values = prop::collection::vec((any::<String>(), any::<Option<String>>()), 0..4);
+    prop_oneof![
+        any::<(u128, Option<i128>, Option<i128>)>().prop_map(|(account, min_balance, max_balance)| {
+            ledger::Fact::LimitsSet { account: AccountId::new(account), limits: Limits { min_balance, max_balance } }
+        }),
+        (any::<u128>(), "[a-z]{1,9}(:[A-Z0-9_.-]{1,9}){0,3}").prop_map(|(account, address)| {
+            let address = address.parse().expect("it has the form of an address");
+            ledger::Fact::AddressSet { account: AccountId::new(account), address }
+        }),
+        (metadata_of, values).prop_map(|(of, values)| ledger::Fact::MetadataSet { of, values }),
+        (transfer(), shortly_after(header)).prop_map(|(transfer, at)| {
+            let new = NewTransfer {
+                debit: transfer.debit,
+                amount: transfer.amount,
+                pending: transfer.pending,
+                user_data_64: transfer.user_data_64,
+                flags: transfer.flags,
+                ..NewTransfer::named(transfer.key)
+            };
+            ledger::Fact::TransferScheduled(Scheduled { new, at })
+        }),
+        any::<u128>().prop_map(|id| ledger::Fact::ScheduledCancelled { id: TransferId::new(id) }),
+        any::<(u32, u16)>().prop_map(|(ledger, bits)| ledger::Fact::IndexesChosen {
+            ledger: LedgerId::new(ledger),
+            fields: IndexedFields::from_bits(bits),
+        }),
     ]
 }
 

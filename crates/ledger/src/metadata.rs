@@ -1,0 +1,71 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use types::{AccountId, PaymentId};
+
+use crate::TransferKey;
+
+/// What metadata is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MetadataOf {
+    /// An account.
+    Account(AccountId),
+    /// A transfer.
+    Transfer(TransferKey),
+    /// A payment; that it exists is the engine's to know.
+    Payment(PaymentId),
+}
+
+/// Keys that one thing can have.
+pub const METADATA_KEYS_MAX: usize = 64;
+/// The longest key, in bytes.
+pub const METADATA_KEY_BYTES_MAX: usize = 64;
+/// The longest value, in bytes of JSON text.
+pub const METADATA_VALUE_BYTES_MAX: usize = 1_024;
+
+/// All metadata: by what it is about, and by key and value.
+#[derive(Debug, Default)]
+pub(crate) struct Metadata {
+    values: BTreeMap<MetadataOf, BTreeMap<String, String>>,
+    index: BTreeMap<String, BTreeSet<(String, MetadataOf)>>,
+}
+
+impl Metadata {
+    pub(crate) fn of(&self, of: MetadataOf) -> Option<&BTreeMap<String, String>> {
+        self.values.get(&of)
+    }
+
+    /// Sets values, or removes those that are `None`.
+    pub(crate) fn set(&mut self, of: MetadataOf, changes: &[(String, Option<String>)]) {
+        let values = self.values.entry(of).or_default();
+        for (key, value) in changes {
+            let old = match value {
+                Some(value) => values.insert(key.clone(), value.clone()),
+                None => values.remove(key),
+            };
+            let index = self.index.entry(key.clone()).or_default();
+            if let Some(old) = old {
+                index.remove(&(old, of));
+            }
+            index.extend(value.iter().map(|value| (value.clone(), of)));
+            if index.is_empty() {
+                self.index.remove(key);
+            }
+        }
+        if values.is_empty() {
+            self.values.remove(&of);
+        }
+    }
+
+    /// Up to `limit` things behind `after` whose `key` has exactly this value, in order.
+    pub(crate) fn find(&self, key: &str, value: &str, after: Option<MetadataOf>, limit: usize) -> Vec<MetadataOf> {
+        let Some(index) = self.index.get(key) else { return vec![] };
+        let first = MetadataOf::Account(AccountId::new(0));
+        let start = match after {
+            Some(after) => Bound::Excluded((value.to_owned(), after)),
+            None => Bound::Included((value.to_owned(), first)),
+        };
+        let found = index.range((start, Bound::Unbounded)).take_while(|(candidate, _)| candidate == value);
+        found.take(limit).map(|(_, of)| *of).collect()
+    }
+}
