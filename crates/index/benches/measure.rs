@@ -1,12 +1,14 @@
 //! Seals generations of transfers in a directory and prints what that and look-ups cost:
 //! `cargo bench -p index -- [count] [accounts] [ordered|random] [fields]`.
 
+#![expect(clippy::print_stdout, reason = "what it measures is printed")]
+
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use index::{Batch, Bounds, Event, GENERATION_ENTRIES, Generation, GenerationEnd, Index, Log, Placed, Sides, StartAt};
-use journal::{Directory, Position};
+use index::{Batch, Bounds, Event, GENERATION_ENTRIES, Generation, GenerationEnd, Index, Log, Placed, Sides};
+use journal::{Directory, Position, StartAt};
 use ledger::{Account, AccountPlace, NewAccount, NewTransfer, Transfer, TransferKey};
 use types::{AccountId, Code, Digest, LedgerId, Origin, Seq, Timestamp, TransferId};
 
@@ -49,7 +51,7 @@ impl MadeUp {
     }
 
     fn places(self, number: u64) -> (AccountPlace, AccountPlace) {
-        let of = |mixed: u64| u32::try_from((mixed >> 32) * u64::from(self.accounts) >> 32).expect("a place");
+        let of = |mixed: u64| u32::try_from(((mixed >> 32) * u64::from(self.accounts)) >> 32).expect("a place");
         let (debit, credit) = (of(mix(number * 2 + 1)), of(mix(number * 3 + (1 << 59))));
         let credit = if debit == credit { (credit + 1) % self.accounts } else { credit };
         (AccountPlace(debit), AccountPlace(credit))
@@ -180,7 +182,7 @@ fn measure(count: u64, accounts: u32, is_random: bool, fields: u8) {
     let began = now();
     let (_index, restored) = Index::open(&disk, Origin::new(1), log).expect("an index");
     let opening = began.elapsed();
-    let restored = restored.accounts().expect("accounts").map(|account| account.expect("an account")).count();
+    let restored = restored.accounts().expect("accounts").filter(|account| account.is_ok()).count();
     println!("  opened in {opening:.2?}, {restored} accounts after {:.2?}", began.elapsed());
 }
 
@@ -194,16 +196,14 @@ fn look_up(index: &Index, log: MadeUp, covered: u64) {
     const LOOK_UPS: u64 = 1_000_000;
     let past = index.past();
     let random = MadeUp { is_random: true, ..log };
-    let kinds: [(&str, u64, &dyn Fn(u64) -> u128); 3] = [
-        ("fresh ordered ids", LOOK_UPS, &|number| u128::MAX - u128::from(LOOK_UPS - number)),
-        ("fresh random ids", LOOK_UPS, &|number| random.id(number + (1 << 50))),
-        ("known ids", LOOK_UPS / 10, &|number| log.id(mix(number) % covered)),
-    ];
-    for (name, count, id) in kinds {
+    let measure = |name: &str, count: u64, id: &dyn Fn(u64) -> u128| {
         let began = now();
         let found = (0..count).filter(|&number| black_box(past.find(TransferId::new(id(number)))).is_some()).count();
         println!("  {name}: {} ns each, {found} of {count} found", per(began.elapsed(), count));
-    }
+    };
+    measure("fresh ordered ids", LOOK_UPS, &|number| u128::MAX - u128::from(LOOK_UPS - number));
+    measure("fresh random ids", LOOK_UPS, &|number| random.id(number + (1 << 50)));
+    measure("known ids", LOOK_UPS / 10, &|number| log.id(mix(number) % covered));
 }
 
 #[expect(clippy::disallowed_methods, reason = "measuring is what this program is for")]

@@ -1,12 +1,11 @@
 //! What the journal thread tells the index, and how it waits in memory until it stands in tables.
 
-use journal::Position;
+use journal::{Position, StartAt};
 use ledger::{Account, AccountPlace, PendingState};
 use types::{Digest, Seq, Timestamp};
 
 use crate::keys::KeyRow;
 use crate::postings::{Columns, POSITION_END};
-use crate::stand_in::StartAt;
 
 /// A generation ends with the entry whose sequence is a multiple of it.
 pub const GENERATION_ENTRIES: u64 = 262_144;

@@ -15,7 +15,7 @@ use types::{LedgerId, Origin};
 use crate::block::{BlockFile, Label, Writer};
 use crate::event::Extent;
 use crate::fault::Fault;
-use crate::fixed::{Fixed, Row, Six};
+use crate::fixed::{Fixed, Row, Six, to_u32, to_usize};
 use crate::log::Log;
 use crate::table::{Merged, Table, write_table};
 use crate::yielding::{Yield, Yielding};
@@ -276,7 +276,7 @@ pub(crate) fn build<D: Disk>(
     let mut start = first;
     for extents in extents.chunks(extents.len().div_ceil(crate::worker::FAN_IN)) {
         parts.push(build(disk, origin, log, wanted, (start, extents), yielded)?);
-        start += crate::fixed::to_u32(extents.len());
+        start += to_u32(extents.len());
     }
     let merged = merge_all(disk, origin, &parts, yielded)?;
     parts.iter().flat_map(BTreeMap::values).for_each(|part| part.remove());
@@ -308,28 +308,66 @@ fn build_one<D: Disk>(
     generation: u32,
     extent: Extent,
 ) -> Result<BTreeMap<Field, Arc<FieldTable>>, Fault> {
-    let mut rows: BTreeMap<Field, Vec<FieldRow<16>>> = wanted.keys().map(|&field| (field, Vec::new())).collect();
+    let mut positions = Vec::new();
+    let mut keys: BTreeMap<Field, Vec<SortKey>> = wanted.keys().map(|&field| (field, Vec::new())).collect();
     if extent.first <= extent.last {
         let mut visit = |position: Position, transfer: &Transfer| {
-            for ((&field, rows), ledgers) in rows.iter_mut().zip(wanted.values()) {
+            let number = to_u32(positions.len());
+            positions.push(position.get());
+            for ((&field, keys), ledgers) in keys.iter_mut().zip(wanted.values()) {
                 if ledgers.contains(&transfer.ledger)
                     && let Some(value) = field.of(transfer)
                 {
-                    rows.push(FieldRow { ledger: transfer.ledger.get(), value, position: position.get() });
+                    keys.push(SortKey::new(transfer.ledger.get(), value, number));
                 }
             }
         };
         log.transfers(Position::from_number(extent.first), Position::from_number(extent.last), &mut visit)?;
     }
     let mut built = BTreeMap::new();
-    for (field, mut rows) in rows {
-        // They come in order of position, and the sort keeps that.
-        rows.sort_by_key(|row| (row.ledger, row.value));
+    for (field, mut keys) in keys {
+        keys.sort_unstable();
         let mut writer = create(disk, label(origin, field, generation, generation), &wanted[&field])?;
-        by_width!(field, write_rows(&mut writer, &rows))?;
+        by_width!(field, write_rows(&mut writer, &keys, &positions))?;
         built.insert(field, Arc::new(FieldTable::of(field, writer.finish()?)?));
     }
     Ok(built)
+}
+
+/// The ledger, the value and the number of a transfer, packed so that sorting moves and compares little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct SortKey {
+    /// The ledger and the higher 96 bits of the value.
+    high: [u64; 2],
+    /// The lower 32 bits of the value and the number.
+    low: u64,
+}
+
+impl SortKey {
+    fn new(ledger: u32, value: u128, number: u32) -> Self {
+        let words = [96, 32].map(|shift| low_word(value >> shift));
+        Self {
+            high: [u64::from(ledger) << 32 | words[0], words[1]],
+            low: low_word(value % (1 << 32)) << 32 | u64::from(number),
+        }
+    }
+
+    fn ledger(self) -> u32 {
+        u32::try_from(self.high[0] >> 32).unwrap_or_default()
+    }
+
+    fn value(self) -> u128 {
+        u128::from(self.high[0] % (1 << 32)) << 96 | u128::from(self.high[1]) << 32 | u128::from(self.low >> 32)
+    }
+
+    /// Which transfer, in order of positions.
+    fn number(self) -> usize {
+        to_usize(self.low % (1 << 32))
+    }
+}
+
+fn low_word(value: u128) -> u64 {
+    u64::try_from(value & u128::from(u64::MAX)).unwrap_or_default()
 }
 
 fn create<D: Disk>(disk: &D, label: Label, ledgers: &BTreeSet<LedgerId>) -> Result<Writer<D>, Fault> {
@@ -345,10 +383,17 @@ fn open_rows<const WIDTH: usize>(file: &Arc<BlockFile>) -> Result<Box<dyn Sorted
     Ok(Box::new(Table::<FieldRow<WIDTH>>::open(file, ROWS)?))
 }
 
-fn write_rows<const WIDTH: usize>(writer: &mut Writer<impl Disk>, rows: &[FieldRow<16>]) -> Result<(), Fault> {
-    let narrow =
-        |row: &FieldRow<16>| FieldRow::<WIDTH> { ledger: row.ledger, value: row.value, position: row.position };
-    write_table(writer, rows.iter().map(|row| Ok(narrow(row))))
+fn write_rows<const WIDTH: usize>(
+    writer: &mut Writer<impl Disk>,
+    keys: &[SortKey],
+    positions: &[u64],
+) -> Result<(), Fault> {
+    let row = |key: &SortKey| FieldRow::<WIDTH> {
+        ledger: key.ledger(),
+        value: key.value(),
+        position: positions[key.number()],
+    };
+    write_table(writer, keys.iter().map(|key| Ok(row(key))))
 }
 
 fn merge_rows<const WIDTH: usize>(
@@ -361,4 +406,23 @@ fn merge_rows<const WIDTH: usize>(
         cursors.push(input.file.array::<FieldRow<WIDTH>>(ROWS)?.all());
     }
     write_table(writer, Yielding::new(Merged::new(cursors)?, yielded))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn packed_keys_order_as_what_they_hold(
+            one in (0_u32..3, prop_oneof![any::<u128>(), 0_u128..3], any::<u32>()),
+            other in (0_u32..3, prop_oneof![any::<u128>(), 0_u128..3], any::<u32>()),
+        ) {
+            let [first, second] = [one, other].map(|(ledger, value, number)| SortKey::new(ledger, value, number));
+            prop_assert_eq!(first.cmp(&second), one.cmp(&other));
+            prop_assert_eq!((first.ledger(), first.value(), first.number()), (one.0, one.1, one.2 as usize));
+        }
+    }
 }

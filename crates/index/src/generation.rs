@@ -1,10 +1,10 @@
 //! The generations of a run.
 
+use journal::StartAt;
 use types::{Digest, Seq, Timestamp};
 
 use crate::event::{Extent, GenerationEnd};
 use crate::fixed::fixed_struct;
-use crate::stand_in::StartAt;
 
 /// A generation as it is written.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use journal::Disk;
 
 use crate::block::{BlockFile, Writer};
 use crate::fault::Fault;
-use crate::filter::Filter;
+use crate::filter::{Filter, Probe};
 use crate::fixed::{Row, SIX_END, fixed_struct};
 use crate::table::{Merged, TABLE_ARRAYS, Table, TableWriter};
 
@@ -57,6 +57,7 @@ pub(crate) fn sort(rows: &mut [KeyRow]) {
 pub(crate) struct Keys {
     table: Table<KeyRow>,
     filter: Filter,
+    range: Option<(u128, u128)>,
 }
 
 /// Arrays that it takes.
@@ -64,7 +65,9 @@ pub(crate) const KEYS_ARRAYS: usize = TABLE_ARRAYS + 1;
 
 impl Keys {
     pub(crate) fn open(file: &Arc<BlockFile>, number: usize) -> Result<Self, Fault> {
-        Ok(Self { table: Table::open(file, number)?, filter: Filter::load(file, number + TABLE_ARRAYS)? })
+        let table = Table::open(file, number)?;
+        let filter = Filter::load(file, number + TABLE_ARRAYS)?;
+        Ok(Self { range: table.range(), table, filter })
     }
 
     /// Writes at most `count` rows, sorted by id.
@@ -86,15 +89,22 @@ impl Keys {
 
     /// The first and the last id.
     pub(crate) fn range(&self) -> Option<(u128, u128)> {
-        self.table.range()
+        self.range
     }
 
     /// The row of an id.
     pub(crate) fn find(&self, id: u128) -> Result<Option<KeyRow>, Fault> {
-        let in_range = self.table.range().is_some_and(|(first, last)| first <= id && id <= last);
-        if !in_range || !self.filter.may_hold(id) {
-            return Ok(None);
-        }
+        if self.may_hold(id, &Probe::of(id)) { self.read(id) } else { Ok(None) }
+    }
+
+    /// False when there certainly is no row of this id. Reads nothing from disk.
+    #[inline]
+    pub(crate) fn may_hold(&self, id: u128, probe: &Probe) -> bool {
+        self.range.is_some_and(|(first, last)| first <= id && id <= last) && self.filter.may_hold(probe)
+    }
+
+    /// The row of an id that may be there.
+    pub(crate) fn read(&self, id: u128) -> Result<Option<KeyRow>, Fault> {
         Ok(self.table.first_from(id)?.filter(|row| row.id == id))
     }
 

@@ -13,6 +13,11 @@
 //! | `run-<first>-<last>` | everything about generations `first` to `last`: ids, postings, accounts, balances … |
 //! | `field-<name>-<first>-<last>` | the transfers of these generations by the values of a field that a ledger chose |
 //! | `….new` | a file that is being written |
+//!
+//! | id | invariant | checked |
+//! | --- | --- | --- |
+//! | IDX-1 | Events come in order of position, below 2^47; an id fails for a status above 1. | when they are pushed |
+//! | IDX-2 | The accounts that a generation opens are among its changes, without gaps in their places. | before it is written |
 
 mod accounts;
 mod array;
@@ -32,7 +37,6 @@ mod postings;
 mod query;
 mod restore;
 mod run;
-mod stand_in;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -52,4 +56,3 @@ pub use positions::{Bounds, CHUNK_POSITIONS_MAX, Positions};
 pub use postings::Sides;
 pub use query::{FieldError, Found, IdState};
 pub use restore::{Restored, discard};
-pub use stand_in::StartAt;

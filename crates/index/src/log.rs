@@ -1,13 +1,15 @@
+//! How the index reads the log.
+
 use std::fmt;
 
-use journal::Position;
-use ledger::Transfer;
-use types::TransferId;
+use journal::{Disk, Fault, FileReader, Position};
+use ledger::{Transfer, TransferKey};
+use types::{Seq, TransferId};
 
 /// Reads client transfers from the log, at the positions that were published.
 pub trait Log: Send + Sync + fmt::Debug + 'static {
     /// The transfer with this id in the entry at `position`.
-    fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, journal::Fault>;
+    fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, Fault>;
 
     /// Visits every transfer of a client in the entries from `first` to `last`, both included, in order.
     fn transfers(
@@ -15,5 +17,35 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
         first: Position,
         last: Position,
         visit: &mut dyn FnMut(Position, &Transfer),
-    ) -> Result<(), journal::Fault>;
+    ) -> Result<(), Fault>;
+}
+
+impl<D: Disk> Log for FileReader<D> {
+    fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, Fault> {
+        let mut found = None;
+        if position.is_row() {
+            found = Some(FileReader::transfer_at(self, position)?);
+        } else {
+            self.transfers(position, position, &mut |_, transfer| found = Some(*transfer))?;
+        }
+        found.filter(|transfer| transfer.key == TransferKey::Client(id)).ok_or_else(|| Fault::Damaged {
+            file: format!("segment-{:08}", position.segment()),
+            offset: position.offset(),
+            seq: Seq::ZERO,
+            what: format!("transfer {id} does not stand there"),
+        })
+    }
+
+    fn transfers(
+        &self,
+        first: Position,
+        last: Position,
+        visit: &mut dyn FnMut(Position, &Transfer),
+    ) -> Result<(), Fault> {
+        let end = Position::from_number(last.get() + 1);
+        self.rows(first, end, &mut |position, transfer| {
+            visit(position, transfer);
+            Ok(())
+        })
+    }
 }

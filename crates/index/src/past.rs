@@ -9,6 +9,7 @@ use types::TransferId;
 
 use crate::event::{CREATED, CREATED_PENDING, state_of};
 use crate::fault::Fault;
+use crate::filter::Probe;
 use crate::log::Log;
 use crate::run::Run;
 use crate::view::{Listed, Shared};
@@ -47,8 +48,11 @@ impl PastIndex {
     }
 
     fn look_up(&self, runs: &[Listed], id: TransferId) -> Result<Option<PastTransfer>, Fault> {
+        let probe = Probe::of(id.get());
         for (number, listed) in runs.iter().enumerate().rev() {
-            let Some(row) = listed.run.ids.find(id.get())? else { continue };
+            let ids = &listed.run.ids;
+            let row = if ids.may_hold(id.get(), &probe) { ids.read(id.get())? } else { None };
+            let Some(row) = row else { continue };
             if !matches!(row.tag(), CREATED | CREATED_PENDING) {
                 let status = TransferStatus::from_number(row.tag()).ok_or_else(|| unknown_status(&listed.run))?;
                 return Ok(Some(PastTransfer::Failed(status)));

@@ -2,7 +2,7 @@
 
 mod world;
 
-use journal::{Disk, Position};
+use journal::{Disk, Position, StartAt};
 use ledger::{Account, AccountFlags, AccountPlace};
 use proptest::prelude::*;
 use types::{AccountId, Amount, Code, Digest, LedgerId, Origin, Seq, Timestamp, TransferId};
@@ -200,4 +200,35 @@ fn flags_come_back_as_they_were() {
     let (_, restored) = Index::open(&disk, ORIGIN, log).unwrap();
     assert_eq!(restored.end, Some(end));
     assert_eq!(restored.accounts().unwrap().collect::<Result<Vec<_>, _>>().unwrap(), [account]);
+}
+
+/// A log that cannot be read.
+#[derive(Debug)]
+struct BrokenLog;
+
+impl Log for BrokenLog {
+    fn transfer_at(&self, _position: Position, _id: TransferId) -> Result<ledger::Transfer, journal::Fault> {
+        Err(journal::Fault::Poisoned("unplugged".to_owned()))
+    }
+
+    fn transfers(
+        &self,
+        _first: Position,
+        _last: Position,
+        _visit: &mut dyn FnMut(Position, &ledger::Transfer),
+    ) -> Result<(), journal::Fault> {
+        Err(journal::Fault::Poisoned("unplugged".to_owned()))
+    }
+}
+
+#[test]
+fn a_background_thread_that_gave_up_says_why() {
+    let mut world = small_world();
+    let (index, _) = Index::open(&world.disk.fork(), ORIGIN, BrokenLog).unwrap();
+    world.index = index;
+    world.index.choose(LedgerId::new(1), Field::Code.bit());
+    let stopped = world.index.drain().unwrap_err().to_string();
+    assert!(stopped.contains("unplugged"), "{stopped}");
+    // What stands in tables is still answered.
+    assert!(world.index.account_place(world.accounts[0].id).unwrap().is_some());
 }

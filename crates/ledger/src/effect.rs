@@ -62,6 +62,27 @@ impl Effect {
     }
 }
 
+impl Account {
+    /// Moves the balances as `transfer` moved them, in which this account took part; `resolved` is the pending transfer
+    /// that it resolves. For telling past balances from transfers; limits and `closed` are not looked at.
+    pub fn follow(&mut self, transfer: &Transfer, resolved: Option<&Transfer>) {
+        self.follow_effect(transfer, &Effect::of(transfer, resolved));
+    }
+
+    /// Moves the balances as the expiry of `pending` moved them.
+    pub fn follow_expiry(&mut self, pending: &Transfer) {
+        self.follow_effect(pending, &Effect::of_release(pending));
+    }
+
+    fn follow_effect(&mut self, transfer: &Transfer, effect: &Effect) {
+        if transfer.debit == self.id {
+            effect.change_side(&mut self.debits_pending, &mut self.debits_posted);
+        } else {
+            effect.change_side(&mut self.credits_pending, &mut self.credits_posted);
+        }
+    }
+}
+
 /// What `transfer` makes of the pending transfer it names; `None` when it is not a post or void.
 pub(crate) fn resolution(transfer: &Transfer) -> Option<PendingState> {
     if transfer.flags.contains(TransferFlags::POST_PENDING_TRANSFER) {

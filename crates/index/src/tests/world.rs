@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use journal::Position;
+use journal::{Position, StartAt};
 use ledger::{
     Account, AccountPlace, NewAccount, NewTransfer, PastTransfer, PendingState, Transfer, TransferFlags, TransferKey,
     TransferStatus,

@@ -1,3 +1,0 @@
-//! Where reading the journal can begin.
-
-pub use journal::StartAt;
