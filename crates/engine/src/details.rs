@@ -26,8 +26,8 @@ impl FromStr for AccountName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let id = text.parse().map(Self::Id);
-        id.or_else(|_| text.parse().map(Self::Address))
-            .map_err(|_| AccountNameParseError(text.chars().take(64).collect()))
+        id.or_else(|_no_id| text.parse().map(Self::Address))
+            .map_err(|_no_address| AccountNameParseError(text.chars().take(64).collect()))
     }
 }
 

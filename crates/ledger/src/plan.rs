@@ -200,9 +200,14 @@ impl<'a> Plan<'a> {
 
     /// The account with this address.
     pub fn account_by_address(&self, address: &Address) -> Option<&Account> {
-        let planned = self.latest(|fact| match fact {
-            Fact::AddressSet { account, address: taken } if taken == address => Some(*account),
-            _ => None,
+        let planned = self.latest(|fact| {
+            if let Fact::AddressSet { account, address: taken } = fact
+                && taken == address
+            {
+                Some(*account)
+            } else {
+                None
+            }
         });
         match planned {
             Some(id) => self.account(id),

@@ -125,12 +125,14 @@ impl View for Plan<'_> {
     }
 
     fn scheduled(&self, id: TransferId) -> Option<Scheduled> {
-        let planned = self.latest(|fact| match fact {
-            Fact::TransferScheduled(scheduled) if scheduled.new.key == TransferKey::Client(id) => {
-                Some(Some(*scheduled))
+        let planned = self.latest(|fact| {
+            if let Fact::TransferScheduled(scheduled) = fact {
+                (scheduled.new.key == TransferKey::Client(id)).then_some(Some(*scheduled))
+            } else if let Fact::ScheduledCancelled { id: cancelled } = fact {
+                (*cancelled == id).then_some(None)
+            } else {
+                None
             }
-            Fact::ScheduledCancelled { id: cancelled } if *cancelled == id => Some(None),
-            _ => None,
         });
         planned.unwrap_or_else(|| self.ledger.scheduled(id).copied())
     }

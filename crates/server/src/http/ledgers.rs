@@ -4,7 +4,7 @@ use api::payments::TemplateAccount;
 use api::requests::{self, Parsed};
 use api::responses::{Account, Ledger, Page, Transfer, TrialBalance};
 use api::{ErrorCode, List, Problem};
-use engine::{Command, Query, Refusal, Reply};
+use engine::{Command, Made, Query, Refusal, Reply};
 use ledger::AccountPlace;
 use types::{Timestamp, TransferId};
 
@@ -112,11 +112,7 @@ async fn find_account(call: Call) -> Handled {
 
 pub(crate) async fn get_transfer(call: Call) -> Handled {
     let id: TransferId = requests::path_id(call.path_id())?;
-    let shown = match call.query(Query::Transfer(id)).await? {
-        Reply::Transfer(_, reply) => call.app.show(|assets| Transfer::with_balances(&reply, assets))?,
-        Reply::Scheduled(_, one) => call.app.show(|assets| Transfer::scheduled(&one, "scheduled", assets))?,
-        _ => return Err(unexpected()),
-    };
+    let (_, shown) = call.shown_transfer(call.query(Query::Transfer(id)).await?)?;
     Ok(found(&shown))
 }
 
@@ -139,6 +135,15 @@ pub(crate) fn unexpected() -> Failure {
 }
 
 impl Call {
+    /// A transfer that was made, or one that waits for its time.
+    pub(crate) fn shown_transfer(&self, reply: Reply) -> Result<(Made, Transfer), Failure> {
+        if let Reply::Transfer(made, reply) = reply {
+            return Ok((made, self.app.show(|assets| Transfer::with_balances(&reply, assets))?));
+        }
+        let Reply::Scheduled(made, one) = reply else { return Err(unexpected()) };
+        Ok((made, self.app.show(|assets| Transfer::scheduled(&one, "scheduled", assets))?))
+    }
+
     /// Asks the engine on the caller's behalf.
     pub(crate) async fn ask(&self, parsed: Parsed<Command>) -> Result<Reply, Failure> {
         Ok(self.app.core.ask(self.request(parsed)).await??)

@@ -2,7 +2,7 @@
 
 use api::orders;
 use api::requests::{self, Parsed};
-use api::responses::{Account, Transfer};
+use api::responses::Account;
 use api::results::{BatchResults, DryRun};
 use axum::response::Response;
 use engine::{Command, Made, Reply};
@@ -34,11 +34,7 @@ pub(crate) async fn reverse_transfer(call: Call) -> Handled {
 
 async fn transfer(call: &Call, parsed: Parsed) -> Handled {
     let (reply, trial) = call.order(parsed).await?;
-    let (made, shown) = match reply {
-        Reply::Transfer(made, reply) => (made, call.app.show(|assets| Transfer::with_balances(&reply, assets))?),
-        Reply::Scheduled(made, one) => (made, call.app.show(|assets| Transfer::scheduled(&one, "scheduled", assets))?),
-        _ => return Err(unexpected()),
-    };
+    let (made, shown) = call.shown_transfer(reply)?;
     Ok(trial.show(made, &format!("/v1/transfers/{}", shown.id().unwrap_or_default()), &shown))
 }
 
