@@ -1,5 +1,6 @@
 //! The route table: what the server answers, to whom, and what the OpenAPI document says about it.
 
+mod parameters;
 mod table;
 
 use engine::Verb;

@@ -16,6 +16,7 @@ mod command;
 mod create_payment;
 mod details;
 mod dry_run;
+mod due;
 mod entry;
 mod order;
 mod payment;
@@ -30,9 +31,7 @@ use std::sync::Arc;
 
 use ledger::{Account, AccountPlace, Ledger, Outcome, Touched};
 use policy::Policy;
-use types::{
-    ActorId, Asset, Digest, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp,
-};
+use types::{ActorId, Asset, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp};
 
 pub use accounts_page::AccountFilter;
 pub use change::Change;
@@ -91,16 +90,6 @@ impl<F: FnMut(Applied<'_>)> Sink for F {
     fn take(&mut self, applied: Applied<'_>) {
         self(applied);
     }
-}
-
-/// What time alone brings.
-enum Due {
-    /// The deadline of a payment.
-    Deadline(PaymentId),
-    /// The end of a pending transfer.
-    Timeout,
-    /// The time of a scheduled transfer.
-    Scheduled,
 }
 
 /// What `decide` made of a command.
@@ -301,34 +290,6 @@ impl Engine {
         }
     }
 
-    /// Makes the entry of the next thing that time alone brings by `now`: a deadline, a timeout. Asked until there is
-    /// none, which it says with false.
-    pub fn execute_due(&mut self, now: Timestamp, sink: &mut dyn Sink) -> bool {
-        self.journal_digest(now, sink);
-        let at = self.next_instant(now);
-        let deadline = self.state.deadlines.first().map(|(due, payment)| (*due, Due::Deadline(*payment)));
-        let timeout = self.state.ledger.next_due().map(|due| (due, Due::Timeout));
-        let scheduled = self.state.ledger.next_scheduled().map(|due| (due, Due::Scheduled));
-        // Of those that are due together the first: what is released is there for what wants to move.
-        let first = [deadline, timeout, scheduled].into_iter().flatten().min_by_key(|(due, _)| *due);
-        let fact = match first.filter(|(due, _)| *due <= at) {
-            Some((_, Due::Deadline(payment))) => self.pass_deadline(at, payment),
-            Some((_, Due::Timeout)) => {
-                let expired = self.state.ledger.due(at, 1).pop().expect("a time that came is of a transfer");
-                Fact::Ledger(ledger::Fact::TransferExpired(expired))
-            }
-            Some((_, Due::Scheduled)) => {
-                let id = self.state.ledger.due_scheduled(at, 1).pop().expect("a time that came is of a transfer");
-                let planned = self.state.ledger.plan_due_scheduled(at, id);
-                Fact::Ledger(planned.fact.expect("LED-4: what was scheduled is created or fails"))
-            }
-            None => return false,
-        };
-        self.commit(now, ActorId::SYSTEM, RequestId::default(), Recording::of(fact), sink);
-        self.journal_digest(now, sink);
-        true
-    }
-
     /// Makes the entry that carries the digest of the state, when one is due. The entries of one command that belong
     /// together come first.
     fn journal_digest(&mut self, now: Timestamp, sink: &mut dyn Sink) {
@@ -336,13 +297,6 @@ impl Engine {
             let fact = Fact::StateDigest(self.state.digest());
             self.commit(now, ActorId::SYSTEM, RequestId::default(), Recording::of(fact), sink);
         }
-    }
-
-    /// When time alone next brings something.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        let deadline = self.state.deadlines.first().map(|(due, _)| *due);
-        let ledger = &self.state.ledger;
-        deadline.into_iter().chain(ledger.next_due()).chain(ledger.next_scheduled()).min()
     }
 
     /// The instant of the next entry: now, and later than everything before.

@@ -1,6 +1,10 @@
 use engine::Verb;
 
-use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, page, shape};
+use super::parameters::{
+    ADDRESS_PREFIX, BALANCES, CODE, CURSOR, DRY_RUN, HOLDER, LEDGER, LIMIT, METADATA, STATUS, TEMPLATE, USER_DATA_32,
+    USER_DATA_64, USER_DATA_128,
+};
+use super::{Answer, Body, Key, Method, Operation, Parameter, Route, Shape, page, shape};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
@@ -12,57 +16,6 @@ use crate::requests::{LabelBody, LedgerBody, VerbBody};
 use crate::responses::{Account, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
 use crate::results::BatchResults;
 use crate::scope::Scope;
-
-const CURSOR: Parameter =
-    Parameter { name: "cursor", summary: "Where to go on: the `next_cursor` of the page before.", kind: Kind::Text };
-const LIMIT: Parameter =
-    Parameter { name: "limit", summary: "Items at most, 1 to 1000; 100 if not given.", kind: Kind::Number };
-const LEDGER: Parameter = Parameter { name: "ledger", summary: "Only those in this ledger.", kind: Kind::Number };
-const CODE: Parameter = Parameter { name: "code", summary: "Only those with this code.", kind: Kind::Number };
-const USER_DATA_128: Parameter = Parameter {
-    name: "user_data_128",
-    summary: "Only those with this `user_data_128`: a decimal, not 0, or a hyphenated UUID.",
-    kind: Kind::Text,
-};
-const USER_DATA_64: Parameter = Parameter {
-    name: "user_data_64",
-    summary: "Only those with this `user_data_64`: a decimal, not 0.",
-    kind: Kind::Text,
-};
-const USER_DATA_32: Parameter =
-    Parameter { name: "user_data_32", summary: "Only those with this `user_data_32`, not 0.", kind: Kind::Number };
-const DRY_RUN: Parameter = Parameter {
-    name: "dry_run",
-    summary: "`true`: the request is judged and answered, with `\"dry_run\": true` and balances as they would be; \
-              nothing is recorded.",
-    kind: Kind::Flag,
-};
-const ADDRESS_PREFIX: Parameter = Parameter {
-    name: "address_prefix",
-    summary: "Only those whose address is this, or goes on behind it with a colon; in order of address.",
-    kind: Kind::Text,
-};
-const METADATA: Parameter = Parameter {
-    name: "metadata.<key>",
-    summary: "Only those whose metadata has exactly this JSON under the key, such as `metadata.tier=\"gold\"`.",
-    kind: Kind::Text,
-};
-const STATUS: Parameter = Parameter { name: "status", summary: "Only payments with this status.", kind: Kind::Text };
-const TEMPLATE: Parameter = Parameter {
-    name: "template",
-    summary: "Only the account that the active policy keeps under this template.",
-    kind: Kind::Text,
-};
-const BALANCES: Parameter = Parameter {
-    name: "balances",
-    summary: "`true`: each result is followed by the balances of both accounts; `false` if not given.",
-    kind: Kind::Flag,
-};
-const HOLDER: Parameter = Parameter {
-    name: "holder",
-    summary: "With `template`: whose account, when the template has one for each.",
-    kind: Kind::Text,
-};
 
 const fn get(operation: Operation, path: &'static str, scope: Scope, answer: Shape, summary: &'static str) -> Route {
     Route {
