@@ -77,6 +77,12 @@ errors! {
     InvalidBatchLength = 400 "invalid_batch_length" "the body is not a whole number of packed records",
     /// A packed body has more records than a batch may have.
     TooManyEvents = 400 "too_many_events" "the batch has too many records",
+    /// The query is by a field of transfers that is not indexed for the ledger.
+    FieldNotIndexed = 400 "field_not_indexed" "transfers are not indexed by this field",
+    /// No condition of the query finds transfers.
+    NothingToFind = 400 "nothing_to_find" "no condition of the query finds transfers",
+    /// The index of the field is being built.
+    IndexIncomplete = 503 "index_incomplete" "the index is still being built",
     /// No `Authorization: Bearer`.
     MissingApiKey = 401 "missing_api_key" "the request has no API key",
     /// The key is not one that is let in.

@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::requests::ledger_id;
 use crate::user_data::UserDataFilter;
 
-pub use answers::{AccountBalance, AddressBalances, BalanceRow, Statement, StatementLine};
+pub use answers::{AccountBalance, AddressBalances, BalanceRow, IndexStatus, Statement, StatementLine};
 
 /// Which transfers: those that fit everything that is given. Bounds are inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -98,6 +98,16 @@ pub enum Operation {
     LookupAccounts,
     /// Many transfers by their ids.
     LookupTransfers,
+    /// An account's transfers.
+    AccountTransfers,
+    /// An account's balances after each of its transfers.
+    AccountBalances,
+    /// Accounts by their fields.
+    QueryAccounts,
+    /// Transfers by their fields.
+    QueryTransfers,
+    /// How far the index is.
+    GetIndex,
     /// Decides a payment.
     CreatePayment,
     /// A page of payments.
@@ -299,6 +309,11 @@ impl Operation {
             Self::CreateTransfers => "createTransfers",
             Self::LookupAccounts => "lookupAccounts",
             Self::LookupTransfers => "lookupTransfers",
+            Self::AccountTransfers => "accountTransfers",
+            Self::AccountBalances => "accountBalances",
+            Self::QueryAccounts => "queryAccounts",
+            Self::QueryTransfers => "queryTransfers",
+            Self::GetIndex => "getIndex",
             Self::CreatePayment => "createPayment",
             Self::ListPayments => "listPayments",
             Self::GetPayment => "getPayment",

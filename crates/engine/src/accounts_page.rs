@@ -23,6 +23,8 @@ pub struct AccountFilter {
     pub user_data_64: Option<u64>,
     /// With these user data.
     pub user_data_32: Option<u32>,
+    /// Opened after this instant.
+    pub opened_after: Timestamp,
     /// With this address, or one that goes on behind it with a colon; in order of address.
     pub address_prefix: Option<String>,
     /// With these values of metadata, JSON texts by key; in order of id unless there is an address to go by.
@@ -31,7 +33,8 @@ pub struct AccountFilter {
 
 impl AccountFilter {
     fn fits(&self, ledger: &Ledger, account: &Account) -> bool {
-        self.ledger.is_none_or(|id| account.ledger == id)
+        account.timestamp > self.opened_after
+            && self.ledger.is_none_or(|id| account.ledger == id)
             && self.code.is_none_or(|code| account.code == code)
             && self.user_data_128.is_none_or(|data| account.user_data_128 == data)
             && self.user_data_64.is_none_or(|data| account.user_data_64 == data)
@@ -57,7 +60,7 @@ impl AccountFilter {
             let account = |of| if let MetadataOf::Account(id) = of { ledger.account(id) } else { None };
             return found.into_iter().map_while(account).collect();
         }
-        let after = after.map_or(Timestamp::ZERO, |account| account.timestamp);
+        let after = after.map_or(self.opened_after, |account| account.timestamp);
         ledger.accounts_after(self.ledger, after, SCANNED_MAX)
     }
 }

@@ -9,7 +9,7 @@ use index::Index;
 use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered};
 use pipeline::{Ask, Decider};
 use policy::{Bundle, Policy};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use types::{ActorId, Origin, RequestId, Seq, ShardId, TenantId};
 use vault::ApiKey;
 
@@ -24,6 +24,9 @@ use crate::threads::{CommitError, Inbox, Threads, Wiring, commit};
 /// The one tenant and shard of an installation, for now.
 const TENANT: TenantId = TenantId::new(1);
 const SHARD: ShardId = ShardId::new(0);
+
+/// Questions about the past that read at the same time; more wait.
+const PAST_QUERIES_MAX: usize = 4;
 
 /// How a server is started. Nothing here changes what is decided.
 #[derive(Debug, Clone)]
@@ -122,6 +125,7 @@ impl Opened {
             inbox: Inbox::new(options.queue_requests_max),
             reader: journal.reader(),
             index,
+            past: Arc::new(Semaphore::new(PAST_QUERIES_MAX)),
             durable,
             keys: Arc::clone(&keys),
             api_keys,

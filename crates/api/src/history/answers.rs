@@ -222,3 +222,28 @@ impl AddressBalances {
         })
     }
 }
+
+/// How far the index is, from which questions about the past are answered.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct IndexStatus {
+    /// Nothing is left to do in the background.
+    pub idle: bool,
+    /// Parts of the journal that wait for their tables.
+    pub generations_waiting: usize,
+    /// Sets of tables.
+    pub runs: usize,
+    /// Sets of tables that lack a field which a ledger chose.
+    pub runs_incomplete: usize,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// Of them for ids.
+    pub ids_bytes: u64,
+    /// Of them for the transfers of accounts.
+    pub postings_bytes: u64,
+    /// Of them for balances at earlier times.
+    pub balances_bytes: u64,
+    /// Of them for chosen fields.
+    pub fields_bytes: u64,
+    /// Bytes in memory.
+    pub memory_bytes: usize,
+}

@@ -8,7 +8,7 @@ use super::{Answer, Body, Key, Method, Operation, Parameter, Route, Shape, page,
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
-use crate::history::AddressBalances;
+use crate::history::{AddressBalances, IndexStatus};
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
 use crate::packed;
 use crate::payments::PaymentBody;
@@ -97,6 +97,10 @@ const fn events(summary: &'static str) -> Body {
     Body::Packed { record_bytes: packed::EVENT_BYTES, summary }
 }
 
+const ACCOUNT_FILTER: Body =
+    Body::Packed { record_bytes: packed::AccountFilter::BYTES, summary: "One account filter of 128 bytes." };
+const QUERY_FILTER: Body =
+    Body::Packed { record_bytes: packed::QueryFilter::BYTES, summary: "One query filter of 64 bytes." };
 const IDS: Body = Body::Packed { record_bytes: packed::ID_BYTES, summary: "Up to 8,190 ids of 16 bytes." };
 
 /// A route that changes something that exists; asked again, it is so already.
@@ -306,6 +310,35 @@ pub const ROUTES: &[Route] = &[
         (IDS, "The transfers that exist, of 128 bytes, in the order asked."),
         "Look up many transfers, packed",
     ),
+    packed(
+        Operation::AccountTransfers,
+        "/v1/packed/account-transfers",
+        Scope::LEDGER_READ,
+        (ACCOUNT_FILTER, "The account's transfers that fit, of 128 bytes, in order."),
+        "An account's transfers, packed",
+    ),
+    packed(
+        Operation::AccountBalances,
+        "/v1/packed/account-balances",
+        Scope::LEDGER_READ,
+        (ACCOUNT_FILTER, "The account's balances after each transfer that fits, of 128 bytes, in order."),
+        "An account's balances after each of its transfers, packed",
+    ),
+    packed(
+        Operation::QueryAccounts,
+        "/v1/packed/query-accounts",
+        Scope::LEDGER_READ,
+        (QUERY_FILTER, "The accounts that fit, of 128 bytes, in order."),
+        "Accounts by their fields, packed",
+    ),
+    packed(
+        Operation::QueryTransfers,
+        "/v1/packed/query-transfers",
+        Scope::LEDGER_READ,
+        (QUERY_FILTER, "The transfers that fit, of 128 bytes, in order."),
+        "Transfers by their fields, packed",
+    ),
+    get(Operation::GetIndex, "/v1/index", Scope::LEDGER_READ, shape::<IndexStatus>(), "How far the index is"),
     order(
         Operation::CreatePayment,
         "/v1/payments",
