@@ -179,6 +179,12 @@ impl Engine {
         self.state.finish_restore(&last.header, carried.digest);
     }
 
+    /// The fields of transfers that ledgers chose to have indexed.
+    pub fn indexed_fields(&self) -> impl Iterator<Item = (LedgerId, ledger::IndexedFields)> {
+        let books = self.state.ledger.books();
+        books.map(|book| (book.id, self.state.ledger.indexed_fields(book.id)))
+    }
+
     /// All ledgers, in order of their numbers.
     pub fn ledgers(&self) -> impl ExactSizeIterator<Item = &ledger::Book> {
         self.state.ledger.books()

@@ -3,13 +3,15 @@
 use engine::{Applied, Entry, Fact};
 use index::{Event, GENERATION_ENTRIES};
 use journal::{FrameAt, Placed, Position, StartAt};
-use ledger::{Account, AccountPlace, PendingState, Touched, Transfer, TransferFlags, TransferKey};
-use types::{Digest, Seq, Timestamp};
+use ledger::TransferStatus;
+use ledger::{Account, AccountPlace, IndexedFields, PendingState, Touched, Transfer, TransferFlags, TransferKey};
+use types::{Digest, LedgerId, Seq, Timestamp};
 
 /// What the entries of a frame did, and whether a generation of the index ends with it.
 #[derive(Debug, Default)]
 pub struct Feed {
     events: Vec<Noted>,
+    chosen: Vec<(LedgerId, IndexedFields)>,
     end: Option<GenerationEnd>,
 }
 
@@ -31,6 +33,11 @@ struct GenerationEnd {
 }
 
 impl Feed {
+    /// Ledgers with the fields of transfers that they want indexed from here on.
+    pub fn chosen(&self) -> &[(LedgerId, IndexedFields)] {
+        &self.chosen
+    }
+
     /// What the index is told of an entry that is replayed, as if its segment were one frame; `after` is the place behind
     /// its own.
     pub fn replayed(self, position: Position, after: StartAt) -> (index::Batch, Option<index::Generation>) {
@@ -112,7 +119,8 @@ impl Notes {
     }
 
     fn note_events(&mut self, placed: Placed, entry: &Entry, touched: &[Touched]) {
-        let mut note = |timestamp, event| self.feed.events.push(Noted { placed, timestamp, event });
+        let Feed { events, chosen, .. } = &mut self.feed;
+        let mut note = |timestamp, event| events.push(Noted { placed, timestamp, event });
         let at = entry.header.decided_at;
         let facts = match &entry.fact {
             Fact::Ledger(fact) => std::slice::from_ref(fact),
@@ -148,6 +156,11 @@ impl Notes {
                 (ledger::Fact::TransferFailed { id, status }, _) => {
                     note(at, Event::Failed { id: id.get(), status: status.number() });
                 }
+                (ledger::Fact::ScheduledCancelled { id }, _) => {
+                    let status = TransferStatus::ScheduledTransferCancelled.number();
+                    note(at, Event::Failed { id: id.get(), status });
+                }
+                (ledger::Fact::IndexesChosen { ledger, fields }, _) => chosen.push((*ledger, *fields)),
                 (ledger::Fact::TransferExpired(TransferKey::Client(id)), _) => {
                     note(at, Event::Expired { id: id.get() });
                 }
