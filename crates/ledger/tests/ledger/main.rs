@@ -9,6 +9,7 @@ mod addresses;
 mod balancing;
 mod chains;
 mod closing;
+mod commands;
 mod facts;
 mod forgetting;
 mod imports;

@@ -1,15 +1,16 @@
 //! Random commands, answered by the ledger and by a naive model that keeps nothing but the list of accepted transfers
 //! and works everything out from there, each time anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{
-    AccountFlags as A, Fact, NewAccount, NewTransfer, Outcome, PendingState, TransferFlags as F, TransferKey,
+    AccountFlags as A, Batch, Fact, Limits, NewAccount, NewTransfer, Outcome, PendingState, TransferFlags as F,
+    TransferKey, TransferStatus,
 };
 use proptest::prelude::*;
-use proptest::sample::{Index, select};
-use types::{AccountId, Amount, Code, LedgerId, PaymentId, Timestamp, TransferId};
+use types::{AccountId, Amount, Code, LedgerId, Timestamp, TransferId};
 
+use crate::commands::{Command, Step, command};
 use crate::story::{World, run};
 
 const ACCOUNTS: &str = "
@@ -51,18 +52,36 @@ proptest! {
                     due.iter().for_each(|&key| world.apply(Fact::TransferExpired(key)));
                     model.expired.extend(due);
                 }
+                Command::Forget => world.forget(),
+                Command::Limits { account, limits } => {
+                    let mut plan = world.ledger.plan(Timestamp::from_ns(now));
+                    plan.set_limits(account, limits);
+                    plan.into_facts().into_iter().for_each(|fact| world.apply(fact));
+                    model.limits.insert(account, limits);
+                }
+                Command::Chain(steps) => {
+                    let count = steps.len();
+                    let request = |(place, step): (usize, Step)| {
+                        let new = step.request(&asked, &model.moves);
+                        let (chained, alone) = (F::LINKED, F::from_bits(new.flags.bits() & 0xfefe));
+                        NewTransfer { flags: if place + 1 < count { alone | chained } else { alone }, ..new }
+                    };
+                    let events: Vec<_> = steps.into_iter().enumerate().map(request).collect();
+                    let at = Timestamp::from_ns(now);
+                    let planned = world.ledger.plan_chain(Batch::of(&events, at), at, &events);
+                    let statuses: Vec<_> = planned.outcomes.iter().map(status_of).collect();
+                    prop_assert_eq!(statuses, model.create_chain(&events, now), "{:?}", events);
+                    planned.facts.into_iter().for_each(|fact| world.apply(fact));
+                    now += count as u64;
+                    asked.extend(events);
+                }
                 Command::Transfers(steps) => {
                     let mut plan = world.ledger.plan(Timestamp::from_ns(now));
                     for step in steps {
                         let new = step.request(&asked, &model.moves);
                         let expected = model.create(&new, now + plan.timestamps_used());
                         let outcome = plan.create_transfer(&new);
-                        let status = match outcome {
-                            Outcome::Created { .. } => "created",
-                            Outcome::Exists { .. } => "exists",
-                            Outcome::Refused(refusal) => refusal.status.name(),
-                        };
-                        prop_assert_eq!(status, expected, "{:?}", new);
+                        prop_assert_eq!(status_of(&outcome), expected, "{:?}", new);
                         asked.push(new);
                     }
                     now += plan.timestamps_used();
@@ -72,6 +91,14 @@ proptest! {
             check_same(&world, &model, now)?;
         }
         world.check_replay();
+    }
+}
+
+fn status_of(outcome: &Outcome<TransferStatus>) -> &'static str {
+    match outcome {
+        Outcome::Created { .. } => "created",
+        Outcome::Exists { .. } => "exists",
+        Outcome::Refused(refusal) => refusal.status.name(),
     }
 }
 
@@ -122,17 +149,18 @@ fn check_same(world: &World, model: &Model, now: u64) -> Result<(), TestCaseErro
 
 /// What a client may have meant by its request, filled in, and when it was accepted.
 #[derive(Debug, Clone, Copy)]
-struct Moved {
-    new: NewTransfer,
+pub(crate) struct Moved {
+    pub(crate) new: NewTransfer,
     time: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Model {
     accounts: Vec<ledger::Account>,
     moves: Vec<Moved>,
     failed: BTreeSet<TransferKey>,
     expired: BTreeSet<TransferKey>,
+    limits: BTreeMap<AccountId, Limits>,
 }
 
 impl Model {
@@ -205,6 +233,28 @@ impl Model {
     }
 
     fn create(&mut self, new: &NewTransfer, now: u64) -> &'static str {
+        if new.flags.contains(F::LINKED) {
+            return "linked_event_chain_open";
+        }
+        self.create_link(new, now)
+    }
+
+    /// All or nothing; only the event that broke the chain can spend its id.
+    fn create_chain(&mut self, events: &[NewTransfer], now: u64) -> Vec<&'static str> {
+        let before = self.clone();
+        for (place, event) in events.iter().enumerate() {
+            let status = self.create_link(event, now + place as u64);
+            if status != "created" {
+                *self = Self { failed: std::mem::take(&mut self.failed), ..before };
+                let mut statuses = vec!["linked_event_failed"; events.len()];
+                statuses[place] = status;
+                return statuses;
+            }
+        }
+        vec!["created"; events.len()]
+    }
+
+    fn create_link(&mut self, new: &NewTransfer, now: u64) -> &'static str {
         let mut new = *new;
         let status = self.judge(&mut new, now);
         let sticks = [
@@ -213,6 +263,8 @@ impl Model {
             "pending_transfer_not_found",
             "exceeds_credits",
             "exceeds_debits",
+            "exceeds_min_balance",
+            "exceeds_max_balance",
             "debit_account_already_closed",
             "credit_account_already_closed",
         ];
@@ -226,13 +278,10 @@ impl Model {
 
     /// The status, straight down the list of `precedence`; fills in what is inherited and what moves.
     fn judge(&self, new: &mut NewTransfer, now: u64) -> &'static str {
-        if new.flags.contains(F::LINKED) {
-            return "linked_event_chain_open";
-        }
         if new.flags.contains(F::IMPORTED) {
             return "imported_event_timestamp_out_of_range";
         }
-        if new.flags.bits() & !0b1111_1110 != 0 {
+        if new.flags.bits() & !0xff != 0 {
             return "reserved_flag";
         }
         if let TransferKey::Client(id) = new.key {
@@ -360,12 +409,22 @@ impl Model {
         if limited(credit, A::CREDITS_MUST_NOT_EXCEED_DEBITS) && credit_pending + credit_posted + amount > credit_lost {
             return "exceeds_debits";
         }
+        let limits = |account: &ledger::Account| self.limits.get(&account.id).copied().unwrap_or_default();
+        let sinks = |floor| is_less(&[debit_gained], &[debit_pending, debit_posted, amount], floor);
+        if amount > 0 && limits(debit).min_balance.is_some_and(sinks) {
+            return "exceeds_min_balance";
+        }
+        let ceiling = limits(credit).max_balance.map(|ceiling| -ceiling);
+        let rises = |floor| is_less(&[credit_lost], &[credit_pending, credit_posted, amount], floor);
+        if amount > 0 && ceiling.is_some_and(rises) {
+            return "exceeds_max_balance";
+        }
         "created"
     }
 
     fn judge_resolution(&self, new: &mut NewTransfer, now: u64) -> &'static str {
         let is_void = new.flags.contains(F::VOID_PENDING_TRANSFER);
-        if ![F::POST_PENDING_TRANSFER, F::VOID_PENDING_TRANSFER].contains(&new.flags) {
+        if ![F::POST_PENDING_TRANSFER, F::VOID_PENDING_TRANSFER].contains(&new.flags.without(F::LINKED)) {
             return "flags_are_mutually_exclusive";
         }
         let Some(key) = new.pending else { return "pending_id_must_not_be_zero" };
@@ -421,172 +480,18 @@ impl Model {
     }
 }
 
-fn client(id: u128) -> TransferKey {
+/// Whether `held` less `used` is less than `floor`.
+fn is_less(held: &[u128], used: &[u128], floor: i128) -> bool {
+    let sum = |parts: &[u128], more: u128| {
+        parts.iter().fold((0, more), |(carries, sum), part| {
+            let (sum, carried) = sum.overflowing_add(*part);
+            (carries + u32::from(carried), sum)
+        })
+    };
+    let (below, above) = if floor < 0 { (floor.unsigned_abs(), 0) } else { (0, floor.unsigned_abs()) };
+    sum(held, below) < sum(used, above)
+}
+
+pub(crate) fn client(id: u128) -> TransferKey {
     TransferKey::Client(TransferId::new(id))
-}
-
-#[derive(Debug, Clone)]
-enum Command {
-    Wait(u64),
-    Expire(usize),
-    /// Account 8 is missing until then.
-    OpenA8,
-    /// In one plan.
-    Transfers(Vec<Step>),
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    New(NewTransfer),
-    /// Posts or voids a pending transfer, whatever became of it.
-    Resolve {
-        which: Index,
-        new: NewTransfer,
-    },
-    /// Asks again for what was asked before, with one field changed to that of another request.
-    Again {
-        which: Index,
-        other: NewTransfer,
-        field: usize,
-    },
-}
-
-impl Step {
-    fn request(&self, asked: &[NewTransfer], moves: &[Moved]) -> NewTransfer {
-        match self {
-            Self::New(new) => *new,
-            Self::Resolve { which, new } => {
-                let held: Vec<_> = moves.iter().filter(|moved| moved.new.flags.contains(F::PENDING)).collect();
-                let pending = if held.is_empty() { new.pending } else { Some(which.get(&held).new.key) };
-                NewTransfer { pending, ..*new }
-            }
-            Self::Again { other, .. } if asked.is_empty() => *other,
-            Self::Again { which, other, field } => {
-                let mut again = *which.get(asked);
-                match field {
-                    0 => again.flags = other.flags,
-                    1 => again.pending = other.pending,
-                    2 => again.timeout_s = other.timeout_s,
-                    3 => again.debit = other.debit,
-                    4 => again.credit = other.credit,
-                    5 => again.amount = other.amount,
-                    6 => again.user_data_128 = other.user_data_128,
-                    7 => again.user_data_64 = other.user_data_64,
-                    8 => again.user_data_32 = other.user_data_32,
-                    9 => again.ledger = other.ledger,
-                    10 => again.code = other.code,
-                    _ => {}
-                }
-                again
-            }
-        }
-    }
-}
-
-fn command() -> impl Strategy<Value = Command> {
-    let steps = prop_oneof![
-        4 => movement().prop_map(Step::New),
-        1 => resolution().prop_map(Step::New),
-        3 => (any::<Index>(), resolution()).prop_map(|(which, new)| Step::Resolve { which, new }),
-        1 => wild().prop_map(Step::New),
-        2 => (any::<Index>(), wild(), 0..14_usize).prop_map(|(which, other, field)| Step::Again { which, other, field }),
-    ];
-    prop_oneof![
-        12 => prop::collection::vec(steps, 1..4).prop_map(Command::Transfers),
-        2 => (0..2_000_000_000_u64).prop_map(Command::Wait),
-        1 => (0..4_usize).prop_map(Command::Expire),
-        1 => Just(Command::OpenA8),
-    ]
-}
-
-fn movement() -> impl Strategy<Value = NewTransfer> {
-    let closing = [F::CLOSING_DEBIT, F::CLOSING_CREDIT, F::CLOSING_DEBIT | F::CLOSING_CREDIT];
-    let flags = prop_oneof![
-        8 => Just(F::NONE),
-        12 => Just(F::PENDING),
-        1 => select(closing.map(|closing| closing | F::PENDING).to_vec()),
-        2 => select(vec![F::BALANCING_DEBIT, F::BALANCING_CREDIT, F::BALANCING_DEBIT | F::BALANCING_CREDIT]),
-        1 => Just(F::PENDING | F::BALANCING_DEBIT),
-    ];
-    let accounts = || prop_oneof![8 => 1..3_u128, 4 => 3..5_u128, 1 => 5..9_u128];
-    let timeout = select(vec![0, 0, 1, 2]);
-    (key(), accounts(), accounts(), amount(), flags, timeout, user_data()).prop_map(
-        |(key, debit, credit, amount, flags, timeout_s, (user_data_128, user_data_64, user_data_32))| NewTransfer {
-            debit: AccountId::new(debit),
-            credit: AccountId::new(if debit == credit { debit % 4 + 1 } else { credit }),
-            amount,
-            timeout_s: if flags.contains(F::PENDING) { timeout_s } else { 0 },
-            ledger: LedgerId::new(1),
-            code: Code::new(1),
-            flags,
-            user_data_128,
-            user_data_64,
-            user_data_32,
-            ..NewTransfer::named(key)
-        },
-    )
-}
-
-fn resolution() -> impl Strategy<Value = NewTransfer> {
-    let flags = select(vec![F::POST_PENDING_TRANSFER, F::VOID_PENDING_TRANSFER]);
-    let amount = prop_oneof![2 => Just(Amount::MAX), 2 => Just(Amount::ZERO), 1 => amount()];
-    let given = || prop_oneof![8 => Just(0), 2 => Just(1), 1 => Just(2)];
-    (key(), key(), amount, flags, user_data(), [given(), given(), given(), given()]).prop_map(
-        |(key, pending, amount, flags, data, [debit, credit, ledger, code])| NewTransfer {
-            key,
-            debit: AccountId::new(debit.into()),
-            credit: AccountId::new(credit.into()),
-            amount: if flags == F::VOID_PENDING_TRANSFER && amount == Amount::MAX { Amount::ZERO } else { amount },
-            pending: Some(pending),
-            user_data_128: data.0,
-            user_data_64: data.1,
-            user_data_32: data.2,
-            timeout_s: 0,
-            ledger: LedgerId::new(ledger.into()),
-            code: Code::new(code),
-            flags,
-            timestamp_ns: 0,
-        },
-    )
-}
-
-/// Nothing but wrong turns.
-fn wild() -> impl Strategy<Value = NewTransfer> {
-    let account = || select(vec![0, 1, 2, 3, 9, u128::MAX]);
-    let id = || prop_oneof![4 => key(), 1 => Just(client(0)), 1 => Just(client(u128::MAX))];
-    let rest = (prop::option::of(id()), select(vec![0, 1, u32::MAX]), 0..3_u32, 0..3_u16, user_data());
-    (id(), account(), account(), amount(), 0..0x400_u16, rest).prop_map(
-        |(key, debit, credit, amount, bits, (pending, timeout_s, ledger, code, data))| NewTransfer {
-            key,
-            debit: AccountId::new(debit),
-            credit: AccountId::new(credit),
-            amount,
-            pending,
-            user_data_128: data.0,
-            user_data_64: data.1,
-            user_data_32: data.2,
-            timeout_s,
-            ledger: LedgerId::new(ledger),
-            code: Code::new(code),
-            // Half of them without the flags that are refused at once.
-            flags: F::from_bits(if bits & 0x200 == 0 { bits & 0xfe } else { bits }),
-            timestamp_ns: 0,
-        },
-    )
-}
-
-fn key() -> impl Strategy<Value = TransferKey> {
-    let leg = |number| TransferKey::Leg { payment: PaymentId::new(1), number };
-    prop_oneof![5 => (1..200_u128).prop_map(client), 1 => (0..40_u16).prop_map(leg)]
-}
-
-fn amount() -> impl Strategy<Value = Amount> {
-    let near_max = (0..20_u128).prop_map(|less| u128::MAX - less);
-    prop_oneof![12 => 0..20_u128, 1 => near_max].prop_map(Amount::new)
-}
-
-fn user_data() -> impl Strategy<Value = (u128, u64, u32)> {
-    let rarely = |given: bool| u8::from(given);
-    let some = || prop::bool::weighted(0.1).prop_map(rarely);
-    (some(), some(), some()).prop_map(|(a, b, c)| (a.into(), b.into(), c.into()))
 }
