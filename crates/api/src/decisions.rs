@@ -8,7 +8,7 @@ use serde::Serialize;
 use types::{Name, Seq, Timestamp};
 use utoipa::ToSchema;
 
-use crate::responses::{Assets, KnownLabel, Unknown};
+use crate::responses::{Assets, KnownLabel, Unknown, shown_metadata};
 
 /// A payment as it stands.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -62,6 +62,10 @@ pub struct Payment {
     occurred_at: String,
     /// The journal's entry that decided it.
     sequence: u64,
+    /// What the client attached: any JSON by key; not in lists.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object, required = false)]
+    metadata: BTreeMap<String, serde_json::Value>,
 }
 
 impl Payment {
@@ -89,7 +93,14 @@ impl Payment {
             decided_at: payment.decided_at.to_string(),
             occurred_at: payment.occurred_at.to_string(),
             sequence: payment.seq.get(),
+            metadata: BTreeMap::new(),
         })
+    }
+
+    /// With what the client attached: JSON texts by key.
+    #[must_use]
+    pub fn with_metadata(self, metadata: &BTreeMap<String, String>) -> Self {
+        Self { metadata: shown_metadata(metadata), ..self }
     }
 
     /// Its id.

@@ -1,7 +1,7 @@
 //! Every error a client can get, in one table, and the one form they are answered in.
 
 use engine::Refusal;
-use ledger::{AccountStatus, BookStatus, ImportRefusal, TransferStatus};
+use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, TransferStatus};
 
 use crate::problem::Problem;
 
@@ -77,6 +77,12 @@ errors! {
     InvalidBatchLength = 400 "invalid_batch_length" "the body is not a whole number of packed records",
     /// A packed body has more records than a batch may have.
     TooManyEvents = 400 "too_many_events" "the batch has too many records",
+    /// The query is by a field of transfers that is not indexed for the ledger.
+    FieldNotIndexed = 400 "field_not_indexed" "transfers are not indexed by this field",
+    /// No condition of the query finds transfers.
+    NothingToFind = 400 "nothing_to_find" "no condition of the query finds transfers",
+    /// The index of the field is being built.
+    IndexIncomplete = 503 "index_incomplete" "the index is still being built",
     /// No `Authorization: Bearer`.
     MissingApiKey = 401 "missing_api_key" "the request has no API key",
     /// The key is not one that is let in.
@@ -89,6 +95,8 @@ errors! {
     LedgerNotFound = 404 "ledger_not_found" "the ledger does not exist",
     /// An account that does not exist.
     AccountNotFound = 404 "account_not_found" "the account does not exist",
+    /// An address that no account has.
+    AddressNotFound = 404 "address_not_found" "no account has this address",
     /// A transfer that does not exist.
     TransferNotFound = 404 "transfer_not_found" "the transfer does not exist",
     /// A payment that does not exist.
@@ -105,6 +113,8 @@ errors! {
     PaymentStatusConflict = 409 "payment_status_conflict" "the status of the payment does not allow this",
     /// The transfer moved nothing.
     TransferNotReversible = 409 "transfer_not_reversible" "the transfer moved nothing that could be moved back",
+    /// The transfer was made already.
+    TransferNotCancellable = 409 "transfer_not_cancellable" "the transfer was made and cannot be cancelled",
     /// The key of one verb is used for another.
     RequestIdReused = 409 "request_id_reused" "the Idempotency-Key was used for another verb on this payment",
     /// The payment has had too many verbs.
@@ -178,6 +188,8 @@ pub enum Code {
     Account(AccountStatus),
     /// The ledger refuses the transfer.
     Transfer(TransferStatus),
+    /// The ledger refuses to change something.
+    Change(ChangeStatus),
 }
 
 impl Code {
@@ -188,6 +200,7 @@ impl Code {
             Self::Book(status) => status.name(),
             Self::Account(status) => status.name(),
             Self::Transfer(status) => status.name(),
+            Self::Change(status) => status.name(),
         }
     }
 
@@ -198,6 +211,7 @@ impl Code {
             Self::Book(status) => Some(status.number()),
             Self::Account(status) => Some(status.number()),
             Self::Transfer(status) => Some(status.number()),
+            Self::Change(status) => Some(status.number()),
         }
     }
 
@@ -205,10 +219,15 @@ impl Code {
     pub fn status(self) -> u16 {
         match self {
             Self::Error(error) => error.status(),
-            Self::Book(_) | Self::Account(_) | Self::Transfer(_) => {
-                let name = self.as_str();
-                let taken = name.starts_with("exists_with_different_")
-                    || matches!(name, "id_already_failed" | "id_reserved_by_import");
+            Self::Change(
+                ChangeStatus::AccountNotFound | ChangeStatus::TransferNotFound | ChangeStatus::LedgerNotFound,
+            )
+            | Self::Transfer(TransferStatus::ScheduledTransferNotFound) => 404,
+            Self::Change(ChangeStatus::AddressAlreadyTaken | ChangeStatus::AddressMustNotChange)
+            | Self::Account(AccountStatus::IdReservedByImport)
+            | Self::Transfer(TransferStatus::IdAlreadyScheduled | TransferStatus::IdReservedByImport) => 409,
+            Self::Book(_) | Self::Account(_) | Self::Transfer(_) | Self::Change(_) => {
+                let taken = self.as_str().starts_with("exists_with_different_") || self.as_str() == "id_already_failed";
                 if taken { 409 } else { 422 }
             }
         }
@@ -221,6 +240,7 @@ impl Code {
             Self::Book(status) => status.to_string(),
             Self::Account(status) => status.to_string(),
             Self::Transfer(status) => status.to_string(),
+            Self::Change(status) => status.to_string(),
         }
     }
 }
@@ -242,6 +262,8 @@ impl From<&Refusal> for Problem {
             Refusal::TransferNotFound(_) => ErrorCode::TransferNotFound.into(),
             Refusal::Transfer(refused) => Code::Transfer(refused.status),
             Refusal::TransferNotReversible(_) => ErrorCode::TransferNotReversible.into(),
+            Refusal::AddressNotFound(_) => ErrorCode::AddressNotFound.into(),
+            Refusal::Change(refused) => Code::Change(refused.status),
             Refusal::AssetMismatch { .. } => ErrorCode::AssetMismatch.into(),
             Refusal::PaymentNotFound(_) => ErrorCode::PaymentNotFound.into(),
             Refusal::PaymentExistsWithDifferentContent(_) => ErrorCode::PaymentExistsWithDifferentContent.into(),

@@ -1,5 +1,8 @@
 //! The event feed: one item for each entry of the journal, in its order, without personal data.
 
+mod of_import;
+mod of_ledger;
+
 use engine::{Cause, Entry, Fact, PolicyActivated};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,6 +11,12 @@ use crate::decisions::{Deadline, Decision, Refusal, capture_name};
 use crate::parameters::History;
 use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
 use crate::scope::Scope;
+
+use of_import::{AccountStaged, ImportNoted, ImportStarted, TransferStaged};
+use of_ledger::{
+    AddressSet, IndexesChosen, LimitsSet, MetadataSet, ScheduledCancelled, TransferExpired, TransferFailed,
+    TransferScheduled, ledger_data,
+};
 
 /// One entry of the journal.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -97,7 +106,7 @@ enum EventData {
     LedgerOpened(Ledger),
     /// `account_opened`
     #[schema(title = "account_opened")]
-    AccountOpened(Account),
+    AccountOpened(Box<Account>),
     /// `transfer_created`
     #[schema(title = "transfer_created")]
     TransferCreated(Box<Transfer>),
@@ -130,7 +139,7 @@ enum EventData {
     ImportStarted(ImportStarted),
     /// `account_staged`
     #[schema(title = "account_staged")]
-    AccountStaged(AccountStaged),
+    AccountStaged(Box<AccountStaged>),
     /// `transfer_staged`
     #[schema(title = "transfer_staged")]
     TransferStaged(Box<TransferStaged>),
@@ -165,124 +174,6 @@ enum EventData {
 struct JournalStarted {
     /// Which history.
     origin: String,
-}
-
-/// A client's transfer was refused, and its id is spent.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct TransferFailed {
-    /// The id.
-    id: String,
-    /// The ledger's status.
-    code: &'static str,
-    /// The status's permanent number among those of transfers.
-    number: u16,
-}
-
-/// A pending transfer was released because its time passed.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct TransferExpired {
-    /// The transfer.
-    transfer: String,
-}
-
-/// Bounds were set on an account's balance.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct LimitsSet {
-    /// The account.
-    account: String,
-    /// In minor units.
-    min_balance: Option<String>,
-    /// In minor units.
-    max_balance: Option<String>,
-}
-
-/// An account got its address.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct AddressSet {
-    /// The account.
-    account: String,
-    /// Its address.
-    address: String,
-}
-
-/// Metadata changed.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct MetadataSet {
-    /// Whether it is about an account, a transfer or a payment.
-    kind: &'static str,
-    /// Which one.
-    id: String,
-    /// The keys that got a value or lost it.
-    keys: Vec<String>,
-}
-
-/// A transfer waits for its time.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct TransferScheduled {
-    /// The transfer.
-    transfer: String,
-    /// When it is due.
-    at: String,
-}
-
-/// A scheduled transfer will not happen.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct ScheduledCancelled {
-    /// The transfer.
-    transfer: String,
-}
-
-/// The fields by which a ledger's transfers can be found were chosen.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct IndexesChosen {
-    /// The ledger.
-    #[schema(format = Int64)]
-    ledger: u32,
-    /// The fields.
-    fields: Vec<&'static str>,
-}
-
-/// An import of an existing book began to take rows.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct ImportStarted {
-    /// Its id.
-    import: String,
-    /// Its number among all imports.
-    number: u16,
-    /// Where its rows will stand.
-    #[schema(format = Int64)]
-    ledger: u32,
-}
-
-/// An account of an import, which nobody sees until the import is opened.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct AccountStaged {
-    /// The number of the import.
-    import: u16,
-    /// The account.
-    account: Account,
-}
-
-/// A transfer of an import, which nobody sees until the import is opened.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct TransferStaged {
-    /// The number of the import.
-    import: u16,
-    /// The transfer.
-    transfer: Transfer,
-}
-
-/// How far an import is; it may be opened or discarded with this.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct ImportNoted {
-    /// The number of the import.
-    import: u16,
-    /// What it is from now on.
-    state: &'static str,
-    /// Accounts that were staged before.
-    accounts: u64,
-    /// Transfers that were staged before.
-    transfers: u64,
 }
 
 /// A payment was decided.
@@ -469,75 +360,6 @@ fn data(entry: &Entry, names: Option<&PolicyActivated>, assets: &Assets) -> Resu
         Fact::StateDigest(digest) => {
             let data = StateDigest { scheme: digest.scheme, digest: digest.digest.to_string() };
             ("state_digest", EventData::StateDigest(data))
-        }
-    })
-}
-
-fn ledger_data(fact: &ledger::Fact, assets: &Assets) -> Result<(&'static str, EventData), Unknown> {
-    Ok(match fact {
-        ledger::Fact::BookOpened(book) => ("ledger_opened", EventData::LedgerOpened(book.into())),
-        ledger::Fact::AccountOpened(account) => {
-            ("account_opened", EventData::AccountOpened(Account::new(account, assets)?))
-        }
-        ledger::Fact::TransferCreated(transfer) => {
-            ("transfer_created", EventData::TransferCreated(Box::new(Transfer::new(transfer, None, assets)?)))
-        }
-        ledger::Fact::TransferFailed { id, status } => {
-            let data = TransferFailed { id: id.to_string(), code: status.name(), number: status.number() };
-            ("transfer_failed", EventData::TransferFailed(data))
-        }
-        ledger::Fact::TransferExpired(key) => {
-            ("transfer_expired", EventData::TransferExpired(TransferExpired { transfer: key.to_string() }))
-        }
-        ledger::Fact::LimitsSet { account, limits } => {
-            let text = |limit: Option<i128>| limit.map(|limit| limit.to_string());
-            let (min_balance, max_balance) = (text(limits.min_balance), text(limits.max_balance));
-            let data = LimitsSet { account: account.to_string(), min_balance, max_balance };
-            ("limits_set", EventData::LimitsSet(data))
-        }
-        ledger::Fact::AddressSet { account, address } => {
-            let data = AddressSet { account: account.to_string(), address: address.to_string() };
-            ("address_set", EventData::AddressSet(data))
-        }
-        ledger::Fact::MetadataSet { of, values } => {
-            let (kind, id) = match of {
-                ledger::MetadataOf::Account(id) => ("account", id.to_string()),
-                ledger::MetadataOf::Transfer(key) => ("transfer", key.to_string()),
-                ledger::MetadataOf::Payment(id) => ("payment", id.to_string()),
-            };
-            let keys = values.iter().map(|(key, _)| key.clone()).collect();
-            ("metadata_set", EventData::MetadataSet(MetadataSet { kind, id, keys }))
-        }
-        ledger::Fact::TransferScheduled(scheduled) => {
-            let data = TransferScheduled { transfer: scheduled.new.key.to_string(), at: scheduled.at.to_string() };
-            ("transfer_scheduled", EventData::TransferScheduled(data))
-        }
-        ledger::Fact::ScheduledCancelled { id } => {
-            let data = ScheduledCancelled { transfer: id.to_string() };
-            ("scheduled_cancelled", EventData::ScheduledCancelled(data))
-        }
-        ledger::Fact::IndexesChosen { ledger, fields } => {
-            let chosen = ledger::IndexedFields::ALL.iter().filter(|(_, field)| fields.contains(*field));
-            let data = IndexesChosen { ledger: ledger.get(), fields: chosen.map(|(name, _)| *name).collect() };
-            ("indexes_chosen", EventData::IndexesChosen(data))
-        }
-        ledger::Fact::ImportStarted(import) => {
-            let (number, ledger) = (import.number.get(), import.ledger.get());
-            let data = ImportStarted { import: import.id.to_string(), number, ledger };
-            ("import_started", EventData::ImportStarted(data))
-        }
-        ledger::Fact::AccountStaged { import, account } => {
-            let data = AccountStaged { import: import.get(), account: Account::new(account, assets)? };
-            ("account_staged", EventData::AccountStaged(data))
-        }
-        ledger::Fact::TransferStaged { import, transfer } => {
-            let data = TransferStaged { import: import.get(), transfer: Transfer::new(transfer, None, assets)? };
-            ("transfer_staged", EventData::TransferStaged(Box::new(data)))
-        }
-        ledger::Fact::ImportNoted { import, state, progress } => {
-            let (accounts, transfers) = (progress.accounts, progress.transfers);
-            let data = ImportNoted { import: import.get(), state: state.name(), accounts, transfers };
-            ("import_noted", EventData::ImportNoted(data))
         }
     })
 }

@@ -18,7 +18,35 @@ pub fn accounts(parameters: &Parameters) -> Result<AccountFilter, Problem> {
         user_data_128: user_data.wide,
         user_data_64: user_data.long,
         user_data_32: user_data.short,
+        opened_after: types::Timestamp::ZERO,
+        address_prefix: parameters.get("address_prefix").map(address_prefix).transpose()?,
+        metadata: metadata(parameters)?,
     })
+}
+
+/// Reads the parameter `address_prefix`: whole segments.
+pub fn address_prefix(text: &str) -> Result<String, Problem> {
+    let prefix = text.strip_suffix(':').unwrap_or(text);
+    let address: Result<ledger::Address, _> = prefix.parse();
+    address.map(|address| address.to_string()).map_err(|error| {
+        invalid(
+            "address_prefix",
+            format!("found `{}`, expected the first segments of an address: {error}", shorten(text)),
+        )
+    })
+}
+
+/// Reads the parameters `metadata.<key>`, each with JSON as its value.
+fn metadata(parameters: &Parameters) -> Result<Vec<(String, String)>, Problem> {
+    let given = parameters.behind("metadata.");
+    let read = given.map(|(key, text)| match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(value) => Ok((key.to_owned(), value.to_string())),
+        Err(_) => {
+            let detail = format!("found `{}`, expected JSON, such as \"gold\" with its quotes, or 7", shorten(text));
+            Err(invalid(&format!("metadata.{}", shorten(key)), detail))
+        }
+    });
+    read.collect()
 }
 
 /// Reads the parameter `code`.

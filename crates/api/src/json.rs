@@ -31,6 +31,22 @@ impl Json {
         serde_json::from_str(text).map_err(|error| malformed(error.to_string()))
     }
 
+    /// As JSON text: without spaces, the fields of objects in order of name.
+    pub(crate) fn canonical(&self) -> String {
+        self.to_value().to_string()
+    }
+
+    fn to_value(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(yes) => (*yes).into(),
+            Self::Number(number) => number.clone().into(),
+            Self::Text(text) => text.as_str().into(),
+            Self::List(items) => items.iter().map(Self::to_value).collect(),
+            Self::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), value.to_value())).collect(),
+        }
+    }
+
     pub(crate) fn as_text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }

@@ -1,10 +1,11 @@
 //! Orders: bodies that open accounts and make transfers, one or many, read into what the engine takes.
 
-use engine::{AccountOrder, Command, ORDERS_MAX, Orders, TransferOrder};
-use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags, TransferKey};
+use engine::{AccountName, AccountOrder, Command, ORDERS_MAX, Orders, TransferOrder};
+use ledger::{AccountFlags, Address, NewAccount, NewTransfer, TransferFlags, TransferKey};
 use types::{AccountId, Amount, Code, LedgerId, RequestId, Timestamp, TransferId};
 use utoipa::ToSchema;
 
+use crate::changes::{LimitsBody, take_address, take_limits, take_metadata};
 use crate::errors::ErrorCode;
 use crate::identity::IdSource;
 use crate::json::{Fields, Json, one_of, shorten};
@@ -38,6 +39,14 @@ pub struct AccountBody {
     /// The original time, of what is `imported`.
     #[schema(format = "date-time")]
     pub timestamp: Option<String>,
+    /// A readable name that can stand wherever the id can; it never changes.
+    #[schema(example = "customers:c42:wallet")]
+    pub address: Option<String>,
+    /// Bounds on its balance.
+    pub limits: Option<LimitsBody>,
+    /// Any JSON by key: at most 64 keys of 64 bytes, each with a value of 1024 bytes.
+    #[schema(value_type = Option<Object>)]
+    pub metadata: (),
 }
 
 /// A transfer to make. `id` is given here, or derived from the header `Idempotency-Key`. A transfer that posts or voids
@@ -48,9 +57,9 @@ pub struct AccountBody {
 pub struct TransferBody {
     /// A hyphenated UUID or a 128-bit decimal.
     pub id: Option<String>,
-    /// The account the amount leaves.
+    /// The account the amount leaves: its id or its address.
     pub debit_account: Option<String>,
-    /// The account the amount reaches.
+    /// The account the amount reaches: its id or its address.
     pub credit_account: Option<String>,
     /// Minor units; `max` in a post means all that is pending, in a balancing transfer all that there is.
     #[schema(example = "1250")]
@@ -84,6 +93,12 @@ pub struct TransferBody {
     /// The original time, of what is `imported`.
     #[schema(format = "date-time")]
     pub timestamp: Option<String>,
+    /// Any JSON by key: at most 64 keys of 64 bytes, each with a value of 1024 bytes.
+    #[schema(value_type = Option<Object>)]
+    pub metadata: (),
+    /// When it is made, if not now: then it is posted or refused. Until then it can be cancelled.
+    #[schema(format = "date-time")]
+    pub scheduled_at: Option<String>,
 }
 
 /// Accounts to open, each as if it came alone. With the header `Idempotency-Key` none has an `id`: each gets its own,
@@ -106,9 +121,22 @@ pub struct TransfersBody {
     pub atomic: Option<bool>,
 }
 
+const ACCOUNT_NAME: &str = "a string with the id or the address of an account";
+
 /// The fields of an account.
-const ACCOUNT: &[&str] =
-    &["id", "ledger", "code", "flags", "user_data_128", "user_data_64", "user_data_32", "timestamp"];
+const ACCOUNT: &[&str] = &[
+    "id",
+    "ledger",
+    "code",
+    "flags",
+    "user_data_128",
+    "user_data_64",
+    "user_data_32",
+    "timestamp",
+    "address",
+    "limits",
+    "metadata",
+];
 
 /// The fields of a transfer.
 const TRANSFER: &[&str] = &[
@@ -126,6 +154,8 @@ const TRANSFER: &[&str] = &[
     "user_data_64",
     "user_data_32",
     "timestamp",
+    "metadata",
+    "scheduled_at",
 ];
 
 /// Reads `POST /v1/accounts`.
@@ -200,7 +230,12 @@ fn account_order(id: AccountId, fields: &mut Fields) -> Result<AccountOrder, Pro
         timestamp_ns: timestamp_ns(fields)?,
         ..NewAccount::default()
     };
-    Ok(new.into())
+    Ok(AccountOrder {
+        new,
+        address: take_address(fields)?,
+        limits: take_limits(fields)?,
+        metadata: take_metadata(fields)?.unwrap_or_default(),
+    })
 }
 
 fn transfer_order(id: TransferId, fields: &mut Fields) -> Result<TransferOrder, Problem> {
@@ -209,8 +244,8 @@ fn transfer_order(id: TransferId, fields: &mut Fields) -> Result<TransferOrder, 
     let resolves = voids || flags.contains(TransferFlags::POST_PENDING_TRANSFER);
     let amount = transfer_amount(fields, flags)?;
     let asset = fields.parsed("asset", ASSET)?;
-    let debit: Option<AccountId> = fields.parsed("debit_account", ID)?;
-    let credit: Option<AccountId> = fields.parsed("credit_account", ID)?;
+    let debit: Option<AccountName> = fields.parsed("debit_account", ACCOUNT_NAME)?;
+    let credit: Option<AccountName> = fields.parsed("credit_account", ACCOUNT_NAME)?;
     let code = code(fields, "code")?;
     let needed = [
         ("amount", amount.is_none() && !voids),
@@ -222,9 +257,10 @@ fn transfer_order(id: TransferId, fields: &mut Fields) -> Result<TransferOrder, 
     if let Some((name, _)) = needed.iter().find(|(_, missing)| *missing) {
         return fields.required(name, |_, _| Ok(None));
     }
+    let ((debit_id, debit), (credit_id, credit)) = (named(debit), named(credit));
     let new = NewTransfer {
-        debit: debit.unwrap_or_default(),
-        credit: credit.unwrap_or_default(),
+        debit: debit_id,
+        credit: credit_id,
         amount: amount.unwrap_or_default(),
         pending: fields.parsed("pending_id", ID)?.map(TransferKey::Client),
         user_data_128: user_data::wide(fields)?,
@@ -237,7 +273,22 @@ fn transfer_order(id: TransferId, fields: &mut Fields) -> Result<TransferOrder, 
         timestamp_ns: timestamp_ns(fields)?,
         ..NewTransfer::named(TransferKey::Client(id))
     };
-    Ok(TransferOrder { new, asset })
+    let scheduled_at: Option<Timestamp> = fields.parsed("scheduled_at", "a string with an RFC 3339 time")?;
+    let metadata = take_metadata(fields)?.unwrap_or_default();
+    if scheduled_at.is_some() && !metadata.is_empty() {
+        let detail = "a transfer gets metadata when it is made or later, so one with `scheduled_at` has none yet";
+        return Err(fields.invalid("metadata", detail));
+    }
+    Ok(TransferOrder { new, debit, credit, asset, metadata, scheduled_at })
+}
+
+/// An id, or 0 and the address to find it by.
+fn named(name: Option<AccountName>) -> (AccountId, Option<Address>) {
+    match name {
+        None => (AccountId::default(), None),
+        Some(AccountName::Id(id)) => (id, None),
+        Some(AccountName::Address(address)) => (AccountId::default(), Some(address)),
+    }
 }
 
 /// The original time of what is imported; 0 when it is not given.

@@ -24,7 +24,9 @@ impl Parameters {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name).ok_or_else(|| undecodable("the name of a parameter", name))?;
-            if !known.contains(&name.as_str()) {
+            // `metadata.<key>` stands for any key.
+            let of_family = |family: &&str| family.strip_suffix("<key>").is_some_and(|head| name.starts_with(head));
+            if !known.contains(&name.as_str()) && !known.iter().any(of_family) {
                 let expected = if known.is_empty() { "none".to_owned() } else { one_of(known) };
                 let detail = format!("there is no parameter `{}`, expected {expected}", shorten(&name));
                 return Err(Problem::new(ErrorCode::UnknownParameter, detail).at(shorten(&name)));
@@ -44,6 +46,11 @@ impl Parameters {
     /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The parameters whose names begin with `head`, without it, and their values.
+    pub(crate) fn behind<'a>(&'a self, head: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(head)?, value.as_str())))
     }
 
     /// The value of a parameter, read as a `T`.
@@ -82,7 +89,13 @@ impl Parameters {
 
     /// `cursor`: where to go on in `list`, 0 when it is not given.
     pub fn cursor(&self, history: History, list: List) -> Result<u64, Problem> {
-        self.get("cursor").map_or(Ok(0), |text| history.position(text, list).map_err(|problem| problem.at("cursor")))
+        Ok(self.cursor_if_given(history, list)?.unwrap_or(0))
+    }
+
+    /// `cursor`: where to go on in `list`.
+    pub fn cursor_if_given<T: FromStr>(&self, history: History, list: List) -> Result<Option<T>, Problem> {
+        let position = |text| history.position(text, list).map_err(|problem| problem.at("cursor"));
+        self.get("cursor").map(position).transpose()
     }
 }
 
@@ -128,8 +141,10 @@ pub struct History {
 pub enum List {
     /// Entries; the position is a sequence.
     Events,
-    /// Accounts; the position is a timestamp in nanoseconds.
+    /// Accounts; the position is the place of one in the order of their opening.
     Accounts,
+    /// Scheduled transfers; the position is their time in nanoseconds and a number of 64 bits.
+    Scheduled,
     /// Transfers; the position is a timestamp in nanoseconds.
     Transfers,
     /// Payments; the position is a sequence.
@@ -142,6 +157,7 @@ impl List {
         match self {
             Self::Events => "",
             Self::Accounts => "a",
+            Self::Scheduled => "s",
             Self::Transfers => "t",
             Self::Payments => "p",
         }
@@ -150,7 +166,7 @@ impl List {
 
 impl History {
     /// The cursor behind `position`: `<origin>.<shard>.<position>`.
-    pub fn cursor(self, list: List, position: u64) -> String {
+    pub fn cursor(self, list: List, position: impl std::fmt::Display) -> String {
         format!("{}.{}.{}{position}", self.origin, self.shard, list.letter())
     }
 
@@ -160,7 +176,7 @@ impl History {
     }
 
     /// The position that a cursor of this history names.
-    pub fn position(self, cursor: &str, list: List) -> Result<u64, Problem> {
+    pub fn position<T: FromStr>(self, cursor: &str, list: List) -> Result<T, Problem> {
         let malformed = || {
             let detail = format!("`{}` is not a cursor that this list gave", shorten(cursor));
             Problem::new(ErrorCode::InvalidParameter, detail)

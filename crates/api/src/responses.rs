@@ -1,16 +1,21 @@
 //! What clients get to see of ledgers, accounts, transfers, labels and policies. All money is in minor units, as
 //! decimal strings beside their asset.
 
+mod transfer;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
-use engine::{ActivePolicy, LabelReply, TransferReply};
-use ledger::{AccountFlags, PendingState, TransferFlags, TransferKey};
+use engine::{AccountReply, ActivePolicy, LabelReply};
+use ledger::{AccountFlags, IndexedFields, PendingState};
 use serde::Serialize;
-use types::{Asset, LedgerId, Seq};
+use serde_json::Value;
+use types::{Asset, LedgerId, Seq, TransferId};
 use utoipa::ToSchema;
 
 use crate::history::Sums;
+
+pub use transfer::Transfer;
 
 /// A page of a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -29,7 +34,7 @@ pub struct PersonalData {
     pub payment: String,
     /// Its personal attributes and the values of its entities, by name. Null: erased.
     #[schema(value_type = Object)]
-    pub attributes: BTreeMap<String, serde_json::Value>,
+    pub attributes: BTreeMap<String, Value>,
     /// Attributes whose key was erased. Once the key of the payment's subject is, these are all its entities; what its
     /// personal attributes were called is gone with them.
     pub erased: Vec<String>,
@@ -171,15 +176,58 @@ pub struct Account {
     opened_at: String,
     #[serde(flatten)]
     balances: Balances,
+    /// The readable name that can stand wherever the id can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "customers:c42:wallet")]
+    address: Option<String>,
+    /// Bounds on its balance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Limits>,
+    /// What the client attached: any JSON by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object, required = false)]
+    metadata: BTreeMap<String, Value>,
+}
+
+/// Bounds on the balance of an account, in minor units.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct Limits {
+    /// Posted credits less all debits stay at or above it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_balance: Option<String>,
+    /// All credits less posted debits stay at or below it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_balance: Option<String>,
 }
 
 impl Account {
-    /// An account as it is now.
+    /// An account with all that stands beside its balances.
+    ///
+    /// # Errors
+    /// When `assets` lacks its ledger.
+    pub fn with_details(reply: &AccountReply, assets: &Assets) -> Result<Self, Unknown> {
+        let ledger::Limits { min_balance, max_balance } = reply.limits;
+        let limits = Limits {
+            min_balance: min_balance.map(|bound| bound.to_string()),
+            max_balance: max_balance.map(|bound| bound.to_string()),
+        };
+        Ok(Self {
+            address: reply.address.clone(),
+            limits: Some(limits).filter(|_| reply.limits != ledger::Limits::NONE),
+            metadata: shown_metadata(&reply.metadata),
+            ..Self::new(&reply.account, assets)?
+        })
+    }
+
+    /// An account as its entry has it.
     ///
     /// # Errors
     /// When `assets` lacks its ledger.
     pub fn new(account: &ledger::Account, assets: &Assets) -> Result<Self, Unknown> {
         Ok(Self {
+            address: None,
+            limits: None,
+            metadata: BTreeMap::new(),
             id: account.id.to_string(),
             ledger: account.ledger.get(),
             asset: assets.of(account.ledger)?.to_string(),
@@ -192,109 +240,35 @@ impl Account {
     }
 }
 
-/// A transfer: a client's own, or one that a payment made.
+/// A scheduled transfer that was given up before.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Transfer {
-    /// Its id, when a client named it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    /// The payment that made it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payment: Option<String>,
-    /// Which of the payment's transfers it is, from 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    number: Option<u16>,
-    /// The account the amount left.
-    debit_account: String,
-    /// The account the amount reached.
-    credit_account: String,
-    /// What moved, was reserved or was released, in minor units.
-    #[schema(example = "1250")]
-    amount: String,
-    /// What the amount counts.
-    #[schema(example = "EUR/2")]
-    asset: String,
-    /// The ledger of both accounts.
-    #[schema(format = Int64)]
-    ledger: u32,
-    /// The client's classification.
-    code: u16,
-    /// What it did.
-    flags: Vec<&'static str>,
-    /// What became of a pending transfer: `pending`, `posted`, `voided` or `expired`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<&'static str>,
-    /// The pending transfer that this one posted or voided.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pending_id: Option<String>,
-    /// A pending transfer expires after so many seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = Int64)]
-    timeout_s: Option<u32>,
-    /// When a pending transfer with a timeout expires.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = "date-time")]
-    expires_at: Option<String>,
-    #[serde(flatten)]
-    user_data: UserData,
-    /// When it was made.
-    #[schema(format = "date-time")]
-    created_at: String,
-    /// The debit account's balances now; not in lists.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    debit_balances: Option<Balances>,
-    /// The credit account's balances now; not in lists.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    credit_balances: Option<Balances>,
+pub struct Cancelled {
+    id: String,
+    state: &'static str,
 }
 
-impl Transfer {
-    /// A transfer and what became of it.
-    ///
-    /// # Errors
-    /// When `assets` lacks its ledger.
-    pub fn new(transfer: &ledger::Transfer, state: Option<PendingState>, assets: &Assets) -> Result<Self, Unknown> {
-        let (id, payment, number) = match transfer.key {
-            TransferKey::Client(id) => (Some(id.to_string()), None, None),
-            TransferKey::Leg { payment, number } => (None, Some(payment.to_string()), Some(number)),
-        };
-        Ok(Self {
-            id,
-            payment,
-            number,
-            debit_account: transfer.debit.to_string(),
-            credit_account: transfer.credit.to_string(),
-            amount: transfer.amount.to_string(),
-            asset: assets.of(transfer.ledger)?.to_string(),
-            ledger: transfer.ledger.get(),
-            code: transfer.code.get(),
-            flags: names(TransferFlags::ALL, |flag| transfer.flags.contains(flag)),
-            state: state.map(state_name),
-            pending_id: transfer.pending.map(|pending| pending.to_string()),
-            timeout_s: Some(transfer.timeout_s).filter(|&timeout| timeout > 0),
-            expires_at: transfer.expires_at().map(|at| at.to_string()),
-            user_data: UserData::new(transfer.user_data_128, transfer.user_data_64, transfer.user_data_32),
-            created_at: transfer.timestamp.to_string(),
-            debit_balances: None,
-            credit_balances: None,
-        })
+impl Cancelled {
+    /// The one with this id.
+    pub fn new(id: TransferId) -> Self {
+        Self { id: id.to_string(), state: "cancelled" }
     }
+}
 
-    /// With both accounts as they are now.
-    ///
-    /// # Errors
-    /// When `assets` lacks its ledger.
-    pub fn with_balances(reply: &TransferReply, assets: &Assets) -> Result<Self, Unknown> {
-        Ok(Self {
-            debit_balances: Some((&reply.debit).into()),
-            credit_balances: Some((&reply.credit).into()),
-            ..Self::new(&reply.transfer, reply.state, assets)?
-        })
-    }
+/// By which fields the transfers of a ledger can be found, besides ids and accounts.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Indexes {
+    /// The ledger.
+    #[schema(format = Int64)]
+    ledger: u32,
+    /// The fields. Those that are new are built in the background.
+    #[schema(example = json!(["user_data_128", "code"]))]
+    fields: Vec<&'static str>,
+}
 
-    /// The client's id, when it has one.
-    pub fn id(&self) -> Option<&str> {
-        self.id.as_deref()
+impl Indexes {
+    /// For [`engine::Reply::Indexes`].
+    pub fn new(ledger: LedgerId, fields: IndexedFields) -> Self {
+        Self { ledger: ledger.get(), fields: names(IndexedFields::ALL, |field| fields.contains(field)) }
     }
 }
 
@@ -400,6 +374,12 @@ impl Assets {
     pub fn of(&self, ledger: LedgerId) -> Result<Asset, Unknown> {
         self.0.get(&ledger).copied().ok_or(Unknown::Ledger(ledger))
     }
+}
+
+/// Metadata as JSON; every text of it was JSON when it was set.
+pub(crate) fn shown_metadata(metadata: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
+    let shown = |(key, text): (&String, &String)| (key.clone(), serde_json::from_str(text).unwrap_or(Value::Null));
+    metadata.iter().map(shown).collect()
 }
 
 /// The stable name of what became of a pending transfer.

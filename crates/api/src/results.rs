@@ -17,7 +17,7 @@ pub struct BatchResults {
 /// What became of one account or transfer of a batch.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct OrderResult {
-    /// `created`; `exists` when the same was made before; otherwise the stable code of the refusal.
+    /// `created`; `scheduled`, for a future time; `exists` when the same was made before; otherwise the stable code of the refusal.
     #[schema(example = "created")]
     status: &'static str,
     /// When it was made, now or before.
@@ -69,8 +69,13 @@ impl OrderResult {
         Ok(match reply {
             OrderReply::Account(made, account) => Self {
                 status: status_name(*made),
-                timestamp: Some(account.timestamp.to_string()),
-                account: Some(Account::new(account, assets)?),
+                timestamp: Some(account.account.timestamp.to_string()),
+                account: Some(Account::with_details(account, assets)?),
+                ..nothing
+            },
+            OrderReply::Scheduled(made, scheduled) => Self {
+                status: if *made == Made::Now { "scheduled" } else { "exists" },
+                transfer: Some(Box::new(Transfer::scheduled(scheduled, "scheduled", assets)?)),
                 ..nothing
             },
             OrderReply::Transfer(made, reply) => Self {

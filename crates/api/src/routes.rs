@@ -1,5 +1,6 @@
 //! The route table: what the server answers, to whom, and what the OpenAPI document says about it.
 
+mod parameters;
 mod table;
 
 use engine::Verb;
@@ -67,6 +68,24 @@ pub enum Operation {
     CreateTransferBatch,
     /// Reverses a transfer.
     ReverseTransfer,
+    /// Gives an account its address.
+    SetAddress,
+    /// Bounds the balance of an account.
+    SetLimits,
+    /// Changes metadata of an account.
+    SetAccountMetadata,
+    /// Changes metadata of a transfer.
+    SetTransferMetadata,
+    /// Changes metadata of a payment.
+    SetPaymentMetadata,
+    /// Gives up a scheduled transfer.
+    CancelTransfer,
+    /// A page of scheduled transfers.
+    ListScheduled,
+    /// Chooses the indexes of a ledger.
+    ChooseIndexes,
+    /// What the accounts below an address add up to.
+    GetAddressBalances,
     /// A page of transfers.
     ListTransfers,
     /// One transfer.
@@ -91,6 +110,16 @@ pub enum Operation {
     OpenImport,
     /// Discards an import.
     DiscardImport,
+    /// An account's transfers.
+    AccountTransfers,
+    /// An account's balances after each of its transfers.
+    AccountBalances,
+    /// Accounts by their fields.
+    QueryAccounts,
+    /// Transfers by their fields.
+    QueryTransfers,
+    /// How far the index is.
+    GetIndex,
     /// Decides a payment.
     CreatePayment,
     /// A page of payments.
@@ -283,12 +312,26 @@ impl Operation {
             Self::CreateTransfer => "createTransfer",
             Self::CreateTransferBatch => "createTransferBatch",
             Self::ReverseTransfer => "reverseTransfer",
+            Self::SetAddress => "setAccountAddress",
+            Self::SetLimits => "setAccountLimits",
+            Self::SetAccountMetadata => "setAccountMetadata",
+            Self::SetTransferMetadata => "setTransferMetadata",
+            Self::SetPaymentMetadata => "setPaymentMetadata",
+            Self::CancelTransfer => "cancelTransfer",
+            Self::ListScheduled => "listScheduledTransfers",
+            Self::ChooseIndexes => "chooseIndexes",
+            Self::GetAddressBalances => "getAddressBalances",
             Self::ListTransfers => "listTransfers",
             Self::GetTransfer => "getTransfer",
             Self::CreateAccounts => "createAccounts",
             Self::CreateTransfers => "createTransfers",
             Self::LookupAccounts => "lookupAccounts",
             Self::LookupTransfers => "lookupTransfers",
+            Self::AccountTransfers => "accountTransfers",
+            Self::AccountBalances => "accountBalances",
+            Self::QueryAccounts => "queryAccounts",
+            Self::QueryTransfers => "queryTransfers",
+            Self::GetIndex => "getIndex",
             Self::CreatePayment => "createPayment",
             Self::ListPayments => "listPayments",
             Self::GetPayment => "getPayment",

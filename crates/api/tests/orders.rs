@@ -178,7 +178,8 @@ fn a_complaint_about_a_batch_names_the_place_in_it() {
         r#"{"id": "2", "colour": 1}"#,
         "unknown_field",
         "/accounts/1/colour",
-        "there is no field `colour`, expected one of id, ledger, code, flags, user_data_128, user_data_64, user_data_32, timestamp",
+        "there is no field `colour`, expected one of id, ledger, code, flags, user_data_128, user_data_64, user_data_32, \
+         timestamp, address, limits, metadata",
     );
 }
 

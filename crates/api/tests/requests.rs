@@ -147,13 +147,13 @@ fn a_cursor_belongs_to_one_list_of_one_history() {
     let history = History { origin: Origin::new(7), shard: ShardId::new(0) };
     let cursor = history.cursor(List::Payments, 12);
     assert_eq!(cursor, "00000000-0000-0000-0000-000000000007.0.p12");
-    assert_eq!(history.position(&cursor, List::Payments), Ok(12));
+    assert_eq!(history.position(&cursor, List::Payments), Ok(12_u64));
     let malformed = "is not a cursor that this list gave";
-    check(history.position(&cursor, List::Events), "invalid_parameter", "-", &format!("`{cursor}` {malformed}"));
+    check(history.position::<u64>(&cursor, List::Events), "invalid_parameter", "-", &format!("`{cursor}` {malformed}"));
     for bad in ["", "abc", "7.0.p+1", "7.0.p", "7.0.p1.2", "x.0.p1", "7.-1.p1", "7.0.p99999999999999999999"] {
-        check(history.position(bad, List::Payments), "invalid_parameter", "-", &format!("`{bad}` {malformed}"));
+        check(history.position::<u64>(bad, List::Payments), "invalid_parameter", "-", &format!("`{bad}` {malformed}"));
     }
     let restored = History { origin: Origin::new(8), shard: ShardId::new(0) };
-    let problem = restored.position(&cursor, List::Payments).expect_err("another history");
+    let problem = restored.position::<u64>(&cursor, List::Payments).expect_err("another history");
     assert_eq!((problem.code().as_str(), problem.status()), ("cursor_of_another_origin", 410));
 }

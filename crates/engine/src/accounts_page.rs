@@ -1,8 +1,9 @@
-//! Pages of accounts, looked through in the order they were opened.
+//! Pages of accounts, in the order they were opened, by address, or by metadata; and of scheduled transfers.
 
-use ledger::Account;
+use ledger::{Account, AccountPlace, Address, Ledger, MetadataOf};
 use types::{Code, LedgerId, Timestamp};
 
+use crate::details::AccountReply;
 use crate::{Engine, Reply};
 
 /// Accounts looked at for one page, so that a filter that matches nothing cannot hold the engine: a few ten
@@ -22,38 +23,72 @@ pub struct AccountFilter {
     pub user_data_64: Option<u64>,
     /// With these user data.
     pub user_data_32: Option<u32>,
+    /// Opened after this instant.
+    pub opened_after: Timestamp,
+    /// With this address, or one that goes on behind it with a colon; in order of address.
+    pub address_prefix: Option<String>,
+    /// With these values of metadata, JSON texts by key; in order of id unless there is an address to go by.
+    pub metadata: Vec<(String, String)>,
 }
 
 impl AccountFilter {
-    /// Those of one ledger, or all.
-    pub fn of(ledger: Option<LedgerId>) -> Self {
-        Self { ledger, ..Self::default() }
-    }
-
-    /// True for an account that fits everything but the ledger, which chooses what is looked through.
-    fn fits(&self, account: &Account) -> bool {
-        self.code.is_none_or(|code| account.code == code)
+    fn fits(&self, ledger: &Ledger, account: &Account) -> bool {
+        account.timestamp > self.opened_after
+            && self.ledger.is_none_or(|id| account.ledger == id)
+            && self.code.is_none_or(|code| account.code == code)
             && self.user_data_128.is_none_or(|data| account.user_data_128 == data)
             && self.user_data_64.is_none_or(|data| account.user_data_64 == data)
             && self.user_data_32.is_none_or(|data| account.user_data_32 == data)
+            && (self.metadata.is_empty() || self.fits_metadata(ledger, account))
+    }
+
+    fn fits_metadata(&self, ledger: &Ledger, account: &Account) -> bool {
+        let metadata = ledger.metadata(MetadataOf::Account(account.id));
+        metadata.is_some_and(|known| self.metadata.iter().all(|(key, value)| known.get(key) == Some(value)))
+    }
+
+    /// Accounts to look at, later in their order than `after`.
+    fn candidates<'l>(&self, ledger: &'l Ledger, after: Option<&Account>) -> Vec<&'l Account> {
+        if let Some(prefix) = &self.address_prefix {
+            let after: Option<Address> = after.and_then(|account| ledger.address(account.id)?.parse().ok());
+            return ledger.accounts_below(prefix, after.as_ref(), SCANNED_MAX);
+        }
+        if let Some((key, value)) = self.metadata.first() {
+            let after = after.map(|account| MetadataOf::Account(account.id));
+            // Accounts come before transfers and payments.
+            let found = ledger.find_by_metadata(key, value, after, SCANNED_MAX);
+            let account = |of| if let MetadataOf::Account(id) = of { ledger.account(id) } else { None };
+            return found.into_iter().map_while(account).collect();
+        }
+        let after = after.map_or(self.opened_after, |account| account.timestamp);
+        ledger.accounts_after(self.ledger, after, SCANNED_MAX)
     }
 }
 
 impl Engine {
-    /// Accounts later than `after` that fit. A page that is not full may still have a place to go on from: so far it
-    /// was looked.
-    pub(crate) fn accounts_page(&self, filter: &AccountFilter, after: Timestamp, limit: usize) -> Reply {
-        let scanned = self.state.ledger.accounts_after(filter.ledger, after, SCANNED_MAX);
-        let is_whole = scanned.len() == SCANNED_MAX;
-        let mut next = scanned.last().filter(|_| is_whole).map(|account| account.timestamp);
-        let mut accounts: Vec<Account> = Vec::new();
-        for account in scanned.into_iter().filter(|account| filter.fits(account)) {
+    /// Accounts behind `after` that fit. A page that is not full may still have a place to go on from: so far it was
+    /// looked.
+    pub(crate) fn accounts_page(&self, filter: &AccountFilter, after: Option<AccountPlace>, limit: usize) -> Reply {
+        let ledger = &self.state.ledger;
+        let after = after.filter(|place| (place.0 as usize) < ledger.accounts_count());
+        let candidates = filter.candidates(ledger, after.map(|place| ledger.account_at(place)));
+        let is_whole = candidates.len() == SCANNED_MAX;
+        let mut last = candidates.last().filter(|_| is_whole).map(|account| account.id);
+        let mut accounts: Vec<AccountReply> = Vec::new();
+        for account in candidates.into_iter().filter(|account| filter.fits(ledger, account)) {
             if accounts.len() == limit {
-                next = accounts.last().map(|last| last.timestamp);
+                last = accounts.last().map(|last| last.account.id);
                 break;
             }
-            accounts.push(*account);
+            accounts.push(AccountReply::present(ledger, *account));
         }
-        Reply::AccountsPage { accounts, next }
+        Reply::AccountsPage { accounts, next: last.and_then(|id| ledger.account_place(id)) }
+    }
+
+    /// Transfers that wait for their time, by time, behind the place `after`.
+    pub(crate) fn scheduled_page(&self, after: (Timestamp, u64), limit: usize) -> Reply {
+        let found = self.state.ledger.scheduled_after(after, limit);
+        let next = found.last().filter(|_| found.len() >= limit).map(|(place, _)| *place);
+        Reply::ScheduledPage { scheduled: found.into_iter().map(|(_, scheduled)| *scheduled).collect(), next }
     }
 }

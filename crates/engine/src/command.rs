@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger::{NewAccount, NewTransfer};
+use ledger::{AccountPlace, NewAccount, NewTransfer};
 use policy::{AttributeValue, PaymentTypeIdx, Policy};
 use types::{
     AccountId, ActorId, Amount, Asset, Digest, ImportId, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, TenantId,
@@ -11,6 +11,8 @@ use types::{
 
 use crate::ImportCommand;
 use crate::accounts_page::AccountFilter;
+use crate::change::Change;
+use crate::details::AccountName;
 use crate::entry::{ApiKeyAdded, ArtifactChunk, PaymentStatus, Verb};
 use crate::order::{AccountOrder, Orders, TransferOrder};
 
@@ -43,6 +45,8 @@ pub enum Command {
     CreateTransfer(Box<TransferOrder>),
     /// Move back what a transfer moved, by a transfer whose id is [`crate::reversal_id`].
     ReverseTransfer(TransferId),
+    /// Change what stands beside balances.
+    Change(Change),
     /// Several orders, each answered as if it had come alone.
     Batch(Orders),
     /// Judge a command of orders or payments and leave no entry. The answer is what it would be, durable or not.
@@ -103,6 +107,7 @@ impl Request {
             | Command::OpenAccount(_)
             | Command::CreateTransfer(_)
             | Command::ReverseTransfer(_)
+            | Command::Change(_)
             | Command::CreatePayment(_)
             | Command::ChangePayment { .. }
             | Command::RecordLabel { .. }
@@ -156,7 +161,7 @@ pub enum Query {
     /// All ledgers (they are few).
     Ledgers,
     /// One account.
-    Account(AccountId),
+    Account(AccountName),
     /// These accounts in this order, without those that do not exist. At most [`EVENTS_MAX`].
     LookupAccounts(Vec<AccountId>),
     /// These transfers in this order, without those that do not exist. At most [`EVENTS_MAX`].
@@ -165,8 +170,8 @@ pub enum Query {
     Accounts {
         /// Which of them.
         filter: Box<AccountFilter>,
-        /// After this one's timestamp.
-        after: Timestamp,
+        /// After this one.
+        after: Option<AccountPlace>,
         /// At most so many.
         limit: usize,
     },
@@ -198,6 +203,15 @@ pub enum Query {
     Policy,
     /// What the accounts of a ledger add up to.
     TrialBalance(LedgerId),
+    /// What the accounts of a ledger add up to whose address is this, or goes on behind it with a colon.
+    AddressSums(LedgerId, Box<str>),
+    /// Transfers that wait for their time, by time.
+    Scheduled {
+        /// Behind this place: time and number in order of scheduling.
+        after: (Timestamp, u64),
+        /// At most so many.
+        limit: usize,
+    },
 }
 
 /// The most events of a batch, and the most ids of a lookup.

@@ -30,6 +30,7 @@ impl Engine {
             | Command::ActivatePolicy { .. }
             | Command::AddApiKey(_)
             | Command::Import(_)
+            | Command::Change(_)
             | Command::DryRun(_)
             | Command::Query(_) => unreachable!("ENG-17: a dry run is of orders and payments"),
         }
@@ -54,6 +55,7 @@ impl Engine {
             | Fact::ApiKeyAdded(_)
             | Fact::StateDigest(_) => unreachable!("ENG-17: a dry run is of orders and payments"),
         };
-        Ok(Reply::Payment(Made::Now, Box::new(PaymentReply { payment, decided })))
+        let metadata = self.payment_metadata(payment.id);
+        Ok(Reply::Payment(Made::Now, Box::new(PaymentReply { payment, decided, metadata })))
     }
 }

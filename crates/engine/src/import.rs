@@ -83,6 +83,12 @@ impl Engine {
         self.import_reply(made, id)
     }
 
+    /// The imports whose rows can be seen.
+    pub fn opened_imports(&self) -> Vec<ledger::ImportNumber> {
+        let all = self.state.ledger.imports().iter();
+        all.filter(|status| status.state == ImportState::Opened).map(|status| status.import.number).collect()
+    }
+
     pub(crate) fn import_reply(&self, made: Made, id: ImportId) -> Answer {
         let status = self.state.ledger.import(id).ok_or(ImportRefusal::NotFound(id))?;
         Ok(Reply::Import(made, Box::new(status.clone())))

@@ -10,10 +10,13 @@
 mod accounts_page;
 mod activate_policy;
 mod batch;
+mod change;
 mod change_payment;
 mod command;
 mod create_payment;
+mod details;
 mod dry_run;
+mod due;
 mod entry;
 mod import;
 mod order;
@@ -32,8 +35,10 @@ use policy::Policy;
 use types::{ActorId, Asset, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp};
 
 pub use accounts_page::AccountFilter;
+pub use change::Change;
 pub use command::{Command, EVENTS_MAX, NewPayment, PAGE_MAX, Query, Request};
 pub use create_payment::account_id;
+pub use details::{AccountName, AccountNameParseError, AccountReply, MetadataChanges, TransferReply};
 pub use entry::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, Header, LabelRecorded,
     LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
@@ -42,9 +47,7 @@ pub use entry::{
 pub use import::ImportCommand;
 pub use order::{AccountOrder, ORDERS_MAX, OrderReply, Ordered, Orders, TransferOrder};
 pub use payment::{Label, Leg, Payment, Recorded};
-pub use reply::{
-    ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, PaymentReply, Refusal, Reply, TransferReply,
-};
+pub use reply::{ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, PaymentReply, Refusal, Reply};
 pub use reverse_transfer::reversal_id;
 pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};
 
@@ -178,6 +181,12 @@ impl Engine {
         self.state.finish_restore(&last.header, carried.digest);
     }
 
+    /// The fields of transfers that ledgers chose to have indexed.
+    pub fn indexed_fields(&self) -> impl Iterator<Item = (LedgerId, ledger::IndexedFields)> {
+        let books = self.state.ledger.books();
+        books.map(|book| (book.id, self.state.ledger.indexed_fields(book.id)))
+    }
+
     /// All ledgers, in order of their numbers.
     pub fn ledgers(&self) -> impl ExactSizeIterator<Item = &ledger::Book> {
         self.state.ledger.books()
@@ -259,6 +268,7 @@ impl Engine {
             Command::CreateTransfer(order) => self.take_order(now, by, &**order, sink).map(Reply::from),
             Command::Batch(orders) => Ok(Reply::Batch(self.take_orders(now, request.actor, orders, sink))),
             Command::ReverseTransfer(id) => self.reverse_transfer(now, request, *id, sink).map(Reply::from),
+            Command::Change(change) => self.execute_change(now, request, change, sink),
             Command::DryRun(command) => self.dry_run(now, request, command),
             Command::Import(command) => self.import(now, request, command, sink),
             command @ (Command::OpenLedger { .. }
@@ -289,29 +299,6 @@ impl Engine {
         }
     }
 
-    /// Makes the entry of the next thing that time alone brings by `now`: a deadline, a timeout. Asked until there is
-    /// none, which it says with false.
-    pub fn execute_due(&mut self, now: Timestamp, sink: &mut dyn Sink) -> bool {
-        self.journal_digest(now, sink);
-        let at = self.next_instant(now);
-        let deadline = self.state.deadlines.first().copied().filter(|(due, _)| *due <= at);
-        let timeout = self.state.ledger.next_due().filter(|due| *due <= at);
-        let fact = match (deadline, timeout) {
-            (Some((due, payment)), timeout) if timeout.is_none_or(|timeout| due <= timeout) => {
-                self.pass_deadline(at, payment)
-            }
-            (_, Some(_)) => {
-                let expired =
-                    self.state.ledger.due(at, 1).into_iter().next().expect("a time that came is of a transfer");
-                Fact::Ledger(ledger::Fact::TransferExpired(expired))
-            }
-            (_, None) => return false,
-        };
-        self.commit(now, ActorId::SYSTEM, RequestId::default(), Recording::of(fact), sink);
-        self.journal_digest(now, sink);
-        true
-    }
-
     /// Makes the entry that carries the digest of the state, when one is due. The entries of one command that belong
     /// together come first.
     fn journal_digest(&mut self, now: Timestamp, sink: &mut dyn Sink) {
@@ -326,12 +313,6 @@ impl Engine {
         }
     }
 
-    /// When time alone next brings something.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        let deadline = self.state.deadlines.first().map(|(due, _)| *due);
-        deadline.into_iter().chain(self.state.ledger.next_due()).min()
-    }
-
     /// The instant of the next entry: now, and later than everything before.
     fn next_instant(&self, now: Timestamp) -> Timestamp {
         now.max(self.state.clock.saturating_add(Span::from_ns(1)))
@@ -343,6 +324,7 @@ impl Engine {
             Command::OpenAccount(_)
             | Command::CreateTransfer(_)
             | Command::ReverseTransfer(_)
+            | Command::Change(_)
             | Command::CreateAccounts(_)
             | Command::CreateTransfers { .. }
             | Command::Batch(_)

@@ -1,10 +1,13 @@
 //! Orders: accounts and transfers as people ask for them, with what the ledger's own requests do not say.
 
-use ledger::{Account, AccountStatus, Batch, Detail, NewAccount, NewTransfer, Outcome, Plan};
-use ledger::{TransferFlags, TransferKey, TransferStatus};
-use types::{Asset, LedgerId};
+use ledger::{
+    AccountStatus, Address, Batch, ChangeStatus, Detail, Limits, MetadataOf, NewAccount, NewTransfer, Outcome,
+};
+use ledger::{Plan, Scheduled, TransferFlags, TransferStatus};
+use types::{AccountId, Asset, LedgerId, Timestamp};
 
-use crate::{Made, Refusal, Reply, TransferReply};
+use crate::details::{AccountName, AccountReply, MetadataChanges, TransferReply, named};
+use crate::{Made, Refusal, Reply};
 
 /// The most orders of one batch.
 pub const ORDERS_MAX: usize = 1_000;
@@ -14,6 +17,12 @@ pub const ORDERS_MAX: usize = 1_000;
 pub struct AccountOrder {
     /// What the ledger is asked.
     pub new: NewAccount,
+    /// The address it gets.
+    pub address: Option<Address>,
+    /// The bounds on its balance.
+    pub limits: Limits,
+    /// What is attached to it.
+    pub metadata: MetadataChanges,
 }
 
 /// A transfer to make.
@@ -22,8 +31,16 @@ pub struct TransferOrder {
     /// What the ledger is asked. Ledger 0 stands for that of the debit account, or of the pending transfer that this one
     /// posts or voids.
     pub new: NewTransfer,
+    /// The debit account, when it is named by its address.
+    pub debit: Option<Address>,
+    /// The credit account, when it is named by its address.
+    pub credit: Option<Address>,
     /// What the amount counts; when it is given, it must be what the ledger counts.
     pub asset: Option<Asset>,
+    /// What is attached to it; nothing to one that is made later.
+    pub metadata: MetadataChanges,
+    /// When it is made, if not now.
+    pub scheduled_at: Option<Timestamp>,
 }
 
 /// Orders that arrive together, of one kind. At most [`ORDERS_MAX`].
@@ -37,13 +54,13 @@ pub enum Orders {
 
 impl From<NewAccount> for AccountOrder {
     fn from(new: NewAccount) -> Self {
-        Self { new }
+        Self { new, address: None, limits: Limits::NONE, metadata: Vec::new() }
     }
 }
 
 impl From<NewTransfer> for TransferOrder {
     fn from(new: NewTransfer) -> Self {
-        Self { new, asset: None }
+        Self { new, debit: None, credit: None, asset: None, metadata: Vec::new(), scheduled_at: None }
     }
 }
 
@@ -54,16 +71,18 @@ pub type Ordered = Result<OrderReply, Refusal>;
 #[derive(Debug, Clone)]
 pub enum OrderReply {
     /// An account, as it is now.
-    Account(Made, Account),
+    Account(Made, Box<AccountReply>),
     /// A transfer, with both accounts as they are after it.
     Transfer(Made, Box<TransferReply>),
+    /// A transfer that waits for its time.
+    Scheduled(Made, Box<Scheduled>),
 }
 
 impl OrderReply {
     /// Whether the order made it.
     pub(crate) const fn made(&self) -> Made {
         match self {
-            Self::Account(made, _) | Self::Transfer(made, _) => *made,
+            Self::Account(made, _) | Self::Transfer(made, _) | Self::Scheduled(made, _) => *made,
         }
     }
 }
@@ -73,6 +92,7 @@ impl From<OrderReply> for Reply {
         match reply {
             OrderReply::Account(made, account) => Self::Account(made, account),
             OrderReply::Transfer(made, transfer) => Self::Transfer(made, transfer),
+            OrderReply::Scheduled(made, scheduled) => Self::Scheduled(made, scheduled),
         }
     }
 }
@@ -118,8 +138,16 @@ impl Order for AccountOrder {
 
     fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
         let made = made(plan.take_event(batch, &self.new), Refusal::Account)?;
-        let account = plan.account(self.new.id).expect("LED-8: what was created is there");
-        Ok(OrderReply::Account(made, *account))
+        let account = *plan.account(self.new.id).expect("LED-8: what was created is there");
+        if let Some(address) = &self.address {
+            // Of an account that exists this finds out whether it is the same that was opened.
+            change(plan.set_address(account.id, address))?;
+        }
+        if made == Made::Now {
+            change(plan.set_limits(account.id, self.limits))?;
+            change(plan.set_metadata(MetadataOf::Account(account.id), &self.metadata))?;
+        }
+        Ok(OrderReply::Account(made, Box::new(AccountReply::planned(plan, account))))
     }
 }
 
@@ -134,8 +162,15 @@ impl Order for TransferOrder {
 
     fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
         let new = in_its_ledger(plan, self)?;
+        if let Some(at) = self.scheduled_at {
+            return schedule(plan, Scheduled { new, at });
+        }
         let made = made(plan.take_event(batch, &new), Refusal::Transfer)?;
-        Ok(OrderReply::Transfer(made, Box::new(transfer_reply(plan, new.key))))
+        if made == Made::Now {
+            change(plan.set_metadata(MetadataOf::Transfer(new.key), &self.metadata))?;
+        }
+        let reply = TransferReply::planned(plan, new.key).expect("LED-4: what was created is there");
+        Ok(OrderReply::Transfer(made, Box::new(reply)))
     }
 }
 
@@ -145,18 +180,6 @@ const fn account_refusal(status: AccountStatus) -> Refusal {
 
 const fn transfer_refusal(status: TransferStatus) -> Refusal {
     Refusal::Transfer(ledger::Refusal { status, detail: Detail::None })
-}
-
-/// A transfer as it is after the plan's steps so far, with both its accounts.
-pub(crate) fn transfer_reply(plan: &Plan<'_>, key: TransferKey) -> TransferReply {
-    let transfer = plan.transfer(key).expect("LED-8: what was created is there");
-    let account = |id| *plan.account(id).expect("LED-8: a transfer's accounts are open");
-    TransferReply {
-        transfer,
-        state: plan.pending_state(key),
-        debit: account(transfer.debit),
-        credit: account(transfer.credit),
-    }
 }
 
 pub(crate) fn made<S>(
@@ -170,10 +193,32 @@ pub(crate) fn made<S>(
     }
 }
 
-/// The ledger's request, with its ledger filled in and its asset checked.
+fn change(outcome: Outcome<ChangeStatus>) -> Result<(), Refusal> {
+    made(outcome, Refusal::Change).map(drop)
+}
+
+/// Lets a transfer wait. What it is in must be known now: nobody could say later what was meant.
+fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered {
+    if plan.book(scheduled.new.ledger).is_none() {
+        return Err(Refusal::LedgerNotFound(scheduled.new.ledger));
+    }
+    let made = made(plan.schedule(&scheduled), Refusal::Transfer)?;
+    // When its time came before, it is a transfer now.
+    Ok(match TransferReply::planned(plan, scheduled.new.key) {
+        Some(reply) => OrderReply::Transfer(made, Box::new(reply)),
+        None => OrderReply::Scheduled(made, Box::new(scheduled)),
+    })
+}
+
+/// The ledger's request, with accounts and ledger filled in and the asset checked.
 fn in_its_ledger(plan: &Plan<'_>, order: &TransferOrder) -> Result<NewTransfer, Refusal> {
     const UNKNOWN: LedgerId = LedgerId::new(0);
-    let new = order.new;
+    let at_address = |address: &Option<Address>, id: AccountId| match address {
+        Some(address) => named(plan, &AccountName::Address(address.clone())).map(|account| account.id),
+        None => Ok(id),
+    };
+    let (debit, credit) = (at_address(&order.debit, order.new.debit)?, at_address(&order.credit, order.new.credit)?);
+    let new = NewTransfer { debit, credit, ..order.new };
     let resolves = new.flags.intersects(TransferFlags::POST_PENDING_TRANSFER | TransferFlags::VOID_PENDING_TRANSFER);
     let pending = new.pending.filter(|_| resolves);
     let found = match pending {
@@ -186,10 +231,12 @@ fn in_its_ledger(plan: &Plan<'_>, order: &TransferOrder) -> Result<NewTransfer, 
     {
         return Err(Refusal::AssetMismatch { given, ledger: book.id, actual: book.asset });
     }
-    if pending.is_some() {
+    match (found, pending) {
         // A zero inherits it, and a retry compares what was asked.
-        return Ok(new);
+        (_, Some(_)) if order.scheduled_at.is_none() => Ok(new),
+        (Some(ledger), _) => Ok(NewTransfer { ledger, ..new }),
+        (None, _) if order.scheduled_at.is_some() => Err(Refusal::AccountNotFound(new.debit)),
+        // Any number but 0 will do: the ledger misses the account first.
+        (None, _) => Ok(NewTransfer { ledger: LedgerId::new(1), ..new }),
     }
-    // Any number but 0 will do when the account is not there: the ledger misses the account first.
-    Ok(NewTransfer { ledger: found.unwrap_or(LedgerId::new(1)), ..new })
 }

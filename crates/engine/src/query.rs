@@ -1,12 +1,15 @@
 //! Looking things up, and showing what a command made.
 
-use ledger::TransferKey;
-use types::{AccountId, LedgerId, PaymentId, Seq, Timestamp};
+use std::collections::BTreeMap;
+
+use ledger::{MetadataOf, TransferKey};
+use types::{LedgerId, PaymentId, Seq, Timestamp};
 
 use crate::command::{Command, PAGE_MAX, Query};
+use crate::details::{AccountReply, TransferReply, named};
 use crate::entry::{Entry, Fact, PaymentStatus};
 use crate::payment::Payment;
-use crate::{Answer, Engine, LabelReply, Made, PaymentReply, Refusal, Reply, TransferReply};
+use crate::{Answer, Engine, LabelReply, Made, PaymentReply, Refusal, Reply};
 
 /// Payments looked at for one page, so that a filter that matches nothing cannot hold the engine.
 const PAYMENTS_SCANNED_MAX: usize = 4 * PAGE_MAX;
@@ -16,7 +19,10 @@ impl Engine {
         let state = &self.state;
         match query {
             Query::Ledgers => Ok(Reply::Ledgers(state.ledger.books().copied().collect())),
-            Query::Account(id) => self.account_reply(Made::Before, *id),
+            Query::Account(name) => {
+                let account = named(&state.ledger.plan(at), name)?;
+                Ok(Reply::Account(Made::Before, Box::new(AccountReply::present(&state.ledger, account))))
+            }
             Query::LookupAccounts(ids) => {
                 let found = ids.iter().filter_map(|id| state.ledger.account(*id).copied());
                 Ok(Reply::Accounts(found.collect()))
@@ -46,6 +52,12 @@ impl Engine {
                 Some(active) => Ok(Reply::Policy(Made::Before, active.clone())),
                 None => Err(Refusal::NoActivePolicy),
             },
+            Query::AddressSums(id, prefix) => {
+                let book = state.ledger.book(*id).ok_or(Refusal::LedgerNotFound(*id))?;
+                let sums = state.ledger.sums_below(*id, prefix).unwrap_or_default();
+                Ok(Reply::AddressSums(*book, prefix.clone(), sums))
+            }
+            Query::Scheduled { after, limit } => Ok(self.scheduled_page(*after, (*limit).min(PAGE_MAX))),
             Query::TrialBalance(id) => match (state.ledger.book(*id), state.ledger.trial_balance(*id)) {
                 (Some(book), Some(totals)) => Ok(Reply::TrialBalance(*book, totals)),
                 (_, _) => Err(Refusal::LedgerNotFound(*id)),
@@ -60,6 +72,7 @@ impl Engine {
             Command::OpenAccount(_)
             | Command::CreateTransfer(_)
             | Command::ReverseTransfer(_)
+            | Command::Change(_)
             | Command::CreateAccounts(_)
             | Command::CreateTransfers { .. }
             | Command::Batch(_)
@@ -83,26 +96,24 @@ impl Engine {
         Ok(Reply::Ledger(made, *book))
     }
 
-    pub(crate) fn account_reply(&self, made: Made, id: AccountId) -> Answer {
-        let account = self.state.ledger.account(id).ok_or(Refusal::AccountNotFound(id))?;
-        Ok(Reply::Account(made, *account))
-    }
-
     pub(crate) fn transfer_reply(&self, made: Made, key: TransferKey, at: Timestamp) -> Answer {
         let ledger = &self.state.ledger;
         let not_found = || match key {
             TransferKey::Client(id) => Refusal::TransferNotFound(id),
             TransferKey::Leg { payment, .. } => Refusal::PaymentNotFound(payment),
         };
-        let transfer = ledger.transfer(key).ok_or_else(not_found)?;
-        let account = |id| *ledger.account(id).expect("LED-8: a transfer's accounts are open");
-        let reply = TransferReply {
-            transfer,
-            state: ledger.pending_state(key, at),
-            debit: account(transfer.debit),
-            credit: account(transfer.credit),
-        };
-        Ok(Reply::Transfer(made, Box::new(reply)))
+        match (TransferReply::planned(&ledger.plan(at), key), key) {
+            (Some(reply), _) => Ok(Reply::Transfer(made, Box::new(reply))),
+            (None, TransferKey::Client(id)) => {
+                let scheduled = ledger.scheduled(id).ok_or_else(not_found)?;
+                Ok(Reply::Scheduled(made, Box::new(*scheduled)))
+            }
+            (None, TransferKey::Leg { .. }) => Err(not_found()),
+        }
+    }
+
+    pub(crate) fn payment_metadata(&self, id: PaymentId) -> BTreeMap<String, String> {
+        self.state.ledger.metadata(MetadataOf::Payment(id)).cloned().unwrap_or_default()
     }
 
     pub(crate) fn payment_reply(&self, made: Made, id: PaymentId, at: Timestamp, entry: Option<&Entry>) -> Answer {
@@ -111,7 +122,7 @@ impl Engine {
             Some(Fact::PaymentDecided(decided)) => Some(std::sync::Arc::clone(decided)),
             Some(_) | None => None,
         };
-        Ok(Reply::Payment(made, Box::new(PaymentReply { payment, decided })))
+        Ok(Reply::Payment(made, Box::new(PaymentReply { payment, decided, metadata: self.payment_metadata(id) })))
     }
 
     pub(crate) fn label_reply(&self, made: Made, id: PaymentId) -> Answer {

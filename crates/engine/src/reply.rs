@@ -1,12 +1,15 @@
 //! Replies: what the engine answers. All of them wait until the entries they rest on are durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::{
-    Account, AccountStatus, Book, ImportRefusal, ImportStatus, PendingState, Transfer, TransferStatus, TrialBalance,
+    Account, AccountPlace, AccountStatus, Address, Book, ChangeStatus, ImportRefusal, ImportStatus, IndexedFields,
+    PendingState, Scheduled, Transfer, TransferStatus, TrialBalance,
 };
 use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
+use crate::details::{AccountReply, TransferReply};
 use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::order::Ordered;
 use crate::payment::Payment;
@@ -31,16 +34,31 @@ pub enum Reply {
     /// All ledgers.
     Ledgers(Vec<Book>),
     /// An account, opened or looked up.
-    Account(Made, Account),
+    Account(Made, Box<AccountReply>),
     /// Accounts that were looked up.
     Accounts(Vec<Account>),
     /// A page of accounts.
     AccountsPage {
         /// The accounts.
-        accounts: Vec<Account>,
+        accounts: Vec<AccountReply>,
         /// Where to go on, when there may be more.
-        next: Option<Timestamp>,
+        next: Option<AccountPlace>,
     },
+    /// A transfer that waits for its time.
+    Scheduled(Made, Box<Scheduled>),
+    /// A page of transfers that wait for their time.
+    ScheduledPage {
+        /// The transfers, by time.
+        scheduled: Vec<Scheduled>,
+        /// Where to go on, when there may be more: time and number in order of scheduling.
+        next: Option<(Timestamp, u64)>,
+    },
+    /// A scheduled transfer was given up; what it was, unless that was before.
+    Cancelled(Made, TransferId, Option<Scheduled>),
+    /// By which fields the transfers of a ledger can be found.
+    Indexes(Made, LedgerId, IndexedFields),
+    /// What the accounts of a ledger below an address add up to.
+    AddressSums(Book, Box<str>, TrialBalance),
     /// The answers to a batch of orders, in order.
     Batch(Vec<Ordered>),
     /// A transfer, made or looked up, with both accounts as they are after it.
@@ -112,19 +130,6 @@ impl<S> EventResult<S> {
     }
 }
 
-/// A transfer and what it left.
-#[derive(Debug, Clone)]
-pub struct TransferReply {
-    /// The transfer.
-    pub transfer: Transfer,
-    /// What became of it, for a pending one.
-    pub state: Option<PendingState>,
-    /// The debit account now.
-    pub debit: Account,
-    /// The credit account now.
-    pub credit: Account,
-}
-
 /// A payment and, when this very request decided it, the decision.
 #[derive(Debug, Clone)]
 pub struct PaymentReply {
@@ -132,6 +137,8 @@ pub struct PaymentReply {
     pub payment: Payment,
     /// The decision; the shell reads it from the journal, at [`Payment::seq`], when it is absent here.
     pub decided: Option<Arc<PaymentDecided>>,
+    /// JSON texts by key.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// A recorded label.
@@ -175,6 +182,12 @@ pub enum Refusal {
     /// The ledger refuses the transfer.
     #[error("{0}")]
     Transfer(ledger::Refusal<TransferStatus>),
+    /// No account has that address.
+    #[error("no account has the address {0}")]
+    AddressNotFound(Address),
+    /// The ledger refuses the change.
+    #[error("{0}")]
+    Change(ledger::Refusal<ChangeStatus>),
     /// It moved nothing that could be moved back.
     #[error("transfer {0} reserved or released an amount; what can be reversed is a transfer that posted one")]
     TransferNotReversible(TransferId),

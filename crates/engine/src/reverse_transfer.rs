@@ -3,7 +3,8 @@
 use ledger::{NewTransfer, Plan, TransferFlags, TransferKey};
 use types::{DigestBuilder, RequestId, Timestamp, TransferId};
 
-use crate::order::{Ordered, made, transfer_reply};
+use crate::details::client_transfer;
+use crate::order::{Ordered, made};
 use crate::{Engine, OrderReply, Refusal, Request, Sink};
 
 impl Engine {
@@ -43,7 +44,7 @@ pub(crate) fn judge_reversal(plan: &mut Plan<'_>, id: TransferId) -> Ordered {
         ..NewTransfer::named(TransferKey::Client(reversal_id(id)))
     };
     let made = made(plan.create_transfer(&reversal), Refusal::Transfer)?;
-    Ok(OrderReply::Transfer(made, Box::new(transfer_reply(plan, reversal.key))))
+    Ok(OrderReply::Transfer(made, Box::new(client_transfer(plan, reversal_id(id))?)))
 }
 
 /// The id of the one transfer that reverses another. Derived, so that a second try finds the first.

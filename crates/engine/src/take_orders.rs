@@ -1,6 +1,6 @@
 //! Taking orders: judging them on plans, one or many, for real or as a dry run, so that both answer the same.
 
-use ledger::{Batch, Event as _, Plan, TransferKey};
+use ledger::{Batch, Event as _, MetadataOf, Plan, TransferKey};
 use types::{ActorId, RequestId, Timestamp};
 
 use crate::entry::Fact;
@@ -69,7 +69,9 @@ impl Engine {
         if facts.len() > 1 {
             sink.hold_together(facts.len());
         }
-        for fact in facts {
+        // What has a timestamp of its own comes first, so that each is that of its entry.
+        let (timed, others): (Vec<_>, Vec<_>) = facts.into_iter().partition(is_timed);
+        for fact in timed.into_iter().chain(others) {
             self.commit(now, actor, request(&fact), Recording::of(Fact::Ledger(fact)), sink);
         }
         self.journal_digest(now, sink);
@@ -158,15 +160,25 @@ fn request_of(fact: &ledger::Fact) -> RequestId {
         ledger::Fact::TransferCreated(transfer) => client(transfer.key),
         ledger::Fact::TransferFailed { id, .. } => RequestId::new(id.get()),
         ledger::Fact::TransferExpired(key) => client(*key),
-        ledger::Fact::LimitsSet { .. }
-        | ledger::Fact::AddressSet { .. }
-        | ledger::Fact::MetadataSet { .. }
-        | ledger::Fact::TransferScheduled(_)
-        | ledger::Fact::ScheduledCancelled { .. }
-        | ledger::Fact::IndexesChosen { .. }
+        ledger::Fact::TransferScheduled(scheduled) => client(scheduled.new.key),
+        ledger::Fact::ScheduledCancelled { id } => RequestId::new(id.get()),
+        ledger::Fact::LimitsSet { account, .. } | ledger::Fact::AddressSet { account, .. } => {
+            RequestId::new(account.get())
+        }
+        ledger::Fact::MetadataSet { of, .. } => match of {
+            MetadataOf::Account(account) => RequestId::new(account.get()),
+            MetadataOf::Transfer(key) => client(*key),
+            MetadataOf::Payment(payment) => RequestId::new(payment.get()),
+        },
+        ledger::Fact::IndexesChosen { .. }
         | ledger::Fact::ImportStarted(_)
         | ledger::Fact::AccountStaged { .. }
         | ledger::Fact::TransferStaged { .. }
         | ledger::Fact::ImportNoted { .. } => RequestId::default(),
     }
+}
+
+/// Whether an account or transfer begins with it, at its own time.
+const fn is_timed(fact: &ledger::Fact) -> bool {
+    matches!(fact, ledger::Fact::AccountOpened(_) | ledger::Fact::TransferCreated(_))
 }

@@ -10,7 +10,7 @@ mod staged;
 mod transfer;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 use types::{AccountId, Asset, LedgerId, Span, Timestamp, TransferId};
@@ -141,6 +141,18 @@ impl<'a> Plan<'a> {
         self.take(planned)
     }
 
+    /// Lets a client's transfer wait for a later time, as [`Ledger::plan_scheduled`] says.
+    pub fn schedule(&mut self, scheduled: &Scheduled) -> Outcome<TransferStatus> {
+        let planned = transfer::plan_later(self, self.now(), scheduled);
+        self.take(planned)
+    }
+
+    /// Cancels what is scheduled, as [`Ledger::plan_cancel_scheduled`] says.
+    pub fn cancel_scheduled(&mut self, id: TransferId) -> Outcome<TransferStatus> {
+        let planned = transfer::plan_cancel(self, self.now(), id);
+        self.take(planned)
+    }
+
     /// Sets the bounds on an account's balance, in place of those before.
     pub fn set_limits(&mut self, account: AccountId, limits: Limits) -> Outcome<ChangeStatus> {
         let planned = change::limits(self, self.now(), account, limits);
@@ -181,6 +193,43 @@ impl<'a> Plan<'a> {
             PastTransfer::Created { transfer, .. } => Some(transfer),
             PastTransfer::Failed(_) | PastTransfer::Staged { .. } => None,
         }
+    }
+
+    /// The transfer that waits for its time under this id.
+    pub fn scheduled(&self, id: TransferId) -> Option<Scheduled> {
+        View::scheduled(self, id)
+    }
+
+    /// The account with this address.
+    pub fn account_by_address(&self, address: &Address) -> Option<&Account> {
+        let planned = self.latest(|fact| {
+            if let Fact::AddressSet { account, address: taken } = fact
+                && taken == address
+            {
+                Some(*account)
+            } else {
+                None
+            }
+        });
+        match planned {
+            Some(id) => self.account(id),
+            None => self.account(self.ledger.account_by_address(address.as_str())?.id),
+        }
+    }
+
+    /// The address of an account.
+    pub fn address(&self, id: AccountId) -> Option<String> {
+        View::address(self, id)
+    }
+
+    /// The bounds on an account's balance.
+    pub fn limits(&self, id: AccountId) -> Limits {
+        View::limits(self, id)
+    }
+
+    /// The metadata of something: JSON texts by key.
+    pub fn metadata(&self, of: MetadataOf) -> BTreeMap<String, String> {
+        View::metadata(self, of)
     }
 
     /// What became of a pending transfer, as the next step sees it.
@@ -235,16 +284,17 @@ impl<'a> Plan<'a> {
             Fact::LimitsSet { .. }
             | Fact::AddressSet { .. }
             | Fact::MetadataSet { .. }
-            | Fact::IndexesChosen { .. } => {}
-            Fact::TransferExpired(_)
             | Fact::TransferScheduled(_)
-            | Fact::ScheduledCancelled { .. }
-            | Fact::ImportStarted(_)
+            | Fact::IndexesChosen { .. } => {}
+            Fact::ScheduledCancelled { id } => {
+                let spent = PastTransfer::Failed(TransferStatus::ScheduledTransferCancelled);
+                self.transfers.insert(TransferKey::Client(*id), spent);
+            }
+            Fact::TransferExpired(_) => unreachable!("time brings expiries, not a request"),
+            Fact::ImportStarted(_)
             | Fact::AccountStaged { .. }
             | Fact::TransferStaged { .. }
-            | Fact::ImportNoted { .. } => {
-                unreachable!("no step of a plan makes these")
-            }
+            | Fact::ImportNoted { .. } => unreachable!("imports are planned row by row"),
         }
     }
 

@@ -119,7 +119,7 @@ impl Account {
     }
 
     /// The account with nothing in it.
-    pub(crate) const fn emptied(&self) -> Self {
+    pub const fn emptied(&self) -> Self {
         let nothing = Amount::ZERO;
         Self {
             debits_pending: nothing,

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 
 use foldhash::fast::RandomState;
 use types::{Timestamp, TransferId};
@@ -46,6 +47,12 @@ impl Schedule {
             return None;
         }
         self.waiting.get(&id).map(|(scheduled, _)| scheduled)
+    }
+
+    /// In order behind the place `after`, each with its own place.
+    pub(crate) fn behind(&self, after: (Timestamp, u64)) -> impl Iterator<Item = ((Timestamp, u64), &Scheduled)> {
+        let behind = self.order.range((Bound::Excluded(after), Bound::Unbounded));
+        behind.filter_map(|(place, id)| Some((*place, self.find(*id)?)))
     }
 
     pub(crate) fn in_order(&self) -> impl Iterator<Item = (Timestamp, TransferId)> {

@@ -60,6 +60,12 @@ impl Ledger {
         due.take(limit).map(|(_, id)| id).collect()
     }
 
+    /// Up to `limit` scheduled transfers behind the place `after`, in the order of their execution, each with its place:
+    /// its time and its number in order of scheduling.
+    pub fn scheduled_after(&self, after: (Timestamp, u64), limit: usize) -> Vec<((Timestamp, u64), &Scheduled)> {
+        self.schedule.behind(after).take(limit).collect()
+    }
+
     /// When the next scheduled transfer is due.
     pub fn next_scheduled(&self) -> Option<Timestamp> {
         self.schedule.in_order().next().map(|(time, _)| time)

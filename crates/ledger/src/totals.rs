@@ -3,7 +3,7 @@ use types::Amount;
 use crate::Account;
 
 /// The sums over all accounts of a book, in minor units. A sum above [`Amount::MAX`] reads as [`Amount::MAX`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct TrialBalance {
     /// Sum of `debits_pending`.
     pub debits_pending: Amount,

@@ -8,10 +8,11 @@ use index::Index;
 use journal::{Directory, Fault, FileReader, Identity, Reader};
 use pipeline::Ask;
 use policy::{Bundle, Policy, Problem};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use types::{ActorId, Digest, RequestId, Sealed, Seq, ShardId, TenantId, Token};
 
 use crate::auth::{ApiKeys, AuthError, Caller};
+use crate::history::{History, HistoryError};
 use crate::key_store::KeyStore;
 use crate::metrics::Metrics;
 use crate::threads::Inbox;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     pub(crate) reader: FileReader<Directory>,
     pub(crate) index: Index,
+    /// Questions about the past that may read at the same time.
+    pub(crate) past: Arc<Semaphore>,
     pub(crate) durable: watch::Receiver<Seq>,
     pub(crate) keys: Arc<KeyStore>,
     pub(crate) api_keys: ApiKeys,
@@ -40,11 +43,17 @@ pub(crate) struct Shared {
     pub(crate) names: Mutex<Option<(Seq, Arc<PolicyActivated>)>>,
     /// What ledgers count, as of the last batch: complete for whatever an answer can show.
     pub(crate) assets: RwLock<Arc<Assets>>,
+    /// Imports whose rows can be seen.
+    pub(crate) opened_imports: RwLock<Vec<ledger::ImportNumber>>,
 }
 
 impl Shared {
     /// Notes ledgers that were opened since; none ever changes.
     pub(crate) fn note_ledgers(&self, engine: &Engine) {
+        let opened = engine.opened_imports();
+        if *self.opened_imports.read().unwrap_or_else(PoisonError::into_inner) != opened {
+            *self.opened_imports.write().unwrap_or_else(PoisonError::into_inner) = opened;
+        }
         let known = self.assets.read().unwrap_or_else(PoisonError::into_inner).len();
         if engine.ledgers().len() > known {
             let assets = Arc::new(Assets::new(engine.ledgers()));
@@ -173,6 +182,30 @@ impl Core {
     /// What every ledger counts that an answer given so far can name.
     pub(crate) fn assets(&self) -> Arc<Assets> {
         Arc::clone(&self.0.assets.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks the past, on a thread of its own: it reads files.
+    ///
+    /// # Errors
+    /// When there is no answer; see [`HistoryError`].
+    pub async fn past<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut History<'_>) -> Result<T, HistoryError> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        let core = self.clone();
+        // The semaphore is never closed; without a permit there would only be more threads.
+        let permit = Arc::clone(&self.0.past).acquire_owned().await.ok();
+        let asked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let opened = core.0.opened_imports.read().unwrap_or_else(PoisonError::into_inner).clone();
+            ask(&mut History::new(&core.0.index, core.0.reader.clone(), opened))
+        });
+        asked.await.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string()).into()))
+    }
+
+    /// How far the index is.
+    pub(crate) fn index_status(&self) -> index::Status {
+        self.0.index.status()
     }
 
     /// The last durable entry.

@@ -9,7 +9,7 @@ use index::Index;
 use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered};
 use pipeline::{Ask, Decider};
 use policy::{Bundle, Policy};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use types::{ActorId, Origin, RequestId, Seq, ShardId, TenantId};
 use vault::ApiKey;
 
@@ -25,6 +25,9 @@ use crate::threads::{CommitError, Inbox, Threads, Wiring, commit};
 const TENANT: TenantId = TenantId::new(1);
 const SHARD: ShardId = ShardId::new(0);
 
+/// Questions about the past that read at the same time; more wait.
+const PAST_QUERIES_MAX: usize = 4;
+
 /// How a server is started. Nothing here changes what is decided.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -32,8 +35,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Segment files of the journal.
     pub layout: Layout,
-    /// Requests that may wait for the engine; more are refused.
-    pub queue_requests_max: usize,
+    /// Events that may wait for the engine, a batch counting as many as it brings; more are refused.
+    pub queue_events_max: usize,
     /// Make one more API key, for when the first was lost.
     pub new_api_key: bool,
 }
@@ -41,7 +44,7 @@ pub struct Options {
 impl Options {
     /// A server on this directory with everything else as usual.
     pub fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), layout: Layout::STANDARD, queue_requests_max: 8_192, new_api_key: false }
+        Self { data: data.to_owned(), layout: Layout::STANDARD, queue_events_max: 65_536, new_api_key: false }
     }
 }
 
@@ -119,9 +122,10 @@ impl Opened {
             tenant: TENANT,
             shard: SHARD,
             identity: journal.identity(),
-            inbox: Inbox::new(options.queue_requests_max),
+            inbox: Inbox::new(options.queue_events_max),
             reader: journal.reader(),
             index,
+            past: Arc::new(Semaphore::new(PAST_QUERIES_MAX)),
             durable,
             keys: Arc::clone(&keys),
             api_keys,
@@ -131,6 +135,7 @@ impl Opened {
             stopping: watch::Sender::new(false),
             names: Mutex::new(None),
             assets: RwLock::default(),
+            opened_imports: RwLock::default(),
         });
         core.shared().note_ledgers(decider.engine());
         let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender };

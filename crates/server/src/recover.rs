@@ -1,5 +1,6 @@
 //! Bringing the engine to where the journal ends: from the index as far as that reaches, from the entries after it.
 
+use crate::threads::choose;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
 use journal::{Directory, Fault, FileJournal, FileReader, Layout, Position, Recovered, StartAt};
@@ -87,6 +88,9 @@ impl Recovery<'_> {
         let opened =
             FileJournal::open(self.directory.clone(), self.layout, self.shard, || self.origin, start, &mut visit);
         let (journal, recovered) = opened?;
+        for (ledger, fields) in engine.indexed_fields() {
+            choose(&index, ledger, fields);
+        }
         Ok(Started { engine, journal, recovered, index, notes })
     }
 }

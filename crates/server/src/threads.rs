@@ -9,9 +9,10 @@ use std::time::Duration;
 use engine::Answer;
 use index::Index;
 use journal::{Directory, Fault, FileJournal, Frame, Journal as _};
+use ledger::IndexedFields;
 use pipeline::{Ask, Batch, Committer, Decider, Feed, Full, Queue};
 use tokio::sync::{oneshot, watch};
-use types::{Seq, Timestamp};
+use types::{LedgerId, Seq, Timestamp};
 
 use crate::awake::wait_awake;
 use crate::clock::{Clock, Stopwatch, duration};
@@ -231,6 +232,9 @@ pub(crate) fn commit<D: journal::Disk>(
     }
     let durable = journal.sync()?;
     for (feed, at, behind) in told {
+        for (ledger, fields) in feed.chosen() {
+            choose(index, *ledger, *fields);
+        }
         let (batch, generation) = feed.placed(at, behind);
         index.publish(batch);
         if let Some(generation) = generation {
@@ -238,6 +242,11 @@ pub(crate) fn commit<D: journal::Disk>(
         }
     }
     Ok(durable)
+}
+
+/// Lets the index have the fields that a ledger chose.
+pub(crate) fn choose(index: &Index, ledger: LedgerId, fields: IndexedFields) {
+    index.choose(ledger, u8::try_from(fields.bits()).expect("IDX-4: there are five fields"));
 }
 
 fn run_journal(

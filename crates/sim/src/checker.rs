@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    Answer, Cause, Command, Engine, Entry, Fact, Made, PaymentReply, Query, Refusal, Reply, Request, TransferReply,
+    AccountName, Answer, Cause, Command, Engine, Entry, Fact, Made, PaymentReply, Query, Refusal, Reply, Request,
+    TransferReply,
 };
 use ledger::{Account, PendingState, TransferKey, TransferStatus};
 use types::{AccountId, Seq};
@@ -85,10 +86,12 @@ fn check_answer(fold: &Fold, entry: &Entry, request: &Request, answer: &Answer) 
         (Command::OpenLedger { id, .. }, Ok(Reply::Ledger(_, book))) => fold.books.get(id) == Some(book),
         (Command::OpenLedger { id, asset }, Err(_)) => fold.books.get(id).is_some_and(|book| book.asset != *asset),
         (Command::OpenAccount(order), Ok(Reply::Account(_, account))) => {
-            shows_account(fold, order.new.id, Some(account))
+            shows_account(fold, order.new.id, Some(&account.account))
         }
-        (Command::Query(Query::Account(id)), Ok(Reply::Account(_, account))) => shows_account(fold, *id, Some(account)),
-        (Command::Query(Query::Account(id)), Err(_)) => shows_account(fold, *id, None),
+        (Command::Query(Query::Account(AccountName::Id(id))), Ok(Reply::Account(_, account))) => {
+            shows_account(fold, *id, Some(&account.account))
+        }
+        (Command::Query(Query::Account(AccountName::Id(id))), Err(_)) => shows_account(fold, *id, None),
         (Command::CreateTransfer(order), Ok(Reply::Transfer(_, reply))) => shows_transfer(fold, order.new.key, reply),
         (Command::CreateTransfer(order), Err(Refusal::Transfer(refusal))) => {
             shows_refusal(fold, order.new.key, refusal.status)
@@ -156,12 +159,17 @@ fn made(answer: &Answer) -> Option<Made> {
             | Reply::Artifact(made)
             | Reply::Policy(made, _)
             | Reply::Import(made, _)
-            | Reply::ApiKey(made),
+            | Reply::ApiKey(made)
+            | Reply::Scheduled(made, _)
+            | Reply::Cancelled(made, ..)
+            | Reply::Indexes(made, ..),
         ) => Some(*made),
         Ok(
             Reply::Ledgers(_)
             | Reply::Accounts(_)
             | Reply::AccountsPage { .. }
+            | Reply::ScheduledPage { .. }
+            | Reply::AddressSums(..)
             | Reply::Batch(_)
             | Reply::Transfers(_)
             | Reply::AccountResults(_)
@@ -184,7 +192,9 @@ fn spends_id(request: &Request, answer: &Answer) -> bool {
 fn says(entry: &Entry, request: &Request, answer: &Answer) -> bool {
     match (&entry.fact, &request.command, answer) {
         (Fact::Ledger(ledger::Fact::BookOpened(book)), _, Ok(Reply::Ledger(_, told))) => book == told,
-        (Fact::Ledger(ledger::Fact::AccountOpened(account)), _, Ok(Reply::Account(_, told))) => account == told,
+        (Fact::Ledger(ledger::Fact::AccountOpened(account)), _, Ok(Reply::Account(_, told))) => {
+            *account == told.account
+        }
         (Fact::Ledger(ledger::Fact::TransferCreated(transfer)), _, Ok(Reply::Transfer(_, told))) => {
             *transfer == told.transfer
         }
@@ -262,7 +272,7 @@ fn check_engine(fold: &Fold, engine: &mut Engine) -> Result<(), String> {
         shows.map_err(|what| format!("SIM-5: {what}\n  asked {request:?}\n  answered {answer:?}"))
     };
     for id in fold.accounts.keys() {
-        ask(Query::Account(*id))?;
+        ask(Query::Account((*id).into()))?;
     }
     for key in fold.transfers.keys() {
         if let TransferKey::Client(id) = key {

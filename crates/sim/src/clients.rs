@@ -157,7 +157,7 @@ impl Clients {
                 TransferKey::Leg { payment, .. } => Query::Payment(payment),
             },
             2 => Query::Payment(self.some_payment(rng)),
-            _ => Query::Account(account(rng)),
+            _ => Query::Account(account(rng).into()),
         }
     }
 }

@@ -1,57 +1,22 @@
 use engine::Verb;
 
+use super::parameters::{
+    ADDRESS_PREFIX, BALANCES, CODE, CURSOR, DRY_RUN, HOLDER, LEDGER, LIMIT, METADATA, STATUS, TEMPLATE, USER_DATA_32,
+    USER_DATA_64, USER_DATA_128,
+};
 use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, page, shape};
+use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
+use crate::history::{AddressBalances, IndexStatus};
 use crate::imports::{Import, ImportBody};
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
 use crate::packed;
 use crate::payments::PaymentBody;
 use crate::requests::{LabelBody, LedgerBody, VerbBody};
-use crate::responses::{Account, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
+use crate::responses::{Account, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
 use crate::results::BatchResults;
 use crate::scope::Scope;
-
-const CURSOR: Parameter =
-    Parameter { name: "cursor", summary: "Where to go on: the `next_cursor` of the page before.", kind: Kind::Text };
-const LIMIT: Parameter =
-    Parameter { name: "limit", summary: "Items at most, 1 to 1000; 100 if not given.", kind: Kind::Number };
-const LEDGER: Parameter = Parameter { name: "ledger", summary: "Only those in this ledger.", kind: Kind::Number };
-const CODE: Parameter = Parameter { name: "code", summary: "Only those with this code.", kind: Kind::Number };
-const USER_DATA_128: Parameter = Parameter {
-    name: "user_data_128",
-    summary: "Only those with this `user_data_128`: a decimal, not 0, or a hyphenated UUID.",
-    kind: Kind::Text,
-};
-const USER_DATA_64: Parameter = Parameter {
-    name: "user_data_64",
-    summary: "Only those with this `user_data_64`: a decimal, not 0.",
-    kind: Kind::Text,
-};
-const USER_DATA_32: Parameter =
-    Parameter { name: "user_data_32", summary: "Only those with this `user_data_32`, not 0.", kind: Kind::Number };
-const DRY_RUN: Parameter = Parameter {
-    name: "dry_run",
-    summary: "`true`: the request is judged and answered, with `\"dry_run\": true` and balances as they would be; \
-              nothing is recorded.",
-    kind: Kind::Flag,
-};
-const STATUS: Parameter = Parameter { name: "status", summary: "Only payments with this status.", kind: Kind::Text };
-const TEMPLATE: Parameter = Parameter {
-    name: "template",
-    summary: "Only the account that the active policy keeps under this template.",
-    kind: Kind::Text,
-};
-const BALANCES: Parameter = Parameter {
-    name: "balances",
-    summary: "`true`: each result is followed by the balances of both accounts; `false` if not given.",
-    kind: Kind::Flag,
-};
-const HOLDER: Parameter = Parameter {
-    name: "holder",
-    summary: "With `template`: whose account, when the template has one for each.",
-    kind: Kind::Text,
-};
 
 const fn get(operation: Operation, path: &'static str, scope: Scope, answer: Shape, summary: &'static str) -> Route {
     Route {
@@ -145,7 +110,22 @@ const fn end(operation: Operation, path: &'static str, summary: &'static str) ->
     Route { method: Method::Post, ..get(operation, path, Scope::IMPORTS_WRITE, shape::<Import>(), summary) }
 }
 
+const ACCOUNT_FILTER: Body =
+    Body::Packed { record_bytes: packed::AccountFilter::BYTES, summary: "One account filter of 128 bytes." };
+const QUERY_FILTER: Body =
+    Body::Packed { record_bytes: packed::QueryFilter::BYTES, summary: "One query filter of 64 bytes." };
 const IDS: Body = Body::Packed { record_bytes: packed::ID_BYTES, summary: "Up to 8,190 ids of 16 bytes." };
+
+/// A route that changes something that exists; asked again, it is so already.
+const fn change(
+    operation: Operation,
+    path: &'static str,
+    scope: Scope,
+    (body, answer): (Body, Shape),
+    summary: &'static str,
+) -> Route {
+    Route { method: Method::Post, body, ..get(operation, path, scope, answer, summary) }
+}
 
 const fn verb(verb: Verb, path: &'static str, scope: Scope, summary: &'static str) -> Route {
     Route {
@@ -182,6 +162,21 @@ pub const ROUTES: &[Route] = &[
         shape::<TrialBalance>(),
         "Add up the accounts of a ledger",
     ),
+    change(
+        Operation::ChooseIndexes,
+        "/v1/ledgers/{id}/indexes",
+        Scope::LEDGER_WRITE,
+        (Body::Json(shape::<IndexesBody>()), shape::<Indexes>()),
+        "Choose by which fields the transfers of a ledger can be found",
+    ),
+    list(
+        Operation::GetAddressBalances,
+        "/v1/balances",
+        Scope::LEDGER_READ,
+        &[ADDRESS_PREFIX, LEDGER],
+        shape::<AddressBalances>(),
+        "Add up the accounts of a ledger below an address",
+    ),
     order(
         Operation::OpenAccount,
         "/v1/accounts",
@@ -200,11 +195,44 @@ pub const ROUTES: &[Route] = &[
         Operation::ListAccounts,
         "/v1/accounts",
         Scope::LEDGER_READ,
-        &[CURSOR, LIMIT, LEDGER, CODE, USER_DATA_128, USER_DATA_64, USER_DATA_32, TEMPLATE, HOLDER],
+        &[
+            CURSOR,
+            LIMIT,
+            LEDGER,
+            CODE,
+            USER_DATA_128,
+            USER_DATA_64,
+            USER_DATA_32,
+            ADDRESS_PREFIX,
+            METADATA,
+            TEMPLATE,
+            HOLDER,
+        ],
         page::<Account>(),
         "List accounts in the order they were opened, or find the one that the policy keeps for somebody",
     ),
     get(Operation::GetAccount, "/v1/accounts/{id}", Scope::LEDGER_READ, shape::<Account>(), "Look up an account"),
+    change(
+        Operation::SetAddress,
+        "/v1/accounts/{id}/address",
+        Scope::LEDGER_WRITE,
+        (Body::Json(shape::<AddressBody>()), shape::<Account>()),
+        "Give an account its address, once",
+    ),
+    change(
+        Operation::SetLimits,
+        "/v1/accounts/{id}/limits",
+        Scope::LEDGER_WRITE,
+        (Body::Json(shape::<LimitsBody>()), shape::<Account>()),
+        "Bound the balance of an account, in place of the bounds before",
+    ),
+    change(
+        Operation::SetAccountMetadata,
+        "/v1/accounts/{id}/metadata",
+        Scope::LEDGER_WRITE,
+        (Body::Json(shape::<MetadataBody>()), shape::<Account>()),
+        "Set and remove metadata of an account",
+    ),
     order(
         Operation::CreateTransfer,
         "/v1/transfers",
@@ -239,6 +267,28 @@ pub const ROUTES: &[Route] = &[
             "Move back what a transfer moved, by one more transfer; asked again, the answer is the same transfer",
         )
     },
+    change(
+        Operation::SetTransferMetadata,
+        "/v1/transfers/{id}/metadata",
+        Scope::TRANSFERS_WRITE,
+        (Body::Json(shape::<MetadataBody>()), shape::<Transfer>()),
+        "Set and remove metadata of a transfer",
+    ),
+    change(
+        Operation::CancelTransfer,
+        "/v1/transfers/{id}/cancel",
+        Scope::TRANSFERS_WRITE,
+        (Body::Empty(shape::<VerbBody>()), shape::<Transfer>()),
+        "Give up a transfer that waits for its time; its id stays spent",
+    ),
+    list(
+        Operation::ListScheduled,
+        "/v1/transfers/scheduled",
+        Scope::LEDGER_READ,
+        &[CURSOR, LIMIT],
+        page::<Transfer>(),
+        "List transfers that wait for their time, by time",
+    ),
     packed(
         Operation::CreateAccounts,
         "/v1/packed/create-accounts",
@@ -297,6 +347,35 @@ pub const ROUTES: &[Route] = &[
     },
     end(Operation::OpenImport, "/v1/imports/{id}/open", "Let everybody see all rows of an import"),
     end(Operation::DiscardImport, "/v1/imports/{id}/discard", "Let no row of an import have happened"),
+    packed(
+        Operation::AccountTransfers,
+        "/v1/packed/account-transfers",
+        Scope::LEDGER_READ,
+        (ACCOUNT_FILTER, "The account's transfers that fit, of 128 bytes, in order."),
+        "An account's transfers, packed",
+    ),
+    packed(
+        Operation::AccountBalances,
+        "/v1/packed/account-balances",
+        Scope::LEDGER_READ,
+        (ACCOUNT_FILTER, "The account's balances after each transfer that fits, of 128 bytes, in order."),
+        "An account's balances after each of its transfers, packed",
+    ),
+    packed(
+        Operation::QueryAccounts,
+        "/v1/packed/query-accounts",
+        Scope::LEDGER_READ,
+        (QUERY_FILTER, "The accounts that fit, of 128 bytes, in order."),
+        "Accounts by their fields, packed",
+    ),
+    packed(
+        Operation::QueryTransfers,
+        "/v1/packed/query-transfers",
+        Scope::LEDGER_READ,
+        (QUERY_FILTER, "The transfers that fit, of 128 bytes, in order."),
+        "Transfers by their fields, packed",
+    ),
+    get(Operation::GetIndex, "/v1/index", Scope::LEDGER_READ, shape::<IndexStatus>(), "How far the index is"),
     order(
         Operation::CreatePayment,
         "/v1/payments",
@@ -326,6 +405,13 @@ pub const ROUTES: &[Route] = &[
         Scope::PERSONAL_READ,
         shape::<PersonalData>(),
         "Open what a payment sealed: personal attributes and entity values",
+    ),
+    change(
+        Operation::SetPaymentMetadata,
+        "/v1/payments/{id}/metadata",
+        Scope::PAYMENTS_WRITE,
+        (Body::Json(shape::<MetadataBody>()), shape::<Payment>()),
+        "Set and remove metadata of a payment",
     ),
     verb(Verb::Approve, "/v1/payments/{id}/approve", Scope::REVIEWS_WRITE, "Approve a payment under review"),
     verb(Verb::Decline, "/v1/payments/{id}/decline", Scope::REVIEWS_WRITE, "Decline a payment under review"),

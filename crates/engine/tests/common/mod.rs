@@ -168,12 +168,12 @@ impl World {
             }
             ["wallet", customer] => {
                 let id = account_id(&"wallet".parse().unwrap(), LedgerId::new(978), Some(token(customer)));
-                match self.ask(0, Command::Query(Query::Account(id))) {
+                match self.ask(0, Command::Query(Query::Account(id.into()))) {
                     Ok(Reply::Account(_, account)) => {
                         format!(
                             "{} held {}",
-                            account.credits_posted.get() - account.debits_posted.get(),
-                            account.debits_pending
+                            account.account.credits_posted.get() - account.account.debits_posted.get(),
+                            account.account.debits_pending
                         )
                     }
                     other => format!("{other:?}"),

@@ -9,3 +9,4 @@ mod lifecycle;
 mod orders;
 mod packed;
 mod privacy;
+mod settings;

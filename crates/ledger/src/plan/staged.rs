@@ -10,8 +10,8 @@ use crate::import::IMPORTS_STAGED_MAX;
 use crate::refusal::Outcome;
 use crate::{
     Account, AccountFlags, AccountStatus, Address, Book, Detail, Fact, Import, ImportNumber, ImportState, ImportStatus,
-    IndexedFields, Ledger, Limits, MetadataOf, NewAccount, NewTransfer, PastTransfer, Refusal, TransferFlags,
-    TransferKey, TransferStatus,
+    IndexedFields, Ledger, Limits, MetadataOf, NewAccount, NewTransfer, PastTransfer, Refusal, Scheduled,
+    TransferFlags, TransferKey, TransferStatus,
 };
 
 /// Why something cannot be done with an import.
@@ -183,8 +183,8 @@ impl View for Staging<'_> {
         Limits::NONE
     }
 
-    fn is_scheduled(&self, id: TransferId) -> bool {
-        View::is_scheduled(self.ledger, id)
+    fn scheduled(&self, id: TransferId) -> Option<Scheduled> {
+        View::scheduled(self.ledger, id)
     }
 
     fn address(&self, _id: AccountId) -> Option<String> {

@@ -37,7 +37,7 @@ pub(super) fn plan(view: &impl View, moment: Moment, new: &NewTransfer) -> Plann
             Planned::refused(Refusal { status: S::IdReservedByImport, detail: Detail::Transfer(new.key) })
         }
         None => match new.key {
-            TransferKey::Client(id) if view.is_scheduled(id) => {
+            TransferKey::Client(id) if view.scheduled(id).is_some() => {
                 Planned::refused(Refusal { status: S::IdAlreadyScheduled, detail: Detail::Transfer(new.key) })
             }
             TransferKey::Client(_) | TransferKey::Leg { .. } => plan_fresh(view, moment, new),
@@ -47,7 +47,7 @@ pub(super) fn plan(view: &impl View, moment: Moment, new: &NewTransfer) -> Plann
 
 /// A client's transfer for a future time. That it would be refused now says nothing about then, so only its id and its
 /// flags are judged.
-pub(super) fn plan_later(ledger: &Ledger, now: Timestamp, scheduled: &Scheduled) -> Planned<S> {
+pub(super) fn plan_later(view: &impl View, now: Timestamp, scheduled: &Scheduled) -> Planned<S> {
     let refused = |status| Planned::refused(Refusal { status, detail: Detail::Transfer(scheduled.new.key) });
     let (new, moment) = (&scheduled.new, Moment::alone(now, false));
     let TransferKey::Client(id) = new.key else { return refused(S::ScheduledTransferMustStandAlone) };
@@ -57,11 +57,11 @@ pub(super) fn plan_later(ledger: &Ledger, now: Timestamp, scheduled: &Scheduled)
     if let Err(refusal) = check_head(moment, new) {
         return Planned::refused(refusal);
     }
-    match (ledger.find(new.key), ledger.scheduled(id)) {
-        (Some(PastTransfer::Created { transfer, .. }), _) => plan_again(ledger, new, &transfer),
+    match (view.find(new.key), view.scheduled(id)) {
+        (Some(PastTransfer::Created { transfer, .. }), _) => plan_again(view, new, &transfer),
         (Some(PastTransfer::Failed(_)), _) => refused(S::IdAlreadyFailed),
         (Some(PastTransfer::Staged { .. }), _) => refused(S::IdReservedByImport),
-        (None, Some(waiting)) if waiting == scheduled => Planned::exists(waiting.at),
+        (None, Some(waiting)) if waiting == *scheduled => Planned::exists(waiting.at),
         (None, Some(_)) => refused(S::IdAlreadyScheduled),
         (None, None) if scheduled.at <= now => refused(S::ScheduledTimeMustBeLater),
         (None, None) => Planned::created(scheduled.at, Fact::TransferScheduled(*scheduled)),
@@ -80,8 +80,8 @@ pub(super) fn plan_due(ledger: &Ledger, now: Timestamp, id: TransferId) -> Plann
     }
 }
 
-pub(super) fn plan_cancel(ledger: &Ledger, now: Timestamp, id: TransferId) -> Planned<S> {
-    match (ledger.scheduled(id), ledger.find(TransferKey::Client(id))) {
+pub(super) fn plan_cancel(view: &impl View, now: Timestamp, id: TransferId) -> Planned<S> {
+    match (view.scheduled(id), view.find(TransferKey::Client(id))) {
         (Some(_), _) => Planned::created(now, Fact::ScheduledCancelled { id }),
         (None, Some(PastTransfer::Failed(S::ScheduledTransferCancelled))) => Planned::exists(now),
         (None, _) => Planned::refused(Refusal {

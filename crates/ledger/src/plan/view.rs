@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use types::{AccountId, LedgerId, Timestamp, TransferId};
 
 use super::Plan;
-use crate::{Account, Address, Book, Fact, IndexedFields, Ledger, Limits, MetadataOf, PastTransfer, TransferKey};
+use crate::{
+    Account, Address, Book, Fact, IndexedFields, Ledger, Limits, MetadataOf, PastTransfer, Scheduled, TransferKey,
+};
 
 /// What a request is judged against.
 pub(crate) trait View {
@@ -26,7 +28,7 @@ pub(crate) trait View {
     fn limits(&self, id: AccountId) -> Limits;
 
     /// The transfer that waits for its time under this id.
-    fn is_scheduled(&self, id: TransferId) -> bool;
+    fn scheduled(&self, id: TransferId) -> Option<Scheduled>;
 
     fn address(&self, id: AccountId) -> Option<String>;
 
@@ -70,8 +72,8 @@ impl View for Ledger {
         self.limits(id)
     }
 
-    fn is_scheduled(&self, id: TransferId) -> bool {
-        self.scheduled(id).is_some()
+    fn scheduled(&self, id: TransferId) -> Option<Scheduled> {
+        self.scheduled(id).copied()
     }
 
     fn address(&self, id: AccountId) -> Option<String> {
@@ -137,8 +139,17 @@ impl View for Plan<'_> {
         .unwrap_or_else(|| self.ledger.limits(id))
     }
 
-    fn is_scheduled(&self, id: TransferId) -> bool {
-        self.ledger.scheduled(id).is_some()
+    fn scheduled(&self, id: TransferId) -> Option<Scheduled> {
+        let planned = self.latest(|fact| {
+            if let Fact::TransferScheduled(scheduled) = fact {
+                (scheduled.new.key == TransferKey::Client(id)).then_some(Some(*scheduled))
+            } else if let Fact::ScheduledCancelled { id: cancelled } = fact {
+                (*cancelled == id).then_some(None)
+            } else {
+                None
+            }
+        });
+        planned.unwrap_or_else(|| self.ledger.scheduled(id).copied())
     }
 
     fn address(&self, id: AccountId) -> Option<String> {
@@ -206,7 +217,7 @@ impl View for Plan<'_> {
 
 impl Plan<'_> {
     /// What the latest fact of this plan says that `says` something.
-    fn latest<'f, T>(&'f self, says: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {
+    pub(super) fn latest<'f, T>(&'f self, says: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {
         self.facts.iter().rev().find_map(says)
     }
 }

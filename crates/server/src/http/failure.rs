@@ -3,10 +3,12 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::{Made, Refusal};
+use index::FieldError;
 use journal::Fault;
 use serde::Serialize;
 
 use crate::Unavailable;
+use crate::history::HistoryError;
 
 /// What a handler brings.
 pub(crate) type Handled = Result<Response, Failure>;
@@ -63,6 +65,21 @@ impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         tracing::error!(error = %fault, "cannot read the journal");
         Problem::new(ErrorCode::JournalFailed, "the journal cannot be read").into()
+    }
+}
+
+impl From<HistoryError> for Failure {
+    fn from(error: HistoryError) -> Self {
+        let code = match &error {
+            HistoryError::Journal(_) | HistoryError::Index(_) => {
+                tracing::error!(%error, "cannot read the past");
+                return Problem::new(ErrorCode::JournalFailed, "the journal or its index cannot be read").into();
+            }
+            HistoryError::Field(FieldError::NotChosen { .. }) => ErrorCode::FieldNotIndexed,
+            HistoryError::Field(FieldError::Incomplete { .. }) => ErrorCode::IndexIncomplete,
+            HistoryError::NothingToFind => ErrorCode::NothingToFind,
+        };
+        Problem::new(code, error.to_string()).into()
     }
 }
 

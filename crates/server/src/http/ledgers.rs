@@ -1,10 +1,12 @@
 use api::filters;
+use api::history::{AddressBalances, Sums};
 use api::payments::TemplateAccount;
 use api::requests::{self, Parsed};
 use api::responses::{Account, Ledger, Page, Transfer, TrialBalance};
 use api::{ErrorCode, List, Problem};
-use engine::{Command, Query, Refusal, Reply};
-use types::{AccountId, Timestamp, TransferId};
+use engine::{Command, Made, Query, Refusal, Reply};
+use ledger::AccountPlace;
+use types::{Timestamp, TransferId};
 
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, created, found, internal};
@@ -36,9 +38,23 @@ pub(crate) async fn get_trial_balance(call: Call) -> Handled {
 }
 
 pub(crate) async fn get_account(call: Call) -> Handled {
-    let id: AccountId = requests::path_id(call.path_id())?;
-    let account = call.account(id).await?;
-    Ok(found(&call.app.show(|assets| Account::new(&account, assets))?))
+    let name = requests::path_id(call.path_id())?;
+    let Reply::Account(_, reply) = call.query(Query::Account(name)).await? else { return Err(unexpected()) };
+    Ok(found(&call.app.show(|assets| Account::with_details(&reply, assets))?))
+}
+
+/// What the accounts of a ledger below an address add up to.
+pub(crate) async fn get_address_balances(call: Call) -> Handled {
+    let required = |name: &str| {
+        let missing = || Problem::new(ErrorCode::InvalidParameter, format!("`{name}` is required")).at(name);
+        call.parameters.get(name).ok_or_else(missing)
+    };
+    let ledger = requests::ledger_id("ledger", required("ledger")?)?;
+    let prefix = filters::address_prefix(required("address_prefix")?)?;
+    let query = Query::AddressSums(ledger, prefix.into());
+    let Reply::AddressSums(book, prefix, totals) = call.query(query).await? else { return Err(unexpected()) };
+    let sums = Sums::from(&totals);
+    Ok(found(&call.app.show(|assets| AddressBalances::new(&prefix, book.id, totals.accounts, &sums, assets))?))
 }
 
 pub(crate) async fn list_accounts(call: Call) -> Handled {
@@ -47,14 +63,14 @@ pub(crate) async fn list_accounts(call: Call) -> Handled {
     }
     let history = call.app.history();
     let limit = call.parameters.limit()?;
-    let after = Timestamp::from_ns(call.parameters.cursor(history, List::Accounts)?);
+    let after = call.parameters.cursor_if_given(history, List::Accounts)?.map(AccountPlace);
     let filter = Box::new(filters::accounts(&call.parameters)?);
     let Reply::AccountsPage { accounts, next } = call.query(Query::Accounts { filter, after, limit }).await? else {
         return Err(unexpected());
     };
-    let show = |assets: &_| accounts.iter().map(|account| Account::new(account, assets)).collect();
+    let show = |assets: &_| accounts.iter().map(|account| Account::with_details(account, assets)).collect();
     let items = call.app.show(show)?;
-    let next_cursor = next.map(|at| history.cursor(List::Accounts, at.ns()));
+    let next_cursor = next.map(|place| history.cursor(List::Accounts, place.0));
     Ok(found(&Page { items, next_cursor }))
 }
 
@@ -84,20 +100,20 @@ async fn find_account(call: Call) -> Handled {
         (_, _) => None,
     };
     let id = engine::account_id(&wanted.template.name, wanted.ledger, token);
-    let account = match call.app.core.query(call.caller, Query::Account(id)).await? {
+    let account = match call.app.core.query(call.caller, Query::Account(id.into())).await? {
         Ok(Reply::Account(_, account)) => Some(account),
         Err(Refusal::AccountNotFound(_)) => None,
         Ok(_) => return Err(unexpected()),
         Err(refusal) => return Err(refusal.into()),
     };
-    let show = |assets: &_| account.iter().map(|account| Account::new(account, assets)).collect();
+    let show = |assets: &_| account.iter().map(|account| Account::with_details(account, assets)).collect();
     Ok(found(&Page { items: call.app.show(show)?, next_cursor: None }))
 }
 
 pub(crate) async fn get_transfer(call: Call) -> Handled {
     let id: TransferId = requests::path_id(call.path_id())?;
-    let Reply::Transfer(_, reply) = call.query(Query::Transfer(id)).await? else { return Err(unexpected()) };
-    Ok(found(&call.app.show(|assets| Transfer::with_balances(&reply, assets))?))
+    let (_, shown) = call.shown_transfer(call.query(Query::Transfer(id)).await?)?;
+    Ok(found(&shown))
 }
 
 pub(crate) async fn list_transfers(call: Call) -> Handled {
@@ -119,10 +135,23 @@ pub(crate) fn unexpected() -> Failure {
 }
 
 impl Call {
+    /// A transfer that was made, or one that waits for its time.
+    pub(crate) fn shown_transfer(&self, reply: Reply) -> Result<(Made, Transfer), Failure> {
+        if let Reply::Transfer(made, reply) = reply {
+            return Ok((made, self.app.show(|assets| Transfer::with_balances(&reply, assets))?));
+        }
+        let Reply::Scheduled(made, one) = reply else { return Err(unexpected()) };
+        Ok((made, self.app.show(|assets| Transfer::scheduled(&one, "scheduled", assets))?))
+    }
+
     /// Asks the engine on the caller's behalf.
     pub(crate) async fn ask(&self, parsed: Parsed<Command>) -> Result<Reply, Failure> {
-        let request = self.app.core.request(self.caller.actor, parsed.request, parsed.command);
-        Ok(self.app.core.ask(request).await??)
+        Ok(self.app.core.ask(self.request(parsed)).await??)
+    }
+
+    /// What the engine is asked on the caller's behalf.
+    pub(crate) fn request(&self, parsed: Parsed<Command>) -> engine::Request {
+        self.app.core.request(self.caller.actor, parsed.request, parsed.command)
     }
 
     /// Looks something up on the caller's behalf.
@@ -133,10 +162,5 @@ impl Call {
     async fn ledgers(&self) -> Result<Vec<ledger::Book>, Failure> {
         let Reply::Ledgers(books) = self.query(Query::Ledgers).await? else { return Err(unexpected()) };
         Ok(books)
-    }
-
-    async fn account(&self, id: AccountId) -> Result<ledger::Account, Failure> {
-        let Reply::Account(_, account) = self.query(Query::Account(id)).await? else { return Err(unexpected()) };
-        Ok(account)
     }
 }

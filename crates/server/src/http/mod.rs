@@ -2,6 +2,7 @@
 //! was sent, to one handler that parses, asks the engine and renders.
 
 mod call;
+mod changes;
 mod connections;
 mod events;
 mod failure;
@@ -95,6 +96,15 @@ async fn handle(call: Call) -> Handled {
         Operation::CreateTransfer => orders::create_transfer(call).await,
         Operation::CreateTransferBatch => orders::create_transfers(call).await,
         Operation::ReverseTransfer => orders::reverse_transfer(call).await,
+        Operation::SetAddress => changes::set_address(call).await,
+        Operation::SetLimits => changes::set_limits(call).await,
+        Operation::SetAccountMetadata => changes::set_account_metadata(call).await,
+        Operation::SetTransferMetadata => changes::set_transfer_metadata(call).await,
+        Operation::SetPaymentMetadata => changes::set_payment_metadata(call).await,
+        Operation::CancelTransfer => changes::cancel_transfer(call).await,
+        Operation::ListScheduled => changes::list_scheduled(call).await,
+        Operation::ChooseIndexes => changes::choose_indexes(call).await,
+        Operation::GetAddressBalances => ledgers::get_address_balances(call).await,
         Operation::ListTransfers => ledgers::list_transfers(call).await,
         Operation::GetTransfer => ledgers::get_transfer(call).await,
         Operation::CreateAccounts => packed::create_accounts(call).await,
@@ -107,6 +117,11 @@ async fn handle(call: Call) -> Handled {
         Operation::StageRows => imports::stage(call).await,
         Operation::OpenImport => imports::open(call).await,
         Operation::DiscardImport => imports::discard(call).await,
+        Operation::AccountTransfers => packed::account_transfers(call).await,
+        Operation::AccountBalances => packed::account_balances(call).await,
+        Operation::QueryAccounts => packed::query_accounts(call).await,
+        Operation::QueryTransfers => packed::query_transfers(call).await,
+        Operation::GetIndex => Ok(operations::index(&call)),
         Operation::CreatePayment => payments::create(call).await,
         Operation::ListPayments => payments::list(call).await,
         Operation::GetPayment => payments::get(call).await,

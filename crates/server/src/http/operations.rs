@@ -1,9 +1,10 @@
+use api::history::IndexStatus;
 use api::{ErrorCode, Problem};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::http::call::Call;
-use crate::http::failure::Handled;
+use crate::http::failure::{Handled, found};
 
 pub(crate) fn health() -> Response {
     "ok\n".into_response()
@@ -19,6 +20,22 @@ pub(crate) fn ready(call: &Call) -> Handled {
 pub(crate) fn metrics(call: &Call) -> Response {
     const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], call.app.core.metrics_text()).into_response()
+}
+
+pub(crate) fn index(call: &Call) -> Response {
+    let status = call.app.core.index_status();
+    found(&IndexStatus {
+        idle: status.idle,
+        generations_waiting: status.generations_waiting,
+        runs: status.runs,
+        runs_incomplete: status.runs_incomplete,
+        disk_bytes: status.disk_bytes,
+        ids_bytes: status.ids_bytes,
+        postings_bytes: status.postings_bytes,
+        balances_bytes: status.balances_bytes,
+        fields_bytes: status.fields_bytes,
+        memory_bytes: status.memory_bytes,
+    })
 }
 
 pub(crate) fn openapi() -> Response {

@@ -2,7 +2,7 @@
 
 use api::orders;
 use api::requests::{self, Parsed};
-use api::responses::{Account, Transfer};
+use api::responses::Account;
 use api::results::{BatchResults, DryRun};
 use axum::response::Response;
 use engine::{Command, Made, Reply};
@@ -17,8 +17,8 @@ pub(crate) async fn open_account(call: Call) -> Handled {
     let parsed = orders::account(&call.ids(), &call.body)?;
     let (reply, trial) = call.order(parsed).await?;
     let Reply::Account(made, account) = reply else { return Err(unexpected()) };
-    let shown = call.app.show(|assets| Account::new(&account, assets))?;
-    Ok(trial.show(made, &format!("/v1/accounts/{}", account.id), &shown))
+    let shown = call.app.show(|assets| Account::with_details(&account, assets))?;
+    Ok(trial.show(made, &format!("/v1/accounts/{}", account.account.id), &shown))
 }
 
 pub(crate) async fn create_transfer(call: Call) -> Handled {
@@ -34,8 +34,7 @@ pub(crate) async fn reverse_transfer(call: Call) -> Handled {
 
 async fn transfer(call: &Call, parsed: Parsed) -> Handled {
     let (reply, trial) = call.order(parsed).await?;
-    let Reply::Transfer(made, reply) = reply else { return Err(unexpected()) };
-    let shown = call.app.show(|assets| Transfer::with_balances(&reply, assets))?;
+    let (made, shown) = call.shown_transfer(reply)?;
     Ok(trial.show(made, &format!("/v1/transfers/{}", shown.id().unwrap_or_default()), &shown))
 }
 

@@ -125,12 +125,13 @@ impl Call {
     }
 
     /// A payment with its decision, which is read from the journal when the engine did not just make it.
-    async fn shown(&self, reply: &PaymentReply) -> Result<Payment, Failure> {
+    pub(crate) async fn shown(&self, reply: &PaymentReply) -> Result<Payment, Failure> {
         let decided = match &reply.decided {
             Some(decided) => Arc::clone(decided),
             None => self.decision(reply.payment.seq).await?.1,
         };
-        self.app.show(|assets| Payment::new(&reply.payment, Some(&decided), assets))
+        let shown = self.app.show(|assets| Payment::new(&reply.payment, Some(&decided), assets))?;
+        Ok(shown.with_metadata(&reply.metadata))
     }
 
     /// The payment without any personal data in the clear. A dry run makes no keys: it seals nothing, and somebody new

@@ -1,0 +1,188 @@
+//! Bodies of requests that change what stands beside balances, read into what the engine takes.
+
+use engine::{AccountName, Change, Command, MetadataChanges};
+use ledger::{Address, IndexedFields, Limits, METADATA_KEY_BYTES_MAX, METADATA_KEYS_MAX, METADATA_VALUE_BYTES_MAX};
+use types::{LedgerId, PaymentId, RequestId, TransferId};
+use utoipa::ToSchema;
+
+use crate::errors::ErrorCode;
+use crate::json::{Fields, Json, one_of, shorten};
+use crate::problem::Problem;
+use crate::requests::Parsed;
+
+/// The address of an account.
+#[derive(Debug, ToSchema)]
+#[schema(as = NewAddress)]
+pub struct AddressBody {
+    /// 1 to 16 segments between colons, each of 1 to 64 of `A-Z a-z 0-9 _ . -`. It must not read as an id.
+    #[schema(example = "customers:c42:wallet")]
+    pub address: String,
+}
+
+/// Bounds on the balance of an account, in minor units, in place of those before. One that is null or absent does not
+/// bound.
+#[derive(Debug, ToSchema)]
+#[schema(as = AccountLimits)]
+pub struct LimitsBody {
+    /// Posted credits less all debits stay at or above it; below 0 it is an overdraft.
+    #[schema(example = "-50000")]
+    pub min_balance: Option<String>,
+    /// All credits less posted debits stay at or below it.
+    #[schema(example = "100000")]
+    pub max_balance: Option<String>,
+}
+
+/// Changes of metadata.
+#[derive(Debug, ToSchema)]
+#[schema(as = NewMetadata)]
+pub struct MetadataBody {
+    /// Any JSON by key; null removes the key. At most 64 keys of 64 bytes, each with a value of 1024 bytes.
+    #[schema(value_type = Object, example = json!({"tier": "gold", "old": null}))]
+    pub metadata: (),
+}
+
+/// The fields by which the transfers of a ledger can be found, in place of those before.
+#[derive(Debug, ToSchema)]
+#[schema(as = NewIndexes)]
+pub struct IndexesBody {
+    /// Any of `user_data_128`, `user_data_64`, `user_data_32`, `ledger`, `code`.
+    #[schema(example = json!(["user_data_128", "code"]))]
+    pub fields: Vec<String>,
+}
+
+/// Reads `POST /v1/accounts/{id}/address`.
+pub fn address(account: AccountName, body: &[u8]) -> Result<Parsed, Problem> {
+    let mut fields = Fields::of_body(body, &["address"])?;
+    let address = fields.required("address", |fields, _| take_address(fields))?;
+    Ok(parsed(Change::Address { account, address }))
+}
+
+/// Reads `POST /v1/accounts/{id}/limits`.
+pub fn limits(account: AccountName, body: &[u8]) -> Result<Parsed, Problem> {
+    let limits = read_limits(Fields::of_body(body, LIMITS)?)?;
+    Ok(parsed(Change::Limits { account, limits }))
+}
+
+/// Reads `POST /v1/accounts/{id}/metadata`.
+pub fn account_metadata(account: AccountName, body: &[u8]) -> Result<Parsed, Problem> {
+    Ok(parsed(Change::AccountMetadata { account, values: metadata_body(body)? }))
+}
+
+/// Reads `POST /v1/transfers/{id}/metadata`.
+pub fn transfer_metadata(transfer: TransferId, body: &[u8]) -> Result<Parsed, Problem> {
+    Ok(parsed(Change::TransferMetadata { transfer, values: metadata_body(body)? }))
+}
+
+/// Reads `POST /v1/payments/{id}/metadata`.
+pub fn payment_metadata(payment: PaymentId, body: &[u8]) -> Result<Parsed, Problem> {
+    Ok(parsed(Change::PaymentMetadata { payment, values: metadata_body(body)? }))
+}
+
+/// Reads `POST /v1/ledgers/{id}/indexes`.
+pub fn indexes(ledger: LedgerId, body: &[u8]) -> Result<Parsed, Problem> {
+    let mut fields = Fields::of_body(body, &["fields"])?;
+    let names: Vec<&str> = IndexedFields::ALL.iter().map(|(name, _)| *name).collect();
+    let expected = format!("expected an array of any of {}", names.join(", "));
+    let list = fields.required("fields", |fields, name| match fields.take(name) {
+        None => Ok(None),
+        Some(Json::List(list)) => Ok(Some(list)),
+        Some(other) => Err(fields.invalid(name, format!("found {}, {expected}", other.kind()))),
+    })?;
+    let mut chosen = IndexedFields::NONE;
+    for (place, item) in list.iter().enumerate() {
+        let found = IndexedFields::ALL.iter().find(|(name, _)| item.as_text() == Some(name));
+        let Some((_, field)) = found else {
+            let found = item.as_text().map_or_else(|| item.kind().to_owned(), |text| format!("`{}`", shorten(text)));
+            let detail = format!("found {found}, expected {}", one_of(&names));
+            return Err(Problem::new(ErrorCode::InvalidField, detail).at(format!("/fields/{place}")));
+        };
+        chosen = chosen.with(*field);
+    }
+    Ok(parsed(Change::Indexes { ledger, fields: chosen }))
+}
+
+/// The command that gives up what is scheduled.
+pub fn cancel(transfer: TransferId) -> Parsed {
+    parsed(Change::CancelScheduled(transfer))
+}
+
+fn parsed(change: Change) -> Parsed {
+    let request = match &change {
+        Change::TransferMetadata { transfer, .. } | Change::CancelScheduled(transfer) => RequestId::new(transfer.get()),
+        Change::PaymentMetadata { payment, .. } => RequestId::new(payment.get()),
+        Change::Address { .. } | Change::Limits { .. } | Change::AccountMetadata { .. } | Change::Indexes { .. } => {
+            RequestId::default()
+        }
+    };
+    Parsed { request, command: Command::Change(change) }
+}
+
+/// The field `address`, which must not read as an id: a path could not tell which is meant.
+pub(crate) fn take_address(fields: &mut Fields) -> Result<Option<Address>, Problem> {
+    let Some(address) = fields.parsed::<Address>("address", "a string with an address")? else { return Ok(None) };
+    if matches!(address.as_str().parse(), Ok(AccountName::Id(_))) {
+        let detail = format!("found `{}`, which reads as an id, expected an address", shorten(address.as_str()));
+        return Err(fields.invalid("address", detail));
+    }
+    Ok(Some(address))
+}
+
+const LIMITS: &[&str] = &["min_balance", "max_balance"];
+
+/// The field `limits`.
+pub(crate) fn take_limits(fields: &mut Fields) -> Result<Limits, Problem> {
+    match fields.take("limits") {
+        None => Ok(Limits::NONE),
+        Some(value) => read_limits(Fields::of(value, fields.pointer_of("limits"))?.among(LIMITS)?),
+    }
+}
+
+fn read_limits(mut fields: Fields) -> Result<Limits, Problem> {
+    Ok(Limits { min_balance: bound(&mut fields, "min_balance")?, max_balance: bound(&mut fields, "max_balance")? })
+}
+
+fn bound(fields: &mut Fields, name: &str) -> Result<Option<i128>, Problem> {
+    const EXPECTED: &str = "a string with a whole number of minor units, such as \"-50000\"";
+    let Some(text) = fields.text(name, EXPECTED, 64)? else { return Ok(None) };
+    let plain = !text.starts_with('+');
+    text.parse()
+        .ok()
+        .filter(|_| plain)
+        .map(Some)
+        .ok_or_else(|| fields.invalid(name, format!("found `{}`, expected {EXPECTED}", shorten(&text))))
+}
+
+fn metadata_body(body: &[u8]) -> Result<MetadataChanges, Problem> {
+    let mut fields = Fields::of_body(body, &["metadata"])?;
+    fields.required("metadata", |fields, _| take_metadata(fields))
+}
+
+/// The field `metadata`: canonical JSON texts by key, none for null.
+pub(crate) fn take_metadata(fields: &mut Fields) -> Result<Option<MetadataChanges>, Problem> {
+    let Some(value) = fields.take("metadata") else { return Ok(None) };
+    let values = Fields::of(value, fields.pointer_of("metadata"))?;
+    let pointer = values.pointer_of("");
+    let complain = |key: &str, detail: String| {
+        Problem::new(ErrorCode::InvalidField, detail).at(format!("{pointer}{}", shorten(key)))
+    };
+    let mut changes = Vec::new();
+    for (key, value) in values.rest() {
+        if key.is_empty() || key.len() > METADATA_KEY_BYTES_MAX {
+            let detail = format!("found a key of {} bytes, expected 1 to {METADATA_KEY_BYTES_MAX}", key.len());
+            return Err(complain(&key, detail));
+        }
+        let text = (value != Json::Null).then(|| value.canonical());
+        if let Some(text) = text.as_ref().filter(|text| text.len() > METADATA_VALUE_BYTES_MAX) {
+            let detail =
+                format!("found a value of {} bytes as JSON, expected at most {METADATA_VALUE_BYTES_MAX}", text.len());
+            return Err(complain(&key, detail));
+        }
+        changes.push((key, text));
+    }
+    if changes.len() > METADATA_KEYS_MAX {
+        let detail = format!("found {} keys, expected at most {METADATA_KEYS_MAX}", changes.len());
+        return Err(fields.invalid("metadata", detail));
+    }
+    changes.sort();
+    Ok(Some(changes))
+}

@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+
+use engine::TransferReply;
+use ledger::{PendingState, TransferFlags, TransferKey};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{Assets, Balances, Unknown, UserData, names, shown_metadata, state_name};
+
+/// A transfer: a client's own, or one that a payment made.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Transfer {
+    /// Its id, when a client named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// The payment that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<String>,
+    /// Which of the payment's transfers it is, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u16>,
+    /// The account the amount left.
+    debit_account: String,
+    /// The account the amount reached.
+    credit_account: String,
+    /// What moved, was reserved or was released, in minor units.
+    #[schema(example = "1250")]
+    amount: String,
+    /// What the amount counts.
+    #[schema(example = "EUR/2")]
+    asset: String,
+    /// The ledger of both accounts.
+    #[schema(format = Int64)]
+    ledger: u32,
+    /// The client's classification.
+    code: u16,
+    /// What it did.
+    flags: Vec<&'static str>,
+    /// What became of a pending transfer: `pending`, `posted`, `voided` or `expired`; of one for a future time:
+    /// `scheduled` or `cancelled`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    /// The pending transfer that this one posted or voided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_id: Option<String>,
+    /// A pending transfer expires after so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Int64)]
+    timeout_s: Option<u32>,
+    /// When a pending transfer with a timeout expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "date-time")]
+    expires_at: Option<String>,
+    #[serde(flatten)]
+    user_data: UserData,
+    /// When it was made; absent while it waits for its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "date-time")]
+    created_at: Option<String>,
+    /// When it will be made, while it waits for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "date-time")]
+    scheduled_at: Option<String>,
+    /// What the client attached: any JSON by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object, required = false)]
+    metadata: BTreeMap<String, Value>,
+    /// The debit account's balances now; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debit_balances: Option<Balances>,
+    /// The credit account's balances now; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credit_balances: Option<Balances>,
+}
+
+impl Transfer {
+    /// A transfer and what became of it.
+    ///
+    /// # Errors
+    /// When `assets` lacks its ledger.
+    pub fn new(transfer: &ledger::Transfer, state: Option<PendingState>, assets: &Assets) -> Result<Self, Unknown> {
+        let (id, payment, number) = match transfer.key {
+            TransferKey::Client(id) => (Some(id.to_string()), None, None),
+            TransferKey::Leg { payment, number } => (None, Some(payment.to_string()), Some(number)),
+        };
+        Ok(Self {
+            id,
+            payment,
+            number,
+            debit_account: transfer.debit.to_string(),
+            credit_account: transfer.credit.to_string(),
+            amount: transfer.amount.to_string(),
+            asset: assets.of(transfer.ledger)?.to_string(),
+            ledger: transfer.ledger.get(),
+            code: transfer.code.get(),
+            flags: names(TransferFlags::ALL, |flag| transfer.flags.contains(flag)),
+            state: state.map(state_name),
+            pending_id: transfer.pending.map(|pending| pending.to_string()),
+            timeout_s: Some(transfer.timeout_s).filter(|&timeout| timeout > 0),
+            expires_at: transfer.expires_at().map(|at| at.to_string()),
+            user_data: UserData::new(transfer.user_data_128, transfer.user_data_64, transfer.user_data_32),
+            created_at: Some(transfer.timestamp.to_string()),
+            scheduled_at: None,
+            metadata: BTreeMap::new(),
+            debit_balances: None,
+            credit_balances: None,
+        })
+    }
+
+    /// With both accounts as they are now.
+    ///
+    /// # Errors
+    /// When `assets` lacks its ledger.
+    pub fn with_balances(reply: &TransferReply, assets: &Assets) -> Result<Self, Unknown> {
+        Ok(Self {
+            debit_balances: Some((&reply.debit).into()),
+            credit_balances: Some((&reply.credit).into()),
+            metadata: shown_metadata(&reply.metadata),
+            ..Self::new(&reply.transfer, reply.state, assets)?
+        })
+    }
+
+    /// A transfer that waits for its time, or gave up to.
+    ///
+    /// # Errors
+    /// When `assets` lacks its ledger.
+    pub fn scheduled(scheduled: &ledger::Scheduled, state: &'static str, assets: &Assets) -> Result<Self, Unknown> {
+        let new = &scheduled.new;
+        let asked = ledger::Transfer {
+            key: new.key,
+            debit: new.debit,
+            credit: new.credit,
+            amount: new.amount,
+            pending: new.pending,
+            user_data_128: new.user_data_128,
+            user_data_64: new.user_data_64,
+            user_data_32: new.user_data_32,
+            timeout_s: new.timeout_s,
+            ledger: new.ledger,
+            code: new.code,
+            flags: new.flags,
+            timestamp: scheduled.at,
+        };
+        Ok(Self {
+            state: Some(state),
+            created_at: None,
+            expires_at: None,
+            scheduled_at: Some(scheduled.at.to_string()),
+            ..Self::new(&asked, None, assets)?
+        })
+    }
+
+    /// The client's id, when it has one.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+}

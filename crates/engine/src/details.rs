@@ -1,0 +1,134 @@
+//! What people see of an account or transfer besides the ledger's own record, and how they name accounts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use ledger::{Account, Address, Limits, MetadataOf, PendingState, Plan, Transfer, TransferKey};
+use types::{AccountId, TransferId};
+
+use crate::Refusal;
+
+/// Changes of metadata: JSON texts by key; `None` removes the key.
+pub type MetadataChanges = Vec<(String, Option<String>)>;
+
+/// How a request names an account: by its id or by its address. What reads as an id is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountName {
+    /// Its id.
+    Id(AccountId),
+    /// Its address.
+    Address(Address),
+}
+
+impl FromStr for AccountName {
+    type Err = AccountNameParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = text.parse().map(Self::Id);
+        id.or_else(|_no_id| text.parse().map(Self::Address))
+            .map_err(|_no_address| AccountNameParseError(text.chars().take(64).collect()))
+    }
+}
+
+/// The text names no account.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is neither an account id (a hyphenated UUID or a decimal) nor an address such as customers:c42:wallet")]
+pub struct AccountNameParseError(String);
+
+impl fmt::Display for AccountName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+impl From<AccountId> for AccountName {
+    fn from(id: AccountId) -> Self {
+        Self::Id(id)
+    }
+}
+
+/// An account and what stands beside its balances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountReply {
+    /// The account.
+    pub account: Account,
+    /// Its address.
+    pub address: Option<String>,
+    /// The bounds on its balance.
+    pub limits: Limits,
+    /// JSON texts by key.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl AccountReply {
+    /// An account as it is after the plan's steps so far.
+    pub(crate) fn planned(plan: &Plan<'_>, account: Account) -> Self {
+        Self {
+            account,
+            address: plan.address(account.id),
+            limits: plan.limits(account.id),
+            metadata: plan.metadata(MetadataOf::Account(account.id)),
+        }
+    }
+
+    /// An account as it is.
+    pub(crate) fn present(ledger: &ledger::Ledger, account: Account) -> Self {
+        Self {
+            account,
+            address: ledger.address(account.id).map(str::to_owned),
+            limits: ledger.limits(account.id),
+            metadata: ledger.metadata(MetadataOf::Account(account.id)).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// A transfer and what it left.
+#[derive(Debug, Clone)]
+pub struct TransferReply {
+    /// The transfer.
+    pub transfer: Transfer,
+    /// What became of it, for a pending one.
+    pub state: Option<PendingState>,
+    /// The debit account now.
+    pub debit: Account,
+    /// The credit account now.
+    pub credit: Account,
+    /// JSON texts by key.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl TransferReply {
+    /// A transfer as it is after the plan's steps so far, with both its accounts.
+    pub(crate) fn planned(plan: &Plan<'_>, key: TransferKey) -> Option<Self> {
+        let transfer = plan.transfer(key)?;
+        let account = |id| *plan.account(id).expect("LED-8: a transfer's accounts are open");
+        Some(Self {
+            transfer,
+            state: plan.pending_state(key),
+            debit: account(transfer.debit),
+            credit: account(transfer.credit),
+            metadata: plan.metadata(MetadataOf::Transfer(key)),
+        })
+    }
+}
+
+/// The account that is named.
+pub(crate) fn named(plan: &Plan<'_>, name: &AccountName) -> Result<Account, Refusal> {
+    let found = match name {
+        AccountName::Id(id) => plan.account(*id),
+        AccountName::Address(address) => plan.account_by_address(address),
+    };
+    found.copied().ok_or_else(|| match name {
+        AccountName::Id(id) => Refusal::AccountNotFound(*id),
+        AccountName::Address(address) => Refusal::AddressNotFound(address.clone()),
+    })
+}
+
+/// The transfer that a client named.
+pub(crate) fn client_transfer(plan: &Plan<'_>, id: TransferId) -> Result<TransferReply, Refusal> {
+    TransferReply::planned(plan, TransferKey::Client(id)).ok_or(Refusal::TransferNotFound(id))
+}

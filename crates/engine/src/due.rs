@@ -1,0 +1,53 @@
+//! What time alone brings: deadlines of payments, the end of pending transfers, scheduled transfers.
+
+use types::{ActorId, PaymentId, RequestId, Timestamp};
+
+use crate::entry::Fact;
+use crate::{Engine, Recording, Sink};
+
+/// What time alone brings.
+enum Due {
+    /// The deadline of a payment.
+    Deadline(PaymentId),
+    /// The end of a pending transfer.
+    Timeout,
+    /// The time of a scheduled transfer.
+    Scheduled,
+}
+
+impl Engine {
+    /// Makes the entry of the next thing that time alone brings by `now`: a deadline, a timeout. Asked until there is
+    /// none, which it says with false.
+    pub fn execute_due(&mut self, now: Timestamp, sink: &mut dyn Sink) -> bool {
+        self.journal_digest(now, sink);
+        let at = self.next_instant(now);
+        let deadline = self.state.deadlines.first().map(|(due, payment)| (*due, Due::Deadline(*payment)));
+        let timeout = self.state.ledger.next_due().map(|due| (due, Due::Timeout));
+        let scheduled = self.state.ledger.next_scheduled().map(|due| (due, Due::Scheduled));
+        // Of those that are due together the first: what is released is there for what wants to move.
+        let first = [deadline, timeout, scheduled].into_iter().flatten().min_by_key(|(due, _)| *due);
+        let fact = match first.filter(|(due, _)| *due <= at) {
+            Some((_, Due::Deadline(payment))) => self.pass_deadline(at, payment),
+            Some((_, Due::Timeout)) => {
+                let expired = self.state.ledger.due(at, 1).pop().expect("a time that came is of a transfer");
+                Fact::Ledger(ledger::Fact::TransferExpired(expired))
+            }
+            Some((_, Due::Scheduled)) => {
+                let id = self.state.ledger.due_scheduled(at, 1).pop().expect("a time that came is of a transfer");
+                let planned = self.state.ledger.plan_due_scheduled(at, id);
+                Fact::Ledger(planned.fact.expect("LED-4: what was scheduled is created or fails"))
+            }
+            None => return false,
+        };
+        self.commit(now, ActorId::SYSTEM, RequestId::default(), Recording::of(fact), sink);
+        self.journal_digest(now, sink);
+        true
+    }
+
+    /// When time alone next brings something.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let deadline = self.state.deadlines.first().map(|(due, _)| *due);
+        let ledger = &self.state.ledger;
+        deadline.into_iter().chain(ledger.next_due()).chain(ledger.next_scheduled()).min()
+    }
+}
