@@ -81,12 +81,13 @@ impl<'a> History<'a> {
         Self { index, reader, frame: Vec::new(), opened }
     }
 
-    /// The place of an account; `None` when there is none with this id.
+    /// The place of an account; `None` when there is none with this id that can be seen.
     ///
     /// # Errors
     /// When the index cannot be read.
     pub fn account_place(&self, id: AccountId) -> Result<Option<AccountPlace>, HistoryError> {
-        Ok(self.place(id)?)
+        let found = self.index.account(id)?;
+        Ok(found.filter(|(_, import)| self.is_visible(*import)).map(|(place, _)| place))
     }
 
     /// A page of transfers. Of an account all of them are found through its own index, otherwise through that of a field
@@ -100,7 +101,7 @@ impl<'a> History<'a> {
         let bounds = Bounds { after, before, earliest: filter.min_timestamp, latest: filter.max_timestamp };
         let positions = match account {
             Some(account) => {
-                let Some(place) = self.place(*account)? else { return Ok(Page::default()) };
+                let Some(place) = self.account_place(*account)? else { return Ok(Page::default()) };
                 self.index.postings(place, sides(filter.side), bounds, filter.reversed)
             }
             None => {
@@ -167,7 +168,7 @@ impl<'a> History<'a> {
     /// # Errors
     /// When something cannot be read.
     pub fn account_at(&mut self, account: &Account, at: Timestamp) -> Result<Option<Account>, HistoryError> {
-        let Some(place) = self.place(account.id)?.filter(|_| account.timestamp <= at) else {
+        let Some(place) = self.account_place(account.id)?.filter(|_| account.timestamp <= at) else {
             return Ok(None);
         };
         let mut then = account.emptied();
@@ -194,7 +195,7 @@ impl<'a> History<'a> {
     /// # Errors
     /// When something cannot be read.
     pub fn account_at_occurred(&mut self, account: &Account, at: Timestamp) -> Result<Option<Account>, HistoryError> {
-        let Some(place) = self.place(account.id)? else { return Ok(None) };
+        let Some(place) = self.account_place(account.id)? else { return Ok(None) };
         let mut then = account.emptied();
         self.lines((account.id, place), Bounds::default(), |history, _, line| {
             if line.occurred_at <= at {
@@ -214,7 +215,7 @@ impl<'a> History<'a> {
         let times = page.iter().map(|transfer| transfer.timestamp);
         let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return Ok(Vec::new()) };
         let before = Timestamp::from_ns(first.ns().saturating_sub(1));
-        let Some(place) = self.place(account.id)? else { return Ok(Vec::new()) };
+        let Some(place) = self.account_place(account.id)? else { return Ok(Vec::new()) };
         let mut then = self.account_at(account, before)?.unwrap_or_else(|| account.emptied());
         let keys: HashSet<TransferKey> = page.iter().map(|transfer| transfer.key).collect();
         let mut rows = Vec::with_capacity(page.len());
@@ -249,12 +250,6 @@ impl<'a> History<'a> {
         };
         account.follow(&line.transfer, resolved.as_ref());
         Ok(())
-    }
-
-    /// The place of an account that can be seen.
-    fn place(&self, id: AccountId) -> Result<Option<AccountPlace>, HistoryError> {
-        let found = self.index.account(id)?;
-        Ok(found.filter(|(_, import)| self.is_visible(*import)).map(|(place, _)| place))
     }
 
     fn is_visible(&self, import: Option<ImportNumber>) -> bool {

@@ -66,6 +66,9 @@ pub(super) struct Book {
     pub(super) content: Digest,
 }
 
+/// Takes rows one by one, good or bad.
+type Visit<'a, T> = &'a mut dyn FnMut(Row<'_>, Result<T, BadRow>) -> anyhow::Result<()>;
+
 /// A balance that the other system says an account has.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Balance {
@@ -141,11 +144,7 @@ impl Book {
     }
 
     /// Shows every account.
-    pub(super) fn each_account(
-        &self,
-        timeline: &mut Timeline,
-        visit: &mut dyn FnMut(Row<'_>, Result<NewAccount, BadRow>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    pub(super) fn each_account(&self, timeline: &mut Timeline, visit: Visit<'_, NewAccount>) -> anyhow::Result<()> {
         self.accounts.each(&mut |row| visit(row, self.account(row, timeline)))
     }
 
@@ -154,7 +153,7 @@ impl Book {
         &self,
         import: ImportId,
         timeline: &mut Timeline,
-        visit: &mut dyn FnMut(Row<'_>, Result<NewTransfer, BadRow>) -> anyhow::Result<()>,
+        visit: Visit<'_, NewTransfer>,
     ) -> anyhow::Result<()> {
         if let Some(transfers) = &self.transfers {
             // Without timestamps of their own they follow the accounts.
@@ -171,10 +170,7 @@ impl Book {
     }
 
     /// Shows what the accounts should have in the end.
-    pub(super) fn each_balance(
-        &self,
-        visit: &mut dyn FnMut(Row<'_>, Result<Balance, BadRow>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    pub(super) fn each_balance(&self, visit: Visit<'_, Balance>) -> anyhow::Result<()> {
         match &self.balances {
             Some(balances) => balances.each(&mut |row| visit(row, balance(row))),
             None => Ok(()),
