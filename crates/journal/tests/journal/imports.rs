@@ -80,7 +80,7 @@ fn staged_transfers_stand_in_rows_of_their_own() {
     let positions: Vec<_> = placed.iter().map(|placed| at.position(*placed)).collect();
     for (entry, position) in entries.iter().zip(&positions).filter(|(_, position)| position.is_row()) {
         let read = reader.transfer_at(*position).expect("it is intact");
-        let (Fact::Ledger(ledger::Fact::TransferStaged { transfer, .. } | ledger::Fact::TransferCreated(transfer))) =
+        let Fact::Ledger(ledger::Fact::TransferStaged { transfer, .. } | ledger::Fact::TransferCreated(transfer)) =
             &entry.fact
         else {
             panic!("only transfers stand in rows")
