@@ -9,3 +9,4 @@ mod orders;
 mod packed;
 mod privacy;
 mod settings;
+mod statuses;
