@@ -3,6 +3,7 @@
 mod bad_input;
 mod concurrency;
 mod crash;
+mod generations;
 mod harness;
 mod lifecycle;
 mod orders;
