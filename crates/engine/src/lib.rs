@@ -82,9 +82,10 @@ pub trait Sink {
     /// Takes one.
     fn take(&mut self, applied: Applied<'_>);
 
-    /// The next `count` entries are a chain: all of them become durable, or none does.
-    fn hold_together(&mut self, count: usize) {
-        let _ = count;
+    /// The next `count` entries are a chain: all of them become durable, or none does. Beside what a transfer or account
+    /// takes they hold `text_bytes` of addresses and metadata.
+    fn hold_together(&mut self, count: usize, text_bytes: usize) {
+        let _ = (count, text_bytes);
     }
 }
 

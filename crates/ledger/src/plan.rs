@@ -101,6 +101,8 @@ pub struct Plan<'a> {
     at: Timestamp,
     timestamps_used: u64,
     facts: Vec<Fact>,
+    /// Whether any of the facts is one that views look up among them.
+    has_settings: bool,
     books: Vec<Book>,
     accounts: HashMap<AccountId, Account, RandomState>,
     transfers: HashMap<TransferKey, PastTransfer, RandomState>,
@@ -115,6 +117,7 @@ impl<'a> Plan<'a> {
             at,
             timestamps_used: 0,
             facts: Vec::new(),
+            has_settings: false,
             books: Vec::new(),
             accounts: HashMap::default(),
             transfers: HashMap::default(),
@@ -245,6 +248,11 @@ impl<'a> Plan<'a> {
         self.timestamps_used
     }
 
+    /// What this plan found since `before`, which is what it was at an earlier step.
+    pub fn facts_since(&self, before: &Self) -> &[Fact] {
+        self.facts.get(before.facts.len()..).unwrap_or_default()
+    }
+
     /// What the plan found, in the order of its steps, for an entry and for [`Ledger::apply`].
     pub fn into_facts(self) -> Vec<Fact> {
         self.facts
@@ -280,13 +288,13 @@ impl<'a> Plan<'a> {
             Fact::TransferFailed { id, status } => {
                 self.transfers.insert(TransferKey::Client(*id), PastTransfer::Failed(*status));
             }
-            // Views look these up among the facts.
             Fact::LimitsSet { .. }
             | Fact::AddressSet { .. }
             | Fact::MetadataSet { .. }
             | Fact::TransferScheduled(_)
-            | Fact::IndexesChosen { .. } => {}
+            | Fact::IndexesChosen { .. } => self.has_settings = true,
             Fact::ScheduledCancelled { id } => {
+                self.has_settings = true;
                 let spent = PastTransfer::Failed(TransferStatus::ScheduledTransferCancelled);
                 self.transfers.insert(TransferKey::Client(*id), spent);
             }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod concurrency;
 mod crash;
+mod generations;
 mod harness;
 mod imports;
 mod lifecycle;
@@ -10,3 +11,4 @@ mod orders;
 mod packed;
 mod privacy;
 mod settings;
+mod statuses;

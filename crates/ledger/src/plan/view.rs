@@ -218,7 +218,8 @@ impl View for Plan<'_> {
 impl Plan<'_> {
     /// What the latest fact of this plan says that `says` something.
     pub(super) fn latest<'f, T>(&'f self, says: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {
-        self.facts.iter().rev().find_map(says)
+        // Mostly there is none, and a long chain would look through all its transfers for each of them.
+        if self.has_settings { self.facts.iter().rev().find_map(says) } else { None }
     }
 }
 

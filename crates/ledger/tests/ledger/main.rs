@@ -9,7 +9,6 @@ mod addresses;
 mod balancing;
 mod chains;
 mod closing;
-mod commands;
 mod facts;
 mod forgetting;
 mod imports;
