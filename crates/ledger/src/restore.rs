@@ -5,7 +5,7 @@
 use types::Timestamp;
 
 use crate::effect::resolution;
-use crate::{Account, AccountPlace, Fact, Ledger, PendingState, Transfer, TransferKey};
+use crate::{Account, AccountPlace, Fact, Ledger, PendingState, Transfer, TransferKey, WARM_EVENTS};
 
 impl Ledger {
     /// Puts accounts with their balances into an empty ledger, in order of place, without gaps.
@@ -13,10 +13,19 @@ impl Ledger {
     /// # Panics
     /// LED-4: when an id comes twice. LED-3: when a timestamp is not later than the one before.
     pub fn restore_accounts(&mut self, accounts: impl Iterator<Item = Account>) {
-        for account in accounts {
-            assert!(account.timestamp > self.last_account, "LED-3: accounts are in order of their timestamps");
-            self.last_account = account.timestamp;
-            self.accounts.add(account).expect("LED-4: an account is opened once");
+        let mut accounts = accounts.fuse();
+        let mut next = Vec::with_capacity(WARM_EVENTS);
+        loop {
+            next.extend(accounts.by_ref().take(WARM_EVENTS));
+            if next.is_empty() {
+                break;
+            }
+            self.accounts.warm(next.iter().map(|account: &Account| account.id));
+            for account in next.drain(..) {
+                assert!(account.timestamp > self.last_account, "LED-3: accounts are in order of their timestamps");
+                self.last_account = account.timestamp;
+                self.accounts.add(account).expect("LED-4: an account is opened once");
+            }
         }
         self.accounts.forget_changes();
     }
