@@ -172,14 +172,14 @@ impl Engine {
         self.state.restore(entry);
     }
 
-    /// Ends restoring at the entry `last`, which carries a digest; what comes after it is applied as ever.
+    /// Ends restoring at an entry that carries a digest, given by its sequence, its time and that digest; what comes
+    /// after it is applied as ever.
     ///
     /// # Panics
-    /// When that entry carries no digest, or the restored books do not balance.
-    pub fn finish_restore(&mut self, last: &Entry, recorded: u64, last_transfer: Timestamp) {
-        let Fact::StateDigest(carried) = &last.fact else { panic!("ENG-17: a restored point is a digest") };
+    /// When the restored books do not balance.
+    pub fn finish_restore(&mut self, last: (Seq, Timestamp, Digest), recorded: u64, last_transfer: Timestamp) {
         self.state.ledger.finish_restore(recorded, last_transfer);
-        self.state.finish_restore(&last.header, carried.digest);
+        self.state.finish_restore(last);
     }
 
     /// The fields of transfers that ledgers chose to have indexed.

@@ -169,12 +169,12 @@ impl State {
     }
 
     /// Ends restoring: the last entry that the index holds carried a digest.
-    pub(crate) fn finish_restore(&mut self, last: &Header, digest: Digest) {
-        self.applied = last.seq;
-        self.clock = last.decided_at.max(self.ledger.last_timestamp());
-        self.digested = last.seq;
+    pub(crate) fn finish_restore(&mut self, (last, decided_at, digest): (Seq, Timestamp, Digest)) {
+        self.applied = last;
+        self.clock = decided_at.max(self.ledger.last_timestamp());
+        self.digested = last;
         self.since_digest = chained_from(digest);
-        self.since_digest.u64(last.seq.get()).u64(last.decided_at.ns());
+        self.since_digest.u64(last.get()).u64(decided_at.ns());
     }
 
     fn fold(&mut self, entry: &Entry) {

@@ -182,7 +182,11 @@ fn text_bytes(facts: &[ledger::Fact]) -> usize {
         | ledger::Fact::LimitsSet { .. }
         | ledger::Fact::TransferScheduled(_)
         | ledger::Fact::ScheduledCancelled { .. }
-        | ledger::Fact::IndexesChosen { .. } => 0,
+        | ledger::Fact::IndexesChosen { .. }
+        | ledger::Fact::ImportStarted(_)
+        | ledger::Fact::AccountStaged { .. }
+        | ledger::Fact::TransferStaged { .. }
+        | ledger::Fact::ImportNoted { .. } => 0,
     };
     facts.iter().map(text).sum()
 }

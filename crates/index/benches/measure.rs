@@ -145,7 +145,8 @@ fn measure(count: u64, accounts: u32, is_random: bool, fields: u8) {
             let resume = StartAt { seq: Seq::new(number + 1), segment: 1, offset: 4096, previous: [0; 32] };
             let last_timestamp = Timestamp::from_ns(number);
             let digest = Digest::of(b"");
-            let end = GenerationEnd { last: Seq::new(number), recorded: number, last_timestamp, resume, digest };
+            let (last, decided_at) = (Seq::new(number), last_timestamp);
+            let end = GenerationEnd { last, decided_at, recorded: number, last_timestamp, resume, digest };
             let began = now();
             index.seal(Generation { end, totals: Vec::new(), changes }).expect("sealed");
             sealing += began.elapsed();

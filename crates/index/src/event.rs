@@ -278,6 +278,8 @@ impl Batch {
 pub struct GenerationEnd {
     /// Its last entry.
     pub last: Seq,
+    /// When that was decided.
+    pub decided_at: Timestamp,
     /// The ledger's running count of records.
     pub recorded: u64,
     /// Of the latest account or transfer.

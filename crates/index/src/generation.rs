@@ -10,6 +10,7 @@ use crate::fixed::fixed_struct;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GenerationRow {
     last: u64,
+    decided_at: u64,
     recorded: u64,
     last_timestamp: u64,
     resume_seq: u64,
@@ -27,6 +28,7 @@ pub(crate) struct GenerationRow {
 
 fixed_struct!(GenerationRow {
     last: u64,
+    decided_at: u64,
     recorded: u64,
     last_timestamp: u64,
     resume_seq: u64,
@@ -45,6 +47,7 @@ impl GenerationRow {
     pub(crate) fn new(end: &GenerationEnd, accounts: u64, extent: Extent) -> Self {
         Self {
             last: end.last.get(),
+            decided_at: end.decided_at.ns(),
             recorded: end.recorded,
             last_timestamp: end.last_timestamp.ns(),
             resume_seq: end.resume.seq.get(),
@@ -63,6 +66,7 @@ impl GenerationRow {
     pub(crate) fn end(&self) -> GenerationEnd {
         GenerationEnd {
             last: Seq::new(self.last),
+            decided_at: Timestamp::from_ns(self.decided_at),
             recorded: self.recorded,
             last_timestamp: Timestamp::from_ns(self.last_timestamp),
             resume: StartAt {

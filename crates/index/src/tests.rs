@@ -213,7 +213,8 @@ fn flags_come_back_as_they_were() {
     };
     let resume = StartAt { seq: Seq::new(2), segment: 1, offset: 4200, previous: [1; 32] };
     let (last, last_timestamp, digest) = (Seq::new(1), account.timestamp, Digest::of(b"x"));
-    let end = GenerationEnd { last, recorded: 3, last_timestamp, resume, digest };
+    let decided_at = Timestamp::from_ns(7 << 40);
+    let end = GenerationEnd { last, decided_at, recorded: 3, last_timestamp, resume, digest };
     index.seal(Generation { end, totals: Vec::new(), changes: vec![(place, account)].into() }).unwrap();
     index.drain().unwrap();
     assert_eq!((index.covered(), index.sealed()), (3, Seq::new(1)));

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use ledger::{AccountFlags, Fact, Ledger, NewAccount, NewTransfer, TransferKey};
+use ledger::{AccountFlags, Fact, Ledger, NewAccount, NewTransfer, TransferKey, WARM_EVENTS};
 use types::{AccountId, Amount, Asset, Code, LedgerId, Timestamp, TransferId};
 
 /// As many records as stay in memory.
@@ -75,21 +75,17 @@ impl Bench {
     }
 
     fn pay(&mut self, id: u128, debit: u128, credit: u128, amount: u128) {
-        let new = NewTransfer {
-            debit: AccountId::new(debit),
-            credit: AccountId::new(credit),
-            amount: Amount::new(amount),
-            ledger: LedgerId::new(1),
-            code: Code::new(1),
-            user_data_128: id,
-            ..NewTransfer::named(TransferKey::Client(TransferId::new(id)))
-        };
+        self.judge(&transfer(id, debit, credit, amount));
+    }
+
+    fn judge(&mut self, new: &NewTransfer) {
         let now = self.tick();
-        let planned = self.ledger.plan_transfer(now, &new);
+        let planned = self.ledger.plan_transfer(now, new);
         self.apply(planned.fact);
     }
 
     fn run(&mut self, transfers: u64, ids: Ids) {
+        let mut waiting = Vec::with_capacity(WARM_EVENTS);
         for number in 1..=transfers {
             let debit = 1 + self.random() % self.accounts;
             let credit = 1 + self.random() % self.accounts;
@@ -98,7 +94,11 @@ impl Bench {
                 Ids::Random => u128::from(self.random()) << 64 | u128::from(number),
             };
             let credit = if debit == credit { credit % self.accounts + 1 } else { credit };
-            self.pay(id, debit.into(), credit.into(), 1);
+            waiting.push(transfer(id, debit.into(), credit.into(), 1));
+            if waiting.len() == WARM_EVENTS || number == transfers {
+                self.ledger.warm(&waiting);
+                waiting.drain(..).for_each(|new| self.judge(&new));
+            }
             if number.is_multiple_of(100_000) {
                 self.ledger.forget_through(self.ledger.recorded().saturating_sub(KEPT));
                 drop(self.ledger.take_changes());
@@ -121,5 +121,17 @@ impl Bench {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         self.random
+    }
+}
+
+fn transfer(id: u128, debit: u128, credit: u128, amount: u128) -> NewTransfer {
+    NewTransfer {
+        debit: AccountId::new(debit),
+        credit: AccountId::new(credit),
+        amount: Amount::new(amount),
+        ledger: LedgerId::new(1),
+        code: Code::new(1),
+        user_data_128: id,
+        ..NewTransfer::named(TransferKey::Client(TransferId::new(id)))
     }
 }

@@ -5,14 +5,23 @@
 use types::Timestamp;
 
 use crate::effect::resolution;
-use crate::{Account, AccountPlace, Fact, Ledger, PendingState, Transfer, TransferKey};
+use crate::{Account, AccountPlace, Fact, Ledger, PendingState, Transfer, TransferKey, WARM_EVENTS};
 
 impl Ledger {
     /// Puts accounts with their balances into an empty ledger, in order of place, without gaps.
     pub fn restore_accounts(&mut self, accounts: impl Iterator<Item = Account>) {
-        for account in accounts {
-            // Of accounts with one id only the last can be one that no import discarded.
-            self.accounts.add(account, |_| true);
+        let mut accounts = accounts.fuse();
+        let mut next = Vec::with_capacity(WARM_EVENTS);
+        loop {
+            next.extend(accounts.by_ref().take(WARM_EVENTS));
+            if next.is_empty() {
+                break;
+            }
+            self.accounts.warm(next.iter().map(|account: &Account| account.id));
+            for account in next.drain(..) {
+                // Of accounts with one id only the last can be one that no import discarded.
+                self.accounts.add(account, |_| true);
+            }
         }
         self.accounts.forget_changes();
     }

@@ -68,8 +68,8 @@ impl Default for Ledger {
     }
 }
 
-/// So many accounts fit the caches next to a processor, more or less.
-const ACCOUNTS_CACHED: usize = 1 << 15;
+/// So many accounts stay in the caches next to a processor whatever else it does, more or less.
+const ACCOUNTS_CACHED: usize = 1 << 10;
 
 /// A book with what stands in it.
 #[derive(Debug)]

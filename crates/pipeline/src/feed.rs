@@ -28,6 +28,7 @@ struct Noted {
 #[derive(Debug)]
 struct GenerationEnd {
     last: Seq,
+    decided_at: Timestamp,
     recorded: u64,
     last_transfer: Timestamp,
     digest: Digest,
@@ -57,6 +58,7 @@ impl Feed {
         let generation = self.end.map(|end| index::Generation {
             end: index::GenerationEnd {
                 last: end.last,
+                decided_at: end.decided_at,
                 recorded: end.recorded,
                 last_timestamp: end.last_transfer,
                 resume: after,
@@ -97,6 +99,7 @@ impl Notes {
         }
         self.feed.end = Some(GenerationEnd {
             last: entry.header.seq,
+            decided_at: entry.header.decided_at,
             recorded: ledger.recorded(),
             last_transfer: ledger.last_transfer_timestamp(),
             digest: state.digest,
@@ -138,18 +141,20 @@ impl Notes {
             | Fact::ApiKeyAdded(_)
             | Fact::StateDigest(_) => &[],
         };
-        let is_plain = matches!(
+        // A restart has these from the tables: of a digest what the end of a generation says.
+        let is_told = matches!(
             &entry.fact,
-            Fact::Ledger(
-                ledger::Fact::AccountOpened(_)
-                    | ledger::Fact::TransferCreated(Transfer { key: TransferKey::Client(_), .. })
-                    | ledger::Fact::TransferFailed { .. }
-                    | ledger::Fact::AccountStaged { .. }
-                    | ledger::Fact::TransferStaged { .. }
-                    | ledger::Fact::TransferExpired(TransferKey::Client(_))
-            )
+            Fact::StateDigest(_)
+                | Fact::Ledger(
+                    ledger::Fact::AccountOpened(_)
+                        | ledger::Fact::TransferCreated(Transfer { key: TransferKey::Client(_), .. })
+                        | ledger::Fact::TransferFailed { .. }
+                        | ledger::Fact::AccountStaged { .. }
+                        | ledger::Fact::TransferStaged { .. }
+                        | ledger::Fact::TransferExpired(TransferKey::Client(_))
+                )
         );
-        if !is_plain {
+        if !is_told {
             note(at, Event::Other);
         }
         for (fact, touched) in facts.iter().zip(touched) {

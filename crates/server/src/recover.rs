@@ -115,7 +115,6 @@ fn restore(engine: &mut Engine, restored: &Restored, reader: &FileReader<Directo
         engine.restore_pending(transfer_at(reader, position, None)?);
     }
     let mut frame = Vec::new().into_iter().peekable();
-    let mut last: Option<Entry> = None;
     for position in restored.others() {
         let position = position?;
         while frame.next_if(|(at, _): &(Position, Entry)| *at < position).is_some() {}
@@ -125,13 +124,9 @@ fn restore(engine: &mut Engine, restored: &Restored, reader: &FileReader<Directo
         }
         if let Some((_, entry)) = frame.next_if(|(at, _)| *at == position) {
             engine.restore_entry(&entry);
-            last = Some(entry);
         }
     }
-    match last.filter(|last| last.header.seq == end.last) {
-        Some(last) => engine.finish_restore(&last, end.recorded, end.last_timestamp),
-        None => return Err(Fault::StateDiffers { seq: end.last }.into()),
-    }
+    engine.finish_restore((end.last, end.decided_at, end.digest), end.recorded, end.last_timestamp);
     Ok(())
 }
 

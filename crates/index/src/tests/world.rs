@@ -196,6 +196,7 @@ impl World {
         let (seq, segment) = (Seq::new(self.entries), 1 + self.entries / 50);
         let end = GenerationEnd {
             last: seq,
+            decided_at: self.now(),
             recorded: self.entries,
             last_timestamp: self.now(),
             resume: StartAt { seq: seq.next(), segment, offset: 5 + self.entries, previous: [9; 32] },
