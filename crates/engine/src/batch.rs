@@ -1,7 +1,7 @@
 //! Batches of the ledger: every event is judged, recorded and answered on its own, and sees those before it. The events
 //! of a chain share their fate; each of them is an entry all the same, all in one frame.
 
-use ledger::{Batch, Event, NewAccount, NewTransfer, Outcome, Step};
+use ledger::{Batch, Event, NewAccount, NewTransfer, Outcome, Step, WARM_EVENTS};
 use types::Timestamp;
 
 use crate::entry::Fact;
@@ -18,7 +18,15 @@ impl Engine {
     ) -> Answer {
         let batch = Batch::of(events, self.next_instant(now));
         let mut results = Vec::with_capacity(events.len());
+        let mut ahead = events.chunks(WARM_EVENTS);
+        let mut warmed = 0;
         for step in Batch::steps(events) {
+            if results.len() >= warmed
+                && let Some(next) = ahead.next()
+            {
+                self.state.ledger.warm_accounts(next);
+                warmed += next.len();
+            }
             let at = self.next_instant(now);
             match step {
                 Step::One(new) => {
@@ -49,7 +57,15 @@ impl Engine {
         let batch = Batch::of(events, self.next_instant(now));
         let mut results = Vec::with_capacity(events.len());
         let mut balances = Vec::with_capacity(if with_balances { events.len() } else { 0 });
+        let mut ahead = events.chunks(WARM_EVENTS);
+        let mut warmed = 0;
         for step in Batch::steps(events) {
+            if results.len() >= warmed
+                && let Some(next) = ahead.next()
+            {
+                self.state.ledger.warm(next);
+                warmed += next.len();
+            }
             let at = self.next_instant(now);
             match step {
                 Step::One(new) => {

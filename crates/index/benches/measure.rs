@@ -141,13 +141,13 @@ fn measure(count: u64, accounts: u32, is_random: bool, fields: u8) {
         number = end;
         if number % GENERATION_ENTRIES == 0 {
             let places = (0..accounts).filter(|&place| std::mem::take(&mut changed[place as usize]));
-            let changes = places.map(|place| (AccountPlace(place), account(place))).collect();
+            let changes = places.map(|place| (AccountPlace(place), account(place))).collect::<Vec<_>>().into();
             let resume = StartAt { seq: Seq::new(number + 1), segment: 1, offset: 4096, previous: [0; 32] };
             let last_timestamp = Timestamp::from_ns(number);
             let digest = Digest::of(b"");
             let end = GenerationEnd { last: Seq::new(number), recorded: number, last_timestamp, resume, digest };
             let began = now();
-            index.seal(Generation { end, changes }).expect("sealed");
+            index.seal(Generation { end, totals: Vec::new(), changes }).expect("sealed");
             sealing += began.elapsed();
         }
     }

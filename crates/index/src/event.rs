@@ -1,9 +1,10 @@
 //! What the journal thread tells the index, and how it waits in memory until it stands in tables.
 
 use journal::{Position, StartAt};
-use ledger::{Account, AccountPlace, PendingState};
-use types::{Digest, Seq, Timestamp};
+use ledger::{AccountPlace, PendingState, TrialBalance};
+use types::{Digest, LedgerId, Seq, Timestamp};
 
+use crate::changes::Changes;
 use crate::keys::KeyRow;
 use crate::postings::{Columns, POSITION_END};
 
@@ -260,6 +261,8 @@ pub struct GenerationEnd {
 pub struct Generation {
     /// How things stand at its end.
     pub end: GenerationEnd,
-    /// Every account that changed in it, those it opened included, as it is at the end; in order of place.
-    pub changes: Vec<(AccountPlace, Account)>,
+    /// The sums of every ledger, in order of their numbers.
+    pub totals: Vec<(LedgerId, TrialBalance)>,
+    /// Every account that changed in it, those it opened included, as it is at the end.
+    pub changes: Changes,
 }

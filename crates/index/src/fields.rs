@@ -269,6 +269,9 @@ pub(crate) fn build<D: Disk>(
     yielded: &mut Yield<'_>,
 ) -> Result<BTreeMap<Field, Arc<FieldTable>>, Fault> {
     yielded()?;
+    if wanted.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     if let [extent] = extents {
         return build_one(disk, origin, log, wanted, first, *extent);
     }

@@ -22,6 +22,7 @@
 mod accounts;
 mod array;
 mod block;
+mod changes;
 mod event;
 mod fault;
 mod fields;
@@ -42,11 +43,13 @@ mod table;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod view;
 mod worker;
 mod yielding;
 
 pub use accounts::Balances;
+pub use changes::Changes;
 pub use event::{Batch, Event, GENERATION_ENTRIES, Generation, GenerationEnd, Placed};
 pub use fault::Fault;
 pub use fields::Field;

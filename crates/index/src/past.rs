@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use journal::Position;
 use ledger::{Past, PastTransfer, TransferStatus};
-use types::TransferId;
+use types::{Timestamp, TransferId};
 
 use crate::event::{CREATED, CREATED_PENDING, state_of};
 use crate::fault::Fault;
@@ -29,6 +29,8 @@ struct Seen {
     runs: Arc<Vec<Listed>>,
     /// The first and the last id of all runs. Fresh ids in order of time lie beyond.
     range: Option<(u128, u128)>,
+    /// The times of the transfers of the generation that was last asked for one.
+    timestamps: Option<(u32, Vec<u64>)>,
 }
 
 impl PastIndex {
@@ -45,6 +47,30 @@ impl PastIndex {
             let ranges = seen.runs.iter().filter_map(|listed| listed.run.ids.range());
             seen.range = ranges.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
         }
+    }
+
+    /// Whether a client's transfer in the runs has exactly this timestamp. Times rise along the log, and so do those that
+    /// are asked for by an import, so that few generations are read and each of them once.
+    fn look_for(&self, seen: &mut Seen, at: u64) -> Result<bool, Fault> {
+        for listed in seen.runs.iter().rev() {
+            for (number, row) in (listed.run.first()..).zip(&listed.run.generations) {
+                let extent = row.extent();
+                if at < extent.earliest || extent.latest < at {
+                    continue;
+                }
+                if seen.timestamps.as_ref().is_none_or(|(of, _)| *of != number) {
+                    let mut timestamps = Vec::new();
+                    let span = (Position::from_number(extent.first), Position::from_number(extent.last));
+                    self.log.transfers(span.0, span.1, &mut |_, transfer| timestamps.push(transfer.timestamp.ns()))?;
+                    timestamps.sort_unstable();
+                    seen.timestamps = Some((number, timestamps));
+                }
+                if seen.timestamps.as_ref().is_some_and(|(_, timestamps)| timestamps.binary_search(&at).is_ok()) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     fn look_up(&self, runs: &[Listed], id: TransferId) -> Result<Option<PastTransfer>, Fault> {
@@ -89,6 +115,17 @@ impl Past for PastIndex {
         match self.look_up(&seen.runs, id) {
             Ok(found) => found,
             Err(fault) => panic!("cannot look up transfer {id}: {fault}"),
+        }
+    }
+
+    /// # Panics
+    /// As [`PastIndex::find`].
+    fn has_timestamp(&self, at: Timestamp) -> bool {
+        let mut seen = self.seen.borrow_mut();
+        self.refresh(&mut seen);
+        match self.look_for(&mut seen, at.ns()) {
+            Ok(found) => found,
+            Err(fault) => panic!("cannot look for a transfer at {at}: {fault}"),
         }
     }
 }

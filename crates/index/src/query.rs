@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use journal::Position;
-use ledger::{AccountPlace, PendingState};
+use ledger::{AccountPlace, PendingState, TrialBalance};
 use types::{AccountId, LedgerId, Timestamp, TransferId};
 
 use crate::accounts::Balances;
@@ -14,7 +14,8 @@ use crate::index::Index;
 use crate::keys::KeyRow;
 use crate::positions::{Bounds, Positions, What};
 use crate::postings::Sides;
-use crate::view::View;
+use crate::totals::totals_of;
+use crate::view::{Listed, View};
 
 /// What an id stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,9 +129,8 @@ impl Index {
     pub fn balances_at(&self, place: AccountPlace, generation: u32) -> Result<Option<Balances>, Fault> {
         let view = self.shared.view();
         for waiting in view.waiting.iter().rev().filter(|waiting| waiting.number <= generation) {
-            let changes = &waiting.generation.changes;
-            if let Ok(found) = changes.binary_search_by_key(&place, |change| change.0) {
-                return Ok(Some(Balances::of(&changes[found].1, waiting.number)));
+            if let Some(account) = waiting.generation.changes.at(place) {
+                return Ok(Some(Balances::of(account, waiting.number)));
             }
         }
         for listed in view.runs.iter().rev().filter(|listed| listed.run.first() <= generation) {
@@ -150,6 +150,24 @@ impl Index {
         let listed = view.runs.iter().find(|listed| listed.run.first() <= number && number <= listed.run.last())?;
         let row = listed.run.generations.get((number - listed.run.first()) as usize)?;
         Some(row.end())
+    }
+
+    /// The sums of every ledger at the end of a generation, in order of their numbers; none when it has not ended. What
+    /// followed in the present generation the caller adds from the transfers.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn totals_at(&self, generation: u32) -> Result<Vec<(LedgerId, TrialBalance)>, Fault> {
+        let view = self.shared.view();
+        if let Some(waiting) = view.waiting.iter().find(|waiting| waiting.number == generation) {
+            return Ok(waiting.generation.totals.clone());
+        }
+        let covers = |listed: &&Listed| listed.run.first() <= generation && generation <= listed.run.last();
+        let Some(listed) = view.runs.iter().find(covers) else { return Ok(Vec::new()) };
+        let totals = &listed.run.totals;
+        let (from, to) = (totals_of(generation), totals_of(generation) + u64::from(u32::MAX));
+        let rows = totals.cursor(totals.lower_bound(from)?, totals.lower_bound(to)?);
+        rows.map(|row| Ok(row?.totals())).collect()
     }
 
     /// The last generation that ended with no account or transfer after `at`.

@@ -1,7 +1,8 @@
 //! A run: the tables of one generation, or of several adjacent ones that were merged.
 //!
 //! All tables of a run stand in one file, so that a run is there whole or not at all. Its arrays, in order:
-//! generations; ids; resolutions; pendings; ids of accounts; postings; accounts; images of balances; others.
+//! generations; ids; resolutions; pendings; ids of accounts; postings; accounts; images of balances; others; totals of
+//! ledgers.
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::generation::GenerationRow;
 use crate::keys::{self, KEYS_ARRAYS, KeyRow, Keys, Unresolved};
 use crate::postings::{POSTINGS_ARRAYS, Postings};
 use crate::table::{Merged, TABLE_ARRAYS, Table, write_table};
+use crate::totals::TotalsRow;
 use crate::yielding::{Yield, Yielding};
 
 const GENERATIONS: usize = 0;
@@ -29,6 +31,7 @@ const POSTINGS: usize = ACCOUNT_IDS + KEYS_ARRAYS;
 const ACCOUNTS: usize = POSTINGS + POSTINGS_ARRAYS;
 const IMAGES: usize = ACCOUNTS + 1;
 const OTHERS: usize = IMAGES + IMAGES_ARRAYS;
+const TOTALS: usize = OTHERS + 1;
 
 /// The tables of adjacent generations.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub(crate) struct Run {
     pub(crate) images: Images,
     /// Entries that a restart must replay.
     pub(crate) others: Array<Six>,
+    pub(crate) totals: Table<TotalsRow>,
     pub(crate) extent: Extent,
 }
 
@@ -65,7 +69,7 @@ pub(crate) struct Waiting {
 impl Waiting {
     /// Accounts that are open at its end.
     pub(crate) fn accounts_after(&self) -> u64 {
-        self.generation.changes.last().map_or(0, |(place, _)| u64::from(place.0) + 1).max(self.accounts_before)
+        self.generation.changes.last_place().map_or(0, |place| u64::from(place.0) + 1).max(self.accounts_before)
     }
 
     pub(crate) fn extent(&self) -> Extent {
@@ -116,6 +120,7 @@ impl Run {
             accounts: file.array(ACCOUNTS)?,
             images: Images::open(&file, IMAGES)?,
             others: file.array(OTHERS)?,
+            totals: Table::open(&file, TOTALS)?,
             file,
         })
     }
@@ -129,13 +134,12 @@ impl Run {
         keys::sort(&mut ids);
         keys::sort(&mut resolutions);
         keys::sort(&mut account_ids);
-        let Generation { end, changes } = &waiting.generation;
-        let opened = changes.partition_point(|(place, _)| u64::from(place.0) < waiting.accounts_before);
-        let opened = &changes[opened..];
+        let Generation { end, totals, changes } = &waiting.generation;
+        let opened = || changes.from(waiting.accounts_before);
         let dense =
-            (waiting.accounts_before..).zip(opened).all(|(expected, (place, _))| u64::from(place.0) == expected);
+            (waiting.accounts_before..).zip(opened()).all(|(expected, (place, _))| u64::from(place.0) == expected);
         assert!(
-            dense && opened.len() == account_ids.len(),
+            dense && opened().count() == account_ids.len(),
             "IDX-2: the accounts that a generation opens are among its changes, without gaps"
         );
 
@@ -149,9 +153,11 @@ impl Run {
         write_table(&mut writer, pendings.copied().map(Ok))?;
         Keys::write(&mut writer, account_ids.len() as u64, account_ids.iter().copied().map(Ok))?;
         Postings::write(&mut writer, batches().map(Batch::columns))?;
-        write_array(&mut writer, opened.iter().map(|(_, account)| Ok(AccountRow::of(account))))?;
+        write_array(&mut writer, opened().map(|(_, account)| Ok(AccountRow::of(account))))?;
         Images::write(&mut writer, waiting.number, changes)?;
         write_array(&mut writer, batches().flat_map(|batch| &batch.others).map(|&position| Ok(Six(position))))?;
+        let totals = totals.iter().map(|(ledger, totals)| Ok(TotalsRow::of(waiting.number, *ledger, totals)));
+        write_table(&mut writer, totals)?;
         Self::of(writer.finish()?)
     }
 
@@ -176,6 +182,8 @@ impl Run {
         let images: Vec<&Images> = inputs.iter().map(|run| &run.images).collect();
         Images::merge(&mut writer, &images, yielded)?;
         write_array(&mut writer, Yielding::new(inputs.iter().flat_map(|run| run.others.all()), yielded))?;
+        // The runs follow one another, so their rows do.
+        write_table(&mut writer, inputs.iter().flat_map(|run| run.totals.all()))?;
         Self::of(writer.finish()?)
     }
 
@@ -217,6 +225,7 @@ impl Run {
             + self.pendings.memory_bytes()
             + self.postings.memory_bytes()
             + self.images.memory_bytes()
+            + self.totals.memory_bytes()
     }
 }
 

@@ -25,6 +25,12 @@ impl MemoryDisk {
         Self(Arc::new(Mutex::new(files.iter().map(|(name, file)| (name.clone(), fork(file))).collect())))
     }
 
+    /// A directory with a copy of one file.
+    pub(crate) fn fork_of(&self, name: &str) -> Self {
+        let bytes = self.0.lock().unwrap()[name].0.lock().unwrap().clone();
+        Self(Arc::new(Mutex::new(BTreeMap::from([(name.to_owned(), MemoryFile(Arc::new(Mutex::new(bytes))))]))))
+    }
+
     /// Changes the bytes of a file.
     pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>)) {
         edit(&mut self.0.lock().unwrap()[name].0.lock().unwrap());

@@ -140,7 +140,28 @@ fn answers(world: &World, index: &Index, restored: &Restored) -> Result<String, 
 }
 
 #[test]
-fn every_changed_byte_is_noticed() {
+fn every_byte_of_a_file_is_checked() {
+    let mut world = World::new(13, false);
+    world.publish(40);
+    world.seal();
+    world.index.drain().unwrap();
+    let name = run::file_name(0, 0);
+    let mut length = 0;
+    world.disk.edit(&name, |bytes| length = bytes.len());
+    for byte in 0..length {
+        let disk = world.disk.fork_of(&name);
+        disk.edit(&name, |bytes| bytes[byte] ^= 0x01);
+        let label = block::Label { name: name.clone(), origin: ORIGIN, first: 0, last: 0 };
+        let mut block = vec![0; block::BLOCK_BYTES];
+        let number = (byte / block::BLOCK_BYTES) as u64;
+        let read = block::BlockFile::open(&disk, label).and_then(|file| file.unwrap().read_blocks(number, &mut block));
+        assert!(matches!(read, Err(Fault::Damaged { .. })), "byte {byte}");
+        assert!(disk.list().unwrap().is_empty(), "the file is out of the way");
+    }
+}
+
+#[test]
+fn changed_bytes_change_no_answer() {
     let world = small_world();
     let (index, restored) = Index::open(&world.disk.fork(), ORIGIN, world.log.clone()).unwrap();
     let (intact, end) = (answers(&world, &index, &restored).unwrap(), restored.end);
@@ -193,7 +214,7 @@ fn flags_come_back_as_they_were() {
     let resume = StartAt { seq: Seq::new(2), segment: 1, offset: 4200, previous: [1; 32] };
     let (last, last_timestamp, digest) = (Seq::new(1), account.timestamp, Digest::of(b"x"));
     let end = GenerationEnd { last, recorded: 3, last_timestamp, resume, digest };
-    index.seal(Generation { end, changes: vec![(place, account)] }).unwrap();
+    index.seal(Generation { end, totals: Vec::new(), changes: vec![(place, account)].into() }).unwrap();
     index.drain().unwrap();
     assert_eq!((index.covered(), index.sealed()), (3, Seq::new(1)));
     drop(index);

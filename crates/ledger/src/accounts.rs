@@ -10,6 +10,9 @@ use crate::chunks::Chunks;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountPlace(pub u32);
 
+/// Events at most for which what they need is read ahead of judging them.
+pub const WARM_EVENTS: usize = 64;
+
 impl AccountPlace {
     fn new(number: usize) -> Self {
         Self(u32::try_from(number).expect("a ledger has fewer than 2^32 accounts"))
@@ -40,7 +43,7 @@ impl Accounts {
             return None;
         }
         let place = AccountPlace::new(self.rows.push(account));
-        self.index.add(&self.rows, account.id, place);
+        self.index.add(account.id, place);
         if self.changed.len() <= place.number() >> 6 {
             self.changed.push(0);
         }
@@ -50,6 +53,19 @@ impl Accounts {
 
     pub(crate) fn place(&self, id: AccountId) -> Option<AccountPlace> {
         self.index.find(&self.rows, id)
+    }
+
+    /// Reads the accounts with these ids, for nothing but that they are in the caches afterwards.
+    pub(crate) fn warm(&self, ids: impl Iterator<Item = AccountId>) {
+        // In two rounds, so that the loads of either round do not depend on one another.
+        let mut places = [u32::MAX; 2 * WARM_EVENTS];
+        for (id, place) in ids.zip(&mut places) {
+            *place = self.index.guess(id).unwrap_or(u32::MAX);
+        }
+        let rows = places.iter().filter_map(|&place| self.rows.get(AccountPlace(place).number()));
+        // An account spans more than one line of the caches.
+        let sum = rows.fold(0, |sum, account| sum ^ account.id.get() ^ account.credits_posted.get());
+        std::hint::black_box(sum);
     }
 
     pub(crate) fn at(&self, place: AccountPlace) -> &Account {
@@ -76,9 +92,14 @@ impl Accounts {
     pub(crate) fn changes(&self) -> impl Iterator<Item = (AccountPlace, &Account)> {
         let words = self.changed.iter().enumerate().filter(|(_, word)| **word != 0);
         words.flat_map(move |(number, &word)| {
-            let set = (0..64_usize).filter(move |bit| word >> bit & 1 == 1);
-            set.map(move |bit| AccountPlace::new(number << 6 | bit)).map(|place| (place, self.at(place)))
+            let places = set_bits(word).map(move |bit| AccountPlace::new(number << 6 | bit));
+            places.map(|place| (place, self.at(place)))
         })
+    }
+
+    /// How many [`Accounts::changes`] are.
+    pub(crate) fn changes_count(&self) -> usize {
+        self.changed.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     pub(crate) fn forget_changes(&mut self) {
@@ -91,40 +112,70 @@ impl Accounts {
     }
 }
 
-/// Places by id. In shards, so that growing never rehashes more than a small part at once.
+/// The numbers of the bits that are set, in order.
+fn set_bits(word: u64) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(word), |left| Some(left & left.wrapping_sub(1)))
+        .take_while(|left| *left != 0)
+        .map(|left| left.trailing_zeros() as usize)
+}
+
+/// Places by id. In shards, so that growing never moves more than a small part at once.
 #[derive(Debug)]
 struct Index {
     hasher: RandomState,
-    shards: Vec<HashTable<u32>>,
+    shards: Vec<HashTable<Slot>>,
 }
 
-const SHARDS: usize = 64;
-const SHARD_MASK: u64 = 63;
+/// Where an id's account is. The part of the hash says nearly always, without a look at the account, whether it is the
+/// one, and lets a shard grow without reading accounts.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    hash: u32,
+    place: u32,
+}
+
+const SHARD_BITS: u32 = 6;
+
+impl Slot {
+    /// The shard's own hash: the same bits above, of which the table makes its tags, and below, which choose the bucket.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash) << 32 | u64::from(hash)
+    }
+}
 
 impl Default for Index {
     fn default() -> Self {
-        Self { hasher: RandomState::default(), shards: vec![HashTable::new(); SHARDS] }
+        Self { hasher: RandomState::default(), shards: vec![HashTable::new(); 1 << SHARD_BITS] }
     }
 }
 
 impl Index {
     fn find(&self, rows: &Chunks<Account>, id: AccountId) -> Option<AccountPlace> {
-        let hash = self.hasher.hash_one(id);
-        let found = self.shards.get(shard(hash))?.find(hash, |&place| id_at(rows, place) == Some(id));
-        found.copied().map(AccountPlace)
+        let (shard, hash) = self.parts(id);
+        let is_it = |slot: &Slot| slot.hash == hash && id_at(rows, slot.place) == Some(id);
+        let found = self.shards.get(shard)?.find(Slot::spread(hash), is_it);
+        found.map(|slot| AccountPlace(slot.place))
     }
 
-    fn add(&mut self, rows: &Chunks<Account>, id: AccountId, place: AccountPlace) {
-        let hash = self.hasher.hash_one(id);
-        let Self { hasher, shards } = self;
-        let shard = shards.get_mut(shard(hash)).expect("a shard's number is below their count");
-        shard.insert_unique(hash, place.0, |&place| hasher.hash_one(id_at(rows, place).expect("it was added")));
+    /// Where the account with this id is if it is open, most probably.
+    fn guess(&self, id: AccountId) -> Option<u32> {
+        let (shard, hash) = self.parts(id);
+        let found = self.shards.get(shard)?.find(Slot::spread(hash), |slot| slot.hash == hash);
+        found.map(|slot| slot.place)
     }
-}
 
-/// From bits that the table of a shard uses neither for the bucket nor for its tag.
-fn shard(hash: u64) -> usize {
-    usize::try_from(hash >> 40 & SHARD_MASK).expect("a shard's number is small")
+    fn add(&mut self, id: AccountId, place: AccountPlace) {
+        let (shard, hash) = self.parts(id);
+        let shard = self.shards.get_mut(shard).expect("a shard's number is below their count");
+        shard.insert_unique(Slot::spread(hash), Slot { hash, place: place.0 }, |slot| Slot::spread(slot.hash));
+    }
+
+    /// The shard of an id and, from other bits, the part of its hash that stands there.
+    fn parts(&self, id: AccountId) -> (usize, u32) {
+        let hash = self.hasher.hash_one(id);
+        let shard = usize::try_from(hash >> (u64::BITS - SHARD_BITS)).expect("a shard's number is small");
+        (shard, u32::try_from(hash & u64::from(u32::MAX)).expect("only the low half is left"))
+    }
 }
 
 fn id_at(rows: &Chunks<Account>, place: u32) -> Option<AccountId> {

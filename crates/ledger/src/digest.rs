@@ -13,7 +13,8 @@ impl Ledger {
 
     /// The accounts that changed since this was last called, as they are now, in order of place.
     pub fn take_changes(&mut self) -> Vec<(AccountPlace, Account)> {
-        let changes = self.accounts.changes().map(|(place, account)| (place, *account)).collect();
+        let mut changes = Vec::with_capacity(self.accounts.changes_count());
+        changes.extend(self.accounts.changes().map(|(place, account)| (place, *account)));
         self.accounts.forget_changes();
         changes
     }

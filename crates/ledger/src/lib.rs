@@ -42,7 +42,7 @@ mod state;
 mod status;
 mod totals;
 
-pub use accounts::AccountPlace;
+pub use accounts::{AccountPlace, WARM_EVENTS};
 pub use addresses::{Address, AddressParseError};
 pub use apply::Touched;
 pub use fact::Fact;

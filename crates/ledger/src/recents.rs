@@ -1,6 +1,8 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use types::{Timestamp, TransferId};
 
 use crate::chunks::Chunks;
@@ -9,7 +11,7 @@ use crate::{Transfer, TransferKey, TransferStatus};
 /// What lately happened to client transfers, in order, found by id, until it is forgotten.
 ///
 /// Ids that keep increasing, as ids that carry a time do, are kept in a sorted list and need no hashing; all others are
-/// in a hash map.
+/// in a hash table.
 #[derive(Debug, Default)]
 pub(crate) struct Recents {
     records: Chunks<Record>,
@@ -18,7 +20,24 @@ pub(crate) struct Recents {
     /// The number of the first record that is not forgotten.
     first: usize,
     ascending: VecDeque<(TransferId, usize)>,
-    others: HashMap<TransferId, usize, RandomState>,
+    others: HashTable<Slot>,
+    hasher: RandomState,
+}
+
+/// Where an id's record is: short, so that many of them stay in the processor's caches.
+#[derive(Debug)]
+struct Slot {
+    /// The lower half of the id's hash.
+    hash: u32,
+    /// The lower half of the record's number; fewer than 2^32 records are here at once.
+    number: u32,
+}
+
+impl Slot {
+    /// The table's own hash, which can be told without the id, so that the table grows without reading records.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 #[derive(Debug)]
@@ -63,10 +82,14 @@ impl Recents {
     pub(crate) fn add(&mut self, record: Record) -> bool {
         let number = self.records.len();
         if let Some(id) = record.spends() {
-            if self.ascending.back().is_none_or(|(last, _)| *last < id) && !self.is_other(id) {
-                self.ascending.push_back((id, number));
-            } else if self.number_of(id).is_some() || self.others.insert(id, number).is_some() {
+            if self.number_of(id).is_some() {
                 return false;
+            }
+            if self.ascending.back().is_none_or(|(last, _)| *last < id) {
+                self.ascending.push_back((id, number));
+            } else {
+                let slot = Slot { hash: low_half(self.hasher.hash_one(id)), number: low_half(number as u64) };
+                self.others.insert_unique(Slot::spread(slot.hash), slot, |slot| Slot::spread(slot.hash));
             }
         }
         self.records.push(record);
@@ -77,10 +100,6 @@ impl Recents {
         self.number_of(id).and_then(|number| self.records.get(number))
     }
 
-    fn is_other(&self, id: TransferId) -> bool {
-        !self.others.is_empty() && self.others.contains_key(&id)
-    }
-
     fn number_of(&self, id: TransferId) -> Option<usize> {
         if self.ascending.back().is_some_and(|(last, _)| id <= *last) {
             let found = self.ascending.binary_search_by_key(&id, |(id, _)| *id);
@@ -88,8 +107,23 @@ impl Recents {
                 return Some(*number);
             }
         }
-        // The map remembers how many it holds, so that it costs nothing while all ids ascend.
-        if self.others.is_empty() { None } else { self.others.get(&id).copied() }
+        // Asked first, so that hashing costs nothing while all ids ascend.
+        if self.others.is_empty() {
+            return None;
+        }
+        let hash = low_half(self.hasher.hash_one(id));
+        let slot = self.others.find(Slot::spread(hash), |slot| slot.hash == hash && self.has_id(slot, id));
+        slot.map(|slot| self.number(slot))
+    }
+
+    fn has_id(&self, slot: &Slot, id: TransferId) -> bool {
+        self.records.get(self.number(slot)).and_then(Record::spends) == Some(id)
+    }
+
+    /// The whole number: the first at or after the first one here that ends so.
+    fn number(&self, slot: &Slot) -> usize {
+        let behind_first = slot.number.wrapping_sub(low_half(self.first as u64));
+        self.first.saturating_add(usize::try_from(behind_first).expect("a record's number fits the address space"))
     }
 
     /// Forgets the records up to number `through`, counted from 1, and tells each to `forgotten` in order.
@@ -101,7 +135,11 @@ impl Recents {
                 if self.ascending.front() == Some(&(id, number)) {
                     self.ascending.pop_front();
                 } else {
-                    self.others.remove(&id);
+                    let hash = low_half(self.hasher.hash_one(id));
+                    let is_it = |slot: &Slot| slot.hash == hash && slot.number == low_half(number as u64);
+                    if let Ok(found) = self.others.find_entry(Slot::spread(hash), is_it) {
+                        found.remove();
+                    }
                 }
             }
             forgotten(record);
@@ -118,4 +156,8 @@ impl Recents {
         });
         transfers.skip_while(move |transfer| transfer.timestamp <= after)
     }
+}
+
+fn low_half(number: u64) -> u32 {
+    u32::try_from(number & u64::from(u32::MAX)).expect("only the low half is left")
 }

@@ -1,10 +1,12 @@
 //! What entries did, as the index is told.
 
 use engine::{Applied, Entry, Fact};
-use index::{Event, GENERATION_ENTRIES};
+use index::{Changes, Event, GENERATION_ENTRIES};
 use journal::{FrameAt, Placed, Position, StartAt};
-use ledger::TransferStatus;
-use ledger::{Account, AccountPlace, IndexedFields, PendingState, Touched, Transfer, TransferFlags, TransferKey};
+use ledger::TrialBalance;
+use ledger::{
+    AccountPlace, IndexedFields, PendingState, Touched, Transfer, TransferFlags, TransferKey, TransferStatus,
+};
 use types::{Digest, LedgerId, Seq, Timestamp};
 
 /// What the entries of a frame did, and whether a generation of the index ends with it.
@@ -29,7 +31,8 @@ struct GenerationEnd {
     recorded: u64,
     last_transfer: Timestamp,
     digest: Digest,
-    changes: Vec<(AccountPlace, Account)>,
+    totals: Vec<(LedgerId, TrialBalance)>,
+    changes: Changes,
 }
 
 impl Feed {
@@ -59,6 +62,7 @@ impl Feed {
                 resume: after,
                 digest: end.digest,
             },
+            totals: end.totals,
             changes: end.changes,
         });
         (batch, generation)
@@ -69,8 +73,8 @@ impl Feed {
 #[derive(Debug)]
 pub struct Notes {
     feed: Feed,
-    /// Accounts that changed in this generation, as the last digest found them.
-    changes: Vec<(AccountPlace, Account)>,
+    /// Accounts that changed in this generation, as its digests found them.
+    changes: Changes,
     /// The end of the generation before.
     sealed: Seq,
 }
@@ -78,7 +82,7 @@ pub struct Notes {
 impl Notes {
     /// Notes that go on after the generation that ended with `sealed`.
     pub fn new(sealed: Seq) -> Self {
-        Self { feed: Feed::default(), changes: Vec::new(), sealed }
+        Self { feed: Feed::default(), changes: Changes::default(), sealed }
     }
 
     /// Notes an entry; true when a generation can end with it, for which its frame must end too.
@@ -86,8 +90,8 @@ impl Notes {
         let Applied { entry, touched, changes, ledger } = applied;
         self.note_events(placed, entry, touched);
         let (Fact::StateDigest(state), Some(changes)) = (&entry.fact, changes) else { return false };
-        self.changes = merged(std::mem::take(&mut self.changes), changes);
-        let generation = |seq: Seq| seq.get() / GENERATION_ENTRIES;
+        self.changes.push(changes);
+        let generation = |seq: Seq| seq.get().checked_div(GENERATION_ENTRIES);
         if generation(entry.header.seq) == generation(self.sealed) {
             return false;
         }
@@ -96,7 +100,8 @@ impl Notes {
             recorded: ledger.recorded(),
             last_transfer: ledger.last_transfer_timestamp(),
             digest: state.digest,
-            changes: Vec::new(),
+            totals: ledger.books().filter_map(|book| Some((book.id, ledger.trial_balance(book.id)?))).collect(),
+            changes: Changes::default(),
         });
         true
     }
@@ -161,8 +166,12 @@ impl Notes {
                     note(at, Event::Failed { id: id.get(), status });
                 }
                 (ledger::Fact::IndexesChosen { ledger, fields }, _) => chosen.push((*ledger, *fields)),
-                (ledger::Fact::TransferExpired(TransferKey::Client(id)), _) => {
-                    note(at, Event::Expired { id: id.get() });
+                (ledger::Fact::TransferExpired(key), Touched::Transfer { debit, credit }) => {
+                    if let TransferKey::Client(id) = key {
+                        note(at, Event::Expired { id: id.get() });
+                    }
+                    // So that whoever follows an account's balances comes by.
+                    note(at, Event::Leg { debit, credit });
                 }
                 (_, _) => {}
             }
@@ -179,35 +188,4 @@ fn transfer_event(transfer: &Transfer, debit: AccountPlace, credit: AccountPlace
         Some(TransferKey::Leg { .. }) | None => None,
     };
     Event::Transfer { id: id.get(), debit, credit, is_pending: transfer.is_pending(), resolves }
-}
-
-/// Both lists in order of place; of an account that is in both, what the later list says.
-fn merged<T>(earlier: Vec<(AccountPlace, T)>, later: Vec<(AccountPlace, T)>) -> Vec<(AccountPlace, T)> {
-    if earlier.is_empty() {
-        return later;
-    }
-    let mut merged = Vec::with_capacity(earlier.len().max(later.len()));
-    let mut earlier = earlier.into_iter().peekable();
-    for change in later {
-        while let Some(before) = earlier.next_if(|before| before.0 < change.0) {
-            merged.push(before);
-        }
-        earlier.next_if(|before| before.0 == change.0);
-        merged.push(change);
-    }
-    merged.extend(earlier);
-    merged
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_later_change_of_an_account_counts() {
-        let list = |items: &[(u32, char)]| items.iter().map(|&(place, what)| (AccountPlace(place), what)).collect();
-        let both = merged(list(&[(1, 'a'), (3, 'a'), (9, 'a')]), list(&[(0, 'b'), (3, 'b'), (4, 'b')]));
-        assert_eq!(both, list(&[(0, 'b'), (1, 'a'), (3, 'b'), (4, 'b'), (9, 'a')]));
-        assert_eq!(merged(Vec::new(), list(&[(2, 'b')])), list(&[(2, 'b')]));
-    }
 }

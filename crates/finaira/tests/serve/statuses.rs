@@ -125,11 +125,9 @@ impl Subject {
     /// that exist, of each base; as the first of a batch they say whether it is an import.
     #[track_caller]
     fn check(&self, cases: &mut [Case], leaders: &BTreeMap<char, Form>) {
-        let mut fresh = FRESH;
         let mut wrong = vec![];
-        for case in cases.iter_mut().filter(|case| case.form.get("id") == FRESH) {
-            case.form.fields.insert("id", fresh);
-            fresh += 1;
+        for (id, case) in (FRESH..).zip(cases.iter_mut().filter(|case| case.form.get("id") == FRESH)) {
+            case.form.fields.insert("id", id);
         }
         let is_import = |case: &Case| "is".contains(case.form.base);
         for import in [false, true] {
@@ -322,6 +320,7 @@ fn an_import_from_the_future_is_refused_by_the_microsecond() {
 
 /// Sends a batch of one record with timestamps that go down from the future to the past: statuses of those before,
 /// within and behind the gap. Of what would be created only the first is.
+#[expect(clippy::disallowed_methods, reason = "the server's time is this machine's")]
 #[track_caller]
 fn sweep(subject: &Subject, leader: &Form, form: &Form, [before, within, behind]: [u32; 3]) {
     const STEP_NS: u128 = 8_000;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use journal::{Position, StartAt};
 use ledger::{
     Account, AccountPlace, NewAccount, NewTransfer, PastTransfer, PendingState, Transfer, TransferFlags, TransferKey,
-    TransferStatus,
+    TransferStatus, TrialBalance,
 };
 use types::{AccountId, Amount, Code, Digest, LedgerId, Origin, PaymentId, Seq, Timestamp, TransferId};
 
@@ -185,7 +185,14 @@ impl World {
 
     pub(super) fn seal(&mut self) {
         let changed = std::mem::take(&mut self.changed);
-        let changes = changed.into_keys().map(|place| (place, self.accounts[place.0 as usize])).collect();
+        let changed: Vec<_> = changed.into_keys().map(|place| (place, self.accounts[place.0 as usize])).collect();
+        let mut changes = Changes::default();
+        // What an earlier list says of an account does not count.
+        let stale = |(place, account): &(AccountPlace, Account)| {
+            (*place, Account { debits_posted: Amount::new(1 << 90), ..*account })
+        };
+        changes.push(changed.iter().step_by(2).map(stale).collect());
+        changes.push(changed);
         let (seq, segment) = (Seq::new(self.entries), 1 + self.entries / 50);
         let end = GenerationEnd {
             last: seq,
@@ -194,10 +201,26 @@ impl World {
             resume: StartAt { seq: seq.next(), segment, offset: 5 + self.entries, previous: [9; 32] },
             digest: Digest::of(&self.entries.to_le_bytes()),
         };
-        let generation = Generation { end, changes };
+        let generation = Generation { end, totals: self.totals(), changes };
         self.eras.last_mut().unwrap().generation = Some(generation.clone());
         self.eras.push(Era::default());
         self.index.seal(generation).unwrap();
+    }
+
+    /// Of more ledgers as time goes on.
+    fn totals(&self) -> Vec<(LedgerId, TrialBalance)> {
+        let of = |ledger: u32| {
+            let sum = Amount::new((u128::from(self.entries) << 70) + u128::from(ledger));
+            let totals = TrialBalance {
+                debits_pending: Amount::ZERO,
+                debits_posted: sum,
+                credits_pending: Amount::ZERO,
+                credits_posted: sum,
+                accounts: self.accounts.len(),
+            };
+            (LedgerId::new(ledger), totals)
+        };
+        (0..=u32::try_from(self.entries / 100).unwrap()).map(|number| of(number * 7 + 1)).collect()
     }
 
     pub(super) fn choose(&mut self, fields: u8) {
@@ -380,6 +403,9 @@ impl World {
             if happened.placed.timestamp > Timestamp::from_ns(1_000 + covered * 10) {
                 continue;
             }
+            let at = happened.placed.timestamp;
+            assert_eq!(past.has_timestamp(at), happened.transfer.is_some());
+            assert!(!past.has_timestamp(Timestamp::from_ns(at.ns() + 1)));
             let expected = match (state, happened.transfer) {
                 (IdState::Failed(_), _) | (_, None) => PastTransfer::Failed(TransferStatus::ExceedsCredits),
                 (IdState::Created, Some(transfer)) => PastTransfer::Created { transfer, state: None },
@@ -405,6 +431,8 @@ impl World {
         for (number, era) in (0..).zip(&self.eras) {
             let end = era.generation.as_ref().map(|generation| generation.end);
             assert_eq!(self.index.generation(number), end);
+            let totals = era.generation.as_ref().map(|generation| generation.totals.clone());
+            assert_eq!(self.index.totals_at(number).unwrap(), totals.unwrap_or_default());
             if let Some(end) = end {
                 let before = Timestamp::from_ns(end.last_timestamp.ns() - 1);
                 let earlier =

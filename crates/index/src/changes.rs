@@ -1,0 +1,84 @@
+//! What a generation changed, as it is handed over.
+
+use ledger::{Account, AccountPlace};
+
+/// Accounts that changed, with how they stand at the end: several lists, each in order of place; of an account that is in
+/// more than one, the last list counts. They are merged when they are read, so that handing them over costs nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Changes(Vec<Vec<(AccountPlace, Account)>>);
+
+impl Changes {
+    /// Adds what changed later than all before; in order of place, each account once.
+    pub fn push(&mut self, later: Vec<(AccountPlace, Account)>) {
+        debug_assert!(later.is_sorted_by(|one, other| one.0 < other.0), "changes are in order of place");
+        self.0.push(later);
+    }
+
+    /// The account at a place, if it changed.
+    pub fn at(&self, place: AccountPlace) -> Option<&Account> {
+        self.0.iter().rev().find_map(|list| {
+            let found = list.binary_search_by_key(&place, |change| change.0).ok()?;
+            list.get(found).map(|(_, account)| account)
+        })
+    }
+
+    /// The last place that changed.
+    pub(crate) fn last_place(&self) -> Option<AccountPlace> {
+        self.0.iter().filter_map(|list| list.last()).map(|(place, _)| *place).max()
+    }
+
+    /// Every account that changed once, in order of place.
+    pub fn iter(&self) -> impl Iterator<Item = (AccountPlace, &Account)> {
+        self.from(0)
+    }
+
+    /// Those at a place from `place` on.
+    pub(crate) fn from(&self, place: u64) -> impl Iterator<Item = (AccountPlace, &Account)> {
+        let start = |list: &[(AccountPlace, Account)]| list.partition_point(|(at, _)| u64::from(at.0) < place);
+        let mut heads: Vec<&[(AccountPlace, Account)]> = self.0.iter().map(|list| &list[start(list)..]).collect();
+        std::iter::from_fn(move || {
+            let next = heads.iter().filter_map(|list| list.first()).map(|(place, _)| *place).min()?;
+            let mut latest = None;
+            for list in &mut heads {
+                if let Some(((place, account), left)) = list.split_first()
+                    && *place == next
+                {
+                    latest = Some(account);
+                    *list = left;
+                }
+            }
+            latest.map(|account| (next, account))
+        })
+    }
+}
+
+impl From<Vec<(AccountPlace, Account)>> for Changes {
+    fn from(list: Vec<(AccountPlace, Account)>) -> Self {
+        Self(vec![list])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::NewAccount;
+    use types::{AccountId, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn the_later_change_of_an_account_counts() {
+        let account =
+            |id: u128| Account::open(&NewAccount { id: AccountId::new(id), ..NewAccount::default() }, Timestamp::ZERO);
+        let list = |items: &[(u32, u128)]| items.iter().map(|&(at, id)| (AccountPlace(at), account(id))).collect();
+        let mut changes = Changes::default();
+        assert_eq!((changes.last_place(), changes.iter().count()), (None, 0));
+        changes.push(list(&[(1, 10), (3, 11), (9, 12)]));
+        changes.push(list(&[(0, 20), (3, 21), (4, 22)]));
+        let ids = |from| changes.from(from).map(|(place, account)| (place.0, account.id.get())).collect::<Vec<_>>();
+        assert_eq!(ids(0), [(0, 20), (1, 10), (3, 21), (4, 22), (9, 12)]);
+        assert_eq!(ids(3), [(3, 21), (4, 22), (9, 12)]);
+        assert_eq!(changes.at(AccountPlace(3)), Some(&account(21)));
+        assert_eq!(changes.at(AccountPlace(5)), None);
+        assert_eq!(changes.last_place(), Some(AccountPlace(9)));
+    }
+}
