@@ -34,7 +34,7 @@ fn batches_of_every_kind_add_up() {
 }
 
 #[test]
-fn the_last_line_has_every_figure_with_its_type_and_nothing_else_is_on_it() {
+fn the_last_line_has_every_figure_with_its_type() {
     let figures = run(&["--count", "20000"]);
     let object = figures.as_object().expect("an object");
     let numbers = [

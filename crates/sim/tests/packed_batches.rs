@@ -1,5 +1,6 @@
 //! Random batches through the engine and into frames: a chain stands in one frame, nothing stands inside it, and a replay
 //! of the frames gives the same state.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 
@@ -93,9 +94,9 @@ impl World {
     /// The entries of these transfers follow one another in one frame.
     #[track_caller]
     fn check_chains(&self, entries: &[Entry], chains: &[Vec<TransferId>]) {
-        let created = entries.iter().filter_map(|entry| match &entry.fact {
-            Fact::Ledger(ledger::Fact::TransferCreated(transfer)) => Some((transfer.key, entry.header.seq.get())),
-            _ => None,
+        let created = entries.iter().filter_map(|entry| {
+            let Fact::Ledger(ledger::Fact::TransferCreated(transfer)) = &entry.fact else { return None };
+            Some((transfer.key, entry.header.seq.get()))
         });
         let seqs: BTreeMap<TransferKey, u64> = created.collect();
         for chain in chains {

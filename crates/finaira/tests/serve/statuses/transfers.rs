@@ -115,6 +115,8 @@ pub(super) const TRANSFERS_UNREACHABLE: &[(&str, &str)] = &[
     ("scheduled_time_must_be_later", "transfers are scheduled over HTTP"),
     ("scheduled_transfer_not_found", "scheduled transfers are cancelled over HTTP"),
     ("scheduled_transfer_cancelled", "what was cancelled is id_already_failed afterwards"),
+    ("id_reserved_by_import", "rows of an import are staged over their own route; tested with imports"),
+    ("import_takes_single_phase_only", "rows of an import are staged over their own route; tested with imports"),
 ];
 
 /// Neighbours in order of precedence, those left out that no record gets, that no transfer deserves both, and why.

@@ -140,7 +140,7 @@ impl Model {
                 }
             }
             let broke = found.last().is_some_and(|status| *status != "created");
-            if chain.len() > 1 && (broke || is_open) || is_open {
+            if is_open || (broke && chain.len() > 1) {
                 let spent =
                     found.len().checked_sub(1).map(|place| chain[place].key).filter(|key| self.failed.contains(key));
                 *self = before;

@@ -40,7 +40,7 @@ impl Model {
         match of {
             MetadataOf::Account(account) if self.account(account).is_none() => return "account_not_found",
             MetadataOf::Transfer(transfer) if self.find(transfer).is_none() => return "transfer_not_found",
-            _ => {}
+            MetadataOf::Account(_) | MetadataOf::Transfer(_) | MetadataOf::Payment(_) => {}
         }
         let before = self.metadata.clone();
         match value {
