@@ -91,6 +91,7 @@ impl Notes {
         self.note_events(placed, entry, touched);
         let (Fact::StateDigest(state), Some(changes)) = (&entry.fact, changes) else { return false };
         self.changes.push(changes);
+        #[expect(clippy::integer_division, reason = "the number of the generation, not a share")]
         let generation = |seq: Seq| seq.get() / GENERATION_ENTRIES;
         if generation(entry.header.seq) == generation(self.sealed) {
             return false;
