@@ -7,5 +7,6 @@ mod harness;
 mod lifecycle;
 mod orders;
 mod packed;
+mod past;
 mod privacy;
 mod settings;
