@@ -81,6 +81,8 @@ errors! {
     FieldNotIndexed = 400 "field_not_indexed" "transfers are not indexed by this field",
     /// No condition of the query finds transfers.
     NothingToFind = 400 "nothing_to_find" "no condition of the query finds transfers",
+    /// The sums at an instant are too far from any that are kept.
+    TooMuchToAddUp = 422 "too_much_to_add_up" "the sums at this instant cannot be told",
     /// The index of the field is being built.
     IndexIncomplete = 503 "index_incomplete" "the index is still being built",
     /// No `Authorization: Bearer`.

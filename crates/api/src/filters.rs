@@ -37,7 +37,7 @@ pub fn address_prefix(text: &str) -> Result<String, Problem> {
 }
 
 /// Reads the parameters `metadata.<key>`, each with JSON as its value.
-fn metadata(parameters: &Parameters) -> Result<Vec<(String, String)>, Problem> {
+pub fn metadata(parameters: &Parameters) -> Result<Vec<(String, String)>, Problem> {
     let given = parameters.behind("metadata.");
     let read = given.map(|(key, text)| match serde_json::from_str::<serde_json::Value>(text) {
         Ok(value) => Ok((key.to_owned(), value.to_string())),

@@ -48,6 +48,13 @@ pub enum Side {
 }
 
 impl TransferFilter {
+    /// True when nothing but times is asked for.
+    pub fn is_of_all(&self) -> bool {
+        let Self { ledger, code, user_data_128, user_data_64, user_data_32, .. } = self;
+        let data = user_data_128.is_none() && user_data_64.is_none() && user_data_32.is_none();
+        ledger.is_none() && code.is_none() && data
+    }
+
     /// Reads the parameters of `GET /v1/transfers` and of the lists of one account.
     pub fn read(parameters: &Parameters) -> Result<Self, Problem> {
         let user_data = UserDataFilter::read(parameters)?;

@@ -145,8 +145,16 @@ pub enum List {
     Accounts,
     /// Scheduled transfers; the position is their time in nanoseconds and a number of 64 bits.
     Scheduled,
-    /// Transfers; the position is a timestamp in nanoseconds.
+    /// Transfers found by an index; the position is a place in the journal.
     Transfers,
+    /// All transfers; the position is a place in the sequence of entries.
+    AllTransfers,
+    /// Transfers by metadata; the position is an id.
+    TransfersByMetadata,
+    /// Pending transfers; the position is a timestamp in nanoseconds.
+    Pending,
+    /// The lines of a statement; the position is a timestamp in nanoseconds.
+    Statement,
     /// Payments; the position is a sequence.
     Payments,
 }
@@ -159,6 +167,10 @@ impl List {
             Self::Accounts => "a",
             Self::Scheduled => "s",
             Self::Transfers => "t",
+            Self::AllTransfers => "j",
+            Self::TransfersByMetadata => "m",
+            Self::Pending => "h",
+            Self::Statement => "l",
             Self::Payments => "p",
         }
     }

@@ -10,7 +10,7 @@ use engine::{AccountReply, ActivePolicy, LabelReply};
 use ledger::{AccountFlags, IndexedFields, PendingState};
 use serde::Serialize;
 use serde_json::Value;
-use types::{Asset, LedgerId, Seq, TransferId};
+use types::{Asset, LedgerId, Seq, Timestamp, TransferId};
 use utoipa::ToSchema;
 
 use crate::history::Sums;
@@ -106,7 +106,11 @@ pub struct TrialBalance {
     ledger: u32,
     /// What its amounts count.
     asset: String,
-    /// How many accounts it has.
+    /// As of when, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "date-time")]
+    at: Option<String>,
+    /// How many accounts it has, or had.
     accounts: u64,
     /// The sums. One above 2^128 - 1 reads as 2^128 - 1.
     #[serde(flatten)]
@@ -114,18 +118,14 @@ pub struct TrialBalance {
 }
 
 impl TrialBalance {
-    /// For [`engine::Reply::TrialBalance`].
-    pub fn new(book: &ledger::Book, totals: &ledger::TrialBalance) -> Self {
+    /// What `accounts` accounts add up to, now or at an instant.
+    pub fn new(book: &ledger::Book, at: Option<Timestamp>, accounts: usize, sums: &Sums) -> Self {
         Self {
             ledger: book.id.get(),
             asset: book.asset.to_string(),
-            accounts: totals.accounts as u64,
-            sums: Balances {
-                debits_pending: totals.debits_pending.to_string(),
-                debits_posted: totals.debits_posted.to_string(),
-                credits_pending: totals.credits_pending.to_string(),
-                credits_posted: totals.credits_posted.to_string(),
-            },
+            at: at.map(|at| at.to_string()),
+            accounts: accounts as u64,
+            sums: sums.into(),
         }
     }
 }

@@ -84,6 +84,16 @@ pub enum Operation {
     ListScheduled,
     /// Chooses the indexes of a ledger.
     ChooseIndexes,
+    /// A page of an account's transfers.
+    ListAccountTransfers,
+    /// A page of an account's balances, one row per transfer.
+    ListAccountBalances,
+    /// What an account had at an instant.
+    GetAccountBalance,
+    /// What was posted on an account in a period.
+    GetStatement,
+    /// A page of transfers that still reserve their amount.
+    ListPending,
     /// What the accounts below an address add up to.
     GetAddressBalances,
     /// A page of transfers.
@@ -288,7 +298,15 @@ const fn shape<T: ToSchema>() -> Shape {
 
 /// A page of `T`, under a name of its own.
 const fn page<T: ToSchema>() -> Shape {
-    Shape { name: || format!("{}Page", T::name()), schema: Page::<T>::schema, parts: Page::<T>::schemas }
+    Shape {
+        name: || format!("{}Page", T::name()),
+        schema: Page::<T>::schema,
+        parts: |parts| {
+            Page::<T>::schemas(parts);
+            T::schemas(parts);
+            parts.push((T::name().into_owned(), T::schema()));
+        },
+    }
 }
 
 impl Operation {
@@ -320,6 +338,11 @@ impl Operation {
             Self::CancelTransfer => "cancelTransfer",
             Self::ListScheduled => "listScheduledTransfers",
             Self::ChooseIndexes => "chooseIndexes",
+            Self::ListAccountTransfers => "listAccountTransfers",
+            Self::ListAccountBalances => "listAccountBalances",
+            Self::GetAccountBalance => "getAccountBalance",
+            Self::GetStatement => "getAccountStatement",
+            Self::ListPending => "listPendingTransfers",
             Self::GetAddressBalances => "getAddressBalances",
             Self::ListTransfers => "listTransfers",
             Self::GetTransfer => "getTransfer",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger::{AccountPlace, NewAccount, NewTransfer};
+use ledger::{AccountPlace, NewAccount, NewTransfer, TransferKey};
 use policy::{AttributeValue, PaymentTypeIdx, Policy};
 use types::{
     AccountId, ActorId, Amount, Asset, Digest, ImportId, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, TenantId,
@@ -177,13 +177,30 @@ pub enum Query {
     },
     /// One transfer that a client named.
     Transfer(TransferId),
-    /// Transfers in the order they were made.
-    Transfers {
+    /// Client transfers by these values of metadata, JSON texts by key, in order of id.
+    TransfersByMetadata {
+        /// At least one.
+        metadata: Vec<(String, String)>,
+        /// Behind this one.
+        after: Option<TransferId>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Transfers that still reserve their amount, in the order they were made.
+    Pending {
+        /// Only those of this account.
+        account: Option<AccountId>,
+        /// Only those in this ledger.
+        ledger: Option<LedgerId>,
         /// After this one's timestamp.
         after: Timestamp,
         /// At most so many.
         limit: usize,
     },
+    /// What became of these pending transfers.
+    PendingStates(Vec<TransferKey>),
+    /// How many accounts a ledger had at an instant.
+    AccountsOpened(LedgerId, Timestamp),
     /// One payment.
     Payment(PaymentId),
     /// Payments in the order they were decided.

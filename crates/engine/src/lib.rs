@@ -27,6 +27,7 @@ mod reply;
 mod reverse_transfer;
 mod state;
 mod take_orders;
+mod transfers_page;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{MetadataOf, TransferKey};
+use ledger::{MetadataOf, Transfer, TransferKey};
 use types::{LedgerId, PaymentId, Seq, Timestamp};
 
 use crate::command::{Command, PAGE_MAX, Query};
@@ -37,10 +37,24 @@ impl Engine {
             }
             Query::Accounts { filter, after, limit } => Ok(self.accounts_page(filter, *after, (*limit).min(PAGE_MAX))),
             Query::Transfer(id) => self.transfer_reply(Made::Before, TransferKey::Client(*id), at),
-            Query::Transfers { after, limit } => {
-                let transfers = state.ledger.transfers_after(None, *after, (*limit).min(PAGE_MAX));
-                let with_state = |transfer: ledger::Transfer| (transfer, state.ledger.pending_state(transfer.key, at));
-                Ok(Reply::Transfers(transfers.into_iter().map(with_state).collect()))
+            Query::TransfersByMetadata { metadata, after, limit } => {
+                Ok(self.transfers_by_metadata(metadata, *after, (*limit).min(PAGE_MAX)))
+            }
+            Query::Pending { account, ledger, after, limit } => {
+                let fits = |transfer: &Transfer| {
+                    account.is_none_or(|id| transfer.debit == id || transfer.credit == id)
+                        && ledger.is_none_or(|id| transfer.ledger == id)
+                        && transfer.expires_at().is_none_or(|expiry| expiry > at)
+                };
+                Ok(self.pending_page(fits, *after, (*limit).min(PAGE_MAX)))
+            }
+            Query::PendingStates(keys) => {
+                let states = keys.iter().map(|key| state.ledger.pending_state(*key, at));
+                Ok(Reply::PendingStates(states.collect()))
+            }
+            Query::AccountsOpened(id, at) => {
+                let book = state.ledger.book(*id).ok_or(Refusal::LedgerNotFound(*id))?;
+                Ok(Reply::AccountsOpened(*book, state.ledger.accounts_opened(*id, *at)))
             }
             Query::Payment(id) => self.payment_reply(Made::Before, *id, at, None),
             Query::Payments { status, after, limit } => {

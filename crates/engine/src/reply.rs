@@ -63,8 +63,16 @@ pub enum Reply {
     Batch(Vec<Ordered>),
     /// A transfer, made or looked up, with both accounts as they are after it.
     Transfer(Made, Box<TransferReply>),
-    /// A page of transfers.
+    /// Transfers that were looked up.
     Transfers(Vec<(Transfer, Option<PendingState>)>),
+    /// Transfers that were found, and where to go on when there may be more.
+    TransferIds(Vec<TransferId>, Option<TransferId>),
+    /// Transfers that still reserve their amount, and behind which time to go on when there may be more.
+    Pending(Vec<Transfer>, Option<Timestamp>),
+    /// What became of pending transfers, in the order asked; nothing for what never was one.
+    PendingStates(Vec<Option<PendingState>>),
+    /// How many accounts a ledger had.
+    AccountsOpened(Book, usize),
     /// What became of each account of a batch, in order.
     AccountResults(Vec<EventResult<AccountStatus>>),
     /// What became of each transfer of a batch, in order; then, where they were asked for, both accounts as they are

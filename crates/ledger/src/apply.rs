@@ -103,9 +103,7 @@ impl Ledger {
             TransferKey::Leg { .. } => self.legs.add(*transfer),
         };
         assert!(is_new, "LED-4: transfer {} is created or fails, once", transfer.key);
-        if let Some(expiry) = transfer.expires_at() {
-            self.expiries.insert((expiry, transfer.timestamp), transfer.key);
-        }
+        self.note_pending(transfer);
         touched
     }
 
@@ -128,10 +126,27 @@ impl Ledger {
             }
             TransferKey::Leg { .. } => self.resolve_leg(key, state),
         };
+        self.forget_pending(&transfer);
+        transfer
+    }
+
+    /// Lists a pending transfer among those that wait for being resolved.
+    pub(crate) fn note_pending(&mut self, transfer: &Transfer) {
+        if !transfer.is_pending() {
+            return;
+        }
+        self.unresolved.insert(transfer.timestamp, transfer.key);
+        if let Some(expiry) = transfer.expires_at() {
+            self.expiries.insert((expiry, transfer.timestamp), transfer.key);
+        }
+    }
+
+    /// Takes one that is resolved off the lists.
+    pub(crate) fn forget_pending(&mut self, transfer: &Transfer) {
+        self.unresolved.remove(&transfer.timestamp);
         if let Some(expiry) = transfer.expires_at() {
             self.expiries.remove(&(expiry, transfer.timestamp));
         }
-        transfer
     }
 
     pub(crate) fn resolve_leg(&mut self, key: TransferKey, state: PendingState) -> Transfer {

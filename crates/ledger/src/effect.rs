@@ -62,6 +62,35 @@ impl Effect {
     }
 }
 
+/// What a transfer or an expiry moves on both its accounts: out of the one, into the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Movement {
+    /// Added to what is pending.
+    pub reserved: Amount,
+    /// Taken from what is pending.
+    pub released: Amount,
+    /// Added to what is posted.
+    pub posted: Amount,
+}
+
+impl Movement {
+    /// Of `transfer`; `resolved` is the pending transfer that it resolves.
+    pub fn of(transfer: &Transfer, resolved: Option<&Transfer>) -> Self {
+        Effect::of(transfer, resolved).into()
+    }
+
+    /// Of the expiry of `pending`.
+    pub fn of_expiry(pending: &Transfer) -> Self {
+        Effect::of_release(pending).into()
+    }
+}
+
+impl From<Effect> for Movement {
+    fn from(effect: Effect) -> Self {
+        Self { reserved: effect.reserved, released: effect.released, posted: effect.posted }
+    }
+}
+
 impl Account {
     /// Moves the balances as `transfer` moved them, in which this account took part; `resolved` is the pending transfer
     /// that it resolves. For telling past balances from transfers; limits and `closed` are not looked at.

@@ -48,6 +48,7 @@ mod totals;
 pub use accounts::{AccountPlace, WARM_EVENTS};
 pub use addresses::{Address, AddressParseError};
 pub use apply::Touched;
+pub use effect::Movement;
 pub use fact::Fact;
 pub use flags::{AccountFlags, IndexedFields, TransferFlags};
 pub use import::{IMPORTS_STAGED_MAX, Import, ImportNumber, ImportProgress, ImportState, ImportStatus, Places};

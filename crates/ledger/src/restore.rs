@@ -31,9 +31,7 @@ impl Ledger {
         let TransferKey::Client(id) = transfer.key else { panic!("the transfers of payments come with their entries") };
         let taken = self.pendings.insert(id, transfer);
         assert!(taken.is_none() && transfer.is_pending(), "LED-4: transfer {id} is pending once");
-        if let Some(expiry) = transfer.expires_at() {
-            self.expiries.insert((expiry, transfer.timestamp), transfer.key);
-        }
+        self.note_pending(&transfer);
     }
 
     /// As [`Ledger::apply`], for a fact up to the restored point: leaves accounts, balances and client transfers as they
@@ -49,9 +47,7 @@ impl Ledger {
                 }
                 if matches!(transfer.key, TransferKey::Leg { .. }) {
                     assert!(self.legs.add(*transfer), "LED-4: transfer {} is created once", transfer.key);
-                    if let Some(expiry) = transfer.expires_at() {
-                        self.expiries.insert((expiry, transfer.timestamp), transfer.key);
-                    }
+                    self.note_pending(transfer);
                 }
             }
             Fact::TransferExpired(key) => self.restore_resolution(*key, PendingState::Expired),
@@ -80,9 +76,7 @@ impl Ledger {
     fn restore_resolution(&mut self, key: TransferKey, state: PendingState) {
         if matches!(key, TransferKey::Leg { .. }) {
             let leg = self.resolve_leg(key, state);
-            if let Some(expiry) = leg.expires_at() {
-                self.expiries.remove(&(expiry, leg.timestamp));
-            }
+            self.forget_pending(&leg);
         }
     }
 

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 
 use foldhash::fast::RandomState;
 use types::{AccountId, LedgerId, Span, Timestamp, TransferId};
@@ -30,6 +31,8 @@ pub struct Ledger {
     pub(crate) pendings: HashMap<TransferId, Transfer, RandomState>,
     /// What became of client transfers that a recent record resolved.
     pub(crate) resolved: HashMap<TransferId, PendingState, RandomState>,
+    /// Every transfer that still reserves its amount, by when it was created.
+    pub(crate) unresolved: BTreeMap<Timestamp, TransferKey>,
     /// When pending transfers run out, and when they were created.
     pub(crate) expiries: BTreeMap<(Timestamp, Timestamp), TransferKey>,
     /// Of the latest account.
@@ -54,6 +57,7 @@ impl Default for Ledger {
             recents: Recents::default(),
             pendings: HashMap::default(),
             resolved: HashMap::default(),
+            unresolved: BTreeMap::new(),
             expiries: BTreeMap::new(),
             last_account: Timestamp::ZERO,
             last_transfer: Timestamp::ZERO,
@@ -266,6 +270,19 @@ impl Ledger {
     pub fn due(&self, at: Timestamp, limit: usize) -> Vec<TransferKey> {
         let passed = self.expiries.iter().take_while(|((expiry, _), _)| *expiry <= at);
         passed.take(limit).map(|(_, key)| *key).collect()
+    }
+
+    /// The transfers later than `after` that are not resolved, in order of creation; also those whose time has passed
+    /// but whose expiry is not applied yet.
+    pub fn unresolved_after(&self, after: Timestamp) -> impl Iterator<Item = Transfer> {
+        let later = self.unresolved.range((Bound::Excluded(after), Bound::Unbounded));
+        later.map(|(_, key)| self.transfer(*key).expect("LED-5: what is pending exists"))
+    }
+
+    /// How many accounts of a book were opened up to `at`.
+    pub fn accounts_opened(&self, ledger: LedgerId, at: Timestamp) -> usize {
+        let book = self.books.get(&ledger);
+        book.map_or(0, |book| book.accounts.partition_point(0, |&place| self.accounts.at(place).timestamp <= at))
     }
 
     /// When the next pending transfer runs out.

@@ -1,14 +1,17 @@
 //! Looking into the past, off the engine thread: the index says where transfers stand, the journal what they say. All of
 //! it is durable, and everything is there that was acknowledged before the question.
 
-use std::collections::HashSet;
+mod balances;
+mod entries;
 
 use api::history::{Side, TransferFilter};
 use engine::{Entry, Fact};
-use index::{Bounds, Field, FieldError, Index, Sides};
+use index::{Bounds, Field, FieldError, IdState, Index, Sides};
 use journal::{Directory, Fault, FileReader, Position};
-use ledger::{Account, AccountPlace, ImportNumber, Transfer, TransferFlags, TransferKey};
-use types::{AccountId, LedgerId, Timestamp, TransferId};
+use ledger::{AccountPlace, ImportNumber, PendingState, Transfer, TransferFlags, TransferKey};
+use types::{AccountId, LedgerId, Span, Timestamp, TransferId};
+
+pub use balances::{BalancesPage, StatementPage};
 
 /// Rows looked at for one answer, so that a filter that matches little cannot go on for ever.
 pub(crate) const ROWS_SCANNED_MAX: usize = 200_000;
@@ -28,6 +31,9 @@ pub enum HistoryError {
     /// The query names no field that finds anything.
     #[error("no condition finds transfers: name an account, or a ledger with a field that is indexed for it")]
     NothingToFind,
+    /// No sums are kept from which the answer could be told with reasonable effort.
+    #[error("more than {0} entries would have to be added up for this instant; ask for a later one")]
+    TooMuchToAddUp(u64),
 }
 
 /// A page that is asked for.
@@ -37,8 +43,8 @@ pub struct Wanted {
     pub account: Option<AccountId>,
     /// What holds for all of them.
     pub filter: TransferFilter,
-    /// Behind this one, in the order asked for: where the page before ended.
-    pub after: Option<Position>,
+    /// Where the page before ended.
+    pub after: Option<Place>,
     /// At most so many.
     pub limit: usize,
 }
@@ -49,20 +55,55 @@ pub struct Page {
     /// In order.
     pub transfers: Vec<Transfer>,
     /// Where to go on, when there may be more.
-    pub next: Option<Position>,
+    pub next: Option<Place>,
 }
 
-/// What happened on an account.
+/// Where a page ended: at an entry, of whose transfers the first ones, in the order asked for, are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line {
-    /// The transfer, or the pending one that expired.
-    pub transfer: Transfer,
-    /// When it was booked: of an expiry its entry's time.
-    pub booked_at: Timestamp,
-    /// When it happened, as far as declared.
-    pub occurred_at: Timestamp,
-    /// It is the expiry of `transfer`.
-    pub is_expiry: bool,
+pub struct Place {
+    /// The number of its position, in lists by an index; its sequence in the list of everything.
+    entry: u64,
+    told: u8,
+}
+
+impl Place {
+    fn new(entry: u64, told: usize) -> Self {
+        Self { entry, told: u8::try_from(told).expect("HST-1: an entry makes less than 256 transfers") }
+    }
+
+    /// As one number, for cursors.
+    pub fn number(self) -> u64 {
+        self.entry << 8_u32 | u64::from(self.told)
+    }
+
+    /// The place with this number.
+    pub fn from_number(number: u64) -> Self {
+        let [told, ..] = number.to_le_bytes();
+        Self { entry: number >> 8_u32, told }
+    }
+
+    /// How many transfers of this entry are told.
+    fn told_of(after: Option<Self>, entry: u64) -> usize {
+        after.filter(|place| place.entry == entry).map_or(0, |place| place.told.into())
+    }
+}
+
+impl Page {
+    /// Adds the transfers of an entry that fit, from `told` on; false when there is no room for all.
+    fn add(&mut self, entry: u64, mut fitting: Vec<Transfer>, told: usize, wanted: &Wanted) -> bool {
+        if wanted.filter.reversed {
+            fitting.reverse();
+        }
+        for (number, transfer) in fitting.iter().enumerate().skip(told) {
+            if self.transfers.len() >= wanted.limit {
+                self.next = Some(Place::new(entry, number));
+                return false;
+            }
+            self.transfers.push(*transfer);
+        }
+        self.next = Some(Place::new(entry, fitting.len()));
+        true
+    }
 }
 
 /// The past as of now.
@@ -91,14 +132,16 @@ impl<'a> History<'a> {
     }
 
     /// A page of transfers. Of an account all of them are found through its own index, otherwise through that of a field
-    /// of the ledger named.
+    /// of the ledger named; all transfers of all ledgers, of which at most times are asked for, in the journal itself.
     ///
     /// # Errors
     /// When no condition finds anything, or something cannot be read.
     pub fn transfers(&mut self, wanted: &Wanted) -> Result<Page, HistoryError> {
         let Wanted { account, filter, after, limit } = wanted;
-        let (after, before) = if filter.reversed { (None, *after) } else { (*after, None) };
-        let bounds = Bounds { after, before, earliest: filter.min_timestamp, latest: filter.max_timestamp };
+        if account.is_none() && filter.is_of_all() {
+            return self.all_transfers(wanted);
+        }
+        let bounds = self.bounds(wanted);
         let positions = match account {
             Some(account) => {
                 let Some(place) = self.account_place(*account)? else { return Ok(Page::default()) };
@@ -117,139 +160,87 @@ impl<'a> History<'a> {
                     return Ok(page);
                 }
                 scanned += 1;
-                let first = page.transfers.len();
+                let mut fitting = Vec::new();
                 self.each_transfer_at(position, |transfer| {
                     if fits(filter, *account, transfer) {
-                        page.transfers.push(*transfer);
+                        fitting.push(*transfer);
                     }
                 })?;
-                if filter.reversed {
-                    page.transfers[first..].reverse();
-                }
                 if account.is_none() {
-                    self.retain_visible(position, &mut page.transfers, first)?;
+                    self.retain_visible(position, &mut fitting, 0)?;
                 }
-                page.next = Some(position);
+                let entry = position.get();
+                if !page.add(entry, fitting, Place::told_of(*after, entry), wanted) {
+                    return Ok(page);
+                }
             }
         }
         page.next = None;
         Ok(page)
     }
 
-    /// Everything that happened on an account, from one instant of booking to another, both included, in order, until
-    /// `visit` says that it has enough.
+    /// The part of the log that can hold what is wanted.
+    fn bounds(&self, wanted: &Wanted) -> Bounds {
+        let filter = &wanted.filter;
+        let bounds = Bounds { earliest: filter.min_timestamp, latest: filter.max_timestamp, ..Bounds::default() };
+        let place = wanted.after.map(|place| place.entry);
+        if filter.reversed {
+            // The entry itself may not be told to its end.
+            let before = place.map(|entry| Position::from_number(entry.saturating_add(1)));
+            return Bounds { before: before.or_else(|| self.behind(filter.max_timestamp)), ..bounds };
+        }
+        let after = place.map(|entry| Position::from_number(entry.saturating_sub(1)));
+        Bounds { after: after.or_else(|| self.ahead_of(filter.min_timestamp)), ..bounds }
+    }
+
+    /// A position up to which every transfer was made before `at`: their times are in order.
+    fn ahead_of(&self, at: Timestamp) -> Option<Position> {
+        let generation = self.index.generation_at(just_before(at)?)?;
+        Some(self.index.generation(generation)?.resume.position())
+    }
+
+    /// A position from which on every transfer was made after `at`.
+    fn behind(&self, at: Timestamp) -> Option<Position> {
+        let next = self.index.generation_at(at).map_or(0, |generation| generation.saturating_add(1));
+        Some(self.index.generation(next)?.resume.position())
+    }
+
+    /// The client transfers with these ids.
     ///
     /// # Errors
     /// When something cannot be read.
-    pub fn lines(
-        &mut self,
-        account: (AccountId, AccountPlace),
-        bounds: Bounds,
-        mut visit: impl FnMut(&mut Self, Position, &Line) -> Result<bool, HistoryError>,
-    ) -> Result<(), HistoryError> {
-        let (id, place) = account;
-        for chunk in self.index.postings(place, Sides::Both, bounds, false) {
-            for position in chunk? {
-                for line in self.lines_at(position, id)? {
-                    if line.booked_at < bounds.earliest || line.booked_at > bounds.latest {
-                        continue;
-                    }
-                    if !visit(self, position, &line)? {
-                        return Ok(());
-                    }
-                }
-            }
+    pub fn client_transfers(&mut self, ids: &[TransferId]) -> Result<Vec<Transfer>, HistoryError> {
+        let mut transfers = Vec::with_capacity(ids.len());
+        for id in ids {
+            transfers.extend(self.client_transfer(*id)?);
         }
-        Ok(())
+        Ok(transfers)
     }
 
-    /// The account as it stood right after everything that was booked up to `at`; `None` when it was not open yet.
+    /// Each transfer with what became of it by `now`, for a client's pending one: past its time it reads as expired,
+    /// whether or not that is booked. What became of the holds of payments is not told.
     ///
     /// # Errors
-    /// When something cannot be read.
-    pub fn account_at(&mut self, account: &Account, at: Timestamp) -> Result<Option<Account>, HistoryError> {
-        let Some(place) = self.account_place(account.id)?.filter(|_| account.timestamp <= at) else {
-            return Ok(None);
-        };
-        let mut then = account.emptied();
-        let mut after = None;
-        if let Some(generation) = self.index.generation_at(at) {
-            if let Some(balances) = self.index.balances_at(place, generation)? {
-                then.debits_pending = balances.debits_pending;
-                then.debits_posted = balances.debits_posted;
-                then.credits_pending = balances.credits_pending;
-                then.credits_posted = balances.credits_posted;
-            }
-            after = self.index.generation(generation).map(|end| end.resume.position());
-        }
-        let bounds = Bounds { after, latest: at, ..Bounds::default() };
-        self.lines((account.id, place), bounds, |history, _, line| {
-            history.follow(&mut then, line)?;
-            Ok(true)
-        })?;
-        Ok(Some(then))
+    /// When the index cannot be read.
+    pub fn with_states(
+        &self,
+        transfers: Vec<Transfer>,
+        now: Timestamp,
+    ) -> Result<Vec<(Transfer, Option<PendingState>)>, HistoryError> {
+        transfers.into_iter().map(|transfer| Ok((transfer, self.state(&transfer, now)?))).collect()
     }
 
-    /// The account as everything leaves it that happened up to `at`, whenever it was booked.
-    ///
-    /// # Errors
-    /// When something cannot be read.
-    pub fn account_at_occurred(&mut self, account: &Account, at: Timestamp) -> Result<Option<Account>, HistoryError> {
-        let Some(place) = self.account_place(account.id)? else { return Ok(None) };
-        let mut then = account.emptied();
-        self.lines((account.id, place), Bounds::default(), |history, _, line| {
-            if line.occurred_at <= at {
-                history.follow(&mut then, line)?;
+    fn state(&self, transfer: &Transfer, now: Timestamp) -> Result<Option<PendingState>, HistoryError> {
+        let TransferKey::Client(id) = transfer.key else { return Ok(None) };
+        let Some(found) = self.index.find(id)?.filter(|_| transfer.is_pending()) else { return Ok(None) };
+        match found.state {
+            IdState::CreatedPending(Some((state, _))) => Ok(Some(state)),
+            IdState::CreatedPending(None) if transfer.expires_at().is_some_and(|expiry| expiry <= now) => {
+                Ok(Some(PendingState::Expired))
             }
-            Ok(true)
-        })?;
-        Ok(Some(then))
-    }
-
-    /// The transfers of an account that are wanted, each with the account as it was right after it.
-    ///
-    /// # Errors
-    /// When something cannot be read.
-    pub fn balances(&mut self, account: &Account, wanted: &Wanted) -> Result<Vec<(Transfer, Account)>, HistoryError> {
-        let page = self.transfers(wanted)?.transfers;
-        let times = page.iter().map(|transfer| transfer.timestamp);
-        let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return Ok(Vec::new()) };
-        let before = Timestamp::from_ns(first.ns().saturating_sub(1));
-        let Some(place) = self.account_place(account.id)? else { return Ok(Vec::new()) };
-        let mut then = self.account_at(account, before)?.unwrap_or_else(|| account.emptied());
-        let keys: HashSet<TransferKey> = page.iter().map(|transfer| transfer.key).collect();
-        let mut rows = Vec::with_capacity(page.len());
-        let bounds = Bounds { earliest: first, latest: last, ..Bounds::default() };
-        self.lines((account.id, place), bounds, |history, _, line| {
-            history.follow(&mut then, line)?;
-            if !line.is_expiry && keys.contains(&line.transfer.key) {
-                rows.push((line.transfer, then));
-            }
-            Ok(true)
-        })?;
-        if wanted.filter.reversed {
-            rows.reverse();
+            IdState::CreatedPending(None) => Ok(Some(PendingState::Pending)),
+            IdState::Created | IdState::Failed(_) => Ok(None),
         }
-        Ok(rows)
-    }
-
-    /// Moves the balances of an account as a line did.
-    ///
-    /// # Errors
-    /// When the pending transfer that it resolves cannot be read.
-    pub fn follow(&mut self, account: &mut Account, line: &Line) -> Result<(), HistoryError> {
-        if line.is_expiry {
-            account.follow_expiry(&line.transfer);
-            return Ok(());
-        }
-        let resolved = match line.transfer.pending {
-            Some(TransferKey::Client(id)) => self.client_transfer(id)?,
-            // A payment's hold is posted or voided in full, so that what resolves it says how much that was.
-            Some(TransferKey::Leg { .. }) => Some(line.transfer),
-            None => None,
-        };
-        account.follow(&line.transfer, resolved.as_ref());
-        Ok(())
     }
 
     fn is_visible(&self, import: Option<ImportNumber>) -> bool {
@@ -300,34 +291,6 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    fn lines_at(&mut self, position: Position, account: AccountId) -> Result<Vec<Line>, HistoryError> {
-        let on_account = |transfer: &Transfer| transfer.debit == account || transfer.credit == account;
-        if position.is_row() {
-            let transfer = self.reader.transfer_at(position)?;
-            let at = transfer.timestamp;
-            return Ok(vec![Line { transfer, booked_at: at, occurred_at: at, is_expiry: false }]);
-        }
-        let entry = self.entry_at(position)?.clone();
-        let mut lines = Vec::new();
-        for fact in facts(&entry) {
-            let (transfer, is_expiry) = match fact {
-                ledger::Fact::TransferCreated(transfer) => (Some(*transfer), false),
-                ledger::Fact::TransferExpired(TransferKey::Client(id)) => (self.client_transfer(*id)?, true),
-                _ => (None, false),
-            };
-            if let Some(transfer) = transfer.filter(on_account) {
-                let booked_at = if is_expiry { entry.header.decided_at } else { transfer.timestamp };
-                let occurred_at = if entry.header.occurred_at == entry.header.decided_at {
-                    booked_at
-                } else {
-                    entry.header.occurred_at
-                };
-                lines.push(Line { transfer, booked_at, occurred_at, is_expiry });
-            }
-        }
-        Ok(lines)
-    }
-
     fn entry_at(&mut self, position: Position) -> Result<&Entry, HistoryError> {
         let find = |frame: &[(Position, Entry)]| frame.binary_search_by_key(&position, |(at, _)| *at).ok();
         if find(&self.frame).is_none() {
@@ -365,8 +328,26 @@ fn facts(entry: &Entry) -> &[ledger::Fact] {
 fn created(entry: &Entry) -> impl Iterator<Item = &Transfer> {
     facts(entry).iter().filter_map(|fact| match fact {
         ledger::Fact::TransferCreated(transfer) => Some(transfer),
-        _ => None,
+        ledger::Fact::TransferExpired(_)
+        | ledger::Fact::TransferFailed { .. }
+        | ledger::Fact::BookOpened(_)
+        | ledger::Fact::AccountOpened(_)
+        | ledger::Fact::LimitsSet { .. }
+        | ledger::Fact::AddressSet { .. }
+        | ledger::Fact::MetadataSet { .. }
+        | ledger::Fact::TransferScheduled(_)
+        | ledger::Fact::ScheduledCancelled { .. }
+        | ledger::Fact::IndexesChosen { .. }
+        | ledger::Fact::ImportStarted(_)
+        | ledger::Fact::AccountStaged { .. }
+        | ledger::Fact::TransferStaged { .. }
+        | ledger::Fact::ImportNoted { .. } => None,
     })
+}
+
+/// The last instant before `at`; `None` before the first.
+fn just_before(at: Timestamp) -> Option<Timestamp> {
+    at.checked_sub(Span::from_ns(1))
 }
 
 const fn sides(side: Side) -> Sides {
@@ -388,7 +369,7 @@ fn narrowest(filter: &TransferFilter) -> Option<(LedgerId, Field, u128)> {
     Some((ledger, field, value))
 }
 
-fn fits(filter: &TransferFilter, account: Option<AccountId>, transfer: &Transfer) -> bool {
+pub(crate) fn fits(filter: &TransferFilter, account: Option<AccountId>, transfer: &Transfer) -> bool {
     let is = |wanted: Option<bool>| wanted.unwrap_or(true);
     let on_side = |account: AccountId| match filter.side {
         Side::Both => transfer.debit == account || transfer.credit == account,

@@ -18,7 +18,7 @@ mod threads;
 pub use auth::{AuthError, Caller};
 pub use clock::{Clock, Stopwatch};
 pub use core::{Core, InstallError, Unavailable};
-pub use history::{History, HistoryError, Line, Page, Wanted};
+pub use history::{BalancesPage, History, HistoryError, Page, Place, StatementPage, Wanted};
 pub use open::{DEFAULT_ADDRESS, OpenError, Opened, Options, Stopped};
 pub use recover::RecoverError;
 pub use threads::CommitError;

@@ -163,9 +163,8 @@ pub(crate) fn transfer_at(
         return reader.transfer_at(position);
     }
     let entry = reader.entry_at(position)?;
-    if let engine::Fact::Ledger(
-        ledger::Fact::TransferCreated(transfer) | ledger::Fact::TransferStaged { transfer, .. },
-    ) = entry.fact
+    if let engine::Fact::Ledger(ledger::Fact::TransferCreated(transfer) | ledger::Fact::TransferStaged { transfer, .. }) =
+        entry.fact
         && id.is_none_or(|id| transfer.key == TransferKey::Client(id))
     {
         return Ok(transfer);

@@ -174,6 +174,10 @@ fn made(answer: &Answer) -> Option<Made> {
             | Reply::Transfers(_)
             | Reply::AccountResults(_)
             | Reply::TransferResults { .. }
+            | Reply::TransferIds(..)
+            | Reply::Pending(..)
+            | Reply::PendingStates(_)
+            | Reply::AccountsOpened(..)
             | Reply::Payments { .. }
             | Reply::Imports(_)
             | Reply::TrialBalance(..),

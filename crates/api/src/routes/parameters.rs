@@ -55,3 +55,34 @@ pub(super) const HOLDER: Parameter = Parameter {
     summary: "With `template`: whose account, when the template has one for each.",
     kind: Kind::Text,
 };
+pub(super) const ACCOUNT: Parameter =
+    Parameter { name: "account", summary: "Only those of this account: its id or its address.", kind: Kind::Text };
+pub(super) const SIDE: Parameter = Parameter {
+    name: "side",
+    summary: "`debits` or `credits`: only those that leave the account, or only those that reach it.",
+    kind: Kind::Text,
+};
+pub(super) const MIN_TIMESTAMP: Parameter =
+    Parameter { name: "min_timestamp", summary: "Only those made then or later, RFC 3339.", kind: Kind::Text };
+pub(super) const MAX_TIMESTAMP: Parameter =
+    Parameter { name: "max_timestamp", summary: "Only those made then or earlier, RFC 3339.", kind: Kind::Text };
+pub(super) const REVERSED: Parameter =
+    Parameter { name: "reversed", summary: "`true`: from the latest to the earliest.", kind: Kind::Flag };
+pub(super) const AT: Parameter = Parameter {
+    name: "at",
+    summary: "As of this instant, RFC 3339; what stands exactly there counts. Now if not given.",
+    kind: Kind::Text,
+};
+pub(super) const CLOCK: Parameter = Parameter {
+    name: "clock",
+    summary: "With `at`: `booked`, as the books stood then, or `occurred`, as what had happened by then leaves it, \
+              whenever it was booked. `booked` if not given.",
+    kind: Kind::Text,
+};
+pub(super) const FROM: Parameter =
+    Parameter { name: "from", summary: "The first instant, RFC 3339; the beginning if not given.", kind: Kind::Text };
+pub(super) const TO: Parameter = Parameter {
+    name: "to",
+    summary: "The first instant after the period, RFC 3339; now if not given.",
+    kind: Kind::Text,
+};

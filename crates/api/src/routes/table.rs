@@ -1,14 +1,14 @@
 use engine::Verb;
 
 use super::parameters::{
-    ADDRESS_PREFIX, BALANCES, CODE, CURSOR, DRY_RUN, HOLDER, LEDGER, LIMIT, METADATA, STATUS, TEMPLATE, USER_DATA_32,
-    USER_DATA_64, USER_DATA_128,
+    ACCOUNT, ADDRESS_PREFIX, AT, BALANCES, CLOCK, CODE, CURSOR, DRY_RUN, FROM, HOLDER, LEDGER, LIMIT, MAX_TIMESTAMP,
+    METADATA, MIN_TIMESTAMP, REVERSED, SIDE, STATUS, TEMPLATE, TO, USER_DATA_32, USER_DATA_64, USER_DATA_128,
 };
 use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, page, shape};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
-use crate::history::{AddressBalances, IndexStatus};
+use crate::history::{AccountBalance, AddressBalances, BalanceRow, IndexStatus, Statement};
 use crate::imports::{Import, ImportBody};
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
 use crate::packed;
@@ -155,12 +155,13 @@ pub const ROUTES: &[Route] = &[
     ),
     get(Operation::ListLedgers, "/v1/ledgers", Scope::LEDGER_READ, page::<Ledger>(), "List all ledgers"),
     get(Operation::GetLedger, "/v1/ledgers/{id}", Scope::LEDGER_READ, shape::<Ledger>(), "Look up a ledger"),
-    get(
+    list(
         Operation::GetTrialBalance,
         "/v1/ledgers/{id}/trial-balance",
         Scope::LEDGER_READ,
+        &[AT],
         shape::<TrialBalance>(),
-        "Add up the accounts of a ledger",
+        "Add up the accounts of a ledger, as they are or were",
     ),
     change(
         Operation::ChooseIndexes,
@@ -212,6 +213,51 @@ pub const ROUTES: &[Route] = &[
         "List accounts in the order they were opened, or find the one that the policy keeps for somebody",
     ),
     get(Operation::GetAccount, "/v1/accounts/{id}", Scope::LEDGER_READ, shape::<Account>(), "Look up an account"),
+    list(
+        Operation::ListAccountTransfers,
+        "/v1/accounts/{id}/transfers",
+        Scope::LEDGER_READ,
+        &[
+            CURSOR,
+            LIMIT,
+            SIDE,
+            LEDGER,
+            CODE,
+            USER_DATA_128,
+            USER_DATA_64,
+            USER_DATA_32,
+            MIN_TIMESTAMP,
+            MAX_TIMESTAMP,
+            REVERSED,
+            METADATA,
+        ],
+        page::<Transfer>(),
+        "List the transfers of an account in the order they were made",
+    ),
+    list(
+        Operation::ListAccountBalances,
+        "/v1/accounts/{id}/balances",
+        Scope::LEDGER_READ,
+        &[CURSOR, LIMIT, SIDE, CODE, USER_DATA_128, USER_DATA_64, USER_DATA_32, MIN_TIMESTAMP, MAX_TIMESTAMP, REVERSED],
+        page::<BalanceRow>(),
+        "List what an account had right after each of its transfers",
+    ),
+    list(
+        Operation::GetAccountBalance,
+        "/v1/accounts/{id}/balance",
+        Scope::LEDGER_READ,
+        &[AT, CLOCK],
+        shape::<AccountBalance>(),
+        "Look up what an account has, or had at an instant",
+    ),
+    list(
+        Operation::GetStatement,
+        "/v1/accounts/{id}/statement",
+        Scope::LEDGER_READ,
+        &[FROM, TO, CURSOR, LIMIT],
+        shape::<Statement>(),
+        "List what was posted on an account in a period, between what it had before and after",
+    ),
     change(
         Operation::SetAddress,
         "/v1/accounts/{id}/address",
@@ -251,9 +297,23 @@ pub const ROUTES: &[Route] = &[
         Operation::ListTransfers,
         "/v1/transfers",
         Scope::LEDGER_READ,
-        &[CURSOR, LIMIT],
+        &[
+            CURSOR,
+            LIMIT,
+            ACCOUNT,
+            SIDE,
+            LEDGER,
+            CODE,
+            USER_DATA_128,
+            USER_DATA_64,
+            USER_DATA_32,
+            MIN_TIMESTAMP,
+            MAX_TIMESTAMP,
+            REVERSED,
+            METADATA,
+        ],
         page::<Transfer>(),
-        "List transfers in the order they were made",
+        "List transfers in the order they were made; by metadata, in order of id",
     ),
     get(Operation::GetTransfer, "/v1/transfers/{id}", Scope::LEDGER_READ, shape::<Transfer>(), "Look up a transfer"),
     Route {
@@ -288,6 +348,14 @@ pub const ROUTES: &[Route] = &[
         &[CURSOR, LIMIT],
         page::<Transfer>(),
         "List transfers that wait for their time, by time",
+    ),
+    list(
+        Operation::ListPending,
+        "/v1/transfers/pending",
+        Scope::LEDGER_READ,
+        &[CURSOR, LIMIT, ACCOUNT, LEDGER],
+        page::<Transfer>(),
+        "List pending transfers that are not resolved, in the order they were made",
     ),
     packed(
         Operation::CreateAccounts,

@@ -9,6 +9,7 @@ mod imports;
 mod lifecycle;
 mod orders;
 mod packed;
+mod past;
 mod privacy;
 mod settings;
 mod statuses;

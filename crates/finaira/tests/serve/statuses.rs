@@ -224,7 +224,8 @@ fn every_status_of_an_account_comes_in_its_order() {
     let bases = [of(FRESH, 0, 0), of(FRESH, imported, last + 1_000)];
     let mut cases = cases(&ACCOUNT, ACCOUNTS, &names, &bases);
     let all: Vec<_> = AccountStatus::ALL.iter().map(|status| (status.number(), status.name())).collect();
-    let unreachable = [("id_reserved_by_import", "an import takes its rows over a route of its own; tested with imports")];
+    let unreachable =
+        [("id_reserved_by_import", "an import takes its rows over a route of its own; tested with imports")];
     check_complete(ACCOUNTS, &cases, &all, ACCOUNTS_APART, &unreachable, ACCOUNTS_EXCLUSIVE);
     subject.check(&mut cases, &[('p', of(FIRST, 0, 0)), ('i', leader)].into());
     let ids: Vec<u8> = (FRESH..FRESH + 5_000).flat_map(u128::to_le_bytes).collect();

@@ -78,6 +78,7 @@ impl From<HistoryError> for Failure {
             HistoryError::Field(FieldError::NotChosen { .. }) => ErrorCode::FieldNotIndexed,
             HistoryError::Field(FieldError::Incomplete { .. }) => ErrorCode::IndexIncomplete,
             HistoryError::NothingToFind => ErrorCode::NothingToFind,
+            HistoryError::TooMuchToAddUp(_) => ErrorCode::TooMuchToAddUp,
         };
         Problem::new(code, error.to_string()).into()
     }

@@ -2,11 +2,11 @@ use api::filters;
 use api::history::{AddressBalances, Sums};
 use api::payments::TemplateAccount;
 use api::requests::{self, Parsed};
-use api::responses::{Account, Ledger, Page, Transfer, TrialBalance};
+use api::responses::{Account, Ledger, Page, Transfer};
 use api::{ErrorCode, List, Problem};
 use engine::{Command, Made, Query, Refusal, Reply};
 use ledger::AccountPlace;
-use types::{Timestamp, TransferId};
+use types::TransferId;
 
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, created, found, internal};
@@ -27,14 +27,6 @@ pub(crate) async fn get_ledger(call: Call) -> Handled {
     let books = call.ledgers().await?;
     let book = books.iter().find(|book| book.id == id).ok_or(Refusal::LedgerNotFound(id))?;
     Ok(found(&Ledger::from(book)))
-}
-
-pub(crate) async fn get_trial_balance(call: Call) -> Handled {
-    let id = requests::ledger_id("id", call.path_id())?;
-    let Reply::TrialBalance(book, totals) = call.query(Query::TrialBalance(id)).await? else {
-        return Err(unexpected());
-    };
-    Ok(found(&TrialBalance::new(&book, &totals)))
 }
 
 pub(crate) async fn get_account(call: Call) -> Handled {
@@ -114,20 +106,6 @@ pub(crate) async fn get_transfer(call: Call) -> Handled {
     let id: TransferId = requests::path_id(call.path_id())?;
     let (_, shown) = call.shown_transfer(call.query(Query::Transfer(id)).await?)?;
     Ok(found(&shown))
-}
-
-pub(crate) async fn list_transfers(call: Call) -> Handled {
-    let history = call.app.history();
-    let limit = call.parameters.limit()?;
-    let after = Timestamp::from_ns(call.parameters.cursor(history, List::Transfers)?);
-    let Reply::Transfers(transfers) = call.query(Query::Transfers { after, limit }).await? else {
-        return Err(unexpected());
-    };
-    let show = |assets: &_| transfers.iter().map(|(transfer, state)| Transfer::new(transfer, *state, assets)).collect();
-    let items = call.app.show(show)?;
-    let last = transfers.last().filter(|_| transfers.len() >= limit);
-    let next_cursor = last.map(|(transfer, _)| history.cursor(List::Transfers, transfer.timestamp.ns()));
-    Ok(found(&Page { items, next_cursor }))
 }
 
 pub(crate) fn unexpected() -> Failure {

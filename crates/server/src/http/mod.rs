@@ -12,6 +12,7 @@ mod observe;
 mod operations;
 mod orders;
 mod packed;
+mod past;
 mod payments;
 mod personal;
 mod policies;
@@ -88,7 +89,7 @@ async fn handle(call: Call) -> Handled {
         Operation::OpenLedger => ledgers::open_ledger(call).await,
         Operation::ListLedgers => ledgers::list_ledgers(call).await,
         Operation::GetLedger => ledgers::get_ledger(call).await,
-        Operation::GetTrialBalance => ledgers::get_trial_balance(call).await,
+        Operation::GetTrialBalance => past::get_trial_balance(call).await,
         Operation::OpenAccount => orders::open_account(call).await,
         Operation::OpenAccountBatch => orders::open_accounts(call).await,
         Operation::ListAccounts => ledgers::list_accounts(call).await,
@@ -104,8 +105,13 @@ async fn handle(call: Call) -> Handled {
         Operation::CancelTransfer => changes::cancel_transfer(call).await,
         Operation::ListScheduled => changes::list_scheduled(call).await,
         Operation::ChooseIndexes => changes::choose_indexes(call).await,
+        Operation::ListAccountTransfers => past::list_account_transfers(call).await,
+        Operation::ListAccountBalances => past::list_account_balances(call).await,
+        Operation::GetAccountBalance => past::get_account_balance(call).await,
+        Operation::GetStatement => past::get_statement(call).await,
+        Operation::ListPending => past::list_pending(call).await,
         Operation::GetAddressBalances => ledgers::get_address_balances(call).await,
-        Operation::ListTransfers => ledgers::list_transfers(call).await,
+        Operation::ListTransfers => past::list_transfers(call).await,
         Operation::GetTransfer => ledgers::get_transfer(call).await,
         Operation::CreateAccounts => packed::create_accounts(call).await,
         Operation::CreateTransfers => packed::create_transfers(call).await,

@@ -69,7 +69,7 @@ pub(crate) async fn account_balances(call: Call) -> Handled {
         return Err(unexpected());
     };
     let Some(account) = accounts.into_iter().next() else { return Ok(records(Vec::new())) };
-    let rows = call.app.core.past(move |history| history.balances(&account, &wanted)).await?;
+    let (rows, _) = call.app.core.past(move |history| history.balances(&account, &wanted)).await?;
     Ok(records(packed::answer(rows.iter().map(|(transfer, after)| {
         BalanceRecord {
             debits_pending: after.debits_pending.get(),

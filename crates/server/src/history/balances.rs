@@ -1,0 +1,302 @@
+//! Balances at earlier times: those of an account at the end of a generation, moved by what was booked since.
+
+use std::collections::HashSet;
+
+use api::history::Sums;
+use index::{Bounds, Sides};
+use journal::{Position, Reader as _};
+use ledger::{Account, AccountPlace, Movement, Transfer, TransferFlags, TransferKey};
+use types::{AccountId, Amount, Timestamp};
+
+use super::{History, HistoryError, Place, ROWS_SCANNED_MAX, Wanted, facts, just_before};
+
+/// What happened on an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Line {
+    /// The transfer, or the pending one that expired.
+    pub transfer: Transfer,
+    /// When it was booked: of an expiry its entry's time.
+    pub booked_at: Timestamp,
+    /// When it happened, as far as declared.
+    pub occurred_at: Timestamp,
+    /// It is the expiry of `transfer`.
+    pub is_expiry: bool,
+}
+
+/// Movements of an account, between what it had before and after.
+#[derive(Debug)]
+pub struct StatementPage {
+    /// What it had before the first.
+    pub opening: Sums,
+    /// Each with what it left.
+    pub lines: Vec<(Transfer, Sums)>,
+    /// Go on after this instant, when there may be more.
+    pub next: Option<Timestamp>,
+}
+
+/// Transfers of an account, each with the account right after it, and where to go on when there may be more.
+pub type BalancesPage = (Vec<(Transfer, Account)>, Option<Place>);
+
+/// An account, and the position up to which everything is in it.
+type Base = (Account, Option<Position>);
+
+impl History<'_> {
+    /// The account as it stood right after everything that was booked up to `at`; without balances when it was not open
+    /// yet.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn account_at(&mut self, account: &Account, at: Timestamp) -> Result<Account, HistoryError> {
+        let Some(place) = self.account_place(account.id)? else { return Ok(account.emptied()) };
+        let (mut then, after) = self.base(account, place, at)?;
+        let bounds = Bounds { after, latest: at, ..Bounds::default() };
+        self.lines((account.id, place), bounds, |history, line| {
+            then = history.followed(then, line)?;
+            Ok(true)
+        })?;
+        Ok(then)
+    }
+
+    /// The account as everything leaves it that happened up to `at`, whenever it was booked. Where something that only
+    /// ends a reservation happened before the reservation did, nothing is reserved.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn account_at_occurred(&mut self, account: &Account, at: Timestamp) -> Result<Account, HistoryError> {
+        let then = self.account_at(account, at)?;
+        let Some(place) = self.account_place(account.id)? else { return Ok(then) };
+        let (mut added, mut taken) = (Sums::from(&then), Sums::default());
+        for chunk in self.index.postings(place, Sides::Both, Bounds::default(), false) {
+            // What stands in a row occurred when it was booked.
+            for position in chunk?.into_iter().filter(|position| !position.is_row()) {
+                for line in self.lines_at(position, account.id)? {
+                    let movement = self.movement(&line)?;
+                    let is_debit = line.transfer.debit == account.id;
+                    match (line.booked_at <= at, line.occurred_at <= at) {
+                        (false, true) => shift(&mut added, &mut taken, is_debit, movement),
+                        (true, false) => shift(&mut taken, &mut added, is_debit, movement),
+                        (true, true) | (false, false) => {}
+                    }
+                }
+            }
+        }
+        Ok(Account {
+            debits_pending: added.debits_pending.saturating_sub(taken.debits_pending),
+            debits_posted: added.debits_posted.saturating_sub(taken.debits_posted),
+            credits_pending: added.credits_pending.saturating_sub(taken.credits_pending),
+            credits_posted: added.credits_posted.saturating_sub(taken.credits_posted),
+            ..then
+        })
+    }
+
+    /// The transfers of an account that are wanted, each with the account as it was right after it, and where to go on.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn balances(&mut self, account: &Account, wanted: &Wanted) -> Result<BalancesPage, HistoryError> {
+        let page = self.transfers(wanted)?;
+        let times = page.transfers.iter().map(|transfer| transfer.timestamp);
+        let place = self.account_place(account.id)?;
+        let (Some(place), Some(first), Some(last)) = (place, times.clone().min(), times.max()) else {
+            return Ok((Vec::new(), page.next));
+        };
+        let (mut then, after) = self.base(account, place, just_before(first).unwrap_or_default())?;
+        let keys: HashSet<TransferKey> = page.transfers.iter().map(|transfer| transfer.key).collect();
+        let mut rows = Vec::with_capacity(page.transfers.len());
+        let bounds = Bounds { after, latest: last, ..Bounds::default() };
+        self.lines((account.id, place), bounds, |history, line| {
+            then = history.followed(then, line)?;
+            if !line.is_expiry && keys.contains(&line.transfer.key) {
+                rows.push((line.transfer, then));
+            }
+            Ok(true)
+        })?;
+        if wanted.filter.reversed {
+            rows.reverse();
+        }
+        Ok((rows, page.next))
+    }
+
+    /// What was posted on an account from one instant to another, both included.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn statement(
+        &mut self,
+        account: &Account,
+        (from, to): (Timestamp, Timestamp),
+        limit: usize,
+    ) -> Result<StatementPage, HistoryError> {
+        let before = just_before(from).unwrap_or_default();
+        let Some(place) = self.account_place(account.id)? else {
+            return Ok(StatementPage { opening: Sums::default(), lines: Vec::new(), next: None });
+        };
+        let (mut then, after) = self.base(account, place, before)?;
+        let (mut opening, mut lines, mut next) = (None, Vec::new(), None);
+        let (mut scanned, mut last) = (0_usize, None);
+        let bounds = Bounds { after, latest: to, ..Bounds::default() };
+        self.lines((account.id, place), bounds, |history, line| {
+            let is_within = line.booked_at >= from;
+            if is_within {
+                opening.get_or_insert(Sums::from(&then));
+                scanned = scanned.saturating_add(1);
+                if lines.len() >= limit || scanned > ROWS_SCANNED_MAX {
+                    next = last;
+                    return Ok(false);
+                }
+            }
+            then = history.followed(then, line)?;
+            if is_within && !line.is_expiry {
+                last = Some(line.transfer.timestamp);
+                let flags = TransferFlags::PENDING.with(TransferFlags::VOID_PENDING_TRANSFER);
+                if !line.transfer.flags.intersects(flags) {
+                    lines.push((line.transfer, Sums::from(&then)));
+                }
+            }
+            Ok(true)
+        })?;
+        Ok(StatementPage { opening: opening.unwrap_or_else(|| Sums::from(&then)), lines, next })
+    }
+
+    /// The account at the end of a generation all of which was booked up to `at`.
+    fn base(&mut self, account: &Account, place: AccountPlace, at: Timestamp) -> Result<Base, HistoryError> {
+        let mut then = account.emptied();
+        let Some(generation) = self.generation_booked_by(at)? else { return Ok((then, None)) };
+        if let Some(balances) = self.index.balances_at(place, generation)? {
+            then.debits_pending = balances.debits_pending;
+            then.debits_posted = balances.debits_posted;
+            then.credits_pending = balances.credits_pending;
+            then.credits_posted = balances.credits_posted;
+        }
+        Ok((then, self.index.generation(generation).map(|end| end.resume.position())))
+    }
+
+    /// The last generation all of which was booked up to `at`, expiries too: they can be later than its last transfer.
+    /// What was imported was booked at its own time, but what expired meanwhile was not, so a generation counts only
+    /// when it was also written by then.
+    pub(super) fn generation_booked_by(&self, at: Timestamp) -> Result<Option<u32>, HistoryError> {
+        let mut generation = self.index.generation_at(at);
+        while let Some(number) = generation {
+            let end = self.index.generation(number);
+            let entry = end.map(|end| self.reader.read(end.last)).transpose()?;
+            let written = entry.and_then(|entries| Some(entries.first()?.header.decided_at));
+            if written.is_some_and(|written| written <= at) {
+                break;
+            }
+            generation = number.checked_sub(1);
+        }
+        Ok(generation)
+    }
+
+    /// Everything that happened on an account and was booked within the bounds, in order, until `visit` says that it has
+    /// enough.
+    fn lines(
+        &mut self,
+        (id, place): (AccountId, AccountPlace),
+        bounds: Bounds,
+        mut visit: impl FnMut(&mut Self, &Line) -> Result<bool, HistoryError>,
+    ) -> Result<(), HistoryError> {
+        for chunk in self.index.postings(place, Sides::Both, bounds, false) {
+            for position in chunk? {
+                for line in self.lines_at(position, id)? {
+                    if line.booked_at > bounds.latest {
+                        continue;
+                    }
+                    if !visit(self, &line)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn followed(&mut self, mut account: Account, line: &Line) -> Result<Account, HistoryError> {
+        if line.is_expiry {
+            account.follow_expiry(&line.transfer);
+        } else {
+            let resolved = self.resolved_by(&line.transfer)?;
+            account.follow(&line.transfer, resolved.as_ref());
+        }
+        Ok(account)
+    }
+
+    fn movement(&mut self, line: &Line) -> Result<Movement, HistoryError> {
+        if line.is_expiry {
+            return Ok(Movement::of_expiry(&line.transfer));
+        }
+        Ok(Movement::of(&line.transfer, self.resolved_by(&line.transfer)?.as_ref()))
+    }
+
+    /// The pending transfer that a transfer resolves.
+    pub(super) fn resolved_by(&mut self, transfer: &Transfer) -> Result<Option<Transfer>, HistoryError> {
+        match transfer.pending {
+            Some(TransferKey::Client(id)) => self.client_transfer(id),
+            // A payment's hold is posted or voided in full, so that what resolves it says how much that was.
+            Some(TransferKey::Leg { .. }) => Ok(Some(*transfer)),
+            None => Ok(None),
+        }
+    }
+
+    fn lines_at(&mut self, position: Position, account: AccountId) -> Result<Vec<Line>, HistoryError> {
+        let on_account = |transfer: &Transfer| transfer.debit == account || transfer.credit == account;
+        if position.is_row() {
+            let transfer = self.reader.transfer_at(position)?;
+            let at = transfer.timestamp;
+            return Ok(vec![Line { transfer, booked_at: at, occurred_at: at, is_expiry: false }]);
+        }
+        let entry = self.entry_at(position)?.clone();
+        let mut lines = Vec::new();
+        for fact in facts(&entry) {
+            let (transfer, is_expiry) = match fact {
+                ledger::Fact::TransferCreated(transfer) => (Some(*transfer), false),
+                ledger::Fact::TransferExpired(TransferKey::Client(id)) => (self.client_transfer(*id)?, true),
+                // The transfers of payments have no timeout.
+                ledger::Fact::TransferExpired(TransferKey::Leg { .. })
+                | ledger::Fact::TransferFailed { .. }
+                | ledger::Fact::BookOpened(_)
+                | ledger::Fact::AccountOpened(_)
+                | ledger::Fact::LimitsSet { .. }
+                | ledger::Fact::AddressSet { .. }
+                | ledger::Fact::MetadataSet { .. }
+                | ledger::Fact::TransferScheduled(_)
+                | ledger::Fact::ScheduledCancelled { .. }
+                | ledger::Fact::IndexesChosen { .. }
+                | ledger::Fact::ImportStarted(_)
+                | ledger::Fact::AccountStaged { .. }
+                // Those of imports are rows.
+                | ledger::Fact::TransferStaged { .. }
+                | ledger::Fact::ImportNoted { .. } => (None, false),
+            };
+            if let Some(transfer) = transfer.filter(on_account) {
+                let booked_at = if is_expiry { entry.header.decided_at } else { transfer.timestamp };
+                let occurred_at = if entry.header.occurred_at == entry.header.decided_at {
+                    booked_at
+                } else {
+                    entry.header.occurred_at
+                };
+                lines.push(Line { transfer, booked_at, occurred_at, is_expiry });
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// Adds what a movement adds to one list of sums, and what it takes to the other.
+fn shift(added: &mut Sums, taken: &mut Sums, is_debit: bool, movement: Movement) {
+    let [added, taken] = [added, taken].map(|sums| {
+        if is_debit {
+            (&mut sums.debits_pending, &mut sums.debits_posted)
+        } else {
+            (&mut sums.credits_pending, &mut sums.credits_posted)
+        }
+    });
+    add(added.0, movement.reserved);
+    add(added.1, movement.posted);
+    add(taken.0, movement.released);
+}
+
+/// Adds; a sum above 2^128 - 1 stays there.
+pub(super) fn add(sum: &mut Amount, more: Amount) {
+    *sum = sum.checked_add(more).unwrap_or(Amount::MAX);
+}

@@ -1,0 +1,164 @@
+//! What is found in no index: everything in the order it was written.
+
+use engine::Entry;
+use journal::Reader as _;
+use ledger::{Movement, Transfer, TransferKey};
+use types::{LedgerId, Seq, Timestamp};
+
+use super::balances::add;
+use super::{History, HistoryError, Page, Place, ROWS_SCANNED_MAX, Wanted, created, facts, just_before};
+use api::history::Sums;
+
+/// Entries that are read at a time going backward.
+const STRIDE_ENTRIES: u64 = 1_024;
+
+/// Entries added up for the sums at an instant: a few generations, some seconds. Longer only where the index keeps no
+/// sums, or history was imported.
+const ADDED_UP_MAX: u64 = 2_000_000;
+
+impl History<'_> {
+    /// A page of all transfers, those of payments included, that were made within the times of the filter; it has no
+    /// other condition.
+    pub(super) fn all_transfers(&mut self, wanted: &Wanted) -> Result<Page, HistoryError> {
+        let mut page = Page::default();
+        let mut scanned = 0_usize;
+        let after = wanted.after;
+        let (earliest, latest) = (wanted.filter.min_timestamp, wanted.filter.max_timestamp);
+        let mut visit = |entry: &Entry| {
+            if page.transfers.len() >= wanted.limit || scanned >= ROWS_SCANNED_MAX {
+                return false;
+            }
+            scanned = scanned.saturating_add(1);
+            let is_wanted = |transfer: &&Transfer| earliest <= transfer.timestamp && transfer.timestamp <= latest;
+            let fitting: Vec<Transfer> = created(entry).filter(is_wanted).copied().collect();
+            // The times of transfers are in order, so nothing follows.
+            let beyond = |transfer: &Transfer| {
+                if wanted.filter.reversed { transfer.timestamp < earliest } else { transfer.timestamp > latest }
+            };
+            if fitting.is_empty() && created(entry).any(beyond) {
+                page.next = None;
+                scanned = usize::MAX;
+                return false;
+            }
+            let seq = entry.header.seq.get();
+            page.add(seq, fitting, Place::told_of(after, seq), wanted)
+        };
+        let place = after.map(|place| Seq::new(place.entry));
+        let is_over = if wanted.filter.reversed {
+            let last = place.or_else(|| self.last_of(latest)).unwrap_or_else(|| self.reader.durable());
+            self.entries_backward(last, &mut visit)?
+        } else {
+            let first = place.or_else(|| self.last_before(earliest).map(Seq::next)).unwrap_or(Seq::new(1));
+            self.entries_forward(first, &mut visit)?
+        };
+        if is_over {
+            page.next = None;
+        }
+        Ok(page)
+    }
+
+    /// What the accounts of a ledger added up to right after everything that was booked up to `at`.
+    ///
+    /// # Errors
+    /// When something cannot be read, or there is too much to add up.
+    pub fn totals_at(&mut self, ledger: LedgerId, at: Timestamp) -> Result<Sums, HistoryError> {
+        let generation = self.generation_booked_by(at)?;
+        let (mut sums, mut first) = (Sums::default(), Seq::new(1));
+        if let Some((number, end)) = generation.and_then(|number| Some((number, self.index.generation(number)?))) {
+            let totals = self.index.totals_at(number)?;
+            sums = totals.iter().find(|(id, _)| *id == ledger).map_or(sums, |(_, totals)| Sums::from(totals));
+            first = end.last.next();
+        }
+        let mut scanned = 0_u64;
+        let mut moved: Vec<(Transfer, bool)> = Vec::new();
+        loop {
+            let entries = self.reader.read(first)?;
+            let Some(last) = entries.last().map(|entry| entry.header.seq) else { return Ok(sums) };
+            let mut is_over = false;
+            for entry in &entries {
+                let booked_at = entry.header.decided_at;
+                for fact in facts(entry) {
+                    if let ledger::Fact::TransferCreated(transfer) = fact {
+                        if transfer.timestamp <= at && transfer.ledger == ledger {
+                            moved.push((*transfer, false));
+                        }
+                        // Imported ones may still follow behind others that are later than `at`, but not behind this.
+                        is_over |= transfer.timestamp > at && booked_at > at;
+                    } else if let ledger::Fact::TransferExpired(TransferKey::Client(id)) = fact
+                        && booked_at <= at
+                    {
+                        let pending = self.client_transfer(*id)?;
+                        moved.extend(pending.filter(|pending| pending.ledger == ledger).map(|pending| (pending, true)));
+                    }
+                }
+            }
+            for (transfer, is_expiry) in moved.drain(..) {
+                let movement = if is_expiry {
+                    Movement::of_expiry(&transfer)
+                } else {
+                    Movement::of(&transfer, self.resolved_by(&transfer)?.as_ref())
+                };
+                for pending in [&mut sums.debits_pending, &mut sums.credits_pending] {
+                    add(pending, movement.reserved);
+                    *pending = pending.saturating_sub(movement.released);
+                }
+                add(&mut sums.debits_posted, movement.posted);
+                add(&mut sums.credits_posted, movement.posted);
+            }
+            if is_over {
+                return Ok(sums);
+            }
+            scanned = scanned.saturating_add(entries.len() as u64);
+            if scanned > ADDED_UP_MAX {
+                return Err(HistoryError::TooMuchToAddUp(ADDED_UP_MAX));
+            }
+            first = last.next();
+        }
+    }
+
+    /// The last entry of a generation before whose end every transfer was made before `at`.
+    fn last_before(&self, at: Timestamp) -> Option<Seq> {
+        Some(self.index.generation(self.index.generation_at(just_before(at)?)?)?.last)
+    }
+
+    /// The last entry of a generation after whose end every transfer was made after `at`.
+    fn last_of(&self, at: Timestamp) -> Option<Seq> {
+        let next = self.index.generation_at(at).map_or(0, |generation| generation.saturating_add(1));
+        Some(self.index.generation(next)?.last)
+    }
+
+    /// Shows every durable entry from one on; true when `visit` wanted all of them.
+    fn entries_forward(&self, first: Seq, visit: &mut impl FnMut(&Entry) -> bool) -> Result<bool, HistoryError> {
+        let mut first = first;
+        loop {
+            let entries = self.reader.read(first)?;
+            let Some(last) = entries.last() else { return Ok(true) };
+            if !entries.iter().all(&mut *visit) {
+                return Ok(false);
+            }
+            first = last.header.seq.next();
+        }
+    }
+
+    /// Shows every durable entry from `last` back to the first; true when `visit` wanted all of them.
+    fn entries_backward(&self, last: Seq, visit: &mut impl FnMut(&Entry) -> bool) -> Result<bool, HistoryError> {
+        let mut last = last.min(self.reader.durable());
+        while last > Seq::ZERO {
+            let first = Seq::new(last.get().saturating_sub(STRIDE_ENTRIES - 1).max(1));
+            let mut entries: Vec<Entry> = Vec::new();
+            let mut next = first;
+            while next <= last {
+                let mut read = self.reader.read(next)?;
+                read.retain(|entry| entry.header.seq <= last);
+                let Some(end) = read.last().map(|entry| entry.header.seq) else { break };
+                entries.append(&mut read);
+                next = end.next();
+            }
+            if !entries.iter().rev().all(&mut *visit) {
+                return Ok(false);
+            }
+            last = Seq::new(first.get().saturating_sub(1));
+        }
+        Ok(true)
+    }
+}
