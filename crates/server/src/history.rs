@@ -155,19 +155,27 @@ impl<'a> History<'a> {
         let mut page = Page::default();
         let mut scanned = 0;
         for chunk in positions {
-            for position in chunk? {
+            let chunk = chunk?;
+            let first = self.first_within(&chunk, filter)?;
+            for position in chunk.into_iter().skip(first) {
                 if page.transfers.len() >= *limit || scanned >= ROWS_SCANNED_MAX {
                     return Ok(page);
                 }
                 scanned += 1;
                 let mut fitting = Vec::new();
+                let mut is_over = false;
                 self.each_transfer_at(position, |transfer| {
+                    is_over |= is_behind(filter, transfer.timestamp);
                     if fits(filter, *account, transfer) {
                         fitting.push(*transfer);
                     }
                 })?;
                 if account.is_none() {
                     self.retain_visible(position, &mut fitting, 0)?;
+                }
+                if is_over && fitting.is_empty() {
+                    page.next = None;
+                    return Ok(page);
                 }
                 let entry = position.get();
                 if !page.add(entry, fitting, Place::told_of(*after, entry), wanted) {
@@ -177,6 +185,27 @@ impl<'a> History<'a> {
         }
         page.next = None;
         Ok(page)
+    }
+
+    /// The first of some positions, in the order asked for, whose transfer can be within the times of the filter: the
+    /// times of transfers are in order, so that few rows need to be read.
+    fn first_within(&self, chunk: &[Position], filter: &TransferFilter) -> Result<usize, HistoryError> {
+        let (mut from, mut to) = (0, chunk.len());
+        let (earliest, latest) = (filter.min_timestamp, filter.max_timestamp);
+        let is_open = if filter.reversed { latest == Timestamp::MAX } else { earliest == Timestamp::ZERO };
+        if is_open {
+            return Ok(from);
+        }
+        while from < to {
+            let middle = from.midpoint(to);
+            let Some(row) = (from..=middle).rev().find(|place| chunk[*place].is_row()) else { break };
+            if is_ahead(filter, self.reader.transfer_at(chunk[row])?.timestamp) {
+                from = row.saturating_add(1);
+            } else {
+                to = row;
+            }
+        }
+        Ok(from)
     }
 
     /// The part of the log that can hold what is wanted.
@@ -343,6 +372,16 @@ fn created(entry: &Entry) -> impl Iterator<Item = &Transfer> {
         | ledger::Fact::TransferStaged { .. }
         | ledger::Fact::ImportNoted { .. } => None,
     })
+}
+
+/// Whether a transfer of this time comes before all that fit, in the order asked for.
+fn is_ahead(filter: &TransferFilter, at: Timestamp) -> bool {
+    if filter.reversed { at > filter.max_timestamp } else { at < filter.min_timestamp }
+}
+
+/// Whether nothing behind a transfer of this time can fit.
+fn is_behind(filter: &TransferFilter, at: Timestamp) -> bool {
+    if filter.reversed { at < filter.min_timestamp } else { at > filter.max_timestamp }
 }
 
 /// The last instant before `at`; `None` before the first.

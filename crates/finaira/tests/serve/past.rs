@@ -1,8 +1,10 @@
 //! The past over a real socket: lists of transfers, balances and sums as they were, statements.
 
+use api::packed::{ResultRecord, TransferRecord};
 use serde_json::{Value, json};
+use types::Timestamp;
 
-use crate::harness::{Client, POLICY, Reply, Server, eventually};
+use crate::harness::{Client, POLICY, Reply, Server, eventually, payment};
 
 const WORLD: &str = "10";
 const WALLET: &str = "20";
@@ -284,4 +286,86 @@ fn what_cannot_be_answered_says_why() {
         let reply = client.get(path);
         assert_eq!((reply.status, reply.code()), (status, code), "{path}: {reply:?}");
     }
+}
+
+#[test]
+fn what_a_generation_of_the_index_holds_is_told_like_the_rest() {
+    const BATCHES: u64 = 34;
+    let (data, server, client) = start();
+    let told = story(&client);
+    let blank = TransferRecord::decode(&[0; 128]);
+    let times: Vec<String> = (0..BATCHES)
+        .map(|batch| {
+            let record = |number: u64| TransferRecord {
+                id: u128::from(1_000_000 + batch * 8_190 + number),
+                debit_account_id: 10,
+                credit_account_id: 20,
+                amount: 1,
+                ledger: 1,
+                code: 1,
+                ..blank
+            };
+            let events: Vec<u8> = (0..8_190).flat_map(|number| record(number).encode()).collect();
+            let results = client.packed("/v1/packed/create-transfers", &events);
+            let (results, _) = results.as_chunks();
+            Timestamp::from_ns(ResultRecord::decode(results.last().expect("a result")).timestamp).to_string()
+        })
+        .collect();
+    let index = eventually(|| Some(client.get("/v1/index").body).filter(|index| index["idle"] == true));
+    assert!(index["runs"].as_u64().is_some_and(|runs| runs > 0), "a generation ended: {index}");
+
+    let check = |client: &Client| {
+        for (at, balances) in &told {
+            assert_eq!(&sums(&found(client, &format!("/v1/accounts/20/balance?at={at}"))), balances);
+        }
+        for batch in [0, 15, 31, 32, 33] {
+            let at = &times[usize::try_from(batch).expect("a batch")];
+            let then = found(client, &format!("/v1/accounts/20/balance?at={at}"));
+            assert_eq!(then["balance"], (421 + (batch + 1) * 8_190).to_string(), "after batch {batch}");
+            let totals = found(client, &format!("/v1/ledgers/1/trial-balance?at={at}"));
+            assert_eq!(totals["debits_posted"], (481 + (batch + 1) * 8_190).to_string(), "after batch {batch}");
+            assert_eq!((&totals["credits_pending"], &totals["accounts"]), (&json!("5"), &json!(2)));
+            let line = found(client, &format!("/v1/accounts/20/statement?from={at}&limit=1"));
+            assert_eq!(line["lines"][0]["balance"], then["balance"]);
+            for path in ["/v1/transfers?", "/v1/transfers?account=20&", "/v1/accounts/20/balances?"] {
+                let span = format!("{path}min_timestamp={at}&max_timestamp={at}");
+                let (one, reversed) = (all(client, &span, 2), all(client, &format!("{span}&reversed=true"), 2));
+                assert_eq!((one.len(), &one), (1, &reversed), "{span}");
+            }
+        }
+    };
+    check(&client);
+    let key = server.key.clone().expect("a key");
+    server.kill();
+    let server = Server::start(data.path());
+    check(&server.client(&key));
+}
+
+#[test]
+fn what_was_booked_late_counts_from_when_it_happened() {
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Server::start(data.path());
+    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let declared = "[payments.top_up]\nledger = \"eur\"\noccurred_at = { late_max = \"30d\", ahead_max = \"0s\" }\n";
+    let activated = client.activate(&POLICY.replace("[payments.top_up]\nledger = \"eur\"\n", declared));
+    assert_eq!(activated.status, 201, "{activated:?}");
+    let pay = |id: u128, amount: u64, occurred_at: Option<&str>| {
+        let mut body = payment(id, "top_up", amount, &json!({"customer": "alice"}));
+        if let Some(at) = occurred_at {
+            body["occurred_at"] = json!(at);
+        }
+        let paid = client.post("/v1/payments", &body);
+        assert_eq!(paid.status, 201, "{paid:?}");
+    };
+    pay(1, 500, None);
+    let made = all(&client, "/v1/transfers", 9);
+    let booked = made[0]["created_at"].as_str().expect("a time").to_owned();
+    let wallet = made[0]["credit_account"].as_str().expect("an account").to_owned();
+    let late = Timestamp::from_ns(booked.parse::<Timestamp>().expect("a time").ns() - 3_600_000_000_000).to_string();
+    pay(2, 70, Some(&late));
+    let balance = |at: &str, clock: &str| {
+        found(&client, &format!("/v1/accounts/{wallet}/balance?at={at}&clock={clock}"))["balance"].clone()
+    };
+    assert_eq!((balance(&late, "booked"), balance(&late, "occurred")), (json!("0"), json!("70")));
+    assert_eq!((balance(&booked, "booked"), balance(&booked, "occurred")), (json!("500"), json!("570")));
 }

@@ -200,7 +200,11 @@ impl History<'_> {
             for position in chunk? {
                 for line in self.lines_at(position, id)? {
                     if line.booked_at > bounds.latest {
-                        continue;
+                        if line.is_expiry {
+                            // What is imported behind it can still be earlier.
+                            continue;
+                        }
+                        return Ok(());
                     }
                     if !visit(self, &line)? {
                         return Ok(());

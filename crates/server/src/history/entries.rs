@@ -6,7 +6,7 @@ use ledger::{Movement, Transfer, TransferKey};
 use types::{LedgerId, Seq, Timestamp};
 
 use super::balances::add;
-use super::{History, HistoryError, Page, Place, ROWS_SCANNED_MAX, Wanted, created, facts, just_before};
+use super::{History, HistoryError, Page, Place, ROWS_SCANNED_MAX, Wanted, created, facts, is_behind, just_before};
 use api::history::Sums;
 
 /// Entries that are read at a time going backward.
@@ -32,10 +32,8 @@ impl History<'_> {
             let is_wanted = |transfer: &&Transfer| earliest <= transfer.timestamp && transfer.timestamp <= latest;
             let fitting: Vec<Transfer> = created(entry).filter(is_wanted).copied().collect();
             // The times of transfers are in order, so nothing follows.
-            let beyond = |transfer: &Transfer| {
-                if wanted.filter.reversed { transfer.timestamp < earliest } else { transfer.timestamp > latest }
-            };
-            if fitting.is_empty() && created(entry).any(beyond) {
+            let is_over = created(entry).any(|transfer| is_behind(&wanted.filter, transfer.timestamp));
+            if is_over && fitting.is_empty() {
                 page.next = None;
                 scanned = usize::MAX;
                 return false;
