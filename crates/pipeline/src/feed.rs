@@ -93,7 +93,7 @@ impl Notes {
         self.note_events(placed, entry, touched);
         let (Fact::StateDigest(state), Some(changes)) = (&entry.fact, changes) else { return false };
         self.changes.push(changes);
-        let generation = |seq: Seq| seq.get() / GENERATION_ENTRIES;
+        let generation = |seq: Seq| seq.get().checked_div(GENERATION_ENTRIES);
         if generation(entry.header.seq) == generation(self.sealed) {
             return false;
         }

@@ -155,17 +155,15 @@ pub(crate) fn transfer_at(
         return reader.transfer_at(position);
     }
     let entry = reader.entry_at(position)?;
-    match entry.fact {
-        engine::Fact::Ledger(ledger::Fact::TransferCreated(transfer))
-            if id.is_none_or(|id| transfer.key == TransferKey::Client(id)) =>
-        {
-            Ok(transfer)
-        }
-        _ => Err(Fault::Damaged {
-            file: format!("segment-{:08}", position.segment()),
-            offset: position.offset(),
-            seq: entry.header.seq,
-            what: "no client transfer stands there".to_owned(),
-        }),
+    if let engine::Fact::Ledger(ledger::Fact::TransferCreated(transfer)) = entry.fact
+        && id.is_none_or(|id| transfer.key == TransferKey::Client(id))
+    {
+        return Ok(transfer);
     }
+    Err(Fault::Damaged {
+        file: format!("segment-{:08}", position.segment()),
+        offset: position.offset(),
+        seq: entry.header.seq,
+        what: "no client transfer stands there".to_owned(),
+    })
 }
