@@ -1,7 +1,7 @@
 //! Every error a client can get, in one table, and the one form they are answered in.
 
 use engine::Refusal;
-use ledger::{AccountStatus, BookStatus, ChangeStatus, TransferStatus};
+use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, TransferStatus};
 
 use crate::problem::Problem;
 
@@ -101,6 +101,8 @@ errors! {
     TransferNotFound = 404 "transfer_not_found" "the transfer does not exist",
     /// A payment that does not exist.
     PaymentNotFound = 404 "payment_not_found" "the payment does not exist",
+    /// An import that does not exist.
+    ImportNotFound = 404 "import_not_found" "the import does not exist",
     /// The path exists for other methods.
     MethodNotAllowed = 405 "method_not_allowed" "the path does not have this method",
     /// The body did not arrive in time.
@@ -117,6 +119,14 @@ errors! {
     RequestIdReused = 409 "request_id_reused" "the Idempotency-Key was used for another verb on this payment",
     /// The payment has had too many verbs.
     TooManyChanges = 409 "too_many_changes" "the payment takes no more changes",
+    /// The id is that of an import of other files.
+    ImportExistsWithDifferentContent = 409 "import_exists_with_different_content" "the import exists with different content",
+    /// The import was opened or discarded.
+    ImportEnded = 409 "import_ended" "the import was opened or discarded before",
+    /// As many imports are staged as there may be.
+    TooManyImports = 409 "too_many_imports" "as many imports are staged as there may be",
+    /// Rows before these were not staged.
+    ImportRowsMissing = 409 "import_rows_missing" "rows are missing between those that are staged and these",
     /// Nothing can be decided yet.
     NoActivePolicy = 409 "no_active_policy" "no policy is active",
     /// The policy wants a ledger with another asset.
@@ -145,6 +155,8 @@ errors! {
     OccurredNotDeclared = 422 "occurred_not_declared" "the payment type does not take occurred_at",
     /// `occurred_at` is too far in the future.
     OccurredTooFarAhead = 422 "occurred_too_far_ahead" "occurred_at is too far in the future",
+    /// A row of an import is refused.
+    ImportRowRefused = 422 "import_row_refused" "a row of the import is refused",
     /// A fault of the server itself.
     Internal = 500 "internal" "the server failed",
     /// The queue before the engine is full.
@@ -212,7 +224,8 @@ impl Code {
             )
             | Self::Transfer(TransferStatus::ScheduledTransferNotFound) => 404,
             Self::Change(ChangeStatus::AddressAlreadyTaken | ChangeStatus::AddressMustNotChange)
-            | Self::Transfer(TransferStatus::IdAlreadyScheduled) => 409,
+            | Self::Account(AccountStatus::IdReservedByImport)
+            | Self::Transfer(TransferStatus::IdAlreadyScheduled | TransferStatus::IdReservedByImport) => 409,
             Self::Book(_) | Self::Account(_) | Self::Transfer(_) | Self::Change(_) => {
                 let taken = self.as_str().starts_with("exists_with_different_") || self.as_str() == "id_already_failed";
                 if taken { 409 } else { 422 }
@@ -259,6 +272,15 @@ impl From<&Refusal> for Problem {
             Refusal::TooManyChanges(_) => ErrorCode::TooManyChanges.into(),
             Refusal::OccurredTooFarAhead { .. } => ErrorCode::OccurredTooFarAhead.into(),
             Refusal::OccurredNotDeclared(_) => ErrorCode::OccurredNotDeclared.into(),
+            Refusal::Import(refusal) => match refusal {
+                ImportRefusal::NotFound(_) => ErrorCode::ImportNotFound.into(),
+                ImportRefusal::ExistsWithDifferentContent(_) => ErrorCode::ImportExistsWithDifferentContent.into(),
+                ImportRefusal::LedgerNotFound(_) => ErrorCode::LedgerNotFound.into(),
+                ImportRefusal::TooMany(_) => ErrorCode::TooManyImports.into(),
+                ImportRefusal::Ended { .. } => ErrorCode::ImportEnded.into(),
+                ImportRefusal::RowsMissing { .. } => ErrorCode::ImportRowsMissing.into(),
+            },
+            Refusal::ImportRow { .. } => ErrorCode::ImportRowRefused.into(),
             Refusal::NoActivePolicy => ErrorCode::NoActivePolicy.into(),
             Refusal::PolicyChanged => ErrorCode::PolicyChanged.into(),
             Refusal::ArtifactIncomplete(_) => ErrorCode::ArtifactIncomplete.into(),

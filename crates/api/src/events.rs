@@ -1,5 +1,6 @@
 //! The event feed: one item for each entry of the journal, in its order, without personal data.
 
+mod of_import;
 mod of_ledger;
 
 use engine::{Cause, Entry, Fact, PolicyActivated};
@@ -11,6 +12,7 @@ use crate::parameters::History;
 use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
 use crate::scope::Scope;
 
+use of_import::{AccountStaged, ImportNoted, ImportStarted, TransferStaged};
 use of_ledger::{
     AddressSet, IndexesChosen, LimitsSet, MetadataSet, ScheduledCancelled, TransferExpired, TransferFailed,
     TransferScheduled, ledger_data,
@@ -132,6 +134,18 @@ enum EventData {
     /// `indexes_chosen`
     #[schema(title = "indexes_chosen")]
     IndexesChosen(IndexesChosen),
+    /// `import_started`
+    #[schema(title = "import_started")]
+    ImportStarted(ImportStarted),
+    /// `account_staged`
+    #[schema(title = "account_staged")]
+    AccountStaged(Box<AccountStaged>),
+    /// `transfer_staged`
+    #[schema(title = "transfer_staged")]
+    TransferStaged(Box<TransferStaged>),
+    /// `import_noted`
+    #[schema(title = "import_noted")]
+    ImportNoted(ImportNoted),
     /// `payment_decided`
     #[schema(title = "payment_decided")]
     PaymentDecided(Box<PaymentDecided>),

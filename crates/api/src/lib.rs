@@ -11,6 +11,7 @@ pub mod errors;
 pub mod events;
 pub mod filters;
 pub mod history;
+pub mod imports;
 pub mod openapi;
 pub mod orders;
 pub mod packed;

@@ -98,6 +98,18 @@ pub enum Operation {
     LookupAccounts,
     /// Many transfers by their ids.
     LookupTransfers,
+    /// Starts an import.
+    StartImport,
+    /// All imports.
+    ListImports,
+    /// One import.
+    GetImport,
+    /// Stages rows of an import.
+    StageRows,
+    /// Opens an import.
+    OpenImport,
+    /// Discards an import.
+    DiscardImport,
     /// An account's transfers.
     AccountTransfers,
     /// An account's balances after each of its transfers.
@@ -287,6 +299,12 @@ impl Operation {
             Self::ListLedgers => "listLedgers",
             Self::GetLedger => "getLedger",
             Self::GetTrialBalance => "getTrialBalance",
+            Self::StartImport => "startImport",
+            Self::ListImports => "listImports",
+            Self::GetImport => "getImport",
+            Self::StageRows => "stageRows",
+            Self::OpenImport => "openImport",
+            Self::DiscardImport => "discardImport",
             Self::OpenAccount => "openAccount",
             Self::ListAccounts => "listAccounts",
             Self::GetAccount => "getAccount",

@@ -29,6 +29,7 @@ scopes! {
     POLICIES_WRITE = 8 "policies:write" "Activate policies.",
     EVENTS_READ = 9 "events:read" "Read every entry of the journal.",
     PERSONAL_READ = 10 "personal:read" "Open the personal data that payments sealed.",
+    IMPORTS_WRITE = 11 "imports:write" "Bring an existing book.",
 }
 
 impl Scope {

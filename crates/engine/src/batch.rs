@@ -112,7 +112,7 @@ impl Engine {
         let planned = self.state.ledger.plan_chain(batch, self.next_instant(now), chain);
         let succeeds = planned.facts.len() == chain.len()
             && !matches!(planned.facts.as_slice(), [ledger::Fact::TransferFailed { .. }]);
-        sink.hold_together(planned.facts.len());
+        sink.hold_together(planned.facts.len(), 0);
         for (fact, event) in planned.facts.into_iter().zip(chain) {
             self.commit_event(now, request, fact, sink);
             if succeeds {

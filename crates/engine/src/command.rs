@@ -5,10 +5,11 @@ use std::sync::Arc;
 use ledger::{AccountPlace, NewAccount, NewTransfer};
 use policy::{AttributeValue, PaymentTypeIdx, Policy};
 use types::{
-    AccountId, ActorId, Amount, Asset, Digest, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, TenantId, Timestamp,
-    TransferId,
+    AccountId, ActorId, Amount, Asset, Digest, ImportId, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, TenantId,
+    Timestamp, TransferId,
 };
 
+use crate::ImportCommand;
 use crate::accounts_page::AccountFilter;
 use crate::change::Change;
 use crate::details::AccountName;
@@ -86,6 +87,8 @@ pub enum Command {
     },
     /// Let an API key in.
     AddApiKey(ApiKeyAdded),
+    /// Bring an existing book.
+    Import(ImportCommand),
     /// Look something up.
     Query(Query),
 }
@@ -97,6 +100,7 @@ impl Request {
             Command::CreateAccounts(events) => events.len().max(1),
             Command::CreateTransfers { events, .. } => events.len().max(1),
             Command::Batch(orders) => orders.len().max(1),
+            Command::Import(command) => command.events_count(),
             Command::Query(Query::LookupAccounts(ids)) => ids.len().max(1),
             Command::Query(Query::LookupTransfers(ids)) => ids.len().max(1),
             Command::OpenLedger { .. }
@@ -191,6 +195,10 @@ pub enum Query {
         /// At most so many.
         limit: usize,
     },
+    /// One import.
+    Import(ImportId),
+    /// All imports.
+    Imports,
     /// The policy that decides.
     Policy,
     /// What the accounts of a ledger add up to.

@@ -29,6 +29,7 @@ impl Engine {
             | Command::StoreArtifact(_)
             | Command::ActivatePolicy { .. }
             | Command::AddApiKey(_)
+            | Command::Import(_)
             | Command::Change(_)
             | Command::DryRun(_)
             | Command::Query(_) => unreachable!("ENG-17: a dry run is of orders and payments"),

@@ -18,6 +18,7 @@ mod details;
 mod dry_run;
 mod due;
 mod entry;
+mod import;
 mod order;
 mod payment;
 mod query;
@@ -43,6 +44,7 @@ pub use entry::{
     LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
     Verb,
 };
+pub use import::ImportCommand;
 pub use order::{AccountOrder, ORDERS_MAX, OrderReply, Ordered, Orders, TransferOrder};
 pub use payment::{Label, Leg, Payment, Recorded};
 pub use reply::{ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, PaymentReply, Refusal, Reply};
@@ -80,9 +82,10 @@ pub trait Sink {
     /// Takes one.
     fn take(&mut self, applied: Applied<'_>);
 
-    /// The next `count` entries are a chain: all of them become durable, or none does.
-    fn hold_together(&mut self, count: usize) {
-        let _ = count;
+    /// The next `count` entries are a chain: all of them become durable, or none does. Beside what a transfer or account
+    /// takes they hold `text_bytes` of addresses and metadata.
+    fn hold_together(&mut self, count: usize, text_bytes: usize) {
+        let _ = (count, text_bytes);
     }
 }
 
@@ -268,6 +271,7 @@ impl Engine {
             Command::ReverseTransfer(id) => self.reverse_transfer(now, request, *id, sink).map(Reply::from),
             Command::Change(change) => self.execute_change(now, request, change, sink),
             Command::DryRun(command) => self.dry_run(now, request, command),
+            Command::Import(command) => self.import(now, request, command, sink),
             command @ (Command::OpenLedger { .. }
             | Command::CreatePayment(_)
             | Command::ChangePayment { .. }
@@ -300,6 +304,11 @@ impl Engine {
     /// together come first.
     fn journal_digest(&mut self, now: Timestamp, sink: &mut dyn Sink) {
         if self.state.digest_is_due() {
+            // A start from an index does not see the rows that were staged before this digest.
+            for fact in self.state.ledger.note_imports() {
+                let noted = Recording::of(Fact::Ledger(fact));
+                self.commit(now, ActorId::SYSTEM, RequestId::default(), noted, sink);
+            }
             let fact = Fact::StateDigest(self.state.digest());
             self.commit(now, ActorId::SYSTEM, RequestId::default(), Recording::of(fact), sink);
         }
@@ -320,6 +329,7 @@ impl Engine {
             | Command::CreateAccounts(_)
             | Command::CreateTransfers { .. }
             | Command::Batch(_)
+            | Command::Import(_)
             | Command::DryRun(_) => unreachable!("ENG-16: orders and batches are executed event by event"),
             Command::CreatePayment(new) => self.create_payment(at, new),
             Command::ChangePayment { payment, verb } => self.change_payment(at, request, *payment, *verb),

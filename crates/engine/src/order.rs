@@ -120,6 +120,8 @@ pub(crate) trait Order {
     const CHAIN_FAILED: Refusal;
     /// Why the last order of a chain without an end fails.
     const CHAIN_OPEN: Refusal;
+    /// Why the last order of a chain fails that does not fit a frame.
+    const CHAIN_TOO_LONG: Refusal;
 
     fn asked(&self) -> &Self::New;
 
@@ -131,6 +133,7 @@ impl Order for AccountOrder {
     type New = NewAccount;
     const CHAIN_FAILED: Refusal = account_refusal(AccountStatus::LinkedEventFailed);
     const CHAIN_OPEN: Refusal = account_refusal(AccountStatus::LinkedEventChainOpen);
+    const CHAIN_TOO_LONG: Refusal = account_refusal(AccountStatus::LinkedChainTooLong);
 
     fn asked(&self) -> &NewAccount {
         &self.new
@@ -155,6 +158,7 @@ impl Order for TransferOrder {
     type New = NewTransfer;
     const CHAIN_FAILED: Refusal = transfer_refusal(TransferStatus::LinkedEventFailed);
     const CHAIN_OPEN: Refusal = transfer_refusal(TransferStatus::LinkedEventChainOpen);
+    const CHAIN_TOO_LONG: Refusal = transfer_refusal(TransferStatus::LinkedChainTooLong);
 
     fn asked(&self) -> &NewTransfer {
         &self.new

@@ -46,6 +46,8 @@ impl Engine {
             Query::Payments { status, after, limit } => {
                 Ok(self.payments_page(at, *status, *after, (*limit).min(PAGE_MAX)))
             }
+            Query::Import(id) => self.import_reply(Made::Before, *id),
+            Query::Imports => Ok(Reply::Imports(state.ledger.imports().to_vec())),
             Query::Policy => match &state.policy {
                 Some(active) => Ok(Reply::Policy(Made::Before, active.clone())),
                 None => Err(Refusal::NoActivePolicy),
@@ -74,6 +76,7 @@ impl Engine {
             | Command::CreateAccounts(_)
             | Command::CreateTransfers { .. }
             | Command::Batch(_)
+            | Command::Import(_)
             | Command::DryRun(_) => unreachable!("ENG-16: orders and batches are executed event by event"),
             Command::CreatePayment(new) => self.payment_reply(made, new.payment, self.state.clock, entry),
             Command::ChangePayment { payment, .. } => self.payment_reply(made, *payment, self.state.clock, None),

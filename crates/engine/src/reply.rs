@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::{
-    Account, AccountPlace, AccountStatus, Address, Book, ChangeStatus, IndexedFields, PendingState, Scheduled,
-    Transfer, TransferStatus, TrialBalance,
+    Account, AccountPlace, AccountStatus, Address, Book, ChangeStatus, ImportRefusal, ImportStatus, IndexedFields,
+    PendingState, Scheduled, Transfer, TransferStatus, TrialBalance,
 };
 use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
@@ -92,6 +92,10 @@ pub enum Reply {
     Policy(Made, ActivePolicy),
     /// What the accounts of a ledger add up to.
     TrialBalance(Book, TrialBalance),
+    /// An import, as it is now.
+    Import(Made, Box<ImportStatus>),
+    /// All imports, in the order they were started.
+    Imports(Vec<ImportStatus>),
     /// An API key, let in.
     ApiKey(Made),
 }
@@ -228,6 +232,21 @@ pub enum Refusal {
     /// The payment type does not let clients say when a payment happened.
     #[error("payments of type {0} do not declare occurred_at")]
     OccurredNotDeclared(Name),
+    /// The import cannot do that.
+    #[error(transparent)]
+    Import(#[from] ImportRefusal),
+    /// A row of an import is refused.
+    #[error("{kind} {row} of the import is refused: {sentence}")]
+    ImportRow {
+        /// What it is.
+        kind: &'static str,
+        /// Its number among these, from 0.
+        row: u64,
+        /// The name of the ledger's status.
+        status: &'static str,
+        /// What is wrong with it.
+        sentence: String,
+    },
     /// No policy decides yet.
     #[error("no policy is active")]
     NoActivePolicy,

@@ -1,6 +1,6 @@
 //! Taking orders: judging them on plans, one or many, for real or as a dry run, so that both answer the same.
 
-use ledger::{Batch, Event as _, MetadataOf, Plan, TransferKey};
+use ledger::{Batch, CHAIN_EVENTS_MAX, Event as _, MetadataOf, Plan, TransferKey};
 use types::{ActorId, RequestId, Timestamp};
 
 use crate::entry::Fact;
@@ -67,7 +67,7 @@ impl Engine {
         sink: &mut dyn Sink,
     ) {
         if facts.len() > 1 {
-            sink.hold_together(facts.len());
+            sink.hold_together(facts.len(), text_bytes(&facts));
         }
         // What has a timestamp of its own comes first, so that each is that of its entry.
         let (timed, others): (Vec<_>, Vec<_>) = facts.into_iter().partition(is_timed);
@@ -109,12 +109,17 @@ fn runs<O: Order>(orders: &[O]) -> impl Iterator<Item = &[O]> {
 /// What becomes of the orders of one run.
 fn judge_run<O: Order>(plan: &mut Plan<'_>, batch: Batch, run: &[O]) -> Vec<Ordered> {
     let is_open = run.last().is_some_and(|order| order.asked().is_linked());
+    let before = plan.clone();
     if let [order] = run
         && !is_open
     {
-        return vec![order.judge(plan, batch)];
+        let answer = order.judge(plan, batch);
+        if answer.is_err() {
+            // An account that opens with an address that is taken does not open.
+            plan.roll_back(before);
+        }
+        return vec![answer];
     }
-    let before = plan.clone();
     let mut answers: Vec<Ordered> = Vec::with_capacity(run.len());
     // The last order of an open chain is not judged: that the chain is open comes first.
     for order in run.iter().take(run.len() - usize::from(is_open)) {
@@ -125,7 +130,16 @@ fn judge_run<O: Order>(plan: &mut Plan<'_>, batch: Batch, run: &[O]) -> Vec<Orde
             return failed_run::<O>(plan, before, run.len(), answers, is_open);
         }
     }
-    if is_open { failed_run::<O>(plan, before, run.len(), answers, is_open) } else { answers }
+    if is_open {
+        return failed_run::<O>(plan, before, run.len(), answers, is_open);
+    }
+    let facts = plan.facts_since(&before);
+    if facts.len().saturating_mul(ENTRY_BYTES_MAX).saturating_add(text_bytes(facts)) > CHAIN_BYTES_MAX {
+        answers.pop();
+        answers.push(Err(O::CHAIN_TOO_LONG));
+        return failed_run::<O>(plan, before, run.len(), answers, is_open);
+    }
+    answers
 }
 
 /// The answers of a run that failed: what broke it has its own, those around it failed with it.
@@ -146,6 +160,35 @@ fn failed_run<'p, O: Order>(
         answers.push(Err(O::CHAIN_OPEN));
     }
     answers
+}
+
+/// What an entry takes at most beside its texts.
+const ENTRY_BYTES_MAX: usize = 224;
+/// The most that the entries of a chain take; it fits a frame.
+const CHAIN_BYTES_MAX: usize = CHAIN_EVENTS_MAX * ENTRY_BYTES_MAX;
+
+/// Bytes of addresses and metadata in facts, and what goes with each of them.
+fn text_bytes(facts: &[ledger::Fact]) -> usize {
+    const OVERHEAD: usize = 16;
+    let value = |(key, value): &(String, Option<String>)| OVERHEAD + key.len() + value.as_ref().map_or(0, String::len);
+    let text = |fact: &ledger::Fact| match fact {
+        ledger::Fact::AddressSet { address, .. } => OVERHEAD + address.as_str().len(),
+        ledger::Fact::MetadataSet { values, .. } => values.iter().map(value).sum(),
+        ledger::Fact::BookOpened(_)
+        | ledger::Fact::AccountOpened(_)
+        | ledger::Fact::TransferCreated(_)
+        | ledger::Fact::TransferFailed { .. }
+        | ledger::Fact::TransferExpired(_)
+        | ledger::Fact::LimitsSet { .. }
+        | ledger::Fact::TransferScheduled(_)
+        | ledger::Fact::ScheduledCancelled { .. }
+        | ledger::Fact::IndexesChosen { .. }
+        | ledger::Fact::ImportStarted(_)
+        | ledger::Fact::AccountStaged { .. }
+        | ledger::Fact::TransferStaged { .. }
+        | ledger::Fact::ImportNoted { .. } => 0,
+    };
+    facts.iter().map(text).sum()
 }
 
 /// The request of an order in a batch: the id of what it makes.
@@ -170,7 +213,11 @@ fn request_of(fact: &ledger::Fact) -> RequestId {
             MetadataOf::Transfer(key) => client(*key),
             MetadataOf::Payment(payment) => RequestId::new(payment.get()),
         },
-        ledger::Fact::IndexesChosen { .. } => RequestId::default(),
+        ledger::Fact::IndexesChosen { .. }
+        | ledger::Fact::ImportStarted(_)
+        | ledger::Fact::AccountStaged { .. }
+        | ledger::Fact::TransferStaged { .. }
+        | ledger::Fact::ImportNoted { .. } => RequestId::default(),
     }
 }
 

@@ -5,6 +5,7 @@ mod bench;
 mod bundle_folder;
 mod check_policy;
 mod demo;
+mod import;
 mod serve;
 
 use std::process::ExitCode;
@@ -30,6 +31,9 @@ enum Command {
     /// Measure what the server does on this machine
     #[command(subcommand)]
     Bench(bench::Benchmark),
+    /// Bring an existing book of accounts and transfers into a ledger
+    #[command(subcommand)]
+    Import(Box<import::Command>),
     /// Check a policy folder and say what is wrong with it
     CheckPolicy(check_policy::Arguments),
 }
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Bench(benchmark) => bench::run(&benchmark),
+        Command::Import(command) => import::run(&command),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
     };
     match result {

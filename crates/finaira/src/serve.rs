@@ -16,8 +16,8 @@ pub(crate) struct Arguments {
     /// Address to listen on; port 0 picks a free one
     #[arg(long, env = "FINAIRA_LISTEN", value_name = "ADDRESS", default_value_t = server::DEFAULT_ADDRESS)]
     listen: SocketAddr,
-    /// Requests that may wait for the engine; more are answered 503
-    #[arg(long, env = "FINAIRA_QUEUE", value_name = "REQUESTS", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Events that may wait for the engine, a batch counting as many as it brings; more are answered 503
+    #[arg(long, env = "FINAIRA_QUEUE", value_name = "EVENTS", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     queue: u32,
     /// Make one more API key and print it, for when the first was lost
     #[arg(long)]
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let options = Options {
         data: arguments.data.clone(),
         layout: Layout { segment_bytes: arguments.segment_bytes, ..Layout::STANDARD },
-        queue_requests_max: usize::try_from(arguments.queue).unwrap_or(usize::MAX),
+        queue_events_max: usize::try_from(arguments.queue).unwrap_or(usize::MAX),
         new_api_key: arguments.new_api_key,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -34,6 +34,41 @@ fn batches_of_every_kind_add_up() {
 }
 
 #[test]
+fn the_last_line_has_every_figure_with_its_type() {
+    let figures = run(&["--count", "20000"]);
+    let object = figures.as_object().expect("an object");
+    let numbers = [
+        "transfers_per_second",
+        "batch_ms_p50",
+        "batch_ms_p99",
+        "batch_ms_max",
+        "query_ms_p50",
+        "query_ms_p99",
+        "query_cold_ms_p50",
+        "disk_bytes_per_transfer",
+    ];
+    for name in numbers {
+        assert!(object[name].as_f64().is_some_and(|value| value >= 0.0), "{name}: {figures}");
+    }
+    // So short a load may end before a query does.
+    for name in ["query_under_load_ms_p50", "query_under_load_ms_p99"] {
+        assert!(object[name].is_null() || object[name].is_f64() || object[name].is_u64(), "{name}: {figures}");
+    }
+    assert!(object["rss_peak_bytes"].is_u64(), "{figures}");
+    assert_eq!(object["benchmark"], "transfers");
+    let settings = object["settings"].as_object().expect("an object");
+    for name in ["count", "accounts", "batch", "clients", "hot_percent", "pending_percent", "queries"] {
+        assert!(settings[name].is_u64(), "{name}: {figures}");
+    }
+    assert_eq!(
+        (&settings["accounts"], &settings["batch"], &settings["queries"]),
+        (&json!(10_000), &json!(8_189), &json!(100))
+    );
+    assert!(settings["ids"].is_string() && settings["index"].is_string() && settings["http"].is_boolean());
+    assert!(settings.contains_key("zipf"), "{figures}");
+}
+
+#[test]
 fn single_transfers_add_up_over_both_interfaces() {
     let options = ["--accounts", "10", "--pending-percent", "50", "--clients", "2", "--queries", "0"];
     let packed = run(&[&["--count", "200", "--batch", "1"], options.as_slice()].concat());

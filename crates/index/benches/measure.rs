@@ -119,7 +119,7 @@ fn measure(count: u64, accounts: u32, is_random: bool, fields: u8) {
     let (mut publishing, mut sealing) = (Duration::ZERO, Duration::ZERO);
     let mut opened = Batch::default();
     for place in 0..accounts {
-        let event = Event::Account { id: u128::from(place) + 1, place: AccountPlace(place) };
+        let event = Event::Account { id: u128::from(place) + 1, place: AccountPlace(place), import: None };
         opened.push(&Placed { position: Position::new(1, 4096, false), timestamp: Timestamp::ZERO, event });
     }
     index.publish(opened);

@@ -1,7 +1,7 @@
 //! What the journal thread tells the index, and how it waits in memory until it stands in tables.
 
 use journal::{Position, StartAt};
-use ledger::{AccountPlace, PendingState, TrialBalance};
+use ledger::{AccountPlace, ImportNumber, PendingState, TrialBalance};
 use types::{Digest, LedgerId, Seq, Timestamp};
 
 use crate::changes::Changes;
@@ -26,6 +26,17 @@ pub enum Event {
         is_pending: bool,
         /// The client's pending transfer that it resolves, and how.
         resolves: Option<(u128, PendingState)>,
+    },
+    /// A transfer of an import was staged. Its id may come again, should the import be discarded.
+    Staged {
+        /// Its id.
+        id: u128,
+        /// The account the amount left.
+        debit: AccountPlace,
+        /// The account the amount reached.
+        credit: AccountPlace,
+        /// The import.
+        import: ImportNumber,
     },
     /// A transfer of a payment was created.
     Leg {
@@ -52,6 +63,8 @@ pub enum Event {
         id: u128,
         /// Its place: one more than that of the account before.
         place: AccountPlace,
+        /// The import that it was staged for. Its id may come again, should that be discarded.
+        import: Option<ImportNumber>,
     },
     /// Anything else that a restart must replay.
     Other,
@@ -71,6 +84,19 @@ pub struct Placed {
 /// What an id in the tables stands for, besides the number of the status for which it failed.
 pub(crate) const CREATED: u16 = 0;
 pub(crate) const CREATED_PENDING: u16 = 1;
+
+/// Marks the tag of what an import brought; below it stands the number of the import.
+const IMPORTED: u16 = 1 << 15;
+const _: () = assert!(ImportNumber::MAX.get() < IMPORTED);
+
+pub(crate) const fn import_tag(import: ImportNumber) -> u16 {
+    IMPORTED | import.get()
+}
+
+/// The import that brought what has this tag. Only after such a row can another one have the same id.
+pub(crate) const fn import_of(tag: u16) -> Option<ImportNumber> {
+    if tag & IMPORTED == 0 { None } else { ImportNumber::new(tag & !IMPORTED) }
+}
 
 /// The tag of a resolution.
 pub(crate) const fn state_tag(state: PendingState) -> u16 {
@@ -174,10 +200,14 @@ impl Batch {
                     self.resolutions.push(KeyRow::new(id, position, state_tag(state)));
                 }
             }
+            Event::Staged { id, debit, credit, import } => {
+                self.push_id(KeyRow::new(id, position, import_tag(import)));
+                self.push_posting(debit, credit, placed);
+            }
             Event::Leg { debit, credit } => self.push_posting(debit, credit, placed),
             Event::Failed { id, status } => {
                 assert!(
-                    status > CREATED_PENDING,
+                    status > CREATED_PENDING && import_of(status).is_none(),
                     "IDX-1: an id fails for a status above {CREATED_PENDING}, not {status}"
                 );
                 self.push_id(KeyRow::new(id, position, status));
@@ -185,7 +215,9 @@ impl Batch {
             Event::Expired { id } => {
                 self.resolutions.push(KeyRow::new(id, position, state_tag(PendingState::Expired)));
             }
-            Event::Account { id, place } => self.accounts.push(KeyRow::new(id, place.0.into(), 0)),
+            Event::Account { id, place, import } => {
+                self.accounts.push(KeyRow::new(id, place.0.into(), import.map_or(0, import_tag)));
+            }
             Event::Other => {
                 // Several facts of one entry need it replayed once.
                 if self.others.last() != Some(&position) {

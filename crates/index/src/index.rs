@@ -54,10 +54,10 @@ impl Index {
     /// Opens the index in a directory of its own, which may be empty. What is damaged or left over is removed; the
     /// caller feeds again what follows [`Restored::end`].
     pub fn open<D: Disk>(disk: &D, origin: Origin, log: impl Log) -> Result<(Self, Restored), Fault> {
-        let runs = restore::open_runs(disk, origin)?;
+        let (runs, damaged) = restore::open_runs(disk, origin)?;
         let shared = Arc::new(Shared::default());
         shared.set_runs(&mut shared.lock(), runs);
-        let restored = Restored::new(Arc::clone(&shared.lock().view.runs));
+        let restored = Restored::new(Arc::clone(&shared.lock().view.runs), damaged);
         let log: Arc<dyn Log> = Arc::new(log);
         let worker = Worker { shared: Arc::clone(&shared), disk: disk.clone(), origin, log: Arc::clone(&log) };
         let worker = std::thread::Builder::new().name("index".to_owned()).spawn(move || worker.run());

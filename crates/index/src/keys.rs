@@ -5,6 +5,7 @@ use std::sync::Arc;
 use journal::Disk;
 
 use crate::block::{BlockFile, Writer};
+use crate::event::import_of;
 use crate::fault::Fault;
 use crate::filter::{Filter, Probe};
 use crate::fixed::{Row, SIX_END, fixed_struct};
@@ -45,10 +46,10 @@ impl KeyRow {
     }
 }
 
-/// Sorts rows by id; ids in order of time are sorted already.
+/// Sorts rows by id, then as they came; ids in order of time are sorted already.
 pub(crate) fn sort(rows: &mut [KeyRow]) {
     if !rows.is_sorted_by_key(|row| row.id) {
-        rows.sort_unstable_by_key(|row| row.id);
+        rows.sort_unstable_by_key(|row| (row.id, row.number()));
     }
 }
 
@@ -92,7 +93,7 @@ impl Keys {
         self.range
     }
 
-    /// The row of an id.
+    /// The newest row of an id.
     pub(crate) fn find(&self, id: u128) -> Result<Option<KeyRow>, Fault> {
         if self.may_hold(id, &Probe::of(id)) { self.read(id) } else { Ok(None) }
     }
@@ -105,7 +106,11 @@ impl Keys {
 
     /// The row of an id that may be there.
     pub(crate) fn read(&self, id: u128) -> Result<Option<KeyRow>, Fault> {
-        Ok(self.table.first_from(id)?.filter(|row| row.id == id))
+        let found = self.table.first_from(id)?.filter(|row| row.id == id);
+        match found.filter(|row| import_of(row.tag()).is_some()).and(id.checked_add(1)) {
+            Some(behind) => self.table.last_before(behind),
+            None => Ok(found),
+        }
     }
 
     pub(crate) fn table(&self) -> &Table<KeyRow> {

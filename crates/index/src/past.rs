@@ -7,7 +7,7 @@ use journal::Position;
 use ledger::{Past, PastTransfer, TransferStatus};
 use types::{Timestamp, TransferId};
 
-use crate::event::{CREATED, CREATED_PENDING, state_of};
+use crate::event::{CREATED, CREATED_PENDING, import_of, state_of};
 use crate::fault::Fault;
 use crate::filter::Probe;
 use crate::log::Log;
@@ -79,6 +79,10 @@ impl PastIndex {
             let ids = &listed.run.ids;
             let row = if ids.may_hold(id.get(), &probe) { ids.read(id.get())? } else { None };
             let Some(row) = row else { continue };
+            if let Some(import) = import_of(row.tag()) {
+                let transfer = self.log.transfer_at(Position::from_number(row.number()), id)?;
+                return Ok(Some(PastTransfer::Staged { import, transfer }));
+            }
             if !matches!(row.tag(), CREATED | CREATED_PENDING) {
                 let status = TransferStatus::from_number(row.tag()).ok_or_else(|| unknown_status(&listed.run))?;
                 return Ok(Some(PastTransfer::Failed(status)));

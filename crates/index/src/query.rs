@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use journal::Position;
-use ledger::{AccountPlace, PendingState, TrialBalance};
+use ledger::{AccountPlace, ImportNumber, PendingState, TrialBalance};
 use types::{AccountId, LedgerId, Timestamp, TransferId};
 
 use crate::accounts::Balances;
-use crate::event::{Batch, CREATED, CREATED_PENDING, GenerationEnd, state_of};
+use crate::event::{Batch, CREATED, CREATED_PENDING, GenerationEnd, import_of, state_of};
 use crate::fault::Fault;
 use crate::fields::Field;
 use crate::index::Index;
@@ -24,6 +24,8 @@ pub struct Found {
     pub position: Position,
     /// Which of both.
     pub state: IdState,
+    /// The import that brought it: unless that is open, nothing stands there.
+    pub import: Option<ImportNumber>,
 }
 
 /// What became of an id.
@@ -63,10 +65,18 @@ pub enum FieldError {
 impl Index {
     /// The account with an id.
     pub fn account_place(&self, id: AccountId) -> Result<Option<AccountPlace>, Fault> {
+        Ok(self.account(id)?.map(|(place, _)| place))
+    }
+
+    /// The account with an id, and the import that it was staged for.
+    pub fn account(&self, id: AccountId) -> Result<Option<(AccountPlace, Option<ImportNumber>)>, Fault> {
         let view = self.shared.view();
-        let place = |row: KeyRow| AccountPlace(u32::try_from(row.number()).expect("places have 32 bits"));
+        let place = |row: KeyRow| {
+            let place = AccountPlace(u32::try_from(row.number()).expect("places have 32 bits"));
+            (place, import_of(row.tag()))
+        };
         for batch in view.batches().rev() {
-            if let Some(row) = batch.accounts.iter().find(|row| row.id == id.get()) {
+            if let Some(row) = batch.accounts.iter().rfind(|row| row.id == id.get()) {
                 return Ok(Some(place(*row)));
             }
         }
@@ -84,12 +94,13 @@ impl Index {
         let Some(row) = find_id(&view, id.get())? else { return Ok(None) };
         let state = match row.tag() {
             CREATED => IdState::Created,
+            tag if import_of(tag).is_some() => IdState::Created,
             CREATED_PENDING => IdState::CreatedPending(
                 find_resolution(&view, id.get())?.map(|row| (state_of(row.tag()), Position::from_number(row.number()))),
             ),
             status => IdState::Failed(status),
         };
-        Ok(Some(Found { position: Position::from_number(row.number()), state }))
+        Ok(Some(Found { position: Position::from_number(row.number()), state, import: import_of(row.tag()) }))
     }
 
     /// The positions of an account's transfers, the legs of payments included: every position once, in order or
@@ -183,7 +194,7 @@ impl Index {
 fn find_id(view: &View, id: u128) -> Result<Option<KeyRow>, Fault> {
     let in_range = |batch: &&Arc<Batch>| batch.ids_range.0 <= id && id <= batch.ids_range.1;
     for batch in view.batches().rev().filter(in_range) {
-        if let Some(row) = batch.ids.iter().find(|row| row.id == id) {
+        if let Some(row) = batch.ids.iter().rfind(|row| row.id == id) {
             return Ok(Some(*row));
         }
     }

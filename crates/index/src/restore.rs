@@ -21,33 +21,41 @@ pub fn discard<D: Disk>(disk: &D) -> Result<(), Fault> {
     remove_all_but(disk, &[])
 }
 
-/// The longest row of adjacent intact runs from the first generation on. Everything else is removed.
-pub(crate) fn open_runs<D: Disk>(disk: &D, origin: Origin) -> Result<Vec<Listed>, Fault> {
+/// The longest row of adjacent intact runs from the first generation on, and what was found damaged. Everything else is
+/// removed.
+pub(crate) fn open_runs<D: Disk>(disk: &D, origin: Origin) -> Result<(Vec<Listed>, Vec<Fault>), Fault> {
     let names = disk.list().map_err(Fault::io("list", "the index"))?;
     let found: Vec<(u32, u32)> = names.iter().filter_map(|name| run::parse_name(name)).collect();
     let mut runs: Vec<Listed> = Vec::new();
+    let mut damaged = Vec::new();
     loop {
         let next = runs.last().map_or(0, |listed| listed.run.last() + 1);
         let mut candidates: Vec<u32> =
             found.iter().filter(|(first, _)| *first == next).map(|(_, last)| *last).collect();
         // The widest first: the runs that were merged into it may be left over.
         candidates.sort_unstable_by(|one, other| other.cmp(one));
-        let Some(run) = first_intact(disk, origin, next, &candidates)? else { break };
-        runs.push(Listed { fields: open_fields(disk, origin, &run)?, run: Arc::new(run) });
+        let Some(run) = first_intact(disk, origin, (next, &candidates), &mut damaged)? else { break };
+        runs.push(Listed { fields: open_fields(disk, origin, &run, &mut damaged)?, run: Arc::new(run) });
     }
     let fields = runs.iter().flat_map(|listed| listed.fields.values()).map(|table| table.name().to_owned());
     let names = runs.iter().map(|listed| run::file_name(listed.run.first(), listed.run.last()));
     remove_all_but(disk, &names.chain(fields).collect::<Vec<_>>())?;
-    Ok(runs)
+    Ok((runs, damaged))
 }
 
 /// The first of these runs that is intact. Only damage makes a run count as missing: a disk that cannot be read now may
 /// be readable later.
-fn first_intact<D: Disk>(disk: &D, origin: Origin, first: u32, lasts: &[u32]) -> Result<Option<Run>, Fault> {
+fn first_intact<D: Disk>(
+    disk: &D,
+    origin: Origin,
+    (first, lasts): (u32, &[u32]),
+    damaged: &mut Vec<Fault>,
+) -> Result<Option<Run>, Fault> {
     for &last in lasts {
         match Run::open(disk, origin, first, last) {
             Ok(Some(run)) => return Ok(Some(run)),
-            Ok(None) | Err(Fault::Damaged { .. }) => {}
+            Ok(None) => {}
+            Err(fault @ Fault::Damaged { .. }) => damaged.push(fault),
             Err(fault) => return Err(fault),
         }
     }
@@ -55,12 +63,18 @@ fn first_intact<D: Disk>(disk: &D, origin: Origin, first: u32, lasts: &[u32]) ->
 }
 
 /// The tables of a run's fields that are there and intact.
-fn open_fields<D: Disk>(disk: &D, origin: Origin, run: &Run) -> Result<BTreeMap<Field, Arc<FieldTable>>, Fault> {
+fn open_fields<D: Disk>(
+    disk: &D,
+    origin: Origin,
+    run: &Run,
+    damaged: &mut Vec<Fault>,
+) -> Result<BTreeMap<Field, Arc<FieldTable>>, Fault> {
     let mut tables = BTreeMap::new();
     for field in Field::ALL {
         match FieldTable::open(disk, origin, field, run.first(), run.last()) {
             Ok(Some(table)) => drop(tables.insert(field, Arc::new(table))),
-            Ok(None) | Err(Fault::Damaged { .. }) => {}
+            Ok(None) => {}
+            Err(fault @ Fault::Damaged { .. }) => damaged.push(fault),
             Err(fault) => return Err(fault),
         }
     }
@@ -85,12 +99,14 @@ fn remove_all_but<D: Disk>(disk: &D, kept: &[String]) -> Result<(), Fault> {
 pub struct Restored {
     /// How things stood there; `None` for an empty index.
     pub end: Option<GenerationEnd>,
+    /// The damage that was found; those files are gone, and so are the runs behind them.
+    pub damaged: Vec<Fault>,
     runs: Arc<Vec<Listed>>,
 }
 
 impl Restored {
-    pub(crate) fn new(runs: Arc<Vec<Listed>>) -> Self {
-        Self { end: runs.last().map(|listed| listed.run.end().end()), runs }
+    pub(crate) fn new(runs: Arc<Vec<Listed>>, damaged: Vec<Fault>) -> Self {
+        Self { end: runs.last().map(|listed| listed.run.end().end()), damaged, runs }
     }
 
     /// Every account, in order of place, with its balances there.

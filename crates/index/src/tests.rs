@@ -195,7 +195,7 @@ fn flags_come_back_as_they_were() {
     let mut batch = Batch::default();
     let place = AccountPlace(0);
     let position = Position::new(1, 4096, false);
-    batch.push(&Placed { position, timestamp: Timestamp::ZERO, event: Event::Account { id: 5, place } });
+    batch.push(&Placed { position, timestamp: Timestamp::ZERO, event: Event::Account { id: 5, place, import: None } });
     index.publish(batch);
     let account = Account {
         id: AccountId::new(5),

@@ -16,6 +16,7 @@ use crate::reader::FileReader;
 use crate::segment::{self, SegmentHeader};
 
 mod recover;
+mod reopen;
 
 pub use recover::{Recovered, StartAt, TornTail, Visit};
 

@@ -79,7 +79,9 @@ impl<D: Disk> FileReader<D> {
         }
         // The frame says what is wrong, and where.
         let entry = self.entry_at(position)?;
-        if let Fact::Ledger(ledger::Fact::TransferCreated(transfer)) = entry.fact {
+        if let Fact::Ledger(ledger::Fact::TransferCreated(transfer) | ledger::Fact::TransferStaged { transfer, .. }) =
+            entry.fact
+        {
             return Ok(transfer);
         }
         Err(damaged(position.segment(), position.offset(), entry.header.seq, "no row starts there"))
@@ -116,7 +118,7 @@ impl<D: Disk> FileReader<D> {
         }
     }
 
-    /// Shows every transfer that a client made, from one position (included) to another (excluded), in order. Transfers
+    /// Shows every transfer that a client made or an import brought, from one position (included) to another (excluded), in order. Transfers
     /// that stand inside other entries are not among them, nor are legs of payments.
     ///
     /// # Errors
@@ -128,7 +130,11 @@ impl<D: Disk> FileReader<D> {
         visit: &mut dyn FnMut(Position, &Transfer) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.entries_between(from, to, &mut |position, entry| {
-            let Fact::Ledger(ledger::Fact::TransferCreated(transfer)) = &entry.fact else { return Ok(()) };
+            let Fact::Ledger(ledger::Fact::TransferCreated(transfer) | ledger::Fact::TransferStaged { transfer, .. }) =
+                &entry.fact
+            else {
+                return Ok(());
+            };
             let TransferKey::Client(_) = transfer.key else { return Ok(()) };
             visit(position, transfer)
         })

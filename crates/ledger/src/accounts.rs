@@ -37,13 +37,18 @@ impl Accounts {
         self.rows.len()
     }
 
-    /// Adds an account; `None` when its id is taken.
-    pub(crate) fn add(&mut self, account: Account) -> Option<AccountPlace> {
-        if self.place(account.id).is_some() {
+    /// Adds an account, which from now on is the one with its id; `None` when its id is that of an account that is not
+    /// `free` to be replaced.
+    pub(crate) fn add(&mut self, account: Account, free: impl Fn(AccountPlace) -> bool) -> Option<AccountPlace> {
+        let before = self.place(account.id);
+        if before.is_some_and(|place| !free(place)) {
             return None;
         }
         let place = AccountPlace::new(self.rows.push(account));
-        self.index.add(account.id, place);
+        match before {
+            Some(before) => self.index.replace(account.id, before, place),
+            None => self.index.add(account.id, place),
+        }
         if self.changed.len() <= place.number() >> 6 {
             self.changed.push(0);
         }
@@ -81,11 +86,6 @@ impl Accounts {
     /// The accounts from `place` on, in order.
     pub(crate) fn from(&self, place: AccountPlace) -> impl Iterator<Item = &Account> {
         self.rows.from(place.number())
-    }
-
-    /// The first place whose account is not `before`; the accounts must be partitioned so.
-    pub(crate) fn partition_point(&self, before: impl Fn(&Account) -> bool) -> AccountPlace {
-        AccountPlace::new(self.rows.partition_point(0, before))
     }
 
     /// What changed since [`Accounts::forget_changes`], in order of place.
@@ -162,6 +162,13 @@ impl Index {
         let (shard, hash) = self.parts(id);
         let found = self.shards.get(shard)?.find(Slot::spread(hash), |slot| slot.hash == hash);
         found.map(|slot| slot.place)
+    }
+
+    /// Lets the id that named the account at `before` name the one at `place`.
+    fn replace(&mut self, id: AccountId, before: AccountPlace, place: AccountPlace) {
+        let (shard, hash) = self.parts(id);
+        let shard = self.shards.get_mut(shard).expect("a shard's number is below their count");
+        shard.find_mut(Slot::spread(hash), |slot| slot.place == before.0).expect("it was added").place = place.0;
     }
 
     fn add(&mut self, id: AccountId, place: AccountPlace) {

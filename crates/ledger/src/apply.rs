@@ -3,9 +3,9 @@ use types::Timestamp;
 use crate::effect::{Effect, resolution};
 use crate::recents::Record;
 use crate::state::BookState;
-use crate::totals::Totals;
 use crate::{
-    Account, AccountFlags, AccountPlace, Book, Fact, Ledger, PendingState, Transfer, TransferFlags, TransferKey,
+    Account, AccountFlags, AccountPlace, Book, Fact, ImportNumber, ImportState, Ledger, PendingState, Transfer,
+    TransferFlags, TransferKey,
 };
 
 /// Which balances a fact changed.
@@ -51,11 +51,15 @@ impl Ledger {
             | Fact::TransferScheduled(_)
             | Fact::IndexesChosen { .. }
             | Fact::ScheduledCancelled { .. } => self.apply_setting(fact),
+            Fact::ImportStarted(import) => self.start_import(import),
+            Fact::AccountStaged { import, account } => self.stage_account(*import, account),
+            Fact::TransferStaged { import, transfer } => self.stage_transfer(*import, transfer),
+            Fact::ImportNoted { import, state, progress } => self.note_import(*import, *state, progress),
         }
     }
 
     pub(crate) fn open_book(&mut self, book: &Book) -> Touched {
-        let empty = BookState { book: *book, totals: Totals::default(), accounts: Default::default() };
+        let empty = BookState::new(book);
         let taken = self.books.insert(book.id, empty);
         assert!(taken.is_none(), "LED-4: ledger {} is opened once", book.id);
         Touched::Nothing
@@ -67,10 +71,17 @@ impl Ledger {
         let is_imported = account.flags.contains(AccountFlags::IMPORTED);
         let last = if is_imported { self.last_account } else { self.last_timestamp() };
         self.last_account = pass_time(account.timestamp, last);
-        let place = self.accounts.add(*account).expect("LED-4: an account is opened once");
+        let place = self.add_account(account);
         let book = self.books.get_mut(&account.ledger).expect("LED-8: an account stands in an open book");
         book.accounts.push(place);
         Touched::Account(place)
+    }
+
+    /// Gives an account its place. An id that a discarded import left is free.
+    pub(crate) fn add_account(&mut self, account: &Account) -> AccountPlace {
+        let Self { accounts, imports, .. } = self;
+        let is_free = |place| imports.hiding(place).is_some_and(|status| status.state == ImportState::Discarded);
+        accounts.add(*account, is_free).expect("LED-4: an account is opened once")
     }
 
     fn create_transfer(&mut self, transfer: &Transfer) -> Touched {
@@ -81,7 +92,7 @@ impl Ledger {
             let key = transfer.pending.expect("LED-5: a post or void names a pending transfer");
             self.resolve(key, state)
         });
-        let touched = self.change_accounts(transfer, Effect::of(transfer, resolved.as_ref()));
+        let touched = self.change_accounts(transfer, Effect::of(transfer, resolved.as_ref()), None);
 
         let is_new = match transfer.key {
             TransferKey::Client(id) => {
@@ -105,7 +116,7 @@ impl Ledger {
         if let TransferKey::Client(id) = key {
             self.recents.add(Record::Expired(id));
         }
-        self.change_accounts(&pending, Effect::of_release(&pending))
+        self.change_accounts(&pending, Effect::of_release(&pending), None)
     }
 
     /// Ends the pending transfer `key` and returns it.
@@ -130,7 +141,13 @@ impl Ledger {
         leg.transfer
     }
 
-    fn change_accounts(&mut self, transfer: &Transfer, effect: Effect) -> Touched {
+    /// Moves the balances of both accounts; their sums are those of the book, or of an import that is staged.
+    pub(crate) fn change_accounts(
+        &mut self,
+        transfer: &Transfer,
+        effect: Effect,
+        import: Option<ImportNumber>,
+    ) -> Touched {
         let places = [transfer.debit, transfer.credit]
             .map(|id| self.accounts.place(id).expect("LED-8: a transfer moves between accounts that exist"));
         let [debit, credit] = places;
@@ -151,15 +168,18 @@ impl Ledger {
             assert!(moves <= room, "LED-2: {} rises above its ceiling", credited.id);
         }
 
-        let book = self.books.get_mut(&transfer.ledger).expect("LED-8: a transfer is in an open book");
+        let totals = match import {
+            Some(number) => &mut self.imports.get_mut(number).totals,
+            None => &mut self.books.get_mut(&transfer.ledger).expect("LED-8: a transfer is in an open book").totals,
+        };
         for ((place, old), new) in places.into_iter().zip(&before).zip(after) {
             assert_eq!(new.ledger, transfer.ledger, "LED-8: account {} is in another ledger", new.id);
             assert!(within_limits(&new), "LED-2: account {} crosses its limit", new.id);
-            book.totals.replace(old, &new);
+            totals.replace(old, &new);
             self.addresses.replace(place, old, &new);
             self.accounts.put(place, new);
         }
-        assert!(book.totals.balance(), "LED-1: debits equal credits in ledger {}", transfer.ledger);
+        assert!(totals.balance(), "LED-1: debits equal credits in ledger {}", transfer.ledger);
         Touched::Transfer { debit, credit }
     }
 }

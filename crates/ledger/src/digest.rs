@@ -32,7 +32,10 @@ impl Ledger {
     /// 7. an address: account, text;
     /// 8. metadata: what about, how many changes, then each key, whether it has a value, and the value;
     /// 9. a scheduled transfer: its time, every field; 10. cancelled: its id;
-    /// 11. indexes: id of the book, bits of the fields.
+    /// 11. indexes: id of the book, bits of the fields;
+    /// 12. an import started: number, id, id of the book, content, time; 13. an account staged: number of the import;
+    /// 14. an import noted: its number, 0 staged, 1 opened, 2 discarded, and its counts. Staged transfers say nothing
+    ///     that the accounts do not.
     ///
     /// # Panics
     /// When `fact` was not applied.
@@ -74,6 +77,17 @@ impl Ledger {
             }
             Fact::IndexesChosen { ledger, fields } => {
                 into.u64(11).u64(ledger.get().into()).u64(fields.bits().into());
+            }
+            Fact::ImportStarted(import) => {
+                into.u64(12).u64(import.number.get().into()).u128(import.id.get()).u64(import.ledger.get().into());
+                into.bytes(import.content.as_bytes()).u64(import.started_at.ns());
+            }
+            Fact::AccountStaged { import, .. } => {
+                into.u64(13).u64(import.get().into());
+            }
+            Fact::TransferStaged { .. } => {}
+            Fact::ImportNoted { import, state, progress } => {
+                into.u64(14).u64(import.get().into()).u64(*state as u64).u64(progress.accounts).u64(progress.transfers);
             }
         }
     }

@@ -1,7 +1,8 @@
 use types::{AccountId, LedgerId, TransferId};
 
 use crate::{
-    Account, Address, Book, IndexedFields, Limits, MetadataOf, Scheduled, Transfer, TransferKey, TransferStatus,
+    Account, Address, Book, Import, ImportNumber, ImportProgress, ImportState, IndexedFields, Limits, MetadataOf,
+    Scheduled, Transfer, TransferKey, TransferStatus,
 };
 
 /// One thing that happened to the ledger, as an entry of the journal records it.
@@ -56,5 +57,30 @@ pub enum Fact {
         ledger: LedgerId,
         /// The fields.
         fields: IndexedFields,
+    },
+    /// An import began to take rows.
+    ImportStarted(Import),
+    /// An account of an import, which nobody sees until the import is opened; its balances are zero.
+    AccountStaged {
+        /// The import.
+        import: ImportNumber,
+        /// The account.
+        account: Account,
+    },
+    /// A transfer of an import between two of its accounts, which nobody sees until the import is opened.
+    TransferStaged {
+        /// The import.
+        import: ImportNumber,
+        /// The transfer, as it was in the other system.
+        transfer: Transfer,
+    },
+    /// How far an import is. One that is opened or discarded with this takes no more rows.
+    ImportNoted {
+        /// The import.
+        import: ImportNumber,
+        /// What it is from now on.
+        state: ImportState,
+        /// All that was staged before.
+        progress: Box<ImportProgress>,
     },
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use types::{Timestamp, TransferId};
 
-use crate::{PendingState, Transfer, TransferStatus};
+use crate::{ImportNumber, PendingState, Transfer, TransferStatus};
 
 /// What became of a request for a client's transfer whose id is spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,13 @@ pub enum PastTransfer {
         transfer: Transfer,
         /// Of a pending transfer, what became of it.
         state: Option<PendingState>,
+    },
+    /// An import brought it. Unless that import is staged, a ledger that is asked says what this means by now.
+    Staged {
+        /// The import.
+        import: ImportNumber,
+        /// As it was in the other system.
+        transfer: Transfer,
     },
 }
 

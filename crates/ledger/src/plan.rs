@@ -6,6 +6,7 @@ mod batch;
 mod book;
 mod change;
 mod retry;
+mod staged;
 mod transfer;
 mod view;
 
@@ -15,6 +16,7 @@ use foldhash::fast::RandomState;
 use types::{AccountId, Asset, LedgerId, Span, Timestamp, TransferId};
 
 pub use batch::{Batch, CHAIN_EVENTS_MAX, Event, PlannedChain, Step};
+pub use staged::ImportRefusal;
 pub(crate) use view::View;
 
 use crate::effect::{Effect, resolution};
@@ -99,6 +101,8 @@ pub struct Plan<'a> {
     at: Timestamp,
     timestamps_used: u64,
     facts: Vec<Fact>,
+    /// Whether any of the facts is one that views look up among them.
+    has_settings: bool,
     books: Vec<Book>,
     accounts: HashMap<AccountId, Account, RandomState>,
     transfers: HashMap<TransferKey, PastTransfer, RandomState>,
@@ -113,6 +117,7 @@ impl<'a> Plan<'a> {
             at,
             timestamps_used: 0,
             facts: Vec::new(),
+            has_settings: false,
             books: Vec::new(),
             accounts: HashMap::default(),
             transfers: HashMap::default(),
@@ -189,7 +194,7 @@ impl<'a> Plan<'a> {
     pub fn transfer(&self, key: TransferKey) -> Option<Transfer> {
         match self.find(key)? {
             PastTransfer::Created { transfer, .. } => Some(transfer),
-            PastTransfer::Failed(_) => None,
+            PastTransfer::Failed(_) | PastTransfer::Staged { .. } => None,
         }
     }
 
@@ -234,13 +239,18 @@ impl<'a> Plan<'a> {
     pub fn pending_state(&self, key: TransferKey) -> Option<PendingState> {
         match self.find(key)? {
             PastTransfer::Created { transfer, state } => state.map(|state| state.as_of(&transfer, self.now())),
-            PastTransfer::Failed(_) => None,
+            PastTransfer::Failed(_) | PastTransfer::Staged { .. } => None,
         }
     }
 
     /// How many timestamps, from the plan's first on, its accounts and transfers took.
     pub fn timestamps_used(&self) -> u64 {
         self.timestamps_used
+    }
+
+    /// What this plan found since `before`, which is what it was at an earlier step.
+    pub fn facts_since(&self, before: &Self) -> &[Fact] {
+        self.facts.get(before.facts.len()..).unwrap_or_default()
     }
 
     /// What the plan found, in the order of its steps, for an entry and for [`Ledger::apply`].
@@ -278,17 +288,21 @@ impl<'a> Plan<'a> {
             Fact::TransferFailed { id, status } => {
                 self.transfers.insert(TransferKey::Client(*id), PastTransfer::Failed(*status));
             }
-            // Views look these up among the facts.
             Fact::LimitsSet { .. }
             | Fact::AddressSet { .. }
             | Fact::MetadataSet { .. }
             | Fact::TransferScheduled(_)
-            | Fact::IndexesChosen { .. } => {}
+            | Fact::IndexesChosen { .. } => self.has_settings = true,
             Fact::ScheduledCancelled { id } => {
+                self.has_settings = true;
                 let spent = PastTransfer::Failed(TransferStatus::ScheduledTransferCancelled);
                 self.transfers.insert(TransferKey::Client(*id), spent);
             }
             Fact::TransferExpired(_) => unreachable!("time brings expiries, not a request"),
+            Fact::ImportStarted(_)
+            | Fact::AccountStaged { .. }
+            | Fact::TransferStaged { .. }
+            | Fact::ImportNoted { .. } => unreachable!("imports are planned row by row"),
         }
     }
 

@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use types::{Timestamp, TransferId};
 
 use crate::chunks::Chunks;
-use crate::{Transfer, TransferKey, TransferStatus};
+use crate::{ImportNumber, Transfer, TransferKey, TransferStatus};
 
 /// What lately happened to client transfers, in order, found by id, until it is forgotten.
 ///
@@ -49,14 +49,21 @@ pub(crate) enum Record {
     },
     /// The pending transfer expired.
     Expired(TransferId),
+    /// An import brought it.
+    Staged {
+        import: ImportNumber,
+        transfer: Transfer,
+    },
 }
 
 impl Record {
     /// The id that this record spends.
     fn spends(&self) -> Option<TransferId> {
         match self {
-            Self::Created(Transfer { key: TransferKey::Client(id), .. }) | Self::Failed { id, .. } => Some(*id),
-            Self::Created(_) | Self::Expired(_) => None,
+            Self::Created(Transfer { key: TransferKey::Client(id), .. })
+            | Self::Staged { transfer: Transfer { key: TransferKey::Client(id), .. }, .. }
+            | Self::Failed { id, .. } => Some(*id),
+            Self::Created(_) | Self::Staged { .. } | Self::Expired(_) => None,
         }
     }
 }
@@ -78,11 +85,12 @@ impl Recents {
         self.earlier > 0 || self.first > 0
     }
 
-    /// Adds a record; false when the id that it spends is here already.
+    /// Adds a record; false when the id that it spends is here already, other than by an import: whether that one left
+    /// the id free is the caller's to know.
     pub(crate) fn add(&mut self, record: Record) -> bool {
         let number = self.records.len();
         if let Some(id) = record.spends() {
-            if self.number_of(id).is_some() {
+            if self.number_of(id).is_some_and(|number| !self.is_staged(number)) {
                 return false;
             }
             if self.ascending.back().is_none_or(|(last, _)| *last < id) {
@@ -104,7 +112,8 @@ impl Recents {
         if self.ascending.back().is_some_and(|(last, _)| id <= *last) {
             let found = self.ascending.binary_search_by_key(&id, |(id, _)| *id);
             if let Some((_, number)) = found.ok().and_then(|at| self.ascending.get(at)) {
-                return Some(*number);
+                // What an import left free may have been taken since.
+                return if self.is_staged(*number) { self.newest_other(id).max(Some(*number)) } else { Some(*number) };
             }
         }
         // Asked first, so that hashing costs nothing while all ids ascend.
@@ -113,7 +122,19 @@ impl Recents {
         }
         let hash = low_half(self.hasher.hash_one(id));
         let slot = self.others.find(Slot::spread(hash), |slot| slot.hash == hash && self.has_id(slot, id));
-        slot.map(|slot| self.number(slot))
+        let number = self.number(slot?);
+        if self.is_staged(number) { self.newest_other(id) } else { Some(number) }
+    }
+
+    /// The newest of several records with the same id, which only imports leave behind.
+    fn newest_other(&self, id: TransferId) -> Option<usize> {
+        let hash = low_half(self.hasher.hash_one(id));
+        let slots = self.others.iter_hash(Slot::spread(hash));
+        slots.filter(|slot| slot.hash == hash && self.has_id(slot, id)).map(|slot| self.number(slot)).max()
+    }
+
+    fn is_staged(&self, number: usize) -> bool {
+        matches!(self.records.get(number), Some(Record::Staged { .. }))
     }
 
     fn has_id(&self, slot: &Slot, id: TransferId) -> bool {
@@ -152,7 +173,7 @@ impl Recents {
     pub(crate) fn transfers_after(&self, after: Timestamp) -> impl Iterator<Item = &Transfer> {
         let transfers = self.records.from(self.first).filter_map(|record| match record {
             Record::Created(transfer) => Some(transfer),
-            Record::Failed { .. } | Record::Expired(_) => None,
+            Record::Failed { .. } | Record::Expired(_) | Record::Staged { .. } => None,
         });
         transfers.skip_while(move |transfer| transfer.timestamp <= after)
     }

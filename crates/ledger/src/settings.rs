@@ -112,7 +112,11 @@ impl Ledger {
             | Fact::AccountOpened(_)
             | Fact::TransferCreated(_)
             | Fact::TransferFailed { .. }
-            | Fact::TransferExpired(_) => unreachable!("the ledger's own `apply` folds these"),
+            | Fact::TransferExpired(_)
+            | Fact::ImportStarted(_)
+            | Fact::AccountStaged { .. }
+            | Fact::TransferStaged { .. }
+            | Fact::ImportNoted { .. } => unreachable!("the ledger's own `apply` folds these"),
         }
         Touched::Nothing
     }

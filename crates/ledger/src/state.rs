@@ -6,6 +6,7 @@ use types::{AccountId, LedgerId, Span, Timestamp, TransferId};
 use crate::accounts::Accounts;
 use crate::addresses::Addresses;
 use crate::chunks::Chunks;
+use crate::import::Imports;
 use crate::legs::Legs;
 use crate::metadata::Metadata;
 use crate::past::NoPast;
@@ -40,6 +41,7 @@ pub struct Ledger {
     pub(crate) metadata: Metadata,
     pub(crate) schedule: Schedule,
     pub(crate) indexes: BTreeMap<LedgerId, IndexedFields>,
+    pub(crate) imports: Imports,
     pub(crate) past: Box<dyn Past>,
 }
 
@@ -60,6 +62,7 @@ impl Default for Ledger {
             metadata: Metadata::default(),
             schedule: Schedule::default(),
             indexes: BTreeMap::new(),
+            imports: Imports::default(),
             past: Box::new(NoPast),
         }
     }
@@ -75,6 +78,31 @@ pub(crate) struct BookState {
     pub(crate) totals: Totals,
     /// Places of its accounts, in order.
     pub(crate) accounts: Chunks<AccountPlace>,
+    /// Those of every import that was opened.
+    imported: Vec<Chunks<AccountPlace>>,
+}
+
+impl BookState {
+    pub(crate) fn new(book: &Book) -> Self {
+        Self { book: *book, totals: Totals::default(), accounts: Chunks::default(), imported: Vec::new() }
+    }
+
+    pub(crate) fn add_import(&mut self, places: impl Iterator<Item = AccountPlace>) {
+        let mut imported = Chunks::default();
+        places.for_each(|place| {
+            imported.push(place);
+        });
+        self.imported.push(imported);
+    }
+
+    /// Its accounts, in lists of which each is in order of timestamps.
+    fn lists(&self) -> impl Iterator<Item = &Chunks<AccountPlace>> {
+        std::iter::once(&self.accounts).chain(&self.imported)
+    }
+
+    fn accounts_count(&self) -> usize {
+        self.lists().map(Chunks::len).sum()
+    }
 }
 
 impl Ledger {
@@ -95,6 +123,7 @@ impl Ledger {
         self.recents.forget_through(recorded, |record| {
             let ended = match record {
                 Record::Created(transfer) => transfer.pending,
+                Record::Staged { .. } => None,
                 Record::Expired(id) => Some(TransferKey::Client(*id)),
                 Record::Failed { .. } => None,
             };
@@ -135,7 +164,7 @@ impl Ledger {
 
     /// Where the account with this id stands.
     pub fn account_place(&self, id: AccountId) -> Option<AccountPlace> {
-        self.accounts.place(id)
+        self.accounts.place(id).filter(|place| self.is_visible(*place))
     }
 
     /// The account at a place.
@@ -155,7 +184,7 @@ impl Ledger {
     pub fn transfer(&self, key: TransferKey) -> Option<Transfer> {
         match self.find(key)? {
             PastTransfer::Created { transfer, .. } => Some(transfer),
-            PastTransfer::Failed(_) => None,
+            PastTransfer::Failed(_) | PastTransfer::Staged { .. } => None,
         }
     }
 
@@ -164,7 +193,7 @@ impl Ledger {
     pub fn pending_state(&self, key: TransferKey, at: Timestamp) -> Option<PendingState> {
         match self.find(key)? {
             PastTransfer::Created { transfer, state } => state.map(|state| state.as_of(&transfer, at)),
-            PastTransfer::Failed(_) => None,
+            PastTransfer::Failed(_) | PastTransfer::Staged { .. } => None,
         }
     }
 
@@ -190,6 +219,7 @@ impl Ledger {
                     Some(PastTransfer::Created { transfer: *transfer, state })
                 }
                 Record::Failed { status, .. } => Some(PastTransfer::Failed(*status)),
+                Record::Staged { import, transfer } => self.as_imported(*import, *transfer),
                 Record::Expired(_) => None,
             };
         }
@@ -197,6 +227,7 @@ impl Ledger {
             PastTransfer::Created { transfer, state: Some(state) } => {
                 Some(PastTransfer::Created { transfer, state: Some(self.resolution_of(id).unwrap_or(state)) })
             }
+            PastTransfer::Staged { import, transfer } => self.as_imported(import, transfer),
             found @ (PastTransfer::Failed(_) | PastTransfer::Created { state: None, .. }) => Some(found),
         }
     }
@@ -245,14 +276,28 @@ impl Ledger {
     /// Up to `limit` accounts later than `after`, of one book or of all, in order of creation. The timestamp of the last
     /// one is the cursor to the next page.
     pub fn accounts_after(&self, ledger: Option<LedgerId>, after: Timestamp, limit: usize) -> Vec<&Account> {
-        let is_before = |account: &Account| account.timestamp <= after;
-        let Some(id) = ledger else {
-            let start = self.accounts.partition_point(is_before);
-            return self.accounts.from(start).take(limit).collect();
-        };
-        let Some(book) = self.books.get(&id) else { return vec![] };
-        let start = book.accounts.partition_point(0, |&place| is_before(self.accounts.at(place)));
-        book.accounts.from(start).take(limit).map(|&place| self.accounts.at(place)).collect()
+        let books = self.books.iter().filter(|(id, _)| ledger.is_none_or(|ledger| ledger == **id));
+        let lists = books.flat_map(|(_, book)| book.lists());
+        let mut heads: Vec<_> = lists
+            .map(|list| {
+                let start = list.partition_point(0, |&place| self.accounts.at(place).timestamp <= after);
+                list.from(start).map(|&place| self.accounts.at(place)).peekable()
+            })
+            .collect();
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let next =
+                heads.iter_mut().filter_map(|head| Some((head.peek()?.timestamp, head))).min_by_key(|(at, _)| *at);
+            let Some(account) = next.and_then(|(_, head)| head.next()) else { break };
+            found.push(account);
+        }
+        found
+    }
+
+    /// Whether an account has exactly this timestamp.
+    pub(crate) fn has_account_at(&self, at: Timestamp) -> bool {
+        let before = at.checked_sub(Span::from_ns(1)).unwrap_or_default();
+        self.accounts_after(None, before, 1).first().is_some_and(|account| account.timestamp == at)
     }
 
     /// Up to `limit` transfers later than `after`, of one book or of all, in order of creation. The timestamp of the
@@ -272,7 +317,7 @@ impl Ledger {
 
     /// The sums over all accounts of a book. They are kept up to date, so reading them costs nothing.
     pub fn trial_balance(&self, book: LedgerId) -> Option<TrialBalance> {
-        self.books.get(&book).map(|state| state.totals.trial_balance(state.accounts.len()))
+        self.books.get(&book).map(|state| state.totals.trial_balance(state.accounts_count()))
     }
 
     /// The timestamp of the latest account or transfer, by the ledger's own time; a plan starts later.

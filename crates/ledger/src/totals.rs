@@ -35,6 +35,14 @@ impl Totals {
         self.credits_posted.replace(old.credits_posted, new.credits_posted);
     }
 
+    /// Counts the accounts of both.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.debits_pending.add(other.debits_pending);
+        self.debits_posted.add(other.debits_posted);
+        self.credits_pending.add(other.credits_pending);
+        self.credits_posted.add(other.credits_posted);
+    }
+
     /// LED-1: debits equal credits, posted and pending alike.
     pub(crate) fn balance(&self) -> bool {
         self.debits_pending == self.credits_pending && self.debits_posted == self.credits_posted
@@ -64,6 +72,12 @@ impl Sum {
         let (low, borrowed) = sum.overflowing_sub(old.get());
         // Up before down: the sum holds `old`, so neither step can leave the range.
         let carries = self.carries.checked_add(carried.into()).and_then(|up| up.checked_sub(borrowed.into()));
+        *self = Self { carries: carries.expect("LED-6: a book's sum holds its accounts' balances"), low };
+    }
+
+    fn add(&mut self, other: Self) {
+        let (low, carried) = self.low.overflowing_add(other.low);
+        let carries = self.carries.checked_add(other.carries).and_then(|carries| carries.checked_add(carried.into()));
         *self = Self { carries: carries.expect("LED-6: a book's sum holds its accounts' balances"), low };
     }
 

@@ -100,8 +100,9 @@ impl Sink for Packer {
         }
     }
 
-    fn hold_together(&mut self, count: usize) {
-        if self.builder.payload_bytes_left() < count.saturating_mul(FrameBuilder::TRANSFER_BYTES_MAX) {
+    fn hold_together(&mut self, count: usize, text_bytes: usize) {
+        let bytes = count.saturating_mul(FrameBuilder::TRANSFER_BYTES_MAX).saturating_add(text_bytes);
+        if self.builder.payload_bytes_left() < bytes {
             self.end_frame();
         }
     }

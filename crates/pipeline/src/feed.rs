@@ -149,6 +149,8 @@ impl Notes {
                     ledger::Fact::AccountOpened(_)
                         | ledger::Fact::TransferCreated(Transfer { key: TransferKey::Client(_), .. })
                         | ledger::Fact::TransferFailed { .. }
+                        | ledger::Fact::AccountStaged { .. }
+                        | ledger::Fact::TransferStaged { .. }
                         | ledger::Fact::TransferExpired(TransferKey::Client(_))
                 )
         );
@@ -158,8 +160,18 @@ impl Notes {
         for (fact, touched) in facts.iter().zip(touched) {
             match (fact, *touched) {
                 (ledger::Fact::AccountOpened(account), Touched::Account(place)) => {
-                    note(at, Event::Account { id: account.id.get(), place });
+                    note(at, Event::Account { id: account.id.get(), place, import: None });
                 }
+                (ledger::Fact::AccountStaged { import, account }, Touched::Account(place)) => {
+                    note(at, Event::Account { id: account.id.get(), place, import: Some(*import) });
+                }
+                (
+                    ledger::Fact::TransferStaged {
+                        import,
+                        transfer: Transfer { key: TransferKey::Client(id), timestamp, .. },
+                    },
+                    Touched::Transfer { debit, credit },
+                ) => note(*timestamp, Event::Staged { id: id.get(), debit, credit, import: *import }),
                 (ledger::Fact::TransferCreated(transfer), Touched::Transfer { debit, credit }) => {
                     note(transfer.timestamp, transfer_event(transfer, debit, credit));
                 }

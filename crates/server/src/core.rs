@@ -43,11 +43,17 @@ pub(crate) struct Shared {
     pub(crate) names: Mutex<Option<(Seq, Arc<PolicyActivated>)>>,
     /// What ledgers count, as of the last batch: complete for whatever an answer can show.
     pub(crate) assets: RwLock<Arc<Assets>>,
+    /// Imports whose rows can be seen.
+    pub(crate) opened_imports: RwLock<Vec<ledger::ImportNumber>>,
 }
 
 impl Shared {
     /// Notes ledgers that were opened since; none ever changes.
     pub(crate) fn note_ledgers(&self, engine: &Engine) {
+        let opened = engine.opened_imports();
+        if *self.opened_imports.read().unwrap_or_else(PoisonError::into_inner) != opened {
+            *self.opened_imports.write().unwrap_or_else(PoisonError::into_inner) = opened;
+        }
         let known = self.assets.read().unwrap_or_else(PoisonError::into_inner).len();
         if engine.ledgers().len() > known {
             let assets = Arc::new(Assets::new(engine.ledgers()));
@@ -191,7 +197,8 @@ impl Core {
         let permit = Arc::clone(&self.0.past).acquire_owned().await.ok();
         let asked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            ask(&mut History::new(&core.0.index, core.0.reader.clone()))
+            let opened = core.0.opened_imports.read().unwrap_or_else(PoisonError::into_inner).clone();
+            ask(&mut History::new(&core.0.index, core.0.reader.clone(), opened))
         });
         asked.await.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string()).into()))
     }

@@ -7,7 +7,7 @@ use api::history::{Side, TransferFilter};
 use engine::{Entry, Fact};
 use index::{Bounds, Field, FieldError, Index, Sides};
 use journal::{Directory, Fault, FileReader, Position};
-use ledger::{Account, AccountPlace, Transfer, TransferKey};
+use ledger::{Account, AccountPlace, ImportNumber, Transfer, TransferFlags, TransferKey};
 use types::{AccountId, LedgerId, Timestamp, TransferId};
 
 /// Rows looked at for one answer, so that a filter that matches little cannot go on for ever.
@@ -72,19 +72,22 @@ pub struct History<'a> {
     reader: FileReader<Directory>,
     /// The last frame that was read, for entries that are no rows: many of a frame are often asked for together.
     frame: Vec<(Position, Entry)>,
+    /// Imports whose rows can be seen.
+    opened: Vec<ImportNumber>,
 }
 
 impl<'a> History<'a> {
-    pub(crate) const fn new(index: &'a Index, reader: FileReader<Directory>) -> Self {
-        Self { index, reader, frame: Vec::new() }
+    pub(crate) const fn new(index: &'a Index, reader: FileReader<Directory>, opened: Vec<ImportNumber>) -> Self {
+        Self { index, reader, frame: Vec::new(), opened }
     }
 
-    /// The place of an account; `None` when there is none with this id.
+    /// The place of an account; `None` when there is none with this id that can be seen.
     ///
     /// # Errors
     /// When the index cannot be read.
     pub fn account_place(&self, id: AccountId) -> Result<Option<AccountPlace>, HistoryError> {
-        Ok(self.index.account_place(id)?)
+        let found = self.index.account(id)?;
+        Ok(found.filter(|(_, import)| self.is_visible(*import)).map(|(place, _)| place))
     }
 
     /// A page of transfers. Of an account all of them are found through its own index, otherwise through that of a field
@@ -98,7 +101,7 @@ impl<'a> History<'a> {
         let bounds = Bounds { after, before, earliest: filter.min_timestamp, latest: filter.max_timestamp };
         let positions = match account {
             Some(account) => {
-                let Some(place) = self.index.account_place(*account)? else { return Ok(Page::default()) };
+                let Some(place) = self.account_place(*account)? else { return Ok(Page::default()) };
                 self.index.postings(place, sides(filter.side), bounds, filter.reversed)
             }
             None => {
@@ -122,6 +125,9 @@ impl<'a> History<'a> {
                 })?;
                 if filter.reversed {
                     page.transfers[first..].reverse();
+                }
+                if account.is_none() {
+                    self.retain_visible(position, &mut page.transfers, first)?;
                 }
                 page.next = Some(position);
             }
@@ -162,7 +168,7 @@ impl<'a> History<'a> {
     /// # Errors
     /// When something cannot be read.
     pub fn account_at(&mut self, account: &Account, at: Timestamp) -> Result<Option<Account>, HistoryError> {
-        let Some(place) = self.index.account_place(account.id)?.filter(|_| account.timestamp <= at) else {
+        let Some(place) = self.account_place(account.id)?.filter(|_| account.timestamp <= at) else {
             return Ok(None);
         };
         let mut then = account.emptied();
@@ -189,7 +195,7 @@ impl<'a> History<'a> {
     /// # Errors
     /// When something cannot be read.
     pub fn account_at_occurred(&mut self, account: &Account, at: Timestamp) -> Result<Option<Account>, HistoryError> {
-        let Some(place) = self.index.account_place(account.id)? else { return Ok(None) };
+        let Some(place) = self.account_place(account.id)? else { return Ok(None) };
         let mut then = account.emptied();
         self.lines((account.id, place), Bounds::default(), |history, _, line| {
             if line.occurred_at <= at {
@@ -209,7 +215,7 @@ impl<'a> History<'a> {
         let times = page.iter().map(|transfer| transfer.timestamp);
         let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return Ok(Vec::new()) };
         let before = Timestamp::from_ns(first.ns().saturating_sub(1));
-        let Some(place) = self.index.account_place(account.id)? else { return Ok(Vec::new()) };
+        let Some(place) = self.account_place(account.id)? else { return Ok(Vec::new()) };
         let mut then = self.account_at(account, before)?.unwrap_or_else(|| account.emptied());
         let keys: HashSet<TransferKey> = page.iter().map(|transfer| transfer.key).collect();
         let mut rows = Vec::with_capacity(page.len());
@@ -246,8 +252,36 @@ impl<'a> History<'a> {
         Ok(())
     }
 
+    fn is_visible(&self, import: Option<ImportNumber>) -> bool {
+        import.is_none_or(|import| self.opened.contains(&import))
+    }
+
+    /// Drops the transfers from number `first` on, of the entry at `position`, that an import brought which is not open.
+    /// When such an id came again, the newest of its rows is the one that counts.
+    fn retain_visible(
+        &self,
+        position: Position,
+        transfers: &mut Vec<Transfer>,
+        first: usize,
+    ) -> Result<(), HistoryError> {
+        for transfer in transfers.split_off(first) {
+            let is_shown = match transfer.key {
+                TransferKey::Client(id) if transfer.flags.contains(TransferFlags::IMPORTED) => {
+                    let found = self.index.find(id)?;
+                    found.is_some_and(|found| found.position == position && self.is_visible(found.import))
+                }
+                TransferKey::Client(_) | TransferKey::Leg { .. } => true,
+            };
+            if is_shown {
+                transfers.push(transfer);
+            }
+        }
+        Ok(())
+    }
+
     fn client_transfer(&mut self, id: TransferId) -> Result<Option<Transfer>, HistoryError> {
-        let Some(found) = self.index.find(id)? else { return Ok(None) };
+        let found = self.index.find(id)?.filter(|found| self.is_visible(found.import));
+        let Some(found) = found else { return Ok(None) };
         let mut transfer = None;
         self.each_transfer_at(found.position, |made| {
             if made.key == TransferKey::Client(id) {

@@ -35,8 +35,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Segment files of the journal.
     pub layout: Layout,
-    /// Requests that may wait for the engine; more are refused.
-    pub queue_requests_max: usize,
+    /// Events that may wait for the engine, a batch counting as many as it brings; more are refused.
+    pub queue_events_max: usize,
     /// Make one more API key, for when the first was lost.
     pub new_api_key: bool,
 }
@@ -44,7 +44,7 @@ pub struct Options {
 impl Options {
     /// A server on this directory with everything else as usual.
     pub fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), layout: Layout::STANDARD, queue_requests_max: 8_192, new_api_key: false }
+        Self { data: data.to_owned(), layout: Layout::STANDARD, queue_events_max: 65_536, new_api_key: false }
     }
 }
 
@@ -122,7 +122,7 @@ impl Opened {
             tenant: TENANT,
             shard: SHARD,
             identity: journal.identity(),
-            inbox: Inbox::new(options.queue_requests_max),
+            inbox: Inbox::new(options.queue_events_max),
             reader: journal.reader(),
             index,
             past: Arc::new(Semaphore::new(PAST_QUERIES_MAX)),
@@ -135,6 +135,7 @@ impl Opened {
             stopping: watch::Sender::new(false),
             names: Mutex::new(None),
             assets: RwLock::default(),
+            opened_imports: RwLock::default(),
         });
         core.shared().note_ledgers(decider.engine());
         let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender };

@@ -63,6 +63,10 @@ impl Recovery<'_> {
     fn run(&self) -> Result<Started, RecoverError> {
         let reader = FileReader::before_opening(self.directory.clone(), self.shard);
         let (index, restored) = Index::open(self.index, self.origin, Log(reader.clone()))?;
+        for damage in &restored.damaged {
+            tracing::warn!(%damage, "removed a part of the index");
+        }
+        let mut derived = 0_u64;
         let mut engine = Engine::new(self.shard, self.tenant);
         engine.set_past(index.past());
         if restored.end.is_some() {
@@ -78,6 +82,7 @@ impl Recovery<'_> {
                 let (batch, generation) = notes.take(behind.seq).replayed(position, behind);
                 index.publish(batch);
                 if let Some(generation) = generation {
+                    derived += 1;
                     index.seal(generation).map_err(|error| Fault::Poisoned(error.to_string()))?;
                 }
                 engine.forget_through(index.covered());
@@ -88,6 +93,9 @@ impl Recovery<'_> {
         let opened =
             FileJournal::open(self.directory.clone(), self.layout, self.shard, || self.origin, start, &mut visit);
         let (journal, recovered) = opened?;
+        if derived > 0 {
+            tracing::info!(generations = derived, "parts of the index were missing and are derived again");
+        }
         for (ledger, fields) in engine.indexed_fields() {
             choose(&index, ledger, fields);
         }
@@ -155,7 +163,9 @@ pub(crate) fn transfer_at(
         return reader.transfer_at(position);
     }
     let entry = reader.entry_at(position)?;
-    if let engine::Fact::Ledger(ledger::Fact::TransferCreated(transfer)) = entry.fact
+    if let engine::Fact::Ledger(
+        ledger::Fact::TransferCreated(transfer) | ledger::Fact::TransferStaged { transfer, .. },
+    ) = entry.fact
         && id.is_none_or(|id| transfer.key == TransferKey::Client(id))
     {
         return Ok(transfer);

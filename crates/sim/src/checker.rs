@@ -158,6 +158,7 @@ fn made(answer: &Answer) -> Option<Made> {
             | Reply::Label(made, _)
             | Reply::Artifact(made)
             | Reply::Policy(made, _)
+            | Reply::Import(made, _)
             | Reply::ApiKey(made)
             | Reply::Scheduled(made, _)
             | Reply::Cancelled(made, ..)
@@ -174,6 +175,7 @@ fn made(answer: &Answer) -> Option<Made> {
             | Reply::AccountResults(_)
             | Reply::TransferResults { .. }
             | Reply::Payments { .. }
+            | Reply::Imports(_)
             | Reply::TrialBalance(..),
         )
         | Err(_) => None,

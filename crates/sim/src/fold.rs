@@ -146,7 +146,11 @@ impl Fold {
             | ledger::Fact::AddressSet { .. }
             | ledger::Fact::MetadataSet { .. }
             | ledger::Fact::TransferScheduled(_)
-            | ledger::Fact::IndexesChosen { .. } => Ok(()),
+            | ledger::Fact::IndexesChosen { .. }
+            | ledger::Fact::ImportStarted(_)
+            | ledger::Fact::AccountStaged { .. }
+            | ledger::Fact::TransferStaged { .. }
+            | ledger::Fact::ImportNoted { .. } => Ok(()),
         }
     }
 

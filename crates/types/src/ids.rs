@@ -118,6 +118,10 @@ id128!(
     TransferId
 );
 id128!(
+    /// An import of an existing book.
+    ImportId
+);
+id128!(
     /// A payment.
     PaymentId
 );

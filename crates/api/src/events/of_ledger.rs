@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::EventData;
+use super::of_import::{AccountStaged, ImportNoted, ImportStarted, TransferStaged};
 use crate::responses::{Account, Assets, Transfer, Unknown};
 
 pub(super) fn ledger_data(fact: &ledger::Fact, assets: &Assets) -> Result<(&'static str, EventData), Unknown> {
@@ -53,6 +54,24 @@ pub(super) fn ledger_data(fact: &ledger::Fact, assets: &Assets) -> Result<(&'sta
             let chosen = ledger::IndexedFields::ALL.iter().filter(|(_, field)| fields.contains(*field));
             let data = IndexesChosen { ledger: ledger.get(), fields: chosen.map(|(name, _)| *name).collect() };
             ("indexes_chosen", EventData::IndexesChosen(data))
+        }
+        ledger::Fact::ImportStarted(import) => {
+            let (number, ledger) = (import.number.get(), import.ledger.get());
+            let data = ImportStarted { import: import.id.to_string(), number, ledger };
+            ("import_started", EventData::ImportStarted(data))
+        }
+        ledger::Fact::AccountStaged { import, account } => {
+            let data = AccountStaged { import: import.get(), account: Account::new(account, assets)? };
+            ("account_staged", EventData::AccountStaged(Box::new(data)))
+        }
+        ledger::Fact::TransferStaged { import, transfer } => {
+            let data = TransferStaged { import: import.get(), transfer: Transfer::new(transfer, None, assets)? };
+            ("transfer_staged", EventData::TransferStaged(Box::new(data)))
+        }
+        ledger::Fact::ImportNoted { import, state, progress } => {
+            let (accounts, transfers) = (progress.accounts, progress.transfers);
+            let data = ImportNoted { import: import.get(), state: state.name(), accounts, transfers };
+            ("import_noted", EventData::ImportNoted(data))
         }
     })
 }

@@ -233,6 +233,15 @@ impl AccountRecord {
     }
 }
 
+impl From<&NewAccount> for AccountRecord {
+    /// What a client sends.
+    #[inline]
+    fn from(new: &NewAccount) -> Self {
+        let account = Account::open(new, types::Timestamp::from_ns(new.timestamp_ns));
+        Self { reserved: new.reserved, ..Self::from(&account) }
+    }
+}
+
 impl From<&Account> for AccountRecord {
     #[inline]
     fn from(account: &Account) -> Self {
@@ -276,6 +285,32 @@ impl TransferRecord {
             code: Code::new(self.code),
             flags: ledger::TransferFlags::from_bits(self.flags),
             timestamp_ns: self.timestamp,
+        }
+    }
+}
+
+impl From<&NewTransfer> for TransferRecord {
+    /// What a client sends.
+    #[inline]
+    fn from(new: &NewTransfer) -> Self {
+        let id = |key| match key {
+            TransferKey::Client(id) => id.get(),
+            TransferKey::Leg { .. } => 0,
+        };
+        Self {
+            id: id(new.key),
+            debit_account_id: new.debit.get(),
+            credit_account_id: new.credit.get(),
+            amount: new.amount.get(),
+            pending_id: new.pending.map_or(0, id),
+            user_data_128: new.user_data_128,
+            user_data_64: new.user_data_64,
+            user_data_32: new.user_data_32,
+            timeout: new.timeout_s,
+            ledger: new.ledger.get(),
+            code: new.code.get(),
+            flags: new.flags.bits(),
+            timestamp: new.timestamp_ns,
         }
     }
 }

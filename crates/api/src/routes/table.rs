@@ -4,11 +4,12 @@ use super::parameters::{
     ADDRESS_PREFIX, BALANCES, CODE, CURSOR, DRY_RUN, HOLDER, LEDGER, LIMIT, METADATA, STATUS, TEMPLATE, USER_DATA_32,
     USER_DATA_64, USER_DATA_128,
 };
-use super::{Answer, Body, Key, Method, Operation, Parameter, Route, Shape, page, shape};
+use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, page, shape};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
 use crate::history::{AddressBalances, IndexStatus};
+use crate::imports::{Import, ImportBody};
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
 use crate::packed;
 use crate::payments::PaymentBody;
@@ -95,6 +96,18 @@ const fn packed(
 
 const fn events(summary: &'static str) -> Body {
     Body::Packed { record_bytes: packed::EVENT_BYTES, summary }
+}
+
+const FIRST: Parameter = Parameter {
+    name: "first",
+    summary: "The number of the first of these rows among the import's rows of their kind, from 0.",
+    kind: Kind::Number,
+};
+const ROWS: Parameter = Parameter { name: "kind", summary: "`accounts` or `transfers`.", kind: Kind::Text };
+
+/// What becomes of an import.
+const fn end(operation: Operation, path: &'static str, summary: &'static str) -> Route {
+    Route { method: Method::Post, ..get(operation, path, Scope::IMPORTS_WRITE, shape::<Import>(), summary) }
 }
 
 const ACCOUNT_FILTER: Body =
@@ -310,6 +323,30 @@ pub const ROUTES: &[Route] = &[
         (IDS, "The transfers that exist, of 128 bytes, in the order asked."),
         "Look up many transfers, packed",
     ),
+    create(
+        Operation::StartImport,
+        "/v1/imports",
+        Scope::IMPORTS_WRITE,
+        Key::Unused,
+        (shape::<ImportBody>(), shape::<Import>()),
+        "Start the import of an existing book",
+    ),
+    get(Operation::ListImports, "/v1/imports", Scope::LEDGER_READ, page::<Import>(), "List all imports"),
+    get(Operation::GetImport, "/v1/imports/{id}", Scope::LEDGER_READ, shape::<Import>(), "Look up an import"),
+    Route {
+        method: Method::Post,
+        parameters: &[FIRST, ROWS],
+        body: events("Up to 8,190 accounts or transfers of 128 bytes, with their original timestamps."),
+        ..get(
+            Operation::StageRows,
+            "/v1/imports/{id}/rows",
+            Scope::IMPORTS_WRITE,
+            shape::<Import>(),
+            "Stage rows of an import, which nobody sees until it is opened; rows that came before are passed over",
+        )
+    },
+    end(Operation::OpenImport, "/v1/imports/{id}/open", "Let everybody see all rows of an import"),
+    end(Operation::DiscardImport, "/v1/imports/{id}/discard", "Let no row of an import have happened"),
     packed(
         Operation::AccountTransfers,
         "/v1/packed/account-transfers",

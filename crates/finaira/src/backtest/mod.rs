@@ -10,13 +10,13 @@
 //! Time comes from the file: each payment is decided at its own time, and what time brings in between happens in
 //! between. Nothing is journaled; the entries are only looked at.
 
-mod cell;
+pub(crate) mod cell;
 mod columns;
 mod file_order;
-mod input;
+pub(crate) mod input;
 mod output;
 mod payments;
-mod progress;
+pub(crate) mod progress;
 mod replay;
 mod summary;
 mod table;

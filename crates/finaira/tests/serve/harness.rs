@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ pub(crate) struct Server {
     pub(crate) address: String,
     /// The API key, when this start made one.
     pub(crate) key: Option<String>,
+    log: Arc<Mutex<Vec<u8>>>,
 }
 
 /// Talks to a server; cheap to clone.
@@ -69,9 +71,21 @@ impl Server {
             }
         }
         // Logs must be read, or a full pipe would stop the server.
-        let mut stderr = child.stderr.take().expect("standard error is piped");
-        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-        Self { child, address: address.unwrap_or_default(), key }
+        let mut stderr = BufReader::new(child.stderr.take().expect("standard error is piped"));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&log);
+        std::thread::spawn(move || {
+            let mut line = Vec::new();
+            while stderr.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+                shared.lock().expect("nobody panics with the log").append(&mut line);
+            }
+        });
+        Self { child, address: address.unwrap_or_default(), key, log }
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&self.log.lock().expect("nobody panics with the log")).into_owned()
     }
 
     /// The output of a start that is expected to fail.
@@ -92,6 +106,11 @@ impl Server {
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("the process can be killed");
         self.child.wait().expect("the process ends");
+    }
+
+    /// Its exit status, when it ends by itself.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("the process ends")
     }
 
     /// SIGTERM and the exit status.
@@ -159,14 +178,22 @@ impl Client {
 
     /// Sends packed records and gives those that come back.
     pub(crate) fn packed(&self, path: &str, body: &[u8]) -> Vec<u8> {
-        let request = self.agent.post(format!("{}{path}", self.address));
-        let request = request.header("Authorization", format!("Bearer {}", self.key));
-        let request = request.content_type("application/vnd.finaira.packed");
-        let mut response = request.send(body).expect("the server answers");
-        let body = response.body_mut().read_to_vec().expect("a body");
+        self.try_packed(path, body).expect("the server answers")
+    }
+
+    /// As [`Client::packed`]; `None` when the connection broke. Asks again while the queue is full.
+    pub(crate) fn try_packed(&self, path: &str, body: &[u8]) -> Option<Vec<u8>> {
+        let send = || {
+            let request = self.agent.post(format!("{}{path}", self.address));
+            let request = request.header("Authorization", format!("Bearer {}", self.key));
+            request.content_type("application/vnd.finaira.packed").send(body).ok()
+        };
+        let mut response =
+            eventually(|| send().map_or(Some(None), |sent| (sent.status() != 503).then_some(Some(sent))))?;
+        let body = response.body_mut().read_to_vec().ok()?;
         assert_eq!(response.status(), 200, "{}", String::from_utf8_lossy(&body));
         assert_eq!(response.headers()["Content-Type"], "application/vnd.finaira.packed");
-        body
+        Some(body)
     }
 
     /// Lets a policy decide, given as the text of its policy.toml.

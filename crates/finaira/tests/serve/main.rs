@@ -3,9 +3,12 @@
 mod bad_input;
 mod concurrency;
 mod crash;
+mod generations;
 mod harness;
+mod imports;
 mod lifecycle;
 mod orders;
 mod packed;
 mod privacy;
 mod settings;
+mod statuses;

@@ -227,3 +227,21 @@ fn accounts_are_found_by_what_the_client_said_about_them() {
     let bad = client.get("/v1/accounts?user_data_64=0");
     assert_eq!((bad.status, bad.code()), (400, "invalid_parameter"));
 }
+
+#[test]
+fn an_account_whose_address_or_metadata_is_refused_is_not_opened() {
+    let (_data, _server, client) = start();
+    let account = |id: u32, address: &str| json!({"id": id.to_string(), "ledger": 1, "code": 7, "address": address});
+    assert_eq!(client.post("/v1/accounts", &account(40, "shops:s1")).status, 201);
+    let before = events(&client);
+    let refused = client.post("/v1/accounts", &account(41, "shops:s1"));
+    assert_eq!((refused.status, refused.code()), (409, "address_already_taken"), "{refused:?}");
+    let batch = json!({"accounts": [account(41, "shops:s1"), account(42, "shops:s2"), account(43, "shops:s2")]});
+    let reply = client.post("/v1/accounts/batch", &batch);
+    assert_eq!(statuses(&reply), ["address_already_taken", "created", "address_already_taken"]);
+    for id in [41, 43] {
+        assert_eq!(client.get(&format!("/v1/accounts/{id}")).status, 404, "account {id}");
+    }
+    assert_eq!(client.get("/v1/accounts/shops:s2").body["id"], client.get("/v1/accounts/42").body["id"]);
+    assert_eq!(events(&client), before + 2, "one entry for the account, one for its address");
+}

@@ -98,7 +98,7 @@ impl World {
         let new = NewAccount { id, ledger: LedgerId::new(1), code: Code::new(3), ..NewAccount::default() };
         self.accounts.push(Account::open(&new, self.now()));
         self.changed.insert(place, ());
-        self.happen(Event::Account { id: id.get(), place }, None)
+        self.happen(Event::Account { id: id.get(), place, import: None }, None)
     }
 
     fn transfer(&mut self, key: TransferKey, flags: TransferFlags) -> (Transfer, AccountPlace, AccountPlace) {
@@ -394,13 +394,14 @@ impl World {
                 Event::Failed { status, .. } => IdState::Failed(status),
                 Event::Transfer { is_pending: true, .. } => IdState::CreatedPending(resolution(id, u64::MAX / 20)),
                 Event::Transfer { .. }
+                | Event::Staged { .. }
                 | Event::Leg { .. }
                 | Event::Expired { .. }
                 | Event::Account { .. }
                 | Event::Other => IdState::Created,
             };
             let found = self.index.find(TransferId::new(id)).unwrap();
-            assert_eq!(found, Some(Found { position: happened.placed.position, state }));
+            assert_eq!(found, Some(Found { position: happened.placed.position, state, import: None }));
             if happened.placed.timestamp > Timestamp::from_ns(1_000 + covered * 10) {
                 continue;
             }

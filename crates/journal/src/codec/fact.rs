@@ -28,6 +28,10 @@ pub(super) const METADATA_SET: u16 = 16;
 pub(super) const TRANSFER_SCHEDULED: u16 = 17;
 pub(super) const SCHEDULED_CANCELLED: u16 = 18;
 pub(super) const INDEXES_CHOSEN: u16 = 19;
+pub(super) const IMPORT_STARTED: u16 = 30;
+pub(super) const ACCOUNT_STAGED: u16 = 31;
+pub(super) const TRANSFER_STAGED: u16 = 32;
+pub(super) const IMPORT_NOTED: u16 = 33;
 
 /// The version of a kind unless the fact needs a later one.
 const FIRST_VERSION: u16 = 1;
@@ -66,6 +70,10 @@ pub(super) fn kind_name(fact: &Fact) -> &'static str {
         TRANSFER_SCHEDULED => "transfer_scheduled",
         SCHEDULED_CANCELLED => "scheduled_cancelled",
         INDEXES_CHOSEN => "indexes_chosen",
+        IMPORT_STARTED => "import_started",
+        ACCOUNT_STAGED => "account_staged",
+        TRANSFER_STAGED => "transfer_staged",
+        IMPORT_NOTED => "import_noted",
         _ => "state_digest",
     }
 }
@@ -138,7 +146,7 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
     }
     let fact = match number {
         JOURNAL_STARTED => Fact::JournalStarted { origin: Origin::new(from.u128()?) },
-        LEDGER_OPENED..=TRANSFER_EXPIRED | LIMITS_SET..=INDEXES_CHOSEN => {
+        LEDGER_OPENED..=TRANSFER_EXPIRED | LIMITS_SET..=INDEXES_CHOSEN | IMPORT_STARTED..=IMPORT_NOTED => {
             Fact::Ledger(ledger_facts::decode(header, number, version, &mut from)?)
         }
         PAYMENT_DECIDED => Fact::PaymentDecided(Arc::new(payment::decode_decided(header, &mut from)?)),

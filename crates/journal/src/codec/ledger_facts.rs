@@ -6,10 +6,11 @@ use ledger::{Account, AccountFlags, Book, Fact, NewAccount, Transfer, TransferFl
 use types::{AccountId, Amount, Asset, Code, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
 use super::fact::{
-    ACCOUNT_OPENED, ADDRESS_SET, INDEXES_CHOSEN, LEDGER_OPENED, LIMITS_SET, METADATA_SET, SCHEDULED_CANCELLED,
-    TRANSFER_CREATED, TRANSFER_EXPIRED, TRANSFER_FAILED, TRANSFER_SCHEDULED, decode_many, decode_text,
+    ACCOUNT_OPENED, ACCOUNT_STAGED, ADDRESS_SET, IMPORT_NOTED, IMPORT_STARTED, INDEXES_CHOSEN, LEDGER_OPENED,
+    LIMITS_SET, METADATA_SET, SCHEDULED_CANCELLED, TRANSFER_CREATED, TRANSFER_EXPIRED, TRANSFER_FAILED,
+    TRANSFER_SCHEDULED, TRANSFER_STAGED, decode_many, decode_text,
 };
-use super::ledger_settings;
+use super::{imports, ledger_settings};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 const USER_DATA_128: u8 = 1;
@@ -31,6 +32,10 @@ pub(super) fn kind(fact: &Fact) -> u16 {
         Fact::TransferScheduled(_) => TRANSFER_SCHEDULED,
         Fact::ScheduledCancelled { .. } => SCHEDULED_CANCELLED,
         Fact::IndexesChosen { .. } => INDEXES_CHOSEN,
+        Fact::ImportStarted(_) => IMPORT_STARTED,
+        Fact::AccountStaged { .. } => ACCOUNT_STAGED,
+        Fact::TransferStaged { .. } => TRANSFER_STAGED,
+        Fact::ImportNoted { .. } => IMPORT_NOTED,
     }
 }
 
@@ -51,7 +56,11 @@ pub(super) fn version(header: &Header, fact: &Fact) -> u16 {
         | Fact::MetadataSet { .. }
         | Fact::TransferScheduled(_)
         | Fact::ScheduledCancelled { .. }
-        | Fact::IndexesChosen { .. } => header.decided_at,
+        | Fact::IndexesChosen { .. }
+        | Fact::ImportStarted(_)
+        | Fact::AccountStaged { .. }
+        | Fact::TransferStaged { .. }
+        | Fact::ImportNoted { .. } => header.decided_at,
     };
     if timestamp < header.decided_at { IMPORTED_VERSION } else { 1 }
 }
@@ -94,6 +103,17 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) {
         Fact::TransferScheduled(scheduled) => ledger_settings::encode_scheduled(header, scheduled, into),
         Fact::ScheduledCancelled { id } => into.u128(id.get()),
         Fact::IndexesChosen { ledger, fields } => ledger_settings::encode_indexes(*ledger, *fields, into),
+        Fact::ImportStarted(import) => imports::encode_started(import, into),
+        // Both are older than their entry.
+        Fact::AccountStaged { import, account } => {
+            into.varint(import.get());
+            encode_account(header, account, into);
+        }
+        Fact::TransferStaged { import, transfer } => {
+            into.varint(import.get());
+            encode_transfer(header, transfer, into);
+        }
+        Fact::ImportNoted { import, state, progress } => imports::encode_noted(*import, *state, progress, into),
     }
 }
 
@@ -113,6 +133,7 @@ pub(super) fn decode(header: &Header, kind: u16, version: u16, from: &mut Decode
             Ok(Fact::TransferFailed { id, status: decode_status(from)? })
         }
         TRANSFER_EXPIRED => decode_key(from).map(Fact::TransferExpired),
+        IMPORT_STARTED..=IMPORT_NOTED => imports::decode(header, kind, from),
         _ => ledger_settings::decode(header, kind, from),
     }
 }
@@ -176,7 +197,7 @@ fn encode_account(header: &Header, account: &Account, into: &mut Encoder) {
     encode_user_data(given, account.user_data_128, account.user_data_64, account.user_data_32, into);
 }
 
-fn decode_account(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<Account, DecodeError> {
+pub(super) fn decode_account(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<Account, DecodeError> {
     let id = AccountId::new(from.u128()?);
     let ledger = LedgerId::new(from.varint()?);
     let code = Code::new(from.varint()?);

@@ -8,11 +8,14 @@
 //! | field | encoding |
 //! | --- | --- |
 //! | run | 1 byte, 0 |
-//! | marks | 1 byte: 1 tenant given, 2 actor given, 4 request given, 8 request is the transfer's id |
+//! | marks | 1 byte: 1 tenant given, 2 actor given, 4 request given, 8 request is the transfer's id, 16 rows of an import |
 //! | count | 4 bytes, at least 1 |
 //! | tenant, actor | varint each, where given; otherwise those of the entry before |
 //! | request | 16 bytes, where given; otherwise, without mark 8, that of the entry before |
+//! | import | of rows of an import: its number, varint, and the first row's `decided_at`, varint nanoseconds after the entry before |
 //! | rows | `count` of them, one entry each |
+//!
+//! The rows of an import are staged transfers, older than their entries: each entry is decided 1 ns after the one before.
 //!
 //! A row, all numbers little-endian:
 //!
@@ -33,10 +36,10 @@
 //! | 108 or 128 | 4 | CRC-32C of the bytes before |
 
 use engine::{Entry, Fact, Header};
-use ledger::{Transfer, TransferFlags, TransferKey};
-use types::{AccountId, ActorId, Amount, Code, LedgerId, RequestId, TenantId, Timestamp, TransferId};
+use ledger::{ImportNumber, Transfer, TransferFlags, TransferKey};
+use types::{AccountId, ActorId, Amount, Code, LedgerId, RequestId, Span, TenantId, Timestamp, TransferId};
 
-use super::{ACTOR, FrameContext, REQUEST, REQUEST_IS_ID, TENANT};
+use super::{ACTOR, FrameContext, REQUEST, REQUEST_IS_ID, TENANT, imports};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 /// Bytes of a row.
@@ -44,14 +47,20 @@ pub(crate) const PLAIN_ROW_BYTES: usize = 112;
 /// Bytes of a row that resolves a pending transfer or has a timeout.
 pub(crate) const WIDE_ROW_BYTES: usize = 132;
 /// Bytes before the first row of a run, at most.
-pub(crate) const RUN_HEADER_BYTES_MAX: usize = 1 + 1 + 4 + 5 + 10 + 16;
+pub(crate) const RUN_HEADER_BYTES_MAX: usize = 1 + 1 + 4 + 5 + 10 + 16 + 3 + 10;
 const CHECKSUM_BYTES: usize = 4;
 const FLAGS_AT: usize = 98;
 const WIDE: u16 = 1 << 15;
+const IMPORT: u8 = 16;
 
-/// The transfer of an entry that goes into a row.
-pub(crate) fn transfer_of(entry: &Entry) -> Option<&Transfer> {
-    let Entry { header, fact: Fact::Ledger(ledger::Fact::TransferCreated(transfer)), sealed: None } = entry else {
+/// The transfer of an entry that goes into a row, and the import that it is of.
+pub(crate) fn transfer_of(entry: &Entry) -> Option<(&Transfer, Option<ImportNumber>)> {
+    let Entry { header, fact: Fact::Ledger(fact), sealed: None } = entry else { return None };
+    let (transfer, import) = if let ledger::Fact::TransferCreated(transfer) = fact {
+        (transfer, None)
+    } else if let ledger::Fact::TransferStaged { import, transfer } = fact {
+        (transfer, Some(*import))
+    } else {
         return None;
     };
     let pending_fits = match transfer.pending {
@@ -59,9 +68,10 @@ pub(crate) fn transfer_of(entry: &Entry) -> Option<&Transfer> {
         Some(TransferKey::Client(id)) => id != TransferId::default(),
         Some(TransferKey::Leg { .. }) => false,
     };
-    let at_once = header.occurred_at == header.decided_at && header.decided_at == transfer.timestamp;
+    let on_time = import.is_some() || header.decided_at == transfer.timestamp;
+    let at_once = header.occurred_at == header.decided_at && on_time;
     let by_client = matches!(transfer.key, TransferKey::Client(_));
-    (by_client && pending_fits && at_once && transfer.flags.bits() & WIDE == 0).then_some(transfer)
+    (by_client && pending_fits && at_once && transfer.flags.bits() & WIDE == 0).then_some((transfer, import))
 }
 
 /// A run that more rows may join.
@@ -70,6 +80,7 @@ pub(crate) struct OpenRun {
     count_at: usize,
     count: u32,
     request_is_id: bool,
+    import: Option<ImportNumber>,
 }
 
 impl OpenRun {
@@ -80,7 +91,10 @@ impl OpenRun {
         }
     }
 
-    fn takes(&self, header: &Header, id: u128, context: &FrameContext) -> bool {
+    fn takes(&self, header: &Header, id: u128, import: Option<ImportNumber>, context: &FrameContext) -> bool {
+        if self.import != import || (import.is_some() && header.decided_at != next_instant(context.at)) {
+            return false;
+        }
         let request_holds =
             if self.request_is_id { header.request.get() == id } else { header.request == context.request };
         request_holds && header.tenant == context.tenant && header.actor == context.actor
@@ -90,19 +104,19 @@ impl OpenRun {
 /// Appends the row of an entry, in the open run or in a new one; says where the row stands.
 pub(crate) fn push_row(
     header: &Header,
-    transfer: &Transfer,
+    (transfer, import): (&Transfer, Option<ImportNumber>),
     context: &FrameContext,
     run: &mut Option<OpenRun>,
     into: &mut Encoder,
 ) -> usize {
     let id = id_of(transfer.key);
     let mut open = match run.take() {
-        Some(open) if open.takes(header, id, context) => open,
+        Some(open) if open.takes(header, id, import, context) => open,
         other => {
             if let Some(full) = other {
                 full.close(into);
             }
-            start_run(header, id, context, into)
+            start_run(header, (id, import), context, into)
         }
     };
     open.count += 1;
@@ -112,13 +126,19 @@ pub(crate) fn push_row(
     place
 }
 
-fn start_run(header: &Header, id: u128, context: &FrameContext, into: &mut Encoder) -> OpenRun {
+fn start_run(
+    header: &Header,
+    (id, import): (u128, Option<ImportNumber>),
+    context: &FrameContext,
+    into: &mut Encoder,
+) -> OpenRun {
     let request_is_id = header.request.get() == id;
     let marks = [
         (TENANT, header.tenant != context.tenant),
         (ACTOR, header.actor != context.actor),
         (REQUEST, header.request != context.request && !request_is_id),
         (REQUEST_IS_ID, request_is_id),
+        (IMPORT, import.is_some()),
     ];
     let marks = marks.iter().filter(|(_, set)| *set).fold(0, |marks, (mark, _)| marks | mark);
     into.u8(0);
@@ -134,7 +154,16 @@ fn start_run(header: &Header, id: u128, context: &FrameContext, into: &mut Encod
     if marks & REQUEST != 0 {
         into.u128(header.request.get());
     }
-    OpenRun { count_at, count: 0, request_is_id }
+    if let Some(import) = import {
+        into.varint(import.get());
+        into.varint(header.decided_at.ns() - context.at.ns());
+    }
+    OpenRun { count_at, count: 0, request_is_id, import }
+}
+
+/// When the next row of an import is decided.
+fn next_instant(at: Timestamp) -> Timestamp {
+    at.saturating_add(Span::from_ns(1))
 }
 
 fn encode_row(id: u128, transfer: &Transfer, into: &mut Encoder) {
@@ -177,11 +206,13 @@ pub(crate) struct Run {
     actor: ActorId,
     /// `None` when each row's id is its request.
     request: Option<RequestId>,
+    /// The import that the rows are of, and when the next one is decided.
+    import: Option<(ImportNumber, Timestamp)>,
 }
 
 /// Reads what stands before the rows of a run.
 pub(crate) fn decode_run(from: &mut Decoder<'_>, context: &FrameContext) -> Result<Run, DecodeError> {
-    const KNOWN: u8 = TENANT | ACTOR | REQUEST | REQUEST_IS_ID;
+    const KNOWN: u8 = TENANT | ACTOR | REQUEST | REQUEST_IS_ID | IMPORT;
     let (zero, marks) = (from.u8()?, from.u8()?);
     if zero != 0 || marks & !KNOWN != 0 {
         return Err(DecodeError::Unknown { what: "set of marks of a run", value: u64::from(marks) });
@@ -197,7 +228,14 @@ pub(crate) fn decode_run(from: &mut Decoder<'_>, context: &FrameContext) -> Resu
         0 => Some(context.request),
         _ => None,
     };
-    Ok(Run { rows_left, tenant, actor, request })
+    let import = if marks & IMPORT != 0 {
+        let (number, after) = (imports::decode_number(from)?, from.varint()?);
+        let at = context.at.ns().checked_add(after).map(Timestamp::from_ns).ok_or(DecodeError::Truncated)?;
+        Some((number, at))
+    } else {
+        None
+    };
+    Ok(Run { rows_left, tenant, actor, request, import })
 }
 
 /// Takes the next row of a run, `None` after its last.
@@ -208,7 +246,8 @@ pub(crate) fn decode_row(
 ) -> Result<(Entry, Option<Run>), DecodeError> {
     let (row, bytes) = parse(from.rest())?;
     from.raw(bytes)?;
-    if row.timestamp < context.at {
+    let decided_at = run.import.map_or(row.timestamp, |(_, at)| at);
+    if decided_at < context.at {
         return Err(DecodeError::Unknown { what: "later time", value: row.timestamp.ns() });
     }
     let header = Header {
@@ -217,12 +256,19 @@ pub(crate) fn decode_row(
         tenant: run.tenant,
         actor: run.actor,
         request: run.request.unwrap_or_else(|| RequestId::new(id_of(row.key))),
-        decided_at: row.timestamp,
-        occurred_at: row.timestamp,
+        decided_at,
+        occurred_at: decided_at,
     };
     context.follow(&header);
-    let rest = run.rows_left.checked_sub(1).filter(|left| *left > 0).map(|rows_left| Run { rows_left, ..run });
-    Ok((Entry { header, fact: Fact::Ledger(ledger::Fact::TransferCreated(row)), sealed: None }, rest))
+    let rest = run.rows_left.checked_sub(1).filter(|left| *left > 0).map(|rows_left| {
+        let import = run.import.map(|(number, at)| (number, next_instant(at)));
+        Run { rows_left, import, ..run }
+    });
+    let fact = match run.import {
+        Some((import, _)) => ledger::Fact::TransferStaged { import, transfer: row },
+        None => ledger::Fact::TransferCreated(row),
+    };
+    Ok((Entry { header, fact: Fact::Ledger(fact), sealed: None }, rest))
 }
 
 /// Reads a row by itself, at the front of `bytes`; `None` when its checksum does not hold.

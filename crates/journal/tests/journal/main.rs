@@ -9,5 +9,6 @@ mod codec;
 mod contract;
 mod damage;
 mod golden;
+mod imports;
 mod places;
 mod recovery;

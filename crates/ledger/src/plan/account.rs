@@ -30,6 +30,9 @@ pub(super) fn plan(view: &impl View, moment: Moment, new: &NewAccount) -> Planne
         let same = check_same(new, recorded);
         return same.map_or_else(Planned::refused, |()| Planned::exists(recorded.timestamp));
     }
+    if view.is_account_reserved(new.id) {
+        return Planned::refused(Refusal { status: S::IdReservedByImport, detail: Detail::Account(new.id) });
+    }
     if let Err(refusal) = check_new(view, moment, new) {
         return Planned::refused(refusal);
     }

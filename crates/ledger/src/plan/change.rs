@@ -63,7 +63,7 @@ fn check_subject(view: &impl View, of: MetadataOf) -> Result<(), Refusal<S>> {
         MetadataOf::Account(account) => check_account(view, account),
         MetadataOf::Transfer(key) => match view.find(key) {
             Some(PastTransfer::Created { .. }) => Ok(()),
-            Some(PastTransfer::Failed(_)) | None => refuse(S::TransferNotFound),
+            Some(PastTransfer::Failed(_) | PastTransfer::Staged { .. }) | None => refuse(S::TransferNotFound),
         },
         MetadataOf::Payment(_) => Ok(()),
     }

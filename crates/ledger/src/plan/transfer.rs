@@ -33,6 +33,9 @@ pub(super) fn plan(view: &impl View, moment: Moment, new: &NewTransfer) -> Plann
         Some(PastTransfer::Failed(_)) => {
             Planned::refused(Refusal { status: S::IdAlreadyFailed, detail: Detail::Transfer(new.key) })
         }
+        Some(PastTransfer::Staged { .. }) => {
+            Planned::refused(Refusal { status: S::IdReservedByImport, detail: Detail::Transfer(new.key) })
+        }
         None => match new.key {
             TransferKey::Client(id) if view.scheduled(id).is_some() => {
                 Planned::refused(Refusal { status: S::IdAlreadyScheduled, detail: Detail::Transfer(new.key) })
@@ -57,6 +60,7 @@ pub(super) fn plan_later(view: &impl View, now: Timestamp, scheduled: &Scheduled
     match (view.find(new.key), view.scheduled(id)) {
         (Some(PastTransfer::Created { transfer, .. }), _) => plan_again(view, new, &transfer),
         (Some(PastTransfer::Failed(_)), _) => refused(S::IdAlreadyFailed),
+        (Some(PastTransfer::Staged { .. }), _) => refused(S::IdReservedByImport),
         (None, Some(waiting)) if waiting == *scheduled => Planned::exists(waiting.at),
         (None, Some(_)) => refused(S::IdAlreadyScheduled),
         (None, None) if scheduled.at <= now => refused(S::ScheduledTimeMustBeLater),
@@ -131,7 +135,7 @@ fn judge_movement(view: &impl View, moment: Moment, new: &NewTransfer) -> Result
     ensure(debit.ledger == credit.ledger, S::AccountsMustHaveTheSameLedger, ledgers)?;
     ensure(new.ledger == debit.ledger, S::TransferMustHaveTheSameLedgerAsAccounts, ledgers)?;
     for account in [debit, credit] {
-        let barred = by_client(new.key) && account.flags.contains(AccountFlags::POLICY_ONLY);
+        let barred = by_client(new.key) && !view.is_import() && account.flags.contains(AccountFlags::POLICY_ONLY);
         ensure(!barred, S::AccountIsPolicyOnly, Detail::Account(account.id))?;
     }
     if is_imported(new) {
@@ -142,8 +146,8 @@ fn judge_movement(view: &impl View, moment: Moment, new: &NewTransfer) -> Result
         ensure(at > credit.timestamp, S::ImportedEventTimestampMustPostdateCreditAccount, since(credit))?;
         ensure(new.timeout_s == 0, S::ImportedEventTimeoutMustBeZero, Detail::None)?;
     }
-    ensure(!debit.is_closed(), S::DebitAccountAlreadyClosed, Detail::Account(debit.id))?;
-    ensure(!credit.is_closed(), S::CreditAccountAlreadyClosed, Detail::Account(credit.id))?;
+    ensure(view.is_import() || !debit.is_closed(), S::DebitAccountAlreadyClosed, Detail::Account(debit.id))?;
+    ensure(view.is_import() || !credit.is_closed(), S::CreditAccountAlreadyClosed, Detail::Account(credit.id))?;
 
     let amount = balanced_amount(new, debit, credit);
     let transfer = Transfer { amount, ..asked(new, None, timestamp_of(moment, new)) };
@@ -205,7 +209,7 @@ fn find_account(view: &impl View, id: AccountId, missing: S) -> Result<&Account,
 fn created(view: &impl View, key: TransferKey) -> Option<(Transfer, Option<PendingState>)> {
     match view.find(key)? {
         PastTransfer::Created { transfer, state } => Some((transfer, state)),
-        PastTransfer::Failed(_) => None,
+        PastTransfer::Failed(_) | PastTransfer::Staged { .. } => None,
     }
 }
 

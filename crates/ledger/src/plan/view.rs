@@ -13,6 +13,14 @@ pub(crate) trait View {
 
     fn account(&self, id: AccountId) -> Option<&Account>;
 
+    /// Whether a staged import keeps the account's id for itself.
+    fn is_account_reserved(&self, id: AccountId) -> bool;
+
+    /// Whether rows of an import are judged: what closes an account or leaves it to the policy counts once it is open.
+    fn is_import(&self) -> bool {
+        false
+    }
+
     /// What became of the transfer `key`; an unresolved one is pending, also after its time.
     fn find(&self, key: TransferKey) -> Option<PastTransfer>;
 
@@ -52,6 +60,10 @@ impl View for Ledger {
         self.account(id)
     }
 
+    fn is_account_reserved(&self, id: AccountId) -> bool {
+        self.is_account_reserved(id)
+    }
+
     fn find(&self, key: TransferKey) -> Option<PastTransfer> {
         self.find(key)
     }
@@ -89,8 +101,7 @@ impl View for Ledger {
     }
 
     fn is_account_time(&self, at: Timestamp) -> bool {
-        let place = self.accounts.partition_point(|account| account.timestamp < at);
-        self.accounts.from(place).next().is_some_and(|account| account.timestamp == at)
+        self.has_account_at(at)
     }
 
     fn is_transfer_time(&self, at: Timestamp) -> bool {
@@ -105,6 +116,10 @@ impl View for Plan<'_> {
 
     fn account(&self, id: AccountId) -> Option<&Account> {
         self.accounts.get(&id).or_else(|| self.ledger.account(id))
+    }
+
+    fn is_account_reserved(&self, id: AccountId) -> bool {
+        self.ledger.is_account_reserved(id)
     }
 
     fn find(&self, key: TransferKey) -> Option<PastTransfer> {
@@ -203,7 +218,8 @@ impl View for Plan<'_> {
 impl Plan<'_> {
     /// What the latest fact of this plan says that `says` something.
     pub(super) fn latest<'f, T>(&'f self, says: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {
-        self.facts.iter().rev().find_map(says)
+        // Mostly there is none, and a long chain would look through all its transfers for each of them.
+        if self.has_settings { self.facts.iter().rev().find_map(says) } else { None }
     }
 }
 

@@ -34,8 +34,16 @@ impl Remembered {
             Fact::ScheduledCancelled { id } => {
                 self.found.insert(*id, PastTransfer::Failed(TransferStatus::ScheduledTransferCancelled));
             }
+            Fact::TransferStaged { import, transfer } => {
+                if let TransferKey::Client(id) = transfer.key {
+                    self.found.insert(id, PastTransfer::Staged { import: *import, transfer: *transfer });
+                }
+            }
             Fact::BookOpened(_)
             | Fact::AccountOpened(_)
+            | Fact::ImportStarted(_)
+            | Fact::AccountStaged { .. }
+            | Fact::ImportNoted { .. }
             | Fact::LimitsSet { .. }
             | Fact::AddressSet { .. }
             | Fact::MetadataSet { .. }

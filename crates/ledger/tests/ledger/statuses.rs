@@ -13,7 +13,7 @@ fn account_statuses_are_permanent() {
         imported_event_timestamp_must_not_advance 25 · reserved_field 4 · reserved_flag 5 · id_must_not_be_zero 6 ·
         id_must_not_be_int_max 7 · exists_with_different_flags 15 · exists_with_different_user_data_128 16 ·
         exists_with_different_user_data_64 17 · exists_with_different_user_data_32 18 · exists_with_different_ledger 19 ·
-        exists_with_different_code 20 · exists 21 · flags_are_mutually_exclusive 8 · debits_pending_must_be_zero 9 ·
+        exists_with_different_code 20 · exists 21 · id_reserved_by_import 1004 · flags_are_mutually_exclusive 8 · debits_pending_must_be_zero 9 ·
         debits_posted_must_be_zero 10 · credits_pending_must_be_zero 11 · credits_posted_must_be_zero 12 ·
         ledger_must_not_be_zero 13 · ledger_not_found 1001 · code_must_not_be_zero 14 ·
         imported_event_timestamp_must_not_pass_event 1003 · imported_event_timestamp_must_not_regress 26
@@ -36,7 +36,8 @@ fn transfer_statuses_are_permanent() {
         exists_with_different_credit_account_id 38 · exists_with_different_amount 39 ·
         exists_with_different_user_data_128 41 · exists_with_different_user_data_64 42 ·
         exists_with_different_user_data_32 43 · exists_with_different_ledger 67 · exists_with_different_code 45 ·
-        exists 46 · id_already_failed 68 · id_already_scheduled 1006 · scheduled_transfer_must_stand_alone 1007 ·
+        exists 46 · id_already_failed 68 · id_already_scheduled 1006 · id_reserved_by_import 1011 ·
+        import_takes_single_phase_only 1012 · scheduled_transfer_must_stand_alone 1007 ·
         scheduled_time_must_be_later 1008 · scheduled_transfer_not_found 1009 · scheduled_transfer_cancelled 1010 · flags_are_mutually_exclusive 7 · debit_account_id_must_not_be_zero 8 ·
         debit_account_id_must_not_be_int_max 9 · credit_account_id_must_not_be_zero 10 ·
         credit_account_id_must_not_be_int_max 11 · accounts_must_be_different 12 · pending_id_must_be_zero 13 ·

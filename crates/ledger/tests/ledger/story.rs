@@ -237,6 +237,11 @@ impl World {
         assert_eq!(statuses, expected);
     }
 
+    /// Sets the clock.
+    pub(crate) fn set_clock(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+    }
+
     /// As a server loops over a batch: each event a nanosecond after the one before.
     pub(crate) fn events<E: Event>(
         &mut self,

@@ -6,6 +6,7 @@ mod changes;
 mod connections;
 mod events;
 mod failure;
+mod imports;
 mod ledgers;
 mod observe;
 mod operations;
@@ -110,6 +111,12 @@ async fn handle(call: Call) -> Handled {
         Operation::CreateTransfers => packed::create_transfers(call).await,
         Operation::LookupAccounts => packed::lookup_accounts(call).await,
         Operation::LookupTransfers => packed::lookup_transfers(call).await,
+        Operation::StartImport => imports::start(call).await,
+        Operation::ListImports => imports::list(call).await,
+        Operation::GetImport => imports::get(call).await,
+        Operation::StageRows => imports::stage(call).await,
+        Operation::OpenImport => imports::open(call).await,
+        Operation::DiscardImport => imports::discard(call).await,
         Operation::AccountTransfers => packed::account_transfers(call).await,
         Operation::AccountBalances => packed::account_balances(call).await,
         Operation::QueryAccounts => packed::query_accounts(call).await,

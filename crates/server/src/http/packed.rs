@@ -203,7 +203,7 @@ fn limit(given: u32) -> usize {
 
 impl Call {
     /// Sends a command whose events name themselves.
-    async fn command(&self, command: Command) -> Result<Reply, Failure> {
+    pub(crate) async fn command(&self, command: Command) -> Result<Reply, Failure> {
         let request = self.app.core.request(self.caller.actor, RequestId::default(), command);
         Ok(self.app.core.ask(request).await??)
     }

@@ -178,7 +178,8 @@ impl Input {
         opened.with_context(|| format!("cannot read {}", self.path.display()))
     }
 
-    fn names(&self) -> Vec<&str> {
+    /// The names of all columns, in order.
+    pub(crate) fn names(&self) -> Vec<&str> {
         match &self.format {
             Format::Csv { names } => names.iter().map(String::as_str).collect(),
             Format::Parquet { columns } => columns.iter().map(|leaf| leaf.name.as_str()).collect(),

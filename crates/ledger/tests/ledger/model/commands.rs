@@ -1,32 +1,107 @@
-//! The random commands of `model.rs`.
+//! What the ledger and its model are asked: anything at all, in any order.
 
 use ledger::{Limits, NewTransfer, TransferFlags as F, TransferKey};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use types::{AccountId, Amount, Code, LedgerId, PaymentId};
 
-use crate::model::{Moved, client};
+use super::naive::{Model, Moved, client};
 
 #[derive(Debug, Clone)]
-pub(crate) enum Command {
+pub(super) enum Command {
     Wait(u64),
     Expire(usize),
     /// Account 8 is missing until then.
     OpenA8,
     /// In one plan.
     Transfers(Vec<Step>),
-    /// Linked.
-    Chain(Vec<Step>),
-    /// What clients did so far leaves the ledger's memory.
-    Forget,
-    Limits {
-        account: AccountId,
-        limits: Limits,
+    /// Events of a batch, after so many nanoseconds; the numbers are for imports.
+    Batch {
+        wait: u64,
+        is_import: bool,
+        events: Vec<BatchEvent>,
     },
+    /// An imported account with its time.
+    Import(u128, When),
+    Limits(u128, Limits),
+    Address(u128, &'static str),
+    /// Of an account or of something asked before.
+    Metadata {
+        account: Option<u128>,
+        which: Index,
+        key: &'static str,
+        value: Option<&'static str>,
+    },
+    /// So many nanoseconds later.
+    Schedule(Step, u64),
+    Cancel(Index),
+    /// What is scheduled and due, at most so many.
+    Execute(usize),
+    /// All transfers leave the memory.
+    Forget,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum Step {
+pub(super) struct BatchEvent {
+    step: Step,
+    is_linked: bool,
+    /// Differs from what the batch is.
+    is_odd: bool,
+    when: When,
+}
+
+/// The time that something imported brings.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum When {
+    /// So long after what is recorded.
+    AfterLast(u64),
+    /// When account number n was opened.
+    OfAccount(u128),
+    /// Around now.
+    BeforeNow(u64),
+    AfterNow(u64),
+    Exactly(u64),
+}
+
+impl When {
+    pub(super) fn at(self, model: &Model, now: u64, last: u64) -> u64 {
+        match self {
+            Self::AfterLast(span) => last + span,
+            Self::OfAccount(id) => model.account(AccountId::new(id)).map_or(7, |account| account.timestamp.ns()),
+            Self::BeforeNow(span) => now.saturating_sub(span),
+            Self::AfterNow(span) => now + span,
+            Self::Exactly(at) => at,
+        }
+    }
+}
+
+impl Command {
+    /// The events of a batch that begins at `now`.
+    pub(super) fn events(
+        is_import: bool,
+        events: &[BatchEvent],
+        asked: &[NewTransfer],
+        model: &Model,
+        now: u64,
+    ) -> Vec<NewTransfer> {
+        let mut last = model.last_transfer();
+        let request = |event: &BatchEvent| {
+            let mut new = event.step.request(asked, &model.moves);
+            let kept = new.flags.without(F::LINKED).without(F::IMPORTED);
+            new.flags = if event.is_linked { kept.with(F::LINKED) } else { kept };
+            if is_import != event.is_odd {
+                new.flags = new.flags.with(F::IMPORTED);
+                new.timestamp_ns = event.when.at(model, now, last);
+                last = last.max(new.timestamp_ns.min(now));
+            }
+            new
+        };
+        events.iter().map(request).collect()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Step {
     New(NewTransfer),
     /// Posts or voids a pending transfer, whatever became of it.
     Resolve {
@@ -42,7 +117,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    pub(crate) fn request(&self, asked: &[NewTransfer], moves: &[Moved]) -> NewTransfer {
+    pub(super) fn request(&self, asked: &[NewTransfer], moves: &[Moved]) -> NewTransfer {
         match self {
             Self::New(new) => *new,
             Self::Resolve { which, new } => {
@@ -73,31 +148,53 @@ impl Step {
     }
 }
 
-pub(crate) fn command() -> impl Strategy<Value = Command> {
-    let limit = || prop::option::of(-30..60_i128);
-    let limits =
-        (1..5_u128, limit(), limit()).prop_filter_map("the floor is below the ceiling", |(id, floor, ceiling)| {
-            let crossed = floor.zip(ceiling).is_some_and(|(floor, ceiling)| floor > ceiling);
-            let limits = Limits { min_balance: floor, max_balance: ceiling };
-            (!crossed).then_some(Command::Limits { account: AccountId::new(id), limits })
-        });
-    let steps = || {
-        prop_oneof![
-            4 => movement().prop_map(Step::New),
-            1 => resolution().prop_map(Step::New),
-            3 => (any::<Index>(), resolution()).prop_map(|(which, new)| Step::Resolve { which, new }),
-            1 => wild().prop_map(Step::New),
-            2 => (any::<Index>(), wild(), 0..14_usize).prop_map(|(which, other, field)| Step::Again { which, other, field }),
-        ]
-    };
+pub(super) fn command() -> impl Strategy<Value = Command> {
+    let step = prop_oneof![
+        4 => movement().prop_map(Step::New),
+        1 => resolution().prop_map(Step::New),
+        3 => (any::<Index>(), resolution()).prop_map(|(which, new)| Step::Resolve { which, new }),
+        1 => wild().prop_map(Step::New),
+        2 => (any::<Index>(), wild(), 0..14_usize).prop_map(|(which, other, field)| Step::Again { which, other, field }),
+    ];
+    let event = (step.clone(), prop::bool::weighted(0.3), prop::bool::weighted(0.05), when());
+    let event = event.prop_map(|(step, is_linked, is_odd, when)| BatchEvent { step, is_linked, is_odd, when });
     prop_oneof![
-        12 => prop::collection::vec(steps(), 1..4).prop_map(Command::Transfers),
-        4 => prop::collection::vec(steps(), 2..4).prop_map(Command::Chain),
-        1 => limits,
+        12 => prop::collection::vec(step.clone(), 1..4).prop_map(Command::Transfers),
+        8 => (0..60_u64, any::<bool>(), prop::collection::vec(event, 1..7))
+            .prop_map(|(wait, is_import, events)| Command::Batch { wait, is_import, events }),
+        1 => (8..14_u128, when()).prop_map(|(id, when)| Command::Import(id, when)),
+        2 => (0..7_u128, bound(), bound()).prop_map(|(id, min_balance, max_balance)| {
+            Command::Limits(id, Limits { min_balance, max_balance })
+        }),
+        2 => (0..9_u128, select(ADDRESSES)).prop_map(|(id, address)| Command::Address(id, address)),
+        2 => (prop::option::of(0..9_u128), any::<Index>(), select(vec!["k", "l"]), select(VALUES)).prop_map(
+            |(account, which, key, value)| Command::Metadata { account, which, key, value }
+        ),
+        3 => (step, 0..2_000_u64).prop_map(|(step, later)| Command::Schedule(step, later)),
+        1 => any::<Index>().prop_map(Command::Cancel),
+        2 => (0..4_usize).prop_map(Command::Execute),
         1 => Just(Command::Forget),
         2 => (0..2_000_000_000_u64).prop_map(Command::Wait),
         1 => (0..4_usize).prop_map(Command::Expire),
         1 => Just(Command::OpenA8),
+    ]
+}
+
+const ADDRESSES: &[&str] = &["a", "a:b", "a:b:c", "ab", "c"];
+const VALUES: &[Option<&str>] = &[Some("1"), Some("\"x\""), None];
+
+fn bound() -> impl Strategy<Value = Option<i128>> {
+    prop_oneof![3 => Just(None), 4 => (-30..30_i128).prop_map(Some), 1 => select(vec![i128::MIN, i128::MAX]).prop_map(Some)]
+}
+
+fn when() -> impl Strategy<Value = When> {
+    prop_oneof![
+        12 => (1..3_u64).prop_map(When::AfterLast),
+        1 => Just(When::AfterLast(0)),
+        1 => (0..9_u128).prop_map(When::OfAccount),
+        2 => (0..9_u64).prop_map(When::BeforeNow),
+        2 => (0..9_u64).prop_map(When::AfterNow),
+        1 => select(vec![0, 1, i64::MAX as u64, i64::MAX as u64 + 1]).prop_map(When::Exactly),
     ]
 }
 
@@ -172,7 +269,7 @@ fn wild() -> impl Strategy<Value = NewTransfer> {
             code: Code::new(code),
             // Half of them without the flags that are refused at once.
             flags: F::from_bits(if bits & 0x200 == 0 { bits & 0xfe } else { bits }),
-            timestamp_ns: 0,
+            timestamp_ns: if bits & 0x240 == 0x240 { 5 } else { 0 },
         },
     )
 }

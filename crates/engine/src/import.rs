@@ -1,0 +1,164 @@
+//! Imports of existing books: their rows come in order, each is judged and becomes an entry of its own. A row that is
+//! refused ends its request; those before it are staged.
+
+use ledger::{ImportRefusal, ImportState, ImportStatus, NewAccount, NewTransfer, Outcome};
+use types::{Digest, ImportId, LedgerId, Timestamp};
+
+use crate::entry::Fact;
+use crate::{Answer, Engine, Made, Recording, Refusal, Reply, Request, Sink};
+
+/// What can be asked of an import.
+#[derive(Debug, Clone)]
+pub enum ImportCommand {
+    /// Begin one.
+    Start {
+        /// Its id.
+        id: ImportId,
+        /// Where its rows will stand.
+        ledger: LedgerId,
+        /// What tells its files apart from others.
+        content: Digest,
+    },
+    /// Stage accounts. Rows that are staged already are passed over, so that a request can be repeated.
+    StageAccounts {
+        /// The import.
+        id: ImportId,
+        /// The number of the first of these among its accounts, from 0.
+        first: u64,
+        /// At most [`crate::EVENTS_MAX`].
+        rows: Vec<NewAccount>,
+    },
+    /// Stage transfers, in the same way.
+    StageTransfers {
+        /// The import.
+        id: ImportId,
+        /// The number of the first of these among its transfers, from 0.
+        first: u64,
+        /// At most [`crate::EVENTS_MAX`].
+        rows: Vec<NewTransfer>,
+    },
+    /// Let everybody see all of it.
+    Open(ImportId),
+    /// Let none of it have happened.
+    Discard(ImportId),
+}
+
+impl ImportCommand {
+    /// How many rows it brings, or one.
+    pub(crate) fn events_count(&self) -> usize {
+        match self {
+            Self::StageAccounts { rows, .. } => rows.len().max(1),
+            Self::StageTransfers { rows, .. } => rows.len().max(1),
+            Self::Start { .. } | Self::Open(_) | Self::Discard(_) => 1,
+        }
+    }
+}
+
+impl Engine {
+    pub(crate) fn import(
+        &mut self,
+        now: Timestamp,
+        request: &Request,
+        command: &ImportCommand,
+        sink: &mut dyn Sink,
+    ) -> Answer {
+        let at = self.next_instant(now);
+        let ledger = &self.state.ledger;
+        let (id, planned) = match command {
+            ImportCommand::StageAccounts { id, first, rows } => {
+                return self.stage_accounts(now, request, (*id, *first, rows), sink);
+            }
+            ImportCommand::StageTransfers { id, first, rows } => {
+                return self.stage_transfers(now, request, (*id, *first, rows), sink);
+            }
+            ImportCommand::Start { id, ledger: book, content } => (*id, ledger.plan_import(at, (*id, *book, *content))),
+            ImportCommand::Open(id) => (*id, ledger.plan_import_end(*id, ImportState::Opened)),
+            ImportCommand::Discard(id) => (*id, ledger.plan_import_end(*id, ImportState::Discarded)),
+        };
+        let fact = planned?;
+        let made = if fact.is_some() { Made::Now } else { Made::Before };
+        if let Some(fact) = fact {
+            self.commit_row(now, request, fact, sink);
+        }
+        self.import_reply(made, id)
+    }
+
+    /// The imports whose rows can be seen.
+    pub fn opened_imports(&self) -> Vec<ledger::ImportNumber> {
+        let all = self.state.ledger.imports().iter();
+        all.filter(|status| status.state == ImportState::Opened).map(|status| status.import.number).collect()
+    }
+
+    pub(crate) fn import_reply(&self, made: Made, id: ImportId) -> Answer {
+        let status = self.state.ledger.import(id).ok_or(ImportRefusal::NotFound(id))?;
+        Ok(Reply::Import(made, Box::new(status.clone())))
+    }
+
+    fn stage_accounts(
+        &mut self,
+        now: Timestamp,
+        request: &Request,
+        (id, first, rows): (ImportId, u64, &[NewAccount]),
+        sink: &mut dyn Sink,
+    ) -> Answer {
+        let (number, passed) = self.next_row(id, first, |status| status.progress.accounts)?;
+        for (row, new) in (first..).zip(rows).skip(passed) {
+            let planned = self.state.ledger.plan_staged_account(self.next_instant(now), number, new);
+            match (planned.outcome, planned.fact) {
+                (Outcome::Created { .. }, Some(fact)) => self.commit_row(now, request, fact, sink),
+                (Outcome::Refused(refusal), _) => {
+                    let (status, sentence) = (refusal.status.name(), refusal.to_string());
+                    return Err(Refusal::ImportRow { kind: "account", row, status, sentence });
+                }
+                (Outcome::Created { .. } | Outcome::Exists { .. }, _) => return Err(repeated("account", row)),
+            }
+        }
+        self.import_reply(Made::Now, id)
+    }
+
+    fn stage_transfers(
+        &mut self,
+        now: Timestamp,
+        request: &Request,
+        (id, first, rows): (ImportId, u64, &[NewTransfer]),
+        sink: &mut dyn Sink,
+    ) -> Answer {
+        let (number, passed) = self.next_row(id, first, |status| status.progress.transfers)?;
+        for (row, new) in (first..).zip(rows).skip(passed) {
+            let planned = self.state.ledger.plan_staged_transfer(self.next_instant(now), number, new);
+            match (planned.outcome, planned.fact) {
+                (Outcome::Created { .. }, Some(fact)) => self.commit_row(now, request, fact, sink),
+                (Outcome::Refused(refusal), _) => {
+                    let (status, sentence) = (refusal.status.name(), refusal.to_string());
+                    return Err(Refusal::ImportRow { kind: "transfer", row, status, sentence });
+                }
+                (Outcome::Created { .. } | Outcome::Exists { .. }, _) => return Err(repeated("transfer", row)),
+            }
+        }
+        self.import_reply(Made::Now, id)
+    }
+
+    /// The number of the import, and how many rows from number `first` on are staged already.
+    fn next_row(
+        &self,
+        id: ImportId,
+        first: u64,
+        staged: impl Fn(&ImportStatus) -> u64,
+    ) -> Result<(ledger::ImportNumber, usize), Refusal> {
+        let status = self.state.ledger.staged_import(id)?;
+        let next = staged(status);
+        let passed = next.checked_sub(first).ok_or(ImportRefusal::RowsMissing { next, first })?;
+        Ok((status.import.number, usize::try_from(passed).unwrap_or(usize::MAX)))
+    }
+
+    fn commit_row(&mut self, now: Timestamp, request: &Request, fact: ledger::Fact, sink: &mut dyn Sink) {
+        self.commit(now, request.actor, request.id, Recording::of(Fact::Ledger(fact)), sink);
+        self.journal_digest(now, sink);
+    }
+}
+
+/// A row whose id came before in the same import.
+fn repeated(kind: &'static str, row: u64) -> Refusal {
+    let sentence = "the import brings the same row twice".to_owned();
+    Refusal::ImportRow { kind, row, status: "exists", sentence }
+}

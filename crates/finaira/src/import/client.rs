@@ -1,0 +1,128 @@
+//! The server's side of an import.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use api::packed;
+use serde_json::{Value, json};
+use types::ImportId;
+use ureq::http::Response;
+use ureq::{Agent, Body};
+
+use super::book::Book;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// How often a request is sent again that the server had no room for.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Talks to a server.
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: Agent,
+    server: String,
+    key: String,
+}
+
+/// How far an import is, as the server says.
+#[derive(Debug, Clone)]
+pub(super) struct Status {
+    pub(super) state: String,
+    pub(super) content: String,
+    pub(super) accounts: u64,
+    pub(super) transfers: u64,
+    pub(super) shown: Value,
+}
+
+impl Client {
+    pub(super) fn new(server: &str, key: &str) -> Self {
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
+        Self { agent: config.into(), server: server.trim_end_matches('/').to_owned(), key: key.to_owned() }
+    }
+
+    pub(super) fn start(&self, id: ImportId, book: &Book) -> anyhow::Result<Status> {
+        let body = json!({"id": id.to_string(), "ledger": book.ledger.get(), "content": book.content.to_string()});
+        let answer = self.post("/v1/imports", "application/json", &serde_json::to_vec(&body)?)?;
+        Status::read(&answer)
+    }
+
+    /// `None` when there is no such import.
+    pub(super) fn status(&self, id: ImportId) -> anyhow::Result<Option<Status>> {
+        let request = self.agent.get(format!("{}/v1/imports/{id}", self.server));
+        let response = request.header("Authorization", format!("Bearer {}", self.key)).call();
+        let mut response = response.with_context(|| format!("cannot reach {}", self.server))?;
+        if response.status() == 404 {
+            return Ok(None);
+        }
+        Status::read(&successful(&mut response)?).map(Some)
+    }
+
+    /// Stages rows from number `first` on.
+    pub(super) fn stage(&self, id: ImportId, kind: &str, first: u64, rows: &[u8]) -> anyhow::Result<Status> {
+        let path = format!("/v1/imports/{id}/rows?kind={kind}&first={first}");
+        Status::read(&self.post(&path, packed::MEDIA_TYPE, rows)?)
+    }
+
+    /// `open` or `discard`.
+    pub(super) fn end(&self, id: ImportId, verb: &str) -> anyhow::Result<Status> {
+        Status::read(&self.post(&format!("/v1/imports/{id}/{verb}"), "application/json", b"")?)
+    }
+
+    /// Which of these accounts or transfers exist.
+    pub(super) fn existing(&self, kind: &str, ids: &[u128]) -> anyhow::Result<Vec<u128>> {
+        let mut found = Vec::new();
+        for ids in ids.chunks(packed::EVENTS_MAX) {
+            let body: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+            let answer = self.post(&format!("/v1/packed/lookup-{kind}"), packed::MEDIA_TYPE, &body)?;
+            let (records, _) = answer.as_chunks::<{ packed::EVENT_BYTES }>();
+            let id = |record: &[u8; packed::EVENT_BYTES]| record.first_chunk().map(|id| u128::from_le_bytes(*id));
+            found.extend(records.iter().filter_map(id));
+        }
+        Ok(found)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a full server is asked again after a pause")]
+    fn post(&self, path: &str, media_type: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let mut attempts = 0;
+        loop {
+            let request = self.agent.post(format!("{}{path}", self.server)).content_type(media_type);
+            let response = request.header("Authorization", format!("Bearer {}", self.key)).send(body);
+            let mut response = response.with_context(|| format!("cannot reach {}", self.server))?;
+            attempts += 1;
+            if response.status() != 503 || attempts == ATTEMPTS {
+                return successful(&mut response);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// The body of an answer that is no error.
+fn successful(response: &mut Response<Body>) -> anyhow::Result<Vec<u8>> {
+    let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec()?;
+    if response.status().is_success() {
+        return Ok(body);
+    }
+    let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = |field: &str| problem.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    bail!("the server answered {}: {} ({})", response.status().as_u16(), text("detail"), text("code"))
+}
+
+impl Status {
+    fn read(body: &[u8]) -> anyhow::Result<Self> {
+        let shown: Value = serde_json::from_slice(body).context("the server's answer is not JSON")?;
+        let text = |field: &str| shown.get(field).and_then(Value::as_str).map(str::to_owned);
+        let number = |field: &str| shown.get(field).and_then(Value::as_u64);
+        let status = || {
+            Some(Self {
+                state: text("state")?,
+                content: text("content")?,
+                accounts: number("accounts")?,
+                transfers: number("transfers")?,
+                shown: shown.clone(),
+            })
+        };
+        status().context("the server's answer is not an import")
+    }
+}

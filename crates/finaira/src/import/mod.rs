@@ -1,0 +1,225 @@
+//! `finaira import`: an existing book, from CSV or Parquet, into a ledger of a running server.
+//!
+//! The files are read twice: a first time to judge every row in memory and to compare balances, a second time to stage
+//! them on the server, where nobody sees them until one last request opens them all. Every request says which row it
+//! begins with, so an import that stopped anywhere goes on from where the server says it is.
+
+mod book;
+mod check;
+mod client;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+use api::packed::{AccountRecord, EVENTS_MAX, TransferRecord};
+use types::{ImportId, Timestamp};
+
+use self::book::{Book, Source, Timeline};
+use self::check::{Checked, check};
+use self::client::{Client, Status};
+use crate::backtest::progress::Progress;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Import a book: check it, stage its rows, open it
+    Run(Run),
+    /// Go on with an import that stopped, with the files that it was started with
+    Resume(Resume),
+    /// Show how far an import is
+    Status(Named),
+    /// Give up an import: none of its rows will have happened, and their ids are free
+    Discard(Named),
+}
+
+#[derive(Debug, clap::Args)]
+struct Server {
+    /// Where the server listens
+    #[arg(long, env = "FINAIRA_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7070")]
+    server: String,
+    /// A key with the scopes imports:write and ledger:read
+    #[arg(long, env = "FINAIRA_API_KEY", value_name = "KEY", hide_env_values = true)]
+    api_key: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    source: Source,
+    /// The id of the import; unless given it is derived from the files, so that the same files are the same import
+    #[arg(long, value_name = "ID")]
+    id: Option<ImportId>,
+    /// Check everything, write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Where the reconciliation report is written, as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Resume {
+    /// The import
+    id: ImportId,
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    source: Source,
+    /// Where the reconciliation report is written, as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Named {
+    /// The import
+    id: ImportId,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(run) => {
+            let client = run.server.client();
+            let book = Book::open(&run.source)?;
+            let id = run.id.unwrap_or_else(|| book.default_id());
+            let mut checked = check(&book, id, server::Clock.now())?;
+            if run.dry_run {
+                look_up(&client, &mut checked)?;
+            }
+            conclude(&checked, run.report.as_ref())?;
+            if run.dry_run {
+                return Ok(());
+            }
+            let status = client.start(id, &book)?;
+            bring(&client, &book, id, status, &checked)
+        }
+        Command::Resume(resume) => {
+            let client = resume.server.client();
+            let book = Book::open(&resume.source)?;
+            let status =
+                client.status(resume.id)?.with_context(|| format!("the server has no import {}", resume.id))?;
+            ensure!(
+                status.content == book.content.to_string(),
+                "import {} was started with other files or settings than these",
+                resume.id
+            );
+            let checked = check(&book, resume.id, server::Clock.now())?;
+            conclude(&checked, resume.report.as_ref())?;
+            bring(&client, &book, resume.id, status, &checked)
+        }
+        Command::Status(named) => {
+            let status = named.server.client().status(named.id)?;
+            show(&status.with_context(|| format!("the server has no import {}", named.id))?)
+        }
+        Command::Discard(named) => show(&named.server.client().end(named.id, "discard")?),
+    }
+}
+
+impl Server {
+    fn client(&self) -> Client {
+        Client::new(&self.server, &self.api_key)
+    }
+}
+
+/// Shows the report; an error when the book cannot be imported as it is.
+fn conclude(checked: &Checked, file: Option<&PathBuf>) -> anyhow::Result<()> {
+    let report = &checked.report;
+    report.print();
+    if let Some(file) = file {
+        report.write(file)?;
+    }
+    if !report.is_clean() {
+        let (bad, differ, taken) = (report.bad_rows.count, report.differences.count, report.conflicts.count);
+        bail!("nothing was imported: {bad} bad rows, {differ} balances differ, {taken} ids are taken");
+    }
+    Ok(())
+}
+
+/// Finds the ids that the server has already.
+fn look_up(client: &Client, checked: &mut Checked) -> anyhow::Result<()> {
+    let accounts: Vec<u128> = checked.account_ids.iter().map(|id| id.get()).collect();
+    let transfers: Vec<u128> = checked.transfer_ids.iter().map(|id| id.get()).collect();
+    for (kind, ids) in [("accounts", accounts), ("transfers", transfers)] {
+        for id in client.existing(kind, &ids)? {
+            let what = kind.trim_end_matches('s');
+            checked.report.conflicts.push(format!("{what} {}", types::AccountId::new(id)));
+        }
+    }
+    Ok(())
+}
+
+/// Stages what the server does not have yet, and opens the import.
+fn bring(client: &Client, book: &Book, id: ImportId, status: Status, checked: &Checked) -> anyhow::Result<()> {
+    match status.state.as_str() {
+        "staged" => {}
+        "opened" => return show(&status),
+        _ => bail!("import {id} was {}; start another one with --id", status.state),
+    }
+    let mut progress = Progress::new(checked.report.accounts + checked.report.transfers);
+    let mut timeline = Timeline::after(Timestamp::ZERO);
+    let mut accounts = Stage::new(client, id, "accounts", status.accounts);
+    book.each_account(&mut timeline, &mut |_, account| {
+        let account = account.map_err(|bad| anyhow::anyhow!("{bad}"))?;
+        accounts.push(|| AccountRecord::from(&account).encode(), &mut progress)
+    })?;
+    accounts.send(&mut progress)?;
+    let mut transfers = Stage::new(client, id, "transfers", status.transfers);
+    book.each_transfer(id, &mut timeline, &mut |_, transfer| {
+        let transfer = transfer.map_err(|bad| anyhow::anyhow!("{bad}"))?;
+        transfers.push(|| TransferRecord::from(&transfer).encode(), &mut progress)
+    })?;
+    transfers.send(&mut progress)?;
+    progress.finish();
+    show(&client.end(id, "open")?)
+}
+
+/// Rows of one kind on their way.
+struct Stage<'a> {
+    client: &'a Client,
+    id: ImportId,
+    kind: &'static str,
+    /// Rows that the server has.
+    staged: u64,
+    /// Rows seen so far.
+    seen: u64,
+    waiting: Vec<u8>,
+    waiting_rows: usize,
+}
+
+impl<'a> Stage<'a> {
+    fn new(client: &'a Client, id: ImportId, kind: &'static str, staged: u64) -> Self {
+        Self { client, id, kind, staged, seen: 0, waiting: Vec::new(), waiting_rows: 0 }
+    }
+
+    fn push(&mut self, row: impl FnOnce() -> [u8; 128], progress: &mut Progress) -> anyhow::Result<()> {
+        self.seen += 1;
+        if self.seen <= self.staged {
+            progress.add(1);
+            return Ok(());
+        }
+        self.waiting.extend_from_slice(&row());
+        self.waiting_rows += 1;
+        if self.waiting_rows == EVENTS_MAX { self.send(progress) } else { Ok(()) }
+    }
+
+    fn send(&mut self, progress: &mut Progress) -> anyhow::Result<()> {
+        if self.waiting_rows > 0 {
+            let first = self.seen - self.waiting_rows as u64;
+            self.client.stage(self.id, self.kind, first, &self.waiting)?;
+            progress.add(self.waiting_rows);
+            self.waiting.clear();
+            self.waiting_rows = 0;
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what the server says is this command's answer")]
+fn show(status: &Status) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(&status.shown)?);
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Files of an existing book: CSV or Parquet, columns by name, rows that say what is wrong with them.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use types::Timestamp;
+
+use crate::backtest::cell::Cell;
+use crate::backtest::input::{Batch, Input};
+
+/// A file with the columns that it may have.
+#[derive(Debug)]
+pub(super) struct Table {
+    name: String,
+    input: Input,
+    known: &'static [&'static str],
+    /// For each known column where it stands among those that are read.
+    places: Vec<Option<usize>>,
+    read: Vec<usize>,
+}
+
+/// A row that cannot be imported.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct BadRow {
+    /// The file's name.
+    pub(super) file: String,
+    /// Counted from 1, without the line of names.
+    pub(super) row: u64,
+    /// The column, where one is to blame.
+    pub(super) column: Option<&'static str>,
+    /// What the file has there.
+    pub(super) found: String,
+    /// What should be there.
+    pub(super) expected: String,
+}
+
+impl std::fmt::Display for BadRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { file, row, column, found, expected } = self;
+        match column {
+            Some(column) => write!(f, "{file}, row {row}, column `{column}`: found {found}, expected {expected}"),
+            None => write!(f, "{file}, row {row}: {found}, expected {expected}"),
+        }
+    }
+}
+
+impl Table {
+    /// Finds the columns; `required` is how many of the first known ones the file must have.
+    pub(super) fn open(path: &Path, known: &'static [&'static str], required: usize) -> anyhow::Result<Self> {
+        let input = Input::open(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(other) = input.names().into_iter().find(|name| !known.contains(name)) {
+            bail!("{} has a column `{other}`; known are `{}`", path.display(), known.join("`, `"));
+        }
+        let (mut places, mut read) = (Vec::new(), Vec::new());
+        for (number, column) in known.iter().enumerate() {
+            let is_there = number < required || input.names().contains(column);
+            places.push(is_there.then_some(read.len()));
+            if is_there {
+                read.push(input.find(column)?);
+            }
+        }
+        Ok(Self { name, input, known, places, read })
+    }
+
+    pub(super) fn has(&self, column: &str) -> bool {
+        self.position(column).is_some()
+    }
+
+    fn position(&self, column: &str) -> Option<usize> {
+        let number = self.known.iter().position(|known| *known == column)?;
+        self.places.get(number).copied().flatten()
+    }
+
+    /// Shows every row, in order.
+    pub(super) fn each(&self, visit: &mut dyn FnMut(Row<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut before = 0;
+        for batch in self.input.batches(&self.read)? {
+            let batch = batch.with_context(|| format!("cannot read {}", self.name))?;
+            for index in 0..batch.rows {
+                visit(Row { table: self, batch: &batch, index, number: before + index as u64 + 1 })?;
+            }
+            before += batch.rows as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A row of a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<'a> {
+    table: &'a Table,
+    batch: &'a Batch,
+    index: usize,
+    pub(super) number: u64,
+}
+
+impl Row<'_> {
+    /// Why the row is none of this file's columns, if it is none.
+    pub(super) fn check(&self) -> Result<(), BadRow> {
+        match self.batch.broken.binary_search_by_key(&self.index, |(index, _)| *index) {
+            Ok(found) => Err(BadRow {
+                column: None,
+                found: self.batch.broken.get(found).map(|(_, why)| why.clone()).unwrap_or_default(),
+                ..self.bad("", "as many fields as the line of names has")
+            }),
+            Err(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn cell(&self, column: &str) -> Cell<'_> {
+        let position = self.table.position(column);
+        position
+            .and_then(|position| self.batch.columns.get(position))
+            .map_or(Cell::Null, |column| column.cell(self.index))
+    }
+
+    /// That a column has something else than was expected.
+    pub(super) fn bad(&self, column: &'static str, expected: &str) -> BadRow {
+        BadRow {
+            file: self.table.name.clone(),
+            row: self.number,
+            column: Some(column),
+            found: self.cell(column).to_string(),
+            expected: expected.to_owned(),
+        }
+    }
+
+    /// That the ledger refuses the row.
+    pub(super) fn refused(&self, why: String) -> BadRow {
+        BadRow { column: None, found: why, ..self.bad("", "a row that the ledger takes") }
+    }
+
+    /// A value that is written as text.
+    pub(super) fn parsed<T: std::str::FromStr>(&self, column: &'static str, expected: &str) -> Result<T, BadRow> {
+        let text = self.cell(column).text();
+        text.and_then(|text| text.parse().ok()).ok_or_else(|| self.bad(column, expected))
+    }
+
+    /// As [`Row::parsed`]; no value counts as the default one.
+    pub(super) fn optional<T: std::str::FromStr + Default>(
+        &self,
+        column: &'static str,
+        expected: &str,
+    ) -> Result<T, BadRow> {
+        if self.cell(column) == Cell::Null { Ok(T::default()) } else { self.parsed(column, expected) }
+    }
+
+    /// An instant: a timestamp, RFC 3339, or whole nanoseconds since 1970.
+    pub(super) fn instant(&self, column: &'static str) -> Result<Timestamp, BadRow> {
+        let cell = self.cell(column);
+        let ns = || cell.text().and_then(|text| text.parse().ok()).map(Timestamp::from_ns);
+        let expected = "an instant of 1970 to 2262: a timestamp, RFC 3339, or nanoseconds since 1970";
+        cell.time().or_else(ns).ok_or_else(|| self.bad(column, expected))
+    }
+
+    /// A set of flags: names between `|`.
+    pub(super) fn flags(&self, column: &'static str, known: &[(&'static str, u16)]) -> Result<u16, BadRow> {
+        let Some(text) = self.cell(column).text() else { return Ok(0) };
+        let names = text.split('|').map(str::trim).filter(|name| !name.is_empty());
+        let mut bits = names.map(|name| known.iter().find(|(other, _)| *other == name).map(|(_, bits)| *bits));
+        bits.try_fold(0, |all, bits| Some(all | bits?)).ok_or_else(|| {
+            let known: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+            self.bad(column, &format!("names of {} with | between them", known.join(", ")))
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! Records that deserve statuses. A line of a table says what a record must have to deserve a status; what two lines ask
+//! for goes into one record where that is possible, and the earlier line of the table is what must be answered.
+//!
+//! ```text
+//! 17 timeout_reserved_for_pending_transfer  pi  -pending timeout=*5
+//! ```
+//!
+//! Number, name, the bases that it is about, and what the record has: `field=value`, or one of several values with `|`;
+//! `field=*value` for anything but what the base has; `+flag`, `-flag`, and `flags=*flag` for any other flags; `same` for
+//! no difference in what a retry compares; `open` for a link at the end of its batch, `broken` for one after a link that
+//! was refused.
+
+use std::collections::BTreeMap;
+
+/// What the records of one operation consist of.
+pub(super) struct Kind {
+    /// What a retry compares, beside the flags.
+    pub(super) compared: &'static [&'static str],
+    /// The bits of flags by name.
+    pub(super) flag: fn(&str) -> u16,
+}
+
+/// A record before it is packed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Form {
+    /// Which base it began as.
+    pub(super) base: char,
+    pub(super) fields: BTreeMap<&'static str, u128>,
+    pub(super) flags: u16,
+    pub(super) open: bool,
+    pub(super) broken: bool,
+}
+
+impl Form {
+    pub(super) fn new(base: char, fields: &[(&'static str, u128)], flags: u16) -> Self {
+        Self { base, fields: fields.iter().copied().collect(), flags, open: false, broken: false }
+    }
+
+    pub(super) fn with(self, field: &'static str, value: u128) -> Self {
+        self.with_all(&[(field, value)])
+    }
+
+    pub(super) fn with_all(mut self, fields: &[(&'static str, u128)]) -> Self {
+        self.fields.extend(fields.iter().copied());
+        self
+    }
+
+    pub(super) fn get(&self, field: &str) -> u128 {
+        self.fields.get(field).copied().unwrap_or_default()
+    }
+
+    /// As the field of a record.
+    pub(super) fn take<T: TryFrom<u128>>(&self, field: &str) -> T {
+        T::try_from(self.get(field)).unwrap_or_else(|_| panic!("{field} is out of range"))
+    }
+}
+
+#[derive(Debug)]
+enum Has {
+    Is(&'static str, Vec<u128>),
+    Other(&'static str, u128),
+    With(u16),
+    Without(u16),
+    OtherFlags(u16),
+    Same,
+    Open,
+    Broken,
+}
+
+/// One status, and one way to deserve it.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) number: u32,
+    pub(super) name: &'static str,
+    bases: &'static str,
+    has: Vec<Has>,
+}
+
+impl Line {
+    fn parse(kind: &Kind, line: &'static str, names: &BTreeMap<&str, u128>) -> Self {
+        let mut words = line.split_whitespace();
+        let mut next = || words.next().expect(line);
+        let (number, name, bases) = (next().parse().expect(line), next(), next());
+        let value = |word: &str| match word {
+            "max" => u128::MAX,
+            _ => word.parse().unwrap_or_else(|_| *names.get(word).unwrap_or_else(|| panic!("{word} in `{line}`"))),
+        };
+        let has = words.map(|word| match (word, word.split_once('='), word.split_at(1)) {
+            ("same", ..) => Has::Same,
+            ("open", ..) => Has::Open,
+            ("broken", ..) => Has::Broken,
+            (_, None, ("+", flag)) => Has::With((kind.flag)(flag)),
+            (_, None, ("-", flag)) => Has::Without((kind.flag)(flag)),
+            (_, Some(("flags", flag)), _) => Has::OtherFlags((kind.flag)(flag.trim_start_matches('*'))),
+            (_, Some((field, given)), _) => match given.strip_prefix('*') {
+                Some(other) => Has::Other(field, value(other)),
+                None => Has::Is(field, given.split('|').map(value).collect()),
+            },
+            _ => panic!("{word} in `{line}`"),
+        });
+        let has = has.collect();
+        Self { number, name, bases, has }
+    }
+
+    /// Gives a record what this line asks for.
+    fn give(&self, form: &mut Form) {
+        for has in &self.has {
+            match has {
+                Has::Is(field, values) if values.contains(&form.get(field)) => {}
+                Has::Is(field, values) => drop(form.fields.insert(field, values[0])),
+                Has::Other(field, value) => drop(form.fields.insert(field, *value)),
+                Has::With(flag) | Has::OtherFlags(flag) => form.flags |= flag,
+                Has::Without(flag) => form.flags &= !flag,
+                Has::Open => form.open = true,
+                Has::Broken => form.broken = true,
+                Has::Same => {}
+            }
+        }
+    }
+
+    /// Whether a record has all of it.
+    fn fits(&self, kind: &Kind, form: &Form, base: &Form) -> bool {
+        let differs = |field: &str| form.get(field) != base.get(field);
+        self.bases.contains(form.base)
+            && self.has.iter().all(|has| match has {
+                Has::Is(field, values) => values.contains(&form.get(field)),
+                Has::Other(field, _) => differs(field),
+                Has::With(flag) => form.flags & flag == *flag,
+                Has::Without(flag) => form.flags & flag == 0,
+                Has::OtherFlags(_) => form.flags != base.flags,
+                Has::Same => form.flags == base.flags && !kind.compared.iter().any(|field| differs(field)),
+                Has::Open => form.open,
+                Has::Broken => form.broken,
+            })
+    }
+}
+
+/// A record, and what its table says about it.
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) form: Form,
+    /// All that it deserves, in order of precedence; at least one.
+    pub(super) deserved: Vec<(u32, &'static str)>,
+}
+
+/// For every base the records that one line or two lines ask for.
+pub(super) fn cases(kind: &Kind, table: &'static str, names: &BTreeMap<&str, u128>, bases: &[Form]) -> Vec<Case> {
+    let lines: Vec<Line> = lines(table).map(|line| Line::parse(kind, line, names)).collect();
+    let mut cases = vec![];
+    for base in bases {
+        let here: Vec<&Line> = lines.iter().filter(|line| line.bases.contains(base.base)).collect();
+        for (place, first) in here.iter().enumerate() {
+            for second in &here[place..] {
+                let mut form = base.clone();
+                first.give(&mut form);
+                second.give(&mut form);
+                if first.fits(kind, &form, base) && second.fits(kind, &form, base) {
+                    let deserved = here.iter().filter(|line| line.fits(kind, &form, base));
+                    let mut deserved: Vec<_> = deserved.map(|line| (line.number, line.name)).collect();
+                    deserved.dedup();
+                    cases.push(Case { form, deserved });
+                }
+            }
+        }
+    }
+    cases
+}
+
+/// The lines of a table without comments.
+pub(super) fn lines(table: &'static str) -> impl Iterator<Item = &'static str> {
+    table.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).filter(|line| !line.is_empty())
+}
