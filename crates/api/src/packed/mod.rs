@@ -1,7 +1,7 @@
 //! The packed interface: batches of little-endian records of fixed size, for those who need the last factor.
 //!
 //! A body is nothing but records one after the other, and so is an answer: the n-th result belongs to the n-th event.
-//! [`record`] and [`filter`] say what stands where, in the field order of the reference ledger (TigerBeetle), and are
+//! The modules `record` and `filter` say what stands where, in the field order of the reference ledger (TigerBeetle), and are
 //! the reference encoder; `docs/packed.md` says the same as a table, `examples/packed.py` in Python.
 
 mod filter;
