@@ -3,15 +3,16 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use server::Stopwatch;
 
 /// How long an answer is awaited awake. Waking an idle processor costs more than a sync of the disk.
-const SPIN_FOR: Duration = Duration::from_millis(1);
+pub(super) const SPIN_FOR: Duration = Duration::from_millis(1);
 /// How long an answer may take; then the benchmark gives up.
-const TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A request, ready to send again and again with other bodies.
 #[derive(Debug, Clone)]
@@ -63,6 +64,17 @@ pub(super) struct Connection {
     wait: Wait,
     blocking: bool,
     buffer: Vec<u8>,
+    /// Bytes of the answer that have come.
+    filled: usize,
+    /// What its head says, once that has come.
+    head: Option<Head>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    status: u16,
+    bytes: usize,
+    body_bytes: usize,
 }
 
 /// An answer in the connection's buffer.
@@ -87,7 +99,8 @@ impl Connection {
         let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
-        Ok(Self { stream, wait, blocking: true, buffer: vec![0; 16 << 10] })
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        Ok(Self { stream, wait, blocking: true, buffer: vec![0; 16 << 10], filled: 0, head: None })
     }
 
     pub(super) fn call(&mut self, request: &Request) -> anyhow::Result<Answer<'_>> {
@@ -96,28 +109,37 @@ impl Connection {
     }
 
     pub(super) fn send(&mut self, request: &Request) -> anyhow::Result<()> {
-        self.set_blocking(true)?;
-        self.stream.write_all(&request.bytes).context("the server does not read")
+        (self.filled, self.head) = (0, None);
+        let mut rest = request.bytes.as_slice();
+        while !rest.is_empty() {
+            match self.stream.write(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock && !self.blocking => self.set_blocking(true)?,
+                Err(error) => return Err(error).context("the server does not read"),
+            }
+        }
+        Ok(())
     }
 
     /// The answer to the request that was sent last.
     pub(super) fn receive(&mut self) -> anyhow::Result<Answer<'_>> {
-        let mut filled = 0;
-        let (status, head_bytes, total_bytes) = loop {
-            filled += self.read(filled)?;
-            if let Some(end) = find(&self.buffer[..filled], b"\r\n\r\n") {
-                let head = std::str::from_utf8(&self.buffer[..end]).context("the head of an answer is not text")?;
-                let (status, body_bytes) = parse_head(head)?;
-                break (status, end + 4, end + 4 + body_bytes);
+        let mut spun = self.wait == Wait::Block;
+        let since = Stopwatch::start();
+        while !self.has_answer() {
+            self.set_blocking(spun)?;
+            if !self.read()? {
+                std::thread::yield_now();
+                spun = since.elapsed() >= SPIN_FOR;
             }
-        };
-        if self.buffer.len() < total_bytes {
-            self.buffer.resize(total_bytes, 0);
         }
-        while filled < total_bytes {
-            filled += self.read(filled)?;
-        }
-        Ok(Answer { status, body: &self.buffer[head_bytes..total_bytes] })
+        self.answer().context("an answer is there")
+    }
+
+    /// Reads what has come; the answer, if that was all of it.
+    pub(super) fn try_receive(&mut self) -> anyhow::Result<Option<Answer<'_>>> {
+        self.set_blocking(false)?;
+        while !self.has_answer() && self.read()? {}
+        Ok(self.answer())
     }
 
     fn set_blocking(&mut self, blocking: bool) -> std::io::Result<()> {
@@ -128,24 +150,41 @@ impl Connection {
         Ok(())
     }
 
-    fn read(&mut self, filled: usize) -> anyhow::Result<usize> {
-        if self.wait == Wait::Spin {
-            self.set_blocking(false)?;
-            let since = Stopwatch::start();
-            while since.elapsed() < SPIN_FOR {
-                match self.stream.read(&mut self.buffer[filled..]) {
-                    Ok(0) => bail!("the server closed the connection"),
-                    Ok(read) => return Ok(read),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
-                    Err(error) => return Err(error).context("cannot read the answer"),
-                }
+    /// Reads once; false when nothing is there and the connection does not block.
+    fn read(&mut self) -> anyhow::Result<bool> {
+        match self.stream.read(&mut self.buffer[self.filled..]) {
+            Ok(0) => bail!("the server closed the connection"),
+            Ok(read) => self.filled += read,
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !self.blocking => return Ok(false),
+            Err(error) => return Err(error).context("the server does not answer"),
+        }
+        if self.head.is_none()
+            && let Some(end) = find(&self.buffer[..self.filled], b"\r\n\r\n")
+        {
+            let text = std::str::from_utf8(&self.buffer[..end]).context("the head of an answer is not text")?;
+            let (status, body_bytes) = parse_head(text)?;
+            let head = Head { status, bytes: end + 4, body_bytes };
+            if self.buffer.len() < head.bytes + body_bytes {
+                self.buffer.resize(head.bytes + body_bytes, 0);
             }
-            self.set_blocking(true)?;
+            self.head = Some(head);
         }
-        match self.stream.read(&mut self.buffer[filled..]).context("the server does not answer")? {
-            0 => bail!("the server closed the connection"),
-            read => Ok(read),
-        }
+        Ok(true)
+    }
+
+    fn has_answer(&self) -> bool {
+        self.head.is_some_and(|head| self.filled >= head.bytes + head.body_bytes)
+    }
+
+    fn answer(&self) -> Option<Answer<'_>> {
+        let Head { status, bytes, body_bytes } = self.head.filter(|_| self.has_answer())?;
+        Some(Answer { status, body: &self.buffer[bytes..][..body_bytes] })
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The load: clients that each keep one request on its way, and what they measured.
+//! The load: clients that each keep one request on its way, and what they measured. One thread drives many of them: a
+//! thread of its own for each would cost the machine more to wake than the server does to answer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,13 +10,19 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use api::packed::{self, ResultRecord};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
 use server::{Clock, Stopwatch};
 
-use super::connection::{Connection, Request, Wait};
+use super::connection::{Connection, Request, SPIN_FOR, TIMEOUT, Wait};
 use super::queries::{self, Queries};
 use super::settings::Settings;
 use super::workload::{Random, Workload, write_json};
 
+/// Clients that share a thread.
+const CLIENTS_PER_THREAD: u32 = 64;
+/// So few clients wait awake; more keep the processors awake by what they send.
+const SPINNING_CLIENTS_MAX: u32 = 2;
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// How often an account's transfers are asked for during the load.
 const QUERY_EVERY: Duration = Duration::from_millis(50);
@@ -60,13 +67,15 @@ pub(super) fn run(settings: &Settings, target: Target<'_>) -> anyhow::Result<Loa
     let (ended, ends) = sync_channel::<()>(usize::try_from(settings.clients)?);
     std::thread::scope(|scope| {
         let since = Stopwatch::start();
-        let clients: Vec<_> = (0..settings.clients)
-            .map(|number| {
+        let threads: Vec<_> = (0..settings.clients)
+            .step_by(CLIENTS_PER_THREAD as usize)
+            .map(|first| {
+                let clients = first..settings.clients.min(first + CLIENTS_PER_THREAD);
                 let (shared, ended) = (&shared, ended.clone());
                 scope.spawn(move || {
                     // Dropped at the end, however it comes.
                     let _ended = ended;
-                    client(shared, number.into())
+                    drive(shared, clients)
                 })
             })
             .collect();
@@ -78,45 +87,119 @@ pub(super) fn run(settings: &Settings, target: Target<'_>) -> anyhow::Result<Loa
         let mut loaded = Loaded { elapsed: since.elapsed(), ..Loaded::default() };
         over.store(true, Ordering::Relaxed);
         progress.finish_and_clear();
-        for client in clients {
-            let (latencies_ms, moved) = client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            loaded.latencies_ms.extend(latencies_ms);
-            loaded.moved += moved;
+        for thread in threads {
+            for client in thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))? {
+                loaded.latencies_ms.extend(client.latencies_ms);
+                loaded.moved += client.workload.moved;
+            }
         }
         loaded.queries = asking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok(loaded)
     })
 }
 
-/// Sends its share; the next request is made while the answer to the one before is on its way.
-fn client(shared: &Shared<'_>, number: u64) -> anyhow::Result<(Vec<f64>, u128)> {
-    let Shared { settings, target, .. } = shared;
-    // Many clients that wait awake would take the processors from the server.
-    let wait = if settings.clients <= 2 { Wait::Spin } else { Wait::Block };
-    let mut connection = Connection::open(target.address, wait)?;
-    let mut workload = Workload::new(settings, number, shared.ids_from);
-    let mut latencies_ms = Vec::new();
-    let mut requests = [request(settings, target.key), request(settings, target.key)];
-    let [ready, following] = &mut requests;
-    let mut events = prepare(shared, &mut workload, ready);
-    while events > 0 {
-        let since = Stopwatch::start();
-        connection.send(ready)?;
-        let following_events = prepare(shared, &mut workload, following);
-        let answer = connection.receive()?;
-        latencies_ms.push(since.elapsed().as_secs_f64() * 1000.0);
+/// Lets some of the clients send their share.
+fn drive(shared: &Shared<'_>, numbers: std::ops::Range<u32>) -> anyhow::Result<Vec<Client>> {
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let mut clients = Vec::new();
+    for number in numbers {
+        let client = Client::open(shared, number.into())?;
+        epoll::add(&poll, &client.connection, epoll::EventData::new_u64(clients.len() as u64), epoll::EventFlags::IN)?;
+        clients.push(client);
+    }
+    let mut busy = 0;
+    for client in &mut clients {
+        busy += usize::from(client.send(shared)?);
+    }
+    let mut ready = Vec::with_capacity(clients.len());
+    let mut answered = Stopwatch::start();
+    while busy > 0 {
+        let spins = shared.settings.clients <= SPINNING_CLIENTS_MAX && answered.elapsed() < SPIN_FOR;
+        let timeout = if spins { Duration::ZERO } else { TIMEOUT };
+        ready.clear();
+        if epoll::wait(&poll, spare_capacity(&mut ready), Some(&Timespec::try_from(timeout)?))? > 0 {
+            answered = Stopwatch::start();
+        } else if spins {
+            std::thread::yield_now();
+        } else {
+            bail!("the server does not answer");
+        }
+        for event in &ready {
+            let client = &mut clients[usize::try_from(event.data.u64())?];
+            if client.receive(shared)? && !client.send(shared)? {
+                busy -= 1;
+            }
+        }
+    }
+    Ok(clients)
+}
+
+/// A connection with one request on its way; the next is made while the answer to the one before is awaited.
+struct Client {
+    connection: Connection,
+    workload: Workload,
+    latencies_ms: Vec<f64>,
+    sent: Stopwatch,
+    sent_events: u64,
+    following: Request,
+    following_events: u64,
+}
+
+impl Client {
+    fn open(shared: &Shared<'_>, number: u64) -> anyhow::Result<Self> {
+        let Shared { settings, target, .. } = shared;
+        let mut client = Self {
+            connection: Connection::open(target.address, Wait::Block)?,
+            workload: Workload::new(settings, number, shared.ids_from),
+            latencies_ms: Vec::new(),
+            sent: Stopwatch::start(),
+            sent_events: 0,
+            following: request(settings, target.key),
+            following_events: 0,
+        };
+        client.prepare(shared);
+        Ok(client)
+    }
+
+    /// Sends the next request, and makes the one after it; false when there is none left.
+    fn send(&mut self, shared: &Shared<'_>) -> anyhow::Result<bool> {
+        self.sent_events = self.following_events;
+        if self.sent_events == 0 {
+            return Ok(false);
+        }
+        self.sent = Stopwatch::start();
+        self.connection.send(&self.following)?;
+        self.prepare(shared);
+        Ok(true)
+    }
+
+    /// Reads what has come; true when that was all of the answer.
+    fn receive(&mut self, shared: &Shared<'_>) -> anyhow::Result<bool> {
+        let Some(answer) = self.connection.try_receive()? else { return Ok(false) };
+        self.latencies_ms.push(self.sent.elapsed().as_secs_f64() * 1000.0);
         let status = answer.status;
         let body = answer.success()?;
-        match settings.http {
+        match shared.settings.http {
             true if status == 201 => {}
             true => bail!("the server answered a new transfer with {status}"),
-            false => check_results(body, events)?,
+            false => check_results(body, self.sent_events)?,
         }
-        shared.done.fetch_add(events, Ordering::Relaxed);
-        std::mem::swap(ready, following);
-        events = following_events;
+        shared.done.fetch_add(self.sent_events, Ordering::Relaxed);
+        Ok(true)
     }
-    Ok((latencies_ms, workload.moved))
+
+    /// Writes the next transfers into a request.
+    fn prepare(&mut self, shared: &Shared<'_>) {
+        let settings = shared.settings;
+        let first = shared.next.fetch_add(settings.batch(), Ordering::Relaxed);
+        self.following_events = settings.count.saturating_sub(first).min(settings.batch());
+        self.following.set_body(|body| {
+            self.workload.transfers(first, self.following_events, |record| match settings.http {
+                true => write_json(record, body),
+                false => body.extend_from_slice(&record.encode()),
+            });
+        });
+    }
 }
 
 fn request(settings: &Settings, key: &str) -> Request {
@@ -125,20 +208,6 @@ fn request(settings: &Settings, key: &str) -> Request {
     } else {
         Request::post("/v1/packed/create-transfers", key, packed::MEDIA_TYPE)
     }
-}
-
-/// Writes the next transfers into a request; how many.
-fn prepare(shared: &Shared<'_>, workload: &mut Workload, request: &mut Request) -> u64 {
-    let settings = shared.settings;
-    let first = shared.next.fetch_add(settings.batch(), Ordering::Relaxed);
-    let events = settings.count.saturating_sub(first).min(settings.batch());
-    request.set_body(|body| {
-        workload.transfers(first, events, |record| match settings.http {
-            true => write_json(record, body),
-            false => body.extend_from_slice(&record.encode()),
-        });
-    });
-    events
 }
 
 /// Every event of a batch must have been created.
