@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) reader: FileReader<Directory>,
     pub(crate) index: Index,
     pub(crate) durable: watch::Receiver<Seq>,
+    /// Closed once both threads have ended. Waiting for that on `durable` would wake its waiter at every sync.
+    pub(crate) running: watch::Receiver<()>,
     pub(crate) keys: Arc<KeyStore>,
     pub(crate) api_keys: ApiKeys,
     pub(crate) policy: RwLock<Option<Arc<Policy>>>,
