@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     /// Questions about the past that may read at the same time.
     pub(crate) past: Arc<Semaphore>,
     pub(crate) durable: watch::Receiver<Seq>,
+    /// Closed once both threads have ended. Waiting for that on `durable` would wake its waiter at every sync.
+    pub(crate) running: watch::Receiver<()>,
     pub(crate) keys: Arc<KeyStore>,
     pub(crate) api_keys: ApiKeys,
     pub(crate) policy: RwLock<Option<Arc<Policy>>>,

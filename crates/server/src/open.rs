@@ -118,6 +118,7 @@ impl Opened {
         api_keys.replace(decider.engine().api_keys().cloned().collect());
         let metrics = Arc::new(Metrics::new());
         let (durable_sender, durable) = watch::channel(journal.durable());
+        let (running_sender, running) = watch::channel(());
         let core = Core::new(Shared {
             tenant: TENANT,
             shard: SHARD,
@@ -127,6 +128,7 @@ impl Opened {
             index,
             past: Arc::new(Semaphore::new(PAST_QUERIES_MAX)),
             durable,
+            running,
             keys: Arc::clone(&keys),
             api_keys,
             policy: RwLock::new(policy),
@@ -138,7 +140,7 @@ impl Opened {
             opened_imports: RwLock::default(),
         });
         core.shared().note_ledgers(decider.engine());
-        let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender };
+        let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender, running: running_sender };
         let threads = Threads::start(decider, journal, wiring).map_err(OpenError::Thread)?;
         Ok(Self { core, api_key, recovered, threads })
     }
@@ -183,10 +185,10 @@ impl Opened {
 }
 
 impl Core {
-    /// Resolves when the journal thread has ended.
+    /// Resolves when both threads have ended.
     async fn failed(&self) {
-        let mut durable = self.shared().durable.clone();
-        while durable.changed().await.is_ok() {}
+        let mut running = self.shared().running.clone();
+        while running.changed().await.is_ok() {}
     }
 }
 

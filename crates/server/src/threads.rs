@@ -1,7 +1,8 @@
-//! The two threads that drive the pipeline.
+//! The two threads that drive the pipeline: the engine's decides, and the journal's makes durable meanwhile what was
+//! decided before. When nothing waits to be decided, the engine's does the journal's work as well: to wake another thread
+//! for a lone request would only take time.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,7 +15,6 @@ use pipeline::{Ask, Batch, Committer, Decider, Feed, Full, Queue};
 use tokio::sync::{oneshot, watch};
 use types::{LedgerId, Seq, Timestamp};
 
-use crate::awake::wait_awake;
 use crate::clock::{Clock, Stopwatch, duration};
 use crate::core::{Core, Shared, Unavailable};
 use crate::key_store::{KeyStore, KeyStoreError};
@@ -36,8 +36,6 @@ const MARK_WITHIN: Duration = Duration::from_millis(10);
 pub(crate) struct Inbox {
     state: Mutex<InboxState>,
     changed: Condvar,
-    /// That there is something to take, to be seen without the lock.
-    has_news: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -51,7 +49,7 @@ struct InboxState {
 impl Inbox {
     pub(crate) fn new(events_max: usize) -> Self {
         let state = InboxState { queue: Queue::new(events_max), open: Ok(()), asleep: false };
-        Self { state: Mutex::new(state), changed: Condvar::new(), has_news: AtomicBool::new(false) }
+        Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, InboxState> {
@@ -63,7 +61,6 @@ impl Inbox {
         state.open?;
         state.queue.offer(ask).map_err(|Full(_)| Unavailable::QueueFull)?;
         let asleep = state.asleep;
-        self.has_news.store(true, Ordering::Release);
         drop(state);
         if asleep {
             self.changed.notify_one();
@@ -76,7 +73,6 @@ impl Inbox {
         let mut state = self.lock();
         state.open = state.open.and(Err(Unavailable::Stopping));
         drop(state);
-        self.has_news.store(true, Ordering::Release);
         self.changed.notify_all();
     }
 
@@ -88,7 +84,6 @@ impl Inbox {
         drop(state);
         // Dropping where an answer would go tells its caller that there is none.
         drop(abandoned);
-        self.has_news.store(true, Ordering::Release);
         self.changed.notify_all();
     }
 
@@ -98,18 +93,13 @@ impl Inbox {
 
     /// What waits, or nothing when `due` has come; `None` once the inbox is closed and empty.
     fn next(&self, clock: Clock, due: Option<Timestamp>) -> Option<Vec<Ask<ReplyTo>>> {
-        let is_due = || due.is_some_and(|due| due <= clock.now());
-        // What comes while the queue is looked at sets this again.
-        wait_awake(|| (self.has_news.swap(false, Ordering::Acquire) || is_due()).then_some(()));
         let mut state = self.lock();
         loop {
             if !state.queue.is_empty() {
-                let taken = state.queue.take(BATCH_EVENTS);
-                self.has_news.store(!state.queue.is_empty(), Ordering::Release);
-                return Some(taken);
+                return Some(state.queue.take(BATCH_EVENTS));
             }
             state.open.ok()?;
-            if is_due() {
+            if due.is_some_and(|due| due <= clock.now()) {
                 return Some(Vec::new());
             }
             state.asleep = true;
@@ -124,6 +114,7 @@ impl Inbox {
         }
     }
 
+    /// How many requests wait.
     fn len(&self) -> usize {
         self.lock().queue.len()
     }
@@ -146,7 +137,7 @@ pub enum CommitError {
 /// Both threads.
 #[derive(Debug)]
 pub(crate) struct Threads {
-    engine: JoinHandle<()>,
+    engine: JoinHandle<Result<(), CommitError>>,
     journal: JoinHandle<Result<(), CommitError>>,
 }
 
@@ -156,18 +147,30 @@ pub(crate) struct Wiring {
     pub(crate) keys: Arc<KeyStore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) durable: watch::Sender<Seq>,
+    pub(crate) running: watch::Sender<()>,
 }
 
 impl Threads {
     pub(crate) fn start(decider: Decider, journal: FileJournal<Directory>, wiring: Wiring) -> std::io::Result<Self> {
         let (batches, taken) = sync_channel(BATCHES_IN_FLIGHT_MAX);
-        let Wiring { core, keys, metrics, durable } = wiring;
-        let (engine_core, engine_metrics) = (core.clone(), Arc::clone(&metrics));
+        let Wiring { core, keys, metrics, durable, running } = wiring;
+        let writer = Arc::new(Mutex::new(Writer {
+            committer: Committer::new(journal.durable()),
+            journal,
+            core: core.clone(),
+            keys,
+            metrics: Arc::clone(&metrics),
+            durable,
+            _running: running,
+            unmarked_since: None,
+            batches_written: 0,
+        }));
+        let (engine_core, engine_writer) = (core.clone(), Arc::clone(&writer));
         let engine = std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || run_engine(decider, engine_core.shared(), &engine_metrics, &batches))?;
+            .spawn(move || run_engine(decider, engine_core.shared(), &metrics, &engine_writer, &batches))?;
         let journal = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
-            let result = run_journal(journal, &core.shared().index, &taken, &keys, &metrics, &durable);
+            let result = run_journal(&writer, &taken);
             if result.is_err() {
                 core.shared().inbox.fail();
             }
@@ -181,7 +184,7 @@ impl Threads {
         let engine = self.engine.join();
         let journal = self.journal.join();
         match (engine, journal) {
-            (Ok(()), Ok(result)) => result,
+            (Ok(engine), Ok(journal)) => engine.and(journal),
             (Err(panic), _) | (_, Err(panic)) => std::panic::resume_unwind(panic),
         }
     }
@@ -196,12 +199,26 @@ impl Drop for FailOnExit<'_> {
     }
 }
 
-fn run_engine(mut decider: Decider, shared: &Shared, metrics: &Metrics, batches: &SyncSender<Batch<ReplyTo>>) {
+/// What the engine thread sends to the journal thread.
+enum Work {
+    /// To be made durable.
+    Batch(Batch<ReplyTo>),
+    /// The engine thread made something durable itself; the mark is to cover it in time.
+    Mark,
+}
+
+fn run_engine(
+    mut decider: Decider,
+    shared: &Shared,
+    metrics: &Metrics,
+    writer: &Mutex<Writer>,
+    work: &SyncSender<Work>,
+) -> Result<(), CommitError> {
     let clock = Clock;
     let inbox = &shared.inbox;
     let _guard = FailOnExit(inbox);
+    let mut batches_before = 0;
     while let Some(asks) = inbox.next(clock, decider.engine().next_due()) {
-        metrics.queue_length.set(i64::try_from(inbox.len()).unwrap_or(i64::MAX));
         metrics.batch_requests.observe(f64::from(u32::try_from(asks.len()).unwrap_or(u32::MAX)));
         decider.forget_through(shared.index.covered());
         let batch = decider.work(clock.now(), asks);
@@ -212,11 +229,28 @@ fn run_engine(mut decider: Decider, shared: &Shared, metrics: &Metrics, batches:
         metrics.window_records_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
         // Before the answers leave, so that whoever shows one knows what its ledger counts.
         shared.note_ledgers(decider.engine());
-        if batches.send(batch).is_err() {
+        let waiting = inbox.len();
+        metrics.queue_length.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        // With something to decide meanwhile, or a batch before this one not yet written, the journal thread writes.
+        let free = if waiting == 0 { writer.try_lock().ok() } else { None };
+        let sent = match free.filter(|writer| writer.batches_written == batches_before) {
+            Some(mut writer) => {
+                let was_unmarked = writer.unmarked_since.is_some();
+                writer.write([batch])?;
+                let begins = writer.unmarked_since.is_some() && !was_unmarked;
+                drop(writer);
+                // A journal thread with so much work that no more fits looks at the mark after it.
+                !begins || !matches!(work.try_send(Work::Mark), Err(TrySendError::Disconnected(_)))
+            }
+            None => work.send(Work::Batch(batch)).is_ok(),
+        };
+        if !sent {
             // The journal thread failed.
-            return;
+            break;
         }
+        batches_before += 1;
     }
+    Ok(())
 }
 
 /// Writes frames, makes them durable and tells the index. From then on what they did can be shown.
@@ -249,66 +283,81 @@ pub(crate) fn choose(index: &Index, ledger: LedgerId, fields: IndexedFields) {
     index.choose(ledger, u8::try_from(fields.bits()).expect("IDX-4: there are five fields"));
 }
 
-fn run_journal(
-    mut journal: FileJournal<Directory>,
-    index: &Index,
-    batches: &Receiver<Batch<ReplyTo>>,
-    keys: &KeyStore,
-    metrics: &Metrics,
-    durable: &watch::Sender<Seq>,
-) -> Result<(), CommitError> {
-    let mut committer = Committer::new(journal.durable());
-    let mut unmarked_since: Option<Stopwatch> = None;
+/// Makes batches durable, in order, and lets their answers go.
+struct Writer {
+    journal: FileJournal<Directory>,
+    committer: Committer<ReplyTo>,
+    core: Core,
+    keys: Arc<KeyStore>,
+    metrics: Arc<Metrics>,
+    durable: watch::Sender<Seq>,
+    /// Dropped when both threads have ended.
+    _running: watch::Sender<()>,
+    /// Since when the mark does not cover everything that was acknowledged.
+    unmarked_since: Option<Stopwatch>,
+    batches_written: u64,
+}
+
+impl Writer {
+    fn write(&mut self, batches: impl IntoIterator<Item = Batch<ReplyTo>>) -> Result<(), CommitError> {
+        let mut frames = Vec::new();
+        for batch in batches {
+            frames.extend(self.committer.hold(batch));
+            self.batches_written += 1;
+        }
+        if !frames.is_empty() {
+            self.mark_in_time()?;
+            let stopwatch = Stopwatch::start();
+            self.keys.save()?;
+            let synced = commit(&mut self.journal, &self.core.shared().index, frames)?;
+            self.metrics.sync_seconds.observe(stopwatch.elapsed().as_secs_f64());
+            self.metrics.durable_seq.set(i64::try_from(synced.get()).unwrap_or(i64::MAX));
+            self.durable.send_replace(synced);
+            self.unmarked_since.get_or_insert_with(Stopwatch::start);
+        }
+        for (reply_to, answer) in self.committer.release(self.journal.durable()) {
+            // A caller that went away gets no answer; what it asked for is done.
+            drop(reply_to.send(answer));
+        }
+        Ok(())
+    }
+
+    /// Writes the mark if it is time.
+    fn mark_in_time(&mut self) -> Result<(), CommitError> {
+        if self.unmarked_since.is_some_and(|since| since.elapsed() >= MARK_WITHIN) {
+            self.mark()?;
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self) -> Result<(), CommitError> {
+        self.journal.mark()?;
+        self.unmarked_since = None;
+        Ok(())
+    }
+}
+
+fn run_journal(writer: &Mutex<Writer>, work: &Receiver<Work>) -> Result<(), CommitError> {
+    let mut mark_within = None;
     loop {
-        let awake = wait_awake(|| match batches.try_recv() {
-            Ok(batch) => Some(Ok(batch)),
-            Err(TryRecvError::Disconnected) => Some(Err(RecvTimeoutError::Disconnected)),
-            Err(TryRecvError::Empty) => None,
-        });
-        let first = match (awake, unmarked_since) {
-            (Some(first), _) => first,
-            (None, None) => batches.recv().map_err(|_closed| RecvTimeoutError::Disconnected),
-            (None, Some(since)) => batches.recv_timeout(MARK_WITHIN.saturating_sub(since.elapsed())),
+        let first = match mark_within {
+            None => work.recv().map_err(|_closed| RecvTimeoutError::Disconnected),
+            Some(within) => work.recv_timeout(within),
         };
+        // Whoever panicked with it in hand left it as no start would find it.
+        let mut writer = writer.lock().unwrap_or_else(|_panicked| panic!("the engine thread panicked while it wrote"));
         match first {
             Ok(first) => {
-                let mut frames = committer.hold(first);
-                let more = loop {
-                    match batches.try_recv() {
-                        Ok(batch) => frames.extend(committer.hold(batch)),
-                        Err(TryRecvError::Empty) => break true,
-                        Err(TryRecvError::Disconnected) => break false,
-                    }
-                };
-                if !frames.is_empty() {
-                    if unmarked_since.is_some_and(|since| since.elapsed() >= MARK_WITHIN) {
-                        journal.mark()?;
-                        unmarked_since = None;
-                    }
-                    let stopwatch = Stopwatch::start();
-                    keys.save()?;
-                    let synced = commit(&mut journal, index, frames)?;
-                    metrics.sync_seconds.observe(stopwatch.elapsed().as_secs_f64());
-                    metrics.durable_seq.set(i64::try_from(synced.get()).unwrap_or(i64::MAX));
-                    durable.send_replace(synced);
-                    unmarked_since.get_or_insert_with(Stopwatch::start);
-                }
-                for (reply_to, answer) in committer.release(journal.durable()) {
-                    // A caller that went away gets no answer; what it asked for is done.
-                    drop(reply_to.send(answer));
-                }
-                if !more {
-                    break;
-                }
+                let batches = std::iter::once(first).chain(work.try_iter()).filter_map(|work| match work {
+                    Work::Batch(batch) => Some(batch),
+                    Work::Mark => None,
+                });
+                writer.write(batches)?;
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Disconnected) => return writer.mark(),
         }
-        if unmarked_since.is_some_and(|since| since.elapsed() >= MARK_WITHIN) {
-            journal.mark()?;
-            unmarked_since = None;
-        }
+        writer.mark_in_time()?;
+        mark_within = writer.unmarked_since.map(|since| MARK_WITHIN.saturating_sub(since.elapsed()));
     }
-    journal.mark()?;
-    Ok(())
 }
