@@ -28,8 +28,8 @@ use crate::codec;
 use crate::contract::Identity;
 
 /// The version of segments, frames and entry framing that this release writes. It also reads every earlier one.
-/// Version 2 brought rows.
-pub const FORMAT_VERSION: u16 = 2;
+/// Version 2 brought rows, version 3 histories that continue another one.
+pub const FORMAT_VERSION: u16 = 3;
 /// Bytes of a frame's header.
 pub(crate) const HEADER_BYTES: usize = 128;
 /// The largest payload of a frame.

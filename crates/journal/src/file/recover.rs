@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use engine::Entry;
+use engine::{Entry, Fact};
 use types::{Epoch, Origin, Seq, ShardId};
 
 use super::reopen::{begin, reopen};
 use super::{FileJournal, Layout};
-use crate::contract::{Fault, Identity};
+use crate::contract::{Fault, Identity, Part};
 use crate::disk::{Disk, DiskFile};
 use crate::frame::{self, FrameHash};
 use crate::mark::Mark;
@@ -72,19 +72,14 @@ impl StartAt {
 pub type Visit<'a> = dyn FnMut(&Entry, Position, Option<StartAt>) -> Result<(), Fault> + 'a;
 
 impl<D: Disk> FileJournal<D> {
-    /// Which history the journal of a directory is, before it is opened; `None` when it was never started.
+    /// Which history the journal of a directory is, before it is opened; `None` when it was never started. Only a crash
+    /// while a continued history was copied leaves another one than opening finds.
     ///
     /// # Errors
-    /// When the first segment cannot be read, is of a later version or of another shard. Damage is left to
+    /// When a segment cannot be read, is of a later version or of another shard. Damage is left to
     /// [`FileJournal::open`].
     pub fn identity_before_opening(disk: &D, shard: ShardId) -> Result<Option<Identity>, Fault> {
-        let name = segment::file_name(1);
-        let opened = disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
-        let Some(file) = opened else { return Ok(None) };
-        match segment::read_header(&file, &name, shard)? {
-            HeaderFound::Used(header) => Ok(Some(header.identity)),
-            HeaderFound::Unused | HeaderFound::Damaged => Ok(None),
-        }
+        segment::last_identity(disk, shard)
     }
 
     /// Opens the journal of a directory, or starts one with the identity that `origin` gives. Every entry after `start`
@@ -140,6 +135,8 @@ pub(super) struct Tail<F> {
 #[derive(Debug, Default)]
 pub(super) struct Rest {
     pub(super) segments: BTreeMap<u64, Known>,
+    /// The histories that follow one another.
+    pub(super) lineage: Vec<Part>,
     pub(super) previous: FrameHash,
     pub(super) last: Seq,
     /// From where to where frames stand in each segment that the mark does not vouch for.
@@ -151,6 +148,8 @@ pub(super) struct Rest {
 
 pub(super) const MISSING: &str = "the segment file is missing";
 const WRONG_HEADER: &str = "the segment's header is not the one that belongs here";
+const WRONG_CONTINUATION: &str = "the entry is not there with which the segment's history continues the one before";
+const LATER_HISTORY: &str = "the mark is of a later history, whose segments are missing";
 const OTHER_START: &str = "the place where reading was to begin is not one of this journal";
 
 struct Found<F> {
@@ -219,11 +218,14 @@ impl<'a, D: Disk> Scan<'a, D> {
                 return Err(self.damaged(expected, 0, WRONG_HEADER));
             };
             let before = self.rest.segments.last_key_value().map_or(Seq::new(1), |(_, known)| known.first);
-            let identity_holds = self.open.as_ref().is_none_or(|open| open.identity == header.identity);
-            if header.number != expected || !identity_holds || header.first < before || header.first > start.seq.next()
-            {
+            let in_order = header.first >= before && header.first <= start.seq.next();
+            if header.number != expected || !self.may_follow(header.identity) || !in_order {
                 return Err(self.damaged(expected, 0, WRONG_HEADER));
             }
+            if !self.is_continued_by(&header)? {
+                return Err(self.damaged(expected, segment::HEADER_BYTES, WRONG_CONTINUATION));
+            }
+            self.note_part(&header);
             self.rest.segments.insert(expected, Known { first: header.first, points: None });
             self.rest.previous = header.previous;
             self.rest.last = Seq::new(header.first.get() - 1);
@@ -275,6 +277,7 @@ impl<'a, D: Disk> Scan<'a, D> {
                 return Ok(false);
             }
         };
+        self.note_part(&header);
         let offset = self.scan_frames(&header, &content, from.unwrap_or(segment::HEADER_BYTES), visit)?;
         let after = content.after(offset);
         let (bytes, file) = (content.end(), Arc::clone(&content.file));
@@ -283,7 +286,12 @@ impl<'a, D: Disk> Scan<'a, D> {
         match later.first() {
             Some(&found) if found != next => return Err(self.damaged(next, 0, MISSING)),
             Some(_) => match self.next_header(next)? {
-                HeaderFound::Used(header) if self.continues(next, &header) => return Ok(true),
+                HeaderFound::Used(header) if self.continues(next, &header) => {
+                    if self.is_continued_by(&header)? {
+                        return Ok(true);
+                    }
+                    self.cut((next, segment::HEADER_BYTES), after, later, WRONG_CONTINUATION)?;
+                }
                 // Nothing is missing here, so the header there is what fails.
                 HeaderFound::Damaged if without_zeros(after).is_empty() => {
                     self.cut((next, 0), after, later, WRONG_HEADER)?;
@@ -333,7 +341,7 @@ impl<'a, D: Disk> Scan<'a, D> {
         visit: &mut Visit<'_>,
     ) -> Result<u64, Fault> {
         let SegmentHeader { number, identity, .. } = *segment;
-        let marked = self.marked.filter(|(marked, _)| *marked == identity).map_or(Seq::ZERO, |(_, seq)| seq);
+        let marked = self.marked_of(identity);
         let next = self.rest.last.next();
         self.rest.segments.entry(number).or_insert_with(|| Known::from_the_first_frame(next));
         let mut offset = from;
@@ -380,6 +388,12 @@ impl<'a, D: Disk> Scan<'a, D> {
             // Its header too.
             let content = self.content(next, 0)?.bytes;
             durable = durable.max(stated_durable(&content, identity));
+            if let (HeaderFound::Used(header), Some(identity)) = (self.next_header(next)?, identity)
+                && header.identity.continues(identity)
+            {
+                // A history is continued only once all of it is durable.
+                durable = durable.max(Seq::new(header.first.get().saturating_sub(1)));
+            }
             if !without_zeros(&content).is_empty() {
                 torn = true;
                 stale.push(next);
@@ -387,6 +401,9 @@ impl<'a, D: Disk> Scan<'a, D> {
         }
         let (number, offset) = place;
         if durable >= missing || self.marked_durable() >= missing {
+            if later.is_empty() && self.is_of_a_later_history() {
+                return Err(self.damaged(number, offset, LATER_HISTORY));
+            }
             return Err(self.damaged(number, offset, what));
         }
         if torn {
@@ -398,9 +415,8 @@ impl<'a, D: Disk> Scan<'a, D> {
     }
 
     fn continues(&self, number: u64, header: &SegmentHeader) -> bool {
-        let identity_holds = self.open.as_ref().is_none_or(|open| open.identity == header.identity);
         header.number == number
-            && identity_holds
+            && self.may_follow(header.identity)
             && header.first == self.rest.last.next()
             && header.previous == self.rest.previous
     }
@@ -411,19 +427,69 @@ impl<'a, D: Disk> Scan<'a, D> {
         opened.map_or(Ok(HeaderFound::Unused), |file| segment::read_header(&file, &name, self.shard))
     }
 
-    /// The position that the mark vouches for. A mark of another history vouches for nothing here.
-    fn marked_durable(&self) -> Seq {
-        match (self.marked, &self.open) {
-            (Some((identity, seq)), Some(open)) if identity == open.identity => seq,
-            (Some((_, seq)), None) => seq,
-            (Some(_) | None, _) => Seq::ZERO,
+    /// Whether a segment of this identity may stand behind the one before.
+    fn may_follow(&self, identity: Identity) -> bool {
+        self.open.as_ref().is_none_or(|open| identity == open.identity || identity.continues(open.identity))
+    }
+
+    /// Whether a segment that may follow is of the same history, or begins with the entry by which its history continues
+    /// this one.
+    fn is_continued_by(&self, header: &SegmentHeader) -> Result<bool, Fault> {
+        let Some(before) = self.open.as_ref().filter(|open| open.identity != header.identity) else { return Ok(true) };
+        let places = Places::new(self.disk.clone(), self.shard, BTreeMap::new(), Seq::ZERO);
+        let first = Point { first: header.first, offset: segment::HEADER_BYTES };
+        let mut walk = places.walk(header.number, first)?;
+        let Some((offset, frame)) = walk.next()?.filter(|(_, frame)| frame.identity == header.identity) else {
+            return Ok(false);
+        };
+        let read = match walk.frame(offset, &frame) {
+            Ok(view) => view.iter().next(),
+            Err(Fault::Damaged { .. }) => None,
+            Err(fault) => return Err(fault),
+        };
+        let entry = read.transpose().map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+        let Some(Fact::JournalContinued { origin, departed }) = entry.map(|(entry, _)| entry.fact) else {
+            return Ok(false);
+        };
+        let is_here = departed.origin == before.identity.origin && departed.size == header.first.get() - 1;
+        Ok(is_here && origin == header.identity.origin)
+    }
+
+    fn note_part(&mut self, header: &SegmentHeader) {
+        let lineage = &mut self.rest.lineage;
+        if lineage.last().is_none_or(|part| part.identity != header.identity) {
+            lineage.push(Part { identity: header.identity, first: header.first });
         }
+    }
+
+    /// The position in a history that the mark vouches for: all of it once a later one continued it. A mark of any other
+    /// history vouches for nothing here.
+    fn marked_of(&self, history: Identity) -> Seq {
+        match self.marked {
+            Some((identity, seq)) if identity == history => seq,
+            Some((identity, _)) if identity.continues(history) => Seq::new(u64::MAX),
+            Some(_) | None => Seq::ZERO,
+        }
+    }
+
+    fn marked_durable(&self) -> Seq {
+        match &self.open {
+            Some(open) => self.marked_of(open.identity),
+            None => self.marked.map_or(Seq::ZERO, |(_, seq)| seq),
+        }
+    }
+
+    /// Whether the mark was written after the history that was read so far was continued.
+    fn is_of_a_later_history(&self) -> bool {
+        matches!((self.marked, &self.open), (Some((marked, _)), Some(open)) if marked.continues(open.identity))
     }
 
     fn check_mark(&self) -> Result<(), Fault> {
         match &self.open {
             Some(open) if self.marked_durable() > self.rest.last => {
-                Err(self.damaged(open.number, open.offset, "acknowledged entries are missing"))
+                let is_later = self.is_of_a_later_history();
+                let what = if is_later { LATER_HISTORY } else { "acknowledged entries are missing" };
+                Err(self.damaged(open.number, open.offset, what))
             }
             Some(_) | None => Ok(()),
         }
@@ -484,7 +550,8 @@ fn stated_durable(bytes: &[u8], identity: Option<Identity>) -> Seq {
     while let Some(found) = bytes.get(offset..).and_then(find_magic) {
         offset += found;
         let header = bytes.get(offset..).and_then(frame::read_header);
-        let ours = header.filter(|header| identity.is_none_or(|ours| ours == header.identity));
+        let is_ours = |found: Identity| identity.is_none_or(|ours| found == ours || found.continues(ours));
+        let ours = header.filter(|header| is_ours(header.identity));
         offset += match ours.filter(|header| header.durable < header.first) {
             Some(header) => {
                 highest = highest.max(header.durable);
