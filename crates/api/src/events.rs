@@ -313,11 +313,8 @@ fn data(entry: &Entry, names: Option<&PolicyActivated>, assets: &Assets) -> Resu
             ("journal_started", EventData::JournalStarted(JournalStarted { origin: origin.to_string() }))
         }
         Fact::JournalContinued { origin, departed } => {
-            let departed = Departed {
-                origin: departed.origin.to_string(),
-                size: departed.size,
-                root: departed.root.to_string(),
-            };
+            let departed =
+                Departed { origin: departed.origin.to_string(), size: departed.size, root: departed.root.to_string() };
             let continued = JournalContinued { origin: origin.to_string(), departed };
             ("journal_continued", EventData::JournalContinued(continued))
         }

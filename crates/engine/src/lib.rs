@@ -41,9 +41,9 @@ pub use command::{Command, EVENTS_MAX, NewPayment, PAGE_MAX, Query, Request};
 pub use create_payment::account_id;
 pub use details::{AccountName, AccountNameParseError, AccountReply, MetadataChanges, TransferReply};
 pub use entry::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header, LabelRecorded,
-    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
-    Verb,
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header,
+    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest,
+    StreamOpened, Verb,
 };
 pub use import::ImportCommand;
 pub use order::{AccountOrder, ORDERS_MAX, OrderReply, Ordered, Orders, TransferOrder};

@@ -107,7 +107,7 @@ impl Opened {
         let index_directory = Directory::open(&options.data.join("index"))?;
         let Started { mut engine, mut journal, recovered, index, notes } =
             recover(&journal_directory, &index_directory, options.layout, (SHARD, TENANT), new_origin)?;
-        let keys = Arc::new(KeyStore::open(&keys_directory, journal.identity().origin, recovered.last > Seq::ZERO)?);
+        let keys = Arc::new(KeyStore::open(&keys_directory, journal.lineage(), recovered.last > Seq::ZERO)?);
         let policy = compile_active(&engine)?;
         if let Some(policy) = &policy {
             engine.stage_policy(Arc::clone(policy));

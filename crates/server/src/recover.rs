@@ -39,9 +39,15 @@ pub(crate) fn recover(
 ) -> Result<Started, RecoverError> {
     let identity = FileJournal::identity_before_opening(directory, shard)?;
     let origin = identity.map_or_else(new_origin, |identity| identity.origin);
-    let recovery = Recovery { directory, index, layout, shard, tenant, origin };
+    let mut recovery = Recovery { directory, index, layout, shard, tenant, origin };
     match recovery.run() {
-        Ok(started) => Ok(started),
+        Ok(started) if started.journal.identity().origin == recovery.origin => Ok(started),
+        Ok(started) => {
+            // A crash cut a copy off where it went on as another history; opening took that part away.
+            recovery.origin = started.journal.identity().origin;
+            drop(started);
+            recovery.run()
+        }
         Err(error) => {
             tracing::warn!(%error, "the index is derived again from the whole journal");
             index::discard(index)?;
