@@ -14,7 +14,7 @@ use crate::checkpoint::Checkpoint;
 use crate::hash::Hash;
 use crate::path::{LEVELS, TILE_WIDTH};
 use crate::proofs::{self, Nodes};
-use crate::tiles::{Edge, HASH_BYTES, LEVEL_BITS, WIDTH, root_of_perfect, tile_root};
+use crate::tiles::{Edge, HASH_BYTES, LEVEL_BITS, WIDTH, root_of_perfect, tile_root, within_tile};
 
 /// The tree's files, and the one place that appends to them.
 #[derive(Debug)]
@@ -175,7 +175,7 @@ impl<D: Disk> Shared<D> {
     fn read(&self, level: u8, first: u64, count: usize) -> Result<Vec<Hash>, StoreError> {
         let mut hashes = vec![Hash::default(); count];
         let read = self.file(level)?.read_at(hashes.as_flattened_mut(), first * HASH_BYTES);
-        hashes.truncate(read.map_err(|cause| io_error("read", level, cause))? / HASH_BYTES as usize);
+        hashes.truncate(read.map_err(|cause| io_error("read", level, cause))? / size_of::<Hash>());
         Ok(hashes)
     }
 
@@ -184,7 +184,7 @@ impl<D: Disk> Shared<D> {
         let mut edge = Edge { size, ..Edge::default() };
         for level in 0..LEVELS {
             let count = edge.count(level);
-            let width = (count % WIDTH as u64) as usize;
+            let width = within_tile(count);
             if width > 0 {
                 let hashes = self.read(level, count - width as u64, width)?;
                 if hashes.len() < width {
@@ -290,7 +290,7 @@ impl<D: Disk> Tiles<D> {
         let tile = index / WIDTH as u64;
         let hashes = self.whole_tile(level, tile)?;
         // A tile is asked for what the tree has; should a level be shorter all the same, its file is at fault.
-        hashes.get((index % WIDTH as u64) as usize).copied().ok_or(StoreError::Damaged { level, index: tile })
+        hashes.get(within_tile(index)).copied().ok_or(StoreError::Damaged { level, index: tile })
     }
 }
 
@@ -303,7 +303,7 @@ impl<D: Disk> Nodes for Tiles<D> {
         let (first, count) = (index << above, 1_usize << above);
         let tile = first / WIDTH as u64;
         let hashes = self.whole_tile(tile_level, tile)?;
-        let place = (first % WIDTH as u64) as usize;
+        let place = within_tile(first);
         let nodes = hashes.get(place..place + count);
         nodes.map(root_of_perfect).ok_or(StoreError::Damaged { level: tile_level, index: tile })
     }

@@ -12,6 +12,11 @@ pub(crate) const WIDTH: usize = TILE_WIDTH as usize;
 pub(crate) const LEVEL_BITS: u32 = 8;
 const _: () = assert!(1 << LEVEL_BITS == WIDTH);
 
+/// The place within its tile of a hash that is number `place` of its level.
+pub(crate) fn within_tile(place: u64) -> usize {
+    usize::try_from(place % WIDTH as u64).unwrap_or_default()
+}
+
 /// The right edge of a tree: all that has no full tile to stand in yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Edge {
