@@ -22,7 +22,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
     ("server", &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "vault", "api"]),
-    ("sim", &["types", "ledger", "features", "policy", "engine", "journal", "pipeline", "vault", "api"]),
+    (
+        "sim",
+        &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "vault", "api", "server"],
+    ),
     (
         "finaira",
         &["types", "ledger", "features", "policy", "engine", "journal", "pipeline", "vault", "api", "server", "sim"],
