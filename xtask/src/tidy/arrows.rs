@@ -19,16 +19,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("journal", &["types", "ledger", "features", "policy", "engine"]),
     ("index", &["types", "ledger", "journal"]),
     ("pipeline", &["types", "ledger", "engine", "journal", "index"]),
+    ("proof", &["types", "journal"]),
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
-    ("server", &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "vault", "api"]),
+    (
+        "server",
+        &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "proof", "vault", "api"],
+    ),
     (
         "sim",
         &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "vault", "api", "server"],
     ),
     (
         "finaira",
-        &["types", "ledger", "features", "policy", "engine", "journal", "pipeline", "vault", "api", "server", "sim"],
+        &[
+            "types", "ledger", "features", "policy", "engine", "journal", "pipeline", "proof", "vault", "api",
+            "server", "sim",
+        ],
     ),
     ("xtask", &[]),
 ];

@@ -1,0 +1,27 @@
+//! The two hashes of an RFC 6962 tree. They begin with different bytes, so that no leaf passes for a node.
+
+use sha2::{Digest as _, Sha256};
+
+/// The hash of a leaf or of a node.
+pub type Hash = [u8; 32];
+
+/// The hash of a leaf that holds `data`.
+pub fn leaf_of(data: &[u8]) -> Hash {
+    let mut hash = Sha256::new();
+    hash.update([0]);
+    hash.update(data);
+    hash.finalize().into()
+}
+
+/// The hash of the node over two others.
+pub fn node_of(left: &Hash, right: &Hash) -> Hash {
+    let mut bytes = [1; 65];
+    bytes[1..33].copy_from_slice(left);
+    bytes[33..].copy_from_slice(right);
+    Sha256::digest(bytes).into()
+}
+
+/// The root of a tree without leaves.
+pub fn root_of_nothing() -> Hash {
+    Sha256::digest([]).into()
+}
