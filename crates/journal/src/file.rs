@@ -15,9 +15,12 @@ use crate::position::{FrameAt, Position};
 use crate::reader::FileReader;
 use crate::segment::{self, SegmentHeader};
 
+mod content;
+mod inspect;
 mod recover;
 mod reopen;
 
+pub use inspect::Inspected;
 pub use recover::{Recovered, StartAt, TornTail, Visit};
 
 /// How the files of a journal are laid out. Journals of different layouts can be opened with any.

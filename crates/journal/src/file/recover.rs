@@ -16,10 +16,11 @@ use std::thread::JoinHandle;
 use engine::{Entry, Fact};
 use types::{Epoch, Origin, Seq, ShardId};
 
+use super::content::{Content, MISSING, open_segment, stated_durable, without_zeros};
 use super::reopen::{begin, reopen};
 use super::{FileJournal, Layout};
 use crate::contract::{Fault, Identity, Part};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::frame::{self, FrameHash};
 use crate::mark::Mark;
 use crate::places::{Known, NO_FRAME, Places, Point, damaged};
@@ -98,24 +99,13 @@ impl<D: Disk> FileJournal<D> {
         assert!(layout.segment_bytes >= Layout::SEGMENT_BYTES_MIN, "JRN-3: a segment holds at least one full frame");
         assert!(layout.segment_bytes <= Layout::SEGMENT_BYTES_MAX, "JRN-6: a position names every byte of a segment");
         let (mark, marked) = Mark::open(&disk)?;
-        let mut scan = Scan::new(&disk, shard, marked);
+        let mut scan = Scan::new(&disk, shard, marked, None);
         scan.run(start, visit)?;
-        let Found { open, rest } = scan.into_found();
+        let found = scan.into_found();
+        found.check(marked)?;
+        let Found { open, rest, .. } = found;
         match open {
-            // A mark is written before the first entry, so no crash explains a journal without one.
-            Some(_) if marked.is_none() && rest.last > Seq::ZERO => Err(Fault::Damaged {
-                file: "mark".to_owned(),
-                offset: 0,
-                seq: rest.last,
-                what: "it is missing or empty, so nobody knows whether later entries were acknowledged".to_owned(),
-            }),
             Some(open) => reopen(disk, layout, shard, mark, rest, open),
-            None if marked.is_some_and(|(_, seq)| seq > Seq::ZERO) => Err(Fault::Damaged {
-                file: segment::file_name(1),
-                offset: 0,
-                seq: Seq::new(1),
-                what: "the segments are missing, though the mark says that entries were acknowledged".to_owned(),
-            }),
             None => begin(disk, layout, shard, mark, rest, Identity { origin: origin(), epoch: Epoch::new(1) }),
         }
     }
@@ -146,19 +136,42 @@ pub(super) struct Rest {
     pub(super) stale: Vec<u64>,
 }
 
-pub(super) const MISSING: &str = "the segment file is missing";
 const WRONG_HEADER: &str = "the segment's header is not the one that belongs here";
 const WRONG_CONTINUATION: &str = "the entry is not there with which the segment's history continues the one before";
 const LATER_HISTORY: &str = "the mark is of a later history, whose segments are missing";
+const NOT_CANONICAL: &str = "the entries of the frame are not encoded as a journal encodes them";
 const OTHER_START: &str = "the place where reading was to begin is not one of this journal";
 
-struct Found<F> {
-    open: Option<Tail<F>>,
-    rest: Rest,
+pub(super) struct Found<F> {
+    pub(super) open: Option<Tail<F>>,
+    pub(super) rest: Rest,
+    pub(super) counts: Option<Counts>,
+}
+
+impl<F> Found<F> {
+    /// Whether mark and segments are there together.
+    pub(super) fn check(&self, marked: Option<(Identity, Seq)>) -> Result<(), Fault> {
+        match &self.open {
+            // A mark is written before the first entry, so no crash explains a journal without one.
+            Some(_) if marked.is_none() && self.rest.last > Seq::ZERO => Err(Fault::Damaged {
+                file: "mark".to_owned(),
+                offset: 0,
+                seq: self.rest.last,
+                what: "it is missing or empty, so nobody knows whether later entries were acknowledged".to_owned(),
+            }),
+            None if marked.is_some_and(|(_, seq)| seq > Seq::ZERO) => Err(Fault::Damaged {
+                file: segment::file_name(1),
+                offset: 0,
+                seq: Seq::new(1),
+                what: "the segments are missing, though the mark says that entries were acknowledged".to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// One pass over all segments.
-struct Scan<'a, D: Disk> {
+pub(super) struct Scan<'a, D: Disk> {
     disk: &'a D,
     /// The segment that is being read ahead.
     ahead: Option<Ahead<D::File>>,
@@ -166,18 +179,27 @@ struct Scan<'a, D: Disk> {
     marked: Option<(Identity, Seq)>,
     open: Option<Tail<D::File>>,
     rest: Rest,
+    /// Also encodes what it reads again, and counts.
+    counts: Option<Counts>,
+}
+
+/// What a scan went through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counts {
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
 }
 
 impl<'a, D: Disk> Scan<'a, D> {
-    fn new(disk: &'a D, shard: ShardId, marked: Option<(Identity, Seq)>) -> Self {
-        Self { disk, ahead: None, shard, marked, open: None, rest: Rest::default() }
+    pub(super) fn new(disk: &'a D, shard: ShardId, marked: Option<(Identity, Seq)>, counts: Option<Counts>) -> Self {
+        Self { disk, ahead: None, shard, marked, open: None, rest: Rest::default(), counts }
     }
 
-    fn into_found(self) -> Found<D::File> {
-        Found { open: self.open, rest: self.rest }
+    pub(super) fn into_found(self) -> Found<D::File> {
+        Found { open: self.open, rest: self.rest, counts: self.counts }
     }
 
-    fn run(&mut self, start: Option<StartAt>, visit: &mut Visit<'_>) -> Result<(), Fault> {
+    pub(super) fn run(&mut self, start: Option<StartAt>, visit: &mut Visit<'_>) -> Result<(), Fault> {
         let found = self.scan(start, visit);
         // Whoever opens the directory next must not find it in use.
         if let Some((_, worker)) = self.ahead.take() {
@@ -358,7 +380,15 @@ impl<'a, D: Disk> Scan<'a, D> {
             let end = offset + header.written_bytes();
             let previous = frame::hash_of(written);
             let behind = StartAt { seq: header.last(), segment: number, offset: end, previous };
-            for read in header.view(written.get(frame::HEADER_BYTES..).unwrap_or_default()).iter() {
+            let view = header.view(written.get(frame::HEADER_BYTES..).unwrap_or_default());
+            if let Some(counts) = &mut self.counts {
+                counts.frames += 1;
+                counts.bytes += header.written_bytes();
+                if header.format >= frame::ROWS_SINCE && !view.is_canonical() {
+                    return Err(self.damaged(number, offset, NOT_CANONICAL));
+                }
+            }
+            for read in view.iter() {
                 let (entry, placed) = read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
                 let is_last = entry.header.seq == header.last();
                 visit(&entry, at.position(placed), is_last.then_some(behind))?;
@@ -502,79 +532,3 @@ impl<'a, D: Disk> Scan<'a, D> {
 
 /// A segment's number and the thread that reads it.
 type Ahead<F> = (u64, JoinHandle<Result<Content<F>, Fault>>);
-
-/// What stands in a segment's file from a byte on.
-#[derive(Debug)]
-struct Content<F> {
-    file: Arc<F>,
-    from: u64,
-    bytes: Vec<u8>,
-}
-
-impl<F: DiskFile> Content<F> {
-    fn read<D: Disk<File = F>>(disk: &D, number: u64, from: u64) -> Result<Self, Fault> {
-        let (file, end) = open_segment(disk, number)?;
-        let mut bytes = vec![0; usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX)];
-        let fault = |cause| Fault::Io { action: "read", file: segment::file_name(number), cause };
-        let count = file.read_at(&mut bytes, from).map_err(fault)?;
-        bytes.truncate(count);
-        Ok(Self { file: Arc::new(file), from, bytes })
-    }
-
-    fn after(&self, offset: u64) -> &[u8] {
-        let from = usize::try_from(offset.saturating_sub(self.from)).unwrap_or(usize::MAX);
-        self.bytes.get(from..).unwrap_or_default()
-    }
-
-    fn end(&self) -> u64 {
-        self.from + self.bytes.len() as u64
-    }
-}
-
-/// A segment's file and its length.
-fn open_segment<D: Disk>(disk: &D, number: u64) -> Result<(D::File, u64), Fault> {
-    let name = segment::file_name(number);
-    let opened = disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
-    let file = opened.ok_or_else(|| damaged(number, 0, Seq::ZERO, MISSING))?;
-    let bytes = file.len().map_err(|cause| Fault::Io { action: "measure", file: name, cause })?;
-    Ok((file, bytes))
-}
-
-/// The highest durable position that any intact frame header in these bytes states. Such a header was written after
-/// everything up to that position was durable, wherever the bytes before it have gone. The payload behind an intact
-/// header is passed over, for what clients store there may look like one.
-fn stated_durable(bytes: &[u8], identity: Option<Identity>) -> Seq {
-    let bytes = without_zeros(bytes);
-    let mut highest = Seq::ZERO;
-    let mut offset = 0;
-    while let Some(found) = bytes.get(offset..).and_then(find_magic) {
-        offset += found;
-        let header = bytes.get(offset..).and_then(frame::read_header);
-        let is_ours = |found: Identity| identity.is_none_or(|ours| found == ours || found.continues(ours));
-        let ours = header.filter(|header| is_ours(header.identity));
-        offset += match ours.filter(|header| header.durable < header.first) {
-            Some(header) => {
-                highest = highest.max(header.durable);
-                frame::HEADER_BYTES + header.payload_bytes
-            }
-            None => 1,
-        };
-    }
-    highest
-}
-
-fn find_magic(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(frame::MAGIC.len()).position(|window| window == frame::MAGIC)
-}
-
-/// These bytes without the zeros they end with. Most of a segment can be that, so it goes by blocks first.
-fn without_zeros(bytes: &[u8]) -> &[u8] {
-    let mut used = bytes;
-    while let Some((front, block)) = used.split_last_chunk()
-        && *block == [0; 4096]
-    {
-        used = front;
-    }
-    let end = used.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    used.get(..end).unwrap_or_default()
-}

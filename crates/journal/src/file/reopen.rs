@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use types::{Seq, ShardId};
 
-use super::recover::{MISSING, Recovered, Rest, Tail};
+use super::content::MISSING;
+use super::recover::{Recovered, Rest, Tail};
 use super::{FileJournal, Layout, OpenSegment};
 use crate::contract::{Fault, Identity, Part};
 use crate::disk::{Disk, DiskFile};

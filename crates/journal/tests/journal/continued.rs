@@ -299,3 +299,57 @@ fn a_history_does_not_go_on_as_an_earlier_one() {
     let same_epoch = Identity { epoch: BEFORE.epoch, ..AFTER };
     drop(journal.continue_as(same_epoch, &small_frame(1, 1)));
 }
+
+#[test]
+fn looking_at_a_journal_finds_what_opening_finds_and_changes_nothing() {
+    for marked in [true, false] {
+        let (mut files, entries) = two_histories(marked);
+        for spoilt in [false, true] {
+            if spoilt {
+                *files.get_mut(SECOND).unwrap().last_mut().unwrap() ^= 1;
+            }
+            let shelf = Shelf::of(&files);
+            let mut seen = Vec::new();
+            let mut visit = |entry: &Entry, _: Position, _: Option<StartAt>| {
+                seen.push(entry.clone());
+                Ok(())
+            };
+            let inspected = FileJournal::inspect(&shelf, SHARD, &mut visit);
+            assert!(shelf.files() == files, "marked {marked}, spoilt {spoilt}");
+            match (inspected, open(&files)) {
+                (Ok(inspected), Ok(opened)) => {
+                    assert_eq!(inspected.recovered, opened.recovered);
+                    assert_eq!(inspected.lineage, opened.journal.lineage());
+                    assert_eq!(inspected.marked, Some((AFTER, Seq::new(if marked { 8 } else { 7 }))));
+                    assert_eq!((inspected.segments, inspected.frames), (2, if spoilt { 5 } else { 6 }));
+                    assert_eq!(seen, opened.entries);
+                    assert!(seen == entries || spoilt);
+                }
+                (Err(inspected), Err(opened)) => assert_eq!(inspected.to_string(), opened.to_string()),
+                (inspected, opened) => panic!("{inspected:?}, {:?}", opened.map(|opened| opened.recovered)),
+            }
+        }
+    }
+    let empty = Shelf::default();
+    let inspected = FileJournal::inspect(&empty, SHARD, &mut |_, _, _| Ok(())).unwrap();
+    assert_eq!((inspected.segments, inspected.lineage.len(), inspected.marked), (0, 0, None));
+    assert!(empty.files().is_empty());
+}
+
+#[test]
+fn another_encoding_of_the_same_entries_is_noticed() {
+    let shelf = Shelf::default();
+    let mut journal = open_at(&shelf, None).unwrap().journal;
+    // Two runs of rows where one would do.
+    let (one, other) = (small_frame(1, 1), small_frame(2, 1));
+    let payload = [&one.payload[..], &other.payload].concat();
+    let odd = Frame { count: 2, payload, ..one };
+    assert_eq!(seqs(&odd.entries().unwrap()), [1, 2]);
+    append(&mut journal, &odd);
+    drop(journal);
+    assert!(open_at(&shelf, None).is_ok());
+    let Err(Fault::Damaged { what, offset, .. }) = FileJournal::inspect(&shelf, SHARD, &mut |_, _, _| Ok(())) else {
+        panic!("it is not what a journal writes")
+    };
+    assert_eq!((what.as_str(), offset), ("the entries of the frame are not encoded as a journal encodes them", 4096));
+}
