@@ -130,6 +130,14 @@ impl Engine {
         Self { shard, tenant, state: State::default(), policy: None }
     }
 
+    /// Journals a digest every so many entries (at least one) instead of every [`DIGEST_INTERVAL_ENTRIES`]: for tests in
+    /// which much is to happen soon. A replay takes whatever interval its journal has.
+    #[must_use]
+    pub fn with_digest_interval(mut self, entries: u64) -> Self {
+        self.state.digest_interval = entries.max(1);
+        self
+    }
+
     /// The last entry folded in.
     pub fn applied(&self) -> Seq {
         self.state.applied

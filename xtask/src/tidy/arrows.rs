@@ -26,7 +26,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         "server",
         &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "proof", "vault", "api"],
     ),
-    ("sim", &["types", "ledger", "features", "policy", "engine", "journal", "pipeline", "vault", "api"]),
+    (
+        "sim",
+        &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "vault", "api", "server"],
+    ),
     (
         "finaira",
         &[
