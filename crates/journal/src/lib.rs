@@ -15,6 +15,7 @@ mod memory;
 mod places;
 mod position;
 mod reader;
+mod scrub;
 mod segment;
 
 pub use bytes::DecodeError;
@@ -26,3 +27,4 @@ pub use frame::{FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed};
 pub use memory::{MemoryJournal, MemoryReader};
 pub use position::{FrameAt, Position};
 pub use reader::FileReader;
+pub use scrub::{ScrubLog, SegmentCheck};

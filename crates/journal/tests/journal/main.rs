@@ -13,3 +13,4 @@ mod golden;
 mod imports;
 mod places;
 mod recovery;
+mod scrub;
