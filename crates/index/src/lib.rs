@@ -55,6 +55,7 @@ pub use fault::Fault;
 pub use fields::Field;
 pub use index::{GENERATIONS_WAITING_MAX, Index, Status};
 pub use log::Log;
+pub use past::Unread;
 pub use positions::{Bounds, CHUNK_POSITIONS_MAX, Positions};
 pub use postings::Sides;
 pub use query::{FieldError, Found, IdState};
