@@ -150,6 +150,8 @@ pub enum Operation {
     GetActivePolicy,
     /// Entries of the journal, as a page or as a stream.
     ListEvents,
+    /// Says that the machine's clock is right.
+    ConfirmClock,
     /// Whether the process lives.
     Health,
     /// Whether requests are taken.
@@ -369,6 +371,7 @@ impl Operation {
             Self::ActivatePolicy => "activatePolicy",
             Self::GetActivePolicy => "getActivePolicy",
             Self::ListEvents => "listEvents",
+            Self::ConfirmClock => "confirmClock",
             Self::Health => "getHealth",
             Self::Ready => "getReadiness",
             Self::Metrics => "getMetrics",

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use journal::Layout;
+use pipeline::ClockBounds;
 use server::{Opened, Options};
+use types::Span;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -25,6 +27,21 @@ pub(crate) struct Arguments {
     /// Bytes of a journal segment file, at least 1048576
     #[arg(long, env = "FINAIRA_SEGMENT_BYTES", value_name = "BYTES", default_value_t = Layout::STANDARD.segment_bytes, value_parser = clap::value_parser!(u64).range(1_048_576..=4_294_967_296))]
     segment_bytes: u64,
+    /// Bytes that are kept free on the disk; with fewer left nothing is written, and reads go on
+    #[arg(long, env = "FINAIRA_DISK_RESERVE", value_name = "BYTES", default_value_t = Options::DISK_RESERVE_BYTES)]
+    disk_reserve: u64,
+    /// How much the clock may gain on the monotonic clock at once before it is not believed and nothing is written
+    #[arg(long, env = "FINAIRA_CLOCK_AHEAD_MAX", value_name = "TIME", default_value = "10s")]
+    clock_ahead_max: Span,
+    /// How long after the last entry the clock may lie at a start before it is not believed
+    #[arg(long, env = "FINAIRA_CLOCK_GAP_MAX", value_name = "TIME", default_value = "24h")]
+    clock_gap_max: Span,
+    /// Believe the clock at this start, however long after the last entry it lies
+    #[arg(long)]
+    confirm_clock: bool,
+    /// Within what time every sealed segment is read again, from 1s on
+    #[arg(long, env = "FINAIRA_SCRUB_PERIOD", value_name = "TIME", default_value = "24h", value_parser = scrub_period)]
+    scrub_period: Span,
     /// How logs are written
     #[arg(long, env = "FINAIRA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     log_format: LogFormat,
@@ -51,6 +68,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         layout: Layout { segment_bytes: arguments.segment_bytes, ..Layout::STANDARD },
         queue_events_max: usize::try_from(arguments.queue).unwrap_or(usize::MAX),
         new_api_key: arguments.new_api_key,
+        clock: ClockBounds { ahead_max: arguments.clock_ahead_max, gap_max: arguments.clock_gap_max },
+        confirm_clock: arguments.confirm_clock,
+        disk_reserve_bytes: arguments.disk_reserve,
+        scrub_period: arguments.scrub_period,
     };
     // One processor is for the engine: a worker there would only be in its way.
     let workers = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);
@@ -75,6 +96,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// A period that leaves the scrub time to breathe.
+fn scrub_period(text: &str) -> Result<Span, String> {
+    let period: Span = text.parse().map_err(|error: types::SpanParseError| error.to_string())?;
+    if period < Span::from_secs(1) { Err(format!("found {period}, expected at least 1s")) } else { Ok(period) }
 }
 
 /// Resolves on Ctrl-C or SIGTERM.

@@ -5,15 +5,19 @@
 
 mod auth;
 mod awake;
+mod background;
 mod clock;
 mod core;
+mod guard;
 mod history;
 mod http;
 mod key_store;
 mod metrics;
 mod open;
 mod recover;
+mod scrub;
 mod threads;
+mod watch;
 
 pub use auth::{AuthError, Caller};
 pub use clock::{Clock, Stopwatch};

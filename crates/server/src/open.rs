@@ -2,24 +2,28 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use engine::{ApiKeyAdded, Command, Engine, Request};
+use engine::{ApiKeyAdded, Command, Engine, Request, WritesClosed};
 use index::Index;
 use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered};
-use pipeline::{Ask, Decider};
+use pipeline::{Ask, ClockBounds, Decider};
 use policy::{Bundle, Policy};
-use tokio::sync::{Semaphore, watch};
-use types::{ActorId, Origin, RequestId, Seq, ShardId, TenantId};
+use tokio::sync::{Semaphore, watch as latest};
+use types::{ActorId, Origin, RequestId, Seq, ShardId, Span, TenantId};
 use vault::ApiKey;
 
 use crate::auth::ApiKeys;
-use crate::clock::Clock;
+use crate::background::Background;
+use crate::clock::{Clock, Clocks};
 use crate::core::{Core, Shared};
+use crate::guard::Guard;
 use crate::key_store::{KeyStore, KeyStoreError, random, system_random};
 use crate::metrics::Metrics;
 use crate::recover::{Pace, RecoverError, Started, Terms, recover};
+use crate::scrub::Scrub;
 use crate::threads::{CommitError, Inbox, Threads, Wiring, commit};
+use crate::watch::{self, Reserve};
 
 /// The one tenant and shard of an installation, for now.
 const TENANT: TenantId = TenantId::new(1);
@@ -39,13 +43,35 @@ pub struct Options {
     pub queue_events_max: usize,
     /// Make one more API key, for when the first was lost.
     pub new_api_key: bool,
+    /// How far the wall clock may be ahead before it is not believed.
+    pub clock: ClockBounds,
+    /// An operator says that the wall clock is right, however long after the last entry it lies.
+    pub confirm_clock: bool,
+    /// Bytes that are kept free on the disk: below that nothing is written.
+    pub disk_reserve_bytes: u64,
+    /// Within what time every sealed segment is read again.
+    pub scrub_period: Span,
 }
 
 impl Options {
     /// A server on this directory with everything else as usual.
     pub fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), layout: Layout::STANDARD, queue_events_max: 65_536, new_api_key: false }
+        Self {
+            data: data.to_owned(),
+            layout: Layout::STANDARD,
+            queue_events_max: 65_536,
+            new_api_key: false,
+            clock: ClockBounds::STANDARD,
+            confirm_clock: false,
+            disk_reserve_bytes: Self::DISK_RESERVE_BYTES,
+            scrub_period: Self::SCRUB_PERIOD,
+        }
     }
+
+    /// 1 GiB: more than what is under way when writes end.
+    pub const DISK_RESERVE_BYTES: u64 = 1 << 30;
+    /// A day.
+    pub const SCRUB_PERIOD: Span = Span::from_secs(24 * 3_600);
 }
 
 /// Why a server does not start.
@@ -71,6 +97,9 @@ pub enum OpenError {
         /// The first problem.
         problem: String,
     },
+    /// What a start writes must not be written now.
+    #[error("a new API key cannot be made now: {0}")]
+    WritesClosed(WritesClosed),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -86,6 +115,7 @@ pub struct Opened {
     /// What the journal held.
     pub recovered: Recovered,
     threads: Threads,
+    background: Background,
 }
 
 /// How a server ended.
@@ -102,6 +132,10 @@ impl Opened {
     /// # Errors
     /// When the directory is in use, damaged, of another version, or cannot be written.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
+        Self::open_by(options, Arc::new(Clock))
+    }
+
+    pub(crate) fn open_by(options: &Options, clocks: Arc<dyn Clocks>) -> Result<Self, OpenError> {
         let journal_directory = Directory::open(&options.data.join("journal"))?;
         let keys_directory = Directory::open(&options.data.join("keys"))?;
         let index_directory = Directory::open(&options.data.join("index"))?;
@@ -114,13 +148,26 @@ impl Opened {
         if let Some(policy) = &policy {
             engine.stage_policy(Arc::clone(policy));
         }
+        let metrics = Arc::new(Metrics::new());
+        let last = (engine.applied() > Seq::ZERO).then(|| engine.clock());
+        let guard = Guard::new(clocks, options.clock, last, Arc::clone(&metrics));
+        if options.confirm_clock {
+            guard.confirm_clock(ActorId::SYSTEM);
+        }
+        let reserve = Reserve {
+            directories: vec![journal_directory.clone(), keys_directory, index_directory],
+            bytes: options.disk_reserve_bytes,
+        };
+        metrics.disk_reserve.set(i64::try_from(reserve.bytes).unwrap_or(i64::MAX));
+        index.keep_free(reserve.bytes);
+        let origin = journal.identity().origin;
+        let scrub = Scrub::start(journal_directory, journal.reader(), origin, options.scrub_period, &guard);
         let mut decider = Decider::new(engine, notes);
-        let api_key = prepare(&mut decider, &mut journal, &index, options.new_api_key)?;
+        let api_key = prepare(&mut decider, &mut journal, &index, &guard, options.new_api_key)?;
         let api_keys = ApiKeys::default();
         api_keys.replace(decider.engine().api_keys().cloned().collect());
-        let metrics = Arc::new(Metrics::new());
-        let (durable_sender, durable) = watch::channel(journal.durable());
-        let (running_sender, running) = watch::channel(());
+        let (durable_sender, durable) = latest::channel(journal.durable());
+        let (running_sender, running) = latest::channel(());
         let core = Core::new(Shared {
             tenant: TENANT,
             shard: SHARD,
@@ -136,15 +183,20 @@ impl Opened {
             policy: RwLock::new(policy),
             installing: tokio::sync::Mutex::new(()),
             metrics: Arc::clone(&metrics),
-            stopping: watch::Sender::new(false),
+            guard,
+            failure: Mutex::new(None),
+            stopping: latest::Sender::new(false),
             names: Mutex::new(None),
             assets: RwLock::default(),
             opened_imports: RwLock::default(),
         });
         core.shared().note_ledgers(decider.engine());
+        // Before anything is taken.
+        watch::look(&core, &reserve);
+        let background = Background::start(&core, reserve, scrub).map_err(OpenError::Thread)?;
         let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender, running: running_sender };
         let threads = Threads::start(decider, journal, wiring).map_err(OpenError::Thread)?;
-        Ok(Self { core, api_key, recovered, threads })
+        Ok(Self { core, api_key, recovered, threads, background })
     }
 
     /// Serves HTTP on a bound socket until `stop` resolves or the journal fails, then decides what waits, writes the
@@ -168,12 +220,8 @@ impl Opened {
         };
         crate::http::serve(core, listener, until).await;
         self.core.stop();
-        let joined = tokio::task::spawn_blocking(move || self.threads.join()).await;
-        match joined {
-            Ok(result) => result?,
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        }
-        Ok(())
+        let joined = tokio::task::spawn_blocking(move || self.end()).await;
+        joined.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
     }
 
     /// Stops without ever serving.
@@ -182,7 +230,16 @@ impl Opened {
     /// When the journal failed.
     pub fn close(self) -> Result<(), Stopped> {
         self.core.stop();
-        self.threads.join().map_err(Stopped::from)
+        self.end()
+    }
+
+    /// Waits for all threads.
+    fn end(self) -> Result<(), Stopped> {
+        let joined = self.threads.join();
+        self.background.stop();
+        joined?;
+        let failure = self.core.shared().failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), |failure| Err(failure.into()))
     }
 }
 
@@ -214,9 +271,10 @@ fn prepare<D: journal::Disk>(
     decider: &mut Decider,
     journal: &mut FileJournal<D>,
     index: &Index,
+    guard: &Guard,
     new_api_key: bool,
 ) -> Result<Option<String>, OpenError> {
-    let now = Clock.now();
+    let (now, closed) = guard.observe();
     let Identity { origin, .. } = journal.identity();
     let mut frames = Vec::new();
     if decider.engine().applied() == Seq::ZERO {
@@ -225,6 +283,9 @@ fn prepare<D: journal::Disk>(
     let newest = decider.engine().api_keys().map(|key| key.key.get()).max();
     let mut revealed = None;
     if newest.is_none() || new_api_key {
+        if let Some(closed) = closed {
+            return Err(OpenError::WritesClosed(closed));
+        }
         let key = ApiKey::generate(ActorId::new(newest.unwrap_or(0) + 1), &mut random);
         revealed = Some(key.reveal());
         let added = ApiKeyAdded {

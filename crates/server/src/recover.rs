@@ -112,6 +112,8 @@ pub fn recover<D: Disk, I: Disk>(
             drop(started);
             recovery.run()
         }
+        // It would be derived again in vain.
+        Err(RecoverError::Index(fault)) if fault.is_lack_of_room() => Err(fault.into()),
         Err(error) => {
             tracing::warn!(%error, "the index is derived again from the whole journal");
             index::discard(index)?;
@@ -128,7 +130,17 @@ struct Recovery<'a, D, I> {
 }
 
 impl<D: Disk, I: Disk> Recovery<'_, D, I> {
+    /// A look-up that cannot read what it needs unwinds.
     fn run(&self) -> Result<Started<D>, RecoverError> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.try_run())).unwrap_or_else(|panic| {
+            match panic.downcast::<index::Unread>() {
+                Ok(unread) => Err(unread.0.into()),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    fn try_run(&self) -> Result<Started<D>, RecoverError> {
         let Terms { layout, shard, tenant, pace } = self.terms;
         let reader = FileReader::before_opening(self.directory.clone(), shard);
         let (index, restored) = pace.index(self.index, self.origin, reader.clone())?;
@@ -136,6 +148,7 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
             tracing::warn!(%damage, "removed a part of the index");
         }
         let mut derived = 0_u64;
+        let mut unsealed = None;
         let mut engine = pace.engine(shard, tenant);
         engine.set_past(index.past());
         if restored.end.is_some() {
@@ -152,7 +165,11 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
                 index.publish(batch);
                 if let Some(generation) = generation {
                     derived += 1;
-                    index.seal(generation).map_err(|error| Fault::Poisoned(error.to_string()))?;
+                    index.seal(generation).map_err(|error| {
+                        let why = error.to_string();
+                        unsealed = Some(error);
+                        Fault::Poisoned(why)
+                    })?;
                 }
                 engine.forget_through(index.covered());
             }
@@ -160,7 +177,10 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
         };
         let start = restored.end.map(|end| end.resume);
         let opened = FileJournal::open(self.directory.clone(), layout, shard, || self.origin, start, &mut visit);
-        let (journal, recovered) = opened?;
+        let (journal, recovered) = match (opened, unsealed) {
+            (Err(_), Some(fault)) => return Err(fault.into()),
+            (opened, _) => opened?,
+        };
         if derived > 0 {
             tracing::info!(generations = derived, "parts of the index were missing and are derived again");
         }

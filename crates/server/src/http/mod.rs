@@ -138,6 +138,7 @@ async fn handle(call: Call) -> Handled {
         Operation::ActivatePolicy => policies::activate(call).await,
         Operation::GetActivePolicy => policies::get_active(call).await,
         Operation::ListEvents => events::list(call).await,
+        Operation::ConfirmClock => operations::confirm_clock(&call),
         Operation::Health => Ok(operations::health()),
         Operation::Ready => operations::ready(&call),
         Operation::Metrics => Ok(operations::metrics(&call)),
