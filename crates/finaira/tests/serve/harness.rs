@@ -16,6 +16,8 @@ pub(crate) struct Server {
     /// The API key, when this start made one.
     pub(crate) key: Option<String>,
     log: Arc<Mutex<Vec<u8>>>,
+    /// Reads the log until the process ends.
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 /// Talks to a server; cheap to clone.
@@ -74,13 +76,13 @@ impl Server {
         let mut stderr = BufReader::new(child.stderr.take().expect("standard error is piped"));
         let log = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut line = Vec::new();
             while stderr.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
                 shared.lock().expect("nobody panics with the log").append(&mut line);
             }
         });
-        Self { child, address: address.unwrap_or_default(), key, log }
+        Self { child, address: address.unwrap_or_default(), key, log, reader: Some(reader) }
     }
 
     /// What it logged so far.
@@ -90,7 +92,11 @@ impl Server {
 
     /// The output of a start that is expected to fail.
     pub(crate) fn failing_start(data: &Path) -> (ExitStatus, String) {
-        let output = command(data, &[]).output().expect("the binary runs");
+        Self::failing_start_with(data, &[])
+    }
+
+    pub(crate) fn failing_start_with(data: &Path, arguments: &[&str]) -> (ExitStatus, String) {
+        let output = command(data, arguments).output().expect("the binary runs");
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
@@ -111,6 +117,14 @@ impl Server {
     /// Its exit status, when it ends by itself.
     pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().expect("the process ends")
+    }
+
+    /// The same, and all that it logged.
+    pub(crate) fn wait_with_log(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().expect("the process ends");
+        let reader = self.reader.take().expect("it is read once");
+        reader.join().expect("the log is read to its end");
+        (status, self.log())
     }
 
     /// SIGTERM and the exit status.
@@ -196,6 +210,14 @@ impl Client {
         Some(body)
     }
 
+    /// Sends packed records once: the answer's status and body; `None` when the connection broke.
+    pub(crate) fn packed_once(&self, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        let request = self.agent.post(format!("{}{path}", self.address));
+        let request = request.header("Authorization", format!("Bearer {}", self.key));
+        let mut response = request.content_type("application/vnd.finaira.packed").send(body).ok()?;
+        Some((response.status().as_u16(), response.body_mut().read_to_vec().ok()?))
+    }
+
     /// Lets a policy decide, given as the text of its policy.toml.
     pub(crate) fn activate(&self, policy: &str) -> Reply {
         let mut archive = tar::Builder::new(Vec::new());
@@ -244,14 +266,19 @@ fn read(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option
 }
 
 /// Calls until it gives something, for at most ten seconds.
+pub(crate) fn eventually<T>(attempt: impl FnMut() -> Option<T>) -> T {
+    eventually_within(Duration::from_secs(10), attempt)
+}
+
+/// Calls until it gives something, for at most so long.
 #[expect(clippy::disallowed_methods, reason = "waiting for another process")]
-pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually_within<T>(most: Duration, mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = attempt() {
             return found;
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "it did not happen within ten seconds");
+        assert!(start.elapsed() < most, "it did not happen within {most:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
