@@ -12,6 +12,7 @@ mod activate_policy;
 mod batch;
 mod change;
 mod change_payment;
+mod closed;
 mod command;
 mod create_payment;
 mod details;
@@ -37,6 +38,7 @@ use types::{ActorId, Asset, Digest, LedgerId, Origin, RequestId, Sealed, Seq, Sh
 
 pub use accounts_page::AccountFilter;
 pub use change::Change;
+pub use closed::WritesClosed;
 pub use command::{Command, EVENTS_MAX, NewPayment, PAGE_MAX, Query, Request};
 pub use create_payment::account_id;
 pub use details::{AccountName, AccountNameParseError, AccountReply, MetadataChanges, TransferReply};
