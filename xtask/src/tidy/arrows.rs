@@ -26,14 +26,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         "server",
         &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "proof", "vault", "api"],
     ),
+    ("tables", &["types", "policy", "engine", "vault"]),
     ("sim", &["types", "ledger", "features", "policy", "engine", "journal", "pipeline", "vault", "api"]),
     (
         "finaira",
         &[
             "types", "ledger", "features", "policy", "engine", "journal", "pipeline", "proof", "vault", "api",
-            "server", "sim",
+            "server", "tables", "sim",
         ],
     ),
+    ("fuzz", &["types", "ledger", "policy", "engine", "journal", "proof", "vault", "api", "tables", "sim"]),
     ("xtask", &[]),
 ];
 

@@ -4,10 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
+use tables::{Batch, Cell, Input};
 use types::Timestamp;
-
-use crate::backtest::cell::Cell;
-use crate::backtest::input::{Batch, Input};
 
 /// A file with the columns that it may have.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-pub(crate) use self::parquet::IdKind;
-use super::cell::Cell;
+pub use self::parquet::IdKind;
+use crate::cell::Cell;
 
 /// Rows that are read at once.
 const BATCH_ROWS: usize = 8192;
@@ -20,7 +20,7 @@ const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
 
 /// A file that can be read, any number of times.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub struct Input {
     path: PathBuf,
     format: Format,
 }
@@ -33,18 +33,18 @@ enum Format {
 
 /// Some rows of a file, column by column.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub struct Batch {
     /// How many rows.
-    pub(crate) rows: usize,
+    pub rows: usize,
     /// The columns that were asked for, in that order.
-    pub(crate) columns: Vec<Column>,
+    pub columns: Vec<Column>,
     /// Rows that are no rows of this file's columns, and why, in order.
-    pub(crate) broken: Vec<(usize, String)>,
+    pub broken: Vec<(usize, String)>,
 }
 
 /// The values of one column, one per row.
 #[derive(Debug)]
-pub(crate) enum Column {
+pub enum Column {
     /// Text, a UTF-8 string or not.
     Text(Texts),
     /// Whole numbers.
@@ -68,7 +68,7 @@ pub(crate) enum Column {
 
 /// Byte strings, one behind the other.
 #[derive(Debug, Default)]
-pub(crate) struct Texts {
+pub struct Texts {
     bytes: Vec<u8>,
     /// Where each ends, and whether it is there at all.
     ends: Vec<(usize, bool)>,
@@ -89,7 +89,7 @@ impl Texts {
 
 impl Column {
     /// The value in a row.
-    pub(crate) fn cell(&self, row: usize) -> Cell<'_> {
+    pub fn cell(&self, row: usize) -> Cell<'_> {
         fn at<T: Copy>(values: &[Option<T>], row: usize) -> Option<T> {
             values.get(row).copied().flatten()
         }
@@ -115,7 +115,7 @@ impl Input {
     ///
     /// # Errors
     /// When it cannot be read or is neither CSV nor Parquet.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let mut start = Vec::new();
         let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
@@ -135,7 +135,7 @@ impl Input {
     ///
     /// # Errors
     /// When there is none, or more than one, or one of a type that cannot be used here.
-    pub(crate) fn find(&self, name: &str) -> anyhow::Result<usize> {
+    pub fn find(&self, name: &str) -> anyhow::Result<usize> {
         let names = self.names();
         let mut found = names.iter().enumerate().filter(|(_, known)| **known == name).map(|(position, _)| position);
         match (found.next(), found.next()) {
@@ -156,7 +156,7 @@ impl Input {
     }
 
     /// Whether the values of a column are written back as numbers or as text.
-    pub(crate) fn id_kind(&self, column: usize) -> IdKind {
+    pub fn id_kind(&self, column: usize) -> IdKind {
         match &self.format {
             Format::Csv { .. } => IdKind::Text,
             Format::Parquet { columns } => columns.get(column).map_or(IdKind::Text, parquet::Leaf::id_kind),
@@ -168,18 +168,18 @@ impl Input {
     ///
     /// # Errors
     /// When the file cannot be read. A row that cannot be understood is not an error but part of its batch.
-    pub(crate) fn batches(&self, columns: &[usize]) -> anyhow::Result<Batches> {
+    pub fn batches(&self, columns: &[usize]) -> anyhow::Result<Batches> {
         let opened = match &self.format {
-            Format::Csv { names } => csv::Rows::open(&self.path, names.len(), columns).map(Batches::Csv),
+            Format::Csv { names } => csv::Rows::open(&self.path, names.len(), columns).map(Rows::Csv),
             Format::Parquet { columns: leaves } => {
-                parquet::Rows::open(&self.path, leaves, columns).map(|rows| Batches::Parquet(Box::new(rows)))
+                parquet::Rows::open(&self.path, leaves, columns).map(|rows| Rows::Parquet(Box::new(rows)))
             }
         };
-        opened.with_context(|| format!("cannot read {}", self.path.display()))
+        opened.map(Batches).with_context(|| format!("cannot read {}", self.path.display()))
     }
 
     /// The names of all columns, in order.
-    pub(crate) fn names(&self) -> Vec<&str> {
+    pub fn names(&self) -> Vec<&str> {
         match &self.format {
             Format::Csv { names } => names.iter().map(String::as_str).collect(),
             Format::Parquet { columns } => columns.iter().map(|leaf| leaf.name.as_str()).collect(),
@@ -189,7 +189,10 @@ impl Input {
 
 /// The rows of a file, batch after batch.
 #[derive(Debug)]
-pub(crate) enum Batches {
+pub struct Batches(Rows);
+
+#[derive(Debug)]
+enum Rows {
     Csv(csv::Rows),
     Parquet(Box<parquet::Rows>),
 }
@@ -198,9 +201,9 @@ impl Iterator for Batches {
     type Item = anyhow::Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Self::Csv(rows) => rows.next_batch(BATCH_ROWS),
-            Self::Parquet(rows) => rows.next_batch(BATCH_ROWS),
+        match &mut self.0 {
+            Rows::Csv(rows) => rows.next_batch(BATCH_ROWS),
+            Rows::Parquet(rows) => rows.next_batch(BATCH_ROWS),
         }
         .transpose()
     }

@@ -8,7 +8,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 
 use super::{Batch, Column, Texts};
 
-pub(crate) struct Rows {
+pub(super) struct Rows {
     reader: Reader<File>,
     record: ByteRecord,
     fields: usize,

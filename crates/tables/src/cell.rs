@@ -8,7 +8,7 @@ use types::{Amount, Timestamp};
 
 /// A value as the file has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Cell<'a> {
+pub enum Cell<'a> {
     /// No value.
     Null,
     /// Text.
@@ -43,7 +43,7 @@ const WHOLE_DOUBLE_MAX: f64 = 9_007_199_254_740_992.0;
 impl<'a> Cell<'a> {
     /// The value as text: numbers in their shortest decimal form. An id 7 is one id whether the file has it as a
     /// number, as a text, or as 7.0 because other rows have none.
-    pub(crate) fn text(self) -> Option<Cow<'a, str>> {
+    pub fn text(self) -> Option<Cow<'a, str>> {
         match self {
             Cell::Null | Cell::NotUtf8 => None,
             Cell::Text(text) => Some(Cow::Borrowed(text)),
@@ -57,7 +57,7 @@ impl<'a> Cell<'a> {
     }
 
     /// An instant: a timestamp, or text in RFC 3339, or such text without an offset, which is taken as UTC.
-    pub(crate) fn time(self) -> Option<Timestamp> {
+    pub fn time(self) -> Option<Timestamp> {
         match self {
             Cell::Time(ns) => u64::try_from(ns).ok().map(Timestamp::from_ns),
             Cell::Text(text) => {
@@ -77,7 +77,7 @@ impl<'a> Cell<'a> {
     }
 
     /// A whole number of 64 bits.
-    pub(crate) fn int(self) -> Option<i64> {
+    pub fn int(self) -> Option<i64> {
         match self {
             Cell::Int(number) => Some(number),
             Cell::Text(text) => text.parse().ok(),
@@ -89,7 +89,7 @@ impl<'a> Cell<'a> {
     }
 
     /// A number.
-    pub(crate) fn double(self) -> Option<f64> {
+    pub fn double(self) -> Option<f64> {
         match self {
             #[expect(clippy::cast_precision_loss, reason = "a double attribute holds the nearest double")]
             Cell::Int(number) => Some(number as f64),
@@ -102,7 +102,7 @@ impl<'a> Cell<'a> {
     }
 
     /// Yes or no: as such, as 1 or 0, or as the text of one of these.
-    pub(crate) fn bool(self) -> Option<bool> {
+    pub fn bool(self) -> Option<bool> {
         let text = self.text()?;
         let is = |words: [&str; 2]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
         if is(["true", "1"]) { Some(true) } else { is(["false", "0"]).then_some(false) }
@@ -111,7 +111,7 @@ impl<'a> Cell<'a> {
     /// An amount in minor units, from one in units of 10^`scale` of them. Exact for whole numbers and decimals; a
     /// double must be within a millionth of a whole number of minor units. Neither negative nor above
     /// [`AMOUNT_MAX`].
-    pub(crate) fn amount(self, scale: u8) -> Option<Amount> {
+    pub fn amount(self, scale: u8) -> Option<Amount> {
         let scale = u32::from(scale);
         let minor = match self {
             Cell::Int(number) => rescaled(number.into(), 0, scale),

@@ -8,31 +8,31 @@ use policy::{Attribute, AttributeKind, AttributeValue, FileMapping, LabelColumn,
 use types::{Digest, DigestBuilder, PaymentId, Timestamp, Token};
 use vault::{RootKey, Vault};
 
-use super::TENANT;
-use super::cell::Cell;
-use super::input::{Batch, Column, IdKind, Input};
+use crate::TENANT;
+use crate::cell::Cell;
+use crate::input::{Batch, Column, IdKind, Input};
 
 /// Characters of an entity's value; the API has the same bound.
 const ENTITY_CHARS_MAX: usize = 256;
 
 /// A row of the file.
 #[derive(Debug)]
-pub(crate) struct Row {
+pub struct Row {
     /// Its place in the file, from 0.
-    pub(crate) number: u64,
+    pub number: u64,
     /// Its id as it is written back.
-    pub(crate) id: Id,
+    pub id: Id,
     /// When the payment happened, where the row says so.
-    pub(crate) at: Option<Timestamp>,
+    pub at: Option<Timestamp>,
     /// Whether it turned out to be fraud, where the file knows.
-    pub(crate) positive: Option<bool>,
+    pub positive: Option<bool>,
     /// The payment, or why it is none.
-    pub(crate) payment: Result<Box<NewPayment>, String>,
+    pub payment: Result<Box<NewPayment>, String>,
 }
 
 /// A payment's id in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Id {
+pub enum Id {
     /// None, or one that cannot be read.
     Unreadable,
     /// A number.
@@ -43,7 +43,7 @@ pub(crate) enum Id {
 
 /// Turns rows into payments.
 #[derive(Debug)]
-pub(crate) struct Payments {
+pub struct Payments {
     policy: Arc<Policy>,
     mapping: FileMapping,
     places: Places,
@@ -69,7 +69,7 @@ impl Payments {
     ///
     /// # Errors
     /// When one of them is missing.
-    pub(crate) fn new(policy: &Arc<Policy>, mapping: &FileMapping, input: &Input) -> anyhow::Result<Self> {
+    pub fn new(policy: &Arc<Policy>, mapping: &FileMapping, input: &Input) -> anyhow::Result<Self> {
         let mut columns = Vec::new();
         let mut place = |name: &str| -> anyhow::Result<usize> {
             let column = input.find(name)?;
@@ -96,17 +96,17 @@ impl Payments {
     }
 
     /// The columns to read, by position in the file.
-    pub(crate) fn columns(&self) -> &[usize] {
+    pub fn columns(&self) -> &[usize] {
         &self.places.columns
     }
 
     /// How ids are written back.
-    pub(crate) fn id_kind(&self) -> IdKind {
+    pub fn id_kind(&self) -> IdKind {
         self.id_kind
     }
 
     /// The rows of a batch, the first of which has this number in the file.
-    pub(crate) fn rows(&mut self, batch: &Batch, first: u64) -> Vec<Row> {
+    pub fn rows(&mut self, batch: &Batch, first: u64) -> Vec<Row> {
         let mut broken = batch.broken.iter().peekable();
         let mut rows = Vec::with_capacity(batch.rows);
         for (row, number) in (0..batch.rows).zip(first..) {

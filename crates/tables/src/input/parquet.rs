@@ -17,7 +17,7 @@ const NS_PER_DAY: i64 = 86_400_000_000_000;
 
 /// A column, by its place in the file's schema.
 #[derive(Debug)]
-pub(crate) struct Leaf {
+pub(super) struct Leaf {
     pub(super) name: String,
     kind: Kind,
     nullable: bool,
@@ -45,7 +45,7 @@ enum Kind {
 
 /// How the values of an id column are written back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IdKind {
+pub enum IdKind {
     /// As 64-bit integers.
     Int,
     /// As text.
@@ -134,7 +134,7 @@ fn decimal(column: &ColumnDescriptor) -> Option<Kind> {
 }
 
 /// The rows of a file.
-pub(crate) struct Rows {
+pub(super) struct Rows {
     file: SerializedFileReader<File>,
     columns: Vec<(usize, Kind, bool)>,
     next_group: usize,
