@@ -5,6 +5,7 @@ use std::io::Read as _;
 use policy::Bundle;
 use policy::limits::BUNDLE_BYTES_MAX;
 use tar::EntryType;
+use types::shorten;
 
 use crate::errors::ErrorCode;
 use crate::problem::Problem;
@@ -26,7 +27,10 @@ pub fn bundle(archive: &[u8]) -> Result<Bundle, Problem> {
 
 /// Every regular file of an archive with its path.
 fn files(archive: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let unreadable = |error: std::io::Error| format!("the archive cannot be read: {error}");
+    // The library quotes what it found.
+    let unreadable = |error: std::io::Error| {
+        format!("the archive cannot be read: {}", error.to_string().replace(char::is_control, "\u{fffd}"))
+    };
     let mut files = Vec::new();
     let mut left = BUNDLE_BYTES_MAX;
     for entry in tar::Archive::new(archive).entries().map_err(unreadable)? {
@@ -37,7 +41,7 @@ fn files(archive: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
             continue;
         }
         if kind != EntryType::Regular {
-            return Err(format!("`{path}` is a {kind:?}, expected files and folders only"));
+            return Err(format!("`{}` is a {kind:?}, expected files and folders only", shorten(&path)));
         }
         let mut bytes = Vec::new();
         entry.take(left as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;

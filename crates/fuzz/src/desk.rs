@@ -9,8 +9,8 @@ use policy::{Bundle, Policy};
 use types::{ActorId, Digest, Origin, RequestId, ShardId, Span, TenantId, Timestamp};
 
 use crate::history;
-use crate::{Verdict, check_line};
 use crate::request::{Asked, Call};
+use crate::{Verdict, check_line};
 
 pub(crate) const SHARD: ShardId = ShardId::new(0);
 pub(crate) const TENANT: TenantId = TenantId::new(1);

@@ -7,7 +7,8 @@ const INPUT_BYTES_MAX: usize = 64 << 10;
 /// Changes to one input at most.
 const CHANGES_MAX: u64 = 6;
 /// Numbers at which readers of lengths, counts and ids tend to fail.
-const EDGES: [u64; 12] = [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff, i64::MAX as u64, u64::MAX];
+const EDGES: [u64; 12] =
+    [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff, i64::MAX as u64, u64::MAX];
 
 /// Makes mutations of a corpus.
 #[derive(Debug)]

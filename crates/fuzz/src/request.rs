@@ -56,12 +56,11 @@ impl<'a> Call<'a> {
         let matches = |route: &&Route| {
             let (mut wanted, mut given) = (route.path.split('/'), path.split('/'));
             let same = wanted.by_ref().zip(given.by_ref()).all(|(a, b)| a == b || a.starts_with('{'));
-            route.method == method
-                && same
-                && route.path.split('/').count() == path.split('/').count()
+            route.method == method && same && route.path.split('/').count() == path.split('/').count()
         };
         // A path without a parameter goes before one with.
-        let route = ROUTES.iter().filter(matches).min_by_key(|route| route.path.matches('{').count()).ok_or_else(none)?;
+        let route =
+            ROUTES.iter().filter(matches).min_by_key(|route| route.path.matches('{').count()).ok_or_else(none)?;
         let mut parts = route.path.split('/').zip(path.split('/'));
         let path_id = parts.find(|(name, _)| name.starts_with('{')).map_or("", |(_, part)| part);
         let known: Vec<&str> = route.parameters.iter().map(|parameter| parameter.name).collect();
@@ -135,8 +134,16 @@ impl<'a> Call<'a> {
             Operation::LookupTransfers => ask(Query::LookupTransfers(packed::transfer_ids(body)?)),
             Operation::AccountTransfers | Operation::AccountBalances => {
                 let filter = packed::account_filter(body)?;
-                assert_eq!(packed::AccountFilter::decode(&filter.encode()), filter, "a filter is written as it was read");
-                if filter.is_valid() { ask(Query::Account(AccountId::new(filter.account_id).into())) } else { Ok(vec![]) }
+                assert_eq!(
+                    packed::AccountFilter::decode(&filter.encode()),
+                    filter,
+                    "a filter is written as it was read"
+                );
+                if filter.is_valid() {
+                    ask(Query::Account(AccountId::new(filter.account_id).into()))
+                } else {
+                    Ok(vec![])
+                }
             }
             Operation::QueryAccounts | Operation::QueryTransfers => {
                 let filter = packed::query_filter(body)?;
@@ -233,7 +240,11 @@ impl<'a> Call<'a> {
         let place: Option<T> = self.parameters.cursor_if_given(HISTORY, list)?;
         if let Some(place) = place {
             let again: Result<T, _> = HISTORY.position(&HISTORY.cursor(list, place), list);
-            assert_eq!(again.map(|again| again.to_string()), Ok(place.to_string()), "a cursor is written as it was read");
+            assert_eq!(
+                again.map(|again| again.to_string()),
+                Ok(place.to_string()),
+                "a cursor is written as it was read"
+            );
         }
         Ok(place)
     }

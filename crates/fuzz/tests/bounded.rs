@@ -133,7 +133,11 @@ fn seeds_are_what_the_code_makes_and_are_accepted() {
                 std::fs::create_dir_all(&folder).expect("the folder can be made");
                 std::fs::write(&file, input).expect("the file can be written");
             } else {
-                assert!(there.as_ref() == Some(input), "fuzz/seeds/{}/{name} differs; UPDATE_EXPECT=1 writes it", target.name);
+                assert!(
+                    there.as_ref() == Some(input),
+                    "fuzz/seeds/{}/{name} differs; UPDATE_EXPECT=1 writes it",
+                    target.name
+                );
             }
             if let Verdict::Refused(why) = (target.run)(input) {
                 refused.push(format!("{}/{name}: {why}", target.name));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use policy::AMOUNT_MAX;
-use types::{Amount, Timestamp};
+use types::{Amount, Timestamp, shorten};
 
 /// A value as the file has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -131,15 +131,11 @@ impl<'a> Cell<'a> {
 impl fmt::Display for Cell<'_> {
     /// How messages show the value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN_CHARS_MAX: usize = 64;
         match (self, self.text()) {
             (Cell::Null, _) => f.write_str("no value"),
             (Cell::NotUtf8, _) => f.write_str("bytes that are not UTF-8"),
             (_, None) => f.write_str("a time outside 1970 to 2262"),
-            (_, Some(text)) => match text.char_indices().nth(SHOWN_CHARS_MAX).and_then(|(end, _)| text.get(..end)) {
-                Some(head) => write!(f, "`{head}…`"),
-                None => write!(f, "`{text}`"),
-            },
+            (_, Some(text)) => write!(f, "`{}`", shorten(&text)),
         }
     }
 }

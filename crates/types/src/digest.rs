@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::amount::shorten;
+use crate::shown::shorten;
 
 /// A BLAKE3 hash: of an artifact, of the folded state, of a request in canonical form.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

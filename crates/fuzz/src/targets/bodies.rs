@@ -21,7 +21,8 @@ pub(super) fn query(request: &[u8]) -> Verdict {
 }
 
 fn decide(request: &[u8], is_ours: impl Fn(&Call<'_>) -> bool) -> Verdict {
-    let parsed = Call::read(request).and_then(|call| if is_ours(&call) { call.parse(&past().policy) } else { Ok(vec![]) });
+    let parsed =
+        Call::read(request).and_then(|call| if is_ours(&call) { call.parse(&past().policy) } else { Ok(vec![]) });
     let asked = match parsed {
         Ok(asked) => asked,
         Err(problem) => return check_problem(&problem),
@@ -73,7 +74,11 @@ pub(super) fn packed_seeds() -> Vec<(String, Vec<u8>)> {
             "accounts",
             request(
                 "POST /v1/packed/create-accounts",
-                &[&account(101, AccountFlags::NONE), &account(102, AccountFlags::ALL[0].1), &account(102, AccountFlags::NONE)],
+                &[
+                    &account(101, AccountFlags::NONE),
+                    &account(102, AccountFlags::ALL[0].1),
+                    &account(102, AccountFlags::NONE),
+                ],
             ),
         ),
         ("transfers", request(create, &[&transfer(201, TransferFlags::NONE), &transfer(7, TransferFlags::NONE)])),

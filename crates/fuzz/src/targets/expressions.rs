@@ -39,7 +39,10 @@ pub(super) fn expression(bytes: &[u8]) -> Verdict {
         Ok(program) => program,
         Err(error) => {
             let lines = u32::try_from(source.matches('\n').count()).unwrap_or(u32::MAX);
-            assert!((1..=lines.saturating_add(1)).contains(&error.line) && error.column > 0, "{error} is in {source:?}");
+            assert!(
+                (1..=lines.saturating_add(1)).contains(&error.line) && error.column > 0,
+                "{error} is in {source:?}"
+            );
             return check_line(error);
         }
     };
@@ -48,7 +51,9 @@ pub(super) fn expression(bytes: &[u8]) -> Verdict {
     let few = Values(NAMES.iter().map(|(_, _, value, optional)| (!optional).then_some(*value)).collect());
     for row in [all, few] {
         match program.eval(&row) {
-            Ok(value) => assert_eq!(type_of(&value), std::mem::discriminant(&program.ty()), "{source:?} gives {value:?}"),
+            Ok(value) => {
+                assert_eq!(type_of(&value), std::mem::discriminant(&program.ty()), "{source:?} gives {value:?}")
+            }
             Err(error @ (EvalError::Mistyped(_) | EvalError::WrongResult)) => panic!("{source:?} was checked: {error}"),
             Err(error) => drop(check_line(error)),
         }
@@ -73,8 +78,14 @@ pub(super) fn seeds() -> Vec<(String, Vec<u8>)> {
     let sources = [
         ("velocity", "features.cards_1h > 5 && payment.amount >= 50000"),
         ("missing", "!has(payment.rate) || payment.rate * 2.0 > 1e3"),
-        ("words", "payment.country in ['NO', 'SE', \"DK\"] || payment.country.startsWith('smør') || size(payment.country) == 8"),
-        ("times", "payment.decided_at - timestamp('2026-01-01T00:00:00Z') > duration('7d12h') && payment.age < duration('0s')"),
+        (
+            "words",
+            "payment.country in ['NO', 'SE', \"DK\"] || payment.country.startsWith('smør') || size(payment.country) == 8",
+        ),
+        (
+            "times",
+            "payment.decided_at - timestamp('2026-01-01T00:00:00Z') > duration('7d12h') && payment.age < duration('0s')",
+        ),
         ("calendar", "payment.decided_at.getHours() < 6 || payment.decided_at.getDayOfWeek() == 0"),
         ("arithmetic", "(payment.amount / 10 + 3) % 7 - -2 * 0x1f"),
         ("conversion", "int(payment.rate) + int(double(features.smallest)) - 1"),

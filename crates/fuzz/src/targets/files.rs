@@ -16,7 +16,7 @@ use types::RequestId;
 
 use crate::desk::{Desk, past};
 use crate::request::Asked;
-use crate::{Verdict, check_complaint};
+use crate::{Verdict, check_line};
 
 /// Rows of one input that are decided.
 const DECIDED_MAX: usize = 4;
@@ -37,7 +37,7 @@ fn read(bytes: &[u8], name: &str) -> Verdict {
     drop(file);
     match rows(&path) {
         Ok(verdict) => verdict,
-        Err(error) => check_complaint(format!("{error:#}")),
+        Err(error) => check_line(format!("{error:#}")),
     }
 }
 
@@ -56,13 +56,14 @@ fn rows(path: &Path) -> Result<Verdict, Failure> {
         let batch = batch?;
         for row in payments.rows(&batch, number) {
             match row.payment {
-                Err(complaint) if verdict != Verdict::Accepted => verdict = check_complaint(complaint),
-                Err(complaint) => drop(check_complaint(complaint)),
+                Err(complaint) if verdict != Verdict::Accepted => verdict = check_line(complaint),
+                Err(complaint) => drop(check_line(complaint)),
                 Ok(payment) if left > 0 => {
                     left -= 1;
                     verdict = Verdict::Accepted;
                     let request = RequestId::new(payment.payment.get());
-                    desk.get_or_insert_with(Desk::open).ask(Asked { request, command: Command::CreatePayment(payment) });
+                    desk.get_or_insert_with(Desk::open)
+                        .ask(Asked { request, command: Command::CreatePayment(payment) });
                 }
                 Ok(_) => {}
             }

@@ -60,7 +60,8 @@ fn framed(entries: &[Entry]) -> Vec<Frame> {
 
 pub(super) fn entry_seeds() -> Vec<(String, Vec<u8>)> {
     let seed = |frame: &Frame| {
-        let head = [&frame.count.to_le_bytes()[..], &frame.first.get().to_le_bytes(), &frame.base_time.ns().to_le_bytes()];
+        let head =
+            [&frame.count.to_le_bytes()[..], &frame.first.get().to_le_bytes(), &frame.base_time.ns().to_le_bytes()];
         [&head.concat(), &frame.payload[..]].concat()
     };
     let mut seeds: Vec<(String, Vec<u8>)> = Vec::new();
@@ -207,7 +208,9 @@ fn mend_frames(file: &mut [u8], previous: &mut [u8; 32]) {
         let length = header[8..12].first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
         header[..4].copy_from_slice(FRAME_MAGIC);
         header[80..112].copy_from_slice(previous);
-        let Some(written) = file.get_mut(at..).and_then(|rest| rest.get_mut(..FRAME_HEADER_BYTES + length)) else { break };
+        let Some(written) = file.get_mut(at..).and_then(|rest| rest.get_mut(..FRAME_HEADER_BYTES + length)) else {
+            break;
+        };
         let checksum = crc32c::crc32c(&written[FRAME_HEADER_BYTES..]);
         written[12..16].copy_from_slice(&checksum.to_le_bytes());
         let checksum = crc32c::crc32c(&written[8..FRAME_HEADER_BYTES]);
@@ -236,23 +239,24 @@ fn contents(disk: &SimDisk, name: &str) -> Option<Vec<u8>> {
 /// right.
 pub(super) fn journal_seeds() -> Vec<(String, Vec<u8>)> {
     static SEEDS: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
-    SEEDS.get_or_init(|| {
-        let marked = written(&past().entries, 3, true);
-        let mut torn = written(&past().entries, 3, false);
-        torn.truncate(torn.len() - 9);
-        let mut seeds = Vec::new();
-        for (name, bytes) in [("past", marked), ("torn", torn), ("empty", written(&[], 1, false))] {
-            for (form, mend) in [("as-it-is", 0), ("mended", 1)] {
-                if (name, mend) == ("torn", 1) {
-                    // Made right, a torn frame is a whole one that nobody can read.
-                    continue;
+    SEEDS
+        .get_or_init(|| {
+            let marked = written(&past().entries, 3, true);
+            let mut torn = written(&past().entries, 3, false);
+            torn.truncate(torn.len() - 9);
+            let mut seeds = Vec::new();
+            for (name, bytes) in [("past", marked), ("torn", torn), ("empty", written(&[], 1, false))] {
+                for (form, mend) in [("as-it-is", 0), ("mended", 1)] {
+                    if (name, mend) == ("torn", 1) {
+                        // Made right, a torn frame is a whole one that nobody can read.
+                        continue;
+                    }
+                    seeds.push((format!("{name}-{form}"), [&[mend], &bytes[..]].concat()));
                 }
-                seeds.push((format!("{name}-{form}"), [&[mend], &bytes[..]].concat()));
             }
-        }
-        seeds
-    })
-    .clone()
+            seeds
+        })
+        .clone()
 }
 
 /// The files of a journal that holds these entries, so many in a frame, in the form of an input; `marked` after the last one.
@@ -273,7 +277,9 @@ fn written(entries: &[Entry], in_a_frame: usize, marked: bool) -> Vec<u8> {
     mark.resize(MARK_STRIDE_BYTES + MARK_SLOT_BYTES, 0);
     let mut input = [&mark[..MARK_SLOT_BYTES], &mark[MARK_STRIDE_BYTES..]].concat();
     for number in 1..=SEGMENTS_MAX {
-        let Some(mut file) = contents(&disk, &format!("segment-{number:08}")).filter(|file| !file.is_empty()) else { break };
+        let Some(mut file) = contents(&disk, &format!("segment-{number:08}")).filter(|file| !file.is_empty()) else {
+            break;
+        };
         if file.len() > SEGMENT_HEADER_BYTES {
             file.drain(SEGMENT_HEADER_USED_BYTES..SEGMENT_HEADER_BYTES);
         }

@@ -2,7 +2,7 @@
 
 use policy::onnx::{INPUTS_MAX, Model};
 
-use crate::{Verdict, check_complaint};
+use crate::{Verdict, check_line};
 
 pub(super) const LOGISTIC_REGRESSION: &[u8] = include_bytes!("../../../policy/testdata/onnx/logistic_regression.onnx");
 const BOOSTED: &[u8] = include_bytes!("../../../policy/testdata/onnx/two_class_xgboost.onnx");
@@ -10,7 +10,7 @@ const BOOSTED: &[u8] = include_bytes!("../../../policy/testdata/onnx/two_class_x
 pub(super) fn model(bytes: &[u8]) -> Verdict {
     let model = match Model::load(bytes) {
         Ok(model) => model,
-        Err(error) => return check_complaint(error),
+        Err(error) => return check_line(error),
     };
     let inputs = model.inputs();
     assert!((1..=INPUTS_MAX).contains(&inputs), "{inputs} inputs");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use policy::{Bundle, BundleError, DOCUMENT, Policy, model_files};
 
 use super::models::LOGISTIC_REGRESSION;
-use crate::{Verdict, check_complaint, check_line};
+use crate::{Verdict, check_line};
 
 const RETAIL: &str = include_str!("../../../../policies/retail/policy.toml");
 const EXAMPLE: &str = include_str!("../../../policy/example/policy.toml");
@@ -28,7 +28,7 @@ fn compile(bundle: &Bundle) -> Verdict {
         Err(problems) => {
             assert!(!problems.is_empty(), "a policy that does not compile has problems");
             for problem in &problems {
-                check_complaint(problem);
+                check_line(problem);
             }
             return crate::desk::check_problem(&api::Problem::invalid_policy(problems));
         }
@@ -51,7 +51,7 @@ pub(super) fn bundle(bytes: &[u8]) -> Verdict {
 }
 
 fn check_bundle(error: &BundleError) -> Verdict {
-    check_complaint(error)
+    check_line(error)
 }
 
 /// A tar archive.
@@ -73,7 +73,8 @@ pub(super) fn policy_seeds() -> Vec<(String, Vec<u8>)> {
 
 /// The document with the inputs of the model that the attacks have.
 fn with_the_model(document: &str) -> String {
-    let inputs = document.split_once("[models.").and_then(|(_, model)| model.split_once("inputs = [")?.1.split_once(']'));
+    let inputs =
+        document.split_once("[models.").and_then(|(_, model)| model.split_once("inputs = [")?.1.split_once(']'));
     let Some((inputs, _)) = inputs else { return document.to_owned() };
     document.replacen(inputs, "\"double(payment.amount)\", \"1.0\", \"2.0\", \"3.0\", \"4.0\"", 1)
 }

@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::thread::AccessError;
 
 thread_local! {
     /// Bytes held by what this thread allocated, less what it freed, since the count began; and the most there were.
@@ -15,12 +16,11 @@ static ALLOCATOR: Counting = Counting;
 
 fn count(bytes: isize) {
     // A thread that ends may free when its counter is gone already.
-    let counted = HELD.try_with(|held| {
+    let _: Result<(), AccessError> = HELD.try_with(|held| {
         let (now, peak) = held.get();
         let now = now.saturating_add(bytes);
         held.set((now, peak.max(now)));
     });
-    drop(counted);
 }
 
 fn signed(bytes: usize) -> isize {

@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use types::shorten;
 
 pub use self::parquet::IdKind;
 use crate::cell::Cell;
@@ -149,7 +150,9 @@ impl Input {
             }
             (Some(_), Some(_)) => bail!("{} has more than one column `{name}`", self.path.display()),
             (None, _) => {
-                let names = names.join("`, `");
+                const SHOWN_MAX: usize = 64;
+                let shown: Vec<String> = names.iter().take(SHOWN_MAX).map(|name| shorten(name)).collect();
+                let names = shown.join("`, `");
                 bail!("{} has no column `{name}`; its columns are `{names}`", self.path.display())
             }
         }

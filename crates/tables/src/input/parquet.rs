@@ -63,8 +63,19 @@ impl Leaf {
     }
 }
 
+/// What the library makes of a file that is not what it says: it panics on some of them.
+fn contained<T>(read: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    // Nothing that a panic may have left half-way is used again: the file's reading ends with this error.
+    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    read.unwrap_or_else(|_panic| anyhow::bail!("it is damaged, or not written as the Parquet format says"))
+}
+
 /// The columns of a file.
 pub(super) fn columns(path: &Path) -> anyhow::Result<Vec<Leaf>> {
+    contained(|| leaves(path))
+}
+
+fn leaves(path: &Path) -> anyhow::Result<Vec<Leaf>> {
     let reader = SerializedFileReader::new(File::open(path)?)?;
     let schema = reader.metadata().file_metadata().schema_descr();
     let leaf = |column: &ColumnDescriptor| Leaf {
@@ -151,7 +162,7 @@ impl std::fmt::Debug for Rows {
 
 impl Rows {
     pub(super) fn open(path: &Path, leaves: &[Leaf], columns: &[usize]) -> anyhow::Result<Self> {
-        let file = SerializedFileReader::new(File::open(path)?)?;
+        let file = contained(|| Ok(SerializedFileReader::new(File::open(path)?)?))?;
         let column = |&position: &usize| {
             let leaf = leaves.get(position).context("its columns changed while it was read")?;
             Ok((position, leaf.kind, leaf.nullable))
@@ -161,6 +172,10 @@ impl Rows {
     }
 
     pub(super) fn next_batch(&mut self, rows_max: usize) -> anyhow::Result<Option<Batch>> {
+        contained(|| self.read_batch(rows_max))
+    }
+
+    fn read_batch(&mut self, rows_max: usize) -> anyhow::Result<Option<Batch>> {
         while self.left == 0 {
             if self.next_group == self.file.num_row_groups() {
                 return Ok(None);
