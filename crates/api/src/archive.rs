@@ -44,7 +44,7 @@ fn files(archive: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
             return Err(format!("`{}` is a {kind:?}, expected files and folders only", shorten(&path)));
         }
         let mut bytes = Vec::new();
-        entry.take(left as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        entry.take((left as u64).saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
         left = left
             .checked_sub(bytes.len())
             .ok_or_else(|| format!("the files of the archive are more than {BUNDLE_BYTES_MAX} bytes together"))?;

@@ -2,6 +2,7 @@
 //!
 //! `FINAIRA_FUZZ_SEED=<number>` mutates from another seed, `FINAIRA_FUZZ_RUNS=<number>` so many times. An input that breaks
 //! a promise is written to a file; `FINAIRA_FUZZ_INPUT=<file> cargo test -p fuzz --test bounded <target>` runs it again.
+#![expect(clippy::print_stdout, reason = "a run says how much it attacked to whoever asks with --show-output")]
 
 mod memory;
 
