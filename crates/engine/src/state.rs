@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) clock: Timestamp,
     /// The last entry that carried a digest.
     pub(crate) digested: Seq,
+    /// Entries from one digest to the next.
+    pub(crate) digest_interval: u64,
     pub(crate) ledger: Ledger,
     /// What each ledger fact of the last entry touched; not part of the state.
     touched: Vec<Touched>,
@@ -84,6 +86,7 @@ impl Default for State {
             applied: Seq::ZERO,
             clock: Timestamp::ZERO,
             digested: Seq::ZERO,
+            digest_interval: DIGEST_INTERVAL_ENTRIES,
             ledger: Ledger::default(),
             touched: Vec::new(),
             is_restoring: false,
@@ -118,7 +121,7 @@ impl State {
     /// Whether the next entry is to carry a digest: the first place that is a multiple of the interval, or soon after
     /// it when entries that belong together stand there.
     pub(crate) fn digest_is_due(&self) -> bool {
-        let interval = |seq: Seq| seq.get().checked_div(DIGEST_INTERVAL_ENTRIES);
+        let interval = |seq: Seq| seq.get().checked_div(self.digest_interval);
         interval(self.applied.next()) > interval(self.digested)
     }
 
@@ -183,6 +186,11 @@ impl State {
             Fact::JournalStarted { origin } => {
                 self.origin = Some(*origin);
                 self.since_digest.u128(origin.get());
+            }
+            Fact::JournalContinued { origin, departed } => {
+                self.origin = Some(*origin);
+                self.since_digest.u128(origin.get()).u128(departed.origin.get()).u64(departed.size);
+                self.since_digest.bytes(departed.root.as_bytes());
             }
             Fact::Ledger(fact) => self.apply_ledger(std::slice::from_ref(fact)),
             Fact::PaymentDecided(decided) => self.apply_decided(header, decided),

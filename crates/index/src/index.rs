@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -22,7 +23,27 @@ pub const GENERATIONS_WAITING_MAX: usize = 2;
 pub struct Index {
     pub(crate) shared: Arc<Shared>,
     pub(crate) log: Arc<dyn Log>,
-    worker: Option<JoinHandle<()>>,
+    worker: Option<Hand>,
+}
+
+/// Who does the background work.
+#[derive(Debug)]
+enum Hand {
+    Thread(JoinHandle<()>),
+    /// Whoever calls [`Index::work`].
+    Caller(Box<dyn Attend>),
+}
+
+/// A worker without its type.
+trait Attend: fmt::Debug + Send + Sync {
+    /// Does all there is to do.
+    fn attend(&self);
+}
+
+impl<D: Disk> Attend for Worker<D> {
+    fn attend(&self) {
+        self.work();
+    }
 }
 
 /// How far the background work is.
@@ -54,15 +75,43 @@ impl Index {
     /// Opens the index in a directory of its own, which may be empty. What is damaged or left over is removed; the
     /// caller feeds again what follows [`Restored::end`].
     pub fn open<D: Disk>(disk: &D, origin: Origin, log: impl Log) -> Result<(Self, Restored), Fault> {
+        let (mut index, worker, restored) = Self::with_worker(disk, origin, log)?;
+        let worker = std::thread::Builder::new().name("index".to_owned()).spawn(move || worker.run());
+        let worker = worker.map_err(Fault::io("start the thread of", "the index"))?;
+        index.worker = Some(Hand::Thread(worker));
+        Ok((index, restored))
+    }
+
+    /// As [`Index::open`], without a thread: the caller does the background work, when it likes, with [`Index::work`]. For
+    /// simulations, where everything happens in one order.
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub fn open_in_place<D: Disk>(disk: &D, origin: Origin, log: impl Log) -> Result<(Self, Restored), Fault> {
+        let (mut index, worker, restored) = Self::with_worker(disk, origin, log)?;
+        index.worker = Some(Hand::Caller(Box::new(worker)));
+        Ok((index, restored))
+    }
+
+    fn with_worker<D: Disk>(disk: &D, origin: Origin, log: impl Log) -> Result<(Self, Worker<D>, Restored), Fault> {
         let (runs, damaged) = restore::open_runs(disk, origin)?;
         let shared = Arc::new(Shared::default());
         shared.set_runs(&mut shared.lock(), runs);
         let restored = Restored::new(Arc::clone(&shared.lock().view.runs), damaged);
         let log: Arc<dyn Log> = Arc::new(log);
         let worker = Worker { shared: Arc::clone(&shared), disk: disk.clone(), origin, log: Arc::clone(&log) };
-        let worker = std::thread::Builder::new().name("index".to_owned()).spawn(move || worker.run());
-        let worker = worker.map_err(Fault::io("start the thread of", "the index"))?;
-        Ok((Self { shared, log, worker: Some(worker) }, restored))
+        Ok((Self { shared, log, worker: None }, worker, restored))
+    }
+
+    /// Does the background work of an index that was opened in place, all there is.
+    ///
+    /// # Errors
+    /// When that failed, now or before.
+    pub fn work(&self) -> Result<(), Fault> {
+        if let Some(Hand::Caller(worker)) = &self.worker {
+            worker.attend();
+        }
+        self.shared.lock().check()
     }
 
     /// Makes events visible to queries. They come in order of entries and are durable.
@@ -79,6 +128,13 @@ impl Index {
     /// When the background thread gave up. Nothing becomes wrong by going on, but memory fills.
     pub fn seal(&self, generation: Generation) -> Result<(), Fault> {
         let mut state = self.shared.lock();
+        if let Some(Hand::Caller(_)) = &self.worker
+            && state.view.waiting.len() >= GENERATIONS_WAITING_MAX
+        {
+            drop(state);
+            self.work()?;
+            state = self.shared.lock();
+        }
         while state.view.waiting.len() >= GENERATIONS_WAITING_MAX && state.failed.is_none() {
             state = self.shared.wait(state);
         }
@@ -115,6 +171,9 @@ impl Index {
 
     /// Waits until all background work is done.
     pub fn drain(&self) -> Result<(), Fault> {
+        if let Some(Hand::Caller(_)) = &self.worker {
+            return self.work();
+        }
         let mut state = self.shared.lock();
         while !state.idle && state.failed.is_none() {
             state = self.shared.wait(state);
@@ -155,7 +214,7 @@ impl Drop for Index {
     fn drop(&mut self) {
         self.shared.lock().stopping = true;
         self.shared.notify();
-        if let Some(worker) = self.worker.take() {
+        if let Some(Hand::Thread(worker)) = self.worker.take() {
             // A panic was reported where it happened.
             drop(worker.join());
         }

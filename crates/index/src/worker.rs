@@ -63,14 +63,26 @@ impl<D: Disk> Worker<D> {
         loop {
             match self.attend(None).and_then(|()| self.pause()) {
                 Ok(()) => {}
-                Err(fault) => {
-                    let mut state = self.shared.lock();
-                    if !state.stopping {
-                        state.failed.get_or_insert_with(|| fault.to_string());
-                    }
-                    return;
-                }
+                Err(fault) => return self.give_up(&fault),
             }
+        }
+    }
+
+    /// Does all there is to do, on the caller's thread.
+    pub(crate) fn work(&self) {
+        if self.shared.lock().failed.is_some() {
+            return;
+        }
+        match self.attend(None) {
+            Ok(()) => self.shared.lock().idle = true,
+            Err(fault) => self.give_up(&fault),
+        }
+    }
+
+    fn give_up(&self, fault: &Fault) {
+        let mut state = self.shared.lock();
+        if !state.stopping {
+            state.failed.get_or_insert_with(|| fault.to_string());
         }
     }
 

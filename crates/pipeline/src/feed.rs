@@ -79,12 +79,22 @@ pub struct Notes {
     changes: Changes,
     /// The end of the generation before.
     sealed: Seq,
+    /// Entries of a generation, about.
+    generation: u64,
 }
 
 impl Notes {
     /// Notes that go on after the generation that ended with `sealed`.
     pub fn new(sealed: Seq) -> Self {
-        Self { feed: Feed::default(), changes: Changes::default(), sealed }
+        Self { feed: Feed::default(), changes: Changes::default(), sealed, generation: GENERATION_ENTRIES }
+    }
+
+    /// Ends a generation after about so many entries (at least one) instead of [`GENERATION_ENTRIES`]: for tests in which
+    /// much is to happen soon.
+    #[must_use]
+    pub fn with_generations_of(mut self, entries: u64) -> Self {
+        self.generation = entries.max(1);
+        self
     }
 
     /// Notes an entry; true when a generation can end with it, for which its frame must end too.
@@ -93,7 +103,7 @@ impl Notes {
         self.note_events(placed, entry, touched);
         let (Fact::StateDigest(state), Some(changes)) = (&entry.fact, changes) else { return false };
         self.changes.push(changes);
-        let generation = |seq: Seq| seq.get().checked_div(GENERATION_ENTRIES);
+        let generation = |seq: Seq| seq.get().checked_div(self.generation);
         if generation(entry.header.seq) == generation(self.sealed) {
             return false;
         }
@@ -136,6 +146,7 @@ impl Notes {
             Fact::PaymentChanged(changed) => &changed.ledger_facts,
             Fact::PolicyActivated(activated) => &activated.ledger_facts,
             Fact::JournalStarted { .. }
+            | Fact::JournalContinued { .. }
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
             | Fact::ApiKeyAdded(_)

@@ -25,3 +25,19 @@ pub fn node_of(left: &Hash, right: &Hash) -> Hash {
 pub fn root_of_nothing() -> Hash {
     Sha256::digest([]).into()
 }
+
+/// The hash of an entry's leaf, from its canonical encoding. The leaf itself is the SHA-256 of that encoding.
+pub fn entry_leaf(canonical: &[u8]) -> Hash {
+    leaf_of(&Sha256::digest(canonical))
+}
+
+/// Appends the leaf hashes of many entries, given as their canonical encodings.
+pub fn hash_entries<'a>(entries: impl Iterator<Item = &'a [u8]>, into: &mut Vec<Hash>) {
+    into.extend(entries.map(entry_leaf));
+}
+
+/// The nodes over each two neighbours; an even count of them.
+pub(crate) fn parents(nodes: &[Hash], into: &mut Vec<Hash>) {
+    let (pairs, _) = nodes.as_chunks::<2>();
+    into.extend(pairs.iter().map(|[left, right]| node_of(left, right)));
+}

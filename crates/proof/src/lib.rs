@@ -1,9 +1,30 @@
-//! Tamper evidence: an RFC 6962 Merkle tree over the entries of a journal.
+//! Tamper evidence: an RFC 6962 Merkle tree over the entries of a journal, in formats that others read too.
 //!
-//! A leaf is the hash that `journal::leaf_hash` gives for an entry; entry 1 is leaf 0.
+//! The leaf of an entry is the SHA-256 of its canonical encoding ([`entry_leaf`] gives the leaf's hash, the same as
+//! `journal::leaf_hash`); entry 1 is leaf 0. [`Tree`] gives the root of any number of leaves in constant memory;
+//! [`Store`] keeps all hashes in files and proves with them; [`SigningKey`] signs a [`Checkpoint`], which is what a
+//! proof ends in. The formats are those of C2SP: signed note, tlog-checkpoint, tlog-tiles, tlog-proof.
+//! `docs/proofs.md` says how they are used.
 
+mod bundle;
+mod checker;
+mod checkpoint;
 mod hash;
+mod key;
+mod note;
+mod path;
+mod proofs;
+mod store;
+mod tiles;
 mod tree;
 
-pub use hash::{Hash, leaf_of, node_of, root_of_nothing};
+pub use bundle::{BundleError, TlogProof};
+pub use checker::{Checker, Mismatch};
+pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+pub use hash::{Hash, entry_leaf, hash_entries, leaf_of, node_of, root_of_nothing};
+pub use key::{KeyError, SigningKey, VerifierKey};
+pub use note::{Note, NoteError, Signature};
+pub use path::{PathError, TileOf, TilePath};
+pub use proofs::{Nodes, consistency, inclusion, verify_consistency, verify_inclusion};
+pub use store::{Store, StoreError, Tiles};
 pub use tree::Tree;

@@ -115,7 +115,7 @@ mod tests {
             prop_assert_eq!(tree.root(), defined_root(&leaves));
             let again = Tree::from_roots(tree.size, tree.roots.clone());
             prop_assert_eq!(again.as_ref(), Some(&tree));
-            prop_assert_eq!(Tree::from_roots(tree.size * 2 + 1, tree.roots.clone()), None);
+            prop_assert_eq!(Tree::from_roots(tree.size * 2 + 1, tree.roots), None);
         }
     }
 }

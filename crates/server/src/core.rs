@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) durable: watch::Receiver<Seq>,
     /// Closed once both threads have ended. Waiting for that on `durable` would wake its waiter at every sync.
     pub(crate) running: watch::Receiver<()>,
-    pub(crate) keys: Arc<KeyStore>,
+    pub(crate) keys: Arc<KeyStore<Directory>>,
     pub(crate) api_keys: ApiKeys,
     pub(crate) policy: RwLock<Option<Arc<Policy>>>,
     /// One policy is installed at a time, so that the edge and the engine agree which one came last.

@@ -1,9 +1,10 @@
 //! The key store's file: keys are on disk before any entry that needs them.
 
+use std::fmt;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use journal::{Directory, Disk, DiskFile};
+use journal::{Disk, DiskFile, Part};
 use types::{Digest, Origin, Sealed, TenantId, Token};
 use vault::{RootKey, Vault};
 
@@ -53,15 +54,34 @@ pub enum KeyStoreError {
 
 /// The vault and its file.
 #[derive(Debug)]
-pub(crate) struct KeyStore {
-    vault: Mutex<Vault>,
-    file: Mutex<Saved>,
+pub struct KeyStore<D: Disk> {
+    state: Mutex<State>,
+    file: Mutex<Saved<D::File>>,
+}
+
+struct State {
+    vault: Vault,
+    random: Random,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.vault.fmt(f)
+    }
 }
 
 #[derive(Debug)]
-struct Saved {
-    file: std::fs::File,
+struct Saved<F> {
+    file: F,
     bytes: u64,
+}
+
+/// Where keys are drawn from; see [`vault::Random`].
+pub type Random = Box<dyn vault::Random + Send>;
+
+/// The operating system's generator, for [`KeyStore::open`].
+pub(crate) fn system_random() -> Random {
+    Box::new(random)
 }
 
 /// The operating system's generator.
@@ -69,40 +89,52 @@ pub(crate) fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("without randomness no key can be made: stopping is the only safe answer");
 }
 
-impl KeyStore {
-    /// Opens the key store of a journal, or starts one beside a journal without entries.
-    pub(crate) fn open(directory: &Directory, origin: Origin, has_entries: bool) -> Result<Self, KeyStoreError> {
+impl<D: Disk> KeyStore<D> {
+    /// Opens the key store of a journal, or starts one beside a journal without entries. The journal is given by the
+    /// histories that follow one another in it.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, or is not the one that belongs to the journal.
+    pub fn open(directory: &D, lineage: &[Part], has_entries: bool, mut random: Random) -> Result<Self, KeyStoreError> {
         let io = |action, file| move |cause| KeyStoreError::Io { action, file, cause };
         let file = directory.open(LOG).map_err(io("open", LOG))?;
         let length = file.as_ref().map_or(Ok(0), DiskFile::len).map_err(io("measure", LOG))?;
         if has_entries && length == 0 {
             return Err(KeyStoreError::KeysMissing);
         }
-        check_origin(directory, origin, length > 0)?;
-        let root = open_root(directory, length > 0)?;
-        let file = match file {
+        check_origin(directory, lineage, length > 0)?;
+        let root = open_root(directory, length > 0, &mut random)?;
+        let mut file = match file {
             Some(file) => file,
             None => directory.create(LOG).map_err(io("create", LOG))?,
         };
         let mut log = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
         file.read_at(&mut log, 0).map_err(io("read", LOG))?;
-        let (vault, accepted) = Vault::open(&root, &log, &mut random)?;
+        let (vault, accepted) = Vault::open(&root, &log, &mut *random)?;
         if has_entries && accepted == 0 {
             return Err(KeyStoreError::KeysMissing);
         }
         if (accepted as u64) < length {
             tracing::warn!(file = LOG, kept = accepted, cut = length - accepted as u64, "cut off a torn key");
+            write_whole(directory, LOG, log.get(..accepted).unwrap_or_default())?;
+            let cut = directory.open(LOG).map_err(io("open", LOG))?;
+            file = cut.ok_or_else(|| io("open", LOG)(io::ErrorKind::NotFound.into()))?;
         }
-        file.set_len(accepted as u64).map_err(io("cut", LOG))?;
         directory.sync_directory().map_err(io("sync the directory of", LOG))?;
-        let store = Self { vault: Mutex::new(vault), file: Mutex::new(Saved { file, bytes: accepted as u64 }) };
+        let store = Self {
+            state: Mutex::new(State { vault, random }),
+            file: Mutex::new(Saved { file, bytes: accepted as u64 }),
+        };
         store.save()?;
         Ok(store)
     }
 
     /// Writes and syncs the keys that were made since the last call. Called before each write to the journal.
-    pub(crate) fn save(&self) -> Result<(), KeyStoreError> {
-        let unsaved = self.vault().take_unsaved();
+    ///
+    /// # Errors
+    /// When that fails: entries that need the keys must not be written.
+    pub fn save(&self) -> Result<(), KeyStoreError> {
+        let unsaved = self.state().vault.take_unsaved();
         if unsaved.is_empty() {
             return Ok(());
         }
@@ -114,65 +146,77 @@ impl KeyStore {
         Ok(())
     }
 
-    pub(crate) fn token(
-        &self,
-        tenant: TenantId,
-        kind: &str,
-        value: &str,
-        personal: bool,
-    ) -> Result<Token, vault::Full> {
-        self.vault().token(tenant, kind, value, personal, &mut random)
+    /// The token of an entity value; a personal one gets its key here.
+    ///
+    /// # Errors
+    /// When the key store is full.
+    pub fn token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Result<Token, vault::Full> {
+        let State { vault, random } = &mut *self.state();
+        vault.token(tenant, kind, value, personal, &mut **random)
     }
 
-    pub(crate) fn known_token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Option<Token> {
-        self.vault().known_token(tenant, kind, value, personal)
+    /// The token of an entity value that was seen before.
+    pub fn known_token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Option<Token> {
+        self.state().vault.known_token(tenant, kind, value, personal)
     }
 
-    pub(crate) fn request_hash(&self, tenant: TenantId, canonical: &[u8]) -> Digest {
-        self.vault().request_hash(tenant, canonical)
+    /// The keyed hash of a request in canonical form.
+    pub fn request_hash(&self, tenant: TenantId, canonical: &[u8]) -> Digest {
+        self.state().vault.request_hash(tenant, canonical)
     }
 
-    pub(crate) fn seal(
+    /// Seals personal data with the key of a subject, given as kind and value, or of the tenant.
+    ///
+    /// # Errors
+    /// When the key store is full.
+    pub fn seal(
         &self,
         tenant: TenantId,
         subject: Option<(&str, &str)>,
         context: &[u8],
         plaintext: &[u8],
     ) -> Result<Sealed, vault::Full> {
-        self.vault().seal(tenant, subject, context, plaintext, &mut random)
+        let State { vault, random } = &mut *self.state();
+        vault.seal(tenant, subject, context, plaintext, &mut **random)
     }
 
-    pub(crate) fn unseal(
-        &self,
-        tenant: TenantId,
-        context: &[u8],
-        sealed: &Sealed,
-    ) -> Result<Vec<u8>, vault::UnsealError> {
-        self.vault().unseal(tenant, context, sealed)
+    /// Opens what was sealed.
+    ///
+    /// # Errors
+    /// When a key was erased, or the data or its context is not what was sealed.
+    pub fn unseal(&self, tenant: TenantId, context: &[u8], sealed: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {
+        self.state().vault.unseal(tenant, context, sealed)
     }
 
-    fn vault(&self) -> MutexGuard<'_, Vault> {
-        self.vault.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The keys name the journal they belong to: with others every customer would get another token, and a wallet anew.
-fn check_origin(directory: &Directory, origin: Origin, in_use: bool) -> Result<(), KeyStoreError> {
+/// The keys name the journal they belong to: with others every customer would get another token, and a wallet anew. Keys
+/// of a history that this one continues are taken over: from then on they are this one's.
+fn check_origin<D: Disk>(directory: &D, lineage: &[Part], in_use: bool) -> Result<(), KeyStoreError> {
+    let origin = lineage.last().map_or(Origin::default(), |part| part.identity.origin);
     let io = |action| move |cause| KeyStoreError::Io { action, file: ORIGIN, cause };
     if let Some(file) = directory.open(ORIGIN).map_err(io("open"))? {
         let mut bytes = [0; 16];
         file.read_at(&mut bytes, 0).map_err(io("read"))?;
         let found = Origin::new(u128::from_le_bytes(bytes));
-        return if found == origin { Ok(()) } else { Err(KeyStoreError::OtherJournal { found, expected: origin }) };
-    }
-    if in_use {
+        if found == origin {
+            return Ok(());
+        }
+        if !lineage.iter().any(|part| part.identity.origin == found) {
+            return Err(KeyStoreError::OtherJournal { found, expected: origin });
+        }
+        tracing::warn!(before = %found, now = %origin, "the keys of the history before this one now belong to this one");
+    } else if in_use {
         return Err(KeyStoreError::Incomplete(ORIGIN));
     }
     write_whole(directory, ORIGIN, &origin.get().to_le_bytes())
 }
 
 /// The root key: drawn on first use, readable by its owner only.
-fn open_root(directory: &Directory, in_use: bool) -> Result<RootKey, KeyStoreError> {
+fn open_root<D: Disk>(directory: &D, in_use: bool, random: &mut Random) -> Result<RootKey, KeyStoreError> {
     let io = |action| move |cause| KeyStoreError::Io { action, file: ROOT, cause };
     if let Some(file) = directory.open(ROOT).map_err(io("open"))? {
         let mut bytes = [0; ROOT_BYTES];
@@ -186,13 +230,13 @@ fn open_root(directory: &Directory, in_use: bool) -> Result<RootKey, KeyStoreErr
     if in_use {
         return Err(KeyStoreError::Incomplete(ROOT));
     }
-    let root = RootKey::new(&mut random);
+    let root = RootKey::new(&mut **random);
     write_whole(directory, ROOT, &root.to_bytes())?;
     Ok(root)
 }
 
 /// Writes a small file so that it is there whole or not at all.
-fn write_whole(directory: &Directory, name: &'static str, bytes: &[u8]) -> Result<(), KeyStoreError> {
+fn write_whole<D: Disk>(directory: &D, name: &'static str, bytes: &[u8]) -> Result<(), KeyStoreError> {
     let io = |action| move |cause| KeyStoreError::Io { action, file: name, cause };
     let unfinished = format!("{name}.new");
     let file = directory.create(&unfinished).map_err(io("create"))?;

@@ -16,9 +16,9 @@ use vault::ApiKey;
 use crate::auth::ApiKeys;
 use crate::clock::Clock;
 use crate::core::{Core, Shared};
-use crate::key_store::{KeyStore, KeyStoreError, random};
+use crate::key_store::{KeyStore, KeyStoreError, random, system_random};
 use crate::metrics::Metrics;
-use crate::recover::{RecoverError, Started, recover};
+use crate::recover::{Pace, RecoverError, Started, Terms, recover};
 use crate::threads::{CommitError, Inbox, Threads, Wiring, commit};
 
 /// The one tenant and shard of an installation, for now.
@@ -105,9 +105,11 @@ impl Opened {
         let journal_directory = Directory::open(&options.data.join("journal"))?;
         let keys_directory = Directory::open(&options.data.join("keys"))?;
         let index_directory = Directory::open(&options.data.join("index"))?;
+        let terms = Terms { layout: options.layout, shard: SHARD, tenant: TENANT, pace: Pace::Standard };
         let Started { mut engine, mut journal, recovered, index, notes } =
-            recover(&journal_directory, &index_directory, options.layout, (SHARD, TENANT), new_origin)?;
-        let keys = Arc::new(KeyStore::open(&keys_directory, journal.identity().origin, recovered.last > Seq::ZERO)?);
+            recover(&journal_directory, &index_directory, terms, new_origin)?;
+        let keys =
+            Arc::new(KeyStore::open(&keys_directory, journal.lineage(), recovered.last > Seq::ZERO, system_random())?);
         let policy = compile_active(&engine)?;
         if let Some(policy) = &policy {
             engine.stage_policy(Arc::clone(policy));

@@ -3,19 +3,81 @@
 use crate::threads::choose;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
-use journal::{Directory, Fault, FileJournal, FileReader, Layout, Position, Recovered, StartAt};
+use journal::{Disk, Fault, FileJournal, FileReader, Journal as _, Layout, Position, Recovered, StartAt};
 use ledger::{Transfer, TransferKey};
 use pipeline::Notes;
-use types::{Origin, ShardId, TenantId, TransferId};
+use types::{Origin, Seq, ShardId, TenantId, TransferId};
 
 /// Everything that stands once the journal was read.
 #[derive(Debug)]
-pub(crate) struct Started {
-    pub(crate) engine: Engine,
-    pub(crate) journal: FileJournal<Directory>,
-    pub(crate) recovered: Recovered,
-    pub(crate) index: Index,
-    pub(crate) notes: Notes,
+pub struct Started<D: Disk> {
+    /// The engine, at the last entry. Its policy is still to be staged.
+    pub engine: Engine,
+    /// The journal, ready for the next frame.
+    pub journal: FileJournal<D>,
+    /// What the journal held.
+    pub recovered: Recovered,
+    /// The index, told of everything.
+    pub index: Index,
+    /// For [`pipeline::Decider::new`].
+    pub notes: Notes,
+}
+
+/// What is read and how it goes on. Nothing here changes what is decided.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Segment files of the journal.
+    pub layout: Layout,
+    /// Whose journal it is.
+    pub shard: ShardId,
+    /// Whose entries.
+    pub tenant: TenantId,
+    /// How often what happens rarely happens.
+    pub pace: Pace,
+}
+
+/// How often the journal carries a digest and the index ends a generation, and who writes the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// As in production, with a thread for the index.
+    Standard,
+    /// After so many entries; whoever owns the index does its work. For simulations, where everything happens in one order.
+    Stepped {
+        /// From one digest to the next.
+        digest_entries: u64,
+        /// From one generation to the next; it ends with a digest.
+        generation_entries: u64,
+    },
+}
+
+impl Pace {
+    fn engine(self, shard: ShardId, tenant: TenantId) -> Engine {
+        let engine = Engine::new(shard, tenant);
+        match self {
+            Self::Standard => engine,
+            Self::Stepped { digest_entries, .. } => engine.with_digest_interval(digest_entries),
+        }
+    }
+
+    fn notes(self, sealed: Seq) -> Notes {
+        let notes = Notes::new(sealed);
+        match self {
+            Self::Standard => notes,
+            Self::Stepped { generation_entries, .. } => notes.with_generations_of(generation_entries),
+        }
+    }
+
+    fn index<D: Disk, I: Disk>(
+        self,
+        disk: &I,
+        origin: Origin,
+        reader: FileReader<D>,
+    ) -> Result<(Index, Restored), index::Fault> {
+        match self {
+            Self::Standard => Index::open(disk, origin, Log(reader)),
+            Self::Stepped { .. } => Index::open_in_place(disk, origin, Log(reader)),
+        }
+    }
 }
 
 /// Why the journal and its index do not open.
@@ -30,18 +92,26 @@ pub enum RecoverError {
 }
 
 /// Opens journal and index. An index that is damaged or does not fit the journal is thrown away and derived again.
-pub(crate) fn recover(
-    directory: &Directory,
-    index: &Directory,
-    layout: Layout,
-    (shard, tenant): (ShardId, TenantId),
+///
+/// # Errors
+/// When the journal is damaged, or a disk refuses.
+pub fn recover<D: Disk, I: Disk>(
+    directory: &D,
+    index: &I,
+    terms: Terms,
     new_origin: impl FnOnce() -> Origin,
-) -> Result<Started, RecoverError> {
-    let identity = FileJournal::identity_before_opening(directory, shard)?;
+) -> Result<Started<D>, RecoverError> {
+    let identity = FileJournal::identity_before_opening(directory, terms.shard)?;
     let origin = identity.map_or_else(new_origin, |identity| identity.origin);
-    let recovery = Recovery { directory, index, layout, shard, tenant, origin };
+    let mut recovery = Recovery { directory, index, terms, origin };
     match recovery.run() {
-        Ok(started) => Ok(started),
+        Ok(started) if started.journal.identity().origin == recovery.origin => Ok(started),
+        Ok(started) => {
+            // A crash cut a copy off where it went on as another history; opening took that part away.
+            recovery.origin = started.journal.identity().origin;
+            drop(started);
+            recovery.run()
+        }
         Err(error) => {
             tracing::warn!(%error, "the index is derived again from the whole journal");
             index::discard(index)?;
@@ -50,29 +120,28 @@ pub(crate) fn recover(
     }
 }
 
-struct Recovery<'a> {
-    directory: &'a Directory,
-    index: &'a Directory,
-    layout: Layout,
-    shard: ShardId,
-    tenant: TenantId,
+struct Recovery<'a, D, I> {
+    directory: &'a D,
+    index: &'a I,
+    terms: Terms,
     origin: Origin,
 }
 
-impl Recovery<'_> {
-    fn run(&self) -> Result<Started, RecoverError> {
-        let reader = FileReader::before_opening(self.directory.clone(), self.shard);
-        let (index, restored) = Index::open(self.index, self.origin, Log(reader.clone()))?;
+impl<D: Disk, I: Disk> Recovery<'_, D, I> {
+    fn run(&self) -> Result<Started<D>, RecoverError> {
+        let Terms { layout, shard, tenant, pace } = self.terms;
+        let reader = FileReader::before_opening(self.directory.clone(), shard);
+        let (index, restored) = pace.index(self.index, self.origin, reader.clone())?;
         for damage in &restored.damaged {
             tracing::warn!(%damage, "removed a part of the index");
         }
         let mut derived = 0_u64;
-        let mut engine = Engine::new(self.shard, self.tenant);
+        let mut engine = pace.engine(shard, tenant);
         engine.set_past(index.past());
         if restored.end.is_some() {
             restore(&mut engine, &restored, &reader)?;
         }
-        let mut notes = Notes::new(engine.applied());
+        let mut notes = pace.notes(engine.applied());
         let mut visit = |entry: &Entry, position: Position, behind: Option<StartAt>| {
             if !engine.agrees_with(entry) {
                 return Err(Fault::StateDiffers { seq: entry.header.seq });
@@ -90,8 +159,7 @@ impl Recovery<'_> {
             Ok(())
         };
         let start = restored.end.map(|end| end.resume);
-        let opened =
-            FileJournal::open(self.directory.clone(), self.layout, self.shard, || self.origin, start, &mut visit);
+        let opened = FileJournal::open(self.directory.clone(), layout, shard, || self.origin, start, &mut visit);
         let (journal, recovered) = opened?;
         if derived > 0 {
             tracing::info!(generations = derived, "parts of the index were missing and are derived again");
@@ -103,7 +171,7 @@ impl Recovery<'_> {
     }
 }
 
-fn restore(engine: &mut Engine, restored: &Restored, reader: &FileReader<Directory>) -> Result<(), RecoverError> {
+fn restore<D: Disk>(engine: &mut Engine, restored: &Restored, reader: &FileReader<D>) -> Result<(), RecoverError> {
     let Some(end) = restored.end else { return Ok(()) };
     let mut failed = None;
     let accounts = restored.accounts()?.map_while(|account| account.map_err(|error| failed = Some(error)).ok());
@@ -132,9 +200,9 @@ fn restore(engine: &mut Engine, restored: &Restored, reader: &FileReader<Directo
 
 /// The log as the index reads it.
 #[derive(Debug)]
-struct Log(FileReader<Directory>);
+struct Log<D: Disk>(FileReader<D>);
 
-impl index::Log for Log {
+impl<D: Disk> index::Log for Log<D> {
     fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, Fault> {
         transfer_at(&self.0, position, Some(id))
     }
@@ -154,8 +222,8 @@ impl index::Log for Log {
 }
 
 /// The client transfer that the entry at a position made.
-pub(crate) fn transfer_at(
-    reader: &FileReader<Directory>,
+pub(crate) fn transfer_at<D: Disk>(
+    reader: &FileReader<D>,
     position: Position,
     id: Option<TransferId>,
 ) -> Result<Transfer, Fault> {

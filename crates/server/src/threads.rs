@@ -144,7 +144,7 @@ pub(crate) struct Threads {
 /// What the threads share with the rest.
 pub(crate) struct Wiring {
     pub(crate) core: Core,
-    pub(crate) keys: Arc<KeyStore>,
+    pub(crate) keys: Arc<KeyStore<Directory>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) durable: watch::Sender<Seq>,
     pub(crate) running: watch::Sender<()>,
@@ -254,7 +254,10 @@ fn run_engine(
 }
 
 /// Writes frames, makes them durable and tells the index. From then on what they did can be shown.
-pub(crate) fn commit<D: journal::Disk>(
+///
+/// # Errors
+/// When the journal or the index failed: the process must stop and start anew.
+pub fn commit<D: journal::Disk>(
     journal: &mut FileJournal<D>,
     index: &Index,
     frames: Vec<(Frame, Feed)>,
@@ -288,7 +291,7 @@ struct Writer {
     journal: FileJournal<Directory>,
     committer: Committer<ReplyTo>,
     core: Core,
-    keys: Arc<KeyStore>,
+    keys: Arc<KeyStore<Directory>>,
     metrics: Arc<Metrics>,
     durable: watch::Sender<Seq>,
     /// Dropped when both threads have ended.

@@ -27,7 +27,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "proof", "vault", "api"],
     ),
     ("tables", &["types", "policy", "engine", "vault"]),
-    ("sim", &["types", "ledger", "features", "policy", "engine", "journal", "pipeline", "vault", "api"]),
+    (
+        "sim",
+        &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "vault", "api", "server"],
+    ),
     (
         "finaira",
         &[

@@ -14,7 +14,7 @@ mod orders;
 mod packed;
 mod past;
 mod payments;
-mod personal;
+pub(crate) mod personal;
 mod policies;
 mod shown;
 

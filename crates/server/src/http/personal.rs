@@ -36,7 +36,7 @@ pub(crate) async fn get(call: Call) -> Handled {
 }
 
 /// What the sealings of a payment are bound to.
-pub(crate) fn context(payment: PaymentId) -> [u8; 16] {
+pub fn context(payment: PaymentId) -> [u8; 16] {
     payment.get().to_le_bytes()
 }
 
@@ -61,7 +61,10 @@ struct Damaged;
 
 /// Seals the parts of a payment. `seal_with` seals bytes with the key of a subject, given as kind and value, or of the
 /// tenant.
-pub(crate) fn seal<E>(
+///
+/// # Errors
+/// Those of `seal_with`.
+pub fn seal<E>(
     to_seal: &ToSeal,
     mut seal_with: impl FnMut(Option<(&str, &str)>, &[u8]) -> Result<Sealed, E>,
 ) -> Result<Sealed, E> {

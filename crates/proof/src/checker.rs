@@ -1,0 +1,89 @@
+//! Compares the files of a tree with the leaves it should be made of, all of them, for `finaira verify`.
+
+use journal::{Disk, DiskFile};
+
+use crate::hash::Hash;
+use crate::path::LEVELS;
+use crate::store::{StoreError, file_name};
+use crate::tiles::{Edge, HASH_BYTES};
+
+/// Is given every leaf of a journal in order and looks whether the files hold what follows from them.
+#[derive(Debug)]
+pub struct Checker<D: Disk> {
+    edge: Edge,
+    files: Vec<Option<D::File>>,
+    /// Hashes of each file that are there.
+    stored: Vec<u64>,
+}
+
+/// A hash in the files is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{file} of the proofs is damaged at byte {offset}; delete the file, and it is derived again when the server starts"
+)]
+pub struct Mismatch {
+    /// The file.
+    pub file: String,
+    /// Where in it.
+    pub offset: u64,
+}
+
+impl<D: Disk> Checker<D> {
+    /// A checker of the files in a directory. Where there are none there is nothing to find.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn open(disk: &D) -> Result<Self, StoreError> {
+        let (mut files, mut stored) = (Vec::new(), Vec::new());
+        for level in 0..LEVELS {
+            let file = file_name(level);
+            let io = |action| {
+                let file = file.clone();
+                move |cause| StoreError::Io { action, file, cause }
+            };
+            let opened = disk.open(&file).map_err(io("open"))?;
+            let bytes = opened.as_ref().map_or(Ok(0), DiskFile::len).map_err(io("measure"))?;
+            stored.push(bytes / HASH_BYTES);
+            files.push(opened);
+        }
+        Ok(Self { edge: Edge::default(), files, stored })
+    }
+
+    /// Takes the next leaves, by their hashes. Many at once take less time.
+    ///
+    /// # Errors
+    /// When a file cannot be read. The inner result names the first hash that is wrong. Hashes that the files do not
+    /// have yet are not wrong: they are appended when the server starts.
+    pub fn push(&mut self, leaves: &[Hash]) -> Result<Result<(), Mismatch>, StoreError> {
+        let Self { edge, files, stored } = self;
+        let mut wrong = None;
+        edge.grow::<StoreError>(leaves, LEVELS, |level, first, hashes| {
+            let of_level = usize::from(level);
+            let count = stored.get(of_level).map_or(0, |stored| stored.saturating_sub(first)).min(hashes.len() as u64);
+            let Some(Some(file)) = files.get(of_level).filter(|_| count > 0) else { return Ok(()) };
+            let mut found = vec![Hash::default(); usize::try_from(count).unwrap_or(hashes.len())];
+            let read = file.read_at(found.as_flattened_mut(), first * HASH_BYTES);
+            read.map_err(|cause| StoreError::Io { action: "read", file: file_name(level), cause })?;
+            if let Some((place, _)) = (first..).zip(found.iter().zip(hashes)).find(|(_, (found, hash))| found != hash) {
+                wrong.get_or_insert(Mismatch { file: file_name(level), offset: place * HASH_BYTES });
+            }
+            Ok(())
+        })?;
+        Ok(wrong.map_or(Ok(()), Err))
+    }
+
+    /// How many leaves were taken.
+    pub fn size(&self) -> u64 {
+        self.edge.size
+    }
+
+    /// The root over them.
+    pub fn root(&self) -> Hash {
+        self.edge.root()
+    }
+
+    /// How many leaves the files hold.
+    pub fn stored(&self) -> u64 {
+        self.stored.first().copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,310 @@
+//! The hashes of the tree on disk, from which proofs and tiles are made.
+//!
+//! One file a level, `level-0` to `level-7`, 32 bytes a hash and nothing else: a tile of 256 hashes is a part of its
+//! level's file. That is 32 bytes a leaf and 1/255 of it more. Nothing here is ever synced: all of it can be derived
+//! again. What is read is believed only as far as it leads to the right edge of the tree, which is in memory; and the edge
+//! is believed at a start when it gives the root of a checkpoint that was signed.
+
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use journal::{Disk, DiskFile, Fault};
+
+use crate::checkpoint::Checkpoint;
+use crate::hash::Hash;
+use crate::path::{LEVELS, TILE_WIDTH};
+use crate::proofs::{self, Nodes};
+use crate::tiles::{Edge, HASH_BYTES, LEVEL_BITS, WIDTH, root_of_perfect, tile_root, within_tile};
+
+/// The tree's files, and the one place that appends to them.
+#[derive(Debug)]
+pub struct Store<D: Disk> {
+    edge: Edge,
+    tiles: Tiles<D>,
+}
+
+/// Reads the tree, from any thread, while it grows.
+#[derive(Debug)]
+pub struct Tiles<D: Disk>(Arc<Shared<D>>);
+
+impl<D: Disk> Clone for Tiles<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[derive(Debug)]
+struct Shared<D: Disk> {
+    disk: D,
+    files: [OnceLock<D::File>; LEVELS as usize],
+    edge: RwLock<Edge>,
+    /// One at a time mends.
+    mending: Mutex<()>,
+}
+
+/// Why a hash cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("cannot {action} {file} of the proofs: {cause}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        file: String,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// A tile does not give the hash that the level above has of it.
+    #[error("tile {index} of {} of the proofs is damaged; it can be derived from the journal", file_name(*level))]
+    Damaged {
+        /// Its level.
+        level: u8,
+        /// Its place in the level.
+        index: u64,
+    },
+    /// The journal does not give the hashes that stand in the tree.
+    #[error(
+        "entries {first} to {last} of the journal are not those that the proofs were made of: the journal was changed, or the proofs are of another one"
+    )]
+    OtherHistory {
+        /// The first sequence.
+        first: u64,
+        /// The last one.
+        last: u64,
+    },
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] Fault),
+}
+
+pub(crate) fn file_name(level: u8) -> String {
+    format!("level-{level}")
+}
+
+impl<D: Disk> Store<D> {
+    /// The tree whose files stand in `disk`, as large as `claimed` says. When they do not give the root of that, or
+    /// nothing is claimed, it is empty: everything is to be appended again.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn open(disk: D, claimed: Option<&Checkpoint>) -> Result<Self, StoreError> {
+        let files = Default::default();
+        let shared = Shared { disk, files, edge: RwLock::default(), mending: Mutex::default() };
+        let mut edge = Edge::default();
+        if let Some(claimed) = claimed {
+            let found = shared.edge_of(claimed.size)?;
+            edge = found.filter(|edge| edge.root() == claimed.root).unwrap_or_default();
+        }
+        shared.show(&edge);
+        Ok(Self { edge, tiles: Tiles(Arc::new(shared)) })
+    }
+
+    /// Appends leaves by their hashes.
+    ///
+    /// # Errors
+    /// When they cannot be written; nothing is appended then.
+    pub fn append(&mut self, leaves: &[Hash]) -> Result<(), StoreError> {
+        let shared = &self.tiles.0;
+        let mut edge = self.edge.clone();
+        edge.grow(leaves, LEVELS, |level, first, hashes| shared.write(level, first, hashes))?;
+        shared.show(&edge);
+        self.edge = edge;
+        Ok(())
+    }
+
+    /// How many leaves there are.
+    pub fn size(&self) -> u64 {
+        self.edge.size
+    }
+
+    /// The root over them.
+    pub fn root(&self) -> Hash {
+        self.edge.root()
+    }
+
+    /// Makes what was appended survive a failure of power, so that it need not be derived again.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let shared = &self.tiles.0;
+        for (level, file) in (0..).zip(&shared.files) {
+            if let Some(file) = file.get() {
+                file.sync().map_err(|cause| io_error("sync", level, cause))?;
+            }
+        }
+        shared.disk.sync_directory().map_err(|cause| io_error("sync the directory of", 0, cause))
+    }
+
+    /// A reader.
+    pub fn tiles(&self) -> Tiles<D> {
+        self.tiles.clone()
+    }
+}
+
+fn io_error(action: &'static str, level: u8, cause: io::Error) -> StoreError {
+    StoreError::Io { action, file: file_name(level), cause }
+}
+
+impl<D: Disk> Shared<D> {
+    fn show(&self, edge: &Edge) {
+        self.edge.write().unwrap_or_else(PoisonError::into_inner).clone_from(edge);
+    }
+
+    fn file(&self, level: u8) -> Result<&D::File, StoreError> {
+        let place = &self.files[usize::from(level)];
+        if let Some(file) = place.get() {
+            return Ok(file);
+        }
+        let name = file_name(level);
+        let opened = self.disk.open(&name).map_err(|cause| io_error("open", level, cause))?;
+        let file = match opened {
+            Some(file) => file,
+            None => self.disk.create(&name).map_err(|cause| io_error("create", level, cause))?,
+        };
+        Ok(place.get_or_init(|| file))
+    }
+
+    fn write(&self, level: u8, first: u64, hashes: &[Hash]) -> Result<(), StoreError> {
+        let written = self.file(level)?.write_at(hashes.as_flattened(), first * HASH_BYTES);
+        written.map_err(|cause| io_error("write", level, cause))
+    }
+
+    /// Hashes as they stand in the file; fewer where it ends.
+    fn read(&self, level: u8, first: u64, count: usize) -> Result<Vec<Hash>, StoreError> {
+        let mut hashes = vec![Hash::default(); count];
+        let read = self.file(level)?.read_at(hashes.as_flattened_mut(), first * HASH_BYTES);
+        hashes.truncate(read.map_err(|cause| io_error("read", level, cause))? / size_of::<Hash>());
+        Ok(hashes)
+    }
+
+    /// The right edge of a tree of this size as it stands in the files, `None` where they are too short.
+    fn edge_of(&self, size: u64) -> Result<Option<Edge>, StoreError> {
+        let mut edge = Edge { size, ..Edge::default() };
+        for level in 0..LEVELS {
+            let count = edge.count(level);
+            let width = within_tile(count);
+            if width > 0 {
+                let hashes = self.read(level, count - width as u64, width)?;
+                if hashes.len() < width {
+                    return Ok(None);
+                }
+                edge.partial[usize::from(level)] = hashes;
+            }
+        }
+        Ok(Some(edge))
+    }
+}
+
+impl<D: Disk> Tiles<D> {
+    /// How many leaves there are.
+    pub fn size(&self) -> u64 {
+        self.with_edge(|edge| edge.size)
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.with_edge(|edge| (0..LEVELS).map(|level| edge.count(level) * HASH_BYTES).sum())
+    }
+
+    /// The first `width` hashes of a tile, checked; `None` when it does not have so many.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn tile(&self, level: u8, index: u64, width: u16) -> Result<Option<Vec<Hash>>, StoreError> {
+        let count = if level < LEVELS { self.with_edge(|edge| edge.count(level)) } else { 0 };
+        let first = index.checked_mul(WIDTH as u64);
+        let there = first.and_then(|first| count.checked_sub(first)).unwrap_or(0);
+        if width == 0 || width > TILE_WIDTH || there < u64::from(width) {
+            return Ok(None);
+        }
+        let mut hashes = self.whole_tile(level, index)?;
+        hashes.truncate(usize::from(width));
+        Ok(Some(hashes))
+    }
+
+    /// The root over the first `size` leaves; `None` when there are fewer.
+    ///
+    /// # Errors
+    /// When a tile cannot be read or is damaged.
+    pub fn root_at(&self, size: u64) -> Result<Option<Hash>, StoreError> {
+        match size {
+            0 => Ok(Some(crate::hash::root_of_nothing())),
+            size if size <= self.size() => proofs::root_at(self, size).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Derives a damaged tile again, with all that is below it. `leaves` gives the hashes of some leaves, at least one,
+    /// from a number on.
+    ///
+    /// # Errors
+    /// When the leaves cannot be had or the tile cannot be written, and when the leaves do not give what the level above
+    /// has of the tile: then the journal is not the one that was proved.
+    pub fn mend(
+        &self,
+        level: u8,
+        index: u64,
+        mut leaves: impl FnMut(u64) -> Result<Vec<Hash>, Fault>,
+    ) -> Result<(), StoreError> {
+        let _one_at_a_time = self.0.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        let expected = self.hash_at(level + 1, index)?;
+        let leaves_each = 1_u64 << (LEVEL_BITS * (u32::from(level) + 1));
+        let (first, end) = (index * leaves_each, (index + 1) * leaves_each);
+        let mut edge = Edge { size: first, ..Edge::default() };
+        let mut above = Vec::new();
+        while edge.size < end {
+            let mut some = leaves(edge.size)?;
+            some.truncate(usize::try_from(end - edge.size).unwrap_or(usize::MAX));
+            if some.is_empty() {
+                break;
+            }
+            above.extend(edge.grow(&some, level + 1, |level, first, hashes| self.0.write(level, first, hashes))?);
+        }
+        if above == [expected] { Ok(()) } else { Err(StoreError::OtherHistory { first: first + 1, last: end }) }
+    }
+
+    fn with_edge<T>(&self, look: impl FnOnce(&Edge) -> T) -> T {
+        look(&self.0.edge.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All there is of a tile: a full one from its file, checked by the level above, the last of a level from memory.
+    fn whole_tile(&self, level: u8, index: u64) -> Result<Vec<Hash>, StoreError> {
+        let partial = self.with_edge(|edge| {
+            let is_last = edge.count(level) / WIDTH as u64 == index;
+            is_last.then(|| edge.partial[usize::from(level)].clone())
+        });
+        if let Some(partial) = partial {
+            return Ok(partial);
+        }
+        let expected = self.hash_at(level + 1, index)?;
+        let hashes = self.0.read(level, index * WIDTH as u64, WIDTH)?;
+        match hashes.as_slice().try_into() {
+            Ok(full) if tile_root(full) == expected => Ok(hashes),
+            Ok(_) | Err(_) => Err(StoreError::Damaged { level, index }),
+        }
+    }
+
+    fn hash_at(&self, level: u8, index: u64) -> Result<Hash, StoreError> {
+        let tile = index / WIDTH as u64;
+        let hashes = self.whole_tile(level, tile)?;
+        // A tile is asked for what the tree has; should a level be shorter all the same, its file is at fault.
+        hashes.get(within_tile(index)).copied().ok_or(StoreError::Damaged { level, index: tile })
+    }
+}
+
+impl<D: Disk> Nodes for Tiles<D> {
+    type Error = StoreError;
+
+    fn node(&self, level: u32, index: u64) -> Result<Hash, StoreError> {
+        let (tile_level, above) = (level / LEVEL_BITS, level % LEVEL_BITS);
+        let tile_level = u8::try_from(tile_level).expect("PRF-4: a tree of 2^64 leaves has 64 levels");
+        let (first, count) = (index << above, 1_usize << above);
+        let tile = first / WIDTH as u64;
+        let hashes = self.whole_tile(tile_level, tile)?;
+        let place = within_tile(first);
+        let nodes = hashes.get(place..place + count);
+        nodes.map(root_of_perfect).ok_or(StoreError::Damaged { level: tile_level, index: tile })
+    }
+}
