@@ -3,11 +3,12 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use journal::Layout;
+use journal::{DirectoryError, Layout};
 use pipeline::ClockBounds;
-use server::{Opened, Options};
+use server::{OpenError, Opened, Options, Stopped, Stopwatch};
 use types::Span;
 
 #[derive(Debug, clap::Args)]
@@ -77,12 +78,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     runtime.block_on(async {
-        let stop = stop_signal()?;
+        let mut stop = stop_signal()?;
         // First, because the key that a first start makes is shown only once.
         let listener = tokio::net::TcpListener::bind(arguments.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
         let address = listener.local_addr()?;
-        let opened = Opened::open(&options)?;
+        let listener = listener.into_std()?;
+        let mut opened = Opened::open(&options)?;
         if let Some(torn) = &opened.recovered.torn {
             tracing::warn!(file = torn.file, offset = torn.offset, after = torn.after.get(), "cut off a torn tail");
         }
@@ -92,10 +94,43 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         println!("Listening on http://{address}");
         std::io::stdout().flush()?;
-        opened.serve(listener, stop).await?;
-        tracing::info!("stopped");
-        Ok(())
+        for _ in 0..REOPENED_MAX {
+            let listening = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+            let confirm_clock = match opened.serve(listening, stop).await {
+                Err(Stopped::IndexDamaged { fault, is_clock_believed }) => {
+                    tracing::warn!(%fault, "the index is derived again");
+                    is_clock_believed
+                }
+                ended => {
+                    ended?;
+                    tracing::info!("stopped");
+                    return Ok(());
+                }
+            };
+            stop = stop_signal()?;
+            opened = reopen(&Options { new_api_key: false, confirm_clock, ..options.clone() }).await?;
+            tracing::info!(last = opened.recovered.last.get(), "serving again");
+        }
+        anyhow::bail!("the index was damaged {REOPENED_MAX} times since the start; look at its disk")
     })
+}
+
+/// How often a damaged index is derived again by the same process.
+const REOPENED_MAX: usize = 4;
+/// How long requests that end late may hold on to the directory.
+const REOPENED_WITHIN: Duration = Duration::from_secs(15);
+
+/// Opens a directory that this process served before.
+async fn reopen(options: &Options) -> anyhow::Result<Opened> {
+    let stopwatch = Stopwatch::start();
+    loop {
+        match Opened::open(options) {
+            Err(OpenError::Directory(DirectoryError::InUse(_))) if stopwatch.elapsed() < REOPENED_WITHIN => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 /// A period that leaves the scrub time to breathe.

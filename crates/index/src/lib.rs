@@ -23,6 +23,7 @@ mod accounts;
 mod array;
 mod block;
 mod changes;
+mod check;
 mod event;
 mod fault;
 mod fields;
@@ -50,6 +51,7 @@ mod yielding;
 
 pub use accounts::Balances;
 pub use changes::Changes;
+pub use check::Check;
 pub use event::{Batch, Event, GENERATION_ENTRIES, Generation, GenerationEnd, Placed};
 pub use fault::Fault;
 pub use fields::Field;

@@ -74,7 +74,7 @@ pub(crate) struct State {
     /// The background thread found nothing more to do.
     pub(crate) idle: bool,
     /// Why the background thread gave up.
-    pub(crate) failed: Option<String>,
+    pub(crate) failed: Option<Fault>,
     /// For what there was no room on the disk; the background thread tries again.
     pub(crate) short: Option<String>,
     /// Damage of the log that the background work met: it ended, and nothing is wrong with the index.
@@ -140,6 +140,6 @@ impl Shared {
 impl State {
     /// A fault when the background thread gave up.
     pub(crate) fn check(&self) -> Result<(), Fault> {
-        self.failed.as_ref().map_or(Ok(()), |why| Err(Fault::Stopped(why.clone())))
+        self.failed.as_ref().map_or(Ok(()), |why| Err(why.as_damage().unwrap_or(Fault::Stopped(why.to_string()))))
     }
 }

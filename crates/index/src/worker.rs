@@ -54,7 +54,7 @@ impl Drop for Alive<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         if std::thread::panicking() {
-            state.failed.get_or_insert_with(|| "the background thread panicked".to_owned());
+            state.failed.get_or_insert_with(|| Fault::Stopped("the background thread panicked".to_owned()));
         }
         self.0.notify();
     }
@@ -114,15 +114,18 @@ impl<D: Disk> Worker<D> {
 
     fn give_up(&self, fault: Fault) {
         let mut state = self.shared.lock();
-        let why = fault.to_string();
         match fault {
             Fault::Log(damage) if damage.is_damage() => {
-                state.short.get_or_insert(why);
+                state.short.get_or_insert_with(|| damage.to_string());
                 state.log_damage.get_or_insert(Arc::new(damage));
             }
-            Fault::Io { .. } | Fault::Damaged { .. } | Fault::Log(_) | Fault::NoRoom(_) | Fault::Stopped(_) => {
+            fault @ (Fault::Io { .. }
+            | Fault::Damaged { .. }
+            | Fault::Log(_)
+            | Fault::NoRoom(_)
+            | Fault::Stopped(_)) => {
                 if !state.stopping {
-                    state.failed.get_or_insert(why);
+                    state.failed.get_or_insert(fault);
                 }
             }
         }

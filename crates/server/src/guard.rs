@@ -72,6 +72,11 @@ impl Guard {
         self.lock().gate.why()
     }
 
+    /// Whether the wall clock is believed.
+    pub(crate) fn is_clock_believed(&self) -> bool {
+        self.lock().clock.doubt().is_none()
+    }
+
     /// The room on the fullest disk.
     pub(crate) fn note_disk(&self, space: DiskSpace) {
         self.metrics.disk_free.set(i64::try_from(space.free_bytes).unwrap_or(i64::MAX));

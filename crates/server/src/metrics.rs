@@ -49,6 +49,7 @@ pub(crate) struct Metrics {
     pub(crate) disk_reserve: Gauge<i64, AtomicI64>,
     pub(crate) scrub_segments: Counter<u64, AtomicU64>,
     pub(crate) scrub_bytes: Counter<u64, AtomicU64>,
+    pub(crate) scrub_index_bytes: Counter<u64, AtomicU64>,
     pub(crate) scrub_oldest: Gauge<f64, AtomicU64>,
     pub(crate) scrub_damaged: Gauge<i64, AtomicI64>,
 }
@@ -73,6 +74,7 @@ impl Metrics {
             disk_reserve: Gauge::default(),
             scrub_segments: Counter::default(),
             scrub_bytes: Counter::default(),
+            scrub_index_bytes: Counter::default(),
             scrub_oldest: Gauge::default(),
             scrub_damaged: Gauge::default(),
             registry: Registry::default(),
@@ -120,6 +122,11 @@ impl Metrics {
         registry.register("disk_reserve_bytes", "Bytes that are kept free", self.disk_reserve.clone());
         registry.register("scrub_segments", "Sealed segments that were read again", self.scrub_segments.clone());
         registry.register("scrub_bytes", "Bytes of sealed segments that were read again", self.scrub_bytes.clone());
+        registry.register(
+            "scrub_index_bytes",
+            "Bytes of the index that were read again",
+            self.scrub_index_bytes.clone(),
+        );
         registry.register(
             "scrub_oldest_seconds",
             "Since when the sealed segment that waited longest was not read",

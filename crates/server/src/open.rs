@@ -123,7 +123,15 @@ pub struct Opened {
 pub enum Stopped {
     /// The journal or the key store failed.
     #[error("stopped because of a failure: {0}")]
-    Failed(#[from] CommitError),
+    Failed(CommitError),
+    /// A part of the index is damaged. It was removed, and opening the directory again derives it from the journal.
+    #[error("stopped because of a failure: the index failed: {fault}")]
+    IndexDamaged {
+        /// Which.
+        fault: index::Fault,
+        /// The clock was believed, so it can be confirmed when the directory is opened again.
+        is_clock_believed: bool,
+    },
 }
 
 impl Opened {
@@ -237,9 +245,20 @@ impl Opened {
     fn end(self) -> Result<(), Stopped> {
         let joined = self.threads.join();
         self.background.stop();
-        joined?;
-        let failure = self.core.shared().failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        failure.map_or(Ok(()), |failure| Err(failure.into()))
+        let shared = self.core.shared();
+        let given_up = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let failure = match joined {
+            Err(failure) => failure,
+            Ok(()) => match given_up {
+                Some(failure) => failure,
+                None => return Ok(()),
+            },
+        };
+        let damage = if let CommitError::Index(fault) = &failure { fault.as_damage() } else { None };
+        Err(match damage {
+            Some(fault) => Stopped::IndexDamaged { fault, is_clock_believed: shared.guard.is_clock_believed() },
+            None => Stopped::Failed(failure),
+        })
     }
 }
 

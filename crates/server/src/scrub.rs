@@ -1,4 +1,4 @@
-//! The scrub: a thread that reads every sealed segment again within a period, so that damage is found while there is still a
+//! The scrub: a thread that reads every sealed segment and all of the index again within a period, so that damage is found while there is still a
 //! copy, and not when somebody needs the bytes.
 //!
 //! It runs at a low priority and at a bounded rate. Whichever segment waited longest is next, and checks are spread over
@@ -8,11 +8,12 @@
 use std::time::Duration;
 
 use journal::{Directory, Fault, FileReader, ScrubLog};
-use types::Span;
+use types::{Span, Timestamp};
 
 use crate::clock::{Stopwatch, duration};
 use crate::core::Core;
 use crate::guard::Guard;
+use crate::threads::CommitError;
 use crate::watch::StopSign;
 
 /// What is read of the disk in a second at most, 32 MiB.
@@ -31,6 +32,8 @@ pub(crate) struct Scrub {
     period: Span,
     /// What the disk refused to take of the log, once.
     is_unsaved: bool,
+    /// When the tables of the index were last begun to be read again.
+    index_since: Option<Timestamp>,
 }
 
 impl Scrub {
@@ -46,7 +49,7 @@ impl Scrub {
             tracing::warn!(%error, "cannot read when segments were checked; all count as sealed now");
             ScrubLog::new(origin)
         });
-        let mut scrub = Self { directory, reader, log, period, is_unsaved: false };
+        let mut scrub = Self { directory, reader, log, period, is_unsaved: false, index_since: None };
         for number in scrub.log.suspects().clone() {
             tracing::info!(segment = number, "checking a segment in which damage was met before");
             match scrub.check(number, None) {
@@ -103,6 +106,10 @@ impl Scrub {
             if is_changed {
                 self.save();
             }
+            if self.index_since.is_none_or(|since| now.since(since) >= half) {
+                self.index_since = Some(now);
+                self.check_index(core, stop);
+            }
             if self.wait(pause, guard, stop) {
                 self.save();
                 return;
@@ -135,9 +142,31 @@ impl Scrub {
                 return Ok(Some(bytes));
             }
             bytes += step;
-            let pause = Duration::from_secs(step).checked_div(BYTES_PER_SECOND_MAX).unwrap_or_default();
-            if stop.is_some_and(|stop| stop.wait(pause)) {
+            if stop.is_some_and(|stop| stop.wait(pause_for(step))) {
                 return Ok(None);
+            }
+        }
+    }
+
+    /// Reads all tables of the index again. What is damaged is derived again when the directory is opened the next time.
+    fn check_index(&self, core: &Core, stop: &StopSign) {
+        let mut check = core.shared().index.check_tables();
+        loop {
+            match check.step() {
+                Ok(0) => return,
+                Ok(bytes) => {
+                    core.shared().metrics.scrub_index_bytes.inc_by(bytes);
+                    if stop.wait(pause_for(bytes)) {
+                        return;
+                    }
+                }
+                Err(fault) => {
+                    match fault.as_damage() {
+                        Some(damage) => core.give_up(CommitError::Index(damage)),
+                        None => tracing::warn!(error = %fault, "cannot check the index; it is tried again"),
+                    }
+                    return;
+                }
             }
         }
     }
@@ -149,4 +178,9 @@ impl Scrub {
         }
         self.is_unsaved = saved.is_err();
     }
+}
+
+/// How long to wait after so many bytes, so that the rate is bounded.
+fn pause_for(bytes: u64) -> Duration {
+    Duration::from_secs(bytes).checked_div(BYTES_PER_SECOND_MAX).unwrap_or_default()
 }

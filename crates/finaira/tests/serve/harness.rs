@@ -90,6 +90,12 @@ impl Server {
         String::from_utf8_lossy(&self.log.lock().expect("nobody panics with the log")).into_owned()
     }
 
+    /// Waits until it logged this.
+    #[track_caller]
+    pub(crate) fn logs(&self, text: &str) {
+        eventually_within(Duration::from_secs(60), || self.log().contains(text).then_some(()));
+    }
+
     /// The output of a start that is expected to fail.
     pub(crate) fn failing_start(data: &Path) -> (ExitStatus, String) {
         Self::failing_start_with(data, &[])
@@ -114,12 +120,7 @@ impl Server {
         self.child.wait().expect("the process ends");
     }
 
-    /// Its exit status, when it ends by itself.
-    pub(crate) fn wait(mut self) -> ExitStatus {
-        self.child.wait().expect("the process ends")
-    }
-
-    /// The same, and all that it logged.
+    /// Its exit status, when it ends by itself, and all that it logged.
     pub(crate) fn wait_with_log(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("the process ends");
         let reader = self.reader.take().expect("it is read once");

@@ -88,6 +88,7 @@ fn below_the_reserve_writes_are_refused_and_room_heals_it() {
     fs::remove_file(ballast).expect("the ballast goes");
     eventually(|| matches!(send(&client, 1_000 + taken), Some(Sent::Taken)).then_some(()));
     assert_eq!(received(&client), taken + AT_ONCE);
+    server.logs("writes are taken again");
     let log = server.log();
     assert_eq!(log.matches("writes are refused").count(), 1, "{log}");
     assert_eq!(log.matches("writes are taken again").count(), 1, "{log}");
