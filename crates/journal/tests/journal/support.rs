@@ -2,6 +2,7 @@
 
 mod entries;
 mod folder;
+mod narrow;
 mod shelf;
 
 use engine::{Entry, Fact, Header};
@@ -11,6 +12,7 @@ use types::{AccountId, ActorId, Amount, Code, LedgerId, RequestId, Seq, Span, Te
 
 pub(crate) use entries::{chunk, entries_of_one_place, entry_run, transfer};
 pub(crate) use folder::{Folder, ORIGIN, SHARD, flipped};
+pub(crate) use narrow::Narrow;
 pub(crate) use shelf::Shelf;
 
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 4096;
