@@ -13,10 +13,9 @@ use std::process::Command;
 use engine::{Entry, Fact};
 use journal::{Fault, Journal, TornTail, canonical, kind_name, leaf_hash};
 use ledger::{Transfer, TransferKey};
-use sha2::{Digest as _, Sha256};
 use types::Seq;
 
-use crate::support::{Folder, frame, read_all, small};
+use crate::support::{Folder, frame, read_all, root, small};
 
 fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
@@ -90,8 +89,8 @@ fn damage_to_a_journal_of_an_earlier_version_is_found() {
         for number in 1..=3 {
             let name = format!("segment-{number:08}");
             let kept_bytes = std::fs::metadata(testdata().join(kept).join(&name)).unwrap().len();
-            // Every 89th bit: all of what is checked is checked by the same checksums as in `exhaustive`.
-            for bit in (0..8 * usize::try_from(kept_bytes).unwrap()).step_by(89) {
+            // Every 499th bit: all of what is checked is checked by the same checksums as in `exhaustive`.
+            for bit in (0..8 * usize::try_from(kept_bytes).unwrap()).step_by(499) {
                 let at = bit / 8;
                 let folder = unpacked(kept);
                 folder.change(&name, |bytes| bytes[at] ^= 1 << (bit % 8));
@@ -101,18 +100,6 @@ fn damage_to_a_journal_of_an_earlier_version_is_found() {
                     other => panic!("{kept} {name} bit {bit}: {:?}", other.map(|opened| opened.recovered)),
                 }
             }
-        }
-    }
-}
-
-/// The root of the RFC 6962 tree, as the standard states it.
-fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
-    match leaves {
-        [] => Sha256::digest([]).into(),
-        [leaf] => *leaf,
-        more => {
-            let (left, right) = more.split_at(more.len().next_power_of_two() / 2);
-            Sha256::new().chain_update([1]).chain_update(root(left)).chain_update(root(right)).finalize().into()
         }
     }
 }
