@@ -19,7 +19,7 @@ mod payments;
 pub(crate) mod progress;
 mod replay;
 mod summary;
-mod table;
+pub(crate) mod table;
 mod time_order;
 
 use std::path::PathBuf;
