@@ -12,6 +12,7 @@ mod orders;
 mod packed;
 mod past;
 mod privacy;
+mod restore;
 mod settings;
 mod small_disk;
 mod statuses;
