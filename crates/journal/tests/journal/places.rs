@@ -331,7 +331,7 @@ fn canonical_encodings_are_those_of_the_entries() {
     for (from, enough) in (0..=entries.len()).flat_map(|from| [1, 5, 1_000].map(|enough| (from, enough))) {
         let mut read = Vec::new();
         loop {
-            let next = Seq::new((from + read.len()).max(1) as u64);
+            let next = Seq::new((from.max(1) + read.len()) as u64);
             reader.canonical(next, enough, &mut run).unwrap();
             if run.is_empty() {
                 break;
@@ -341,6 +341,6 @@ fn canonical_encodings_are_those_of_the_entries() {
             read.extend(run.iter().map(<[u8]>::to_vec));
         }
         let expected: Vec<_> = entries[from.saturating_sub(1)..].iter().map(canonical).collect();
-        assert_eq!(read, expected, "from {from}, {enough} at once");
+        assert!(read == expected, "from {from}, {enough} at once");
     }
 }
