@@ -15,6 +15,7 @@ use crate::auth::{ApiKeys, AuthError, Caller};
 use crate::history::{History, HistoryError};
 use crate::key_store::KeyStore;
 use crate::metrics::Metrics;
+use crate::proofs::Proofs;
 use crate::threads::Inbox;
 
 /// A handle on a running engine. Cheap to clone.
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) assets: RwLock<Arc<Assets>>,
     /// Imports whose rows can be seen.
     pub(crate) opened_imports: RwLock<Vec<ledger::ImportNumber>>,
+    /// `None` when the server keeps no proofs.
+    pub(crate) proofs: Option<Proofs>,
 }
 
 impl Shared {
@@ -322,6 +325,9 @@ impl Core {
 
     /// All metrics in the Prometheus text format.
     pub fn metrics_text(&self) -> String {
+        if let Some(proofs) = &self.0.proofs {
+            self.0.metrics.proofs_behind_entries.set(i64::try_from(proofs.lag()).unwrap_or(i64::MAX));
+        }
         self.0.metrics.text()
     }
 

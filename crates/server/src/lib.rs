@@ -12,6 +12,7 @@ mod http;
 mod key_store;
 mod metrics;
 mod open;
+mod proofs;
 mod recover;
 mod threads;
 
@@ -22,5 +23,6 @@ pub use history::{BalancesPage, History, HistoryError, Page, Place, StatementPag
 pub use http::personal::{context as sealing_context, seal as seal_payment};
 pub use key_store::{KeyStore, KeyStoreError, Random};
 pub use open::{DEFAULT_ADDRESS, OpenError, Opened, Options, Stopped};
+pub use proofs::{KeySource, ProofError, ProofKeyError};
 pub use recover::{Pace, RecoverError, Started, Terms, recover};
 pub use threads::{CommitError, commit};
