@@ -63,7 +63,13 @@ impl Problem {
     /// Seconds after which the same request may well succeed.
     pub fn retry_after_s(&self) -> Option<u32> {
         let Code::Error(error) = self.code else { return None };
-        let passes = [ErrorCode::QueueFull, ErrorCode::NotReady, ErrorCode::Stopping, ErrorCode::PolicyChanged];
+        let passes = [
+            ErrorCode::QueueFull,
+            ErrorCode::NotReady,
+            ErrorCode::Stopping,
+            ErrorCode::PolicyChanged,
+            ErrorCode::ProofsBehind,
+        ];
         passes.contains(&error).then_some(1)
     }
 

@@ -26,9 +26,14 @@ pub fn root_of_nothing() -> Hash {
     Sha256::digest([]).into()
 }
 
-/// The hash of an entry's leaf, from its canonical encoding. The leaf itself is the SHA-256 of that encoding.
+/// The leaf of an entry: the SHA-256 of its canonical encoding.
+pub fn leaf_data(canonical: &[u8]) -> Hash {
+    Sha256::digest(canonical).into()
+}
+
+/// The hash of an entry's leaf, from its canonical encoding.
 pub fn entry_leaf(canonical: &[u8]) -> Hash {
-    leaf_of(&Sha256::digest(canonical))
+    leaf_of(&leaf_data(canonical))
 }
 
 /// Appends the leaf hashes of many entries, given as their canonical encodings.

@@ -262,6 +262,23 @@ impl Core {
         Ok(entries.into_iter().next().filter(|entry| entry.header.seq == seq))
     }
 
+    /// The leaves of the tree that durable entries from `from` on make.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub(crate) async fn leaves(&self, from: Seq, count: usize) -> Result<Vec<[u8; 32]>, Fault> {
+        let reader = self.0.reader.clone();
+        match tokio::task::spawn_blocking(move || crate::proofs::leaf_data(&reader, from, count)).await {
+            Ok(read) => read,
+            Err(panicked) => Err(Fault::Poisoned(panicked.to_string())),
+        }
+    }
+
+    /// What is proved; `None` when the server keeps no proofs.
+    pub(crate) fn proofs(&self) -> Option<&Proofs> {
+        self.0.proofs.as_ref()
+    }
+
     /// What the policy that was activated by the entry `seq` calls its features and models.
     ///
     /// # Errors

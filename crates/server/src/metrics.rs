@@ -98,7 +98,11 @@ impl Metrics {
             "Feature values that were missing when a payment was decided",
             metrics.features_missing.clone(),
         );
-        registry.register("proofs_entries", "Entries that the newest checkpoint covers", metrics.proofs_entries.clone());
+        registry.register(
+            "proofs_entries",
+            "Entries that the newest checkpoint covers",
+            metrics.proofs_entries.clone(),
+        );
         registry.register(
             "proofs_behind_entries",
             "Durable entries that the newest checkpoint does not cover yet",

@@ -63,7 +63,9 @@ pub enum ProofKeyError {
         error: KeyError,
     },
     /// The key signed another history.
-    #[error("the key of {file} signed the history {signed} before, this one is {here}; every history needs a key of its own")]
+    #[error(
+        "the key of {file} signed the history {signed} before, this one is {here}; every history needs a key of its own"
+    )]
     OtherHistory {
         /// Where the key is from.
         file: String,
@@ -172,9 +174,7 @@ fn given_key(path: &Path, name: &str, known: &[VerifierKey]) -> Result<SigningKe
     let of_another = |vkey: &&VerifierKey| vkey.bytes() == key.verifier().bytes() && vkey.name() != name;
     match known.iter().find(of_another) {
         None => Ok(key),
-        Some(vkey) => {
-            Err(ProofKeyError::OtherHistory { file, signed: vkey.name().to_owned(), here: name.to_owned() })
-        }
+        Some(vkey) => Err(ProofKeyError::OtherHistory { file, signed: vkey.name().to_owned(), here: name.to_owned() }),
     }
 }
 

@@ -17,11 +17,9 @@ use proof::{Hash, SignedCheckpoint, StoreError, Tiles};
 use tokio::sync::watch;
 use types::Seq;
 
-use crate::clock::Stopwatch;
-
+pub(crate) use keys::ProofKeys;
 pub use keys::{KeySource, ProofKeyError};
 pub use prover::ProofError;
-pub(crate) use keys::ProofKeys;
 pub(crate) use prover::{Place, Prover, check, open};
 pub(crate) use wake::Wake;
 
@@ -43,31 +41,19 @@ pub(crate) struct Proofs {
 }
 
 /// The newest checkpoint, `None` before the first.
-#[derive(Debug, Clone)]
-pub(crate) struct Latest {
-    pub(crate) signed: Option<Arc<SignedCheckpoint>>,
-    pub(crate) since: Stopwatch,
-}
+pub(crate) type Latest = Option<Arc<SignedCheckpoint>>;
 
 impl Proofs {
-    /// The newest checkpoint.
-    pub(crate) fn latest(&self) -> Latest {
-        self.checkpoint.borrow().clone()
-    }
-
     /// A checkpoint of at least so many entries; `None` when the tree is too far behind.
     pub(crate) async fn covering(&self, size: u64) -> Option<Arc<SignedCheckpoint>> {
         let mut checkpoint = self.checkpoint.clone();
-        let covers = |latest: &Latest| latest.signed.as_ref().is_some_and(|signed| signed.checkpoint.size >= size);
+        let covers = |latest: &Latest| latest.as_ref().is_some_and(|signed| signed.checkpoint.size >= size);
         let waited = tokio::time::timeout(COVERED_WITHIN, checkpoint.wait_for(covers)).await;
-        waited.ok()?.ok()?.signed.clone()
+        waited.ok()?.ok()?.clone()
     }
 
     /// Asks the tree; tiles that turn out to be damaged are derived again from the journal.
-    pub(crate) fn ask<T>(
-        &self,
-        ask: impl Fn(&Tiles<Directory>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    pub(crate) fn ask<T>(&self, ask: impl Fn(&Tiles<Directory>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         for _ in 0..MENDED_MAX {
             match ask(&self.tiles) {
                 Err(StoreError::Damaged { level, index }) => {
@@ -82,7 +68,7 @@ impl Proofs {
 
     /// How many durable entries the newest checkpoint does not cover yet.
     pub(crate) fn lag(&self) -> u64 {
-        let covered = self.checkpoint.borrow().signed.as_ref().map_or(0, |signed| signed.checkpoint.size);
+        let covered = self.checkpoint.borrow().as_ref().map_or(0, |signed| signed.checkpoint.size);
         self.reader.durable().get().saturating_sub(covered)
     }
 }
@@ -93,5 +79,20 @@ fn leaves(reader: &FileReader<Directory>, first: u64) -> Result<Vec<Hash>, Fault
     reader.canonical(Seq::new(first + 1), ENTRIES_AT_ONCE, &mut run)?;
     let mut leaves = Vec::with_capacity(run.len());
     proof::hash_entries(run.iter(), &mut leaves);
+    Ok(leaves)
+}
+
+/// The leaves of `count` entries from `from` on, of which all must be durable.
+pub(crate) fn leaf_data(reader: &FileReader<Directory>, from: Seq, count: usize) -> Result<Vec<Hash>, Fault> {
+    let mut run = CanonicalRun::default();
+    let mut leaves = Vec::with_capacity(count);
+    while leaves.len() < count {
+        let next = Seq::new(from.get() + leaves.len() as u64);
+        reader.canonical(next, count - leaves.len(), &mut run)?;
+        if run.is_empty() {
+            break;
+        }
+        leaves.extend(run.iter().take(count - leaves.len()).map(proof::leaf_data));
+    }
     Ok(leaves)
 }

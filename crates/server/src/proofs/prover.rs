@@ -120,8 +120,7 @@ pub(crate) fn open(
     }
     // A note of a key that is retired since is not handed out any more.
     let signed = claimed.clone().filter(|signed| !rebuilt && signed.note.verify(keys.key.verifier()).is_ok());
-    let (latest, checkpoint) =
-        watch::channel(Latest { signed: signed.map(Arc::new), since: Stopwatch::start() });
+    let (latest, checkpoint) = watch::channel(signed.map(Arc::new));
     let wake = Arc::new(Wake::default());
     let proofs = Proofs {
         tiles: store.tiles(),
@@ -157,11 +156,7 @@ pub(crate) fn check(place: Place<'_>, held: Seq) -> Result<(), ProofError> {
 }
 
 /// The checkpoint in the file, when a key of this history signed it.
-fn last_signed(
-    proofs: &Directory,
-    keys: &Directory,
-    origin: &str,
-) -> Result<Option<SignedCheckpoint>, ProofError> {
+fn last_signed(proofs: &Directory, keys: &Directory, origin: &str) -> Result<Option<SignedCheckpoint>, ProofError> {
     let failed = |action| move |cause| ProofError::Checkpoint { action, cause };
     let Some(file) = proofs.open(CHECKPOINT).map_err(failed("open"))? else { return Ok(None) };
     let length = file.len().map_err(failed("measure"))?.min(CHECKPOINT_BYTES_MAX);
@@ -177,7 +172,9 @@ fn last_signed(
             Ok(None)
         }
         None => {
-            tracing::warn!("the checkpoint of the proofs is damaged or signed by nobody known; nothing follows from it");
+            tracing::warn!(
+                "the checkpoint of the proofs is damaged or signed by nobody known; nothing follows from it"
+            );
             Ok(None)
         }
     }
@@ -235,7 +232,7 @@ impl Prover {
                 signed = Stopwatch::start();
             }
         }
-        let covered = self.latest.borrow().signed.as_ref().map(|signed| signed.checkpoint.size);
+        let covered = self.latest.borrow().as_ref().map(|signed| signed.checkpoint.size);
         if covered != Some(self.store.size()) && self.store.size() > 0 {
             self.sign();
         }
@@ -266,7 +263,7 @@ impl Prover {
         let (size, root) = (self.store.size(), self.store.root());
         let checkpoint = Checkpoint { origin: self.origin.clone(), size, root, extensions: Vec::new() };
         let signed = Arc::new(checkpoint.sign(&[&self.keys.key]));
-        self.latest.send_replace(Latest { signed: Some(signed), since: Stopwatch::start() });
+        self.latest.send_replace(Some(signed));
         self.unsaved.get_or_insert_with(Stopwatch::start);
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.metrics.proofs_entries.set(number(size));
@@ -277,7 +274,7 @@ impl Prover {
     /// Puts the newest checkpoint into its file when it is time, or the end.
     fn save(&mut self, stopping: bool) -> Result<(), ProofError> {
         let due = stopping || self.unsaved.is_some_and(|since| since.elapsed() >= SAVE_WITHIN);
-        let latest = self.latest.borrow().signed.clone();
+        let latest = self.latest.borrow().clone();
         let Some(signed) = latest.filter(|signed| due && signed.checkpoint.size != self.saved) else { return Ok(()) };
         if stopping {
             // The next start need not derive anything again, whatever happens to the machine.
