@@ -1,6 +1,6 @@
 //! Every error a client can get, in one table, and the one form they are answered in.
 
-use engine::Refusal;
+use engine::{Refusal, WritesClosed};
 use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, TransferStatus};
 
 use crate::problem::Problem;
@@ -177,6 +177,12 @@ errors! {
     Stopping = 503 "stopping" "the server is stopping",
     /// The journal cannot be written or read.
     JournalFailed = 503 "journal_failed" "the journal failed",
+    /// Bytes of the journal are not what was written.
+    JournalDamaged = 503 "journal_damaged" "the journal is damaged and nothing is written",
+    /// The disk is nearly full.
+    DiskReserveReached = 503 "disk_reserve_reached" "the disk is nearly full and nothing is written",
+    /// The wall clock jumped.
+    ClockNotBelieved = 503 "clock_not_believed" "the clock is not believed and nothing is written",
     /// No room for another subject's key.
     KeyStoreFull = 503 "key_store_full" "the key store has no room for another subject",
     /// The tree has not reached the entry.
@@ -297,6 +303,11 @@ impl From<&Refusal> for Problem {
             Refusal::PolicyChanged => ErrorCode::PolicyChanged.into(),
             Refusal::ArtifactIncomplete(_) => ErrorCode::ArtifactIncomplete.into(),
             Refusal::PolicyLedgerConflict(_) => ErrorCode::PolicyLedgerConflict.into(),
+            Refusal::WritesClosed(closed) => match closed {
+                WritesClosed::JournalDamaged(_) => ErrorCode::JournalDamaged.into(),
+                WritesClosed::DiskReserveReached { .. } => ErrorCode::DiskReserveReached.into(),
+                WritesClosed::ClockNotBelieved { .. } => ErrorCode::ClockNotBelieved.into(),
+            },
         };
         let problem = Self::new(code, refusal.to_string());
         if matches!(refusal, Refusal::OccurredTooFarAhead { .. } | Refusal::OccurredNotDeclared(_)) {

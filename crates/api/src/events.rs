@@ -101,6 +101,9 @@ enum EventData {
     /// `journal_started`
     #[schema(title = "journal_started")]
     JournalStarted(JournalStarted),
+    /// `journal_continued`
+    #[schema(title = "journal_continued")]
+    JournalContinued(JournalContinued),
     /// `ledger_opened`
     #[schema(title = "ledger_opened")]
     LedgerOpened(Ledger),
@@ -174,6 +177,26 @@ enum EventData {
 struct JournalStarted {
     /// Which history.
     origin: String,
+}
+
+/// A history goes on from a point of another one: it was restored.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct JournalContinued {
+    /// Which history it is from here on.
+    origin: String,
+    /// The history up to here.
+    departed: Departed,
+}
+
+/// A history up to an entry.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct Departed {
+    /// Which history.
+    origin: String,
+    /// Its first so many entries.
+    size: u64,
+    /// The root of the RFC 6962 tree over their leaves, in hexadecimal.
+    root: String,
 }
 
 /// A payment was decided.
@@ -288,6 +311,12 @@ fn data(entry: &Entry, names: Option<&PolicyActivated>, assets: &Assets) -> Resu
     Ok(match &entry.fact {
         Fact::JournalStarted { origin } => {
             ("journal_started", EventData::JournalStarted(JournalStarted { origin: origin.to_string() }))
+        }
+        Fact::JournalContinued { origin, departed } => {
+            let departed =
+                Departed { origin: departed.origin.to_string(), size: departed.size, root: departed.root.to_string() };
+            let continued = JournalContinued { origin: origin.to_string(), departed };
+            ("journal_continued", EventData::JournalContinued(continued))
         }
         Fact::Ledger(fact) => ledger_data(fact, assets)?,
         Fact::PaymentDecided(decided) => {

@@ -63,14 +63,16 @@ impl Problem {
     /// Seconds after which the same request may well succeed.
     pub fn retry_after_s(&self) -> Option<u32> {
         let Code::Error(error) = self.code else { return None };
-        let passes = [
+        // What waits for people takes longer than what passes by itself.
+        let soon = [
             ErrorCode::QueueFull,
             ErrorCode::NotReady,
             ErrorCode::Stopping,
             ErrorCode::PolicyChanged,
             ErrorCode::ProofsBehind,
         ];
-        passes.contains(&error).then_some(1)
+        let later = [ErrorCode::DiskReserveReached, ErrorCode::ClockNotBelieved];
+        if soon.contains(&error) { Some(1) } else { later.contains(&error).then_some(10) }
     }
 
     /// The body that a client gets.

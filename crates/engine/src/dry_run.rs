@@ -48,6 +48,7 @@ impl Engine {
                 (payment, None)
             }
             Fact::JournalStarted { .. }
+            | Fact::JournalContinued { .. }
             | Fact::Ledger(_)
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)

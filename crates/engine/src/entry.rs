@@ -49,6 +49,13 @@ pub enum Fact {
         /// Which history.
         origin: Origin,
     },
+    /// A history goes on from a point of another one, as a history of its own: a restore.
+    JournalContinued {
+        /// Which history it is from here on.
+        origin: Origin,
+        /// What comes before it.
+        departed: Checkpoint,
+    },
     /// Something moved or opened in the ledger outside any payment.
     Ledger(ledger::Fact),
     /// A payment was decided.
@@ -65,6 +72,17 @@ pub enum Fact {
     ApiKeyAdded(ApiKeyAdded),
     /// What the state was, for every later replay to compare.
     StateDigest(StateDigest),
+}
+
+/// A history up to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which history.
+    pub origin: Origin,
+    /// Its first so many entries.
+    pub size: u64,
+    /// The root of the RFC 6962 tree over their leaves.
+    pub root: Digest,
 }
 
 /// The decision of a payment and all it moved.

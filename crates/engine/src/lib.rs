@@ -12,6 +12,7 @@ mod activate_policy;
 mod batch;
 mod change;
 mod change_payment;
+mod closed;
 mod command;
 mod create_payment;
 mod details;
@@ -37,13 +38,14 @@ use types::{ActorId, Asset, Digest, LedgerId, Origin, RequestId, Sealed, Seq, Sh
 
 pub use accounts_page::AccountFilter;
 pub use change::Change;
+pub use closed::WritesClosed;
 pub use command::{Command, EVENTS_MAX, NewPayment, PAGE_MAX, Query, Request};
 pub use create_payment::account_id;
 pub use details::{AccountName, AccountNameParseError, AccountReply, MetadataChanges, TransferReply};
 pub use entry::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, Header, LabelRecorded,
-    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
-    Verb,
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header,
+    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest,
+    StreamOpened, Verb,
 };
 pub use import::ImportCommand;
 pub use order::{AccountOrder, ORDERS_MAX, OrderReply, Ordered, Orders, TransferOrder};
@@ -221,6 +223,7 @@ impl Engine {
         match &entry.fact {
             Fact::StateDigest(carried) => self.state.matches(carried),
             Fact::JournalStarted { .. }
+            | Fact::JournalContinued { .. }
             | Fact::Ledger(_)
             | Fact::PaymentDecided(_)
             | Fact::PaymentChanged(_)
@@ -261,6 +264,17 @@ impl Engine {
         assert_eq!(self.state.applied, Seq::ZERO, "ENG-8: a history starts once");
         let started = Recording::of(Fact::JournalStarted { origin });
         self.commit(now, ActorId::SYSTEM, RequestId::default(), started, sink);
+    }
+
+    /// Goes on as another history; its first entry.
+    ///
+    /// # Panics
+    /// When it goes on as itself, or names anything but what was applied.
+    pub fn continue_as(&mut self, now: Timestamp, origin: Origin, departed: Checkpoint, sink: &mut dyn Sink) {
+        let follows = self.state.applied > Seq::ZERO && departed.size == self.state.applied.get();
+        assert!(follows && departed.origin != origin, "ENG-19: a history goes on as another one, from where it is");
+        let continued = Recording::of(Fact::JournalContinued { origin, departed });
+        self.commit(now, ActorId::SYSTEM, RequestId::default(), continued, sink);
     }
 
     /// Decides a command as of `now`. Every entry that it makes is folded and then goes to `sink`; there is none when

@@ -9,6 +9,7 @@ use ledger::{
 };
 use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
+use crate::closed::WritesClosed;
 use crate::details::{AccountReply, TransferReply};
 use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::order::Ordered;
@@ -267,4 +268,7 @@ pub enum Refusal {
     /// The policy needs a ledger that exists with another asset.
     #[error("the policy declares ledger {0} with another asset than it has")]
     PolicyLedgerConflict(LedgerId),
+    /// Nothing is written at the moment.
+    #[error(transparent)]
+    WritesClosed(#[from] WritesClosed),
 }

@@ -187,6 +187,11 @@ impl State {
                 self.origin = Some(*origin);
                 self.since_digest.u128(origin.get());
             }
+            Fact::JournalContinued { origin, departed } => {
+                self.origin = Some(*origin);
+                self.since_digest.u128(origin.get()).u128(departed.origin.get()).u64(departed.size);
+                self.since_digest.bytes(departed.root.as_bytes());
+            }
             Fact::Ledger(fact) => self.apply_ledger(std::slice::from_ref(fact)),
             Fact::PaymentDecided(decided) => self.apply_decided(header, decided),
             Fact::PaymentChanged(changed) => self.apply_changed(header, changed),

@@ -51,6 +51,22 @@ pub struct Identity {
     pub epoch: Epoch,
 }
 
+impl Identity {
+    /// Whether a history of this identity can go on from one of `other`.
+    pub(crate) fn continues(self, other: Self) -> bool {
+        self.origin != other.origin && self.epoch > other.epoch
+    }
+}
+
+/// A part of a journal that was written as one history. A journal that was restored has several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Which history.
+    pub identity: Identity,
+    /// Its first entry here.
+    pub first: Seq,
+}
+
 /// Reads durable entries of a journal.
 pub trait Reader: Clone + Send + Sync + fmt::Debug + 'static {
     /// The last durable sequence.

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use types::Seq;
 
-use crate::contract::{Fault, Identity, Journal};
+use crate::contract::{Fault, Identity, Journal, Part};
 use crate::disk::{Disk, DiskFile};
 use crate::frame::{self, Binding, Frame, FrameHash};
 use crate::mark::Mark;
@@ -15,9 +15,12 @@ use crate::position::{FrameAt, Position};
 use crate::reader::FileReader;
 use crate::segment::{self, SegmentHeader};
 
+mod content;
+mod inspect;
 mod recover;
 mod reopen;
 
+pub use inspect::Inspected;
 pub use recover::{Recovered, StartAt, TornTail, Visit};
 
 /// How the files of a journal are laid out. Journals of different layouts can be opened with any.
@@ -54,6 +57,7 @@ impl Layout {
 pub struct FileJournal<D: Disk> {
     layout: Layout,
     identity: Identity,
+    lineage: Vec<Part>,
     /// The segment that is written, and those that were left since the last sync.
     open: OpenSegment<D::File>,
     unsynced: Vec<(String, Arc<D::File>)>,
@@ -84,6 +88,33 @@ impl<D: Disk> FileJournal<D> {
     pub fn place(&self) -> StartAt {
         let OpenSegment { number, offset, .. } = self.open;
         StartAt { seq: self.appended, segment: number, offset, previous: self.previous }
+    }
+
+    /// The histories that follow one another here, the present one last.
+    pub fn lineage(&self) -> &[Part] {
+        &self.lineage
+    }
+
+    /// Goes on as another history, in a segment of its own. `frame` begins with the entry that says so. All of it is
+    /// durable and marked when this returns.
+    ///
+    /// # Errors
+    /// As [`Journal::append`] and [`Journal::sync`].
+    ///
+    /// # Panics
+    /// JRN-7: when the identity cannot follow the present one.
+    pub fn continue_as(&mut self, identity: Identity, frame: &Frame) -> Result<(), Fault> {
+        assert!(identity.continues(self.identity), "JRN-7: a history is continued as another one, of a higher epoch");
+        self.sync()?;
+        self.mark()?;
+        self.guarded(|journal| {
+            journal.identity = identity;
+            journal.lineage.push(Part { identity, first: frame.first });
+            journal.rotate()?;
+            journal.try_append(frame)
+        })?;
+        self.sync()?;
+        self.mark()
     }
 
     fn rotate(&mut self) -> Result<(), Fault> {

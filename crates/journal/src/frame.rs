@@ -29,8 +29,10 @@ use crate::codec;
 use crate::contract::Identity;
 
 /// The version of segments, frames and entry framing that this release writes. It also reads every earlier one.
-/// Version 2 brought rows.
-pub const FORMAT_VERSION: u16 = 2;
+/// Version 2 brought rows, version 3 histories that continue another one.
+pub const FORMAT_VERSION: u16 = 3;
+/// The first version whose frames are encoded as this release encodes them.
+pub(crate) const ROWS_SINCE: u16 = 2;
 /// Bytes of a frame's header.
 pub(crate) const HEADER_BYTES: usize = 128;
 /// The largest payload of a frame.
@@ -116,6 +118,20 @@ impl<'a> FrameView<'a> {
             entries.push(entry?.0);
         }
         Ok(entries)
+    }
+}
+
+impl FrameView<'_> {
+    /// Whether encoding the entries again gives these bytes. True also when they cannot be read: that is another matter.
+    pub(crate) fn is_canonical(&self) -> bool {
+        let mut builder = FrameBuilder::default();
+        for read in self.iter() {
+            let Ok((entry, _)) = read else { return true };
+            if builder.try_push(&entry).is_none() {
+                return false;
+            }
+        }
+        builder.finish().is_some_and(|frame| frame.payload == self.payload)
     }
 }
 

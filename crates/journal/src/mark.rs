@@ -31,28 +31,17 @@ impl<F: DiskFile> Mark<F> {
             disk.sync_directory().map_err(io_fault("sync the directory of"))?;
             return Ok((Self { file, counter: 0, marked: None }, None));
         };
-        let mut newest: Option<(u64, Identity, Seq)> = None;
-        let mut written = false;
-        for slot in 0..2 {
-            let mut bytes = [0_u8; BODY_BYTES + 8];
-            let count = file.read_at(&mut bytes, slot * SLOT_STRIDE_BYTES).map_err(io_fault("read"))?;
-            written |= bytes.iter().take(count).any(|&byte| byte != 0);
-            let Some(found) = parse(&bytes) else { continue };
-            if newest.as_ref().is_none_or(|(counter, ..)| found.0 > *counter) {
-                newest = Some(found);
-            }
-        }
-        if newest.is_none() && written {
-            return Err(Fault::Damaged {
-                file: NAME.to_owned(),
-                offset: 0,
-                seq: Seq::ZERO,
-                what: "neither of its two slots is intact".to_owned(),
-            });
-        }
+        let newest = read_newest(&file)?;
         let counter = newest.map_or(0, |(counter, ..)| counter);
         let marked = newest.map(|(_, identity, seq)| (identity, seq));
         Ok((Self { file, counter, marked }, marked))
+    }
+
+    /// What the mark of a journal says, without touching it.
+    pub(crate) fn read<D: Disk<File = F>>(disk: &D) -> Result<Option<(Identity, Seq)>, Fault> {
+        let io_fault = |cause| Fault::Io { action: "open", file: NAME.to_owned(), cause };
+        let Some(file) = disk.open(NAME).map_err(io_fault)? else { return Ok(None) };
+        Ok(read_newest(&file)?.map(|(_, identity, seq)| (identity, seq)))
     }
 
     /// Writes and syncs a new position, unless it stands there already.
@@ -76,6 +65,31 @@ impl<F: DiskFile> Mark<F> {
         self.marked = Some((identity, durable));
         Ok(())
     }
+}
+
+/// The newer of the slots that are intact.
+fn read_newest(file: &impl DiskFile) -> Result<Option<(u64, Identity, Seq)>, Fault> {
+    let mut newest: Option<(u64, Identity, Seq)> = None;
+    let mut written = false;
+    for slot in 0..2 {
+        let mut bytes = [0_u8; BODY_BYTES + 8];
+        let io_fault = |cause| Fault::Io { action: "read", file: NAME.to_owned(), cause };
+        let count = file.read_at(&mut bytes, slot * SLOT_STRIDE_BYTES).map_err(io_fault)?;
+        written |= bytes.iter().take(count).any(|&byte| byte != 0);
+        let Some(found) = parse(&bytes) else { continue };
+        if newest.as_ref().is_none_or(|(counter, ..)| found.0 > *counter) {
+            newest = Some(found);
+        }
+    }
+    if newest.is_none() && written {
+        return Err(Fault::Damaged {
+            file: NAME.to_owned(),
+            offset: 0,
+            seq: Seq::ZERO,
+            what: "neither of its two slots is intact".to_owned(),
+        });
+    }
+    Ok(newest)
 }
 
 fn parse(bytes: &[u8]) -> Option<(u64, Identity, Seq)> {

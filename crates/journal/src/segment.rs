@@ -114,6 +114,20 @@ pub(crate) enum HeaderFound {
     Damaged,
 }
 
+/// The identity of the last segment of a directory that says one.
+pub(crate) fn last_identity<D: Disk>(disk: &D, shard: ShardId) -> Result<Option<Identity>, Fault> {
+    let listed = disk.list().map_err(|cause| Fault::Io { action: "list", file: "the directory".to_owned(), cause })?;
+    for number in numbers(&listed).into_iter().rev() {
+        let name = file_name(number);
+        let opened = disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
+        let Some(file) = opened else { continue };
+        if let HeaderFound::Used(header) = read_header(&file, &name, shard)? {
+            return Ok(Some(header.identity));
+        }
+    }
+    Ok(None)
+}
+
 /// Reads the header of a segment.
 pub(crate) fn read_header(file: &impl DiskFile, name: &str, shard: ShardId) -> Result<HeaderFound, Fault> {
     let io_fault = |cause| Fault::Io { action: "read", file: name.to_owned(), cause };

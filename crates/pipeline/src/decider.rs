@@ -1,4 +1,4 @@
-use engine::{Answer, Applied, Engine, Sink};
+use engine::{Answer, Applied, Engine, Sink, WritesClosed};
 use journal::{Frame, FrameBuilder, Placed};
 use types::{Seq, Timestamp};
 
@@ -12,6 +12,7 @@ pub const EXPIRIES_PER_BATCH_MAX: usize = 8_192;
 #[derive(Debug)]
 pub struct Decider {
     engine: Engine,
+    closed: Option<WritesClosed>,
     packer: Packer,
 }
 
@@ -27,7 +28,7 @@ pub struct Batch<R> {
 impl Decider {
     /// A decider over an engine that has folded every entry of its journal. `notes` is how far the index was told.
     pub fn new(engine: Engine, notes: Notes) -> Self {
-        Self { engine, packer: Packer { builder: FrameBuilder::default(), notes, frames: Vec::new() } }
+        Self { engine, closed: None, packer: Packer { builder: FrameBuilder::default(), notes, frames: Vec::new() } }
     }
 
     /// The engine, for looking at.
@@ -40,8 +41,25 @@ impl Decider {
         self.engine.forget_through(recorded);
     }
 
-    /// Journals what time brought by `now`, then executes the requests in order.
+    /// Says why nothing may be written from now on, as [`crate::Gate::why`] has it, or that it may.
+    pub fn set_closed(&mut self, why: Option<WritesClosed>) {
+        self.closed = why;
+    }
+
+    /// When time alone next brings something to write; nothing while nothing may be written.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        if self.closed.is_some() { None } else { self.engine.next_due() }
+    }
+
+    /// Journals what time brought by `now`, then executes the requests in order. While nothing may be written (PIP-2),
+    /// nothing is journaled: what is past its time reads so all the same.
     pub fn work<R>(&mut self, now: Timestamp, asks: impl IntoIterator<Item = Ask<R>>) -> Batch<R> {
+        if let Some(closed) = &self.closed {
+            let engine = &self.engine;
+            let answer =
+                |ask: Ask<R>| (ask.reply_to, engine.applied(), engine.answer_closed(now, &ask.request, closed));
+            return Batch { frames: Vec::new(), answers: asks.into_iter().map(answer).collect() };
+        }
         for _ in 0..EXPIRIES_PER_BATCH_MAX {
             if !self.engine.execute_due(now, &mut self.packer) {
                 break;

@@ -146,6 +146,7 @@ impl Notes {
             Fact::PaymentChanged(changed) => &changed.ledger_facts,
             Fact::PolicyActivated(activated) => &activated.ledger_facts,
             Fact::JournalStarted { .. }
+            | Fact::JournalContinued { .. }
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
             | Fact::ApiKeyAdded(_)

@@ -355,6 +355,7 @@ fn facts(entry: &Entry) -> &[ledger::Fact] {
         Fact::PaymentChanged(changed) => &changed.ledger_facts,
         Fact::PolicyActivated(activated) => &activated.ledger_facts,
         Fact::JournalStarted { .. }
+        | Fact::JournalContinued { .. }
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
         | Fact::ApiKeyAdded(_)

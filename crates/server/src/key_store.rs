@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use journal::{Disk, DiskFile};
+use journal::{Disk, DiskFile, Part};
 use types::{Digest, Origin, Sealed, TenantId, Token};
 use vault::{RootKey, Vault};
 
@@ -90,18 +90,19 @@ pub(crate) fn random(bytes: &mut [u8]) {
 }
 
 impl<D: Disk> KeyStore<D> {
-    /// Opens the key store of a journal, or starts one beside a journal without entries.
+    /// Opens the key store of a journal, or starts one beside a journal without entries. The journal is given by the
+    /// histories that follow one another in it.
     ///
     /// # Errors
     /// When it cannot be read or written, or is not the one that belongs to the journal.
-    pub fn open(directory: &D, origin: Origin, has_entries: bool, mut random: Random) -> Result<Self, KeyStoreError> {
+    pub fn open(directory: &D, lineage: &[Part], has_entries: bool, mut random: Random) -> Result<Self, KeyStoreError> {
         let io = |action, file| move |cause| KeyStoreError::Io { action, file, cause };
         let file = directory.open(LOG).map_err(io("open", LOG))?;
         let length = file.as_ref().map_or(Ok(0), DiskFile::len).map_err(io("measure", LOG))?;
         if has_entries && length == 0 {
             return Err(KeyStoreError::KeysMissing);
         }
-        check_origin(directory, origin, length > 0)?;
+        check_origin(directory, lineage, length > 0)?;
         let root = open_root(directory, length > 0, &mut random)?;
         let mut file = match file {
             Some(file) => file,
@@ -192,16 +193,23 @@ impl<D: Disk> KeyStore<D> {
     }
 }
 
-/// The keys name the journal they belong to: with others every customer would get another token, and a wallet anew.
-fn check_origin<D: Disk>(directory: &D, origin: Origin, in_use: bool) -> Result<(), KeyStoreError> {
+/// The keys name the journal they belong to: with others every customer would get another token, and a wallet anew. Keys
+/// of a history that this one continues are taken over: from then on they are this one's.
+fn check_origin<D: Disk>(directory: &D, lineage: &[Part], in_use: bool) -> Result<(), KeyStoreError> {
+    let origin = lineage.last().map_or(Origin::default(), |part| part.identity.origin);
     let io = |action| move |cause| KeyStoreError::Io { action, file: ORIGIN, cause };
     if let Some(file) = directory.open(ORIGIN).map_err(io("open"))? {
         let mut bytes = [0; 16];
         file.read_at(&mut bytes, 0).map_err(io("read"))?;
         let found = Origin::new(u128::from_le_bytes(bytes));
-        return if found == origin { Ok(()) } else { Err(KeyStoreError::OtherJournal { found, expected: origin }) };
-    }
-    if in_use {
+        if found == origin {
+            return Ok(());
+        }
+        if !lineage.iter().any(|part| part.identity.origin == found) {
+            return Err(KeyStoreError::OtherJournal { found, expected: origin });
+        }
+        tracing::warn!(before = %found, now = %origin, "the keys of the history before this one now belong to this one");
+    } else if in_use {
         return Err(KeyStoreError::Incomplete(ORIGIN));
     }
     write_whole(directory, ORIGIN, &origin.get().to_le_bytes())

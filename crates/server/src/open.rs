@@ -125,12 +125,8 @@ impl Opened {
         let terms = Terms { layout: options.layout, shard: SHARD, tenant: TENANT, pace: Pace::Standard };
         let Started { mut engine, mut journal, recovered, index, notes } =
             recover(&journal_directory, &index_directory, terms, new_origin)?;
-        let keys = Arc::new(KeyStore::open(
-            &keys_directory,
-            journal.identity().origin,
-            recovered.last > Seq::ZERO,
-            system_random(),
-        )?);
+        let keys =
+            Arc::new(KeyStore::open(&keys_directory, journal.lineage(), recovered.last > Seq::ZERO, system_random())?);
         let proofs_directory = Directory::open(&options.data.join("proofs"))?;
         let place = proofs::Place {
             proofs: proofs_directory,

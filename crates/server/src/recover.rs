@@ -3,7 +3,7 @@
 use crate::threads::choose;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
-use journal::{Disk, Fault, FileJournal, FileReader, Layout, Position, Recovered, StartAt};
+use journal::{Disk, Fault, FileJournal, FileReader, Journal as _, Layout, Position, Recovered, StartAt};
 use ledger::{Transfer, TransferKey};
 use pipeline::Notes;
 use types::{Origin, Seq, ShardId, TenantId, TransferId};
@@ -103,9 +103,15 @@ pub fn recover<D: Disk, I: Disk>(
 ) -> Result<Started<D>, RecoverError> {
     let identity = FileJournal::identity_before_opening(directory, terms.shard)?;
     let origin = identity.map_or_else(new_origin, |identity| identity.origin);
-    let recovery = Recovery { directory, index, terms, origin };
+    let mut recovery = Recovery { directory, index, terms, origin };
     match recovery.run() {
-        Ok(started) => Ok(started),
+        Ok(started) if started.journal.identity().origin == recovery.origin => Ok(started),
+        Ok(started) => {
+            // A crash cut a copy off where it went on as another history; opening took that part away.
+            recovery.origin = started.journal.identity().origin;
+            drop(started);
+            recovery.run()
+        }
         Err(error) => {
             tracing::warn!(%error, "the index is derived again from the whole journal");
             index::discard(index)?;

@@ -49,6 +49,9 @@ impl Fold {
             Fact::JournalStarted { .. } => {
                 ensure(seq == Seq::new(1), "SIM-2", || format!("the journal starts again with entry {seq}"))?;
             }
+            Fact::JournalContinued { .. } => {
+                return Err(format!("SIM-2: entry {seq} continues another history, though nobody restored one"));
+            }
             Fact::Ledger(fact) => self.apply_ledger(fact)?,
             Fact::PaymentDecided(decided) => self.decide(seq, decided)?,
             Fact::PaymentChanged(changed) => self.change(header.request, changed)?,

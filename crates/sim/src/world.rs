@@ -296,6 +296,7 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
         Fact::PaymentDecided(decided) => Some(decided.status.name()),
         Fact::PaymentChanged(changed) => Some(changed.status.name()),
         Fact::JournalStarted { .. }
+        | Fact::JournalContinued { .. }
         | Fact::Ledger(_)
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use crate::amount::shorten;
 
-/// A BLAKE3 hash: of an artifact, of the folded state, of a request in canonical form.
+/// A hash of 32 bytes. Of an artifact, the folded state, a request in canonical form it is BLAKE3, of a Merkle tree SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Digest([u8; 32]);
 

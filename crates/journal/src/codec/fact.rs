@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use engine::{ApiKeyAdded, ArtifactChunk, Fact, Header, LabelRecorded, PolicyActivated, StateDigest, StreamOpened};
+use engine::{
+    ApiKeyAdded, ArtifactChunk, Checkpoint, Fact, Header, LabelRecorded, PolicyActivated, StateDigest, StreamOpened,
+};
 use features::{Change, StreamId, Update};
 use types::{ActorId, Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
 
@@ -28,6 +30,7 @@ pub(super) const METADATA_SET: u16 = 16;
 pub(super) const TRANSFER_SCHEDULED: u16 = 17;
 pub(super) const SCHEDULED_CANCELLED: u16 = 18;
 pub(super) const INDEXES_CHOSEN: u16 = 19;
+const JOURNAL_CONTINUED: u16 = 20;
 pub(super) const IMPORT_STARTED: u16 = 30;
 pub(super) const ACCOUNT_STAGED: u16 = 31;
 pub(super) const TRANSFER_STAGED: u16 = 32;
@@ -39,6 +42,7 @@ const FIRST_VERSION: u16 = 1;
 fn kind(fact: &Fact) -> u16 {
     match fact {
         Fact::JournalStarted { .. } => JOURNAL_STARTED,
+        Fact::JournalContinued { .. } => JOURNAL_CONTINUED,
         Fact::Ledger(fact) => ledger_facts::kind(fact),
         Fact::PaymentDecided(_) => PAYMENT_DECIDED,
         Fact::PaymentChanged(_) => PAYMENT_CHANGED,
@@ -53,6 +57,7 @@ fn kind(fact: &Fact) -> u16 {
 pub(super) fn kind_name(fact: &Fact) -> &'static str {
     match kind(fact) {
         JOURNAL_STARTED => "journal_started",
+        JOURNAL_CONTINUED => "journal_continued",
         LEDGER_OPENED => "ledger_opened",
         ACCOUNT_OPENED => "account_opened",
         TRANSFER_CREATED => "transfer_created",
@@ -82,6 +87,12 @@ pub(super) fn kind_name(fact: &Fact) -> &'static str {
 pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, u16) {
     match fact {
         Fact::JournalStarted { origin } => into.u128(origin.get()),
+        Fact::JournalContinued { origin, departed } => {
+            into.u128(origin.get());
+            into.u128(departed.origin.get());
+            into.varint(departed.size);
+            into.raw(departed.root.as_bytes());
+        }
         Fact::Ledger(fact) => ledger_facts::encode(header, fact, into),
         Fact::PaymentDecided(decided) => payment::encode_decided(header, decided, into),
         Fact::PaymentChanged(changed) => payment::encode_changed(header, changed, into),
@@ -117,6 +128,7 @@ fn version(header: &Header, fact: &Fact) -> u16 {
     match fact {
         Fact::Ledger(fact) => ledger_facts::version(header, fact),
         Fact::JournalStarted { .. }
+        | Fact::JournalContinued { .. }
         | Fact::PaymentDecided(_)
         | Fact::PaymentChanged(_)
         | Fact::LabelRecorded(_)
@@ -146,6 +158,14 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
     }
     let fact = match number {
         JOURNAL_STARTED => Fact::JournalStarted { origin: Origin::new(from.u128()?) },
+        JOURNAL_CONTINUED => Fact::JournalContinued {
+            origin: Origin::new(from.u128()?),
+            departed: Checkpoint {
+                origin: Origin::new(from.u128()?),
+                size: from.varint()?,
+                root: Digest::new(from.array()?),
+            },
+        },
         LEDGER_OPENED..=TRANSFER_EXPIRED | LIMITS_SET..=INDEXES_CHOSEN | IMPORT_STARTED..=IMPORT_NOTED => {
             Fact::Ledger(ledger_facts::decode(header, number, version, &mut from)?)
         }

@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use engine::Entry;
+use engine::{Entry, Fact};
 use types::{Epoch, Origin, Seq, ShardId};
 
+use super::content::{Content, MISSING, open_segment, stated_durable, without_zeros};
 use super::reopen::{begin, reopen};
 use super::{FileJournal, Layout};
-use crate::contract::{Fault, Identity};
-use crate::disk::{Disk, DiskFile};
+use crate::contract::{Fault, Identity, Part};
+use crate::disk::Disk;
 use crate::frame::{self, FrameHash};
 use crate::mark::Mark;
 use crate::places::{Known, NO_FRAME, Places, Point, damaged};
@@ -72,19 +73,14 @@ impl StartAt {
 pub type Visit<'a> = dyn FnMut(&Entry, Position, Option<StartAt>) -> Result<(), Fault> + 'a;
 
 impl<D: Disk> FileJournal<D> {
-    /// Which history the journal of a directory is, before it is opened; `None` when it was never started.
+    /// Which history the journal of a directory is, before it is opened; `None` when it was never started. Only a crash
+    /// while a continued history was copied leaves another one than opening finds.
     ///
     /// # Errors
-    /// When the first segment cannot be read, is of a later version or of another shard. Damage is left to
+    /// When a segment cannot be read, is of a later version or of another shard. Damage is left to
     /// [`FileJournal::open`].
     pub fn identity_before_opening(disk: &D, shard: ShardId) -> Result<Option<Identity>, Fault> {
-        let name = segment::file_name(1);
-        let opened = disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
-        let Some(file) = opened else { return Ok(None) };
-        match segment::read_header(&file, &name, shard)? {
-            HeaderFound::Used(header) => Ok(Some(header.identity)),
-            HeaderFound::Unused | HeaderFound::Damaged => Ok(None),
-        }
+        segment::last_identity(disk, shard)
     }
 
     /// Opens the journal of a directory, or starts one with the identity that `origin` gives. Every entry after `start`
@@ -103,24 +99,13 @@ impl<D: Disk> FileJournal<D> {
         assert!(layout.segment_bytes >= Layout::SEGMENT_BYTES_MIN, "JRN-3: a segment holds at least one full frame");
         assert!(layout.segment_bytes <= Layout::SEGMENT_BYTES_MAX, "JRN-6: a position names every byte of a segment");
         let (mark, marked) = Mark::open(&disk)?;
-        let mut scan = Scan::new(&disk, shard, marked);
+        let mut scan = Scan::new(&disk, shard, marked, None);
         scan.run(start, visit)?;
-        let Found { open, rest } = scan.into_found();
+        let found = scan.into_found();
+        found.check(marked)?;
+        let Found { open, rest, .. } = found;
         match open {
-            // A mark is written before the first entry, so no crash explains a journal without one.
-            Some(_) if marked.is_none() && rest.last > Seq::ZERO => Err(Fault::Damaged {
-                file: "mark".to_owned(),
-                offset: 0,
-                seq: rest.last,
-                what: "it is missing or empty, so nobody knows whether later entries were acknowledged".to_owned(),
-            }),
             Some(open) => reopen(disk, layout, shard, mark, rest, open),
-            None if marked.is_some_and(|(_, seq)| seq > Seq::ZERO) => Err(Fault::Damaged {
-                file: segment::file_name(1),
-                offset: 0,
-                seq: Seq::new(1),
-                what: "the segments are missing, though the mark says that entries were acknowledged".to_owned(),
-            }),
             None => begin(disk, layout, shard, mark, rest, Identity { origin: origin(), epoch: Epoch::new(1) }),
         }
     }
@@ -140,6 +125,8 @@ pub(super) struct Tail<F> {
 #[derive(Debug, Default)]
 pub(super) struct Rest {
     pub(super) segments: BTreeMap<u64, Known>,
+    /// The histories that follow one another.
+    pub(super) lineage: Vec<Part>,
     pub(super) previous: FrameHash,
     pub(super) last: Seq,
     /// From where to where frames stand in each segment that the mark does not vouch for.
@@ -149,17 +136,42 @@ pub(super) struct Rest {
     pub(super) stale: Vec<u64>,
 }
 
-pub(super) const MISSING: &str = "the segment file is missing";
 const WRONG_HEADER: &str = "the segment's header is not the one that belongs here";
+const WRONG_CONTINUATION: &str = "the entry is not there with which the segment's history continues the one before";
+const LATER_HISTORY: &str = "the mark is of a later history, whose segments are missing";
+const NOT_CANONICAL: &str = "the entries of the frame are not encoded as a journal encodes them";
 const OTHER_START: &str = "the place where reading was to begin is not one of this journal";
 
-struct Found<F> {
-    open: Option<Tail<F>>,
-    rest: Rest,
+pub(super) struct Found<F> {
+    pub(super) open: Option<Tail<F>>,
+    pub(super) rest: Rest,
+    pub(super) counts: Option<Counts>,
+}
+
+impl<F> Found<F> {
+    /// Whether mark and segments are there together.
+    pub(super) fn check(&self, marked: Option<(Identity, Seq)>) -> Result<(), Fault> {
+        match &self.open {
+            // A mark is written before the first entry, so no crash explains a journal without one.
+            Some(_) if marked.is_none() && self.rest.last > Seq::ZERO => Err(Fault::Damaged {
+                file: "mark".to_owned(),
+                offset: 0,
+                seq: self.rest.last,
+                what: "it is missing or empty, so nobody knows whether later entries were acknowledged".to_owned(),
+            }),
+            None if marked.is_some_and(|(_, seq)| seq > Seq::ZERO) => Err(Fault::Damaged {
+                file: segment::file_name(1),
+                offset: 0,
+                seq: Seq::new(1),
+                what: "the segments are missing, though the mark says that entries were acknowledged".to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// One pass over all segments.
-struct Scan<'a, D: Disk> {
+pub(super) struct Scan<'a, D: Disk> {
     disk: &'a D,
     /// The segment that is being read ahead.
     ahead: Option<Ahead<D::File>>,
@@ -167,18 +179,27 @@ struct Scan<'a, D: Disk> {
     marked: Option<(Identity, Seq)>,
     open: Option<Tail<D::File>>,
     rest: Rest,
+    /// Also encodes what it reads again, and counts.
+    counts: Option<Counts>,
+}
+
+/// What a scan went through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counts {
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
 }
 
 impl<'a, D: Disk> Scan<'a, D> {
-    fn new(disk: &'a D, shard: ShardId, marked: Option<(Identity, Seq)>) -> Self {
-        Self { disk, ahead: None, shard, marked, open: None, rest: Rest::default() }
+    pub(super) fn new(disk: &'a D, shard: ShardId, marked: Option<(Identity, Seq)>, counts: Option<Counts>) -> Self {
+        Self { disk, ahead: None, shard, marked, open: None, rest: Rest::default(), counts }
     }
 
-    fn into_found(self) -> Found<D::File> {
-        Found { open: self.open, rest: self.rest }
+    pub(super) fn into_found(self) -> Found<D::File> {
+        Found { open: self.open, rest: self.rest, counts: self.counts }
     }
 
-    fn run(&mut self, start: Option<StartAt>, visit: &mut Visit<'_>) -> Result<(), Fault> {
+    pub(super) fn run(&mut self, start: Option<StartAt>, visit: &mut Visit<'_>) -> Result<(), Fault> {
         let found = self.scan(start, visit);
         // Whoever opens the directory next must not find it in use.
         if let Some((_, worker)) = self.ahead.take() {
@@ -219,11 +240,14 @@ impl<'a, D: Disk> Scan<'a, D> {
                 return Err(self.damaged(expected, 0, WRONG_HEADER));
             };
             let before = self.rest.segments.last_key_value().map_or(Seq::new(1), |(_, known)| known.first);
-            let identity_holds = self.open.as_ref().is_none_or(|open| open.identity == header.identity);
-            if header.number != expected || !identity_holds || header.first < before || header.first > start.seq.next()
-            {
+            let in_order = header.first >= before && header.first <= start.seq.next();
+            if header.number != expected || !self.may_follow(header.identity) || !in_order {
                 return Err(self.damaged(expected, 0, WRONG_HEADER));
             }
+            if !self.is_continued_by(&header)? {
+                return Err(self.damaged(expected, segment::HEADER_BYTES, WRONG_CONTINUATION));
+            }
+            self.note_part(&header);
             self.rest.segments.insert(expected, Known { first: header.first, points: None });
             self.rest.previous = header.previous;
             self.rest.last = Seq::new(header.first.get() - 1);
@@ -275,6 +299,7 @@ impl<'a, D: Disk> Scan<'a, D> {
                 return Ok(false);
             }
         };
+        self.note_part(&header);
         let offset = self.scan_frames(&header, &content, from.unwrap_or(segment::HEADER_BYTES), visit)?;
         let after = content.after(offset);
         let (bytes, file) = (content.end(), Arc::clone(&content.file));
@@ -283,7 +308,12 @@ impl<'a, D: Disk> Scan<'a, D> {
         match later.first() {
             Some(&found) if found != next => return Err(self.damaged(next, 0, MISSING)),
             Some(_) => match self.next_header(next)? {
-                HeaderFound::Used(header) if self.continues(next, &header) => return Ok(true),
+                HeaderFound::Used(header) if self.continues(next, &header) => {
+                    if self.is_continued_by(&header)? {
+                        return Ok(true);
+                    }
+                    self.cut((next, segment::HEADER_BYTES), after, later, WRONG_CONTINUATION)?;
+                }
                 // Nothing is missing here, so the header there is what fails.
                 HeaderFound::Damaged if without_zeros(after).is_empty() => {
                     self.cut((next, 0), after, later, WRONG_HEADER)?;
@@ -333,7 +363,7 @@ impl<'a, D: Disk> Scan<'a, D> {
         visit: &mut Visit<'_>,
     ) -> Result<u64, Fault> {
         let SegmentHeader { number, identity, .. } = *segment;
-        let marked = self.marked.filter(|(marked, _)| *marked == identity).map_or(Seq::ZERO, |(_, seq)| seq);
+        let marked = self.marked_of(identity);
         let next = self.rest.last.next();
         self.rest.segments.entry(number).or_insert_with(|| Known::from_the_first_frame(next));
         let mut offset = from;
@@ -350,7 +380,15 @@ impl<'a, D: Disk> Scan<'a, D> {
             let end = offset + header.written_bytes();
             let previous = frame::hash_of(written);
             let behind = StartAt { seq: header.last(), segment: number, offset: end, previous };
-            for read in header.view(written.get(frame::HEADER_BYTES..).unwrap_or_default()).iter() {
+            let view = header.view(written.get(frame::HEADER_BYTES..).unwrap_or_default());
+            if let Some(counts) = &mut self.counts {
+                counts.frames += 1;
+                counts.bytes += header.written_bytes();
+                if header.format >= frame::ROWS_SINCE && !view.is_canonical() {
+                    return Err(self.damaged(number, offset, NOT_CANONICAL));
+                }
+            }
+            for read in view.iter() {
                 let (entry, placed) = read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
                 let is_last = entry.header.seq == header.last();
                 visit(&entry, at.position(placed), is_last.then_some(behind))?;
@@ -380,6 +418,12 @@ impl<'a, D: Disk> Scan<'a, D> {
             // Its header too.
             let content = self.content(next, 0)?.bytes;
             durable = durable.max(stated_durable(&content, identity));
+            if let (HeaderFound::Used(header), Some(identity)) = (self.next_header(next)?, identity)
+                && header.identity.continues(identity)
+            {
+                // A history is continued only once all of it is durable.
+                durable = durable.max(Seq::new(header.first.get().saturating_sub(1)));
+            }
             if !without_zeros(&content).is_empty() {
                 torn = true;
                 stale.push(next);
@@ -387,6 +431,9 @@ impl<'a, D: Disk> Scan<'a, D> {
         }
         let (number, offset) = place;
         if durable >= missing || self.marked_durable() >= missing {
+            if later.is_empty() && self.is_of_a_later_history() {
+                return Err(self.damaged(number, offset, LATER_HISTORY));
+            }
             return Err(self.damaged(number, offset, what));
         }
         if torn {
@@ -398,9 +445,8 @@ impl<'a, D: Disk> Scan<'a, D> {
     }
 
     fn continues(&self, number: u64, header: &SegmentHeader) -> bool {
-        let identity_holds = self.open.as_ref().is_none_or(|open| open.identity == header.identity);
         header.number == number
-            && identity_holds
+            && self.may_follow(header.identity)
             && header.first == self.rest.last.next()
             && header.previous == self.rest.previous
     }
@@ -411,19 +457,69 @@ impl<'a, D: Disk> Scan<'a, D> {
         opened.map_or(Ok(HeaderFound::Unused), |file| segment::read_header(&file, &name, self.shard))
     }
 
-    /// The position that the mark vouches for. A mark of another history vouches for nothing here.
-    fn marked_durable(&self) -> Seq {
-        match (self.marked, &self.open) {
-            (Some((identity, seq)), Some(open)) if identity == open.identity => seq,
-            (Some((_, seq)), None) => seq,
-            (Some(_) | None, _) => Seq::ZERO,
+    /// Whether a segment of this identity may stand behind the one before.
+    fn may_follow(&self, identity: Identity) -> bool {
+        self.open.as_ref().is_none_or(|open| identity == open.identity || identity.continues(open.identity))
+    }
+
+    /// Whether a segment that may follow is of the same history, or begins with the entry by which its history continues
+    /// this one.
+    fn is_continued_by(&self, header: &SegmentHeader) -> Result<bool, Fault> {
+        let Some(before) = self.open.as_ref().filter(|open| open.identity != header.identity) else { return Ok(true) };
+        let places = Places::new(self.disk.clone(), self.shard, BTreeMap::new(), Seq::ZERO);
+        let first = Point { first: header.first, offset: segment::HEADER_BYTES };
+        let mut walk = places.walk(header.number, first)?;
+        let Some((offset, frame)) = walk.next()?.filter(|(_, frame)| frame.identity == header.identity) else {
+            return Ok(false);
+        };
+        let read = match walk.frame(offset, &frame) {
+            Ok(view) => view.iter().next(),
+            Err(Fault::Damaged { .. }) => None,
+            Err(fault) => return Err(fault),
+        };
+        let entry = read.transpose().map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+        let Some(Fact::JournalContinued { origin, departed }) = entry.map(|(entry, _)| entry.fact) else {
+            return Ok(false);
+        };
+        let is_here = departed.origin == before.identity.origin && departed.size == header.first.get() - 1;
+        Ok(is_here && origin == header.identity.origin)
+    }
+
+    fn note_part(&mut self, header: &SegmentHeader) {
+        let lineage = &mut self.rest.lineage;
+        if lineage.last().is_none_or(|part| part.identity != header.identity) {
+            lineage.push(Part { identity: header.identity, first: header.first });
         }
+    }
+
+    /// The position in a history that the mark vouches for: all of it once a later one continued it. A mark of any other
+    /// history vouches for nothing here.
+    fn marked_of(&self, history: Identity) -> Seq {
+        match self.marked {
+            Some((identity, seq)) if identity == history => seq,
+            Some((identity, _)) if identity.continues(history) => Seq::new(u64::MAX),
+            Some(_) | None => Seq::ZERO,
+        }
+    }
+
+    fn marked_durable(&self) -> Seq {
+        match &self.open {
+            Some(open) => self.marked_of(open.identity),
+            None => self.marked.map_or(Seq::ZERO, |(_, seq)| seq),
+        }
+    }
+
+    /// Whether the mark was written after the history that was read so far was continued.
+    fn is_of_a_later_history(&self) -> bool {
+        matches!((self.marked, &self.open), (Some((marked, _)), Some(open)) if marked.continues(open.identity))
     }
 
     fn check_mark(&self) -> Result<(), Fault> {
         match &self.open {
             Some(open) if self.marked_durable() > self.rest.last => {
-                Err(self.damaged(open.number, open.offset, "acknowledged entries are missing"))
+                let is_later = self.is_of_a_later_history();
+                let what = if is_later { LATER_HISTORY } else { "acknowledged entries are missing" };
+                Err(self.damaged(open.number, open.offset, what))
             }
             Some(_) | None => Ok(()),
         }
@@ -436,78 +532,3 @@ impl<'a, D: Disk> Scan<'a, D> {
 
 /// A segment's number and the thread that reads it.
 type Ahead<F> = (u64, JoinHandle<Result<Content<F>, Fault>>);
-
-/// What stands in a segment's file from a byte on.
-#[derive(Debug)]
-struct Content<F> {
-    file: Arc<F>,
-    from: u64,
-    bytes: Vec<u8>,
-}
-
-impl<F: DiskFile> Content<F> {
-    fn read<D: Disk<File = F>>(disk: &D, number: u64, from: u64) -> Result<Self, Fault> {
-        let (file, end) = open_segment(disk, number)?;
-        let mut bytes = vec![0; usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX)];
-        let fault = |cause| Fault::Io { action: "read", file: segment::file_name(number), cause };
-        let count = file.read_at(&mut bytes, from).map_err(fault)?;
-        bytes.truncate(count);
-        Ok(Self { file: Arc::new(file), from, bytes })
-    }
-
-    fn after(&self, offset: u64) -> &[u8] {
-        let from = usize::try_from(offset.saturating_sub(self.from)).unwrap_or(usize::MAX);
-        self.bytes.get(from..).unwrap_or_default()
-    }
-
-    fn end(&self) -> u64 {
-        self.from + self.bytes.len() as u64
-    }
-}
-
-/// A segment's file and its length.
-fn open_segment<D: Disk>(disk: &D, number: u64) -> Result<(D::File, u64), Fault> {
-    let name = segment::file_name(number);
-    let opened = disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
-    let file = opened.ok_or_else(|| damaged(number, 0, Seq::ZERO, MISSING))?;
-    let bytes = file.len().map_err(|cause| Fault::Io { action: "measure", file: name, cause })?;
-    Ok((file, bytes))
-}
-
-/// The highest durable position that any intact frame header in these bytes states. Such a header was written after
-/// everything up to that position was durable, wherever the bytes before it have gone. The payload behind an intact
-/// header is passed over, for what clients store there may look like one.
-fn stated_durable(bytes: &[u8], identity: Option<Identity>) -> Seq {
-    let bytes = without_zeros(bytes);
-    let mut highest = Seq::ZERO;
-    let mut offset = 0;
-    while let Some(found) = bytes.get(offset..).and_then(find_magic) {
-        offset += found;
-        let header = bytes.get(offset..).and_then(frame::read_header);
-        let ours = header.filter(|header| identity.is_none_or(|ours| ours == header.identity));
-        offset += match ours.filter(|header| header.durable < header.first) {
-            Some(header) => {
-                highest = highest.max(header.durable);
-                frame::HEADER_BYTES + header.payload_bytes
-            }
-            None => 1,
-        };
-    }
-    highest
-}
-
-fn find_magic(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(frame::MAGIC.len()).position(|window| window == frame::MAGIC)
-}
-
-/// These bytes without the zeros they end with. Most of a segment can be that, so it goes by blocks first.
-fn without_zeros(bytes: &[u8]) -> &[u8] {
-    let mut used = bytes;
-    while let Some((front, block)) = used.split_last_chunk()
-        && *block == [0; 4096]
-    {
-        used = front;
-    }
-    let end = used.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    used.get(..end).unwrap_or_default()
-}

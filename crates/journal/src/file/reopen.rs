@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use types::{Seq, ShardId};
 
-use super::recover::{MISSING, Recovered, Rest, Tail};
+use super::content::MISSING;
+use super::recover::{Recovered, Rest, Tail};
 use super::{FileJournal, Layout, OpenSegment};
-use crate::contract::{Fault, Identity};
+use crate::contract::{Fault, Identity, Part};
 use crate::disk::{Disk, DiskFile};
 use crate::frame::FrameHash;
 use crate::mark::Mark;
@@ -55,7 +56,10 @@ pub(super) fn reopen<D: Disk>(
     rest: Rest,
     tail: Tail<D::File>,
 ) -> Result<(FileJournal<D>, Recovered), Fault> {
-    let Rest { mut segments, unmarked, previous, last, torn, stale, .. } = rest;
+    let Rest { mut segments, mut lineage, unmarked, previous, last, torn, stale, .. } = rest;
+    if lineage.is_empty() {
+        lineage.push(Part { identity: tail.identity, first: Seq::new(1) });
+    }
     segments.entry(tail.number).or_insert_with(|| Known::from_the_first_frame(last.next()));
     make_durable(&disk, layout, &unmarked, &tail, &stale)?;
     mark.write(tail.identity, last)?;
@@ -63,6 +67,7 @@ pub(super) fn reopen<D: Disk>(
         places: Arc::new(Places::new(disk, shard, segments, last)),
         layout,
         identity: tail.identity,
+        lineage,
         open: OpenSegment {
             number: tail.number,
             file: tail.file,

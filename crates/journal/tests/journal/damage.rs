@@ -213,20 +213,20 @@ fn a_later_format_version_is_no_damage() {
     let frames = three_frames();
     let folder = Folder::with_marked(&frames);
     let intact = folder.read(FIRST);
-    // A segment of version 3, and a frame of version 3 in a segment of version 2.
+    // A later segment, and a later frame in a segment of the present version.
     let mut segment = intact.clone();
-    segment[8] = 3;
+    segment[8] = 4;
     let checksum = crc32c::crc32c(&segment[..96]).to_le_bytes();
     segment[96..100].copy_from_slice(&checksum);
     let mut later = intact;
     let start = bounds(&frames)[2];
-    later[start + 16] = 3;
+    later[start + 16] = 4;
     let checksum = crc32c::crc32c(&later[start + 8..start + FRAME_HEADER_BYTES]).to_le_bytes();
     later[start + 4..start + 8].copy_from_slice(&checksum);
     for changed in [segment, later] {
         folder.write(FIRST, &changed);
         let opened = folder.try_open().map(|opened| opened.recovered);
-        assert!(matches!(opened, Err(Fault::FormatVersion { found: 3, expected: 2, .. })), "{opened:?}");
+        assert!(matches!(opened, Err(Fault::FormatVersion { found: 4, expected: 3, .. })), "{opened:?}");
         assert!(folder.read(FIRST) == changed);
     }
 }

@@ -7,22 +7,37 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, LabelRecorded, LegRefusal,
-    PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened, Verb,
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header,
+    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest,
+    StreamOpened, Verb,
 };
 use expect_test::expect_file;
 use features::{Change, StreamId, Update};
-use journal::{FORMAT_VERSION, Journal, canonical, kind_name, leaf_hash};
-use ledger::{Account, AccountFlags, Book, NewAccount, Transfer, TransferFlags, TransferKey, TransferStatus};
+use journal::{FORMAT_VERSION, Identity, Journal, Part, canonical, kind_name, leaf_hash};
+use ledger::{
+    Account, AccountFlags, AccountPlace, Book, Import, ImportNumber, ImportProgress, ImportState, IndexedFields,
+    Limits, MetadataOf, NewAccount, NewTransfer, Places, Scheduled, Transfer, TransferFlags, TransferKey,
+    TransferStatus,
+};
 use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
 use types::{
-    AccountId, ActorId, Amount, Code, Digest, KeyId, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, Span,
-    Timestamp, Token, TransferId,
+    AccountId, ActorId, Amount, Code, Digest, Epoch, ImportId, KeyId, LedgerId, Name, Origin, PaymentId, RequestId,
+    Sealed, Seq, Span, Timestamp, Token, TransferId,
 };
 
 use crate::support::{Folder, ORIGIN, frame, header, small};
 
-const FILES: [&str; 2] = ["segment-00000001", "mark"];
+/// The files of a version; the zeros that they end with are not kept.
+fn files(version: u16) -> &'static [&'static str] {
+    match version {
+        1 | 2 => &["segment-00000001", "mark"],
+        _ => &["segment-00000001", "segment-00000002", "mark"],
+    }
+}
+
+/// What the golden journal of version 3 continues as.
+const CONTINUED: Identity =
+    Identity { origin: Origin::new(0xfeed_0000_0000_0000_0000_0000_0000_0001), epoch: Epoch::new(2) };
 
 fn golden(version: u16, name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/v{version}")).join(name)
@@ -32,15 +47,17 @@ fn golden(version: u16, name: &str) -> PathBuf {
 fn a_journal_of_the_present_version_is_written_byte_for_byte() {
     let folder = Folder::with_unmarked(&[]);
     let mut opened = folder.open();
-    for some in entries().chunks(5) {
+    let entries = entries();
+    let (before, after) = entries.split_at(entries.len() - 2);
+    for some in before.chunks(5) {
         opened.journal.append(&frame(some)).unwrap();
         opened.journal.sync().unwrap();
     }
-    opened.journal.mark().unwrap();
+    opened.journal.continue_as(CONTINUED, &frame(after)).unwrap();
     drop(opened);
     #[expect(clippy::disallowed_methods, reason = "the switch by which every golden file of the project is rewritten")]
     let update = std::env::var("UPDATE_EXPECT").is_ok();
-    for name in FILES {
+    for name in files(FORMAT_VERSION) {
         let written = folder.read_trimmed(name);
         let golden = golden(FORMAT_VERSION, name);
         if update {
@@ -56,15 +73,19 @@ fn a_journal_of_the_present_version_is_written_byte_for_byte() {
 #[track_caller]
 fn check_readable(version: u16, entries: &[Entry]) {
     let folder = Folder::new();
-    for name in FILES {
-        // The zeros that files end with are not kept.
+    for name in files(version) {
         let mut bytes = std::fs::read(golden(version, name)).unwrap();
         bytes.resize(bytes.len().next_multiple_of(8192), 0);
         folder.write(name, &bytes);
     }
     let mut opened = folder.open();
     assert_eq!(opened.recovered.torn, None);
-    assert_eq!(opened.journal.identity().origin, ORIGIN);
+    let first = Part { identity: Identity { origin: ORIGIN, epoch: Epoch::new(1) }, first: Seq::new(1) };
+    let lineage = match version {
+        1 | 2 => vec![first],
+        _ => vec![first, Part { identity: CONTINUED, first: Seq::new(entries.len() as u64 - 1) }],
+    };
+    assert_eq!(opened.journal.lineage(), lineage);
     assert_eq!(opened.entries, entries);
     let next = small(opened.recovered.last.next().get());
     opened.journal.append(&frame(std::slice::from_ref(&next))).unwrap();
@@ -80,12 +101,17 @@ fn a_journal_of_version_1_is_readable() {
 
 #[test]
 fn a_journal_of_version_2_is_readable() {
-    check_readable(2, &entries());
+    check_readable(2, &entries_of_version_2());
+}
+
+#[test]
+fn a_journal_of_version_3_is_readable() {
+    check_readable(3, &entries());
 }
 
 #[test]
 fn what_a_leaf_commits_to_is_fixed() {
-    for (version, entries) in [(1, entries_of_version_1()), (2, entries())] {
+    for (version, entries) in [(1, entries_of_version_1()), (2, entries_of_version_2()), (3, entries())] {
         let mut text = String::new();
         let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         for entry in entries {
@@ -93,7 +119,12 @@ fn what_a_leaf_commits_to_is_fixed() {
             writeln!(text, "{seq} {kind}\n  canonical {}", hex(&canonical(&entry))).unwrap();
             writeln!(text, "  leaf      {}", hex(&leaf_hash(&entry))).unwrap();
         }
-        expect_file![golden(version, "entries.txt")].assert_eq(&text);
+        let kept = golden(version, "entries.txt");
+        if version == FORMAT_VERSION {
+            expect_file![kept].assert_eq(&text);
+        } else {
+            assert!(std::fs::read_to_string(kept).unwrap() == text, "version {version}: what was released stays");
+        }
     }
 }
 
@@ -104,18 +135,29 @@ fn every_kind_of_entry_is_there() {
     kinds.dedup();
     let all = [
         "account_opened",
+        "account_staged",
+        "address_set",
         "api_key_added",
         "artifact_stored",
+        "import_noted",
+        "import_started",
+        "indexes_chosen",
+        "journal_continued",
         "journal_started",
         "label_recorded",
         "ledger_opened",
+        "limits_set",
+        "metadata_set",
         "payment_changed",
         "payment_decided",
         "policy_activated",
+        "scheduled_cancelled",
         "state_digest",
         "transfer_created",
         "transfer_expired",
         "transfer_failed",
+        "transfer_scheduled",
+        "transfer_staged",
     ];
     assert_eq!(kinds, all);
 }
@@ -128,8 +170,74 @@ fn at(seq: u64) -> Timestamp {
     header(seq).decided_at
 }
 
-/// What a journal of version 1 could hold, and then what came with later versions.
+/// What a journal of version 2 could hold, and then what came later; the last two in a history that continues.
 fn entries() -> Vec<Entry> {
+    let mut entries = entries_of_version_2();
+    let import = ImportNumber::new(300).unwrap();
+    let before = Timestamp::from_ns(9);
+    let staged = |seq| {
+        let flags = TransferFlags::IMPORTED;
+        ledger::Fact::TransferStaged { import, transfer: Transfer { flags, timestamp: before, ..plain(seq) } }
+    };
+    let texts = vec![("colour".to_owned(), Some("red".to_owned())), ("size".to_owned(), None)];
+    let progress = ImportProgress {
+        accounts: 1,
+        transfers: 2,
+        last_account: before,
+        last_transfer: before,
+        places: vec![Places { first: AccountPlace(200), count: 1 }],
+    };
+    let scheduled = NewTransfer {
+        debit: AccountId::new(4),
+        credit: AccountId::new(5),
+        amount: Amount::new(7),
+        ledger: LedgerId::new(978),
+        code: Code::new(1),
+        timeout_s: 60,
+        ..NewTransfer::named(TransferKey::Client(TransferId::new(31)))
+    };
+    let facts = [
+        ledger::Fact::LimitsSet {
+            account: AccountId::new(4),
+            limits: Limits { min_balance: Some(-500), max_balance: None },
+        },
+        ledger::Fact::AddressSet { account: AccountId::new(4), address: "bank:DE.04".parse().unwrap() },
+        ledger::Fact::MetadataSet { of: MetadataOf::Account(AccountId::new(4)), values: texts.clone() },
+        ledger::Fact::MetadataSet { of: MetadataOf::Transfer(plain(6).key), values: texts.clone() },
+        ledger::Fact::MetadataSet { of: MetadataOf::Payment(PaymentId::new(13)), values: texts },
+        ledger::Fact::TransferScheduled(Scheduled { new: scheduled, at: at(60) }),
+        ledger::Fact::ScheduledCancelled { id: TransferId::new(31) },
+        ledger::Fact::IndexesChosen { ledger: LedgerId::new(978), fields: IndexedFields::from_bits(0b1_0110) },
+        ledger::Fact::ImportStarted(Import {
+            id: ImportId::new(77),
+            number: import,
+            ledger: LedgerId::new(978),
+            content: Digest::of(b"files"),
+            started_at: at(34),
+        }),
+        ledger::Fact::AccountStaged {
+            import,
+            account: Account::open(&NewAccount { flags: AccountFlags::IMPORTED, ..new_account(35) }, before),
+        },
+        staged(36),
+        staged(37),
+        ledger::Fact::ImportNoted { import, state: ImportState::Opened, progress: Box::new(progress) },
+    ];
+    for (seq, fact) in (26..).zip(facts) {
+        entries.push(Entry { header: header(seq), fact: Fact::Ledger(fact), sealed: None });
+    }
+    let departed = Checkpoint { origin: ORIGIN, size: 38, root: Digest::of(b"root") };
+    let system = Header { actor: ActorId::SYSTEM, request: RequestId::default(), ..header(39) };
+    entries.push(Entry {
+        header: system,
+        fact: Fact::JournalContinued { origin: CONTINUED.origin, departed },
+        sealed: None,
+    });
+    entries.push(small(40));
+    entries
+}
+
+fn entries_of_version_2() -> Vec<Entry> {
     let mut entries = entries_of_version_1();
     let created = |transfer| Fact::Ledger(ledger::Fact::TransferCreated(transfer));
     let timed = |seq| Transfer { timeout_s: 60, flags: TransferFlags::PENDING, ..plain(seq) };
@@ -207,7 +315,7 @@ fn entries_of_version_1() -> Vec<Entry> {
         let mut header = header(seq);
         let mut sealed = None;
         match &fact {
-            Fact::JournalStarted { .. } | Fact::StateDigest(_) => {
+            Fact::JournalStarted { .. } | Fact::JournalContinued { .. } | Fact::StateDigest(_) => {
                 header.actor = ActorId::SYSTEM;
                 header.request = RequestId::default();
             }
@@ -234,17 +342,19 @@ fn book(seq: u64) -> ledger::Fact {
 }
 
 fn account(seq: u64, flags: AccountFlags) -> ledger::Fact {
-    let new = NewAccount {
+    ledger::Fact::AccountOpened(Account::open(&NewAccount { flags, ..new_account(seq) }, at(seq)))
+}
+
+fn new_account(seq: u64) -> NewAccount {
+    NewAccount {
         id: AccountId::new(u128::from(seq)),
         ledger: LedgerId::new(978),
         code: Code::new(10),
         user_data_128: 128,
         user_data_64: 0,
         user_data_32: 32,
-        flags,
         ..NewAccount::default()
-    };
-    ledger::Fact::AccountOpened(Account::open(&new, at(seq)))
+    }
 }
 
 fn plain(seq: u64) -> Transfer {

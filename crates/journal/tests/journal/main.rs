@@ -6,6 +6,7 @@
 mod support;
 
 mod codec;
+mod continued;
 mod contract;
 mod damage;
 mod golden;

@@ -2,6 +2,7 @@
 
 mod entries;
 mod folder;
+mod shelf;
 
 use engine::{Entry, Fact, Header};
 use journal::{Frame, FrameBuilder, Reader};
@@ -10,6 +11,7 @@ use types::{AccountId, ActorId, Amount, Code, LedgerId, RequestId, Seq, Span, Te
 
 pub(crate) use entries::{chunk, entries_of_one_place, entry_run, transfer};
 pub(crate) use folder::{Folder, ORIGIN, SHARD, flipped};
+pub(crate) use shelf::Shelf;
 
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 4096;
 pub(crate) const FRAME_HEADER_BYTES: usize = 128;

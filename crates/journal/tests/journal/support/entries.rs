@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, Header, LabelRecorded,
-    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
-    Verb,
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header,
+    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest,
+    StreamOpened, Verb,
 };
 use features::{Change, StreamId, Update};
 use ledger::{
@@ -103,6 +103,10 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
     let names = || vec(name(), 0..3);
     let fact = prop_oneof![
         1 => any::<u128>().prop_map(|origin| Fact::JournalStarted { origin: Origin::new(origin) }),
+        1 => (any::<(u128, u128, u64)>(), digest()).prop_map(|((origin, departed, size), root)| {
+            let departed = Checkpoint { origin: Origin::new(departed), size, root };
+            Fact::JournalContinued { origin: Origin::new(origin), departed }
+        }),
         4 => ledger_fact(header).prop_map(Fact::Ledger),
         2 => imported(header).prop_map(Fact::Ledger),
         4 => decided(header).prop_map(|decided| Fact::PaymentDecided(Arc::new(decided))),

@@ -1,0 +1,92 @@
+//! Whether anything may be written: refusing is better than to write with a wrong time, to a disk that runs full or behind
+//! damage.
+
+use std::sync::Arc;
+
+use engine::WritesClosed;
+
+use crate::clock_guard::Doubt;
+
+/// What was found to speak against writing. Several things may at once; the gravest is named.
+#[derive(Debug, Clone, Default)]
+pub struct Gate {
+    /// What is damaged, as its fault says; it stays until the next start.
+    damage: Option<Arc<str>>,
+    disk: Option<DiskSpace>,
+    clock: Option<Doubt>,
+}
+
+/// Room on the disk of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// The directory.
+    pub directory: Arc<str>,
+    /// Bytes that are left.
+    pub free_bytes: u64,
+    /// Bytes that are kept free.
+    pub reserve_bytes: u64,
+}
+
+impl Gate {
+    /// Damage was found in the journal. What was found first is kept: later damage may come of it.
+    pub fn note_damage(&mut self, what: &str) {
+        self.damage.get_or_insert_with(|| what.into());
+    }
+
+    /// The room on the fullest disk.
+    pub fn note_disk(&mut self, space: DiskSpace) {
+        self.disk = (space.free_bytes < space.reserve_bytes).then_some(space);
+    }
+
+    /// What [`crate::ClockGuard::doubt`] says.
+    pub fn note_clock(&mut self, doubt: Option<Doubt>) {
+        self.clock = doubt;
+    }
+
+    /// Why nothing may be written; `None` when it may.
+    pub fn why(&self) -> Option<WritesClosed> {
+        let damage = self.damage.clone().map(WritesClosed::JournalDamaged);
+        damage
+            .or_else(|| {
+                let DiskSpace { directory, free_bytes, reserve_bytes } = self.disk.clone()?;
+                Some(WritesClosed::DiskReserveReached { directory, free_bytes, reserve_bytes })
+            })
+            .or_else(|| {
+                let Doubt { wall, expected, since } = self.clock?;
+                Some(WritesClosed::ClockNotBelieved { wall, expected, since })
+            })
+    }
+
+    /// True when damage, a full disk, a doubted clock speak against it, in this order.
+    pub const fn reasons(&self) -> [bool; 3] {
+        [self.damage.is_some(), self.disk.is_some(), self.clock.is_some()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn space(free_bytes: u64) -> DiskSpace {
+        DiskSpace { directory: "journal".into(), free_bytes, reserve_bytes: 10 }
+    }
+
+    #[test]
+    fn the_gravest_reason_is_named_and_each_passes_by_itself_but_damage() {
+        let mut gate = Gate::default();
+        assert_eq!(gate.why(), None);
+        let at = types::Timestamp::from_ns;
+        gate.note_clock(Some(Doubt { wall: at(5), expected: at(3), since: "the last entry" }));
+        assert!(matches!(gate.why(), Some(WritesClosed::ClockNotBelieved { .. })));
+        gate.note_disk(space(9));
+        assert!(matches!(gate.why(), Some(WritesClosed::DiskReserveReached { free_bytes: 9, .. })));
+        gate.note_damage("first");
+        gate.note_damage("second");
+        assert_eq!(gate.why(), Some(WritesClosed::JournalDamaged("first".into())));
+        assert_eq!(gate.reasons(), [true, true, true]);
+        gate.note_disk(space(10));
+        gate.note_clock(None);
+        assert_eq!(gate.reasons(), [true, false, false]);
+        assert_eq!(gate.why(), Some(WritesClosed::JournalDamaged("first".into())));
+    }
+}
