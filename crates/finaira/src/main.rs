@@ -6,6 +6,7 @@ mod bundle_folder;
 mod check_policy;
 mod demo;
 mod import;
+mod prove;
 mod serve;
 
 use std::process::ExitCode;
@@ -34,6 +35,11 @@ enum Command {
     /// Bring an existing book of accounts and transfers into a ledger
     #[command(subcommand)]
     Import(Box<import::Command>),
+    /// Write down proofs that something stands in the journal, for others to check, and check them
+    #[command(subcommand)]
+    Prove(Box<prove::Command>),
+    /// Print the newest signed checkpoint of a server, or the key that checks it
+    Checkpoint(prove::Checkpoint),
     /// Check a policy folder and say what is wrong with it
     CheckPolicy(check_policy::Arguments),
 }
@@ -46,6 +52,8 @@ fn main() -> ExitCode {
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Import(command) => import::run(&command),
+        Command::Prove(command) => prove::run(&command),
+        Command::Checkpoint(arguments) => prove::checkpoint(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
     };
     match result {

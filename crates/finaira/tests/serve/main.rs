@@ -11,5 +11,6 @@ mod orders;
 mod packed;
 mod past;
 mod privacy;
+mod proofs;
 mod settings;
 mod statuses;

@@ -113,7 +113,10 @@ pub(crate) fn open(
     }
     let checkpoint = claimed.as_ref().map(|signed| &signed.checkpoint);
     let keys = Arc::new(ProofKeys::open(place.keys, &origin, source, checkpoint)?);
-    let store = Store::open(place.proofs.clone(), checkpoint)?;
+    let mut store = Store::open(place.proofs.clone(), checkpoint)?;
+    if !agrees(&store, &reader)? {
+        store = Store::open(place.proofs.clone(), None)?;
+    }
     let rebuilt = checkpoint.is_none_or(|checkpoint| checkpoint.size != store.size());
     if rebuilt && held > 0 {
         tracing::info!(entries = held, "the tree of the proofs is derived from the journal");
@@ -145,6 +148,20 @@ pub(crate) fn open(
         leaves: Vec::new(),
     };
     Ok((prover, proofs))
+}
+
+/// Whether the journal gives the last leaves of the tree. Another journal differs there, if not before; the tree is then
+/// derived from it, and its root compared with the one that was signed.
+fn agrees(store: &Store<Directory>, reader: &FileReader<Directory>) -> Result<bool, ProofError> {
+    let Some(last) = store.size().checked_sub(1) else { return Ok(true) };
+    let width = u16::try_from(last % 256 + 1).unwrap_or(256);
+    let stored = match store.tiles().tile(0, last / 256, width) {
+        Err(StoreError::Damaged { .. }) => return Ok(false),
+        stored => stored?.unwrap_or_default(),
+    };
+    let leaves = super::leaf_data(reader, Seq::new(last - last % 256 + 1), usize::from(width))?;
+    let hashes: Vec<Hash> = leaves.iter().map(|leaf| proof::leaf_of(leaf)).collect();
+    Ok(hashes == stored)
 }
 
 /// Refuses a journal that holds less than was signed, for a server that keeps no proofs itself.
