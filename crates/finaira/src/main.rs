@@ -7,6 +7,7 @@ mod check_policy;
 mod demo;
 mod import;
 mod prove;
+mod restore;
 mod serve;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     Prove(Box<prove::Command>),
     /// Print the newest signed checkpoint of a server, or the key that checks it
     Checkpoint(prove::Checkpoint),
+    /// Restore a journal from a copy, in full or up to a point, as a history of its own
+    Restore(restore::Arguments),
     /// Check a policy folder and say what is wrong with it
     CheckPolicy(check_policy::Arguments),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Import(command) => import::run(&command),
         Command::Prove(command) => prove::run(&command),
         Command::Checkpoint(arguments) => prove::checkpoint(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
     };
     match result {

@@ -12,5 +12,6 @@ mod packed;
 mod past;
 mod privacy;
 mod proofs;
+mod restore;
 mod settings;
 mod statuses;

@@ -8,6 +8,7 @@ mod support;
 mod codec;
 mod continued;
 mod contract;
+mod copied;
 mod damage;
 mod golden;
 mod imports;
