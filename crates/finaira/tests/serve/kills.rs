@@ -70,7 +70,7 @@ fn what_was_acknowledged_survives_every_kill_and_nothing_happens_twice() {
         callers.push(Box::new(Payer::new(number, &client, rng.next())));
     }
     let mut reader = Reader::default();
-    for _ in 0..kills {
+    for kill in 1..=kills {
         load_and_kill(server, &key, &mut callers, &mut reader, &mut rng);
         server = Server::start(data.path());
         assert_eq!(server.key, None, "a key is shown once");
@@ -82,10 +82,13 @@ fn what_was_acknowledged_survives_every_kill_and_nothing_happens_twice() {
             assert_eq!(totals.body["debits_posted"], totals.body["credits_posted"], "{totals:?}");
             assert_eq!(totals.body["debits_pending"], totals.body["credits_pending"], "{totals:?}");
         }
+        if kill % 20 == 0 {
+            println!("killed {kill} of {kills} times");
+        }
     }
     let requests: u64 = callers.iter().map(|caller| caller.requests()).sum();
     let events = reader.check_all(&server.client(&key));
-    println!("kills {kills}, requests {requests}, events {events}, {:.1} s", started.elapsed().as_secs_f64());
+    println!("kills={kills} seed={seed} requests={requests} events={events} seconds={}", started.elapsed().as_secs());
     assert!(requests > 20 * kills, "the load was real: {requests} requests");
     assert!(server.stop().success(), "SIGTERM stops cleanly");
 }
