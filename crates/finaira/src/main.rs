@@ -6,6 +6,7 @@ mod bundle_folder;
 mod check_policy;
 mod demo;
 mod import;
+mod restore;
 mod serve;
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     /// Bring an existing book of accounts and transfers into a ledger
     #[command(subcommand)]
     Import(Box<import::Command>),
+    /// Restore a journal from a copy, in full or up to a point, as a history of its own
+    Restore(restore::Arguments),
     /// Check a policy folder and say what is wrong with it
     CheckPolicy(check_policy::Arguments),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Import(command) => import::run(&command),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
     };
     match result {

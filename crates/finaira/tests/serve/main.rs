@@ -12,5 +12,6 @@ mod orders;
 mod packed;
 mod past;
 mod privacy;
+mod restore;
 mod settings;
 mod statuses;
