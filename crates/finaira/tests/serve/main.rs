@@ -6,6 +6,7 @@ mod crash;
 mod generations;
 mod harness;
 mod imports;
+mod kills;
 mod lifecycle;
 mod orders;
 mod packed;
