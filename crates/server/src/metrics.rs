@@ -52,6 +52,10 @@ pub(crate) struct Metrics {
     pub(crate) scrub_index_bytes: Counter<u64, AtomicU64>,
     pub(crate) scrub_oldest: Gauge<f64, AtomicU64>,
     pub(crate) scrub_damaged: Gauge<i64, AtomicI64>,
+    pub(crate) proofs_entries: Gauge<i64, AtomicI64>,
+    pub(crate) proofs_behind_entries: Gauge<i64, AtomicI64>,
+    pub(crate) proofs_disk_bytes: Gauge<i64, AtomicI64>,
+    pub(crate) proofs_checkpoint_time: Gauge<i64, AtomicI64>,
 }
 
 impl Metrics {
@@ -77,6 +81,10 @@ impl Metrics {
             scrub_index_bytes: Counter::default(),
             scrub_oldest: Gauge::default(),
             scrub_damaged: Gauge::default(),
+            proofs_entries: Gauge::default(),
+            proofs_behind_entries: Gauge::default(),
+            proofs_disk_bytes: Gauge::default(),
+            proofs_checkpoint_time: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("payments", "Payments decided, by verdict and status", metrics.payments.clone());
@@ -113,6 +121,28 @@ impl Metrics {
         );
         metrics.register_guard(&mut registry);
         metrics.set_writes_closed([false; 3]);
+        registry.register(
+            "proofs_entries",
+            "Entries that the newest checkpoint covers",
+            metrics.proofs_entries.clone(),
+        );
+        registry.register(
+            "proofs_behind_entries",
+            "Durable entries that the newest checkpoint does not cover yet",
+            metrics.proofs_behind_entries.clone(),
+        );
+        registry.register_with_unit(
+            "proofs_disk",
+            "Size of the files of the proofs",
+            Unit::Bytes,
+            metrics.proofs_disk_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "proofs_checkpoint_time",
+            "When the newest checkpoint was signed, since 1970",
+            Unit::Seconds,
+            metrics.proofs_checkpoint_time.clone(),
+        );
         Self { registry, ..metrics }
     }
 

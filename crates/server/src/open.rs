@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
 
 use engine::{ApiKeyAdded, Command, Engine, Request, WritesClosed};
 use index::Index;
@@ -20,6 +21,7 @@ use crate::core::{Core, Shared};
 use crate::guard::Guard;
 use crate::key_store::{KeyStore, KeyStoreError, random, system_random};
 use crate::metrics::Metrics;
+use crate::proofs::{self, KeySource, ProofError, Prover};
 use crate::recover::{Pace, RecoverError, Started, Terms, recover};
 use crate::scrub::Scrub;
 use crate::threads::{CommitError, Inbox, Threads, Wiring, commit};
@@ -51,6 +53,8 @@ pub struct Options {
     pub disk_reserve_bytes: u64,
     /// Within what time every sealed segment is read again.
     pub scrub_period: Span,
+    /// Whether the journal's entries can be proved, and the key that signs the checkpoints; `None` for no proofs.
+    pub proofs: Option<KeySource>,
 }
 
 impl Options {
@@ -65,6 +69,7 @@ impl Options {
             confirm_clock: false,
             disk_reserve_bytes: Self::DISK_RESERVE_BYTES,
             scrub_period: Self::SCRUB_PERIOD,
+            proofs: Some(KeySource::Kept),
         }
     }
 
@@ -100,6 +105,9 @@ pub enum OpenError {
     /// What a start writes must not be written now.
     #[error("a new API key cannot be made now: {0}")]
     WritesClosed(WritesClosed),
+    /// The proofs.
+    #[error(transparent)]
+    Proofs(#[from] ProofError),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -116,6 +124,7 @@ pub struct Opened {
     pub recovered: Recovered,
     threads: Threads,
     background: Background,
+    prover: Option<JoinHandle<Result<(), ProofError>>>,
 }
 
 /// How a server ended.
@@ -132,6 +141,9 @@ pub enum Stopped {
         /// The clock was believed, so it can be confirmed when the directory is opened again.
         is_clock_believed: bool,
     },
+    /// The journal is not the one that checkpoints were signed for.
+    #[error("stopped: {0}")]
+    Proofs(#[from] ProofError),
 }
 
 impl Opened {
@@ -152,18 +164,36 @@ impl Opened {
             recover(&journal_directory, &index_directory, terms, new_origin)?;
         let keys =
             Arc::new(KeyStore::open(&keys_directory, journal.lineage(), recovered.last > Seq::ZERO, system_random())?);
+        let proofs_directory = Directory::open(&options.data.join("proofs"))?;
+        let place = proofs::Place {
+            proofs: proofs_directory.clone(),
+            keys: &keys_directory,
+            identity: journal.identity(),
+            shard: SHARD,
+        };
+        let metrics = Arc::new(Metrics::new());
+        // Before anything is written: a journal that lost entries is to be looked at as it is.
+        let (prover, proofs) = match &options.proofs {
+            Some(source) => {
+                let (prover, proofs) = proofs::open(place, source, journal.reader(), Arc::clone(&metrics))?;
+                (Some(prover), Some(proofs))
+            }
+            None => {
+                proofs::check(place, journal.durable())?;
+                (None, None)
+            }
+        };
         let policy = compile_active(&engine)?;
         if let Some(policy) = &policy {
             engine.stage_policy(Arc::clone(policy));
         }
-        let metrics = Arc::new(Metrics::new());
         let last = (engine.applied() > Seq::ZERO).then(|| engine.clock());
         let guard = Guard::new(clocks, options.clock, last, Arc::clone(&metrics));
         if options.confirm_clock {
             guard.confirm_clock(ActorId::SYSTEM);
         }
         let reserve = Reserve {
-            directories: vec![journal_directory.clone(), keys_directory, index_directory],
+            directories: vec![journal_directory.clone(), keys_directory, index_directory, proofs_directory.clone()],
             bytes: options.disk_reserve_bytes,
         };
         metrics.disk_reserve.set(i64::try_from(reserve.bytes).unwrap_or(i64::MAX));
@@ -197,6 +227,7 @@ impl Opened {
             names: Mutex::new(None),
             assets: RwLock::default(),
             opened_imports: RwLock::default(),
+            proofs,
         });
         core.shared().note_ledgers(decider.engine());
         // Before anything is taken.
@@ -204,7 +235,8 @@ impl Opened {
         let background = Background::start(&core, reserve, scrub).map_err(OpenError::Thread)?;
         let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender, running: running_sender };
         let threads = Threads::start(decider, journal, wiring).map_err(OpenError::Thread)?;
-        Ok(Self { core, api_key, recovered, threads, background })
+        let prover = prover.map(|prover| start_prover(prover, core.clone())).transpose().map_err(OpenError::Thread)?;
+        Ok(Self { core, api_key, recovered, threads, background, prover })
     }
 
     /// Serves HTTP on a bound socket until `stop` resolves or the journal fails, then decides what waits, writes the
@@ -241,24 +273,25 @@ impl Opened {
         self.end()
     }
 
-    /// Waits for all threads.
+    /// Waits until all threads have ended; the one of the proofs last, so that it covers what the others wrote.
     fn end(self) -> Result<(), Stopped> {
         let joined = self.threads.join();
         self.background.stop();
         let shared = self.core.shared();
+        if let Some(proofs) = &shared.proofs {
+            proofs.wake.stop();
+        }
+        let proved = self.prover.map_or(Ok(Ok(())), JoinHandle::join);
         let given_up = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let failure = match joined {
-            Err(failure) => failure,
-            Ok(()) => match given_up {
-                Some(failure) => failure,
-                None => return Ok(()),
-            },
-        };
-        let damage = if let CommitError::Index(fault) = &failure { fault.as_damage() } else { None };
-        Err(match damage {
-            Some(fault) => Stopped::IndexDamaged { fault, is_clock_believed: shared.guard.is_clock_believed() },
-            None => Stopped::Failed(failure),
-        })
+        if let Some(failure) = joined.err().or(given_up) {
+            let damage = if let CommitError::Index(fault) = &failure { fault.as_damage() } else { None };
+            return Err(match damage {
+                Some(fault) => Stopped::IndexDamaged { fault, is_clock_believed: shared.guard.is_clock_believed() },
+                None => Stopped::Failed(failure),
+            });
+        }
+        proved.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(())
     }
 }
 
@@ -268,6 +301,17 @@ impl Core {
         let mut running = self.shared().running.clone();
         while running.changed().await.is_ok() {}
     }
+}
+
+/// Starts the thread that keeps the proofs. When the journal turns out not to be the one that was signed, nobody is served
+/// any more.
+fn start_prover(prover: Prover, core: Core) -> std::io::Result<JoinHandle<Result<(), ProofError>>> {
+    std::thread::Builder::new().name("proofs".to_owned()).spawn(move || {
+        prover.run(|fault| core.shared().guard.note_fault(fault)).inspect_err(|error| {
+            tracing::error!(%error, "the journal is not the one that checkpoints were signed for");
+            core.shared().inbox.fail();
+        })
+    })
 }
 
 pub(crate) fn new_origin() -> Origin {

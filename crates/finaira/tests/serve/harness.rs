@@ -168,6 +168,15 @@ impl Client {
         read(request.header("Authorization", format!("Bearer {}", self.key)).call())
     }
 
+    /// What is no text.
+    pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
+        let request = self.agent.get(format!("{}{path}", self.address));
+        let response = request.header("Authorization", format!("Bearer {}", self.key)).call();
+        let mut response = response.expect("the server answers");
+        assert_eq!(response.status(), 200, "{path}");
+        response.body_mut().read_to_vec().expect("a body")
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> Reply {
         self.try_post(path, body).expect("the server answers")
     }
