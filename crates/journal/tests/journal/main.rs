@@ -1,6 +1,6 @@
 //! The journal as its users see it: what every journal promises (`contract.rs`), entries as bytes (`codec.rs`), what a
-//! start finds after a stop, a crash or damage (`recovery.rs`, `damage.rs`), reading by position (`places.rs`), and
-//! journals of every format version (`golden.rs`).
+//! start finds after a stop, a crash or damage (`recovery.rs`, `damage.rs`), reading by position (`places.rs`),
+//! copies (`copy.rs`), and journals of every format version (`golden.rs`).
 #![expect(clippy::unwrap_used, reason = "an error that a test does not expect fails it, helpers included")]
 
 mod support;
@@ -8,6 +8,7 @@ mod support;
 mod codec;
 mod continued;
 mod contract;
+mod copy;
 mod damage;
 mod golden;
 mod imports;
