@@ -20,6 +20,7 @@ pub mod requests;
 pub mod responses;
 pub mod results;
 pub mod routes;
+pub mod segments;
 
 mod identity;
 mod json;

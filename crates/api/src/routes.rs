@@ -150,6 +150,10 @@ pub enum Operation {
     GetActivePolicy,
     /// Entries of the journal, as a page or as a stream.
     ListEvents,
+    /// The segments of the journal.
+    ListSegments,
+    /// Bytes of a segment.
+    ReadSegment,
     /// Whether the process lives.
     Health,
     /// Whether requests are taken.
@@ -272,6 +276,8 @@ pub enum Answer {
     Events(Shape),
     /// 200 with packed records; what they are.
     Packed(&'static str),
+    /// 200 with bytes; what they are.
+    Bytes(&'static str),
     /// Text of this media type.
     Text(&'static str),
     /// Any JSON.
@@ -369,6 +375,8 @@ impl Operation {
             Self::ActivatePolicy => "activatePolicy",
             Self::GetActivePolicy => "getActivePolicy",
             Self::ListEvents => "listEvents",
+            Self::ListSegments => "listJournalSegments",
+            Self::ReadSegment => "readJournalSegment",
             Self::Health => "getHealth",
             Self::Ready => "getReadiness",
             Self::Metrics => "getMetrics",

@@ -16,6 +16,7 @@ mod past;
 mod payments;
 pub(crate) mod personal;
 mod policies;
+mod segments;
 mod shown;
 
 use std::future::Future;
@@ -138,6 +139,8 @@ async fn handle(call: Call) -> Handled {
         Operation::ActivatePolicy => policies::activate(call).await,
         Operation::GetActivePolicy => policies::get_active(call).await,
         Operation::ListEvents => events::list(call).await,
+        Operation::ListSegments => segments::list(call).await,
+        Operation::ReadSegment => segments::read(call).await,
         Operation::Health => Ok(operations::health()),
         Operation::Ready => operations::ready(&call),
         Operation::Metrics => Ok(operations::metrics(&call)),
