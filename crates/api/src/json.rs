@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+pub(crate) use types::shorten;
+
 use crate::errors::ErrorCode;
 use crate::problem::Problem;
 
@@ -272,15 +274,4 @@ pub(crate) fn text_fault(text: &str, bytes_max: usize) -> Option<String> {
 /// `one of a, b, c`.
 pub(crate) fn one_of(names: &[&str]) -> String {
     format!("one of {}", names.join(", "))
-}
-
-/// At most 64 characters of what a client sent, without control characters.
-pub(crate) fn shorten(text: &str) -> String {
-    const CHARS_MAX: usize = 64;
-    let mut chars = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
-    let mut short: String = chars.by_ref().take(CHARS_MAX).collect();
-    if chars.next().is_some() {
-        short.push('…');
-    }
-    short
 }

@@ -5,6 +5,7 @@
 //! was expected. What is personal is never in a `Debug` form or a complaint.
 #![deny(clippy::arithmetic_side_effects, clippy::integer_division, clippy::indexing_slicing)]
 
+pub mod archive;
 pub mod changes;
 pub mod decisions;
 pub mod errors;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ledger::{Account, Address, Limits, MetadataOf, PendingState, Plan, Transfer, TransferKey};
-use types::{AccountId, TransferId};
+use types::{AccountId, TransferId, shorten};
 
 use crate::Refusal;
 
@@ -26,8 +26,7 @@ impl FromStr for AccountName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let id = text.parse().map(Self::Id);
-        id.or_else(|_no_id| text.parse().map(Self::Address))
-            .map_err(|_no_address| AccountNameParseError(text.chars().take(64).collect()))
+        id.or_else(|_no_id| text.parse().map(Self::Address)).map_err(|_no_address| AccountNameParseError(shorten(text)))
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
-use types::Digest;
+use types::{Digest, shorten};
 
 use crate::limits::{BUNDLE_BYTES_MAX, BUNDLE_FILES_MAX, DOCUMENT_BYTES_MAX, FILE_NAME_BYTES_MAX};
 
@@ -130,7 +130,7 @@ impl Bundle {
             return Err(BundleError::TooManyFiles(self.files.len()));
         }
         if let Some(name) = self.files.keys().find(|name| !is_file_name(name)) {
-            return Err(BundleError::FileName(name.chars().take(FILE_NAME_BYTES_MAX).collect()));
+            return Err(BundleError::FileName(shorten(name)));
         }
         let bytes = self.files.values().map(|bytes| bytes.len()).sum();
         if bytes > BUNDLE_BYTES_MAX {

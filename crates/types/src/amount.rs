@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::shown::shorten;
+
 /// A quantity of one asset in its minor units (cents of `EUR/2`). Unsigned; arithmetic is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Amount(u128);
@@ -77,15 +79,6 @@ impl FromStr for Amount {
             Ok(minor) => Ok(Self(minor)),
             Err(_) => Err(AmountParseError::Overflow(shorten(text))),
         }
-    }
-}
-
-/// At most 64 characters of an offending input, so that an error message stays readable.
-pub(crate) fn shorten(text: &str) -> String {
-    const SHOWN_CHARS_MAX: usize = 64;
-    match text.char_indices().nth(SHOWN_CHARS_MAX) {
-        Some((end, _)) => text.get(..end).map_or_else(String::new, |head| format!("{head}…")),
-        None => text.to_owned(),
     }
 }
 

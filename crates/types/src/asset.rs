@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::amount::shorten;
+use crate::shown::shorten;
 
 /// What a ledger counts, and in which minor unit: `EUR/2` is euros in cents, `JPY/0` yen, `BTC/8` satoshis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::amount::shorten;
+use crate::shown::shorten;
 
 /// A hash of 32 bytes. Of an artifact, the folded state, a request in canonical form it is BLAKE3, of a Merkle tree SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

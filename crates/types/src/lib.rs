@@ -9,6 +9,7 @@ mod digest;
 mod ids;
 mod name;
 mod sealed;
+mod shown;
 mod time;
 
 pub use amount::{Amount, AmountParseError};
@@ -20,4 +21,5 @@ pub use ids::{
 };
 pub use name::{Name, NameParseError};
 pub use sealed::Sealed;
+pub use shown::shorten;
 pub use time::{Span, SpanParseError, Timestamp, TimestampParseError};

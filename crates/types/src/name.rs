@@ -3,7 +3,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::amount::shorten;
+use crate::shown::shorten;
 
 /// What a policy calls a thing: 1 to 64 of `a-z 0-9 _`, first a letter. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

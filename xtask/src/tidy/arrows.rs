@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "server",
         &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "proof", "vault", "api"],
     ),
+    ("tables", &["types", "policy", "engine", "vault"]),
     (
         "sim",
         &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "vault", "api", "server"],
@@ -34,9 +35,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         "finaira",
         &[
             "types", "ledger", "features", "policy", "engine", "journal", "pipeline", "proof", "vault", "api",
-            "server", "sim",
+            "server", "tables", "sim",
         ],
     ),
+    ("fuzz", &["types", "ledger", "policy", "engine", "journal", "proof", "vault", "api", "tables", "sim"]),
     ("xtask", &[]),
 ];
 

@@ -10,12 +10,9 @@
 //! Time comes from the file: each payment is decided at its own time, and what time brings in between happens in
 //! between. Nothing is journaled; the entries are only looked at.
 
-pub(crate) mod cell;
 mod columns;
 mod file_order;
-pub(crate) mod input;
 mod output;
-mod payments;
 pub(crate) mod progress;
 mod replay;
 mod summary;
@@ -28,20 +25,16 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context as _, bail, ensure};
 use policy::{FileMapping, Policy};
-use types::{Asset, Name, TenantId};
+use tables::{Input, Payments, Row};
+use types::{Asset, Name};
 
 use self::file_order::FileOrder;
-use self::input::Input;
 use self::output::{Outcome, Output};
-use self::payments::{Payments, Row};
 use self::progress::Progress;
 use self::replay::Replay;
 use self::summary::Summary;
 use self::time_order::{Schedule, TimeOrder};
 use crate::bundle_folder;
-
-/// The tenant that a backtest plays.
-const TENANT: TenantId = TenantId::new(1);
 
 /// What a label is called whose value the policy lists as positive.
 const FRAUD: &str = "fraud";

@@ -12,12 +12,11 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, Type, TypePtr};
 use policy::{FeatureType, FeatureValue, Policy};
+use tables::{Id, IdKind};
 use tempfile::NamedTempFile;
 use types::Timestamp;
 
 use super::columns::{OutputColumn, Values};
-use super::input::IdKind;
-use super::payments::Id;
 
 /// Rows of a row group: what is held in memory before it is written.
 const GROUP_ROWS: usize = 1 << 17;

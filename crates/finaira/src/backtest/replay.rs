@@ -6,9 +6,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use engine::{Answer, Applied, ArtifactChunk, Command, Engine, Fact, NewPayment, PaymentDecided, Request};
 use policy::{Bundle, Policy};
+use tables::TENANT;
 use types::{ActorId, Name, Origin, PaymentId, RequestId, ShardId, Span, Timestamp};
-
-use super::TENANT;
 
 /// Decides payments one after the other, and brings in between what time brings: deadlines and labels.
 #[derive(Debug)]

@@ -1,9 +1,7 @@
 //! Rows of a file in the order of their times, whatever their order in the file.
 
+use tables::{Batch, Column, Input, Row};
 use types::Timestamp;
-
-use super::input::{Batch, Column, Input};
-use super::payments::Row;
 
 /// The times of a file, as far as they must be known before it is read.
 #[derive(Debug)]

@@ -4,10 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
-use types::Timestamp;
-
-use crate::backtest::cell::Cell;
-use crate::backtest::input::{Batch, Input};
+use tables::{Batch, Cell, Input};
+use types::{Timestamp, shorten};
 
 /// A file with the columns that it may have.
 #[derive(Debug)]
@@ -51,7 +49,7 @@ impl Table {
         let input = Input::open(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(other) = input.names().into_iter().find(|name| !known.contains(name)) {
-            bail!("{} has a column `{other}`; known are `{}`", path.display(), known.join("`, `"));
+            bail!("{} has a column `{}`; known are `{}`", path.display(), shorten(other), known.join("`, `"));
         }
         let (mut places, mut read) = (Vec::new(), Vec::new());
         for (number, column) in known.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use toml::de::{DeTable, DeValue};
-use types::Span;
+use types::{Span, shorten};
 
 use crate::limits::{PROBLEMS_MAX, TEXT_BYTES_MAX};
 use crate::problem::{Place, Problems, suggestion};
@@ -217,14 +217,9 @@ pub(crate) fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&DeValue<'
         chosen.map(|(_, choice)| *choice).ok_or_else(|| {
             let expected: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             let hint = suggestion(written, expected.iter().copied());
-            format!("is `{}`, expected one of {}{hint}", shown(written), expected.join(", "))
+            format!("is `{}`, expected one of {}{hint}", shorten(written), expected.join(", "))
         })
     }
-}
-
-/// At most 64 characters of what was written, so that a message stays readable.
-pub(crate) fn shown(written: &str) -> String {
-    written.chars().take(64).collect()
 }
 
 fn unexpected(value: &DeValue<'_>, expected: &str) -> String {
@@ -233,6 +228,6 @@ fn unexpected(value: &DeValue<'_>, expected: &str) -> String {
 }
 
 fn join(path: &str, key: &str) -> String {
-    let key = shown(key);
+    let key = shorten(key);
     if path.is_empty() { key } else { format!("{path}.{key}") }
 }

@@ -1,6 +1,6 @@
 use types::{Name, Span};
 
-use super::reader::{Located, Node, Table, shown};
+use super::reader::{Located, Node, Table};
 use crate::problem::{Problems, suggestion};
 
 /// The named items of one part of the document, in its order. An item with a problem keeps its place without a value, so
@@ -49,7 +49,7 @@ impl<T> Section<T> {
         let position = self.names.iter().position(|known| known == name.value);
         if position.is_none() && !self.overfull {
             let hint = suggestion(name.value, self.names.iter().map(String::as_str));
-            let message = format_args!("there is no {} `{}`{hint}", self.what, shown(name.value));
+            let message = format_args!("there is no {} `{}`{hint}", self.what, types::shorten(name.value));
             problems.report(&name.place, message);
         }
         position

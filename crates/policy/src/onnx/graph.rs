@@ -8,6 +8,8 @@ use super::{INPUTS_MAX, LoadError, Model, Scorer, classes, decode_list};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use types::shorten;
+
 /// Nodes of a graph, inputs, outputs and operator sets, at most. An exported tree or linear model has about five.
 const GRAPH_ITEMS_MAX: usize = 64;
 /// The operator sets that define the model operators as we run them: 4 left them as they were in 3, 5 replaced them.
@@ -32,13 +34,15 @@ pub(super) fn load(file: &ModelProto) -> Result<Model, LoadError> {
     let mut values = BTreeMap::from([(input, Value::Input)]);
     let mut model = None;
     for (at, node) in decode_list::<NodeProto>("nodes", &graph.node, GRAPH_ITEMS_MAX)?.into_iter().enumerate() {
-        let name = if node.name.is_empty() { format!("#{at}") } else { node.name.clone() };
+        let name = if node.name.is_empty() { format!("#{at}") } else { shorten(&node.name) };
         let mut operator = Operator::new(name, &node)?;
         let produced = run(&mut operator, &node, &values, inputs, &mut model)?;
         operator.finish()?;
         for (name, value) in node.output.into_iter().zip(produced) {
             if values.insert(name.clone(), value).is_some() {
-                return Err(operator.error(format!("it produces {name:?}, which something else produces too")));
+                return Err(
+                    operator.error(format!("it produces {:?}, which something else produces too", shorten(&name)))
+                );
             }
         }
     }
@@ -89,14 +93,16 @@ fn run(
 ) -> Result<Vec<Value>, LoadError> {
     let Some(kind) = Kind::of(node) else {
         let dot = if node.domain.is_empty() { "" } else { "." };
-        let kind = format!("{}{dot}{}", node.domain, node.op_type);
+        let kind = shorten(&format!("{}{dot}{}", node.domain, node.op_type));
         return Err(LoadError::Operator { node: operator.name.clone(), operator: kind });
     };
     let [input] = node.input.as_slice() else {
         return Err(operator.error(format!("it has {} inputs, supported is 1", node.input.len())));
     };
     let Some(value) = values.get(input).copied() else {
-        return Err(operator.error(format!("it reads {input:?}, which neither the input nor an earlier node gives")));
+        return Err(
+            operator.error(format!("it reads {:?}, which neither the input nor an earlier node gives", shorten(input)))
+        );
     };
     let (scorer, transform) = match kind {
         Kind::Identity => return Ok(vec![value]),
@@ -142,7 +148,7 @@ fn input(graph: &GraphProto) -> Result<(String, usize), LoadError> {
     let [input] = inputs.as_slice() else {
         return Err(LoadError::Graph(format!("the graph has {} inputs, supported is 1", inputs.len())));
     };
-    let refuse = |problem: String| Err(LoadError::Graph(format!("input {:?} {problem}", input.name)));
+    let refuse = |problem: String| Err(LoadError::Graph(format!("input {:?} {problem}", shorten(&input.name))));
     let Some(tensor) = input.r#type.as_ref().and_then(|r#type| r#type.tensor_type.as_ref()) else {
         return refuse("is not a tensor".into());
     };

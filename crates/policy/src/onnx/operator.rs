@@ -4,6 +4,8 @@ use super::message::{AttributeProto, NodeProto};
 use super::{LoadError, decode_list};
 use std::collections::BTreeMap;
 
+use types::shorten;
+
 /// Attributes of one node, at most. The largest operator here has 20.
 const ATTRIBUTES_MAX: usize = 64;
 
@@ -20,7 +22,7 @@ impl Operator {
         let mut operator = Self { name, kind: node.op_type.clone(), attributes: BTreeMap::new() };
         for attribute in decode_list::<AttributeProto>("attributes of a node", &node.attribute, ATTRIBUTES_MAX)? {
             if let Some(twice) = operator.attributes.insert(attribute.name.clone(), attribute) {
-                return Err(operator.error(format!("attribute {} is there twice", twice.name)));
+                return Err(operator.error(format!("attribute {} is there twice", shorten(&twice.name))));
             }
         }
         Ok(operator)
@@ -28,7 +30,7 @@ impl Operator {
 
     /// An error about this node. `problem` says what it has and what it may have.
     pub(super) fn error(&self, problem: impl Into<String>) -> LoadError {
-        LoadError::Node { node: self.name.clone(), operator: self.kind.clone(), problem: problem.into() }
+        LoadError::Node { node: self.name.clone(), operator: shorten(&self.kind), problem: problem.into() }
     }
 
     pub(super) fn ints(&mut self, name: &str) -> Vec<i64> {
@@ -59,7 +61,7 @@ impl Operator {
             Some((_, value)) => Ok(*value),
             None => {
                 let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-                let found = String::from_utf8_lossy(&attribute.s);
+                let found = shorten(&String::from_utf8_lossy(&attribute.s));
                 Err(self.error(format!("{name} is {found:?}, supported are {}", known.join(", "))))
             }
         }
@@ -72,7 +74,7 @@ impl Operator {
     /// Refuses attributes that nobody took: they could change what the node means.
     pub(super) fn finish(&self) -> Result<(), LoadError> {
         match self.attributes.keys().next() {
-            Some(name) => Err(self.error(format!("attribute {name:?} is not supported"))),
+            Some(name) => Err(self.error(format!("attribute {:?} is not supported", shorten(name)))),
             None => Ok(()),
         }
     }

@@ -1,11 +1,6 @@
-use std::io::Read as _;
-
+use api::Problem;
 use api::responses::Policy;
-use api::{ErrorCode, Problem};
 use engine::{Query, Reply};
-use policy::Bundle;
-use policy::limits::BUNDLE_BYTES_MAX;
-use tar::EntryType;
 use types::RequestId;
 
 use crate::InstallError;
@@ -14,7 +9,7 @@ use crate::http::failure::{Failure, Handled, created, found};
 use crate::http::ledgers::unexpected;
 
 pub(crate) async fn activate(call: Call) -> Handled {
-    let bundle = unpack(&call.body)?;
+    let bundle = api::archive::bundle(&call.body)?;
     let id = RequestId::new(bundle.digest().head_u128());
     let Reply::Policy(made, active) = call.app.core.install_policy(call.caller, id, bundle).await? else {
         return Err(unexpected());
@@ -35,41 +30,4 @@ impl From<InstallError> for Failure {
             InstallError::Unavailable(unavailable) => unavailable.into(),
         }
     }
-}
-
-/// The bundle in an archive of a policy folder, with or without the folder's own name in front.
-fn unpack(archive: &[u8]) -> Result<Bundle, Problem> {
-    let invalid = |detail: String| Problem::new(ErrorCode::InvalidArchive, detail);
-    let files = files(archive).map_err(invalid)?;
-    let document = |path: &&str| *path == policy::DOCUMENT || path.ends_with(concat!("/", "policy.toml"));
-    let shortest = files.iter().map(|(path, _)| path.as_str()).filter(document).min_by_key(|path| path.len());
-    let shortest = shortest.ok_or_else(|| invalid(format!("the archive has no `{}`", policy::DOCUMENT)))?;
-    let folder = shortest.strip_suffix(policy::DOCUMENT).unwrap_or_default().to_owned();
-    let inside = files.into_iter().filter_map(|(path, bytes)| Some((path.strip_prefix(&folder)?.to_owned(), bytes)));
-    Bundle::new(inside).map_err(|error| invalid(error.to_string()))
-}
-
-/// Every regular file of an archive with its path.
-fn files(archive: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let unreadable = |error: std::io::Error| format!("the archive cannot be read: {error}");
-    let mut files = Vec::new();
-    let mut left = BUNDLE_BYTES_MAX;
-    for entry in tar::Archive::new(archive).entries().map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let path = String::from_utf8(entry.path_bytes().into_owned()).map_err(|_bytes| "a path is not UTF-8")?;
-        let kind = entry.header().entry_type();
-        if matches!(kind, EntryType::Directory | EntryType::XGlobalHeader) {
-            continue;
-        }
-        if kind != EntryType::Regular {
-            return Err(format!("`{path}` is a {kind:?}, expected files and folders only"));
-        }
-        let mut bytes = Vec::new();
-        entry.take(left as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        left = left
-            .checked_sub(bytes.len())
-            .ok_or_else(|| format!("the files of the archive are more than {BUNDLE_BYTES_MAX} bytes together"))?;
-        files.push((path.strip_prefix("./").unwrap_or(&path).to_owned(), bytes));
-    }
-    Ok(files)
 }

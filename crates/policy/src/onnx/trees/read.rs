@@ -6,6 +6,8 @@ use super::node::{Branch, Mode, Node};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use types::shorten;
+
 /// A tree or node number of the file: any 64-bit number.
 type FileId = i64;
 
@@ -80,7 +82,7 @@ pub(super) fn forest(operator: &mut Operator, inputs: usize) -> Result<Forest, L
         } else {
             let Some(mode) = Mode::parse(&modes[at]) else {
                 let mode = String::from_utf8_lossy(&modes[at]);
-                return Err(refuse(format!("has mode {mode:?}, which ONNX does not have")));
+                return Err(refuse(format!("has mode {:?}, which ONNX does not have", shorten(&mode))));
             };
             let Some(column) = u16::try_from(columns[at]).ok().filter(|column| usize::from(*column) < inputs) else {
                 return Err(refuse(format!("looks at column {}, the input has {inputs}", columns[at])));

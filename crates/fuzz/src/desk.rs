@@ -1,0 +1,141 @@
+//! An engine with a short past, to which requests come that were parsed from hostile bytes.
+
+use std::sync::{Arc, OnceLock};
+
+use api::{History, IdSource, Problem};
+use engine::{Answer, Applied, Command, Engine, Entry, Request};
+use journal::FrameBuilder;
+use policy::{Bundle, Policy};
+use types::{ActorId, Digest, Origin, RequestId, ShardId, Span, TenantId, Timestamp};
+
+use crate::history;
+use crate::request::{Asked, Call};
+use crate::{Verdict, check_line};
+
+pub(crate) const SHARD: ShardId = ShardId::new(0);
+pub(crate) const TENANT: TenantId = TenantId::new(1);
+/// The history that cursors are of.
+pub(crate) const HISTORY: History = History { origin: Origin::new(0x1234), shard: SHARD };
+/// When the past begins.
+const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
+const ACTOR: ActorId = ActorId::new(1);
+
+/// What every attack starts from.
+#[derive(Debug)]
+pub(crate) struct Past {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// An engine that lived through the past.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    engine: Engine,
+    made: Vec<Entry>,
+}
+
+pub(crate) fn ids<'a>() -> IdSource<'a> {
+    IdSource { secret: Digest::of(b"secret of derived ids"), tenant: TENANT, key: None }
+}
+
+/// The past, made once by requests of the API.
+pub(crate) fn past() -> &'static Past {
+    static PAST: OnceLock<Past> = OnceLock::new();
+    PAST.get_or_init(|| {
+        let bundle = Bundle::new([(policy::DOCUMENT.to_owned(), history::POLICY.as_bytes().to_vec())]);
+        let bundle = bundle.expect("the document is a bundle");
+        let policy = match Policy::compile(&bundle) {
+            Ok(policy) => Arc::new(policy),
+            Err(problems) => panic!("the policy of the attacks compiles: {problems:?}"),
+        };
+        let mut desk = Desk { engine: Engine::new(SHARD, TENANT), made: Vec::new() };
+        let (engine, made) = (&mut desk.engine, &mut desk.made);
+        engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
+        for command in history::policy_commands(&bundle, &policy) {
+            desk.execute(RequestId::default(), command).expect("the policy is installed");
+        }
+        let accounts = history::imported_accounts();
+        for request in history::REQUESTS.iter().map(|request| request.as_bytes()).chain([accounts.as_slice()]) {
+            let shown = String::from_utf8_lossy(request);
+            let asked = Call::read(request).and_then(|call| call.parse(&policy));
+            let asked = asked.unwrap_or_else(|problem| panic!("{shown}: {}", problem.detail()));
+            for Asked { request: id, command } in asked {
+                let answer = desk.execute(id, command);
+                assert!(answer.is_ok(), "{shown}: {answer:?}");
+            }
+        }
+        Past { policy, entries: desk.made }
+    })
+}
+
+impl Desk {
+    pub(crate) fn open() -> Self {
+        let Past { policy, entries } = past();
+        let mut engine = Engine::new(SHARD, TENANT);
+        for entry in entries {
+            engine.apply(entry);
+        }
+        engine.stage_policy(Arc::clone(policy));
+        Self { engine, made: Vec::new() }
+    }
+
+    fn execute(&mut self, id: RequestId, command: Command) -> Answer {
+        let Self { engine, made } = self;
+        let now = engine.clock().saturating_add(Span::from_ns(1_000_000_000));
+        let mut sink = |applied: Applied<'_>| made.push(applied.entry.clone());
+        // Time passes as it does for a server: what is due happens first.
+        while engine.execute_due(now, &mut sink) {}
+        engine.execute(now, &Request { tenant: TENANT, actor: ACTOR, id, command }, &mut sink)
+    }
+
+    /// Decides what was parsed; whatever it is, that must work.
+    pub(crate) fn ask(&mut self, asked: Asked) -> Verdict {
+        let Asked { request, command } = asked;
+        match self.execute(request, command) {
+            Ok(_) => Verdict::Accepted,
+            Err(refusal) => check_problem(&Problem::from(&refusal)),
+        }
+    }
+
+    /// What was decided can be journaled, is read back as it is, and replays to the same state.
+    pub(crate) fn close(mut self) {
+        let mut builder = FrameBuilder::default();
+        let mut frames = Vec::new();
+        for entry in &self.made {
+            if builder.try_push(entry).is_none() {
+                frames.extend(builder.finish());
+                builder.push(entry);
+            }
+        }
+        frames.extend(builder.finish());
+        let read: Vec<Entry> =
+            frames.iter().flat_map(|frame| frame.entries().expect("what was journaled can be read")).collect();
+        assert!(read == self.made, "entries are read as they were made: {:?} and {read:?}", self.made);
+        let mut replayed = Self::open();
+        for entry in &read {
+            assert!(replayed.engine.agrees_with(entry), "a replay agrees with {entry:?}");
+            replayed.engine.apply(entry);
+        }
+        assert_eq!(replayed.engine.digest(), self.engine.digest(), "a replay gives the same state");
+        self.made.clear();
+    }
+}
+
+/// What clients are told is fit to be told.
+pub(crate) fn check_problem(problem: &Problem) -> Verdict {
+    assert!((400..600).contains(&problem.status()), "{problem:?}");
+    serde_json::to_vec(&problem.body()).expect("a problem is JSON");
+    check_line(problem.detail())
+}
+
+/// A policy that compiled can be installed in an engine without a past.
+pub(crate) fn activate(bundle: &Bundle, policy: &Arc<Policy>) {
+    let mut desk = Desk { engine: Engine::new(SHARD, TENANT), made: Vec::new() };
+    let made = &mut desk.made;
+    desk.engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
+    for command in history::policy_commands(bundle, policy) {
+        if let Err(refusal) = desk.execute(RequestId::default(), command) {
+            check_problem(&Problem::from(&refusal));
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Requests as bytes: a line with method, path and query, then the body. Read as the server reads them, up to the command
+//! that the engine is asked.
+
+use api::history::{Instant, Period, TransferFilter};
+use api::payments::{PaymentRequest, TemplateAccount};
+use api::requests::{self, Parsed};
+use api::routes::{Body, Method};
+use api::{ErrorCode, List, Operation, Parameters, Problem, ROUTES, Route, changes, filters, imports, orders, packed};
+use engine::{AccountName, Command, ImportCommand, PaymentStatus, Query};
+use policy::Policy;
+use types::{AccountId, Digest, ImportId, PaymentId, RequestId, Seq, Timestamp, Token, TransferId};
+
+use crate::desk::{self, HISTORY};
+
+/// A request that has a route.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    route: &'static Route,
+    path_id: &'a str,
+    parameters: Parameters,
+    body: &'a [u8],
+}
+
+/// A command and its request id.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) request: RequestId,
+    pub(crate) command: Command,
+}
+
+impl From<Parsed> for Asked {
+    fn from(Parsed { request, command }: Parsed) -> Self {
+        Self { request, command }
+    }
+}
+
+impl From<Command> for Asked {
+    fn from(command: Command) -> Self {
+        Self { request: RequestId::default(), command }
+    }
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn read(request: &'a [u8]) -> Result<Self, Problem> {
+        let none = || Problem::new(ErrorCode::NotFound, "the attack names no route");
+        let end = request.iter().position(|&byte| byte == b'\n').unwrap_or(request.len());
+        let (line, body) = request.split_at(end);
+        let line = std::str::from_utf8(line).map_err(|_bytes| none())?;
+        let (method, target) = line.split_once(' ').ok_or_else(none)?;
+        let method = match method {
+            "GET" => Method::Get,
+            "POST" => Method::Post,
+            _ => return Err(none()),
+        };
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let matches = |route: &&Route| {
+            let (mut wanted, mut given) = (route.path.split('/'), path.split('/'));
+            let same = wanted.by_ref().zip(given.by_ref()).all(|(a, b)| a == b || a.starts_with('{'));
+            route.method == method && same && route.path.split('/').count() == path.split('/').count()
+        };
+        // A path without a parameter goes before one with.
+        let route =
+            ROUTES.iter().filter(matches).min_by_key(|route| route.path.matches('{').count()).ok_or_else(none)?;
+        let mut parts = route.path.split('/').zip(path.split('/'));
+        let path_id = parts.find(|(name, _)| name.starts_with('{')).map_or("", |(_, part)| part);
+        let known: Vec<&str> = route.parameters.iter().map(|parameter| parameter.name).collect();
+        let parameters = Parameters::parse(query, &known)?;
+        let body = body.get(1..).unwrap_or_default();
+        if body.len() > route.body_bytes_max() {
+            return Err(Problem::new(ErrorCode::BodyTooLarge, "the server reads no more than the route takes"));
+        }
+        Ok(Self { route, path_id, parameters, body })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_of(&self, route: &Route) -> bool {
+        self.route.operation == route.operation
+    }
+
+    pub(crate) fn has_packed_body(&self) -> bool {
+        matches!(self.route.body, Body::Packed { .. })
+    }
+
+    pub(crate) fn has_json_body(&self) -> bool {
+        matches!(self.route.body, Body::Json(_) | Body::Batch(_) | Body::Empty(_))
+    }
+
+    /// What the engine is asked; nothing when the answer comes from elsewhere.
+    #[expect(clippy::too_many_lines, reason = "one arm for each operation, so that none is forgotten")]
+    pub(crate) fn parse(&self, policy: &Policy) -> Result<Vec<Asked>, Problem> {
+        let Self { route, parameters, body, .. } = self;
+        let ids = desk::ids();
+        let one = |parsed: Parsed| self.trial(parsed.into());
+        match route.operation {
+            Operation::OpenLedger => one(requests::ledger(&ids, body)?),
+            Operation::OpenAccount => one(orders::account(&ids, body)?),
+            Operation::OpenAccountBatch => one(orders::accounts(&ids, body)?),
+            Operation::CreateTransfer => one(orders::transfer(&ids, body)?),
+            Operation::CreateTransferBatch => one(orders::transfers(&ids, body)?),
+            Operation::SetAddress => one(changes::address(self.id()?, body)?),
+            Operation::SetLimits => one(changes::limits(self.id()?, body)?),
+            Operation::SetAccountMetadata => one(changes::account_metadata(self.id()?, body)?),
+            Operation::SetTransferMetadata => one(changes::transfer_metadata(self.id()?, body)?),
+            Operation::SetPaymentMetadata => one(changes::payment_metadata(self.id()?, body)?),
+            Operation::ChooseIndexes => one(changes::indexes(requests::ledger_id("id", self.path_id)?, body)?),
+            Operation::RecordLabel => one(requests::label(&ids, body)?),
+            Operation::StartImport => one(imports::start(&ids, body)?),
+            Operation::CancelTransfer => {
+                requests::verb(body)?;
+                one(changes::cancel(self.id()?))
+            }
+            Operation::ReverseTransfer => {
+                requests::verb(body)?;
+                self.trial(Command::ReverseTransfer(self.id()?).into())
+            }
+            Operation::ChangePayment(verb) => {
+                requests::verb(body)?;
+                let command = Command::ChangePayment { payment: self.id()?, verb };
+                self.trial(Asked { request: RequestId::new(7), command })
+            }
+            Operation::CreatePayment => self.trial(payment(policy, body)?),
+            Operation::StageRows => {
+                let command = imports::rows(self.id::<ImportId>()?, parameters, body)?;
+                self.trial(Command::Import(command).into())
+            }
+            Operation::OpenImport => self.trial(Command::Import(ImportCommand::Open(self.id()?)).into()),
+            Operation::DiscardImport => self.trial(Command::Import(ImportCommand::Discard(self.id()?)).into()),
+            Operation::CreateAccounts => self.trial(Command::CreateAccounts(packed::accounts(body)?).into()),
+            Operation::CreateTransfers => {
+                let balances = parameters.flag("balances")?;
+                self.trial(Command::CreateTransfers { events: packed::transfers(body)?, balances }.into())
+            }
+            Operation::LookupAccounts => ask(Query::LookupAccounts(packed::account_ids(body)?)),
+            Operation::LookupTransfers => ask(Query::LookupTransfers(packed::transfer_ids(body)?)),
+            Operation::AccountTransfers | Operation::AccountBalances => {
+                let filter = packed::account_filter(body)?;
+                assert_eq!(
+                    packed::AccountFilter::decode(&filter.encode()),
+                    filter,
+                    "a filter is written as it was read"
+                );
+                if filter.is_valid() {
+                    ask(Query::Account(AccountId::new(filter.account_id).into()))
+                } else {
+                    Ok(vec![])
+                }
+            }
+            Operation::QueryAccounts | Operation::QueryTransfers => {
+                let filter = packed::query_filter(body)?;
+                assert_eq!(packed::QueryFilter::decode(&filter.encode()), filter, "a filter is written as it was read");
+                if filter.is_valid() { ask(Query::Ledgers) } else { Ok(vec![]) }
+            }
+            Operation::ListLedgers => ask(Query::Ledgers),
+            Operation::GetLedger | Operation::GetTrialBalance => {
+                Instant::read(parameters)?;
+                ask(Query::TrialBalance(requests::ledger_id("id", self.path_id)?))
+            }
+            Operation::GetAddressBalances => {
+                let prefix = parameters.get("address_prefix").map(filters::address_prefix).transpose()?;
+                let ledger = requests::ledger_id("ledger", parameters.get("ledger").unwrap_or_default())?;
+                ask(Query::AddressSums(ledger, prefix.unwrap_or_default().into()))
+            }
+            Operation::ListAccounts => self.accounts(policy),
+            Operation::GetAccount => ask(Query::Account(self.id()?)),
+            Operation::ListAccountTransfers | Operation::ListAccountBalances => {
+                let account: AccountName = self.id()?;
+                self.transfers()?;
+                ask(Query::Account(account))
+            }
+            Operation::GetAccountBalance => {
+                Instant::read(parameters)?;
+                ask(Query::Account(self.id()?))
+            }
+            Operation::GetStatement => {
+                Period::read(parameters, Timestamp::MAX)?;
+                self.cursor::<u64>(List::Statement)?;
+                ask(Query::Account(self.id()?))
+            }
+            Operation::ListTransfers => self.transfers(),
+            Operation::GetTransfer => ask(Query::Transfer(self.id()?)),
+            Operation::ListScheduled => {
+                let after: u128 = self.cursor(List::Scheduled)?.unwrap_or(0);
+                let half = |shift: u32| u64::try_from(after >> shift & u128::from(u64::MAX)).unwrap_or(u64::MAX);
+                ask(Query::Scheduled { after: (Timestamp::from_ns(half(64)), half(0)), limit: parameters.limit()? })
+            }
+            Operation::ListPending => {
+                let account: Option<AccountName> = parameters.parsed("account")?;
+                let account = account.map(|name| if let AccountName::Id(id) = name { id } else { AccountId::new(1) });
+                let ledger = parameters.get("ledger").map(|text| requests::ledger_id("ledger", text)).transpose()?;
+                let after = Timestamp::from_ns(self.cursor(List::Pending)?.unwrap_or(0));
+                ask(Query::Pending { account, ledger, after, limit: parameters.limit()? })
+            }
+            Operation::ListImports => ask(Query::Imports),
+            Operation::GetImport => ask(Query::Import(self.id()?)),
+            Operation::ListPayments => {
+                let named = |name| PaymentStatus::ALL.into_iter().find(|status| Some(status.name()) == name);
+                let after = Seq::new(self.cursor(List::Payments)?.unwrap_or(0));
+                let status = named(parameters.get("status"));
+                ask(Query::Payments { status, after, limit: parameters.limit()? })
+            }
+            Operation::GetPayment | Operation::GetDecision | Operation::GetPersonalData => {
+                ask(Query::Payment(self.id()?))
+            }
+            Operation::GetActivePolicy => ask(Query::Policy),
+            Operation::ListEvents => {
+                self.cursor::<u64>(List::Events)?;
+                parameters.limit()?;
+                Ok(Vec::new())
+            }
+            // These read nothing, or what another target attacks.
+            Operation::ActivatePolicy
+            | Operation::GetIndex
+            | Operation::Health
+            | Operation::Ready
+            | Operation::Metrics
+            | Operation::OpenApi => Ok(Vec::new()),
+        }
+    }
+
+    fn id<T>(&self) -> Result<T, Problem>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+    {
+        requests::path_id(self.path_id)
+    }
+
+    /// The command for real, after a dry run of it where the route has one.
+    fn trial(&self, asked: Asked) -> Result<Vec<Asked>, Problem> {
+        if !self.route.parameters.iter().any(|parameter| parameter.name == "dry_run") {
+            return Ok(vec![asked]);
+        }
+        let dry = Command::DryRun(Box::new(asked.command.clone()));
+        let dry = Asked { request: asked.request, command: dry };
+        Ok(if self.parameters.flag("dry_run")? { vec![dry] } else { vec![dry, asked] })
+    }
+
+    /// A cursor, which is what the list would give for that place.
+    fn cursor<T: std::str::FromStr + std::fmt::Display + Copy>(&self, list: List) -> Result<Option<T>, Problem> {
+        let place: Option<T> = self.parameters.cursor_if_given(HISTORY, list)?;
+        if let Some(place) = place {
+            let again: Result<T, _> = HISTORY.position(&HISTORY.cursor(list, place), list);
+            assert_eq!(
+                again.map(|again| again.to_string()),
+                Ok(place.to_string()),
+                "a cursor is written as it was read"
+            );
+        }
+        Ok(place)
+    }
+
+    fn transfers(&self) -> Result<Vec<Asked>, Problem> {
+        let filter = TransferFilter::read(&self.parameters)?;
+        let metadata = filters::metadata(&self.parameters)?;
+        let limit = self.parameters.limit()?;
+        if metadata.is_empty() {
+            let list = if filter.is_of_all() { List::AllTransfers } else { List::Transfers };
+            self.cursor::<u64>(list)?;
+            return Ok(Vec::new());
+        }
+        let after: Option<u128> = self.cursor(List::TransfersByMetadata)?;
+        ask(Query::TransfersByMetadata { metadata, after: after.map(TransferId::new), limit })
+    }
+
+    fn accounts(&self, policy: &Policy) -> Result<Vec<Asked>, Problem> {
+        if let Some(template) = self.parameters.get("template") {
+            let found = TemplateAccount::find(policy, template, self.parameters.get("holder"))?;
+            return ask(Query::TrialBalance(found.ledger));
+        }
+        let filter = Box::new(filters::accounts(&self.parameters)?);
+        self.cursor::<u64>(List::Accounts)?;
+        ask(Query::Accounts { filter, after: None, limit: self.parameters.limit()? })
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it stands where requests are read")]
+fn ask(query: Query) -> Result<Vec<Asked>, Problem> {
+    Ok(vec![Command::Query(query).into()])
+}
+
+/// A payment as the edge makes it of a body, but for its secrets: tokens are plain hashes and nothing is sealed.
+fn payment(policy: &Policy, body: &[u8]) -> Result<Asked, Problem> {
+    let request = PaymentRequest::parse(&desk::ids(), body)?;
+    let content = Digest::of(&request.canonical());
+    let (id, payment): (RequestId, PaymentId) = (request.request_id(), request.payment);
+    let parsed = request.against(policy)?;
+    assert_eq!(parsed.payment, payment, "a payment keeps its id");
+    if let Some(to_seal) = &parsed.seal {
+        assert!(!to_seal.parts.is_empty(), "what is sealed is something");
+    }
+    let token = |kind: &types::Name, value: &str, _personal| {
+        Ok::<_, Problem>(Token::new(Digest::of(format!("{kind} {value}").as_bytes()).head_u128()))
+    };
+    let new = parsed.tokenised(content, None, token)?;
+    Ok(Asked { request: id, command: Command::CreatePayment(Box::new(new)) })
+}

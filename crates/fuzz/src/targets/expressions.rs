@@ -1,0 +1,98 @@
+//! CEL: what compiles is evaluated.
+
+use policy::cel::{COST_MAX, EvalError, Row, Schema, Slot, Type, Value, compile};
+use types::{AccountId, Timestamp, Token};
+
+use crate::{Verdict, check_line};
+
+struct Values(Vec<Option<Value<'static>>>);
+
+impl Row for Values {
+    fn get(&self, slot: Slot) -> Option<Value<'_>> {
+        self.0.get(usize::from(slot.0)).copied().flatten()
+    }
+}
+
+const NAMES: [(&str, Type, Value<'static>, bool); 12] = [
+    ("payment.amount", Type::Int, Value::Int(1250), false),
+    ("payment.rate", Type::Double, Value::Double(2.5), true),
+    ("payment.country", Type::Text, Value::Text("smørbrød"), true),
+    ("payment.trusted", Type::Bool, Value::Bool(true), true),
+    ("payment.decided_at", Type::Time, Value::Time(Timestamp::from_ns(1_795_368_645_500_000_000)), false),
+    ("payment.age", Type::Duration, Value::Duration(-5_400_000_000_000), false),
+    ("payment.from", Type::Account, Value::Account(AccountId::new(1)), true),
+    ("payment.customer", Type::Entity(0), Value::Entity(Token::new(7)), false),
+    ("payment.device", Type::Entity(1), Value::Entity(Token::new(7)), true),
+    ("features.smallest", Type::Int, Value::Int(i64::MIN), true),
+    ("features.nan", Type::Double, Value::Double(f64::NAN), true),
+    ("features.cards_1h", Type::Int, Value::Int(3), true),
+];
+
+pub(super) fn expression(bytes: &[u8]) -> Verdict {
+    let Ok(source) = std::str::from_utf8(bytes) else { return Verdict::no_input() };
+    let mut schema = Schema::new();
+    schema.entity_names(["customer", "device"].map(str::to_owned));
+    for (path, ty, _, optional) in NAMES {
+        schema.declare(path, ty, optional);
+    }
+    let program = match compile(source, &schema, &[]) {
+        Ok(program) => program,
+        Err(error) => {
+            let lines = u32::try_from(source.matches('\n').count()).unwrap_or(u32::MAX);
+            assert!(
+                (1..=lines.saturating_add(1)).contains(&error.line) && error.column > 0,
+                "{error} is in {source:?}"
+            );
+            return check_line(error);
+        }
+    };
+    assert!(program.cost() <= COST_MAX && program.source() == source, "{source:?} is bounded");
+    let all = Values(NAMES.iter().map(|(_, _, value, _)| Some(*value)).collect());
+    let few = Values(NAMES.iter().map(|(_, _, value, optional)| (!optional).then_some(*value)).collect());
+    for row in [all, few] {
+        match program.eval(&row) {
+            Ok(value) => {
+                assert_eq!(type_of(&value), std::mem::discriminant(&program.ty()), "{source:?} gives {value:?}")
+            }
+            Err(error @ (EvalError::Mistyped(_) | EvalError::WrongResult)) => panic!("{source:?} was checked: {error}"),
+            Err(error) => drop(check_line(error)),
+        }
+    }
+    Verdict::Accepted
+}
+
+fn type_of(value: &Value<'_>) -> std::mem::Discriminant<Type> {
+    std::mem::discriminant(&match value {
+        Value::Bool(_) => Type::Bool,
+        Value::Int(_) => Type::Int,
+        Value::Double(_) => Type::Double,
+        Value::Text(_) => Type::Text,
+        Value::Time(_) => Type::Time,
+        Value::Duration(_) => Type::Duration,
+        Value::Account(_) => Type::Account,
+        Value::Entity(_) => Type::Entity(0),
+    })
+}
+
+pub(super) fn seeds() -> Vec<(String, Vec<u8>)> {
+    let sources = [
+        ("velocity", "features.cards_1h > 5 && payment.amount >= 50000"),
+        ("missing", "!has(payment.rate) || payment.rate * 2.0 > 1e3"),
+        (
+            "words",
+            "payment.country in ['NO', 'SE', \"DK\"] || payment.country.startsWith('smør') || size(payment.country) == 8",
+        ),
+        (
+            "times",
+            "payment.decided_at - timestamp('2026-01-01T00:00:00Z') > duration('7d12h') && payment.age < duration('0s')",
+        ),
+        ("calendar", "payment.decided_at.getHours() < 6 || payment.decided_at.getDayOfWeek() == 0"),
+        ("arithmetic", "(payment.amount / 10 + 3) % 7 - -2 * 0x1f"),
+        ("conversion", "int(payment.rate) + int(double(features.smallest)) - 1"),
+        ("choice", "payment.trusted ? payment.amount : features.smallest"),
+        ("entities", "payment.customer == payment.customer && has(payment.device) && has(payment.from)"),
+        ("strings", "payment.country.contains('b\\u00e6\\n') || payment.country.endsWith('d')"),
+        ("nan", "features.nan == features.nan || features.nan < 1"),
+    ];
+    sources.iter().map(|(name, source)| ((*name).to_owned(), source.as_bytes().to_vec())).collect()
+}

@@ -1,0 +1,58 @@
+//! CSV: a line of column names, then rows. Every value is text; an empty one is no value.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::bail;
+use csv::{ByteRecord, Reader, ReaderBuilder};
+
+use super::{Batch, Column, Texts};
+
+pub(super) struct Rows {
+    reader: Reader<File>,
+    record: ByteRecord,
+    fields: usize,
+    columns: Vec<usize>,
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows").field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+/// The column names of a file.
+pub(super) fn names(path: &Path) -> anyhow::Result<Vec<String>> {
+    let mut reader = ReaderBuilder::new().flexible(true).from_path(path)?;
+    let header = reader.headers()?;
+    if header.is_empty() {
+        bail!("it is empty; a CSV file starts with a line of column names");
+    }
+    Ok(header.iter().map(str::to_owned).collect())
+}
+
+impl Rows {
+    /// Reads these columns of a file with so many fields per row.
+    pub(super) fn open(path: &Path, fields: usize, columns: &[usize]) -> anyhow::Result<Self> {
+        // Rows with too many or too few fields are told to the caller, not a reason to stop.
+        let reader = ReaderBuilder::new().flexible(true).buffer_capacity(1 << 18).from_path(path)?;
+        Ok(Self { reader, record: ByteRecord::new(), fields, columns: columns.to_vec() })
+    }
+
+    pub(super) fn next_batch(&mut self, rows_max: usize) -> anyhow::Result<Option<Batch>> {
+        let mut texts: Vec<Texts> = self.columns.iter().map(|_| Texts::default()).collect();
+        let mut broken = Vec::new();
+        let mut rows = 0;
+        while rows < rows_max && self.reader.read_byte_record(&mut self.record)? {
+            if self.record.len() != self.fields {
+                broken.push((rows, format!("the row has {} fields, expected {}", self.record.len(), self.fields)));
+            }
+            for (texts, &column) in texts.iter_mut().zip(&self.columns) {
+                texts.push(self.record.get(column).filter(|text| !text.is_empty()));
+            }
+            rows += 1;
+        }
+        let columns = texts.into_iter().map(Column::Text).collect();
+        Ok((rows > 0).then_some(Batch { rows, columns, broken }))
+    }
+}

@@ -1,0 +1,306 @@
+//! Rows of a file as payments of a policy: what the API's edge does for a request, done for a row.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use engine::NewPayment;
+use policy::{Attribute, AttributeKind, AttributeValue, FileMapping, LabelColumn, PaymentType, Policy};
+use types::{Digest, DigestBuilder, PaymentId, Timestamp, Token};
+use vault::{RootKey, Vault};
+
+use crate::TENANT;
+use crate::cell::Cell;
+use crate::input::{Batch, Column, IdKind, Input};
+
+/// Characters of an entity's value; the API has the same bound.
+const ENTITY_CHARS_MAX: usize = 256;
+
+/// A row of the file.
+#[derive(Debug)]
+pub struct Row {
+    /// Its place in the file, from 0.
+    pub number: u64,
+    /// Its id as it is written back.
+    pub id: Id,
+    /// When the payment happened, where the row says so.
+    pub at: Option<Timestamp>,
+    /// Whether it turned out to be fraud, where the file knows.
+    pub positive: Option<bool>,
+    /// The payment, or why it is none.
+    pub payment: Result<Box<NewPayment>, String>,
+}
+
+/// A payment's id in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Id {
+    /// None, or one that cannot be read.
+    Unreadable,
+    /// A number.
+    Int(i64),
+    /// A text.
+    Text(Box<str>),
+}
+
+/// Turns rows into payments.
+#[derive(Debug)]
+pub struct Payments {
+    policy: Arc<Policy>,
+    mapping: FileMapping,
+    places: Places,
+    id_kind: IdKind,
+    tokens: Tokens,
+}
+
+/// Which of the columns that are read holds what.
+#[derive(Debug)]
+struct Places {
+    /// Positions in the file, in the order in which batches have them.
+    columns: Vec<usize>,
+    id: usize,
+    time: usize,
+    amount: usize,
+    label: Option<usize>,
+    /// One per attribute of the payment type; `None` for an optional one that has no column.
+    attributes: Vec<Option<(usize, String)>>,
+}
+
+impl Payments {
+    /// Finds the columns that the policy names.
+    ///
+    /// # Errors
+    /// When one of them is missing.
+    pub fn new(policy: &Arc<Policy>, mapping: &FileMapping, input: &Input) -> anyhow::Result<Self> {
+        let mut columns = Vec::new();
+        let mut place = |name: &str| -> anyhow::Result<usize> {
+            let column = input.find(name)?;
+            let known = columns.iter().position(|known| *known == column);
+            Ok(known.unwrap_or_else(|| {
+                columns.push(column);
+                columns.len() - 1
+            }))
+        };
+        let id = place(&mapping.id)?;
+        let time = place(&mapping.time)?;
+        let amount = place(&mapping.amount)?;
+        let label = mapping.label.as_ref().map(|label| place(&label.column)).transpose()?;
+        let mut attributes = vec![None; payment_type(policy, mapping).attributes.len()];
+        for (attribute, name) in &mapping.attributes {
+            if let Some(slot) = attributes.get_mut(attribute.get()) {
+                *slot = Some((place(name)?, name.clone()));
+            }
+        }
+        let id_kind = columns.get(id).map_or(IdKind::Text, |&column| input.id_kind(column));
+        let places = Places { columns, id, time, amount, label, attributes };
+        let tokens = Tokens::new();
+        Ok(Self { policy: Arc::clone(policy), mapping: mapping.clone(), places, id_kind, tokens })
+    }
+
+    /// The columns to read, by position in the file.
+    pub fn columns(&self) -> &[usize] {
+        &self.places.columns
+    }
+
+    /// How ids are written back.
+    pub fn id_kind(&self) -> IdKind {
+        self.id_kind
+    }
+
+    /// The rows of a batch, the first of which has this number in the file.
+    pub fn rows(&mut self, batch: &Batch, first: u64) -> Vec<Row> {
+        let mut broken = batch.broken.iter().peekable();
+        let mut rows = Vec::with_capacity(batch.rows);
+        for (row, number) in (0..batch.rows).zip(first..) {
+            let cells = Cells { columns: &batch.columns, row };
+            let fault = broken.next_if(|(place, _)| *place == row).map(|(_, fault)| fault.clone());
+            rows.push(self.row(cells, number, fault));
+        }
+        self.tokens.forget_unsaved();
+        rows
+    }
+
+    fn row(&mut self, cells: Cells<'_>, number: u64, fault: Option<String>) -> Row {
+        let id = match (cells.at(self.places.id), self.id_kind) {
+            (Cell::Int(id), IdKind::Int) => Id::Int(id),
+            (cell, _) => cell.text().map_or(Id::Unreadable, |text| Id::Text(text.into())),
+        };
+        let at = cells.at(self.places.time).time();
+        let label = self.mapping.label.as_ref().zip(self.places.label);
+        let positive = label.and_then(|(label, place)| is_positive(label, cells.at(place)));
+        let payment = match fault {
+            Some(fault) => Err(fault),
+            None => self.payment(cells).map(Box::new),
+        };
+        Row { number, id, at, positive, payment }
+    }
+
+    fn payment(&mut self, cells: Cells<'_>) -> Result<NewPayment, String> {
+        let Self { policy, mapping, places, tokens, .. } = self;
+        let payment_type = payment_type(policy, mapping);
+        let id = cells.at(places.id);
+        let Some(id) = id.text() else { return Err(unfit(&mapping.id, id, "a payment's id")) };
+        let time = cells.at(places.time);
+        let at = time.time().ok_or_else(|| unfit(&mapping.time, time, TIME))?;
+        let amount = cells.at(places.amount);
+        let scale = match mapping.amount_unit {
+            policy::AmountUnit::Major => asset_scale(policy, payment_type),
+            policy::AmountUnit::Minor => 0,
+        };
+        let amount = amount.amount(scale).ok_or_else(|| unfit(&mapping.amount, amount, &amount_expected(scale)))?;
+        let mut attributes = Vec::with_capacity(payment_type.attributes.len());
+        for (attribute, place) in payment_type.attributes.iter().zip(&places.attributes) {
+            let Some((place, column)) = place else {
+                attributes.push(None);
+                continue;
+            };
+            let cell = cells.at(*place);
+            if cell == Cell::Null && !attribute.required {
+                attributes.push(None);
+                continue;
+            }
+            let value = value(attribute, cell, policy, tokens).map_err(|expected| unfit(column, cell, &expected))?;
+            attributes.push(Some(value));
+        }
+        Ok(NewPayment {
+            payment: payment_id(&id),
+            // An id is given once in a file, so what else the row says need not be told apart.
+            content: Digest::default(),
+            policy: policy.digest(),
+            payment_type: mapping.payment,
+            amount,
+            occurred_at: payment_type.occurred_at.map(|_| at),
+            attributes,
+            // Nothing is journaled, so nothing has to be kept readable.
+            sealed: None,
+        })
+    }
+}
+
+/// The cells of one row.
+#[derive(Clone, Copy)]
+struct Cells<'a> {
+    columns: &'a [Column],
+    row: usize,
+}
+
+impl<'a> Cells<'a> {
+    fn at(self, place: usize) -> Cell<'a> {
+        self.columns.get(place).map_or(Cell::Null, |column| column.cell(self.row))
+    }
+}
+
+const TIME: &str = "an instant of 1970 to 2262: a timestamp, RFC 3339, or YYYY-MM-DD HH:MM:SS in UTC";
+
+fn unfit(column: &str, cell: Cell<'_>, expected: &str) -> String {
+    format!("column `{column}`: found {cell}, expected {expected}")
+}
+
+fn amount_expected(scale: u8) -> String {
+    match scale {
+        0 => "a whole number that is not negative, at most 2^63 - 1".to_owned(),
+        scale => format!("a number with at most {scale} decimals that is not negative, at most 2^63 - 1 minor units"),
+    }
+}
+
+fn payment_type<'p>(policy: &'p Policy, mapping: &FileMapping) -> &'p PaymentType {
+    policy.payment_types().get(mapping.payment.get()).expect("the mapping names a payment type of its policy")
+}
+
+fn asset_scale(policy: &Policy, payment_type: &PaymentType) -> u8 {
+    policy.ledgers().get(payment_type.ledger.get()).expect("a payment type names a ledger of its policy").asset.scale()
+}
+
+/// `None` when the cell says nothing.
+fn is_positive(label: &LabelColumn, cell: Cell<'_>) -> Option<bool> {
+    let text = cell.text()?;
+    Some(label.positive.iter().any(|positive| *positive == text))
+}
+
+/// The id of a payment that a file calls `id`.
+fn payment_id(id: &str) -> PaymentId {
+    let mut builder = DigestBuilder::new("finaira 2026-11 payment id of a row in a file");
+    let digest = builder.bytes(id.as_bytes()).digest();
+    PaymentId::new(digest.head_u128().clamp(1, u128::MAX - 1))
+}
+
+/// The value of an attribute, or what was expected.
+fn value(
+    attribute: &Attribute,
+    cell: Cell<'_>,
+    policy: &Policy,
+    tokens: &mut Tokens,
+) -> Result<AttributeValue, Cow<'static, str>> {
+    let read = match attribute.kind {
+        AttributeKind::Text { chars_max } => match plain_text(cell, chars_max.into()) {
+            Some(text) => Ok(AttributeValue::Text(text.into())),
+            None => return Err(format!("a text of at most {chars_max} characters, none of them a control").into()),
+        },
+        AttributeKind::Int => cell.int().map(AttributeValue::Int).ok_or("a whole number of 64 bits"),
+        AttributeKind::Double => cell.double().and_then(AttributeValue::double).ok_or("a finite number"),
+        AttributeKind::Bool => cell.bool().map(AttributeValue::Bool).ok_or("true or false"),
+        AttributeKind::Time => cell.time().map(AttributeValue::Time).ok_or(TIME),
+        AttributeKind::Account => {
+            let id = cell.text().and_then(|text| text.parse().ok());
+            id.map(AttributeValue::Account).ok_or("an account id: a UUID or a 128-bit decimal")
+        }
+        AttributeKind::Entity(entity) => {
+            let entity = policy.entities().get(entity.get()).expect("an attribute names an entity of its policy");
+            match plain_text(cell, ENTITY_CHARS_MAX).filter(|text| !text.is_empty()) {
+                Some(text) => match tokens.token(entity, &text) {
+                    Ok(token) => Ok(AttributeValue::Entity(token)),
+                    Err(full) => return Err(format!("one of fewer values: {full}").into()),
+                },
+                None => Err("a text of 1 to 256 characters, none of them a control"),
+            }
+        }
+    };
+    read.map_err(Cow::Borrowed)
+}
+
+fn plain_text(cell: Cell<'_>, chars_max: usize) -> Option<Cow<'_, str>> {
+    let text = cell.text()?;
+    let fits = text.len() <= chars_max || text.chars().count() <= chars_max;
+    (fits && !text.chars().any(char::is_control)).then_some(text)
+}
+
+/// Tokens of entity values. They come from a key store as those of a server do, but from fixed numbers in place of
+/// random ones: nothing is protected here, and two runs over a file are equal.
+struct Tokens {
+    vault: Vault,
+    drawn: u64,
+}
+
+impl Tokens {
+    fn new() -> Self {
+        let mut drawn = 0;
+        let root = RootKey::from_bytes([1; 32]);
+        let (vault, _) = Vault::open(&root, &[], &mut |bytes: &mut [u8]| draw(&mut drawn, bytes))
+            .expect("an empty key store opens with any key");
+        Self { vault, drawn }
+    }
+
+    fn token(&mut self, entity: &policy::Entity, value: &str) -> Result<Token, vault::Full> {
+        let Self { vault, drawn } = self;
+        let mut random = |bytes: &mut [u8]| draw(drawn, bytes);
+        vault.token(TENANT, entity.name.as_str(), value, entity.personal, &mut random)
+    }
+
+    /// No file takes the key store's records, so they are dropped.
+    fn forget_unsaved(&mut self) {
+        drop(self.vault.take_unsaved());
+    }
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").field("drawn", &self.drawn).finish_non_exhaustive()
+    }
+}
+
+/// Bytes that differ with every draw.
+fn draw(drawn: &mut u64, bytes: &mut [u8]) {
+    for chunk in bytes.chunks_mut(32) {
+        *drawn += 1;
+        let digest = DigestBuilder::new("finaira 2026-11 keys of a backtest").u64(*drawn).digest();
+        chunk.iter_mut().zip(digest.as_bytes()).for_each(|(byte, drawn)| *byte = *drawn);
+    }
+}
