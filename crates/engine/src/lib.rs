@@ -143,6 +143,11 @@ impl Engine {
         self.state.applied
     }
 
+    /// Which history this is, once its first entry was folded in.
+    pub fn origin(&self) -> Option<Origin> {
+        self.state.origin
+    }
+
     /// The last instant that an entry was given; every later one is later.
     pub fn clock(&self) -> Timestamp {
         self.state.clock

@@ -7,6 +7,7 @@ mod bundle_folder;
 mod check_policy;
 mod demo;
 mod import;
+mod restore;
 mod serve;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Command {
     Import(Box<import::Command>),
     /// Copy the journal of a running server into a directory, once or as it goes on
     Backup(backup::Arguments),
+    /// Restore a journal from a copy, in full or up to a point, as a history of its own
+    Restore(restore::Arguments),
     /// Check a policy folder and say what is wrong with it
     CheckPolicy(check_policy::Arguments),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Import(command) => import::run(&command),
         Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
     };
     match result {

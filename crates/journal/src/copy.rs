@@ -333,7 +333,7 @@ impl<D: Disk> FileCopy<D> {
         let header_bytes = usize::try_from(segment::HEADER_BYTES).unwrap_or(usize::MAX);
         let Some(block) = self.partial.get(..header_bytes) else { return Ok(None) };
         let name = segment::file_name(self.number);
-        let header = match segment::header_of(block, &name, self.shard)? {
+        let header = match segment::decode_header(block, &name, self.shard)? {
             HeaderFound::Used(header) => header,
             HeaderFound::Unused | HeaderFound::Damaged => return Err(self.spoilt(0, "the segment's header is damaged")),
         };

@@ -94,6 +94,18 @@ impl Directory {
         }
     }
 
+    /// Locks a directory that must be there.
+    ///
+    /// # Errors
+    /// As [`Directory::open`], and when there is no such directory.
+    pub fn open_existing(path: &Path) -> Result<Self, DirectoryError> {
+        let io_error = |cause| DirectoryError::Io { path: path.to_owned(), cause };
+        if !std::fs::metadata(path).map_err(io_error)?.is_dir() {
+            return Err(io_error(io::ErrorKind::NotADirectory.into()));
+        }
+        Self::open(path)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

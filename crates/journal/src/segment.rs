@@ -133,16 +133,19 @@ pub(crate) fn read_header(file: &impl DiskFile, name: &str, shard: ShardId) -> R
     let io_fault = |cause| Fault::Io { action: "read", file: name.to_owned(), cause };
     let mut bytes = [0_u8; HEADER_BYTES_USED];
     let count = file.read_at(&mut bytes, 0).map_err(io_fault)?;
-    header_of(bytes.get(..count).unwrap_or_default(), name, shard)
+    decode_header(bytes.get(..count).unwrap_or_default(), name, shard)
 }
 
-/// What the first bytes of a segment say.
-pub(crate) fn header_of(bytes: &[u8], name: &str, shard: ShardId) -> Result<HeaderFound, Fault> {
-    let bytes = bytes.get(..HEADER_BYTES_USED).unwrap_or(bytes);
+/// What the first bytes of a segment turn out to be.
+pub(crate) fn decode_header(bytes: &[u8], name: &str, shard: ShardId) -> Result<HeaderFound, Fault> {
+    let mut used = [0_u8; HEADER_BYTES_USED];
+    let count = bytes.len().min(used.len());
+    used[..count].copy_from_slice(&bytes[..count]);
+    let bytes = used;
     if bytes.iter().all(|&byte| byte == 0) {
         return Ok(HeaderFound::Unused);
     }
-    let parsed = (bytes.len() == HEADER_BYTES_USED).then(|| parse(bytes)).flatten();
+    let parsed = (count == bytes.len()).then(|| parse(&bytes)).flatten();
     let Some((format, header)) = parsed else { return Ok(HeaderFound::Damaged) };
     if format > u32::from(FORMAT_VERSION) {
         return Err(Fault::FormatVersion { file: name.to_owned(), found: format, expected: u32::from(FORMAT_VERSION) });

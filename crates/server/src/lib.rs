@@ -11,6 +11,7 @@ mod history;
 mod http;
 mod key_store;
 mod metrics;
+pub mod offline;
 mod open;
 mod recover;
 mod threads;

@@ -22,8 +22,8 @@ use crate::recover::{Pace, RecoverError, Started, Terms, recover};
 use crate::threads::{CommitError, Inbox, Threads, Wiring, commit};
 
 /// The one tenant and shard of an installation, for now.
-const TENANT: TenantId = TenantId::new(1);
-const SHARD: ShardId = ShardId::new(0);
+pub(crate) const TENANT: TenantId = TenantId::new(1);
+pub(crate) const SHARD: ShardId = ShardId::new(0);
 
 /// Questions about the past that read at the same time; more wait.
 const PAST_QUERIES_MAX: usize = 4;
@@ -194,7 +194,7 @@ impl Core {
     }
 }
 
-fn new_origin() -> Origin {
+pub(crate) fn new_origin() -> Origin {
     let mut bytes = [0; 16];
     random(&mut bytes);
     Origin::new(u128::from_le_bytes(bytes).clamp(1, u128::MAX - 1))

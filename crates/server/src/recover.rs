@@ -120,6 +120,56 @@ pub fn recover<D: Disk, I: Disk>(
     }
 }
 
+/// Folds the entries of a journal and tells an index what they do.
+pub(crate) struct Fold {
+    pub(crate) engine: Engine,
+    pub(crate) index: Index,
+    notes: Notes,
+    /// Generations that the index was given.
+    pub(crate) derived: u64,
+}
+
+impl Fold {
+    /// A fold from the first entry on. The index is derived in a directory that is empty.
+    pub(crate) fn new<D: Disk, I: Disk>(
+        (shard, tenant): (ShardId, TenantId),
+        index: &I,
+        origin: Origin,
+        reader: FileReader<D>,
+    ) -> Result<Self, index::Fault> {
+        let (index, _) = Pace::Standard.index(index, origin, reader)?;
+        let mut engine = Pace::Standard.engine(shard, tenant);
+        engine.set_past(index.past());
+        Ok(Self { engine, index, notes: Pace::Standard.notes(Seq::ZERO), derived: 0 })
+    }
+
+    /// Takes the next entry, with the place behind its frame when it is the last of one.
+    pub(crate) fn take(&mut self, entry: &Entry, position: Position, behind: Option<StartAt>) -> Result<(), Fault> {
+        let Self { engine, index, notes, derived } = self;
+        if !engine.agrees_with(entry) {
+            return Err(Fault::StateDiffers { seq: entry.header.seq });
+        }
+        notes.note_replayed(position, engine.apply(entry));
+        if let Some(behind) = behind {
+            let (batch, generation) = notes.take(behind.seq).replayed(position, behind);
+            index.publish(batch);
+            if let Some(generation) = generation {
+                *derived += 1;
+                index.seal(generation).map_err(|error| Fault::Poisoned(error.to_string()))?;
+            }
+            engine.forget_through(index.covered());
+        }
+        Ok(())
+    }
+
+    /// Lets the index have the fields that ledgers chose.
+    pub(crate) fn choose(&self) {
+        for (ledger, fields) in self.engine.indexed_fields() {
+            choose(&self.index, ledger, fields);
+        }
+    }
+}
+
 struct Recovery<'a, D, I> {
     directory: &'a D,
     index: &'a I,
@@ -135,37 +185,21 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
         for damage in &restored.damaged {
             tracing::warn!(%damage, "removed a part of the index");
         }
-        let mut derived = 0_u64;
         let mut engine = pace.engine(shard, tenant);
         engine.set_past(index.past());
         if restored.end.is_some() {
             restore(&mut engine, &restored, &reader)?;
         }
-        let mut notes = pace.notes(engine.applied());
-        let mut visit = |entry: &Entry, position: Position, behind: Option<StartAt>| {
-            if !engine.agrees_with(entry) {
-                return Err(Fault::StateDiffers { seq: entry.header.seq });
-            }
-            notes.note_replayed(position, engine.apply(entry));
-            if let Some(behind) = behind {
-                let (batch, generation) = notes.take(behind.seq).replayed(position, behind);
-                index.publish(batch);
-                if let Some(generation) = generation {
-                    derived += 1;
-                    index.seal(generation).map_err(|error| Fault::Poisoned(error.to_string()))?;
-                }
-                engine.forget_through(index.covered());
-            }
-            Ok(())
-        };
+        let notes = pace.notes(engine.applied());
+        let mut fold = Fold { engine, index, notes, derived: 0 };
+        let mut visit = |entry: &Entry, position: Position, behind: Option<StartAt>| fold.take(entry, position, behind);
         let start = restored.end.map(|end| end.resume);
         let opened = FileJournal::open(self.directory.clone(), layout, shard, || self.origin, start, &mut visit);
         let (journal, recovered) = opened?;
+        fold.choose();
+        let Fold { engine, index, notes, derived } = fold;
         if derived > 0 {
             tracing::info!(generations = derived, "parts of the index were missing and are derived again");
-        }
-        for (ledger, fields) in engine.indexed_fields() {
-            choose(&index, ledger, fields);
         }
         Ok(Started { engine, journal, recovered, index, notes })
     }

@@ -16,7 +16,7 @@ mod output;
 pub(crate) mod progress;
 mod replay;
 mod summary;
-mod table;
+pub(crate) mod table;
 mod time_order;
 
 use std::path::PathBuf;

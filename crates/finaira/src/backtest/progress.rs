@@ -13,6 +13,8 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Progress {
+    /// What is counted.
+    what: &'static str,
     rows: u64,
     done: u64,
     since: Stopwatch,
@@ -23,17 +25,27 @@ pub(crate) struct Progress {
 impl Progress {
     /// Of a run over so many rows.
     pub(crate) fn new(rows: u64) -> Self {
+        Self::of("rows", rows)
+    }
+
+    /// Of a run over so many of something.
+    pub(crate) fn of(what: &'static str, rows: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style =
-                ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} rows, {per_sec}, {eta} left");
-            ProgressBar::new(rows).with_style(style.expect("the template is one"))
+                ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} {msg}, {per_sec}, {eta} left");
+            ProgressBar::new(rows).with_style(style.expect("the template is one")).with_message(what)
         });
-        Self { rows, done: 0, since: Stopwatch::start(), bar, next_line: LINE_INTERVAL }
+        Self { what, rows, done: 0, since: Stopwatch::start(), bar, next_line: LINE_INTERVAL }
     }
 
     /// So many more rows are done.
     pub(crate) fn add(&mut self, rows: usize) {
-        self.done += rows as u64;
+        self.reach(self.done + rows as u64);
+    }
+
+    /// So many are done.
+    pub(crate) fn reach(&mut self, done: u64) {
+        self.done = done;
         let elapsed = self.since.elapsed();
         if let Some(bar) = &self.bar {
             bar.set_position(self.done);
@@ -42,7 +54,7 @@ impl Progress {
             let rate = per_second(self.done, elapsed);
             let left = self.rows.saturating_sub(self.done).checked_div(rate).unwrap_or_default();
             let [done, rows, rate] = [self.done, self.rows, rate].map(|number| thousands(number.into()));
-            eprintln!("{done} of {rows} rows, {rate} a second, {left} s left");
+            eprintln!("{done} of {rows} {}, {rate} a second, {left} s left", self.what);
         }
     }
 

@@ -129,6 +129,13 @@ impl Drop for Server {
     }
 }
 
+/// Runs a command to its end: whether it succeeded, and all that it said.
+pub(crate) fn finaira(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_finaira")).args(arguments).output().expect("the binary runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
 fn command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
     command.arg("serve").arg("--data").arg(data).args(["--segment-bytes", "1048576"]);

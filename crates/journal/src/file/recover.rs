@@ -83,6 +83,14 @@ impl<D: Disk> FileJournal<D> {
         segment::last_identity(disk, shard)
     }
 
+    /// How far which history was acknowledged, as the mark says, before it is opened.
+    ///
+    /// # Errors
+    /// When the mark cannot be read or is damaged.
+    pub fn marked_before_opening(disk: &D) -> Result<Option<(Identity, Seq)>, Fault> {
+        Mark::read(disk)
+    }
+
     /// Opens the journal of a directory, or starts one with the identity that `origin` gives. Every entry after `start`
     /// (every entry at all without one) is shown to `visit` in order; an error of its stops the opening.
     ///
@@ -159,11 +167,13 @@ impl<F> Found<F> {
                 seq: self.rest.last,
                 what: "it is missing or empty, so nobody knows whether later entries were acknowledged".to_owned(),
             }),
-            None if marked.is_some_and(|(_, seq)| seq > Seq::ZERO) => Err(Fault::Damaged {
+            // The first mark is written once the first segment is there.
+            None if marked.is_some() => Err(Fault::Damaged {
                 file: segment::file_name(1),
                 offset: 0,
                 seq: Seq::new(1),
-                what: "the segments are missing, though the mark says that entries were acknowledged".to_owned(),
+                what: "the segment is missing or has no header, though the mark says that the journal was begun"
+                    .to_owned(),
             }),
             Some(_) | None => Ok(()),
         }
@@ -478,11 +488,7 @@ impl<'a, D: Disk> Scan<'a, D> {
             Err(fault) => return Err(fault),
         };
         let entry = read.transpose().map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
-        let Some(Fact::JournalContinued { origin, departed }) = entry.map(|(entry, _)| entry.fact) else {
-            return Ok(false);
-        };
-        let is_here = departed.origin == before.identity.origin && departed.size == header.first.get() - 1;
-        Ok(is_here && origin == header.identity.origin)
+        Ok(entry.is_some_and(|(entry, _)| is_continuation(&entry, before.identity, header.identity)))
     }
 
     fn note_part(&mut self, header: &SegmentHeader) {
@@ -528,6 +534,13 @@ impl<'a, D: Disk> Scan<'a, D> {
     fn damaged(&self, number: u64, offset: u64, what: &str) -> Fault {
         damaged(number, offset, self.rest.last.next(), what)
     }
+}
+
+/// Whether a history goes on as another one with this entry.
+pub(super) fn is_continuation(entry: &Entry, from: Identity, to: Identity) -> bool {
+    let Fact::JournalContinued { origin, departed } = &entry.fact else { return false };
+    let before = entry.header.seq.get().checked_sub(1);
+    departed.origin == from.origin && Some(departed.size) == before && *origin == to.origin
 }
 
 /// A segment's number and the thread that reads it.

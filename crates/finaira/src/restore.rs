@@ -1,0 +1,56 @@
+//! `finaira restore`: a journal from a copy, in full or up to a point.
+
+use std::path::PathBuf;
+
+use server::offline::{Restored, Until, restore};
+use types::{Seq, Timestamp};
+
+use crate::backtest::progress::Progress;
+use crate::backtest::table::thousands;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Data directory to restore from, such as one that `finaira backup` wrote; no server runs on it
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// Data directory to restore to; it has no journal
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Leave out what came after this entry
+    #[arg(long, value_name = "SEQ", conflicts_with = "to_time", value_parser = clap::value_parser!(u64).range(1..))]
+    to_seq: Option<u64>,
+    /// Leave out what was decided after this instant, such as 2026-11-25T16:00:00Z
+    #[arg(long, value_name = "TIME")]
+    to_time: Option<Timestamp>,
+}
+
+#[expect(clippy::print_stdout, reason = "what was restored is this command's answer")]
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let until = match (arguments.to_seq, arguments.to_time) {
+        (Some(seq), _) => Until::Seq(Seq::new(seq)),
+        (None, Some(at)) => Until::Time(at),
+        (None, None) => Until::End,
+    };
+    let mut progress = None;
+    let restored = restore(&arguments.from, &arguments.to, until, &mut |done, total| {
+        let progress = progress.get_or_insert_with(|| Progress::of("entries", total));
+        progress.reach(done);
+    });
+    if let Some(progress) = progress {
+        progress.finish();
+    }
+    let Restored { departed, decided_at, identity, left_out, damage_behind } = restored?;
+    println!("Restored the first {} entries, up to {decided_at}.", thousands(departed.size.into()));
+    println!("  departed from  origin {}, {} entries, root {}", departed.origin, departed.size, departed.root);
+    println!("  goes on as     origin {}, epoch {}, from entry {}", identity.origin, identity.epoch, departed.size + 1);
+    println!("  left out       {} entries", thousands(left_out.into()));
+    if let Some(damage) = damage_behind {
+        println!("  and whatever stands behind this: {damage}");
+    }
+    println!(
+        "Put the keys directory that belongs to it into {}, then start a server there. Readers of events and copies of \
+         the journal begin again: their cursors are of the history before.",
+        arguments.to.display()
+    );
+    Ok(())
+}
