@@ -5,6 +5,7 @@
 //! The format is documented with the code that writes it: `codec` (entries), `frame`, `segment`, `mark`.
 
 mod bytes;
+mod canonical;
 mod codec;
 mod contract;
 mod copy;
@@ -20,6 +21,7 @@ mod reader;
 mod segment;
 
 pub use bytes::DecodeError;
+pub use canonical::CanonicalRun;
 pub use codec::{canonical, kind_name, leaf_hash};
 pub use contract::{Fault, Identity, Journal, Part, Reader};
 pub use copy::{CopyFault, FileCopy, HeldBytes};

@@ -5,7 +5,7 @@ use super::parameters::{
     MAX_TIMESTAMP, METADATA, MIN_TIMESTAMP, OFFSET, REVERSED, SEGMENT, SIDE, STATUS, TEMPLATE, TO, USER_DATA_32,
     USER_DATA_64, USER_DATA_128, WAIT_MS,
 };
-use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, page, shape};
+use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, of_proofs, page, shape};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
@@ -20,7 +20,13 @@ use crate::results::BatchResults;
 use crate::scope::Scope;
 use crate::segments::Segments;
 
-const fn get(operation: Operation, path: &'static str, scope: Scope, answer: Shape, summary: &'static str) -> Route {
+pub(super) const fn get(
+    operation: Operation,
+    path: &'static str,
+    scope: Scope,
+    answer: Shape,
+    summary: &'static str,
+) -> Route {
     Route {
         operation,
         method: Method::Get,
@@ -34,7 +40,7 @@ const fn get(operation: Operation, path: &'static str, scope: Scope, answer: Sha
     }
 }
 
-const fn list(
+pub(super) const fn list(
     operation: Operation,
     path: &'static str,
     scope: Scope,
@@ -143,7 +149,7 @@ const fn open(operation: Operation, path: &'static str, answer: Answer, summary:
     Route { scope: None, answer, ..get(operation, path, Scope::ALL, shape::<Ledger>(), summary) }
 }
 
-const TEXT: Answer = Answer::Text("text/plain; charset=utf-8");
+pub(super) const TEXT: Answer = Answer::Text("text/plain; charset=utf-8");
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
@@ -525,6 +531,13 @@ pub const ROUTES: &[Route] = &[
             "Read the journal's entries in order; with `Accept: text/event-stream` without end",
         )
     },
+    of_proofs::PROVE_TRANSFER,
+    of_proofs::PROVE_PAYMENT,
+    of_proofs::PROVE_ENTRY,
+    of_proofs::PROVE_CONSISTENCY,
+    of_proofs::GET_CHECKPOINT,
+    of_proofs::GET_PROOF_KEYS,
+    of_proofs::GET_TILE,
     list(
         Operation::ListSegments,
         "/v1/journal/segments",

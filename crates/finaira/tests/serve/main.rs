@@ -13,6 +13,7 @@ mod orders;
 mod packed;
 mod past;
 mod privacy;
+mod proofs;
 mod restore;
 mod settings;
 mod statuses;
