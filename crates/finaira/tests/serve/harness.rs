@@ -153,7 +153,10 @@ pub(crate) fn finaira(arguments: &[&str]) -> (bool, String) {
 
 fn command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
-    command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--segment-bytes", "1048576"]);
+    command.arg("serve").arg("--data").arg(data).args(["--segment-bytes", "1048576"]);
+    if !arguments.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -283,12 +286,14 @@ fn read(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option
 }
 
 /// Calls until it gives something, for at most ten seconds.
+#[track_caller]
 pub(crate) fn eventually<T>(attempt: impl FnMut() -> Option<T>) -> T {
     eventually_within(Duration::from_secs(10), attempt)
 }
 
 /// Calls until it gives something, for at most so long.
 #[expect(clippy::disallowed_methods, reason = "waiting for another process")]
+#[track_caller]
 pub(crate) fn eventually_within<T>(most: Duration, mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
