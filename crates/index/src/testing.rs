@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use journal::{Disk, DiskFile, Position};
@@ -12,23 +13,51 @@ use crate::Log;
 
 /// A directory in memory. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct MemoryDisk(Arc<Mutex<BTreeMap<String, MemoryFile>>>);
+pub(crate) struct MemoryDisk(Arc<Mutex<BTreeMap<String, MemoryFile>>>, Room);
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct MemoryFile(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct MemoryFile(Arc<Mutex<Vec<u8>>>, Room);
+
+/// Bytes that can still be written.
+#[derive(Debug, Clone)]
+struct Room(Arc<AtomicU64>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(1 << 40)))
+    }
+}
+
+impl Room {
+    /// Takes so many bytes, if there are.
+    fn take(&self, bytes: usize) -> io::Result<()> {
+        let taken = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(bytes as u64));
+        taken.map(drop).map_err(|_room| io::ErrorKind::StorageFull.into())
+    }
+}
 
 impl MemoryDisk {
+    /// Leaves so many bytes to write.
+    pub(crate) fn leave(&self, bytes: u64) {
+        self.1.0.store(bytes, Ordering::SeqCst);
+    }
+
     /// A copy that shares nothing with this one.
     pub(crate) fn fork(&self) -> Self {
         let files = self.0.lock().unwrap();
-        let fork = |file: &MemoryFile| MemoryFile(Arc::new(Mutex::new(file.0.lock().unwrap().clone())));
-        Self(Arc::new(Mutex::new(files.iter().map(|(name, file)| (name.clone(), fork(file))).collect())))
+        let room = Room::default();
+        let fork = |file: &MemoryFile| MemoryFile(Arc::new(Mutex::new(file.0.lock().unwrap().clone())), room.clone());
+        let forks = files.iter().map(|(name, file)| (name.clone(), fork(file))).collect();
+        Self(Arc::new(Mutex::new(forks)), room)
     }
 
     /// A directory with a copy of one file.
     pub(crate) fn fork_of(&self, name: &str) -> Self {
         let bytes = self.0.lock().unwrap()[name].0.lock().unwrap().clone();
-        Self(Arc::new(Mutex::new(BTreeMap::from([(name.to_owned(), MemoryFile(Arc::new(Mutex::new(bytes))))]))))
+        let disk = Self::default();
+        let file = MemoryFile(Arc::new(Mutex::new(bytes)), disk.1.clone());
+        disk.0.lock().unwrap().insert(name.to_owned(), file);
+        disk
     }
 
     /// Changes the bytes of a file.
@@ -45,7 +74,7 @@ impl Disk for MemoryDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<MemoryFile> {
-        let file = MemoryFile::default();
+        let file = MemoryFile(Arc::default(), self.1.clone());
         self.0.lock().unwrap().insert(name.to_owned(), file.clone());
         Ok(file)
     }
@@ -68,6 +97,10 @@ impl Disk for MemoryDisk {
     fn sync_directory(&self) -> io::Result<()> {
         Ok(())
     }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.1.0.load(Ordering::SeqCst))
+    }
 }
 
 impl DiskFile for MemoryFile {
@@ -84,6 +117,7 @@ impl DiskFile for MemoryFile {
         let start = usize::try_from(offset).unwrap();
         let end = start + written.len();
         if bytes.len() < end {
+            self.1.take(end - bytes.len())?;
             bytes.resize(end, 0);
         }
         bytes[start..end].copy_from_slice(written);

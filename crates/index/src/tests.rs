@@ -254,3 +254,82 @@ fn a_background_thread_that_gave_up_says_why() {
     // What stands in tables is still answered.
     assert!(world.index.account_place(world.accounts[0].id).unwrap().is_some());
 }
+
+/// Waits until the index stands like this.
+fn until(world: &World, reached: impl Fn(&Status) -> bool) {
+    while !reached(&world.index.status()) {
+        world.index.check().unwrap();
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_full_disk_holds_the_background_up_and_nothing_else() {
+    let mut world = World::new(5, false);
+    for _ in 0..3 {
+        world.publish(25);
+        world.seal();
+    }
+    world.index.drain().unwrap();
+    world.disk.leave(1_000);
+    for _ in 0..2 {
+        world.publish(25);
+        world.seal();
+    }
+    // It is tried, and what was written of it goes.
+    until(&world, |status| status.generations_waiting == 2);
+    world.check_all();
+    world.index.check().expect("it did not give up");
+    world.disk.leave(1 << 40);
+    world.index.drain().unwrap();
+    assert_eq!((world.index.status().runs, world.index.status().generations_waiting), (5, 0));
+    assert!(world.disk.list().unwrap().iter().all(|name| !name.ends_with(".new")));
+    world.check_all();
+}
+
+#[test]
+fn merges_begin_only_where_they_leave_room() {
+    let mut world = World::new(6, false);
+    world.index.keep_free(1 << 41);
+    for _ in 0..10 {
+        world.publish(25);
+        world.seal();
+    }
+    until(&world, |status| status.runs == 10 && status.generations_waiting == 0);
+    world.check_all();
+    world.index.keep_free(0);
+    until(&world, |status| status.runs == 3);
+    world.index.drain().unwrap();
+    world.check_all();
+}
+
+#[test]
+fn every_table_is_read_again_to_its_last_block() {
+    let read = |world: &World| -> Result<u64, Fault> {
+        let (mut check, mut bytes) = (world.index.check_tables(), 0);
+        loop {
+            match check.step()? {
+                0 => return Ok(bytes),
+                step => bytes += step,
+            }
+        }
+    };
+    let names = {
+        let world = small_world();
+        world.index.drain().unwrap();
+        assert_eq!(read(&world).unwrap(), world.index.status().disk_bytes);
+        world.disk.list().unwrap()
+    };
+    assert!(names.len() >= 6, "{names:?}");
+    for name in names {
+        let world = small_world();
+        world.index.drain().unwrap();
+        world.disk.edit(&name, |bytes| {
+            let last = bytes.len() - 1_000;
+            bytes[last] ^= 4;
+        });
+        let fault = read(&world).expect_err("the byte is another");
+        assert!(fault.as_damage().is_some() && fault.to_string().contains(&name), "{fault}");
+        assert!(world.disk.open(&name).unwrap().is_none(), "it is out of the way of the next start");
+    }
+}
