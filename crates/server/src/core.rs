@@ -331,7 +331,8 @@ impl Core {
             let _permit = permit;
             read(&reader)
         });
-        reading.await.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string())))
+        let read = reading.await.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string())));
+        read.inspect_err(|fault| self.0.guard.note_fault(fault))
     }
 
     /// One durable entry.
@@ -348,11 +349,7 @@ impl Core {
     /// # Errors
     /// When the journal cannot be read.
     pub(crate) async fn leaves(&self, from: Seq, count: usize) -> Result<Vec<[u8; 32]>, Fault> {
-        let reader = self.0.reader.clone();
-        match tokio::task::spawn_blocking(move || crate::proofs::leaf_data(&reader, from, count)).await {
-            Ok(read) => read,
-            Err(panicked) => Err(Fault::Poisoned(panicked.to_string())),
-        }
+        self.read_journal(move |reader| crate::proofs::leaf_data(reader, from, count)).await
     }
 
     /// What is proved; `None` when the server keeps no proofs.

@@ -13,7 +13,7 @@ use journal::{Directory, Fault, FileJournal, Frame, Journal as _};
 use ledger::IndexedFields;
 use pipeline::{Ask, Batch, Committer, Decider, Feed, Full, Queue};
 use tokio::sync::{oneshot, watch};
-use types::{LedgerId, Seq, Timestamp};
+use types::{LedgerId, Seq, Span, Timestamp};
 
 use crate::clock::{Stopwatch, duration};
 use crate::core::{Core, Unavailable};
@@ -28,6 +28,8 @@ pub(crate) type ReplyTo = oneshot::Sender<Answer>;
 const BATCH_EVENTS: usize = 8_192;
 /// Batches that may wait for the journal while the engine goes on.
 const BATCHES_IN_FLIGHT_MAX: usize = 4;
+/// How soon it is looked again whether something may be written.
+const CLOSED_LOOK_AGAIN: Span = Span::from_ns(500_000_000);
 /// How soon after an acknowledgement the mark covers it.
 const MARK_WITHIN: Duration = Duration::from_millis(10);
 
@@ -231,8 +233,10 @@ fn run_engine(
     loop {
         let due = || {
             let (now, closed) = shared.guard.observe();
+            // What is due waits too while nothing may be written.
+            let again = closed.is_some().then(|| now.saturating_add(CLOSED_LOOK_AGAIN));
             decider.set_closed(closed);
-            (now, decider.next_due())
+            (now, again.or_else(|| decider.next_due()))
         };
         let Some(asks) = inbox.next(due) else { break };
         metrics.batch_requests.observe(f64::from(u32::try_from(asks.len()).unwrap_or(u32::MAX)));

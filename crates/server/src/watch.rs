@@ -66,15 +66,10 @@ impl Reserve {
 /// Looks once.
 pub(crate) fn look(core: &Core, reserve: &Reserve) {
     let shared = core.shared();
-    let was_closed = shared.guard.why().is_some();
     if let Some(space) = reserve.look() {
         shared.guard.note_disk(space);
     }
-    let (_, why) = shared.guard.observe();
-    if was_closed && why.is_none() {
-        // What is due by time waits for nobody's request.
-        shared.inbox.wake();
-    }
+    shared.guard.observe();
     if let Some(damage) = shared.index.log_damage() {
         shared.guard.note_fault(&damage);
     }
