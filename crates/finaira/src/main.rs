@@ -8,6 +8,7 @@ mod demo;
 mod import;
 mod restore;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Command {
     Import(Box<import::Command>),
     /// Restore a journal from a copy, in full or up to a point, as a history of its own
     Restore(restore::Arguments),
+    /// Check everything that a data directory holds, without changing it
+    Verify(verify::Arguments),
     /// Check a policy folder and say what is wrong with it
     CheckPolicy(check_policy::Arguments),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Import(command) => import::run(&command),
         Command::Restore(arguments) => restore::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
     };
     match result {

@@ -14,3 +14,4 @@ mod privacy;
 mod restore;
 mod settings;
 mod statuses;
+mod verify;
