@@ -43,6 +43,10 @@ fn verify(data: &Path, more: &[&str]) -> (bool, String) {
     finaira(&[&["verify", data.to_str().expect("a path")], more].concat())
 }
 
+fn name_of(file: &Path) -> String {
+    file.file_name().expect("a name").to_string_lossy().into_owned()
+}
+
 fn flip(file: &Path, offset: usize) {
     let mut bytes = std::fs::read(file).expect("a file");
     bytes[offset] ^= 1;
@@ -87,22 +91,28 @@ fn everything_is_checked_and_nothing_is_changed() {
     damages.iter().for_each(|(file, offset)| flip(file, *offset));
     let extra = data.join("index/run-00000007-00000007");
     std::fs::copy(table("run-"), &extra).expect("a file");
+    let proofs: Vec<_> = std::fs::read_dir(data.join("proofs")).expect("a directory").flatten().collect();
+    let is_large = |file: &&std::fs::DirEntry| file.metadata().is_ok_and(|about| about.len() > 1 << 20);
+    let leaves = proofs.iter().find(is_large).expect("the hashes of the leaves").path();
+    flip(&leaves, 32 * 1_000 + 5);
     // And keys of somebody else, which cannot be derived.
     let owner = data.join("keys/journal");
     flip(&owner, 3);
     let (holds, said) = verify(data, &[]);
     assert!(!holds && said.contains("delete the file and start"), "{said}");
     for (file, offset) in &damages {
-        let name = file.file_name().expect("a name").to_string_lossy().into_owned();
-        let expected = format!("FOUND in the index: {name} is not what the log says, from byte {offset} on");
+        let expected = format!("FOUND in the index: {} is not what the log says, from byte {offset} on", name_of(file));
         assert!(said.contains(&expected), "{said}");
         flip(file, *offset);
     }
     assert!(said.contains("run-00000007-00000007 holds what the log does not lead to"), "{said}");
     assert!(said.contains("FOUND in the keys: journal names") && !said.contains("FOUND in the journal"), "{said}");
-    assert!(said.contains("4 findings, 1 of them in what cannot be derived again"), "{said}");
+    assert!(said.contains("5 findings, 1 of them in what cannot be derived again"), "{said}");
+    let hash = format!("FOUND in the proofs: {} of the proofs is damaged at byte 32000", name_of(&leaves));
+    assert!(said.contains(&hash), "{said}");
     std::fs::remove_file(extra).expect("a file");
     flip(&owner, 3);
+    flip(&leaves, 32 * 1_000 + 5);
 
     // The journal: the first damage by place and sequence, and damage in later segments too.
     let (second, fourth) = (data.join("journal/segment-00000002"), data.join("journal/segment-00000004"));
@@ -181,7 +191,14 @@ fn a_checkpoint_tells_what_was_cut_off() {
     let (holds, said) = check(data.path(), &other);
     assert!(!holds && said.contains("cannot use the checkpoint"), "{said}");
     let (holds, said) = verify(data.path(), &["--checkpoint", file.to_str().expect("a path")]);
-    assert!(!holds && said.contains("--key"), "{said}");
+    assert!(!holds && said.contains("cannot use the checkpoint"), "{said}");
+    // What the server itself signed last needs no key: its own are beside the journal.
+    let own = data.path().join("proofs/checkpoint");
+    let kept = data.path().join("own.txt");
+    std::fs::copy(&own, &kept).expect("a checkpoint was signed");
+    let (holds, said) = verify(data.path(), &["--checkpoint", kept.to_str().expect("a path")]);
+    assert!(holds && said.contains("checkpoint: checkpoints, each signed"), "{said}");
+    assert!(said.contains("proofs: checkpoints, each signed"), "{said}");
     // Of more than there is, and of something else.
     sign(last + 5, root);
     let (holds, said) = check(data.path(), &vkey);
@@ -207,7 +224,7 @@ fn a_checkpoint_tells_what_was_cut_off() {
         holds && said.contains("histories that follow one another  ") && said.contains("there are no keys"),
         "{said}"
     );
-    let departed = said_root(&finaira_restore_root(from, cut));
+    let departed = root_at(from, cut);
     sign(cut as u64, departed);
     let (holds, said) = check(restored.path(), &vkey);
     assert!(holds, "{said}");
@@ -219,16 +236,12 @@ fn a_checkpoint_tells_what_was_cut_off() {
     assert!(!holds && said.contains("none of the histories of this journal"), "{said}");
 }
 
-/// What another restore to the same point says.
-fn finaira_restore_root(from: &str, cut: usize) -> String {
+/// The root over the first entries, as another restore to that point says it.
+fn root_at(from: &str, cut: usize) -> Digest {
     let restored = tempfile::tempdir().expect("a directory");
     let target = restored.path().to_str().expect("a path");
     let (done, said) = finaira(&["restore", "--from", from, "--to", target, "--to-seq", &cut.to_string()]);
     assert!(done, "{said}");
-    said
-}
-
-fn said_root(said: &str) -> Digest {
     let (_, root) = said.split_once("root ").expect("it says the root");
     root.get(..64).expect("a root").parse().expect("a root")
 }
