@@ -17,10 +17,12 @@ pub mod openapi;
 pub mod orders;
 pub mod packed;
 pub mod payments;
+pub mod proofs;
 pub mod requests;
 pub mod responses;
 pub mod results;
 pub mod routes;
+pub mod segments;
 
 mod identity;
 mod json;

@@ -5,8 +5,10 @@
 //! The format is documented with the code that writes it: `codec` (entries), `frame`, `segment`, `mark`.
 
 mod bytes;
+mod canonical;
 mod codec;
 mod contract;
+mod copy;
 mod disk;
 mod file;
 mod frame;
@@ -14,15 +16,19 @@ mod mark;
 mod memory;
 mod places;
 mod position;
+mod raw;
 mod reader;
 mod segment;
 
 pub use bytes::DecodeError;
+pub use canonical::CanonicalRun;
 pub use codec::{canonical, kind_name, leaf_hash};
 pub use contract::{Fault, Identity, Journal, Part, Reader};
+pub use copy::{CopyFault, FileCopy, HeldBytes};
 pub use disk::{Directory, DirectoryError, Disk, DiskFile};
 pub use file::{Copied, CopyError, FileJournal, Inspected, Layout, Prepare, Recovered, StartAt, TornTail, Visit};
 pub use frame::{FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed};
 pub use memory::{MemoryJournal, MemoryReader};
 pub use position::{FrameAt, Position};
+pub use raw::{DurableEnd, SegmentFile};
 pub use reader::FileReader;

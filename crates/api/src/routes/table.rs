@@ -1,10 +1,11 @@
 use engine::Verb;
 
 use super::parameters::{
-    ACCOUNT, ADDRESS_PREFIX, AT, BALANCES, CLOCK, CODE, CURSOR, DRY_RUN, FROM, HOLDER, LEDGER, LIMIT, MAX_TIMESTAMP,
-    METADATA, MIN_TIMESTAMP, REVERSED, SIDE, STATUS, TEMPLATE, TO, USER_DATA_32, USER_DATA_64, USER_DATA_128,
+    ACCOUNT, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, DRY_RUN, FROM, HOLDER, LEDGER, LIMIT,
+    MAX_TIMESTAMP, METADATA, MIN_TIMESTAMP, OFFSET, REVERSED, SEGMENT, SIDE, STATUS, TEMPLATE, TO, USER_DATA_32,
+    USER_DATA_64, USER_DATA_128, WAIT_MS,
 };
-use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, page, shape};
+use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, of_proofs, page, shape};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
@@ -17,8 +18,15 @@ use crate::requests::{LabelBody, LedgerBody, VerbBody};
 use crate::responses::{Account, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
 use crate::results::BatchResults;
 use crate::scope::Scope;
+use crate::segments::Segments;
 
-const fn get(operation: Operation, path: &'static str, scope: Scope, answer: Shape, summary: &'static str) -> Route {
+pub(super) const fn get(
+    operation: Operation,
+    path: &'static str,
+    scope: Scope,
+    answer: Shape,
+    summary: &'static str,
+) -> Route {
     Route {
         operation,
         method: Method::Get,
@@ -32,7 +40,7 @@ const fn get(operation: Operation, path: &'static str, scope: Scope, answer: Sha
     }
 }
 
-const fn list(
+pub(super) const fn list(
     operation: Operation,
     path: &'static str,
     scope: Scope,
@@ -141,7 +149,7 @@ const fn open(operation: Operation, path: &'static str, answer: Answer, summary:
     Route { scope: None, answer, ..get(operation, path, Scope::ALL, shape::<Ledger>(), summary) }
 }
 
-const TEXT: Answer = Answer::Text("text/plain; charset=utf-8");
+pub(super) const TEXT: Answer = Answer::Text("text/plain; charset=utf-8");
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
@@ -521,6 +529,34 @@ pub const ROUTES: &[Route] = &[
             &[CURSOR, LIMIT],
             shape::<EventPage>(),
             "Read the journal's entries in order; with `Accept: text/event-stream` without end",
+        )
+    },
+    of_proofs::PROVE_TRANSFER,
+    of_proofs::PROVE_PAYMENT,
+    of_proofs::PROVE_ENTRY,
+    of_proofs::PROVE_CONSISTENCY,
+    of_proofs::GET_CHECKPOINT,
+    of_proofs::GET_PROOF_KEYS,
+    of_proofs::GET_TILE,
+    list(
+        Operation::ListSegments,
+        "/v1/journal/segments",
+        Scope::JOURNAL_READ,
+        &[SEGMENT, LIMIT, AFTER, WAIT_MS],
+        shape::<Segments>(),
+        "List the segments of the journal and how far it is durable, at once or when there is more",
+    ),
+    Route {
+        answer: Answer::Bytes(
+            "The bytes of the file as they stand on disk, as far as they are durable; none at that end.",
+        ),
+        ..list(
+            Operation::ReadSegment,
+            "/v1/journal/segments/{id}",
+            Scope::JOURNAL_READ,
+            &[OFFSET, BYTES],
+            shape::<Segments>(),
+            "Read the bytes of a segment, for a copy of the journal",
         )
     },
     open(Operation::Health, "/healthz", TEXT, "Whether the process lives"),

@@ -90,7 +90,11 @@ impl Server {
 
     /// The output of a start that is expected to fail.
     pub(crate) fn failing_start(data: &Path) -> (ExitStatus, String) {
-        let output = command(data, &[]).output().expect("the binary runs");
+        Self::failing_start_with(data, &[])
+    }
+
+    pub(crate) fn failing_start_with(data: &Path, arguments: &[&str]) -> (ExitStatus, String) {
+        let output = command(data, arguments).output().expect("the binary runs");
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
@@ -138,7 +142,10 @@ pub(crate) fn finaira(arguments: &[&str]) -> (bool, String) {
 
 fn command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
-    command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--segment-bytes", "1048576"]);
+    command.arg("serve").arg("--data").arg(data).args(["--segment-bytes", "1048576"]);
+    if !arguments.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -151,6 +158,15 @@ impl Client {
     pub(crate) fn try_get(&self, path: &str) -> Option<Reply> {
         let request = self.agent.get(format!("{}{path}", self.address));
         read(request.header("Authorization", format!("Bearer {}", self.key)).call())
+    }
+
+    /// What is no text.
+    pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
+        let request = self.agent.get(format!("{}{path}", self.address));
+        let response = request.header("Authorization", format!("Bearer {}", self.key)).call();
+        let mut response = response.expect("the server answers");
+        assert_eq!(response.status(), 200, "{path}");
+        response.body_mut().read_to_vec().expect("a body")
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Reply {
@@ -252,6 +268,7 @@ fn read(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option
 
 /// Calls until it gives something, for at most ten seconds.
 #[expect(clippy::disallowed_methods, reason = "waiting for another process")]
+#[track_caller]
 pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
