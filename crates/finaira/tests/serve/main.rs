@@ -19,3 +19,4 @@ mod restore;
 mod settings;
 mod small_disk;
 mod statuses;
+mod verify;
