@@ -1,6 +1,7 @@
 //! `finaira`: the command line.
 
 mod backtest;
+mod backup;
 mod bench;
 mod bundle_folder;
 mod check_policy;
@@ -36,6 +37,8 @@ enum Command {
     /// Bring an existing book of accounts and transfers into a ledger
     #[command(subcommand)]
     Import(Box<import::Command>),
+    /// Copy the journal of a running server into a directory, once or as it goes on
+    Backup(backup::Arguments),
     /// Write down proofs that something stands in the journal, for others to check, and check them
     #[command(subcommand)]
     Prove(Box<prove::Command>),
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Import(command) => import::run(&command),
+        Command::Backup(arguments) => backup::run(&arguments),
         Command::Prove(command) => prove::run(&command),
         Command::Checkpoint(arguments) => prove::checkpoint(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
@@ -64,9 +68,14 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("finaira: {}", sentence(&error));
-            ExitCode::FAILURE
+            exit_code(&error)
         }
     }
+}
+
+/// What scripts may tell apart; 1 for the rest.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    error.downcast_ref().map_or(ExitCode::FAILURE, |failure: &backup::Failure| failure.exit_code().into())
 }
 
 /// An error and its causes, each said once: many already quote the one they come from.
