@@ -26,7 +26,7 @@ const SAVE_WITHIN: Duration = Duration::from_millis(250);
 /// How long a stop waits for the tree to catch up; what is missing then is appended at the next start.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// Before another try when the world failed.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why nothing can be proved.
 #[derive(Debug, thiserror::Error)]
