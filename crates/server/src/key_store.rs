@@ -8,9 +8,9 @@ use journal::{Disk, DiskFile, Part};
 use types::{Digest, Origin, Sealed, TenantId, Token};
 use vault::{RootKey, Vault};
 
-const LOG: &str = "keys.log";
-const ROOT: &str = "root.key";
-const ORIGIN: &str = "journal";
+pub(crate) const LOG: &str = "keys.log";
+pub(crate) const ROOT: &str = "root.key";
+pub(crate) const ORIGIN: &str = "journal";
 const ROOT_BYTES: usize = 32;
 
 /// Why the key store cannot be used.

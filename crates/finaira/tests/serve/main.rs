@@ -17,3 +17,4 @@ mod proofs;
 mod restore;
 mod settings;
 mod statuses;
+mod verify;
