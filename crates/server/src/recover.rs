@@ -112,6 +112,8 @@ pub fn recover<D: Disk, I: Disk>(
             drop(started);
             recovery.run()
         }
+        // It would be derived again in vain.
+        Err(RecoverError::Index(fault)) if fault.is_lack_of_room() => Err(fault.into()),
         Err(error) => {
             tracing::warn!(%error, "the index is derived again from the whole journal");
             index::discard(index)?;
@@ -127,6 +129,8 @@ pub(crate) struct Fold {
     notes: Notes,
     /// Generations that the index was given.
     pub(crate) derived: u64,
+    /// Why the index did not take one.
+    unsealed: Option<index::Fault>,
 }
 
 impl Fold {
@@ -140,12 +144,12 @@ impl Fold {
         let (index, _) = Pace::Standard.index(index, origin, reader)?;
         let mut engine = Pace::Standard.engine(shard, tenant);
         engine.set_past(index.past());
-        Ok(Self { engine, index, notes: Pace::Standard.notes(Seq::ZERO), derived: 0 })
+        Ok(Self { engine, index, notes: Pace::Standard.notes(Seq::ZERO), derived: 0, unsealed: None })
     }
 
     /// Takes the next entry, with the place behind its frame when it is the last of one.
     pub(crate) fn take(&mut self, entry: &Entry, position: Position, behind: Option<StartAt>) -> Result<(), Fault> {
-        let Self { engine, index, notes, derived } = self;
+        let Self { engine, index, notes, derived, unsealed } = self;
         if !engine.agrees_with(entry) {
             return Err(Fault::StateDiffers { seq: entry.header.seq });
         }
@@ -155,7 +159,11 @@ impl Fold {
             index.publish(batch);
             if let Some(generation) = generation {
                 *derived += 1;
-                index.seal(generation).map_err(|error| Fault::Poisoned(error.to_string()))?;
+                index.seal(generation).map_err(|error| {
+                    let why = error.to_string();
+                    *unsealed = Some(error);
+                    Fault::Poisoned(why)
+                })?;
             }
             engine.forget_through(index.covered());
         }
@@ -178,7 +186,17 @@ struct Recovery<'a, D, I> {
 }
 
 impl<D: Disk, I: Disk> Recovery<'_, D, I> {
+    /// A look-up that cannot read what it needs unwinds.
     fn run(&self) -> Result<Started<D>, RecoverError> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.try_run())).unwrap_or_else(|panic| {
+            match panic.downcast::<index::Unread>() {
+                Ok(unread) => Err(unread.0.into()),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    fn try_run(&self) -> Result<Started<D>, RecoverError> {
         let Terms { layout, shard, tenant, pace } = self.terms;
         let reader = FileReader::before_opening(self.directory.clone(), shard);
         let (index, restored) = pace.index(self.index, self.origin, reader.clone())?;
@@ -191,13 +209,16 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
             restore(&mut engine, &restored, &reader)?;
         }
         let notes = pace.notes(engine.applied());
-        let mut fold = Fold { engine, index, notes, derived: 0 };
+        let mut fold = Fold { engine, index, notes, derived: 0, unsealed: None };
         let mut visit = |entry: &Entry, position: Position, behind: Option<StartAt>| fold.take(entry, position, behind);
         let start = restored.end.map(|end| end.resume);
         let opened = FileJournal::open(self.directory.clone(), layout, shard, || self.origin, start, &mut visit);
-        let (journal, recovered) = opened?;
+        let (journal, recovered) = match (opened, fold.unsealed.take()) {
+            (Err(_), Some(fault)) => return Err(fault.into()),
+            (opened, _) => opened?,
+        };
         fold.choose();
-        let Fold { engine, index, notes, derived } = fold;
+        let Fold { engine, index, notes, derived, .. } = fold;
         if derived > 0 {
             tracing::info!(generations = derived, "parts of the index were missing and are derived again");
         }

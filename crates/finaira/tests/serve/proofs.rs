@@ -274,5 +274,5 @@ fn a_journal_that_lost_what_was_signed_is_refused() {
     let server = Server::start(data.path());
     let said = eventually(|| Some(server.log()).filter(|log| log.contains("the first 54 entries of the journal")));
     assert!(said.contains("are not those that a checkpoint was signed for"), "{said}");
-    assert!(!server.wait().success(), "it stops");
+    assert!(!server.wait_with_log().0.success(), "it stops");
 }
