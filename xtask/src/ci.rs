@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::tidy;
 
 /// How long a whole run may take on two cores, from a clean clone.
-const BUDGET: Duration = Duration::from_secs(20 * 60);
+const BUDGET: Duration = Duration::from_secs(30 * 60);
 
 /// Runs every step and stops at the first that fails.
 #[expect(clippy::disallowed_methods, reason = "how long a step takes is for people and decides nothing")]

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a chore reports to the terminal of whoever runs it")]
 
 mod ci;
+mod soak;
 mod tidy;
 
 use std::path::Path;
@@ -10,12 +11,18 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask <chore>
 
   ci     everything a change must pass: formatting, tidy, clippy, documentation, tests, the demo
+  soak   what CI runs of the simulator, the kills and the mutations with their full figures, in the release profile
   tidy   only the checks that build nothing: arrows between crates, file sizes, leftovers, error pages, links";
 
 fn main() -> ExitCode {
     let chores: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match chores.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["ci"] => ci::run(root()),
+        ["soak", "--help"] => {
+            println!("{}", soak::USAGE);
+            return ExitCode::SUCCESS;
+        }
+        ["soak", ref figures @ ..] => soak::Figures::parse(figures).and_then(|figures| soak::run(root(), &figures)),
         ["tidy"] => tidy::run(root()),
         ["help" | "-h" | "--help"] => {
             println!("{USAGE}");

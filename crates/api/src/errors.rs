@@ -105,6 +105,12 @@ errors! {
     PaymentNotFound = 404 "payment_not_found" "the payment does not exist",
     /// An import that does not exist.
     ImportNotFound = 404 "import_not_found" "the import does not exist",
+    /// An entry that does not exist.
+    EntryNotFound = 404 "entry_not_found" "the entry does not exist",
+    /// A tile that the tree does not have.
+    TileNotFound = 404 "tile_not_found" "the tree has no such tile",
+    /// The server was started without proofs.
+    ProofsOff = 404 "proofs_off" "the server keeps no proofs",
     /// The path exists for other methods.
     MethodNotAllowed = 405 "method_not_allowed" "the path does not have this method",
     /// The body did not arrive in time.
@@ -179,6 +185,10 @@ errors! {
     ClockNotBelieved = 503 "clock_not_believed" "the clock is not believed and nothing is written",
     /// No room for another subject's key.
     KeyStoreFull = 503 "key_store_full" "the key store has no room for another subject",
+    /// The tree has not reached the entry.
+    ProofsBehind = 503 "proofs_behind" "the proofs do not cover the entry yet",
+    /// The proofs cannot be read.
+    ProofsFailed = 503 "proofs_failed" "the proofs failed",
     /// The policy changed again and again while the request was read.
     PolicyChanged = 503 "policy_changed" "the active policy changed while the request was on its way",
     /// The policy's artifact is incomplete.

@@ -17,6 +17,7 @@ pub mod openapi;
 pub mod orders;
 pub mod packed;
 pub mod payments;
+pub mod proofs;
 pub mod requests;
 pub mod responses;
 pub mod results;

@@ -149,6 +149,7 @@ fn responses(route: &Route) -> Vec<(&'static str, Response)> {
         }
         Answer::Packed(summary) => vec![("200", content(packed::MEDIA_TYPE, summary, Some(binary())).build())],
         Answer::Text(media_type) => vec![("200", content(media_type, "As asked.", Some(string())).build())],
+        Answer::Bytes(summary) => vec![("200", content("application/octet-stream", summary, Some(binary())).build())],
         Answer::Document => {
             let any = ObjectBuilder::new().build();
             vec![("200", content(JSON, "As asked.", Some(Schema::Object(any).into())).build())]
@@ -168,7 +169,7 @@ fn components() -> Components {
         };
         let answer = match route.answer {
             Answer::Found(shape) | Answer::Created(shape) | Answer::Events(shape) => Some(shape),
-            Answer::Packed(_) | Answer::Text(_) | Answer::Document => None,
+            Answer::Packed(_) | Answer::Text(_) | Answer::Bytes(_) | Answer::Document => None,
         };
         for shape in [body, answer].into_iter().flatten() {
             (shape.parts)(&mut parts);

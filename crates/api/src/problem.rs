@@ -64,7 +64,13 @@ impl Problem {
     pub fn retry_after_s(&self) -> Option<u32> {
         let Code::Error(error) = self.code else { return None };
         // What waits for people takes longer than what passes by itself.
-        let soon = [ErrorCode::QueueFull, ErrorCode::NotReady, ErrorCode::Stopping, ErrorCode::PolicyChanged];
+        let soon = [
+            ErrorCode::QueueFull,
+            ErrorCode::NotReady,
+            ErrorCode::Stopping,
+            ErrorCode::PolicyChanged,
+            ErrorCode::ProofsBehind,
+        ];
         let later = [ErrorCode::DiskReserveReached, ErrorCode::ClockNotBelieved];
         if soon.contains(&error) { Some(1) } else { later.contains(&error).then_some(10) }
     }

@@ -1,5 +1,6 @@
 //! The route table: what the server answers, to whom, and what the OpenAPI document says about it.
 
+mod of_proofs;
 mod parameters;
 mod table;
 
@@ -150,6 +151,20 @@ pub enum Operation {
     GetActivePolicy,
     /// Entries of the journal, as a page or as a stream.
     ListEvents,
+    /// That a transfer stands in the journal.
+    ProveTransfer,
+    /// That the decision about a payment stands in the journal.
+    ProvePayment,
+    /// That an entry stands in the journal.
+    ProveEntry,
+    /// That the journal only grew.
+    ProveConsistency,
+    /// The newest checkpoint.
+    GetCheckpoint,
+    /// The keys that sign checkpoints.
+    GetProofKeys,
+    /// A tile of the tree, or of its leaves.
+    GetTile,
     /// Whether the process lives.
     Health,
     /// Whether requests are taken.
@@ -176,7 +191,7 @@ pub struct Route {
     pub operation: Operation,
     /// Its method.
     pub method: Method,
-    /// Its path, with parameters in braces.
+    /// Its path, with parameters in braces. A parameter `{tile}` is all that follows, with its slashes.
     pub path: &'static str,
     /// The scope that a key needs; `None`: no key at all.
     pub scope: Option<Scope>,
@@ -274,6 +289,8 @@ pub enum Answer {
     Packed(&'static str),
     /// Text of this media type.
     Text(&'static str),
+    /// 200 with bytes; what they are.
+    Bytes(&'static str),
     /// Any JSON.
     Document,
 }
@@ -369,6 +386,13 @@ impl Operation {
             Self::ActivatePolicy => "activatePolicy",
             Self::GetActivePolicy => "getActivePolicy",
             Self::ListEvents => "listEvents",
+            Self::ProveTransfer => "proveTransfer",
+            Self::ProvePayment => "provePayment",
+            Self::ProveEntry => "proveEntry",
+            Self::ProveConsistency => "proveConsistency",
+            Self::GetCheckpoint => "getCheckpoint",
+            Self::GetProofKeys => "getProofKeys",
+            Self::GetTile => "getTile",
             Self::Health => "getHealth",
             Self::Ready => "getReadiness",
             Self::Metrics => "getMetrics",

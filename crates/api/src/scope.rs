@@ -30,6 +30,7 @@ scopes! {
     EVENTS_READ = 9 "events:read" "Read every entry of the journal.",
     PERSONAL_READ = 10 "personal:read" "Open the personal data that payments sealed.",
     IMPORTS_WRITE = 11 "imports:write" "Bring an existing book.",
+    PROOFS_READ = 12 "proofs:read" "Read checkpoints, their keys and the hashes of entries.",
 }
 
 impl Scope {

@@ -6,6 +6,7 @@ mod bundle_folder;
 mod check_policy;
 mod demo;
 mod import;
+mod prove;
 mod restore;
 mod serve;
 
@@ -35,6 +36,11 @@ enum Command {
     /// Bring an existing book of accounts and transfers into a ledger
     #[command(subcommand)]
     Import(Box<import::Command>),
+    /// Write down proofs that something stands in the journal, for others to check, and check them
+    #[command(subcommand)]
+    Prove(Box<prove::Command>),
+    /// Print the newest signed checkpoint of a server, or the key that checks it
+    Checkpoint(prove::Checkpoint),
     /// Restore a journal from a copy, in full or up to a point, as a history of its own
     Restore(restore::Arguments),
     /// Check a policy folder and say what is wrong with it
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Import(command) => import::run(&command),
+        Command::Prove(command) => prove::run(&command),
+        Command::Checkpoint(arguments) => prove::checkpoint(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
     };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use journal::Layout;
-use server::{Opened, Options};
+use server::{KeySource, Opened, Options};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -22,6 +22,15 @@ pub(crate) struct Arguments {
     /// Make one more API key and print it, for when the first was lost
     #[arg(long)]
     new_api_key: bool,
+    /// Whether entries can be proved to others: a Merkle tree over the journal and signed checkpoints
+    #[arg(long, env = "FINAIRA_PROOFS", value_enum, default_value_t = Switch::On)]
+    proofs: Switch,
+    /// The key that signs checkpoints: a file whose last line is 32 bytes in base64; without it one is made and kept
+    #[arg(long, env = "FINAIRA_PROOF_KEY", value_name = "FILE", conflicts_with = "new_proof_key")]
+    proof_key: Option<PathBuf>,
+    /// Replace the key that signs checkpoints by a new one, which the old one signs over to
+    #[arg(long)]
+    new_proof_key: bool,
     /// Bytes of a journal segment file, at least 1048576
     #[arg(long, env = "FINAIRA_SEGMENT_BYTES", value_name = "BYTES", default_value_t = Layout::STANDARD.segment_bytes, value_parser = clap::value_parser!(u64).range(1_048_576..=4_294_967_296))]
     segment_bytes: u64,
@@ -31,6 +40,12 @@ pub(crate) struct Arguments {
     /// The least severe level that is logged
     #[arg(long, env = "FINAIRA_LOG_LEVEL", default_value = "info")]
     log_level: tracing::level_filters::LevelFilter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,6 +66,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         layout: Layout { segment_bytes: arguments.segment_bytes, ..Layout::STANDARD },
         queue_events_max: usize::try_from(arguments.queue).unwrap_or(usize::MAX),
         new_api_key: arguments.new_api_key,
+        proofs: match (arguments.proofs, &arguments.proof_key) {
+            (Switch::Off, _) => None,
+            (Switch::On, Some(file)) => Some(KeySource::File(file.clone())),
+            (Switch::On, None) if arguments.new_proof_key => Some(KeySource::Renewed),
+            (Switch::On, None) => Some(KeySource::Kept),
+        },
     };
     // One processor is for the engine: a worker there would only be in its way.
     let workers = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);

@@ -177,7 +177,7 @@ impl<'a> Call<'a> {
                 ask(Query::Account(self.id()?))
             }
             Operation::ListTransfers => self.transfers(),
-            Operation::GetTransfer => ask(Query::Transfer(self.id()?)),
+            Operation::GetTransfer | Operation::ProveTransfer => ask(Query::Transfer(self.id()?)),
             Operation::ListScheduled => {
                 let after: u128 = self.cursor(List::Scheduled)?.unwrap_or(0);
                 let half = |shift: u32| u64::try_from(after >> shift & u128::from(u64::MAX)).unwrap_or(u64::MAX);
@@ -198,8 +198,13 @@ impl<'a> Call<'a> {
                 let status = named(parameters.get("status"));
                 ask(Query::Payments { status, after, limit: parameters.limit()? })
             }
-            Operation::GetPayment | Operation::GetDecision | Operation::GetPersonalData => {
+            Operation::GetPayment | Operation::GetDecision | Operation::GetPersonalData | Operation::ProvePayment => {
                 ask(Query::Payment(self.id()?))
+            }
+            Operation::ProveConsistency => {
+                parameters.parsed::<u64>("from")?;
+                parameters.parsed::<u64>("to")?;
+                Ok(Vec::new())
             }
             Operation::GetActivePolicy => ask(Query::Policy),
             Operation::ListEvents => {
@@ -210,6 +215,10 @@ impl<'a> Call<'a> {
             // These read nothing, or what another target attacks.
             Operation::ActivatePolicy
             | Operation::GetIndex
+            | Operation::ProveEntry
+            | Operation::GetCheckpoint
+            | Operation::GetProofKeys
+            | Operation::GetTile
             | Operation::Health
             | Operation::Ready
             | Operation::Metrics

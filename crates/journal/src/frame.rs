@@ -24,6 +24,7 @@ use engine::Entry;
 use types::{Epoch, Origin, Seq, ShardId, Timestamp};
 
 use crate::bytes::{DecodeError, Decoder, Encoder};
+use crate::canonical::CanonicalRun;
 use crate::codec;
 use crate::contract::Identity;
 
@@ -95,6 +96,19 @@ impl<'a> FrameView<'a> {
             run: None,
             left: self.count,
         }
+    }
+
+    /// Appends the canonical encodings of the entries from one sequence to another, both included.
+    pub(crate) fn canonical(&self, (from, to): (Seq, Seq), into: &mut CanonicalRun) -> Result<(), DecodeError> {
+        for read in self.iter() {
+            let (entry, _) = read?;
+            let seq = entry.header.seq;
+            if from <= seq && seq <= to {
+                codec::encode_canonical(&entry, &mut into.bytes);
+                into.end_entry(seq);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn entries(&self) -> Result<Vec<Entry>, DecodeError> {

@@ -5,6 +5,7 @@
 //! The format is documented with the code that writes it: `codec` (entries), `frame`, `segment`, `mark`.
 
 mod bytes;
+mod canonical;
 mod codec;
 mod contract;
 mod disk;
@@ -18,6 +19,7 @@ mod reader;
 mod segment;
 
 pub use bytes::DecodeError;
+pub use canonical::CanonicalRun;
 pub use codec::{canonical, kind_name, leaf_hash};
 pub use contract::{Fault, Identity, Journal, Part, Reader};
 pub use disk::{Directory, DirectoryError, Disk, DiskFile};

@@ -7,6 +7,7 @@ use engine::{Entry, Fact};
 use ledger::{Transfer, TransferKey};
 use types::{Seq, ShardId};
 
+use crate::canonical::CanonicalRun;
 use crate::codec;
 use crate::contract::{Fault, Reader};
 use crate::disk::{Disk, DiskFile};
@@ -59,6 +60,31 @@ impl<D: Disk> FileReader<D> {
     /// the journal is opened, but never learns the durable position: [`Reader::read`] finds nothing.
     pub fn before_opening(disk: D, shard: ShardId) -> Self {
         Self::new(Arc::new(Places::new(disk, shard, std::collections::BTreeMap::new(), Seq::ZERO)))
+    }
+
+    /// The canonical encodings of durable entries from `from` on, in order: at least one if `from` is durable, otherwise
+    /// none, and no more frames once there are `enough` of them. Takes less time than reading the entries.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a frame is damaged.
+    pub fn canonical(&self, from: Seq, enough: usize, into: &mut CanonicalRun) -> Result<(), Fault> {
+        into.clear();
+        let durable = self.durable();
+        let from = from.max(Seq::new(1));
+        let Some(number) = self.places.segment_of(from).filter(|_| from <= durable) else { return Ok(()) };
+        let point = self.places.point(number, |point| point.first <= from)?;
+        let mut walk = self.places.walk(number, point)?;
+        while walk.next.first <= durable && into.len() < enough {
+            // The first frame must be there; where others end, the next segment begins.
+            let next = if into.is_empty() { Some(walk.expect_next()?) } else { walk.next()? };
+            let Some((offset, header)) = next else { break };
+            if header.last() >= from {
+                let frame = walk.frame(offset, &header)?;
+                let read = frame.canonical((from, durable), into);
+                read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+            }
+        }
+        Ok(())
     }
 
     /// The client transfer in the row at this position: one small read, checked by the row's own checksum.

@@ -66,6 +66,11 @@ impl SigningKey {
         &self.verifier
     }
 
+    /// What the key was made from: the secret itself.
+    pub fn seed(&self) -> &[u8; Self::SEED_BYTES] {
+        self.key.as_bytes()
+    }
+
     /// Signs a note as well.
     pub fn sign(&self, note: &mut Note) {
         let bytes = self.key.sign(note.text().as_bytes()).to_bytes().to_vec();

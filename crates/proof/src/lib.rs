@@ -21,7 +21,7 @@ mod tree;
 pub use bundle::{BundleError, TlogProof};
 pub use checker::{Checker, Mismatch};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
-pub use hash::{Hash, entry_leaf, hash_entries, leaf_of, node_of, root_of_nothing};
+pub use hash::{Hash, entry_leaf, hash_entries, leaf_data, leaf_of, node_of, root_of_nothing};
 pub use key::{KeyError, SigningKey, VerifierKey};
 pub use note::{Note, NoteError, Signature};
 pub use path::{PathError, TileOf, TilePath};

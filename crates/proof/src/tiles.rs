@@ -1,6 +1,6 @@
 //! The tree in tiles: at each level the hashes since the last full tile of 256, and what a full tile becomes one level up.
 
-use crate::hash::{Hash, parents};
+use crate::hash::{Hash, halve};
 use crate::path::{LEVELS, TILE_WIDTH};
 use crate::tree::Tree;
 
@@ -85,13 +85,14 @@ pub(crate) fn tile_root(tile: &[Hash; WIDTH]) -> Hash {
     root_of_perfect(tile)
 }
 
-/// The root over a power of two of hashes, at least one.
-pub(crate) fn root_of_perfect(nodes: &[Hash]) -> Hash {
-    let (mut nodes, mut above) = (nodes.to_vec(), Vec::with_capacity(nodes.len() / 2));
-    while nodes.len() > 1 {
-        above.clear();
-        parents(&nodes, &mut above);
-        std::mem::swap(&mut nodes, &mut above);
+/// The root over a power of two of hashes, from one to a full tile of them.
+pub(crate) fn root_of_perfect(hashes: &[Hash]) -> Hash {
+    let mut nodes = [Hash::default(); WIDTH];
+    nodes[..hashes.len()].copy_from_slice(hashes);
+    let mut count = hashes.len();
+    while count > 1 {
+        halve(&mut nodes[..count]);
+        count /= 2;
     }
-    nodes.first().copied().unwrap_or_default()
+    nodes[0]
 }

@@ -15,6 +15,7 @@ use crate::auth::{ApiKeys, AuthError, Caller};
 use crate::history::{History, HistoryError};
 use crate::key_store::KeyStore;
 use crate::metrics::Metrics;
+use crate::proofs::Proofs;
 use crate::threads::Inbox;
 
 /// A handle on a running engine. Cheap to clone.
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) assets: RwLock<Arc<Assets>>,
     /// Imports whose rows can be seen.
     pub(crate) opened_imports: RwLock<Vec<ledger::ImportNumber>>,
+    /// `None` when the server keeps no proofs.
+    pub(crate) proofs: Option<Proofs>,
 }
 
 impl Shared {
@@ -259,6 +262,23 @@ impl Core {
         Ok(entries.into_iter().next().filter(|entry| entry.header.seq == seq))
     }
 
+    /// The leaves of the tree that durable entries from `from` on make.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub(crate) async fn leaves(&self, from: Seq, count: usize) -> Result<Vec<[u8; 32]>, Fault> {
+        let reader = self.0.reader.clone();
+        match tokio::task::spawn_blocking(move || crate::proofs::leaf_data(&reader, from, count)).await {
+            Ok(read) => read,
+            Err(panicked) => Err(Fault::Poisoned(panicked.to_string())),
+        }
+    }
+
+    /// What is proved; `None` when the server keeps no proofs.
+    pub(crate) fn proofs(&self) -> Option<&Proofs> {
+        self.0.proofs.as_ref()
+    }
+
     /// What the policy that was activated by the entry `seq` calls its features and models.
     ///
     /// # Errors
@@ -322,6 +342,9 @@ impl Core {
 
     /// All metrics in the Prometheus text format.
     pub fn metrics_text(&self) -> String {
+        if let Some(proofs) = &self.0.proofs {
+            self.0.metrics.proofs_behind_entries.set(i64::try_from(proofs.lag()).unwrap_or(i64::MAX));
+        }
         self.0.metrics.text()
     }
 

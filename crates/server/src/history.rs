@@ -246,6 +246,15 @@ impl<'a> History<'a> {
         Ok(transfers)
     }
 
+    /// The entry that made a client's transfer, or refused it for good.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn entry_of(&mut self, id: TransferId) -> Result<Option<Entry>, HistoryError> {
+        let found = self.index.find(id)?.filter(|found| self.is_visible(found.import));
+        found.map(|found| self.entry_at(found.position).cloned()).transpose()
+    }
+
     /// Each transfer with what became of it by `now`, for a client's pending one: past its time it reads as expired,
     /// whether or not that is booked. What became of the holds of payments is not told.
     ///

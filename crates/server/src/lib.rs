@@ -13,6 +13,7 @@ mod key_store;
 mod metrics;
 pub mod offline;
 mod open;
+mod proofs;
 mod recover;
 mod threads;
 
@@ -23,5 +24,6 @@ pub use history::{BalancesPage, History, HistoryError, Page, Place, StatementPag
 pub use http::personal::{context as sealing_context, seal as seal_payment};
 pub use key_store::{KeyStore, KeyStoreError, Random};
 pub use open::{DEFAULT_ADDRESS, OpenError, Opened, Options, Stopped};
+pub use proofs::{KeySource, ProofError, ProofKeyError};
 pub use recover::{Pace, RecoverError, Started, Terms, recover};
 pub use threads::{CommitError, commit};

@@ -39,6 +39,10 @@ pub(crate) struct Metrics {
     pub(crate) durable_seq: Gauge<i64, AtomicI64>,
     pub(crate) window_records_dropped: Gauge<i64, AtomicI64>,
     pub(crate) features_missing: Counter<u64, AtomicU64>,
+    pub(crate) proofs_entries: Gauge<i64, AtomicI64>,
+    pub(crate) proofs_behind_entries: Gauge<i64, AtomicI64>,
+    pub(crate) proofs_disk_bytes: Gauge<i64, AtomicI64>,
+    pub(crate) proofs_checkpoint_time: Gauge<i64, AtomicI64>,
 }
 
 impl Metrics {
@@ -56,6 +60,10 @@ impl Metrics {
             durable_seq: Gauge::default(),
             window_records_dropped: Gauge::default(),
             features_missing: Counter::default(),
+            proofs_entries: Gauge::default(),
+            proofs_behind_entries: Gauge::default(),
+            proofs_disk_bytes: Gauge::default(),
+            proofs_checkpoint_time: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("payments", "Payments decided, by verdict and status", metrics.payments.clone());
@@ -89,6 +97,28 @@ impl Metrics {
             "features_missing",
             "Feature values that were missing when a payment was decided",
             metrics.features_missing.clone(),
+        );
+        registry.register(
+            "proofs_entries",
+            "Entries that the newest checkpoint covers",
+            metrics.proofs_entries.clone(),
+        );
+        registry.register(
+            "proofs_behind_entries",
+            "Durable entries that the newest checkpoint does not cover yet",
+            metrics.proofs_behind_entries.clone(),
+        );
+        registry.register_with_unit(
+            "proofs_disk",
+            "Size of the files of the proofs",
+            Unit::Bytes,
+            metrics.proofs_disk_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "proofs_checkpoint_time",
+            "When the newest checkpoint was signed, since 1970",
+            Unit::Seconds,
+            metrics.proofs_checkpoint_time.clone(),
         );
         Self { registry, ..metrics }
     }

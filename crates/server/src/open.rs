@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
 
 use engine::{ApiKeyAdded, Command, Engine, Request};
 use index::Index;
@@ -18,6 +19,7 @@ use crate::clock::Clock;
 use crate::core::{Core, Shared};
 use crate::key_store::{KeyStore, KeyStoreError, random, system_random};
 use crate::metrics::Metrics;
+use crate::proofs::{self, KeySource, ProofError, Prover};
 use crate::recover::{Pace, RecoverError, Started, Terms, recover};
 use crate::threads::{CommitError, Inbox, Threads, Wiring, commit};
 
@@ -39,12 +41,20 @@ pub struct Options {
     pub queue_events_max: usize,
     /// Make one more API key, for when the first was lost.
     pub new_api_key: bool,
+    /// Whether the journal's entries can be proved, and the key that signs the checkpoints; `None` for no proofs.
+    pub proofs: Option<KeySource>,
 }
 
 impl Options {
     /// A server on this directory with everything else as usual.
     pub fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), layout: Layout::STANDARD, queue_events_max: 65_536, new_api_key: false }
+        Self {
+            data: data.to_owned(),
+            layout: Layout::STANDARD,
+            queue_events_max: 65_536,
+            new_api_key: false,
+            proofs: Some(KeySource::Kept),
+        }
     }
 }
 
@@ -71,6 +81,9 @@ pub enum OpenError {
         /// The first problem.
         problem: String,
     },
+    /// The proofs.
+    #[error(transparent)]
+    Proofs(#[from] ProofError),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -86,6 +99,7 @@ pub struct Opened {
     /// What the journal held.
     pub recovered: Recovered,
     threads: Threads,
+    prover: Option<JoinHandle<Result<(), ProofError>>>,
 }
 
 /// How a server ended.
@@ -94,6 +108,9 @@ pub enum Stopped {
     /// The journal or the key store failed.
     #[error("stopped because of a failure: {0}")]
     Failed(#[from] CommitError),
+    /// The journal is not the one that checkpoints were signed for.
+    #[error("stopped: {0}")]
+    Proofs(#[from] ProofError),
 }
 
 impl Opened {
@@ -110,6 +127,25 @@ impl Opened {
             recover(&journal_directory, &index_directory, terms, new_origin)?;
         let keys =
             Arc::new(KeyStore::open(&keys_directory, journal.lineage(), recovered.last > Seq::ZERO, system_random())?);
+        let proofs_directory = Directory::open(&options.data.join("proofs"))?;
+        let place = proofs::Place {
+            proofs: proofs_directory,
+            keys: &keys_directory,
+            identity: journal.identity(),
+            shard: SHARD,
+        };
+        let metrics = Arc::new(Metrics::new());
+        // Before anything is written: a journal that lost entries is to be looked at as it is.
+        let (prover, proofs) = match &options.proofs {
+            Some(source) => {
+                let (prover, proofs) = proofs::open(place, source, journal.reader(), Arc::clone(&metrics))?;
+                (Some(prover), Some(proofs))
+            }
+            None => {
+                proofs::check(place, journal.durable())?;
+                (None, None)
+            }
+        };
         let policy = compile_active(&engine)?;
         if let Some(policy) = &policy {
             engine.stage_policy(Arc::clone(policy));
@@ -118,7 +154,6 @@ impl Opened {
         let api_key = prepare(&mut decider, &mut journal, &index, options.new_api_key)?;
         let api_keys = ApiKeys::default();
         api_keys.replace(decider.engine().api_keys().cloned().collect());
-        let metrics = Arc::new(Metrics::new());
         let (durable_sender, durable) = watch::channel(journal.durable());
         let (running_sender, running) = watch::channel(());
         let core = Core::new(Shared {
@@ -140,11 +175,25 @@ impl Opened {
             names: Mutex::new(None),
             assets: RwLock::default(),
             opened_imports: RwLock::default(),
+            proofs,
         });
         core.shared().note_ledgers(decider.engine());
         let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender, running: running_sender };
         let threads = Threads::start(decider, journal, wiring).map_err(OpenError::Thread)?;
-        Ok(Self { core, api_key, recovered, threads })
+        let prover = prover.map(|prover| start_prover(prover, core.clone())).transpose().map_err(OpenError::Thread)?;
+        Ok(Self { core, api_key, recovered, threads, prover })
+    }
+
+    /// Waits until all threads have ended; the one of the proofs last, so that it covers what the others wrote.
+    fn join(self) -> Result<(), Stopped> {
+        let ended = self.threads.join();
+        if let Some(proofs) = &self.core.shared().proofs {
+            proofs.wake.stop();
+        }
+        let proved = self.prover.map_or(Ok(Ok(())), JoinHandle::join);
+        ended?;
+        proved.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(())
     }
 
     /// Serves HTTP on a bound socket until `stop` resolves or the journal fails, then decides what waits, writes the
@@ -168,7 +217,7 @@ impl Opened {
         };
         crate::http::serve(core, listener, until).await;
         self.core.stop();
-        let joined = tokio::task::spawn_blocking(move || self.threads.join()).await;
+        let joined = tokio::task::spawn_blocking(move || self.join()).await;
         match joined {
             Ok(result) => result?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
@@ -182,7 +231,7 @@ impl Opened {
     /// When the journal failed.
     pub fn close(self) -> Result<(), Stopped> {
         self.core.stop();
-        self.threads.join().map_err(Stopped::from)
+        self.join()
     }
 }
 
@@ -192,6 +241,17 @@ impl Core {
         let mut running = self.shared().running.clone();
         while running.changed().await.is_ok() {}
     }
+}
+
+/// Starts the thread that keeps the proofs. When the journal turns out not to be the one that was signed, nobody is served
+/// any more.
+fn start_prover(prover: Prover, core: Core) -> std::io::Result<JoinHandle<Result<(), ProofError>>> {
+    std::thread::Builder::new().name("proofs".to_owned()).spawn(move || {
+        prover.run().inspect_err(|error| {
+            tracing::error!(%error, "the journal is not the one that checkpoints were signed for");
+            core.shared().inbox.fail();
+        })
+    })
 }
 
 pub(crate) fn new_origin() -> Origin {

@@ -4,7 +4,7 @@ use super::parameters::{
     ACCOUNT, ADDRESS_PREFIX, AT, BALANCES, CLOCK, CODE, CURSOR, DRY_RUN, FROM, HOLDER, LEDGER, LIMIT, MAX_TIMESTAMP,
     METADATA, MIN_TIMESTAMP, REVERSED, SIDE, STATUS, TEMPLATE, TO, USER_DATA_32, USER_DATA_64, USER_DATA_128,
 };
-use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, page, shape};
+use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, of_proofs, page, shape};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
@@ -18,7 +18,13 @@ use crate::responses::{Account, Indexes, Label, Ledger, PersonalData, Policy, Tr
 use crate::results::BatchResults;
 use crate::scope::Scope;
 
-const fn get(operation: Operation, path: &'static str, scope: Scope, answer: Shape, summary: &'static str) -> Route {
+pub(super) const fn get(
+    operation: Operation,
+    path: &'static str,
+    scope: Scope,
+    answer: Shape,
+    summary: &'static str,
+) -> Route {
     Route {
         operation,
         method: Method::Get,
@@ -32,7 +38,7 @@ const fn get(operation: Operation, path: &'static str, scope: Scope, answer: Sha
     }
 }
 
-const fn list(
+pub(super) const fn list(
     operation: Operation,
     path: &'static str,
     scope: Scope,
@@ -141,7 +147,7 @@ const fn open(operation: Operation, path: &'static str, answer: Answer, summary:
     Route { scope: None, answer, ..get(operation, path, Scope::ALL, shape::<Ledger>(), summary) }
 }
 
-const TEXT: Answer = Answer::Text("text/plain; charset=utf-8");
+pub(super) const TEXT: Answer = Answer::Text("text/plain; charset=utf-8");
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
@@ -523,6 +529,13 @@ pub const ROUTES: &[Route] = &[
             "Read the journal's entries in order; with `Accept: text/event-stream` without end",
         )
     },
+    of_proofs::PROVE_TRANSFER,
+    of_proofs::PROVE_PAYMENT,
+    of_proofs::PROVE_ENTRY,
+    of_proofs::PROVE_CONSISTENCY,
+    of_proofs::GET_CHECKPOINT,
+    of_proofs::GET_PROOF_KEYS,
+    of_proofs::GET_TILE,
     open(Operation::Health, "/healthz", TEXT, "Whether the process lives"),
     open(Operation::Ready, "/readyz", TEXT, "Whether requests are taken"),
     open(

@@ -16,7 +16,7 @@ use server::{Clock, Stopwatch};
 
 use super::connection::{Connection, Request, SPIN_FOR, TIMEOUT, Wait};
 use super::queries::{self, Queries};
-use super::settings::Settings;
+use super::settings::{Proofs, Settings};
 use super::workload::{Random, Workload, write_json};
 
 /// Clients that share a thread.
@@ -244,6 +244,24 @@ fn query_steadily(settings: &Settings, target: Target<'_>, over: &AtomicBool) ->
         std::thread::park_timeout(QUERY_EVERY);
     }
     Ok(Some(queries))
+}
+
+/// Waits until the newest checkpoint covers every entry.
+pub(super) fn drain_proofs(settings: &Settings, target: Target<'_>) -> anyhow::Result<()> {
+    if settings.proofs == Proofs::Off {
+        return Ok(());
+    }
+    const BEHIND: &str = "finaira_proofs_behind_entries ";
+    let mut connection = Connection::open(target.address, Wait::Block)?;
+    let request = Request::get("/metrics", target.key);
+    loop {
+        let metrics = String::from_utf8_lossy(connection.call(&request)?.success()?).into_owned();
+        let behind = metrics.lines().find_map(|line| line.strip_prefix(BEHIND)).context("no metric of the proofs")?;
+        if behind == "0" {
+            return Ok(());
+        }
+        std::thread::park_timeout(DRAINED_EVERY);
+    }
 }
 
 /// Waits until the server has nothing left to do in the background; true when it says so, false when it cannot.

@@ -18,7 +18,7 @@ use self::connection::{Connection, Request, Wait};
 use self::load::Target;
 use self::process::Process;
 use self::report::Figures;
-use self::settings::{Index, Settings};
+use self::settings::{Index, Proofs, Settings};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Benchmark {
@@ -50,20 +50,25 @@ fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
         bail!("{} is not empty", data.display());
     }
     let raw_syncs_per_second = if settings.batch() == 1 { Some(process::raw_syncs_per_second(data)?) } else { None };
-    let mut server = Process::start(data)?;
+    let mut server = Process::start(data, settings.proofs)?;
     let key = server.key.take().context("a new server made no API key")?;
     let target = Target { address: server.address, key: &key };
     prepare(settings, target)?;
 
     let mut loaded = load::run(settings, target)?;
     let draining = Stopwatch::start();
+    load::drain_proofs(settings, target)?;
     let drain_s = load::drain(target)?.then(|| draining.elapsed().as_secs_f64());
     let rss_peak_bytes = server.rss_peak_bytes()?;
-    let disk_bytes = process::used_bytes(data)?;
+    let proof_bytes = match settings.proofs {
+        Proofs::On => process::used_bytes(&data.join("proofs"))?,
+        Proofs::Off => 0,
+    };
+    let disk_bytes = process::used_bytes(data)? - proof_bytes;
 
     server.stop()?;
     process::forget_cached(data)?;
-    let server = Process::start(data)?;
+    let server = Process::start(data, settings.proofs)?;
     let target = Target { address: server.address, key: &key };
     let cold = queries::pass(settings, target)?;
     let warm = queries::pass(settings, target)?;
@@ -88,6 +93,7 @@ fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
         results_per_query,
         rss_peak_bytes,
         disk_bytes,
+        proof_bytes,
         restart_s,
         raw_syncs_per_second,
     })

@@ -13,6 +13,8 @@ use rustix::fs::Advice;
 use rustix::process::{Pid, Signal, kill_process};
 use server::Stopwatch;
 
+use super::settings::Proofs;
+
 /// Killed when dropped.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -25,10 +27,11 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn start(data: &Path) -> anyhow::Result<Self> {
+    pub(super) fn start(data: &Path, proofs: Proofs) -> anyhow::Result<Self> {
         let since = Stopwatch::start();
         let mut command = Command::new(std::env::current_exe().context("the binary does not know itself")?);
         command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--log-level", "warn"]);
+        command.args(["--proofs", proofs.name()]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start a server")?;
         let stdout = child.stdout.take().context("the server has no output")?;
         let (mut key, mut address) = (None, None);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::settings::{Ids, Index, Settings};
+use super::settings::{Ids, Index, Proofs, Settings};
 
 /// What a run brought. Latencies are sorted.
 #[derive(Debug)]
@@ -16,7 +16,9 @@ pub(super) struct Figures {
     pub(super) under_load_ms: Vec<f64>,
     pub(super) results_per_query: Option<f64>,
     pub(super) rss_peak_bytes: u64,
+    /// Without the proofs.
     pub(super) disk_bytes: u64,
+    pub(super) proof_bytes: u64,
     pub(super) restart_s: f64,
     /// Only when every request has one transfer.
     pub(super) raw_syncs_per_second: Option<f64>,
@@ -35,6 +37,11 @@ impl Figures {
     #[expect(clippy::cast_precision_loss, reason = "figures for people; 2^53 is far")]
     fn disk_bytes_per_transfer(&self, settings: &Settings) -> f64 {
         self.disk_bytes as f64 / settings.count as f64
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "figures for people; 2^53 is far")]
+    fn proof_bytes_per_transfer(&self, settings: &Settings) -> f64 {
+        self.proof_bytes as f64 / settings.count as f64
     }
 
     pub(super) fn json(&self, settings: &Settings) -> Value {
@@ -56,6 +63,7 @@ impl Figures {
             "query_results_mean": self.results_per_query.map(rounded),
             "rss_peak_bytes": self.rss_peak_bytes,
             "disk_bytes_per_transfer": rounded(self.disk_bytes_per_transfer(settings)),
+            "proof_bytes_per_transfer": rounded(self.proof_bytes_per_transfer(settings)),
             "restart_seconds": rounded(self.restart_s),
             "raw_fdatasync_per_second": self.raw_syncs_per_second.map(f64::round),
             "settings": {
@@ -68,6 +76,7 @@ impl Figures {
                 "hot_percent": settings.hot_percent,
                 "pending_percent": settings.pending_percent,
                 "index": match settings.index { Index::Standard => "standard", Index::All => "all" },
+                "proofs": settings.proofs.name(),
                 "http": settings.http,
                 "queries": settings.queries,
             },
@@ -95,6 +104,9 @@ impl Figures {
         line("query under load, p50 / p99", format!("{} ms", percentiles(&self.under_load_ms, &[50, 99])));
         line("server's peak memory", format!("{} MiB", self.rss_peak_bytes >> 20_u32));
         line("disk per transfer", format!("{:.1} bytes", self.disk_bytes_per_transfer(settings)));
+        if settings.proofs == Proofs::On {
+            line("disk for proofs per transfer", format!("{:.1} bytes more", self.proof_bytes_per_transfer(settings)));
+        }
         line("restart", format!("{:.2} s", self.restart_s));
         out
     }

@@ -32,6 +32,9 @@ pub(crate) struct Settings {
     /// What is indexed beside ids, accounts and pending transfers
     #[arg(long, value_enum, default_value_t = Index::Standard)]
     pub(super) index: Index,
+    /// Whether the server keeps proofs, a Merkle tree over its journal; their work is part of what is timed
+    #[arg(long, value_enum, default_value_t = Proofs::On)]
+    pub(super) proofs: Proofs,
     /// One transfer per request over HTTP/JSON instead of packed batches
     #[arg(long)]
     pub(super) http: bool,
@@ -62,6 +65,22 @@ pub(super) enum Index {
     Standard,
     /// User data, ledger and code as well
     All,
+}
+
+/// Whether entries can be proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Proofs {
+    On,
+    Off,
+}
+
+impl Proofs {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
 }
 
 impl Settings {

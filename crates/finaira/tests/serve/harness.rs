@@ -90,7 +90,11 @@ impl Server {
 
     /// The output of a start that is expected to fail.
     pub(crate) fn failing_start(data: &Path) -> (ExitStatus, String) {
-        let output = command(data, &[]).output().expect("the binary runs");
+        Self::failing_start_with(data, &[])
+    }
+
+    pub(crate) fn failing_start_with(data: &Path, arguments: &[&str]) -> (ExitStatus, String) {
+        let output = command(data, arguments).output().expect("the binary runs");
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
@@ -151,6 +155,15 @@ impl Client {
     pub(crate) fn try_get(&self, path: &str) -> Option<Reply> {
         let request = self.agent.get(format!("{}{path}", self.address));
         read(request.header("Authorization", format!("Bearer {}", self.key)).call())
+    }
+
+    /// What is no text.
+    pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
+        let request = self.agent.get(format!("{}{path}", self.address));
+        let response = request.header("Authorization", format!("Bearer {}", self.key)).call();
+        let mut response = response.expect("the server answers");
+        assert_eq!(response.status(), 200, "{path}");
+        response.body_mut().read_to_vec().expect("a body")
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Reply {

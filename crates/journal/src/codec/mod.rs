@@ -182,35 +182,45 @@ fn decode_sealed(from: &mut Decoder<'_>) -> Result<Sealed, DecodeError> {
 
 /// The canonical encoding of an entry.
 pub fn canonical(entry: &Entry) -> Vec<u8> {
-    const VERSION: u8 = 1;
-    let header = &entry.header;
-    let mut plain = Encoder::default();
-    let (kind, version) = fact::encode(header, &entry.fact, &mut plain);
     let mut bytes = Encoder::default();
-    bytes.u8(VERSION);
-    bytes.u16(header.shard.get());
-    bytes.u64(header.seq.get());
-    bytes.u32(header.tenant.get());
-    bytes.u64(header.actor.get());
-    bytes.u128(header.request.get());
-    bytes.u64(header.decided_at.ns());
-    bytes.u64(header.occurred_at.ns());
-    bytes.u16(kind);
-    bytes.u16(version);
-    fixed_counted(&plain.bytes, &mut bytes);
-    let (keys, ciphertext): (&[KeyId], &[u8]) =
-        entry.sealed.as_ref().map_or((&[], &[]), |sealed| (&sealed.keys, &sealed.ciphertext));
-    bytes.u32(u32::try_from(keys.len()).expect("JRN-2: an entry fits a frame"));
-    for key in keys {
-        bytes.u128(key.get());
-    }
-    fixed_counted(ciphertext, &mut bytes);
+    encode_canonical(entry, &mut bytes);
     bytes.bytes
 }
 
-fn fixed_counted(part: &[u8], into: &mut Encoder) {
-    into.u32(u32::try_from(part.len()).expect("JRN-2: an entry fits a frame"));
-    into.raw(part);
+/// Appends the canonical encoding of an entry.
+pub(crate) fn encode_canonical(entry: &Entry, into: &mut Encoder) {
+    const VERSION: u8 = 1;
+    let header = &entry.header;
+    into.u8(VERSION);
+    into.u16(header.shard.get());
+    into.u64(header.seq.get());
+    into.u32(header.tenant.get());
+    into.u64(header.actor.get());
+    into.u128(header.request.get());
+    into.u64(header.decided_at.ns());
+    into.u64(header.occurred_at.ns());
+    // Kind, version and length are known once the plain section stands behind them.
+    let known_later = into.bytes.len();
+    into.u64(0);
+    let start = into.bytes.len();
+    let (kind, version) = fact::encode(header, &entry.fact, into);
+    let plain_bytes = length(into.bytes.len() - start);
+    if let Some(place) = into.bytes.get_mut(known_later..).and_then(<[u8]>::first_chunk_mut::<8>) {
+        let ([a, b], [c, d], [e, f, g, h]) = (kind.to_le_bytes(), version.to_le_bytes(), plain_bytes.to_le_bytes());
+        *place = [a, b, c, d, e, f, g, h];
+    }
+    let (keys, ciphertext): (&[KeyId], &[u8]) =
+        entry.sealed.as_ref().map_or((&[], &[]), |sealed| (&sealed.keys, &sealed.ciphertext));
+    into.u32(length(keys.len()));
+    for key in keys {
+        into.u128(key.get());
+    }
+    into.u32(length(ciphertext.len()));
+    into.raw(ciphertext);
+}
+
+fn length(length: usize) -> u32 {
+    u32::try_from(length).expect("JRN-2: an entry fits a frame")
 }
 
 /// The hash of an entry's leaf in an RFC 6962 tree: SHA-256 of a zero byte and the leaf, which is the SHA-256 of the

@@ -167,11 +167,13 @@ impl<F> Found<F> {
                 seq: self.rest.last,
                 what: "it is missing or empty, so nobody knows whether later entries were acknowledged".to_owned(),
             }),
-            None if marked.is_some_and(|(_, seq)| seq > Seq::ZERO) => Err(Fault::Damaged {
+            // The first mark is written once the first segment is there.
+            None if marked.is_some() => Err(Fault::Damaged {
                 file: segment::file_name(1),
                 offset: 0,
                 seq: Seq::new(1),
-                what: "the segments are missing, though the mark says that entries were acknowledged".to_owned(),
+                what: "the segment is missing or has no header, though the mark says that the journal was begun"
+                    .to_owned(),
             }),
             Some(_) | None => Ok(()),
         }

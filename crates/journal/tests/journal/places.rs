@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::{Entry, Fact};
 use journal::{
-    Directory, Disk, DiskFile, Fault, FileJournal, FileReader, FrameBuilder, Journal, Layout, Position, Reader, StartAt,
+    CanonicalRun, Directory, Disk, DiskFile, Fault, FileJournal, FileReader, FrameBuilder, Journal, Layout, Position,
+    Reader, StartAt, canonical,
 };
 use ledger::Transfer;
 use types::Seq;
@@ -315,4 +316,31 @@ fn however_many_segments_there_are_few_files_are_open() {
     assert!((64..=66).contains(&disk.open.load(Ordering::SeqCst)));
     assert!(disk.most.load(Ordering::SeqCst) <= 68, "{disk:?}");
     assert_eq!(seqs(&read_all(&reader)), (1..=80).collect::<Vec<_>>());
+}
+
+#[test]
+fn canonical_encodings_are_those_of_the_entries() {
+    let Written { folder, entries, .. } = written();
+    let mut opened = folder.open();
+    // What is appended is not shown before it is durable.
+    let mut builder = FrameBuilder::default();
+    builder.push(&small(entries.len() as u64 + 1));
+    opened.journal.append(&builder.finish().unwrap()).unwrap();
+    let reader = opened.journal.reader();
+    let mut run = CanonicalRun::default();
+    for (from, enough) in (0..=entries.len()).flat_map(|from| [1, 5, 1_000].map(|enough| (from, enough))) {
+        let mut read = Vec::new();
+        loop {
+            let next = Seq::new((from.max(1) + read.len()) as u64);
+            reader.canonical(next, enough, &mut run).unwrap();
+            if run.is_empty() {
+                break;
+            }
+            assert_eq!((run.first(), run.iter().count()), (next, run.len()));
+            assert!(run.len() < enough + 4, "no frame more than it takes");
+            read.extend(run.iter().map(<[u8]>::to_vec));
+        }
+        let expected: Vec<_> = entries[from.saturating_sub(1)..].iter().map(canonical).collect();
+        assert!(read == expected, "from {from}, {enough} at once");
+    }
 }

@@ -2,15 +2,18 @@
 
 mod entries;
 mod folder;
+mod narrow;
 mod shelf;
 
 use engine::{Entry, Fact, Header};
 use journal::{Frame, FrameBuilder, Reader};
 use ledger::{Transfer, TransferFlags, TransferKey};
+use sha2::{Digest as _, Sha256};
 use types::{AccountId, ActorId, Amount, Code, LedgerId, RequestId, Seq, Span, TenantId, Timestamp, TransferId};
 
 pub(crate) use entries::{chunk, entries_of_one_place, entry_run, transfer};
 pub(crate) use folder::{Folder, ORIGIN, SHARD, flipped};
+pub(crate) use narrow::Narrow;
 pub(crate) use shelf::Shelf;
 
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 4096;
@@ -97,4 +100,16 @@ pub(crate) fn three_frames() -> [Frame; 3] {
 /// The sequences of entries, for short comparisons.
 pub(crate) fn seqs(entries: &[Entry]) -> Vec<u64> {
     entries.iter().map(|entry| entry.header.seq.get()).collect()
+}
+
+/// The root of the RFC 6962 tree, as the standard states it.
+pub(crate) fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
+    match leaves {
+        [] => Sha256::digest([]).into(),
+        [leaf] => *leaf,
+        more => {
+            let (left, right) = more.split_at(more.len().next_power_of_two() / 2);
+            Sha256::new().chain_update([1]).chain_update(root(left)).chain_update(root(right)).finalize().into()
+        }
+    }
 }

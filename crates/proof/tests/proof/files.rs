@@ -68,7 +68,8 @@ fn damage_is_noticed_when_it_is_read_and_mended_from_the_leaves() {
     let (_path, directory) = directory();
     let store = store(&directory, SIZE);
     let tiles = store.tiles();
-    let reads: [(&str, fn(&Tiles<Directory>) -> Result<(), StoreError>); 3] = [
+    type Read = fn(&Tiles<Directory>) -> Result<(), StoreError>;
+    let reads: [(&str, Read); 3] = [
         ("inclusion", |tiles| inclusion(tiles, 1_000, SIZE).map(drop)),
         ("consistency", |tiles| consistency(tiles, 1_001, SIZE).map(drop)),
         ("tile", |tiles| tiles.tile(0, 3, 100).map(drop)),

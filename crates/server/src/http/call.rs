@@ -71,6 +71,11 @@ impl Call {
         parts.find(|(name, _)| name.starts_with('{')).map_or("", |(_, part)| part)
     }
 
+    /// The whole path, as it was sent.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Where ids come from that the body does not name.
     pub(crate) fn ids(&self) -> IdSource<'_> {
         IdSource { secret: self.app.id_secret, tenant: self.app.core.tenant(), key: self.key.as_ref() }

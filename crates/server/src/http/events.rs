@@ -113,14 +113,18 @@ impl Feed {
             self.read = core.read_entries(self.after.next()).await?.into();
         }
         let Some(entry) = self.read.pop_front() else { return Ok(None) };
-        let names = match Event::policy(&entry) {
-            Some(seq) => core.policy_names(seq).await?,
-            None => None,
-        };
-        let history = self.app.history();
-        let show = |assets: &_| Event::new(&entry, history, names.as_deref(), assets);
-        let event = self.app.show(show)?;
+        let event = shown(&self.app, &entry).await?;
         self.after = entry.header.seq;
         Ok(Some(event))
     }
+}
+
+/// An entry as an event.
+pub(crate) async fn shown(app: &App, entry: &Entry) -> Result<Event, Failure> {
+    let names = match Event::policy(entry) {
+        Some(seq) => app.core.policy_names(seq).await?,
+        None => None,
+    };
+    let history = app.history();
+    app.show(|assets| Event::new(entry, history, names.as_deref(), assets))
 }

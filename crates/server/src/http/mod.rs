@@ -16,6 +16,7 @@ mod past;
 mod payments;
 pub(crate) mod personal;
 mod policies;
+mod proofs;
 mod shown;
 
 use std::future::Future;
@@ -65,7 +66,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         };
         let app = Arc::clone(&app);
         let handler = move |request: Request| answer(Arc::clone(&app), route, request);
-        router = router.route(route.path, on(filter, handler));
+        // A tile's name has slashes.
+        router = router.route(&route.path.replace("{tile}", "{*tile}"), on(filter, handler));
     }
     router
         .fallback(not_found)
@@ -138,6 +140,13 @@ async fn handle(call: Call) -> Handled {
         Operation::ActivatePolicy => policies::activate(call).await,
         Operation::GetActivePolicy => policies::get_active(call).await,
         Operation::ListEvents => events::list(call).await,
+        Operation::ProveTransfer => proofs::of_transfer(call).await,
+        Operation::ProvePayment => proofs::of_payment(call).await,
+        Operation::ProveEntry => proofs::of_entry(call).await,
+        Operation::ProveConsistency => proofs::of_consistency(call).await,
+        Operation::GetCheckpoint => proofs::checkpoint(call).await,
+        Operation::GetProofKeys => proofs::keys(&call),
+        Operation::GetTile => proofs::tile(call).await,
         Operation::Health => Ok(operations::health()),
         Operation::Ready => operations::ready(&call),
         Operation::Metrics => Ok(operations::metrics(&call)),
@@ -166,7 +175,7 @@ async fn method_not_allowed(method: axum::http::Method, uri: Uri) -> Response {
 
 /// Whether a path is one of a template such as `/v1/payments/{id}`.
 fn matches(template: &str, path: &str) -> bool {
-    template.split('/').count() == path.split('/').count()
+    (template.ends_with("{tile}") || template.split('/').count() == path.split('/').count())
         && template
             .split('/')
             .zip(path.split('/'))

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use journal::{Disk, DiskFile};
 
+static ZEROS: [u8; 4096] = [0; 4096];
+
 type Files = BTreeMap<String, Arc<Mutex<Vec<u8>>>>;
 
 /// Files by name. Clones share them.
@@ -25,8 +27,11 @@ impl Shelf {
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let trimmed = |file: &Arc<Mutex<Vec<u8>>>| {
             let bytes = file.lock().unwrap();
-            let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-            bytes[..used].to_vec()
+            // By blocks first: most of a segment is zeros.
+            let blocks =
+                bytes.chunks(ZEROS.len()).rposition(|block| block != &ZEROS[..block.len()]).map_or(0, |last| last + 1);
+            let used = bytes[..bytes.len().min(4096 * blocks)].iter().rposition(|&byte| byte != 0);
+            bytes[..used.map_or(0, |last| last + 1)].to_vec()
         };
         self.0.lock().unwrap().iter().map(|(name, file)| (name.clone(), trimmed(file))).collect()
     }

@@ -1,0 +1,184 @@
+//! `finaira prove`: what others need to see that something stands in the journal, as a folder of files; and looking at one
+//! such folder without any server.
+
+mod check;
+mod folder;
+mod remote;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proof::{Hash, SignedCheckpoint, TlogProof, VerifierKey, verify_consistency};
+use serde_json::Value;
+use types::{PaymentId, TransferId};
+
+use self::folder::Folder;
+use self::remote::Remote;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// That a transfer stands in the journal
+    Transfer(OfTransfer),
+    /// That the decision about a payment stands in the journal
+    Payment(OfPayment),
+    /// That an entry stands in the journal, by its sequence
+    Entry(OfEntry),
+    /// That the journal has only grown since a checkpoint
+    Consistency(OfConsistency),
+    /// Check a folder that one of the others wrote; no server is asked
+    Check(Check),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OfTransfer {
+    /// The transfer
+    id: TransferId,
+    #[command(flatten)]
+    to: Destination,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OfPayment {
+    /// The payment
+    id: PaymentId,
+    #[command(flatten)]
+    to: Destination,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OfEntry {
+    /// The entry's sequence, from 1
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    sequence: u64,
+    #[command(flatten)]
+    to: Destination,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OfConsistency {
+    /// File with the older checkpoint
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// File with the newer checkpoint; without it the newest of the server
+    #[arg(long, value_name = "FILE")]
+    to_checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    to: Destination,
+}
+
+#[derive(Debug, clap::Args)]
+struct Destination {
+    /// Folder to write, which must not be there yet; named after what is proved if not given
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    /// The folder
+    folder: PathBuf,
+    /// The key of the log, known from elsewhere; the one in the folder proves nothing about who wrote it
+    #[arg(long, value_name = "VKEY")]
+    vkey: Option<VerifierKey>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Checkpoint {
+    #[command(flatten)]
+    remote: Remote,
+    /// Print the key that checks it instead
+    #[arg(long)]
+    vkey: bool,
+}
+
+pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Transfer(of) => {
+            entry(&format!("/v1/transfers/{}/proof", of.id), &format!("transfer {}", of.id), &of.to)
+        }
+        Command::Payment(of) => entry(&format!("/v1/payments/{}/proof", of.id), &format!("payment {}", of.id), &of.to),
+        Command::Entry(of) => {
+            entry(&format!("/v1/proofs/entries/{}", of.sequence), &format!("entry {}", of.sequence), &of.to)
+        }
+        Command::Consistency(of) => consistency(of),
+        Command::Check(check) => check::run(&check.folder, check.vkey.as_ref()),
+    }
+}
+
+/// Prints the newest checkpoint of a server, or the key that checks it.
+#[expect(clippy::print_stdout, reason = "this command answers on standard output")]
+pub(crate) fn checkpoint(of: &Checkpoint) -> anyhow::Result<()> {
+    if of.vkey {
+        println!("{}", text(&of.remote.json("/v1/proofs/keys")?, "vkey")?);
+    } else {
+        print!("{}", of.remote.text("/v1/proofs/checkpoint")?);
+    }
+    Ok(())
+}
+
+fn entry(path: &str, what: &str, to: &Destination) -> anyhow::Result<()> {
+    let answer = to.remote.json(path)?;
+    let entry = STANDARD.decode(text(&answer, "entry")?).context("the server's entry is not base64")?;
+    let proof: TlogProof = text(&answer, "proof")?.parse().context("the server's proof is none")?;
+    let key: VerifierKey = text(&answer, "vkey")?.parse()?;
+    // What does not hold must not leave the house.
+    proof.verify(&proof::entry_leaf(&entry), &key).context("the server's proof does not hold")?;
+    let folder = Folder::create(to.out.as_deref(), what)?;
+    folder.write(folder::ENTRY, &entry)?;
+    folder.write(folder::LEAF, &proof::leaf_data(&entry))?;
+    folder.write_text(folder::EVENT, &format!("{:#}\n", answer["event"]))?;
+    folder.write_text(folder::PROOF, &proof.to_string())?;
+    folder.write_text(folder::VKEY, &format!("{key}\n"))?;
+    folder.write_text(folder::HOW, &folder::how_to_check_an_entry(what, &proof, &key))?;
+    folder.done(&format!("{what} is entry {} of {}", proof.index + 1, proof.checkpoint.checkpoint.size))
+}
+
+fn consistency(of: &OfConsistency) -> anyhow::Result<()> {
+    let read = |file: &PathBuf| {
+        let note = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let signed: SignedCheckpoint = note.parse().with_context(|| format!("in {}", file.display()))?;
+        anyhow::Ok(signed)
+    };
+    let old = read(&of.from)?;
+    let newer = of.to_checkpoint.as_ref().map(read).transpose()?;
+    let from = old.checkpoint.size;
+    let upto = newer.as_ref().map_or(String::new(), |newer| format!("&to={}", newer.checkpoint.size));
+    let answer = of.to.remote.json(&format!("/v1/proofs/consistency?from={from}{upto}"))?;
+    let new = match newer {
+        Some(newer) => newer,
+        None => text(&answer, "checkpoint")?.parse()?,
+    };
+    let hashes = hashes(&answer)?;
+    let key: VerifierKey = text(&answer, "vkey")?.parse()?;
+    let (before, after) = (&old.checkpoint, &new.checkpoint);
+    if before.origin != after.origin {
+        bail!("{} is of {}, the server keeps {}", of.from.display(), before.origin, after.origin);
+    }
+    if !verify_consistency((before.size, &before.root), (after.size, &after.root), &hashes) {
+        bail!(
+            "the journal of the server does not begin with the {from} entries that {} is of: it was changed",
+            of.from.display()
+        );
+    }
+    let what = format!("consistency {from} {}", after.size);
+    let folder = Folder::create(of.to.out.as_deref(), &what)?;
+    folder.write_text(folder::OLD_CHECKPOINT, &old.note.to_string())?;
+    folder.write_text(folder::CONSISTENCY, &folder::consistency(from, &hashes, &new))?;
+    folder.write_text(folder::VKEY, &format!("{key}\n"))?;
+    folder.write_text(folder::HOW, &folder::how_to_check_consistency(&key))?;
+    folder.done(&format!("the journal of {} entries begins with those {from}", after.size))
+}
+
+fn text<'a>(answer: &'a Value, field: &str) -> anyhow::Result<&'a str> {
+    answer.get(field).and_then(Value::as_str).with_context(|| format!("the server's answer has no {field}"))
+}
+
+fn hashes(answer: &Value) -> anyhow::Result<Vec<Hash>> {
+    let list = answer.get("hashes").and_then(Value::as_array).context("the server's answer has no hashes")?;
+    let hash = |value: &Value| STANDARD.decode(value.as_str()?).ok()?.try_into().ok();
+    list.iter().map(|value| hash(value).context("the server's answer has a hash that is none")).collect()
+}

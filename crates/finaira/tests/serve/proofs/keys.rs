@@ -1,0 +1,88 @@
+//! The key that signs: kept, replaced, given, refused.
+
+use super::foreign::{Auditor, open};
+use super::{open_book, start, transfer};
+use crate::harness::{Server, eventually};
+
+#[test]
+fn a_key_is_kept_and_replaced_by_one_that_it_signs_over_to() {
+    let (data, server, client) = start(&[]);
+    let key = server.key.clone().expect("the first start makes a key");
+    eventually(|| server.log().contains("the key that signs checkpoints was made here").then_some(()));
+    open_book(&client);
+    let old = Auditor::new(&client);
+    assert!(server.stop().success());
+
+    let server = Server::start(data.path());
+    assert_eq!(Auditor::new(&server.client(&key)).vkey, old.vkey);
+    assert!(!server.log().contains("made here"));
+    assert!(server.stop().success());
+
+    let server = Server::start_with(data.path(), &["--new-proof-key"]);
+    let client = server.client(&key);
+    let new = Auditor::new(&client);
+    assert_ne!(new.vkey, old.vkey);
+    let keys = client.get("/v1/proofs/keys").body;
+    assert_eq!(keys["retired"], serde_json::json!([old.vkey]));
+    // Whoever trusts the old key finds the new one beside it.
+    let handover = keys["handovers"].as_str().expect("a note").trim_end().to_owned() + "\n";
+    assert_eq!(open(&handover, &old.vkey).size(), open(&handover, &new.vkey).size());
+    transfer(&client, 1..20);
+    new.check_entry(&client.get("/v1/transfers/7/proof"));
+    let handed_over = open(&handover, &old.vkey);
+    assert!(handed_over.size() >= open(&old.first, &old.vkey).size());
+    new.check_consistency(&client, &handover);
+    assert!(server.stop().success());
+
+    // From then on the new one is kept.
+    let server = Server::start(data.path());
+    assert_eq!(Auditor::new(&server.client(&key)).vkey, new.vkey);
+}
+
+#[test]
+fn a_key_may_be_given_and_signs_one_history_only() {
+    let data = tempfile::tempdir().expect("a directory");
+    let file = data.path().join("given.key");
+    let path = file.to_str().expect("a path in UTF-8");
+    std::fs::write(&file, "no key\n").expect("it can be written");
+    let arguments = ["--proof-key", path];
+    let (status, said) = Server::failing_start_with(&data.path().join("a"), &arguments);
+    assert!(!status.success() && said.contains("holds no key; expected 32 bytes in base64 on its last line"), "{said}");
+
+    std::fs::write(&file, "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n").expect("it can be written");
+    let server = Server::start_with(&data.path().join("a"), &arguments);
+    let key = server.key.clone().expect("the first start makes a key");
+    let given = Auditor::new(&server.client(&key));
+    assert!(!server.log().contains("made here"), "{}", server.log());
+    assert!(!data.path().join("a/keys/proof.key").exists(), "what is given is not kept");
+    assert!(server.stop().success());
+    let server = Server::start_with(&data.path().join("a"), &arguments);
+    assert_eq!(Auditor::new(&server.client(&key)).vkey, given.vkey);
+    assert!(server.stop().success());
+
+    // The list of keys in another journal's folder says what the key signed before.
+    let server = Server::start(&data.path().join("b"));
+    assert!(server.stop().success());
+    std::fs::copy(data.path().join("a/keys/proof.vkeys"), data.path().join("b/keys/proof.vkeys")).expect("copied");
+    let (status, said) = Server::failing_start_with(&data.path().join("b"), &arguments);
+    assert!(!status.success() && said.contains("every history needs a key of its own"), "{said}");
+}
+
+#[test]
+fn a_server_without_proofs_keeps_none_and_may_begin_later() {
+    let (data, server, client) = start(&["--proofs", "off"]);
+    let key = server.key.clone().expect("the first start makes a key");
+    open_book(&client);
+    transfer(&client, 1..300);
+    for path in ["checkpoint", "keys", "entries/1", "consistency?from=1", "tile/0/000.p/1"] {
+        assert_eq!(client.get(&format!("/v1/proofs/{path}")).code(), "proofs_off", "{path}");
+    }
+    assert_eq!(client.get("/v1/transfers/7/proof").code(), "proofs_off");
+    assert!(!data.path().join("keys/proof.key").exists());
+    assert!(server.stop().success());
+    let server = Server::start(data.path());
+    let client = server.client(&key);
+    let auditor = Auditor::new(&client);
+    auditor.check_entry(&client.get("/v1/transfers/7/proof"));
+    auditor.check_tiles(&client);
+}

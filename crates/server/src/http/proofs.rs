@@ -1,0 +1,190 @@
+//! Proofs: entries and sizes of the journal, checkpoints, keys, tiles.
+
+use std::sync::Arc;
+
+use api::proofs::{ConsistencyProof, EntryProof, ProofKeys};
+use api::requests;
+use api::{ErrorCode, Problem};
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use engine::Entry;
+use journal::Directory;
+use proof::{Hash, SignedCheckpoint, StoreError, TileOf, TilePath, Tiles, TlogProof};
+use types::{Seq, TransferId};
+
+use crate::http::call::Call;
+use crate::http::events;
+use crate::http::failure::{Failure, Handled, found};
+use crate::proofs::Proofs;
+
+pub(crate) async fn of_transfer(call: Call) -> Handled {
+    let id: TransferId = requests::path_id(call.path_id())?;
+    let entry = call.app.core.past(move |history| history.entry_of(id)).await?;
+    let entry = entry.ok_or_else(|| Problem::new(ErrorCode::TransferNotFound, format!("no transfer {id} was made")))?;
+    call.proof_of(entry).await
+}
+
+pub(crate) async fn of_payment(call: Call) -> Handled {
+    let reply = call.payment(requests::path_id(call.path_id())?).await?;
+    let (entry, _) = call.decision(reply.payment.seq).await?;
+    call.proof_of(entry).await
+}
+
+pub(crate) async fn of_entry(call: Call) -> Handled {
+    let text = call.path_id();
+    let sequence = text.parse().ok().filter(|sequence| *sequence > 0 && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let sequence: u64 = sequence.ok_or_else(|| {
+        Problem::new(ErrorCode::InvalidParameter, "found another text, expected the number of an entry, from 1")
+            .at("sequence")
+    })?;
+    let entry = call.app.core.read_entry(Seq::new(sequence)).await?;
+    let last = call.app.core.durable();
+    let absent = || Problem::new(ErrorCode::EntryNotFound, format!("there is no entry {sequence}, the last is {last}"));
+    call.proof_of(entry.ok_or_else(absent)?).await
+}
+
+pub(crate) async fn of_consistency(call: Call) -> Handled {
+    let proofs = call.proofs()?;
+    let given = |name| call.parameters.parsed::<u64>(name);
+    let (from, to) = (given("from")?, given("to")?);
+    let from =
+        from.filter(|from| *from > 0).ok_or_else(|| out_of_range("from", "expected a number of entries, from 1"))?;
+    let signed = call.covering(&proofs, to.unwrap_or(from).max(from)).await?;
+    let to = to.unwrap_or(signed.checkpoint.size);
+    if from > to {
+        return Err(out_of_range("from", &format!("found {from}, expected at most the newer size, {to}")));
+    }
+    let ask = move |tiles: &Tiles<Directory>| {
+        let hashes = proof::consistency(tiles, from, to)?;
+        Ok((hashes, tiles.root_at(from)?.unwrap_or_default(), tiles.root_at(to)?.unwrap_or_default()))
+    };
+    let vkey = proofs.keys.key.verifier().to_string();
+    let (hashes, from_root, to_root) = asked(proofs, ask).await?;
+    Ok(found(&ConsistencyProof {
+        from,
+        to,
+        from_root: STANDARD.encode(from_root),
+        to_root: STANDARD.encode(to_root),
+        hashes: in_base64(&hashes),
+        checkpoint: signed.note.to_string(),
+        vkey,
+    }))
+}
+
+pub(crate) async fn checkpoint(call: Call) -> Handled {
+    let proofs = call.proofs()?;
+    // Before the first one there is nothing to show yet; it is a matter of milliseconds.
+    let signed = call.covering(&proofs, 1).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], signed.note.to_string()).into_response())
+}
+
+pub(crate) fn keys(call: &Call) -> Handled {
+    let keys = call.proofs()?.keys;
+    let vkey = keys.key.verifier();
+    Ok(found(&ProofKeys {
+        origin: vkey.name().to_owned(),
+        vkey: vkey.to_string(),
+        retired: keys.retired.iter().map(ToString::to_string).collect(),
+        handovers: keys.handovers.clone(),
+    }))
+}
+
+pub(crate) async fn tile(call: Call) -> Handled {
+    const TILE: &str = "/v1/proofs/";
+    let proofs = call.proofs()?;
+    let path = call.path().strip_prefix(TILE).unwrap_or_default();
+    let no_tile = |detail: String| Problem::new(ErrorCode::TileNotFound, detail);
+    let tile: TilePath = path.parse().map_err(|error: proof::PathError| no_tile(error.to_string()))?;
+    let bytes = match tile.of {
+        TileOf::Hashes { level } => {
+            let ask = move |tiles: &Tiles<Directory>| tiles.tile(level, tile.index, tile.width);
+            asked(proofs, ask).await?.map(|hashes| hashes.as_flattened().to_vec())
+        }
+        TileOf::Entries => bundle(&call, &proofs, tile).await?,
+    };
+    let bytes = bytes.ok_or_else(|| no_tile(format!("the tree of the newest checkpoint has no {tile}")))?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+}
+
+/// An entry bundle: each leaf behind its length. Leaves are derived from the journal.
+async fn bundle(call: &Call, proofs: &Proofs, tile: TilePath) -> Result<Option<Vec<u8>>, Failure> {
+    let first =
+        tile.index.checked_mul(256).filter(|first| first.saturating_add(u64::from(tile.width)) <= proofs.tiles.size());
+    let Some(first) = first else { return Ok(None) };
+    let leaves = call.app.core.leaves(Seq::new(first + 1), usize::from(tile.width)).await?;
+    let mut bytes = Vec::with_capacity(leaves.len() * 34);
+    for leaf in leaves {
+        bytes.extend(32_u16.to_be_bytes());
+        bytes.extend(leaf);
+    }
+    Ok(Some(bytes))
+}
+
+fn out_of_range(name: &str, detail: &str) -> Failure {
+    Problem::new(ErrorCode::InvalidParameter, detail).at(name).into()
+}
+
+fn in_base64(hashes: &[Hash]) -> Vec<String> {
+    hashes.iter().map(|hash| STANDARD.encode(hash)).collect()
+}
+
+/// Asks the tree, on a thread of its own: it reads files.
+async fn asked<T: Send + 'static>(
+    proofs: Proofs,
+    ask: impl Fn(&Tiles<Directory>) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Failure> {
+    let answer = tokio::task::spawn_blocking(move || proofs.ask(ask)).await;
+    let failed = |error: String| {
+        tracing::error!(error, "cannot prove");
+        Problem::new(ErrorCode::ProofsFailed, "the proofs cannot be read; the log of the server says why").into()
+    };
+    answer.map_err(|panicked| failed(panicked.to_string()))?.map_err(|error| failed(error.to_string()))
+}
+
+impl Call {
+    fn proofs(&self) -> Result<Proofs, Failure> {
+        let off = || Problem::new(ErrorCode::ProofsOff, "the server was started with --proofs off");
+        Ok(self.app.core.proofs().cloned().ok_or_else(off)?)
+    }
+
+    /// A checkpoint of at least so many entries. One that was just written is covered in a moment; one that was not is
+    /// not waited for.
+    async fn covering(&self, proofs: &Proofs, size: u64) -> Result<Arc<SignedCheckpoint>, Failure> {
+        let last = self.app.core.durable();
+        if size > last.get() {
+            let detail = format!("there is no entry {size}, the last is {last}");
+            return Err(Problem::new(ErrorCode::EntryNotFound, detail).into());
+        }
+        let behind = || {
+            let detail = format!("{} entries are not covered yet", proofs.lag());
+            Problem::new(ErrorCode::ProofsBehind, detail)
+        };
+        Ok(proofs.covering(size).await.ok_or_else(behind)?)
+    }
+
+    async fn proof_of(&self, entry: Entry) -> Handled {
+        let proofs = self.proofs()?;
+        let sequence = entry.header.seq.get();
+        let signed = self.covering(&proofs, sequence).await?;
+        let (index, tree_size) = (sequence - 1, signed.checkpoint.size);
+        let vkey = proofs.keys.key.verifier().to_string();
+        let hashes = asked(proofs, move |tiles| proof::inclusion(tiles, index, tree_size)).await?;
+        let canonical = journal::canonical(&entry);
+        let event = events::shown(&self.app, &entry).await?;
+        let proof = TlogProof { index, hashes, checkpoint: SignedCheckpoint::clone(&signed) };
+        Ok(found(&EntryProof {
+            sequence,
+            index,
+            tree_size,
+            entry: STANDARD.encode(&canonical),
+            leaf_hash: STANDARD.encode(proof::entry_leaf(&canonical)),
+            hashes: in_base64(&proof.hashes),
+            checkpoint: signed.note.to_string(),
+            proof: proof.to_string(),
+            vkey,
+            event,
+        }))
+    }
+}

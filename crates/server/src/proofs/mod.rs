@@ -1,0 +1,98 @@
+//! The Merkle tree over the journal, kept by a thread of its own, and the checkpoints it signs.
+//!
+//! The thread reads what became durable from the journal, never from the engine, and appends it to the tree in
+//! `DIR/proofs`; then it signs a checkpoint. Whoever writes the journal only wakes it when it sleeps, so that nothing ever
+//! waits for it; when it is behind it catches up by reading. All that it keeps can be derived again, but for one thing: a
+//! checkpoint that was signed says what the journal held, and a journal that holds less or something else is refused.
+
+mod keys;
+mod prover;
+mod wake;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::{CanonicalRun, Directory, Fault, FileReader, Reader as _};
+use proof::{Hash, SignedCheckpoint, StoreError, Tiles};
+use tokio::sync::watch;
+use types::Seq;
+
+pub(crate) use keys::ProofKeys;
+pub use keys::{KeySource, ProofKeyError};
+pub use prover::ProofError;
+pub(crate) use prover::{Place, Prover, check, open};
+pub(crate) use wake::Wake;
+
+/// Entries that are hashed and appended at once: about what a full frame holds.
+const ENTRIES_AT_ONCE: usize = 8_192;
+/// Damaged tiles that are mended for one question; more than one lies on no way up but that of many levels.
+const MENDED_MAX: usize = 16;
+/// How long a question waits for the tree to cover an entry.
+const COVERED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is proved, and with what. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Proofs {
+    pub(crate) tiles: Tiles<Directory>,
+    pub(crate) wake: Arc<Wake>,
+    pub(crate) keys: Arc<ProofKeys>,
+    checkpoint: watch::Receiver<Latest>,
+    reader: FileReader<Directory>,
+}
+
+/// The newest checkpoint, `None` before the first.
+pub(crate) type Latest = Option<Arc<SignedCheckpoint>>;
+
+impl Proofs {
+    /// A checkpoint of at least so many entries; `None` when the tree is too far behind.
+    pub(crate) async fn covering(&self, size: u64) -> Option<Arc<SignedCheckpoint>> {
+        let mut checkpoint = self.checkpoint.clone();
+        let covers = |latest: &Latest| latest.as_ref().is_some_and(|signed| signed.checkpoint.size >= size);
+        let waited = tokio::time::timeout(COVERED_WITHIN, checkpoint.wait_for(covers)).await;
+        waited.ok()?.ok()?.clone()
+    }
+
+    /// Asks the tree; tiles that turn out to be damaged are derived again from the journal.
+    pub(crate) fn ask<T>(&self, ask: impl Fn(&Tiles<Directory>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        for _ in 0..MENDED_MAX {
+            match ask(&self.tiles) {
+                Err(StoreError::Damaged { level, index }) => {
+                    tracing::warn!(level, index, "a tile of the proofs is damaged and is derived again");
+                    self.tiles.mend(level, index, |first| leaves(&self.reader, first))?;
+                }
+                answered => return answered,
+            }
+        }
+        ask(&self.tiles)
+    }
+
+    /// How many durable entries the newest checkpoint does not cover yet.
+    pub(crate) fn lag(&self) -> u64 {
+        let covered = self.checkpoint.borrow().as_ref().map_or(0, |signed| signed.checkpoint.size);
+        self.reader.durable().get().saturating_sub(covered)
+    }
+}
+
+/// The leaf hashes of durable entries from leaf `first` on, about as many as a frame holds.
+fn leaves(reader: &FileReader<Directory>, first: u64) -> Result<Vec<Hash>, Fault> {
+    let mut run = CanonicalRun::default();
+    reader.canonical(Seq::new(first + 1), ENTRIES_AT_ONCE, &mut run)?;
+    let mut leaves = Vec::with_capacity(run.len());
+    proof::hash_entries(run.iter(), &mut leaves);
+    Ok(leaves)
+}
+
+/// The leaves of `count` entries from `from` on, of which all must be durable.
+pub(crate) fn leaf_data(reader: &FileReader<Directory>, from: Seq, count: usize) -> Result<Vec<Hash>, Fault> {
+    let mut run = CanonicalRun::default();
+    let mut leaves = Vec::with_capacity(count);
+    while leaves.len() < count {
+        let next = Seq::new(from.get() + leaves.len() as u64);
+        reader.canonical(next, count - leaves.len(), &mut run)?;
+        if run.is_empty() {
+            break;
+        }
+        leaves.extend(run.iter().take(count - leaves.len()).map(proof::leaf_data));
+    }
+    Ok(leaves)
+}

@@ -1,0 +1,220 @@
+//! The long run before a release: every loop with its full figures, in the release profile, and a table of what it went
+//! through. Per change CI runs the same tests with smaller ones.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+pub(crate) const USAGE: &str =
+    "usage: cargo xtask soak [--seeds N] [--first N] [--kills N] [--mutations N] [--out FILE]
+
+  --seeds N      seeds of the simulator (10000); 0 leaves it out
+  --first N      the first of them (0), also the seed of the kills and mutations
+  --kills N      kills of the real server (200); 0 leaves them out
+  --mutations N  mutations of each fuzz target (20000); 0 leaves them out
+  --out FILE     where the table goes too, as Markdown";
+
+/// What is to be run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Figures {
+    seeds: u64,
+    first: u64,
+    kills: u64,
+    mutations: u64,
+    out: Option<String>,
+}
+
+impl Figures {
+    pub(crate) fn parse(arguments: &[&str]) -> Result<Self> {
+        let mut figures = Self { seeds: 10_000, first: 0, kills: 200, mutations: 20_000, out: None };
+        let mut rest = arguments.iter();
+        while let Some(&option) = rest.next() {
+            let value = rest.next().with_context(|| format!("`{option}` needs a value\n{USAGE}"))?;
+            if option == "--out" {
+                figures.out = Some((*value).to_owned());
+                continue;
+            }
+            let number = match option {
+                "--seeds" => &mut figures.seeds,
+                "--first" => &mut figures.first,
+                "--kills" => &mut figures.kills,
+                "--mutations" => &mut figures.mutations,
+                _ => bail!("there is no option `{option}`\n{USAGE}"),
+            };
+            *number = value.parse().with_context(|| format!("`{option}` takes a whole number, found `{value}`"))?;
+        }
+        Ok(figures)
+    }
+}
+
+/// One loop: a test, and what its environment asks of it.
+struct Loop {
+    name: &'static str,
+    package: &'static str,
+    test: &'static str,
+    filter: &'static str,
+    environment: Vec<(&'static str, u64)>,
+}
+
+/// What a loop said of itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    /// The line of `key=value` pairs with which it ended.
+    figures: BTreeMap<String, String>,
+    /// Tables that it printed.
+    table: String,
+    /// Lines of `name: … mutations …`.
+    attacks: Vec<String>,
+}
+
+pub(crate) fn run(root: &Path, figures: &Figures) -> Result<()> {
+    let mut report = String::from("| loop | figures | time |\n| --- | --- | ---: |\n");
+    let mut tables = String::new();
+    for soak in loops(figures) {
+        println!("\n=== {}", soak.name);
+        let build = Command::new(cargo())
+            .args(["test", "--release", "--locked", "--no-run", "-p", soak.package, "--test", soak.test])
+            .current_dir(root)
+            .status()
+            .context("cargo did not start")?;
+        ensure!(build.success(), "{} does not build", soak.name);
+        let (told, seconds) = run_one(root, &soak)?;
+        let mut said: Vec<String> = told.figures.iter().map(|(key, value)| format!("{key} {value}")).collect();
+        if !told.attacks.is_empty() {
+            said.push(format!("{} targets, none broke a promise", told.attacks.len()));
+        }
+        writeln!(report, "| {} | {} | {seconds:.0} s |", soak.name, said.join(", "))?;
+        if !told.table.is_empty() {
+            write!(tables, "\n{}, fault by state:\n\n```\n{}```\n", soak.name, told.table)?;
+        }
+    }
+    let report = format!("{report}{tables}");
+    println!("\n{report}");
+    if let Some(out) = &figures.out {
+        std::fs::write(out, &report).with_context(|| format!("cannot write {out}"))?;
+    }
+    Ok(())
+}
+
+fn loops(figures: &Figures) -> Vec<Loop> {
+    let Figures { seeds, first, kills, mutations, .. } = *figures;
+    let all = vec![
+        Loop {
+            name: "simulation",
+            package: "sim",
+            test: "seeds",
+            filter: "whatever_",
+            environment: vec![("FINAIRA_SIM_SEEDS", seeds), ("FINAIRA_SIM_FIRST", first)],
+        },
+        Loop {
+            name: "kills",
+            package: "finaira",
+            test: "serve",
+            filter: "what_was_acknowledged_survives_every_kill",
+            environment: vec![("FINAIRA_KILLS", kills), ("FINAIRA_KILLS_SEED", first + 1)],
+        },
+        Loop {
+            name: "mutations",
+            package: "fuzz",
+            test: "bounded",
+            filter: "",
+            environment: vec![("FINAIRA_FUZZ_RUNS", mutations), ("FINAIRA_FUZZ_SEED", first + 1)],
+        },
+    ];
+    all.into_iter().filter(|soak| soak.environment.first().is_some_and(|(_, count)| *count > 0)).collect()
+}
+
+/// Runs a test, shows what it says while it runs, and gathers its figures.
+#[expect(clippy::disallowed_methods, reason = "how long it took is told, nothing decides by it")]
+fn run_one(root: &Path, soak: &Loop) -> Result<(Told, f64)> {
+    let started = Instant::now();
+    let mut command = Command::new(cargo());
+    command.args(["test", "--release", "--locked", "-p", soak.package, "--test", soak.test, soak.filter]);
+    command.args(["--", "--nocapture"]).current_dir(root).stdin(Stdio::null()).stdout(Stdio::piped());
+    for (name, value) in &soak.environment {
+        command.env(name, value.to_string());
+    }
+    let mut child = command.spawn().context("cargo did not start")?;
+    let output = child.stdout.take().context("standard output is piped")?;
+    let mut told = Told::default();
+    for line in BufReader::new(output).lines() {
+        let line = line.context("the test's output cannot be read")?;
+        println!("{line}");
+        told.hear(&line);
+    }
+    let status = child.wait().context("the test did not end")?;
+    ensure!(status.success(), "{}: {status}; what it printed says how to repeat it", soak.name);
+    Ok((told, started.elapsed().as_secs_f64()))
+}
+
+impl Told {
+    fn hear(&mut self, line: &str) {
+        let pairs: Option<Vec<(&str, &str)>> = line.split_whitespace().map(|word| word.split_once('=')).collect();
+        match pairs {
+            Some(pairs) if !pairs.is_empty() => {
+                self.figures.extend(pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
+            }
+            _ if line.contains(" mutations, ") => self.attacks.push(line.to_owned()),
+            _ if is_row(line) => {
+                self.table.push_str(line.trim_end());
+                self.table.push('\n');
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A name and numbers, or the names of columns above them.
+fn is_row(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let names = line.starts_with("    ") && line.split_whitespace().count() > 3;
+    let first = words.next().is_some_and(|word| word.starts_with(char::is_uppercase));
+    let numbers: Vec<bool> = words.map(|word| word.bytes().all(|byte| byte.is_ascii_digit())).collect();
+    names || (first && numbers.len() > 3 && numbers.iter().all(|is_number| *is_number))
+}
+
+fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_full_figures_are_the_default_and_each_can_be_less() {
+        let full = Figures::parse(&[]).unwrap();
+        assert_eq!((full.seeds, full.kills), (10_000, 200));
+        assert_eq!(loops(&full).iter().map(|soak| soak.name).collect::<Vec<_>>(), ["simulation", "kills", "mutations"]);
+        let less = Figures::parse(&["--seeds", "0", "--kills", "7", "--mutations", "0", "--out", "table"]).unwrap();
+        assert_eq!((less.kills, less.out.as_deref()), (7, Some("table")));
+        assert_eq!(loops(&less).iter().map(|soak| soak.name).collect::<Vec<_>>(), ["kills"]);
+        for wrong in [&["--seeds"][..], &["--seeds", "many"], &["--sseeds", "1"]] {
+            assert!(Figures::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn figures_and_tables_are_heard_among_what_else_is_said() {
+        let mut told = Told::default();
+        for line in [
+            "running 1 test",
+            "simulated 500 of 10000 seeds",
+            "                     Idle     Queued    Decided  Appending",
+            "Kill                   12          3          4          5",
+            "seeds=10000 first=0 crashes=31000 violations=0",
+            "texts: 11 seeds, 6000 mutations, 721 of them accepted",
+            "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s",
+        ] {
+            told.hear(line);
+        }
+        assert_eq!(told.figures.len(), 4);
+        assert_eq!(told.table.lines().count(), 2, "{}", told.table);
+        assert_eq!(told.attacks.len(), 1);
+    }
+}
