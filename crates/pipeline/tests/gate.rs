@@ -49,23 +49,23 @@ impl World {
         let mut decider = Decider::new(engine, Notes::new(Seq::ZERO));
         decider.start(START, Origin::new(7));
         let mut world = Self { decider, now: START };
-        let asset: Asset = "EUR/2".parse().unwrap();
-        world.ask(Command::OpenLedger { id: LedgerId::new(1), asset }).unwrap();
+        let asset: Asset = "EUR/2".parse().expect("an asset");
+        world.ask(Command::OpenLedger { id: LedgerId::new(1), asset }).expect("a ledger");
         let accounts = [1, 2].map(|id| NewAccount {
             id: AccountId::new(id),
             ledger: LedgerId::new(1),
             code: Code::new(1),
             ..NewAccount::default()
         });
-        world.ask(Command::CreateAccounts(accounts.to_vec())).unwrap();
-        world.ask(transfer(1, TransferFlags::PENDING, 10)).unwrap();
+        world.ask(Command::CreateAccounts(accounts.to_vec())).expect("accounts");
+        world.ask(transfer(1, TransferFlags::PENDING, 10)).expect("a transfer");
         world
     }
 
     fn work(&mut self, command: Command) -> (usize, Answer) {
         let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
         let mut batch = self.decider.work(self.now, [Ask { request, reply_to: () }]);
-        (batch.frames.len(), batch.answers.pop().unwrap().2)
+        (batch.frames.len(), batch.answers.pop().expect("an answer").2)
     }
 
     fn ask(&mut self, command: Command) -> Answer {
@@ -75,7 +75,7 @@ impl World {
     fn close(&mut self) -> WritesClosed {
         let mut gate = Gate::default();
         gate.note_damage("segment-00000001 is damaged");
-        let why = gate.why().unwrap();
+        let why = gate.why().expect("it is closed");
         self.decider.set_closed(Some(why.clone()));
         why
     }

@@ -193,7 +193,7 @@ impl Opened {
             guard.confirm_clock(ActorId::SYSTEM);
         }
         let reserve = Reserve {
-            directories: vec![journal_directory.clone(), keys_directory, index_directory, proofs_directory.clone()],
+            directories: vec![journal_directory.clone(), keys_directory, index_directory, proofs_directory],
             bytes: options.disk_reserve_bytes,
         };
         metrics.disk_reserve.set(i64::try_from(reserve.bytes).unwrap_or(i64::MAX));

@@ -71,11 +71,7 @@ impl Scrub {
             let sealed = self.reader.sealed_segments();
             let (now, _) = guard.observe();
             self.log.note_sealed(&sealed, now);
-            let mut is_changed = false;
-            for number in guard.suspects() {
-                is_changed |= !self.log.suspects().contains(&number);
-                self.log.suspect(number);
-            }
+            let mut is_changed = self.take_suspects(guard);
             let half = Span::from_ns(self.period.ns() / 2);
             let next = self.log.next();
             let age = next.map_or(Span::ZERO, |(_, since)| now.since(since));
@@ -111,10 +107,19 @@ impl Scrub {
                 self.check_index(core, stop);
             }
             if self.wait(pause, guard, stop) {
+                self.take_suspects(guard);
                 self.save();
                 return;
             }
         }
+    }
+
+    /// Notes segments in which somebody met damage; true when there are any new ones.
+    fn take_suspects(&mut self, guard: &Guard) -> bool {
+        let met = guard.suspects();
+        let is_new = !met.is_subset(self.log.suspects());
+        met.into_iter().for_each(|number| self.log.suspect(number));
+        is_new
     }
 
     /// Waits, unless there is news of damage to be written down; true when it is time to end.

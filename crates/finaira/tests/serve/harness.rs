@@ -292,8 +292,8 @@ pub(crate) fn eventually<T>(attempt: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Calls until it gives something, for at most so long.
-#[track_caller]
 #[expect(clippy::disallowed_methods, reason = "waiting for another process")]
+#[track_caller]
 pub(crate) fn eventually_within<T>(most: Duration, mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

@@ -33,7 +33,7 @@ impl Mounted {
         };
         let required = std::env::var("FINAIRA_REQUIRE_MOUNT").is_ok_and(|value| value == "1");
         assert!(!required, "FINAIRA_REQUIRE_MOUNT=1, but nothing can be mounted: {why}");
-        println!("SKIPPED: nothing can be mounted here: {why}");
+        eprintln!("SKIPPED: nothing can be mounted here: {why}");
         None
     }
 
