@@ -233,9 +233,18 @@ pub(super) fn decode_account(header: &Header, version: u16, from: &mut Decoder<'
 }
 
 pub(super) fn encode_transfer(header: &Header, transfer: &Transfer, into: &mut Encoder) {
-    encode_key(transfer.key, into);
-    into.u128(transfer.debit.get());
-    into.u128(transfer.credit.get());
+    if let TransferKey::Client(id) = transfer.key {
+        // As below, in one piece.
+        let mut bytes = [0; 49];
+        bytes[..16].copy_from_slice(&id.get().to_le_bytes());
+        bytes[17..33].copy_from_slice(&transfer.debit.get().to_le_bytes());
+        bytes[33..].copy_from_slice(&transfer.credit.get().to_le_bytes());
+        into.raw(&bytes);
+    } else {
+        encode_key(transfer.key, into);
+        into.u128(transfer.debit.get());
+        into.u128(transfer.credit.get());
+    }
     into.varint(transfer.amount.get());
     into.varint(transfer.ledger.get());
     into.varint(transfer.code.get());

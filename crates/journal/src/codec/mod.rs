@@ -203,16 +203,18 @@ pub(crate) fn encode_canonical(entry: &Entry, into: &mut Encoder) {
 /// Appends what stands before the plain section; says where that begins.
 fn begin_canonical(header: &Header, into: &mut Encoder) -> usize {
     const VERSION: u8 = 1;
-    into.u8(VERSION);
-    into.u16(header.shard.get());
-    into.u64(header.seq.get());
-    into.u32(header.tenant.get());
-    into.u64(header.actor.get());
-    into.u128(header.request.get());
-    into.u64(header.decided_at.ns());
-    into.u64(header.occurred_at.ns());
+    // In one piece: a whole journal is hashed like this, and it is the better part of the time.
+    let mut bytes = [0; 63];
+    bytes[0] = VERSION;
+    bytes[1..3].copy_from_slice(&header.shard.get().to_le_bytes());
+    bytes[3..11].copy_from_slice(&header.seq.get().to_le_bytes());
+    bytes[11..15].copy_from_slice(&header.tenant.get().to_le_bytes());
+    bytes[15..23].copy_from_slice(&header.actor.get().to_le_bytes());
+    bytes[23..39].copy_from_slice(&header.request.get().to_le_bytes());
+    bytes[39..47].copy_from_slice(&header.decided_at.ns().to_le_bytes());
+    bytes[47..55].copy_from_slice(&header.occurred_at.ns().to_le_bytes());
     // Kind, version and length are known once the plain section stands behind them.
-    into.u64(0);
+    into.raw(&bytes);
     into.bytes.len()
 }
 
