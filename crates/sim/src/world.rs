@@ -433,6 +433,8 @@ impl World {
         let is_lost = match catch_unwind(AssertUnwindSafe(check)) {
             Ok(checked) => checked?,
             Err(panic) if self.is_of_the_index(&*panic) => {
+                // What was lost is known by now, and will not be lost again.
+                self.left = None;
                 self.power(false);
                 return Ok(Ended::Ends);
             }
