@@ -22,6 +22,7 @@ pub mod requests;
 pub mod responses;
 pub mod results;
 pub mod routes;
+pub mod segments;
 
 mod identity;
 mod json;

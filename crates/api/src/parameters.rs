@@ -1,3 +1,4 @@
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use types::{Origin, Seq, ShardId};
@@ -78,6 +79,11 @@ impl Parameters {
         }
     }
 
+    /// A whole number within bounds.
+    pub fn number(&self, name: &str, bounds: RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
+        self.get(name).map(|text| number(name, text, bounds)).transpose()
+    }
+
     /// A parameter that is `true` or `false`; false when it is not given.
     pub fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.get(name) {
@@ -97,6 +103,15 @@ impl Parameters {
         let position = |text| history.position(text, list).map_err(|problem| problem.at("cursor"));
         self.get("cursor").map(position).transpose()
     }
+}
+
+/// A whole number within bounds, in a parameter or a part of the path.
+pub(crate) fn number(name: &str, text: &str, bounds: RangeInclusive<u64>) -> Result<u64, Problem> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| digits && bounds.contains(number)).ok_or_else(|| {
+        let (first, last) = bounds.into_inner();
+        invalid(name, format!("found `{}`, expected a whole number from {first} to {last}", shorten(text)))
+    })
 }
 
 /// A complaint about a query parameter or a part of the path.

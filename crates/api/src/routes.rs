@@ -165,6 +165,10 @@ pub enum Operation {
     GetProofKeys,
     /// A tile of the tree, or of its leaves.
     GetTile,
+    /// The segments of the journal.
+    ListSegments,
+    /// Bytes of a segment.
+    ReadSegment,
     /// Whether the process lives.
     Health,
     /// Whether requests are taken.
@@ -393,6 +397,8 @@ impl Operation {
             Self::GetCheckpoint => "getCheckpoint",
             Self::GetProofKeys => "getProofKeys",
             Self::GetTile => "getTile",
+            Self::ListSegments => "listJournalSegments",
+            Self::ReadSegment => "readJournalSegment",
             Self::Health => "getHealth",
             Self::Ready => "getReadiness",
             Self::Metrics => "getMetrics",

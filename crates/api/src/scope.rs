@@ -31,6 +31,7 @@ scopes! {
     PERSONAL_READ = 10 "personal:read" "Open the personal data that payments sealed.",
     IMPORTS_WRITE = 11 "imports:write" "Bring an existing book.",
     PROOFS_READ = 12 "proofs:read" "Read checkpoints, their keys and the hashes of entries.",
+    JOURNAL_READ = 13 "journal:read" "Copy the journal's files: all that it holds, personal data sealed.",
 }
 
 impl Scope {

@@ -1,6 +1,7 @@
 //! `finaira`: the command line.
 
 mod backtest;
+mod backup;
 mod bench;
 mod bundle_folder;
 mod check_policy;
@@ -9,6 +10,7 @@ mod import;
 mod prove;
 mod restore;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,8 @@ enum Command {
     /// Bring an existing book of accounts and transfers into a ledger
     #[command(subcommand)]
     Import(Box<import::Command>),
+    /// Copy the journal of a running server into a directory, once or as it goes on
+    Backup(backup::Arguments),
     /// Write down proofs that something stands in the journal, for others to check, and check them
     #[command(subcommand)]
     Prove(Box<prove::Command>),
@@ -43,6 +47,8 @@ enum Command {
     Checkpoint(prove::Checkpoint),
     /// Restore a journal from a copy, in full or up to a point, as a history of its own
     Restore(restore::Arguments),
+    /// Check everything that a data directory holds, without changing it
+    Verify(verify::Arguments),
     /// Check a policy folder and say what is wrong with it
     CheckPolicy(check_policy::Arguments),
 }
@@ -55,18 +61,25 @@ fn main() -> ExitCode {
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Import(command) => import::run(&command),
+        Command::Backup(arguments) => backup::run(&arguments),
         Command::Prove(command) => prove::run(&command),
         Command::Checkpoint(arguments) => prove::checkpoint(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("finaira: {}", sentence(&error));
-            ExitCode::FAILURE
+            exit_code(&error)
         }
     }
+}
+
+/// What scripts may tell apart; 1 for the rest.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    error.downcast_ref().map_or(ExitCode::FAILURE, |failure: &backup::Failure| failure.exit_code().into())
 }
 
 /// An error and its causes, each said once: many already quote the one they come from.

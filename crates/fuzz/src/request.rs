@@ -5,6 +5,7 @@ use api::history::{Instant, Period, TransferFilter};
 use api::payments::{PaymentRequest, TemplateAccount};
 use api::requests::{self, Parsed};
 use api::routes::{Body, Method};
+use api::segments::{BytesWanted, SegmentsWanted};
 use api::{ErrorCode, List, Operation, Parameters, Problem, ROUTES, Route, changes, filters, imports, orders, packed};
 use engine::{AccountName, Command, ImportCommand, PaymentStatus, Query};
 use policy::Policy;
@@ -210,6 +211,14 @@ impl<'a> Call<'a> {
             Operation::ListEvents => {
                 self.cursor::<u64>(List::Events)?;
                 parameters.limit()?;
+                Ok(Vec::new())
+            }
+            Operation::ListSegments => {
+                SegmentsWanted::read(parameters)?;
+                Ok(Vec::new())
+            }
+            Operation::ReadSegment => {
+                BytesWanted::read(self.path_id, parameters)?;
                 Ok(Vec::new())
             }
             // These read nothing, or what another target attacks.

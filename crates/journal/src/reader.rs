@@ -19,7 +19,7 @@ use crate::segment;
 /// wrote.
 #[derive(Debug)]
 pub struct FileReader<D: Disk> {
-    places: Arc<Places<D>>,
+    pub(crate) places: Arc<Places<D>>,
 }
 
 impl<D: Disk> Clone for FileReader<D> {

@@ -253,6 +253,24 @@ impl Core {
         }
     }
 
+    /// Reads the journal's files, on a thread of its own. As many read at once as for questions about the past.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub(crate) async fn read_journal<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&FileReader<Directory>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let reader = self.0.reader.clone();
+        // As in `past`.
+        let permit = Arc::clone(&self.0.past).acquire_owned().await.ok();
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(&reader)
+        });
+        reading.await.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string())))
+    }
+
     /// One durable entry.
     ///
     /// # Errors

@@ -8,9 +8,9 @@ use journal::{Disk, DiskFile, Part};
 use types::{Digest, Origin, Sealed, TenantId, Token};
 use vault::{RootKey, Vault};
 
-const LOG: &str = "keys.log";
-const ROOT: &str = "root.key";
-const ORIGIN: &str = "journal";
+pub(crate) const LOG: &str = "keys.log";
+pub(crate) const ROOT: &str = "root.key";
+pub(crate) const ORIGIN: &str = "journal";
 const ROOT_BYTES: usize = 32;
 /// Bytes at the end of the log that a start writes again: far more than one save brings, which holds the keys of requests
 /// that waited together.

@@ -6,6 +6,22 @@ pub(super) const CURSOR: Parameter =
     Parameter { name: "cursor", summary: "Where to go on: the `next_cursor` of the page before.", kind: Kind::Text };
 pub(super) const LIMIT: Parameter =
     Parameter { name: "limit", summary: "Items at most, 1 to 1000; 100 if not given.", kind: Kind::Number };
+pub(super) const SEGMENT: Parameter =
+    Parameter { name: "from", summary: "The number of the first segment; 1 if not given.", kind: Kind::Number };
+pub(super) const AFTER: Parameter = Parameter {
+    name: "after",
+    summary: "With `wait_ms`: the answer waits until an entry after this sequence is durable.",
+    kind: Kind::Number,
+};
+pub(super) const WAIT_MS: Parameter = Parameter {
+    name: "wait_ms",
+    summary: "With `after`: how long the answer waits at most, in milliseconds, 0 to 30000.",
+    kind: Kind::Number,
+};
+pub(super) const OFFSET: Parameter =
+    Parameter { name: "offset", summary: "The first byte of its file; 0 if not given.", kind: Kind::Number };
+pub(super) const BYTES: Parameter =
+    Parameter { name: "bytes", summary: "Bytes at most, 1 to 4194304; 1048576 if not given.", kind: Kind::Number };
 pub(super) const LEDGER: Parameter =
     Parameter { name: "ledger", summary: "Only those in this ledger.", kind: Kind::Number };
 pub(super) const CODE: Parameter =

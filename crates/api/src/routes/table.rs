@@ -1,8 +1,9 @@
 use engine::Verb;
 
 use super::parameters::{
-    ACCOUNT, ADDRESS_PREFIX, AT, BALANCES, CLOCK, CODE, CURSOR, DRY_RUN, FROM, HOLDER, LEDGER, LIMIT, MAX_TIMESTAMP,
-    METADATA, MIN_TIMESTAMP, REVERSED, SIDE, STATUS, TEMPLATE, TO, USER_DATA_32, USER_DATA_64, USER_DATA_128,
+    ACCOUNT, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, DRY_RUN, FROM, HOLDER, LEDGER, LIMIT,
+    MAX_TIMESTAMP, METADATA, MIN_TIMESTAMP, OFFSET, REVERSED, SEGMENT, SIDE, STATUS, TEMPLATE, TO, USER_DATA_32,
+    USER_DATA_64, USER_DATA_128, WAIT_MS,
 };
 use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, of_proofs, page, shape};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
@@ -17,6 +18,7 @@ use crate::requests::{LabelBody, LedgerBody, VerbBody};
 use crate::responses::{Account, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
 use crate::results::BatchResults;
 use crate::scope::Scope;
+use crate::segments::Segments;
 
 pub(super) const fn get(
     operation: Operation,
@@ -536,6 +538,27 @@ pub const ROUTES: &[Route] = &[
     of_proofs::GET_CHECKPOINT,
     of_proofs::GET_PROOF_KEYS,
     of_proofs::GET_TILE,
+    list(
+        Operation::ListSegments,
+        "/v1/journal/segments",
+        Scope::JOURNAL_READ,
+        &[SEGMENT, LIMIT, AFTER, WAIT_MS],
+        shape::<Segments>(),
+        "List the segments of the journal and how far it is durable, at once or when there is more",
+    ),
+    Route {
+        answer: Answer::Bytes(
+            "The bytes of the file as they stand on disk, as far as they are durable; none at that end.",
+        ),
+        ..list(
+            Operation::ReadSegment,
+            "/v1/journal/segments/{id}",
+            Scope::JOURNAL_READ,
+            &[OFFSET, BYTES],
+            shape::<Segments>(),
+            "Read the bytes of a segment, for a copy of the journal",
+        )
+    },
     open(Operation::Health, "/healthz", TEXT, "Whether the process lives"),
     open(Operation::Ready, "/readyz", TEXT, "Whether requests are taken"),
     open(

@@ -142,7 +142,10 @@ pub(crate) fn finaira(arguments: &[&str]) -> (bool, String) {
 
 fn command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
-    command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--segment-bytes", "1048576"]);
+    command.arg("serve").arg("--data").arg(data).args(["--segment-bytes", "1048576"]);
+    if !arguments.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -265,6 +268,7 @@ fn read(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option
 
 /// Calls until it gives something, for at most ten seconds.
 #[expect(clippy::disallowed_methods, reason = "waiting for another process")]
+#[track_caller]
 pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

@@ -1,5 +1,6 @@
 //! The promises of `finaira serve`, checked on the real binary over a real socket.
 
+mod backup;
 mod bad_input;
 mod concurrency;
 mod crash;
@@ -16,3 +17,4 @@ mod proofs;
 mod restore;
 mod settings;
 mod statuses;
+mod verify;

@@ -1,4 +1,5 @@
-//! Copying a journal, frame by frame, as it was written: for backups and restores.
+//! Copying a journal, frame by frame, as it was written, up to an entry: for restores. A copy that follows a journal while it
+//! is written is a [`crate::FileCopy`].
 //!
 //! A copy is a journal like any other, with a mark of its own. Every frame is checked and must follow the one before;
 //! where it was interrupted, a copy opens as after a crash and goes on behind its last whole frame.

@@ -1,5 +1,6 @@
 //! Entries and frames to write, random ones too, and a journal in a temporary folder that can be looked at and spoilt.
 
+mod crashing;
 mod entries;
 mod folder;
 mod narrow;
@@ -11,6 +12,7 @@ use ledger::{Transfer, TransferFlags, TransferKey};
 use sha2::{Digest as _, Sha256};
 use types::{AccountId, ActorId, Amount, Code, LedgerId, RequestId, Seq, Span, TenantId, Timestamp, TransferId};
 
+pub(crate) use crashing::{Crashing, Loss};
 pub(crate) use entries::{chunk, entries_of_one_place, entry_run, transfer};
 pub(crate) use folder::{Folder, ORIGIN, SHARD, flipped};
 pub(crate) use narrow::Narrow;

@@ -17,6 +17,7 @@ mod payments;
 pub(crate) mod personal;
 mod policies;
 mod proofs;
+mod segments;
 mod shown;
 
 use std::future::Future;
@@ -147,6 +148,8 @@ async fn handle(call: Call) -> Handled {
         Operation::GetCheckpoint => proofs::checkpoint(call).await,
         Operation::GetProofKeys => proofs::keys(&call),
         Operation::GetTile => proofs::tile(call).await,
+        Operation::ListSegments => segments::list(call).await,
+        Operation::ReadSegment => segments::read(call).await,
         Operation::Health => Ok(operations::health()),
         Operation::Ready => operations::ready(&call),
         Operation::Metrics => Ok(operations::metrics(&call)),

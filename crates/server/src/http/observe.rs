@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -18,6 +19,15 @@ const REQUEST_ID_CHARS_MAX: usize = 128;
 #[derive(Debug, Clone, Copy)]
 struct LoggedActor(ActorId);
 
+/// How long an answer waited because it was asked to, left on the response: it says nothing about the server.
+#[derive(Debug, Clone, Copy)]
+struct Waited(Duration);
+
+pub(crate) fn waited(wait: Duration, mut response: Response) -> Response {
+    response.extensions_mut().insert(Waited(wait));
+    response
+}
+
 pub(crate) fn by(actor: ActorId, mut response: Response) -> Response {
     response.extensions_mut().insert(LoggedActor(actor));
     response
@@ -33,7 +43,8 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let id = request_id(request.headers()).unwrap_or_else(|| app.next_request_id());
     let mut response = next.run(request).await;
     app.activity.touch();
-    let elapsed = stopwatch.elapsed();
+    let wait = response.extensions().get::<Waited>().map_or(Duration::ZERO, |Waited(wait)| *wait);
+    let elapsed = stopwatch.elapsed().saturating_sub(wait);
     let status = response.status().as_u16();
     // A method that nobody knows would be one more label for every new word.
     let label = if ["GET", "POST", "HEAD"].contains(&method.as_str()) { method.as_str() } else { "OTHER" };

@@ -1,0 +1,117 @@
+//! The server's side of a backup.
+
+use std::time::Duration;
+
+use api::segments::BYTES_MAX;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use types::Seq;
+use ureq::Agent;
+
+use super::failure::Failure;
+
+/// How long an answer may take in all.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of an answer in JSON.
+const JSON_BYTES_MAX: u64 = 1 << 20;
+
+/// Talks to a server.
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: Agent,
+    server: String,
+    key: String,
+}
+
+/// How far the server's journal is, and one of its segments.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Original {
+    pub(super) items: Vec<Segment>,
+    pub(super) durable: Durable,
+    pub(super) shard: u16,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Segment {
+    pub(super) number: u64,
+    pub(super) origin: String,
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Durable {
+    pub(super) sequence: u64,
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+}
+
+impl Original {
+    /// The length of a segment's file.
+    pub(super) fn file_bytes(&self, number: u64) -> Result<u64, Failure> {
+        let found = self.items.iter().find(|segment| segment.number == number);
+        let missing = || Failure::Broken(format!("the server says nothing of segment {number}"));
+        found.map(|segment| segment.bytes).ok_or_else(missing)
+    }
+}
+
+impl Client {
+    pub(super) fn new(server: &str, key: &str) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .build();
+        Self { agent: config.into(), server: server.trim_end_matches('/').to_owned(), key: key.to_owned() }
+    }
+
+    /// The journal as it is, with one segment.
+    pub(super) fn original(&self, segment: u64) -> Result<Original, Failure> {
+        self.json(&format!("/v1/journal/segments?from={segment}&limit=1"))
+    }
+
+    /// As [`Client::original`], once there is more than `after`, or after a while.
+    pub(super) fn original_after(&self, segment: u64, after: Seq, wait: Duration) -> Result<Original, Failure> {
+        let (after, wait_ms) = (after.get(), wait.as_millis());
+        self.json(&format!("/v1/journal/segments?from={segment}&limit=1&after={after}&wait_ms={wait_ms}"))
+    }
+
+    /// The durable bytes of a segment from `offset` on, at most `bytes` of them.
+    pub(super) fn bytes(&self, segment: u64, offset: u64, bytes: usize) -> Result<Vec<u8>, Failure> {
+        let path = format!("/v1/journal/segments/{segment}?offset={offset}&bytes={}", bytes.min(BYTES_MAX));
+        self.get(&path, BYTES_MAX as u64)
+    }
+
+    fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let body = self.get(path, JSON_BYTES_MAX)?;
+        let other = |error| Failure::Broken(format!("{} answers something else than expected: {error}", self.server));
+        serde_json::from_slice(&body).map_err(other)
+    }
+
+    fn get(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+        let request = self.agent.get(format!("{}{path}", self.server));
+        let response = request.header("Authorization", format!("Bearer {}", self.key)).call();
+        let mut response = response.map_err(|error| self.unreachable(&error))?;
+        // One more than is allowed, because the reader takes reaching its limit for a fault.
+        let body = response.body_mut().with_config().limit(bytes_max + 1).read_to_vec();
+        let body = body.map_err(|error| self.unreachable(&error))?;
+        let status = response.status().as_u16();
+        if status == 200 {
+            return Ok(body);
+        }
+        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let text = |field: &str| problem.get(field).and_then(Value::as_str).unwrap_or("no reason given");
+        let answer = format!("{} answered {status}: {} ({})", self.server, text("detail"), text("code"));
+        // 5xx: the server or something before it; 408 and 429: later.
+        let passes = status >= 500 || status == 408 || status == 429;
+        Err(if passes { Failure::Unreachable(answer) } else { Failure::Broken(answer) })
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
+        let text = format!("cannot reach {}: {error}", self.server);
+        // No attempt will ever be answered at such an address.
+        let hopeless = matches!(error, ureq::Error::BadUri(_) | ureq::Error::Http(_));
+        if hopeless { Failure::Broken(text) } else { Failure::Unreachable(text) }
+    }
+}

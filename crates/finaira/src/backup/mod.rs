@@ -1,0 +1,90 @@
+//! `finaira backup`: a copy of a running server's journal, in a directory.
+//!
+//! The copy consists of the same segment files, byte for byte. It can be interrupted at any point, on either side, and goes
+//! on where it was; what it reports is synced. Keys are not in it.
+
+mod client;
+mod failure;
+mod place;
+mod report;
+mod work;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::oneshot;
+
+use self::client::Client;
+pub(crate) use self::failure::Failure;
+use self::report::Report;
+use self::work::{Ended, Stop, Work};
+
+/// An address that this client can speak to.
+fn server_url(text: &str) -> Result<String, String> {
+    match text.strip_prefix("http://") {
+        Some(host) if !host.is_empty() => Ok(text.to_owned()),
+        Some(_) | None => Err("expected http:// and a host; over a network, through a tunnel that encrypts".to_owned()),
+    }
+}
+
+/// How long a signal waits for the work to come to an end. Past that it is cut off, which a copy survives.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 all well, 1 failed, 3 the directory holds something else, 4 no server.")]
+pub(crate) struct Arguments {
+    /// Where the server listens
+    #[arg(long, env = "FINAIRA_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7070", value_parser = server_url)]
+    server: String,
+    /// A key with the scope journal:read
+    #[arg(long, env = "FINAIRA_API_KEY", value_name = "KEY", hide_env_values = true)]
+    api_key: String,
+    /// Directory of the copy: a new one, or one that holds an earlier copy, which goes on
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Go on as the server does, until stopped; report how far the copy is behind
+    #[arg(long)]
+    follow: bool,
+    /// How often a line says how far the copy is behind, where there is no terminal
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    report_every: u64,
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "what the copy holds is this command's answer; progress goes to standard error"
+)]
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let directory = place::open(&arguments.to)?;
+    let client = Client::new(&arguments.server, &arguments.api_key);
+    let report = Report::new(Duration::from_secs(arguments.report_every));
+    let stop = Arc::new(Stop::default());
+    let work = Work::new(client, directory, report, arguments.follow, Arc::clone(&stop));
+    let (done, ended) = oneshot::channel();
+    let worker = std::thread::Builder::new().name("backup".to_owned());
+    let worker = worker.spawn(move || done.send(work.run()).is_ok()).context("cannot start a thread")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let mut ended = ended;
+        let signal = crate::serve::stop_signal()?;
+        tokio::select! {
+            ended = &mut ended => return anyhow::Ok(Some(ended)),
+            () = signal => {}
+        }
+        stop.set(worker.thread());
+        Ok(tokio::time::timeout(STOP_WITHIN, ended).await.ok())
+    })?;
+    let ended = match ended {
+        Some(ended) => ended.context("the backup panicked")??,
+        None => Ended::CutOff,
+    };
+    println!("{}", ended.text(&arguments.to, arguments.follow));
+    match ended {
+        Ended::Stopped(_) | Ended::CutOff if !arguments.follow => {
+            Err(Failure::Broken("stopped before the copy was whole; run it again to go on".to_owned()).into())
+        }
+        Ended::Whole { .. } | Ended::Stopped(_) | Ended::CutOff => Ok(()),
+    }
+}

@@ -1,0 +1,77 @@
+//! How far the copy is behind: a bar on a terminal, a line every few seconds elsewhere.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use server::{Clock, Stopwatch};
+use types::{Seq, Timestamp};
+
+/// What the copy does not hold of what the server has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lag {
+    pub(super) entries: u64,
+    /// Of segment files. Segments in between count with the length of the one that is copied.
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Report {
+    bar: Option<ProgressBar>,
+    since: Stopwatch,
+    /// From one line to the next, where there is no terminal.
+    interval: Duration,
+    next_line: Duration,
+    /// Everything that was decided before is in the copy.
+    complete_until: Timestamp,
+}
+
+impl Report {
+    pub(super) fn new(interval: Duration) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{wide_bar} {msg}").expect("the template is one");
+            ProgressBar::new(0).with_style(style)
+        });
+        Self { bar, since: Stopwatch::start(), interval, next_line: Duration::ZERO, complete_until: Timestamp::ZERO }
+    }
+
+    /// The copy held everything at this moment, or everything that was decided before it.
+    pub(super) fn complete_until(&mut self, moment: Timestamp) {
+        self.complete_until = self.complete_until.max(moment);
+    }
+
+    /// How far the copy is.
+    pub(super) fn progress(&mut self, last: Seq, lag: Lag) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(last.get().saturating_add(lag.entries));
+            bar.set_position(last.get());
+            bar.set_message(self.text(last, lag));
+        } else if self.since.elapsed() >= self.next_line {
+            self.next_line = self.since.elapsed() + self.interval;
+            eprintln!("{}", self.text(last, lag));
+        }
+    }
+
+    fn text(&self, last: Seq, lag: Lag) -> String {
+        let tenths = Clock.now().since(self.complete_until).ns() / 100_000_000;
+        let (seconds, tenth) = (HumanCount(tenths / 10), tenths % 10);
+        let (entries, bytes) = (HumanCount(lag.entries), HumanBytes(lag.bytes));
+        format!("lag {entries} entries, {bytes}, {seconds}.{tenth} s; synced to sequence {}", HumanCount(last.get()))
+    }
+
+    /// Says something beside the progress.
+    pub(super) fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Removes the bar; how long it took.
+    pub(super) fn finish(&self) -> Duration {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        self.since.elapsed()
+    }
+}

@@ -1,0 +1,318 @@
+//! The work of a backup: asking, checking, writing, syncing, until there is no more or somebody stops it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
+
+use api::segments::BYTES_MAX;
+use indicatif::HumanCount;
+use journal::{CopyFault, Directory, FileCopy};
+use server::Clock;
+use types::{Seq, ShardId};
+
+use super::client::{Client, Original};
+use super::failure::Failure;
+use super::report::{Lag, Report};
+
+/// How long the server is asked to wait for more. A stop is noticed no later.
+const WAIT: Duration = Duration::from_secs(1);
+/// The copy asks no more often when it holds everything: each time is a sync here and work there.
+const PACE: Duration = Duration::from_millis(20);
+/// The first pause before a server is asked again that could not be reached; each one is twice the one before.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Failures in a row after which a backup that does not follow gives up, some 6 s.
+const FAILURES_MAX: u32 = 7;
+
+/// Asks the work to end.
+#[derive(Debug, Default)]
+pub(super) struct Stop(AtomicBool);
+
+impl Stop {
+    pub(super) fn set(&self, worker: &Thread) {
+        self.0.store(true, Ordering::Release);
+        worker.unpark();
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Returns after that time, or earlier.
+    fn pause(&self, time: Duration) {
+        if !self.is_set() {
+            std::thread::park_timeout(time);
+        }
+    }
+}
+
+/// How the work ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The copy holds everything that was durable when it began.
+    Whole { last: Seq, entries: u64, took: Duration },
+    /// Stopped by a signal; the last entry that is synced.
+    Stopped(Seq),
+    /// The server did not answer in time to stop in order.
+    CutOff,
+}
+
+impl Ended {
+    pub(super) fn text(&self, to: &Path, follow: bool) -> String {
+        let to = to.display();
+        match self {
+            Self::Whole { last, entries, took } => {
+                let (last, entries) = (HumanCount(last.get()), HumanCount(*entries));
+                format!(
+                    "{to} holds everything up to sequence {last}; {entries} entries copied in {:.1} s",
+                    took.as_secs_f64()
+                )
+            }
+            Self::Stopped(last) if follow => {
+                format!("stopped; {to} holds everything up to sequence {}", HumanCount(last.get()))
+            }
+            Self::Stopped(last) => format!("{to} holds everything up to sequence {} so far", HumanCount(last.get())),
+            Self::CutOff => format!("cut off; {to} goes on with the next backup"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Work {
+    client: Client,
+    directory: Directory,
+    follow: bool,
+    stop: Arc<Stop>,
+    report: Report,
+    copy: Option<FileCopy<Directory>>,
+    /// The last entry when the work began, there and here.
+    target: Option<Seq>,
+    begun_at: Seq,
+    /// Where damaged bytes arrived; a second time at the same place is no accident.
+    spoilt_at: Option<(u64, u64)>,
+    failures: u32,
+}
+
+impl Work {
+    pub(super) fn new(client: Client, directory: Directory, report: Report, follow: bool, stop: Arc<Stop>) -> Self {
+        let (target, spoilt_at) = (None, None);
+        Self {
+            client,
+            directory,
+            follow,
+            stop,
+            report,
+            copy: None,
+            target,
+            begun_at: Seq::ZERO,
+            spoilt_at,
+            failures: 0,
+        }
+    }
+
+    pub(super) fn run(mut self) -> Result<Ended, Failure> {
+        let ended = loop {
+            match self.connected() {
+                Ok(ended) => break Ok(ended),
+                Err(failure) if failure.is_final() => break Err(failure),
+                Err(failure) => {
+                    self.failures += 1;
+                    if !self.follow && self.failures >= FAILURES_MAX {
+                        break Err(failure);
+                    }
+                    let doublings = (self.failures - 1).min(16);
+                    let pause = PAUSE_MIN.saturating_mul(1 << doublings).min(PAUSE_MAX);
+                    self.report.note(&format!("{failure}; trying again in {:.1} s", pause.as_secs_f64()));
+                    self.stop.pause(pause);
+                }
+            }
+            if self.stop.is_set() {
+                break Ok(Ended::Stopped(self.last()));
+            }
+        };
+        let took = self.report.finish();
+        ended.map(|ended| match ended {
+            Ended::Whole { last, entries, .. } => Ended::Whole { last, entries, took },
+            other @ (Ended::Stopped(_) | Ended::CutOff) => other,
+        })
+    }
+
+    fn last(&self) -> Seq {
+        self.copy.as_ref().map_or(Seq::ZERO, FileCopy::last)
+    }
+
+    /// Works with a server that may have been away, or be another one.
+    fn connected(&mut self) -> Result<Ended, Failure> {
+        let first = self.client.original(1)?;
+        let mut copy = match self.copy.take() {
+            Some(copy) => copy,
+            None => {
+                let copy =
+                    FileCopy::open(self.directory.clone(), ShardId::new(first.shard)).map_err(CopyFault::from)?;
+                self.begun_at = copy.last();
+                self.report.complete_until(copy.last_time());
+                copy
+            }
+        };
+        copy.forget_partial();
+        let place = copy.wanted();
+        let worked = self.same_history(&copy, &first).and_then(|()| self.copy_all(&mut copy));
+        match worked {
+            Err(Trouble::Damaged(fault)) => {
+                // Opened anew, it is as it was before that piece.
+                drop(copy);
+                let copy =
+                    FileCopy::open(self.directory.clone(), ShardId::new(first.shard)).map_err(CopyFault::from)?;
+                let again = self.spoilt_at.replace(copy.wanted()) == Some(copy.wanted());
+                self.copy = Some(copy);
+                Err(if again { fault.into() } else { Failure::Unreachable(fault.to_string()) })
+            }
+            Err(Trouble::Failed(failure)) => {
+                if copy.wanted() != place {
+                    self.spoilt_at = None;
+                }
+                self.copy = Some(copy);
+                Err(failure)
+            }
+            Ok(ended) => {
+                self.copy = Some(copy);
+                Ok(ended)
+            }
+        }
+    }
+
+    /// Refuses a server whose journal does not hold what the copy holds.
+    fn same_history(&self, copy: &FileCopy<Directory>, first: &Original) -> Result<(), Trouble> {
+        self.not_behind(copy, first)?;
+        for held in copy.held().map_err(CopyFault::from)? {
+            let there = self.client.bytes(held.segment, held.offset, held.bytes.len())?;
+            if there != held.bytes {
+                let segment = self.client.original(held.segment)?;
+                let here = copy.identity().map(|identity| identity.origin.to_string()).unwrap_or_default();
+                let origin = segment.items.first().map_or("none", |segment| segment.origin.as_str());
+                let what = if origin == here {
+                    format!("they departed at or before byte {} of segment {}", held.offset, held.segment)
+                } else {
+                    format!("segment {} is of origin {here} here, of {origin} there", held.segment)
+                };
+                return Err(self.differs(&what).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a server that has less than the copy: it lost something, or was restored from an older copy.
+    fn not_behind(&self, copy: &FileCopy<Directory>, original: &Original) -> Result<(), Failure> {
+        let (here, there) = (copy.last().get(), original.durable.sequence);
+        if here <= there {
+            return Ok(());
+        }
+        let (here, there) = (HumanCount(here), HumanCount(there));
+        Err(self.differs(&format!("it goes to sequence {here}, the server's only to {there}")))
+    }
+
+    fn differs(&self, what: &str) -> Failure {
+        let to = self.directory.path().display();
+        Failure::OtherContent(format!("{to} holds another history than the server: {what}"))
+    }
+
+    fn copy_all(&mut self, copy: &mut FileCopy<Directory>) -> Result<Ended, Trouble> {
+        let mut wait = None;
+        loop {
+            if self.stop.is_set() {
+                return Ok(Ended::Stopped(copy.sync().map_err(CopyFault::from)?));
+            }
+            let (segment, offset) = copy.wanted();
+            let original = match wait.take() {
+                None => self.client.original(segment)?,
+                Some(wait) => self.client.original_after(segment, copy.last(), wait)?,
+            };
+            let answered_at = Clock.now();
+            self.failures = 0;
+            self.not_behind(copy, &original)?;
+            let target = *self.target.get_or_insert(Seq::new(original.durable.sequence));
+            let holds_all = copy.last().get() >= original.durable.sequence;
+            if !holds_all {
+                self.take(copy, &original, segment, offset)?;
+            }
+            let last = copy.last();
+            let behind = lag(copy, &original)?;
+            if behind.entries == 0 {
+                self.report.complete_until(answered_at);
+                wait = Some(WAIT);
+            }
+            self.report.complete_until(copy.last_time());
+            self.report.progress(last, behind);
+            if !self.follow && last >= target {
+                let entries = last.get() - self.begun_at.get();
+                return Ok(Ended::Whole { last, entries, took: Duration::ZERO });
+            }
+            if behind.entries == 0 {
+                self.stop.pause(PACE);
+            }
+        }
+    }
+
+    /// Takes one piece of a segment, and syncs it.
+    fn take(
+        &self,
+        copy: &mut FileCopy<Directory>,
+        original: &Original,
+        segment: u64,
+        offset: u64,
+    ) -> Result<(), Trouble> {
+        let file_bytes = original.file_bytes(segment)?;
+        let bytes = self.client.bytes(segment, offset, BYTES_MAX)?;
+        if !bytes.is_empty() {
+            copy.take(&bytes, file_bytes)?;
+            copy.sync().map_err(CopyFault::from)?;
+        } else if segment < original.durable.segment {
+            copy.finish_segment()?;
+        } else {
+            let what =
+                format!("the server has nothing at byte {offset} of segment {segment}, though it says that it goes on");
+            return Err(Failure::Unreachable(what).into());
+        }
+        Ok(())
+    }
+}
+
+fn lag(copy: &FileCopy<Directory>, original: &Original) -> Result<Lag, Failure> {
+    let durable = original.durable;
+    let (segment, offset) = copy.wanted();
+    let entries = durable.sequence.saturating_sub(copy.last().get());
+    let bytes = match durable.segment.checked_sub(segment) {
+        None => 0,
+        Some(0) => durable.offset.saturating_sub(offset),
+        Some(segments) => {
+            // A segment that was finished just now is not in the answer any more; those before it are about as long.
+            let file_bytes = original.items.first().map_or(0, |segment| segment.bytes);
+            (segments.saturating_mul(file_bytes).saturating_add(durable.offset)).saturating_sub(offset)
+        }
+    };
+    Ok(Lag { entries, bytes })
+}
+
+/// What interrupts the work with a server.
+enum Trouble {
+    /// What arrived was damaged.
+    Damaged(CopyFault),
+    Failed(Failure),
+}
+
+impl From<CopyFault> for Trouble {
+    fn from(fault: CopyFault) -> Self {
+        match fault {
+            CopyFault::Received { .. } => Self::Damaged(fault),
+            CopyFault::Own(_) | CopyFault::OtherHistory { .. } => Self::Failed(fault.into()),
+        }
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
