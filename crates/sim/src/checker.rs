@@ -45,7 +45,13 @@ const LOOKED_UP_MAX: usize = 150;
 impl Checker {
     /// Judges what one run of the decider made.
     pub(crate) fn decided(&mut self, now: Timestamp, batch: DecidedBatch) -> Result<(), String> {
-        let DecidedBatch { asked, answers, entries, closed } = batch;
+        let DecidedBatch { asked, answers, entries, closed, is_cut } = batch;
+        if is_cut {
+            // What was asked of it cannot be told from what it left; what it left is folded like anything else.
+            entries.iter().try_for_each(|entry| self.model.apply(entry))?;
+            self.decided.extend(entries);
+            return Ok(());
+        }
         ensure(asked.len() == answers.len(), "SIM-3", || "there is not an answer for each request".to_owned())?;
         let steps: Vec<Step<'_>> =
             asked.iter().zip(&answers).map(|(request, (seq, answer))| Step { request, seq: *seq, answer }).collect();

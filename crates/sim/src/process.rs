@@ -41,6 +41,8 @@ pub(crate) struct DecidedBatch {
     pub(crate) entries: Vec<Entry>,
     /// The code of what speaks against writing.
     pub(crate) closed: Option<&'static str>,
+    /// A request got no answer: the engine could not read what it needed.
+    pub(crate) is_cut: bool,
 }
 
 /// The directories of a machine.
@@ -262,7 +264,7 @@ impl Process {
         let answers = batch.answers.into_iter().map(|((), seq, answer)| (seq, answer)).collect();
         server::commit(&mut self.journal, &self.index, frames)?;
         self.mark()?;
-        Ok(Some(DecidedBatch { asked: vec![request], answers, entries, closed: None }))
+        Ok(Some(DecidedBatch { asked: vec![request], answers, entries, closed: None, is_cut: false }))
     }
 
     /// Reads a request and lets it wait; the answer when it goes no further: a problem with it, or a full queue.
@@ -283,11 +285,12 @@ impl Process {
         let policy = active_policy(self.decider.engine());
         self.edge.note(self.decider.engine(), policy);
         let entries = entries_of(batch.frames.iter().map(|(frame, _)| frame));
-        let answers = batch.answers.iter().map(|(_, seq, answer)| (*seq, answer.clone())).collect();
+        let answers: Vec<_> = batch.answers.iter().map(|(_, seq, answer)| (*seq, answer.clone())).collect();
+        let is_cut = answers.len() < asked.len();
         let ticketed = |(number, seq, answer)| ((number, seq), seq, answer);
         let held = batch.answers.into_iter().map(ticketed).collect();
         self.in_flight.push_back(Batch { frames: batch.frames, answers: held });
-        Some(DecidedBatch { asked, answers, entries, closed: self.closed })
+        Some(DecidedBatch { asked, answers, entries, closed: self.closed, is_cut })
     }
 
     /// The journal's steps in one, as the server takes them.

@@ -313,7 +313,11 @@ impl World {
         }) else {
             return Ok(true);
         };
+        let is_whole = !batch.is_cut;
         self.checker.decided(now, batch)?;
+        if !is_whole {
+            return if self.bad_index { Ok(false) } else { Err("SIM-3: a request gets no answer".to_owned()) };
+        }
         if self.plant == Some(Plant::AnswersReadsEarly) {
             let answered = process.hasty_reads();
             self.answered(process, answered)?;
@@ -323,7 +327,8 @@ impl World {
 
     /// The engine stopped rather than decide without the past that it cannot read. The next start derives it again.
     fn is_of_the_index(&self, panic: &(dyn std::any::Any + Send)) -> bool {
-        self.bad_index && message(panic).starts_with("cannot look")
+        let told = message(panic);
+        self.bad_index && (told.is_empty() || told.starts_with("cannot look"))
     }
 
     fn answered(&mut self, process: &Process, answered: Vec<Answered>) -> Result<(), String> {
@@ -433,6 +438,8 @@ impl World {
         let is_lost = match catch_unwind(AssertUnwindSafe(check)) {
             Ok(checked) => checked?,
             Err(panic) if self.is_of_the_index(&*panic) => {
+                // What was lost is known by now, and will not be lost again.
+                self.left = None;
                 self.power(false);
                 return Ok(Ended::Ends);
             }
