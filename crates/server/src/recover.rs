@@ -1,5 +1,7 @@
 //! Bringing the engine to where the journal ends: from the index as far as that reaches, from the entries after it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::threads::choose;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
@@ -206,7 +208,10 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
         let mut engine = pace.engine(shard, tenant);
         engine.set_past(index.past());
         if restored.end.is_some() {
-            restore(&mut engine, &restored, &reader)?;
+            // Whoever looks something up in tables that are damaged unwinds. What comes of damage is derived again.
+            let restoring = catch_unwind(AssertUnwindSafe(|| restore(&mut engine, &restored, &reader)));
+            let unwound = |_| index::Fault::Stopped("the state cannot be restored from it".to_owned());
+            restoring.map_err(unwound)??;
         }
         let notes = pace.notes(engine.applied());
         let mut fold = Fold { engine, index, notes, derived: 0, unsealed: None };
