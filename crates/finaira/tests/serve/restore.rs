@@ -84,7 +84,7 @@ fn a_journal_goes_on_from_an_earlier_point_as_another_history() {
         let ends = format!("end after {} or after {last}, not after {inside}", chain - 1);
         assert!(!done && said.contains(&ends), "{inside}: {said}");
     }
-    assert!(!target.path().join("journal").exists());
+    assert!(!target.path().join("journal").is_dir());
     let (done, said) = restore(data.path(), target.path(), &["--to-seq", &(last + 1).to_string()]);
     assert!(
         !done && said.contains(&format!("the journal ends with entry {last}, before entry {}", last + 1)),
@@ -177,7 +177,7 @@ fn what_is_damaged_behind_the_point_does_not_matter() {
     let target = tempfile::tempdir().expect("a directory");
     let (done, said) = restore(data.path(), target.path(), &[]);
     assert!(!done && said.contains("segment-00000001 is damaged at byte"), "{said}");
-    assert!(!target.path().join("journal").exists() && !target.path().join("journal.restoring").exists());
+    assert!(!target.path().join("journal").is_dir() && !target.path().join("journal.restoring").is_dir());
     // The last frame holds the three transfers and their metadata.
     let (done, said) = restore(data.path(), target.path(), &["--to-seq", &(last - 6).to_string()]);
     assert!(done && said.contains("whatever stands behind this: segment-00000001 is damaged"), "{said}");

@@ -135,7 +135,7 @@ fn what_cannot_be_verified_is_said() {
     let data = tempfile::tempdir().expect("a directory");
     let (holds, said) = verify(&data.path().join("nowhere"), &[]);
     assert!(!holds && said.contains("nowhere"), "{said}");
-    assert!(!data.path().join("nowhere").exists());
+    assert!(!data.path().join("nowhere").is_dir());
     let server = Server::start(data.path());
     let (holds, said) = verify(data.path(), &[]);
     assert!(!holds && said.contains("in use by another process"), "{said}");
@@ -170,7 +170,7 @@ fn a_checkpoint_tells_what_was_cut_off() {
     };
     assert!(holds, "{said}");
     let (last, root) = ends(&said);
-    assert_eq!(last as usize, cut + 1);
+    assert_eq!(last, cut as u64 + 1);
     let owner = std::fs::read(data.path().join("keys/journal")).expect("a file");
     let owner = Origin::new(u128::from_le_bytes(owner.try_into().expect("16 bytes")));
     let key = SigningKey::new(&format!("finaira/{owner}/0"), &[7; 32]).expect("a name");

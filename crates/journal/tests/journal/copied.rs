@@ -159,6 +159,12 @@ fn a_copy_takes_only_what_follows() {
     copy.copy_frames(&frames[..2 * bound], END).unwrap();
     let theirs = &whole(&other, &segment(1))[SEGMENT_HEADER_BYTES + bound..];
     assert!(matches!(copy.copy_frames(theirs, END), Err(CopyError::Diverged { .. })));
+    // One that has the right sequences, and only by the chain is seen to be of another.
+    let changed = frame(&[chunk(4, 10), small(5), small(6)]);
+    let other = journal_of(&[small_frame(1, 3), changed.clone(), small_frame(7, 3)]);
+    let theirs = &whole(&other, &segment(1))[SEGMENT_HEADER_BYTES + bound + 128 + changed.payload.len()..];
+    let parted = copy.copy_frames(theirs, END);
+    assert!(matches!(parted, Err(CopyError::Diverged { seq, .. }) if seq == Seq::new(7)), "{parted:?}");
     // Headers of anything else.
     let later = three_segments();
     let no_start = FileJournal::begin_copy(Shelf::default(), SHARD, &whole(&later, &segment(2)));
