@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     new_proof_key: bool,
     /// Bytes of a journal segment file, at least 1048576
-    #[arg(long, env = "FINAIRA_SEGMENT_BYTES", value_name = "BYTES", default_value_t = Layout::STANDARD.segment_bytes, value_parser = clap::value_parser!(u64).range(1_048_576..=4_294_967_296))]
+    #[arg(long, env = "FINAIRA_SEGMENT_BYTES", value_name = "BYTES", default_value_t = Layout::STANDARD.segment_bytes, value_parser = clap::value_parser!(u64).range(1_048_576..=Layout::SEGMENT_BYTES_MAX))]
     segment_bytes: u64,
     /// How logs are written
     #[arg(long, env = "FINAIRA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
