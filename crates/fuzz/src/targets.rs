@@ -7,6 +7,7 @@ mod frames;
 mod keys;
 mod models;
 mod policies;
+mod proofs;
 mod texts;
 
 use crate::Target;
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "packed_batches", run: bodies::packed, seeds: bodies::packed_seeds, runs: 1_000 },
     Target { name: "parquet_rows", run: files::parquet, seeds: files::parquet_seeds, runs: 800 },
     Target { name: "policies", run: policies::policy, seeds: policies::policy_seeds, runs: 600 },
+    Target { name: "proofs", run: proofs::proof, seeds: proofs::seeds, runs: 3_000 },
     Target { name: "queries", run: bodies::query, seeds: bodies::query_seeds, runs: 1_500 },
     Target { name: "texts", run: texts::text, seeds: texts::seeds, runs: 6_000 },
 ];

@@ -116,6 +116,7 @@ attacks! {
     packed_batches
     parquet_rows
     policies
+    proofs
     queries
     texts
 }

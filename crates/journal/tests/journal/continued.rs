@@ -237,7 +237,7 @@ fn a_mark_of_the_history_before_vouches_for_its_part() {
         shelf.files()["mark"].clone()
     };
     let mut files = intact.clone();
-    files.insert("mark".to_owned(), old_mark.clone());
+    files.insert("mark".to_owned(), old_mark);
     check(&files, &entries, None, "an older mark");
     // Of the later part only the last frame is on its own then.
     for (name, at) in [(FIRST, 8), (FIRST, 4096 + 20), (SECOND, 8), (SECOND, 4096 + 20)] {
@@ -260,7 +260,7 @@ fn a_mark_of_the_history_before_vouches_for_its_part() {
 #[test]
 fn a_mark_of_a_later_history_is_missed() {
     let (intact, _) = two_histories(true);
-    let mut files = intact.clone();
+    let mut files = intact;
     files.remove(SECOND);
     let Err(Fault::Damaged { what, seq, .. }) = open(&files).map(|opened| opened.recovered) else {
         panic!("the later history is missing")

@@ -1,0 +1,91 @@
+//! Signed notes, checkpoints, proofs and names of tiles, as somebody else hands them over.
+
+use std::convert::Infallible;
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
+use proof::{Checkpoint, Hash, Nodes, Note, SignedCheckpoint, SigningKey, TilePath, TlogProof, VerifierKey};
+
+use crate::{Verdict, check_line};
+
+const LOG: &str = "finaira.example/attacked";
+const LEAVES: u64 = 11;
+const PROVED: u64 = 6;
+
+/// The tree that the proofs are of.
+struct Leaves;
+
+fn leaf(index: u64) -> Hash {
+    proof::leaf_of(&index.to_le_bytes())
+}
+
+impl Nodes for Leaves {
+    type Error = Infallible;
+
+    fn node(&self, level: u32, index: u64) -> Result<Hash, Infallible> {
+        let Some(below) = level.checked_sub(1) else { return Ok(leaf(index)) };
+        Ok(proof::node_of(&self.node(below, 2 * index)?, &self.node(below, 2 * index + 1)?))
+    }
+}
+
+fn key() -> SigningKey {
+    SigningKey::new(LOG, &[3; 32]).expect("the name is one of a key")
+}
+
+fn checkpoint() -> Checkpoint {
+    let mut tree = proof::Tree::new();
+    (0..LEAVES).for_each(|index| tree.push(leaf(index)));
+    Checkpoint { origin: LOG.to_owned(), size: LEAVES, root: tree.root(), extensions: vec!["more".to_owned()] }
+}
+
+/// What is read is written as it was; and nothing proves anything that is not so.
+pub(super) fn proof(bytes: &[u8]) -> Verdict {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Verdict::no_input() };
+    let verifier = key().verifier().clone();
+    if let Ok(signed) = SignedCheckpoint::open(text, &verifier) {
+        assert_eq!(signed.checkpoint, checkpoint(), "only one checkpoint was ever signed");
+    }
+    if let Ok(proof) = text.parse::<TlogProof>() {
+        for index in 0..LEAVES {
+            let proves = proof.verify(&leaf(index), &verifier).is_ok();
+            assert!(!proves || proof.index == index, "leaf {index} is not number {}", proof.index);
+        }
+    }
+    let verdicts =
+        [stable::<TlogProof>(text), stable::<Note>(text), stable::<VerifierKey>(text), stable::<TilePath>(text)];
+    let accepted = verdicts.contains(&Verdict::Accepted);
+    if accepted { Verdict::Accepted } else { Verdict::Refused("it is nothing of a log".to_owned()) }
+}
+
+fn stable<T: FromStr<Err: Display> + Display + PartialEq + Debug>(text: &str) -> Verdict {
+    match text.parse::<T>() {
+        Err(error) => check_line(error),
+        Ok(value) => {
+            let written = value.to_string();
+            match written.parse::<T>() {
+                Ok(again) => assert_eq!(again, value, "{text:?} is written as {written:?}"),
+                Err(error) => panic!("{text:?} is written as {written:?}, which does not read: {error}"),
+            }
+            Verdict::Accepted
+        }
+    }
+}
+
+pub(super) fn seeds() -> Vec<(String, Vec<u8>)> {
+    let key = key();
+    let checkpoint = checkpoint().sign(&[&key]);
+    let Ok(hashes) = proof::inclusion(&Leaves, PROVED, LEAVES);
+    let proof = TlogProof { index: PROVED, hashes, checkpoint: checkpoint.clone() };
+    assert_eq!(proof.verify(&leaf(PROVED), key.verifier()), Ok(()), "the seed proves what it says");
+    let witnessed =
+        format!("{}\u{2014} witness.example/w AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", checkpoint.note);
+    let texts = [
+        ("checkpoint", checkpoint.note.to_string()),
+        ("witnessed", witnessed),
+        ("proof", proof.to_string()),
+        ("key", key.verifier().to_string()),
+        ("tile", "tile/1/x001/x234/067.p/12".to_owned()),
+        ("entries", "tile/entries/000".to_owned()),
+    ];
+    texts.into_iter().map(|(name, text)| (name.to_owned(), text.into_bytes())).collect()
+}
