@@ -130,7 +130,11 @@ impl Work {
                     }
                     let doublings = (self.failures - 1).min(16);
                     let pause = PAUSE_MIN.saturating_mul(1 << doublings).min(PAUSE_MAX);
-                    self.report.note(&format!("{failure}; trying again in {:.1} s", pause.as_secs_f64()));
+                    let age = match self.last() {
+                        Seq::ZERO => "nothing is copied".to_owned(),
+                        _ => format!("the copy is {} old", self.report.age()),
+                    };
+                    self.report.note(&format!("{failure}; trying again in {:.1} s; {age}", pause.as_secs_f64()));
                     self.stop.pause(pause);
                 }
             }

@@ -302,7 +302,7 @@ fn a_follower_survives_kills_of_both_sides_under_load() {
         over.store(true, Ordering::Relaxed);
         follower
     });
-    eventually(|| follower.text().contains("trying again in").then_some(()));
+    eventually(|| follower.text().contains(" s; the copy is ").then_some(()));
     let stopped = succeeds(&follower.stop());
     let copied = segments(to.path());
     let written = segments(data.path());
