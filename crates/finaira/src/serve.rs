@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     new_proof_key: bool,
     /// Bytes of a journal segment file, at least 1048576
-    #[arg(long, env = "FINAIRA_SEGMENT_BYTES", value_name = "BYTES", default_value_t = Layout::STANDARD.segment_bytes, value_parser = clap::value_parser!(u64).range(1_048_576..=4_294_967_296))]
+    #[arg(long, env = "FINAIRA_SEGMENT_BYTES", value_name = "BYTES", default_value_t = Layout::STANDARD.segment_bytes, value_parser = clap::value_parser!(u64).range(1_048_576..=Layout::SEGMENT_BYTES_MAX))]
     segment_bytes: u64,
     /// Bytes that are kept free on the disk; with fewer left nothing is written, and reads go on
     #[arg(long, env = "FINAIRA_DISK_RESERVE", value_name = "BYTES", default_value_t = Options::DISK_RESERVE_BYTES)]

@@ -97,6 +97,22 @@ pub enum CopyFault {
 }
 
 impl<D: Disk> FileCopy<D> {
+    /// The shard whose journal a directory holds a copy of; `None` when none was begun there.
+    ///
+    /// # Errors
+    /// When the first segment cannot be read.
+    pub fn shard_before_opening(disk: &D) -> Result<Option<ShardId>, Fault> {
+        let name = segment::file_name(1);
+        let fault = |action| {
+            let file = name.clone();
+            move |cause| Fault::Io { action, file, cause }
+        };
+        let Some(file) = disk.open(&name).map_err(fault("open"))? else { return Ok(None) };
+        let mut header = [0; segment::HEADER_BYTES_USED];
+        let count = file.read_at(&mut header, 0).map_err(fault("read"))?;
+        Ok(header.get(..count).and_then(segment::shard_of))
+    }
+
     /// Opens the copy in a directory, or starts one. Whatever its mark does not vouch for is removed: it will be fetched
     /// again.
     ///

@@ -160,6 +160,11 @@ pub(crate) fn decode_header(bytes: &[u8], name: &str, shard: ShardId) -> Result<
     Ok(HeaderFound::Used(header))
 }
 
+/// The shard that an intact header names.
+pub(crate) fn shard_of(bytes: &[u8]) -> Option<ShardId> {
+    parse(bytes).map(|(_, header)| header.shard)
+}
+
 fn parse(bytes: &[u8]) -> Option<(u32, SegmentHeader)> {
     let mut decoder = Decoder::new(bytes);
     let magic: [u8; 8] = decoder.array().ok()?;

@@ -53,10 +53,14 @@ impl Report {
     }
 
     fn text(&self, last: Seq, lag: Lag) -> String {
+        let (entries, bytes, age) = (HumanCount(lag.entries), HumanBytes(lag.bytes), self.age());
+        format!("lag {entries} entries, {bytes}, {age}; synced to sequence {}", HumanCount(last.get()))
+    }
+
+    /// How old the copy is, in seconds.
+    pub(super) fn age(&self) -> String {
         let tenths = Clock.now().since(self.complete_until).ns() / 100_000_000;
-        let (seconds, tenth) = (HumanCount(tenths / 10), tenths % 10);
-        let (entries, bytes) = (HumanCount(lag.entries), HumanBytes(lag.bytes));
-        format!("lag {entries} entries, {bytes}, {seconds}.{tenth} s; synced to sequence {}", HumanCount(last.get()))
+        format!("{}.{} s", HumanCount(tenths / 10), tenths % 10)
     }
 
     /// Says something beside the progress.

@@ -113,6 +113,10 @@ impl Work {
     }
 
     pub(super) fn run(mut self) -> Result<Ended, Failure> {
+        // First of all, because a copy that was interrupted may be all that is left: opened, it is one that a server starts on.
+        if let Some(shard) = FileCopy::shard_before_opening(&self.directory).map_err(CopyFault::from)? {
+            self.copy = Some(self.open_copy(shard)?);
+        }
         let ended = loop {
             match self.connected() {
                 Ok(ended) => break Ok(ended),
@@ -120,11 +124,17 @@ impl Work {
                 Err(failure) => {
                     self.failures += 1;
                     if !self.follow && self.failures >= FAILURES_MAX {
-                        break Err(failure);
+                        let (to, last) = (self.directory.path().display(), HumanCount(self.last().get()));
+                        let held = format!("{failure}; {to} holds everything up to sequence {last}");
+                        break Err(Failure::Unreachable(held));
                     }
                     let doublings = (self.failures - 1).min(16);
                     let pause = PAUSE_MIN.saturating_mul(1 << doublings).min(PAUSE_MAX);
-                    self.report.note(&format!("{failure}; trying again in {:.1} s", pause.as_secs_f64()));
+                    let age = match self.last() {
+                        Seq::ZERO => "nothing is copied".to_owned(),
+                        _ => format!("the copy is {} old", self.report.age()),
+                    };
+                    self.report.note(&format!("{failure}; trying again in {:.1} s; {age}", pause.as_secs_f64()));
                     self.stop.pause(pause);
                 }
             }
@@ -143,18 +153,19 @@ impl Work {
         self.copy.as_ref().map_or(Seq::ZERO, FileCopy::last)
     }
 
+    fn open_copy(&mut self, shard: ShardId) -> Result<FileCopy<Directory>, Failure> {
+        let copy = FileCopy::open(self.directory.clone(), shard).map_err(CopyFault::from)?;
+        self.begun_at = copy.last();
+        self.report.complete_until(copy.last_time());
+        Ok(copy)
+    }
+
     /// Works with a server that may have been away, or be another one.
     fn connected(&mut self) -> Result<Ended, Failure> {
         let first = self.client.original(1)?;
         let mut copy = match self.copy.take() {
             Some(copy) => copy,
-            None => {
-                let copy =
-                    FileCopy::open(self.directory.clone(), ShardId::new(first.shard)).map_err(CopyFault::from)?;
-                self.begun_at = copy.last();
-                self.report.complete_until(copy.last_time());
-                copy
-            }
+            None => self.open_copy(ShardId::new(first.shard))?,
         };
         copy.forget_partial();
         let place = copy.wanted();

@@ -289,7 +289,7 @@ fn a_follower_survives_kills_of_both_sides_under_load() {
         assert!(stopped.starts_with("stopped; "), "{stopped}");
         (next, server)
     });
-    assert!(next > 20_000, "the load was real: {next}");
+    assert!(next > 10_000, "the load was real: {next}");
     assert!(segments(to.path()).len() > 2, "the copy spans files");
     same_segments(to.path(), data.path());
 
@@ -302,7 +302,7 @@ fn a_follower_survives_kills_of_both_sides_under_load() {
         over.store(true, Ordering::Relaxed);
         follower
     });
-    eventually(|| follower.text().contains("trying again in").then_some(()));
+    eventually(|| follower.text().contains(" s; the copy is ").then_some(()));
     let stopped = succeeds(&follower.stop());
     let copied = segments(to.path());
     let written = segments(data.path());
@@ -330,7 +330,6 @@ fn nothing_else_is_written_over_or_continued() {
     let data = tempfile::tempdir().expect("a directory");
     let copies = tempfile::tempdir().expect("a directory");
     let to = copies.path().join("copy");
-    let nowhere = command("http://127.0.0.1:9", "fin_x", &copies.path().join("nowhere")).stderr(Stdio::piped()).spawn();
     let server = Server::start(data.path());
     let key = server.key.clone().expect("the first start makes a key");
     let client = server.client(&key);
@@ -377,8 +376,14 @@ fn nothing_else_is_written_over_or_continued() {
     fails(&back_up(&fork.address, &key, &to), OTHER_CONTENT, "they departed at or before byte");
     assert!(segments(&to) == newer && newer != kept, "what the copy held it holds");
 
-    let nowhere = nowhere.expect("the binary runs").wait_with_output().expect("it ends");
+    // What an interrupted copy left behind what its mark vouches for is gone when the server is, too.
+    let (name, (bytes, _)) = newer.last_key_value().expect("a segment");
+    let segment = std::fs::OpenOptions::new().write(true).open(to.join("journal").join(name)).expect("a file");
+    std::os::unix::fs::FileExt::write_all_at(&segment, b"torn", bytes.len() as u64 + 99).expect("it is written");
+    let nowhere = back_up("http://127.0.0.1:9", &key, &to);
     fails(&nowhere, Some(4), "cannot reach http://127.0.0.1:9");
+    fails(&nowhere, Some(4), "holds everything up to sequence");
+    assert!(segments(&to) == newer);
 }
 
 #[test]
