@@ -395,3 +395,20 @@ const fn state_name(state: PendingState) -> &'static str {
 fn names<F: Copy>(all: &[(&'static str, F)], has: impl Fn(F) -> bool) -> Vec<&'static str> {
     all.iter().filter(|(_, flag)| has(*flag)).map(|(name, _)| *name).collect()
 }
+
+/// What the server goes by after an operator said that the machine's clock is right.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ClockConfirmed {
+    /// The time it goes by.
+    #[schema(format = DateTime)]
+    now: String,
+    /// Whether the clock was doubted before; otherwise nothing changed.
+    was_doubted: bool,
+}
+
+impl ClockConfirmed {
+    /// The time that the server goes by, and whether the clock was doubted.
+    pub fn new(now: Timestamp, was_doubted: bool) -> Self {
+        Self { now: now.to_string(), was_doubted }
+    }
+}

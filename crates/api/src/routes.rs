@@ -151,6 +151,8 @@ pub enum Operation {
     GetActivePolicy,
     /// Entries of the journal, as a page or as a stream.
     ListEvents,
+    /// Says that the machine's clock is right.
+    ConfirmClock,
     /// That a transfer stands in the journal.
     ProveTransfer,
     /// That the decision about a payment stands in the journal.
@@ -390,6 +392,7 @@ impl Operation {
             Self::ActivatePolicy => "activatePolicy",
             Self::GetActivePolicy => "getActivePolicy",
             Self::ListEvents => "listEvents",
+            Self::ConfirmClock => "confirmClock",
             Self::ProveTransfer => "proveTransfer",
             Self::ProvePayment => "provePayment",
             Self::ProveEntry => "proveEntry",

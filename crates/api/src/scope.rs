@@ -32,6 +32,7 @@ scopes! {
     IMPORTS_WRITE = 11 "imports:write" "Bring an existing book.",
     PROOFS_READ = 12 "proofs:read" "Read checkpoints, their keys and the hashes of entries.",
     JOURNAL_READ = 13 "journal:read" "Copy the journal's files: all that it holds, personal data sealed.",
+    SERVER_OPERATE = 14 "server:operate" "Tell the server what only an operator knows.",
 }
 
 impl Scope {

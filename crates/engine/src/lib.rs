@@ -204,6 +204,11 @@ impl Engine {
         books.map(|book| (book.id, self.state.ledger.indexed_fields(book.id)))
     }
 
+    /// The ledgers that do not balance when all accounts are added up anew.
+    pub fn unbalanced_books(&self) -> Vec<LedgerId> {
+        self.state.ledger.unbalanced()
+    }
+
     /// All ledgers, in order of their numbers.
     pub fn ledgers(&self) -> impl ExactSizeIterator<Item = &ledger::Book> {
         self.state.ledger.books()

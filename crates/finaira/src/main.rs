@@ -10,6 +10,7 @@ mod import;
 mod prove;
 mod restore;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,8 @@ enum Command {
     Checkpoint(prove::Checkpoint),
     /// Restore a journal from a copy, in full or up to a point, as a history of its own
     Restore(restore::Arguments),
+    /// Check everything that a data directory holds, without changing it
+    Verify(verify::Arguments),
     /// Check a policy folder and say what is wrong with it
     CheckPolicy(check_policy::Arguments),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Prove(command) => prove::run(&command),
         Command::Checkpoint(arguments) => prove::checkpoint(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
     };
     match result {

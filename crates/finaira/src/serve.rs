@@ -3,10 +3,13 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use journal::Layout;
-use server::{KeySource, Opened, Options};
+use journal::{DirectoryError, Layout};
+use pipeline::ClockBounds;
+use server::{KeySource, OpenError, Opened, Options, Stopped, Stopwatch};
+use types::Span;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -34,6 +37,21 @@ pub(crate) struct Arguments {
     /// Bytes of a journal segment file, at least 1048576
     #[arg(long, env = "FINAIRA_SEGMENT_BYTES", value_name = "BYTES", default_value_t = Layout::STANDARD.segment_bytes, value_parser = clap::value_parser!(u64).range(1_048_576..=4_294_967_296))]
     segment_bytes: u64,
+    /// Bytes that are kept free on the disk; with fewer left nothing is written, and reads go on
+    #[arg(long, env = "FINAIRA_DISK_RESERVE", value_name = "BYTES", default_value_t = Options::DISK_RESERVE_BYTES)]
+    disk_reserve: u64,
+    /// How much the clock may gain on the monotonic clock at once before it is not believed and nothing is written
+    #[arg(long, env = "FINAIRA_CLOCK_AHEAD_MAX", value_name = "TIME", default_value = "10s")]
+    clock_ahead_max: Span,
+    /// How long after the last entry the clock may lie at a start before it is not believed
+    #[arg(long, env = "FINAIRA_CLOCK_GAP_MAX", value_name = "TIME", default_value = "24h")]
+    clock_gap_max: Span,
+    /// Believe the clock at this start, however long after the last entry it lies
+    #[arg(long)]
+    confirm_clock: bool,
+    /// Within what time every sealed segment is read again, from 1s on
+    #[arg(long, env = "FINAIRA_SCRUB_PERIOD", value_name = "TIME", default_value = "24h", value_parser = scrub_period)]
+    scrub_period: Span,
     /// How logs are written
     #[arg(long, env = "FINAIRA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     log_format: LogFormat,
@@ -66,6 +84,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         layout: Layout { segment_bytes: arguments.segment_bytes, ..Layout::STANDARD },
         queue_events_max: usize::try_from(arguments.queue).unwrap_or(usize::MAX),
         new_api_key: arguments.new_api_key,
+        clock: ClockBounds { ahead_max: arguments.clock_ahead_max, gap_max: arguments.clock_gap_max },
+        confirm_clock: arguments.confirm_clock,
+        disk_reserve_bytes: arguments.disk_reserve,
+        scrub_period: arguments.scrub_period,
         proofs: match (arguments.proofs, &arguments.proof_key) {
             (Switch::Off, _) => None,
             (Switch::On, Some(file)) => Some(KeySource::File(file.clone())),
@@ -77,12 +99,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     runtime.block_on(async {
-        let stop = stop_signal()?;
+        let mut stop = stop_signal()?;
         // First, because the key that a first start makes is shown only once.
         let listener = tokio::net::TcpListener::bind(arguments.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
         let address = listener.local_addr()?;
-        let opened = Opened::open(&options)?;
+        let listener = listener.into_std()?;
+        let mut opened = Opened::open(&options)?;
         if let Some(torn) = &opened.recovered.torn {
             tracing::warn!(file = torn.file, offset = torn.offset, after = torn.after.get(), "cut off a torn tail");
         }
@@ -92,10 +115,49 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         println!("Listening on http://{address}");
         std::io::stdout().flush()?;
-        opened.serve(listener, stop).await?;
-        tracing::info!("stopped");
-        Ok(())
+        for _ in 0..REOPENED_MAX {
+            let listening = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+            let confirm_clock = match opened.serve(listening, stop).await {
+                Err(Stopped::IndexDamaged { fault, is_clock_believed }) => {
+                    tracing::warn!(%fault, "the index is derived again");
+                    is_clock_believed
+                }
+                ended => {
+                    ended?;
+                    tracing::info!("stopped");
+                    return Ok(());
+                }
+            };
+            stop = stop_signal()?;
+            opened = reopen(&Options { new_api_key: false, confirm_clock, ..options.clone() }).await?;
+            tracing::info!(last = opened.recovered.last.get(), "serving again");
+        }
+        anyhow::bail!("the index was damaged {REOPENED_MAX} times since the start; look at its disk")
     })
+}
+
+/// How often a damaged index is derived again by the same process.
+const REOPENED_MAX: usize = 4;
+/// How long requests that end late may hold on to the directory.
+const REOPENED_WITHIN: Duration = Duration::from_secs(15);
+
+/// Opens a directory that this process served before.
+async fn reopen(options: &Options) -> anyhow::Result<Opened> {
+    let stopwatch = Stopwatch::start();
+    loop {
+        match Opened::open(options) {
+            Err(OpenError::Directory(DirectoryError::InUse(_))) if stopwatch.elapsed() < REOPENED_WITHIN => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+/// A period that leaves the scrub time to breathe.
+fn scrub_period(text: &str) -> Result<Span, String> {
+    let period: Span = text.parse().map_err(|error: types::SpanParseError| error.to_string())?;
+    if period < Span::from_secs(1) { Err(format!("found {period}, expected at least 1s")) } else { Ok(period) }
 }
 
 /// Resolves on Ctrl-C or SIGTERM.

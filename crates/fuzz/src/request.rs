@@ -114,6 +114,10 @@ impl<'a> Call<'a> {
                 requests::verb(body)?;
                 self.trial(Command::ReverseTransfer(self.id()?).into())
             }
+            Operation::ConfirmClock => {
+                requests::verb(body)?;
+                Ok(Vec::new())
+            }
             Operation::ChangePayment(verb) => {
                 requests::verb(body)?;
                 let command = Command::ChangePayment { payment: self.id()?, verb };

@@ -71,6 +71,7 @@ pub(crate) struct Stretch {
 /// Writes a file from front to back, under a temporary name until it is complete.
 pub(crate) struct Writer<D: Disk> {
     disk: D,
+    unfinished: Unfinished<D>,
     file: D::File,
     label: Label,
     salt: u32,
@@ -81,6 +82,21 @@ pub(crate) struct Writer<D: Disk> {
     /// Blocks of the file that are before the buffer.
     flushed: u64,
     arrays: Vec<Stretch>,
+}
+
+/// Removes a file that is not finished: what was written of it takes room that others need.
+struct Unfinished<D: Disk> {
+    disk: D,
+    name: Option<String>,
+}
+
+impl<D: Disk> Drop for Unfinished<D> {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // If that fails, the next start does it.
+            drop(self.disk.remove(name));
+        }
+    }
 }
 
 /// The name that a file has while it is written.
@@ -95,7 +111,9 @@ impl<D: Disk> Writer<D> {
         let salt = label.salt();
         // The header is written last.
         let (block_start, block_used, flushed) = (0, 0, 1);
-        Ok(Self { disk: disk.clone(), file, label, salt, buffer, block_start, block_used, flushed, arrays: Vec::new() })
+        let unfinished = Unfinished { disk: disk.clone(), name: Some(temporary(&label.name)) };
+        let (disk, arrays) = (disk.clone(), Vec::new());
+        Ok(Self { disk, unfinished, file, label, salt, buffer, block_start, block_used, flushed, arrays })
     }
 
     /// Begins the next array; it ends where another begins.
@@ -132,10 +150,11 @@ impl<D: Disk> Writer<D> {
         }
         self.flush()?;
         let header = self.header();
-        let Self { disk, file, label, salt, flushed: blocks, arrays, .. } = self;
+        let Self { disk, mut unfinished, file, label, salt, flushed: blocks, arrays, .. } = self;
         file.write_at(&header, 0).map_err(Fault::io("write", &label.name))?;
         file.sync().map_err(Fault::io("sync", &label.name))?;
         disk.rename(&temporary(&label.name), &label.name).map_err(Fault::io("rename", &label.name))?;
+        unfinished.name = None;
         Ok(BlockFile::new(&disk, file, label, salt, blocks, arrays))
     }
 

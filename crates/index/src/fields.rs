@@ -252,6 +252,10 @@ impl FieldTable {
         self.file.bytes()
     }
 
+    pub(crate) const fn file(&self) -> &Arc<BlockFile> {
+        &self.file
+    }
+
     /// Removes the file; it stays readable for those that hold it.
     pub(crate) fn remove(&self) {
         self.file.remove();

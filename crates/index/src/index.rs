@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use journal::Disk;
@@ -125,7 +126,8 @@ impl Index {
     /// Waits while more than [`GENERATIONS_WAITING_MAX`] are not in tables yet.
     ///
     /// # Errors
-    /// When the background thread gave up. Nothing becomes wrong by going on, but memory fills.
+    /// When the background thread gave up, or waits for room on the disk while more than that wait. Nothing becomes wrong
+    /// by going on, but memory fills.
     pub fn seal(&self, generation: Generation) -> Result<(), Fault> {
         let mut state = self.shared.lock();
         if let Some(Hand::Caller(_)) = &self.worker
@@ -136,6 +138,9 @@ impl Index {
             state = self.shared.lock();
         }
         while state.view.waiting.len() >= GENERATIONS_WAITING_MAX && state.failed.is_none() {
+            if let Some(short) = &state.short {
+                return Err(Fault::NoRoom(short.clone()));
+            }
             state = self.shared.wait(state);
         }
         state.check()?;
@@ -157,6 +162,24 @@ impl Index {
         state.idle = false;
         drop(state);
         self.shared.notify();
+    }
+
+    /// Lets merges begin only where what they write leaves so many bytes of the disk free.
+    pub fn keep_free(&self, bytes: u64) {
+        self.shared.kept_free.store(bytes, Ordering::Relaxed);
+    }
+
+    /// A fault when the background thread gave up.
+    ///
+    /// # Errors
+    /// As it says.
+    pub fn check(&self) -> Result<(), Fault> {
+        self.shared.lock().check()
+    }
+
+    /// Damage of the log that the background work met. It ended then: what waits for tables stays in memory.
+    pub fn log_damage(&self) -> Option<Arc<journal::Fault>> {
+        self.shared.lock().log_damage.clone()
     }
 
     /// The ledger's count of records up to which everything stands in tables: the ledger may forget those.

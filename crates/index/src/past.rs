@@ -107,9 +107,19 @@ fn unknown_status(run: &Run) -> Fault {
     run.ids.table().file().damaged(0, "an id failed for a status that this release does not know")
 }
 
+/// What a look-up in the middle of a decision could not read. There is no answer to go on with, and the ledger's rules should
+/// not have to know of disks: the look-up unwinds with this, out of the plan, which only reads, to whoever drives the engine.
+#[derive(Debug)]
+pub struct Unread(pub Fault);
+
+fn unread(fault: Fault) -> ! {
+    // No panic: nothing is wrong with the program, so nothing is printed.
+    std::panic::resume_unwind(Box::new(Unread(fault)))
+}
+
 impl Past for PastIndex {
     /// # Panics
-    /// When the index or the log cannot be read: the engine must not decide without.
+    /// With [`Unread`], when the index or the log cannot be read: the engine must not decide without.
     fn find(&self, id: TransferId) -> Option<PastTransfer> {
         let mut seen = self.seen.borrow_mut();
         self.refresh(&mut seen);
@@ -118,7 +128,7 @@ impl Past for PastIndex {
         }
         match self.look_up(&seen.runs, id) {
             Ok(found) => found,
-            Err(fault) => panic!("cannot look up transfer {id}: {fault}"),
+            Err(fault) => unread(fault),
         }
     }
 
@@ -129,7 +139,7 @@ impl Past for PastIndex {
         self.refresh(&mut seen);
         match self.look_for(&mut seen, at.ns()) {
             Ok(found) => found,
-            Err(fault) => panic!("cannot look for a transfer at {at}: {fault}"),
+            Err(fault) => unread(fault),
         }
     }
 }

@@ -207,6 +207,10 @@ impl Run {
         self.generations.last().expect("a run has at least one generation")
     }
 
+    pub(crate) const fn file(&self) -> &Arc<BlockFile> {
+        &self.file
+    }
+
     /// Removes the file; it stays readable for those that hold it.
     pub(crate) fn remove(&self) {
         self.file.remove();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::event::Batch;
 use crate::fault::Fault;
@@ -73,7 +74,13 @@ pub(crate) struct State {
     /// The background thread found nothing more to do.
     pub(crate) idle: bool,
     /// Why the background thread gave up.
-    pub(crate) failed: Option<String>,
+    pub(crate) failed: Option<Fault>,
+    /// For what there was no room on the disk; the background thread tries again.
+    pub(crate) short: Option<String>,
+    /// Damage of the log that the background work met: it ended, and nothing is wrong with the index.
+    pub(crate) log_damage: Option<Arc<journal::Fault>>,
+    /// Merges wait for room on the disk: what they replace is removed only after they are written.
+    pub(crate) merges_wait: bool,
 }
 
 /// The lock, and the news of a change.
@@ -85,6 +92,8 @@ pub(crate) struct Shared {
     version: AtomicU64,
     /// Records that stand in finished tables.
     covered: AtomicU64,
+    /// Bytes of the disk that merges leave free.
+    pub(crate) kept_free: AtomicU64,
 }
 
 impl Shared {
@@ -94,6 +103,11 @@ impl Shared {
 
     pub(crate) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Shared::wait`], for so long at most.
+    pub(crate) fn wait_for<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
     }
 
     pub(crate) fn notify(&self) {
@@ -126,6 +140,6 @@ impl Shared {
 impl State {
     /// A fault when the background thread gave up.
     pub(crate) fn check(&self) -> Result<(), Fault> {
-        self.failed.as_ref().map_or(Ok(()), |why| Err(Fault::Stopped(why.clone())))
+        self.failed.as_ref().map_or(Ok(()), |why| Err(why.as_damage().unwrap_or(Fault::Stopped(why.to_string()))))
     }
 }

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use journal::Disk;
 use types::Origin;
@@ -17,6 +19,8 @@ use crate::view::{Listed, Shared, State};
 
 /// Runs that are merged into one.
 pub(crate) const FAN_IN: usize = 8;
+/// How often it looks whether there is room on the disk again.
+const ROOM_EVERY: Duration = Duration::from_secs(1);
 /// Runs of one level from which on merging them goes before new generations, which then have to wait.
 const OVERDUE: usize = 2 * FAN_IN;
 
@@ -50,7 +54,7 @@ impl Drop for Alive<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         if std::thread::panicking() {
-            state.failed.get_or_insert_with(|| "the background thread panicked".to_owned());
+            state.failed.get_or_insert_with(|| Fault::Stopped("the background thread panicked".to_owned()));
         }
         self.0.notify();
     }
@@ -63,7 +67,12 @@ impl<D: Disk> Worker<D> {
         loop {
             match self.attend(None).and_then(|()| self.pause()) {
                 Ok(()) => {}
-                Err(fault) => return self.give_up(&fault),
+                Err(fault) if fault.is_lack_of_room() => {
+                    if !self.wait_for_room(&fault) {
+                        return;
+                    }
+                }
+                Err(fault) => return self.give_up(fault),
             }
         }
     }
@@ -74,16 +83,53 @@ impl<D: Disk> Worker<D> {
             return;
         }
         match self.attend(None) {
-            Ok(()) => self.shared.lock().idle = true,
-            Err(fault) => self.give_up(&fault),
+            Ok(()) => {
+                let mut state = self.shared.lock();
+                state.idle = !state.merges_wait;
+                state.merges_wait = false;
+            }
+            Err(fault) if fault.is_lack_of_room() => self.shared.lock().short = Some(fault.to_string()),
+            Err(fault) => self.give_up(fault),
         }
     }
 
-    fn give_up(&self, fault: &Fault) {
+    /// Waits a moment for room on the disk; false when the owner goes away.
+    fn wait_for_room(&self, fault: &Fault) -> bool {
         let mut state = self.shared.lock();
+        state.short = Some(fault.to_string());
+        self.shared.notify();
         if !state.stopping {
-            state.failed.get_or_insert_with(|| fault.to_string());
+            state = self.shared.wait_for(state, ROOM_EVERY);
         }
+        !state.stopping
+    }
+
+    /// Whether a merge of these runs leaves the disk as much room as it should; a disk that does not say has it.
+    fn has_room(&self, inputs: &[Listed]) -> bool {
+        let tables = |input: &Listed| input.fields.values().map(|table| table.bytes()).sum::<u64>();
+        let written: u64 = inputs.iter().map(|input| input.run.bytes().0 + tables(input)).sum();
+        let kept_free = self.shared.kept_free.load(Ordering::Relaxed);
+        self.disk.free_bytes().map_or(true, |free| free >= written.saturating_add(kept_free))
+    }
+
+    fn give_up(&self, fault: Fault) {
+        let mut state = self.shared.lock();
+        match fault {
+            Fault::Log(damage) if damage.is_damage() => {
+                state.short.get_or_insert_with(|| damage.to_string());
+                state.log_damage.get_or_insert(Arc::new(damage));
+            }
+            fault @ (Fault::Io { .. }
+            | Fault::Damaged { .. }
+            | Fault::Log(_)
+            | Fault::NoRoom(_)
+            | Fault::Stopped(_)) => {
+                if !state.stopping {
+                    state.failed.get_or_insert(fault);
+                }
+            }
+        }
+        self.shared.notify();
     }
 
     /// Waits until there may be something to do.
@@ -95,6 +141,11 @@ impl<D: Disk> Worker<D> {
             }
             if next_task(&state, None).is_some() {
                 return Ok(());
+            }
+            if state.merges_wait {
+                state = self.shared.wait_for(state, ROOM_EVERY);
+                state.merges_wait = false;
+                continue;
             }
             if !state.idle {
                 state.idle = true;
@@ -119,6 +170,7 @@ impl<D: Disk> Worker<D> {
             match task {
                 None => return Ok(()),
                 Some(Task::Seal(waiting)) => self.seal(&waiting)?,
+                Some(Task::Merge(inputs, _)) if !self.has_room(&inputs) => self.shared.lock().merges_wait = true,
                 Some(Task::Merge(inputs, level)) => self.merge(&inputs, level)?,
                 Some(Task::Complete(listed, wanted)) => self.complete(&listed, &wanted)?,
             }
@@ -137,6 +189,7 @@ impl<D: Disk> Worker<D> {
         state.view.waiting.remove(0);
         let runs = state.view.runs.iter().cloned().chain([Listed { run, fields }]).collect();
         self.shared.set_runs(&mut state, runs);
+        state.short = None;
         Ok(())
     }
 
@@ -188,7 +241,7 @@ fn next_task(state: &State, merging: Option<u32>) -> Option<Task> {
     let runs = &state.view.runs;
     let levels = runs.first().map_or(0, |listed| level(listed) + 1);
     let count = |of: u32| runs.iter().filter(|listed| level(listed) == of).count();
-    let mut smaller = 0..merging.unwrap_or(levels);
+    let mut smaller = if state.merges_wait { 0..0 } else { 0..merging.unwrap_or(levels) };
     let merge = |of| group(runs, of).map(|inputs| Task::Merge(inputs, of));
     if let Some(task) = smaller.clone().filter(|&of| count(of) >= OVERDUE).find_map(merge) {
         return Some(task);

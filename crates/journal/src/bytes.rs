@@ -30,15 +30,17 @@ impl Encoder {
     /// Seven bits a byte, lowest first; the high bit says that more follow.
     pub(crate) fn varint(&mut self, value: impl Into<u128>) {
         let mut rest: u128 = value.into();
-        loop {
-            let low = u8::try_from(rest & 0x7f).expect("seven bits fit a byte");
+        // Most numbers are small, and wide ones are slow to shift.
+        while rest > u128::from(u64::MAX) {
+            self.bytes.push(low_bits(rest) | 0x80);
             rest >>= 7;
-            if rest == 0 {
-                self.bytes.push(low);
-                return;
-            }
-            self.bytes.push(low | 0x80);
         }
+        let mut rest = u64::try_from(rest).unwrap_or_default();
+        while rest > 0x7f {
+            self.bytes.push(low_bits(rest) | 0x80);
+            rest >>= 7;
+        }
+        self.bytes.push(low_bits(rest));
     }
 
     /// A signed number as a variable-length one, small magnitudes short.
@@ -58,6 +60,11 @@ impl Encoder {
         self.count(bytes.len());
         self.raw(bytes);
     }
+}
+
+/// The lowest seven bits.
+fn low_bits(value: impl Into<u128>) -> u8 {
+    value.into().to_le_bytes()[0] & 0x7f
 }
 
 /// Why bytes are not what they should be.

@@ -9,6 +9,7 @@ use types::{Epoch, Origin, Seq};
 use crate::bytes::DecodeError;
 use crate::frame::Frame;
 use crate::position::FrameAt;
+use crate::segment;
 
 /// A durable, ordered log of entries with one writer.
 ///
@@ -143,4 +144,29 @@ pub enum Fault {
         /// Why.
         cause: DecodeError,
     },
+}
+
+impl Fault {
+    /// Whether what was durable cannot be read any more: opening a file again would not help.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Undecodable { .. } => true,
+            Self::Io { action, .. } => *action == "read",
+            Self::Poisoned(_) | Self::FormatVersion { .. } | Self::OtherShard { .. } | Self::StateDiffers { .. } => {
+                false
+            }
+        }
+    }
+
+    /// The number of the segment that it is about.
+    pub fn segment(&self) -> Option<u64> {
+        match self {
+            Self::Io { file, .. } | Self::Damaged { file, .. } => segment::number_of(file),
+            Self::Poisoned(_)
+            | Self::FormatVersion { .. }
+            | Self::OtherShard { .. }
+            | Self::StateDiffers { .. }
+            | Self::Undecodable { .. } => None,
+        }
+    }
 }

@@ -29,6 +29,11 @@ pub trait Disk: Clone + Send + Sync + fmt::Debug + 'static {
 
     /// Makes creations, renames and removals so far survive a crash.
     fn sync_directory(&self) -> io::Result<()>;
+
+    /// Bytes that can still be written; without end unless the disk says otherwise.
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
 }
 
 /// A file that is read and written at offsets.
@@ -167,6 +172,11 @@ impl Disk for Directory {
 
     fn sync_directory(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(&self.path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }
 

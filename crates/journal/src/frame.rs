@@ -66,6 +66,14 @@ impl Frame {
         self.view().iter()
     }
 
+    /// Appends the canonical encodings of the entries, which must follow those that are there already.
+    ///
+    /// # Errors
+    /// When anything is wrong with the payload.
+    pub fn canonical(&self, into: &mut CanonicalRun) -> Result<(), DecodeError> {
+        self.view().canonical((Seq::ZERO, self.last()), into)
+    }
+
     /// The entries.
     pub fn entries(&self) -> Result<Vec<Entry>, DecodeError> {
         self.view().entries()
@@ -100,12 +108,16 @@ impl<'a> FrameView<'a> {
 
     /// Appends the canonical encodings of the entries from one sequence to another, both included.
     pub(crate) fn canonical(&self, (from, to): (Seq, Seq), into: &mut CanonicalRun) -> Result<(), DecodeError> {
-        for read in self.iter() {
-            let (entry, _) = read?;
-            let seq = entry.header.seq;
+        let mut entries = self.iter();
+        while let Some(left) = entries.left.checked_sub(1) {
+            entries.left = left;
+            let seq = entries.context.next();
+            let start = into.bytes.bytes.len();
+            entries.read_canonical(&mut into.bytes)?;
             if from <= seq && seq <= to {
-                codec::encode_canonical(&entry, &mut into.bytes);
                 into.end_entry(seq);
+            } else {
+                into.bytes.bytes.truncate(start);
             }
         }
         Ok(())
@@ -147,10 +159,7 @@ pub(crate) struct Entries<'a> {
 
 impl Entries<'_> {
     fn read(&mut self) -> Result<(Entry, Placed), DecodeError> {
-        if self.run.is_none() && self.decoder.rest().first() == Some(&0) {
-            let run = codec::decode_run(&mut self.decoder, &self.context)?;
-            self.run = Some(run);
-        }
+        self.begin_run()?;
         let offset = self.payload_bytes - self.decoder.rest().len();
         let (entry, is_row) = match self.run.take() {
             Some(run) => {
@@ -160,13 +169,39 @@ impl Entries<'_> {
             }
             None => (codec::decode_entry(&mut self.decoder, &mut self.context)?, false),
         };
-        if self.left == 0 {
-            if self.run.is_some() {
-                return Err(DecodeError::Unknown { what: "count of rows", value: 0 });
-            }
-            self.decoder.clone().finish()?;
-        }
+        self.check_end()?;
         Ok((entry, Placed::new(offset, is_row)))
+    }
+
+    /// As [`Entries::read`], where only the canonical encoding is wanted.
+    fn read_canonical(&mut self, into: &mut Encoder) -> Result<(), DecodeError> {
+        self.begin_run()?;
+        match self.run.take() {
+            Some(run) => self.run = codec::canonical_row(&mut self.decoder, &mut self.context, run, into)?,
+            None => {
+                let entry = codec::decode_entry(&mut self.decoder, &mut self.context)?;
+                codec::encode_canonical(&entry, into);
+            }
+        }
+        self.check_end()
+    }
+
+    fn begin_run(&mut self) -> Result<(), DecodeError> {
+        if self.run.is_none() && self.decoder.rest().first() == Some(&0) {
+            self.run = Some(codec::decode_run(&mut self.decoder, &self.context)?);
+        }
+        Ok(())
+    }
+
+    /// Nothing may be left over behind the last entry.
+    fn check_end(&self) -> Result<(), DecodeError> {
+        if self.left > 0 {
+            return Ok(());
+        }
+        if self.run.is_some() {
+            return Err(DecodeError::Unknown { what: "count of rows", value: 0 });
+        }
+        self.decoder.clone().finish()
     }
 }
 

@@ -19,6 +19,7 @@ mod places;
 mod position;
 mod raw;
 mod reader;
+mod scrub;
 mod segment;
 
 pub use bytes::DecodeError;
@@ -33,3 +34,4 @@ pub use memory::{MemoryJournal, MemoryReader};
 pub use position::{FrameAt, Position};
 pub use raw::{DurableEnd, SegmentFile};
 pub use reader::FileReader;
+pub use scrub::{ScrubLog, SegmentCheck};

@@ -103,6 +103,19 @@ impl<D: Disk> Places<D> {
         Some(low)
     }
 
+    /// The first entry of a segment that is known.
+    pub(crate) fn first_of(&self, number: u64) -> Option<Seq> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        segments.get(&number).map(|known| known.first)
+    }
+
+    /// The segments that are followed by another one, for whose first entry `fits` holds; in order.
+    pub(crate) fn followed(&self, fits: impl Fn(Seq) -> bool) -> Vec<u64> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let behind = segments.iter().skip(1);
+        segments.keys().zip(behind).filter(|(_, (_, behind))| fits(behind.first)).map(|(number, _)| *number).collect()
+    }
+
     /// The last noted frame of a segment for which `before` holds; it holds for the first.
     pub(crate) fn point(&self, number: u64, before: impl Fn(&Point) -> bool) -> Result<Point, Fault> {
         let last = |points: &[Point]| points.get(points.partition_point(&before).saturating_sub(1)).copied();

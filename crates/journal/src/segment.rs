@@ -51,10 +51,14 @@ pub(crate) fn file_name(number: u64) -> String {
     format!("segment-{number:08}")
 }
 
+/// The number in the name of a segment's file.
+pub(crate) fn number_of(name: &str) -> Option<u64> {
+    name.strip_prefix("segment-").filter(|digits| digits.len() == 8)?.parse().ok()
+}
+
 /// The numbers of the segments of a directory, in order.
 pub(crate) fn numbers(names: &[String]) -> Vec<u64> {
-    let number = |name: &String| name.strip_prefix("segment-").filter(|digits| digits.len() == 8)?.parse().ok();
-    let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
     numbers
 }

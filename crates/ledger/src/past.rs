@@ -26,7 +26,8 @@ pub enum PastTransfer {
 }
 
 /// The client transfers that a [`Ledger`](crate::Ledger) no longer keeps in memory. Complete for all that it was told to
-/// forget; it may know more than that. It is asked in the middle of a decision, so it panics when it cannot read.
+/// forget; it may know more than that. It is asked by plans
+/// only, never by `apply`, and unwinds when it cannot read: a plan reads, so nothing is left half done.
 pub trait Past: Send + fmt::Debug {
     /// What became of the transfer `id`. Of one that is pending as far as this past reaches, the state is pending, also
     /// when it was resolved since.

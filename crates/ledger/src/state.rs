@@ -337,6 +337,20 @@ impl Ledger {
         self.books.get(&book).map(|state| state.totals.trial_balance(state.accounts_count()))
     }
 
+    /// The books in which debits do not equal credits, or whose sums are not those of all their accounts, added up anew.
+    /// There are none, unless something is broken.
+    pub fn unbalanced(&self) -> Vec<LedgerId> {
+        let holds = |book: &BookState| {
+            let mut totals = Totals::default();
+            for place in book.lists().flat_map(|list| list.from(0)) {
+                let account = self.accounts.at(*place);
+                totals.replace(&account.emptied(), account);
+            }
+            totals == book.totals && totals.balance()
+        };
+        self.books.iter().filter(|(_, book)| !holds(book)).map(|(id, _)| *id).collect()
+    }
+
     /// The timestamp of the latest account or transfer, by the ledger's own time; a plan starts later.
     pub fn last_timestamp(&self) -> Timestamp {
         self.last_account.max(self.last_transfer)

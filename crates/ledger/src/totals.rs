@@ -18,7 +18,7 @@ pub struct TrialBalance {
 }
 
 /// The running sums of a book's accounts.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Totals {
     debits_pending: Sum,
     debits_posted: Sum,

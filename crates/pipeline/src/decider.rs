@@ -1,4 +1,6 @@
-use engine::{Answer, Applied, Engine, Sink, WritesClosed};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use engine::{Answer, Applied, Engine, Refusal, Sink, WritesClosed};
 use journal::{Frame, FrameBuilder, Placed};
 use types::{Seq, Timestamp};
 
@@ -13,6 +15,8 @@ pub const EXPIRIES_PER_BATCH_MAX: usize = 8_192;
 pub struct Decider {
     engine: Engine,
     closed: Option<WritesClosed>,
+    /// What a look-up could not read since this was last taken.
+    unread: Option<index::Fault>,
     packer: Packer,
 }
 
@@ -28,7 +32,12 @@ pub struct Batch<R> {
 impl Decider {
     /// A decider over an engine that has folded every entry of its journal. `notes` is how far the index was told.
     pub fn new(engine: Engine, notes: Notes) -> Self {
-        Self { engine, closed: None, packer: Packer { builder: FrameBuilder::default(), notes, frames: Vec::new() } }
+        Self {
+            engine,
+            closed: None,
+            unread: None,
+            packer: Packer { builder: FrameBuilder::default(), notes, frames: Vec::new() },
+        }
     }
 
     /// The engine, for looking at.
@@ -54,23 +63,59 @@ impl Decider {
     /// Journals what time brought by `now`, then executes the requests in order. While nothing may be written (PIP-2),
     /// nothing is journaled: what is past its time reads so all the same.
     pub fn work<R>(&mut self, now: Timestamp, asks: impl IntoIterator<Item = Ask<R>>) -> Batch<R> {
-        if let Some(closed) = &self.closed {
-            let engine = &self.engine;
-            let answer =
-                |ask: Ask<R>| (ask.reply_to, engine.applied(), engine.answer_closed(now, &ask.request, closed));
-            return Batch { frames: Vec::new(), answers: asks.into_iter().map(answer).collect() };
-        }
-        for _ in 0..EXPIRIES_PER_BATCH_MAX {
-            if !self.engine.execute_due(now, &mut self.packer) {
+        let due = if self.closed.is_some() { 0 } else { EXPIRIES_PER_BATCH_MAX };
+        for _ in 0..due {
+            if !matches!(self.look(|engine, packer| engine.execute_due(now, packer)), Ok(true)) {
                 break;
             }
         }
         let mut answers = Vec::new();
-        for ask in asks {
-            let answer = self.engine.execute(now, &ask.request, &mut self.packer);
-            answers.push((ask.reply_to, self.engine.applied(), answer));
+        for Ask { request, reply_to } in asks {
+            let closed = self.closed.take();
+            let answer = self.look(|engine, packer| match &closed {
+                None => engine.execute(now, &request, packer),
+                Some(closed) => engine.answer_closed(now, &request, closed),
+            });
+            self.closed = closed;
+            match answer {
+                Ok(answer) => answers.push((reply_to, self.engine.applied(), answer)),
+                Err(Some(refusal)) => answers.push((reply_to, self.engine.applied(), Err(refusal))),
+                // There is nothing to say before a restart.
+                Err(None) => drop(reply_to),
+            }
         }
         Batch { frames: self.packer.finish(), answers }
+    }
+
+    /// What a look-up of the past could not read, since this was last asked.
+    pub fn take_unread(&mut self) -> Option<index::Fault> {
+        self.unread.take()
+    }
+
+    /// Lets the engine work. A look-up that cannot read unwinds out of a plan, which only reads: whatever was applied before
+    /// it is whole and is journaled, nothing of what was asked for last is. The request is refused where the journal is
+    /// damaged, for then the server goes on reading, and not answered otherwise.
+    fn look<T>(&mut self, work: impl FnOnce(&mut Engine, &mut Packer) -> T) -> Result<T, Option<Refusal>> {
+        let Self { engine, packer, .. } = self;
+        let fault = match catch_unwind(AssertUnwindSafe(|| work(engine, packer))) {
+            Ok(done) => return Ok(done),
+            Err(panic) => match panic.downcast::<index::Unread>() {
+                Ok(unread) => unread.0,
+                Err(panic) => resume_unwind(panic),
+            },
+        };
+        let refusal = match &fault {
+            index::Fault::Log(damage) if damage.is_damage() => {
+                Some(WritesClosed::JournalDamaged(damage.to_string().into()).into())
+            }
+            index::Fault::Io { .. }
+            | index::Fault::Damaged { .. }
+            | index::Fault::Log(_)
+            | index::Fault::NoRoom(_)
+            | index::Fault::Stopped(_) => None,
+        };
+        self.unread.get_or_insert(fault);
+        Err(refusal)
     }
 
     /// Starts the history of an empty journal: its first frame.

@@ -1,7 +1,7 @@
 //! While nothing may be written, nothing is: what leaves no entry is answered, the rest refused.
 
-use engine::{Answer, Command, Engine, Query, Refusal, Reply, Request, WritesClosed};
-use ledger::{NewAccount, NewTransfer, PendingState, TransferFlags, TransferKey};
+use engine::{Answer, Command, Engine, EventStatus, Query, Refusal, Reply, Request, WritesClosed};
+use ledger::{NewAccount, NewTransfer, Past, PastTransfer, PendingState, TransferFlags, TransferKey};
 use pipeline::{Ask, Decider, Gate, Notes};
 use types::{
     AccountId, ActorId, Amount, Asset, Code, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp,
@@ -11,6 +11,22 @@ use types::{
 const TENANT: TenantId = TenantId::new(1);
 const START: Timestamp = Timestamp::from_ns(1_700_000_000_000_000_000);
 
+/// A past in which nothing can be read of one transfer.
+#[derive(Debug)]
+struct Spoilt {
+    id: TransferId,
+    fault: fn() -> index::Fault,
+}
+
+impl Past for Spoilt {
+    fn find(&self, id: TransferId) -> Option<PastTransfer> {
+        if id == self.id {
+            std::panic::resume_unwind(Box::new(index::Unread((self.fault)())));
+        }
+        None
+    }
+}
+
 struct World {
     decider: Decider,
     now: Timestamp,
@@ -19,26 +35,37 @@ struct World {
 impl World {
     /// Ledger 1, accounts 1 and 2, and transfer 1, which is pending for ten seconds.
     fn new() -> Self {
-        let mut decider = Decider::new(Engine::new(ShardId::new(0), TENANT), Notes::new(Seq::ZERO));
+        Self::of(Engine::new(ShardId::new(0), TENANT))
+    }
+
+    /// The same, where transfer 99 cannot be looked up.
+    fn spoilt(fault: fn() -> index::Fault) -> Self {
+        let mut engine = Engine::new(ShardId::new(0), TENANT);
+        engine.set_past(Box::new(Spoilt { id: TransferId::new(99), fault }));
+        Self::of(engine)
+    }
+
+    fn of(engine: Engine) -> Self {
+        let mut decider = Decider::new(engine, Notes::new(Seq::ZERO));
         decider.start(START, Origin::new(7));
         let mut world = Self { decider, now: START };
-        let asset: Asset = "EUR/2".parse().unwrap();
-        world.ask(Command::OpenLedger { id: LedgerId::new(1), asset }).unwrap();
+        let asset: Asset = "EUR/2".parse().expect("an asset");
+        world.ask(Command::OpenLedger { id: LedgerId::new(1), asset }).expect("a ledger");
         let accounts = [1, 2].map(|id| NewAccount {
             id: AccountId::new(id),
             ledger: LedgerId::new(1),
             code: Code::new(1),
             ..NewAccount::default()
         });
-        world.ask(Command::CreateAccounts(accounts.to_vec())).unwrap();
-        world.ask(transfer(1, TransferFlags::PENDING, 10)).unwrap();
+        world.ask(Command::CreateAccounts(accounts.to_vec())).expect("accounts");
+        world.ask(transfer(1, TransferFlags::PENDING, 10)).expect("a transfer");
         world
     }
 
     fn work(&mut self, command: Command) -> (usize, Answer) {
         let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
         let mut batch = self.decider.work(self.now, [Ask { request, reply_to: () }]);
-        (batch.frames.len(), batch.answers.pop().unwrap().2)
+        (batch.frames.len(), batch.answers.pop().expect("an answer").2)
     }
 
     fn ask(&mut self, command: Command) -> Answer {
@@ -48,7 +75,7 @@ impl World {
     fn close(&mut self) -> WritesClosed {
         let mut gate = Gate::default();
         gate.note_damage("segment-00000001 is damaged");
-        let why = gate.why().unwrap();
+        let why = gate.why().expect("it is closed");
         self.decider.set_closed(Some(why.clone()));
         why
     }
@@ -114,4 +141,54 @@ fn what_is_past_its_time_reads_as_expired_and_its_entry_comes_once_it_may() {
     assert!(world.decider.next_due().is_some());
     let batch = world.decider.work::<()>(world.now, []);
     assert_eq!(batch.frames.len(), 1, "the expiry is journaled");
+}
+
+fn damaged_segment() -> index::Fault {
+    let what = "no whole frame stands there".to_owned();
+    let fault = journal::Fault::Damaged { file: "segment-00000002".to_owned(), offset: 4_096, seq: Seq::new(9), what };
+    index::Fault::Log(fault)
+}
+
+fn batch_of(ids: [u128; 3]) -> Command {
+    let events = ids.map(|id| new_transfer(id, TransferFlags::NONE, 0)).to_vec();
+    Command::CreateTransfers { events, balances: false }
+}
+
+#[test]
+fn what_needs_a_damaged_part_of_the_journal_is_refused_and_what_came_before_it_stands() {
+    let mut world = World::spoilt(damaged_segment);
+    let before = world.decider.engine().applied();
+    let (frames, answer) = world.work(batch_of([2, 99, 3]));
+    assert_eq!(frames, 1, "the first of the batch is journaled");
+    assert_eq!(world.decider.engine().applied(), Seq::new(before.get() + 1));
+    let Err(Refusal::WritesClosed(WritesClosed::JournalDamaged(what))) = &answer else { panic!("{answer:?}") };
+    assert!(what.contains("segment-00000002 is damaged at byte 4096 (sequence 9)"), "{what}");
+    assert!(matches!(world.decider.take_unread(), Some(index::Fault::Log(_))));
+    assert!(world.decider.take_unread().is_none(), "it is told once");
+    let query = Command::Query(Query::Transfer(TransferId::new(99)));
+    assert!(matches!(world.ask(query), Err(Refusal::WritesClosed(_))), "nobody is told that it is not there");
+    let Ok(Reply::TransferResults { results, .. }) = world.ask(batch_of([2, 3, 4])) else { panic!("it goes on") };
+    let exists: Vec<bool> = results.iter().map(|result| result.status == EventStatus::Exists).collect();
+    assert_eq!(exists, [true, false, false]);
+}
+
+#[test]
+fn what_needs_a_damaged_part_of_the_index_is_not_answered() {
+    let mut world = World::spoilt(|| index::Fault::Stopped("run-00000000-00000000 is damaged".to_owned()));
+    let request = Request {
+        tenant: TENANT,
+        actor: ActorId::SYSTEM,
+        id: RequestId::default(),
+        command: transfer(99, TransferFlags::NONE, 0),
+    };
+    let batch = world.decider.work(world.now, [Ask { request, reply_to: () }]);
+    assert!(batch.answers.is_empty() && batch.frames.is_empty());
+    assert!(matches!(world.decider.take_unread(), Some(index::Fault::Stopped(_))));
+}
+
+#[test]
+#[should_panic(expected = "a bug")]
+fn any_other_panic_is_one() {
+    let mut world = World::spoilt(|| panic!("a bug"));
+    drop(world.ask(transfer(99, TransferFlags::NONE, 0)));
 }

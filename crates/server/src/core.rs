@@ -3,20 +3,23 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use api::responses::Assets;
-use engine::{Answer, ArtifactChunk, Command, Engine, Entry, Fact, PolicyActivated, Query, Refusal, Reply, Request};
+use engine::{
+    Answer, ArtifactChunk, Command, Engine, Entry, Fact, PolicyActivated, Query, Refusal, Reply, Request, WritesClosed,
+};
 use index::Index;
 use journal::{Directory, Fault, FileReader, Identity, Reader};
 use pipeline::Ask;
 use policy::{Bundle, Policy, Problem};
 use tokio::sync::{Semaphore, oneshot, watch};
-use types::{ActorId, Digest, RequestId, Sealed, Seq, ShardId, TenantId, Token};
+use types::{ActorId, Digest, RequestId, Sealed, Seq, ShardId, TenantId, Timestamp, Token};
 
 use crate::auth::{ApiKeys, AuthError, Caller};
+use crate::guard::{Confirmed, Guard};
 use crate::history::{History, HistoryError};
 use crate::key_store::KeyStore;
 use crate::metrics::Metrics;
 use crate::proofs::Proofs;
-use crate::threads::Inbox;
+use crate::threads::{CommitError, Inbox};
 
 /// A handle on a running engine. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,6 +44,9 @@ pub(crate) struct Shared {
     /// One policy is installed at a time, so that the edge and the engine agree which one came last.
     pub(crate) installing: tokio::sync::Mutex<()>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) guard: Guard,
+    /// Why the server ends, when it is not the threads of the pipeline that failed.
+    pub(crate) failure: Mutex<Option<CommitError>>,
     /// Set once the server takes no more requests.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) names: Mutex<Option<(Seq, Arc<PolicyActivated>)>>,
@@ -205,7 +211,64 @@ impl Core {
             let opened = core.0.opened_imports.read().unwrap_or_else(PoisonError::into_inner).clone();
             ask(&mut History::new(&core.0.index, core.0.reader.clone(), opened))
         });
-        asked.await.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string()).into()))
+        let answer = asked.await.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string()).into()));
+        answer.inspect_err(|error| self.note_unread(error))
+    }
+
+    /// What could not be read of the past says something about the journal or its index.
+    fn note_unread(&self, error: &HistoryError) {
+        match error {
+            HistoryError::Journal(fault) | HistoryError::Index(index::Fault::Log(fault)) => {
+                self.0.guard.note_fault(fault)
+            }
+            HistoryError::Index(fault) => {
+                if let Some(damage) = fault.as_damage() {
+                    self.give_up(CommitError::Index(damage));
+                }
+            }
+            HistoryError::Field(_) | HistoryError::NothingToFind | HistoryError::TooMuchToAddUp(_) => {}
+        }
+    }
+
+    /// What the engine could not read of the past. It cannot decide without the index, nor without a disk that reads; of a
+    /// journal that is damaged the rest can still be shown.
+    pub(crate) fn note_undecidable(&self, fault: index::Fault) {
+        match &fault {
+            index::Fault::Log(damage) if damage.is_damage() => self.0.guard.note_fault(damage),
+            index::Fault::Io { .. }
+            | index::Fault::Damaged { .. }
+            | index::Fault::Log(_)
+            | index::Fault::NoRoom(_)
+            | index::Fault::Stopped(_) => self.give_up(CommitError::Index(fault)),
+        }
+    }
+
+    /// Ends the server for something that only a restart can mend: what waits is still decided and answered.
+    pub(crate) fn give_up(&self, why: CommitError) {
+        let mut failure = self.0.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_none() {
+            tracing::error!(%why, "the server stops");
+            *failure = Some(why);
+        }
+        drop(failure);
+        self.0.inbox.close();
+    }
+
+    /// The time to go by.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.guard.observe().0
+    }
+
+    /// Why nothing is written at the moment, if so.
+    pub(crate) fn writes_closed(&self) -> Option<WritesClosed> {
+        self.0.guard.why()
+    }
+
+    /// An operator says that the machine's clock is right.
+    pub(crate) fn confirm_clock(&self, by: ActorId) -> Confirmed {
+        let confirmed = self.0.guard.confirm_clock(by);
+        self.0.inbox.wake();
+        confirmed
     }
 
     /// How far the index is.
@@ -248,7 +311,7 @@ impl Core {
     pub async fn read_entries(&self, from: Seq) -> Result<Vec<Entry>, Fault> {
         let reader = self.0.reader.clone();
         match tokio::task::spawn_blocking(move || reader.read(from)).await {
-            Ok(read) => read,
+            Ok(read) => read.inspect_err(|fault| self.0.guard.note_fault(fault)),
             Err(panicked) => Err(Fault::Poisoned(panicked.to_string())),
         }
     }

@@ -8,10 +8,13 @@ use journal::{Disk, DiskFile, Part};
 use types::{Digest, Origin, Sealed, TenantId, Token};
 use vault::{RootKey, Vault};
 
-const LOG: &str = "keys.log";
-const ROOT: &str = "root.key";
-const ORIGIN: &str = "journal";
+pub(crate) const LOG: &str = "keys.log";
+pub(crate) const ROOT: &str = "root.key";
+pub(crate) const ORIGIN: &str = "journal";
 const ROOT_BYTES: usize = 32;
+/// Bytes at the end of the log that a start writes again: far more than one save brings, which holds the keys of requests
+/// that waited together.
+const WRITTEN_AGAIN_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why the key store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +122,12 @@ impl<D: Disk> KeyStore<D> {
             write_whole(directory, LOG, log.get(..accepted).unwrap_or_default())?;
             let cut = directory.open(LOG).map_err(io("open", LOG))?;
             file = cut.ok_or_else(|| io("open", LOG)(io::ErrorKind::NotFound.into()))?;
+        }
+        // After a sync that failed the system may show keys that are not on the disk, and would not write them any more.
+        let again = accepted.saturating_sub(WRITTEN_AGAIN_BYTES);
+        if let Some(tail) = log.get(again..accepted).filter(|tail| !tail.is_empty()) {
+            file.write_at(tail, again as u64).map_err(io("write", LOG))?;
+            file.sync().map_err(io("sync", LOG))?;
         }
         directory.sync_directory().map_err(io("sync the directory of", LOG))?;
         let store = Self {

@@ -5,8 +5,10 @@
 
 mod auth;
 mod awake;
+mod background;
 mod clock;
 mod core;
+mod guard;
 mod history;
 mod http;
 mod key_store;
@@ -15,7 +17,9 @@ pub mod offline;
 mod open;
 mod proofs;
 mod recover;
+mod scrub;
 mod threads;
+mod watch;
 
 pub use auth::{AuthError, Caller};
 pub use clock::{Clock, Stopwatch};

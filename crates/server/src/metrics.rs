@@ -25,6 +25,11 @@ struct RequestLabels {
     status: u16,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
 /// All metrics of a process.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -39,6 +44,14 @@ pub(crate) struct Metrics {
     pub(crate) durable_seq: Gauge<i64, AtomicI64>,
     pub(crate) window_records_dropped: Gauge<i64, AtomicI64>,
     pub(crate) features_missing: Counter<u64, AtomicU64>,
+    writes_closed: Family<ReasonLabels, Gauge<i64, AtomicI64>>,
+    pub(crate) disk_free: Gauge<i64, AtomicI64>,
+    pub(crate) disk_reserve: Gauge<i64, AtomicI64>,
+    pub(crate) scrub_segments: Counter<u64, AtomicU64>,
+    pub(crate) scrub_bytes: Counter<u64, AtomicU64>,
+    pub(crate) scrub_index_bytes: Counter<u64, AtomicU64>,
+    pub(crate) scrub_oldest: Gauge<f64, AtomicU64>,
+    pub(crate) scrub_damaged: Gauge<i64, AtomicI64>,
     pub(crate) proofs_entries: Gauge<i64, AtomicI64>,
     pub(crate) proofs_behind_entries: Gauge<i64, AtomicI64>,
     pub(crate) proofs_disk_bytes: Gauge<i64, AtomicI64>,
@@ -60,6 +73,14 @@ impl Metrics {
             durable_seq: Gauge::default(),
             window_records_dropped: Gauge::default(),
             features_missing: Counter::default(),
+            writes_closed: Family::default(),
+            disk_free: Gauge::default(),
+            disk_reserve: Gauge::default(),
+            scrub_segments: Counter::default(),
+            scrub_bytes: Counter::default(),
+            scrub_index_bytes: Counter::default(),
+            scrub_oldest: Gauge::default(),
+            scrub_damaged: Gauge::default(),
             proofs_entries: Gauge::default(),
             proofs_behind_entries: Gauge::default(),
             proofs_disk_bytes: Gauge::default(),
@@ -98,6 +119,8 @@ impl Metrics {
             "Feature values that were missing when a payment was decided",
             metrics.features_missing.clone(),
         );
+        metrics.register_guard(&mut registry);
+        metrics.set_writes_closed([false; 3]);
         registry.register(
             "proofs_entries",
             "Entries that the newest checkpoint covers",
@@ -121,6 +144,32 @@ impl Metrics {
             metrics.proofs_checkpoint_time.clone(),
         );
         Self { registry, ..metrics }
+    }
+
+    fn register_guard(&self, registry: &mut Registry) {
+        registry.register("writes_closed", "1 while this reason stops the writes", self.writes_closed.clone());
+        registry.register("disk_free_bytes", "Bytes left on the fullest disk", self.disk_free.clone());
+        registry.register("disk_reserve_bytes", "Bytes that are kept free", self.disk_reserve.clone());
+        registry.register("scrub_segments", "Sealed segments that were read again", self.scrub_segments.clone());
+        registry.register("scrub_bytes", "Bytes of sealed segments that were read again", self.scrub_bytes.clone());
+        registry.register(
+            "scrub_index_bytes",
+            "Bytes of the index that were read again",
+            self.scrub_index_bytes.clone(),
+        );
+        registry.register(
+            "scrub_oldest_seconds",
+            "Since when the sealed segment that waited longest was not read",
+            self.scrub_oldest.clone(),
+        );
+        registry.register("scrub_damaged_segments", "Segments in which damage was met", self.scrub_damaged.clone());
+    }
+
+    /// Says what stops the writes: damage, a full disk, a doubted clock.
+    pub(crate) fn set_writes_closed(&self, reasons: [bool; 3]) {
+        for (reason, closed) in ["damage", "disk", "clock"].into_iter().zip(reasons) {
+            self.writes_closed.get_or_create(&ReasonLabels { reason }).set(i64::from(closed));
+        }
     }
 
     /// Counts what an answer says about payments.

@@ -2,26 +2,30 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use engine::{ApiKeyAdded, Command, Engine, Request};
+use engine::{ApiKeyAdded, Command, Engine, Request, WritesClosed};
 use index::Index;
 use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered};
-use pipeline::{Ask, Decider};
+use pipeline::{Ask, ClockBounds, Decider};
 use policy::{Bundle, Policy};
-use tokio::sync::{Semaphore, watch};
-use types::{ActorId, Origin, RequestId, Seq, ShardId, TenantId};
+use tokio::sync::{Semaphore, watch as latest};
+use types::{ActorId, Origin, RequestId, Seq, ShardId, Span, TenantId};
 use vault::ApiKey;
 
 use crate::auth::ApiKeys;
-use crate::clock::Clock;
+use crate::background::Background;
+use crate::clock::{Clock, Clocks};
 use crate::core::{Core, Shared};
+use crate::guard::Guard;
 use crate::key_store::{KeyStore, KeyStoreError, random, system_random};
 use crate::metrics::Metrics;
 use crate::proofs::{self, KeySource, ProofError, Prover};
 use crate::recover::{Pace, RecoverError, Started, Terms, recover};
+use crate::scrub::Scrub;
 use crate::threads::{CommitError, Inbox, Threads, Wiring, commit};
+use crate::watch::{self, Reserve};
 
 /// The one tenant and shard of an installation, for now.
 pub(crate) const TENANT: TenantId = TenantId::new(1);
@@ -41,6 +45,14 @@ pub struct Options {
     pub queue_events_max: usize,
     /// Make one more API key, for when the first was lost.
     pub new_api_key: bool,
+    /// How far the wall clock may be ahead before it is not believed.
+    pub clock: ClockBounds,
+    /// An operator says that the wall clock is right, however long after the last entry it lies.
+    pub confirm_clock: bool,
+    /// Bytes that are kept free on the disk: below that nothing is written.
+    pub disk_reserve_bytes: u64,
+    /// Within what time every sealed segment is read again.
+    pub scrub_period: Span,
     /// Whether the journal's entries can be proved, and the key that signs the checkpoints; `None` for no proofs.
     pub proofs: Option<KeySource>,
 }
@@ -53,9 +65,18 @@ impl Options {
             layout: Layout::STANDARD,
             queue_events_max: 65_536,
             new_api_key: false,
+            clock: ClockBounds::STANDARD,
+            confirm_clock: false,
+            disk_reserve_bytes: Self::DISK_RESERVE_BYTES,
+            scrub_period: Self::SCRUB_PERIOD,
             proofs: Some(KeySource::Kept),
         }
     }
+
+    /// 1 GiB: more than what is under way when writes end.
+    pub const DISK_RESERVE_BYTES: u64 = 1 << 30;
+    /// A day.
+    pub const SCRUB_PERIOD: Span = Span::from_secs(24 * 3_600);
 }
 
 /// Why a server does not start.
@@ -81,6 +102,9 @@ pub enum OpenError {
         /// The first problem.
         problem: String,
     },
+    /// What a start writes must not be written now.
+    #[error("a new API key cannot be made now: {0}")]
+    WritesClosed(WritesClosed),
     /// The proofs.
     #[error(transparent)]
     Proofs(#[from] ProofError),
@@ -99,6 +123,7 @@ pub struct Opened {
     /// What the journal held.
     pub recovered: Recovered,
     threads: Threads,
+    background: Background,
     prover: Option<JoinHandle<Result<(), ProofError>>>,
 }
 
@@ -107,7 +132,15 @@ pub struct Opened {
 pub enum Stopped {
     /// The journal or the key store failed.
     #[error("stopped because of a failure: {0}")]
-    Failed(#[from] CommitError),
+    Failed(CommitError),
+    /// A part of the index is damaged. It was removed, and opening the directory again derives it from the journal.
+    #[error("stopped because of a failure: the index failed: {fault}")]
+    IndexDamaged {
+        /// Which.
+        fault: index::Fault,
+        /// The clock was believed, so it can be confirmed when the directory is opened again.
+        is_clock_believed: bool,
+    },
     /// The journal is not the one that checkpoints were signed for.
     #[error("stopped: {0}")]
     Proofs(#[from] ProofError),
@@ -119,6 +152,10 @@ impl Opened {
     /// # Errors
     /// When the directory is in use, damaged, of another version, or cannot be written.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
+        Self::open_by(options, Arc::new(Clock))
+    }
+
+    pub(crate) fn open_by(options: &Options, clocks: Arc<dyn Clocks>) -> Result<Self, OpenError> {
         let journal_directory = Directory::open(&options.data.join("journal"))?;
         let keys_directory = Directory::open(&options.data.join("keys"))?;
         let index_directory = Directory::open(&options.data.join("index"))?;
@@ -129,7 +166,7 @@ impl Opened {
             Arc::new(KeyStore::open(&keys_directory, journal.lineage(), recovered.last > Seq::ZERO, system_random())?);
         let proofs_directory = Directory::open(&options.data.join("proofs"))?;
         let place = proofs::Place {
-            proofs: proofs_directory,
+            proofs: proofs_directory.clone(),
             keys: &keys_directory,
             identity: journal.identity(),
             shard: SHARD,
@@ -150,12 +187,25 @@ impl Opened {
         if let Some(policy) = &policy {
             engine.stage_policy(Arc::clone(policy));
         }
+        let last = (engine.applied() > Seq::ZERO).then(|| engine.clock());
+        let guard = Guard::new(clocks, options.clock, last, Arc::clone(&metrics));
+        if options.confirm_clock {
+            guard.confirm_clock(ActorId::SYSTEM);
+        }
+        let reserve = Reserve {
+            directories: vec![journal_directory.clone(), keys_directory, index_directory, proofs_directory],
+            bytes: options.disk_reserve_bytes,
+        };
+        metrics.disk_reserve.set(i64::try_from(reserve.bytes).unwrap_or(i64::MAX));
+        index.keep_free(reserve.bytes);
+        let origin = journal.identity().origin;
+        let scrub = Scrub::start(journal_directory, journal.reader(), origin, options.scrub_period, &guard);
         let mut decider = Decider::new(engine, notes);
-        let api_key = prepare(&mut decider, &mut journal, &index, options.new_api_key)?;
+        let api_key = prepare(&mut decider, &mut journal, &index, &guard, options.new_api_key)?;
         let api_keys = ApiKeys::default();
         api_keys.replace(decider.engine().api_keys().cloned().collect());
-        let (durable_sender, durable) = watch::channel(journal.durable());
-        let (running_sender, running) = watch::channel(());
+        let (durable_sender, durable) = latest::channel(journal.durable());
+        let (running_sender, running) = latest::channel(());
         let core = Core::new(Shared {
             tenant: TENANT,
             shard: SHARD,
@@ -171,29 +221,22 @@ impl Opened {
             policy: RwLock::new(policy),
             installing: tokio::sync::Mutex::new(()),
             metrics: Arc::clone(&metrics),
-            stopping: watch::Sender::new(false),
+            guard,
+            failure: Mutex::new(None),
+            stopping: latest::Sender::new(false),
             names: Mutex::new(None),
             assets: RwLock::default(),
             opened_imports: RwLock::default(),
             proofs,
         });
         core.shared().note_ledgers(decider.engine());
+        // Before anything is taken.
+        watch::look(&core, &reserve);
+        let background = Background::start(&core, reserve, scrub).map_err(OpenError::Thread)?;
         let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender, running: running_sender };
         let threads = Threads::start(decider, journal, wiring).map_err(OpenError::Thread)?;
         let prover = prover.map(|prover| start_prover(prover, core.clone())).transpose().map_err(OpenError::Thread)?;
-        Ok(Self { core, api_key, recovered, threads, prover })
-    }
-
-    /// Waits until all threads have ended; the one of the proofs last, so that it covers what the others wrote.
-    fn join(self) -> Result<(), Stopped> {
-        let ended = self.threads.join();
-        if let Some(proofs) = &self.core.shared().proofs {
-            proofs.wake.stop();
-        }
-        let proved = self.prover.map_or(Ok(Ok(())), JoinHandle::join);
-        ended?;
-        proved.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok(())
+        Ok(Self { core, api_key, recovered, threads, background, prover })
     }
 
     /// Serves HTTP on a bound socket until `stop` resolves or the journal fails, then decides what waits, writes the
@@ -217,12 +260,8 @@ impl Opened {
         };
         crate::http::serve(core, listener, until).await;
         self.core.stop();
-        let joined = tokio::task::spawn_blocking(move || self.join()).await;
-        match joined {
-            Ok(result) => result?,
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        }
-        Ok(())
+        let joined = tokio::task::spawn_blocking(move || self.end()).await;
+        joined.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
     }
 
     /// Stops without ever serving.
@@ -231,7 +270,28 @@ impl Opened {
     /// When the journal failed.
     pub fn close(self) -> Result<(), Stopped> {
         self.core.stop();
-        self.join()
+        self.end()
+    }
+
+    /// Waits until all threads have ended; the one of the proofs last, so that it covers what the others wrote.
+    fn end(self) -> Result<(), Stopped> {
+        let joined = self.threads.join();
+        self.background.stop();
+        let shared = self.core.shared();
+        if let Some(proofs) = &shared.proofs {
+            proofs.wake.stop();
+        }
+        let proved = self.prover.map_or(Ok(Ok(())), JoinHandle::join);
+        let given_up = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(failure) = joined.err().or(given_up) {
+            let damage = if let CommitError::Index(fault) = &failure { fault.as_damage() } else { None };
+            return Err(match damage {
+                Some(fault) => Stopped::IndexDamaged { fault, is_clock_believed: shared.guard.is_clock_believed() },
+                None => Stopped::Failed(failure),
+            });
+        }
+        proved.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(())
     }
 }
 
@@ -247,7 +307,7 @@ impl Core {
 /// any more.
 fn start_prover(prover: Prover, core: Core) -> std::io::Result<JoinHandle<Result<(), ProofError>>> {
     std::thread::Builder::new().name("proofs".to_owned()).spawn(move || {
-        prover.run().inspect_err(|error| {
+        prover.run(|fault| core.shared().guard.note_fault(fault)).inspect_err(|error| {
             tracing::error!(%error, "the journal is not the one that checkpoints were signed for");
             core.shared().inbox.fail();
         })
@@ -274,9 +334,10 @@ fn prepare<D: journal::Disk>(
     decider: &mut Decider,
     journal: &mut FileJournal<D>,
     index: &Index,
+    guard: &Guard,
     new_api_key: bool,
 ) -> Result<Option<String>, OpenError> {
-    let now = Clock.now();
+    let (now, closed) = guard.observe();
     let Identity { origin, .. } = journal.identity();
     let mut frames = Vec::new();
     if decider.engine().applied() == Seq::ZERO {
@@ -285,6 +346,9 @@ fn prepare<D: journal::Disk>(
     let newest = decider.engine().api_keys().map(|key| key.key.get()).max();
     let mut revealed = None;
     if newest.is_none() || new_api_key {
+        if let Some(closed) = closed {
+            return Err(OpenError::WritesClosed(closed));
+        }
         let key = ApiKey::generate(ActorId::new(newest.unwrap_or(0) + 1), &mut random);
         revealed = Some(key.reveal());
         let added = ApiKeyAdded {

@@ -1,5 +1,7 @@
 //! Bringing the engine to where the journal ends: from the index as far as that reaches, from the entries after it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::threads::choose;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
@@ -112,6 +114,8 @@ pub fn recover<D: Disk, I: Disk>(
             drop(started);
             recovery.run()
         }
+        // It would be derived again in vain.
+        Err(RecoverError::Index(fault)) if fault.is_lack_of_room() => Err(fault.into()),
         Err(error) => {
             tracing::warn!(%error, "the index is derived again from the whole journal");
             index::discard(index)?;
@@ -127,6 +131,8 @@ pub(crate) struct Fold {
     notes: Notes,
     /// Generations that the index was given.
     pub(crate) derived: u64,
+    /// Why the index did not take one.
+    unsealed: Option<index::Fault>,
 }
 
 impl Fold {
@@ -140,12 +146,12 @@ impl Fold {
         let (index, _) = Pace::Standard.index(index, origin, reader)?;
         let mut engine = Pace::Standard.engine(shard, tenant);
         engine.set_past(index.past());
-        Ok(Self { engine, index, notes: Pace::Standard.notes(Seq::ZERO), derived: 0 })
+        Ok(Self { engine, index, notes: Pace::Standard.notes(Seq::ZERO), derived: 0, unsealed: None })
     }
 
     /// Takes the next entry, with the place behind its frame when it is the last of one.
     pub(crate) fn take(&mut self, entry: &Entry, position: Position, behind: Option<StartAt>) -> Result<(), Fault> {
-        let Self { engine, index, notes, derived } = self;
+        let Self { engine, index, notes, derived, unsealed } = self;
         if !engine.agrees_with(entry) {
             return Err(Fault::StateDiffers { seq: entry.header.seq });
         }
@@ -155,7 +161,11 @@ impl Fold {
             index.publish(batch);
             if let Some(generation) = generation {
                 *derived += 1;
-                index.seal(generation).map_err(|error| Fault::Poisoned(error.to_string()))?;
+                index.seal(generation).map_err(|error| {
+                    let why = error.to_string();
+                    *unsealed = Some(error);
+                    Fault::Poisoned(why)
+                })?;
             }
             engine.forget_through(index.covered());
         }
@@ -178,7 +188,17 @@ struct Recovery<'a, D, I> {
 }
 
 impl<D: Disk, I: Disk> Recovery<'_, D, I> {
+    /// A look-up that cannot read what it needs unwinds.
     fn run(&self) -> Result<Started<D>, RecoverError> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.try_run())).unwrap_or_else(|panic| {
+            match panic.downcast::<index::Unread>() {
+                Ok(unread) => Err(unread.0.into()),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    fn try_run(&self) -> Result<Started<D>, RecoverError> {
         let Terms { layout, shard, tenant, pace } = self.terms;
         let reader = FileReader::before_opening(self.directory.clone(), shard);
         let (index, restored) = pace.index(self.index, self.origin, reader.clone())?;
@@ -188,16 +208,22 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
         let mut engine = pace.engine(shard, tenant);
         engine.set_past(index.past());
         if restored.end.is_some() {
-            restore(&mut engine, &restored, &reader)?;
+            // Whoever looks something up in tables that are damaged unwinds. What comes of damage is derived again.
+            let restoring = catch_unwind(AssertUnwindSafe(|| restore(&mut engine, &restored, &reader)));
+            let unwound = |_| index::Fault::Stopped("the state cannot be restored from it".to_owned());
+            restoring.map_err(unwound)??;
         }
         let notes = pace.notes(engine.applied());
-        let mut fold = Fold { engine, index, notes, derived: 0 };
+        let mut fold = Fold { engine, index, notes, derived: 0, unsealed: None };
         let mut visit = |entry: &Entry, position: Position, behind: Option<StartAt>| fold.take(entry, position, behind);
         let start = restored.end.map(|end| end.resume);
         let opened = FileJournal::open(self.directory.clone(), layout, shard, || self.origin, start, &mut visit);
-        let (journal, recovered) = opened?;
+        let (journal, recovered) = match (opened, fold.unsealed.take()) {
+            (Err(_), Some(fault)) => return Err(fault.into()),
+            (opened, _) => opened?,
+        };
         fold.choose();
-        let Fold { engine, index, notes, derived } = fold;
+        let Fold { engine, index, notes, derived, .. } = fold;
         if derived > 0 {
             tracing::info!(generations = derived, "parts of the index were missing and are derived again");
         }

@@ -15,8 +15,8 @@ use pipeline::{Ask, Batch, Committer, Decider, Feed, Full, Queue};
 use tokio::sync::{oneshot, watch};
 use types::{LedgerId, Seq, Timestamp};
 
-use crate::clock::{Clock, Stopwatch, duration};
-use crate::core::{Core, Shared, Unavailable};
+use crate::clock::{Stopwatch, duration};
+use crate::core::{Core, Unavailable};
 use crate::key_store::{KeyStore, KeyStoreError};
 use crate::metrics::Metrics;
 
@@ -91,22 +91,31 @@ impl Inbox {
         self.lock().open.is_ok()
     }
 
-    /// What waits, or nothing when `due` has come; `None` once the inbox is closed and empty.
-    fn next(&self, clock: Clock, due: Option<Timestamp>) -> Option<Vec<Ask<ReplyTo>>> {
+    /// Lets the engine thread look anew when something is due.
+    pub(crate) fn wake(&self) {
+        // Under the lock: it either has not looked yet or sleeps.
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+
+    /// What waits, or nothing when what is due has come, of which `due` says when that is beside what time it is now;
+    /// `None` once the inbox is closed and empty.
+    fn next(&self, mut due: impl FnMut() -> (Timestamp, Option<Timestamp>)) -> Option<Vec<Ask<ReplyTo>>> {
         let mut state = self.lock();
         loop {
             if !state.queue.is_empty() {
                 return Some(state.queue.take(BATCH_EVENTS));
             }
             state.open.ok()?;
-            if due.is_some_and(|due| due <= clock.now()) {
+            let (now, due) = due();
+            if due.is_some_and(|due| due <= now) {
                 return Some(Vec::new());
             }
             state.asleep = true;
             state = match due {
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(due) => {
-                    let wait = duration(due.since(clock.now()));
+                    let wait = duration(due.since(now));
                     self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
@@ -164,11 +173,12 @@ impl Threads {
             _running: running,
             unmarked_since: None,
             batches_written: 0,
+            failed: None,
         }));
         let (engine_core, engine_writer) = (core.clone(), Arc::clone(&writer));
         let engine = std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || run_engine(decider, engine_core.shared(), &metrics, &engine_writer, &batches))?;
+            .spawn(move || run_engine(decider, &engine_core, &metrics, &engine_writer, &batches))?;
         let journal = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
             let result = run_journal(&writer, &taken);
             if result.is_err() {
@@ -209,19 +219,30 @@ enum Work {
 
 fn run_engine(
     mut decider: Decider,
-    shared: &Shared,
+    core: &Core,
     metrics: &Metrics,
     writer: &Mutex<Writer>,
     work: &SyncSender<Work>,
 ) -> Result<(), CommitError> {
-    let clock = Clock;
+    let shared = core.shared();
     let inbox = &shared.inbox;
     let _guard = FailOnExit(inbox);
     let mut batches_before = 0;
-    while let Some(asks) = inbox.next(clock, decider.engine().next_due()) {
+    loop {
+        let due = || {
+            let (now, closed) = shared.guard.observe();
+            decider.set_closed(closed);
+            (now, decider.next_due())
+        };
+        let Some(asks) = inbox.next(due) else { break };
         metrics.batch_requests.observe(f64::from(u32::try_from(asks.len()).unwrap_or(u32::MAX)));
         decider.forget_through(shared.index.covered());
-        let batch = decider.work(clock.now(), asks);
+        let (now, closed) = shared.guard.observe();
+        decider.set_closed(closed);
+        let batch = decider.work(now, asks);
+        if let Some(unread) = decider.take_unread() {
+            core.note_undecidable(unread);
+        }
         for (_, _, answer) in &batch.answers {
             metrics.count_answer(answer);
         }
@@ -299,10 +320,22 @@ struct Writer {
     /// Since when the mark does not cover everything that was acknowledged.
     unmarked_since: Option<Stopwatch>,
     batches_written: u64,
+    /// Why nothing more is written: batches that come after one that failed must not become durable without it.
+    failed: Option<String>,
 }
 
 impl Writer {
     fn write(&mut self, batches: impl IntoIterator<Item = Batch<ReplyTo>>) -> Result<(), CommitError> {
+        if let Some(why) = &self.failed {
+            return Err(CommitError::Journal(Fault::Poisoned(why.clone())));
+        }
+        self.try_write(batches).inspect_err(|error| {
+            tracing::error!(%error, "cannot write; the server stops");
+            self.failed = Some(error.to_string());
+        })
+    }
+
+    fn try_write(&mut self, batches: impl IntoIterator<Item = Batch<ReplyTo>>) -> Result<(), CommitError> {
         let mut frames = Vec::new();
         for batch in batches {
             frames.extend(self.committer.hold(batch));

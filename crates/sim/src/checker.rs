@@ -1,17 +1,18 @@
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use engine::{
-    AccountName, Answer, Cause, Command, Engine, Entry, Fact, Made, PaymentReply, Query, Refusal, Reply, Request,
-    TransferReply,
-};
-use ledger::{Account, PendingState, TransferKey, TransferStatus};
-use types::{AccountId, Seq};
+use engine::{AccountName, Command, Engine, Entry, Fact, NewPayment, Query, Request};
+use ledger::TransferKey;
+use policy::AttributeValue;
+use types::{ActorId, Amount, Digest, PaymentId, RequestId, Seq, Timestamp};
 
-use crate::fold::{Fold, ensure};
+use crate::Rng;
+use crate::model::{Model, Step, ensure};
+use crate::policies;
+use crate::process::{DecidedBatch, TENANT};
 
 /// What went wrong, and how to see it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}\n  seed {seed}, step {step}; to repeat: FINAIRA_SIM_SEED={seed} cargo test -p sim")]
+#[error("{what}\n  seed {seed}, step {step}; to repeat: FINAIRA_SIM_SEED={seed} cargo test -p sim --test seeds")]
 pub struct Violation {
     /// Of the run.
     pub seed: u64,
@@ -21,288 +22,178 @@ pub struct Violation {
     pub what: String,
 }
 
-/// An answer that a client got.
-#[derive(Debug)]
-pub(crate) struct Answered {
-    /// Which request.
-    pub(crate) number: usize,
-    /// The last entry there was when the engine made the answer.
-    pub(crate) seq: Seq,
-    pub(crate) answer: Answer,
+/// Judges everything that is decided, remembers how far anybody was told of it, and compares with that what a start
+/// finds.
+#[derive(Debug, Default)]
+pub(crate) struct Checker {
+    model: Model,
+    /// Every entry that was decided and not lost since.
+    decided: Vec<Entry>,
+    /// The last entry that an answer or a reader told of.
+    told: Seq,
+    /// An entry that a crash took away.
+    pub(crate) lost: Option<Entry>,
+    /// The kinds of entries, and the statuses that payments had.
+    pub(crate) kinds: BTreeSet<&'static str>,
 }
 
-/// Remembers what anybody was told, and compares it with what a start finds.
-#[derive(Debug, Default)]
-pub struct Checker {
-    /// By the entry they rest on.
-    answers: BTreeMap<Seq, Vec<(Request, Answer)>>,
-    /// Entries that readers of the journal saw.
-    read: BTreeMap<Seq, Entry>,
-}
+/// Customers whose features are computed after a start, at most.
+const FORESEEN_MAX: usize = 12;
+/// Transfers that are looked up in an engine after a start, at most.
+const LOOKED_UP_MAX: usize = 150;
 
 impl Checker {
-    /// How many answers were given.
-    pub(crate) fn answers(&self) -> usize {
-        self.answers.values().map(Vec::len).sum()
+    /// Judges what one run of the decider made.
+    pub(crate) fn decided(&mut self, now: Timestamp, batch: DecidedBatch) -> Result<(), String> {
+        let DecidedBatch { asked, answers, entries, closed, is_cut } = batch;
+        if is_cut {
+            // What was asked of it cannot be told from what it left; what it left is folded like anything else.
+            entries.iter().try_for_each(|entry| self.model.apply(entry))?;
+            self.decided.extend(entries);
+            return Ok(());
+        }
+        ensure(asked.len() == answers.len(), "SIM-3", || "there is not an answer for each request".to_owned())?;
+        let steps: Vec<Step<'_>> =
+            asked.iter().zip(&answers).map(|(request, (seq, answer))| Step { request, seq: *seq, answer }).collect();
+        let mut rest = entries.as_slice();
+        if let [first, later @ ..] = rest
+            && matches!(first.fact, Fact::JournalStarted { .. })
+        {
+            self.model.apply(first)?;
+            rest = later;
+        }
+        match closed {
+            None => self.model.judge(now, &steps, rest)?,
+            Some(why) => {
+                ensure(rest.is_empty(), "SIM-2", || format!("nothing may be written, and there is {rest:?}"))?;
+                self.model.judge_closed(now, &steps, why)?;
+            }
+        }
+        self.kinds.extend(entries.iter().flat_map(kinds));
+        self.decided.extend(entries);
+        Ok(())
     }
 
-    pub(crate) fn answered(&mut self, request: Request, seq: Seq, answer: Answer) {
-        self.answers.entry(seq).or_default().push((request, answer));
+    /// An answer was given that rests on this entry.
+    pub(crate) fn told(&mut self, seq: Seq) {
+        self.told = self.told.max(seq);
     }
 
-    pub(crate) fn read(&mut self, entries: Vec<Entry>) {
-        self.read.extend(entries.into_iter().map(|entry| (entry.header.seq, entry)));
-    }
-
-    /// Checks everything, after a start that found these entries and folded them into `engine`.
-    pub(crate) fn check(&self, entries: &[Entry], engine: &mut Engine) -> Result<(), String> {
-        let last = entries.last().map_or(Seq::ZERO, |entry| entry.header.seq);
-        let told = self.answers.keys().chain(self.read.keys()).max().copied().unwrap_or_default();
-        ensure(told <= last, "SIM-1", || format!("answers rest on entry {told}, the journal ends with {last}"))?;
-        let mut fold = Fold::default();
+    /// Somebody read these from the journal.
+    pub(crate) fn read(&mut self, entries: &[Entry]) -> Result<(), String> {
         for entry in entries {
-            fold.apply(entry)?;
-            let seq = entry.header.seq;
-            if let Some(read) = self.read.get(&seq) {
-                ensure(read == entry, "SIM-2", || format!("entry {seq} is not the one that was read before"))?;
+            self.same(entry)?;
+            self.told(entry.header.seq);
+        }
+        Ok(())
+    }
+
+    fn same(&self, entry: &Entry) -> Result<(), String> {
+        let seq = entry.header.seq;
+        let place = seq.get().checked_sub(1).and_then(|place| usize::try_from(place).ok());
+        match place.and_then(|place| self.decided.get(place)) {
+            Some(decided) => ensure(decided == entry, "SIM-2", || {
+                format!("entry {seq} is {entry:?}\n  and was decided as {decided:?}")
+            }),
+            None => Err(format!("SIM-2: entry {seq} was never decided: {entry:?}")),
+        }
+    }
+
+    /// Checks everything after a start that found these entries and brought `engine` there. True when entries were
+    /// lost that nobody was told of.
+    pub(crate) fn check(&mut self, entries: &[Entry], engine: &mut Engine, rng: &mut Rng) -> Result<bool, String> {
+        let last = entries.last().map_or(Seq::ZERO, |entry| entry.header.seq);
+        ensure(self.told <= last, "SIM-1", || {
+            format!("answers rest on entry {}, the journal ends with {last}", self.told)
+        })?;
+        entries.iter().try_for_each(|entry| self.same(entry))?;
+        let is_lost = entries.len() < self.decided.len();
+        if is_lost {
+            self.lost = self.decided.get(entries.len()).cloned();
+            self.decided.truncate(entries.len());
+            self.model = Model::default();
+            for entry in &self.decided {
+                self.model.apply(entry)?;
             }
-            for (request, answer) in self.answers.get(&seq).into_iter().flatten() {
-                let told = check_answer(&fold, entry, request, answer);
-                told.map_err(|what| format!("{what}\n  asked {request:?}\n  answered {answer:?}\n  at {entry:?}"))?;
+            self.model.books.balance()?;
+        }
+        self.check_engine(engine, rng)?;
+        Ok(is_lost)
+    }
+
+    /// SIM-5: the engine that a start brought back holds what the model holds.
+    fn check_engine(&mut self, engine: &mut Engine, rng: &mut Rng) -> Result<(), String> {
+        let model = &mut self.model;
+        let at = (engine.applied(), engine.clock());
+        let accounts = model.books.accounts.keys().map(|id| Query::Account(AccountName::Id(*id)));
+        let mut queries: Vec<Query> = accounts.collect();
+        queries.extend(model.books.books.keys().map(|id| Query::TrialBalance(*id)));
+        queries.extend(model.payments.all.keys().map(|id| Query::Payment(*id)));
+        queries.extend([Query::Ledgers, Query::Imports, Query::Policy]);
+        queries.push(Query::Scheduled { after: (Timestamp::ZERO, 0), limit: engine::PAGE_MAX });
+        let transfers: Vec<TransferKey> = model.books.transfers.keys().copied().collect();
+        let skipped = transfers.len().div_ceil(LOOKED_UP_MAX);
+        let first = rng.place(skipped.max(1));
+        for key in transfers.into_iter().skip(first).step_by(skipped.max(1)) {
+            if let TransferKey::Client(id) = key {
+                queries.push(Query::Transfer(id));
             }
         }
-        check_engine(&fold, engine)
+        let failed = model.books.failed.keys().map(|id| Query::Transfer(*id)).step_by(7);
+        queries.extend(failed);
+        let mut commands: Vec<Command> = queries.into_iter().map(Command::Query).collect();
+        commands.extend(foreseen(model));
+        for command in commands {
+            let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
+            let (clock, applied) = (engine.clock(), engine.applied());
+            let answer = engine.execute(clock, &request, &mut |_: engine::Applied<'_>| {});
+            let step = Step { request: &request, seq: applied, answer: &answer };
+            let shown = model.judge_one(clock, &step);
+            shown
+                .map_err(|what| format!("SIM-5: after a start: {what}\n  asked {request:?}\n  answered {answer:?}"))?;
+        }
+        ensure(at == (model.seq, model.clock), "SIM-5", || {
+            format!("the engine is at {at:?}, the model at {:?}", (model.seq, model.clock))
+        })?;
+        let keys = engine.api_keys().map(|key| key.key).collect();
+        ensure(model.keys == keys, "SIM-5", || "the engine has other API keys".to_owned())
     }
 }
 
-/// SIM-2 and SIM-3 for one answer, with the fold as it was and the entry that stood last when it was made.
-fn check_answer(fold: &Fold, entry: &Entry, request: &Request, answer: &Answer) -> Result<(), String> {
-    if made(answer) == Some(Made::Now) || spends_id(request, answer) {
-        let header = &entry.header;
-        let own = header.request == request.id && header.actor == request.actor && says(entry, request, answer);
-        ensure(own, "SIM-2", || "the entry is not what the answer says".to_owned())?;
-    }
-    let shows = match (&request.command, answer) {
-        (Command::OpenLedger { id, .. }, Ok(Reply::Ledger(_, book))) => fold.books.get(id) == Some(book),
-        (Command::OpenLedger { id, asset }, Err(_)) => fold.books.get(id).is_some_and(|book| book.asset != *asset),
-        (Command::OpenAccount(order), Ok(Reply::Account(_, account))) => {
-            shows_account(fold, order.new.id, Some(&account.account))
-        }
-        (Command::Query(Query::Account(AccountName::Id(id))), Ok(Reply::Account(_, account))) => {
-            shows_account(fold, *id, Some(&account.account))
-        }
-        (Command::Query(Query::Account(AccountName::Id(id))), Err(_)) => shows_account(fold, *id, None),
-        (Command::CreateTransfer(order), Ok(Reply::Transfer(_, reply))) => shows_transfer(fold, order.new.key, reply),
-        (Command::CreateTransfer(order), Err(Refusal::Transfer(refusal))) => {
-            shows_refusal(fold, order.new.key, refusal.status)
-        }
-        (Command::Query(Query::Transfer(id)), Ok(Reply::Transfer(_, reply))) => {
-            shows_transfer(fold, TransferKey::Client(*id), reply)
-        }
-        (Command::Query(Query::Transfer(id)), Err(_)) => !fold.transfers.contains_key(&TransferKey::Client(*id)),
-        (Command::CreatePayment(new), Err(Refusal::PaymentExistsWithDifferentContent(id))) => {
-            fold.payments.get(id).is_some_and(|payment| payment.decided.content != new.content)
-        }
-        (Command::CreatePayment(new), Err(_)) => !fold.payments.contains_key(&new.payment),
-        (Command::CreatePayment(new), Ok(Reply::Payment(_, reply))) => {
-            reply.payment.id == new.payment && reply.payment.content == new.content && shows_payment(fold, reply)
-        }
-        (Command::ChangePayment { payment, verb }, Ok(Reply::Payment(_, reply))) => {
-            fold.verbs.get(&(*payment, request.id)) == Some(verb) && shows_payment(fold, reply)
-        }
-        (Command::Query(Query::Payment(id)), Ok(Reply::Payment(_, reply))) => {
-            reply.payment.id == *id && shows_payment(fold, reply)
-        }
-        (
-            Command::ChangePayment { payment: id, .. }
-            | Command::RecordLabel { payment: id, .. }
-            | Command::Query(Query::Payment(id)),
-            Err(Refusal::PaymentNotFound(_)),
-        ) => !fold.payments.contains_key(id),
-        (Command::ChangePayment { payment, verb }, Err(refusal)) => match fold.verbs.get(&(*payment, request.id)) {
-            // What a request once did stays its answer, whatever became of the payment since.
-            Some(done) => done != verb && *refusal == Refusal::RequestIdReused(*done),
-            None => true,
-        },
-        (Command::RecordLabel { payment, label }, Ok(Reply::Label(_, reply))) => {
-            let known = fold.payments.get(payment).and_then(|payment| payment.label.as_ref());
-            known == Some(label) && reply.label.name == *label
-        }
-        (Command::StoreArtifact(chunk), Ok(_)) => {
-            fold.chunks.get(&chunk.artifact).and_then(|parts| parts.get(&chunk.index)) == Some(chunk)
-        }
-        (Command::ActivatePolicy { artifact, .. }, Ok(Reply::Policy(_, active))) => {
-            fold.policy == Some((active.seq, *artifact)) && fold.is_whole(*artifact)
-        }
-        (Command::ActivatePolicy { artifact, .. }, Err(Refusal::ArtifactIncomplete(_))) => !fold.is_whole(*artifact),
-        (Command::AddApiKey(key), Ok(_)) => fold.keys.contains(&key.key),
-        (Command::Query(Query::TrialBalance(id)), Ok(Reply::TrialBalance(_, totals))) => {
-            let sides = [totals.debits_pending, totals.debits_posted, totals.credits_pending, totals.credits_posted];
-            fold.sums(*id) == (sides.map(types::Amount::get), totals.accounts)
-        }
-        (Command::Query(Query::TrialBalance(id)), Err(_)) => !fold.books.contains_key(id),
-        // Refusals for what the present state forbids.
-        (_, Err(_)) => true,
-        (_, Ok(_)) => false,
+/// A dry run of a payment for every customer and merchant: all features are computed once more.
+fn foreseen(model: &Model) -> Vec<Command> {
+    let Some(active) = &model.payments.active else { return Vec::new() };
+    let Some(variant) = policies::variant(active.artifact) else { return Vec::new() };
+    let Some((card, _)) = variant.policy.payment_type("card") else { return Vec::new() };
+    let seen: BTreeSet<_> = model.payments.all.values().filter_map(|paid| paid.entities()).collect();
+    let dry = |(number, (customer, merchant)): (u128, (types::Token, Option<types::Token>))| {
+        let merchant = merchant.unwrap_or(customer);
+        Command::DryRun(Box::new(Command::CreatePayment(Box::new(NewPayment {
+            payment: PaymentId::new(u128::MAX / 2 + number),
+            content: Digest::default(),
+            policy: active.artifact,
+            payment_type: card,
+            amount: Amount::new(7),
+            occurred_at: None,
+            attributes: vec![Some(AttributeValue::Entity(customer)), Some(AttributeValue::Entity(merchant)), None],
+            sealed: None,
+        }))))
     };
-    ensure(shows, "SIM-3", || "the answer does not show what the entries gave".to_owned())
+    (1..).zip(seen).take(FORESEEN_MAX).map(dry).collect()
 }
 
-fn made(answer: &Answer) -> Option<Made> {
-    match answer {
-        Ok(
-            Reply::Ledger(made, _)
-            | Reply::Account(made, _)
-            | Reply::Transfer(made, _)
-            | Reply::Payment(made, _)
-            | Reply::Label(made, _)
-            | Reply::Artifact(made)
-            | Reply::Policy(made, _)
-            | Reply::Import(made, _)
-            | Reply::ApiKey(made)
-            | Reply::Scheduled(made, _)
-            | Reply::Cancelled(made, ..)
-            | Reply::Indexes(made, ..),
-        ) => Some(*made),
-        Ok(
-            Reply::Ledgers(_)
-            | Reply::Accounts(_)
-            | Reply::AccountsPage { .. }
-            | Reply::ScheduledPage { .. }
-            | Reply::AddressSums(..)
-            | Reply::Batch(_)
-            | Reply::Transfers(_)
-            | Reply::AccountResults(_)
-            | Reply::TransferResults { .. }
-            | Reply::TransferIds(..)
-            | Reply::Pending(..)
-            | Reply::PendingStates(_)
-            | Reply::AccountsOpened(..)
-            | Reply::Payments { .. }
-            | Reply::Imports(_)
-            | Reply::TrialBalance(..),
-        )
-        | Err(_) => None,
-    }
-}
-
-/// Refusals of a client's transfer that are entries themselves. The legs of payments spend no client's id.
-fn spends_id(request: &Request, answer: &Answer) -> bool {
-    let transfer = matches!(request.command, Command::CreateTransfer(_));
-    transfer && matches!(answer, Err(Refusal::Transfer(refusal)) if refusal.status.sticks())
-}
-
-/// Whether the entry is the very fact that the answer is about.
-fn says(entry: &Entry, request: &Request, answer: &Answer) -> bool {
-    match (&entry.fact, &request.command, answer) {
-        (Fact::Ledger(ledger::Fact::BookOpened(book)), _, Ok(Reply::Ledger(_, told))) => book == told,
-        (Fact::Ledger(ledger::Fact::AccountOpened(account)), _, Ok(Reply::Account(_, told))) => {
-            *account == told.account
-        }
-        (Fact::Ledger(ledger::Fact::TransferCreated(transfer)), _, Ok(Reply::Transfer(_, told))) => {
-            *transfer == told.transfer
-        }
-        (
-            Fact::Ledger(ledger::Fact::TransferFailed { id, status }),
-            Command::CreateTransfer(order),
-            Err(Refusal::Transfer(told)),
-        ) => TransferKey::Client(*id) == order.new.key && *status == told.status,
-        (Fact::PaymentDecided(decided), Command::CreatePayment(_), Ok(Reply::Payment(_, told))) => {
-            told.decided.as_ref() == Some(decided) && entry.sealed.is_some() == told.payment.amount.is_zero()
-        }
-        (Fact::PaymentChanged(changed), Command::ChangePayment { payment, verb }, Ok(Reply::Payment(..))) => {
-            changed.payment == *payment && changed.cause == Cause::Verb(*verb)
-        }
-        (Fact::LabelRecorded(recorded), Command::RecordLabel { payment, label }, Ok(_)) => {
-            recorded.payment == *payment && recorded.label == *label
-        }
-        (Fact::ArtifactStored(stored), Command::StoreArtifact(chunk), Ok(_)) => stored == chunk,
-        (Fact::PolicyActivated(activated), Command::ActivatePolicy { artifact, .. }, Ok(_)) => {
-            activated.artifact == *artifact
-        }
-        (Fact::ApiKeyAdded(added), Command::AddApiKey(key), Ok(_)) => added == key,
-        (_, _, _) => false,
-    }
-}
-
-fn shows_account(fold: &Fold, id: AccountId, told: Option<&Account>) -> bool {
-    fold.accounts.get(&id) == told
-}
-
-fn shows_transfer(fold: &Fold, key: TransferKey, told: &TransferReply) -> bool {
-    let Some((transfer, state)) = fold.transfers.get(&key) else { return false };
-    // What is past its time reads as expired before the entry that says so.
-    let early = (*state, told.state) == (Some(PendingState::Pending), Some(PendingState::Expired));
-    *transfer == told.transfer
-        && (*state == told.state || early && transfer.timeout_s > 0)
-        && shows_account(fold, transfer.debit, Some(&told.debit))
-        && shows_account(fold, transfer.credit, Some(&told.credit))
-}
-
-fn shows_refusal(fold: &Fold, key: TransferKey, status: TransferStatus) -> bool {
-    let created = fold.transfers.contains_key(&key);
-    let failed = matches!(key, TransferKey::Client(id) if fold.failed.contains(&id));
-    if status == TransferStatus::IdAlreadyFailed {
-        failed && !created
-    } else if status.name().starts_with("exists_with_different") {
-        created && !failed
-    } else {
-        !created && failed == status.sticks()
-    }
-}
-
-fn shows_payment(fold: &Fold, told: &PaymentReply) -> bool {
-    let payment = &told.payment;
-    let Some(folded) = fold.payments.get(&payment.id) else { return false };
-    let decided = &folded.decided;
-    (payment.seq, payment.status, payment.content) == (folded.seq, folded.status, decided.content)
-        && (payment.amount, payment.verdict, payment.score) == (decided.amount, decided.verdict, decided.score)
-        && payment.label.as_ref().map(|label| &label.name) == folded.label.as_ref()
-}
-
-/// SIM-5: the engine that was folded from the same entries holds the same.
-fn check_engine(fold: &Fold, engine: &mut Engine) -> Result<(), String> {
-    ensure(engine.applied() == fold.seq, "SIM-5", || format!("the engine is at {}", engine.applied()))?;
-    let mut ask = |query| {
-        let request = Request {
-            tenant: crate::process::TENANT,
-            actor: types::ActorId::SYSTEM,
-            id: types::RequestId::default(),
-            command: Command::Query(query),
-        };
-        let answer = engine.execute(engine.clock(), &request, &mut |_: engine::Applied<'_>| {});
-        let told = answer.as_ref().map(|_| ()).map_err(ToString::to_string);
-        let shows = told.and_then(|()| check_answer(fold, &nothing(), &request, &answer));
-        shows.map_err(|what| format!("SIM-5: {what}\n  asked {request:?}\n  answered {answer:?}"))
+fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
+    let status = match &entry.fact {
+        Fact::PaymentDecided(decided) => Some(decided.status.name()),
+        Fact::PaymentChanged(changed) => Some(changed.status.name()),
+        Fact::JournalStarted { .. }
+        | Fact::JournalContinued { .. }
+        | Fact::Ledger(_)
+        | Fact::LabelRecorded(_)
+        | Fact::ArtifactStored(_)
+        | Fact::PolicyActivated(_)
+        | Fact::ApiKeyAdded(_)
+        | Fact::StateDigest(_) => None,
     };
-    for id in fold.accounts.keys() {
-        ask(Query::Account((*id).into()))?;
-    }
-    for key in fold.transfers.keys() {
-        if let TransferKey::Client(id) = key {
-            ask(Query::Transfer(*id))?;
-        }
-    }
-    for id in fold.payments.keys() {
-        ask(Query::Payment(*id))?;
-    }
-    for id in fold.books.keys() {
-        ask(Query::TrialBalance(*id))?;
-    }
-    let keys = engine.api_keys().map(|key| key.key).collect();
-    ensure(fold.keys == keys, "SIM-5", || "the engine has other API keys".to_owned())
-}
-
-/// For answers that rest on no entry in particular.
-fn nothing() -> Entry {
-    let header = engine::Header {
-        shard: crate::process::SHARD,
-        seq: Seq::ZERO,
-        tenant: crate::process::TENANT,
-        actor: types::ActorId::SYSTEM,
-        request: types::RequestId::default(),
-        decided_at: types::Timestamp::ZERO,
-        occurred_at: types::Timestamp::ZERO,
-    };
-    Entry { header, fact: Fact::JournalStarted { origin: types::Origin::default() }, sealed: None }
+    [journal::kind_name(entry)].into_iter().chain(status)
 }

@@ -1,224 +1,515 @@
-use engine::{Answer, ApiKeyAdded, ArtifactChunk, Command, NewPayment, Query, Reply, Request, Verb};
-use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags, TransferKey};
-use policy::AttributeValue;
-use types::{
-    AccountId, ActorId, Amount, Code, Digest, DigestBuilder, KeyId, LedgerId, PaymentId, RequestId, Sealed, Token,
-    TransferId,
-};
+//! Clients that know few ids and few accounts, so that they get into each other's way. They repeat themselves, with the
+//! same ids and also after they got an answer.
+
+mod orders;
+
+use std::collections::BTreeMap;
+
+use api::Operation;
+use api::packed::{AccountRecord, TransferRecord};
+use engine::{Answer, ApiKeyAdded, ArtifactChunk, Command, Reply, Verb};
+use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
+use serde_json::json;
+use types::{AccountId, ActorId, Amount, Code, Digest, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
 use crate::Rng;
+use crate::edge::{Http, Sent};
 use crate::policies::policies;
-use crate::process::TENANT;
 
-/// Clients that know few ids and few accounts, so that they get into each other's way. They repeat themselves, with the
-/// same ids and also after they got an answer.
+/// Every kind of request, and how often it comes.
+pub(crate) const KINDS: [(&str, u64); 53] = [
+    ("open_ledger", 1),
+    ("open_account", 3),
+    ("open_accounts", 2),
+    ("packed_accounts", 2),
+    ("transfer", 7),
+    ("pending_transfer", 7),
+    ("resolution", 9),
+    ("balancing_transfer", 3),
+    ("closing_transfer", 2),
+    ("scheduled_transfer", 3),
+    ("cancel", 2),
+    ("transfer_batch", 4),
+    ("packed_transfers", 6),
+    ("packed_chains", 5),
+    ("reversal", 3),
+    ("address", 2),
+    ("limits", 2),
+    ("account_metadata", 1),
+    ("transfer_metadata", 2),
+    ("payment_metadata", 1),
+    ("indexes", 1),
+    ("dry_account", 1),
+    ("dry_transfer", 2),
+    ("dry_batch", 1),
+    ("dry_payment", 2),
+    ("dry_verb", 1),
+    ("start_import", 1),
+    ("stage_accounts", 3),
+    ("stage_transfers", 3),
+    ("open_import", 1),
+    ("discard_import", 1),
+    ("top_up", 7),
+    ("card", 16),
+    ("approve", 3),
+    ("decline", 1),
+    ("capture", 3),
+    ("void", 2),
+    ("refund", 2),
+    ("label", 3),
+    ("policy_part", 2),
+    ("policy", 2),
+    ("api_key", 1),
+    ("large_artifact", 2),
+    ("get_account", 3),
+    ("get_transfer", 3),
+    ("get_payment", 2),
+    ("trial_balance", 2),
+    ("lookup_accounts", 1),
+    ("lookup_transfers", 1),
+    ("lists_of_accounts", 2),
+    ("lists_of_transfers", 2),
+    ("lists_of_payments", 1),
+    ("lists_of_imports", 1),
+];
+
+/// The clients, and what they know.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    asked: Vec<Request>,
-    /// Payments that answers were about, and the policy that an answer named last.
+    asked: Vec<Sent>,
+    /// How often each kind was asked for.
+    pub(crate) kinds: BTreeMap<&'static str, u64>,
+    transfers: Vec<u128>,
+    pendings: Vec<u128>,
+    scheduled: Vec<u128>,
     payments: Vec<PaymentId>,
-    policy: Option<Digest>,
+    imports: Vec<u128>,
+    accounts: u64,
 }
 
-const ACCOUNTS: u64 = 6;
+const ACCOUNTS: u64 = 8;
 const CUSTOMERS: u64 = 3;
+/// Requests for books, accounts and a policy come first.
+const EARLY: usize = 45;
 
 impl Clients {
     /// The next request, and its number.
-    pub(crate) fn ask(&mut self, rng: &mut Rng) -> (usize, Request) {
+    pub(crate) fn ask(&mut self, now: Timestamp, rng: &mut Rng) -> usize {
         let recent = self.asked.len().min(30);
-        let request = if recent > 0 && rng.percent(20) {
-            self.asked[self.asked.len() - 1 - rng.place(recent)].clone()
-        } else {
-            self.new_request(rng)
-        };
-        self.asked.push(request.clone());
-        (self.asked.len() - 1, request)
+        if recent > 0 && rng.percent(12) {
+            let again = self.asked.len() - 1 - rng.place(recent);
+            return self.add(self.asked[again].clone());
+        }
+        let kind = self.kind(rng);
+        *self.kinds.entry(kind).or_default() += 1;
+        let sent = self.request(kind, now, rng);
+        self.add(sent)
     }
 
-    pub(crate) fn request(&self, number: usize) -> Request {
-        self.asked[number].clone()
+    fn add(&mut self, sent: Sent) -> usize {
+        self.asked.push(sent);
+        self.asked.len() - 1
+    }
+
+    pub(crate) fn sent(&self, number: usize) -> &Sent {
+        &self.asked[number]
+    }
+
+    fn kind(&self, rng: &mut Rng) -> &'static str {
+        if self.asked.len() < EARLY {
+            return rng.pick::<&str>(&[
+                "open_ledger",
+                "open_account",
+                "open_account",
+                "policy_part",
+                "policy_part",
+                "policy",
+            ]);
+        }
+        if rng.percent(15) {
+            // What came least so far, so that nothing is left out.
+            let kinds = KINDS.iter().map(|(kind, _)| *kind);
+            return kinds.min_by_key(|kind| self.kinds.get(kind).copied().unwrap_or(0)).unwrap_or("transfer");
+        }
+        let mut left = rng.below(KINDS.iter().map(|(_, weight)| weight).sum());
+        for (kind, weight) in KINDS {
+            match left.checked_sub(weight) {
+                Some(rest) => left = rest,
+                None => return kind,
+            }
+        }
+        "transfer"
     }
 
     /// What clients learn from an answer.
     pub(crate) fn hear(&mut self, answer: &Answer) {
-        if let Ok(Reply::Payment(_, reply)) = answer {
-            self.payments.push(reply.payment.id);
-        }
-        if let Ok(Reply::Policy(_, active)) = answer {
-            self.policy = Some(active.activated.artifact);
-        }
-    }
-
-    fn new_request(&self, rng: &mut Rng) -> Request {
-        let fresh = u128::from(rng.next()) | 1 << 64;
-        // Everything starts with books, accounts and a policy.
-        let early = self.asked.len() < 40;
-        let command = match rng.below(100) {
-            0..3 => open_ledger(rng),
-            3..10 => Command::OpenAccount(Box::new(new_account(rng).into())),
-            10..20 if early => Command::OpenAccount(Box::new(new_account(rng).into())),
-            20..40 if early => self.install(rng),
-            10..32 => Command::CreateTransfer(Box::new(transfer(rng, fresh).into())),
-            32..44 => Command::CreateTransfer(Box::new(self.resolution(rng, fresh).into())),
-            44..49 => Command::StoreArtifact(large(rng)),
-            49..50 => self.install(rng),
-            50..52 => Command::AddApiKey(api_key(rng)),
-            52..70 => Command::CreatePayment(Box::new(self.payment(rng, fresh))),
-            70..80 => Command::ChangePayment { payment: self.some_payment(rng), verb: *rng.pick(&Verb::ALL) },
-            80..84 => {
-                let label = rng.pick(&["fraud", "legitimate"]).parse().expect("both are names");
-                Command::RecordLabel { payment: self.some_payment(rng), label }
+        match answer {
+            Ok(Reply::Payment(_, reply)) => self.payments.push(reply.payment.id),
+            Ok(Reply::Transfer(_, reply)) => {
+                if let TransferKey::Client(id) = reply.transfer.key {
+                    self.transfers.push(id.get());
+                }
             }
-            _ => Command::Query(self.query(rng)),
-        };
-        let mut id = RequestId::new(fresh);
-        if let Command::CreatePayment(new) = &command {
-            id = RequestId::new(new.payment.get());
+            Ok(_) | Err(_) => {}
         }
-        Request { tenant: TENANT, actor: ActorId::new(rng.below(2)), id, command }
     }
 
-    /// Mostly the parts of a policy, sometimes its activation, whether or not all parts are there.
-    fn install(&self, rng: &mut Rng) -> Command {
-        let prepared = rng.pick(policies());
-        let missing = prepared.chunks.iter().find(|chunk| !self.asked.iter().any(|asked| stores(asked, chunk)));
-        match missing {
-            Some(chunk) if rng.percent(95) => Command::StoreArtifact(chunk.clone()),
-            Some(_) | None => Command::ActivatePolicy {
-                artifact: prepared.policy.digest(),
-                policy: std::sync::Arc::clone(&prepared.policy),
+    fn fresh(rng: &mut Rng) -> u128 {
+        u128::from(rng.next()) | 1 << 64
+    }
+
+    fn request(&mut self, kind: &'static str, now: Timestamp, rng: &mut Rng) -> Sent {
+        use Operation as O;
+        let post = |operation, id: String, body: serde_json::Value| self::http(operation, id, "", &body);
+        match kind {
+            "open_ledger" => {
+                let id = *rng.pick(&[1, 1, 2, 978]);
+                let asset = if id == 978 {
+                    "EUR/2"
+                } else if rng.percent(97) {
+                    "USD/2"
+                } else {
+                    "JPY/0"
+                };
+                post(O::OpenLedger, String::new(), json!({"id": id, "asset": asset}))
+            }
+            "open_account" => post(O::OpenAccount, String::new(), self.account(rng)),
+            "dry_account" => self::http(O::OpenAccount, String::new(), "dry_run=true", &self.account(rng)),
+            "open_accounts" => {
+                let count = 1 + rng.below(4);
+                let accounts: Vec<_> = (0..count).map(|_| self.account(rng)).collect();
+                post(O::OpenAccountBatch, String::new(), json!({"accounts": accounts}))
+            }
+            "packed_accounts" => {
+                let count = 1 + rng.below(4);
+                let records = (0..count).flat_map(|_| AccountRecord::from(&self.packed_account(rng)).encode());
+                bytes(O::CreateAccounts, "", records.collect())
+            }
+            "transfer" | "pending_transfer" | "balancing_transfer" | "closing_transfer" | "scheduled_transfer"
+            | "resolution" => {
+                let body = self.transfer(kind, now, rng);
+                self.keyed(O::CreateTransfer, "", body, rng)
+            }
+            "dry_transfer" => {
+                let kind = *rng.pick(&["transfer", "pending_transfer", "resolution", "balancing_transfer"]);
+                let body = self.transfer(kind, now, rng);
+                self::http(O::CreateTransfer, String::new(), "dry_run=true", &body)
+            }
+            "transfer_batch" | "dry_batch" => {
+                let body = self.transfer_batch(now, rng);
+                let query = if kind == "dry_batch" { "dry_run=true" } else { "" };
+                self::http(O::CreateTransferBatch, String::new(), query, &body)
+            }
+            "packed_transfers" => {
+                let count = 1 + rng.below(9);
+                let records: Vec<u8> =
+                    (0..count).flat_map(|_| TransferRecord::from(&self.packed_transfer(rng)).encode()).collect();
+                let query = if rng.percent(50) { "balances=true" } else { "" };
+                bytes(O::CreateTransfers, query, records)
+            }
+            "packed_chains" => {
+                let mut events: Vec<NewTransfer> = Vec::new();
+                for _ in 0..1 + rng.below(3) {
+                    let length = 1 + rng.below(5);
+                    for link in 1..=length {
+                        let mut event = self.packed_transfer(rng);
+                        if link < length {
+                            event.flags = event.flags.with(F::LINKED);
+                        }
+                        events.push(event);
+                    }
+                }
+                if let (Some(last), true) = (events.last_mut(), rng.percent(6)) {
+                    last.flags = last.flags.with(F::LINKED);
+                }
+                let records = events.iter().flat_map(|event| TransferRecord::from(event).encode()).collect();
+                bytes(O::CreateTransfers, if rng.percent(50) { "balances=true" } else { "" }, records)
+            }
+            "cancel" => {
+                let id = if self.scheduled.is_empty() { 7 } else { *rng.pick(&self.scheduled) };
+                post(O::CancelTransfer, id.to_string(), json!({}))
+            }
+            "reversal" => post(O::ReverseTransfer, self.some_transfer(rng).to_string(), json!({})),
+            "address" => {
+                let body = json!({"address": address(rng)});
+                post(O::SetAddress, account_name(rng), body)
+            }
+            "limits" => {
+                let low = rng.percent(60).then(|| (i64::try_from(rng.below(4_000)).unwrap_or(0) - 3_000).to_string());
+                let high = rng.percent(60).then(|| (i64::try_from(rng.below(9_000)).unwrap_or(0) - 500).to_string());
+                post(O::SetLimits, account_name(rng), json!({"min_balance": low, "max_balance": high}))
+            }
+            "account_metadata" => post(O::SetAccountMetadata, account_name(rng), metadata(rng)),
+            "transfer_metadata" => post(O::SetTransferMetadata, self.some_transfer(rng).to_string(), metadata(rng)),
+            "payment_metadata" => post(O::SetPaymentMetadata, self.some_payment(rng).to_string(), metadata(rng)),
+            "indexes" => {
+                let fields: Vec<&str> = ["code", "user_data_64"].into_iter().filter(|_| rng.percent(50)).collect();
+                post(O::ChooseIndexes, ledger(rng).to_string(), json!({"fields": fields}))
+            }
+            "start_import" => {
+                let known = !self.imports.is_empty() && rng.percent(20);
+                let id = if known { *rng.pick(&self.imports) } else { self.imports.len() as u128 + 1 };
+                if !known {
+                    self.imports.push(id);
+                }
+                let content = Digest::of(&id.to_le_bytes()).to_string();
+                post(O::StartImport, String::new(), json!({"id": id.to_string(), "ledger": 1, "content": content}))
+            }
+            "stage_accounts" | "stage_transfers" => self.rows(kind == "stage_accounts", rng),
+            "open_import" => post(O::OpenImport, self.some_import(rng).to_string(), json!({})),
+            "discard_import" => post(O::DiscardImport, self.some_import(rng).to_string(), json!({})),
+            "top_up" | "card" => {
+                let body = self.payment(kind == "card", now, rng);
+                self.keyed(O::CreatePayment, "", body, rng)
+            }
+            "dry_payment" => {
+                let body = self.payment(rng.percent(70), now, rng);
+                self::http(O::CreatePayment, String::new(), "dry_run=true", &body)
+            }
+            "approve" => self.verb(Verb::Approve, rng),
+            "decline" => self.verb(Verb::Decline, rng),
+            "capture" => self.verb(Verb::Capture, rng),
+            "void" => self.verb(Verb::Void, rng),
+            "refund" => self.verb(Verb::Refund, rng),
+            "dry_verb" => {
+                let verb = *rng.pick(&Verb::ALL);
+                let Sent::Http(http) = self.verb(verb, rng) else { unreachable!("a verb comes over the network") };
+                Sent::Http(Http { query: "dry_run=true".to_owned(), ..http })
+            }
+            "label" => {
+                let label = rng.pick(&["fraud", "legitimate", "legitimate", "chargeback"]);
+                let body = json!({"payment": self.some_payment(rng).to_string(), "label": label});
+                post(O::RecordLabel, String::new(), body)
+            }
+            "policy_part" => {
+                let chunks: Vec<ArtifactChunk> = rng.pick(policies()).chunks().collect();
+                let missing =
+                    |chunk: &&ArtifactChunk| !self.asked.iter().rev().take(400).any(|asked| stores(asked, chunk));
+                let chunk = chunks.iter().find(missing).unwrap_or_else(|| rng.pick(&chunks));
+                Sent::Within(Box::new(Command::StoreArtifact(chunk.clone())))
+            }
+            "policy" => {
+                let variant = rng.pick(policies());
+                let (artifact, policy) = (variant.policy.digest(), std::sync::Arc::clone(&variant.policy));
+                Sent::Within(Box::new(Command::ActivatePolicy { artifact, policy }))
+            }
+            "api_key" => {
+                let key = rng.below(30) + 1;
+                Sent::Within(Box::new(Command::AddApiKey(ApiKeyAdded {
+                    key: ActorId::new(key),
+                    hash: Digest::of(&key.to_le_bytes()),
+                    scopes: 1,
+                    name: "simulated".into(),
+                })))
+            }
+            "large_artifact" => Sent::Within(Box::new(Command::StoreArtifact(large(rng)))),
+            other => self.query(other, rng),
+        }
+    }
+
+    fn query(&mut self, kind: &'static str, rng: &mut Rng) -> Sent {
+        use Operation as O;
+        let get = |operation, id: String, query: &str| http(operation, id, query, &serde_json::Value::Null);
+        match kind {
+            "get_account" => get(O::GetAccount, account_name(rng), ""),
+            "get_transfer" => get(O::GetTransfer, self.some_transfer(rng).to_string(), ""),
+            "get_payment" => get(O::GetPayment, self.some_payment(rng).to_string(), ""),
+            "trial_balance" => get(O::GetTrialBalance, ledger(rng).to_string(), ""),
+            "lookup_accounts" => {
+                let ids = (0..1 + rng.below(5)).flat_map(|_| u128::from(rng.below(ACCOUNTS + 3)).to_le_bytes());
+                bytes(O::LookupAccounts, "", ids.collect())
+            }
+            "lookup_transfers" => {
+                let ids: Vec<u128> = (0..1 + rng.below(5)).map(|_| self.some_transfer(rng)).collect();
+                bytes(O::LookupTransfers, "", ids.iter().flat_map(|id| id.to_le_bytes()).collect())
+            }
+            "lists_of_accounts" => match rng.below(3) {
+                0 => get(O::ListLedgers, String::new(), ""),
+                1 => get(O::GetAddressBalances, String::new(), "ledger=1&address_prefix=a"),
+                _ => get(O::ListAccounts, String::new(), rng.pick::<&str>(&["", "limit=3", "address_prefix=a"])),
+            },
+            "lists_of_transfers" => match rng.below(2) {
+                0 => get(O::ListPending, String::new(), "limit=1000"),
+                _ => get(O::ListScheduled, String::new(), ""),
+            },
+            "lists_of_payments" => match rng.below(2) {
+                0 => get(O::ListPayments, String::new(), "limit=1000"),
+                _ => get(O::GetActivePolicy, String::new(), ""),
+            },
+            _ => match rng.below(2) {
+                0 => get(O::ListImports, String::new(), ""),
+                _ => get(O::GetImport, self.some_import(rng).to_string(), ""),
             },
         }
     }
 
-    fn some_transfer(&self, rng: &mut Rng, pending: bool) -> TransferKey {
-        let transfer = |asked: &Request| {
-            let Command::CreateTransfer(order) = &asked.command else { return None };
-            (!pending || order.new.flags.contains(TransferFlags::PENDING)).then_some(order.new.key)
+    /// Names what it makes by an id, or now and then by a key.
+    fn keyed(&mut self, operation: Operation, query: &str, mut body: serde_json::Value, rng: &mut Rng) -> Sent {
+        let Sent::Http(mut sent) = http(operation, String::new(), query, &body) else {
+            unreachable!("it comes over the network")
         };
-        let recent: Vec<TransferKey> = self.asked.iter().rev().filter_map(transfer).take(8).collect();
-        if recent.is_empty() { TransferKey::Client(TransferId::new(1)) } else { *rng.pick(&recent) }
+        if rng.percent(12)
+            && let Some(fields) = body.as_object_mut()
+        {
+            fields.remove("id");
+            sent.key = Some(format!("key-{}", rng.below(1 << 40)));
+            sent.body = serde_json::to_vec(&body).expect("a body is JSON");
+        }
+        sent.actor = ActorId::new(1 + rng.below(2));
+        Sent::Http(sent)
     }
 
-    /// Mostly one that was decided; sometimes one of which nobody knows what became of it.
+    fn verb(&self, verb: Verb, rng: &mut Rng) -> Sent {
+        let id = self.some_payment(rng).to_string();
+        let Sent::Http(mut sent) = http(Operation::ChangePayment(verb), id, "", &serde_json::Value::Null) else {
+            unreachable!("it comes over the network")
+        };
+        // Few keys, so that one is used twice now and then.
+        sent.key = Some(if rng.percent(8) { "again".to_owned() } else { format!("verb-{}", rng.next()) });
+        Sent::Http(sent)
+    }
+
+    fn some_transfer(&self, rng: &mut Rng) -> u128 {
+        let recent = self.transfers.len().min(if rng.percent(70) { 12 } else { 1_000 });
+        if recent == 0 { 1 } else { self.transfers[self.transfers.len() - 1 - rng.place(recent)] }
+    }
+
+    /// Mostly one that was decided lately.
     fn some_payment(&self, rng: &mut Rng) -> PaymentId {
-        let payment = |asked: &Request| {
-            if let Command::CreatePayment(new) = &asked.command { Some(new.payment) } else { None }
-        };
-        let unsure = self.asked.iter().rev().filter_map(payment);
-        let known = self.payments.iter().rev().copied();
-        let some: Vec<PaymentId> = if rng.percent(85) { known.take(4).collect() } else { unsure.take(8).collect() };
-        if some.is_empty() { PaymentId::new(1) } else { *rng.pick(&some) }
+        let recent = self.payments.len().min(if rng.percent(80) { 5 } else { 1_000 });
+        if recent == 0 { PaymentId::new(1) } else { self.payments[self.payments.len() - 1 - rng.place(recent)] }
     }
 
-    fn resolution(&self, rng: &mut Rng, id: u128) -> NewTransfer {
-        let all = rng.percent(60);
-        let (flags, amount) = if rng.percent(60) {
-            (TransferFlags::POST_PENDING_TRANSFER, if all { Amount::MAX } else { amount(rng) })
-        } else {
-            (TransferFlags::VOID_PENDING_TRANSFER, Amount::ZERO)
-        };
-        let pending = Some(self.some_transfer(rng, true));
-        NewTransfer { amount, flags, pending, ..NewTransfer::named(TransferKey::Client(TransferId::new(id))) }
+    fn some_import(&self, rng: &mut Rng) -> u128 {
+        let recent = self.imports.len().min(3);
+        if recent == 0 { 1 } else { self.imports[self.imports.len() - 1 - rng.place(recent)] }
     }
 
-    fn payment(&self, rng: &mut Rng, id: u128) -> NewPayment {
-        // The edge parses a payment with the policy it believes to decide.
-        let known = policies().iter().find(|known| Some(known.policy.digest()) == self.policy);
-        let policy = &known.filter(|_| rng.percent(95)).unwrap_or_else(|| rng.pick(policies())).policy;
-        let name = if rng.percent(40) { "top_up" } else { "card" };
-        let (payment_type, _) = policy.payment_type(name).expect("the policy has both types");
-        // Now and then an id that another payment has.
-        let payment = if rng.percent(5) { self.some_payment(rng) } else { PaymentId::new(id) };
-        let customer = Token::new(u128::from(rng.below(CUSTOMERS)) + 1);
-        let amount = if name == "top_up" { Amount::new(5_000) } else { amount(rng) };
-        let mut content = DigestBuilder::new("finaira simulated payment");
-        content.bytes(name.as_bytes()).u128(customer.get()).u128(amount.get()).u128(payment.get());
-        // Nothing to move, nothing to learn from it: these carry a sealed section, see the checker.
-        let sealed = amount.is_zero().then(|| Sealed { keys: vec![KeyId::new(id)], ciphertext: [5; 60].into() });
-        NewPayment {
-            payment,
-            content: content.digest(),
-            policy: policy.digest(),
-            payment_type,
-            amount,
-            occurred_at: None,
-            attributes: vec![Some(AttributeValue::Entity(customer))],
-            sealed,
+    fn payment(&mut self, is_card: bool, now: Timestamp, rng: &mut Rng) -> serde_json::Value {
+        let id = if rng.percent(4) { self.some_payment(rng).get() } else { Self::fresh(rng) };
+        if rng.percent(10) {
+            // Its client may come back to it without having heard of it.
+            self.payments.push(PaymentId::new(id));
         }
-    }
-
-    fn query(&self, rng: &mut Rng) -> Query {
-        match rng.below(5) {
-            0 => Query::TrialBalance(ledger(rng)),
-            1 => match self.some_transfer(rng, false) {
-                TransferKey::Client(id) => Query::Transfer(id),
-                TransferKey::Leg { payment, .. } => Query::Payment(payment),
+        // Few that come again and again, and now and then one that nobody knows, who needs a key.
+        let number = if rng.percent(85) { rng.below(CUSTOMERS) } else { rng.below(1 << 30) };
+        let customer = format!("customer {number}");
+        if !is_card {
+            let name = rng.percent(50).then(|| "Ann Example".to_owned());
+            return json!({
+                "id": id.to_string(), "type": "top_up", "amount": rng.pick(&["5000", "0", "1200"]), "asset": "EUR/2",
+                "attributes": {"customer": customer, "name": name},
+            });
+        }
+        let declared = rng.percent(30).then(|| {
+            let back = Span::from_ns(rng.below(40_000_000_000));
+            let at = now.checked_sub(back).unwrap_or_default();
+            (if rng.percent(90) { at } else { at.saturating_add(Span::from_secs(50)) }).to_string()
+        });
+        let amount = if rng.percent(8) { 0 } else { rng.below(1_000) };
+        json!({
+            "id": id.to_string(), "type": "card", "amount": amount.to_string(), "asset": "EUR/2",
+            "attributes": {
+                "customer": customer,
+                "merchant": format!("merchant {}", rng.below(2)),
+                "email": rng.percent(40).then_some("ann@example.org"),
             },
-            2 => Query::Payment(self.some_payment(rng)),
-            _ => Query::Account(account(rng).into()),
-        }
+            "occurred_at": declared,
+        })
     }
 }
 
-fn stores(asked: &Request, chunk: &ArtifactChunk) -> bool {
-    matches!(&asked.command, Command::StoreArtifact(asked) if asked == chunk)
+fn http(operation: Operation, id: String, query: &str, body: &serde_json::Value) -> Sent {
+    let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).expect("a body is JSON") };
+    Sent::Http(Http { operation, actor: ActorId::new(1), key: None, id, query: query.to_owned(), body })
 }
 
-fn open_ledger(rng: &mut Rng) -> Command {
-    let asset = if rng.percent(90) { "USD/2" } else { "JPY/0" };
-    Command::OpenLedger { id: ledger(rng), asset: asset.parse().expect("both are assets") }
+fn bytes(operation: Operation, query: &str, body: Vec<u8>) -> Sent {
+    let (id, query) = (String::new(), query.to_owned());
+    Sent::Http(Http { operation, actor: ActorId::new(2), key: None, id, query, body })
 }
 
-fn ledger(rng: &mut Rng) -> LedgerId {
-    LedgerId::new(*rng.pick(&[1, 1, 1, 2, 978]))
+fn stores(asked: &Sent, chunk: &ArtifactChunk) -> bool {
+    matches!(asked, Sent::Within(command) if matches!(&**command, Command::StoreArtifact(asked) if asked == chunk))
 }
 
-fn account(rng: &mut Rng) -> AccountId {
-    AccountId::new(u128::from(rng.below(ACCOUNTS)) + 1)
+fn ledger(rng: &mut Rng) -> u32 {
+    *rng.pick(&[1, 1, 1, 2, 978])
 }
 
-fn amount(rng: &mut Rng) -> Amount {
-    Amount::new(u128::from(if rng.percent(10) { 0 } else { rng.below(1_000) }))
+fn address(rng: &mut Rng) -> String {
+    (*rng.pick(&["a", "a:b", "a:b:c", "a:d", "e:f"])).to_owned()
 }
 
-fn new_account(rng: &mut Rng) -> NewAccount {
-    let id = account(rng);
-    // The same content for the same id, mostly.
-    let flags = match id.get() {
-        1 => AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
-        2 => AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS,
-        _ => AccountFlags::NONE,
-    };
-    let code = Code::new(if rng.percent(95) { 10 } else { 11 });
-    NewAccount { id, ledger: LedgerId::new(1), code, flags, ..NewAccount::default() }
+/// An account by its id or its address.
+fn account_name(rng: &mut Rng) -> String {
+    if rng.percent(12) { address(rng) } else { (1 + rng.below(ACCOUNTS)).to_string() }
 }
 
-fn transfer(rng: &mut Rng, id: u128) -> NewTransfer {
-    let pending = rng.percent(45);
-    NewTransfer {
-        debit: account(rng),
-        credit: account(rng),
-        amount: amount(rng),
-        user_data_64: rng.next(),
-        timeout_s: if pending { *rng.pick(&[0, 1, 5, 60]) } else { 0 },
-        ledger: LedgerId::new(1),
-        code: Code::new(1),
-        flags: if pending { TransferFlags::PENDING } else { TransferFlags::NONE },
-        ..NewTransfer::named(TransferKey::Client(TransferId::new(id)))
-    }
+fn metadata(rng: &mut Rng) -> serde_json::Value {
+    let value = if rng.percent(25) { serde_json::Value::Null } else { json!({"n": rng.below(3)}) };
+    json!({"metadata": {*rng.pick(&["k", "l", "m"]): value}})
 }
 
 /// Fills segments.
 fn large(rng: &mut Rng) -> ArtifactChunk {
     let number = rng.below(1 << 40);
-    let bytes = usize::try_from(rng.below(257)).unwrap_or(0) * 1024;
-    let filler = u8::try_from(number % 256).unwrap_or(0);
+    let bytes = usize::try_from(rng.below(200)).unwrap_or(0) * 1024;
+    let filler = number.to_le_bytes()[0] | 1;
     ArtifactChunk { artifact: Digest::of(&number.to_le_bytes()), index: 0, count: 1, bytes: vec![filler; bytes].into() }
 }
 
-fn api_key(rng: &mut Rng) -> ApiKeyAdded {
-    let key = rng.below(20) + 1;
-    ApiKeyAdded { key: ActorId::new(key), hash: Digest::of(&key.to_le_bytes()), scopes: 1, name: "simulated".into() }
+/// Of an import the accounts and transfers, always the same.
+fn import_rows(id: u128) -> (Vec<NewAccount>, Vec<NewTransfer>) {
+    let base = 1_000_000_000_000_000_000 + u64::try_from(id).unwrap_or(0) * 1_000_000_000;
+    let (ledger, code) = (LedgerId::new(1), Code::new(5));
+    let account = |place: u64| NewAccount {
+        id: AccountId::new(1_000 * id + u128::from(place)),
+        ledger,
+        code,
+        timestamp_ns: base + place,
+        ..NewAccount::default()
+    };
+    let transfer = |place: u64| NewTransfer {
+        debit: AccountId::new(1_000 * id + u128::from(place % 4)),
+        credit: AccountId::new(1_000 * id + u128::from((place + 1) % 4)),
+        amount: Amount::new(u128::from(place)),
+        ledger,
+        code,
+        timestamp_ns: base + 1_000 + place,
+        ..NewTransfer::named(TransferKey::Client(TransferId::new(1_000 * id + u128::from(place))))
+    };
+    ((0..4).map(account).collect(), (1..9).map(transfer).collect())
+}
+
+impl Clients {
+    fn rows(&self, accounts: bool, rng: &mut Rng) -> Sent {
+        let id = self.some_import(rng);
+        let (all_accounts, all_transfers) = import_rows(id);
+        let count = if accounts { all_accounts.len() } else { all_transfers.len() };
+        let first = if rng.percent(75) { 0 } else { rng.place(count) };
+        let last = if rng.percent(70) { count } else { first + rng.place(count - first) };
+        let body = if accounts {
+            all_accounts[first..last].iter().flat_map(|row| AccountRecord::from(row).encode()).collect()
+        } else {
+            all_transfers[first..last].iter().flat_map(|row| TransferRecord::from(row).encode()).collect()
+        };
+        let kind = if accounts { "accounts" } else { "transfers" };
+        let Sent::Http(sent) = bytes(Operation::StageRows, &format!("first={first}&kind={kind}"), body) else {
+            unreachable!("it comes over the network")
+        };
+        Sent::Http(Http { id: id.to_string(), ..sent })
+    }
+
+    fn packed_account(&mut self, rng: &mut Rng) -> NewAccount {
+        self.accounts += 1;
+        let id = if rng.percent(50) { 1 + rng.below(ACCOUNTS) } else { 100 + rng.below(12) };
+        NewAccount {
+            id: AccountId::new(id.into()),
+            ledger: LedgerId::new(if rng.percent(90) { 1 } else { 2 }),
+            code: Code::new(if rng.percent(95) { 10 } else { 0 }),
+            flags: if rng.percent(15) { AccountFlags::LINKED } else { AccountFlags::NONE },
+            ..NewAccount::default()
+        }
+    }
 }

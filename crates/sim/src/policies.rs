@@ -1,39 +1,217 @@
+//! The policies that simulated payments are decided by: as a user writes them, and once more as plain conditions.
+
 use std::sync::{Arc, OnceLock};
 
-use engine::ArtifactChunk;
-use policy::{Bundle, Policy};
+use engine::{ArtifactChunk, AtDeadline, Deadline, PaymentStatus};
+use ledger::{AccountFlags, NewAccount};
+use policy::{AttributeValue, Bundle, FeatureValue, PaymentTypeIdx, Policy, Verdict};
+use types::{Amount, Code, Digest, LedgerId, Span, Timestamp, Token};
+
+/// How far a client's time may lie in the future.
+pub(crate) const AHEAD_MAX: Span = Span::from_secs(5);
+/// And in the past, to count.
+pub(crate) const LATE_MAX: Span = Span::from_secs(30);
 
 /// A policy as it is stored and as it decides.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct Variant {
     pub(crate) policy: Arc<Policy>,
-    pub(crate) chunks: Vec<ArtifactChunk>,
+    pub(crate) bytes: Vec<u8>,
+    is_second: bool,
+}
+
+/// A feature, as the document says.
+#[derive(Debug)]
+pub(crate) struct Feature {
+    name: &'static str,
+    pub(crate) stream: &'static str,
+    pub(crate) aggregate: &'static str,
+    pub(crate) window: Span,
+    pub(crate) delay: Span,
+}
+
+const FEATURES: [Feature; 7] = [
+    Feature::of("cards_1m", "cards", "count", 60, 0),
+    Feature::of("spent_10m", "cards", "sum", 600, 0),
+    Feature::of("mean_10m", "tries", "mean", 600, 0),
+    Feature::of("frauds_1h", "cards", "label_count", 3_600, 0),
+    Feature::of("fraud_rate", "tries", "label_rate", 3_600, 20),
+    Feature::of("shop_5m", "shops", "sum", 300, 0),
+    Feature::of("small_2m", "small", "count", 120, 0),
+];
+
+impl Feature {
+    const fn of(
+        name: &'static str,
+        stream: &'static str,
+        aggregate: &'static str,
+        window_s: u64,
+        delay_s: u64,
+    ) -> Self {
+        Self { name, stream, aggregate, window: Span::from_secs(window_s), delay: Span::from_secs(delay_s) }
+    }
+}
+
+/// The feature of this name.
+pub(crate) fn feature(name: &str) -> &'static Feature {
+    FEATURES.iter().find(|feature| feature.name == name).expect("only these features are asked for")
 }
 
 /// Two versions of one policy, so that it can change while payments are under way.
-pub(crate) fn policies() -> &'static [Prepared] {
-    static POLICIES: OnceLock<Vec<Prepared>> = OnceLock::new();
+pub(crate) fn policies() -> &'static [Variant] {
+    static POLICIES: OnceLock<Vec<Variant>> = OnceLock::new();
     POLICIES.get_or_init(|| {
-        let first = prepared(DOCUMENT);
-        let second = prepared(&DOCUMENT.replace("void", "capture").replace("> 3", "> 5"));
-        vec![first, second]
+        let second = DOCUMENT.replace("\"void\"", "\"capture\"").replace("> 3", "> 5");
+        let second = second.replace("\"approve\"", "\"decline\"") + SECOND;
+        vec![prepared(DOCUMENT, false), prepared(&second, true)]
     })
 }
 
-fn prepared(document: &str) -> Prepared {
+/// The policy with this digest.
+pub(crate) fn variant(artifact: Digest) -> Option<&'static Variant> {
+    policies().iter().find(|known| known.policy.digest() == artifact)
+}
+
+fn prepared(document: &str, is_second: bool) -> Variant {
     let bundle = Bundle::new([(policy::DOCUMENT.to_owned(), document.as_bytes().to_vec())]);
     let bundle = bundle.expect("the document is a bundle");
     let policy = match Policy::compile(&bundle) {
         Ok(policy) => Arc::new(policy),
         Err(problems) => panic!("the policy of the simulation compiles: {problems:?}"),
     };
-    let bytes = bundle.to_bytes();
-    // Parts far smaller than they need be: a bundle that is stored in part is a state worth crashing in.
-    let parts: Vec<&[u8]> = bytes.chunks(700).collect();
-    let count = u32::try_from(parts.len()).expect("a small bundle has few parts");
-    let chunk =
-        |(index, part): (u32, &&[u8])| ArtifactChunk { artifact: policy.digest(), index, count, bytes: (*part).into() };
-    Prepared { chunks: (0..).zip(&parts).map(chunk).collect(), policy }
+    Variant { policy, bytes: bundle.to_bytes(), is_second }
+}
+
+/// The account of a template: a wallet is a customer's.
+pub(crate) fn account(template: &'static str, customer: Token) -> NewAccount {
+    let ledger = LedgerId::new(978);
+    let (code, holder, flags) = match template {
+        "wallet" => (10, Some(customer), AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS),
+        "shop" => (20, None, AccountFlags::NONE),
+        _ => (30, None, AccountFlags::NONE),
+    };
+    let name = template.parse().expect("a template's name");
+    NewAccount {
+        id: engine::account_id(&name, ledger, holder),
+        ledger,
+        code: Code::new(code),
+        user_data_128: holder.map_or(0, Token::get),
+        flags,
+        ..NewAccount::default()
+    }
+}
+
+/// Customer and merchant of a payment, by the order of its type's attributes.
+pub(crate) fn entities(payment_type: &str, attributes: &[Option<AttributeValue>]) -> (Token, Option<Token>) {
+    let token = |place: usize| match attributes.get(place) {
+        Some(Some(AttributeValue::Entity(token))) => Some(*token),
+        _ => None,
+    };
+    let places = if payment_type == "card" { (0, Some(1)) } else { (0, None) };
+    (token(places.0).expect("every payment has a customer"), places.1.and_then(token))
+}
+
+impl Variant {
+    pub(crate) const fn is_second(&self) -> bool {
+        self.is_second
+    }
+
+    /// Its parts as they are stored; far smaller than they need be: a bundle that is stored in part is a state worth
+    /// crashing in.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = ArtifactChunk> {
+        let parts = self.bytes.chunks(900);
+        let count = u32::try_from(parts.len()).expect("a small bundle has few parts");
+        let artifact = self.policy.digest();
+        (0..).zip(parts).map(move |(index, part)| ArtifactChunk { artifact, index, count, bytes: part.into() })
+    }
+
+    /// What a payment type is called.
+    pub(crate) fn type_name(&self, idx: PaymentTypeIdx) -> &'static str {
+        let name = self.policy.payment_types().get(idx.get()).map(|known| known.name.as_str());
+        if name == Some("card") { "card" } else { "top_up" }
+    }
+
+    /// Its streams.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = &'static str> {
+        ["cards", "tries", "shops"].into_iter().chain(self.is_second.then_some("small"))
+    }
+
+    /// The features of a payment type: all those of streams that are kept about something it has.
+    pub(crate) fn features_of(&self, payment_type: &str) -> impl Iterator<Item = &'static str> {
+        let is_card = payment_type == "card";
+        let second = self.is_second;
+        let has = move |feature: &&Feature| match feature.stream {
+            "shops" => is_card,
+            "small" => second,
+            _ => true,
+        };
+        FEATURES.iter().filter(has).map(|feature| feature.name)
+    }
+
+    /// The rules of the document, one after the other.
+    pub(crate) fn judge(
+        &self,
+        payment_type: &str,
+        amount: Amount,
+        features: &[(&'static str, FeatureValue)],
+    ) -> (Verdict, u16, Vec<&'static str>) {
+        let int = |wanted: &str| match features.iter().find(|(name, _)| *name == wanted) {
+            Some((_, FeatureValue::Int(value))) => Some(*value),
+            _ => None,
+        };
+        let (mut verdict, mut score, mut reasons) = (Verdict::Approve, 0, Vec::new());
+        let mut add = |verdict: &mut Verdict, code: &'static str, found: Verdict| {
+            *verdict = (*verdict).max(found);
+            if !reasons.contains(&code) {
+                reasons.push(code);
+            }
+        };
+        if payment_type == "card" {
+            let (many, busy) = if self.is_second { (5, 5_000) } else { (3, 3_000) };
+            let mut rules: Vec<(&'static str, Option<bool>, Verdict, u16)> = vec![
+                ("many_cards", int("cards_1m").map(|count| count > many), Verdict::Review, 0),
+                ("large", Some(amount.get() > 800), Verdict::Review, 0),
+                ("known_fraud", int("frauds_1h").map(|count| count > 0), Verdict::Decline, 0),
+                ("spender", int("spent_10m").map(|sum| sum > 2_000), Verdict::Approve, 400),
+                ("busy_shop", int("shop_5m").map(|sum| sum > busy), Verdict::Approve, 300),
+            ];
+            if self.is_second {
+                rules.push(("many_small", int("small_2m").map(|count| count > 2), Verdict::Review, 0));
+            }
+            for (code, holds, found, points) in rules {
+                match holds {
+                    Some(true) => {
+                        add(&mut verdict, code, found);
+                        score += points;
+                    }
+                    Some(false) => {}
+                    None => add(&mut verdict, "feature_missing", Verdict::Review),
+                }
+            }
+        }
+        if score >= 700 {
+            add(&mut verdict, "score_decline", Verdict::Decline);
+        } else if score >= 400 {
+            add(&mut verdict, "score_review", Verdict::Review);
+        }
+        (verdict, score, reasons)
+    }
+
+    /// What happens next if nobody acts.
+    pub(crate) fn deadline(&self, payment_type: &str, status: PaymentStatus, at: Timestamp) -> Option<Deadline> {
+        let after = |seconds, then| Some(Deadline { at: at.saturating_add(Span::from_secs(seconds)), then });
+        let (capture, review) = if self.is_second {
+            (AtDeadline::Proceed, AtDeadline::Expire)
+        } else {
+            (AtDeadline::Expire, AtDeadline::Proceed)
+        };
+        match status {
+            PaymentStatus::InReview if payment_type == "card" => after(60, review),
+            PaymentStatus::InReview => after(45, AtDeadline::Expire),
+            PaymentStatus::Held => after(90, capture),
+            _ => None,
+        }
+    }
 }
 
 const DOCUMENT: &str = r#"
@@ -44,6 +222,8 @@ id = 978
 asset = "EUR/2"
 
 [entities.customer]
+[entities.merchant]
+personal = false
 
 [accounts.wallet]
 ledger = "eur"
@@ -59,22 +239,30 @@ code = 30
 
 [payments.top_up]
 ledger = "eur"
+subject = "customer"
+review_deadline = "45s"
+on_review_deadline = "decline"
 [payments.top_up.attributes]
 customer = { type = "entity", entity = "customer" }
+name = { type = "string", personal = true, required = false }
 [[payments.top_up.legs]]
 debit = { account = "bank" }
 credit = { account = "wallet", of = "customer" }
-code = 1
+code = 4
 
 [payments.card]
 ledger = "eur"
+subject = "customer"
 capture = "manual"
 capture_deadline = "90s"
 on_capture_deadline = "void"
 review_deadline = "60s"
 on_review_deadline = "approve"
+occurred_at = { late_max = "30s", ahead_max = "5s" }
 [payments.card.attributes]
 customer = { type = "entity", entity = "customer" }
+merchant = { type = "entity", entity = "merchant" }
+email = { type = "string", personal = true, required = false }
 [[payments.card.legs]]
 debit = { account = "wallet", of = "customer" }
 credit = { account = "shop" }
@@ -85,18 +273,51 @@ credit = { account = "bank" }
 amount = "payment.amount / 10"
 code = 3
 
+[decision]
+review_at = 400
+decline_at = 700
+
 [streams.cards]
 of = "customer"
 payments = ["card"]
+counts = "accepted"
+clock = "decided_at"
+[streams.tries]
+of = "customer"
+payments = ["card", "top_up"]
+counts = "attempted"
+clock = "decided_at"
+[streams.shops]
+of = "merchant"
+payments = ["card"]
+counts = "attempted"
+clock = "occurred_at"
 
 [features.cards_1m]
 stream = "cards"
 aggregate = "count"
 window = "1m"
+[features.spent_10m]
+stream = "cards"
+aggregate = "sum"
+window = "10m"
+[features.mean_10m]
+stream = "tries"
+aggregate = "mean"
+window = "10m"
 [features.frauds_1h]
 stream = "cards"
 aggregate = "label_count"
 window = "1h"
+[features.fraud_rate]
+stream = "tries"
+aggregate = "label_rate"
+window = "1h"
+delay = "20s"
+[features.shop_5m]
+stream = "shops"
+aggregate = "sum"
+window = "5m"
 
 [[rules]]
 name = "many_cards"
@@ -113,4 +334,35 @@ name = "known_fraud"
 when = "features.frauds_1h > 0"
 then = { decline = true }
 payments = ["card"]
+[[rules]]
+name = "spender"
+when = "features.spent_10m > 2000"
+then = { score = 400 }
+payments = ["card"]
+[[rules]]
+name = "busy_shop"
+when = "features.shop_5m > 3000"
+then = { score = 300 }
+payments = ["card"]
+"#;
+
+/// What the second version adds.
+const SECOND: &str = r#"
+[[rules]]
+name = "many_small"
+when = "features.small_2m > 2"
+then = { review = true }
+payments = ["card"]
+
+[streams.small]
+of = "customer"
+payments = ["card"]
+where = "payment.amount < 300"
+counts = "attempted"
+clock = "decided_at"
+
+[features.small_2m]
+stream = "small"
+aggregate = "count"
+window = "2m"
 "#;

@@ -1,202 +1,436 @@
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use engine::{Engine, Entry, Request};
-use journal::{Fault, FileJournal, FileReader, Frame, FrameAt, Identity, Journal, Layout, Position, TornTail};
-use pipeline::{Ask, Batch, Committer, Decider, Queue};
-use types::{Origin, Seq, ShardId, TenantId, Timestamp};
+use engine::{ApiKeyAdded, Command, Engine, Entry, Fact, Request};
+use index::Index;
+use journal::{Fault, FileJournal, Frame, FrameAt, Journal as _, Layout, Reader as _, StartAt, TornTail};
+use pipeline::{Ask, Batch, ClockBounds, ClockGuard, Committer, Decider, DiskSpace, Feed, Gate, Queue, Reading};
+use policy::{Bundle, Policy};
+use server::{CommitError, KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
+use types::{ActorId, Digest, Origin, RequestId, Seq, ShardId, TenantId, Timestamp};
 
-use crate::SimDisk;
-use crate::checker::Answered;
-use crate::policies::policies;
+use crate::edge::{Edge, Sent};
+use crate::{Rng, SimDisk, policies};
 
 pub(crate) const SHARD: ShardId = ShardId::new(0);
 pub(crate) const TENANT: TenantId = TenantId::new(1);
-const ASKS_MAX: usize = 12;
+/// Events that may wait; some requests bring more than one.
+const EVENTS_MAX: usize = 24;
 const BATCHES_IN_FLIGHT_MAX: usize = 3;
-
-/// What the server is while it runs: the pipeline and a journal, without its threads.
-#[derive(Debug)]
-pub(crate) struct Process<J> {
-    queue: Queue<usize>,
-    decider: Decider,
-    in_flight: VecDeque<Batch<Ticket>>,
-    frames: VecDeque<Frame>,
-    committer: Committer<Ticket>,
-    pub(crate) journal: J,
-}
+/// Few enough for several generations of the index in every run.
+const PACE: Pace = Pace::Stepped { digest_entries: 61, generation_entries: 240 };
 
 /// A request's number, and the last entry there was when its answer was made.
 type Ticket = (usize, Seq);
 
+/// An answer that a client is given.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// Which request.
+    pub(crate) number: usize,
+    /// The last entry there was when the engine made the answer.
+    pub(crate) seq: Seq,
+    pub(crate) answer: engine::Answer,
+}
+
+/// What one run of the decider made.
+#[derive(Debug)]
+pub(crate) struct DecidedBatch {
+    pub(crate) asked: Vec<Request>,
+    pub(crate) answers: Vec<(Seq, engine::Answer)>,
+    pub(crate) entries: Vec<Entry>,
+    /// The code of what speaks against writing.
+    pub(crate) closed: Option<&'static str>,
+    /// A request got no answer: the engine could not read what it needed.
+    pub(crate) is_cut: bool,
+}
+
+/// The directories of a machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    pub(crate) disk: SimDisk,
+    pub(crate) journal: SimDisk,
+    pub(crate) keys: SimDisk,
+    pub(crate) index: SimDisk,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        let disk = SimDisk::default();
+        let [journal, keys, index] = ["journal", "keys", "index"].map(|name| disk.directory(name));
+        Self { disk, journal, keys, index }
+    }
+}
+
+/// Why a process ends, or does not begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Death {
+    #[error(transparent)]
+    Journal(#[from] Fault),
+    #[error(transparent)]
+    Index(#[from] index::Fault),
+    #[error(transparent)]
+    Keys(#[from] KeyStoreError),
+}
+
+impl From<RecoverError> for Death {
+    fn from(error: RecoverError) -> Self {
+        match error {
+            RecoverError::Journal(fault) => Self::Journal(fault),
+            RecoverError::Index(fault) => Self::Index(fault),
+        }
+    }
+}
+
+impl From<CommitError> for Death {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Journal(fault) => Self::Journal(fault),
+            CommitError::Index(fault) => Self::Index(fault),
+            CommitError::Keys(error) => Self::Keys(error),
+        }
+    }
+}
+
+impl Death {
+    /// The disk refused; nothing is wrong with what is on it.
+    pub(crate) fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Journal(fault) => matches!(fault, Fault::Io { .. } | Fault::Poisoned(_)),
+            Self::Index(fault) => matches!(fault, index::Fault::Io { .. } | index::Fault::Stopped(_)),
+            Self::Keys(error) => matches!(error, KeyStoreError::Io { .. }),
+        }
+    }
+}
+
+/// What the server is while it runs: the pipeline, a journal, its index and keys, without threads.
+#[derive(Debug)]
+pub(crate) struct Process {
+    queue: Queue<usize>,
+    decider: Decider,
+    in_flight: VecDeque<Batch<Ticket>>,
+    frames: VecDeque<(Frame, Feed)>,
+    told: Vec<(Feed, FrameAt, StartAt)>,
+    committer: Committer<Ticket>,
+    pub(crate) journal: FileJournal<SimDisk>,
+    pub(crate) index: Index,
+    pub(crate) edge: Edge,
+    clock: ClockGuard,
+    gate: Gate,
+    closed: Option<&'static str>,
+    /// How far the mark vouches.
+    pub(crate) marked: Seq,
+}
+
 /// What a start found.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) journal: FileJournal<SimDisk>,
     pub(crate) engine: Engine,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) journal: FileJournal<SimDisk>,
+    pub(crate) index: Index,
     pub(crate) torn: Option<TornTail>,
+    notes: pipeline::Notes,
+    keys: KeyStore<SimDisk>,
 }
 
-/// Opens the journal of a disk and folds it, as the server does.
-pub(crate) fn open(disk: &SimDisk, origin: Origin) -> Result<Opened, Fault> {
-    let mut engine = Engine::new(SHARD, TENANT);
-    let mut entries = Vec::new();
-    let mut visit = |entry: &Entry, _: Position, _: Option<journal::StartAt>| {
-        if !engine.agrees_with(entry) {
-            return Err(Fault::StateDiffers { seq: entry.header.seq });
-        }
-        engine.apply(entry);
-        entries.push(entry.clone());
-        Ok(())
-    };
-    let (journal, recovered) = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || origin, None, &mut visit)?;
-    if let Some((artifact, bytes)) = engine.active_artifact() {
-        let known = policies().iter().find(|known| known.policy.digest() == artifact);
-        let known = known.expect("only these policies are activated");
-        let stored: Vec<u8> = known.chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
-        assert_eq!(bytes, stored, "an artifact is read as it was stored");
-        engine.stage_policy(std::sync::Arc::clone(&known.policy));
+/// Opens everything on a machine, as the server does.
+pub(crate) fn open(machine: &Machine, rng: &mut Rng) -> Result<Opened, Death> {
+    let origin = Origin::new(u128::from(rng.next()) + 1);
+    let terms = Terms { layout: Layout::TINY, shard: SHARD, tenant: TENANT, pace: PACE };
+    let started = server::recover(&machine.journal, &machine.index, terms, || origin)?;
+    let Started { mut engine, journal, recovered, index, notes } = started;
+    let mut drawn = Rng::new(rng.next());
+    let random = move |bytes: &mut [u8]| bytes.iter_mut().for_each(|byte| *byte = drawn.byte());
+    let has_entries = recovered.last > Seq::ZERO;
+    let keys = KeyStore::open(&machine.keys, journal.lineage(), has_entries, Box::new(random))?;
+    let policy = active_policy(&engine);
+    if let Some(policy) = &policy {
+        engine.stage_policy(Arc::clone(policy));
     }
-    Ok(Opened { journal, engine, entries, torn: recovered.torn })
+    Ok(Opened { engine, journal, index, torn: recovered.torn, notes, keys })
 }
 
-impl<J: Journal> Process<J> {
-    pub(crate) fn new(engine: Engine, journal: J) -> Self {
-        let committer = Committer::new(journal.durable());
+impl Opened {
+    /// Every durable entry.
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>, Fault> {
+        let reader = self.journal.reader();
+        let mut entries = Vec::new();
+        loop {
+            let read = reader.read(Seq::new(entries.len() as u64 + 1))?;
+            if read.is_empty() {
+                return Ok(entries);
+            }
+            entries.extend(read);
+        }
+    }
+
+    /// SIM-9: the keys of everything that is durable are there, and open what was sealed.
+    pub(crate) fn check_keys(&self, entries: &[Entry]) -> Result<(), String> {
+        for entry in entries {
+            let (Fact::PaymentDecided(decided), Some(sealed)) = (&entry.fact, &entry.sealed) else { continue };
+            let opened = self.keys.unseal(TENANT, &server::sealing_context(decided.payment), sealed);
+            let opened = opened.map_err(|error| format!("SIM-9: payment {} stays sealed: {error}", decided.payment))?;
+            if !opened.starts_with(b"{\"customer\":") {
+                return Err(format!("SIM-9: payment {} sealed something else", decided.payment));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The policy that decides, compiled from the parts that are stored.
+fn active_policy(engine: &Engine) -> Option<Arc<Policy>> {
+    let (artifact, bytes) = engine.active_artifact()?;
+    let known = policies::variant(artifact).expect("only these policies are activated");
+    let bundle = Bundle::from_bytes(&bytes).expect("an artifact is read as it was stored");
+    assert_eq!(bundle.digest(), known.policy.digest(), "an artifact is read as it was stored");
+    Some(Arc::clone(&known.policy))
+}
+
+impl Process {
+    /// Begins to serve.
+    pub(crate) fn new(opened: Opened, reading: Reading) -> Self {
+        let Opened { engine, journal, index, notes, keys, .. } = opened;
+        let mut edge = Edge::new(keys);
+        edge.note(&engine, active_policy(&engine));
+        let last = Some(engine.clock()).filter(|last| *last > Timestamp::ZERO);
         Self {
-            queue: Queue::new(ASKS_MAX),
-            decider: Decider::new(engine, pipeline::Notes::new(Seq::ZERO)),
+            queue: Queue::new(EVENTS_MAX),
+            decider: Decider::new(engine, notes),
             in_flight: VecDeque::new(),
             frames: VecDeque::new(),
-            committer,
+            told: Vec::new(),
+            committer: Committer::new(journal.durable()),
+            marked: journal.durable(),
             journal,
+            index,
+            edge,
+            clock: ClockGuard::start(ClockBounds::STANDARD, last, reading),
+            gate: Gate::default(),
+            closed: None,
         }
+    }
+
+    /// Reads the clocks and measures the disk, as the server does before each batch; says what time it is.
+    pub(crate) fn observe(&mut self, reading: Reading, free_bytes: u64) -> Timestamp {
+        let now = self.clock.observe(reading);
+        self.gate.note_clock(self.clock.doubt());
+        self.gate.note_disk(DiskSpace { directory: "journal".into(), free_bytes, reserve_bytes: 1 << 20 });
+        let why = self.gate.why();
+        self.closed = why.as_ref().map(|why| crate::model::code_of(&engine::Refusal::WritesClosed(why.clone())));
+        self.decider.set_closed(why);
+        now
+    }
+
+    /// The clock is not believed.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.clock.doubt().is_some()
+    }
+
+    /// An operator says that the clock is right.
+    pub(crate) fn confirm(&mut self, reading: Reading) {
+        self.clock.confirm(reading);
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         self.decider.engine()
     }
 
-    /// The first entry of an empty journal.
-    pub(crate) fn start(&mut self, now: Timestamp) -> Result<(), Fault> {
-        if self.engine().applied() == Seq::ZERO {
-            let origin = self.journal.identity().origin;
-            for (frame, _) in self.decider.start(now, origin) {
-                self.journal.append(&frame)?;
-            }
-            self.journal.sync()?;
-            self.journal.mark()?;
+    /// No frame is between the engine and the disk.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.frames.is_empty() && self.told.is_empty()
+    }
+
+    /// The first entry of an empty journal, and an API key.
+    pub(crate) fn begin(&mut self, now: Timestamp) -> Result<Option<DecidedBatch>, Death> {
+        if self.engine().applied() > Seq::ZERO {
+            return Ok(None);
+        }
+        // As in the server, the gate is there for what clients ask.
+        self.decider.set_closed(None);
+        let origin = self.journal.identity().origin;
+        let mut frames = self.decider.start(now, origin);
+        let key = ApiKeyAdded {
+            key: ActorId::new(1_000),
+            hash: Digest::of(b"first"),
+            scopes: api::Scope::ALL.bits(),
+            name: "made at start".into(),
+        };
+        let command = Command::AddApiKey(key);
+        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
+        let batch = self.decider.work(now, [Ask { request: request.clone(), reply_to: () }]);
+        frames.extend(batch.frames);
+        let entries = entries_of(frames.iter().map(|(frame, _)| frame));
+        let answers = batch.answers.into_iter().map(|((), seq, answer)| (seq, answer)).collect();
+        server::commit(&mut self.journal, &self.index, frames)?;
+        self.mark()?;
+        Ok(Some(DecidedBatch { asked: vec![request], answers, entries, closed: None, is_cut: false }))
+    }
+
+    /// Reads a request and lets it wait; the answer when it goes no further: a problem with it, or a full queue.
+    pub(crate) fn offer(&mut self, number: usize, sent: &Sent) -> Result<(), &'static str> {
+        let request = self.edge.parse(sent).map_err(|problem| problem.code().as_str())?;
+        self.queue.offer(Ask { request, reply_to: number }).map_err(|_full| "queue_full")
+    }
+
+    /// The engine's step: it may be a few batches ahead of the journal.
+    pub(crate) fn decide(&mut self, now: Timestamp, events: usize) -> Option<DecidedBatch> {
+        if self.in_flight.len() >= BATCHES_IN_FLIGHT_MAX {
+            return None;
+        }
+        self.decider.forget_through(self.index.covered());
+        let asks = self.queue.take(events);
+        let asked: Vec<Request> = asks.iter().map(|ask| ask.request.clone()).collect();
+        let batch = self.decider.work(now, asks);
+        let policy = active_policy(self.decider.engine());
+        self.edge.note(self.decider.engine(), policy);
+        let entries = entries_of(batch.frames.iter().map(|(frame, _)| frame));
+        let answers: Vec<_> = batch.answers.iter().map(|(_, seq, answer)| (*seq, answer.clone())).collect();
+        let is_cut = answers.len() < asked.len();
+        let ticketed = |(number, seq, answer)| ((number, seq), seq, answer);
+        let held = batch.answers.into_iter().map(ticketed).collect();
+        self.in_flight.push_back(Batch { frames: batch.frames, answers: held });
+        Some(DecidedBatch { asked, answers, entries, closed: self.closed, is_cut })
+    }
+
+    /// The journal's steps in one, as the server takes them.
+    pub(crate) fn commit(&mut self) -> Result<(), Death> {
+        if !self.frames.is_empty() || !self.told.is_empty() {
+            return Ok(());
+        }
+        let Some(batch) = self.in_flight.pop_front() else { return Ok(()) };
+        let frames = self.committer.hold(batch);
+        if !frames.is_empty() {
+            self.edge.keys.save()?;
+            server::commit(&mut self.journal, &self.index, frames)?;
         }
         Ok(())
     }
 
-    /// False when the queue is full.
-    pub(crate) fn offer(&mut self, number: usize, request: Request) -> bool {
-        self.queue.offer(Ask { request, reply_to: number }).is_ok()
-    }
-
-    /// The engine's step: it may be a few batches ahead of the journal.
-    pub(crate) fn decide(&mut self, now: Timestamp, count: usize) {
-        if self.in_flight.len() < BATCHES_IN_FLIGHT_MAX {
-            let batch = self.decider.work(now, self.queue.take(count));
-            let ticketed = |(number, seq, answer)| ((number, seq), seq, answer);
-            let answers = batch.answers.into_iter().map(ticketed).collect();
-            self.in_flight.push_back(Batch { frames: batch.frames, answers });
-        }
-    }
-
-    /// The journal's steps: a batch is taken, …
-    pub(crate) fn take(&mut self) {
+    /// The same one by one: a batch is taken and its keys are saved, …
+    pub(crate) fn take(&mut self) -> Result<(), Death> {
         if self.frames.is_empty()
             && let Some(batch) = self.in_flight.pop_front()
         {
-            self.frames.extend(self.committer.hold(batch).into_iter().map(|(frame, _)| frame));
+            self.frames.extend(self.committer.hold(batch));
+            if !self.frames.is_empty() {
+                self.edge.keys.save()?;
+            }
         }
+        Ok(())
     }
 
-    /// … its frames are appended one by one, …
-    pub(crate) fn append(&mut self) -> Result<(), Fault> {
-        self.frames.pop_front().map_or(Ok(()), |frame| self.journal.append(&frame).map(drop))
+    /// … its frames are appended, …
+    pub(crate) fn append(&mut self) -> Result<(), Death> {
+        if let Some((frame, feed)) = self.frames.pop_front() {
+            let at = self.journal.append(&frame)?;
+            self.told.push((feed, at, self.journal.place()));
+        }
+        Ok(())
     }
 
-    /// … synced, …
-    pub(crate) fn sync(&mut self) -> Result<(), Fault> {
-        self.journal.sync().map(|_| ())
+    /// … synced, and the index is told.
+    pub(crate) fn sync(&mut self) -> Result<(), Death> {
+        self.journal.sync()?;
+        for (feed, at, behind) in self.told.drain(..) {
+            for (ledger, fields) in feed.chosen() {
+                self.index.choose(*ledger, u8::try_from(fields.bits()).expect("there are five fields"));
+            }
+            let (batch, generation) = feed.placed(at, behind);
+            self.index.publish(batch);
+            if let Some(generation) = generation {
+                self.index.seal(generation)?;
+            }
+        }
+        Ok(())
     }
 
-    /// … and the answers given that rest on nothing else.
+    /// Answers that rest on what is durable.
     pub(crate) fn release(&mut self) -> Vec<Answered> {
         let durable = self.journal.durable();
         let answered = |((number, seq), answer)| Answered { number, seq, answer };
         self.committer.release(durable).map(answered).collect()
     }
 
+    /// For a planted bug: the answers of the batch decided last that are about reads, whether or not they are durable.
+    pub(crate) fn hasty_reads(&self) -> Vec<Answered> {
+        let reads = self.in_flight.back().into_iter().flat_map(|batch| &batch.answers);
+        let answered = |((number, seq), _, answer): &(Ticket, Seq, engine::Answer)| Answered {
+            number: *number,
+            seq: *seq,
+            answer: answer.clone(),
+        };
+        reads.filter(|(_, _, answer)| is_read(answer)).map(answered).collect()
+    }
+
+    pub(crate) fn mark(&mut self) -> Result<(), Death> {
+        self.journal.mark()?;
+        self.marked = self.journal.durable();
+        Ok(())
+    }
+
     /// Everything that waits, to the end.
-    pub(crate) fn drain(&mut self, now: Timestamp) -> Result<Vec<Answered>, Fault> {
-        while !(self.queue.is_empty() && self.in_flight.is_empty() && self.frames.is_empty()) {
-            if !self.queue.is_empty() {
-                self.decide(now, ASKS_MAX);
+    pub(crate) fn drain(
+        &mut self,
+        now: Timestamp,
+        mut decided: impl FnMut(DecidedBatch) -> Result<(), String>,
+    ) -> Result<Result<Vec<Answered>, Death>, String> {
+        let mut rest = || -> Result<Result<(), Death>, String> {
+            while let Some(batch) = self.decide(now, EVENTS_MAX) {
+                let is_last = self.queue.is_empty();
+                decided(batch)?;
+                if let Err(death) = self.write_all() {
+                    return Ok(Err(death));
+                }
+                if is_last {
+                    break;
+                }
             }
-            self.take();
+            Ok(self.write_all())
+        };
+        if let Err(death) = rest()? {
+            return Ok(Err(death));
+        }
+        let answered = self.release();
+        Ok(self.mark().map(|()| answered))
+    }
+
+    fn write_all(&mut self) -> Result<(), Death> {
+        loop {
             while !self.frames.is_empty() {
                 self.append()?;
             }
+            if self.in_flight.is_empty() {
+                return self.sync();
+            }
+            self.take()?;
         }
-        self.sync()?;
-        let answered = self.release();
-        self.journal.mark()?;
-        Ok(answered)
-    }
-}
-
-/// A journal with the worst of bugs: it says that entries are durable and syncs them only with the next ones. The
-/// checker must find it out.
-#[derive(Debug)]
-pub struct Hasty {
-    inner: FileJournal<SimDisk>,
-    waiting: Vec<Frame>,
-    said: Seq,
-}
-
-impl Hasty {
-    /// Spoils a journal.
-    pub fn new(inner: FileJournal<SimDisk>) -> Self {
-        let said = inner.durable();
-        Self { inner, waiting: Vec::new(), said }
-    }
-}
-
-impl Journal for Hasty {
-    type Reader = FileReader<SimDisk>;
-
-    fn append(&mut self, frame: &Frame) -> Result<FrameAt, Fault> {
-        self.waiting.push(frame.clone());
-        // Nobody asks this one where its frames stand.
-        Ok(FrameAt { segment: 0, offset: 0 })
     }
 
-    fn sync(&mut self) -> Result<Seq, Fault> {
-        self.inner.sync()?;
-        for frame in self.waiting.drain(..) {
-            self.said = frame.last();
-            self.inner.append(&frame)?;
+    /// How much is under way: requests that wait, batches decided, frames to append, frames to sync, answers to give.
+    pub(crate) fn load(&self) -> [usize; 5] {
+        let appended = self.told.len();
+        [self.queue.len(), self.in_flight.len(), self.frames.len(), appended, self.committer.waiting()]
+    }
+
+    /// The entry that decided a payment.
+    pub(crate) fn decision(&self, seq: Seq) -> Result<Arc<engine::PaymentDecided>, Fault> {
+        let entry = self.journal.reader().read(seq)?.into_iter().next();
+        match entry.map(|entry| entry.fact) {
+            Some(Fact::PaymentDecided(decided)) => Ok(decided),
+            other => Err(Fault::Poisoned(format!("a payment names an entry that is {other:?}"))),
         }
-        Ok(self.said)
     }
+}
 
-    fn durable(&self) -> Seq {
-        self.said
-    }
+fn is_read(answer: &engine::Answer) -> bool {
+    use engine::Reply;
+    matches!(
+        answer,
+        Ok(Reply::Accounts(_) | Reply::Transfers(_) | Reply::TrialBalance(..) | Reply::AccountsPage { .. })
+    )
+}
 
-    fn mark(&mut self) -> Result<(), Fault> {
-        self.inner.mark()
-    }
-
-    fn reader(&self) -> FileReader<SimDisk> {
-        self.inner.reader()
-    }
-
-    fn identity(&self) -> Identity {
-        self.inner.identity()
-    }
+fn entries_of<'f>(frames: impl Iterator<Item = &'f Frame>) -> Vec<Entry> {
+    frames.flat_map(|frame| frame.entries().expect("a frame is read as it was packed")).collect()
 }

@@ -18,6 +18,11 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
+    /// The next 8 bits.
+    pub const fn byte(&mut self) -> u8 {
+        self.next().to_le_bytes()[0]
+    }
+
     /// A number below `bound`, which is not 0. The slight preference for small ones does not matter here.
     pub const fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound

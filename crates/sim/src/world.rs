@@ -1,13 +1,31 @@
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use engine::{Engine, Entry, Fact};
-use journal::{Fault, FileJournal, Journal, Reader};
-use types::{Origin, Seq, Span, Timestamp};
+use engine::Engine;
+use journal::{Fault, Reader as _};
+use pipeline::Reading;
+use types::{Seq, Span, Timestamp};
 
-use crate::checker::{Answered, Checker, Violation};
-use crate::clients::Clients;
-use crate::process::{self, Process};
-use crate::{Crash, Rng, SimDisk, Trouble};
+use crate::checker::{Checker, Violation};
+use crate::clients::{Clients, KINDS};
+use crate::coverage::{Coverage, FaultKind, When};
+use crate::disk::Rot;
+use crate::edge::{self, Sent};
+use crate::network::Network;
+use crate::plants::Plant;
+use crate::process::{self, Answered, Death, Machine, Process};
+use crate::{Crash, Rng};
+
+mod faults;
+
+/// Requests that every run makes, at least.
+pub const REQUESTS_MIN: usize = 1_000;
+/// Times that the machine crashes in every run, at least.
+pub const CRASHES_MIN: u32 = 3;
+/// Why a process ends whose engine could not read the past.
+const UNWOUND: &str = "the index cannot be read";
+/// What is mostly free on the disk.
+const ROOM_BYTES: u64 = 1 << 30;
 
 /// One run of everything, from one seed.
 #[derive(Debug)]
@@ -16,14 +34,36 @@ pub struct World {
     step: u32,
     rng: Rng,
     crashes: Vec<Crash>,
-    disk: SimDisk,
-    now: Timestamp,
+    plant: Option<Plant>,
+    machine: Machine,
+    /// What the wall clock says; somebody may set it.
+    wall: Timestamp,
+    /// The monotonic clock.
+    passed: Span,
+    /// Bytes that are free on the disk, as far as anybody measures them.
+    free_bytes: u64,
     clients: Clients,
+    /// Requests under way, by number.
+    requests: Network<usize>,
+    /// Replies under way: the request, and whether it got one.
+    replies: Network<usize>,
     checker: Checker,
-    /// What the engine held that was killed last, and what a start must find again if no entry was lost.
+    /// What the engine held that ended last, and what a start must find again if no entry was lost.
     left: Option<Held>,
     /// The process before this one stopped properly.
     stopped: bool,
+    /// Bits that turned and are not put right yet.
+    rot: Option<(Rot, FaultKind)>,
+    /// Syncs take seconds.
+    slow_disk: bool,
+    /// After so many requests the next crash comes at last.
+    crash_at: usize,
+    /// Segments before the last step.
+    segments: usize,
+    /// Until this step nobody asks for anything.
+    quiet_until: u32,
+    /// Files of the index went bad under the process that runs.
+    bad_index: bool,
     summary: Summary,
 }
 
@@ -32,6 +72,8 @@ pub struct World {
 pub struct Summary {
     /// The kinds of entries, and the statuses that payments had.
     pub kinds: BTreeSet<&'static str>,
+    /// Requests that clients made.
+    pub requests: usize,
     /// Answers that clients got.
     pub answers: usize,
     /// Entries at the end.
@@ -42,271 +84,416 @@ pub struct Summary {
     pub kills: u32,
     /// Times it stopped properly.
     pub stops: u32,
-    /// Writes and syncs that failed.
+    /// Starts and runs that ended because the disk refused.
     pub failures: u32,
     /// Segments of the journal at the end.
     pub segments: usize,
     /// Starts that found fewer entries than the engine had made.
     pub losses: u32,
+    /// Bits that turned, and were found by a start or a reader.
+    pub damages: u32,
+    /// Starts that began with the tables of an index.
+    pub restores: u32,
+    /// Which faults came in which states.
+    pub coverage: Coverage,
 }
 
 /// What can be seen of an engine from outside: the last entry, its clock, what is due next, what the windows hold.
 type Held = (Seq, Timestamp, Option<Timestamp>, (u64, u64));
 
-/// A step that did not work: the process is dead, or the checker found something.
-enum Stumble {
-    Fault(Fault),
-    Broken(String),
-}
-
-impl From<Fault> for Stumble {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
+/// How one step ends.
+enum Ended {
+    /// The process goes on.
+    Runs(Box<Process>),
+    /// It does not.
+    Ends,
 }
 
 impl World {
     /// The world of this seed. Its machine crashes in these ways.
     pub fn new(seed: u64, crashes: &[Crash]) -> Self {
+        let mut rng = Rng::new(seed);
         Self {
             seed,
             step: 0,
-            rng: Rng::new(seed),
+            crash_at: 100 + rng.place(150),
+            rng,
             crashes: crashes.to_vec(),
-            disk: SimDisk::default(),
-            now: Timestamp::from_ns(1_795_000_000_000_000_000),
+            plant: None,
+            machine: Machine::default(),
+            wall: Timestamp::from_ns(1_795_000_000_000_000_000),
+            passed: Span::ZERO,
+            free_bytes: ROOM_BYTES,
             clients: Clients::default(),
+            requests: Network::default(),
+            replies: Network::default(),
             checker: Checker::default(),
             left: None,
             stopped: false,
+            rot: None,
+            slow_disk: false,
+            segments: 0,
+            quiet_until: 0,
+            bad_index: false,
             summary: Summary::default(),
         }
     }
 
-    /// Goes so many steps, stops properly, and checks a last time. `wrap` may spoil the journal.
-    ///
-    /// # Errors
-    /// What the checker found.
-    pub fn run<J: Journal>(
-        mut self,
-        steps: u32,
-        wrap: impl Fn(FileJournal<SimDisk>) -> J,
-    ) -> Result<Summary, Violation> {
-        let mut running = None;
-        while self.step < steps {
-            self.step += 1;
-            running = self.go_on(running, &wrap).map_err(|what| self.violation(what))?;
+    /// The same with a bug in it, which the checker must find.
+    #[must_use]
+    pub fn with(mut self, plant: Plant) -> Self {
+        self.plant = Some(plant);
+        if plant == Plant::SkipsSync {
+            self.machine.disk.skip_one_sync_of(4);
         }
-        if let Some(process) = running {
-            self.stop(process).map_err(|what| self.violation(what))?;
-        }
-        self.disk.relieve();
-        self.start(&wrap).map_err(|what| self.violation(what))?;
-        self.summary.answers = self.checker.answers();
-        Ok(self.summary)
+        self
     }
 
-    fn violation(&self, what: String) -> Violation {
-        Violation { seed: self.seed, step: self.step, what }
+    /// Goes on until there were enough requests of every kind and enough crashes, stops properly, and checks a last
+    /// time.
+    ///
+    /// # Errors
+    /// What the checker found. A panic in whatever is run counts as such.
+    pub fn run(mut self) -> Result<Summary, Violation> {
+        let ran = catch_unwind(AssertUnwindSafe(|| self.run_to_the_end()));
+        let (seed, step) = (self.seed, self.step);
+        match ran {
+            Ok(Ok(())) => Ok(self.summary),
+            Ok(Err(what)) => Err(Violation { seed, step, what }),
+            Err(panic) => Err(Violation { seed, step, what: format!("SIM-0: a panic: {}", message(&*panic)) }),
+        }
+    }
+
+    fn run_to_the_end(&mut self) -> Result<(), String> {
+        let mut running = None;
+        while !self.is_enough() {
+            self.step += 1;
+            if self.step > 60_000 {
+                return Err("SIM-0: the run does not get on".to_owned());
+            }
+            running = match self.go_on(running)? {
+                Ended::Runs(process) => Some(process),
+                Ended::Ends => None,
+            };
+        }
+        self.machine.disk.relieve();
+        if let Some(process) = running {
+            self.stop(*process)?;
+        }
+        self.mend();
+        let process = loop {
+            // The damage that this one finds is put right for the next.
+            self.machine.disk.relieve();
+            if let Ended::Runs(process) = self.start()? {
+                break process;
+            }
+        };
+        self.summary.kinds.extend(&self.checker.kinds);
+        self.summary.entries = process.engine().applied().get();
+        self.summary.segments = self.machine.disk.segments();
+        Ok(())
+    }
+
+    /// Both clocks.
+    fn reading(&self) -> Reading {
+        Reading { wall: self.wall, monotonic: self.passed }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.summary.requests >= REQUESTS_MIN
+            && self.summary.crashes >= CRASHES_MIN
+            && KINDS.iter().all(|(kind, _)| self.clients.kinds.contains_key(kind))
     }
 
     /// One step; afterwards the process runs, or does not any more.
-    fn go_on<J: Journal>(
-        &mut self,
-        running: Option<Process<J>>,
-        wrap: &impl Fn(FileJournal<SimDisk>) -> J,
-    ) -> Result<Option<Process<J>>, String> {
-        self.pass_time();
-        let Some(mut process) = running else { return self.start(wrap) };
-        match self.rng.below(300) {
-            0..2 => {
-                self.stop(process)?;
-                return Ok(None);
+    fn go_on(&mut self, running: Option<Box<Process>>) -> Result<Ended, String> {
+        self.pass_time(running.as_deref());
+        let Some(mut process) = running else { return self.start() };
+        self.operate(&mut process);
+        if self.summary.requests >= self.crash_at {
+            self.crash_at += 200 + self.rng.place(130);
+            self.end(&process, true);
+            return Ok(Ended::Ends);
+        }
+        match self.rng.below(4_000) {
+            0..3 => {
+                self.stop(*process)?;
+                return Ok(Ended::Ends);
             }
-            2..5 => {
-                self.end(&process);
-                return Ok(None);
+            3..9 => {
+                self.end(&process, false);
+                return Ok(Ended::Ends);
             }
-            5 => self.make_trouble(),
-            _ => match self.drive(&mut process) {
+            9..19 => self.make_trouble(),
+            19..23 => self.turn_a_bit_while_running(&mut process)?,
+            _ => match self.drive(&mut process)? {
                 Ok(()) => {}
-                Err(Stumble::Broken(what)) => return Err(what),
-                Err(Stumble::Fault(Fault::Io { .. } | Fault::Poisoned(_))) => {
-                    self.summary.failures += 1;
-                    self.end(&process);
-                    return Ok(None);
+                Err(death) => {
+                    self.die(&process, &death)?;
+                    return Ok(Ended::Ends);
                 }
-                Err(Stumble::Fault(fault)) => return Err(format!("SIM-6: {fault}")),
             },
         }
-        Ok(Some(process))
+        Ok(Ended::Runs(process))
     }
 
-    /// Mostly a little; sometimes long enough for timeouts and deadlines; now and then backwards.
-    fn pass_time(&mut self) {
-        let ns = match self.rng.below(100) {
-            0 => {
-                let back = Span::from_ns(self.rng.below(2_000_000_000));
-                self.now = self.now.checked_sub(back).unwrap_or_default();
-                return;
+    /// One of the things that the threads of a server and its clients do.
+    fn drive(&mut self, process: &mut Process) -> Result<Result<(), Death>, String> {
+        self.segments = self.machine.disk.segments();
+        if self.rng.below(400) == 0 {
+            self.quiet_until = self.step + 150;
+        }
+        let is_quiet = self.step < self.quiet_until;
+        Ok(match self.rng.below(100) {
+            0..16 if is_quiet => Ok(()),
+            0..16 => {
+                let number = self.clients.ask(self.wall, &mut self.rng);
+                self.send(number, process);
+                Ok(())
             }
-            1..4 => self.rng.below(100_000_000_000),
-            4..20 => 0,
-            _ => self.rng.below(10_000_000),
-        };
-        self.now = self.now.saturating_add(Span::from_ns(ns));
-    }
-
-    fn make_trouble(&mut self) {
-        let trouble = *self.rng.pick(&[Trouble::Write, Trouble::Sync, Trouble::NoSpace, Trouble::PowerLoss]);
-        self.disk.trouble(trouble, u32::try_from(self.rng.below(6)).unwrap_or(0));
-    }
-
-    /// One of the things that the threads of a server do.
-    fn drive<J: Journal>(&mut self, process: &mut Process<J>) -> Result<(), Stumble> {
-        match self.rng.below(100) {
-            0..40 => {
-                let (number, request) = self.clients.ask(&mut self.rng);
-                // A client whom a full queue turned away may come again.
-                let _taken = process.offer(number, request);
+            16..40 => {
+                if let Some(number) = self.requests.arrive(self.passed, &mut self.rng) {
+                    self.summary.requests += 1;
+                    // Whom a problem or a full queue turns away may come again.
+                    let _turned_away = process.offer(number, self.clients.sent(number));
+                }
+                Ok(())
             }
-            40..55 => process.decide(self.now, self.rng.place(8)),
-            55..65 => process.take(),
-            65..80 => process.append()?,
-            80..88 => process.sync()?,
-            88..95 => {
+            40..56 => {
+                let events = self.rng.place(10);
+                let goes_on = self.decide(process, events)?;
+                let bad = || Death::Journal(Fault::Poisoned(UNWOUND.to_owned()));
+                if goes_on { Ok(()) } else { Err(bad()) }
+            }
+            56..66 => process.commit(),
+            66..71 => process.take(),
+            71..81 => process.append(),
+            81..87 => {
+                self.wait_for_the_disk(process);
+                process.sync()
+            }
+            87..93 => {
                 let answered = process.release();
-                self.answered(answered);
+                self.answered(process, answered)?;
+                Ok(())
             }
-            95..97 => process.journal.mark()?,
-            _ => self.read(process)?,
+            93..95 => process.mark(),
+            95..97 => {
+                while self.replies.arrive(self.passed, &mut self.rng).is_some() {}
+                Ok(())
+            }
+            97..99 => process.index.work().map_err(Death::from),
+            _ => return self.read(process),
+        })
+    }
+
+    /// A request goes off, now and then twice; its client may vanish and come back.
+    fn send(&mut self, number: usize, process: &Process) {
+        self.requests.send(self.passed, number, &mut self.rng);
+        let when = self.when(process);
+        if self.rng.percent(6) {
+            self.summary.coverage.count(FaultKind::Duplicate, when);
+            self.requests.send(self.passed, number, &mut self.rng);
+        }
+        if self.rng.percent(4) {
+            self.summary.coverage.count(FaultKind::Vanished, when);
+            self.requests.send(self.passed.saturating_add(Span::from_secs(2)), number, &mut self.rng);
+        }
+    }
+
+    /// The engine's step; false when it panicked for a good reason.
+    fn decide(&mut self, process: &mut Process, events: usize) -> Result<bool, String> {
+        let now = process.observe(self.reading(), self.free_bytes);
+        let decided = catch_unwind(AssertUnwindSafe(|| process.decide(now, events)));
+        let Some(batch) = (match decided {
+            Ok(decided) => decided,
+            // The engine must not decide without the past that it cannot read.
+            Err(panic) if self.is_of_the_index(&*panic) => return Ok(false),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }) else {
+            return Ok(true);
+        };
+        let is_whole = !batch.is_cut;
+        self.checker.decided(now, batch)?;
+        if !is_whole {
+            return if self.bad_index { Ok(false) } else { Err("SIM-3: a request gets no answer".to_owned()) };
+        }
+        if self.plant == Some(Plant::AnswersReadsEarly) {
+            let answered = process.hasty_reads();
+            self.answered(process, answered)?;
+        }
+        Ok(true)
+    }
+
+    /// The engine stopped rather than decide without the past that it cannot read. The next start derives it again.
+    fn is_of_the_index(&self, panic: &(dyn std::any::Any + Send)) -> bool {
+        let told = message(panic);
+        self.bad_index && (told.is_empty() || told.starts_with("cannot look"))
+    }
+
+    fn answered(&mut self, process: &Process, answered: Vec<Answered>) -> Result<(), String> {
+        for Answered { number, seq, answer } in answered {
+            self.checker.told(seq);
+            self.summary.answers += 1;
+            if let Sent::Http(_) = self.clients.sent(number) {
+                let mut unread = None;
+                let decision = |seq| {
+                    process.decision(seq).map_err(|fault| {
+                        unread = Some(fault);
+                        "unread".to_owned()
+                    })
+                };
+                match process.edge.render(&answer, decision) {
+                    Ok(bytes) if !bytes.is_empty() => edge::check_rendered(&answer, &bytes)?,
+                    Ok(_) => {}
+                    // What is damaged or cannot be read now is not shown; the client hears that.
+                    Err(_) if unread.as_ref().is_some_and(|fault| self.is_excused(fault)) => {}
+                    Err(what) => return Err(format!("{what} {unread:?}")),
+                }
+            }
+            if self.rng.percent(5) {
+                let when = self.when(process);
+                self.summary.coverage.count(FaultKind::LostReply, when);
+                self.requests.send(self.passed.saturating_add(Span::from_secs(1)), number, &mut self.rng);
+            } else {
+                self.clients.hear(&answer);
+                self.replies.send(self.passed, number, &mut self.rng);
+            }
         }
         Ok(())
     }
 
-    fn answered(&mut self, answered: Vec<Answered>) {
-        for Answered { number, seq, answer } in answered {
-            self.clients.hear(&answer);
-            self.checker.answered(self.clients.request(number), seq, answer);
+    /// Whether a fault is one that this world brought about.
+    fn is_excused(&self, fault: &Fault) -> bool {
+        match fault {
+            Fault::Io { .. } | Fault::Poisoned(_) => true,
+            _ => self.rot.is_some(),
         }
     }
 
     /// Somebody reads the journal while it is written.
-    fn read<J: Journal>(&mut self, process: &Process<J>) -> Result<(), Stumble> {
-        let reader = process.journal.reader();
+    fn read(&mut self, process: &Process) -> Result<Result<(), Death>, String> {
+        let reader = journal::Journal::reader(&process.journal);
         let durable = reader.durable();
         let from = Seq::new(self.rng.below(durable.get() + 2));
-        let entries = reader.read(from)?;
+        let entries = match reader.read(from) {
+            Ok(entries) => entries,
+            Err(fault) if self.is_excused(&fault) => return Ok(Ok(())),
+            Err(fault) => return Err(format!("SIM-6: {fault}")),
+        };
         let seqs = entries.iter().map(|entry| entry.header.seq.get());
         let first = from.get().max(1);
         let in_order = seqs.clone().eq((first..).take(entries.len()));
         if !in_order || entries.is_empty() != (first > durable.get()) || seqs.max() > Some(durable.get()) {
-            return Err(Stumble::Broken(format!("SIM-1: reading from {from} gave {} entries", entries.len())));
+            return Err(format!("SIM-1: reading from {from} gave {} entries", entries.len()));
         }
-        self.checker.read(entries);
-        Ok(())
+        self.checker.read(&entries)?;
+        Ok(Ok(()))
     }
 
-    /// Opens the journal, checks all that is in it, and begins to serve.
-    fn start<J: Journal>(&mut self, wrap: &impl Fn(FileJournal<SimDisk>) -> J) -> Result<Option<Process<J>>, String> {
-        let origin = Origin::new(u128::from(self.rng.next()) + 1);
-        let mut opened = match process::open(&self.disk, origin) {
+    /// Opens everything, checks all that is in it, and begins to serve.
+    fn start(&mut self) -> Result<Ended, String> {
+        self.requests.cut();
+        self.replies.cut();
+        self.rot_before_a_start();
+        let opened = process::open(&self.machine, &mut self.rng);
+        let struck = self.machine.disk.struck();
+        let mut opened = match opened {
             Ok(opened) => opened,
             // Starting can fail half-way as well; the next one must find its way.
-            Err(Fault::Io { .. }) => {
+            Err(death) if death.is_of_the_disk() => {
+                self.count_struck(struck, When::Starting);
                 self.summary.failures += 1;
-                self.power();
-                return Ok(None);
+                self.power(false);
+                self.machine.disk.relieve();
+                return Ok(Ended::Ends);
+            }
+            Err(death) => return self.damaged(&death),
+        };
+        if let (true, true, Some(torn)) = (std::mem::take(&mut self.stopped), self.rot.is_none(), &opened.torn) {
+            return Err(format!("SIM-6: after a proper stop there is {torn:?}"));
+        }
+        if let (Some(Plant::DropsChainCheck), Some(lost)) = (self.plant, self.checker.lost.take()) {
+            opened.accept(&lost)?;
+        }
+        let entries = match opened.entries() {
+            Ok(entries) => entries,
+            Err(fault) if self.is_excused(&fault) => {
+                // Found by a reader, not by the start, which began behind it.
+                self.machine.disk.relieve();
+                self.found(&fault);
+                opened.entries().map_err(|fault| format!("SIM-6: {fault}"))?
             }
             Err(fault) => return Err(format!("SIM-6: {fault}")),
         };
-        if let (true, Some(torn)) = (std::mem::take(&mut self.stopped), &opened.torn) {
-            return Err(format!("SIM-6: after a proper stop there is {torn:?}"));
+        self.settle();
+        self.machine.disk.relieve();
+        if opened.index.sealed() > Seq::ZERO {
+            self.summary.restores += 1;
         }
-        self.checker.check(&opened.entries, &mut opened.engine)?;
-        self.check_held(&opened.engine)?;
-        self.summary.kinds.extend(opened.entries.iter().flat_map(kinds));
-        self.summary.entries = opened.engine.applied().get();
-        self.summary.segments = self.disk.segments();
-        let mut process = Process::new(opened.engine, wrap(opened.journal));
-        match process.start(self.now) {
-            Ok(()) => Ok(Some(process)),
-            Err(_) => {
-                self.end(&process);
-                Ok(None)
+        if self.plant == Some(Plant::AppliesTwice) {
+            opened.fold_again(&entries);
+        }
+        let check = || self.checker.check(&entries, &mut opened.engine, &mut self.rng);
+        let is_lost = match catch_unwind(AssertUnwindSafe(check)) {
+            Ok(checked) => checked?,
+            Err(panic) if self.is_of_the_index(&*panic) => {
+                // What was lost is known by now, and will not be lost again.
+                self.left = None;
+                self.power(false);
+                return Ok(Ended::Ends);
+            }
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        self.summary.losses += u32::from(is_lost);
+        self.check_held(&opened.engine, is_lost)?;
+        opened.check_keys(&entries)?;
+        let mut process = Process::new(opened, self.reading());
+        let now = process.observe(self.reading(), self.free_bytes);
+        match process.begin(now) {
+            Ok(begun) => {
+                if let Some(batch) = begun {
+                    self.checker.decided(now, batch)?;
+                }
+                Ok(Ended::Runs(Box::new(process)))
+            }
+            Err(death) => {
+                self.die(&process, &death)?;
+                Ok(Ended::Ends)
             }
         }
     }
 
     /// SIM-5 across a start.
-    fn check_held(&mut self, engine: &Engine) -> Result<(), String> {
-        let Some(left) = self.left.take() else { return Ok(()) };
-        if engine.applied() < left.0 {
-            self.summary.losses += 1;
-            return Ok(());
-        }
+    fn check_held(&mut self, engine: &Engine, is_lost: bool) -> Result<(), String> {
+        let Some(left) = self.left.take().filter(|_| !is_lost) else { return Ok(()) };
         let found = held(engine);
-        if found == left { Ok(()) } else { Err(format!("SIM-5: the engine held {left:?}, replayed {found:?}")) }
-    }
-
-    /// The process ends without warning.
-    fn end<J: Journal>(&mut self, process: &Process<J>) {
-        self.left = Some(held(process.engine()));
-        self.power();
-    }
-
-    /// The process is gone; now and then the machine goes down with it. The next start may meet trouble of its own.
-    fn power(&mut self) {
-        if self.rng.percent(60) {
-            self.summary.crashes += 1;
-            let crash = *self.rng.pick(&self.crashes);
-            self.disk.crash(crash, &mut self.rng);
-        } else {
-            self.summary.kills += 1;
-            self.disk.restart(self.rng.percent(50));
-        }
-        if self.rng.percent(20) {
-            self.make_trouble();
-        }
+        if found == left { Ok(()) } else { Err(format!("SIM-5: the engine held {left:?}, a start found {found:?}")) }
     }
 
     /// A proper stop: what waits is decided, and the mark covers everything.
-    fn stop<J: Journal>(&mut self, mut process: Process<J>) -> Result<(), String> {
-        match process.drain(self.now) {
+    fn stop(&mut self, mut process: Process) -> Result<(), String> {
+        let now = process.observe(self.reading(), self.free_bytes);
+        let checker = &mut self.checker;
+        match process.drain(now, |batch| checker.decided(now, batch))? {
             Ok(answered) => {
                 self.summary.stops += 1;
                 self.left = Some(held(process.engine()));
+                self.answered(&process, answered)?;
                 self.stopped = true;
-                self.answered(answered);
-                self.disk.restart(true);
+                self.machine.disk.restart(true);
                 Ok(())
             }
-            Err(Fault::Io { .. } | Fault::Poisoned(_)) => {
-                self.summary.failures += 1;
-                self.end(&process);
-                Ok(())
-            }
-            Err(fault) => Err(format!("SIM-6: {fault}")),
+            Err(death) => self.die(&process, &death),
         }
     }
-}
-
-fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
-    let status = match &entry.fact {
-        Fact::PaymentDecided(decided) => Some(decided.status.name()),
-        Fact::PaymentChanged(changed) => Some(changed.status.name()),
-        Fact::JournalStarted { .. }
-        | Fact::JournalContinued { .. }
-        | Fact::Ledger(_)
-        | Fact::LabelRecorded(_)
-        | Fact::ArtifactStored(_)
-        | Fact::PolicyActivated(_)
-        | Fact::ApiKeyAdded(_)
-        | Fact::StateDigest(_) => None,
-    };
-    [journal::kind_name(entry)].into_iter().chain(status)
 }
 
 fn held(engine: &Engine) -> Held {
     (engine.applied(), engine.clock(), engine.next_due(), engine.window_sizes())
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }

@@ -20,8 +20,12 @@
 //!   8   16  index of the subject (keyed hash of tenant, kind and value)
 //!  24   16  token of the subject, 0 when erased
 //!  40   32  key of the subject, 0 when erased
-//!  72   16  0
+//!  72    8  one more than the number of the first record that was saved with it, 0 when that is not known
+//!  80    8  0
 //! ```
+//!
+//! Version 1 from the beginning: bytes 72 to 80 were 0 before they had a meaning, and nobody read them. What a
+//! compacted file holds has 0 there as well, since all of it is saved before it takes the place of the other.
 //!
 //! No value is stored, not even sealed. The sizes keep every record within one disk sector. Its number makes a record
 //! valid in one place only: records cannot be left out, repeated or exchanged. Erased keys are really gone once the
@@ -32,7 +36,8 @@
 //! again after a torn record was cut or the file was rewritten, and then another body must get another nonce.
 //!
 //! **Torn or damaged.** A crash may leave the last append unfinished: the file ends inside a record, or holds only
-//! zeros from the tag of a record on (space that the file system gave but never filled). Either is cut; nothing that
+//! zeros from the tag of a record on (space that the file system gave but never filled), or zeros in place of a record
+//! and after it only records that were saved with it (sectors reach a disk in any order). Each is cut; nothing that
 //! was acknowledged depends on it. Anything else that does not open is damage, and is refused with its offset. A file
 //! that lost whole records at its end looks like an older copy of itself, which only somebody with a newer one can
 //! tell.
@@ -50,6 +55,7 @@ const PLAIN_BYTES: usize = 20;
 const SECRETS_BYTES: usize = 64;
 const CRC_BYTES: usize = 4;
 const BODY_BYTES: usize = 88;
+const SAVED_FROM_OFFSET: usize = 72;
 const _: () = assert!(PLAIN_BYTES + NONCE_BYTES + SECRETS_BYTES + TAG_BYTES + CRC_BYTES == HEADER_BYTES);
 const _: () = assert!(NONCE_BYTES + BODY_BYTES + TAG_BYTES == RECORD_BYTES);
 
@@ -139,7 +145,8 @@ impl Codec {
         store.map(|store| Some((first, store))).ok_or(Error::Damaged { offset: 0 })
     }
 
-    pub(crate) fn write_record(&self, number: u64, record: &Record, out: &mut Vec<u8>) {
+    /// `saved_from` is the number of the first record that is saved with this one, if that can matter later.
+    pub(crate) fn write_record(&self, number: u64, saved_from: Option<u64>, record: &Record, out: &mut Vec<u8>) {
         const NONE: &[u8; 32] = &[0; 32];
         let (what, tenant, index, token, key) = match record {
             Record::KeyMade { tenant, index, token, key } => (KEY_MADE, tenant, index, token.get(), key.as_bytes()),
@@ -151,6 +158,7 @@ impl Codec {
         body.extend_from_slice(&index.to_le_bytes());
         body.extend_from_slice(&token.to_le_bytes());
         body.extend_from_slice(key);
+        body.extend_from_slice(&saved_from.map_or(0, |first| first.saturating_add(1)).to_le_bytes());
         body.resize(BODY_BYTES, 0);
         let sealed = self.seal(&number.to_le_bytes(), &body);
         wipe(&mut body);
@@ -160,10 +168,30 @@ impl Codec {
 
     /// `None` when `sealed` is not record `number`, as it was written.
     pub(crate) fn read_record(&self, number: u64, sealed: &[u8; RECORD_BYTES]) -> Option<Record> {
+        self.read_body(number, sealed, parse_body)
+    }
+
+    /// Whether record `number`, at the start of `rest`, was never written although later ones were: those must all have
+    /// been saved together with it, by the append that a crash left unfinished.
+    pub(crate) fn is_unfinished(&self, number: u64, rest: &[u8]) -> bool {
+        let Some((hole, later)) = rest.split_first_chunk::<RECORD_BYTES>() else { return false };
+        is_torn(hole, RECORD_BYTES)
+            && (number.saturating_add(1)..).zip(later.as_chunks().0).all(|(place, record)| {
+                record.iter().all(|&byte| byte == 0)
+                    || self.read_body(place, record, saved_from).is_some_and(|first| first <= number)
+            })
+    }
+
+    fn read_body<T>(
+        &self,
+        number: u64,
+        sealed: &[u8; RECORD_BYTES],
+        read: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Option<T> {
         let mut body = cipher::open(&self.wrap, &number.to_le_bytes(), sealed)?;
-        let record = parse_body(&body);
+        let read = read(&body);
         wipe(&mut body);
-        record
+        read
     }
 
     fn seal(&self, context: &[u8], plaintext: &[u8]) -> Vec<u8> {
@@ -182,6 +210,12 @@ pub(crate) fn is_torn(rest: &[u8], bytes: usize) -> bool {
 fn split_header(file: &[u8]) -> Option<(&[u8], u32)> {
     let (checked, rest) = file.split_at_checked(HEADER_BYTES.saturating_sub(CRC_BYTES))?;
     Some((checked, u32::from_le_bytes(*rest.first_chunk()?)))
+}
+
+/// The number of the first record that was saved with this one.
+fn saved_from(body: &[u8]) -> Option<u64> {
+    let mut field = body.get(SAVED_FROM_OFFSET..)?;
+    take(&mut field).map(u64::from_le_bytes)?.checked_sub(1)
 }
 
 fn parse_body(mut fields: &[u8]) -> Option<Record> {

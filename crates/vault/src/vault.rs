@@ -29,6 +29,8 @@ pub struct Vault {
     /// The number of the next record.
     next: u64,
     unsaved: Vec<u8>,
+    /// The number of the first record in it.
+    unsaved_from: u64,
 }
 
 struct Subject {
@@ -75,7 +77,7 @@ impl Vault {
         let mut vault = Self::new(codec, store, first);
         let mut accepted = HEADER_BYTES;
         let mut rest = log.get(accepted..).unwrap_or_default();
-        while !is_torn(rest, RECORD_BYTES) {
+        while !is_torn(rest, RECORD_BYTES) && !vault.codec.is_unfinished(vault.next, rest) {
             let damaged = Error::Damaged { offset: accepted };
             let (record, after) = rest.split_first_chunk().ok_or(damaged.clone())?;
             let record = vault.codec.read_record(vault.next, record).ok_or(damaged.clone())?;
@@ -217,7 +219,8 @@ impl Vault {
         for (number, (&index, subject)) in (first..).zip(live) {
             let key = Secret::new(*subject.key.as_bytes());
             let record = Record::KeyMade { tenant: subject.tenant, index, token: subject.token, key };
-            self.codec.write_record(number, &record, &mut file);
+            // All of this file is saved before it takes the place of the other.
+            self.codec.write_record(number, None, &record, &mut file);
         }
         file
     }
@@ -226,7 +229,7 @@ impl Vault {
         let keys = StoreKeys::new(&store);
         let (subjects, indexes) = (HashMap::default(), HashMap::default());
         let subjects_max = Self::SUBJECTS_MAX_DEFAULT;
-        Self { codec, store, keys, subjects, indexes, subjects_max, next, unsaved: Vec::new() }
+        Self { codec, store, keys, subjects, indexes, subjects_max, next, unsaved: Vec::new(), unsaved_from: next }
     }
 
     fn subject(
@@ -251,7 +254,10 @@ impl Vault {
     }
 
     fn append(&mut self, record: &Record) {
-        self.codec.write_record(self.next, record, &mut self.unsaved);
+        if self.unsaved.is_empty() {
+            self.unsaved_from = self.next;
+        }
+        self.codec.write_record(self.next, Some(self.unsaved_from), record, &mut self.unsaved);
         self.next = self.next.checked_add(1).expect("a store has at most 2^64 - 1 records");
     }
 

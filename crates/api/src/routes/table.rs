@@ -15,7 +15,7 @@ use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
 use crate::packed;
 use crate::payments::PaymentBody;
 use crate::requests::{LabelBody, LedgerBody, VerbBody};
-use crate::responses::{Account, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
+use crate::responses::{Account, ClockConfirmed, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
 use crate::results::BatchResults;
 use crate::scope::Scope;
 use crate::segments::Segments;
@@ -529,6 +529,17 @@ pub const ROUTES: &[Route] = &[
             &[CURSOR, LIMIT],
             shape::<EventPage>(),
             "Read the journal's entries in order; with `Accept: text/event-stream` without end",
+        )
+    },
+    Route {
+        method: Method::Post,
+        body: Body::Empty(shape::<VerbBody>()),
+        ..get(
+            Operation::ConfirmClock,
+            "/v1/clock/confirm",
+            Scope::SERVER_OPERATE,
+            shape::<ClockConfirmed>(),
+            "Say that the machine's clock is right although it jumped ahead",
         )
     },
     of_proofs::PROVE_TRANSFER,

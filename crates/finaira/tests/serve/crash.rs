@@ -36,7 +36,7 @@ fn a_directory_serves_one_process_and_one_format() {
     std::fs::write(&segment, &bytes).expect("a segment");
     let (status, errors) = Server::failing_start(data.path());
     assert!(!status.success());
-    assert!(errors.contains("journal format version 99") && errors.contains("reads versions up to 2"), "{errors}");
+    assert!(errors.contains("journal format version 99") && errors.contains("reads versions up to 3"), "{errors}");
 }
 
 #[test]

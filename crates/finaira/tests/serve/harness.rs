@@ -16,6 +16,8 @@ pub(crate) struct Server {
     /// The API key, when this start made one.
     pub(crate) key: Option<String>,
     log: Arc<Mutex<Vec<u8>>>,
+    /// Reads the log until the process ends.
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 /// Talks to a server; cheap to clone.
@@ -74,18 +76,24 @@ impl Server {
         let mut stderr = BufReader::new(child.stderr.take().expect("standard error is piped"));
         let log = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut line = Vec::new();
             while stderr.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
                 shared.lock().expect("nobody panics with the log").append(&mut line);
             }
         });
-        Self { child, address: address.unwrap_or_default(), key, log }
+        Self { child, address: address.unwrap_or_default(), key, log, reader: Some(reader) }
     }
 
     /// What it logged so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&self.log.lock().expect("nobody panics with the log")).into_owned()
+    }
+
+    /// Waits until it logged this.
+    #[track_caller]
+    pub(crate) fn logs(&self, text: &str) {
+        eventually_within(Duration::from_secs(60), || self.log().contains(text).then_some(()));
     }
 
     /// The output of a start that is expected to fail.
@@ -112,9 +120,12 @@ impl Server {
         self.child.wait().expect("the process ends");
     }
 
-    /// Its exit status, when it ends by itself.
-    pub(crate) fn wait(mut self) -> ExitStatus {
-        self.child.wait().expect("the process ends")
+    /// Its exit status, when it ends by itself, and all that it logged.
+    pub(crate) fn wait_with_log(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().expect("the process ends");
+        let reader = self.reader.take().expect("it is read once");
+        reader.join().expect("the log is read to its end");
+        (status, self.log())
     }
 
     /// SIGTERM and the exit status.
@@ -219,6 +230,14 @@ impl Client {
         Some(body)
     }
 
+    /// Sends packed records once: the answer's status and body; `None` when the connection broke.
+    pub(crate) fn packed_once(&self, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        let request = self.agent.post(format!("{}{path}", self.address));
+        let request = request.header("Authorization", format!("Bearer {}", self.key));
+        let mut response = request.content_type("application/vnd.finaira.packed").send(body).ok()?;
+        Some((response.status().as_u16(), response.body_mut().read_to_vec().ok()?))
+    }
+
     /// Lets a policy decide, given as the text of its policy.toml.
     pub(crate) fn activate(&self, policy: &str) -> Reply {
         let mut archive = tar::Builder::new(Vec::new());
@@ -267,15 +286,21 @@ fn read(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option
 }
 
 /// Calls until it gives something, for at most ten seconds.
+#[track_caller]
+pub(crate) fn eventually<T>(attempt: impl FnMut() -> Option<T>) -> T {
+    eventually_within(Duration::from_secs(10), attempt)
+}
+
+/// Calls until it gives something, for at most so long.
 #[expect(clippy::disallowed_methods, reason = "waiting for another process")]
 #[track_caller]
-pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually_within<T>(most: Duration, mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = attempt() {
             return found;
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "it did not happen within ten seconds");
+        assert!(start.elapsed() < most, "it did not happen within {most:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

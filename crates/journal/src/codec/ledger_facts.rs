@@ -2,7 +2,9 @@
 //! transfers have a second version, for those that are older than their entry because they were imported.
 
 use engine::Header;
-use ledger::{Account, AccountFlags, Book, Fact, NewAccount, Transfer, TransferFlags, TransferKey, TransferStatus};
+use ledger::{
+    Account, AccountFlags, Book, Fact, ImportNumber, NewAccount, Transfer, TransferFlags, TransferKey, TransferStatus,
+};
 use types::{AccountId, Amount, Asset, Code, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
 use super::fact::{
@@ -63,6 +65,26 @@ pub(super) fn version(header: &Header, fact: &Fact) -> u16 {
         | Fact::ImportNoted { .. } => header.decided_at,
     };
     if timestamp < header.decided_at { IMPORTED_VERSION } else { 1 }
+}
+
+/// The plain section of the entry that a row stands for; says kind and version.
+pub(super) fn encode_row(
+    header: &Header,
+    import: Option<ImportNumber>,
+    transfer: &Transfer,
+    into: &mut Encoder,
+) -> (u16, u16) {
+    match import {
+        Some(import) => {
+            into.varint(import.get());
+            encode_transfer(header, transfer, into);
+            (TRANSFER_STAGED, 1)
+        }
+        None => {
+            encode_transfer(header, transfer, into);
+            (TRANSFER_CREATED, if transfer.timestamp < header.decided_at { IMPORTED_VERSION } else { 1 })
+        }
+    }
 }
 
 /// Several facts inside another entry, each behind its kind. None of them is imported.
@@ -211,9 +233,18 @@ pub(super) fn decode_account(header: &Header, version: u16, from: &mut Decoder<'
 }
 
 pub(super) fn encode_transfer(header: &Header, transfer: &Transfer, into: &mut Encoder) {
-    encode_key(transfer.key, into);
-    into.u128(transfer.debit.get());
-    into.u128(transfer.credit.get());
+    if let TransferKey::Client(id) = transfer.key {
+        // As below, in one piece.
+        let mut bytes = [0; 49];
+        bytes[..16].copy_from_slice(&id.get().to_le_bytes());
+        bytes[17..33].copy_from_slice(&transfer.debit.get().to_le_bytes());
+        bytes[33..].copy_from_slice(&transfer.credit.get().to_le_bytes());
+        into.raw(&bytes);
+    } else {
+        encode_key(transfer.key, into);
+        into.u128(transfer.debit.get());
+        into.u128(transfer.credit.get());
+    }
     into.varint(transfer.amount.get());
     into.varint(transfer.ledger.get());
     into.varint(transfer.code.get());

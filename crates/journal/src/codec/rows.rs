@@ -39,7 +39,9 @@ use engine::{Entry, Fact, Header};
 use ledger::{ImportNumber, Transfer, TransferFlags, TransferKey};
 use types::{AccountId, ActorId, Amount, Code, LedgerId, RequestId, Span, TenantId, Timestamp, TransferId};
 
-use super::{ACTOR, FrameContext, REQUEST, REQUEST_IS_ID, TENANT, imports};
+use super::{
+    ACTOR, FrameContext, REQUEST, REQUEST_IS_ID, TENANT, begin_canonical, end_canonical, imports, ledger_facts,
+};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 /// Bytes of a row.
@@ -210,6 +212,16 @@ pub(crate) struct Run {
     import: Option<(ImportNumber, Timestamp)>,
 }
 
+impl Run {
+    /// The run behind its next row; `None` when that is the last.
+    fn rest(self) -> Option<Self> {
+        self.rows_left.checked_sub(1).filter(|left| *left > 0).map(|rows_left| {
+            let import = self.import.map(|(number, at)| (number, next_instant(at)));
+            Self { rows_left, import, ..self }
+        })
+    }
+}
+
 /// Reads what stands before the rows of a run.
 pub(crate) fn decode_run(from: &mut Decoder<'_>, context: &FrameContext) -> Result<Run, DecodeError> {
     const KNOWN: u8 = TENANT | ACTOR | REQUEST | REQUEST_IS_ID | IMPORT;
@@ -244,6 +256,31 @@ pub(crate) fn decode_row(
     context: &mut FrameContext,
     run: Run,
 ) -> Result<(Entry, Option<Run>), DecodeError> {
+    let (header, row) = take_row(from, context, &run)?;
+    let fact = match run.import {
+        Some((import, _)) => ledger::Fact::TransferStaged { import, transfer: row },
+        None => ledger::Fact::TransferCreated(row),
+    };
+    Ok((Entry { header, fact: Fact::Ledger(fact), sealed: None }, run.rest()))
+}
+
+/// Takes the next row of a run as [`decode_row`] does, and appends the canonical encoding of its entry, which is made of
+/// nothing else.
+pub(crate) fn canonical_row(
+    from: &mut Decoder<'_>,
+    context: &mut FrameContext,
+    run: Run,
+    into: &mut Encoder,
+) -> Result<Option<Run>, DecodeError> {
+    let (header, row) = take_row(from, context, &run)?;
+    let start = begin_canonical(&header, into);
+    let kind = ledger_facts::encode_row(&header, run.import.map(|(import, _)| import), &row, into);
+    end_canonical(start, kind, None, into);
+    Ok(run.rest())
+}
+
+/// The header of the entry that the next row stands for, and its transfer.
+fn take_row(from: &mut Decoder<'_>, context: &mut FrameContext, run: &Run) -> Result<(Header, Transfer), DecodeError> {
     let (row, bytes) = parse(from.rest())?;
     from.raw(bytes)?;
     let decided_at = run.import.map_or(row.timestamp, |(_, at)| at);
@@ -260,15 +297,7 @@ pub(crate) fn decode_row(
         occurred_at: decided_at,
     };
     context.follow(&header);
-    let rest = run.rows_left.checked_sub(1).filter(|left| *left > 0).map(|rows_left| {
-        let import = run.import.map(|(number, at)| (number, next_instant(at)));
-        Run { rows_left, import, ..run }
-    });
-    let fact = match run.import {
-        Some((import, _)) => ledger::Fact::TransferStaged { import, transfer: row },
-        None => ledger::Fact::TransferCreated(row),
-    };
-    Ok((Entry { header, fact: Fact::Ledger(fact), sealed: None }, rest))
+    Ok((header, row))
 }
 
 /// Reads a row by itself, at the front of `bytes`; `None` when its checksum does not hold.

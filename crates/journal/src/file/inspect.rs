@@ -1,12 +1,18 @@
 //! Looking at a journal without changing it.
 
+use std::collections::BTreeSet;
+
 use types::{Seq, ShardId};
 
 use super::FileJournal;
+use super::content::{Content, without_zeros};
 use super::recover::{Counts, Recovered, Scan, Visit};
 use crate::contract::{Fault, Identity, Part};
 use crate::disk::Disk;
+use crate::frame;
 use crate::mark::Mark;
+use crate::places::{NO_FRAME, damaged};
+use crate::segment::{self, HeaderFound};
 
 /// What a journal holds that was only looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,4 +48,46 @@ impl<D: Disk> FileJournal<D> {
         let recovered = Recovered { last: found.rest.last, torn: found.rest.torn };
         Ok(Inspected { recovered, lineage: found.rest.lineage, marked, segments, frames, bytes })
     }
+
+    /// Reads the segments behind number `after` each by itself, as after damage: header, checksums and the chain within.
+    /// Says the first damage in each.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn check_segments_after(disk: &D, shard: ShardId, after: u64) -> Result<Vec<Fault>, Fault> {
+        let listed =
+            disk.list().map_err(|cause| Fault::Io { action: "list", file: "the directory".to_owned(), cause })?;
+        let numbers: BTreeSet<u64> = segment::numbers(&listed).into_iter().filter(|number| *number > after).collect();
+        let mut found = Vec::new();
+        for number in numbers {
+            match check_segment(disk, shard, number) {
+                Ok(()) => {}
+                Err(fault @ Fault::Damaged { .. }) => found.push(fault),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn check_segment<D: Disk>(disk: &D, shard: ShardId, number: u64) -> Result<(), Fault> {
+    let content = Content::read(disk, number, 0)?;
+    let header = match segment::read_header(content.file.as_ref(), &segment::file_name(number), shard)? {
+        HeaderFound::Used(header) if header.number == number => header,
+        HeaderFound::Unused if without_zeros(&content.bytes).is_empty() => return Ok(()),
+        HeaderFound::Used(_) | HeaderFound::Unused | HeaderFound::Damaged => {
+            return Err(damaged(number, 0, Seq::ZERO, "the segment's header is not the one that belongs here"));
+        }
+    };
+    let (mut offset, mut next, mut previous) = (segment::HEADER_BYTES, header.first, header.previous);
+    while let Some((frame, written)) = frame::read_whole(content.after(offset), 0)
+        && (frame.first, frame.previous, frame.identity) == (next, previous, header.identity)
+    {
+        (next, previous) = (frame.last().next(), frame::hash_of(written));
+        offset += frame.written_bytes();
+    }
+    if without_zeros(content.after(offset)).is_empty() {
+        return Ok(());
+    }
+    Err(damaged(number, offset, next, NO_FRAME))
 }

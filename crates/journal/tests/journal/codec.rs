@@ -1,7 +1,7 @@
 //! Entries as bytes.
 
 use engine::{Entry, Fact};
-use journal::{Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed, canonical, leaf_hash};
+use journal::{CanonicalRun, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed, canonical, leaf_hash};
 use ledger::{Transfer, TransferKey};
 use proptest::prelude::*;
 use types::{AccountId, ActorId, Code, RequestId, Sealed, Span, TransferId};
@@ -9,6 +9,14 @@ use types::{AccountId, ActorId, Code, RequestId, Sealed, Span, TransferId};
 use crate::support::{
     FRAME_HEADER_BYTES, chunk, entries_of_one_place, entry_run, flipped, frame, header, small, transfer,
 };
+
+/// The canonical encodings of a frame, as they are read in one go.
+fn together(frame: &Frame) -> Vec<Vec<u8>> {
+    let mut run = CanonicalRun::default();
+    frame.canonical(&mut run).unwrap();
+    assert_eq!((run.first(), run.len()), (frame.first, frame.count as usize));
+    run.iter().map(<[u8]>::to_vec).collect()
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
@@ -51,6 +59,12 @@ proptest! {
             let plain = Entry { sealed: None, ..written.clone() };
             prop_assert_eq!(canonical(read), canonical(&plain));
         }
+        prop_assert_eq!(together(&frame(&entries)), entries.iter().map(canonical).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn canonical_encodings_are_read_without_the_entries(entries in entry_run()) {
+        prop_assert_eq!(together(&frame(&entries)), entries.iter().map(canonical).collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Facts of imports: rows of their own, read one by one, and their bytes.
 
 use engine::{Entry, Fact};
-use journal::{FileReader, FrameBuilder, Journal as _, canonical, kind_name};
+use journal::{CanonicalRun, FileReader, FrameBuilder, Journal as _, canonical, kind_name};
 use ledger::{
     Account, AccountPlace, Import, ImportNumber, ImportProgress, ImportState, NewAccount, Places, Transfer,
     TransferFlags,
@@ -100,6 +100,13 @@ fn staged_transfers_stand_in_rows_of_their_own() {
 #[test]
 fn the_leaf_of_a_staged_transfer_says_which_import_it_is_of() {
     let leaf = canonical(&staged(3));
+    let mut builder = FrameBuilder::default();
+    for seq in 1..5 {
+        builder.push(&staged(seq));
+    }
+    let mut run = CanonicalRun::default();
+    builder.finish().unwrap().canonical(&mut run).unwrap();
+    assert_eq!(run.iter().nth(2), Some(leaf.as_slice()), "rows give the same");
     let mut other = staged(3);
     let Fact::Ledger(ledger::Fact::TransferStaged { import, .. }) = &mut other.fact else { panic!("a staged one") };
     *import = ImportNumber::new(1).expect("from 1 on");

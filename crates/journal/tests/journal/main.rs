@@ -16,4 +16,5 @@ mod golden;
 mod imports;
 mod places;
 mod recovery;
+mod scrub;
 mod versions;

@@ -3,6 +3,7 @@
 
 mod commands;
 mod naive;
+mod rules;
 mod settings;
 
 use ledger::{

@@ -61,8 +61,12 @@ impl From<Unavailable> for Failure {
 }
 
 impl From<Fault> for Failure {
-    /// What exactly failed is for the operator, not for the client.
+    /// What exactly failed is for the operator, not for the client; of damage everybody may know.
     fn from(fault: Fault) -> Self {
+        if fault.is_damage() {
+            // It was logged when it stopped the writes.
+            return Problem::new(ErrorCode::JournalDamaged, fault.to_string()).into();
+        }
         tracing::error!(error = %fault, "cannot read the journal");
         Problem::new(ErrorCode::JournalFailed, "the journal cannot be read").into()
     }
@@ -71,6 +75,10 @@ impl From<Fault> for Failure {
 impl From<HistoryError> for Failure {
     fn from(error: HistoryError) -> Self {
         let code = match &error {
+            HistoryError::Journal(fault) | HistoryError::Index(index::Fault::Log(fault)) if fault.is_damage() => {
+                return Problem::new(ErrorCode::JournalDamaged, fault.to_string()).into();
+            }
+            HistoryError::Index(index::Fault::Damaged { .. }) => ErrorCode::IndexIncomplete,
             HistoryError::Journal(_) | HistoryError::Index(_) => {
                 tracing::error!(%error, "cannot read the past");
                 return Problem::new(ErrorCode::JournalFailed, "the journal or its index cannot be read").into();

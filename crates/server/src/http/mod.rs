@@ -141,6 +141,7 @@ async fn handle(call: Call) -> Handled {
         Operation::ActivatePolicy => policies::activate(call).await,
         Operation::GetActivePolicy => policies::get_active(call).await,
         Operation::ListEvents => events::list(call).await,
+        Operation::ConfirmClock => operations::confirm_clock(&call),
         Operation::ProveTransfer => proofs::of_transfer(call).await,
         Operation::ProvePayment => proofs::of_payment(call).await,
         Operation::ProveEntry => proofs::of_entry(call).await,

@@ -1,8 +1,11 @@
 use api::history::IndexStatus;
+use api::requests;
+use api::responses::ClockConfirmed;
 use api::{ErrorCode, Problem};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::guard::Confirmed;
 use crate::http::call::Call;
 use crate::http::failure::{Handled, found};
 
@@ -11,8 +14,13 @@ pub(crate) fn health() -> Response {
 }
 
 pub(crate) fn ready(call: &Call) -> Handled {
-    if call.app.core.is_ready() {
-        return Ok("ready\n".into_response());
+    let core = &call.app.core;
+    if core.is_ready() {
+        // Reads are answered, so that nobody should send them elsewhere.
+        return Ok(match core.writes_closed() {
+            None => "ready\n".into_response(),
+            Some(why) => format!("ready for reads\n{why}\n").into_response(),
+        });
     }
     Err(Problem::new(ErrorCode::NotReady, "the server takes no requests now").into())
 }
@@ -20,6 +28,12 @@ pub(crate) fn ready(call: &Call) -> Handled {
 pub(crate) fn metrics(call: &Call) -> Response {
     const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], call.app.core.metrics_text()).into_response()
+}
+
+pub(crate) fn confirm_clock(call: &Call) -> Handled {
+    requests::verb(&call.body)?;
+    let Confirmed { now, was_doubted } = call.app.core.confirm_clock(call.caller.actor);
+    Ok(found(&ClockConfirmed::new(now, was_doubted)))
 }
 
 pub(crate) fn index(call: &Call) -> Response {

@@ -8,7 +8,6 @@ use engine::{AccountName, Query, Reply};
 use ledger::{Account, PendingState, TransferKey};
 use types::{AccountId, Span, Timestamp, TransferId};
 
-use crate::clock;
 use crate::history::{Place, Wanted, fits};
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, found};
@@ -39,7 +38,7 @@ async fn transfers(call: &Call, account: Option<AccountId>) -> Handled {
     let is_of_all = account.is_none() && filter.is_of_all();
     let list = if is_of_all { List::AllTransfers } else { List::Transfers };
     let wanted = call.wanted(list, account, filter)?;
-    let now = clock::Clock.now();
+    let now = call.app.core.now();
     let asked = call.app.core.past(move |history| {
         let page = history.transfers(&wanted)?;
         Ok((history.with_states(page.transfers, now)?, page.next))
@@ -64,7 +63,7 @@ async fn transfers_by_metadata(
     let after: Option<u128> = call.parameters.cursor_if_given(call.app.history(), list)?;
     let query = Query::TransfersByMetadata { metadata, after: after.map(TransferId::new), limit };
     let Reply::TransferIds(ids, next) = call.query(query).await? else { return Err(unexpected()) };
-    let now = clock::Clock.now();
+    let now = call.app.core.now();
     let asked = call.app.core.past(move |history| {
         let mut transfers = history.client_transfers(&ids)?;
         transfers.retain(|transfer| fits(&filter, account, transfer));
@@ -104,7 +103,7 @@ pub(crate) async fn list_account_balances(call: Call) -> Handled {
 pub(crate) async fn get_account_balance(call: Call) -> Handled {
     let account = call.account(requests::path_id(call.path_id())?).await?;
     let (instant, then) = match Instant::read(&call.parameters)? {
-        None => (Instant { at: clock::Clock.now(), clock: Clock::Booked }, account),
+        None => (Instant { at: call.app.core.now(), clock: Clock::Booked }, account),
         Some(instant) => {
             let asked = call.app.core.past(move |history| match instant.clock {
                 Clock::Booked => history.account_at(&account, instant.at),
@@ -119,7 +118,7 @@ pub(crate) async fn get_account_balance(call: Call) -> Handled {
 
 pub(crate) async fn get_statement(call: Call) -> Handled {
     let account = call.account(requests::path_id(call.path_id())?).await?;
-    let period = Period::read(&call.parameters, clock::Clock.now())?;
+    let period = Period::read(&call.parameters, call.app.core.now())?;
     let limit = call.parameters.limit()?;
     let after: Option<u64> = call.parameters.cursor_if_given(call.app.history(), List::Statement)?;
     let tick = Span::from_ns(1);

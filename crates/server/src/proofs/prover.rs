@@ -26,7 +26,7 @@ const SAVE_WITHIN: Duration = Duration::from_millis(250);
 /// How long a stop waits for the tree to catch up; what is missing then is appended at the next start.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// Before another try when the world failed.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why nothing can be proved.
 #[derive(Debug, thiserror::Error)]
@@ -202,7 +202,7 @@ impl Prover {
     ///
     /// # Errors
     /// When the journal is not the one that was signed before. Other failures are logged and tried again.
-    pub(crate) fn run(mut self) -> Result<(), ProofError> {
+    pub(crate) fn run(mut self, on_fault: impl Fn(&Fault)) -> Result<(), ProofError> {
         loop {
             let stopping = self.wake.is_stopping();
             let done = self.catch_up().and_then(|grown| self.save(stopping).map(|()| grown));
@@ -217,6 +217,9 @@ impl Prover {
                 }
                 Err(error @ (ProofError::EntriesChanged(_) | ProofError::EntriesLost { .. })) => return Err(error),
                 Err(error) => {
+                    if let ProofError::Store(StoreError::Journal(fault)) = &error {
+                        on_fault(fault);
+                    }
                     tracing::error!(%error, "the proofs do not go on; trying again");
                     if stopping {
                         return Ok(());

@@ -71,7 +71,7 @@ impl Auditor {
         let new = self.open(reply.body["checkpoint"].as_str().expect("a note"));
         assert_eq!(
             (new.size(), old.size()),
-            (reply.body["to"].as_u64().unwrap(), reply.body["from"].as_u64().unwrap())
+            (reply.body["to"].as_u64().expect("a size"), reply.body["from"].as_u64().expect("a size"))
         );
         let hashes = hashes(&reply.body["hashes"]);
         check_tree(&hashes, new.size(), *new.hash(), old.size(), *old.hash()).expect("the log only grew");

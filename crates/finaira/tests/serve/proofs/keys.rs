@@ -54,7 +54,7 @@ fn a_key_may_be_given_and_signs_one_history_only() {
     let key = server.key.clone().expect("the first start makes a key");
     let given = Auditor::new(&server.client(&key));
     assert!(!server.log().contains("made here"), "{}", server.log());
-    assert!(!data.path().join("a/keys/proof.key").exists(), "what is given is not kept");
+    assert!(!data.path().join("a/keys/proof.key").is_file(), "what is given is not kept");
     assert!(server.stop().success());
     let server = Server::start_with(&data.path().join("a"), &arguments);
     assert_eq!(Auditor::new(&server.client(&key)).vkey, given.vkey);
@@ -78,7 +78,7 @@ fn a_server_without_proofs_keeps_none_and_may_begin_later() {
         assert_eq!(client.get(&format!("/v1/proofs/{path}")).code(), "proofs_off", "{path}");
     }
     assert_eq!(client.get("/v1/transfers/7/proof").code(), "proofs_off");
-    assert!(!data.path().join("keys/proof.key").exists());
+    assert!(!data.path().join("keys/proof.key").is_file());
     assert!(server.stop().success());
     let server = Server::start(data.path());
     let client = server.client(&key);

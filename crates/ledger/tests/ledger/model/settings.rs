@@ -4,6 +4,7 @@ use ledger::{Limits, MetadataOf, NewAccount, NewTransfer, Scheduled, TransferFla
 use types::AccountId;
 
 use super::naive::{Model, Moment};
+use super::rules::Books as _;
 
 impl Model {
     pub(super) fn set_limits(&mut self, account: AccountId, limits: Limits) -> &'static str {

@@ -1,0 +1,65 @@
+//! `finaira verify`: checks everything that a data directory holds.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use proof::VerifierKey;
+use server::offline::{CheckpointFile, Verification, verify};
+
+use crate::backtest::progress::{Progress, per_second};
+use crate::backtest::table::{Table, thousands};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Data directory; no server runs on it
+    #[arg(value_name = "DIR")]
+    data: PathBuf,
+    /// A checkpoint that was kept elsewhere: the journal must still hold all that it was signed over
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// The key that the checkpoint was signed with, as a vkey; otherwise one of DIR/keys/proof.vkeys
+    #[arg(long, value_name = "VKEY", requires = "checkpoint")]
+    key: Option<VerifierKey>,
+}
+
+#[expect(clippy::print_stdout, reason = "what was found is this command's answer")]
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let checkpoint =
+        arguments.checkpoint.as_ref().map(|path| CheckpointFile { path: path.clone(), key: arguments.key.clone() });
+    let mut progress = None;
+    let verified = verify(&arguments.data, checkpoint.as_ref(), &mut |done, total| {
+        progress.get_or_insert_with(|| Progress::of("entries", total)).reach(done);
+    });
+    let elapsed = progress.map(Progress::finish);
+    let Verification { checked, findings, notes, end } = verified?;
+    let mut table = Table::new(["CHECKED", "count"]);
+    for checked in &checked {
+        table.row(vec![format!("{}: {}", checked.place, checked.what), thousands(checked.count.into())]);
+    }
+    let mut out = String::new();
+    table.write_to(&mut out);
+    print!("{out}");
+    if let Some((last, root)) = end {
+        let root: String = root.iter().map(|byte| format!("{byte:02x}")).collect();
+        println!("The journal ends with entry {last}; the Merkle root over all is {root}.");
+        if let Some(elapsed) = elapsed {
+            let rate = thousands(per_second(last.get(), elapsed).into());
+            println!("Read in {:.1} s, {rate} entries a second.", elapsed.as_secs_f64());
+        }
+    }
+    for note in &notes {
+        println!("Note: {note}.");
+    }
+    if findings.is_empty() {
+        println!("Everything holds.");
+        return Ok(());
+    }
+    for finding in &findings {
+        println!("FOUND in the {}: {}\n  what to do: {}", finding.place, finding.what, finding.advice);
+    }
+    let of_the_journal = findings.iter().filter(|finding| finding.place.is_truth()).count();
+    match of_the_journal {
+        0 => bail!("{} findings, none of them in what cannot be derived again", findings.len()),
+        _ => bail!("{} findings, {of_the_journal} of them in what cannot be derived again", findings.len()),
+    }
+}

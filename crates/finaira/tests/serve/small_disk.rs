@@ -1,0 +1,126 @@
+//! A small file system that really fills up.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::guard::{AT_ONCE, Sent, received, send};
+use crate::harness::{Client, Server, eventually};
+
+const MIB: u64 = 1 << 20;
+
+/// A file system in memory, unmounted when dropped.
+struct Mounted {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Mounted {
+    /// `None` where the system does not let it, unless `FINAIRA_REQUIRE_MOUNT=1` says that this is an error.
+    #[expect(clippy::disallowed_methods, reason = "the test's own switch")]
+    fn of_bytes(bytes: u64) -> Option<Self> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("small");
+        fs::create_dir(&path).expect("a directory");
+        let options = format!("size={bytes},mode=700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&path).output();
+        let why = match mounted {
+            Ok(output) if output.status.success() => return Some(Self { _directory: directory, path }),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let required = std::env::var("FINAIRA_REQUIRE_MOUNT").is_ok_and(|value| value == "1");
+        assert!(!required, "FINAIRA_REQUIRE_MOUNT=1, but nothing can be mounted: {why}");
+        eprintln!("SKIPPED: nothing can be mounted here: {why}");
+        None
+    }
+
+    fn ballast(&self, bytes: u64) -> PathBuf {
+        let path = self.path.join("ballast");
+        fs::write(&path, vec![1; usize::try_from(bytes).expect("small")]).expect("there is room");
+        path
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(&self.path).status());
+    }
+}
+
+fn prepare(data: &Path, reserve: u64) -> (Server, Client, String) {
+    let server = Server::start_with(data, &["--disk-reserve", &reserve.to_string()]);
+    let key = server.key.clone().expect("the first start makes a key");
+    let client = server.client(&key);
+    assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "EUR/2"})).status, 201);
+    for id in 1..=2 {
+        let account = json!({"id": id.to_string(), "ledger": 1, "code": 1});
+        assert_eq!(client.post("/v1/accounts", &account).status, 201);
+    }
+    (server, client, key)
+}
+
+#[test]
+fn below_the_reserve_writes_are_refused_and_room_heals_it() {
+    let Some(disk) = Mounted::of_bytes(40 * MIB) else { return };
+    let ballast = disk.ballast(16 * MIB);
+    let data = disk.path.join("data");
+    let (server, client, _) = prepare(&data, 12 * MIB);
+    let mut taken = 0;
+    let (status, refused) = loop {
+        match send(&client, 1_000 + taken).expect("the server answers") {
+            Sent::Taken => taken += AT_ONCE,
+            Sent::Refused(status, problem) => break (status, problem),
+        }
+        assert!(taken < 1_000_000, "the disk fills");
+    };
+    assert_eq!((status, &refused["code"]), (503, &json!("disk_reserve_reached")), "{refused}");
+    let detail = refused["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("fewer than the reserve of 12582912"), "{refused}");
+    assert!(taken >= 40_000, "it took {taken} before");
+    assert_eq!(received(&client), taken, "reads go on, and what was refused left no trace");
+    assert!(client.get("/metrics").body.to_string().contains(r#"finaira_writes_closed{reason=\"disk\"} 1"#));
+    assert!(fs::metadata(data.join("journal/segment-00000001")).is_ok());
+    assert!(matches!(send(&client, 1_000 + taken), Some(Sent::Refused(503, _))));
+
+    fs::remove_file(ballast).expect("the ballast goes");
+    eventually(|| matches!(send(&client, 1_000 + taken), Some(Sent::Taken)).then_some(()));
+    assert_eq!(received(&client), taken + AT_ONCE);
+    server.logs("writes are taken again");
+    let log = server.log();
+    assert_eq!(log.matches("writes are refused").count(), 1, "{log}");
+    assert_eq!(log.matches("writes are taken again").count(), 1, "{log}");
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_disk_without_reserve_that_is_full_ends_the_server_and_nothing_acknowledged_is_lost() {
+    let Some(disk) = Mounted::of_bytes(24 * MIB) else { return };
+    let ballast = disk.ballast(14 * MIB);
+    let data = disk.path.join("data");
+    let (server, client, key) = prepare(&data, 0);
+    let mut acknowledged = 0;
+    while let Some(sent) = send(&client, 1_000 + acknowledged) {
+        if let Sent::Refused(status, problem) = sent {
+            assert_eq!((status, &problem["code"]), (503, &json!("journal_failed")), "{problem}");
+            break;
+        }
+        acknowledged += AT_ONCE;
+        assert!(acknowledged < 1_000_000, "the disk fills");
+    }
+    let (status, log) = server.wait_with_log();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("stopped because of a failure") && log.contains("No space left on device"), "{log}");
+    assert!(acknowledged >= 20_000, "it took {acknowledged} before");
+
+    fs::remove_file(ballast).expect("the ballast goes");
+    let server = Server::start_with(&data, &["--disk-reserve", "0"]);
+    let client = server.client(&key);
+    let found = received(&client);
+    assert!((acknowledged..=acknowledged + AT_ONCE).contains(&found), "{found} of {acknowledged}");
+    assert!(matches!(send(&client, 1_000 + acknowledged), Some(Sent::Taken)));
+    assert_eq!(received(&client), acknowledged + AT_ONCE);
+    assert!(server.stop().success());
+}

@@ -1,0 +1,55 @@
+//! The threads beside the pipeline.
+
+use std::thread::JoinHandle;
+
+use crate::core::Core;
+use crate::scrub::Scrub;
+use crate::watch::{self, Reserve, StopSign};
+
+/// The watch and the scrub.
+#[derive(Debug)]
+pub(crate) struct Background {
+    stop: StopSign,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Background {
+    pub(crate) fn start(core: &Core, reserve: Reserve, scrub: Scrub) -> std::io::Result<Self> {
+        let mut background = Self { stop: StopSign::default(), threads: Vec::new() };
+        let (watched, stop) = (core.clone(), background.stop.clone());
+        background.spawn("watch", move || watch::run(&watched, &reserve, &stop))?;
+        let (scrubbed, stop) = (core.clone(), background.stop.clone());
+        background.spawn("scrub", move || scrub.run(&scrubbed, &stop))?;
+        Ok(background)
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// Ends them.
+    pub(crate) fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.stop.raise();
+        for thread in self.threads.drain(..) {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // Of a server that is dropped without an end: nothing may write to its directory later.
+        self.stop.raise();
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}

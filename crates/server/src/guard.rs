@@ -1,0 +1,222 @@
+//! What guards the writes: who finds something that speaks against writing says so here, and the engine thread asks here
+//! before every batch.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine::WritesClosed;
+use journal::Fault;
+use pipeline::{ClockBounds, ClockGuard, DiskSpace, Gate};
+use types::{ActorId, Timestamp};
+
+use crate::clock::Clocks;
+use crate::metrics::Metrics;
+
+/// Guards the writes of a server.
+pub(crate) struct Guard {
+    clocks: Arc<dyn Clocks>,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+}
+
+struct State {
+    clock: ClockGuard,
+    gate: Gate,
+    /// Segments in which damage was met, for the scrub to keep in mind.
+    suspects: BTreeSet<u64>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("gate", &self.lock().gate).finish_non_exhaustive()
+    }
+}
+
+/// What an operator confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Confirmed {
+    /// The time that is told from here on.
+    pub(crate) now: Timestamp,
+    /// Whether the clock was doubted before.
+    pub(crate) was_doubted: bool,
+}
+
+impl Guard {
+    /// Guards a journal whose last entry was made at `last`.
+    pub(crate) fn new(
+        clocks: Arc<dyn Clocks>,
+        bounds: ClockBounds,
+        last: Option<Timestamp>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let clock = ClockGuard::start(bounds, last, clocks.read());
+        let state = State { clock, gate: Gate::default(), suspects: BTreeSet::new() };
+        let guard = Self { clocks, metrics, state: Mutex::new(state) };
+        guard.observe();
+        guard
+    }
+
+    /// The time to decide by, and why nothing may be written, if so.
+    pub(crate) fn observe(&self) -> (Timestamp, Option<WritesClosed>) {
+        self.change(|state| {
+            // Both under the lock: readings come in order.
+            let now = state.clock.observe(self.clocks.read());
+            state.gate.note_clock(state.clock.doubt());
+            (now, state.gate.why())
+        })
+    }
+
+    /// Why nothing may be written, if so.
+    pub(crate) fn why(&self) -> Option<WritesClosed> {
+        self.lock().gate.why()
+    }
+
+    /// Whether the wall clock is believed.
+    pub(crate) fn is_clock_believed(&self) -> bool {
+        self.lock().clock.doubt().is_none()
+    }
+
+    /// The room on the fullest disk.
+    pub(crate) fn note_disk(&self, space: DiskSpace) {
+        self.metrics.disk_free.set(i64::try_from(space.free_bytes).unwrap_or(i64::MAX));
+        self.change(|state| state.gate.note_disk(space));
+    }
+
+    /// The journal could not be read. What is damaged stops the writes.
+    pub(crate) fn note_fault(&self, fault: &Fault) {
+        if fault.is_damage() {
+            self.change(|state| {
+                state.gate.note_damage(&fault.to_string());
+                state.suspects.extend(fault.segment());
+            });
+        }
+    }
+
+    /// Segments in which damage was met.
+    pub(crate) fn suspects(&self) -> BTreeSet<u64> {
+        self.lock().suspects.clone()
+    }
+
+    /// An operator says that the clock is right.
+    pub(crate) fn confirm_clock(&self, by: ActorId) -> Confirmed {
+        self.change(|state| {
+            let reading = self.clocks.read();
+            state.clock.observe(reading);
+            let doubt = state.clock.doubt();
+            if let Some(doubt) = doubt {
+                state.clock.confirm(reading);
+                let (wall, expected) = (doubt.wall.to_string(), doubt.expected.to_string());
+                tracing::warn!(actor = by.get(), wall, expected, "the clock was confirmed");
+            }
+            let now = state.clock.observe(reading);
+            state.gate.note_clock(state.clock.doubt());
+            Confirmed { now, was_doubted: doubt.is_some() }
+        })
+    }
+
+    /// Changes the state, and says once what that means for the writes.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let before = state.gate.reasons();
+        let changed = change(&mut state);
+        let after = state.gate.reasons();
+        if before == after {
+            return changed;
+        }
+        let (before_any, why) = (before.contains(&true), state.gate.why());
+        drop(state);
+        self.metrics.set_writes_closed(after);
+        match why {
+            Some(why @ WritesClosed::JournalDamaged(_)) => tracing::error!(%why, "writes are refused"),
+            Some(why) => tracing::warn!(%why, "writes are refused"),
+            None if before_any => tracing::info!("writes are taken again"),
+            None => {}
+        }
+        changed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::{Answer, Command, Query, Refusal};
+    use pipeline::Reading;
+    use types::{LedgerId, RequestId, Span};
+
+    use super::*;
+    use crate::{Core, Opened, Options};
+
+    /// Clocks that a test sets, in seconds.
+    #[derive(Debug)]
+    struct TestClocks(Mutex<(u64, u64)>);
+
+    impl Clocks for TestClocks {
+        fn read(&self) -> Reading {
+            let (wall, monotonic) = *self.0.lock().unwrap();
+            Reading { wall: Timestamp::from_ns(wall * 1_000_000_000), monotonic: Span::from_secs(monotonic) }
+        }
+    }
+
+    impl TestClocks {
+        /// Lets time pass, by each clock.
+        fn pass(&self, wall: u64, monotonic: u64) {
+            let mut now = self.0.lock().unwrap();
+            *now = (now.0 + wall, now.1 + monotonic);
+        }
+    }
+
+    async fn open_ledger(core: &Core, id: u32) -> Answer {
+        let asset = "EUR/2".parse().unwrap();
+        let command = Command::OpenLedger { id: LedgerId::new(id), asset };
+        core.ask(core.request(ActorId::SYSTEM, RequestId::default(), command)).await.unwrap()
+    }
+
+    #[track_caller]
+    fn assert_refused(answer: &Answer) {
+        let refused = matches!(answer, Err(Refusal::WritesClosed(WritesClosed::ClockNotBelieved { .. })));
+        assert!(refused, "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_jumps_ahead_stops_the_writes_until_it_is_back_or_confirmed() {
+        let data = tempfile::tempdir().unwrap();
+        let clocks = Arc::new(TestClocks(Mutex::new((1_000_000, 50))));
+        let options = Options { disk_reserve_bytes: 0, ..Options::new(data.path()) };
+        let opened = Opened::open_by(&options, Arc::clone(&clocks) as Arc<dyn Clocks>).unwrap();
+        let core = opened.core.clone();
+        open_ledger(&core, 1).await.unwrap();
+        clocks.pass(3_600, 5);
+        assert_refused(&open_ledger(&core, 2).await);
+        let durable = core.durable();
+        let ledgers = core.ask(core.request(ActorId::SYSTEM, RequestId::default(), Command::Query(Query::Ledgers)));
+        assert!(ledgers.await.unwrap().is_ok(), "reads go on");
+        assert_eq!(core.now(), Timestamp::from_ns(1_000_005 * 1_000_000_000), "by the monotonic clock");
+        assert_eq!(core.durable(), durable, "nothing was written");
+        // Set right by itself.
+        *clocks.0.lock().unwrap() = (1_000_007, 57);
+        open_ledger(&core, 2).await.unwrap();
+        // Right after all.
+        clocks.pass(7_200, 1);
+        assert_refused(&open_ledger(&core, 3).await);
+        assert!(core.confirm_clock(ActorId::SYSTEM).was_doubted);
+        assert!(!core.confirm_clock(ActorId::SYSTEM).was_doubted);
+        open_ledger(&core, 3).await.unwrap();
+        let last = core.read_entry(core.durable()).await.unwrap().unwrap();
+        assert_eq!(last.header.decided_at, Timestamp::from_ns(1_007_207 * 1_000_000_000));
+        drop(core);
+        opened.close().unwrap();
+        // A day and a second later.
+        clocks.pass(86_401, 86_401);
+        let opened = Opened::open_by(&options, Arc::clone(&clocks) as Arc<dyn Clocks>).unwrap();
+        assert_refused(&open_ledger(&opened.core, 4).await);
+        opened.close().unwrap();
+        let confirmed = Options { confirm_clock: true, ..options };
+        let opened = Opened::open_by(&confirmed, clocks as Arc<dyn Clocks>).unwrap();
+        open_ledger(&opened.core, 4).await.unwrap();
+        opened.close().unwrap();
+    }
+}

@@ -1,0 +1,122 @@
+//! Checkpoints that say what a journal must hold.
+
+use std::path::{Path, PathBuf};
+
+use journal::{Directory, Disk as _, DiskFile as _};
+use proof::{Hash, SignedCheckpoint, VerifierKey};
+use types::Origin;
+
+use super::verify::{Place, Verification, VerifyError, io_error};
+use crate::open::SHARD;
+
+/// The last checkpoint that was signed here.
+const CHECKPOINT: &str = "checkpoint";
+/// Every key that signed here.
+const VKEYS: &str = "proof.vkeys";
+/// Far more than a checkpoint or the list of keys ever has.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A checkpoint that was kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointFile {
+    /// Its file.
+    pub path: PathBuf,
+    /// The key that signed it; otherwise it must be one of those in the data directory.
+    pub key: Option<VerifierKey>,
+}
+
+/// What a checkpoint says, once its signature was checked.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    pub(super) place: Place,
+    pub(super) file: String,
+    pub(super) origin: String,
+    pub(super) size: u64,
+    pub(super) root: Hash,
+}
+
+impl Claim {
+    /// Whether it is about a history: names of logs end with origin and shard.
+    pub(super) fn is_of(&self, origin: Origin) -> bool {
+        self.origin.ends_with(&format!("/{origin}/{SHARD}"))
+    }
+
+    fn new(place: Place, file: String, signed: SignedCheckpoint) -> Self {
+        let proof::Checkpoint { origin, size, root, .. } = signed.checkpoint;
+        Self { place, file, origin, size, root }
+    }
+}
+
+/// The checkpoint of the proofs and the one that is given, as far as they can be trusted.
+pub(super) fn read_claims(
+    proofs: Option<&Directory>,
+    keys: Option<&Directory>,
+    given: Option<&CheckpointFile>,
+    all: &mut Verification,
+) -> Result<Vec<Claim>, VerifyError> {
+    let known = match keys {
+        Some(keys) => known_keys(keys, all)?,
+        None => Vec::new(),
+    };
+    let mut claims = Vec::new();
+    if let Some(note) = proofs.map(|proofs| read(proofs, CHECKPOINT)).transpose()?.flatten() {
+        match open(&note, &known) {
+            Ok(signed) => claims.push(Claim::new(Place::Proofs, "the checkpoint of the proofs".to_owned(), signed)),
+            Err(why) => {
+                let advice = "delete proofs/checkpoint and start the server: it signs another one";
+                all.found(Place::Proofs, format!("the checkpoint of the proofs cannot be used: {why}"), advice);
+            }
+        }
+    }
+    if let Some(CheckpointFile { path, key }) = given {
+        let unusable = |why| VerifyError::Checkpoint { path: path.clone(), why };
+        let note = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+        let keys = key.as_ref().map_or(known.as_slice(), std::slice::from_ref);
+        let signed = open(&note, keys).map_err(unusable)?;
+        claims.push(Claim::new(Place::Checkpoint, shown(path), signed));
+    }
+    Ok(claims)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Checks the signature with whichever of these keys has the name of the log.
+fn open(note: &str, keys: &[VerifierKey]) -> Result<SignedCheckpoint, String> {
+    let unsigned: SignedCheckpoint = note.parse().map_err(|error: proof::CheckpointError| error.to_string())?;
+    let origin = &unsigned.checkpoint.origin;
+    let mut why = format!("no key of {origin} is known; give it with --key");
+    for key in keys.iter().rev().filter(|key| key.name() == origin || keys.len() == 1) {
+        match SignedCheckpoint::open(note, key) {
+            Ok(signed) => return Ok(signed),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Err(why)
+}
+
+fn known_keys(keys: &Directory, all: &mut Verification) -> Result<Vec<VerifierKey>, VerifyError> {
+    let text = read(keys, VKEYS)?.unwrap_or_default();
+    let mut known = Vec::new();
+    for (line, vkey) in (1..).zip(text.lines()) {
+        match vkey.parse() {
+            Ok(vkey) => known.push(vkey),
+            Err(error) => {
+                let advice = "put the file back from a copy of the keys";
+                all.found(Place::Keys, format!("line {line} of {VKEYS} is wrong: {error}"), advice);
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// A small file as text; what is no text is as good as another text. `None` when there is none.
+fn read(directory: &Directory, name: &str) -> Result<Option<String>, VerifyError> {
+    let failed = || io_error(format!("read {name}"));
+    let Some(file) = directory.open(name).map_err(failed())? else { return Ok(None) };
+    let bytes = file.len().map_err(failed())?.min(FILE_BYTES_MAX);
+    let mut text = vec![0; usize::try_from(bytes).unwrap_or(0)];
+    file.read_at(&mut text, 0).map_err(failed())?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}

@@ -1,0 +1,51 @@
+//! The keys beside a journal.
+
+use journal::{Directory, Disk as _, DiskFile as _, Part};
+use types::Origin;
+use vault::{RootKey, Vault};
+
+use super::verify::{Place, Verification, VerifyError, io_error};
+use crate::key_store::{LOG, ORIGIN, ROOT, random};
+
+const FROM_A_COPY: &str = "put the keys back from their copy; they cannot be derived";
+
+/// Looks whether the keys are there, open, and belong to one of the histories of the journal.
+pub(super) fn check_keys(keys: &Directory, lineage: &[Part], all: &mut Verification) -> Result<(), VerifyError> {
+    let read = |name: &str| -> Result<Option<Vec<u8>>, VerifyError> {
+        let failed = || io_error(format!("read {name} of the keys"));
+        let Some(file) = keys.open(name).map_err(failed())? else { return Ok(None) };
+        let mut bytes = vec![0; usize::try_from(file.len().map_err(failed())?).unwrap_or(0)];
+        let count = file.read_at(&mut bytes, 0).map_err(failed())?;
+        bytes.truncate(count);
+        Ok(Some(bytes))
+    };
+    let (origin, root, log) = (read(ORIGIN)?, read(ROOT)?, read(LOG)?);
+    let (Some(origin), Some(root), Some(log)) = (origin, root, log) else {
+        all.found(Place::Keys, format!("{ORIGIN}, {ROOT} or {LOG} is missing"), FROM_A_COPY);
+        return Ok(());
+    };
+    let owner =
+        origin.first_chunk().filter(|_| origin.len() == 16).map(|bytes| Origin::new(u128::from_le_bytes(*bytes)));
+    if !lineage.iter().any(|part| Some(part.identity.origin) == owner) {
+        let named = owner.map_or_else(|| "nothing".to_owned(), |owner| owner.to_string());
+        let what = format!("{ORIGIN} names {named}, which is none of the histories of this journal");
+        all.found(Place::Keys, what, "put the keys and the journal side by side that belong together");
+    }
+    let Ok(root) = <[u8; 32]>::try_from(root.as_slice()) else {
+        all.found(Place::Keys, format!("{ROOT} has {} bytes, expected 32", root.len()), FROM_A_COPY);
+        return Ok(());
+    };
+    match Vault::open(&RootKey::from_bytes(root), &log, &mut random) {
+        Ok((vault, accepted)) => {
+            all.checked(Place::Keys, "keys of personal data, opened with the root key", vault.subjects() as u64);
+            if accepted == 0 {
+                all.found(Place::Keys, format!("{LOG} is empty although the journal has entries"), FROM_A_COPY);
+            } else if accepted < log.len() {
+                let cut = log.len() - accepted;
+                all.notes.push(format!("{LOG} ends with a torn key of {cut} bytes; the next start cuts it off"));
+            }
+        }
+        Err(error) => all.found(Place::Keys, format!("{LOG} cannot be opened: {error}"), FROM_A_COPY),
+    }
+    Ok(())
+}

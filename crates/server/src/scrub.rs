@@ -1,0 +1,191 @@
+//! The scrub: a thread that reads every sealed segment and all of the index again within a period, so that damage is found while there is still a
+//! copy, and not when somebody needs the bytes.
+//!
+//! It runs at a low priority and at a bounded rate. Whichever segment waited longest is next, and checks are spread over
+//! half the period, so that all of them are done within it with room to spare. When each was checked stands in a file, so that
+//! restarts do not begin anew; a segment in which damage was met is checked by the next start before it serves.
+
+use std::time::Duration;
+
+use journal::{Directory, Fault, FileReader, ScrubLog};
+use types::{Span, Timestamp};
+
+use crate::clock::{Stopwatch, duration};
+use crate::core::Core;
+use crate::guard::Guard;
+use crate::threads::CommitError;
+use crate::watch::StopSign;
+
+/// What is read of the disk in a second at most, 32 MiB.
+const BYTES_PER_SECOND_MAX: u32 = 32 << 20;
+/// Its priority: a tenth of what any other thread gets when there is no processor to spare.
+const NICE: i32 = 10;
+/// How long it sleeps at most before it looks for more to do.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The scrub of a journal.
+#[derive(Debug)]
+pub(crate) struct Scrub {
+    directory: Directory,
+    reader: FileReader<Directory>,
+    log: ScrubLog,
+    period: Span,
+    /// What the disk refused to take of the log, once.
+    is_unsaved: bool,
+    /// When the tables of the index were last begun to be read again.
+    index_since: Option<Timestamp>,
+}
+
+impl Scrub {
+    /// Reads what an earlier process left, and checks the segments in which that one met damage.
+    pub(crate) fn start(
+        directory: Directory,
+        reader: FileReader<Directory>,
+        origin: types::Origin,
+        period: Span,
+        guard: &Guard,
+    ) -> Self {
+        let log = ScrubLog::load(&directory, origin).unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot read when segments were checked; all count as sealed now");
+            ScrubLog::new(origin)
+        });
+        let mut scrub = Self { directory, reader, log, period, is_unsaved: false, index_since: None };
+        for number in scrub.log.suspects().clone() {
+            tracing::info!(segment = number, "checking a segment in which damage was met before");
+            match scrub.check(number, None) {
+                Ok(_) => scrub.log.note_checked(number, guard.observe().0),
+                Err(fault) => guard.note_fault(&fault),
+            }
+        }
+        scrub
+    }
+
+    /// Checks segments until the sign is raised.
+    pub(crate) fn run(mut self, core: &Core, stop: &StopSign) {
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::debug!(%error, "the scrub runs at the usual priority");
+        }
+        let (guard, metrics) = (&core.shared().guard, &core.shared().metrics);
+        loop {
+            let stopwatch = Stopwatch::start();
+            let sealed = self.reader.sealed_segments();
+            let (now, _) = guard.observe();
+            self.log.note_sealed(&sealed, now);
+            let mut is_changed = self.take_suspects(guard);
+            let half = Span::from_ns(self.period.ns() / 2);
+            let next = self.log.next();
+            let age = next.map_or(Span::ZERO, |(_, since)| now.since(since));
+            metrics.scrub_oldest.set(duration(age).as_secs_f64());
+            let mut pause = PAUSE_MAX;
+            if let Some((number, _)) = next.filter(|_| age >= half) {
+                match self.check(number, Some(stop)) {
+                    Ok(Some(bytes)) => {
+                        metrics.scrub_bytes.inc_by(bytes);
+                        metrics.scrub_segments.inc();
+                        self.log.note_checked(number, guard.observe().0);
+                    }
+                    Ok(None) => {}
+                    Err(fault) => {
+                        guard.note_fault(&fault);
+                        if fault.is_damage() {
+                            self.log.suspect(number);
+                        } else {
+                            tracing::warn!(segment = number, error = %fault, "cannot check a segment; it is tried again");
+                        }
+                    }
+                }
+                is_changed = true;
+                let spacing = duration(half).checked_div(u32::try_from(sealed.len()).unwrap_or(u32::MAX));
+                pause = spacing.unwrap_or_default().saturating_sub(stopwatch.elapsed());
+            }
+            metrics.scrub_damaged.set(i64::try_from(self.log.suspects().len()).unwrap_or(i64::MAX));
+            if is_changed {
+                self.save();
+            }
+            if self.index_since.is_none_or(|since| now.since(since) >= half) {
+                self.index_since = Some(now);
+                self.check_index(core, stop);
+            }
+            if self.wait(pause, guard, stop) {
+                self.take_suspects(guard);
+                self.save();
+                return;
+            }
+        }
+    }
+
+    /// Notes segments in which somebody met damage; true when there are any new ones.
+    fn take_suspects(&mut self, guard: &Guard) -> bool {
+        let met = guard.suspects();
+        let is_new = !met.is_subset(self.log.suspects());
+        met.into_iter().for_each(|number| self.log.suspect(number));
+        is_new
+    }
+
+    /// Waits, unless there is news of damage to be written down; true when it is time to end.
+    fn wait(&self, mut pause: Duration, guard: &Guard, stop: &StopSign) -> bool {
+        loop {
+            let step = pause.min(PAUSE_MAX);
+            if stop.wait(step) {
+                return true;
+            }
+            pause = pause.saturating_sub(step);
+            if pause.is_zero() || !guard.suspects().is_subset(self.log.suspects()) {
+                return false;
+            }
+        }
+    }
+
+    /// Checks a segment from end to end and says how many bytes that were; at a bounded rate when it may be stopped in
+    /// between, which it says with nothing.
+    fn check(&self, number: u64, stop: Option<&StopSign>) -> Result<Option<u64>, Fault> {
+        let mut check = self.reader.check_segment(number)?;
+        let mut bytes = 0;
+        loop {
+            let step = check.step()?;
+            if step == 0 {
+                return Ok(Some(bytes));
+            }
+            bytes += step;
+            if stop.is_some_and(|stop| stop.wait(pause_for(step))) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads all tables of the index again. What is damaged is derived again when the directory is opened the next time.
+    fn check_index(&self, core: &Core, stop: &StopSign) {
+        let mut check = core.shared().index.check_tables();
+        loop {
+            match check.step() {
+                Ok(0) => return,
+                Ok(bytes) => {
+                    core.shared().metrics.scrub_index_bytes.inc_by(bytes);
+                    if stop.wait(pause_for(bytes)) {
+                        return;
+                    }
+                }
+                Err(fault) => {
+                    match fault.as_damage() {
+                        Some(damage) => core.give_up(CommitError::Index(damage)),
+                        None => tracing::warn!(error = %fault, "cannot check the index; it is tried again"),
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn save(&mut self) {
+        let saved = self.log.save(&self.directory);
+        if let (Err(error), false) = (&saved, self.is_unsaved) {
+            tracing::warn!(%error, "cannot write down when segments were checked");
+        }
+        self.is_unsaved = saved.is_err();
+    }
+}
+
+/// How long to wait after so many bytes, so that the rate is bounded.
+fn pause_for(bytes: u64) -> Duration {
+    Duration::from_secs(bytes).checked_div(BYTES_PER_SECOND_MAX).unwrap_or_default()
+}

@@ -1,0 +1,94 @@
+//! The thread that looks at the clock, at the room on the disk and at the index's thread twice a second, also while nobody
+//! asks for anything.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use journal::{Directory, Disk};
+use pipeline::DiskSpace;
+
+use crate::clock::Stopwatch;
+use crate::core::Core;
+use crate::threads::CommitError;
+
+/// How often it looks.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Tells threads in the background to end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StopSign(Arc<(Mutex<bool>, Condvar)>);
+
+impl StopSign {
+    pub(crate) fn raise(&self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
+    }
+
+    /// Waits; true when it is time to end.
+    pub(crate) fn wait(&self, time: Duration) -> bool {
+        let since = Stopwatch::start();
+        let mut raised = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let left = time.saturating_sub(since.elapsed());
+            if *raised || left.is_zero() {
+                return *raised;
+            }
+            raised = self.0.1.wait_timeout(raised, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// The disks that fill, and how much of them is kept free.
+#[derive(Debug)]
+pub(crate) struct Reserve {
+    pub(crate) directories: Vec<Directory>,
+    pub(crate) bytes: u64,
+}
+
+impl Reserve {
+    /// The room on the fullest disk; `None` where the system does not say.
+    fn look(&self) -> Option<DiskSpace> {
+        let room = |directory: &Directory| match directory.free_bytes() {
+            Ok(free_bytes) => Some(DiskSpace {
+                directory: directory.path().to_string_lossy().into(),
+                free_bytes,
+                reserve_bytes: self.bytes,
+            }),
+            Err(error) => {
+                tracing::debug!(%error, directory = %directory.path().display(), "cannot ask for the room on the disk");
+                None
+            }
+        };
+        self.directories.iter().filter_map(room).min_by_key(|space| space.free_bytes)
+    }
+}
+
+/// Looks once.
+pub(crate) fn look(core: &Core, reserve: &Reserve) {
+    let shared = core.shared();
+    let was_closed = shared.guard.why().is_some();
+    if let Some(space) = reserve.look() {
+        shared.guard.note_disk(space);
+    }
+    let (_, why) = shared.guard.observe();
+    if was_closed && why.is_none() {
+        // What is due by time waits for nobody's request.
+        shared.inbox.wake();
+    }
+    if let Some(damage) = shared.index.log_damage() {
+        shared.guard.note_fault(&damage);
+    }
+    if let Err(fault) = shared.index.check() {
+        core.give_up(CommitError::Index(fault));
+    }
+}
+
+/// Looks until the sign is raised.
+pub(crate) fn run(core: &Core, reserve: &Reserve, stop: &StopSign) {
+    loop {
+        look(core, reserve);
+        if stop.wait(EVERY) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Whether what an answer shows is what the model holds.
+
+use engine::{AccountName, Answer, PAGE_MAX, Query, Reply};
+use ledger::{PendingState, Transfer, TransferKey};
+use types::{Amount, Timestamp};
+
+use super::books::Books;
+use super::orders::{shows_account, shows_transfer};
+use super::turn::{Turn, code};
+use super::{Model, ensure};
+
+impl Model {
+    /// Whether a reply shows how things stand.
+    pub(crate) fn shows(&self, at: Timestamp, reply: &Reply) -> Result<(), String> {
+        let books = &self.books;
+        let same = |shown: bool, what: &str| ensure(shown, "SIM-3", || format!("{what} is not shown as it is"));
+        match reply {
+            Reply::Ledger(_, book) => same(books.books.get(&book.id) == Some(book), "the ledger"),
+            Reply::Ledgers(all) => same(all.iter().eq(books.books.values()), "the list of ledgers"),
+            Reply::Account(_, account) => shows_account(books, account),
+            Reply::Transfer(_, transfer) => shows_transfer(books, at, transfer),
+            Reply::Scheduled(_, one) => same(books.scheduled.contains(one), "a scheduled transfer"),
+            Reply::Cancelled(_, id, _) => same(books.failed.contains_key(id), "a cancelled transfer"),
+            Reply::Indexes(_, ledger, fields) => {
+                same(books.indexes.get(ledger).copied().unwrap_or_default() == *fields, "the choice of indexes")
+            }
+            Reply::Payment(_, payment) => {
+                let of = ledger::MetadataOf::Payment(payment.payment.id);
+                let metadata = books.metadata.get(&of).cloned().unwrap_or_default();
+                same(metadata == payment.metadata, "the metadata of a payment")?;
+                self.payments.shows(at, payment)
+            }
+            Reply::Payments { payments, .. } => payments.iter().try_for_each(|payment| {
+                let reply = engine::PaymentReply { payment: payment.clone(), decided: None, metadata: [].into() };
+                self.payments.shows(at, &reply)
+            }),
+            Reply::Label(_, label) => {
+                let known = self.payments.all.get(&label.payment).and_then(|paid| paid.label.clone());
+                same(known == Some((label.label.name.clone(), label.label.positive)), "the label")
+            }
+            Reply::Policy(_, policy) => {
+                let active = self.payments.active.as_ref().map(|active| (active.seq, active.artifact));
+                same(active == Some((policy.seq, policy.activated.artifact)), "the policy")
+            }
+            Reply::TrialBalance(book, totals) => {
+                let told = [totals.debits_pending, totals.debits_posted, totals.credits_pending, totals.credits_posted];
+                let sums = books.sums(|account| account.ledger == book.id);
+                same(sums == (told.map(Amount::get), totals.accounts), "the trial balance")
+            }
+            Reply::AddressSums(book, prefix, totals) => {
+                let told = [totals.debits_pending, totals.debits_posted, totals.credits_pending, totals.credits_posted];
+                let below = |account: &ledger::Account| {
+                    let address = books.addresses.get(&account.id).map(String::as_str).unwrap_or_default();
+                    account.ledger == book.id && is_below(address, prefix)
+                };
+                same(books.sums(below) == (told.map(Amount::get), totals.accounts), "the sums below an address")
+            }
+            Reply::Import(_, status) => {
+                let known = books.import_of(status.import.id);
+                let shown = known.is_some_and(|known| {
+                    let counts = (known.accounts.len() as u64, known.transfers.len() as u64);
+                    (known.import, known.state) == (status.import, status.state)
+                        && counts == (status.progress.accounts, status.progress.transfers)
+                });
+                same(shown, "the import")
+            }
+            Reply::Imports(all) => {
+                let told = all.iter().map(|status| (status.import.id, status.state));
+                let known = books.imports.iter().map(|import| (import.import.id, import.state));
+                same(told.eq(known), "the list of imports")
+            }
+            Reply::Accounts(all) => {
+                let known = all.iter().all(|account| books.account(account.id) == Some(*account));
+                same(known, "an account that was looked up")
+            }
+            Reply::Transfers(all) => same(all.iter().all(|told| is_looked_up(books, at, told)), "a transfer"),
+            Reply::AccountsPage { accounts, .. } => {
+                accounts.iter().try_for_each(|account| shows_account(books, account))
+            }
+            Reply::ScheduledPage { scheduled, .. } => {
+                same(scheduled.iter().all(|one| books.scheduled.contains(one)), "the list of scheduled transfers")
+            }
+            Reply::Pending(all, _) => {
+                let waits = |told: &Transfer| {
+                    let made = books.transfers.get(&told.key);
+                    made.is_some_and(|made| made.transfer == *told && made.resolved.is_none())
+                };
+                same(all.iter().all(waits), "the list of pending transfers")
+            }
+            Reply::TransferIds(ids, _) => {
+                let known = ids.iter().all(|id| books.transfers.contains_key(&TransferKey::Client(*id)));
+                same(known, "a transfer that was found")
+            }
+            Reply::AccountsOpened(..)
+            | Reply::PendingStates(_)
+            // These are compared event by event, or say nothing more.
+            | Reply::Batch(_)
+            | Reply::AccountResults(_)
+            | Reply::TransferResults { .. }
+            | Reply::Artifact(_)
+            | Reply::ApiKey(_) => Ok(()),
+        }
+    }
+}
+
+/// What is past its time reads as expired before the entry that says so.
+fn is_looked_up(books: &Books, at: Timestamp, (transfer, state): &(Transfer, Option<PendingState>)) -> bool {
+    let expected = books.state(transfer.key, at);
+    books.transfers.get(&transfer.key).is_some_and(|made| made.transfer == *transfer)
+        && (expected == *state || (expected, *state) == (Some(PendingState::Expired), Some(PendingState::Pending)))
+}
+
+/// Whether an address is a prefix or goes on behind it with a colon.
+fn is_below(address: &str, prefix: &str) -> bool {
+    address == prefix || address.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(':'))
+}
+
+impl Turn<'_, '_> {
+    /// A query leaves nothing; its answer shows all that was asked for, and nothing else.
+    pub(super) fn query(&mut self, query: &Query, answer: &Answer) -> Result<(), String> {
+        let at = self.next_at();
+        let model = &*self.model;
+        let books = &model.books;
+        let reply = match answer {
+            Err(refusal) => return self.nothing_there(query, code(refusal)),
+            Ok(reply) => reply,
+        };
+        model.shows(at, reply)?;
+        let complete = match (query, reply) {
+            (Query::Account(name), Reply::Account(_, told)) => Some(told.account.id) == id_of(books, name),
+            (Query::Transfer(id), Reply::Transfer(_, told)) => told.transfer.key == TransferKey::Client(*id),
+            (Query::Transfer(id), Reply::Scheduled(_, told)) => told.new.key == TransferKey::Client(*id),
+            (Query::Payment(id), Reply::Payment(_, told)) => told.payment.id == *id,
+            (Query::TrialBalance(id), Reply::TrialBalance(book, _))
+            | (Query::AddressSums(id, _), Reply::AddressSums(book, ..)) => book.id == *id,
+            (Query::LookupAccounts(ids), Reply::Accounts(told)) => {
+                let known = ids.iter().filter(|id| books.accounts.contains_key(id));
+                known.copied().eq(told.iter().map(|account| account.id))
+            }
+            (Query::LookupTransfers(ids), Reply::Transfers(told)) => {
+                let keys = ids.iter().map(|id| TransferKey::Client(*id));
+                keys.filter(|key| books.transfers.contains_key(key)).eq(told.iter().map(|(told, _)| told.key))
+            }
+            (Query::Accounts { filter, after: None, limit }, Reply::AccountsPage { accounts, .. }) => {
+                let below = |id| {
+                    filter
+                        .address_prefix
+                        .as_ref()
+                        .is_none_or(|prefix| books.addresses.get(id).is_some_and(|address| is_below(address, prefix)))
+                };
+                let count = books.accounts.keys().filter(|id| below(id)).count();
+                accounts.len() == count.min((*limit).min(PAGE_MAX))
+            }
+            (Query::Scheduled { limit, .. }, Reply::ScheduledPage { scheduled, .. }) => {
+                scheduled.len() == books.scheduled.len().min((*limit).min(PAGE_MAX))
+            }
+            (Query::Pending { .. }, Reply::Pending(told, next)) => {
+                let waits = |made: &&super::books::Made| {
+                    made.transfer.is_pending()
+                        && made.resolved.is_none()
+                        && made.transfer.expires_at().is_none_or(|expiry| expiry > at)
+                };
+                next.is_some() || told.len() == books.transfers.values().filter(waits).count()
+            }
+            (Query::Payments { .. }, Reply::Payments { payments, next }) => {
+                next.is_some() || payments.len() == model.payments.all.len()
+            }
+            (Query::Import(id), Reply::Import(_, told)) => told.import.id == *id,
+            (Query::Ledgers, Reply::Ledgers(_))
+            | (Query::Imports, Reply::Imports(_))
+            | (Query::Policy, Reply::Policy(..))
+            | (Query::TransfersByMetadata { .. }, Reply::TransferIds(..)) => true,
+            (_, _) => false,
+        };
+        ensure(complete, "SIM-3", || "the answer is not to what was asked".to_owned())
+    }
+
+    /// What is not found must not be there.
+    fn nothing_there(&self, query: &Query, code: &str) -> Result<(), String> {
+        let books = &self.model.books;
+        let missing = match query {
+            Query::Account(name) => id_of(books, name).is_none(),
+            Query::Transfer(id) => {
+                let key = TransferKey::Client(*id);
+                let waits = books.scheduled.iter().any(|one| one.new.key == key);
+                !waits && !books.transfers.contains_key(&key)
+            }
+            Query::Payment(id) => !self.model.payments.is_known(*id),
+            Query::TrialBalance(id) | Query::AddressSums(id, _) | Query::AccountsOpened(id, _) => {
+                !books.books.contains_key(id)
+            }
+            Query::Import(id) => books.import_of(*id).is_none(),
+            Query::Policy => self.model.payments.active.is_none(),
+            _ => false,
+        };
+        ensure(missing, "SIM-3", || format!("{query:?} is refused as {code}, and it is there"))
+    }
+}
+
+fn id_of(books: &Books, name: &AccountName) -> Option<types::AccountId> {
+    match name {
+        AccountName::Id(id) => books.account(*id).map(|account| account.id),
+        AccountName::Address(address) => books.at_address(address.as_str()),
+    }
+}

@@ -1,0 +1,104 @@
+//! What the system should do, worked out in the plainest way and apart from its code: every command is judged once more,
+//! every entry folded once more, every answer compared. See the crate's page for what holds.
+
+mod answers;
+mod books;
+mod imports;
+mod orders;
+mod payments;
+/// Shared with the ledger's own tests: the rules of transfers, written down once more.
+#[path = "../../../ledger/tests/ledger/model/rules.rs"]
+mod rules;
+mod turn;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::{ArtifactChunk, Entry, Fact};
+use types::{ActorId, Digest, Seq, Timestamp};
+
+pub(crate) use books::Books;
+pub(crate) use payments::Payments;
+pub(crate) use turn::{Step, code as code_of};
+
+/// Everything that the entries so far add up to.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Model {
+    pub(crate) seq: Seq,
+    /// The last instant that anything was given.
+    pub(crate) clock: Timestamp,
+    pub(crate) books: Books,
+    pub(crate) payments: Payments,
+    pub(crate) chunks: BTreeMap<Digest, BTreeMap<u32, ArtifactChunk>>,
+    pub(crate) keys: BTreeSet<ActorId>,
+}
+
+/// Fails with a sentence unless `ok`.
+pub(crate) fn ensure(ok: bool, rule: &str, what: impl FnOnce() -> String) -> Result<(), String> {
+    if ok { Ok(()) } else { Err(format!("{rule}: {}", what())) }
+}
+
+impl Model {
+    /// Folds an entry. Nothing may happen twice or out of its time.
+    pub(crate) fn apply(&mut self, entry: &Entry) -> Result<(), String> {
+        let header = &entry.header;
+        let seq = header.seq;
+        ensure(seq == self.seq.next(), "SIM-1", || format!("entry {seq} follows {}", self.seq))?;
+        ensure(header.decided_at > self.clock, "SIM-1", || format!("time does not move forward with entry {seq}"))?;
+        self.seq = seq;
+        self.clock = header.decided_at;
+        match &entry.fact {
+            Fact::JournalStarted { .. } => {
+                ensure(seq == Seq::new(1), "SIM-2", || format!("the journal starts again with entry {seq}"))?;
+            }
+            Fact::JournalContinued { .. } => {
+                return Err(format!("SIM-2: the journal goes on as another with entry {seq}, and nobody asked for it"));
+            }
+            Fact::Ledger(fact) => self.apply_facts(std::slice::from_ref(fact))?,
+            Fact::PaymentDecided(decided) => {
+                self.payments.decide(header, decided)?;
+                self.apply_facts(&decided.ledger_facts)?;
+            }
+            Fact::PaymentChanged(changed) => {
+                self.payments.change(header, changed)?;
+                self.apply_facts(&changed.ledger_facts)?;
+            }
+            Fact::LabelRecorded(recorded) => self.payments.label(header, recorded)?,
+            Fact::ArtifactStored(chunk) => {
+                let parts = self.chunks.entry(chunk.artifact).or_default();
+                let taken = parts.insert(chunk.index, chunk.clone());
+                ensure(taken.is_none(), "SIM-2", || format!("entry {seq} stores a part again"))?;
+            }
+            Fact::PolicyActivated(activated) => {
+                self.payments.activate(header, activated)?;
+                // Only what decides is kept; other artifacts are stored anew when they are wanted again.
+                self.chunks.retain(|artifact, _| *artifact == activated.artifact);
+                self.apply_facts(&activated.ledger_facts)?;
+            }
+            Fact::ApiKeyAdded(key) => {
+                ensure(self.keys.insert(key.key), "SIM-2", || format!("entry {seq} adds a key again"))?;
+            }
+            Fact::StateDigest(_) => {}
+        }
+        Ok(())
+    }
+
+    fn apply_facts(&mut self, facts: &[ledger::Fact]) -> Result<(), String> {
+        for fact in facts {
+            self.books.apply(self.clock, fact)?;
+            let given = match fact {
+                ledger::Fact::AccountOpened(account) => account.timestamp,
+                ledger::Fact::TransferCreated(transfer) => transfer.timestamp,
+                _ => Timestamp::ZERO,
+            };
+            self.clock = self.clock.max(given);
+        }
+        Ok(())
+    }
+
+    /// True when every part of an artifact is there.
+    pub(crate) fn is_whole(&self, artifact: Digest) -> bool {
+        let parts = self.chunks.get(&artifact);
+        let count = parts.and_then(|parts| parts.values().next()).map(|chunk| u64::from(chunk.count));
+        parts.is_some_and(|parts| Some(parts.len() as u64) == count)
+    }
+}

@@ -1,0 +1,74 @@
+//! Changes of what stands beside balances, judged once more.
+
+use engine::{AccountName, Change};
+use ledger::{Fact as Moved, MetadataOf, TransferKey};
+
+use super::crossed;
+use crate::model::books::{self, Books};
+use crate::model::rules::Books as _;
+
+/// The word for a change, and the fact it leaves.
+pub(super) fn judge_change(
+    books: &Books,
+    change: &Change,
+    is_payment: &dyn Fn(types::PaymentId) -> bool,
+) -> (&'static str, Option<Moved>) {
+    let named = |name: &AccountName| match name {
+        AccountName::Id(id) => books.account(*id).map(|account| account.id).ok_or("account_not_found"),
+        AccountName::Address(address) => books.at_address(address.as_str()).ok_or("address_not_found"),
+    };
+    let unless = |is_so: bool, fact| if is_so { ("before", None) } else { ("now", Some(fact)) };
+    let metadata = |of, values: &[(String, Option<String>)]| {
+        let present = books.metadata.get(&of).cloned().unwrap_or_default();
+        let mut after = present.clone();
+        books::set(&mut after, values);
+        unless(after == present, Moved::MetadataSet { of, values: values.to_vec() })
+    };
+    match change {
+        Change::Address { account, address } => match named(account) {
+            Err(code) => (code, None),
+            Ok(id) => match books.addresses.get(&id) {
+                Some(present) if present == address.as_str() => ("before", None),
+                Some(_) => ("address_must_not_change", None),
+                None if books.at_address(address.as_str()).is_some() => ("address_already_taken", None),
+                None => ("now", Some(Moved::AddressSet { account: id, address: address.clone() })),
+            },
+        },
+        Change::Limits { account, limits } => match named(account) {
+            Err(code) => (code, None),
+            Ok(_) if crossed(*limits) => ("min_balance_exceeds_max_balance", None),
+            Ok(account) => unless(books.bounds(account) == *limits, Moved::LimitsSet { account, limits: *limits }),
+        },
+        Change::AccountMetadata { account, values } => match named(account) {
+            Err(code) => (code, None),
+            Ok(account) => metadata(MetadataOf::Account(account), values),
+        },
+        Change::TransferMetadata { transfer, values } => {
+            let key = TransferKey::Client(*transfer);
+            if !books.transfers.contains_key(&key) {
+                return ("transfer_not_found", None);
+            }
+            metadata(MetadataOf::Transfer(key), values)
+        }
+        Change::PaymentMetadata { payment, values } => {
+            if !is_payment(*payment) {
+                return ("payment_not_found", None);
+            }
+            metadata(MetadataOf::Payment(*payment), values)
+        }
+        Change::CancelScheduled(id) => {
+            if books.is_scheduled(TransferKey::Client(*id)) {
+                return ("now", Some(Moved::ScheduledCancelled { id: *id }));
+            }
+            let cancelled = books.failed.get(id) == Some(&"scheduled_transfer_cancelled");
+            (if cancelled { "before" } else { "scheduled_transfer_not_found" }, None)
+        }
+        Change::Indexes { ledger, fields } => {
+            if !books.books.contains_key(ledger) {
+                return ("ledger_not_found", None);
+            }
+            let present = books.indexes.get(ledger).copied().unwrap_or_default();
+            unless(present == *fields, Moved::IndexesChosen { ledger: *ledger, fields: *fields })
+        }
+    }
+}

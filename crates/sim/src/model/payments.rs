@@ -1,0 +1,441 @@
+//! Payments, decided once more: features from a plain list of payments, the rules of the simulated policies as plain
+//! conditions, legs by the rules of the ledger.
+
+mod judged;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::{
+    AtDeadline, CaptureTerms, Cause, Deadline, Header, LabelRecorded, NewPayment, PaymentChanged, PaymentDecided,
+    PaymentReply, PaymentStatus, PlainValue, PolicyActivated, Verb,
+};
+use ledger::{Fact as Moved, NewTransfer, Transfer, TransferFlags as F, TransferKey};
+use policy::{FeatureValue, MissingReason, Verdict};
+use types::{AccountId, Amount, Code, Digest, LedgerId, Name, PaymentId, RequestId, Seq, Span, Timestamp, Token};
+
+use super::books::{Books, made};
+use super::ensure;
+use super::rules::{Books as _, Moment};
+use crate::policies::{self, Variant};
+
+/// Every payment and policy.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Payments {
+    pub(crate) all: BTreeMap<PaymentId, Paid>,
+    pub(crate) active: Option<Active>,
+    pub(crate) verbs: BTreeMap<(PaymentId, RequestId), Verb>,
+    deadlines: std::collections::BTreeSet<(Timestamp, PaymentId)>,
+}
+
+/// The policy that decides.
+#[derive(Debug, Clone)]
+pub(crate) struct Active {
+    pub(crate) seq: Seq,
+    pub(crate) artifact: Digest,
+    features: Vec<Name>,
+    variant: &'static Variant,
+    /// Since when each stream has records of every payment.
+    since: BTreeMap<&'static str, Timestamp>,
+}
+
+/// A payment and what became of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Paid {
+    pub(crate) seq: Seq,
+    pub(crate) decided: Arc<PaymentDecided>,
+    pub(crate) status: PaymentStatus,
+    pub(crate) label: Option<(Name, bool)>,
+    deadline: Option<Deadline>,
+    /// The transfers that hold or moved the money.
+    legs: Vec<Transfer>,
+    transfers: u16,
+    changes: usize,
+    /// Its records: stream, entity, when.
+    records: Vec<Record>,
+}
+
+/// What a payment adds to a stream.
+#[derive(Debug, Clone)]
+struct Record {
+    stream: &'static str,
+    entity: Token,
+    at: Timestamp,
+    value: i64,
+    /// It is there only while the payment comes to something.
+    if_accepted: bool,
+}
+
+/// A payment that is being decided.
+struct Candidate<'a> {
+    new: &'a NewPayment,
+    payment_type: &'static str,
+    customer: Token,
+    merchant: Option<Token>,
+    at: Timestamp,
+    occurred_at: Timestamp,
+    late: bool,
+}
+
+/// What a decision should say.
+pub(crate) struct Expected {
+    features: Vec<(&'static str, FeatureValue)>,
+    verdict: Verdict,
+    score: u16,
+    reasons: Vec<&'static str>,
+    status: PaymentStatus,
+    deadline: Option<Deadline>,
+    facts: Vec<Moved>,
+    refusal: Option<(u16, &'static str)>,
+    late: bool,
+}
+
+const fn comes_to_something(status: PaymentStatus) -> bool {
+    !matches!(status, PaymentStatus::Declined | PaymentStatus::Refused | PaymentStatus::Voided | PaymentStatus::Expired)
+}
+
+impl Payments {
+    pub(crate) fn is_known(&self, id: PaymentId) -> bool {
+        self.all.contains_key(&id)
+    }
+
+    /// The payment whose deadline comes first.
+    pub(crate) fn next_deadline(&self) -> Option<(Timestamp, PaymentId)> {
+        self.deadlines.first().copied()
+    }
+
+    pub(super) fn activate(&mut self, header: &Header, activated: &PolicyActivated) -> Result<(), String> {
+        let variant =
+            policies::variant(activated.artifact).ok_or("SIM-2: nobody knows the policy that is activated")?;
+        let unseen = if self.all.is_empty() { Timestamp::ZERO } else { header.decided_at };
+        let before = self.active.as_ref();
+        let since = |stream| before.and_then(|active| active.since.get(stream).copied()).unwrap_or(unseen);
+        self.active = Some(Active {
+            seq: header.seq,
+            artifact: activated.artifact,
+            features: activated.features.clone(),
+            variant,
+            since: variant.streams().map(|stream| (stream, since(stream))).collect(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn decide(&mut self, header: &Header, decided: &Arc<PaymentDecided>) -> Result<(), String> {
+        let active = self.active.as_ref().ok_or("SIM-2: a payment is decided without a policy")?;
+        let entity = |wanted: &str| {
+            let found = decided.attributes.iter().find(|(name, _)| name.as_str() == wanted);
+            if let Some((_, PlainValue::Entity(token))) = found { Some(*token) } else { None }
+        };
+        let customer = entity("customer").ok_or("SIM-2: a payment has no customer")?;
+        let occurred_at = if decided.late { header.decided_at } else { header.occurred_at };
+        let records = records(
+            active.variant,
+            decided.payment_type.as_str(),
+            (customer, entity("merchant")),
+            decided.amount,
+            (header.decided_at, occurred_at),
+        );
+        let accepted = comes_to_something(decided.status);
+        let legs: Vec<Transfer> = created(&decided.ledger_facts);
+        let paid = Paid {
+            seq: header.seq,
+            decided: Arc::clone(decided),
+            status: decided.status,
+            label: None,
+            deadline: decided.deadline,
+            transfers: u16::try_from(legs.len()).unwrap_or(u16::MAX),
+            legs,
+            changes: 0,
+            records: records.into_iter().filter(|record| accepted || !record.if_accepted).collect(),
+        };
+        self.deadlines.extend(paid.deadline.map(|deadline| (deadline.at, decided.payment)));
+        let taken = self.all.insert(decided.payment, paid);
+        ensure(taken.is_none(), "SIM-2", || format!("payment {} is decided again", decided.payment))?;
+        let idle = accepted || decided.ledger_facts.is_empty();
+        ensure(idle, "SIM-4", || format!("payment {} is {:?} and moves", decided.payment, decided.status))
+    }
+
+    pub(super) fn change(&mut self, header: &Header, changed: &PaymentChanged) -> Result<(), String> {
+        let id = changed.payment;
+        let paid = self.all.get_mut(&id).ok_or_else(|| format!("SIM-2: {id} changes and is not there"))?;
+        match changed.cause {
+            Cause::Verb(verb) => {
+                paid.changes += 1;
+                let taken = self.verbs.insert((id, header.request), verb);
+                ensure(taken.is_none(), "SIM-2", || format!("request {} moves payment {id} again", header.request))?;
+            }
+            Cause::Deadline => {
+                let passed = paid.deadline.is_some_and(|deadline| deadline.at <= header.decided_at);
+                ensure(passed, "SIM-4", || format!("the deadline of payment {id} has not come"))?;
+            }
+        }
+        if let Some(deadline) = paid.deadline {
+            self.deadlines.remove(&(deadline.at, id));
+        }
+        paid.status = changed.status;
+        paid.deadline = changed.deadline;
+        self.deadlines.extend(paid.deadline.map(|deadline| (deadline.at, id)));
+        let moved = created(&changed.ledger_facts).len();
+        paid.transfers += u16::try_from(moved).unwrap_or(u16::MAX);
+        if !comes_to_something(paid.status) {
+            paid.records.retain(|record| !record.if_accepted);
+        }
+        Ok(())
+    }
+
+    pub(super) fn label(&mut self, header: &Header, recorded: &LabelRecorded) -> Result<(), String> {
+        let paid = self.all.get_mut(&recorded.payment);
+        let paid = paid.ok_or_else(|| format!("SIM-2: entry {} labels a payment that is not there", header.seq))?;
+        paid.label = Some((recorded.label.clone(), recorded.positive));
+        Ok(())
+    }
+
+    /// Where a payment stands at an instant: what is past its deadline has moved on.
+    fn status_at(paid: &Paid, at: Timestamp) -> PaymentStatus {
+        match paid.deadline.filter(|deadline| deadline.at <= at) {
+            None => paid.status,
+            Some(Deadline { then: AtDeadline::Expire, .. }) => PaymentStatus::Expired,
+            Some(_) if paid.status == PaymentStatus::InReview && is_manual(paid) => PaymentStatus::Held,
+            Some(_) => PaymentStatus::Posted,
+        }
+    }
+
+    /// Whether a payment is shown as it is; what is past its deadline reads so at once.
+    pub(crate) fn shows(&self, at: Timestamp, told: &PaymentReply) -> Result<(), String> {
+        let payment = &told.payment;
+        let paid = self.all.get(&payment.id).ok_or_else(|| format!("SIM-3: payment {} is not there", payment.id))?;
+        let decided = &paid.decided;
+        let status = payment.status == paid.status || payment.status == Self::status_at(paid, at);
+        let shown = status
+            && (payment.seq, payment.content) == (paid.seq, decided.content)
+            && (payment.amount, payment.verdict, payment.score) == (decided.amount, decided.verdict, decided.score)
+            && payment.label.as_ref().map(|label| (label.name.clone(), label.positive)) == paid.label
+            && told.decided.as_ref().is_none_or(|told| told == decided);
+        ensure(shown, "SIM-3", || format!("payment {} is {paid:?}", payment.id))
+    }
+
+    /// A feature over all payments there are, and the one that is being decided.
+    fn feature(&self, active: &Active, name: &'static str, candidate: &Candidate<'_>, own: &[Record]) -> FeatureValue {
+        let spec = policies::feature(name);
+        let on_clients_clock = spec.stream == "shops";
+        let now = if on_clients_clock { candidate.occurred_at } else { candidate.at };
+        let entity = if spec.stream == "shops" { candidate.merchant } else { Some(candidate.customer) };
+        let Some(entity) = entity else { return FeatureValue::Missing(MissingReason::AttributeAbsent) };
+        let end = now.ns().saturating_sub(spec.delay.ns());
+        let start = end.saturating_sub(spec.window.ns());
+        if start.saturating_add(1) < active.since.get(spec.stream).copied().unwrap_or_default().ns() {
+            return FeatureValue::Missing(MissingReason::WindowTruncated);
+        }
+        let (mut count, mut sum, mut positives) = (0_u64, 0_i128, 0_u64);
+        let inside = |record: &Record| {
+            (record.stream, record.entity) == (spec.stream, entity) && start < record.at.ns() && record.at.ns() <= end
+        };
+        for paid in self.all.values() {
+            for record in paid.records.iter().filter(|record| inside(record)) {
+                count += 1;
+                sum += i128::from(record.value);
+                positives += u64::from(paid.label.as_ref().is_some_and(|(_, positive)| *positive));
+            }
+        }
+        for record in own.iter().filter(|record| spec.delay == Span::ZERO && inside(record)) {
+            count += 1;
+            sum += i128::from(record.value);
+        }
+        let int = |value: i128| FeatureValue::Int(i64::try_from(value).unwrap_or(i64::MAX));
+        #[expect(clippy::cast_precision_loss, reason = "the nearest double is what is meant")]
+        let share = |part: i128| FeatureValue::Double(if count == 0 { 0.0 } else { part as f64 / count as f64 });
+        match spec.aggregate {
+            "count" => int(count.into()),
+            "sum" => int(sum),
+            "mean" => share(sum),
+            "label_count" => int(positives.into()),
+            _ => share(positives.into()),
+        }
+    }
+
+    /// What should become of a payment.
+    fn expected(&self, active: &Active, books: &Books, candidate: &Candidate<'_>) -> Expected {
+        let new = candidate.new;
+        let own = records(
+            active.variant,
+            candidate.payment_type,
+            (candidate.customer, candidate.merchant),
+            new.amount,
+            (candidate.at, candidate.occurred_at),
+        );
+        let names = active.variant.features_of(candidate.payment_type);
+        let features: Vec<(&'static str, FeatureValue)> =
+            names.map(|name| (name, self.feature(active, name, candidate, &own))).collect();
+        let (verdict, score, reasons) = active.variant.judge(candidate.payment_type, new.amount, &features);
+        let (status, flags) = match (verdict, candidate.payment_type) {
+            (Verdict::Decline, _) => (PaymentStatus::Declined, F::NONE),
+            (Verdict::Review, _) => (PaymentStatus::InReview, F::PENDING),
+            (Verdict::Approve, "card") => (PaymentStatus::Held, F::PENDING),
+            (Verdict::Approve, _) => (PaymentStatus::Posted, F::NONE),
+        };
+        let (mut status, mut facts, mut refusal) = (status, Vec::new(), None);
+        if verdict != Verdict::Decline {
+            match legs(books, candidate, flags) {
+                Ok(moved) => facts = moved,
+                Err(refused) => (status, refusal) = (PaymentStatus::Refused, Some(refused)),
+            }
+        }
+        let deadline = active.variant.deadline(candidate.payment_type, status, candidate.at);
+        Expected { features, verdict, score, reasons, status, deadline, facts, refusal, late: candidate.late }
+    }
+}
+
+fn is_manual(paid: &Paid) -> bool {
+    matches!(paid.decided.capture, CaptureTerms::Manual { .. })
+}
+
+fn created(facts: &[Moved]) -> Vec<Transfer> {
+    let transfer = |fact: &Moved| if let Moved::TransferCreated(transfer) = fact { Some(*transfer) } else { None };
+    facts.iter().filter_map(transfer).collect()
+}
+
+/// What a payment adds to streams if it comes to something.
+fn records(
+    variant: &Variant,
+    payment_type: &str,
+    (customer, merchant): (Token, Option<Token>),
+    amount: Amount,
+    (decided_at, occurred_at): (Timestamp, Timestamp),
+) -> Vec<Record> {
+    let value = i64::try_from(amount.get()).unwrap_or(i64::MAX);
+    let by = |stream, entity, at, if_accepted| Record { stream, entity, at, value, if_accepted };
+    let mut records = vec![by("tries", customer, decided_at, false)];
+    if payment_type == "card" {
+        records.push(by("cards", customer, decided_at, true));
+        records.extend(merchant.map(|merchant| by("shops", merchant, occurred_at, false)));
+        if variant.is_second() && value < 300 {
+            records.push(by("small", customer, decided_at, false));
+        }
+    }
+    records
+}
+
+/// The transfers of a payment, with the accounts they open; or the leg that is refused, and why.
+fn legs(books: &Books, candidate: &Candidate<'_>, flags: F) -> Result<Vec<Moved>, (u16, &'static str)> {
+    let amount = candidate.new.amount.get();
+    let wanted: &[(u16, &str, &str, u128, u16)] = match candidate.payment_type {
+        "card" => &[(0, "wallet", "shop", amount, 2), (1, "shop", "bank", amount / 10, 3)],
+        _ => &[(0, "bank", "wallet", amount, 4)],
+    };
+    let (mut books, mut facts, mut now, mut number) = (books.overlay(std::iter::empty()), Vec::new(), candidate.at, 0);
+    for &(leg, debit, credit, amount, code) in wanted.iter().filter(|(_, _, _, amount, _)| *amount > 0) {
+        let mut ids = [AccountId::default(); 2];
+        for (template, id) in [debit, credit].into_iter().zip(&mut ids) {
+            let account = policies::account(template, candidate.customer);
+            *id = account.id;
+            if books.account(account.id).is_none() {
+                let opened = Moved::AccountOpened(ledger::Account::open(&account, now));
+                books.apply(now, &opened).expect("a new account opens");
+                facts.push(opened);
+                now = now.saturating_add(Span::from_ns(1));
+            }
+        }
+        let mut new = NewTransfer {
+            debit: ids[0],
+            credit: ids[1],
+            amount: Amount::new(amount),
+            ledger: LedgerId::new(978),
+            code: Code::new(code),
+            flags,
+            ..NewTransfer::named(TransferKey::Leg { payment: candidate.new.payment, number })
+        };
+        number += 1;
+        match books.judge(&mut new, Moment { now: now.ns(), is_import: false, last: now.ns() }) {
+            "created" => {
+                let created = Moved::TransferCreated(made(&new, now));
+                books.apply(now, &created).expect("what was judged can be folded");
+                facts.push(created);
+                now = now.saturating_add(Span::from_ns(1));
+            }
+            status => return Err((leg, status)),
+        }
+    }
+    Ok(facts)
+}
+
+/// What a change does with the money.
+#[derive(Clone, Copy)]
+enum Movement {
+    Keep,
+    Post,
+    Void,
+    Reverse,
+}
+
+impl Paid {
+    /// Where a verb leads.
+    fn next(&self, verb: Verb) -> Option<(PaymentStatus, Movement)> {
+        match (self.status, verb) {
+            (PaymentStatus::InReview, Verb::Approve) if is_manual(self) => Some((PaymentStatus::Held, Movement::Keep)),
+            (PaymentStatus::InReview, Verb::Approve) | (PaymentStatus::Held, Verb::Capture) => {
+                Some((PaymentStatus::Posted, Movement::Post))
+            }
+            (PaymentStatus::InReview, Verb::Decline) => Some((PaymentStatus::Declined, Movement::Void)),
+            (PaymentStatus::InReview | PaymentStatus::Held, Verb::Void) => {
+                Some((PaymentStatus::Voided, Movement::Void))
+            }
+            (PaymentStatus::Posted, Verb::Refund) => Some((PaymentStatus::Refunded, Movement::Reverse)),
+            _ => None,
+        }
+    }
+
+    /// The transfers of a movement, or why there are none.
+    fn moves(
+        &self,
+        books: &Books,
+        id: PaymentId,
+        movement: Movement,
+        at: Timestamp,
+    ) -> Result<Vec<Moved>, &'static str> {
+        let mut legs = self.legs.clone();
+        let flags = match movement {
+            Movement::Keep => return Ok(Vec::new()),
+            Movement::Post => F::POST_PENDING_TRANSFER,
+            Movement::Void => F::VOID_PENDING_TRANSFER,
+            Movement::Reverse => {
+                legs.reverse();
+                F::NONE
+            }
+        };
+        let keys = legs.iter().map(|leg| leg.key);
+        let (mut books, mut facts, mut now) = (books.overlay(keys), Vec::new(), at);
+        for (number, leg) in (self.transfers..).zip(&legs) {
+            let named = NewTransfer::named(TransferKey::Leg { payment: id, number });
+            let mut new = match movement {
+                Movement::Reverse => NewTransfer {
+                    debit: leg.credit,
+                    credit: leg.debit,
+                    amount: leg.amount,
+                    ledger: leg.ledger,
+                    code: leg.code,
+                    ..named
+                },
+                Movement::Post => NewTransfer { amount: Amount::MAX, pending: Some(leg.key), flags, ..named },
+                Movement::Keep | Movement::Void => NewTransfer { pending: Some(leg.key), flags, ..named },
+            };
+            match books.judge(&mut new, Moment { now: now.ns(), is_import: false, last: now.ns() }) {
+                "created" => {
+                    let created = Moved::TransferCreated(made(&new, now));
+                    books.apply(now, &created).expect("what was judged can be folded");
+                    facts.push(created);
+                    now = now.saturating_add(Span::from_ns(1));
+                }
+                status => return Err(status),
+            }
+        }
+        Ok(facts)
+    }
+}
+
+impl Paid {
+    /// Its customer, and its merchant if it has one.
+    pub(crate) fn entities(&self) -> Option<(Token, Option<Token>)> {
+        let of = |stream: &str| self.records.iter().find(|record| record.stream == stream).map(|record| record.entity);
+        Some((of("tries")?, of("shops")))
+    }
+}

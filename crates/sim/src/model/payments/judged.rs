@@ -1,0 +1,252 @@
+//! Commands about payments and policies, judged once more.
+
+use engine::{
+    Answer, AtDeadline, CaptureTerms, Cause, Deadline, Fact, NewPayment, PaymentDecided, PaymentStatus, Reply, Verb,
+};
+use ledger::Fact as Moved;
+use policy::FeatureValue;
+use types::{Digest, LedgerId, Name, PaymentId, RequestId};
+
+use super::{Candidate, Expected, Movement, Payments};
+use crate::model::ensure;
+use crate::model::turn::{Turn, says};
+use crate::policies;
+
+impl Turn<'_, '_> {
+    pub(in crate::model) fn activate(&mut self, artifact: Digest, answer: &Answer) -> Result<(), String> {
+        let active = self.model.payments.active.as_ref();
+        if active.is_some_and(|active| active.artifact == artifact) {
+            return says(answer, "before");
+        }
+        if !self.model.is_whole(artifact) {
+            return says(answer, "artifact_incomplete");
+        }
+        let eur = LedgerId::new(978);
+        let book = self.model.books.books.get(&eur).copied();
+        let asset = "EUR/2".parse().expect("an asset");
+        if book.is_some_and(|book| book.asset != asset) {
+            return says(answer, "policy_ledger_conflict");
+        }
+        says(answer, "now")?;
+        let at = self.next_at();
+        let opens = if book.is_none() {
+            vec![Moved::BookOpened(ledger::Book { id: eur, asset, opened_at: at })]
+        } else {
+            Vec::new()
+        };
+        self.expect_like(self.request().id, |entry| match &entry.fact {
+            Fact::PolicyActivated(activated) => {
+                let right = activated.artifact == artifact && activated.ledger_facts == opens;
+                ensure(right, "SIM-3", || format!("the policy is activated as {activated:?}"))
+            }
+            other => Err(format!("SIM-3: the entry is {other:?}")),
+        })
+    }
+
+    /// What should become of a payment: a word when nothing is decided.
+    fn expected_payment(&self, new: &NewPayment) -> Result<Expected, &'static str> {
+        let payments = &self.model.payments;
+        if let Some(paid) = payments.all.get(&new.payment) {
+            let same = paid.decided.content == new.content;
+            return Err(if same { "before" } else { "payment_exists_with_different_content" });
+        }
+        let active = payments.active.as_ref().ok_or("no_active_policy")?;
+        if active.artifact != new.policy {
+            return Err("policy_changed");
+        }
+        let at = self.next_at();
+        let payment_type = active.variant.type_name(new.payment_type);
+        let (mut occurred_at, mut late) = (at, false);
+        if let Some(declared) = new.occurred_at {
+            if payment_type != "card" {
+                return Err("occurred_not_declared");
+            }
+            if declared > at.saturating_add(policies::AHEAD_MAX) {
+                return Err("occurred_too_far_ahead");
+            }
+            late = declared < at.checked_sub(policies::LATE_MAX).unwrap_or_default();
+            occurred_at = if late { at } else { declared };
+        }
+        let (customer, merchant) = policies::entities(payment_type, &new.attributes);
+        let candidate = Candidate { new, payment_type, customer, merchant, at, occurred_at, late };
+        Ok(payments.expected(active, &self.model.books, &candidate))
+    }
+
+    pub(in crate::model) fn create_payment(&mut self, new: &NewPayment, answer: &Answer) -> Result<(), String> {
+        let expected = match self.expected_payment(new) {
+            Err(word) => return says(answer, word),
+            Ok(expected) => expected,
+        };
+        says(answer, "now")?;
+        let features = self.features();
+        self.expect_payment(|entry| {
+            let Fact::PaymentDecided(decided) = &entry.fact else {
+                return Err(format!("SIM-3: the entry is {:?}", entry.fact));
+            };
+            let own = (decided.payment, decided.content, decided.amount) == (new.payment, new.content, new.amount)
+                && entry.sealed == new.sealed;
+            ensure(own, "SIM-2", || "the decision is of another request".to_owned())?;
+            expected.check(decided, &features)
+        })
+    }
+
+    fn features(&self) -> Vec<Name> {
+        self.model.payments.active.as_ref().map(|active| active.features.clone()).unwrap_or_default()
+    }
+
+    fn expect_payment(&mut self, check: impl FnOnce(&engine::Entry) -> Result<(), String>) -> Result<(), String> {
+        self.expect_like(self.request().id, check)
+    }
+
+    /// Judges the dry run of a payment.
+    pub(in crate::model) fn foresee_payment(&mut self, new: &NewPayment, answer: &Answer) -> Result<(), String> {
+        match self.expected_payment(new) {
+            Err(word) => says(answer, word),
+            Ok(expected) => {
+                let decided = match answer {
+                    Ok(Reply::Payment(engine::Made::Now, reply)) => reply.decided.as_ref(),
+                    _ => None,
+                };
+                let decided = decided.ok_or_else(|| "SIM-3: the dry run does not say what is decided".to_owned())?;
+                expected.check(decided, &self.features())
+            }
+        }
+    }
+
+    /// The word for a verb on a payment, where it leads and what it moves.
+    pub(in crate::model) fn judge_verb(
+        &self,
+        id: PaymentId,
+        verb: Verb,
+    ) -> (&'static str, Option<(PaymentStatus, Vec<Moved>)>) {
+        let payments = &self.model.payments;
+        let Some(paid) = payments.all.get(&id) else { return ("payment_not_found", None) };
+        match payments.verbs.get(&(id, self.request().id)) {
+            Some(done) if *done == verb => return ("before", None),
+            Some(_) => return ("request_id_reused", None),
+            None => {}
+        }
+        if paid.changes >= engine::Payment::CHANGES_MAX {
+            return ("too_many_changes", None);
+        }
+        let at = self.next_at();
+        let next = paid.next(verb).filter(|_| Payments::status_at(paid, at) == paid.status);
+        let Some((status, movement)) = next else { return ("payment_status_conflict", None) };
+        match paid.moves(&self.model.books, id, movement, at) {
+            Ok(facts) => ("now", Some((status, facts))),
+            Err(status) => (status, None),
+        }
+    }
+
+    pub(in crate::model) fn change_payment(
+        &mut self,
+        id: PaymentId,
+        verb: Verb,
+        answer: &Answer,
+    ) -> Result<(), String> {
+        let (word, expected) = self.judge_verb(id, verb);
+        says(answer, word)?;
+        let Some((status, facts)) = expected else { return Ok(()) };
+        self.expect_change(self.request().id, id, (Cause::Verb(verb), status, facts))
+    }
+
+    fn expect_change(
+        &mut self,
+        request: RequestId,
+        id: PaymentId,
+        (cause, status, facts): (Cause, PaymentStatus, Vec<Moved>),
+    ) -> Result<(), String> {
+        let at = self.next_at();
+        let held = self.model.payments.all.get(&id).filter(|_| status == PaymentStatus::Held);
+        let deadline = held.and_then(|paid| match paid.decided.capture {
+            CaptureTerms::Manual { deadline, then } => Some(Deadline { at: at.saturating_add(deadline), then }),
+            CaptureTerms::Immediate => None,
+        });
+        self.expect_like(request, |entry| match &entry.fact {
+            Fact::PaymentChanged(changed) => {
+                let said = (changed.payment, changed.cause, changed.status, changed.deadline, &changed.ledger_facts);
+                let right = said == (id, cause, status, deadline, &facts);
+                ensure(right, "SIM-3", || format!("{changed:?} should be {:?}", (id, cause, status, deadline, &facts)))
+            }
+            other => Err(format!("SIM-3: the entry is {other:?}")),
+        })
+    }
+
+    /// The deadline of a payment has come.
+    pub(in crate::model) fn deadline(&mut self, id: PaymentId) -> Result<(), String> {
+        let at = self.next_at();
+        let paid = self.model.payments.all.get(&id).cloned().ok_or("SIM-2: a deadline is of no payment")?;
+        let proceeds = paid.deadline.is_some_and(|deadline| deadline.then == AtDeadline::Proceed);
+        let next = match (proceeds, paid.status) {
+            (true, PaymentStatus::InReview) => paid.next(Verb::Approve),
+            (true, _) => paid.next(Verb::Capture),
+            (false, _) => None,
+        };
+        let moved = next.and_then(|(status, movement)| {
+            let facts = paid.moves(&self.model.books, id, movement, at).ok()?;
+            Some((status, facts))
+        });
+        let (status, facts) = match moved {
+            Some(moved) => moved,
+            None => {
+                let freed = paid.moves(&self.model.books, id, Movement::Void, at);
+                (PaymentStatus::Expired, freed.map_err(|status| format!("SIM-3: nothing can be freed: {status}"))?)
+            }
+        };
+        self.expect_change(RequestId::default(), id, (Cause::Deadline, status, facts))
+    }
+
+    pub(in crate::model) fn record_label(
+        &mut self,
+        id: PaymentId,
+        label: &Name,
+        answer: &Answer,
+    ) -> Result<(), String> {
+        let Some(paid) = self.model.payments.all.get(&id) else { return says(answer, "payment_not_found") };
+        if paid.label.as_ref().is_some_and(|(known, _)| known == label) {
+            return says(answer, "before");
+        }
+        says(answer, "now")?;
+        let positive = ["fraud", "chargeback"].contains(&label.as_str());
+        self.expect_like(self.request().id, |entry| match &entry.fact {
+            Fact::LabelRecorded(recorded) => {
+                let said = (recorded.payment, &recorded.label, recorded.positive);
+                ensure(said == (id, label, positive), "SIM-3", || format!("the label is {recorded:?}"))
+            }
+            other => Err(format!("SIM-3: the entry is {other:?}")),
+        })
+    }
+}
+
+impl Expected {
+    /// SIM-7: a decision is the one that comes out here, its features included.
+    fn check(&self, decided: &PaymentDecided, names: &[Name]) -> Result<(), String> {
+        let named = |(number, value): &(u16, FeatureValue)| {
+            (names.get(usize::from(*number)).map_or("?", Name::as_str).to_owned(), value.clone())
+        };
+        let mut told: Vec<(String, FeatureValue)> = decided.features.iter().map(named).collect();
+        let mut own: Vec<(String, FeatureValue)> =
+            self.features.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        told.sort_by(|a, b| a.0.cmp(&b.0));
+        own.sort_by(|a, b| a.0.cmp(&b.0));
+        ensure(told == own, "SIM-7", || format!("the features are {told:?}\n  and should be {own:?}"))?;
+        let reasons: Vec<&str> = decided.reasons.iter().map(|reason| reason.code.as_str()).collect();
+        let said = (decided.verdict, decided.score, &reasons, decided.late);
+        let right = said == (self.verdict, self.score, &self.reasons, self.late);
+        ensure(right, "SIM-7", || {
+            format!(
+                "the verdict is {said:?}\n  and should be {:?}",
+                (self.verdict, self.score, &self.reasons, self.late)
+            )
+        })?;
+        let refusal = decided.refusal.map(|refusal| (refusal.leg, refusal.status.name()));
+        let said = (decided.status, decided.deadline, &decided.ledger_facts, refusal);
+        let right = said == (self.status, self.deadline, &self.facts, self.refusal);
+        ensure(right, "SIM-3", || {
+            format!(
+                "the payment is {said:?}\n  and should be {:?}",
+                (self.status, self.deadline, &self.facts, self.refusal)
+            )
+        })
+    }
+}

@@ -1,0 +1,370 @@
+//! What goes wrong in a world.
+
+use journal::{Fault, Reader as _};
+use types::{Seq, Span};
+
+use super::{World, held};
+use crate::coverage::{FaultKind, When};
+use crate::process::{Death, Machine, Process};
+use crate::{Crash, Trouble};
+
+/// Of a segment.
+const HEADER_BYTES: usize = 4_096;
+/// A frame may end with some zeros.
+const GAP_BYTES: usize = 512;
+
+impl World {
+    /// Mostly a little; sometimes long enough for timeouts and deadlines. Now and then somebody sets the wall clock back,
+    /// or far ahead.
+    pub(super) fn pass_time(&mut self, process: Option<&Process>) {
+        let ns = match self.rng.below(900) {
+            0 => {
+                self.count_clock(FaultKind::ClockBack, process);
+                let most = *self.rng.pick(&[2_000_000_000, 2_000_000_000, 60_000_000_000, 7_200_000_000_000]);
+                let back = Span::from_ns(self.rng.below(most));
+                self.wall = self.wall.checked_sub(back).unwrap_or_default();
+                return;
+            }
+            1 => {
+                self.count_clock(FaultKind::ClockAhead, process);
+                let most = *self.rng.pick(&[9_000_000_000, 4_000_000_000_000, 200_000_000_000_000]);
+                self.wall = self.wall.saturating_add(Span::from_ns(self.rng.below(most)));
+                return;
+            }
+            2..18 => self.rng.below(60_000_000_000),
+            18..130 => 0,
+            _ => self.rng.below(10_000_000),
+        };
+        self.let_pass(ns);
+    }
+
+    fn let_pass(&mut self, ns: u64) {
+        self.wall = self.wall.saturating_add(Span::from_ns(ns));
+        self.passed = self.passed.saturating_add(Span::from_ns(ns));
+    }
+
+    /// Operators set clocks right or confirm them, and make room on disks that run full.
+    pub(super) fn operate(&mut self, process: &mut Process) {
+        if process.is_doubtful() && self.rng.percent(2) {
+            let when = self.when(process);
+            self.summary.coverage.count(FaultKind::ClockDoubted, when);
+            if self.rng.percent(50) {
+                process.confirm(self.reading());
+            } else {
+                self.wall = process.engine().clock();
+            }
+        }
+        if self.free_bytes < super::ROOM_BYTES {
+            if self.rng.percent(2) {
+                self.free_bytes = super::ROOM_BYTES;
+            }
+        } else if self.rng.below(1_500) == 0 {
+            let when = self.when(process);
+            self.summary.coverage.count(FaultKind::DiskReserve, when);
+            self.free_bytes = self.rng.below(1 << 20);
+        }
+    }
+
+    fn count_clock(&mut self, fault: FaultKind, process: Option<&Process>) {
+        let when = process.map_or(When::Starting, |process| self.when(process));
+        self.summary.coverage.count(fault, when);
+    }
+
+    /// A slow disk takes its time.
+    pub(super) fn wait_for_the_disk(&mut self, process: &Process) {
+        if self.slow_disk {
+            let when = self.when(process);
+            self.summary.coverage.count(FaultKind::SlowDisk, when);
+            let ns = self.rng.below(5_000_000_000);
+            self.let_pass(ns);
+        }
+    }
+
+    /// What is under way, the latest first.
+    pub(super) fn when(&self, process: &Process) -> When {
+        let [queued, decided, frames, appended, waiting] = process.load();
+        if process.index.status().generations_waiting > 0 {
+            When::Sealing
+        } else if frames > 0 {
+            When::Appending
+        } else if appended > 0 {
+            When::Unsynced
+        } else if waiting > 0 {
+            When::Unreleased
+        } else if decided > 0 {
+            When::Decided
+        } else if queued > 0 {
+            When::Queued
+        } else if process.marked < journal::Journal::durable(&process.journal) {
+            When::Unmarked
+        } else {
+            When::Idle
+        }
+    }
+
+    pub(super) fn make_trouble(&mut self) {
+        let troubles = [
+            Some(Trouble::Write),
+            Some(Trouble::Sync),
+            Some(Trouble::NoSpace),
+            Some(Trouble::PowerLoss),
+            Some(Trouble::PowerLoss),
+            None,
+        ];
+        match *self.rng.pick(&troubles) {
+            Some(trouble) => {
+                let Machine { disk, keys, index, .. } = self.machine.clone();
+                let well = u32::try_from(self.rng.below(9)).unwrap_or(0);
+                match self.rng.below(10) {
+                    0..2 => keys.trouble_here(trouble, well / 8),
+                    2 => index.trouble_here(trouble, well),
+                    _ => disk.trouble(trouble, well),
+                }
+            }
+            None => self.slow_disk = !self.slow_disk,
+        }
+    }
+
+    /// The process ends because of the disk; anything else is found damage, or a violation.
+    pub(super) fn die(&mut self, process: &Process, death: &Death) -> Result<(), String> {
+        let struck = self.machine.disk.struck();
+        if !death.is_of_the_disk() {
+            return Err(format!("SIM-6: {death}"));
+        }
+        let when = match death {
+            Death::Index(_) => When::Sealing,
+            Death::Keys(_) => When::SavingKeys,
+            Death::Journal(Fault::Io { file, .. }) if file == "mark" => When::Unmarked,
+            // A segment was begun: what fails now is what it needs.
+            Death::Journal(Fault::Io { .. }) if self.machine.disk.segments() > self.segments => When::Rotating,
+            Death::Journal(Fault::Io { action: "write", .. }) => When::Appending,
+            Death::Journal(Fault::Io { action: "sync", .. }) => When::Unsynced,
+            Death::Journal(Fault::Io { .. }) => When::Rotating,
+            Death::Journal(_) => self.when(process),
+        };
+        self.count_struck(struck, when);
+        self.summary.failures += 1;
+        // An engine that unwound in the middle of a batch is ahead of everybody.
+        let is_unwound = matches!(death, Death::Journal(Fault::Poisoned(why)) if why == super::UNWOUND);
+        self.left = Some(held(process.engine())).filter(|_| !is_unwound);
+        self.power(false);
+        Ok(())
+    }
+
+    pub(super) fn count_struck(&mut self, struck: Option<Trouble>, when: When) {
+        let fault = match struck {
+            Some(Trouble::Write) => FaultKind::WriteError,
+            Some(Trouble::Sync) => FaultKind::SyncError,
+            Some(Trouble::NoSpace) => FaultKind::DiskFull,
+            Some(Trouble::PowerLoss) => FaultKind::PowerLoss,
+            Some(Trouble::Read) => FaultKind::ReadError,
+            None => return,
+        };
+        self.summary.coverage.count(fault, when);
+    }
+
+    /// The process ends without warning.
+    pub(super) fn end(&mut self, process: &Process, crashes: bool) {
+        self.left = Some(held(process.engine()));
+        let when = self.when(process);
+        let fault = self.power(crashes);
+        self.summary.coverage.count(fault, when);
+    }
+
+    /// The process is gone; now and then the machine goes down with it. The next start may meet trouble of its own.
+    pub(super) fn power(&mut self, crashes: bool) -> FaultKind {
+        let fault = if crashes || self.rng.percent(60) {
+            self.summary.crashes += 1;
+            let crash = *self.rng.pick(&self.crashes);
+            self.machine.disk.crash(crash, &mut self.rng);
+            if crash == Crash::DropsUnsynced { FaultKind::CrashDropping } else { FaultKind::CrashTearing }
+        } else {
+            self.summary.kills += 1;
+            self.machine.disk.restart(self.rng.percent(50));
+            FaultKind::Kill
+        };
+        self.machine.disk.struck();
+        if self.rng.percent(20) {
+            let troubles = [Trouble::Write, Trouble::Sync, Trouble::NoSpace, Trouble::PowerLoss, Trouble::Read];
+            let trouble = *self.rng.pick(&troubles);
+            self.machine.disk.trouble(trouble, u32::try_from(self.rng.below(9)).unwrap_or(0));
+        }
+        fault
+    }
+
+    /// A bit turns while nothing runs. Which, depends on what must be found: after a proper stop the mark covers every
+    /// frame.
+    pub(super) fn rot_before_a_start(&mut self) {
+        if self.rot.is_some() || !self.rng.percent(30) {
+            return;
+        }
+        let (journal, index) = (self.machine.journal.clone(), self.machine.index.clone());
+        let kind = *self.rng.pick(&[
+            FaultKind::RotInFrame,
+            FaultKind::RotInFrame,
+            FaultKind::RotInTail,
+            FaultKind::RotInMark,
+            FaultKind::RotInIndex,
+            FaultKind::RotInIndex,
+        ]);
+        let names = |disk: &crate::SimDisk| journal::Disk::list(disk).unwrap_or_default();
+        let turn = |disk: &crate::SimDisk, name: &str, offset: usize, rng: &mut crate::Rng| disk.rot(name, offset, rng);
+        let rot = match kind {
+            FaultKind::RotInFrame if self.stopped => {
+                let segments: Vec<String> =
+                    names(&journal).into_iter().filter(|name| name.starts_with("segment-")).collect();
+                if segments.is_empty() {
+                    return;
+                }
+                let name = self.rng.pick(&segments).clone();
+                let used = journal.used(&name).saturating_sub(HEADER_BYTES);
+                if used == 0 {
+                    return;
+                }
+                let offset = HEADER_BYTES + self.rng.place(used);
+                turn(&journal, &name, offset, &mut self.rng)
+            }
+            FaultKind::RotInTail if self.stopped => {
+                let segments: Vec<String> =
+                    names(&journal).into_iter().filter(|name| name.starts_with("segment-")).collect();
+                let Some(name) = segments.last().cloned() else { return };
+                let used = journal.used(&name).saturating_sub(HEADER_BYTES);
+                let length = journal.length(&name).unwrap_or(0);
+                let Some(room) = length.checked_sub(HEADER_BYTES + used + GAP_BYTES).filter(|room| *room > 0) else {
+                    return;
+                };
+                let offset = HEADER_BYTES + used + GAP_BYTES + self.rng.place(room);
+                turn(&journal, &name, offset, &mut self.rng)
+            }
+            FaultKind::RotInMark if self.stopped => {
+                let length = journal.length("mark").unwrap_or(0);
+                if length == 0 {
+                    return;
+                }
+                let offset = self.rng.place(length);
+                turn(&journal, "mark", offset, &mut self.rng)
+            }
+            FaultKind::RotInIndex => {
+                let files = names(&index);
+                if files.is_empty() {
+                    return;
+                }
+                let name = self.rng.pick(&files).clone();
+                if self.rng.percent(30) {
+                    let removed = journal::Disk::remove(&index, &name);
+                    if removed.and_then(|()| journal::Disk::sync_directory(&index)).is_ok() {
+                        self.summary.coverage.count(kind, When::Starting);
+                    }
+                    return;
+                }
+                let length = index.length(&name).unwrap_or(0);
+                if length == 0 {
+                    return;
+                }
+                let offset = self.rng.place(length);
+                // Nobody needs it back: what is damaged is derived again.
+                if turn(&index, &name, offset, &mut self.rng).is_some() {
+                    self.bad_index = true;
+                    self.summary.coverage.count(kind, When::Starting);
+                }
+                return;
+            }
+            _ => return,
+        };
+        if let Some(rot) = rot {
+            self.summary.coverage.count(kind, When::Starting);
+            self.rot = Some((rot, kind));
+        }
+    }
+
+    /// A bit turns under a running process: who reads it hears of damage and gets nothing that is wrong.
+    pub(super) fn turn_a_bit_while_running(&mut self, process: &mut Process) -> Result<(), String> {
+        if self.rot.is_some() || !process.is_quiet() {
+            return Ok(());
+        }
+        let segments: Vec<String> = journal::Disk::list(&self.machine.journal).unwrap_or_default();
+        let segments: Vec<&String> = segments.iter().filter(|name| name.starts_with("segment-")).collect();
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let name = (*self.rng.pick(&segments)).clone();
+        let used = self.machine.journal.used(&name).saturating_sub(HEADER_BYTES);
+        if used == 0 {
+            return Ok(());
+        }
+        let offset = HEADER_BYTES + self.rng.place(used);
+        let Some(rot) = self.machine.journal.rot(&name, offset, &mut self.rng) else { return Ok(()) };
+        let when = self.when(process);
+        self.summary.coverage.count(FaultKind::RotInFrame, when);
+        let reader = journal::Journal::reader(&process.journal);
+        let mut from = Seq::new(1);
+        let mut found = false;
+        loop {
+            match reader.read(from) {
+                Ok(entries) if entries.is_empty() => break,
+                Ok(entries) => {
+                    self.checker.read(&entries)?;
+                    from = entries.last().map_or(from, |last| last.header.seq).next();
+                }
+                Err(Fault::Damaged { .. } | Fault::Undecodable { .. }) => {
+                    found = true;
+                    break;
+                }
+                Err(fault) => return Err(format!("SIM-6: a turned bit is told as: {fault}")),
+            }
+        }
+        self.machine.journal.mend(&rot);
+        if !found {
+            return Err(format!("SIM-6: a bit of {} turned at byte {offset}, and nobody noticed", rot.name));
+        }
+        self.summary.damages += 1;
+        Ok(())
+    }
+
+    /// A start found damage. It must be the damage that was done; the operator puts the bytes back.
+    pub(super) fn damaged(&mut self, death: &Death) -> Result<super::Ended, String> {
+        let Some((rot, kind)) = &self.rot else { return Err(format!("SIM-6: {death}")) };
+        if *kind == FaultKind::RotInTail {
+            return Err(format!("SIM-6: a bit behind the last frame is told as: {death}"));
+        }
+        let named = matches!(death, Death::Journal(Fault::Damaged { file, .. }) if *file == rot.name);
+        let excused = matches!(
+            death,
+            Death::Journal(
+                Fault::Damaged { .. }
+                    | Fault::Undecodable { .. }
+                    | Fault::FormatVersion { .. }
+                    | Fault::OtherShard { .. }
+            )
+        );
+        if !named && !excused {
+            return Err(format!("SIM-6: a turned bit in {} is told as: {death}", rot.name));
+        }
+        self.summary.damages += 1;
+        self.mend();
+        Ok(super::Ended::Ends)
+    }
+
+    /// A reader found damage, and the operator puts the bytes back.
+    pub(super) fn found(&mut self, fault: &Fault) {
+        if matches!(fault, Fault::Damaged { .. } | Fault::Undecodable { .. }) {
+            self.summary.damages += 1;
+        }
+        self.mend();
+    }
+
+    /// After a start that went well: what a start writes anew needs no mending.
+    pub(super) fn settle(&mut self) {
+        if self.rot.as_ref().is_some_and(|(_, kind)| *kind == FaultKind::RotInFrame) {
+            self.mend();
+        }
+        self.rot = None;
+    }
+
+    /// Puts a turned bit right.
+    pub(super) fn mend(&mut self) {
+        if let Some((rot, _)) = self.rot.take() {
+            self.machine.journal.mend(&rot);
+        }
+    }
+}
