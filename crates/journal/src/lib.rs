@@ -2,7 +2,8 @@
 //!
 //! Four parts: how entries become bytes ([`canonical`], [`FrameBuilder`]), what a journal promises ([`Journal`]), the
 //! embedded journal in segment files ([`FileJournal`]) over a [`Disk`], and one in memory ([`MemoryJournal`]).
-//! The format is documented with the code that writes it: `codec` (entries), `frame`, `segment`, `mark`.
+//! The format is documented with the code that writes it (`codec` for entries, `frame`, `segment`, `mark`), and as a whole in
+//! `docs/journal-format.md`.
 
 mod bytes;
 mod canonical;
