@@ -19,7 +19,7 @@ fn batches_of_every_kind_add_up() {
     let figures = run(&["--count", "20000", "--accounts", "100"]);
     let settings = json!({
         "count": 20_000, "accounts": 100, "batch": 8_189, "clients": 1, "ids": "time", "zipf": null, "hot_percent": 0,
-        "pending_percent": 0, "index": "standard", "http": false, "queries": 100,
+        "pending_percent": 0, "index": "standard", "http": false, "queries": 100, "proofs": "on",
     });
     assert_eq!(figures["settings"], settings);
     for name in ["transfers_per_second", "batch_ms_p50", "batch_ms_p99", "batch_ms_max", "disk_bytes_per_transfer"] {

@@ -90,6 +90,8 @@ struct Inode {
     now: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
+    /// A failed sync left pages clean that are not on disk.
+    is_astray: bool,
 }
 
 #[derive(Debug)]
@@ -119,7 +121,7 @@ impl SimDisk {
                 *file = Inode::default();
                 continue;
             }
-            if file.unsynced.is_empty() {
+            if file.unsynced.is_empty() && !file.is_astray {
                 continue;
             }
             if crash == Crash::TearsUnsynced {
@@ -127,6 +129,7 @@ impl SimDisk {
             }
             file.unsynced.clear();
             file.now.clone_from(&file.durable);
+            file.is_astray = false;
         }
     }
 
@@ -332,6 +335,7 @@ impl DiskFile for SimFile {
         let file = &mut state.files[self.number];
         let changes = std::mem::take(&mut file.unsynced);
         let lost = if failed { changes.len().div_ceil(2) } else { 0 };
+        file.is_astray |= lost > 0;
         changes[lost..].iter().for_each(|change| change.apply(&mut file.durable));
         if failed { Err(io::Error::other("simulated sync error")) } else { Ok(()) }
     }
