@@ -1,6 +1,6 @@
 //! Bringing the engine to where the journal ends: from the index as far as that reaches, from the entries after it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::threads::choose;
 use engine::{Engine, Entry};
@@ -190,10 +190,10 @@ struct Recovery<'a, D, I> {
 impl<D: Disk, I: Disk> Recovery<'_, D, I> {
     /// A look-up that cannot read what it needs unwinds.
     fn run(&self) -> Result<Started<D>, RecoverError> {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.try_run())).unwrap_or_else(|panic| {
+        catch_unwind(AssertUnwindSafe(|| self.try_run())).unwrap_or_else(|panic| {
             match panic.downcast::<index::Unread>() {
                 Ok(unread) => Err(unread.0.into()),
-                Err(panic) => std::panic::resume_unwind(panic),
+                Err(panic) => resume_unwind(panic),
             }
         })
     }
@@ -208,10 +208,7 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
         let mut engine = pace.engine(shard, tenant);
         engine.set_past(index.past());
         if restored.end.is_some() {
-            // Whoever looks something up in tables that are damaged unwinds. What comes of damage is derived again.
-            let restoring = catch_unwind(AssertUnwindSafe(|| restore(&mut engine, &restored, &reader)));
-            let unwound = |_| index::Fault::Stopped("the state cannot be restored from it".to_owned());
-            restoring.map_err(unwound)??;
+            restore(&mut engine, &restored, &reader)?;
         }
         let notes = pace.notes(engine.applied());
         let mut fold = Fold { engine, index, notes, derived: 0, unsealed: None };

@@ -97,7 +97,9 @@ impl Death {
     pub(crate) fn is_of_the_disk(&self) -> bool {
         match self {
             Self::Journal(fault) => matches!(fault, Fault::Io { .. } | Fault::Poisoned(_)),
-            Self::Index(fault) => matches!(fault, index::Fault::Io { .. } | index::Fault::Stopped(_)),
+            Self::Index(fault) => {
+                matches!(fault, index::Fault::Io { .. } | index::Fault::Stopped(_) | index::Fault::NoRoom(_))
+            }
             Self::Keys(error) => matches!(error, KeyStoreError::Io { .. }),
         }
     }
