@@ -16,12 +16,10 @@ use crate::reader::FileReader;
 use crate::segment::{self, SegmentHeader};
 
 mod content;
-mod copy;
 mod inspect;
 mod recover;
 mod reopen;
 
-pub use copy::{Copied, CopyError};
 pub use inspect::Inspected;
 pub use recover::{Recovered, StartAt, TornTail, Visit};
 

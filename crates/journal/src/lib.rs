@@ -28,7 +28,7 @@ pub use codec::{canonical, kind_name, leaf_hash};
 pub use contract::{Fault, Identity, Journal, Part, Reader};
 pub use copy::{CopyFault, FileCopy, HeldBytes};
 pub use disk::{Directory, DirectoryError, Disk, DiskFile};
-pub use file::{Copied, CopyError, FileJournal, Inspected, Layout, Prepare, Recovered, StartAt, TornTail, Visit};
+pub use file::{FileJournal, Inspected, Layout, Prepare, Recovered, StartAt, TornTail, Visit};
 pub use frame::{FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed};
 pub use memory::{MemoryJournal, MemoryReader};
 pub use position::{FrameAt, Position};

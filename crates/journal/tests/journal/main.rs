@@ -8,7 +8,6 @@ mod support;
 mod codec;
 mod continued;
 mod contract;
-mod copied;
 mod copy;
 mod damage;
 mod exhaustive;

@@ -1,6 +1,7 @@
 //! What is done with a data directory that no server runs on.
 
 mod claims;
+mod ends;
 mod index_files;
 mod keys;
 mod restore;

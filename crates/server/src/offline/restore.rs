@@ -1,26 +1,28 @@
 //! Restoring a journal from a copy, in full or up to a point, as a history of its own.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use engine::{Applied, Checkpoint, Entry};
 use journal::{
-    CopyError, Directory, DirectoryError, Disk, DiskFile, Fault, FileJournal, FileReader, FrameBuilder, Identity,
-    Journal as _, Position, StartAt, leaf_hash,
+    CopyFault, Directory, DirectoryError, Disk, DiskFile, Fault, FileCopy, FileJournal, FileReader, FrameBuilder,
+    Identity, Journal as _, Layout, Position, Prepare, StartAt, leaf_hash,
 };
 use proof::Tree;
 use tempfile::TempDir;
 use types::{Digest, Epoch, Seq, Timestamp};
 
 use super::JOURNAL;
+use super::ends::{self, Cut};
 use crate::clock::Clock;
 use crate::open::{SHARD, TENANT, new_origin};
 use crate::recover::Fold;
 
 /// What a journal is called until it is restored in full.
 const UNFINISHED: &str = "journal.restoring";
-/// Read from a segment at once; a frame is smaller.
-const PIECE_BYTES: usize = 8 << 20;
+/// Read from a segment at once.
+const PIECE_BYTES: u64 = 8 << 20;
 /// Bytes before the first frame of a segment, one block of the disk.
 const SEGMENT_HEADER_BYTES: u64 = 4096;
 
@@ -61,7 +63,17 @@ pub enum RestoreError {
     Journal(#[from] Fault),
     /// The copy cannot be taken over.
     #[error(transparent)]
-    Copy(#[from] CopyError),
+    Copy(#[from] CopyFault),
+    /// To end there would take apart what became durable together.
+    #[error("entries {} to {after} became durable together: end after {before} or after {after}, not after {seq}", before.next())]
+    Inside {
+        /// Where it was to end.
+        seq: Seq,
+        /// The nearest entry before, after which it can end.
+        before: Seq,
+        /// The nearest entry behind, after which it can end.
+        after: Seq,
+    },
     /// The index that replaying needs.
     #[error("cannot replay the journal: {0}")]
     Index(#[from] index::Fault),
@@ -149,6 +161,12 @@ fn check_free(to: &Path) -> Result<(), RestoreError> {
 struct Point {
     fold: Fold,
     tree: Tree,
+    /// Where the last entry stands.
+    last: Position,
+    /// Where whole frames end in each segment, up to the point.
+    ends: BTreeMap<u64, u64>,
+    /// The place behind the last whole frame.
+    whole: Option<StartAt>,
     left_out: u64,
     damage_behind: Option<Fault>,
     /// Goes last: the index writes there.
@@ -170,6 +188,7 @@ fn replay(
     let reader = FileReader::before_opening(source.clone(), SHARD);
     let mut fold = Fold::new((SHARD, TENANT), &index, new_origin(), reader)?;
     let (mut tree, mut left_out) = (Tree::new(), 0);
+    let (mut last, mut ends, mut whole) = (Position::default(), BTreeMap::new(), None);
     let mut visit = |entry: &Entry, position: Position, behind: Option<StartAt>| {
         let seq = entry.header.seq.get();
         if seq.is_multiple_of(1 << 14) {
@@ -186,31 +205,37 @@ fn replay(
         }
         fold.take(entry, position, behind)?;
         tree.push(leaf_hash(entry));
+        last = position;
+        if let Some(behind) = behind {
+            ends.insert(behind.segment, behind.offset);
+            whole = Some(behind);
+        }
         Ok(())
     };
     let inspected = FileJournal::inspect(source, SHARD, &mut visit);
-    let last = fold.engine.applied();
+    let applied = fold.engine.applied();
     let damage_behind = match (inspected, until) {
-        (Ok(inspected), Until::Seq(wanted)) if last < wanted => {
+        (Ok(inspected), Until::Seq(wanted)) if applied < wanted => {
             return Err(RestoreError::EndsBefore { last: inspected.recovered.last, wanted });
         }
-        (Ok(_), Until::Time(at)) if last == Seq::ZERO => return Err(RestoreError::NothingBy(at)),
-        (Ok(_), _) if last == Seq::ZERO => return Err(RestoreError::EndsBefore { last, wanted: Seq::new(1) }),
+        (Ok(_), Until::Time(at)) if applied == Seq::ZERO => return Err(RestoreError::NothingBy(at)),
+        (Ok(_), _) if applied == Seq::ZERO => {
+            return Err(RestoreError::EndsBefore { last: applied, wanted: Seq::new(1) });
+        }
         (Ok(_), _) => None,
         // What is damaged behind the point does not matter, as long as it is known that it is behind.
-        (Err(fault), Until::Seq(wanted)) if last == wanted => Some(fault),
-        (Err(fault), Until::Time(_)) if left_out > 0 && last > Seq::ZERO => Some(fault),
+        (Err(fault), Until::Seq(wanted)) if applied == wanted => Some(fault),
+        (Err(fault), Until::Time(_)) if left_out > 0 && applied > Seq::ZERO => Some(fault),
         (Err(fault), _) => return Err(fault.into()),
     };
-    Ok(Point { fold, tree, left_out, damage_behind, _scratch: scratch })
+    Ok(Point { fold, tree, last, ends, whole, left_out, damage_behind, _scratch: scratch })
 }
 
 /// Writes the journal up to the point, and the entry with which it goes on.
 fn copy(source: &Directory, to: &Path, present: Identity, point: Point) -> Result<Restored, RestoreError> {
-    let Point { mut fold, tree, left_out, damage_behind, _scratch } = point;
-    let last = fold.engine.applied();
     let target = Directory::open(to)?;
-    let mut journal = copy_segments(source, &target, last)?;
+    let mut journal = copy_entries(source, &target, &point)?;
+    let Point { mut fold, tree, left_out, damage_behind, .. } = point;
     let departed = Checkpoint {
         origin: fold.engine.origin().unwrap_or_default(),
         size: tree.size(),
@@ -229,46 +254,65 @@ fn copy(source: &Directory, to: &Path, present: Identity, point: Point) -> Resul
     Ok(Restored { departed, decided_at, identity, left_out, damage_behind })
 }
 
-/// Copies the segments up to an entry.
-fn copy_segments(source: &Directory, target: &Directory, last: Seq) -> Result<FileJournal<Directory>, RestoreError> {
-    let mut journal: Option<FileJournal<Directory>> = None;
-    for number in 1.. {
-        let name = format!("segment-{number:08}");
-        let io = |action| {
-            let file = name.clone();
-            move |cause| Fault::Io { action, file, cause }
-        };
-        let file = source.open(&name).map_err(io("open"))?;
-        let file = file.ok_or_else(|| io("open")(io::ErrorKind::NotFound.into()))?;
-        let mut bytes = vec![0; PIECE_BYTES];
-        let count = file.read_at(&mut bytes, 0).map_err(io("read"))?;
-        bytes.truncate(count);
-        let open = match &mut journal {
-            Some(open) => {
-                open.copy_header(&bytes)?;
-                open
+/// Copies whole frames as they were written, and of a frame that the point falls into what stands before it.
+fn copy_entries(source: &Directory, target: &Directory, point: &Point) -> Result<FileJournal<Directory>, RestoreError> {
+    let seq = point.fold.engine.applied();
+    let rest = match point.whole {
+        Some(whole) if whole.seq == seq => Vec::new(),
+        Some(_) | None => {
+            let reader = FileReader::before_opening(source.clone(), SHARD);
+            let frame = reader.frame_at(point.last)?.into_iter().map(|(_, entry)| entry).collect();
+            let Cut { kept, nearest } = ends::cut(frame, seq);
+            if let Some((before, after)) = nearest {
+                return Err(RestoreError::Inside { seq, before, after });
             }
-            None => journal.insert(FileJournal::begin_copy(target.clone(), SHARD, &bytes)?),
-        };
-        let mut offset = SEGMENT_HEADER_BYTES;
-        loop {
-            bytes.resize(PIECE_BYTES, 0);
-            let count = file.read_at(&mut bytes, offset).map_err(io("read"))?;
-            let piece = bytes.get(..count).unwrap_or_default();
-            // Zeros follow the last frame.
-            if piece.iter().take(4).all(|&byte| byte == 0) {
-                break;
-            }
-            let copied = open.copy_frames(piece, last)?;
-            offset += copied.bytes;
-            if copied.ended || copied.bytes == 0 {
-                break;
-            }
+            kept
         }
-        open.sync()?;
-        if open.place().seq >= last {
-            break;
+    };
+    let mut copy = FileCopy::open(target.clone(), SHARD)?;
+    for number in 1..=point.last.segment() {
+        if number > 1 {
+            copy.finish_segment()?;
         }
+        copy_segment(source, number, point.ends.get(&number).copied().unwrap_or(SEGMENT_HEADER_BYTES), &mut copy)?;
     }
-    journal.ok_or_else(|| RestoreError::Nothing(source.path().to_owned()))
+    copy.sync()?;
+    drop(copy);
+    let nothing = &mut |_: &Entry, _, _| Ok(());
+    let layout = Layout { segment_bytes: Layout::SEGMENT_BYTES_MIN, prepare: Prepare::InPlace };
+    let opened = FileJournal::open(target.clone(), layout, SHARD, new_origin, point.whole, nothing)?;
+    let (mut journal, _) = opened;
+    let mut builder = FrameBuilder::default();
+    for entry in &rest {
+        builder.push(entry);
+    }
+    if let Some(frame) = builder.finish() {
+        journal.append(&frame)?;
+    }
+    journal.sync()?;
+    Ok(journal)
+}
+
+/// Copies a segment's file up to a byte.
+fn copy_segment(source: &Directory, number: u64, end: u64, copy: &mut FileCopy<Directory>) -> Result<(), RestoreError> {
+    let name = format!("segment-{number:08}");
+    let io = |action| {
+        let file = name.clone();
+        move |cause| Fault::Io { action, file, cause }
+    };
+    let file = source.open(&name).map_err(io("open"))?;
+    let file = file.ok_or_else(|| io("open")(io::ErrorKind::NotFound.into()))?;
+    let file_bytes = DiskFile::len(&file).map_err(io("measure"))?;
+    let mut offset = 0;
+    while offset < end {
+        let wanted = (end - offset).min(PIECE_BYTES);
+        let mut bytes = vec![0; usize::try_from(wanted).unwrap_or(usize::MAX)];
+        let count = file.read_at(&mut bytes, offset).map_err(io("read"))?;
+        if count < bytes.len() {
+            return Err(io("read")(io::ErrorKind::UnexpectedEof.into()).into());
+        }
+        copy.take(&bytes, file_bytes)?;
+        offset += wanted;
+    }
+    Ok(())
 }
