@@ -282,7 +282,15 @@ impl World {
                 while self.replies.arrive(self.passed, &mut self.rng).is_some() {}
                 Ok(())
             }
-            97..99 => process.index.work().map_err(Death::from),
+            97..99 => {
+                let worked = process.index.work().map_err(Death::from);
+                if worked.is_ok() {
+                    // A full disk is waited for: nobody dies of it.
+                    let struck = self.machine.disk.struck();
+                    self.count_struck(struck, When::Sealing);
+                }
+                worked
+            }
             _ => return self.read(process),
         })
     }

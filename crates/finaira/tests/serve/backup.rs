@@ -277,14 +277,14 @@ fn a_follower_survives_kills_of_both_sides_under_load() {
                 follower = follow();
             } else {
                 server.kill();
+                // It notices that the server is away.
+                eventually(|| follower.text().contains("trying again in").then_some(()));
                 server = Server::start_with(data.path(), &["--listen", &port]);
             }
         }
         over.store(true, Ordering::Relaxed);
         let next = loader.join().expect("the load did not fail");
         wait_for_copy(&follower, durable(&client));
-        let text = follower.text();
-        assert!(text.contains("trying again in"), "it noticed that the server was away: {text}");
         let stopped = succeeds(&follower.stop());
         assert!(stopped.starts_with("stopped; "), "{stopped}");
         (next, server)
