@@ -129,7 +129,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 }
             };
             stop = stop_signal()?;
-            opened = reopen(&Options { new_api_key: false, confirm_clock, ..options.clone() }).await?;
+            // What was asked for once is not done again.
+            let proofs = options.proofs.clone().map(|source| match source {
+                KeySource::Renewed => KeySource::Kept,
+                KeySource::Kept | KeySource::File(_) => source,
+            });
+            opened = reopen(&Options { new_api_key: false, confirm_clock, proofs, ..options.clone() }).await?;
             tracing::info!(last = opened.recovered.last.get(), "serving again");
         }
         anyhow::bail!("the index was damaged {REOPENED_MAX} times since the start; look at its disk")

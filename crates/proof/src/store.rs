@@ -249,6 +249,10 @@ impl<D: Disk> Tiles<D> {
         mut leaves: impl FnMut(u64) -> Result<Vec<Hash>, Fault>,
     ) -> Result<(), StoreError> {
         let _one_at_a_time = self.0.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.whole_tile(level, index).is_ok() {
+            // Whoever had the lock before has done it.
+            return Ok(());
+        }
         let expected = self.hash_at(level + 1, index)?;
         let leaves_each = 1_u64 << (LEVEL_BITS * (u32::from(level) + 1));
         let (first, end) = (index * leaves_each, (index + 1) * leaves_each);

@@ -14,6 +14,7 @@ use journal::Directory;
 use proof::{Hash, SignedCheckpoint, StoreError, TileOf, TilePath, Tiles, TlogProof};
 use types::{Seq, TransferId};
 
+use crate::Core;
 use crate::http::call::Call;
 use crate::http::events;
 use crate::http::failure::{Failure, Handled, found};
@@ -61,7 +62,7 @@ pub(crate) async fn of_consistency(call: Call) -> Handled {
         Ok((hashes, tiles.root_at(from)?.unwrap_or_default(), tiles.root_at(to)?.unwrap_or_default()))
     };
     let vkey = proofs.keys.key.verifier().to_string();
-    let (hashes, from_root, to_root) = asked(proofs, ask).await?;
+    let (hashes, from_root, to_root) = asked(&call.app.core, proofs, ask).await?;
     Ok(found(&ConsistencyProof {
         from,
         to,
@@ -100,7 +101,7 @@ pub(crate) async fn tile(call: Call) -> Handled {
     let bytes = match tile.of {
         TileOf::Hashes { level } => {
             let ask = move |tiles: &Tiles<Directory>| tiles.tile(level, tile.index, tile.width);
-            asked(proofs, ask).await?.map(|hashes| hashes.as_flattened().to_vec())
+            asked(&call.app.core, proofs, ask).await?.map(|hashes| hashes.as_flattened().to_vec())
         }
         TileOf::Entries => bundle(&call, &proofs, tile).await?,
     };
@@ -132,6 +133,7 @@ fn in_base64(hashes: &[Hash]) -> Vec<String> {
 
 /// Asks the tree, on a thread of its own: it reads files.
 async fn asked<T: Send + 'static>(
+    core: &Core,
     proofs: Proofs,
     ask: impl Fn(&Tiles<Directory>) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -140,7 +142,12 @@ async fn asked<T: Send + 'static>(
         tracing::error!(error, "cannot prove");
         Problem::new(ErrorCode::ProofsFailed, "the proofs cannot be read; the log of the server says why").into()
     };
-    answer.map_err(|panicked| failed(panicked.to_string()))?.map_err(|error| failed(error.to_string()))
+    answer.map_err(|panicked| failed(panicked.to_string()))?.map_err(|error| {
+        if let StoreError::Journal(fault) = &error {
+            core.shared().guard.note_fault(fault);
+        }
+        failed(error.to_string())
+    })
 }
 
 impl Call {
@@ -170,7 +177,7 @@ impl Call {
         let signed = self.covering(&proofs, sequence).await?;
         let (index, tree_size) = (sequence - 1, signed.checkpoint.size);
         let vkey = proofs.keys.key.verifier().to_string();
-        let hashes = asked(proofs, move |tiles| proof::inclusion(tiles, index, tree_size)).await?;
+        let hashes = asked(&self.app.core, proofs, move |tiles| proof::inclusion(tiles, index, tree_size)).await?;
         let canonical = journal::canonical(&entry);
         let event = events::shown(&self.app, &entry).await?;
         let proof = TlogProof { index, hashes, checkpoint: SignedCheckpoint::clone(&signed) };

@@ -249,6 +249,7 @@ impl Prover {
             self.append()?;
             if signed.elapsed() >= SIGN_WITHIN {
                 self.sign();
+                self.save(false)?;
                 signed = Stopwatch::start();
             }
         }
@@ -295,7 +296,8 @@ impl Prover {
     fn save(&mut self, stopping: bool) -> Result<(), ProofError> {
         let due = stopping || self.unsaved.is_some_and(|since| since.elapsed() >= SAVE_WITHIN);
         let latest = self.latest.borrow().clone();
-        let Some(signed) = latest.filter(|signed| due && signed.checkpoint.size != self.saved) else { return Ok(()) };
+        let is_new = |size| stopping || size != self.saved;
+        let Some(signed) = latest.filter(|signed| due && is_new(signed.checkpoint.size)) else { return Ok(()) };
         if stopping {
             // The next start need not derive anything again, whatever happens to the machine.
             self.store.sync()?;
@@ -308,6 +310,9 @@ impl Prover {
             file.sync().map_err(failed("sync"))?;
         }
         self.directory.rename(&unfinished, CHECKPOINT).map_err(failed("rename"))?;
+        if stopping {
+            self.directory.sync_directory().map_err(failed("sync the directory of"))?;
+        }
         (self.saved, self.unsaved) = (signed.checkpoint.size, None);
         Ok(())
     }
