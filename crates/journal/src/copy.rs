@@ -123,6 +123,10 @@ impl<D: Disk> FileCopy<D> {
         let listed = disk.list().map_err(io_fault("list"))?;
         let numbers = segment::numbers(&listed);
         let (mark, marked) = Mark::open(&disk)?;
+        if marked.is_none() && has_frames(&disk, &numbers)? {
+            let what = "it is missing or empty, so nobody knows how much of the copy was synced; put it back, or begin a new copy elsewhere";
+            return Err(Fault::Damaged { file: "mark".to_owned(), offset: 0, seq: Seq::ZERO, what: what.to_owned() });
+        }
         let marked = marked.map_or(Seq::ZERO, |(_, seq)| seq);
         let mut copy = Self {
             disk,
@@ -423,4 +427,22 @@ impl<D: Disk> FileCopy<D> {
     fn other_history(&self, offset: u64) -> CopyFault {
         CopyFault::OtherHistory { segment: self.number, offset, last: self.last }
     }
+}
+
+/// Whether anything stands where the first frame of a segment does. The mark is written before any frame.
+fn has_frames<D: Disk>(disk: &D, numbers: &[u64]) -> Result<bool, Fault> {
+    for &number in numbers {
+        let name = segment::file_name(number);
+        let fault = |action| {
+            let file = name.clone();
+            move |cause| Fault::Io { action, file, cause }
+        };
+        let Some(file) = disk.open(&name).map_err(fault("open"))? else { continue };
+        let mut bytes = [0_u8; 64];
+        let count = file.read_at(&mut bytes, segment::HEADER_BYTES).map_err(fault("read"))?;
+        if bytes.iter().take(count).any(|&byte| byte != 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -122,9 +122,11 @@ impl<D: Disk> FileJournal<D> {
         let name = segment::file_name(number);
         let io_fault = |action, cause| Fault::Io { action, file: name.clone(), cause };
         let prepared = match self.preparing.take() {
-            Some((prepared, worker)) if prepared == number => {
-                worker.join().unwrap_or_else(|_panic| Err(std::io::Error::other("the preparing thread panicked")))
-            }
+            Some((prepared, worker)) if prepared == number => match worker.join() {
+                Ok(Ok(())) => Ok(()),
+                // The disk may have been full then, and have room again.
+                Ok(Err(_)) | Err(_) => segment::prepare(&self.places.disk, number, self.layout.segment_bytes),
+            },
             Some(_) | None => segment::ensure_prepared(&self.places.disk, number, self.layout.segment_bytes),
         };
         prepared.map_err(|cause| io_fault("prepare", cause))?;

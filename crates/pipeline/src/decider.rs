@@ -72,6 +72,7 @@ impl Decider {
         let mut answers = Vec::new();
         for Ask { request, reply_to } in asks {
             let closed = self.closed.take();
+            let before = self.engine.applied();
             let answer = self.look(|engine, packer| match &closed {
                 None => engine.execute(now, &request, packer),
                 Some(closed) => engine.answer_closed(now, &request, closed),
@@ -79,9 +80,9 @@ impl Decider {
             self.closed = closed;
             match answer {
                 Ok(answer) => answers.push((reply_to, self.engine.applied(), answer)),
-                Err(Some(refusal)) => answers.push((reply_to, self.engine.applied(), Err(refusal))),
-                // There is nothing to say before a restart.
-                Err(None) => drop(reply_to),
+                Err(Some(refusal)) if self.engine.applied() == before => answers.push((reply_to, before, Err(refusal))),
+                // A part of it happened, or there is nothing to say before a restart: asked again, it is answered.
+                Err(Some(_) | None) => drop(reply_to),
             }
         }
         Batch { frames: self.packer.finish(), answers }

@@ -182,11 +182,8 @@ impl Threads {
             .name("engine".to_owned())
             .spawn(move || run_engine(decider, &engine_core, &metrics, &engine_writer, &batches))?;
         let journal = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
-            let result = run_journal(&writer, &taken);
-            if result.is_err() {
-                core.shared().inbox.fail();
-            }
-            result
+            let _guard = FailOnExit(&core.shared().inbox);
+            run_journal(&writer, &taken)
         })?;
         Ok(Self { engine, journal })
     }

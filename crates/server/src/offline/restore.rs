@@ -15,7 +15,6 @@ use types::{Digest, Epoch, Seq, Timestamp};
 
 use super::JOURNAL;
 use super::ends::{self, Cut};
-use crate::clock::Clock;
 use crate::open::{SHARD, TENANT, new_origin};
 use crate::recover::Fold;
 
@@ -247,7 +246,8 @@ fn copy(source: &Directory, to: &Path, present: Identity, point: Point) -> Resul
     let mut sink = |applied: Applied<'_>| {
         builder.push(applied.entry);
     };
-    fold.engine.continue_as(Clock.now(), identity.origin, departed, &mut sink);
+    // The first start doubts its clock by the time of the last entry that was restored, not by that of this machine.
+    fold.engine.continue_as(decided_at, identity.origin, departed, &mut sink);
     if let Some(frame) = builder.finish() {
         journal.continue_as(identity, &frame)?;
     }
