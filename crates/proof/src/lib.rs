@@ -23,7 +23,7 @@ pub use checker::{Checker, Mismatch};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use hash::{Hash, entry_leaf, hash_entries, leaf_data, leaf_of, node_of, root_of_nothing};
 pub use key::{KeyError, SigningKey, VerifierKey};
-pub use note::{Note, NoteError, Signature};
+pub use note::{Note, NoteError, Signature, notes_of};
 pub use path::{PathError, TileOf, TilePath};
 pub use proofs::{Nodes, consistency, inclusion, verify_consistency, verify_inclusion};
 pub use store::{Store, StoreError, Tiles};

@@ -89,6 +89,14 @@ impl Note {
     }
 }
 
+/// The notes of a text in which each is followed by an empty line.
+pub fn notes_of(text: &str) -> impl Iterator<Item = String> {
+    // One empty line stands inside a note, before its signatures.
+    let parts: Vec<&str> = text.split_inclusive("\n\n").collect();
+    let notes: Vec<String> = parts.chunks(2).map(|note| format!("{}\n", note.concat().trim_end())).collect();
+    notes.into_iter()
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;

@@ -5,17 +5,22 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use proof::{Hash, SignedCheckpoint, TlogProof, VerifierKey, verify_consistency};
+use proof::{CheckpointError, Hash, Note, SignedCheckpoint, TlogProof, VerifierKey, verify_consistency};
 
-use super::folder::{CONSISTENCY, ENTRY, LEAF, OLD_CHECKPOINT, PROOF, VKEY};
+use super::folder::{CONSISTENCY, ENTRY, HANDOVERS, LEAF, OLD_CHECKPOINT, PROOF, VKEY};
 
 #[expect(clippy::print_stdout, reason = "this command answers on standard output")]
 pub(super) fn run(folder: &Path, known: Option<&VerifierKey>) -> anyhow::Result<()> {
-    let key = match known {
-        Some(key) => key.clone(),
-        None => text(folder, VKEY)?.trim_end().parse().with_context(|| format!("in {VKEY}"))?,
+    let vkeys = text(folder, VKEY)?;
+    let vkeys = vkeys.lines().map(|line| line.parse().with_context(|| format!("in {VKEY}")));
+    let kept: Vec<VerifierKey> =
+        if known.is_some() { vkeys.flatten().collect() } else { vkeys.collect::<Result<_, _>>()? };
+    let key = known.or(kept.first()).with_context(|| format!("{VKEY} is empty"))?.clone();
+    let said = if is_there(folder, PROOF)? {
+        entry(folder, &key)?
+    } else {
+        consistency(folder, &trusted_with(&key, &kept, folder)?)?
     };
-    let said = if is_there(folder, PROOF)? { entry(folder, &key)? } else { consistency(folder, &key)? };
     println!("{said}");
     println!("signed by {key}");
     if known.is_none() {
@@ -36,12 +41,39 @@ fn entry(folder: &Path, key: &VerifierKey) -> anyhow::Result<String> {
     Ok(format!("{ENTRY} is entry {} of {}", proof.index + 1, proof.checkpoint.checkpoint.size))
 }
 
-fn consistency(folder: &Path, key: &VerifierKey) -> anyhow::Result<String> {
-    let old =
-        SignedCheckpoint::open(&text(folder, OLD_CHECKPOINT)?, key).with_context(|| format!("in {OLD_CHECKPOINT}"))?;
+/// A key, and those that it took over from: each signed a note together with one that is trusted already.
+fn trusted_with(key: &VerifierKey, kept: &[VerifierKey], folder: &Path) -> anyhow::Result<Vec<VerifierKey>> {
+    let mut trusted = vec![key.clone()];
+    if !is_there(folder, HANDOVERS)? {
+        return Ok(trusted);
+    }
+    let handovers = text(folder, HANDOVERS)?;
+    let handovers: Vec<Note> = proof::notes_of(&handovers)
+        .map(|note| note.parse())
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("in {HANDOVERS}"))?;
+    // Every round trusts one key more, or is the last.
+    while let Some(older) = kept.iter().find(|older| {
+        let both = |note: &Note| note.verify(older).is_ok() && trusted.iter().any(|key| note.verify(key).is_ok());
+        !trusted.contains(older) && handovers.iter().any(both)
+    }) {
+        trusted.push(older.clone());
+    }
+    Ok(trusted)
+}
+
+/// A checkpoint that one of these keys signed; what the first has against it otherwise.
+fn open(note: &str, keys: &[VerifierKey]) -> Result<SignedCheckpoint, CheckpointError> {
+    let mut opened = keys.iter().map(|key| SignedCheckpoint::open(note, key));
+    let first = opened.next().expect("there is a key that is trusted");
+    first.or_else(|error| opened.find_map(Result::ok).ok_or(error))
+}
+
+fn consistency(folder: &Path, keys: &[VerifierKey]) -> anyhow::Result<String> {
+    let old = open(&text(folder, OLD_CHECKPOINT)?, keys).with_context(|| format!("in {OLD_CHECKPOINT}"))?;
     let proof = text(folder, CONSISTENCY)?;
     let (head, note) = proof.split_once("\n\n").with_context(|| format!("{CONSISTENCY} has no checkpoint"))?;
-    let new = SignedCheckpoint::open(note, key).with_context(|| format!("in {CONSISTENCY}"))?;
+    let new = open(note, keys).with_context(|| format!("in {CONSISTENCY}"))?;
     let mut lines = head.lines();
     let size = lines.next().and_then(|line| line.strip_prefix("old ")?.parse::<u64>().ok());
     if size != Some(old.checkpoint.size) {

@@ -14,6 +14,7 @@ pub(super) const PROOF: &str = "entry.tlog-proof";
 pub(super) const OLD_CHECKPOINT: &str = "old-checkpoint";
 pub(super) const CONSISTENCY: &str = "consistency";
 pub(super) const VKEY: &str = "log.vkey";
+pub(super) const HANDOVERS: &str = "handovers";
 pub(super) const HOW: &str = "HOW-TO-CHECK.md";
 
 /// The folder that is being written.
@@ -102,9 +103,10 @@ is needed to check it.
 | --- | --- |
 | `{OLD_CHECKPOINT}` | the older checkpoint: <https://c2sp.org/tlog-checkpoint> |
 | `{CONSISTENCY}` | size of the older log, hashes, the newer checkpoint; as witnesses take it: <https://c2sp.org/tlog-witness> |
-| `{VKEY}` | the key that checks the signatures: <https://c2sp.org/signed-note> |
+| `{VKEY}` | the keys that check the signatures, the present one first: <https://c2sp.org/signed-note> |
+| `{HANDOVERS}` | notes that a key and its successor both signed; empty where no key was replaced |
 
-1. Both notes are signed by the key of `{VKEY}`, or by one that it took over from.
+1. Both notes are signed by the first key of `{VKEY}`, or by one that it took over from, as a note of `{HANDOVERS}` says.
 2. The hashes lead from the older root to the newer one: RFC 6962, section 2.1.2.
 
 With Go (`golang.org/x/mod/sumdb`): `note.Open` and `tlog.CheckTree`. With Rust: `signed_note` and `tlog_tiles::check_tree`. Or,

@@ -164,11 +164,22 @@ fn consistency(of: &OfConsistency) -> anyhow::Result<()> {
             of.from.display()
         );
     }
+    let keys = of.to.remote.json("/v1/proofs/keys")?;
+    let retired = keys.get("retired").and_then(Value::as_array).context("the server's answer has no retired keys")?;
+    let retired = retired.iter().map(|vkey| Ok(vkey.as_str().unwrap_or_default().parse()?));
+    let all: Vec<VerifierKey> = std::iter::once(Ok(key.clone())).chain(retired).collect::<anyhow::Result<_>>()?;
+    // What does not hold must not leave the house.
+    for signed in [&old, &new] {
+        if !all.iter().any(|key| signed.note.verify(key).is_ok()) {
+            bail!("the checkpoint of {} entries is signed by no key that the server ever had", signed.checkpoint.size);
+        }
+    }
     let what = format!("consistency {from} {}", after.size);
     let folder = Folder::create(of.to.out.as_deref(), &what)?;
     folder.write_text(folder::OLD_CHECKPOINT, &old.note.to_string())?;
     folder.write_text(folder::CONSISTENCY, &folder::consistency(from, &hashes, &new))?;
-    folder.write_text(folder::VKEY, &format!("{key}\n"))?;
+    folder.write_text(folder::VKEY, &all.iter().map(|key| format!("{key}\n")).collect::<String>())?;
+    folder.write_text(folder::HANDOVERS, text(&keys, "handovers")?)?;
     folder.write_text(folder::HOW, &folder::how_to_check_consistency(&key))?;
     folder.done(&format!("the journal of {} entries begins with those {from}", after.size))
 }

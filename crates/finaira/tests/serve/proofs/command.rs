@@ -10,7 +10,7 @@ use super::foreign::{Auditor, checkpoint, open};
 use super::{open_book, start, transfer};
 use crate::harness::{POLICY, Server, eventually};
 
-fn finaira(server: &Server, arguments: &[&str]) -> Output {
+pub(super) fn finaira(server: &Server, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
     command.args(arguments);
     if !arguments.contains(&"check") {
@@ -20,14 +20,14 @@ fn finaira(server: &Server, arguments: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn succeeds(output: &Output, expected: &str) {
+pub(super) fn succeeds(output: &Output, expected: &str) {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains(expected), "{said}");
 }
 
 #[track_caller]
-fn fails(output: &Output, expected: &str) {
+pub(super) fn fails(output: &Output, expected: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(said.contains(expected), "{said}");

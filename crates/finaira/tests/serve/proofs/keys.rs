@@ -1,5 +1,6 @@
 //! The key that signs: kept, replaced, given, refused.
 
+use super::command::{fails, finaira, succeeds};
 use super::foreign::{Auditor, open};
 use super::{open_book, start, transfer};
 use crate::harness::{Server, eventually};
@@ -18,7 +19,8 @@ fn a_key_is_kept_and_replaced_by_one_that_it_signs_over_to() {
     assert!(!server.log().contains("made here"));
     assert!(server.stop().success());
 
-    let server = Server::start_with(data.path(), &["--new-proof-key"]);
+    let mut server = Server::start_with(data.path(), &["--new-proof-key"]);
+    server.key = Some(key.clone());
     let client = server.client(&key);
     let new = Auditor::new(&client);
     assert_ne!(new.vkey, old.vkey);
@@ -32,6 +34,26 @@ fn a_key_is_kept_and_replaced_by_one_that_it_signs_over_to() {
     let handed_over = open(&handover, &old.vkey);
     assert!(handed_over.size() >= open(&old.first, &old.vkey).size());
     new.check_consistency(&client, &handover);
+
+    // What the old key signed is proved to whoever trusts the new one, and to nobody who trusts another.
+    let out = tempfile::tempdir().expect("a directory");
+    let (kept, folder) = (out.path().join("kept"), out.path().join("folder"));
+    std::fs::write(&kept, &old.first).expect("it can be written");
+    let (kept, named) = (kept.to_str().expect("UTF-8"), folder.to_str().expect("UTF-8"));
+    let asked = ["prove", "consistency", "--from", kept, "--out", named];
+    succeeds(&finaira(&server, &asked), "begins with those");
+    succeeds(&finaira(&server, &["prove", "check", named, "--vkey", &new.vkey]), "begins with the log of");
+    let handovers = std::fs::read_to_string(folder.join("handovers")).expect("it is there");
+    std::fs::write(folder.join("handovers"), "").expect("it can be written");
+    fails(&finaira(&server, &["prove", "check", named, "--vkey", &new.vkey]), "in old-checkpoint");
+    std::fs::write(folder.join("handovers"), handovers).expect("it can be written");
+    // Nobody signed this.
+    let (text, signature) = old.first.trim_end().rsplit_once(' ').expect("a signature");
+    let (head, tail) = signature.split_at(20);
+    let other = if tail.starts_with('A') { "B" } else { "A" };
+    std::fs::write(kept, format!("{text} {head}{other}{}\n", &tail[1..])).expect("it can be written");
+    let asked = ["prove", "consistency", "--from", kept, "--out", "never"];
+    fails(&finaira(&server, &asked), "is signed by no key that the server ever had");
     assert!(server.stop().success());
 
     // From then on the new one is kept.
