@@ -101,3 +101,25 @@ fn an_account_closed_since_is_no_longer_the_one_that_was_asked_for() {
         ",
     );
 }
+
+#[test]
+fn an_imported_account_closed_since_is_no_longer_the_one_that_was_imported() {
+    check(
+        "
+        wait 1s
+        batch
+            open A1 imported timestamp=10              created
+            open A2 imported timestamp=20              created
+        done
+        hold T1 A1->A2 0 closing_debit                 created
+        batch
+            open A1 imported timestamp=10              exists_with_different_flags
+            open A2 imported timestamp=20              exists
+        done
+        void T2 T1                                     created
+        batch
+            open A1 imported timestamp=10              exists
+        done
+        ",
+    );
+}
