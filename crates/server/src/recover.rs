@@ -116,6 +116,10 @@ pub fn recover<D: Disk, I: Disk>(
         }
         // It would be derived again in vain.
         Err(RecoverError::Index(fault)) if fault.is_lack_of_room() => Err(fault.into()),
+        // Nothing of this comes of the index.
+        Err(RecoverError::Journal(
+            fault @ (Fault::FormatVersion { .. } | Fault::OtherShard { .. } | Fault::Io { .. }),
+        )) => Err(fault.into()),
         Err(error) => {
             tracing::warn!(%error, "the index is derived again from the whole journal");
             index::discard(index)?;

@@ -137,17 +137,23 @@ async fn asked<T: Send + 'static>(
     proofs: Proofs,
     ask: impl Fn(&Tiles<Directory>) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Failure> {
-    let answer = tokio::task::spawn_blocking(move || proofs.ask(ask)).await;
-    let failed = |error: String| {
-        tracing::error!(error, "cannot prove");
-        Problem::new(ErrorCode::ProofsFailed, "the proofs cannot be read; the log of the server says why").into()
-    };
-    answer.map_err(|panicked| failed(panicked.to_string()))?.map_err(|error| {
+    // As in `Core::past`: so many read at once.
+    let permit = Arc::clone(&core.shared().past).acquire_owned().await.ok();
+    let asking = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        proofs.ask(ask)
+    });
+    asking.await.map_err(|panicked| failed(&panicked.to_string()))?.map_err(|error| {
         if let StoreError::Journal(fault) = &error {
             core.shared().guard.note_fault(fault);
         }
-        failed(error.to_string())
+        failed(&error.to_string())
     })
+}
+
+fn failed(error: &str) -> Failure {
+    tracing::error!(error, "cannot prove");
+    Problem::new(ErrorCode::ProofsFailed, "the proofs cannot be read; the log of the server says why").into()
 }
 
 impl Call {
@@ -179,6 +185,10 @@ impl Call {
         let vkey = proofs.keys.key.verifier().to_string();
         let hashes = asked(&self.app.core, proofs, move |tiles| proof::inclusion(tiles, index, tree_size)).await?;
         let canonical = journal::canonical(&entry);
+        let leaf = proof::entry_leaf(&canonical);
+        if !proof::verify_inclusion(&leaf, (index, tree_size), &hashes, &signed.checkpoint.root) {
+            return Err(failed(&format!("entry {sequence} is not the one that was signed: the journal was changed")));
+        }
         let event = events::shown(&self.app, &entry).await?;
         let proof = TlogProof { index, hashes, checkpoint: SignedCheckpoint::clone(&signed) };
         Ok(found(&EntryProof {
@@ -186,7 +196,7 @@ impl Call {
             index,
             tree_size,
             entry: STANDARD.encode(&canonical),
-            leaf_hash: STANDARD.encode(proof::entry_leaf(&canonical)),
+            leaf_hash: STANDARD.encode(leaf),
             hashes: in_base64(&proof.hashes),
             checkpoint: signed.note.to_string(),
             proof: proof.to_string(),
