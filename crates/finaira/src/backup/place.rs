@@ -13,6 +13,8 @@ pub(super) fn open(to: &Path) -> Result<Directory, Failure> {
     for name in names(to)? {
         match name.as_str() {
             "journal" => {}
+            // What a `verify` that was killed left behind.
+            name if name.starts_with("scratch-") => {}
             "keys" | "index" | "proofs" => {
                 let text =
                     format!("{} is the data directory of a server; a copy needs a directory of its own", to.display());

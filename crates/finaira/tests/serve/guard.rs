@@ -15,7 +15,7 @@ use crate::harness::{Client, Server, eventually_within};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A server with a ledger and two accounts, and its key.
-fn start(data: &Path, arguments: &[&str]) -> (Server, Client, String) {
+pub(crate) fn start(data: &Path, arguments: &[&str]) -> (Server, Client, String) {
     let server = Server::start_with(data, arguments);
     let key = server.key.clone().expect("the first start makes a key");
     let client = server.client(&key);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::guard::{AT_ONCE, Sent, received, send};
+use crate::guard::{AT_ONCE, Sent, received, send, start};
 use crate::harness::{Client, Server, eventually};
 
 const MIB: u64 = 1 << 20;
@@ -51,15 +51,7 @@ impl Drop for Mounted {
 }
 
 fn prepare(data: &Path, reserve: u64) -> (Server, Client, String) {
-    let server = Server::start_with(data, &["--disk-reserve", &reserve.to_string()]);
-    let key = server.key.clone().expect("the first start makes a key");
-    let client = server.client(&key);
-    assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "EUR/2"})).status, 201);
-    for id in 1..=2 {
-        let account = json!({"id": id.to_string(), "ledger": 1, "code": 1});
-        assert_eq!(client.post("/v1/accounts", &account).status, 201);
-    }
-    (server, client, key)
+    start(data, &["--disk-reserve", &reserve.to_string()])
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! Signed notes, checkpoints, proofs and names of tiles, as somebody else hands them over.
 
 use std::convert::Infallible;
-use std::fmt::{Debug, Display};
-use std::str::FromStr;
 
 use proof::{Checkpoint, Hash, Nodes, Note, SignedCheckpoint, SigningKey, TilePath, TlogProof, VerifierKey};
 
-use crate::{Verdict, check_line};
+use super::texts::stable;
+use crate::Verdict;
 
 const LOG: &str = "finaira.example/attacked";
 const LEAVES: u64 = 11;
@@ -55,20 +54,6 @@ pub(super) fn proof(bytes: &[u8]) -> Verdict {
         [stable::<TlogProof>(text), stable::<Note>(text), stable::<VerifierKey>(text), stable::<TilePath>(text)];
     let accepted = verdicts.contains(&Verdict::Accepted);
     if accepted { Verdict::Accepted } else { Verdict::Refused("it is nothing of a log".to_owned()) }
-}
-
-fn stable<T: FromStr<Err: Display> + Display + PartialEq + Debug>(text: &str) -> Verdict {
-    match text.parse::<T>() {
-        Err(error) => check_line(error),
-        Ok(value) => {
-            let written = value.to_string();
-            match written.parse::<T>() {
-                Ok(again) => assert_eq!(again, value, "{text:?} is written as {written:?}"),
-                Err(error) => panic!("{text:?} is written as {written:?}, which does not read: {error}"),
-            }
-            Verdict::Accepted
-        }
-    }
 }
 
 pub(super) fn seeds() -> Vec<(String, Vec<u8>)> {

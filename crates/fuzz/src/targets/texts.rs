@@ -35,7 +35,7 @@ pub(super) fn text(bytes: &[u8]) -> Verdict {
 }
 
 /// What is read is written in one form, which is read as the same value.
-fn stable<T>(text: &str) -> Verdict
+pub(super) fn stable<T>(text: &str) -> Verdict
 where
     T: FromStr<Err: Display> + Display + PartialEq + std::fmt::Debug,
 {
