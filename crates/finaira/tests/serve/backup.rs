@@ -293,6 +293,9 @@ fn a_follower_survives_kills_of_both_sides_under_load() {
     assert!(segments(to.path()).len() > 2, "the copy spans files");
     same_segments(to.path(), data.path());
 
+    // The keys as they are now: with them lies the last checkpoint, and the copy may miss the end of what comes.
+    let keys = tempfile::tempdir().expect("a directory");
+    copy_directory(&data.path().join("keys"), &keys.path().join("keys"));
     over.store(false, Ordering::Relaxed);
     let follower = std::thread::scope(|scope| {
         scope.spawn(|| load(&client, &over, next));
@@ -311,7 +314,7 @@ fn a_follower_survives_kills_of_both_sides_under_load() {
         assert!(original.starts_with(bytes), "{name}");
         assert_eq!(length, file_bytes, "{name}");
     }
-    copy_directory(&data.path().join("keys"), &to.path().join("keys"));
+    copy_directory(&keys.path().join("keys"), &to.path().join("keys"));
     let server = Server::start(to.path());
     assert!(!server.log().contains("torn"), "{}", server.log());
     let client = server.client(&key);

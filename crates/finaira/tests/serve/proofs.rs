@@ -208,6 +208,7 @@ fn proofs_that_are_deleted_or_damaged_are_derived_again() {
     let auditor = Auditor::new(&client);
     let before = client.get("/v1/proofs/checkpoint").body;
     let proofs = data.path().join("proofs");
+    let witness = data.path().join("keys/proof.checkpoint");
     // While it runs: a leaf, a tile of the level above.
     for (file, offset) in [("level-0", 300 * 32 + 5), ("level-1", 40), ("level-0", 31)] {
         flip(&proofs.join(file), offset);
@@ -219,8 +220,8 @@ fn proofs_that_are_deleted_or_damaged_are_derived_again() {
     let spoil: [&dyn Fn(); 6] = [
         &|| std::fs::remove_dir_all(&proofs).expect("it is there"),
         &|| std::fs::remove_file(proofs.join("level-0")).expect("it is there"),
-        &|| std::fs::remove_file(proofs.join("checkpoint")).expect("it is there"),
-        &|| flip(&proofs.join("checkpoint"), 60),
+        &|| std::fs::remove_file(&witness).expect("it is there"),
+        &|| flip(&witness, 60),
         &|| flip(&proofs.join("level-0"), std::fs::metadata(proofs.join("level-0")).expect("there").len() - 1),
         &|| flip(&proofs.join("level-1"), 3),
     ];
@@ -264,14 +265,21 @@ fn a_journal_that_lost_what_was_signed_is_refused() {
     let (status, said) = Server::failing_start_with(data.path(), &["--proofs", "off"]);
     assert!(!status.success() && said.contains("entries that were acknowledged are gone"), "{said}");
 
-    // Others in their place, and more of them: found when the tree is derived from them.
+    // The tree is not asked: what was signed is known where the key is. A copy that lags behind does not go on under it.
     let signed = tempfile::tempdir().expect("a directory");
-    copy(&data.path().join("proofs"), signed.path());
+    copy(&data.path().join("proofs"), &signed.path().join("proofs"));
     std::fs::remove_dir_all(data.path().join("proofs")).expect("it is there");
+    let (status, said) = Server::failing_start(data.path());
+    assert!(!status.success() && said.contains("but a checkpoint of 54 was signed"), "{said}");
+
+    // Others in their place, and more of them: found when the tree is derived from them.
+    let witness = data.path().join("keys/proof.checkpoint");
+    std::fs::rename(&witness, signed.path().join("witness")).expect("it is there");
     let server = Server::start(data.path());
     transfer(&server.client(&key), 1_000..1_100);
     assert!(server.stop().success());
-    copy(signed.path(), &data.path().join("proofs"));
+    copy(&signed.path().join("proofs"), &data.path().join("proofs"));
+    std::fs::rename(signed.path().join("witness"), &witness).expect("it is there");
     let server = Server::start(data.path());
     let said = eventually(|| Some(server.log()).filter(|log| log.contains("the first 54 entries of the journal")));
     assert!(said.contains("are not those that a checkpoint was signed for"), "{said}");

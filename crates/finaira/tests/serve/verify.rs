@@ -193,7 +193,7 @@ fn a_checkpoint_tells_what_was_cut_off() {
     let (holds, said) = verify(data.path(), &["--checkpoint", file.to_str().expect("a path")]);
     assert!(!holds && said.contains("cannot use the checkpoint"), "{said}");
     // What the server itself signed last needs no key: its own are beside the journal.
-    let own = data.path().join("proofs/checkpoint");
+    let own = data.path().join("keys/proof.checkpoint");
     let kept = data.path().join("own.txt");
     std::fs::copy(&own, &kept).expect("a checkpoint was signed");
     let (holds, said) = verify(data.path(), &["--checkpoint", kept.to_str().expect("a path")]);

@@ -10,7 +10,7 @@ use super::verify::{Place, Verification, VerifyError, io_error};
 use crate::open::SHARD;
 
 /// The last checkpoint that was signed here.
-const CHECKPOINT: &str = "checkpoint";
+const CHECKPOINT: &str = "proof.checkpoint";
 /// Every key that signed here.
 const VKEYS: &str = "proof.vkeys";
 /// Far more than a checkpoint or the list of keys ever has.
@@ -47,9 +47,8 @@ impl Claim {
     }
 }
 
-/// The checkpoint of the proofs and the one that is given, as far as they can be trusted.
+/// The last checkpoint that was signed here and the one that is given, as far as they can be trusted.
 pub(super) fn read_claims(
-    proofs: Option<&Directory>,
     keys: Option<&Directory>,
     given: Option<&CheckpointFile>,
     all: &mut Verification,
@@ -59,12 +58,12 @@ pub(super) fn read_claims(
         None => Vec::new(),
     };
     let mut claims = Vec::new();
-    if let Some(note) = proofs.map(|proofs| read(proofs, CHECKPOINT)).transpose()?.flatten() {
+    if let Some(note) = keys.map(|keys| read(keys, CHECKPOINT)).transpose()?.flatten() {
         match open(&note, &known) {
-            Ok(signed) => claims.push(Claim::new(Place::Proofs, "the checkpoint of the proofs".to_owned(), signed)),
+            Ok(signed) => claims.push(Claim::new(Place::Proofs, CHECKPOINT.to_owned(), signed)),
             Err(why) => {
-                let advice = "delete proofs/checkpoint and start the server: it signs another one";
-                all.found(Place::Proofs, format!("the checkpoint of the proofs cannot be used: {why}"), advice);
+                let advice = "compare the journal with a checkpoint that was kept elsewhere (--checkpoint), then delete keys/proof.checkpoint and start the server: it signs another one";
+                all.found(Place::Proofs, format!("{CHECKPOINT} cannot be used: {why}"), advice);
             }
         }
     }

@@ -168,7 +168,7 @@ pub fn verify(
     };
     let (keys, index, proofs) = (existing("keys")?, existing("index")?, existing("proofs")?);
     let mut all = Verification::default();
-    let claims = read_claims(proofs.as_ref(), keys.as_ref(), checkpoint, &mut all)?;
+    let claims = read_claims(keys.as_ref(), checkpoint, &mut all)?;
     let scratch = tempfile::Builder::new().prefix("scratch-").tempdir_in(data);
     let scratch =
         scratch.or_else(|_read_only| tempfile::tempdir()).map_err(io_error("create a directory to work in"))?;

@@ -183,11 +183,10 @@ fn seed_of(text: &str) -> Option<[u8; SigningKey::SEED_BYTES]> {
     STANDARD.decode(last.trim()).ok()?.try_into().ok()
 }
 
-/// The handovers of this history. A note ends with an empty line, and has one inside.
+/// The handovers of this history, each followed by an empty line.
 fn own_notes(handovers: &str, name: &str) -> String {
-    let parts: Vec<&str> = handovers.split_inclusive("\n\n").collect();
-    let notes = parts.chunks(2).map(<[&str]>::concat);
-    notes.filter(|note| note.starts_with(&format!("{name}\n"))).collect()
+    let own = proof::notes_of(handovers).filter(|note| note.starts_with(&format!("{name}\n")));
+    own.map(|note| note + "\n").collect()
 }
 
 /// A checkpoint that one of these keys signed.

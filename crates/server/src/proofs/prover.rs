@@ -9,12 +9,13 @@ use proof::{Checkpoint, Hash, SignedCheckpoint, Store, StoreError};
 use tokio::sync::watch;
 use types::{Seq, ShardId};
 
-use super::keys::{self, KeySource, ProofKeyError, ProofKeys};
+use super::keys::{KeySource, ProofKeyError, ProofKeys, known_keys, log_name, open_checkpoint};
 use super::{ENTRIES_AT_ONCE, Latest, Proofs, Wake};
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::Metrics;
 
-const CHECKPOINT: &str = "checkpoint";
+/// The last checkpoint, beside the key that signed it: where the key goes, it goes too, so that the key signs nothing else.
+const CHECKPOINT: &str = "proof.checkpoint";
 /// A checkpoint is far smaller, whatever witnesses add.
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 /// Between two looks at the journal while it grows: a checkpoint is about so old at most.
@@ -71,6 +72,7 @@ impl From<Fault> for ProofError {
 /// What the thread works with.
 #[derive(Debug)]
 pub(crate) struct Prover {
+    /// Of the keys.
     directory: Directory,
     reader: FileReader<Directory>,
     store: Store<Directory>,
@@ -105,8 +107,8 @@ pub(crate) fn open(
     reader: FileReader<Directory>,
     metrics: Arc<Metrics>,
 ) -> Result<(Prover, Proofs), ProofError> {
-    let origin = keys::log_name(place.identity.origin, place.shard);
-    let claimed = last_signed(&place.proofs, place.keys, &origin)?;
+    let origin = log_name(place.identity.origin, place.shard);
+    let claimed = last_signed(place.keys, &origin)?;
     let held = reader.durable().get();
     if let Some(claimed) = claimed.as_ref().map(|signed| signed.checkpoint.size).filter(|claimed| *claimed > held) {
         return Err(ProofError::EntriesLost { held, claimed });
@@ -133,7 +135,7 @@ pub(crate) fn open(
         reader: reader.clone(),
     };
     let prover = Prover {
-        directory: place.proofs,
+        directory: place.keys.clone(),
         reader,
         store,
         keys,
@@ -166,22 +168,22 @@ fn agrees(store: &Store<Directory>, reader: &FileReader<Directory>) -> Result<bo
 
 /// Refuses a journal that holds less than was signed, for a server that keeps no proofs itself.
 pub(crate) fn check(place: Place<'_>, held: Seq) -> Result<(), ProofError> {
-    let origin = keys::log_name(place.identity.origin, place.shard);
-    let claimed = last_signed(&place.proofs, place.keys, &origin)?.map_or(0, |signed| signed.checkpoint.size);
+    let origin = log_name(place.identity.origin, place.shard);
+    let claimed = last_signed(place.keys, &origin)?.map_or(0, |signed| signed.checkpoint.size);
     let held = held.get();
     if claimed > held { Err(ProofError::EntriesLost { held, claimed }) } else { Ok(()) }
 }
 
 /// The checkpoint in the file, when a key of this history signed it.
-fn last_signed(proofs: &Directory, keys: &Directory, origin: &str) -> Result<Option<SignedCheckpoint>, ProofError> {
+fn last_signed(keys: &Directory, origin: &str) -> Result<Option<SignedCheckpoint>, ProofError> {
     let failed = |action| move |cause| ProofError::Checkpoint { action, cause };
-    let Some(file) = proofs.open(CHECKPOINT).map_err(failed("open"))? else { return Ok(None) };
+    let Some(file) = keys.open(CHECKPOINT).map_err(failed("open"))? else { return Ok(None) };
     let length = file.len().map_err(failed("measure"))?.min(CHECKPOINT_BYTES_MAX);
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
     let count = file.read_at(&mut bytes, 0).map_err(failed("read"))?;
     bytes.truncate(count);
-    let known = keys::known_keys(keys)?;
-    let signed = keys::open_checkpoint(&String::from_utf8_lossy(&bytes), &known);
+    let known = known_keys(keys)?;
+    let signed = open_checkpoint(&String::from_utf8_lossy(&bytes), &known);
     match signed {
         Some(signed) if signed.checkpoint.origin == origin => Ok(Some(signed)),
         Some(signed) => {
