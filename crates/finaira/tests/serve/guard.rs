@@ -16,7 +16,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A server with a ledger and two accounts, and its key.
 pub(crate) fn start(data: &Path, arguments: &[&str]) -> (Server, Client, String) {
-    let server = Server::start_with(data, arguments);
+    prepare(Server::start_with(data, arguments))
+}
+
+/// Gives a server on an empty directory a ledger and two accounts.
+pub(crate) fn prepare(server: Server) -> (Server, Client, String) {
     let key = server.key.clone().expect("the first start makes a key");
     let client = server.client(&key);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "EUR/2"})).status, 201);

@@ -54,7 +54,13 @@ impl Server {
     }
 
     pub(crate) fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(data, arguments).spawn().expect("the binary starts");
+        Self::start_in(data, arguments, &[])
+    }
+
+    /// As [`Server::start_with`], with more in its environment.
+    pub(crate) fn start_in(data: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
+        let mut command = command(data, arguments);
+        let mut child = command.envs(environment.iter().copied()).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
         let (mut key, mut address) = (None, None);
         while address.is_none() {
@@ -102,7 +108,16 @@ impl Server {
     }
 
     pub(crate) fn failing_start_with(data: &Path, arguments: &[&str]) -> (ExitStatus, String) {
-        let output = command(data, arguments).output().expect("the binary runs");
+        Self::failing_start_in(data, arguments, &[])
+    }
+
+    pub(crate) fn failing_start_in(
+        data: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &Path)],
+    ) -> (ExitStatus, String) {
+        let mut command = command(data, arguments);
+        let output = command.envs(environment.iter().copied()).output().expect("the binary runs");
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
