@@ -60,6 +60,8 @@ pub trait DiskFile: Send + Sync + fmt::Debug + 'static {
 #[derive(Debug, Clone)]
 pub struct Directory {
     path: PathBuf,
+    /// Its files are opened for reading alone.
+    is_read_only: bool,
     /// Held, never read: the operating system lets go of the lock when the process ends, however it ends.
     _lock: Arc<File>,
 }
@@ -92,14 +94,11 @@ impl Directory {
             .mode(0o600)
             .open(path.join("lock"))
             .map_err(io_error)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: Arc::new(lock) }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(DirectoryError::InUse(path.to_owned())),
-            Err(std::fs::TryLockError::Error(cause)) => Err(io_error(cause)),
-        }
+        Self::lock(path, lock, false)
     }
 
-    /// Locks a directory that must be there.
+    /// Locks a directory that must be there. Where this process may not write, as on a medium that is mounted read-only, its
+    /// files can be read.
     ///
     /// # Errors
     /// As [`Directory::open`], and when there is no such directory.
@@ -108,7 +107,26 @@ impl Directory {
         if !std::fs::metadata(path).map_err(io_error)?.is_dir() {
             return Err(io_error(io::ErrorKind::NotADirectory.into()));
         }
-        Self::open(path)
+        match Self::open(path) {
+            Err(DirectoryError::Io { cause, .. })
+                if matches!(cause.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied) =>
+            {
+                // A copy on such a medium may lack the file, and no server can make it there.
+                let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+                let lock = File::open(path.join("lock"));
+                let lock = if lock.as_ref().is_err_and(is_missing) { File::open(path) } else { lock };
+                Self::lock(path, lock.map_err(io_error)?, true)
+            }
+            opened => opened,
+        }
+    }
+
+    fn lock(path: &Path, lock: File, is_read_only: bool) -> Result<Self, DirectoryError> {
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), is_read_only, _lock: Arc::new(lock) }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(DirectoryError::InUse(path.to_owned())),
+            Err(std::fs::TryLockError::Error(cause)) => Err(DirectoryError::Io { path: path.to_owned(), cause }),
+        }
     }
 
     /// Where it is.
@@ -136,7 +154,7 @@ impl Disk for Directory {
     type File = File;
 
     fn open(&self, name: &str) -> io::Result<Option<File>> {
-        match OpenOptions::new().read(true).write(true).open(self.path.join(name)) {
+        match OpenOptions::new().read(true).write(!self.is_read_only).open(self.path.join(name)) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

@@ -12,15 +12,15 @@ use crate::harness::{Client, Server, eventually};
 const MIB: u64 = 1 << 20;
 
 /// A file system in memory, unmounted when dropped.
-struct Mounted {
+pub(crate) struct Mounted {
     _directory: tempfile::TempDir,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Mounted {
     /// `None` where the system does not let it, unless `FINAIRA_REQUIRE_MOUNT=1` says that this is an error.
     #[expect(clippy::disallowed_methods, reason = "the test's own switch")]
-    fn of_bytes(bytes: u64) -> Option<Self> {
+    pub(crate) fn of_bytes(bytes: u64) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("small");
         fs::create_dir(&path).expect("a directory");
@@ -35,6 +35,12 @@ impl Mounted {
         assert!(!required, "FINAIRA_REQUIRE_MOUNT=1, but nothing can be mounted: {why}");
         eprintln!("SKIPPED: nothing can be mounted here: {why}");
         None
+    }
+
+    /// From now on nothing can be written there.
+    pub(crate) fn make_read_only(&self) {
+        let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.path).status();
+        assert!(status.expect("mount runs").success());
     }
 
     fn ballast(&self, bytes: u64) -> PathBuf {

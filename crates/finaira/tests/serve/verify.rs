@@ -7,7 +7,9 @@ use proof::{Checkpoint, SigningKey};
 use serde_json::json;
 use types::{Digest, Origin};
 
+use crate::guard;
 use crate::harness::{POLICY, Server, eventually, finaira};
+use crate::small_disk::Mounted;
 
 /// A stopped server's directory, with payments, and transfers over one generation of the index and a part of the next.
 fn prepare(data: &Path) {
@@ -244,4 +246,26 @@ fn root_at(from: &str, cut: usize) -> Digest {
     assert!(done, "{said}");
     let (_, root) = said.split_once("root ").expect("it says the root");
     root.get(..64).expect("a root").parse().expect("a root")
+}
+
+#[test]
+fn a_medium_that_cannot_be_written_is_verified_and_restored_from() {
+    let Some(disk) = Mounted::of_bytes(40 << 20) else { return };
+    let data = disk.path.join("data");
+    let (server, client, _) = guard::start(&data, &["--disk-reserve", "0"]);
+    assert!(matches!(guard::send(&client, 1_000), Some(guard::Sent::Taken)));
+    assert!(server.stop().success());
+    // As on a medium that was written by hand.
+    std::fs::remove_file(data.join("index/lock")).expect("it is there");
+    disk.make_read_only();
+    let (holds, said) = verify(&data, &[]);
+    assert!(holds && said.contains("Everything holds."), "{said}");
+    let other = tempfile::tempdir().expect("a directory");
+    let to = other.path().join("restored");
+    let (restored, said) =
+        finaira(&["restore", "--from", &data.display().to_string(), "--to", &to.display().to_string()]);
+    assert!(restored, "{said}");
+    assert!(verify(&to, &[]).0);
+    let (status, said) = Server::failing_start(&data);
+    assert!(!status.success() && said.contains("Read-only file system"), "{said}");
 }
