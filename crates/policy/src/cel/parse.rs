@@ -45,7 +45,7 @@ fn explain(source: &str, words: &[Word], error: &ParseError) -> CompileError {
         _ => "a value",
     };
     let (at, found) = match words.get(found) {
-        Some(word) => (word.start, format!("'{}'", text(Some(word)).unwrap_or_default())),
+        Some(word) => (word.start, format!("'{}'", types::shorten(text(Some(word)).unwrap_or_default()))),
         None => (source.len(), "the end".to_owned()),
     };
     CompileError::at(source, at, format!("expected {expected}, found {found}"))
