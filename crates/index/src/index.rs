@@ -193,12 +193,18 @@ impl Index {
     }
 
     /// Waits until all background work is done.
+    ///
+    /// # Errors
+    /// When the background thread gave up, or there is no room on the disk for what it writes.
     pub fn drain(&self) -> Result<(), Fault> {
         if let Some(Hand::Caller(_)) = &self.worker {
             return self.work();
         }
         let mut state = self.shared.lock();
         while !state.idle && state.failed.is_none() {
+            if let Some(short) = &state.short {
+                return Err(Fault::NoRoom(short.clone()));
+            }
             state = self.shared.wait(state);
         }
         state.check()

@@ -28,12 +28,9 @@ impl<D: Disk> Log for FileReader<D> {
         } else {
             self.transfers(position, position, &mut |_, transfer| found = Some(*transfer))?;
         }
-        found.filter(|transfer| transfer.key == TransferKey::Client(id)).ok_or_else(|| Fault::Damaged {
-            file: format!("segment-{:08}", position.segment()),
-            offset: position.offset(),
-            seq: Seq::ZERO,
-            what: format!("transfer {id} does not stand there"),
-        })
+        found
+            .filter(|transfer| transfer.key == TransferKey::Client(id))
+            .ok_or_else(|| Fault::damaged_at(position, Seq::ZERO, format!("transfer {id} does not stand there")))
     }
 
     fn transfers(

@@ -280,7 +280,9 @@ fn a_full_disk_holds_the_background_up_and_nothing_else() {
     until(&world, |status| status.generations_waiting == 2);
     world.check_all();
     world.index.check().expect("it did not give up");
+    assert!(matches!(world.index.drain(), Err(Fault::NoRoom(_))), "nobody waits for what may never come");
     world.disk.leave(1 << 40);
+    until(&world, |status| status.generations_waiting == 0);
     world.index.drain().unwrap();
     assert_eq!((world.index.status().runs, world.index.status().generations_waiting), (5, 0));
     assert!(world.disk.list().unwrap().iter().all(|name| !name.ends_with(".new")));

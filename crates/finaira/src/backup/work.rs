@@ -241,13 +241,14 @@ impl Work {
                 Some(wait) => self.client.original_after(segment, copy.last(), wait)?,
             };
             let answered_at = Clock.now();
-            self.failures = 0;
             self.not_behind(copy, &original)?;
             let target = *self.target.get_or_insert(Seq::new(original.durable.sequence));
             let holds_all = copy.last().get() >= original.durable.sequence;
             if !holds_all {
                 self.take(copy, &original, segment, offset)?;
             }
+            // Answers without what they promise do not count.
+            self.failures = 0;
             let last = copy.last();
             let behind = lag(copy, &original)?;
             if behind.entries == 0 {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use api::packed::{AccountRecord, EVENTS_MAX, TransferRecord};
 use serde_json::{Value, json};
 
+use crate::guard;
 use crate::harness::{Client, POLICY, Server, eventually};
 
 const OTHER_CONTENT: Option<i32> = Some(3);
@@ -429,4 +431,22 @@ fn the_routes_say_what_they_expect() {
         let told = waiting.join().expect("an answer");
         assert!(told["durable"]["sequence"].as_u64() > Some(last), "{told}");
     });
+}
+
+#[test]
+fn a_backup_of_what_the_server_cannot_read_gives_up() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (server, client, key) = guard::start(data.path(), &[]);
+    guard::fill(&client, data.path(), 2);
+    // The header of a frame, so that the server cannot say how far it may be read.
+    let segment = data.path().join("journal/segment-00000002");
+    let bytes = std::fs::read(&segment).expect("it is there");
+    let headers: Vec<usize> = (4_096..bytes.len()).filter(|&at| bytes[at..].starts_with(b"FNF1")).collect();
+    let file = std::fs::File::options().write(true).open(&segment).expect("it is there");
+    let at = headers[1] + 20;
+    file.write_all_at(&[bytes[at] ^ 1], at as u64).expect("it is written");
+    let to = tempfile::tempdir().expect("a directory");
+    let output = back_up(&server.address, &key, &to.path().join("copy"));
+    fails(&output, Some(4), "holds everything up to sequence");
+    assert!(server.stop().success());
 }

@@ -78,7 +78,7 @@ fn transfer(client: &Client, id: u64) -> crate::harness::Reply {
 }
 
 /// Fills so many segments of 1 MiB, and a little of the next.
-fn fill(client: &Client, data: &Path, segments: u32) -> u64 {
+pub(crate) fn fill(client: &Client, data: &Path, segments: u32) -> u64 {
     let mut next = 1_000;
     let begun = data.join(format!("journal/segment-{:08}", segments + 2));
     while fs::metadata(&begun).is_err() {
