@@ -72,7 +72,7 @@ signed for. Nothing of ours is needed to check it.
 | --- | --- |
 | `{PROOF}` | the proof, in the form of <https://c2sp.org/tlog-proof>: index, hashes, signed checkpoint |
 | `{LEAF}` | the leaf of the tree: SHA-256 of `{ENTRY}` |
-| `{ENTRY}` | the entry in canonical form, byte by byte as `docs/proofs.md` of Finaira describes it |
+| `{ENTRY}` | the entry in canonical form, byte by byte as `docs/journal-format.md` of Finaira describes it |
 | `{EVENT}` | the same, to be read; it is not what was signed |
 | `{VKEY}` | the key that checks the signature: <https://c2sp.org/signed-note> |
 

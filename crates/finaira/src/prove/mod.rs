@@ -145,6 +145,24 @@ fn consistency(of: &OfConsistency) -> anyhow::Result<()> {
     };
     let old = read(&of.from)?;
     let newer = of.to_checkpoint.as_ref().map(read).transpose()?;
+    let keys = of.to.remote.json("/v1/proofs/keys")?;
+    let key: VerifierKey = text(&keys, "vkey")?.parse()?;
+    let retired = keys.get("retired").and_then(Value::as_array).context("the server's answer has no retired keys")?;
+    let retired = retired.iter().map(|vkey| Ok(vkey.as_str().unwrap_or_default().parse()?));
+    let all: Vec<VerifierKey> = std::iter::once(Ok(key.clone())).chain(retired).collect::<anyhow::Result<_>>()?;
+    // What does not hold must not leave the house, and what nobody signed accuses nobody.
+    let signed_here = |signed: &SignedCheckpoint| {
+        let (origin, size) = (&signed.checkpoint.origin, signed.checkpoint.size);
+        if origin != key.name() {
+            bail!("a checkpoint of {size} entries is of {origin}, the server keeps {}", key.name());
+        }
+        if !all.iter().any(|key| signed.note.verify(key).is_ok()) {
+            bail!("the checkpoint of {size} entries is signed by no key that the server ever had");
+        }
+        Ok(())
+    };
+    signed_here(&old)?;
+    newer.as_ref().map_or(Ok(()), signed_here)?;
     let from = old.checkpoint.size;
     let upto = newer.as_ref().map_or(String::new(), |newer| format!("&to={}", newer.checkpoint.size));
     let answer = of.to.remote.json(&format!("/v1/proofs/consistency?from={from}{upto}"))?;
@@ -152,27 +170,14 @@ fn consistency(of: &OfConsistency) -> anyhow::Result<()> {
         Some(newer) => newer,
         None => text(&answer, "checkpoint")?.parse()?,
     };
+    signed_here(&new)?;
     let hashes = hashes(&answer)?;
-    let key: VerifierKey = text(&answer, "vkey")?.parse()?;
     let (before, after) = (&old.checkpoint, &new.checkpoint);
-    if before.origin != after.origin {
-        bail!("{} is of {}, the server keeps {}", of.from.display(), before.origin, after.origin);
-    }
     if !verify_consistency((before.size, &before.root), (after.size, &after.root), &hashes) {
         bail!(
             "the journal of the server does not begin with the {from} entries that {} is of: it was changed",
             of.from.display()
         );
-    }
-    let keys = of.to.remote.json("/v1/proofs/keys")?;
-    let retired = keys.get("retired").and_then(Value::as_array).context("the server's answer has no retired keys")?;
-    let retired = retired.iter().map(|vkey| Ok(vkey.as_str().unwrap_or_default().parse()?));
-    let all: Vec<VerifierKey> = std::iter::once(Ok(key.clone())).chain(retired).collect::<anyhow::Result<_>>()?;
-    // What does not hold must not leave the house.
-    for signed in [&old, &new] {
-        if !all.iter().any(|key| signed.note.verify(key).is_ok()) {
-            bail!("the checkpoint of {} entries is signed by no key that the server ever had", signed.checkpoint.size);
-        }
     }
     let what = format!("consistency {from} {}", after.size);
     let folder = Folder::create(of.to.out.as_deref(), &what)?;

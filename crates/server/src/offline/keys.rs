@@ -6,6 +6,8 @@ use vault::{RootKey, Vault};
 
 use super::verify::{Place, Verification, VerifyError, io_error};
 use crate::key_store::{LOG, ORIGIN, ROOT, random};
+use crate::open::SHARD;
+use crate::proofs::{KEY, ProofKeyError, checked_key, known_keys, log_name};
 
 const FROM_A_COPY: &str = "put the keys back from their copy; they cannot be derived";
 
@@ -47,5 +49,20 @@ pub(super) fn check_keys(keys: &Directory, lineage: &[Part], all: &mut Verificat
         }
         Err(error) => all.found(Place::Keys, format!("{LOG} cannot be opened: {error}"), FROM_A_COPY),
     }
+    check_proof_key(keys, lineage, all);
     Ok(())
+}
+
+/// Looks whether the key that is kept here is the one that signed last. One that is kept elsewhere cannot be looked at.
+fn check_proof_key(keys: &Directory, lineage: &[Part], all: &mut Verification) {
+    let Some(name) = lineage.last().map(|part| log_name(part.identity.origin, SHARD)) else { return };
+    // What is wrong with the list is found with the checkpoints.
+    let Ok(known) = known_keys(keys) else { return };
+    match checked_key(keys, &name, &known) {
+        Ok(_) => {}
+        Err(error @ ProofKeyError::NotTheLast { .. }) if keys.open(KEY).is_ok_and(|file| file.is_none()) => {
+            all.notes.push(format!("{KEY} is not there: {error}"));
+        }
+        Err(error) => all.found(Place::Keys, error.to_string(), FROM_A_COPY),
+    }
 }

@@ -20,7 +20,7 @@ use types::{Origin, ShardId};
 
 use crate::key_store::random;
 
-const KEY: &str = "proof.key";
+pub(crate) const KEY: &str = "proof.key";
 const VKEYS: &str = "proof.vkeys";
 const HANDOVERS: &str = "proof.handovers";
 /// Far more than any of these files ever holds.
@@ -54,6 +54,19 @@ pub enum ProofKeyError {
     /// The file holds something else.
     #[error("{0} holds no key; expected 32 bytes in base64 on its last line")]
     NoKey(String),
+    /// The kept key is not the one that it says it is.
+    #[error(
+        "{KEY} is damaged: its last line is not the key that its first line names; put the file back from a copy, or have a new key made with --new-proof-key"
+    )]
+    Damaged,
+    /// Another key signed last.
+    #[error(
+        "the key that signed last, {last}, is not that of {KEY}: put the file back from a copy; if the key is kept elsewhere, give it with --proof-key; or have a new one made with --new-proof-key"
+    )]
+    NotTheLast {
+        /// The key that signed last, as a vkey.
+        last: String,
+    },
     /// The list of keys was changed.
     #[error("line {line} of {VKEYS} is wrong: {error}")]
     Vkey {
@@ -108,23 +121,31 @@ impl ProofKeys {
         signed: Option<&Checkpoint>,
     ) -> Result<Self, ProofKeyError> {
         let mut known = known_keys(directory)?;
-        let kept = kept_key(directory, name)?;
-        let (key, made) = match source {
-            KeySource::File(path) => (given_key(path, name, &known)?, false),
-            KeySource::Kept => match kept_key(directory, name)? {
-                Some(key) => (key, false),
-                None => (new_key(name), true),
+        let last = last_of(&known, name).cloned();
+        let (key, old) = match source {
+            KeySource::File(path) => (given_key(path, name, &known)?, kept_key(directory, name).unwrap_or_default()),
+            KeySource::Kept => match checked_key(directory, name, &known)? {
+                Some(key) => (key, None),
+                None => (new_key(name), None),
             },
-            KeySource::Renewed => (new_key(name), true),
+            // What is there may be the reason for a new one.
+            KeySource::Renewed => match kept_key(directory, name).unwrap_or_default() {
+                // A crash cut its making short.
+                Some(made) if last.is_some() && !known.contains(made.verifier()) => (made, None),
+                old => (new_key(name), old),
+            },
         };
         let mut handovers = read(directory, HANDOVERS)?.unwrap_or_default();
-        let last = known.iter().rev().find(|vkey| vkey.name() == name).cloned();
         if last.as_ref() != Some(key.verifier()) {
             // Whoever trusts the old key can come to trust the new one.
-            if let (Some(old), Some(signed)) = (kept.filter(|old| Some(old.verifier()) == last.as_ref()), signed) {
+            if let (Some(old), Some(signed)) = (old.filter(|old| Some(old.verifier()) == last.as_ref()), signed) {
                 let note = signed.clone().sign(&[&old, &key]).note;
                 handovers = format!("{handovers}{note}\n");
                 write(directory, HANDOVERS, &handovers)?;
+            }
+            // Before it is listed: a key that is not listed yet is one whose making a crash cut short.
+            if !matches!(source, KeySource::File(_)) {
+                keep(directory, &key)?;
             }
             known.retain(|vkey| vkey != key.verifier());
             known.push(key.verifier().clone());
@@ -132,24 +153,51 @@ impl ProofKeys {
             write(directory, VKEYS, &lines)?;
             tracing::info!(vkey = %key.verifier(), "a new key signs the checkpoints; give it to whoever checks proofs");
         }
-        if made {
-            write(directory, KEY, &made_key(key.verifier(), &key))?;
-            tracing::warn!(
-                file = KEY,
-                "the key that signs checkpoints was made here; whoever has this file can sign other histories"
-            );
-        }
         let retired = known.into_iter().filter(|vkey| vkey.name() == name && vkey != key.verifier()).collect();
         Ok(Self { key, retired, handovers: own_notes(&handovers, name) })
     }
+}
+
+/// The key that signed the history of this name last.
+fn last_of<'a>(known: &'a [VerifierKey], name: &str) -> Option<&'a VerifierKey> {
+    known.iter().rev().find(|vkey| vkey.name() == name)
 }
 
 /// The key that is kept, when it is of this history.
 fn kept_key(directory: &Directory, name: &str) -> Result<Option<SigningKey>, ProofKeyError> {
     let Some(text) = read(directory, KEY)? else { return Ok(None) };
     let seed = seed_of(&text).ok_or_else(|| ProofKeyError::NoKey(KEY.to_owned()))?;
-    let of_this_history = text.lines().next().is_some_and(|vkey| vkey.starts_with(&format!("{name}+")));
-    Ok(SigningKey::new(name, &seed).filter(|_| of_this_history))
+    let vkey = text.lines().next().unwrap_or_default();
+    let named: VerifierKey = vkey.parse().map_err(|_error| ProofKeyError::Damaged)?;
+    let key = SigningKey::new(named.name(), &seed).ok_or(ProofKeyError::Damaged)?;
+    if *key.verifier() != named {
+        return Err(ProofKeyError::Damaged);
+    }
+    Ok(Some(key).filter(|key| key.verifier().name() == name))
+}
+
+/// The key that is kept, which must be the one that signed this history last, or one that did not sign yet. `None` before
+/// the first.
+pub(crate) fn checked_key(
+    directory: &Directory,
+    name: &str,
+    known: &[VerifierKey],
+) -> Result<Option<SigningKey>, ProofKeyError> {
+    let kept = kept_key(directory, name)?;
+    let Some(last) = last_of(known, name) else { return Ok(kept) };
+    match kept {
+        Some(key) if key.verifier() == last || !known.contains(key.verifier()) => Ok(Some(key)),
+        Some(_) | None => Err(ProofKeyError::NotTheLast { last: last.to_string() }),
+    }
+}
+
+fn keep(directory: &Directory, key: &SigningKey) -> Result<(), ProofKeyError> {
+    write(directory, KEY, &made_key(key.verifier(), key))?;
+    tracing::warn!(
+        file = KEY,
+        "the key that signs checkpoints was made here; whoever has this file can sign other histories"
+    );
+    Ok(())
 }
 
 fn new_key(name: &str) -> SigningKey {

@@ -112,11 +112,14 @@ fn a_folder_proves_that_the_log_only_grew() {
     succeeds(&finaira(&server, &["prove", "check", name]), "begins with the log of 5");
     auditor.check_consistency(&client, &read(&folder, "old-checkpoint"));
 
-    // A checkpoint of another log of the same size, which nobody signed.
+    // A checkpoint that nobody signed accuses nobody, nor does one of another log.
     let changed = read(&folder, "old-checkpoint").replacen("\n5\n", "\n4\n", 1);
     std::fs::write(&old, changed).expect("it can be written");
     let refused = finaira(&server, &["prove", "consistency", "--from", old_name, "--out", "never"]);
-    fails(&refused, "does not begin with the 4 entries");
+    fails(&refused, "the checkpoint of 4 entries is signed by no key that the server ever had");
+    std::fs::write(&old, read(&folder, "old-checkpoint").replacen("finaira/", "another/", 1)).expect("written");
+    let refused = finaira(&server, &["prove", "consistency", "--from", old_name, "--out", "never"]);
+    fails(&refused, "is of another/");
     let path = folder.join("consistency");
     let intact = read(&folder, "consistency");
     std::fs::write(&path, intact.replacen("old 5", "old 6", 1)).expect("it can be written");

@@ -81,13 +81,50 @@ fn a_key_may_be_given_and_signs_one_history_only() {
     let server = Server::start_with(&data.path().join("a"), &arguments);
     assert_eq!(Auditor::new(&server.client(&key)).vkey, given.vkey);
     assert!(server.stop().success());
+    // Nobody forgets the option and gets another key unawares.
+    let (status, said) = Server::failing_start(&data.path().join("a"));
+    assert!(!status.success() && said.contains("give it with --proof-key"), "{said}");
 
     // The list of keys in another journal's folder says what the key signed before.
     let server = Server::start(&data.path().join("b"));
     assert!(server.stop().success());
-    std::fs::copy(data.path().join("a/keys/proof.vkeys"), data.path().join("b/keys/proof.vkeys")).expect("copied");
+    let read = |path: &str| std::fs::read_to_string(data.path().join(path)).expect("it is there");
+    let (its, own) = (read("a/keys/proof.vkeys"), read("b/keys/proof.vkeys"));
+    std::fs::write(data.path().join("b/keys/proof.vkeys"), its + &own).expect("it can be written");
     let (status, said) = Server::failing_start_with(&data.path().join("b"), &arguments);
     assert!(!status.success() && said.contains("every history needs a key of its own"), "{said}");
+}
+
+#[test]
+fn a_key_that_is_lost_damaged_or_retired_does_not_sign() {
+    let data = tempfile::tempdir().expect("a directory");
+    assert!(Server::start(data.path()).stop().success());
+    let (file, dir) = (data.path().join("keys/proof.key"), data.path().to_str().expect("a path in UTF-8"));
+    let kept = std::fs::read(&file).expect("it is there");
+    let mut spoilt = kept.clone();
+    let last = spoilt.len() - 10;
+    spoilt[last] ^= 1;
+    assert!(Server::start_with(data.path(), &["--new-proof-key"]).stop().success());
+    let present = std::fs::read(&file).expect("it is there");
+    let mut flipped = present.clone();
+    flipped[last] ^= 1;
+    for (bytes, expected) in
+        [(Some(&flipped), "is damaged"), (Some(&kept), "--new-proof-key"), (None, "--new-proof-key")]
+    {
+        match bytes {
+            Some(bytes) => std::fs::write(&file, bytes).expect("it can be written"),
+            None => std::fs::remove_file(&file).expect("it is there"),
+        }
+        let (status, said) = Server::failing_start(data.path());
+        assert!(!status.success() && said.contains("proof.key") && said.contains(expected), "{said}");
+        let (holds, said) = crate::harness::finaira(&["verify", dir]);
+        // Without the file the key may be kept elsewhere.
+        assert!(holds == bytes.is_none() && said.contains("proof.key"), "{said}");
+    }
+    std::fs::write(&file, present).expect("it can be written");
+    let (holds, said) = crate::harness::finaira(&["verify", dir]);
+    assert!(holds, "{said}");
+    assert!(Server::start(data.path()).stop().success());
 }
 
 #[test]
