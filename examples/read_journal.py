@@ -553,7 +553,8 @@ class Journal:
             continued, self.identity = self.identity not in (None, identity), identity
             offset = self.frames(number, data, continued)
             end = (number, offset, any(data[offset:]))
-            if end[2]:
+            following = self.segment(number + 1) if number + 1 in self.numbers else b""
+            if end[2] and self.header(number + 1, following) is None:
                 break
         return end
 

@@ -43,7 +43,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("Restored the first {} entries, up to {decided_at}.", thousands(departed.size.into()));
     println!("  departed from  origin {}, {} entries, root {}", departed.origin, departed.size, departed.root);
     println!("  goes on as     origin {}, epoch {}, from entry {}", identity.origin, identity.epoch, departed.size + 1);
-    println!("  left out       {} entries", thousands(left_out.into()));
+    let least = if damage_behind.is_some() { "at least " } else { "" };
+    println!("  left out       {least}{} entries", thousands(left_out.into()));
     if let Some(damage) = damage_behind {
         println!("  and whatever stands behind this: {damage}");
     }

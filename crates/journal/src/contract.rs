@@ -8,7 +8,7 @@ use types::{Epoch, Origin, Seq};
 
 use crate::bytes::DecodeError;
 use crate::frame::Frame;
-use crate::position::FrameAt;
+use crate::position::{FrameAt, Position};
 use crate::segment;
 
 /// A durable, ordered log of entries with one writer.
@@ -147,6 +147,12 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Damage at a position.
+    pub fn damaged_at(position: Position, seq: Seq, what: impl Into<String>) -> Self {
+        let (file, offset) = (segment::file_name(position.segment()), position.offset());
+        Self::Damaged { file, offset, seq, what: what.into() }
+    }
+
     /// Whether what was durable cannot be read any more: opening a file again would not help.
     pub fn is_damage(&self) -> bool {
         match self {

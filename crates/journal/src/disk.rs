@@ -98,7 +98,7 @@ impl Directory {
     }
 
     /// Locks a directory that must be there. Where this process may not write, as on a medium that is mounted read-only, its
-    /// files can be read.
+    /// files can be read: all of them must be readable then, the lock too.
     ///
     /// # Errors
     /// As [`Directory::open`], and when there is no such directory.
@@ -111,10 +111,11 @@ impl Directory {
             Err(DirectoryError::Io { cause, .. })
                 if matches!(cause.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied) =>
             {
-                // A copy on such a medium may lack the file, and no server can make it there.
+                let is_read_only = cause.kind() == io::ErrorKind::ReadOnlyFilesystem;
                 let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
                 let lock = File::open(path.join("lock"));
-                let lock = if lock.as_ref().is_err_and(is_missing) { File::open(path) } else { lock };
+                // A copy on such a medium may lack the file, and no server can make it there.
+                let lock = if is_read_only && lock.as_ref().is_err_and(is_missing) { File::open(path) } else { lock };
                 Self::lock(path, lock.map_err(io_error)?, true)
             }
             opened => opened,
@@ -136,14 +137,19 @@ impl Directory {
 }
 
 /// Creates a directory and those it stands in, as far as they are missing. Each survives a crash once the one that
-/// holds it is synced: without that a journal could be lost with its whole directory.
-fn create_directory(path: &Path) -> io::Result<()> {
+/// holds it is synced, which is done here: without that a journal could be lost with its whole directory.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn create_directory(path: &Path) -> io::Result<()> {
     let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
     match (std::fs::create_dir(path), parent) {
         (Ok(()), Some(parent)) => File::open(parent)?.sync_all(),
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
             create_directory(parent)?;
-            create_directory(path)
+            // Not found again where a part of the path is a link to nothing.
+            std::fs::create_dir(path)?;
+            File::open(parent)?.sync_all()
         }
         (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         (created, _) => created,

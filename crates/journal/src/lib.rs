@@ -27,7 +27,7 @@ pub use canonical::CanonicalRun;
 pub use codec::{canonical, kind_name, leaf_hash};
 pub use contract::{Fault, Identity, Journal, Part, Reader};
 pub use copy::{CopyFault, FileCopy, HeldBytes};
-pub use disk::{Directory, DirectoryError, Disk, DiskFile};
+pub use disk::{Directory, DirectoryError, Disk, DiskFile, create_directory};
 pub use file::{FileJournal, Inspected, Layout, Prepare, Recovered, StartAt, TornTail, Visit};
 pub use frame::{FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed};
 pub use memory::{MemoryJournal, MemoryReader};

@@ -20,6 +20,8 @@ pub(crate) struct Mark<F> {
     file: F,
     counter: u64,
     marked: Option<(Identity, Seq)>,
+    /// What an earlier process wrote may be in memory only, after a sync that failed.
+    is_synced: bool,
 }
 
 impl<F: DiskFile> Mark<F> {
@@ -29,12 +31,12 @@ impl<F: DiskFile> Mark<F> {
         let Some(file) = disk.open(NAME).map_err(io_fault("open"))? else {
             let file = disk.create(NAME).map_err(io_fault("create"))?;
             disk.sync_directory().map_err(io_fault("sync the directory of"))?;
-            return Ok((Self { file, counter: 0, marked: None }, None));
+            return Ok((Self { file, counter: 0, marked: None, is_synced: true }, None));
         };
         let newest = read_newest(&file)?;
         let counter = newest.map_or(0, |(counter, ..)| counter);
         let marked = newest.map(|(_, identity, seq)| (identity, seq));
-        Ok((Self { file, counter, marked }, marked))
+        Ok((Self { file, counter, marked, is_synced: false }, marked))
     }
 
     /// What the mark of a journal says, without touching it.
@@ -44,14 +46,16 @@ impl<F: DiskFile> Mark<F> {
         Ok(read_newest(&file)?.map(|(_, identity, seq)| (identity, seq)))
     }
 
-    /// Writes and syncs a new position, unless it stands there already.
+    /// Writes and syncs a new position. One that stands there already is only made sure of, once.
     pub(crate) fn write(&mut self, identity: Identity, durable: Seq) -> Result<(), Fault> {
-        if self.marked == Some((identity, durable)) {
+        let is_new = self.marked != Some((identity, durable));
+        if !is_new && self.is_synced {
             return Ok(());
         }
+        let counter = self.counter + u64::from(is_new);
         let io_fault = |action| move |cause| Fault::Io { action, file: NAME.to_owned(), cause };
         let mut body = Encoder::default();
-        body.u64(self.counter + 1);
+        body.u64(counter);
         body.u128(identity.origin.get());
         body.u64(identity.epoch.get());
         body.u64(durable.get());
@@ -59,10 +63,11 @@ impl<F: DiskFile> Mark<F> {
         slot.raw(&MAGIC);
         slot.u32(crc32c::crc32c(&body.bytes));
         slot.raw(&body.bytes);
-        self.file.write_at(&slot.bytes, (self.counter % 2) * SLOT_STRIDE_BYTES).map_err(io_fault("write"))?;
+        // The first is 1 and stands in the first slot.
+        let place = (counter.saturating_sub(1) % 2) * SLOT_STRIDE_BYTES;
+        self.file.write_at(&slot.bytes, place).map_err(io_fault("write"))?;
         self.file.sync().map_err(io_fault("sync"))?;
-        self.counter += 1;
-        self.marked = Some((identity, durable));
+        (self.counter, self.marked, self.is_synced) = (counter, Some((identity, durable)), true);
         Ok(())
     }
 }

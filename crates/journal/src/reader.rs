@@ -62,6 +62,22 @@ impl<D: Disk> FileReader<D> {
         Self::new(Arc::new(Places::new(disk, shard, std::collections::BTreeMap::new(), Seq::ZERO)))
     }
 
+    /// Where the frame of a durable entry stands.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged before that frame.
+    pub fn frame_position(&self, seq: Seq) -> Result<Position, Fault> {
+        let number = self.places.segment_of(seq).unwrap_or(1);
+        let point = self.places.point(number, |point| point.first <= seq)?;
+        let mut walk = self.places.walk(number, point)?;
+        loop {
+            let (offset, header) = walk.expect_next()?;
+            if header.last() >= seq {
+                return Ok(Position::new(number, offset, false));
+            }
+        }
+    }
+
     /// The canonical encodings of durable entries from `from` on, in order: at least one if `from` is durable, otherwise
     /// none, and no more frames once there are `enough` of them. Takes less time than reading the entries.
     ///

@@ -150,14 +150,16 @@ impl ScrubLog {
         Ok(found.unwrap_or(Self::new(origin)))
     }
 
-    /// Leaves it for a later process. It need not survive a crash, so it is not synced.
+    /// Leaves it for a later process, whatever happens to the machine: a segment that was found damaged is not forgotten.
     ///
     /// # Errors
-    /// When the disk fails; nothing depends on it.
+    /// When the disk fails.
     pub fn save<D: Disk>(&self, disk: &D) -> io::Result<()> {
         let file = disk.create(NAME_NEW)?;
         file.write_at(&self.encode(), 0)?;
-        disk.rename(NAME_NEW, NAME)
+        file.sync()?;
+        disk.rename(NAME_NEW, NAME)?;
+        disk.sync_directory()
     }
 
     /// Notes segments that are sealed by now.

@@ -5,7 +5,7 @@ use journal::{Disk, DiskFile};
 use crate::hash::Hash;
 use crate::path::LEVELS;
 use crate::store::{StoreError, file_name};
-use crate::tiles::{Edge, HASH_BYTES};
+use crate::tiles::{Edge, HASH_BYTES, LEVEL_BITS};
 
 /// Is given every leaf of a journal in order and looks whether the files hold what follows from them.
 #[derive(Debug)]
@@ -82,8 +82,14 @@ impl<D: Disk> Checker<D> {
         self.edge.root()
     }
 
-    /// How many leaves the files hold.
+    /// Of how many leaves the files hold all hashes, those above them too.
     pub fn stored(&self) -> u64 {
-        self.stored.first().copied().unwrap_or(0)
+        let covered = |(level, stored): (u32, &u64)| {
+            let leaves_each = 1_u64 << (LEVEL_BITS * level);
+            // One more would need another hash of this level.
+            stored.saturating_add(1).saturating_mul(leaves_each).saturating_sub(1)
+        };
+        let above = (1..).zip(self.stored.iter().skip(1)).map(covered);
+        above.chain(self.stored.first().copied()).min().unwrap_or(0)
     }
 }

@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 
 use crate::core::Core;
 use crate::scrub::Scrub;
+use crate::threads::FailOnPanic;
 use crate::watch::{self, Reserve, StopSign};
 
 /// The watch and the scrub.
@@ -17,14 +18,19 @@ impl Background {
     pub(crate) fn start(core: &Core, reserve: Reserve, scrub: Scrub) -> std::io::Result<Self> {
         let mut background = Self { stop: StopSign::default(), threads: Vec::new() };
         let (watched, stop) = (core.clone(), background.stop.clone());
-        background.spawn("watch", move || watch::run(&watched, &reserve, &stop))?;
+        background.spawn(core, "watch", move || watch::run(&watched, &reserve, &stop))?;
         let (scrubbed, stop) = (core.clone(), background.stop.clone());
-        background.spawn("scrub", move || scrub.run(&scrubbed, &stop))?;
+        background.spawn(core, "scrub", move || scrub.run(&scrubbed, &stop))?;
         Ok(background)
     }
 
-    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
+    fn spawn(&mut self, core: &Core, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let core = core.clone();
+        let guarded = move || {
+            let _guard = FailOnPanic(&core.shared().inbox);
+            work();
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(guarded)?;
         self.threads.push(thread);
         Ok(())
     }

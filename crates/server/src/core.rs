@@ -52,24 +52,34 @@ pub(crate) struct Shared {
     pub(crate) names: Mutex<Option<(Seq, Arc<PolicyActivated>)>>,
     /// What ledgers count, as of the last batch: complete for whatever an answer can show.
     pub(crate) assets: RwLock<Arc<Assets>>,
-    /// Imports whose rows can be seen.
-    pub(crate) opened_imports: RwLock<Vec<ledger::ImportNumber>>,
+    /// Imports whose rows can be seen once this is durable.
+    pub(crate) opened_imports: RwLock<Vec<(ledger::ImportNumber, Seq)>>,
     /// `None` when the server keeps no proofs.
     pub(crate) proofs: Option<Proofs>,
 }
 
 impl Shared {
-    /// Notes ledgers that were opened since; none ever changes.
-    pub(crate) fn note_ledgers(&self, engine: &Engine) {
+    /// Notes ledgers and imports that were opened since; none is ever closed.
+    pub(crate) fn note_opened(&self, engine: &Engine) {
         let opened = engine.opened_imports();
-        if *self.opened_imports.read().unwrap_or_else(PoisonError::into_inner) != opened {
-            *self.opened_imports.write().unwrap_or_else(PoisonError::into_inner) = opened;
+        if self.opened_imports.read().unwrap_or_else(PoisonError::into_inner).len() < opened.len() {
+            let mut known = self.opened_imports.write().unwrap_or_else(PoisonError::into_inner);
+            let is_new = |number: &ledger::ImportNumber| known.iter().all(|(before, _)| before != number);
+            let new: Vec<_> = opened.into_iter().filter(is_new).collect();
+            known.extend(new.into_iter().map(|number| (number, engine.applied())));
         }
         let known = self.assets.read().unwrap_or_else(PoisonError::into_inner).len();
         if engine.ledgers().len() > known {
             let assets = Arc::new(Assets::new(engine.ledgers()));
             *self.assets.write().unwrap_or_else(PoisonError::into_inner) = assets;
         }
+    }
+
+    /// The imports whose rows may be shown.
+    fn durably_opened(&self) -> Vec<ledger::ImportNumber> {
+        let durable = self.reader.durable();
+        let known = self.opened_imports.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().filter(|(_, seq)| *seq <= durable).map(|(number, _)| *number).collect()
     }
 }
 
@@ -208,7 +218,7 @@ impl Core {
         let permit = Arc::clone(&self.0.past).acquire_owned().await.ok();
         let asked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let opened = core.0.opened_imports.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let opened = core.0.durably_opened();
             ask(&mut History::new(&core.0.index, core.0.reader.clone(), opened))
         });
         let answer = asked.await.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string()).into()));

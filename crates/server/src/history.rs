@@ -336,13 +336,10 @@ impl<'a> History<'a> {
         }
         match find(&self.frame) {
             Some(place) => Ok(&self.frame[place].1),
-            None => Err(Fault::Damaged {
-                file: format!("segment-{:08}", position.segment()),
-                offset: position.offset(),
-                seq: self.frame.first().map_or(types::Seq::ZERO, |(_, entry)| entry.header.seq),
-                what: "no entry starts there".to_owned(),
+            None => {
+                let seq = self.frame.first().map_or(types::Seq::ZERO, |(_, entry)| entry.header.seq);
+                Err(Fault::damaged_at(position, seq, "no entry starts there").into())
             }
-            .into()),
         }
     }
 }

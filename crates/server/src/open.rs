@@ -19,12 +19,12 @@ use crate::background::Background;
 use crate::clock::{Clock, Clocks};
 use crate::core::{Core, Shared};
 use crate::guard::Guard;
-use crate::key_store::{KeyStore, KeyStoreError, random, system_random};
+use crate::key_store::{self, KeyStore, KeyStoreError, random, system_random};
 use crate::metrics::Metrics;
 use crate::proofs::{self, KeySource, ProofError, Prover};
 use crate::recover::{Pace, RecoverError, Started, Terms, recover};
 use crate::scrub::Scrub;
-use crate::threads::{CommitError, Inbox, Threads, Wiring, commit};
+use crate::threads::{CommitError, FailOnPanic, Inbox, Threads, Wiring, commit};
 use crate::watch::{self, Reserve};
 
 /// The one tenant and shard of an installation, for now.
@@ -82,6 +82,11 @@ impl Options {
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// There are keys and no journal.
+    #[error(
+        "{0} has no journal, but there are keys that belong to one: put the journal back, mount its volume, or restore it from a copy with `finaira restore`; nothing was changed"
+    )]
+    JournalMissing(PathBuf),
     /// The data directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -156,10 +161,12 @@ impl Opened {
     }
 
     pub(crate) fn open_by(options: &Options, clocks: Arc<dyn Clocks>) -> Result<Self, OpenError> {
+        refuse_a_lost_journal(&options.data)?;
         let journal_directory = Directory::open(&options.data.join("journal"))?;
         let keys_directory = Directory::open(&options.data.join("keys"))?;
         let index_directory = Directory::open(&options.data.join("index"))?;
-        let terms = Terms { layout: options.layout, shard: SHARD, tenant: TENANT, pace: Pace::Standard };
+        let signed = proofs::signed_before_opening(&journal_directory, &keys_directory, SHARD)?;
+        let terms = Terms { layout: options.layout, shard: SHARD, tenant: TENANT, pace: Pace::Standard, signed };
         let Started { mut engine, mut journal, recovered, index, notes } =
             recover(&journal_directory, &index_directory, terms, new_origin)?;
         let keys =
@@ -172,7 +179,7 @@ impl Opened {
             shard: SHARD,
         };
         let metrics = Arc::new(Metrics::new());
-        // Before anything is written: a journal that lost entries is to be looked at as it is.
+        // Before anything is decided: a journal that lost entries is to be looked at.
         let (prover, proofs) = match &options.proofs {
             Some(source) => {
                 let (prover, proofs) = proofs::open(place, source, journal.reader(), Arc::clone(&metrics))?;
@@ -229,7 +236,7 @@ impl Opened {
             opened_imports: RwLock::default(),
             proofs,
         });
-        core.shared().note_ledgers(decider.engine());
+        core.shared().note_opened(decider.engine());
         // Before anything is taken.
         watch::look(&core, &reserve);
         let background = Background::start(&core, reserve, scrub).map_err(OpenError::Thread)?;
@@ -307,11 +314,24 @@ impl Core {
 /// any more.
 fn start_prover(prover: Prover, core: Core) -> std::io::Result<JoinHandle<Result<(), ProofError>>> {
     std::thread::Builder::new().name("proofs".to_owned()).spawn(move || {
+        let _guard = FailOnPanic(&core.shared().inbox);
         prover.run(|fault| core.shared().guard.note_fault(fault)).inspect_err(|error| {
             tracing::error!(%error, "the journal is not the one that checkpoints were signed for");
             core.shared().inbox.fail();
         })
     })
+}
+
+/// Keys without a journal: it was lost, or its volume is not mounted. Looked for before anything is created.
+fn refuse_a_lost_journal(data: &Path) -> Result<(), OpenError> {
+    let is_segment = |item: std::io::Result<std::fs::DirEntry>| {
+        item.is_ok_and(|item| item.file_name().to_string_lossy().starts_with("segment-"))
+    };
+    let has_journal = std::fs::read_dir(data.join("journal")).is_ok_and(|mut items| items.any(is_segment));
+    if !has_journal && data.join("keys").join(key_store::ORIGIN).is_file() {
+        return Err(OpenError::JournalMissing(data.join("journal")));
+    }
+    Ok(())
 }
 
 pub(crate) fn new_origin() -> Origin {

@@ -36,6 +36,8 @@ pub struct Terms {
     pub tenant: TenantId,
     /// How often what happens rarely happens.
     pub pace: Pace,
+    /// How many entries of which history a checkpoint was signed over.
+    pub signed: Option<(Origin, Seq)>,
 }
 
 /// How often the journal carries a digest and the index ends a generation, and who writes the index.
@@ -203,7 +205,7 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
     }
 
     fn try_run(&self) -> Result<Started<D>, RecoverError> {
-        let Terms { layout, shard, tenant, pace } = self.terms;
+        let Terms { layout, shard, tenant, pace, signed } = self.terms;
         let reader = FileReader::before_opening(self.directory.clone(), shard);
         let (index, restored) = pace.index(self.index, self.origin, reader.clone())?;
         for damage in &restored.damaged {
@@ -218,7 +220,8 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
         let mut fold = Fold { engine, index, notes, derived: 0, unsealed: None };
         let mut visit = |entry: &Entry, position: Position, behind: Option<StartAt>| fold.take(entry, position, behind);
         let start = restored.end.map(|end| end.resume);
-        let opened = FileJournal::open(self.directory.clone(), layout, shard, || self.origin, start, &mut visit);
+        let known = (start, signed);
+        let opened = FileJournal::open_signed(self.directory.clone(), layout, shard, || self.origin, known, &mut visit);
         let (journal, recovered) = match (opened, fold.unsealed.take()) {
             (Err(_), Some(fault)) => return Err(fault.into()),
             (opened, _) => opened?,
@@ -298,10 +301,5 @@ pub(crate) fn transfer_at<D: Disk>(
     {
         return Ok(transfer);
     }
-    Err(Fault::Damaged {
-        file: format!("segment-{:08}", position.segment()),
-        offset: position.offset(),
-        seq: entry.header.seq,
-        what: "no client transfer stands there".to_owned(),
-    })
+    Err(Fault::damaged_at(position, entry.header.seq, "no client transfer stands there"))
 }

@@ -22,6 +22,8 @@ const BYTES_PER_SECOND_MAX: u32 = 32 << 20;
 const NICE: i32 = 10;
 /// How long it sleeps at most before it looks for more to do.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How soon damage that somebody met is written down.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The scrub of a journal.
 #[derive(Debug)]
@@ -71,14 +73,14 @@ impl Scrub {
             let sealed = self.reader.sealed_segments();
             let (now, _) = guard.observe();
             self.log.note_sealed(&sealed, now);
-            let mut is_changed = self.take_suspects(guard);
+            self.take_suspects(guard);
             let half = Span::from_ns(self.period.ns() / 2);
             let next = self.log.next();
             let age = next.map_or(Span::ZERO, |(_, since)| now.since(since));
             metrics.scrub_oldest.set(duration(age).as_secs_f64());
             let mut pause = PAUSE_MAX;
             if let Some((number, _)) = next.filter(|_| age >= half) {
-                match self.check(number, Some(stop)) {
+                match self.check(number, Some((guard, stop))) {
                     Ok(Some(bytes)) => {
                         metrics.scrub_bytes.inc_by(bytes);
                         metrics.scrub_segments.inc();
@@ -94,51 +96,49 @@ impl Scrub {
                         }
                     }
                 }
-                is_changed = true;
+                self.save();
                 let spacing = duration(half).checked_div(u32::try_from(sealed.len()).unwrap_or(u32::MAX));
                 pause = spacing.unwrap_or_default().saturating_sub(stopwatch.elapsed());
             }
             metrics.scrub_damaged.set(i64::try_from(self.log.suspects().len()).unwrap_or(i64::MAX));
-            if is_changed {
-                self.save();
-            }
-            if self.index_since.is_none_or(|since| now.since(since) >= half) {
+            // Segments go first: the index can be derived.
+            let due = if age >= half { self.period } else { half };
+            if self.index_since.is_none_or(|since| now.since(since) >= due) {
                 self.index_since = Some(now);
                 self.check_index(core, stop);
             }
             if self.wait(pause, guard, stop) {
-                self.take_suspects(guard);
                 self.save();
                 return;
             }
         }
     }
 
-    /// Notes segments in which somebody met damage; true when there are any new ones.
-    fn take_suspects(&mut self, guard: &Guard) -> bool {
+    /// Writes down in which segments somebody met damage, as soon as there are new ones.
+    fn take_suspects(&mut self, guard: &Guard) {
         let met = guard.suspects();
-        let is_new = !met.is_subset(self.log.suspects());
-        met.into_iter().for_each(|number| self.log.suspect(number));
-        is_new
+        if !met.is_subset(self.log.suspects()) {
+            met.into_iter().for_each(|number| self.log.suspect(number));
+            self.save();
+        }
     }
 
-    /// Waits, unless there is news of damage to be written down; true when it is time to end.
-    fn wait(&self, mut pause: Duration, guard: &Guard, stop: &StopSign) -> bool {
+    /// Waits; true when it is time to end.
+    fn wait(&mut self, mut pause: Duration, guard: &Guard, stop: &StopSign) -> bool {
         loop {
-            let step = pause.min(PAUSE_MAX);
-            if stop.wait(step) {
-                return true;
-            }
+            let step = pause.min(LOOK_EVERY);
+            let is_stopping = stop.wait(step);
+            self.take_suspects(guard);
             pause = pause.saturating_sub(step);
-            if pause.is_zero() || !guard.suspects().is_subset(self.log.suspects()) {
-                return false;
+            if is_stopping || pause.is_zero() {
+                return is_stopping;
             }
         }
     }
 
-    /// Checks a segment from end to end and says how many bytes that were; at a bounded rate when it may be stopped in
-    /// between, which it says with nothing.
-    fn check(&self, number: u64, stop: Option<&StopSign>) -> Result<Option<u64>, Fault> {
+    /// Checks a segment from end to end and says how many bytes that were; beside a server that runs at a bounded rate, and
+    /// nothing when it was stopped in between.
+    fn check(&mut self, number: u64, beside: Option<(&Guard, &StopSign)>) -> Result<Option<u64>, Fault> {
         let mut check = self.reader.check_segment(number)?;
         let mut bytes = 0;
         loop {
@@ -147,20 +147,24 @@ impl Scrub {
                 return Ok(Some(bytes));
             }
             bytes += step;
-            if stop.is_some_and(|stop| stop.wait(pause_for(step))) {
-                return Ok(None);
+            if let Some((guard, stop)) = beside {
+                self.take_suspects(guard);
+                if stop.wait(pause_for(step)) {
+                    return Ok(None);
+                }
             }
         }
     }
 
     /// Reads all tables of the index again. What is damaged is derived again when the directory is opened the next time.
-    fn check_index(&self, core: &Core, stop: &StopSign) {
+    fn check_index(&mut self, core: &Core, stop: &StopSign) {
         let mut check = core.shared().index.check_tables();
         loop {
             match check.step() {
                 Ok(0) => return,
                 Ok(bytes) => {
                     core.shared().metrics.scrub_index_bytes.inc_by(bytes);
+                    self.take_suspects(&core.shared().guard);
                     if stop.wait(pause_for(bytes)) {
                         return;
                     }

@@ -193,6 +193,8 @@ impl Threads {
         let engine = self.engine.join();
         let journal = self.journal.join();
         match (engine, journal) {
+            // What one of them met first poisoned the journal for the other.
+            (Ok(Err(CommitError::Journal(Fault::Poisoned(_)))), Ok(Err(cause))) => Err(cause),
             (Ok(engine), Ok(journal)) => engine.and(journal),
             (Err(panic), _) | (_, Err(panic)) => std::panic::resume_unwind(panic),
         }
@@ -205,6 +207,17 @@ struct FailOnExit<'a>(&'a Inbox);
 impl Drop for FailOnExit<'_> {
     fn drop(&mut self) {
         self.0.fail();
+    }
+}
+
+/// Fails the inbox when a thread beside the pipeline panics: without it the server would go on and nobody would notice.
+pub(crate) struct FailOnPanic<'a>(pub(crate) &'a Inbox);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail();
+        }
     }
 }
 
@@ -250,7 +263,7 @@ fn run_engine(
         let dropped = decider.engine().records_dropped();
         metrics.window_records_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
         // Before the answers leave, so that whoever shows one knows what its ledger counts.
-        shared.note_ledgers(decider.engine());
+        shared.note_opened(decider.engine());
         let waiting = inbox.len();
         metrics.queue_length.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         // With something to decide meanwhile, or a batch before this one not yet written, the journal thread writes.
@@ -330,7 +343,13 @@ impl Writer {
         if let Some(why) = &self.failed {
             return Err(CommitError::Journal(Fault::Poisoned(why.clone())));
         }
-        self.try_write(batches).inspect_err(|error| {
+        let written = self.try_write(batches);
+        self.note(written)
+    }
+
+    /// Remembers a failure.
+    fn note(&mut self, done: Result<(), CommitError>) -> Result<(), CommitError> {
+        done.inspect_err(|error| {
             tracing::error!(%error, "cannot write; the server stops");
             self.failed = Some(error.to_string());
         })
@@ -397,7 +416,8 @@ fn run_journal(writer: &Mutex<Writer>, work: &Receiver<Work>) -> Result<(), Comm
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return writer.mark(),
         }
-        writer.mark_in_time()?;
+        let marked = writer.mark_in_time();
+        writer.note(marked)?;
         mark_within = writer.unmarked_since.map(|since| MARK_WITHIN.saturating_sub(since.elapsed()));
     }
 }

@@ -19,6 +19,7 @@ const TERMS: Terms = Terms {
     shard: ShardId::new(0),
     tenant: TenantId::new(1),
     pace: Pace::Stepped { digest_entries: 50, generation_entries: 100 },
+    signed: None,
 };
 const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
 const LEDGER: LedgerId = LedgerId::new(1);

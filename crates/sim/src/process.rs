@@ -138,7 +138,7 @@ pub(crate) struct Opened {
 /// Opens everything on a machine, as the server does.
 pub(crate) fn open(machine: &Machine, rng: &mut Rng) -> Result<Opened, Death> {
     let origin = Origin::new(u128::from(rng.next()) + 1);
-    let terms = Terms { layout: Layout::TINY, shard: SHARD, tenant: TENANT, pace: PACE };
+    let terms = Terms { layout: Layout::TINY, shard: SHARD, tenant: TENANT, pace: PACE, signed: None };
     let started = server::recover(&machine.journal, &machine.index, terms, || origin)?;
     let Started { mut engine, journal, recovered, index, notes } = started;
     let mut drawn = Rng::new(rng.next());

@@ -59,3 +59,32 @@ fn a_damaged_journal_and_missing_keys_stop_the_start() {
     assert!(!status.success());
     assert!(errors.contains("the key store is empty although the journal has entries"), "{errors}");
 }
+
+#[test]
+fn keys_without_their_journal_begin_no_other() {
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Server::start(data.path());
+    let key = server.key.clone().expect("the first start makes a key");
+    assert!(server.stop().success());
+    let (journal, away) = (data.path().join("journal"), data.path().join("away"));
+    std::fs::rename(&journal, &away).expect("it is there");
+    let (status, said) = Server::failing_start(data.path());
+    assert!(!status.success() && said.contains("has no journal, but there are keys that belong to one"), "{said}");
+    assert!(!journal.is_dir(), "nothing takes its place");
+    std::fs::rename(&away, &journal).expect("it is there");
+    let server = Server::start(data.path());
+    assert_eq!(server.client(&key).get("/v1/ledgers").status, 200);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_directory_behind_a_link_to_nothing_cannot_be_used() {
+    let data = tempfile::tempdir().expect("a directory");
+    let link = data.path().join("link");
+    std::os::unix::fs::symlink(data.path().join("unmounted"), &link).expect("a link");
+    for path in [link.clone(), link.join("below"), "/proc/nothing".into()] {
+        let (status, said) = Server::failing_start(&path);
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains("cannot use") && said.contains("No such file"), "{said}");
+    }
+}

@@ -217,11 +217,10 @@ fn proofs_that_are_deleted_or_damaged_are_derived_again() {
     }
     eventually(|| server.log().contains("derived again").then_some(()));
     assert!(server.stop().success());
-    let spoil: [&dyn Fn(); 6] = [
+    let spoil: [&dyn Fn(); 5] = [
         &|| std::fs::remove_dir_all(&proofs).expect("it is there"),
         &|| std::fs::remove_file(proofs.join("level-0")).expect("it is there"),
         &|| std::fs::remove_file(&witness).expect("it is there"),
-        &|| flip(&witness, 60),
         &|| flip(&proofs.join("level-0"), std::fs::metadata(proofs.join("level-0")).expect("there").len() - 1),
         &|| flip(&proofs.join("level-1"), 3),
     ];
@@ -235,6 +234,42 @@ fn proofs_that_are_deleted_or_damaged_are_derived_again() {
         assert_eq!(client.get("/v1/proofs/checkpoint").body, before, "nothing was written: case {number}");
         assert!(server.stop().success());
     }
+    // What was signed cannot be derived: it is there whole, or somebody decides that it does not matter.
+    flip(&witness, 60);
+    for arguments in [&[][..], &["--proofs", "off"]] {
+        let (status, said) = Server::failing_start_with(data.path(), arguments);
+        assert!(!status.success() && said.contains("keys/proof.checkpoint"), "{said}");
+        assert!(said.contains("then delete the file"), "{said}");
+    }
+    std::fs::remove_file(&witness).expect("it is there");
+    assert!(Server::start(data.path()).stop().success());
+}
+
+#[test]
+fn what_was_signed_is_damaged_and_not_a_torn_tail() {
+    let (data, server, client) = start(&[]);
+    let key = server.key.clone().expect("the first start makes a key");
+    open_book(&client);
+    assert!(server.stop().success());
+    let mark = data.path().join("journal/mark");
+    let earlier = std::fs::read(&mark).expect("it is there");
+    let server = Server::start(data.path());
+    transfer(&server.client(&key), 1..2);
+    assert!(server.stop().success());
+    // As if the process was killed between the checkpoint and the mark, and the last frame spoiled then.
+    std::fs::write(&mark, earlier).expect("it can be written");
+    let segment = data.path().join("journal/segment-00000001");
+    let bytes = std::fs::read(&segment).expect("it is there");
+    let last = bytes.iter().rposition(|byte| *byte != 0).expect("it holds frames");
+    flip(&segment, last as u64);
+    let spoilt = std::fs::read(&segment).expect("it is there");
+    let (status, said) = Server::failing_start(data.path());
+    assert!(!status.success() && said.contains("segment-00000001 is damaged at byte"), "{said}");
+    assert!(std::fs::read(&segment).expect("it is there") == spoilt, "what is left of it is not cleared");
+    flip(&segment, last as u64);
+    let server = Server::start(data.path());
+    assert_eq!(server.client(&key).get("/v1/transfers/1").status, 200);
+    assert!(server.stop().success());
 }
 
 fn copy(from: &Path, to: &Path) {

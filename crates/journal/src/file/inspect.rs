@@ -50,10 +50,10 @@ impl<D: Disk> FileJournal<D> {
     }
 
     /// Reads the segments behind number `after` each by itself, as after damage: header, checksums and the chain within.
-    /// Says the first damage in each.
+    /// Says the first damage in each, or that it cannot be read.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the directory cannot be read, or a segment is of a later version or another shard.
     pub fn check_segments_after(disk: &D, shard: ShardId, after: u64) -> Result<Vec<Fault>, Fault> {
         let listed =
             disk.list().map_err(|cause| Fault::Io { action: "list", file: "the directory".to_owned(), cause })?;
@@ -62,7 +62,7 @@ impl<D: Disk> FileJournal<D> {
         for number in numbers {
             match check_segment(disk, shard, number) {
                 Ok(()) => {}
-                Err(fault @ Fault::Damaged { .. }) => found.push(fault),
+                Err(fault) if fault.is_damage() => found.push(fault),
                 Err(fault) => return Err(fault),
             }
         }

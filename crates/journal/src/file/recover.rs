@@ -3,7 +3,7 @@
 //! A crash may leave the last frames, those above the durable position, incomplete, missing or in any mixture: nobody
 //! was told of them, and the tail is cut at the last whole frame. Anything wrong at or below the durable position is
 //! damage, and the journal refuses to open. The durable position is known from the mark, written within 10 ms of an
-//! acknowledgement, and from every later frame, which states what was durable when it was written.
+//! acknowledgement, from every later frame, which states what was durable when it was written, and from what was signed.
 //!
 //! Reading may begin at a place that was noted when it was durable. What stands before it is then left to whoever reads
 //! it later, but for the headers of all segments and of the frames before that place in its own segment, which must lead
@@ -104,10 +104,28 @@ impl<D: Disk> FileJournal<D> {
         start: Option<StartAt>,
         visit: &mut Visit<'_>,
     ) -> Result<(Self, Recovered), Fault> {
+        Self::open_signed(disk, layout, shard, origin, (start, None), visit)
+    }
+
+    /// As [`FileJournal::open`], for a journal of which it is known from elsewhere how many entries of which history were
+    /// durable: a tail that holds some of them is not torn but damaged. That the journal ends before them, with nothing
+    /// behind its end, is left to the caller.
+    ///
+    /// # Errors
+    /// As [`FileJournal::open`].
+    pub fn open_signed(
+        disk: D,
+        layout: Layout,
+        shard: ShardId,
+        origin: impl FnOnce() -> Origin,
+        (start, signed): (Option<StartAt>, Option<(Origin, Seq)>),
+        visit: &mut Visit<'_>,
+    ) -> Result<(Self, Recovered), Fault> {
         assert!(layout.segment_bytes >= Layout::SEGMENT_BYTES_MIN, "JRN-3: a segment holds at least one full frame");
         assert!(layout.segment_bytes <= Layout::SEGMENT_BYTES_MAX, "JRN-6: a position names every byte of a segment");
         let (mark, marked) = Mark::open(&disk)?;
         let mut scan = Scan::new(&disk, shard, marked, None);
+        scan.signed = signed;
         scan.run(start, visit)?;
         let found = scan.into_found();
         found.check(marked)?;
@@ -187,6 +205,8 @@ pub(super) struct Scan<'a, D: Disk> {
     ahead: Option<Ahead<D::File>>,
     shard: ShardId,
     marked: Option<(Identity, Seq)>,
+    /// What was durable of a history as others know it.
+    signed: Option<(Origin, Seq)>,
     open: Option<Tail<D::File>>,
     rest: Rest,
     /// Also encodes what it reads again, and counts.
@@ -202,7 +222,7 @@ pub(super) struct Counts {
 
 impl<'a, D: Disk> Scan<'a, D> {
     pub(super) fn new(disk: &'a D, shard: ShardId, marked: Option<(Identity, Seq)>, counts: Option<Counts>) -> Self {
-        Self { disk, ahead: None, shard, marked, open: None, rest: Rest::default(), counts }
+        Self { disk, ahead: None, shard, marked, signed: None, open: None, rest: Rest::default(), counts }
     }
 
     pub(super) fn into_found(self) -> Found<D::File> {
@@ -440,7 +460,10 @@ impl<'a, D: Disk> Scan<'a, D> {
             }
         }
         let (number, offset) = place;
-        if durable >= missing || self.marked_durable() >= missing {
+        let signed =
+            self.signed.filter(|(origin, _)| torn && identity.is_some_and(|identity| identity.origin == *origin));
+        let known = durable.max(self.marked_durable()).max(signed.map_or(Seq::ZERO, |(_, seq)| seq));
+        if known >= missing {
             if later.is_empty() && self.is_of_a_later_history() {
                 return Err(self.damaged(number, offset, LATER_HISTORY));
             }

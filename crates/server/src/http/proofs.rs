@@ -10,7 +10,7 @@ use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::Entry;
-use journal::Directory;
+use journal::{Directory, Fault};
 use proof::{Hash, SignedCheckpoint, StoreError, TileOf, TilePath, Tiles, TlogProof};
 use types::{Seq, TransferId};
 
@@ -144,11 +144,20 @@ async fn asked<T: Send + 'static>(
         proofs.ask(ask)
     });
     asking.await.map_err(|panicked| failed(&panicked.to_string()))?.map_err(|error| {
-        if let StoreError::Journal(fault) = &error {
-            core.shared().guard.note_fault(fault);
+        match &error {
+            StoreError::Journal(fault) => core.shared().guard.note_fault(fault),
+            StoreError::OtherHistory { first, .. } => changed(core, Seq::new(*first), &error.to_string()),
+            StoreError::Io { .. } | StoreError::Damaged { .. } => {}
         }
         failed(&error.to_string())
     })
+}
+
+/// Entries that are others than those that were signed are damage, whatever their checksums say.
+fn changed(core: &Core, seq: Seq, what: &str) {
+    let position = core.shared().reader.frame_position(seq);
+    let fault = position.map_or_else(|fault| fault, |position| Fault::damaged_at(position, seq, what));
+    core.shared().guard.note_fault(&fault);
 }
 
 fn failed(error: &str) -> Failure {
@@ -187,7 +196,9 @@ impl Call {
         let canonical = journal::canonical(&entry);
         let leaf = proof::entry_leaf(&canonical);
         if !proof::verify_inclusion(&leaf, (index, tree_size), &hashes, &signed.checkpoint.root) {
-            return Err(failed(&format!("entry {sequence} is not the one that was signed: the journal was changed")));
+            let what = format!("entry {sequence} is not the one that was signed: the journal was changed");
+            changed(&self.app.core, entry.header.seq, &what);
+            return Err(failed(&what));
         }
         let event = events::shown(&self.app, &entry).await?;
         let proof = TlogProof { index, hashes, checkpoint: SignedCheckpoint::clone(&signed) };

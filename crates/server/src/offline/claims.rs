@@ -28,8 +28,9 @@ pub struct CheckpointFile {
 /// What a checkpoint says, once its signature was checked.
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
-    pub(super) place: Place,
     pub(super) file: String,
+    /// It was signed here.
+    pub(super) is_own: bool,
     pub(super) origin: String,
     pub(super) size: u64,
     pub(super) root: Hash,
@@ -41,9 +42,9 @@ impl Claim {
         self.origin.ends_with(&format!("/{origin}/{SHARD}"))
     }
 
-    fn new(place: Place, file: String, signed: SignedCheckpoint) -> Self {
+    fn new(file: String, is_own: bool, signed: SignedCheckpoint) -> Self {
         let proof::Checkpoint { origin, size, root, .. } = signed.checkpoint;
-        Self { place, file, origin, size, root }
+        Self { file, is_own, origin, size, root }
     }
 }
 
@@ -60,10 +61,10 @@ pub(super) fn read_claims(
     let mut claims = Vec::new();
     if let Some(note) = keys.map(|keys| read(keys, CHECKPOINT)).transpose()?.flatten() {
         match open(&note, &known) {
-            Ok(signed) => claims.push(Claim::new(Place::Proofs, CHECKPOINT.to_owned(), signed)),
+            Ok(signed) => claims.push(Claim::new(CHECKPOINT.to_owned(), true, signed)),
             Err(why) => {
                 let advice = "compare the journal with a checkpoint that was kept elsewhere (--checkpoint), then delete keys/proof.checkpoint and start the server: it signs another one";
-                all.found(Place::Proofs, format!("{CHECKPOINT} cannot be used: {why}"), advice);
+                all.found(Place::Keys, format!("{CHECKPOINT} cannot be used: {why}"), advice);
             }
         }
     }
@@ -72,7 +73,7 @@ pub(super) fn read_claims(
         let note = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
         let keys = key.as_ref().map_or(known.as_slice(), std::slice::from_ref);
         let signed = open(&note, keys).map_err(unusable)?;
-        claims.push(Claim::new(Place::Checkpoint, shown(path), signed));
+        claims.push(Claim::new(shown(path), false, signed));
     }
     Ok(claims)
 }
@@ -116,6 +117,7 @@ fn read(directory: &Directory, name: &str) -> Result<Option<String>, VerifyError
     let Some(file) = directory.open(name).map_err(failed())? else { return Ok(None) };
     let bytes = file.len().map_err(failed())?.min(FILE_BYTES_MAX);
     let mut text = vec![0; usize::try_from(bytes).unwrap_or(0)];
-    file.read_at(&mut text, 0).map_err(failed())?;
+    let count = file.read_at(&mut text, 0).map_err(failed())?;
+    text.truncate(count);
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }

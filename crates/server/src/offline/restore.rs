@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use engine::{Applied, Checkpoint, Entry};
 use journal::{
     CopyFault, Directory, DirectoryError, Disk, DiskFile, Fault, FileCopy, FileJournal, FileReader, FrameBuilder,
-    Identity, Journal as _, Layout, Position, Prepare, StartAt, leaf_hash,
+    Identity, Journal as _, Layout, Position, Prepare, StartAt, create_directory, leaf_hash,
 };
 use proof::Tree;
 use tempfile::TempDir;
 use types::{Digest, Epoch, Seq, Timestamp};
 
-use super::JOURNAL;
 use super::ends::{self, Cut};
+use super::{JOURNAL, identity_of};
 use crate::open::{SHARD, TENANT, new_origin};
 use crate::recover::Fold;
 
@@ -119,8 +119,7 @@ pub fn restore(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Restored, RestoreError> {
     let source = Directory::open_existing(&from.join(JOURNAL))?;
-    let present = FileJournal::identity_before_opening(&source, SHARD)?;
-    let present = present.ok_or_else(|| RestoreError::Nothing(from.to_owned()))?;
+    let present = identity_of(&source)?.ok_or_else(|| RestoreError::Nothing(from.to_owned()))?;
     check_free(to)?;
     let point = replay(&source, to, until, progress)?;
     let unfinished = to.join(UNFINISHED);
@@ -181,7 +180,7 @@ fn replay(
 ) -> Result<Point, RestoreError> {
     let total = FileJournal::marked_before_opening(source)?.map_or(0, |(_, seq)| seq.get());
     let io = |cause| RestoreError::Io { action: "create a directory in", path: to.to_owned(), cause };
-    std::fs::create_dir_all(to).map_err(io)?;
+    create_directory(to).map_err(io)?;
     let scratch = tempfile::Builder::new().prefix("scratch-").tempdir_in(to).map_err(io)?;
     let index = Directory::open(scratch.path())?;
     let reader = FileReader::before_opening(source.clone(), SHARD);
@@ -227,6 +226,10 @@ fn replay(
         (Err(fault), Until::Time(_)) if left_out > 0 && applied > Seq::ZERO => Some(fault),
         (Err(fault), _) => return Err(fault.into()),
     };
+    if damage_behind.is_some() {
+        // Not all of it was read.
+        left_out = left_out.max(total.saturating_sub(applied.get()));
+    }
     Ok(Point { fold, tree, last, ends, whole, left_out, damage_behind, _scratch: scratch })
 }
 

@@ -14,10 +14,10 @@ use proof::{Checker, Hash, Tree};
 use tempfile::TempDir;
 use types::Seq;
 
-use super::JOURNAL;
 use super::claims::{Claim, read_claims};
 use super::index_files::{Compared, Comparing};
 use super::keys::check_keys;
+use super::{JOURNAL, identity_of};
 use crate::open::{SHARD, TENANT};
 use crate::recover::Fold;
 
@@ -37,7 +37,7 @@ pub enum Place {
     Index,
     /// Derived.
     Proofs,
-    /// What somebody else keeps.
+    /// What was signed over the journal, kept with the keys or elsewhere.
     Checkpoint,
 }
 
@@ -160,8 +160,7 @@ pub fn verify(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verification, VerifyError> {
     let journal = Directory::open_existing(&data.join(JOURNAL))?;
-    let identity = FileJournal::identity_before_opening(&journal, SHARD)?;
-    let identity = identity.ok_or_else(|| VerifyError::Nothing(data.to_owned()))?;
+    let identity = identity_of(&journal)?.ok_or_else(|| VerifyError::Nothing(data.to_owned()))?;
     let existing = |name: &str| match data.join(name) {
         path if path.is_dir() => Directory::open_existing(&path).map(Some),
         _ => Ok(None),
@@ -229,12 +228,8 @@ fn replay(
         if let Fact::JournalContinued { departed, .. } = &entry.fact
             && (departed.size, departed.root.as_bytes()) != (tree.size(), &tree.root())
         {
-            return Err(Fault::Damaged {
-                file: format!("segment-{:08}", position.segment()),
-                offset: position.offset(),
-                seq: entry.header.seq,
-                what: "the history continues another one than stands before it: the Merkle root differs".to_owned(),
-            });
+            let what = "the history continues another one than stands before it: the Merkle root differs";
+            return Err(Fault::damaged_at(position, entry.header.seq, what));
         }
         fold.take(entry, position, behind)?;
         let leaf = leaf_hash(entry);
@@ -321,9 +316,8 @@ fn report_fault(journal: &Directory, fault: &Fault, all: &mut Verification) -> R
     all.notes.push(
         "what stands behind the first damage was not replayed, nor was what is derived from it compared".to_owned(),
     );
-    if let Fault::Damaged { file, .. } = fault {
-        let number = file.strip_prefix("segment-").and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0);
-        for fault in FileJournal::check_segments_after(journal, SHARD, number)? {
+    if fault.is_damage() {
+        for fault in FileJournal::check_segments_after(journal, SHARD, fault.segment().unwrap_or(0))? {
             let what = fault.to_string();
             all.found(Place::Journal, what.split("; restore the file").next().unwrap_or_default(), RESTORE);
         }
@@ -335,12 +329,12 @@ fn report_fault(journal: &Directory, fault: &Fault, all: &mut Verification) -> R
 struct Leaves {
     checker: Checker<Directory>,
     waiting: Vec<Hash>,
-    wrong: Vec<String>,
+    wrong: Option<String>,
 }
 
 impl Leaves {
     fn new(checker: Checker<Directory>) -> Self {
-        Self { checker, waiting: Vec::with_capacity(LEAVES_AT_ONCE), wrong: Vec::new() }
+        Self { checker, waiting: Vec::with_capacity(LEAVES_AT_ONCE), wrong: None }
     }
 
     fn push(&mut self, leaf: Hash) -> Result<(), Fault> {
@@ -356,10 +350,8 @@ impl Leaves {
         if let Err(mismatch) = self.checker.push(&self.waiting)? {
             let what = mismatch.to_string();
             let what = what.split("; delete").next().unwrap_or_default().to_owned();
-            // Once a file: what follows from a wrong hash is wrong too.
-            if self.wrong.is_empty() {
-                self.wrong.push(what);
-            }
+            // What follows from a wrong hash is wrong too.
+            self.wrong.get_or_insert(what);
         }
         self.waiting.clear();
         Ok(())
@@ -369,7 +361,7 @@ impl Leaves {
         self.compare().map_err(store_error)?;
         let (stored, size) = (self.checker.stored(), self.checker.size());
         all.checked(Place::Proofs, "leaves of the Merkle tree, and all hashes above them", stored.min(size));
-        for what in self.wrong {
+        if let Some(what) = self.wrong {
             all.found(Place::Proofs, what, DERIVE_PROOFS);
         }
         if whole && stored > size {
@@ -421,26 +413,46 @@ fn compare_index(fold: Fold, comparing: &Comparing, whole: bool, all: &mut Verif
 /// Whether the journal holds what checkpoints say.
 fn check_claims(claims: &[Claim], replayed: &Replayed, all: &mut Verification) {
     for claim in claims {
-        let Claim { place, file, size, root, origin, .. } = claim;
+        let Claim { file, size, root, origin, .. } = claim;
         let Some(at) = replayed.lineage.iter().position(|part| claim.is_of(part.identity.origin)) else {
             let what = format!("{file} is of {origin}, which is none of the histories of this journal");
-            all.found(*place, what, "verify the data directory that the checkpoint is of");
+            all.found(Place::Checkpoint, what, "verify the data directory that the checkpoint is of");
             continue;
         };
-        all.checked(*place, "checkpoints, each signed and with the root of its entries", 1);
         // The history was left there; what the checkpoint says of later entries is of the other branch.
         let end = replayed.lineage.get(at + 1).map_or(replayed.size, |next| next.first.get() - 1);
+        if *size > end && claim.is_own && at + 1 < replayed.lineage.len() {
+            all.notes
+                .push(format!("{file} is of the history that was left after {end} entries to go on as another one"));
+            continue;
+        }
         if *size > end && (replayed.whole || at + 1 < replayed.lineage.len()) {
             let missing = size - end;
             let what = format!(
                 "{file} was signed over {size} entries; of that history the journal has {end}: {missing} at the end are missing"
             );
-            all.found(*place, what, "entries that were acknowledged are lost: restore from a copy that has them");
-        } else if let Some(found) = replayed.roots.get(size)
-            && found != root
-        {
-            let what = format!("{file} was signed over {size} entries with another root than these have");
-            all.found(*place, what, "the journal was changed, or the key signed two histories: find out which");
+            all.found(
+                Place::Checkpoint,
+                what,
+                "entries that were acknowledged are lost: restore from a copy that has them",
+            );
+            continue;
+        }
+        match replayed.roots.get(size) {
+            Some(found) if found == root => {
+                all.checked(Place::Checkpoint, "checkpoints, each signed and with the root of its entries", 1);
+            }
+            Some(_) => {
+                let what = format!("{file} was signed over {size} entries with another root than these have");
+                all.found(
+                    Place::Checkpoint,
+                    what,
+                    "the journal was changed, or the key signed two histories: find out which",
+                );
+            }
+            None => all
+                .notes
+                .push(format!("{file} was not compared: it was signed over {size} entries, and not all were replayed")),
         }
     }
 }

@@ -4,10 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{CanonicalRun, Directory, Disk as _, DiskFile as _, Fault, FileReader, Identity, Reader as _};
+use journal::{
+    CanonicalRun, Directory, Disk as _, DiskFile as _, Fault, FileJournal, FileReader, Identity, Reader as _,
+};
 use proof::{Checkpoint, Hash, SignedCheckpoint, Store, StoreError};
 use tokio::sync::watch;
-use types::{Seq, ShardId};
+use types::{Origin, Seq, ShardId};
 
 use super::keys::{KeySource, ProofKeyError, ProofKeys, known_keys, log_name, open_checkpoint};
 use super::{ENTRIES_AT_ONCE, Latest, Proofs, Wake};
@@ -22,8 +24,8 @@ const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(20);
 /// How old the newest checkpoint may become while a long way is caught up.
 const SIGN_WITHIN: Duration = Duration::from_millis(500);
-/// How soon a checkpoint is in its file.
-const SAVE_WITHIN: Duration = Duration::from_millis(250);
+/// How soon a checkpoint is in its file, whatever happens to the machine then.
+const SAVE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a stop waits for the tree to catch up; what is missing then is appended at the next start.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// Before another try when the world failed.
@@ -46,6 +48,11 @@ pub enum ProofError {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// The checkpoint's file is damaged.
+    #[error(
+        "keys/proof.checkpoint, the last checkpoint that was signed here, cannot be read: it is damaged, or no key of keys/proof.vkeys signed it; whether the journal still holds all that was signed is not known; put the file back from a copy, or compare the journal with a checkpoint that was kept elsewhere (`finaira verify --checkpoint`), then delete the file"
+    )]
+    Unreadable,
     /// Entries that were signed are gone.
     #[error(
         "the journal holds {held} entries, but a checkpoint of {claimed} was signed: entries that were acknowledged are gone; restore the journal from a copy that has them, or, to go on without them, continue it as a new history with `finaira restore`"
@@ -72,8 +79,7 @@ impl From<Fault> for ProofError {
 /// What the thread works with.
 #[derive(Debug)]
 pub(crate) struct Prover {
-    /// Of the keys.
-    directory: Directory,
+    keys_directory: Directory,
     reader: FileReader<Directory>,
     store: Store<Directory>,
     keys: Arc<ProofKeys>,
@@ -135,7 +141,7 @@ pub(crate) fn open(
         reader: reader.clone(),
     };
     let prover = Prover {
-        directory: place.keys.clone(),
+        keys_directory: place.keys.clone(),
         reader,
         store,
         keys,
@@ -174,6 +180,17 @@ pub(crate) fn check(place: Place<'_>, held: Seq) -> Result<(), ProofError> {
     if claimed > held { Err(ProofError::EntriesLost { held, claimed }) } else { Ok(()) }
 }
 
+/// How many entries of which history were signed, before the journal is opened.
+pub(crate) fn signed_before_opening(
+    journal: &Directory,
+    keys: &Directory,
+    shard: ShardId,
+) -> Result<Option<(Origin, Seq)>, ProofError> {
+    let Some(identity) = FileJournal::identity_before_opening(journal, shard)? else { return Ok(None) };
+    let signed = last_signed(keys, &log_name(identity.origin, shard))?;
+    Ok(signed.map(|signed| (identity.origin, Seq::new(signed.checkpoint.size))))
+}
+
 /// The checkpoint in the file, when a key of this history signed it.
 fn last_signed(keys: &Directory, origin: &str) -> Result<Option<SignedCheckpoint>, ProofError> {
     let failed = |action| move |cause| ProofError::Checkpoint { action, cause };
@@ -190,12 +207,7 @@ fn last_signed(keys: &Directory, origin: &str) -> Result<Option<SignedCheckpoint
             tracing::info!(of = signed.checkpoint.origin, "the checkpoint of the proofs is of an earlier history");
             Ok(None)
         }
-        None => {
-            tracing::warn!(
-                "the checkpoint of the proofs is damaged or signed by nobody known; nothing follows from it"
-            );
-            Ok(None)
-        }
+        None => Err(ProofError::Unreadable),
     }
 }
 
@@ -306,14 +318,12 @@ impl Prover {
         }
         let failed = |action| move |cause| ProofError::Checkpoint { action, cause };
         let unfinished = format!("{CHECKPOINT}.new");
-        let file = self.directory.create(&unfinished).map_err(failed("create"))?;
+        let file = self.keys_directory.create(&unfinished).map_err(failed("create"))?;
         file.write_at(signed.note.to_string().as_bytes(), 0).map_err(failed("write"))?;
+        file.sync().map_err(failed("sync"))?;
+        self.keys_directory.rename(&unfinished, CHECKPOINT).map_err(failed("rename"))?;
         if stopping {
-            file.sync().map_err(failed("sync"))?;
-        }
-        self.directory.rename(&unfinished, CHECKPOINT).map_err(failed("rename"))?;
-        if stopping {
-            self.directory.sync_directory().map_err(failed("sync the directory of"))?;
+            self.keys_directory.sync_directory().map_err(failed("sync the directory of"))?;
         }
         (self.saved, self.unsaved) = (signed.checkpoint.size, None);
         Ok(())
