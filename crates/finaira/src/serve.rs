@@ -40,8 +40,8 @@ pub(crate) struct Arguments {
     /// Bytes that are kept free on the disk; with fewer left nothing is written, and reads go on
     #[arg(long, env = "FINAIRA_DISK_RESERVE", value_name = "BYTES", default_value_t = Options::DISK_RESERVE_BYTES)]
     disk_reserve: u64,
-    /// How much the clock may gain on the monotonic clock at once before it is not believed and nothing is written
-    #[arg(long, env = "FINAIRA_CLOCK_AHEAD_MAX", value_name = "TIME", default_value = "10s")]
+    /// How much the clock may gain on the monotonic clock at once before it is not believed and nothing is written; above 0
+    #[arg(long, env = "FINAIRA_CLOCK_AHEAD_MAX", value_name = "TIME", default_value = "10s", value_parser = some_time)]
     clock_ahead_max: Span,
     /// How long after the last entry the clock may lie at a start before it is not believed
     #[arg(long, env = "FINAIRA_CLOCK_GAP_MAX", value_name = "TIME", default_value = "24h")]
@@ -106,9 +106,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
         let listener = listener.into_std()?;
         let mut opened = Opened::open(&options)?;
-        if let Some(torn) = &opened.recovered.torn {
-            tracing::warn!(file = torn.file, offset = torn.offset, after = torn.after.get(), "cut off a torn tail");
-        }
         tracing::info!(%address, last = opened.recovered.last.get(), "serving");
         if let Some(key) = &opened.api_key {
             println!("API key (shown once, keep it): {key}");
@@ -163,6 +160,15 @@ async fn reopen(options: &Options) -> anyhow::Result<Opened> {
 fn scrub_period(text: &str) -> Result<Span, String> {
     let period: Span = text.parse().map_err(|error: types::SpanParseError| error.to_string())?;
     if period < Span::from_secs(1) { Err(format!("found {period}, expected at least 1s")) } else { Ok(period) }
+}
+
+fn some_time(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse().map_err(|error: types::SpanParseError| error.to_string())?;
+    if span == Span::ZERO {
+        Err("found 0, expected more: with it no write would ever be taken".to_owned())
+    } else {
+        Ok(span)
+    }
 }
 
 /// Resolves on Ctrl-C or SIGTERM.

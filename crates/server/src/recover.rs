@@ -226,6 +226,9 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
             (Err(_), Some(fault)) => return Err(fault.into()),
             (opened, _) => opened?,
         };
+        if let Some(torn) = &recovered.torn {
+            tracing::warn!(file = torn.file, offset = torn.offset, after = torn.after.get(), "cut off a torn tail");
+        }
         fold.choose();
         let Fold { engine, index, notes, derived, .. } = fold;
         if derived > 0 {

@@ -136,6 +136,8 @@ fn a_start_long_after_the_last_entry_writes_nothing_until_the_clock_is_confirmed
     assert!(server.stop().success());
     std::thread::sleep(Duration::from_millis(50));
 
+    let (status, errors) = Server::failing_start_with(data.path(), &["--clock-ahead-max", "0s"]);
+    assert!(!status.success() && errors.contains("with it no write would ever be taken"), "{errors}");
     let (status, errors) = Server::failing_start_with(data.path(), &["--clock-gap-max", "10ms", "--new-api-key"]);
     assert!(!status.success());
     assert!(errors.contains("a new API key cannot be made now: the clock says"), "{errors}");
