@@ -174,6 +174,16 @@ fn the_reader_in_python_reads_every_version() {
 }
 
 #[test]
+fn what_stands_behind_the_last_frame_of_a_sealed_segment_is_harmless_to_both_readers() {
+    let folder = unpacked("v2/rotated");
+    let entries = folder.open().entries.len();
+    folder.change("segment-00000001", |bytes| *bytes.last_mut().unwrap() = 7);
+    assert_eq!(folder.open().entries.len(), entries);
+    let Some((succeeded, output, complaint)) = read_in_python(&folder) else { return };
+    assert!(succeeded && output.contains(&format!("\n{entries} entries, hash chain checked")), "{complaint}");
+}
+
+#[test]
 fn the_reader_in_python_finds_damage() {
     let cases: [(&str, &str, usize, &str); 5] = [
         ("v2/rotated", "segment-00000002", 20, "damaged: segment-00000002 offset 0 sequence 37"),
