@@ -8,11 +8,8 @@ use types::Origin;
 
 use super::verify::{Place, Verification, VerifyError, io_error};
 use crate::open::SHARD;
+use crate::proofs::{CHECKPOINT, VKEYS};
 
-/// The last checkpoint that was signed here.
-const CHECKPOINT: &str = "proof.checkpoint";
-/// Every key that signed here.
-const VKEYS: &str = "proof.vkeys";
 /// Far more than a checkpoint or the list of keys ever has.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 

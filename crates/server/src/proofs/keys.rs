@@ -21,7 +21,7 @@ use types::{Origin, ShardId};
 use crate::key_store::random;
 
 pub(crate) const KEY: &str = "proof.key";
-const VKEYS: &str = "proof.vkeys";
+pub(crate) const VKEYS: &str = "proof.vkeys";
 const HANDOVERS: &str = "proof.handovers";
 /// Far more than any of these files ever holds.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -17,10 +17,10 @@ use proof::{Hash, SignedCheckpoint, StoreError, Tiles};
 use tokio::sync::watch;
 use types::Seq;
 
-pub(crate) use keys::{KEY, ProofKeys, checked_key, known_keys, log_name};
+pub(crate) use keys::{KEY, ProofKeys, VKEYS, checked_key, known_keys, log_name};
 pub use keys::{KeySource, ProofKeyError};
 pub use prover::ProofError;
-pub(crate) use prover::{Place, Prover, check, open, signed_before_opening};
+pub(crate) use prover::{CHECKPOINT, Place, Prover, check, open, signed_before_opening};
 pub(crate) use wake::Wake;
 
 /// Entries that are hashed and appended at once: about what a full frame holds.

@@ -17,7 +17,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::metrics::Metrics;
 
 /// The last checkpoint, beside the key that signed it: where the key goes, it goes too, so that the key signs nothing else.
-const CHECKPOINT: &str = "proof.checkpoint";
+pub(crate) const CHECKPOINT: &str = "proof.checkpoint";
 /// A checkpoint is far smaller, whatever witnesses add.
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 /// Between two looks at the journal while it grows: a checkpoint is about so old at most.
