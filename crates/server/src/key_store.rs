@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use journal::{Disk, DiskFile, Part};
+use pipeline::KeySaver;
 use types::{Digest, Origin, Sealed, TenantId, Token};
 use vault::{RootKey, Vault};
 
@@ -90,6 +91,14 @@ pub(crate) fn system_random() -> Random {
 /// The operating system's generator.
 pub(crate) fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("without randomness no key can be made: stopping is the only safe answer");
+}
+
+impl<D: Disk> KeySaver for KeyStore<D> {
+    type Error = KeyStoreError;
+
+    fn save_keys(&self) -> Result<(), KeyStoreError> {
+        self.save()
+    }
 }
 
 impl<D: Disk> KeyStore<D> {

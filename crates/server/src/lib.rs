@@ -30,4 +30,4 @@ pub use key_store::{KeyStore, KeyStoreError, Random};
 pub use open::{DEFAULT_ADDRESS, OpenError, Opened, Options, Stopped};
 pub use proofs::{KeySource, ProofError, ProofKeyError};
 pub use recover::{Pace, RecoverError, Started, Terms, recover};
-pub use threads::{CommitError, commit};
+pub use threads::CommitError;

@@ -2,12 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::threads::choose;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
 use journal::{Disk, Fault, FileJournal, FileReader, Journal as _, Layout, Position, Recovered, StartAt};
 use ledger::{Transfer, TransferKey};
-use pipeline::Notes;
+use pipeline::{Notes, choose_fields};
 use types::{Origin, Seq, ShardId, TenantId, TransferId};
 
 /// Everything that stands once the journal was read.
@@ -181,7 +180,7 @@ impl Fold {
     /// Lets the index have the fields that ledgers chose.
     pub(crate) fn choose(&self) {
         for (ledger, fields) in self.engine.indexed_fields() {
-            choose(&self.index, ledger, fields);
+            choose_fields(&self.index, ledger, fields);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use engine::{Entry, Fact};
 use journal::{
     CanonicalRun, Directory, Disk, DiskFile, Fault, FileJournal, FileReader, FrameBuilder, Journal, Layout, Position,
-    Reader, StartAt, canonical,
+    Reader, SegmentStore, StartAt, canonical,
 };
 use ledger::Transfer;
 use types::Seq;
