@@ -1,3 +1,5 @@
+//! Holds answers back until the entries they depend on are durable.
+
 use std::collections::VecDeque;
 
 use engine::Answer;

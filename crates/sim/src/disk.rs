@@ -1,3 +1,5 @@
+//! A simulated disk that tells what was written from what would survive a crash, with faults on demand.
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,3 +1,5 @@
+//! The simulated server process: engine, journal and index on simulated disks, driven step by step.
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 

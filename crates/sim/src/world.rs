@@ -1,3 +1,5 @@
+//! One simulated run: clients, network, clocks, disk and process, all driven by one seed.
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
