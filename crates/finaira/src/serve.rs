@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use journal::{DirectoryError, Layout};
+use disk::DirectoryError;
+use journal::Layout;
 use pipeline::ClockBounds;
 use server::{KeySource, OpenError, Opened, Options, Stopped, Stopwatch};
 use types::Span;

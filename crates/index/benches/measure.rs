@@ -7,8 +7,9 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use disk::Directory;
 use index::{Batch, Bounds, Event, GENERATION_ENTRIES, Generation, GenerationEnd, Index, Log, Placed, Sides};
-use journal::{Directory, Position, StartAt};
+use journal::{Position, StartAt};
 use ledger::{Account, AccountPlace, NewAccount, NewTransfer, Transfer, TransferKey};
 use types::{AccountId, Code, Digest, LedgerId, Origin, Seq, Timestamp, TransferId};
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use journal::Disk;
+use disk::Disk;
 use ledger::Past;
 use types::{LedgerId, Origin, Seq};
 

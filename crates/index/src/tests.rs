@@ -2,7 +2,8 @@
 
 mod world;
 
-use journal::{Disk, Position, StartAt};
+use disk::Disk;
+use journal::{Position, StartAt};
 use ledger::{Account, AccountFlags, AccountPlace};
 use proptest::prelude::*;
 use types::{AccountId, Amount, Code, Digest, LedgerId, Origin, Seq, Timestamp, TransferId};

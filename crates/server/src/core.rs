@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use api::responses::Assets;
+use disk::Directory;
 use engine::{
     Answer, ArtifactChunk, Command, Engine, Entry, Fact, PolicyActivated, Query, Refusal, Reply, Request, WritesClosed,
 };
 use index::Index;
-use journal::{Directory, Fault, FileReader, Identity, Reader};
+use journal::{Fault, FileReader, Identity, Reader};
 use pipeline::Ask;
 use policy::{Bundle, Policy, Problem};
 use tokio::sync::{Semaphore, oneshot, watch};

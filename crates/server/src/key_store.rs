@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use journal::{Disk, DiskFile, Part};
+use disk::{Disk, DiskFile};
+use journal::Part;
 use types::{Digest, Origin, Sealed, TenantId, Token};
 use vault::{RootKey, Vault};
 

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
+use disk::{Directory, DirectoryError};
 use engine::{ApiKeyAdded, Command, Engine, Request, WritesClosed};
 use index::Index;
-use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered};
+use journal::{FileJournal, Identity, Journal, Layout, Recovered};
 use pipeline::{Ask, ClockBounds, Decider};
 use policy::{Bundle, Policy};
 use tokio::sync::{Semaphore, watch as latest};
@@ -350,7 +351,7 @@ fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
 }
 
 /// Writes what a journal needs before anybody is served: its first entry and an API key.
-fn prepare<D: journal::Disk>(
+fn prepare<D: disk::Disk>(
     decider: &mut Decider,
     journal: &mut FileJournal<D>,
     index: &Index,

@@ -3,9 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::threads::choose;
+use disk::Disk;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
-use journal::{Disk, Fault, FileJournal, FileReader, Journal as _, Layout, Position, Recovered, StartAt};
+use journal::{Fault, FileJournal, FileReader, Journal as _, Layout, Position, Recovered, StartAt};
 use ledger::{Transfer, TransferKey};
 use pipeline::Notes;
 use types::{Origin, Seq, ShardId, TenantId, TransferId};

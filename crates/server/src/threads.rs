@@ -7,9 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use disk::Directory;
 use engine::Answer;
 use index::Index;
-use journal::{Directory, Fault, FileJournal, Frame, Journal as _};
+use journal::{Fault, FileJournal, Frame, Journal as _};
 use ledger::IndexedFields;
 use pipeline::{Ask, Batch, Committer, Decider, Feed, Full, Queue};
 use tokio::sync::{oneshot, watch};
@@ -292,7 +293,7 @@ fn run_engine(
 ///
 /// # Errors
 /// When the journal or the index failed: the process must stop and start anew.
-pub fn commit<D: journal::Disk>(
+pub fn commit<D: disk::Disk>(
     journal: &mut FileJournal<D>,
     index: &Index,
     frames: Vec<(Frame, Feed)>,

@@ -36,7 +36,6 @@
 mod checker;
 mod clients;
 mod coverage;
-mod disk;
 mod edge;
 mod model;
 mod network;
@@ -44,11 +43,12 @@ mod plants;
 mod policies;
 mod process;
 mod rng;
+mod sim_disk;
 mod world;
 
 pub use checker::Violation;
 pub use coverage::{Coverage, FaultKind, When};
-pub use disk::{Crash, SimDisk, SimFile, Trouble};
 pub use plants::Plant;
 pub use rng::Rng;
+pub use sim_disk::{Crash, SimDisk, SimFile, Trouble};
 pub use world::{CRASHES_MIN, REQUESTS_MIN, Summary, World};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use journal::{Directory, Disk as _, DiskFile as _};
+use disk::{Directory, Disk as _, DiskFile as _};
 use proof::{Hash, SignedCheckpoint, VerifierKey};
 use types::Origin;
 

@@ -1,6 +1,7 @@
 //! The keys beside a journal.
 
-use journal::{Directory, Disk as _, DiskFile as _, Part};
+use disk::{Directory, Disk as _, DiskFile as _};
+use journal::Part;
 use types::Origin;
 use vault::{RootKey, Vault};
 

@@ -10,7 +10,8 @@ mod verify;
 pub use restore::{RestoreError, Restored, Until, restore};
 pub use verify::{Checked, CheckpointFile, Finding, Place, Verification, VerifyError, verify};
 
-use journal::{Directory, Fault, FileJournal, Identity};
+use disk::Directory;
+use journal::{Fault, FileJournal, Identity};
 
 use crate::open::SHARD;
 

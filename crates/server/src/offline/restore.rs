@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use disk::{Directory, DirectoryError, Disk, DiskFile, create_directory};
 use engine::{Applied, Checkpoint, Entry};
 use journal::{
-    CopyFault, Directory, DirectoryError, Disk, DiskFile, Fault, FileCopy, FileJournal, FileReader, FrameBuilder,
-    Identity, Journal as _, Layout, Position, Prepare, StartAt, create_directory, leaf_hash,
+    CopyFault, Fault, FileCopy, FileJournal, FileReader, FrameBuilder, Identity, Journal as _, Layout, Position,
+    Prepare, StartAt, leaf_hash,
 };
 use proof::Tree;
 use tempfile::TempDir;

@@ -6,10 +6,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use disk::{Directory, DirectoryError};
 use engine::{Entry, Fact};
-use journal::{
-    Directory, DirectoryError, Fault, FileJournal, FileReader, Identity, Inspected, Part, Position, StartAt, leaf_hash,
-};
+use journal::{Fault, FileJournal, FileReader, Identity, Inspected, Part, Position, StartAt, leaf_hash};
 use proof::{Checker, Hash, Tree};
 use tempfile::TempDir;
 use types::Seq;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use journal::{Directory, Disk as _, DiskFile as _};
+use disk::{Directory, Disk as _, DiskFile as _};
 use proof::{Checkpoint, KeyError, SignedCheckpoint, SigningKey, VerifierKey};
 use types::{Origin, ShardId};
 

@@ -12,7 +12,8 @@ mod wake;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{CanonicalRun, Directory, Fault, FileReader, Reader as _};
+use disk::Directory;
+use journal::{CanonicalRun, Fault, FileReader, Reader as _};
 use proof::{Hash, SignedCheckpoint, StoreError, Tiles};
 use tokio::sync::watch;
 use types::Seq;

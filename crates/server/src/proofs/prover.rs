@@ -4,9 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{
-    CanonicalRun, Directory, Disk as _, DiskFile as _, Fault, FileJournal, FileReader, Identity, Reader as _,
-};
+use disk::{Directory, Disk as _, DiskFile as _};
+use journal::{CanonicalRun, Fault, FileJournal, FileReader, Identity, Reader as _};
 use proof::{Checkpoint, Hash, SignedCheckpoint, Store, StoreError};
 use tokio::sync::watch;
 use types::{Origin, Seq, ShardId};

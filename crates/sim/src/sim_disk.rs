@@ -1,8 +1,10 @@
+//! A disk in memory that loses what was not synced, and fails on request.
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use journal::{Disk, DiskFile};
+use disk::{Disk, DiskFile};
 
 use crate::Rng;
 
