@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::threads::choose;
 use disk::Disk;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
@@ -182,7 +181,7 @@ impl Fold {
     /// Lets the index have the fields that ledgers chose.
     pub(crate) fn choose(&self) {
         for (ledger, fields) in self.engine.indexed_fields() {
-            choose(&self.index, ledger, fields);
+            self.index.choose(ledger, fields);
         }
     }
 }

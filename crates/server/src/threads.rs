@@ -11,10 +11,9 @@ use disk::Directory;
 use engine::Answer;
 use index::Index;
 use journal::{Fault, FileJournal, Frame, Journal as _};
-use ledger::IndexedFields;
 use pipeline::{Ask, Batch, Committer, Decider, Feed, Full, Queue};
 use tokio::sync::{oneshot, watch};
-use types::{LedgerId, Seq, Span, Timestamp};
+use types::{Seq, Span, Timestamp};
 
 use crate::clock::{Stopwatch, duration};
 use crate::core::{Core, Unavailable};
@@ -306,7 +305,7 @@ pub fn commit<D: disk::Disk>(
     let durable = journal.sync()?;
     for (feed, at, behind) in told {
         for (ledger, fields) in feed.chosen() {
-            choose(index, *ledger, *fields);
+            index.choose(*ledger, *fields);
         }
         let (batch, generation) = feed.placed(at, behind);
         index.publish(batch);
@@ -315,11 +314,6 @@ pub fn commit<D: disk::Disk>(
         }
     }
     Ok(durable)
-}
-
-/// Lets the index have the fields that a ledger chose.
-pub(crate) fn choose(index: &Index, ledger: LedgerId, fields: IndexedFields) {
-    index.choose(ledger, u8::try_from(fields.bits()).expect("IDX-4: there are five fields"));
 }
 
 /// Makes batches durable, in order, and lets their answers go.

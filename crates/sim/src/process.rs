@@ -336,7 +336,7 @@ impl Process {
         self.journal.sync()?;
         for (feed, at, behind) in self.told.drain(..) {
             for (ledger, fields) in feed.chosen() {
-                self.index.choose(*ledger, u8::try_from(fields.bits()).expect("there are five fields"));
+                self.index.choose(*ledger, *fields);
             }
             let (batch, generation) = feed.placed(at, behind);
             self.index.publish(batch);
