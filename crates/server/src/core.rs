@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use api::responses::Assets;
+use datadir::KeyStore;
 use disk::Directory;
 use engine::{
     Answer, ArtifactChunk, Command, Engine, Entry, Fact, PolicyActivated, Query, Refusal, Reply, Request, WritesClosed,
@@ -17,7 +18,6 @@ use types::{ActorId, Digest, RequestId, Sealed, Seq, ShardId, TenantId, Timestam
 use crate::auth::{ApiKeys, AuthError, Caller};
 use crate::guard::{Confirmed, Guard};
 use crate::history::{History, HistoryError};
-use crate::key_store::KeyStore;
 use crate::metrics::Metrics;
 use crate::proofs::Proofs;
 use crate::threads::{CommitError, Inbox};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use datadir::{KeyStore, KeyStoreError};
 use disk::Directory;
 use engine::Answer;
 use index::Index;
@@ -17,7 +18,6 @@ use types::{Seq, Span, Timestamp};
 
 use crate::clock::{Stopwatch, duration};
 use crate::core::{Core, Unavailable};
-use crate::key_store::{KeyStore, KeyStoreError};
 use crate::metrics::Metrics;
 
 /// Where an answer goes.

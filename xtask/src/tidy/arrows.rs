@@ -23,11 +23,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("proof", &["types", "disk", "journal"]),
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
+    ("datadir", &["types", "ledger", "engine", "disk", "journal", "index", "pipeline", "proof", "vault"]),
     (
         "server",
         &[
             "types", "ledger", "features", "policy", "engine", "disk", "journal", "index", "pipeline", "proof",
-            "vault", "api",
+            "vault", "api", "datadir",
         ],
     ),
     ("tables", &["types", "policy", "engine", "vault"]),
@@ -35,14 +36,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         "sim",
         &[
             "types", "ledger", "features", "policy", "engine", "disk", "journal", "index", "pipeline", "vault", "api",
-            "server",
+            "datadir", "server",
         ],
     ),
     (
         "finaira",
         &[
             "types", "ledger", "features", "policy", "engine", "disk", "journal", "pipeline", "proof", "vault", "api",
-            "server", "tables", "sim",
+            "datadir", "server", "tables", "sim",
         ],
     ),
     ("fuzz", &["types", "ledger", "policy", "engine", "disk", "journal", "proof", "vault", "api", "tables", "sim"]),

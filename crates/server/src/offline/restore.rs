@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use datadir::{Fold, JOURNAL, SHARD, TENANT, new_origin};
 use disk::{Directory, DirectoryError, Disk, DiskFile, create_directory};
 use engine::{Applied, Checkpoint, Entry};
 use journal::{
@@ -15,9 +16,7 @@ use tempfile::TempDir;
 use types::{Digest, Epoch, Seq, Timestamp};
 
 use super::ends::{self, Cut};
-use super::{JOURNAL, identity_of};
-use crate::open::{SHARD, TENANT, new_origin};
-use crate::recover::Fold;
+use super::identity_of;
 
 /// What a journal is called until it is restored in full.
 const UNFINISHED: &str = "journal.restoring";
