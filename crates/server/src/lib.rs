@@ -12,7 +12,6 @@ mod guard;
 mod history;
 mod http;
 mod metrics;
-pub mod offline;
 mod open;
 mod proofs;
 mod scrub;

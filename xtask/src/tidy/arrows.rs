@@ -24,11 +24,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
     ("datadir", &["types", "ledger", "engine", "disk", "journal", "index", "pipeline", "proof", "vault"]),
+    ("offline", &["types", "ledger", "engine", "disk", "journal", "index", "proof", "vault", "datadir"]),
     (
         "server",
         &[
-            "types", "ledger", "features", "policy", "engine", "disk", "journal", "index", "pipeline", "proof",
-            "vault", "api", "datadir",
+            "types", "ledger", "policy", "engine", "disk", "journal", "index", "pipeline", "proof", "vault", "api",
+            "datadir",
         ],
     ),
     ("tables", &["types", "policy", "engine", "vault"]),
@@ -43,7 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "finaira",
         &[
             "types", "ledger", "features", "policy", "engine", "disk", "journal", "pipeline", "proof", "vault", "api",
-            "datadir", "server", "tables", "sim",
+            "datadir", "offline", "server", "tables", "sim",
         ],
     ),
     ("fuzz", &["types", "ledger", "policy", "engine", "disk", "journal", "proof", "vault", "api", "tables", "sim"]),

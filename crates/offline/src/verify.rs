@@ -14,12 +14,12 @@ use proof::{Checker, Hash, Tree};
 use tempfile::TempDir;
 use types::Seq;
 
-use super::claims::{Claim, read_claims};
-use super::identity_of;
-use super::index_files::{Compared, Comparing};
-use super::keys::check_keys;
+use crate::claims::{Claim, read_claims};
+use crate::identity_of;
+use crate::index_files::{Compared, Comparing};
+use crate::keys::check_keys;
 
-pub use super::claims::CheckpointFile;
+pub use crate::claims::CheckpointFile;
 
 /// Leaf hashes that are compared with the files of the proofs at once.
 const LEAVES_AT_ONCE: usize = 8_192;

@@ -8,7 +8,7 @@ use journal::Part;
 use types::Origin;
 use vault::{RootKey, Vault};
 
-use super::verify::{Place, Verification, VerifyError, io_error};
+use crate::verify::{Place, Verification, VerifyError, io_error};
 
 const FROM_A_COPY: &str = "put the keys back from their copy; they cannot be derived";
 

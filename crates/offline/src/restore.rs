@@ -15,8 +15,8 @@ use proof::Tree;
 use tempfile::TempDir;
 use types::{Digest, Epoch, Seq, Timestamp};
 
-use super::ends::{self, Cut};
-use super::identity_of;
+use crate::ends::{self, Cut};
+use crate::identity_of;
 
 /// What a journal is called until it is restored in full.
 const UNFINISHED: &str = "journal.restoring";

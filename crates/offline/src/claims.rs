@@ -7,7 +7,7 @@ use disk::{Directory, Disk as _, DiskFile as _};
 use proof::{Hash, SignedCheckpoint, VerifierKey};
 use types::Origin;
 
-use super::verify::{Place, Verification, VerifyError, io_error};
+use crate::verify::{Place, Verification, VerifyError, io_error};
 
 /// Far more than a checkpoint or the list of keys ever has.
 const FILE_BYTES_MAX: u64 = 1 << 20;
