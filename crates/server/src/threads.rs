@@ -7,17 +7,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use datadir::{KeyStore, KeyStoreError};
+use disk::Directory;
 use engine::Answer;
 use index::Index;
-use journal::{Directory, Fault, FileJournal, Frame, Journal as _};
-use ledger::IndexedFields;
+use journal::{Fault, FileJournal, Frame, Journal as _};
 use pipeline::{Ask, Batch, Committer, Decider, Feed, Full, Queue};
 use tokio::sync::{oneshot, watch};
-use types::{LedgerId, Seq, Span, Timestamp};
+use types::{Seq, Span, Timestamp};
 
 use crate::clock::{Stopwatch, duration};
 use crate::core::{Core, Unavailable};
-use crate::key_store::{KeyStore, KeyStoreError};
 use crate::metrics::Metrics;
 
 /// Where an answer goes.
@@ -292,7 +292,7 @@ fn run_engine(
 ///
 /// # Errors
 /// When the journal or the index failed: the process must stop and start anew.
-pub fn commit<D: journal::Disk>(
+pub fn commit<D: disk::Disk>(
     journal: &mut FileJournal<D>,
     index: &Index,
     frames: Vec<(Frame, Feed)>,
@@ -305,7 +305,7 @@ pub fn commit<D: journal::Disk>(
     let durable = journal.sync()?;
     for (feed, at, behind) in told {
         for (ledger, fields) in feed.chosen() {
-            choose(index, *ledger, *fields);
+            index.choose(*ledger, *fields);
         }
         let (batch, generation) = feed.placed(at, behind);
         index.publish(batch);
@@ -314,11 +314,6 @@ pub fn commit<D: journal::Disk>(
         }
     }
     Ok(durable)
-}
-
-/// Lets the index have the fields that a ledger chose.
-pub(crate) fn choose(index: &Index, ledger: LedgerId, fields: IndexedFields) {
-    index.choose(ledger, u8::try_from(fields.bits()).expect("IDX-4: there are five fields"));
 }
 
 /// Makes batches durable, in order, and lets their answers go.

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use datadir::{Pace, Started, Terms, recover};
+use disk::Directory;
 use engine::{Applied, Change, Command, Query, Request};
 use index::{Bounds, Field, Sides};
-use journal::{Directory, FileJournal, Journal as _, Layout};
+use journal::{FileJournal, Journal as _, Layout};
 use ledger::{IndexedFields, NewAccount, NewTransfer, TransferFlags, TransferKey};
 use pipeline::{Ask, Decider};
-use server::{Pace, Started, Terms, commit, recover};
+use server::commit;
 use types::{
     AccountId, ActorId, Amount, Code, LedgerId, Origin, RequestId, ShardId, Span, TenantId, Timestamp, TransferId,
 };

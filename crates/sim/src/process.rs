@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use datadir::{KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
 use engine::{ApiKeyAdded, Command, Engine, Entry, Fact, Request};
 use index::Index;
 use journal::{Fault, FileJournal, Frame, FrameAt, Journal as _, Layout, Reader as _, StartAt, TornTail};
 use pipeline::{Ask, Batch, ClockBounds, ClockGuard, Committer, Decider, DiskSpace, Feed, Gate, Queue, Reading};
 use policy::{Bundle, Policy};
-use server::{CommitError, KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
+use server::CommitError;
 use types::{ActorId, Digest, Origin, RequestId, Seq, ShardId, TenantId, Timestamp};
 
 use crate::edge::{Edge, Sent};
@@ -141,7 +142,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(machine: &Machine, rng: &mut Rng) -> Result<Opened, Death> {
     let origin = Origin::new(u128::from(rng.next()) + 1);
     let terms = Terms { layout: Layout::TINY, shard: SHARD, tenant: TENANT, pace: PACE, signed: None };
-    let started = server::recover(&machine.journal, &machine.index, terms, || origin)?;
+    let started = datadir::recover(&machine.journal, &machine.index, terms, || origin)?;
     let Started { mut engine, journal, recovered, index, notes } = started;
     let mut drawn = Rng::new(rng.next());
     let random = move |bytes: &mut [u8]| bytes.iter_mut().for_each(|byte| *byte = drawn.byte());
@@ -338,7 +339,7 @@ impl Process {
         self.journal.sync()?;
         for (feed, at, behind) in self.told.drain(..) {
             for (ledger, fields) in feed.chosen() {
-                self.index.choose(*ledger, u8::try_from(fields.bits()).expect("there are five fields"));
+                self.index.choose(*ledger, *fields);
             }
             let (batch, generation) = feed.placed(at, behind);
             self.index.publish(batch);
