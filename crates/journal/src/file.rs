@@ -7,13 +7,13 @@ use std::thread::JoinHandle;
 use types::Seq;
 
 use crate::contract::{Fault, Identity, Journal, Part, SegmentStore};
-use crate::disk::{Disk, DiskFile};
 use crate::frame::{self, Binding, Frame, FrameHash};
 use crate::mark::Mark;
 use crate::places::{Places, Point};
 use crate::position::{FrameAt, Position};
 use crate::reader::FileReader;
 use crate::segment::{self, SegmentHeader};
+use disk::{Disk, DiskFile};
 
 mod content;
 mod inspect;

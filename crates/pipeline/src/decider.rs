@@ -1,3 +1,5 @@
+//! Executes requests in order and packs their entries into frames.
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use engine::{Answer, Applied, Engine, Refusal, Sink, WritesClosed};

@@ -27,4 +27,4 @@ pub use decider::{Batch, Decider, EXPIRIES_PER_BATCH_MAX};
 pub use feed::{Feed, Notes};
 pub use gate::{DiskSpace, Gate};
 pub use queue::{Ask, Full, Queue};
-pub use writer::{Indexer, KeySaver, MARK_WITHIN, Step, WriteError, Writer, choose_fields};
+pub use writer::{Indexer, KeySaver, MARK_WITHIN, Step, WriteError, Writer};

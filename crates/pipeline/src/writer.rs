@@ -6,8 +6,7 @@ use std::fmt::Display;
 use engine::Answer;
 use index::Index;
 use journal::{Fault, Frame, FrameAt, Journal, SegmentStore, StartAt};
-use ledger::IndexedFields;
-use types::{LedgerId, Seq, Span};
+use types::{Seq, Span};
 
 use crate::decider::Batch;
 use crate::feed::Feed;
@@ -33,17 +32,12 @@ pub trait Indexer {
 impl Indexer for Index {
     fn index(&self, feed: Feed, at: FrameAt, behind: StartAt) -> Result<(), index::Fault> {
         for (ledger, fields) in feed.chosen() {
-            choose_fields(self, *ledger, *fields);
+            self.choose(*ledger, *fields);
         }
         let (batch, generation) = feed.placed(at, behind);
         self.publish(batch);
         generation.map_or(Ok(()), |generation| self.seal(generation))
     }
-}
-
-/// Lets the index have the fields that a ledger chose.
-pub fn choose_fields(index: &Index, ledger: LedgerId, fields: IndexedFields) {
-    index.choose(ledger, u8::try_from(fields.bits()).expect("IDX-4: there are five fields"));
 }
 
 /// Why nothing more is written. The process must stop and start anew.

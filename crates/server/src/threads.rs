@@ -7,15 +7,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use datadir::{KeyStore, KeyStoreError};
+use disk::Directory;
 use engine::Answer;
-use journal::{Directory, Fault, FileJournal};
+use journal::{Fault, FileJournal};
 use pipeline::{Ask, Batch, Decider, Full, Queue, Step, WriteError, Writer};
 use tokio::sync::{oneshot, watch};
 use types::{Seq, Span, Timestamp};
 
 use crate::clock::{Stopwatch, duration, span};
 use crate::core::{Core, Unavailable};
-use crate::key_store::{KeyStore, KeyStoreError};
 use crate::metrics::Metrics;
 
 /// Where an answer goes.

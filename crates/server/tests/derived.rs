@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
+use datadir::{Pace, Started, Terms, recover};
+use disk::Directory;
 use engine::{Applied, Change, Command, Query, Request};
 use index::{Bounds, Field, Sides};
-use journal::{Directory, Journal as _, Layout};
+use journal::{Journal as _, Layout};
 use ledger::{IndexedFields, NewAccount, NewTransfer, TransferFlags, TransferKey};
 use pipeline::{Ask, Batch, Decider, KeySaver, Writer};
-use server::{Pace, Started, Terms, recover};
 use types::{
     AccountId, ActorId, Amount, Code, LedgerId, Origin, RequestId, ShardId, Span, TenantId, Timestamp, TransferId,
 };

@@ -1,12 +1,16 @@
+//! The simulated server process: engine, journal and index on simulated disks, driven step by step.
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use datadir::{KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
 use engine::{ApiKeyAdded, Command, Engine, Entry, Fact, Request};
 use index::Index;
 use journal::{Fault, FileJournal, Frame, Journal as _, Layout, Reader as _, TornTail};
-use pipeline::{Ask, Batch, ClockBounds, ClockGuard, Decider, DiskSpace, Gate, Queue, Reading, Step, Writer};
+use pipeline::{
+    Ask, Batch, ClockBounds, ClockGuard, Decider, DiskSpace, Gate, Queue, Reading, Step, WriteError, Writer,
+};
 use policy::{Bundle, Policy};
-use server::{CommitError, KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
 use types::{ActorId, Digest, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
 use crate::edge::{Edge, Sent};
@@ -82,12 +86,12 @@ impl From<RecoverError> for Death {
     }
 }
 
-impl From<CommitError> for Death {
-    fn from(error: CommitError) -> Self {
+impl From<WriteError<KeyStoreError>> for Death {
+    fn from(error: WriteError<KeyStoreError>) -> Self {
         match error {
-            CommitError::Journal(fault) => Self::Journal(fault),
-            CommitError::Index(fault) => Self::Index(fault),
-            CommitError::Keys(error) => Self::Keys(error),
+            WriteError::Journal(fault) => Self::Journal(fault),
+            WriteError::Index(fault) => Self::Index(fault),
+            WriteError::Keys(error) => Self::Keys(error),
         }
     }
 }
@@ -134,7 +138,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(machine: &Machine, rng: &mut Rng) -> Result<Opened, Death> {
     let origin = Origin::new(u128::from(rng.next()) + 1);
     let terms = Terms { layout: Layout::TINY, shard: SHARD, tenant: TENANT, pace: PACE, signed: None };
-    let started = server::recover(&machine.journal, &machine.index, terms, || origin)?;
+    let started = datadir::recover(&machine.journal, &machine.index, terms, || origin)?;
     let Started { mut engine, journal, recovered, index, notes } = started;
     let mut drawn = Rng::new(rng.next());
     let random = move |bytes: &mut [u8]| bytes.iter_mut().for_each(|byte| *byte = drawn.byte());

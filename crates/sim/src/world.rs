@@ -1,3 +1,5 @@
+//! One simulated run: clients, network, clocks, disk and process, all driven by one seed.
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,11 +11,11 @@ use types::{Seq, Span, Timestamp};
 use crate::checker::{Checker, Violation};
 use crate::clients::{Clients, KINDS};
 use crate::coverage::{Coverage, FaultKind, When};
-use crate::disk::Rot;
 use crate::edge::{self, Sent};
 use crate::network::Network;
 use crate::plants::Plant;
 use crate::process::{self, Answered, Death, Machine, Process};
+use crate::sim_disk::Rot;
 use crate::{Crash, Rng};
 
 mod faults;

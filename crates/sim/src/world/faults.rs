@@ -206,7 +206,7 @@ impl World {
             FaultKind::RotInIndex,
             FaultKind::RotInIndex,
         ]);
-        let names = |disk: &crate::SimDisk| journal::Disk::list(disk).unwrap_or_default();
+        let names = |disk: &crate::SimDisk| disk::Disk::list(disk).unwrap_or_default();
         let turn = |disk: &crate::SimDisk, name: &str, offset: usize, rng: &mut crate::Rng| disk.rot(name, offset, rng);
         let rot = match kind {
             FaultKind::RotInFrame if self.stopped => {
@@ -250,8 +250,8 @@ impl World {
                 }
                 let name = self.rng.pick(&files).clone();
                 if self.rng.percent(30) {
-                    let removed = journal::Disk::remove(&index, &name);
-                    if removed.and_then(|()| journal::Disk::sync_directory(&index)).is_ok() {
+                    let removed = disk::Disk::remove(&index, &name);
+                    if removed.and_then(|()| disk::Disk::sync_directory(&index)).is_ok() {
                         self.summary.coverage.count(kind, When::Starting);
                     }
                     return;
@@ -281,7 +281,7 @@ impl World {
         if self.rot.is_some() || process.next_step(self.passed).is_some() {
             return Ok(());
         }
-        let segments: Vec<String> = journal::Disk::list(&self.machine.journal).unwrap_or_default();
+        let segments: Vec<String> = disk::Disk::list(&self.machine.journal).unwrap_or_default();
         let segments: Vec<&String> = segments.iter().filter(|name| name.starts_with("segment-")).collect();
         if segments.is_empty() {
             return Ok(());
