@@ -165,7 +165,7 @@ impl<R, J: Journal + SegmentStore> Writer<R, J> {
         if !self.durable.is_empty() {
             Some(Step::Index)
         } else if self.keys_unsaved {
-            Some(if self.mark_due().is_some_and(|due| due <= now) { Step::Mark } else { Step::SaveKeys })
+            Some(if self.mark_is_due(now) { Step::Mark } else { Step::SaveKeys })
         } else if !self.frames.is_empty() {
             Some(Step::Append)
         } else if !self.appended.is_empty() {
@@ -224,7 +224,7 @@ impl<R, J: Journal + SegmentStore> Writer<R, J> {
     /// # Errors
     /// When it failed, or anything failed before.
     pub fn mark_in_time(&mut self, now: Span) -> Result<(), Fault> {
-        if self.mark_due().is_some_and(|due| due <= now) { self.mark() } else { Ok(()) }
+        self.guarded(|writer| if writer.mark_is_due(now) { writer.write_mark() } else { Ok(()) })
     }
 
     /// Writes the mark, whether or not it is due: at a clean stop.
@@ -233,6 +233,10 @@ impl<R, J: Journal + SegmentStore> Writer<R, J> {
     /// As [`Writer::mark_in_time`].
     pub fn mark(&mut self) -> Result<(), Fault> {
         self.guarded(Self::write_mark)
+    }
+
+    fn mark_is_due(&self, now: Span) -> bool {
+        self.mark_due().is_some_and(|due| due <= now)
     }
 
     fn write_mark(&mut self) -> Result<(), Fault> {
