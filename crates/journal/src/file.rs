@@ -6,22 +6,22 @@ use std::thread::JoinHandle;
 
 use types::Seq;
 
-use crate::contract::{Fault, Identity, Journal, Part, SegmentStore};
+use crate::fault::Fault;
 use crate::frame::{self, Binding, Frame, FrameHash};
-use crate::mark::Mark;
-use crate::places::{Places, Point};
-use crate::position::{FrameAt, Position};
-use crate::reader::FileReader;
-use crate::segment::{self, SegmentHeader};
+use crate::identity::{Identity, Part};
+use crate::log::Journal;
+use crate::segments::SegmentStore;
+use crate::segments::mark::Mark;
+use crate::segments::places::{Places, Point};
+use crate::segments::position::{FrameAt, Position, StartAt};
+use crate::segments::reader::FileReader;
+use crate::segments::segment::{self, SegmentHeader};
 use disk::{Disk, DiskFile};
 
-mod content;
 mod inspect;
-mod recover;
-mod reopen;
+mod open;
 
 pub use inspect::Inspected;
-pub use recover::{Recovered, StartAt, TornTail, Visit};
 
 /// How the files of a journal are laid out. Journals of different layouts can be opened with any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

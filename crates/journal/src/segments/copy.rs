@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 
 use types::{Seq, ShardId, Timestamp};
 
-use crate::contract::{Fault, Identity};
+use crate::fault::Fault;
 use crate::frame::{self, FrameHash, ReadHeader};
-use crate::mark::Mark;
-use crate::places::{NO_FRAME, damaged};
-use crate::position::Position;
-use crate::segment::{self, HeaderFound, SegmentHeader};
+use crate::identity::Identity;
+use crate::segments::mark::Mark;
+use crate::segments::places::{NO_FRAME, damaged};
+use crate::segments::position::Position;
+use crate::segments::segment::{self, HeaderFound, SegmentHeader};
 use disk::{Disk, DiskFile};
 
 /// A copy of a journal in the files of one directory. After an error it is of no more use; open it again.

@@ -5,9 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use engine::Entry;
 use types::Seq;
 
-use crate::contract::{Fault, Identity, Journal, Reader};
+use crate::fault::Fault;
 use crate::frame::Frame;
-use crate::position::FrameAt;
+use crate::identity::Identity;
+use crate::log::{Journal, Reader};
+use crate::segments::position::FrameAt;
 
 /// A journal in memory.
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use types::Seq;
+
 use crate::frame::{HEADER_BYTES, Placed};
 
 /// The place of an entry: its segment, its byte in the segment's file, and whether it is a row. Positions order as
@@ -77,6 +79,27 @@ impl FrameAt {
     /// The position of an entry of this frame.
     pub const fn position(self, placed: Placed) -> Position {
         Position::new(self.segment, self.offset + placed.offset as u64, placed.is_row)
+    }
+}
+
+/// A place in a journal between two frames, as [`FileJournal::place`] gives it. It is of use while everything before it
+/// is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartAt {
+    /// The last entry before it.
+    pub seq: Seq,
+    /// The segment in which the frame before it ends.
+    pub segment: u64,
+    /// The byte in that segment's file at which that frame ends.
+    pub offset: u64,
+    /// The hash of that frame.
+    pub previous: [u8; 32],
+}
+
+impl StartAt {
+    /// A position after every entry before this place, and not after any entry behind it.
+    pub const fn position(&self) -> Position {
+        Position::new(self.segment, self.offset, false)
     }
 }
 

@@ -3,20 +3,87 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use types::{Seq, ShardId};
+use types::{Epoch, Origin, Seq, ShardId};
 
-use super::content::MISSING;
-use super::recover::{Recovered, Rest, Tail};
 use super::{FileJournal, Layout, OpenSegment};
-use crate::contract::{Fault, Identity, Part};
+use crate::fault::Fault;
 use crate::frame::FrameHash;
-use crate::mark::Mark;
-use crate::places::{Known, Places, damaged};
-use crate::segment::{self, SegmentHeader};
+use crate::identity::{Identity, Part};
+use crate::segments::content::MISSING;
+use crate::segments::mark::Mark;
+use crate::segments::places::{Known, Places, damaged};
+use crate::segments::position::StartAt;
+use crate::segments::recover::{Found, Recovered, Rest, Scan, Tail, Visit};
+use crate::segments::segment::{self, SegmentHeader};
 use disk::{Disk, DiskFile};
 
+impl<D: Disk> FileJournal<D> {
+    /// Which history the journal of a directory is, before it is opened; `None` when it was never started. Only a crash
+    /// while a continued history was copied leaves another one than opening finds.
+    ///
+    /// # Errors
+    /// When a segment cannot be read, is of a later version or of another shard. Damage is left to
+    /// [`FileJournal::open`].
+    pub fn identity_before_opening(disk: &D, shard: ShardId) -> Result<Option<Identity>, Fault> {
+        segment::last_identity(disk, shard)
+    }
+
+    /// How far which history was acknowledged, as the mark says, before it is opened.
+    ///
+    /// # Errors
+    /// When the mark cannot be read or is damaged.
+    pub fn marked_before_opening(disk: &D) -> Result<Option<(Identity, Seq)>, Fault> {
+        Mark::read(disk)
+    }
+
+    /// Opens the journal of a directory, or starts one with the identity that `origin` gives. Every entry after `start`
+    /// (every entry at all without one) is shown to `visit` in order; an error of its stops the opening.
+    ///
+    /// # Errors
+    /// When the journal is damaged, `start` is not a place of it, or the disk fails.
+    pub fn open(
+        disk: D,
+        layout: Layout,
+        shard: ShardId,
+        origin: impl FnOnce() -> Origin,
+        start: Option<StartAt>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(Self, Recovered), Fault> {
+        Self::open_signed(disk, layout, shard, origin, (start, None), visit)
+    }
+
+    /// As [`FileJournal::open`], for a journal of which it is known from elsewhere how many entries of which history were
+    /// durable: a tail that holds some of them is not torn but damaged. That the journal ends before them, with nothing
+    /// behind its end, is left to the caller.
+    ///
+    /// # Errors
+    /// As [`FileJournal::open`].
+    pub fn open_signed(
+        disk: D,
+        layout: Layout,
+        shard: ShardId,
+        origin: impl FnOnce() -> Origin,
+        (start, signed): (Option<StartAt>, Option<(Origin, Seq)>),
+        visit: &mut Visit<'_>,
+    ) -> Result<(Self, Recovered), Fault> {
+        assert!(layout.segment_bytes >= Layout::SEGMENT_BYTES_MIN, "JRN-3: a segment holds at least one full frame");
+        assert!(layout.segment_bytes <= Layout::SEGMENT_BYTES_MAX, "JRN-6: a position names every byte of a segment");
+        let (mark, marked) = Mark::open(&disk)?;
+        let mut scan = Scan::new(&disk, shard, marked, None);
+        scan.signed = signed;
+        scan.run(start, visit)?;
+        let found = scan.into_found();
+        found.check(marked)?;
+        let Found { open, rest, .. } = found;
+        match open {
+            Some(open) => reopen(disk, layout, shard, mark, rest, open),
+            None => begin(disk, layout, shard, mark, rest, Identity { origin: origin(), epoch: Epoch::new(1) }),
+        }
+    }
+}
+
 /// Starts a journal in an empty directory.
-pub(super) fn begin<D: Disk>(
+fn begin<D: Disk>(
     disk: D,
     layout: Layout,
     shard: ShardId,
@@ -48,7 +115,7 @@ pub(super) fn begin<D: Disk>(
 }
 
 /// Makes the accepted tail durable and continues after it.
-pub(super) fn reopen<D: Disk>(
+fn reopen<D: Disk>(
     disk: D,
     layout: Layout,
     shard: ShardId,
