@@ -2,7 +2,7 @@
 
 use std::io;
 
-use types::Seq;
+use types::{Epoch, Seq};
 
 use crate::bytes::DecodeError;
 use crate::segments::position::Position;
@@ -14,6 +14,12 @@ pub enum Fault {
     /// An earlier failure left the journal's tail unknown.
     #[error("the journal was poisoned by an earlier failure: {0}")]
     Poisoned(String),
+    /// Another writer has claimed the log. What this one appended and did not sync may stand before that claim, or be gone.
+    #[error("another writer has claimed the log with epoch {by}; this one writes nothing more")]
+    Fenced {
+        /// The epoch of the claim.
+        by: Epoch,
+    },
     /// Reading, writing or syncing failed.
     #[error("cannot {action} {file}: {cause}")]
     Io {
@@ -88,9 +94,11 @@ impl Fault {
         match self {
             Self::Damaged { .. } | Self::Undecodable { .. } => true,
             Self::Io { action, .. } => *action == "read",
-            Self::Poisoned(_) | Self::FormatVersion { .. } | Self::OtherShard { .. } | Self::StateDiffers { .. } => {
-                false
-            }
+            Self::Poisoned(_)
+            | Self::Fenced { .. }
+            | Self::FormatVersion { .. }
+            | Self::OtherShard { .. }
+            | Self::StateDiffers { .. } => false,
         }
     }
 
@@ -99,6 +107,7 @@ impl Fault {
         match self {
             Self::Io { file, .. } | Self::Damaged { file, .. } => segment::number_of(file),
             Self::Poisoned(_)
+            | Self::Fenced { .. }
             | Self::FormatVersion { .. }
             | Self::OtherShard { .. }
             | Self::StateDiffers { .. }

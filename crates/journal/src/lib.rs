@@ -1,9 +1,16 @@
 //! The journal: the durable, ordered log of entries, and the only truth.
 //!
-//! Four parts: how entries become bytes ([`canonical`], [`FrameBuilder`]), what a journal promises ([`Journal`]), the
-//! embedded journal in segment files ([`FileJournal`]) over a [`disk::Disk`], and one in memory ([`MemoryJournal`]).
-//! The format is documented with the code that writes it (`codec` for entries, `frame`, `segment`, `mark`), and as a whole in
-//! `docs/journal-format.md`.
+//! Three parts:
+//!
+//! * how entries become bytes: [`canonical`], [`FrameBuilder`] and the [`Frame`]s that it makes;
+//! * the durable log ([`DurableLog`]): appends frames, makes them durable, has one writer at a time. There is one in files
+//!   ([`FileJournal`]) and one in memory ([`MemoryLog`]);
+//! * the local segments ([`SegmentStore`]): the files that every process keeps of the log, in which a [`Position`] names an
+//!   entry. [`FileReader`] reads them, [`ScrubLog`] remembers when they were checked.
+//!
+//! A [`FileJournal`] is log and segments at once; a [`FileCopy`] keeps the segments of a log that another process writes.
+//! The format is documented with the code that writes it (`codec` for entries, `frame`, `segments::segment`,
+//! `segments::mark`), and as a whole in `docs/journal-format.md`.
 
 mod bytes;
 mod canonical;
@@ -22,8 +29,8 @@ pub use fault::Fault;
 pub use file::{FileJournal, Inspected, Layout, Prepare};
 pub use frame::{FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed};
 pub use identity::{Identity, Part};
-pub use log::memory::{MemoryJournal, MemoryReader};
-pub use log::{Journal, Reader};
+pub use log::memory::{MemoryJournal, MemoryLog, MemoryReader};
+pub use log::{DurableLog, Reader};
 pub use segments::SegmentStore;
 pub use segments::copy::{CopyFault, FileCopy, HeldBytes};
 pub use segments::position::{FrameAt, Position, StartAt};

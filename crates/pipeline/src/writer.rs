@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use engine::Answer;
 use index::Index;
-use journal::{Fault, Frame, FrameAt, Journal, SegmentStore, StartAt};
+use journal::{DurableLog, Fault, Frame, FrameAt, SegmentStore, StartAt};
 use types::{Seq, Span};
 
 use crate::decider::Batch;
@@ -79,6 +79,9 @@ pub enum Step {
 ///   also finds what it says.
 /// * After any failure nothing more is written and nothing is released: a batch must not become durable without the one
 ///   before it.
+///
+/// The journal is a durable log and the local segments that are kept of it: one value is both, so that a frame is at its
+/// place once it is durable.
 #[derive(Debug)]
 pub struct Writer<R, J> {
     journal: J,
@@ -109,7 +112,7 @@ struct Written {
     behind: StartAt,
 }
 
-impl<R, J: Journal + SegmentStore> Writer<R, J> {
+impl<R, J: DurableLog + SegmentStore> Writer<R, J> {
     /// A writer behind everything that the journal holds; all of that must be indexed.
     pub fn new(journal: J) -> Self {
         Self {
@@ -247,8 +250,9 @@ impl<R, J: Journal + SegmentStore> Writer<R, J> {
 
     fn append(&mut self) -> Result<(), Fault> {
         if let Some((frame, feed)) = self.frames.pop_front() {
-            let at = self.journal.append(&frame)?;
-            self.appended.push_back(Written { feed, at, behind: self.journal.place() });
+            self.journal.append(&frame)?;
+            let behind = self.journal.place();
+            self.appended.push_back(Written { feed, at: FrameAt::before(behind, &frame), behind });
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use datadir::{Pace, Started, Terms, recover};
 use disk::Directory;
 use engine::{Applied, Change, Command, Query, Request};
 use index::{Bounds, Field, Sides};
-use journal::{Journal as _, Layout};
+use journal::{Layout, SegmentStore as _};
 use ledger::{IndexedFields, NewAccount, NewTransfer, TransferFlags, TransferKey};
 use pipeline::{Ask, Batch, Decider, KeySaver, Writer};
 use types::{
@@ -109,7 +109,7 @@ fn lived() -> Data {
 /// Everything that a start can tell about the past, or what it met on the way.
 fn answers(started: &mut Started<Directory>) -> Result<String, index::Fault> {
     let Started { engine, journal, index, .. } = started;
-    let (reader, ids) = (journal.reader(), (1..=ACCOUNTS).map(AccountId::new));
+    let (reader, ids) = (journal.segments(), (1..=ACCOUNTS).map(AccountId::new));
     let command = Command::Query(Query::LookupAccounts(ids.clone().collect()));
     let request = Request { tenant: TERMS.tenant, actor: ActorId::new(1), id: RequestId::default(), command };
     let mut text = format!("{:?}", engine.execute(engine.clock(), &request, &mut |_: Applied<'_>| {}));

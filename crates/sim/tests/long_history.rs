@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine::{Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, Request, StateDigest};
-use journal::{FileJournal, Journal, Layout};
+use journal::{DurableLog, FileJournal, Layout};
 use ledger::{NewAccount, NewTransfer, TransferKey};
 use pipeline::{Ask, Decider};
 use sim::{Crash, Rng, SimDisk};

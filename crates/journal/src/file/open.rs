@@ -1,21 +1,21 @@
-//! Writing goes on where the scan says that the journal ends, or begins in an empty directory.
+//! Opening: writing goes on where the scan says that the journal ends, or begins in an empty directory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use disk::{Disk, DiskFile};
 use types::{Epoch, Origin, Seq, ShardId};
 
-use super::{FileJournal, Layout, OpenSegment};
+use super::{FileJournal, Layout};
 use crate::fault::Fault;
-use crate::frame::FrameHash;
 use crate::identity::{Identity, Part};
 use crate::segments::content::MISSING;
 use crate::segments::mark::Mark;
 use crate::segments::places::{Known, Places, damaged};
 use crate::segments::position::StartAt;
 use crate::segments::recover::{Found, Recovered, Rest, Scan, Tail, Visit};
-use crate::segments::segment::{self, SegmentHeader};
-use disk::{Disk, DiskFile};
+use crate::segments::segment;
+use crate::segments::writer::SegmentWriter;
 
 impl<D: Disk> FileJournal<D> {
     /// Which history the journal of a directory is, before it is opened; `None` when it was never started. Only a crash
@@ -80,38 +80,30 @@ impl<D: Disk> FileJournal<D> {
             None => begin(disk, layout, shard, mark, rest, Identity { origin: origin(), epoch: Epoch::new(1) }),
         }
     }
+
+    fn new(layout: Layout, identity: Identity, lineage: Vec<Part>, writer: SegmentWriter<D>) -> Self {
+        let mut journal = Self { layout, identity, lineage, writer, preparing: None, written: Vec::new() };
+        journal.prepare_ahead();
+        journal
+    }
 }
 
-/// Starts a journal in an empty directory.
+/// Starts a journal in a directory without one.
 fn begin<D: Disk>(
     disk: D,
     layout: Layout,
     shard: ShardId,
-    mut mark: Mark<D::File>,
+    mark: Mark<D::File>,
     rest: Rest,
     identity: Identity,
 ) -> Result<(FileJournal<D>, Recovered), Fault> {
-    let name = segment::file_name(1);
-    let io_fault = |action| {
-        let file = name.clone();
-        move |cause| Fault::Io { action, file, cause }
-    };
-    segment::prepare(&disk, 1, layout.segment_bytes).map_err(io_fault("prepare"))?;
-    let file = disk.open(&name).map_err(io_fault("open"))?;
-    let file = Arc::new(file.ok_or_else(|| io_fault("open")(std::io::ErrorKind::NotFound.into()))?);
-    let header = SegmentHeader {
-        shard,
-        identity,
-        number: 1,
-        first: Seq::new(1),
-        bytes: layout.segment_bytes,
-        previous: FrameHash::default(),
-    };
-    file.write_at(&segment::encode_header(&header), 0).map_err(io_fault("write"))?;
-    file.sync().map_err(io_fault("sync"))?;
-    mark.write(identity, Seq::ZERO)?;
-    let open = Tail { number: 1, file, bytes: layout.segment_bytes, offset: segment::HEADER_BYTES, identity };
-    reopen(disk, layout, shard, mark, rest, open)
+    let Rest { segments, last, torn, stale, .. } = rest;
+    let places = Arc::new(Places::new(disk.clone(), shard, segments, last));
+    let mut writer = SegmentWriter::empty(places, mark);
+    writer.begin(identity, segment::prepare(&disk, writer.next_number(), layout.segment_bytes), None)?;
+    prepare_again(&disk, layout, &stale)?;
+    let lineage = vec![Part { identity, first: Seq::new(1) }];
+    Ok((FileJournal::new(layout, identity, lineage, writer), Recovered { last, torn }))
 }
 
 /// Makes the accepted tail durable and continues after it.
@@ -124,46 +116,33 @@ fn reopen<D: Disk>(
     tail: Tail<D::File>,
 ) -> Result<(FileJournal<D>, Recovered), Fault> {
     let Rest { mut segments, mut lineage, unmarked, previous, last, torn, stale, .. } = rest;
+    let identity = tail.identity;
     if lineage.is_empty() {
-        lineage.push(Part { identity: tail.identity, first: Seq::new(1) });
+        lineage.push(Part { identity, first: Seq::new(1) });
     }
     segments.entry(tail.number).or_insert_with(|| Known::from_the_first_frame(last.next()));
-    make_durable(&disk, layout, &unmarked, &tail, &stale)?;
-    mark.write(tail.identity, last)?;
-    let mut journal = FileJournal {
-        places: Arc::new(Places::new(disk, shard, segments, last)),
-        layout,
-        identity: tail.identity,
-        lineage,
-        open: OpenSegment {
-            number: tail.number,
-            file: tail.file,
-            bytes: tail.bytes,
-            offset: tail.offset,
-            written: false,
-        },
-        unsynced: Vec::new(),
-        preparing: None,
-        previous,
-        appended: last,
-        mark,
-        appended_points: Vec::new(),
-        written: Vec::new(),
-        poisoned: None,
-    };
-    journal.prepare_ahead();
-    Ok((journal, Recovered { last, torn }))
+    make_durable(&disk, &unmarked, &tail)?;
+    prepare_again(&disk, layout, &stale)?;
+    mark.write(identity, last)?;
+    let places = Arc::new(Places::new(disk, shard, segments, last));
+    let writer = SegmentWriter::resumed(places, mark, tail, previous);
+    Ok((FileJournal::new(layout, identity, lineage, writer), Recovered { last, torn }))
+}
+
+/// Prepares segments again that were begun behind the end of the journal.
+fn prepare_again<D: Disk>(disk: &D, layout: Layout, stale: &[u64]) -> Result<(), Fault> {
+    for &number in stale {
+        let fault = |cause| Fault::Io { action: "prepare", file: segment::file_name(number), cause };
+        segment::prepare(disk, number, layout.segment_bytes).map_err(fault)?;
+    }
+    // A process that was killed may have created files without getting as far as this.
+    let fault = |cause| Fault::Io { action: "sync", file: "the directory".to_owned(), cause };
+    disk.sync_directory().map_err(fault)
 }
 
 /// What stands above the mark may be in memory only (a killed process), or lost to a sync that failed: it is written
 /// again, what follows it is zeroed, and all of it is synced before anybody is served.
-fn make_durable<D: Disk>(
-    disk: &D,
-    layout: Layout,
-    unmarked: &BTreeMap<u64, (u64, u64)>,
-    tail: &Tail<D::File>,
-    stale: &[u64],
-) -> Result<(), Fault> {
+fn make_durable<D: Disk>(disk: &D, unmarked: &BTreeMap<u64, (u64, u64)>, tail: &Tail<D::File>) -> Result<(), Fault> {
     const PIECE_BYTES: u64 = 1024 * 1024;
     let fault = |action, number| move |cause| Fault::Io { action, file: segment::file_name(number), cause };
     let write_again = |number, file: &D::File, from: u64, to: u64| {
@@ -194,9 +173,5 @@ fn make_durable<D: Disk>(
         write_again(number, file.as_ref(), 0, segment::HEADER_BYTES_USED as u64)?;
         file.sync().map_err(fault("sync", number))?;
     }
-    for &number in stale {
-        segment::prepare(disk, number, layout.segment_bytes).map_err(fault("prepare", number))?;
-    }
-    // A process that was killed may have created files without getting as far as this.
-    disk.sync_directory().map_err(fault("sync the directory of", tail.number))
+    Ok(())
 }

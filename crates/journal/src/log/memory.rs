@@ -1,60 +1,86 @@
-//! A journal without a disk, for backtests and tests: durable as long as the process lives.
+//! A durable log without a disk, for tests: durable as long as the process lives.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use engine::Entry;
-use types::Seq;
+use types::{Epoch, Origin, Seq};
 
 use crate::fault::Fault;
 use crate::frame::Frame;
 use crate::identity::Identity;
-use crate::log::{Journal, Reader};
-use crate::segments::position::FrameAt;
+use crate::log::{DurableLog, Reader};
 
-/// A journal in memory.
+/// A log in memory. Clones share it; whoever claims it last may write.
+#[derive(Debug, Clone)]
+pub struct MemoryLog(Arc<RwLock<Held>>);
+
+#[derive(Debug)]
+struct Held {
+    identity: Identity,
+    durable: Vec<Frame>,
+}
+
+impl MemoryLog {
+    /// An empty log that nobody has claimed.
+    pub fn new(origin: Origin) -> Self {
+        let identity = Identity { origin, epoch: Epoch::new(0) };
+        Self(Arc::new(RwLock::new(Held { identity, durable: Vec::new() })))
+    }
+
+    /// Becomes the writer, with an epoch one higher than the writer before, who is fenced.
+    pub fn claim(&self) -> MemoryJournal {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        held.identity.epoch = Epoch::new(held.identity.epoch.get() + 1);
+        let identity = held.identity;
+        drop(held);
+        let reader = MemoryReader(self.clone());
+        MemoryJournal { identity, appended: Vec::new(), last: reader.durable(), reader }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The writer of a [`MemoryLog`].
 #[derive(Debug)]
 pub struct MemoryJournal {
     identity: Identity,
     appended: Vec<Frame>,
     last: Seq,
-    frames: u64,
-    durable: Arc<RwLock<Vec<Frame>>>,
+    reader: MemoryReader,
 }
 
-impl MemoryJournal {
-    /// An empty journal.
-    pub fn new(identity: Identity) -> Self {
-        Self { identity, appended: Vec::new(), last: Seq::ZERO, frames: 0, durable: Arc::default() }
-    }
+/// No error passes by itself: epochs never go back, so a writer that was fenced stays fenced.
+fn check(ours: Identity, held: &Held) -> Result<(), Fault> {
+    let by = held.identity.epoch;
+    if by == ours.epoch { Ok(()) } else { Err(Fault::Fenced { by }) }
 }
 
-impl Journal for MemoryJournal {
+impl DurableLog for MemoryJournal {
     type Reader = MemoryReader;
 
-    /// Every frame counts as a segment of its own.
-    fn append(&mut self, frame: &Frame) -> Result<FrameAt, Fault> {
+    fn append(&mut self, frame: &Frame) -> Result<(), Fault> {
+        check(self.identity, &self.reader.0.read())?;
         assert_eq!(frame.first, self.last.next(), "JRN-1: frames follow one another without gaps");
         self.last = frame.last();
         self.appended.push(frame.clone());
-        self.frames += 1;
-        Ok(FrameAt { segment: self.frames, offset: 0 })
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<Seq, Fault> {
-        self.durable.write().unwrap_or_else(PoisonError::into_inner).append(&mut self.appended);
+        let mut held = self.reader.0.0.write().unwrap_or_else(PoisonError::into_inner);
+        check(self.identity, &held)?;
+        held.durable.append(&mut self.appended);
         Ok(self.last)
     }
 
     fn durable(&self) -> Seq {
-        self.reader().durable()
-    }
-
-    fn mark(&mut self) -> Result<(), Fault> {
-        Ok(())
+        self.reader.durable()
     }
 
     fn reader(&self) -> MemoryReader {
-        MemoryReader { durable: Arc::clone(&self.durable) }
+        self.reader.clone()
     }
 
     fn identity(&self) -> Identity {
@@ -62,22 +88,20 @@ impl Journal for MemoryJournal {
     }
 }
 
-/// Reads a [`MemoryJournal`].
+/// Reads a [`MemoryLog`].
 #[derive(Debug, Clone)]
-pub struct MemoryReader {
-    durable: Arc<RwLock<Vec<Frame>>>,
-}
+pub struct MemoryReader(MemoryLog);
 
 impl Reader for MemoryReader {
     fn durable(&self) -> Seq {
-        self.durable.read().unwrap_or_else(PoisonError::into_inner).last().map_or(Seq::ZERO, Frame::last)
+        self.0.read().durable.last().map_or(Seq::ZERO, Frame::last)
     }
 
     fn read(&self, from: Seq) -> Result<Vec<Entry>, Fault> {
         let from = from.max(Seq::new(1));
-        let frames = self.durable.read().unwrap_or_else(PoisonError::into_inner);
-        let place = frames.partition_point(|frame| frame.last() < from);
-        let Some(frame) = frames.get(place) else { return Ok(Vec::new()) };
+        let held = self.0.read();
+        let place = held.durable.partition_point(|frame| frame.last() < from);
+        let Some(frame) = held.durable.get(place) else { return Ok(Vec::new()) };
         let mut entries = frame.entries().map_err(|cause| Fault::Undecodable { seq: frame.first, cause })?;
         entries.retain(|entry| entry.header.seq >= from);
         Ok(entries)

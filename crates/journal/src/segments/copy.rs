@@ -6,45 +6,31 @@
 //! fetches the rest again: what it finds there may be in memory only, or lost to a sync that failed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use disk::{Disk, DiskFile};
 use types::{Seq, ShardId, Timestamp};
 
 use crate::fault::Fault;
-use crate::frame::{self, FrameHash, ReadHeader};
+use crate::frame::{self, ReadHeader};
 use crate::identity::Identity;
+use crate::segments::SegmentStore;
 use crate::segments::mark::Mark;
-use crate::segments::places::{NO_FRAME, damaged};
-use crate::segments::position::Position;
+use crate::segments::places::{Known, NO_FRAME, Places, Point, damaged};
+use crate::segments::position::{Position, StartAt};
+use crate::segments::reader::FileReader;
+use crate::segments::recover::Tail;
 use crate::segments::segment::{self, HeaderFound, SegmentHeader};
-use disk::{Disk, DiskFile};
+use crate::segments::writer::{NewFrame, SegmentWriter};
 
 /// A copy of a journal in the files of one directory. After an error it is of no more use; open it again.
 #[derive(Debug)]
 pub struct FileCopy<D: Disk> {
-    disk: D,
-    shard: ShardId,
-    mark: Mark<D::File>,
-    /// The segment that is copied, or will be.
-    number: u64,
-    /// Its file, once its header is there.
-    filling: Option<Filling<D::File>>,
+    writer: SegmentWriter<D>,
     /// What arrived of a header or of a frame that is not there in full.
     partial: Vec<u8>,
-    /// Which history the last entry is of.
-    identity: Option<Identity>,
-    last: Seq,
-    previous: FrameHash,
     last_frame: Option<FrameRange>,
     last_time: Timestamp,
-}
-
-#[derive(Debug)]
-struct Filling<F> {
-    file: F,
-    bytes: u64,
-    identity: Identity,
-    offset: u64,
-    synced: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +38,13 @@ struct FrameRange {
     segment: u64,
     from: u64,
     to: u64,
+}
+
+impl FrameRange {
+    /// The frame from one place to the next.
+    const fn between(place: StartAt, behind: StartAt) -> Self {
+        Self { segment: place.segment, from: place.offset, to: behind.offset }
+    }
 }
 
 /// Bytes that the copy holds. An original that holds others at the same place is of another history.
@@ -129,122 +122,77 @@ impl<D: Disk> FileCopy<D> {
             return Err(Fault::Damaged { file: "mark".to_owned(), offset: 0, seq: Seq::ZERO, what: what.to_owned() });
         }
         let marked = marked.map_or(Seq::ZERO, |(_, seq)| seq);
-        let mut copy = Self {
-            disk,
-            shard,
-            mark,
-            number: 1,
-            filling: None,
-            partial: Vec::new(),
-            identity: None,
-            last: Seq::ZERO,
-            previous: FrameHash::default(),
-            last_frame: None,
-            last_time: Timestamp::ZERO,
-        };
-        let headers = copy.headers(&numbers, marked)?;
-        if let Some((_, header)) = headers.last_key_value() {
-            copy.resume(header, marked)?;
-        }
+        let headers = headers(&disk, shard, &numbers, marked)?;
         let vouched = headers.len();
+        let copy = Self::resume(disk.clone(), shard, mark, &headers, marked)?;
         for &number in numbers.iter().skip(vouched) {
             let fault = |cause| Fault::Io { action: "remove", file: segment::file_name(number), cause };
-            copy.disk.remove(&segment::file_name(number)).map_err(fault)?;
+            disk.remove(&segment::file_name(number)).map_err(fault)?;
         }
-        copy.disk.sync_directory().map_err(io_fault("sync"))?;
+        disk.sync_directory().map_err(io_fault("sync"))?;
         Ok(copy)
     }
 
-    /// The headers of the segments that hold what the mark vouches for.
-    fn headers(&self, numbers: &[u64], marked: Seq) -> Result<BTreeMap<u64, SegmentHeader>, Fault> {
-        const MISSING: &str = "the segment is missing or its header is not the one that belongs here";
-        let mut headers = BTreeMap::<u64, SegmentHeader>::new();
-        for expected in 1.. {
-            let before = headers.last_key_value().map(|(_, header)| header);
-            let found = numbers.contains(&expected).then(|| self.header(expected)).transpose()?.flatten();
-            let follows = |header: &SegmentHeader| match before {
-                Some(before) => {
-                    header.first >= before.first
-                        && (header.identity == before.identity || header.identity.continues(before.identity))
-                }
-                None => header.first == Seq::new(1),
-            };
-            match found {
-                Some(header) if header.number == expected && follows(&header) && header.first <= marked => {
-                    headers.insert(expected, header);
-                }
-                // There is none for what comes next: the one before must hold the rest, which reading it shows.
-                None if before.is_some() || marked == Seq::ZERO => break,
-                Some(header) if header.number == expected && header.first > marked => break,
-                Some(_) | None => {
-                    let seq = before.map_or(Seq::new(1), |header| header.first);
-                    return Err(damaged(expected, 0, seq, MISSING));
-                }
-            }
-        }
-        Ok(headers)
-    }
-
-    fn header(&self, number: u64) -> Result<Option<SegmentHeader>, Fault> {
-        let name = segment::file_name(number);
-        let opened = self.disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
-        let Some(file) = opened else { return Ok(None) };
-        match segment::read_header(&file, &name, self.shard)? {
-            HeaderFound::Used(header) => Ok(Some(header)),
-            HeaderFound::Unused | HeaderFound::Damaged => Ok(None),
-        }
-    }
-
-    /// Goes on in a segment behind what the mark vouches for; what else stands in its file is zeroed.
-    fn resume(&mut self, header: &SegmentHeader, marked: Seq) -> Result<(), Fault> {
+    /// Goes on behind what the mark vouches for; what else stands in the file of the last segment is zeroed.
+    fn resume(
+        disk: D,
+        shard: ShardId,
+        mark: Mark<D::File>,
+        headers: &BTreeMap<u64, SegmentHeader>,
+        marked: Seq,
+    ) -> Result<Self, Fault> {
+        let before = |header: &SegmentHeader| Known { first: header.first, points: None };
+        let mut segments: BTreeMap<u64, Known> =
+            headers.iter().map(|(number, header)| (*number, before(header))).collect();
+        let (partial, mut last_frame, mut last_time) = (Vec::new(), None, Timestamp::ZERO);
+        let Some((_, header)) = headers.last_key_value() else {
+            let places = Arc::new(Places::new(disk, shard, segments, marked));
+            return Ok(Self { writer: SegmentWriter::empty(places, mark), partial, last_frame, last_time });
+        };
         let SegmentHeader { number, identity, first, previous, .. } = *header;
         let name = segment::file_name(number);
         let fault = |action| {
             let file = name.clone();
             move |cause| Fault::Io { action, file, cause }
         };
-        let file = self.disk.open(&name).map_err(fault("open"))?;
+        let file = disk.open(&name).map_err(fault("open"))?;
         let file = file.ok_or_else(|| fault("open")(std::io::ErrorKind::NotFound.into()))?;
         let bytes = file.len().map_err(fault("measure"))?;
         let mut content = vec![0; usize::try_from(bytes.min(Position::SEGMENT_BYTES_MAX)).unwrap_or(usize::MAX)];
         let count = file.read_at(&mut content, 0).map_err(fault("read"))?;
         content.truncate(count);
-        (self.number, self.identity, self.previous) = (number, Some(identity), previous);
-        self.last = Seq::new(first.get() - 1);
-        let mut filling = Filling { file, bytes, identity, offset: segment::HEADER_BYTES, synced: true };
-        while self.last < marked {
-            let rest = usize::try_from(filling.offset).ok().and_then(|offset| content.get(offset..));
+        let mut known = Known::from_the_first_frame(first);
+        let offset = segment::HEADER_BYTES;
+        let mut place = StartAt { seq: Seq::new(first.get() - 1), segment: number, offset, previous };
+        while place.seq < marked {
+            let rest = usize::try_from(place.offset).ok().and_then(|offset| content.get(offset..));
             let whole = rest.and_then(|rest| frame::read_whole(rest, 0)).filter(|(header, _)| {
-                let follows = header.first == self.last.next() && header.previous == self.previous;
+                let follows = header.first == place.seq.next() && header.previous == place.previous;
                 follows && header.identity == identity && header.last() <= marked
             });
             let Some((header, written)) = whole else {
-                return Err(damaged(number, filling.offset, self.last.next(), NO_FRAME));
+                return Err(damaged(number, place.offset, place.seq.next(), NO_FRAME));
             };
-            self.follow(&header, frame::hash_of(written), &mut filling);
+            known.note(Point { first: header.first, offset: place.offset });
+            let behind = behind(place, &header, written);
+            last_frame = Some(FrameRange::between(place, behind));
+            (place, last_time) = (behind, header.base_time);
         }
-        let end = usize::try_from(filling.offset).unwrap_or(usize::MAX);
+        let end = usize::try_from(place.offset).unwrap_or(usize::MAX);
         if content.get(end..).is_some_and(|rest| rest.iter().any(|&byte| byte != 0)) {
-            segment::write_zeros(&filling.file, filling.offset, bytes).map_err(fault("write"))?;
-            filling.file.sync().map_err(fault("sync"))?;
+            segment::write_zeros(&file, place.offset, bytes).map_err(fault("write"))?;
+            file.sync().map_err(fault("sync"))?;
         }
-        self.filling = Some(filling);
-        Ok(())
-    }
-
-    /// Takes note of a frame that stands in the file or will.
-    fn follow(&mut self, header: &ReadHeader, hash: FrameHash, filling: &mut Filling<D::File>) {
-        let (from, to) = (filling.offset, filling.offset + header.written_bytes());
-        self.last_frame = Some(FrameRange { segment: self.number, from, to });
-        self.last = header.last();
-        self.last_time = header.base_time;
-        self.previous = hash;
-        filling.offset = to;
+        segments.insert(number, known);
+        let places = Arc::new(Places::new(disk, shard, segments, marked));
+        let tail = Tail { number, file: Arc::new(file), bytes, offset: place.offset, identity };
+        let writer = SegmentWriter::resumed(places, mark, tail, place.previous);
+        Ok(Self { writer, partial, last_frame, last_time })
     }
 
     /// The last entry that arrived; it is safe once [`FileCopy::sync`] returned.
     pub fn last(&self) -> Seq {
-        self.last
+        self.writer.place().seq
     }
 
     /// When the first entry of the last frame was decided: all that was decided before has arrived.
@@ -254,13 +202,19 @@ impl<D: Disk> FileCopy<D> {
 
     /// Which history the last entry is of; `None` while there is none.
     pub fn identity(&self) -> Option<Identity> {
-        self.identity
+        self.writer.identity()
     }
 
     /// From where on bytes are wanted: a segment's number and a byte in its file.
     pub fn wanted(&self) -> (u64, u64) {
-        let offset = self.filling.as_ref().map_or(0, |filling| filling.offset);
-        (self.number, offset.saturating_add(self.partial.len() as u64))
+        let (number, offset) = self.open_place();
+        (number, offset.saturating_add(self.partial.len() as u64))
+    }
+
+    /// Where the open segment goes on, or the next one begins.
+    fn open_place(&self) -> (u64, u64) {
+        let StartAt { segment, offset, .. } = self.writer.place();
+        if self.writer.open_bytes().is_some() { (segment, offset) } else { (self.writer.next_number(), 0) }
     }
 
     /// What the original must hold as well: the header of the last segment and its last frame. Each is chained to all that
@@ -272,7 +226,7 @@ impl<D: Disk> FileCopy<D> {
         let Some(FrameRange { segment, from, to }) = self.last_frame else { return Ok(Vec::new()) };
         let name = segment::file_name(segment);
         let fault = |cause| Fault::Io { action: "read", file: name.clone(), cause };
-        let file = self.disk.open(&name).and_then(|file| file.ok_or(std::io::ErrorKind::NotFound.into()));
+        let file = self.disk().open(&name).and_then(|file| file.ok_or(std::io::ErrorKind::NotFound.into()));
         let file = file.map_err(fault)?;
         let read = |from: u64, to: u64| {
             let mut bytes = vec![0; usize::try_from(to.saturating_sub(from)).unwrap_or(0)];
@@ -290,56 +244,57 @@ impl<D: Disk> FileCopy<D> {
     /// When they are damaged, do not follow what the copy holds, or cannot be written.
     pub fn take(&mut self, bytes: &[u8], file_bytes: u64) -> Result<(), CopyFault> {
         self.partial.extend_from_slice(bytes);
-        let mut filling = match self.filling.take() {
-            Some(filling) => filling,
-            None => match self.begin(file_bytes)? {
-                Some(filling) => filling,
-                None => return Ok(()),
-            },
+        let open_bytes = match self.writer.open_bytes() {
+            Some(open_bytes) => open_bytes,
+            None if self.begin(file_bytes)? => file_bytes,
+            None => return Ok(()),
         };
-        if filling.bytes != file_bytes {
-            let what = format!("its file has {} bytes here, {file_bytes} there", filling.bytes);
-            return Err(damaged(self.number, filling.bytes.min(file_bytes), self.last.next(), &what).into());
+        let mut place = self.writer.place();
+        if open_bytes != file_bytes {
+            let what = format!("its file has {open_bytes} bytes here, {file_bytes} there");
+            return Err(damaged(place.segment, open_bytes.min(file_bytes), place.seq.next(), &what).into());
         }
-        let start = filling.offset;
         let arrived = std::mem::take(&mut self.partial);
-        let mut rest = arrived.as_slice();
-        while let Some((header, written)) = self.next_frame(rest, &filling)? {
-            let hash = frame::hash_of(written);
-            self.follow(&header, hash, &mut filling);
+        let (mut rest, mut frames) = (arrived.as_slice(), Vec::new());
+        let (mut last_frame, mut last_time) = (self.last_frame, self.last_time);
+        while let Some((header, written)) = self.next_frame(rest, &place, file_bytes)? {
+            let behind = behind(place, &header, written);
+            frames.push(NewFrame { first: header.first, behind });
+            last_frame = Some(FrameRange::between(place, behind));
+            (place, last_time) = (behind, header.base_time);
             rest = rest.get(written.len()..).unwrap_or_default();
         }
-        let whole = arrived.get(..arrived.len() - rest.len()).unwrap_or_default();
-        if !whole.is_empty() {
-            let fault = |cause| Fault::Io { action: "write", file: segment::file_name(self.number), cause };
-            filling.file.write_at(whole, start).map_err(fault)?;
-            filling.synced = false;
+        if !frames.is_empty() {
+            let whole = arrived.get(..arrived.len() - rest.len()).unwrap_or_default();
+            self.writer.append(whole, &frames)?;
+            (self.last_frame, self.last_time) = (last_frame, last_time);
         }
         self.partial = rest.to_vec();
-        self.filling = Some(filling);
         Ok(())
     }
 
-    /// The frame that these bytes begin with; `None` when it is not there in full.
+    /// The frame at `place` that these bytes begin with; `None` when it is not there in full.
     fn next_frame<'b>(
         &self,
         bytes: &'b [u8],
-        filling: &Filling<D::File>,
+        place: &StartAt,
+        file_bytes: u64,
     ) -> Result<Option<(ReadHeader, &'b [u8])>, CopyFault> {
         if bytes.len() < frame::HEADER_BYTES {
             return Ok(None);
         }
-        let spoilt = |what: &str| self.spoilt(filling.offset, what);
+        let spoilt = |what: &str| spoilt(place, what);
         let header = frame::read_header(bytes).ok_or_else(|| spoilt(NO_FRAME))?;
         if header.format > frame::FORMAT_VERSION {
             let (found, expected) = (u32::from(header.format), u32::from(frame::FORMAT_VERSION));
-            return Err(Fault::FormatVersion { file: segment::file_name(self.number), found, expected }.into());
+            return Err(Fault::FormatVersion { file: segment::file_name(place.segment), found, expected }.into());
         }
-        let follows = header.first == self.last.next() && header.previous == self.previous;
-        if !follows || header.identity != filling.identity || header.shard != self.shard {
-            return Err(self.other_history(filling.offset));
+        let follows = header.first == place.seq.next() && header.previous == place.previous;
+        let is_of_segment = Some(header.identity) == self.writer.identity() && header.shard == self.shard();
+        if !follows || !is_of_segment {
+            return Err(other_history(place));
         }
-        if filling.offset.saturating_add(header.written_bytes()) > filling.bytes {
+        if place.offset.saturating_add(header.written_bytes()) > file_bytes {
             return Err(spoilt("the frame does not fit into the segment's file"));
         }
         if bytes.len() < frame::HEADER_BYTES + header.payload_bytes {
@@ -349,43 +304,31 @@ impl<D: Disk> FileCopy<D> {
         whole.map(Some).ok_or_else(|| spoilt("the frame's payload does not match its checksum"))
     }
 
-    /// Begins the segment whose header has arrived; `None` when it has not in full.
-    fn begin(&mut self, file_bytes: u64) -> Result<Option<Filling<D::File>>, CopyFault> {
+    /// Begins the segment whose header has arrived; false when it has not in full.
+    fn begin(&mut self, file_bytes: u64) -> Result<bool, CopyFault> {
         let header_bytes = usize::try_from(segment::HEADER_BYTES).unwrap_or(usize::MAX);
-        let Some(block) = self.partial.get(..header_bytes) else { return Ok(None) };
-        let name = segment::file_name(self.number);
-        let header = match segment::decode_header(block, &name, self.shard)? {
+        let Some(block) = self.partial.get(..header_bytes) else { return Ok(false) };
+        let (number, offset) = self.open_place();
+        let place = StartAt { segment: number, offset, ..self.writer.place() };
+        let header = match segment::decode_header(block, &segment::file_name(number), self.shard())? {
             HeaderFound::Used(header) => header,
-            HeaderFound::Unused | HeaderFound::Damaged => return Err(self.spoilt(0, "the segment's header is damaged")),
+            HeaderFound::Unused | HeaderFound::Damaged => {
+                return Err(spoilt(&place, "the segment's header is damaged"));
+            }
         };
-        let follows = header.first == self.last.next() && header.previous == self.previous;
-        if header.number != self.number
-            || !follows
-            || !self.identity.is_none_or(|before| header.identity == before || header.identity.continues(before))
-        {
-            return Err(self.other_history(0));
+        let follows = header.number == number && header.first == place.seq.next() && header.previous == place.previous;
+        let identity = header.identity;
+        if !follows || !self.writer.identity().is_none_or(|before| identity == before || identity.continues(before)) {
+            return Err(other_history(&place));
         }
         if !(segment::HEADER_BYTES..=Position::SEGMENT_BYTES_MAX).contains(&file_bytes) {
-            return Err(self.spoilt(0, &format!("a segment's file cannot have {file_bytes} bytes")));
+            return Err(spoilt(&place, &format!("a segment's file cannot have {file_bytes} bytes")));
         }
-        let fault = |action| {
-            let file = name.clone();
-            move |cause| Fault::Io { action, file, cause }
-        };
-        segment::prepare(&self.disk, self.number, file_bytes).map_err(fault("prepare"))?;
-        let file = self.disk.open(&name).map_err(fault("open"))?;
-        let file = file.ok_or_else(|| fault("open")(std::io::ErrorKind::NotFound.into()))?;
-        let header_used = block.get(..segment::HEADER_BYTES_USED).unwrap_or(block);
-        file.write_at(header_used, 0).map_err(fault("write"))?;
-        file.sync().map_err(fault("sync"))?;
-        if self.last == Seq::ZERO {
-            // As when a journal begins: there is no entry without a mark.
-            self.mark.write(header.identity, Seq::ZERO)?;
-        }
+        let used = block.get(..segment::HEADER_BYTES_USED);
+        self.writer.begin(identity, segment::prepare(self.disk(), number, file_bytes), used)?;
+        self.writer.sync_header()?;
         self.partial.drain(..header_bytes);
-        self.identity = Some(header.identity);
-        let (identity, offset) = (header.identity, segment::HEADER_BYTES);
-        Ok(Some(Filling { file, bytes: file_bytes, identity, offset, synced: true }))
+        Ok(true)
     }
 
     /// Makes everything that arrived in full survive a crash, and marks it; says the last entry.
@@ -393,12 +336,11 @@ impl<D: Disk> FileCopy<D> {
     /// # Errors
     /// When the disk fails.
     pub fn sync(&mut self) -> Result<Seq, Fault> {
-        let Some(filling) = self.filling.as_mut().filter(|filling| !filling.synced) else { return Ok(self.last) };
-        let fault = |cause| Fault::Io { action: "sync", file: segment::file_name(self.number), cause };
-        filling.file.sync().map_err(fault)?;
-        filling.synced = true;
-        self.mark.write(filling.identity, self.last)?;
-        Ok(self.last)
+        if self.writer.is_unsynced() {
+            self.writer.sync()?;
+            self.writer.mark()?;
+        }
+        Ok(self.last())
     }
 
     /// The original's segment has no more frames: goes on with the next one.
@@ -406,13 +348,13 @@ impl<D: Disk> FileCopy<D> {
     /// # Errors
     /// When a frame is not there in full, or the disk fails.
     pub fn finish_segment(&mut self) -> Result<(), CopyFault> {
-        let offset = self.filling.as_ref().map_or(0, |filling| filling.offset);
-        if self.filling.is_none() || !self.partial.is_empty() {
-            return Err(self.spoilt(offset, "the segment ends within a frame"));
+        if self.writer.open_bytes().is_none() || !self.partial.is_empty() {
+            let (segment, offset) = self.open_place();
+            let place = StartAt { segment, offset, ..self.writer.place() };
+            return Err(spoilt(&place, "the segment ends within a frame"));
         }
         self.sync()?;
-        self.filling = None;
-        self.number += 1;
+        self.writer.leave();
         Ok(())
     }
 
@@ -421,12 +363,88 @@ impl<D: Disk> FileCopy<D> {
         self.partial.clear();
     }
 
-    fn spoilt(&self, offset: u64, what: &str) -> CopyFault {
-        CopyFault::Received { segment: self.number, offset, seq: self.last.next(), what: what.to_owned() }
+    fn disk(&self) -> &D {
+        &self.writer.places().disk
     }
 
-    fn other_history(&self, offset: u64) -> CopyFault {
-        CopyFault::OtherHistory { segment: self.number, offset, last: self.last }
+    fn shard(&self) -> ShardId {
+        self.writer.places().shard
+    }
+}
+
+impl<D: Disk> SegmentStore for FileCopy<D> {
+    type Disk = D;
+
+    fn place(&self) -> StartAt {
+        self.writer.place()
+    }
+
+    fn mark(&mut self) -> Result<(), Fault> {
+        self.writer.mark()
+    }
+
+    fn segments(&self) -> FileReader<D> {
+        FileReader::new(Arc::clone(self.writer.places()))
+    }
+}
+
+fn spoilt(place: &StartAt, what: &str) -> CopyFault {
+    let StartAt { seq, segment, offset, .. } = *place;
+    CopyFault::Received { segment, offset, seq: seq.next(), what: what.to_owned() }
+}
+
+fn other_history(place: &StartAt) -> CopyFault {
+    CopyFault::OtherHistory { segment: place.segment, offset: place.offset, last: place.seq }
+}
+
+/// The place behind a frame that stands at `place`.
+fn behind(place: StartAt, header: &ReadHeader, written: &[u8]) -> StartAt {
+    let (seq, previous) = (header.last(), frame::hash_of(written));
+    StartAt { seq, offset: place.offset + header.written_bytes(), previous, ..place }
+}
+
+/// The headers of the segments that hold what the mark vouches for.
+fn headers<D: Disk>(
+    disk: &D,
+    shard: ShardId,
+    numbers: &[u64],
+    marked: Seq,
+) -> Result<BTreeMap<u64, SegmentHeader>, Fault> {
+    const MISSING: &str = "the segment is missing or its header is not the one that belongs here";
+    let mut headers = BTreeMap::<u64, SegmentHeader>::new();
+    for expected in 1.. {
+        let before = headers.last_key_value().map(|(_, header)| header);
+        let found = numbers.contains(&expected).then(|| header(disk, shard, expected)).transpose()?.flatten();
+        let follows = |header: &SegmentHeader| match before {
+            Some(before) => {
+                header.first >= before.first
+                    && (header.identity == before.identity || header.identity.continues(before.identity))
+            }
+            None => header.first == Seq::new(1),
+        };
+        match found {
+            Some(header) if header.number == expected && follows(&header) && header.first <= marked => {
+                headers.insert(expected, header);
+            }
+            // There is none for what comes next: the one before must hold the rest, which reading it shows.
+            None if before.is_some() || marked == Seq::ZERO => break,
+            Some(header) if header.number == expected && header.first > marked => break,
+            Some(_) | None => {
+                let seq = before.map_or(Seq::new(1), |header| header.first);
+                return Err(damaged(expected, 0, seq, MISSING));
+            }
+        }
+    }
+    Ok(headers)
+}
+
+fn header<D: Disk>(disk: &D, shard: ShardId, number: u64) -> Result<Option<SegmentHeader>, Fault> {
+    let name = segment::file_name(number);
+    let opened = disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
+    let Some(file) = opened else { return Ok(None) };
+    match segment::read_header(&file, &name, shard)? {
+        HeaderFound::Used(header) => Ok(Some(header)),
+        HeaderFound::Unused | HeaderFound::Damaged => Ok(None),
     }
 }
 

@@ -1,4 +1,10 @@
-//! The segments that a process keeps, and what can be found in them by position.
+//! The segments of the log that every process keeps in files of its own, and in which positions mean something.
+
+use std::fmt;
+
+use disk::Disk;
+
+use crate::fault::Fault;
 
 pub(crate) mod content;
 pub(crate) mod copy;
@@ -10,12 +16,29 @@ pub(crate) mod reader;
 pub(crate) mod recover;
 pub(crate) mod scrub;
 pub(crate) mod segment;
+pub(crate) mod writer;
 
-use crate::segments::position::StartAt;
+use position::StartAt;
+use reader::FileReader;
 
-/// A journal whose frames stand in segments of this process, where they can be found by position.
-pub trait SegmentStore {
-    /// Where the next frame will stand: a later start can begin there, see [`crate::FileJournal::open`]. What it says is of
-    /// use once everything appended so far is durable.
+/// The log in segment files of this process, where index, history, proofs and scrub find entries by position.
+///
+/// The segments of all processes that keep the same log are the same, byte for byte, so that a position means the same
+/// everywhere. How frames get there is the implementation's choice: a [`crate::FileJournal`] writes them as it appends
+/// them, a [`crate::FileCopy`] takes them from another process. After any error the store is poisoned: every later call
+/// fails too, and the next start finds what was durable.
+pub trait SegmentStore: Send + fmt::Debug {
+    /// Where the files are.
+    type Disk: Disk;
+
+    /// The place behind the last frame that was taken: a later start can begin there, see [`crate::FileJournal::open`].
+    /// What it says is of use once that frame is durable.
     fn place(&self) -> StartAt;
+
+    /// Writes down how far the segments are durable, so that a later start can tell damage from a torn tail. Called within
+    /// 10 ms of an acknowledgement and at a clean stop.
+    fn mark(&mut self) -> Result<(), Fault>;
+
+    /// Reads what is durable, by sequence and by position.
+    fn segments(&self) -> FileReader<Self::Disk>;
 }

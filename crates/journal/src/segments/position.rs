@@ -4,7 +4,7 @@ use std::fmt;
 
 use types::Seq;
 
-use crate::frame::{HEADER_BYTES, Placed};
+use crate::frame::{Frame, HEADER_BYTES, Placed};
 
 /// The place of an entry: its segment, its byte in the segment's file, and whether it is a row. Positions order as
 /// entries do. The number uses 48 bits.
@@ -76,13 +76,18 @@ impl FrameAt {
         Self { segment, offset: offset + HEADER_BYTES as u64 }
     }
 
+    /// Of the frame that ends at `behind`.
+    pub fn before(behind: StartAt, frame: &Frame) -> Self {
+        Self { segment: behind.segment, offset: behind.offset - frame.payload.len() as u64 }
+    }
+
     /// The position of an entry of this frame.
     pub const fn position(self, placed: Placed) -> Position {
         Position::new(self.segment, self.offset + placed.offset as u64, placed.is_row)
     }
 }
 
-/// A place in a journal between two frames, as [`FileJournal::place`] gives it. It is of use while everything before it
+/// A place in a journal between two frames, as [`crate::SegmentStore::place`] gives it. It is of use while everything before it
 /// is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartAt {

@@ -16,7 +16,7 @@ use crate::segments::position::{FrameAt, Position};
 use crate::segments::segment;
 use disk::{Disk, DiskFile};
 
-/// Reads the durable entries of a [`crate::FileJournal`]. Whatever is read is checked again: disks change what nobody
+/// Reads the durable entries of a [`crate::SegmentStore`]. Whatever is read is checked again: disks change what nobody
 /// wrote.
 #[derive(Debug)]
 pub struct FileReader<D: Disk> {
