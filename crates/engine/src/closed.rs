@@ -65,7 +65,7 @@ impl Engine {
             | Command::RecordLabel { .. }
             | Command::StoreArtifact(_)
             | Command::ActivatePolicy { .. }
-            | Command::AddApiKey(_)) => {
+            | Command::Identity(_)) => {
                 return match self.decide(at, request.id, command) {
                     Decided::Answer(answer) => answer,
                     Decided::Record(_) => refused(),

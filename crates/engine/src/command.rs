@@ -13,7 +13,8 @@ use crate::ImportCommand;
 use crate::accounts_page::AccountFilter;
 use crate::change::Change;
 use crate::details::AccountName;
-use crate::entry::{ApiKeyAdded, ArtifactChunk, PaymentStatus, Verb};
+use crate::entry::{ArtifactChunk, PaymentStatus, Verb};
+use crate::identity::IdentityCommand;
 use crate::order::{AccountOrder, Orders, TransferOrder};
 
 /// A command and who sent it.
@@ -85,8 +86,8 @@ pub enum Command {
         /// That bundle, compiled.
         policy: Arc<Policy>,
     },
-    /// Let an API key in.
-    AddApiKey(ApiKeyAdded),
+    /// Add a principal or a credential.
+    Identity(IdentityCommand),
     /// Bring an existing book.
     Import(ImportCommand),
     /// Look something up.
@@ -113,7 +114,7 @@ impl Request {
             | Command::RecordLabel { .. }
             | Command::StoreArtifact(_)
             | Command::ActivatePolicy { .. }
-            | Command::AddApiKey(_)
+            | Command::Identity(_)
             | Command::DryRun(_)
             | Command::Query(_) => 1,
         }

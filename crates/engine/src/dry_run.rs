@@ -28,7 +28,7 @@ impl Engine {
             | Command::RecordLabel { .. }
             | Command::StoreArtifact(_)
             | Command::ActivatePolicy { .. }
-            | Command::AddApiKey(_)
+            | Command::Identity(_)
             | Command::Import(_)
             | Command::Change(_)
             | Command::DryRun(_)
@@ -53,7 +53,7 @@ impl Engine {
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
-            | Fact::ApiKeyAdded(_)
+            | Fact::Identity(_)
             | Fact::StateDigest(_) => unreachable!("ENG-17: a dry run is of orders and payments"),
         };
         let metadata = self.payment_metadata(payment.id);

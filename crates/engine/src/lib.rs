@@ -19,6 +19,7 @@ mod details;
 mod dry_run;
 mod due;
 mod entry;
+mod identity;
 mod import;
 mod order;
 mod payment;
@@ -43,9 +44,13 @@ pub use command::{Command, EVENTS_MAX, NewPayment, PAGE_MAX, Query, Request};
 pub use create_payment::account_id;
 pub use details::{AccountName, AccountNameParseError, AccountReply, MetadataChanges, TransferReply};
 pub use entry::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header,
-    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest,
-    StreamOpened, Verb,
+    ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header, LabelRecorded,
+    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
+    Verb,
+};
+pub use identity::{
+    ApiKeyAdded, CredentialAdded, CredentialKind, IdentityCommand, IdentityFact, IdentityRefusal, Principal,
+    PrincipalAdded, PrincipalKind,
 };
 pub use import::ImportCommand;
 pub use order::{AccountOrder, ORDERS_MAX, OrderReply, Ordered, Orders, TransferOrder};
@@ -214,9 +219,14 @@ impl Engine {
         self.state.ledger.books()
     }
 
-    /// The API keys that are let in.
-    pub fn api_keys(&self) -> impl Iterator<Item = &ApiKeyAdded> {
-        self.state.api_keys.values()
+    /// All principals, in order of number; the system itself comes first.
+    pub fn principals(&self) -> impl Iterator<Item = (ActorId, &Principal)> {
+        self.state.identities.principals.iter().map(|(actor, principal)| (*actor, principal))
+    }
+
+    /// All credentials, in order of number.
+    pub fn credentials(&self) -> impl Iterator<Item = &CredentialAdded> {
+        self.state.identities.credentials.values()
     }
 
     /// Folds an entry from the journal.
@@ -240,7 +250,7 @@ impl Engine {
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
-            | Fact::ApiKeyAdded(_) => true,
+            | Fact::Identity(_) => true,
         }
     }
 
@@ -311,7 +321,7 @@ impl Engine {
             | Command::RecordLabel { .. }
             | Command::StoreArtifact(_)
             | Command::ActivatePolicy { .. }
-            | Command::AddApiKey(_)
+            | Command::Identity(_)
             | Command::Query(_)) => self.execute_one(now, request, command, sink),
         }
     }
@@ -372,9 +382,10 @@ impl Engine {
                 Some(_) | None => Decided::record(Fact::ArtifactStored(chunk.clone())),
             },
             Command::ActivatePolicy { artifact, policy } => self.activate_policy(at, *artifact, policy),
-            Command::AddApiKey(key) => match self.state.api_keys.get(&key.key) {
-                Some(_) => Decided::Answer(Ok(Reply::ApiKey(Made::Before))),
-                None => Decided::record(Fact::ApiKeyAdded(key.clone())),
+            Command::Identity(command) => match self.state.identities.judge(command) {
+                Ok(Some(fact)) => Decided::record(Fact::Identity(fact)),
+                Ok(None) => Decided::Answer(Ok(Reply::Identity(Made::Before))),
+                Err(refusal) => Decided::Answer(Err(refusal.into())),
             },
             Command::Query(query) => Decided::Answer(self.query(at, query)),
         }

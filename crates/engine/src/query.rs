@@ -100,7 +100,7 @@ impl Engine {
                 Some(active) => Ok(Reply::Policy(made, active.clone())),
                 None => Err(Refusal::NoActivePolicy),
             },
-            Command::AddApiKey(_) => Ok(Reply::ApiKey(made)),
+            Command::Identity(_) => Ok(Reply::Identity(made)),
             Command::Query(query) => self.query(self.state.clock, query),
         }
     }

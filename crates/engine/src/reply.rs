@@ -12,6 +12,7 @@ use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp,
 use crate::closed::WritesClosed;
 use crate::details::{AccountReply, TransferReply};
 use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
+use crate::identity::IdentityRefusal;
 use crate::order::Ordered;
 use crate::payment::Payment;
 
@@ -105,8 +106,8 @@ pub enum Reply {
     Import(Made, Box<ImportStatus>),
     /// All imports, in the order they were started.
     Imports(Vec<ImportStatus>),
-    /// An API key, let in.
-    ApiKey(Made),
+    /// A principal or a credential, added.
+    Identity(Made),
 }
 
 /// What became of one event of a batch.
@@ -256,6 +257,9 @@ pub enum Refusal {
         /// What is wrong with it.
         sentence: String,
     },
+    /// The principal or the credential cannot be added.
+    #[error(transparent)]
+    Identity(#[from] IdentityRefusal),
     /// No policy decides yet.
     #[error("no policy is active")]
     NoActivePolicy,

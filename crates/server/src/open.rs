@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use engine::{ApiKeyAdded, Command, Engine, Request, WritesClosed};
+use engine::{
+    Command, CredentialAdded, CredentialKind, Engine, IdentityCommand, PrincipalAdded, PrincipalKind, Request,
+    WritesClosed,
+};
 use index::Index;
 use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered};
 use pipeline::{Ask, ClockBounds, Decider};
 use policy::{Bundle, Policy};
 use tokio::sync::{Semaphore, watch as latest};
-use types::{ActorId, Origin, RequestId, Seq, ShardId, Span, TenantId};
+use types::{ActorId, CredentialId, Origin, RequestId, Seq, ShardId, Span, TenantId};
 use vault::ApiKey;
 
 use crate::auth::ApiKeys;
@@ -43,7 +46,7 @@ pub struct Options {
     pub layout: Layout,
     /// Events that may wait for the engine, a batch counting as many as it brings; more are refused.
     pub queue_events_max: usize,
-    /// Make one more API key, for when the first was lost.
+    /// Make one more API key for the first principal, for when its key was lost.
     pub new_api_key: bool,
     /// How far the wall clock may be ahead before it is not believed.
     pub clock: ClockBounds,
@@ -210,7 +213,7 @@ impl Opened {
         let mut decider = Decider::new(engine, notes);
         let api_key = prepare(&mut decider, &mut journal, &index, &guard, options.new_api_key)?;
         let api_keys = ApiKeys::default();
-        api_keys.replace(decider.engine().api_keys().cloned().collect());
+        api_keys.replace(decider.engine().credentials());
         let (durable_sender, durable) = latest::channel(journal.durable());
         let (running_sender, running) = latest::channel(());
         let core = Core::new(Shared {
@@ -349,7 +352,8 @@ fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
     Ok(Some(Arc::new(policy)))
 }
 
-/// Writes what a journal needs before anybody is served: its first entry and an API key.
+/// Writes what a journal needs before anybody is served: its first entry, and a principal with an API key. A further key
+/// is for the same principal, so that its owner goes on as the same actor.
 fn prepare<D: journal::Disk>(
     decider: &mut Decider,
     journal: &mut FileJournal<D>,
@@ -363,21 +367,32 @@ fn prepare<D: journal::Disk>(
     if decider.engine().applied() == Seq::ZERO {
         frames.extend(decider.start(now, origin));
     }
-    let newest = decider.engine().api_keys().map(|key| key.key.get()).max();
+    let newest = decider.engine().credentials().map(|added| added.credential.get()).max();
     let mut revealed = None;
     if newest.is_none() || new_api_key {
         if let Some(closed) = closed {
             return Err(OpenError::WritesClosed(closed));
         }
-        let key = ApiKey::generate(ActorId::new(newest.unwrap_or(0) + 1), &mut random);
+        let mut commands = Vec::new();
+        let first = decider.engine().principals().find(|(_, principal)| principal.kind != PrincipalKind::System);
+        let principal = first.map_or(ActorId::new(1), |(actor, _)| actor);
+        if first.is_none() {
+            commands.push(IdentityCommand::AddPrincipal(PrincipalAdded {
+                actor: principal,
+                kind: PrincipalKind::Service,
+                name: "made at start".into(),
+            }));
+        }
+        let key = ApiKey::generate(CredentialId::new(newest.unwrap_or(0) + 1), &mut random);
         revealed = Some(key.reveal());
-        let added = ApiKeyAdded {
-            key: key.actor(),
-            hash: key.hash(),
+        commands.push(IdentityCommand::AddCredential(CredentialAdded {
+            credential: key.credential(),
+            principal,
+            kind: CredentialKind::ApiKey { hash: key.hash() },
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
-        };
-        let batch = decider.work(now, [system(Command::AddApiKey(added))]);
+        }));
+        let batch = decider.work(now, commands.into_iter().map(|command| system(Command::Identity(command))));
         frames.extend(batch.frames);
     }
     commit(journal, index, frames)?;

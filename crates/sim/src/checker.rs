@@ -155,8 +155,7 @@ impl Checker {
         ensure(at == (model.seq, model.clock), "SIM-5", || {
             format!("the engine is at {at:?}, the model at {:?}", (model.seq, model.clock))
         })?;
-        let keys = engine.api_keys().map(|key| key.key).collect();
-        ensure(model.keys == keys, "SIM-5", || "the engine has other API keys".to_owned())
+        model.identities.compare(engine)
     }
 }
 
@@ -192,7 +191,7 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
-        | Fact::ApiKeyAdded(_)
+        | Fact::Identity(_)
         | Fact::StateDigest(_) => None,
     };
     [journal::kind_name(entry)].into_iter().chain(status)

@@ -236,7 +236,7 @@ impl Edge {
             | Reply::Artifact(_)
             | Reply::TrialBalance(..)
             | Reply::Imports(_)
-            | Reply::ApiKey(_) => Ok(Vec::new()),
+            | Reply::Identity(_) => Ok(Vec::new()),
         }
     }
 }

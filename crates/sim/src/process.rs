@@ -1,13 +1,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use engine::{ApiKeyAdded, Command, Engine, Entry, Fact, Request};
+use engine::{
+    Command, CredentialAdded, CredentialKind, Engine, Entry, Fact, IdentityCommand, PrincipalAdded, PrincipalKind,
+    Request,
+};
 use index::Index;
 use journal::{Fault, FileJournal, Frame, FrameAt, Journal as _, Layout, Reader as _, StartAt, TornTail};
 use pipeline::{Ask, Batch, ClockBounds, ClockGuard, Committer, Decider, DiskSpace, Feed, Gate, Queue, Reading};
 use policy::{Bundle, Policy};
 use server::{CommitError, KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
-use types::{ActorId, Digest, Origin, RequestId, Seq, ShardId, TenantId, Timestamp};
+use types::{ActorId, CredentialId, Digest, Origin, RequestId, Seq, ShardId, TenantId, Timestamp};
 
 use crate::edge::{Edge, Sent};
 use crate::{Rng, SimDisk, policies};
@@ -243,7 +246,7 @@ impl Process {
         self.frames.is_empty() && self.told.is_empty()
     }
 
-    /// The first entry of an empty journal, and an API key.
+    /// The first entry of an empty journal, and a principal with an API key.
     pub(crate) fn begin(&mut self, now: Timestamp) -> Result<Option<DecidedBatch>, Death> {
         if self.engine().applied() > Seq::ZERO {
             return Ok(None);
@@ -252,21 +255,29 @@ impl Process {
         self.decider.set_closed(None);
         let origin = self.journal.identity().origin;
         let mut frames = self.decider.start(now, origin);
-        let key = ApiKeyAdded {
-            key: ActorId::new(1_000),
-            hash: Digest::of(b"first"),
+        let principal =
+            PrincipalAdded { actor: ActorId::new(1_000), kind: PrincipalKind::Service, name: "made at start".into() };
+        let credential = CredentialAdded {
+            credential: CredentialId::new(1_000),
+            principal: principal.actor,
+            kind: CredentialKind::ApiKey { hash: Digest::of(b"first") },
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let command = Command::AddApiKey(key);
-        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
-        let batch = self.decider.work(now, [Ask { request: request.clone(), reply_to: () }]);
+        let commands = [IdentityCommand::AddPrincipal(principal), IdentityCommand::AddCredential(credential)];
+        let asked = commands.map(|command| Request {
+            tenant: TENANT,
+            actor: ActorId::SYSTEM,
+            id: RequestId::default(),
+            command: Command::Identity(command),
+        });
+        let batch = self.decider.work(now, asked.clone().map(|request| Ask { request, reply_to: () }));
         frames.extend(batch.frames);
         let entries = entries_of(frames.iter().map(|(frame, _)| frame));
         let answers = batch.answers.into_iter().map(|((), seq, answer)| (seq, answer)).collect();
         server::commit(&mut self.journal, &self.index, frames)?;
         self.mark()?;
-        Ok(Some(DecidedBatch { asked: vec![request], answers, entries, closed: None, is_cut: false }))
+        Ok(Some(DecidedBatch { asked: asked.to_vec(), answers, entries, closed: None, is_cut: false }))
     }
 
     /// Reads a request and lets it wait; the answer when it goes no further: a problem with it, or a full queue.

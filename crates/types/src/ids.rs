@@ -162,8 +162,13 @@ number!(
     u16
 );
 number!(
-    /// Who asked: the number of an API key, or 0 for the system itself.
+    /// Who asked: the number of a principal, or 0 for the system itself.
     ActorId,
+    u64
+);
+number!(
+    /// A credential that a principal authenticates with; never 0.
+    CredentialId,
     u64
 );
 number!(

@@ -98,7 +98,7 @@ impl Model {
             | Reply::AccountResults(_)
             | Reply::TransferResults { .. }
             | Reply::Artifact(_)
-            | Reply::ApiKey(_) => Ok(()),
+            | Reply::Identity(_) => Ok(()),
         }
     }
 }

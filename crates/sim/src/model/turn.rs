@@ -4,7 +4,7 @@ use engine::{Answer, Command, Entry, Fact, Made, Refusal, Reply, Request};
 use ledger::ImportState;
 use types::{ActorId, RequestId, Seq, Span, Timestamp};
 
-use super::{Model, ensure};
+use super::{Model, ensure, identities};
 
 /// A request that was decided, its answer, and the last entry there was then.
 #[derive(Debug)]
@@ -165,11 +165,11 @@ impl<'e> Turn<'_, 'e> {
                 }
             }
             Command::ActivatePolicy { artifact, .. } => self.activate(*artifact, answer)?,
-            Command::AddApiKey(key) => {
-                let made = !self.model.keys.contains(&key.key);
-                says(answer, if made { "now" } else { "before" })?;
-                if made {
-                    self.expect(request.id, &Fact::ApiKeyAdded(key.clone()))?;
+            Command::Identity(command) => {
+                let expected = self.model.identities.outcome(command);
+                says(answer, expected)?;
+                if expected == "now" {
+                    self.expect(request.id, &Fact::Identity(identities::fact(command)))?;
                 }
             }
             Command::Import(command) => self.import(command, answer)?,
@@ -220,7 +220,7 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Artifact(made)
         | Reply::Policy(made, _)
         | Reply::Import(made, _)
-        | Reply::ApiKey(made)
+        | Reply::Identity(made)
         | Reply::Scheduled(made, _)
         | Reply::Cancelled(made, ..)
         | Reply::Indexes(made, ..) => Some(*made),
