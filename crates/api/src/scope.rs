@@ -1,3 +1,5 @@
+//! Scopes: what a credential may do.
+
 /// Declares the scopes: constant = bit, name, what it lets a credential do.
 macro_rules! scopes {
     ($($constant:ident = $bit:literal $name:literal $summary:literal,)*) => {

@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use api::responses::Assets;
+use datadir::KeyStore;
+use disk::Directory;
 use engine::{
     Answer, ArtifactChunk, Command, Engine, Entry, Fact, PolicyActivated, Query, Refusal, Reply, Request, WritesClosed,
 };
 use index::Index;
-use journal::{Directory, Fault, FileReader, Identity, Reader};
+use journal::{Fault, FileReader, Identity, Reader};
 use pipeline::Ask;
 use policy::{Bundle, Policy, Problem};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -16,7 +18,6 @@ use types::{ActorId, Digest, RequestId, Sealed, Seq, ShardId, TenantId, Timestam
 use crate::auth::{ApiKeys, Authenticator, Caller};
 use crate::guard::{Confirmed, Guard};
 use crate::history::{History, HistoryError};
-use crate::key_store::KeyStore;
 use crate::metrics::Metrics;
 use crate::proofs::Proofs;
 use crate::threads::{CommitError, Inbox};

@@ -1,11 +1,11 @@
 //! A data directory of a release before principals: its API keys go on being the same actors.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use datadir::{KeyStore, Pace, Started, Terms, recover};
+use disk::Directory;
 use engine::{ApiKeyAdded, Entry, Fact, Header, IdentityFact};
-use journal::{Directory, FrameBuilder, Journal as _, Layout};
-use server::{
-    AuthError, Authenticator as _, Caller, Core, KeyStore, Opened, Options, Pace, Presented, Started, Terms, recover,
-};
+use journal::{FrameBuilder, Journal as _, Layout};
+use server::{AuthError, Authenticator as _, Caller, Core, Opened, Options, Presented};
 use types::{ActorId, CredentialId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 use vault::ApiKey;
 

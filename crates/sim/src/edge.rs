@@ -7,9 +7,10 @@ use api::payments::PaymentRequest;
 use api::requests::{self, Parsed};
 use api::responses::{self, Assets};
 use api::{IdSource, IdempotencyKey, Operation, Parameters, Problem, decisions, filters, orders, packed, results};
+use datadir::KeyStore;
 use engine::{Answer, Command, ImportCommand, PaymentDecided, Query, Refusal, Reply, Request};
 use policy::Policy;
-use server::{KeyStore, sealing_context};
+use server::sealing_context;
 use types::{ActorId, Digest, RequestId, Seq, Timestamp};
 
 use crate::SimDisk;

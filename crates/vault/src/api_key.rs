@@ -1,4 +1,4 @@
-//! API keys: how they are drawn, written and checked.
+//! API keys: how they are generated, parsed, hashed and compared.
 
 use std::str::FromStr;
 
