@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use engine::{ApiKeyAdded, Command, Engine, Request, WritesClosed};
+use engine::{ApiKeyAdded, Engine, Operation, Request, WritesClosed};
 use index::Index;
 use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered};
 use pipeline::{Ask, ClockBounds, Decider};
@@ -377,7 +377,7 @@ fn prepare<D: journal::Disk>(
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let batch = decider.work(now, [system(Command::AddApiKey(added))]);
+        let batch = decider.work(now, [system(added)]);
         frames.extend(batch.frames);
     }
     commit(journal, index, frames)?;
@@ -385,8 +385,9 @@ fn prepare<D: journal::Disk>(
     Ok(revealed)
 }
 
-fn system(command: Command) -> Ask<()> {
-    let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
+fn system(operation: impl Operation) -> Ask<()> {
+    let (id, command) = (RequestId::default(), operation.into());
+    let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id, command };
     Ask { request, reply_to: () }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use engine::{ApiKeyAdded, Command, Engine, Entry, Fact, Request};
+use engine::{ApiKeyAdded, Engine, Entry, Fact, Request};
 use index::Index;
 use journal::{Fault, FileJournal, Frame, FrameAt, Journal as _, Layout, Reader as _, StartAt, TornTail};
 use pipeline::{Ask, Batch, ClockBounds, ClockGuard, Committer, Decider, DiskSpace, Feed, Gate, Queue, Reading};
@@ -258,8 +258,8 @@ impl Process {
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let command = Command::AddApiKey(key);
-        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
+        let (id, command) = (RequestId::default(), key.into());
+        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id, command };
         let batch = self.decider.work(now, [Ask { request: request.clone(), reply_to: () }]);
         frames.extend(batch.frames);
         let entries = entries_of(frames.iter().map(|(frame, _)| frame));
@@ -427,10 +427,7 @@ impl Process {
 
 fn is_read(answer: &engine::Answer) -> bool {
     use engine::Reply;
-    matches!(
-        answer,
-        Ok(Reply::Accounts(_) | Reply::Transfers(_) | Reply::TrialBalance(..) | Reply::AccountsPage { .. })
-    )
+    matches!(answer, Ok(Reply::Accounts(_) | Reply::Transfers(_) | Reply::Sums(_) | Reply::AccountsPage(_)))
 }
 
 fn entries_of<'f>(frames: impl Iterator<Item = &'f Frame>) -> Vec<Entry> {
