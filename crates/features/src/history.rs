@@ -1,3 +1,5 @@
+//! The records of one entity in one stream, kept so that any window over them costs two binary searches.
+
 use std::collections::VecDeque;
 
 use types::{Seq, Timestamp};

@@ -1,3 +1,5 @@
+//! The state of one stream: its entities, their records, and how idle entities are dropped.
+
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};

@@ -1,3 +1,5 @@
+//! The facts that change windows, and what became of each.
+
 use types::{Seq, Timestamp, Token};
 
 use crate::{Missing, StreamId};

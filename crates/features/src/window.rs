@@ -1,3 +1,5 @@
+//! A window's bounds in time, and the sums over the records inside it.
+
 use types::{Span, Timestamp};
 
 /// A stretch of time that ends `delay` before the moment it is asked at: (t − delay − length, t − delay].

@@ -1,3 +1,5 @@
+//! All streams of a shard: reads windows and applies updates to them.
+
 use std::collections::BTreeMap;
 use std::fmt;
 

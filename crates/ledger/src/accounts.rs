@@ -1,3 +1,5 @@
+//! The table of accounts, in order of opening and by id, with the set of those that changed.
+
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;

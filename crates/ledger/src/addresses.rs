@@ -1,3 +1,5 @@
+//! Readable names of accounts, and the sums over all accounts below a prefix of such names.
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Bound;

@@ -1,3 +1,5 @@
+//! Folds facts into the ledger, and asserts its invariants as it does.
+
 use types::Timestamp;
 
 use crate::effect::{Effect, resolution};

@@ -1,3 +1,5 @@
+//! A list stored in chunks of equal size, so that it grows without copying and can drop its front.
+
 use std::collections::VecDeque;
 
 /// A list in pieces of equal size: growing it never copies what is there, and its front can be dropped. An item keeps

@@ -1,3 +1,5 @@
+//! Feeds the ledger's changes to the state digest that every replay must reproduce.
+
 use types::DigestBuilder;
 
 use crate::{Account, AccountPlace, Fact, Ledger, MetadataOf, PendingState, Transfer, TransferKey};

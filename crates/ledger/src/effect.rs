@@ -1,3 +1,5 @@
+//! What a transfer does to the balances of its two accounts, computed once for plans and for `apply`.
+
 use types::Amount;
 
 use crate::{Account, AccountFlags, PendingState, Transfer, TransferFlags};

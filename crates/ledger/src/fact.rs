@@ -1,3 +1,5 @@
+//! The facts that the journal records about the ledger.
+
 use types::{AccountId, LedgerId, TransferId};
 
 use crate::{

@@ -1,3 +1,5 @@
+//! The flags of accounts and transfers, with their permanent bits and names.
+
 use std::ops::BitOr;
 
 macro_rules! flags {

@@ -1,3 +1,5 @@
+//! The transfers that payments made, which stay in memory.
+
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;

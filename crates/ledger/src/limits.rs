@@ -1,3 +1,5 @@
+//! Bounds on an account's balance, and how much they leave to move.
+
 use types::Amount;
 
 use crate::Account;

@@ -1,3 +1,5 @@
+//! What clients attach to accounts, transfers and payments, with the limits on its size.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 

@@ -1,3 +1,5 @@
+//! The contract for looking up transfers that the ledger no longer keeps in memory.
+
 use std::fmt;
 
 use types::{Timestamp, TransferId};

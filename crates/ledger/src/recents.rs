@@ -1,3 +1,5 @@
+//! Recent client transfers, in order and by id, until the index holds them and the ledger forgets them.
+
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 

@@ -1,3 +1,5 @@
+//! The ledger's values: books, accounts, transfers, and the requests that create them.
+
 use std::fmt;
 
 use types::{AccountId, Amount, Asset, Code, LedgerId, PaymentId, Span, Timestamp, TransferId};

@@ -1,3 +1,5 @@
+//! The outcome of judging a request, and a refusal with the values it is about.
+
 use std::fmt;
 
 use types::{AccountId, Amount, LedgerId, Timestamp};

@@ -1,3 +1,5 @@
+//! Transfers dated for a future time, by id and by time.
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 

@@ -1,3 +1,5 @@
+//! The ledger's state, and the queries that read it.
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 

@@ -1,3 +1,5 @@
+//! The permanent status codes of books, accounts, transfers and changes.
+
 use std::fmt;
 
 /// Declares a table of statuses, in order of precedence: variant = permanent number, stable name, sentence.

@@ -1,3 +1,5 @@
+//! The sums over all accounts of a book, kept up to date as accounts change.
+
 use types::Amount;
 
 use crate::Account;

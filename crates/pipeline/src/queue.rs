@@ -1,3 +1,5 @@
+//! The bounded queue of requests that wait for the engine.
+
 use std::collections::VecDeque;
 
 use engine::Request;

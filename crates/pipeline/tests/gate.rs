@@ -50,7 +50,7 @@ impl World {
 
     fn of(engine: Engine) -> Self {
         let mut decider = Decider::new(engine, Notes::new(Seq::ZERO));
-        decider.start(START, Origin::new(7));
+        decider.start::<()>(START, Origin::new(7));
         let mut world = Self { decider, now: START };
         let asset: Asset = "EUR/2".parse().expect("an asset");
         world.ask(OpenLedger { id: LedgerId::new(1), asset }).expect("a ledger");

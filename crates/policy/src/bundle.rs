@@ -1,3 +1,5 @@
+//! The files of a policy in canonical form, which gives the same content the same digest everywhere.
+
 use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};

@@ -1,3 +1,5 @@
+//! Typed positions in a policy's lists.
+
 /// A place in one of the policy's lists. Made by the policy; `get` is always inside the list of the policy that made it.
 macro_rules! index {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(

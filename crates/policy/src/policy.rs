@@ -1,3 +1,5 @@
+//! A policy after it was checked and compiled.
+
 use types::{Digest, Name};
 
 use crate::bundle::{Bundle, DOCUMENT};

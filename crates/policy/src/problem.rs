@@ -1,3 +1,5 @@
+//! The problems of a policy document, collected so that its author sees all of them at once.
+
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;

@@ -1,3 +1,5 @@
+//! The values of attributes and features of one payment.
+
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 

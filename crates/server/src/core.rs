@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use api::responses::Assets;
+use datadir::KeyStore;
+use disk::Directory;
 use engine::{
     ActivatePolicy, ActivePolicy, Answered, ArtifactChunk, Engine, Entry, Fact, Made, Operation, PolicyActivated,
     Refusal, Request, WritesClosed,
 };
 use index::Index;
-use journal::{Directory, Fault, FileReader, Identity, Reader};
+use journal::{Fault, FileReader, Identity, Reader};
 use pipeline::Ask;
 use policy::{Bundle, Policy, Problem};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -17,7 +19,6 @@ use types::{ActorId, Digest, RequestId, Sealed, Seq, ShardId, TenantId, Timestam
 use crate::auth::{ApiKeys, AuthError, Caller};
 use crate::guard::{Confirmed, Guard};
 use crate::history::{History, HistoryError};
-use crate::key_store::KeyStore;
 use crate::metrics::Metrics;
 use crate::proofs::Proofs;
 use crate::threads::{CommitError, Inbox};

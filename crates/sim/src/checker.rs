@@ -1,3 +1,5 @@
+//! Judges every batch with the model, and checks after each start that nothing acknowledged was lost.
+
 use std::collections::BTreeSet;
 
 use engine::{AccountName, Command, CreatePayment, Dry, Engine, Entry, Fact, NewPayment, Request, query};

@@ -7,12 +7,13 @@ use api::payments::PaymentRequest;
 use api::requests::{self, Parsed};
 use api::responses::{self, Assets};
 use api::{IdSource, IdempotencyKey, Operation, Parameters, Problem, decisions, filters, orders, packed, results};
+use datadir::KeyStore;
 use engine::{
     Answer, AnyTransfer, ChangePayment, Command, CreateAccounts, CreatePayment, CreateTransfers, Dry, DryRun,
     ImportCommand, PaymentDecided, Refusal, Reply, Request, ReverseTransfer, query,
 };
 use policy::Policy;
-use server::{KeyStore, sealing_context};
+use server::sealing_context;
 use types::{ActorId, Digest, RequestId, Seq, Timestamp};
 
 use crate::SimDisk;

@@ -45,7 +45,7 @@ fn a_replay_reproduces_the_digest_of_the_state() {
     let disk = SimDisk::default();
     let mut journal = open(&disk, &mut |_, _, _| Ok(()));
     let mut decider = Decider::new(Engine::new(SHARD, TENANT), pipeline::Notes::new(types::Seq::ZERO));
-    let mut frames = decider.start(START, journal.identity().origin);
+    let mut frames = decider.start::<()>(START, journal.identity().origin).frames;
     let account = |id| NewAccount {
         id: AccountId::new(id),
         ledger: LedgerId::new(1),

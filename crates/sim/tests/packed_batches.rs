@@ -37,8 +37,8 @@ impl World {
         let journal = MemoryJournal::new(Identity { origin: Origin::new(7), epoch: Epoch::new(1) });
         let decider = Decider::new(Engine::new(SHARD, TENANT), pipeline::Notes::new(Seq::ZERO));
         let mut world = Self { decider, journal, now: START, frames: vec![], frames_count: 0 };
-        let first = world.decider.start(START, Origin::new(7));
-        world.append(first);
+        let first = world.decider.start::<()>(START, Origin::new(7));
+        world.append(first.frames);
         for number in [1, 2] {
             world.ask(OpenLedger { id: LedgerId::new(number), asset: "EUR/2".parse().unwrap() }).unwrap();
         }

@@ -1,3 +1,5 @@
+//! Amounts: unsigned integers in minor units, with checked arithmetic.
+
 use std::fmt;
 use std::str::FromStr;
 

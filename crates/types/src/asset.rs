@@ -1,3 +1,5 @@
+//! Assets: a code and a scale, such as `EUR/2`.
+
 use std::fmt;
 use std::str::FromStr;
 

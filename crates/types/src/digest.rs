@@ -1,3 +1,5 @@
+//! Digests of 32 bytes, and the builder that hashes pieces without ambiguity.
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,3 +1,5 @@
+//! Ids and numbers, each a type of its own, and how they are parsed and printed.
+
 use std::fmt;
 use std::str::FromStr;
 

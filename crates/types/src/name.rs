@@ -1,3 +1,5 @@
+//! Names of things inside a policy.
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;

@@ -1,3 +1,5 @@
+//! Encrypted personal data, as an entry carries it.
+
 use crate::KeyId;
 
 /// What only holders of a key can read: the part of an entry that carries personal data. Erasing the key makes it

@@ -1,3 +1,5 @@
+//! Text from outside, made safe to quote in messages.
+
 /// What came from outside, fit to be quoted in a complaint: at most 64 characters, none of them a control character, which
 /// could garble a terminal or forge a line of a log.
 pub fn shorten(text: &str) -> String {

@@ -1,3 +1,5 @@
+//! Spans and timestamps in nanoseconds.
+
 use std::fmt;
 use std::str::FromStr;
 

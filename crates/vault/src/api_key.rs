@@ -1,3 +1,5 @@
+//! API keys: how they are generated, parsed, hashed and compared.
+
 use std::str::FromStr;
 
 use types::{ActorId, Digest, DigestBuilder};

@@ -1,3 +1,5 @@
+//! The keys of every tenant in memory, and the log of changes that makes them durable.
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;

@@ -1,3 +1,5 @@
+//! A transfer as responses show it.
+
 use std::collections::BTreeMap;
 
 use engine::{AnyTransfer, TransferReply};

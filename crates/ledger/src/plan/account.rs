@@ -1,3 +1,5 @@
+//! Judges requests to open an account.
+
 use types::{AccountId, Timestamp};
 
 use super::batch::{ImportCheck, Moment};

@@ -1,3 +1,5 @@
+//! Judges requests to open a ledger.
+
 use types::{Asset, LedgerId, Timestamp};
 
 use super::{Planned, View};

@@ -1,3 +1,5 @@
+//! Decides whether a request for a transfer whose id is taken repeats the first one or conflicts with it.
+
 use crate::refusal::ensure;
 use crate::{Detail, Refusal, Transfer, TransferFlags, TransferStatus as S};
 

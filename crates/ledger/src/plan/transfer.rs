@@ -1,3 +1,5 @@
+//! Judges requests for transfers: at once, at a future time, and when that time has come.
+
 use types::{AccountId, Amount, Code, LedgerId, Span, Timestamp, TransferId};
 
 use super::batch::{ImportCheck, Moment};

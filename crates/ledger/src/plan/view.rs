@@ -1,3 +1,5 @@
+//! The state that a request is judged against: the ledger alone, or the ledger below the earlier steps of a plan.
+
 use std::collections::BTreeMap;
 
 use types::{AccountId, LedgerId, Timestamp, TransferId};

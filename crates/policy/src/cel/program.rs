@@ -1,3 +1,5 @@
+//! A compiled expression and its evaluation.
+
 use super::code::nearest_double;
 use super::typed::Code;
 use super::{EvalError, Row, Slot, Type, Value};

@@ -1,3 +1,5 @@
+//! The names that expressions may use, with their types and slots.
+
 use foldhash::HashMap;
 use foldhash::HashMapExt;
 

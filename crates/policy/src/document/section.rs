@@ -1,3 +1,5 @@
+//! A named table of the document, in which references still resolve to items that have problems.
+
 use types::{Name, Span};
 
 use super::reader::{Located, Node, Table};

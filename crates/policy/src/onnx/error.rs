@@ -1,3 +1,5 @@
+//! Why a model file is refused.
+
 /// Why a model file cannot be used. Nothing of it was kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {

@@ -1,3 +1,5 @@
+//! Bundles: their canonical bytes, their digest, and what is refused.
+
 use policy::{Bundle, BundleError, is_file_name, model_files};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Handlers for ledgers, accounts and single transfers.
+
 use api::filters;
 use api::history::{AddressBalances, Sums};
 use api::payments::TemplateAccount;

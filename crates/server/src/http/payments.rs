@@ -1,3 +1,5 @@
+//! Handlers for payments: create, read, verbs and labels.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Handlers that activate a policy and show the active one.
+
 use api::Problem;
 use api::responses::Policy;
 use engine::query;

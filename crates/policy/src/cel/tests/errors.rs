@@ -1,3 +1,5 @@
+//! Expressions that do not compile, and the messages that say why and where.
+
 use super::super::{COST_MAX, NODES_MAX, SOURCE_BYTES_MAX};
 use super::*;
 

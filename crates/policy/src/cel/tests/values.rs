@@ -1,3 +1,5 @@
+//! What expressions evaluate to.
+
 use super::super::typed::{Code, Expr};
 use super::super::{COST_MAX, DEPTH_MAX};
 use super::*;

@@ -1,3 +1,5 @@
+//! Models from common training libraries must answer as those libraries or onnxruntime do.
+
 use super::super::Model;
 
 /// A model of `testdata/onnx` and what it should answer; `make_models.py` there wrote both.

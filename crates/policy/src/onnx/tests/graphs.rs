@@ -1,3 +1,5 @@
+//! Which graphs are accepted around a model, and which are refused.
+
 use super::draft::{Draft, int, ints, named, node};
 use super::{check_draft, refused};
 

@@ -1,3 +1,5 @@
+//! Broken and hostile model files are refused, within bounds on time and memory.
+
 use super::super::message::NodeProto;
 use super::super::{MODEL_BYTES_MAX, Model, TREE_DEPTH_MAX, TREE_NODES_MAX, TREES_MAX};
 use super::draft::{Draft, ints};

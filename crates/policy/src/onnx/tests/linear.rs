@@ -1,3 +1,5 @@
+//! Linear classifiers and regressors.
+
 use super::draft::{Draft, floats, int, ints, words};
 use super::{check_draft, refused};
 

@@ -1,3 +1,5 @@
+//! Tree ensembles: branches, missing values, weights, base values and aggregation.
+
 use super::draft::{Draft, floats, ints, words};
 use super::{check, check_draft, refused};
 
