@@ -10,7 +10,7 @@ use datadir::{
     TENANT, Terms, new_origin, random, recover, system_random,
 };
 use disk::{Directory, DirectoryError};
-use engine::{ApiKeyAdded, Command, Engine, Request, WritesClosed};
+use engine::{ApiKeyAdded, Engine, Request, WritesClosed};
 use index::Index;
 use journal::{FileJournal, Journal, Layout, Recovered};
 use pipeline::{Ask, ClockBounds, Decider, Writer};
@@ -370,8 +370,8 @@ fn prepare(
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let command = Command::AddApiKey(added);
-        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
+        let (id, command) = (RequestId::default(), added.into());
+        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id, command };
         // Nobody waits for the answer.
         let (reply_to, _) = oneshot::channel();
         writer.hold(decider.work(now, [Ask { request, reply_to }]));

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use datadir::{KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
-use engine::{ApiKeyAdded, Command, Engine, Entry, Fact, Request};
+use engine::{ApiKeyAdded, Engine, Entry, Fact, Request};
 use index::Index;
 use journal::{Fault, FileJournal, Frame, Journal as _, Layout, Reader as _, TornTail};
 use pipeline::{
@@ -256,8 +256,8 @@ impl Process {
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let command = Command::AddApiKey(key);
-        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
+        let (id, command) = (RequestId::default(), key.into());
+        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id, command };
         let ask = Ask { request: request.clone(), reply_to: (usize::MAX, Seq::ZERO) };
         let batch = self.decider.work(now, [ask]);
         let entries = entries_of(started.frames.iter().chain(&batch.frames).map(|(frame, _)| frame));
@@ -409,10 +409,7 @@ impl Process {
 
 fn is_read(answer: &engine::Answer) -> bool {
     use engine::Reply;
-    matches!(
-        answer,
-        Ok(Reply::Accounts(_) | Reply::Transfers(_) | Reply::TrialBalance(..) | Reply::AccountsPage { .. })
-    )
+    matches!(answer, Ok(Reply::Accounts(_) | Reply::Transfers(_) | Reply::Sums(_) | Reply::AccountsPage(_)))
 }
 
 fn answers_of<R>(batch: &Batch<R>) -> Vec<(Seq, engine::Answer)> {
