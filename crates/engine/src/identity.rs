@@ -5,7 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use types::{ActorId, CredentialId, Digest, DigestBuilder, Timestamp};
+use types::{ActorId, CredentialId, Digest, DigestBuilder, RequestId, Timestamp};
+
+use crate::decide::{Decide, Decided, Recording};
+use crate::entry::{Entry, Fact};
+use crate::{Answered, Engine, Made, Refusal};
 
 /// What happened to principals and credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,16 +106,7 @@ pub struct ApiKeyAdded {
     pub name: Box<str>,
 }
 
-/// What can be changed about identity. The caller chooses the numbers, so that it can retry a command.
-#[derive(Debug, Clone)]
-pub enum IdentityCommand {
-    /// Add a principal.
-    AddPrincipal(PrincipalAdded),
-    /// Add a credential to a principal that exists.
-    AddCredential(CredentialAdded),
-}
-
-/// Why an identity command was refused.
+/// Why a principal or a credential was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityRefusal {
     /// No such principal.
@@ -153,30 +148,43 @@ impl Default for Identities {
     }
 }
 
-impl Identities {
-    /// The fact that `command` adds; none when the same was added before.
-    pub(crate) fn judge(&self, command: &IdentityCommand) -> Result<Option<IdentityFact>, IdentityRefusal> {
-        match command {
-            IdentityCommand::AddPrincipal(added) => match self.principals.get(&added.actor) {
-                None => Ok(Some(IdentityFact::PrincipalAdded(added.clone()))),
-                Some(known) if (known.kind, &known.name) == (added.kind, &added.name) => Ok(None),
-                Some(_) => Err(IdentityRefusal::PrincipalExistsWithDifferentContent(added.actor)),
-            },
-            IdentityCommand::AddCredential(added) => {
-                let principal = self.principals.get(&added.principal);
-                let principal = principal.ok_or(IdentityRefusal::PrincipalNotFound(added.principal))?;
-                if principal.kind == PrincipalKind::System {
-                    return Err(IdentityRefusal::PrincipalIsSystem(added.principal));
-                }
-                match self.credentials.get(&added.credential) {
-                    None => Ok(Some(IdentityFact::CredentialAdded(added.clone()))),
-                    Some(known) if known == added => Ok(None),
-                    Some(_) => Err(IdentityRefusal::CredentialExistsWithDifferentContent(added.credential)),
-                }
-            }
+/// Adds a principal. The caller chooses the number, so that it can retry.
+impl Decide for PrincipalAdded {
+    fn decide(&self, engine: &Engine, _: Timestamp, _: RequestId) -> Result<Decided<Made>, Refusal> {
+        match engine.state.identities.principals.get(&self.actor) {
+            None => Ok(Decided::Now(Recording::of(Fact::Identity(IdentityFact::PrincipalAdded(self.clone()))))),
+            Some(known) if (known.kind, &known.name) == (self.kind, &self.name) => Ok(Decided::Before(Made::Before)),
+            Some(_) => Err(IdentityRefusal::PrincipalExistsWithDifferentContent(self.actor).into()),
         }
     }
 
+    fn made(&self, _: &mut Engine, _: &Entry) -> Answered<Self> {
+        Ok(Made::Now)
+    }
+}
+
+/// Adds a credential to a principal that exists. The caller chooses the number, so that it can retry.
+impl Decide for CredentialAdded {
+    fn decide(&self, engine: &Engine, _: Timestamp, _: RequestId) -> Result<Decided<Made>, Refusal> {
+        let Identities { principals, credentials } = &engine.state.identities;
+        let principal = principals.get(&self.principal);
+        let principal = principal.ok_or(IdentityRefusal::PrincipalNotFound(self.principal))?;
+        if principal.kind == PrincipalKind::System {
+            return Err(IdentityRefusal::PrincipalIsSystem(self.principal).into());
+        }
+        match credentials.get(&self.credential) {
+            None => Ok(Decided::Now(Recording::of(Fact::Identity(IdentityFact::CredentialAdded(self.clone()))))),
+            Some(known) if known == self => Ok(Decided::Before(Made::Before)),
+            Some(_) => Err(IdentityRefusal::CredentialExistsWithDifferentContent(self.credential).into()),
+        }
+    }
+
+    fn made(&self, _: &mut Engine, _: &Entry) -> Answered<Self> {
+        Ok(Made::Now)
+    }
+}
+
+impl Identities {
     /// Folds a fact.
     pub(crate) fn apply(&mut self, at: Timestamp, fact: &IdentityFact) {
         match fact {
@@ -200,17 +208,17 @@ impl Identities {
 
     fn add_principal(&mut self, added_at: Timestamp, PrincipalAdded { actor, kind, name }: PrincipalAdded) {
         let replaced = self.principals.insert(actor, Principal { kind, name, added_at });
-        assert!(replaced.is_none(), "ENG-20: a principal is added once");
+        assert!(replaced.is_none(), "ENG-21: a principal is added once");
     }
 
     fn add_credential(&mut self, added: CredentialAdded) {
         let principal = self.principals.get(&added.principal);
         assert!(
             principal.is_some_and(|principal| principal.kind != PrincipalKind::System),
-            "ENG-21: a credential belongs to a principal that can have one"
+            "ENG-22: a credential belongs to a principal that can have one"
         );
         let replaced = self.credentials.insert(added.credential, added);
-        assert!(replaced.is_none(), "ENG-22: a credential is added once");
+        assert!(replaced.is_none(), "ENG-23: a credential is added once");
     }
 }
 

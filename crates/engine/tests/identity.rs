@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use engine::{
-    ApiKeyAdded, Applied, Command, CredentialAdded, CredentialKind, Engine, Entry, Fact, Header, IdentityCommand,
-    IdentityFact, IdentityRefusal, Made, Principal, PrincipalAdded, PrincipalKind, Refusal, Reply, Request,
+    ApiKeyAdded, Applied, CredentialAdded, CredentialKind, Engine, Entry, Fact, Header, IdentityFact, IdentityRefusal,
+    Made, Operation, Principal, PrincipalAdded, PrincipalKind, Refusal, Reply, Request,
 };
 use types::{ActorId, CredentialId, Digest, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
@@ -23,12 +23,13 @@ impl World {
         world
     }
 
-    fn ask(&mut self, command: IdentityCommand) -> Result<Made, IdentityRefusal> {
-        let (tenant, command) = (TenantId::new(1), Command::Identity(command));
+    /// Asks for an operation; a refusal is one about identity.
+    fn ask(&mut self, operation: impl Operation<Reply = Made>) -> Result<Made, IdentityRefusal> {
+        let (tenant, command) = (TenantId::new(1), operation.into());
         let request = Request { tenant, actor: ActorId::SYSTEM, id: RequestId::default(), command };
         let mut sink = |applied: Applied<'_>| self.entries.push(applied.entry.clone());
         match self.engine.execute(START, &request, &mut sink) {
-            Ok(Reply::Identity(made)) => Ok(made),
+            Ok(Reply::Made(made)) => Ok(made),
             Err(Refusal::Identity(refusal)) => Err(refusal),
             other => panic!("{other:?}"),
         }
@@ -56,13 +57,12 @@ fn known(engine: &Engine) -> (Vec<(ActorId, Principal)>, Vec<CredentialAdded>) {
 
 #[test]
 fn a_principal_comes_before_its_credentials() {
-    use IdentityCommand::{AddCredential, AddPrincipal};
     let mut world = World::new();
     let unknown = IdentityRefusal::PrincipalNotFound(ActorId::new(3));
-    assert_eq!(world.ask(AddCredential(credential(7, 3))), Err(unknown));
-    assert_eq!(world.ask(AddPrincipal(principal(3, PrincipalKind::Person, "Ann"))), Ok(Made::Now));
-    assert_eq!(world.ask(AddCredential(credential(7, 3))), Ok(Made::Now));
-    assert_eq!(world.ask(AddCredential(credential(8, 3))), Ok(Made::Now), "a principal has as many as it needs");
+    assert_eq!(world.ask(credential(7, 3)), Err(unknown));
+    assert_eq!(world.ask(principal(3, PrincipalKind::Person, "Ann")), Ok(Made::Now));
+    assert_eq!(world.ask(credential(7, 3)), Ok(Made::Now));
+    assert_eq!(world.ask(credential(8, 3)), Ok(Made::Now), "a principal has as many as it needs");
     let (principals, credentials) = known(&world.engine);
     let ann =
         Principal { kind: PrincipalKind::Person, name: "Ann".into(), added_at: START.saturating_add(Span::from_ns(1)) };
@@ -72,18 +72,17 @@ fn a_principal_comes_before_its_credentials() {
 
 #[test]
 fn a_number_is_given_once_and_the_same_again_changes_nothing() {
-    use IdentityCommand::{AddCredential, AddPrincipal};
     let mut world = World::new();
     let ann = principal(3, PrincipalKind::Person, "Ann");
-    world.ask(AddPrincipal(ann.clone())).unwrap();
-    world.ask(AddPrincipal(principal(4, PrincipalKind::Service, "checkout"))).unwrap();
-    world.ask(AddCredential(credential(7, 3))).unwrap();
+    world.ask(ann.clone()).unwrap();
+    world.ask(principal(4, PrincipalKind::Service, "checkout")).unwrap();
+    world.ask(credential(7, 3)).unwrap();
     let entries = world.entries.len();
-    assert_eq!(world.ask(AddPrincipal(ann.clone())), Ok(Made::Before));
-    assert_eq!(world.ask(AddCredential(credential(7, 3))), Ok(Made::Before));
+    assert_eq!(world.ask(ann.clone()), Ok(Made::Before));
+    assert_eq!(world.ask(credential(7, 3)), Ok(Made::Before));
     for other in [PrincipalAdded { name: "Bob".into(), ..ann.clone() }, principal(3, PrincipalKind::Service, "Ann")] {
         let refusal = IdentityRefusal::PrincipalExistsWithDifferentContent(ActorId::new(3));
-        assert_eq!(world.ask(AddPrincipal(other)), Err(refusal));
+        assert_eq!(world.ask(other), Err(refusal));
     }
     let seven = credential(7, 3);
     let others = [
@@ -94,35 +93,33 @@ fn a_number_is_given_once_and_the_same_again_changes_nothing() {
     ];
     for other in others {
         let refusal = IdentityRefusal::CredentialExistsWithDifferentContent(CredentialId::new(7));
-        assert_eq!(world.ask(AddCredential(other)), Err(refusal));
+        assert_eq!(world.ask(other), Err(refusal));
     }
     assert_eq!(world.entries.len(), entries, "none of this left an entry");
 }
 
 #[test]
 fn nobody_authenticates_as_the_system() {
-    use IdentityCommand::{AddCredential, AddPrincipal};
     let mut world = World::new();
     let (first, system) = world.engine.principals().next().unwrap();
     assert_eq!((first, system.kind), (ActorId::SYSTEM, PrincipalKind::System));
     let exists = IdentityRefusal::PrincipalExistsWithDifferentContent(ActorId::SYSTEM);
-    assert_eq!(world.ask(AddPrincipal(principal(0, PrincipalKind::Service, "me"))), Err(exists));
-    world.ask(AddPrincipal(principal(5, PrincipalKind::System, "retention"))).unwrap();
+    assert_eq!(world.ask(principal(0, PrincipalKind::Service, "me")), Err(exists));
+    world.ask(principal(5, PrincipalKind::System, "retention")).unwrap();
     for actor in [0, 5] {
         let refusal = IdentityRefusal::PrincipalIsSystem(ActorId::new(actor));
-        assert_eq!(world.ask(AddCredential(credential(1, actor))), Err(refusal));
+        assert_eq!(world.ask(credential(1, actor)), Err(refusal));
     }
 }
 
 #[test]
 fn a_replay_knows_the_same_principals_and_credentials() {
-    use IdentityCommand::{AddCredential, AddPrincipal};
     let mut world = World::new();
     for (number, kind) in (1..).zip(PrincipalKind::ALL) {
-        world.ask(AddPrincipal(principal(number, kind, kind.name()))).unwrap();
+        world.ask(principal(number, kind, kind.name())).unwrap();
     }
     let before = world.engine.digest();
-    world.ask(AddCredential(credential(1, 2))).unwrap();
+    world.ask(credential(1, 2)).unwrap();
     assert_ne!(world.engine.digest(), before);
     let mut replayed = Engine::new(ShardId::new(0), TenantId::new(1));
     for entry in &world.entries {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use engine::{Command, Engine, Query, Request};
+use engine::{Command, Engine, OpenLedger, Request, query};
 use journal::{Fault, Frame, FrameAt, Identity, Journal, MemoryJournal, MemoryReader, SegmentStore, StartAt};
 use pipeline::{Ask, Batch, Decider, Feed, Indexer, KeySaver, MARK_WITHIN, Notes, Step, WriteError, Writer};
 use types::{ActorId, Epoch, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
@@ -141,12 +141,12 @@ impl World {
     /// A batch with an entry.
     fn change(&mut self, number: u32) -> Batch<u64> {
         let asset = "EUR/2".parse().expect("an asset");
-        self.decide(number.into(), Command::OpenLedger { id: LedgerId::new(number), asset })
+        self.decide(number.into(), OpenLedger { id: LedgerId::new(number), asset }.into())
     }
 
     /// A batch without one.
     fn look(&mut self, number: u64) -> Batch<u64> {
-        self.decide(number, Command::Query(Query::LookupAccounts(Vec::new())))
+        self.decide(number, query::LookupAccounts(Vec::new()).into())
     }
 
     fn step(&mut self) -> Result<Option<Step>, WriteError<io::Error>> {

@@ -10,10 +10,7 @@ use datadir::{
     TENANT, Terms, new_origin, random, recover, system_random,
 };
 use disk::{Directory, DirectoryError};
-use engine::{
-    Command, CredentialAdded, CredentialKind, Engine, IdentityCommand, PrincipalAdded, PrincipalKind, Request,
-    WritesClosed,
-};
+use engine::{Command, CredentialAdded, CredentialKind, Engine, PrincipalAdded, PrincipalKind, Request, WritesClosed};
 use index::Index;
 use journal::{FileJournal, Journal, Layout, Recovered};
 use pipeline::{Ask, ClockBounds, Decider, Writer};
@@ -366,27 +363,24 @@ fn prepare(
         if let Some(closed) = closed {
             return Err(OpenError::WritesClosed(closed));
         }
-        let mut commands = Vec::new();
+        let mut commands: Vec<Command> = Vec::new();
         let first = decider.engine().principals().find(|(_, principal)| principal.kind != PrincipalKind::System);
         let principal = first.map_or(ActorId::new(1), |(actor, _)| actor);
         if first.is_none() {
-            commands.push(IdentityCommand::AddPrincipal(PrincipalAdded {
-                actor: principal,
-                kind: PrincipalKind::Service,
-                name: "made at start".into(),
-            }));
+            let kind = PrincipalKind::Service;
+            commands.push(PrincipalAdded { actor: principal, kind, name: "made at start".into() }.into());
         }
         let key = ApiKey::generate(CredentialId::new(newest.unwrap_or(0) + 1), &mut random);
         revealed = Some(key.reveal());
-        commands.push(IdentityCommand::AddCredential(CredentialAdded {
+        let added = CredentialAdded {
             credential: key.credential(),
             principal,
             kind: CredentialKind::ApiKey { hash: key.hash() },
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
-        }));
+        };
+        commands.push(added.into());
         let ask = |command| {
-            let command = Command::Identity(command);
             let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
             // Nobody waits for the answer.
             let (reply_to, _) = oneshot::channel();

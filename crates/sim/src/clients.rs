@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use api::Operation;
 use api::packed::{AccountRecord, TransferRecord};
 use engine::{
-    Answer, ArtifactChunk, Command, CredentialAdded, CredentialKind, IdentityCommand, PrincipalAdded, PrincipalKind,
-    Reply, Verb,
+    ActivatePolicy, Answer, AnyTransfer, ArtifactChunk, Command, CredentialAdded, CredentialKind, PrincipalAdded,
+    PrincipalKind, Reply, Verb,
 };
 use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
 use serde_json::json;
@@ -148,8 +148,12 @@ impl Clients {
     /// What clients learn from an answer.
     pub(crate) fn hear(&mut self, answer: &Answer) {
         match answer {
-            Ok(Reply::Payment(_, reply)) => self.payments.push(reply.payment.id),
-            Ok(Reply::Transfer(_, reply)) => {
+            Ok(Reply::Payment(reply) | Reply::PaymentMade((_, reply))) => self.payments.push(reply.payment.id),
+            Ok(
+                Reply::Transfer(AnyTransfer::Made(reply))
+                | Reply::TransferMade((_, AnyTransfer::Made(reply)))
+                | Reply::TransferChanged((_, reply)),
+            ) => {
                 if let TransferKey::Client(id) = reply.transfer.key {
                     self.transfers.push(id.get());
                 }
@@ -290,29 +294,29 @@ impl Clients {
                 let missing =
                     |chunk: &&ArtifactChunk| !self.asked.iter().rev().take(400).any(|asked| stores(asked, chunk));
                 let chunk = chunks.iter().find(missing).unwrap_or_else(|| rng.pick(&chunks));
-                Sent::Within(Box::new(Command::StoreArtifact(chunk.clone())))
+                Sent::Within(Box::new(chunk.clone().into()))
             }
             "policy" => {
                 let variant = rng.pick(policies());
                 let (artifact, policy) = (variant.policy.digest(), std::sync::Arc::clone(&variant.policy));
-                Sent::Within(Box::new(Command::ActivatePolicy { artifact, policy }))
+                Sent::Within(Box::new(ActivatePolicy { artifact, policy }.into()))
             }
-            "principal" => within(IdentityCommand::AddPrincipal(PrincipalAdded {
-                actor: ActorId::new(rng.below(10)),
-                kind: *rng.pick(&PrincipalKind::ALL),
-                name: "simulated".into(),
-            })),
+            "principal" => {
+                let (actor, kind) = (ActorId::new(rng.below(10)), *rng.pick(&PrincipalKind::ALL));
+                Sent::Within(Box::new(PrincipalAdded { actor, kind, name: "simulated".into() }.into()))
+            }
             "credential" => {
                 let credential = rng.below(30) + 1;
-                within(IdentityCommand::AddCredential(CredentialAdded {
+                let added = CredentialAdded {
                     credential: CredentialId::new(credential),
                     principal: ActorId::new(rng.below(10)),
                     kind: CredentialKind::ApiKey { hash: Digest::of(&credential.to_le_bytes()) },
                     scopes: 1,
                     name: "simulated".into(),
-                }))
+                };
+                Sent::Within(Box::new(added.into()))
             }
-            "large_artifact" => Sent::Within(Box::new(Command::StoreArtifact(large(rng)))),
+            "large_artifact" => Sent::Within(Box::new(large(rng).into())),
             other => self.query(other, rng),
         }
     }
@@ -427,11 +431,6 @@ impl Clients {
             "occurred_at": declared,
         })
     }
-}
-
-/// Asked by the system itself, past the edge.
-fn within(command: IdentityCommand) -> Sent {
-    Sent::Within(Box::new(Command::Identity(command)))
 }
 
 fn http(operation: Operation, id: String, query: &str, body: &serde_json::Value) -> Sent {

@@ -4,10 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use datadir::{KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
-use engine::{
-    Command, CredentialAdded, CredentialKind, Engine, Entry, Fact, IdentityCommand, PrincipalAdded, PrincipalKind,
-    Request,
-};
+use engine::{CredentialAdded, CredentialKind, Engine, Entry, Fact, PrincipalAdded, PrincipalKind, Request};
 use index::Index;
 use journal::{Fault, FileJournal, Frame, Journal as _, Layout, Reader as _, TornTail};
 use pipeline::{
@@ -262,12 +259,11 @@ impl Process {
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let commands = [IdentityCommand::AddPrincipal(principal), IdentityCommand::AddCredential(credential)];
-        let asked = commands.map(|command| Request {
+        let asked = [principal.into(), credential.into()].map(|command| Request {
             tenant: TENANT,
             actor: ActorId::SYSTEM,
             id: RequestId::default(),
-            command: Command::Identity(command),
+            command,
         });
         let asks = asked.clone().map(|request| Ask { request, reply_to: (usize::MAX, Seq::ZERO) });
         let batch = self.decider.work(now, asks);
@@ -420,10 +416,7 @@ impl Process {
 
 fn is_read(answer: &engine::Answer) -> bool {
     use engine::Reply;
-    matches!(
-        answer,
-        Ok(Reply::Accounts(_) | Reply::Transfers(_) | Reply::TrialBalance(..) | Reply::AccountsPage { .. })
-    )
+    matches!(answer, Ok(Reply::Accounts(_) | Reply::Transfers(_) | Reply::Sums(_) | Reply::AccountsPage(_)))
 }
 
 fn answers_of<R>(batch: &Batch<R>) -> Vec<(Seq, engine::Answer)> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{CredentialAdded, Engine, Header, IdentityCommand, IdentityFact, PrincipalAdded, PrincipalKind};
+use engine::{CredentialAdded, Engine, Header, IdentityFact, PrincipalAdded, PrincipalKind};
 use types::{ActorId, CredentialId, Timestamp};
 
 use super::ensure;
@@ -15,27 +15,24 @@ pub(crate) struct Identities {
 }
 
 impl Identities {
-    /// How a command must be answered.
-    pub(crate) fn outcome(&self, command: &IdentityCommand) -> &'static str {
-        match command {
-            IdentityCommand::AddPrincipal(PrincipalAdded { actor: ActorId::SYSTEM, .. }) => {
-                "principal_exists_with_different_content"
-            }
-            IdentityCommand::AddPrincipal(added) => match self.principals.get(&added.actor) {
-                None => "now",
-                Some((known, _)) if known == added => "before",
-                Some(_) => "principal_exists_with_different_content",
-            },
-            IdentityCommand::AddCredential(CredentialAdded { principal: ActorId::SYSTEM, .. }) => "principal_is_system",
-            IdentityCommand::AddCredential(added) => {
-                match (self.principals.get(&added.principal), self.credentials.get(&added.credential)) {
-                    (None, _) => "principal_not_found",
-                    (Some((principal, _)), _) if principal.kind == PrincipalKind::System => "principal_is_system",
-                    (_, None) => "now",
-                    (_, Some(known)) if known == added => "before",
-                    (_, Some(_)) => "credential_exists_with_different_content",
-                }
-            }
+    /// How a new principal must be answered.
+    pub(crate) fn outcome_of_principal(&self, added: &PrincipalAdded) -> &'static str {
+        match self.principals.get(&added.actor) {
+            None if added.actor != ActorId::SYSTEM => "now",
+            Some((known, _)) if known == added => "before",
+            None | Some(_) => "principal_exists_with_different_content",
+        }
+    }
+
+    /// How a new credential must be answered.
+    pub(crate) fn outcome_of_credential(&self, added: &CredentialAdded) -> &'static str {
+        match (self.principals.get(&added.principal), self.credentials.get(&added.credential)) {
+            (None, _) if added.principal == ActorId::SYSTEM => "principal_is_system",
+            (None, _) => "principal_not_found",
+            (Some((principal, _)), _) if principal.kind == PrincipalKind::System => "principal_is_system",
+            (_, None) => "now",
+            (_, Some(known)) if known == added => "before",
+            (_, Some(_)) => "credential_exists_with_different_content",
         }
     }
 
@@ -67,13 +64,5 @@ impl Identities {
         ensure(self.principals == principals.collect(), "SIM-5", || "the engine has other principals".to_owned())?;
         let credentials = engine.credentials().map(|added| (added.credential, added.clone()));
         ensure(self.credentials == credentials.collect(), "SIM-5", || "the engine has other credentials".to_owned())
-    }
-}
-
-/// What a command leaves behind when it adds something.
-pub(crate) fn fact(command: &IdentityCommand) -> IdentityFact {
-    match command.clone() {
-        IdentityCommand::AddPrincipal(added) => IdentityFact::PrincipalAdded(added),
-        IdentityCommand::AddCredential(added) => IdentityFact::CredentialAdded(added),
     }
 }
