@@ -113,6 +113,16 @@ impl TransferReply {
             metadata: plan.metadata(MetadataOf::Transfer(key)),
         })
     }
+
+    /// The same as it stands in `plan`. Of a transfer that is not there only the accounts are.
+    pub(crate) fn in_plan(self, plan: &Plan<'_>) -> Self {
+        let account = |id| *plan.account(id).expect("LED-8: a transfer's accounts are open");
+        Self::planned(plan, self.transfer.key).unwrap_or_else(|| Self {
+            debit: account(self.transfer.debit),
+            credit: account(self.transfer.credit),
+            ..self
+        })
+    }
 }
 
 /// The account that is named.

@@ -1,9 +1,7 @@
 //! Orders: accounts and transfers as people ask for them, with what the ledger's own requests do not say.
 
-use ledger::{
-    AccountStatus, Address, Batch, ChangeStatus, Detail, Limits, MetadataOf, NewAccount, NewTransfer, Outcome,
-};
-use ledger::{Plan, Scheduled, TransferFlags, TransferStatus};
+use ledger::{Address, Batch, ChainFailure, ChangeStatus, Event, Limits, MetadataOf, NewAccount, NewTransfer, Outcome};
+use ledger::{Plan, Scheduled, TransferFlags};
 use types::{AccountId, Asset, LedgerId, Timestamp};
 
 use crate::details::{AccountName, AccountReply, MetadataChanges, TransferReply, named};
@@ -80,9 +78,25 @@ pub enum OrderReply {
 
 impl OrderReply {
     /// Whether the order made it.
-    pub(crate) const fn made(&self) -> Made {
+    const fn made(&self) -> Made {
         match self {
             Self::Account(made, _) | Self::Transfer(made, _) | Self::Scheduled(made, _) => *made,
+        }
+    }
+
+    /// The same as it stands in `plan`, from which the steps were taken back that the reply was made after. What those
+    /// steps made themselves is shown as they made it.
+    fn in_plan(self, plan: &Plan<'_>) -> Self {
+        match self {
+            Self::Account(made, reply) => Self::Account(
+                made,
+                match plan.account(reply.account.id) {
+                    Some(account) => Box::new(AccountReply::planned(plan, *account)),
+                    None => reply,
+                },
+            ),
+            Self::Transfer(made, reply) => Self::Transfer(made, Box::new(reply.in_plan(plan))),
+            Self::Scheduled(made, scheduled) => Self::Scheduled(made, scheduled),
         }
     }
 }
@@ -112,35 +126,20 @@ impl Orders {
     }
 }
 
-/// What the orders of a batch have in common.
-pub(crate) trait Order {
-    /// What the ledger is asked.
-    type New: ledger::Event + Copy;
-    /// Why an order fails that another one of its chain broke.
-    const CHAIN_FAILED: Refusal;
-    /// Why the last order of a chain without an end fails.
-    const CHAIN_OPEN: Refusal;
-    /// Why the last order of a chain fails that does not fit a frame.
-    const CHAIN_TOO_LONG: Refusal;
+/// Every answer shows accounts as they are after the plan's steps so far.
+impl Event for AccountOrder {
+    type Answer = Ordered;
 
-    fn asked(&self) -> &Self::New;
+    fn is_linked(&self) -> bool {
+        self.new.is_linked()
+    }
 
-    /// What becomes of it. The answer shows accounts as they are after the plan's steps so far.
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered;
-}
-
-impl Order for AccountOrder {
-    type New = NewAccount;
-    const CHAIN_FAILED: Refusal = account_refusal(AccountStatus::LinkedEventFailed);
-    const CHAIN_OPEN: Refusal = account_refusal(AccountStatus::LinkedEventChainOpen);
-    const CHAIN_TOO_LONG: Refusal = account_refusal(AccountStatus::LinkedChainTooLong);
-
-    fn asked(&self) -> &NewAccount {
-        &self.new
+    fn is_imported(&self) -> bool {
+        self.new.is_imported()
     }
 
     fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
-        let made = made(plan.take_event(batch, &self.new), Refusal::Account)?;
+        let made = made(self.new.judge(plan, batch), Refusal::Account)?;
         let account = *plan.account(self.new.id).expect("LED-8: what was created is there");
         if let Some(address) = &self.address {
             // Of an account that exists this finds out whether it is the same that was opened.
@@ -152,16 +151,30 @@ impl Order for AccountOrder {
         }
         Ok(OrderReply::Account(made, Box::new(AccountReply::planned(plan, account))))
     }
+
+    fn is_created(answer: &Ordered) -> bool {
+        is_created(answer)
+    }
+
+    fn failed(why: ChainFailure) -> Ordered {
+        Err(Refusal::Account(why.of_account()))
+    }
+
+    fn rolled_back(answer: Ordered, plan: &Plan<'_>) -> Ordered {
+        answer.map(|reply| reply.in_plan(plan))
+    }
 }
 
-impl Order for TransferOrder {
-    type New = NewTransfer;
-    const CHAIN_FAILED: Refusal = transfer_refusal(TransferStatus::LinkedEventFailed);
-    const CHAIN_OPEN: Refusal = transfer_refusal(TransferStatus::LinkedEventChainOpen);
-    const CHAIN_TOO_LONG: Refusal = transfer_refusal(TransferStatus::LinkedChainTooLong);
+/// Every answer shows accounts as they are after the plan's steps so far.
+impl Event for TransferOrder {
+    type Answer = Ordered;
 
-    fn asked(&self) -> &NewTransfer {
-        &self.new
+    fn is_linked(&self) -> bool {
+        self.new.is_linked()
+    }
+
+    fn is_imported(&self) -> bool {
+        self.new.is_imported()
     }
 
     fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
@@ -169,21 +182,29 @@ impl Order for TransferOrder {
         if let Some(at) = self.scheduled_at {
             return schedule(plan, Scheduled { new, at });
         }
-        let made = made(plan.take_event(batch, &new), Refusal::Transfer)?;
+        let made = made(new.judge(plan, batch), Refusal::Transfer)?;
         if made == Made::Now {
             change(plan.set_metadata(MetadataOf::Transfer(new.key), &self.metadata))?;
         }
         let reply = TransferReply::planned(plan, new.key).expect("LED-4: what was created is there");
         Ok(OrderReply::Transfer(made, Box::new(reply)))
     }
+
+    fn is_created(answer: &Ordered) -> bool {
+        is_created(answer)
+    }
+
+    fn failed(why: ChainFailure) -> Ordered {
+        Err(Refusal::Transfer(why.of_transfer()))
+    }
+
+    fn rolled_back(answer: Ordered, plan: &Plan<'_>) -> Ordered {
+        answer.map(|reply| reply.in_plan(plan))
+    }
 }
 
-const fn account_refusal(status: AccountStatus) -> Refusal {
-    Refusal::Account(ledger::Refusal { status, detail: Detail::None })
-}
-
-const fn transfer_refusal(status: TransferStatus) -> Refusal {
-    Refusal::Transfer(ledger::Refusal { status, detail: Detail::None })
+fn is_created(answer: &Ordered) -> bool {
+    matches!(answer, Ok(reply) if reply.made() == Made::Now)
 }
 
 pub(crate) fn made<S>(
