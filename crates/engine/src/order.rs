@@ -4,8 +4,8 @@ use ledger::{Address, Batch, ChainFailure, ChangeStatus, Event, Limits, Metadata
 use ledger::{Plan, Scheduled, TransferFlags};
 use types::{AccountId, Asset, LedgerId, Timestamp};
 
-use crate::details::{AccountName, AccountReply, MetadataChanges, TransferReply, named};
-use crate::{Made, Refusal, Reply};
+use crate::details::{AccountName, AccountReply, AnyTransfer, MetadataChanges, TransferReply, named};
+use crate::{Made, Refusal};
 
 /// The most orders of one batch.
 pub const ORDERS_MAX: usize = 1_000;
@@ -41,14 +41,21 @@ pub struct TransferOrder {
     pub scheduled_at: Option<Timestamp>,
 }
 
-/// Orders that arrive together, of one kind. At most [`ORDERS_MAX`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Orders {
-    /// Accounts to open.
-    Accounts(Vec<AccountOrder>),
-    /// Transfers to make.
-    Transfers(Vec<TransferOrder>),
-}
+/// Open an account.
+#[derive(Debug, Clone)]
+pub struct OpenAccount(pub Box<AccountOrder>);
+
+/// Open several accounts, each answered as if it had come alone. At most [`ORDERS_MAX`].
+#[derive(Debug, Clone)]
+pub struct OpenAccountBatch(pub Vec<AccountOrder>);
+
+/// Move money without any policy.
+#[derive(Debug, Clone)]
+pub struct CreateTransfer(pub Box<TransferOrder>);
+
+/// Make several transfers, each answered as if it had come alone. At most [`ORDERS_MAX`].
+#[derive(Debug, Clone)]
+pub struct CreateTransferBatch(pub Vec<TransferOrder>);
 
 impl From<NewAccount> for AccountOrder {
     fn from(new: NewAccount) -> Self {
@@ -62,73 +69,11 @@ impl From<NewTransfer> for TransferOrder {
     }
 }
 
-/// The answer to an order.
-pub type Ordered = Result<OrderReply, Refusal>;
+/// The answer to an order. It shows accounts as they are after the steps of the plan so far.
+pub(crate) type Ordered<T> = Result<(Made, T), Refusal>;
 
-/// What an order brought.
-#[derive(Debug, Clone)]
-pub enum OrderReply {
-    /// An account, as it is now.
-    Account(Made, Box<AccountReply>),
-    /// A transfer, with both accounts as they are after it.
-    Transfer(Made, Box<TransferReply>),
-    /// A transfer that waits for its time.
-    Scheduled(Made, Box<Scheduled>),
-}
-
-impl OrderReply {
-    /// Whether the order made it.
-    const fn made(&self) -> Made {
-        match self {
-            Self::Account(made, _) | Self::Transfer(made, _) | Self::Scheduled(made, _) => *made,
-        }
-    }
-
-    /// The same as it stands in `plan`, from which the steps were taken back that the reply was made after. What those
-    /// steps made themselves is shown as they made it.
-    fn in_plan(self, plan: &Plan<'_>) -> Self {
-        match self {
-            Self::Account(made, reply) => Self::Account(
-                made,
-                match plan.account(reply.account.id) {
-                    Some(account) => Box::new(AccountReply::planned(plan, *account)),
-                    None => reply,
-                },
-            ),
-            Self::Transfer(made, reply) => Self::Transfer(made, Box::new(reply.in_plan(plan))),
-            Self::Scheduled(made, scheduled) => Self::Scheduled(made, scheduled),
-        }
-    }
-}
-
-impl From<OrderReply> for Reply {
-    fn from(reply: OrderReply) -> Self {
-        match reply {
-            OrderReply::Account(made, account) => Self::Account(made, account),
-            OrderReply::Transfer(made, transfer) => Self::Transfer(made, transfer),
-            OrderReply::Scheduled(made, scheduled) => Self::Scheduled(made, scheduled),
-        }
-    }
-}
-
-impl Orders {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Accounts(orders) => orders.len(),
-            Self::Transfers(orders) => orders.len(),
-        }
-    }
-
-    /// True when there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Every answer shows accounts as they are after the plan's steps so far.
 impl Event for AccountOrder {
-    type Answer = Ordered;
+    type Answer = Ordered<Box<AccountReply>>;
 
     fn is_linked(&self) -> bool {
         self.new.is_linked()
@@ -138,7 +83,7 @@ impl Event for AccountOrder {
         self.new.is_imported()
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
         let made = made(self.new.judge(plan, batch), Refusal::Account)?;
         let account = *plan.account(self.new.id).expect("LED-8: what was created is there");
         if let Some(address) = &self.address {
@@ -149,25 +94,24 @@ impl Event for AccountOrder {
             change(plan.set_limits(account.id, self.limits))?;
             change(plan.set_metadata(MetadataOf::Account(account.id), &self.metadata))?;
         }
-        Ok(OrderReply::Account(made, Box::new(AccountReply::planned(plan, account))))
+        Ok((made, Box::new(AccountReply::planned(plan, account))))
     }
 
-    fn is_created(answer: &Ordered) -> bool {
-        is_created(answer)
+    fn is_created(answer: &Self::Answer) -> bool {
+        matches!(answer, Ok((Made::Now, _)))
     }
 
-    fn failed(why: ChainFailure) -> Ordered {
+    fn failed(why: ChainFailure) -> Self::Answer {
         Err(Refusal::Account(why.of_account()))
     }
 
-    fn rolled_back(answer: Ordered, plan: &Plan<'_>) -> Ordered {
-        answer.map(|reply| reply.in_plan(plan))
+    fn rolled_back(answer: Self::Answer, plan: &Plan<'_>) -> Self::Answer {
+        answer.map(|(made, account)| (made, Box::new(account.in_plan(plan))))
     }
 }
 
-/// Every answer shows accounts as they are after the plan's steps so far.
 impl Event for TransferOrder {
-    type Answer = Ordered;
+    type Answer = Ordered<AnyTransfer>;
 
     fn is_linked(&self) -> bool {
         self.new.is_linked()
@@ -177,7 +121,7 @@ impl Event for TransferOrder {
         self.new.is_imported()
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
         let new = in_its_ledger(plan, self)?;
         if let Some(at) = self.scheduled_at {
             return schedule(plan, Scheduled { new, at });
@@ -187,24 +131,20 @@ impl Event for TransferOrder {
             change(plan.set_metadata(MetadataOf::Transfer(new.key), &self.metadata))?;
         }
         let reply = TransferReply::planned(plan, new.key).expect("LED-4: what was created is there");
-        Ok(OrderReply::Transfer(made, Box::new(reply)))
+        Ok((made, AnyTransfer::Made(Box::new(reply))))
     }
 
-    fn is_created(answer: &Ordered) -> bool {
-        is_created(answer)
+    fn is_created(answer: &Self::Answer) -> bool {
+        matches!(answer, Ok((Made::Now, _)))
     }
 
-    fn failed(why: ChainFailure) -> Ordered {
+    fn failed(why: ChainFailure) -> Self::Answer {
         Err(Refusal::Transfer(why.of_transfer()))
     }
 
-    fn rolled_back(answer: Ordered, plan: &Plan<'_>) -> Ordered {
-        answer.map(|reply| reply.in_plan(plan))
+    fn rolled_back(answer: Self::Answer, plan: &Plan<'_>) -> Self::Answer {
+        answer.map(|(made, transfer)| (made, transfer.in_plan(plan)))
     }
-}
-
-fn is_created(answer: &Ordered) -> bool {
-    matches!(answer, Ok(reply) if reply.made() == Made::Now)
 }
 
 pub(crate) fn made<S>(
@@ -223,16 +163,17 @@ fn change(outcome: Outcome<ChangeStatus>) -> Result<(), Refusal> {
 }
 
 /// Lets a transfer wait. What it is in must be known now: nobody could say later what was meant.
-fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered {
+fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered<AnyTransfer> {
     if plan.book(scheduled.new.ledger).is_none() {
         return Err(Refusal::LedgerNotFound(scheduled.new.ledger));
     }
     let made = made(plan.schedule(&scheduled), Refusal::Transfer)?;
     // When its time came before, it is a transfer now.
-    Ok(match TransferReply::planned(plan, scheduled.new.key) {
-        Some(reply) => OrderReply::Transfer(made, Box::new(reply)),
-        None => OrderReply::Scheduled(made, Box::new(scheduled)),
-    })
+    let shown = match TransferReply::planned(plan, scheduled.new.key) {
+        Some(reply) => AnyTransfer::Made(Box::new(reply)),
+        None => AnyTransfer::Scheduled(Box::new(scheduled)),
+    };
+    Ok((made, shown))
 }
 
 /// The ledger's request, with accounts and ledger filled in and the asset checked.

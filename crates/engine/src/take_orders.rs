@@ -1,51 +1,120 @@
 //! Taking orders: judging them on plans, one or many, for real or as a dry run, so that both answer the same.
 
-use ledger::{Batch, Event, MetadataOf, Plan, Step, TransferKey};
+use ledger::{Batch, ChainFailure, Event, MetadataOf, Plan, Step, TransferKey};
 use types::{ActorId, RequestId, Timestamp};
 
+use crate::command::Execute;
+use crate::decide::Recording;
 use crate::entry::Fact;
-use crate::order::{Ordered, Orders};
-use crate::{Engine, Recording, Sink};
+use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch, Ordered};
+use crate::{Answered, Engine, Operation, Request, Sink};
+
+/// An operation that is judged on a plan of the ledger.
+pub(crate) trait Judge: Operation {
+    /// What becomes of it at `at`, the plan's first instant. The answer shows how things are after the plan's steps.
+    fn judge(&self, engine: &Engine, plan: &mut Plan<'_>, at: Timestamp) -> Answered<Self>;
+}
+
+/// Judges without leaving anything.
+pub(crate) fn foresee<J: Judge>(operation: &J, engine: &Engine, at: Timestamp) -> Answered<J> {
+    operation.judge(engine, &mut engine.state.ledger.plan(at), at)
+}
+
+/// The answer of what would leave no entry.
+pub(crate) fn without_entry<J: Judge>(operation: &J, engine: &Engine, at: Timestamp) -> Option<Answered<J>> {
+    let mut plan = engine.state.ledger.plan(at);
+    let answer = operation.judge(engine, &mut plan, at);
+    plan.into_facts().is_empty().then_some(answer)
+}
+
+/// Executes operations by judging them and making the entries of what their plan found.
+macro_rules! execute_judged {
+    ($($operation:ty),*; while closed $without_entry:expr) => {
+        $(impl $crate::command::Execute for $operation {
+            fn execute(
+                &self,
+                engine: &mut $crate::Engine,
+                now: types::Timestamp,
+                request: &$crate::Request,
+                sink: &mut dyn $crate::Sink,
+            ) -> $crate::Answered<Self> {
+                let at = engine.next_instant(now);
+                let mut plan = engine.state.ledger.plan(at);
+                let answer = self.judge(engine, &mut plan, at);
+                let facts = plan.into_facts();
+                engine.commit_together(now, request.actor, |_| request.id, facts, sink);
+                answer
+            }
+
+            fn without_entry(
+                &self,
+                engine: &$crate::Engine,
+                at: types::Timestamp,
+                _: &$crate::Request,
+            ) -> Option<$crate::Answered<Self>> {
+                $without_entry(self, engine, at)
+            }
+        })*
+    };
+}
+pub(crate) use execute_judged;
+
+execute_judged!(OpenAccount, CreateTransfer; while closed without_entry);
+
+impl Judge for OpenAccount {
+    fn judge(&self, _: &Engine, plan: &mut Plan<'_>, at: Timestamp) -> Answered<Self> {
+        judge_alone(plan, &*self.0, at)
+    }
+}
+
+impl Judge for CreateTransfer {
+    fn judge(&self, _: &Engine, plan: &mut Plan<'_>, at: Timestamp) -> Answered<Self> {
+        judge_alone(plan, &*self.0, at)
+    }
+}
+
+/// Batches of orders: judged one after another, each after those before it took effect, and answered as if each had come
+/// alone. Linked orders succeed or fail together.
+macro_rules! batches {
+    ($($operation:ty),*) => {
+        $(impl Judge for $operation {
+            fn judge(&self, _: &Engine, plan: &mut Plan<'_>, at: Timestamp) -> Answered<Self> {
+                Ok(judge_all(plan, &self.0, at))
+            }
+        }
+
+        impl Execute for $operation {
+            fn events_count(&self) -> usize {
+                self.0.len()
+            }
+
+            fn execute(
+                &self,
+                engine: &mut Engine,
+                now: Timestamp,
+                request: &Request,
+                sink: &mut dyn Sink,
+            ) -> Answered<Self> {
+                Ok(engine.take_all(now, request.actor, &self.0, sink))
+            }
+
+            fn without_entry(&self, engine: &Engine, at: Timestamp, _: &Request) -> Option<Answered<Self>> {
+                without_entry(self, engine, at)
+            }
+        })*
+    };
+}
+
+batches!(OpenAccountBatch, CreateTransferBatch);
 
 impl Engine {
-    /// Judges a single order and makes its entries.
-    pub(crate) fn take_order<O: Event<Answer = Ordered>>(
-        &mut self,
-        now: Timestamp,
-        (actor, request): (ActorId, RequestId),
-        order: &O,
-        sink: &mut dyn Sink,
-    ) -> Ordered {
-        let at = self.next_instant(now);
-        let mut plan = self.state.ledger.plan(at);
-        let answer = judge_alone(&mut plan, order, at);
-        let facts = plan.into_facts();
-        self.commit_together(now, actor, |_| request, facts, sink);
-        answer
-    }
-
-    /// Judges one order after another, each after those before it took effect, and answers each as if it had come alone.
-    /// Linked orders succeed or fail together.
-    pub(crate) fn take_orders(
-        &mut self,
-        now: Timestamp,
-        actor: ActorId,
-        orders: &Orders,
-        sink: &mut dyn Sink,
-    ) -> Vec<Ordered> {
-        match orders {
-            Orders::Accounts(orders) => self.take_all(now, actor, orders, sink),
-            Orders::Transfers(orders) => self.take_all(now, actor, orders, sink),
-        }
-    }
-
-    fn take_all<O: Event<Answer = Ordered>>(
+    fn take_all<T, O: Event<Answer = Ordered<T>>>(
         &mut self,
         now: Timestamp,
         actor: ActorId,
         orders: &[O],
         sink: &mut dyn Sink,
-    ) -> Vec<Ordered> {
+    ) -> Vec<Ordered<T>> {
         let batch = Batch::of(orders, self.next_instant(now));
         let mut answers = Vec::with_capacity(orders.len());
         for step in Batch::steps(orders) {
@@ -78,38 +147,38 @@ impl Engine {
     }
 }
 
-/// What would become of a single order at `at`, the plan's first instant.
-pub(crate) fn judge_alone<O: Event<Answer = Ordered>>(plan: &mut Plan<'_>, order: &O, at: Timestamp) -> Ordered {
-    judge_each(plan, std::slice::from_ref(order), at).pop().expect("ENG-18: every order has an answer")
-}
-
-/// What would become of orders at `at`, the plan's first instant.
-pub(crate) fn judge_all(plan: &mut Plan<'_>, orders: &Orders, at: Timestamp) -> Vec<Ordered> {
-    match orders {
-        Orders::Accounts(orders) => judge_each(plan, orders, at),
-        Orders::Transfers(orders) => judge_each(plan, orders, at),
+fn judge_alone<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, order: &O, at: Timestamp) -> Ordered<T> {
+    if order.is_linked() {
+        return O::failed(ChainFailure::Open);
     }
+    judge_one(plan, Batch::of(std::slice::from_ref(order), at), order)
 }
 
-fn judge_each<O: Event<Answer = Ordered>>(plan: &mut Plan<'_>, orders: &[O], at: Timestamp) -> Vec<Ordered> {
+fn judge_all<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, orders: &[O], at: Timestamp) -> Vec<Ordered<T>> {
     let batch = Batch::of(orders, at);
     Batch::steps(orders).flat_map(|step| judge_step(plan, batch, step)).collect()
 }
 
-/// What becomes of an order by itself, or of a chain of them.
-fn judge_step<O: Event<Answer = Ordered>>(plan: &mut Plan<'_>, batch: Batch, step: Step<'_, O>) -> Vec<Ordered> {
+fn judge_step<T, O: Event<Answer = Ordered<T>>>(
+    plan: &mut Plan<'_>,
+    batch: Batch,
+    step: Step<'_, O>,
+) -> Vec<Ordered<T>> {
     match step {
-        Step::One(order) => {
-            let before = plan.clone();
-            let answer = order.judge(plan, batch);
-            if answer.is_err() {
-                // An account that opens with an address that is taken does not open.
-                plan.roll_back(before);
-            }
-            vec![answer]
-        }
+        Step::One(order) => vec![judge_one(plan, batch, order)],
         Step::Chain(orders) => plan.take_chain(batch, orders),
     }
+}
+
+/// What becomes of an order that is linked to no other.
+fn judge_one<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, batch: Batch, order: &O) -> Ordered<T> {
+    let before = plan.clone();
+    let answer = order.judge(plan, batch);
+    if answer.is_err() {
+        // An account that opens with an address that is taken does not open.
+        plan.roll_back(before);
+    }
+    answer
 }
 
 /// The request of an order in a batch: the id of what it makes.

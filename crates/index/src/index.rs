@@ -1,3 +1,5 @@
+//! The index as its users hold it: opened, fed with what happened, asked about the past, and stopped.
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

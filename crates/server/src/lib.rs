@@ -25,4 +25,4 @@ pub use history::{BalancesPage, History, HistoryError, Page, Place, StatementPag
 pub use http::personal::{context as sealing_context, seal as seal_payment};
 pub use open::{DEFAULT_ADDRESS, OpenError, Opened, Options, Stopped};
 pub use proofs::ProofError;
-pub use threads::{CommitError, commit};
+pub use threads::CommitError;

@@ -1,4 +1,4 @@
-//! A disk in memory that loses what was not synced, and fails on request.
+//! A simulated disk that tells what was written from what would survive a crash, with faults on demand.
 
 use std::collections::BTreeMap;
 use std::io;

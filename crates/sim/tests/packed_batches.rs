@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    AccountOrder, Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, EventStatus, Fact, Made, OrderReply, Orders,
-    Refusal, Reply, Request, TransferOrder,
+    AccountOrder, Answer, Answered, AnyTransfer, Command, CreateAccounts, CreateTransferBatch, CreateTransfers,
+    DIGEST_INTERVAL_ENTRIES, Dry, Engine, Entry, EventStatus, Fact, Made, OpenAccountBatch, OpenLedger, Operation,
+    Refusal, Reply, Request, TransferOrder, TransferResults,
 };
 use journal::{Identity, Journal, MemoryJournal, Reader as _};
 use ledger::{AccountFlags, CHAIN_EVENTS_MAX, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
@@ -37,10 +38,10 @@ impl World {
         let journal = MemoryJournal::new(Identity { origin: Origin::new(7), epoch: Epoch::new(1) });
         let decider = Decider::new(Engine::new(SHARD, TENANT), pipeline::Notes::new(Seq::ZERO));
         let mut world = Self { decider, journal, now: START, frames: vec![], frames_count: 0 };
-        let first = world.decider.start(START, Origin::new(7));
-        world.append(first);
+        let first = world.decider.start::<()>(START, Origin::new(7));
+        world.append(first.frames);
         for number in [1, 2] {
-            world.ask(Command::OpenLedger { id: LedgerId::new(number), asset: "EUR/2".parse().unwrap() });
+            world.ask(OpenLedger { id: LedgerId::new(number), asset: "EUR/2".parse().unwrap() }).unwrap();
         }
         world
     }
@@ -54,18 +55,18 @@ impl World {
         self.journal.sync().unwrap();
     }
 
-    fn ask(&mut self, command: Command) -> Reply {
-        self.ask_all(vec![command]).pop().unwrap()
+    fn ask<O: Operation>(&mut self, operation: O) -> Answered<O> {
+        O::answer(self.ask_all(vec![operation.into()]).pop().unwrap())
     }
 
     /// Several requests in one run of the decider, as they come when it was busy.
-    fn ask_all(&mut self, commands: Vec<Command>) -> Vec<Reply> {
+    fn ask_all(&mut self, commands: Vec<Command>) -> Vec<Answer> {
         self.now = self.now.saturating_add(Span::from_secs(1));
         let request = |command| Request { tenant: TENANT, actor: ActorId::new(1), id: RequestId::default(), command };
         let asks = commands.into_iter().map(|command| Ask { request: request(command), reply_to: () });
         let batch = self.decider.work(self.now, asks);
         self.append(batch.frames);
-        batch.answers.into_iter().map(|(_, _, answer)| answer.unwrap()).collect()
+        batch.answers.into_iter().map(|(_, _, answer)| answer).collect()
     }
 
     fn entries(&self) -> Vec<Entry> {
@@ -154,7 +155,7 @@ fn random_batches_replay_to_the_same_state_and_chains_stay_together() {
     let mut world = World::new();
     let limited = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS;
     let accounts = (1..20).map(|id| account(id, if id == 10 { limited } else { AccountFlags::NONE })).collect();
-    world.ask(Command::CreateAccounts(accounts));
+    world.ask(CreateAccounts(accounts)).unwrap();
     let (mut rng, mut next, mut chains) = (Rng::new(9), 1 << 20, vec![]);
     while world.decider.engine().applied().get() < 2 * DIGEST_INTERVAL_ENTRIES + 10_000 {
         let mut batches = vec![];
@@ -185,10 +186,10 @@ fn random_batches_replay_to_the_same_state_and_chains_stay_together() {
             }
             batches.push(events);
         }
-        let commands = batches.iter().map(|events| Command::CreateTransfers { events: events.clone(), balances: true });
-        let replies = world.ask_all(commands.collect());
-        for (events, reply) in batches.iter().zip(replies) {
-            let Reply::TransferResults { results, balances } = reply else { panic!("{reply:?}") };
+        let commands = batches.iter().map(|events| CreateTransfers { events: events.clone(), balances: true }.into());
+        let answers = world.ask_all(commands.collect());
+        for (events, answer) in batches.iter().zip(answers) {
+            let TransferResults { results, balances } = CreateTransfers::answer(answer).unwrap();
             assert_eq!((results.len(), balances.len()), (events.len(), events.len()));
             let with_results: Vec<_> = events.iter().zip(&results).collect();
             for chain in with_results.chunk_by(|(event, _), _| event.flags.contains(F::LINKED)) {
@@ -218,7 +219,7 @@ fn packed_events_and_orders_are_answered_alike() {
     let mut world = World::new();
     let limited = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS;
     let accounts = (1..20).map(|id| account(id, if id == 10 { limited } else { AccountFlags::NONE })).collect();
-    world.ask(Command::CreateAccounts(accounts));
+    world.ask(CreateAccounts(accounts)).unwrap();
     let (mut rng, mut next, mut broken_by_existing) = (Rng::new(10), 1 << 20, 0);
     for _ in 0..200 {
         let mut events: Vec<NewTransfer> = vec![];
@@ -233,20 +234,21 @@ fn packed_events_and_orders_are_answered_alike() {
                 events.push(sent);
             }
         }
-        let orders = Orders::Transfers(events.iter().copied().map(TransferOrder::from).collect());
-        let packed = Command::CreateTransfers { events: events.clone(), balances: true };
+        let orders = Dry(CreateTransferBatch(events.iter().copied().map(TransferOrder::from).collect()));
+        let packed = CreateTransfers { events: events.clone(), balances: true };
         // The dry run leaves nothing, so both are judged on the same state.
-        let replies = world.ask_all(vec![Command::DryRun(Box::new(Command::Batch(orders))), packed]);
-        let [Reply::Batch(answers), Reply::TransferResults { results, balances }] = &replies[..] else {
+        let replies = world.ask_all(vec![orders.into(), packed.into()]);
+        let [Ok(Reply::TransferOrders(answers)), Ok(Reply::TransferResults(packed))] = &replies[..] else {
             panic!("{replies:?}")
         };
+        let TransferResults { results, balances } = packed;
         assert_eq!((answers.len(), results.len()), (events.len(), events.len()));
         for ((answer, result), shown) in answers.iter().zip(results).zip(balances) {
             match (answer, &result.status) {
-                (Ok(OrderReply::Transfer(Made::Now, reply)), EventStatus::Created) => {
+                (Ok((Made::Now, AnyTransfer::Made(reply))), EventStatus::Created) => {
                     assert_eq!(*shown, Some([reply.debit, reply.credit]));
                 }
-                (Ok(OrderReply::Transfer(Made::Before, reply)), EventStatus::Exists) => {
+                (Ok((Made::Before, AnyTransfer::Made(reply))), EventStatus::Exists) => {
                     assert!(shown.is_none_or(|shown| shown == [reply.debit, reply.credit]), "{shown:?}, {reply:?}");
                     broken_by_existing += 1;
                 }
@@ -262,18 +264,16 @@ fn packed_events_and_orders_are_answered_alike() {
 #[test]
 fn a_chain_that_fails_at_what_exists_shows_it_without_what_was_undone() {
     let mut world = World::new();
-    world.ask(Command::CreateAccounts((1..3).map(|id| account(id, AccountFlags::NONE)).collect()));
+    world.ask(CreateAccounts((1..3).map(|id| account(id, AccountFlags::NONE)).collect())).unwrap();
     let linked = |id, amount| NewTransfer { flags: F::LINKED, ..transfer(id, 1, 2, amount) };
     let mut send = |events: &[NewTransfer]| {
-        let orders = events.iter().copied().map(TransferOrder::from).collect();
-        let Reply::Batch(answers) = world.ask(Command::Batch(Orders::Transfers(orders))) else { panic!("a batch") };
-        answers
+        world.ask(CreateTransferBatch(events.iter().copied().map(TransferOrder::from).collect())).unwrap()
     };
     assert!(send(&[transfer(1, 1, 2, 5)])[0].is_ok());
     let by_earlier = send(&[linked(2, 7), transfer(1, 1, 2, 5)]);
     let by_itself = send(&[linked(3, 7), linked(3, 7), transfer(4, 1, 2, 1)]);
     for answers in [by_earlier, by_itself] {
-        let Ok(OrderReply::Transfer(Made::Before, reply)) = &answers[1] else { panic!("{answers:?}") };
+        let Ok((Made::Before, AnyTransfer::Made(reply))) = &answers[1] else { panic!("{answers:?}") };
         assert_eq!((reply.debit.debits_posted, reply.credit.credits_posted), (Amount::new(5), Amount::new(5)));
         assert!(answers[0].as_ref().unwrap_err().to_string().contains("another transfer of its chain"), "{answers:?}");
     }
@@ -283,8 +283,8 @@ fn a_chain_that_fails_at_what_exists_shows_it_without_what_was_undone() {
         ..account(id, flags).into()
     };
     let orders = vec![order(3, AccountFlags::LINKED, None), order(1, AccountFlags::NONE, Some("customers:one"))];
-    let Reply::Batch(answers) = world.ask(Command::Batch(Orders::Accounts(orders))) else { panic!("a batch") };
-    let Ok(OrderReply::Account(Made::Before, reply)) = &answers[1] else { panic!("{answers:?}") };
+    let answers = world.ask(OpenAccountBatch(orders)).unwrap();
+    let Ok((Made::Before, reply)) = &answers[1] else { panic!("{answers:?}") };
     assert_eq!(reply.address, None, "it has none: the chain failed");
 }
 
@@ -308,17 +308,18 @@ fn atomic(first: u128, count: u128, kib: usize) -> Vec<TransferOrder> {
 #[test]
 fn orders_that_succeed_together_stand_in_one_frame_with_their_metadata() {
     let mut world = World::new();
-    world.ask(Command::CreateAccounts((1..20).map(|id| account(id, AccountFlags::NONE)).collect()));
+    world.ask(CreateAccounts((1..20).map(|id| account(id, AccountFlags::NONE)).collect())).unwrap();
     let mut chains = vec![];
     for round in 0..40_u128 {
         // 90 KiB of metadata, behind a frame that is filled so far by something else.
         let atomic = atomic(1_000_000 + round * 100, 30, 3);
         chains.push(atomic.iter().map(|order| id_of(&order.new)).collect::<Vec<_>>());
         let filling = (0..6_000 + 50 * round).map(|place| transfer(2_000_000 + round * 10_000 + place, 3, 4, 1));
-        world.ask_all(vec![
-            Command::CreateTransfers { events: filling.collect(), balances: false },
-            Command::Batch(Orders::Transfers(atomic)),
+        let answers = world.ask_all(vec![
+            CreateTransfers { events: filling.collect(), balances: false }.into(),
+            CreateTransferBatch(atomic).into(),
         ]);
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     }
     let entries = world.check_replay();
     world.check_chains(&entries, &chains);
@@ -333,11 +334,9 @@ fn orders_that_succeed_together_stand_in_one_frame_with_their_metadata() {
 #[test]
 fn orders_whose_texts_do_not_fit_a_frame_fail_together() {
     let mut world = World::new();
-    world.ask(Command::CreateAccounts((1..3).map(|id| account(id, AccountFlags::NONE)).collect()));
+    world.ask(CreateAccounts((1..3).map(|id| account(id, AccountFlags::NONE)).collect())).unwrap();
     let before = world.decider.engine().applied();
-    let Reply::Batch(answers) = world.ask(Command::Batch(Orders::Transfers(atomic(1, 17, 60)))) else {
-        panic!("a batch")
-    };
+    let answers = world.ask(CreateTransferBatch(atomic(1, 17, 60))).unwrap();
     let told: Vec<String> = answers.into_iter().map(|answer| answer.unwrap_err().to_string()).collect();
     assert!(told[16].contains("the chain has more"), "{told:?}");
     assert!(told[..16].iter().all(|told| told.contains("another transfer of its chain")), "{told:?}");

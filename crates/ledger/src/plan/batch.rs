@@ -1,4 +1,4 @@
-//! Batches: which events share a fate, and which are imports.
+//! Batches: which events succeed or fail together, and which batches are imports.
 
 use types::{Span, Timestamp};
 
@@ -6,14 +6,14 @@ use super::{Plan, Planned, account, transfer};
 use crate::{AccountFlags, AccountStatus, Detail, Fact, Ledger, NewAccount, NewTransfer, Outcome, Refusal};
 use crate::{TransferFlags, TransferStatus};
 
-/// The most events of a chain; one frame of the journal holds their entries with room to spare.
+/// The most events in a chain. Their entries fit in one frame of the journal with room to spare.
 pub const CHAIN_EVENTS_MAX: usize = 4_000;
 /// The most bytes that an entry takes in a frame, texts apart.
 const ENTRY_BYTES_MAX: usize = 224;
 /// The most bytes that the entries of a chain take in a frame, texts included.
 const CHAIN_BYTES_MAX: usize = CHAIN_EVENTS_MAX * ENTRY_BYTES_MAX;
 
-/// What a whole batch decides about each of its events. Its first event says whether it is an import.
+/// What a whole batch determines for each of its events. The first event determines whether the batch is an import.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch {
     is_import: bool,
@@ -21,13 +21,13 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The batch of these events, of which the first is decided at `at`.
+    /// The batch of these events, the first of which is decided at `at`.
     pub fn of<E: Event>(events: &[E], at: Timestamp) -> Self {
         let others = Span::from_ns(events.len().saturating_sub(1) as u64);
         Self { is_import: events.first().is_some_and(Event::is_imported), last: at.saturating_add(others) }
     }
 
-    /// Its events, or runs of them, that succeed or fail each by itself.
+    /// Splits the events into steps, each of which succeeds or fails on its own.
     pub fn steps<E: Event>(events: &[E]) -> impl Iterator<Item = Step<'_, E>> {
         let mut rest = events;
         std::iter::from_fn(move || {
@@ -47,27 +47,26 @@ impl Batch {
     }
 }
 
-/// What succeeds or fails by itself.
+/// A part of a batch that succeeds or fails on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step<'a, E> {
-    /// One event.
     One(&'a E),
-    /// Events that are linked. When the last one is linked too, the chain has no end and fails.
+    /// Linked events. If the last one is linked as well, the chain has no end and fails.
     Chain(&'a [E]),
 }
 
 /// A request that can be part of a batch, alone or in a chain.
 pub trait Event {
-    /// What its sender is told.
+    /// What the sender is told.
     type Answer;
 
-    /// Shares the fate of the next.
+    /// Whether the event succeeds or fails together with the next one.
     fn is_linked(&self) -> bool;
 
-    /// Comes with its own timestamp.
+    /// Whether the event has its own timestamp.
     fn is_imported(&self) -> bool;
 
-    /// Judges the event after the plan's steps so far, whatever it is linked to.
+    /// Judges the event after the steps of the plan so far, whether or not it is linked.
     fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer;
 
     /// Whether this answer says that the event created something. Any other answer breaks a chain.
@@ -80,12 +79,12 @@ pub trait Event {
     fn rolled_back(answer: Self::Answer, plan: &Plan<'_>) -> Self::Answer;
 }
 
-/// Why an event fails because of the chain that it is in.
+/// Why an event fails because of its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainFailure {
     /// Another event broke the chain.
     Broken,
-    /// The last event is linked too, so the chain has no end.
+    /// The last event is linked as well, so the chain has no end.
     Open,
     /// The chain does not fit in one frame of the journal.
     TooLong,
@@ -172,13 +171,13 @@ impl Event for NewTransfer {
 }
 
 impl Ledger {
-    /// As [`Ledger::plan_account`], for an event of a batch that is in no chain.
+    /// Like [`Ledger::plan_account`], for an event of a batch that is not in a chain.
     pub fn plan_account_of(&self, batch: Batch, at: Timestamp, new: &NewAccount) -> Planned<AccountStatus> {
         self.check_time(at);
         account::plan(self, batch.at(at), new)
     }
 
-    /// As [`Ledger::plan_transfer`], for an event of a batch that is in no chain.
+    /// Like [`Ledger::plan_transfer`], for an event of a batch that is not in a chain.
     pub fn plan_transfer_of(&self, batch: Batch, at: Timestamp, new: &NewTransfer) -> Planned<TransferStatus> {
         self.check_time(at);
         transfer::plan(self, batch.at(at), new)
@@ -186,10 +185,10 @@ impl Ledger {
 }
 
 impl Plan<'_> {
-    /// Judges the events of a chain, each after those before it. They succeed or fail together: the chain fails at its
-    /// first event that is not created, and also at one that exists. A chain that fails takes the plan back to where it
-    /// was, except that the event that broke it can have spent its id. That event is told what is wrong with it, the
-    /// others that their chain failed.
+    /// Judges the events of a chain, each of which sees those before it. The chain fails at the first event that is not
+    /// created, even if that event already exists. A chain that fails leaves the plan as it was before, except that the
+    /// event that broke the chain may have spent its id. That event gets its own answer; the others are told that their
+    /// chain failed.
     pub fn take_chain<E: Event>(&mut self, batch: Batch, events: &[E]) -> Vec<E::Answer> {
         let is_open = events.last().is_some_and(Event::is_linked);
         let before = self.clone();
@@ -198,7 +197,7 @@ impl Plan<'_> {
         if events.len() > CHAIN_EVENTS_MAX {
             broken_by = Some((CHAIN_EVENTS_MAX, E::failed(ChainFailure::TooLong)));
         } else {
-            // The end of an open chain is not judged: that it is open comes first.
+            // The last event of an open chain is not judged: that the chain is open takes precedence.
             let judged = events.len().saturating_sub(is_open.into());
             for event in events.iter().take(judged) {
                 let answer = event.judge(self, batch);
@@ -228,7 +227,7 @@ impl Plan<'_> {
         answers
     }
 
-    /// Takes the plan back to `before`. What stays is the id that the last step since then spent, if it did.
+    /// Goes back to `before`. If the last step since then spent an id, that id stays spent.
     pub fn roll_back(&mut self, before: Self) {
         let since = self.facts.split_off(before.facts.len());
         *self = before;
@@ -247,12 +246,12 @@ fn frame_bytes(facts: &[Fact]) -> usize {
 /// When an event is judged, and in which batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    /// The timestamp that the event gets unless it brings its own.
+    /// The timestamp that the event gets unless it has its own.
     pub(super) now: Timestamp,
     batch: Batch,
 }
 
-/// What [`Moment::check_import`] finds, in order of precedence.
+/// The result of [`Moment::check_import`], in order of precedence.
 pub(super) enum ImportCheck {
     Passes,
     Expected,
@@ -263,7 +262,7 @@ pub(super) enum ImportCheck {
 }
 
 impl Moment {
-    /// An event alone.
+    /// The moment of an event on its own.
     pub(super) const fn alone(now: Timestamp, is_import: bool) -> Self {
         Batch { is_import, last: now }.at(now)
     }

@@ -1,3 +1,5 @@
+//! The journal's entries as events: in pages, and as a stream of server-sent events.
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! The state that all handlers share.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,3 +1,5 @@
+//! A journal directory for one test, and shortcuts to write, reopen and damage it.
+
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
