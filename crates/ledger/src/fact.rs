@@ -71,3 +71,30 @@ pub enum Fact {
         progress: Box<ImportProgress>,
     },
 }
+
+impl Fact {
+    /// The bytes that the address or the metadata in it takes in a frame; 0 for a fact without texts.
+    pub fn text_bytes(&self) -> usize {
+        /// Around each text.
+        const OVERHEAD: usize = 16;
+        let value =
+            |(key, value): &(String, Option<String>)| OVERHEAD + key.len() + value.as_ref().map_or(0, String::len);
+        match self {
+            Self::AddressSet { address, .. } => OVERHEAD + address.as_str().len(),
+            Self::MetadataSet { values, .. } => values.iter().map(value).sum(),
+            Self::BookOpened(_)
+            | Self::AccountOpened(_)
+            | Self::TransferCreated(_)
+            | Self::TransferFailed { .. }
+            | Self::TransferExpired(_)
+            | Self::LimitsSet { .. }
+            | Self::TransferScheduled(_)
+            | Self::ScheduledCancelled { .. }
+            | Self::IndexesChosen { .. }
+            | Self::ImportStarted(_)
+            | Self::AccountStaged { .. }
+            | Self::TransferStaged { .. }
+            | Self::ImportNoted { .. } => 0,
+        }
+    }
+}

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use foldhash::fast::RandomState;
 use types::{AccountId, Asset, LedgerId, Span, Timestamp, TransferId};
 
-pub use batch::{Batch, CHAIN_EVENTS_MAX, Event, PlannedChain, Step};
+pub use batch::{Batch, CHAIN_EVENTS_MAX, ChainFailure, Event, Step};
 pub use staged::ImportRefusal;
 pub(crate) use view::View;
 

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    Answer, Answered, Command, CreateAccounts, CreateTransferBatch, CreateTransfers, DIGEST_INTERVAL_ENTRIES, Engine,
-    Entry, EventStatus, Fact, OpenLedger, Operation, Request, TransferOrder, TransferResults,
+    AccountOrder, Answer, Answered, AnyTransfer, Command, CreateAccounts, CreateTransferBatch, CreateTransfers,
+    DIGEST_INTERVAL_ENTRIES, Dry, Engine, Entry, EventStatus, Fact, Made, OpenAccountBatch, OpenLedger, Operation,
+    Refusal, Reply, Request, TransferOrder, TransferResults,
 };
 use journal::{Identity, Journal, MemoryJournal, Reader as _};
 use ledger::{AccountFlags, CHAIN_EVENTS_MAX, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
@@ -210,6 +211,81 @@ fn random_batches_replay_to_the_same_state_and_chains_stay_together() {
         .collect();
     assert_eq!(digests.len(), 2, "{digests:?}");
     assert!(digests.iter().any(|seq| seq % DIGEST_INTERVAL_ENTRIES != 0), "a digest waited for a chain: {digests:?}");
+}
+
+/// A batch of records and a batch of orders follow the same rules, and show the same balances.
+#[test]
+fn packed_events_and_orders_are_answered_alike() {
+    let mut world = World::new();
+    let limited = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS;
+    let accounts = (1..20).map(|id| account(id, if id == 10 { limited } else { AccountFlags::NONE })).collect();
+    world.ask(CreateAccounts(accounts)).unwrap();
+    let (mut rng, mut next, mut broken_by_existing) = (Rng::new(10), 1 << 20, 0);
+    for _ in 0..200 {
+        let mut events: Vec<NewTransfer> = vec![];
+        while events.len() < 40 {
+            let start = events.len();
+            events.extend((0..1 + rng.below(6)).map(|_| event(&mut rng, &mut next)));
+            let last = events.len() - 1;
+            events[start..last].iter_mut().for_each(|event| event.flags = event.flags | F::LINKED);
+            if rng.percent(10) {
+                // What was sent before, in this chain or in an earlier one.
+                let sent = events[rng.place(events.len())];
+                events.push(sent);
+            }
+        }
+        let orders = Dry(CreateTransferBatch(events.iter().copied().map(TransferOrder::from).collect()));
+        let packed = CreateTransfers { events: events.clone(), balances: true };
+        // The dry run leaves nothing, so both are judged on the same state.
+        let replies = world.ask_all(vec![orders.into(), packed.into()]);
+        let [Ok(Reply::TransferOrders(answers)), Ok(Reply::TransferResults(packed))] = &replies[..] else {
+            panic!("{replies:?}")
+        };
+        let TransferResults { results, balances } = packed;
+        assert_eq!((answers.len(), results.len()), (events.len(), events.len()));
+        for ((answer, result), shown) in answers.iter().zip(results).zip(balances) {
+            match (answer, &result.status) {
+                (Ok((Made::Now, AnyTransfer::Made(reply))), EventStatus::Created) => {
+                    assert_eq!(*shown, Some([reply.debit, reply.credit]));
+                }
+                (Ok((Made::Before, AnyTransfer::Made(reply))), EventStatus::Exists) => {
+                    assert!(shown.is_none_or(|shown| shown == [reply.debit, reply.credit]), "{shown:?}, {reply:?}");
+                    broken_by_existing += 1;
+                }
+                (Err(Refusal::Transfer(refusal)), EventStatus::Refused(packed)) => assert_eq!(refusal, packed),
+                (answer, status) => panic!("an order got {answer:?}, the same event {status:?}"),
+            }
+        }
+    }
+    assert!(broken_by_existing > 20, "{broken_by_existing}");
+    world.check_replay();
+}
+
+#[test]
+fn a_chain_that_fails_at_what_exists_shows_it_without_what_was_undone() {
+    let mut world = World::new();
+    world.ask(CreateAccounts((1..3).map(|id| account(id, AccountFlags::NONE)).collect())).unwrap();
+    let linked = |id, amount| NewTransfer { flags: F::LINKED, ..transfer(id, 1, 2, amount) };
+    let mut send = |events: &[NewTransfer]| {
+        world.ask(CreateTransferBatch(events.iter().copied().map(TransferOrder::from).collect())).unwrap()
+    };
+    assert!(send(&[transfer(1, 1, 2, 5)])[0].is_ok());
+    let by_earlier = send(&[linked(2, 7), transfer(1, 1, 2, 5)]);
+    let by_itself = send(&[linked(3, 7), linked(3, 7), transfer(4, 1, 2, 1)]);
+    for answers in [by_earlier, by_itself] {
+        let Ok((Made::Before, AnyTransfer::Made(reply))) = &answers[1] else { panic!("{answers:?}") };
+        assert_eq!((reply.debit.debits_posted, reply.credit.credits_posted), (Amount::new(5), Amount::new(5)));
+        assert!(answers[0].as_ref().unwrap_err().to_string().contains("another transfer of its chain"), "{answers:?}");
+    }
+
+    let order = |id, flags, address: Option<&str>| AccountOrder {
+        address: address.map(|address| address.parse().unwrap()),
+        ..account(id, flags).into()
+    };
+    let orders = vec![order(3, AccountFlags::LINKED, None), order(1, AccountFlags::NONE, Some("customers:one"))];
+    let answers = world.ask(OpenAccountBatch(orders)).unwrap();
+    let Ok((Made::Before, reply)) = &answers[1] else { panic!("{answers:?}") };
+    assert_eq!(reply.address, None, "it has none: the chain failed");
 }
 
 fn id_of(new: &NewTransfer) -> TransferId {

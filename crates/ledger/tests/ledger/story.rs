@@ -242,11 +242,11 @@ impl World {
     }
 
     /// Handles a batch as a server does: each event one nanosecond after the one before.
-    pub(crate) fn events<E: Event>(
+    pub(crate) fn events<S, E: Event<Answer = Outcome<S>>>(
         &mut self,
         events: &[E],
-        decide: impl Fn(&Ledger, Batch, Timestamp, &E) -> Planned<E::Status>,
-    ) -> Vec<Outcome<E::Status>> {
+        decide: impl Fn(&Ledger, Batch, Timestamp, &E) -> Planned<S>,
+    ) -> Vec<Outcome<S>> {
         let batch = Batch::of(events, self.now());
         let mut outcomes = vec![];
         for step in Batch::steps(events) {
@@ -258,9 +258,9 @@ impl World {
                     self.now_ns += 1;
                 }
                 Step::Chain(events) => {
-                    let planned = self.ledger.plan_chain(batch, self.now(), events);
-                    planned.facts.into_iter().for_each(|fact| self.apply(fact));
-                    outcomes.extend(planned.outcomes);
+                    let mut plan = self.ledger.plan(self.now());
+                    outcomes.extend(plan.take_chain(batch, events));
+                    plan.into_facts().into_iter().for_each(|fact| self.apply(fact));
                     self.now_ns += events.len() as u64;
                 }
             }
