@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use api::History;
 use api::decisions::Decision;
 use api::events::Event;
 use api::responses::{Account, Assets, Unknown};
+use api::{History, Scope};
 use engine::{
-    AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, Header, LegRefusal, PaymentChanged, PaymentDecided,
-    PaymentStatus, PlainValue, PolicyActivated, Verb,
+    ApiKeyAdded, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline, Entry, Fact, Header,
+    IdentityFact, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated,
+    PrincipalAdded, PrincipalKind, Verb,
 };
 use expect_test::{Expect, expect};
 use ledger::{AccountFlags, Book, NewAccount, NewTransfer, TransferFlags, TransferKey, TransferStatus};
 use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
 use types::{
-    AccountId, ActorId, Amount, Digest, KeyId, LedgerId, Name, Origin, PaymentId, RequestId, Sealed, Seq, ShardId,
-    Span, TenantId, Timestamp, Token,
+    AccountId, ActorId, Amount, CredentialId, Digest, KeyId, LedgerId, Name, Origin, PaymentId, RequestId, Sealed, Seq,
+    ShardId, Span, TenantId, Timestamp, Token,
 };
 
 const HISTORY: History = History { origin: Origin::new(9), shard: ShardId::new(0) };
@@ -283,6 +284,33 @@ fn an_opened_account_shows_its_balances_and_what_the_client_said() {
           }
         }"#]],
     );
+}
+
+#[test]
+fn events_of_credentials_leave_out_the_hash_of_the_secret() {
+    let told = |fact| {
+        let event = Event::new(&entry(Fact::Identity(fact)), HISTORY, None, &assets()).expect("everything is known");
+        let json = serde_json::to_value(event).expect("JSON");
+        (json["kind"].as_str().map(str::to_owned), json["data"].clone())
+    };
+    let principal = PrincipalAdded { actor: ActorId::new(4), kind: PrincipalKind::Person, name: "Ann".into() };
+    let expected = serde_json::json!({"principal": 4, "kind": "person", "name": "Ann"});
+    assert_eq!(told(IdentityFact::PrincipalAdded(principal)), (Some("principal_added".to_owned()), expected));
+    let scopes = Scope::LEDGER_READ.bits() | Scope::EVENTS_READ.bits();
+    let credential = CredentialAdded {
+        credential: CredentialId::new(9),
+        principal: ActorId::new(4),
+        kind: CredentialKind::ApiKey { hash: Digest::of(b"key") },
+        scopes,
+        name: "laptop".into(),
+    };
+    let expected = serde_json::json!({
+        "credential": 9, "principal": 4, "kind": "api_key", "name": "laptop", "scopes": ["ledger:read", "events:read"],
+    });
+    assert_eq!(told(IdentityFact::CredentialAdded(credential)), (Some("credential_added".to_owned()), expected));
+    let earlier = ApiKeyAdded { key: ActorId::new(4), hash: Digest::of(b"key"), scopes, name: "made at start".into() };
+    let expected = serde_json::json!({"key": 4, "name": "made at start", "scopes": ["ledger:read", "events:read"]});
+    assert_eq!(told(IdentityFact::ApiKeyAdded(earlier)), (Some("api_key_added".to_owned()), expected));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use disk::Directory;
-use engine::{Command, Engine, Query, Request};
+use engine::{Command, Engine, OpenLedger, Request, query};
 use journal::{
     DurableLog, Fault, FileReader, Frame, FrameAt, Identity, MemoryJournal, MemoryLog, MemoryReader, SegmentStore,
     StartAt,
@@ -153,12 +153,12 @@ impl World {
     /// A batch with an entry.
     fn change(&mut self, number: u32) -> Batch<u64> {
         let asset = "EUR/2".parse().expect("an asset");
-        self.decide(number.into(), Command::OpenLedger { id: LedgerId::new(number), asset })
+        self.decide(number.into(), OpenLedger { id: LedgerId::new(number), asset }.into())
     }
 
     /// A batch without one.
     fn look(&mut self, number: u64) -> Batch<u64> {
-        self.decide(number, Command::Query(Query::LookupAccounts(Vec::new())))
+        self.decide(number, query::LookupAccounts(Vec::new()).into())
     }
 
     fn step(&mut self) -> Result<Option<Step>, WriteError<io::Error>> {

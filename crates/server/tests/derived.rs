@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use datadir::{Pace, Started, Terms, recover};
 use disk::Directory;
-use engine::{Applied, Change, Command, Query, Request};
+use engine::{Applied, ChooseIndexes, Command, CreateAccounts, CreateTransfers, OpenLedger, Request, query};
 use index::{Bounds, Field, Sides};
 use journal::{Layout, SegmentStore as _};
 use ledger::{IndexedFields, NewAccount, NewTransfer, TransferFlags, TransferKey};
@@ -93,14 +93,14 @@ fn lived() -> Data {
         let request = Request { tenant: TERMS.tenant, actor: ActorId::new(1), id: RequestId::default(), command };
         write(decider.work(at, [Ask { request, reply_to: () }]));
     };
-    go_on(Command::OpenLedger { id: LEDGER, asset: "EUR/2".parse().expect("an asset") });
-    go_on(Command::Change(Change::Indexes { ledger: LEDGER, fields: IndexedFields::USER_DATA_64 }));
+    go_on(OpenLedger { id: LEDGER, asset: "EUR/2".parse().expect("an asset") }.into());
+    go_on(ChooseIndexes { ledger: LEDGER, fields: IndexedFields::USER_DATA_64 }.into());
     let account =
         |id| NewAccount { id: AccountId::new(id), ledger: LEDGER, code: Code::new(1), ..NewAccount::default() };
-    go_on(Command::CreateAccounts((1..=ACCOUNTS).map(account).collect()));
+    go_on(CreateAccounts((1..=ACCOUNTS).map(account).collect()).into());
     for first in (1..=TRANSFERS).step_by(7) {
         let events = (first..first + 7).map(transfer).collect();
-        go_on(Command::CreateTransfers { events, balances: false });
+        go_on(CreateTransfers { events, balances: false }.into());
     }
     writer.mark().expect("the disk works");
     data
@@ -110,7 +110,7 @@ fn lived() -> Data {
 fn answers(started: &mut Started<Directory>) -> Result<String, index::Fault> {
     let Started { engine, journal, index, .. } = started;
     let (reader, ids) = (journal.segments(), (1..=ACCOUNTS).map(AccountId::new));
-    let command = Command::Query(Query::LookupAccounts(ids.clone().collect()));
+    let command = query::LookupAccounts(ids.clone().collect()).into();
     let request = Request { tenant: TERMS.tenant, actor: ActorId::new(1), id: RequestId::default(), command };
     let mut text = format!("{:?}", engine.execute(engine.clock(), &request, &mut |_: Applied<'_>| {}));
     text += &format!("{:?}", engine.digest());

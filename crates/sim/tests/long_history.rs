@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, Request, StateDigest};
+use engine::{
+    Command, CreateTransfer, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, OpenAccount, OpenLedger, Request,
+    StateDigest,
+};
 use journal::{DurableLog, FileJournal, Layout};
 use ledger::{NewAccount, NewTransfer, TransferKey};
 use pipeline::{Ask, Decider};
@@ -29,7 +32,7 @@ fn transfer(number: u64) -> Command {
         code: Code::new(1),
         ..NewTransfer::named(TransferKey::Client(TransferId::new(u128::from(number))))
     };
-    Command::CreateTransfer(Box::new(new.into()))
+    CreateTransfer(Box::new(new.into())).into()
 }
 
 fn open(disk: &SimDisk, visit: &mut journal::Visit<'_>) -> FileJournal<SimDisk> {
@@ -50,9 +53,9 @@ fn a_replay_reproduces_the_digest_of_the_state() {
         ..NewAccount::default()
     };
     let commands = [
-        Command::OpenLedger { id: LedgerId::new(1), asset: "EUR/2".parse().unwrap() },
-        Command::OpenAccount(Box::new(account(1).into())),
-        Command::OpenAccount(Box::new(account(2).into())),
+        Command::from(OpenLedger { id: LedgerId::new(1), asset: "EUR/2".parse().unwrap() }),
+        OpenAccount(Box::new(account(1).into())).into(),
+        OpenAccount(Box::new(account(2).into())).into(),
     ];
     let opening = (1..).zip(commands).map(|(number, command)| ask(number, command));
     frames.extend(decider.work(START, opening).frames);

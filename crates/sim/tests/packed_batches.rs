@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, EventStatus, Fact, Orders, Reply, Request, TransferOrder,
+    AccountOrder, Answer, Answered, AnyTransfer, Command, CreateAccounts, CreateTransferBatch, CreateTransfers,
+    DIGEST_INTERVAL_ENTRIES, Dry, Engine, Entry, EventStatus, Fact, Made, OpenAccountBatch, OpenLedger, Operation,
+    Refusal, Reply, Request, TransferOrder, TransferResults,
 };
 use journal::{DurableLog, MemoryJournal, MemoryLog, Reader as _};
 use ledger::{AccountFlags, CHAIN_EVENTS_MAX, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
@@ -38,7 +40,7 @@ impl World {
         let first = world.decider.start::<()>(START, Origin::new(7));
         world.append(first.frames);
         for number in [1, 2] {
-            world.ask(Command::OpenLedger { id: LedgerId::new(number), asset: "EUR/2".parse().unwrap() });
+            world.ask(OpenLedger { id: LedgerId::new(number), asset: "EUR/2".parse().unwrap() }).unwrap();
         }
         world
     }
@@ -52,18 +54,18 @@ impl World {
         self.journal.sync().unwrap();
     }
 
-    fn ask(&mut self, command: Command) -> Reply {
-        self.ask_all(vec![command]).pop().unwrap()
+    fn ask<O: Operation>(&mut self, operation: O) -> Answered<O> {
+        O::answer(self.ask_all(vec![operation.into()]).pop().unwrap())
     }
 
     /// Several requests in one run of the decider, as they come when it was busy.
-    fn ask_all(&mut self, commands: Vec<Command>) -> Vec<Reply> {
+    fn ask_all(&mut self, commands: Vec<Command>) -> Vec<Answer> {
         self.now = self.now.saturating_add(Span::from_secs(1));
         let request = |command| Request { tenant: TENANT, actor: ActorId::new(1), id: RequestId::default(), command };
         let asks = commands.into_iter().map(|command| Ask { request: request(command), reply_to: () });
         let batch = self.decider.work(self.now, asks);
         self.append(batch.frames);
-        batch.answers.into_iter().map(|(_, _, answer)| answer.unwrap()).collect()
+        batch.answers.into_iter().map(|(_, _, answer)| answer).collect()
     }
 
     fn entries(&self) -> Vec<Entry> {
@@ -152,7 +154,7 @@ fn random_batches_replay_to_the_same_state_and_chains_stay_together() {
     let mut world = World::new();
     let limited = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS;
     let accounts = (1..20).map(|id| account(id, if id == 10 { limited } else { AccountFlags::NONE })).collect();
-    world.ask(Command::CreateAccounts(accounts));
+    world.ask(CreateAccounts(accounts)).unwrap();
     let (mut rng, mut next, mut chains) = (Rng::new(9), 1 << 20, vec![]);
     while world.decider.engine().applied().get() < 2 * DIGEST_INTERVAL_ENTRIES + 10_000 {
         let mut batches = vec![];
@@ -183,10 +185,10 @@ fn random_batches_replay_to_the_same_state_and_chains_stay_together() {
             }
             batches.push(events);
         }
-        let commands = batches.iter().map(|events| Command::CreateTransfers { events: events.clone(), balances: true });
-        let replies = world.ask_all(commands.collect());
-        for (events, reply) in batches.iter().zip(replies) {
-            let Reply::TransferResults { results, balances } = reply else { panic!("{reply:?}") };
+        let commands = batches.iter().map(|events| CreateTransfers { events: events.clone(), balances: true }.into());
+        let answers = world.ask_all(commands.collect());
+        for (events, answer) in batches.iter().zip(answers) {
+            let TransferResults { results, balances } = CreateTransfers::answer(answer).unwrap();
             assert_eq!((results.len(), balances.len()), (events.len(), events.len()));
             let with_results: Vec<_> = events.iter().zip(&results).collect();
             for chain in with_results.chunk_by(|(event, _), _| event.flags.contains(F::LINKED)) {
@@ -210,6 +212,81 @@ fn random_batches_replay_to_the_same_state_and_chains_stay_together() {
     assert!(digests.iter().any(|seq| seq % DIGEST_INTERVAL_ENTRIES != 0), "a digest waited for a chain: {digests:?}");
 }
 
+/// A batch of records and a batch of orders follow the same rules, and show the same balances.
+#[test]
+fn packed_events_and_orders_are_answered_alike() {
+    let mut world = World::new();
+    let limited = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS;
+    let accounts = (1..20).map(|id| account(id, if id == 10 { limited } else { AccountFlags::NONE })).collect();
+    world.ask(CreateAccounts(accounts)).unwrap();
+    let (mut rng, mut next, mut broken_by_existing) = (Rng::new(10), 1 << 20, 0);
+    for _ in 0..200 {
+        let mut events: Vec<NewTransfer> = vec![];
+        while events.len() < 40 {
+            let start = events.len();
+            events.extend((0..1 + rng.below(6)).map(|_| event(&mut rng, &mut next)));
+            let last = events.len() - 1;
+            events[start..last].iter_mut().for_each(|event| event.flags = event.flags | F::LINKED);
+            if rng.percent(10) {
+                // What was sent before, in this chain or in an earlier one.
+                let sent = events[rng.place(events.len())];
+                events.push(sent);
+            }
+        }
+        let orders = Dry(CreateTransferBatch(events.iter().copied().map(TransferOrder::from).collect()));
+        let packed = CreateTransfers { events: events.clone(), balances: true };
+        // The dry run leaves nothing, so both are judged on the same state.
+        let replies = world.ask_all(vec![orders.into(), packed.into()]);
+        let [Ok(Reply::TransferOrders(answers)), Ok(Reply::TransferResults(packed))] = &replies[..] else {
+            panic!("{replies:?}")
+        };
+        let TransferResults { results, balances } = packed;
+        assert_eq!((answers.len(), results.len()), (events.len(), events.len()));
+        for ((answer, result), shown) in answers.iter().zip(results).zip(balances) {
+            match (answer, &result.status) {
+                (Ok((Made::Now, AnyTransfer::Made(reply))), EventStatus::Created) => {
+                    assert_eq!(*shown, Some([reply.debit, reply.credit]));
+                }
+                (Ok((Made::Before, AnyTransfer::Made(reply))), EventStatus::Exists) => {
+                    assert!(shown.is_none_or(|shown| shown == [reply.debit, reply.credit]), "{shown:?}, {reply:?}");
+                    broken_by_existing += 1;
+                }
+                (Err(Refusal::Transfer(refusal)), EventStatus::Refused(packed)) => assert_eq!(refusal, packed),
+                (answer, status) => panic!("an order got {answer:?}, the same event {status:?}"),
+            }
+        }
+    }
+    assert!(broken_by_existing > 20, "{broken_by_existing}");
+    world.check_replay();
+}
+
+#[test]
+fn a_chain_that_fails_at_what_exists_shows_it_without_what_was_undone() {
+    let mut world = World::new();
+    world.ask(CreateAccounts((1..3).map(|id| account(id, AccountFlags::NONE)).collect())).unwrap();
+    let linked = |id, amount| NewTransfer { flags: F::LINKED, ..transfer(id, 1, 2, amount) };
+    let mut send = |events: &[NewTransfer]| {
+        world.ask(CreateTransferBatch(events.iter().copied().map(TransferOrder::from).collect())).unwrap()
+    };
+    assert!(send(&[transfer(1, 1, 2, 5)])[0].is_ok());
+    let by_earlier = send(&[linked(2, 7), transfer(1, 1, 2, 5)]);
+    let by_itself = send(&[linked(3, 7), linked(3, 7), transfer(4, 1, 2, 1)]);
+    for answers in [by_earlier, by_itself] {
+        let Ok((Made::Before, AnyTransfer::Made(reply))) = &answers[1] else { panic!("{answers:?}") };
+        assert_eq!((reply.debit.debits_posted, reply.credit.credits_posted), (Amount::new(5), Amount::new(5)));
+        assert!(answers[0].as_ref().unwrap_err().to_string().contains("another transfer of its chain"), "{answers:?}");
+    }
+
+    let order = |id, flags, address: Option<&str>| AccountOrder {
+        address: address.map(|address| address.parse().unwrap()),
+        ..account(id, flags).into()
+    };
+    let orders = vec![order(3, AccountFlags::LINKED, None), order(1, AccountFlags::NONE, Some("customers:one"))];
+    let answers = world.ask(OpenAccountBatch(orders)).unwrap();
+    let Ok((Made::Before, reply)) = &answers[1] else { panic!("{answers:?}") };
+    assert_eq!(reply.address, None, "it has none: the chain failed");
+}
+
 fn id_of(new: &NewTransfer) -> TransferId {
     let TransferKey::Client(id) = new.key else { panic!("clients made them all") };
     id
@@ -230,17 +307,18 @@ fn atomic(first: u128, count: u128, kib: usize) -> Vec<TransferOrder> {
 #[test]
 fn orders_that_succeed_together_stand_in_one_frame_with_their_metadata() {
     let mut world = World::new();
-    world.ask(Command::CreateAccounts((1..20).map(|id| account(id, AccountFlags::NONE)).collect()));
+    world.ask(CreateAccounts((1..20).map(|id| account(id, AccountFlags::NONE)).collect())).unwrap();
     let mut chains = vec![];
     for round in 0..40_u128 {
         // 90 KiB of metadata, behind a frame that is filled so far by something else.
         let atomic = atomic(1_000_000 + round * 100, 30, 3);
         chains.push(atomic.iter().map(|order| id_of(&order.new)).collect::<Vec<_>>());
         let filling = (0..6_000 + 50 * round).map(|place| transfer(2_000_000 + round * 10_000 + place, 3, 4, 1));
-        world.ask_all(vec![
-            Command::CreateTransfers { events: filling.collect(), balances: false },
-            Command::Batch(Orders::Transfers(atomic)),
+        let answers = world.ask_all(vec![
+            CreateTransfers { events: filling.collect(), balances: false }.into(),
+            CreateTransferBatch(atomic).into(),
         ]);
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     }
     let entries = world.check_replay();
     world.check_chains(&entries, &chains);
@@ -255,11 +333,9 @@ fn orders_that_succeed_together_stand_in_one_frame_with_their_metadata() {
 #[test]
 fn orders_whose_texts_do_not_fit_a_frame_fail_together() {
     let mut world = World::new();
-    world.ask(Command::CreateAccounts((1..3).map(|id| account(id, AccountFlags::NONE)).collect()));
+    world.ask(CreateAccounts((1..3).map(|id| account(id, AccountFlags::NONE)).collect())).unwrap();
     let before = world.decider.engine().applied();
-    let Reply::Batch(answers) = world.ask(Command::Batch(Orders::Transfers(atomic(1, 17, 60)))) else {
-        panic!("a batch")
-    };
+    let answers = world.ask(CreateTransferBatch(atomic(1, 17, 60))).unwrap();
     let told: Vec<String> = answers.into_iter().map(|answer| answer.unwrap_err().to_string()).collect();
     assert!(told[16].contains("the chain has more"), "{told:?}");
     assert!(told[..16].iter().all(|told| told.contains("another transfer of its chain")), "{told:?}");

@@ -153,12 +153,12 @@ const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
 ];
 
 /// Every kind of entry, and every status of a payment.
-const KINDS: [&str; 31] = [
+const KINDS: [&str; 32] = [
     "account_opened",
     "account_staged",
     "address_set",
-    "api_key_added",
     "artifact_stored",
+    "credential_added",
     "import_noted",
     "import_started",
     "indexes_chosen",
@@ -170,6 +170,7 @@ const KINDS: [&str; 31] = [
     "payment_changed",
     "payment_decided",
     "policy_activated",
+    "principal_added",
     "scheduled_cancelled",
     "state_digest",
     "transfer_created",

@@ -108,10 +108,10 @@ fn a_deadline_passes_without_any_request() {
 fn events_are_paged_and_streamed_in_order() {
     let (_data, server, client) = start();
     client.pay(1, "top_up", 500_000, &json!({"customer": "alice"}));
-    let page = client.get("/v1/events?limit=2");
+    let page = client.get("/v1/events?limit=3");
     let kinds: Vec<&str> =
         page.body["items"].as_array().expect("events").iter().filter_map(|event| event["kind"].as_str()).collect();
-    assert_eq!(kinds, ["journal_started", "api_key_added"]);
+    assert_eq!(kinds, ["journal_started", "principal_added", "credential_added"]);
     let cursor = page.body["next_cursor"].as_str().expect("there is more").to_owned();
     let foreign = format!("00000000-0000-0000-0000-000000000001{}", &cursor[36..]);
     let refused = client.get(&format!("/v1/events?cursor={foreign}"));

@@ -4,6 +4,7 @@ mod backup;
 mod bad_input;
 mod concurrency;
 mod crash;
+mod credentials;
 mod disk_faults;
 mod generations;
 mod guard;
