@@ -1,8 +1,8 @@
 //! The life of a payment, from the first decision to the last deadline.
 
-mod common;
+mod story;
 
-use common::check;
+use story::check;
 
 #[test]
 fn an_approved_payment_moves_money_at_once() {

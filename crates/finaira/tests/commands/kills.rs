@@ -51,7 +51,7 @@ fn parameter(name: &str, usual: u64) -> u64 {
 fn what_was_acknowledged_survives_every_kill_and_nothing_happens_twice() {
     let (kills, seed) = (parameter("FINAIRA_KILLS", KILLS), parameter("FINAIRA_KILLS_SEED", 1));
     println!(
-        "repeat with: FINAIRA_KILLS={kills} FINAIRA_KILLS_SEED={seed} cargo test -p finaira --test serve \
+        "repeat with: FINAIRA_KILLS={kills} FINAIRA_KILLS_SEED={seed} cargo test -p finaira \
          what_was_acknowledged_survives_every_kill"
     );
     let started = Instant::now();

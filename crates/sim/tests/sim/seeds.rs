@@ -1,4 +1,4 @@
-//! Whole runs. `FINAIRA_SIM_SEED=<number> cargo test -p sim --test seeds` repeats the run of one seed;
+//! Whole runs. `FINAIRA_SIM_SEED=<number> cargo test -p sim seeds` repeats the run of one seed;
 //! `FINAIRA_SIM_SEEDS=<count>` and `FINAIRA_SIM_FIRST=<number>` run other seeds than the usual ones.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(

@@ -18,7 +18,7 @@ impl Faults {
     fn build() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let (library, order) = (directory.path().join("faults.so"), directory.path().join("order"));
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/serve/disk_faults/faults.c");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/commands/disk_faults/faults.c");
         let mut cc = Command::new("cc");
         cc.args(["-shared", "-fPIC", "-Wall", "-o"]).arg(&library).arg(source).arg("-ldl");
         let built = cc.output().expect("cc runs");

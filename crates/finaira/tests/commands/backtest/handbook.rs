@@ -16,7 +16,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::record::Field;
 use parquet::schema::types::Type;
 
-use crate::backtest;
+use super::backtest;
 
 /// One customer and one terminal of so many are compared, each with its whole history: enough to see every window, and
 /// few enough for a build without optimisations.
@@ -173,7 +173,7 @@ fn numbers_of(file: &Path, name: &str) -> Vec<f64> {
 /// Every column of numbers or booleans of the output, by name.
 fn numbers(file: &Path) -> HashMap<String, Vec<Option<f64>>> {
     let mut columns: HashMap<String, Vec<Option<f64>>> = HashMap::new();
-    for row in crate::rows(file) {
+    for row in super::rows(file) {
         for (name, field) in row.get_column_iter() {
             let number = match field {
                 Field::Bool(yes) => Some(f64::from(u8::from(*yes))),

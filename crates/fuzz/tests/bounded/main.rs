@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a run says how much it attacked to whoever asks with --show-output")]
 
 mod memory;
+mod wrappers;
 
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};

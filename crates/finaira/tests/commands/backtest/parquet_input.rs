@@ -9,7 +9,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
-use crate::{backtest, folder, rows, shown};
+use super::{backtest, folder, rows, shown};
 
 #[test]
 fn types_of_other_programs_are_read() {

@@ -1,9 +1,12 @@
-//! The promises of `finaira serve`, checked on the real binary over a real socket.
+//! The commands as users run them: the real binary, and for `finaira serve` a real socket.
 
+mod backtest;
 mod backup;
 mod bad_input;
+mod bench;
 mod concurrency;
 mod crash;
+mod demo;
 mod disk_faults;
 mod generations;
 mod guard;
