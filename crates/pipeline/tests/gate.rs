@@ -1,12 +1,9 @@
 //! While nothing may be written, nothing is: what leaves no entry is answered, the rest refused.
 
 use engine::{Answer, Command, Engine, EventStatus, Query, Refusal, Reply, Request, WritesClosed};
-use ledger::{NewAccount, NewTransfer, Past, PastTransfer, PendingState, TransferFlags, TransferKey};
+use ledger::{AccountFlags, NewTransfer, Past, PastTransfer, PendingState, TransferFlags, TransferKey};
 use pipeline::{Ask, Decider, Gate, Notes};
-use types::{
-    AccountId, ActorId, Amount, Asset, Code, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp,
-    TransferId,
-};
+use types::{ActorId, Asset, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp, TransferId};
 
 const TENANT: TenantId = TenantId::new(1);
 const START: Timestamp = Timestamp::from_ns(1_700_000_000_000_000_000);
@@ -51,12 +48,7 @@ impl World {
         let mut world = Self { decider, now: START };
         let asset: Asset = "EUR/2".parse().expect("an asset");
         world.ask(Command::OpenLedger { id: LedgerId::new(1), asset }).expect("a ledger");
-        let accounts = [1, 2].map(|id| NewAccount {
-            id: AccountId::new(id),
-            ledger: LedgerId::new(1),
-            code: Code::new(1),
-            ..NewAccount::default()
-        });
+        let accounts = [1, 2].map(|id| fixtures::account(id, AccountFlags::NONE));
         world.ask(Command::CreateAccounts(accounts.to_vec())).expect("accounts");
         world.ask(transfer(1, TransferFlags::PENDING, 10)).expect("a transfer");
         world
@@ -82,16 +74,7 @@ impl World {
 }
 
 fn new_transfer(id: u128, flags: TransferFlags, timeout_s: u32) -> NewTransfer {
-    NewTransfer {
-        debit: AccountId::new(1),
-        credit: AccountId::new(2),
-        amount: Amount::new(5),
-        ledger: LedgerId::new(1),
-        code: Code::new(1),
-        flags,
-        timeout_s,
-        ..NewTransfer::named(TransferKey::Client(TransferId::new(id)))
-    }
+    NewTransfer { flags, timeout_s, ..fixtures::transfer(id, 1, 2, 5) }
 }
 
 fn transfer(id: u128, flags: TransferFlags, timeout_s: u32) -> Command {

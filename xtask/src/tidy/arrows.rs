@@ -9,13 +9,15 @@ use serde_json::Value;
 use super::tree::Tree;
 use super::{Finding, numbered};
 
-/// Every crate of the workspace with the ones it may use. Core first, shell last. Tests may use what they like.
+/// Every crate of the workspace with the ones it may use. Core first, shell last. Tests may use what they like; only
+/// tests, `sim` and `fuzz` use `fixtures`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("ledger", &["types"]),
     ("features", &["types"]),
     ("policy", &["types", "features"]),
     ("engine", &["types", "ledger", "features", "policy"]),
+    ("fixtures", &["types", "ledger", "policy", "engine"]),
     ("journal", &["types", "ledger", "features", "policy", "engine"]),
     ("index", &["types", "ledger", "journal"]),
     ("pipeline", &["types", "ledger", "engine", "journal", "index"]),
@@ -29,7 +31,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tables", &["types", "policy", "engine", "vault"]),
     (
         "sim",
-        &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "vault", "api", "server"],
+        &[
+            "types", "ledger", "features", "policy", "engine", "fixtures", "journal", "index", "pipeline", "vault",
+            "api", "server",
+        ],
     ),
     (
         "finaira",
@@ -38,7 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "server", "tables", "sim",
         ],
     ),
-    ("fuzz", &["types", "ledger", "policy", "engine", "journal", "proof", "vault", "api", "tables", "sim"]),
+    ("fuzz", &["types", "ledger", "policy", "engine", "fixtures", "journal", "proof", "vault", "api", "tables", "sim"]),
     ("xtask", &[]),
 ];
 

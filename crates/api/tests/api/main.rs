@@ -1,5 +1,7 @@
 //! The public API without its transport: requests are read, answers rendered, and what is wrong is said.
 
+mod support;
+
 mod errors;
 mod history;
 mod openapi;

@@ -1,20 +1,11 @@
 //! Orders are read into what the engine takes; what is none says where, what was found and what was expected.
 
-use api::{IdSource, IdempotencyKey, Parameters, Problem, filters, orders};
+use api::{IdSource, IdempotencyKey, Parameters, filters, orders};
 use engine::{AccountFilter, Command, Orders};
 use ledger::{NewTransfer, TransferFlags};
 use types::{Amount, Code, Digest, LedgerId, TenantId};
 
-const TENANT: TenantId = TenantId::new(1);
-const SECRET: Digest = Digest::new([7; 32]);
-const NO_KEY: IdSource<'_> = IdSource { secret: SECRET, tenant: TENANT, key: None };
-
-#[track_caller]
-fn check<T>(result: Result<T, Problem>, code: &str, field: &str, detail: &str) {
-    let problem = result.err().expect("the input is refused");
-    let found = (problem.code().as_str(), problem.field().unwrap_or("-"), problem.detail());
-    assert_eq!(found, (code, field, detail));
-}
+use crate::support::{NO_KEY, SECRET, check};
 
 #[track_caller]
 fn account(body: &str, code: &str, field: &str, detail: &str) {

@@ -1,73 +1,31 @@
 //! Payments are read against the policy, and one request has one canonical form.
 
+use std::sync::Arc;
+
+use api::Problem;
 use api::payments::{ParsedPayment, PaymentRequest, TemplateAccount};
-use api::{IdSource, Problem};
-use policy::{AttributeValue, Bundle, Policy};
+use policy::{AttributeValue, Policy};
 use proptest::prelude::*;
-use types::{Digest, TenantId, Token};
+use types::{Digest, Token};
 
-const SOURCE: IdSource<'_> = IdSource { secret: Digest::new([0; 32]), tenant: TenantId::new(1), key: None };
+use crate::support::{NO_KEY, check};
 
-const POLICY: &str = r#"
-name = "shop"
-[ledgers.eur]
-id = 978
-asset = "EUR/2"
-[entities.customer]
-personal = true
-[entities.merchant]
-personal = false
-[accounts.wallet]
-ledger = "eur"
-code = 10
-per = "customer"
-[accounts.settlement]
-ledger = "eur"
-code = 20
-[payments.card]
-ledger = "eur"
-subject = "customer"
-occurred_at = { late_max = "5m", ahead_max = "1m" }
-[payments.card.attributes]
-customer = { type = "entity", entity = "customer" }
-merchant = { type = "entity", entity = "merchant", required = false }
-country = { type = "string", chars_max = 2, required = false }
-email = { type = "string", personal = true, required = false }
-age = { type = "int", required = false }
-distance = { type = "double", required = false }
-present = { type = "bool", required = false }
-born = { type = "timestamp", required = false }
-from = { type = "account", required = false }
-[[payments.card.legs]]
-debit = { account = "wallet", of = "customer" }
-credit = { account = "settlement" }
-code = 1
-"#;
-
-fn policy() -> Policy {
-    let bundle = Bundle::new([("policy.toml".to_owned(), POLICY.into())]).expect("a bundle");
-    Policy::compile(&bundle).expect("the policy compiles")
+fn policy() -> Arc<Policy> {
+    fixtures::compile(&fixtures::bundle(fixtures::WALLET))
 }
 
 fn body(attributes: &str) -> String {
-    format!(r#"{{"id": "7", "type": "card", "amount": "1250", "asset": "EUR/2", "attributes": {attributes}}}"#)
+    format!(r#"{{"id": "7", "type": "transfer", "amount": "1250", "asset": "EUR/2", "attributes": {attributes}}}"#)
 }
 
 fn parse(body: &str) -> Result<ParsedPayment, Problem> {
-    PaymentRequest::parse(&SOURCE, body.as_bytes())?.against(&policy())
-}
-
-#[track_caller]
-fn check<T>(result: Result<T, Problem>, code: &str, field: &str, detail: &str) {
-    let problem = result.err().expect("the input is refused");
-    let found = (problem.code().as_str(), problem.field().unwrap_or("-"), problem.detail());
-    assert_eq!(found, (code, field, detail));
+    PaymentRequest::parse(&NO_KEY, body.as_bytes())?.against(&policy())
 }
 
 #[track_caller]
 fn attribute(name: &str, value: &str, code: &str, detail: &str) {
     let customer = if name == "customer" { "" } else { r#""customer": "alice", "# };
-    let body = body(&format!("{{{customer}\"{name}\": {value}}}"));
+    let body = body(&format!("{{{customer}\"recipient\": \"bob\", \"{name}\": {value}}}"));
     check(parse(&body), code, &format!("/attributes/{name}"), detail);
 }
 
@@ -77,9 +35,9 @@ fn attributes_are_what_the_policy_declares() {
         "colour",
         "1",
         "unknown_attribute",
-        "payments of type card have no attribute `colour`, expected one of customer, merchant, country, email, age, distance, present, born, from",
+        "payments of type transfer have no attribute `colour`, expected one of customer, recipient, device, country, email, note, trusted, rate, age, since, from",
     );
-    attribute("customer", "null", "missing_attribute", "payments of type card need the attribute `customer`");
+    attribute("customer", "null", "missing_attribute", "payments of type transfer need the attribute `customer`");
     attribute("customer", "7", "invalid_attribute", "found a whole number, expected a string of 1 to 256 characters");
     attribute(
         "customer",
@@ -112,10 +70,10 @@ fn attributes_are_what_the_policy_declares() {
         "invalid_attribute",
         "found a whole number, expected a whole number from -2^63 to 2^63 - 1",
     );
-    attribute("distance", "\"far\"", "invalid_attribute", "found a string, expected a number");
-    attribute("present", "1", "invalid_attribute", "found a whole number, expected true or false");
+    attribute("rate", "\"high\"", "invalid_attribute", "found a string, expected a number");
+    attribute("trusted", "1", "invalid_attribute", "found a whole number, expected true or false");
     attribute(
-        "born",
+        "since",
         "\"1969-01-01T00:00:00Z\"",
         "invalid_attribute",
         "found another string, expected a string with an RFC 3339 time between 1970 and 2262",
@@ -139,8 +97,9 @@ fn attributes_are_what_the_policy_declares() {
 
 #[test]
 fn a_payment_fits_its_type_and_ledger() {
-    let with = |from: &str, to: &str| parse(&body(r#"{"customer": "alice"}"#).replace(from, to));
-    check(with("\"card\"", "\"crad\""), "unknown_payment_type", "/type", "found `crad`, expected one of card");
+    let with = |from: &str, to: &str| parse(&body(r#"{"customer": "alice", "recipient": "bob"}"#).replace(from, to));
+    let detail = "found `tranfser`, expected one of top_up, transfer, card";
+    check(with("\"transfer\"", "\"tranfser\""), "unknown_payment_type", "/type", detail);
     check(with("EUR/2", "USD/2"), "asset_mismatch", "/asset", "found USD/2, ledger 978 is in EUR/2");
     check(
         with("\"1250\"", "\"9223372036854775808\""),
@@ -159,14 +118,19 @@ fn a_payment_fits_its_type_and_ledger() {
 
 #[test]
 fn entities_are_tokenised_and_personal_values_sealed() {
-    let attributes = r#"{"email": "a@example.org", "merchant": "shop-1", "customer": "alice", "country": "NO", "age": 7, "distance": 2}"#;
+    let attributes = r#"{"email": "a@example.org", "device": "phone-1", "customer": "alice", "recipient": "bob", "country": "NO", "age": 7, "rate": 2}"#;
     let parsed = parse(&body(attributes)).expect("a payment");
     let seal = parsed.seal.as_ref().expect("there is something to seal");
     let parts = seal.parts.iter().map(|part| {
         let owner = part.owner.as_ref().map(|(kind, value)| format!(" of {kind} {value}"));
         format!("{}: {}{}", part.name, part.value, owner.unwrap_or_default())
     });
-    let expected = [r#"customer: "alice" of customer alice"#, r#"merchant: "shop-1""#, r#"email: "a@example.org""#];
+    let expected = [
+        r#"customer: "alice" of customer alice"#,
+        r#"recipient: "bob" of customer bob"#,
+        r#"device: "phone-1""#,
+        r#"email: "a@example.org""#,
+    ];
     assert_eq!(parts.collect::<Vec<_>>(), expected, "only personal entities have a key of their own");
     let subject = seal.subject.as_ref().map(|(kind, value)| (kind.as_str(), &**value));
     assert_eq!(subject, Some(("customer", "alice")));
@@ -179,15 +143,17 @@ fn entities_are_tokenised_and_personal_values_sealed() {
         Ok::<_, ()>(Token::new(asked.len() as u128))
     };
     let new = parsed.tokenised(Digest::default(), None, token).expect("tokens");
-    assert_eq!(asked, ["customer alice true", "merchant shop-1 false"]);
+    assert_eq!(asked, ["customer alice true", "customer bob true", "device phone-1 false"]);
     let values = [
         Some(AttributeValue::Entity(Token::new(1))),
         Some(AttributeValue::Entity(Token::new(2))),
+        Some(AttributeValue::Entity(Token::new(3))),
         Some(AttributeValue::Text("NO".into())),
         Some(AttributeValue::Text("a@example.org".into())),
-        Some(AttributeValue::Int(7)),
-        Some(AttributeValue::Double(2.0)),
         None,
+        None,
+        Some(AttributeValue::Double(2.0)),
+        Some(AttributeValue::Int(7)),
         None,
         None,
     ];
@@ -198,12 +164,7 @@ fn entities_are_tokenised_and_personal_values_sealed() {
 fn a_template_has_a_holder_when_it_is_kept_for_each() {
     let policy = policy();
     let find = |template: &str, holder: Option<&str>| TemplateAccount::find(&policy, template, holder);
-    check(
-        find("walet", None),
-        "unknown_account_template",
-        "template",
-        "found `walet`, expected one of wallet, settlement",
-    );
+    check(find("walet", None), "unknown_account_template", "template", "found `walet`, expected one of wallet, cash");
     check(
         find("wallet", None),
         "invalid_parameter",
@@ -211,10 +172,10 @@ fn a_template_has_a_holder_when_it_is_kept_for_each() {
         "the template `wallet` has one account for each customer, name one",
     );
     check(
-        find("settlement", Some("x")),
+        find("cash", Some("x")),
         "invalid_parameter",
         "holder",
-        "the template `settlement` has a single account without a holder",
+        "the template `cash` has a single account without a holder",
     );
     check(
         find("wallet", Some("")),
@@ -228,14 +189,14 @@ fn a_template_has_a_holder_when_it_is_kept_for_each() {
 
 #[track_caller]
 fn canonical(body: &str) -> Vec<u8> {
-    PaymentRequest::parse(&SOURCE, body.as_bytes()).expect("a payment").canonical()
+    PaymentRequest::parse(&NO_KEY, body.as_bytes()).expect("a payment").canonical()
 }
 
 #[test]
 fn different_requests_have_different_forms() {
     let base = body(r#"{"customer": "alice", "age": 1}"#);
     for (from, to) in [
-        ("\"card\"", "\"cash\""),
+        ("\"transfer\"", "\"card\""),
         ("1250", "1251"),
         ("EUR/2", "EUR/3"),
         ("alice", "bob"),

@@ -337,8 +337,7 @@ fn a_decision_describes_the_rules_of_its_own_policy_only() {
         then = { score = 200 }
         description = "Too many cards"
     "#;
-    let bundle = policy::Bundle::new([("policy.toml".to_owned(), POLICY.into())]).expect("a bundle");
-    let compiled = policy::Policy::compile(&bundle).expect("the policy compiles");
+    let compiled = fixtures::compile(&fixtures::bundle(POLICY));
     let entry = entry(Fact::PaymentDecided(Arc::new(decided())));
     let describe = |artifact| {
         let names = PolicyActivated { artifact, ..names() };

@@ -1,19 +1,10 @@
 //! What is not a request gets a code, a place and a message with what was found and what was expected.
 
 use api::requests;
-use api::{History, IdSource, IdempotencyKey, List, Parameters, Problem};
-use types::{Digest, Origin, ShardId, TenantId};
+use api::{History, IdempotencyKey, List, Parameters};
+use types::{Origin, ShardId};
 
-const TENANT: TenantId = TenantId::new(1);
-const SECRET: Digest = Digest::new([7; 32]);
-const NO_KEY: IdSource<'_> = IdSource { secret: SECRET, tenant: TENANT, key: None };
-
-#[track_caller]
-fn check<T>(result: Result<T, Problem>, code: &str, field: &str, detail: &str) {
-    let problem = result.err().expect("the input is refused");
-    let found = (problem.code().as_str(), problem.field().unwrap_or("-"), problem.detail());
-    assert_eq!(found, (code, field, detail));
-}
+use crate::support::{NO_KEY, check};
 
 #[track_caller]
 fn ledger(body: &str, code: &str, field: &str, detail: &str) {

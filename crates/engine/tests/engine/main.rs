@@ -102,7 +102,7 @@ fn a_passed_review_deadline_does_what_the_type_declares() {
         "
         pay P1 top_up 300000 customer=alice -> posted
         pay P2 transfer 50000 customer=alice recipient=bob -> in_review large
-        pay P3 card 50000 customer=alice -> in_review large
+        pay P3 card 50000 customer=alice device=phone -> in_review unknown_device
         wallet alice -> 300000 held 100500
         wait 1h
         show P2 -> expired

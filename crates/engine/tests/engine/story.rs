@@ -1,112 +1,12 @@
 //! Payments as stories: one line a step, the expected result at its end.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::{
-    Applied, ArtifactChunk, Command, Engine, Entry, NewPayment, Query, Refusal, Reply, Request, Verb, account_id,
-};
-use policy::{AttributeKind, AttributeValue, Bundle, DOCUMENT, Policy};
-use types::{
-    ActorId, Amount, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp, Token,
-};
-
-/// What most stories need: wallets that cannot go negative, three ways to pay, one velocity limit.
-pub(crate) const POLICY: &str = r#"
-name = "story"
-
-[ledgers.eur]
-id = 978
-asset = "EUR/2"
-
-[entities.customer]
-
-[accounts.wallet]
-ledger = "eur"
-code = 10
-per = "customer"
-flags = ["debits_must_not_exceed_credits"]
-[accounts.cash]
-ledger = "eur"
-code = 20
-
-[payments.top_up]
-ledger = "eur"
-[payments.top_up.attributes]
-customer = { type = "entity", entity = "customer" }
-[[payments.top_up.legs]]
-code = 1
-debit = { account = "cash" }
-credit = { account = "wallet", of = "customer" }
-
-[payments.transfer]
-ledger = "eur"
-review_deadline = "1h"
-[payments.transfer.attributes]
-customer = { type = "entity", entity = "customer" }
-recipient = { type = "entity", entity = "customer" }
-[[payments.transfer.legs]]
-code = 1
-debit = { account = "wallet", of = "customer" }
-credit = { account = "wallet", of = "recipient" }
-
-[payments.card]
-ledger = "eur"
-capture = "manual"
-capture_deadline = "7d"
-review_deadline = "1h"
-on_review_deadline = "approve"
-occurred_at = { late_max = "5m", ahead_max = "1m" }
-[payments.card.attributes]
-customer = { type = "entity", entity = "customer" }
-[[payments.card.legs]]
-code = 1
-debit = { account = "wallet", of = "customer" }
-credit = { account = "cash" }
-[[payments.card.legs]]
-code = 1
-debit = { account = "wallet", of = "customer" }
-credit = { account = "cash" }
-amount = "payment.amount / 100"
-
-[streams.spending]
-payments = ["transfer", "card"]
-of = "customer"
-[streams.attempts]
-payments = ["transfer", "card"]
-of = "customer"
-counts = "attempted"
-
-[features.spent_1d]
-stream = "spending"
-aggregate = "sum"
-window = "1d"
-[features.attempts_1h]
-stream = "attempts"
-aggregate = "count"
-window = "1h"
-[features.fraud_rate_30d]
-stream = "attempts"
-aggregate = "label_rate"
-window = "30d"
-delay = "1d"
-
-[[rules]]
-name = "daily_limit"
-when = "features.spent_1d > 100000"
-then = { decline = true }
-payments = ["transfer", "card"]
-[[rules]]
-name = "large"
-when = "payment.amount >= 50000"
-then = { review = true }
-payments = ["transfer", "card"]
-
-[decision]
-review_at = 700
-decline_at = 900
-"#;
+use engine::{Applied, Command, Engine, Entry, NewPayment, Query, Refusal, Reply, Request, Verb, account_id};
+use fixtures::token;
+use policy::{AttributeKind, AttributeValue, Policy};
+use types::{ActorId, Amount, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
 /// Runs a story; a line that does not end as it says fails the test and names itself. Afterwards the entries alone
 /// must give the same state.
@@ -131,17 +31,16 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let bundle = Bundle::new(BTreeMap::from([(DOCUMENT.to_owned(), POLICY.as_bytes().to_vec())])).unwrap();
-        let policy = Arc::new(Policy::compile(&bundle).unwrap_or_else(|problems| panic!("{problems:#?}")));
+        let bundle = fixtures::bundle(fixtures::WALLET);
+        let policy = fixtures::compile(&bundle);
         let mut engine = Engine::new(ShardId::new(0), TenantId::new(1));
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let mut entries = Vec::new();
         engine.start(now, Origin::new(7), &mut |applied: Applied<'_>| entries.push(applied.entry.clone()));
         let mut world = Self { engine, policy: Arc::clone(&policy), now, entries };
-        let (artifact, bytes) = (policy.digest(), bundle.to_bytes());
-        let chunk = ArtifactChunk { artifact, index: 0, count: 1, bytes: bytes.into() };
-        world.ask(0, Command::StoreArtifact(chunk)).unwrap();
-        world.ask(0, Command::ActivatePolicy { artifact, policy }).unwrap();
+        for command in fixtures::installation(&bundle, &policy) {
+            world.ask(0, command).unwrap();
+        }
         world
     }
 
@@ -238,10 +137,6 @@ impl World {
 
 fn payment_id(name: &str) -> PaymentId {
     PaymentId::new(name[1..].parse().unwrap())
-}
-
-fn token(name: &str) -> Token {
-    Token::new(Digest::of(name.as_bytes()).head_u128())
 }
 
 fn outcome(answer: Result<Reply, Refusal>) -> String {

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use api::packed::{AccountRecord, EVENTS_MAX, TransferRecord};
+use fixtures::WALLET;
 use serde_json::{Value, json};
 
 use crate::guard;
-use crate::harness::{Client, POLICY, Server, eventually};
+use crate::harness::{Client, Server, eventually, first_start};
 
 const OTHER_CONTENT: Option<i32> = Some(3);
 
@@ -189,7 +190,7 @@ fn a_backup_is_the_journal_byte_for_byte_and_a_server_starts_on_it() {
     let key = server.key.clone().expect("the first start makes a key");
     let client = server.client(&key);
     prepare(&client);
-    assert_eq!(client.activate(POLICY).status, 201);
+    assert_eq!(client.activate(WALLET).status, 201);
     client.pay(1, "top_up", 5_000, &json!({"customer": "alice"}));
     let private = json!({"customer": "alice", "recipient": "bob", "email": "alice@example.org"});
     assert_eq!(client.pay(2, "transfer", 700, &private).text("status"), "posted");
@@ -393,9 +394,7 @@ fn nothing_else_is_written_over_or_continued() {
 
 #[test]
 fn the_routes_say_what_they_expect() {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let (_data, server, client) = first_start(&[]);
     let listed = client.get("/v1/journal/segments").body;
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(1));
     assert_eq!((&listed["items"][0]["number"], &listed["items"][0]["first_sequence"]), (&json!(1), &json!(1)));

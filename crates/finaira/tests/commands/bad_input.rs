@@ -1,17 +1,16 @@
 //! Nonsense gets a clear answer and changes nothing.
 
+use fixtures::WALLET;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, POLICY, Server};
+use crate::harness::{Client, first_start};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 #[test]
 fn bad_input_is_answered_clearly_and_changes_nothing() {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
-    assert_eq!(client.activate(POLICY).status, 201);
+    let (_data, _server, client) = first_start(&[]);
+    assert_eq!(client.activate(WALLET).status, 201);
     assert_eq!(client.pay(1, "top_up", 5_000, &json!({"customer": "alice"})).status, 201);
     let before = events(&client);
 
@@ -159,9 +158,9 @@ fn headers_and_paths(client: &Client) {
 
     let archive = client.send("/v1/policies", &[("Content-Type", "application/x-tar")], b"not a tar");
     expect(&archive, 400, "invalid_archive", "");
-    let broken = client.activate(&POLICY.replace("features.cards_1h > 5", "features.cards_1h > 'five'"));
+    let broken = client.activate(&WALLET.replace("features.cards_1h > 5", "features.cards_1h > 'five'"));
     expect(&broken, 400, "invalid_policy", "int");
     assert!(broken.body["problems"][0]["line"].as_u64().is_some_and(|line| line > 70), "{broken:?}");
-    let misspelt = client.activate(&POLICY.replace("payment.amount >= 50000", "payment.amuont >= 50000"));
+    let misspelt = client.activate(&WALLET.replace("payment.amount >= 50000", "payment.amuont >= 50000"));
     expect(&misspelt, 400, "invalid_policy", "did you mean");
 }

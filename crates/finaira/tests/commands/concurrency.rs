@@ -2,17 +2,16 @@
 
 use std::sync::Barrier;
 
+use fixtures::WALLET;
 use serde_json::json;
 
-use crate::harness::{POLICY, Server};
+use crate::harness::first_start;
 
 #[test]
 fn concurrent_payments_never_both_pass_a_limit() {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
-    assert_eq!(client.activate(POLICY).status, 201);
-    // (amount, how many may pass): five payments an hour, or 1,000.00 an hour, whichever comes first.
+    let (_data, _server, client) = first_start(&[]);
+    assert_eq!(client.activate(WALLET).status, 201);
+    // (amount, how many may pass): five payments an hour, or 1,000.00 a day, whichever comes first.
     for (round, (amount, allowed)) in [(100, 5), (60_000, 1), (30_000, 3), (100_000, 1)].into_iter().enumerate() {
         const CALLERS: usize = 24;
         let customer = format!("customer-{round}");
@@ -35,16 +34,15 @@ fn concurrent_payments_never_both_pass_a_limit() {
         let held = verdicts.iter().filter(|(status, verdict)| status == "held" && verdict == "approve").count();
         let declined = verdicts.iter().filter(|(status, _)| status == "declined").count();
         assert_eq!((held, declined), (allowed, CALLERS - allowed), "payments of {amount}");
-        assert_eq!(client.wallet(&customer).1, allowed as u128 * u128::from(amount), "only what passed is reserved");
+        let with_fee = u128::from(amount + amount / 100);
+        assert_eq!(client.wallet(&customer).1, allowed as u128 * with_fee, "only what passed is reserved");
     }
 }
 
 #[test]
 fn one_id_sent_by_many_callers_at_once_is_decided_once() {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
-    assert_eq!(client.activate(POLICY).status, 201);
+    let (_data, _server, client) = first_start(&[]);
+    assert_eq!(client.activate(WALLET).status, 201);
     client.pay(1, "top_up", 100_000, &json!({"customer": "alice"}));
     let replies: Vec<_> = std::thread::scope(|scope| {
         let callers: Vec<_> = (0..16)
@@ -63,9 +61,7 @@ fn one_id_sent_by_many_callers_at_once_is_decided_once() {
 
 #[test]
 fn a_full_queue_says_when_to_come_back() {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start_with(data.path(), &["--queue", "1"]);
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let (_data, _server, client) = first_start(&["--queue", "1"]);
     let refused = std::thread::scope(|scope| {
         let callers: Vec<_> = (0..32_u32)
             .map(|caller| {

@@ -1,8 +1,9 @@
 //! What a start and a stop do with what stands on disk.
 
+use fixtures::WALLET;
 use serde_json::json;
 
-use crate::harness::{POLICY, Server};
+use crate::harness::Server;
 
 #[test]
 fn a_clean_stop_answers_what_it_took_and_leaves_nothing_to_cut() {
@@ -10,7 +11,7 @@ fn a_clean_stop_answers_what_it_took_and_leaves_nothing_to_cut() {
     let server = Server::start(data.path());
     let key = server.key.clone().expect("the first start makes a key");
     let client = server.client(&key);
-    assert_eq!(client.activate(POLICY).status, 201);
+    assert_eq!(client.activate(WALLET).status, 201);
     client.pay(1, "top_up", 5_000, &json!({"customer": "alice"}));
     assert!(server.stop().success());
     let server = Server::start(data.path());

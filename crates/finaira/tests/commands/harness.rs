@@ -300,6 +300,14 @@ fn read(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option
     Some(Reply { status, body, replayed, retry_after })
 }
 
+/// A new data directory, a server on it, and a client with the key that the server made.
+pub(crate) fn first_start(arguments: &[&str]) -> (tempfile::TempDir, Server, Client) {
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Server::start_with(data.path(), arguments);
+    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    (data, server, client)
+}
+
 /// Calls until it gives something, for at most ten seconds.
 #[track_caller]
 pub(crate) fn eventually<T>(attempt: impl FnMut() -> Option<T>) -> T {
@@ -319,95 +327,3 @@ pub(crate) fn eventually_within<T>(most: Duration, mut attempt: impl FnMut() -> 
         std::thread::sleep(Duration::from_millis(20));
     }
 }
-
-/// A wallet shop with one velocity limit, a review and a capture.
-pub(crate) const POLICY: &str = r#"
-name = "harness"
-
-[ledgers.eur]
-id = 978
-asset = "EUR/2"
-
-[entities.customer]
-[entities.device]
-
-[accounts.wallet]
-ledger = "eur"
-code = 10
-per = "customer"
-flags = ["debits_must_not_exceed_credits"]
-[accounts.cash]
-ledger = "eur"
-code = 20
-
-[payments.top_up]
-ledger = "eur"
-[payments.top_up.attributes]
-customer = { type = "entity", entity = "customer" }
-[[payments.top_up.legs]]
-debit = { account = "cash" }
-credit = { account = "wallet", of = "customer" }
-code = 1
-
-[payments.transfer]
-ledger = "eur"
-subject = "customer"
-review_deadline = "1s"
-[payments.transfer.attributes]
-customer = { type = "entity", entity = "customer" }
-recipient = { type = "entity", entity = "customer" }
-device = { type = "entity", entity = "device", required = false }
-country = { type = "string", chars_max = 2, required = false }
-email = { type = "string", personal = true, required = false }
-note = { type = "string", personal = true, required = false }
-trusted = { type = "bool", required = false }
-[[payments.transfer.legs]]
-debit = { account = "wallet", of = "customer" }
-credit = { account = "wallet", of = "recipient" }
-code = 2
-
-[payments.card]
-ledger = "eur"
-capture = "manual"
-capture_deadline = "7d"
-[payments.card.attributes]
-customer = { type = "entity", entity = "customer" }
-[[payments.card.legs]]
-debit = { account = "wallet", of = "customer" }
-credit = { account = "cash" }
-code = 3
-
-[streams.cards]
-payments = ["card"]
-of = "customer"
-
-[features.cards_1h]
-stream = "cards"
-aggregate = "count"
-window = "1h"
-[features.spent_1h]
-stream = "cards"
-aggregate = "sum"
-window = "1h"
-
-[[rules]]
-name = "card_velocity"
-description = "More than five card payments in an hour"
-when = "features.cards_1h > 5"
-then = { decline = true }
-payments = ["card"]
-[[rules]]
-name = "card_spending"
-when = "features.spent_1h > 100000"
-then = { decline = true }
-payments = ["card"]
-[[rules]]
-name = "large"
-when = "payment.amount >= 50000"
-then = { review = true }
-payments = ["transfer"]
-
-[decision]
-review_at = 700
-decline_at = 900
-"#;

@@ -16,13 +16,14 @@ mod reader;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use fixtures::WALLET;
 use serde_json::json;
 use sim::Rng;
 
 use self::mover::{Mover, Wire};
 use self::payer::Payer;
 use self::reader::Reader;
-use crate::harness::{Client, POLICY, Server};
+use crate::harness::{Client, Server};
 
 const KILLS: u64 = 20;
 /// The load lasts so long at least and at most before the kill.
@@ -60,7 +61,7 @@ fn what_was_acknowledged_survives_every_kill_and_nothing_happens_twice() {
     let mut server = Server::start(data.path());
     let key = server.key.clone().expect("the first start makes a key");
     let client = server.client(&key);
-    assert_eq!(client.activate(POLICY).status, 201);
+    assert_eq!(client.activate(WALLET).status, 201);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "EUR/2"})).status, 201);
     let mut callers: Vec<Box<dyn Caller>> = Vec::new();
     for (number, wire) in (1..).zip([Wire::Packed, Wire::Packed, Wire::Json, Wire::Json]) {

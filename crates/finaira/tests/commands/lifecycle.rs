@@ -3,23 +3,20 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 
+use fixtures::WALLET;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, POLICY, Server, eventually};
+use crate::harness::{Client, Server, eventually, first_start};
 
 fn start() -> (tempfile::TempDir, Server, Client) {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
-    assert_eq!(client.activate(POLICY).status, 201);
+    let (data, server, client) = first_start(&[]);
+    assert_eq!(client.activate(WALLET).status, 201);
     (data, server, client)
 }
 
 #[test]
 fn ledgers_accounts_and_transfers_without_any_policy() {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let (_data, _server, client) = first_start(&[]);
     let ledger = json!({"id": 1, "asset": "USD/2"});
     assert_eq!(client.post("/v1/ledgers", &ledger).status, 201);
     assert_eq!(client.post("/v1/ledgers", &ledger).status, 200);
@@ -91,6 +88,7 @@ fn verbs_move_a_payment_on_once() {
 #[test]
 fn a_deadline_passes_without_any_request() {
     let (_data, _server, client) = start();
+    assert_eq!(client.activate(&WALLET.replace("\"30m\"", "\"1s\"")).status, 201);
     client.pay(1, "top_up", 500_000, &json!({"customer": "alice"}));
     let held = client.pay(2, "transfer", 50_000, &json!({"customer": "alice", "recipient": "bob"}));
     assert_eq!((held.text("status"), client.wallet("alice")), ("in_review", (500_000, 50_000)));
@@ -159,12 +157,12 @@ fn a_new_policy_decides_from_its_activation_on() {
     for id in 2..=4 {
         assert_eq!(client.pay(id, "card", 100, &json!({"customer": "alice"})).text("status"), "held");
     }
-    assert_eq!(client.activate(POLICY).status, 200, "the same policy again changes nothing");
-    let stricter = POLICY.replace("features.cards_1h > 5", "features.cards_1h > 3");
+    assert_eq!(client.activate(WALLET).status, 200, "the same policy again changes nothing");
+    let stricter = WALLET.replace("features.cards_1h > 5", "features.cards_1h > 3");
     assert_eq!(client.activate(&stricter).status, 201);
     // The stream went on, so the three payments before still count.
     assert_eq!(client.pay(5, "card", 100, &json!({"customer": "alice"})).text("status"), "declined");
-    assert_eq!(client.get("/v1/policies/active").body["name"], "harness");
+    assert_eq!(client.get("/v1/policies/active").body["name"], "wallet");
     // A changed stream has not seen what came before it: missing, which goes to a human, and not a count of one.
     let changed = stricter.replace("[streams.cards]", "[streams.cards]\nwhere = \"payment.amount > 1\"");
     assert_eq!(client.activate(&changed).status, 201);

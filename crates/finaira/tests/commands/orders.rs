@@ -1,13 +1,12 @@
 //! Accounts and transfers ordered one by one and in batches, for real and on trial.
 
+use fixtures::WALLET;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, POLICY, Reply, Server};
+use crate::harness::{Client, Reply, Server, first_start};
 
 fn start() -> (tempfile::TempDir, Server, Client) {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let (data, server, client) = first_start(&[]);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "USD/2"})).status, 201);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 2, "asset": "EUR/2"})).status, 201);
     let limited = json!(["debits_must_not_exceed_credits"]);
@@ -99,9 +98,7 @@ fn an_atomic_batch_is_made_as_a_whole_or_not_at_all() {
 
 #[test]
 fn what_happened_elsewhere_is_imported_with_its_time() {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let (_data, _server, client) = first_start(&[]);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "USD/2"})).status, 201);
     let account = |id: &str, year: &str| json!({"id": id, "ledger": 1, "code": 1, "flags": ["imported"], "timestamp": format!("{year}-01-01T00:00:00Z")});
     let accounts = json!({"accounts": [account("40", "2001"), account("50", "2002"), account("60", "1999")]});
@@ -152,10 +149,8 @@ fn a_dry_run_leaves_nothing() {
 
 #[test]
 fn a_payment_can_be_tried() {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
-    assert_eq!(client.activate(POLICY).status, 201);
+    let (_data, _server, client) = first_start(&[]);
+    assert_eq!(client.activate(WALLET).status, 201);
     let pay = |path: &str, id: u128, kind: &str, amount: u64, who: &Value| {
         client.post(path, &crate::harness::payment(id, kind, amount, who))
     };

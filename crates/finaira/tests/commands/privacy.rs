@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use fixtures::WALLET;
 use serde_json::json;
 
-use crate::harness::{POLICY, Server};
+use crate::harness::Server;
 
 const CUSTOMER: &str = "customer-Zaphod-4711";
 const RECIPIENT: &str = "customer-Trillian-0815";
@@ -18,7 +19,7 @@ fn no_personal_value_and_no_entity_key_is_in_any_file() {
     let server = Server::start(data.path());
     let key = server.key.clone().expect("the first start makes a key");
     let client = server.client(&key);
-    assert_eq!(client.activate(POLICY).status, 201);
+    assert_eq!(client.activate(WALLET).status, 201);
     assert_eq!(client.pay(1, "top_up", 500_000, &json!({"customer": CUSTOMER})).status, 201);
     let attributes = json!({
         "customer": CUSTOMER, "recipient": RECIPIENT, "device": DEVICE, "country": "NO", "email": EMAIL, "note": NOTE,

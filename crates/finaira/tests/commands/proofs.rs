@@ -9,18 +9,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fixtures::WALLET;
 use serde_json::json;
 use server::Stopwatch;
 
 use self::foreign::{Auditor, checkpoint};
-use crate::harness::{Client, POLICY, Server, eventually};
-
-pub(super) fn start(arguments: &[&str]) -> (tempfile::TempDir, Server, Client) {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start_with(data.path(), arguments);
-    let client = server.client(&server.key.clone().expect("the first start makes a key"));
-    (data, server, client)
-}
+use crate::harness::{Client, Server, eventually, first_start};
 
 /// A ledger with two accounts.
 pub(super) fn open_book(client: &Client) {
@@ -46,8 +40,8 @@ pub(super) fn transfer(client: &Client, ids: std::ops::Range<u64>) {
 
 #[test]
 fn others_check_what_is_proved_of_transfers_payments_and_entries() {
-    let (_data, _server, client) = start(&[]);
-    assert_eq!(client.activate(POLICY).status, 201);
+    let (_data, _server, client) = first_start(&[]);
+    assert_eq!(client.activate(WALLET).status, 201);
     open_book(&client);
     let auditor = Auditor::new(&client);
     for number in 0..3 {
@@ -100,7 +94,7 @@ fn uuid(number: u128) -> String {
 
 #[test]
 fn a_lone_request_is_covered_at_once_and_load_within_a_second() {
-    let (_data, server, client) = start(&[]);
+    let (_data, server, client) = first_start(&[]);
     open_book(&client);
     let auditor = Auditor::new(&client);
     for id in 1..6 {
@@ -148,7 +142,7 @@ fn durable(client: &Client) -> u64 {
 
 #[test]
 fn a_checkpoint_is_never_of_entries_that_a_kill_takes_away() {
-    let (data, mut server, client) = start(&[]);
+    let (data, mut server, client) = first_start(&[]);
     let key = server.key.clone().expect("the first start makes a key");
     open_book(&client);
     let auditor = Auditor::new(&client);
@@ -201,7 +195,7 @@ fn flip(path: &Path, offset: u64) {
 
 #[test]
 fn proofs_that_are_deleted_or_damaged_are_derived_again() {
-    let (data, server, client) = start(&[]);
+    let (data, server, client) = first_start(&[]);
     let key = server.key.clone().expect("the first start makes a key");
     open_book(&client);
     transfer(&client, 1..2_000);
@@ -247,7 +241,7 @@ fn proofs_that_are_deleted_or_damaged_are_derived_again() {
 
 #[test]
 fn what_was_signed_is_damaged_and_not_a_torn_tail() {
-    let (data, server, client) = start(&[]);
+    let (data, server, client) = first_start(&[]);
     let key = server.key.clone().expect("the first start makes a key");
     open_book(&client);
     assert!(server.stop().success());
@@ -282,7 +276,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_journal_that_lost_what_was_signed_is_refused() {
-    let (data, server, client) = start(&[]);
+    let (data, server, client) = first_start(&[]);
     let key = server.key.clone().expect("the first start makes a key");
     open_book(&client);
     assert!(server.stop().success());

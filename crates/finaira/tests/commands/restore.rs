@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
+use fixtures::WALLET;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, POLICY, Server, finaira};
+use crate::harness::{Client, Server, finaira};
 
 /// A server with customers, some payments, and a batch of three transfers that succeed or fail together at the end.
 fn prepare(data: &Path) -> (Server, String) {
     let server = Server::start(data);
     let key = server.key.clone().expect("the first start makes a key");
     let client = server.client(&key);
-    assert_eq!(client.activate(POLICY).status, 201);
+    assert_eq!(client.activate(WALLET).status, 201);
     for id in 1..=9_u128 {
         let funded = client.pay(id, "top_up", 1_000, &json!({"customer": format!("c{}", id % 3)}));
         assert_eq!(funded.text("status"), "posted", "{funded:?}");

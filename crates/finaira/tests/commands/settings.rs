@@ -2,12 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Reply, Server, eventually};
+use crate::harness::{Client, Reply, Server, eventually, first_start};
 
 fn start() -> (tempfile::TempDir, Server, Client) {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let (data, server, client) = first_start(&[]);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "USD/2"})).status, 201);
     let accounts = json!({"accounts": [
         {"id": "10", "ledger": 1, "code": 1, "address": "world"},

@@ -3,19 +3,20 @@
 use std::path::Path;
 
 use api::packed::{EVENTS_MAX, TransferRecord};
+use fixtures::WALLET;
 use proof::{Checkpoint, SigningKey};
 use serde_json::json;
 use types::{Digest, Origin};
 
 use crate::guard;
-use crate::harness::{POLICY, Server, eventually, finaira};
+use crate::harness::{Server, eventually, finaira, first_start};
 use crate::small_disk::Mounted;
 
 /// A stopped server's directory, with payments, and transfers over one generation of the index and a part of the next.
 fn prepare(data: &Path) {
     let server = Server::start(data);
     let client = server.client(server.key.as_deref().expect("the first start makes a key"));
-    assert_eq!(client.activate(POLICY).status, 201);
+    assert_eq!(client.activate(WALLET).status, 201);
     for id in 1..=9_u128 {
         let funded = client.pay(id, "top_up", 1_000, &json!({"customer": format!("c{}", id % 3)}));
         assert_eq!(funded.text("status"), "posted", "{funded:?}");
@@ -156,9 +157,7 @@ fn what_cannot_be_verified_is_said() {
 
 #[test]
 fn a_checkpoint_tells_what_was_cut_off() {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let (data, server, client) = first_start(&[]);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "USD/2"})).status, 201);
     let cut = client.get("/v1/events?limit=1000").body["items"].as_array().expect("a page").len();
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 2, "asset": "USD/2"})).status, 201);

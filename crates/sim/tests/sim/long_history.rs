@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use engine::{Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, Request, StateDigest};
 use journal::{FileJournal, Journal, Layout};
-use ledger::{NewAccount, NewTransfer, TransferKey};
+use ledger::AccountFlags;
 use pipeline::{Ask, Decider};
 use sim::{Crash, Rng, SimDisk};
-use types::{
-    AccountId, ActorId, Amount, Code, Digest, LedgerId, Origin, RequestId, ShardId, TenantId, Timestamp, TransferId,
-};
+use types::{ActorId, Digest, LedgerId, Origin, RequestId, ShardId, TenantId, Timestamp};
 
 const SHARD: ShardId = ShardId::new(0);
 const TENANT: TenantId = TenantId::new(1);
@@ -21,14 +19,7 @@ fn ask(number: u64, command: Command) -> Ask<u64> {
 }
 
 fn transfer(number: u64) -> Command {
-    let new = NewTransfer {
-        debit: AccountId::new(1),
-        credit: AccountId::new(2),
-        amount: Amount::new(u128::from(number % 7)),
-        ledger: LedgerId::new(1),
-        code: Code::new(1),
-        ..NewTransfer::named(TransferKey::Client(TransferId::new(u128::from(number))))
-    };
+    let new = fixtures::transfer(number.into(), 1, 2, (number % 7).into());
     Command::CreateTransfer(Box::new(new.into()))
 }
 
@@ -43,12 +34,7 @@ fn a_replay_reproduces_the_digest_of_the_state() {
     let mut journal = open(&disk, &mut |_, _, _| Ok(()));
     let mut decider = Decider::new(Engine::new(SHARD, TENANT), pipeline::Notes::new(types::Seq::ZERO));
     let mut frames = decider.start(START, journal.identity().origin);
-    let account = |id| NewAccount {
-        id: AccountId::new(id),
-        ledger: LedgerId::new(1),
-        code: Code::new(1),
-        ..NewAccount::default()
-    };
+    let account = |id| fixtures::account(id, AccountFlags::NONE);
     let commands = [
         Command::OpenLedger { id: LedgerId::new(1), asset: "EUR/2".parse().unwrap() },
         Command::OpenAccount(Box::new(account(1).into())),

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use engine::{
     Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, EventStatus, Fact, Orders, Reply, Request, TransferOrder,
 };
+use fixtures::{account, transfer};
 use journal::{Identity, Journal, MemoryJournal, Reader as _};
-use ledger::{AccountFlags, CHAIN_EVENTS_MAX, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
+use ledger::{AccountFlags, CHAIN_EVENTS_MAX, NewTransfer, TransferFlags as F, TransferKey};
 use pipeline::{Ask, Decider};
 use sim::Rng;
 use types::{
-    AccountId, ActorId, Amount, Code, Epoch, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp,
-    TransferId,
+    AccountId, ActorId, Code, Epoch, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp, TransferId,
 };
 
 const SHARD: ShardId = ShardId::new(0);
@@ -105,22 +105,6 @@ impl World {
             let frame = |seq: &u64| self.frames[usize::try_from(*seq).unwrap() - 1];
             assert_eq!(frame(&seqs[0]), frame(&seqs[seqs.len() - 1]), "a chain of {} stands in one frame", chain.len());
         }
-    }
-}
-
-fn account(id: u128, flags: AccountFlags) -> NewAccount {
-    let (ledger, code) = (LedgerId::new(1), Code::new(1));
-    NewAccount { id: AccountId::new(id), ledger, code, flags, ..NewAccount::default() }
-}
-
-fn transfer(id: u128, debit: u128, credit: u128, amount: u128) -> NewTransfer {
-    NewTransfer {
-        debit: AccountId::new(debit),
-        credit: AccountId::new(credit),
-        amount: Amount::new(amount),
-        ledger: LedgerId::new(1),
-        code: Code::new(1),
-        ..NewTransfer::named(TransferKey::Client(TransferId::new(id)))
     }
 }
 

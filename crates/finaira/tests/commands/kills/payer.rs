@@ -63,6 +63,7 @@ impl Payer {
         }
         self.next_id += 1;
         let payer = self.rng.place(2);
+        // Below 100 a card payment has no fee.
         let amount = 1 + self.rng.below(90);
         let (id, [from, to]) = (self.next_id, [&self.customers[payer], &self.customers[1 - payer]]);
         let body = if self.rng.percent(70) {

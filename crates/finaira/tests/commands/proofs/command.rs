@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use fixtures::WALLET;
 use serde_json::json;
 use tlog_tiles::{Hash, check_record, record_hash};
 
 use super::foreign::{Auditor, checkpoint, open};
-use super::{open_book, start, transfer};
-use crate::harness::{POLICY, Server, eventually};
+use super::{open_book, transfer};
+use crate::harness::{Server, eventually, first_start};
 
 pub(super) fn finaira(server: &Server, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
@@ -39,8 +40,8 @@ fn read(folder: &Path, name: &str) -> String {
 
 #[test]
 fn a_folder_proves_an_entry_to_whoever_has_it() {
-    let (_data, server, client) = start(&[]);
-    assert_eq!(client.activate(POLICY).status, 201);
+    let (_data, server, client) = first_start(&[]);
+    assert_eq!(client.activate(WALLET).status, 201);
     open_book(&client);
     transfer(&client, 1..300);
     assert_eq!(client.pay(900, "top_up", 500, &json!({"customer": "anna"})).status, 201);
@@ -95,7 +96,7 @@ fn a_folder_proves_an_entry_to_whoever_has_it() {
 
 #[test]
 fn a_folder_proves_that_the_log_only_grew() {
-    let (_data, server, client) = start(&[]);
+    let (_data, server, client) = first_start(&[]);
     open_book(&client);
     let out = tempfile::tempdir().expect("a directory");
     let old = out.path().join("old");

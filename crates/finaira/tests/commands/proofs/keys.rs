@@ -2,12 +2,12 @@
 
 use super::command::{fails, finaira, succeeds};
 use super::foreign::{Auditor, open};
-use super::{open_book, start, transfer};
-use crate::harness::{Server, eventually};
+use super::{open_book, transfer};
+use crate::harness::{Server, eventually, first_start};
 
 #[test]
 fn a_key_is_kept_and_replaced_by_one_that_it_signs_over_to() {
-    let (data, server, client) = start(&[]);
+    let (data, server, client) = first_start(&[]);
     let key = server.key.clone().expect("the first start makes a key");
     eventually(|| server.log().contains("the key that signs checkpoints was made here").then_some(()));
     open_book(&client);
@@ -127,7 +127,7 @@ fn a_key_that_is_lost_damaged_or_retired_does_not_sign() {
 
 #[test]
 fn a_server_without_proofs_keeps_none_and_may_begin_later() {
-    let (data, server, client) = start(&["--proofs", "off"]);
+    let (data, server, client) = first_start(&["--proofs", "off"]);
     let key = server.key.clone().expect("the first start makes a key");
     open_book(&client);
     transfer(&client, 1..300);
