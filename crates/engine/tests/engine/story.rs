@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use engine::{Applied, Command, Engine, Entry, NewPayment, Query, Refusal, Reply, Request, Verb, account_id};
+use engine::{
+    Answered, Applied, ChangePayment, CreatePayment, Engine, Entry, NewPayment, Operation, PaymentReply, RecordLabel,
+    Refusal, Request, Verb, account_id, query,
+};
 use fixtures::token;
 use policy::{AttributeKind, AttributeValue, Policy};
 use types::{ActorId, Amount, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
@@ -38,18 +41,18 @@ impl World {
         let mut entries = Vec::new();
         engine.start(now, Origin::new(7), &mut |applied: Applied<'_>| entries.push(applied.entry.clone()));
         let mut world = Self { engine, policy: Arc::clone(&policy), now, entries };
-        for command in fixtures::installation(&bundle, &policy) {
-            world.ask(0, command).unwrap();
-        }
+        let (artifact, activation) = fixtures::installation(&bundle, &policy);
+        world.ask(0, artifact).unwrap();
+        world.ask(0, activation).unwrap();
         world
     }
 
-    fn ask(&mut self, request: u128, command: Command) -> Result<Reply, Refusal> {
+    fn ask<O: Operation>(&mut self, request: u128, operation: O) -> Answered<O> {
         let mut sink = |applied: Applied<'_>| self.entries.push(applied.entry.clone());
         while self.engine.execute_due(self.now, &mut sink) {}
-        let request =
-            Request { tenant: TenantId::new(1), actor: ActorId::new(1), id: RequestId::new(request), command };
-        self.engine.execute(self.now, &request, &mut sink)
+        let (id, command) = (RequestId::new(request), operation.into());
+        let request = Request { tenant: TenantId::new(1), actor: ActorId::new(1), id, command };
+        O::answer(self.engine.execute(self.now, &request, &mut sink))
     }
 
     fn step(&mut self, words: &[&str]) -> String {
@@ -62,28 +65,31 @@ impl World {
             }
             ["pay", id, payment_type, amount, attributes @ ..] => self.pay(id, payment_type, amount, attributes),
             ["label", id, label] => {
-                let command = Command::RecordLabel { payment: payment_id(id), label: label.parse().unwrap() };
-                outcome(self.ask(0, command))
+                let recorded = self.ask(0, RecordLabel { payment: payment_id(id), label: label.parse().unwrap() });
+                match recorded {
+                    Ok((made, label)) => format!("{made:?} positive={}", label.label.positive),
+                    Err(refusal) => refusal.to_string(),
+                }
             }
             ["wallet", customer] => {
                 let id = account_id(&"wallet".parse().unwrap(), LedgerId::new(978), Some(token(customer)));
-                match self.ask(0, Command::Query(Query::Account(id.into()))) {
-                    Ok(Reply::Account(_, account)) => {
+                match self.ask(0, query::Account(id.into())) {
+                    Ok(account) => {
                         format!(
                             "{} held {}",
                             account.account.credits_posted.get() - account.account.debits_posted.get(),
                             account.account.debits_pending
                         )
                     }
-                    other => format!("{other:?}"),
+                    Err(refusal) => refusal.to_string(),
                 }
             }
-            ["show", id] => outcome(self.ask(0, Command::Query(Query::Payment(payment_id(id))))),
+            ["show", id] => outcome(self.ask(0, query::Payment(payment_id(id)))),
             ["entries"] => self.entries.len().to_string(),
             [verb, id, request] => {
                 let verb = Verb::ALL.into_iter().find(|known| known.name() == *verb).unwrap();
                 let request = request[1..].parse().unwrap();
-                outcome(self.ask(request, Command::ChangePayment { payment: payment_id(id), verb }))
+                outcome(self.ask(request, ChangePayment { payment: payment_id(id), verb }).map(|(_, reply)| reply))
             }
             other => panic!("no such step: {other:?}"),
         }
@@ -108,9 +114,9 @@ impl World {
                 (_, None) => panic!("no such attribute: {name}"),
             }
         }
-        outcome(self.ask(
+        let decided = self.ask(
             0,
-            Command::CreatePayment(Box::new(NewPayment {
+            CreatePayment(Box::new(NewPayment {
                 payment: payment_id(id),
                 content: Digest::of(content.as_bytes()),
                 policy: policy.digest(),
@@ -120,7 +126,8 @@ impl World {
                 attributes: values,
                 sealed: None,
             })),
-        ))
+        );
+        outcome(decided.map(|(_, reply)| reply))
     }
 
     #[track_caller]
@@ -139,9 +146,9 @@ fn payment_id(name: &str) -> PaymentId {
     PaymentId::new(name[1..].parse().unwrap())
 }
 
-fn outcome(answer: Result<Reply, Refusal>) -> String {
+fn outcome(answer: Result<Box<PaymentReply>, Refusal>) -> String {
     match answer {
-        Ok(Reply::Payment(_, reply)) => {
+        Ok(reply) => {
             let payment = &reply.payment;
             let reasons = reply.decided.iter().flat_map(|decided| &decided.reasons);
             let reasons = reasons.map(|reason| format!(" {}", reason.code)).collect::<String>();
@@ -149,8 +156,6 @@ fn outcome(answer: Result<Reply, Refusal>) -> String {
             let late = if reply.decided.as_ref().is_some_and(|decided| decided.late) { " late" } else { "" };
             format!("{}{reasons}{refusal}{late}", payment.status.name())
         }
-        Ok(Reply::Label(made, label)) => format!("{made:?} positive={}", label.label.positive),
-        Ok(other) => format!("{other:?}"),
         Err(refusal) => refusal.to_string(),
     }
 }

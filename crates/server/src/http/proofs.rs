@@ -9,8 +9,9 @@ use axum::http::header;
 use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use disk::Directory;
 use engine::Entry;
-use journal::{Directory, Fault};
+use journal::Fault;
 use proof::{Hash, SignedCheckpoint, StoreError, TileOf, TilePath, Tiles, TlogProof};
 use types::{Seq, TransferId};
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, Request, StateDigest};
+use engine::{
+    Command, CreateTransfer, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, OpenAccount, OpenLedger, Request,
+    StateDigest,
+};
 use journal::{FileJournal, Journal, Layout};
 use ledger::AccountFlags;
 use pipeline::{Ask, Decider};
@@ -20,7 +23,7 @@ fn ask(number: u64, command: Command) -> Ask<u64> {
 
 fn transfer(number: u64) -> Command {
     let new = fixtures::transfer(number.into(), 1, 2, (number % 7).into());
-    Command::CreateTransfer(Box::new(new.into()))
+    CreateTransfer(Box::new(new.into())).into()
 }
 
 fn open(disk: &SimDisk, visit: &mut journal::Visit<'_>) -> FileJournal<SimDisk> {
@@ -33,12 +36,12 @@ fn a_replay_reproduces_the_digest_of_the_state() {
     let disk = SimDisk::default();
     let mut journal = open(&disk, &mut |_, _, _| Ok(()));
     let mut decider = Decider::new(Engine::new(SHARD, TENANT), pipeline::Notes::new(types::Seq::ZERO));
-    let mut frames = decider.start(START, journal.identity().origin);
+    let mut frames = decider.start::<()>(START, journal.identity().origin).frames;
     let account = |id| fixtures::account(id, AccountFlags::NONE);
     let commands = [
-        Command::OpenLedger { id: LedgerId::new(1), asset: "EUR/2".parse().unwrap() },
-        Command::OpenAccount(Box::new(account(1).into())),
-        Command::OpenAccount(Box::new(account(2).into())),
+        Command::from(OpenLedger { id: LedgerId::new(1), asset: "EUR/2".parse().unwrap() }),
+        OpenAccount(Box::new(account(1).into())).into(),
+        OpenAccount(Box::new(account(2).into())).into(),
     ];
     let opening = (1..).zip(commands).map(|(number, command)| ask(number, command));
     frames.extend(decider.work(START, opening).frames);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use journal::{Disk, DiskFile};
+use disk::{Disk, DiskFile};
 
 use crate::Rng;
 
