@@ -18,6 +18,7 @@ mod open;
 mod proofs;
 mod recover;
 mod scrub;
+mod tail;
 mod threads;
 mod watch;
 

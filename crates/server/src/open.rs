@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use engine::{ApiKeyAdded, Command, Engine, Request, WritesClosed};
 use index::Index;
-use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered};
+use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered, TailBounds};
 use pipeline::{Ask, ClockBounds, Decider};
 use policy::{Bundle, Policy};
 use tokio::sync::{Semaphore, watch as latest};
@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::proofs::{self, KeySource, ProofError, Prover};
 use crate::recover::{Pace, RecoverError, Started, Terms, recover};
 use crate::scrub::Scrub;
+use crate::tail::Tail;
 use crate::threads::{CommitError, FailOnPanic, Inbox, Threads, Wiring, commit};
 use crate::watch::{self, Reserve};
 
@@ -231,7 +232,7 @@ impl Opened {
             guard,
             failure: Mutex::new(None),
             stopping: latest::Sender::new(false),
-            names: Mutex::new(None),
+            tail: Tail::new(TailBounds::STANDARD),
             assets: RwLock::default(),
             opened_imports: RwLock::default(),
             proofs,
@@ -280,14 +281,12 @@ impl Opened {
         self.end()
     }
 
-    /// Waits until all threads have ended; the one of the proofs last, so that it covers what the others wrote.
+    /// Waits until all threads have ended; the one of the proofs last, so that it covers what the others wrote: it ends when
+    /// nothing more is written.
     fn end(self) -> Result<(), Stopped> {
         let joined = self.threads.join();
         self.background.stop();
         let shared = self.core.shared();
-        if let Some(proofs) = &shared.proofs {
-            proofs.wake.stop();
-        }
         let proved = self.prover.map_or(Ok(Ok(())), JoinHandle::join);
         let given_up = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(failure) = joined.err().or(given_up) {
@@ -315,7 +314,7 @@ impl Core {
 fn start_prover(prover: Prover, core: Core) -> std::io::Result<JoinHandle<Result<(), ProofError>>> {
     std::thread::Builder::new().name("proofs".to_owned()).spawn(move || {
         let _guard = FailOnPanic(&core.shared().inbox);
-        prover.run(|fault| core.shared().guard.note_fault(fault)).inspect_err(|error| {
+        prover.run(&core).inspect_err(|error| {
             tracing::error!(%error, "the journal is not the one that checkpoints were signed for");
             core.shared().inbox.fail();
         })

@@ -369,9 +369,6 @@ impl Writer {
             self.metrics.sync_seconds.observe(stopwatch.elapsed().as_secs_f64());
             self.metrics.durable_seq.set(i64::try_from(synced.get()).unwrap_or(i64::MAX));
             self.durable.send_replace(synced);
-            if let Some(proofs) = &self.core.shared().proofs {
-                proofs.wake.news();
-            }
             self.unmarked_since.get_or_insert_with(Stopwatch::start);
         }
         for (reply_to, answer) in self.committer.release(self.journal.durable()) {
