@@ -5,6 +5,7 @@ mod bad_input;
 mod concurrency;
 mod crash;
 mod disk_faults;
+mod following;
 mod generations;
 mod guard;
 mod harness;
