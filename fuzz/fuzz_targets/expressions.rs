@@ -1,3 +1,5 @@
+//! Lets libFuzzer drive the target `expressions` of the crate `fuzz`.
+
 #![no_main]
 
 // A library under it panics on some inputs and is caught: only what is not caught ends the run.

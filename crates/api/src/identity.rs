@@ -1,3 +1,5 @@
+//! Where a request's id comes from: its body, or an `Idempotency-Key` header that the id is derived from.
+
 use types::{AccountId, Digest, DigestBuilder, PaymentId, RequestId, TenantId, TransferId};
 
 use crate::errors::ErrorCode;

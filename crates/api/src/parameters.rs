@@ -1,3 +1,5 @@
+//! Query parameters: decoded, checked against what the route knows, and read as typed values.
+
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 

@@ -1,3 +1,5 @@
+//! Errors as clients receive them: `application/problem+json`, as RFC 9457 defines it.
+
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -1,3 +1,5 @@
+//! Scopes: what an API key may do.
+
 /// Declares the scopes: constant = bit, name, what it lets a key do.
 macro_rules! scopes {
     ($($constant:ident = $bit:literal $name:literal $summary:literal,)*) => {

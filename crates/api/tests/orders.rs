@@ -1,7 +1,7 @@
 //! Orders are read into what the engine takes; what is none says where, what was found and what was expected.
 
 use api::{IdSource, IdempotencyKey, Parameters, Problem, filters, orders};
-use engine::{AccountFilter, Command, Orders};
+use engine::AccountFilter;
 use ledger::{NewTransfer, TransferFlags};
 use types::{Amount, Code, Digest, LedgerId, TenantId};
 
@@ -121,8 +121,7 @@ fn a_transfer_says_what_it_moves() {
 #[track_caller]
 fn made(body: &str) -> NewTransfer {
     let parsed = orders::transfer(&NO_KEY, body.as_bytes()).expect("a transfer");
-    let Command::CreateTransfer(order) = parsed.command else { panic!("a transfer") };
-    order.new
+    parsed.operation.0.new
 }
 
 #[test]
@@ -189,8 +188,7 @@ fn a_key_gives_every_order_of_a_batch_its_own_id() {
     let keyed = IdSource { key: Some(&key), ..NO_KEY };
     let body = br#"{"accounts": [{"ledger": 1, "code": 1}, {"ledger": 1, "code": 1}]}"#;
     let ids = || {
-        let parsed = orders::accounts(&keyed, body).expect("accounts");
-        let Command::Batch(Orders::Accounts(orders)) = parsed.command else { panic!("accounts") };
+        let orders = orders::accounts(&keyed, body).expect("accounts").operation.0;
         orders.iter().map(|order| order.new.id).collect::<Vec<_>>()
     };
     assert_eq!(ids(), ids());

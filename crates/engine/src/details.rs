@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use ledger::{Account, Address, Limits, MetadataOf, PendingState, Plan, Transfer, TransferKey};
+use ledger::{Account, Address, Limits, MetadataOf, PendingState, Plan, Scheduled, Transfer, TransferKey};
 use types::{AccountId, TransferId, shorten};
 
 use crate::Refusal;
@@ -98,6 +98,13 @@ pub struct TransferReply {
     pub credit: Account,
     /// JSON texts by key.
     pub metadata: BTreeMap<String, String>,
+}
+
+/// A transfer that was made, or one that waits for its time.
+#[derive(Debug, Clone)]
+pub enum AnyTransfer {
+    Made(Box<TransferReply>),
+    Scheduled(Box<Scheduled>),
 }
 
 impl TransferReply {

@@ -6,8 +6,8 @@ use ledger::{
 use ledger::{Plan, Scheduled, TransferFlags, TransferStatus};
 use types::{AccountId, Asset, LedgerId, Timestamp};
 
-use crate::details::{AccountName, AccountReply, MetadataChanges, TransferReply, named};
-use crate::{Made, Refusal, Reply};
+use crate::details::{AccountName, AccountReply, AnyTransfer, MetadataChanges, TransferReply, named};
+use crate::{Made, Refusal};
 
 /// The most orders of one batch.
 pub const ORDERS_MAX: usize = 1_000;
@@ -43,14 +43,21 @@ pub struct TransferOrder {
     pub scheduled_at: Option<Timestamp>,
 }
 
-/// Orders that arrive together, of one kind. At most [`ORDERS_MAX`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Orders {
-    /// Accounts to open.
-    Accounts(Vec<AccountOrder>),
-    /// Transfers to make.
-    Transfers(Vec<TransferOrder>),
-}
+/// Open an account.
+#[derive(Debug, Clone)]
+pub struct OpenAccount(pub Box<AccountOrder>);
+
+/// Open several accounts, each answered as if it had come alone. At most [`ORDERS_MAX`].
+#[derive(Debug, Clone)]
+pub struct OpenAccountBatch(pub Vec<AccountOrder>);
+
+/// Move money without any policy.
+#[derive(Debug, Clone)]
+pub struct CreateTransfer(pub Box<TransferOrder>);
+
+/// Make several transfers, each answered as if it had come alone. At most [`ORDERS_MAX`].
+#[derive(Debug, Clone)]
+pub struct CreateTransferBatch(pub Vec<TransferOrder>);
 
 impl From<NewAccount> for AccountOrder {
     fn from(new: NewAccount) -> Self {
@@ -65,57 +72,14 @@ impl From<NewTransfer> for TransferOrder {
 }
 
 /// The answer to an order.
-pub type Ordered = Result<OrderReply, Refusal>;
-
-/// What an order brought.
-#[derive(Debug, Clone)]
-pub enum OrderReply {
-    /// An account, as it is now.
-    Account(Made, Box<AccountReply>),
-    /// A transfer, with both accounts as they are after it.
-    Transfer(Made, Box<TransferReply>),
-    /// A transfer that waits for its time.
-    Scheduled(Made, Box<Scheduled>),
-}
-
-impl OrderReply {
-    /// Whether the order made it.
-    pub(crate) const fn made(&self) -> Made {
-        match self {
-            Self::Account(made, _) | Self::Transfer(made, _) | Self::Scheduled(made, _) => *made,
-        }
-    }
-}
-
-impl From<OrderReply> for Reply {
-    fn from(reply: OrderReply) -> Self {
-        match reply {
-            OrderReply::Account(made, account) => Self::Account(made, account),
-            OrderReply::Transfer(made, transfer) => Self::Transfer(made, transfer),
-            OrderReply::Scheduled(made, scheduled) => Self::Scheduled(made, scheduled),
-        }
-    }
-}
-
-impl Orders {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Accounts(orders) => orders.len(),
-            Self::Transfers(orders) => orders.len(),
-        }
-    }
-
-    /// True when there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
+pub(crate) type Ordered<O> = Result<(Made, <O as Order>::Shown), Refusal>;
 
 /// What the orders of a batch have in common.
 pub(crate) trait Order {
     /// What the ledger is asked.
     type New: ledger::Event + Copy;
+    /// How what it brought is shown.
+    type Shown;
     /// Why an order fails that another one of its chain broke.
     const CHAIN_FAILED: Refusal;
     /// Why the last order of a chain without an end fails.
@@ -126,11 +90,14 @@ pub(crate) trait Order {
     fn asked(&self) -> &Self::New;
 
     /// What becomes of it. The answer shows accounts as they are after the plan's steps so far.
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered;
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered<Self>
+    where
+        Self: Sized;
 }
 
 impl Order for AccountOrder {
     type New = NewAccount;
+    type Shown = Box<AccountReply>;
     const CHAIN_FAILED: Refusal = account_refusal(AccountStatus::LinkedEventFailed);
     const CHAIN_OPEN: Refusal = account_refusal(AccountStatus::LinkedEventChainOpen);
     const CHAIN_TOO_LONG: Refusal = account_refusal(AccountStatus::LinkedChainTooLong);
@@ -139,7 +106,7 @@ impl Order for AccountOrder {
         &self.new
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered<Self> {
         let made = made(plan.take_event(batch, &self.new), Refusal::Account)?;
         let account = *plan.account(self.new.id).expect("LED-8: what was created is there");
         if let Some(address) = &self.address {
@@ -150,12 +117,13 @@ impl Order for AccountOrder {
             change(plan.set_limits(account.id, self.limits))?;
             change(plan.set_metadata(MetadataOf::Account(account.id), &self.metadata))?;
         }
-        Ok(OrderReply::Account(made, Box::new(AccountReply::planned(plan, account))))
+        Ok((made, Box::new(AccountReply::planned(plan, account))))
     }
 }
 
 impl Order for TransferOrder {
     type New = NewTransfer;
+    type Shown = AnyTransfer;
     const CHAIN_FAILED: Refusal = transfer_refusal(TransferStatus::LinkedEventFailed);
     const CHAIN_OPEN: Refusal = transfer_refusal(TransferStatus::LinkedEventChainOpen);
     const CHAIN_TOO_LONG: Refusal = transfer_refusal(TransferStatus::LinkedChainTooLong);
@@ -164,7 +132,7 @@ impl Order for TransferOrder {
         &self.new
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered<Self> {
         let new = in_its_ledger(plan, self)?;
         if let Some(at) = self.scheduled_at {
             return schedule(plan, Scheduled { new, at });
@@ -174,7 +142,7 @@ impl Order for TransferOrder {
             change(plan.set_metadata(MetadataOf::Transfer(new.key), &self.metadata))?;
         }
         let reply = TransferReply::planned(plan, new.key).expect("LED-4: what was created is there");
-        Ok(OrderReply::Transfer(made, Box::new(reply)))
+        Ok((made, AnyTransfer::Made(Box::new(reply))))
     }
 }
 
@@ -202,16 +170,17 @@ fn change(outcome: Outcome<ChangeStatus>) -> Result<(), Refusal> {
 }
 
 /// Lets a transfer wait. What it is in must be known now: nobody could say later what was meant.
-fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered {
+fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered<TransferOrder> {
     if plan.book(scheduled.new.ledger).is_none() {
         return Err(Refusal::LedgerNotFound(scheduled.new.ledger));
     }
     let made = made(plan.schedule(&scheduled), Refusal::Transfer)?;
     // When its time came before, it is a transfer now.
-    Ok(match TransferReply::planned(plan, scheduled.new.key) {
-        Some(reply) => OrderReply::Transfer(made, Box::new(reply)),
-        None => OrderReply::Scheduled(made, Box::new(scheduled)),
-    })
+    let shown = match TransferReply::planned(plan, scheduled.new.key) {
+        Some(reply) => AnyTransfer::Made(Box::new(reply)),
+        None => AnyTransfer::Scheduled(Box::new(scheduled)),
+    };
+    Ok((made, shown))
 }
 
 /// The ledger's request, with accounts and ledger filled in and the asset checked.

@@ -1,4 +1,4 @@
-//! Random updates and questions, answered once more from a plain list of every record there ever was.
+//! Applies random updates, asks random questions, and compares the answers with a plain list of all records.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ const ENTITIES: u128 = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Time passes, then an entity has a record `late_ns` ago.
+    /// Time passes, then an entity gets a record that lies `late_ns` back.
     Insert { entity: u128, wait_ns: u64, late_ns: u64, value: i64 },
-    /// The `back`th record from the end, perhaps long forgotten, changes.
+    /// The `back`th record from the end changes; it may be long forgotten.
     Change { back: usize, change: Change },
 }
 
@@ -26,7 +26,7 @@ struct Question {
     candidate: Option<i64>,
 }
 
-/// What is true, whatever was dropped.
+/// The truth, whatever was dropped.
 #[derive(Debug, Default)]
 struct Model {
     now_ns: u64,
@@ -37,7 +37,7 @@ struct Model {
 }
 
 impl Model {
-    /// The update that a step stands for; nothing where there is no record to change yet.
+    /// The update of a step, or `None` if there is no record to change yet.
     fn update(&mut self, step: &Step) -> Option<Update> {
         let ((entity, at, seq), change) = match *step {
             Step::Insert { entity, wait_ns, late_ns, value } => {
@@ -97,7 +97,7 @@ impl Model {
             || at < i128::from(question.window.delay.ns())
     }
 
-    /// Whether so few records and entities were ever inserted that the bounds can have dropped nothing.
+    /// Whether so few records and entities were ever inserted that the bounds cannot have dropped anything.
     fn within(&self, question: &Question, records_max: u32, entities_max: u32) -> bool {
         let records = self.inserted.iter().filter(|(entity, ..)| *entity == question.entity).count();
         records as u64 <= u64::from(records_max) && u128::from(entities_max) >= ENTITIES

@@ -1,4 +1,4 @@
-//! What windows answer, as tables. Instants and spans are in nanoseconds; a record is `instant#sequence`.
+//! Tables of what windows answer. Instants and spans are in nanoseconds; a record is written `instant#sequence`.
 
 use std::collections::BTreeMap;
 
@@ -480,7 +480,7 @@ fn the_digest_sees_every_part_of_an_update_and_of_its_entity() {
     }
     let waiting = "open retention=9\n A insert 1#1 1 -> kept\n B insert 20#2 1 -> kept\n A label 1#1 -> unchanged";
     let forgotten = "open retention=9\n B insert 20#2 1 -> kept\n A label 1#1 -> unchanged";
-    assert_eq!(digest(waiting), digest(forgotten), "what nobody can ask for any more is not in the digest");
+    assert_eq!(digest(waiting), digest(forgotten), "the digest omits what can no longer be asked");
 }
 
 #[track_caller]
@@ -488,7 +488,7 @@ fn check(table: &str) {
     run(table);
 }
 
-/// The only code that knows the interface: runs a table, and returns where it ended and the last update.
+/// Runs a table, and returns the final state and the last update. This is the only test code that knows the interface.
 #[track_caller]
 fn run(table: &str) -> (Windows, Option<Update>) {
     let mut windows = Windows::default();

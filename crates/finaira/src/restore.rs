@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use server::offline::{Restored, Until, restore};
+use offline::{Restored, Until, restore};
 use types::{Seq, Timestamp};
 
 use crate::backtest::progress::Progress;

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use journal::{DirectoryError, Layout};
+use datadir::KeySource;
+use disk::DirectoryError;
+use journal::Layout;
 use pipeline::ClockBounds;
-use server::{KeySource, OpenError, Opened, Options, Stopped, Stopwatch};
+use server::{OpenError, Opened, Options, Stopped, Stopwatch};
 use types::Span;
 
 #[derive(Debug, clap::Args)]

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
+use offline::{CheckpointFile, Verification, verify};
 use proof::VerifierKey;
-use server::offline::{CheckpointFile, Verification, verify};
 
 use crate::backtest::progress::{Progress, per_second};
 use crate::backtest::table::{Table, thousands};

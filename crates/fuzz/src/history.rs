@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use api::packed::{AccountRecord, TransferRecord};
-use engine::{ArtifactChunk, Command};
+use engine::{ActivatePolicy, ArtifactChunk, Command};
 use policy::{Bundle, Policy};
 
 /// Installs a policy.
 pub(crate) fn policy_commands(bundle: &Bundle, policy: &Arc<Policy>) -> Vec<Command> {
     let artifact = policy.digest();
     let chunk = ArtifactChunk { artifact, index: 0, count: 1, bytes: bundle.to_bytes().into() };
-    vec![Command::StoreArtifact(chunk), Command::ActivatePolicy { artifact, policy: Arc::clone(policy) }]
+    vec![chunk.into(), ActivatePolicy { artifact, policy: Arc::clone(policy) }.into()]
 }
 
 /// Requests that worked, in this order.

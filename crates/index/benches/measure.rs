@@ -7,9 +7,10 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use disk::Directory;
 use index::{Batch, Bounds, Event, GENERATION_ENTRIES, Generation, GenerationEnd, Index, Log, Placed, Sides};
-use journal::{Directory, Position, StartAt};
-use ledger::{Account, AccountPlace, NewAccount, NewTransfer, Transfer, TransferKey};
+use journal::{Position, StartAt};
+use ledger::{Account, AccountPlace, IndexedFields, NewAccount, NewTransfer, Transfer, TransferKey};
 use types::{AccountId, Code, Digest, LedgerId, Origin, Seq, Timestamp, TransferId};
 
 const BATCH: u64 = 8_189;
@@ -112,7 +113,7 @@ fn measure(count: u64, accounts: u32, is_random: bool, fields: u8) {
     let disk = Directory::open(folder.path()).expect("a directory");
     let log = MadeUp { accounts, is_random };
     let (index, _) = Index::open(&disk, Origin::new(1), log).expect("an empty index");
-    index.choose(LedgerId::new(1), fields);
+    index.choose(LedgerId::new(1), IndexedFields::from_bits(fields.into()));
     println!("{count} transfers, {accounts} accounts, ids {}", if is_random { "random" } else { "ordered" });
 
     let started = now();

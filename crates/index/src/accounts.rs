@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use journal::Disk;
+use disk::Disk;
 use ledger::{Account, AccountFlags, AccountPlace};
 use types::{AccountId, Amount, Code, LedgerId, Timestamp};
 

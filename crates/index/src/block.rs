@@ -21,7 +21,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use journal::{Disk, DiskFile};
+use disk::{Disk, DiskFile};
 use types::Origin;
 
 use crate::array::Array;

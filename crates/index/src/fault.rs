@@ -1,3 +1,5 @@
+//! The errors of the index. None of them loses data, because the journal can rebuild every file.
+
 use std::io;
 
 /// The world failed the index. Nothing is lost by that: all of it can be derived again from the journal.

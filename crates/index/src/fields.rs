@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use journal::{Disk, Position};
+use disk::Disk;
+use journal::Position;
 use ledger::Transfer;
 use types::{LedgerId, Origin};
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use journal::Disk;
+use disk::Disk;
 
 use crate::array::Array;
 use crate::block::{BlockFile, Writer};

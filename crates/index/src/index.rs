@@ -1,10 +1,12 @@
+//! The index as its users hold it: opened, fed with what happened, asked about the past, and stopped.
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use journal::Disk;
-use ledger::Past;
+use disk::Disk;
+use ledger::{IndexedFields, Past};
 use types::{LedgerId, Origin, Seq};
 
 use crate::event::{Batch, Generation};
@@ -154,9 +156,9 @@ impl Index {
         Ok(())
     }
 
-    /// Chooses the fields of a ledger that are indexed, as a sum of [`crate::Field::bit`]s. Runs that lack one are
-    /// completed in the background.
-    pub fn choose(&self, ledger: LedgerId, fields: u8) {
+    /// Chooses the fields of a ledger that are indexed. Runs that lack one are completed in the background.
+    pub fn choose(&self, ledger: LedgerId, fields: IndexedFields) {
+        let fields = u8::try_from(fields.bits()).expect("IDX-4: there are five fields");
         let mut state = self.shared.lock();
         state.choices.choose(ledger, fields);
         state.idle = false;

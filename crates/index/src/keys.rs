@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use journal::Disk;
+use disk::Disk;
 
 use crate::block::{BlockFile, Writer};
 use crate::event::import_of;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use journal::{Disk, Fault, FileReader, Position};
+use disk::Disk;
+use journal::{Fault, FileReader, Position};
 use ledger::{Transfer, TransferKey};
 use types::{Seq, TransferId};
 

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use journal::{Disk, Position};
+use disk::Disk;
+use journal::Position;
 use ledger::AccountPlace;
 
 use crate::array::{Array, Cursor};

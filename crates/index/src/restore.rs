@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use journal::{Disk, Position};
+use disk::Disk;
+use journal::Position;
 use ledger::Account;
 use types::Origin;
 

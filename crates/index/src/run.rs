@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use journal::Disk;
+use disk::Disk;
 use types::Origin;
 
 use crate::accounts::{AccountRow, IMAGES_ARRAYS, Images};

@@ -1,7 +1,7 @@
 //! A sorted table: rows in order of their key, and the first key of every block (its *fences*) in memory, so that any
 //! row is found with one read.
 
-use journal::Disk;
+use disk::Disk;
 
 use crate::array::{Array, Cursor};
 use crate::block::{BlockFile, Writer};

@@ -5,7 +5,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use journal::{Disk, DiskFile, Position};
+use disk::{Disk, DiskFile};
+use journal::Position;
 use ledger::{Transfer, TransferKey};
 use types::TransferId;
 

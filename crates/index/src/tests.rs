@@ -2,8 +2,9 @@
 
 mod world;
 
-use journal::{Disk, Position, StartAt};
-use ledger::{Account, AccountFlags, AccountPlace};
+use disk::Disk;
+use journal::{Position, StartAt};
+use ledger::{Account, AccountFlags, AccountPlace, IndexedFields};
 use proptest::prelude::*;
 use types::{AccountId, Amount, Code, Digest, LedgerId, Origin, Seq, Timestamp, TransferId};
 
@@ -131,7 +132,7 @@ fn answers(world: &World, index: &Index, restored: &Restored) -> Result<String, 
         let positions = index.postings(place, Sides::Both, Bounds::default(), false);
         text += &format!("{:?}", positions.collect::<Result<Vec<_>, _>>()?);
     }
-    index.choose(LedgerId::new(1), world.chosen);
+    index.choose(LedgerId::new(1), IndexedFields::from_bits(world.chosen.into()));
     index.drain()?;
     if let Ok(positions) = index.field(Field::UserData64, LedgerId::new(1), 2, Bounds::default(), false) {
         text += &format!("{:?}", positions.collect::<Result<Vec<_>, _>>()?);
@@ -248,7 +249,7 @@ fn a_background_thread_that_gave_up_says_why() {
     let mut world = small_world();
     let (index, _) = Index::open(&world.disk.fork(), ORIGIN, BrokenLog).unwrap();
     world.index = index;
-    world.index.choose(LedgerId::new(1), Field::Code.bit());
+    world.index.choose(LedgerId::new(1), IndexedFields::CODE);
     let stopped = world.index.drain().unwrap_err().to_string();
     assert!(stopped.contains("unplugged"), "{stopped}");
     // What stands in tables is still answered.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use journal::Disk;
+use disk::Disk;
 use types::Origin;
 
 use crate::fault::Fault;

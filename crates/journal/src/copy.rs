@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use types::{Seq, ShardId, Timestamp};
 
 use crate::contract::{Fault, Identity};
-use crate::disk::{Disk, DiskFile};
 use crate::frame::{self, FrameHash, ReadHeader};
 use crate::mark::Mark;
 use crate::places::{NO_FRAME, damaged};
 use crate::position::Position;
 use crate::segment::{self, HeaderFound, SegmentHeader};
+use disk::{Disk, DiskFile};
 
 /// A copy of a journal in the files of one directory. After an error it is of no more use; open it again.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! The journal: the durable, ordered log of entries, and the only truth.
 //!
 //! Four parts: how entries become bytes ([`canonical`], [`FrameBuilder`]), what a journal promises ([`Journal`]), the
-//! embedded journal in segment files ([`FileJournal`]) over a [`Disk`], and one in memory ([`MemoryJournal`]).
-//! Whoever follows the log gets decoded entries from a [`Tail`].
+//! embedded journal in segment files ([`FileJournal`]) over a [`disk::Disk`], and one in memory ([`MemoryJournal`]).
+//! Readers that follow the log get decoded entries from a [`Tail`].
 //! The format is documented with the code that writes it (`codec` for entries, `frame`, `segment`, `mark`), and as a whole in
 //! `docs/journal-format.md`.
 
@@ -11,7 +11,6 @@ mod canonical;
 mod codec;
 mod contract;
 mod copy;
-mod disk;
 mod file;
 mod frame;
 mod mark;
@@ -27,9 +26,8 @@ mod tail;
 pub use bytes::DecodeError;
 pub use canonical::CanonicalRun;
 pub use codec::{canonical, kind_name, leaf_hash};
-pub use contract::{Fault, Identity, Journal, Part, Reader};
+pub use contract::{Fault, Identity, Journal, Part, Reader, SegmentStore};
 pub use copy::{CopyFault, FileCopy, HeldBytes};
-pub use disk::{Directory, DirectoryError, Disk, DiskFile, create_directory};
 pub use file::{FileJournal, Inspected, Layout, Prepare, Recovered, StartAt, TornTail, Visit};
 pub use frame::{FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed};
 pub use memory::{MemoryJournal, MemoryReader};

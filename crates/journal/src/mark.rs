@@ -7,7 +7,7 @@ use types::{Epoch, Origin, Seq};
 
 use crate::bytes::{Decoder, Encoder};
 use crate::contract::{Fault, Identity};
-use crate::disk::{Disk, DiskFile};
+use disk::{Disk, DiskFile};
 
 const NAME: &str = "mark";
 const MAGIC: [u8; 4] = *b"FNMK";

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use types::{Seq, ShardId};
 
 use crate::contract::Fault;
-use crate::disk::{Disk, DiskFile};
 use crate::frame::{self, FrameHash, FrameView, ReadHeader};
 use crate::segment::{self, HeaderFound, SegmentHeader};
+use disk::{Disk, DiskFile};
 
 /// At least so many bytes are between two points.
 pub(crate) const POINT_STRIDE_BYTES: u64 = 64 * 1024;

@@ -3,10 +3,10 @@
 use types::Seq;
 
 use crate::contract::{Fault, Identity, Reader as _};
-use crate::disk::{Disk, DiskFile};
 use crate::places::{NO_FRAME, Point, damaged};
 use crate::reader::FileReader;
 use crate::segment;
+use disk::{Disk, DiskFile};
 
 /// Where the durable part of a journal ends. What stands behind it may still change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

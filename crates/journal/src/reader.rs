@@ -10,10 +10,10 @@ use types::{Seq, ShardId};
 use crate::canonical::CanonicalRun;
 use crate::codec;
 use crate::contract::{Fault, Reader};
-use crate::disk::{Disk, DiskFile};
 use crate::places::{NO_FRAME, Places, Point, damaged};
 use crate::position::{FrameAt, Position};
 use crate::segment;
+use disk::{Disk, DiskFile};
 
 /// Reads the durable entries of a [`crate::FileJournal`]. Whatever is read is checked again: disks change what nobody
 /// wrote.

@@ -12,11 +12,11 @@ use types::{Origin, Seq, Timestamp};
 
 use crate::bytes::{DecodeError, Decoder, Encoder};
 use crate::contract::{Fault, Reader as _};
-use crate::disk::{Disk, DiskFile};
 use crate::frame::{self, FrameHash};
 use crate::places::{NO_FRAME, Point, damaged};
 use crate::reader::FileReader;
 use crate::segment::{self, HeaderFound, SegmentHeader};
+use disk::{Disk, DiskFile};
 
 /// Read at once: at least one whole frame.
 const PIECE_BYTES: usize = frame::HEADER_BYTES + frame::PAYLOAD_BYTES_MAX;

@@ -25,8 +25,8 @@ use types::{Epoch, Origin, Seq, ShardId};
 
 use crate::bytes::{Decoder, Encoder};
 use crate::contract::{Fault, Identity};
-use crate::disk::{Disk, DiskFile};
 use crate::frame::{FORMAT_VERSION, FrameHash};
+use disk::{Disk, DiskFile};
 
 /// Bytes before the first frame, one block of the disk.
 pub(crate) const HEADER_BYTES: u64 = 4096;

@@ -1,6 +1,9 @@
 //! While nothing may be written, nothing is: what leaves no entry is answered, the rest refused.
 
-use engine::{Answer, Command, Engine, EventStatus, Query, Refusal, Reply, Request, WritesClosed};
+use engine::{
+    Answer, Answered, Command, CreateAccounts, CreateTransfer, CreateTransfers, Dry, Engine, EventStatus, OpenLedger,
+    Operation, Refusal, Request, WritesClosed, query,
+};
 use ledger::{NewAccount, NewTransfer, Past, PastTransfer, PendingState, TransferFlags, TransferKey};
 use pipeline::{Ask, Decider, Gate, Notes};
 use types::{
@@ -47,29 +50,30 @@ impl World {
 
     fn of(engine: Engine) -> Self {
         let mut decider = Decider::new(engine, Notes::new(Seq::ZERO));
-        decider.start(START, Origin::new(7));
+        decider.start::<()>(START, Origin::new(7));
         let mut world = Self { decider, now: START };
         let asset: Asset = "EUR/2".parse().expect("an asset");
-        world.ask(Command::OpenLedger { id: LedgerId::new(1), asset }).expect("a ledger");
+        world.ask(OpenLedger { id: LedgerId::new(1), asset }).expect("a ledger");
         let accounts = [1, 2].map(|id| NewAccount {
             id: AccountId::new(id),
             ledger: LedgerId::new(1),
             code: Code::new(1),
             ..NewAccount::default()
         });
-        world.ask(Command::CreateAccounts(accounts.to_vec())).expect("accounts");
+        world.ask(CreateAccounts(accounts.to_vec())).expect("accounts");
         world.ask(transfer(1, TransferFlags::PENDING, 10)).expect("a transfer");
         world
     }
 
-    fn work(&mut self, command: Command) -> (usize, Answer) {
+    fn work(&mut self, command: impl Into<Command>) -> (usize, Answer) {
+        let command = command.into();
         let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
         let mut batch = self.decider.work(self.now, [Ask { request, reply_to: () }]);
         (batch.frames.len(), batch.answers.pop().expect("an answer").2)
     }
 
-    fn ask(&mut self, command: Command) -> Answer {
-        self.work(command).1
+    fn ask<O: Operation>(&mut self, operation: O) -> Answered<O> {
+        O::answer(self.work(operation).1)
     }
 
     fn close(&mut self) -> WritesClosed {
@@ -94,8 +98,8 @@ fn new_transfer(id: u128, flags: TransferFlags, timeout_s: u32) -> NewTransfer {
     }
 }
 
-fn transfer(id: u128, flags: TransferFlags, timeout_s: u32) -> Command {
-    Command::CreateTransfer(Box::new(new_transfer(id, flags, timeout_s).into()))
+fn transfer(id: u128, flags: TransferFlags, timeout_s: u32) -> CreateTransfer {
+    CreateTransfer(Box::new(new_transfer(id, flags, timeout_s).into()))
 }
 
 #[test]
@@ -104,18 +108,17 @@ fn what_would_be_written_is_refused_and_what_would_not_is_answered() {
     let why = world.close();
     let refused: Answer = Err(Refusal::WritesClosed(why));
     let same = |answer: Answer| answer.map(drop) == refused.clone().map(drop);
-    let batch =
-        |id| Command::CreateTransfers { events: vec![new_transfer(id, TransferFlags::NONE, 0)], balances: false };
-    for command in [transfer(2, TransferFlags::NONE, 0), batch(2), batch(1)] {
+    let batch = |id| CreateTransfers { events: vec![new_transfer(id, TransferFlags::NONE, 0)], balances: false };
+    for command in [Command::from(transfer(2, TransferFlags::NONE, 0)), batch(2).into(), batch(1).into()] {
         let (frames, answer) = world.work(command);
         assert_eq!(frames, 0);
         assert!(same(answer.clone()), "{answer:?}");
     }
     for command in [
-        transfer(1, TransferFlags::PENDING, 10),
-        Command::DryRun(Box::new(transfer(2, TransferFlags::NONE, 0))),
-        Command::Query(Query::Transfer(TransferId::new(1))),
-        Command::OpenLedger { id: LedgerId::new(1), asset: "EUR/2".parse().unwrap() },
+        Command::from(transfer(1, TransferFlags::PENDING, 10)),
+        Dry(transfer(2, TransferFlags::NONE, 0)).into(),
+        query::Transfer(TransferId::new(1)).into(),
+        OpenLedger { id: LedgerId::new(1), asset: "EUR/2".parse().unwrap() }.into(),
     ] {
         let (frames, answer) = world.work(command);
         assert_eq!(frames, 0);
@@ -131,11 +134,10 @@ fn what_is_past_its_time_reads_as_expired_and_its_entry_comes_once_it_may() {
     assert!(world.decider.next_due().is_some());
     world.close();
     world.now = START.saturating_add(Span::from_secs(60));
-    let (frames, answer) =
-        world.work(Command::Query(Query::PendingStates(vec![TransferKey::Client(TransferId::new(1))])));
+    let states = query::PendingStates(vec![TransferKey::Client(TransferId::new(1))]);
+    let (frames, answer) = world.work(states);
     assert_eq!(frames, 0);
-    let Ok(Reply::PendingStates(states)) = answer else { panic!("{answer:?}") };
-    assert_eq!(states, [Some(PendingState::Expired)]);
+    assert_eq!(query::PendingStates::answer(answer).unwrap(), [Some(PendingState::Expired)]);
     assert_eq!(world.decider.next_due(), None, "nobody waits for what may not be written");
     world.decider.set_closed(None);
     assert!(world.decider.next_due().is_some());
@@ -149,29 +151,32 @@ fn damaged_segment() -> index::Fault {
     index::Fault::Log(fault)
 }
 
-fn batch_of(ids: [u128; 3]) -> Command {
+fn batch_of(ids: [u128; 3]) -> CreateTransfers {
     let events = ids.map(|id| new_transfer(id, TransferFlags::NONE, 0)).to_vec();
-    Command::CreateTransfers { events, balances: false }
+    CreateTransfers { events, balances: false }
 }
 
 #[test]
 fn what_needs_a_damaged_part_of_the_journal_is_refused_and_what_came_before_it_stands() {
     let mut world = World::spoilt(damaged_segment);
     let before = world.decider.engine().applied();
-    let request =
-        Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command: batch_of([2, 99, 3]) };
+    let request = Request {
+        tenant: TENANT,
+        actor: ActorId::SYSTEM,
+        id: RequestId::default(),
+        command: batch_of([2, 99, 3]).into(),
+    };
     let batch = world.decider.work(world.now, [Ask { request, reply_to: () }]);
     assert_eq!(batch.frames.len(), 1, "the first of the batch is journaled");
     assert!(batch.answers.is_empty(), "nobody is told that it left no trace");
     assert_eq!(world.decider.engine().applied(), Seq::new(before.get() + 1));
     assert!(matches!(world.decider.take_unread(), Some(index::Fault::Log(_))));
     assert!(world.decider.take_unread().is_none(), "it is told once");
-    let query = Command::Query(Query::Transfer(TransferId::new(99)));
-    let answer = world.ask(query);
+    let answer = world.ask(query::Transfer(TransferId::new(99)));
     let Err(Refusal::WritesClosed(WritesClosed::JournalDamaged(what))) = &answer else { panic!("{answer:?}") };
     assert!(what.contains("segment-00000002 is damaged at byte 4096 (sequence 9)"), "{what}");
-    let Ok(Reply::TransferResults { results, .. }) = world.ask(batch_of([2, 3, 4])) else { panic!("it goes on") };
-    let exists: Vec<bool> = results.iter().map(|result| result.status == EventStatus::Exists).collect();
+    let made = world.ask(batch_of([2, 3, 4])).expect("it goes on");
+    let exists: Vec<bool> = made.results.iter().map(|result| result.status == EventStatus::Exists).collect();
     assert_eq!(exists, [true, false, false]);
 }
 
@@ -182,7 +187,7 @@ fn what_needs_a_damaged_part_of_the_index_is_not_answered() {
         tenant: TENANT,
         actor: ActorId::SYSTEM,
         id: RequestId::default(),
-        command: transfer(99, TransferFlags::NONE, 0),
+        command: transfer(99, TransferFlags::NONE, 0).into(),
     };
     let batch = world.decider.work(world.now, [Ask { request, reply_to: () }]);
     assert!(batch.answers.is_empty() && batch.frames.is_empty());

@@ -1,6 +1,6 @@
 //! Compares the files of a tree with the leaves it should be made of, all of them, for `finaira verify`.
 
-use journal::{Disk, DiskFile};
+use disk::{Disk, DiskFile};
 
 use crate::hash::Hash;
 use crate::path::LEVELS;

@@ -8,7 +8,8 @@
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use journal::{Disk, DiskFile, Fault};
+use disk::{Disk, DiskFile};
+use journal::Fault;
 
 use crate::checkpoint::Checkpoint;
 use crate::hash::Hash;

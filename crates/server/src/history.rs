@@ -5,9 +5,10 @@ mod balances;
 mod entries;
 
 use api::history::{Side, TransferFilter};
+use disk::Directory;
 use engine::{Entry, Fact};
 use index::{Bounds, Field, FieldError, IdState, Index, Sides};
-use journal::{Directory, Fault, FileReader, Position};
+use journal::{Fault, FileReader, Position};
 use ledger::{AccountPlace, ImportNumber, PendingState, Transfer, TransferFlags, TransferKey};
 use types::{AccountId, LedgerId, Span, Timestamp, TransferId};
 

@@ -5,13 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use engine::{ApiKeyAdded, Command, Engine, Request, WritesClosed};
+use datadir::{
+    INDEX, JOURNAL, KEY_OWNER, KEYS, KeySource, KeyStore, KeyStoreError, PROOFS, Pace, RecoverError, SHARD, Started,
+    TENANT, Terms, new_origin, random, recover, system_random,
+};
+use disk::{Directory, DirectoryError};
+use engine::{ApiKeyAdded, Engine, Request, WritesClosed};
 use index::Index;
-use journal::{Directory, DirectoryError, FileJournal, Identity, Journal, Layout, Recovered, TailBounds};
-use pipeline::{Ask, ClockBounds, Decider};
+use journal::{FileJournal, Journal, Layout, Recovered, TailBounds};
+use pipeline::{Ask, ClockBounds, Decider, Writer};
 use policy::{Bundle, Policy};
-use tokio::sync::{Semaphore, watch as latest};
-use types::{ActorId, Origin, RequestId, Seq, ShardId, Span, TenantId};
+use tokio::sync::{Semaphore, oneshot, watch as latest};
+use types::{ActorId, RequestId, Seq, Span};
 use vault::ApiKey;
 
 use crate::auth::ApiKeys;
@@ -19,18 +24,12 @@ use crate::background::Background;
 use crate::clock::{Clock, Clocks};
 use crate::core::{Core, Shared};
 use crate::guard::Guard;
-use crate::key_store::{self, KeyStore, KeyStoreError, random, system_random};
 use crate::metrics::Metrics;
-use crate::proofs::{self, KeySource, ProofError, Prover};
-use crate::recover::{Pace, RecoverError, Started, Terms, recover};
+use crate::proofs::{self, ProofError, Prover};
 use crate::scrub::Scrub;
 use crate::tail::Tail;
-use crate::threads::{CommitError, FailOnPanic, Inbox, Threads, Wiring, commit};
+use crate::threads::{CommitError, FailOnPanic, Inbox, ReplyTo, Threads, Wiring};
 use crate::watch::{self, Reserve};
-
-/// The one tenant and shard of an installation, for now.
-pub(crate) const TENANT: TenantId = TenantId::new(1);
-pub(crate) const SHARD: ShardId = ShardId::new(0);
 
 /// Questions about the past that read at the same time; more wait.
 const PAST_QUERIES_MAX: usize = 4;
@@ -163,16 +162,16 @@ impl Opened {
 
     pub(crate) fn open_by(options: &Options, clocks: Arc<dyn Clocks>) -> Result<Self, OpenError> {
         refuse_a_lost_journal(&options.data)?;
-        let journal_directory = Directory::open(&options.data.join("journal"))?;
-        let keys_directory = Directory::open(&options.data.join("keys"))?;
-        let index_directory = Directory::open(&options.data.join("index"))?;
+        let journal_directory = Directory::open(&options.data.join(JOURNAL))?;
+        let keys_directory = Directory::open(&options.data.join(KEYS))?;
+        let index_directory = Directory::open(&options.data.join(INDEX))?;
         let signed = proofs::signed_before_opening(&journal_directory, &keys_directory, SHARD)?;
         let terms = Terms { layout: options.layout, shard: SHARD, tenant: TENANT, pace: Pace::Standard, signed };
-        let Started { mut engine, mut journal, recovered, index, notes } =
+        let Started { mut engine, journal, recovered, index, notes } =
             recover(&journal_directory, &index_directory, terms, new_origin)?;
         let keys =
             Arc::new(KeyStore::open(&keys_directory, journal.lineage(), recovered.last > Seq::ZERO, system_random())?);
-        let proofs_directory = Directory::open(&options.data.join("proofs"))?;
+        let proofs_directory = Directory::open(&options.data.join(PROOFS))?;
         let place = proofs::Place {
             proofs: proofs_directory.clone(),
             keys: &keys_directory,
@@ -209,7 +208,9 @@ impl Opened {
         let origin = journal.identity().origin;
         let scrub = Scrub::start(journal_directory, journal.reader(), origin, options.scrub_period, &guard);
         let mut decider = Decider::new(engine, notes);
-        let api_key = prepare(&mut decider, &mut journal, &index, &guard, options.new_api_key)?;
+        let mut writer = Writer::new(journal);
+        let api_key = prepare(&mut decider, &mut writer, (&keys, &index), &guard, options.new_api_key)?;
+        let journal = writer.journal();
         let api_keys = ApiKeys::default();
         api_keys.replace(decider.engine().api_keys().cloned().collect());
         let (durable_sender, durable) = latest::channel(journal.durable());
@@ -242,7 +243,7 @@ impl Opened {
         watch::look(&core, &reserve);
         let background = Background::start(&core, reserve, scrub).map_err(OpenError::Thread)?;
         let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender, running: running_sender };
-        let threads = Threads::start(decider, journal, wiring).map_err(OpenError::Thread)?;
+        let threads = Threads::start(decider, writer, wiring).map_err(OpenError::Thread)?;
         let prover = prover.map(|prover| start_prover(prover, core.clone())).transpose().map_err(OpenError::Thread)?;
         Ok(Self { core, api_key, recovered, threads, background, prover })
     }
@@ -326,17 +327,11 @@ fn refuse_a_lost_journal(data: &Path) -> Result<(), OpenError> {
     let is_segment = |item: std::io::Result<std::fs::DirEntry>| {
         item.is_ok_and(|item| item.file_name().to_string_lossy().starts_with("segment-"))
     };
-    let has_journal = std::fs::read_dir(data.join("journal")).is_ok_and(|mut items| items.any(is_segment));
-    if !has_journal && data.join("keys").join(key_store::ORIGIN).is_file() {
-        return Err(OpenError::JournalMissing(data.join("journal")));
+    let has_journal = std::fs::read_dir(data.join(JOURNAL)).is_ok_and(|mut items| items.any(is_segment));
+    if !has_journal && data.join(KEYS).join(KEY_OWNER).is_file() {
+        return Err(OpenError::JournalMissing(data.join(JOURNAL)));
     }
     Ok(())
-}
-
-pub(crate) fn new_origin() -> Origin {
-    let mut bytes = [0; 16];
-    random(&mut bytes);
-    Origin::new(u128::from_le_bytes(bytes).clamp(1, u128::MAX - 1))
 }
 
 fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
@@ -349,18 +344,16 @@ fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
 }
 
 /// Writes what a journal needs before anybody is served: its first entry and an API key.
-fn prepare<D: journal::Disk>(
+fn prepare(
     decider: &mut Decider,
-    journal: &mut FileJournal<D>,
-    index: &Index,
+    writer: &mut Writer<ReplyTo, FileJournal<Directory>>,
+    (keys, index): (&KeyStore<Directory>, &Index),
     guard: &Guard,
     new_api_key: bool,
 ) -> Result<Option<String>, OpenError> {
     let (now, closed) = guard.observe();
-    let Identity { origin, .. } = journal.identity();
-    let mut frames = Vec::new();
     if decider.engine().applied() == Seq::ZERO {
-        frames.extend(decider.start(now, origin));
+        writer.hold(decider.start(now, writer.journal().identity().origin));
     }
     let newest = decider.engine().api_keys().map(|key| key.key.get()).max();
     let mut revealed = None;
@@ -376,17 +369,15 @@ fn prepare<D: journal::Disk>(
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let batch = decider.work(now, [system(Command::AddApiKey(added))]);
-        frames.extend(batch.frames);
+        let (id, command) = (RequestId::default(), added.into());
+        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id, command };
+        // Nobody waits for the answer.
+        let (reply_to, _) = oneshot::channel();
+        writer.hold(decider.work(now, [Ask { request, reply_to }]));
     }
-    commit(journal, index, frames)?;
-    journal.mark().map_err(CommitError::from)?;
+    while writer.step(Span::ZERO, keys, index)?.is_some() {}
+    writer.mark().map_err(CommitError::from)?;
     Ok(revealed)
-}
-
-fn system(command: Command) -> Ask<()> {
-    let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
-    Ask { request, reply_to: () }
 }
 
 /// Where a server listens when nothing else is said.

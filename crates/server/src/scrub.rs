@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use journal::{Directory, Fault, FileReader, ScrubLog};
+use disk::Directory;
+use journal::{Fault, FileReader, ScrubLog};
 use types::{Span, Timestamp};
 
 use crate::clock::{Stopwatch, duration};

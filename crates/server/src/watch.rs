@@ -4,7 +4,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use journal::{Directory, Disk};
+use disk::{Directory, Disk};
 use pipeline::DiskSpace;
 
 use crate::clock::Stopwatch;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use api::Operation;
 use api::packed::{AccountRecord, TransferRecord};
-use engine::{Answer, ApiKeyAdded, ArtifactChunk, Command, Reply, Verb};
+use engine::{ActivatePolicy, Answer, AnyTransfer, ApiKeyAdded, ArtifactChunk, Command, Reply, Verb};
 use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
 use serde_json::json;
 use types::{AccountId, ActorId, Amount, Code, Digest, LedgerId, PaymentId, Span, Timestamp, TransferId};
@@ -144,8 +144,12 @@ impl Clients {
     /// What clients learn from an answer.
     pub(crate) fn hear(&mut self, answer: &Answer) {
         match answer {
-            Ok(Reply::Payment(_, reply)) => self.payments.push(reply.payment.id),
-            Ok(Reply::Transfer(_, reply)) => {
+            Ok(Reply::Payment(reply) | Reply::PaymentMade((_, reply))) => self.payments.push(reply.payment.id),
+            Ok(
+                Reply::Transfer(AnyTransfer::Made(reply))
+                | Reply::TransferMade((_, AnyTransfer::Made(reply)))
+                | Reply::TransferChanged((_, reply)),
+            ) => {
                 if let TransferKey::Client(id) = reply.transfer.key {
                     self.transfers.push(id.get());
                 }
@@ -286,23 +290,24 @@ impl Clients {
                 let missing =
                     |chunk: &&ArtifactChunk| !self.asked.iter().rev().take(400).any(|asked| stores(asked, chunk));
                 let chunk = chunks.iter().find(missing).unwrap_or_else(|| rng.pick(&chunks));
-                Sent::Within(Box::new(Command::StoreArtifact(chunk.clone())))
+                Sent::Within(Box::new(chunk.clone().into()))
             }
             "policy" => {
                 let variant = rng.pick(policies());
                 let (artifact, policy) = (variant.policy.digest(), std::sync::Arc::clone(&variant.policy));
-                Sent::Within(Box::new(Command::ActivatePolicy { artifact, policy }))
+                Sent::Within(Box::new(ActivatePolicy { artifact, policy }.into()))
             }
             "api_key" => {
                 let key = rng.below(30) + 1;
-                Sent::Within(Box::new(Command::AddApiKey(ApiKeyAdded {
+                let added = ApiKeyAdded {
                     key: ActorId::new(key),
                     hash: Digest::of(&key.to_le_bytes()),
                     scopes: 1,
                     name: "simulated".into(),
-                })))
+                };
+                Sent::Within(Box::new(added.into()))
             }
-            "large_artifact" => Sent::Within(Box::new(Command::StoreArtifact(large(rng)))),
+            "large_artifact" => Sent::Within(Box::new(large(rng).into())),
             other => self.query(other, rng),
         }
     }

@@ -1,8 +1,8 @@
 //! The whole system under simulated clocks, disk and network, from one seed.
 //!
 //! A [`World`] runs what a server runs, step by step: requests are parsed and answers rendered by `api`, payments are
-//! tokenised and sealed with the key store, the queue, decider and committer decide and let go, the file journal, its
-//! mark, the index and the keys write to a [`SimDisk`], and a start goes through `server::recover`. Every write and sync can
+//! tokenised and sealed with the key store, the queue, decider and writer decide, write and release, the file journal, its
+//! mark, the index and the keys write to a [`SimDisk`], and a start goes through `datadir::recover`. Every write and sync can
 //! fail or be the last one; what was not synced is lost, torn and reordered; bits turn; the disk fills; clocks are set
 //! back and ahead, and the clock guard and the gate for writes see it; requests come twice, late and in another order,
 //! replies are lost, clients vanish and come back with the same ids.
@@ -36,7 +36,6 @@
 mod checker;
 mod clients;
 mod coverage;
-mod disk;
 mod edge;
 mod model;
 mod network;
@@ -44,11 +43,12 @@ mod plants;
 mod policies;
 mod process;
 mod rng;
+mod sim_disk;
 mod world;
 
 pub use checker::Violation;
 pub use coverage::{Coverage, FaultKind, When};
-pub use disk::{Crash, SimDisk, SimFile, Trouble};
 pub use plants::Plant;
 pub use rng::Rng;
+pub use sim_disk::{Crash, SimDisk, SimFile, Trouble};
 pub use world::{CRASHES_MIN, REQUESTS_MIN, Summary, World};

@@ -1,3 +1,5 @@
+//! The pseudo-random numbers of a seed.
+
 /// A small generator of pseudo-random numbers: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 /// generators", 2014). The same seed gives the same numbers on every machine; nothing here is secret.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! The key store on the simulated disk, one trouble at a time.
 
+use datadir::KeyStore;
 use journal::{Identity, Part};
-use server::KeyStore;
 use sim::{Crash, Rng, SimDisk, Trouble};
 use types::{Epoch, Origin, Seq, TenantId, Token};
 

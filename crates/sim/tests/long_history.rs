@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, Request, StateDigest};
+use engine::{
+    Command, CreateTransfer, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, OpenAccount, OpenLedger, Request,
+    StateDigest,
+};
 use journal::{FileJournal, Journal, Layout};
 use ledger::{NewAccount, NewTransfer, TransferKey};
 use pipeline::{Ask, Decider};
@@ -29,7 +32,7 @@ fn transfer(number: u64) -> Command {
         code: Code::new(1),
         ..NewTransfer::named(TransferKey::Client(TransferId::new(u128::from(number))))
     };
-    Command::CreateTransfer(Box::new(new.into()))
+    CreateTransfer(Box::new(new.into())).into()
 }
 
 fn open(disk: &SimDisk, visit: &mut journal::Visit<'_>) -> FileJournal<SimDisk> {
@@ -42,7 +45,7 @@ fn a_replay_reproduces_the_digest_of_the_state() {
     let disk = SimDisk::default();
     let mut journal = open(&disk, &mut |_, _, _| Ok(()));
     let mut decider = Decider::new(Engine::new(SHARD, TENANT), pipeline::Notes::new(types::Seq::ZERO));
-    let mut frames = decider.start(START, journal.identity().origin);
+    let mut frames = decider.start::<()>(START, journal.identity().origin).frames;
     let account = |id| NewAccount {
         id: AccountId::new(id),
         ledger: LedgerId::new(1),
@@ -50,9 +53,9 @@ fn a_replay_reproduces_the_digest_of_the_state() {
         ..NewAccount::default()
     };
     let commands = [
-        Command::OpenLedger { id: LedgerId::new(1), asset: "EUR/2".parse().unwrap() },
-        Command::OpenAccount(Box::new(account(1).into())),
-        Command::OpenAccount(Box::new(account(2).into())),
+        Command::from(OpenLedger { id: LedgerId::new(1), asset: "EUR/2".parse().unwrap() }),
+        OpenAccount(Box::new(account(1).into())).into(),
+        OpenAccount(Box::new(account(2).into())).into(),
     ];
     let opening = (1..).zip(commands).map(|(number, command)| ask(number, command));
     frames.extend(decider.work(START, opening).frames);

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    Command, DIGEST_INTERVAL_ENTRIES, Engine, Entry, EventStatus, Fact, Orders, Reply, Request, TransferOrder,
+    Answer, Answered, Command, CreateAccounts, CreateTransferBatch, CreateTransfers, DIGEST_INTERVAL_ENTRIES, Engine,
+    Entry, EventStatus, Fact, OpenLedger, Operation, Request, TransferOrder, TransferResults,
 };
 use journal::{Identity, Journal, MemoryJournal, Reader as _};
 use ledger::{AccountFlags, CHAIN_EVENTS_MAX, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
@@ -36,10 +37,10 @@ impl World {
         let journal = MemoryJournal::new(Identity { origin: Origin::new(7), epoch: Epoch::new(1) });
         let decider = Decider::new(Engine::new(SHARD, TENANT), pipeline::Notes::new(Seq::ZERO));
         let mut world = Self { decider, journal, now: START, frames: vec![], frames_count: 0 };
-        let first = world.decider.start(START, Origin::new(7));
-        world.append(first);
+        let first = world.decider.start::<()>(START, Origin::new(7));
+        world.append(first.frames);
         for number in [1, 2] {
-            world.ask(Command::OpenLedger { id: LedgerId::new(number), asset: "EUR/2".parse().unwrap() });
+            world.ask(OpenLedger { id: LedgerId::new(number), asset: "EUR/2".parse().unwrap() }).unwrap();
         }
         world
     }
@@ -53,18 +54,18 @@ impl World {
         self.journal.sync().unwrap();
     }
 
-    fn ask(&mut self, command: Command) -> Reply {
-        self.ask_all(vec![command]).pop().unwrap()
+    fn ask<O: Operation>(&mut self, operation: O) -> Answered<O> {
+        O::answer(self.ask_all(vec![operation.into()]).pop().unwrap())
     }
 
     /// Several requests in one run of the decider, as they come when it was busy.
-    fn ask_all(&mut self, commands: Vec<Command>) -> Vec<Reply> {
+    fn ask_all(&mut self, commands: Vec<Command>) -> Vec<Answer> {
         self.now = self.now.saturating_add(Span::from_secs(1));
         let request = |command| Request { tenant: TENANT, actor: ActorId::new(1), id: RequestId::default(), command };
         let asks = commands.into_iter().map(|command| Ask { request: request(command), reply_to: () });
         let batch = self.decider.work(self.now, asks);
         self.append(batch.frames);
-        batch.answers.into_iter().map(|(_, _, answer)| answer.unwrap()).collect()
+        batch.answers.into_iter().map(|(_, _, answer)| answer).collect()
     }
 
     fn entries(&self) -> Vec<Entry> {
@@ -153,7 +154,7 @@ fn random_batches_replay_to_the_same_state_and_chains_stay_together() {
     let mut world = World::new();
     let limited = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS;
     let accounts = (1..20).map(|id| account(id, if id == 10 { limited } else { AccountFlags::NONE })).collect();
-    world.ask(Command::CreateAccounts(accounts));
+    world.ask(CreateAccounts(accounts)).unwrap();
     let (mut rng, mut next, mut chains) = (Rng::new(9), 1 << 20, vec![]);
     while world.decider.engine().applied().get() < 2 * DIGEST_INTERVAL_ENTRIES + 10_000 {
         let mut batches = vec![];
@@ -184,10 +185,10 @@ fn random_batches_replay_to_the_same_state_and_chains_stay_together() {
             }
             batches.push(events);
         }
-        let commands = batches.iter().map(|events| Command::CreateTransfers { events: events.clone(), balances: true });
-        let replies = world.ask_all(commands.collect());
-        for (events, reply) in batches.iter().zip(replies) {
-            let Reply::TransferResults { results, balances } = reply else { panic!("{reply:?}") };
+        let commands = batches.iter().map(|events| CreateTransfers { events: events.clone(), balances: true }.into());
+        let answers = world.ask_all(commands.collect());
+        for (events, answer) in batches.iter().zip(answers) {
+            let TransferResults { results, balances } = CreateTransfers::answer(answer).unwrap();
             assert_eq!((results.len(), balances.len()), (events.len(), events.len()));
             let with_results: Vec<_> = events.iter().zip(&results).collect();
             for chain in with_results.chunk_by(|(event, _), _| event.flags.contains(F::LINKED)) {
@@ -231,17 +232,18 @@ fn atomic(first: u128, count: u128, kib: usize) -> Vec<TransferOrder> {
 #[test]
 fn orders_that_succeed_together_stand_in_one_frame_with_their_metadata() {
     let mut world = World::new();
-    world.ask(Command::CreateAccounts((1..20).map(|id| account(id, AccountFlags::NONE)).collect()));
+    world.ask(CreateAccounts((1..20).map(|id| account(id, AccountFlags::NONE)).collect())).unwrap();
     let mut chains = vec![];
     for round in 0..40_u128 {
         // 90 KiB of metadata, behind a frame that is filled so far by something else.
         let atomic = atomic(1_000_000 + round * 100, 30, 3);
         chains.push(atomic.iter().map(|order| id_of(&order.new)).collect::<Vec<_>>());
         let filling = (0..6_000 + 50 * round).map(|place| transfer(2_000_000 + round * 10_000 + place, 3, 4, 1));
-        world.ask_all(vec![
-            Command::CreateTransfers { events: filling.collect(), balances: false },
-            Command::Batch(Orders::Transfers(atomic)),
+        let answers = world.ask_all(vec![
+            CreateTransfers { events: filling.collect(), balances: false }.into(),
+            CreateTransferBatch(atomic).into(),
         ]);
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     }
     let entries = world.check_replay();
     world.check_chains(&entries, &chains);
@@ -256,11 +258,9 @@ fn orders_that_succeed_together_stand_in_one_frame_with_their_metadata() {
 #[test]
 fn orders_whose_texts_do_not_fit_a_frame_fail_together() {
     let mut world = World::new();
-    world.ask(Command::CreateAccounts((1..3).map(|id| account(id, AccountFlags::NONE)).collect()));
+    world.ask(CreateAccounts((1..3).map(|id| account(id, AccountFlags::NONE)).collect())).unwrap();
     let before = world.decider.engine().applied();
-    let Reply::Batch(answers) = world.ask(Command::Batch(Orders::Transfers(atomic(1, 17, 60)))) else {
-        panic!("a batch")
-    };
+    let answers = world.ask(CreateTransferBatch(atomic(1, 17, 60))).unwrap();
     let told: Vec<String> = answers.into_iter().map(|answer| answer.unwrap_err().to_string()).collect();
     assert!(told[16].contains("the chain has more"), "{told:?}");
     assert!(told[..16].iter().all(|told| told.contains("another transfer of its chain")), "{told:?}");

@@ -1,6 +1,7 @@
-//! The words every room shares: ids, amounts, assets, times, tokens, digests.
+//! Value types that every crate shares: ids, amounts, assets, times, tokens, digests.
 //!
-//! Everything here is a value that was parsed once and can be trusted afterwards. No I/O, no clock, no randomness.
+//! Each value is validated when it is parsed and can be trusted afterwards. This crate does no I/O and uses no clock or
+//! randomness.
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
 mod amount;

@@ -12,33 +12,42 @@ use super::{Finding, numbered};
 /// Every crate of the workspace with the ones it may use. Core first, shell last. Tests may use what they like.
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("disk", &[]),
     ("ledger", &["types"]),
     ("features", &["types"]),
     ("policy", &["types", "features"]),
     ("engine", &["types", "ledger", "features", "policy"]),
-    ("journal", &["types", "ledger", "features", "policy", "engine"]),
-    ("index", &["types", "ledger", "journal"]),
+    ("journal", &["types", "ledger", "features", "policy", "engine", "disk"]),
+    ("index", &["types", "ledger", "disk", "journal"]),
     ("pipeline", &["types", "ledger", "engine", "journal", "index"]),
-    ("proof", &["types", "journal"]),
+    ("proof", &["types", "disk", "journal"]),
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
+    ("datadir", &["types", "ledger", "engine", "disk", "journal", "index", "pipeline", "proof", "vault"]),
+    ("offline", &["types", "ledger", "engine", "disk", "journal", "index", "proof", "vault", "datadir"]),
     (
         "server",
-        &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "proof", "vault", "api"],
+        &[
+            "types", "ledger", "policy", "engine", "disk", "journal", "index", "pipeline", "proof", "vault", "api",
+            "datadir",
+        ],
     ),
     ("tables", &["types", "policy", "engine", "vault"]),
     (
         "sim",
-        &["types", "ledger", "features", "policy", "engine", "journal", "index", "pipeline", "vault", "api", "server"],
+        &[
+            "types", "ledger", "features", "policy", "engine", "disk", "journal", "index", "pipeline", "vault", "api",
+            "datadir", "server",
+        ],
     ),
     (
         "finaira",
         &[
-            "types", "ledger", "features", "policy", "engine", "journal", "pipeline", "proof", "vault", "api",
-            "server", "tables", "sim",
+            "types", "ledger", "features", "policy", "engine", "disk", "journal", "pipeline", "proof", "vault", "api",
+            "datadir", "offline", "server", "tables", "sim",
         ],
     ),
-    ("fuzz", &["types", "ledger", "policy", "engine", "journal", "proof", "vault", "api", "tables", "sim"]),
+    ("fuzz", &["types", "ledger", "policy", "engine", "disk", "journal", "proof", "vault", "api", "tables", "sim"]),
     ("xtask", &[]),
 ];
 

@@ -1,13 +1,14 @@
-//! What every crate and every room does: it says what it is about, and takes the workspace's lints and licence.
+//! What every file and every crate does: a Rust file says what it is for, and a crate takes the workspace's lints and licence.
 
 use super::tree::Tree;
 use super::{Finding, numbered};
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (path, text) in tree.texts(&["/lib.rs", "/main.rs", "/mod.rs"]) {
-        if !text.starts_with("//!") {
-            findings.push(Finding::new(path, 1, "begin the file with a `//!` line that says what is in this room"));
+    for (path, text) in tree.texts(&[".rs"]) {
+        let purpose = text.lines().next().and_then(|line| line.strip_prefix("//!"));
+        if purpose.is_none_or(|purpose| purpose.trim().is_empty()) {
+            findings.push(Finding::new(path, 1, "begin the file with a `//!` line that says what the file is for"));
         }
     }
     for (path, text) in tree.texts(&["/Cargo.toml"]) {
@@ -38,14 +39,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_room_says_what_is_in_it() {
-        for name in ["lib.rs", "main.rs", "cel/mod.rs"] {
-            let path = format!("crates/a/src/{name}");
-            expect(&check(&Tree::of(&[(&path, "//! Accounts.\n")])), &[]);
-            let message = format!("{path}:1: begin the file with a `//!` line that says what is in this room");
-            expect(&check(&Tree::of(&[(&path, "use std::fmt;\n//! Accounts.\n")])), &[&message]);
+    fn a_rust_file_says_what_it_is_for() {
+        #[track_caller]
+        fn finds(text: &str, is_finding: bool) {
+            const MESSAGE: &str =
+                "crates/a/tests/b.rs:1: begin the file with a `//!` line that says what the file is for";
+            let expected: &[&str] = if is_finding { &[MESSAGE] } else { &[] };
+            expect(&check(&Tree::of(&[("crates/a/tests/b.rs", text)])), expected);
         }
-        expect(&check(&Tree::of(&[("crates/a/src/accounts.rs", "use std::fmt;\n")])), &[]);
+        finds("//! Accounts.\n", false);
+        finds("//! Accounts.\n#![no_main]\n", false);
+        finds("use std::fmt;\n//! Accounts.\n", true);
+        finds("/// Accounts.\nstruct Accounts;\n", true);
+        finds("//!\n//! Accounts.\n", true);
+        finds("", true);
     }
 
     #[test]

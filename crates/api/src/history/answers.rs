@@ -1,3 +1,5 @@
+//! Responses about an account's past: balances after each transfer, at an instant, and over a period.
+
 use ledger::{Transfer as Moved, TransferKey};
 use serde::Serialize;
 use types::{AccountId, LedgerId};

@@ -1,3 +1,5 @@
+//! The table of all routes, from which dispatch, scopes and the OpenAPI document are made.
+
 use engine::Verb;
 
 use super::parameters::{

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::{
-    Applied, ArtifactChunk, Command, Engine, Entry, NewPayment, Query, Refusal, Reply, Request, Verb, account_id,
+    ActivatePolicy, Answered, Applied, ArtifactChunk, ChangePayment, CreatePayment, Engine, Entry, NewPayment,
+    Operation, PaymentReply, RecordLabel, Refusal, Request, Verb, account_id, query,
 };
 use policy::{AttributeKind, AttributeValue, Bundle, DOCUMENT, Policy};
 use types::{
@@ -140,17 +141,17 @@ impl World {
         let mut world = Self { engine, policy: Arc::clone(&policy), now, entries };
         let (artifact, bytes) = (policy.digest(), bundle.to_bytes());
         let chunk = ArtifactChunk { artifact, index: 0, count: 1, bytes: bytes.into() };
-        world.ask(0, Command::StoreArtifact(chunk)).unwrap();
-        world.ask(0, Command::ActivatePolicy { artifact, policy }).unwrap();
+        world.ask(0, chunk).unwrap();
+        world.ask(0, ActivatePolicy { artifact, policy }).unwrap();
         world
     }
 
-    fn ask(&mut self, request: u128, command: Command) -> Result<Reply, Refusal> {
+    fn ask<O: Operation>(&mut self, request: u128, operation: O) -> Answered<O> {
         let mut sink = |applied: Applied<'_>| self.entries.push(applied.entry.clone());
         while self.engine.execute_due(self.now, &mut sink) {}
-        let request =
-            Request { tenant: TenantId::new(1), actor: ActorId::new(1), id: RequestId::new(request), command };
-        self.engine.execute(self.now, &request, &mut sink)
+        let (id, command) = (RequestId::new(request), operation.into());
+        let request = Request { tenant: TenantId::new(1), actor: ActorId::new(1), id, command };
+        O::answer(self.engine.execute(self.now, &request, &mut sink))
     }
 
     fn step(&mut self, words: &[&str]) -> String {
@@ -163,28 +164,31 @@ impl World {
             }
             ["pay", id, payment_type, amount, attributes @ ..] => self.pay(id, payment_type, amount, attributes),
             ["label", id, label] => {
-                let command = Command::RecordLabel { payment: payment_id(id), label: label.parse().unwrap() };
-                outcome(self.ask(0, command))
+                let recorded = self.ask(0, RecordLabel { payment: payment_id(id), label: label.parse().unwrap() });
+                match recorded {
+                    Ok((made, label)) => format!("{made:?} positive={}", label.label.positive),
+                    Err(refusal) => refusal.to_string(),
+                }
             }
             ["wallet", customer] => {
                 let id = account_id(&"wallet".parse().unwrap(), LedgerId::new(978), Some(token(customer)));
-                match self.ask(0, Command::Query(Query::Account(id.into()))) {
-                    Ok(Reply::Account(_, account)) => {
+                match self.ask(0, query::Account(id.into())) {
+                    Ok(account) => {
                         format!(
                             "{} held {}",
                             account.account.credits_posted.get() - account.account.debits_posted.get(),
                             account.account.debits_pending
                         )
                     }
-                    other => format!("{other:?}"),
+                    Err(refusal) => refusal.to_string(),
                 }
             }
-            ["show", id] => outcome(self.ask(0, Command::Query(Query::Payment(payment_id(id))))),
+            ["show", id] => outcome(self.ask(0, query::Payment(payment_id(id)))),
             ["entries"] => self.entries.len().to_string(),
             [verb, id, request] => {
                 let verb = Verb::ALL.into_iter().find(|known| known.name() == *verb).unwrap();
                 let request = request[1..].parse().unwrap();
-                outcome(self.ask(request, Command::ChangePayment { payment: payment_id(id), verb }))
+                outcome(self.ask(request, ChangePayment { payment: payment_id(id), verb }).map(|(_, reply)| reply))
             }
             other => panic!("no such step: {other:?}"),
         }
@@ -209,9 +213,9 @@ impl World {
                 (_, None) => panic!("no such attribute: {name}"),
             }
         }
-        outcome(self.ask(
+        let decided = self.ask(
             0,
-            Command::CreatePayment(Box::new(NewPayment {
+            CreatePayment(Box::new(NewPayment {
                 payment: payment_id(id),
                 content: Digest::of(content.as_bytes()),
                 policy: policy.digest(),
@@ -221,7 +225,8 @@ impl World {
                 attributes: values,
                 sealed: None,
             })),
-        ))
+        );
+        outcome(decided.map(|(_, reply)| reply))
     }
 
     #[track_caller]
@@ -244,9 +249,9 @@ fn token(name: &str) -> Token {
     Token::new(Digest::of(name.as_bytes()).head_u128())
 }
 
-fn outcome(answer: Result<Reply, Refusal>) -> String {
+fn outcome(answer: Result<Box<PaymentReply>, Refusal>) -> String {
     match answer {
-        Ok(Reply::Payment(_, reply)) => {
+        Ok(reply) => {
             let payment = &reply.payment;
             let reasons = reply.decided.iter().flat_map(|decided| &decided.reasons);
             let reasons = reasons.map(|reason| format!(" {}", reason.code)).collect::<String>();
@@ -254,8 +259,6 @@ fn outcome(answer: Result<Reply, Refusal>) -> String {
             let late = if reply.decided.as_ref().is_some_and(|decided| decided.late) { " late" } else { "" };
             format!("{}{reasons}{refusal}{late}", payment.status.name())
         }
-        Ok(Reply::Label(made, label)) => format!("{made:?} positive={}", label.label.positive),
-        Ok(other) => format!("{other:?}"),
         Err(refusal) => refusal.to_string(),
     }
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use journal::Directory;
+use disk::Directory;
 
 use super::failure::Failure;
 

@@ -7,8 +7,9 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use api::segments::BYTES_MAX;
+use disk::Directory;
 use indicatif::HumanCount;
-use journal::{CopyFault, Directory, FileCopy};
+use journal::{CopyFault, FileCopy};
 use server::Clock;
 use types::{Seq, ShardId};
 

@@ -1,3 +1,5 @@
+//! The flags of `finaira bench`, parsed and checked.
+
 use std::path::PathBuf;
 
 use anyhow::bail;

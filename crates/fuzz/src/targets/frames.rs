@@ -2,8 +2,9 @@
 
 use std::sync::OnceLock;
 
+use disk::{Disk, DiskFile};
 use engine::{Entry, Fact, Header};
-use journal::{Disk, DiskFile, FileJournal, Frame, FrameBuilder, Journal, Layout, PAYLOAD_BYTES_MAX, Reader};
+use journal::{FileJournal, Frame, FrameBuilder, Journal, Layout, PAYLOAD_BYTES_MAX, Reader};
 use sim::SimDisk;
 use types::{Origin, Seq, Timestamp};
 

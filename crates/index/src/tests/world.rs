@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use journal::{Position, StartAt};
 use ledger::{
-    Account, AccountPlace, NewAccount, NewTransfer, PastTransfer, PendingState, Transfer, TransferFlags, TransferKey,
-    TransferStatus, TrialBalance,
+    Account, AccountPlace, IndexedFields, NewAccount, NewTransfer, PastTransfer, PendingState, Transfer, TransferFlags,
+    TransferKey, TransferStatus, TrialBalance,
 };
 use types::{AccountId, Amount, Code, Digest, LedgerId, Origin, PaymentId, Seq, Timestamp, TransferId};
 
@@ -226,7 +226,7 @@ impl World {
 
     pub(super) fn choose(&mut self, fields: u8) {
         self.chosen = fields;
-        self.index.choose(LedgerId::new(1), fields);
+        self.index.choose(LedgerId::new(1), IndexedFields::from_bits(fields.into()));
         self.index.drain().unwrap();
     }
 
@@ -252,7 +252,7 @@ impl World {
                 index.seal(generation.clone()).unwrap();
             }
         }
-        index.choose(LedgerId::new(1), self.chosen);
+        index.choose(LedgerId::new(1), IndexedFields::from_bits(self.chosen.into()));
         self.index = index;
         kept
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use types::Seq;
 
 use crate::contract::{Fault, Identity};
-use crate::disk::{Disk, DiskFile};
 use crate::frame;
 use crate::places::damaged;
 use crate::segment;
+use disk::{Disk, DiskFile};
 
 pub(super) const MISSING: &str = "the segment file is missing";
 

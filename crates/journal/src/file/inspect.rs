@@ -8,11 +8,11 @@ use super::FileJournal;
 use super::content::{Content, without_zeros};
 use super::recover::{Counts, Recovered, Scan, Visit};
 use crate::contract::{Fault, Identity, Part};
-use crate::disk::Disk;
 use crate::frame;
 use crate::mark::Mark;
 use crate::places::{NO_FRAME, damaged};
 use crate::segment::{self, HeaderFound};
+use disk::Disk;
 
 /// What a journal holds that was only looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

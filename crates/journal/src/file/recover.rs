@@ -20,12 +20,12 @@ use super::content::{Content, MISSING, open_segment, stated_durable, without_zer
 use super::reopen::{begin, reopen};
 use super::{FileJournal, Layout};
 use crate::contract::{Fault, Identity, Part};
-use crate::disk::Disk;
 use crate::frame::{self, FrameHash};
 use crate::mark::Mark;
 use crate::places::{Known, NO_FRAME, Places, Point, damaged};
 use crate::position::{FrameAt, Position};
 use crate::segment::{self, HeaderFound, SegmentHeader};
+use disk::Disk;
 
 /// What opening a journal found.
 #[derive(Debug, Clone, PartialEq, Eq)]

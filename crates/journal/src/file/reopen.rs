@@ -9,11 +9,11 @@ use super::content::MISSING;
 use super::recover::{Recovered, Rest, Tail};
 use super::{FileJournal, Layout, OpenSegment};
 use crate::contract::{Fault, Identity, Part};
-use crate::disk::{Disk, DiskFile};
 use crate::frame::FrameHash;
 use crate::mark::Mark;
 use crate::places::{Known, Places, damaged};
 use crate::segment::{self, SegmentHeader};
+use disk::{Disk, DiskFile};
 
 /// Starts a journal in an empty directory.
 pub(super) fn begin<D: Disk>(

@@ -7,8 +7,8 @@ use types::Seq;
 
 use super::{ContextSource, EntryInContext};
 use crate::contract::{Fault, Reader as _};
-use crate::disk::Disk;
 use crate::reader::FileReader;
+use disk::Disk;
 
 /// A follower that is slow keeps one run in memory, so a run is short.
 const ENTRIES_MAX: usize = 128;

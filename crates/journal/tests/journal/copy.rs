@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use disk::Directory;
 use engine::{Checkpoint, Entry, Fact};
-use journal::{CopyFault, Directory, Fault, FileCopy, FileJournal, FileReader, Identity, Journal, Layout, Reader};
+use journal::{CopyFault, Fault, FileCopy, FileJournal, FileReader, Identity, Journal, Layout, Reader};
 use types::{Amount, Digest, Epoch, Origin, Seq};
 
 use crate::support::{
@@ -27,7 +28,7 @@ fn original() -> Folder {
 }
 
 /// Copies until all that is durable is there; each piece is synced.
-fn follow<D: journal::Disk>(
+fn follow<D: disk::Disk>(
     reader: &FileReader<Directory>,
     copy: &mut FileCopy<D>,
     piece_bytes: usize,

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use disk::{Directory, Disk, DiskFile};
 use engine::{Entry, Fact};
 use journal::{
-    CanonicalRun, Directory, Disk, DiskFile, Fault, FileJournal, FileReader, FrameBuilder, Journal, Layout, Position,
-    Reader, StartAt, canonical,
+    CanonicalRun, Fault, FileJournal, FileReader, FrameBuilder, Journal, Layout, Position, Reader, SegmentStore,
+    StartAt, canonical,
 };
 use ledger::Transfer;
 use types::Seq;

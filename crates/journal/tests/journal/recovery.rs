@@ -1,6 +1,7 @@
 //! What a start finds after a stop or a crash.
 
-use journal::{Directory, DirectoryError, Fault, FileJournal, Frame, Journal, Layout, Position, Prepare, TornTail};
+use disk::{Directory, DirectoryError};
+use journal::{Fault, FileJournal, Frame, Journal, Layout, Position, Prepare, TornTail};
 use types::{Origin, Seq, ShardId};
 
 use crate::support::{

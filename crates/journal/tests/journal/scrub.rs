@@ -8,7 +8,7 @@ use crate::support::{Folder, SEGMENT_HEADER_BYTES, chunk, frame};
 const NAMES: [&str; 2] = ["segment-00000001", "segment-00000002"];
 
 /// Goes through a segment; the bytes of its frames.
-fn check(reader: &FileReader<journal::Directory>, number: u64) -> Result<u64, Fault> {
+fn check(reader: &FileReader<disk::Directory>, number: u64) -> Result<u64, Fault> {
     let mut check = reader.check_segment(number)?;
     let mut bytes = 0;
     loop {
@@ -20,7 +20,7 @@ fn check(reader: &FileReader<journal::Directory>, number: u64) -> Result<u64, Fa
 }
 
 /// A journal of three segments, of which two are full, with three frames each.
-fn three_segments(folder: &Folder) -> FileReader<journal::Directory> {
+fn three_segments(folder: &Folder) -> FileReader<disk::Directory> {
     let mut journal = folder.open().journal;
     for seq in 1..=8 {
         journal.append(&frame(&[chunk(seq, 250_000)])).unwrap();

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use disk::Directory;
 use engine::{Entry, Fact, PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use journal::{
-    ContextSource, Directory, EntryInContext, EntryRun, Fault, FileJournal, FileReader, Follower, Followers, Frame,
-    Journal as _, Look, RunBounds, Tail, TailBounds,
+    ContextSource, EntryInContext, EntryRun, Fault, FileJournal, FileReader, Follower, Followers, Frame, Journal as _,
+    Look, RunBounds, Tail, TailBounds,
 };
 use ledger::{Assets, Book};
 use proptest::collection::vec;

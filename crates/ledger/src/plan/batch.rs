@@ -1,4 +1,4 @@
-//! Batches: which events share a fate, and which are imports.
+//! Batches: which events succeed or fail together, and which batches are imports.
 
 use types::{Span, Timestamp};
 
@@ -6,10 +6,10 @@ use super::{Plan, Planned, account, transfer};
 use crate::{AccountFlags, AccountStatus, Detail, Fact, Ledger, NewAccount, NewTransfer, Outcome, Refusal};
 use crate::{TransferFlags, TransferStatus};
 
-/// The longest chain; its facts fit one frame of the journal with room to spare.
+/// The longest chain. Its facts fit in one frame of the journal with room to spare.
 pub const CHAIN_EVENTS_MAX: usize = 4_000;
 
-/// What a whole batch decides about each of its events. Its first event says whether it is an import.
+/// What a whole batch determines for each of its events. The first event determines whether the batch is an import.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch {
     is_import: bool,
@@ -17,13 +17,13 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The batch of these events, of which the first is decided at `at`.
+    /// The batch of these events, the first of which is decided at `at`.
     pub fn of<E: Event>(events: &[E], at: Timestamp) -> Self {
         let others = Span::from_ns(events.len().saturating_sub(1) as u64);
         Self { is_import: events.first().is_some_and(Event::is_imported), last: at.saturating_add(others) }
     }
 
-    /// Its events, or runs of them, that succeed or fail each by itself.
+    /// Splits the events into steps, each of which succeeds or fails on its own.
     pub fn steps<E: Event>(events: &[E]) -> impl Iterator<Item = Step<'_, E>> {
         let mut rest = events;
         std::iter::from_fn(move || {
@@ -43,24 +43,23 @@ impl Batch {
     }
 }
 
-/// What succeeds or fails by itself.
+/// A part of a batch that succeeds or fails on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step<'a, E> {
-    /// One event.
     One(&'a E),
-    /// Events that are linked. When the last one is linked too, the chain has no end and fails.
+    /// Linked events. If the last one is linked as well, the chain has no end and fails.
     Chain(&'a [E]),
 }
 
 /// A request that can be part of a batch.
 pub trait Event {
-    /// Why it is refused.
+    /// Why such a request is refused.
     type Status: Copy;
 
-    /// Shares the fate of the next.
+    /// Whether the event succeeds or fails together with the next one.
     fn is_linked(&self) -> bool;
 
-    /// Comes with its own timestamp.
+    /// Whether the event has its own timestamp.
     fn is_imported(&self) -> bool;
 
     #[doc(hidden)]
@@ -70,7 +69,7 @@ pub trait Event {
     fn chain_status(fate: Fate) -> Self::Status;
 }
 
-/// Why an event of a chain fails for the chain's sake.
+/// Why an event fails because of its chain.
 #[derive(Debug, Clone, Copy)]
 #[doc(hidden)]
 pub enum Fate {
@@ -129,34 +128,34 @@ impl Event for NewTransfer {
     }
 }
 
-/// What the events of a chain get, and what is left behind.
+/// The answers to the events of a chain, and the facts that it produces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedChain<S> {
-    /// One for each event.
+    /// One per event.
     pub outcomes: Vec<Outcome<S>>,
-    /// Of a chain that succeeds one for each event; of one that fails at most one: the event that broke it can have
+    /// One per event if the chain succeeds. At most one if it fails, because the event that broke the chain may have
     /// spent its id.
     pub facts: Vec<Fact>,
 }
 
 impl Ledger {
-    /// As [`Ledger::plan_account`], for an event of a batch that is in no chain.
+    /// Like [`Ledger::plan_account`], for an event of a batch that is not in a chain.
     pub fn plan_account_of(&self, batch: Batch, at: Timestamp, new: &NewAccount) -> Planned<AccountStatus> {
         self.check_time(at);
         account::plan(self, batch.at(at), new)
     }
 
-    /// As [`Ledger::plan_transfer`], for an event of a batch that is in no chain.
+    /// Like [`Ledger::plan_transfer`], for an event of a batch that is not in a chain.
     pub fn plan_transfer_of(&self, batch: Batch, at: Timestamp, new: &NewTransfer) -> Planned<TransferStatus> {
         self.check_time(at);
         transfer::plan(self, batch.at(at), new)
     }
 
-    /// What a chain of accounts or transfers would do, each event seeing those before it; the first is decided at `at`.
-    /// The chain fails at its first event that is not created, and also at one that exists.
+    /// Plans a chain of accounts or transfers in which each event sees those before it. The first event is decided at
+    /// `at`. The chain fails at the first event that is not created, even if that event already exists.
     ///
     /// # Panics
-    /// LED-3: when `at` is not later than every account and transfer.
+    /// LED-3: if `at` is not later than every account and transfer.
     pub fn plan_chain<E: Event>(&self, batch: Batch, at: Timestamp, events: &[E]) -> PlannedChain<E::Status> {
         let refused = |fate| Outcome::Refused(Refusal { status: E::chain_status(fate), detail: Detail::None });
         let is_open = events.last().is_some_and(Event::is_linked);
@@ -166,7 +165,7 @@ impl Ledger {
         if events.len() > CHAIN_EVENTS_MAX {
             broken_by = Some((CHAIN_EVENTS_MAX, refused(Fate::TooLong)));
         } else {
-            // The end of an open chain is not judged: that it is open comes first.
+            // The last event of an open chain is not judged: that the chain is open takes precedence.
             let judged = events.len().saturating_sub(is_open.into());
             for event in events.iter().take(judged) {
                 let outcome = event.take(&mut plan, batch);
@@ -196,13 +195,13 @@ impl Ledger {
 }
 
 impl<'a> Plan<'a> {
-    /// Opens an account or creates a transfer as an event of a batch, whatever it is linked to.
+    /// Opens an account or creates a transfer as an event of a batch, whether or not it is linked.
     pub fn take_event<E: Event>(&mut self, batch: Batch, event: &E) -> Outcome<E::Status> {
         event.take(self, batch)
     }
 
-    /// Goes back to `before`, because the steps since are a chain that failed. What stays is the id that the last step
-    /// spent, if it did.
+    /// Goes back to `before`, because the steps since then are a chain that failed. If the last step spent an id, that
+    /// id stays spent.
     pub fn roll_back(&mut self, before: Self) {
         let since = self.facts.split_off(before.facts.len());
         *self = before;
@@ -216,12 +215,12 @@ impl<'a> Plan<'a> {
 /// When an event is judged, and in which batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    /// The timestamp that the event gets unless it brings its own.
+    /// The timestamp that the event gets unless it has its own.
     pub(super) now: Timestamp,
     batch: Batch,
 }
 
-/// What [`Moment::check_import`] finds, in order of precedence.
+/// The result of [`Moment::check_import`], in order of precedence.
 pub(super) enum ImportCheck {
     Passes,
     Expected,
@@ -232,7 +231,7 @@ pub(super) enum ImportCheck {
 }
 
 impl Moment {
-    /// An event alone.
+    /// The moment of an event on its own.
     pub(super) const fn alone(now: Timestamp, is_import: bool) -> Self {
         Batch { is_import, last: now }.at(now)
     }

@@ -1,6 +1,6 @@
 //! The files of the tree: what a start takes over, and what damage does.
 
-use journal::{Directory, Disk as _, DiskFile as _};
+use disk::{Directory, Disk as _, DiskFile as _};
 use proof::{Checker, Store, StoreError, Tiles, consistency, inclusion};
 
 use super::{checkpoint, directory, leaves, store};

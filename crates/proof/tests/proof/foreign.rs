@@ -1,6 +1,6 @@
 //! The crates `tlog_tiles` and `signed_note`, which nobody here wrote, read what is made here, and the other way round.
 
-use journal::Directory;
+use disk::Directory;
 use proof::{
     Checkpoint, SignedCheckpoint, SigningKey, TileOf, TilePath, Tiles, VerifierKey, consistency, inclusion, leaf_of,
     verify_consistency, verify_inclusion,

@@ -7,7 +7,7 @@ mod foreign;
 mod notes;
 mod properties;
 
-use journal::Directory;
+use disk::Directory;
 use proof::{Checkpoint, Hash, Store, leaf_of};
 
 /// Leaves that differ.

@@ -1,3 +1,5 @@
+//! Receives a request: checks its key, scope, parameters and body before a handler sees it.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The event feed: pages, and streams of server-sent events.
+//! The journal's entries as events: in pages, and as a stream of server-sent events.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Turns errors into problem responses, and results into JSON responses.
+
 use api::{ErrorCode, IDEMPOTENT_REPLAYED, Problem};
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};

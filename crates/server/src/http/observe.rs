@@ -1,3 +1,5 @@
+//! Wraps every request: gives it an id, measures it and logs it without personal data.
+
 use std::sync::Arc;
 use std::time::Duration;
 

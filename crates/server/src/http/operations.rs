@@ -1,3 +1,5 @@
+//! Handlers for operators: health, readiness, metrics, the clock, the index and the OpenAPI document.
+
 use api::history::IndexStatus;
 use api::requests;
 use api::responses::ClockConfirmed;

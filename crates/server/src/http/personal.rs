@@ -140,7 +140,7 @@ mod tests {
     use vault::{RootKey, Vault};
 
     use super::*;
-    use crate::key_store::random;
+    use datadir::random;
 
     const TENANT: TenantId = TenantId::new(1);
     const CONTEXT: &[u8] = b"payment 7";

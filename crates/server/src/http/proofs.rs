@@ -10,7 +10,8 @@ use axum::http::header;
 use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use journal::{Directory, EntryInContext, Fault};
+use disk::Directory;
+use journal::{EntryInContext, Fault};
 use proof::{Hash, SignedCheckpoint, StoreError, TileOf, TilePath, Tiles, TlogProof};
 use types::{Seq, TransferId};
 

@@ -1,3 +1,5 @@
+//! The state that all handlers share.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,7 +28,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(core: Core) -> Arc<Self> {
         let mut process = [0; 4];
-        crate::key_store::random(&mut process);
+        datadir::random(&mut process);
         let id_secret = core.request_hash(b"finaira ids from idempotency keys");
         Arc::new(Self {
             core,

@@ -1,24 +1,24 @@
 //! The Merkle tree over the journal, kept by a thread of its own, and the checkpoints it signs.
 //!
-//! The thread follows the log, never the engine, and appends what became durable to the tree in `DIR/proofs`; then it signs a
-//! checkpoint. Nothing ever waits for it; when it is behind it catches up by reading. All that it keeps can be derived again, but for one thing: a
-//! checkpoint that was signed says what the journal held, and a journal that holds less or something else is refused.
+//! The thread follows the log, never the engine, and appends what became durable to the tree in `DIR/proofs`; then it
+//! signs a checkpoint. Nothing ever waits for it; when it is behind it catches up by reading. All that it keeps can be
+//! derived again, but for one thing: a checkpoint that was signed says what the journal held, and a journal that holds
+//! less or something else is refused.
 
-mod keys;
 mod prover;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{CanonicalRun, Directory, Fault, FileReader, Reader as _};
+use datadir::ProofKeys;
+use disk::Directory;
+use journal::{CanonicalRun, Fault, FileReader, Reader as _};
 use proof::{Hash, SignedCheckpoint, StoreError, Tiles};
 use tokio::sync::watch;
 use types::Seq;
 
-pub(crate) use keys::{KEY, ProofKeys, VKEYS, checked_key, known_keys, log_name};
-pub use keys::{KeySource, ProofKeyError};
 pub use prover::ProofError;
-pub(crate) use prover::{CHECKPOINT, Place, Prover, check, open, signed_before_opening};
+pub(crate) use prover::{Place, Prover, check, open, signed_before_opening};
 
 /// Entries that are hashed and appended at once: about what a full frame holds.
 const ENTRIES_AT_ONCE: usize = 8_192;

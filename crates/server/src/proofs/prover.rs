@@ -4,22 +4,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{
-    CanonicalRun, Directory, Disk as _, DiskFile as _, Fault, FileJournal, FileReader, Identity, Reader as _,
-};
+use datadir::{CHECKPOINT, KeySource, ProofKeyError, ProofKeys, known_keys, log_name, open_checkpoint};
+use disk::{Directory, Disk as _, DiskFile as _};
+use journal::{CanonicalRun, Fault, FileJournal, FileReader, Identity, Reader as _};
 use proof::{Checkpoint, Hash, SignedCheckpoint, Store, StoreError};
 use tokio::sync::watch;
 use types::{Origin, Seq, ShardId};
 
-use super::keys::{KeySource, ProofKeyError, ProofKeys, known_keys, log_name, open_checkpoint};
 use super::{ENTRIES_AT_ONCE, Latest, Proofs};
 use crate::Core;
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::Metrics;
 use crate::tail::Follower;
 
-/// The last checkpoint, beside the key that signed it: where the key goes, it goes too, so that the key signs nothing else.
-pub(crate) const CHECKPOINT: &str = "proof.checkpoint";
 /// A checkpoint is far smaller, whatever witnesses add.
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 /// Between two looks at the journal while it grows: a checkpoint is about so old at most.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use journal::{Disk, DiskFile};
+use disk::{Disk, DiskFile};
 
 /// What becomes of writes, creations and removals that were not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,11 @@
+//! A journal directory for one test, and shortcuts to write, reopen and damage it.
+
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use disk::Directory;
 use engine::Entry;
-use journal::{Directory, Fault, FileJournal, Frame, Journal, Layout, Position, Recovered, StartAt};
+use journal::{Fault, FileJournal, Frame, Journal, Layout, Position, Recovered, StartAt};
 use types::{Origin, ShardId};
 
 pub(crate) const SHARD: ShardId = ShardId::new(3);

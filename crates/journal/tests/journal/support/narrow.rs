@@ -3,7 +3,7 @@
 
 use std::io;
 
-use journal::{Disk, DiskFile};
+use disk::{Disk, DiskFile};
 
 use super::Shelf;
 

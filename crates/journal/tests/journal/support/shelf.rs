@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use journal::{Disk, DiskFile};
+use disk::{Disk, DiskFile};
 
 static ZEROS: [u8; 4096] = [0; 4096];
 

@@ -1,3 +1,5 @@
+//! The exponential and the transforms of scores, whose bits must be the same on every machine.
+
 use super::super::transform::{Transform, exp_below_zero};
 
 #[test]

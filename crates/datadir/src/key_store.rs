@@ -4,13 +4,20 @@ use std::fmt;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use journal::{Disk, DiskFile, Part};
+use disk::{Disk, DiskFile};
+use journal::Part;
+use pipeline::KeySaver;
 use types::{Digest, Origin, Sealed, TenantId, Token};
 use vault::{RootKey, Vault};
 
-pub(crate) const LOG: &str = "keys.log";
-pub(crate) const ROOT: &str = "root.key";
-pub(crate) const ORIGIN: &str = "journal";
+use crate::Random;
+
+/// The file of the keys, in the folder [`crate::KEYS`].
+pub const KEY_LOG: &str = "keys.log";
+/// The file of the key that wraps them.
+pub const ROOT_KEY: &str = "root.key";
+/// The file with the origin of the journal that the keys belong to.
+pub const KEY_OWNER: &str = "journal";
 const ROOT_BYTES: usize = 32;
 /// Bytes at the end of the log that a start writes again: far more than one save brings, which holds the keys of requests
 /// that waited together.
@@ -30,7 +37,7 @@ pub enum KeyStoreError {
         cause: io::Error,
     },
     /// The root key is not 32 bytes.
-    #[error("{ROOT} has {0} bytes, expected {ROOT_BYTES}")]
+    #[error("{ROOT_KEY} has {0} bytes, expected {ROOT_BYTES}")]
     RootKey(usize),
     /// The file is not a key store this root key opens.
     #[error("cannot open the key store: {0}")]
@@ -51,7 +58,7 @@ pub enum KeyStoreError {
         expected: Origin,
     },
     /// A part of the key store is gone.
-    #[error("{0} of the key store is missing although {LOG} has keys; restore it from a copy")]
+    #[error("{0} of the key store is missing although {KEY_LOG} has keys; restore it from a copy")]
     Incomplete(&'static str),
 }
 
@@ -79,17 +86,12 @@ struct Saved<F> {
     bytes: u64,
 }
 
-/// Where keys are drawn from; see [`vault::Random`].
-pub type Random = Box<dyn vault::Random + Send>;
+impl<D: Disk> KeySaver for KeyStore<D> {
+    type Error = KeyStoreError;
 
-/// The operating system's generator, for [`KeyStore::open`].
-pub(crate) fn system_random() -> Random {
-    Box::new(random)
-}
-
-/// The operating system's generator.
-pub(crate) fn random(bytes: &mut [u8]) {
-    getrandom::fill(bytes).expect("without randomness no key can be made: stopping is the only safe answer");
+    fn save_keys(&self) -> Result<(), KeyStoreError> {
+        self.save()
+    }
 }
 
 impl<D: Disk> KeyStore<D> {
@@ -100,8 +102,8 @@ impl<D: Disk> KeyStore<D> {
     /// When it cannot be read or written, or is not the one that belongs to the journal.
     pub fn open(directory: &D, lineage: &[Part], has_entries: bool, mut random: Random) -> Result<Self, KeyStoreError> {
         let io = |action, file| move |cause| KeyStoreError::Io { action, file, cause };
-        let file = directory.open(LOG).map_err(io("open", LOG))?;
-        let length = file.as_ref().map_or(Ok(0), DiskFile::len).map_err(io("measure", LOG))?;
+        let file = directory.open(KEY_LOG).map_err(io("open", KEY_LOG))?;
+        let length = file.as_ref().map_or(Ok(0), DiskFile::len).map_err(io("measure", KEY_LOG))?;
         if has_entries && length == 0 {
             return Err(KeyStoreError::KeysMissing);
         }
@@ -109,27 +111,27 @@ impl<D: Disk> KeyStore<D> {
         let root = open_root(directory, length > 0, &mut random)?;
         let mut file = match file {
             Some(file) => file,
-            None => directory.create(LOG).map_err(io("create", LOG))?,
+            None => directory.create(KEY_LOG).map_err(io("create", KEY_LOG))?,
         };
         let mut log = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        file.read_at(&mut log, 0).map_err(io("read", LOG))?;
+        file.read_at(&mut log, 0).map_err(io("read", KEY_LOG))?;
         let (vault, accepted) = Vault::open(&root, &log, &mut *random)?;
         if has_entries && accepted == 0 {
             return Err(KeyStoreError::KeysMissing);
         }
         if (accepted as u64) < length {
-            tracing::warn!(file = LOG, kept = accepted, cut = length - accepted as u64, "cut off a torn key");
-            write_whole(directory, LOG, log.get(..accepted).unwrap_or_default())?;
-            let cut = directory.open(LOG).map_err(io("open", LOG))?;
-            file = cut.ok_or_else(|| io("open", LOG)(io::ErrorKind::NotFound.into()))?;
+            tracing::warn!(file = KEY_LOG, kept = accepted, cut = length - accepted as u64, "cut off a torn key");
+            write_whole(directory, KEY_LOG, log.get(..accepted).unwrap_or_default())?;
+            let cut = directory.open(KEY_LOG).map_err(io("open", KEY_LOG))?;
+            file = cut.ok_or_else(|| io("open", KEY_LOG)(io::ErrorKind::NotFound.into()))?;
         }
         // After a sync that failed the system may show keys that are not on the disk, and would not write them any more.
         let again = accepted.saturating_sub(WRITTEN_AGAIN_BYTES);
         if let Some(tail) = log.get(again..accepted).filter(|tail| !tail.is_empty()) {
-            file.write_at(tail, again as u64).map_err(io("write", LOG))?;
-            file.sync().map_err(io("sync", LOG))?;
+            file.write_at(tail, again as u64).map_err(io("write", KEY_LOG))?;
+            file.sync().map_err(io("sync", KEY_LOG))?;
         }
-        directory.sync_directory().map_err(io("sync the directory of", LOG))?;
+        directory.sync_directory().map_err(io("sync the directory of", KEY_LOG))?;
         let store = Self {
             state: Mutex::new(State { vault, random }),
             file: Mutex::new(Saved { file, bytes: accepted as u64 }),
@@ -147,7 +149,7 @@ impl<D: Disk> KeyStore<D> {
         if unsaved.is_empty() {
             return Ok(());
         }
-        let io = |action| move |cause| KeyStoreError::Io { action, file: LOG, cause };
+        let io = |action| move |cause| KeyStoreError::Io { action, file: KEY_LOG, cause };
         let mut saved = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         saved.file.write_at(&unsaved, saved.bytes).map_err(io("write"))?;
         saved.file.sync().map_err(io("sync"))?;
@@ -206,8 +208,8 @@ impl<D: Disk> KeyStore<D> {
 /// of a history that this one continues are taken over: from then on they are this one's.
 fn check_origin<D: Disk>(directory: &D, lineage: &[Part], in_use: bool) -> Result<(), KeyStoreError> {
     let origin = lineage.last().map_or(Origin::default(), |part| part.identity.origin);
-    let io = |action| move |cause| KeyStoreError::Io { action, file: ORIGIN, cause };
-    if let Some(file) = directory.open(ORIGIN).map_err(io("open"))? {
+    let io = |action| move |cause| KeyStoreError::Io { action, file: KEY_OWNER, cause };
+    if let Some(file) = directory.open(KEY_OWNER).map_err(io("open"))? {
         let mut bytes = [0; 16];
         file.read_at(&mut bytes, 0).map_err(io("read"))?;
         let found = Origin::new(u128::from_le_bytes(bytes));
@@ -219,15 +221,15 @@ fn check_origin<D: Disk>(directory: &D, lineage: &[Part], in_use: bool) -> Resul
         }
         tracing::warn!(before = %found, now = %origin, "the keys of the history before this one now belong to this one");
     } else if in_use {
-        return Err(KeyStoreError::Incomplete(ORIGIN));
+        return Err(KeyStoreError::Incomplete(KEY_OWNER));
     }
-    write_whole(directory, ORIGIN, &origin.get().to_le_bytes())
+    write_whole(directory, KEY_OWNER, &origin.get().to_le_bytes())
 }
 
 /// The root key: drawn on first use, readable by its owner only.
 fn open_root<D: Disk>(directory: &D, in_use: bool, random: &mut Random) -> Result<RootKey, KeyStoreError> {
-    let io = |action| move |cause| KeyStoreError::Io { action, file: ROOT, cause };
-    if let Some(file) = directory.open(ROOT).map_err(io("open"))? {
+    let io = |action| move |cause| KeyStoreError::Io { action, file: ROOT_KEY, cause };
+    if let Some(file) = directory.open(ROOT_KEY).map_err(io("open"))? {
         let mut bytes = [0; ROOT_BYTES];
         let length = DiskFile::len(&file).map_err(io("measure"))?;
         let count = file.read_at(&mut bytes, 0).map_err(io("read"))?;
@@ -237,10 +239,10 @@ fn open_root<D: Disk>(directory: &D, in_use: bool, random: &mut Random) -> Resul
         };
     }
     if in_use {
-        return Err(KeyStoreError::Incomplete(ROOT));
+        return Err(KeyStoreError::Incomplete(ROOT_KEY));
     }
     let root = RootKey::new(&mut **random);
-    write_whole(directory, ROOT, &root.to_bytes())?;
+    write_whole(directory, ROOT_KEY, &root.to_bytes())?;
     Ok(root)
 }
 

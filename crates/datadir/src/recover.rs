@@ -2,10 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::threads::choose;
+use disk::Disk;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
-use journal::{Disk, Fault, FileJournal, FileReader, Journal as _, Layout, Position, Recovered, StartAt};
+use journal::{Fault, FileJournal, FileReader, Journal as _, Layout, Position, Recovered, StartAt};
 use ledger::{Transfer, TransferKey};
 use pipeline::Notes;
 use types::{Origin, Seq, ShardId, TenantId, TransferId};
@@ -131,19 +131,20 @@ pub fn recover<D: Disk, I: Disk>(
 }
 
 /// Folds the entries of a journal and tells an index what they do.
-pub(crate) struct Fold {
-    pub(crate) engine: Engine,
-    pub(crate) index: Index,
+#[derive(Debug)]
+pub struct Fold {
+    pub engine: Engine,
+    pub index: Index,
     notes: Notes,
     /// Generations that the index was given.
-    pub(crate) derived: u64,
+    pub derived: u64,
     /// Why the index did not take one.
     unsealed: Option<index::Fault>,
 }
 
 impl Fold {
     /// A fold from the first entry on. The index is derived in a directory that is empty.
-    pub(crate) fn new<D: Disk, I: Disk>(
+    pub fn new<D: Disk, I: Disk>(
         (shard, tenant): (ShardId, TenantId),
         index: &I,
         origin: Origin,
@@ -156,7 +157,7 @@ impl Fold {
     }
 
     /// Takes the next entry, with the place behind its frame when it is the last of one.
-    pub(crate) fn take(&mut self, entry: &Entry, position: Position, behind: Option<StartAt>) -> Result<(), Fault> {
+    pub fn take(&mut self, entry: &Entry, position: Position, behind: Option<StartAt>) -> Result<(), Fault> {
         let Self { engine, index, notes, derived, unsealed } = self;
         if !engine.agrees_with(entry) {
             return Err(Fault::StateDiffers { seq: entry.header.seq });
@@ -179,9 +180,9 @@ impl Fold {
     }
 
     /// Lets the index have the fields that ledgers chose.
-    pub(crate) fn choose(&self) {
+    pub fn choose(&self) {
         for (ledger, fields) in self.engine.indexed_fields() {
-            choose(&self.index, ledger, fields);
+            self.index.choose(ledger, fields);
         }
     }
 }
@@ -289,11 +290,7 @@ impl<D: Disk> index::Log for Log<D> {
 }
 
 /// The client transfer that the entry at a position made.
-pub(crate) fn transfer_at<D: Disk>(
-    reader: &FileReader<D>,
-    position: Position,
-    id: Option<TransferId>,
-) -> Result<Transfer, Fault> {
+fn transfer_at<D: Disk>(reader: &FileReader<D>, position: Position, id: Option<TransferId>) -> Result<Transfer, Fault> {
     if position.is_row() {
         return reader.transfer_at(position);
     }

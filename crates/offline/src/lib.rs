@@ -10,12 +10,9 @@ mod verify;
 pub use restore::{RestoreError, Restored, Until, restore};
 pub use verify::{Checked, CheckpointFile, Finding, Place, Verification, VerifyError, verify};
 
-use journal::{Directory, Fault, FileJournal, Identity};
-
-use crate::open::SHARD;
-
-/// The part of a data directory that holds the journal.
-const JOURNAL: &str = "journal";
+use datadir::SHARD;
+use disk::Directory;
+use journal::{Fault, FileJournal, Identity};
 
 /// Which history a journal is; what the mark says when no segment says it, for reading on to name the damage. `None`
 /// without any of them.

@@ -1,4 +1,4 @@
-//! The few things a journal asks of a directory, so that the same code runs over a real one and a simulated one.
+//! The few operations that a data directory needs, as a trait: the same code runs over a real disk and a simulated one.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A directory that holds one journal and that nobody else writes to.
+/// A directory that nobody else writes to.
 pub trait Disk: Clone + Send + Sync + fmt::Debug + 'static {
     /// An open file of this directory.
     type File: DiskFile;

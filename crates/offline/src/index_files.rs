@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use journal::{Directory, Disk, DiskFile};
+use disk::{Directory, Disk, DiskFile};
 
 /// Read from both files at once.
 const PIECE_BYTES: usize = 1 << 20;

@@ -6,22 +6,20 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use datadir::{Fold, INDEX, JOURNAL, KEYS, PROOFS, SHARD, TENANT};
+use disk::{Directory, DirectoryError};
 use engine::{Entry, Fact};
-use journal::{
-    Directory, DirectoryError, Fault, FileJournal, FileReader, Identity, Inspected, Part, Position, StartAt, leaf_hash,
-};
+use journal::{Fault, FileJournal, FileReader, Identity, Inspected, Part, Position, StartAt, leaf_hash};
 use proof::{Checker, Hash, Tree};
 use tempfile::TempDir;
 use types::Seq;
 
-use super::claims::{Claim, read_claims};
-use super::index_files::{Compared, Comparing};
-use super::keys::check_keys;
-use super::{JOURNAL, identity_of};
-use crate::open::{SHARD, TENANT};
-use crate::recover::Fold;
+use crate::claims::{Claim, read_claims};
+use crate::identity_of;
+use crate::index_files::{Compared, Comparing};
+use crate::keys::check_keys;
 
-pub use super::claims::CheckpointFile;
+pub use crate::claims::CheckpointFile;
 
 /// Leaf hashes that are compared with the files of the proofs at once.
 const LEAVES_AT_ONCE: usize = 8_192;
@@ -51,10 +49,10 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Journal => "journal",
-            Self::Keys => "keys",
-            Self::Index => "index",
-            Self::Proofs => "proofs",
+            Self::Journal => JOURNAL,
+            Self::Keys => KEYS,
+            Self::Index => INDEX,
+            Self::Proofs => PROOFS,
             Self::Checkpoint => "checkpoint",
         })
     }
@@ -165,7 +163,7 @@ pub fn verify(
         path if path.is_dir() => Directory::open_existing(&path).map(Some),
         _ => Ok(None),
     };
-    let (keys, index, proofs) = (existing("keys")?, existing("index")?, existing("proofs")?);
+    let (keys, index, proofs) = (existing(KEYS)?, existing(INDEX)?, existing(PROOFS)?);
     let mut all = Verification::default();
     let claims = read_claims(keys.as_ref(), checkpoint, &mut all)?;
     let scratch = tempfile::Builder::new().prefix("scratch-").tempdir_in(data);

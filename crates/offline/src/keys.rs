@@ -1,13 +1,14 @@
 //! The keys beside a journal.
 
-use journal::{Directory, Disk as _, DiskFile as _, Part};
+use datadir::{
+    KEY_LOG, KEY_OWNER, PROOF_KEY, ProofKeyError, ROOT_KEY, SHARD, checked_key, known_keys, log_name, random,
+};
+use disk::{Directory, Disk as _, DiskFile as _};
+use journal::Part;
 use types::Origin;
 use vault::{RootKey, Vault};
 
-use super::verify::{Place, Verification, VerifyError, io_error};
-use crate::key_store::{LOG, ORIGIN, ROOT, random};
-use crate::open::SHARD;
-use crate::proofs::{KEY, ProofKeyError, checked_key, known_keys, log_name};
+use crate::verify::{Place, Verification, VerifyError, io_error};
 
 const FROM_A_COPY: &str = "put the keys back from their copy; they cannot be derived";
 
@@ -21,33 +22,33 @@ pub(super) fn check_keys(keys: &Directory, lineage: &[Part], all: &mut Verificat
         bytes.truncate(count);
         Ok(Some(bytes))
     };
-    let (origin, root, log) = (read(ORIGIN)?, read(ROOT)?, read(LOG)?);
+    let (origin, root, log) = (read(KEY_OWNER)?, read(ROOT_KEY)?, read(KEY_LOG)?);
     let (Some(origin), Some(root), Some(log)) = (origin, root, log) else {
-        all.found(Place::Keys, format!("{ORIGIN}, {ROOT} or {LOG} is missing"), FROM_A_COPY);
+        all.found(Place::Keys, format!("{KEY_OWNER}, {ROOT_KEY} or {KEY_LOG} is missing"), FROM_A_COPY);
         return Ok(());
     };
     let owner =
         origin.first_chunk().filter(|_| origin.len() == 16).map(|bytes| Origin::new(u128::from_le_bytes(*bytes)));
     if !lineage.iter().any(|part| Some(part.identity.origin) == owner) {
         let named = owner.map_or_else(|| "nothing".to_owned(), |owner| owner.to_string());
-        let what = format!("{ORIGIN} names {named}, which is none of the histories of this journal");
+        let what = format!("{KEY_OWNER} names {named}, which is none of the histories of this journal");
         all.found(Place::Keys, what, "put the keys and the journal side by side that belong together");
     }
     let Ok(root) = <[u8; 32]>::try_from(root.as_slice()) else {
-        all.found(Place::Keys, format!("{ROOT} has {} bytes, expected 32", root.len()), FROM_A_COPY);
+        all.found(Place::Keys, format!("{ROOT_KEY} has {} bytes, expected 32", root.len()), FROM_A_COPY);
         return Ok(());
     };
     match Vault::open(&RootKey::from_bytes(root), &log, &mut random) {
         Ok((vault, accepted)) => {
             all.checked(Place::Keys, "keys of personal data, opened with the root key", vault.subjects() as u64);
             if accepted == 0 {
-                all.found(Place::Keys, format!("{LOG} is empty although the journal has entries"), FROM_A_COPY);
+                all.found(Place::Keys, format!("{KEY_LOG} is empty although the journal has entries"), FROM_A_COPY);
             } else if accepted < log.len() {
                 let cut = log.len() - accepted;
-                all.notes.push(format!("{LOG} ends with a torn key of {cut} bytes; the next start cuts it off"));
+                all.notes.push(format!("{KEY_LOG} ends with a torn key of {cut} bytes; the next start cuts it off"));
             }
         }
-        Err(error) => all.found(Place::Keys, format!("{LOG} cannot be opened: {error}"), FROM_A_COPY),
+        Err(error) => all.found(Place::Keys, format!("{KEY_LOG} cannot be opened: {error}"), FROM_A_COPY),
     }
     check_proof_key(keys, lineage, all);
     Ok(())
@@ -60,8 +61,8 @@ fn check_proof_key(keys: &Directory, lineage: &[Part], all: &mut Verification) {
     let Ok(known) = known_keys(keys) else { return };
     match checked_key(keys, &name, &known) {
         Ok(_) => {}
-        Err(error @ ProofKeyError::NotTheLast { .. }) if keys.open(KEY).is_ok_and(|file| file.is_none()) => {
-            all.notes.push(format!("{KEY} is not there: {error}"));
+        Err(error @ ProofKeyError::NotTheLast { .. }) if keys.open(PROOF_KEY).is_ok_and(|file| file.is_none()) => {
+            all.notes.push(format!("{PROOF_KEY} is not there: {error}"));
         }
         Err(error) => all.found(Place::Keys, error.to_string(), FROM_A_COPY),
     }

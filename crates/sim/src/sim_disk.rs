@@ -1,8 +1,10 @@
+//! A simulated disk that tells what was written from what would survive a crash, with faults on demand.
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use journal::{Disk, DiskFile};
+use disk::{Disk, DiskFile};
 
 use crate::Rng;
 

@@ -14,14 +14,18 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use journal::{Directory, Disk as _, DiskFile as _};
+use disk::{Directory, Disk as _, DiskFile as _};
 use proof::{Checkpoint, KeyError, SignedCheckpoint, SigningKey, VerifierKey};
 use types::{Origin, ShardId};
 
-use crate::key_store::random;
+use crate::random;
 
-pub(crate) const KEY: &str = "proof.key";
-pub(crate) const VKEYS: &str = "proof.vkeys";
+/// The file of the key, in the folder [`crate::KEYS`].
+pub const PROOF_KEY: &str = "proof.key";
+/// The file of the vkeys that ever signed.
+pub const PROOF_VKEYS: &str = "proof.vkeys";
+/// The last checkpoint, beside the key that signed it: where the key goes, it goes too, so that the key signs nothing else.
+pub const CHECKPOINT: &str = "proof.checkpoint";
 const HANDOVERS: &str = "proof.handovers";
 /// Far more than any of these files ever holds.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -56,19 +60,19 @@ pub enum ProofKeyError {
     NoKey(String),
     /// The kept key is not the one that it says it is.
     #[error(
-        "{KEY} is damaged: its last line is not the key that its first line names; put the file back from a copy, or have a new key made with --new-proof-key"
+        "{PROOF_KEY} is damaged: its last line is not the key that its first line names; put the file back from a copy, or have a new key made with --new-proof-key"
     )]
     Damaged,
     /// Another key signed last.
     #[error(
-        "the key that signed last, {last}, is not that of {KEY}: put the file back from a copy; if the key is kept elsewhere, give it with --proof-key; or have a new one made with --new-proof-key"
+        "the key that signed last, {last}, is not that of {PROOF_KEY}: put the file back from a copy; if the key is kept elsewhere, give it with --proof-key; or have a new one made with --new-proof-key"
     )]
     NotTheLast {
         /// The key that signed last, as a vkey.
         last: String,
     },
     /// The list of keys was changed.
-    #[error("line {line} of {VKEYS} is wrong: {error}")]
+    #[error("line {line} of {PROOF_VKEYS} is wrong: {error}")]
     Vkey {
         /// Which line.
         line: usize,
@@ -91,22 +95,22 @@ pub enum ProofKeyError {
 
 /// The key that signs, and those that did.
 #[derive(Debug)]
-pub(crate) struct ProofKeys {
-    pub(crate) key: SigningKey,
+pub struct ProofKeys {
+    pub key: SigningKey,
     /// Keys that signed this history before, the newest last.
-    pub(crate) retired: Vec<VerifierKey>,
+    pub retired: Vec<VerifierKey>,
     /// Notes that a key and its successor both signed.
-    pub(crate) handovers: String,
+    pub handovers: String,
 }
 
 /// The name of a history in checkpoints, and of the keys that sign it.
-pub(crate) fn log_name(origin: Origin, shard: ShardId) -> String {
+pub fn log_name(origin: Origin, shard: ShardId) -> String {
     format!("finaira/{origin}/{shard}")
 }
 
 /// Every key that ever signed in this directory, whatever history.
-pub(crate) fn known_keys(directory: &Directory) -> Result<Vec<VerifierKey>, ProofKeyError> {
-    let text = read(directory, VKEYS)?.unwrap_or_default();
+pub fn known_keys(directory: &Directory) -> Result<Vec<VerifierKey>, ProofKeyError> {
+    let text = read(directory, PROOF_VKEYS)?.unwrap_or_default();
     let lines = (1..).zip(text.lines());
     lines.map(|(line, vkey)| vkey.parse().map_err(|error| ProofKeyError::Vkey { line, error })).collect()
 }
@@ -114,7 +118,7 @@ pub(crate) fn known_keys(directory: &Directory) -> Result<Vec<VerifierKey>, Proo
 impl ProofKeys {
     /// Opens the key for the history of this name; makes or replaces it where that is due. `signed` is the last checkpoint
     /// of this history, for a new key to take over from.
-    pub(crate) fn open(
+    pub fn open(
         directory: &Directory,
         name: &str,
         source: &KeySource,
@@ -150,7 +154,7 @@ impl ProofKeys {
             known.retain(|vkey| vkey != key.verifier());
             known.push(key.verifier().clone());
             let lines: String = known.iter().map(|vkey| format!("{vkey}\n")).collect();
-            write(directory, VKEYS, &lines)?;
+            write(directory, PROOF_VKEYS, &lines)?;
             tracing::info!(vkey = %key.verifier(), "a new key signs the checkpoints; give it to whoever checks proofs");
         }
         let retired = known.into_iter().filter(|vkey| vkey.name() == name && vkey != key.verifier()).collect();
@@ -165,8 +169,8 @@ fn last_of<'a>(known: &'a [VerifierKey], name: &str) -> Option<&'a VerifierKey> 
 
 /// The key that is kept, when it is of this history.
 fn kept_key(directory: &Directory, name: &str) -> Result<Option<SigningKey>, ProofKeyError> {
-    let Some(text) = read(directory, KEY)? else { return Ok(None) };
-    let seed = seed_of(&text).ok_or_else(|| ProofKeyError::NoKey(KEY.to_owned()))?;
+    let Some(text) = read(directory, PROOF_KEY)? else { return Ok(None) };
+    let seed = seed_of(&text).ok_or_else(|| ProofKeyError::NoKey(PROOF_KEY.to_owned()))?;
     let vkey = text.lines().next().unwrap_or_default();
     let named: VerifierKey = vkey.parse().map_err(|_error| ProofKeyError::Damaged)?;
     let key = SigningKey::new(named.name(), &seed).ok_or(ProofKeyError::Damaged)?;
@@ -178,7 +182,7 @@ fn kept_key(directory: &Directory, name: &str) -> Result<Option<SigningKey>, Pro
 
 /// The key that is kept, which must be the one that signed this history last, or one that did not sign yet. `None` before
 /// the first.
-pub(crate) fn checked_key(
+pub fn checked_key(
     directory: &Directory,
     name: &str,
     known: &[VerifierKey],
@@ -192,9 +196,9 @@ pub(crate) fn checked_key(
 }
 
 fn keep(directory: &Directory, key: &SigningKey) -> Result<(), ProofKeyError> {
-    write(directory, KEY, &made_key(key.verifier(), key))?;
+    write(directory, PROOF_KEY, &made_key(key.verifier(), key))?;
     tracing::warn!(
-        file = KEY,
+        file = PROOF_KEY,
         "the key that signs checkpoints was made here; whoever has this file can sign other histories"
     );
     Ok(())
@@ -238,7 +242,7 @@ fn own_notes(handovers: &str, name: &str) -> String {
 }
 
 /// A checkpoint that one of these keys signed.
-pub(crate) fn open_checkpoint(note: &str, keys: &[VerifierKey]) -> Option<SignedCheckpoint> {
+pub fn open_checkpoint(note: &str, keys: &[VerifierKey]) -> Option<SignedCheckpoint> {
     keys.iter().find_map(|key| SignedCheckpoint::open(note, key).ok())
 }
 

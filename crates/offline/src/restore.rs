@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use datadir::{Fold, JOURNAL, SHARD, TENANT, new_origin};
+use disk::{Directory, DirectoryError, Disk, DiskFile, create_directory};
 use engine::{Applied, Checkpoint, Entry};
 use journal::{
-    CopyFault, Directory, DirectoryError, Disk, DiskFile, Fault, FileCopy, FileJournal, FileReader, FrameBuilder,
-    Identity, Journal as _, Layout, Position, Prepare, StartAt, create_directory, leaf_hash,
+    CopyFault, Fault, FileCopy, FileJournal, FileReader, FrameBuilder, Identity, Journal as _, Layout, Position,
+    Prepare, StartAt, leaf_hash,
 };
 use proof::Tree;
 use tempfile::TempDir;
 use types::{Digest, Epoch, Seq, Timestamp};
 
-use super::ends::{self, Cut};
-use super::{JOURNAL, identity_of};
-use crate::open::{SHARD, TENANT, new_origin};
-use crate::recover::Fold;
+use crate::ends::{self, Cut};
+use crate::identity_of;
 
 /// What a journal is called until it is restored in full.
 const UNFINISHED: &str = "journal.restoring";

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use journal::{Directory, Disk as _, DiskFile as _};
+use datadir::{CHECKPOINT, PROOF_VKEYS, SHARD};
+use disk::{Directory, Disk as _, DiskFile as _};
 use proof::{Hash, SignedCheckpoint, VerifierKey};
 use types::Origin;
 
-use super::verify::{Place, Verification, VerifyError, io_error};
-use crate::open::SHARD;
-use crate::proofs::{CHECKPOINT, VKEYS};
+use crate::verify::{Place, Verification, VerifyError, io_error};
 
 /// Far more than a checkpoint or the list of keys ever has.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -94,14 +93,14 @@ fn open(note: &str, keys: &[VerifierKey]) -> Result<SignedCheckpoint, String> {
 }
 
 fn known_keys(keys: &Directory, all: &mut Verification) -> Result<Vec<VerifierKey>, VerifyError> {
-    let text = read(keys, VKEYS)?.unwrap_or_default();
+    let text = read(keys, PROOF_VKEYS)?.unwrap_or_default();
     let mut known = Vec::new();
     for (line, vkey) in (1..).zip(text.lines()) {
         match vkey.parse() {
             Ok(vkey) => known.push(vkey),
             Err(error) => {
                 let advice = "put the file back from a copy of the keys";
-                all.found(Place::Keys, format!("line {line} of {VKEYS} is wrong: {error}"), advice);
+                all.found(Place::Keys, format!("line {line} of {PROOF_VKEYS} is wrong: {error}"), advice);
             }
         }
     }
