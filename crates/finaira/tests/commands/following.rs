@@ -6,7 +6,9 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, POLICY, Server, eventually};
+use fixtures::WALLET;
+
+use crate::harness::{Client, Server, eventually};
 
 const STREAMS: usize = 64;
 /// The ledger that is opened last, so that a stream knows where to end.
@@ -74,7 +76,7 @@ fn live(client: &Client, ids: std::ops::Range<u128>) {
         let customer = format!("customer-{}", id % 5);
         assert_eq!(client.pay(id, "top_up", 5_000, &json!({ "customer": customer })).status, 201);
         if id % 10 == 3 {
-            let stricter = POLICY.replace("features.cards_1h > 5", &format!("features.cards_1h > {}", id + 5));
+            let stricter = WALLET.replace("features.cards_1h > 5", &format!("features.cards_1h > {}", id + 5));
             assert_eq!(client.activate(&stricter).status, 201);
         }
         client.pay(1_000 + id, "card", 100, &json!({ "customer": customer }));
@@ -87,7 +89,7 @@ fn many_streams_see_the_same_and_each_frame_is_decoded_about_once() {
     let server = Server::start(data.path());
     let key = server.key.clone().expect("the first start makes a key");
     let client = server.client(&key);
-    assert_eq!(client.activate(POLICY).status, 201);
+    assert_eq!(client.activate(WALLET).status, 201);
     live(&client, 1..25);
     let before = pages(&client);
     let cursor =
@@ -141,7 +143,7 @@ fn the_lag_of_a_copy_is_what_it_said_last() {
     let data = tempfile::tempdir().expect("a directory");
     let server = Server::start(data.path());
     let client = server.client(server.key.as_deref().expect("the first start makes a key"));
-    assert_eq!(client.activate(POLICY).status, 201);
+    assert_eq!(client.activate(WALLET).status, 201);
     assert_eq!(metric(&client, r#"finaira_tail_followers{follower="segments"}"#), 0);
     let durable = metric(&client, "finaira_journal_durable_seq");
     assert_eq!(client.get("/v1/journal/segments?after=1&wait_ms=0").status, 200);
