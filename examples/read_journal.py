@@ -10,7 +10,7 @@ Only the standard library is needed. Without the module `blake3`, hashing the ch
 import hashlib, json, os, signal, struct, sys
 from datetime import datetime, timedelta
 
-FORMAT_VERSION, SEGMENT_HEADER_BYTES, FRAME_HEADER_BYTES, PAYLOAD_BYTES_MAX = 3, 4096, 128, 900 * 1024
+FORMAT_VERSION, SEGMENT_HEADER_BYTES, FRAME_HEADER_BYTES, PAYLOAD_BYTES_MAX = 4, 4096, 128, 900 * 1024
 SEGMENT = struct.Struct("<8sIHH16sQQQQ32sI")
 FRAME = struct.Struct("<4sIIIHHIQQQ16sQQ32s16s")
 MARK = struct.Struct("<4sIQ16sQQ")
@@ -323,6 +323,13 @@ class Plain(Bytes):
     def api_key(self):
         return {"key": self.varint(), "hash": self.hash(), "scopes": self.varint(), "name": self.text()}
 
+    def principal(self):
+        return {"principal": self.varint(), "kind": self.choice(("system", "service", "person")), "name": self.text()}
+
+    def credential(self):
+        fields = {"credential": self.varint(), "principal": self.varint(), "kind": self.choice(("api_key",))}
+        return {**fields, "hash": self.hash(), "scopes": self.varint(), "name": self.text()}
+
     def continued(self):
         fields = {"origin": self.uuid(), "departed_origin": self.uuid(), "size": self.varint()}
         return {**fields, "root": self.hash()}
@@ -349,6 +356,8 @@ KINDS = {
     18: ("scheduled_cancelled", lambda plain, _: {"id": plain.uuid()}),
     19: ("indexes_chosen", lambda plain, _: {"ledger": plain.varint(), "fields": plain.varint()}),
     20: ("journal_continued", lambda plain, _: plain.continued()),
+    21: ("principal_added", lambda plain, _: plain.principal()),
+    22: ("credential_added", lambda plain, _: plain.credential()),
     30: ("import_started", lambda plain, _: plain.import_started()),
     31: ("account_staged", lambda plain, _: {"import": plain.varint(), **plain.account(version=2)}),
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),

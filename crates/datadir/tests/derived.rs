@@ -10,11 +10,9 @@ use disk::Directory;
 use engine::{Applied, ChooseIndexes, Command, CreateAccounts, CreateTransfers, OpenLedger, Request, query};
 use index::{Bounds, Field, Sides};
 use journal::{Journal as _, Layout};
-use ledger::{IndexedFields, NewAccount, NewTransfer, TransferFlags, TransferKey};
+use ledger::{AccountFlags, IndexedFields, NewTransfer, TransferFlags};
 use pipeline::{Ask, Batch, Decider, KeySaver, Writer};
-use types::{
-    AccountId, ActorId, Amount, Code, LedgerId, Origin, RequestId, ShardId, Span, TenantId, Timestamp, TransferId,
-};
+use types::{AccountId, ActorId, LedgerId, Origin, RequestId, ShardId, Span, TenantId, Timestamp, TransferId};
 
 const TERMS: Terms = Terms {
     layout: Layout::TINY,
@@ -95,8 +93,7 @@ fn lived() -> Data {
     };
     go_on(OpenLedger { id: LEDGER, asset: "EUR/2".parse().expect("an asset") }.into());
     go_on(ChooseIndexes { ledger: LEDGER, fields: IndexedFields::USER_DATA_64 }.into());
-    let account =
-        |id| NewAccount { id: AccountId::new(id), ledger: LEDGER, code: Code::new(1), ..NewAccount::default() };
+    let account = |id| fixtures::account(id, AccountFlags::NONE);
     go_on(CreateAccounts((1..=ACCOUNTS).map(account).collect()).into());
     for first in (1..=TRANSFERS).step_by(7) {
         let events = (first..first + 7).map(transfer).collect();
@@ -208,14 +205,6 @@ fn transfer(id: u128) -> NewTransfer {
     let flags = if id.is_multiple_of(11) { TransferFlags::PENDING } else { TransferFlags::NONE };
     // Now and then one fails for good.
     let credit = if id.is_multiple_of(29) { 99 } else { credit };
-    NewTransfer {
-        debit: AccountId::new(debit),
-        credit: AccountId::new(credit),
-        amount: Amount::new(id),
-        user_data_64: u64::try_from(id % 9).expect("small"),
-        ledger: LEDGER,
-        code: Code::new(1),
-        flags,
-        ..NewTransfer::named(TransferKey::Client(TransferId::new(id)))
-    }
+    let user_data_64 = u64::try_from(id % 9).expect("small");
+    NewTransfer { user_data_64, flags, ..fixtures::transfer(id, debit, credit, id) }
 }

@@ -5,7 +5,7 @@
 //! the same bytes or value, and what parses can be decided, journaled and replayed. Its seeds are valid inputs that the code
 //! itself makes; the committed corpus (`fuzz/seeds`) holds them and every input that once found something.
 //!
-//! Two drivers run the same targets: `tests/bounded.rs` on the stable toolchain, with a fixed number of mutations from one
+//! Two drivers run the same targets: `tests/bounded` on the stable toolchain, with a fixed number of mutations from one
 //! seed, and cargo-fuzz through the wrappers in the folder `fuzz`. `docs/testing.md` says how.
 
 mod desk;

@@ -149,7 +149,7 @@ impl Notes {
             | Fact::JournalContinued { .. }
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
-            | Fact::ApiKeyAdded(_)
+            | Fact::Identity(_)
             | Fact::StateDigest(_) => &[],
         };
         match entry.fact.restored_from() {

@@ -16,7 +16,7 @@ use policy::{Bundle, Policy, Problem};
 use tokio::sync::{Semaphore, oneshot, watch};
 use types::{ActorId, Digest, RequestId, Sealed, Seq, ShardId, TenantId, Timestamp, Token};
 
-use crate::auth::{ApiKeys, AuthError, Caller};
+use crate::auth::{ApiKeys, Authenticator, Caller};
 use crate::guard::{Confirmed, Guard};
 use crate::history::{History, HistoryError};
 use crate::metrics::Metrics;
@@ -390,12 +390,9 @@ impl Core {
         self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who sent a request with this `Authorization` header.
-    ///
-    /// # Errors
-    /// When nobody known did.
-    pub fn authenticate(&self, header: Option<&str>) -> Result<Caller, AuthError> {
-        self.0.api_keys.authenticate(header)
+    /// What finds out who sent a request.
+    pub fn authenticator(&self) -> &impl Authenticator {
+        &self.0.api_keys
     }
 
     /// The token of an entity value; a personal one gets its key here.

@@ -18,7 +18,7 @@ mod scrub;
 mod threads;
 mod watch;
 
-pub use auth::{AuthError, Caller};
+pub use auth::{AuthError, Authenticator, Caller, Presented};
 pub use clock::{Clock, Stopwatch};
 pub use core::{Core, InstallError, Unavailable};
 pub use history::{BalancesPage, History, HistoryError, Page, Place, StatementPage, Wanted};

@@ -10,13 +10,13 @@ use datadir::{
     TENANT, Terms, new_origin, random, recover, system_random,
 };
 use disk::{Directory, DirectoryError};
-use engine::{ApiKeyAdded, Engine, Request, WritesClosed};
+use engine::{Command, CredentialAdded, CredentialKind, Engine, PrincipalAdded, PrincipalKind, Request, WritesClosed};
 use index::Index;
 use journal::{FileJournal, Journal, Layout, Recovered};
 use pipeline::{Ask, ClockBounds, Decider, Writer};
 use policy::{Bundle, Policy};
 use tokio::sync::{Semaphore, oneshot, watch as latest};
-use types::{ActorId, RequestId, Seq, Span};
+use types::{ActorId, CredentialId, RequestId, Seq, Span};
 use vault::ApiKey;
 
 use crate::auth::ApiKeys;
@@ -42,7 +42,7 @@ pub struct Options {
     pub layout: Layout,
     /// Events that may wait for the engine, a batch counting as many as it brings; more are refused.
     pub queue_events_max: usize,
-    /// Make one more API key, for when the first was lost.
+    /// Make one more API key for the first principal, for when its key was lost.
     pub new_api_key: bool,
     /// How far the wall clock may be ahead before it is not believed.
     pub clock: ClockBounds,
@@ -211,7 +211,7 @@ impl Opened {
         let api_key = prepare(&mut decider, &mut writer, (&keys, &index), &guard, options.new_api_key)?;
         let journal = writer.journal();
         let api_keys = ApiKeys::default();
-        api_keys.replace(decider.engine().api_keys().cloned().collect());
+        api_keys.replace(decider.engine().credentials());
         let (durable_sender, durable) = latest::channel(journal.durable());
         let (running_sender, running) = latest::channel(());
         let core = Core::new(Shared {
@@ -344,7 +344,8 @@ fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
     Ok(Some(Arc::new(policy)))
 }
 
-/// Writes what a journal needs before anybody is served: its first entry and an API key.
+/// Writes what a journal needs before anybody is served: its first entry, and a principal with an API key. A further key
+/// is for the same principal, so that its owner goes on as the same actor.
 fn prepare(
     decider: &mut Decider,
     writer: &mut Writer<ReplyTo, FileJournal<Directory>>,
@@ -356,25 +357,36 @@ fn prepare(
     if decider.engine().applied() == Seq::ZERO {
         writer.hold(decider.start(now, writer.journal().identity().origin));
     }
-    let newest = decider.engine().api_keys().map(|key| key.key.get()).max();
+    let newest = decider.engine().credentials().map(|added| added.credential.get()).max();
     let mut revealed = None;
     if newest.is_none() || new_api_key {
         if let Some(closed) = closed {
             return Err(OpenError::WritesClosed(closed));
         }
-        let key = ApiKey::generate(ActorId::new(newest.unwrap_or(0) + 1), &mut random);
+        let mut commands: Vec<Command> = Vec::new();
+        let first = decider.engine().principals().find(|(_, principal)| principal.kind != PrincipalKind::System);
+        let principal = first.map_or(ActorId::new(1), |(actor, _)| actor);
+        if first.is_none() {
+            let kind = PrincipalKind::Service;
+            commands.push(PrincipalAdded { actor: principal, kind, name: "made at start".into() }.into());
+        }
+        let key = ApiKey::generate(CredentialId::new(newest.unwrap_or(0) + 1), &mut random);
         revealed = Some(key.reveal());
-        let added = ApiKeyAdded {
-            key: key.actor(),
-            hash: key.hash(),
+        let added = CredentialAdded {
+            credential: key.credential(),
+            principal,
+            kind: CredentialKind::ApiKey { hash: key.hash() },
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let (id, command) = (RequestId::default(), added.into());
-        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id, command };
-        // Nobody waits for the answer.
-        let (reply_to, _) = oneshot::channel();
-        writer.hold(decider.work(now, [Ask { request, reply_to }]));
+        commands.push(added.into());
+        let ask = |command| {
+            let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
+            // Nobody waits for the answer.
+            let (reply_to, _) = oneshot::channel();
+            Ask { request, reply_to }
+        };
+        writer.hold(decider.work(now, commands.into_iter().map(ask)));
     }
     while writer.step(Span::ZERO, keys, index)?.is_some() {}
     writer.mark().map_err(CommitError::from)?;

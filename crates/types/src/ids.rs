@@ -161,8 +161,13 @@ number!(
     u16
 );
 number!(
-    /// Who made a request: the number of an API key, or 0 for the system itself.
+    /// Who made a request: the number of a principal, or 0 for the system itself.
     ActorId,
+    u64
+);
+number!(
+    /// A credential that a principal authenticates with; never 0.
+    CredentialId,
     u64
 );
 number!(

@@ -17,8 +17,8 @@ pub use amount::{Amount, AmountParseError};
 pub use asset::{Asset, AssetParseError};
 pub use digest::{Digest, DigestBuilder, DigestParseError};
 pub use ids::{
-    AccountId, ActorId, Code, Epoch, IdParseError, ImportId, KeyId, LedgerId, Origin, PaymentId, RequestId, Seq,
-    ShardId, TenantId, Token, TransferId,
+    AccountId, ActorId, Code, CredentialId, Epoch, IdParseError, ImportId, KeyId, LedgerId, Origin, PaymentId,
+    RequestId, Seq, ShardId, TenantId, Token, TransferId,
 };
 pub use name::{Name, NameParseError};
 pub use sealed::Sealed;

@@ -2,17 +2,17 @@
 
 use std::str::FromStr;
 
-use types::{ActorId, Digest, DigestBuilder};
+use types::{CredentialId, Digest, DigestBuilder};
 
 use crate::Random;
 use crate::base64url;
 use crate::secret::{Secret, wipe};
 
-/// A client's credential: `fin_<number>_<secret>`, the number of the actor in decimal and 256 random bits as 43
+/// A client's credential: `fin_<number>_<secret>`, the number of the credential in decimal and 256 random bits as 43
 /// characters of base64url. Scanners find leaked keys by the prefix; the number finds the stored hash.
 #[derive(Debug)]
 pub struct ApiKey {
-    actor: ActorId,
+    credential: CredentialId,
     secret: Secret,
 }
 
@@ -20,25 +20,25 @@ const PREFIX: &str = "fin_";
 const SECRET_CHARS: usize = 43;
 
 impl ApiKey {
-    /// Draws a new key for `actor`.
-    pub fn generate(actor: ActorId, random: &mut dyn Random) -> Self {
-        Self { actor, secret: Secret::random(random) }
+    /// Draws a new key with this number.
+    pub fn generate(credential: CredentialId, random: &mut dyn Random) -> Self {
+        Self { credential, secret: Secret::random(random) }
     }
 
-    /// The actor that the key claims to be. Trust it only if [`ApiKey::matches`] returns true.
-    pub const fn actor(&self) -> ActorId {
-        self.actor
+    /// The credential that the key claims to be. Trust it only if [`ApiKey::matches`] returns true.
+    pub const fn credential(&self) -> CredentialId {
+        self.credential
     }
 
     /// The key as text, for the one time that it is shown. Nothing else prints it.
     pub fn reveal(&self) -> String {
-        format!("{PREFIX}{}_{}", self.actor, base64url::encode(self.secret.as_bytes()))
+        format!("{PREFIX}{}_{}", self.credential, base64url::encode(self.secret.as_bytes()))
     }
 
     /// The hash that is stored instead of the key. Passwords need a slow, salted hash because they can be guessed. 256
     /// random bits cannot be guessed, and one fast hash keeps every request cheap.
     pub fn hash(&self) -> Digest {
-        DigestBuilder::new("finaira vault v1 api key").u64(self.actor.get()).bytes(self.secret.as_bytes()).digest()
+        DigestBuilder::new("finaira vault v1 api key").u64(self.credential.get()).bytes(self.secret.as_bytes()).digest()
     }
 
     /// Whether this is the key with the hash `stored`. The comparison takes the same time wherever the two differ.
@@ -71,13 +71,13 @@ impl FromStr for ApiKey {
         let (number, secret) =
             text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(ApiKeyParseError::Shape)?;
         let canonical = !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit());
-        let actor = number.parse().ok().filter(|_| canonical).ok_or(ApiKeyParseError::Number)?;
+        let number = number.parse().ok().filter(|_| canonical).ok_or(ApiKeyParseError::Number)?;
         let chars = secret.chars().count();
         if chars != SECRET_CHARS {
             return Err(ApiKeyParseError::Length(chars));
         }
         let secret = decode(secret).ok_or(ApiKeyParseError::Secret)?;
-        Ok(Self { actor: ActorId::new(actor), secret: Secret::new(secret) })
+        Ok(Self { credential: CredentialId::new(number), secret: Secret::new(secret) })
     }
 }
 
@@ -93,13 +93,13 @@ mod tests {
     use super::*;
 
     fn key(byte: u8) -> ApiKey {
-        ApiKey::generate(ActorId::new(7), &mut |bytes: &mut [u8]| bytes.fill(byte))
+        ApiKey::generate(CredentialId::new(7), &mut |bytes: &mut [u8]| bytes.fill(byte))
     }
 
     #[test]
     fn a_key_reads_as_it_was_revealed() {
         let mut next = 0_u8;
-        let counting = ApiKey::generate(ActorId::new(u64::MAX), &mut |bytes: &mut [u8]| {
+        let counting = ApiKey::generate(CredentialId::new(u64::MAX), &mut |bytes: &mut [u8]| {
             bytes.fill_with(|| {
                 next = next.wrapping_add(37);
                 next
@@ -109,7 +109,7 @@ mod tests {
             let text = key.reveal();
             let read: ApiKey = text.parse().unwrap();
             assert_eq!(read.reveal(), text);
-            assert_eq!(read.actor(), key.actor());
+            assert_eq!(read.credential(), key.credential());
             assert!(read.matches(&key.hash()));
         }
     }
@@ -164,6 +164,6 @@ mod tests {
     #[test]
     fn a_key_is_not_printed() {
         let printed = format!("{:?}", key(1));
-        assert_eq!(printed, "ApiKey { actor: ActorId(7), secret: Secret(…) }");
+        assert_eq!(printed, "ApiKey { credential: CredentialId(7), secret: Secret(…) }");
     }
 }

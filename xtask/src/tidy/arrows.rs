@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::tree::Tree;
 use super::{Finding, numbered};
 
-/// Every crate of the workspace with the ones it may use. Core first, shell last. Tests may use what they like.
+/// Every crate of the workspace with the ones it may use. Core first, shell last. Tests may use what they like; only
+/// tests, `sim` and `fuzz` use `fixtures`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("disk", &[]),
@@ -17,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("features", &["types"]),
     ("policy", &["types", "features"]),
     ("engine", &["types", "ledger", "features", "policy"]),
+    ("fixtures", &["types", "ledger", "policy", "engine"]),
     ("journal", &["types", "ledger", "features", "policy", "engine", "disk"]),
     ("index", &["types", "ledger", "disk", "journal"]),
     ("pipeline", &["types", "ledger", "engine", "journal", "index"]),
@@ -36,8 +38,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "sim",
         &[
-            "types", "ledger", "features", "policy", "engine", "disk", "journal", "index", "pipeline", "vault", "api",
-            "datadir", "server",
+            "types", "ledger", "features", "policy", "engine", "fixtures", "disk", "journal", "index", "pipeline",
+            "vault", "api", "datadir", "server",
         ],
     ),
     (
@@ -47,7 +49,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "datadir", "offline", "server", "tables", "sim",
         ],
     ),
-    ("fuzz", &["types", "ledger", "policy", "engine", "disk", "journal", "proof", "vault", "api", "tables", "sim"]),
+    (
+        "fuzz",
+        &[
+            "types", "ledger", "policy", "engine", "fixtures", "disk", "journal", "proof", "vault", "api", "tables",
+            "sim",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, Checkpoint, Header, LabelRecorded, PaymentChanged, PaymentDecided,
-    PaymentStatus, PolicyActivated, StateDigest,
+    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, Checkpoint, Header, IdentityFact, LabelRecorded, PaymentChanged,
+    PaymentDecided, PaymentStatus, PolicyActivated, StateDigest,
 };
 use ledger::{
     Account, Book, Import, ImportNumber, ImportState, Ledger, Limits, MetadataOf, NewAccount, NewTransfer, Scheduled,
@@ -159,7 +159,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
             (Fact::LabelRecorded(recorded), vec![]),
             (Fact::ArtifactStored(chunk), vec![]),
             (Fact::PolicyActivated(Arc::new(activated)), vec![one]),
-            (Fact::ApiKeyAdded(key), vec![]),
+            (Fact::Identity(IdentityFact::ApiKeyAdded(key)), vec![]),
             (Fact::StateDigest(StateDigest { scheme: 1, digest: Digest::default() }), vec![]),
         ])
         .collect()
@@ -176,7 +176,7 @@ fn kind(fact: &Fact) -> usize {
         Fact::LabelRecorded(_) => LEDGER_KINDS + 4,
         Fact::ArtifactStored(_) => LEDGER_KINDS + 5,
         Fact::PolicyActivated(_) => LEDGER_KINDS + 6,
-        Fact::ApiKeyAdded(_) => LEDGER_KINDS + 7,
+        Fact::Identity(_) => LEDGER_KINDS + 7,
         Fact::StateDigest(_) => LEDGER_KINDS + 8,
     }
 }
