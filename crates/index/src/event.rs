@@ -66,7 +66,7 @@ pub enum Event {
         /// The import that it was staged for. Its id may come again, should that be discarded.
         import: Option<ImportNumber>,
     },
-    /// Anything else that a restart must replay.
+    /// Anything else. A restart folds the entry again; `engine::Fact::restored_from` says which entries those are.
     Other,
 }
 
