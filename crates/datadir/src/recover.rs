@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use disk::Disk;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
-use journal::{Fault, FileJournal, FileReader, Journal as _, Layout, Position, Recovered, StartAt};
+use journal::{DurableLog as _, Fault, FileJournal, FileReader, Layout, Position, Recovered, StartAt};
 use ledger::{RestoredFrom, Transfer, TransferKey};
 use pipeline::Notes;
 use types::{Origin, Seq, ShardId, TenantId, TransferId};

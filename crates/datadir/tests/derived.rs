@@ -9,7 +9,7 @@ use datadir::{Pace, Started, Terms, recover};
 use disk::Directory;
 use engine::{Applied, ChooseIndexes, Command, CreateAccounts, CreateTransfers, OpenLedger, Request, query};
 use index::{Bounds, Field, Sides};
-use journal::{Journal as _, Layout};
+use journal::{Layout, SegmentStore as _};
 use ledger::{AccountFlags, IndexedFields, NewTransfer, TransferFlags};
 use pipeline::{Ask, Batch, Decider, KeySaver, Writer};
 use types::{AccountId, ActorId, LedgerId, Origin, RequestId, ShardId, Span, TenantId, Timestamp, TransferId};
@@ -106,7 +106,7 @@ fn lived() -> Data {
 /// Everything that a start can tell about the past, or what it met on the way.
 fn answers(started: &mut Started<Directory>) -> Result<String, index::Fault> {
     let Started { engine, journal, index, .. } = started;
-    let (reader, ids) = (journal.reader(), (1..=ACCOUNTS).map(AccountId::new));
+    let (reader, ids) = (journal.segments(), (1..=ACCOUNTS).map(AccountId::new));
     let command = query::LookupAccounts(ids.clone().collect()).into();
     let request = Request { tenant: TERMS.tenant, actor: ActorId::new(1), id: RequestId::default(), command };
     let mut text = format!("{:?}", engine.execute(engine.clock(), &request, &mut |_: Applied<'_>| {}));
