@@ -1,5 +1,5 @@
-//! Requests as bytes: a line with method, path and query, then the body. Read as the server reads them, up to the command
-//! that the engine is asked.
+//! Requests as bytes: a line with method, path and query, then the body. They are parsed as the server parses them, up
+//! to the command for the engine.
 
 use api::history::{Instant, Period, TransferFilter};
 use api::payments::{PaymentRequest, TemplateAccount};
@@ -13,7 +13,7 @@ use types::{AccountId, Digest, ImportId, PaymentId, RequestId, Seq, Timestamp, T
 
 use crate::desk::{self, HISTORY};
 
-/// A request that has a route.
+/// A request whose route exists.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     route: &'static Route,
@@ -22,7 +22,7 @@ pub(crate) struct Call<'a> {
     body: &'a [u8],
 }
 
-/// A command and its request id.
+/// A command with its request id.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) request: RequestId,
@@ -43,7 +43,7 @@ impl From<Command> for Asked {
 
 impl<'a> Call<'a> {
     pub(crate) fn read(request: &'a [u8]) -> Result<Self, Problem> {
-        let none = || Problem::new(ErrorCode::NotFound, "the attack names no route");
+        let none = || Problem::new(ErrorCode::NotFound, "the input names no route");
         let end = request.iter().position(|&byte| byte == b'\n').unwrap_or(request.len());
         let (line, body) = request.split_at(end);
         let line = std::str::from_utf8(line).map_err(|_bytes| none())?;
@@ -59,7 +59,7 @@ impl<'a> Call<'a> {
             let same = wanted.by_ref().zip(given.by_ref()).all(|(a, b)| a == b || a.starts_with('{'));
             route.method == method && same && route.path.split('/').count() == path.split('/').count()
         };
-        // A path without a parameter goes before one with.
+        // A path without parameters takes precedence over one with parameters.
         let route =
             ROUTES.iter().filter(matches).min_by_key(|route| route.path.matches('{').count()).ok_or_else(none)?;
         let mut parts = route.path.split('/').zip(path.split('/'));
@@ -68,7 +68,7 @@ impl<'a> Call<'a> {
         let parameters = Parameters::parse(query, &known)?;
         let body = body.get(1..).unwrap_or_default();
         if body.len() > route.body_bytes_max() {
-            return Err(Problem::new(ErrorCode::BodyTooLarge, "the server reads no more than the route takes"));
+            return Err(Problem::new(ErrorCode::BodyTooLarge, "the body is larger than the limit of the route"));
         }
         Ok(Self { route, path_id, parameters, body })
     }
@@ -86,8 +86,8 @@ impl<'a> Call<'a> {
         matches!(self.route.body, Body::Json(_) | Body::Batch(_) | Body::Empty(_))
     }
 
-    /// What the engine is asked; nothing when the answer comes from elsewhere.
-    #[expect(clippy::too_many_lines, reason = "one arm for each operation, so that none is forgotten")]
+    /// Returns the commands for the engine. There are none if something else answers the request.
+    #[expect(clippy::too_many_lines, reason = "one arm for each operation, so that none is missing")]
     pub(crate) fn parse(&self, policy: &Policy) -> Result<Vec<Asked>, Problem> {
         let Self { route, parameters, body, .. } = self;
         let ids = desk::ids();
@@ -142,7 +142,7 @@ impl<'a> Call<'a> {
                 assert_eq!(
                     packed::AccountFilter::decode(&filter.encode()),
                     filter,
-                    "a filter is written as it was read"
+                    "a filter is encoded as it was decoded"
                 );
                 if filter.is_valid() {
                     ask(Query::Account(AccountId::new(filter.account_id).into()))
@@ -152,7 +152,11 @@ impl<'a> Call<'a> {
             }
             Operation::QueryAccounts | Operation::QueryTransfers => {
                 let filter = packed::query_filter(body)?;
-                assert_eq!(packed::QueryFilter::decode(&filter.encode()), filter, "a filter is written as it was read");
+                assert_eq!(
+                    packed::QueryFilter::decode(&filter.encode()),
+                    filter,
+                    "a filter is encoded as it was decoded"
+                );
                 if filter.is_valid() { ask(Query::Ledgers) } else { Ok(vec![]) }
             }
             Operation::ListLedgers => ask(Query::Ledgers),
@@ -225,7 +229,7 @@ impl<'a> Call<'a> {
                 BytesWanted::read(self.path_id, parameters)?;
                 Ok(Vec::new())
             }
-            // These read nothing, or what another target attacks.
+            // These operations read no input, or another target covers their input.
             Operation::ActivatePolicy
             | Operation::GetIndex
             | Operation::ProveEntry
@@ -247,7 +251,7 @@ impl<'a> Call<'a> {
         requests::path_id(self.path_id)
     }
 
-    /// The command for real, after a dry run of it where the route has one.
+    /// Returns the command, preceded by a dry run of it if the route supports one.
     fn trial(&self, asked: Asked) -> Result<Vec<Asked>, Problem> {
         if !self.route.parameters.iter().any(|parameter| parameter.name == "dry_run") {
             return Ok(vec![asked]);
@@ -257,7 +261,7 @@ impl<'a> Call<'a> {
         Ok(if self.parameters.flag("dry_run")? { vec![dry] } else { vec![dry, asked] })
     }
 
-    /// A cursor, which is what the list would give for that place.
+    /// Parses a cursor and checks that encoding its position gives the same cursor.
     fn cursor<T: std::str::FromStr + std::fmt::Display + Copy>(&self, list: List) -> Result<Option<T>, Problem> {
         let place: Option<T> = self.parameters.cursor_if_given(HISTORY, list)?;
         if let Some(place) = place {
@@ -265,7 +269,7 @@ impl<'a> Call<'a> {
             assert_eq!(
                 again.map(|again| again.to_string()),
                 Ok(place.to_string()),
-                "a cursor is written as it was read"
+                "a cursor is encoded as it was parsed"
             );
         }
         Ok(place)
@@ -295,12 +299,12 @@ impl<'a> Call<'a> {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it stands where requests are read")]
+#[expect(clippy::unnecessary_wraps, reason = "it has the same signature as the functions that parse requests")]
 fn ask(query: Query) -> Result<Vec<Asked>, Problem> {
     Ok(vec![Command::Query(query).into()])
 }
 
-/// A payment as the edge makes it of a body, but for its secrets: tokens are plain hashes and nothing is sealed.
+/// Converts a body to a payment as the edge does, except for secrets: tokens are plain hashes, and nothing is sealed.
 fn payment(policy: &Policy, body: &[u8]) -> Result<Asked, Problem> {
     let request = PaymentRequest::parse(&desk::ids(), body)?;
     let content = Digest::of(&request.canonical());
@@ -308,7 +312,7 @@ fn payment(policy: &Policy, body: &[u8]) -> Result<Asked, Problem> {
     let parsed = request.against(policy)?;
     assert_eq!(parsed.payment, payment, "a payment keeps its id");
     if let Some(to_seal) = &parsed.seal {
-        assert!(!to_seal.parts.is_empty(), "what is sealed is something");
+        assert!(!to_seal.parts.is_empty(), "sealed data is not empty");
     }
     let token = |kind: &types::Name, value: &str, _personal| {
         Ok::<_, Problem>(Token::new(Digest::of(format!("{kind} {value}").as_bytes()).head_u128()))
