@@ -1,4 +1,4 @@
-//! The promises of `finaira serve`, checked on the real binary over a real socket.
+//! Checks the promises of `finaira serve` with the real binary over a real socket.
 
 mod backup;
 mod bad_input;
