@@ -11,7 +11,7 @@ It needs only the standard library. Without the module `blake3`, hashing the cha
 import hashlib, json, os, signal, struct, sys
 from datetime import datetime, timedelta
 
-FORMAT_VERSION, SEGMENT_HEADER_BYTES, FRAME_HEADER_BYTES, PAYLOAD_BYTES_MAX = 3, 4096, 128, 900 * 1024
+FORMAT_VERSION, SEGMENT_HEADER_BYTES, FRAME_HEADER_BYTES, PAYLOAD_BYTES_MAX = 4, 4096, 128, 900 * 1024
 SEGMENT = struct.Struct("<8sIHH16sQQQQ32sI")
 FRAME = struct.Struct("<4sIIIHHIQQQ16sQQ32s16s")
 MARK = struct.Struct("<4sIQ16sQQ")
@@ -324,6 +324,13 @@ class Plain(Bytes):
     def api_key(self):
         return {"key": self.varint(), "hash": self.hash(), "scopes": self.varint(), "name": self.text()}
 
+    def principal(self):
+        return {"principal": self.varint(), "kind": self.choice(("system", "service", "person")), "name": self.text()}
+
+    def credential(self):
+        fields = {"credential": self.varint(), "principal": self.varint(), "kind": self.choice(("api_key",))}
+        return {**fields, "hash": self.hash(), "scopes": self.varint(), "name": self.text()}
+
     def continued(self):
         fields = {"origin": self.uuid(), "departed_origin": self.uuid(), "size": self.varint()}
         return {**fields, "root": self.hash()}
@@ -350,6 +357,8 @@ KINDS = {
     18: ("scheduled_cancelled", lambda plain, _: {"id": plain.uuid()}),
     19: ("indexes_chosen", lambda plain, _: {"ledger": plain.varint(), "fields": plain.varint()}),
     20: ("journal_continued", lambda plain, _: plain.continued()),
+    21: ("principal_added", lambda plain, _: plain.principal()),
+    22: ("credential_added", lambda plain, _: plain.credential()),
     30: ("import_started", lambda plain, _: plain.import_started()),
     31: ("account_staged", lambda plain, _: {"import": plain.varint(), **plain.account(version=2)}),
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::tidy;
+use crate::{cargo, deny, tidy};
 
 /// The limit for a whole run on two cores, from a clean clone.
 const BUDGET: Duration = Duration::from_secs(30 * 60);
@@ -60,6 +60,7 @@ enum Action {
     /// A cargo command that must exit with 0 and print something.
     CargoSpeaks(Vec<String>),
     Tidy,
+    Deny,
 }
 
 fn steps(readme: &str) -> Result<Vec<Step>> {
@@ -74,6 +75,11 @@ fn steps(readme: &str) -> Result<Vec<Step>> {
             remedy: "run `cargo fmt --all` and review the changes",
         },
         Step { name: "tidy", action: Action::Tidy, remedy: "each line above says what to do" },
+        Step {
+            name: "deny",
+            action: Action::Deny,
+            remedy: "choose another dependency or version, or add an exception to deny.toml with its reason",
+        },
         Step {
             name: "clippy",
             action: Action::Cargo(words("clippy --workspace --all-targets --locked -- -D warnings")),
@@ -106,6 +112,7 @@ impl Step {
     fn run(&self, root: &Path) -> Result<()> {
         match &self.action {
             Action::Tidy => tidy::run(root),
+            Action::Deny => deny::run(root),
             Action::Cargo(words) => succeed(cargo(root).args(words)),
             Action::CargoDoc(words) => succeed(cargo(root).args(words).env("RUSTDOCFLAGS", "-D warnings")),
             Action::CargoSpeaks(words) => speak(cargo(root).args(words)),
@@ -117,17 +124,11 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.action {
             Action::Tidy => f.write_str("cargo xtask tidy"),
+            Action::Deny => f.write_str("cargo xtask deny"),
             Action::Cargo(words) | Action::CargoSpeaks(words) => write!(f, "cargo {}", words.join(" ")),
             Action::CargoDoc(words) => write!(f, "RUSTDOCFLAGS='-D warnings' cargo {}", words.join(" ")),
         }
     }
-}
-
-/// The cargo that runs this task, so that the chosen toolchain is kept. Steps get no standard input.
-fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root).stdin(Stdio::null());
-    command
 }
 
 fn succeed(command: &mut Command) -> Result<()> {
@@ -188,6 +189,7 @@ mod tests {
             [
                 "cargo fmt --all --check",
                 "cargo xtask tidy",
+                "cargo xtask deny",
                 "cargo clippy --workspace --all-targets --locked -- -D warnings",
                 "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked",
                 "cargo test --workspace --locked",

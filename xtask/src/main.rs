@@ -2,15 +2,17 @@
 #![expect(clippy::print_stdout, reason = "tasks report to the terminal")]
 
 mod ci;
+mod deny;
 mod soak;
 mod tidy;
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 const USAGE: &str = "usage: cargo xtask <task>
 
-  ci     everything a change must pass: formatting, tidy, clippy, documentation, tests, the demo
+  ci     everything a change must pass: formatting, tidy, dependencies, clippy, documentation, tests, the demo
+  deny   only the check of the dependencies: licences, bans, sources, known vulnerabilities
   soak   the simulator, the kills and the fuzz targets as in CI, with large numbers and in the release profile
   tidy   only the checks that need no build: crate dependencies, file sizes, leftovers, error pages, links";
 
@@ -18,6 +20,7 @@ fn main() -> ExitCode {
     let chores: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match chores.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["ci"] => ci::run(root()),
+        ["deny"] => deny::run(root()),
         ["soak", "--help"] => {
             println!("{}", soak::USAGE);
             return ExitCode::SUCCESS;
@@ -40,6 +43,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The cargo that runs this task, so that the chosen toolchain is kept. Steps get no standard input.
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root).stdin(Stdio::null());
+    command
 }
 
 /// The root of the repository, which contains the folder of this package.

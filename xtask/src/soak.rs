@@ -107,14 +107,14 @@ fn loops(figures: &Figures) -> Vec<Loop> {
         Loop {
             name: "simulation",
             package: "sim",
-            test: "seeds",
+            test: "sim",
             filter: "whatever_",
             environment: vec![("FINAIRA_SIM_SEEDS", seeds), ("FINAIRA_SIM_FIRST", first)],
         },
         Loop {
             name: "kills",
             package: "finaira",
-            test: "serve",
+            test: "commands",
             filter: "what_was_acknowledged_survives_every_kill",
             environment: vec![("FINAIRA_KILLS", kills), ("FINAIRA_KILLS_SEED", first + 1)],
         },

@@ -1,6 +1,9 @@
 //! Bodies of requests that change what stands beside balances, read into what the engine takes.
 
-use engine::{AccountName, Change, Command, MetadataChanges};
+use engine::{
+    AccountName, CancelScheduled, ChooseIndexes, MetadataChanges, SetAccountMetadata, SetAddress, SetLimits,
+    SetPaymentMetadata, SetTransferMetadata,
+};
 use ledger::{Address, IndexedFields, Limits, METADATA_KEY_BYTES_MAX, METADATA_KEYS_MAX, METADATA_VALUE_BYTES_MAX};
 use types::{LedgerId, PaymentId, RequestId, TransferId};
 use utoipa::ToSchema;
@@ -51,35 +54,41 @@ pub struct IndexesBody {
 }
 
 /// Reads `POST /v1/accounts/{id}/address`.
-pub fn address(account: AccountName, body: &[u8]) -> Result<Parsed, Problem> {
+pub fn address(account: AccountName, body: &[u8]) -> Result<Parsed<SetAddress>, Problem> {
     let mut fields = Fields::of_body(body, &["address"])?;
     let address = fields.required("address", |fields, _| take_address(fields))?;
-    Ok(parsed(Change::Address { account, address }))
+    Ok(unnamed(SetAddress { account, address }))
 }
 
 /// Reads `POST /v1/accounts/{id}/limits`.
-pub fn limits(account: AccountName, body: &[u8]) -> Result<Parsed, Problem> {
+pub fn limits(account: AccountName, body: &[u8]) -> Result<Parsed<SetLimits>, Problem> {
     let limits = read_limits(Fields::of_body(body, LIMITS)?)?;
-    Ok(parsed(Change::Limits { account, limits }))
+    Ok(unnamed(SetLimits { account, limits }))
 }
 
 /// Reads `POST /v1/accounts/{id}/metadata`.
-pub fn account_metadata(account: AccountName, body: &[u8]) -> Result<Parsed, Problem> {
-    Ok(parsed(Change::AccountMetadata { account, values: metadata_body(body)? }))
+pub fn account_metadata(account: AccountName, body: &[u8]) -> Result<Parsed<SetAccountMetadata>, Problem> {
+    Ok(unnamed(SetAccountMetadata { account, values: metadata_body(body)? }))
 }
 
 /// Reads `POST /v1/transfers/{id}/metadata`.
-pub fn transfer_metadata(transfer: TransferId, body: &[u8]) -> Result<Parsed, Problem> {
-    Ok(parsed(Change::TransferMetadata { transfer, values: metadata_body(body)? }))
+pub fn transfer_metadata(transfer: TransferId, body: &[u8]) -> Result<Parsed<SetTransferMetadata>, Problem> {
+    Ok(Parsed {
+        request: RequestId::new(transfer.get()),
+        operation: SetTransferMetadata { transfer, values: metadata_body(body)? },
+    })
 }
 
 /// Reads `POST /v1/payments/{id}/metadata`.
-pub fn payment_metadata(payment: PaymentId, body: &[u8]) -> Result<Parsed, Problem> {
-    Ok(parsed(Change::PaymentMetadata { payment, values: metadata_body(body)? }))
+pub fn payment_metadata(payment: PaymentId, body: &[u8]) -> Result<Parsed<SetPaymentMetadata>, Problem> {
+    Ok(Parsed {
+        request: RequestId::new(payment.get()),
+        operation: SetPaymentMetadata { payment, values: metadata_body(body)? },
+    })
 }
 
 /// Reads `POST /v1/ledgers/{id}/indexes`.
-pub fn indexes(ledger: LedgerId, body: &[u8]) -> Result<Parsed, Problem> {
+pub fn indexes(ledger: LedgerId, body: &[u8]) -> Result<Parsed<ChooseIndexes>, Problem> {
     let mut fields = Fields::of_body(body, &["fields"])?;
     let names: Vec<&str> = IndexedFields::ALL.iter().map(|(name, _)| *name).collect();
     let expected = format!("expected an array of any of {}", names.join(", "));
@@ -98,23 +107,16 @@ pub fn indexes(ledger: LedgerId, body: &[u8]) -> Result<Parsed, Problem> {
         };
         chosen = chosen.with(*field);
     }
-    Ok(parsed(Change::Indexes { ledger, fields: chosen }))
+    Ok(unnamed(ChooseIndexes { ledger, fields: chosen }))
 }
 
-/// The command that gives up what is scheduled.
-pub fn cancel(transfer: TransferId) -> Parsed {
-    parsed(Change::CancelScheduled(transfer))
+/// Gives up a transfer that is scheduled.
+pub fn cancel(transfer: TransferId) -> Parsed<CancelScheduled> {
+    Parsed { request: RequestId::new(transfer.get()), operation: CancelScheduled(transfer) }
 }
 
-fn parsed(change: Change) -> Parsed {
-    let request = match &change {
-        Change::TransferMetadata { transfer, .. } | Change::CancelScheduled(transfer) => RequestId::new(transfer.get()),
-        Change::PaymentMetadata { payment, .. } => RequestId::new(payment.get()),
-        Change::Address { .. } | Change::Limits { .. } | Change::AccountMetadata { .. } | Change::Indexes { .. } => {
-            RequestId::default()
-        }
-    };
-    Parsed { request, command: Command::Change(change) }
+fn unnamed<O>(operation: O) -> Parsed<O> {
+    Parsed { request: RequestId::default(), operation }
 }
 
 /// The field `address`, which must not read as an id: a path could not tell which is meant.

@@ -1,5 +1,6 @@
 //! The event feed: one item for each entry of the journal, in its order, without personal data.
 
+mod of_identity;
 mod of_import;
 mod of_ledger;
 
@@ -10,8 +11,8 @@ use utoipa::ToSchema;
 use crate::decisions::{Deadline, Decision, Refusal, capture_name};
 use crate::parameters::History;
 use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
-use crate::scope::Scope;
 
+use of_identity::{ApiKeyAdded, CredentialAdded, PrincipalAdded, identity_data};
 use of_import::{AccountStaged, ImportNoted, ImportStarted, TransferStaged};
 use of_ledger::{
     AddressSet, IndexesChosen, LimitsSet, MetadataSet, ScheduledCancelled, TransferExpired, TransferFailed,
@@ -34,7 +35,7 @@ pub struct Event {
     /// The client's time where it declares one, otherwise equal to `decided_at`.
     #[schema(format = "date-time")]
     occurred_at: String,
-    /// The number of the API key that asked; 0 for the system itself.
+    /// The principal that asked, by its number; 0 for the system itself.
     actor: u64,
     /// The request that caused it; absent when nobody asked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,6 +165,12 @@ enum EventData {
     /// `policy_activated`
     #[schema(title = "policy_activated")]
     PolicyActivated(PolicyStarted),
+    /// `principal_added`
+    #[schema(title = "principal_added")]
+    PrincipalAdded(PrincipalAdded),
+    /// `credential_added`
+    #[schema(title = "credential_added")]
+    CredentialAdded(CredentialAdded),
     /// `api_key_added`
     #[schema(title = "api_key_added")]
     ApiKeyAdded(ApiKeyAdded),
@@ -287,17 +294,6 @@ struct PolicyStarted {
     ledgers: Vec<Ledger>,
 }
 
-/// An API key became valid.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct ApiKeyAdded {
-    /// Its number, which entries carry as the actor.
-    key: u64,
-    /// For people.
-    name: String,
-    /// What it may do.
-    scopes: Vec<&'static str>,
-}
-
 /// What the state was, for every later replay to compare.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct StateDigest {
@@ -381,11 +377,7 @@ fn data(entry: &Entry, names: Option<&PolicyActivated>, assets: &Assets) -> Resu
             };
             ("policy_activated", EventData::PolicyActivated(data))
         }
-        Fact::ApiKeyAdded(key) => {
-            let scopes = Scope::from_bits(key.scopes).names().collect();
-            let data = ApiKeyAdded { key: key.key.get(), name: key.name.to_string(), scopes };
-            ("api_key_added", EventData::ApiKeyAdded(data))
-        }
+        Fact::Identity(fact) => identity_data(fact),
         Fact::StateDigest(digest) => {
             let data = StateDigest { scheme: digest.scheme, digest: digest.digest.to_string() };
             ("state_digest", EventData::StateDigest(data))

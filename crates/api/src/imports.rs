@@ -1,7 +1,7 @@
 //! Imports of existing books: how they are asked for and shown. Their rows come as packed records, see
 //! [`crate::packed`].
 
-use engine::{Command, ImportCommand};
+use engine::ImportCommand;
 use ledger::ImportStatus;
 use serde::Serialize;
 use types::{Digest, ImportId, LedgerId};
@@ -74,13 +74,13 @@ impl From<&ImportStatus> for Import {
 ///
 /// # Errors
 /// When the body is not that of an import.
-pub fn start(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
+pub fn start(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<ImportCommand>, Problem> {
     let mut fields = Fields::of_body(body, &["id", "ledger", "content"])?;
     let id: ImportId = fields.required("id", |fields, name| fields.parsed(name, "a 128-bit id"))?;
     let ledger = LedgerId::new(fields.required("ledger", |fields, name| fields.number(name, 1, u32::MAX))?);
     let content: Digest = fields.required("content", |fields, name| fields.parsed(name, "64 hexadecimal digits"))?;
     let request = source.named("/v1/imports", &id.to_string());
-    Ok(Parsed { request, command: Command::Import(ImportCommand::Start { id, ledger, content }) })
+    Ok(Parsed { request, operation: ImportCommand::Start { id, ledger, content } })
 }
 
 /// Reads the rows of `POST /v1/imports/{id}/rows`.

@@ -1,6 +1,9 @@
 //! Orders: bodies that open accounts and make transfers, one or many, read into what the engine takes.
 
-use engine::{AccountName, AccountOrder, Command, ORDERS_MAX, Orders, TransferOrder};
+use engine::{
+    AccountName, AccountOrder, CreateTransfer, CreateTransferBatch, ORDERS_MAX, OpenAccount, OpenAccountBatch,
+    TransferOrder,
+};
 use ledger::{AccountFlags, Address, NewAccount, NewTransfer, TransferFlags, TransferKey};
 use types::{AccountId, Amount, Code, LedgerId, RequestId, Timestamp, TransferId};
 use utoipa::ToSchema;
@@ -159,32 +162,32 @@ const TRANSFER: &[&str] = &[
 ];
 
 /// Reads `POST /v1/accounts`.
-pub fn account(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
+pub fn account(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<OpenAccount>, Problem> {
     let mut fields = Fields::of_body(body, ACCOUNT)?;
     let id: AccountId = source.id("/v1/accounts", &mut fields)?;
     let order = account_order(id, &mut fields)?;
-    Ok(Parsed { request: RequestId::new(id.get()), command: Command::OpenAccount(Box::new(order)) })
+    Ok(Parsed { request: RequestId::new(id.get()), operation: OpenAccount(Box::new(order)) })
 }
 
 /// Reads `POST /v1/transfers`.
-pub fn transfer(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
+pub fn transfer(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<CreateTransfer>, Problem> {
     let mut fields = Fields::of_body(body, TRANSFER)?;
     let id: TransferId = source.id("/v1/transfers", &mut fields)?;
     let order = transfer_order(id, &mut fields)?;
-    Ok(Parsed { request: RequestId::new(id.get()), command: Command::CreateTransfer(Box::new(order)) })
+    Ok(Parsed { request: RequestId::new(id.get()), operation: CreateTransfer(Box::new(order)) })
 }
 
 /// Reads `POST /v1/accounts/batch`.
-pub fn accounts(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
+pub fn accounts(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<OpenAccountBatch>, Problem> {
     let mut batch = Fields::of_body(body, &["accounts"])?;
     let orders = each(&mut batch, "accounts", ACCOUNT, |place, fields| {
         account_order(source.nth_id("/v1/accounts/batch", place, fields)?, fields)
     })?;
-    Ok(Parsed { request: RequestId::default(), command: Command::Batch(Orders::Accounts(orders)) })
+    Ok(Parsed { request: RequestId::default(), operation: OpenAccountBatch(orders) })
 }
 
 /// Reads `POST /v1/transfers/batch`.
-pub fn transfers(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
+pub fn transfers(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<CreateTransferBatch>, Problem> {
     let mut batch = Fields::of_body(body, &["transfers", "atomic"])?;
     let is_atomic = batch.flag("atomic")?;
     let mut orders = each(&mut batch, "transfers", TRANSFER, |place, fields| {
@@ -193,7 +196,7 @@ pub fn transfers(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> 
     if is_atomic && let [linked @ .., _] = orders.as_mut_slice() {
         linked.iter_mut().for_each(|order| order.new.flags = order.new.flags | TransferFlags::LINKED);
     }
-    Ok(Parsed { request: RequestId::default(), command: Command::Batch(Orders::Transfers(orders)) })
+    Ok(Parsed { request: RequestId::default(), operation: CreateTransferBatch(orders) })
 }
 
 /// Reads the orders of a batch, given the fields that each may have.

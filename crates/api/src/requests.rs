@@ -1,6 +1,6 @@
 //! Bodies of requests that are no orders, read into what the engine takes, and what stands in paths.
 
-use engine::Command;
+use engine::{OpenLedger, RecordLabel};
 use types::{Asset, LedgerId, Name, PaymentId, RequestId};
 use utoipa::ToSchema;
 
@@ -37,22 +37,21 @@ pub struct LabelBody {
 #[schema(as = NoFields)]
 pub struct VerbBody {}
 
-/// A command and the id that makes a retry of it recognisable.
+/// An operation and the id that makes a retry of it recognisable.
 #[derive(Debug, Clone)]
-pub struct Parsed<T = Command> {
+pub struct Parsed<O> {
     /// For [`engine::Request::id`].
     pub request: RequestId,
-    /// What is asked.
-    pub command: T,
+    pub operation: O,
 }
 
 /// Reads `POST /v1/ledgers`.
-pub fn ledger(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
+pub fn ledger(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<OpenLedger>, Problem> {
     let mut fields = Fields::of_body(body, &["id", "asset"])?;
     let id = LedgerId::new(fields.required("id", |fields, name| fields.number(name, 1, u32::MAX))?);
     let asset: Asset = fields.required("asset", |fields, name| fields.parsed(name, ASSET))?;
     let request = source.named("/v1/ledgers", &id.to_string());
-    Ok(Parsed { request, command: Command::OpenLedger { id, asset } })
+    Ok(Parsed { request, operation: OpenLedger { id, asset } })
 }
 
 /// Refuses an amount that is in another asset than its ledger.
@@ -65,12 +64,12 @@ pub(crate) fn check_asset(given: Asset, actual: Asset, ledger: LedgerId) -> Resu
 }
 
 /// Reads `POST /v1/labels`.
-pub fn label(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed, Problem> {
+pub fn label(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<RecordLabel>, Problem> {
     let mut fields = Fields::of_body(body, &["payment", "label"])?;
     let payment: PaymentId = fields.required("payment", |fields, name| fields.parsed(name, ID))?;
     let label: Name = fields.required("label", |fields, name| fields.parsed(name, "a string with a label"))?;
     let request = source.named("/v1/labels", &format!("{payment}/{label}"));
-    Ok(Parsed { request, command: Command::RecordLabel { payment, label } })
+    Ok(Parsed { request, operation: RecordLabel { payment, label } })
 }
 
 /// Reads the body of a verb on a payment: nothing, or an object without fields.

@@ -266,7 +266,7 @@ pub struct Indexes {
 }
 
 impl Indexes {
-    /// For [`engine::Reply::Indexes`].
+    /// For [`engine::ChooseIndexes`].
     pub fn new(ledger: LedgerId, fields: IndexedFields) -> Self {
         Self { ledger: ledger.get(), fields: names(IndexedFields::ALL, |field| fields.contains(field)) }
     }

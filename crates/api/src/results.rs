@@ -1,6 +1,6 @@
 //! The answer to a batch: a result for each order, in their order.
 
-use engine::{Made, OrderReply, Ordered, Refusal};
+use engine::{AccountReply, AnyTransfer, Made, Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -50,13 +50,47 @@ struct Refused {
 }
 
 impl BatchResults {
-    /// For [`engine::Reply::Batch`].
+    /// For [`engine::OpenAccountBatch`].
     ///
     /// # Errors
     /// When `assets` lacks the ledger of something.
-    pub fn new(answers: &[Ordered], assets: &Assets) -> Result<Self, Unknown> {
+    pub fn of_accounts(
+        answers: &[Result<(Made, Box<AccountReply>), Refusal>],
+        assets: &Assets,
+    ) -> Result<Self, Unknown> {
+        Self::of(answers, |made, account| {
+            Ok(OrderResult {
+                status: status_name(made),
+                timestamp: Some(account.account.timestamp.to_string()),
+                account: Some(Account::with_details(account, assets)?),
+                transfer: None,
+                refused: None,
+            })
+        })
+    }
+
+    /// For [`engine::CreateTransferBatch`].
+    ///
+    /// # Errors
+    /// When `assets` lacks the ledger of something.
+    pub fn of_transfers(answers: &[Result<(Made, AnyTransfer), Refusal>], assets: &Assets) -> Result<Self, Unknown> {
+        Self::of(answers, |made, transfer| {
+            let (status, timestamp) = match (transfer, made) {
+                (AnyTransfer::Made(reply), made) => (status_name(made), Some(reply.transfer.timestamp.to_string())),
+                (AnyTransfer::Scheduled(_), Made::Now) => ("scheduled", None),
+                (AnyTransfer::Scheduled(_), Made::Before) => ("exists", None),
+            };
+            let transfer = Some(Box::new(Transfer::any(transfer, assets)?));
+            Ok(OrderResult { status, timestamp, account: None, transfer, refused: None })
+        })
+    }
+
+    fn of<T>(
+        answers: &[Result<(Made, T), Refusal>],
+        shown: impl Fn(Made, &T) -> Result<OrderResult, Unknown>,
+    ) -> Result<Self, Unknown> {
         let results = answers.iter().map(|answer| match answer {
-            Ok(reply) => OrderResult::made(reply, assets),
+            Ok((made, it)) => shown(*made, it),
             Err(refusal) => Ok(OrderResult::refused(refusal)),
         });
         Ok(Self { results: results.collect::<Result<_, _>>()? })
@@ -64,29 +98,6 @@ impl BatchResults {
 }
 
 impl OrderResult {
-    fn made(reply: &OrderReply, assets: &Assets) -> Result<Self, Unknown> {
-        let nothing = Self { status: "", timestamp: None, account: None, transfer: None, refused: None };
-        Ok(match reply {
-            OrderReply::Account(made, account) => Self {
-                status: status_name(*made),
-                timestamp: Some(account.account.timestamp.to_string()),
-                account: Some(Account::with_details(account, assets)?),
-                ..nothing
-            },
-            OrderReply::Scheduled(made, scheduled) => Self {
-                status: if *made == Made::Now { "scheduled" } else { "exists" },
-                transfer: Some(Box::new(Transfer::scheduled(scheduled, "scheduled", assets)?)),
-                ..nothing
-            },
-            OrderReply::Transfer(made, reply) => Self {
-                status: status_name(*made),
-                timestamp: Some(reply.transfer.timestamp.to_string()),
-                transfer: Some(Box::new(Transfer::with_balances(reply, assets)?)),
-                ..nothing
-            },
-        })
-    }
-
     fn refused(refusal: &Refusal) -> Self {
         let problem = Problem::from(refusal);
         let code = problem.code();

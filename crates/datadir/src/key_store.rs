@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use disk::{Disk, DiskFile};
 use journal::Part;
+use pipeline::KeySaver;
 use types::{Digest, Origin, Sealed, TenantId, Token};
 use vault::{RootKey, Vault};
 
@@ -82,6 +83,14 @@ impl fmt::Debug for State {
 struct Saved<F> {
     file: F,
     bytes: u64,
+}
+
+impl<D: Disk> KeySaver for KeyStore<D> {
+    type Error = KeyStoreError;
+
+    fn save_keys(&self) -> Result<(), KeyStoreError> {
+        self.save()
+    }
 }
 
 impl<D: Disk> KeyStore<D> {

@@ -1,10 +1,10 @@
-//! Pages of accounts, in the order they were opened, by address, or by metadata; and of scheduled transfers.
+//! Pages of accounts, in the order they were opened, by address, or by metadata.
 
 use ledger::{Account, AccountPlace, Address, Ledger, MetadataOf};
 use types::{Code, LedgerId, Timestamp};
 
 use crate::details::AccountReply;
-use crate::{Engine, Reply};
+use crate::{Engine, Page};
 
 /// Accounts looked at for one page, so that a filter that matches nothing cannot hold the engine: a few ten
 /// microseconds.
@@ -68,7 +68,12 @@ impl AccountFilter {
 impl Engine {
     /// Accounts behind `after` that fit. A page that is not full may still have a place to go on from: so far it was
     /// looked.
-    pub(crate) fn accounts_page(&self, filter: &AccountFilter, after: Option<AccountPlace>, limit: usize) -> Reply {
+    pub(crate) fn accounts_page(
+        &self,
+        filter: &AccountFilter,
+        after: Option<AccountPlace>,
+        limit: usize,
+    ) -> Page<AccountReply, AccountPlace> {
         let ledger = &self.state.ledger;
         let after = after.filter(|place| (place.0 as usize) < ledger.accounts_count());
         let candidates = filter.candidates(ledger, after.map(|place| ledger.account_at(place)));
@@ -82,13 +87,6 @@ impl Engine {
             }
             accounts.push(AccountReply::present(ledger, *account));
         }
-        Reply::AccountsPage { accounts, next: last.and_then(|id| ledger.account_place(id)) }
-    }
-
-    /// Transfers that wait for their time, by time, behind the place `after`.
-    pub(crate) fn scheduled_page(&self, after: (Timestamp, u64), limit: usize) -> Reply {
-        let found = self.state.ledger.scheduled_after(after, limit);
-        let next = found.last().filter(|_| found.len() >= limit).map(|(place, _)| *place);
-        Reply::ScheduledPage { scheduled: found.into_iter().map(|(_, scheduled)| *scheduled).collect(), next }
+        Page { items: accounts, next: last.and_then(|id| ledger.account_place(id)) }
     }
 }

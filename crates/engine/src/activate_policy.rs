@@ -5,34 +5,57 @@ use std::sync::Arc;
 use features::StreamId;
 use ledger::Outcome;
 use policy::{Policy, StreamClock, StreamSpec};
-use types::{Digest, Span, Timestamp};
+use types::{Digest, RequestId, Span, Timestamp};
 
-use crate::entry::{Fact, PolicyActivated, StreamOpened};
-use crate::{Decided, Engine, Made, Refusal, Reply};
+use crate::decide::{Decide, Decided, Recording};
+use crate::entry::{Entry, Fact, PolicyActivated, StreamOpened};
+use crate::{ActivePolicy, Answered, Engine, Made, Refusal};
 
-impl Engine {
-    pub(crate) fn activate_policy(&self, at: Timestamp, artifact: Digest, policy: &Arc<Policy>) -> Decided {
-        if let Some(active) = self.state.policy.as_ref().filter(|active| active.activated.artifact == artifact) {
-            return Decided::Answer(Ok(Reply::Policy(Made::Before, active.clone())));
+/// Let a policy decide from now on. Its artifact must be stored.
+#[derive(Debug, Clone)]
+pub struct ActivatePolicy {
+    /// Digest of the stored bundle.
+    pub artifact: Digest,
+    /// That bundle, compiled.
+    pub policy: Arc<Policy>,
+}
+
+impl Decide for ActivatePolicy {
+    fn decide(&self, engine: &Engine, at: Timestamp, _: RequestId) -> Result<Decided<Self::Reply>, Refusal> {
+        let Self { artifact, policy } = self;
+        let state = &engine.state;
+        if let Some(active) = state.policy.as_ref().filter(|active| active.activated.artifact == *artifact) {
+            return Ok(Decided::Before((Made::Before, active.clone())));
         }
-        let stored = self.state.artifacts.get(&artifact).is_some_and(|artifact| artifact.is_whole());
-        if !stored || policy.digest() != artifact {
-            return Decided::Answer(Err(Refusal::ArtifactIncomplete(artifact)));
+        let stored = state.artifacts.get(artifact).is_some_and(|artifact| artifact.is_whole());
+        if !stored || policy.digest() != *artifact {
+            return Err(Refusal::ArtifactIncomplete(*artifact));
         }
-        let mut plan = self.state.ledger.plan(at);
+        let mut plan = state.ledger.plan(at);
         for ledger in policy.ledgers() {
             if let Outcome::Refused(_) = plan.open_book(ledger.id, ledger.asset) {
-                return Decided::Answer(Err(Refusal::PolicyLedgerConflict(ledger.id)));
+                return Err(Refusal::PolicyLedgerConflict(ledger.id));
             }
         }
-        Decided::record(Fact::PolicyActivated(Arc::new(PolicyActivated {
-            artifact,
+        Ok(Decided::Now(Recording::of(Fact::PolicyActivated(Arc::new(PolicyActivated {
+            artifact: *artifact,
             name: policy.name().clone(),
             features: policy.features().iter().map(|feature| feature.name.clone()).collect(),
             models: policy.models().iter().map(|model| model.name.clone()).collect(),
-            streams: self.streams_of(at, policy),
+            streams: engine.streams_of(at, policy),
             ledger_facts: plan.into_facts(),
-        })))
+        })))))
+    }
+
+    fn made(&self, engine: &mut Engine, _: &Entry) -> Answered<Self> {
+        engine.policy = Some(Arc::clone(&self.policy));
+        Ok((Made::Now, engine.active_policy()?))
+    }
+}
+
+impl Engine {
+    pub(crate) fn active_policy(&self) -> Result<ActivePolicy, Refusal> {
+        self.state.policy.clone().ok_or(Refusal::NoActivePolicy)
     }
 
     /// An unchanged stream keeps its number and goes on; the others get new ones. What a stream did not see, because it

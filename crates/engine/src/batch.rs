@@ -1,21 +1,66 @@
 //! Batches of the ledger: every event is judged, recorded and answered on its own, and sees those before it. The events
 //! of a chain share their fate; each of them is an entry all the same, all in one frame.
 
-use ledger::{Batch, Event, NewAccount, NewTransfer, Outcome, Step, WARM_EVENTS};
+use ledger::{AccountStatus, Batch, Event, NewAccount, NewTransfer, Outcome, Step, WARM_EVENTS};
 use types::Timestamp;
 
+use crate::command::Execute;
+use crate::decide::Recording;
 use crate::entry::Fact;
-use crate::reply::{EventResult, EventStatus};
-use crate::{Answer, Engine, Recording, Reply, Request, Sink};
+use crate::reply::{EventResult, EventStatus, TransferResults};
+use crate::{Answered, Engine, Request, Sink};
+
+/// Open accounts, each with a result of its own. At most [`crate::EVENTS_MAX`].
+#[derive(Debug, Clone)]
+pub struct CreateAccounts(pub Vec<NewAccount>);
+
+/// Create transfers, each with a result and an entry of its own.
+#[derive(Debug, Clone)]
+pub struct CreateTransfers {
+    /// In order; at most [`crate::EVENTS_MAX`].
+    pub events: Vec<NewTransfer>,
+    /// Whether each result brings the balances of both accounts after it.
+    pub balances: bool,
+}
+
+impl Execute for CreateAccounts {
+    fn events_count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self> {
+        Ok(engine.create_accounts(now, request, &self.0, sink))
+    }
+
+    /// A batch is refused as a whole.
+    fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
+        None
+    }
+}
+
+impl Execute for CreateTransfers {
+    fn events_count(&self) -> usize {
+        self.events.len()
+    }
+
+    fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self> {
+        Ok(engine.create_transfers(now, request, (&self.events, self.balances), sink))
+    }
+
+    /// A batch is refused as a whole.
+    fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
+        None
+    }
+}
 
 impl Engine {
-    pub(crate) fn create_accounts(
+    fn create_accounts(
         &mut self,
         now: Timestamp,
         request: &Request,
         events: &[NewAccount],
         sink: &mut dyn Sink,
-    ) -> Answer {
+    ) -> Vec<EventResult<AccountStatus>> {
         let batch = Batch::of(events, self.next_instant(now));
         let mut results = Vec::with_capacity(events.len());
         let mut ahead = events.chunks(WARM_EVENTS);
@@ -43,17 +88,16 @@ impl Engine {
                 }
             }
         }
-        Ok(Reply::AccountResults(results))
+        results
     }
 
-    pub(crate) fn create_transfers(
+    fn create_transfers(
         &mut self,
         now: Timestamp,
         request: &Request,
-        events: &[NewTransfer],
-        with_balances: bool,
+        (events, with_balances): (&[NewTransfer], bool),
         sink: &mut dyn Sink,
-    ) -> Answer {
+    ) -> TransferResults {
         let batch = Batch::of(events, self.next_instant(now));
         let mut results = Vec::with_capacity(events.len());
         let mut balances = Vec::with_capacity(if with_balances { events.len() } else { 0 });
@@ -104,30 +148,31 @@ impl Engine {
                 }
             }
         }
-        Ok(Reply::TransferResults { results, balances })
+        TransferResults { results, balances }
     }
 
     /// Judges a chain and makes its entries; `created` sees the engine after each event of a chain that succeeds.
-    fn commit_chain<E: Event>(
+    fn commit_chain<S, E: Event<Answer = Outcome<S>>>(
         &mut self,
         now: Timestamp,
         request: &Request,
         (batch, chain): (Batch, &[E]),
         sink: &mut dyn Sink,
         mut created: impl FnMut(&Self, &E),
-    ) -> Vec<Outcome<E::Status>> {
-        let planned = self.state.ledger.plan_chain(batch, self.next_instant(now), chain);
-        let succeeds = planned.facts.len() == chain.len()
-            && !matches!(planned.facts.as_slice(), [ledger::Fact::TransferFailed { .. }]);
-        sink.hold_together(planned.facts.len(), 0);
-        for (fact, event) in planned.facts.into_iter().zip(chain) {
+    ) -> Vec<Outcome<S>> {
+        let mut plan = self.state.ledger.plan(self.next_instant(now));
+        let outcomes = plan.take_chain(batch, chain);
+        let succeeds = outcomes.iter().all(E::is_created);
+        let facts = plan.into_facts();
+        sink.hold_together(facts.len(), 0);
+        for (fact, event) in facts.into_iter().zip(chain) {
             self.commit_event(now, request, fact, sink);
             if succeeds {
                 created(self, event);
             }
         }
         self.journal_digest(now, sink);
-        planned.outcomes
+        outcomes
     }
 
     fn commit_event(&mut self, now: Timestamp, request: &Request, fact: ledger::Fact, sink: &mut dyn Sink) {

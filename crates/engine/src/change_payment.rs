@@ -4,9 +4,10 @@ use features::{Change, Update};
 use ledger::{NewTransfer, Outcome, TransferFlags, TransferKey, TransferStatus};
 use types::{Amount, LedgerId, PaymentId, RequestId, Timestamp};
 
-use crate::entry::{AtDeadline, CaptureTerms, Cause, Deadline, Fact, PaymentChanged, PaymentStatus, Verb};
+use crate::decide::{Decide, Decided, Recording};
+use crate::entry::{AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, PaymentChanged, PaymentStatus, Verb};
 use crate::payment::{Leg, Payment};
-use crate::{Decided, Engine, Made, Refusal};
+use crate::{Answered, Engine, Made, PaymentReply, Refusal};
 
 /// What a change does with the money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,31 +22,53 @@ enum Movement {
     Reverse,
 }
 
+/// Move a payment on.
+#[derive(Debug, Clone)]
+pub struct ChangePayment {
+    pub payment: PaymentId,
+    pub verb: Verb,
+}
+
+impl Decide for ChangePayment {
+    fn decide(&self, engine: &Engine, at: Timestamp, request: RequestId) -> Result<Decided<Self::Reply>, Refusal> {
+        Ok(match engine.decide_change(at, request, self)? {
+            Decided::Before(reply) => Decided::Before((Made::Before, reply)),
+            Decided::Now(changed) => Decided::Now(Recording::of(Fact::PaymentChanged(changed))),
+        })
+    }
+
+    fn made(&self, engine: &mut Engine, _: &Entry) -> Answered<Self> {
+        Ok((Made::Now, engine.payment_reply(self.payment, engine.state.clock)?))
+    }
+}
+
 impl Engine {
-    pub(crate) fn change_payment(&self, at: Timestamp, request: RequestId, id: PaymentId, verb: Verb) -> Decided {
-        let Some(payment) = self.state.payments.get(&id) else {
-            return Decided::Answer(Err(Refusal::PaymentNotFound(id)));
-        };
+    /// What a verb does to a payment, unless this very request did it before.
+    pub(crate) fn decide_change(
+        &self,
+        at: Timestamp,
+        request: RequestId,
+        change: &ChangePayment,
+    ) -> Result<Decided<Box<PaymentReply>, PaymentChanged>, Refusal> {
+        let ChangePayment { payment: id, verb } = *change;
+        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?;
         match payment.asked_by(request) {
-            Some(asked) if asked == verb => return Decided::Answer(self.payment_reply(Made::Before, id, at, None)),
-            Some(asked) => return Decided::Answer(Err(Refusal::RequestIdReused(asked))),
+            Some(asked) if asked == verb => return Ok(Decided::Before(self.payment_reply(id, at)?)),
+            Some(asked) => return Err(Refusal::RequestIdReused(asked)),
             None => {}
         }
         if payment.changes.len() >= Payment::CHANGES_MAX {
-            return Decided::Answer(Err(Refusal::TooManyChanges(Payment::CHANGES_MAX)));
+            return Err(Refusal::TooManyChanges(Payment::CHANGES_MAX));
         }
         let status = payment.status_at(at);
-        let Some((next, movement)) = transition(payment, status, verb) else {
-            return Decided::Answer(Err(Refusal::PaymentStatusConflict { verb, status }));
-        };
-        match self.move_payment(at, payment, movement) {
-            Ok(facts) => Decided::record(changed(at, payment, Cause::Verb(verb), next, facts)),
-            Err(refusal) => Decided::Answer(Err(Refusal::Transfer(refusal))),
-        }
+        let conflict = Refusal::PaymentStatusConflict { verb, status };
+        let (next, movement) = transition(payment, status, verb).ok_or(conflict)?;
+        let facts = self.move_payment(at, payment, movement).map_err(Refusal::Transfer)?;
+        Ok(Decided::Now(changed(at, payment, Cause::Verb(verb), next, facts)))
     }
 
     /// The fact of a deadline that passed.
-    pub(crate) fn pass_deadline(&self, at: Timestamp, id: PaymentId) -> Fact {
+    pub(crate) fn pass_deadline(&self, at: Timestamp, id: PaymentId) -> PaymentChanged {
         let payment = self.state.payments.get(&id).expect("ENG-5: only a decided payment has a deadline");
         let proceeds = payment.deadline.is_some_and(|deadline| deadline.then == AtDeadline::Proceed);
         if proceeds {
@@ -121,21 +144,14 @@ fn changed(
     cause: Cause,
     status: PaymentStatus,
     ledger_facts: Vec<ledger::Fact>,
-) -> Fact {
+) -> PaymentChanged {
     let deadline = match (status, payment.capture) {
         (PaymentStatus::Held, CaptureTerms::Manual { deadline, then }) => {
             Some(Deadline { at: at.saturating_add(deadline), then })
         }
         (_, _) => None,
     };
-    Fact::PaymentChanged(PaymentChanged {
-        payment: payment.id,
-        cause,
-        status,
-        deadline,
-        ledger_facts,
-        updates: withdrawn(payment, status),
-    })
+    PaymentChanged { payment: payment.id, cause, status, deadline, ledger_facts, updates: withdrawn(payment, status) }
 }
 
 /// What leaves the feature windows: a payment that came to nothing no longer counts as accepted, from this moment on

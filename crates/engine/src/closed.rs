@@ -1,12 +1,8 @@
-//! While nothing may be written: what can be answered from the state is, everything else is refused.
+//! Why nothing is written for a while.
 
 use std::sync::Arc;
 
 use types::Timestamp;
-
-use crate::reverse_transfer::judge_reversal;
-use crate::take_orders::{judge_all, judge_alone};
-use crate::{Answer, Command, Decided, Engine, Refusal, Reply, Request};
 
 /// Why nothing is written at the moment. It passes by itself or by what an operator does, and a request that is refused
 /// for it left no trace: it can be sent again as it is.
@@ -39,39 +35,4 @@ pub enum WritesClosed {
         /// What that rests on, in a few words.
         since: &'static str,
     },
-}
-
-impl Engine {
-    /// As [`Engine::execute`] while nothing may be written. Queries and dry runs are answered, and so is whatever would
-    /// leave no entry, such as an order or a payment that was taken before; anything else is refused and leaves none
-    /// either. Batches of records and imports are refused as a whole.
-    pub fn answer_closed(&self, now: Timestamp, request: &Request, closed: &WritesClosed) -> Answer {
-        let at = self.next_instant(now);
-        let refused = || Err(Refusal::WritesClosed(closed.clone()));
-        let mut plan = self.state.ledger.plan(at);
-        let answer = match &request.command {
-            Command::Query(query) => return self.query(at, query),
-            Command::DryRun(command) => return self.dry_run(now, request, command),
-            Command::OpenAccount(order) => judge_alone(&mut plan, &**order, at).map(Reply::from),
-            Command::CreateTransfer(order) => judge_alone(&mut plan, &**order, at).map(Reply::from),
-            Command::ReverseTransfer(id) => judge_reversal(&mut plan, *id).map(Reply::from),
-            Command::Batch(orders) => Ok(Reply::Batch(judge_all(&mut plan, orders, at))),
-            Command::CreateAccounts(_) | Command::CreateTransfers { .. } | Command::Change(_) | Command::Import(_) => {
-                return refused();
-            }
-            command @ (Command::OpenLedger { .. }
-            | Command::CreatePayment(_)
-            | Command::ChangePayment { .. }
-            | Command::RecordLabel { .. }
-            | Command::StoreArtifact(_)
-            | Command::ActivatePolicy { .. }
-            | Command::AddApiKey(_)) => {
-                return match self.decide(at, request.id, command) {
-                    Decided::Answer(answer) => answer,
-                    Decided::Record(_) => refused(),
-                };
-            }
-        };
-        if plan.into_facts().is_empty() { answer } else { refused() }
-    }
 }

@@ -1,234 +1,257 @@
-//! Commands: what is asked of the engine, already parsed, with personal data already tokenised and sealed.
+//! What can be asked of the engine, already parsed, with personal data already tokenised and sealed: one table that says
+//! what each operation is answered.
 
-use std::sync::Arc;
-
-use ledger::{AccountPlace, NewAccount, NewTransfer, TransferKey};
-use policy::{AttributeValue, PaymentTypeIdx, Policy};
-use types::{
-    AccountId, ActorId, Amount, Asset, Digest, ImportId, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, TenantId,
-    Timestamp, TransferId,
+use ledger::{
+    Account, AccountPlace, AccountStatus, Book, ImportStatus, PendingState, Scheduled, Transfer, TrialBalance,
 };
+use types::{ActorId, RequestId, Seq, TenantId, Timestamp, TransferId};
 
-use crate::ImportCommand;
-use crate::accounts_page::AccountFilter;
-use crate::change::Change;
-use crate::details::AccountName;
-use crate::entry::{ApiKeyAdded, ArtifactChunk, PaymentStatus, Verb};
-use crate::order::{AccountOrder, Orders, TransferOrder};
+use crate::batch::{CreateAccounts, CreateTransfers};
+use crate::change::{
+    CancelScheduled, ChooseIndexes, SetAccountMetadata, SetAddress, SetLimits, SetPaymentMetadata, SetTransferMetadata,
+};
+use crate::details::{AccountReply, AnyTransfer, TransferReply};
+use crate::entry::ArtifactChunk;
+use crate::identity::{CredentialAdded, PrincipalAdded};
+use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch};
+use crate::reply::{EventResult, LabelReply, Made, Page, PaymentReply, TransferResults};
+use crate::{
+    ActivatePolicy, ActivePolicy, Answer, ChangePayment, CreatePayment, Engine, ImportCommand, OpenLedger, Payment,
+    RecordLabel, Refusal, Reply, ReverseTransfer, Sink, query,
+};
 
 /// A command and who sent it.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Whose ledgers, ids and policy it is about.
     pub tenant: TenantId,
-    /// Who asks.
     pub actor: ActorId,
     /// What makes a retry recognisable.
     pub id: RequestId,
-    /// What is asked.
     pub command: Command,
 }
 
-/// What can be asked.
+/// Something that can be asked of the engine. The type of an operation says the type of its answer, so that nobody who
+/// asks has to handle an answer to something else.
+pub trait Operation: Into<Command> {
+    type Reply: Into<Reply> + TryFrom<Reply>;
+
+    /// Takes the answer to this operation out of the form that all answers have while they wait to become durable.
+    ///
+    /// # Panics
+    /// When it is the answer to another operation.
+    fn answer(answer: Answer) -> Answered<Self> {
+        answer.map(|reply| {
+            let own = Self::Reply::try_from(reply);
+            own.unwrap_or_else(|_other| unreachable!("ENG-20: an operation is answered with its own kind of reply"))
+        })
+    }
+}
+
+/// The answer to an operation.
+pub type Answered<O> = Result<<O as Operation>::Reply, Refusal>;
+
+/// Declares an enum of operations and its conversions. `$each` becomes a macro that does the same with whichever
+/// operation a value holds.
+macro_rules! one_of {
+    (($d:tt) $each:ident $(#[$doc:meta])* $all:ident { $($name:ident($operation:ty),)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub enum $all { $($name($operation),)* }
+
+        $(impl From<$operation> for $all {
+            fn from(operation: $operation) -> Self {
+                Self::$name(operation)
+            }
+        })*
+
+        macro_rules! $each {
+            ($d all:expr, $d one:ident => $d then:expr) => {
+                match $d all { $($all::$name($d one) => $d then,)* }
+            };
+        }
+    };
+}
+
+/// The table of operations: what each is called in its enum, its type, the type of its answer.
+macro_rules! operations {
+    ($d:tt $each:ident $(#[$doc:meta])* $all:ident { $($name:ident($operation:ty) -> $reply:ty,)* }) => {
+        one_of! { $d $each $(#[$doc])* $all { $($name($operation),)* } }
+        $(impl Operation for $operation {
+            type Reply = $reply;
+        })*
+    };
+    ($d:tt $each:ident $(#[$doc:meta])* Command::$all:ident { $($name:ident($operation:ty) -> $reply:ty,)* }) => {
+        operations! { $d $each $(#[$doc])* $all { $($name($operation) -> $reply,)* } }
+        $(impl From<$operation> for Command {
+            fn from(operation: $operation) -> Self {
+                Self::$all(operation.into())
+            }
+        })*
+    };
+}
+
+operations! {
+    ($) for_query
+    /// What can be looked up. It never makes an entry. Pages hold at most [`PAGE_MAX`] items.
+    Command::Query {
+        Ledgers(query::Ledgers) -> Vec<Book>,
+        Account(query::Account) -> Box<AccountReply>,
+        LookupAccounts(query::LookupAccounts) -> Vec<Account>,
+        LookupTransfers(query::LookupTransfers) -> Vec<(Transfer, Option<PendingState>)>,
+        Accounts(query::Accounts) -> Page<AccountReply, AccountPlace>,
+        Transfer(query::Transfer) -> AnyTransfer,
+        TransfersByMetadata(query::TransfersByMetadata) -> Page<TransferId, TransferId>,
+        Pending(query::Pending) -> Page<Transfer, Timestamp>,
+        PendingStates(query::PendingStates) -> Vec<Option<PendingState>>,
+        AccountsOpened(query::AccountsOpened) -> (Book, usize),
+        Payment(query::Payment) -> Box<PaymentReply>,
+        Payments(query::Payments) -> Page<Payment, Seq>,
+        Import(query::Import) -> Box<ImportStatus>,
+        Imports(query::Imports) -> Vec<ImportStatus>,
+        Policy(query::Policy) -> ActivePolicy,
+        TrialBalance(query::TrialBalance) -> (Book, TrialBalance),
+        AddressSums(query::AddressSums) -> (Book, TrialBalance),
+        Scheduled(query::Scheduled) -> Page<Scheduled, (Timestamp, u64)>,
+    }
+}
+
+one_of! {
+    ($) for_dry_run
+    /// What can be judged without leaving an entry. [`Dry`] asks for it.
+    DryRun {
+        OpenAccount(OpenAccount),
+        OpenAccountBatch(OpenAccountBatch),
+        CreateTransfer(CreateTransfer),
+        CreateTransferBatch(CreateTransferBatch),
+        ReverseTransfer(ReverseTransfer),
+        CreatePayment(CreatePayment),
+        ChangePayment(ChangePayment),
+    }
+}
+
+operations! {
+    ($) for_command
+    /// What can be asked.
+    Command {
+        Query(Query) -> Reply,
+        DryRun(DryRun) -> Reply,
+        OpenLedger(OpenLedger) -> (Made, Book),
+        OpenAccount(OpenAccount) -> (Made, Box<AccountReply>),
+        OpenAccountBatch(OpenAccountBatch) -> Vec<Result<(Made, Box<AccountReply>), Refusal>>,
+        CreateAccounts(CreateAccounts) -> Vec<EventResult<AccountStatus>>,
+        CreateTransfer(CreateTransfer) -> (Made, AnyTransfer),
+        CreateTransferBatch(CreateTransferBatch) -> Vec<Result<(Made, AnyTransfer), Refusal>>,
+        CreateTransfers(CreateTransfers) -> TransferResults,
+        ReverseTransfer(ReverseTransfer) -> (Made, Box<TransferReply>),
+        CancelScheduled(CancelScheduled) -> (Made, Option<Box<Scheduled>>),
+        SetAddress(SetAddress) -> (Made, Box<AccountReply>),
+        SetLimits(SetLimits) -> (Made, Box<AccountReply>),
+        SetAccountMetadata(SetAccountMetadata) -> (Made, Box<AccountReply>),
+        SetTransferMetadata(SetTransferMetadata) -> (Made, Box<TransferReply>),
+        SetPaymentMetadata(SetPaymentMetadata) -> (Made, Box<PaymentReply>),
+        ChooseIndexes(ChooseIndexes) -> Made,
+        CreatePayment(CreatePayment) -> (Made, Box<PaymentReply>),
+        ChangePayment(ChangePayment) -> (Made, Box<PaymentReply>),
+        RecordLabel(RecordLabel) -> (Made, LabelReply),
+        StoreArtifact(ArtifactChunk) -> Made,
+        ActivatePolicy(ActivatePolicy) -> (Made, ActivePolicy),
+        AddPrincipal(PrincipalAdded) -> Made,
+        AddCredential(CredentialAdded) -> Made,
+        Import(ImportCommand) -> (Made, Box<ImportStatus>),
+    }
+}
+
+/// Asks what the answer to an operation would be now. It leaves no entry.
 #[derive(Debug, Clone)]
-pub enum Command {
-    /// Open a ledger: a book of accounts in one asset.
-    OpenLedger {
-        /// Its number.
-        id: LedgerId,
-        /// What it counts.
-        asset: Asset,
-    },
-    /// Open an account.
-    OpenAccount(Box<AccountOrder>),
-    /// Move money without any policy.
-    CreateTransfer(Box<TransferOrder>),
-    /// Move back what a transfer moved, by a transfer whose id is [`crate::reversal_id`].
-    ReverseTransfer(TransferId),
-    /// Change what stands beside balances.
-    Change(Change),
-    /// Several orders, each answered as if it had come alone.
-    Batch(Orders),
-    /// Judge a command of orders or payments and leave no entry. The answer is what it would be, durable or not.
-    DryRun(Box<Command>),
-    /// Open accounts, each with a result of its own. At most [`EVENTS_MAX`].
-    CreateAccounts(Vec<NewAccount>),
-    /// Create transfers, each with a result and an entry of its own. At most [`EVENTS_MAX`].
-    CreateTransfers {
-        /// What to create, in order.
-        events: Vec<NewTransfer>,
-        /// Whether each result brings the balances of both accounts after it.
-        balances: bool,
-    },
-    /// Decide a payment and post what was decided.
-    CreatePayment(Box<NewPayment>),
-    /// Move a payment on.
-    ChangePayment {
-        /// The payment.
-        payment: PaymentId,
-        /// How.
-        verb: Verb,
-    },
-    /// Say what a payment turned out to be.
-    RecordLabel {
-        /// The payment.
-        payment: PaymentId,
-        /// What it was.
-        label: Name,
-    },
-    /// Store a part of an artifact.
-    StoreArtifact(ArtifactChunk),
-    /// Let a policy decide from now on. Its artifact must be stored.
-    ActivatePolicy {
-        /// Digest of the stored bundle.
-        artifact: Digest,
-        /// That bundle, compiled.
-        policy: Arc<Policy>,
-    },
-    /// Let an API key in.
-    AddApiKey(ApiKeyAdded),
-    /// Bring an existing book.
-    Import(ImportCommand),
-    /// Look something up.
-    Query(Query),
+pub struct Dry<O>(pub O);
+
+impl<O: Into<DryRun>> From<Dry<O>> for Command {
+    fn from(Dry(operation): Dry<O>) -> Self {
+        Self::DryRun(operation.into())
+    }
+}
+
+impl<O: Operation + Into<DryRun>> Operation for Dry<O> {
+    type Reply = O::Reply;
+}
+
+/// An operation that reads.
+pub(crate) trait Look: Operation {
+    fn events_count(&self) -> usize {
+        1
+    }
+
+    fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self>;
+}
+
+/// An operation that can be judged without leaving an entry.
+pub(crate) trait Foresee: Operation {
+    /// What its answer would be at `at`, the instant of the next entry.
+    fn foresee(&self, engine: &Engine, at: Timestamp, request: &Request) -> Answered<Self>;
+}
+
+/// An operation that is executed.
+pub(crate) trait Execute: Operation {
+    /// How many events it brings: the size of a batch, otherwise one.
+    fn events_count(&self) -> usize {
+        1
+    }
+
+    fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self>;
+
+    /// The answer while nothing may be written; none for what would leave an entry.
+    fn without_entry(&self, engine: &Engine, at: Timestamp, request: &Request) -> Option<Answered<Self>>;
+}
+
+impl Execute for Query {
+    fn events_count(&self) -> usize {
+        for_query!(self, query => query.events_count())
+    }
+
+    fn execute(&self, engine: &mut Engine, now: Timestamp, _: &Request, _: &mut dyn Sink) -> Answer {
+        let at = engine.next_instant(now);
+        for_query!(self, query => any(query.look(engine, at)))
+    }
+
+    fn without_entry(&self, engine: &Engine, at: Timestamp, _: &Request) -> Option<Answer> {
+        Some(for_query!(self, query => any(query.look(engine, at))))
+    }
+}
+
+impl Execute for DryRun {
+    fn events_count(&self) -> usize {
+        for_dry_run!(self, operation => operation.events_count())
+    }
+
+    fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, _: &mut dyn Sink) -> Answer {
+        let at = engine.next_instant(now);
+        for_dry_run!(self, operation => any(operation.foresee(engine, at, request)))
+    }
+
+    fn without_entry(&self, engine: &Engine, at: Timestamp, request: &Request) -> Option<Answer> {
+        Some(for_dry_run!(self, operation => any(operation.foresee(engine, at, request))))
+    }
 }
 
 impl Request {
     /// How many events it brings: the size of a batch, otherwise one.
     pub fn events_count(&self) -> usize {
-        match self.command.judged() {
-            Command::CreateAccounts(events) => events.len().max(1),
-            Command::CreateTransfers { events, .. } => events.len().max(1),
-            Command::Batch(orders) => orders.len().max(1),
-            Command::Import(command) => command.events_count(),
-            Command::Query(Query::LookupAccounts(ids)) => ids.len().max(1),
-            Command::Query(Query::LookupTransfers(ids)) => ids.len().max(1),
-            Command::OpenLedger { .. }
-            | Command::OpenAccount(_)
-            | Command::CreateTransfer(_)
-            | Command::ReverseTransfer(_)
-            | Command::Change(_)
-            | Command::CreatePayment(_)
-            | Command::ChangePayment { .. }
-            | Command::RecordLabel { .. }
-            | Command::StoreArtifact(_)
-            | Command::ActivatePolicy { .. }
-            | Command::AddApiKey(_)
-            | Command::DryRun(_)
-            | Command::Query(_) => 1,
-        }
+        for_command!(&self.command, operation => operation.events_count().max(1))
+    }
+
+    pub(crate) fn execute(&self, engine: &mut Engine, now: Timestamp, sink: &mut dyn Sink) -> Answer {
+        for_command!(&self.command, operation => any(operation.execute(engine, now, self, sink)))
+    }
+
+    pub(crate) fn without_entry(&self, engine: &Engine, at: Timestamp) -> Option<Answer> {
+        for_command!(&self.command, operation => operation.without_entry(engine, at, self).map(any))
     }
 }
 
-impl Command {
-    /// What is judged: of a dry run the command inside.
-    fn judged(&self) -> &Self {
-        if let Self::DryRun(command) = self { command } else { self }
-    }
-}
-
-/// A payment to decide. Its `Debug` form shows no attributes: some are personal.
-#[derive(Clone)]
-pub struct NewPayment {
-    /// Its id.
-    pub payment: PaymentId,
-    /// Keyed hash of the request's own fields in canonical form.
-    pub content: Digest,
-    /// The policy that the attributes were parsed with; if another one decides by now, the answer is
-    /// [`crate::Refusal::PolicyChanged`] and the edge parses again.
-    pub policy: Digest,
-    /// Its type in that policy.
-    pub payment_type: PaymentTypeIdx,
-    /// How much, in minor units of the type's ledger; at most [`policy::AMOUNT_MAX`].
-    pub amount: Amount,
-    /// The client's time, where the type lets it declare one.
-    pub occurred_at: Option<Timestamp>,
-    /// Values in the type's order, entity keys as tokens. Personal ones are seen by rules and then forgotten.
-    pub attributes: Vec<Option<AttributeValue>>,
-    /// Personal values and entity keys, sealed.
-    pub sealed: Option<Sealed>,
-}
-
-impl std::fmt::Debug for NewPayment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewPayment").field("payment", &self.payment).finish_non_exhaustive()
-    }
-}
-
-/// What can be looked up. Pages hold at most [`PAGE_MAX`] items.
-#[derive(Debug, Clone)]
-pub enum Query {
-    /// All ledgers (they are few).
-    Ledgers,
-    /// One account.
-    Account(AccountName),
-    /// These accounts in this order, without those that do not exist. At most [`EVENTS_MAX`].
-    LookupAccounts(Vec<AccountId>),
-    /// These transfers in this order, without those that do not exist. At most [`EVENTS_MAX`].
-    LookupTransfers(Vec<TransferId>),
-    /// Accounts in the order they were opened.
-    Accounts {
-        /// Which of them.
-        filter: Box<AccountFilter>,
-        /// After this one.
-        after: Option<AccountPlace>,
-        /// At most so many.
-        limit: usize,
-    },
-    /// One transfer that a client named.
-    Transfer(TransferId),
-    /// Client transfers by these values of metadata, JSON texts by key, in order of id.
-    TransfersByMetadata {
-        /// At least one.
-        metadata: Vec<(String, String)>,
-        /// Behind this one.
-        after: Option<TransferId>,
-        /// At most so many.
-        limit: usize,
-    },
-    /// Transfers that still reserve their amount, in the order they were made.
-    Pending {
-        /// Only those of this account.
-        account: Option<AccountId>,
-        /// Only those in this ledger.
-        ledger: Option<LedgerId>,
-        /// After this one's timestamp.
-        after: Timestamp,
-        /// At most so many.
-        limit: usize,
-    },
-    /// What became of these pending transfers.
-    PendingStates(Vec<TransferKey>),
-    /// How many accounts a ledger had at an instant.
-    AccountsOpened(LedgerId, Timestamp),
-    /// One payment.
-    Payment(PaymentId),
-    /// Payments in the order they were decided.
-    Payments {
-        /// Only those in this state.
-        status: Option<PaymentStatus>,
-        /// After the payment that this entry decided.
-        after: Seq,
-        /// At most so many.
-        limit: usize,
-    },
-    /// One import.
-    Import(ImportId),
-    /// All imports.
-    Imports,
-    /// The policy that decides.
-    Policy,
-    /// What the accounts of a ledger add up to.
-    TrialBalance(LedgerId),
-    /// What the accounts of a ledger add up to whose address is this, or goes on behind it with a colon.
-    AddressSums(LedgerId, Box<str>),
-    /// Transfers that wait for their time, by time.
-    Scheduled {
-        /// Behind this place: time and number in order of scheduling.
-        after: (Timestamp, u64),
-        /// At most so many.
-        limit: usize,
-    },
+/// The answer to one operation in the form that all answers have while they wait.
+fn any<R: Into<Reply>>(answer: Result<R, Refusal>) -> Answer {
+    answer.map(Into::into)
 }
 
 /// The most events of a batch, and the most ids of a lookup.

@@ -8,14 +8,50 @@ use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags
 use policy::reason::LEG_FAILED;
 use policy::{
     AccountRef, AccountTemplate, AttributeKind, AttributeValue, Capture, CaptureExpiry, Counts, Effect, Evaluation,
-    Facts, History, LegPlan, PaymentType, Policy, Reason, ReviewExpiry, StreamIdx, Verdict,
+    Facts, History, LegPlan, PaymentType, PaymentTypeIdx, Policy, Reason, ReviewExpiry, StreamIdx, Verdict,
 };
-use types::{AccountId, DigestBuilder, LedgerId, Name, Seq, Timestamp, Token};
+use types::{
+    AccountId, Amount, Digest, DigestBuilder, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, Timestamp, Token,
+};
 
+use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{
-    AtDeadline, CaptureTerms, Deadline, Fact, LegRefusal, PaymentDecided, PaymentStatus, PlainValue, StreamOpened,
+    AtDeadline, CaptureTerms, Deadline, Entry, Fact, LegRefusal, PaymentDecided, PaymentStatus, PlainValue,
+    StreamOpened,
 };
-use crate::{Decided, Engine, Made, NewPayment, Recording, Refusal};
+use crate::{Answered, Engine, Made, PaymentReply, Refusal};
+
+/// Decide a payment and post what was decided.
+#[derive(Debug, Clone)]
+pub struct CreatePayment(pub Box<NewPayment>);
+
+/// A payment to decide. Its `Debug` form shows no attributes: some are personal.
+#[derive(Clone)]
+pub struct NewPayment {
+    /// Its id.
+    pub payment: PaymentId,
+    /// Keyed hash of the request's own fields in canonical form.
+    pub content: Digest,
+    /// The policy that the attributes were parsed with; if another one decides by now, the answer is
+    /// [`crate::Refusal::PolicyChanged`] and the edge parses again.
+    pub policy: Digest,
+    /// Its type in that policy.
+    pub payment_type: PaymentTypeIdx,
+    /// How much, in minor units of the type's ledger; at most [`policy::AMOUNT_MAX`].
+    pub amount: Amount,
+    /// The client's time, where the type lets it declare one.
+    pub occurred_at: Option<Timestamp>,
+    /// Values in the type's order, entity keys as tokens. Personal ones are seen by rules and then forgotten.
+    pub attributes: Vec<Option<AttributeValue>>,
+    /// Personal values and entity keys, sealed.
+    pub sealed: Option<Sealed>,
+}
+
+impl std::fmt::Debug for NewPayment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewPayment").field("payment", &self.payment).finish_non_exhaustive()
+    }
+}
 
 /// Feature windows as a policy sees them: by its own numbers of streams.
 struct StreamHistory<'a> {
@@ -49,23 +85,42 @@ struct Moved {
     facts: Vec<ledger::Fact>,
 }
 
-impl Engine {
-    pub(crate) fn create_payment(&self, at: Timestamp, new: &NewPayment) -> Decided {
-        if let Some(payment) = self.state.payments.get(&new.payment) {
-            let answer = if payment.content == new.content {
-                self.payment_reply(Made::Before, new.payment, at, None)
-            } else {
-                Err(Refusal::PaymentExistsWithDifferentContent(new.payment))
-            };
-            return Decided::Answer(answer);
-        }
-        match self.decide_payment(at, new) {
-            Ok(recording) => Decided::Record(Box::new(recording)),
-            Err(refusal) => Decided::Answer(Err(refusal)),
-        }
+impl Decide for CreatePayment {
+    fn decide(&self, engine: &Engine, at: Timestamp, _: RequestId) -> Result<Decided<Self::Reply>, Refusal> {
+        let new = &*self.0;
+        Ok(match engine.decide_payment(at, new)? {
+            Decided::Before(reply) => Decided::Before((Made::Before, reply)),
+            Decided::Now(decided) => Decided::Now(Recording {
+                fact: Fact::PaymentDecided(decided),
+                // The envelope keeps what the client declared, also when it counted as late.
+                occurred_at: new.occurred_at,
+                sealed: new.sealed.clone(),
+            }),
+        })
     }
 
-    fn decide_payment(&self, at: Timestamp, new: &NewPayment) -> Result<Recording, Refusal> {
+    fn made(&self, engine: &mut Engine, entry: &Entry) -> Answered<Self> {
+        let mut reply = engine.payment_reply(self.0.payment, engine.state.clock)?;
+        if let Fact::PaymentDecided(decided) = &entry.fact {
+            reply.decided = Some(Arc::clone(decided));
+        }
+        Ok((Made::Now, reply))
+    }
+}
+
+impl Engine {
+    /// What becomes of a payment: the decision, unless it was decided before.
+    pub(crate) fn decide_payment(
+        &self,
+        at: Timestamp,
+        new: &NewPayment,
+    ) -> Result<Decided<Box<PaymentReply>, Arc<PaymentDecided>>, Refusal> {
+        if let Some(payment) = self.state.payments.get(&new.payment) {
+            if payment.content != new.content {
+                return Err(Refusal::PaymentExistsWithDifferentContent(new.payment));
+            }
+            return Ok(Decided::Before(self.payment_reply(new.payment, at)?));
+        }
         let active = self.state.policy.as_ref().ok_or(Refusal::NoActivePolicy)?;
         let policy = self.policy.as_deref().ok_or(Refusal::NoActivePolicy)?;
         if policy.digest() != new.policy {
@@ -112,12 +167,7 @@ impl Engine {
             updates,
             accepted_updates,
         };
-        Ok(Recording {
-            fact: Fact::PaymentDecided(Arc::new(decided)),
-            // The envelope keeps what the client declared, also when it counted as late.
-            occurred_at: new.occurred_at,
-            sealed: new.sealed.clone(),
-        })
+        Ok(Decided::Now(Arc::new(decided)))
     }
 
     /// The transfers that the policy wants. One that cannot be told declines the payment.

@@ -1,62 +1,55 @@
-//! Dry runs: what a command would be answered now, without an entry.
+//! Dry runs: what an operation would be answered now, without an entry.
 
 use types::Timestamp;
 
-use crate::entry::Fact;
+use crate::command::Foresee;
+use crate::decide::Decided;
 use crate::payment::Payment;
-use crate::reverse_transfer::judge_reversal;
-use crate::take_orders::{judge_all, judge_alone};
-use crate::{Answer, Command, Decided, Engine, Made, PaymentReply, Recording, Reply, Request};
+use crate::take_orders::foresee;
+use crate::{
+    Answered, ChangePayment, CreatePayment, CreateTransfer, CreateTransferBatch, Engine, Made, OpenAccount,
+    OpenAccountBatch, PaymentReply, Request, ReverseTransfer,
+};
 
-impl Engine {
-    /// What `command` would be answered as of `now`. A batch is judged as a whole: each order after those before it.
-    pub(crate) fn dry_run(&self, now: Timestamp, request: &Request, command: &Command) -> Answer {
-        let at = self.next_instant(now);
-        let plan = || self.state.ledger.plan(at);
-        match command {
-            Command::OpenAccount(order) => judge_alone(&mut plan(), &**order, at).map(Reply::from),
-            Command::CreateTransfer(order) => judge_alone(&mut plan(), &**order, at).map(Reply::from),
-            Command::ReverseTransfer(id) => judge_reversal(&mut plan(), *id).map(Reply::from),
-            Command::Batch(orders) => Ok(Reply::Batch(judge_all(&mut plan(), orders, at))),
-            Command::CreatePayment(_) | Command::ChangePayment { .. } => match self.decide(at, request.id, command) {
-                Decided::Answer(answer) => answer,
-                Decided::Record(recording) => self.foreseen(now, request, *recording),
-            },
-            Command::OpenLedger { .. }
-            | Command::CreateAccounts(_)
-            | Command::CreateTransfers { .. }
-            | Command::RecordLabel { .. }
-            | Command::StoreArtifact(_)
-            | Command::ActivatePolicy { .. }
-            | Command::AddApiKey(_)
-            | Command::Import(_)
-            | Command::Change(_)
-            | Command::DryRun(_)
-            | Command::Query(_) => unreachable!("ENG-17: a dry run is of orders and payments"),
+/// What is judged on a plan, a batch as a whole: each order after those before it.
+macro_rules! foresee_on_a_plan {
+    ($($operation:ty),*) => {
+        $(impl Foresee for $operation {
+            fn foresee(&self, engine: &Engine, at: Timestamp, _: &Request) -> Answered<Self> {
+                foresee(self, engine, at)
+            }
+        })*
+    };
+}
+
+foresee_on_a_plan!(OpenAccount, OpenAccountBatch, CreateTransfer, CreateTransferBatch, ReverseTransfer);
+
+impl Foresee for CreatePayment {
+    fn foresee(&self, engine: &Engine, at: Timestamp, request: &Request) -> Answered<Self> {
+        match engine.decide_payment(at, &self.0)? {
+            Decided::Before(reply) => Ok((Made::Before, reply)),
+            Decided::Now(decided) => {
+                let header = engine.next_header(at, request.actor, request.id, self.0.occurred_at);
+                let (payment, decided) = (Payment::new(&header, &decided), Some(decided));
+                let metadata = engine.payment_metadata(payment.id);
+                Ok((Made::Now, Box::new(PaymentReply { payment, decided, metadata })))
+            }
         }
     }
+}
 
-    /// The answer that the recording would bring.
-    fn foreseen(&self, now: Timestamp, request: &Request, recording: Recording) -> Answer {
-        let header = self.next_header(now, request.actor, request.id, recording.occurred_at);
-        let (payment, decided) = match recording.fact {
-            Fact::PaymentDecided(decided) => (Payment::new(&header, &decided), Some(decided)),
-            Fact::PaymentChanged(changed) => {
-                let payment = self.state.payments.get(&changed.payment);
+impl Foresee for ChangePayment {
+    fn foresee(&self, engine: &Engine, at: Timestamp, request: &Request) -> Answered<Self> {
+        match engine.decide_change(at, request.id, self)? {
+            Decided::Before(reply) => Ok((Made::Before, reply)),
+            Decided::Now(changed) => {
+                let header = engine.next_header(at, request.actor, request.id, None);
+                let payment = engine.state.payments.get(&changed.payment);
                 let mut payment = payment.expect("ENG-5: only a decided payment changes").clone();
                 payment.change(&header, &changed);
-                (payment, None)
+                let metadata = engine.payment_metadata(payment.id);
+                Ok((Made::Now, Box::new(PaymentReply { payment, decided: None, metadata })))
             }
-            Fact::JournalStarted { .. }
-            | Fact::JournalContinued { .. }
-            | Fact::Ledger(_)
-            | Fact::LabelRecorded(_)
-            | Fact::ArtifactStored(_)
-            | Fact::PolicyActivated(_)
-            | Fact::ApiKeyAdded(_)
-            | Fact::StateDigest(_) => unreachable!("ENG-17: a dry run is of orders and payments"),
-        };
-        let metadata = self.payment_metadata(payment.id);
-        Ok(Reply::Payment(Made::Now, Box::new(PaymentReply { payment, decided, metadata })))
+        }
     }
 }

@@ -2,8 +2,9 @@
 
 use types::{ActorId, PaymentId, RequestId, Timestamp};
 
+use crate::decide::Recording;
 use crate::entry::Fact;
-use crate::{Engine, Recording, Sink};
+use crate::{Engine, Sink};
 
 /// What time alone brings.
 enum Due {
@@ -27,7 +28,7 @@ impl Engine {
         // Of those that are due together the first: what is released is there for what wants to move.
         let first = [deadline, timeout, scheduled].into_iter().flatten().min_by_key(|(due, _)| *due);
         let fact = match first.filter(|(due, _)| *due <= at) {
-            Some((_, Due::Deadline(payment))) => self.pass_deadline(at, payment),
+            Some((_, Due::Deadline(payment))) => Fact::PaymentChanged(self.pass_deadline(at, payment)),
             Some((_, Due::Timeout)) => {
                 let expired = self.state.ledger.due(at, 1).pop().expect("a time that came is of a transfer");
                 Fact::Ledger(ledger::Fact::TransferExpired(expired))

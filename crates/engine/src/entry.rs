@@ -10,6 +10,8 @@ use types::{
     TenantId, Timestamp, Token,
 };
 
+use crate::identity::IdentityFact;
+
 /// One record of the journal: one command and everything that was decided about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
@@ -68,8 +70,8 @@ pub enum Fact {
     ArtifactStored(ArtifactChunk),
     /// A policy began to decide.
     PolicyActivated(Arc<PolicyActivated>),
-    /// An API key became valid.
-    ApiKeyAdded(ApiKeyAdded),
+    /// A principal or a credential was added.
+    Identity(IdentityFact),
     /// What the state was, for every later replay to compare.
     StateDigest(StateDigest),
 }
@@ -364,19 +366,6 @@ pub struct StreamOpened {
     /// Since when every payment has been recorded in it: from the beginning, or from an activation on. A window that
     /// reaches further back is missing, never silently short.
     pub recorded_since: Timestamp,
-}
-
-/// An API key. The secret itself is nowhere, only its hash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiKeyAdded {
-    /// Its number, which entries carry as the actor.
-    pub key: ActorId,
-    /// Hash of the secret.
-    pub hash: Digest,
-    /// What it may do, a set of bits that `api` names.
-    pub scopes: u32,
-    /// For people.
-    pub name: Box<str>,
 }
 
 /// What the state was after the entry before this one.

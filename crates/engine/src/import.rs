@@ -4,8 +4,10 @@
 use ledger::{ImportRefusal, ImportState, ImportStatus, NewAccount, NewTransfer, Outcome};
 use types::{Digest, ImportId, LedgerId, Timestamp};
 
+use crate::command::Execute;
+use crate::decide::Recording;
 use crate::entry::Fact;
-use crate::{Answer, Engine, Made, Recording, Refusal, Reply, Request, Sink};
+use crate::{Answered, Engine, Made, Refusal, Request, Sink};
 
 /// What can be asked of an import.
 #[derive(Debug, Clone)]
@@ -43,25 +45,33 @@ pub enum ImportCommand {
     Discard(ImportId),
 }
 
-impl ImportCommand {
-    /// How many rows it brings, or one.
-    pub(crate) fn events_count(&self) -> usize {
+impl Execute for ImportCommand {
+    fn events_count(&self) -> usize {
         match self {
-            Self::StageAccounts { rows, .. } => rows.len().max(1),
-            Self::StageTransfers { rows, .. } => rows.len().max(1),
+            Self::StageAccounts { rows, .. } => rows.len(),
+            Self::StageTransfers { rows, .. } => rows.len(),
             Self::Start { .. } | Self::Open(_) | Self::Discard(_) => 1,
         }
+    }
+
+    fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self> {
+        engine.import(now, request, self, sink)
+    }
+
+    /// Refused as a whole.
+    fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
+        None
     }
 }
 
 impl Engine {
-    pub(crate) fn import(
+    fn import(
         &mut self,
         now: Timestamp,
         request: &Request,
         command: &ImportCommand,
         sink: &mut dyn Sink,
-    ) -> Answer {
+    ) -> Answered<ImportCommand> {
         let at = self.next_instant(now);
         let ledger = &self.state.ledger;
         let (id, planned) = match command {
@@ -80,7 +90,7 @@ impl Engine {
         if let Some(fact) = fact {
             self.commit_row(now, request, fact, sink);
         }
-        self.import_reply(made, id)
+        Ok((made, self.import_status(id)?))
     }
 
     /// The imports whose rows can be seen.
@@ -89,9 +99,9 @@ impl Engine {
         all.filter(|status| status.state == ImportState::Opened).map(|status| status.import.number).collect()
     }
 
-    pub(crate) fn import_reply(&self, made: Made, id: ImportId) -> Answer {
+    pub(crate) fn import_status(&self, id: ImportId) -> Result<Box<ImportStatus>, Refusal> {
         let status = self.state.ledger.import(id).ok_or(ImportRefusal::NotFound(id))?;
-        Ok(Reply::Import(made, Box::new(status.clone())))
+        Ok(Box::new(status.clone()))
     }
 
     fn stage_accounts(
@@ -100,7 +110,7 @@ impl Engine {
         request: &Request,
         (id, first, rows): (ImportId, u64, &[NewAccount]),
         sink: &mut dyn Sink,
-    ) -> Answer {
+    ) -> Answered<ImportCommand> {
         let (number, passed) = self.next_row(id, first, |status| status.progress.accounts)?;
         for (row, new) in (first..).zip(rows).skip(passed) {
             let planned = self.state.ledger.plan_staged_account(self.next_instant(now), number, new);
@@ -113,7 +123,7 @@ impl Engine {
                 (Outcome::Created { .. } | Outcome::Exists { .. }, _) => return Err(repeated("account", row)),
             }
         }
-        self.import_reply(Made::Now, id)
+        Ok((Made::Now, self.import_status(id)?))
     }
 
     fn stage_transfers(
@@ -122,7 +132,7 @@ impl Engine {
         request: &Request,
         (id, first, rows): (ImportId, u64, &[NewTransfer]),
         sink: &mut dyn Sink,
-    ) -> Answer {
+    ) -> Answered<ImportCommand> {
         let (number, passed) = self.next_row(id, first, |status| status.progress.transfers)?;
         for (row, new) in (first..).zip(rows).skip(passed) {
             let planned = self.state.ledger.plan_staged_transfer(self.next_instant(now), number, new);
@@ -135,7 +145,7 @@ impl Engine {
                 (Outcome::Created { .. } | Outcome::Exists { .. }, _) => return Err(repeated("transfer", row)),
             }
         }
-        self.import_reply(Made::Now, id)
+        Ok((Made::Now, self.import_status(id)?))
     }
 
     /// The number of the import, and how many rows from number `first` on are staged already.

@@ -15,14 +15,16 @@ mod change_payment;
 mod closed;
 mod command;
 mod create_payment;
+mod decide;
 mod details;
 mod dry_run;
 mod due;
 mod entry;
+mod identity;
 mod import;
 mod order;
 mod payment;
-mod query;
+pub mod query;
 mod record_label;
 mod reply;
 mod reverse_transfer;
@@ -32,28 +34,45 @@ mod transfers_page;
 
 use std::sync::Arc;
 
-use ledger::{Account, AccountPlace, Ledger, Outcome, Touched};
+use ledger::{Account, AccountPlace, Ledger, Touched};
 use policy::Policy;
-use types::{ActorId, Asset, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp};
+use types::{ActorId, Digest, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
 pub use accounts_page::AccountFilter;
-pub use change::Change;
+pub use activate_policy::ActivatePolicy;
+pub use batch::{CreateAccounts, CreateTransfers};
+pub use change::{
+    CancelScheduled, ChooseIndexes, SetAccountMetadata, SetAddress, SetLimits, SetPaymentMetadata, SetTransferMetadata,
+};
+pub use change_payment::ChangePayment;
 pub use closed::WritesClosed;
-pub use command::{Command, EVENTS_MAX, NewPayment, PAGE_MAX, Query, Request};
-pub use create_payment::account_id;
-pub use details::{AccountName, AccountNameParseError, AccountReply, MetadataChanges, TransferReply};
+pub use command::{Answered, Command, Dry, DryRun, EVENTS_MAX, Operation, PAGE_MAX, Query, Request};
+pub use create_payment::{CreatePayment, NewPayment, account_id};
+pub use decide::OpenLedger;
+pub use details::{AccountName, AccountNameParseError, AccountReply, AnyTransfer, MetadataChanges, TransferReply};
 pub use entry::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header,
-    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest,
-    StreamOpened, Verb,
+    ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header, LabelRecorded,
+    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
+    Verb,
+};
+pub use identity::{
+    ApiKeyAdded, CredentialAdded, CredentialKind, IdentityFact, IdentityRefusal, Principal, PrincipalAdded,
+    PrincipalKind,
 };
 pub use import::ImportCommand;
-pub use order::{AccountOrder, ORDERS_MAX, OrderReply, Ordered, Orders, TransferOrder};
+pub use order::{
+    AccountOrder, CreateTransfer, CreateTransferBatch, ORDERS_MAX, OpenAccount, OpenAccountBatch, TransferOrder,
+};
 pub use payment::{Label, Leg, Payment, Recorded};
-pub use reply::{ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, PaymentReply, Refusal, Reply};
-pub use reverse_transfer::reversal_id;
+pub use record_label::RecordLabel;
+pub use reply::{
+    ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, Page, PaymentReply, Refusal, Reply,
+    TransferResults,
+};
+pub use reverse_transfer::{ReverseTransfer, reversal_id};
 pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};
 
+use crate::decide::Recording;
 use crate::state::State;
 
 /// One shard's decider and its state.
@@ -95,32 +114,6 @@ pub trait Sink {
 impl<F: FnMut(Applied<'_>)> Sink for F {
     fn take(&mut self, applied: Applied<'_>) {
         self(applied);
-    }
-}
-
-/// What `decide` made of a command.
-enum Decided {
-    /// Nothing changes.
-    Answer(Answer),
-    /// This happened.
-    Record(Box<Recording>),
-}
-
-struct Recording {
-    fact: Fact,
-    occurred_at: Option<Timestamp>,
-    sealed: Option<Sealed>,
-}
-
-impl Recording {
-    fn of(fact: Fact) -> Self {
-        Self { fact, occurred_at: None, sealed: None }
-    }
-}
-
-impl Decided {
-    fn record(fact: Fact) -> Self {
-        Self::Record(Box::new(Recording::of(fact)))
     }
 }
 
@@ -214,9 +207,14 @@ impl Engine {
         self.state.ledger.books()
     }
 
-    /// The API keys that are let in.
-    pub fn api_keys(&self) -> impl Iterator<Item = &ApiKeyAdded> {
-        self.state.api_keys.values()
+    /// All principals, in order of number; the system itself comes first.
+    pub fn principals(&self) -> impl Iterator<Item = (ActorId, &Principal)> {
+        self.state.identities.principals.iter().map(|(actor, principal)| (*actor, principal))
+    }
+
+    /// All credentials, in order of number.
+    pub fn credentials(&self) -> impl Iterator<Item = &CredentialAdded> {
+        self.state.identities.credentials.values()
     }
 
     /// Folds an entry from the journal.
@@ -240,7 +238,7 @@ impl Engine {
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
-            | Fact::ApiKeyAdded(_) => true,
+            | Fact::Identity(_) => true,
         }
     }
 
@@ -292,45 +290,15 @@ impl Engine {
     pub fn execute(&mut self, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answer {
         assert_eq!(request.tenant, self.tenant, "ENG-9: a request reaches the shard of its tenant");
         self.journal_digest(now, sink);
-        let by = (request.actor, request.id);
-        match &request.command {
-            Command::CreateAccounts(events) => self.create_accounts(now, request, events, sink),
-            Command::CreateTransfers { events, balances } => {
-                self.create_transfers(now, request, events, *balances, sink)
-            }
-            Command::OpenAccount(order) => self.take_order(now, by, &**order, sink).map(Reply::from),
-            Command::CreateTransfer(order) => self.take_order(now, by, &**order, sink).map(Reply::from),
-            Command::Batch(orders) => Ok(Reply::Batch(self.take_orders(now, request.actor, orders, sink))),
-            Command::ReverseTransfer(id) => self.reverse_transfer(now, request, *id, sink).map(Reply::from),
-            Command::Change(change) => self.execute_change(now, request, change, sink),
-            Command::DryRun(command) => self.dry_run(now, request, command),
-            Command::Import(command) => self.import(now, request, command, sink),
-            command @ (Command::OpenLedger { .. }
-            | Command::CreatePayment(_)
-            | Command::ChangePayment { .. }
-            | Command::RecordLabel { .. }
-            | Command::StoreArtifact(_)
-            | Command::ActivatePolicy { .. }
-            | Command::AddApiKey(_)
-            | Command::Query(_)) => self.execute_one(now, request, command, sink),
-        }
+        request.execute(self, now, sink)
     }
 
-    /// A command that makes one entry at most.
-    fn execute_one(&mut self, now: Timestamp, request: &Request, command: &Command, sink: &mut dyn Sink) -> Answer {
-        let at = self.next_instant(now);
-        match self.decide(at, request.id, command) {
-            Decided::Answer(answer) => answer,
-            Decided::Record(recording) => {
-                let entry = self.commit(now, request.actor, request.id, *recording, sink);
-                if let Command::ActivatePolicy { policy, .. } = command {
-                    self.policy = Some(Arc::clone(policy));
-                }
-                let answer = self.made(Made::Now, command, Some(&entry));
-                self.journal_digest(now, sink);
-                answer
-            }
-        }
+    /// As [`Engine::execute`] while nothing may be written. Queries and dry runs are answered, and so is whatever would
+    /// leave no entry, such as an order or a payment that was taken before; anything else is refused and leaves none
+    /// either. Batches of records, imports and changes of what stands beside balances are refused as a whole.
+    pub fn answer_closed(&self, now: Timestamp, request: &Request, closed: &WritesClosed) -> Answer {
+        let answer = request.without_entry(self, self.next_instant(now));
+        answer.unwrap_or_else(|| Err(Refusal::WritesClosed(closed.clone())))
     }
 
     /// Makes the entry that carries the digest of the state, when one is due. The entries of one command that belong
@@ -350,43 +318,6 @@ impl Engine {
     /// The instant of the next entry: now, and later than everything before.
     fn next_instant(&self, now: Timestamp) -> Timestamp {
         now.max(self.state.clock.saturating_add(Span::from_ns(1)))
-    }
-
-    fn decide(&self, at: Timestamp, request: RequestId, command: &Command) -> Decided {
-        match command {
-            Command::OpenLedger { id, asset } => self.open_ledger(at, *id, *asset),
-            Command::OpenAccount(_)
-            | Command::CreateTransfer(_)
-            | Command::ReverseTransfer(_)
-            | Command::Change(_)
-            | Command::CreateAccounts(_)
-            | Command::CreateTransfers { .. }
-            | Command::Batch(_)
-            | Command::Import(_)
-            | Command::DryRun(_) => unreachable!("ENG-16: orders and batches are executed event by event"),
-            Command::CreatePayment(new) => self.create_payment(at, new),
-            Command::ChangePayment { payment, verb } => self.change_payment(at, request, *payment, *verb),
-            Command::RecordLabel { payment, label } => self.record_label(*payment, label),
-            Command::StoreArtifact(chunk) => match self.state.artifacts.get(&chunk.artifact) {
-                Some(artifact) if artifact.has(chunk) => Decided::Answer(Ok(Reply::Artifact(Made::Before))),
-                Some(_) | None => Decided::record(Fact::ArtifactStored(chunk.clone())),
-            },
-            Command::ActivatePolicy { artifact, policy } => self.activate_policy(at, *artifact, policy),
-            Command::AddApiKey(key) => match self.state.api_keys.get(&key.key) {
-                Some(_) => Decided::Answer(Ok(Reply::ApiKey(Made::Before))),
-                None => Decided::record(Fact::ApiKeyAdded(key.clone())),
-            },
-            Command::Query(query) => Decided::Answer(self.query(at, query)),
-        }
-    }
-
-    fn open_ledger(&self, at: Timestamp, id: LedgerId, asset: Asset) -> Decided {
-        let mut plan = self.state.ledger.plan(at);
-        match plan.open_book(id, asset) {
-            Outcome::Created { .. } => one_fact(plan),
-            Outcome::Exists { .. } => Decided::Answer(self.ledger_reply(Made::Before, id)),
-            Outcome::Refused(_) => Decided::Answer(Err(Refusal::LedgerExistsWithDifferentAsset(id))),
-        }
     }
 
     /// Makes the entry and folds it.
@@ -424,9 +355,4 @@ impl Engine {
             occurred_at: occurred_at.unwrap_or(decided_at),
         }
     }
-}
-
-fn one_fact(plan: ledger::Plan<'_>) -> Decided {
-    let fact = plan.into_facts().pop().expect("a plan with a created step has its fact");
-    Decided::record(Fact::Ledger(fact))
 }

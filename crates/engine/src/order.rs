@@ -1,13 +1,11 @@
 //! Orders: accounts and transfers as people ask for them, with what the ledger's own requests do not say.
 
-use ledger::{
-    AccountStatus, Address, Batch, ChangeStatus, Detail, Limits, MetadataOf, NewAccount, NewTransfer, Outcome,
-};
-use ledger::{Plan, Scheduled, TransferFlags, TransferStatus};
+use ledger::{Address, Batch, ChainFailure, ChangeStatus, Event, Limits, MetadataOf, NewAccount, NewTransfer, Outcome};
+use ledger::{Plan, Scheduled, TransferFlags};
 use types::{AccountId, Asset, LedgerId, Timestamp};
 
-use crate::details::{AccountName, AccountReply, MetadataChanges, TransferReply, named};
-use crate::{Made, Refusal, Reply};
+use crate::details::{AccountName, AccountReply, AnyTransfer, MetadataChanges, TransferReply, named};
+use crate::{Made, Refusal};
 
 /// The most orders of one batch.
 pub const ORDERS_MAX: usize = 1_000;
@@ -43,14 +41,21 @@ pub struct TransferOrder {
     pub scheduled_at: Option<Timestamp>,
 }
 
-/// Orders that arrive together, of one kind. At most [`ORDERS_MAX`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Orders {
-    /// Accounts to open.
-    Accounts(Vec<AccountOrder>),
-    /// Transfers to make.
-    Transfers(Vec<TransferOrder>),
-}
+/// Open an account.
+#[derive(Debug, Clone)]
+pub struct OpenAccount(pub Box<AccountOrder>);
+
+/// Open several accounts, each answered as if it had come alone. At most [`ORDERS_MAX`].
+#[derive(Debug, Clone)]
+pub struct OpenAccountBatch(pub Vec<AccountOrder>);
+
+/// Move money without any policy.
+#[derive(Debug, Clone)]
+pub struct CreateTransfer(pub Box<TransferOrder>);
+
+/// Make several transfers, each answered as if it had come alone. At most [`ORDERS_MAX`].
+#[derive(Debug, Clone)]
+pub struct CreateTransferBatch(pub Vec<TransferOrder>);
 
 impl From<NewAccount> for AccountOrder {
     fn from(new: NewAccount) -> Self {
@@ -64,83 +69,22 @@ impl From<NewTransfer> for TransferOrder {
     }
 }
 
-/// The answer to an order.
-pub type Ordered = Result<OrderReply, Refusal>;
+/// The answer to an order. It shows accounts as they are after the steps of the plan so far.
+pub(crate) type Ordered<T> = Result<(Made, T), Refusal>;
 
-/// What an order brought.
-#[derive(Debug, Clone)]
-pub enum OrderReply {
-    /// An account, as it is now.
-    Account(Made, Box<AccountReply>),
-    /// A transfer, with both accounts as they are after it.
-    Transfer(Made, Box<TransferReply>),
-    /// A transfer that waits for its time.
-    Scheduled(Made, Box<Scheduled>),
-}
+impl Event for AccountOrder {
+    type Answer = Ordered<Box<AccountReply>>;
 
-impl OrderReply {
-    /// Whether the order made it.
-    pub(crate) const fn made(&self) -> Made {
-        match self {
-            Self::Account(made, _) | Self::Transfer(made, _) | Self::Scheduled(made, _) => *made,
-        }
-    }
-}
-
-impl From<OrderReply> for Reply {
-    fn from(reply: OrderReply) -> Self {
-        match reply {
-            OrderReply::Account(made, account) => Self::Account(made, account),
-            OrderReply::Transfer(made, transfer) => Self::Transfer(made, transfer),
-            OrderReply::Scheduled(made, scheduled) => Self::Scheduled(made, scheduled),
-        }
-    }
-}
-
-impl Orders {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Accounts(orders) => orders.len(),
-            Self::Transfers(orders) => orders.len(),
-        }
+    fn is_linked(&self) -> bool {
+        self.new.is_linked()
     }
 
-    /// True when there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// What the orders of a batch have in common.
-pub(crate) trait Order {
-    /// What the ledger is asked.
-    type New: ledger::Event + Copy;
-    /// Why an order fails that another one of its chain broke.
-    const CHAIN_FAILED: Refusal;
-    /// Why the last order of a chain without an end fails.
-    const CHAIN_OPEN: Refusal;
-    /// Why the last order of a chain fails that does not fit a frame.
-    const CHAIN_TOO_LONG: Refusal;
-
-    fn asked(&self) -> &Self::New;
-
-    /// What becomes of it. The answer shows accounts as they are after the plan's steps so far.
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered;
-}
-
-impl Order for AccountOrder {
-    type New = NewAccount;
-    const CHAIN_FAILED: Refusal = account_refusal(AccountStatus::LinkedEventFailed);
-    const CHAIN_OPEN: Refusal = account_refusal(AccountStatus::LinkedEventChainOpen);
-    const CHAIN_TOO_LONG: Refusal = account_refusal(AccountStatus::LinkedChainTooLong);
-
-    fn asked(&self) -> &NewAccount {
-        &self.new
+    fn is_imported(&self) -> bool {
+        self.new.is_imported()
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
-        let made = made(plan.take_event(batch, &self.new), Refusal::Account)?;
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
+        let made = made(self.new.judge(plan, batch), Refusal::Account)?;
         let account = *plan.account(self.new.id).expect("LED-8: what was created is there");
         if let Some(address) = &self.address {
             // Of an account that exists this finds out whether it is the same that was opened.
@@ -150,40 +94,57 @@ impl Order for AccountOrder {
             change(plan.set_limits(account.id, self.limits))?;
             change(plan.set_metadata(MetadataOf::Account(account.id), &self.metadata))?;
         }
-        Ok(OrderReply::Account(made, Box::new(AccountReply::planned(plan, account))))
+        Ok((made, Box::new(AccountReply::planned(plan, account))))
+    }
+
+    fn is_created(answer: &Self::Answer) -> bool {
+        matches!(answer, Ok((Made::Now, _)))
+    }
+
+    fn failed(why: ChainFailure) -> Self::Answer {
+        Err(Refusal::Account(why.of_account()))
+    }
+
+    fn rolled_back(answer: Self::Answer, plan: &Plan<'_>) -> Self::Answer {
+        answer.map(|(made, account)| (made, Box::new(account.in_plan(plan))))
     }
 }
 
-impl Order for TransferOrder {
-    type New = NewTransfer;
-    const CHAIN_FAILED: Refusal = transfer_refusal(TransferStatus::LinkedEventFailed);
-    const CHAIN_OPEN: Refusal = transfer_refusal(TransferStatus::LinkedEventChainOpen);
-    const CHAIN_TOO_LONG: Refusal = transfer_refusal(TransferStatus::LinkedChainTooLong);
+impl Event for TransferOrder {
+    type Answer = Ordered<AnyTransfer>;
 
-    fn asked(&self) -> &NewTransfer {
-        &self.new
+    fn is_linked(&self) -> bool {
+        self.new.is_linked()
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered {
+    fn is_imported(&self) -> bool {
+        self.new.is_imported()
+    }
+
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
         let new = in_its_ledger(plan, self)?;
         if let Some(at) = self.scheduled_at {
             return schedule(plan, Scheduled { new, at });
         }
-        let made = made(plan.take_event(batch, &new), Refusal::Transfer)?;
+        let made = made(new.judge(plan, batch), Refusal::Transfer)?;
         if made == Made::Now {
             change(plan.set_metadata(MetadataOf::Transfer(new.key), &self.metadata))?;
         }
         let reply = TransferReply::planned(plan, new.key).expect("LED-4: what was created is there");
-        Ok(OrderReply::Transfer(made, Box::new(reply)))
+        Ok((made, AnyTransfer::Made(Box::new(reply))))
     }
-}
 
-const fn account_refusal(status: AccountStatus) -> Refusal {
-    Refusal::Account(ledger::Refusal { status, detail: Detail::None })
-}
+    fn is_created(answer: &Self::Answer) -> bool {
+        matches!(answer, Ok((Made::Now, _)))
+    }
 
-const fn transfer_refusal(status: TransferStatus) -> Refusal {
-    Refusal::Transfer(ledger::Refusal { status, detail: Detail::None })
+    fn failed(why: ChainFailure) -> Self::Answer {
+        Err(Refusal::Transfer(why.of_transfer()))
+    }
+
+    fn rolled_back(answer: Self::Answer, plan: &Plan<'_>) -> Self::Answer {
+        answer.map(|(made, transfer)| (made, transfer.in_plan(plan)))
+    }
 }
 
 pub(crate) fn made<S>(
@@ -202,16 +163,17 @@ fn change(outcome: Outcome<ChangeStatus>) -> Result<(), Refusal> {
 }
 
 /// Lets a transfer wait. What it is in must be known now: nobody could say later what was meant.
-fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered {
+fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered<AnyTransfer> {
     if plan.book(scheduled.new.ledger).is_none() {
         return Err(Refusal::LedgerNotFound(scheduled.new.ledger));
     }
     let made = made(plan.schedule(&scheduled), Refusal::Transfer)?;
     // When its time came before, it is a transfer now.
-    Ok(match TransferReply::planned(plan, scheduled.new.key) {
-        Some(reply) => OrderReply::Transfer(made, Box::new(reply)),
-        None => OrderReply::Scheduled(made, Box::new(scheduled)),
-    })
+    let shown = match TransferReply::planned(plan, scheduled.new.key) {
+        Some(reply) => AnyTransfer::Made(Box::new(reply)),
+        None => AnyTransfer::Scheduled(Box::new(scheduled)),
+    };
+    Ok((made, shown))
 }
 
 /// The ledger's request, with accounts and ledger filled in and the asset checked.

@@ -1,167 +1,288 @@
-//! Looking things up, and showing what a command made.
+//! Looking things up.
 
 use std::collections::BTreeMap;
 
-use ledger::{MetadataOf, Transfer, TransferKey};
-use types::{LedgerId, PaymentId, Seq, Timestamp};
+use ledger::{AccountPlace, Book, MetadataOf, TransferKey};
+use types::{AccountId, ImportId, LedgerId, PaymentId, Seq, Timestamp, TransferId};
 
-use crate::command::{Command, PAGE_MAX, Query};
-use crate::details::{AccountReply, TransferReply, named};
-use crate::entry::{Entry, Fact, PaymentStatus};
-use crate::payment::Payment;
-use crate::{Answer, Engine, LabelReply, Made, PaymentReply, Refusal, Reply};
+use crate::accounts_page::AccountFilter;
+use crate::command::{Look, PAGE_MAX};
+use crate::details::{AccountName, AccountReply, AnyTransfer, TransferReply, named};
+use crate::entry::PaymentStatus;
+use crate::{Answered, Engine, LabelReply, Page, PaymentReply, Refusal};
 
 /// Payments looked at for one page, so that a filter that matches nothing cannot hold the engine.
 const PAYMENTS_SCANNED_MAX: usize = 4 * PAGE_MAX;
 
-impl Engine {
-    pub(crate) fn query(&self, at: Timestamp, query: &Query) -> Answer {
-        let state = &self.state;
-        match query {
-            Query::Ledgers => Ok(Reply::Ledgers(state.ledger.books().copied().collect())),
-            Query::Account(name) => {
-                let account = named(&state.ledger.plan(at), name)?;
-                Ok(Reply::Account(Made::Before, Box::new(AccountReply::present(&state.ledger, account))))
-            }
-            Query::LookupAccounts(ids) => {
-                let found = ids.iter().filter_map(|id| state.ledger.account(*id).copied());
-                Ok(Reply::Accounts(found.collect()))
-            }
-            Query::LookupTransfers(ids) => {
-                let keys = ids.iter().map(|id| TransferKey::Client(*id));
-                let found = keys.filter_map(|key| {
-                    let transfer = state.ledger.transfer(key)?;
-                    Some((transfer, state.ledger.pending_state(key, at)))
-                });
-                Ok(Reply::Transfers(found.collect()))
-            }
-            Query::Accounts { filter, after, limit } => Ok(self.accounts_page(filter, *after, (*limit).min(PAGE_MAX))),
-            Query::Transfer(id) => self.transfer_reply(Made::Before, TransferKey::Client(*id), at),
-            Query::TransfersByMetadata { metadata, after, limit } => {
-                Ok(self.transfers_by_metadata(metadata, *after, (*limit).min(PAGE_MAX)))
-            }
-            Query::Pending { account, ledger, after, limit } => {
-                let fits = |transfer: &Transfer| {
-                    account.is_none_or(|id| transfer.debit == id || transfer.credit == id)
-                        && ledger.is_none_or(|id| transfer.ledger == id)
-                        && transfer.expires_at().is_none_or(|expiry| expiry > at)
-                };
-                Ok(self.pending_page(fits, *after, (*limit).min(PAGE_MAX)))
-            }
-            Query::PendingStates(keys) => {
-                let states = keys.iter().map(|key| state.ledger.pending_state(*key, at));
-                Ok(Reply::PendingStates(states.collect()))
-            }
-            Query::AccountsOpened(id, at) => {
-                let book = state.ledger.book(*id).ok_or(Refusal::LedgerNotFound(*id))?;
-                Ok(Reply::AccountsOpened(*book, state.ledger.accounts_opened(*id, *at)))
-            }
-            Query::Payment(id) => self.payment_reply(Made::Before, *id, at, None),
-            Query::Payments { status, after, limit } => {
-                Ok(self.payments_page(at, *status, *after, (*limit).min(PAGE_MAX)))
-            }
-            Query::Import(id) => self.import_reply(Made::Before, *id),
-            Query::Imports => Ok(Reply::Imports(state.ledger.imports().to_vec())),
-            Query::Policy => match &state.policy {
-                Some(active) => Ok(Reply::Policy(Made::Before, active.clone())),
-                None => Err(Refusal::NoActivePolicy),
-            },
-            Query::AddressSums(id, prefix) => {
-                let book = state.ledger.book(*id).ok_or(Refusal::LedgerNotFound(*id))?;
-                let sums = state.ledger.sums_below(*id, prefix).unwrap_or_default();
-                Ok(Reply::AddressSums(*book, prefix.clone(), sums))
-            }
-            Query::Scheduled { after, limit } => Ok(self.scheduled_page(*after, (*limit).min(PAGE_MAX))),
-            Query::TrialBalance(id) => match (state.ledger.book(*id), state.ledger.trial_balance(*id)) {
-                (Some(book), Some(totals)) => Ok(Reply::TrialBalance(*book, totals)),
-                (_, _) => Err(Refusal::LedgerNotFound(*id)),
-            },
+/// All ledgers (they are few).
+#[derive(Debug, Clone)]
+pub struct Ledgers;
+
+impl Look for Ledgers {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        Ok(engine.state.ledger.books().copied().collect())
+    }
+}
+
+/// One account.
+#[derive(Debug, Clone)]
+pub struct Account(pub AccountName);
+
+impl Look for Account {
+    fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self> {
+        let ledger = &engine.state.ledger;
+        let account = named(&ledger.plan(at), &self.0)?;
+        Ok(Box::new(AccountReply::present(ledger, account)))
+    }
+}
+
+/// These accounts in this order, without those that do not exist. At most [`crate::EVENTS_MAX`].
+#[derive(Debug, Clone)]
+pub struct LookupAccounts(pub Vec<AccountId>);
+
+impl Look for LookupAccounts {
+    fn events_count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        Ok(self.0.iter().filter_map(|id| engine.state.ledger.account(*id).copied()).collect())
+    }
+}
+
+/// These transfers in this order, without those that do not exist. At most [`crate::EVENTS_MAX`].
+#[derive(Debug, Clone)]
+pub struct LookupTransfers(pub Vec<TransferId>);
+
+impl Look for LookupTransfers {
+    fn events_count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self> {
+        let ledger = &engine.state.ledger;
+        let found = self.0.iter().map(|id| TransferKey::Client(*id)).filter_map(|key| {
+            let transfer = ledger.transfer(key)?;
+            Some((transfer, ledger.pending_state(key, at)))
+        });
+        Ok(found.collect())
+    }
+}
+
+/// Accounts in the order they were opened. A page that is not full may still have a place to go on from: so far it was
+/// looked.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    pub filter: Box<AccountFilter>,
+    pub after: Option<AccountPlace>,
+    pub limit: usize,
+}
+
+impl Look for Accounts {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        Ok(engine.accounts_page(&self.filter, self.after, self.limit.min(PAGE_MAX)))
+    }
+}
+
+/// One transfer that a client named.
+#[derive(Debug, Clone)]
+pub struct Transfer(pub TransferId);
+
+impl Look for Transfer {
+    fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self> {
+        let ledger = &engine.state.ledger;
+        if let Some(made) = TransferReply::planned(&ledger.plan(at), TransferKey::Client(self.0)) {
+            return Ok(AnyTransfer::Made(Box::new(made)));
         }
+        let scheduled = ledger.scheduled(self.0).ok_or(Refusal::TransferNotFound(self.0))?;
+        Ok(AnyTransfer::Scheduled(Box::new(*scheduled)))
     }
+}
 
-    /// What a command made, as it is right after it.
-    pub(crate) fn made(&self, made: Made, command: &Command, entry: Option<&Entry>) -> Answer {
-        match command {
-            Command::OpenLedger { id, .. } => self.ledger_reply(made, *id),
-            Command::OpenAccount(_)
-            | Command::CreateTransfer(_)
-            | Command::ReverseTransfer(_)
-            | Command::Change(_)
-            | Command::CreateAccounts(_)
-            | Command::CreateTransfers { .. }
-            | Command::Batch(_)
-            | Command::Import(_)
-            | Command::DryRun(_) => unreachable!("ENG-16: orders and batches are executed event by event"),
-            Command::CreatePayment(new) => self.payment_reply(made, new.payment, self.state.clock, entry),
-            Command::ChangePayment { payment, .. } => self.payment_reply(made, *payment, self.state.clock, None),
-            Command::RecordLabel { payment, .. } => self.label_reply(made, *payment),
-            Command::StoreArtifact(_) => Ok(Reply::Artifact(made)),
-            Command::ActivatePolicy { .. } => match &self.state.policy {
-                Some(active) => Ok(Reply::Policy(made, active.clone())),
-                None => Err(Refusal::NoActivePolicy),
-            },
-            Command::AddApiKey(_) => Ok(Reply::ApiKey(made)),
-            Command::Query(query) => self.query(self.state.clock, query),
-        }
+/// Client transfers by these values of metadata, JSON texts by key, in order of id. A page need not be full, as above.
+#[derive(Debug, Clone)]
+pub struct TransfersByMetadata {
+    /// At least one.
+    pub metadata: Vec<(String, String)>,
+    pub after: Option<TransferId>,
+    pub limit: usize,
+}
+
+impl Look for TransfersByMetadata {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        Ok(engine.transfers_by_metadata(&self.metadata, self.after, self.limit.min(PAGE_MAX)))
     }
+}
 
-    pub(crate) fn ledger_reply(&self, made: Made, id: LedgerId) -> Answer {
-        let book = self.state.ledger.book(id).ok_or(Refusal::LedgerNotFound(id))?;
-        Ok(Reply::Ledger(made, *book))
-    }
+/// Transfers that still reserve their amount, in the order they were made. A page need not be full, as above.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    pub account: Option<AccountId>,
+    pub ledger: Option<LedgerId>,
+    /// The timestamp of the last one that was shown.
+    pub after: Timestamp,
+    pub limit: usize,
+}
 
-    pub(crate) fn transfer_reply(&self, made: Made, key: TransferKey, at: Timestamp) -> Answer {
-        let ledger = &self.state.ledger;
-        let not_found = || match key {
-            TransferKey::Client(id) => Refusal::TransferNotFound(id),
-            TransferKey::Leg { payment, .. } => Refusal::PaymentNotFound(payment),
+impl Look for Pending {
+    fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self> {
+        let fits = |transfer: &ledger::Transfer| {
+            self.account.is_none_or(|id| transfer.debit == id || transfer.credit == id)
+                && self.ledger.is_none_or(|id| transfer.ledger == id)
+                && transfer.expires_at().is_none_or(|expiry| expiry > at)
         };
-        match (TransferReply::planned(&ledger.plan(at), key), key) {
-            (Some(reply), _) => Ok(Reply::Transfer(made, Box::new(reply))),
-            (None, TransferKey::Client(id)) => {
-                let scheduled = ledger.scheduled(id).ok_or_else(not_found)?;
-                Ok(Reply::Scheduled(made, Box::new(*scheduled)))
-            }
-            (None, TransferKey::Leg { .. }) => Err(not_found()),
-        }
+        Ok(engine.pending_page(fits, self.after, self.limit.min(PAGE_MAX)))
     }
+}
 
-    pub(crate) fn payment_metadata(&self, id: PaymentId) -> BTreeMap<String, String> {
-        self.state.ledger.metadata(MetadataOf::Payment(id)).cloned().unwrap_or_default()
+/// What became of these pending transfers.
+#[derive(Debug, Clone)]
+pub struct PendingStates(pub Vec<TransferKey>);
+
+impl Look for PendingStates {
+    fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self> {
+        Ok(self.0.iter().map(|key| engine.state.ledger.pending_state(*key, at)).collect())
     }
+}
 
-    pub(crate) fn payment_reply(&self, made: Made, id: PaymentId, at: Timestamp, entry: Option<&Entry>) -> Answer {
-        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?.as_of(at);
-        let decided = match entry.map(|entry| &entry.fact) {
-            Some(Fact::PaymentDecided(decided)) => Some(std::sync::Arc::clone(decided)),
-            Some(_) | None => None,
-        };
-        Ok(Reply::Payment(made, Box::new(PaymentReply { payment, decided, metadata: self.payment_metadata(id) })))
+/// How many accounts a ledger had at an instant.
+#[derive(Debug, Clone)]
+pub struct AccountsOpened(pub LedgerId, pub Timestamp);
+
+impl Look for AccountsOpened {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        let Self(id, at) = *self;
+        Ok((engine.book(id)?, engine.state.ledger.accounts_opened(id, at)))
     }
+}
 
-    pub(crate) fn label_reply(&self, made: Made, id: PaymentId) -> Answer {
-        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?;
-        let label = payment.label.clone().expect("ENG-15: a recorded label stands");
-        Ok(Reply::Label(made, LabelReply { payment: id, label }))
+/// One payment.
+#[derive(Debug, Clone)]
+pub struct Payment(pub PaymentId);
+
+impl Look for Payment {
+    fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self> {
+        engine.payment_reply(self.0, at)
     }
+}
 
-    fn payments_page(&self, at: Timestamp, status: Option<PaymentStatus>, after: Seq, limit: usize) -> Reply {
-        let order = &self.state.payment_order;
-        let start = order.partition_point(|(seq, _)| *seq <= after);
-        let mut payments: Vec<Payment> = Vec::new();
+/// Payments in the order they were decided. A page need not be full, as above.
+#[derive(Debug, Clone)]
+pub struct Payments {
+    pub status: Option<PaymentStatus>,
+    /// The entry that decided the last one that was shown.
+    pub after: Seq,
+    pub limit: usize,
+}
+
+impl Look for Payments {
+    fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self> {
+        let order = &engine.state.payment_order;
+        let start = order.partition_point(|(seq, _)| *seq <= self.after);
+        let mut items = Vec::new();
         let mut next = None;
         let mut scanned = order.iter().skip(start);
         for (seq, id) in scanned.by_ref().take(PAYMENTS_SCANNED_MAX) {
-            let payment = self.state.payments.get(id).expect("ENG-4: what is listed was decided");
-            if status.is_none_or(|wanted| payment.status_at(at) == wanted) {
-                payments.push(payment.as_of(at));
+            let payment = engine.state.payments.get(id).expect("ENG-4: what is listed was decided");
+            if self.status.is_none_or(|wanted| payment.status_at(at) == wanted) {
+                items.push(payment.as_of(at));
             }
             next = Some(*seq);
-            if payments.len() >= limit {
+            if items.len() >= self.limit.min(PAGE_MAX) {
                 break;
             }
         }
         let more = scanned.next().is_some();
-        Reply::Payments { payments, next: next.filter(|_| more) }
+        Ok(Page { items, next: next.filter(|_| more) })
+    }
+}
+
+/// One import.
+#[derive(Debug, Clone)]
+pub struct Import(pub ImportId);
+
+impl Look for Import {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        engine.import_status(self.0)
+    }
+}
+
+/// All imports.
+#[derive(Debug, Clone)]
+pub struct Imports;
+
+impl Look for Imports {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        Ok(engine.state.ledger.imports().to_vec())
+    }
+}
+
+/// The policy that decides.
+#[derive(Debug, Clone)]
+pub struct Policy;
+
+impl Look for Policy {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        engine.active_policy()
+    }
+}
+
+/// What the accounts of a ledger add up to.
+#[derive(Debug, Clone)]
+pub struct TrialBalance(pub LedgerId);
+
+impl Look for TrialBalance {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        let totals = engine.state.ledger.trial_balance(self.0).ok_or(Refusal::LedgerNotFound(self.0))?;
+        Ok((engine.book(self.0)?, totals))
+    }
+}
+
+/// What the accounts of a ledger add up to whose address is this, or goes on behind it with a colon.
+#[derive(Debug, Clone)]
+pub struct AddressSums(pub LedgerId, pub Box<str>);
+
+impl Look for AddressSums {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        let Self(id, prefix) = self;
+        Ok((engine.book(*id)?, engine.state.ledger.sums_below(*id, prefix).unwrap_or_default()))
+    }
+}
+
+/// Transfers that wait for their time, by time.
+#[derive(Debug, Clone)]
+pub struct Scheduled {
+    /// The last place that was shown: time and number in order of scheduling.
+    pub after: (Timestamp, u64),
+    pub limit: usize,
+}
+
+impl Look for Scheduled {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        let limit = self.limit.min(PAGE_MAX);
+        let found = engine.state.ledger.scheduled_after(self.after, limit);
+        let next = found.last().filter(|_| found.len() >= limit).map(|(place, _)| *place);
+        Ok(Page { items: found.into_iter().map(|(_, scheduled)| *scheduled).collect(), next })
+    }
+}
+
+impl Engine {
+    pub(crate) fn payment_metadata(&self, id: PaymentId) -> BTreeMap<String, String> {
+        self.state.ledger.metadata(MetadataOf::Payment(id)).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn payment_reply(&self, id: PaymentId, at: Timestamp) -> Result<Box<PaymentReply>, Refusal> {
+        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?.as_of(at);
+        Ok(Box::new(PaymentReply { payment, decided: None, metadata: self.payment_metadata(id) }))
+    }
+
+    pub(crate) fn label_reply(&self, id: PaymentId) -> Result<LabelReply, Refusal> {
+        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?;
+        let label = payment.label.clone().expect("ENG-15: a recorded label stands");
+        Ok(LabelReply { payment: id, label })
+    }
+
+    pub(crate) fn book(&self, id: LedgerId) -> Result<Book, Refusal> {
+        self.state.ledger.book(id).copied().ok_or(Refusal::LedgerNotFound(id))
     }
 }

@@ -1,21 +1,28 @@
 //! Recording what a payment turned out to be.
 
 use features::{Change, Update};
-use types::{Name, PaymentId};
+use types::{Name, PaymentId, RequestId, Timestamp};
 
-use crate::entry::{Fact, LabelRecorded};
-use crate::{Decided, Engine, Made, Refusal};
+use crate::decide::{Decide, Decided, Recording};
+use crate::entry::{Entry, Fact, LabelRecorded};
+use crate::{Answered, Engine, Made, Refusal};
 
-impl Engine {
+/// Say what a payment turned out to be.
+#[derive(Debug, Clone)]
+pub struct RecordLabel {
+    pub payment: PaymentId,
+    pub label: Name,
+}
+
+impl Decide for RecordLabel {
     /// A label counts from its own entry on. Recording the one that stands is no change; another one replaces it.
-    pub(crate) fn record_label(&self, id: PaymentId, label: &Name) -> Decided {
-        let Some(payment) = self.state.payments.get(&id) else {
-            return Decided::Answer(Err(Refusal::PaymentNotFound(id)));
-        };
+    fn decide(&self, engine: &Engine, _: Timestamp, _: RequestId) -> Result<Decided<Self::Reply>, Refusal> {
+        let Self { payment: id, label } = self;
+        let payment = engine.state.payments.get(id).ok_or(Refusal::PaymentNotFound(*id))?;
         if payment.label.as_ref().is_some_and(|known| known.name == *label) {
-            return Decided::Answer(self.label_reply(Made::Before, id));
+            return Ok(Decided::Before((Made::Before, engine.label_reply(*id)?)));
         }
-        let Some(policy) = &self.policy else { return Decided::Answer(Err(Refusal::NoActivePolicy)) };
+        let policy = engine.policy.as_ref().ok_or(Refusal::NoActivePolicy)?;
         let positive = policy.is_positive_label(label.as_str());
         let known_positive = payment.label.as_ref().is_some_and(|known| known.positive);
         let update = |record: &crate::payment::Recorded| Update {
@@ -27,6 +34,11 @@ impl Engine {
         };
         let updates =
             if positive == known_positive { Vec::new() } else { payment.records.iter().map(update).collect() };
-        Decided::record(Fact::LabelRecorded(LabelRecorded { payment: id, label: label.clone(), positive, updates }))
+        let recorded = LabelRecorded { payment: *id, label: label.clone(), positive, updates };
+        Ok(Decided::Now(Recording::of(Fact::LabelRecorded(recorded))))
+    }
+
+    fn made(&self, engine: &mut Engine, _: &Entry) -> Answered<Self> {
+        Ok((Made::Now, engine.label_reply(self.payment)?))
     }
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::{
-    Account, AccountPlace, AccountStatus, Address, Book, ChangeStatus, ImportRefusal, ImportStatus, IndexedFields,
-    PendingState, Scheduled, Transfer, TransferStatus, TrialBalance,
+    Account, AccountPlace, AccountStatus, Address, Book, ChangeStatus, ImportRefusal, ImportStatus, PendingState,
+    Scheduled, Transfer, TransferStatus, TrialBalance,
 };
 use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
 use crate::closed::WritesClosed;
-use crate::details::{AccountReply, TransferReply};
+use crate::details::{AccountReply, AnyTransfer, TransferReply};
 use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
-use crate::order::Ordered;
+use crate::identity::IdentityRefusal;
 use crate::payment::Payment;
 
 /// Whether a command made something, or found that the same request had made it before.
@@ -24,89 +24,103 @@ pub enum Made {
     Before,
 }
 
-/// The answer to a command.
+/// The answer to any command; [`crate::Operation::answer`] makes it that to one operation.
 pub type Answer = Result<Reply, Refusal>;
 
-/// What a command brought.
+/// Declares the replies, each with the one type that it holds.
+macro_rules! replies {
+    ($(#[$doc:meta])* $all:ident { $($(#[$about:meta])* $name:ident($held:ty),)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub enum $all { $($(#[$about])* $name($held),)* }
+
+        $(impl From<$held> for $all {
+            fn from(held: $held) -> Self {
+                Self::$name(held)
+            }
+        }
+
+        impl TryFrom<$all> for $held {
+            type Error = $all;
+
+            fn try_from(reply: $all) -> Result<Self, $all> {
+                if let $all::$name(held) = reply { Ok(held) } else { Err(reply) }
+            }
+        })*
+    };
+}
+
+replies! {
+    /// What a command brought: the answer to any operation, in the form in which it waits until the entries it rests on
+    /// are durable.
+    Reply {
+        Ledgers(Vec<Book>),
+        Account(Box<AccountReply>),
+        /// Accounts that were looked up.
+        Accounts(Vec<Account>),
+        AccountsPage(Page<AccountReply, AccountPlace>),
+        Transfer(AnyTransfer),
+        /// Transfers that were looked up, with what became of those that were pending.
+        Transfers(Vec<(Transfer, Option<PendingState>)>),
+        TransferIds(Page<TransferId, TransferId>),
+        /// Transfers that still reserve their amount.
+        Pending(Page<Transfer, Timestamp>),
+        /// What became of pending transfers, in the order asked; nothing for what never was one.
+        PendingStates(Vec<Option<PendingState>>),
+        /// A ledger, and how many accounts it had.
+        AccountsOpened((Book, usize)),
+        Payment(Box<PaymentReply>),
+        Payments(Page<Payment, Seq>),
+        Import(Box<ImportStatus>),
+        /// In the order they were started.
+        Imports(Vec<ImportStatus>),
+        /// The policy that decides.
+        Policy(ActivePolicy),
+        /// What accounts of a ledger add up to.
+        Sums((Book, TrialBalance)),
+        /// Transfers that wait for their time, by time. The place to go on from is a time and a number in order of
+        /// scheduling.
+        Scheduled(Page<Scheduled, (Timestamp, u64)>),
+        /// Nothing but whether it was made by this request.
+        Made(Made),
+        LedgerMade((Made, Book)),
+        AccountMade((Made, Box<AccountReply>)),
+        /// What became of a transfer that was ordered.
+        TransferMade((Made, AnyTransfer)),
+        /// A reversal, or a transfer whose metadata changed.
+        TransferChanged((Made, Box<TransferReply>)),
+        /// A scheduled transfer was given up; what it was, unless that was before.
+        Cancelled((Made, Option<Box<Scheduled>>)),
+        PaymentMade((Made, Box<PaymentReply>)),
+        Label((Made, LabelReply)),
+        PolicyMade((Made, ActivePolicy)),
+        ImportMade((Made, Box<ImportStatus>)),
+        /// The answers to a batch of orders, in order.
+        AccountOrders(Vec<Result<(Made, Box<AccountReply>), Refusal>>),
+        /// The answers to a batch of orders, in order.
+        TransferOrders(Vec<Result<(Made, AnyTransfer), Refusal>>),
+        /// What became of each account of a batch, in order.
+        AccountResults(Vec<EventResult<AccountStatus>>),
+        TransferResults(TransferResults),
+    }
+}
+
+/// A part of a list.
 #[derive(Debug, Clone)]
-pub enum Reply {
-    /// A ledger, opened or looked up.
-    Ledger(Made, Book),
-    /// All ledgers.
-    Ledgers(Vec<Book>),
-    /// An account, opened or looked up.
-    Account(Made, Box<AccountReply>),
-    /// Accounts that were looked up.
-    Accounts(Vec<Account>),
-    /// A page of accounts.
-    AccountsPage {
-        /// The accounts.
-        accounts: Vec<AccountReply>,
-        /// Where to go on, when there may be more.
-        next: Option<AccountPlace>,
-    },
-    /// A transfer that waits for its time.
-    Scheduled(Made, Box<Scheduled>),
-    /// A page of transfers that wait for their time.
-    ScheduledPage {
-        /// The transfers, by time.
-        scheduled: Vec<Scheduled>,
-        /// Where to go on, when there may be more: time and number in order of scheduling.
-        next: Option<(Timestamp, u64)>,
-    },
-    /// A scheduled transfer was given up; what it was, unless that was before.
-    Cancelled(Made, TransferId, Option<Scheduled>),
-    /// By which fields the transfers of a ledger can be found.
-    Indexes(Made, LedgerId, IndexedFields),
-    /// What the accounts of a ledger below an address add up to.
-    AddressSums(Book, Box<str>, TrialBalance),
-    /// The answers to a batch of orders, in order.
-    Batch(Vec<Ordered>),
-    /// A transfer, made or looked up, with both accounts as they are after it.
-    Transfer(Made, Box<TransferReply>),
-    /// Transfers that were looked up.
-    Transfers(Vec<(Transfer, Option<PendingState>)>),
-    /// Transfers that were found, and where to go on when there may be more.
-    TransferIds(Vec<TransferId>, Option<TransferId>),
-    /// Transfers that still reserve their amount, and behind which time to go on when there may be more.
-    Pending(Vec<Transfer>, Option<Timestamp>),
-    /// What became of pending transfers, in the order asked; nothing for what never was one.
-    PendingStates(Vec<Option<PendingState>>),
-    /// How many accounts a ledger had.
-    AccountsOpened(Book, usize),
-    /// What became of each account of a batch, in order.
-    AccountResults(Vec<EventResult<AccountStatus>>),
-    /// What became of each transfer of a batch, in order; then, where they were asked for, both accounts as they are
-    /// after it: debit account first, nothing for a transfer that was refused.
-    TransferResults {
-        /// Per event.
-        results: Vec<EventResult<TransferStatus>>,
-        /// Per event when balances were asked for, otherwise none.
-        balances: Vec<Option<[Account; 2]>>,
-    },
-    /// A payment, decided, moved on or looked up.
-    Payment(Made, Box<PaymentReply>),
-    /// A page of payments.
-    Payments {
-        /// The payments.
-        payments: Vec<Payment>,
-        /// Where to go on, when there may be more.
-        next: Option<Seq>,
-    },
-    /// A label, recorded.
-    Label(Made, LabelReply),
-    /// A part of an artifact, stored.
-    Artifact(Made),
-    /// The policy that decides.
-    Policy(Made, ActivePolicy),
-    /// What the accounts of a ledger add up to.
-    TrialBalance(Book, TrialBalance),
-    /// An import, as it is now.
-    Import(Made, Box<ImportStatus>),
-    /// All imports, in the order they were started.
-    Imports(Vec<ImportStatus>),
-    /// An API key, let in.
-    ApiKey(Made),
+pub struct Page<T, P> {
+    pub items: Vec<T>,
+    /// The place to go on from, when there may be more.
+    pub next: Option<P>,
+}
+
+/// What became of a batch of transfers.
+#[derive(Debug, Clone)]
+pub struct TransferResults {
+    /// One per event, in order.
+    pub results: Vec<EventResult<TransferStatus>>,
+    /// When balances were asked for, one per event: both accounts as they are after it, debit account first; nothing for
+    /// a transfer that was refused. Otherwise none.
+    pub balances: Vec<Option<[Account; 2]>>,
 }
 
 /// What became of one event of a batch.
@@ -256,6 +270,9 @@ pub enum Refusal {
         /// What is wrong with it.
         sentence: String,
     },
+    /// The principal or the credential cannot be added.
+    #[error(transparent)]
+    Identity(#[from] IdentityRefusal),
     /// No policy decides yet.
     #[error("no policy is active")]
     NoActivePolicy,

@@ -3,48 +3,54 @@
 use ledger::{NewTransfer, Plan, TransferFlags, TransferKey};
 use types::{DigestBuilder, RequestId, Timestamp, TransferId};
 
+use crate::command::Execute;
 use crate::details::client_transfer;
-use crate::order::{Ordered, made};
-use crate::{Engine, OrderReply, Refusal, Request, Sink};
+use crate::order::made;
+use crate::take_orders::{Judge, without_entry};
+use crate::{Answered, Engine, Refusal, Request, Sink};
 
-impl Engine {
-    /// Reverses a transfer. A refusal leaves no entry, whatever its status: nobody chose the reversal's id, and asking
-    /// again is the same wish.
-    pub(crate) fn reverse_transfer(
-        &mut self,
-        now: Timestamp,
-        request: &Request,
-        id: TransferId,
-        sink: &mut dyn Sink,
-    ) -> Ordered {
-        let mut plan = self.state.ledger.plan(self.next_instant(now));
-        let reply = judge_reversal(&mut plan, id)?;
+/// Move back what a transfer moved, by a transfer whose id is [`reversal_id`].
+#[derive(Debug, Clone)]
+pub struct ReverseTransfer(pub TransferId);
+
+impl Execute for ReverseTransfer {
+    /// A refusal leaves no entry, whatever its status: nobody chose the reversal's id, and asking again is the same wish.
+    fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self> {
+        let at = engine.next_instant(now);
+        let mut plan = engine.state.ledger.plan(at);
+        let reply = self.judge(engine, &mut plan, at)?;
         let facts = plan.into_facts();
-        let reversal = RequestId::new(reversal_id(id).get());
-        self.commit_together(now, request.actor, |_| reversal, facts, sink);
+        let reversal = RequestId::new(reversal_id(self.0).get());
+        engine.commit_together(now, request.actor, |_| reversal, facts, sink);
         Ok(reply)
+    }
+
+    fn without_entry(&self, engine: &Engine, at: Timestamp, _: &Request) -> Option<Answered<Self>> {
+        without_entry(self, engine, at)
     }
 }
 
-/// What becomes of the reversal of a transfer.
-pub(crate) fn judge_reversal(plan: &mut Plan<'_>, id: TransferId) -> Ordered {
-    let original = plan.transfer(TransferKey::Client(id)).ok_or(Refusal::TransferNotFound(id))?;
-    if original.flags.intersects(TransferFlags::PENDING | TransferFlags::VOID_PENDING_TRANSFER) {
-        return Err(Refusal::TransferNotReversible(id));
+impl Judge for ReverseTransfer {
+    fn judge(&self, _: &Engine, plan: &mut Plan<'_>, _: Timestamp) -> Answered<Self> {
+        let Self(id) = *self;
+        let original = plan.transfer(TransferKey::Client(id)).ok_or(Refusal::TransferNotFound(id))?;
+        if original.flags.intersects(TransferFlags::PENDING | TransferFlags::VOID_PENDING_TRANSFER) {
+            return Err(Refusal::TransferNotReversible(id));
+        }
+        let reversal = NewTransfer {
+            debit: original.credit,
+            credit: original.debit,
+            amount: original.amount,
+            user_data_128: original.user_data_128,
+            user_data_64: original.user_data_64,
+            user_data_32: original.user_data_32,
+            ledger: original.ledger,
+            code: original.code,
+            ..NewTransfer::named(TransferKey::Client(reversal_id(id)))
+        };
+        let made = made(plan.create_transfer(&reversal), Refusal::Transfer)?;
+        Ok((made, Box::new(client_transfer(plan, reversal_id(id))?)))
     }
-    let reversal = NewTransfer {
-        debit: original.credit,
-        credit: original.debit,
-        amount: original.amount,
-        user_data_128: original.user_data_128,
-        user_data_64: original.user_data_64,
-        user_data_32: original.user_data_32,
-        ledger: original.ledger,
-        code: original.code,
-        ..NewTransfer::named(TransferKey::Client(reversal_id(id)))
-    };
-    let made = made(plan.create_transfer(&reversal), Refusal::Transfer)?;
-    Ok(OrderReply::Transfer(made, Box::new(client_transfer(plan, reversal_id(id))?)))
 }
 
 /// The id of the one transfer that reverses another. Derived, so that a second try finds the first.

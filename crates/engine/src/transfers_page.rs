@@ -3,7 +3,7 @@
 use ledger::{MetadataOf, Transfer, TransferKey};
 use types::{AccountId, Timestamp, TransferId};
 
-use crate::{Engine, Reply};
+use crate::{Engine, Page};
 
 /// Transfers looked at for one page, so that a filter that matches nothing cannot hold the engine.
 const SCANNED_MAX: usize = 1_000;
@@ -16,9 +16,9 @@ impl Engine {
         metadata: &[(String, String)],
         after: Option<TransferId>,
         limit: usize,
-    ) -> Reply {
+    ) -> Page<TransferId, TransferId> {
         let ledger = &self.state.ledger;
-        let Some((key, value)) = metadata.first() else { return Reply::TransferIds(Vec::new(), None) };
+        let Some((key, value)) = metadata.first() else { return Page { items: Vec::new(), next: None } };
         // Accounts come before transfers.
         let after = match after {
             Some(id) => MetadataOf::Transfer(TransferKey::Client(id)),
@@ -41,11 +41,16 @@ impl Engine {
             }
             ids.push(id);
         }
-        Reply::TransferIds(ids, next)
+        Page { items: ids, next }
     }
 
     /// Unresolved transfers later than `after` that fit. As above, a page need not be full.
-    pub(crate) fn pending_page(&self, fits: impl Fn(&Transfer) -> bool, after: Timestamp, limit: usize) -> Reply {
+    pub(crate) fn pending_page(
+        &self,
+        fits: impl Fn(&Transfer) -> bool,
+        after: Timestamp,
+        limit: usize,
+    ) -> Page<Transfer, Timestamp> {
         let mut transfers: Vec<Transfer> = Vec::new();
         let mut next = None;
         let mut later = self.state.ledger.unresolved_after(after);
@@ -59,6 +64,6 @@ impl Engine {
             }
         }
         let more = later.next().is_some();
-        Reply::Pending(transfers, next.filter(|_| more))
+        Page { items: transfers, next: next.filter(|_| more) }
     }
 }

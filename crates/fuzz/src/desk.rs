@@ -42,16 +42,12 @@ pub(crate) fn ids<'a>() -> IdSource<'a> {
 pub(crate) fn past() -> &'static Past {
     static PAST: OnceLock<Past> = OnceLock::new();
     PAST.get_or_init(|| {
-        let bundle = Bundle::new([(policy::DOCUMENT.to_owned(), history::POLICY.as_bytes().to_vec())]);
-        let bundle = bundle.expect("the policy document makes a valid bundle");
-        let policy = match Policy::compile(&bundle) {
-            Ok(policy) => Arc::new(policy),
-            Err(problems) => panic!("the policy of the fuzz targets must compile: {problems:?}"),
-        };
+        let bundle = fixtures::bundle(&history::policy());
+        let policy = fixtures::compile(&bundle);
         let mut desk = Desk { engine: Engine::new(SHARD, TENANT), made: Vec::new() };
         let (engine, made) = (&mut desk.engine, &mut desk.made);
         engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
-        for command in history::policy_commands(&bundle, &policy) {
+        for command in installation(&bundle, &policy) {
             desk.execute(RequestId::default(), command).expect("the policy is installed");
         }
         let accounts = history::imported_accounts();
@@ -128,12 +124,17 @@ pub(crate) fn check_problem(problem: &Problem) -> Verdict {
     check_line(problem.detail())
 }
 
+fn installation(bundle: &Bundle, policy: &Arc<Policy>) -> [Command; 2] {
+    let (artifact, activation) = fixtures::installation(bundle, policy);
+    [artifact.into(), activation.into()]
+}
+
 /// Checks that a compiled policy can be activated in a new engine.
 pub(crate) fn activate(bundle: &Bundle, policy: &Arc<Policy>) {
     let mut desk = Desk { engine: Engine::new(SHARD, TENANT), made: Vec::new() };
     let made = &mut desk.made;
     desk.engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
-    for command in history::policy_commands(bundle, policy) {
+    for command in installation(bundle, policy) {
         if let Err(refusal) = desk.execute(RequestId::default(), command) {
             check_problem(&Problem::from(&refusal));
         }

@@ -1,18 +1,7 @@
 //! The requests that happen before fuzz input is executed, and further valid requests: together, all kinds that the API
 //! accepts.
 
-use std::sync::Arc;
-
 use api::packed::{AccountRecord, TransferRecord};
-use engine::{ArtifactChunk, Command};
-use policy::{Bundle, Policy};
-
-/// The commands that install a policy.
-pub(crate) fn policy_commands(bundle: &Bundle, policy: &Arc<Policy>) -> Vec<Command> {
-    let artifact = policy.digest();
-    let chunk = ArtifactChunk { artifact, index: 0, count: 1, bytes: bundle.to_bytes().into() };
-    vec![Command::StoreArtifact(chunk), Command::ActivatePolicy { artifact, policy: Arc::clone(policy) }]
-}
 
 /// Requests that succeed in this order.
 pub(crate) const REQUESTS: &[&str] = &[
@@ -50,7 +39,7 @@ pub(crate) const REQUESTS: &[&str] = &[
      \"attributes\": {\"customer\": \"ann\", \"recipient\": \"bob\", \"country\": \"NO\", \"email\": \"a@example.org\", \
      \"trusted\": true, \"rate\": 1.25, \"age\": 41, \"since\": \"2020-01-01T00:00:00Z\", \"from\": \"3\"}}",
     "POST /v1/payments\n{\"id\": \"22\", \"type\": \"card\", \"amount\": \"500\", \"asset\": \"EUR/2\", \
-     \"attributes\": {\"customer\": \"ann\"}, \"occurred_at\": \"2026-11-18T00:00:00Z\"}",
+     \"attributes\": {\"customer\": \"ann\"}, \"occurred_at\": \"2026-11-18T11:06:00Z\"}",
     "POST /v1/payments/22/metadata\n{\"metadata\": {\"basket\": {\"items\": 3}}}",
     "POST /v1/labels\n{\"payment\": \"20\", \"label\": \"legitimate\"}",
     "POST /v1/ledgers\n{\"id\": 2, \"asset\": \"BTC/8\"}",
@@ -100,8 +89,30 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/events?cursor=00000000-0000-0000-0000-000000001234.0.3&limit=2",
 ];
 
-/// A policy with an attribute of every kind, review, capture, features and rules.
-pub(crate) const POLICY: &str = include_str!("policy.toml");
+/// The wallet policy that the tests share, with a file mapping that makes the rows of a file transfers.
+pub(crate) fn policy() -> String {
+    fixtures::WALLET.to_owned() + FILE
+}
+
+const FILE: &str = r#"
+[file]
+payment = "transfer"
+id = "id"
+time = "at"
+amount = { column = "amount", unit = "major" }
+label = { column = "fraud", positive = ["1"], delay = "7d" }
+[file.attributes]
+customer = "customer"
+recipient = "recipient"
+device = "device"
+country = "country"
+email = "email"
+trusted = "trusted"
+rate = "rate"
+age = "age"
+since = "since"
+from = "from"
+"#;
 
 /// The time of the imported rows.
 const IMPORTED_NS: u64 = 1_600_000_000_000_000_000;

@@ -6,9 +6,9 @@
 //! target are valid inputs that our own code creates. The committed corpus (`fuzz/seeds`) contains the seeds and every
 //! input that once found a bug.
 //!
-//! Two drivers run the same targets: `tests/bounded.rs`, on the stable toolchain, tries a fixed number of mutations
-//! derived from one seed; cargo-fuzz runs them through the wrappers in the folder `fuzz`. `docs/testing.md` explains
-//! how to use them.
+//! Two drivers run the same targets: `tests/bounded`, on the stable toolchain, tries a fixed number of mutations derived
+//! from one seed; cargo-fuzz runs them through the wrappers in the folder `fuzz`. `docs/testing.md` explains how to use
+//! them.
 
 mod desk;
 mod history;

@@ -7,7 +7,10 @@ use api::requests::{self, Parsed};
 use api::routes::{Body, Method};
 use api::segments::{BytesWanted, SegmentsWanted};
 use api::{ErrorCode, List, Operation, Parameters, Problem, ROUTES, Route, changes, filters, imports, orders, packed};
-use engine::{AccountName, Command, ImportCommand, PaymentStatus, Query};
+use engine::{
+    AccountName, ChangePayment, Command, CreateAccounts, CreatePayment, CreateTransfers, DryRun, ImportCommand,
+    PaymentStatus, ReverseTransfer, query,
+};
 use policy::Policy;
 use types::{AccountId, Digest, ImportId, PaymentId, RequestId, Seq, Timestamp, Token, TransferId};
 
@@ -29,15 +32,9 @@ pub(crate) struct Asked {
     pub(crate) command: Command,
 }
 
-impl From<Parsed> for Asked {
-    fn from(Parsed { request, command }: Parsed) -> Self {
-        Self { request, command }
-    }
-}
-
-impl From<Command> for Asked {
-    fn from(command: Command) -> Self {
-        Self { request: RequestId::default(), command }
+impl<O: Into<Command>> From<Parsed<O>> for Asked {
+    fn from(Parsed { request, operation }: Parsed<O>) -> Self {
+        Self { request, command: operation.into() }
     }
 }
 
@@ -91,13 +88,12 @@ impl<'a> Call<'a> {
     pub(crate) fn parse(&self, policy: &Policy) -> Result<Vec<Asked>, Problem> {
         let Self { route, parameters, body, .. } = self;
         let ids = desk::ids();
-        let one = |parsed: Parsed| self.trial(parsed.into());
         match route.operation {
             Operation::OpenLedger => one(requests::ledger(&ids, body)?),
-            Operation::OpenAccount => one(orders::account(&ids, body)?),
-            Operation::OpenAccountBatch => one(orders::accounts(&ids, body)?),
-            Operation::CreateTransfer => one(orders::transfer(&ids, body)?),
-            Operation::CreateTransferBatch => one(orders::transfers(&ids, body)?),
+            Operation::OpenAccount => self.trial(orders::account(&ids, body)?),
+            Operation::OpenAccountBatch => self.trial(orders::accounts(&ids, body)?),
+            Operation::CreateTransfer => self.trial(orders::transfer(&ids, body)?),
+            Operation::CreateTransferBatch => self.trial(orders::transfers(&ids, body)?),
             Operation::SetAddress => one(changes::address(self.id()?, body)?),
             Operation::SetLimits => one(changes::limits(self.id()?, body)?),
             Operation::SetAccountMetadata => one(changes::account_metadata(self.id()?, body)?),
@@ -112,7 +108,7 @@ impl<'a> Call<'a> {
             }
             Operation::ReverseTransfer => {
                 requests::verb(body)?;
-                self.trial(Command::ReverseTransfer(self.id()?).into())
+                self.trial(unnamed(ReverseTransfer(self.id()?)))
             }
             Operation::ConfirmClock => {
                 requests::verb(body)?;
@@ -120,23 +116,23 @@ impl<'a> Call<'a> {
             }
             Operation::ChangePayment(verb) => {
                 requests::verb(body)?;
-                let command = Command::ChangePayment { payment: self.id()?, verb };
-                self.trial(Asked { request: RequestId::new(7), command })
+                let operation = ChangePayment { payment: self.id()?, verb };
+                self.trial(Parsed { request: RequestId::new(7), operation })
             }
             Operation::CreatePayment => self.trial(payment(policy, body)?),
             Operation::StageRows => {
                 let command = imports::rows(self.id::<ImportId>()?, parameters, body)?;
-                self.trial(Command::Import(command).into())
+                one(unnamed(command))
             }
-            Operation::OpenImport => self.trial(Command::Import(ImportCommand::Open(self.id()?)).into()),
-            Operation::DiscardImport => self.trial(Command::Import(ImportCommand::Discard(self.id()?)).into()),
-            Operation::CreateAccounts => self.trial(Command::CreateAccounts(packed::accounts(body)?).into()),
+            Operation::OpenImport => one(unnamed(ImportCommand::Open(self.id()?))),
+            Operation::DiscardImport => one(unnamed(ImportCommand::Discard(self.id()?))),
+            Operation::CreateAccounts => one(unnamed(CreateAccounts(packed::accounts(body)?))),
             Operation::CreateTransfers => {
                 let balances = parameters.flag("balances")?;
-                self.trial(Command::CreateTransfers { events: packed::transfers(body)?, balances }.into())
+                one(unnamed(CreateTransfers { events: packed::transfers(body)?, balances }))
             }
-            Operation::LookupAccounts => ask(Query::LookupAccounts(packed::account_ids(body)?)),
-            Operation::LookupTransfers => ask(Query::LookupTransfers(packed::transfer_ids(body)?)),
+            Operation::LookupAccounts => ask(query::LookupAccounts(packed::account_ids(body)?)),
+            Operation::LookupTransfers => ask(query::LookupTransfers(packed::transfer_ids(body)?)),
             Operation::AccountTransfers | Operation::AccountBalances => {
                 let filter = packed::account_filter(body)?;
                 assert_eq!(
@@ -145,7 +141,7 @@ impl<'a> Call<'a> {
                     "a filter is encoded as it was decoded"
                 );
                 if filter.is_valid() {
-                    ask(Query::Account(AccountId::new(filter.account_id).into()))
+                    ask(query::Account(AccountId::new(filter.account_id).into()))
                 } else {
                     Ok(vec![])
                 }
@@ -157,65 +153,65 @@ impl<'a> Call<'a> {
                     filter,
                     "a filter is encoded as it was decoded"
                 );
-                if filter.is_valid() { ask(Query::Ledgers) } else { Ok(vec![]) }
+                if filter.is_valid() { ask(query::Ledgers) } else { Ok(vec![]) }
             }
-            Operation::ListLedgers => ask(Query::Ledgers),
+            Operation::ListLedgers => ask(query::Ledgers),
             Operation::GetLedger | Operation::GetTrialBalance => {
                 Instant::read(parameters)?;
-                ask(Query::TrialBalance(requests::ledger_id("id", self.path_id)?))
+                ask(query::TrialBalance(requests::ledger_id("id", self.path_id)?))
             }
             Operation::GetAddressBalances => {
                 let prefix = parameters.get("address_prefix").map(filters::address_prefix).transpose()?;
                 let ledger = requests::ledger_id("ledger", parameters.get("ledger").unwrap_or_default())?;
-                ask(Query::AddressSums(ledger, prefix.unwrap_or_default().into()))
+                ask(query::AddressSums(ledger, prefix.unwrap_or_default().into()))
             }
             Operation::ListAccounts => self.accounts(policy),
-            Operation::GetAccount => ask(Query::Account(self.id()?)),
+            Operation::GetAccount => ask(query::Account(self.id()?)),
             Operation::ListAccountTransfers | Operation::ListAccountBalances => {
                 let account: AccountName = self.id()?;
                 self.transfers()?;
-                ask(Query::Account(account))
+                ask(query::Account(account))
             }
             Operation::GetAccountBalance => {
                 Instant::read(parameters)?;
-                ask(Query::Account(self.id()?))
+                ask(query::Account(self.id()?))
             }
             Operation::GetStatement => {
                 Period::read(parameters, Timestamp::MAX)?;
                 self.cursor::<u64>(List::Statement)?;
-                ask(Query::Account(self.id()?))
+                ask(query::Account(self.id()?))
             }
             Operation::ListTransfers => self.transfers(),
-            Operation::GetTransfer | Operation::ProveTransfer => ask(Query::Transfer(self.id()?)),
+            Operation::GetTransfer | Operation::ProveTransfer => ask(query::Transfer(self.id()?)),
             Operation::ListScheduled => {
                 let after: u128 = self.cursor(List::Scheduled)?.unwrap_or(0);
                 let half = |shift: u32| u64::try_from(after >> shift & u128::from(u64::MAX)).unwrap_or(u64::MAX);
-                ask(Query::Scheduled { after: (Timestamp::from_ns(half(64)), half(0)), limit: parameters.limit()? })
+                ask(query::Scheduled { after: (Timestamp::from_ns(half(64)), half(0)), limit: parameters.limit()? })
             }
             Operation::ListPending => {
                 let account: Option<AccountName> = parameters.parsed("account")?;
                 let account = account.map(|name| if let AccountName::Id(id) = name { id } else { AccountId::new(1) });
                 let ledger = parameters.get("ledger").map(|text| requests::ledger_id("ledger", text)).transpose()?;
                 let after = Timestamp::from_ns(self.cursor(List::Pending)?.unwrap_or(0));
-                ask(Query::Pending { account, ledger, after, limit: parameters.limit()? })
+                ask(query::Pending { account, ledger, after, limit: parameters.limit()? })
             }
-            Operation::ListImports => ask(Query::Imports),
-            Operation::GetImport => ask(Query::Import(self.id()?)),
+            Operation::ListImports => ask(query::Imports),
+            Operation::GetImport => ask(query::Import(self.id()?)),
             Operation::ListPayments => {
                 let named = |name| PaymentStatus::ALL.into_iter().find(|status| Some(status.name()) == name);
                 let after = Seq::new(self.cursor(List::Payments)?.unwrap_or(0));
                 let status = named(parameters.get("status"));
-                ask(Query::Payments { status, after, limit: parameters.limit()? })
+                ask(query::Payments { status, after, limit: parameters.limit()? })
             }
             Operation::GetPayment | Operation::GetDecision | Operation::GetPersonalData | Operation::ProvePayment => {
-                ask(Query::Payment(self.id()?))
+                ask(query::Payment(self.id()?))
             }
             Operation::ProveConsistency => {
                 parameters.parsed::<u64>("from")?;
                 parameters.parsed::<u64>("to")?;
                 Ok(Vec::new())
             }
-            Operation::GetActivePolicy => ask(Query::Policy),
+            Operation::GetActivePolicy => ask(query::Policy),
             Operation::ListEvents => {
                 self.cursor::<u64>(List::Events)?;
                 parameters.limit()?;
@@ -251,14 +247,10 @@ impl<'a> Call<'a> {
         requests::path_id(self.path_id)
     }
 
-    /// Returns the command, preceded by a dry run of it if the route supports one.
-    fn trial(&self, asked: Asked) -> Result<Vec<Asked>, Problem> {
-        if !self.route.parameters.iter().any(|parameter| parameter.name == "dry_run") {
-            return Ok(vec![asked]);
-        }
-        let dry = Command::DryRun(Box::new(asked.command.clone()));
-        let dry = Asked { request: asked.request, command: dry };
-        Ok(if self.parameters.flag("dry_run")? { vec![dry] } else { vec![dry, asked] })
+    /// Returns the operation, preceded by a dry run of it.
+    fn trial<O: Clone + Into<Command> + Into<DryRun>>(&self, parsed: Parsed<O>) -> Result<Vec<Asked>, Problem> {
+        let dry = Asked { request: parsed.request, command: Command::DryRun(parsed.operation.clone().into()) };
+        Ok(if self.parameters.flag("dry_run")? { vec![dry] } else { vec![dry, parsed.into()] })
     }
 
     /// Parses a cursor and checks that encoding its position gives the same cursor.
@@ -285,27 +277,35 @@ impl<'a> Call<'a> {
             return Ok(Vec::new());
         }
         let after: Option<u128> = self.cursor(List::TransfersByMetadata)?;
-        ask(Query::TransfersByMetadata { metadata, after: after.map(TransferId::new), limit })
+        ask(query::TransfersByMetadata { metadata, after: after.map(TransferId::new), limit })
     }
 
     fn accounts(&self, policy: &Policy) -> Result<Vec<Asked>, Problem> {
         if let Some(template) = self.parameters.get("template") {
             let found = TemplateAccount::find(policy, template, self.parameters.get("holder"))?;
-            return ask(Query::TrialBalance(found.ledger));
+            return ask(query::TrialBalance(found.ledger));
         }
         let filter = Box::new(filters::accounts(&self.parameters)?);
         self.cursor::<u64>(List::Accounts)?;
-        ask(Query::Accounts { filter, after: None, limit: self.parameters.limit()? })
+        ask(query::Accounts { filter, after: None, limit: self.parameters.limit()? })
     }
 }
 
+fn unnamed<O>(operation: O) -> Parsed<O> {
+    Parsed { request: RequestId::default(), operation }
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "it has the same signature as the functions that parse requests")]
-fn ask(query: Query) -> Result<Vec<Asked>, Problem> {
-    Ok(vec![Command::Query(query).into()])
+fn one<O: Into<Command>>(parsed: Parsed<O>) -> Result<Vec<Asked>, Problem> {
+    Ok(vec![parsed.into()])
+}
+
+fn ask(query: impl Into<Command>) -> Result<Vec<Asked>, Problem> {
+    one(unnamed(query))
 }
 
 /// Converts a body to a payment as the edge does, except for secrets: tokens are plain hashes, and nothing is sealed.
-fn payment(policy: &Policy, body: &[u8]) -> Result<Asked, Problem> {
+fn payment(policy: &Policy, body: &[u8]) -> Result<Parsed<CreatePayment>, Problem> {
     let request = PaymentRequest::parse(&desk::ids(), body)?;
     let content = Digest::of(&request.canonical());
     let (id, payment): (RequestId, PaymentId) = (request.request_id(), request.payment);
@@ -318,5 +318,5 @@ fn payment(policy: &Policy, body: &[u8]) -> Result<Asked, Problem> {
         Ok::<_, Problem>(Token::new(Digest::of(format!("{kind} {value}").as_bytes()).head_u128()))
     };
     let new = parsed.tokenised(content, None, token)?;
-    Ok(Asked { request: id, command: Command::CreatePayment(Box::new(new)) })
+    Ok(Parsed { request: id, operation: CreatePayment(Box::new(new)) })
 }

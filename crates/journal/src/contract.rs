@@ -7,6 +7,7 @@ use engine::Entry;
 use types::{Epoch, Origin, Seq};
 
 use crate::bytes::DecodeError;
+use crate::file::StartAt;
 use crate::frame::Frame;
 use crate::position::{FrameAt, Position};
 use crate::segment;
@@ -41,6 +42,13 @@ pub trait Journal: Send + fmt::Debug {
 
     /// Which history this is.
     fn identity(&self) -> Identity;
+}
+
+/// A journal whose frames stand in segments of this process, where they can be found by position.
+pub trait SegmentStore {
+    /// Where the next frame will stand: a later start can begin there, see [`crate::FileJournal::open`]. What it says is of
+    /// use once everything appended so far is durable.
+    fn place(&self) -> StartAt;
 }
 
 /// Which history a journal is, and whose turn it is to write.

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use types::Seq;
 
-use crate::contract::{Fault, Identity, Journal, Part};
+use crate::contract::{Fault, Identity, Journal, Part, SegmentStore};
 use crate::frame::{self, Binding, Frame, FrameHash};
 use crate::mark::Mark;
 use crate::places::{Places, Point};
@@ -83,13 +83,6 @@ struct OpenSegment<F> {
 }
 
 impl<D: Disk> FileJournal<D> {
-    /// Where the next frame will stand: a later start can begin there, see [`FileJournal::open`]. What it says is of use
-    /// once everything appended so far is durable.
-    pub fn place(&self) -> StartAt {
-        let OpenSegment { number, offset, .. } = self.open;
-        StartAt { seq: self.appended, segment: number, offset, previous: self.previous }
-    }
-
     /// The histories that follow one another here, the present one last.
     pub fn lineage(&self) -> &[Part] {
         &self.lineage
@@ -240,6 +233,13 @@ impl<D: Disk> Journal for FileJournal<D> {
 
     fn identity(&self) -> Identity {
         self.identity
+    }
+}
+
+impl<D: Disk> SegmentStore for FileJournal<D> {
+    fn place(&self) -> StartAt {
+        let OpenSegment { number, offset, .. } = self.open;
+        StartAt { seq: self.appended, segment: number, offset, previous: self.previous }
     }
 }
 

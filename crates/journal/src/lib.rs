@@ -24,7 +24,7 @@ mod segment;
 pub use bytes::DecodeError;
 pub use canonical::CanonicalRun;
 pub use codec::{canonical, kind_name, leaf_hash};
-pub use contract::{Fault, Identity, Journal, Part, Reader};
+pub use contract::{Fault, Identity, Journal, Part, Reader, SegmentStore};
 pub use copy::{CopyFault, FileCopy, HeldBytes};
 pub use file::{FileJournal, Inspected, Layout, Prepare, Recovered, StartAt, TornTail, Visit};
 pub use frame::{FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed};

@@ -20,11 +20,15 @@ pub struct Decider {
     /// What a look-up could not read since this was last taken.
     unread: Option<index::Fault>,
     packer: Packer,
+    /// Batches that were made.
+    batches: u64,
 }
 
 /// What one run of the decider brought. The frames go to the journal, in order; the answers wait for it.
 #[derive(Debug)]
 pub struct Batch<R> {
+    /// Which one, counted from 0: batches become durable in this order.
+    pub number: u64,
     /// To be appended in this order; none when nothing changed. With each, what its entries did.
     pub frames: Vec<(Frame, Feed)>,
     /// Each answer, and the entry that must be durable before it is given.
@@ -39,6 +43,7 @@ impl Decider {
             closed: None,
             unread: None,
             packer: Packer { builder: FrameBuilder::default(), notes, frames: Vec::new() },
+            batches: 0,
         }
     }
 
@@ -87,7 +92,13 @@ impl Decider {
                 Err(Some(_) | None) => drop(reply_to),
             }
         }
-        Batch { frames: self.packer.finish(), answers }
+        self.finish(answers)
+    }
+
+    fn finish<R>(&mut self, answers: Vec<(R, Seq, Answer)>) -> Batch<R> {
+        let number = self.batches;
+        self.batches += 1;
+        Batch { number, frames: self.packer.finish(), answers }
     }
 
     /// What a look-up of the past could not read, since this was last asked.
@@ -122,9 +133,9 @@ impl Decider {
     }
 
     /// Starts the history of an empty journal: its first frame.
-    pub fn start(&mut self, now: Timestamp, origin: types::Origin) -> Vec<(Frame, Feed)> {
+    pub fn start<R>(&mut self, now: Timestamp, origin: types::Origin) -> Batch<R> {
         self.engine.start(now, origin, &mut self.packer);
-        self.packer.finish()
+        self.finish(Vec::new())
     }
 }
 

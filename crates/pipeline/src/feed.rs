@@ -149,7 +149,7 @@ impl Notes {
             | Fact::JournalContinued { .. }
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
-            | Fact::ApiKeyAdded(_)
+            | Fact::Identity(_)
             | Fact::StateDigest(_) => &[],
         };
         // A restart has these from the tables: of a digest what the end of a generation says.

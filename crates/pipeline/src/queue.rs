@@ -72,14 +72,14 @@ impl<R> Queue<R> {
 
 #[cfg(test)]
 mod tests {
-    use engine::{Command, Query};
+    use engine::query;
     use types::{AccountId, ActorId, RequestId, TenantId};
 
     use super::*;
 
     fn ask(events: u128) -> Ask<()> {
         let ids = (0..events).map(AccountId::new).collect();
-        let command = Command::Query(Query::LookupAccounts(ids));
+        let command = query::LookupAccounts(ids).into();
         let request = Request { tenant: TenantId::new(1), actor: ActorId::SYSTEM, id: RequestId::default(), command };
         Ask { request, reply_to: () }
     }

@@ -52,6 +52,11 @@ impl Stopwatch {
     }
 }
 
+/// A duration as the core has it.
+pub(crate) fn span(duration: Duration) -> Span {
+    Span::from_ns(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
+
 /// A span as the standard library has it.
 pub(crate) fn duration(span: Span) -> Duration {
     Duration::from_nanos(span.ns())

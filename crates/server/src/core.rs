@@ -6,7 +6,8 @@ use api::responses::Assets;
 use datadir::KeyStore;
 use disk::Directory;
 use engine::{
-    Answer, ArtifactChunk, Command, Engine, Entry, Fact, PolicyActivated, Query, Refusal, Reply, Request, WritesClosed,
+    ActivatePolicy, ActivePolicy, Answered, ArtifactChunk, Engine, Entry, Fact, Made, Operation, PolicyActivated,
+    Refusal, Request, WritesClosed,
 };
 use index::Index;
 use journal::{Fault, FileReader, Identity, Reader};
@@ -15,7 +16,7 @@ use policy::{Bundle, Policy, Problem};
 use tokio::sync::{Semaphore, oneshot, watch};
 use types::{ActorId, Digest, RequestId, Sealed, Seq, ShardId, TenantId, Timestamp, Token};
 
-use crate::auth::{ApiKeys, AuthError, Caller};
+use crate::auth::{ApiKeys, Authenticator, Caller};
 use crate::guard::{Confirmed, Guard};
 use crate::history::{History, HistoryError};
 use crate::metrics::Metrics;
@@ -140,27 +141,20 @@ impl Core {
     ///
     /// # Errors
     /// When there is no answer; see [`Unavailable`]. Dropping the future does not take the request back.
-    pub async fn ask(&self, request: Request) -> Result<Answer, Unavailable> {
+    pub async fn ask<O: Operation>(
+        &self,
+        actor: ActorId,
+        id: RequestId,
+        operation: O,
+    ) -> Result<Answered<O>, Unavailable> {
+        let request = Request { tenant: self.0.tenant, actor, id, command: operation.into() };
         let (reply_to, answer) = oneshot::channel();
         self.0.inbox.offer(Ask { request, reply_to }).inspect_err(|unavailable| {
             if *unavailable == Unavailable::QueueFull {
                 self.0.metrics.queue_refused.inc();
             }
         })?;
-        answer.await.map_err(|_dropped| Unavailable::Failed)
-    }
-
-    /// Looks something up.
-    ///
-    /// # Errors
-    /// As [`Core::ask`].
-    pub async fn query(&self, caller: Caller, query: Query) -> Result<Answer, Unavailable> {
-        self.ask(self.request(caller.actor, RequestId::default(), Command::Query(query))).await
-    }
-
-    /// A request of this installation's tenant.
-    pub fn request(&self, actor: ActorId, id: RequestId, command: Command) -> Request {
-        Request { tenant: self.0.tenant, actor, id, command }
+        answer.await.map(O::answer).map_err(|_dropped| Unavailable::Failed)
     }
 
     /// The active policy, compiled.
@@ -172,7 +166,12 @@ impl Core {
     ///
     /// # Errors
     /// When it does not compile or the engine refuses it; nothing changes then.
-    pub async fn install_policy(&self, caller: Caller, id: RequestId, bundle: Bundle) -> Result<Reply, InstallError> {
+    pub async fn install_policy(
+        &self,
+        caller: Caller,
+        id: RequestId,
+        bundle: Bundle,
+    ) -> Result<(Made, ActivePolicy), InstallError> {
         let core = self.clone();
         // A task of its own: a client that goes away in the middle must not leave the edge with another policy than
         // the engine's.
@@ -180,7 +179,12 @@ impl Core {
         installing.await.map_err(|_panicked| Unavailable::Failed)?
     }
 
-    async fn install(&self, caller: Caller, id: RequestId, bundle: Bundle) -> Result<Reply, InstallError> {
+    async fn install(
+        &self,
+        caller: Caller,
+        id: RequestId,
+        bundle: Bundle,
+    ) -> Result<(Made, ActivePolicy), InstallError> {
         let compiling = tokio::task::spawn_blocking(move || Policy::compile(&bundle).map(|policy| (policy, bundle)));
         let (policy, bundle) =
             compiling.await.map_err(|_panicked| Unavailable::Failed)?.map_err(InstallError::Problems)?;
@@ -192,11 +196,10 @@ impl Core {
         let count = u32::try_from(parts.len()).expect("a bundle is at most 16 MiB");
         for (index, part) in (0..count).zip(parts) {
             let chunk = ArtifactChunk { artifact, index, count, bytes: part.into() };
-            let stored = self.ask(self.request(caller.actor, id, Command::StoreArtifact(chunk))).await?;
-            stored.map_err(InstallError::Refused)?;
+            self.ask(caller.actor, id, chunk).await?.map_err(InstallError::Refused)?;
         }
-        let activate = Command::ActivatePolicy { artifact, policy: Arc::clone(&policy) };
-        let reply = self.ask(self.request(caller.actor, id, activate)).await?.map_err(InstallError::Refused)?;
+        let activate = ActivatePolicy { artifact, policy: Arc::clone(&policy) };
+        let reply = self.ask(caller.actor, id, activate).await?.map_err(InstallError::Refused)?;
         *self.0.policy.write().unwrap_or_else(PoisonError::into_inner) = Some(policy);
         Ok(reply)
     }
@@ -387,12 +390,9 @@ impl Core {
         self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who sent a request with this `Authorization` header.
-    ///
-    /// # Errors
-    /// When nobody known did.
-    pub fn authenticate(&self, header: Option<&str>) -> Result<Caller, AuthError> {
-        self.0.api_keys.authenticate(header)
+    /// What finds out who sent a request.
+    pub fn authenticator(&self) -> &impl Authenticator {
+        &self.0.api_keys
     }
 
     /// The token of an entity value; a personal one gets its key here.

@@ -143,7 +143,7 @@ impl Guard {
 
 #[cfg(test)]
 mod tests {
-    use engine::{Answer, Command, Query, Refusal};
+    use engine::{Answered, OpenLedger, Refusal, query};
     use pipeline::Reading;
     use types::{LedgerId, RequestId, Span};
 
@@ -169,14 +169,14 @@ mod tests {
         }
     }
 
-    async fn open_ledger(core: &Core, id: u32) -> Answer {
+    async fn open_ledger(core: &Core, id: u32) -> Answered<OpenLedger> {
         let asset = "EUR/2".parse().unwrap();
-        let command = Command::OpenLedger { id: LedgerId::new(id), asset };
-        core.ask(core.request(ActorId::SYSTEM, RequestId::default(), command)).await.unwrap()
+        let open = OpenLedger { id: LedgerId::new(id), asset };
+        core.ask(ActorId::SYSTEM, RequestId::default(), open).await.unwrap()
     }
 
     #[track_caller]
-    fn assert_refused(answer: &Answer) {
+    fn assert_refused(answer: &Answered<OpenLedger>) {
         let refused = matches!(answer, Err(Refusal::WritesClosed(WritesClosed::ClockNotBelieved { .. })));
         assert!(refused, "{answer:?}");
     }
@@ -192,7 +192,7 @@ mod tests {
         clocks.pass(3_600, 5);
         assert_refused(&open_ledger(&core, 2).await);
         let durable = core.durable();
-        let ledgers = core.ask(core.request(ActorId::SYSTEM, RequestId::default(), Command::Query(Query::Ledgers)));
+        let ledgers = core.ask(ActorId::SYSTEM, RequestId::default(), query::Ledgers);
         assert!(ledgers.await.unwrap().is_ok(), "reads go on");
         assert_eq!(core.now(), Timestamp::from_ns(1_000_005 * 1_000_000_000), "by the monotonic clock");
         assert_eq!(core.durable(), durable, "nothing was written");

@@ -174,7 +174,7 @@ impl Metrics {
 
     /// Counts what an answer says about payments.
     pub(crate) fn count_answer(&self, answer: &Answer) {
-        let Ok(Reply::Payment(Made::Now, reply)) = answer else { return };
+        let Ok(Reply::PaymentMade((Made::Now, reply))) = answer else { return };
         let Some(decided) = &reply.decided else { return };
         let missing = decided.features.iter().filter(|(_, value)| value.ty().is_none()).count();
         self.features_missing.inc_by(missing as u64);

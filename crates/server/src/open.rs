@@ -10,13 +10,13 @@ use datadir::{
     TENANT, Terms, new_origin, random, recover, system_random,
 };
 use disk::{Directory, DirectoryError};
-use engine::{ApiKeyAdded, Command, Engine, Request, WritesClosed};
+use engine::{Command, CredentialAdded, CredentialKind, Engine, PrincipalAdded, PrincipalKind, Request, WritesClosed};
 use index::Index;
-use journal::{FileJournal, Identity, Journal, Layout, Recovered};
-use pipeline::{Ask, ClockBounds, Decider};
+use journal::{FileJournal, Journal, Layout, Recovered};
+use pipeline::{Ask, ClockBounds, Decider, Writer};
 use policy::{Bundle, Policy};
-use tokio::sync::{Semaphore, watch as latest};
-use types::{ActorId, RequestId, Seq, Span};
+use tokio::sync::{Semaphore, oneshot, watch as latest};
+use types::{ActorId, CredentialId, RequestId, Seq, Span};
 use vault::ApiKey;
 
 use crate::auth::ApiKeys;
@@ -27,7 +27,7 @@ use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::proofs::{self, ProofError, Prover};
 use crate::scrub::Scrub;
-use crate::threads::{CommitError, FailOnPanic, Inbox, Threads, Wiring, commit};
+use crate::threads::{CommitError, FailOnPanic, Inbox, ReplyTo, Threads, Wiring};
 use crate::watch::{self, Reserve};
 
 /// Questions about the past that read at the same time; more wait.
@@ -42,7 +42,7 @@ pub struct Options {
     pub layout: Layout,
     /// Events that may wait for the engine, a batch counting as many as it brings; more are refused.
     pub queue_events_max: usize,
-    /// Make one more API key, for when the first was lost.
+    /// Make one more API key for the first principal, for when its key was lost.
     pub new_api_key: bool,
     /// How far the wall clock may be ahead before it is not believed.
     pub clock: ClockBounds,
@@ -166,7 +166,7 @@ impl Opened {
         let index_directory = Directory::open(&options.data.join(INDEX))?;
         let signed = proofs::signed_before_opening(&journal_directory, &keys_directory, SHARD)?;
         let terms = Terms { layout: options.layout, shard: SHARD, tenant: TENANT, pace: Pace::Standard, signed };
-        let Started { mut engine, mut journal, recovered, index, notes } =
+        let Started { mut engine, journal, recovered, index, notes } =
             recover(&journal_directory, &index_directory, terms, new_origin)?;
         let keys =
             Arc::new(KeyStore::open(&keys_directory, journal.lineage(), recovered.last > Seq::ZERO, system_random())?);
@@ -207,9 +207,11 @@ impl Opened {
         let origin = journal.identity().origin;
         let scrub = Scrub::start(journal_directory, journal.reader(), origin, options.scrub_period, &guard);
         let mut decider = Decider::new(engine, notes);
-        let api_key = prepare(&mut decider, &mut journal, &index, &guard, options.new_api_key)?;
+        let mut writer = Writer::new(journal);
+        let api_key = prepare(&mut decider, &mut writer, (&keys, &index), &guard, options.new_api_key)?;
+        let journal = writer.journal();
         let api_keys = ApiKeys::default();
-        api_keys.replace(decider.engine().api_keys().cloned().collect());
+        api_keys.replace(decider.engine().credentials());
         let (durable_sender, durable) = latest::channel(journal.durable());
         let (running_sender, running) = latest::channel(());
         let core = Core::new(Shared {
@@ -240,7 +242,7 @@ impl Opened {
         watch::look(&core, &reserve);
         let background = Background::start(&core, reserve, scrub).map_err(OpenError::Thread)?;
         let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender, running: running_sender };
-        let threads = Threads::start(decider, journal, wiring).map_err(OpenError::Thread)?;
+        let threads = Threads::start(decider, writer, wiring).map_err(OpenError::Thread)?;
         let prover = prover.map(|prover| start_prover(prover, core.clone())).transpose().map_err(OpenError::Thread)?;
         Ok(Self { core, api_key, recovered, threads, background, prover })
     }
@@ -342,45 +344,53 @@ fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
     Ok(Some(Arc::new(policy)))
 }
 
-/// Writes what a journal needs before anybody is served: its first entry and an API key.
-fn prepare<D: disk::Disk>(
+/// Writes what a journal needs before anybody is served: its first entry, and a principal with an API key. A further key
+/// is for the same principal, so that its owner goes on as the same actor.
+fn prepare(
     decider: &mut Decider,
-    journal: &mut FileJournal<D>,
-    index: &Index,
+    writer: &mut Writer<ReplyTo, FileJournal<Directory>>,
+    (keys, index): (&KeyStore<Directory>, &Index),
     guard: &Guard,
     new_api_key: bool,
 ) -> Result<Option<String>, OpenError> {
     let (now, closed) = guard.observe();
-    let Identity { origin, .. } = journal.identity();
-    let mut frames = Vec::new();
     if decider.engine().applied() == Seq::ZERO {
-        frames.extend(decider.start(now, origin));
+        writer.hold(decider.start(now, writer.journal().identity().origin));
     }
-    let newest = decider.engine().api_keys().map(|key| key.key.get()).max();
+    let newest = decider.engine().credentials().map(|added| added.credential.get()).max();
     let mut revealed = None;
     if newest.is_none() || new_api_key {
         if let Some(closed) = closed {
             return Err(OpenError::WritesClosed(closed));
         }
-        let key = ApiKey::generate(ActorId::new(newest.unwrap_or(0) + 1), &mut random);
+        let mut commands: Vec<Command> = Vec::new();
+        let first = decider.engine().principals().find(|(_, principal)| principal.kind != PrincipalKind::System);
+        let principal = first.map_or(ActorId::new(1), |(actor, _)| actor);
+        if first.is_none() {
+            let kind = PrincipalKind::Service;
+            commands.push(PrincipalAdded { actor: principal, kind, name: "made at start".into() }.into());
+        }
+        let key = ApiKey::generate(CredentialId::new(newest.unwrap_or(0) + 1), &mut random);
         revealed = Some(key.reveal());
-        let added = ApiKeyAdded {
-            key: key.actor(),
-            hash: key.hash(),
+        let added = CredentialAdded {
+            credential: key.credential(),
+            principal,
+            kind: CredentialKind::ApiKey { hash: key.hash() },
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let batch = decider.work(now, [system(Command::AddApiKey(added))]);
-        frames.extend(batch.frames);
+        commands.push(added.into());
+        let ask = |command| {
+            let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
+            // Nobody waits for the answer.
+            let (reply_to, _) = oneshot::channel();
+            Ask { request, reply_to }
+        };
+        writer.hold(decider.work(now, commands.into_iter().map(ask)));
     }
-    commit(journal, index, frames)?;
-    journal.mark().map_err(CommitError::from)?;
+    while writer.step(Span::ZERO, keys, index)?.is_some() {}
+    writer.mark().map_err(CommitError::from)?;
     Ok(revealed)
-}
-
-fn system(command: Command) -> Ask<()> {
-    let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
-    Ask { request, reply_to: () }
 }
 
 /// Where a server listens when nothing else is said.

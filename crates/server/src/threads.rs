@@ -10,13 +10,12 @@ use std::time::Duration;
 use datadir::{KeyStore, KeyStoreError};
 use disk::Directory;
 use engine::Answer;
-use index::Index;
-use journal::{Fault, FileJournal, Frame, Journal as _};
-use pipeline::{Ask, Batch, Committer, Decider, Feed, Full, Queue};
+use journal::{Fault, FileJournal};
+use pipeline::{Ask, Batch, Decider, Full, Queue, Step, WriteError, Writer};
 use tokio::sync::{oneshot, watch};
 use types::{Seq, Span, Timestamp};
 
-use crate::clock::{Stopwatch, duration};
+use crate::clock::{Stopwatch, duration, span};
 use crate::core::{Core, Unavailable};
 use crate::metrics::Metrics;
 
@@ -30,8 +29,6 @@ const BATCH_EVENTS: usize = 8_192;
 const BATCHES_IN_FLIGHT_MAX: usize = 4;
 /// How soon it is looked again whether something may be written.
 const CLOSED_LOOK_AGAIN: Span = Span::from_ns(500_000_000);
-/// How soon after an acknowledgement the mark covers it.
-const MARK_WITHIN: Duration = Duration::from_millis(10);
 
 /// The queue between handlers and the engine thread.
 #[derive(Debug)]
@@ -131,19 +128,8 @@ impl Inbox {
     }
 }
 
-/// Why the journal thread ended before it was told to.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// The journal failed.
-    #[error(transparent)]
-    Journal(#[from] Fault),
-    /// The index failed: nothing is lost, but a restart must derive it again.
-    #[error("the index failed: {0}")]
-    Index(#[from] index::Fault),
-    /// Keys could not be saved, so entries that need them must not be written.
-    #[error(transparent)]
-    Keys(#[from] KeyStoreError),
-}
+/// Why a thread of the pipeline ended before it was told to.
+pub type CommitError = WriteError<KeyStoreError>;
 
 /// Both threads.
 #[derive(Debug)]
@@ -162,28 +148,29 @@ pub(crate) struct Wiring {
 }
 
 impl Threads {
-    pub(crate) fn start(decider: Decider, journal: FileJournal<Directory>, wiring: Wiring) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        decider: Decider,
+        writer: Writer<ReplyTo, FileJournal<Directory>>,
+        wiring: Wiring,
+    ) -> std::io::Result<Self> {
         let (batches, taken) = sync_channel(BATCHES_IN_FLIGHT_MAX);
         let Wiring { core, keys, metrics, durable, running } = wiring;
-        let writer = Arc::new(Mutex::new(Writer {
-            committer: Committer::new(journal.durable()),
-            journal,
+        let output = Arc::new(Mutex::new(Output {
+            writer,
+            running: Stopwatch::start(),
             core: core.clone(),
             keys,
             metrics: Arc::clone(&metrics),
             durable,
             _running: running,
-            unmarked_since: None,
-            batches_written: 0,
-            failed: None,
         }));
-        let (engine_core, engine_writer) = (core.clone(), Arc::clone(&writer));
+        let (engine_core, engine_output) = (core.clone(), Arc::clone(&output));
         let engine = std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || run_engine(decider, &engine_core, &metrics, &engine_writer, &batches))?;
+            .spawn(move || run_engine(decider, &engine_core, &metrics, &engine_output, &batches))?;
         let journal = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
             let _guard = FailOnExit(&core.shared().inbox);
-            run_journal(&writer, &taken)
+            run_journal(&output, &taken)
         })?;
         Ok(Self { engine, journal })
     }
@@ -233,13 +220,12 @@ fn run_engine(
     mut decider: Decider,
     core: &Core,
     metrics: &Metrics,
-    writer: &Mutex<Writer>,
+    output: &Mutex<Output>,
     work: &SyncSender<Work>,
 ) -> Result<(), CommitError> {
     let shared = core.shared();
     let inbox = &shared.inbox;
     let _guard = FailOnExit(inbox);
-    let mut batches_before = 0;
     loop {
         let due = || {
             let (now, closed) = shared.guard.observe();
@@ -266,14 +252,14 @@ fn run_engine(
         shared.note_opened(decider.engine());
         let waiting = inbox.len();
         metrics.queue_length.set(i64::try_from(waiting).unwrap_or(i64::MAX));
-        // With something to decide meanwhile, or a batch before this one not yet written, the journal thread writes.
-        let free = if waiting == 0 { writer.try_lock().ok() } else { None };
-        let sent = match free.filter(|writer| writer.batches_written == batches_before) {
-            Some(mut writer) => {
-                let was_unmarked = writer.unmarked_since.is_some();
-                writer.write([batch])?;
-                let begins = writer.unmarked_since.is_some() && !was_unmarked;
-                drop(writer);
+        // A lock that is not free is held by the journal thread, which writes.
+        let free = output.try_lock().ok();
+        let sent = match free.filter(|output| output.writer.takes_at_once(&batch, waiting)) {
+            Some(mut output) => {
+                let was_marked = output.writer.mark_due().is_none();
+                output.write([batch])?;
+                let begins = was_marked && output.writer.mark_due().is_some();
+                drop(output);
                 // A journal thread with so much work that no more fits looks at the mark after it.
                 !begins || !matches!(work.try_send(Work::Mark), Err(TrySendError::Disconnected(_)))
             }
@@ -283,136 +269,94 @@ fn run_engine(
             // The journal thread failed.
             break;
         }
-        batches_before += 1;
     }
     Ok(())
 }
 
-/// Writes frames, makes them durable and tells the index. From then on what they did can be shown.
-///
-/// # Errors
-/// When the journal or the index failed: the process must stop and start anew.
-pub fn commit<D: disk::Disk>(
-    journal: &mut FileJournal<D>,
-    index: &Index,
-    frames: Vec<(Frame, Feed)>,
-) -> Result<Seq, CommitError> {
-    let mut told = Vec::with_capacity(frames.len());
-    for (frame, feed) in frames {
-        let at = journal.append(&frame)?;
-        told.push((feed, at, journal.place()));
-    }
-    let durable = journal.sync()?;
-    for (feed, at, behind) in told {
-        for (ledger, fields) in feed.chosen() {
-            index.choose(*ledger, *fields);
-        }
-        let (batch, generation) = feed.placed(at, behind);
-        index.publish(batch);
-        if let Some(generation) = generation {
-            index.seal(generation)?;
-        }
-    }
-    Ok(durable)
-}
-
-/// Makes batches durable, in order, and lets their answers go.
-struct Writer {
-    journal: FileJournal<Directory>,
-    committer: Committer<ReplyTo>,
+/// The pipeline's writer and whom it tells of its progress.
+struct Output {
+    writer: Writer<ReplyTo, FileJournal<Directory>>,
+    /// The writer's clock.
+    running: Stopwatch,
     core: Core,
     keys: Arc<KeyStore<Directory>>,
     metrics: Arc<Metrics>,
     durable: watch::Sender<Seq>,
     /// Dropped when both threads have ended.
     _running: watch::Sender<()>,
-    /// Since when the mark does not cover everything that was acknowledged.
-    unmarked_since: Option<Stopwatch>,
-    batches_written: u64,
-    /// Why nothing more is written: batches that come after one that failed must not become durable without it.
-    failed: Option<String>,
 }
 
-impl Writer {
+impl Output {
+    fn now(&self) -> Span {
+        span(self.running.elapsed())
+    }
+
+    /// Makes batches durable, in order, and lets their answers go.
     fn write(&mut self, batches: impl IntoIterator<Item = Batch<ReplyTo>>) -> Result<(), CommitError> {
-        if let Some(why) = &self.failed {
-            return Err(CommitError::Journal(Fault::Poisoned(why.clone())));
+        batches.into_iter().for_each(|batch| self.writer.hold(batch));
+        let before = self.writer.indexed();
+        let mut stopwatch = Stopwatch::start();
+        loop {
+            let stepped = self.writer.step(self.now(), &*self.keys, &self.core.shared().index);
+            match log_failure(stepped)? {
+                None => break,
+                Some(Step::Mark) => stopwatch = Stopwatch::start(),
+                Some(Step::SaveKeys | Step::Append | Step::Sync | Step::Index) => {}
+            }
         }
-        let written = self.try_write(batches);
-        self.note(written)
-    }
-
-    /// Remembers a failure.
-    fn note(&mut self, done: Result<(), CommitError>) -> Result<(), CommitError> {
-        done.inspect_err(|error| {
-            tracing::error!(%error, "cannot write; the server stops");
-            self.failed = Some(error.to_string());
-        })
-    }
-
-    fn try_write(&mut self, batches: impl IntoIterator<Item = Batch<ReplyTo>>) -> Result<(), CommitError> {
-        let mut frames = Vec::new();
-        for batch in batches {
-            frames.extend(self.committer.hold(batch));
-            self.batches_written += 1;
-        }
-        if !frames.is_empty() {
-            self.mark_in_time()?;
-            let stopwatch = Stopwatch::start();
-            self.keys.save()?;
-            let synced = commit(&mut self.journal, &self.core.shared().index, frames)?;
+        let durable = self.writer.indexed();
+        if durable > before {
             self.metrics.sync_seconds.observe(stopwatch.elapsed().as_secs_f64());
-            self.metrics.durable_seq.set(i64::try_from(synced.get()).unwrap_or(i64::MAX));
-            self.durable.send_replace(synced);
+            self.metrics.durable_seq.set(i64::try_from(durable.get()).unwrap_or(i64::MAX));
+            self.durable.send_replace(durable);
             if let Some(proofs) = &self.core.shared().proofs {
                 proofs.wake.news();
             }
-            self.unmarked_since.get_or_insert_with(Stopwatch::start);
         }
-        for (reply_to, answer) in self.committer.release(self.journal.durable()) {
+        for (reply_to, answer) in self.writer.release() {
             // A caller that went away gets no answer; what it asked for is done.
             drop(reply_to.send(answer));
         }
         Ok(())
     }
 
-    /// Writes the mark if it is time.
-    fn mark_in_time(&mut self) -> Result<(), CommitError> {
-        if self.unmarked_since.is_some_and(|since| since.elapsed() >= MARK_WITHIN) {
-            self.mark()?;
-        }
-        Ok(())
-    }
-
-    fn mark(&mut self) -> Result<(), CommitError> {
-        self.journal.mark()?;
-        self.unmarked_since = None;
-        Ok(())
+    /// Writes the mark if it is due; says how long until it is the next time.
+    fn mark_in_time(&mut self) -> Result<Option<Duration>, CommitError> {
+        let marked = self.writer.mark_in_time(self.now());
+        log_failure(marked.map_err(CommitError::from))?;
+        Ok(self.writer.mark_due().map(|due| duration(due).saturating_sub(self.running.elapsed())))
     }
 }
 
-fn run_journal(writer: &Mutex<Writer>, work: &Receiver<Work>) -> Result<(), CommitError> {
+/// Logs what failed first; everything after it fails because of that.
+fn log_failure<T>(done: Result<T, CommitError>) -> Result<T, CommitError> {
+    done.inspect_err(|error| {
+        if !matches!(error, WriteError::Journal(Fault::Poisoned(_))) {
+            tracing::error!(%error, "cannot write; the server stops");
+        }
+    })
+}
+
+fn run_journal(output: &Mutex<Output>, work: &Receiver<Work>) -> Result<(), CommitError> {
     let mut mark_within = None;
     loop {
         let first = match mark_within {
             None => work.recv().map_err(|_closed| RecvTimeoutError::Disconnected),
             Some(within) => work.recv_timeout(within),
         };
-        // Whoever panicked with it in hand left it as no start would find it.
-        let mut writer = writer.lock().unwrap_or_else(|_panicked| panic!("the engine thread panicked while it wrote"));
+        // Poisoned: memory may no longer match the disk.
+        let mut output = output.lock().unwrap_or_else(|_panicked| panic!("the engine thread panicked while it wrote"));
         match first {
             Ok(first) => {
                 let batches = std::iter::once(first).chain(work.try_iter()).filter_map(|work| match work {
                     Work::Batch(batch) => Some(batch),
                     Work::Mark => None,
                 });
-                writer.write(batches)?;
+                output.write(batches)?;
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return writer.mark(),
+            Err(RecvTimeoutError::Disconnected) => return Ok(output.writer.mark()?),
         }
-        let marked = writer.mark_in_time();
-        writer.note(marked)?;
-        mark_within = writer.unmarked_since.map(|since| MARK_WITHIN.saturating_sub(since.elapsed()));
+        mark_within = output.mark_in_time()?;
     }
 }

@@ -2,19 +2,17 @@
 //! and gives the same answers. The generations are short, so that a small journal has several and every file is small.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use datadir::{Pace, Started, Terms, recover};
 use disk::Directory;
-use engine::{Applied, Change, Command, Query, Request};
+use engine::{Applied, ChooseIndexes, Command, CreateAccounts, CreateTransfers, OpenLedger, Request, query};
 use index::{Bounds, Field, Sides};
-use journal::{FileJournal, Journal as _, Layout};
-use ledger::{IndexedFields, NewAccount, NewTransfer, TransferFlags, TransferKey};
-use pipeline::{Ask, Decider};
-use server::commit;
-use types::{
-    AccountId, ActorId, Amount, Code, LedgerId, Origin, RequestId, ShardId, Span, TenantId, Timestamp, TransferId,
-};
+use journal::{Journal as _, Layout};
+use ledger::{AccountFlags, IndexedFields, NewTransfer, TransferFlags};
+use pipeline::{Ask, Batch, Decider, KeySaver, Writer};
+use types::{AccountId, ActorId, LedgerId, Origin, RequestId, ShardId, Span, TenantId, Timestamp, TransferId};
 
 const TERMS: Terms = Terms {
     layout: Layout::TINY,
@@ -30,6 +28,17 @@ const TRANSFERS: u128 = 420;
 /// Damage in so many places of each block, beside its first and last byte.
 const PLACES_IN_A_BLOCK: usize = 2;
 const BLOCK_BYTES: usize = 4096;
+
+/// Nothing here is sealed.
+struct NoKeys;
+
+impl KeySaver for NoKeys {
+    type Error = Infallible;
+
+    fn save_keys(&self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
 
 /// The directories of a server.
 struct Data(tempfile::TempDir);
@@ -67,31 +76,30 @@ fn lived() -> Data {
     // In memory where that is possible: hundreds of starts sync, and nothing here is about what a crash leaves.
     let in_memory = tempfile::tempdir_in("/dev/shm");
     let data = Data(in_memory.or_else(|_| tempfile::tempdir()).expect("a directory"));
-    let Started { engine, mut journal, index, notes, .. } = data.start();
+    let Started { engine, journal, index, notes, .. } = data.start();
     let mut decider = Decider::new(engine, notes);
     let mut at = START;
-    let write = |journal: &mut FileJournal<Directory>, batch| {
-        commit(journal, &index, batch).expect("the disk works");
+    let mut writer = Writer::new(journal);
+    let mut write = |batch: Batch<()>| {
+        writer.hold(batch);
+        while writer.step(Span::ZERO, &NoKeys, &index).expect("the disk works").is_some() {}
         index.work().expect("the disk works");
     };
-    let origin = journal.identity().origin;
-    write(&mut journal, decider.start(at, origin));
+    write(decider.start(at, Origin::new(7)));
     let mut go_on = |command: Command| {
         at = at.saturating_add(Span::from_ns(1_000_000_000));
         let request = Request { tenant: TERMS.tenant, actor: ActorId::new(1), id: RequestId::default(), command };
-        let batch = decider.work(at, [Ask { request, reply_to: () }]);
-        write(&mut journal, batch.frames);
+        write(decider.work(at, [Ask { request, reply_to: () }]));
     };
-    go_on(Command::OpenLedger { id: LEDGER, asset: "EUR/2".parse().expect("an asset") });
-    go_on(Command::Change(Change::Indexes { ledger: LEDGER, fields: IndexedFields::USER_DATA_64 }));
-    let account =
-        |id| NewAccount { id: AccountId::new(id), ledger: LEDGER, code: Code::new(1), ..NewAccount::default() };
-    go_on(Command::CreateAccounts((1..=ACCOUNTS).map(account).collect()));
+    go_on(OpenLedger { id: LEDGER, asset: "EUR/2".parse().expect("an asset") }.into());
+    go_on(ChooseIndexes { ledger: LEDGER, fields: IndexedFields::USER_DATA_64 }.into());
+    let account = |id| fixtures::account(id, AccountFlags::NONE);
+    go_on(CreateAccounts((1..=ACCOUNTS).map(account).collect()).into());
     for first in (1..=TRANSFERS).step_by(7) {
         let events = (first..first + 7).map(transfer).collect();
-        go_on(Command::CreateTransfers { events, balances: false });
+        go_on(CreateTransfers { events, balances: false }.into());
     }
-    journal.mark().expect("the disk works");
+    writer.mark().expect("the disk works");
     data
 }
 
@@ -99,7 +107,7 @@ fn lived() -> Data {
 fn answers(started: &mut Started<Directory>) -> Result<String, index::Fault> {
     let Started { engine, journal, index, .. } = started;
     let (reader, ids) = (journal.reader(), (1..=ACCOUNTS).map(AccountId::new));
-    let command = Command::Query(Query::LookupAccounts(ids.clone().collect()));
+    let command = query::LookupAccounts(ids.clone().collect()).into();
     let request = Request { tenant: TERMS.tenant, actor: ActorId::new(1), id: RequestId::default(), command };
     let mut text = format!("{:?}", engine.execute(engine.clock(), &request, &mut |_: Applied<'_>| {}));
     text += &format!("{:?}", engine.digest());
@@ -197,14 +205,6 @@ fn transfer(id: u128) -> NewTransfer {
     let flags = if id.is_multiple_of(11) { TransferFlags::PENDING } else { TransferFlags::NONE };
     // Now and then one fails for good.
     let credit = if id.is_multiple_of(29) { 99 } else { credit };
-    NewTransfer {
-        debit: AccountId::new(debit),
-        credit: AccountId::new(credit),
-        amount: Amount::new(id),
-        user_data_64: u64::try_from(id % 9).expect("small"),
-        ledger: LEDGER,
-        code: Code::new(1),
-        flags,
-        ..NewTransfer::named(TransferKey::Client(TransferId::new(id)))
-    }
+    let user_data_64 = u64::try_from(id % 9).expect("small");
+    NewTransfer { user_data_64, flags, ..fixtures::transfer(id, debit, credit, id) }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use engine::{AccountName, Command, Engine, Entry, Fact, NewPayment, Query, Request};
+use engine::{AccountName, Command, CreatePayment, Dry, Engine, Entry, Fact, NewPayment, Request, query};
 use ledger::TransferKey;
 use policy::AttributeValue;
 use types::{ActorId, Amount, Digest, PaymentId, RequestId, Seq, Timestamp};
@@ -14,7 +14,7 @@ use crate::process::{DecidedBatch, TENANT};
 
 /// What went wrong, and how to see it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}\n  seed {seed}, step {step}; to repeat: FINAIRA_SIM_SEED={seed} cargo test -p sim --test seeds")]
+#[error("{what}\n  seed {seed}, step {step}; to repeat: FINAIRA_SIM_SEED={seed} cargo test -p sim seeds")]
 pub struct Violation {
     /// Of the run.
     pub seed: u64,
@@ -127,23 +127,22 @@ impl Checker {
     fn check_engine(&mut self, engine: &mut Engine, rng: &mut Rng) -> Result<(), String> {
         let model = &mut self.model;
         let at = (engine.applied(), engine.clock());
-        let accounts = model.books.accounts.keys().map(|id| Query::Account(AccountName::Id(*id)));
-        let mut queries: Vec<Query> = accounts.collect();
-        queries.extend(model.books.books.keys().map(|id| Query::TrialBalance(*id)));
-        queries.extend(model.payments.all.keys().map(|id| Query::Payment(*id)));
-        queries.extend([Query::Ledgers, Query::Imports, Query::Policy]);
-        queries.push(Query::Scheduled { after: (Timestamp::ZERO, 0), limit: engine::PAGE_MAX });
+        let accounts = model.books.accounts.keys().map(|id| query::Account(AccountName::Id(*id)).into());
+        let mut commands: Vec<Command> = accounts.collect();
+        commands.extend(model.books.books.keys().map(|id| Command::from(query::TrialBalance(*id))));
+        commands.extend(model.payments.all.keys().map(|id| Command::from(query::Payment(*id))));
+        commands.extend([query::Ledgers.into(), query::Imports.into(), query::Policy.into()]);
+        commands.push(query::Scheduled { after: (Timestamp::ZERO, 0), limit: engine::PAGE_MAX }.into());
         let transfers: Vec<TransferKey> = model.books.transfers.keys().copied().collect();
         let skipped = transfers.len().div_ceil(LOOKED_UP_MAX);
         let first = rng.place(skipped.max(1));
         for key in transfers.into_iter().skip(first).step_by(skipped.max(1)) {
             if let TransferKey::Client(id) = key {
-                queries.push(Query::Transfer(id));
+                commands.push(query::Transfer(id).into());
             }
         }
-        let failed = model.books.failed.keys().map(|id| Query::Transfer(*id)).step_by(7);
-        queries.extend(failed);
-        let mut commands: Vec<Command> = queries.into_iter().map(Command::Query).collect();
+        let failed = model.books.failed.keys().map(|id| Command::from(query::Transfer(*id))).step_by(7);
+        commands.extend(failed);
         commands.extend(foreseen(model));
         for command in commands {
             let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
@@ -157,8 +156,7 @@ impl Checker {
         ensure(at == (model.seq, model.clock), "SIM-5", || {
             format!("the engine is at {at:?}, the model at {:?}", (model.seq, model.clock))
         })?;
-        let keys = engine.api_keys().map(|key| key.key).collect();
-        ensure(model.keys == keys, "SIM-5", || "the engine has other API keys".to_owned())
+        model.identities.compare(engine)
     }
 }
 
@@ -170,7 +168,7 @@ fn foreseen(model: &Model) -> Vec<Command> {
     let seen: BTreeSet<_> = model.payments.all.values().filter_map(|paid| paid.entities()).collect();
     let dry = |(number, (customer, merchant)): (u128, (types::Token, Option<types::Token>))| {
         let merchant = merchant.unwrap_or(customer);
-        Command::DryRun(Box::new(Command::CreatePayment(Box::new(NewPayment {
+        Command::from(Dry(CreatePayment(Box::new(NewPayment {
             payment: PaymentId::new(u128::MAX / 2 + number),
             content: Digest::default(),
             policy: active.artifact,
@@ -194,7 +192,7 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
-        | Fact::ApiKeyAdded(_)
+        | Fact::Identity(_)
         | Fact::StateDigest(_) => None,
     };
     [journal::kind_name(entry)].into_iter().chain(status)

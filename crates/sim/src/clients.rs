@@ -7,17 +7,20 @@ use std::collections::BTreeMap;
 
 use api::Operation;
 use api::packed::{AccountRecord, TransferRecord};
-use engine::{Answer, ApiKeyAdded, ArtifactChunk, Command, Reply, Verb};
+use engine::{
+    ActivatePolicy, Answer, AnyTransfer, ArtifactChunk, Command, CredentialAdded, CredentialKind, PrincipalAdded,
+    PrincipalKind, Reply, Verb,
+};
 use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
 use serde_json::json;
-use types::{AccountId, ActorId, Amount, Code, Digest, LedgerId, PaymentId, Span, Timestamp, TransferId};
+use types::{AccountId, ActorId, Amount, Code, CredentialId, Digest, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
 use crate::Rng;
 use crate::edge::{Http, Sent};
 use crate::policies::policies;
 
 /// Every kind of request, and how often it comes.
-pub(crate) const KINDS: [(&str, u64); 53] = [
+pub(crate) const KINDS: [(&str, u64); 54] = [
     ("open_ledger", 1),
     ("open_account", 3),
     ("open_accounts", 2),
@@ -59,7 +62,8 @@ pub(crate) const KINDS: [(&str, u64); 53] = [
     ("label", 3),
     ("policy_part", 2),
     ("policy", 2),
-    ("api_key", 1),
+    ("principal", 1),
+    ("credential", 1),
     ("large_artifact", 2),
     ("get_account", 3),
     ("get_transfer", 3),
@@ -144,8 +148,12 @@ impl Clients {
     /// What clients learn from an answer.
     pub(crate) fn hear(&mut self, answer: &Answer) {
         match answer {
-            Ok(Reply::Payment(_, reply)) => self.payments.push(reply.payment.id),
-            Ok(Reply::Transfer(_, reply)) => {
+            Ok(Reply::Payment(reply) | Reply::PaymentMade((_, reply))) => self.payments.push(reply.payment.id),
+            Ok(
+                Reply::Transfer(AnyTransfer::Made(reply))
+                | Reply::TransferMade((_, AnyTransfer::Made(reply)))
+                | Reply::TransferChanged((_, reply)),
+            ) => {
                 if let TransferKey::Client(id) = reply.transfer.key {
                     self.transfers.push(id.get());
                 }
@@ -286,23 +294,29 @@ impl Clients {
                 let missing =
                     |chunk: &&ArtifactChunk| !self.asked.iter().rev().take(400).any(|asked| stores(asked, chunk));
                 let chunk = chunks.iter().find(missing).unwrap_or_else(|| rng.pick(&chunks));
-                Sent::Within(Box::new(Command::StoreArtifact(chunk.clone())))
+                Sent::Within(Box::new(chunk.clone().into()))
             }
             "policy" => {
                 let variant = rng.pick(policies());
                 let (artifact, policy) = (variant.policy.digest(), std::sync::Arc::clone(&variant.policy));
-                Sent::Within(Box::new(Command::ActivatePolicy { artifact, policy }))
+                Sent::Within(Box::new(ActivatePolicy { artifact, policy }.into()))
             }
-            "api_key" => {
-                let key = rng.below(30) + 1;
-                Sent::Within(Box::new(Command::AddApiKey(ApiKeyAdded {
-                    key: ActorId::new(key),
-                    hash: Digest::of(&key.to_le_bytes()),
+            "principal" => {
+                let (actor, kind) = (ActorId::new(rng.below(10)), *rng.pick(&PrincipalKind::ALL));
+                Sent::Within(Box::new(PrincipalAdded { actor, kind, name: "simulated".into() }.into()))
+            }
+            "credential" => {
+                let credential = rng.below(30) + 1;
+                let added = CredentialAdded {
+                    credential: CredentialId::new(credential),
+                    principal: ActorId::new(rng.below(10)),
+                    kind: CredentialKind::ApiKey { hash: Digest::of(&credential.to_le_bytes()) },
                     scopes: 1,
                     name: "simulated".into(),
-                })))
+                };
+                Sent::Within(Box::new(added.into()))
             }
-            "large_artifact" => Sent::Within(Box::new(Command::StoreArtifact(large(rng)))),
+            "large_artifact" => Sent::Within(Box::new(large(rng).into())),
             other => self.query(other, rng),
         }
     }

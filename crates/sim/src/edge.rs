@@ -8,7 +8,10 @@ use api::requests::{self, Parsed};
 use api::responses::{self, Assets};
 use api::{IdSource, IdempotencyKey, Operation, Parameters, Problem, decisions, filters, orders, packed, results};
 use datadir::KeyStore;
-use engine::{Answer, Command, ImportCommand, PaymentDecided, Query, Refusal, Reply, Request};
+use engine::{
+    Answer, AnyTransfer, ChangePayment, Command, CreateAccounts, CreatePayment, CreateTransfers, Dry, DryRun,
+    ImportCommand, PaymentDecided, Refusal, Reply, Request, ReverseTransfer, query,
+};
 use policy::Policy;
 use server::sealing_context;
 use types::{ActorId, Digest, RequestId, Seq, Timestamp};
@@ -62,99 +65,89 @@ impl Edge {
 
     /// What the engine is asked, or the problem that the client is told at once.
     pub(crate) fn parse(&self, sent: &Sent) -> Result<Request, Problem> {
-        let (actor, Parsed { request: id, command }) = match sent {
-            Sent::Within(command) => {
-                (ActorId::SYSTEM, Parsed { request: RequestId::default(), command: (**command).clone() })
-            }
+        let (actor, (id, command)) = match sent {
+            Sent::Within(command) => (ActorId::SYSTEM, (RequestId::default(), (**command).clone())),
             Sent::Http(http) => (http.actor, self.parse_http(http)?),
         };
         Ok(Request { tenant: TENANT, actor, id, command })
     }
 
-    fn parse_http(&self, http: &Http) -> Result<Parsed, Problem> {
+    fn parse_http(&self, http: &Http) -> Result<(RequestId, Command), Problem> {
         let route = api::ROUTES.iter().find(|route| route.operation == http.operation);
         let known: Vec<&str> = route.into_iter().flat_map(|route| route.parameters).map(|known| known.name).collect();
         let parameters = Parameters::parse(&http.query, &known)?;
         let key = http.key.as_ref().map(|key| IdempotencyKey::parse(key.as_bytes())).transpose()?;
         let ids = IdSource { secret: self.secret, tenant: TENANT, key: key.as_ref() };
         let (body, id) = (&*http.body, &*http.id);
-        let plain = |command| Ok(Parsed { request: RequestId::default(), command });
-        let query = |query| plain(Command::Query(query));
+        let is_dry = http.query.contains("dry_run") && parameters.flag("dry_run")?;
         let limit = || parameters.limit();
-        let parsed = match http.operation {
-            Operation::OpenLedger => requests::ledger(&ids, body),
-            Operation::OpenAccount => orders::account(&ids, body),
-            Operation::OpenAccountBatch => orders::accounts(&ids, body),
-            Operation::CreateTransfer => orders::transfer(&ids, body),
-            Operation::CreateTransferBatch => orders::transfers(&ids, body),
+        Ok(match http.operation {
+            Operation::OpenLedger => named(requests::ledger(&ids, body)?),
+            Operation::OpenAccount => trial(orders::account(&ids, body)?, is_dry),
+            Operation::OpenAccountBatch => trial(orders::accounts(&ids, body)?, is_dry),
+            Operation::CreateTransfer => trial(orders::transfer(&ids, body)?, is_dry),
+            Operation::CreateTransferBatch => trial(orders::transfers(&ids, body)?, is_dry),
             Operation::ReverseTransfer => {
                 requests::verb(body)?;
-                plain(Command::ReverseTransfer(requests::path_id(id)?))
+                trial(unnamed(ReverseTransfer(requests::path_id(id)?)), is_dry)
             }
-            Operation::SetAddress => api::changes::address(requests::path_id(id)?, body),
-            Operation::SetLimits => api::changes::limits(requests::path_id(id)?, body),
-            Operation::SetAccountMetadata => api::changes::account_metadata(requests::path_id(id)?, body),
-            Operation::SetTransferMetadata => api::changes::transfer_metadata(requests::path_id(id)?, body),
-            Operation::SetPaymentMetadata => api::changes::payment_metadata(requests::path_id(id)?, body),
+            Operation::SetAddress => named(api::changes::address(requests::path_id(id)?, body)?),
+            Operation::SetLimits => named(api::changes::limits(requests::path_id(id)?, body)?),
+            Operation::SetAccountMetadata => named(api::changes::account_metadata(requests::path_id(id)?, body)?),
+            Operation::SetTransferMetadata => named(api::changes::transfer_metadata(requests::path_id(id)?, body)?),
+            Operation::SetPaymentMetadata => named(api::changes::payment_metadata(requests::path_id(id)?, body)?),
             Operation::CancelTransfer => {
                 requests::verb(body)?;
-                Ok(api::changes::cancel(requests::path_id(id)?))
+                named(api::changes::cancel(requests::path_id(id)?))
             }
-            Operation::ChooseIndexes => api::changes::indexes(requests::ledger_id("id", id)?, body),
-            Operation::CreateAccounts => plain(Command::CreateAccounts(packed::accounts(body)?)),
+            Operation::ChooseIndexes => named(api::changes::indexes(requests::ledger_id("id", id)?, body)?),
+            Operation::CreateAccounts => ask(CreateAccounts(packed::accounts(body)?)),
             Operation::CreateTransfers => {
                 let balances = parameters.get("balances") == Some("true");
-                plain(Command::CreateTransfers { events: packed::transfers(body)?, balances })
+                ask(CreateTransfers { events: packed::transfers(body)?, balances })
             }
-            Operation::LookupAccounts => query(Query::LookupAccounts(packed::account_ids(body)?)),
-            Operation::LookupTransfers => query(Query::LookupTransfers(packed::transfer_ids(body)?)),
-            Operation::StartImport => api::imports::start(&ids, body),
-            Operation::StageRows => {
-                plain(Command::Import(api::imports::rows(requests::path_id(id)?, &parameters, body)?))
-            }
-            Operation::OpenImport => plain(Command::Import(ImportCommand::Open(requests::path_id(id)?))),
-            Operation::DiscardImport => plain(Command::Import(ImportCommand::Discard(requests::path_id(id)?))),
-            Operation::CreatePayment => self.payment(&ids, &parameters, body),
+            Operation::LookupAccounts => ask(query::LookupAccounts(packed::account_ids(body)?)),
+            Operation::LookupTransfers => ask(query::LookupTransfers(packed::transfer_ids(body)?)),
+            Operation::StartImport => named(api::imports::start(&ids, body)?),
+            Operation::StageRows => ask(api::imports::rows(requests::path_id(id)?, &parameters, body)?),
+            Operation::OpenImport => ask(ImportCommand::Open(requests::path_id(id)?)),
+            Operation::DiscardImport => ask(ImportCommand::Discard(requests::path_id(id)?)),
+            Operation::CreatePayment => trial(self.payment(&ids, is_dry, body)?, is_dry),
             Operation::ChangePayment(verb) => {
                 requests::verb(body)?;
                 let payment = requests::path_id(id)?;
-                Ok(Parsed { request: ids.verb()?, command: Command::ChangePayment { payment, verb } })
+                trial(Parsed { request: ids.verb()?, operation: ChangePayment { payment, verb } }, is_dry)
             }
-            Operation::RecordLabel => requests::label(&ids, body),
-            Operation::ListLedgers => query(Query::Ledgers),
-            Operation::GetTrialBalance => query(Query::TrialBalance(requests::ledger_id("id", id)?)),
-            Operation::GetAccount => query(Query::Account(requests::path_id(id)?)),
+            Operation::RecordLabel => named(requests::label(&ids, body)?),
+            Operation::ListLedgers => ask(query::Ledgers),
+            Operation::GetTrialBalance => ask(query::TrialBalance(requests::ledger_id("id", id)?)),
+            Operation::GetAccount => ask(query::Account(requests::path_id(id)?)),
             Operation::ListAccounts => {
                 let filter = Box::new(filters::accounts(&parameters)?);
-                query(Query::Accounts { filter, after: None, limit: limit()? })
+                ask(query::Accounts { filter, after: None, limit: limit()? })
             }
             Operation::GetAddressBalances => {
                 let ledger = requests::ledger_id("ledger", parameters.get("ledger").unwrap_or_default())?;
                 let prefix = filters::address_prefix(parameters.get("address_prefix").unwrap_or_default())?;
-                query(Query::AddressSums(ledger, prefix.into()))
+                ask(query::AddressSums(ledger, prefix.into()))
             }
-            Operation::GetTransfer => query(Query::Transfer(requests::path_id(id)?)),
+            Operation::GetTransfer => ask(query::Transfer(requests::path_id(id)?)),
             Operation::ListPending => {
                 let after = Timestamp::ZERO;
-                query(Query::Pending { account: None, ledger: None, after, limit: limit()? })
+                ask(query::Pending { account: None, ledger: None, after, limit: limit()? })
             }
-            Operation::ListScheduled => query(Query::Scheduled { after: (Timestamp::ZERO, 0), limit: limit()? }),
-            Operation::GetPayment => query(Query::Payment(requests::path_id(id)?)),
-            Operation::ListPayments => query(Query::Payments { status: None, after: Seq::ZERO, limit: limit()? }),
-            Operation::ListImports => query(Query::Imports),
-            Operation::GetImport => query(Query::Import(requests::path_id(id)?)),
-            Operation::GetActivePolicy => query(Query::Policy),
+            Operation::ListScheduled => ask(query::Scheduled { after: (Timestamp::ZERO, 0), limit: limit()? }),
+            Operation::GetPayment => ask(query::Payment(requests::path_id(id)?)),
+            Operation::ListPayments => ask(query::Payments { status: None, after: Seq::ZERO, limit: limit()? }),
+            Operation::ListImports => ask(query::Imports),
+            Operation::GetImport => ask(query::Import(requests::path_id(id)?)),
+            Operation::GetActivePolicy => ask(query::Policy),
             other => unreachable!("nobody here sends {other:?}"),
-        }?;
-        if !http.query.contains("dry_run") || !parameters.flag("dry_run")? {
-            return Ok(parsed);
-        }
-        Ok(Parsed { command: Command::DryRun(Box::new(parsed.command)), ..parsed })
+        })
     }
 
-    fn payment(&self, ids: &IdSource<'_>, parameters: &Parameters, body: &[u8]) -> Result<Parsed, Problem> {
+    fn payment(&self, ids: &IdSource<'_>, is_dry: bool, body: &[u8]) -> Result<Parsed<CreatePayment>, Problem> {
         let request = PaymentRequest::parse(ids, body)?;
-        let is_dry = parameters.flag("dry_run")?;
         let content = self.keys.request_hash(TENANT, &request.canonical());
         let policy = self.policy.as_deref().ok_or_else(|| Problem::from(&Refusal::NoActivePolicy))?;
         let parsed = request.against(policy)?;
@@ -177,7 +170,7 @@ impl Edge {
             }
         };
         let new = parsed.tokenised(content, sealed, token).map_err(full)?;
-        Ok(Parsed { request: request.request_id(), command: Command::CreatePayment(Box::new(new)) })
+        Ok(Parsed { request: request.request_id(), operation: CreatePayment(Box::new(new)) })
     }
 
     /// The bytes of an answer. `decision` reads the entry that decided a payment.
@@ -193,24 +186,31 @@ impl Edge {
             Err(refusal) => return json(&Problem::from(refusal).body()),
         };
         match reply {
-            Reply::Ledger(_, book) => json(&responses::Ledger::from(book)),
-            Reply::Account(_, account) => json(&responses::Account::with_details(account, assets).map_err(unknown)?),
-            Reply::Transfer(_, reply) => json(&responses::Transfer::with_balances(reply, assets).map_err(unknown)?),
-            Reply::Scheduled(_, one) => {
-                json(&responses::Transfer::scheduled(one, "scheduled", assets).map_err(unknown)?)
+            Reply::LedgerMade((_, book)) => json(&responses::Ledger::from(book)),
+            Reply::Account(account) | Reply::AccountMade((_, account)) => {
+                json(&responses::Account::with_details(account, assets).map_err(unknown)?)
             }
-            Reply::Cancelled(_, id, _) => json(&responses::Cancelled::new(*id)),
-            Reply::Indexes(_, ledger, fields) => json(&responses::Indexes::new(*ledger, *fields)),
-            Reply::Batch(answers) => json(&results::BatchResults::new(answers, assets).map_err(unknown)?),
+            Reply::Transfer(any) | Reply::TransferMade((_, any)) => {
+                json(&responses::Transfer::any(any, assets).map_err(unknown)?)
+            }
+            Reply::TransferChanged((_, reply)) => {
+                json(&responses::Transfer::with_balances(reply, assets).map_err(unknown)?)
+            }
+            Reply::AccountOrders(answers) => {
+                json(&results::BatchResults::of_accounts(answers, assets).map_err(unknown)?)
+            }
+            Reply::TransferOrders(answers) => {
+                json(&results::BatchResults::of_transfers(answers, assets).map_err(unknown)?)
+            }
             Reply::AccountResults(results) => Ok(packed::account_results(results)),
-            Reply::TransferResults { results, balances } => Ok(packed::transfer_results(results, balances)),
+            Reply::TransferResults(made) => Ok(packed::transfer_results(&made.results, &made.balances)),
             Reply::Accounts(all) => {
                 Ok(packed::answer(all.iter().map(|account| packed::AccountRecord::from(account).encode())))
             }
             Reply::Transfers(all) => {
                 Ok(packed::answer(all.iter().map(|(transfer, _)| packed::TransferRecord::from(transfer).encode())))
             }
-            Reply::Payment(_, reply) => {
+            Reply::Payment(reply) | Reply::PaymentMade((_, reply)) => {
                 let decided = match &reply.decided {
                     Some(decided) => Arc::clone(decided),
                     None => decision(reply.payment.seq)?,
@@ -218,28 +218,43 @@ impl Edge {
                 let shown = decisions::Payment::new(&reply.payment, Some(&decided), assets).map_err(unknown)?;
                 json(&shown.with_metadata(&reply.metadata))
             }
-            Reply::Label(_, label) => json(&responses::Label::from(label)),
-            Reply::Policy(_, active) => json(&responses::Policy::from(active)),
-            Reply::Import(_, status) => json(&api::imports::Import::from(&**status)),
-            Reply::AccountsPage { accounts, .. } => {
-                let shown = accounts.iter().map(|account| responses::Account::with_details(account, assets));
+            Reply::Label((_, label)) => json(&responses::Label::from(label)),
+            Reply::Policy(active) | Reply::PolicyMade((_, active)) => json(&responses::Policy::from(active)),
+            Reply::Import(status) | Reply::ImportMade((_, status)) => json(&api::imports::Import::from(&**status)),
+            Reply::AccountsPage(page) => {
+                let shown = page.items.iter().map(|account| responses::Account::with_details(account, assets));
                 json(&shown.collect::<Result<Vec<_>, _>>().map_err(unknown)?)
             }
             // Lists of what is rendered one by one above, and what the server keeps to itself.
             Reply::Ledgers(_)
-            | Reply::ScheduledPage { .. }
-            | Reply::AddressSums(..)
-            | Reply::TransferIds(..)
-            | Reply::Pending(..)
+            | Reply::Scheduled(_)
+            | Reply::Sums(_)
+            | Reply::TransferIds(_)
+            | Reply::Pending(_)
             | Reply::PendingStates(_)
-            | Reply::AccountsOpened(..)
-            | Reply::Payments { .. }
-            | Reply::Artifact(_)
-            | Reply::TrialBalance(..)
+            | Reply::AccountsOpened(_)
+            | Reply::Payments(_)
+            | Reply::Cancelled(_)
             | Reply::Imports(_)
-            | Reply::ApiKey(_) => Ok(Vec::new()),
+            | Reply::Made(_) => Ok(Vec::new()),
         }
     }
+}
+
+fn named<O: Into<Command>>(Parsed { request, operation }: Parsed<O>) -> (RequestId, Command) {
+    (request, operation.into())
+}
+
+fn ask(operation: impl Into<Command>) -> (RequestId, Command) {
+    (RequestId::default(), operation.into())
+}
+
+fn unnamed<O>(operation: O) -> Parsed<O> {
+    Parsed { request: RequestId::default(), operation }
+}
+
+fn trial<O: Into<Command> + Into<DryRun>>(parsed: Parsed<O>, is_dry: bool) -> (RequestId, Command) {
+    if is_dry { (parsed.request, Dry(parsed.operation).into()) } else { named(parsed) }
 }
 
 fn json<T: serde::Serialize>(body: &T) -> Result<Vec<u8>, String> {
@@ -256,7 +271,7 @@ pub(crate) fn check_rendered(answer: &Answer, bytes: &[u8]) -> Result<(), String
             let code = Problem::from(refusal).code().as_str();
             if text(&parsed()?, "code").as_deref() == Some(code) { Ok(()) } else { fails("another code") }
         }
-        Ok(Reply::Account(_, reply)) => {
+        Ok(Reply::Account(reply) | Reply::AccountMade((_, reply))) => {
             let (shown, account) = (parsed()?, &reply.account);
             let sides = [
                 ("debits_pending", account.debits_pending),
@@ -267,18 +282,22 @@ pub(crate) fn check_rendered(answer: &Answer, bytes: &[u8]) -> Result<(), String
             let same = sides.iter().all(|(name, amount)| text(&shown, name) == Some(amount.to_string()));
             if same { Ok(()) } else { fails("other balances") }
         }
-        Ok(Reply::Transfer(_, reply)) => {
+        Ok(
+            Reply::Transfer(AnyTransfer::Made(reply))
+            | Reply::TransferMade((_, AnyTransfer::Made(reply)))
+            | Reply::TransferChanged((_, reply)),
+        ) => {
             let same = text(&parsed()?, "amount") == Some(reply.transfer.amount.to_string());
             if same { Ok(()) } else { fails("another amount") }
         }
-        Ok(Reply::Payment(_, reply)) => {
+        Ok(Reply::Payment(reply) | Reply::PaymentMade((_, reply))) => {
             let shown = parsed()?;
             let said = (text(&shown, "status"), text(&shown, "amount"));
             let payment = &reply.payment;
             let same = said == (Some(payment.status.name().to_owned()), Some(payment.amount.to_string()));
             if same { Ok(()) } else { fails("another status or amount") }
         }
-        Ok(Reply::TransferResults { results, balances }) => {
+        Ok(Reply::TransferResults(engine::TransferResults { results, balances })) => {
             let size =
                 if balances.is_empty() { packed::ResultRecord::BYTES } else { packed::RESULT_WITH_BALANCES_BYTES };
             let times = bytes.chunks(size).map(|record| record.first_chunk().map(|time| u64::from_le_bytes(*time)));

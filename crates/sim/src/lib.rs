@@ -1,7 +1,7 @@
 //! The whole system under simulated clocks, disk and network, from one seed.
 //!
 //! A [`World`] runs what a server runs, step by step: requests are parsed and answers rendered by `api`, payments are
-//! tokenised and sealed with the key store, the queue, decider and committer decide and let go, the file journal, its
+//! tokenised and sealed with the key store, the queue, decider and writer decide, write and release, the file journal, its
 //! mark, the index and the keys write to a [`SimDisk`], and a start goes through `datadir::recover`. Every write and sync can
 //! fail or be the last one; what was not synced is lost, torn and reordered; bits turn; the disk fills; clocks are set
 //! back and ahead, and the clock guard and the gate for writes see it; requests come twice, late and in another order,

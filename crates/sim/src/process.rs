@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use datadir::{KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
-use engine::{ApiKeyAdded, Command, Engine, Entry, Fact, Request};
+use engine::{CredentialAdded, CredentialKind, Engine, Entry, Fact, PrincipalAdded, PrincipalKind, Request};
 use index::Index;
-use journal::{Fault, FileJournal, Frame, FrameAt, Journal as _, Layout, Reader as _, StartAt, TornTail};
-use pipeline::{Ask, Batch, ClockBounds, ClockGuard, Committer, Decider, DiskSpace, Feed, Gate, Queue, Reading};
+use journal::{Fault, FileJournal, Frame, Journal as _, Layout, Reader as _, TornTail};
+use pipeline::{
+    Ask, Batch, ClockBounds, ClockGuard, Decider, DiskSpace, Gate, Queue, Reading, Step, WriteError, Writer,
+};
 use policy::{Bundle, Policy};
-use server::CommitError;
-use types::{ActorId, Digest, Origin, RequestId, Seq, ShardId, TenantId, Timestamp};
+use types::{ActorId, CredentialId, Digest, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
 use crate::edge::{Edge, Sent};
 use crate::{Rng, SimDisk, policies};
@@ -85,12 +86,12 @@ impl From<RecoverError> for Death {
     }
 }
 
-impl From<CommitError> for Death {
-    fn from(error: CommitError) -> Self {
+impl From<WriteError<KeyStoreError>> for Death {
+    fn from(error: WriteError<KeyStoreError>) -> Self {
         match error {
-            CommitError::Journal(fault) => Self::Journal(fault),
-            CommitError::Index(fault) => Self::Index(fault),
-            CommitError::Keys(error) => Self::Keys(error),
+            WriteError::Journal(fault) => Self::Journal(fault),
+            WriteError::Index(fault) => Self::Index(fault),
+            WriteError::Keys(error) => Self::Keys(error),
         }
     }
 }
@@ -114,17 +115,12 @@ pub(crate) struct Process {
     queue: Queue<usize>,
     decider: Decider,
     in_flight: VecDeque<Batch<Ticket>>,
-    frames: VecDeque<(Frame, Feed)>,
-    told: Vec<(Feed, FrameAt, StartAt)>,
-    committer: Committer<Ticket>,
-    pub(crate) journal: FileJournal<SimDisk>,
+    writer: Writer<Ticket, FileJournal<SimDisk>>,
     pub(crate) index: Index,
     pub(crate) edge: Edge,
     clock: ClockGuard,
     gate: Gate,
     closed: Option<&'static str>,
-    /// How far the mark vouches.
-    pub(crate) marked: Seq,
 }
 
 /// What a start found.
@@ -203,11 +199,7 @@ impl Process {
             queue: Queue::new(EVENTS_MAX),
             decider: Decider::new(engine, notes),
             in_flight: VecDeque::new(),
-            frames: VecDeque::new(),
-            told: Vec::new(),
-            committer: Committer::new(journal.durable()),
-            marked: journal.durable(),
-            journal,
+            writer: Writer::new(journal),
             index,
             edge,
             clock: ClockGuard::start(ClockBounds::STANDARD, last, reading),
@@ -241,35 +233,49 @@ impl Process {
         self.decider.engine()
     }
 
-    /// No frame is between the engine and the disk.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.frames.is_empty() && self.told.is_empty()
+    pub(crate) fn journal(&self) -> &FileJournal<SimDisk> {
+        self.writer.journal()
     }
 
-    /// The first entry of an empty journal, and an API key.
+    /// What the writer does next; `None` when no frame is between the engine and the index.
+    pub(crate) fn next_step(&self, now: Span) -> Option<Step> {
+        self.writer.next_step(now)
+    }
+
+    /// The first entry of an empty journal, and a principal with an API key.
     pub(crate) fn begin(&mut self, now: Timestamp) -> Result<Option<DecidedBatch>, Death> {
         if self.engine().applied() > Seq::ZERO {
             return Ok(None);
         }
         // As in the server, the gate is there for what clients ask.
         self.decider.set_closed(None);
-        let origin = self.journal.identity().origin;
-        let mut frames = self.decider.start(now, origin);
-        let key = ApiKeyAdded {
-            key: ActorId::new(1_000),
-            hash: Digest::of(b"first"),
+        let started: Batch<Ticket> = self.decider.start(now, self.journal().identity().origin);
+        let principal =
+            PrincipalAdded { actor: ActorId::new(1_000), kind: PrincipalKind::Service, name: "made at start".into() };
+        let credential = CredentialAdded {
+            credential: CredentialId::new(1_000),
+            principal: principal.actor,
+            kind: CredentialKind::ApiKey { hash: Digest::of(b"first") },
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let command = Command::AddApiKey(key);
-        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
-        let batch = self.decider.work(now, [Ask { request: request.clone(), reply_to: () }]);
-        frames.extend(batch.frames);
-        let entries = entries_of(frames.iter().map(|(frame, _)| frame));
-        let answers = batch.answers.into_iter().map(|((), seq, answer)| (seq, answer)).collect();
-        server::commit(&mut self.journal, &self.index, frames)?;
+        let asked = [principal.into(), credential.into()].map(|command| Request {
+            tenant: TENANT,
+            actor: ActorId::SYSTEM,
+            id: RequestId::default(),
+            command,
+        });
+        let asks = asked.clone().map(|request| Ask { request, reply_to: (usize::MAX, Seq::ZERO) });
+        let batch = self.decider.work(now, asks);
+        let entries = entries_of(started.frames.iter().chain(&batch.frames).map(|(frame, _)| frame));
+        let answers = answers_of(&batch);
+        self.writer.hold(started);
+        self.writer.hold(batch);
+        self.write(Span::ZERO)?;
+        // No client asked for it.
+        self.writer.release().for_each(drop);
         self.mark()?;
-        Ok(Some(DecidedBatch { asked: vec![request], answers, entries, closed: None, is_cut: false }))
+        Ok(Some(DecidedBatch { asked: asked.to_vec(), answers, entries, closed: None, is_cut: false }))
     }
 
     /// Reads a request and lets it wait; the answer when it goes no further: a problem with it, or a full queue.
@@ -290,71 +296,49 @@ impl Process {
         let policy = active_policy(self.decider.engine());
         self.edge.note(self.decider.engine(), policy);
         let entries = entries_of(batch.frames.iter().map(|(frame, _)| frame));
-        let answers: Vec<_> = batch.answers.iter().map(|(_, seq, answer)| (*seq, answer.clone())).collect();
+        let answers = answers_of(&batch);
         let is_cut = answers.len() < asked.len();
         let ticketed = |(number, seq, answer)| ((number, seq), seq, answer);
         let held = batch.answers.into_iter().map(ticketed).collect();
-        self.in_flight.push_back(Batch { frames: batch.frames, answers: held });
+        self.in_flight.push_back(Batch { number: batch.number, frames: batch.frames, answers: held });
         Some(DecidedBatch { asked, answers, entries, closed: self.closed, is_cut })
     }
 
-    /// The journal's steps in one, as the server takes them.
-    pub(crate) fn commit(&mut self) -> Result<(), Death> {
-        if !self.frames.is_empty() || !self.told.is_empty() {
-            return Ok(());
+    /// The engine's thread writes the batch that it decided last, where the server's would.
+    pub(crate) fn write_at_once(&mut self, now: Span) -> Result<(), Death> {
+        match self.in_flight.back() {
+            Some(batch) if self.writer.takes_at_once(batch, self.queue.len()) => self.commit(now),
+            Some(_) | None => Ok(()),
         }
-        let Some(batch) = self.in_flight.pop_front() else { return Ok(()) };
-        let frames = self.committer.hold(batch);
-        if !frames.is_empty() {
-            self.edge.keys.save()?;
-            server::commit(&mut self.journal, &self.index, frames)?;
-        }
-        Ok(())
     }
 
-    /// The same one by one: a batch is taken and its keys are saved, …
-    pub(crate) fn take(&mut self) -> Result<(), Death> {
-        if self.frames.is_empty()
-            && let Some(batch) = self.in_flight.pop_front()
-        {
-            self.frames.extend(self.committer.hold(batch));
-            if !self.frames.is_empty() {
-                self.edge.keys.save()?;
-            }
-        }
-        Ok(())
+    /// Writes a batch to the end.
+    pub(crate) fn commit(&mut self, now: Span) -> Result<(), Death> {
+        self.take();
+        self.write(now)
     }
 
-    /// … its frames are appended, …
-    pub(crate) fn append(&mut self) -> Result<(), Death> {
-        if let Some((frame, feed)) = self.frames.pop_front() {
-            let at = self.journal.append(&frame)?;
-            self.told.push((feed, at, self.journal.place()));
+    /// The journal's thread takes a batch. What it does with it then comes step by step.
+    pub(crate) fn take(&mut self) {
+        if let Some(batch) = self.in_flight.pop_front() {
+            self.writer.hold(batch);
         }
-        Ok(())
     }
 
-    /// … synced, and the index is told.
-    pub(crate) fn sync(&mut self) -> Result<(), Death> {
-        self.journal.sync()?;
-        for (feed, at, behind) in self.told.drain(..) {
-            for (ledger, fields) in feed.chosen() {
-                self.index.choose(*ledger, *fields);
-            }
-            let (batch, generation) = feed.placed(at, behind);
-            self.index.publish(batch);
-            if let Some(generation) = generation {
-                self.index.seal(generation)?;
-            }
-        }
+    /// One step on the way to durability.
+    pub(crate) fn step(&mut self, now: Span) -> Result<Option<Step>, Death> {
+        Ok(self.writer.step(now, &self.edge.keys, &self.index)?)
+    }
+
+    fn write(&mut self, now: Span) -> Result<(), Death> {
+        while self.step(now)?.is_some() {}
         Ok(())
     }
 
     /// Answers that rest on what is durable.
     pub(crate) fn release(&mut self) -> Vec<Answered> {
-        let durable = self.journal.durable();
         let answered = |((number, seq), answer)| Answered { number, seq, answer };
-        self.committer.release(durable).map(answered).collect()
+        self.writer.release().map(answered).collect()
     }
 
     /// For a planted bug: the answers of the batch decided last that are about reads, whether or not they are durable.
@@ -368,30 +352,38 @@ impl Process {
         reads.filter(|(_, _, answer)| is_read(answer)).map(answered).collect()
     }
 
-    pub(crate) fn mark(&mut self) -> Result<(), Death> {
-        self.journal.mark()?;
-        self.marked = self.journal.durable();
-        Ok(())
+    /// The mark does not cover everything that was acknowledged.
+    pub(crate) fn is_unmarked(&self) -> bool {
+        self.writer.mark_due().is_some()
+    }
+
+    /// The journal's thread looks whether the mark is due.
+    pub(crate) fn mark_in_time(&mut self, now: Span) -> Result<(), Death> {
+        Ok(self.writer.mark_in_time(now)?)
+    }
+
+    fn mark(&mut self) -> Result<(), Death> {
+        Ok(self.writer.mark()?)
     }
 
     /// Everything that waits, to the end.
     pub(crate) fn drain(
         &mut self,
-        now: Timestamp,
+        (now, monotonic): (Timestamp, Span),
         mut decided: impl FnMut(DecidedBatch) -> Result<(), String>,
     ) -> Result<Result<Vec<Answered>, Death>, String> {
         let mut rest = || -> Result<Result<(), Death>, String> {
             while let Some(batch) = self.decide(now, EVENTS_MAX) {
                 let is_last = self.queue.is_empty();
                 decided(batch)?;
-                if let Err(death) = self.write_all() {
+                if let Err(death) = self.write_all(monotonic) {
                     return Ok(Err(death));
                 }
                 if is_last {
                     break;
                 }
             }
-            Ok(self.write_all())
+            Ok(self.write_all(monotonic))
         };
         if let Err(death) = rest()? {
             return Ok(Err(death));
@@ -400,27 +392,21 @@ impl Process {
         Ok(self.mark().map(|()| answered))
     }
 
-    fn write_all(&mut self) -> Result<(), Death> {
-        loop {
-            while !self.frames.is_empty() {
-                self.append()?;
-            }
-            if self.in_flight.is_empty() {
-                return self.sync();
-            }
-            self.take()?;
+    fn write_all(&mut self, now: Span) -> Result<(), Death> {
+        while !self.in_flight.is_empty() {
+            self.take();
         }
+        self.write(now)
     }
 
-    /// How much is under way: requests that wait, batches decided, frames to append, frames to sync, answers to give.
-    pub(crate) fn load(&self) -> [usize; 5] {
-        let appended = self.told.len();
-        [self.queue.len(), self.in_flight.len(), self.frames.len(), appended, self.committer.waiting()]
+    /// How much is under way beside frames: requests that wait, batches decided, answers to give.
+    pub(crate) fn load(&self) -> [usize; 3] {
+        [self.queue.len(), self.in_flight.len(), self.writer.answers_waiting()]
     }
 
     /// The entry that decided a payment.
     pub(crate) fn decision(&self, seq: Seq) -> Result<Arc<engine::PaymentDecided>, Fault> {
-        let entry = self.journal.reader().read(seq)?.into_iter().next();
+        let entry = self.journal().reader().read(seq)?.into_iter().next();
         match entry.map(|entry| entry.fact) {
             Some(Fact::PaymentDecided(decided)) => Ok(decided),
             other => Err(Fault::Poisoned(format!("a payment names an entry that is {other:?}"))),
@@ -430,10 +416,11 @@ impl Process {
 
 fn is_read(answer: &engine::Answer) -> bool {
     use engine::Reply;
-    matches!(
-        answer,
-        Ok(Reply::Accounts(_) | Reply::Transfers(_) | Reply::TrialBalance(..) | Reply::AccountsPage { .. })
-    )
+    matches!(answer, Ok(Reply::Accounts(_) | Reply::Transfers(_) | Reply::Sums(_) | Reply::AccountsPage(_)))
+}
+
+fn answers_of<R>(batch: &Batch<R>) -> Vec<(Seq, engine::Answer)> {
+    batch.answers.iter().map(|(_, seq, answer)| (*seq, answer.clone())).collect()
 }
 
 fn entries_of<'f>(frames: impl Iterator<Item = &'f Frame>) -> Vec<Entry> {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use engine::Engine;
 use journal::{Fault, Reader as _};
-use pipeline::Reading;
+use pipeline::{Reading, Step};
 use types::{Seq, Span, Timestamp};
 
 use crate::checker::{Checker, Violation};
@@ -265,21 +265,31 @@ impl World {
                 let events = self.rng.place(10);
                 let goes_on = self.decide(process, events)?;
                 let bad = || Death::Journal(Fault::Poisoned(UNWOUND.to_owned()));
-                if goes_on { Ok(()) } else { Err(bad()) }
+                if !goes_on {
+                    Err(bad())
+                } else if self.rng.percent(20) {
+                    process.write_at_once(self.passed)
+                } else {
+                    Ok(())
+                }
             }
-            56..66 => process.commit(),
-            66..71 => process.take(),
-            71..81 => process.append(),
-            81..87 => {
-                self.wait_for_the_disk(process);
-                process.sync()
+            56..64 => process.commit(self.passed),
+            64..69 => {
+                process.take();
+                Ok(())
+            }
+            69..87 => {
+                if process.next_step(self.passed) == Some(Step::Sync) {
+                    self.wait_for_the_disk(process);
+                }
+                process.step(self.passed).map(drop)
             }
             87..93 => {
                 let answered = process.release();
                 self.answered(process, answered)?;
                 Ok(())
             }
-            93..95 => process.mark(),
+            93..95 => process.mark_in_time(self.passed),
             95..97 => {
                 while self.replies.arrive(self.passed, &mut self.rng).is_some() {}
                 Ok(())
@@ -383,7 +393,7 @@ impl World {
 
     /// Somebody reads the journal while it is written.
     fn read(&mut self, process: &Process) -> Result<Result<(), Death>, String> {
-        let reader = journal::Journal::reader(&process.journal);
+        let reader = journal::Journal::reader(process.journal());
         let durable = reader.durable();
         let from = Seq::new(self.rng.below(durable.get() + 2));
         let entries = match reader.read(from) {
@@ -485,7 +495,7 @@ impl World {
     fn stop(&mut self, mut process: Process) -> Result<(), String> {
         let now = process.observe(self.reading(), self.free_bytes);
         let checker = &mut self.checker;
-        match process.drain(now, |batch| checker.decided(now, batch))? {
+        match process.drain((now, self.passed), |batch| checker.decided(now, batch))? {
             Ok(answered) => {
                 self.summary.stops += 1;
                 self.left = Some(held(process.engine()));

@@ -11,7 +11,7 @@ use super::tree::Tree;
 use super::{Finding, numbered};
 
 /// Every crate of the workspace, from the core to the shell, with the crates that it may use. Dev-dependencies are not
-/// limited.
+/// limited; only tests, `sim` and `fuzz` use `fixtures`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("disk", &[]),
@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("features", &["types"]),
     ("policy", &["types", "features"]),
     ("engine", &["types", "ledger", "features", "policy"]),
+    ("fixtures", &["types", "ledger", "policy", "engine"]),
     ("journal", &["types", "ledger", "features", "policy", "engine", "disk"]),
     ("index", &["types", "ledger", "disk", "journal"]),
     ("pipeline", &["types", "ledger", "engine", "journal", "index"]),
@@ -38,8 +39,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "sim",
         &[
-            "types", "ledger", "features", "policy", "engine", "disk", "journal", "index", "pipeline", "vault", "api",
-            "datadir", "server",
+            "types", "ledger", "features", "policy", "engine", "fixtures", "disk", "journal", "index", "pipeline",
+            "vault", "api", "datadir", "server",
         ],
     ),
     (
@@ -49,7 +50,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "datadir", "offline", "server", "tables", "sim",
         ],
     ),
-    ("fuzz", &["types", "ledger", "policy", "engine", "disk", "journal", "proof", "vault", "api", "tables", "sim"]),
+    (
+        "fuzz",
+        &[
+            "types", "ledger", "policy", "engine", "fixtures", "disk", "journal", "proof", "vault", "api", "tables",
+            "sim",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

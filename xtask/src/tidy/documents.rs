@@ -3,7 +3,8 @@
 use super::tree::Tree;
 use super::{Finding, numbered};
 
-const REQUIRED: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE", "docs/ARCHITECTURE.md"];
+const REQUIRED: [&str; 6] =
+    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md", "docs/ARCHITECTURE.md"];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let missing = REQUIRED.iter().filter(|path| !tree.holds(path));
@@ -83,7 +84,9 @@ mod tests {
         let files = [
             ("README.md", ""),
             ("CHANGELOG.md", ""),
+            ("CONTRIBUTING.md", ""),
             ("LICENSE", ""),
+            ("SECURITY.md", ""),
             ("docs/adr/0001-log.md", ""),
             ("docs/ARCHITECTURE.md", text),
         ];

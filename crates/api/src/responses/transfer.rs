@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::TransferReply;
+use engine::{AnyTransfer, TransferReply};
 use ledger::{PendingState, TransferFlags, TransferKey};
 use serde::Serialize;
 use serde_json::Value;
@@ -108,6 +108,17 @@ impl Transfer {
             debit_balances: None,
             credit_balances: None,
         })
+    }
+
+    /// A transfer that was made, or one that waits for its time.
+    ///
+    /// # Errors
+    /// When `assets` lacks the ledger.
+    pub fn any(transfer: &AnyTransfer, assets: &Assets) -> Result<Self, Unknown> {
+        match transfer {
+            AnyTransfer::Made(reply) => Self::with_balances(reply, assets),
+            AnyTransfer::Scheduled(scheduled) => Self::scheduled(scheduled, "scheduled", assets),
+        }
     }
 
     /// With both accounts as they are now.

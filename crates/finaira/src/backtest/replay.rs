@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use engine::{Answer, Applied, ArtifactChunk, Command, Engine, Fact, NewPayment, PaymentDecided, Request};
+use engine::{
+    ActivatePolicy, Applied, ArtifactChunk, Command, CreatePayment, Engine, Fact, NewPayment, PaymentDecided,
+    RecordLabel, Request,
+};
 use policy::{Bundle, Policy};
 use tables::TENANT;
 use types::{ActorId, Name, Origin, PaymentId, RequestId, ShardId, Span, Timestamp};
@@ -34,11 +37,11 @@ impl Replay {
         let count = u32::try_from(parts.len())?;
         let stored = (0..count)
             .zip(parts)
-            .map(|(index, part)| Command::StoreArtifact(ArtifactChunk { artifact, index, count, bytes: part.into() }));
-        let activate = Command::ActivatePolicy { artifact, policy: Arc::clone(policy) };
+            .map(|(index, part)| Command::from(ArtifactChunk { artifact, index, count, bytes: part.into() }));
+        let activate = Command::from(ActivatePolicy { artifact, policy: Arc::clone(policy) });
         for command in stored.chain([activate]) {
             let request = request(RequestId::default(), command);
-            let answer: Answer = engine.execute(Timestamp::ZERO, &request, &mut |_: Applied<'_>| {});
+            let answer = engine.execute(Timestamp::ZERO, &request, &mut |_: Applied<'_>| {});
             answer.context("the policy cannot be activated")?;
         }
         Ok(Self { engine, fraud, delay, labels: VecDeque::new() })
@@ -56,7 +59,7 @@ impl Replay {
     ) -> Result<Arc<PaymentDecided>, String> {
         self.advance(at);
         let id = payment.payment;
-        let request = request(RequestId::new(id.get()), Command::CreatePayment(Box::new(payment)));
+        let request = request(RequestId::new(id.get()), CreatePayment(Box::new(payment)));
         let mut decided = None;
         let answer = self.engine.execute(at, &request, &mut |applied: Applied<'_>| {
             if let Fact::PaymentDecided(made) = &applied.entry.fact {
@@ -88,7 +91,7 @@ impl Replay {
                 }
                 (_, Some((known, payment))) => {
                     self.labels.pop_front();
-                    let label = Command::RecordLabel { payment, label: self.fraud.clone() };
+                    let label = RecordLabel { payment, label: self.fraud.clone() };
                     let answer = self.engine.execute(
                         known,
                         &request(RequestId::new(payment.get()), label),
@@ -107,6 +110,6 @@ impl Replay {
     }
 }
 
-fn request(id: RequestId, command: Command) -> Request {
-    Request { tenant: TENANT, actor: ActorId::SYSTEM, id, command }
+fn request(id: RequestId, operation: impl Into<Command>) -> Request {
+    Request { tenant: TENANT, actor: ActorId::SYSTEM, id, command: operation.into() }
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::Command;
+use engine::CreatePayment;
 use parquet::basic::Compression;
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;
@@ -62,8 +62,7 @@ fn rows(path: &Path) -> Result<Verdict, Failure> {
                     left -= 1;
                     verdict = Verdict::Accepted;
                     let request = RequestId::new(payment.payment.get());
-                    desk.get_or_insert_with(Desk::open)
-                        .ask(Asked { request, command: Command::CreatePayment(payment) });
+                    desk.get_or_insert_with(Desk::open).ask(Asked { request, command: CreatePayment(payment).into() });
                 }
                 Ok(_) => {}
             }

@@ -67,7 +67,7 @@ pub(super) fn archive(bytes: &[u8]) -> Verdict {
 }
 
 pub(super) fn policy_seeds() -> Vec<(String, Vec<u8>)> {
-    let documents = [("attacked", crate::history::POLICY), ("example", EXAMPLE), ("retail", RETAIL)];
+    let documents = [("wallet", fixtures::WALLET), ("example", EXAMPLE), ("retail", RETAIL)];
     documents.iter().map(|(name, document)| ((*name).to_owned(), with_the_model(document).into_bytes())).collect()
 }
 

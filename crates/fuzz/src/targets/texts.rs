@@ -69,7 +69,7 @@ fn secret(text: &str) -> Verdict {
 
 pub(super) fn seeds() -> Vec<(String, Vec<u8>)> {
     let mut fixed = |bytes: &mut [u8]| bytes.fill(7);
-    let key = ApiKey::generate(types::ActorId::new(3), &mut fixed).reveal();
+    let key = ApiKey::generate(types::CredentialId::new(3), &mut fixed).reveal();
     let texts = [
         ("amount", "340282366920938463463374607431768211455"),
         ("asset", "EUR/2"),

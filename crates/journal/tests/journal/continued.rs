@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use engine::{Checkpoint, Entry, Fact};
-use journal::{Fault, FileJournal, Frame, Identity, Journal, Layout, Part, Position, Recovered, StartAt, TornTail};
+use journal::{
+    Fault, FileJournal, Frame, Identity, Journal, Layout, Part, Position, Recovered, SegmentStore, StartAt, TornTail,
+};
 use types::{Digest, Epoch, Origin, Seq};
 
 use crate::support::{

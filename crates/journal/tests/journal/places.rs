@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use disk::{Directory, Disk, DiskFile};
 use engine::{Entry, Fact};
 use journal::{
-    CanonicalRun, Fault, FileJournal, FileReader, FrameBuilder, Journal, Layout, Position, Reader, StartAt, canonical,
+    CanonicalRun, Fault, FileJournal, FileReader, FrameBuilder, Journal, Layout, Position, Reader, SegmentStore,
+    StartAt, canonical,
 };
 use ledger::Transfer;
 use types::Seq;

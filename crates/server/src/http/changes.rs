@@ -5,12 +5,12 @@ use api::requests::{self, Parsed};
 use api::responses::{Account, Indexes, Page, Transfer};
 use api::{ErrorCode, List, Problem};
 use axum::response::Response;
-use engine::{Made, Query, Refusal, Reply};
+use engine::{AccountReply, ChooseIndexes, Made, Operation, Refusal, query};
 use types::{Timestamp, TransferId};
 
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, found, replayed};
-use crate::http::ledgers::unexpected;
+use crate::http::ledgers::unnamed;
 
 pub(crate) async fn set_address(call: Call) -> Handled {
     let parsed = changes::address(requests::path_id(call.path_id())?, &call.body)?;
@@ -27,39 +27,39 @@ pub(crate) async fn set_account_metadata(call: Call) -> Handled {
     account(&call, parsed).await
 }
 
-async fn account(call: &Call, parsed: Parsed) -> Handled {
-    let Reply::Account(made, reply) = call.ask(parsed).await? else { return Err(unexpected()) };
+async fn account<O: Operation<Reply = (Made, Box<AccountReply>)>>(call: &Call, parsed: Parsed<O>) -> Handled {
+    let (made, reply) = call.ask(parsed).await?;
     Ok(as_made(made, found(&call.app.show(|assets| Account::with_details(&reply, assets))?)))
 }
 
 pub(crate) async fn set_transfer_metadata(call: Call) -> Handled {
     let parsed = changes::transfer_metadata(requests::path_id(call.path_id())?, &call.body)?;
-    let Reply::Transfer(made, reply) = call.ask(parsed).await? else { return Err(unexpected()) };
+    let (made, reply) = call.ask(parsed).await?;
     Ok(as_made(made, found(&call.app.show(|assets| Transfer::with_balances(&reply, assets))?)))
 }
 
 pub(crate) async fn set_payment_metadata(call: Call) -> Handled {
     let parsed = changes::payment_metadata(requests::path_id(call.path_id())?, &call.body)?;
-    let Reply::Payment(made, reply) = call.ask(parsed).await? else { return Err(unexpected()) };
+    let (made, reply) = call.ask(parsed).await?;
     Ok(as_made(made, found(&call.shown(&reply).await?)))
 }
 
 pub(crate) async fn choose_indexes(call: Call) -> Handled {
     let parsed = changes::indexes(requests::ledger_id("id", call.path_id())?, &call.body)?;
-    let Reply::Indexes(made, ledger, fields) = call.ask(parsed).await? else { return Err(unexpected()) };
+    let ChooseIndexes { ledger, fields } = parsed.operation;
+    let made = call.ask(parsed).await?;
     Ok(as_made(made, found(&Indexes::new(ledger, fields))))
 }
 
 pub(crate) async fn cancel_transfer(call: Call) -> Handled {
     requests::verb(&call.body)?;
     let id: TransferId = requests::path_id(call.path_id())?;
-    match call.app.core.ask(call.request(changes::cancel(id))).await? {
-        Ok(Reply::Cancelled(made, _, Some(scheduled))) => {
+    match call.answer(changes::cancel(id)).await? {
+        Ok((made, Some(scheduled))) => {
             Ok(as_made(made, found(&call.app.show(|assets| Transfer::scheduled(&scheduled, "cancelled", assets))?)))
         }
         // What it was is not kept: the feed of events still tells.
-        Ok(Reply::Cancelled(made, id, None)) => Ok(as_made(made, found(&api::responses::Cancelled::new(id)))),
-        Ok(_) => Err(unexpected()),
+        Ok((made, None)) => Ok(as_made(made, found(&api::responses::Cancelled::new(id)))),
         Err(refusal) => Err(call.not_waiting(id, refusal).await?),
     }
 }
@@ -68,10 +68,9 @@ pub(crate) async fn list_scheduled(call: Call) -> Handled {
     let history = call.app.history();
     let limit = call.parameters.limit()?;
     let after: u128 = call.parameters.cursor_if_given(history, List::Scheduled)?.unwrap_or(0);
-    let halves = |place: u128| (u64::try_from(place >> 64_u32), u64::try_from(place & u128::from(u64::MAX)));
-    let (Ok(time), Ok(number)) = halves(after) else { return Err(unexpected()) };
-    let query = Query::Scheduled { after: (Timestamp::from_ns(time), number), limit };
-    let Reply::ScheduledPage { scheduled, next } = call.query(query).await? else { return Err(unexpected()) };
+    let half = |shift: u32| u64::try_from(after >> shift & u128::from(u64::MAX)).unwrap_or(u64::MAX);
+    let after = (Timestamp::from_ns(half(64)), half(0));
+    let engine::Page { items: scheduled, next } = call.ask_unnamed(query::Scheduled { after, limit }).await?;
     let show = |assets: &_| {
         scheduled.iter().map(|one| Transfer::scheduled(one, "scheduled", assets)).collect::<Result<_, _>>()
     };
@@ -91,7 +90,7 @@ fn as_made(made: Made, response: Response) -> Response {
 impl Call {
     /// Says of a transfer that does not wait whether it was made already, or never was.
     async fn not_waiting(&self, id: TransferId, refusal: Refusal) -> Result<Failure, Failure> {
-        match self.app.core.query(self.caller, Query::Transfer(id)).await? {
+        match self.answer(unnamed(query::Transfer(id))).await? {
             Ok(_) => {
                 Ok(Problem::new(ErrorCode::TransferNotCancellable, format!("transfer {id} was made already")).into())
             }

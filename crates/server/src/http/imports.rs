@@ -3,27 +3,26 @@
 use api::imports::{self, Import};
 use api::requests;
 use api::responses::Page;
-use engine::{Command, ImportCommand, Query, Reply};
+use engine::{ImportCommand, query};
 use types::ImportId;
 
 use crate::http::call::Call;
 use crate::http::failure::{Handled, created, found, replayed};
-use crate::http::ledgers::unexpected;
 
 pub(crate) async fn start(call: Call) -> Handled {
     let parsed = imports::start(&call.ids(), &call.body)?;
-    let Reply::Import(made, status) = call.ask(parsed).await? else { return Err(unexpected()) };
+    let (made, status) = call.ask(parsed).await?;
     Ok(created(made, &format!("/v1/imports/{}", status.import.id), &Import::from(&*status)))
 }
 
 pub(crate) async fn list(call: Call) -> Handled {
-    let Reply::Imports(imports) = call.query(Query::Imports).await? else { return Err(unexpected()) };
+    let imports = call.ask_unnamed(query::Imports).await?;
     Ok(found(&Page { items: imports.iter().map(Import::from).collect(), next_cursor: None }))
 }
 
 pub(crate) async fn get(call: Call) -> Handled {
     let id: ImportId = requests::path_id(call.path_id())?;
-    let Reply::Import(_, status) = call.query(Query::Import(id)).await? else { return Err(unexpected()) };
+    let status = call.ask_unnamed(query::Import(id)).await?;
     Ok(found(&Import::from(&*status)))
 }
 
@@ -44,7 +43,7 @@ pub(crate) async fn discard(call: Call) -> Handled {
 }
 
 async fn change(call: Call, command: ImportCommand) -> Handled {
-    let Reply::Import(made, status) = call.command(Command::Import(command)).await? else { return Err(unexpected()) };
+    let (made, status) = call.ask_unnamed(command).await?;
     let answer = found(&Import::from(&*status));
     Ok(if made == engine::Made::Before { replayed(answer) } else { answer })
 }

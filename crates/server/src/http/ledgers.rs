@@ -6,16 +6,16 @@ use api::payments::TemplateAccount;
 use api::requests::{self, Parsed};
 use api::responses::{Account, Ledger, Page, Transfer};
 use api::{ErrorCode, List, Problem};
-use engine::{Command, Made, Query, Refusal, Reply};
+use engine::{Answered, Operation, Refusal, query};
 use ledger::AccountPlace;
-use types::TransferId;
+use types::{RequestId, TransferId};
 
 use crate::http::call::Call;
-use crate::http::failure::{Failure, Handled, created, found, internal};
+use crate::http::failure::{Failure, Handled, created, found};
 
 pub(crate) async fn open_ledger(call: Call) -> Handled {
     let parsed = requests::ledger(&call.ids(), &call.body)?;
-    let Reply::Ledger(made, book) = call.ask(parsed).await? else { return Err(unexpected()) };
+    let (made, book) = call.ask(parsed).await?;
     Ok(created(made, &format!("/v1/ledgers/{}", book.id), &Ledger::from(&book)))
 }
 
@@ -33,7 +33,7 @@ pub(crate) async fn get_ledger(call: Call) -> Handled {
 
 pub(crate) async fn get_account(call: Call) -> Handled {
     let name = requests::path_id(call.path_id())?;
-    let Reply::Account(_, reply) = call.query(Query::Account(name)).await? else { return Err(unexpected()) };
+    let reply = call.ask_unnamed(query::Account(name)).await?;
     Ok(found(&call.app.show(|assets| Account::with_details(&reply, assets))?))
 }
 
@@ -45,8 +45,7 @@ pub(crate) async fn get_address_balances(call: Call) -> Handled {
     };
     let ledger = requests::ledger_id("ledger", required("ledger")?)?;
     let prefix = filters::address_prefix(required("address_prefix")?)?;
-    let query = Query::AddressSums(ledger, prefix.into());
-    let Reply::AddressSums(book, prefix, totals) = call.query(query).await? else { return Err(unexpected()) };
+    let (book, totals) = call.ask_unnamed(query::AddressSums(ledger, prefix.as_str().into())).await?;
     let sums = Sums::from(&totals);
     Ok(found(&call.app.show(|assets| AddressBalances::new(&prefix, book.id, totals.accounts, &sums, assets))?))
 }
@@ -59,9 +58,8 @@ pub(crate) async fn list_accounts(call: Call) -> Handled {
     let limit = call.parameters.limit()?;
     let after = call.parameters.cursor_if_given(history, List::Accounts)?.map(AccountPlace);
     let filter = Box::new(filters::accounts(&call.parameters)?);
-    let Reply::AccountsPage { accounts, next } = call.query(Query::Accounts { filter, after, limit }).await? else {
-        return Err(unexpected());
-    };
+    let query = query::Accounts { filter, after, limit };
+    let engine::Page { items: accounts, next } = call.ask_unnamed(query).await?;
     let show = |assets: &_| accounts.iter().map(|account| Account::with_details(account, assets)).collect();
     let items = call.app.show(show)?;
     let next_cursor = next.map(|place| history.cursor(List::Accounts, place.0));
@@ -94,10 +92,9 @@ async fn find_account(call: Call) -> Handled {
         (_, _) => None,
     };
     let id = engine::account_id(&wanted.template.name, wanted.ledger, token);
-    let account = match call.app.core.query(call.caller, Query::Account(id.into())).await? {
-        Ok(Reply::Account(_, account)) => Some(account),
+    let account = match call.answer(unnamed(query::Account(id.into()))).await? {
+        Ok(account) => Some(account),
         Err(Refusal::AccountNotFound(_)) => None,
-        Ok(_) => return Err(unexpected()),
         Err(refusal) => return Err(refusal.into()),
     };
     let show = |assets: &_| account.iter().map(|account| Account::with_details(account, assets)).collect();
@@ -106,41 +103,31 @@ async fn find_account(call: Call) -> Handled {
 
 pub(crate) async fn get_transfer(call: Call) -> Handled {
     let id: TransferId = requests::path_id(call.path_id())?;
-    let (_, shown) = call.shown_transfer(call.query(Query::Transfer(id)).await?)?;
-    Ok(found(&shown))
+    let transfer = call.ask_unnamed(query::Transfer(id)).await?;
+    Ok(found(&call.app.show(|assets| Transfer::any(&transfer, assets))?))
 }
 
-pub(crate) fn unexpected() -> Failure {
-    internal("the engine answered something else than was asked")
+/// An operation without an id of its own: a query, or one whose events name themselves.
+pub(crate) fn unnamed<O>(operation: O) -> Parsed<O> {
+    Parsed { request: RequestId::default(), operation }
 }
 
 impl Call {
-    /// A transfer that was made, or one that waits for its time.
-    pub(crate) fn shown_transfer(&self, reply: Reply) -> Result<(Made, Transfer), Failure> {
-        if let Reply::Transfer(made, reply) = reply {
-            return Ok((made, self.app.show(|assets| Transfer::with_balances(&reply, assets))?));
-        }
-        let Reply::Scheduled(made, one) = reply else { return Err(unexpected()) };
-        Ok((made, self.app.show(|assets| Transfer::scheduled(&one, "scheduled", assets))?))
-    }
-
     /// Asks the engine on the caller's behalf.
-    pub(crate) async fn ask(&self, parsed: Parsed<Command>) -> Result<Reply, Failure> {
-        Ok(self.app.core.ask(self.request(parsed)).await??)
+    pub(crate) async fn ask<O: Operation>(&self, parsed: Parsed<O>) -> Result<O::Reply, Failure> {
+        Ok(self.answer(parsed).await??)
     }
 
-    /// What the engine is asked on the caller's behalf.
-    pub(crate) fn request(&self, parsed: Parsed<Command>) -> engine::Request {
-        self.app.core.request(self.caller.actor, parsed.request, parsed.command)
+    pub(crate) async fn ask_unnamed<O: Operation>(&self, operation: O) -> Result<O::Reply, Failure> {
+        self.ask(unnamed(operation)).await
     }
 
-    /// Looks something up on the caller's behalf.
-    pub(crate) async fn query(&self, query: Query) -> Result<Reply, Failure> {
-        Ok(self.app.core.query(self.caller, query).await??)
+    /// The answer of the engine, which may be a refusal.
+    pub(crate) async fn answer<O: Operation>(&self, parsed: Parsed<O>) -> Result<Answered<O>, Failure> {
+        Ok(self.app.core.ask(self.caller.actor, parsed.request, parsed.operation).await?)
     }
 
     async fn ledgers(&self) -> Result<Vec<ledger::Book>, Failure> {
-        let Reply::Ledgers(books) = self.query(Query::Ledgers).await? else { return Err(unexpected()) };
-        Ok(books)
+        self.ask_unnamed(query::Ledgers).await
     }
 }

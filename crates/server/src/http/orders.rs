@@ -2,57 +2,56 @@
 
 use api::orders;
 use api::requests::{self, Parsed};
-use api::responses::Account;
+use api::responses::{Account, Transfer};
 use api::results::{BatchResults, DryRun};
 use axum::response::Response;
-use engine::{Command, Made, Reply};
+use engine::{Answered, AnyTransfer, Dry, Made, Operation, ReverseTransfer};
 use serde::Serialize;
-use types::RequestId;
 
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, created, found, replayed};
-use crate::http::ledgers::unexpected;
+use crate::http::ledgers::unnamed;
 
 pub(crate) async fn open_account(call: Call) -> Handled {
     let parsed = orders::account(&call.ids(), &call.body)?;
-    let (reply, trial) = call.order(parsed).await?;
-    let Reply::Account(made, account) = reply else { return Err(unexpected()) };
+    let trial = call.trial()?;
+    let (made, account) = call.try_out(parsed, trial).await??;
     let shown = call.app.show(|assets| Account::with_details(&account, assets))?;
     Ok(trial.show(made, &format!("/v1/accounts/{}", account.account.id), &shown))
 }
 
 pub(crate) async fn create_transfer(call: Call) -> Handled {
     let parsed = orders::transfer(&call.ids(), &call.body)?;
-    transfer(&call, parsed).await
+    let trial = call.trial()?;
+    let (made, reply) = call.try_out(parsed, trial).await??;
+    transfer(&call, trial, (made, &reply))
 }
 
 pub(crate) async fn reverse_transfer(call: Call) -> Handled {
     requests::verb(&call.body)?;
-    let command = Command::ReverseTransfer(requests::path_id(call.path_id())?);
-    transfer(&call, Parsed { request: RequestId::default(), command }).await
+    let parsed = unnamed(ReverseTransfer(requests::path_id(call.path_id())?));
+    let trial = call.trial()?;
+    let (made, reply) = call.try_out(parsed, trial).await??;
+    transfer(&call, trial, (made, &AnyTransfer::Made(reply)))
 }
 
-async fn transfer(call: &Call, parsed: Parsed) -> Handled {
-    let (reply, trial) = call.order(parsed).await?;
-    let (made, shown) = call.shown_transfer(reply)?;
+fn transfer(call: &Call, trial: Trial, (made, transfer): (Made, &AnyTransfer)) -> Handled {
+    let shown = call.app.show(|assets| Transfer::any(transfer, assets))?;
     Ok(trial.show(made, &format!("/v1/transfers/{}", shown.id().unwrap_or_default()), &shown))
 }
 
 pub(crate) async fn open_accounts(call: Call) -> Handled {
     let parsed = orders::accounts(&call.ids(), &call.body)?;
-    batch(&call, parsed).await
+    let trial = call.trial()?;
+    let answers = call.try_out(parsed, trial).await??;
+    Ok(trial.found(&call.app.show(|assets| BatchResults::of_accounts(&answers, assets))?))
 }
 
 pub(crate) async fn create_transfers(call: Call) -> Handled {
     let parsed = orders::transfers(&call.ids(), &call.body)?;
-    batch(&call, parsed).await
-}
-
-async fn batch(call: &Call, parsed: Parsed) -> Handled {
-    let (reply, trial) = call.order(parsed).await?;
-    let Reply::Batch(answers) = reply else { return Err(unexpected()) };
-    let shown = call.app.show(|assets| BatchResults::new(&answers, assets))?;
-    Ok(trial.found(&shown))
+    let trial = call.trial()?;
+    let answers = call.try_out(parsed, trial).await??;
+    Ok(trial.found(&call.app.show(|assets| BatchResults::of_transfers(&answers, assets))?))
 }
 
 /// Whether a request is for real.
@@ -65,14 +64,6 @@ pub(crate) enum Trial {
 }
 
 impl Trial {
-    /// The command to ask for, which in a dry run only asks how the given one would go.
-    pub(crate) fn command(self, command: Command) -> Command {
-        match self {
-            Self::Real => command,
-            Self::Dry => Command::DryRun(Box::new(command)),
-        }
-    }
-
     /// What was made, or would be.
     pub(crate) fn show<T: Serialize>(self, made: Made, location: &str, body: &T) -> Response {
         match (self, made) {
@@ -97,10 +88,15 @@ impl Call {
         Ok(if self.parameters.flag("dry_run")? { Trial::Dry } else { Trial::Real })
     }
 
-    /// Asks for what a request orders, for real or not.
-    async fn order(&self, parsed: Parsed) -> Result<(Reply, Trial), Failure> {
-        let trial = self.trial()?;
-        let reply = self.ask(Parsed { command: trial.command(parsed.command), ..parsed }).await?;
-        Ok((reply, trial))
+    /// Asks for an operation, or in a dry run how it would go.
+    pub(crate) async fn try_out<O: Operation + Into<engine::DryRun>>(
+        &self,
+        Parsed { request, operation }: Parsed<O>,
+        trial: Trial,
+    ) -> Result<Answered<O>, Failure> {
+        match trial {
+            Trial::Real => self.answer(Parsed { request, operation }).await,
+            Trial::Dry => self.answer(Parsed { request, operation: Dry(operation) }).await,
+        }
     }
 }

@@ -8,20 +8,17 @@ use api::{ErrorCode, Problem};
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use engine::{AccountFilter, Command, Query, Reply};
+use engine::{AccountFilter, CreateAccounts, CreateTransfers, query};
 use ledger::Account;
-use types::{AccountId, Code, LedgerId, RequestId, Timestamp};
+use types::{AccountId, Code, LedgerId, Timestamp};
 
 use crate::history::Wanted;
 use crate::http::call::Call;
-use crate::http::failure::{Failure, Handled};
-use crate::http::ledgers::unexpected;
+use crate::http::failure::Handled;
 
 pub(crate) async fn create_accounts(call: Call) -> Handled {
     let events = packed::accounts(&call.body)?;
-    let Reply::AccountResults(results) = call.command(Command::CreateAccounts(events)).await? else {
-        return Err(unexpected());
-    };
+    let results = call.ask_unnamed(CreateAccounts(events)).await?;
     Ok(records(packed::account_results(&results)))
 }
 
@@ -35,24 +32,19 @@ pub(crate) async fn create_transfers(call: Call) -> Handled {
         }
     };
     let events = packed::transfers(&call.body)?;
-    let command = Command::CreateTransfers { events, balances };
-    let Reply::TransferResults { results, balances } = call.command(command).await? else {
-        return Err(unexpected());
-    };
-    Ok(records(packed::transfer_results(&results, &balances)))
+    let made = call.ask_unnamed(CreateTransfers { events, balances }).await?;
+    Ok(records(packed::transfer_results(&made.results, &made.balances)))
 }
 
 pub(crate) async fn lookup_accounts(call: Call) -> Handled {
     let ids = packed::account_ids(&call.body)?;
-    let Reply::Accounts(accounts) = call.query(Query::LookupAccounts(ids)).await? else { return Err(unexpected()) };
+    let accounts = call.ask_unnamed(query::LookupAccounts(ids)).await?;
     Ok(records(packed::answer(accounts.iter().map(|account| AccountRecord::from(account).encode()))))
 }
 
 pub(crate) async fn lookup_transfers(call: Call) -> Handled {
     let ids = packed::transfer_ids(&call.body)?;
-    let Reply::Transfers(transfers) = call.query(Query::LookupTransfers(ids)).await? else {
-        return Err(unexpected());
-    };
+    let transfers = call.ask_unnamed(query::LookupTransfers(ids)).await?;
     Ok(records(packed::answer(transfers.iter().map(|(transfer, _)| TransferRecord::from(transfer).encode()))))
 }
 
@@ -65,9 +57,7 @@ pub(crate) async fn account_transfers(call: Call) -> Handled {
 pub(crate) async fn account_balances(call: Call) -> Handled {
     let Some(wanted) = wanted(&packed::account_filter(&call.body)?) else { return Ok(records(Vec::new())) };
     let Some(id) = wanted.account else { return Ok(records(Vec::new())) };
-    let Reply::Accounts(accounts) = call.query(Query::LookupAccounts(vec![id])).await? else {
-        return Err(unexpected());
-    };
+    let accounts = call.ask_unnamed(query::LookupAccounts(vec![id])).await?;
     let Some(account) = accounts.into_iter().next() else { return Ok(records(Vec::new())) };
     let (rows, _) = call.app.core.past(move |history| history.balances(&account, &wanted)).await?;
     Ok(records(packed::answer(rows.iter().map(|(transfer, after)| {
@@ -126,8 +116,8 @@ pub(crate) async fn query_accounts(call: Call) -> Handled {
     let mut after = None;
     let mut found: VecDeque<Account> = VecDeque::new();
     loop {
-        let query = Query::Accounts { filter: Box::new(of.clone()), after, limit: engine::PAGE_MAX };
-        let Reply::AccountsPage { accounts, next } = call.query(query).await? else { return Err(unexpected()) };
+        let query = query::Accounts { filter: Box::new(of.clone()), after, limit: engine::PAGE_MAX };
+        let engine::Page { items: accounts, next } = call.ask_unnamed(query).await?;
         let is_over = accounts.last().is_some_and(|last| last.account.timestamp > times.max_timestamp);
         let accounts = accounts.into_iter().map(|reply| reply.account);
         let fitting = accounts.take_while(|account| account.timestamp <= times.max_timestamp);
@@ -199,14 +189,6 @@ fn times(min: u64, max: u64) -> TransferFilter {
 
 fn limit(given: u32) -> usize {
     usize::try_from(given).unwrap_or(usize::MAX).min(packed::EVENTS_MAX)
-}
-
-impl Call {
-    /// Sends a command whose events name themselves.
-    pub(crate) async fn command(&self, command: Command) -> Result<Reply, Failure> {
-        let request = self.app.core.request(self.caller.actor, RequestId::default(), command);
-        Ok(self.app.core.ask(request).await??)
-    }
 }
 
 fn records(bytes: Vec<u8>) -> Response {

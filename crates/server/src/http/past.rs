@@ -4,14 +4,13 @@ use api::history::{AccountBalance, BalanceRow, Clock, Instant, Period, Side, Sta
 use api::requests;
 use api::responses::{Page, Transfer, TrialBalance};
 use api::{ErrorCode, List, Problem, filters};
-use engine::{AccountName, Query, Reply};
+use engine::{AccountName, query};
 use ledger::{Account, PendingState, TransferKey};
 use types::{AccountId, Span, Timestamp, TransferId};
 
 use crate::history::{Place, Wanted, fits};
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, found};
-use crate::http::ledgers::unexpected;
 
 pub(crate) async fn list_transfers(call: Call) -> Handled {
     let account = match call.parameters.parsed("account")? {
@@ -61,8 +60,8 @@ async fn transfers_by_metadata(
     let list = List::TransfersByMetadata;
     let limit = call.parameters.limit()?;
     let after: Option<u128> = call.parameters.cursor_if_given(call.app.history(), list)?;
-    let query = Query::TransfersByMetadata { metadata, after: after.map(TransferId::new), limit };
-    let Reply::TransferIds(ids, next) = call.query(query).await? else { return Err(unexpected()) };
+    let query = query::TransfersByMetadata { metadata, after: after.map(TransferId::new), limit };
+    let engine::Page { items: ids, next } = call.ask_unnamed(query).await?;
     let now = call.app.core.now();
     let asked = call.app.core.past(move |history| {
         let mut transfers = history.client_transfers(&ids)?;
@@ -81,8 +80,8 @@ pub(crate) async fn list_pending(call: Call) -> Handled {
     let ledger = call.parameters.get("ledger").map(|text| requests::ledger_id("ledger", text)).transpose()?;
     let limit = call.parameters.limit()?;
     let after = Timestamp::from_ns(call.parameters.cursor(call.app.history(), List::Pending)?);
-    let query = Query::Pending { account, ledger, after, limit };
-    let Reply::Pending(transfers, next) = call.query(query).await? else { return Err(unexpected()) };
+    let query = query::Pending { account, ledger, after, limit };
+    let engine::Page { items: transfers, next } = call.ask_unnamed(query).await?;
     let pending = Some(PendingState::Pending);
     let show = |assets: &_| transfers.iter().map(|transfer| Transfer::new(transfer, pending, assets)).collect();
     let items = call.app.show(show)?;
@@ -133,14 +132,10 @@ pub(crate) async fn get_statement(call: Call) -> Handled {
 pub(crate) async fn get_trial_balance(call: Call) -> Handled {
     let id = requests::ledger_id("id", call.path_id())?;
     let Some(at) = call.parameters.parsed("at")? else {
-        let Reply::TrialBalance(book, totals) = call.query(Query::TrialBalance(id)).await? else {
-            return Err(unexpected());
-        };
+        let (book, totals) = call.ask_unnamed(query::TrialBalance(id)).await?;
         return Ok(found(&TrialBalance::new(&book, None, totals.accounts, &Sums::from(&totals))));
     };
-    let Reply::AccountsOpened(book, accounts) = call.query(Query::AccountsOpened(id, at)).await? else {
-        return Err(unexpected());
-    };
+    let (book, accounts) = call.ask_unnamed(query::AccountsOpened(id, at)).await?;
     let sums = call.app.core.past(move |history| history.totals_at(id, at)).await?;
     Ok(found(&TrialBalance::new(&book, Some(at), accounts, &sums)))
 }
@@ -152,8 +147,7 @@ fn parameter(name: &str, detail: &str) -> Failure {
 impl Call {
     /// The account that is named, as it is.
     async fn account(&self, name: AccountName) -> Result<Account, Failure> {
-        let Reply::Account(_, reply) = self.query(Query::Account(name)).await? else { return Err(unexpected()) };
-        Ok(reply.account)
+        Ok(self.ask_unnamed(query::Account(name)).await?.account)
     }
 
     /// The page of transfers that is asked for.
@@ -173,8 +167,7 @@ impl Call {
         let holds: Vec<_> =
             transfers.iter().map(|(one, _)| one).filter(|one| is_hold(one)).map(|one| one.key).collect();
         if !holds.is_empty() {
-            let query = Query::PendingStates(holds);
-            let Reply::PendingStates(states) = self.query(query).await? else { return Err(unexpected()) };
+            let states = self.ask_unnamed(query::PendingStates(holds)).await?;
             let of_holds = transfers.iter_mut().filter(|(transfer, _)| is_hold(transfer));
             of_holds.zip(states).for_each(|((_, state), known)| *state = known);
         }

@@ -9,13 +9,14 @@ use api::requests::{self, Parsed};
 use api::responses::{Label, Page};
 use api::{ErrorCode, List, Problem};
 use engine::{
-    Command, Entry, Fact, Made, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Query, Refusal, Reply, Verb,
+    ChangePayment, CreatePayment, Entry, Fact, Made, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Refusal,
+    Verb, query,
 };
 use types::{Digest, Name, PaymentId, Seq, Token};
 
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, created, found, internal, replayed};
-use crate::http::ledgers::unexpected;
+use crate::http::ledgers::unnamed;
 use crate::http::orders::Trial;
 use crate::http::personal;
 
@@ -38,14 +39,12 @@ pub(crate) async fn create(call: Call) -> Handled {
             // What was decided once is answered for ever, also when today's policy would not take it.
             Err(problem) => return call.decided_before(request.payment, content, problem).await,
         };
-        let command = trial.command(Command::CreatePayment(Box::new(new)));
-        let asked = call.app.core.request(call.caller.actor, request.request_id(), command);
-        match call.app.core.ask(asked).await? {
-            Ok(Reply::Payment(made, reply)) => {
+        let operation = CreatePayment(Box::new(new));
+        match call.try_out(Parsed { request: request.request_id(), operation }, trial).await? {
+            Ok((made, reply)) => {
                 let shown = call.shown(&reply).await?;
                 return Ok(trial.show(made, &format!("/v1/payments/{}", shown.id()), &shown));
             }
-            Ok(_) => return Err(unexpected()),
             Err(Refusal::PolicyChanged) => tokio::time::sleep(PARSE_AGAIN_AFTER).await,
             Err(refusal) => return Err(refusal.into()),
         }
@@ -63,9 +62,8 @@ pub(crate) async fn list(call: Call) -> Handled {
     let limit = call.parameters.limit()?;
     let after = Seq::new(call.parameters.cursor(history, List::Payments)?);
     let status = call.parameters.get("status").map(status_named).transpose()?;
-    let Reply::Payments { payments, next } = call.query(Query::Payments { status, after, limit }).await? else {
-        return Err(unexpected());
-    };
+    let query = query::Payments { status, after, limit };
+    let engine::Page { items: payments, next } = call.ask_unnamed(query).await?;
     let show = |assets: &_| payments.iter().map(|payment| Payment::new(payment, None, assets)).collect();
     let items = call.app.show(show)?;
     let next_cursor = next.map(|seq| history.cursor(List::Payments, seq.get()));
@@ -86,8 +84,8 @@ pub(crate) async fn change(call: Call, verb: Verb) -> Handled {
     requests::verb(&call.body)?;
     let request = call.ids().verb()?;
     let trial = call.trial()?;
-    let command = trial.command(Command::ChangePayment { payment, verb });
-    let Reply::Payment(made, reply) = call.ask(Parsed { request, command }).await? else { return Err(unexpected()) };
+    let operation = ChangePayment { payment, verb };
+    let (made, reply) = call.try_out(Parsed { request, operation }, trial).await??;
     let response = trial.found(&call.shown(&reply).await?);
     Ok(match made {
         Made::Now => response,
@@ -97,7 +95,7 @@ pub(crate) async fn change(call: Call, verb: Verb) -> Handled {
 
 pub(crate) async fn record_label(call: Call) -> Handled {
     let parsed = requests::label(&call.ids(), &call.body)?;
-    let Reply::Label(made, reply) = call.ask(parsed).await? else { return Err(unexpected()) };
+    let (made, reply) = call.ask(parsed).await?;
     Ok(created(made, &format!("/v1/payments/{}", reply.payment), &Label::from(&reply)))
 }
 
@@ -111,8 +109,7 @@ fn status_named(name: &str) -> Result<PaymentStatus, Problem> {
 
 impl Call {
     pub(crate) async fn payment(&self, id: PaymentId) -> Result<PaymentReply, Failure> {
-        let Reply::Payment(_, reply) = self.query(Query::Payment(id)).await? else { return Err(unexpected()) };
-        Ok(*reply)
+        Ok(*self.ask_unnamed(query::Payment(id)).await?)
     }
 
     /// The entry that decided a payment.
@@ -160,10 +157,8 @@ impl Call {
 
     /// The stored answer when this very payment was decided before; `problem` when it was not.
     async fn decided_before(&self, id: PaymentId, content: Digest, problem: Problem) -> Handled {
-        match self.app.core.query(self.caller, Query::Payment(id)).await? {
-            Ok(Reply::Payment(_, reply)) if reply.payment.content == content => {
-                Ok(replayed(found(&self.shown(&reply).await?)))
-            }
+        match self.answer(unnamed(query::Payment(id))).await? {
+            Ok(reply) if reply.payment.content == content => Ok(replayed(found(&self.shown(&reply).await?))),
             Ok(_) => Err(Refusal::PaymentExistsWithDifferentContent(id).into()),
             Err(_not_found) => Err(problem.into()),
         }

@@ -1,6 +1,6 @@
 //! Whether what an answer shows is what the model holds.
 
-use engine::{AccountName, Answer, PAGE_MAX, Query, Reply};
+use engine::{AccountName, Answer, AnyTransfer, PAGE_MAX, Page, Query, Reply, query};
 use ledger::{PendingState, Transfer, TransferKey};
 use types::{Amount, Timestamp};
 
@@ -15,47 +15,41 @@ impl Model {
         let books = &self.books;
         let same = |shown: bool, what: &str| ensure(shown, "SIM-3", || format!("{what} is not shown as it is"));
         match reply {
-            Reply::Ledger(_, book) => same(books.books.get(&book.id) == Some(book), "the ledger"),
+            Reply::LedgerMade((_, book)) => same(books.books.get(&book.id) == Some(book), "the ledger"),
             Reply::Ledgers(all) => same(all.iter().eq(books.books.values()), "the list of ledgers"),
-            Reply::Account(_, account) => shows_account(books, account),
-            Reply::Transfer(_, transfer) => shows_transfer(books, at, transfer),
-            Reply::Scheduled(_, one) => same(books.scheduled.contains(one), "a scheduled transfer"),
-            Reply::Cancelled(_, id, _) => same(books.failed.contains_key(id), "a cancelled transfer"),
-            Reply::Indexes(_, ledger, fields) => {
-                same(books.indexes.get(ledger).copied().unwrap_or_default() == *fields, "the choice of indexes")
+            Reply::Account(account) | Reply::AccountMade((_, account)) => shows_account(books, account),
+            Reply::Transfer(AnyTransfer::Made(transfer))
+            | Reply::TransferMade((_, AnyTransfer::Made(transfer)))
+            | Reply::TransferChanged((_, transfer)) => shows_transfer(books, at, transfer),
+            Reply::Transfer(AnyTransfer::Scheduled(one)) | Reply::TransferMade((_, AnyTransfer::Scheduled(one))) => {
+                same(books.scheduled.contains(one), "a scheduled transfer")
             }
-            Reply::Payment(_, payment) => {
+            Reply::Cancelled((_, one)) => {
+                let is_over = |one: &ledger::Scheduled| match one.new.key {
+                    TransferKey::Client(id) => books.failed.contains_key(&id),
+                    TransferKey::Leg { .. } => false,
+                };
+                same(one.as_deref().is_none_or(is_over), "a cancelled transfer")
+            }
+            Reply::Payment(payment) | Reply::PaymentMade((_, payment)) => {
                 let of = ledger::MetadataOf::Payment(payment.payment.id);
                 let metadata = books.metadata.get(&of).cloned().unwrap_or_default();
                 same(metadata == payment.metadata, "the metadata of a payment")?;
                 self.payments.shows(at, payment)
             }
-            Reply::Payments { payments, .. } => payments.iter().try_for_each(|payment| {
+            Reply::Payments(Page { items, .. }) => items.iter().try_for_each(|payment| {
                 let reply = engine::PaymentReply { payment: payment.clone(), decided: None, metadata: [].into() };
                 self.payments.shows(at, &reply)
             }),
-            Reply::Label(_, label) => {
+            Reply::Label((_, label)) => {
                 let known = self.payments.all.get(&label.payment).and_then(|paid| paid.label.clone());
                 same(known == Some((label.label.name.clone(), label.label.positive)), "the label")
             }
-            Reply::Policy(_, policy) => {
+            Reply::Policy(policy) | Reply::PolicyMade((_, policy)) => {
                 let active = self.payments.active.as_ref().map(|active| (active.seq, active.artifact));
                 same(active == Some((policy.seq, policy.activated.artifact)), "the policy")
             }
-            Reply::TrialBalance(book, totals) => {
-                let told = [totals.debits_pending, totals.debits_posted, totals.credits_pending, totals.credits_posted];
-                let sums = books.sums(|account| account.ledger == book.id);
-                same(sums == (told.map(Amount::get), totals.accounts), "the trial balance")
-            }
-            Reply::AddressSums(book, prefix, totals) => {
-                let told = [totals.debits_pending, totals.debits_posted, totals.credits_pending, totals.credits_posted];
-                let below = |account: &ledger::Account| {
-                    let address = books.addresses.get(&account.id).map(String::as_str).unwrap_or_default();
-                    account.ledger == book.id && is_below(address, prefix)
-                };
-                same(books.sums(below) == (told.map(Amount::get), totals.accounts), "the sums below an address")
-            }
-            Reply::Import(_, status) => {
+            Reply::Import(status) | Reply::ImportMade((_, status)) => {
                 let known = books.import_of(status.import.id);
                 let shown = known.is_some_and(|known| {
                     let counts = (known.accounts.len() as u64, known.transfers.len() as u64);
@@ -74,33 +68,40 @@ impl Model {
                 same(known, "an account that was looked up")
             }
             Reply::Transfers(all) => same(all.iter().all(|told| is_looked_up(books, at, told)), "a transfer"),
-            Reply::AccountsPage { accounts, .. } => {
-                accounts.iter().try_for_each(|account| shows_account(books, account))
+            Reply::AccountsPage(Page { items, .. }) => {
+                items.iter().try_for_each(|account| shows_account(books, account))
             }
-            Reply::ScheduledPage { scheduled, .. } => {
-                same(scheduled.iter().all(|one| books.scheduled.contains(one)), "the list of scheduled transfers")
+            Reply::Scheduled(Page { items, .. }) => {
+                same(items.iter().all(|one| books.scheduled.contains(one)), "the list of scheduled transfers")
             }
-            Reply::Pending(all, _) => {
+            Reply::Pending(Page { items, .. }) => {
                 let waits = |told: &Transfer| {
                     let made = books.transfers.get(&told.key);
                     made.is_some_and(|made| made.transfer == *told && made.resolved.is_none())
                 };
-                same(all.iter().all(waits), "the list of pending transfers")
+                same(items.iter().all(waits), "the list of pending transfers")
             }
-            Reply::TransferIds(ids, _) => {
-                let known = ids.iter().all(|id| books.transfers.contains_key(&TransferKey::Client(*id)));
+            Reply::TransferIds(Page { items, .. }) => {
+                let known = items.iter().all(|id| books.transfers.contains_key(&TransferKey::Client(*id)));
                 same(known, "a transfer that was found")
             }
             Reply::AccountsOpened(..)
             | Reply::PendingStates(_)
-            // These are compared event by event, or say nothing more.
-            | Reply::Batch(_)
+            // These are compared with what was asked, event by event, or say nothing more.
+            | Reply::Sums(_)
+            | Reply::AccountOrders(_)
+            | Reply::TransferOrders(_)
             | Reply::AccountResults(_)
-            | Reply::TransferResults { .. }
-            | Reply::Artifact(_)
-            | Reply::ApiKey(_) => Ok(()),
+            | Reply::TransferResults(_)
+            | Reply::Made(_) => Ok(()),
         }
     }
+}
+
+/// The four sums that are told, and of how many accounts.
+fn told_sums(totals: &ledger::TrialBalance) -> ([u128; 4], usize) {
+    let told = [totals.debits_pending, totals.debits_posted, totals.credits_pending, totals.credits_posted];
+    (told.map(Amount::get), totals.accounts)
 }
 
 /// What is past its time reads as expired before the entry that says so.
@@ -127,21 +128,36 @@ impl Turn<'_, '_> {
         };
         model.shows(at, reply)?;
         let complete = match (query, reply) {
-            (Query::Account(name), Reply::Account(_, told)) => Some(told.account.id) == id_of(books, name),
-            (Query::Transfer(id), Reply::Transfer(_, told)) => told.transfer.key == TransferKey::Client(*id),
-            (Query::Transfer(id), Reply::Scheduled(_, told)) => told.new.key == TransferKey::Client(*id),
-            (Query::Payment(id), Reply::Payment(_, told)) => told.payment.id == *id,
-            (Query::TrialBalance(id), Reply::TrialBalance(book, _))
-            | (Query::AddressSums(id, _), Reply::AddressSums(book, ..)) => book.id == *id,
-            (Query::LookupAccounts(ids), Reply::Accounts(told)) => {
-                let known = ids.iter().filter(|id| books.accounts.contains_key(id));
+            (Query::Account(asked), Reply::Account(told)) => Some(told.account.id) == id_of(books, &asked.0),
+            (Query::Transfer(asked), Reply::Transfer(AnyTransfer::Made(told))) => {
+                told.transfer.key == TransferKey::Client(asked.0)
+            }
+            (Query::Transfer(asked), Reply::Transfer(AnyTransfer::Scheduled(told))) => {
+                told.new.key == TransferKey::Client(asked.0)
+            }
+            (Query::Payment(asked), Reply::Payment(told)) => told.payment.id == asked.0,
+            (Query::TrialBalance(asked), Reply::Sums((book, totals))) => {
+                book.id == asked.0 && books.sums(|account| account.ledger == book.id) == told_sums(totals)
+            }
+            (Query::AddressSums(query::AddressSums(id, prefix)), Reply::Sums((book, totals))) => {
+                let below = |account: &ledger::Account| {
+                    let address = books.addresses.get(&account.id).map(String::as_str).unwrap_or_default();
+                    account.ledger == book.id && is_below(address, prefix)
+                };
+                book.id == *id && books.sums(below) == told_sums(totals)
+            }
+            (Query::LookupAccounts(asked), Reply::Accounts(told)) => {
+                let known = asked.0.iter().filter(|id| books.accounts.contains_key(id));
                 known.copied().eq(told.iter().map(|account| account.id))
             }
-            (Query::LookupTransfers(ids), Reply::Transfers(told)) => {
-                let keys = ids.iter().map(|id| TransferKey::Client(*id));
+            (Query::LookupTransfers(asked), Reply::Transfers(told)) => {
+                let keys = asked.0.iter().map(|id| TransferKey::Client(*id));
                 keys.filter(|key| books.transfers.contains_key(key)).eq(told.iter().map(|(told, _)| told.key))
             }
-            (Query::Accounts { filter, after: None, limit }, Reply::AccountsPage { accounts, .. }) => {
+            (
+                Query::Accounts(query::Accounts { filter, after: None, limit }),
+                Reply::AccountsPage(Page { items: accounts, .. }),
+            ) => {
                 let below = |id| {
                     filter
                         .address_prefix
@@ -151,25 +167,25 @@ impl Turn<'_, '_> {
                 let count = books.accounts.keys().filter(|id| below(id)).count();
                 accounts.len() == count.min((*limit).min(PAGE_MAX))
             }
-            (Query::Scheduled { limit, .. }, Reply::ScheduledPage { scheduled, .. }) => {
-                scheduled.len() == books.scheduled.len().min((*limit).min(PAGE_MAX))
+            (Query::Scheduled(asked), Reply::Scheduled(told)) => {
+                told.items.len() == books.scheduled.len().min(asked.limit.min(PAGE_MAX))
             }
-            (Query::Pending { .. }, Reply::Pending(told, next)) => {
+            (Query::Pending(_), Reply::Pending(told)) => {
                 let waits = |made: &&super::books::Made| {
                     made.transfer.is_pending()
                         && made.resolved.is_none()
                         && made.transfer.expires_at().is_none_or(|expiry| expiry > at)
                 };
-                next.is_some() || told.len() == books.transfers.values().filter(waits).count()
+                told.next.is_some() || told.items.len() == books.transfers.values().filter(waits).count()
             }
-            (Query::Payments { .. }, Reply::Payments { payments, next }) => {
-                next.is_some() || payments.len() == model.payments.all.len()
+            (Query::Payments(_), Reply::Payments(told)) => {
+                told.next.is_some() || told.items.len() == model.payments.all.len()
             }
-            (Query::Import(id), Reply::Import(_, told)) => told.import.id == *id,
-            (Query::Ledgers, Reply::Ledgers(_))
-            | (Query::Imports, Reply::Imports(_))
-            | (Query::Policy, Reply::Policy(..))
-            | (Query::TransfersByMetadata { .. }, Reply::TransferIds(..)) => true,
+            (Query::Import(asked), Reply::Import(told)) => told.import.id == asked.0,
+            (Query::Ledgers(_), Reply::Ledgers(_))
+            | (Query::Imports(_), Reply::Imports(_))
+            | (Query::Policy(_), Reply::Policy(_))
+            | (Query::TransfersByMetadata(_), Reply::TransferIds(_)) => true,
             (_, _) => false,
         };
         ensure(complete, "SIM-3", || "the answer is not to what was asked".to_owned())
@@ -179,18 +195,18 @@ impl Turn<'_, '_> {
     fn nothing_there(&self, query: &Query, code: &str) -> Result<(), String> {
         let books = &self.model.books;
         let missing = match query {
-            Query::Account(name) => id_of(books, name).is_none(),
-            Query::Transfer(id) => {
-                let key = TransferKey::Client(*id);
+            Query::Account(asked) => id_of(books, &asked.0).is_none(),
+            Query::Transfer(asked) => {
+                let key = TransferKey::Client(asked.0);
                 let waits = books.scheduled.iter().any(|one| one.new.key == key);
                 !waits && !books.transfers.contains_key(&key)
             }
-            Query::Payment(id) => !self.model.payments.is_known(*id),
-            Query::TrialBalance(id) | Query::AddressSums(id, _) | Query::AccountsOpened(id, _) => {
-                !books.books.contains_key(id)
-            }
-            Query::Import(id) => books.import_of(*id).is_none(),
-            Query::Policy => self.model.payments.active.is_none(),
+            Query::Payment(asked) => !self.model.payments.is_known(asked.0),
+            Query::TrialBalance(query::TrialBalance(id))
+            | Query::AddressSums(query::AddressSums(id, _))
+            | Query::AccountsOpened(query::AccountsOpened(id, _)) => !books.books.contains_key(id),
+            Query::Import(asked) => books.import_of(asked.0).is_none(),
+            Query::Policy(_) => self.model.payments.active.is_none(),
             _ => false,
         };
         ensure(missing, "SIM-3", || format!("{query:?} is refused as {code}, and it is there"))

@@ -3,7 +3,10 @@
 mod changes;
 mod shown;
 
-use engine::{AccountOrder, Answer, Change, Command, EventResult, EventStatus, Fact, Orders, Reply, TransferOrder};
+use engine::{
+    AccountOrder, Answer, ChangePayment, Command, CreateTransfers, DryRun, EventResult, EventStatus, Fact, Reply,
+    TransferOrder, TransferResults,
+};
 use ledger::{
     AccountFlags, Book, Fact as Moved, MetadataOf, NewAccount, NewTransfer, Scheduled, TransferFlags as F, TransferKey,
     TransferStatus,
@@ -326,15 +329,14 @@ impl Turn<'_, '_> {
 
     pub(super) fn packed_transfers(
         &mut self,
-        events: &[NewTransfer],
-        with_balances: bool,
+        CreateTransfers { events, balances: with_balances }: &CreateTransfers,
         answer: &Answer,
     ) -> Result<(), String> {
-        let Ok(Reply::TransferResults { results, balances }) = answer else {
+        let Ok(Reply::TransferResults(TransferResults { results, balances })) = answer else {
             return Err("SIM-3: no results".to_owned());
         };
         let counts = (results.len(), balances.len());
-        let expected = (events.len(), if with_balances { events.len() } else { 0 });
+        let expected = (events.len(), if *with_balances { events.len() } else { 0 });
         ensure(counts == expected, "SIM-3", || format!("{counts:?} results for {expected:?} events"))?;
         self.orders(events, true, &mut |place, word, books, at| {
             let EventResult { status, timestamp } = &results[place];
@@ -349,7 +351,7 @@ impl Turn<'_, '_> {
             // What exists by an earlier event of its own failing chain has that one's time.
             let is_known = word != "before" || made.is_some();
             ensure(!is_known || time == *timestamp, "SIM-3", || format!("event {place} has another time"))?;
-            if let (true, Some(shown)) = (with_balances, balances.get(place)) {
+            if let (true, Some(shown)) = (*with_balances, balances.get(place)) {
                 let after = made.map(|made| [made.transfer.debit, made.transfer.credit]);
                 let after = after.and_then(|[debit, credit]| Some([books.account(debit)?, books.account(credit)?]));
                 ensure(after == *shown, "SIM-3", || format!("event {place} shows other balances than {after:?}"))?;
@@ -358,16 +360,10 @@ impl Turn<'_, '_> {
         })
     }
 
-    pub(super) fn batch(&mut self, orders: &Orders, answer: &Answer) -> Result<(), String> {
-        let Ok(Reply::Batch(answers)) = answer else { return Err("SIM-3: no answers".to_owned()) };
+    pub(super) fn batch<J: Judge>(&mut self, orders: &[J], answer: &Answer) -> Result<(), String> {
+        let answers = ordered(answer)?;
         ensure(answers.len() == orders.len(), "SIM-3", || "there is not an answer for each order".to_owned())?;
-        let mut told = |place: usize, word: &'static str, books: &Books, at: Timestamp| {
-            shows_order(&answers[place], word, books, at)
-        };
-        match orders {
-            Orders::Accounts(orders) => self.orders(orders, false, &mut told),
-            Orders::Transfers(orders) => self.orders(orders, false, &mut told),
-        }
+        self.orders(orders, false, &mut |place, word, books, at| shows_order(&answers[place], word, books, at))
     }
 
     pub(super) fn reverse(&mut self, id: TransferId, answer: &Answer) -> Result<(), String> {
@@ -380,35 +376,32 @@ impl Turn<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn change(&mut self, change: &Change, answer: &Answer) -> Result<(), String> {
+    pub(super) fn change(&mut self, change: &Command, answer: &Answer) -> Result<(), String> {
         let (word, fact) = judge_change(&self.model.books, change, &|payment| self.model.payments.is_known(payment));
         says(answer, word)?;
         fact.map_or(Ok(()), |fact| self.expect(self.id(), &Fact::Ledger(fact)))
     }
 
     /// Judges a dry run: the answer is as if it were for real, and nothing is left of it.
-    pub(super) fn dry_run(&mut self, command: &Command, answer: &Answer) -> Result<(), String> {
+    pub(super) fn dry_run(&mut self, operation: &DryRun, answer: &Answer) -> Result<(), String> {
         let at = self.next_at();
         let books = &self.model.books;
-        match command {
-            Command::OpenAccount(order) => says(answer, foreseen(books, std::slice::from_ref(&**order), at)?[0]),
-            Command::CreateTransfer(order) => says(answer, foreseen(books, std::slice::from_ref(&**order), at)?[0]),
-            Command::ReverseTransfer(id) => says(answer, reversal(books, *id, at).0),
-            Command::Batch(orders) => {
-                let Ok(Reply::Batch(answers)) = answer else { return Err("SIM-3: no answers".to_owned()) };
-                let expected = match orders {
-                    Orders::Accounts(orders) => foreseen(books, orders, at)?,
-                    Orders::Transfers(orders) => foreseen(books, orders, at)?,
-                };
-                let said: Vec<&str> = answers.iter().map(ordered).collect();
-                ensure(said == expected, "SIM-3", || format!("the answers are {said:?}, and should be {expected:?}"))
-            }
-            Command::CreatePayment(new) => self.foresee_payment(new, answer),
-            Command::ChangePayment { payment, verb } => {
+        let batch = |expected: Vec<&str>| {
+            let answers = ordered(answer)?;
+            let said: Vec<&str> = answers.iter().map(|answer| answer.word()).collect();
+            ensure(said == expected, "SIM-3", || format!("the answers are {said:?}, and should be {expected:?}"))
+        };
+        match operation {
+            DryRun::OpenAccount(open) => says(answer, foreseen(books, std::slice::from_ref(&*open.0), at)?[0]),
+            DryRun::CreateTransfer(create) => says(answer, foreseen(books, std::slice::from_ref(&*create.0), at)?[0]),
+            DryRun::ReverseTransfer(reverse) => says(answer, reversal(books, reverse.0, at).0),
+            DryRun::OpenAccountBatch(orders) => batch(foreseen(books, &orders.0, at)?),
+            DryRun::CreateTransferBatch(orders) => batch(foreseen(books, &orders.0, at)?),
+            DryRun::CreatePayment(create) => self.foresee_payment(&create.0, answer),
+            DryRun::ChangePayment(ChangePayment { payment, verb }) => {
                 let word = self.judge_verb(*payment, *verb).0;
                 says(answer, word)
             }
-            other => Err(format!("SIM-3: {other:?} was judged as a dry run")),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! One run of the decider, command by command: what time brought, then what was asked.
 
-use engine::{Answer, Command, Entry, Fact, Made, Refusal, Reply, Request};
+use engine::{
+    ActivatePolicy, Answer, ChangePayment, Command, Entry, Fact, IdentityFact, Made, OpenLedger, RecordLabel, Refusal,
+    Reply, Request, query,
+};
 use ledger::ImportState;
 use types::{ActorId, RequestId, Seq, Span, Timestamp};
 
@@ -53,7 +56,7 @@ impl Model {
 }
 
 fn nobody() -> Request {
-    let command = Command::Query(engine::Query::Ledgers);
+    let command = query::Ledgers.into();
     Request { tenant: crate::process::TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command }
 }
 
@@ -144,18 +147,25 @@ impl<'e> Turn<'_, 'e> {
         self.housekeeping()?;
         let Step { request, answer, .. } = *step;
         match &request.command {
-            Command::OpenLedger { id, asset } => self.open_ledger(*id, *asset, answer)?,
-            Command::OpenAccount(order) => self.open_account(order, answer)?,
-            Command::CreateTransfer(order) => self.create_transfer(order, answer)?,
-            Command::ReverseTransfer(id) => self.reverse(*id, answer)?,
-            Command::Change(change) => self.change(change, answer)?,
-            Command::Batch(orders) => self.batch(orders, answer)?,
-            Command::DryRun(command) => return self.dry_run(command, answer),
-            Command::CreateAccounts(events) => self.packed_accounts(events, answer)?,
-            Command::CreateTransfers { events, balances } => self.packed_transfers(events, *balances, answer)?,
-            Command::CreatePayment(new) => self.create_payment(new, answer)?,
-            Command::ChangePayment { payment, verb } => self.change_payment(*payment, *verb, answer)?,
-            Command::RecordLabel { payment, label } => self.record_label(*payment, label, answer)?,
+            Command::OpenLedger(OpenLedger { id, asset }) => self.open_ledger(*id, *asset, answer)?,
+            Command::OpenAccount(open) => self.open_account(&open.0, answer)?,
+            Command::CreateTransfer(create) => self.create_transfer(&create.0, answer)?,
+            Command::ReverseTransfer(reverse) => self.reverse(reverse.0, answer)?,
+            change @ (Command::SetAddress(_)
+            | Command::SetLimits(_)
+            | Command::SetAccountMetadata(_)
+            | Command::SetTransferMetadata(_)
+            | Command::SetPaymentMetadata(_)
+            | Command::CancelScheduled(_)
+            | Command::ChooseIndexes(_)) => self.change(change, answer)?,
+            Command::OpenAccountBatch(batch) => self.batch(&batch.0, answer)?,
+            Command::CreateTransferBatch(batch) => self.batch(&batch.0, answer)?,
+            Command::DryRun(operation) => return self.dry_run(operation, answer),
+            Command::CreateAccounts(batch) => self.packed_accounts(&batch.0, answer)?,
+            Command::CreateTransfers(batch) => self.packed_transfers(batch, answer)?,
+            Command::CreatePayment(create) => self.create_payment(&create.0, answer)?,
+            Command::ChangePayment(ChangePayment { payment, verb }) => self.change_payment(*payment, *verb, answer)?,
+            Command::RecordLabel(RecordLabel { payment, label }) => self.record_label(*payment, label, answer)?,
             Command::StoreArtifact(chunk) => {
                 let known = self.model.chunks.get(&chunk.artifact);
                 let made = known.is_none_or(|parts| !parts.contains_key(&chunk.index));
@@ -164,12 +174,19 @@ impl<'e> Turn<'_, 'e> {
                     self.expect(request.id, &Fact::ArtifactStored(chunk.clone()))?;
                 }
             }
-            Command::ActivatePolicy { artifact, .. } => self.activate(*artifact, answer)?,
-            Command::AddApiKey(key) => {
-                let made = !self.model.keys.contains(&key.key);
-                says(answer, if made { "now" } else { "before" })?;
-                if made {
-                    self.expect(request.id, &Fact::ApiKeyAdded(key.clone()))?;
+            Command::ActivatePolicy(ActivatePolicy { artifact, .. }) => self.activate(*artifact, answer)?,
+            Command::AddPrincipal(added) => {
+                let expected = self.model.identities.outcome_of_principal(added);
+                says(answer, expected)?;
+                if expected == "now" {
+                    self.expect(request.id, &Fact::Identity(IdentityFact::PrincipalAdded(added.clone())))?;
+                }
+            }
+            Command::AddCredential(added) => {
+                let expected = self.model.identities.outcome_of_credential(added);
+                says(answer, expected)?;
+                if expected == "now" {
+                    self.expect(request.id, &Fact::Identity(IdentityFact::CredentialAdded(added.clone())))?;
                 }
             }
             Command::Import(command) => self.import(command, answer)?,
@@ -212,34 +229,37 @@ pub(crate) fn code(refusal: &Refusal) -> &'static str {
 
 fn made(reply: &Reply) -> Option<Made> {
     match reply {
-        Reply::Ledger(made, _)
-        | Reply::Account(made, _)
-        | Reply::Transfer(made, _)
-        | Reply::Payment(made, _)
-        | Reply::Label(made, _)
-        | Reply::Artifact(made)
-        | Reply::Policy(made, _)
-        | Reply::Import(made, _)
-        | Reply::ApiKey(made)
-        | Reply::Scheduled(made, _)
-        | Reply::Cancelled(made, ..)
-        | Reply::Indexes(made, ..) => Some(*made),
+        Reply::Made(made)
+        | Reply::LedgerMade((made, _))
+        | Reply::AccountMade((made, _))
+        | Reply::TransferMade((made, _))
+        | Reply::TransferChanged((made, _))
+        | Reply::Cancelled((made, _))
+        | Reply::PaymentMade((made, _))
+        | Reply::Label((made, _))
+        | Reply::PolicyMade((made, _))
+        | Reply::ImportMade((made, _)) => Some(*made),
         Reply::Ledgers(_)
+        | Reply::Account(_)
         | Reply::Accounts(_)
-        | Reply::AccountsPage { .. }
-        | Reply::ScheduledPage { .. }
-        | Reply::AddressSums(..)
-        | Reply::Batch(_)
+        | Reply::AccountsPage(_)
+        | Reply::Transfer(_)
         | Reply::Transfers(_)
-        | Reply::AccountResults(_)
-        | Reply::TransferResults { .. }
-        | Reply::TransferIds(..)
-        | Reply::Pending(..)
+        | Reply::TransferIds(_)
+        | Reply::Pending(_)
         | Reply::PendingStates(_)
-        | Reply::AccountsOpened(..)
-        | Reply::Payments { .. }
+        | Reply::AccountsOpened(_)
+        | Reply::Payment(_)
+        | Reply::Payments(_)
+        | Reply::Import(_)
         | Reply::Imports(_)
-        | Reply::TrialBalance(..) => None,
+        | Reply::Policy(_)
+        | Reply::Sums(_)
+        | Reply::Scheduled(_)
+        | Reply::AccountOrders(_)
+        | Reply::TransferOrders(_)
+        | Reply::AccountResults(_)
+        | Reply::TransferResults(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What goes wrong in a world.
 
 use journal::{Fault, Reader as _};
+use pipeline::Step;
 use types::{Seq, Span};
 
 use super::{World, held};
@@ -82,23 +83,21 @@ impl World {
 
     /// What is under way, the latest first.
     pub(super) fn when(&self, process: &Process) -> When {
-        let [queued, decided, frames, appended, waiting] = process.load();
+        let [queued, decided, waiting] = process.load();
         if process.index.status().generations_waiting > 0 {
-            When::Sealing
-        } else if frames > 0 {
-            When::Appending
-        } else if appended > 0 {
-            When::Unsynced
-        } else if waiting > 0 {
-            When::Unreleased
-        } else if decided > 0 {
-            When::Decided
-        } else if queued > 0 {
-            When::Queued
-        } else if process.marked < journal::Journal::durable(&process.journal) {
-            When::Unmarked
-        } else {
-            When::Idle
+            return When::Sealing;
+        }
+        match process.next_step(self.passed) {
+            Some(Step::Mark) => When::Unmarked,
+            Some(Step::SaveKeys) => When::SavingKeys,
+            Some(Step::Append) => When::Appending,
+            Some(Step::Sync) => When::Unsynced,
+            Some(Step::Index) => When::Unreleased,
+            None if waiting > 0 => When::Unreleased,
+            None if decided > 0 => When::Decided,
+            None if queued > 0 => When::Queued,
+            None if process.is_unmarked() => When::Unmarked,
+            None => When::Idle,
         }
     }
 
@@ -279,7 +278,7 @@ impl World {
 
     /// A bit turns under a running process: who reads it hears of damage and gets nothing that is wrong.
     pub(super) fn turn_a_bit_while_running(&mut self, process: &mut Process) -> Result<(), String> {
-        if self.rot.is_some() || !process.is_quiet() {
+        if self.rot.is_some() || process.next_step(self.passed).is_some() {
             return Ok(());
         }
         let segments: Vec<String> = disk::Disk::list(&self.machine.journal).unwrap_or_default();
@@ -296,7 +295,7 @@ impl World {
         let Some(rot) = self.machine.journal.rot(&name, offset, &mut self.rng) else { return Ok(()) };
         let when = self.when(process);
         self.summary.coverage.count(FaultKind::RotInFrame, when);
-        let reader = journal::Journal::reader(&process.journal);
+        let reader = journal::Journal::reader(process.journal());
         let mut from = Seq::new(1);
         let mut found = false;
         loop {

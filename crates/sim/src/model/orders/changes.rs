@@ -1,6 +1,9 @@
 //! Changes of what stands beside balances, judged once more.
 
-use engine::{AccountName, Change};
+use engine::{
+    AccountName, CancelScheduled, ChooseIndexes, Command, SetAccountMetadata, SetAddress, SetLimits,
+    SetPaymentMetadata, SetTransferMetadata,
+};
 use ledger::{Fact as Moved, MetadataOf, TransferKey};
 
 use super::crossed;
@@ -10,7 +13,7 @@ use crate::model::rules::Books as _;
 /// The word for a change, and the fact it leaves.
 pub(super) fn judge_change(
     books: &Books,
-    change: &Change,
+    change: &Command,
     is_payment: &dyn Fn(types::PaymentId) -> bool,
 ) -> (&'static str, Option<Moved>) {
     let named = |name: &AccountName| match name {
@@ -25,7 +28,7 @@ pub(super) fn judge_change(
         unless(after == present, Moved::MetadataSet { of, values: values.to_vec() })
     };
     match change {
-        Change::Address { account, address } => match named(account) {
+        Command::SetAddress(SetAddress { account, address }) => match named(account) {
             Err(code) => (code, None),
             Ok(id) => match books.addresses.get(&id) {
                 Some(present) if present == address.as_str() => ("before", None),
@@ -34,41 +37,42 @@ pub(super) fn judge_change(
                 None => ("now", Some(Moved::AddressSet { account: id, address: address.clone() })),
             },
         },
-        Change::Limits { account, limits } => match named(account) {
+        Command::SetLimits(SetLimits { account, limits }) => match named(account) {
             Err(code) => (code, None),
             Ok(_) if crossed(*limits) => ("min_balance_exceeds_max_balance", None),
             Ok(account) => unless(books.bounds(account) == *limits, Moved::LimitsSet { account, limits: *limits }),
         },
-        Change::AccountMetadata { account, values } => match named(account) {
+        Command::SetAccountMetadata(SetAccountMetadata { account, values }) => match named(account) {
             Err(code) => (code, None),
             Ok(account) => metadata(MetadataOf::Account(account), values),
         },
-        Change::TransferMetadata { transfer, values } => {
+        Command::SetTransferMetadata(SetTransferMetadata { transfer, values }) => {
             let key = TransferKey::Client(*transfer);
             if !books.transfers.contains_key(&key) {
                 return ("transfer_not_found", None);
             }
             metadata(MetadataOf::Transfer(key), values)
         }
-        Change::PaymentMetadata { payment, values } => {
+        Command::SetPaymentMetadata(SetPaymentMetadata { payment, values }) => {
             if !is_payment(*payment) {
                 return ("payment_not_found", None);
             }
             metadata(MetadataOf::Payment(*payment), values)
         }
-        Change::CancelScheduled(id) => {
+        Command::CancelScheduled(CancelScheduled(id)) => {
             if books.is_scheduled(TransferKey::Client(*id)) {
                 return ("now", Some(Moved::ScheduledCancelled { id: *id }));
             }
             let cancelled = books.failed.get(id) == Some(&"scheduled_transfer_cancelled");
             (if cancelled { "before" } else { "scheduled_transfer_not_found" }, None)
         }
-        Change::Indexes { ledger, fields } => {
+        Command::ChooseIndexes(ChooseIndexes { ledger, fields }) => {
             if !books.books.contains_key(ledger) {
                 return ("ledger_not_found", None);
             }
             let present = books.indexes.get(ledger).copied().unwrap_or_default();
             unless(present == *fields, Moved::IndexesChosen { ledger: *ledger, fields: *fields })
         }
+        _ => ("no change", None),
     }
 }

@@ -104,7 +104,7 @@ impl Turn<'_, '_> {
             Err(word) => says(answer, word),
             Ok(expected) => {
                 let decided = match answer {
-                    Ok(Reply::Payment(engine::Made::Now, reply)) => reply.decided.as_ref(),
+                    Ok(Reply::PaymentMade((engine::Made::Now, reply))) => reply.decided.as_ref(),
                     _ => None,
                 };
                 let decided = decided.ok_or_else(|| "SIM-3: the dry run does not say what is decided".to_owned())?;

@@ -1,0 +1,101 @@
+//! Commands that make one entry: deciding what it says, and showing what it made.
+
+use ledger::{Book, Outcome};
+use types::{Asset, LedgerId, RequestId, Sealed, Timestamp};
+
+use crate::command::Execute;
+use crate::entry::{ArtifactChunk, Entry, Fact};
+use crate::{Answered, Engine, Made, Operation, Refusal, Request, Sink};
+
+/// A command that makes one entry at most.
+pub(crate) trait Decide: Operation {
+    /// What becomes of it at `at`, the instant of its entry. Reads only.
+    fn decide(&self, engine: &Engine, at: Timestamp, request: RequestId) -> Result<Decided<Self::Reply>, Refusal>;
+
+    /// What its entry made, right after that was folded.
+    fn made(&self, engine: &mut Engine, entry: &Entry) -> Answered<Self>;
+}
+
+/// What is decided of a command that is not refused.
+pub(crate) enum Decided<R, F = Recording> {
+    /// Nothing changes: it happened before.
+    Before(R),
+    /// This happened.
+    Now(F),
+}
+
+/// What an entry will say, beside its header.
+pub(crate) struct Recording {
+    pub(crate) fact: Fact,
+    pub(crate) occurred_at: Option<Timestamp>,
+    pub(crate) sealed: Option<Sealed>,
+}
+
+impl Recording {
+    pub(crate) fn of(fact: Fact) -> Self {
+        Self { fact, occurred_at: None, sealed: None }
+    }
+}
+
+impl<D: Decide> Execute for D {
+    fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self> {
+        let at = engine.next_instant(now);
+        match self.decide(engine, at, request.id)? {
+            Decided::Before(reply) => Ok(reply),
+            Decided::Now(recording) => {
+                let entry = engine.commit(now, request.actor, request.id, recording, sink);
+                let answer = self.made(engine, &entry);
+                engine.journal_digest(now, sink);
+                answer
+            }
+        }
+    }
+
+    fn without_entry(&self, engine: &Engine, at: Timestamp, request: &Request) -> Option<Answered<Self>> {
+        match self.decide(engine, at, request.id) {
+            Ok(Decided::Before(reply)) => Some(Ok(reply)),
+            Ok(Decided::Now(_)) => None,
+            Err(refusal) => Some(Err(refusal)),
+        }
+    }
+}
+
+/// Open a ledger: a book of accounts in one asset.
+#[derive(Debug, Clone)]
+pub struct OpenLedger {
+    pub id: LedgerId,
+    pub asset: Asset,
+}
+
+impl Decide for OpenLedger {
+    fn decide(&self, engine: &Engine, at: Timestamp, _: RequestId) -> Result<Decided<(Made, Book)>, Refusal> {
+        let mut plan = engine.state.ledger.plan(at);
+        match plan.open_book(self.id, self.asset) {
+            Outcome::Created { .. } => {
+                let fact = plan.into_facts().pop().expect("a plan with a created step has its fact");
+                Ok(Decided::Now(Recording::of(Fact::Ledger(fact))))
+            }
+            Outcome::Exists { .. } => Ok(Decided::Before((Made::Before, engine.book(self.id)?))),
+            Outcome::Refused(_) => Err(Refusal::LedgerExistsWithDifferentAsset(self.id)),
+        }
+    }
+
+    fn made(&self, engine: &mut Engine, _: &Entry) -> Answered<Self> {
+        Ok((Made::Now, engine.book(self.id)?))
+    }
+}
+
+impl Decide for ArtifactChunk {
+    fn decide(&self, engine: &Engine, _: Timestamp, _: RequestId) -> Result<Decided<Made>, Refusal> {
+        let known = engine.state.artifacts.get(&self.artifact).is_some_and(|artifact| artifact.has(self));
+        Ok(if known {
+            Decided::Before(Made::Before)
+        } else {
+            Decided::Now(Recording::of(Fact::ArtifactStored(self.clone())))
+        })
+    }
+
+    fn made(&self, _: &mut Engine, _: &Entry) -> Answered<Self> {
+        Ok(Made::Now)
+    }
+}
