@@ -2,6 +2,7 @@
 //!
 //! Four parts: how entries become bytes ([`canonical`], [`FrameBuilder`]), what a journal promises ([`Journal`]), the
 //! embedded journal in segment files ([`FileJournal`]) over a [`disk::Disk`], and one in memory ([`MemoryJournal`]).
+//! Readers that follow the log get decoded entries from a [`Tail`].
 //! The format is documented with the code that writes it (`codec` for entries, `frame`, `segment`, `mark`), and as a whole in
 //! `docs/journal-format.md`.
 
@@ -20,6 +21,7 @@ mod raw;
 mod reader;
 mod scrub;
 mod segment;
+mod tail;
 
 pub use bytes::DecodeError;
 pub use canonical::CanonicalRun;
@@ -33,3 +35,6 @@ pub use position::{FrameAt, Position};
 pub use raw::{DurableEnd, SegmentFile};
 pub use reader::FileReader;
 pub use scrub::{ScrubLog, SegmentCheck};
+pub use tail::{
+    Context, ContextSource, Decoded, EntryInContext, EntryRun, Follower, Followers, Look, RunBounds, Tail, TailBounds,
+};

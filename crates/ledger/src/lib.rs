@@ -23,6 +23,7 @@
 mod accounts;
 mod addresses;
 mod apply;
+mod assets;
 mod chunks;
 mod digest;
 mod effect;
@@ -48,6 +49,7 @@ mod totals;
 pub use accounts::{AccountPlace, WARM_EVENTS};
 pub use addresses::{Address, AddressParseError};
 pub use apply::Touched;
+pub use assets::{Assets, UnknownLedger};
 pub use effect::Movement;
 pub use fact::Fact;
 pub use flags::{AccountFlags, IndexedFields, TransferFlags};

@@ -12,6 +12,7 @@ use engine::{
     PrincipalAdded, PrincipalKind, Verb,
 };
 use expect_test::{Expect, expect};
+use journal::{Context, EntryInContext};
 use ledger::{AccountFlags, Book, NewAccount, NewTransfer, TransferFlags, TransferKey, TransferStatus};
 use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
 use types::{
@@ -28,6 +29,12 @@ fn name(text: &str) -> Name {
 
 fn assets() -> Assets {
     Assets::new(&[Book { id: LEDGER, asset: "EUR/2".parse().expect("an asset"), opened_at: Timestamp::ZERO }])
+}
+
+/// An entry with all that it refers to.
+fn in_context(fact: Fact) -> EntryInContext {
+    let context = Context { assets: Arc::new(assets()), policy: Some(Arc::new(names())) };
+    EntryInContext { entry: entry(fact), context }
 }
 
 fn names() -> PolicyActivated {
@@ -111,7 +118,7 @@ fn entry(fact: Fact) -> Entry {
 
 #[track_caller]
 fn check(fact: Fact, expected: &Expect) {
-    let event = Event::new(&entry(fact), HISTORY, Some(&names()), &assets()).expect("everything is known");
+    let event = Event::new(&in_context(fact), HISTORY).expect("everything is known");
     expected.assert_eq(&serde_json::to_string_pretty(&event).expect("JSON"));
 }
 
@@ -289,7 +296,7 @@ fn an_opened_account_shows_its_balances_and_what_the_client_said() {
 #[test]
 fn events_of_credentials_leave_out_the_hash_of_the_secret() {
     let told = |fact| {
-        let event = Event::new(&entry(Fact::Identity(fact)), HISTORY, None, &assets()).expect("everything is known");
+        let event = Event::new(&in_context(Fact::Identity(fact)), HISTORY).expect("everything is known");
         let json = serde_json::to_value(event).expect("JSON");
         (json["kind"].as_str().map(str::to_owned), json["data"].clone())
     };
@@ -320,7 +327,7 @@ fn a_refused_leg_is_named() {
         refusal: Some(LegRefusal { leg: 1, status: TransferStatus::ExceedsCredits }),
         ..decided()
     };
-    let event = Event::new(&entry(Fact::PaymentDecided(Arc::new(refused))), HISTORY, Some(&names()), &assets());
+    let event = Event::new(&in_context(Fact::PaymentDecided(Arc::new(refused))), HISTORY);
     let json = serde_json::to_value(event.expect("everything is known")).expect("JSON");
     let expected = serde_json::json!({
         "leg": 1, "code": "exceeds_credits", "number": 54,
@@ -331,10 +338,11 @@ fn a_refused_leg_is_named() {
 
 #[test]
 fn what_is_missing_to_show_something_is_asked_for() {
-    let entry = entry(Fact::PaymentDecided(Arc::new(decided())));
-    let unnamed = Event::new(&entry, HISTORY, None, &assets());
-    assert_eq!(unnamed.err(), Some(Unknown::Policy(Seq::new(3))));
-    let unledgered = Event::new(&entry, HISTORY, Some(&names()), &Assets::default());
+    let known = in_context(Fact::PaymentDecided(Arc::new(decided())));
+    let unnamed = EntryInContext { context: Context { policy: None, ..known.context.clone() }, ..known.clone() };
+    assert_eq!(Event::new(&unnamed, HISTORY).err(), Some(Unknown::Policy(Seq::new(3))));
+    let unledgered = EntryInContext { context: Context { assets: Arc::default(), ..known.context.clone() }, ..known };
+    let unledgered = Event::new(&unledgered, HISTORY);
     assert_eq!(unledgered.err(), Some(Unknown::Ledger(LEDGER)));
     let account = ledger::Account::open(&NewAccount { ledger: LEDGER, ..NewAccount::default() }, Timestamp::ZERO);
     assert_eq!(Account::new(&account, &Assets::default()).err(), Some(Unknown::Ledger(LEDGER)));

@@ -9,6 +9,7 @@ mod crash;
 mod credentials;
 mod demo;
 mod disk_faults;
+mod following;
 mod generations;
 mod guard;
 mod harness;
