@@ -154,7 +154,7 @@ fn the_lag_of_a_copy_is_the_one_it_last_reported() {
     let end = client.get("/v1/journal/segments").body["durable"].clone();
     let path = |offset: &Value| format!("/v1/journal/segments/{}?bytes=1&offset={offset}", end["segment"]);
     client.bytes(&path(&json!(0)));
-    assert_eq!(metric(&client, LAG), durable, "a copy that begins has nothing");
+    assert_eq!(metric(&client, LAG), durable, "a new copy has nothing yet");
     client.bytes(&path(&end["offset"]));
-    assert_eq!(metric(&client, LAG), 0, "nothing is left behind the end");
+    assert_eq!(metric(&client, LAG), 0, "a copy at the end has no lag");
 }
