@@ -1,8 +1,8 @@
-//! Holds the dependencies to `deny.toml` with cargo-deny: licences, bans, sources and known vulnerabilities.
+//! Checks the dependencies against `deny.toml` with cargo-deny: licences, bans, sources and known vulnerabilities.
 //!
 //! The tool is built once into `target/tools`, in a pinned version and without optimisation, because building it takes
-//! longer than all of its checks. Known vulnerabilities stand in a database on GitHub. A machine that cannot fetch it skips
-//! that check and says so, because the other checks are worth having there too.
+//! longer than all of its checks. Known vulnerabilities are in a database on GitHub. A machine that cannot fetch it skips
+//! that check with a message, because the other checks are useful there too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,12 +30,12 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 fn check(root: &Path, tool: &Path, arguments: &[&str]) -> Result<()> {
     let mut command = Command::new(tool);
     command.args(["--locked", "check", "--hide-inclusion-graph"]).args(arguments).current_dir(root);
-    let status = command.status().with_context(|| format!("{command:?} did not start"))?;
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     ensure!(status.success(), "{status}");
     Ok(())
 }
 
-/// The tool in the pinned version, built unless it is there already.
+/// Returns the path of the tool in the pinned version, which is built if it does not exist yet.
 fn install(root: &Path) -> Result<PathBuf> {
     let home = root.join("target/tools");
     let tool = home.join("bin/cargo-deny");
@@ -51,8 +51,8 @@ fn install(root: &Path) -> Result<PathBuf> {
         .arg("--target-dir")
         .arg(&build)
         .env("CARGO_PROFILE_DEV_DEBUG", "false");
-    let status = command.status().with_context(|| format!("{command:?} did not start"))?;
-    ensure!(status.success(), "cargo-deny {VERSION} cannot be installed: {status}");
-    fs::remove_dir_all(&build).with_context(|| format!("{} cannot be removed", build.display()))?;
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(status.success(), "cannot install cargo-deny {VERSION}: {status}");
+    fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))?;
     Ok(tool)
 }

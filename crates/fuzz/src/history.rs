@@ -1,8 +1,9 @@
-//! What happened before an attack, and what else is asked: requests of every kind that the API takes.
+//! The requests that happen before fuzz input is executed, and further valid requests: together, all kinds that the API
+//! accepts.
 
 use api::packed::{AccountRecord, TransferRecord};
 
-/// Requests that worked, in this order.
+/// Requests that succeed in this order.
 pub(crate) const REQUESTS: &[&str] = &[
     "POST /v1/ledgers\n{\"id\": 1, \"asset\": \"EUR/2\"}",
     "POST /v1/accounts\n{\"id\": \"1\", \"ledger\": 1, \"code\": 1, \"address\": \"bank\"}",
@@ -46,7 +47,7 @@ pub(crate) const REQUESTS: &[&str] = &[
      \"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"}",
 ];
 
-/// Requests that were not made yet, one for each route with a JSON body or none.
+/// Valid requests that have not been made yet: one for each route with a JSON body or with none.
 pub(crate) const MORE: &[&str] = &[
     "POST /v1/transfers?dry_run=true\n{\"id\": \"40\", \"debit_account\": \"1\", \"credit_account\": \"3\", \"amount\": \
      \"9007199254740993\", \"asset\": \"EUR/2\", \"code\": 65535, \"user_data_128\": \
@@ -64,7 +65,7 @@ pub(crate) const MORE: &[&str] = &[
      \"attributes\": {\"customer\": \"ann\"}}",
 ];
 
-/// Questions.
+/// Valid queries.
 pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/ledgers",
     "GET /v1/ledgers/1/trial-balance?at=2026-11-18T00:00:00.5%2B02:00",
@@ -88,7 +89,7 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/events?cursor=00000000-0000-0000-0000-000000001234.0.3&limit=2",
 ];
 
-/// The wallet that the tests share, with the rows of a file as transfers.
+/// The wallet policy that the tests share, with a file mapping that makes the rows of a file transfers.
 pub(crate) fn policy() -> String {
     fixtures::WALLET.to_owned() + FILE
 }
@@ -113,7 +114,7 @@ since = "since"
 from = "from"
 "#;
 
-/// The time of what was imported.
+/// The time of the imported rows.
 const IMPORTED_NS: u64 = 1_600_000_000_000_000_000;
 
 /// The request that stages the accounts of an import.
@@ -126,7 +127,7 @@ pub(crate) fn imported_accounts() -> Vec<u8> {
     [line, &account(301), &account(302)].concat()
 }
 
-/// The request that stages a transfer of that import.
+/// The request that stages a transfer of the same import.
 pub(crate) fn imported_transfers() -> Vec<u8> {
     let blank = TransferRecord::decode(&[0; 128]);
     let between = TransferRecord { debit_account_id: 301, credit_account_id: 302, ledger: 2, code: 1, ..blank };

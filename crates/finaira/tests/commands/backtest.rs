@@ -1,6 +1,6 @@
-//! `finaira backtest`, run as a user runs it.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it skips")]
-#![expect(clippy::wildcard_enum_match_arm, reason = "these files have few of the types that Parquet knows")]
+//! Runs `finaira backtest` as a user does.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and prints what it skips")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "these files use few of Parquet's types")]
 
 use std::fs;
 use std::path::Path;
@@ -85,7 +85,7 @@ items = "items"
 
 const HEADER: &str = "id,time,amount,customer,terminal,country,items,fraud\n";
 
-/// A folder with the policy.
+/// Creates a folder with the policy.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("policy")).unwrap();
@@ -138,7 +138,7 @@ fn check(columns: &str, rows_of_file: &str, expected: &str) {
     assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 
-/// Runs a file that stops at the start, and compares the message.
+/// Runs a file that is rejected at the start, and compares the message.
 #[track_caller]
 fn check_refused(input: &str, content: &[u8], expected: &str) {
     let folder = folder();
@@ -149,7 +149,7 @@ fn check_refused(input: &str, content: &[u8], expected: &str) {
     assert!(!output.status.success());
     let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, [input, "policy"], "nothing is left of a run that failed");
+    assert_eq!(left, [input, "policy"], "a failed run leaves no file behind");
 }
 
 #[test]
@@ -168,9 +168,9 @@ fn every_row_has_its_decision() {
 }
 
 #[test]
-fn a_bad_row_says_what_is_wrong_and_stops_nothing() {
+fn a_bad_row_is_reported_and_does_not_stop_the_run() {
     let time = "expected an instant of 1970 to 2262: a timestamp, RFC 3339, or YYYY-MM-DD HH:MM:SS in UTC";
-    let amount = "expected a number with at most 2 decimals that is not negative, at most 2^63 - 1 minor units";
+    let amount = "expected a non-negative number with at most 2 decimals, at most 2^63 - 1 minor units";
     check(
         "id status error",
         "a,2026-01-01T00:00:00Z,12.50,ann,t1,NO,1,0
@@ -191,9 +191,9 @@ fn a_bad_row_says_what_is_wrong_and_stops_nothing() {
              c invalid column `amount`: found `-1`, {amount}
              d invalid column `amount`: found `1.005`, {amount}
              e invalid column `amount`: found no value, {amount}
-             f invalid column `customer`: found no value, expected a text of 1 to 256 characters, none of them a control
-             g invalid column `country`: found `NOR`, expected a text of at most 2 characters, none of them a control
-             h invalid column `items`: found `one`, expected a whole number of 64 bits
+             f invalid column `customer`: found no value, expected a text of 1 to 256 characters, without control characters
+             g invalid column `country`: found `NOR`, expected a text of at most 2 characters, without control characters
+             h invalid column `items`: found `one`, expected a 64-bit integer
              - invalid column `id`: found no value, expected a payment's id
              i invalid the row has 3 fields, expected 8
              a invalid an earlier payment of this file has the same id
@@ -203,7 +203,7 @@ fn a_bad_row_says_what_is_wrong_and_stops_nothing() {
 }
 
 #[test]
-fn a_file_in_any_order_is_decided_in_order_of_time_and_written_in_its_own() {
+fn rows_are_decided_in_order_of_time_and_written_in_order_of_the_file() {
     check(
         "id spend",
         "c,2026-01-03T00:00:00Z,3,ann,t1,NO,1,0
@@ -220,7 +220,7 @@ fn a_file_in_any_order_is_decided_in_order_of_time_and_written_in_its_own() {
 }
 
 #[test]
-fn order_does_not_depend_on_where_batches_end() {
+fn order_does_not_depend_on_batch_boundaries() {
     let folder = folder();
     let row = |number: u64| {
         let (day, hour) = (1 + number % 28, number % 24);
@@ -233,7 +233,7 @@ fn order_does_not_depend_on_where_batches_end() {
     let ids: Vec<String> = found.iter().map(|row| shown(row, "id")).collect();
     assert_eq!(ids, (0..20_000).map(|number| number.to_string()).collect::<Vec<_>>());
 
-    // The same rows in order of time, those of one instant in the order they had.
+    // The same rows in order of time; rows of the same instant keep their order.
     let mut sorted: Vec<(String, String)> = (0..20_000)
         .map(|number| {
             let row = row(number);
@@ -249,7 +249,7 @@ fn order_does_not_depend_on_where_batches_end() {
 }
 
 #[test]
-fn a_label_is_known_after_its_delay_and_not_before() {
+fn a_label_takes_effect_only_after_its_delay() {
     check(
         "id risk label",
         "a,2026-01-01T00:00:00Z,1,ann,t1,NO,1,1
@@ -267,7 +267,7 @@ fn a_label_is_known_after_its_delay_and_not_before() {
 
 #[test]
 fn deadlines_pass_between_the_rows() {
-    // The review ends after a day without a verdict: the payment expires and no longer counts as spent.
+    // The review ends after a day without a decision: the payment expires and no longer counts as spent.
     check(
         "id status spend",
         "a,2026-01-01T00:00:00Z,5,ann,t1,XX,1,
@@ -280,7 +280,7 @@ fn deadlines_pass_between_the_rows() {
 }
 
 #[test]
-fn the_summary_counts_what_the_file_says() {
+fn the_summary_matches_the_file() {
     let folder = folder();
     let content = "a,2026-01-01T00:00:00Z,12.50,ann,t1,NO,1,0\nb,2026-01-01T00:00:00Z,1000.01,ann,t1,SE,12,1\n\
                    c,2026-01-01 00:00:01,7.5,ann,t1,XX,,1\nd,2026-01-01 00:00:01,x,ann,t1,XX,,1\n";
@@ -322,18 +322,18 @@ fn a_file_that_cannot_be_read_stops_at_the_start() {
         "finaira: in.csv has no column `amount`; its columns are `id`, `time`, `value`",
     );
     check_refused("in.csv", b"id,id\n", "finaira: in.csv has more than one column `id`");
-    let empty = "finaira: cannot read in.csv: it is empty; a CSV file starts with a line of column names";
+    let empty = "finaira: cannot read in.csv: the file is empty; a CSV file starts with a line of column names";
     check_refused("in.csv", b"", empty);
     check_refused(
         "in.txt",
         b"id\n1\n",
-        "finaira: cannot tell what in.txt is: expected a Parquet file, or CSV with a name that ends in .csv",
+        "finaira: cannot determine the format of in.txt: expected a Parquet file, or a CSV file whose name ends in .csv",
     );
     check_refused("in.parquet", b"id\n1\n", "finaira: in.parquet is not a Parquet file: it does not start with PAR1");
 }
 
 #[test]
-fn a_file_without_any_payment_fails_and_says_why() {
+fn a_file_without_any_payment_fails_with_the_reason() {
     let folder = folder();
     let output = run(&folder, "in.csv", format!("{HEADER}a,2026-01-01T00:00:00Z,x,ann,t1,NO,1,0\n").as_bytes());
     assert!(!output.status.success());
@@ -346,7 +346,7 @@ fn a_file_without_any_payment_fails_and_says_why() {
 }
 
 #[test]
-fn a_file_of_column_names_alone_has_no_decisions() {
+fn a_file_with_only_a_header_has_no_decisions() {
     let folder = folder();
     let output = run(&folder, "in.csv", HEADER.as_bytes());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -354,15 +354,15 @@ fn a_file_of_column_names_alone_has_no_decisions() {
 }
 
 #[test]
-fn an_output_is_parquet_and_not_the_input() {
+fn the_output_must_be_parquet_and_not_the_input() {
     let folder = folder();
     let path = folder.path();
     fs::write(path.join("in.csv"), HEADER).unwrap();
     let output = backtest(&path.join("policy"), &path.join("in.csv"), &path.join("out.csv"));
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("expected an output that ends in .parquet"), "{message}");
+    assert!(message.contains("expected an output file that ends in .parquet"), "{message}");
     assert!(run(&folder, "in.csv", HEADER.as_bytes()).status.success());
     let output = backtest(&path.join("policy"), &path.join("out.parquet"), &path.join("out.parquet"));
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("is the input"), "{message}");
+    assert!(message.contains("is the input file"), "{message}");
 }

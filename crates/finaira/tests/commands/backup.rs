@@ -1,4 +1,4 @@
-//! Copies of a running server's journal: the same files, whatever is killed, and never over anything else.
+//! Copies of a running server's journal: the files are equal whatever is killed, and nothing else is ever overwritten.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -17,10 +17,10 @@ use crate::harness::{Client, Server, eventually, first_start};
 
 const OTHER_CONTENT: Option<i32> = Some(3);
 
-/// A backup that goes on; killed when dropped.
+/// A `finaira backup --follow` process, killed when dropped.
 struct Follower {
     child: Child,
-    /// What it wrote to standard error, line by line.
+    /// The lines of its standard error.
     lines: Arc<Mutex<Vec<String>>>,
 }
 
@@ -44,7 +44,7 @@ fn succeeds(output: &Output) -> String {
 fn fails(output: &Output, code: Option<i32>, told: &str) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), code, "{error}");
-    assert!(error.contains(told), "it tells `{told}`: {error}");
+    assert!(error.contains(told), "the error contains `{told}`: {error}");
 }
 
 impl Follower {
@@ -61,14 +61,14 @@ impl Follower {
         let shared = Arc::clone(&lines);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                shared.lock().expect("nobody panics with the lines").push(line);
+                shared.lock().expect("no thread panics while it has the lock").push(line);
             }
         });
         Self { child, lines }
     }
 
     fn text(&self) -> String {
-        self.lines.lock().expect("nobody panics with the lines").join("\n")
+        self.lines.lock().expect("no thread panics while it has the lock").join("\n")
     }
 
     fn kill(mut self) {
@@ -94,7 +94,7 @@ impl Drop for Follower {
     }
 }
 
-/// Opens a ledger with two accounts.
+/// Creates a ledger with two accounts.
 fn prepare(client: &Client) {
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "EUR/2"})).status, 201);
     let blank = AccountRecord::decode(&[0; 128]);
@@ -112,8 +112,7 @@ fn transfers(first: u128, count: usize) -> Vec<u8> {
     (first..).take(count).flat_map(transfer).collect()
 }
 
-/// The segments of a data directory that were used, each without the zeros behind its last frame, and the lengths of their
-/// files.
+/// The used segments of a data directory: each without the zeros after its last frame, and with the length of its file.
 fn segments(data: &Path) -> BTreeMap<String, (Vec<u8>, u64)> {
     let mut found = BTreeMap::new();
     for item in std::fs::read_dir(data.join("journal")).expect("a journal") {
@@ -161,7 +160,7 @@ fn durable(client: &Client) -> u64 {
     client.get("/v1/journal/segments").body["durable"]["sequence"].as_u64().expect("a sequence")
 }
 
-/// What a server tells about everything that these tests do.
+/// The server's state of everything that these tests do.
 fn told(client: &Client) -> Vec<Value> {
     let mut told = Vec::new();
     let mut cursor = String::new();
@@ -187,7 +186,7 @@ fn a_backup_is_the_journal_byte_for_byte_and_a_server_starts_on_it() {
     let copies = tempfile::tempdir().expect("a directory");
     let to = copies.path().join("some/where");
     let server = Server::start(data.path());
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     let client = server.client(&key);
     prepare(&client);
     assert_eq!(client.activate(WALLET).status, 201);
@@ -195,7 +194,7 @@ fn a_backup_is_the_journal_byte_for_byte_and_a_server_starts_on_it() {
     let private = json!({"customer": "alice", "recipient": "bob", "email": "alice@example.org"});
     assert_eq!(client.pay(2, "transfer", 700, &private).text("status"), "posted");
     let first = succeeds(&back_up(&server.address, &key, &to));
-    assert!(first.contains("holds everything up to sequence"), "{first}");
+    assert!(first.contains("has everything up to sequence"), "{first}");
     for batch in 0..4 {
         client.packed("/v1/packed/create-transfers", &transfers(100 + 10_000 * batch, EVENTS_MAX));
     }
@@ -207,27 +206,27 @@ fn a_backup_is_the_journal_byte_for_byte_and_a_server_starts_on_it() {
     assert!(second.contains(&format!("everything up to sequence {shown}; {more} entries copied")), "{second}");
     let third = succeeds(&back_up(&server.address, &key, &to));
     assert!(third.contains("; 0 entries copied"), "{third}");
-    assert!(segments(data.path()).len() > 3, "the copy spans files");
+    assert!(segments(data.path()).len() > 3, "the copy has several segments");
     same_segments(&to, data.path());
 
     let expected = told(&client);
     assert!(server.stop().success());
     copy_directory(&data.path().join("keys"), &to.join("keys"));
     let server = Server::start(&to);
-    assert_eq!(server.key, None, "the copy knows the key");
+    assert_eq!(server.key, None, "a server on the copy knows the API key");
     let log = server.log();
     assert!(!log.contains("torn"), "{log}");
     let client = server.client(&key);
     assert!(told(&client) == expected);
     client.packed("/v1/packed/create-transfers", &transfers(900_000, 10));
-    assert_eq!(durable(&client), last + 10, "it goes on");
+    assert_eq!(durable(&client), last + 10, "the server on the copy accepts new transfers");
 
-    // From here on it is a server's directory.
+    // Now the copy is the data directory of a server.
     let other = Server::start(data.path());
     fails(&back_up(&other.address, &key, &to), OTHER_CONTENT, "is the data directory of a server");
 }
 
-/// Sends batches, each again and again until it is acknowledged, until it is over.
+/// Sends batches, each again and again until it is acknowledged, until `over` is set.
 fn load(client: &Client, over: &AtomicBool, mut first: u128) -> u128 {
     const BATCH: usize = 500;
     while !over.load(Ordering::Relaxed) {
@@ -244,7 +243,7 @@ fn wait_for_load(client: &Client) {
     eventually(|| (durable(client) > begun + 4_000).then_some(()));
 }
 
-/// Waits until a follower says that it has everything.
+/// Waits until a follower reports that it has everything.
 #[track_caller]
 fn wait_for_copy(follower: &Follower, last: u64) {
     let synced = format!("synced to sequence {}", indicatif::HumanCount(last));
@@ -254,14 +253,15 @@ fn wait_for_copy(follower: &Follower, last: u64) {
     });
 }
 
-/// The server writes all the time while the follower and the server are killed in turn; at rest the files are the same.
-/// Then the server dies for good, under load: what was copied is what it had, and another server goes on with it.
+/// The server writes all the time while the follower and the server are killed in turn. When both are idle, the files
+/// are equal. Then the server is killed for good under load: the copy has everything that the follower reported, and
+/// another server continues from it.
 #[test]
 fn a_follower_survives_kills_of_both_sides_under_load() {
     let data = tempfile::tempdir().expect("a directory");
     let to = tempfile::tempdir().expect("a directory");
     let mut server = Server::start(data.path());
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     let address = server.address.clone();
     let port = address.trim_start_matches("http://").to_owned();
     let client = server.client(&key);
@@ -280,23 +280,23 @@ fn a_follower_survives_kills_of_both_sides_under_load() {
                 follower = follow();
             } else {
                 server.kill();
-                // It notices that the server is away.
+                // The follower notices that the server is unreachable.
                 eventually(|| follower.text().contains("trying again in").then_some(()));
                 server = Server::start_with(data.path(), &["--listen", &port]);
             }
         }
         over.store(true, Ordering::Relaxed);
-        let next = loader.join().expect("the load did not fail");
+        let next = loader.join().expect("the load thread did not panic");
         wait_for_copy(&follower, durable(&client));
         let stopped = succeeds(&follower.stop());
         assert!(stopped.starts_with("stopped; "), "{stopped}");
         (next, server)
     });
-    assert!(next > 10_000, "the load was real: {next}");
-    assert!(segments(to.path()).len() > 2, "the copy spans files");
+    assert!(next > 10_000, "the load sent enough transfers: {next}");
+    assert!(segments(to.path()).len() > 2, "the copy has several segments");
     same_segments(to.path(), data.path());
 
-    // The keys as they are now: with them lies the last checkpoint, and the copy may miss the end of what comes.
+    // Copy the keys now: they include the last checkpoint, and the copy may miss the end of what follows.
     let keys = tempfile::tempdir().expect("a directory");
     copy_directory(&data.path().join("keys"), &keys.path().join("keys"));
     over.store(false, Ordering::Relaxed);
@@ -327,17 +327,17 @@ fn a_follower_survives_kills_of_both_sides_under_load() {
     assert_eq!(
         client.packed("/v1/packed/lookup-transfers", &looked_up).len() / 128,
         looked_up.len() / 16,
-        "everything that was acknowledged before it was last seen whole"
+        "everything that was acknowledged before the copy was last complete"
     );
 }
 
 #[test]
-fn nothing_else_is_written_over_or_continued() {
+fn other_directories_are_never_overwritten_or_continued() {
     let data = tempfile::tempdir().expect("a directory");
     let copies = tempfile::tempdir().expect("a directory");
     let to = copies.path().join("copy");
     let server = Server::start(data.path());
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     let client = server.client(&key);
     prepare(&client);
     client.packed("/v1/packed/create-transfers", &transfers(1, 100));
@@ -356,19 +356,20 @@ fn nothing_else_is_written_over_or_continued() {
     std::fs::write(full.join("journal/notes.txt"), "mine").expect("a file");
     fails(&back_up(&server.address, &key, &full), OTHER_CONTENT, "notes.txt");
 
-    // Another origin.
+    // The server has another origin.
     let other_data = tempfile::tempdir().expect("a directory");
     let other = Server::start(other_data.path());
-    let other_key = other.key.clone().expect("the first start makes a key");
+    let other_key = other.key.clone().expect("the first start prints an API key");
     prepare(&other.client(&other_key));
     other.client(&other_key).packed("/v1/packed/create-transfers", &transfers(1, 500));
     fails(
         &back_up(&other.address, &other_key, &to),
         OTHER_CONTENT,
-        "holds another history than the server: segment 1 is",
+        "contains a different history than the server: segment 1 has",
     );
 
-    // The same origin, from an older copy of its directory, which then went another way: shorter first, then longer.
+    // The server has the same origin, but started from an older copy of its directory and wrote other entries. First it
+    // has fewer entries than the copy, then more.
     assert!(server.stop().success());
     let older = copies.path().join("older");
     copy_directory(data.path(), &older);
@@ -377,23 +378,23 @@ fn nothing_else_is_written_over_or_continued() {
     succeeds(&back_up(&server.address, &key, &to));
     let newer = segments(&to);
     let fork = Server::start(&older);
-    fails(&back_up(&fork.address, &key, &to), OTHER_CONTENT, "the server's only to");
+    fails(&back_up(&fork.address, &key, &to), OTHER_CONTENT, "but the server with");
     fork.client(&key).packed("/v1/packed/create-transfers", &transfers(2_000, 300));
-    fails(&back_up(&fork.address, &key, &to), OTHER_CONTENT, "they departed at or before byte");
-    assert!(segments(&to) == newer && newer != kept, "what the copy held it holds");
+    fails(&back_up(&fork.address, &key, &to), OTHER_CONTENT, "they differ from byte");
+    assert!(segments(&to) == newer && newer != kept, "the copy is unchanged");
 
-    // What an interrupted copy left behind what its mark vouches for is gone when the server is, too.
+    // Bytes of an interrupted copy after its mark are removed even if the server cannot be reached.
     let (name, (bytes, _)) = newer.last_key_value().expect("a segment");
     let segment = std::fs::OpenOptions::new().write(true).open(to.join("journal").join(name)).expect("a file");
     std::os::unix::fs::FileExt::write_all_at(&segment, b"torn", bytes.len() as u64 + 99).expect("it is written");
     let nowhere = back_up("http://127.0.0.1:9", &key, &to);
     fails(&nowhere, Some(4), "cannot reach http://127.0.0.1:9");
-    fails(&nowhere, Some(4), "holds everything up to sequence");
+    fails(&nowhere, Some(4), "has everything up to sequence");
     assert!(segments(&to) == newer);
 }
 
 #[test]
-fn the_routes_say_what_they_expect() {
+fn the_routes_report_what_they_expect() {
     let (_data, server, client) = first_start(&[]);
     let listed = client.get("/v1/journal/segments").body;
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(1));
@@ -420,10 +421,10 @@ fn the_routes_say_what_they_expect() {
         assert!(reply.text("detail").contains(told), "{path}: {reply:?}");
     }
     assert_eq!(server.client("").get("/v1/journal/segments").code(), "invalid_api_key");
-    // Nothing comes: the answer is there when the time is over, and the same.
+    // Without new entries, the response comes after the given time and is the same.
     let last = durable(&client);
     assert_eq!(client.get(&format!("/v1/journal/segments?after={last}&wait_ms=50")).body, listed);
-    // Something comes: the answer is there at once.
+    // With new entries, the response comes at once.
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| client.get(&format!("/v1/journal/segments?after={last}&wait_ms=30000")).body);
         prepare(&client);
@@ -433,11 +434,11 @@ fn the_routes_say_what_they_expect() {
 }
 
 #[test]
-fn a_backup_of_what_the_server_cannot_read_gives_up() {
+fn a_backup_stops_at_damage_that_the_server_cannot_read() {
     let data = tempfile::tempdir().expect("a directory");
     let (server, client, key) = guard::start(data.path(), &[]);
     guard::fill(&client, data.path(), 2);
-    // The header of a frame, so that the server cannot say how far it may be read.
+    // Damage the header of a frame, so that the server does not know where the frame ends.
     let segment = data.path().join("journal/segment-00000002");
     let bytes = std::fs::read(&segment).expect("it is there");
     let headers: Vec<usize> = (4_096..bytes.len()).filter(|&at| bytes[at..].starts_with(b"FNF1")).collect();
@@ -446,6 +447,6 @@ fn a_backup_of_what_the_server_cannot_read_gives_up() {
     file.write_all_at(&[bytes[at] ^ 1], at as u64).expect("it is written");
     let to = tempfile::tempdir().expect("a directory");
     let output = back_up(&server.address, &key, &to.path().join("copy"));
-    fails(&output, Some(4), "holds everything up to sequence");
+    fails(&output, Some(4), "has everything up to sequence");
     assert!(server.stop().success());
 }

@@ -1,4 +1,4 @@
-//! Nonsense gets a clear answer and changes nothing.
+//! Bad input gets a clear response and changes nothing.
 
 use fixtures::WALLET;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn bad_input_is_answered_clearly_and_changes_nothing() {
     headers_and_paths(&client);
     assert_eq!(events(&client), before, "no bad request left an entry");
 
-    // A refusal that makes an id unusable is the one that leaves a trace; the path of the money is closed all the same.
+    // A refusal that spends the id is the only one that creates an entry. No money moves even so.
     let unknown = json!({"id": "5", "debit_account": "98", "credit_account": "99", "amount": "1", "asset": "EUR/2", "ledger": 978, "code": 1});
     expect(
         &client.post("/v1/transfers", &unknown),
@@ -34,7 +34,7 @@ fn bad_input_is_answered_clearly_and_changes_nothing() {
 fn expect(reply: &crate::harness::Reply, status: u16, code: &str, told: &str) {
     assert_eq!((reply.status, reply.code()), (status, code), "{reply:?}");
     let text = reply.body.to_string();
-    assert!(text.contains(told), "the answer names `{told}`: {text}");
+    assert!(text.contains(told), "the response contains `{told}`: {text}");
     assert_eq!(reply.body["status"], status);
     assert!(reply.text("type").ends_with(code), "{text}");
     assert!(!reply.text("detail").is_empty());
@@ -44,7 +44,7 @@ fn events(client: &Client) -> usize {
     client.get("/v1/events?limit=1000").body["items"].as_array().expect("events").len()
 }
 
-/// Bodies that no route takes.
+/// Bodies that every route rejects.
 fn bodies(client: &Client) {
     let send = |body: &[u8]| client.send("/v1/ledgers", &[JSON], body);
     expect(&send(b"{\"id\": 5, "), 400, "malformed_json", "");
@@ -80,7 +80,7 @@ fn with(field: &str, value: Value) -> Value {
     body
 }
 
-/// Payments that are not right in themselves or not for this policy.
+/// Payments that are invalid in themselves or for this policy.
 fn payments(client: &Client) {
     let long = "x".repeat(5_000);
     let table = [
@@ -117,7 +117,7 @@ fn payments(client: &Client) {
     for (field, value, status, code, told) in table {
         let body = with(field, value);
         let reply = client.post("/v1/payments", &body);
-        assert_eq!((reply.status, reply.code()), (status, code), "{body} got {reply:?}");
+        assert_eq!((reply.status, reply.code()), (status, code), "{body} gave {reply:?}");
         expect(&reply, status, code, told);
     }
     let mut changed = with("amount", json!("11"));

@@ -1,5 +1,5 @@
-//! `finaira bench`: small runs with the real binary. The command itself checks every result and that both sides of all
-//! accounts add up to what was moved; here nothing is asserted about time.
+//! Small runs of `finaira bench` with the real binary. The command itself checks every result, and that debits and
+//! credits of all accounts add up to what was moved. These tests assert nothing about time.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ fn run(arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn batches_of_every_kind_add_up() {
+fn batches_of_every_kind_succeed() {
     let figures = run(&["--count", "20000", "--accounts", "100"]);
     let settings = json!({
         "count": 20_000, "accounts": 100, "batch": 8_189, "clients": 1, "ids": "time", "zipf": null, "hot_percent": 0,
@@ -50,7 +50,7 @@ fn the_last_line_has_every_figure_with_its_type() {
     for name in numbers {
         assert!(object[name].as_f64().is_some_and(|value| value >= 0.0), "{name}: {figures}");
     }
-    // So short a load may end before a query does.
+    // Such a short load may end before any query does.
     for name in ["query_under_load_ms_p50", "query_under_load_ms_p99"] {
         assert!(object[name].is_null() || object[name].is_f64() || object[name].is_u64(), "{name}: {figures}");
     }
@@ -69,7 +69,7 @@ fn the_last_line_has_every_figure_with_its_type() {
 }
 
 #[test]
-fn single_transfers_add_up_over_both_interfaces() {
+fn single_transfers_succeed_over_both_interfaces() {
     let options = ["--accounts", "10", "--pending-percent", "50", "--clients", "2", "--queries", "0"];
     let packed = run(&[&["--count", "200", "--batch", "1"], options.as_slice()].concat());
     assert!(packed["raw_fdatasync_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{packed}");
@@ -78,7 +78,7 @@ fn single_transfers_add_up_over_both_interfaces() {
 }
 
 #[test]
-fn a_directory_that_is_not_empty_is_left_alone() {
+fn a_directory_that_is_not_empty_is_rejected() {
     let data = tempfile::tempdir().expect("a directory");
     std::fs::write(data.path().join("mine"), "").expect("a file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));

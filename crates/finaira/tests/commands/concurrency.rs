@@ -1,4 +1,4 @@
-//! Payments that arrive together: a limit that one satisfies is never passed by two.
+//! Payments that arrive together: two payments never both pass a limit that allows one.
 
 use std::sync::Barrier;
 
@@ -11,7 +11,7 @@ use crate::harness::first_start;
 fn concurrent_payments_never_both_pass_a_limit() {
     let (_data, _server, client) = first_start(&[]);
     assert_eq!(client.activate(WALLET).status, 201);
-    // (amount, how many may pass): five payments an hour, or 1,000.00 a day, whichever comes first.
+    // (amount, how many may pass): the limits are five payments an hour and 1,000.00 a day.
     for (round, (amount, allowed)) in [(100, 5), (60_000, 1), (30_000, 3), (100_000, 1)].into_iter().enumerate() {
         const CALLERS: usize = 24;
         let customer = format!("customer-{round}");
@@ -35,7 +35,7 @@ fn concurrent_payments_never_both_pass_a_limit() {
         let declined = verdicts.iter().filter(|(status, _)| status == "declined").count();
         assert_eq!((held, declined), (allowed, CALLERS - allowed), "payments of {amount}");
         let with_fee = u128::from(amount + amount / 100);
-        assert_eq!(client.wallet(&customer).1, allowed as u128 * with_fee, "only what passed is reserved");
+        assert_eq!(client.wallet(&customer).1, allowed as u128 * with_fee, "only accepted payments are reserved");
     }
 }
 
@@ -55,12 +55,12 @@ fn one_id_sent_by_many_callers_at_once_is_decided_once() {
     });
     assert!(replies.iter().all(|reply| reply.text("status") == "posted"), "{replies:?}");
     assert_eq!(replies.iter().filter(|reply| reply.status == 201 && !reply.replayed).count(), 1, "{replies:?}");
-    assert!(replies.windows(2).all(|pair| pair[0].body == pair[1].body), "every caller gets the same answer");
+    assert!(replies.windows(2).all(|pair| pair[0].body == pair[1].body), "every caller gets the same response");
     assert_eq!(client.wallet("bob"), (700, 0));
 }
 
 #[test]
-fn a_full_queue_says_when_to_come_back() {
+fn a_full_queue_tells_when_to_retry() {
     let (_data, _server, client) = first_start(&["--queue", "1"]);
     let refused = std::thread::scope(|scope| {
         let callers: Vec<_> = (0..32_u32)
@@ -77,9 +77,9 @@ fn a_full_queue_says_when_to_come_back() {
             .collect();
         callers.into_iter().filter_map(|caller| caller.join().expect("a caller ends")).collect::<Vec<_>>()
     });
-    assert!(!refused.is_empty(), "32 callers at once overrun a queue of one");
+    assert!(!refused.is_empty(), "32 concurrent callers overflow a queue of one");
     for reply in refused {
         assert_eq!((reply.status, reply.code(), reply.retry_after.as_deref()), (503, "queue_full", Some("1")));
     }
-    assert_eq!(client.get("/readyz").status, 200, "it goes on afterwards");
+    assert_eq!(client.get("/readyz").status, 200, "the server is ready again afterwards");
 }

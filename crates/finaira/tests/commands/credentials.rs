@@ -1,10 +1,10 @@
-//! Who acts does not depend on the key that was used.
+//! The actor of an entry is the principal, whichever of its keys was used.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Server};
 
-/// Every event's kind, actor and data.
+/// Returns the kind, the actor and the data of every event.
 fn events(client: &Client) -> Vec<(String, u64, Value)> {
     let page = client.get("/v1/events?limit=1000");
     let events = page.body["items"].as_array().expect("events").iter();
@@ -19,12 +19,12 @@ fn events(client: &Client) -> Vec<(String, u64, Value)> {
 fn two_keys_of_a_principal_are_one_actor() {
     let data = tempfile::tempdir().expect("a directory");
     let server = Server::start(data.path());
-    let first = server.key.clone().expect("the first start makes a key");
+    let first = server.key.clone().expect("the first start prints an API key");
     assert_eq!(server.client(&first).post("/v1/ledgers", &json!({"id": 1, "asset": "EUR/2"})).status, 201);
     assert!(server.stop().success());
 
     let server = Server::start_with(data.path(), &["--new-api-key"]);
-    let second = server.key.clone().expect("a new key was asked for");
+    let second = server.key.clone().expect("a new key was requested");
     assert!(first.starts_with("fin_1_") && second.starts_with("fin_2_"));
     assert_eq!(server.client(&second).post("/v1/ledgers", &json!({"id": 2, "asset": "EUR/2"})).status, 201);
     assert_eq!(server.client(&first).post("/v1/ledgers", &json!({"id": 3, "asset": "EUR/2"})).status, 201);

@@ -1,4 +1,4 @@
-//! The demo through the real binary.
+//! Runs the demo with the real binary.
 
 use std::process::Command;
 
@@ -31,7 +31,7 @@ fn the_demo_runs_to_its_end_from_any_directory() {
     assert_eq!(columns[1], columns[2], "debits and credits");
     assert_eq!(columns[3], "0.00", "{posted}");
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
-    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "the temporary data is gone");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "the temporary data was removed");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A disk that fails under the real binary: a library between it and the system lets calls on the journal's files fail.
+//! Disk failures under the real binary: a library between the binary and the system makes calls on the journal's files
+//! fail.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::{Command, ExitStatus};
 use crate::guard::{AT_ONCE, Sent, prepare, received, send};
 use crate::harness::{Server, finaira};
 
-/// The library, and the file that orders a fault while it is there.
+/// The library, and the file that requests a fault while it exists.
 struct Faults {
     _directory: tempfile::TempDir,
     library: PathBuf,
@@ -26,12 +27,12 @@ impl Faults {
         Self { _directory: directory, library, order }
     }
 
-    /// A server under which the disk works, as yet.
+    /// Starts a server whose disk works until a fault is requested.
     fn start(&self, data: &Path) -> Server {
         Server::start_in(data, &[], &self.environment())
     }
 
-    /// What a start says that is expected to fail.
+    /// Returns the output of a start that is expected to fail.
     fn failing_start(&self, data: &Path) -> (ExitStatus, String) {
         Server::failing_start_in(data, &[], &self.environment())
     }
@@ -49,8 +50,8 @@ impl Faults {
     }
 }
 
-/// What the next start and a check of the whole directory say after a server that failed: all that was acknowledged, and of
-/// the transfers from `acknowledged` on all or nothing.
+/// After a failed server, checks the next start and the whole directory: all acknowledged transfers are there, and of
+/// the transfers from `acknowledged` on either all or none.
 #[track_caller]
 fn goes_on(data: &Path, key: &str, acknowledged: u64) {
     let server = Server::start(data);
@@ -75,7 +76,7 @@ fn a_failed_write_or_sync_is_not_acknowledged_and_ends_the_server() {
         let mut acknowledged = AT_ONCE;
         match send(&client, 1_000 + acknowledged) {
             None => {}
-            // The mark comes later than the answer.
+            // The mark is written after the response.
             Some(Sent::Taken) if fault.ends_with("mark") => acknowledged += AT_ONCE,
             Some(Sent::Refused(503, problem)) => assert_eq!(problem["code"], "journal_failed", "{fault}: {problem}"),
             Some(other) => panic!("{fault}: {other:?}"),
@@ -91,7 +92,7 @@ fn a_failed_write_or_sync_is_not_acknowledged_and_ends_the_server() {
 }
 
 #[test]
-fn a_disk_that_writes_less_than_it_is_given_is_given_the_rest() {
+fn a_short_write_is_completed() {
     let faults = Faults::build();
     let data = tempfile::tempdir().expect("a directory");
     let (server, client, key) = prepare(faults.start(data.path()));
@@ -106,7 +107,7 @@ fn a_disk_that_writes_less_than_it_is_given_is_given_the_rest() {
 }
 
 #[test]
-fn what_cannot_be_read_is_not_answered_and_stops_writes_and_starts_until_it_can() {
+fn a_read_error_stops_writes_and_starts_until_the_disk_works() {
     let faults = Faults::build();
     let data = tempfile::tempdir().expect("a directory");
     let (server, client, key) = prepare(faults.start(data.path()));
@@ -118,7 +119,7 @@ fn what_cannot_be_read_is_not_answered_and_stops_writes_and_starts_until_it_can(
         Some(Sent::Refused(503, problem)) => assert_eq!(problem["code"], "journal_damaged", "{problem}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(received(&client), AT_ONCE, "what is in memory can be read");
+    assert_eq!(received(&client), AT_ONCE, "queries from memory still work");
     server.logs("cannot read segment-00000001: Input/output error");
     server.kill();
     let (status, said) = faults.failing_start(data.path());

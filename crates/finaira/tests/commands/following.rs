@@ -1,5 +1,5 @@
-//! Following the log of the real server: streams that begin anywhere and come back see the same events, and what many
-//! follow is decoded once.
+//! Follows the log of a real server: streams that start anywhere and reconnect see the same events, and each frame is
+//! decoded only once for all of them.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -11,14 +11,14 @@ use fixtures::WALLET;
 use crate::harness::{Client, Server, eventually};
 
 const STREAMS: usize = 64;
-/// The ledger that is opened last, so that a stream knows where to end.
+/// The ledger that is opened last, which tells a stream where to end.
 const LAST_LEDGER: u64 = 4_242;
 
 /// An event stream over its own connection.
 struct Stream(std::io::Lines<BufReader<TcpStream>>);
 
 impl Stream {
-    /// Goes on after the event with this cursor, which is said in one of two ways.
+    /// Opens a stream after the event with this cursor, which is sent as a header or as a parameter.
     fn open(server: &Server, key: &str, after: Option<&str>, as_header: bool) -> Self {
         let mut socket = TcpStream::connect(server.address.trim_start_matches("http://")).expect("a connection");
         let (query, header) = match after {
@@ -36,7 +36,7 @@ impl Stream {
 
     fn next(&mut self) -> Value {
         loop {
-            let line = self.0.next().expect("the stream goes on").expect("the stream is text");
+            let line = self.0.next().expect("the stream continues").expect("the stream is text");
             if let Some(data) = line.strip_prefix("data:") {
                 return serde_json::from_str(data.trim()).expect("an event is JSON");
             }
@@ -48,7 +48,7 @@ fn is_last(event: &Value) -> bool {
     event["kind"] == "ledger_opened" && event["data"]["id"] == LAST_LEDGER
 }
 
-/// All events from the first on, page by page.
+/// Reads all events from the first one on, page by page.
 fn pages(client: &Client) -> Vec<Value> {
     let mut events = Vec::new();
     let mut path = "/v1/events?limit=7".to_owned();
@@ -70,7 +70,7 @@ fn metric(client: &Client, name: &str) -> u64 {
     line.trim().parse().expect("a number")
 }
 
-/// Payments of two policies in two ledgers, each an entry of its own.
+/// Makes payments with changing policies, each of which is an entry of its own.
 fn live(client: &Client, ids: std::ops::Range<u128>) {
     for id in ids {
         let customer = format!("customer-{}", id % 5);
@@ -84,10 +84,10 @@ fn live(client: &Client, ids: std::ops::Range<u128>) {
 }
 
 #[test]
-fn many_streams_see_the_same_and_each_frame_is_decoded_about_once() {
+fn many_streams_see_the_same_events_and_each_frame_is_decoded_about_once() {
     let data = tempfile::tempdir().expect("a directory");
     let server = Server::start(data.path());
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     let client = server.client(&key);
     assert_eq!(client.activate(WALLET).status, 201);
     live(&client, 1..25);
@@ -107,7 +107,7 @@ fn many_streams_see_the_same_and_each_frame_is_decoded_about_once() {
             scope.spawn(move || {
                 let mut events = vec![stream.next()];
                 while !events.last().is_some_and(is_last) {
-                    // Some come and go.
+                    // Some streams reconnect.
                     if number % 8 == 0 && events.len() % 11 == 0 {
                         let cursor = events.last().and_then(|event| event["cursor"].as_str());
                         stream = Stream::open(server, key, cursor, number % 16 == 0);
@@ -130,7 +130,7 @@ fn many_streams_see_the_same_and_each_frame_is_decoded_about_once() {
     }
     let written = end - before.len();
     assert!(decoded as usize <= 2 * written, "{decoded} frames were decoded, at most {written} were written");
-    // Streams that are gone count no more.
+    // Closed streams are no longer counted.
     eventually(|| (metric(&client, r#"finaira_tail_followers{follower="events"}"#) == 0).then_some(()));
     assert_eq!(metric(&client, r#"finaira_tail_lag_entries{follower="events"}"#), 0);
     eventually(|| (metric(&client, r#"finaira_tail_lag_entries{follower="proofs"}"#) == 0).then_some(()));
@@ -138,11 +138,11 @@ fn many_streams_see_the_same_and_each_frame_is_decoded_about_once() {
 }
 
 #[test]
-fn the_lag_of_a_copy_is_what_it_said_last() {
+fn the_lag_of_a_copy_is_the_one_it_last_reported() {
     const LAG: &str = r#"finaira_tail_lag_entries{follower="segments"}"#;
     let data = tempfile::tempdir().expect("a directory");
     let server = Server::start(data.path());
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let client = server.client(server.key.as_deref().expect("the first start prints an API key"));
     assert_eq!(client.activate(WALLET).status, 201);
     assert_eq!(metric(&client, r#"finaira_tail_followers{follower="segments"}"#), 0);
     let durable = metric(&client, "finaira_journal_durable_seq");
@@ -154,7 +154,7 @@ fn the_lag_of_a_copy_is_what_it_said_last() {
     let end = client.get("/v1/journal/segments").body["durable"].clone();
     let path = |offset: &Value| format!("/v1/journal/segments/{}?bytes=1&offset={offset}", end["segment"]);
     client.bytes(&path(&json!(0)));
-    assert_eq!(metric(&client, LAG), durable, "a copy that begins has nothing");
+    assert_eq!(metric(&client, LAG), durable, "a new copy has nothing yet");
     client.bytes(&path(&end["offset"]));
-    assert_eq!(metric(&client, LAG), 0, "nothing is left behind the end");
+    assert_eq!(metric(&client, LAG), 0, "a copy at the end has no lag");
 }

@@ -1,5 +1,5 @@
-//! More transfers than the ledger keeps in memory: killed under load, with its derived files lost or damaged, and with
-//! pending transfers that outlive their generation.
+//! More transfers than the ledger keeps in memory: the server is killed under load, its derived files are lost or
+//! damaged, and pending transfers outlive their generation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ const CREDIT_ACCOUNT_NOT_FOUND: u32 = 22;
 const ID_ALREADY_FAILED: u32 = 68;
 
 const ACCOUNTS: u128 = 40;
-/// More than two generations of the index, of 262,144 entries each.
+/// More than two generations of the index, which have 262,144 entries each.
 const TRANSFERS: u64 = 540_000;
 
 fn start(data: &Path) -> (Server, String) {
     let server = Server::start(data);
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     let client = server.client(&key);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "EUR/2"})).status, 201);
     let blank = AccountRecord::decode(&[0; 128]);
@@ -58,7 +58,7 @@ fn accounts(client: &Client) -> Vec<AccountRecord> {
     client.packed("/v1/packed/lookup-accounts", &ids).as_chunks().0.iter().map(AccountRecord::decode).collect()
 }
 
-/// All that left an account, in order.
+/// Returns all transfers out of an account, in order.
 fn debits_of(client: &Client, account_id: u128) -> Vec<TransferRecord> {
     let mut found: Vec<TransferRecord> = vec![];
     loop {
@@ -75,7 +75,8 @@ fn debits_of(client: &Client, account_id: u128) -> Vec<TransferRecord> {
     }
 }
 
-/// The n-th transfer of a caller. One caller's ids increase, the other's are in no order; now and then one fails for good.
+/// The n-th transfer of a caller. The ids of one caller increase, those of the other are random. Some transfers fail
+/// permanently.
 fn nth(caller: u64, number: u64) -> TransferRecord {
     let id = match caller {
         0 => 1 << 64 | u128::from(number),
@@ -100,18 +101,18 @@ fn is_refused(transfer: &TransferRecord) -> bool {
     transfer.credit_account_id > ACCOUNTS
 }
 
-/// Every so many are looked up by id, all through their accounts: the one takes longer than the other.
+/// One in this many transfers is looked up by id, which is slow; all are looked up through their accounts.
 const LOOKED_UP: usize = 7;
 
-/// What is known of the transfers that were sent.
+/// The transfers that were sent, by what is known about them.
 #[derive(Default)]
 struct Sent {
     acknowledged: Vec<TransferRecord>,
-    /// The connection broke before the answer.
+    /// Sent, but the connection broke before the response.
     unanswered: Vec<TransferRecord>,
 }
 
-/// Two callers send batches until enough were acknowledged and the server is killed under them.
+/// Lets two callers send batches until enough are acknowledged, and kills the server under them.
 fn load_and_kill(server: Server, key: &str) -> Sent {
     let acknowledged = AtomicU64::new(0);
     let sent: Vec<Sent> = std::thread::scope(|scope| {
@@ -146,7 +147,7 @@ fn load_and_kill(server: Server, key: &str) -> Sent {
     all
 }
 
-/// What a server says about its past.
+/// A server's answers about the past.
 #[derive(PartialEq, Eq)]
 struct Answers {
     accounts: Vec<AccountRecord>,
@@ -160,14 +161,14 @@ fn ask(client: &Client, of_accounts: std::ops::RangeInclusive<u128>, ids: &[u128
 }
 
 #[test]
-fn what_was_acknowledged_over_generations_survives_a_kill_and_the_loss_of_what_is_derived() {
+fn acknowledged_transfers_survive_a_kill_and_the_loss_of_derived_files() {
     let data = tempfile::tempdir().expect("a directory");
     let (server, key) = start(data.path());
     let mut sent = load_and_kill(server, &key);
     let server = Server::start(data.path());
     let client = server.client(&key);
 
-    // In flight: there or not, and once.
+    // A transfer in flight exists once or not at all.
     let ids: Vec<u128> = sent.unanswered.iter().map(|transfer| transfer.id).collect();
     let survived: BTreeSet<u128> = look_up(&client, &ids).iter().map(|transfer| transfer.id).collect();
     for batch in sent.unanswered.chunks(EVENTS_MAX) {
@@ -194,8 +195,8 @@ fn what_was_acknowledged_over_generations_survives_a_kill_and_the_loss_of_what_i
     let damages: [(&str, &dyn Fn()); 4] = [
         ("nothing is lost", &|| {}),
         ("the whole index is lost", &|| std::fs::remove_dir_all(&index).expect("it goes")),
-        ("a file of it is lost", &|| std::fs::remove_file(&runs(&index)[1]).expect("it goes")),
-        ("a byte of it is another", &|| flip(&runs(&index)[1], 4096)),
+        ("a file of the index is lost", &|| std::fs::remove_file(&runs(&index)[1]).expect("it goes")),
+        ("a byte of the index is changed", &|| flip(&runs(&index)[1], 4096)),
     ];
     for (damage, make) in damages {
         make();
@@ -203,30 +204,30 @@ fn what_was_acknowledged_over_generations_survives_a_kill_and_the_loss_of_what_i
         let client = server.client(&key);
         check_ids(&client, &sent.acknowledged);
         assert!(ask(&client, 1..=2, &some) == answers, "{damage}");
-        assert_eq!(server.log().contains("derived again"), damage != "nothing is lost", "{damage}: {}", server.log());
-        // The files must be there before the next one is lost.
+        assert_eq!(server.log().contains("rebuilt"), damage != "nothing is lost", "{damage}: {}", server.log());
+        // Wait until the files exist before the next one is removed.
         eventually(|| (client.get("/v1/index").body["idle"] == true).then_some(()));
     }
 
-    // What is not read at the start is found out later: the server derives it again rather than decide without.
+    // A lookup finds damage that the start did not read. The server rebuilds the index before it decides.
     flip(&runs(&index)[0], 2 * 4096 + 100);
     let server = Server::start(data.path());
     let client = server.client(&key);
-    let made = sent.acknowledged.iter().find(|transfer| !is_refused(transfer)).expect("most were made");
+    let made = sent.acknowledged.iter().find(|transfer| !is_refused(transfer)).expect("most transfers were created");
     let repeat =
         || client.packed_once("/v1/packed/create-transfers", &made.encode()).filter(|(status, _)| *status == 200);
     server.logs("serving again");
     assert_eq!(statuses(&eventually_within(60, repeat).1), [EXISTS]);
     check_ids(&client, &sent.acknowledged);
     assert!(ask(&client, 1..=2, &some) == answers);
-    assert!(server.log().contains("the index is derived again"), "{}", server.log());
+    assert!(server.log().contains("rebuilding the index"), "{}", server.log());
     assert!(server.stop().success());
 
     damage_to_the_journal_is_not_hidden_by_a_restart(data.path(), &key, &sent.acknowledged);
 }
 
-/// A start from the index does not read what stands before it, so damage there is met later, by a repeat that the engine looks
-/// up. It stops the writes and nothing else, also after a restart.
+/// A start from the index does not read the journal before it, so a later lookup for a repeated request finds the
+/// damage there. The damage stops writes and nothing else, also after a restart.
 fn damage_to_the_journal_is_not_hidden_by_a_restart(data: &Path, key: &str, sent: &[TransferRecord]) {
     let segment = data.join("journal/segment-00000001");
     let server = Server::start(data);
@@ -237,7 +238,7 @@ fn damage_to_the_journal_is_not_hidden_by_a_restart(data: &Path, key: &str, sent
     };
     let mut batches = sent.chunks(EVENTS_MAX);
     let problem = loop {
-        let batch = batches.next().expect("one of them looks up what is damaged");
+        let batch = batches.next().expect("one batch looks up a damaged transfer");
         let (status, body) = repeat(&client, batch);
         if status != 200 {
             break String::from_utf8_lossy(&body).into_owned();
@@ -249,24 +250,24 @@ fn damage_to_the_journal_is_not_hidden_by_a_restart(data: &Path, key: &str, sent
     );
     let accounts_before = accounts(&client);
     assert_eq!(look_up(&client, &[sent[sent.len() - 1].id]).len(), usize::from(!is_refused(&sent[sent.len() - 1])));
-    assert_eq!(repeat(&client, &sent[..1]).0, 503, "nothing more is written");
+    assert_eq!(repeat(&client, &sent[..1]).0, 503, "all writes are refused");
     server.logs("writes are refused");
     assert!(server.stop().success());
 
     let server = Server::start(data);
     let client = server.client(key);
     server.logs("checking a segment in which damage was met before");
-    assert_eq!(repeat(&client, &sent[..1]).0, 503, "a restart does not hide it");
-    assert!(accounts(&client) == accounts_before, "reads go on");
+    assert_eq!(repeat(&client, &sent[..1]).0, 503, "the damage is known after a restart");
+    assert!(accounts(&client) == accounts_before, "reads still work");
     assert!(server.stop().success());
 
     flip(&segment, 500_000);
     let server = Server::start(data);
-    assert_eq!(repeat(&server.client(key), &sent[..1]).0, 200, "the segment is whole again");
+    assert_eq!(repeat(&server.client(key), &sent[..1]).0, 200, "the segment is intact again");
     assert!(server.stop().success());
 }
 
-/// The files of the index, the oldest first.
+/// Lists the files of the index, the oldest first.
 fn runs(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let files = entries.map(|entry| entry.expect("an entry").path());
@@ -282,13 +283,13 @@ fn flip(file: &Path, offset: usize) {
     std::fs::write(file, bytes).expect("a file");
 }
 
-/// The answers are those that follow from the transfers.
+/// Checks that the answers follow from the transfers.
 fn check(answers: &Answers, sent: &[TransferRecord]) {
     let made: Vec<&TransferRecord> = sent.iter().filter(|transfer| !is_refused(transfer)).collect();
     assert!(made.len() as u64 > TRANSFERS / 100 * 99);
     let bare = |transfer: &TransferRecord| TransferRecord { timestamp: 0, ..*transfer };
     let looked_up = sent.iter().step_by(LOOKED_UP).filter(|transfer| !is_refused(transfer));
-    assert!(answers.found.iter().map(bare).eq(looked_up.copied()), "what is looked up is found, as it was sent");
+    assert!(answers.found.iter().map(bare).eq(looked_up.copied()), "lookups return the transfers as they were sent");
     let mut balances: BTreeMap<u128, (u128, u128)> = (1..=ACCOUNTS).map(|id| (id, (0, 0))).collect();
     for transfer in &made {
         balances.entry(transfer.debit_account_id).or_default().0 += transfer.amount;
@@ -303,10 +304,10 @@ fn check(answers: &Answers, sent: &[TransferRecord]) {
     let mut made: Vec<TransferRecord> = made.into_iter().copied().collect();
     made.sort_unstable_by_key(|transfer| transfer.id);
     listed.sort_unstable_by_key(|transfer| transfer.id);
-    assert!(listed.iter().map(bare).eq(made), "every one stands among those of its account, once");
+    assert!(listed.iter().map(bare).eq(made), "each transfer is listed once for its account");
 }
 
-/// Ids stay spent, the first ones too.
+/// Checks that used ids stay used, including the first ones.
 fn check_ids(client: &Client, sent: &[TransferRecord]) {
     let first = sent[0];
     let failed = *sent.iter().find(|transfer| is_refused(transfer)).expect("some fail");
@@ -315,7 +316,7 @@ fn check_ids(client: &Client, sent: &[TransferRecord]) {
     assert_eq!(create(client, &[TransferRecord { amount: 999, ..first }]), [39], "exists_with_different_amount");
 }
 
-/// As [`eventually`], for longer.
+/// As [`eventually`], with a longer limit.
 #[expect(clippy::disallowed_methods, reason = "waiting for another process")]
 fn eventually_within<T>(seconds: u64, mut attempt: impl FnMut() -> Option<T>) -> T {
     for _ in 0..seconds * 100 {
@@ -327,9 +328,9 @@ fn eventually_within<T>(seconds: u64, mut attempt: impl FnMut() -> Option<T>) ->
     panic!("it did not happen within {seconds} seconds")
 }
 
-/// Pending transfers of the first generation end after the ledger forgot when they began.
+/// Pending transfers of the first generation are resolved after the ledger has dropped them from memory.
 #[test]
-fn pending_transfers_end_as_ever_after_their_generation_was_forgotten() {
+fn pending_transfers_can_be_resolved_after_the_ledger_dropped_their_generation() {
     const PENDING_TRANSFER_ALREADY_POSTED: u32 = 33;
     const PENDING_TRANSFER_ALREADY_VOIDED: u32 = 34;
     const PENDING_TRANSFER_EXPIRED: u32 = 35;
@@ -371,7 +372,7 @@ fn pending_transfers_end_as_ever_after_their_generation_was_forgotten() {
     let already = [PENDING_TRANSFER_ALREADY_POSTED, PENDING_TRANSFER_ALREADY_VOIDED, PENDING_TRANSFER_EXPIRED];
     for round in 0..2 {
         let client = server.client(&key);
-        // Again: what ended long ago, with new ids and with those of then.
+        // Resolve again what was resolved long ago, with new ids and with the original ids.
         let fresh = 1_000 + 10 * round;
         let again = [post(fresh, 4, u128::MAX), void(fresh + 1, 5), void(fresh + 2, 3)];
         assert_eq!(create(&client, &again), already);
@@ -383,13 +384,13 @@ fn pending_transfers_end_as_ever_after_their_generation_was_forgotten() {
         server = Server::start(data.path());
     }
 
-    // Now those end that were pending all the time.
+    // Now resolve the transfers that are still pending.
     let client = server.client(&key);
     assert_eq!(create(&client, &[post(106, 6, 100_001), void(102, 2)]), [31, CREATED]);
     made(&[post(101, 1, u128::MAX), post(106, 6, 70_000)], &client);
     assert_eq!((pending(&client), posted(&client)), (1_000_000, 71_001));
     assert_eq!(create(&client, &[void(201, 1), void(202, 2), void(206, 6)]), [33, 34, 33]);
-    // A second generation later, from the index alone.
+    // After a second generation, everything comes from the index.
     fill(&client, 1);
     server.kill();
     let server = Server::start(data.path());
@@ -404,7 +405,7 @@ fn pending_transfers_end_as_ever_after_their_generation_was_forgotten() {
     assert_eq!((pending(&client), posted(&client)), (0, 71_001));
 }
 
-/// Makes a generation full, between accounts of no other concern, and waits until it is forgotten.
+/// Fills a generation with transfers between unrelated accounts, and waits until the ledger has dropped it from memory.
 fn fill(client: &Client, generation: u64) {
     const GENERATION_ENTRIES: u64 = 262_144;
     let first = generation * (GENERATION_ENTRIES + 70_000);

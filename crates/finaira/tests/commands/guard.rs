@@ -1,5 +1,5 @@
-//! What stops the writes and what does not, on the real binary: a clock that is not believed, damage under a running server,
-//! a disk that is in the way.
+//! What stops writes and what does not, with the real binary: a clock that is not trusted, damage under a running
+//! server, and a disk that fails.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Server, eventually_within};
 
-/// The scrub has a low priority, and tests a busy machine.
+/// The scrub has a low priority, and the machine is busy during tests.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A server with a ledger and two accounts, and its key.
+/// Starts a server with a ledger and two accounts.
 pub(crate) fn start(data: &Path, arguments: &[&str]) -> (Server, Client, String) {
     prepare(Server::start_with(data, arguments))
 }
 
-/// Gives a server on an empty directory a ledger and two accounts.
+/// Creates a ledger and two accounts on a new server.
 pub(crate) fn prepare(server: Server) -> (Server, Client, String) {
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     let client = server.client(&key);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "EUR/2"})).status, 201);
     for id in 1..=2 {
@@ -31,10 +31,10 @@ pub(crate) fn prepare(server: Server) -> (Server, Client, String) {
     (server, client, key)
 }
 
-/// How many transfers are sent at once.
+/// The number of transfers in a batch.
 pub(crate) const AT_ONCE: u64 = 4_000;
 
-/// Transfers of 1 from account 1 to 2, so many at once; what came of it, `None` when the connection broke.
+/// Sends a batch of transfers of 1 from account 1 to 2. Returns the result, or `None` if the connection broke.
 pub(crate) fn send(client: &Client, first: u64) -> Option<Sent> {
     let blank = TransferRecord::decode(&[0; 128]);
     let transfer = |id: u64| TransferRecord {
@@ -55,14 +55,14 @@ pub(crate) fn send(client: &Client, first: u64) -> Option<Sent> {
     Some(Sent::Refused(status, problem))
 }
 
-/// What came of transfers.
+/// The result of a batch of transfers.
 #[derive(Debug)]
 pub(crate) enum Sent {
     Taken,
     Refused(u16, Value),
 }
 
-/// What account 2 received.
+/// The amount that account 2 has received.
 pub(crate) fn received(client: &Client) -> u64 {
     let account = client.get("/v1/accounts/2");
     assert_eq!(account.status, 200, "{account:?}");
@@ -77,7 +77,7 @@ fn transfer(client: &Client, id: u64) -> crate::harness::Reply {
     client.post("/v1/transfers", &order(id))
 }
 
-/// Fills so many segments of 1 MiB, and a little of the next.
+/// Fills `segments` segments of 1 MiB, and a part of the next one.
 pub(crate) fn fill(client: &Client, data: &Path, segments: u32) -> u64 {
     let mut next = 1_000;
     let begun = data.join(format!("journal/segment-{:08}", segments + 2));
@@ -88,7 +88,7 @@ pub(crate) fn fill(client: &Client, data: &Path, segments: u32) -> u64 {
     next
 }
 
-/// Turns over one bit in the middle of a file.
+/// Flips one bit in the middle of a file.
 fn flip(path: &Path) {
     let file = File::options().read(true).write(true).open(path).expect("the file is there");
     let mut byte = [0];
@@ -98,7 +98,7 @@ fn flip(path: &Path) {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the gap is one of time")]
+#[expect(clippy::disallowed_methods, reason = "the test needs time to pass")]
 fn a_start_long_after_the_last_entry_writes_nothing_until_the_clock_is_confirmed() {
     let data = tempfile::tempdir().expect("a directory");
     let (server, client, key) = start(data.path(), &[]);
@@ -114,7 +114,7 @@ fn a_start_long_after_the_last_entry_writes_nothing_until_the_clock_is_confirmed
     assert_eq!(refused.retry_after.as_deref(), Some("10"));
     assert!(refused.text("detail").contains("the last entry"), "{refused:?}");
     let repeated = transfer(&client, 1);
-    assert_eq!((repeated.status, repeated.replayed), (200, true), "what was done is answered");
+    assert_eq!((repeated.status, repeated.replayed), (200, true), "repeated requests are answered");
     let dry = client.post("/v1/transfers?dry_run=true", &order(2));
     assert_eq!(dry.status, 200, "{dry:?}");
     let packed =
@@ -122,7 +122,7 @@ fn a_start_long_after_the_last_entry_writes_nothing_until_the_clock_is_confirmed
     assert_eq!((packed.status, packed.code()), (503, "clock_not_believed"), "{packed:?}");
     assert_eq!(received(&client), 1);
     let ready = client.get("/readyz");
-    assert_eq!(ready.status, 200, "reads are answered");
+    assert_eq!(ready.status, 200, "reads still work");
     assert!(ready.body.as_str().is_some_and(|text| text.starts_with("ready for reads\nthe clock says")), "{ready:?}");
     let metrics = client.get("/metrics").body.to_string();
     assert!(metrics.contains(r#"finaira_writes_closed{reason=\"clock\"} 1"#), "{metrics}");
@@ -137,7 +137,7 @@ fn a_start_long_after_the_last_entry_writes_nothing_until_the_clock_is_confirmed
     std::thread::sleep(Duration::from_millis(50));
 
     let (status, errors) = Server::failing_start_with(data.path(), &["--clock-ahead-max", "0s"]);
-    assert!(!status.success() && errors.contains("with it no write would ever be taken"), "{errors}");
+    assert!(!status.success() && errors.contains("with 0, every write would be refused"), "{errors}");
     let (status, errors) = Server::failing_start_with(data.path(), &["--clock-gap-max", "10ms", "--new-api-key"]);
     assert!(!status.success());
     assert!(errors.contains("a new API key cannot be made now: the clock says"), "{errors}");
@@ -157,7 +157,7 @@ fn the_scrub_finds_damage_under_a_running_server_which_then_only_reads() {
         line.trim().parse::<f64>().expect("a number")
     };
     eventually_within(MINUTE, || (metric("finaira_scrub_segments_total") >= 3.0).then_some(()));
-    assert_eq!(transfer(&client, 1).status, 201, "an intact journal is written");
+    assert_eq!(transfer(&client, 1).status, 201, "writes to an intact journal succeed");
     let damaged = data.path().join("journal/segment-00000002");
     flip(&damaged);
     let mut id = 1;
@@ -168,16 +168,16 @@ fn the_scrub_finds_damage_under_a_running_server_which_then_only_reads() {
     assert_eq!(refused.code(), "journal_damaged", "{refused:?}");
     let detail = refused.text("detail");
     assert!(detail.contains("segment-00000002 is damaged at byte") && detail.contains("(sequence "), "{detail}");
-    assert_eq!(refused.retry_after, None, "it does not pass by itself");
-    assert!(received(&client) >= next - 1_000, "reads go on");
-    assert_eq!(client.get("/v1/events?limit=10").status, 200, "also of the journal, where it is whole");
+    assert_eq!(refused.retry_after, None, "damage does not go away by itself");
+    assert!(received(&client) >= next - 1_000, "reads still work");
+    assert_eq!(client.get("/v1/events?limit=10").status, 200, "undamaged parts of the journal can be read");
     eventually_within(MINUTE, || (metric("finaira_scrub_damaged_segments") > 0.5).then_some(()));
     assert!(server.stop().success(), "a clean stop");
 
     let (status, errors) = Server::failing_start(data.path());
     assert!(!status.success());
     assert!(errors.contains("segment-00000002 is damaged at byte"), "{errors}");
-    // The file comes back from a copy.
+    // The file is restored from a copy.
     flip(&damaged);
     let server = Server::start_with(data.path(), &[]);
     server.logs("checking a segment in which damage was met before");
@@ -186,7 +186,7 @@ fn the_scrub_finds_damage_under_a_running_server_which_then_only_reads() {
 }
 
 #[test]
-fn damage_that_a_reader_meets_stops_the_writes_too() {
+fn damage_found_by_a_read_stops_writes_too() {
     let data = tempfile::tempdir().expect("a directory");
     let (server, client, _) = start(data.path(), &[]);
     fill(&client, data.path(), 1);
@@ -207,10 +207,10 @@ fn damage_that_a_reader_meets_stops_the_writes_too() {
 }
 
 #[test]
-fn a_segment_that_cannot_be_prepared_ends_the_server_and_a_restart_goes_on() {
+fn a_segment_that_cannot_be_prepared_ends_the_server_and_a_restart_continues() {
     let data = tempfile::tempdir().expect("a directory");
     let (server, client, key) = start(data.path(), &[]);
-    // Open files stay; what is opened by name is not there.
+    // Files that are already open still work, but no file can be opened by name.
     let (journal, away) = (data.path().join("journal"), data.path().join("away"));
     fs::rename(&journal, &away).expect("the folder moves");
     let mut acknowledged = 0;

@@ -1,4 +1,4 @@
-//! The real binary behind a real socket.
+//! Runs the real binary and talks to it over a real socket.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// A server process; killed when dropped.
+/// A server process, which is killed when this is dropped.
 pub(crate) struct Server {
     child: Child,
     /// `http://127.0.0.1:<port>`.
     pub(crate) address: String,
-    /// The API key, when this start made one.
+    /// The API key, if this start generated one.
     pub(crate) key: Option<String>,
     log: Arc<Mutex<Vec<u8>>>,
     /// Reads the log until the process ends.
     reader: Option<std::thread::JoinHandle<()>>,
 }
 
-/// Talks to a server; cheap to clone.
+/// Talks to a server. Clones are cheap.
 #[derive(Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
@@ -28,7 +28,7 @@ pub(crate) struct Client {
     key: String,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -57,7 +57,7 @@ impl Server {
         Self::start_in(data, arguments, &[])
     }
 
-    /// As [`Server::start_with`], with more in its environment.
+    /// As [`Server::start_with`], with additional environment variables.
     pub(crate) fn start_in(data: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
         let mut command = command(data, arguments);
         let mut child = command.envs(environment.iter().copied()).spawn().expect("the binary starts");
@@ -78,31 +78,31 @@ impl Server {
                 address = Some(found.to_owned());
             }
         }
-        // Logs must be read, or a full pipe would stop the server.
+        // The log must be read, because a full pipe would block the server.
         let mut stderr = BufReader::new(child.stderr.take().expect("standard error is piped"));
         let log = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&log);
         let reader = std::thread::spawn(move || {
             let mut line = Vec::new();
             while stderr.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
-                shared.lock().expect("nobody panics with the log").append(&mut line);
+                shared.lock().expect("no thread panics while it has the lock").append(&mut line);
             }
         });
         Self { child, address: address.unwrap_or_default(), key, log, reader: Some(reader) }
     }
 
-    /// What it logged so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&self.log.lock().expect("nobody panics with the log")).into_owned()
+        String::from_utf8_lossy(&self.log.lock().expect("no thread panics while it has the lock")).into_owned()
     }
 
-    /// Waits until it logged this.
+    /// Waits until the log contains `text`.
     #[track_caller]
     pub(crate) fn logs(&self, text: &str) {
         eventually_within(Duration::from_secs(60), || self.log().contains(text).then_some(()));
     }
 
-    /// The output of a start that is expected to fail.
+    /// Returns the output of a start that is expected to fail.
     pub(crate) fn failing_start(data: &Path) -> (ExitStatus, String) {
         Self::failing_start_with(data, &[])
     }
@@ -129,21 +129,21 @@ impl Server {
         Client { agent: config.into(), address: self.address.clone(), key: key.to_owned() }
     }
 
-    /// SIGKILL, as a crash would have it.
+    /// Sends SIGKILL, which simulates a crash.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("the process can be killed");
         self.child.wait().expect("the process ends");
     }
 
-    /// Its exit status, when it ends by itself, and all that it logged.
+    /// Waits until the server ends by itself. Returns its exit status and its whole log.
     pub(crate) fn wait_with_log(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("the process ends");
-        let reader = self.reader.take().expect("it is read once");
+        let reader = self.reader.take().expect("the log is read only once");
         reader.join().expect("the log is read to its end");
         (status, self.log())
     }
 
-    /// SIGTERM and the exit status.
+    /// Sends SIGTERM and returns the exit status.
     pub(crate) fn stop(mut self) -> ExitStatus {
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
@@ -153,13 +153,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Already ended servers cannot be killed again, which is fine.
+        // Killing fails if the server has already ended, which is fine.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// Runs a command to its end: whether it succeeded, and all that it said.
+/// Runs a command to its end. Returns whether it succeeded, and its whole output.
 pub(crate) fn finaira(arguments: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_finaira")).args(arguments).output().expect("the binary runs");
     let said = [output.stdout, output.stderr].concat();
@@ -186,7 +186,7 @@ impl Client {
         read(request.header("Authorization", format!("Bearer {}", self.key)).call())
     }
 
-    /// What is no text.
+    /// Returns a body that is not text.
     pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
         let request = self.agent.get(format!("{}{path}", self.address));
         let response = request.header("Authorization", format!("Bearer {}", self.key)).call();
@@ -199,12 +199,12 @@ impl Client {
         self.try_post(path, body).expect("the server answers")
     }
 
-    /// `None` when the connection broke: nobody knows then what became of the request.
+    /// Returns `None` if the connection broke. Nobody knows then whether the request took effect.
     pub(crate) fn try_post(&self, path: &str, body: &Value) -> Option<Reply> {
         self.try_send(path, &[("Content-Type", "application/json")], &serde_json::to_vec(body).expect("JSON"))
     }
 
-    /// A verb on a payment.
+    /// Applies a verb to a payment.
     pub(crate) fn verb(&self, payment: &str, verb: &str, key: &str) -> Reply {
         let path = format!("/v1/payments/{payment}/{verb}");
         self.try_send(&path, &[("Idempotency-Key", key)], b"").expect("the server answers")
@@ -225,12 +225,12 @@ impl Client {
         read(request.send(body))
     }
 
-    /// Sends packed records and gives those that come back.
+    /// Sends packed records and returns the resulting records.
     pub(crate) fn packed(&self, path: &str, body: &[u8]) -> Vec<u8> {
         self.try_packed(path, body).expect("the server answers")
     }
 
-    /// As [`Client::packed`]; `None` when the connection broke. Asks again while the queue is full.
+    /// As [`Client::packed`], but returns `None` if the connection broke. Tries again while the queue is full.
     pub(crate) fn try_packed(&self, path: &str, body: &[u8]) -> Option<Vec<u8>> {
         let send = || {
             let request = self.agent.post(format!("{}{path}", self.address));
@@ -245,7 +245,7 @@ impl Client {
         Some(body)
     }
 
-    /// Sends packed records once: the answer's status and body; `None` when the connection broke.
+    /// Sends packed records once. Returns the status and the body, or `None` if the connection broke.
     pub(crate) fn packed_once(&self, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
         let request = self.agent.post(format!("{}{path}", self.address));
         let request = request.header("Authorization", format!("Bearer {}", self.key));
@@ -253,23 +253,23 @@ impl Client {
         Some((response.status().as_u16(), response.body_mut().read_to_vec().ok()?))
     }
 
-    /// Lets a policy decide, given as the text of its policy.toml.
+    /// Activates a policy, given as the text of its `policy.toml`.
     pub(crate) fn activate(&self, policy: &str) -> Reply {
         let mut archive = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(policy.len() as u64);
         header.set_mode(0o644);
-        archive.append_data(&mut header, "policy.toml", policy.as_bytes()).expect("an archive in memory");
-        let archive = archive.into_inner().expect("an archive in memory");
+        archive.append_data(&mut header, "policy.toml", policy.as_bytes()).expect("writing to memory succeeds");
+        let archive = archive.into_inner().expect("writing to memory succeeds");
         self.send("/v1/policies", &[("Content-Type", "application/x-tar")], &archive)
     }
 
-    /// Pays; the id is a number.
+    /// Makes a payment whose id is a number.
     pub(crate) fn pay(&self, id: u128, payment_type: &str, amount: u64, attributes: &Value) -> Reply {
         self.post("/v1/payments", &payment(id, payment_type, amount, attributes))
     }
 
-    /// What a customer's wallet has, in minor units: posted, and reserved.
+    /// Returns the posted and the reserved balance of a customer's wallet, in minor units.
     pub(crate) fn wallet(&self, customer: &str) -> (u128, u128) {
         let reply = self.get(&format!("/v1/accounts?template=wallet&holder={customer}"));
         assert_eq!(reply.status, 200, "{reply:?}");
@@ -279,7 +279,7 @@ impl Client {
     }
 }
 
-/// The body of a payment in EUR/2.
+/// Builds the body of a payment in EUR/2.
 pub(crate) fn payment(id: u128, payment_type: &str, amount: u64, attributes: &Value) -> Value {
     json!({
         "id": id.to_string(),
@@ -300,21 +300,21 @@ fn read(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option
     Some(Reply { status, body, replayed, retry_after })
 }
 
-/// A new data directory, a server on it, and a client with the key that the server made.
+/// Creates a data directory, a server on it, and a client with the API key that the server printed.
 pub(crate) fn first_start(arguments: &[&str]) -> (tempfile::TempDir, Server, Client) {
     let data = tempfile::tempdir().expect("a directory");
     let server = Server::start_with(data.path(), arguments);
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let client = server.client(server.key.as_deref().expect("the first start prints an API key"));
     (data, server, client)
 }
 
-/// Calls until it gives something, for at most ten seconds.
+/// Calls `attempt` until it returns a value, for at most ten seconds.
 #[track_caller]
 pub(crate) fn eventually<T>(attempt: impl FnMut() -> Option<T>) -> T {
     eventually_within(Duration::from_secs(10), attempt)
 }
 
-/// Calls until it gives something, for at most so long.
+/// Calls `attempt` until it returns a value, for at most `most`.
 #[expect(clippy::disallowed_methods, reason = "waiting for another process")]
 #[track_caller]
 pub(crate) fn eventually_within<T>(most: Duration, mut attempt: impl FnMut() -> Option<T>) -> T {

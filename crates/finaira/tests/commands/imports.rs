@@ -1,4 +1,4 @@
-//! Imports of an existing book through the command line, against a real server.
+//! Imports an existing book through the command line into a real server.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::harness::{Client, Server, eventually};
 const EUR: u32 = 978;
 const ACCOUNTS: u64 = 5_000;
 
-/// A book in files, and a server that has two accounts of its own in the same ledger.
+/// The files of a book, and a server that already has two accounts in the same ledger.
 struct World {
     folder: tempfile::TempDir,
     server: Server,
@@ -24,7 +24,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a directory");
         write_book(folder.path(), transfers);
         let server = Server::start(&folder.path().join("data"));
-        let key = server.key.clone().expect("the first start makes a key");
+        let key = server.key.clone().expect("the first start prints an API key");
         let client = server.client(&key);
         assert_eq!(client.post("/v1/ledgers", &json!({"id": EUR, "asset": "EUR/2"})).status, 201);
         for id in ["900001", "900002"] {
@@ -44,7 +44,7 @@ impl World {
         command
     }
 
-    /// The command with the files of the book.
+    /// The command with the files of the book as arguments.
     fn with_files(&self, verb: &[&str]) -> Command {
         let mut command = self.command(verb);
         command.args(["--ledger", "978"]).arg("--accounts").arg(self.file("accounts.csv"));
@@ -59,7 +59,7 @@ impl World {
         assert_eq!(reply.status, 201, "{reply:?}");
     }
 
-    /// Accounts and posted debits of the ledger.
+    /// The number of accounts and the posted debits of the ledger.
     fn sums(&self) -> (u64, u64) {
         let totals = self.client.get(&format!("/v1/ledgers/{EUR}/trial-balance")).body;
         assert_eq!(totals["debits_posted"], totals["credits_posted"], "{totals}");
@@ -67,7 +67,7 @@ impl World {
         (totals["accounts"].as_u64().expect("a number"), debits)
     }
 
-    /// The only import.
+    /// Returns the only import.
     fn import(&self) -> Option<Value> {
         self.client.get("/v1/imports").body["items"].get(0).cloned()
     }
@@ -81,7 +81,8 @@ impl World {
     }
 }
 
-/// Accounts 1 to [`ACCOUNTS`]; transfer `n` moves `n` from one to another, so that the sums are known.
+/// Writes accounts 1 to [`ACCOUNTS`], and transfers of which number `n` moves the amount `n`, so that the sums are
+/// known.
 fn write_book(folder: &Path, transfers: u64) {
     let (mut accounts, mut rows) = ("id,code,timestamp,flags\n".to_owned(), String::new());
     let mut balances = vec![0_i64; usize::try_from(ACCOUNTS).expect("few")];
@@ -129,7 +130,7 @@ fn fails(command: &mut Command) -> String {
 }
 
 #[test]
-fn a_book_appears_at_once_while_others_go_on() {
+fn a_book_appears_at_once_while_other_writes_continue() {
     const TRANSFERS: u64 = 50_000;
     let world = World::new(TRANSFERS);
     let dry = succeeds(world.with_files(&["run", "--dry-run"]).arg("--report").arg(world.file("report.json")));
@@ -142,12 +143,13 @@ fn a_book_appears_at_once_while_others_go_on() {
         serde_json::from_slice(&std::fs::read(world.file("report.json")).expect("a file")).expect("JSON");
     assert_eq!(report["debits_posted"], (TRANSFERS * (TRANSFERS + 1) / 2).to_string());
 
-    let mut running = world.with_files(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+    let mut running =
+        world.with_files(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
     let mut live = 0;
     let status = loop {
         live += 1;
         world.live_transfer(live);
-        if let Some(status) = running.try_wait().expect("it can be asked") {
+        if let Some(status) = running.try_wait().expect("the status is available") {
             break status;
         }
         let (accounts, debits) = world.sums();
@@ -161,9 +163,9 @@ fn a_book_appears_at_once_while_others_go_on() {
         (found.status, found.text("amount"), found.text("created_at")),
         (200, "3", "2020-09-13T12:26:40.000000002Z")
     );
-    assert!(succeeds(&mut world.with_files(&["run"])).contains("\"opened\""), "again is a retry");
+    assert!(succeeds(&mut world.with_files(&["run"])).contains("\"opened\""), "running it again is a retry");
     let taken = fails(&mut world.with_files(&["run", "--dry-run"]));
-    assert!(taken.contains("55000 ids are taken"), "{taken}");
+    assert!(taken.contains("55000 ids already exist"), "{taken}");
 
     let world = world.restarted();
     assert_eq!(world.sums(), (2 + ACCOUNTS, moved + live));
@@ -173,12 +175,13 @@ fn a_book_appears_at_once_while_others_go_on() {
 #[test]
 fn an_import_that_was_killed_is_resumed() {
     let world = World::new(50_000);
-    let mut running = world.with_files(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+    let mut running =
+        world.with_files(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
     eventually(|| world.import().filter(|import| import["transfers"].as_u64() > Some(0)));
-    running.kill().expect("it can be killed");
-    running.wait().expect("it ends");
+    running.kill().expect("the process can be killed");
+    running.wait().expect("the process ends");
     let world = world.restarted();
-    let import = world.import().expect("it was started");
+    let import = world.import().expect("the import was started");
     assert_eq!((world.sums(), import["accounts"].as_u64()), ((2, 0), Some(ACCOUNTS)));
     let id = import["id"].as_str().expect("an id").to_owned();
     assert_eq!(world.client.get("/v1/accounts/5").code(), "account_not_found");
@@ -196,10 +199,11 @@ fn an_import_that_was_killed_is_resumed() {
 #[test]
 fn a_discarded_import_leaves_nothing_behind() {
     let world = World::new(9_000);
-    let mut running = world.with_files(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+    let mut running =
+        world.with_files(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
     let import = eventually(|| world.import().filter(|import| import["accounts"].as_u64() > Some(0)));
-    running.kill().expect("it can be killed");
-    running.wait().expect("it ends");
+    running.kill().expect("the process can be killed");
+    running.wait().expect("the process ends");
     let id = import["id"].as_str().expect("an id").to_owned();
     if world.import().is_some_and(|import| import["state"] == "opened") {
         return;
@@ -214,7 +218,7 @@ fn a_discarded_import_leaves_nothing_behind() {
 }
 
 #[test]
-fn bad_rows_and_differences_are_told_one_by_one() {
+fn bad_rows_and_differences_are_listed() {
     let world = World::new(0);
     let accounts = "id,code,timestamp,flags\n1,7,5,\n2,x,6,history\n3,7,yesterday,\n4,7,8,golden\n1,7,9,\n";
     std::fs::write(world.file("accounts.csv"), accounts).expect("a file");
@@ -225,8 +229,8 @@ fn bad_rows_and_differences_are_told_one_by_one() {
     for expected in [
         "accounts.csv, row 2, column `code`: found `x`, expected a whole number from 1 to 65535",
         "accounts.csv, row 3, column `timestamp`: found `yesterday`, expected an instant",
-        "accounts.csv, row 4, column `flags`: found `golden`, expected names of linked",
-        "accounts.csv, row 5: the same row came before",
+        "accounts.csv, row 4, column `flags`: found `golden`, expected names from linked",
+        "accounts.csv, row 5: the row was already read",
         "transfers.csv, row 1: the credit account does not exist",
         "has 0 (0 credits, 0 debits), expected -5",
         "nothing was imported: 5 bad rows, 1 balances differ",

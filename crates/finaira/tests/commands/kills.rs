@@ -1,12 +1,13 @@
-//! The server killed with SIGKILL at random moments under a mixed load, again and again.
+//! Kills the server with SIGKILL at random moments under a mixed load, again and again.
 //!
-//! Every caller owns its accounts and knows from a model of its own what each request must lead to: whatever is
-//! acknowledged equals that, is there after every kill, exactly once; what was not acknowledged happened at most once, as
-//! a prefix of what was sent, chains whole, and asked again it is settled; balances are the model's. A reader follows the
-//! feed of events: what it was shown stays as it was, and in the end every event is one that somebody caused, once.
+//! Every caller owns its accounts, and its own model tells the result of each request. An acknowledged result equals
+//! the model and is there exactly once after every kill. Unacknowledged requests happened at most once, as a prefix of
+//! what was sent, with chains complete; sending them again settles them. Balances equal the model. A reader follows the
+//! event feed: events that it has seen never change, and in the end every event has exactly one cause.
 //!
-//! `FINAIRA_KILLS=<number>` kills so often, `FINAIRA_KILLS_SEED=<number>` chooses the requests and the moments. The threads of
-//! callers and server run as the machine lets them, so a seed repeats a run only roughly: repeat it more than once.
+//! `FINAIRA_KILLS=<number>` sets the number of kills, and `FINAIRA_KILLS_SEED=<number>` the seed for requests and
+//! moments. The machine schedules the threads of callers and server, so a seed repeats a run only roughly: repeat it
+//! more than once.
 
 mod books;
 mod mover;
@@ -26,29 +27,29 @@ use self::reader::Reader;
 use crate::harness::{Client, Server};
 
 const KILLS: u64 = 20;
-/// The load lasts so long at least and at most before the kill.
+/// The shortest and the longest load before a kill, in milliseconds.
 const LOAD_MS: (u64, u64) = (15, 250);
 
-/// One client that sends requests one after the other.
+/// A client that sends requests one after another.
 trait Caller: Send {
-    /// Sends the next request and checks its answer; false when the connection broke.
+    /// Sends the next request and checks the response. Returns false if the connection broke.
     fn go_on(&mut self, client: &Client) -> bool;
 
-    /// After a start: what was acknowledged is there, what was not is settled, and balances are what they must be.
+    /// After a start, checks that acknowledged requests took effect, settles the others, and checks the balances.
     fn check(&mut self, client: &Client);
 
-    /// Requests that were acknowledged or settled.
+    /// The number of acknowledged or settled requests.
     fn requests(&self) -> u64;
 }
 
 #[expect(clippy::disallowed_methods, reason = "parameters of the test run, documented above")]
 fn parameter(name: &str, usual: u64) -> u64 {
     std::env::var(name)
-        .map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, found {text}")))
+        .map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, found {text}")))
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "how long it took is told, nothing decides by it")]
+#[expect(clippy::disallowed_methods, reason = "the elapsed time is only printed")]
 fn what_was_acknowledged_survives_every_kill_and_nothing_happens_twice() {
     let (kills, seed) = (parameter("FINAIRA_KILLS", KILLS), parameter("FINAIRA_KILLS_SEED", 1));
     println!(
@@ -59,7 +60,7 @@ fn what_was_acknowledged_survives_every_kill_and_nothing_happens_twice() {
     let mut rng = Rng::new(seed);
     let data = tempfile::tempdir().expect("a directory");
     let mut server = Server::start(data.path());
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     let client = server.client(&key);
     assert_eq!(client.activate(WALLET).status, 201);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "EUR/2"})).status, 201);
@@ -74,7 +75,7 @@ fn what_was_acknowledged_survives_every_kill_and_nothing_happens_twice() {
     for kill in 1..=kills {
         load_and_kill(server, &key, &mut callers, &mut reader, &mut rng);
         server = Server::start(data.path());
-        assert_eq!(server.key, None, "a key is shown once");
+        assert_eq!(server.key, None, "the API key is printed once");
         let client = server.client(&key);
         reader.check_seen(&client);
         callers.iter_mut().for_each(|caller| caller.check(&client));
@@ -90,12 +91,12 @@ fn what_was_acknowledged_survives_every_kill_and_nothing_happens_twice() {
     let requests: u64 = callers.iter().map(|caller| caller.requests()).sum();
     let events = reader.check_all(&server.client(&key));
     println!("kills={kills} seed={seed} requests={requests} events={events} seconds={}", started.elapsed().as_secs());
-    assert!(requests > 20 * kills, "the load was real: {requests} requests");
+    assert!(requests > 20 * kills, "the load was large enough: {requests} requests");
     assert!(server.stop().success(), "SIGTERM stops cleanly");
 }
 
-/// Callers go on until the server is killed under them.
-#[expect(clippy::disallowed_methods, reason = "the kill comes at another moment each time")]
+/// Lets the callers work until the server is killed under them.
+#[expect(clippy::disallowed_methods, reason = "the kill comes at a different moment each time")]
 fn load_and_kill(server: Server, key: &str, callers: &mut [Box<dyn Caller>], reader: &mut Reader, rng: &mut Rng) {
     let killed = AtomicBool::new(false);
     let load = Duration::from_millis(LOAD_MS.0 + rng.below(LOAD_MS.1 - LOAD_MS.0));

@@ -1,4 +1,4 @@
-//! What the routes do when all is well.
+//! The behaviour of the routes in normal operation.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -42,12 +42,12 @@ fn ledgers_accounts_and_transfers_without_any_policy() {
     assert_eq!((&totals["debits_posted"], &totals["credits_posted"]), (&json!("500"), &json!("500")));
     let page = client.get("/v1/accounts?limit=1");
     assert_eq!(page.body["items"].as_array().map(Vec::len), Some(1));
-    let next = page.body["next_cursor"].as_str().expect("there is more");
+    let next = page.body["next_cursor"].as_str().expect("there is another page");
     assert_eq!(client.get(&format!("/v1/accounts?cursor={next}")).body["items"][0]["code"], 7);
 }
 
 #[test]
-fn a_decision_explains_itself() {
+fn a_decision_has_its_reasons() {
     let (_data, _server, client) = start();
     client.pay(1, "top_up", 500_000, &json!({"customer": "alice"}));
     for id in 2..=6 {
@@ -69,7 +69,7 @@ fn a_decision_explains_itself() {
 }
 
 #[test]
-fn verbs_move_a_payment_on_once() {
+fn a_verb_changes_a_payment_once() {
     let (_data, _server, client) = start();
     client.pay(1, "top_up", 500_000, &json!({"customer": "alice"}));
     assert_eq!(client.pay(2, "card", 700, &json!({"customer": "alice"})).text("status"), "held");
@@ -93,7 +93,7 @@ fn a_deadline_passes_without_any_request() {
     let held = client.pay(2, "transfer", 50_000, &json!({"customer": "alice", "recipient": "bob"}));
     assert_eq!((held.text("status"), client.wallet("alice")), ("in_review", (500_000, 50_000)));
     let expired = |event: &Value| event["kind"] == "payment_changed" && event.to_string().contains("expired");
-    // Reading events asks nothing of the engine: only the clock can have written this one.
+    // Reading events sends no request to the engine, so only the clock can have caused this event.
     eventually(|| {
         let page = client.get("/v1/events?limit=1000");
         page.body["items"].as_array()?.iter().any(expired).then_some(())
@@ -110,7 +110,7 @@ fn events_are_paged_and_streamed_in_order() {
     let kinds: Vec<&str> =
         page.body["items"].as_array().expect("events").iter().filter_map(|event| event["kind"].as_str()).collect();
     assert_eq!(kinds, ["journal_started", "principal_added", "credential_added"]);
-    let cursor = page.body["next_cursor"].as_str().expect("there is more").to_owned();
+    let cursor = page.body["next_cursor"].as_str().expect("there is another page").to_owned();
     let foreign = format!("00000000-0000-0000-0000-000000000001{}", &cursor[36..]);
     let refused = client.get(&format!("/v1/events?cursor={foreign}"));
     assert_eq!((refused.status, refused.code()), (410, "cursor_of_another_origin"));
@@ -124,7 +124,7 @@ fn events_are_paged_and_streamed_in_order() {
     write!(stream, "GET /v1/events?cursor={cursor} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nAccept: text/event-stream\r\n\r\n").expect("a request");
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let mut next_kind = || loop {
-        let line = lines.next().expect("the stream goes on");
+        let line = lines.next().expect("the stream continues");
         if let Some(data) = line.strip_prefix("data:") {
             let event: Value = serde_json::from_str(data.trim()).expect("an event is JSON");
             break event["kind"].as_str().expect("a kind").to_owned();
@@ -151,7 +151,7 @@ fn health_metrics_and_the_api_description_need_no_key() {
 }
 
 #[test]
-fn a_new_policy_decides_from_its_activation_on() {
+fn a_new_policy_decides_after_its_activation() {
     let (_data, _server, client) = start();
     client.pay(1, "top_up", 500_000, &json!({"customer": "alice"}));
     for id in 2..=4 {
@@ -160,10 +160,11 @@ fn a_new_policy_decides_from_its_activation_on() {
     assert_eq!(client.activate(WALLET).status, 200, "the same policy again changes nothing");
     let stricter = WALLET.replace("features.cards_1h > 5", "features.cards_1h > 3");
     assert_eq!(client.activate(&stricter).status, 201);
-    // The stream went on, so the three payments before still count.
+    // The stream continued, so the previous three payments still count.
     assert_eq!(client.pay(5, "card", 100, &json!({"customer": "alice"})).text("status"), "declined");
     assert_eq!(client.get("/v1/policies/active").body["name"], "wallet");
-    // A changed stream has not seen what came before it: missing, which goes to a human, and not a count of one.
+    // A changed stream has not recorded earlier payments, so the feature is missing, which causes a review. It does not
+    // count from one.
     let changed = stricter.replace("[streams.cards]", "[streams.cards]\nwhere = \"payment.amount > 1\"");
     assert_eq!(client.activate(&changed).status, 201);
     let unseen = client.pay(6, "card", 100, &json!({"customer": "alice"}));

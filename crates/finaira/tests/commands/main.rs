@@ -1,4 +1,4 @@
-//! The commands as users run them: the real binary, and for `finaira serve` a real socket.
+//! Runs the commands as users do: with the real binary, and for `finaira serve` over a real socket.
 
 mod backtest;
 mod backup;

@@ -1,4 +1,4 @@
-//! Accounts and transfers ordered one by one and in batches, for real and on trial.
+//! Orders for accounts and transfers, one by one and in batches, with and without dry runs.
 
 use fixtures::WALLET;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn transfer(id: u32, debit: u32, credit: u32, amount: u32) -> Value {
     })
 }
 
-/// The results of a batch that was judged.
+/// The statuses in the results of a batch.
 #[track_caller]
 fn statuses(reply: &Reply) -> Vec<&str> {
     assert_eq!(reply.status, 200, "{reply:?}");
@@ -34,7 +34,7 @@ fn statuses(reply: &Reply) -> Vec<&str> {
     results.iter().map(|result| result["status"].as_str().expect("a result has a status")).collect()
 }
 
-/// Everything that the journal holds, as the event feed tells it.
+/// The number of entries in the journal, counted with the event feed.
 fn events(client: &Client) -> usize {
     client.get("/v1/events?limit=1000").body["items"].as_array().expect("a page").len()
 }
@@ -53,7 +53,11 @@ fn every_order_of_a_batch_gets_its_own_result() {
     let result = |place: usize| &reply.body["results"][place];
     assert_eq!(result(0)["transfer"]["credit_balances"]["credits_posted"], "500");
     assert_eq!(result(0)["timestamp"], result(3)["timestamp"]);
-    assert_eq!(result(2)["transfer"]["debit_balances"]["debits_posted"], "200", "it sees what came before it");
+    assert_eq!(
+        result(2)["transfer"]["debit_balances"]["debits_posted"],
+        "200",
+        "an order sees the effects of earlier ones"
+    );
     assert_eq!(result(1)["number"], 54);
     assert_eq!(result(1)["title"], "the debits of the debit account would exceed its posted credits");
     assert!(result(1)["detail"].as_str().is_some_and(|detail| detail.contains("500 left, 501 requested")), "{reply:?}");
@@ -67,24 +71,27 @@ fn every_order_of_a_batch_gets_its_own_result() {
 }
 
 #[test]
-fn an_atomic_batch_is_made_as_a_whole_or_not_at_all() {
+fn an_atomic_batch_succeeds_completely_or_not_at_all() {
     let (_data, _server, client) = start();
     let atomic = |transfers: &[Value]| {
         let batch = json!({"atomic": true, "transfers": transfers});
         let tried = client.post("/v1/transfers/batch?dry_run=true", &batch);
         let made = client.post("/v1/transfers/batch", &batch);
-        assert_eq!(statuses(&tried), statuses(&made), "a dry run says what comes");
+        assert_eq!(statuses(&tried), statuses(&made), "a dry run predicts the result");
         made
     };
     let before = events(&client);
     let failed = atomic(&[transfer(100, 10, 20, 500), transfer(101, 20, 30, 501), transfer(102, 10, 30, 1)]);
     assert_eq!(statuses(&failed), ["linked_event_failed", "exceeds_credits", "linked_event_failed"]);
-    assert_eq!(events(&client), before + 1, "only the id that broke it is spent");
+    assert_eq!(events(&client), before + 1, "only the id that caused the failure is spent");
     assert_eq!(client.get("/v1/accounts/20").body["credits_posted"], "0");
 
     let made = atomic(&[transfer(100, 10, 20, 500), transfer(103, 20, 30, 400)]);
     assert_eq!(statuses(&made), ["created", "created"]);
-    assert_eq!(made.body["results"][0]["transfer"]["credit_balances"]["debits_posted"], "0", "as it was right then");
+    assert_eq!(
+        made.body["results"][0]["transfer"]["credit_balances"]["debits_posted"], "0",
+        "the balance at that moment"
+    );
     assert_eq!(made.body["results"][1]["transfer"]["debit_balances"]["debits_posted"], "400");
 
     let mut in_euros = transfer(105, 10, 20, 1);
@@ -97,7 +104,7 @@ fn an_atomic_batch_is_made_as_a_whole_or_not_at_all() {
 }
 
 #[test]
-fn what_happened_elsewhere_is_imported_with_its_time() {
+fn imported_events_keep_their_original_time() {
     let (_data, _server, client) = first_start(&[]);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "USD/2"})).status, 201);
     let account = |id: &str, year: &str| json!({"id": id, "ledger": 1, "code": 1, "flags": ["imported"], "timestamp": format!("{year}-01-01T00:00:00Z")});
@@ -120,14 +127,14 @@ fn what_happened_elsewhere_is_imported_with_its_time() {
 }
 
 #[test]
-fn a_dry_run_leaves_nothing() {
+fn a_dry_run_changes_nothing() {
     let (_data, _server, client) = start();
     let before = events(&client);
     let account = client.post("/v1/accounts?dry_run=true", &json!({"id": "40", "ledger": 1, "code": 1}));
     assert_eq!((account.status, &account.body["dry_run"], &account.body["code"]), (200, &json!(true), &json!(1)));
     let made = client.post("/v1/transfers?dry_run=true", &transfer(100, 10, 20, 500));
     assert_eq!((made.status, &made.body["dry_run"]), (200, &json!(true)), "{made:?}");
-    assert_eq!(made.body["credit_balances"]["credits_posted"], "500", "balances are as they would be");
+    assert_eq!(made.body["credit_balances"]["credits_posted"], "500", "balances are those after the transfer");
     let refused = client.post("/v1/transfers?dry_run=true", &transfer(100, 20, 10, 1));
     assert_eq!((refused.status, refused.code()), (422, "exceeds_credits"));
     let batch =
@@ -138,7 +145,7 @@ fn a_dry_run_leaves_nothing() {
 
     assert_eq!(events(&client), before, "a dry run leaves no entry");
     assert_eq!((client.get("/v1/accounts/40").status, client.get("/v1/transfers/100").status), (404, 404));
-    // Not even an id is spent: what was refused on trial may be created for real.
+    // A dry run does not even spend the id: an order that was refused in a dry run can still be created.
     assert_eq!(client.post("/v1/transfers", &transfer(100, 10, 20, 500)).status, 201);
     let bad = client.post("/v1/transfers?dry_run=yes", &transfer(100, 10, 20, 500));
     assert_eq!(
@@ -184,7 +191,7 @@ fn a_transfer_is_reversed_once() {
     assert_eq!((again.status, again.replayed, again.text("id")), (200, true, first.text("id")));
     assert_eq!(client.get("/v1/accounts/20").body["debits_posted"], "500");
 
-    // Without the money back there is no reversal; with it, the same request succeeds.
+    // The reversal fails while the money is spent. Once it is back, the same request succeeds.
     let batch = json!({"transfers": [transfer(101, 10, 20, 50), transfer(102, 20, 30, 50)]});
     assert_eq!(statuses(&client.post("/v1/transfers/batch", &batch)), ["created", "created"]);
     assert_eq!(reverse("/v1/transfers/101/reverse").code(), "exceeds_credits");
@@ -204,7 +211,7 @@ fn a_transfer_is_reversed_once() {
 }
 
 #[test]
-fn accounts_are_found_by_what_the_client_said_about_them() {
+fn accounts_are_found_by_the_fields_that_the_client_set() {
     let (_data, _server, client) = start();
     let found = |query: &str| {
         let reply = client.get(&format!("/v1/accounts?{query}"));
@@ -238,5 +245,5 @@ fn an_account_whose_address_or_metadata_is_refused_is_not_opened() {
         assert_eq!(client.get(&format!("/v1/accounts/{id}")).status, 404, "account {id}");
     }
     assert_eq!(client.get("/v1/accounts/shops:s2").body["id"], client.get("/v1/accounts/42").body["id"]);
-    assert_eq!(events(&client), before + 2, "one entry for the account, one for its address");
+    assert_eq!(events(&client), before + 2, "there is one entry for the account and one for its address");
 }

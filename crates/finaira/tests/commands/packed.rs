@@ -1,4 +1,4 @@
-//! The packed interface over a real socket, and the example in Python against it.
+//! The packed interface over a real socket, and the Python example that uses it.
 
 use std::path::Path;
 use std::process::Command;
@@ -27,26 +27,30 @@ fn statuses(bytes: &[u8]) -> Vec<u32> {
 
 fn start(data: &Path) -> (Server, Client) {
     let server = Server::start(data);
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let client = server.client(server.key.as_deref().expect("the first start prints an API key"));
     assert_eq!(client.post("/v1/ledgers", &json!({"id": EUR, "asset": "EUR/2"})).status, 201);
     (server, client)
 }
 
 #[test]
-fn a_batch_is_judged_event_by_event_and_outlives_a_crash() {
+fn a_batch_has_a_result_per_event_and_survives_a_crash() {
     const CREATED: u32 = ResultRecord::CREATED;
     let data = tempfile::tempdir().expect("a directory");
     let (server, client) = start(data.path());
     let accounts = [account(1, EUR), account(2, EUR), account(2, EUR), account(3, 7)].concat();
     let answer = client.packed("/v1/packed/create-accounts", &accounts);
-    assert_eq!(statuses(&answer), [CREATED, CREATED, ResultRecord::ACCOUNT_EXISTS, 1001], "one per event, in order");
+    assert_eq!(
+        statuses(&answer),
+        [CREATED, CREATED, ResultRecord::ACCOUNT_EXISTS, 1001],
+        "there is one result per event, in order"
+    );
 
     let events = [transfer(9, 1, 2, 250), transfer(9, 1, 2, 250), transfer(9, 1, 2, 1), transfer(8, 1, 5, 1)];
     let answer = client.packed("/v1/packed/create-transfers", &events.concat());
     assert_eq!(statuses(&answer), [CREATED, ResultRecord::TRANSFER_EXISTS, 39, 22]);
     let again = client.packed("/v1/packed/create-transfers?balances=false", &events.concat());
     assert_eq!(statuses(&again), [ResultRecord::TRANSFER_EXISTS, ResultRecord::TRANSFER_EXISTS, 39, 68]);
-    assert_eq!(again[..8], answer[..8], "the timestamp of the original");
+    assert_eq!(again[..8], answer[..8], "a retry gets the original timestamp");
 
     let answer =
         client.packed("/v1/packed/create-transfers?balances=true", &[transfer(10, 2, 1, 50), [0; 128]].concat());
@@ -56,8 +60,8 @@ fn a_batch_is_judged_event_by_event_and_outlives_a_crash() {
     assert_eq!((debit.debits_posted, debit.credits_posted), (50, 250));
     assert_eq!((credit.debits_posted, credit.credits_posted), (250, 50));
     assert_eq!(answer[144..][8..12], 5_u32.to_le_bytes(), "id_must_not_be_zero");
-    assert_eq!(answer[160..], [0; 128], "no balances of what was refused");
-    assert!(client.packed("/v1/packed/create-transfers", &[]).is_empty(), "nothing asked, nothing answered");
+    assert_eq!(answer[160..], [0; 128], "a refused event has no balances");
+    assert!(client.packed("/v1/packed/create-transfers", &[]).is_empty(), "an empty batch gets an empty response");
 
     let key = server.key.clone().expect("a key");
     server.kill();
@@ -66,7 +70,11 @@ fn a_batch_is_judged_event_by_event_and_outlives_a_crash() {
     let ids: Vec<u8> = [2_u128, 77, 1, 2].into_iter().flat_map(u128::to_le_bytes).collect();
     let answer = client.packed("/v1/packed/lookup-accounts", &ids);
     let found: Vec<_> = answer.as_chunks().0.iter().map(AccountRecord::decode).collect();
-    assert_eq!(found.iter().map(|account| account.id).collect::<Vec<_>>(), [2, 1, 2], "as asked, without 77");
+    assert_eq!(
+        found.iter().map(|account| account.id).collect::<Vec<_>>(),
+        [2, 1, 2],
+        "the accounts are in the order of the request, without 77"
+    );
     assert_eq!((found[0].debits_posted, found[0].credits_posted, found[0].ledger), (50, 250, EUR));
     let ids: Vec<u8> = [10_u128, 8, 9].into_iter().flat_map(u128::to_le_bytes).collect();
     let answer = client.packed("/v1/packed/lookup-transfers", &ids);
@@ -76,7 +84,7 @@ fn a_batch_is_judged_event_by_event_and_outlives_a_crash() {
 }
 
 #[test]
-fn a_batch_of_another_length_or_kind_is_refused_whole() {
+fn a_batch_of_wrong_length_or_kind_is_rejected_completely() {
     let data = tempfile::tempdir().expect("a directory");
     let (_server, client) = start(data.path());
     let refused = |path: &str, media_type, body: &[u8]| {
@@ -95,9 +103,9 @@ fn a_batch_of_another_length_or_kind_is_refused_whole() {
     assert_eq!((status, code.as_str()), (415, "unsupported_media_type"));
     let (status, code, _) = refused("/v1/packed/create-transfers?balances=1", PACKED, &[]);
     assert_eq!((status, code.as_str()), (400, "invalid_parameter"));
-    assert!(client.packed("/v1/packed/lookup-accounts", &1_u128.to_le_bytes()).is_empty(), "no account came of it");
+    assert!(client.packed("/v1/packed/lookup-accounts", &1_u128.to_le_bytes()).is_empty(), "no account was created");
     let answer = client.packed(path, &most);
-    assert_eq!(statuses(&answer).len(), packed::EVENTS_MAX, "a batch may be that large");
+    assert_eq!(statuses(&answer).len(), packed::EVENTS_MAX, "a batch may have this size");
 }
 
 #[test]
@@ -108,7 +116,7 @@ fn the_example_in_python_runs() {
     let mut python = Command::new("python3");
     let Ok(output) = python.arg(example).arg(&server.address).arg(server.key.as_deref().expect("a key")).output()
     else {
-        eprintln!("there is no python3 here");
+        eprintln!("SKIPPED: there is no python3 here");
         return;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

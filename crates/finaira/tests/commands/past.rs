@@ -1,4 +1,4 @@
-//! The past over a real socket: lists of transfers, balances and sums as they were, statements.
+//! Queries about the past over a real socket: lists of transfers, past balances and sums, statements.
 
 use api::packed::{ResultRecord, TransferRecord};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn start() -> (tempfile::TempDir, Server, Client) {
     (data, server, client)
 }
 
-/// 250 for the wallet, with whatever else `fields` say.
+/// A transfer of 250 to the wallet, changed by `fields`.
 fn transfer(id: u32, fields: Value) -> Value {
     let mut body = json!({
         "id": id.to_string(), "debit_account": WORLD, "credit_account": WALLET,
@@ -43,7 +43,7 @@ fn refused(reply: &Reply, status: u16, code: &str) {
     assert_eq!((reply.status, reply.code()), (status, code), "{reply:?}");
 }
 
-/// Every item of a list, page by page.
+/// Reads every item of a list, page by page.
 #[track_caller]
 fn all(client: &Client, path: &str, limit: usize) -> Vec<Value> {
     let mut items = Vec::new();
@@ -64,13 +64,13 @@ fn texts(items: &[Value], field: &str) -> Vec<String> {
     items.iter().map(|item| item[field].as_str().unwrap_or("-").to_owned()).collect()
 }
 
-/// The four balances of an account, or of what answers like one.
+/// The four balances of an account or of a similar object.
 fn sums(of: &Value) -> [String; 4] {
     ["debits_pending", "debits_posted", "credits_pending", "credits_posted"]
         .map(|field| of[field].as_str().unwrap_or("(absent)").to_owned())
 }
 
-/// Makes what can happen to a wallet; gives each transfer's time and what its reply said the wallet had then.
+/// Makes all kinds of transfers with a wallet. Returns the time of each, and the wallet's balances in the response.
 fn story(client: &Client) -> Vec<(String, [String; 4])> {
     let mut told = Vec::new();
     let mut make = |body: Value| {
@@ -93,7 +93,7 @@ fn story(client: &Client) -> Vec<(String, [String; 4])> {
 }
 
 #[test]
-fn balances_are_told_as_they_were_at_every_instant() {
+fn past_balances_are_exact_at_every_instant() {
     let (data, server, client) = start();
     let told = story(&client);
     let check = |client: &Client| {
@@ -104,7 +104,7 @@ fn balances_are_told_as_they_were_at_every_instant() {
             assert_eq!(totals["accounts"], 2);
             let [debits_pending, debits_posted, credits_pending, credits_posted] = sums(&totals);
             assert_eq!((debits_pending, debits_posted), (credits_pending.clone(), credits_posted));
-            assert_eq!(credits_pending, balances[2], "everything pending reaches the wallet");
+            assert_eq!(credits_pending, balances[2], "every pending transfer is one into the wallet");
         }
         let rows = all(client, "/v1/accounts/20/balances", 1000);
         assert_eq!(
@@ -118,13 +118,13 @@ fn balances_are_told_as_they_were_at_every_instant() {
         let before = found(client, "/v1/accounts/20/balance?at=2020-01-01T00:00:00Z");
         assert_eq!((sums(&before), &before["clock"]), (["0"; 4].map(str::to_owned), &json!("booked")));
         let now = found(client, "/v1/accounts/20/balance");
-        assert_eq!(sums(&now), told.last().expect("a story").1);
+        assert_eq!(sums(&now), told.last().expect("at least one transfer").1);
         assert_eq!(now["balance"], "421");
         let opened = found(client, "/v1/ledgers/1/trial-balance?at=2020-01-01T00:00:00Z");
         assert_eq!((opened["accounts"].clone(), sums(&opened)), (json!(0), ["0"; 4].map(str::to_owned)));
-        // Between the expiry and what followed, the reservation was given back.
+        // The reservation was released between the expiry and the next transfer.
         let expiry = found(client, "/v1/transfers/102");
-        let at = expiry["expires_at"].as_str().expect("it has a timeout").to_owned();
+        let at = expiry["expires_at"].as_str().expect("the transfer has a timeout").to_owned();
         assert_eq!(expiry["state"], "expired");
         let just_before = &told[7].0;
         assert_eq!(sums(&found(client, &format!("/v1/accounts/20/balance?at={just_before}")))[2], "255");
@@ -143,7 +143,7 @@ fn a_statement_adds_up_page_by_page() {
     let told = story(&client);
     let whole = found(&client, "/v1/accounts/20/statement");
     let lines = whole["lines"].as_array().expect("lines").clone();
-    assert_eq!(texts(&lines, "amount"), ["250", "200", "30", "1"], "what only reserves is no line");
+    assert_eq!(texts(&lines, "amount"), ["250", "200", "30", "1"], "pending transfers are not in a statement");
     assert_eq!(texts(&lines, "side"), ["credit", "credit", "debit", "credit"]);
     assert_eq!(texts(&lines, "balance"), ["250", "450", "420", "421"]);
     assert_eq!((&whole["opening_balance"], &whole["closing_balance"]), (&json!("0"), &json!("421")));
@@ -151,10 +151,10 @@ fn a_statement_adds_up_page_by_page() {
         assert_eq!(all(&client, "/v1/accounts/20/statement", limit), lines);
     }
     let first = found(&client, "/v1/accounts/20/statement?limit=3");
-    let next = first["next_cursor"].as_str().expect("one line is left");
+    let next = first["next_cursor"].as_str().expect("there is another page");
     let second = found(&client, &format!("/v1/accounts/20/statement?limit=3&cursor={next}"));
     assert_eq!(second["opening_balance"], first["closing_balance"]);
-    // Adjoining periods share nothing.
+    // Adjacent periods do not overlap.
     let noon = &told[3].0;
     let before = found(&client, &format!("/v1/accounts/20/statement?to={noon}"));
     let after = found(&client, &format!("/v1/accounts/20/statement?from={noon}"));
@@ -164,7 +164,7 @@ fn a_statement_adds_up_page_by_page() {
 }
 
 #[test]
-fn pages_are_the_same_however_small_and_while_writes_go_on() {
+fn pages_are_consistent_for_every_size_and_during_writes() {
     let (data, server, client) = start();
     assert_eq!(client.activate(fixtures::WALLET).status, 201);
     let (customer, card) = (json!({"customer": "alice"}), json!({"customer": "alice"}));
@@ -176,7 +176,7 @@ fn pages_are_the_same_however_small_and_while_writes_go_on() {
     let whole = lists.map(|list| all(&client, list, 1000));
     assert_eq!(whole.each_ref().map(Vec::len), [12, 9, 8]);
     let states = ["-", "posted", "-", "posted", "expired", "-", "voided", "-", "-", "pending", "-", "-"];
-    assert_eq!(texts(&whole[0], "state"), states, "payments are among all transfers");
+    assert_eq!(texts(&whole[0], "state"), states, "payments are in the list of all transfers");
     let check = |client: &Client| {
         for (list, expected) in lists.iter().zip(&whole) {
             for limit in [1, 2, 5] {
@@ -200,16 +200,16 @@ fn pages_are_the_same_however_small_and_while_writes_go_on() {
     for id in 200..220 {
         assert_eq!(client.post("/v1/transfers", &transfer(id, json!({}))).status, 201);
     }
-    let next = |page: &Value| page["next_cursor"].as_str().expect("more is left").to_owned();
+    let next = |page: &Value| page["next_cursor"].as_str().expect("there is another page").to_owned();
     let rest = found(&client, &format!("/v1/transfers?account=20&limit=5&cursor={}", next(&page)));
     assert_eq!(rest["items"].as_array().expect("items")[..], whole[1][4..]);
     let rest = found(&client, &format!("/v1/transfers?account=20&reversed=true&cursor={}", next(&back)));
-    assert_eq!(rest["items"].as_array().expect("items").len(), 5, "what came since is not behind it");
+    assert_eq!(rest["items"].as_array().expect("items").len(), 5, "the cursor excludes later transfers");
     assert_eq!(all(&client, "/v1/transfers", 7).len(), 32);
 }
 
 #[test]
-fn transfers_are_found_by_what_they_are() {
+fn transfers_are_found_by_their_fields() {
     let (_data, _server, client) = start();
     let told = story(&client);
     let ids = |query: &str| -> Vec<u128> {
@@ -254,7 +254,7 @@ fn transfers_are_found_by_what_they_are() {
 }
 
 #[test]
-fn what_cannot_be_answered_says_why() {
+fn an_invalid_query_is_rejected_with_the_reason() {
     let (_data, _server, client) = start();
     story(&client);
     let cursor = found(&client, "/v1/transfers?limit=1")["next_cursor"].as_str().expect("more").to_owned();
@@ -287,7 +287,7 @@ fn what_cannot_be_answered_says_why() {
 }
 
 #[test]
-fn what_a_generation_of_the_index_holds_is_told_like_the_rest() {
+fn transfers_in_the_index_are_returned_like_newer_ones() {
     const BATCHES: u64 = 34;
     let (data, server, client) = start();
     let told = story(&client);
@@ -340,7 +340,7 @@ fn what_a_generation_of_the_index_holds_is_told_like_the_rest() {
 }
 
 #[test]
-fn what_was_booked_late_counts_from_when_it_happened() {
+fn late_payments_count_from_their_declared_time() {
     let (_data, _server, client) = first_start(&[]);
     let declared = "[payments.top_up]\nledger = \"eur\"\noccurred_at = { late_max = \"30d\", ahead_max = \"0s\" }\n";
     let activated = client.activate(&fixtures::WALLET.replace("[payments.top_up]\nledger = \"eur\"\n", declared));

@@ -1,4 +1,4 @@
-//! Nothing personal in the clear on disk.
+//! No personal data is on disk in the clear.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ const NOTE: &str = "for the Pan Galactic Gargle Blaster";
 fn no_personal_value_and_no_entity_key_is_in_any_file() {
     let data = tempfile::tempdir().expect("a directory");
     let server = Server::start(data.path());
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     let client = server.client(&key);
     assert_eq!(client.activate(WALLET).status, 201);
     assert_eq!(client.pay(1, "top_up", 500_000, &json!({"customer": CUSTOMER})).status, 201);
@@ -25,7 +25,7 @@ fn no_personal_value_and_no_entity_key_is_in_any_file() {
         "customer": CUSTOMER, "recipient": RECIPIENT, "device": DEVICE, "country": "NO", "email": EMAIL, "note": NOTE,
     });
     assert_eq!(client.pay(2, "transfer", 1_234, &attributes).text("status"), "posted");
-    // Reviewed, refused and repeated ones leave nothing either.
+    // Reviewed, refused and repeated payments leave no personal data either.
     assert_eq!(client.pay(3, "transfer", 90_000, &attributes).text("status"), "in_review");
     assert_eq!(
         client
@@ -36,7 +36,7 @@ fn no_personal_value_and_no_entity_key_is_in_any_file() {
     assert_eq!(client.pay(2, "transfer", 1_234, &attributes).status, 200);
     assert_eq!(client.get(&format!("/v1/accounts?template=wallet&holder={CUSTOMER}")).status, 200);
     assert_eq!(client.post("/v1/labels", &json!({"payment": "2", "label": "fraud"})).status, 201);
-    // Who may open them gets all of them back.
+    // A key with the right scope gets all values back.
     let opened = client.get("/v1/payments/2/personal-data");
     let sealed = json!({"customer": CUSTOMER, "recipient": RECIPIENT, "device": DEVICE, "email": EMAIL, "note": NOTE});
     assert_eq!((opened.status, &opened.body["attributes"]), (200, &sealed), "{opened:?}");
@@ -45,7 +45,7 @@ fn no_personal_value_and_no_entity_key_is_in_any_file() {
 
     let mut files = Vec::new();
     collect(data.path(), &mut files);
-    assert!(files.len() >= 4, "journal and keys: {files:?}");
+    assert!(files.len() >= 4, "there are files of the journal and of the keys: {files:?}");
     let mut plain_country_found = false;
     for file in files {
         let bytes = std::fs::read(&file).expect("a file");
@@ -56,10 +56,10 @@ fn no_personal_value_and_no_entity_key_is_in_any_file() {
         }
         plain_country_found |= contains(&bytes, b"country\x00\x02NO");
     }
-    assert!(plain_country_found, "the search finds what is not personal, so it would find the rest");
+    assert!(plain_country_found, "the search finds a value that is not personal, so it would find the others");
 }
 
-/// A text as it may be written: plain, in hexadecimal, in UTF-16.
+/// The forms in which a text could be written: plain, hexadecimal and UTF-16.
 fn forms(text: &str) -> Vec<Vec<u8>> {
     let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     let utf16 = text.encode_utf16().flat_map(u16::to_le_bytes).collect();

@@ -1,5 +1,5 @@
-//! Proofs, as somebody sees them who has the key and does not trust the server: everything is checked with the crates
-//! `signed_note` and `tlog_tiles`, which nobody here wrote.
+//! Proofs, from the view of somebody who has the key and does not trust the server. Everything is checked with the
+//! independent crates `signed_note` and `tlog_tiles`.
 
 mod command;
 mod foreign;
@@ -16,7 +16,7 @@ use server::Stopwatch;
 use self::foreign::{Auditor, checkpoint};
 use crate::harness::{Client, Server, eventually, first_start};
 
-/// A ledger with two accounts.
+/// Creates a ledger with two accounts.
 pub(super) fn open_book(client: &Client) {
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "EUR/2"})).status, 201);
     for id in ["1", "2"] {
@@ -24,7 +24,7 @@ pub(super) fn open_book(client: &Client) {
     }
 }
 
-/// Makes transfers with these ids.
+/// Creates transfers with these ids.
 pub(super) fn transfer(client: &Client, ids: std::ops::Range<u64>) {
     for first in ids.clone().step_by(1_000) {
         let events: Vec<_> = (first..ids.end.min(first + 1_000))
@@ -39,7 +39,7 @@ pub(super) fn transfer(client: &Client, ids: std::ops::Range<u64>) {
 }
 
 #[test]
-fn others_check_what_is_proved_of_transfers_payments_and_entries() {
+fn proofs_of_transfers_payments_and_entries_can_be_checked_independently() {
     let (_data, _server, client) = first_start(&[]);
     assert_eq!(client.activate(WALLET).status, 201);
     open_book(&client);
@@ -47,7 +47,7 @@ fn others_check_what_is_proved_of_transfers_payments_and_entries() {
     for number in 0..3 {
         let id = 1_000 + number;
         assert_eq!(client.pay(id, "top_up", 500, &json!({"customer": "anna"})).status, 201);
-        // At once after the write.
+        // The proof is requested right after the write.
         let proof = client.get(&format!("/v1/payments/{id}/proof"));
         let event = auditor.check_entry(&proof);
         assert_eq!(
@@ -93,12 +93,12 @@ fn uuid(number: u128) -> String {
 }
 
 #[test]
-fn a_lone_request_is_covered_at_once_and_load_within_a_second() {
+fn a_single_request_is_covered_at_once_and_a_load_within_a_second() {
     let (_data, server, client) = first_start(&[]);
     open_book(&client);
     let auditor = Auditor::new(&client);
     for id in 1..6 {
-        // Until the tree sleeps.
+        // Wait until the prover is idle.
         eventually(|| (checkpoint(&client).size() == durable(&client)).then_some(()));
         transfer(&client, id..id + 1);
         let since = Stopwatch::start();
@@ -124,11 +124,15 @@ fn a_lone_request_is_covered_at_once_and_load_within_a_second() {
             let at = durable(&client);
             let asked = Stopwatch::start();
             eventually(|| (checkpoint(&client).size() >= at).then_some(()));
-            assert!(asked.elapsed() < Duration::from_secs(1), "{:?} until {at} entries were covered", asked.elapsed());
+            assert!(
+                asked.elapsed() < Duration::from_secs(1),
+                "it took {:?} until {at} entries were covered",
+                asked.elapsed()
+            );
             sizes.push(at);
         }
         over.store(true, Ordering::Relaxed);
-        assert!(sizes.iter().max() > sizes.iter().min(), "the load was real: {sizes:?}");
+        assert!(sizes.iter().max() > sizes.iter().min(), "the load made progress: {sizes:?}");
     });
     auditor.check_consistency(&client, &auditor.first);
 }
@@ -141,9 +145,9 @@ fn durable(client: &Client) -> u64 {
 }
 
 #[test]
-fn a_checkpoint_is_never_of_entries_that_a_kill_takes_away() {
+fn a_checkpoint_never_covers_entries_that_a_kill_loses() {
     let (data, mut server, client) = first_start(&[]);
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     open_book(&client);
     let auditor = Auditor::new(&client);
     let mut seen = vec![auditor.first.clone()];
@@ -179,7 +183,7 @@ fn a_checkpoint_is_never_of_entries_that_a_kill_takes_away() {
         for note in seen.iter().rev().step_by(7) {
             auditor.check_consistency(&client, note);
         }
-        auditor.check_consistency(&client, seen.last().expect("there is one"));
+        auditor.check_consistency(&client, seen.last().expect("a checkpoint was seen"));
     }
     assert!(seen.len() > 10, "{} checkpoints were seen", seen.len());
     assert!(server.stop().success());
@@ -194,22 +198,22 @@ fn flip(path: &Path, offset: u64) {
 }
 
 #[test]
-fn proofs_that_are_deleted_or_damaged_are_derived_again() {
+fn deleted_or_damaged_proofs_are_rebuilt() {
     let (data, server, client) = first_start(&[]);
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     open_book(&client);
     transfer(&client, 1..2_000);
     let auditor = Auditor::new(&client);
     let before = client.get("/v1/proofs/checkpoint").body;
     let proofs = data.path().join("proofs");
     let witness = data.path().join("keys/proof.checkpoint");
-    // While it runs: a leaf, a tile of the level above.
+    // While the server runs, damage leaves and a tile of the level above.
     for (file, offset) in [("level-0", 300 * 32 + 5), ("level-1", 40), ("level-0", 31)] {
         flip(&proofs.join(file), offset);
         auditor.check_entry(&client.get("/v1/proofs/entries/301"));
         auditor.check_tiles(&client);
     }
-    eventually(|| server.log().contains("derived again").then_some(()));
+    eventually(|| server.log().contains("a tile of the proofs is damaged").then_some(()));
     assert!(server.stop().success());
     let spoil: [&dyn Fn(); 5] = [
         &|| std::fs::remove_dir_all(&proofs).expect("it is there"),
@@ -228,7 +232,7 @@ fn proofs_that_are_deleted_or_damaged_are_derived_again() {
         assert_eq!(client.get("/v1/proofs/checkpoint").body, before, "nothing was written: case {number}");
         assert!(server.stop().success());
     }
-    // What was signed cannot be derived: it is there whole, or somebody decides that it does not matter.
+    // The signed checkpoint cannot be rebuilt: it must be intact, or somebody must decide to do without it.
     flip(&witness, 60);
     for arguments in [&[][..], &["--proofs", "off"]] {
         let (status, said) = Server::failing_start_with(data.path(), arguments);
@@ -240,9 +244,9 @@ fn proofs_that_are_deleted_or_damaged_are_derived_again() {
 }
 
 #[test]
-fn what_was_signed_is_damaged_and_not_a_torn_tail() {
+fn damage_to_signed_entries_is_not_a_torn_tail() {
     let (data, server, client) = first_start(&[]);
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     open_book(&client);
     assert!(server.stop().success());
     let mark = data.path().join("journal/mark");
@@ -250,7 +254,7 @@ fn what_was_signed_is_damaged_and_not_a_torn_tail() {
     let server = Server::start(data.path());
     transfer(&server.client(&key), 1..2);
     assert!(server.stop().success());
-    // As if the process was killed between the checkpoint and the mark, and the last frame spoiled then.
+    // This simulates a kill between the checkpoint and the mark, and then damage to the last frame.
     std::fs::write(&mark, earlier).expect("it can be written");
     let segment = data.path().join("journal/segment-00000001");
     let bytes = std::fs::read(&segment).expect("it is there");
@@ -259,7 +263,7 @@ fn what_was_signed_is_damaged_and_not_a_torn_tail() {
     let spoilt = std::fs::read(&segment).expect("it is there");
     let (status, said) = Server::failing_start(data.path());
     assert!(!status.success() && said.contains("segment-00000001 is damaged at byte"), "{said}");
-    assert!(std::fs::read(&segment).expect("it is there") == spoilt, "what is left of it is not cleared");
+    assert!(std::fs::read(&segment).expect("it is there") == spoilt, "the damaged frame is not removed");
     flip(&segment, last as u64);
     let server = Server::start(data.path());
     assert_eq!(server.client(&key).get("/v1/transfers/1").status, 200);
@@ -275,9 +279,9 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_journal_that_lost_what_was_signed_is_refused() {
+fn a_journal_that_lost_signed_entries_is_rejected() {
     let (data, server, client) = first_start(&[]);
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     open_book(&client);
     assert!(server.stop().success());
     let older = tempfile::tempdir().expect("a directory");
@@ -294,14 +298,15 @@ fn a_journal_that_lost_what_was_signed_is_refused() {
     let (status, said) = Server::failing_start_with(data.path(), &["--proofs", "off"]);
     assert!(!status.success() && said.contains("entries that were acknowledged are gone"), "{said}");
 
-    // The tree is not asked: what was signed is known where the key is. A copy that lags behind does not go on under it.
+    // The tree is not needed for this: the checkpoint is stored beside the key. A copy with fewer entries cannot
+    // continue with that key.
     let signed = tempfile::tempdir().expect("a directory");
     copy(&data.path().join("proofs"), &signed.path().join("proofs"));
     std::fs::remove_dir_all(data.path().join("proofs")).expect("it is there");
     let (status, said) = Server::failing_start(data.path());
     assert!(!status.success() && said.contains("but a checkpoint of 54 was signed"), "{said}");
 
-    // Others in their place, and more of them: found when the tree is derived from them.
+    // Other entries in their place, and more of them, are detected when the tree is rebuilt from them.
     let witness = data.path().join("keys/proof.checkpoint");
     std::fs::rename(&witness, signed.path().join("witness")).expect("it is there");
     let server = Server::start(data.path());
@@ -312,5 +317,5 @@ fn a_journal_that_lost_what_was_signed_is_refused() {
     let server = Server::start(data.path());
     let said = eventually(|| Some(server.log()).filter(|log| log.contains("the first 54 entries of the journal")));
     assert!(said.contains("are not those that a checkpoint was signed for"), "{said}");
-    assert!(!server.wait_with_log().0.success(), "it stops");
+    assert!(!server.wait_with_log().0.success(), "the server stops");
 }

@@ -1,4 +1,4 @@
-//! A journal restored from a copy, in full or up to a point, and served as a history of its own.
+//! Restores a journal from a copy, in full or up to a point, and serves it as a new history.
 
 use std::path::Path;
 
@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Server, finaira};
 
-/// A server with customers, some payments, and a batch of three transfers that succeed or fail together at the end.
+/// Starts a server with customers, some payments, and at the end a batch of three transfers that succeed or fail
+/// together.
 fn prepare(data: &Path) -> (Server, String) {
     let server = Server::start(data);
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     let client = server.client(&key);
     assert_eq!(client.activate(WALLET).status, 201);
     for id in 1..=9_u128 {
@@ -32,7 +33,7 @@ fn prepare(data: &Path) -> (Server, String) {
     (server, key)
 }
 
-/// Every event, the oldest first.
+/// Returns every event, the oldest first.
 fn events(client: &Client) -> Vec<Value> {
     let page = client.get("/v1/events?limit=1000");
     assert_eq!(page.status, 200, "{page:?}");
@@ -43,7 +44,7 @@ fn seq_of(event: &Value) -> u64 {
     event["sequence"].as_u64().expect("an event has a sequence")
 }
 
-/// The event without what names its history.
+/// The event without the cursor, which identifies its history.
 fn bare(event: &Value) -> Value {
     let mut event = event.clone();
     event.as_object_mut().expect("an object").remove("cursor");
@@ -60,25 +61,25 @@ fn copy_keys(from: &Path, to: &Path) {
     for file in std::fs::read_dir(from.join("keys")).expect("a directory") {
         let file = file.expect("a file");
         if file.file_name() != "lock" {
-            std::fs::copy(file.path(), to.join("keys").join(file.file_name())).expect("it is copied");
+            std::fs::copy(file.path(), to.join("keys").join(file.file_name())).expect("the file can be copied");
         }
     }
 }
 
 #[test]
-fn a_journal_goes_on_from_an_earlier_point_as_another_history() {
+fn a_journal_continues_from_an_earlier_point_as_another_history() {
     let data = tempfile::tempdir().expect("a directory");
     let (server, key) = prepare(data.path());
     let before = events(&server.client(&key));
     let last = seq_of(before.last().expect("there are events"));
     let old_cursor = before[3]["cursor"].as_str().expect("an event has a cursor").to_owned();
-    // A running server holds its directory.
+    // A running server locks its directory.
     let target = tempfile::tempdir().expect("a directory");
     let (done, said) = restore(data.path(), target.path(), &[]);
     assert!(!done && said.contains("in use by another process"), "{said}");
     server.kill();
 
-    // The end of the log: three transfers, then their metadata, made together.
+    // The log ends with three transfers and then their metadata, which were created together.
     let chain = last - 5;
     for inside in chain..last {
         let (done, said) = restore(data.path(), target.path(), &["--to-seq", &inside.to_string()]);
@@ -104,9 +105,9 @@ fn a_journal_goes_on_from_an_earlier_point_as_another_history() {
     assert!(said.contains(&format!("Restored the first {cut} entries")), "{said}");
     assert!(said.contains("left out       9 entries") && said.contains("epoch 2"), "{said}");
     let (done, said) = restore(data.path(), target.path(), &[]);
-    assert!(!done && said.contains("has a journal already"), "{said}");
+    assert!(!done && said.contains("already has a journal"), "{said}");
 
-    // Without keys, and with those of somebody else, it does not start.
+    // The server does not start without keys, or with the keys of another journal.
     let (status, said) = Server::failing_start(target.path());
     assert!(!status.success() && said.contains("key store is empty"), "{said}");
     copy_keys(data.path(), target.path());
@@ -123,7 +124,7 @@ fn a_journal_goes_on_from_an_earlier_point_as_another_history() {
     let departed = &continued["data"]["departed"];
     assert_eq!((departed["size"].as_u64(), &departed["origin"]), (Some(cut), &before[0]["data"]["origin"]));
     assert!(said_root(&restore_output(data.path(), cut), departed["root"].as_str().expect("a root")));
-    // What was left out can happen, what was kept cannot happen twice.
+    // Left-out payments can be made again; kept payments cannot happen twice.
     assert_eq!(client.wallet("c0"), (3_000, 0));
     let again = client.pay(1, "top_up", 1_000, &json!({"customer": "c1"}));
     assert!(again.status == 200 && again.replayed, "{again:?}");
@@ -135,7 +136,7 @@ fn a_journal_goes_on_from_an_earlier_point_as_another_history() {
     assert_eq!((refused.status, refused.code()), (410, "cursor_of_another_origin"), "{refused:?}");
     assert!(server.stop().success());
 
-    // It starts again, and can be restored again: a third history.
+    // The new history starts again, and can be restored again as a third history.
     drop(Server::start(target.path()));
     let third = tempfile::tempdir().expect("a directory");
     let (done, said) = restore(target.path(), third.path(), &[]);
@@ -144,14 +145,14 @@ fn a_journal_goes_on_from_an_earlier_point_as_another_history() {
     let server = Server::start(third.path());
     let client = server.client(&key);
     assert_eq!(client.wallet("c1"), (3_007, 0));
-    // The keys are of the third now; the second has its own.
+    // These keys belong to the third history now; the second has its own.
     drop(server);
     copy_keys(third.path(), data.path());
     let (status, said) = Server::failing_start(data.path());
     assert!(!status.success() && said.contains("the keys belong to the journal"), "{said}");
 }
 
-/// What another restore to the same point says.
+/// Returns the output of another restore to the same point.
 fn restore_output(from: &Path, cut: u64) -> String {
     let target = tempfile::tempdir().expect("a directory");
     let (done, said) = restore(from, target.path(), &["--to-seq", &cut.to_string()]);
@@ -164,7 +165,7 @@ fn said_root(said: &str, root: &str) -> bool {
 }
 
 #[test]
-fn what_is_damaged_behind_the_point_does_not_matter() {
+fn damage_after_the_point_does_not_matter() {
     let data = tempfile::tempdir().expect("a directory");
     let (server, key) = prepare(data.path());
     let before = events(&server.client(&key));
@@ -172,23 +173,23 @@ fn what_is_damaged_behind_the_point_does_not_matter() {
     assert!(server.stop().success());
     let segment = data.path().join("journal/segment-00000001");
     let mut bytes = std::fs::read(&segment).expect("a segment");
-    let end = bytes.iter().rposition(|&byte| byte != 0).expect("it holds something");
+    let end = bytes.iter().rposition(|&byte| byte != 0).expect("the segment is not empty");
     bytes[end - 40] ^= 1;
     std::fs::write(&segment, &bytes).expect("it is written");
     let target = tempfile::tempdir().expect("a directory");
     let (done, said) = restore(data.path(), target.path(), &[]);
     assert!(!done && said.contains("segment-00000001 is damaged at byte"), "{said}");
     assert!(!target.path().join("journal").is_dir() && !target.path().join("journal.restoring").is_dir());
-    // The last frame holds the three transfers and their metadata.
+    // The last frame contains the three transfers and their metadata.
     let (done, said) = restore(data.path(), target.path(), &["--to-seq", &(last - 6).to_string()]);
-    assert!(done && said.contains("whatever stands behind this: segment-00000001 is damaged"), "{said}");
+    assert!(done && said.contains("everything after this damage: segment-00000001 is damaged"), "{said}");
     copy_keys(data.path(), target.path());
     let server = Server::start(target.path());
     assert_eq!(server.client(&key).get("/v1/accounts/20").text("credits_posted"), "0");
 }
 
 #[test]
-fn an_instant_is_a_point_too() {
+fn a_journal_can_be_restored_to_an_instant() {
     let data = tempfile::tempdir().expect("a directory");
     let (server, key) = prepare(data.path());
     let before = events(&server.client(&key));
@@ -198,7 +199,7 @@ fn an_instant_is_a_point_too() {
     let target = tempfile::tempdir().expect("a directory");
     let (done, said) = restore(data.path(), target.path(), &["--to-time", at]);
     assert!(done && said.contains(&format!("Restored the first {} entries", seq_of(event))), "{said}");
-    // A restore that was interrupted is begun again.
+    // An interrupted restore is started again.
     let second = tempfile::tempdir().expect("a directory");
     std::fs::create_dir_all(second.path().join("journal.restoring")).expect("a directory");
     std::fs::write(second.path().join("journal.restoring/segment-00000001"), b"half").expect("a file");

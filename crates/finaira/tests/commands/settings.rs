@@ -29,7 +29,7 @@ fn transfer(id: u32, debit: &str, credit: &str, amount: u32) -> Value {
 #[track_caller]
 fn expect(reply: &Reply, status: u16, code: &str, told: &str) {
     assert_eq!((reply.status, reply.code()), (status, code), "{reply:?}");
-    assert!(reply.body.to_string().contains(told), "the answer names `{told}`: {reply:?}");
+    assert!(reply.body.to_string().contains(told), "the response contains `{told}`: {reply:?}");
 }
 
 #[track_caller]
@@ -40,7 +40,7 @@ fn codes(client: &Client, query: &str) -> Vec<Value> {
 }
 
 #[test]
-fn an_address_stands_wherever_an_id_can() {
+fn an_address_can_replace_an_id_everywhere() {
     let (_data, _server, client) = start();
     let made = client.post("/v1/transfers", &transfer(1, "world", "customers:c42:wallet", 500));
     assert_eq!(made.status, 201, "{made:?}");
@@ -94,7 +94,7 @@ fn metadata_is_changed_and_found() {
 }
 
 #[test]
-fn limits_bind_until_they_are_changed() {
+fn limits_apply_until_they_are_changed() {
     let (_data, _server, client) = start();
     assert_eq!(client.post("/v1/transfers", &transfer(1, "30", "10", 50)).status, 201);
     expect(&client.post("/v1/transfers", &transfer(2, "30", "10", 1)), 422, "exceeds_min_balance", "");
@@ -149,7 +149,7 @@ fn a_scheduled_transfer_fires_once_or_is_cancelled() {
     expect(&client.send("/v1/transfers/3/cancel", &[], b""), 409, "transfer_not_cancellable", "");
 }
 
-/// Two seconds after a time of this process's day.
+/// Two seconds after a time that this process measured.
 fn soon(now: &str) -> String {
     let at: types::Timestamp = now.parse().expect("a time");
     at.saturating_add(types::Span::from_secs(2)).to_string()

@@ -1,4 +1,4 @@
-//! A small file system that really fills up.
+//! A small file system that really becomes full.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use crate::harness::{Client, Server, eventually};
 
 const MIB: u64 = 1 << 20;
 
-/// A file system in memory, unmounted when dropped.
+/// A file system in memory, which is unmounted when this is dropped.
 pub(crate) struct Mounted {
     _directory: tempfile::TempDir,
     pub(crate) path: PathBuf,
 }
 
 impl Mounted {
-    /// `None` where the system does not let it, unless `FINAIRA_REQUIRE_MOUNT=1` says that this is an error.
-    #[expect(clippy::disallowed_methods, reason = "the test's own switch")]
+    /// Returns `None` if the system does not allow mounting, unless `FINAIRA_REQUIRE_MOUNT=1` makes that an error.
+    #[expect(clippy::disallowed_methods, reason = "an environment variable of this test")]
     pub(crate) fn of_bytes(bytes: u64) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("small");
@@ -37,7 +37,7 @@ impl Mounted {
         None
     }
 
-    /// From now on nothing can be written there.
+    /// Makes the file system read-only.
     pub(crate) fn make_read_only(&self) {
         let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.path).status();
         assert!(status.expect("mount runs").success());
@@ -61,8 +61,8 @@ fn prepare(data: &Path, reserve: u64) -> (Server, Client, String) {
 }
 
 #[test]
-fn below_the_reserve_writes_are_refused_and_room_heals_it() {
-    // More in reserve than is written between two looks at the disk, on a busy machine too.
+fn below_the_reserve_writes_are_refused_until_space_is_freed() {
+    // The reserve is larger than what is written between two checks of the disk, even on a busy machine.
     let Some(disk) = Mounted::of_bytes(120 * MIB) else { return };
     let ballast = disk.ballast(40 * MIB);
     let data = disk.path.join("data");
@@ -73,18 +73,18 @@ fn below_the_reserve_writes_are_refused_and_room_heals_it() {
             Sent::Taken => taken += AT_ONCE,
             Sent::Refused(status, problem) => break (status, problem),
         }
-        assert!(taken < 1_000_000, "the disk fills");
+        assert!(taken < 1_000_000, "the disk becomes full");
     };
     assert_eq!((status, &refused["code"]), (503, &json!("disk_reserve_reached")), "{refused}");
     let detail = refused["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("fewer than the reserve of 67108864"), "{refused}");
-    assert!(taken >= 40_000, "it took {taken} before");
-    assert_eq!(received(&client), taken, "reads go on, and what was refused left no trace");
+    assert!(taken >= 40_000, "it accepted {taken} before that");
+    assert_eq!(received(&client), taken, "reads still work, and refused transfers left no trace");
     assert!(client.get("/metrics").body.to_string().contains(r#"finaira_writes_closed{reason=\"disk\"} 1"#));
     assert!(fs::metadata(data.join("journal/segment-00000001")).is_ok());
     assert!(matches!(send(&client, 1_000 + taken), Some(Sent::Refused(503, _))));
 
-    fs::remove_file(ballast).expect("the ballast goes");
+    fs::remove_file(ballast).expect("the ballast can be removed");
     eventually(|| matches!(send(&client, 1_000 + taken), Some(Sent::Taken)).then_some(()));
     assert_eq!(received(&client), taken + AT_ONCE);
     server.logs("writes are taken again");
@@ -95,7 +95,7 @@ fn below_the_reserve_writes_are_refused_and_room_heals_it() {
 }
 
 #[test]
-fn a_disk_without_reserve_that_is_full_ends_the_server_and_nothing_acknowledged_is_lost() {
+fn a_full_disk_without_reserve_ends_the_server_and_loses_nothing_acknowledged() {
     let Some(disk) = Mounted::of_bytes(24 * MIB) else { return };
     let ballast = disk.ballast(14 * MIB);
     let data = disk.path.join("data");
@@ -107,14 +107,14 @@ fn a_disk_without_reserve_that_is_full_ends_the_server_and_nothing_acknowledged_
             break;
         }
         acknowledged += AT_ONCE;
-        assert!(acknowledged < 1_000_000, "the disk fills");
+        assert!(acknowledged < 1_000_000, "the disk becomes full");
     }
     let (status, log) = server.wait_with_log();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("stopped because of a failure") && log.contains("No space left on device"), "{log}");
-    assert!(acknowledged >= 20_000, "it took {acknowledged} before");
+    assert!(acknowledged >= 20_000, "it accepted {acknowledged} before that");
 
-    fs::remove_file(ballast).expect("the ballast goes");
+    fs::remove_file(ballast).expect("the ballast can be removed");
     let server = Server::start_with(&data, &["--disk-reserve", "0"]);
     let client = server.client(&key);
     let found = received(&client);

@@ -1,4 +1,5 @@
-//! Every status of the packed interface: the record that gets it, and of two that a record deserves the earlier one.
+//! Tests every status of the packed interface with a record that gets it. If a record deserves two statuses, it gets
+//! the earlier one.
 
 mod accounts;
 mod table;
@@ -22,7 +23,7 @@ const FIRST: u128 = 1;
 const SECOND: u128 = 2;
 const THIRD: u128 = 3;
 const HALF: u128 = 1 << 127;
-/// Ids from here on are used once each.
+/// Ids from here on are used only once.
 const FRESH: u128 = 1_000_000;
 
 const ACCOUNT: Kind = Kind {
@@ -101,7 +102,7 @@ impl Subject {
     fn start(path: &'static str, pack: fn(&Form) -> [u8; 128]) -> Self {
         let data = tempfile::tempdir().expect("a directory");
         let server = Server::start(data.path());
-        let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+        let client = server.client(server.key.as_deref().expect("the first start prints an API key"));
         for (id, asset) in [(1, "EUR/2"), (2, "USD/2")] {
             assert_eq!(client.post("/v1/ledgers", &json!({"id": id, "asset": asset})).status, 201);
         }
@@ -113,7 +114,7 @@ impl Subject {
         answer.as_chunks().0.iter().map(ResultRecord::decode).collect()
     }
 
-    /// Sends records that must all be created; the last of their timestamps.
+    /// Sends records that must all be created. Returns the last of their timestamps.
     #[track_caller]
     fn create(&self, path: &str, records: &[[u8; 128]]) -> u64 {
         let results = self.results(path, records);
@@ -121,8 +122,8 @@ impl Subject {
         results.iter().map(|result| result.timestamp).max().unwrap_or_default()
     }
 
-    /// Sends every case and compares what is answered with what comes first of what it deserves. `leaders` are records
-    /// that exist, of each base; as the first of a batch they say whether it is an import.
+    /// Sends every case, and checks that the status is the first one that the case deserves. `leaders` are existing
+    /// records of each base. The first record of a batch decides whether the batch is an import.
     #[track_caller]
     fn check(&self, cases: &mut [Case], leaders: &BTreeMap<char, Form>) {
         let mut wrong = vec![];
@@ -133,7 +134,7 @@ impl Subject {
         for import in [false, true] {
             let cases = || cases.iter().filter(|case| is_import(case) == import);
             let leader = |case: &Case| leaders[&case.form.base].clone();
-            // The end of a batch is one record's place; all others stand together.
+            // A case that must be at the end of a batch gets a batch of its own; all others share one.
             let ends = cases().filter(|case| case.form.open).map(|case| vec![case]);
             let others: Vec<&Case> = cases().filter(|case| !case.form.open).collect();
             for batch in ends.chain(others.chunks(2_000).map(<[_]>::to_vec)) {
@@ -166,7 +167,7 @@ impl Subject {
     }
 }
 
-/// All statuses have a line in the table, in order of precedence, or a reason why not; so have all neighbours.
+/// Checks that every status and every pair of neighbours has a line in the table or a stated reason why not.
 fn check_complete(
     table: &'static str,
     cases: &[Case],
@@ -182,10 +183,10 @@ fn check_complete(
     let is_unreachable = |name: &str| unreachable.iter().any(|(known, _)| *known == name);
     for status in all {
         let ways = [listed.contains(status), apart.contains(&status.1), is_unreachable(status.1)];
-        assert_eq!(ways.iter().filter(|way| **way).count(), 1, "{status:?} stands in one of the lists");
+        assert_eq!(ways.iter().filter(|way| **way).count(), 1, "{status:?} is in exactly one of the lists");
     }
     let others = apart.iter().chain(unreachable.iter().map(|(name, _)| name));
-    assert_eq!(listed.len() + others.count(), all.len(), "nothing else stands in the lists");
+    assert_eq!(listed.len() + others.count(), all.len(), "the lists contain nothing else");
     let gets: BTreeSet<u32> = cases.iter().map(|case| case.deserved[0].0).collect();
     assert!(
         listed.iter().all(|(number, _)| gets.contains(&u32::from(*number))),
@@ -196,7 +197,7 @@ fn check_complete(
     for pair in reachable.windows(2) {
         let both = |case: &Case| case.deserved.len() > 1 && [case.deserved[0].1, case.deserved[1].1] == *pair;
         let has_reason = exclusive.iter().any(|(first, second, _)| [*first, *second] == *pair);
-        // Those that stand apart are compared with their neighbours in their own tests.
+        // Statuses with their own tests are compared with their neighbours there.
         let is_apart = pair.iter().any(|name| apart.contains(name));
         let is_tested = cases.iter().any(both);
         assert!(is_tested || has_reason || is_apart, "no record deserves both of {pair:?}");
@@ -205,7 +206,7 @@ fn check_complete(
 }
 
 #[test]
-fn every_status_of_an_account_comes_in_its_order() {
+fn every_status_of_an_account_has_its_precedence() {
     let subject = Subject::start("/v1/packed/create-accounts", account_of);
     let of = |id, flags: u16, timestamp: u64| {
         let fields = [("id", id), ("ledger", 1), ("code", 10), ("timestamp", timestamp.into())];
@@ -225,15 +226,15 @@ fn every_status_of_an_account_comes_in_its_order() {
     let mut cases = cases(&ACCOUNT, ACCOUNTS, &names, &bases);
     let all: Vec<_> = AccountStatus::ALL.iter().map(|status| (status.number(), status.name())).collect();
     let unreachable =
-        [("id_reserved_by_import", "an import takes its rows over a route of its own; tested with imports")];
+        [("id_reserved_by_import", "rows of an import are staged over their own route; tested with imports")];
     check_complete(ACCOUNTS, &cases, &all, ACCOUNTS_APART, &unreachable, ACCOUNTS_EXCLUSIVE);
     subject.check(&mut cases, &[('p', of(FIRST, 0, 0)), ('i', leader)].into());
     let ids: Vec<u8> = (FRESH..FRESH + 5_000).flat_map(u128::to_le_bytes).collect();
-    assert!(subject.client.packed("/v1/packed/lookup-accounts", &ids).is_empty(), "what is refused is not there");
+    assert!(subject.client.packed("/v1/packed/lookup-accounts", &ids).is_empty(), "refused accounts do not exist");
 }
 
 #[test]
-fn every_status_of_a_transfer_comes_in_its_order() {
+fn every_status_of_a_transfer_has_its_precedence() {
     let subject = Subject::start("/v1/packed/create-transfers", transfer_of);
     let world = World::make(&subject);
     let cases = &mut cases(&TRANSFER, TRANSFERS, &world.names, &world.bases);
@@ -243,28 +244,28 @@ fn every_status_of_a_transfer_comes_in_its_order() {
     let balances = || subject.client.packed("/v1/packed/lookup-accounts", &ids);
     let before = balances();
     subject.check(cases, &world.leaders);
-    assert_eq!(balances(), before, "what is refused moves nothing");
+    assert_eq!(balances(), before, "refused transfers move nothing");
     let ids: Vec<u8> = (FRESH..FRESH + 8_000).flat_map(u128::to_le_bytes).collect();
-    assert!(subject.client.packed("/v1/packed/lookup-transfers", &ids).is_empty(), "what is refused is not there");
+    assert!(subject.client.packed("/v1/packed/lookup-transfers", &ids).is_empty(), "refused transfers do not exist");
 }
 
-/// The event that makes a chain too long says so, unless the chain has no end, and whatever else is wrong with it; all
-/// others fail with it.
+/// The event that makes a chain too long gets the status for that, unless the chain has no end, whatever else is wrong
+/// with the event. All other events of the chain fail with it.
 #[test]
-fn a_chain_that_is_too_long_says_so_where_it_became_too_long() {
+fn a_chain_that_is_too_long_fails_at_the_first_event_beyond_the_limit() {
     let subject = Subject::start("/v1/packed/create-transfers", transfer_of);
     open(&subject, WORLD_ACCOUNTS);
     let statuses = |records: &[[u8; 128]], path| -> Vec<u32> {
         subject.results(path, records).iter().map(|result| result.status).collect()
     };
-    // The fault stands where the chain becomes too long: its import flag does not fit the batch.
+    // The event that makes the chain too long also has an import flag that does not match the batch.
     let fault = TransferFlags::IMPORTED.bits();
     let chain = |events: usize, open: bool, pack: &dyn Fn(u128, u16) -> [u8; 128]| -> Vec<[u8; 128]> {
         let flags = |place| u16::from(open || place + 1 < events) | if place == CHAIN_EVENTS_MAX { fault } else { 0 };
         (0..events).map(|place| pack(FRESH + place as u128, flags(place))).collect()
     };
     let transfer = |id, flags| transfer_of(&pay(id, ["FIRST", "SECOND"], 1, TransferFlags::from_bits(flags)));
-    // The import flag of accounts is another bit.
+    // Accounts have a different bit for the import flag.
     let account = |id, flags| {
         let flags = flags & 1 | if flags & fault != 0 { AccountFlags::IMPORTED.bits() } else { 0 };
         account_of(&Form::new('p', &[("id", id), ("ledger", 1), ("code", 1)], flags))
@@ -283,23 +284,24 @@ fn a_chain_that_is_too_long_says_so_where_it_became_too_long() {
             }
             assert!(statuses(&chain(events, open, pack), path) == expected, "{path}, {events} events");
         }
-        // The very event that is too many can be the end that is missing.
+        // The chain has no end if the event beyond the limit is also linked.
         let found = statuses(&chain(CHAIN_EVENTS_MAX + 1, true, pack), path);
         assert_eq!(found[CHAIN_EVENTS_MAX], 2);
         let longest = statuses(&chain(CHAIN_EVENTS_MAX, false, pack), path);
-        assert!(longest == vec![CREATED; CHAIN_EVENTS_MAX], "the longest chain is fine");
+        assert!(longest == vec![CREATED; CHAIN_EVENTS_MAX], "the longest allowed chain succeeds");
     }
     let [first, ..] = subject.client.packed("/v1/packed/lookup-accounts", &FIRST.to_le_bytes()).as_chunks().0[..]
     else {
-        panic!("the account is there")
+        panic!("the account exists")
     };
     assert_eq!(AccountRecord::decode(&first).debits_posted, CHAIN_EVENTS_MAX as u128);
 }
 
-/// Between the instant of an import's event and that of its batch's last one lie some microseconds. Of timestamps that
-/// lie so close together that one of them must be there, all are refused as they come before, in, or after that gap.
+/// Some microseconds pass between an import's event and the last event of its batch. The test sweeps timestamps so
+/// close together that one of them must be in that gap. Timestamps before, in and after the gap are all refused, each
+/// with its own status.
 #[test]
-fn an_import_from_the_future_is_refused_by_the_microsecond() {
+fn an_import_from_the_future_is_refused_to_the_microsecond() {
     let subject = Subject::start("/v1/packed/create-transfers", transfer_of);
     let world = World::make(&subject);
     let timed = |form: Form| form.with("timeout", 1);
@@ -316,18 +318,18 @@ fn an_import_from_the_future_is_refused_by_the_microsecond() {
     subject.create(subject.path, &[account_of(&leader)]);
     let opening = leader.clone().with("id", FRESH);
     sweep(&subject, &leader, &opening.clone().with("code", 0), [14, 14, 25]);
-    // The earliest timestamps come last, where they regress.
+    // The earliest timestamps come last, so they regress.
     sweep(&subject, &leader, &opening, [26, 1003, 25]);
 }
 
-/// Sends a batch of one record with timestamps that go down from the future to the past: statuses of those before,
-/// within and behind the gap. Of what would be created only the first is.
+/// Sends batches of one record whose timestamps go down from the future to the past, and checks the statuses before,
+/// within and behind the gap. Of the records that would be created, only the first one is.
 #[expect(clippy::disallowed_methods, reason = "the server's time is this machine's")]
 #[track_caller]
 fn sweep(subject: &Subject, leader: &Form, form: &Form, [before, within, behind]: [u32; 3]) {
     const STEP_NS: u128 = 8_000;
     let count = packed::EVENTS_MAX - 1;
-    assert!(STEP_NS < count as u128, "no step is wider than the gap");
+    assert!(STEP_NS < count as u128, "a step is smaller than the gap");
     let mut ahead_ns = 0;
     for _ in 0..20 {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos();
@@ -343,13 +345,17 @@ fn sweep(subject: &Subject, leader: &Form, form: &Form, [before, within, behind]
         if statuses[0] == behind && (statuses[count - 1] == before) {
             let behind_count = statuses.iter().take_while(|status| **status == behind).count();
             let within_count = statuses[behind_count..].iter().take_while(|status| **status == within).count();
-            assert!(within_count > 0, "{within} is missing between {behind} and {:?}", &statuses[behind_count..][..3]);
+            assert!(
+                within_count > 0,
+                "status {within} is missing between {behind} and {:?}",
+                &statuses[behind_count..][..3]
+            );
             let mut rest = statuses[behind_count + within_count..].iter().filter(|status| **status != CREATED);
-            assert!(rest.all(|status| *status == before), "{before} before the gap");
+            assert!(rest.all(|status| *status == before), "the status before the gap is {before}");
             return;
         }
-        // The batch was judged outside of what was swept: aim at when that was.
+        // The batch was executed outside the swept range, so aim at that time next.
         ahead_ns = u128::from(results[0].timestamp.max(results[1].timestamp)).saturating_sub(now);
     }
-    panic!("the server's time was never met");
+    panic!("no sweep covered the server's time");
 }

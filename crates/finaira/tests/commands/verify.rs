@@ -1,4 +1,4 @@
-//! `finaira verify`: what holds is said to hold, and what does not is named with its place and what to do.
+//! `finaira verify` confirms intact data, and reports damage with its place and what to do.
 
 use std::path::Path;
 
@@ -12,10 +12,11 @@ use crate::guard;
 use crate::harness::{Server, eventually, finaira, first_start};
 use crate::small_disk::Mounted;
 
-/// A stopped server's directory, with payments, and transfers over one generation of the index and a part of the next.
+/// Creates the directory of a stopped server, with payments, and with transfers for more than one generation of the
+/// index.
 fn prepare(data: &Path) {
     let server = Server::start(data);
-    let client = server.client(server.key.as_deref().expect("the first start makes a key"));
+    let client = server.client(server.key.as_deref().expect("the first start prints an API key"));
     assert_eq!(client.activate(WALLET).status, 201);
     for id in 1..=9_u128 {
         let funded = client.pay(id, "top_up", 1_000, &json!({"customer": format!("c{}", id % 3)}));
@@ -56,7 +57,7 @@ fn flip(file: &Path, offset: usize) {
     std::fs::write(file, bytes).expect("a file");
 }
 
-/// All files below a directory with their bytes; locks and what the command works in are of no matter.
+/// Returns all files below a directory with their bytes, except locks and the command's own temporary files.
 fn contents(data: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     for folder in std::fs::read_dir(data).expect("a directory") {
@@ -78,17 +79,17 @@ fn everything_is_checked_and_nothing_is_changed() {
     prepare(data);
     let before = contents(data);
     let (holds, said) = verify(data, &[]);
-    assert!(holds && said.contains("Everything holds."), "{said}");
-    for line in ["state digests  ", "books, debits against credits", "keys of personal data", "generations derived"] {
+    assert!(holds && said.contains("All checks passed."), "{said}");
+    for line in ["state digests  ", "books, debits against credits", "keys of personal data", "generations rebuilt"] {
         assert!(said.contains(line), "{line}: {said}");
     }
     assert!(contents(data) == before, "nothing is changed");
 
-    // Derived things that are damaged: everything else still holds.
+    // Damage derived files: all other checks still pass.
     let index: Vec<_> = std::fs::read_dir(data.join("index")).expect("a directory").flatten().collect();
     let table = |prefix: &str| {
         let named = |file: &&std::fs::DirEntry| file.file_name().to_string_lossy().starts_with(prefix);
-        index.iter().find(named).expect("a generation was sealed").path()
+        index.iter().find(named).expect("a generation is complete").path()
     };
     let damages = [(table("run-"), 5_000), (table("field-code"), 4_200)];
     damages.iter().for_each(|(file, offset)| flip(file, *offset));
@@ -98,26 +99,27 @@ fn everything_is_checked_and_nothing_is_changed() {
     let is_large = |file: &&std::fs::DirEntry| file.metadata().is_ok_and(|about| about.len() > 1 << 20);
     let leaves = proofs.iter().find(is_large).expect("the hashes of the leaves").path();
     flip(&leaves, 32 * 1_000 + 5);
-    // And keys of somebody else, which cannot be derived.
+    // Also use the keys of another journal, which cannot be rebuilt.
     let owner = data.join("keys/journal");
     flip(&owner, 3);
     let (holds, said) = verify(data, &[]);
     assert!(!holds && said.contains("delete the file and start"), "{said}");
     for (file, offset) in &damages {
-        let expected = format!("FOUND in the index: {} is not what the log says, from byte {offset} on", name_of(file));
+        let expected =
+            format!("FOUND in the index: {} differs from what the log gives, from byte {offset} on", name_of(file));
         assert!(said.contains(&expected), "{said}");
         flip(file, *offset);
     }
-    assert!(said.contains("run-00000007-00000007 holds what the log does not lead to"), "{said}");
+    assert!(said.contains("run-00000007-00000007 is not part of the index that the log gives"), "{said}");
     assert!(said.contains("FOUND in the keys: journal names") && !said.contains("FOUND in the journal"), "{said}");
-    assert!(said.contains("5 findings, 1 of them in what cannot be derived again"), "{said}");
+    assert!(said.contains("5 findings, 1 of them in data that cannot be rebuilt"), "{said}");
     let hash = format!("FOUND in the proofs: {} of the proofs is damaged at byte 32000", name_of(&leaves));
     assert!(said.contains(&hash), "{said}");
     std::fs::remove_file(extra).expect("a file");
     flip(&owner, 3);
     flip(&leaves, 32 * 1_000 + 5);
 
-    // The journal: the first damage by place and sequence, and damage in later segments too.
+    // Damage the journal: the report names the first damage by place and sequence, and also damage in later segments.
     let (second, fourth) = (data.join("journal/segment-00000002"), data.join("journal/segment-00000004"));
     flip(&second, 5_000);
     flip(&fourth, 20);
@@ -130,11 +132,11 @@ fn everything_is_checked_and_nothing_is_changed() {
     assert!(said.contains("docs/runbooks/damaged-journal.md") && !said.contains("FOUND in the index"), "{said}");
     flip(&second, 5_000);
     flip(&fourth, 20);
-    assert!(contents(data) == before, "all of it is as it was");
+    assert!(contents(data) == before, "nothing was changed");
 }
 
 #[test]
-fn what_cannot_be_verified_is_said() {
+fn a_directory_that_cannot_be_verified_is_reported() {
     let data = tempfile::tempdir().expect("a directory");
     let (holds, said) = verify(&data.path().join("nowhere"), &[]);
     assert!(!holds && said.contains("nowhere"), "{said}");
@@ -156,7 +158,7 @@ fn what_cannot_be_verified_is_said() {
 }
 
 #[test]
-fn a_checkpoint_tells_what_was_cut_off() {
+fn a_checkpoint_reveals_that_the_end_is_missing() {
     let (data, server, client) = first_start(&[]);
     assert_eq!(client.post("/v1/ledgers", &json!({"id": 1, "asset": "USD/2"})).status, 201);
     let cut = client.get("/v1/events?limit=1000").body["items"].as_array().expect("a page").len();
@@ -164,9 +166,9 @@ fn a_checkpoint_tells_what_was_cut_off() {
     assert!(server.stop().success());
     let (holds, said) = verify(data.path(), &[]);
     let ends = |said: &str| {
-        let (_, end) = said.split_once("The journal ends with entry ").expect("it says where it ends");
-        let (last, rest) = end.split_once(';').expect("and with which root");
-        let root = rest.split_once("over all is ").expect("a root").1.get(..64).expect("a root").to_owned();
+        let (_, end) = said.split_once("The journal ends with entry ").expect("the output has the last entry");
+        let (last, rest) = end.split_once(';').expect("the output has the root");
+        let root = rest.split_once("over all entries is ").expect("a root").1.get(..64).expect("a root").to_owned();
         (last.parse::<u64>().expect("a number"), root.parse::<Digest>().expect("a root"))
     };
     assert!(holds, "{said}");
@@ -187,29 +189,32 @@ fn a_checkpoint_tells_what_was_cut_off() {
     sign(last, root);
     let (holds, said) = check(data.path(), &vkey);
     assert!(holds && said.contains("checkpoints, each signed"), "{said}");
-    // Of another key, and of none that is known.
+    // The checkpoint was signed with another key, and then with an unknown one.
     let other = SigningKey::new(&format!("finaira/{owner}/0"), &[8; 32]).expect("a name").verifier().to_string();
     let (holds, said) = check(data.path(), &other);
     assert!(!holds && said.contains("cannot use the checkpoint"), "{said}");
     let (holds, said) = verify(data.path(), &["--checkpoint", file.to_str().expect("a path")]);
     assert!(!holds && said.contains("cannot use the checkpoint"), "{said}");
-    // What the server itself signed last needs no key: its own are beside the journal.
+    // The server's own last checkpoint needs no --key, because the server's keys are beside the journal.
     let own = data.path().join("keys/proof.checkpoint");
     let kept = data.path().join("own.txt");
     std::fs::copy(&own, &kept).expect("a checkpoint was signed");
     let (holds, said) = verify(data.path(), &["--checkpoint", kept.to_str().expect("a path")]);
     assert!(holds && said.contains("checkpoint: checkpoints, each signed"), "{said}");
     assert_eq!(said.matches("checkpoint: checkpoints, each signed").count(), 2, "{said}");
-    // Of more than there is, and of something else.
+    // The checkpoint covers more entries than there are, and then other entries.
     sign(last + 5, root);
     let (holds, said) = check(data.path(), &vkey);
-    assert!(!holds && said.contains(&format!("the journal has {last}: 5 at the end are missing")), "{said}");
-    assert!(said.contains("1 findings, 1 of them in what cannot be derived again"), "{said}");
+    assert!(
+        !holds && said.contains(&format!("the journal has {last} of that history: the last 5 are missing")),
+        "{said}"
+    );
+    assert!(said.contains("1 findings, 1 of them in data that cannot be rebuilt"), "{said}");
     sign(last - 1, root);
     let (holds, said) = check(data.path(), &vkey);
-    assert!(!holds && said.contains("with another root than these have"), "{said}");
+    assert!(!holds && said.contains("but their root differs"), "{said}");
 
-    // A history that goes on as another one holds what was signed up to where it left, and nothing after.
+    // A history that continues as another one has the entries up to that point, and no later ones.
     let restored = tempfile::tempdir().expect("a directory");
     let target = restored.path().to_str().expect("a path");
     let from = data.path().to_str().expect("a path");
@@ -218,7 +223,7 @@ fn a_checkpoint_tells_what_was_cut_off() {
     sign(last, root);
     let (holds, said) = check(restored.path(), &vkey);
     assert!(
-        !holds && said.contains(&format!("of that history the journal has {cut}: 1 at the end are missing")),
+        !holds && said.contains(&format!("the journal has {cut} of that history: the last 1 are missing")),
         "{said}"
     );
     let (holds, said) = verify(restored.path(), &[]);
@@ -235,16 +240,16 @@ fn a_checkpoint_tells_what_was_cut_off() {
         Checkpoint { origin: "finaira/somebody/0".to_owned(), size: 1, root: *root.as_bytes(), extensions: Vec::new() };
     std::fs::write(&file, checkpoint.sign(&[&stranger]).note.to_string()).expect("a file");
     let (holds, said) = check(data.path(), &stranger.verifier().to_string());
-    assert!(!holds && said.contains("none of the histories of this journal"), "{said}");
+    assert!(!holds && said.contains("not one of this journal's histories"), "{said}");
 }
 
-/// The root over the first entries, as another restore to that point says it.
+/// Returns the root over the first entries, as another restore to that point prints it.
 fn root_at(from: &str, cut: usize) -> Digest {
     let restored = tempfile::tempdir().expect("a directory");
     let target = restored.path().to_str().expect("a path");
     let (done, said) = finaira(&["restore", "--from", from, "--to", target, "--to-seq", &cut.to_string()]);
     assert!(done, "{said}");
-    let (_, root) = said.split_once("root ").expect("it says the root");
+    let (_, root) = said.split_once("root ").expect("the output has the root");
     root.get(..64).expect("a root").parse().expect("a root")
 }
 
@@ -263,17 +268,17 @@ fn the_only_segment_without_its_header_is_damaged_and_not_missing() {
 }
 
 #[test]
-fn a_medium_that_cannot_be_written_is_verified_and_restored_from() {
+fn a_read_only_medium_can_be_verified_and_restored_from() {
     let Some(disk) = Mounted::of_bytes(40 << 20) else { return };
     let data = disk.path.join("data");
     let (server, client, _) = guard::start(&data, &["--disk-reserve", "0"]);
     assert!(matches!(guard::send(&client, 1_000), Some(guard::Sent::Taken)));
     assert!(server.stop().success());
-    // As on a medium that was written by hand.
+    // A copy on such a medium may lack the lock file.
     std::fs::remove_file(data.join("index/lock")).expect("it is there");
     disk.make_read_only();
     let (holds, said) = verify(&data, &[]);
-    assert!(holds && said.contains("Everything holds."), "{said}");
+    assert!(holds && said.contains("All checks passed."), "{said}");
     let other = tempfile::tempdir().expect("a directory");
     let to = other.path().join("restored");
     let (restored, said) =
@@ -285,7 +290,7 @@ fn a_medium_that_cannot_be_written_is_verified_and_restored_from() {
 }
 
 #[test]
-fn a_disk_without_room_for_what_is_compared_ends_the_verification() {
+fn a_full_disk_ends_the_verification() {
     let data = tempfile::tempdir().expect("a directory");
     prepare(data.path());
     let (journal, mut bytes) = (data.path().join("journal"), 0);

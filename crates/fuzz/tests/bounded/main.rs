@@ -1,8 +1,9 @@
-//! Every target on the stable toolchain: the committed seeds, then a fixed number of mutations of them.
+//! Runs every target on the stable toolchain: first the committed seeds, then a fixed number of mutations of them.
 //!
-//! `FINAIRA_FUZZ_SEED=<number>` mutates from another seed, `FINAIRA_FUZZ_RUNS=<number>` so many times. An input that breaks
-//! a promise is written to a file; `FINAIRA_FUZZ_INPUT=<file> cargo test -p fuzz --test bounded <target>` runs it again.
-#![expect(clippy::print_stdout, reason = "a run says how much it attacked to whoever asks with --show-output")]
+//! `FINAIRA_FUZZ_SEED=<number>` sets the seed of the mutations, and `FINAIRA_FUZZ_RUNS=<number>` their number. An input
+//! that breaks a promise is written to a file; `FINAIRA_FUZZ_INPUT=<file> cargo test -p fuzz --test bounded <target>`
+//! runs it again.
+#![expect(clippy::print_stdout, reason = "with --show-output, a run prints how many inputs it tried")]
 
 mod memory;
 mod wrappers;
@@ -12,16 +13,16 @@ use std::path::{Path, PathBuf};
 
 use fuzz::{Mutator, Target, Verdict, target};
 
-/// What one input may hold in memory at once. The largest thing that is right to hold is a policy bundle and its models.
+/// The most memory that one input may use at once. The largest valid input is a policy bundle with its models.
 const MEMORY_BYTES_MAX: usize = 256 << 20;
 
-#[expect(clippy::disallowed_methods, reason = "parameters of the test run, documented above; nothing decides by them")]
+#[expect(clippy::disallowed_methods, reason = "these are parameters of a test run, documented above")]
 fn parameter(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 fn number(name: &str) -> Option<u64> {
-    parameter(name).map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, found {text}")))
+    parameter(name).map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, found {text}")))
 }
 
 fn folder(target: &Target) -> PathBuf {
@@ -40,19 +41,19 @@ fn committed(target: &Target) -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// Runs one input; when it breaks a promise, says how to run it again.
+/// Runs one input. If it breaks a promise, this prints how to run it again.
 fn run(target: &Target, input: &[u8], told: &str) -> Verdict {
     let (outcome, memory_bytes) = memory::peak(|| catch_unwind(|| (target.run)(input)));
     let what = match outcome {
-        Ok(_) if memory_bytes > MEMORY_BYTES_MAX => format!("it took {memory_bytes} bytes of memory"),
+        Ok(_) if memory_bytes > MEMORY_BYTES_MAX => format!("it used {memory_bytes} bytes of memory"),
         Ok(verdict) => return verdict,
         Err(_panic) => "it panicked, see above".to_owned(),
     };
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-found", target.name));
-    std::fs::write(&file, input).expect("there is room for a file");
+    std::fs::write(&file, input).expect("the input can be written to a file");
     panic!(
         "{} broke a promise: {what} ({told})\nrun it again: FINAIRA_FUZZ_INPUT={} cargo test -p fuzz --test bounded {}\n\
-         once mended, keep it among the seeds in fuzz/seeds/{}",
+         once fixed, add it to the seeds in fuzz/seeds/{}",
         target.name,
         file.display(),
         target.name,
@@ -84,9 +85,9 @@ fn attack(name: &str) {
         }
     }
     println!("{name}: {} seeds, {runs} mutations, {accepted} of them accepted", corpus.len());
-    // Inputs that are all refused at the door, or none of which is wrong, attack nothing.
+    // If nearly all inputs are rejected, or none is, the target tests nothing.
     assert!(accepted * 400 >= runs, "{accepted} of {runs} mutations were accepted");
-    assert!(runs == 0 || accepted < runs, "no mutation was refused");
+    assert!(runs == 0 || accepted < runs, "no mutation was rejected");
 }
 
 macro_rules! attacks {
@@ -97,7 +98,7 @@ macro_rules! attacks {
         })*
 
         #[test]
-        fn every_target_is_attacked() {
+        fn every_target_is_run() {
             let names: Vec<&str> = fuzz::TARGETS.iter().map(|target| target.name).collect();
             assert_eq!(names, [$(stringify!($name)),*]);
         }
@@ -122,8 +123,8 @@ attacks! {
     texts
 }
 
-/// The seeds that the code makes are valid, and so are those that were committed, by whatever release.
-/// `UPDATE_EXPECT=1` writes those that differ.
+/// The seeds that the code creates are valid, and so are the committed ones, which earlier releases created.
+/// `UPDATE_EXPECT=1` writes the seeds that differ.
 #[test]
 fn seeds_are_accepted() {
     let update = parameter("UPDATE_EXPECT").is_some_and(|value| value == "1");
@@ -132,7 +133,7 @@ fn seeds_are_accepted() {
         let folder = folder(target);
         let made = (target.seeds)();
         if update {
-            std::fs::create_dir_all(&folder).expect("the folder can be made");
+            std::fs::create_dir_all(&folder).expect("the folder can be created");
             for (name, input) in &made {
                 std::fs::write(folder.join(name), input).expect("the file can be written");
             }
@@ -142,7 +143,7 @@ fn seeds_are_accepted() {
             let is_there = committed.iter().any(|(known, _)| known == name);
             assert!(is_there, "fuzz/seeds/{}/{name} is missing; UPDATE_EXPECT=1 writes it", target.name);
         }
-        // What once broke a promise is kept under other names, and need not be valid.
+        // Inputs that once found a bug have other names and need not be valid.
         let kept = committed.into_iter().filter(|(name, _)| made.iter().any(|(known, _)| known == name));
         for (name, input) in kept.chain(made.clone()) {
             if let Verdict::Refused(why) = (target.run)(&input) {

@@ -1,11 +1,11 @@
-//! How much memory a piece of work holds at its peak, as far as its own thread takes it.
+//! Measures the peak memory of a piece of work, counting only allocations of its own thread.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::thread::AccessError;
 
 thread_local! {
-    /// Bytes held by what this thread allocated, less what it freed, since the count began; and the most there were.
+    /// The bytes that this thread has allocated and not freed since the count began, and their maximum.
     static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
 }
 
@@ -15,7 +15,7 @@ struct Counting;
 static ALLOCATOR: Counting = Counting;
 
 fn count(bytes: isize) {
-    // A thread that ends may free when its counter is gone already.
+    // A thread that is ending may free memory after its counter was destroyed.
     let counted: Result<(), AccessError> = HELD.try_with(|held| {
         let (now, peak) = held.get();
         let now = now.saturating_add(bytes);
@@ -28,36 +28,39 @@ fn signed(bytes: usize) -> isize {
     isize::try_from(bytes).unwrap_or(isize::MAX)
 }
 
-#[expect(unsafe_code, reason = "only an allocator sees every allocation; this one hands all of them to the system's")]
-// SAFETY: every method passes its arguments on to the system's allocator and gives back what that gave; counting touches
-// no memory of the caller's.
+#[expect(
+    unsafe_code,
+    reason = "only an allocator sees every allocation; this one forwards all of them to the system's allocator"
+)]
+// SAFETY: every method passes its arguments to the system's allocator and returns its result. The counting does not
+// touch the caller's memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(signed(layout.size()));
-        // SAFETY: the caller keeps the contract of `alloc`.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(signed(layout.size()));
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
+        // SAFETY: the caller upholds the contract of `alloc_zeroed`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         count(signed(bytes).saturating_sub(signed(layout.size())));
-        // SAFETY: the caller keeps the contract of `realloc`.
+        // SAFETY: the caller upholds the contract of `realloc`.
         unsafe { System.realloc(pointer, layout, bytes) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(-signed(layout.size()));
-        // SAFETY: the caller keeps the contract of `dealloc`.
+        // SAFETY: the caller upholds the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
 
-/// What the work gives, and the most bytes that it held at once.
+/// Returns the result of the work, and the most bytes that it used at once.
 pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     HELD.with(|held| held.set((0, 0)));
     let given = work();
@@ -66,7 +69,7 @@ pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
 }
 
 #[test]
-fn a_large_allocation_is_seen() {
+fn a_large_allocation_is_counted() {
     let (sum, bytes) = peak(|| vec![1_u8; 3 << 20].iter().map(|&byte| u64::from(byte)).sum::<u64>());
     assert!(sum == 3 << 20 && bytes >= 3 << 20, "{bytes}");
 }

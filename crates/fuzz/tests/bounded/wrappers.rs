@@ -1,4 +1,4 @@
-//! The wrappers for cargo-fuzz, which CI does not build, are those of the targets.
+//! Checks that the wrappers for cargo-fuzz, which CI does not build, match the targets.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ fn every_target_has_its_wrapper() {
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).expect("the manifest can be read");
     let listed: Vec<&str> = manifest.lines().filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")).collect();
     let expected: Vec<String> = fuzz::TARGETS.iter().map(|target| format!("{}.rs\"", target.name)).collect();
-    assert_eq!(listed, expected, "fuzz/Cargo.toml lists the targets in their order");
+    assert_eq!(listed, expected, "fuzz/Cargo.toml lists the targets in order");
     for target in fuzz::TARGETS {
         let wrapper = std::fs::read_to_string(folder.join(format!("fuzz_targets/{}.rs", target.name)));
         let call = format!("fuzz::target(\"{}\")", target.name);

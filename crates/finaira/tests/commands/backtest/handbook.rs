@@ -1,7 +1,7 @@
-//! The features of the handbook's transactions, against those that its authors published.
+//! Compares features computed from the handbook's transactions with the features that its authors published.
 //!
-//! The data set is not part of the repository. `FINAIRA_SHARED` names the folder that has it; without it nothing is
-//! compared, unless `FINAIRA_REQUIRE_SHARED=1` says that this is an error.
+//! The data set is not part of the repository. `FINAIRA_SHARED` names the folder that has it. Without it the test is
+//! skipped, unless `FINAIRA_REQUIRE_SHARED=1` makes that an error.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -18,14 +18,14 @@ use parquet::schema::types::Type;
 
 use super::backtest;
 
-/// One customer and one terminal of so many are compared, each with its whole history: enough to see every window, and
-/// few enough for a build without optimisations.
+/// The test compares one in this many customers and terminals, each with its whole history. That is enough to cover
+/// every window, and few enough for an unoptimised build.
 const ONE_OF: i64 = 20;
 
-/// Averages are compared to a hundred-millionth of a cent: the published ones are doubles that were added up.
+/// The tolerance for averages, in cents. The published averages are sums of doubles.
 const AVERAGE_TOLERANCE: f64 = 1e-10;
 
-/// Whose history a feature tells.
+/// The entity that a feature describes.
 #[derive(Clone, Copy, PartialEq)]
 enum About {
     Payment,
@@ -33,7 +33,7 @@ enum About {
     Terminal,
 }
 
-/// The published column and the policy's feature, which has averages in cents.
+/// The published column and the policy's feature, whose averages are in cents.
 const FEATURES: [(&str, &str, About); 14] = [
     ("TX_DURING_WEEKEND", "tx_during_weekend", About::Payment),
     ("TX_DURING_NIGHT", "tx_during_night", About::Payment),
@@ -52,7 +52,7 @@ const FEATURES: [(&str, &str, About); 14] = [
 ];
 
 #[test]
-fn features_are_those_of_the_handbook() {
+fn features_match_the_handbook() {
     let Some(data) = shared("data/handbook") else { return };
     let transactions = data.join("transactions.parquet");
     let published = data.join("features_sample.parquet");
@@ -99,7 +99,7 @@ fn features_are_those_of_the_handbook() {
     for (reference, feature, about) in FEATURES {
         let expected = numbers_of(&published, reference);
         let found = decided.get(feature).unwrap_or_else(|| panic!("the policy has no feature {feature}"));
-        assert_eq!(found.len(), chosen.len(), "one row per row");
+        assert_eq!(found.len(), chosen.len(), "the output has one row per row of the input");
         let average = reference.contains("AVG");
         for (&row, found) in chosen.iter().zip(found) {
             let whole_history = match about {
@@ -117,18 +117,21 @@ fn features_are_those_of_the_handbook() {
             if (found - expected).abs() <= tolerance {
                 continue;
             }
-            // The published file has some payments of one customer in one second in the other order.
+            // The published file has some payments that a customer made in the same second in reverse order.
             let pair = about == About::Customer && pairs.contains(&(customers[row], times[row]));
             assert!(pair, "{feature} of transaction {} is {found}, published {expected}", ids[row]);
             swapped += 1;
         }
     }
-    println!("{compared} features of {} payments are equal, {swapped} of pairs in one second differ", chosen.len());
+    println!(
+        "{compared} features of {} payments are equal, {swapped} features of payments in the same second differ",
+        chosen.len()
+    );
     assert!(compared > 400_000 && swapped <= 6 * pairs.len() * 2);
 }
 
-/// A folder of the shared data, or `None` when there is none to test with.
-#[expect(clippy::disallowed_methods, reason = "the environment says whether there is shared data to test with")]
+/// Returns a folder of the shared data, or `None` if there is none.
+#[expect(clippy::disallowed_methods, reason = "the environment tells whether there is shared data to test with")]
 fn shared(part: &str) -> Option<PathBuf> {
     match std::env::var("FINAIRA_SHARED") {
         Ok(folder) => Some(Path::new(&folder).join(part)),
@@ -141,7 +144,7 @@ fn shared(part: &str) -> Option<PathBuf> {
     }
 }
 
-/// A column without nulls.
+/// Reads a column without nulls.
 fn column<T: DataType>(file: &Path, name: &str) -> Vec<T::T> {
     let reader = SerializedFileReader::new(File::open(file).unwrap()).unwrap();
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
@@ -159,7 +162,7 @@ fn column<T: DataType>(file: &Path, name: &str) -> Vec<T::T> {
     values
 }
 
-/// A column of whole numbers or doubles.
+/// Reads a column of whole numbers or doubles.
 fn numbers_of(file: &Path, name: &str) -> Vec<f64> {
     let reader = SerializedFileReader::new(File::open(file).unwrap()).unwrap();
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
@@ -170,7 +173,7 @@ fn numbers_of(file: &Path, name: &str) -> Vec<f64> {
     }
 }
 
-/// Every column of numbers or booleans of the output, by name.
+/// Reads every column of numbers or booleans of the output, by name.
 fn numbers(file: &Path) -> HashMap<String, Vec<Option<f64>>> {
     let mut columns: HashMap<String, Vec<Option<f64>>> = HashMap::new();
     for row in super::rows(file) {

@@ -1,4 +1,4 @@
-//! Parquet files with the types that other programs write.
+//! Reads Parquet files with the types that other programs write.
 
 use std::fs::File;
 use std::path::Path;
@@ -51,8 +51,8 @@ fn types_of_other_programs_are_read() {
         "7 posted 1250 bulk fraud -",
         "8 posted 1450 '' legitimate -",
         "- invalid - - - column `id`: found no value, expected a payment's id",
-        "10 invalid - - - column `amount`: found `1.005`, expected a number with at most 2 decimals that is not \
-         negative, at most 2^63 - 1 minor units",
+        "10 invalid - - - column `amount`: found `1.005`, expected a non-negative number with at most 2 \
+         decimals, at most 2^63 - 1 minor units",
         "11 invalid - - - column `time`: found a time outside 1970 to 2262, expected an instant of 1970 to 2262: a \
          timestamp, RFC 3339, or YYYY-MM-DD HH:MM:SS in UTC",
     ];
@@ -60,7 +60,7 @@ fn types_of_other_programs_are_read() {
 }
 
 #[test]
-fn a_column_that_holds_no_single_values_stops_at_the_start() {
+fn a_column_of_an_unsupported_type_stops_at_the_start() {
     let folder = folder();
     let input = folder.path().join("in.parquet");
     let schema = "message schema { required int32 id (TIME(MILLIS, true)); }";

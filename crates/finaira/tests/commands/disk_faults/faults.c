@@ -1,10 +1,10 @@
-/* Makes system calls on chosen files fail, in a process that is started with this library in LD_PRELOAD.
+/* Makes system calls on chosen files fail in a process that is started with this library in LD_PRELOAD.
  *
- * While the file that FAULT_ORDER names is there, it says what fails: a call and a part of the path, as in "sync segment-".
+ * While the file named by FAULT_ORDER exists, it tells what fails: a call and a part of the path, as in "sync segment-".
  *   sync   fdatasync and fsync fail.
  *   read   pread fails.
- *   write  the first pwrite writes half of its bytes, all that follow fail.
- *   short  every pwrite writes half of its bytes and says so.
+ *   write  the first pwrite writes half of its bytes, and all later ones fail.
+ *   short  every pwrite writes half of its bytes and returns that count.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -18,7 +18,7 @@
 
 static atomic_int torn;
 
-/* What fails on this file: the first letters of the call, or an empty text. */
+/* Sets `call` to the name of the call that fails on this file, or to an empty string. */
 static void ordered(int fd, char call[16]) {
     char order[64] = "", files[64] = "", link[32], path[4096];
     call[0] = 0;

@@ -1,5 +1,5 @@
-//! What transfers must lead to, told apart from the ledger's own code: a few accounts, of which all but the first may not
-//! spend what they have not got.
+//! A model of transfers that is independent of the ledger's code. It has a few accounts, and all but the first must not
+//! spend more than they have.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,12 @@ const ALREADY_POSTED: u32 = 33;
 const ALREADY_VOIDED: u32 = 34;
 const EXCEEDS_CREDITS: u32 = 54;
 
-/// One transfer as it is sent.
+/// A transfer as it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Event {
     pub(super) id: u128,
     pub(super) what: What,
-    /// It stands or falls with the next one.
+    /// Whether it succeeds or fails together with the next one.
     pub(super) linked: bool,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum What {
         credit: u128,
         amount: u128,
     },
-    /// All of it without an amount.
+    /// Posts the whole amount if `amount` is `None`.
     Post {
         pending: u128,
         amount: Option<u128>,
@@ -63,7 +63,7 @@ enum Hold {
     Voided,
 }
 
-/// What a caller's accounts and transfers must be.
+/// The expected accounts and transfers of a caller.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Books {
     unlimited: u128,
@@ -81,7 +81,7 @@ impl Books {
         self.holds.keys().copied().collect()
     }
 
-    /// Takes a batch of events that were never sent before, and says the status of each.
+    /// Executes a batch of events that were never sent before, and returns the status of each.
     pub(super) fn take(&mut self, events: &[Event]) -> Vec<u32> {
         let mut statuses = Vec::with_capacity(events.len());
         let mut rest = events;
@@ -168,7 +168,7 @@ impl Books {
     }
 }
 
-/// Whether a refusal spends the id: asked again, the answer is [`FAILED_BEFORE`].
+/// Whether a refusal spends the id. Sending the event again then gives [`FAILED_BEFORE`].
 pub(super) const fn sticks(status: u32) -> bool {
     matches!(status, CREDIT_ACCOUNT_NOT_FOUND | PENDING_NOT_FOUND | EXCEEDS_CREDITS)
 }

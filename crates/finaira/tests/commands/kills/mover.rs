@@ -1,4 +1,4 @@
-//! A caller that moves money without any policy: packed batches, or JSON orders one by one and in batches.
+//! A caller that moves money without a policy: with packed batches, or with JSON orders one by one and in batches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::harness::{Client, Reply};
 
 const ACCOUNTS: u128 = 6;
 const PACKED_EVENTS_MAX: u64 = 40;
-/// Of what was acknowledged long ago, so much is looked up after each kill.
+/// How many of the transfers acknowledged long ago are looked up after each kill.
 const OLD_LOOKED_UP: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) struct Mover {
     books: Books,
     next_id: u128,
     requests: u64,
-    /// Created and acknowledged, in order; how many of them were looked up since the last kill.
+    /// The created and acknowledged events in order. `checked` is how many of them have been looked up.
     created: Vec<Event>,
     checked: usize,
     unanswered: Option<Vec<Event>>,
@@ -71,7 +71,7 @@ impl Mover {
             Wire::Json => 2 + self.rng.below(3),
         };
         let mut events: Vec<Event> = (0..count).map(|_| self.event()).collect();
-        // A chain somewhere, as long as it may be.
+        // Add a chain somewhere, of any possible length.
         if count > 2 {
             let from = self.rng.place(events.len() - 2);
             let until = from + 1 + self.rng.place(events.len() - from - 1);
@@ -109,7 +109,7 @@ impl Mover {
         Event { id: self.next_id, what, linked: false }
     }
 
-    /// Sends events; `None` when the connection broke.
+    /// Sends events. Returns `None` if the connection broke.
     fn send(&self, client: &Client, events: &[Event]) -> Option<Vec<u32>> {
         match (self.wire, events) {
             (Wire::Packed, _) => {
@@ -140,10 +140,10 @@ impl Mover {
         };
         let found: BTreeMap<u128, Sums> =
             answer.as_chunks().0.iter().map(AccountRecord::decode).map(|account| (account.id, sums(account))).collect();
-        assert_eq!(found, books.accounts, "balances are what was acknowledged and settled");
+        assert_eq!(found, books.accounts, "balances follow from acknowledged and settled events");
     }
 
-    /// What was acknowledged is there as it was sent.
+    /// Checks that acknowledged transfers are there as they were sent.
     fn check_created(&mut self, client: &Client) {
         let mut wanted: Vec<Event> = self.created[self.checked..].to_vec();
         for _ in 0..OLD_LOOKED_UP.min(self.checked) {
@@ -151,17 +151,18 @@ impl Mover {
         }
         self.checked = self.created.len();
         let found = look_up(client, &wanted);
-        assert_eq!(found.len(), wanted.len(), "every acknowledged transfer is there");
+        assert_eq!(found.len(), wanted.len(), "every acknowledged transfer exists");
         for (found, event) in found.iter().zip(&wanted) {
-            assert_eq!((found.id, found.flags), (event.id, record(event).flags), "{event:?} became {found:?}");
+            assert_eq!((found.id, found.flags), (event.id, record(event).flags), "{event:?} was stored as {found:?}");
             if let What::Move { debit, credit, amount } | What::Hold { debit, credit, amount } = event.what {
                 let is = (found.debit_account_id, found.credit_account_id, found.amount);
-                assert_eq!(is, (debit, credit, amount), "{event:?} became {found:?}");
+                assert_eq!(is, (debit, credit, amount), "{event:?} was stored as {found:?}");
             }
         }
     }
 
-    /// Nobody was told what became of these: a first part of them happened, chains whole, and asked again the rest does.
+    /// Settles unacknowledged events: a prefix of them happened, with chains complete, and sending them again does the
+    /// rest.
     fn settle(&mut self, client: &Client, events: &[Event]) {
         let mut after = self.books.clone();
         let statuses = after.take(events);
@@ -171,12 +172,9 @@ impl Mover {
         let (there, missing) = made.split_at(found.len());
         assert!(
             there.iter().all(|event| found.contains(&event.id)),
-            "what happened is a first part: {found:?} of {made:?}"
+            "the events that happened are a prefix: {found:?} of {made:?}"
         );
-        assert!(
-            there.last().is_none_or(|event| !event.linked),
-            "a chain is there as a whole: {there:?}, not {missing:?}"
-        );
+        assert!(there.last().is_none_or(|event| !event.linked), "a chain is complete: {there:?}, not {missing:?}");
         let part =
             there.last().and_then(|last| events.iter().position(|event| event.id == last.id)).map_or(0, |at| at + 1);
         let mut now = self.books.clone();
@@ -187,14 +185,14 @@ impl Mover {
         for (((event, status), first), place) in events.iter().zip(again).zip(statuses).zip(0..) {
             let is_right = match first {
                 CREATED if place >= part => status == CREATED,
-                // Its first transfer exists, and that ends a chain for the others.
+                // The first transfer of a chain exists already, which fails the others.
                 CREATED => status == if follows(events, place) { LINKED_EVENT_FAILED } else { EXISTS },
-                // What was refused before something that happened stays refused, if only because of what came since.
+                // An event that was refused before one that happened stays refused, if only because of later events.
                 _ if place < part => ![CREATED, EXISTS].contains(&status),
-                // A refusal that spends the id is an entry of its own, which need not have happened.
+                // A refusal that spends the id is an entry of its own, which may be missing.
                 first => status == first || (sticks(first) && status == FAILED_BEFORE),
             };
-            assert!(is_right, "asked again, {event:?} gives {status}, at first {first}; {part} of {events:?} happened");
+            assert!(is_right, "sent again, {event:?} gives {status}, at first {first}; {part} of {events:?} happened");
         }
         self.books = after;
         self.created.extend(made);
@@ -223,11 +221,11 @@ impl Caller for Mover {
             self.settle(client, &events);
         }
         self.check_balances(client, &self.books);
-        // Asked once more, the last that was created is known.
+        // Sending the last created event again gives "exists".
         if let Some(event) = self.created.last() {
             let alone = Event { linked: false, ..*event };
             if !event.linked {
-                assert_eq!(self.send(client, &[alone]), Some(vec![EXISTS]), "{event:?} happens once");
+                assert_eq!(self.send(client, &[alone]), Some(vec![EXISTS]), "{event:?} happened once");
             }
         }
     }
@@ -237,7 +235,7 @@ impl Caller for Mover {
     }
 }
 
-/// Whether an event is in a chain behind another.
+/// Whether an event follows another one in its chain.
 fn follows(events: &[Event], place: usize) -> bool {
     place.checked_sub(1).and_then(|before| events.get(before)).is_some_and(|before| before.linked)
 }

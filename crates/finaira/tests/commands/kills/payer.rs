@@ -1,5 +1,5 @@
-//! A caller whose payments a policy decides: money between two customers of its own, and card payments that are held and
-//! then captured or given up.
+//! A caller whose payments a policy decides: transfers between two of its own customers, and card payments that are
+//! held and then captured or voided.
 
 use serde_json::{Value, json};
 use sim::Rng;
@@ -8,7 +8,7 @@ use super::Caller;
 use crate::harness::{Client, Reply, payment};
 
 const FUNDS: u64 = 1_000_000_000;
-/// Of what was acknowledged long ago, so much is looked up after each kill.
+/// How many of the payments acknowledged long ago are looked up after each kill.
 const OLD_LOOKED_UP: usize = 20;
 
 #[derive(Debug, Clone)]
@@ -20,17 +20,17 @@ enum Ask {
 pub(super) struct Payer {
     rng: Rng,
     customers: [String; 2],
-    /// What each customer has, and what is reserved of it.
+    /// The posted and the reserved balance of each customer's wallet.
     wallets: [(u128, u128); 2],
     next_id: u128,
     requests: u64,
-    /// The payment as it was shown last.
+    /// The payments as they were last shown.
     shown: Vec<(u128, Value)>,
     checked: usize,
-    /// Holds that wait: payment, customer, amount.
+    /// Open holds: payment, customer, amount.
     held: Vec<(u128, usize, u128)>,
     unanswered: Option<Ask>,
-    /// An answer that was given, to be asked for once more.
+    /// A request that was answered, to be repeated.
     last: Option<(Ask, Reply)>,
 }
 
@@ -63,7 +63,7 @@ impl Payer {
         }
         self.next_id += 1;
         let payer = self.rng.place(2);
-        // Below 100 a card payment has no fee.
+        // A card payment below 100 has no fee.
         let amount = 1 + self.rng.below(90);
         let (id, [from, to]) = (self.next_id, [&self.customers[payer], &self.customers[1 - payer]]);
         let body = if self.rng.percent(70) {
@@ -84,7 +84,7 @@ impl Payer {
         }
     }
 
-    /// Books what an answer says, which must be what was to be expected.
+    /// Checks a response, and updates the model.
     fn book(&mut self, ask: &Ask, reply: &Reply) {
         assert!(matches!(reply.status, 200 | 201), "{ask:?} gives {reply:?}");
         let status = reply.text("status");
@@ -108,14 +108,18 @@ impl Payer {
                 self.shown.push((*id, reply.body.clone()));
             }
             Ask::Verb { id, verb } => {
-                let place = self.held.iter().position(|(held, ..)| held == id).expect("only what is held is ended");
+                let place = self
+                    .held
+                    .iter()
+                    .position(|(held, ..)| held == id)
+                    .expect("only held payments are captured or voided");
                 let (_, payer, amount) = self.held.swap_remove(place);
                 self.wallets[payer].1 -= amount;
                 if *verb == "capture" {
                     self.wallets[payer].0 -= amount;
                 }
                 assert_eq!(status, if *verb == "capture" { "posted" } else { "voided" }, "{reply:?}");
-                let shown = self.shown.iter_mut().rev().find(|(shown, _)| shown == id).expect("it was shown");
+                let shown = self.shown.iter_mut().rev().find(|(shown, _)| shown == id).expect("the payment was shown");
                 shown.1 = reply.body.clone();
             }
         }
@@ -145,9 +149,9 @@ impl Caller for Payer {
         if let Some((ask, reply)) = self.last.take() {
             let again = Self::send(client, &ask).expect("the server answers");
             assert_eq!((again.status, again.replayed), (200, true), "{again:?}");
-            // A verb that came since then shows in the payment, not in the answer about it.
+            // A verb that was applied since then may have changed the payment.
             if !matches!(&self.unanswered, Some(Ask::Verb { .. })) {
-                assert_eq!(again.body, reply.body, "asked again, the answer is the same");
+                assert_eq!(again.body, reply.body, "the repeated request gets the same response");
             }
         }
         if let Some(ask) = self.unanswered.take() {
@@ -160,7 +164,11 @@ impl Caller for Payer {
         let fresh = self.checked.saturating_sub(OLD_LOOKED_UP);
         for (id, shown) in &self.shown[fresh..] {
             let found = client.get(&format!("/v1/payments/{id}"));
-            assert_eq!((found.status, &found.body), (200, shown), "payment {id} is as it was acknowledged");
+            assert_eq!(
+                (found.status, &found.body),
+                (200, shown),
+                "payment {id} is unchanged since it was acknowledged"
+            );
         }
         self.checked = self.shown.len();
         self.check_wallets(client);

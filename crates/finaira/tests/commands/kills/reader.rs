@@ -1,4 +1,4 @@
-//! A reader of the event feed: what it was shown never vanishes and never changes, and nothing happens twice.
+//! A reader of the event feed: events that it has seen never vanish or change, and nothing happens twice.
 
 use std::collections::BTreeSet;
 
@@ -10,35 +10,35 @@ const PAGE: usize = 200;
 
 #[derive(Default)]
 pub(super) struct Reader {
-    /// Every event that was shown, in order from the first.
+    /// Every event that was returned, in order from the first.
     seen: Vec<Value>,
-    /// So many of them were shown again since.
+    /// How many of them have been checked again.
     checked: usize,
 }
 
 impl Reader {
-    /// Reads the next page; false when the connection broke.
+    /// Reads the next page. Returns false if the connection broke.
     pub(super) fn go_on(&mut self, client: &Client) -> bool {
         let Some(page) = page(client, self.seen.last()) else { return false };
         self.seen.extend(page);
         true
     }
 
-    /// What was shown before the kill is shown again, as it was.
+    /// Checks that the events before the kill are returned again, unchanged.
     pub(super) fn check_seen(&mut self, client: &Client) {
         let mut place = self.checked;
         while place < self.seen.len() {
             let before = place.checked_sub(1).and_then(|before| self.seen.get(before));
             let page = page(client, before).expect("the server answers");
             let seen = &self.seen[place..self.seen.len().min(place + page.len())];
-            assert!(!page.is_empty(), "events that were shown vanished: {:?}", self.seen.last());
-            assert_eq!(&page[..seen.len()], seen, "what was shown is shown again");
+            assert!(!page.is_empty(), "events vanished after: {:?}", self.seen.last());
+            assert_eq!(&page[..seen.len()], seen, "events are returned unchanged");
             place += page.len();
         }
         self.checked = self.seen.len();
     }
 
-    /// Reads all there is, from the first: gives how many events.
+    /// Reads all events from the first one, and returns their number.
     pub(super) fn check_all(&self, client: &Client) -> usize {
         let mut all: Vec<Value> = Vec::new();
         loop {
@@ -48,7 +48,7 @@ impl Reader {
             }
             all.extend(next);
         }
-        assert_eq!(all[..self.seen.len()], self.seen, "what was shown is shown again");
+        assert_eq!(all[..self.seen.len()], self.seen, "events are returned unchanged");
         let mut spent = BTreeSet::new();
         for (event, sequence) in all.iter().zip(1_u64..) {
             assert_eq!(event["sequence"], sequence, "the feed has no gaps: {event}");
@@ -60,8 +60,8 @@ impl Reader {
                 "payment_changed" => Some(data.to_string()),
                 _ => continue,
             };
-            let id = id.unwrap_or_else(|| panic!("an event about something names it: {event}"));
-            assert!(spent.insert((kind == "payment_decided", id)), "it happened before: {event}");
+            let id = id.unwrap_or_else(|| panic!("the event does not name its object: {event}"));
+            assert!(spent.insert((kind == "payment_decided", id)), "the event happened twice: {event}");
         }
         all.len()
     }

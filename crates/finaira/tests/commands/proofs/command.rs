@@ -1,4 +1,4 @@
-//! `finaira prove` and `finaira checkpoint`: what they write, and what they say to what was changed.
+//! `finaira prove` and `finaira checkpoint`: what they write, and how they reject changed files.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -39,7 +39,7 @@ fn read(folder: &Path, name: &str) -> String {
 }
 
 #[test]
-fn a_folder_proves_an_entry_to_whoever_has_it() {
+fn a_folder_proves_an_entry_on_its_own() {
     let (_data, server, client) = first_start(&[]);
     assert_eq!(client.activate(WALLET).status, 201);
     open_book(&client);
@@ -52,11 +52,11 @@ fn a_folder_proves_an_entry_to_whoever_has_it() {
         let folder = out.path().join(kind);
         let named = folder.to_str().expect("a path in UTF-8");
         succeeds(&finaira(&server, &["prove", kind, id, "--out", named]), "the proof is in");
-        fails(&finaira(&server, &["prove", kind, id, "--out", named]), "is there already");
+        fails(&finaira(&server, &["prove", kind, id, "--out", named]), "already exists");
         succeeds(&finaira(&server, &["prove", "check", named]), "entry.bin is entry");
         succeeds(&finaira(&server, &["prove", "check", named, "--vkey", &auditor.vkey]), &auditor.vkey);
 
-        // With what others wrote.
+        // Check it with independent crates.
         let proof = read(&folder, "entry.tlog-proof");
         let (head, note) = proof.split_once("\n\n").expect("an empty line");
         let signed = open(note, read(&folder, "log.vkey").trim_end());
@@ -69,7 +69,7 @@ fn a_folder_proves_an_entry_to_whoever_has_it() {
         let event: serde_json::Value = serde_json::from_str(&read(&folder, "entry.json")).expect("JSON");
         assert_eq!(event["sequence"], index + 1);
     }
-    // Every file that counts, changed.
+    // Change each file that is part of the proof.
     let folder = out.path().join("transfer");
     let check = || finaira(&server, &["prove", "check", folder.to_str().expect("a path in UTF-8")]);
     for (name, place, expected) in [
@@ -109,24 +109,24 @@ fn a_folder_proves_that_the_log_only_grew() {
     transfer(&client, 1..700);
     let folder = out.path().join("folder");
     let (old_name, name) = (old.to_str().expect("UTF-8"), folder.to_str().expect("UTF-8"));
-    succeeds(&finaira(&server, &["prove", "consistency", "--from", old_name, "--out", name]), "begins with those 5");
-    succeeds(&finaira(&server, &["prove", "check", name]), "begins with the log of 5");
+    succeeds(&finaira(&server, &["prove", "consistency", "--from", old_name, "--out", name]), "starts with those 5");
+    succeeds(&finaira(&server, &["prove", "check", name]), "starts with the log of 5");
     auditor.check_consistency(&client, &read(&folder, "old-checkpoint"));
 
-    // A checkpoint that nobody signed accuses nobody, nor does one of another log.
+    // An unsigned checkpoint, or one of another log, does not accuse the server.
     let changed = read(&folder, "old-checkpoint").replacen("\n5\n", "\n4\n", 1);
     std::fs::write(&old, changed).expect("it can be written");
     let refused = finaira(&server, &["prove", "consistency", "--from", old_name, "--out", "never"]);
-    fails(&refused, "the checkpoint of 4 entries is signed by no key that the server ever had");
+    fails(&refused, "the checkpoint of 4 entries was not signed with any key that the server ever had");
     std::fs::write(&old, read(&folder, "old-checkpoint").replacen("finaira/", "another/", 1)).expect("written");
     let refused = finaira(&server, &["prove", "consistency", "--from", old_name, "--out", "never"]);
     fails(&refused, "is of another/");
     let path = folder.join("consistency");
     let intact = read(&folder, "consistency");
     std::fs::write(&path, intact.replacen("old 5", "old 6", 1)).expect("it can be written");
-    fails(&finaira(&server, &["prove", "check", name]), "does not begin with `old 5`");
+    fails(&finaira(&server, &["prove", "check", name]), "does not start with `old 5`");
     let mut lines: Vec<&str> = intact.lines().collect();
     lines.swap(1, 2);
     std::fs::write(&path, lines.join("\n") + "\n").expect("it can be written");
-    fails(&finaira(&server, &["prove", "check", name]), "does not begin with the log of 5");
+    fails(&finaira(&server, &["prove", "check", name]), "does not start with the log of 5");
 }

@@ -1,4 +1,4 @@
-//! An auditor who has nothing but a vkey and two libraries of others.
+//! An auditor who has nothing but a vkey and two independent libraries.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,11 +14,11 @@ use crate::harness::{Client, Reply};
 /// Somebody who was given the key of a log.
 pub(super) struct Auditor {
     pub(super) vkey: String,
-    /// The first checkpoint that was seen.
+    /// The first checkpoint that the auditor saw.
     pub(super) first: String,
 }
 
-/// The newest checkpoint, unchecked.
+/// Returns the newest checkpoint without verifying it.
 pub(super) fn checkpoint(client: &Client) -> Checkpoint {
     let reply = client.get("/v1/proofs/checkpoint");
     assert_eq!(reply.status, 200, "{reply:?}");
@@ -34,13 +34,13 @@ impl Auditor {
         Self { vkey, first }
     }
 
-    /// What a signed note says.
+    /// Verifies a signed note and returns its checkpoint.
     #[track_caller]
     pub(super) fn open(&self, note: &str) -> Checkpoint {
         open(note, &self.vkey)
     }
 
-    /// Checks the proof of an entry; gives the entry as it is to be read.
+    /// Checks the proof of an entry, and returns the entry in readable form.
     #[track_caller]
     pub(super) fn check_entry(&self, reply: &Reply) -> Value {
         assert_eq!(reply.status, 200, "{reply:?}");
@@ -54,7 +54,7 @@ impl Auditor {
         assert_eq!(proof["sequence"], index + 1);
         assert_eq!(proof["tree_size"], signed.size());
         assert_eq!(proof["leaf_hash"], STANDARD.encode(leaf.0));
-        // The same in one text.
+        // The response contains the same proof as a single text.
         let text = proof["proof"].as_str().expect("a tlog-proof");
         let lines: String = hashes.iter().map(|hash| format!("{}\n", STANDARD.encode(hash.0))).collect();
         let note = proof["checkpoint"].as_str().expect("a note");
@@ -77,16 +77,16 @@ impl Auditor {
         check_tree(&hashes, new.size(), *new.hash(), old.size(), *old.hash()).expect("the log only grew");
     }
 
-    /// Reads the tree tile by tile, checks all of it against the root, and every leaf against its bundle.
+    /// Reads the tree tile by tile, checks all of it against the root, and checks every leaf against its bundle.
     #[track_caller]
     pub(super) fn check_tiles(&self, client: &Client) {
         let note = client.get("/v1/proofs/checkpoint").body;
         let signed = self.open(note.as_str().expect("a note"));
         let served = Served(client);
         let reader = TileHashReader::new(signed.size(), *signed.hash(), &served);
-        assert_eq!(tree_hash(signed.size(), &reader).expect("the tiles are right"), *signed.hash());
+        assert_eq!(tree_hash(signed.size(), &reader).expect("the tiles are valid"), *signed.hash());
         let indexes: Vec<u64> = (0..signed.size()).map(|leaf| stored_hash_index(0, leaf)).collect();
-        let hashes = reader.read_hashes(&indexes).expect("the tiles are right");
+        let hashes = reader.read_hashes(&indexes).expect("the tiles are valid");
         let mut leaves = Vec::new();
         for first in (0..signed.size()).step_by(256) {
             let width = u32::try_from(256.min(signed.size() - first)).expect("at most 256");
@@ -98,16 +98,16 @@ impl Auditor {
                 bundle = rest;
             }
         }
-        assert!(leaves == hashes, "the bundles hold other leaves than the tree");
+        assert!(leaves == hashes, "the leaves in the bundles equal those in the tree");
     }
 }
 
-/// What a note says that this key signed.
+/// Verifies a note with this key and returns its checkpoint.
 #[track_caller]
 pub(super) fn open(note: &str, vkey: &str) -> Checkpoint {
     let verifier = StandardVerifier::new(vkey).expect("a vkey");
     let note = Note::from_bytes(note.as_bytes()).expect("a note");
-    note.verify(&VerifierList::new(vec![Box::new(verifier)])).expect("signed by the key");
+    note.verify(&VerifierList::new(vec![Box::new(verifier)])).expect("the key signed the note");
     let signed = Checkpoint::from_bytes(note.text()).expect("a checkpoint");
     assert_eq!(signed.origin(), vkey.split('+').next().unwrap_or_default());
     signed

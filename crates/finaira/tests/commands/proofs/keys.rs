@@ -1,4 +1,4 @@
-//! The key that signs: kept, replaced, given, refused.
+//! The key that signs checkpoints: stored, replaced, given as a file, or rejected.
 
 use super::command::{fails, finaira, succeeds};
 use super::foreign::{Auditor, open};
@@ -6,17 +6,17 @@ use super::{open_book, transfer};
 use crate::harness::{Server, eventually, first_start};
 
 #[test]
-fn a_key_is_kept_and_replaced_by_one_that_it_signs_over_to() {
+fn a_key_is_stored_and_replaced_with_a_handover() {
     let (data, server, client) = first_start(&[]);
-    let key = server.key.clone().expect("the first start makes a key");
-    eventually(|| server.log().contains("the key that signs checkpoints was made here").then_some(()));
+    let key = server.key.clone().expect("the first start prints an API key");
+    eventually(|| server.log().contains("the key that signs checkpoints was generated here").then_some(()));
     open_book(&client);
     let old = Auditor::new(&client);
     assert!(server.stop().success());
 
     let server = Server::start(data.path());
     assert_eq!(Auditor::new(&server.client(&key)).vkey, old.vkey);
-    assert!(!server.log().contains("made here"));
+    assert!(!server.log().contains("generated here"));
     assert!(server.stop().success());
 
     let mut server = Server::start_with(data.path(), &["--new-proof-key"]);
@@ -26,7 +26,7 @@ fn a_key_is_kept_and_replaced_by_one_that_it_signs_over_to() {
     assert_ne!(new.vkey, old.vkey);
     let keys = client.get("/v1/proofs/keys").body;
     assert_eq!(keys["retired"], serde_json::json!([old.vkey]));
-    // Whoever trusts the old key finds the new one beside it.
+    // Anybody who trusts the old key can trust the new one through the handover.
     let handover = keys["handovers"].as_str().expect("a note").trim_end().to_owned() + "\n";
     assert_eq!(open(&handover, &old.vkey).size(), open(&handover, &new.vkey).size());
     transfer(&client, 1..20);
@@ -35,64 +35,67 @@ fn a_key_is_kept_and_replaced_by_one_that_it_signs_over_to() {
     assert!(handed_over.size() >= open(&old.first, &old.vkey).size());
     new.check_consistency(&client, &handover);
 
-    // What the old key signed is proved to whoever trusts the new one, and to nobody who trusts another.
+    // Checkpoints of the old key are proved to those who trust the new key, and not to those who trust another key.
     let out = tempfile::tempdir().expect("a directory");
     let (kept, folder) = (out.path().join("kept"), out.path().join("folder"));
     std::fs::write(&kept, &old.first).expect("it can be written");
     let (kept, named) = (kept.to_str().expect("UTF-8"), folder.to_str().expect("UTF-8"));
     let asked = ["prove", "consistency", "--from", kept, "--out", named];
-    succeeds(&finaira(&server, &asked), "begins with those");
-    succeeds(&finaira(&server, &["prove", "check", named, "--vkey", &new.vkey]), "begins with the log of");
+    succeeds(&finaira(&server, &asked), "starts with those");
+    succeeds(&finaira(&server, &["prove", "check", named, "--vkey", &new.vkey]), "starts with the log of");
     let handovers = std::fs::read_to_string(folder.join("handovers")).expect("it is there");
     std::fs::write(folder.join("handovers"), "").expect("it can be written");
     fails(&finaira(&server, &["prove", "check", named, "--vkey", &new.vkey]), "in old-checkpoint");
     std::fs::write(folder.join("handovers"), handovers).expect("it can be written");
-    // Nobody signed this.
+    // This signature is invalid.
     let (text, signature) = old.first.trim_end().rsplit_once(' ').expect("a signature");
     let (head, tail) = signature.split_at(20);
     let other = if tail.starts_with('A') { "B" } else { "A" };
     std::fs::write(kept, format!("{text} {head}{other}{}\n", &tail[1..])).expect("it can be written");
     let asked = ["prove", "consistency", "--from", kept, "--out", "never"];
-    fails(&finaira(&server, &asked), "is signed by no key that the server ever had");
+    fails(&finaira(&server, &asked), "was not signed with any key that the server ever had");
     assert!(server.stop().success());
 
-    // From then on the new one is kept.
+    // From then on the new key is the stored one.
     let server = Server::start(data.path());
     assert_eq!(Auditor::new(&server.client(&key)).vkey, new.vkey);
 }
 
 #[test]
-fn a_key_may_be_given_and_signs_one_history_only() {
+fn a_key_from_a_file_signs_only_one_history() {
     let data = tempfile::tempdir().expect("a directory");
     let file = data.path().join("given.key");
     let path = file.to_str().expect("a path in UTF-8");
     std::fs::write(&file, "no key\n").expect("it can be written");
     let arguments = ["--proof-key", path];
     let (status, said) = Server::failing_start_with(&data.path().join("a"), &arguments);
-    assert!(!status.success() && said.contains("holds no key; expected 32 bytes in base64 on its last line"), "{said}");
+    assert!(
+        !status.success() && said.contains("contains no key; expected 32 bytes in base64 on its last line"),
+        "{said}"
+    );
 
     std::fs::write(&file, "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n").expect("it can be written");
     let server = Server::start_with(&data.path().join("a"), &arguments);
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     let given = Auditor::new(&server.client(&key));
-    assert!(!server.log().contains("made here"), "{}", server.log());
-    assert!(!data.path().join("a/keys/proof.key").is_file(), "what is given is not kept");
+    assert!(!server.log().contains("generated here"), "{}", server.log());
+    assert!(!data.path().join("a/keys/proof.key").is_file(), "a given key is not stored");
     assert!(server.stop().success());
     let server = Server::start_with(&data.path().join("a"), &arguments);
     assert_eq!(Auditor::new(&server.client(&key)).vkey, given.vkey);
     assert!(server.stop().success());
-    // Nobody forgets the option and gets another key unawares.
+    // Forgetting the option does not silently generate another key.
     let (status, said) = Server::failing_start(&data.path().join("a"));
-    assert!(!status.success() && said.contains("give it with --proof-key"), "{said}");
+    assert!(!status.success() && said.contains("pass it with --proof-key"), "{said}");
 
-    // The list of keys in another journal's folder says what the key signed before.
+    // The list of keys in another journal's folder tells what the key signed before.
     let server = Server::start(&data.path().join("b"));
     assert!(server.stop().success());
     let read = |path: &str| std::fs::read_to_string(data.path().join(path)).expect("it is there");
     let (its, own) = (read("a/keys/proof.vkeys"), read("b/keys/proof.vkeys"));
     std::fs::write(data.path().join("b/keys/proof.vkeys"), its + &own).expect("it can be written");
     let (status, said) = Server::failing_start_with(&data.path().join("b"), &arguments);
-    assert!(!status.success() && said.contains("every history needs a key of its own"), "{said}");
+    assert!(!status.success() && said.contains("every history needs its own key"), "{said}");
 }
 
 #[test]
@@ -116,7 +119,7 @@ fn a_key_that_is_lost_damaged_or_retired_does_not_sign() {
         let (status, said) = Server::failing_start(data.path());
         assert!(!status.success() && said.contains("proof.key") && said.contains(expected), "{said}");
         let (holds, said) = crate::harness::finaira(&["verify", dir]);
-        // Without the file the key may be kept elsewhere.
+        // If the file is missing, the key may be stored elsewhere.
         assert!(holds == bytes.is_none() && said.contains("proof.key"), "{said}");
     }
     std::fs::write(&file, present).expect("it can be written");
@@ -126,9 +129,9 @@ fn a_key_that_is_lost_damaged_or_retired_does_not_sign() {
 }
 
 #[test]
-fn a_server_without_proofs_keeps_none_and_may_begin_later() {
+fn a_server_can_start_proofs_later() {
     let (data, server, client) = first_start(&["--proofs", "off"]);
-    let key = server.key.clone().expect("the first start makes a key");
+    let key = server.key.clone().expect("the first start prints an API key");
     open_book(&client);
     transfer(&client, 1..300);
     for path in ["checkpoint", "keys", "entries/1", "consistency?from=1", "tile/0/000.p/1"] {

@@ -1,6 +1,6 @@
 //! The statuses of accounts.
 
-/// Accounts in order of precedence. Bases: `p` a plain one, `i` one in an import.
+/// The statuses of accounts in order of precedence. Bases: `p` a plain account, `i` an account in an import.
 pub(super) const ACCOUNTS: &str = "
     2    linked_event_chain_open                     pi  open
     1    linked_event_failed                         pi  broken
@@ -41,10 +41,10 @@ pub(super) const ACCOUNTS: &str = "
     26   imported_event_timestamp_must_not_regress   i   timestamp=LAST
 ";
 
-/// Statuses of accounts that a single record cannot bring about by itself; each has a test below.
+/// Statuses of accounts that a single record cannot cause. Each has its own test.
 pub(super) const ACCOUNTS_APART: &[&str] = &["linked_chain_too_long", "imported_event_timestamp_must_not_pass_event"];
 
-/// Neighbours in order of precedence that no account deserves both, and why.
+/// Neighbours in order of precedence that no account deserves both, and the reason.
 pub(super) const ACCOUNTS_EXCLUSIVE: &[(&str, &str, &str)] = &[
     ("linked_event_failed", "linked_chain_too_long", "one event breaks a chain, and its status is another"),
     ("imported_event_expected", "imported_event_not_expected", "the batch is an import or it is not"),
@@ -53,12 +53,12 @@ pub(super) const ACCOUNTS_EXCLUSIVE: &[(&str, &str, &str)] = &[
     ("imported_event_timestamp_out_of_range", "imported_event_timestamp_must_not_advance", "ranges next to each other"),
     ("id_must_not_be_zero", "id_must_not_be_int_max", "one id"),
     ("id_must_not_be_int_max", "exists_with_different_flags", "no account has that id"),
-    ("exists_with_different_code", "exists", "the code is another or it is not"),
+    ("exists_with_different_code", "exists", "the code differs or it does not"),
     ("exists", "flags_are_mutually_exclusive", "no account has both flags"),
-    ("ledger_must_not_be_zero", "ledger_not_found", "0 is no ledger to look for"),
+    ("ledger_must_not_be_zero", "ledger_not_found", "0 is not looked up"),
     (
         "imported_event_timestamp_must_not_pass_event",
         "imported_event_timestamp_must_not_regress",
-        "what comes after now comes after all that is recorded",
+        "anything in the future is after everything that is recorded",
     ),
 ];

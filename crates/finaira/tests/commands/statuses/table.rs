@@ -1,29 +1,29 @@
-//! Records that deserve statuses. A line of a table says what a record must have to deserve a status; what two lines ask
-//! for goes into one record where that is possible, and the earlier line of the table is what must be answered.
+//! Generates records that deserve statuses. A line of a table says what a record must have to deserve a status. Where
+//! possible, the requirements of two lines are combined in one record, which must get the status of the earlier line.
 //!
 //! ```text
 //! 17 timeout_reserved_for_pending_transfer  pi  -pending timeout=*5
 //! ```
 //!
-//! Number, name, the bases that it is about, and what the record has: `field=value`, or one of several values with `|`;
-//! `field=*value` for anything but what the base has; `+flag`, `-flag`, and `flags=*flag` for any other flags; `same` for
-//! no difference in what a retry compares; `open` for a link at the end of its batch, `broken` for one after a link that
-//! was refused.
+//! A line has a number, a name, the bases that it applies to, and what the record has: `field=value`, with several
+//! values separated by `|`; `field=*value` for any value except the one of the base; `+flag`, `-flag`, and
+//! `flags=*flag` for any other flags; `same` for no difference in what a retry compares; `open` for a link at the end
+//! of its batch, `broken` for an event after a refused linked event.
 
 use std::collections::BTreeMap;
 
-/// What the records of one operation consist of.
+/// The description of the records of one operation.
 pub(super) struct Kind {
-    /// What a retry compares, beside the flags.
+    /// What a retry compares, besides the flags.
     pub(super) compared: &'static [&'static str],
-    /// The bits of flags by name.
+    /// The bits of a flag, by name.
     pub(super) flag: fn(&str) -> u16,
 }
 
 /// A record before it is packed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Form {
-    /// Which base it began as.
+    /// The base that it started from.
     pub(super) base: char,
     pub(super) fields: BTreeMap<&'static str, u128>,
     pub(super) flags: u16,
@@ -49,7 +49,7 @@ impl Form {
         self.fields.get(field).copied().unwrap_or_default()
     }
 
-    /// As the field of a record.
+    /// Converts a value to the type of a record's field.
     pub(super) fn take<T: TryFrom<u128>>(&self, field: &str) -> T {
         T::try_from(self.get(field)).unwrap_or_else(|_| panic!("{field} is out of range"))
     }
@@ -67,7 +67,7 @@ enum Has {
     Broken,
 }
 
-/// One status, and one way to deserve it.
+/// A status, and one way to deserve it.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) number: u32,
@@ -102,7 +102,7 @@ impl Line {
         Self { number, name, bases, has }
     }
 
-    /// Gives a record what this line asks for.
+    /// Changes a record so that it has what this line requires.
     fn give(&self, form: &mut Form) {
         for has in &self.has {
             match has {
@@ -118,7 +118,7 @@ impl Line {
         }
     }
 
-    /// Whether a record has all of it.
+    /// Whether a record has everything that this line requires.
     fn fits(&self, kind: &Kind, form: &Form, base: &Form) -> bool {
         let differs = |field: &str| form.get(field) != base.get(field);
         self.bases.contains(form.base)
@@ -135,15 +135,15 @@ impl Line {
     }
 }
 
-/// A record, and what its table says about it.
+/// A record, and the statuses that it deserves according to its table.
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) form: Form,
-    /// All that it deserves, in order of precedence; at least one.
+    /// All statuses that it deserves, in order of precedence. There is at least one.
     pub(super) deserved: Vec<(u32, &'static str)>,
 }
 
-/// For every base the records that one line or two lines ask for.
+/// Generates, for every base, the records that one line or two lines require.
 pub(super) fn cases(kind: &Kind, table: &'static str, names: &BTreeMap<&str, u128>, bases: &[Form]) -> Vec<Case> {
     let lines: Vec<Line> = lines(table).map(|line| Line::parse(kind, line, names)).collect();
     let mut cases = vec![];
@@ -166,7 +166,7 @@ pub(super) fn cases(kind: &Kind, table: &'static str, names: &BTreeMap<&str, u12
     cases
 }
 
-/// The lines of a table without comments.
+/// The lines of a table, without comments.
 pub(super) fn lines(table: &'static str) -> impl Iterator<Item = &'static str> {
     table.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).filter(|line| !line.is_empty())
 }

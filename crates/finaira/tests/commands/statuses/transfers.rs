@@ -1,7 +1,7 @@
 //! The statuses of transfers.
 
-/// Transfers in order of precedence. Bases: `p` a plain payment, `i` one in an import; `r` the post of a pending
-/// transfer, `s` one in an import.
+/// The statuses of transfers in order of precedence. Bases: `p` a plain payment, `i` a payment in an import, `r` the
+/// post of a pending transfer, `s` a post in an import.
 pub(super) const TRANSFERS: &str = "
     2    linked_event_chain_open                       pirs  open
     1    linked_event_failed                           pirs  broken
@@ -105,21 +105,22 @@ pub(super) const TRANSFERS: &str = "
     1005 exceeds_max_balance                           pi    credit_account_id=CEILING
 ";
 
-/// Statuses of transfers that a single record cannot bring about by itself; each has a test below.
+/// Statuses of transfers that a single record cannot cause. Each has its own test.
 pub(super) const TRANSFERS_APART: &[&str] = &["linked_chain_too_long", "imported_event_timestamp_must_not_pass_event"];
 
-/// Statuses that no packed record gets, and why.
+/// Statuses that no packed record gets, and the reason.
 pub(super) const TRANSFERS_UNREACHABLE: &[(&str, &str)] = &[
     ("overflows_timeout", "the longest timeout, 136 years, ends before the year 2262 until 2126; an import has none"),
     ("scheduled_transfer_must_stand_alone", "transfers are scheduled over HTTP"),
     ("scheduled_time_must_be_later", "transfers are scheduled over HTTP"),
     ("scheduled_transfer_not_found", "scheduled transfers are cancelled over HTTP"),
-    ("scheduled_transfer_cancelled", "what was cancelled is id_already_failed afterwards"),
+    ("scheduled_transfer_cancelled", "a cancelled transfer gets id_already_failed afterwards"),
     ("id_reserved_by_import", "rows of an import are staged over their own route; tested with imports"),
     ("import_takes_single_phase_only", "rows of an import are staged over their own route; tested with imports"),
 ];
 
-/// Neighbours in order of precedence, those left out that no record gets, that no transfer deserves both, and why.
+/// Neighbours in order of precedence that no transfer deserves both, and the reason. Statuses that no record gets are
+/// left out.
 pub(super) const TRANSFERS_EXCLUSIVE: &[(&str, &str, &str)] = &[
     ("linked_event_failed", "linked_chain_too_long", "one event breaks a chain, and its status is another"),
     ("imported_event_expected", "imported_event_not_expected", "the batch is an import or it is not"),
@@ -128,28 +129,32 @@ pub(super) const TRANSFERS_EXCLUSIVE: &[(&str, &str, &str)] = &[
     ("imported_event_timestamp_out_of_range", "imported_event_timestamp_must_not_advance", "ranges next to each other"),
     ("id_must_not_be_zero", "id_must_not_be_int_max", "one id"),
     ("id_must_not_be_int_max", "exists_with_different_flags", "no transfer has that id"),
-    ("exists_with_different_code", "exists", "the code is another or it is not"),
+    ("exists_with_different_code", "exists", "the code differs or it does not"),
     ("exists", "id_already_failed", "an id is created or fails"),
-    ("id_already_failed", "id_already_scheduled", "what waits has not failed"),
+    ("id_already_failed", "id_already_scheduled", "a scheduled transfer has not failed"),
     ("flags_are_mutually_exclusive", "debit_account_id_must_not_be_zero", "a post may leave its accounts zero"),
     ("debit_account_id_must_not_be_zero", "debit_account_id_must_not_be_int_max", "one id"),
     ("credit_account_id_must_not_be_zero", "credit_account_id_must_not_be_int_max", "one id"),
     (
         "credit_account_id_must_not_be_int_max",
         "accounts_must_be_different",
-        "both would be refused for the debit account",
+        "the debit account would already be refused",
     ),
     ("pending_id_must_be_zero", "pending_id_must_not_be_zero", "one id"),
     ("pending_id_must_not_be_zero", "pending_id_must_not_be_int_max", "one id"),
     ("pending_id_must_not_be_int_max", "pending_id_must_be_different", "no transfer has that id"),
-    ("credit_account_not_found", "accounts_must_have_the_same_ledger", "nobody has no ledger"),
-    ("account_is_policy_only", "pending_transfer_not_found", "the one is for payments, the other for posts and voids"),
-    ("pending_transfer_not_found", "pending_transfer_not_pending", "what is not there is nothing"),
-    ("pending_transfer_already_posted", "pending_transfer_already_voided", "it resolves once"),
-    ("pending_transfer_already_voided", "pending_transfer_expired", "it resolves once"),
+    ("credit_account_not_found", "accounts_must_have_the_same_ledger", "every existing account has a ledger"),
+    (
+        "account_is_policy_only",
+        "pending_transfer_not_found",
+        "the first is for payments, the second for posts and voids",
+    ),
+    ("pending_transfer_not_found", "pending_transfer_not_pending", "a transfer that does not exist has no state"),
+    ("pending_transfer_already_posted", "pending_transfer_already_voided", "a transfer is resolved once"),
+    ("pending_transfer_already_voided", "pending_transfer_expired", "a transfer is resolved once"),
     (
         "imported_event_timestamp_must_not_pass_event",
         "imported_event_timestamp_must_not_regress",
-        "what comes after now comes after all that is recorded",
+        "anything in the future is after everything that is recorded",
     ),
 ];

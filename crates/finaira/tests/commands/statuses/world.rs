@@ -1,4 +1,5 @@
-//! What the records of the tables are about: accounts that are closed, full or bounded, transfers that ended in every way.
+//! The objects that the records of the tables refer to: accounts that are closed, full or limited, and transfers that
+//! ended in every way.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use super::table::Form;
 use super::{FIRST, FRESH, HALF, SECOND, Subject, THIRD, account_of, transfer_of};
 use crate::harness::eventually;
 
-/// The accounts of the world of transfers: name, id, ledger, flags.
+/// The accounts for the transfer tests: name, id, ledger, flags.
 pub(super) const WORLD_ACCOUNTS: &[(&str, u128, u128, AccountFlags)] = &[
     ("FIRST", FIRST, 1, AccountFlags::NONE),
     ("SECOND", SECOND, 1, AccountFlags::NONE),
@@ -32,10 +33,10 @@ pub(super) const WORLD_ACCOUNTS: &[(&str, u128, u128, AccountFlags)] = &[
     ("CLOSES_TOO", 19, 1, AccountFlags::NONE),
     ("POLICY_ONLY_TOO", 22, 1, AccountFlags::POLICY_ONLY),
 ];
-/// Opened after every transfer.
+/// Accounts that are opened after every transfer.
 pub(super) const LATE_ACCOUNTS: &[(&str, u128, u128, AccountFlags)] =
     &[("LATE", 20, 1, AccountFlags::NONE), ("LATER", 21, 1, AccountFlags::NONE)];
-/// Its transfers, and ids that are none.
+/// The transfers, and ids that no transfer has.
 pub(super) const WORLD_TRANSFERS: &[(&str, u128)] = &[
     ("RECORDED", 101),
     ("FAILED", 102),
@@ -56,10 +57,10 @@ pub(super) const WORLD_TRANSFERS: &[(&str, u128)] = &[
 pub(super) fn id(name: &str) -> u128 {
     let accounts = WORLD_ACCOUNTS.iter().chain(LATE_ACCOUNTS).map(|(known, id, ..)| (*known, *id));
     let mut all = accounts.chain(WORLD_TRANSFERS.iter().copied());
-    all.find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name} is nothing")).1
+    all.find(|(known, _)| *known == name).unwrap_or_else(|| panic!("nothing is named {name}")).1
 }
 
-/// What the records of the tables are about.
+/// The objects that the records of the tables refer to.
 pub(super) struct World {
     pub(super) names: BTreeMap<&'static str, u128>,
     pub(super) bases: [Form; 4],
@@ -136,7 +137,7 @@ pub(super) fn pay(number: u128, accounts: [&str; 2], amount: u128, flags: Transf
     Form::new('p', &[("id", number), ("amount", amount), ("ledger", 1), ("code", 1)], flags.bits()).with_all(&accounts)
 }
 
-/// Posts all of a pending transfer, or voids it.
+/// Posts the whole amount of a pending transfer, or voids it.
 pub(super) fn resolve(number: u128, pending: u128, flags: TransferFlags) -> Form {
     Form::new('r', &[("id", number), ("pending_id", pending), ("amount", u128::MAX)], flags.bits())
 }
