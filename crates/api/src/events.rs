@@ -4,7 +4,8 @@ mod of_identity;
 mod of_import;
 mod of_ledger;
 
-use engine::{Cause, Entry, Fact, PolicyActivated};
+use engine::{Cause, Entry, Fact};
+use journal::{Context, EntryInContext};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -45,18 +46,13 @@ pub struct Event {
 }
 
 impl Event {
-    /// An entry as an event. `names` is what activated the policy of a decided payment, see [`Event::policy`].
+    /// An entry as an event.
     ///
     /// # Errors
-    /// When `assets` lacks a ledger of the entry, or the names of a decided payment are not given.
-    pub fn new(
-        entry: &Entry,
-        history: History,
-        names: Option<&PolicyActivated>,
-        assets: &Assets,
-    ) -> Result<Self, Unknown> {
+    /// When the context lacks a ledger of the entry, or the policy that decided its payment.
+    pub fn new(EntryInContext { entry, context }: &EntryInContext, history: History) -> Result<Self, Unknown> {
         let header = &entry.header;
-        let (kind, data) = data(entry, names, assets)?;
+        let (kind, data) = data(entry, context)?;
         let request = (header.request.get() != 0).then(|| header.request.to_string());
         Ok(Self {
             cursor: history.event_cursor(header.seq),
@@ -68,11 +64,6 @@ impl Event {
             request,
             data,
         })
-    }
-
-    /// The entry that activated the policy which this entry's names belong to.
-    pub fn policy(entry: &Entry) -> Option<types::Seq> {
-        if let Fact::PaymentDecided(decided) = &entry.fact { Some(decided.policy) } else { None }
     }
 
     /// What goes on after this event.
@@ -303,7 +294,8 @@ struct StateDigest {
     digest: String,
 }
 
-fn data(entry: &Entry, names: Option<&PolicyActivated>, assets: &Assets) -> Result<(&'static str, EventData), Unknown> {
+fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), Unknown> {
+    let assets = context.assets.as_ref();
     Ok(match &entry.fact {
         Fact::JournalStarted { origin } => {
             ("journal_started", EventData::JournalStarted(JournalStarted { origin: origin.to_string() }))
@@ -316,8 +308,8 @@ fn data(entry: &Entry, names: Option<&PolicyActivated>, assets: &Assets) -> Resu
         }
         Fact::Ledger(fact) => ledger_data(fact, assets)?,
         Fact::PaymentDecided(decided) => {
-            let names = names.ok_or(Unknown::Policy(decided.policy))?;
-            let decision = Decision::new((&entry.header).into(), decided, names, None);
+            let policy = context.policy.as_deref().ok_or(Unknown::Policy(decided.policy))?;
+            let decision = Decision::new((&entry.header).into(), decided, policy, None);
             let data = PaymentDecided {
                 r#type: decided.payment_type.to_string(),
                 ledger: decided.ledger.get(),

@@ -1,4 +1,4 @@
-//! An engine with a short past, to which requests come that were parsed from hostile bytes.
+//! An engine with a short history that executes requests parsed from fuzz input.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,20 +14,20 @@ use crate::{Verdict, check_line};
 
 pub(crate) const SHARD: ShardId = ShardId::new(0);
 pub(crate) const TENANT: TenantId = TenantId::new(1);
-/// The history that cursors are of.
+/// The history that cursors belong to.
 pub(crate) const HISTORY: History = History { origin: Origin::new(0x1234), shard: SHARD };
-/// When the past begins.
+/// The time at which the engine's history begins.
 const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
 const ACTOR: ActorId = ActorId::new(1);
 
-/// What every attack starts from.
+/// The state from which every run starts.
 #[derive(Debug)]
 pub(crate) struct Past {
     pub(crate) policy: Arc<Policy>,
     pub(crate) entries: Vec<Entry>,
 }
 
-/// An engine that lived through the past.
+/// An engine that has replayed the past.
 #[derive(Debug)]
 pub(crate) struct Desk {
     engine: Engine,
@@ -38,20 +38,16 @@ pub(crate) fn ids<'a>() -> IdSource<'a> {
     IdSource { secret: Digest::of(b"secret of derived ids"), tenant: TENANT, key: None }
 }
 
-/// The past, made once by requests of the API.
+/// Returns the past, which is built once from requests of the API.
 pub(crate) fn past() -> &'static Past {
     static PAST: OnceLock<Past> = OnceLock::new();
     PAST.get_or_init(|| {
-        let bundle = Bundle::new([(policy::DOCUMENT.to_owned(), history::POLICY.as_bytes().to_vec())]);
-        let bundle = bundle.expect("the document is a bundle");
-        let policy = match Policy::compile(&bundle) {
-            Ok(policy) => Arc::new(policy),
-            Err(problems) => panic!("the policy of the attacks compiles: {problems:?}"),
-        };
+        let bundle = fixtures::bundle(&history::policy());
+        let policy = fixtures::compile(&bundle);
         let mut desk = Desk { engine: Engine::new(SHARD, TENANT), made: Vec::new() };
         let (engine, made) = (&mut desk.engine, &mut desk.made);
         engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
-        for command in history::policy_commands(&bundle, &policy) {
+        for command in installation(&bundle, &policy) {
             desk.execute(RequestId::default(), command).expect("the policy is installed");
         }
         let accounts = history::imported_accounts();
@@ -83,12 +79,12 @@ impl Desk {
         let Self { engine, made } = self;
         let now = engine.clock().saturating_add(Span::from_ns(1_000_000_000));
         let mut sink = |applied: Applied<'_>| made.push(applied.entry.clone());
-        // Time passes as it does for a server: what is due happens first.
+        // As in a server, everything that is due is executed first.
         while engine.execute_due(now, &mut sink) {}
         engine.execute(now, &Request { tenant: TENANT, actor: ACTOR, id, command }, &mut sink)
     }
 
-    /// Decides what was parsed; whatever it is, that must work.
+    /// Decides a parsed command. This must succeed, whatever the command is.
     pub(crate) fn ask(&mut self, asked: Asked) -> Verdict {
         let Asked { request, command } = asked;
         match self.execute(request, command) {
@@ -97,7 +93,7 @@ impl Desk {
         }
     }
 
-    /// What was decided can be journaled, is read back as it is, and replays to the same state.
+    /// Checks that every entry can be journaled, reads back unchanged, and replays to the same state.
     pub(crate) fn close(mut self) {
         let mut builder = FrameBuilder::default();
         let mut frames = Vec::new();
@@ -109,8 +105,8 @@ impl Desk {
         }
         frames.extend(builder.finish());
         let read: Vec<Entry> =
-            frames.iter().flat_map(|frame| frame.entries().expect("what was journaled can be read")).collect();
-        assert!(read == self.made, "entries are read as they were made: {:?} and {read:?}", self.made);
+            frames.iter().flat_map(|frame| frame.entries().expect("journaled entries can be read")).collect();
+        assert!(read == self.made, "entries read back unchanged: {:?} and {read:?}", self.made);
         let mut replayed = Self::open();
         for entry in &read {
             assert!(replayed.engine.agrees_with(entry), "a replay agrees with {entry:?}");
@@ -121,19 +117,24 @@ impl Desk {
     }
 }
 
-/// What clients are told is fit to be told.
+/// Checks that a client may see this problem.
 pub(crate) fn check_problem(problem: &Problem) -> Verdict {
     assert!((400..600).contains(&problem.status()), "{problem:?}");
     serde_json::to_vec(&problem.body()).expect("a problem is JSON");
     check_line(problem.detail())
 }
 
-/// A policy that compiled can be installed in an engine without a past.
+fn installation(bundle: &Bundle, policy: &Arc<Policy>) -> [Command; 2] {
+    let (artifact, activation) = fixtures::installation(bundle, policy);
+    [artifact.into(), activation.into()]
+}
+
+/// Checks that a compiled policy can be activated in a new engine.
 pub(crate) fn activate(bundle: &Bundle, policy: &Arc<Policy>) {
     let mut desk = Desk { engine: Engine::new(SHARD, TENANT), made: Vec::new() };
     let made = &mut desk.made;
     desk.engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
-    for command in history::policy_commands(bundle, policy) {
+    for command in installation(bundle, policy) {
         if let Err(refusal) = desk.execute(RequestId::default(), command) {
             check_problem(&Problem::from(&refusal));
         }

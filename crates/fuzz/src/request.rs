@@ -1,5 +1,5 @@
-//! Requests as bytes: a line with method, path and query, then the body. Read as the server reads them, up to the command
-//! that the engine is asked.
+//! Requests as bytes: a line with method, path and query, then the body. They are parsed as the server parses them, up
+//! to the command for the engine.
 
 use api::history::{Instant, Period, TransferFilter};
 use api::payments::{PaymentRequest, TemplateAccount};
@@ -16,7 +16,7 @@ use types::{AccountId, Digest, ImportId, PaymentId, RequestId, Seq, Timestamp, T
 
 use crate::desk::{self, HISTORY};
 
-/// A request that has a route.
+/// A request whose route exists.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     route: &'static Route,
@@ -25,7 +25,7 @@ pub(crate) struct Call<'a> {
     body: &'a [u8],
 }
 
-/// A command and its request id.
+/// A command with its request id.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) request: RequestId,
@@ -40,7 +40,7 @@ impl<O: Into<Command>> From<Parsed<O>> for Asked {
 
 impl<'a> Call<'a> {
     pub(crate) fn read(request: &'a [u8]) -> Result<Self, Problem> {
-        let none = || Problem::new(ErrorCode::NotFound, "the attack names no route");
+        let none = || Problem::new(ErrorCode::NotFound, "the input names no route");
         let end = request.iter().position(|&byte| byte == b'\n').unwrap_or(request.len());
         let (line, body) = request.split_at(end);
         let line = std::str::from_utf8(line).map_err(|_bytes| none())?;
@@ -56,7 +56,7 @@ impl<'a> Call<'a> {
             let same = wanted.by_ref().zip(given.by_ref()).all(|(a, b)| a == b || a.starts_with('{'));
             route.method == method && same && route.path.split('/').count() == path.split('/').count()
         };
-        // A path without a parameter goes before one with.
+        // A path without parameters takes precedence over one with parameters.
         let route =
             ROUTES.iter().filter(matches).min_by_key(|route| route.path.matches('{').count()).ok_or_else(none)?;
         let mut parts = route.path.split('/').zip(path.split('/'));
@@ -65,7 +65,7 @@ impl<'a> Call<'a> {
         let parameters = Parameters::parse(query, &known)?;
         let body = body.get(1..).unwrap_or_default();
         if body.len() > route.body_bytes_max() {
-            return Err(Problem::new(ErrorCode::BodyTooLarge, "the server reads no more than the route takes"));
+            return Err(Problem::new(ErrorCode::BodyTooLarge, "the body is larger than the limit of the route"));
         }
         Ok(Self { route, path_id, parameters, body })
     }
@@ -83,8 +83,8 @@ impl<'a> Call<'a> {
         matches!(self.route.body, Body::Json(_) | Body::Batch(_) | Body::Empty(_))
     }
 
-    /// What the engine is asked; nothing when the answer comes from elsewhere.
-    #[expect(clippy::too_many_lines, reason = "one arm for each operation, so that none is forgotten")]
+    /// Returns the commands for the engine. There are none if something else answers the request.
+    #[expect(clippy::too_many_lines, reason = "one arm for each operation, so that none is missing")]
     pub(crate) fn parse(&self, policy: &Policy) -> Result<Vec<Asked>, Problem> {
         let Self { route, parameters, body, .. } = self;
         let ids = desk::ids();
@@ -138,7 +138,7 @@ impl<'a> Call<'a> {
                 assert_eq!(
                     packed::AccountFilter::decode(&filter.encode()),
                     filter,
-                    "a filter is written as it was read"
+                    "a filter is encoded as it was decoded"
                 );
                 if filter.is_valid() {
                     ask(query::Account(AccountId::new(filter.account_id).into()))
@@ -148,7 +148,11 @@ impl<'a> Call<'a> {
             }
             Operation::QueryAccounts | Operation::QueryTransfers => {
                 let filter = packed::query_filter(body)?;
-                assert_eq!(packed::QueryFilter::decode(&filter.encode()), filter, "a filter is written as it was read");
+                assert_eq!(
+                    packed::QueryFilter::decode(&filter.encode()),
+                    filter,
+                    "a filter is encoded as it was decoded"
+                );
                 if filter.is_valid() { ask(query::Ledgers) } else { Ok(vec![]) }
             }
             Operation::ListLedgers => ask(query::Ledgers),
@@ -221,7 +225,7 @@ impl<'a> Call<'a> {
                 BytesWanted::read(self.path_id, parameters)?;
                 Ok(Vec::new())
             }
-            // These read nothing, or what another target attacks.
+            // These operations read no input, or another target covers their input.
             Operation::ActivatePolicy
             | Operation::GetIndex
             | Operation::ProveEntry
@@ -243,13 +247,13 @@ impl<'a> Call<'a> {
         requests::path_id(self.path_id)
     }
 
-    /// The operation for real, after a dry run of it.
+    /// Returns the operation, preceded by a dry run of it.
     fn trial<O: Clone + Into<Command> + Into<DryRun>>(&self, parsed: Parsed<O>) -> Result<Vec<Asked>, Problem> {
         let dry = Asked { request: parsed.request, command: Command::DryRun(parsed.operation.clone().into()) };
         Ok(if self.parameters.flag("dry_run")? { vec![dry] } else { vec![dry, parsed.into()] })
     }
 
-    /// A cursor, which is what the list would give for that place.
+    /// Parses a cursor and checks that encoding its position gives the same cursor.
     fn cursor<T: std::str::FromStr + std::fmt::Display + Copy>(&self, list: List) -> Result<Option<T>, Problem> {
         let place: Option<T> = self.parameters.cursor_if_given(HISTORY, list)?;
         if let Some(place) = place {
@@ -257,7 +261,7 @@ impl<'a> Call<'a> {
             assert_eq!(
                 again.map(|again| again.to_string()),
                 Ok(place.to_string()),
-                "a cursor is written as it was read"
+                "a cursor is encoded as it was parsed"
             );
         }
         Ok(place)
@@ -291,7 +295,7 @@ fn unnamed<O>(operation: O) -> Parsed<O> {
     Parsed { request: RequestId::default(), operation }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it stands where requests are read")]
+#[expect(clippy::unnecessary_wraps, reason = "it has the same signature as the functions that parse requests")]
 fn one<O: Into<Command>>(parsed: Parsed<O>) -> Result<Vec<Asked>, Problem> {
     Ok(vec![parsed.into()])
 }
@@ -300,7 +304,7 @@ fn ask(query: impl Into<Command>) -> Result<Vec<Asked>, Problem> {
     one(unnamed(query))
 }
 
-/// A payment as the edge makes it of a body, but for its secrets: tokens are plain hashes and nothing is sealed.
+/// Converts a body to a payment as the edge does, except for secrets: tokens are plain hashes, and nothing is sealed.
 fn payment(policy: &Policy, body: &[u8]) -> Result<Parsed<CreatePayment>, Problem> {
     let request = PaymentRequest::parse(&desk::ids(), body)?;
     let content = Digest::of(&request.canonical());
@@ -308,7 +312,7 @@ fn payment(policy: &Policy, body: &[u8]) -> Result<Parsed<CreatePayment>, Proble
     let parsed = request.against(policy)?;
     assert_eq!(parsed.payment, payment, "a payment keeps its id");
     if let Some(to_seal) = &parsed.seal {
-        assert!(!to_seal.parts.is_empty(), "what is sealed is something");
+        assert!(!to_seal.parts.is_empty(), "sealed data is not empty");
     }
     let token = |kind: &types::Name, value: &str, _personal| {
         Ok::<_, Problem>(Token::new(Digest::of(format!("{kind} {value}").as_bytes()).head_u128()))

@@ -8,6 +8,8 @@
 //! * the local segments ([`SegmentStore`]): the files that every process keeps of the log, in which a [`Position`] names an
 //!   entry. [`FileReader`] reads them, [`ScrubLog`] remembers when they were checked.
 //!
+//! Readers that follow the log get decoded entries from a [`Tail`].
+//!
 //! A [`FileJournal`] is log and segments at once; a [`FileCopy`] keeps the segments of a log that another process writes.
 //! The format is documented with the code that writes it (`codec` for entries, `frame`, `segments::segment`,
 //! `segments::mark`), and as a whole in `docs/journal-format.md`.
@@ -21,6 +23,7 @@ mod frame;
 mod identity;
 mod log;
 mod segments;
+mod tail;
 
 pub use bytes::DecodeError;
 pub use canonical::CanonicalRun;
@@ -38,3 +41,6 @@ pub use segments::raw::{DurableEnd, SegmentFile};
 pub use segments::reader::FileReader;
 pub use segments::recover::{Recovered, TornTail, Visit};
 pub use segments::scrub::{ScrubLog, SegmentCheck};
+pub use tail::{
+    Context, ContextSource, Decoded, EntryInContext, EntryRun, Follower, Followers, Look, RunBounds, Tail, TailBounds,
+};

@@ -97,4 +97,23 @@ impl Fact {
             | Self::ImportNoted { .. } => 0,
         }
     }
+
+    /// The ledger whose asset its amounts are in; `None` when it names none.
+    pub fn ledger(&self) -> Option<LedgerId> {
+        match self {
+            Self::BookOpened(book) => Some(book.id),
+            Self::AccountOpened(account) | Self::AccountStaged { account, .. } => Some(account.ledger),
+            Self::TransferCreated(transfer) | Self::TransferStaged { transfer, .. } => Some(transfer.ledger),
+            Self::TransferScheduled(scheduled) => Some(scheduled.new.ledger),
+            Self::IndexesChosen { ledger, .. } => Some(*ledger),
+            Self::ImportStarted(import) => Some(import.ledger),
+            Self::TransferFailed { .. }
+            | Self::TransferExpired(_)
+            | Self::LimitsSet { .. }
+            | Self::AddressSet { .. }
+            | Self::MetadataSet { .. }
+            | Self::ScheduledCancelled { .. }
+            | Self::ImportNoted { .. } => None,
+        }
+    }
 }

@@ -2,15 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use api::responses::Assets;
 use datadir::KeyStore;
 use disk::Directory;
 use engine::{
-    ActivatePolicy, ActivePolicy, Answered, ArtifactChunk, Engine, Entry, Fact, Made, Operation, PolicyActivated,
-    Refusal, Request, WritesClosed,
+    ActivatePolicy, ActivePolicy, Answered, ArtifactChunk, Engine, Made, Operation, Refusal, Request, WritesClosed,
 };
 use index::Index;
 use journal::{Fault, FileReader, Identity, Reader};
+use ledger::Assets;
 use pipeline::Ask;
 use policy::{Bundle, Policy, Problem};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -21,6 +20,7 @@ use crate::guard::{Confirmed, Guard};
 use crate::history::{History, HistoryError};
 use crate::metrics::Metrics;
 use crate::proofs::Proofs;
+use crate::tail::Tail;
 use crate::threads::{CommitError, Inbox};
 
 /// A handle on a running engine. Cheap to clone.
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) failure: Mutex<Option<CommitError>>,
     /// Set once the server takes no more requests.
     pub(crate) stopping: watch::Sender<bool>,
-    pub(crate) names: Mutex<Option<(Seq, Arc<PolicyActivated>)>>,
+    pub(crate) tail: Tail,
     /// What ledgers count, as of the last batch: complete for whatever an answer can show.
     pub(crate) assets: RwLock<Arc<Assets>>,
     /// Imports whose rows can be seen once this is durable.
@@ -318,18 +318,6 @@ impl Core {
         drop(self.stopping().wait_for(|stopping| *stopping).await);
     }
 
-    /// Durable entries from `from` on, about a frame of them; none when `from` is not durable yet.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn read_entries(&self, from: Seq) -> Result<Vec<Entry>, Fault> {
-        let reader = self.0.reader.clone();
-        match tokio::task::spawn_blocking(move || reader.read(from)).await {
-            Ok(read) => read.inspect_err(|fault| self.0.guard.note_fault(fault)),
-            Err(panicked) => Err(Fault::Poisoned(panicked.to_string())),
-        }
-    }
-
     /// Reads the journal's files, on a thread of its own. As many read at once as for questions about the past.
     ///
     /// # Errors
@@ -349,15 +337,6 @@ impl Core {
         read.inspect_err(|fault| self.0.guard.note_fault(fault))
     }
 
-    /// One durable entry.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn read_entry(&self, seq: Seq) -> Result<Option<Entry>, Fault> {
-        let entries = self.read_entries(seq).await?;
-        Ok(entries.into_iter().next().filter(|entry| entry.header.seq == seq))
-    }
-
     /// The leaves of the tree that durable entries from `from` on make.
     ///
     /// # Errors
@@ -369,25 +348,6 @@ impl Core {
     /// What is proved; `None` when the server keeps no proofs.
     pub(crate) fn proofs(&self) -> Option<&Proofs> {
         self.0.proofs.as_ref()
-    }
-
-    /// What the policy that was activated by the entry `seq` calls its features and models.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn policy_names(&self, seq: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault> {
-        if let Some((_, names)) = self.lock_names().as_ref().filter(|(known, _)| *known == seq) {
-            return Ok(Some(Arc::clone(names)));
-        }
-        let Some(Entry { fact: Fact::PolicyActivated(names), .. }) = self.read_entry(seq).await? else {
-            return Ok(None);
-        };
-        *self.lock_names() = Some((seq, Arc::clone(&names)));
-        Ok(Some(names))
-    }
-
-    fn lock_names(&self) -> std::sync::MutexGuard<'_, Option<(Seq, Arc<PolicyActivated>)>> {
-        self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What finds out who sent a request.
@@ -434,6 +394,7 @@ impl Core {
         if let Some(proofs) = &self.0.proofs {
             self.0.metrics.proofs_behind_entries.set(i64::try_from(proofs.lag()).unwrap_or(i64::MAX));
         }
+        self.note_lag();
         self.0.metrics.text()
     }
 

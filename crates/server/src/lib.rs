@@ -15,6 +15,7 @@ mod metrics;
 mod open;
 mod proofs;
 mod scrub;
+mod tail;
 mod threads;
 mod watch;
 

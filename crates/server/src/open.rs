@@ -12,7 +12,7 @@ use datadir::{
 use disk::{Directory, DirectoryError};
 use engine::{Command, CredentialAdded, CredentialKind, Engine, PrincipalAdded, PrincipalKind, Request, WritesClosed};
 use index::Index;
-use journal::{DurableLog, FileJournal, Layout, Recovered, SegmentStore};
+use journal::{DurableLog, FileJournal, Layout, Recovered, SegmentStore, TailBounds};
 use pipeline::{Ask, ClockBounds, Decider, Writer};
 use policy::{Bundle, Policy};
 use tokio::sync::{Semaphore, oneshot, watch as latest};
@@ -27,6 +27,7 @@ use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::proofs::{self, ProofError, Prover};
 use crate::scrub::Scrub;
+use crate::tail::Tail;
 use crate::threads::{CommitError, FailOnPanic, Inbox, ReplyTo, Threads, Wiring};
 use crate::watch::{self, Reserve};
 
@@ -232,7 +233,7 @@ impl Opened {
             guard,
             failure: Mutex::new(None),
             stopping: latest::Sender::new(false),
-            names: Mutex::new(None),
+            tail: Tail::new(TailBounds::STANDARD),
             assets: RwLock::default(),
             opened_imports: RwLock::default(),
             proofs,
@@ -281,14 +282,12 @@ impl Opened {
         self.end()
     }
 
-    /// Waits until all threads have ended; the one of the proofs last, so that it covers what the others wrote.
+    /// Waits until all threads have ended; the one of the proofs last, so that it covers what the others wrote: it ends when
+    /// nothing more is written.
     fn end(self) -> Result<(), Stopped> {
         let joined = self.threads.join();
         self.background.stop();
         let shared = self.core.shared();
-        if let Some(proofs) = &shared.proofs {
-            proofs.wake.stop();
-        }
         let proved = self.prover.map_or(Ok(Ok(())), JoinHandle::join);
         let given_up = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(failure) = joined.err().or(given_up) {
@@ -316,7 +315,7 @@ impl Core {
 fn start_prover(prover: Prover, core: Core) -> std::io::Result<JoinHandle<Result<(), ProofError>>> {
     std::thread::Builder::new().name("proofs".to_owned()).spawn(move || {
         let _guard = FailOnPanic(&core.shared().inbox);
-        prover.run(|fault| core.shared().guard.note_fault(fault)).inspect_err(|error| {
+        prover.run(&core).inspect_err(|error| {
             tracing::error!(%error, "the journal is not the one that checkpoints were signed for");
             core.shared().inbox.fail();
         })

@@ -14,7 +14,7 @@ use crate::process::{DecidedBatch, TENANT};
 
 /// What went wrong, and how to see it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}\n  seed {seed}, step {step}; to repeat: FINAIRA_SIM_SEED={seed} cargo test -p sim --test seeds")]
+#[error("{what}\n  seed {seed}, step {step}; to repeat: FINAIRA_SIM_SEED={seed} cargo test -p sim seeds")]
 pub struct Violation {
     /// Of the run.
     pub seed: u64,

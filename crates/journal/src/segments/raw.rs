@@ -92,6 +92,22 @@ impl<D: Disk> FileReader<D> {
         Ok(Some(bytes))
     }
 
+    /// The last entry that a copy holds when it has the bytes before `offset` of a segment, and all segments before.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged.
+    pub fn last_before(&self, number: u64, offset: u64) -> Result<Seq, Fault> {
+        let mut walk = self.places.walk(number, self.places.point(number, |point| point.offset <= offset)?)?;
+        let mut behind = walk.next.first;
+        while walk.next.offset <= offset {
+            behind = walk.next.first;
+            if walk.next()?.is_none() {
+                break;
+            }
+        }
+        Ok(Seq::new(behind.get() - 1))
+    }
+
     /// Where the frames of a segment end that gets no more.
     fn sealed_end(&self, number: u64) -> Result<u64, Fault> {
         let mut walk = self.places.walk(number, self.places.point(number, |_| true)?)?;

@@ -168,7 +168,7 @@ fn the_reader_in_python_reads_every_version() {
             }
         }
         let leaves: Vec<[u8; 32]> = entries.iter().map(leaf_hash).collect();
-        let torn = "torn tail: segment-00000004 offset 4096; nobody was told of what stands there";
+        let torn = "torn tail: segment-00000004 offset 4096; these bytes were never acknowledged";
         assert_eq!(is_torn.then(|| lines.next().unwrap()), is_torn.then_some(torn));
         let last = format!("{} entries, hash chain checked, root {}", entries.len(), hex(&root(&leaves)));
         assert_eq!(lines.collect::<Vec<_>>(), [last.as_str()], "{kept}");

@@ -6,12 +6,13 @@ use std::time::Duration;
 use api::decisions::{Decision, Payment};
 use api::payments::{ParsedPayment, PaymentRequest};
 use api::requests::{self, Parsed};
-use api::responses::{Label, Page};
+use api::responses::{Label, Page, Unknown};
 use api::{ErrorCode, List, Problem};
 use engine::{
-    ChangePayment, CreatePayment, Entry, Fact, Made, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Refusal,
-    Verb, query,
+    ChangePayment, CreatePayment, Fact, Made, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Refusal, Verb,
+    query,
 };
+use journal::EntryInContext;
 use types::{Digest, Name, PaymentId, Seq, Token};
 
 use crate::http::call::Call;
@@ -72,11 +73,10 @@ pub(crate) async fn list(call: Call) -> Handled {
 
 pub(crate) async fn get_decision(call: Call) -> Handled {
     let reply = call.payment(requests::path_id(call.path_id())?).await?;
-    let (entry, decided) = call.decision(reply.payment.seq).await?;
-    let names = call.app.core.policy_names(decided.policy).await?;
-    let names = names.ok_or_else(|| internal("a decision names a policy that was never activated"))?;
+    let (EntryInContext { entry, context }, decided) = call.decision(reply.payment.seq).await?;
+    let decided_by = context.policy.ok_or(Unknown::Policy(decided.policy))?;
     let policy = call.app.core.policy();
-    Ok(found(&Decision::new((&entry.header).into(), &decided, &names, policy.as_deref())))
+    Ok(found(&Decision::new((&entry.header).into(), &decided, &decided_by, policy.as_deref())))
 }
 
 pub(crate) async fn change(call: Call, verb: Verb) -> Handled {
@@ -113,14 +113,14 @@ impl Call {
     }
 
     /// The entry that decided a payment.
-    pub(crate) async fn decision(&self, seq: Seq) -> Result<(Entry, Arc<PaymentDecided>), Failure> {
-        let entry = self.app.core.read_entry(seq).await?;
-        let entry = entry.ok_or_else(|| internal("a payment names an entry that is not there"))?;
-        let Fact::PaymentDecided(decided) = &entry.fact else {
+    pub(crate) async fn decision(&self, seq: Seq) -> Result<(EntryInContext, Arc<PaymentDecided>), Failure> {
+        let found = self.app.core.entry(seq).await?;
+        let found = found.ok_or_else(|| internal("a payment names an entry that is not there"))?;
+        let Fact::PaymentDecided(decided) = &found.entry.fact else {
             return Err(internal("a payment names an entry that is no decision"));
         };
         let decided = Arc::clone(decided);
-        Ok((entry, decided))
+        Ok((found, decided))
     }
 
     /// A payment with its decision, which is read from the journal when the engine did not just make it.

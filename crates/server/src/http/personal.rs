@@ -22,9 +22,9 @@ use crate::http::failure::{Handled, found, internal};
 
 pub(crate) async fn get(call: Call) -> Handled {
     let reply = call.payment(requests::path_id(call.path_id())?).await?;
-    let (entry, decided) = call.decision(reply.payment.seq).await?;
+    let (found_entry, decided) = call.decision(reply.payment.seq).await?;
     let context = context(decided.payment);
-    let opened = match &entry.sealed {
+    let opened = match &found_entry.entry.sealed {
         Some(sealed) => open(sealed, &entities(&decided), |sealed| call.app.core.unseal(&context, sealed)),
         None => Ok(Opened::default()),
     };

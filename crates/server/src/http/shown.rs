@@ -52,9 +52,15 @@ impl App {
 
     /// Shows something with the assets of its ledgers.
     pub(crate) fn show<T>(&self, show: impl FnOnce(&Assets) -> Result<T, Unknown>) -> Result<T, Failure> {
-        show(&self.core.assets()).map_err(|unknown| match unknown {
+        Ok(show(&self.core.assets())?)
+    }
+}
+
+impl From<Unknown> for Failure {
+    fn from(unknown: Unknown) -> Self {
+        match unknown {
             Unknown::Policy(_) => internal("an entry names a policy that was never activated"),
             Unknown::Ledger(_) => internal("something stands in a ledger that does not exist"),
-        })
+        }
     }
 }
