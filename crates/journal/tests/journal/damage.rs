@@ -1,6 +1,6 @@
 //! Damage to what was acknowledged: it is found, it names its place, and nothing is changed then.
 
-use journal::{DurableLog, Fault, Frame, Reader};
+use journal::{DurableLog, FORMAT_VERSION, Fault, Frame, Reader};
 use types::Seq;
 
 use crate::support::{
@@ -214,19 +214,21 @@ fn a_later_format_version_is_no_damage() {
     let folder = Folder::with_marked(&frames);
     let intact = folder.read(FIRST);
     // A later segment, and a later frame in a segment of the present version.
+    let later_version = FORMAT_VERSION + 1;
     let mut segment = intact.clone();
-    segment[8] = 4;
+    segment[8..12].copy_from_slice(&u32::from(later_version).to_le_bytes());
     let checksum = crc32c::crc32c(&segment[..96]).to_le_bytes();
     segment[96..100].copy_from_slice(&checksum);
     let mut later = intact;
     let start = bounds(&frames)[2];
-    later[start + 16] = 4;
+    later[start + 16..start + 18].copy_from_slice(&later_version.to_le_bytes());
     let checksum = crc32c::crc32c(&later[start + 8..start + FRAME_HEADER_BYTES]).to_le_bytes();
     later[start + 4..start + 8].copy_from_slice(&checksum);
     for changed in [segment, later] {
         folder.write(FIRST, &changed);
         let opened = folder.try_open().map(|opened| opened.recovered);
-        assert!(matches!(opened, Err(Fault::FormatVersion { found: 4, expected: 3, .. })), "{opened:?}");
+        let Err(Fault::FormatVersion { found, expected, .. }) = opened else { panic!("{opened:?}") };
+        assert_eq!((found, expected), (later_version.into(), FORMAT_VERSION.into()));
         assert!(folder.read(FIRST) == changed);
     }
 }
