@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use disk::Disk;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
-use journal::{Fault, FileJournal, FileReader, Journal as _, Layout, Position, Recovered, StartAt};
-use ledger::{Transfer, TransferKey};
+use journal::{DurableLog as _, Fault, FileJournal, FileReader, Layout, Position, Recovered, StartAt};
+use ledger::{RestoredFrom, Transfer, TransferKey};
 use pipeline::Notes;
 use types::{Origin, Seq, ShardId, TenantId, TransferId};
 
@@ -261,6 +261,10 @@ fn restore<D: Disk>(engine: &mut Engine, restored: &Restored, reader: &FileReade
             while frame.next_if(|(at, _)| *at < position).is_some() {}
         }
         if let Some((_, entry)) = frame.next_if(|(at, _)| *at == position) {
+            if entry.fact.restored_from() == RestoredFrom::Tables {
+                let what = "the index lists it for replay, but the tables of this release restore it";
+                return Err(Fault::damaged_at(position, entry.header.seq, what).into());
+            }
             engine.restore_entry(&entry);
         }
     }

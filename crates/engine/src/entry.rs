@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use features::{StreamId, Update};
-use ledger::TransferStatus;
+use ledger::{RestoredFrom, TransferStatus};
 use policy::{FeatureValue, Reason, Verdict};
 use types::{
     AccountId, ActorId, Amount, Digest, LedgerId, Name, Origin, PaymentId, RequestId, Sealed, Seq, ShardId, Span,
@@ -74,6 +74,26 @@ pub enum Fact {
     Identity(IdentityFact),
     /// What the state was, for every later replay to compare.
     StateDigest(StateDigest),
+}
+
+impl Fact {
+    /// Where a restart gets what the entry of this fact did. Whatever writes the tables or restores a state goes by this;
+    /// a new fact has to say it here.
+    pub const fn restored_from(&self) -> RestoredFrom {
+        match self {
+            Self::Ledger(fact) => fact.restored_from(),
+            // The tables of the generation that ends with the last digest name it.
+            Self::StateDigest(_) => RestoredFrom::Tables,
+            Self::JournalStarted { .. }
+            | Self::JournalContinued { .. }
+            | Self::PaymentDecided(_)
+            | Self::PaymentChanged(_)
+            | Self::LabelRecorded(_)
+            | Self::ArtifactStored(_)
+            | Self::PolicyActivated(_)
+            | Self::Identity(_) => RestoredFrom::Entry,
+        }
+    }
 }
 
 /// A history up to an entry.

@@ -176,7 +176,8 @@ impl Engine {
         self.state.ledger.restore_pending(transfer);
     }
 
-    /// Folds an entry up to the restored point that is more than a client's transfer or an account, in order.
+    /// Folds an entry up to the restored point that the tables of the index do not restore, in order; see
+    /// [`Fact::restored_from`].
     pub fn restore_entry(&mut self, entry: &Entry) {
         self.state.restore(entry);
     }

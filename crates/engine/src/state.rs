@@ -165,7 +165,7 @@ impl State {
         changes
     }
 
-    /// Folds an entry that an index does not hold, while the rest is restored from there.
+    /// Folds an entry that the tables of the index do not restore. What the tables hold of its ledger facts stays as it is.
     pub(crate) fn restore(&mut self, entry: &Entry) {
         self.is_restoring = true;
         self.fold(entry);

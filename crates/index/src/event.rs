@@ -59,7 +59,7 @@ pub enum Event {
         /// The import in which the account was staged, if any. Its id can be used again if that import is discarded.
         import: Option<ImportNumber>,
     },
-    /// Any other fact that a restart must replay.
+    /// Any other fact. A restart folds the entry again; `engine::Fact::restored_from` tells which entries those are.
     Other,
 }
 

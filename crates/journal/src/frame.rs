@@ -26,7 +26,7 @@ use types::{Epoch, Origin, Seq, ShardId, Timestamp};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 use crate::canonical::CanonicalRun;
 use crate::codec;
-use crate::contract::Identity;
+use crate::identity::Identity;
 
 /// The version of segments, frames and entry framing that this release writes. It also reads every earlier one.
 /// Version 2 brought rows, version 3 histories that continue another one, version 4 principals and their credentials.

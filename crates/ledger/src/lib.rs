@@ -60,6 +60,7 @@ pub use past::{Past, PastTransfer};
 pub use plan::{Batch, CHAIN_EVENTS_MAX, ChainFailure, Event, ImportRefusal, Plan, Planned, Step};
 pub use records::{Account, Book, NewAccount, NewTransfer, PendingState, Transfer, TransferKey};
 pub use refusal::{Detail, Outcome, Refusal};
+pub use restore::RestoredFrom;
 pub use schedule::Scheduled;
 pub use state::Ledger;
 pub use status::{AccountStatus, BookStatus, ChangeStatus, TransferStatus};

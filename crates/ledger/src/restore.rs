@@ -7,6 +7,46 @@ use types::Timestamp;
 use crate::effect::resolution;
 use crate::{Account, AccountPlace, Fact, Ledger, PendingState, Transfer, TransferKey, WARM_EVENTS};
 
+/// Where a restart gets what a fact did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestoredFrom {
+    /// The tables of the index hold all of it: the account or its balances, the client's transfer and its state, the
+    /// spent id.
+    Tables,
+    /// The tables hold at most a part of it, so the restart folds the entry of the fact again.
+    Entry,
+}
+
+impl Fact {
+    /// Where a restart gets what the fact did. Whatever writes the tables or restores a ledger goes by this.
+    pub const fn restored_from(&self) -> RestoredFrom {
+        match self {
+            Self::AccountOpened(_)
+            | Self::AccountStaged { .. }
+            | Self::TransferCreated(Transfer {
+                key: TransferKey::Client(_), pending: None | Some(TransferKey::Client(_)), ..
+            })
+            | Self::TransferStaged { .. }
+            | Self::TransferFailed { .. }
+            | Self::TransferExpired(TransferKey::Client(_)) => RestoredFrom::Tables,
+            Self::BookOpened(_)
+            // A leg, or what resolves one.
+            | Self::TransferCreated(
+                Transfer { key: TransferKey::Leg { .. }, .. } | Transfer { pending: Some(TransferKey::Leg { .. }), .. },
+            )
+            | Self::TransferExpired(TransferKey::Leg { .. })
+            | Self::LimitsSet { .. }
+            | Self::AddressSet { .. }
+            | Self::MetadataSet { .. }
+            | Self::TransferScheduled(_)
+            | Self::ScheduledCancelled { .. }
+            | Self::IndexesChosen { .. }
+            | Self::ImportStarted(_)
+            | Self::ImportNoted { .. } => RestoredFrom::Entry,
+        }
+    }
+}
+
 impl Ledger {
     /// Adds accounts with their balances to an empty ledger, in order of place and without gaps.
     pub fn restore_accounts(&mut self, accounts: impl Iterator<Item = Account>) {
@@ -34,9 +74,12 @@ impl Ledger {
         self.note_pending(&transfer);
     }
 
-    /// Like [`Ledger::apply`], for a fact up to the restored point. Accounts, balances and client transfers stay as
-    /// they were restored; everything else is applied.
+    /// Like [`Ledger::apply`], for a fact up to the restored point. What the tables hold stays as it was restored; see
+    /// [`Fact::restored_from`].
     pub fn restore_fact(&mut self, fact: &Fact) {
+        if fact.restored_from() == RestoredFrom::Tables {
+            return;
+        }
         match fact {
             Fact::BookOpened(book) => {
                 self.open_book(book);
@@ -68,7 +111,7 @@ impl Ledger {
             Fact::AccountOpened(_)
             | Fact::TransferFailed { .. }
             | Fact::AccountStaged { .. }
-            | Fact::TransferStaged { .. } => {}
+            | Fact::TransferStaged { .. } => unreachable!("the tables restore them"),
         }
     }
 

@@ -8,7 +8,7 @@ use datadir::{Fold, JOURNAL, SHARD, TENANT, new_origin};
 use disk::{Directory, DirectoryError, Disk, DiskFile, create_directory};
 use engine::{Applied, Checkpoint, Entry};
 use journal::{
-    CopyFault, Fault, FileCopy, FileJournal, FileReader, FrameBuilder, Identity, Journal as _, Layout, Position,
+    CopyFault, DurableLog as _, Fault, FileCopy, FileJournal, FileReader, FrameBuilder, Identity, Layout, Position,
     Prepare, StartAt, leaf_hash,
 };
 use proof::Tree;

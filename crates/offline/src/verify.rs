@@ -300,7 +300,9 @@ fn report_fault(journal: &Directory, fault: &Fault, all: &mut Verification) -> R
     let advice = match fault {
         Fault::Damaged { .. } => RESTORE,
         Fault::StateDiffers { .. } | Fault::Undecodable { .. } | Fault::FormatVersion { .. } => OTHER_RELEASE,
-        Fault::Poisoned(_) | Fault::Io { .. } | Fault::OtherShard { .. } => "check the disk, and verify again",
+        Fault::Poisoned(_) | Fault::Fenced { .. } | Fault::Io { .. } | Fault::OtherShard { .. } => {
+            "check the disk, and verify again"
+        }
     };
     let what = fault.to_string();
     all.found(Place::Journal, what.split("; restore the file").next().unwrap_or_default(), advice);

@@ -12,7 +12,7 @@ use datadir::{
 use disk::{Directory, DirectoryError};
 use engine::{Command, CredentialAdded, CredentialKind, Engine, PrincipalAdded, PrincipalKind, Request, WritesClosed};
 use index::Index;
-use journal::{FileJournal, Journal, Layout, Recovered, TailBounds};
+use journal::{DurableLog, FileJournal, Layout, Recovered, SegmentStore, TailBounds};
 use pipeline::{Ask, ClockBounds, Decider, Writer};
 use policy::{Bundle, Policy};
 use tokio::sync::{Semaphore, oneshot, watch as latest};
@@ -182,7 +182,7 @@ impl Opened {
         // Before anything is decided: a journal that lost entries is to be looked at.
         let (prover, proofs) = match &options.proofs {
             Some(source) => {
-                let (prover, proofs) = proofs::open(place, source, journal.reader(), Arc::clone(&metrics))?;
+                let (prover, proofs) = proofs::open(place, source, journal.segments(), Arc::clone(&metrics))?;
                 (Some(prover), Some(proofs))
             }
             None => {
@@ -206,7 +206,7 @@ impl Opened {
         metrics.disk_reserve.set(i64::try_from(reserve.bytes).unwrap_or(i64::MAX));
         index.keep_free(reserve.bytes);
         let origin = journal.identity().origin;
-        let scrub = Scrub::start(journal_directory, journal.reader(), origin, options.scrub_period, &guard);
+        let scrub = Scrub::start(journal_directory, journal.segments(), origin, options.scrub_period, &guard);
         let mut decider = Decider::new(engine, notes);
         let mut writer = Writer::new(journal);
         let api_key = prepare(&mut decider, &mut writer, (&keys, &index), &guard, options.new_api_key)?;
@@ -220,7 +220,7 @@ impl Opened {
             shard: SHARD,
             identity: journal.identity(),
             inbox: Inbox::new(options.queue_events_max),
-            reader: journal.reader(),
+            reader: journal.segments(),
             index,
             past: Arc::new(Semaphore::new(PAST_QUERIES_MAX)),
             durable,

@@ -4,7 +4,7 @@
 use datadir::{KeyStore, Pace, Started, Terms, recover};
 use disk::Directory;
 use engine::{ApiKeyAdded, Entry, Fact, Header, IdentityFact};
-use journal::{FrameBuilder, Journal as _, Layout};
+use journal::{DurableLog as _, FrameBuilder, Layout, SegmentStore as _};
 use server::{AuthError, Authenticator as _, Caller, Core, Opened, Options, Presented};
 use types::{ActorId, CredentialId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 use vault::ApiKey;

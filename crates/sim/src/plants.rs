@@ -1,7 +1,7 @@
 //! Bugs that the checker must find, put in by wrappers around what is run: none of them is in the product's own code.
 
 use engine::{Entry, Fact, Header, IdentityFact};
-use journal::{FrameBuilder, Journal as _};
+use journal::{DurableLog as _, FrameBuilder};
 use ledger::TransferKey;
 use types::{PaymentId, Span};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datadir::{KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
 use engine::{CredentialAdded, CredentialKind, Engine, Entry, Fact, PrincipalAdded, PrincipalKind, Request};
 use index::Index;
-use journal::{Fault, FileJournal, Frame, Journal as _, Layout, Reader as _, TornTail};
+use journal::{DurableLog as _, Fault, FileJournal, Frame, Layout, Reader as _, TornTail};
 use pipeline::{
     Ask, Batch, ClockBounds, ClockGuard, Decider, DiskSpace, Gate, Queue, Reading, Step, WriteError, Writer,
 };

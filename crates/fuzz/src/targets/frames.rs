@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use disk::{Disk, DiskFile};
 use engine::{Entry, Fact, Header};
-use journal::{FileJournal, Frame, FrameBuilder, Journal, Layout, PAYLOAD_BYTES_MAX, Reader};
+use journal::{DurableLog, FileJournal, Frame, FrameBuilder, Layout, PAYLOAD_BYTES_MAX, Reader, SegmentStore};
 use sim::SimDisk;
 use types::{Origin, Seq, Timestamp};
 

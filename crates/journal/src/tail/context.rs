@@ -7,7 +7,7 @@ use engine::{Entry, Fact, PolicyActivated};
 use ledger::Assets;
 use types::{LedgerId, Seq};
 
-use crate::contract::Fault;
+use crate::fault::Fault;
 
 /// An entry and what it refers to: whoever shows it, here or in another process, looks nothing up.
 #[derive(Debug, Clone)]

@@ -6,8 +6,9 @@ use engine::Entry;
 use types::Seq;
 
 use super::{ContextSource, EntryInContext};
-use crate::contract::{Fault, Reader as _};
-use crate::reader::FileReader;
+use crate::fault::Fault;
+use crate::log::Reader as _;
+use crate::segments::reader::FileReader;
 use disk::Disk;
 
 /// A follower that is slow keeps one run in memory, so a run is short.

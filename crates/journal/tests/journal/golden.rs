@@ -13,7 +13,7 @@ use engine::{
 };
 use expect_test::expect_file;
 use features::{Change, StreamId, Update};
-use journal::{FORMAT_VERSION, Identity, Journal, Part, canonical, kind_name, leaf_hash};
+use journal::{DurableLog, FORMAT_VERSION, Identity, Part, canonical, kind_name, leaf_hash};
 use ledger::{
     Account, AccountFlags, AccountPlace, Book, Import, ImportNumber, ImportProgress, ImportState, IndexedFields,
     Limits, MetadataOf, NewAccount, NewTransfer, Places, Scheduled, Transfer, TransferFlags, TransferKey,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use disk::Directory;
 use engine::{Entry, Fact, PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use journal::{
-    ContextSource, EntryInContext, EntryRun, Fault, FileJournal, FileReader, Follower, Followers, Frame, Journal as _,
-    Look, RunBounds, Tail, TailBounds,
+    ContextSource, DurableLog as _, EntryInContext, EntryRun, Fault, FileJournal, FileReader, Follower, Followers,
+    Frame, Look, RunBounds, Tail, TailBounds,
 };
 use ledger::{Assets, Book};
 use proptest::collection::vec;

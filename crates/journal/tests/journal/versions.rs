@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use engine::{Entry, Fact};
-use journal::{Fault, Journal, TornTail, canonical, kind_name, leaf_hash};
+use journal::{DurableLog, Fault, TornTail, canonical, kind_name, leaf_hash};
 use ledger::{Transfer, TransferKey};
 use types::Seq;
 

@@ -3,10 +3,14 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use disk::Directory;
 use engine::{Command, Engine, OpenLedger, Request, query};
-use journal::{Fault, Frame, FrameAt, Identity, Journal, MemoryJournal, MemoryReader, SegmentStore, StartAt};
+use journal::{
+    DurableLog, Fault, FileReader, Frame, FrameAt, Identity, MemoryJournal, MemoryLog, MemoryReader, SegmentStore,
+    StartAt,
+};
 use pipeline::{Ask, Batch, Decider, Feed, Indexer, KeySaver, MARK_WITHIN, Notes, Step, WriteError, Writer};
-use types::{ActorId, Epoch, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
+use types::{ActorId, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
 const TENANT: TenantId = TenantId::new(1);
 const START: Timestamp = Timestamp::from_ns(1_700_000_000_000_000_000);
@@ -59,7 +63,7 @@ impl Indexer for Record {
 #[derive(Debug)]
 struct Recorded {
     journal: MemoryJournal,
-    last: Seq,
+    place: StartAt,
     record: Record,
 }
 
@@ -69,12 +73,13 @@ impl Recorded {
     }
 }
 
-impl Journal for Recorded {
+impl DurableLog for Recorded {
     type Reader = MemoryReader;
 
-    fn append(&mut self, frame: &Frame) -> Result<FrameAt, Fault> {
+    fn append(&mut self, frame: &Frame) -> Result<(), Fault> {
         self.note("append")?;
-        self.last = frame.last();
+        let offset = self.place.offset + 128 + frame.payload.len() as u64;
+        self.place = StartAt { seq: frame.last(), offset, ..self.place };
         self.journal.append(frame)
     }
 
@@ -87,10 +92,6 @@ impl Journal for Recorded {
         self.journal.durable()
     }
 
-    fn mark(&mut self) -> Result<(), Fault> {
-        self.note("mark")
-    }
-
     fn reader(&self) -> MemoryReader {
         self.journal.reader()
     }
@@ -101,8 +102,18 @@ impl Journal for Recorded {
 }
 
 impl SegmentStore for Recorded {
+    type Disk = Directory;
+
     fn place(&self) -> StartAt {
-        StartAt { seq: self.last, segment: 1, offset: 4_096, previous: [0; 32] }
+        self.place
+    }
+
+    fn mark(&mut self) -> Result<(), Fault> {
+        self.note("mark")
+    }
+
+    fn segments(&self) -> FileReader<Directory> {
+        panic!("a writer reads nothing")
     }
 }
 
@@ -117,10 +128,11 @@ impl World {
     /// An empty journal was started, and nothing is under way.
     fn new() -> Self {
         let record = Record::default();
-        let journal = MemoryJournal::new(Identity { origin: Origin::new(7), epoch: Epoch::new(1) });
+        let journal = MemoryLog::new(Origin::new(7)).claim();
+        let place = StartAt { seq: Seq::ZERO, segment: 1, offset: 4_096, previous: [0; 32] };
         let mut world = Self {
             decider: Decider::new(Engine::new(ShardId::new(0), TENANT), Notes::new(Seq::ZERO)),
-            writer: Writer::new(Recorded { journal, last: Seq::ZERO, record: record.clone() }),
+            writer: Writer::new(Recorded { journal, place, record: record.clone() }),
             record,
             now: Span::ZERO,
         };

@@ -1,7 +1,7 @@
 //! The file journal on the simulated disk, one trouble at a time.
 
 use engine::{ArtifactChunk, Entry, Fact, Header};
-use journal::{Fault, FileJournal, Frame, FrameBuilder, Journal, Layout, Position, Recovered};
+use journal::{DurableLog, Fault, FileJournal, Frame, FrameBuilder, Layout, Position, Recovered, SegmentStore};
 use sim::{Crash, Rng, SimDisk, Trouble};
 use types::{ActorId, Digest, Origin, RequestId, Seq, ShardId, TenantId, Timestamp};
 

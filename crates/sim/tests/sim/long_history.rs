@@ -6,7 +6,7 @@ use engine::{
     Command, CreateTransfer, DIGEST_INTERVAL_ENTRIES, Engine, Entry, Fact, OpenAccount, OpenLedger, Request,
     StateDigest,
 };
-use journal::{FileJournal, Journal, Layout};
+use journal::{DurableLog, FileJournal, Layout};
 use ledger::AccountFlags;
 use pipeline::{Ask, Decider};
 use sim::{Crash, Rng, SimDisk};

@@ -10,13 +10,12 @@ use engine::{
     Refusal, Reply, Request, TransferOrder, TransferResults,
 };
 use fixtures::{account, transfer};
-use journal::{Identity, Journal, MemoryJournal, Reader as _};
+use journal::{DurableLog, MemoryJournal, MemoryLog, Reader as _};
 use ledger::{AccountFlags, CHAIN_EVENTS_MAX, NewTransfer, TransferFlags as F, TransferKey};
 use pipeline::{Ask, Decider};
 use sim::Rng;
 use types::{
-    AccountId, ActorId, Amount, Code, Epoch, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp,
-    TransferId,
+    AccountId, ActorId, Amount, Code, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp, TransferId,
 };
 
 const SHARD: ShardId = ShardId::new(0);
@@ -36,7 +35,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let journal = MemoryJournal::new(Identity { origin: Origin::new(7), epoch: Epoch::new(1) });
+        let journal = MemoryLog::new(Origin::new(7)).claim();
         let decider = Decider::new(Engine::new(SHARD, TENANT), pipeline::Notes::new(Seq::ZERO));
         let mut world = Self { decider, journal, now: START, frames: vec![], frames_count: 0 };
         let first = world.decider.start::<()>(START, Origin::new(7));

@@ -11,11 +11,12 @@ use std::io;
 use types::{Origin, Seq, Timestamp};
 
 use crate::bytes::{DecodeError, Decoder, Encoder};
-use crate::contract::{Fault, Reader as _};
+use crate::fault::Fault;
 use crate::frame::{self, FrameHash};
-use crate::places::{NO_FRAME, Point, damaged};
-use crate::reader::FileReader;
-use crate::segment::{self, HeaderFound, SegmentHeader};
+use crate::log::Reader as _;
+use crate::segments::places::{NO_FRAME, Point, damaged};
+use crate::segments::reader::FileReader;
+use crate::segments::segment::{self, HeaderFound, SegmentHeader};
 use disk::{Disk, DiskFile};
 
 /// Read at once: at least one whole frame.

@@ -6,7 +6,8 @@
 use types::{Epoch, Origin, Seq};
 
 use crate::bytes::{Decoder, Encoder};
-use crate::contract::{Fault, Identity};
+use crate::fault::Fault;
+use crate::identity::Identity;
 use disk::{Disk, DiskFile};
 
 const NAME: &str = "mark";

@@ -2,10 +2,12 @@
 
 use types::Seq;
 
-use crate::contract::{Fault, Identity, Reader as _};
-use crate::places::{NO_FRAME, Point, damaged};
-use crate::reader::FileReader;
-use crate::segment;
+use crate::fault::Fault;
+use crate::identity::Identity;
+use crate::log::Reader as _;
+use crate::segments::places::{NO_FRAME, Point, damaged};
+use crate::segments::reader::FileReader;
+use crate::segments::segment;
 use disk::{Disk, DiskFile};
 
 /// Where the durable part of a journal ends. What stands behind it may still change.

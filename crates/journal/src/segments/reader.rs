@@ -9,13 +9,14 @@ use types::{Seq, ShardId};
 
 use crate::canonical::CanonicalRun;
 use crate::codec;
-use crate::contract::{Fault, Reader};
-use crate::places::{NO_FRAME, Places, Point, damaged};
-use crate::position::{FrameAt, Position};
-use crate::segment;
+use crate::fault::Fault;
+use crate::log::Reader;
+use crate::segments::places::{NO_FRAME, Places, Point, damaged};
+use crate::segments::position::{FrameAt, Position};
+use crate::segments::segment;
 use disk::{Disk, DiskFile};
 
-/// Reads the durable entries of a [`crate::FileJournal`]. Whatever is read is checked again: disks change what nobody
+/// Reads the durable entries of a [`crate::SegmentStore`]. Whatever is read is checked again: disks change what nobody
 /// wrote.
 #[derive(Debug)]
 pub struct FileReader<D: Disk> {

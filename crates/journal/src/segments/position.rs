@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::frame::{HEADER_BYTES, Placed};
+use types::Seq;
+
+use crate::frame::{Frame, HEADER_BYTES, Placed};
 
 /// The place of an entry: its segment, its byte in the segment's file, and whether it is a row. Positions order as
 /// entries do. The number uses 48 bits.
@@ -74,9 +76,35 @@ impl FrameAt {
         Self { segment, offset: offset + HEADER_BYTES as u64 }
     }
 
+    /// Of the frame that ends at `behind`.
+    pub fn before(behind: StartAt, frame: &Frame) -> Self {
+        Self { segment: behind.segment, offset: behind.offset - frame.payload.len() as u64 }
+    }
+
     /// The position of an entry of this frame.
     pub const fn position(self, placed: Placed) -> Position {
         Position::new(self.segment, self.offset + placed.offset as u64, placed.is_row)
+    }
+}
+
+/// A place in a journal between two frames, as [`crate::SegmentStore::place`] gives it. It is of use while everything before it
+/// is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartAt {
+    /// The last entry before it.
+    pub seq: Seq,
+    /// The segment in which the frame before it ends.
+    pub segment: u64,
+    /// The byte in that segment's file at which that frame ends.
+    pub offset: u64,
+    /// The hash of that frame.
+    pub previous: [u8; 32],
+}
+
+impl StartAt {
+    /// A position after every entry before this place, and not after any entry behind it.
+    pub const fn position(&self) -> Position {
+        Position::new(self.segment, self.offset, false)
     }
 }
 

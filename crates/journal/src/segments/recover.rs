@@ -14,17 +14,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use engine::{Entry, Fact};
-use types::{Epoch, Origin, Seq, ShardId};
+use types::{Origin, Seq, ShardId};
 
-use super::content::{Content, MISSING, open_segment, stated_durable, without_zeros};
-use super::reopen::{begin, reopen};
-use super::{FileJournal, Layout};
-use crate::contract::{Fault, Identity, Part};
+use crate::fault::Fault;
 use crate::frame::{self, FrameHash};
-use crate::mark::Mark;
-use crate::places::{Known, NO_FRAME, Places, Point, damaged};
-use crate::position::{FrameAt, Position};
-use crate::segment::{self, HeaderFound, SegmentHeader};
+use crate::identity::{Identity, Part};
+use crate::segments::content::{Content, MISSING, open_segment, stated_durable, without_zeros};
+use crate::segments::places::{Known, NO_FRAME, Places, Point, damaged};
+use crate::segments::position::{FrameAt, Position, StartAt};
+use crate::segments::segment::{self, HeaderFound, SegmentHeader};
 use disk::Disk;
 
 /// What opening a journal found.
@@ -47,119 +45,33 @@ pub struct TornTail {
     pub after: Seq,
 }
 
-/// A place in a journal between two frames, as [`FileJournal::place`] gives it. It is of use while everything before it
-/// is durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StartAt {
-    /// The last entry before it.
-    pub seq: Seq,
-    /// The segment in which the frame before it ends.
-    pub segment: u64,
-    /// The byte in that segment's file at which that frame ends.
-    pub offset: u64,
-    /// The hash of that frame.
-    pub previous: [u8; 32],
-}
-
-impl StartAt {
-    /// A position after every entry before this place, and not after any entry behind it.
-    pub const fn position(&self) -> Position {
-        Position::new(self.segment, self.offset, false)
-    }
-}
-
 /// What entries are shown to when a journal is opened: each with where it stands and, the last one of a frame, with the
 /// place behind it.
 pub type Visit<'a> = dyn FnMut(&Entry, Position, Option<StartAt>) -> Result<(), Fault> + 'a;
 
-impl<D: Disk> FileJournal<D> {
-    /// Which history the journal of a directory is, before it is opened; `None` when it was never started. Only a crash
-    /// while a continued history was copied leaves another one than opening finds.
-    ///
-    /// # Errors
-    /// When a segment cannot be read, is of a later version or of another shard. Damage is left to
-    /// [`FileJournal::open`].
-    pub fn identity_before_opening(disk: &D, shard: ShardId) -> Result<Option<Identity>, Fault> {
-        segment::last_identity(disk, shard)
-    }
-
-    /// How far which history was acknowledged, as the mark says, before it is opened.
-    ///
-    /// # Errors
-    /// When the mark cannot be read or is damaged.
-    pub fn marked_before_opening(disk: &D) -> Result<Option<(Identity, Seq)>, Fault> {
-        Mark::read(disk)
-    }
-
-    /// Opens the journal of a directory, or starts one with the identity that `origin` gives. Every entry after `start`
-    /// (every entry at all without one) is shown to `visit` in order; an error of its stops the opening.
-    ///
-    /// # Errors
-    /// When the journal is damaged, `start` is not a place of it, or the disk fails.
-    pub fn open(
-        disk: D,
-        layout: Layout,
-        shard: ShardId,
-        origin: impl FnOnce() -> Origin,
-        start: Option<StartAt>,
-        visit: &mut Visit<'_>,
-    ) -> Result<(Self, Recovered), Fault> {
-        Self::open_signed(disk, layout, shard, origin, (start, None), visit)
-    }
-
-    /// As [`FileJournal::open`], for a journal of which it is known from elsewhere how many entries of which history were
-    /// durable: a tail that holds some of them is not torn but damaged. That the journal ends before them, with nothing
-    /// behind its end, is left to the caller.
-    ///
-    /// # Errors
-    /// As [`FileJournal::open`].
-    pub fn open_signed(
-        disk: D,
-        layout: Layout,
-        shard: ShardId,
-        origin: impl FnOnce() -> Origin,
-        (start, signed): (Option<StartAt>, Option<(Origin, Seq)>),
-        visit: &mut Visit<'_>,
-    ) -> Result<(Self, Recovered), Fault> {
-        assert!(layout.segment_bytes >= Layout::SEGMENT_BYTES_MIN, "JRN-3: a segment holds at least one full frame");
-        assert!(layout.segment_bytes <= Layout::SEGMENT_BYTES_MAX, "JRN-6: a position names every byte of a segment");
-        let (mark, marked) = Mark::open(&disk)?;
-        let mut scan = Scan::new(&disk, shard, marked, None);
-        scan.signed = signed;
-        scan.run(start, visit)?;
-        let found = scan.into_found();
-        found.check(marked)?;
-        let Found { open, rest, .. } = found;
-        match open {
-            Some(open) => reopen(disk, layout, shard, mark, rest, open),
-            None => begin(disk, layout, shard, mark, rest, Identity { origin: origin(), epoch: Epoch::new(1) }),
-        }
-    }
-}
-
 /// Where writing goes on.
 #[derive(Debug)]
-pub(super) struct Tail<F> {
-    pub(super) number: u64,
-    pub(super) file: Arc<F>,
-    pub(super) bytes: u64,
-    pub(super) offset: u64,
-    pub(super) identity: Identity,
+pub(crate) struct Tail<F> {
+    pub(crate) number: u64,
+    pub(crate) file: Arc<F>,
+    pub(crate) bytes: u64,
+    pub(crate) offset: u64,
+    pub(crate) identity: Identity,
 }
 
 /// Everything else that the scan found.
 #[derive(Debug, Default)]
-pub(super) struct Rest {
-    pub(super) segments: BTreeMap<u64, Known>,
+pub(crate) struct Rest {
+    pub(crate) segments: BTreeMap<u64, Known>,
     /// The histories that follow one another.
-    pub(super) lineage: Vec<Part>,
-    pub(super) previous: FrameHash,
-    pub(super) last: Seq,
+    pub(crate) lineage: Vec<Part>,
+    pub(crate) previous: FrameHash,
+    pub(crate) last: Seq,
     /// From where to where frames stand in each segment that the mark does not vouch for.
-    pub(super) unmarked: BTreeMap<u64, (u64, u64)>,
-    pub(super) torn: Option<TornTail>,
+    pub(crate) unmarked: BTreeMap<u64, (u64, u64)>,
+    pub(crate) torn: Option<TornTail>,
     /// Segments after the tail that were begun and must be prepared again.
-    pub(super) stale: Vec<u64>,
+    pub(crate) stale: Vec<u64>,
 }
 
 const WRONG_HEADER: &str = "the segment's header is not the one that belongs here";
@@ -168,15 +80,15 @@ const LATER_HISTORY: &str = "the mark is of a later history, whose segments are 
 const NOT_CANONICAL: &str = "the entries of the frame are not encoded as a journal encodes them";
 const OTHER_START: &str = "the place where reading was to begin is not one of this journal";
 
-pub(super) struct Found<F> {
-    pub(super) open: Option<Tail<F>>,
-    pub(super) rest: Rest,
-    pub(super) counts: Option<Counts>,
+pub(crate) struct Found<F> {
+    pub(crate) open: Option<Tail<F>>,
+    pub(crate) rest: Rest,
+    pub(crate) counts: Option<Counts>,
 }
 
 impl<F> Found<F> {
     /// Whether mark and segments are there together.
-    pub(super) fn check(&self, marked: Option<(Identity, Seq)>) -> Result<(), Fault> {
+    pub(crate) fn check(&self, marked: Option<(Identity, Seq)>) -> Result<(), Fault> {
         match &self.open {
             // A mark is written before the first entry, so no crash explains a journal without one.
             Some(_) if marked.is_none() && self.rest.last > Seq::ZERO => Err(Fault::Damaged {
@@ -199,14 +111,14 @@ impl<F> Found<F> {
 }
 
 /// One pass over all segments.
-pub(super) struct Scan<'a, D: Disk> {
+pub(crate) struct Scan<'a, D: Disk> {
     disk: &'a D,
     /// The segment that is being read ahead.
     ahead: Option<Ahead<D::File>>,
     shard: ShardId,
     marked: Option<(Identity, Seq)>,
     /// What was durable of a history as others know it.
-    signed: Option<(Origin, Seq)>,
+    pub(crate) signed: Option<(Origin, Seq)>,
     open: Option<Tail<D::File>>,
     rest: Rest,
     /// Also encodes what it reads again, and counts.
@@ -215,21 +127,21 @@ pub(super) struct Scan<'a, D: Disk> {
 
 /// What a scan went through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Counts {
-    pub(super) frames: u64,
-    pub(super) bytes: u64,
+pub(crate) struct Counts {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
 }
 
 impl<'a, D: Disk> Scan<'a, D> {
-    pub(super) fn new(disk: &'a D, shard: ShardId, marked: Option<(Identity, Seq)>, counts: Option<Counts>) -> Self {
+    pub(crate) fn new(disk: &'a D, shard: ShardId, marked: Option<(Identity, Seq)>, counts: Option<Counts>) -> Self {
         Self { disk, ahead: None, shard, marked, signed: None, open: None, rest: Rest::default(), counts }
     }
 
-    pub(super) fn into_found(self) -> Found<D::File> {
+    pub(crate) fn into_found(self) -> Found<D::File> {
         Found { open: self.open, rest: self.rest, counts: self.counts }
     }
 
-    pub(super) fn run(&mut self, start: Option<StartAt>, visit: &mut Visit<'_>) -> Result<(), Fault> {
+    pub(crate) fn run(&mut self, start: Option<StartAt>, visit: &mut Visit<'_>) -> Result<(), Fault> {
         let found = self.scan(start, visit);
         // Whoever opens the directory next must not find it in use.
         if let Some((_, worker)) = self.ahead.take() {
@@ -560,7 +472,7 @@ impl<'a, D: Disk> Scan<'a, D> {
 }
 
 /// Whether a history goes on as another one with this entry.
-pub(super) fn is_continuation(entry: &Entry, from: Identity, to: Identity) -> bool {
+pub(crate) fn is_continuation(entry: &Entry, from: Identity, to: Identity) -> bool {
     let Fact::JournalContinued { origin, departed } = &entry.fact else { return false };
     let before = entry.header.seq.get().checked_sub(1);
     departed.origin == from.origin && Some(departed.size) == before && *origin == to.origin

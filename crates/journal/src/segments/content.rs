@@ -4,24 +4,25 @@ use std::sync::Arc;
 
 use types::Seq;
 
-use crate::contract::{Fault, Identity};
+use crate::fault::Fault;
 use crate::frame;
-use crate::places::damaged;
-use crate::segment;
+use crate::identity::Identity;
+use crate::segments::places::damaged;
+use crate::segments::segment;
 use disk::{Disk, DiskFile};
 
-pub(super) const MISSING: &str = "the segment file is missing";
+pub(crate) const MISSING: &str = "the segment file is missing";
 
 /// What stands in a segment's file from a byte on.
 #[derive(Debug)]
-pub(super) struct Content<F> {
-    pub(super) file: Arc<F>,
+pub(crate) struct Content<F> {
+    pub(crate) file: Arc<F>,
     from: u64,
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl<F: DiskFile> Content<F> {
-    pub(super) fn read<D: Disk<File = F>>(disk: &D, number: u64, from: u64) -> Result<Self, Fault> {
+    pub(crate) fn read<D: Disk<File = F>>(disk: &D, number: u64, from: u64) -> Result<Self, Fault> {
         let (file, end) = open_segment(disk, number)?;
         let mut bytes = vec![0; usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX)];
         let fault = |cause| Fault::Io { action: "read", file: segment::file_name(number), cause };
@@ -30,18 +31,18 @@ impl<F: DiskFile> Content<F> {
         Ok(Self { file: Arc::new(file), from, bytes })
     }
 
-    pub(super) fn after(&self, offset: u64) -> &[u8] {
+    pub(crate) fn after(&self, offset: u64) -> &[u8] {
         let from = usize::try_from(offset.saturating_sub(self.from)).unwrap_or(usize::MAX);
         self.bytes.get(from..).unwrap_or_default()
     }
 
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.from + self.bytes.len() as u64
     }
 }
 
 /// A segment's file and its length.
-pub(super) fn open_segment<D: Disk>(disk: &D, number: u64) -> Result<(D::File, u64), Fault> {
+pub(crate) fn open_segment<D: Disk>(disk: &D, number: u64) -> Result<(D::File, u64), Fault> {
     let name = segment::file_name(number);
     let opened = disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
     let file = opened.ok_or_else(|| damaged(number, 0, Seq::ZERO, MISSING))?;
@@ -52,7 +53,7 @@ pub(super) fn open_segment<D: Disk>(disk: &D, number: u64) -> Result<(D::File, u
 /// The highest durable position that any intact frame header in these bytes states. Such a header was written after
 /// everything up to that position was durable, wherever the bytes before it have gone. The payload behind an intact
 /// header is passed over, for what clients store there may look like one.
-pub(super) fn stated_durable(bytes: &[u8], identity: Option<Identity>) -> Seq {
+pub(crate) fn stated_durable(bytes: &[u8], identity: Option<Identity>) -> Seq {
     let bytes = without_zeros(bytes);
     let mut highest = Seq::ZERO;
     let mut offset = 0;
@@ -77,7 +78,7 @@ fn find_magic(bytes: &[u8]) -> Option<usize> {
 }
 
 /// These bytes without the zeros they end with. Most of a segment can be that, so it goes by blocks first.
-pub(super) fn without_zeros(bytes: &[u8]) -> &[u8] {
+pub(crate) fn without_zeros(bytes: &[u8]) -> &[u8] {
     let mut used = bytes;
     while let Some((front, block)) = used.split_last_chunk()
         && *block == [0; 4096]

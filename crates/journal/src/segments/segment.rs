@@ -24,8 +24,9 @@ use std::io;
 use types::{Epoch, Origin, Seq, ShardId};
 
 use crate::bytes::{Decoder, Encoder};
-use crate::contract::{Fault, Identity};
+use crate::fault::Fault;
 use crate::frame::{FORMAT_VERSION, FrameHash};
+use crate::identity::Identity;
 use disk::{Disk, DiskFile};
 
 /// Bytes before the first frame, one block of the disk.

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use types::{Seq, ShardId};
 
-use crate::contract::Fault;
+use crate::fault::Fault;
 use crate::frame::{self, FrameHash, FrameView, ReadHeader};
-use crate::segment::{self, HeaderFound, SegmentHeader};
+use crate::segments::segment::{self, HeaderFound, SegmentHeader};
 use disk::{Disk, DiskFile};
 
 /// At least so many bytes are between two points.
