@@ -8,7 +8,7 @@ use disk::{Disk, DiskFile};
 use journal::Part;
 use pipeline::KeySaver;
 use types::{Digest, Origin, Sealed, TenantId, Token};
-use vault::{RootKey, Vault};
+use vault::{Keys, RootKey, Vault};
 
 use crate::Random;
 
@@ -157,30 +157,26 @@ impl<D: Disk> KeyStore<D> {
         Ok(())
     }
 
-    /// The token of an entity value; a personal one gets its key here.
-    ///
-    /// # Errors
-    /// When the key store is full.
-    pub fn token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Result<Token, vault::Full> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<D: Disk> Keys for KeyStore<D> {
+    fn token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Result<Token, vault::Full> {
         let State { vault, random } = &mut *self.state();
         vault.token(tenant, kind, value, personal, &mut **random)
     }
 
-    /// The token of an entity value that was seen before.
-    pub fn known_token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Option<Token> {
+    fn known_token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Option<Token> {
         self.state().vault.known_token(tenant, kind, value, personal)
     }
 
-    /// The keyed hash of a request in canonical form.
-    pub fn request_hash(&self, tenant: TenantId, canonical: &[u8]) -> Digest {
+    fn request_hash(&self, tenant: TenantId, canonical: &[u8]) -> Digest {
         self.state().vault.request_hash(tenant, canonical)
     }
 
-    /// Seals personal data with the key of a subject, given as kind and value, or of the tenant.
-    ///
-    /// # Errors
-    /// When the key store is full.
-    pub fn seal(
+    fn seal(
         &self,
         tenant: TenantId,
         subject: Option<(&str, &str)>,
@@ -191,16 +187,8 @@ impl<D: Disk> KeyStore<D> {
         vault.seal(tenant, subject, context, plaintext, &mut **random)
     }
 
-    /// Opens what was sealed.
-    ///
-    /// # Errors
-    /// When a key was erased, or the data or its context is not what was sealed.
-    pub fn unseal(&self, tenant: TenantId, context: &[u8], sealed: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {
+    fn unseal(&self, tenant: TenantId, context: &[u8], sealed: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {
         self.state().vault.unseal(tenant, context, sealed)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

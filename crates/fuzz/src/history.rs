@@ -1,17 +1,6 @@
 //! What happened before an attack, and what else is asked: requests of every kind that the API takes.
 
-use std::sync::Arc;
-
 use api::packed::{AccountRecord, TransferRecord};
-use engine::{ActivatePolicy, ArtifactChunk, Command};
-use policy::{Bundle, Policy};
-
-/// Installs a policy.
-pub(crate) fn policy_commands(bundle: &Bundle, policy: &Arc<Policy>) -> Vec<Command> {
-    let artifact = policy.digest();
-    let chunk = ArtifactChunk { artifact, index: 0, count: 1, bytes: bundle.to_bytes().into() };
-    vec![chunk.into(), ActivatePolicy { artifact, policy: Arc::clone(policy) }.into()]
-}
 
 /// Requests that worked, in this order.
 pub(crate) const REQUESTS: &[&str] = &[

@@ -23,21 +23,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("proof", &["types", "disk", "journal"]),
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
+    ("edge", &["types", "ledger", "policy", "engine", "vault", "api"]),
     ("datadir", &["types", "ledger", "engine", "disk", "journal", "index", "pipeline", "proof", "vault"]),
     ("offline", &["types", "ledger", "engine", "disk", "journal", "index", "proof", "vault", "datadir"]),
     (
         "server",
         &[
             "types", "ledger", "policy", "engine", "disk", "journal", "index", "pipeline", "proof", "vault", "api",
-            "datadir",
+            "edge", "datadir",
         ],
     ),
-    ("tables", &["types", "policy", "engine", "vault"]),
+    ("tables", &["types", "policy", "engine", "vault", "api"]),
     (
         "sim",
         &[
             "types", "ledger", "features", "policy", "engine", "disk", "journal", "index", "pipeline", "vault", "api",
-            "datadir", "server",
+            "edge", "datadir",
         ],
     ),
     (
@@ -47,7 +48,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "datadir", "offline", "server", "tables", "sim",
         ],
     ),
-    ("fuzz", &["types", "ledger", "policy", "engine", "disk", "journal", "proof", "vault", "api", "tables", "sim"]),
+    (
+        "fuzz",
+        &[
+            "types", "ledger", "policy", "engine", "disk", "journal", "proof", "vault", "api", "edge", "tables", "sim",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
