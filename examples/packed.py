@@ -4,7 +4,7 @@ import json, struct, sys, urllib.request
 URL, KEY = sys.argv[1:]
 EVENT = struct.Struct("<16s16s16s16s16s16sQIIIHHQ")  # an account or a transfer: 128 bytes, no padding
 RESULT = struct.Struct("<QII")  # timestamp, status, reserved
-CREATED = 0xFFFFFFFF  # any other status is a number of the operation's table
+CREATED = 0xFFFFFFFF  # any other status is a number in the operation's table
 
 
 def post(path, body, media_type="application/vnd.finaira.packed"):

@@ -1,16 +1,17 @@
 """Reads a journal as docs/journal-format.md describes it: python3 read_journal.py DIR [--leaves] [--no-chain]
 
-DIR holds the segments and the mark. Every checksum, the order of entries and the hash chain are checked; every entry is
-printed with its sequence, time, kind and fields, with --leaves also the hash of its Merkle leaf. Nothing is written. Run it
-on a copy, or on a directory that no server uses. Exits 1 when something that was acknowledged is damaged.
+DIR is the folder with the segments and the mark. The program checks every checksum, the order of entries and the hash
+chain. It prints every entry with its sequence, time, kind and fields, and with --leaves also the hash of its Merkle leaf. It
+writes nothing to DIR. Run it on a copy, or on a directory that no server uses. It exits with 1 if anything that was
+acknowledged is damaged.
 
-Only the standard library is needed. Without the module `blake3`, hashing the chain takes two minutes for a full segment of
-64 MiB; --no-chain leaves it out.
+It needs only the standard library. Without the module `blake3`, hashing the chain takes two minutes for a full segment of
+64 MiB; --no-chain skips the hash chain.
 """
 import hashlib, json, os, signal, struct, sys
 from datetime import datetime, timedelta
 
-FORMAT_VERSION, SEGMENT_HEADER_BYTES, FRAME_HEADER_BYTES, PAYLOAD_BYTES_MAX = 3, 4096, 128, 900 * 1024
+FORMAT_VERSION, SEGMENT_HEADER_BYTES, FRAME_HEADER_BYTES, PAYLOAD_BYTES_MAX = 4, 4096, 128, 900 * 1024
 SEGMENT = struct.Struct("<8sIHH16sQQQQ32sI")
 FRAME = struct.Struct("<4sIIIHHIQQQ16sQQ32s16s")
 MARK = struct.Struct("<4sIQ16sQQ")
@@ -18,7 +19,7 @@ ROW = struct.Struct("<16s16s16s16s16sQIIHHQ")
 
 
 class Damaged(Exception):
-    """What is wrong; the caller knows where."""
+    """Says what is wrong; the caller knows where."""
 
 
 # --- checksums and hashes ---
@@ -60,7 +61,7 @@ def blake3_compress(chaining, words, counter, length, flags):
 
 
 def blake3_tree(data, chunk, flags):
-    """The chaining value of `data`, whose first chunk of 1,024 bytes has this number."""
+    """Returns the chaining value of `data`, whose first chunk of 1,024 bytes has the number `chunk`."""
     if len(data) <= 1024:
         value, starts = BLAKE3_IV, range(0, max(len(data), 1), 64)
         for start in starts:
@@ -87,7 +88,7 @@ except ImportError:
 
 
 def merkle_root(leaves):
-    """The root of the RFC 6962 tree over the hashes of leaves."""
+    """Returns the root of the RFC 6962 tree over these leaf hashes."""
     if len(leaves) < 2:
         return leaves[0] if leaves else hashlib.sha256().digest()
     left = 1 << (len(leaves) - 1).bit_length() - 1
@@ -98,7 +99,7 @@ def merkle_root(leaves):
 
 
 class Bytes:
-    """Takes values from the front of a byte string."""
+    """Reads values from the front of a byte string."""
 
     def __init__(self, data):
         self.data, self.at = data, 0
@@ -174,7 +175,7 @@ def time(ns):
     return text + ("." + decimals if decimals else "") + "Z"
 
 
-# --- plain sections: what each kind of entry says ---
+# --- plain sections: the content of each kind of entry ---
 
 STATUSES = "posted held in_review declined refused voided expired refunded".split()
 CAUSES = "deadline approve decline capture void refund".split()
@@ -183,7 +184,7 @@ AT_DEADLINE = "expire proceed".split()
 
 
 class Plain(Bytes):
-    """A plain section; times are told from that of its entry."""
+    """Reads a plain section, in which times are relative to the time of the entry."""
 
     def __init__(self, data, at, seq):
         super().__init__(data)
@@ -228,7 +229,7 @@ class Plain(Bytes):
     def metadata(self):
         subject = self.choice((None, "account", "transfer", "payment"))
         if not subject:
-            raise Damaged("metadata of nothing")
+            raise Damaged("metadata without a subject")
         of = self.transfer_key() if subject == "transfer" else self.uuid()
         values = self.many(lambda: (self.text(), self.text() if self.yes() else None))
         return {subject: of, "values": dict(values)}
@@ -244,7 +245,7 @@ class Plain(Bytes):
         return {**fields, "places": self.many(lambda: (self.varint(), self.varint()))}
 
     def facts(self):
-        """Facts of the ledger inside another entry."""
+        """Reads facts of the ledger inside another entry."""
 
         def fact():
             kind = self.varint()
@@ -323,6 +324,13 @@ class Plain(Bytes):
     def api_key(self):
         return {"key": self.varint(), "hash": self.hash(), "scopes": self.varint(), "name": self.text()}
 
+    def principal(self):
+        return {"principal": self.varint(), "kind": self.choice(("system", "service", "person")), "name": self.text()}
+
+    def credential(self):
+        fields = {"credential": self.varint(), "principal": self.varint(), "kind": self.choice(("api_key",))}
+        return {**fields, "hash": self.hash(), "scopes": self.varint(), "name": self.text()}
+
     def continued(self):
         fields = {"origin": self.uuid(), "departed_origin": self.uuid(), "size": self.varint()}
         return {**fields, "root": self.hash()}
@@ -349,12 +357,14 @@ KINDS = {
     18: ("scheduled_cancelled", lambda plain, _: {"id": plain.uuid()}),
     19: ("indexes_chosen", lambda plain, _: {"ledger": plain.varint(), "fields": plain.varint()}),
     20: ("journal_continued", lambda plain, _: plain.continued()),
+    21: ("principal_added", lambda plain, _: plain.principal()),
+    22: ("credential_added", lambda plain, _: plain.credential()),
     30: ("import_started", lambda plain, _: plain.import_started()),
     31: ("account_staged", lambda plain, _: {"import": plain.varint(), **plain.account(version=2)}),
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),
     33: ("import_noted", lambda plain, _: plain.import_noted()),
 }
-LAST_VERSION = {3: 2, 4: 2}  # of the others 1
+LAST_VERSION = {3: 2, 4: 2}  # 1 for all other kinds
 TRANSFER_CREATED, TRANSFER_STAGED, JOURNAL_CONTINUED = 4, 32, 20
 
 
@@ -385,7 +395,7 @@ class Entry:
 
 
 def entries_of(payload, shard, first, base_time, count):
-    """The entries of a frame. Each takes over what it does not say from the one before."""
+    """Yields the entries of a frame. An entry inherits the values that it does not state from the previous one."""
     frame, seq, at, tenant, actor, request = Bytes(payload), first, base_time, 0, 0, bytes(16)
     while seq < first + count:
         length = frame.varint()
@@ -427,11 +437,11 @@ def entries_of(payload, shard, first, base_time, count):
         yield Entry(shard, seq, tenant, actor, request, at, occurred_at, kind, version, plain, keys, sealed)
         seq += 1
     if frame.left() or seq != first + count:
-        raise Damaged("the frame says that it has %d entries" % count)
+        raise Damaged("the frame does not end after its %d entries" % count)
 
 
 def transfer_of_row(frame):
-    """The id and time of the transfer in a row, and how its plain section follows from the bytes that tell its time."""
+    """Returns the id and time of the transfer in a row, and a function from the encoded time to its plain section."""
     start = frame.at
     transfer_id, debit, credit, amount, wide, medium, narrow, ledger, code, flags, timestamp = ROW.unpack(frame.raw(108))
     pending, timeout = (frame.raw(16), frame.uint(4)) if flags & 0x8000 else (bytes(16), 0)
@@ -451,7 +461,7 @@ def transfer_of_row(frame):
 
 
 class Header:
-    """Of a frame whose checksum and bounds hold."""
+    """The header of a frame. Its checksum matches and its values are in bounds."""
 
     def __init__(self, data):
         fields = FRAME.unpack_from(data)
@@ -459,13 +469,13 @@ class Header:
         self.durable, self.base_time, origin, epoch, _, self.previous, _ = fields[8:]
         self.identity = (origin, epoch)
         if magic != b"FNF1" or crc != crc32c(data[8:FRAME_HEADER_BYTES]):
-            raise Damaged("no frame header")
+            raise Damaged("not a frame header")
         if self.payload_bytes > PAYLOAD_BYTES_MAX or self.count == 0 or self.first + self.count >= 2**64:
-            raise Damaged("a frame header out of bounds")
+            raise Damaged("a value in the frame header is out of bounds")
 
 
 def read_frame(data, offset):
-    """Header and bytes of the whole frame at `offset`; `None` when none stands there."""
+    """Returns the header and the bytes of the frame at `offset`, or `None` if there is no complete frame."""
     try:
         header = Header(data[offset : offset + FRAME_HEADER_BYTES])
     except (Damaged, struct.error):
@@ -481,7 +491,7 @@ def continues(later, earlier):
 
 
 def stated_durable(data, identity):
-    """The highest durable position that a whole frame header of this history, or of a later one, states."""
+    """Returns the highest durable position in an intact frame header of this history or of a later one."""
     highest = 0
     offset = data.find(b"FNF1")
     while offset >= 0:
@@ -498,7 +508,7 @@ def stated_durable(data, identity):
 
 
 def read_mark(path):
-    """The identity and the sequence of the newer whole slot."""
+    """Returns the identity and the sequence in the newer intact slot."""
     slots = []
     with open(path, "rb") as file:
         data = file.read()
@@ -525,7 +535,7 @@ class Journal:
             return file.read()
 
     def header(self, number, data):
-        """The identity that a segment's header states, when it is the one that belongs here."""
+        """Returns the identity in a segment's header, or `None` if the header does not belong here."""
         if len(data) < SEGMENT.size or SEGMENT.unpack_from(data)[-1] != crc32c(data[: SEGMENT.size - 4]):
             return None
         magic, version, self.shard, _, origin, epoch, stated, first, _, previous, _ = SEGMENT.unpack_from(data)
@@ -537,7 +547,7 @@ class Journal:
         return found if holds else None
 
     def read(self):
-        """Prints everything; says where the entries end: segment, offset, and whether anything stands behind."""
+        """Prints everything. Returns where the entries end: segment, offset, and whether any bytes follow."""
         end = (1, 0, False)
         for expected, number in enumerate(self.numbers, 1):
             self.place = ("segment-%08d" % expected, 0)
@@ -546,7 +556,7 @@ class Journal:
             data = self.segment(number)
             identity = self.header(number, data)
             if identity is None:
-                # A segment full of zeros was prepared and not used yet; the entries end in the one before.
+                # A segment full of zeros was prepared but not used yet, so the entries end in the previous one.
                 return (number, 0, True) if any(data[: SEGMENT.size]) else (*end[:2], end[2] or any(data))
             if identity != self.identity:
                 print("segment-%08d origin %s epoch %d" % (number, Bytes(identity[0]).uuid(), identity[1]))
@@ -582,13 +592,13 @@ class Journal:
         name, fields = entry.fields()
         root = merkle_root(self.hashes) if continued else None
         if continued and (entry.kind != JOURNAL_CONTINUED or fields["root"] != root.hex()):
-            raise Damaged("a history does not begin with the entry that continues the one before")
+            raise Damaged("a history does not begin with the entry that continues the previous one")
         self.hashes.append(entry.leaf_hash())
         leaf = " " + self.hashes[-1].hex() if self.print_leaves else ""
         print("%d %s %s%s %s" % (entry.seq, time(entry.decided_at), name, leaf, json.dumps(fields)))
 
     def acknowledged(self, number, offset):
-        """What mark and frames behind the end say was acknowledged."""
+        """Returns the highest sequence that the mark and the frames after the end report as acknowledged."""
         end, self.place = self.place, ("mark", 0)
         marked_identity, marked = read_mark(os.path.join(self.directory, "mark"))
         self.place = end
@@ -604,18 +614,18 @@ def main():
     options = {argument for argument in sys.argv[1:] if argument.startswith("--")}
     if len(arguments) != 1 or options - {"--leaves", "--no-chain"}:
         sys.exit(__doc__)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # So that `| head` ends it quietly.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # This lets `| head` end the program quietly.
     try:
         journal = Journal(arguments[0], "--leaves" in options, "--no-chain" not in options)
     except OSError as error:
         sys.exit("cannot read the journal: %s" % error)
     if not journal.numbers:
-        sys.exit("%s holds no segments; give the directory `journal` inside the data directory" % arguments[0])
+        sys.exit("%s has no segments; give the folder `journal` inside the data directory" % arguments[0])
     try:
         number, offset, behind = journal.read()
         journal.place = ("segment-%08d" % number, offset)
         missing = journal.acknowledged(number, offset) > journal.last
-        what = "no whole frame stands there, though it was acknowledged" if missing else None
+        what = "there is no complete frame, although it was acknowledged" if missing else None
     except (Damaged, ValueError) as error:
         what = str(error)
     except FileNotFoundError as error:
@@ -623,7 +633,7 @@ def main():
     if what:
         sys.exit("damaged: %s offset %d sequence %d: %s" % (*journal.place, journal.last + 1, what))
     if behind:
-        print("torn tail: segment-%08d offset %d; nobody was told of what stands there" % (number, offset))
+        print("torn tail: segment-%08d offset %d; these bytes were never acknowledged" % (number, offset))
     chain = "hash chain checked" if journal.chain else "hash chain not checked"
     print("%d entries, %s, root %s" % (journal.last, chain, merkle_root(journal.hashes).hex()))
 

@@ -2,7 +2,8 @@
 
 #![no_main]
 
-// A library under it panics on some inputs and is caught: only what is not caught ends the run.
+// A library that this target uses panics on some inputs, and the target catches that. Without the panic hook, only a
+// panic that is not caught ends the run.
 libfuzzer_sys::fuzz_target!(
     init: drop(std::panic::take_hook()),
     |bytes: &[u8]| drop((fuzz::target("parquet_rows").run)(bytes))

@@ -48,7 +48,7 @@ def progress(message, started=time.monotonic()):
 
 
 def read(path):
-    """The transactions in time order; those of one second in the order of the file."""
+    """Returns the transactions in time order; those of one second stay in the order of the file."""
     if path.suffix == ".parquet":
         transactions = pd.read_parquet(path)
     else:
@@ -57,19 +57,19 @@ def read(path):
 
 
 def window_sums(keys, seconds, values, days, delay):
-    """How many transactions of the same key lie in (t - delay - days, t - delay] and what their values sum to.
+    """Returns how many transactions of the same key lie in (t - delay - days, t - delay], and the sum of their values.
 
     Without a delay a transaction of the same second counts if it comes no later in the file.
     """
     count = len(keys)
     order = np.lexsort((np.arange(count), seconds, keys))
-    # One line for all keys: each has a stretch of its own, longer than time and the longest window together.
+    # All keys share one line. Each key has its own stretch, longer than the data and the longest window together.
     key_starts = keys[order].astype(np.int64) * (int(seconds.max()) + 100 * DAY)
     line = key_starts + seconds[order]
     before = np.concatenate([[0], np.cumsum(values[order])])
     end = np.searchsorted(line, line - delay * DAY, side="right") if delay else np.arange(1, count + 1)
     start = np.searchsorted(line, line - (delay + days) * DAY, side="right")
-    # A window that reaches back before the first transaction ends in the stretch of the key before.
+    # A window that reaches back before the first transaction would end in the stretch of the previous key.
     first = np.searchsorted(key_starts, key_starts, side="left")
     start, end = np.maximum(start, first), np.maximum(end, first)
     counts, sums = np.empty(count, np.int64), np.empty(count, np.int64)
@@ -78,7 +78,7 @@ def window_sums(keys, seconds, values, days, delay):
 
 
 def features(transactions):
-    """The model's columns. Money is summed in cents, as in the policy, so that the means have the same bits."""
+    """Returns the model's columns. Money is summed in cents, as in the policy, so that the means have the same bits."""
     times = transactions["TX_DATETIME"].dt
     since_start = transactions["TX_DATETIME"] - transactions["TX_DATETIME"].min().normalize()
     seconds = since_start.dt.total_seconds().to_numpy(np.int64)
@@ -101,7 +101,7 @@ def features(transactions):
 
 
 def compare_with_sample(transactions, computed, path):
-    """Only pairs of one customer in one second may differ: the handbook's files have them in either order."""
+    """Rows may differ only in pairs of one customer in one second, which the handbook's files have in either order."""
     sample = pd.read_parquet(path).set_index("TRANSACTION_ID")
     ours = computed.set_index(transactions["TRANSACTION_ID"]).loc[sample.index, sample.columns]
     differing = sample.index[~np.isclose(ours, sample, rtol=1e-9, atol=1e-9).all(axis=1)]
@@ -111,9 +111,9 @@ def compare_with_sample(transactions, computed, path):
 
 
 def weeks(transactions, start):
-    """Positions of the training week that starts then, and of the test week 14 days later.
+    """Returns the positions of the training week that starts at `start`, and of the test week 14 days later.
 
-    The test leaves out customers with a known fraud: in the training week, or in the days after it until eight days
+    The test leaves out customers whose fraud is known: from the training week, or from the days after it until eight days
     before the test day.
     """
     day = (transactions["TX_DATETIME"].dt.normalize() - start).dt.days.to_numpy()
@@ -128,9 +128,9 @@ def weeks(transactions, start):
 
 
 def card_precision(transactions, scores, top=100):
-    """Mean over the days of the share of true frauds among the customers with the highest scores.
+    """Returns the mean over the days of the share of true frauds among the customers with the highest scores.
 
-    A customer whose fraud was detected leaves the later days.
+    A customer whose fraud was detected is left out of the later days.
     """
     table = transactions[["CUSTOMER_ID", "TX_FRAUD"]].assign(SCORE=scores, DAY=transactions["TX_DATETIME"].dt.date)
     detected, precisions = set(), []
@@ -144,7 +144,7 @@ def card_precision(transactions, scores, top=100):
 
 
 def train(rows, labels):
-    """A forest of a hundred trees with 96 leaves.
+    """Trains a forest of a hundred trees with 96 leaves each.
 
     Leaves, share of columns and smallest leaf were chosen by the mean of the three metrics over four earlier weeks
     (training from 06-20, 06-27, 07-04 and 07-11, tested 14 days later), all before the test week.
@@ -160,7 +160,7 @@ def train(rows, labels):
 
 
 def export(forest, path):
-    """Writes the forest as ONNX, without what differs from run to run and what only says the default."""
+    """Writes the forest as ONNX, without attributes that differ between runs or only state the default."""
     model = to_onnx(
         forest, initial_types=[("columns", FloatTensorType([None, len(COLUMNS)]))], options={"zipmap": False}
     )
@@ -176,7 +176,7 @@ def export(forest, path):
 
 
 def show_thresholds(probabilities, amounts, labels):
-    """What each score would catch in the training week, each tree asked only about rows that it was not trained on."""
+    """Prints what each score would catch in the training week; each tree judges only rows it was not trained on."""
     scores = np.rint(1000 * np.nan_to_num(probabilities))
     print(f"\n{'training week':24}{'payments':>10}{'frauds':>8}{'precision':>11}{'recall':>8}")
     chosen = [(f"score >= {at}", scores >= at) for at in (50, 100, 200, 300, 400, 500, 600, 700, 800, 900)]

@@ -1,12 +1,12 @@
 """Trains models/fraud.onnx, the model of this policy, on simulated purchases.
 
-    python train.py                     # writes models/fraud.onnx and says how good it is on the last three weeks
+    python train.py                     # writes models/fraud.onnx and prints how good it is on the last three weeks
     python train.py --file shop.csv     # writes other purchases of the same kind, for `finaira backtest`
 
 Made with Python 3.11, numpy 2.4.6, scikit-learn 1.9.1, onnx 1.23.2, skl2onnx 1.20.0; the same versions give the same model.
 
-Nothing here is real: customers and fraudsters are drawn at random, from the same description as in `finaira demo` (README.md)
-but by other code, so the demo is no test on the training data; nor does either say how well a model does on real
+Nothing here is real: customers and fraudsters are drawn at random. `finaira demo` (README.md) follows the same description
+with other code, so the demo does not test the model on its training data. Neither of them says how well a model does on real
 payments. The features are computed as policy.toml defines them, over attempts, in order of time.
 """
 
@@ -24,7 +24,7 @@ COUNTRIES = ["XB", "XC", "XD"]
 
 
 def simulate(random):
-    """Purchases as dictionaries in order of time; amounts in cents, times in seconds."""
+    """Returns purchases as dictionaries in order of time; amounts in cents, times in seconds."""
     rows = []
     usual = random.lognormal(np.log(2500), 0.5, CUSTOMERS)
     # A few merchants have most of the customers.
@@ -101,7 +101,7 @@ class History:
 
 
 def features(rows, random):
-    """The model's columns, in the order of policy.toml."""
+    """Yields the model's columns, in the order of policy.toml."""
     cards, customers, devices, merchants = History(), History(), History(), History()
     reports = defaultdict(list)  # per merchant: when a fraud happened and when it was reported
     for row in rows:
@@ -153,7 +153,7 @@ def train(path):
         flagged = found >= threshold
         print(f"  at {threshold}: {y[late][flagged].sum()} of {y[late].sum()} frauds, {(1 - y[late][flagged]).sum()} false alarms")
     onnx = to_onnx(model, X[:1], options={"zipmap": False})
-    # What the exporter chooses at random: the graph's name and the order of the operator sets.
+    # The exporter chooses the graph's name and the order of the operator sets at random.
     onnx.graph.name = "fraud"
     onnx.opset_import.sort(key=lambda operator_set: operator_set.domain)
     path.write_bytes(onnx.SerializeToString())

@@ -1,7 +1,8 @@
-//! What CI runs, in the order that fails soonest: what builds nothing, then the dev profile, then the release demo.
+//! The steps of CI, in the order that fails soonest: checks without a build, then the dev profile, then the release
+//! demo.
 //!
-//! Clippy, documentation and tests share the dev profile's dependencies; the release profile is built once, for the demo.
-//! The commands a reader finds in the README are read from it, so that the README cannot promise what CI does not run.
+//! Clippy, documentation and tests share the dependencies of the dev profile; the release profile is built once, for
+//! the demo. Two commands are read from the README, so that CI runs exactly what the README shows.
 
 use std::fmt;
 use std::fs;
@@ -11,16 +12,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::tidy;
+use crate::{cargo, deny, tidy};
 
-/// How long a whole run may take on two cores, from a clean clone.
+/// The limit for a whole run on two cores, from a clean clone.
 const BUDGET: Duration = Duration::from_secs(30 * 60);
 
-/// Runs every step and stops at the first that fails.
-#[expect(clippy::disallowed_methods, reason = "how long a step takes is for people and decides nothing")]
+/// Runs every step, and stops at the first one that fails.
+#[expect(clippy::disallowed_methods, reason = "the time of a step is only printed")]
 pub(crate) fn run(root: &Path) -> Result<()> {
-    let readme =
-        fs::read_to_string(root.join("README.md")).context("README.md cannot be read; CI runs its commands")?;
+    let readme = fs::read_to_string(root.join("README.md")).context("cannot read README.md, whose commands CI runs")?;
     let started = Instant::now();
     let mut times = Vec::new();
     for step in steps(&readme)? {
@@ -40,7 +40,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let total = started.elapsed();
     println!("{:<10} {:>7.1} s of {} s", "ci", total.as_secs_f64(), BUDGET.as_secs());
     if total > BUDGET {
-        println!("over the budget: make the slowest step faster before the next change slows it further");
+        println!("over the time limit: make the slowest step faster before you add more");
     }
     Ok(())
 }
@@ -48,18 +48,19 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 struct Step {
     name: &'static str,
     action: Action,
-    /// What to do when it fails.
+    /// What to do if the step fails.
     remedy: &'static str,
 }
 
 enum Action {
-    /// Must exit with 0.
+    /// A cargo command that must exit with 0.
     Cargo(Vec<String>),
-    /// The same, with rustdoc's warnings denied.
+    /// As `Cargo`, with rustdoc's warnings denied.
     CargoDoc(Vec<String>),
-    /// Must exit with 0 and print something.
+    /// A cargo command that must exit with 0 and print something.
     CargoSpeaks(Vec<String>),
     Tidy,
+    Deny,
 }
 
 fn steps(readme: &str) -> Result<Vec<Step>> {
@@ -71,33 +72,38 @@ fn steps(readme: &str) -> Result<Vec<Step>> {
         Step {
             name: "fmt",
             action: Action::Cargo(words("fmt --all --check")),
-            remedy: "run `cargo fmt --all` and look at what it changed",
+            remedy: "run `cargo fmt --all` and review the changes",
         },
         Step { name: "tidy", action: Action::Tidy, remedy: "each line above says what to do" },
         Step {
+            name: "deny",
+            action: Action::Deny,
+            remedy: "choose another dependency or version, or add an exception to deny.toml with its reason",
+        },
+        Step {
             name: "clippy",
             action: Action::Cargo(words("clippy --workspace --all-targets --locked -- -D warnings")),
-            remedy: "mend the warnings, or `#[expect(lint, reason = \"…\")]` where the code is right",
+            remedy: "fix the warnings, or add `#[expect(lint, reason = \"…\")]` where the code is right",
         },
         Step {
             name: "doc",
             action: Action::CargoDoc(words("doc --workspace --no-deps --locked")),
-            remedy: "mend the links and the markup of the doc comments named above",
+            remedy: "fix the links and the markup of the doc comments named above",
         },
         Step {
             name: "test",
             action: Action::Cargo(test),
-            remedy: "mend the code or the test; a golden file that should change is rewritten by UPDATE_EXPECT=1, then read",
+            remedy: "fix the code or the test; if a golden file should change, rewrite it with UPDATE_EXPECT=1 and review it",
         },
         Step {
             name: "release",
             action: Action::Cargo(words("build --release --locked")),
-            remedy: "mend what the release profile alone refuses",
+            remedy: "fix the error, which only the release profile reports",
         },
         Step {
             name: "demo",
             action: Action::CargoSpeaks(demo),
-            remedy: "run the README's demo command with `--exit`: it must end with exit code 0 and print what happened",
+            remedy: "run the README's demo command with `--exit`: it must exit with 0 and print its results",
         },
     ])
 }
@@ -106,6 +112,7 @@ impl Step {
     fn run(&self, root: &Path) -> Result<()> {
         match &self.action {
             Action::Tidy => tidy::run(root),
+            Action::Deny => deny::run(root),
             Action::Cargo(words) => succeed(cargo(root).args(words)),
             Action::CargoDoc(words) => succeed(cargo(root).args(words).env("RUSTDOCFLAGS", "-D warnings")),
             Action::CargoSpeaks(words) => speak(cargo(root).args(words)),
@@ -117,27 +124,21 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.action {
             Action::Tidy => f.write_str("cargo xtask tidy"),
+            Action::Deny => f.write_str("cargo xtask deny"),
             Action::Cargo(words) | Action::CargoSpeaks(words) => write!(f, "cargo {}", words.join(" ")),
             Action::CargoDoc(words) => write!(f, "RUSTDOCFLAGS='-D warnings' cargo {}", words.join(" ")),
         }
     }
 }
 
-/// The cargo that runs this chore, so that a toolchain chosen outside stays chosen. No step reads a terminal.
-fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root).stdin(Stdio::null());
-    command
-}
-
 fn succeed(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("{command:?} did not start"))?;
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     ensure!(status.success(), "{status}");
     Ok(())
 }
 
 fn speak(command: &mut Command) -> Result<()> {
-    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("{command:?} did not start"))?;
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start {command:?}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
     print!("{said}");
     ensure!(output.status.success(), "{}", output.status);
@@ -145,7 +146,7 @@ fn speak(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The arguments of the first command in the README's code, fenced or inline, that starts with `prefix`.
+/// Returns the arguments of the first command in the README's code, fenced or inline, that starts with `prefix`.
 fn command_in(readme: &str, prefix: &str) -> Result<Vec<String>> {
     let mut fenced = false;
     for line in readme.lines() {
@@ -153,7 +154,7 @@ fn command_in(readme: &str, prefix: &str) -> Result<Vec<String>> {
             fenced = !fenced;
             continue;
         }
-        // Between backticks outside a fence, the whole line inside one.
+        // Outside a fence, code is between backticks; inside one, it is the whole line.
         let pieces: Vec<&str> = if fenced { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
         for piece in pieces {
             let piece = piece.trim();
@@ -163,12 +164,14 @@ fn command_in(readme: &str, prefix: &str) -> Result<Vec<String>> {
                 continue;
             }
             if let Some(special) = command.chars().find(|c| "\"'|&;<>$\\".contains(*c)) {
-                bail!("README.md says `{command}`; CI runs it without a shell, so it must not contain `{special}`");
+                bail!(
+                    "README.md has the command `{command}`; CI runs it without a shell, so it must not contain `{special}`"
+                );
             }
             return Ok(command.split_whitespace().skip(1).map(str::to_owned).collect());
         }
     }
-    bail!("README.md has no command that starts with `{prefix}`; CI runs what the README promises, so put it back")
+    bail!("README.md has no command that starts with `{prefix}`; CI runs this command, so restore it")
 }
 
 #[cfg(test)]
@@ -179,13 +182,14 @@ mod tests {
         "Try `cargo run --release -- demo`, then\n\n```sh\n$ cargo test --workspace --locked  # all\n```\n";
 
     #[test]
-    fn the_cheap_steps_come_first_and_the_readme_gives_two_of_them() {
+    fn cheap_steps_come_first_and_two_come_from_the_readme() {
         let steps: Vec<String> = steps(README).unwrap().iter().map(Step::to_string).collect();
         assert_eq!(
             steps,
             [
                 "cargo fmt --all --check",
                 "cargo xtask tidy",
+                "cargo xtask deny",
                 "cargo clippy --workspace --all-targets --locked -- -D warnings",
                 "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked",
                 "cargo test --workspace --locked",
@@ -196,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_the_readme_lacks_is_an_error() {
+    fn a_command_that_the_readme_lacks_is_an_error() {
         #[track_caller]
         fn check(readme: &str, complaint: &str) {
             let error = command_in(readme, "cargo test --workspace").unwrap_err().to_string();
@@ -216,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demo_must_succeed_and_say_something() {
+    fn the_demo_must_succeed_and_print_something() {
         speak(Command::new("echo").arg("approved")).unwrap();
         assert_eq!(speak(&mut Command::new("echo")).unwrap_err().to_string(), "it printed nothing");
         assert_eq!(speak(&mut Command::new("false")).unwrap_err().to_string(), "exit status: 1");

@@ -1,23 +1,26 @@
-//! The project's own chores: `cargo xtask ci` is exactly what CI runs, `cargo xtask tidy` its checks that build nothing.
-#![expect(clippy::print_stdout, reason = "a chore reports to the terminal of whoever runs it")]
+//! Development tasks: `cargo xtask ci` runs what CI runs, and `cargo xtask tidy` runs the checks that need no build.
+#![expect(clippy::print_stdout, reason = "tasks report to the terminal")]
 
 mod ci;
+mod deny;
 mod soak;
 mod tidy;
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
-const USAGE: &str = "usage: cargo xtask <chore>
+const USAGE: &str = "usage: cargo xtask <task>
 
-  ci     everything a change must pass: formatting, tidy, clippy, documentation, tests, the demo
-  soak   what CI runs of the simulator, the kills and the mutations with their full figures, in the release profile
-  tidy   only the checks that build nothing: arrows between crates, file sizes, leftovers, error pages, links";
+  ci     everything a change must pass: formatting, tidy, dependencies, clippy, documentation, tests, the demo
+  deny   only the check of the dependencies: licences, bans, sources, known vulnerabilities
+  soak   the simulator, the kills and the fuzz targets as in CI, with large numbers and in the release profile
+  tidy   only the checks that need no build: crate dependencies, file sizes, leftovers, error pages, links";
 
 fn main() -> ExitCode {
     let chores: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match chores.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["ci"] => ci::run(root()),
+        ["deny"] => deny::run(root()),
         ["soak", "--help"] => {
             println!("{}", soak::USAGE);
             return ExitCode::SUCCESS;
@@ -42,7 +45,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// The repository: the folder this package lives in.
+/// The cargo that runs this task, so that the chosen toolchain is kept. Steps get no standard input.
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root).stdin(Stdio::null());
+    command
+}
+
+/// The root of the repository, which contains the folder of this package.
 fn root() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package)

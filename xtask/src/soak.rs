@@ -1,5 +1,5 @@
-//! The long run before a release: every loop with its full figures, in the release profile, and a table of what it went
-//! through. Per change CI runs the same tests with smaller ones.
+//! The long test run before a release: the randomised tests with large numbers, in the release profile, and a table of
+//! the results. CI runs the same tests with smaller numbers.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,13 +13,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 pub(crate) const USAGE: &str =
     "usage: cargo xtask soak [--seeds N] [--first N] [--kills N] [--mutations N] [--out FILE]
 
-  --seeds N      seeds of the simulator (10000); 0 leaves it out
-  --first N      the first of them (0), also the seed of the kills and mutations
-  --kills N      kills of the real server (200); 0 leaves them out
-  --mutations N  mutations of each fuzz target (20000); 0 leaves them out
-  --out FILE     where the table goes too, as Markdown";
+  --seeds N      seeds for the simulator (10000); 0 skips it
+  --first N      the first of these seeds (0), and the seed of the kills and mutations
+  --kills N      kills of the real server (200); 0 skips them
+  --mutations N  mutations for each fuzz target (20000); 0 skips them
+  --out FILE     also write the table to this file, as Markdown";
 
-/// What is to be run.
+/// The options of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Figures {
     seeds: u64,
@@ -52,7 +52,7 @@ impl Figures {
     }
 }
 
-/// One loop: a test, and what its environment asks of it.
+/// A randomised test, with its arguments and environment variables.
 struct Loop {
     name: &'static str,
     package: &'static str,
@@ -61,14 +61,14 @@ struct Loop {
     environment: Vec<(&'static str, u64)>,
 }
 
-/// What a loop said of itself.
+/// The output of a test.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
-    /// The line of `key=value` pairs with which it ended.
+    /// The line of `key=value` pairs that ends the output.
     figures: BTreeMap<String, String>,
-    /// Tables that it printed.
+    /// Tables in the output.
     table: String,
-    /// Lines of `name: … mutations …`.
+    /// Lines of the form `name: … mutations …`.
     attacks: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn run(root: &Path, figures: &Figures) -> Result<()> {
             .args(["test", "--release", "--locked", "--no-run", "-p", soak.package, "--test", soak.test])
             .current_dir(root)
             .status()
-            .context("cargo did not start")?;
+            .context("cannot start cargo")?;
         ensure!(build.success(), "{} does not build", soak.name);
         let (told, seconds) = run_one(root, &soak)?;
         let mut said: Vec<String> = told.figures.iter().map(|(key, value)| format!("{key} {value}")).collect();
@@ -107,14 +107,14 @@ fn loops(figures: &Figures) -> Vec<Loop> {
         Loop {
             name: "simulation",
             package: "sim",
-            test: "seeds",
+            test: "sim",
             filter: "whatever_",
             environment: vec![("FINAIRA_SIM_SEEDS", seeds), ("FINAIRA_SIM_FIRST", first)],
         },
         Loop {
             name: "kills",
             package: "finaira",
-            test: "serve",
+            test: "commands",
             filter: "what_was_acknowledged_survives_every_kill",
             environment: vec![("FINAIRA_KILLS", kills), ("FINAIRA_KILLS_SEED", first + 1)],
         },
@@ -129,8 +129,8 @@ fn loops(figures: &Figures) -> Vec<Loop> {
     all.into_iter().filter(|soak| soak.environment.first().is_some_and(|(_, count)| *count > 0)).collect()
 }
 
-/// Runs a test, shows what it says while it runs, and gathers its figures.
-#[expect(clippy::disallowed_methods, reason = "how long it took is told, nothing decides by it")]
+/// Runs a test, prints its output while it runs, and collects its figures.
+#[expect(clippy::disallowed_methods, reason = "the time of a test is only printed")]
 fn run_one(root: &Path, soak: &Loop) -> Result<(Told, f64)> {
     let started = Instant::now();
     let mut command = Command::new(cargo());
@@ -139,16 +139,16 @@ fn run_one(root: &Path, soak: &Loop) -> Result<(Told, f64)> {
     for (name, value) in &soak.environment {
         command.env(name, value.to_string());
     }
-    let mut child = command.spawn().context("cargo did not start")?;
+    let mut child = command.spawn().context("cannot start cargo")?;
     let output = child.stdout.take().context("standard output is piped")?;
     let mut told = Told::default();
     for line in BufReader::new(output).lines() {
-        let line = line.context("the test's output cannot be read")?;
+        let line = line.context("cannot read the test's output")?;
         println!("{line}");
         told.hear(&line);
     }
-    let status = child.wait().context("the test did not end")?;
-    ensure!(status.success(), "{}: {status}; what it printed says how to repeat it", soak.name);
+    let status = child.wait().context("cannot wait for the test")?;
+    ensure!(status.success(), "{}: {status}; the output tells how to repeat it", soak.name);
     Ok((told, started.elapsed().as_secs_f64()))
 }
 
@@ -169,7 +169,7 @@ impl Told {
     }
 }
 
-/// A name and numbers, or the names of columns above them.
+/// Whether a line is a name followed by numbers, or the column names above such lines.
 fn is_row(line: &str) -> bool {
     let mut words = line.split_whitespace();
     let names = line.starts_with("    ") && line.split_whitespace().count() > 3;
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_full_figures_are_the_default_and_each_can_be_less() {
+    fn options_default_to_the_full_run_and_can_reduce_it() {
         let full = Figures::parse(&[]).unwrap();
         assert_eq!((full.seeds, full.kills), (10_000, 200));
         assert_eq!(loops(&full).iter().map(|soak| soak.name).collect::<Vec<_>>(), ["simulation", "kills", "mutations"]);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_and_tables_are_heard_among_what_else_is_said() {
+    fn figures_and_tables_are_found_in_the_output() {
         let mut told = Told::default();
         for line in [
             "running 1 test",

@@ -1,6 +1,6 @@
 //! Every error a client can get, in one table, and the one form they are answered in.
 
-use engine::{Refusal, WritesClosed};
+use engine::{IdentityRefusal, Refusal, WritesClosed};
 use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, TransferStatus};
 
 use crate::problem::Problem;
@@ -105,6 +105,8 @@ errors! {
     PaymentNotFound = 404 "payment_not_found" "the payment does not exist",
     /// An import that does not exist.
     ImportNotFound = 404 "import_not_found" "the import does not exist",
+    /// A principal that does not exist.
+    PrincipalNotFound = 404 "principal_not_found" "the principal does not exist",
     /// An entry that does not exist.
     EntryNotFound = 404 "entry_not_found" "the entry does not exist",
     /// A tile that the tree does not have.
@@ -135,6 +137,10 @@ errors! {
     TooManyImports = 409 "too_many_imports" "as many imports are staged as there may be",
     /// Rows before these were not staged.
     ImportRowsMissing = 409 "import_rows_missing" "rows are missing between those that are staged and these",
+    /// The number is that of another principal.
+    PrincipalExistsWithDifferentContent = 409 "principal_exists_with_different_content" "the principal exists with different content",
+    /// The number is that of another credential.
+    CredentialExistsWithDifferentContent = 409 "credential_exists_with_different_content" "the credential exists with different content",
     /// Nothing can be decided yet.
     NoActivePolicy = 409 "no_active_policy" "no policy is active",
     /// The policy wants a ledger with another asset.
@@ -165,6 +171,8 @@ errors! {
     OccurredTooFarAhead = 422 "occurred_too_far_ahead" "occurred_at is too far in the future",
     /// A row of an import is refused.
     ImportRowRefused = 422 "import_row_refused" "a row of the import is refused",
+    /// The principal is of the kind `system`.
+    PrincipalIsSystem = 422 "principal_is_system" "a principal of the kind system has no credentials",
     /// A fault of the server itself.
     Internal = 500 "internal" "the server failed",
     /// The queue before the engine is full.
@@ -299,6 +307,16 @@ impl From<&Refusal> for Problem {
                 ImportRefusal::RowsMissing { .. } => ErrorCode::ImportRowsMissing.into(),
             },
             Refusal::ImportRow { .. } => ErrorCode::ImportRowRefused.into(),
+            Refusal::Identity(refusal) => match refusal {
+                IdentityRefusal::PrincipalNotFound(_) => ErrorCode::PrincipalNotFound.into(),
+                IdentityRefusal::PrincipalExistsWithDifferentContent(_) => {
+                    ErrorCode::PrincipalExistsWithDifferentContent.into()
+                }
+                IdentityRefusal::PrincipalIsSystem(_) => ErrorCode::PrincipalIsSystem.into(),
+                IdentityRefusal::CredentialExistsWithDifferentContent(_) => {
+                    ErrorCode::CredentialExistsWithDifferentContent.into()
+                }
+            },
             Refusal::NoActivePolicy => ErrorCode::NoActivePolicy.into(),
             Refusal::PolicyChanged => ErrorCode::PolicyChanged.into(),
             Refusal::ArtifactIncomplete(_) => ErrorCode::ArtifactIncomplete.into(),

@@ -1,17 +1,19 @@
 //! The event feed: one item for each entry of the journal, in its order, without personal data.
 
+mod of_identity;
 mod of_import;
 mod of_ledger;
 
-use engine::{Cause, Entry, Fact, PolicyActivated};
+use engine::{Cause, Entry, Fact};
+use journal::{Context, EntryInContext};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::decisions::{Deadline, Decision, Refusal, capture_name};
 use crate::parameters::History;
 use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
-use crate::scope::Scope;
 
+use of_identity::{ApiKeyAdded, CredentialAdded, PrincipalAdded, identity_data};
 use of_import::{AccountStaged, ImportNoted, ImportStarted, TransferStaged};
 use of_ledger::{
     AddressSet, IndexesChosen, LimitsSet, MetadataSet, ScheduledCancelled, TransferExpired, TransferFailed,
@@ -34,7 +36,7 @@ pub struct Event {
     /// The client's time where it declares one, otherwise equal to `decided_at`.
     #[schema(format = "date-time")]
     occurred_at: String,
-    /// The number of the API key that asked; 0 for the system itself.
+    /// The principal that asked, by its number; 0 for the system itself.
     actor: u64,
     /// The request that caused it; absent when nobody asked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,18 +46,13 @@ pub struct Event {
 }
 
 impl Event {
-    /// An entry as an event. `names` is what activated the policy of a decided payment, see [`Event::policy`].
+    /// An entry as an event.
     ///
     /// # Errors
-    /// When `assets` lacks a ledger of the entry, or the names of a decided payment are not given.
-    pub fn new(
-        entry: &Entry,
-        history: History,
-        names: Option<&PolicyActivated>,
-        assets: &Assets,
-    ) -> Result<Self, Unknown> {
+    /// When the context lacks a ledger of the entry, or the policy that decided its payment.
+    pub fn new(EntryInContext { entry, context }: &EntryInContext, history: History) -> Result<Self, Unknown> {
         let header = &entry.header;
-        let (kind, data) = data(entry, names, assets)?;
+        let (kind, data) = data(entry, context)?;
         let request = (header.request.get() != 0).then(|| header.request.to_string());
         Ok(Self {
             cursor: history.event_cursor(header.seq),
@@ -67,11 +64,6 @@ impl Event {
             request,
             data,
         })
-    }
-
-    /// The entry that activated the policy which this entry's names belong to.
-    pub fn policy(entry: &Entry) -> Option<types::Seq> {
-        if let Fact::PaymentDecided(decided) = &entry.fact { Some(decided.policy) } else { None }
     }
 
     /// What goes on after this event.
@@ -164,6 +156,12 @@ enum EventData {
     /// `policy_activated`
     #[schema(title = "policy_activated")]
     PolicyActivated(PolicyStarted),
+    /// `principal_added`
+    #[schema(title = "principal_added")]
+    PrincipalAdded(PrincipalAdded),
+    /// `credential_added`
+    #[schema(title = "credential_added")]
+    CredentialAdded(CredentialAdded),
     /// `api_key_added`
     #[schema(title = "api_key_added")]
     ApiKeyAdded(ApiKeyAdded),
@@ -287,17 +285,6 @@ struct PolicyStarted {
     ledgers: Vec<Ledger>,
 }
 
-/// An API key became valid.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct ApiKeyAdded {
-    /// Its number, which entries carry as the actor.
-    key: u64,
-    /// For people.
-    name: String,
-    /// What it may do.
-    scopes: Vec<&'static str>,
-}
-
 /// What the state was, for every later replay to compare.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct StateDigest {
@@ -307,7 +294,8 @@ struct StateDigest {
     digest: String,
 }
 
-fn data(entry: &Entry, names: Option<&PolicyActivated>, assets: &Assets) -> Result<(&'static str, EventData), Unknown> {
+fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), Unknown> {
+    let assets = context.assets.as_ref();
     Ok(match &entry.fact {
         Fact::JournalStarted { origin } => {
             ("journal_started", EventData::JournalStarted(JournalStarted { origin: origin.to_string() }))
@@ -320,8 +308,8 @@ fn data(entry: &Entry, names: Option<&PolicyActivated>, assets: &Assets) -> Resu
         }
         Fact::Ledger(fact) => ledger_data(fact, assets)?,
         Fact::PaymentDecided(decided) => {
-            let names = names.ok_or(Unknown::Policy(decided.policy))?;
-            let decision = Decision::new((&entry.header).into(), decided, names, None);
+            let policy = context.policy.as_deref().ok_or(Unknown::Policy(decided.policy))?;
+            let decision = Decision::new((&entry.header).into(), decided, policy, None);
             let data = PaymentDecided {
                 r#type: decided.payment_type.to_string(),
                 ledger: decided.ledger.get(),
@@ -381,11 +369,7 @@ fn data(entry: &Entry, names: Option<&PolicyActivated>, assets: &Assets) -> Resu
             };
             ("policy_activated", EventData::PolicyActivated(data))
         }
-        Fact::ApiKeyAdded(key) => {
-            let scopes = Scope::from_bits(key.scopes).names().collect();
-            let data = ApiKeyAdded { key: key.key.get(), name: key.name.to_string(), scopes };
-            ("api_key_added", EventData::ApiKeyAdded(data))
-        }
+        Fact::Identity(fact) => identity_data(fact),
         Fact::StateDigest(digest) => {
             let data = StateDigest { scheme: digest.scheme, digest: digest.digest.to_string() };
             ("state_digest", EventData::StateDigest(data))

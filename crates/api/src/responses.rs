@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use engine::{AccountReply, ActivePolicy, LabelReply};
-use ledger::{AccountFlags, IndexedFields, PendingState};
+use ledger::{AccountFlags, IndexedFields, PendingState, UnknownLedger};
 use serde::Serialize;
 use serde_json::Value;
-use types::{Asset, LedgerId, Seq, Timestamp, TransferId};
+use types::{LedgerId, Seq, Timestamp, TransferId};
 use utoipa::ToSchema;
 
 use crate::history::Sums;
 
+pub use ledger::Assets;
 pub use transfer::Transfer;
 
 /// A page of a list.
@@ -338,10 +339,6 @@ impl From<&ActivePolicy> for Policy {
     }
 }
 
-/// What the ledgers of a tenant count. A ledger's asset never changes, so a copy is never wrong, only incomplete.
-#[derive(Debug, Clone, Default)]
-pub struct Assets(std::collections::BTreeMap<LedgerId, Asset>);
-
 /// What is missing to show something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
@@ -351,28 +348,9 @@ pub enum Unknown {
     Policy(Seq),
 }
 
-impl Assets {
-    /// Of these ledgers.
-    pub fn new<'b>(books: impl IntoIterator<Item = &'b ledger::Book>) -> Self {
-        Self(books.into_iter().map(|book| (book.id, book.asset)).collect())
-    }
-
-    /// How many ledgers it knows.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// True when it knows none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// What a ledger counts.
-    ///
-    /// # Errors
-    /// When the copy lacks it.
-    pub fn of(&self, ledger: LedgerId) -> Result<Asset, Unknown> {
-        self.0.get(&ledger).copied().ok_or(Unknown::Ledger(ledger))
+impl From<UnknownLedger> for Unknown {
+    fn from(UnknownLedger(ledger): UnknownLedger) -> Self {
+        Self::Ledger(ledger)
     }
 }
 

@@ -1,12 +1,12 @@
-//! Scopes: what an API key may do.
+//! Scopes: what a credential may do.
 
-/// Declares the scopes: constant = bit, name, what it lets a key do.
+/// Declares the scopes: constant = bit, name, what it lets a credential do.
 macro_rules! scopes {
     ($($constant:ident = $bit:literal $name:literal $summary:literal,)*) => {
         impl Scope {
             $(#[doc = $summary] pub const $constant: Self = Self(1 << $bit);)*
 
-            /// Every scope with its name and what it lets a key do.
+            /// Every scope with its name and what it lets a credential do.
             pub const TABLE: &'static [(Self, &'static str, &'static str)] = &[$((Self::$constant, $name, $summary),)*];
 
             /// Everything.
@@ -15,7 +15,7 @@ macro_rules! scopes {
     };
 }
 
-/// What an API key may do: a set. The bits are permanent, they stand in the journal.
+/// What a credential may do: a set. The bits are permanent, they stand in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Scope(u32);
 

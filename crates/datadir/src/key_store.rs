@@ -1,4 +1,4 @@
-//! The key store's file: keys are on disk before any entry that needs them.
+//! The file of the key store. Keys are on disk before any entry that needs them.
 
 use std::fmt;
 use std::io;
@@ -12,57 +12,56 @@ use vault::{Keys, RootKey, Vault};
 
 use crate::Random;
 
-/// The file of the keys, in the folder [`crate::KEYS`].
+/// The file of the wrapped keys, in the folder [`crate::KEYS`].
 pub const KEY_LOG: &str = "keys.log";
-/// The file of the key that wraps them.
+/// The file of the root key, which wraps all other keys.
 pub const ROOT_KEY: &str = "root.key";
 /// The file with the origin of the journal that the keys belong to.
 pub const KEY_OWNER: &str = "journal";
 const ROOT_BYTES: usize = 32;
-/// Bytes at the end of the log that a start writes again: far more than one save brings, which holds the keys of requests
-/// that waited together.
+/// A start writes this many bytes at the end of the log again. One save never appends as much: it contains the keys of
+/// the requests that waited together.
 const WRITTEN_AGAIN_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why the key store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyStoreError {
-    /// Reading or writing failed.
+    /// A file could not be read, written or synced.
     #[error("cannot {action} {file} of the key store: {cause}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On which file.
         file: &'static str,
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
-    /// The root key is not 32 bytes.
+    /// The root key does not have 32 bytes.
     #[error("{ROOT_KEY} has {0} bytes, expected {ROOT_BYTES}")]
     RootKey(usize),
-    /// The file is not a key store this root key opens.
+    /// The file is not a key store, or the root key does not open it.
     #[error("cannot open the key store: {0}")]
     Vault(#[from] vault::Error),
-    /// There is a journal, but the keys that belong to it are gone.
+    /// The journal has entries, but their keys are missing.
     #[error(
-        "the key store is empty although the journal has entries: every entity would get another token; restore the keys directory that belongs to this journal"
+        "the key store is empty although the journal has entries: every entity would get a new token; restore the keys directory that belongs to this journal"
     )]
     KeysMissing,
     /// The keys belong to another journal.
     #[error(
-        "the keys belong to the journal {found}, the journal here is {expected}; put the two that belong together side by side"
+        "the keys belong to the journal {found}, but the journal here is {expected}; put the keys and the journal that belong together into one data directory"
     )]
     OtherJournal {
-        /// The journal that the keys name.
+        /// The journal that the keys belong to.
         found: Origin,
-        /// The journal that is there.
+        /// The journal in this data directory.
         expected: Origin,
     },
-    /// A part of the key store is gone.
+    /// A file of the key store is missing.
     #[error("{0} of the key store is missing although {KEY_LOG} has keys; restore it from a copy")]
     Incomplete(&'static str),
 }
 
-/// The vault and its file.
+/// The vault and its files.
 #[derive(Debug)]
 pub struct KeyStore<D: Disk> {
     state: Mutex<State>,
@@ -95,11 +94,11 @@ impl<D: Disk> KeySaver for KeyStore<D> {
 }
 
 impl<D: Disk> KeyStore<D> {
-    /// Opens the key store of a journal, or starts one beside a journal without entries. The journal is given by the
-    /// histories that follow one another in it.
+    /// Opens the key store of a journal, or creates one for a journal without entries. `lineage` identifies the journal
+    /// by the histories in it, oldest first.
     ///
     /// # Errors
-    /// When it cannot be read or written, or is not the one that belongs to the journal.
+    /// Fails if a file cannot be read or written, or if the keys do not belong to this journal.
     pub fn open(directory: &D, lineage: &[Part], has_entries: bool, mut random: Random) -> Result<Self, KeyStoreError> {
         let io = |action, file| move |cause| KeyStoreError::Io { action, file, cause };
         let file = directory.open(KEY_LOG).map_err(io("open", KEY_LOG))?;
@@ -120,12 +119,18 @@ impl<D: Disk> KeyStore<D> {
             return Err(KeyStoreError::KeysMissing);
         }
         if (accepted as u64) < length {
-            tracing::warn!(file = KEY_LOG, kept = accepted, cut = length - accepted as u64, "cut off a torn key");
+            tracing::warn!(
+                file = KEY_LOG,
+                kept = accepted,
+                cut = length - accepted as u64,
+                "cut off an incompletely written key"
+            );
             write_whole(directory, KEY_LOG, log.get(..accepted).unwrap_or_default())?;
             let cut = directory.open(KEY_LOG).map_err(io("open", KEY_LOG))?;
             file = cut.ok_or_else(|| io("open", KEY_LOG)(io::ErrorKind::NotFound.into()))?;
         }
-        // After a sync that failed the system may show keys that are not on the disk, and would not write them any more.
+        // After a failed sync, the system may return keys that are not on disk, and will not write them again by
+        // itself.
         let again = accepted.saturating_sub(WRITTEN_AGAIN_BYTES);
         if let Some(tail) = log.get(again..accepted).filter(|tail| !tail.is_empty()) {
             file.write_at(tail, again as u64).map_err(io("write", KEY_LOG))?;
@@ -140,10 +145,11 @@ impl<D: Disk> KeyStore<D> {
         Ok(store)
     }
 
-    /// Writes and syncs the keys that were made since the last call. Called before each write to the journal.
+    /// Writes and syncs the keys that were generated since the last call. The caller does this before each write to the
+    /// journal.
     ///
     /// # Errors
-    /// When that fails: entries that need the keys must not be written.
+    /// If this fails, entries that need the keys must not be written.
     pub fn save(&self) -> Result<(), KeyStoreError> {
         let unsaved = self.state().vault.take_unsaved();
         if unsaved.is_empty() {
@@ -192,8 +198,8 @@ impl<D: Disk> Keys for KeyStore<D> {
     }
 }
 
-/// The keys name the journal they belong to: with others every customer would get another token, and a wallet anew. Keys
-/// of a history that this one continues are taken over: from then on they are this one's.
+/// Checks that the keys belong to this journal: with other keys, every customer would get a new token, and with it new
+/// wallets. Keys of a history that this one continues are taken over and belong to this one from now on.
 fn check_origin<D: Disk>(directory: &D, lineage: &[Part], in_use: bool) -> Result<(), KeyStoreError> {
     let origin = lineage.last().map_or(Origin::default(), |part| part.identity.origin);
     let io = |action| move |cause| KeyStoreError::Io { action, file: KEY_OWNER, cause };
@@ -207,14 +213,14 @@ fn check_origin<D: Disk>(directory: &D, lineage: &[Part], in_use: bool) -> Resul
         if !lineage.iter().any(|part| part.identity.origin == found) {
             return Err(KeyStoreError::OtherJournal { found, expected: origin });
         }
-        tracing::warn!(before = %found, now = %origin, "the keys of the history before this one now belong to this one");
+        tracing::warn!(before = %found, now = %origin, "the keys of the previous history now belong to this history");
     } else if in_use {
         return Err(KeyStoreError::Incomplete(KEY_OWNER));
     }
     write_whole(directory, KEY_OWNER, &origin.get().to_le_bytes())
 }
 
-/// The root key: drawn on first use, readable by its owner only.
+/// Reads the root key, or generates it on first use. Only the owner may read its file.
 fn open_root<D: Disk>(directory: &D, in_use: bool, random: &mut Random) -> Result<RootKey, KeyStoreError> {
     let io = |action| move |cause| KeyStoreError::Io { action, file: ROOT_KEY, cause };
     if let Some(file) = directory.open(ROOT_KEY).map_err(io("open"))? {
@@ -234,7 +240,7 @@ fn open_root<D: Disk>(directory: &D, in_use: bool, random: &mut Random) -> Resul
     Ok(root)
 }
 
-/// Writes a small file so that it is there whole or not at all.
+/// Writes a small file atomically.
 fn write_whole<D: Disk>(directory: &D, name: &'static str, bytes: &[u8]) -> Result<(), KeyStoreError> {
     let io = |action| move |cause| KeyStoreError::Io { action, file: name, cause };
     let unfinished = format!("{name}.new");

@@ -1,5 +1,6 @@
-//! What a data directory holds, and how it is opened: journal and index folded into an engine, the key store, the keys that
-//! sign checkpoints. Whatever opens one does it through this crate, with a server around it or without.
+//! Defines what a data directory contains, and opens it: it folds the journal and the index into an engine, and reads
+//! the key store and the keys that sign checkpoints. The server and the offline tools both open data directories
+//! through this crate.
 
 mod key_store;
 mod proof_keys;
@@ -25,7 +26,7 @@ pub const INDEX: &str = "index";
 /// The folder of the Merkle tree.
 pub const PROOFS: &str = "proofs";
 
-/// An installation has one tenant, for now.
+/// The tenant of an installation. There is only one so far.
 pub const TENANT: TenantId = TenantId::new(1);
-/// An installation has one shard, for now.
+/// The shard of an installation. There is only one so far.
 pub const SHARD: ShardId = ShardId::new(0);

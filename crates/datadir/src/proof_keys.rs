@@ -1,13 +1,14 @@
 //! The keys that sign checkpoints.
 //!
 //! ```text
-//! DIR/keys/proof.key         the key, when it was made here: the vkey on one line, the seed in base64 on the next
-//! DIR/keys/proof.vkeys       every vkey that ever signed here, one a line, the present one last
-//! DIR/keys/proof.handovers   what an old key and its successor both signed, one note after the other
+//! DIR/keys/proof.key         the key, if it was generated here: the vkey on one line, the seed in base64 on the next
+//! DIR/keys/proof.vkeys       every vkey that ever signed here, one per line, the current one last
+//! DIR/keys/proof.handovers   the notes that an old key and its successor both signed
 //! ```
 //!
-//! A key signs one history: its name carries the journal's origin and shard. When the origin changed, because the journal
-//! was continued from a copy, the key is replaced; a key that is given and signed another history before is refused.
+//! A key signs one history, because its name contains the journal's origin and shard. If the origin has changed because
+//! the journal was continued from a copy, the stored key is replaced. A key file from elsewhere that signed another
+//! history before is rejected.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,78 +23,77 @@ use crate::random;
 
 /// The file of the key, in the folder [`crate::KEYS`].
 pub const PROOF_KEY: &str = "proof.key";
-/// The file of the vkeys that ever signed.
+/// The file that lists every vkey that ever signed here.
 pub const PROOF_VKEYS: &str = "proof.vkeys";
-/// The last checkpoint, beside the key that signed it: where the key goes, it goes too, so that the key signs nothing else.
+/// The last checkpoint. It is stored beside the key that signed it and moves with that key, so that the key does not
+/// sign another history.
 pub const CHECKPOINT: &str = "proof.checkpoint";
 const HANDOVERS: &str = "proof.handovers";
-/// Far more than any of these files ever holds.
+/// A limit far above the size of any of these files.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Where the key comes from.
+/// Where the signing key comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum KeySource {
-    /// `DIR/keys/proof.key`, which is made on the first start.
+    /// The key in `DIR/keys/proof.key`, which the first start generates.
     #[default]
     Kept,
-    /// A new key in the place of `DIR/keys/proof.key`.
+    /// A new key that replaces the one in `DIR/keys/proof.key`.
     Renewed,
     /// A file whose last line is 32 bytes in base64.
     File(PathBuf),
 }
 
-/// Why there is no key to sign with.
+/// Why no key can sign.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofKeyError {
-    /// Reading or writing failed.
+    /// A file could not be read, written or synced.
     #[error("cannot {action} {file}: {cause}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On which file.
         file: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
-    /// The file holds something else.
-    #[error("{0} holds no key; expected 32 bytes in base64 on its last line")]
+    /// The file does not contain a key.
+    #[error("{0} contains no key; expected 32 bytes in base64 on its last line")]
     NoKey(String),
-    /// The kept key is not the one that it says it is.
+    /// The stored key does not match its own vkey.
     #[error(
-        "{PROOF_KEY} is damaged: its last line is not the key that its first line names; put the file back from a copy, or have a new key made with --new-proof-key"
+        "{PROOF_KEY} is damaged: its last line is not the key that its first line names; restore the file from a copy, or generate a new key with --new-proof-key"
     )]
     Damaged,
     /// Another key signed last.
     #[error(
-        "the key that signed last, {last}, is not that of {PROOF_KEY}: put the file back from a copy; if the key is kept elsewhere, give it with --proof-key; or have a new one made with --new-proof-key"
+        "the last checkpoint was signed with the key {last}, which is not the key in {PROOF_KEY}: restore the file from a copy; if the key is stored elsewhere, pass it with --proof-key; or generate a new one with --new-proof-key"
     )]
     NotTheLast {
-        /// The key that signed last, as a vkey.
+        /// The vkey of the key that signed last.
         last: String,
     },
-    /// The list of keys was changed.
-    #[error("line {line} of {PROOF_VKEYS} is wrong: {error}")]
+    /// A line in the list of keys cannot be parsed.
+    #[error("line {line} of {PROOF_VKEYS} is invalid: {error}")]
     Vkey {
-        /// Which line.
+        /// The number of the line, from 1.
         line: usize,
-        /// What is wrong.
         error: KeyError,
     },
     /// The key signed another history.
     #[error(
-        "the key of {file} signed the history {signed} before, this one is {here}; every history needs a key of its own"
+        "the key of {file} has already signed the history {signed}, and this history is {here}; every history needs its own key"
     )]
     OtherHistory {
-        /// Where the key is from.
+        /// The file that contains the key.
         file: String,
-        /// What it signed.
+        /// The name of the history that the key signed.
         signed: String,
-        /// What it would sign.
+        /// The name of this history.
         here: String,
     },
 }
 
-/// The key that signs, and those that did.
+/// The key that signs, and the keys that signed this history before.
 #[derive(Debug)]
 pub struct ProofKeys {
     pub key: SigningKey,
@@ -103,12 +103,12 @@ pub struct ProofKeys {
     pub handovers: String,
 }
 
-/// The name of a history in checkpoints, and of the keys that sign it.
+/// The name of a history in checkpoints and of the keys that sign it.
 pub fn log_name(origin: Origin, shard: ShardId) -> String {
     format!("finaira/{origin}/{shard}")
 }
 
-/// Every key that ever signed in this directory, whatever history.
+/// Returns every key that ever signed in this directory, for any history.
 pub fn known_keys(directory: &Directory) -> Result<Vec<VerifierKey>, ProofKeyError> {
     let text = read(directory, PROOF_VKEYS)?.unwrap_or_default();
     let lines = (1..).zip(text.lines());
@@ -116,8 +116,8 @@ pub fn known_keys(directory: &Directory) -> Result<Vec<VerifierKey>, ProofKeyErr
 }
 
 impl ProofKeys {
-    /// Opens the key for the history of this name; makes or replaces it where that is due. `signed` is the last checkpoint
-    /// of this history, for a new key to take over from.
+    /// Opens the key for the history named `name`, and generates or replaces it if necessary. `signed` is the last
+    /// checkpoint of this history; a new key and its predecessor both sign it.
     pub fn open(
         directory: &Directory,
         name: &str,
@@ -132,22 +132,22 @@ impl ProofKeys {
                 Some(key) => (key, None),
                 None => (new_key(name), None),
             },
-            // What is there may be the reason for a new one.
+            // An unreadable key may be the reason why a new one was requested, so errors are ignored.
             KeySource::Renewed => match kept_key(directory, name).unwrap_or_default() {
-                // A crash cut its making short.
+                // A crash interrupted the rotation after this key was written: complete it with the same key.
                 Some(made) if last.is_some() && !known.contains(made.verifier()) => (made, None),
                 old => (new_key(name), old),
             },
         };
         let mut handovers = read(directory, HANDOVERS)?.unwrap_or_default();
         if last.as_ref() != Some(key.verifier()) {
-            // Whoever trusts the old key can come to trust the new one.
+            // This lets anybody who trusts the old key trust the new one.
             if let (Some(old), Some(signed)) = (old.filter(|old| Some(old.verifier()) == last.as_ref()), signed) {
                 let note = signed.clone().sign(&[&old, &key]).note;
                 handovers = format!("{handovers}{note}\n");
                 write(directory, HANDOVERS, &handovers)?;
             }
-            // Before it is listed: a key that is not listed yet is one whose making a crash cut short.
+            // Write the key before listing it: a stored key that is not listed belongs to an interrupted rotation.
             if !matches!(source, KeySource::File(_)) {
                 keep(directory, &key)?;
             }
@@ -155,19 +155,19 @@ impl ProofKeys {
             known.push(key.verifier().clone());
             let lines: String = known.iter().map(|vkey| format!("{vkey}\n")).collect();
             write(directory, PROOF_VKEYS, &lines)?;
-            tracing::info!(vkey = %key.verifier(), "a new key signs the checkpoints; give it to whoever checks proofs");
+            tracing::info!(vkey = %key.verifier(), "a new key signs the checkpoints; give its vkey to those who check proofs");
         }
         let retired = known.into_iter().filter(|vkey| vkey.name() == name && vkey != key.verifier()).collect();
         Ok(Self { key, retired, handovers: own_notes(&handovers, name) })
     }
 }
 
-/// The key that signed the history of this name last.
+/// The key that last signed the history of this name.
 fn last_of<'a>(known: &'a [VerifierKey], name: &str) -> Option<&'a VerifierKey> {
     known.iter().rev().find(|vkey| vkey.name() == name)
 }
 
-/// The key that is kept, when it is of this history.
+/// The stored key, if it is for this history.
 fn kept_key(directory: &Directory, name: &str) -> Result<Option<SigningKey>, ProofKeyError> {
     let Some(text) = read(directory, PROOF_KEY)? else { return Ok(None) };
     let seed = seed_of(&text).ok_or_else(|| ProofKeyError::NoKey(PROOF_KEY.to_owned()))?;
@@ -180,8 +180,8 @@ fn kept_key(directory: &Directory, name: &str) -> Result<Option<SigningKey>, Pro
     Ok(Some(key).filter(|key| key.verifier().name() == name))
 }
 
-/// The key that is kept, which must be the one that signed this history last, or one that did not sign yet. `None` before
-/// the first.
+/// The stored key. It must be the key that signed this history last, or a key that has not signed yet. Returns `None`
+/// if no key exists and none has signed this history.
 pub fn checked_key(
     directory: &Directory,
     name: &str,
@@ -199,7 +199,7 @@ fn keep(directory: &Directory, key: &SigningKey) -> Result<(), ProofKeyError> {
     write(directory, PROOF_KEY, &made_key(key.verifier(), key))?;
     tracing::warn!(
         file = PROOF_KEY,
-        "the key that signs checkpoints was made here; whoever has this file can sign other histories"
+        "the key that signs checkpoints was generated here; anybody who has this file can sign other histories"
     );
     Ok(())
 }
@@ -207,7 +207,7 @@ fn keep(directory: &Directory, key: &SigningKey) -> Result<(), ProofKeyError> {
 fn new_key(name: &str) -> SigningKey {
     let mut seed = [0; SigningKey::SEED_BYTES];
     random(&mut seed);
-    SigningKey::new(name, &seed).expect("PRF-3: the name of a history is the name of a key")
+    SigningKey::new(name, &seed).expect("PRF-3: the name of a history is a valid key name")
 }
 
 fn made_key(vkey: &VerifierKey, key: &SigningKey) -> String {
@@ -241,7 +241,7 @@ fn own_notes(handovers: &str, name: &str) -> String {
     own.map(|note| note + "\n").collect()
 }
 
-/// A checkpoint that one of these keys signed.
+/// Opens a checkpoint if one of these keys signed it.
 pub fn open_checkpoint(note: &str, keys: &[VerifierKey]) -> Option<SignedCheckpoint> {
     keys.iter().find_map(|key| SignedCheckpoint::open(note, key).ok())
 }
@@ -256,7 +256,7 @@ fn read(directory: &Directory, name: &str) -> Result<Option<String>, ProofKeyErr
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Writes a small file so that it is there whole or not at all.
+/// Writes a small file atomically.
 fn write(directory: &Directory, name: &str, text: &str) -> Result<(), ProofKeyError> {
     let io = |action| move |cause| ProofKeyError::Io { action, file: name.to_owned(), cause };
     let unfinished = format!("{name}.new");

@@ -1,21 +1,22 @@
-//! The operating system's random numbers, for keys and for the names of histories.
+//! Random numbers of the operating system, for keys and for the origins of histories.
 
 use types::Origin;
 
-/// Where keys are drawn from; see [`vault::Random`].
+/// The source from which keys are drawn; see [`vault::Random`].
 pub type Random = Box<dyn vault::Random + Send>;
 
-/// The operating system's generator, for [`crate::KeyStore::open`].
+/// Returns the operating system's generator, for [`crate::KeyStore::open`].
 pub fn system_random() -> Random {
     Box::new(random)
 }
 
 /// Fills `bytes` from the operating system's generator.
 pub fn random(bytes: &mut [u8]) {
-    getrandom::fill(bytes).expect("without randomness no key can be made: stopping is the only safe answer");
+    getrandom::fill(bytes)
+        .expect("the operating system returned no random bytes, and no key can be generated without them");
 }
 
-/// A name for a new history.
+/// Draws a random origin for a new history.
 pub fn new_origin() -> Origin {
     let mut bytes = [0; 16];
     random(&mut bytes);

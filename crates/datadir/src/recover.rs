@@ -1,55 +1,56 @@
-//! Bringing the engine to where the journal ends: from the index as far as that reaches, from the entries after it.
+//! Rebuilds the engine's state: restores what is in the index, then replays the entries after it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use disk::Disk;
 use engine::{Engine, Entry};
 use index::{Index, Restored};
-use journal::{Fault, FileJournal, FileReader, Journal as _, Layout, Position, Recovered, StartAt};
-use ledger::{Transfer, TransferKey};
+use journal::{DurableLog as _, Fault, FileJournal, FileReader, Layout, Position, Recovered, StartAt};
+use ledger::{RestoredFrom, Transfer, TransferKey};
 use pipeline::Notes;
 use types::{Origin, Seq, ShardId, TenantId, TransferId};
 
-/// Everything that stands once the journal was read.
+/// Everything that exists once the journal has been read.
 #[derive(Debug)]
 pub struct Started<D: Disk> {
-    /// The engine, at the last entry. Its policy is still to be staged.
+    /// The engine, at the last entry. Its policy has not been staged yet.
     pub engine: Engine,
-    /// The journal, ready for the next frame.
+    /// The journal, ready to append the next frame.
     pub journal: FileJournal<D>,
-    /// What the journal held.
+    /// What the journal contained.
     pub recovered: Recovered,
-    /// The index, told of everything.
+    /// The index, up to date with the journal.
     pub index: Index,
-    /// For [`pipeline::Decider::new`].
+    /// The notes for [`pipeline::Decider::new`].
     pub notes: Notes,
 }
 
-/// What is read and how it goes on. Nothing here changes what is decided.
+/// Which data directory to read and how to continue it. Nothing here affects decisions.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
-    /// Segment files of the journal.
+    /// The layout of the journal's segment files.
     pub layout: Layout,
-    /// Whose journal it is.
+    /// The shard of the journal.
     pub shard: ShardId,
-    /// Whose entries.
+    /// The tenant of the entries.
     pub tenant: TenantId,
-    /// How often what happens rarely happens.
+    /// How often digests and generations end.
     pub pace: Pace,
-    /// How many entries of which history a checkpoint was signed over.
+    /// The history and the number of entries that the last signed checkpoint covers.
     pub signed: Option<(Origin, Seq)>,
 }
 
-/// How often the journal carries a digest and the index ends a generation, and who writes the index.
+/// How often the journal contains a digest and the index ends a generation, and which thread writes the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// As in production, with a thread for the index.
+    /// The intervals of production, with a background thread for the index.
     Standard,
-    /// After so many entries; whoever owns the index does its work. For simulations, where everything happens in one order.
+    /// The given intervals, without a thread: the owner of the index runs its background work. Simulations use this to
+    /// control the order of events.
     Stepped {
-        /// From one digest to the next.
+        /// The number of entries from one digest to the next.
         digest_entries: u64,
-        /// From one generation to the next; it ends with a digest.
+        /// The number of entries in a generation, which ends with a digest.
         generation_entries: u64,
     },
 }
@@ -84,21 +85,21 @@ impl Pace {
     }
 }
 
-/// Why the journal and its index do not open.
+/// Why the journal and its index cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
-    /// The journal.
+    /// The journal cannot be read or continued.
     #[error("cannot open the journal: {0}")]
     Journal(#[from] Fault),
-    /// The disk refuses the files of the index; what they hold is of no matter.
+    /// The index cannot be written. Its previous content does not matter.
     #[error("cannot write the index: {0}")]
     Index(#[from] index::Fault),
 }
 
-/// Opens journal and index. An index that is damaged or does not fit the journal is thrown away and derived again.
+/// Opens the journal and the index. An index that is damaged or does not match the journal is removed and rebuilt.
 ///
 /// # Errors
-/// When the journal is damaged, or a disk refuses.
+/// Fails if the journal is damaged, or if a disk reports an error.
 pub fn recover<D: Disk, I: Disk>(
     directory: &D,
     index: &I,
@@ -111,39 +112,40 @@ pub fn recover<D: Disk, I: Disk>(
     match recovery.run() {
         Ok(started) if started.journal.identity().origin == recovery.origin => Ok(started),
         Ok(started) => {
-            // A crash cut a copy off where it went on as another history; opening took that part away.
+            // A crash interrupted a copy while it began to continue as another history. Opening removed that part, so
+            // retry.
             recovery.origin = started.journal.identity().origin;
             drop(started);
             recovery.run()
         }
-        // It would be derived again in vain.
+        // Rebuilding would not help.
         Err(RecoverError::Index(fault)) if fault.is_lack_of_room() => Err(fault.into()),
-        // Nothing of this comes of the index.
+        // The index cannot be the cause of these faults.
         Err(RecoverError::Journal(
             fault @ (Fault::FormatVersion { .. } | Fault::OtherShard { .. } | Fault::Io { .. }),
         )) => Err(fault.into()),
         Err(error) => {
-            tracing::warn!(%error, "the index is derived again from the whole journal");
+            tracing::warn!(%error, "the index will be rebuilt from the whole journal");
             index::discard(index)?;
             recovery.run()
         }
     }
 }
 
-/// Folds the entries of a journal and tells an index what they do.
+/// Folds the entries of a journal into an engine, and publishes what they do to an index.
 #[derive(Debug)]
 pub struct Fold {
     pub engine: Engine,
     pub index: Index,
     notes: Notes,
-    /// Generations that the index was given.
+    /// The number of generations that the index was given.
     pub derived: u64,
-    /// Why the index did not take one.
+    /// Why the index rejected a generation.
     unsealed: Option<index::Fault>,
 }
 
 impl Fold {
-    /// A fold from the first entry on. The index is derived in a directory that is empty.
+    /// Creates a fold that starts at the first entry. It builds the index in an empty directory.
     pub fn new<D: Disk, I: Disk>(
         (shard, tenant): (ShardId, TenantId),
         index: &I,
@@ -156,7 +158,7 @@ impl Fold {
         Ok(Self { engine, index, notes: Pace::Standard.notes(Seq::ZERO), derived: 0, unsealed: None })
     }
 
-    /// Takes the next entry, with the place behind its frame when it is the last of one.
+    /// Takes the next entry. `behind` is the position after its frame if the entry is the last one of the frame.
     pub fn take(&mut self, entry: &Entry, position: Position, behind: Option<StartAt>) -> Result<(), Fault> {
         let Self { engine, index, notes, derived, unsealed } = self;
         if !engine.agrees_with(entry) {
@@ -179,7 +181,7 @@ impl Fold {
         Ok(())
     }
 
-    /// Lets the index have the fields that ledgers chose.
+    /// Tells the index which fields the ledgers chose to index.
     pub fn choose(&self) {
         for (ledger, fields) in self.engine.indexed_fields() {
             self.index.choose(ledger, fields);
@@ -195,7 +197,7 @@ struct Recovery<'a, D, I> {
 }
 
 impl<D: Disk, I: Disk> Recovery<'_, D, I> {
-    /// A look-up that cannot read what it needs unwinds.
+    /// Runs the recovery, and returns the fault if a lookup unwinds because it cannot read what it needs.
     fn run(&self) -> Result<Started<D>, RecoverError> {
         catch_unwind(AssertUnwindSafe(|| self.try_run())).unwrap_or_else(|panic| {
             match panic.downcast::<index::Unread>() {
@@ -210,7 +212,7 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
         let reader = FileReader::before_opening(self.directory.clone(), shard);
         let (index, restored) = pace.index(self.index, self.origin, reader.clone())?;
         for damage in &restored.damaged {
-            tracing::warn!(%damage, "removed a part of the index");
+            tracing::warn!(%damage, "removed a damaged part of the index");
         }
         let mut engine = pace.engine(shard, tenant);
         engine.set_past(index.past());
@@ -233,7 +235,7 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
         fold.choose();
         let Fold { engine, index, notes, derived, .. } = fold;
         if derived > 0 {
-            tracing::info!(generations = derived, "parts of the index were missing and are derived again");
+            tracing::info!(generations = derived, "missing parts of the index were rebuilt");
         }
         Ok(Started { engine, journal, recovered, index, notes })
     }
@@ -259,6 +261,10 @@ fn restore<D: Disk>(engine: &mut Engine, restored: &Restored, reader: &FileReade
             while frame.next_if(|(at, _)| *at < position).is_some() {}
         }
         if let Some((_, entry)) = frame.next_if(|(at, _)| *at == position) {
+            if entry.fact.restored_from() == RestoredFrom::Tables {
+                let what = "the index lists it for replay, but the tables of this release restore it";
+                return Err(Fault::damaged_at(position, entry.header.seq, what).into());
+            }
             engine.restore_entry(&entry);
         }
     }
@@ -266,7 +272,7 @@ fn restore<D: Disk>(engine: &mut Engine, restored: &Restored, reader: &FileReade
     Ok(())
 }
 
-/// The log as the index reads it.
+/// The journal, as the index reads it.
 #[derive(Debug)]
 struct Log<D: Disk>(FileReader<D>);
 
@@ -289,7 +295,7 @@ impl<D: Disk> index::Log for Log<D> {
     }
 }
 
-/// The client transfer that the entry at a position made.
+/// Returns the client transfer that the entry at this position created.
 fn transfer_at<D: Disk>(reader: &FileReader<D>, position: Position, id: Option<TransferId>) -> Result<Transfer, Fault> {
     if position.is_row() {
         return reader.transfer_at(position);
@@ -301,5 +307,5 @@ fn transfer_at<D: Disk>(reader: &FileReader<D>, position: Position, id: Option<T
     {
         return Ok(transfer);
     }
-    Err(Fault::damaged_at(position, entry.header.seq, "no client transfer stands there"))
+    Err(Fault::damaged_at(position, entry.header.seq, "this entry did not create the client transfer"))
 }

@@ -1,4 +1,5 @@
-//! The few operations that a data directory needs, as a trait: the same code runs over a real disk and a simulated one.
+//! The few operations that a data directory needs, as a trait, so that the same code runs on a real and on a simulated
+//! disk.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -7,83 +8,80 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A directory that nobody else writes to.
+/// A directory to which nobody else writes.
 pub trait Disk: Clone + Send + Sync + fmt::Debug + 'static {
-    /// An open file of this directory.
     type File: DiskFile;
 
-    /// Opens a file for reading and writing, `None` when there is none of that name.
+    /// Opens a file for reading and writing. Returns `None` if it does not exist.
     fn open(&self, name: &str) -> io::Result<Option<Self::File>>;
 
-    /// Creates an empty file, replacing one of that name. It survives a crash only after [`Disk::sync_directory`].
+    /// Creates an empty file, or replaces an existing one. It is durable only after [`Disk::sync_directory`].
     fn create(&self, name: &str) -> io::Result<Self::File>;
 
-    /// Puts `from` in the place of `to` in one step. It survives a crash only after [`Disk::sync_directory`].
+    /// Atomically renames `from` to `to`, replacing `to`. The rename is durable only after [`Disk::sync_directory`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Removes a file; files that are open stay readable. It may be back after a crash before [`Disk::sync_directory`].
+    /// Removes a file. Open handles can still read it. Until [`Disk::sync_directory`], a crash may bring the file back.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// The names of all files, sorted.
+    /// Returns the names of all files, sorted.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// Makes creations, renames and removals so far survive a crash.
+    /// Makes all earlier creations, renames and removals durable.
     fn sync_directory(&self) -> io::Result<()>;
 
-    /// Bytes that can still be written; without end unless the disk says otherwise.
+    /// The number of bytes that can still be written. The default is no limit.
     fn free_bytes(&self) -> io::Result<u64> {
         Ok(u64::MAX)
     }
 }
 
-/// A file that is read and written at offsets.
+/// A file that is read and written at byte offsets.
 pub trait DiskFile: Send + Sync + fmt::Debug + 'static {
-    /// Reads until `buffer` is full or the file ends; says how many bytes were read.
+    /// Reads until `buffer` is full or the file ends. Returns the number of bytes read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Writes all of `bytes`. Nothing of it is certain to survive a crash before [`DiskFile::sync`].
+    /// Writes all of `bytes`. They are durable only after [`DiskFile::sync`].
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Makes all earlier writes to this file survive a crash. After an error nothing is known about them.
+    /// Makes all earlier writes to this file durable. After an error, none of those writes can be relied on.
     fn sync(&self) -> io::Result<()>;
 
-    /// The length in bytes.
+    /// The length of the file, in bytes.
     fn len(&self) -> io::Result<u64>;
 
-    /// True for an empty file.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
 }
 
-/// A directory of the file system, locked against other processes for as long as any clone of this value lives.
+/// A directory of the file system. It stays locked against other processes while any clone of this value exists.
 #[derive(Debug, Clone)]
 pub struct Directory {
     path: PathBuf,
-    /// Its files are opened for reading alone.
+    /// Whether its files are opened for reading only.
     is_read_only: bool,
-    /// Held, never read: the operating system lets go of the lock when the process ends, however it ends.
+    /// Held for its lock, which the operating system releases when the process ends, even if it crashes.
     _lock: Arc<File>,
 }
 
-/// Why a directory cannot be used.
+/// Why a directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// Another process holds the lock.
     #[error("{0} is in use by another process; stop it or choose another directory")]
     InUse(PathBuf),
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("cannot use {path}: {cause}")]
     Io {
-        /// The directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
 }
 
 impl Directory {
-    /// Creates the directory where there is none, and locks it.
+    /// Locks a directory, after creating it if it does not exist.
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
         let io_error = |cause| DirectoryError::Io { path: path.to_owned(), cause };
         create_directory(path).map_err(io_error)?;
@@ -97,11 +95,11 @@ impl Directory {
         Self::lock(path, lock, false)
     }
 
-    /// Locks a directory that must be there. Where this process may not write, as on a medium that is mounted read-only, its
-    /// files can be read: all of them must be readable then, the lock too.
+    /// Locks a directory that exists. If this process may not write there, for example on a read-only mount, the
+    /// directory is opened for reading only. All its files must then be readable, including the lock file.
     ///
     /// # Errors
-    /// As [`Directory::open`], and when there is no such directory.
+    /// The errors of [`Directory::open`], and an error if the directory does not exist.
     pub fn open_existing(path: &Path) -> Result<Self, DirectoryError> {
         let io_error = |cause| DirectoryError::Io { path: path.to_owned(), cause };
         if !std::fs::metadata(path).map_err(io_error)?.is_dir() {
@@ -114,7 +112,8 @@ impl Directory {
                 let is_read_only = cause.kind() == io::ErrorKind::ReadOnlyFilesystem;
                 let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
                 let lock = File::open(path.join("lock"));
-                // A copy on such a medium may lack the file, and no server can make it there.
+                // A copy on a read-only medium may have no lock file. No server can create one there, so lock the
+                // directory.
                 let lock = if is_read_only && lock.as_ref().is_err_and(is_missing) { File::open(path) } else { lock };
                 Self::lock(path, lock.map_err(io_error)?, true)
             }
@@ -130,24 +129,24 @@ impl Directory {
         }
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Creates a directory and those it stands in, as far as they are missing. Each survives a crash once the one that
-/// holds it is synced, which is done here: without that a journal could be lost with its whole directory.
+/// Creates a directory and its missing parents. It syncs the parent of every directory that it creates, because
+/// otherwise a crash could lose a journal together with its directory.
 ///
 /// # Errors
-/// When the file system refuses.
+/// Fails if the file system reports an error.
 pub fn create_directory(path: &Path) -> io::Result<()> {
     let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
     match (std::fs::create_dir(path), parent) {
         (Ok(()), Some(parent)) => File::open(parent)?.sync_all(),
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
             create_directory(parent)?;
-            // Not found again where a part of the path is a link to nothing.
+            // This reports "not found" again if a part of the path is a dangling link.
             std::fs::create_dir(path)?;
             File::open(parent)?.sync_all()
         }
@@ -168,7 +167,7 @@ impl Disk for Directory {
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
-        // Readable by the owner only: the journal names accounts and amounts, the key store holds keys.
+        // Only the owner may read: the journal has accounts and amounts, and the key store has keys.
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
         options.open(self.path.join(name))

@@ -1,9 +1,10 @@
 //! The one place where a request meets its handler.
 
 use api::requests::Parsed;
-use api::responses::{Assets, Unknown};
+use api::responses::Unknown;
 use api::{ErrorCode, IdSource, Operation, Problem};
 use engine::{Answered, Dry, DryRun, Refusal};
+use ledger::Assets;
 
 use crate::call::{Call, Trial, unnamed};
 use crate::response::Response;

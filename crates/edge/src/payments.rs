@@ -8,9 +8,9 @@ use api::requests::{self, Parsed};
 use api::responses::{Label, Page};
 use api::{ErrorCode, List, Problem};
 use engine::{
-    ChangePayment, CreatePayment, Entry, Fact, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Refusal, Verb,
-    query,
+    ChangePayment, CreatePayment, Fact, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Refusal, Verb, query,
 };
+use journal::EntryInContext;
 use types::{Digest, Name, PaymentId, Seq, Token};
 use vault::Keys as _;
 
@@ -84,12 +84,11 @@ pub(crate) async fn list<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> 
 }
 
 pub(crate) async fn get_decision<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
-    let (entry, decided) = edge.decision_of(call).await?;
-    let names = edge.sources.policy_names(decided.policy).await?;
+    let (EntryInContext { entry, context }, decided) = edge.decision_of(call).await?;
     let never = || edge.sources.internal("a decision names a policy that was never activated");
-    let names = names.ok_or_else(never)?;
+    let decided_by = context.policy.ok_or_else(never)?;
     let policy = edge.sources.policy();
-    Ok(Response::found(&Decision::new((&entry.header).into(), &decided, &names, policy.as_deref())))
+    Ok(Response::found(&Decision::new((&entry.header).into(), &decided, &decided_by, policy.as_deref())))
 }
 
 pub(crate) async fn change<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>, verb: Verb) -> Handled<S::Failure> {
@@ -117,19 +116,19 @@ fn status_named(name: &str) -> Result<PaymentStatus, Problem> {
 
 impl<S: Sources + Sync> Edge<S> {
     /// The entry that decided the payment in the path.
-    pub async fn decision_of(&self, call: &Call<'_>) -> Result<(Entry, Arc<PaymentDecided>), S::Failure> {
+    pub async fn decision_of(&self, call: &Call<'_>) -> Result<(EntryInContext, Arc<PaymentDecided>), S::Failure> {
         let reply = self.ask_unnamed(call, query::Payment(call.head.id()?)).await?;
         self.decision(reply.payment.seq).await
     }
 
-    async fn decision(&self, seq: Seq) -> Result<(Entry, Arc<PaymentDecided>), S::Failure> {
-        let entry = self.sources.entry(seq).await?;
-        let entry = entry.ok_or_else(|| self.sources.internal("a payment names an entry that is not there"))?;
-        let Fact::PaymentDecided(decided) = &entry.fact else {
+    async fn decision(&self, seq: Seq) -> Result<(EntryInContext, Arc<PaymentDecided>), S::Failure> {
+        let found = self.sources.entry(seq).await?;
+        let found = found.ok_or_else(|| self.sources.internal("a payment names an entry that is not there"))?;
+        let Fact::PaymentDecided(decided) = &found.entry.fact else {
             return Err(self.sources.internal("a payment names an entry that is no decision"));
         };
         let decided = Arc::clone(decided);
-        Ok((entry, decided))
+        Ok((found, decided))
     }
 
     /// A payment with its decision, which is read from the journal when the engine did not just make it.

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use api::history::{Instant, Sums, TransferFilter};
-use api::responses::Assets;
 use api::{History, Problem};
-use engine::{ActivePolicy, Answered, Entry, Made, Operation, Page, PolicyActivated};
-use ledger::{Account, PendingState, Transfer};
+use engine::{ActivePolicy, Answered, Made, Operation, Page};
+use journal::EntryInContext;
+use ledger::{Account, Assets, PendingState, Transfer};
 use policy::{Bundle, Policy};
 use types::{AccountId, ActorId, Digest, LedgerId, RequestId, Seq, TenantId, Timestamp, TransferId};
 use vault::Keys;
@@ -66,14 +66,8 @@ pub trait Sources {
         bundle: Bundle,
     ) -> impl Future<Output = Result<(Made, ActivePolicy), Self::Failure>> + Send;
 
-    /// One durable entry.
-    fn entry(&self, seq: Seq) -> impl Future<Output = Result<Option<Entry>, Self::Failure>> + Send;
-
-    /// What the policy that was activated by the entry `seq` calls its features and models.
-    fn policy_names(
-        &self,
-        seq: Seq,
-    ) -> impl Future<Output = Result<Option<Arc<PolicyActivated>>, Self::Failure>> + Send;
+    /// One durable entry, and what it refers to.
+    fn entry(&self, seq: Seq) -> impl Future<Output = Result<Option<EntryInContext>, Self::Failure>> + Send;
 }
 
 /// The transfers of the past, and balances as they were. All of it is durable.

@@ -152,26 +152,27 @@ impl Engine {
     }
 
     /// Judges a chain and makes its entries; `created` sees the engine after each event of a chain that succeeds.
-    fn commit_chain<E: Event>(
+    fn commit_chain<S, E: Event<Answer = Outcome<S>>>(
         &mut self,
         now: Timestamp,
         request: &Request,
         (batch, chain): (Batch, &[E]),
         sink: &mut dyn Sink,
         mut created: impl FnMut(&Self, &E),
-    ) -> Vec<Outcome<E::Status>> {
-        let planned = self.state.ledger.plan_chain(batch, self.next_instant(now), chain);
-        let succeeds = planned.facts.len() == chain.len()
-            && !matches!(planned.facts.as_slice(), [ledger::Fact::TransferFailed { .. }]);
-        sink.hold_together(planned.facts.len(), 0);
-        for (fact, event) in planned.facts.into_iter().zip(chain) {
+    ) -> Vec<Outcome<S>> {
+        let mut plan = self.state.ledger.plan(self.next_instant(now));
+        let outcomes = plan.take_chain(batch, chain);
+        let succeeds = outcomes.iter().all(E::is_created);
+        let facts = plan.into_facts();
+        sink.hold_together(facts.len(), 0);
+        for (fact, event) in facts.into_iter().zip(chain) {
             self.commit_event(now, request, fact, sink);
             if succeeds {
                 created(self, event);
             }
         }
         self.journal_digest(now, sink);
-        planned.outcomes
+        outcomes
     }
 
     fn commit_event(&mut self, now: Timestamp, request: &Request, fact: ledger::Fact, sink: &mut dyn Sink) {

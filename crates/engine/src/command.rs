@@ -11,7 +11,8 @@ use crate::change::{
     CancelScheduled, ChooseIndexes, SetAccountMetadata, SetAddress, SetLimits, SetPaymentMetadata, SetTransferMetadata,
 };
 use crate::details::{AccountReply, AnyTransfer, TransferReply};
-use crate::entry::{ApiKeyAdded, ArtifactChunk};
+use crate::entry::ArtifactChunk;
+use crate::identity::{CredentialAdded, PrincipalAdded};
 use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch};
 use crate::reply::{EventResult, LabelReply, Made, Page, PaymentReply, TransferResults};
 use crate::{
@@ -155,7 +156,8 @@ operations! {
         RecordLabel(RecordLabel) -> (Made, LabelReply),
         StoreArtifact(ArtifactChunk) -> Made,
         ActivatePolicy(ActivatePolicy) -> (Made, ActivePolicy),
-        AddApiKey(ApiKeyAdded) -> Made,
+        AddPrincipal(PrincipalAdded) -> Made,
+        AddCredential(CredentialAdded) -> Made,
         Import(ImportCommand) -> (Made, Box<ImportStatus>),
     }
 }

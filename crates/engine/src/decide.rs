@@ -4,7 +4,7 @@ use ledger::{Book, Outcome};
 use types::{Asset, LedgerId, RequestId, Sealed, Timestamp};
 
 use crate::command::Execute;
-use crate::entry::{ApiKeyAdded, ArtifactChunk, Entry, Fact};
+use crate::entry::{ArtifactChunk, Entry, Fact};
 use crate::{Answered, Engine, Made, Operation, Refusal, Request, Sink};
 
 /// A command that makes one entry at most.
@@ -92,21 +92,6 @@ impl Decide for ArtifactChunk {
             Decided::Before(Made::Before)
         } else {
             Decided::Now(Recording::of(Fact::ArtifactStored(self.clone())))
-        })
-    }
-
-    fn made(&self, _: &mut Engine, _: &Entry) -> Answered<Self> {
-        Ok(Made::Now)
-    }
-}
-
-impl Decide for ApiKeyAdded {
-    fn decide(&self, engine: &Engine, _: Timestamp, _: RequestId) -> Result<Decided<Made>, Refusal> {
-        let known = engine.state.api_keys.contains_key(&self.key);
-        Ok(if known {
-            Decided::Before(Made::Before)
-        } else {
-            Decided::Now(Recording::of(Fact::ApiKeyAdded(self.clone())))
         })
     }
 

@@ -74,6 +74,15 @@ impl AccountReply {
         }
     }
 
+    /// The same account as it stands in `plan`, from which steps were taken back since. An account that those steps opened
+    /// is shown as they opened it.
+    pub(crate) fn in_plan(self, plan: &Plan<'_>) -> Self {
+        match plan.account(self.account.id) {
+            Some(account) => Self::planned(plan, *account),
+            None => self,
+        }
+    }
+
     /// An account as it is.
     pub(crate) fn present(ledger: &ledger::Ledger, account: Account) -> Self {
         Self {
@@ -107,6 +116,17 @@ pub enum AnyTransfer {
     Scheduled(Box<Scheduled>),
 }
 
+impl AnyTransfer {
+    /// The same transfer as it stands in `plan`, from which steps were taken back since. A transfer that those steps made
+    /// is shown as they made it, with its accounts as they are.
+    pub(crate) fn in_plan(self, plan: &Plan<'_>) -> Self {
+        match self {
+            Self::Made(reply) => Self::Made(Box::new(reply.in_plan(plan))),
+            Self::Scheduled(scheduled) => Self::Scheduled(scheduled),
+        }
+    }
+}
+
 impl TransferReply {
     /// A transfer as it is after the plan's steps so far, with both its accounts.
     pub(crate) fn planned(plan: &Plan<'_>, key: TransferKey) -> Option<Self> {
@@ -118,6 +138,15 @@ impl TransferReply {
             debit: account(transfer.debit),
             credit: account(transfer.credit),
             metadata: plan.metadata(MetadataOf::Transfer(key)),
+        })
+    }
+
+    fn in_plan(self, plan: &Plan<'_>) -> Self {
+        let account = |id| *plan.account(id).expect("LED-8: a transfer's accounts are open");
+        Self::planned(plan, self.transfer.key).unwrap_or_else(|| Self {
+            debit: account(self.transfer.debit),
+            credit: account(self.transfer.credit),
+            ..self
         })
     }
 }

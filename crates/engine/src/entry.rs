@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use features::{StreamId, Update};
-use ledger::TransferStatus;
+use ledger::{RestoredFrom, TransferStatus};
 use policy::{FeatureValue, Reason, Verdict};
 use types::{
     AccountId, ActorId, Amount, Digest, LedgerId, Name, Origin, PaymentId, RequestId, Sealed, Seq, ShardId, Span,
     TenantId, Timestamp, Token,
 };
+
+use crate::identity::IdentityFact;
 
 /// One record of the journal: one command and everything that was decided about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,10 +70,30 @@ pub enum Fact {
     ArtifactStored(ArtifactChunk),
     /// A policy began to decide.
     PolicyActivated(Arc<PolicyActivated>),
-    /// An API key became valid.
-    ApiKeyAdded(ApiKeyAdded),
+    /// A principal or a credential was added.
+    Identity(IdentityFact),
     /// What the state was, for every later replay to compare.
     StateDigest(StateDigest),
+}
+
+impl Fact {
+    /// Where a restart gets what the entry of this fact did. Whatever writes the tables or restores a state goes by this;
+    /// a new fact has to say it here.
+    pub const fn restored_from(&self) -> RestoredFrom {
+        match self {
+            Self::Ledger(fact) => fact.restored_from(),
+            // The tables of the generation that ends with the last digest name it.
+            Self::StateDigest(_) => RestoredFrom::Tables,
+            Self::JournalStarted { .. }
+            | Self::JournalContinued { .. }
+            | Self::PaymentDecided(_)
+            | Self::PaymentChanged(_)
+            | Self::LabelRecorded(_)
+            | Self::ArtifactStored(_)
+            | Self::PolicyActivated(_)
+            | Self::Identity(_) => RestoredFrom::Entry,
+        }
+    }
 }
 
 /// A history up to an entry.
@@ -364,19 +386,6 @@ pub struct StreamOpened {
     /// Since when every payment has been recorded in it: from the beginning, or from an activation on. A window that
     /// reaches further back is missing, never silently short.
     pub recorded_since: Timestamp,
-}
-
-/// An API key. The secret itself is nowhere, only its hash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiKeyAdded {
-    /// Its number, which entries carry as the actor.
-    pub key: ActorId,
-    /// Hash of the secret.
-    pub hash: Digest,
-    /// What it may do, a set of bits that `api` names.
-    pub scopes: u32,
-    /// For people.
-    pub name: Box<str>,
 }
 
 /// What the state was after the entry before this one.

@@ -20,6 +20,7 @@ mod details;
 mod dry_run;
 mod due;
 mod entry;
+mod identity;
 mod import;
 mod order;
 mod payment;
@@ -50,9 +51,13 @@ pub use create_payment::{CreatePayment, NewPayment, account_id};
 pub use decide::OpenLedger;
 pub use details::{AccountName, AccountNameParseError, AccountReply, AnyTransfer, MetadataChanges, TransferReply};
 pub use entry::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header,
-    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest,
-    StreamOpened, Verb,
+    ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header, LabelRecorded,
+    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
+    Verb,
+};
+pub use identity::{
+    ApiKeyAdded, CredentialAdded, CredentialKind, IdentityFact, IdentityRefusal, Principal, PrincipalAdded,
+    PrincipalKind,
 };
 pub use import::ImportCommand;
 pub use order::{
@@ -171,7 +176,8 @@ impl Engine {
         self.state.ledger.restore_pending(transfer);
     }
 
-    /// Folds an entry up to the restored point that is more than a client's transfer or an account, in order.
+    /// Folds an entry up to the restored point that the tables of the index do not restore, in order; see
+    /// [`Fact::restored_from`].
     pub fn restore_entry(&mut self, entry: &Entry) {
         self.state.restore(entry);
     }
@@ -202,9 +208,14 @@ impl Engine {
         self.state.ledger.books()
     }
 
-    /// The API keys that are let in.
-    pub fn api_keys(&self) -> impl Iterator<Item = &ApiKeyAdded> {
-        self.state.api_keys.values()
+    /// All principals, in order of number; the system itself comes first.
+    pub fn principals(&self) -> impl Iterator<Item = (ActorId, &Principal)> {
+        self.state.identities.principals.iter().map(|(actor, principal)| (*actor, principal))
+    }
+
+    /// All credentials, in order of number.
+    pub fn credentials(&self) -> impl Iterator<Item = &CredentialAdded> {
+        self.state.identities.credentials.values()
     }
 
     /// Folds an entry from the journal.
@@ -228,7 +239,7 @@ impl Engine {
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
-            | Fact::ApiKeyAdded(_) => true,
+            | Fact::Identity(_) => true,
         }
     }
 

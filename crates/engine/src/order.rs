@@ -1,9 +1,7 @@
 //! Orders: accounts and transfers as people ask for them, with what the ledger's own requests do not say.
 
-use ledger::{
-    AccountStatus, Address, Batch, ChangeStatus, Detail, Limits, MetadataOf, NewAccount, NewTransfer, Outcome,
-};
-use ledger::{Plan, Scheduled, TransferFlags, TransferStatus};
+use ledger::{Address, Batch, ChainFailure, ChangeStatus, Event, Limits, MetadataOf, NewAccount, NewTransfer, Outcome};
+use ledger::{Plan, Scheduled, TransferFlags};
 use types::{AccountId, Asset, LedgerId, Timestamp};
 
 use crate::details::{AccountName, AccountReply, AnyTransfer, MetadataChanges, TransferReply, named};
@@ -71,43 +69,22 @@ impl From<NewTransfer> for TransferOrder {
     }
 }
 
-/// The answer to an order.
-pub(crate) type Ordered<O> = Result<(Made, <O as Order>::Shown), Refusal>;
+/// The answer to an order. It shows accounts as they are after the steps of the plan so far.
+pub(crate) type Ordered<T> = Result<(Made, T), Refusal>;
 
-/// What the orders of a batch have in common.
-pub(crate) trait Order {
-    /// What the ledger is asked.
-    type New: ledger::Event + Copy;
-    /// How what it brought is shown.
-    type Shown;
-    /// Why an order fails that another one of its chain broke.
-    const CHAIN_FAILED: Refusal;
-    /// Why the last order of a chain without an end fails.
-    const CHAIN_OPEN: Refusal;
-    /// Why the last order of a chain fails that does not fit a frame.
-    const CHAIN_TOO_LONG: Refusal;
+impl Event for AccountOrder {
+    type Answer = Ordered<Box<AccountReply>>;
 
-    fn asked(&self) -> &Self::New;
-
-    /// What becomes of it. The answer shows accounts as they are after the plan's steps so far.
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered<Self>
-    where
-        Self: Sized;
-}
-
-impl Order for AccountOrder {
-    type New = NewAccount;
-    type Shown = Box<AccountReply>;
-    const CHAIN_FAILED: Refusal = account_refusal(AccountStatus::LinkedEventFailed);
-    const CHAIN_OPEN: Refusal = account_refusal(AccountStatus::LinkedEventChainOpen);
-    const CHAIN_TOO_LONG: Refusal = account_refusal(AccountStatus::LinkedChainTooLong);
-
-    fn asked(&self) -> &NewAccount {
-        &self.new
+    fn is_linked(&self) -> bool {
+        self.new.is_linked()
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered<Self> {
-        let made = made(plan.take_event(batch, &self.new), Refusal::Account)?;
+    fn is_imported(&self) -> bool {
+        self.new.is_imported()
+    }
+
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
+        let made = made(self.new.judge(plan, batch), Refusal::Account)?;
         let account = *plan.account(self.new.id).expect("LED-8: what was created is there");
         if let Some(address) = &self.address {
             // Of an account that exists this finds out whether it is the same that was opened.
@@ -119,39 +96,55 @@ impl Order for AccountOrder {
         }
         Ok((made, Box::new(AccountReply::planned(plan, account))))
     }
-}
 
-impl Order for TransferOrder {
-    type New = NewTransfer;
-    type Shown = AnyTransfer;
-    const CHAIN_FAILED: Refusal = transfer_refusal(TransferStatus::LinkedEventFailed);
-    const CHAIN_OPEN: Refusal = transfer_refusal(TransferStatus::LinkedEventChainOpen);
-    const CHAIN_TOO_LONG: Refusal = transfer_refusal(TransferStatus::LinkedChainTooLong);
-
-    fn asked(&self) -> &NewTransfer {
-        &self.new
+    fn is_created(answer: &Self::Answer) -> bool {
+        matches!(answer, Ok((Made::Now, _)))
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Ordered<Self> {
+    fn failed(why: ChainFailure) -> Self::Answer {
+        Err(Refusal::Account(why.of_account()))
+    }
+
+    fn rolled_back(answer: Self::Answer, plan: &Plan<'_>) -> Self::Answer {
+        answer.map(|(made, account)| (made, Box::new(account.in_plan(plan))))
+    }
+}
+
+impl Event for TransferOrder {
+    type Answer = Ordered<AnyTransfer>;
+
+    fn is_linked(&self) -> bool {
+        self.new.is_linked()
+    }
+
+    fn is_imported(&self) -> bool {
+        self.new.is_imported()
+    }
+
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
         let new = in_its_ledger(plan, self)?;
         if let Some(at) = self.scheduled_at {
             return schedule(plan, Scheduled { new, at });
         }
-        let made = made(plan.take_event(batch, &new), Refusal::Transfer)?;
+        let made = made(new.judge(plan, batch), Refusal::Transfer)?;
         if made == Made::Now {
             change(plan.set_metadata(MetadataOf::Transfer(new.key), &self.metadata))?;
         }
         let reply = TransferReply::planned(plan, new.key).expect("LED-4: what was created is there");
         Ok((made, AnyTransfer::Made(Box::new(reply))))
     }
-}
 
-const fn account_refusal(status: AccountStatus) -> Refusal {
-    Refusal::Account(ledger::Refusal { status, detail: Detail::None })
-}
+    fn is_created(answer: &Self::Answer) -> bool {
+        matches!(answer, Ok((Made::Now, _)))
+    }
 
-const fn transfer_refusal(status: TransferStatus) -> Refusal {
-    Refusal::Transfer(ledger::Refusal { status, detail: Detail::None })
+    fn failed(why: ChainFailure) -> Self::Answer {
+        Err(Refusal::Transfer(why.of_transfer()))
+    }
+
+    fn rolled_back(answer: Self::Answer, plan: &Plan<'_>) -> Self::Answer {
+        answer.map(|(made, transfer)| (made, transfer.in_plan(plan)))
+    }
 }
 
 pub(crate) fn made<S>(
@@ -170,7 +163,7 @@ fn change(outcome: Outcome<ChangeStatus>) -> Result<(), Refusal> {
 }
 
 /// Lets a transfer wait. What it is in must be known now: nobody could say later what was meant.
-fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered<TransferOrder> {
+fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered<AnyTransfer> {
     if plan.book(scheduled.new.ledger).is_none() {
         return Err(Refusal::LedgerNotFound(scheduled.new.ledger));
     }

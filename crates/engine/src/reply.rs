@@ -12,6 +12,7 @@ use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp,
 use crate::closed::WritesClosed;
 use crate::details::{AccountReply, AnyTransfer, TransferReply};
 use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
+use crate::identity::IdentityRefusal;
 use crate::payment::Payment;
 
 /// Whether a command made something, or found that the same request had made it before.
@@ -269,6 +270,9 @@ pub enum Refusal {
         /// What is wrong with it.
         sentence: String,
     },
+    /// The principal or the credential cannot be added.
+    #[error(transparent)]
+    Identity(#[from] IdentityRefusal),
     /// No policy decides yet.
     #[error("no policy is active")]
     NoActivePolicy,

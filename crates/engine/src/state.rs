@@ -6,13 +6,14 @@ use std::sync::Arc;
 use features::{Change, Stream, StreamId, Update, Windows};
 use foldhash::fast::RandomState;
 use ledger::{Account, AccountPlace, Ledger, Touched};
-use types::{ActorId, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
+use types::{Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::Applied;
 use crate::entry::{
-    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged,
-    PaymentDecided, PolicyActivated, StateDigest,
+    ArtifactChunk, CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided,
+    PolicyActivated, StateDigest,
 };
+use crate::identity::Identities;
 use crate::payment::{Label, Leg, Payment, Recorded};
 use crate::reply::ActivePolicy;
 
@@ -50,7 +51,7 @@ pub(crate) struct State {
     pub(crate) artifacts: BTreeMap<Digest, Artifact>,
     pub(crate) policy: Option<ActivePolicy>,
     pub(crate) streams: BTreeMap<Digest, StreamId>,
-    pub(crate) api_keys: BTreeMap<ActorId, ApiKeyAdded>,
+    pub(crate) identities: Identities,
     /// Window records that bounds refused, since the start: for a metric.
     pub(crate) records_dropped: u64,
     since_digest: DigestBuilder,
@@ -97,7 +98,7 @@ impl Default for State {
             artifacts: BTreeMap::new(),
             policy: None,
             streams: BTreeMap::new(),
-            api_keys: BTreeMap::new(),
+            identities: Identities::default(),
             records_dropped: 0,
             since_digest: chained_from(Digest::default()),
         }
@@ -164,7 +165,7 @@ impl State {
         changes
     }
 
-    /// Folds an entry that an index does not hold, while the rest is restored from there.
+    /// Folds an entry that the tables of the index do not restore. What the tables hold of its ledger facts stays as it is.
     pub(crate) fn restore(&mut self, entry: &Entry) {
         self.is_restoring = true;
         self.fold(entry);
@@ -204,9 +205,9 @@ impl State {
                 self.since_digest.u64(u64::from(chunk.count)).bytes(&chunk.bytes);
             }
             Fact::PolicyActivated(activated) => self.apply_policy(header, activated),
-            Fact::ApiKeyAdded(key) => {
-                self.since_digest.u64(key.key.get()).bytes(key.hash.as_bytes()).u64(u64::from(key.scopes));
-                self.api_keys.insert(key.key, key.clone());
+            Fact::Identity(fact) => {
+                fact.digest_into(&mut self.since_digest);
+                self.identities.apply(header.decided_at, fact);
             }
             Fact::StateDigest(_) => {}
         }

@@ -1,13 +1,13 @@
 //! Taking orders: judging them on plans, one or many, for real or as a dry run, so that both answer the same.
 
-use ledger::{Batch, CHAIN_EVENTS_MAX, Event as _, MetadataOf, Plan, TransferKey};
+use ledger::{Batch, ChainFailure, Event, MetadataOf, Plan, Step, TransferKey};
 use types::{ActorId, RequestId, Timestamp};
 
 use crate::command::Execute;
 use crate::decide::Recording;
 use crate::entry::Fact;
-use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch, Order, Ordered};
-use crate::{Answered, Engine, Made, Operation, Refusal, Request, Sink};
+use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch, Ordered};
+use crate::{Answered, Engine, Operation, Request, Sink};
 
 /// An operation that is judged on a plan of the ledger.
 pub(crate) trait Judge: Operation {
@@ -79,7 +79,7 @@ macro_rules! batches {
     ($($operation:ty),*) => {
         $(impl Judge for $operation {
             fn judge(&self, _: &Engine, plan: &mut Plan<'_>, at: Timestamp) -> Answered<Self> {
-                judge_all(plan, &self.0, at)
+                Ok(judge_all(plan, &self.0, at))
             }
         }
 
@@ -108,18 +108,18 @@ macro_rules! batches {
 batches!(OpenAccountBatch, CreateTransferBatch);
 
 impl Engine {
-    fn take_all<O: Order>(
+    fn take_all<T, O: Event<Answer = Ordered<T>>>(
         &mut self,
         now: Timestamp,
         actor: ActorId,
         orders: &[O],
         sink: &mut dyn Sink,
-    ) -> Vec<Ordered<O>> {
-        let batch = batch_of(orders, self.next_instant(now));
+    ) -> Vec<Ordered<T>> {
+        let batch = Batch::of(orders, self.next_instant(now));
         let mut answers = Vec::with_capacity(orders.len());
-        for run in runs(orders) {
+        for step in Batch::steps(orders) {
             let mut plan = self.state.ledger.plan(self.next_instant(now));
-            answers.extend(judge_run(&mut plan, batch, run));
+            answers.extend(judge_step(&mut plan, batch, step));
             let facts = plan.into_facts();
             self.commit_together(now, actor, request_of, facts, sink);
         }
@@ -136,7 +136,7 @@ impl Engine {
         sink: &mut dyn Sink,
     ) {
         if facts.len() > 1 {
-            sink.hold_together(facts.len(), text_bytes(&facts));
+            sink.hold_together(facts.len(), facts.iter().map(ledger::Fact::text_bytes).sum());
         }
         // What has a timestamp of its own comes first, so that each is that of its entry.
         let (timed, others): (Vec<_>, Vec<_>) = facts.into_iter().partition(is_timed);
@@ -147,20 +147,31 @@ impl Engine {
     }
 }
 
-fn judge_alone<O: Order>(plan: &mut Plan<'_>, order: &O, at: Timestamp) -> Ordered<O> {
-    if order.asked().is_linked() {
-        return Err(O::CHAIN_OPEN);
+fn judge_alone<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, order: &O, at: Timestamp) -> Ordered<T> {
+    if order.is_linked() {
+        return O::failed(ChainFailure::Open);
     }
-    judge_one(plan, batch_of(std::slice::from_ref(order), at), order)
+    judge_one(plan, Batch::of(std::slice::from_ref(order), at), order)
 }
 
-fn judge_all<O: Order>(plan: &mut Plan<'_>, orders: &[O], at: Timestamp) -> Result<Vec<Ordered<O>>, Refusal> {
-    let batch = batch_of(orders, at);
-    Ok(runs(orders).flat_map(|run| judge_run(plan, batch, run)).collect())
+fn judge_all<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, orders: &[O], at: Timestamp) -> Vec<Ordered<T>> {
+    let batch = Batch::of(orders, at);
+    Batch::steps(orders).flat_map(|step| judge_step(plan, batch, step)).collect()
+}
+
+fn judge_step<T, O: Event<Answer = Ordered<T>>>(
+    plan: &mut Plan<'_>,
+    batch: Batch,
+    step: Step<'_, O>,
+) -> Vec<Ordered<T>> {
+    match step {
+        Step::One(order) => vec![judge_one(plan, batch, order)],
+        Step::Chain(orders) => plan.take_chain(batch, orders),
+    }
 }
 
 /// What becomes of an order that is linked to no other.
-fn judge_one<O: Order>(plan: &mut Plan<'_>, batch: Batch, order: &O) -> Ordered<O> {
+fn judge_one<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, batch: Batch, order: &O) -> Ordered<T> {
     let before = plan.clone();
     let answer = order.judge(plan, batch);
     if answer.is_err() {
@@ -168,96 +179,6 @@ fn judge_one<O: Order>(plan: &mut Plan<'_>, batch: Batch, order: &O) -> Ordered<
         plan.roll_back(before);
     }
     answer
-}
-
-fn batch_of<O: Order>(orders: &[O], at: Timestamp) -> Batch {
-    let news: Vec<O::New> = orders.iter().map(|order| *order.asked()).collect();
-    Batch::of(&news, at)
-}
-
-/// Orders that succeed or fail together: those that are linked, up to one that is not.
-fn runs<O: Order>(orders: &[O]) -> impl Iterator<Item = &[O]> {
-    orders.chunk_by(|order, _| order.asked().is_linked())
-}
-
-/// What becomes of the orders of one run.
-fn judge_run<O: Order>(plan: &mut Plan<'_>, batch: Batch, run: &[O]) -> Vec<Ordered<O>> {
-    let is_open = run.last().is_some_and(|order| order.asked().is_linked());
-    if let [order] = run
-        && !is_open
-    {
-        return vec![judge_one(plan, batch, order)];
-    }
-    let before = plan.clone();
-    let mut answers: Vec<Ordered<O>> = Vec::with_capacity(run.len());
-    // The last order of an open chain is not judged: that the chain is open comes first.
-    for order in run.iter().take(run.len() - usize::from(is_open)) {
-        let answer = order.judge(plan, batch);
-        let breaks = !matches!(&answer, Ok((Made::Now, _)));
-        answers.push(answer);
-        if breaks {
-            return failed_run::<O>(plan, before, run.len(), answers, is_open);
-        }
-    }
-    if is_open {
-        return failed_run::<O>(plan, before, run.len(), answers, is_open);
-    }
-    let facts = plan.facts_since(&before);
-    if facts.len().saturating_mul(ENTRY_BYTES_MAX).saturating_add(text_bytes(facts)) > CHAIN_BYTES_MAX {
-        answers.pop();
-        answers.push(Err(O::CHAIN_TOO_LONG));
-        return failed_run::<O>(plan, before, run.len(), answers, is_open);
-    }
-    answers
-}
-
-/// The answers of a run that failed: what broke it has its own, those around it failed with it.
-fn failed_run<'p, O: Order>(
-    plan: &mut Plan<'p>,
-    before: Plan<'p>,
-    len: usize,
-    mut judged: Vec<Ordered<O>>,
-    is_open: bool,
-) -> Vec<Ordered<O>> {
-    plan.roll_back(before);
-    let breaker = judged.pop_if(|answer| !matches!(answer, Ok((Made::Now, _))));
-    let mut answers: Vec<Ordered<O>> = judged.iter().map(|_| Err(O::CHAIN_FAILED)).collect();
-    answers.extend(breaker);
-    answers.resize_with(len, || Err(O::CHAIN_FAILED));
-    if is_open {
-        answers.pop();
-        answers.push(Err(O::CHAIN_OPEN));
-    }
-    answers
-}
-
-/// What an entry takes at most beside its texts.
-const ENTRY_BYTES_MAX: usize = 224;
-/// The most that the entries of a chain take; it fits a frame.
-const CHAIN_BYTES_MAX: usize = CHAIN_EVENTS_MAX * ENTRY_BYTES_MAX;
-
-/// Bytes of addresses and metadata in facts, and what goes with each of them.
-fn text_bytes(facts: &[ledger::Fact]) -> usize {
-    const OVERHEAD: usize = 16;
-    let value = |(key, value): &(String, Option<String>)| OVERHEAD + key.len() + value.as_ref().map_or(0, String::len);
-    let text = |fact: &ledger::Fact| match fact {
-        ledger::Fact::AddressSet { address, .. } => OVERHEAD + address.as_str().len(),
-        ledger::Fact::MetadataSet { values, .. } => values.iter().map(value).sum(),
-        ledger::Fact::BookOpened(_)
-        | ledger::Fact::AccountOpened(_)
-        | ledger::Fact::TransferCreated(_)
-        | ledger::Fact::TransferFailed { .. }
-        | ledger::Fact::TransferExpired(_)
-        | ledger::Fact::LimitsSet { .. }
-        | ledger::Fact::TransferScheduled(_)
-        | ledger::Fact::ScheduledCancelled { .. }
-        | ledger::Fact::IndexesChosen { .. }
-        | ledger::Fact::ImportStarted(_)
-        | ledger::Fact::AccountStaged { .. }
-        | ledger::Fact::TransferStaged { .. }
-        | ledger::Fact::ImportNoted { .. } => 0,
-    };
-    facts.iter().map(text).sum()
 }
 
 /// The request of an order in a batch: the id of what it makes.

@@ -7,22 +7,23 @@ use types::{Seq, Timestamp};
 use crate::window::{Aggregate, after};
 
 /// The records of one entity in one stream. Each carries the sum of those before it, so that a window costs two binary
-/// searches however many records it spans; a change in the middle corrects the sums behind it.
+/// searches however many records it spans. A change in the middle corrects the sums after it.
 ///
-/// The sums run on from the entity's first record and wrap: their differences are exact, because the true sum of 2^32
-/// records of 64 bits fits 128 bits many times over.
+/// The sums start at the entity's first record and wrap on overflow. Their differences are exact, because the true sum
+/// of 2^32 records of 64 bits fits in 128 bits many times over.
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     records: VecDeque<Record>,
-    /// The records with a positive label, each of them also in `records`. A deque of its own, since labels are rare.
+    /// The keys of the records with a positive label. Each is also in `records`; they are kept apart because labels are
+    /// rare.
     positives: VecDeque<Key>,
-    /// The sum of every record, dropped ones included.
+    /// The sum of all records, including dropped ones.
     total: i128,
-    /// Every record from this instant on is held: `records_max` has dropped only earlier ones.
+    /// Every record from this instant on is held. `records_max` has dropped only earlier ones.
     reach: Timestamp,
 }
 
-/// Names and orders the records of an entity.
+/// Identifies and orders the records of an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) at: Timestamp,
@@ -32,17 +33,17 @@ pub(crate) struct Key {
 #[derive(Debug, Clone, Copy)]
 struct Record {
     key: Key,
-    /// The sum of all records before this one; the next record's, less this one, is the value.
+    /// The sum of all records before this one. The value is the difference from the next record's sum.
     before: i128,
 }
 
-// Millions of records are held: their size is the memory of an installation.
+// Millions of records are held, so their size determines the memory of an installation.
 const _: () = assert!(size_of::<Record>() == 32 && size_of::<History>() <= 96);
 
 impl History {
-    /// Nothing recorded, and nothing known of what was before `reach`.
+    /// An empty history that knows nothing about the time before `reach`.
     pub(crate) fn starting(reach: Timestamp) -> Self {
-        // Most entities of many streams are seen once: the first record reserves room for no more.
+        // In many streams most entities are seen once, so the first record reserves room for one only.
         Self { records: VecDeque::with_capacity(1), positives: VecDeque::new(), total: 0, reach }
     }
 
@@ -51,21 +52,22 @@ impl History {
         self.reach
     }
 
-    /// How many records are held.
+    /// Number of records held.
     pub(crate) fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// The last instant that still matters: of the newest record, or without any of the newest that was dropped.
+    /// The last instant that still matters: that of the newest record or, if there is none, of the newest dropped
+    /// record.
     pub(crate) fn latest(&self) -> Timestamp {
         let dropped = Timestamp::from_ns(self.reach.ns().saturating_sub(1));
         self.records.back().map_or(dropped, |newest| newest.key.at)
     }
 
-    /// The records from `first` to `last`, both included.
+    /// Aggregates the records from `first` to `last`, both included.
     pub(crate) fn aggregate(&self, first: Timestamp, last: Timestamp) -> Aggregate {
         let start = self.records.partition_point(|record| record.key.at < first);
-        // Most windows are asked at their end, where nothing is newer.
+        // Usually `last` is the present, and no record is newer.
         let end = match self.records.back() {
             Some(newest) if newest.key.at > last => {
                 self.records.partition_point(|record| record.key.at <= last).max(start)
@@ -81,7 +83,7 @@ impl History {
         }
     }
 
-    /// Records `value`, in place of the value that the record had.
+    /// Records `value`. If the record is already held, this replaces its value.
     pub(crate) fn insert(&mut self, key: Key, value: i64) {
         match self.place(key) {
             Ok(held) => {
@@ -95,7 +97,7 @@ impl History {
         }
     }
 
-    /// Takes a record and its label out; false when it is not held.
+    /// Removes a record and its label. Returns false if the record is not held.
     pub(crate) fn remove(&mut self, key: Key) -> bool {
         let Ok(held) = self.place(key) else { return false };
         self.label(key, false);
@@ -103,7 +105,7 @@ impl History {
         self.records.remove(held).is_some()
     }
 
-    /// Sets or withdraws a positive label; false when the record is not held.
+    /// Sets or withdraws a positive label. Returns false if the record is not held.
     pub(crate) fn label(&mut self, key: Key, positive: bool) -> bool {
         match (self.positives.binary_search(&key), positive) {
             (Err(place), true) if self.place(key).is_ok() => self.positives.insert(place, key),
@@ -115,8 +117,8 @@ impl History {
         true
     }
 
-    /// Forgets what is earlier than `horizon`, and of the rest all but the newest `records_max`. True when that bound
-    /// dropped something: the reach then starts after the newest record that was dropped.
+    /// Forgets the records before `horizon` and, of the rest, all but the newest `records_max`. Returns true if that
+    /// bound dropped a record; the reach then starts after the newest dropped record.
     pub(crate) fn trim(&mut self, horizon: Timestamp, records_max: usize) -> bool {
         self.forget_before(horizon);
         let excess = self.records.len().saturating_sub(records_max).checked_sub(1);
@@ -126,7 +128,7 @@ impl History {
         true
     }
 
-    /// Gives back room that a busier time needed.
+    /// Frees room that a busier time needed.
     pub(crate) fn shrink(&mut self) {
         let room = self.records.len().saturating_mul(2);
         if self.records.capacity() > room.saturating_mul(2) {
@@ -144,7 +146,7 @@ impl History {
         );
     }
 
-    /// Where the record is, or where it belongs. Most records are newer than all others.
+    /// Returns the position of the record or, as the error, where it belongs. Most records are newer than all others.
     fn place(&self, key: Key) -> Result<usize, usize> {
         match self.records.back() {
             Some(newest) if newest.key >= key => self.records.binary_search_by_key(&key, |record| record.key),

@@ -1,9 +1,10 @@
-//! Exact sliding windows over the history of each entity: what features are computed from.
+//! Exact sliding windows over the history of each entity, from which features are computed.
 //!
-//! A *stream* keeps, per entity, *records* ordered by (instant, sequence). Any window over them is answered exactly or
-//! not at all: what a bound has dropped makes the windows that would need it [`Missing`], never silently short.
-//! [`Windows::aggregate`] reads and is used to decide; [`Windows::apply`] folds the [`Update`]s of journal entries and
-//! gives the same state on every replay. Integers only; no I/O, no clock, no randomness.
+//! A *stream* keeps, per entity, *records* ordered by (instant, sequence). A window over them is answered exactly or
+//! not at all: if a bound has dropped records that a window needs, that window is [`Missing`], never silently short.
+//! [`Windows::aggregate`] only reads and is used to decide. [`Windows::apply`] applies the [`Update`]s of journal
+//! entries and gives the same state on every replay. This crate uses integers only, does no I/O and
+//! reads no clock or randomness.
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
 mod history;

@@ -11,24 +11,23 @@ use crate::history::{History, Key};
 use crate::window::{after, first_within};
 use crate::{Aggregate, Applied, Change, Missing, Stream, Update, Window};
 
-/// How many entities an insert looks at to find idle ones. An insert makes at most one new look necessary, or two when
-/// the entity is new, so that more than two keep up, however many entities fall idle at once.
+/// How many entities an insert checks to find idle ones. An insert makes at most one more check necessary, or two if
+/// its entity is new. Checking more than two therefore keeps up, however many entities become idle at once.
 const LOOKS_PER_INSERT: usize = 4;
 
 /// The state of one stream.
 ///
-/// Its horizon is the first instant that the retention covers, counted from the newest insert into any entity. Earlier
-/// records are gone for every reader at once, whenever the memory is freed; it never moves back.
+/// The horizon is the first instant that the retention covers, counted from the newest insert into any entity. Earlier
+/// records are gone for every reader at once, whenever their memory is freed. The horizon never moves back.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamState {
     bounds: Stream,
     horizon: Timestamp,
-    /// Every record from this instant on is held of an entity that is not held: `entities_max` has refused only
-    /// earlier ones.
+    /// For an entity that is not held, `entities_max` has refused only records before this instant.
     refused: Timestamp,
-    /// Tokens are drawn with secret keys at the edge, so nobody can choose them to collide; a fixed seed is safe.
+    /// Tokens are derived with secret keys at the edge, so nobody can choose them to collide, and a fixed seed is safe.
     entities: HashMap<Token, History, FixedState>,
-    /// Each entity once, with an instant not later than its latest: the first are the next that may have fallen idle.
+    /// Each entity once, with an instant no later than its latest one. The first of them are the next that may be idle.
     idle: BinaryHeap<Reverse<(Timestamp, Token)>>,
     records: u64,
 }
@@ -73,7 +72,7 @@ impl StreamState {
         }
     }
 
-    /// Everything that can still be asked about an entity, and the first instant of it.
+    /// Everything that can still be asked about an entity, and the first instant that it covers.
     pub(crate) fn whole(&self, entity: Token) -> (Timestamp, Aggregate) {
         match self.entities.get(&entity) {
             Some(history) => {
@@ -110,11 +109,11 @@ impl StreamState {
             }
             Entry::Vacant(vacant) => {
                 self.idle.push(Reverse((key.at, entity)));
-                // Some of what was refused may have been this entity's.
+                // Some of the refused records may have been this entity's.
                 vacant.insert(History::starting(self.refused))
             }
         };
-        // Every window over this record also needs one that was dropped.
+        // Every window over this record would also need a dropped record.
         if key.at < history.reach() {
             return Applied::Dropped(Missing::WindowTruncated);
         }
@@ -133,8 +132,8 @@ impl StreamState {
         if changed { Applied::Kept } else { Applied::Unchanged }
     }
 
-    /// Forgets entities of which nothing can be asked any more, so that only those of the retention count towards
-    /// `entities_max`. An entity whose last record was removed stays until then.
+    /// Forgets entities about which nothing can be asked any more, so that only entities within the retention count
+    /// towards `entities_max`. An entity whose last record was removed stays until then.
     fn free_idle(&mut self) {
         for _ in 0..LOOKS_PER_INSERT {
             let Some(Reverse((_, entity))) = self.idle.peek().filter(|Reverse((latest, _))| *latest < self.horizon)

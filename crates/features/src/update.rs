@@ -7,44 +7,43 @@ use crate::{Missing, StreamId};
 /// A fact of a journal entry: what happens to one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Update {
-    /// Whose history.
     pub stream: StreamId,
     /// The entity that the record is about.
     pub entity: Token,
-    /// When the record counts, on the stream's clock.
+    /// When the record counts, by the stream's clock.
     pub at: Timestamp,
-    /// The entry that made the record: with `at` it names the record, and orders those of one instant.
+    /// The entry that made the record. Together with `at` it identifies the record, and it orders the records of one
+    /// instant.
     pub seq: Seq,
-    /// What happens to it.
     pub change: Change,
 }
 
 /// What happens to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It is recorded; where it already is, its value is replaced and its label stays.
+    /// The record is added. If it is already held, its value is replaced and its label stays.
     Insert {
-        /// What it adds to a sum.
+        /// What the record adds to a sum.
         value: i64,
     },
-    /// It never counts again, its label included. Nothing happens where it is not held.
+    /// The record and its label no longer count. Nothing happens if the record is not held.
     Remove,
-    /// It is labelled, or a positive label is withdrawn. Nothing happens where it is not held.
+    /// The record gets a positive label, or loses it. Nothing happens if the record is not held.
     Label {
-        /// Whether it turned out to be what the policy counts as positive.
+        /// Whether the payment turned out to be what the policy counts as positive.
         positive: bool,
     },
 }
 
-/// What became of an update.
+/// The effect of an update on the windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "dropped records are counted in a metric"]
 pub enum Applied {
-    /// The windows say what the update says.
+    /// The windows reflect the update.
     Kept,
-    /// No window that can be answered changes: the record is older than the retention, or is not held.
+    /// No window that can be answered changes, because the record is older than the retention or is not held.
     Unchanged,
-    /// A bound has dropped a record within the retention, this one or an older one of the entity: until the retention
-    /// passes it, windows that need it are missing.
+    /// A bound dropped a record within the retention, this one or an older one of the entity. Windows that need it are
+    /// missing until the retention has passed it.
     Dropped(Missing),
 }

@@ -2,19 +2,19 @@
 
 use types::{Span, Timestamp};
 
-/// A stretch of time that ends `delay` before the moment it is asked at: (t − delay − length, t − delay].
-/// What lies before 1970 is empty.
+/// A span of time that ends `delay` before the instant at which it is asked for: (t − delay − length, t − delay]. The
+/// time before 1970 is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
-    /// From the excluded start to the included end; a window of no length is empty.
+    /// From the excluded start to the included end. A window of length zero is empty.
     pub length: Span,
-    /// From the end to the moment of asking.
+    /// From the end to the instant at which the window is asked for.
     pub delay: Span,
 }
 
 impl Window {
-    /// The first and the last instant inside when asked at `at`; `None` when all of it lies before 1970. The first is
-    /// after the last when the window has no length.
+    /// The first and the last instant inside the window as of `at`, or `None` if all of it lies before 1970. The first
+    /// is after the last if the window has no length.
     pub(crate) fn instants(self, at: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let last = at.checked_sub(self.delay)?;
         Some((first_within(self.length, last), last))
@@ -31,19 +31,19 @@ pub(crate) fn after(at: Timestamp) -> Timestamp {
     Timestamp::from_ns(at.ns().saturating_add(1))
 }
 
-/// What the records of one window add up to.
+/// The aggregate of the records in one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Aggregate {
-    /// Records in the window, at most 2^32 (the bound on an entity's records, and a candidate).
+    /// Number of records in the window. At most 2^32: the bound on an entity's records, plus a candidate.
     pub count: u64,
-    /// The sum of their values; its magnitude stays within 2^95.
+    /// Sum of their values. Its magnitude stays within 2^95.
     pub sum: i128,
-    /// How many of them have a positive label by now, whenever that became known. Never more than `count`.
+    /// Number of them that have a positive label now, whenever that became known. Never more than `count`.
     pub positives: u64,
 }
 
 impl Aggregate {
-    /// With one more record of `value`, not labelled.
+    /// This aggregate with one more record, which has the value `value` and no label.
     pub(crate) fn with(self, value: i64) -> Self {
         Self {
             count: self.count.saturating_add(1),
@@ -53,15 +53,15 @@ impl Aggregate {
     }
 }
 
-/// Why a window has no exact answer. The name is the stable reason.
+/// Why a window has no exact answer. The name is the stable reason code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Missing {
-    /// It starts before what is still held of the entity: before the stream's retention, or at records that
+    /// The window starts before what is still held of the entity: before the stream's retention, or at records that
     /// `records_max` has dropped.
     #[error("the window starts before the records that are still held")]
     WindowTruncated,
-    /// The entity is not held, and the window reaches back to when records of entities beyond `entities_max` were
-    /// dropped, perhaps this one's.
+    /// The entity is not held, and the window reaches back to a time when records of entities beyond `entities_max`
+    /// were dropped, possibly records of this one.
     #[error("the stream has dropped records of entities beyond its entities_max")]
     TooManyEntities,
     /// The stream was never opened.

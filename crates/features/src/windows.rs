@@ -8,17 +8,15 @@ use types::{DigestBuilder, Span, Timestamp, Token};
 use crate::stream::StreamState;
 use crate::{Aggregate, Applied, Change, Missing, Update, Window};
 
-/// A stream of a journal: numbered when a policy is activated, permanent.
+/// Number of a stream. It is assigned when a policy is activated and is permanent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(u32);
 
 impl StreamId {
-    /// The stream with this number.
     pub const fn new(number: u32) -> Self {
         Self(number)
     }
 
-    /// The number.
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -30,31 +28,31 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// What is kept of a stream.
+/// What a stream keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
-    /// Which one.
     pub id: StreamId,
-    /// How far back from its newest record, of whichever entity, the stream can be asked. The longest window, with its
-    /// delay and whatever its clock may lie ahead or behind (`ahead_max + late_max`), must fit.
+    /// How far back from its newest record, of any entity, the stream can be asked. It must cover the longest window
+    /// with its delay, plus how far its clock may be ahead or behind (`ahead_max + late_max`).
     pub retention: Span,
-    /// Records per entity; the oldest are dropped beyond it. A late insert or a removal takes time in proportion.
+    /// Most records per entity. Beyond it the oldest are dropped. A late insert or a removal takes time in proportion
+    /// to it.
     pub records_max: u32,
-    /// Entities with something to ask within the retention; records of new ones are dropped beyond it.
+    /// Most entities with records within the retention. Beyond it, records of new entities are dropped.
     pub entities_max: u32,
-    /// What happened before this instant was not recorded: windows that reach there are missing, not short.
+    /// Nothing before this instant was recorded. Windows that reach back before it are missing, not short.
     pub recorded_since: Timestamp,
 }
 
-/// Every stream of a shard.
+/// All streams of a shard.
 #[derive(Debug, Clone, Default)]
 pub struct Windows {
     streams: BTreeMap<StreamId, StreamState>,
 }
 
 impl Windows {
-    /// Starts a stream empty, or widens one: its retention and bounds become the larger of what they were and of
-    /// `stream`. What was dropped until now stays dropped, and missing.
+    /// Opens a new, empty stream, or widens an existing one: its retention and bounds become the larger of the old ones
+    /// and those of `stream`. What was dropped before stays dropped, and windows that need it stay missing.
     pub fn open(&mut self, stream: &Stream) {
         self.streams
             .entry(stream.id)
@@ -62,13 +60,13 @@ impl Windows {
             .or_insert_with(|| StreamState::new(stream.clone()));
     }
 
-    /// What the records of `entity` in `window` add up to at the moment `at`, in time logarithmic in their number.
+    /// Aggregates the records of `entity` in `window` as of `at`, in time logarithmic in their number.
     ///
-    /// `candidate` is the value of the record that is being decided upon, at exactly `at`: it counts as if it were
-    /// recorded, which only a window without delay can see. An entity without records has an exact answer, zero.
+    /// `candidate` is the value of the record that is being decided on, at exactly `at`. It counts as if it were
+    /// recorded, which only a window without delay can see. An entity without records has an exact answer: zero.
     ///
     /// # Errors
-    /// When a bound has dropped something that the window may need.
+    /// If a bound has dropped something that the window may need.
     pub fn aggregate(
         &self,
         stream: StreamId,
@@ -83,7 +81,7 @@ impl Windows {
         Ok(candidate.filter(|_| seen).map_or(recorded, |value| recorded.with(value)))
     }
 
-    /// Folds one journaled fact into the windows. Every node and every replay runs exactly this.
+    /// Applies one journaled fact to the windows. Every node and every replay runs exactly this.
     pub fn apply(&mut self, update: &Update) -> Applied {
         match self.streams.get_mut(&update.stream) {
             Some(state) => state.apply(update),
@@ -91,13 +89,13 @@ impl Windows {
         }
     }
 
-    /// Adds the logical after-image of `update` to a digest: what can be asked about its entity, whether or not older
-    /// records still wait in memory to be forgotten.
+    /// Adds the logical after-image of `update` to a digest: what can still be asked about its entity. Older records
+    /// that are still in memory but no longer count are not part of it.
     ///
-    /// In this order: stream, entity, instant (ns) and sequence of the record; 0 and the value of an insert, 1 and 0 of
-    /// a removal, 2 and 1 or 0 of a label; then, of all that can still be asked about the entity, the first instant
-    /// (ns), the number of records, their sum and the number of positive labels. Entity, value and sum are 16 bytes,
-    /// the others 8. Four zeros end the image of a stream that is not open.
+    /// The order is: stream, entity, instant (ns) and sequence of the record; 0 and the value for an insert, 1 and 0
+    /// for a removal, 2 and 1 or 0 for a label; then, for everything that can still be asked about the entity, the
+    /// first instant (ns), the number of records, their sum and the number of positive labels. Entity, value and sum
+    /// take 16 bytes, the others 8. For a stream that is not open, the last four are zeros.
     pub fn digest_after(&self, update: &Update, into: &mut DigestBuilder) {
         into.u64(u64::from(update.stream.get())).u128(update.entity.get()).u64(update.at.ns()).u64(update.seq.get());
         match update.change {
@@ -110,12 +108,12 @@ impl Windows {
         into.u64(first.ns()).u64(held.count).i128(held.sum).u64(held.positives);
     }
 
-    /// Records in memory, over all streams.
+    /// Number of records in memory, over all streams.
     pub fn records(&self) -> u64 {
         self.streams.values().map(StreamState::records).sum()
     }
 
-    /// Entities in memory, each once per stream that holds it.
+    /// Number of entities in memory. An entity counts once per stream that holds it.
     pub fn entities(&self) -> u64 {
         self.streams.values().map(StreamState::entities).sum()
     }

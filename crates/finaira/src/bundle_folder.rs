@@ -1,4 +1,4 @@
-//! Policy folders on disk.
+//! Reads policy folders from disk.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use policy::{Bundle, DOCUMENT, Policy, model_files};
 
-/// Reads a policy folder: `policy.toml` and the models it names.
+/// Reads a policy folder: `policy.toml` and the models that it names.
 pub(crate) fn read(folder: &Path) -> anyhow::Result<Bundle> {
     let document = folder.join(DOCUMENT);
     let text = std::fs::read(&document).with_context(|| format!("cannot read {}", document.display()))?;
@@ -19,7 +19,7 @@ pub(crate) fn read(folder: &Path) -> anyhow::Result<Bundle> {
     Ok(Bundle::new(files)?)
 }
 
-/// Reads and compiles a policy folder; the error lists every problem.
+/// Reads and compiles a policy folder. The error lists every problem.
 pub(crate) fn compile(folder: &Path) -> anyhow::Result<(Bundle, Policy)> {
     let bundle = read(folder)?;
     match Policy::compile(&bundle) {

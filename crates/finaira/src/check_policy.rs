@@ -1,4 +1,4 @@
-//! `finaira check-policy`: the same check that activating a policy makes.
+//! `finaira check-policy` does the same check as activating a policy.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,11 @@ pub(crate) struct Arguments {
     folder: PathBuf,
 }
 
-#[expect(clippy::print_stdout, reason = "this command answers on standard output")]
+#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (_, policy) = bundle_folder::compile(&arguments.folder)?;
     println!(
-        "{} is sound: {} payment types, {} features, {} rules, {} models",
+        "{} is valid: {} payment types, {} features, {} rules, {} models",
         policy.name(),
         policy.payment_types().len(),
         policy.features().len(),

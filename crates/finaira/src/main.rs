@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Decides payments and posts them, in one step.
+/// Decides and posts payments in one step.
 #[derive(Debug, Parser)]
 #[command(name = "finaira", version, about, max_term_width = 100)]
 struct Arguments {
@@ -26,30 +26,30 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the engine with its journal in a directory, and the HTTP API
+    /// Run the server: the engine, its journal and the HTTP API
     Serve(serve::Arguments),
-    /// Show the whole of it: a server, simulated customers and fraudsters, and what came of them
+    /// Run a demo: a server with simulated customers and fraudsters, and a report of the results
     Demo(demo::Arguments),
     /// Decide a file of past payments with a policy
     Backtest(backtest::Arguments),
-    /// Measure what the server does on this machine
+    /// Measure the performance of the server on this machine
     #[command(subcommand)]
     Bench(bench::Benchmark),
-    /// Bring an existing book of accounts and transfers into a ledger
+    /// Import an existing book of accounts and transfers into a ledger
     #[command(subcommand)]
     Import(Box<import::Command>),
-    /// Copy the journal of a running server into a directory, once or as it goes on
+    /// Copy the journal of a running server into a directory, once or continuously
     Backup(backup::Arguments),
-    /// Write down proofs that something stands in the journal, for others to check, and check them
+    /// Write proofs that something is in the journal, which others can check; or check such proofs
     #[command(subcommand)]
     Prove(Box<prove::Command>),
-    /// Print the newest signed checkpoint of a server, or the key that checks it
+    /// Print the newest signed checkpoint of a server, or the key that verifies it
     Checkpoint(prove::Checkpoint),
-    /// Restore a journal from a copy, in full or up to a point, as a history of its own
+    /// Restore a journal from a copy, in full or up to a point, as a new history
     Restore(restore::Arguments),
-    /// Check everything that a data directory holds, without changing it
+    /// Check everything in a data directory, without changing it
     Verify(verify::Arguments),
-    /// Check a policy folder and say what is wrong with it
+    /// Check a policy folder and list its problems
     CheckPolicy(check_policy::Arguments),
 }
 
@@ -77,12 +77,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// What scripts may tell apart; 1 for the rest.
+/// The exit code for an error. A failed backup has its own codes; all other errors give 1.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     error.downcast_ref().map_or(ExitCode::FAILURE, |failure: &backup::Failure| failure.exit_code().into())
 }
 
-/// An error and its causes, each said once: many already quote the one they come from.
+/// Formats an error with its causes. Many errors already quote their cause, so each text appears only once.
 fn sentence(error: &anyhow::Error) -> String {
     let mut sentence = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -1,4 +1,4 @@
-//! `finaira restore`: a journal from a copy, in full or up to a point.
+//! `finaira restore` restores a journal from a copy, in full or up to a point.
 
 use std::path::PathBuf;
 
@@ -10,21 +10,21 @@ use crate::backtest::table::thousands;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Data directory to restore from, such as one that `finaira backup` wrote; no server runs on it
+    /// Data directory to restore from, such as a copy by `finaira backup`; no server may run on it
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
-    /// Data directory to restore to; it has no journal
+    /// Data directory to restore into; it must not have a journal
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// Leave out what came after this entry
+    /// Leave out everything after this entry
     #[arg(long, value_name = "SEQ", conflicts_with = "to_time", value_parser = clap::value_parser!(u64).range(1..))]
     to_seq: Option<u64>,
-    /// Leave out what was decided after this instant, such as 2026-11-25T16:00:00Z
+    /// Leave out everything that was decided after this instant, such as 2026-11-25T16:00:00Z
     #[arg(long, value_name = "TIME")]
     to_time: Option<Timestamp>,
 }
 
-#[expect(clippy::print_stdout, reason = "what was restored is this command's answer")]
+#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let until = match (arguments.to_seq, arguments.to_time) {
         (Some(seq), _) => Until::Seq(Seq::new(seq)),
@@ -41,16 +41,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let Restored { departed, decided_at, identity, left_out, damage_behind } = restored?;
     println!("Restored the first {} entries, up to {decided_at}.", thousands(departed.size.into()));
-    println!("  departed from  origin {}, {} entries, root {}", departed.origin, departed.size, departed.root);
-    println!("  goes on as     origin {}, epoch {}, from entry {}", identity.origin, identity.epoch, departed.size + 1);
+    println!("  departs from   origin {}, {} entries, root {}", departed.origin, departed.size, departed.root);
+    println!("  continues as   origin {}, epoch {}, from entry {}", identity.origin, identity.epoch, departed.size + 1);
     let least = if damage_behind.is_some() { "at least " } else { "" };
     println!("  left out       {least}{} entries", thousands(left_out.into()));
     if let Some(damage) = damage_behind {
-        println!("  and whatever stands behind this: {damage}");
+        println!("  and everything after this damage: {damage}");
     }
     println!(
-        "Put the keys directory that belongs to it into {}, then start a server there. Readers of events and copies of \
-         the journal begin again: their cursors are of the history before.",
+        "Copy the matching keys directory into {}, then start a server there. Readers of events and copies of \
+         the journal must start again, because their cursors belong to the previous history.",
         arguments.to.display()
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! `finaira serve`: the engine and its HTTP API.
+//! `finaira serve` runs the engine and its HTTP API.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
@@ -15,49 +15,51 @@ use types::Span;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Directory of the journal and the keys; created when it is not there
+    /// Data directory, for the journal and the keys; created if it does not exist
     #[arg(long, env = "FINAIRA_DATA", value_name = "DIR")]
     data: PathBuf,
     /// Address to listen on; port 0 picks a free one
     #[arg(long, env = "FINAIRA_LISTEN", value_name = "ADDRESS", default_value_t = server::DEFAULT_ADDRESS)]
     listen: SocketAddr,
-    /// Events that may wait for the engine, a batch counting as many as it brings; more are answered 503
+    /// Most events that may wait for the engine; each event of a batch counts, and requests beyond this get status 503
     #[arg(long, env = "FINAIRA_QUEUE", value_name = "EVENTS", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     queue: u32,
-    /// Make one more API key and print it, for when the first was lost
+    /// Generate another API key and print it, in case the first one was lost
     #[arg(long)]
     new_api_key: bool,
-    /// Whether entries can be proved to others: a Merkle tree over the journal and signed checkpoints
+    /// Keep a Merkle tree over the journal and sign checkpoints, so that entries can be proved to others
     #[arg(long, env = "FINAIRA_PROOFS", value_enum, default_value_t = Switch::On)]
     proofs: Switch,
-    /// The key that signs checkpoints: a file whose last line is 32 bytes in base64; without it one is made and kept
+    /// File with the key that signs checkpoints: its last line is 32 bytes in base64; without it, the server generates
+    /// and stores a key
     #[arg(long, env = "FINAIRA_PROOF_KEY", value_name = "FILE", conflicts_with = "new_proof_key")]
     proof_key: Option<PathBuf>,
-    /// Replace the key that signs checkpoints by a new one, which the old one signs over to
+    /// Replace the stored key that signs checkpoints with a new one; both sign a handover
     #[arg(long)]
     new_proof_key: bool,
-    /// Bytes of a journal segment file, at least 1048576
+    /// Size of a journal segment file in bytes, at least 1048576
     #[arg(long, env = "FINAIRA_SEGMENT_BYTES", value_name = "BYTES", default_value_t = Layout::STANDARD.segment_bytes, value_parser = clap::value_parser!(u64).range(1_048_576..=Layout::SEGMENT_BYTES_MAX))]
     segment_bytes: u64,
-    /// Bytes that are kept free on the disk; with fewer left nothing is written, and reads go on
+    /// Bytes to keep free on the disk; below that, the server refuses writes but still answers reads
     #[arg(long, env = "FINAIRA_DISK_RESERVE", value_name = "BYTES", default_value_t = Options::DISK_RESERVE_BYTES)]
     disk_reserve: u64,
-    /// How much the clock may gain on the monotonic clock at once before it is not believed and nothing is written; above 0
+    /// How far the clock may jump ahead of the monotonic clock before the server refuses writes; above 0
     #[arg(long, env = "FINAIRA_CLOCK_AHEAD_MAX", value_name = "TIME", default_value = "10s", value_parser = some_time)]
     clock_ahead_max: Span,
-    /// How long after the last entry the clock may lie at a start before it is not believed
+    /// Longest time from the last entry to a start; after a longer one, the server refuses writes until the clock is
+    /// confirmed
     #[arg(long, env = "FINAIRA_CLOCK_GAP_MAX", value_name = "TIME", default_value = "24h")]
     clock_gap_max: Span,
-    /// Believe the clock at this start, however long after the last entry it lies
+    /// Confirm the clock at this start, however long ago the last entry was
     #[arg(long)]
     confirm_clock: bool,
-    /// Within what time every sealed segment is read again, from 1s on
+    /// Period within which every sealed segment is read again, at least 1s
     #[arg(long, env = "FINAIRA_SCRUB_PERIOD", value_name = "TIME", default_value = "24h", value_parser = scrub_period)]
     scrub_period: Span,
-    /// How logs are written
+    /// Format of the logs
     #[arg(long, env = "FINAIRA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     log_format: LogFormat,
-    /// The least severe level that is logged
+    /// Least severe level to log
     #[arg(long, env = "FINAIRA_LOG_LEVEL", default_value = "info")]
     log_level: tracing::level_filters::LevelFilter,
 }
@@ -78,7 +80,7 @@ enum LogFormat {
     Json,
 }
 
-#[expect(clippy::print_stdout, reason = "address and key are this command's answer; logs go to standard error")]
+#[expect(clippy::print_stdout, reason = "address and key go to standard output, logs to standard error")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     start_logs(arguments.log_format, arguments.log_level);
     let options = Options {
@@ -97,12 +99,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             (Switch::On, None) => Some(KeySource::Kept),
         },
     };
-    // One processor is for the engine: a worker there would only be in its way.
+    // One processor is left to the engine thread.
     let workers = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     runtime.block_on(async {
         let mut stop = stop_signal()?;
-        // First, because the key that a first start makes is shown only once.
+        // Bind the address first: a first start prints its API key only once, so it should not fail after that.
         let listener = tokio::net::TcpListener::bind(arguments.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
         let address = listener.local_addr()?;
@@ -118,7 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let listening = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
             let confirm_clock = match opened.serve(listening, stop).await {
                 Err(Stopped::IndexDamaged { fault, is_clock_believed }) => {
-                    tracing::warn!(%fault, "the index is derived again");
+                    tracing::warn!(%fault, "rebuilding the index");
                     is_clock_believed
                 }
                 ended => {
@@ -128,7 +130,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 }
             };
             stop = stop_signal()?;
-            // What was asked for once is not done again.
+            // Do not repeat one-time options.
             let proofs = options.proofs.clone().map(|source| match source {
                 KeySource::Renewed => KeySource::Kept,
                 KeySource::Kept | KeySource::File(_) => source,
@@ -136,16 +138,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             opened = reopen(&Options { new_api_key: false, confirm_clock, proofs, ..options.clone() }).await?;
             tracing::info!(last = opened.recovered.last.get(), "serving again");
         }
-        anyhow::bail!("the index was damaged {REOPENED_MAX} times since the start; look at its disk")
+        anyhow::bail!("the index was damaged {REOPENED_MAX} times since the start; check its disk")
     })
 }
 
-/// How often a damaged index is derived again by the same process.
+/// How often the same process rebuilds a damaged index.
 const REOPENED_MAX: usize = 4;
-/// How long requests that end late may hold on to the directory.
+/// How long late requests may keep using the directory.
 const REOPENED_WITHIN: Duration = Duration::from_secs(15);
 
-/// Opens a directory that this process served before.
+/// Opens a directory that this process has already served.
 async fn reopen(options: &Options) -> anyhow::Result<Opened> {
     let stopwatch = Stopwatch::start();
     loop {
@@ -158,7 +160,7 @@ async fn reopen(options: &Options) -> anyhow::Result<Opened> {
     }
 }
 
-/// A period that leaves the scrub time to breathe.
+/// Parses the scrub period. A minimum leaves the scrub enough time.
 fn scrub_period(text: &str) -> Result<Span, String> {
     let period: Span = text.parse().map_err(|error: types::SpanParseError| error.to_string())?;
     if period < Span::from_secs(1) { Err(format!("found {period}, expected at least 1s")) } else { Ok(period) }
@@ -167,13 +169,13 @@ fn scrub_period(text: &str) -> Result<Span, String> {
 fn some_time(text: &str) -> Result<Span, String> {
     let span: Span = text.parse().map_err(|error: types::SpanParseError| error.to_string())?;
     if span == Span::ZERO {
-        Err("found 0, expected more: with it no write would ever be taken".to_owned())
+        Err("found 0, expected more: with 0, every write would be refused".to_owned())
     } else {
         Ok(span)
     }
 }
 
-/// Resolves on Ctrl-C or SIGTERM.
+/// Completes on Ctrl-C or SIGTERM.
 pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,4 +1,4 @@
-//! `finaira verify`: checks everything that a data directory holds.
+//! `finaira verify` checks everything in a data directory.
 
 use std::path::PathBuf;
 
@@ -11,18 +11,18 @@ use crate::backtest::table::{Table, thousands};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Data directory; no server runs on it
+    /// Data directory; no server may run on it
     #[arg(value_name = "DIR")]
     data: PathBuf,
-    /// A checkpoint that was kept elsewhere: the journal must still hold all that it was signed over
+    /// A checkpoint that was kept elsewhere: check that the journal still has all entries that it covers
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// The key that the checkpoint was signed with, as a vkey; otherwise one of DIR/keys/proof.vkeys
+    /// The vkey of the key that signed the checkpoint; the default is the keys in DIR/keys/proof.vkeys
     #[arg(long, value_name = "VKEY", requires = "checkpoint")]
     key: Option<VerifierKey>,
 }
 
-#[expect(clippy::print_stdout, reason = "what was found is this command's answer")]
+#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let checkpoint =
         arguments.checkpoint.as_ref().map(|path| CheckpointFile { path: path.clone(), key: arguments.key.clone() });
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     print!("{out}");
     if let Some((last, root)) = end {
         let root: String = root.iter().map(|byte| format!("{byte:02x}")).collect();
-        println!("The journal ends with entry {last}; the Merkle root over all is {root}.");
+        println!("The journal ends with entry {last}; the Merkle root over all entries is {root}.");
         if let Some(elapsed) = elapsed {
             let rate = thousands(per_second(last.get(), elapsed).into());
             println!("Read in {:.1} s, {rate} entries a second.", elapsed.as_secs_f64());
@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         println!("Note: {note}.");
     }
     if findings.is_empty() {
-        println!("Everything holds.");
+        println!("All checks passed.");
         return Ok(());
     }
     for finding in &findings {
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let of_the_journal = findings.iter().filter(|finding| finding.place.is_truth()).count();
     match of_the_journal {
-        0 => bail!("{} findings, none of them in what cannot be derived again", findings.len()),
-        _ => bail!("{} findings, {of_the_journal} of them in what cannot be derived again", findings.len()),
+        0 => bail!("{} findings, none of them in data that cannot be rebuilt", findings.len()),
+        _ => bail!("{} findings, {of_the_journal} of them in data that cannot be rebuilt", findings.len()),
     }
 }

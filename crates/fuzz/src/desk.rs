@@ -1,4 +1,4 @@
-//! An engine with a short past, to which requests come that were parsed from hostile bytes.
+//! An engine with a short history that executes requests parsed from fuzz input.
 
 use std::future::Future;
 use std::pin::pin;
@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use api::history::{Instant, Sums, TransferFilter};
-use api::responses::Assets;
 use api::{History, Operation, Problem};
 use edge::{Body, Call as Asked, Edge, Head, Installation, Sources, StatementPage, Wanted};
 use engine::{
     ActivePolicy, Answered, Applied, CreatePayment, Engine, Entry, Fact, Made, NewPayment, Page, PolicyActivated,
     Request,
 };
-use journal::FrameBuilder;
-use ledger::{Account, PendingState, Transfer};
+use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
+use ledger::{Account, Assets, PendingState, Transfer};
 use policy::{Bundle, Policy};
 use types::{
     AccountId, ActorId, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp, Token,
@@ -27,13 +26,13 @@ use crate::{Verdict, check_line};
 
 pub(crate) const SHARD: ShardId = ShardId::new(0);
 pub(crate) const TENANT: TenantId = TenantId::new(1);
-/// The history that cursors are of.
+/// The history that cursors belong to.
 pub(crate) const HISTORY: History = History { origin: Origin::new(0x1234), shard: SHARD };
-/// When the past begins.
+/// The time at which the engine's history begins.
 const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
 const ACTOR: ActorId = ActorId::new(1);
 
-/// What every attack starts from.
+/// The state from which every run starts.
 #[derive(Debug)]
 pub(crate) struct Past {
     pub(crate) policy: Arc<Policy>,
@@ -58,16 +57,12 @@ struct State {
     made: Vec<Entry>,
 }
 
-/// The past, made once by requests of the API.
+/// Returns the past, which is built once from requests of the API.
 pub(crate) fn past() -> &'static Past {
     static PAST: OnceLock<Past> = OnceLock::new();
     PAST.get_or_init(|| {
-        let bundle = Bundle::new([(policy::DOCUMENT.to_owned(), history::POLICY.as_bytes().to_vec())]);
-        let bundle = bundle.expect("the document is a bundle");
-        let policy = match Policy::compile(&bundle) {
-            Ok(policy) => Arc::new(policy),
-            Err(problems) => panic!("the policy of the attacks compiles: {problems:?}"),
-        };
+        let bundle = fixtures::bundle(&history::policy());
+        let policy = fixtures::compile(&bundle);
         let desk = Desk::empty(Some(Arc::clone(&policy)));
         desk.install(&bundle, &policy).expect("the policy is installed");
         let accounts = history::imported_accounts();
@@ -180,6 +175,12 @@ impl Room {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn find(&self, seq: Seq) -> Option<Entry> {
+        let is_it = |entry: &&Entry| entry.header.seq == seq;
+        let made = self.state().made.iter().find(is_it).cloned();
+        made.or_else(|| past().entries.iter().find(is_it).cloned())
+    }
+
     fn execute<O: engine::Operation>(&self, actor: ActorId, id: RequestId, operation: O) -> Answered<O> {
         let State { engine, made } = &mut *self.state();
         let now = engine.clock().saturating_add(Span::from_ns(1_000_000_000));
@@ -227,18 +228,20 @@ impl Sources for Room {
         edge::install(self, (actor, id), &bundle, Arc::new(policy)).await
     }
 
-    async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Problem> {
-        let state = self.state();
-        let is_it = |entry: &&Entry| entry.header.seq == seq;
-        if let Some(made) = state.made.iter().find(is_it) {
-            return Ok(Some(made.clone()));
-        }
-        Ok(past().entries.iter().find(is_it).cloned())
+    async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Problem> {
+        let in_context = |entry| EntryInContext::of(entry, self).expect("everything is in memory");
+        Ok(self.find(seq).map(in_context))
+    }
+}
+
+impl ContextSource for Room {
+    fn assets(&self) -> Arc<Assets> {
+        Sources::assets(self)
     }
 
-    async fn policy_names(&self, seq: Seq) -> Result<Option<Arc<PolicyActivated>>, Problem> {
-        Ok(self.entry(seq).await?.and_then(|entry| match entry.fact {
-            Fact::PolicyActivated(names) => Some(names),
+    fn policy(&self, activated: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault> {
+        Ok(self.find(activated).and_then(|entry| match entry.fact {
+            Fact::PolicyActivated(policy) => Some(policy),
             _ => None,
         }))
     }
@@ -315,14 +318,14 @@ impl vault::Keys for Plain {
     }
 }
 
-/// What clients are told is fit to be told.
+/// Checks that a client may see this problem.
 pub(crate) fn check_problem(problem: &Problem) -> Verdict {
     assert!((400..600).contains(&problem.status()), "{problem:?}");
     serde_json::to_vec(&problem.body()).expect("a problem is JSON");
     check_line(problem.detail())
 }
 
-/// A policy that compiled can be installed in an engine without a past.
+/// Checks that a compiled policy can be activated in a new engine.
 pub(crate) fn activate(bundle: &Bundle, policy: &Arc<Policy>) {
     if let Err(problem) = Desk::empty(None).install(bundle, policy) {
         check_problem(&problem);

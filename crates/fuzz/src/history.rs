@@ -1,8 +1,9 @@
-//! What happened before an attack, and what else is asked: requests of every kind that the API takes.
+//! The requests that happen before fuzz input is executed, and further valid requests: together, all kinds that the API
+//! accepts.
 
 use api::packed::{AccountRecord, TransferRecord};
 
-/// Requests that worked, in this order.
+/// Requests that succeed in this order.
 pub(crate) const REQUESTS: &[&str] = &[
     "POST /v1/ledgers\n{\"id\": 1, \"asset\": \"EUR/2\"}",
     "POST /v1/accounts\n{\"id\": \"1\", \"ledger\": 1, \"code\": 1, \"address\": \"bank\"}",
@@ -38,7 +39,7 @@ pub(crate) const REQUESTS: &[&str] = &[
      \"attributes\": {\"customer\": \"ann\", \"recipient\": \"bob\", \"country\": \"NO\", \"email\": \"a@example.org\", \
      \"trusted\": true, \"rate\": 1.25, \"age\": 41, \"since\": \"2020-01-01T00:00:00Z\", \"from\": \"3\"}}",
     "POST /v1/payments\n{\"id\": \"22\", \"type\": \"card\", \"amount\": \"500\", \"asset\": \"EUR/2\", \
-     \"attributes\": {\"customer\": \"ann\"}, \"occurred_at\": \"2026-11-18T00:00:00Z\"}",
+     \"attributes\": {\"customer\": \"ann\"}, \"occurred_at\": \"2026-11-18T11:06:00Z\"}",
     "POST /v1/payments/22/metadata\n{\"metadata\": {\"basket\": {\"items\": 3}}}",
     "POST /v1/labels\n{\"payment\": \"20\", \"label\": \"legitimate\"}",
     "POST /v1/ledgers\n{\"id\": 2, \"asset\": \"BTC/8\"}",
@@ -46,7 +47,7 @@ pub(crate) const REQUESTS: &[&str] = &[
      \"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"}",
 ];
 
-/// Requests that were not made yet, one for each route with a JSON body or none.
+/// Valid requests that have not been made yet: one for each route with a JSON body or with none.
 pub(crate) const MORE: &[&str] = &[
     "POST /v1/transfers?dry_run=true\n{\"id\": \"40\", \"debit_account\": \"1\", \"credit_account\": \"3\", \"amount\": \
      \"9007199254740993\", \"asset\": \"EUR/2\", \"code\": 65535, \"user_data_128\": \
@@ -64,7 +65,7 @@ pub(crate) const MORE: &[&str] = &[
      \"attributes\": {\"customer\": \"ann\"}}",
 ];
 
-/// Questions.
+/// Valid queries.
 pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/ledgers",
     "GET /v1/ledgers/1/trial-balance?at=2026-11-18T00:00:00.5%2B02:00",
@@ -88,10 +89,32 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/events?cursor=00000000-0000-0000-0000-000000001234.0.3&limit=2",
 ];
 
-/// A policy with an attribute of every kind, review, capture, features and rules.
-pub(crate) const POLICY: &str = include_str!("policy.toml");
+/// The wallet policy that the tests share, with a file mapping that makes the rows of a file transfers.
+pub(crate) fn policy() -> String {
+    fixtures::WALLET.to_owned() + FILE
+}
 
-/// The time of what was imported.
+const FILE: &str = r#"
+[file]
+payment = "transfer"
+id = "id"
+time = "at"
+amount = { column = "amount", unit = "major" }
+label = { column = "fraud", positive = ["1"], delay = "7d" }
+[file.attributes]
+customer = "customer"
+recipient = "recipient"
+device = "device"
+country = "country"
+email = "email"
+trusted = "trusted"
+rate = "rate"
+age = "age"
+since = "since"
+from = "from"
+"#;
+
+/// The time of the imported rows.
 const IMPORTED_NS: u64 = 1_600_000_000_000_000_000;
 
 /// The request that stages the accounts of an import.
@@ -104,7 +127,7 @@ pub(crate) fn imported_accounts() -> Vec<u8> {
     [line, &account(301), &account(302)].concat()
 }
 
-/// The request that stages a transfer of that import.
+/// The request that stages a transfer of the same import.
 pub(crate) fn imported_transfers() -> Vec<u8> {
     let blank = TransferRecord::decode(&[0; 128]);
     let between = TransferRecord { debit_account_id: 301, credit_account_id: 302, ledger: 2, code: 1, ..blank };

@@ -1,12 +1,14 @@
-//! Attacks on everything that reads bytes from outside: what clients send, what people upload, what stands on disk.
+//! Fuzz targets for everything that reads bytes from outside: requests of clients, uploads, and files on disk.
 //!
-//! A [`Target`] takes any bytes, gives them to the code that reads them, and panics when a promise does not hold: no input
-//! makes the code panic or take memory without bound, a complaint names something, what was accepted is written back to
-//! the same bytes or value, and what parses can be decided, journaled and replayed. Its seeds are valid inputs that the code
-//! itself makes; the committed corpus (`fuzz/seeds`) holds them and every input that once found something.
+//! A [`Target`] takes any bytes, passes them to the code that reads them, and panics if one of these promises is
+//! broken: no input makes the code panic or use unbounded memory; every rejection has a message; accepted input is
+//! written back as the same bytes or value; parsed commands can be decided, journaled and replayed. The seeds of a
+//! target are valid inputs that our own code creates. The committed corpus (`fuzz/seeds`) contains the seeds and every
+//! input that once found a bug.
 //!
-//! Two drivers run the same targets: `tests/bounded.rs` on the stable toolchain, with a fixed number of mutations from one
-//! seed, and cargo-fuzz through the wrappers in the folder `fuzz`. `docs/testing.md` says how.
+//! Two drivers run the same targets: `tests/bounded`, on the stable toolchain, tries a fixed number of mutations derived
+//! from one seed; cargo-fuzz runs them through the wrappers in the folder `fuzz`. `docs/testing.md` explains how to use
+//! them.
 
 mod desk;
 mod history;
@@ -19,60 +21,60 @@ use std::fmt::Display;
 pub use mutate::Mutator;
 pub use targets::TARGETS;
 
-/// Something that reads bytes.
+/// A fuzz target.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// What it is called: the name of its folder of seeds and of its wrapper.
+    /// The name of the target, of its folder of seeds, and of its wrapper.
     pub name: &'static str,
-    /// Reads the bytes and checks what must hold.
+    /// Reads the bytes and checks the promises.
     ///
     /// # Panics
-    /// When it does not hold.
+    /// If a promise is broken.
     pub run: fn(&[u8]) -> Verdict,
-    /// Valid inputs with names, made by the code that writes them.
+    /// Creates named valid inputs with the code that writes them.
     pub seeds: fn() -> Vec<(String, Vec<u8>)>,
-    /// How many mutations the test command tries: a second or two, in the dev profile.
+    /// How many mutations `cargo test` tries. They take a second or two in the dev profile.
     pub runs: u32,
 }
 
-/// What became of an input.
+/// The result of reading an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was read in full.
+    /// The input was read completely.
     Accepted,
-    /// It was refused, with this complaint.
+    /// The input was rejected with this message.
     Refused(String),
 }
 
 impl Verdict {
-    /// Refused by the target itself: the bytes do not even have the form that it takes.
+    /// The target itself rejects the bytes, because they do not have the form that it takes.
     fn no_input() -> Self {
-        Self::Refused("the bytes have not the form of an input".to_owned())
+        Self::Refused("the bytes do not have the form of an input".to_owned())
     }
 }
 
-/// The target of this name.
+/// Returns the target with this name.
 ///
 /// # Panics
-/// When there is none.
+/// If there is no such target.
 pub fn target(name: &str) -> &'static Target {
-    TARGETS.iter().find(|target| target.name == name).expect("the name is that of a target")
+    TARGETS.iter().find(|target| target.name == name).expect("there is a target with this name")
 }
 
-/// A complaint that people see must say something, not everything, and nothing that garbles a terminal or a log.
+/// Checks that an error message is not empty, not too long, and has nothing that garbles a terminal or a log.
 fn check_complaint(complaint: impl Display) -> Verdict {
-    /// Ample for a sentence that quotes a few values, each shortened.
+    /// Enough for a sentence that quotes a few shortened values.
     const COMPLAINT_BYTES_MAX: usize = 16 << 10;
     let text = complaint.to_string();
-    assert!(text.chars().any(char::is_alphabetic), "a complaint says something: {text:?}");
-    assert!(text.len() <= COMPLAINT_BYTES_MAX, "a complaint is short: {} bytes", text.len());
+    assert!(text.chars().any(char::is_alphabetic), "a message has letters: {text:?}");
+    assert!(text.len() <= COMPLAINT_BYTES_MAX, "a message is short, not {} bytes", text.len());
     Verdict::Refused(text)
 }
 
-/// As [`check_complaint`], of one line.
+/// As [`check_complaint`], for a message of one line.
 fn check_line(complaint: impl Display) -> Verdict {
     let text = complaint.to_string();
     let control = text.chars().find(|c| c.is_control());
-    assert_eq!(control, None, "a complaint has no control characters: {text:?}");
+    assert_eq!(control, None, "a message has no control characters: {text:?}");
     check_complaint(text)
 }

@@ -1,16 +1,16 @@
-//! Inputs from other inputs, the same ones from the same seed.
+//! Creates inputs by mutating other inputs. The same seed creates the same inputs.
 
 use sim::Rng;
 
-/// No input is made longer than this.
+/// The largest size of a mutated input, in bytes.
 const INPUT_BYTES_MAX: usize = 64 << 10;
-/// Changes to one input at most.
+/// The most changes to one input.
 const CHANGES_MAX: u64 = 6;
-/// Numbers at which readers of lengths, counts and ids tend to fail.
+/// Numbers at which code that reads lengths, counts and ids tends to fail.
 const EDGES: [u64; 12] =
     [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff, i64::MAX as u64, u64::MAX];
 
-/// Makes mutations of a corpus.
+/// Creates mutations of a corpus.
 #[derive(Debug)]
 pub struct Mutator<'a> {
     rng: Rng,
@@ -18,13 +18,13 @@ pub struct Mutator<'a> {
 }
 
 impl<'a> Mutator<'a> {
-    /// Mutations of these inputs, at least one.
+    /// Creates a mutator for these inputs. There must be at least one.
     pub fn new(seed: u64, corpus: &'a [Vec<u8>]) -> Self {
-        assert!(!corpus.is_empty(), "there is something to mutate");
+        assert!(!corpus.is_empty(), "the corpus has at least one input");
         Self { rng: Rng::new(seed), corpus }
     }
 
-    /// The next input.
+    /// Returns the next mutated input.
     pub fn next_input(&mut self) -> Vec<u8> {
         let mut input = self.rng.pick(self.corpus).clone();
         for _ in 0..=self.rng.below(CHANGES_MAX) {
@@ -77,7 +77,7 @@ impl<'a> Mutator<'a> {
         }
     }
 
-    /// A number of 1, 2, 4 or 8 bytes: an edge, or one near what is there.
+    /// Overwrites a number of 1, 2, 4 or 8 bytes with an edge value or with a value close to the old one.
     fn number(&mut self, input: &mut [u8], at: usize) {
         let width = *self.rng.pick(&[1_usize, 2, 4, 8]);
         let Some(field) = input.get_mut(at..at + width) else { return };
@@ -92,7 +92,7 @@ impl<'a> Mutator<'a> {
         field.copy_from_slice(&number.to_le_bytes()[..width]);
     }
 
-    /// A number written in digits.
+    /// Replaces a number that is written in digits.
     fn digits(&mut self, input: &mut Vec<u8>, at: usize) {
         let from = at + input[at..].iter().position(u8::is_ascii_digit).unwrap_or(0);
         let until = from + input[from..].iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(0);
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_makes_the_same_inputs_and_others_make_others() {
+    fn equal_seeds_give_equal_inputs_and_different_seeds_different_ones() {
         let corpus = [b"one".to_vec(), b"{\"two\": 22}".to_vec(), Vec::new()];
         let inputs = |seed| {
             let mut mutator = Mutator::new(seed, &corpus);

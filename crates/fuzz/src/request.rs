@@ -8,7 +8,7 @@ use edge::Head;
 use crate::Verdict;
 use crate::desk::{Desk, HISTORY, check_problem};
 
-/// A request that has a route.
+/// A request whose route exists.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     head: Head,
@@ -19,7 +19,7 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(crate) fn read(request: &'a [u8]) -> Result<Self, Problem> {
-        let none = || Problem::new(ErrorCode::NotFound, "the attack names no route");
+        let none = || Problem::new(ErrorCode::NotFound, "the input names no route");
         let end = request.iter().position(|&byte| byte == b'\n').unwrap_or(request.len());
         let (line, body) = request.split_at(end);
         let line = std::str::from_utf8(line).map_err(|_bytes| none())?;
@@ -35,13 +35,13 @@ impl<'a> Call<'a> {
             let same = wanted.by_ref().zip(given.by_ref()).all(|(a, b)| a == b || a.starts_with('{'));
             route.method == method && same && route.path.split('/').count() == path.split('/').count()
         };
-        // A path without a parameter goes before one with.
+        // A path without parameters takes precedence over one with parameters.
         let route =
             ROUTES.iter().filter(matches).min_by_key(|route| route.path.matches('{').count()).ok_or_else(none)?;
         let head = read_head(route, path, query)?;
         let body = body.get(1..).unwrap_or_default();
         if body.len() > route.body_bytes_max() {
-            return Err(Problem::new(ErrorCode::BodyTooLarge, "the server reads no more than the route takes"));
+            return Err(Problem::new(ErrorCode::BodyTooLarge, "the body is larger than the limit of the route"));
         }
         Ok(Self { head, path, query, body })
     }

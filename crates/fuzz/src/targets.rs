@@ -1,4 +1,4 @@
-//! Every target.
+//! The list of all targets.
 
 mod bodies;
 mod expressions;

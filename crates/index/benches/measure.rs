@@ -1,7 +1,7 @@
-//! Seals generations of transfers in a directory and prints what that and look-ups cost:
+//! Measures the cost of sealing generations and of lookups in a directory:
 //! `cargo bench -p index -- [count] [accounts] [ordered|random] [fields]`.
 
-#![expect(clippy::print_stdout, reason = "what it measures is printed")]
+#![expect(clippy::print_stdout, reason = "it prints its measurements")]
 
 use std::hint::black_box;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn main() {
     }
 }
 
-/// A log that makes its rows up.
+/// A log that generates its transfers.
 #[derive(Debug, Clone, Copy)]
 struct MadeUp {
     accounts: u32,
@@ -112,7 +112,7 @@ fn measure(count: u64, accounts: u32, is_random: bool, fields: u8) {
     let folder = tempfile::tempdir().expect("a directory");
     let disk = Directory::open(folder.path()).expect("a directory");
     let log = MadeUp { accounts, is_random };
-    let (index, _) = Index::open(&disk, Origin::new(1), log).expect("an empty index");
+    let (index, _) = Index::open(&disk, Origin::new(1), log).expect("the index opens");
     index.choose(LedgerId::new(1), IndexedFields::from_bits(fields.into()));
     println!("{count} transfers, {accounts} accounts, ids {}", if is_random { "random" } else { "ordered" });
 
@@ -156,9 +156,9 @@ fn measure(count: u64, accounts: u32, is_random: bool, fields: u8) {
     let before_drain = now();
     index.drain().expect("drained");
     let thread = thread_time("index");
-    println!("  publish {} ns/transfer, waited for seals {:.2?}", per(publishing, count), sealing);
-    println!("  all {:.2?}, of these draining {:.2?}", started.elapsed(), before_drain.elapsed());
-    println!("  background thread {} ns of processor/transfer", per(thread, count));
+    println!("  publish {} ns/transfer, waiting for seals {:.2?}", per(publishing, count), sealing);
+    println!("  total {:.2?}, of which draining {:.2?}", started.elapsed(), before_drain.elapsed());
+    println!("  background thread {} ns CPU/transfer", per(thread, count));
     let status = index.status();
     println!("  {status:?}");
     let bytes = |bytes: u64| bytes / number;
@@ -208,7 +208,7 @@ fn look_up(index: &Index, log: MadeUp, covered: u64) {
     measure("known ids", LOOK_UPS / 10, &|number| log.id(mix(number) % covered));
 }
 
-#[expect(clippy::disallowed_methods, reason = "measuring is what this program is for")]
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 fn now() -> Instant {
     Instant::now()
 }
@@ -217,7 +217,7 @@ fn per(time: Duration, count: u64) -> u128 {
     time.as_nanos() / u128::from(count)
 }
 
-/// The processor time of a thread of this process, by its name.
+/// The CPU time of a thread of this process, found by name.
 fn thread_time(name: &str) -> Duration {
     let tasks = std::fs::read_dir(Path::new("/proc/self/task")).expect("tasks");
     let mut total = Duration::ZERO;

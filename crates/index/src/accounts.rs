@@ -1,7 +1,9 @@
-//! What accounts are, in order of place, without their balances; and their balances at the ends of generations.
+//! Account tables: the fixed properties of each account, in order of place, and account balances at the ends of
+//! generations.
 //!
-//! Balances take two tables: the latest images of all accounts that changed in the run, which is all that a restart
-//! reads, and the earlier ones, which answer what a balance was. Both are sorted by place, then by generation.
+//! Balances take two tables: `latest` has the newest image of every account that changed in the run, and is all that a
+//! restart reads; `earlier` has the older images, which queries about past balances need. Both are sorted by place,
+//! then by generation.
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use crate::fixed::{Row, fixed_struct};
 use crate::table::{Merged, TABLE_ARRAYS, Table, TableWriter, write_table};
 use crate::yielding::{Yield, Yielding};
 
-/// An account as it was opened.
+/// The properties of an account that are fixed when it is opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AccountRow {
     id: u128,
@@ -51,7 +53,7 @@ impl AccountRow {
         }
     }
 
-    /// The account with these balances.
+    /// Returns the account with these balances.
     pub(crate) fn with(self, balances: &Balances) -> Account {
         Account {
             id: AccountId::new(self.id),
@@ -73,22 +75,21 @@ impl AccountRow {
 /// An account's balances at the end of a generation in which they changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Balances {
-    /// The generation.
     pub generation: u32,
-    /// What the account was allowed to do.
+    /// The account's flags at that time.
     pub flags: AccountFlags,
-    /// Reserved by pending transfers out of it.
+    /// The amount reserved by pending transfers out of the account.
     pub debits_pending: Amount,
-    /// Moved out of it.
+    /// The total amount posted out of the account.
     pub debits_posted: Amount,
-    /// Reserved by pending transfers into it.
+    /// The amount reserved by pending transfers into the account.
     pub credits_pending: Amount,
-    /// Moved into it.
+    /// The total amount posted into the account.
     pub credits_posted: Amount,
 }
 
 impl Balances {
-    /// Those of an account.
+    /// Copies the balances of `account` as they are at the end of `generation`.
     pub fn of(account: &Account, generation: u32) -> Self {
         Self {
             generation,
@@ -101,7 +102,7 @@ impl Balances {
     }
 }
 
-/// [`Balances`] as they are written.
+/// The stored form of [`Balances`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BalancesRow {
     pub(crate) place: u32,
@@ -132,7 +133,7 @@ impl Row for BalancesRow {
     }
 }
 
-/// The key below all images of an account and above those of the accounts before it.
+/// The smallest key that an image of this account can have.
 pub(crate) fn images_of(place: u32) -> u64 {
     u64::from(place) << 32
 }
@@ -162,14 +163,14 @@ impl BalancesRow {
     }
 }
 
-/// The images of a run.
+/// The balance images of a run.
 #[derive(Debug)]
 pub(crate) struct Images {
     pub(crate) latest: Table<BalancesRow>,
     earlier: Table<BalancesRow>,
 }
 
-/// Arrays that they take.
+/// The number of arrays in the file that the images take.
 pub(crate) const IMAGES_ARRAYS: usize = 2 * TABLE_ARRAYS;
 
 impl Images {
@@ -184,7 +185,7 @@ impl Images {
         write_table::<BalancesRow, _>(writer, [])
     }
 
-    /// Writes the images of several runs.
+    /// Merges the images of several runs.
     pub(crate) fn merge<D: Disk>(
         writer: &mut Writer<D>,
         inputs: &[&Self],
@@ -197,7 +198,7 @@ impl Images {
         write_split(writer, Merged::new(earlier.chain(latest))?, Keep::AllButLast, yielded)
     }
 
-    /// The last image of an account up to and including a generation.
+    /// Returns the last image of an account that is not newer than `generation`.
     pub(crate) fn at(&self, place: AccountPlace, generation: u32) -> Result<Option<BalancesRow>, Fault> {
         let latest = self.latest.first_from(images_of(place.0))?.filter(|row| row.place == place.0);
         let Some(latest) = latest else { return Ok(None) };
@@ -213,7 +214,7 @@ impl Images {
     }
 }
 
-/// Which images of every account.
+/// Which images of each account a table keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keep {
     LastOfEach,

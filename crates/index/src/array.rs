@@ -1,4 +1,4 @@
-//! Rows of a fixed size in a file, read one by one or from front to back.
+//! Arrays of fixed-size rows in a file, read by number or in order.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::block::{BLOCK_BYTES, BLOCKS_AT_ONCE, BlockFile, PAYLOAD_BYTES, Stretc
 use crate::fault::Fault;
 use crate::fixed::{Fixed, to_usize};
 
-/// Rows of a fixed size in a file.
+/// An array of fixed-size rows in a file.
 #[derive(Debug)]
 pub(crate) struct Array<T> {
     file: Arc<BlockFile>,
@@ -54,12 +54,11 @@ impl<T: Fixed> Array<T> {
         &self.file
     }
 
-    /// The number of the first row of a block.
+    /// The number of the first row in a block.
     pub(crate) fn first_of(block: u64) -> u64 {
         block * Self::PER_BLOCK
     }
 
-    /// Reads one block.
     pub(crate) fn block(&self, number: u64) -> Result<Block<T>, Fault> {
         let rows = to_usize((self.stretch.rows - Self::first_of(number)).min(Self::PER_BLOCK));
         let mut block = Block { bytes: [0; BLOCK_BYTES], rows, row: PhantomData };
@@ -67,24 +66,23 @@ impl<T: Fixed> Array<T> {
         Ok(block)
     }
 
-    /// Reads one row.
     pub(crate) fn row(&self, number: u64) -> Result<T, Fault> {
         let block = self.block(number / Self::PER_BLOCK)?;
         Ok(block.row(to_usize(number % Self::PER_BLOCK)))
     }
 
-    /// Reads rows `from` to before `to`, ahead.
+    /// Reads the rows `from..to` in order, with read-ahead.
     pub(crate) fn cursor(&self, from: u64, to: u64) -> Cursor<T> {
         debug_assert!(from <= to && to <= self.len());
         Cursor { array: self.clone(), next: from, end: to, buffer: Vec::new(), at: 0, in_block: 0 }
     }
 
-    /// Reads every row, ahead.
+    /// Reads every row in order, with read-ahead.
     pub(crate) fn all(&self) -> Cursor<T> {
         self.cursor(0, self.len())
     }
 
-    /// Every row, in memory.
+    /// Reads all rows into memory.
     pub(crate) fn load(&self) -> Result<Vec<T>, Fault> {
         let mut rows = Vec::with_capacity(to_usize(self.len()));
         for row in self.all() {
@@ -94,26 +92,26 @@ impl<T: Fixed> Array<T> {
     }
 }
 
-/// Reads rows from front to back.
+/// Reads rows in order.
 #[derive(Debug)]
 pub(crate) struct Cursor<T> {
     array: Array<T>,
-    /// The next row and the one to stop before.
+    /// The next row to read, and the row to stop before.
     next: u64,
     end: u64,
     buffer: Vec<u8>,
-    /// Where the next row stands in the buffer, and how many rows of its block are left.
+    /// The offset of the next row in the buffer, and how many rows of its block are left.
     at: usize,
     in_block: u64,
 }
 
 impl<T: Fixed> Cursor<T> {
-    /// Rows left.
+    /// The number of rows left.
     pub(crate) fn left(&self) -> u64 {
         self.end - self.next
     }
 
-    /// Goes to the block of the next row, reading on where the buffer ends.
+    /// Moves to the block of the next row, and reads more blocks when the buffer is used up.
     #[cold]
     fn turn(&mut self) -> Result<(), Fault> {
         let block = self.next / Array::<T>::PER_BLOCK;

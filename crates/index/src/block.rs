@@ -1,8 +1,8 @@
-//! Files made of checked blocks.
+//! Files of checksummed blocks.
 //!
-//! A file consists of blocks of 4,096 bytes. The last four bytes of a block are the CRC-32C of the others, begun with a
-//! number that depends on the file's name, the journal's origin and the block's place, so that a block of another file
-//! or of another place is noticed too. The first block is the header:
+//! A file consists of blocks of 4,096 bytes. The last four bytes of a block are the CRC-32C of the other bytes. The
+//! checksum is seeded with the file's name, the journal's origin and the block's number, so it also detects a block of
+//! another file or from another position. The first block is the header:
 //!
 //! | offset | bytes | field |
 //! | ---: | ---: | --- |
@@ -15,8 +15,8 @@
 //! | 40 | 8 | blocks in the file |
 //! | 48 | 20 each | per array: first block (8), rows (8), bytes of a row (4) |
 //!
-//! An array is a run of rows of a fixed size. Rows do not straddle blocks; what is left of a block is zero. Which array
-//! is which says the code that writes the file.
+//! An array is a sequence of fixed-size rows. No row crosses a block boundary; the unused rest of a block is zero. The
+//! code that writes a file defines what each of its arrays contains.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,29 +28,29 @@ use crate::array::Array;
 use crate::fault::Fault;
 use crate::fixed::{Fixed, to_u32, to_usize};
 
-/// Bytes of a block.
+/// The size of a block, in bytes.
 pub(crate) const BLOCK_BYTES: usize = 4096;
-/// Bytes of a block that hold rows.
+/// The bytes of a block that can hold rows.
 pub(crate) const PAYLOAD_BYTES: usize = BLOCK_BYTES - 4;
-/// Blocks written or read ahead in one call, 256 KiB.
+/// How many blocks one call writes, or reads ahead: 256 KiB.
 pub(crate) const BLOCKS_AT_ONCE: usize = 64;
 const MAGIC: [u8; 8] = *b"FINAIDX\0";
 const FORMAT_VERSION: u32 = 2;
 const ARRAYS_OFFSET: usize = 48;
 const ARRAY_BYTES: usize = 20;
 
-/// What a file is about.
+/// Identifies a file: its name, its journal and its generations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Label {
     pub(crate) name: String,
     pub(crate) origin: Origin,
-    /// The generations that it covers.
+    /// The generations that the file covers, both inclusive.
     pub(crate) first: u32,
     pub(crate) last: u32,
 }
 
 impl Label {
-    /// What the checksum of a block begins with.
+    /// The seed of every block's checksum.
     fn salt(&self) -> u32 {
         crc32c::crc32c_append(crc32c::crc32c(self.name.as_bytes()), &self.origin.get().to_le_bytes())
     }
@@ -61,7 +61,7 @@ fn checksum(salt: u32, number: u64, payload: &[u8]) -> u32 {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-/// Where an array stands in a file.
+/// The location of an array in a file.
 pub(crate) struct Stretch {
     pub(crate) first_block: u64,
     pub(crate) rows: u64,
@@ -76,15 +76,15 @@ pub(crate) struct Writer<D: Disk> {
     label: Label,
     salt: u32,
     buffer: Vec<u8>,
-    /// Where the present block begins in the buffer, and what of it is used.
+    /// The offset of the current block in the buffer, and how many of its bytes are used.
     block_start: usize,
     block_used: usize,
-    /// Blocks of the file that are before the buffer.
+    /// How many blocks of the file precede the buffer.
     flushed: u64,
     arrays: Vec<Stretch>,
 }
 
-/// Removes a file that is not finished: what was written of it takes room that others need.
+/// Removes an incomplete file on drop, to free its disk space.
 struct Unfinished<D: Disk> {
     disk: D,
     name: Option<String>,
@@ -93,13 +93,13 @@ struct Unfinished<D: Disk> {
 impl<D: Disk> Drop for Unfinished<D> {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
-            // If that fails, the next start does it.
+            // If this fails, the next start removes the file.
             drop(self.disk.remove(name));
         }
     }
 }
 
-/// The name that a file has while it is written.
+/// The name of a file while it is being written.
 pub(crate) fn temporary(name: &str) -> String {
     format!("{name}.new")
 }
@@ -116,7 +116,7 @@ impl<D: Disk> Writer<D> {
         Ok(Self { disk, unfinished, file, label, salt, buffer, block_start, block_used, flushed, arrays })
     }
 
-    /// Begins the next array; it ends where another begins.
+    /// Begins the next array. An array ends where the next one begins.
     pub(crate) fn begin<T: Fixed>(&mut self) -> Result<(), Fault> {
         const { assert!(T::BYTES <= PAYLOAD_BYTES, "a row fits a block") };
         if self.block_used > 0 {
@@ -126,7 +126,7 @@ impl<D: Disk> Writer<D> {
         Ok(())
     }
 
-    /// Appends a row to the present array; true when it is the first of a block.
+    /// Appends a row to the current array. Returns true if the row is the first of a block.
     #[inline]
     pub(crate) fn push<T: Fixed>(&mut self, row: T) -> Result<bool, Fault> {
         if self.block_used + T::BYTES > PAYLOAD_BYTES {
@@ -142,8 +142,8 @@ impl<D: Disk> Writer<D> {
         Ok(is_first)
     }
 
-    /// Writes all that is left and the header, makes it survive a crash, and gives the file its name. The name survives
-    /// a crash after the directory is synced.
+    /// Writes the rest and the header, syncs the file, and renames it to its final name. The new name is durable only
+    /// after the directory is synced.
     pub(crate) fn finish(mut self) -> Result<BlockFile, Fault> {
         if self.block_used > 0 {
             self.end_block()?;
@@ -201,21 +201,21 @@ impl<D: Disk> Writer<D> {
     }
 }
 
-/// Clears what is not used of a block and writes its checksum.
+/// Zeroes the unused part of a block and writes its checksum.
 fn seal_block(block: &mut [u8], used: usize, salt: u32, number: u64) {
     block[used..PAYLOAD_BYTES].fill(0);
     let checksum = checksum(salt, number, &block[..PAYLOAD_BYTES]);
     checksum.put(&mut block[PAYLOAD_BYTES..]);
 }
 
-/// A complete file. Every block is checked whenever it is read.
+/// A complete file. Every read checks the checksum.
 pub(crate) struct BlockFile {
     file: Box<dyn DiskFile>,
     label: Label,
     salt: u32,
     blocks: u64,
     arrays: Vec<Stretch>,
-    /// Gets a damaged file out of the way of the next start.
+    /// Removes the file, so that the next start does not find it again.
     set_aside: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -229,14 +229,14 @@ impl BlockFile {
     fn new<D: Disk>(disk: &D, file: D::File, label: Label, salt: u32, blocks: u64, arrays: Vec<Stretch>) -> Self {
         let (disk, name) = (disk.clone(), label.name.clone());
         let set_aside = Box::new(move || {
-            // Whether that succeeds or not, the fault that led here is reported; a file that stays is found damaged
+            // The caller reports the fault that led here, even if this fails. If the file stays, it is found damaged
             // again.
             drop(disk.remove(&name));
         });
         Self { file: Box::new(file), label, salt, blocks, arrays, set_aside }
     }
 
-    /// Opens a file and checks its header and its length; `None` when there is none.
+    /// Opens a file and checks its header and length. Returns `None` if the file does not exist.
     pub(crate) fn open<D: Disk>(disk: &D, label: Label) -> Result<Option<Self>, Fault> {
         let Some(file) = disk.open(&label.name).map_err(Fault::io("open", &label.name))? else { return Ok(None) };
         let bytes = file.len().map_err(Fault::io("read", &label.name))?;
@@ -246,14 +246,14 @@ impl BlockFile {
         opened.read_blocks(0, &mut header)?;
         let about = (u128::get(&header[16..]), u32::get(&header[32..]), u32::get(&header[36..]));
         if header[..8] != MAGIC || u32::get(&header[8..]) != FORMAT_VERSION {
-            return Err(opened.damaged(0, "its header is of another version"));
+            return Err(opened.damaged(0, "its header has another format version"));
         }
         if about != (opened.label.origin.get(), opened.label.first, opened.label.last) {
             return Err(opened.damaged(0, "its header belongs to another file"));
         }
         opened.blocks = u64::get(&header[40..]);
         if bytes != opened.blocks * BLOCK_BYTES as u64 {
-            return Err(opened.damaged(0, "the file has another length than its header says"));
+            return Err(opened.damaged(0, "the file's length differs from the length in its header"));
         }
         let count = to_usize(u32::get(&header[12..]).into());
         let arrays = header[ARRAYS_OFFSET..PAYLOAD_BYTES].chunks_exact(ARRAY_BYTES).take(count);
@@ -275,30 +275,30 @@ impl BlockFile {
         self.blocks * BLOCK_BYTES as u64
     }
 
-    /// The bytes on disk of arrays `from` to before `to`.
+    /// The size on disk of the arrays `from..to`, in bytes.
     pub(crate) fn bytes_of(&self, from: usize, to: usize) -> u64 {
         let start = |number: usize| self.arrays.get(number).map_or(self.blocks, |array| array.first_block);
         (start(to) - start(from)) * BLOCK_BYTES as u64
     }
 
-    /// Removes the file; it stays readable for those that hold it.
+    /// Removes the file. Open handles can still read it.
     pub(crate) fn remove(&self) {
         (self.set_aside)();
     }
 
-    /// The array with this number.
+    /// Returns the array with this number.
     pub(crate) fn array<T: Fixed>(self: &Arc<Self>, number: usize) -> Result<Array<T>, Fault> {
         let stretch = self.arrays.get(number).filter(|stretch| stretch.row_bytes == T::BYTES).copied();
         let stretch = stretch.ok_or_else(|| self.damaged(0, "an array is missing"))?;
         Ok(Array::new(self, stretch))
     }
 
-    /// Fills `buffer`, whole blocks, from block `first` on.
+    /// Fills `buffer` with whole blocks, starting at block `first`.
     pub(crate) fn read_blocks(&self, first: u64, buffer: &mut [u8]) -> Result<(), Fault> {
         let count = self.file.read_at(buffer, first * BLOCK_BYTES as u64);
         let count = count.map_err(Fault::io("read", &self.label.name))?;
         if count != buffer.len() {
-            return Err(self.damaged(first, "the file ends before it"));
+            return Err(self.damaged(first, "the file ends before this block"));
         }
         for (number, block) in (first..).zip(buffer.chunks_exact(BLOCK_BYTES)) {
             if checksum(self.salt, number, &block[..PAYLOAD_BYTES]) != u32::get(&block[PAYLOAD_BYTES..]) {

@@ -1,20 +1,21 @@
-//! What a generation changed, as it is handed over.
+//! The accounts that changed in a generation, as the engine hands them over.
 
 use ledger::{Account, AccountPlace};
 
-/// Accounts that changed, with how they stand at the end: several lists, each in order of place; of an account that is in
-/// more than one, the last list counts. They are merged when they are read, so that handing them over costs nothing.
+/// Changed accounts in their state at the end of the generation. There are several lists, each in order of place. If an
+/// account is in more than one, the last list wins. The lists are merged only when they are read, so that handing them
+/// over costs nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Changes(Vec<Vec<(AccountPlace, Account)>>);
 
 impl Changes {
-    /// Adds what changed later than all before; in order of place, each account once.
+    /// Appends a list of changes that are later than all previous ones, sorted by place, each account once.
     pub fn push(&mut self, later: Vec<(AccountPlace, Account)>) {
         debug_assert!(later.is_sorted_by(|one, other| one.0 < other.0), "changes are in order of place");
         self.0.push(later);
     }
 
-    /// The account at a place, if it changed.
+    /// Returns the account at a place, if it changed.
     pub fn at(&self, place: AccountPlace) -> Option<&Account> {
         self.0.iter().rev().find_map(|list| {
             let found = list.binary_search_by_key(&place, |change| change.0).ok()?;
@@ -22,17 +23,17 @@ impl Changes {
         })
     }
 
-    /// The last place that changed.
+    /// The highest place that changed.
     pub(crate) fn last_place(&self) -> Option<AccountPlace> {
         self.0.iter().filter_map(|list| list.last()).map(|(place, _)| *place).max()
     }
 
-    /// Every account that changed once, in order of place.
+    /// Iterates over the changed accounts, each once, in order of place.
     pub fn iter(&self) -> impl Iterator<Item = (AccountPlace, &Account)> {
         self.from(0)
     }
 
-    /// Those at a place from `place` on.
+    /// As [`Changes::iter`], for accounts at `place` or higher.
     pub(crate) fn from(&self, place: u64) -> impl Iterator<Item = (AccountPlace, &Account)> {
         let start = |list: &[(AccountPlace, Account)]| list.partition_point(|(at, _)| u64::from(at.0) < place);
         let mut heads: Vec<&[(AccountPlace, Account)]> = self.0.iter().map(|list| &list[start(list)..]).collect();
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_later_change_of_an_account_counts() {
+    fn the_latest_change_of_an_account_wins() {
         let account =
             |id: u128| Account::open(&NewAccount { id: AccountId::new(id), ..NewAccount::default() }, Timestamp::ZERO);
         let list = |items: &[(u32, u128)]| items.iter().map(|&(at, id)| (AccountPlace(at), account(id))).collect();

@@ -1,4 +1,4 @@
-//! Reading all tables again, a piece at a time: blocks that nobody asks for are checked too.
+//! Reads all tables again in small steps, so that blocks no query reads are checked too.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use crate::block::{BLOCK_BYTES, BLOCKS_AT_ONCE, BlockFile};
 use crate::fault::Fault;
 use crate::index::Index;
 
-/// The tables as they were at one moment, being read from end to end.
+/// The tables of one moment, while they are read from end to end.
 pub struct Check {
     files: Vec<Arc<BlockFile>>,
-    /// The next block of the last file.
+    /// The next block to read of the last file in `files`.
     next: u64,
     buffer: Vec<u8>,
 }
@@ -22,7 +22,7 @@ impl fmt::Debug for Check {
 }
 
 impl Index {
-    /// Begins to read all tables that are there now.
+    /// Starts a check of all tables that exist now.
     pub fn check_tables(&self) -> Check {
         let view = self.shared.view();
         let of_fields =
@@ -33,10 +33,10 @@ impl Index {
 }
 
 impl Check {
-    /// Checks the next blocks, 256 KiB at most; says how many bytes that were, 0 once all are checked.
+    /// Checks the next blocks, at most 256 KiB. Returns how many bytes it checked, or 0 when everything is checked.
     ///
     /// # Errors
-    /// When a block is damaged, for which its file is removed, or cannot be read.
+    /// Fails if a block cannot be read or is damaged. A damaged file is removed.
     pub fn step(&mut self) -> Result<u64, Fault> {
         while let Some(file) = self.files.last() {
             let left = (file.bytes() / BLOCK_BYTES as u64).saturating_sub(self.next);

@@ -1,4 +1,4 @@
-//! What the journal thread tells the index, and how it waits in memory until it stands in tables.
+//! Events that the journal thread publishes to the index, and their form in memory until they are written to tables.
 
 use journal::{Position, StartAt};
 use ledger::{AccountPlace, ImportNumber, PendingState, TrialBalance};
@@ -8,84 +8,76 @@ use crate::changes::Changes;
 use crate::keys::KeyRow;
 use crate::postings::{Columns, POSITION_END};
 
-/// A generation ends with the entry whose sequence is a multiple of it.
+/// The number of entries in a generation. A generation ends with the entry whose sequence is a multiple of it.
 pub const GENERATION_ENTRIES: u64 = 262_144;
 
-/// What one entry did, or one fact of it.
+/// What one entry, or one fact of an entry, did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A client's transfer was created.
     Transfer {
-        /// Its id.
         id: u128,
-        /// The account the amount left.
+        /// The account that the amount left.
         debit: AccountPlace,
-        /// The account the amount reached.
+        /// The account that received the amount.
         credit: AccountPlace,
-        /// Whether it reserves.
+        /// Whether the transfer only reserves the amount.
         is_pending: bool,
-        /// The client's pending transfer that it resolves, and how.
+        /// The client's pending transfer that this one resolves, and how it does so.
         resolves: Option<(u128, PendingState)>,
     },
-    /// A transfer of an import was staged. Its id may come again, should the import be discarded.
+    /// A transfer was staged in an import. Its id can be used again if the import is discarded.
     Staged {
-        /// Its id.
         id: u128,
-        /// The account the amount left.
+        /// The account that the amount left.
         debit: AccountPlace,
-        /// The account the amount reached.
+        /// The account that received the amount.
         credit: AccountPlace,
-        /// The import.
+        /// The import that the transfer belongs to.
         import: ImportNumber,
     },
     /// A transfer of a payment was created.
     Leg {
-        /// The account the amount left.
+        /// The account that the amount left.
         debit: AccountPlace,
-        /// The account the amount reached.
+        /// The account that received the amount.
         credit: AccountPlace,
     },
-    /// The id of a client's transfer failed for good.
+    /// A client's transfer failed permanently, so its id is spent.
     Failed {
-        /// The id.
         id: u128,
         /// The number of the status, above 1.
         status: u16,
     },
     /// A client's pending transfer expired.
-    Expired {
-        /// Its id.
-        id: u128,
-    },
+    Expired { id: u128 },
     /// An account was opened.
     Account {
-        /// Its id.
         id: u128,
-        /// Its place: one more than that of the account before.
+        /// The account's place, one above the place of the previously opened account.
         place: AccountPlace,
-        /// The import that it was staged for. Its id may come again, should that be discarded.
+        /// The import in which the account was staged, if any. Its id can be used again if that import is discarded.
         import: Option<ImportNumber>,
     },
-    /// Anything else that a restart must replay.
+    /// Anything else. A restart folds the entry again; `engine::Fact::restored_from` says which entries those are.
     Other,
 }
 
-/// An event of the entry at a position of the log.
+/// An event, and the position of its entry in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
-    /// Where the entry stands; below 2^47, so the segment's number is below 2^19.
+    /// The position of the entry. It is below 2^47, so the segment number is below 2^19.
     pub position: Position,
-    /// Of the transfer; nothing else needs one.
+    /// The time of the transfer. Other events do not use it.
     pub timestamp: Timestamp,
-    /// What it did.
     pub event: Event,
 }
 
-/// What an id in the tables stands for, besides the number of the status for which it failed.
+/// The tag of an id in the tables. A tag above these two and below [`IMPORTED`] is the status number of a failure.
 pub(crate) const CREATED: u16 = 0;
 pub(crate) const CREATED_PENDING: u16 = 1;
 
-/// Marks the tag of what an import brought; below it stands the number of the import.
+/// Marks the tag of a row that an import created. The lower bits are the number of the import.
 const IMPORTED: u16 = 1 << 15;
 const _: () = assert!(ImportNumber::MAX.get() < IMPORTED);
 
@@ -93,12 +85,12 @@ pub(crate) const fn import_tag(import: ImportNumber) -> u16 {
     IMPORTED | import.get()
 }
 
-/// The import that brought what has this tag. Only after such a row can another one have the same id.
+/// The import that created the row with this tag, if any. Only ids from imports can occur in more than one row.
 pub(crate) const fn import_of(tag: u16) -> Option<ImportNumber> {
     if tag & IMPORTED == 0 { None } else { ImportNumber::new(tag & !IMPORTED) }
 }
 
-/// The tag of a resolution.
+/// The tag for a resolution.
 pub(crate) const fn state_tag(state: PendingState) -> u16 {
     match state {
         PendingState::Pending => 0,
@@ -108,7 +100,7 @@ pub(crate) const fn state_tag(state: PendingState) -> u16 {
     }
 }
 
-/// The resolution with this tag.
+/// The resolution for a tag.
 pub(crate) const fn state_of(tag: u16) -> PendingState {
     match tag {
         1 => PendingState::Posted,
@@ -118,7 +110,7 @@ pub(crate) const fn state_of(tag: u16) -> PendingState {
     }
 }
 
-/// What stands in a span of the log: from which position to which, and the times of its transfers, both inclusive.
+/// The range of a span of the log: its positions, and the times of its transfers, all inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) first: u64,
@@ -128,10 +120,10 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// That of nothing.
+    /// The extent of an empty span.
     pub(crate) const EMPTY: Self = Self { first: u64::MAX, last: 0, earliest: u64::MAX, latest: 0 };
 
-    /// That of both.
+    /// The smallest extent that covers both.
     pub(crate) fn with(self, other: Self) -> Self {
         Self {
             first: self.first.min(other.first),
@@ -142,10 +134,10 @@ impl Extent {
     }
 }
 
-/// Events in order, by column.
+/// Events in order, stored by column.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Of transfers and legs.
+    /// One row per transfer or leg.
     debits: Vec<u32>,
     credits: Vec<u32>,
     positions: Vec<u64>,
@@ -165,7 +157,7 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// An empty batch with room for so many transfers.
+    /// Creates an empty batch with capacity for `transfers` transfers.
     pub fn with_capacity(transfers: usize) -> Self {
         Self {
             debits: Vec::with_capacity(transfers),
@@ -184,7 +176,7 @@ impl Batch {
     /// Appends an event.
     ///
     /// # Panics
-    /// IDX-1: when the position is not below 2^47 or comes before that of the event before.
+    /// IDX-1: if the position is not below 2^47, or is lower than the position of the previous event.
     #[inline]
     pub fn push(&mut self, placed: &Placed) {
         let position = placed.position.get();
@@ -219,7 +211,7 @@ impl Batch {
                 self.accounts.push(KeyRow::new(id, place.0.into(), import.map_or(0, import_tag)));
             }
             Event::Other => {
-                // Several facts of one entry need it replayed once.
+                // An entry with several such facts is replayed only once.
                 if self.others.last() != Some(&position) {
                     self.others.push(position);
                 }
@@ -227,22 +219,21 @@ impl Batch {
         }
     }
 
-    /// How many events.
+    /// The number of events.
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// True for no events.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Its transfers and legs.
+    /// The columns of its transfers and legs.
     pub(crate) fn columns(&self) -> Columns<'_> {
         Columns { debits: &self.debits, credits: &self.credits, positions: &self.positions }
     }
 
-    /// Appends the events of another.
+    /// Appends all events of `other`.
     pub(crate) fn append(&mut self, other: &Self) {
         self.debits.extend_from_slice(&other.debits);
         self.credits.extend_from_slice(&other.credits);
@@ -273,30 +264,30 @@ impl Batch {
     }
 }
 
-/// The state at the end of a generation, besides accounts.
+/// The state at the end of a generation, apart from the accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GenerationEnd {
-    /// Its last entry.
+    /// The last entry of the generation.
     pub last: Seq,
-    /// When that was decided.
+    /// The time at which that entry was decided.
     pub decided_at: Timestamp,
     /// The ledger's running count of records.
     pub recorded: u64,
-    /// Of the latest account or transfer.
+    /// The timestamp of the latest account or transfer.
     pub last_timestamp: Timestamp,
-    /// Where the next entry will stand.
+    /// The position of the next entry.
     pub resume: StartAt,
-    /// The digest of the state, as the caller computes it.
+    /// The digest of the state, computed by the caller.
     pub digest: Digest,
 }
 
-/// A generation that ended.
+/// A completed generation.
 #[derive(Debug, Clone)]
 pub struct Generation {
-    /// How things stand at its end.
+    /// The state at its end.
     pub end: GenerationEnd,
-    /// The sums of every ledger, in order of their numbers.
+    /// The trial balance of every ledger, in order of ledger number.
     pub totals: Vec<(LedgerId, TrialBalance)>,
-    /// Every account that changed in it, those it opened included, as it is at the end.
+    /// Every account that was opened or changed in the generation, in its state at the end.
     pub changes: Changes,
 }

@@ -2,42 +2,41 @@
 
 use std::io;
 
-/// The world failed the index. Nothing is lost by that: all of it can be derived again from the journal.
+/// Why the index failed. No fault loses data, because the journal can rebuild the index.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// Reading, writing or syncing failed.
+    /// A file could not be read, written or synced.
     #[error("cannot {action} {file}: {cause}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On which file.
         file: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
-    /// Bytes are not what was written. The file was set aside: the next start derives again what it held.
-    #[error("{file} is damaged at block {block}: {what}; it is derived again at the next start")]
+    /// A file does not contain what was written. It was removed, and the next start rebuilds its content.
+    #[error("{file} is damaged at block {block}: {what}; the next start rebuilds it")]
     Damaged {
-        /// The file.
         file: String,
-        /// Which block of 4,096 bytes.
+        /// The number of the damaged block of 4,096 bytes.
         block: u64,
-        /// What is wrong.
+        /// A description of the damage.
         what: &'static str,
     },
     /// The log could not be read.
     #[error("cannot read the journal for the index: {0}")]
     Log(#[from] journal::Fault),
-    /// The background work cannot go on, mostly for lack of room on the disk, and no more of it fits in memory.
-    #[error("the index falls behind: {0}")]
+    /// The background thread cannot continue, usually because the disk is full, and too many generations wait in
+    /// memory.
+    #[error("the index is falling behind: {0}")]
     NoRoom(String),
-    /// The background thread gave up.
-    #[error("the index stopped: {0}")]
+    /// The background thread has stopped.
+    #[error("the index has stopped: {0}")]
     Stopped(String),
 }
 
 impl Fault {
-    /// Whether it goes away once there is room on the disk.
+    /// Whether the fault clears once the disk has free space.
     pub fn is_lack_of_room(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
         match self {
@@ -47,7 +46,7 @@ impl Fault {
         }
     }
 
-    /// The same, if it is damage of the index itself.
+    /// A copy of this fault, if it reports damage of the index itself.
     pub fn as_damage(&self) -> Option<Self> {
         match self {
             Self::Damaged { file, block, what } => Some(Self::Damaged { file: file.clone(), block: *block, what }),
@@ -55,7 +54,7 @@ impl Fault {
         }
     }
 
-    /// Turns what the operating system said into a fault.
+    /// Converts an I/O error into a fault.
     pub(crate) fn io(action: &'static str, file: &str) -> impl FnOnce(io::Error) -> Self {
         move |cause| Self::Io { action, file: file.to_owned(), cause }
     }

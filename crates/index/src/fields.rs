@@ -1,8 +1,8 @@
-//! Tables of fields that a ledger chose: for every value the positions of the transfers that have it.
+//! Tables of the fields that a ledger chose to index: for every value, the positions of the transfers that have it.
 //!
-//! One file per run and field, for all ledgers that chose the field. Its arrays: the ledgers; a table of rows (ledger 4,
-//! value as wide as the field, position 6) in that order, with its fences. Values of zero are left out: a zero in a
-//! filter means any value.
+//! There is one file per run and field, for all ledgers that chose the field. Its arrays are the ledgers, and a table
+//! with its fences. The table's rows (ledger: 4 bytes, value: the width of the field, position: 6 bytes) are sorted in
+//! that order. Transfers whose value is zero are left out, because a zero in a filter means "any value".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,26 +21,25 @@ use crate::log::Log;
 use crate::table::{Merged, Table, write_table};
 use crate::yielding::{Yield, Yielding};
 
-/// A field of transfers that a ledger may have indexed.
+/// A transfer field that a ledger may choose to index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
-    /// The client's 128 bits.
+    /// The client's reference of 128 bits.
     UserData128,
-    /// The client's 64 bits.
+    /// The client's reference of 64 bits.
     UserData64,
-    /// The client's 32 bits.
+    /// The client's reference of 32 bits.
     UserData32,
-    /// The ledger; its value is not looked at, since every query names its ledger.
+    /// The ledger. The tables store no value for it, since every query names its ledger.
     Ledger,
-    /// The client's classification.
+    /// The client's code for the kind of transfer.
     Code,
 }
 
 impl Field {
-    /// Every field.
     pub const ALL: [Self; 5] = [Self::UserData128, Self::UserData64, Self::UserData32, Self::Ledger, Self::Code];
 
-    /// Its bit among the chosen fields.
+    /// The bit of this field in a set of chosen fields.
     pub const fn bit(self) -> u8 {
         match self {
             Self::UserData128 => 1,
@@ -51,7 +50,7 @@ impl Field {
         }
     }
 
-    /// The name by which requests choose it.
+    /// The name of this field in requests.
     pub const fn name(self) -> &'static str {
         match self {
             Self::UserData128 => "user_data_128",
@@ -62,7 +61,7 @@ impl Field {
         }
     }
 
-    /// A transfer's value, `None` when no query can ask for it.
+    /// The field's value in a transfer, or `None` if no query can ask for it.
     pub(crate) fn of(self, transfer: &Transfer) -> Option<u128> {
         let value = match self {
             Self::UserData128 => transfer.user_data_128,
@@ -81,7 +80,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// Which fields each ledger chose.
+/// The fields that each ledger chose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Choices(BTreeMap<LedgerId, u8>);
 
@@ -99,7 +98,7 @@ impl Choices {
         self.0.iter().filter(|(_, fields)| *fields & field.bit() != 0).map(|(&ledger, _)| ledger).collect()
     }
 
-    /// What of these choices the tables of a run lack.
+    /// Which of these choices the tables of a run do not cover yet.
     pub(crate) fn lacking(&self, tables: &BTreeMap<Field, Arc<FieldTable>>) -> Wanted {
         let complete = |field, ledgers: &BTreeSet<_>| {
             tables.get(&field).map_or(ledgers.is_empty(), |table| table.ledgers.is_superset(ledgers))
@@ -109,10 +108,10 @@ impl Choices {
     }
 }
 
-/// Fields to be indexed, with their ledgers.
+/// Fields to index, each with the ledgers that chose it.
 pub(crate) type Wanted = BTreeMap<Field, BTreeSet<LedgerId>>;
 
-/// A row of a table whose values take `WIDTH` bytes.
+/// A row of a table whose values are `WIDTH` bytes wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct FieldRow<const WIDTH: usize> {
     ledger: u32,
@@ -148,7 +147,7 @@ impl<const WIDTH: usize> Row for FieldRow<WIDTH> {
     }
 }
 
-/// Reads a table whatever the width of its values.
+/// Reads a table, whatever the width of its values.
 trait Sorted: Send + Sync + fmt::Debug {
     fn lower_bound(&self, ledger: LedgerId, value: u128, position: u64) -> Result<u64, Fault>;
     fn positions(&self, from: u64, to: u64) -> Result<Vec<Position>, Fault>;
@@ -164,7 +163,7 @@ impl<const WIDTH: usize> Sorted for Table<FieldRow<WIDTH>> {
     }
 }
 
-/// The table of one field over the generations of a run.
+/// The table of one field for the generations of a run.
 #[derive(Debug)]
 pub(crate) struct FieldTable {
     pub(crate) ledgers: BTreeSet<LedgerId>,
@@ -180,12 +179,12 @@ fn label(origin: Origin, field: Field, first: u32, last: u32) -> Label {
     Label { name: format!("{PREFIX}{field}-{first:08x}-{last:08x}"), origin, first, last }
 }
 
-/// True for the name of a field's table.
+/// Whether a file name is that of a field table.
 pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// Calls a function with the width of a field's values.
+/// Calls a function with the width of a field's values as its const argument.
 macro_rules! by_width {
     ($field:expr, $function:ident($($argument:expr),*)) => {
         match $field {
@@ -199,7 +198,7 @@ macro_rules! by_width {
 }
 
 impl FieldTable {
-    /// Opens a table, `None` when there is none.
+    /// Opens a table. Returns `None` if the file does not exist.
     pub(crate) fn open<D: Disk>(
         disk: &D,
         origin: Origin,
@@ -226,7 +225,7 @@ impl FieldTable {
         inputs: &[Arc<Self>],
         yielded: &mut Yield<'_>,
     ) -> Result<Self, Fault> {
-        // A ledger is complete only where all are.
+        // A ledger is complete in the output only if it is complete in every input.
         let mut ledgers = inputs[0].ledgers.clone();
         inputs.iter().for_each(|input| ledgers.retain(|ledger| input.ledgers.contains(ledger)));
         let (first, last) = (inputs[0].file.label().first, inputs[inputs.len() - 1].file.label().last);
@@ -235,7 +234,7 @@ impl FieldTable {
         Self::of(field, writer.finish()?)
     }
 
-    /// The rows with this value at positions from `from` to before `to`.
+    /// Returns the range of rows with this value at positions in `from..to`.
     pub(crate) fn find(&self, ledger: LedgerId, value: u128, from: u64, to: u64) -> Result<(u64, u64), Fault> {
         let start = self.rows.lower_bound(ledger, value, from)?;
         Ok((start, self.rows.lower_bound(ledger, value, to)?.max(start)))
@@ -257,14 +256,15 @@ impl FieldTable {
         &self.file
     }
 
-    /// Removes the file; it stays readable for those that hold it.
+    /// Removes the file. Open handles can still read it.
     pub(crate) fn remove(&self) {
         self.file.remove();
     }
 }
 
-/// Writes the tables of some fields over adjacent generations, from the log. Of more than one generation tables are
-/// written for each eighth and merged, so that never more than one is sorted in memory.
+/// Writes the tables of some fields for adjacent generations, from the log. If there are several generations, it splits
+/// them into at most eight parts, writes tables for each part and merges them, so that it never sorts more than one
+/// generation in memory.
 pub(crate) fn build<D: Disk>(
     disk: &D,
     origin: Origin,
@@ -291,7 +291,7 @@ pub(crate) fn build<D: Disk>(
     Ok(merged)
 }
 
-/// Merges the tables of the fields that all of several runs have.
+/// Merges the tables of those fields that every run has.
 pub(crate) fn merge_all<D: Disk>(
     disk: &D,
     origin: Origin,
@@ -342,12 +342,12 @@ fn build_one<D: Disk>(
     Ok(built)
 }
 
-/// The ledger, the value and the number of a transfer, packed so that sorting moves and compares little.
+/// The ledger, value and number of a transfer, packed so that sorting moves and compares few bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct SortKey {
-    /// The ledger and the higher 96 bits of the value.
+    /// The ledger and the upper 96 bits of the value.
     high: [u64; 2],
-    /// The lower 32 bits of the value and the number.
+    /// The lower 32 bits of the value, and the number.
     low: u64,
 }
 
@@ -368,7 +368,7 @@ impl SortKey {
         u128::from(self.high[0] % (1 << 32)) << 96 | u128::from(self.high[1]) << 32 | u128::from(self.low >> 32)
     }
 
-    /// Which transfer, in order of positions.
+    /// The number of the transfer, in order of position.
     fn number(self) -> usize {
         to_usize(self.low % (1 << 32))
     }
@@ -424,7 +424,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn packed_keys_order_as_what_they_hold(
+        fn packed_keys_sort_like_their_parts(
             one in (0_u32..3, prop_oneof![any::<u128>(), 0_u128..3], any::<u32>()),
             other in (0_u32..3, prop_oneof![any::<u128>(), 0_u128..3], any::<u32>()),
         ) {

@@ -1,7 +1,7 @@
-//! A filter over ids: says for most ids that are not there that they are not, with one access to memory.
+//! A filter over ids: for most ids that are absent, it says so with one memory access.
 //!
-//! It is a Bloom filter of lines of eight words of 64 bits, about 20 bits an id. An id chooses one line, and one bit of
-//! each of its words. The hash is part of the format of the files.
+//! It is a Bloom filter of lines of eight 64-bit words, with about 20 bits per id. An id selects one line, and one bit
+//! in each word of that line. The hash is part of the file format.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::fixed::{Fixed, to_usize};
 
 const BITS_PER_ID: u64 = 20;
 const LINE_BITS: u64 = 512;
-/// Bits of the hash that choose a bit of a word.
+/// The number of hash bits that select a bit of a word.
 const CHOICE_BITS: u32 = 6;
 
 /// A cache line.
@@ -40,7 +40,7 @@ impl Fixed for Line {
     }
 }
 
-/// An id as every filter is asked for it.
+/// An id, hashed once so that many filters can be asked for it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Probe {
     line: u64,
@@ -56,14 +56,13 @@ impl Probe {
     }
 }
 
-/// A filter in memory.
 #[derive(Debug)]
 pub(crate) struct Filter {
     lines: Vec<Line>,
 }
 
 impl Filter {
-    /// An empty filter with room for `ids`.
+    /// Creates an empty filter with room for `ids` ids.
     pub(crate) fn for_ids(ids: u64) -> Self {
         Self { lines: vec![Line::default(); to_usize((ids * BITS_PER_ID).div_ceil(LINE_BITS))] }
     }
@@ -77,16 +76,16 @@ impl Filter {
         }
     }
 
-    /// False when the id was certainly not inserted.
+    /// Returns false if the id was certainly not inserted.
     #[inline]
     pub(crate) fn may_hold(&self, probe: &Probe) -> bool {
         let Some(line) = self.lines.get(place(probe.line, self.lines.len())) else { return false };
-        // Without a branch, so that the look-ups in several filters wait for memory together.
+        // This has no branch, so that lookups in several filters wait for memory at the same time.
         let missing = line.0.iter().zip(probe.bits.0).fold(0, |missing, (word, bits)| missing | (bits & !word));
         missing == 0
     }
 
-    /// Writes it as one array.
+    /// Writes the filter as one array.
     pub(crate) fn write<D: Disk>(&self, writer: &mut Writer<D>) -> Result<(), Fault> {
         writer.begin::<Line>()?;
         for &line in &self.lines {
@@ -95,7 +94,7 @@ impl Filter {
         Ok(())
     }
 
-    /// Reads it from the array that [`Filter::write`] wrote.
+    /// Reads the filter from the array that [`Filter::write`] wrote.
     pub(crate) fn load(file: &Arc<BlockFile>, number: usize) -> Result<Self, Fault> {
         let lines: Array<Line> = file.array(number)?;
         Ok(Self { lines: lines.load()? })
@@ -106,13 +105,13 @@ impl Filter {
     }
 }
 
-/// Chooses one of `count` without division.
+/// Maps a hash to a number below `count`, without a division.
 #[inline]
 fn place(hash: u64, count: usize) -> usize {
     to_usize(u64::try_from((u128::from(hash) * count as u128) >> 64).unwrap_or_default())
 }
 
-/// Two rounds of multiplying and shifting over both halves of the id: one number for the line, one for its bits.
+/// Multiplies and shifts both halves of the id in two rounds. Returns one hash to select the line and one for its bits.
 #[inline]
 fn hash(id: u128) -> (u64, u64) {
     const FACTORS: [u64; 4] =
@@ -131,20 +130,20 @@ fn hash(id: u128) -> (u64, u64) {
 mod tests {
     use super::*;
 
-    /// The hash decides what stands in files.
+    /// Files contain the results of this hash, so it must never change.
     #[test]
-    fn the_hash_stays_as_it_is() {
+    fn the_hash_never_changes() {
         assert_eq!(hash(0x0123_4567_89ab_cdef_0011_2233_4455_6677), (0x3a6e_82f3_c6d0_e317, 0x80d2_e5f4_8b62_0f08));
     }
 
     #[test]
-    fn what_was_inserted_is_held_and_little_else() {
+    fn inserted_ids_are_found_and_few_others() {
         let id = |number: u64| u128::from(number) << 64 | u128::from(number.wrapping_mul(0x2545_f491_4f6c_dd1d));
         let mut filter = Filter::for_ids(10_000);
         (0..10_000).for_each(|number| filter.insert(id(number)));
         assert!((0..10_000).all(|number| filter.may_hold(&Probe::of(id(number)))));
         let wrong = (10_000..110_000).filter(|&number| filter.may_hold(&Probe::of(id(number)))).count();
-        assert!(wrong < 200, "{wrong} of 100,000 strangers pass");
+        assert!(wrong < 200, "{wrong} of 100,000 ids that were not inserted pass");
         assert!(!Filter::for_ids(0).may_hold(&Probe::of(7)));
     }
 }

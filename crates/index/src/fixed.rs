@@ -1,23 +1,22 @@
-//! Values and rows of a fixed number of bytes, little-endian.
+//! Values and rows that take a fixed number of bytes, little-endian.
 
-/// A value that takes the same number of bytes wherever it is written.
+/// A value that always takes the same number of bytes.
 pub(crate) trait Fixed: Copy {
-    /// How many.
+    /// The number of bytes.
     const BYTES: usize;
 
-    /// Writes it to the first [`Fixed::BYTES`] bytes.
+    /// Writes the value to the first [`Fixed::BYTES`] bytes of `into`.
     fn put(self, into: &mut [u8]);
 
-    /// Reads it from the first [`Fixed::BYTES`] bytes.
+    /// Reads a value from the first [`Fixed::BYTES`] bytes of `from`.
     fn get(from: &[u8]) -> Self;
 }
 
 /// A row of a sorted table.
 pub(crate) trait Row: Fixed {
-    /// What the table is sorted by.
+    /// The key by which the table is sorted.
     type Key: Fixed + Ord;
 
-    /// This row's.
     fn key(&self) -> Self::Key;
 }
 
@@ -59,11 +58,11 @@ impl<const N: usize> Fixed for [u8; N] {
     }
 }
 
-/// A number below 2^48, in six bytes.
+/// A number below 2^48, stored in six bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Six(pub(crate) u64);
 
-/// One more than the largest [`Six`].
+/// The smallest number that does not fit in a [`Six`].
 pub(crate) const SIX_END: u64 = 1 << 48;
 
 impl Fixed for Six {
@@ -71,7 +70,7 @@ impl Fixed for Six {
 
     #[inline]
     fn put(self, into: &mut [u8]) {
-        debug_assert!(self.0 < SIX_END, "{} does not fit six bytes", self.0);
+        debug_assert!(self.0 < SIX_END, "{} does not fit in six bytes", self.0);
         into[..6].copy_from_slice(&self.0.to_le_bytes()[..6]);
     }
 
@@ -83,7 +82,7 @@ impl Fixed for Six {
     }
 }
 
-/// Implements [`Fixed`] for a struct field by field, in the order given; `spare` bytes of zeros follow.
+/// Implements [`Fixed`] for a struct, field by field in the given order, followed by `spare` zero bytes.
 macro_rules! fixed_struct {
     ($name:ident { $($field:ident: $kind:ty,)* } spare $spare:literal) => {
         impl $crate::fixed::Fixed for $name {
@@ -114,14 +113,14 @@ macro_rules! fixed_struct {
 
 pub(crate) use fixed_struct;
 
-/// A count or an offset as memory is addressed.
+/// Converts a count or an offset to the size type of memory.
 #[inline]
 pub(crate) fn to_usize(number: u64) -> usize {
-    usize::try_from(number).expect("the index needs a machine of 64 bits")
+    usize::try_from(number).expect("the index needs a 64-bit machine")
 }
 
-/// A count that has a bound far below 2^32.
+/// Converts a count whose bound is far below 2^32.
 #[inline]
 pub(crate) fn to_u32(number: usize) -> u32 {
-    u32::try_from(number).expect("a generation holds fewer than 2^32 of anything")
+    u32::try_from(number).expect("every count in a generation is below 2^32")
 }

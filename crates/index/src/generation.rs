@@ -1,4 +1,4 @@
-//! The generations of a run.
+//! The state at the end of each generation of a run.
 
 use journal::StartAt;
 use types::{Digest, Seq, Timestamp};
@@ -6,7 +6,7 @@ use types::{Digest, Seq, Timestamp};
 use crate::event::{Extent, GenerationEnd};
 use crate::fixed::fixed_struct;
 
-/// A generation as it is written.
+/// The stored form of a generation's end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GenerationRow {
     last: u64,
@@ -18,7 +18,7 @@ pub(crate) struct GenerationRow {
     resume_offset: u64,
     resume_previous: [u8; 32],
     digest: [u8; 32],
-    /// Accounts that are open at its end.
+    /// The number of accounts that are open at the end.
     pub(crate) accounts: u64,
     first: u64,
     last_position: u64,

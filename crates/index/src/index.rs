@@ -1,4 +1,4 @@
-//! The index as its users hold it: opened, fed with what happened, asked about the past, and stopped.
+//! The index as its users see it: open it, publish events to it, query the past, and close it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,10 +18,11 @@ use crate::run::Waiting;
 use crate::view::{Shared, View};
 use crate::worker::Worker;
 
-/// Generations that may wait for the background thread.
+/// How many generations may wait for the background thread.
 pub const GENERATIONS_WAITING_MAX: usize = 2;
 
-/// The index of a journal. Dropping it stops the background thread; what waits then is fed again by the next start.
+/// The index of a journal. Dropping it stops the background thread. Generations that are still waiting are lost, and
+/// the next start publishes them again.
 #[derive(Debug)]
 pub struct Index {
     pub(crate) shared: Arc<Shared>,
@@ -33,13 +34,13 @@ pub struct Index {
 #[derive(Debug)]
 enum Hand {
     Thread(JoinHandle<()>),
-    /// Whoever calls [`Index::work`].
+    /// The caller of [`Index::work`].
     Caller(Box<dyn Attend>),
 }
 
-/// A worker without its type.
+/// A worker whose type is erased.
 trait Attend: fmt::Debug + Send + Sync {
-    /// Does all there is to do.
+    /// Does all pending work.
     fn attend(&self);
 }
 
@@ -49,34 +50,34 @@ impl<D: Disk> Attend for Worker<D> {
     }
 }
 
-/// How far the background work is.
+/// The progress of the background work, and the size of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Status {
-    /// Generations that wait to become runs.
+    /// Generations that are not in tables yet.
     pub generations_waiting: usize,
     /// Whether all work is done.
     pub idle: bool,
-    /// Runs, each with its tables.
+    /// The number of runs.
     pub runs: usize,
-    /// Runs that lack a table of a chosen field.
+    /// Runs that lack the table of a chosen field.
     pub runs_incomplete: usize,
-    /// Bytes on disk of all tables.
+    /// The size of all tables on disk, in bytes.
     pub disk_bytes: u64,
-    /// Of these, ids with their filters.
+    /// The part of `disk_bytes` that ids and their filters take.
     pub ids_bytes: u64,
-    /// Of these, postings.
+    /// The part of `disk_bytes` that postings take.
     pub postings_bytes: u64,
-    /// Of these, balances.
+    /// The part of `disk_bytes` that balances take.
     pub balances_bytes: u64,
-    /// Of these, chosen fields.
+    /// The part of `disk_bytes` that the tables of chosen fields take.
     pub fields_bytes: u64,
-    /// Bytes of memory of filters and fences.
+    /// The memory that filters and fences take, in bytes.
     pub memory_bytes: usize,
 }
 
 impl Index {
-    /// Opens the index in a directory of its own, which may be empty. What is damaged or left over is removed; the
-    /// caller feeds again what follows [`Restored::end`].
+    /// Opens the index in a directory of its own, which may be empty. Damaged and leftover files are removed. The
+    /// caller must publish everything that follows [`Restored::end`] again.
     pub fn open<D: Disk>(disk: &D, origin: Origin, log: impl Log) -> Result<(Self, Restored), Fault> {
         let (mut index, worker, restored) = Self::with_worker(disk, origin, log)?;
         let worker = std::thread::Builder::new().name("index".to_owned()).spawn(move || worker.run());
@@ -85,11 +86,11 @@ impl Index {
         Ok((index, restored))
     }
 
-    /// As [`Index::open`], without a thread: the caller does the background work, when it likes, with [`Index::work`]. For
-    /// simulations, where everything happens in one order.
+    /// As [`Index::open`], but without a thread: the caller runs the background work with [`Index::work`]. Simulations
+    /// use this to control the order in which everything happens.
     ///
     /// # Errors
-    /// As [`Index::open`].
+    /// The errors of [`Index::open`].
     pub fn open_in_place<D: Disk>(disk: &D, origin: Origin, log: impl Log) -> Result<(Self, Restored), Fault> {
         let (mut index, worker, restored) = Self::with_worker(disk, origin, log)?;
         index.worker = Some(Hand::Caller(Box::new(worker)));
@@ -106,10 +107,10 @@ impl Index {
         Ok((Self { shared, log, worker: None }, worker, restored))
     }
 
-    /// Does the background work of an index that was opened in place, all there is.
+    /// Does all pending background work of an index that was opened in place.
     ///
     /// # Errors
-    /// When that failed, now or before.
+    /// Fails if the work fails now, or failed before.
     pub fn work(&self) -> Result<(), Fault> {
         if let Some(Hand::Caller(worker)) = &self.worker {
             worker.attend();
@@ -117,19 +118,19 @@ impl Index {
         self.shared.lock().check()
     }
 
-    /// Makes events visible to queries. They come in order of entries and are durable.
+    /// Makes events visible to queries. Their entries must be durable, and come in the order of the log.
     pub fn publish(&self, batch: Batch) {
         if !batch.is_empty() {
             self.shared.lock().view.publish(batch);
         }
     }
 
-    /// Ends the present generation: everything published since the one before, and nothing after it, belongs to it.
-    /// Waits while more than [`GENERATIONS_WAITING_MAX`] are not in tables yet.
+    /// Ends the current generation, which consists of everything published since the previous call. Blocks while
+    /// [`GENERATIONS_WAITING_MAX`] generations are not in tables yet.
     ///
     /// # Errors
-    /// When the background thread gave up, or waits for room on the disk while more than that wait. Nothing becomes wrong
-    /// by going on, but memory fills.
+    /// Fails if the background thread has stopped, or if it waits for disk space while [`GENERATIONS_WAITING_MAX`]
+    /// generations are not in tables. It is safe to continue after an error, but memory use grows.
     pub fn seal(&self, generation: Generation) -> Result<(), Fault> {
         let mut state = self.shared.lock();
         if let Some(Hand::Caller(_)) = &self.worker
@@ -156,7 +157,7 @@ impl Index {
         Ok(())
     }
 
-    /// Chooses the fields of a ledger that are indexed. Runs that lack one are completed in the background.
+    /// Sets which fields of a ledger are indexed. The background thread adds missing tables to existing runs.
     pub fn choose(&self, ledger: LedgerId, fields: IndexedFields) {
         let fields = u8::try_from(fields.bits()).expect("IDX-4: there are five fields");
         let mut state = self.shared.lock();
@@ -166,30 +167,32 @@ impl Index {
         self.shared.notify();
     }
 
-    /// Lets merges begin only where what they write leaves so many bytes of the disk free.
+    /// Lets a merge begin only if its output leaves at least `bytes` of the disk free.
     pub fn keep_free(&self, bytes: u64) {
         self.shared.kept_free.store(bytes, Ordering::Relaxed);
     }
 
-    /// A fault when the background thread gave up.
+    /// Checks whether the background thread still runs.
     ///
     /// # Errors
-    /// As it says.
+    /// Fails if it has stopped.
     pub fn check(&self) -> Result<(), Fault> {
         self.shared.lock().check()
     }
 
-    /// Damage of the log that the background work met. It ended then: what waits for tables stays in memory.
+    /// Damage of the log that the background work found. The work has then ended, and generations that wait for tables
+    /// stay in memory.
     pub fn log_damage(&self) -> Option<Arc<journal::Fault>> {
         self.shared.lock().log_damage.clone()
     }
 
-    /// The ledger's count of records up to which everything stands in tables: the ledger may forget those.
+    /// The ledger's count of records up to which all records are in tables. The ledger may drop those records from
+    /// memory.
     pub fn covered(&self) -> u64 {
         self.shared.covered()
     }
 
-    /// The last entry that stands in tables.
+    /// The last entry that is in tables.
     pub fn sealed(&self) -> Seq {
         self.shared.view().runs.last().map_or(Seq::ZERO, |listed| listed.run.end().end().last)
     }
@@ -197,7 +200,7 @@ impl Index {
     /// Waits until all background work is done.
     ///
     /// # Errors
-    /// When the background thread gave up, or there is no room on the disk for what it writes.
+    /// Fails if the background thread has stopped, or lacks disk space for its output.
     pub fn drain(&self) -> Result<(), Fault> {
         if let Some(Hand::Caller(_)) = &self.worker {
             return self.work();
@@ -212,7 +215,7 @@ impl Index {
         state.check()
     }
 
-    /// How far the background work is.
+    /// Returns the progress of the background work and the size of the index.
     pub fn status(&self) -> Status {
         let state = self.shared.lock();
         let mut status = Status {
@@ -235,7 +238,7 @@ impl Index {
         status
     }
 
-    /// What the ledger asks about ids that it no longer keeps.
+    /// Answers the ledger's questions about ids that it no longer keeps.
     pub fn past(&self) -> Box<dyn Past> {
         Box::new(PastIndex::new(Arc::clone(&self.shared), Arc::clone(&self.log)))
     }
@@ -246,7 +249,7 @@ impl Drop for Index {
         self.shared.lock().stopping = true;
         self.shared.notify();
         if let Some(Hand::Thread(worker)) = self.worker.take() {
-            // A panic was reported where it happened.
+            // A panic of the thread was already reported.
             drop(worker.join());
         }
     }

@@ -1,4 +1,4 @@
-//! Tables from ids to what is known of them: transfer ids, account ids, resolutions, unresolved pending transfers.
+//! Tables that are keyed by id: transfer ids, account ids, resolutions, and unresolved pending transfers.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::filter::{Filter, Probe};
 use crate::fixed::{Row, SIX_END, fixed_struct};
 use crate::table::{Merged, TABLE_ARRAYS, Table, TableWriter};
 
-/// An id with a number below 2^48 and a tag.
+/// An id with a tag and a number below 2^48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyRow {
     pub(crate) id: u128,
-    /// The number in the low 48 bits, the tag above.
+    /// The number in the low 48 bits, and the tag in the upper 16.
     value: u64,
 }
 
@@ -33,7 +33,7 @@ impl Row for KeyRow {
 impl KeyRow {
     #[inline]
     pub(crate) fn new(id: u128, number: u64, tag: u16) -> Self {
-        debug_assert!(number < SIX_END, "{number} does not fit six bytes");
+        debug_assert!(number < SIX_END, "{number} does not fit in six bytes");
         Self { id, value: number | u64::from(tag) << 48 }
     }
 
@@ -46,14 +46,14 @@ impl KeyRow {
     }
 }
 
-/// Sorts rows by id, then as they came; ids in order of time are sorted already.
+/// Sorts rows by id; rows with equal ids keep their order. Ids that rise with time are sorted already.
 pub(crate) fn sort(rows: &mut [KeyRow]) {
     if !rows.is_sorted_by_key(|row| row.id) {
         rows.sort_unstable_by_key(|row| (row.id, row.number()));
     }
 }
 
-/// A table of a file with a filter in memory.
+/// A table of ids with a filter in memory.
 #[derive(Debug)]
 pub(crate) struct Keys {
     table: Table<KeyRow>,
@@ -61,7 +61,7 @@ pub(crate) struct Keys {
     range: Option<(u128, u128)>,
 }
 
-/// Arrays that it takes.
+/// The number of arrays in the file that it takes.
 pub(crate) const KEYS_ARRAYS: usize = TABLE_ARRAYS + 1;
 
 impl Keys {
@@ -71,7 +71,7 @@ impl Keys {
         Ok(Self { range: table.range(), table, filter })
     }
 
-    /// Writes at most `count` rows, sorted by id.
+    /// Writes at most `count` rows, which must be sorted by id.
     pub(crate) fn write<D: Disk>(
         writer: &mut Writer<D>,
         count: u64,
@@ -93,18 +93,18 @@ impl Keys {
         self.range
     }
 
-    /// The newest row of an id.
+    /// Returns the newest row of an id.
     pub(crate) fn find(&self, id: u128) -> Result<Option<KeyRow>, Fault> {
         if self.may_hold(id, &Probe::of(id)) { self.read(id) } else { Ok(None) }
     }
 
-    /// False when there certainly is no row of this id. Reads nothing from disk.
+    /// Returns false if there is certainly no row for this id. Reads nothing from disk.
     #[inline]
     pub(crate) fn may_hold(&self, id: u128, probe: &Probe) -> bool {
         self.range.is_some_and(|(first, last)| first <= id && id <= last) && self.filter.may_hold(probe)
     }
 
-    /// The row of an id that may be there.
+    /// Reads the newest row of an id that the filter does not exclude.
     pub(crate) fn read(&self, id: u128) -> Result<Option<KeyRow>, Fault> {
         let found = self.table.first_from(id)?.filter(|row| row.id == id);
         match found.filter(|row| import_of(row.tag()).is_some()).and(id.checked_add(1)) {
@@ -122,7 +122,7 @@ impl Keys {
     }
 }
 
-/// Those of `pendings` that are not among `resolutions`, both in order of id.
+/// The rows of `pendings` whose ids are not among `resolutions`. Both are in order of id.
 pub(crate) struct Unresolved {
     pendings: Merged<KeyRow>,
     resolutions: Merged<KeyRow>,

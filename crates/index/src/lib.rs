@@ -1,14 +1,14 @@
-//! The index: sorted tables beside the journal, from which queries are answered and a restart begins.
+//! The index: sorted tables beside the journal that answer queries and speed up a restart.
 //!
-//! Nothing in it is truth. Every file can be deleted or damaged: every block that is read is checked, and opening falls
-//! back to the longest row of intact runs, after which the caller feeds again what the journal holds.
+//! The index is derived data. Any of its files can be deleted or damaged: every read verifies checksums, and opening
+//! keeps the longest sequence of intact runs. The caller then publishes the rest from the journal again.
 //!
-//! The journal thread pushes what became durable into [`Batch`]es and publishes them ([`Index::publish`]): from then on
-//! queries see it. At the end of every generation of [`GENERATION_ENTRIES`] it hands over how things stand
-//! ([`Index::seal`]), and a background thread (`worker`) writes the generation's tables (`run`) and merges runs by
-//! eight.
+//! The journal thread collects durable events in [`Batch`]es and publishes them ([`Index::publish`]), which makes them
+//! visible to queries. At the end of every generation of [`GENERATION_ENTRIES`] entries, it hands over the state
+//! ([`Index::seal`]). A background thread (`worker`) writes the tables of the generation (`run`), and merges every
+//! eight runs into one.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! | --- | --- |
 //! | `run-<first>-<last>` | everything about generations `first` to `last`: ids, postings, accounts, balances … |
 //! | `field-<name>-<first>-<last>` | the transfers of these generations by the values of a field that a ledger chose |
@@ -16,8 +16,8 @@
 //!
 //! | id | invariant | checked |
 //! | --- | --- | --- |
-//! | IDX-1 | Events come in order of position, below 2^47; an id fails for a status above 1. | when they are pushed |
-//! | IDX-2 | The accounts that a generation opens are among its changes, without gaps in their places. | before it is written |
+//! | IDX-1 | Events are indexed in order of position, below 2^47; the status of a failed id is above 1. | when events are pushed |
+//! | IDX-2 | The accounts that a generation opens are among its changes, and their places have no gaps. | before a run is written |
 
 mod accounts;
 mod array;

@@ -1,4 +1,4 @@
-//! How the index reads the log.
+//! The interface through which the index reads the log.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use journal::{Fault, FileReader, Position};
 use ledger::{Transfer, TransferKey};
 use types::{Seq, TransferId};
 
-/// Reads client transfers from the log, at the positions that were published.
+/// Reads client transfers from the log, at positions that were published to the index.
 pub trait Log: Send + Sync + fmt::Debug + 'static {
-    /// The transfer with this id in the entry at `position`.
+    /// Returns the transfer with this id in the entry at `position`.
     fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, Fault>;
 
-    /// Visits every transfer of a client in the entries from `first` to `last`, both included, in order.
+    /// Visits every client transfer in the entries from `first` to `last`, both inclusive, in order.
     fn transfers(
         &self,
         first: Position,
@@ -31,7 +31,7 @@ impl<D: Disk> Log for FileReader<D> {
         }
         found
             .filter(|transfer| transfer.key == TransferKey::Client(id))
-            .ok_or_else(|| Fault::damaged_at(position, Seq::ZERO, format!("transfer {id} does not stand there")))
+            .ok_or_else(|| Fault::damaged_at(position, Seq::ZERO, format!("transfer {id} is not in this entry")))
     }
 
     fn transfers(

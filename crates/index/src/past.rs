@@ -1,4 +1,4 @@
-//! Transfers that the ledger no longer keeps, looked up on the engine's thread.
+//! Lookups, on the engine thread, of transfers that the ledger no longer keeps.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::log::Log;
 use crate::run::Run;
 use crate::view::{Listed, Shared};
 
-/// The finished runs. What is newer the ledger still keeps.
+/// Looks into the finished runs. The ledger still keeps everything newer.
 #[derive(Debug)]
 pub(crate) struct PastIndex {
     shared: Arc<Shared>,
     log: Arc<dyn Log>,
-    /// The list of runs as it was last seen, so that a look-up takes no lock unless it changed.
+    /// The list of runs at the last lookup. A lookup takes the lock only if the list has changed since.
     seen: RefCell<Seen>,
 }
 
@@ -27,9 +27,9 @@ pub(crate) struct PastIndex {
 struct Seen {
     version: u64,
     runs: Arc<Vec<Listed>>,
-    /// The first and the last id of all runs. Fresh ids in order of time lie beyond.
+    /// The lowest and the highest id of all runs. New ids that rise with time are outside this range.
     range: Option<(u128, u128)>,
-    /// The times of the transfers of the generation that was last asked for one.
+    /// The transfer times of the generation that was searched last.
     timestamps: Option<(u32, Vec<u64>)>,
 }
 
@@ -41,7 +41,7 @@ impl PastIndex {
     fn refresh(&self, seen: &mut Seen) {
         let version = self.shared.version();
         if version != seen.version {
-            // The list may be newer than the version. Then it is fetched once more than needed.
+            // The list may already be newer than `version`. It is then fetched once more than necessary.
             seen.version = version;
             seen.runs = self.shared.view().runs;
             let ranges = seen.runs.iter().filter_map(|listed| listed.run.ids.range());
@@ -49,8 +49,8 @@ impl PastIndex {
         }
     }
 
-    /// Whether a client's transfer in the runs has exactly this timestamp. Times rise along the log, and so do those that
-    /// are asked for by an import, so that few generations are read and each of them once.
+    /// Whether a client's transfer in the runs has exactly this timestamp. Timestamps rise along the log, and an import
+    /// asks for rising timestamps, so this reads few generations and each of them once.
     fn look_for(&self, seen: &mut Seen, at: u64) -> Result<bool, Fault> {
         for listed in seen.runs.iter().rev() {
             for (number, row) in (listed.run.first()..).zip(&listed.run.generations) {
@@ -104,22 +104,23 @@ impl PastIndex {
 }
 
 fn unknown_status(run: &Run) -> Fault {
-    run.ids.table().file().damaged(0, "an id failed for a status that this release does not know")
+    run.ids.table().file().damaged(0, "an id failed with a status that this release does not know")
 }
 
-/// What a look-up in the middle of a decision could not read. There is no answer to go on with, and the ledger's rules should
-/// not have to know of disks: the look-up unwinds with this, out of the plan, which only reads, to whoever drives the engine.
+/// The payload of an unwind: a lookup in the middle of a decision could not read the index or the log. The decision
+/// cannot continue without an answer, and the ledger's rules should not have to handle disk errors. So the lookup
+/// unwinds out of the plan, which has changed nothing, to the caller that drives the engine.
 #[derive(Debug)]
 pub struct Unread(pub Fault);
 
 fn unread(fault: Fault) -> ! {
-    // No panic: nothing is wrong with the program, so nothing is printed.
+    // This is not a bug, so it unwinds without the panic hook, which would print a message.
     std::panic::resume_unwind(Box::new(Unread(fault)))
 }
 
 impl Past for PastIndex {
     /// # Panics
-    /// With [`Unread`], when the index or the log cannot be read: the engine must not decide without.
+    /// Unwinds with [`Unread`] if the index or the log cannot be read: the engine must not decide without an answer.
     fn find(&self, id: TransferId) -> Option<PastTransfer> {
         let mut seen = self.seen.borrow_mut();
         self.refresh(&mut seen);

@@ -1,5 +1,5 @@
-//! The answer to a query: positions in the log, part by part. Runs and batches do not overlap in time, so that one
-//! follows the other and nothing is merged.
+//! The answer to a query: positions in the log, part by part. Runs and batches do not overlap in time, so the parts
+//! follow one another and need no merge.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,31 +17,30 @@ use crate::log::Log;
 use crate::postings::{POSITION_END, Posting, Sides};
 use crate::view::{Listed, View};
 
-/// Positions in one chunk at most.
+/// The most positions that one chunk contains.
 pub const CHUNK_POSITIONS_MAX: u64 = 8_192;
 
-/// Which part of the answer is asked for.
+/// Limits the answer of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Only positions after this one.
+    /// Return only positions after this one.
     pub after: Option<Position>,
-    /// Only positions before this one.
+    /// Return only positions before this one.
     pub before: Option<Position>,
-    /// Not what lies wholly before this time.
+    /// Skip parts that end before this time.
     pub earliest: Timestamp,
-    /// Not what lies wholly after this time.
+    /// Skip parts that begin after this time.
     pub latest: Timestamp,
 }
 
 impl Default for Bounds {
-    /// Everything.
     fn default() -> Self {
         Self { after: None, before: None, earliest: Timestamp::ZERO, latest: Timestamp::from_ns(u64::MAX) }
     }
 }
 
 impl Bounds {
-    /// The positions within, from the first to before the second.
+    /// The allowed positions: from the first, inclusive, to the second, exclusive.
     fn positions(&self) -> (u64, u64) {
         let from = self.after.map_or(0, |position| position.get() + 1);
         (from, self.before.map_or(POSITION_END, Position::get))
@@ -56,14 +55,14 @@ impl Bounds {
     }
 }
 
-/// What the positions are of.
+/// What the query asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum What {
     Postings { place: AccountPlace, sides: Sides },
     Field { field: Field, ledger: LedgerId, value: u128 },
 }
 
-/// Chunks of positions, each chunk and all of them in the order asked for.
+/// Chunks of positions. The chunks, and the positions in each chunk, are in the requested order.
 pub struct Positions {
     what: What,
     bounds: Bounds,
@@ -86,7 +85,7 @@ enum Part {
     Batch(Arc<Batch>),
 }
 
-/// What is left of the present part.
+/// The rest of the current part.
 enum Rows {
     Postings { array: Array<Posting>, sides: Sides, from: u64, to: u64 },
     Field { table: Arc<FieldTable>, from: u64, to: u64 },
@@ -107,7 +106,7 @@ impl Positions {
             (Part::Run(listed), What::Postings { place, sides }) => {
                 let Some((from, to)) = listed.run.postings.find(place)? else { return Ok(None) };
                 let array = listed.run.postings.array().clone();
-                // Most queries want all of a run.
+                // Most queries want the whole run, which needs no search.
                 let extent = listed.run.extent;
                 let from = if first <= extent.first { from } else { lower_bound(&array, from, to, first)? };
                 let to = if extent.last < end { to } else { lower_bound(&array, from, to, end)? };
@@ -143,12 +142,12 @@ impl Positions {
         }
     }
 
-    /// The next chunk, `None` at the end.
+    /// Returns the next chunk, or `None` at the end.
     fn advance(&mut self) -> Result<Option<Vec<Position>>, Fault> {
         loop {
             if let Some(rows) = &mut self.present {
                 if let Some(mut chunk) = rows.next_chunk(self.reversed)? {
-                    // The legs of a payment share its entry.
+                    // The legs of a payment are in one entry, so their positions are equal.
                     chunk.dedup();
                     if self.last.is_some() && chunk.first() == self.last.as_ref() {
                         chunk.remove(0);
@@ -174,7 +173,7 @@ impl Iterator for Positions {
     fn next(&mut self) -> Option<Self::Item> {
         let chunk = self.advance();
         if chunk.is_err() {
-            // Nothing can follow what could not be read.
+            // After a fault, the iterator ends.
             self.parts.clear();
             self.present = None;
         }
@@ -183,7 +182,7 @@ impl Iterator for Positions {
 }
 
 impl Rows {
-    /// The next chunk of this part, `None` at its end.
+    /// Returns the next chunk of this part, or `None` at its end.
     fn next_chunk(&mut self, reversed: bool) -> Result<Option<Vec<Position>>, Fault> {
         let mut chunk: Vec<Position> = match self {
             Self::Memory(positions) => std::mem::take(positions),
@@ -213,7 +212,7 @@ impl Rows {
     }
 }
 
-/// Takes a chunk's worth of rows from the front of a range, or from its back.
+/// Takes up to a chunk of rows from the front of a range, or from its back if `reversed`.
 fn take(from: &mut u64, to: &mut u64, reversed: bool) -> (u64, u64) {
     if reversed {
         let start = to.saturating_sub(CHUNK_POSITIONS_MAX).max(*from);
@@ -224,7 +223,7 @@ fn take(from: &mut u64, to: &mut u64, reversed: bool) -> (u64, u64) {
     }
 }
 
-/// The first row from `from` to before `to` whose position is not before `position`.
+/// Returns the first row in `from..to` whose position is at least `position`.
 fn lower_bound(array: &Array<Posting>, mut from: u64, mut to: u64, position: u64) -> Result<u64, Fault> {
     while from < to {
         let middle = from.midpoint(to);

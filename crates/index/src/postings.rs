@@ -1,7 +1,7 @@
-//! Which transfers moved on which account: for every account the positions of its transfers, in their order.
+//! The postings of every account: the positions of its transfers, in order.
 //!
-//! Three arrays: a sorted directory (place of the account, where its postings begin) with its fences, and all postings,
-//! account by account.
+//! A run stores them in three arrays: a sorted directory (account place, first posting) with its fences, and all
+//! postings, grouped by account.
 
 use std::sync::Arc;
 
@@ -16,30 +16,30 @@ use crate::fixed::{Fixed, Row, Six, fixed_struct, to_u32, to_usize};
 use crate::table::{TABLE_ARRAYS, Table, TableWriter};
 use crate::yielding::{YIELD_ROWS, Yield};
 
-/// Which of an account's transfers.
+/// Selects transfers of an account by direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sides {
-    /// Those that left it or reached it.
+    /// Transfers in either direction.
     #[default]
     Both,
-    /// Those that left it.
+    /// Transfers out of the account.
     Debits,
-    /// Those that reached it.
+    /// Transfers into the account.
     Credits,
 }
 
-/// The position of a transfer and the side on which it moved on the account. The sides share the last bit of the six
-/// bytes that a position may take: segments have numbers below 2^19.
+/// The position of a transfer, and the side of the account on which it moved. Together they take 48 bits: a position is
+/// below 2^47 because segment numbers are below 2^19, and the highest bit is set for a credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Posting(u64);
 
-/// Positions of transfers are below it.
+/// Positions of transfers are below this bound.
 pub(crate) const POSITION_END: u64 = 1 << 47;
 
 impl Posting {
     #[inline]
     pub(crate) fn new(position: u64, is_credit: bool) -> Self {
-        debug_assert!(position < POSITION_END, "position {position} does not fit");
+        debug_assert!(position < POSITION_END, "position {position} does not fit in 47 bits");
         Self(position | if is_credit { POSITION_END } else { 0 })
     }
 
@@ -70,7 +70,7 @@ impl Fixed for Posting {
     }
 }
 
-/// Where the postings of an account begin. Those of the next account end them.
+/// The first posting of an account. Its postings end where those of the next account begin.
 #[derive(Debug, Clone, Copy)]
 struct PlaceRow {
     place: u32,
@@ -87,17 +87,16 @@ impl Row for PlaceRow {
     }
 }
 
-/// The postings of a run.
 #[derive(Debug)]
 pub(crate) struct Postings {
     directory: Table<PlaceRow>,
     postings: Array<Posting>,
 }
 
-/// Arrays that they take.
+/// The number of arrays in the file that the postings take.
 pub(crate) const POSTINGS_ARRAYS: usize = TABLE_ARRAYS + 1;
 
-/// Transfers in order, by column.
+/// Transfers in order, stored by column.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Columns<'a> {
     pub(crate) debits: &'a [u32],
@@ -130,13 +129,13 @@ impl Postings {
         Ok(())
     }
 
-    /// Writes the postings of several runs, the earliest first: per account one after the other.
+    /// Merges the postings of several runs, the earliest run first: each account's postings are concatenated.
     pub(crate) fn merge<D: Disk>(
         writer: &mut Writer<D>,
         inputs: &[&Self],
         yielded: &mut Yield<'_>,
     ) -> Result<(), Fault> {
-        // Twice through the directories, so that neither array has to wait in memory for the other.
+        // Read the directories twice, so that neither output array has to be held in memory.
         let mut directory = TableWriter::begin(writer)?;
         let mut start = 0;
         let mut groups = Groups::new(inputs)?;
@@ -168,7 +167,7 @@ impl Postings {
         Ok(())
     }
 
-    /// Which rows of the array are those of an account.
+    /// Returns the range of rows that belong to an account.
     pub(crate) fn find(&self, place: AccountPlace) -> Result<Option<(u64, u64)>, Fault> {
         let number = self.directory.lower_bound(place.0)?;
         if number >= self.directory.len() {
@@ -189,12 +188,12 @@ impl Postings {
     }
 }
 
-/// Goes through the directories of several runs, account by account.
+/// Walks the directories of several runs, account by account.
 struct Groups {
     inputs: Vec<Group>,
 }
 
-/// The next account of one run.
+/// The current account of one run.
 struct Group {
     next: Option<(u32, u64)>,
     directory: Cursor<PlaceRow>,
@@ -232,7 +231,7 @@ impl Groups {
         self.inputs.iter().filter_map(|group| group.next).map(|(place, _)| place).min()
     }
 
-    /// Visits every run that has postings of this account, with their number.
+    /// Calls `visit` for every run that has postings of this account, with their count.
     fn take(&mut self, place: u32, mut visit: impl FnMut(usize, u64) -> Result<(), Fault>) -> Result<(), Fault> {
         for (number, group) in self.inputs.iter_mut().enumerate() {
             if let Some((_, count)) = group.next.filter(|next| next.0 == place) {
@@ -244,15 +243,15 @@ impl Groups {
     }
 }
 
-/// What is sorted: small, since it is moved several times.
+/// The sort key of a posting. It is small because sorting moves it several times.
 #[derive(Debug, Clone, Copy, Default)]
 struct PlaceKey {
     place: u32,
-    /// Which posting, in order of events.
+    /// The number of the posting, in order of events.
     posting: u32,
 }
 
-/// Both postings of every transfer, and their order by account, then by event.
+/// Both postings of every transfer, and their order by account and then by event.
 fn sorted<'a>(batches: impl Iterator<Item = Columns<'a>>) -> (Vec<PlaceKey>, Vec<Posting>) {
     let (mut places, mut postings) = (Vec::new(), Vec::new());
     for batch in batches {
@@ -266,7 +265,7 @@ fn sorted<'a>(batches: impl Iterator<Item = Columns<'a>>) -> (Vec<PlaceKey>, Vec
     (radix_sorted(places), postings)
 }
 
-/// Sorts by place and keeps the order of equal ones: counting by 11 bits at a time, lowest first.
+/// Sorts by place and keeps the order of equal keys: a counting sort of 11 bits at a time, lowest bits first.
 fn radix_sorted(mut keys: Vec<PlaceKey>) -> Vec<PlaceKey> {
     const DIGIT_BITS: u32 = 11;
     let largest = keys.iter().map(|key| key.place).max().unwrap_or_default();

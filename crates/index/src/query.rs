@@ -1,4 +1,4 @@
-//! What anybody may ask, from any thread: answers cover everything that was published.
+//! Queries, from any thread. Every answer covers everything that was published.
 
 use std::sync::Arc;
 
@@ -20,55 +20,47 @@ use crate::view::{Listed, View};
 /// What an id stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
-    /// Where the transfer was created or failed.
+    /// The position where the transfer was created or failed.
     pub position: Position,
-    /// Which of both.
     pub state: IdState,
-    /// The import that brought it: unless that is open, nothing stands there.
+    /// The import that created it, if any. The transfer counts only if that import is open.
     pub import: Option<ImportNumber>,
 }
 
-/// What became of an id.
+/// The state of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdState {
-    /// A transfer that never reserved.
+    /// A transfer that was not pending.
     Created,
-    /// A pending transfer and, once it is resolved, how and where.
+    /// A pending transfer, with the way and the position of its resolution once it is resolved.
     CreatedPending(Option<(PendingState, Position)>),
-    /// It failed for good, for the status with this number.
+    /// The id failed permanently, with the status of this number.
     Failed(u16),
 }
 
 /// Why a query by a field has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum FieldError {
-    /// The field is not indexed for that ledger.
+    /// The ledger did not choose to index the field.
     #[error("{field} is not indexed for ledger {ledger}; choose it for the ledger and query again once it is built")]
-    NotChosen {
-        /// The field.
-        field: Field,
-        /// The ledger.
-        ledger: LedgerId,
-    },
-    /// The index is being built.
+    NotChosen { field: Field, ledger: LedgerId },
+    /// Some runs do not have the table of the field yet.
     #[error("the index of {field} for ledger {ledger} is being built, {runs_left} parts are left; query again later")]
     Incomplete {
-        /// The field.
         field: Field,
-        /// The ledger.
         ledger: LedgerId,
-        /// Runs without it.
+        /// How many runs do not have it yet.
         runs_left: usize,
     },
 }
 
 impl Index {
-    /// The account with an id.
+    /// Returns the place of an account.
     pub fn account_place(&self, id: AccountId) -> Result<Option<AccountPlace>, Fault> {
         Ok(self.account(id)?.map(|(place, _)| place))
     }
 
-    /// The account with an id, and the import that it was staged for.
+    /// Returns the place of an account, and the import in which it was staged, if any.
     pub fn account(&self, id: AccountId) -> Result<Option<(AccountPlace, Option<ImportNumber>)>, Fault> {
         let view = self.shared.view();
         let place = |row: KeyRow| {
@@ -88,7 +80,7 @@ impl Index {
         Ok(None)
     }
 
-    /// What a transfer's id stands for.
+    /// Returns what a transfer id stands for.
     pub fn find(&self, id: TransferId) -> Result<Option<Found>, Fault> {
         let view = self.shared.view();
         let Some(row) = find_id(&view, id.get())? else { return Ok(None) };
@@ -103,13 +95,14 @@ impl Index {
         Ok(Some(Found { position: Position::from_number(row.number()), state, import: import_of(row.tag()) }))
     }
 
-    /// The positions of an account's transfers, the legs of payments included: every position once, in order or
-    /// reversed. The bounds are exact for positions; by time they only leave out what certainly lies beyond.
+    /// Returns the positions of an account's transfers, including the legs of payments. Each position appears once, in
+    /// order or reversed. Bounds by position are exact. Bounds by time only skip parts that are certainly outside.
     pub fn postings(&self, place: AccountPlace, sides: Sides, bounds: Bounds, reversed: bool) -> Positions {
         Positions::new(self.shared.view(), &self.log, What::Postings { place, sides }, bounds, reversed)
     }
 
-    /// The positions of a ledger's transfers with a value of a field, which is not 0. As [`Index::postings`] otherwise.
+    /// Returns the positions of a ledger's transfers whose field has `value`, which must not be 0. Otherwise as
+    /// [`Index::postings`].
     pub fn field(
         &self,
         field: Field,
@@ -130,13 +123,13 @@ impl Index {
         if runs_left > 0 {
             return Err(FieldError::Incomplete { field, ledger, runs_left });
         }
-        // Every row of the ledger has the same value of it.
+        // All rows of a ledger have the same value for this field.
         let value = if field == Field::Ledger { 0 } else { value };
         Ok(Positions::new(view, &self.log, What::Field { field, ledger, value }, bounds, reversed))
     }
 
-    /// An account's balances at the end of a generation: `None` when it was not open yet. What followed in the present
-    /// generation the caller adds from the account's transfers.
+    /// Returns an account's balances at the end of a generation, or `None` if it was not open yet. The current
+    /// generation is not included: the caller adds it from the account's transfers.
     pub fn balances_at(&self, place: AccountPlace, generation: u32) -> Result<Option<Balances>, Fault> {
         let view = self.shared.view();
         for waiting in view.waiting.iter().rev().filter(|waiting| waiting.number <= generation) {
@@ -152,7 +145,7 @@ impl Index {
         Ok(None)
     }
 
-    /// How things stood at the end of a generation that ended.
+    /// Returns the state at the end of a completed generation.
     pub fn generation(&self, number: u32) -> Option<GenerationEnd> {
         let view = self.shared.view();
         if let Some(waiting) = view.waiting.iter().find(|waiting| waiting.number == number) {
@@ -163,11 +156,11 @@ impl Index {
         Some(row.end())
     }
 
-    /// The sums of every ledger at the end of a generation, in order of their numbers; none when it has not ended. What
-    /// followed in the present generation the caller adds from the transfers.
+    /// Returns the trial balance of every ledger at the end of a generation, in order of ledger number. The list is
+    /// empty if the generation has not ended. The caller adds what followed from the transfers.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// Fails if the index cannot be read.
     pub fn totals_at(&self, generation: u32) -> Result<Vec<(LedgerId, TrialBalance)>, Fault> {
         let view = self.shared.view();
         if let Some(waiting) = view.waiting.iter().find(|waiting| waiting.number == generation) {
@@ -181,7 +174,7 @@ impl Index {
         rows.map(|row| Ok(row?.totals())).collect()
     }
 
-    /// The last generation that ended with no account or transfer after `at`.
+    /// The last completed generation with no account or transfer after `at`.
     pub fn generation_at(&self, at: Timestamp) -> Option<u32> {
         let view = self.shared.view();
         let runs = view.runs.iter().flat_map(|listed| listed.run.generations.iter().map(|row| row.end()));

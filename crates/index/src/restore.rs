@@ -1,4 +1,4 @@
-//! Opening what an earlier process left, and handing it to a ledger that starts.
+//! Opens the files of an earlier process, and restores a ledger from them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::run::{self, Run};
 use crate::table::Merged;
 use crate::view::Listed;
 
-/// Removes all files of an index, so that the next start derives it from the whole journal.
+/// Removes all files of an index, so that the next start rebuilds it from the whole journal.
 pub fn discard<D: Disk>(disk: &D) -> Result<(), Fault> {
     remove_all_but(disk, &[])
 }
 
-/// The longest row of adjacent intact runs from the first generation on, and what was found damaged. Everything else is
-/// removed.
+/// Opens the longest sequence of adjacent intact runs from the first generation on. Returns it with the damage that was
+/// found, and removes all other files.
 pub(crate) fn open_runs<D: Disk>(disk: &D, origin: Origin) -> Result<(Vec<Listed>, Vec<Fault>), Fault> {
     let names = disk.list().map_err(Fault::io("list", "the index"))?;
     let found: Vec<(u32, u32)> = names.iter().filter_map(|name| run::parse_name(name)).collect();
@@ -33,7 +33,7 @@ pub(crate) fn open_runs<D: Disk>(disk: &D, origin: Origin) -> Result<(Vec<Listed
         let next = runs.last().map_or(0, |listed| listed.run.last() + 1);
         let mut candidates: Vec<u32> =
             found.iter().filter(|(first, _)| *first == next).map(|(_, last)| *last).collect();
-        // The widest first: the runs that were merged into it may be left over.
+        // The widest run comes first: the runs that were merged into it may still exist.
         candidates.sort_unstable_by(|one, other| other.cmp(one));
         let Some(run) = first_intact(disk, origin, (next, &candidates), &mut damaged)? else { break };
         runs.push(Listed { fields: open_fields(disk, origin, &run, &mut damaged)?, run: Arc::new(run) });
@@ -44,8 +44,8 @@ pub(crate) fn open_runs<D: Disk>(disk: &D, origin: Origin) -> Result<(Vec<Listed
     Ok((runs, damaged))
 }
 
-/// The first of these runs that is intact. Only damage makes a run count as missing: a disk that cannot be read now may
-/// be readable later.
+/// Returns the first intact run of these candidates. A run counts as missing only if it is damaged: a disk that cannot
+/// be read now may be readable later.
 fn first_intact<D: Disk>(
     disk: &D,
     origin: Origin,
@@ -63,7 +63,7 @@ fn first_intact<D: Disk>(
     Ok(None)
 }
 
-/// The tables of a run's fields that are there and intact.
+/// Opens the field tables of a run that exist and are intact.
 fn open_fields<D: Disk>(
     disk: &D,
     origin: Origin,
@@ -94,13 +94,13 @@ fn remove_all_but<D: Disk>(disk: &D, kept: &[String]) -> Result<(), Fault> {
     disk.sync_directory().map_err(Fault::io("sync the directory of", "the index"))
 }
 
-/// What the runs say about the end of the last generation in them. After [`Fault::Damaged`] the file is gone, and
-/// opening once more restores what is left.
+/// The restored state at the end of the last generation in the runs. If a read fails with [`Fault::Damaged`], the file
+/// has been removed, and opening the index again restores what is left.
 #[derive(Debug)]
 pub struct Restored {
-    /// How things stood there; `None` for an empty index.
+    /// The state there, or `None` if the index is empty.
     pub end: Option<GenerationEnd>,
-    /// The damage that was found; those files are gone, and so are the runs behind them.
+    /// The damage that was found. The damaged files have been removed, and so have all later runs.
     pub damaged: Vec<Fault>,
     runs: Arc<Vec<Listed>>,
 }
@@ -110,7 +110,7 @@ impl Restored {
         Self { end: runs.last().map(|listed| listed.run.end().end()), damaged, runs }
     }
 
-    /// Every account, in order of place, with its balances there.
+    /// Returns every account in order of place, with its balances.
     pub fn accounts(&self) -> Result<impl Iterator<Item = Result<Account, Fault>> + use<>, Fault> {
         let images = Merged::new(self.runs.iter().map(|listed| listed.run.images.latest.all()))?;
         let rows: Vec<Cursor<AccountRow>> = self.runs.iter().map(|listed| listed.run.accounts.all()).collect();
@@ -122,7 +122,7 @@ impl Restored {
         Ok(Accounts { rows: rows.into_iter().flatten(), images, place: 0, no_balances })
     }
 
-    /// Where the pending transfers stand that were not resolved there, in order.
+    /// The positions of the pending transfers that were unresolved, in order.
     pub fn pendings(&self) -> Result<Vec<Position>, Fault> {
         let runs: Vec<Arc<Run>> = self.runs.iter().map(|listed| Arc::clone(&listed.run)).collect();
         let rows = run::unresolved(&runs)?.map(|row| Ok(Position::from_number(row?.number())));
@@ -131,14 +131,14 @@ impl Restored {
         Ok(positions)
     }
 
-    /// Where the entries stand that must be replayed, in order.
+    /// The positions of the entries that must be replayed, in order.
     pub fn others(&self) -> impl Iterator<Item = Result<Position, Fault>> + use<> {
         let cursors: Vec<_> = self.runs.iter().map(|listed| listed.run.others.all()).collect();
         cursors.into_iter().flatten().map(|row| Ok(Position::from_number(row?.0)))
     }
 }
 
-/// Accounts in order of place with the latest of their images.
+/// Joins accounts, in order of place, with their latest balance images.
 struct Accounts<I, F> {
     rows: I,
     images: Merged<BalancesRow>,

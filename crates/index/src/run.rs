@@ -1,8 +1,7 @@
-//! A run: the tables of one generation, or of several adjacent ones that were merged.
+//! A run: the tables of one generation, or of several adjacent generations that were merged.
 //!
-//! All tables of a run stand in one file, so that a run is there whole or not at all. Its arrays, in order:
-//! generations; ids; resolutions; pendings; ids of accounts; postings; accounts; images of balances; others; totals of
-//! ledgers.
+//! All tables of a run are in one file, so that a run exists either completely or not at all. Its arrays are, in order:
+//! generations, ids, resolutions, pendings, account ids, postings, accounts, balance images, others, totals of ledgers.
 
 use std::sync::Arc;
 
@@ -33,41 +32,40 @@ const IMAGES: usize = ACCOUNTS + 1;
 const OTHERS: usize = IMAGES + IMAGES_ARRAYS;
 const TOTALS: usize = OTHERS + 1;
 
-/// The tables of adjacent generations.
 #[derive(Debug)]
 pub(crate) struct Run {
     file: Arc<BlockFile>,
     pub(crate) generations: Vec<GenerationRow>,
-    /// Transfer ids: where the transfer or its failure stands, and what the id stands for.
+    /// Transfer ids, with the position of the transfer or its failure, and a tag that tells what the id stands for.
     pub(crate) ids: Keys,
-    /// Pending transfers that were resolved: where, and how.
+    /// Resolved pending transfers, with the position and kind of their resolution.
     pub(crate) resolutions: Keys,
-    /// Pending transfers of this run that it did not resolve.
+    /// Pending transfers of this run that are not resolved in it.
     pub(crate) pendings: Table<KeyRow>,
-    /// Account ids: their place.
+    /// Account ids, with the places of the accounts.
     pub(crate) account_ids: Keys,
     pub(crate) postings: Postings,
-    /// The accounts that were opened, in order of place.
+    /// The accounts opened in this run, in order of place.
     pub(crate) accounts: Array<AccountRow>,
     pub(crate) images: Images,
-    /// Entries that a restart must replay.
+    /// Positions of the entries that a restart must replay.
     pub(crate) others: Array<Six>,
     pub(crate) totals: Table<TotalsRow>,
     pub(crate) extent: Extent,
 }
 
-/// A generation that waits to become a run.
+/// A generation that is not in a run yet.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) number: u32,
     pub(crate) generation: Generation,
     pub(crate) batches: Vec<Arc<Batch>>,
-    /// Accounts that were open when it began.
+    /// The number of accounts that were open when it began.
     pub(crate) accounts_before: u64,
 }
 
 impl Waiting {
-    /// Accounts that are open at its end.
+    /// The number of accounts that are open at its end.
     pub(crate) fn accounts_after(&self) -> u64 {
         self.generation.changes.last_place().map_or(0, |place| u64::from(place.0) + 1).max(self.accounts_before)
     }
@@ -79,12 +77,12 @@ impl Waiting {
 
 const PREFIX: &str = "run-";
 
-/// The name of the run of generations `first` to `last`.
+/// The file name of the run of generations `first` to `last`.
 pub(crate) fn file_name(first: u32, last: u32) -> String {
     format!("{PREFIX}{first:08x}-{last:08x}")
 }
 
-/// Which generations a file covers, if it is that of a run.
+/// The generations that a file covers, or `None` if it is not a run.
 pub(crate) fn parse_name(name: &str) -> Option<(u32, u32)> {
     let (first, last) = name.strip_prefix(PREFIX)?.split_once('-')?;
     let (first, last) = (u32::from_str_radix(first, 16).ok()?, u32::from_str_radix(last, 16).ok()?);
@@ -96,7 +94,7 @@ fn label(origin: Origin, first: u32, last: u32) -> Label {
 }
 
 impl Run {
-    /// Opens a run and reads what stays in memory, `None` when there is none.
+    /// Opens a run and loads the parts that stay in memory. Returns `None` if the file does not exist.
     pub(crate) fn open<D: Disk>(disk: &D, origin: Origin, first: u32, last: u32) -> Result<Option<Self>, Fault> {
         BlockFile::open(disk, label(origin, first, last))?.map(Self::of).transpose()
     }
@@ -106,7 +104,7 @@ impl Run {
         let generations = file.array::<GenerationRow>(GENERATIONS)?.load()?;
         let (first, last) = (file.label().first, file.label().last);
         if generations.len() != to_usize((last - first).into()) + 1 {
-            return Err(file.damaged(0, "it has another number of generations than its name says"));
+            return Err(file.damaged(0, "the number of generations differs from the file's name"));
         }
         let extent = generations.iter().fold(Extent::EMPTY, |extent, row| extent.with(row.extent()));
         Ok(Self {
@@ -125,7 +123,7 @@ impl Run {
         })
     }
 
-    /// Writes the run of one generation. It survives a crash after the directory is synced.
+    /// Writes the run of one generation. It is durable only after the directory is synced.
     pub(crate) fn seal<D: Disk>(disk: &D, origin: Origin, waiting: &Waiting) -> Result<Self, Fault> {
         let batches = || waiting.batches.iter().map(|batch| &**batch);
         let mut ids: Vec<KeyRow> = batches().flat_map(|batch| &batch.ids).copied().collect();
@@ -140,7 +138,7 @@ impl Run {
             (waiting.accounts_before..).zip(opened()).all(|(expected, (place, _))| u64::from(place.0) == expected);
         assert!(
             dense && opened().count() == account_ids.len(),
-            "IDX-2: the accounts that a generation opens are among its changes, without gaps"
+            "IDX-2: the accounts that a generation opens are among its changes, and their places have no gaps"
         );
 
         let mut writer = Writer::create(disk, label(origin, waiting.number, waiting.number))?;
@@ -161,7 +159,7 @@ impl Run {
         Self::of(writer.finish()?)
     }
 
-    /// Writes the run of several adjacent ones. It survives a crash after the directory is synced.
+    /// Merges several adjacent runs. The result is durable only after the directory is synced.
     pub(crate) fn merge<D: Disk>(
         disk: &D,
         origin: Origin,
@@ -182,27 +180,27 @@ impl Run {
         let images: Vec<&Images> = inputs.iter().map(|run| &run.images).collect();
         Images::merge(&mut writer, &images, yielded)?;
         write_array(&mut writer, Yielding::new(inputs.iter().flat_map(|run| run.others.all()), yielded))?;
-        // The runs follow one another, so their rows do.
+        // The runs are in order of generation, so their rows are too.
         write_table(&mut writer, inputs.iter().flat_map(|run| run.totals.all()))?;
         Self::of(writer.finish()?)
     }
 
-    /// Its first generation.
+    /// The first generation of the run.
     pub(crate) fn first(&self) -> u32 {
         self.file.label().first
     }
 
-    /// Its last generation.
+    /// The last generation of the run.
     pub(crate) fn last(&self) -> u32 {
         self.file.label().last
     }
 
-    /// How many generations it covers.
+    /// The number of generations that the run covers.
     pub(crate) fn width(&self) -> u64 {
         self.generations.len() as u64
     }
 
-    /// How things stand at its end.
+    /// The state at the end of the run.
     pub(crate) fn end(&self) -> &GenerationRow {
         self.generations.last().expect("a run has at least one generation")
     }
@@ -211,18 +209,18 @@ impl Run {
         &self.file
     }
 
-    /// Removes the file; it stays readable for those that hold it.
+    /// Removes the file. Open handles can still read it.
     pub(crate) fn remove(&self) {
         self.file.remove();
     }
 
-    /// Bytes on disk: in all, and of ids, postings and images.
+    /// The size on disk in bytes: in total, and of ids, postings and images.
     pub(crate) fn bytes(&self) -> (u64, [u64; 3]) {
         let of = |from, arrays| self.file.bytes_of(from, from + arrays);
         (self.file.bytes(), [of(IDS, KEYS_ARRAYS), of(POSTINGS, POSTINGS_ARRAYS), of(IMAGES, IMAGES_ARRAYS)])
     }
 
-    /// Bytes of memory that filters and fences take.
+    /// The memory that filters and fences take, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         let keys = [&self.ids, &self.resolutions, &self.account_ids];
         keys.iter().map(|keys| keys.memory_bytes()).sum::<usize>()

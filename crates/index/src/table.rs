@@ -1,5 +1,5 @@
-//! A sorted table: rows in order of their key, and the first key of every block (its *fences*) in memory, so that any
-//! row is found with one read.
+//! Sorted tables. The rows are in order of key, and the first key of every block (its *fence*) is in memory, so that
+//! any row is found with one read.
 
 use disk::Disk;
 
@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::fixed::Row;
 use std::sync::Arc;
 
-/// A sorted table of a file. It takes two arrays: the rows and the fences, which the last key follows.
+/// A sorted table of a file. It takes two arrays: the rows, and the fences followed by the last key.
 #[derive(Debug)]
 pub(crate) struct Table<R: Row> {
     rows: Array<R>,
@@ -17,10 +17,10 @@ pub(crate) struct Table<R: Row> {
     last: Option<R::Key>,
 }
 
-/// Arrays that a table takes.
+/// The number of arrays that a table takes.
 pub(crate) const TABLE_ARRAYS: usize = 2;
 
-/// Writes a table. The rows come in order.
+/// Writes a table. The rows must be pushed in order.
 pub(crate) struct TableWriter<'a, R: Row, D: Disk> {
     writer: &'a mut Writer<D>,
     fences: Vec<R::Key>,
@@ -36,7 +36,7 @@ impl<'a, R: Row, D: Disk> TableWriter<'a, R, D> {
     #[inline]
     pub(crate) fn push(&mut self, row: R) -> Result<(), Fault> {
         let key = row.key();
-        debug_assert!(self.last.is_none_or(|last| last <= key), "rows come in order");
+        debug_assert!(self.last.is_none_or(|last| last <= key), "rows are pushed in order");
         if self.writer.push(row)? {
             self.fences.push(key);
         }
@@ -53,7 +53,7 @@ impl<'a, R: Row, D: Disk> TableWriter<'a, R, D> {
     }
 }
 
-/// Writes a table whole.
+/// Writes a whole table.
 pub(crate) fn write_table<R: Row, D: Disk>(
     writer: &mut Writer<D>,
     rows: impl IntoIterator<Item = Result<R, Fault>>,
@@ -66,7 +66,7 @@ pub(crate) fn write_table<R: Row, D: Disk>(
 }
 
 impl<R: Row> Table<R> {
-    /// The table whose rows are the array with this number.
+    /// Opens the table whose rows are in the array with this number.
     pub(crate) fn open(file: &Arc<BlockFile>, number: usize) -> Result<Self, Fault> {
         let rows = file.array::<R>(number)?;
         let mut fences = file.array::<R::Key>(number + 1)?.load()?;
@@ -86,12 +86,12 @@ impl<R: Row> Table<R> {
         Some((*self.fences.first()?, self.last?))
     }
 
-    /// The number of the first row whose key is not below `key`.
+    /// Returns the number of the first row whose key is at least `key`.
     pub(crate) fn lower_bound(&self, key: R::Key) -> Result<u64, Fault> {
         self.search(key).map(|(number, _)| number)
     }
 
-    /// The first row whose key is not below `key`.
+    /// Returns the first row whose key is at least `key`.
     pub(crate) fn first_from(&self, key: R::Key) -> Result<Option<R>, Fault> {
         match self.search(key)? {
             (_, Some(row)) => Ok(Some(row)),
@@ -100,7 +100,7 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// The last row whose key is below `key`.
+    /// Returns the last row whose key is below `key`.
     pub(crate) fn last_before(&self, key: R::Key) -> Result<Option<R>, Fault> {
         match self.lower_bound(key)? {
             0 => Ok(None),
@@ -116,9 +116,10 @@ impl<R: Row> Table<R> {
         self.rows.all()
     }
 
-    /// The number of the first row from `key` on, and the row where it stands in the block that was read anyway.
+    /// Returns the number of the first row whose key is at least `key`, and the row itself if it is in the block that
+    /// was read.
     fn search(&self, key: R::Key) -> Result<(u64, Option<R>), Fault> {
-        // Only the block before the first fence that is not below the key can hold smaller keys and the key.
+        // The row is in the last block whose fence is below the key, or it is the first row of the next block.
         let Some(number) = self.fences.partition_point(|fence| *fence < key).checked_sub(1) else {
             return Ok((0, None));
         };
@@ -133,11 +134,11 @@ impl<R: Row> Table<R> {
     }
 }
 
-/// Reads several sorted cursors as one. Of equal keys that of the earlier cursor comes first.
+/// Reads several sorted cursors as one. Among equal keys, the row of the earlier cursor comes first.
 pub(crate) struct Merged<R: Row> {
-    /// The next row of every cursor that has one, in order of cursors.
+    /// The next row of every cursor that has one, in order of cursor.
     heads: Vec<Head<R>>,
-    /// Which head comes next, and the least key of the others.
+    /// The head that comes next, and the lowest key of the other heads.
     present: usize,
     others: Option<R::Key>,
     fault: Option<Fault>,
@@ -166,7 +167,7 @@ impl<R: Row> Merged<R> {
         self.heads.get(self.present).map(|head| head.row.key())
     }
 
-    /// Rows left at most, for sizing.
+    /// An upper bound for the number of rows left.
     pub(crate) fn left(&self) -> u64 {
         self.heads.iter().map(|head| head.cursor.left() + 1).sum()
     }
@@ -204,7 +205,7 @@ impl<R: Row> Iterator for Merged<R> {
         match head.cursor.next() {
             Some(Ok(next)) => {
                 head.row = next;
-                // Time-ordered keys come in long runs from one cursor.
+                // If keys rise with time, many consecutive rows come from one cursor.
                 if self.others.is_some_and(|other| next.key() >= other) {
                     self.choose();
                 }
@@ -220,12 +221,12 @@ impl<R: Row> Iterator for Merged<R> {
 }
 
 impl<R: Row> Table<R> {
-    /// The file that it stands in.
+    /// The file that contains the table.
     pub(crate) fn file(&self) -> &BlockFile {
         self.rows.file()
     }
 
-    /// Bytes of memory that the fences take.
+    /// The memory that the fences take, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.fences.len() * size_of::<R::Key>()
     }

@@ -1,4 +1,4 @@
-//! A directory in memory and a log that is a list, for tests.
+//! Test doubles: a directory in memory, and a log that is a list.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,14 +12,14 @@ use types::TransferId;
 
 use crate::Log;
 
-/// A directory in memory. Clones share it.
+/// A directory in memory. Clones share its files.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryDisk(Arc<Mutex<BTreeMap<String, MemoryFile>>>, Room);
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryFile(Arc<Mutex<Vec<u8>>>, Room);
 
-/// Bytes that can still be written.
+/// The number of bytes that can still be written.
 #[derive(Debug, Clone)]
 struct Room(Arc<AtomicU64>);
 
@@ -30,7 +30,7 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Takes so many bytes, if there are.
+    /// Takes `bytes` of the room, or fails if there is not enough.
     fn take(&self, bytes: usize) -> io::Result<()> {
         let taken = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(bytes as u64));
         taken.map(drop).map_err(|_room| io::ErrorKind::StorageFull.into())
@@ -38,12 +38,12 @@ impl Room {
 }
 
 impl MemoryDisk {
-    /// Leaves so many bytes to write.
+    /// Limits what can still be written to `bytes`.
     pub(crate) fn leave(&self, bytes: u64) {
         self.1.0.store(bytes, Ordering::SeqCst);
     }
 
-    /// A copy that shares nothing with this one.
+    /// Returns an independent copy.
     pub(crate) fn fork(&self) -> Self {
         let files = self.0.lock().unwrap();
         let room = Room::default();
@@ -52,7 +52,7 @@ impl MemoryDisk {
         Self(Arc::new(Mutex::new(forks)), room)
     }
 
-    /// A directory with a copy of one file.
+    /// Returns an independent directory with a copy of one file.
     pub(crate) fn fork_of(&self, name: &str) -> Self {
         let bytes = self.0.lock().unwrap()[name].0.lock().unwrap().clone();
         let disk = Self::default();
@@ -61,7 +61,7 @@ impl MemoryDisk {
         disk
     }
 
-    /// Changes the bytes of a file.
+    /// Edits the bytes of a file.
     pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>)) {
         edit(&mut self.0.lock().unwrap()[name].0.lock().unwrap());
     }
@@ -134,7 +134,7 @@ impl DiskFile for MemoryFile {
     }
 }
 
-/// Client transfers by position, in order. Clones share them.
+/// Client transfers by position, in order. Clones share the list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryLog(Arc<Mutex<Vec<(Position, Transfer)>>>);
 
@@ -148,7 +148,7 @@ impl Log for MemoryLog {
     fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, journal::Fault> {
         let rows = self.0.lock().unwrap();
         let found = rows.iter().find(|(at, row)| *at == position && row.key == TransferKey::Client(id));
-        Ok(found.expect("the index names what was published").1)
+        Ok(found.expect("the index returns only published positions").1)
     }
 
     fn transfers(

@@ -1,4 +1,4 @@
-//! The index against a naive model, after any history and any damage.
+//! Compares the index with a naive model, after random histories and all kinds of damage.
 
 mod world;
 
@@ -15,7 +15,7 @@ use crate::*;
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Publish(u64),
-    /// Seals so many generations of so many entries.
+    /// Seals `.0` generations of `.1` entries each.
     Seal(u64, u64),
     Drain,
     Reopen,
@@ -37,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
-    fn the_index_answers_like_lists(seed: u64, ordered: bool, steps in prop::collection::vec(step(), 1..14)) {
+    fn the_index_answers_like_the_naive_model(seed: u64, ordered: bool, steps in prop::collection::vec(step(), 1..14)) {
         let mut world = World::new(seed, ordered);
         for step in steps {
             match step {
@@ -60,7 +60,7 @@ proptest! {
     }
 }
 
-/// Runs of 8, 1 and 1 generations with a chosen field, and something that waits.
+/// Runs of 8, 1 and 1 generations with a chosen field, and events that are not sealed yet.
 fn small_world() -> World {
     let mut world = World::new(11, false);
     world.choose(Field::UserData64.bit());
@@ -75,7 +75,7 @@ fn small_world() -> World {
 }
 
 #[test]
-fn a_missing_file_costs_what_follows_it() {
+fn a_missing_file_discards_all_later_runs() {
     let mut world = small_world();
     let names = world.disk.list().unwrap();
     let expected = [
@@ -101,7 +101,7 @@ fn a_missing_file_costs_what_follows_it() {
 }
 
 #[test]
-fn another_history_is_not_believed() {
+fn files_of_another_history_are_rejected() {
     let world = small_world();
     let disk = world.disk.fork();
     let (_, restored) = Index::open(&disk, Origin::new(8), world.log).unwrap();
@@ -117,7 +117,7 @@ fn a_discarded_index_is_empty() {
     assert!(disk.list().unwrap().is_empty());
 }
 
-/// What a world answers, as far as the index could be read.
+/// Everything that a world answers, as far as its index can be read.
 fn answers(world: &World, index: &Index, restored: &Restored) -> Result<String, Fault> {
     let mut text = format!("{:?}", restored.accounts()?.collect::<Result<Vec<_>, _>>()?);
     text += &format!("{:?}{:?}", restored.pendings()?, restored.others().collect::<Result<Vec<_>, _>>()?);
@@ -157,19 +157,19 @@ fn every_byte_of_a_file_is_checked() {
         let number = (byte / block::BLOCK_BYTES) as u64;
         let read = block::BlockFile::open(&disk, label).and_then(|file| file.unwrap().read_blocks(number, &mut block));
         assert!(matches!(read, Err(Fault::Damaged { .. })), "byte {byte}");
-        assert!(disk.list().unwrap().is_empty(), "the file is out of the way");
+        assert!(disk.list().unwrap().is_empty(), "the file was removed");
     }
 }
 
 #[test]
-fn changed_bytes_change_no_answer() {
+fn a_changed_byte_never_changes_an_answer() {
     let world = small_world();
     let (index, restored) = Index::open(&world.disk.fork(), ORIGIN, world.log.clone()).unwrap();
     let (intact, end) = (answers(&world, &index, &restored).unwrap(), restored.end);
     for name in world.disk.list().unwrap() {
         let mut length = 0;
         world.disk.edit(&name, |bytes| length = bytes.len());
-        // Every byte of a header, and others all over the file, in steps that no size of a row divides.
+        // Test the first bytes of the header, and bytes all over the file in steps that no row size divides.
         for byte in (0..64).chain((64..length).step_by(197)) {
             let disk = world.disk.fork();
             disk.edit(&name, |bytes| bytes[byte] ^= 0x10);
@@ -179,7 +179,7 @@ fn changed_bytes_change_no_answer() {
                     Ok(answered) => assert_eq!(answered, intact, "byte {byte} of {name}"),
                     Err(fault) => {
                         assert!(matches!(fault, Fault::Damaged { .. }), "{fault}");
-                        assert!(!disk.list().unwrap().contains(&name), "{name} is out of the way");
+                        assert!(!disk.list().unwrap().contains(&name), "{name} was removed");
                     }
                 }
             } else {
@@ -190,7 +190,7 @@ fn changed_bytes_change_no_answer() {
 }
 
 #[test]
-fn flags_come_back_as_they_were() {
+fn flags_are_restored_unchanged() {
     let (disk, log) = (MemoryDisk::default(), MemoryLog::default());
     let (index, _) = Index::open(&disk, ORIGIN, log.clone()).unwrap();
     let mut batch = Batch::default();
@@ -245,18 +245,18 @@ impl Log for BrokenLog {
 }
 
 #[test]
-fn a_background_thread_that_gave_up_says_why() {
+fn a_stopped_background_thread_reports_why() {
     let mut world = small_world();
     let (index, _) = Index::open(&world.disk.fork(), ORIGIN, BrokenLog).unwrap();
     world.index = index;
     world.index.choose(LedgerId::new(1), IndexedFields::CODE);
     let stopped = world.index.drain().unwrap_err().to_string();
     assert!(stopped.contains("unplugged"), "{stopped}");
-    // What stands in tables is still answered.
+    // Queries of existing tables still work.
     assert!(world.index.account_place(world.accounts[0].id).unwrap().is_some());
 }
 
-/// Waits until the index stands like this.
+/// Waits until the status satisfies `reached`.
 fn until(world: &World, reached: impl Fn(&Status) -> bool) {
     while !reached(&world.index.status()) {
         world.index.check().unwrap();
@@ -265,7 +265,7 @@ fn until(world: &World, reached: impl Fn(&Status) -> bool) {
 }
 
 #[test]
-fn a_full_disk_holds_the_background_up_and_nothing_else() {
+fn a_full_disk_delays_only_the_background_work() {
     let mut world = World::new(5, false);
     for _ in 0..3 {
         world.publish(25);
@@ -277,11 +277,11 @@ fn a_full_disk_holds_the_background_up_and_nothing_else() {
         world.publish(25);
         world.seal();
     }
-    // It is tried, and what was written of it goes.
+    // The thread tries to write the run, and removes the incomplete file.
     until(&world, |status| status.generations_waiting == 2);
     world.check_all();
-    world.index.check().expect("it did not give up");
-    assert!(matches!(world.index.drain(), Err(Fault::NoRoom(_))), "nobody waits for what may never come");
+    world.index.check().expect("the thread still runs");
+    assert!(matches!(world.index.drain(), Err(Fault::NoRoom(_))), "drain does not wait for disk space");
     world.disk.leave(1 << 40);
     until(&world, |status| status.generations_waiting == 0);
     world.index.drain().unwrap();
@@ -291,7 +291,7 @@ fn a_full_disk_holds_the_background_up_and_nothing_else() {
 }
 
 #[test]
-fn merges_begin_only_where_they_leave_room() {
+fn merges_begin_only_if_they_leave_disk_space() {
     let mut world = World::new(6, false);
     world.index.keep_free(1 << 41);
     for _ in 0..10 {
@@ -307,7 +307,7 @@ fn merges_begin_only_where_they_leave_room() {
 }
 
 #[test]
-fn every_table_is_read_again_to_its_last_block() {
+fn a_check_reads_every_table_to_its_last_block() {
     let read = |world: &World| -> Result<u64, Fault> {
         let (mut check, mut bytes) = (world.index.check_tables(), 0);
         loop {
@@ -331,8 +331,8 @@ fn every_table_is_read_again_to_its_last_block() {
             let last = bytes.len() - 1_000;
             bytes[last] ^= 4;
         });
-        let fault = read(&world).expect_err("the byte is another");
+        let fault = read(&world).expect_err("the check finds the changed byte");
         assert!(fault.as_damage().is_some() && fault.to_string().contains(&name), "{fault}");
-        assert!(world.disk.open(&name).unwrap().is_none(), "it is out of the way of the next start");
+        assert!(world.disk.open(&name).unwrap().is_none(), "the damaged file was removed");
     }
 }

@@ -1,11 +1,11 @@
-//! The sums of every ledger at the ends of generations.
+//! The trial balances of every ledger at the ends of generations.
 
 use ledger::TrialBalance;
 use types::{Amount, LedgerId};
 
 use crate::fixed::{Row, fixed_struct, to_usize};
 
-/// A ledger's sums at the end of a generation.
+/// The trial balance of one ledger at the end of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TotalsRow {
     generation: u32,
@@ -35,7 +35,7 @@ impl Row for TotalsRow {
     }
 }
 
-/// The key below those of all ledgers at the end of a generation.
+/// The lowest key of the rows for the end of a generation.
 pub(crate) fn totals_of(generation: u32) -> u64 {
     u64::from(generation) << 32
 }

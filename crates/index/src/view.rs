@@ -1,4 +1,4 @@
-//! What queries and the background thread share.
+//! The state that queries and the background thread share.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,15 +10,15 @@ use crate::fault::Fault;
 use crate::fields::{Choices, Field, FieldTable};
 use crate::run::{Run, Waiting};
 
-/// A run with its tables of chosen fields.
+/// A run with its field tables.
 #[derive(Debug, Clone)]
 pub(crate) struct Listed {
     pub(crate) run: Arc<Run>,
     pub(crate) fields: BTreeMap<Field, Arc<FieldTable>>,
 }
 
-/// All that was published, as of one moment. In order: the runs, the generations that wait, the batches of the present
-/// generation.
+/// Everything that was published up to one moment. In order: the runs, the generations that wait, and the batches of
+/// the current generation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
     pub(crate) runs: Arc<Vec<Listed>>,
@@ -26,26 +26,26 @@ pub(crate) struct View {
     pub(crate) open: Vec<Arc<Batch>>,
 }
 
-/// Events of a batch from which on it is left as it is.
+/// A batch with at least this many events is not extended.
 const BATCH_EVENTS: usize = 8_192;
 
 impl View {
-    /// Takes over the events of a batch. Small batches are put together, so that there are few.
+    /// Adds a batch of events. Small batches are combined, so that the list stays short.
     pub(crate) fn publish(&mut self, batch: Batch) {
         let room = self.open.last_mut().filter(|last| last.len() + batch.len() <= BATCH_EVENTS);
-        // A query may hold the last one. Then it stays as it is.
+        // If a query holds the last batch, it must not change.
         match room.and_then(Arc::get_mut) {
             Some(last) => last.append(&batch),
             None => self.open.push(Arc::new(batch)),
         }
     }
 
-    /// What is not in tables yet, in order.
+    /// The batches that are not in tables yet, in order.
     pub(crate) fn batches(&self) -> impl DoubleEndedIterator<Item = &Arc<Batch>> {
         self.waiting.iter().flat_map(|waiting| &waiting.batches).chain(&self.open)
     }
 
-    /// The number of the present generation.
+    /// The number of the current generation.
     pub(crate) fn next_generation(&self) -> u32 {
         match (self.waiting.last(), self.runs.last()) {
             (Some(waiting), _) => waiting.number + 1,
@@ -54,7 +54,7 @@ impl View {
         }
     }
 
-    /// Accounts that were open when the present generation began.
+    /// The number of accounts that were open when the current generation began.
     pub(crate) fn accounts(&self) -> u64 {
         match (self.waiting.last(), self.runs.last()) {
             (Some(waiting), _) => waiting.accounts_after(),
@@ -64,35 +64,35 @@ impl View {
     }
 }
 
-/// What changes, under one lock that nobody holds for long.
+/// The mutable state. Its lock is never held for long.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) view: View,
     pub(crate) choices: Choices,
-    /// The owner is going away.
+    /// The owner is being dropped.
     pub(crate) stopping: bool,
-    /// The background thread found nothing more to do.
+    /// The background thread has nothing more to do.
     pub(crate) idle: bool,
-    /// Why the background thread gave up.
+    /// Why the background thread stopped.
     pub(crate) failed: Option<Fault>,
-    /// For what there was no room on the disk; the background thread tries again.
+    /// Why the background thread lacks disk space. It tries again.
     pub(crate) short: Option<String>,
-    /// Damage of the log that the background work met: it ended, and nothing is wrong with the index.
+    /// Damage of the log that the background work found. The work has ended; the index itself is intact.
     pub(crate) log_damage: Option<Arc<journal::Fault>>,
-    /// Merges wait for room on the disk: what they replace is removed only after they are written.
+    /// Merges wait for disk space, because their inputs are removed only after the output is written.
     pub(crate) merges_wait: bool,
 }
 
-/// The lock, and the news of a change.
+/// The lock, and the condition variable that announces changes.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    /// Counts the changes of the list of runs.
+    /// Incremented when the list of runs changes.
     version: AtomicU64,
-    /// Records that stand in finished tables.
+    /// The number of records that are in finished tables.
     covered: AtomicU64,
-    /// Bytes of the disk that merges leave free.
+    /// How many bytes of the disk merges must leave free.
     pub(crate) kept_free: AtomicU64,
 }
 
@@ -105,7 +105,7 @@ impl Shared {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`Shared::wait`], for so long at most.
+    /// As [`Shared::wait`], with a timeout.
     pub(crate) fn wait_for<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
         self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
     }
@@ -118,12 +118,12 @@ impl Shared {
         self.lock().view.clone()
     }
 
-    /// Puts a new list of runs in place.
+    /// Replaces the list of runs.
     pub(crate) fn set_runs(&self, state: &mut State, runs: Vec<Listed>) {
         let covered = runs.last().map_or(0, |listed| listed.run.end().end().recorded);
         state.view.runs = Arc::new(runs);
         self.version.fetch_add(1, Ordering::Release);
-        // Last: whoever forgets what is covered looks it up in a list that has it.
+        // This store comes last: a ledger that drops covered records must find them in the new list.
         self.covered.store(covered, Ordering::Release);
         self.changed.notify_all();
     }
@@ -138,7 +138,7 @@ impl Shared {
 }
 
 impl State {
-    /// A fault when the background thread gave up.
+    /// Returns a fault if the background thread has stopped.
     pub(crate) fn check(&self) -> Result<(), Fault> {
         self.failed.as_ref().map_or(Ok(()), |why| Err(why.as_damage().unwrap_or(Fault::Stopped(why.to_string()))))
     }

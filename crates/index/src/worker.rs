@@ -1,7 +1,8 @@
-//! The background thread: makes runs of generations, merges runs by eight, completes tables of chosen fields.
+//! The background thread: it writes generations as runs, merges every eight runs, and builds the tables of chosen
+//! fields.
 //!
-//! One thread does one thing at a time, the most urgent first. A merge may take seconds, so it looks up every now and
-//! then, and what became more urgent meanwhile, generations and smaller merges, is done before it goes on.
+//! The thread does one task at a time, the most urgent first. A merge may take seconds, so it pauses regularly to do
+//! what has become more urgent, such as new generations and smaller merges.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,23 +18,22 @@ use crate::log::Log;
 use crate::run::{Run, Waiting};
 use crate::view::{Listed, Shared, State};
 
-/// Runs that are merged into one.
+/// How many runs are merged into one.
 pub(crate) const FAN_IN: usize = 8;
-/// How often it looks whether there is room on the disk again.
+/// How often the thread checks again whether the disk has space.
 const ROOM_EVERY: Duration = Duration::from_secs(1);
-/// Runs of one level from which on merging them goes before new generations, which then have to wait.
+/// With this many runs at one level, merging them takes precedence over new generations, which then have to wait.
 const OVERDUE: usize = 2 * FAN_IN;
 
-/// What the thread does next.
+/// A task of the thread.
 #[derive(Debug)]
 enum Task {
     Seal(Arc<Waiting>),
-    /// These runs, each of `FAN_IN` to the power of the level generations.
+    /// Merge these runs, each of which covers `FAN_IN` to the power of the level generations.
     Merge(Vec<Listed>, u32),
     Complete(Listed, Wanted),
 }
 
-/// What the thread needs.
 #[derive(Debug)]
 pub(crate) struct Worker<D: Disk> {
     pub(crate) shared: Arc<Shared>,
@@ -42,12 +42,12 @@ pub(crate) struct Worker<D: Disk> {
     pub(crate) log: Arc<dyn Log>,
 }
 
-/// Why work ends before it is done.
+/// The fault that ends unfinished work when the index closes.
 fn stopping() -> Fault {
     Fault::Stopped("it is closing".to_owned())
 }
 
-/// Says that the thread is gone, should it panic.
+/// Records that the thread is gone if it panics.
 struct Alive<'a>(&'a Shared);
 
 impl Drop for Alive<'_> {
@@ -61,7 +61,7 @@ impl Drop for Alive<'_> {
 }
 
 impl<D: Disk> Worker<D> {
-    /// Works until the owner goes away or the world fails.
+    /// Works until the owner is dropped or a fault occurs.
     pub(crate) fn run(self) {
         let _alive = Alive(&self.shared);
         loop {
@@ -77,7 +77,7 @@ impl<D: Disk> Worker<D> {
         }
     }
 
-    /// Does all there is to do, on the caller's thread.
+    /// Does all pending work on the caller's thread.
     pub(crate) fn work(&self) {
         if self.shared.lock().failed.is_some() {
             return;
@@ -93,7 +93,7 @@ impl<D: Disk> Worker<D> {
         }
     }
 
-    /// Waits a moment for room on the disk; false when the owner goes away.
+    /// Waits briefly for disk space. Returns false if the owner is being dropped.
     fn wait_for_room(&self, fault: &Fault) -> bool {
         let mut state = self.shared.lock();
         state.short = Some(fault.to_string());
@@ -104,7 +104,8 @@ impl<D: Disk> Worker<D> {
         !state.stopping
     }
 
-    /// Whether a merge of these runs leaves the disk as much room as it should; a disk that does not say has it.
+    /// Whether a merge of these runs leaves enough disk space free. A disk that does not report its free space counts
+    /// as large enough.
     fn has_room(&self, inputs: &[Listed]) -> bool {
         let tables = |input: &Listed| input.fields.values().map(|table| table.bytes()).sum::<u64>();
         let written: u64 = inputs.iter().map(|input| input.run.bytes().0 + tables(input)).sum();
@@ -155,7 +156,8 @@ impl<D: Disk> Worker<D> {
         }
     }
 
-    /// Does all there is to do; while a merge of some level is under way, only what is more urgent than it.
+    /// Does all pending tasks. While a merge of some level is under way, it does only tasks that are more urgent than
+    /// that merge.
     fn attend(&self, merging: Option<u32>) -> Result<(), Fault> {
         loop {
             let task = {
@@ -185,7 +187,7 @@ impl<D: Disk> Worker<D> {
         let run = Arc::new(Run::seal(&self.disk, self.origin, waiting)?);
         self.sync_directory()?;
         let mut state = self.shared.lock();
-        // In one step, so that a query finds the generation in one of both places.
+        // Both lists change under one lock, so that a query finds the generation in exactly one of them.
         state.view.waiting.remove(0);
         let runs = state.view.runs.iter().cloned().chain([Listed { run, fields }]).collect();
         self.shared.set_runs(&mut state, runs);
@@ -211,7 +213,7 @@ impl<D: Disk> Worker<D> {
     fn complete(&self, listed: &Listed, wanted: &Wanted) -> Result<(), Fault> {
         let extents: Vec<_> = listed.run.generations.iter().map(|row| row.extent()).collect();
         let built = {
-            // Smaller merges do not touch this run.
+            // Only smaller merges run meanwhile, and those do not change this run.
             let mut yielded = || self.attend(Some(level(listed)));
             fields::build(&self.disk, self.origin, &*self.log, wanted, (listed.run.first(), &extents), &mut yielded)?
         };
@@ -222,7 +224,7 @@ impl<D: Disk> Worker<D> {
         Ok(())
     }
 
-    /// Puts `output` in the place of `inputs`, which stand side by side.
+    /// Replaces the adjacent runs `inputs` by `output`.
     fn replace(&self, inputs: &[Listed], output: Listed) {
         let mut state = self.shared.lock();
         let mut runs = state.view.runs.to_vec();
@@ -236,7 +238,7 @@ impl<D: Disk> Worker<D> {
     }
 }
 
-/// The most urgent task, among those more urgent than a merge of level `merging` if one is under way.
+/// The most urgent task. If a merge of level `merging` is under way, only tasks that are more urgent than it count.
 fn next_task(state: &State, merging: Option<u32>) -> Option<Task> {
     let runs = &state.view.runs;
     let levels = runs.first().map_or(0, |listed| level(listed) + 1);
@@ -260,7 +262,7 @@ fn next_task(state: &State, merging: Option<u32>) -> Option<Task> {
     })
 }
 
-/// The oldest runs of a level that make one of the next.
+/// The oldest adjacent runs of a level that can be merged into one of the next level.
 fn group(runs: &[Listed], of: u32) -> Option<Vec<Listed>> {
     let start = runs.iter().position(|listed| level(listed) == of)?;
     let group = runs.get(start..start + FAN_IN)?;

@@ -1,14 +1,14 @@
-//! Long merges look up now and then, so that one thread does what is more urgent first.
+//! Lets a long merge pause regularly, so that its thread can do more urgent work first.
 
 use crate::fault::Fault;
 
-/// Does what is more urgent; a fault ends the merge.
+/// Does more urgent work. A fault ends the merge.
 pub(crate) type Yield<'a> = dyn FnMut() -> Result<(), Fault> + 'a;
 
-/// How many rows pass between two looks, below a millisecond's worth of work.
+/// The number of rows between two pauses, which takes less than a millisecond.
 pub(crate) const YIELD_ROWS: u64 = 1 << 14;
 
-/// Rows of a merge that looks up every [`YIELD_ROWS`].
+/// Iterates over rows, and pauses every [`YIELD_ROWS`] rows.
 pub(crate) struct Yielding<'a, 'b, I> {
     rows: I,
     count: u64,

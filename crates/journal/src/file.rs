@@ -1,27 +1,25 @@
-//! The embedded journal: segment files in one directory.
+//! The embedded journal: a durable log in segment files of one directory.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
+use disk::Disk;
 use types::Seq;
 
-use crate::contract::{Fault, Identity, Journal, Part, SegmentStore};
-use crate::frame::{self, Binding, Frame, FrameHash};
-use crate::mark::Mark;
-use crate::places::{Places, Point};
-use crate::position::{FrameAt, Position};
-use crate::reader::FileReader;
-use crate::segment::{self, SegmentHeader};
-use disk::{Disk, DiskFile};
+use crate::fault::Fault;
+use crate::frame::{self, Binding, Frame};
+use crate::identity::{Identity, Part};
+use crate::log::DurableLog;
+use crate::segments::SegmentStore;
+use crate::segments::position::{Position, StartAt};
+use crate::segments::reader::FileReader;
+use crate::segments::segment;
+use crate::segments::writer::{NewFrame, SegmentWriter};
 
-mod content;
 mod inspect;
-mod recover;
-mod reopen;
+mod open;
 
 pub use inspect::Inspected;
-pub use recover::{Recovered, StartAt, TornTail, Visit};
 
 /// How the files of a journal are laid out. Journals of different layouts can be opened with any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,34 +50,18 @@ impl Layout {
     pub const TINY: Self = Self { segment_bytes: Self::SEGMENT_BYTES_MIN, prepare: Prepare::InPlace };
 }
 
-/// A journal in the files of one directory.
+/// A journal in the files of one directory: the durable log and the segments that are kept of it are the same files.
+///
+/// To open it is to claim the log: its directory is locked against every other process for as long as it lives.
 #[derive(Debug)]
 pub struct FileJournal<D: Disk> {
     layout: Layout,
     identity: Identity,
     lineage: Vec<Part>,
-    /// The segment that is written, and those that were left since the last sync.
-    open: OpenSegment<D::File>,
-    unsynced: Vec<(String, Arc<D::File>)>,
+    writer: SegmentWriter<D>,
     preparing: Option<(u64, JoinHandle<std::io::Result<()>>)>,
-    previous: FrameHash,
-    appended: Seq,
-    mark: Mark<D::File>,
-    places: Arc<Places<D>>,
-    /// Frames that are to be noted once they are durable.
-    appended_points: Vec<(u64, Point)>,
     /// Written frames, kept to spare allocations.
     written: Vec<u8>,
-    poisoned: Option<String>,
-}
-
-#[derive(Debug)]
-struct OpenSegment<F> {
-    number: u64,
-    file: Arc<F>,
-    bytes: u64,
-    offset: u64,
-    written: bool,
 }
 
 impl<D: Disk> FileJournal<D> {
@@ -92,7 +74,7 @@ impl<D: Disk> FileJournal<D> {
     /// durable and marked when this returns.
     ///
     /// # Errors
-    /// As [`Journal::append`] and [`Journal::sync`].
+    /// As [`DurableLog::append`] and [`DurableLog::sync`].
     ///
     /// # Panics
     /// JRN-7: when the identity cannot follow the present one.
@@ -100,49 +82,25 @@ impl<D: Disk> FileJournal<D> {
         assert!(identity.continues(self.identity), "JRN-7: a history is continued as another one, of a higher epoch");
         self.sync()?;
         self.mark()?;
-        self.guarded(|journal| {
-            journal.identity = identity;
-            journal.lineage.push(Part { identity, first: frame.first });
-            journal.rotate()?;
-            journal.try_append(frame)
-        })?;
+        self.identity = identity;
+        self.lineage.push(Part { identity, first: frame.first });
+        self.rotate()?;
+        self.append(frame)?;
         self.sync()?;
         self.mark()
     }
 
     fn rotate(&mut self) -> Result<(), Fault> {
-        let number = self.open.number + 1;
-        let name = segment::file_name(number);
-        let io_fault = |action, cause| Fault::Io { action, file: name.clone(), cause };
+        let (disk, number, bytes) = (&self.writer.places().disk, self.writer.next_number(), self.layout.segment_bytes);
         let prepared = match self.preparing.take() {
             Some((prepared, worker)) if prepared == number => match worker.join() {
                 Ok(Ok(())) => Ok(()),
                 // The disk may have been full then, and have room again.
-                Ok(Err(_)) | Err(_) => segment::prepare(&self.places.disk, number, self.layout.segment_bytes),
+                Ok(Err(_)) | Err(_) => segment::prepare(disk, number, bytes),
             },
-            Some(_) | None => segment::ensure_prepared(&self.places.disk, number, self.layout.segment_bytes),
+            Some(_) | None => segment::ensure_prepared(disk, number, bytes),
         };
-        prepared.map_err(|cause| io_fault("prepare", cause))?;
-        let file = self.places.disk.open(&name).map_err(|cause| io_fault("open", cause))?;
-        let file = Arc::new(file.ok_or_else(|| io_fault("open", std::io::ErrorKind::NotFound.into()))?);
-        let bytes = file.len().map_err(|cause| io_fault("measure", cause))?;
-        let header = SegmentHeader {
-            shard: self.places.shard,
-            identity: self.identity,
-            number,
-            first: self.appended.next(),
-            bytes,
-            previous: self.previous,
-        };
-        file.write_at(&segment::encode_header(&header), 0).map_err(|cause| io_fault("write", cause))?;
-        let left = std::mem::replace(
-            &mut self.open,
-            OpenSegment { number, file: Arc::clone(&file), bytes, offset: segment::HEADER_BYTES, written: true },
-        );
-        if left.written {
-            self.unsynced.push((segment::file_name(left.number), left.file));
-        }
-        self.places.add_segment(number, header.first);
+        self.writer.begin(self.identity, prepared, None)?;
         self.prepare_ahead();
         Ok(())
     }
@@ -152,83 +110,43 @@ impl<D: Disk> FileJournal<D> {
         if self.layout.prepare == Prepare::InPlace || self.preparing.is_some() {
             return;
         }
-        let (disk, number, bytes) = (self.places.disk.clone(), self.open.number + 1, self.layout.segment_bytes);
+        let disk = self.writer.places().disk.clone();
+        let (number, bytes) = (self.writer.next_number(), self.layout.segment_bytes);
         let work = move || segment::ensure_prepared(&disk, number, bytes);
         let worker = std::thread::Builder::new().name("journal-prepare".to_owned()).spawn(work);
         // Without the thread the writer prepares the segment itself.
         self.preparing = worker.ok().map(|worker| (number, worker));
     }
-
-    fn try_append(&mut self, frame: &Frame) -> Result<FrameAt, Fault> {
-        assert_eq!(frame.first, self.appended.next(), "JRN-1: frames follow one another without gaps");
-        let binding = Binding { identity: self.identity, durable: self.durable(), previous: self.previous };
-        let bytes = (frame::HEADER_BYTES + frame.payload.len()) as u64;
-        if self.open.offset + bytes > self.open.bytes {
-            self.rotate()?;
-        }
-        let (number, offset) = (self.open.number, self.open.offset);
-        let hash = frame::seal(frame, &binding, &mut self.written);
-        self.open.file.write_at(&self.written, offset).map_err(|cause| Fault::Io {
-            action: "write",
-            file: segment::file_name(number),
-            cause,
-        })?;
-        self.appended_points.push((number, Point { first: frame.first, offset }));
-        self.open.offset += bytes;
-        self.open.written = true;
-        self.previous = hash;
-        self.appended = frame.last();
-        Ok(FrameAt::of_frame(number, offset))
-    }
-
-    fn try_sync(&mut self) -> Result<(), Fault> {
-        for (file, left) in self.unsynced.drain(..) {
-            left.sync().map_err(|cause| Fault::Io { action: "sync", file, cause })?;
-        }
-        if self.open.written {
-            let synced = self.open.file.sync();
-            synced.map_err(|cause| Fault::Io { action: "sync", file: segment::file_name(self.open.number), cause })?;
-            self.open.written = false;
-        }
-        Ok(())
-    }
-
-    /// Runs one step of the writer; an error poisons it.
-    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
-        if let Some(why) = &self.poisoned {
-            return Err(Fault::Poisoned(why.clone()));
-        }
-        step(self).inspect_err(|fault| self.poisoned = Some(fault.to_string()))
-    }
 }
 
-impl<D: Disk> Journal for FileJournal<D> {
+impl<D: Disk> DurableLog for FileJournal<D> {
     type Reader = FileReader<D>;
 
-    fn append(&mut self, frame: &Frame) -> Result<FrameAt, Fault> {
-        self.guarded(|journal| journal.try_append(frame))
+    fn append(&mut self, frame: &Frame) -> Result<(), Fault> {
+        self.writer.check()?;
+        let place = self.writer.place();
+        assert_eq!(frame.first, place.seq.next(), "JRN-1: frames follow one another without gaps");
+        let bytes = (frame::HEADER_BYTES + frame.payload.len()) as u64;
+        if self.writer.open_bytes().is_none_or(|room| place.offset + bytes > room) {
+            self.rotate()?;
+        }
+        let StartAt { segment, offset, previous, .. } = self.writer.place();
+        let binding = Binding { identity: self.identity, durable: self.durable(), previous };
+        let hash = frame::seal(frame, &binding, &mut self.written);
+        let behind = StartAt { seq: frame.last(), segment, offset: offset + bytes, previous: hash };
+        self.writer.append(&self.written, &[NewFrame { first: frame.first, behind }])
     }
 
     fn sync(&mut self) -> Result<Seq, Fault> {
-        self.guarded(|journal| {
-            journal.try_sync()?;
-            journal.places.note(&mut journal.appended_points);
-            // Readers that see the position also see where its frames stand.
-            journal.places.durable.store(journal.appended.get(), Ordering::Release);
-            Ok(journal.appended)
-        })
+        self.writer.sync()
     }
 
     fn durable(&self) -> Seq {
-        Seq::new(self.places.durable.load(Ordering::Acquire))
-    }
-
-    fn mark(&mut self) -> Result<(), Fault> {
-        self.guarded(|journal| journal.mark.write(journal.identity, journal.durable()))
+        self.writer.durable()
     }
 
     fn reader(&self) -> FileReader<D> {
-        FileReader::new(Arc::clone(&self.places))
+        self.segments()
     }
 
     fn identity(&self) -> Identity {
@@ -237,9 +155,18 @@ impl<D: Disk> Journal for FileJournal<D> {
 }
 
 impl<D: Disk> SegmentStore for FileJournal<D> {
+    type Disk = D;
+
     fn place(&self) -> StartAt {
-        let OpenSegment { number, offset, .. } = self.open;
-        StartAt { seq: self.appended, segment: number, offset, previous: self.previous }
+        self.writer.place()
+    }
+
+    fn mark(&mut self) -> Result<(), Fault> {
+        self.writer.mark()
+    }
+
+    fn segments(&self) -> FileReader<D> {
+        FileReader::new(Arc::clone(self.writer.places()))
     }
 }
 

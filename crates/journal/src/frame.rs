@@ -26,11 +26,11 @@ use types::{Epoch, Origin, Seq, ShardId, Timestamp};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 use crate::canonical::CanonicalRun;
 use crate::codec;
-use crate::contract::Identity;
+use crate::identity::Identity;
 
 /// The version of segments, frames and entry framing that this release writes. It also reads every earlier one.
-/// Version 2 brought rows, version 3 histories that continue another one.
-pub const FORMAT_VERSION: u16 = 3;
+/// Version 2 brought rows, version 3 histories that continue another one, version 4 principals and their credentials.
+pub const FORMAT_VERSION: u16 = 4;
 /// The first version whose frames are encoded as this release encodes them.
 pub(crate) const ROWS_SINCE: u16 = 2;
 /// Bytes of a frame's header.

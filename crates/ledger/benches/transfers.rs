@@ -1,6 +1,7 @@
-//! What deciding and folding one transfer costs: `cargo bench -p ledger -- [accounts] [transfers]`, by default 10,000
-//! accounts and 2,000,000 single-phase transfers between two random ones, which are forgotten as a server forgets them.
-#![expect(clippy::print_stdout, reason = "the figures are what the program is for")]
+//! Measures what deciding and applying one transfer costs: `cargo bench -p ledger -- [accounts] [transfers]`. The
+//! default is 10,000 accounts and 2,000,000 single-phase transfers between two random accounts. The ledger forgets
+//! transfers in the same way as in a server.
+#![expect(clippy::print_stdout, reason = "printing the figures is the purpose of the program")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 
 use std::time::Instant;
@@ -8,7 +9,7 @@ use std::time::Instant;
 use ledger::{AccountFlags, Fact, Ledger, NewAccount, NewTransfer, TransferKey, WARM_EVENTS};
 use types::{AccountId, Amount, Asset, Code, LedgerId, Timestamp, TransferId};
 
-/// As many records as stay in memory.
+/// Number of records that stay in memory.
 const KEPT: u64 = 600_000;
 const BANK: u64 = u64::MAX;
 
@@ -53,7 +54,7 @@ impl Bench {
         bench.open(BANK, AccountFlags::NONE);
         for id in 1..=accounts {
             bench.open(id, flags);
-            // So much that no limit is ever in the way.
+            // Large enough that no limit is ever reached.
             let id = u128::from(id);
             bench.pay(u128::MAX - id - 1, BANK.into(), id, 1 << 60);
             if id.is_multiple_of(100_000) {
@@ -115,7 +116,7 @@ impl Bench {
         Timestamp::from_ns(self.clock)
     }
 
-    /// Xorshift; any stream of numbers does.
+    /// Xorshift. Any pseudo-random sequence would do.
     fn random(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

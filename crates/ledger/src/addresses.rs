@@ -11,25 +11,24 @@ use types::LedgerId;
 use crate::totals::Totals;
 use crate::{Account, AccountPlace, TrialBalance};
 
-/// A readable name of an account, unique over all books, such as `customers:c42:wallet`: 1 to 16 segments between
-/// colons, each of 1 to 64 of the characters `A-Z a-z 0-9 _ . -`, 255 bytes in all at most.
+/// A readable name of an account, unique across all books, such as `customers:c42:wallet`. It has 1 to 16 segments
+/// separated by colons, each of 1 to 64 characters of `A-Z a-z 0-9 _ . -`, and at most 255 bytes in total.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(Box<str>);
 
-/// The text is not an [`Address`].
+/// The string is not a valid [`Address`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an address is 1 to 16 segments between colons, each of 1 to 64 of A-Z a-z 0-9 _ . -, 255 bytes in all at most"
+    "an address has 1 to 16 segments separated by colons, each of 1 to 64 of A-Z a-z 0-9 _ . -, at most 255 bytes in all"
 )]
 pub struct AddressParseError;
 
 impl Address {
-    /// The longest, in bytes.
+    /// Length of the longest address, in bytes.
     pub const BYTES_MAX: usize = 255;
     const SEGMENTS_MAX: usize = 16;
     const SEGMENT_BYTES_MAX: usize = 64;
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -53,18 +52,18 @@ impl fmt::Display for Address {
     }
 }
 
-/// The addresses of accounts, and the sums over the accounts below every prefix that ends at a colon.
+/// The addresses of accounts, and for every prefix that ends at a colon the sums of the accounts below it.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
     places: BTreeMap<Address, AccountPlace>,
-    /// The node of an account's whole address.
+    /// Position in `nodes` of the node for an account's whole address.
     leaves: HashMap<AccountPlace, usize, RandomState>,
     nodes: Vec<Node>,
-    /// Nodes by book and prefix.
+    /// Positions in `nodes` by book and prefix.
     found: HashMap<(LedgerId, Box<str>), usize, RandomState>,
 }
 
-/// A prefix of addresses in one book.
+/// A prefix of addresses in one book, with the sums of the accounts below it.
 #[derive(Debug)]
 struct Node {
     prefix: Box<str>,
@@ -84,7 +83,7 @@ impl Addresses {
         leaf.map(|node| &*node.prefix)
     }
 
-    /// False when the address or the account has one already.
+    /// Gives the account at `place` its address. Returns false if the address is taken or the account already has one.
     pub(crate) fn set(&mut self, place: AccountPlace, account: &Account, address: &Address) -> bool {
         if self.leaves.contains_key(&place) || self.places.insert(address.clone(), place).is_some() {
             return false;
@@ -108,7 +107,7 @@ impl Addresses {
         })
     }
 
-    /// Takes note that the account at `place` changed.
+    /// Updates the sums after the account at `place` changed.
     pub(crate) fn replace(&mut self, place: AccountPlace, old: &Account, new: &Account) {
         if !self.leaves.is_empty() {
             self.each_above(place, |node| node.totals.replace(old, new));
@@ -128,9 +127,11 @@ impl Addresses {
         Some(node.totals.trial_balance(node.accounts))
     }
 
-    /// Up to `limit` places whose addresses are `prefix` or go on behind it with a colon, later in order than `after`.
+    /// Returns up to `limit` places of accounts whose address is `prefix` or continues it with a colon, in order of
+    /// address and starting after `after`.
     pub(crate) fn below(&self, prefix: &str, after: Option<&Address>, limit: usize) -> Vec<AccountPlace> {
-        // Other addresses can stand between a prefix and what is below it: some characters sort before the colon.
+        // Some characters sort before the colon, so other addresses can stand between a prefix and the addresses below
+        // it.
         let inside = Address(if prefix.is_empty() { "".into() } else { format!("{prefix}:").into() });
         let is_later = |address: &Address| after.is_none_or(|after| address > after);
         let itself = self.places.get_key_value(&Address(prefix.into())).filter(|(address, _)| is_later(address));

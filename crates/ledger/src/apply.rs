@@ -13,27 +13,25 @@ use crate::{
 /// Which balances a fact changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Touched {
-    /// None.
     Nothing,
     /// An account was opened.
     Account(AccountPlace),
-    /// A transfer was created, or expired.
+    /// A transfer was created or expired.
     Transfer {
-        /// Its debit account.
         debit: AccountPlace,
-        /// Its credit account.
         credit: AccountPlace,
     },
-    /// None, and the id of a transfer is spent.
+    /// No balance changed, but the id of a transfer was spent.
     Failed,
 }
 
 impl Ledger {
-    /// Folds one fact into the state. The facts of a plan apply in their order, before anything else is planned.
+    /// Applies one fact to the state. The facts of a plan must be applied in their order, before anything else is
+    /// planned.
     ///
     /// # Panics
-    /// When the fact contradicts an invariant (the crate's page lists them): the entry was not made by a plan against
-    /// this state, and going on would spoil the books.
+    /// Panics if the fact contradicts an invariant (listed in the crate documentation). In that case the entry was not
+    /// made by a plan against this state, and continuing would corrupt the books.
     pub fn apply(&mut self, fact: &Fact) -> Touched {
         match fact {
             Fact::BookOpened(book) => self.open_book(book),
@@ -41,9 +39,9 @@ impl Ledger {
             Fact::TransferCreated(transfer) => self.create_transfer(transfer),
             Fact::TransferFailed { id, status } => {
                 let spends = self.schedule.remove(*id) || status.sticks();
-                assert!(spends, "LED-4: {} does not spend an id", status.name());
+                assert!(spends, "LED-4: {} does not make an id unusable", status.name());
                 let is_new = self.recents.add(Record::Failed { id: *id, status: *status });
-                assert!(is_new, "LED-4: transfer {id} is created or fails, once");
+                assert!(is_new, "LED-4: transfer {id} was already created or failed");
                 Touched::Failed
             }
             Fact::TransferExpired(key) => self.expire_transfer(*key),
@@ -63,23 +61,27 @@ impl Ledger {
     pub(crate) fn open_book(&mut self, book: &Book) -> Touched {
         let empty = BookState::new(book);
         let taken = self.books.insert(book.id, empty);
-        assert!(taken.is_none(), "LED-4: ledger {} is opened once", book.id);
+        assert!(taken.is_none(), "LED-4: ledger {} is already open", book.id);
         Touched::Nothing
     }
 
     fn open_account(&mut self, account: &Account) -> Touched {
         let idle = [account.debits_pending, account.debits_posted, account.credits_pending, account.credits_posted];
-        assert!(idle.iter().all(|amount| amount.is_zero()), "LED-1: account {} opens with balances", account.id);
+        assert!(
+            idle.iter().all(|amount| amount.is_zero()),
+            "LED-1: account {} opens with non-zero balances",
+            account.id
+        );
         let is_imported = account.flags.contains(AccountFlags::IMPORTED);
         let last = if is_imported { self.last_account } else { self.last_timestamp() };
         self.last_account = pass_time(account.timestamp, last);
         let place = self.add_account(account);
-        let book = self.books.get_mut(&account.ledger).expect("LED-8: an account stands in an open book");
+        let book = self.books.get_mut(&account.ledger).expect("LED-8: an account belongs to an open book");
         book.accounts.push(place);
         Touched::Account(place)
     }
 
-    /// Gives an account its place. An id that a discarded import left is free.
+    /// Gives an account its place. It may take over the id of an account from a discarded import.
     pub(crate) fn add_account(&mut self, account: &Account) -> AccountPlace {
         let Self { accounts, imports, .. } = self;
         let is_free = |place| imports.hiding(place).is_some_and(|status| status.state == ImportState::Discarded);
@@ -104,7 +106,7 @@ impl Ledger {
             }
             TransferKey::Leg { .. } => self.legs.add(*transfer),
         };
-        assert!(is_new, "LED-4: transfer {} is created or fails, once", transfer.key);
+        assert!(is_new, "LED-4: transfer {} was already created or failed", transfer.key);
         self.note_pending(transfer);
         touched
     }
@@ -119,12 +121,12 @@ impl Ledger {
         self.change_accounts(&pending, Effect::of_release(&pending), None)
     }
 
-    /// Ends the pending transfer `key` and returns it.
+    /// Takes the pending transfer `key` out of the pending ones, records how it ended, and returns it.
     fn resolve(&mut self, key: TransferKey, state: PendingState) -> Transfer {
         let transfer = match key {
             TransferKey::Client(id) => {
                 self.resolved.insert(id, state);
-                self.pendings.remove(&id).unwrap_or_else(|| panic!("LED-5: {key} is pending until it resolves, once"))
+                self.pendings.remove(&id).unwrap_or_else(|| panic!("LED-5: {key} is not pending"))
             }
             TransferKey::Leg { .. } => self.resolve_leg(key, state),
         };
@@ -132,7 +134,7 @@ impl Ledger {
         transfer
     }
 
-    /// Lists a pending transfer among those that wait for being resolved.
+    /// Adds a transfer that is pending to the lists of unresolved transfers.
     pub(crate) fn note_pending(&mut self, transfer: &Transfer) {
         if !transfer.is_pending() {
             return;
@@ -143,7 +145,7 @@ impl Ledger {
         }
     }
 
-    /// Takes one that is resolved off the lists.
+    /// Removes a resolved transfer from the lists of unresolved transfers.
     pub(crate) fn forget_pending(&mut self, transfer: &Transfer) {
         self.unresolved.remove(&transfer.timestamp);
         if let Some(expiry) = transfer.expires_at() {
@@ -152,13 +154,13 @@ impl Ledger {
     }
 
     pub(crate) fn resolve_leg(&mut self, key: TransferKey, state: PendingState) -> Transfer {
-        let leg = self.legs.find_mut(key).expect("LED-5: what is resolved exists");
-        assert_eq!(leg.state, Some(PendingState::Pending), "LED-5: {key} resolves once");
+        let leg = self.legs.find_mut(key).expect("LED-5: a leg is created before it resolves");
+        assert_eq!(leg.state, Some(PendingState::Pending), "LED-5: {key} is already resolved");
         leg.state = Some(state);
         leg.transfer
     }
 
-    /// Moves the balances of both accounts; their sums are those of the book, or of an import that is staged.
+    /// Changes the balances of both accounts, and the sums that include them: those of the book, or of a staged import.
     pub(crate) fn change_accounts(
         &mut self,
         transfer: &Transfer,
@@ -206,7 +208,7 @@ fn pass_time(timestamp: Timestamp, last: Timestamp) -> Timestamp {
     timestamp
 }
 
-/// LED-2 of one account; its sums are LED-6.
+/// Whether the account keeps LED-2. Computing its sums checks LED-6.
 fn within_limits(account: &Account) -> bool {
     let (debits, credits) = (account.debits(), account.credits());
     let has = |flag| account.flags.contains(flag);

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-/// A list in pieces of equal size: growing it never copies what is there, and its front can be dropped. An item keeps
-/// its number, counted from 0, for ever.
+/// A list stored in chunks of equal size. Growing it never copies existing items, and its front can be dropped. An item
+/// keeps its number, counted from 0, forever.
 #[derive(Debug)]
 pub(crate) struct Chunks<T> {
     chunks: VecDeque<Vec<T>>,
-    /// Chunks that stood before the first one here.
+    /// Number of chunks that were dropped from the front.
     dropped: usize,
     len: usize,
 }
@@ -22,7 +22,7 @@ impl<T> Default for Chunks<T> {
 }
 
 impl<T> Chunks<T> {
-    /// How many items there ever were: the number of the next one.
+    /// Number of items ever added, which is also the number of the next one.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -52,12 +52,12 @@ impl<T> Chunks<T> {
         self.chunks.get_mut(chunk)?.get_mut(number & (CHUNK_LEN - 1))
     }
 
-    /// The items from `number` on, in order.
+    /// Iterates over the items from `number` on, in order.
     pub(crate) fn from(&self, number: usize) -> impl Iterator<Item = &T> {
         (number..self.len).map_while(|number| self.get(number))
     }
 
-    /// The first number from `start` on whose item is not `before`; the items must be partitioned so.
+    /// Returns the first number from `start` on whose item is not `before`. Items that are `before` must come first.
     pub(crate) fn partition_point(&self, start: usize, before: impl Fn(&T) -> bool) -> usize {
         let (mut low, mut high) = (start, self.len);
         while low < high {
@@ -71,7 +71,7 @@ impl<T> Chunks<T> {
         low
     }
 
-    /// Gives back the memory of items before `number`, a whole chunk at a time; the rest of them may stay.
+    /// Frees the memory of whole chunks before `number`. Items that share a chunk with `number` stay.
     pub(crate) fn drop_before(&mut self, number: usize) {
         while self.dropped < number >> CHUNK_BITS && self.chunks.pop_front().is_some() {
             self.dropped = self.dropped.saturating_add(1);

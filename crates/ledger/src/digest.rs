@@ -5,15 +5,15 @@ use types::DigestBuilder;
 use crate::{Account, AccountPlace, Fact, Ledger, MetadataOf, PendingState, Transfer, TransferKey};
 
 impl Ledger {
-    /// Adds to `into` what every account that changed since [`Ledger::take_changes`] looks like now, in order of place:
-    /// the number 2, then every field, balances last.
+    /// Adds to `into` the current state of every account that changed since [`Ledger::take_changes`], in order of
+    /// place: the number 2, then every field, balances last.
     pub fn digest_changes(&self, into: &mut DigestBuilder) {
         for (_, account) in self.accounts.changes() {
             digest_account(account, into);
         }
     }
 
-    /// The accounts that changed since this was last called, as they are now, in order of place.
+    /// Returns the accounts that changed since the last call, as they are now, in order of place.
     pub fn take_changes(&mut self) -> Vec<(AccountPlace, Account)> {
         let mut changes = Vec::with_capacity(self.accounts.changes_count());
         changes.extend(self.accounts.changes().map(|(place, account)| (place, *account)));
@@ -21,26 +21,26 @@ impl Ledger {
         changes
     }
 
-    /// Adds to `into` what `fact` left behind, right after it was applied, apart from accounts, which
-    /// [`Ledger::digest_changes`] adds, and from client transfers that are neither pending nor resolve one: those say
-    /// nothing that the accounts do not.
+    /// Adds to `into` what `fact` changed. The fact must have been applied just before. This omits accounts, which
+    /// [`Ledger::digest_changes`] adds, and client transfers that are neither pending nor resolve a pending one: the
+    /// balances of the accounts already cover those.
     ///
-    /// In this order, each part behind its own number:
-    /// 1. a book opened: id, asset code, scale, time of opening;
-    /// 3. a transfer created: every field;
-    /// 4. a pending transfer's state: its key, then pending 0, posted 1, voided 2, expired 3;
-    /// 5. an id failed: id, number of the status;
-    /// 6. limits: account, then for floor and ceiling whether there is one, and it;
-    /// 7. an address: account, text;
-    /// 8. metadata: what about, how many changes, then each key, whether it has a value, and the value;
-    /// 9. a scheduled transfer: its time, every field; 10. cancelled: its id;
-    /// 11. indexes: id of the book, bits of the fields;
-    /// 12. an import started: number, id, id of the book, content, time; 13. an account staged: number of the import;
-    /// 14. an import noted: its number, 0 staged, 1 opened, 2 discarded, and its counts. Staged transfers say nothing
-    ///     that the accounts do not.
+    /// Each part starts with its own number:
+    /// - 1: a book was opened: id, asset code, scale, time of opening
+    /// - 3: a transfer was created: every field
+    /// - 4: state of a pending transfer: its key, then 0 pending, 1 posted, 2 voided, 3 expired
+    /// - 5: an id failed: id, number of the status
+    /// - 6: limits: account; then for floor and ceiling whether it is set, and its value
+    /// - 7: an address: account, text
+    /// - 8: metadata: what it belongs to, number of changes; then each key, whether it has a value, and the value
+    /// - 9: a transfer was scheduled: its time, every field
+    /// - 10: a scheduled transfer was cancelled: its id
+    /// - 11: indexes: id of the book, bits of the fields
+    /// - 12: an import started: number, id, id of the book, content, time
+    /// - 13: an account was staged: number of the import
+    /// - 14: progress of an import: its number, 0 staged, 1 opened, 2 discarded, and its counts
     ///
-    /// # Panics
-    /// When `fact` was not applied.
+    /// Staged transfers have no part, because the balances of the accounts already cover them.
     pub fn digest_after(&self, fact: &Fact, into: &mut DigestBuilder) {
         match fact {
             Fact::BookOpened(book) => {
@@ -52,7 +52,7 @@ impl Ledger {
                 let is_leg = matches!(transfer.key, TransferKey::Leg { .. });
                 if is_leg || transfer.is_pending() || transfer.pending.is_some() {
                     digest_transfer(transfer, into);
-                    // Of a post or void the state of what it resolved, of a pending transfer its own.
+                    // A post or void adds the state of the transfer it resolves, a pending transfer its own.
                     self.digest_state(transfer.pending.unwrap_or(transfer.key), into);
                 }
             }
@@ -114,7 +114,7 @@ impl Ledger {
 }
 
 fn digest_account(account: &Account, into: &mut DigestBuilder) {
-    // Naming every field makes a new one choose whether it is part of the state.
+    // Destructuring every field forces whoever adds one to decide whether it is part of the state.
     let Account {
         id,
         ledger,
@@ -185,7 +185,8 @@ fn digest_transfer(transfer: &Transfer, into: &mut DigestBuilder) {
     into.u64(ledger.get().into()).u64(code.get().into()).u64(flags.bits().into()).u64(timestamp.ns());
 }
 
-/// 1 and the id, or 2, the payment and the number of the leg; where a key may be absent, 0 says so.
+/// Adds 1 and the id, or 2, the payment and the number of the leg. Where a key is optional, the caller writes 0 for
+/// none.
 fn digest_key(key: TransferKey, into: &mut DigestBuilder) {
     match key {
         TransferKey::Client(id) => into.u64(1).u128(id.get()),

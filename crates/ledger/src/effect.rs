@@ -4,21 +4,21 @@ use types::Amount;
 
 use crate::{Account, AccountFlags, PendingState, Transfer, TransferFlags};
 
-/// What a transfer or an expiry does to its two accounts. Plans and `apply` share it, so a plan cannot foresee anything
-/// else than what happens.
+/// What a transfer or an expiry does to its two accounts. Plans and `apply` share it, so that a plan predicts exactly
+/// what `apply` does.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Effect {
     reserved: Amount,
     released: Amount,
     posted: Amount,
-    /// Set `closed` on the side that a closing flag names, …
+    /// Each closing flag in here sets `closed` on its account.
     closes: TransferFlags,
-    /// … or take it away.
+    /// Each closing flag in here removes `closed` from its account.
     reopens: TransferFlags,
 }
 
 impl Effect {
-    /// Of creating `transfer`, which resolves `pending` if it is a post or void.
+    /// The effect of creating `transfer`. `pending` is the transfer that it posts or voids.
     pub(crate) fn of(transfer: &Transfer, pending: Option<&Transfer>) -> Self {
         match (resolution(transfer), pending) {
             (Some(PendingState::Posted), Some(pending)) => {
@@ -30,12 +30,13 @@ impl Effect {
         }
     }
 
-    /// Of giving all of `pending` back: a void or an expiry.
+    /// The effect of releasing all of `pending`, by a void or an expiry.
     pub(crate) fn of_release(pending: &Transfer) -> Self {
         Self { released: pending.amount, reopens: pending.flags, ..Self::default() }
     }
 
-    /// What it takes from the room of the accounts' limits: nothing when it only ends what was reserved.
+    /// The amount that counts against the accounts' limits. It is zero for a post, void or expiry, because the amount
+    /// counted when it was reserved.
     pub(crate) fn moves(&self) -> Amount {
         if self.released.is_zero() { self.reserved.max(self.posted) } else { Amount::ZERO }
     }
@@ -48,9 +49,9 @@ impl Effect {
     }
 
     fn change_side(&self, pending: &mut Amount, posted: &mut Amount) {
-        let kept = pending.checked_sub(self.released).expect("LED-6: what is released was reserved");
-        *pending = kept.checked_add(self.reserved).expect("LED-6: pending balances add up");
-        *posted = posted.checked_add(self.posted).expect("LED-6: posted balances add up");
+        let kept = pending.checked_sub(self.released).expect("LED-6: only a reserved amount is released");
+        *pending = kept.checked_add(self.reserved).expect("LED-6: pending balances fit an amount");
+        *posted = posted.checked_add(self.posted).expect("LED-6: posted balances fit an amount");
     }
 
     fn reflag(&self, flags: AccountFlags, closing: TransferFlags) -> AccountFlags {
@@ -64,24 +65,25 @@ impl Effect {
     }
 }
 
-/// What a transfer or an expiry moves on both its accounts: out of the one, into the other.
+/// The amounts that a transfer or an expiry moves on both of its accounts: out of the debit and into the credit
+/// account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Movement {
-    /// Added to what is pending.
+    /// Added to the pending balance.
     pub reserved: Amount,
-    /// Taken from what is pending.
+    /// Taken from the pending balance.
     pub released: Amount,
-    /// Added to what is posted.
+    /// Added to the posted balance.
     pub posted: Amount,
 }
 
 impl Movement {
-    /// Of `transfer`; `resolved` is the pending transfer that it resolves.
+    /// The movement of `transfer`. `resolved` is the pending transfer that it posts or voids.
     pub fn of(transfer: &Transfer, resolved: Option<&Transfer>) -> Self {
         Effect::of(transfer, resolved).into()
     }
 
-    /// Of the expiry of `pending`.
+    /// The movement of the expiry of `pending`.
     pub fn of_expiry(pending: &Transfer) -> Self {
         Effect::of_release(pending).into()
     }
@@ -94,13 +96,13 @@ impl From<Effect> for Movement {
 }
 
 impl Account {
-    /// Moves the balances as `transfer` moved them, in which this account took part; `resolved` is the pending transfer
-    /// that it resolves. For telling past balances from transfers; limits and `closed` are not looked at.
+    /// Applies `transfer`, in which this account takes part, to the balances. `resolved` is the pending transfer that
+    /// it posts or voids. This reconstructs past balances from transfers and ignores limits and `closed`.
     pub fn follow(&mut self, transfer: &Transfer, resolved: Option<&Transfer>) {
         self.follow_effect(transfer, &Effect::of(transfer, resolved));
     }
 
-    /// Moves the balances as the expiry of `pending` moved them.
+    /// Applies the expiry of `pending` to the balances.
     pub fn follow_expiry(&mut self, pending: &Transfer) {
         self.follow_effect(pending, &Effect::of_release(pending));
     }
@@ -114,7 +116,7 @@ impl Account {
     }
 }
 
-/// What `transfer` makes of the pending transfer it names; `None` when it is not a post or void.
+/// The state that `transfer` gives to the pending transfer it names, or `None` if it is not a post or void.
 pub(crate) fn resolution(transfer: &Transfer) -> Option<PendingState> {
     if transfer.flags.contains(TransferFlags::POST_PENDING_TRANSFER) {
         Some(PendingState::Posted)

@@ -7,82 +7,113 @@ use crate::{
     Scheduled, Transfer, TransferKey, TransferStatus,
 };
 
-/// One thing that happened to the ledger, as an entry of the journal records it.
+/// One change of the ledger, as an entry of the journal records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// A book was opened.
     BookOpened(Book),
-    /// An account was opened; its balances are zero.
+    /// An account was opened. Its balances are zero.
     AccountOpened(Account),
-    /// A transfer was created and changed its accounts. Of a scheduled one this is its execution.
+    /// A transfer was created and changed its accounts. For a scheduled transfer this is its execution.
     TransferCreated(Transfer),
     /// A client's transfer was refused in a way that makes its id unusable.
     TransferFailed {
-        /// The id that is spent.
         id: TransferId,
-        /// Why; [`TransferStatus::sticks`] holds, unless the transfer was scheduled.
+        /// [`TransferStatus::sticks`] holds, unless the transfer was scheduled.
         status: TransferStatus,
     },
-    /// A pending transfer was released because its time passed.
+    /// The time of a pending transfer passed and its amount was released.
     TransferExpired(TransferKey),
-    /// Bounds were set on an account's balance, in place of those before.
+    /// An account got new balance limits, which replace earlier ones.
     LimitsSet {
-        /// The account.
         account: AccountId,
-        /// Its bounds from now on.
         limits: Limits,
     },
-    /// An account got its address, which never changes.
+    /// An account got its address, which can never change.
     AddressSet {
-        /// The account.
         account: AccountId,
-        /// Its address.
         address: Address,
     },
-    /// Metadata changed.
     MetadataSet {
-        /// What it is about.
         of: MetadataOf,
-        /// Keys with their new values, JSON text; `None` removes the key.
+        /// Keys with their new values as JSON text. `None` removes the key.
         values: Vec<(String, Option<String>)>,
     },
-    /// A client's transfer waits for its time.
+    /// A client's transfer was accepted and waits for its time.
     TransferScheduled(Scheduled),
-    /// A scheduled transfer will not happen; its id is spent.
+    /// A scheduled transfer was cancelled. Its id is spent.
     ScheduledCancelled {
-        /// The transfer.
         id: TransferId,
     },
-    /// Which fields of transfers are indexed in a book from now on.
+    /// The fields by which transfers of a book are indexed from now on.
     IndexesChosen {
-        /// The book.
         ledger: LedgerId,
-        /// The fields.
         fields: IndexedFields,
     },
-    /// An import began to take rows.
+    /// An import started and accepts rows.
     ImportStarted(Import),
-    /// An account of an import, which nobody sees until the import is opened; its balances are zero.
+    /// An import staged an account, which stays hidden until the import is opened. Its balances are zero.
     AccountStaged {
-        /// The import.
         import: ImportNumber,
-        /// The account.
         account: Account,
     },
-    /// A transfer of an import between two of its accounts, which nobody sees until the import is opened.
+    /// An import staged a transfer between two of its accounts, which stays hidden until the import is opened.
     TransferStaged {
-        /// The import.
         import: ImportNumber,
-        /// The transfer, as it was in the other system.
+        /// The transfer as the other system had it.
         transfer: Transfer,
     },
-    /// How far an import is. One that is opened or discarded with this takes no more rows.
+    /// How far an import has come. One that this opens or discards accepts no more rows.
     ImportNoted {
-        /// The import.
         import: ImportNumber,
-        /// What it is from now on.
+        /// The state from now on.
         state: ImportState,
-        /// All that was staged before.
+        /// Everything that was staged so far.
         progress: Box<ImportProgress>,
     },
+}
+
+impl Fact {
+    /// The bytes that the address or the metadata in it takes in a frame; 0 for a fact without texts.
+    pub fn text_bytes(&self) -> usize {
+        /// Around each text.
+        const OVERHEAD: usize = 16;
+        let value =
+            |(key, value): &(String, Option<String>)| OVERHEAD + key.len() + value.as_ref().map_or(0, String::len);
+        match self {
+            Self::AddressSet { address, .. } => OVERHEAD + address.as_str().len(),
+            Self::MetadataSet { values, .. } => values.iter().map(value).sum(),
+            Self::BookOpened(_)
+            | Self::AccountOpened(_)
+            | Self::TransferCreated(_)
+            | Self::TransferFailed { .. }
+            | Self::TransferExpired(_)
+            | Self::LimitsSet { .. }
+            | Self::TransferScheduled(_)
+            | Self::ScheduledCancelled { .. }
+            | Self::IndexesChosen { .. }
+            | Self::ImportStarted(_)
+            | Self::AccountStaged { .. }
+            | Self::TransferStaged { .. }
+            | Self::ImportNoted { .. } => 0,
+        }
+    }
+
+    /// The ledger whose asset its amounts are in; `None` when it names none.
+    pub fn ledger(&self) -> Option<LedgerId> {
+        match self {
+            Self::BookOpened(book) => Some(book.id),
+            Self::AccountOpened(account) | Self::AccountStaged { account, .. } => Some(account.ledger),
+            Self::TransferCreated(transfer) | Self::TransferStaged { transfer, .. } => Some(transfer.ledger),
+            Self::TransferScheduled(scheduled) => Some(scheduled.new.ledger),
+            Self::IndexesChosen { ledger, .. } => Some(*ledger),
+            Self::ImportStarted(import) => Some(import.ledger),
+            Self::TransferFailed { .. }
+            | Self::TransferExpired(_)
+            | Self::LimitsSet { .. }
+            | Self::AddressSet { .. }
+            | Self::MetadataSet { .. }
+            | Self::ScheduledCancelled { .. }
+            | Self::ImportNoted { .. } => None,
+        }
+    }
 }

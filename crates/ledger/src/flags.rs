@@ -9,33 +9,31 @@ macro_rules! flags {
         pub struct $name(u16);
 
         impl $name {
-            /// No flag at all.
             pub const NONE: Self = Self(0);
             $($(#[$bit_doc])* pub const $bit: Self = Self(1 << $place);)*
-            /// Every flag with the name that requests and answers spell it by.
+            /// All flags with the names that requests and answers use.
             pub const ALL: &'static [(&'static str, Self)] = &[$(($text, Self::$bit),)*];
 
-            /// The flags with these bits; bits without a meaning are kept, and refused where a request has them.
+            /// Keeps bits that have no meaning. A request that sets them is refused.
             pub const fn from_bits(bits: u16) -> Self {
                 Self(bits)
             }
 
-            /// The bits.
             pub const fn bits(self) -> u16 {
                 self.0
             }
 
-            /// True when every flag of `other` is set.
+            /// Whether every flag of `other` is set.
             pub const fn contains(self, other: Self) -> bool {
                 self.0 & other.0 == other.0
             }
 
-            /// True when at least one flag of `other` is set.
+            /// Whether at least one flag of `other` is set.
             pub const fn intersects(self, other: Self) -> bool {
                 self.0 & other.0 != 0
             }
 
-            /// The flags of both.
+            /// The union of both.
             pub const fn with(self, other: Self) -> Self {
                 Self(self.0 | other.0)
             }
@@ -57,21 +55,21 @@ macro_rules! flags {
 }
 
 flags! {
-    /// What an account is allowed to do, with the bit values of the reference ledger.
+    /// What an account may do, with the bit values of the reference ledger.
     AccountFlags {
-        /// The account shares the fate of the next one in its batch.
+        /// The account succeeds or fails together with the next one in its batch.
         LINKED = 0 "linked",
         /// Debits, pending ones included, stay within the posted credits.
         DEBITS_MUST_NOT_EXCEED_CREDITS = 1 "debits_must_not_exceed_credits",
         /// Credits, pending ones included, stay within the posted debits.
         CREDITS_MUST_NOT_EXCEED_DEBITS = 2 "credits_must_not_exceed_debits",
-        /// The balance after every transfer is kept.
+        /// Keeps the balance after every transfer.
         HISTORY = 3 "history",
-        /// The account comes from another system with its original timestamp.
+        /// The account was imported from another system with its original timestamp.
         IMPORTED = 4 "imported",
-        /// Nothing moves but the voiding of what is pending.
+        /// Allows nothing except voiding pending transfers.
         CLOSED = 5 "closed",
-        /// Only legs of payments move money here; transfers of clients are refused. Finaira's own.
+        /// Only legs of payments move money here; clients' transfers are refused. This flag is Finaira's own.
         POLICY_ONLY = 15 "policy_only",
     }
 }
@@ -79,7 +77,7 @@ flags! {
 flags! {
     /// What a transfer does, with the bit values of the reference ledger.
     TransferFlags {
-        /// The transfer shares the fate of the next one in its batch.
+        /// The transfer succeeds or fails together with the next one in its batch.
         LINKED = 0 "linked",
         /// Reserves the amount until it is posted, voided or expires.
         PENDING = 1 "pending",
@@ -87,31 +85,27 @@ flags! {
         POST_PENDING_TRANSFER = 2 "post_pending_transfer",
         /// Releases all of a pending transfer.
         VOID_PENDING_TRANSFER = 3 "void_pending_transfer",
-        /// Moves no more than the debit account's posted credits exceed its debits.
+        /// Moves at most the amount by which the debit account's posted credits exceed its debits.
         BALANCING_DEBIT = 4 "balancing_debit",
-        /// Moves no more than the credit account's posted debits exceed its credits.
+        /// Moves at most the amount by which the credit account's posted debits exceed its credits.
         BALANCING_CREDIT = 5 "balancing_credit",
         /// Closes the debit account until this pending transfer is voided or expires.
         CLOSING_DEBIT = 6 "closing_debit",
         /// Closes the credit account until this pending transfer is voided or expires.
         CLOSING_CREDIT = 7 "closing_credit",
-        /// The transfer comes from another system with its original timestamp.
+        /// The transfer was imported from another system with its original timestamp.
         IMPORTED = 8 "imported",
     }
 }
 
 flags! {
-    /// The fields of transfers by which a book's transfers can be found.
+    /// The fields by which the transfers of a book can be found.
     IndexedFields {
-        /// By `user_data_128`.
         USER_DATA_128 = 0 "user_data_128",
-        /// By `user_data_64`.
         USER_DATA_64 = 1 "user_data_64",
-        /// By `user_data_32`.
         USER_DATA_32 = 2 "user_data_32",
-        /// By the book itself.
+        /// Finds all transfers of the book.
         LEDGER = 3 "ledger",
-        /// By `code`.
         CODE = 4 "code",
     }
 }

@@ -1,28 +1,27 @@
-//! Imports of existing books. Their rows are staged one by one: an account stands at its own place, a transfer moves
-//! between accounts of its import, and nobody sees either until one fact opens them all, or discards them.
+//! Imports of existing books. Their rows are staged one by one: each account gets its own place, and transfers move
+//! money between accounts of the same import. All rows stay hidden until one fact opens or discards them together.
 
 use types::{AccountId, Digest, ImportId, LedgerId, Timestamp, TransferId};
 
 use crate::totals::Totals;
 use crate::{Account, AccountPlace, Ledger, PastTransfer, Transfer};
 
-/// Imports that may be staged at the same time.
+/// Most imports that may be staged at the same time.
 pub const IMPORTS_STAGED_MAX: usize = 4;
 
-/// A short name of an import for derived data: 1 for the first that was started.
+/// A short number of an import for derived data. The first import has number 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImportNumber(u16);
 
 impl ImportNumber {
-    /// The largest, and so the most imports that a ledger ever takes. It fits 15 bits.
+    /// The largest number, and so the most imports that a ledger ever accepts. It fits in 15 bits.
     pub const MAX: Self = Self(0x7fff);
 
-    /// The import with this number, from 1 to that of [`ImportNumber::MAX`].
+    /// Returns `None` unless `number` is from 1 to that of [`ImportNumber::MAX`].
     pub const fn new(number: u16) -> Option<Self> {
         if number == 0 || number > Self::MAX.0 { None } else { Some(Self(number)) }
     }
 
-    /// The number.
     pub const fn get(self) -> u16 {
         self.0
     }
@@ -32,37 +31,36 @@ impl ImportNumber {
     }
 }
 
-/// An import, as it was started.
+/// An import as it was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Import {
-    /// Its id, never used again.
+    /// Never used again.
     pub id: ImportId,
-    /// Its number, one more than that of the import before.
+    /// One more than the number of the import before.
     pub number: ImportNumber,
-    /// The book that all its rows stand in.
+    /// The book that all its rows belong to.
     pub ledger: LedgerId,
-    /// What tells the files that it comes from apart from others; the client's business.
+    /// Identifies the imported files. Only the client gives it a meaning.
     pub content: Digest,
-    /// When it was started.
     pub started_at: Timestamp,
 }
 
 /// What became of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportState {
-    /// It takes rows, which nobody sees.
+    /// It accepts rows, which stay hidden.
     Staged,
-    /// Its rows stand in the book like any others.
+    /// Its rows are part of the book like any others.
     Opened,
-    /// Its rows never happened; their ids are free.
+    /// Its rows never took effect, and their ids are free.
     Discarded,
 }
 
 impl ImportState {
-    /// All, in the order of their numbers.
+    /// All states, in the order of their numbers.
     pub const ALL: [Self; 3] = [Self::Staged, Self::Opened, Self::Discarded];
 
-    /// The stable name.
+    /// The stable name in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Staged => "staged",
@@ -72,27 +70,26 @@ impl ImportState {
     }
 }
 
-/// How far an import is.
+/// How far an import has come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportProgress {
-    /// Accounts that were staged.
+    /// Number of accounts staged.
     pub accounts: u64,
-    /// Transfers that were staged.
+    /// Number of transfers staged.
     pub transfers: u64,
-    /// The timestamp of the last of its accounts; the next one is later.
+    /// Timestamp of its last account. The next one must be later.
     pub last_account: Timestamp,
-    /// The timestamp of the last of its transfers; the next one is later.
+    /// Timestamp of its last transfer. The next one must be later.
     pub last_transfer: Timestamp,
-    /// Where its accounts stand, in order.
+    /// Places of its accounts, in order.
     pub places: Vec<Places>,
 }
 
-/// Adjacent places of accounts.
+/// A run of adjacent account places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Places {
-    /// The first.
     pub first: AccountPlace,
-    /// How many, at least 1.
+    /// At least 1.
     pub count: u32,
 }
 
@@ -106,16 +103,13 @@ impl Places {
     }
 }
 
-/// An import with all that is known of it.
+/// An import with its state and progress.
 #[derive(Debug, Clone)]
 pub struct ImportStatus {
-    /// As it was started.
     pub import: Import,
-    /// What became of it.
     pub state: ImportState,
-    /// How far it is.
     pub progress: ImportProgress,
-    /// The sums over its accounts, until they are in those of the book.
+    /// Sums over its accounts. The book includes them once the import is opened.
     pub(crate) totals: Totals,
 }
 
@@ -123,7 +117,7 @@ pub struct ImportStatus {
 #[derive(Debug, Default)]
 pub(crate) struct Imports {
     pub(crate) all: Vec<ImportStatus>,
-    /// Places of accounts that nobody sees: staged or discarded ones, in order.
+    /// Places of hidden accounts, that is, of staged or discarded imports, in order.
     hidden: Vec<(Places, ImportNumber)>,
 }
 
@@ -140,7 +134,7 @@ impl Imports {
         self.all.get_mut(number.position()).expect("LED-9: an import is started before it has rows")
     }
 
-    /// The number of the next import; `None` when there were as many as can be.
+    /// The number of the next import, or `None` if the ledger has taken as many as it can.
     pub(crate) fn next_number(&self) -> Option<ImportNumber> {
         u16::try_from(self.all.len()).ok().and_then(|count| ImportNumber::new(count.saturating_add(1)))
     }
@@ -149,7 +143,7 @@ impl Imports {
         self.all.iter().filter(|status| status.state == ImportState::Staged)
     }
 
-    /// The import for whose sake the account at a place is not seen.
+    /// The import that hides the account at a place, if there is one.
     pub(crate) fn hiding(&self, place: AccountPlace) -> Option<&ImportStatus> {
         if self.hidden.is_empty() {
             return None;
@@ -159,7 +153,7 @@ impl Imports {
         (place.0 < places.end()).then(|| self.get(*number))
     }
 
-    /// Counts the account at the place behind all others to an import.
+    /// Assigns the account at `place` to an import. The place must come after all others.
     pub(crate) fn add_place(&mut self, number: ImportNumber, place: AccountPlace) {
         let extends = |places: &Places| places.end() == place.0;
         match self.hidden.last_mut().filter(|(places, of)| *of == number && extends(places)) {
@@ -185,7 +179,7 @@ impl Imports {
         places
     }
 
-    /// Hides the places of every import that is not open, when the list of imports comes from elsewhere.
+    /// Hides the accounts of every import that is not open, after the list of imports was restored.
     pub(crate) fn hide_all(&mut self) {
         let closed = self.all.iter().filter(|status| status.state != ImportState::Opened);
         let places =
@@ -203,35 +197,35 @@ impl ImportProgress {
 }
 
 impl Ledger {
-    /// The import with this id.
     pub fn import(&self, id: ImportId) -> Option<&ImportStatus> {
         self.imports.find(id)
     }
 
-    /// Every import, in the order they were started.
+    /// All imports in the order in which they were started.
     pub fn imports(&self) -> &[ImportStatus] {
         &self.imports.all
     }
 
-    /// Whether the account at a place can be seen: it is not of an import that is staged or was discarded.
+    /// Whether the account at a place is visible. Accounts of staged and discarded imports are hidden.
     pub fn is_visible(&self, place: AccountPlace) -> bool {
         self.imports.hiding(place).is_none()
     }
 
-    /// Whether a staged import keeps this account's id for itself.
+    /// Whether a staged import reserves the id of this account.
     pub(crate) fn is_account_reserved(&self, id: AccountId) -> bool {
         let hiding = self.accounts.place(id).and_then(|place| self.imports.hiding(place));
         hiding.is_some_and(|status| status.state == ImportState::Staged)
     }
 
-    /// The account of a staged import.
+    /// Returns the account with this id if it is a hidden account of the import.
     pub(crate) fn staged_account(&self, number: ImportNumber, id: AccountId) -> Option<&Account> {
         let place = self.accounts.place(id)?;
         let hiding = self.imports.hiding(place)?;
         (hiding.import.number == number).then(|| self.accounts.at(place))
     }
 
-    /// What a transfer of an import is to everybody, as things stand now.
+    /// How a transfer of an import appears now: as created once the import is opened, as staged before that, and not at
+    /// all after the import was discarded.
     pub(crate) fn as_imported(&self, number: ImportNumber, transfer: Transfer) -> Option<PastTransfer> {
         match self.imports.get(number).state {
             ImportState::Opened => Some(PastTransfer::Created { transfer, state: None }),
@@ -240,7 +234,7 @@ impl Ledger {
         }
     }
 
-    /// Whether a record of an import leaves a transfer's id free.
+    /// Whether the id of a transfer is free. The id of a transfer from a discarded import is.
     pub(crate) fn is_free(&self, id: TransferId) -> bool {
         self.find(crate::TransferKey::Client(id)).is_none()
     }

@@ -8,14 +8,14 @@ use types::Timestamp;
 use crate::chunks::Chunks;
 use crate::{PendingState, Transfer, TransferKey};
 
-/// The transfers of payments, all of them, in order of creation and found by key.
+/// All transfers of payments, in order of creation and by key.
 #[derive(Debug, Default)]
 pub(crate) struct Legs {
     rows: Chunks<Leg>,
     places: HashMap<TransferKey, usize, RandomState>,
 }
 
-/// A transfer and, of a pending one, what became of it so far.
+/// A transfer and, if it is a pending one, what became of it.
 #[derive(Debug)]
 pub(crate) struct Leg {
     pub(crate) transfer: Transfer,
@@ -23,7 +23,7 @@ pub(crate) struct Leg {
 }
 
 impl Legs {
-    /// Adds a transfer; false when its key is taken.
+    /// Adds a transfer. Returns false if its key is taken.
     pub(crate) fn add(&mut self, transfer: Transfer) -> bool {
         let state = transfer.is_pending().then_some(PendingState::Pending);
         if self.places.insert(transfer.key, self.rows.len()).is_some() {
@@ -41,7 +41,7 @@ impl Legs {
         self.places.get(&key).and_then(|&place| self.rows.get_mut(place))
     }
 
-    /// The transfers later than `after`, in order.
+    /// The transfers created after `after`, in order of creation.
     pub(crate) fn transfers_after(&self, after: Timestamp) -> impl Iterator<Item = &Transfer> {
         let start = self.rows.partition_point(0, |leg| leg.transfer.timestamp <= after);
         self.rows.from(start).map(|leg| &leg.transfer)

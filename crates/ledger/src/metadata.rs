@@ -7,25 +7,23 @@ use types::{AccountId, PaymentId};
 
 use crate::TransferKey;
 
-/// What metadata is about.
+/// What metadata belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MetadataOf {
-    /// An account.
     Account(AccountId),
-    /// A transfer.
     Transfer(TransferKey),
-    /// A payment; that it exists is the engine's to know.
+    /// The engine, not the ledger, checks that the payment exists.
     Payment(PaymentId),
 }
 
-/// Keys that one thing can have.
+/// Most keys that one account, transfer or payment can have.
 pub const METADATA_KEYS_MAX: usize = 64;
-/// The longest key, in bytes.
+/// Length of the longest key, in bytes.
 pub const METADATA_KEY_BYTES_MAX: usize = 64;
-/// The longest value, in bytes of JSON text.
+/// Length of the longest value, in bytes of JSON text.
 pub const METADATA_VALUE_BYTES_MAX: usize = 1_024;
 
-/// All metadata: by what it is about, and by key and value.
+/// All metadata, by what it belongs to, and by key and value.
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
     values: BTreeMap<MetadataOf, BTreeMap<String, String>>,
@@ -37,7 +35,7 @@ impl Metadata {
         self.values.get(&of)
     }
 
-    /// Sets values, or removes those that are `None`.
+    /// Sets each key to its value, or removes the key if the value is `None`.
     pub(crate) fn set(&mut self, of: MetadataOf, changes: &[(String, Option<String>)]) {
         let values = self.values.entry(of).or_default();
         for (key, value) in changes {
@@ -59,7 +57,7 @@ impl Metadata {
         }
     }
 
-    /// Up to `limit` things behind `after` whose `key` has exactly this value, in order.
+    /// Up to `limit` things after `after` whose metadata has exactly this value for `key`, in order.
     pub(crate) fn find(&self, key: &str, value: &str, after: Option<MetadataOf>, limit: usize) -> Vec<MetadataOf> {
         let Some(index) = self.index.get(key) else { return vec![] };
         let first = MetadataOf::Account(AccountId::new(0));

@@ -1,5 +1,5 @@
-//! Judging requests without changing anything. One file per kind of request; each is a run of checks in order of
-//! precedence, against a [`View`]: the ledger alone, or with the earlier steps of a [`Plan`] laid over it.
+//! Judges requests without changing anything. There is one file per kind of request; each runs checks in order of
+//! precedence against a [`View`]: the ledger alone, or the ledger with the earlier steps of a [`Plan`] laid over it.
 
 mod account;
 mod batch;
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use foldhash::fast::RandomState;
 use types::{AccountId, Asset, LedgerId, Span, Timestamp, TransferId};
 
-pub use batch::{Batch, CHAIN_EVENTS_MAX, Event, PlannedChain, Step};
+pub use batch::{Batch, CHAIN_EVENTS_MAX, ChainFailure, Event, Step};
 pub use staged::ImportRefusal;
 pub(crate) use view::View;
 
@@ -24,12 +24,11 @@ use crate::{Account, AccountStatus, Address, Book, BookStatus, ChangeStatus, Fac
 use crate::{MetadataOf, NewAccount, NewTransfer, Outcome, PastTransfer, PendingState, Refusal, Scheduled, Transfer};
 use crate::{TransferKey, TransferStatus};
 
-/// What a request gets, and what it leaves behind if it is carried out.
+/// The answer to a request, and the fact that it produces if it is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned<S> {
-    /// The answer.
     pub outcome: Outcome<S>,
-    /// For an entry and for [`Ledger::apply`]; `None` when nothing changes.
+    /// The fact for the entry and for [`Ledger::apply`]. `None` if nothing changes.
     pub fact: Option<Fact>,
 }
 
@@ -48,52 +47,52 @@ impl<S> Planned<S> {
 }
 
 impl Ledger {
-    /// What opening one account at `at` would do, by itself. A refusal leaves no fact: the same request may be accepted
+    /// Plans opening one account at `at`, on its own. A refusal produces no fact, so the same request may be accepted
     /// later.
     ///
     /// # Panics
-    /// LED-3: when `at` is not later than every account and transfer.
+    /// LED-3: if `at` is not later than every account and transfer.
     pub fn plan_account(&self, at: Timestamp, new: &NewAccount) -> Planned<AccountStatus> {
         self.check_time(at);
         account::plan_alone(self, at, new)
     }
 
-    /// What creating one transfer at `at` would do, by itself: single-phase, pending, or the post or void of a pending
-    /// one.
+    /// Plans creating one transfer at `at`, on its own: single-phase, pending, or the post or void of a pending one.
     ///
-    /// A client's refusal whose status [sticks](TransferStatus::sticks) leaves a fact, since its id is spent. The keys of
-    /// legs never stick: what a payment became is the engine's to remember.
+    /// A refusal of a client's transfer whose status [sticks](TransferStatus::sticks) produces a fact, because it
+    /// spends the id. Refusals of legs never stick: the engine remembers what became of a payment.
     ///
     /// # Panics
-    /// LED-3: when `at` is not later than every account and transfer.
+    /// LED-3: if `at` is not later than every account and transfer.
     pub fn plan_transfer(&self, at: Timestamp, new: &NewTransfer) -> Planned<TransferStatus> {
         self.check_time(at);
         transfer::plan_alone(self, at, new)
     }
 
-    /// What scheduling a client's transfer for a later time would do. A retry of what still waits exists.
+    /// Plans scheduling a client's transfer for a later time. A retry while the transfer waits gets
+    /// [`Outcome::Exists`].
     pub fn plan_scheduled(&self, at: Timestamp, scheduled: &Scheduled) -> Planned<TransferStatus> {
         transfer::plan_later(self, at, scheduled)
     }
 
-    /// What the scheduled transfer `id` does at `at`, when its time has come: it is created, or fails for good.
+    /// Plans carrying out the scheduled transfer `id` at `at`, when it is due: it is created or fails for good.
     ///
     /// # Panics
-    /// LED-3: when `at` is not later than every account and transfer. LED-4: when it is not scheduled.
+    /// LED-3: if `at` is not later than every account and transfer. LED-4: if the transfer is not scheduled.
     pub fn plan_due_scheduled(&self, at: Timestamp, id: TransferId) -> Planned<TransferStatus> {
         self.check_time(at);
         transfer::plan_due(self, at, id)
     }
 
-    /// What cancelling the scheduled transfer `id` would do; its id stays spent.
+    /// Plans cancelling the scheduled transfer `id`. Its id stays spent.
     pub fn plan_cancel_scheduled(&self, at: Timestamp, id: TransferId) -> Planned<TransferStatus> {
         transfer::plan_cancel(self, at, id)
     }
 }
 
-/// A run of steps that see one another's effects, laid over a [`Ledger`] that stays as it is.
+/// A sequence of steps, each of which sees the effects of those before it. The [`Ledger`] itself does not change.
 ///
-/// The k-th step that creates an account or transfer, counted from 0, gets the timestamp `at` + k ns, and a step is
+/// The k-th step that creates an account or transfer, counted from 0, gets the timestamp `at` + k ns, and each step is
 /// judged as of the timestamp that it would get.
 #[derive(Debug, Clone)]
 pub struct Plan<'a> {
@@ -101,7 +100,7 @@ pub struct Plan<'a> {
     at: Timestamp,
     timestamps_used: u64,
     facts: Vec<Fact>,
-    /// Whether any of the facts is one that views look up among them.
+    /// Whether `facts` contains settings. Views look those up in `facts` itself.
     has_settings: bool,
     books: Vec<Book>,
     accounts: HashMap<AccountId, Account, RandomState>,
@@ -126,71 +125,71 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Opens a book of accounts in `asset`. It takes no timestamp of its own.
+    /// Opens a book of accounts in `asset`. It takes none of the plan's timestamps.
     pub fn open_book(&mut self, id: LedgerId, asset: Asset) -> Outcome<BookStatus> {
         let planned = book::plan(self, self.now(), id, asset);
         self.take(planned)
     }
 
-    /// Opens an account, as [`Ledger::plan_account`] says.
+    /// Opens an account. See [`Ledger::plan_account`].
     pub fn open_account(&mut self, new: &NewAccount) -> Outcome<AccountStatus> {
         let planned = account::plan_alone(self, self.now(), new);
         self.take(planned)
     }
 
-    /// Creates a transfer, as [`Ledger::plan_transfer`] says.
+    /// Creates a transfer. See [`Ledger::plan_transfer`].
     pub fn create_transfer(&mut self, new: &NewTransfer) -> Outcome<TransferStatus> {
         let planned = transfer::plan_alone(self, self.now(), new);
         self.take(planned)
     }
 
-    /// Lets a client's transfer wait for a later time, as [`Ledger::plan_scheduled`] says.
+    /// Schedules a client's transfer for a later time. See [`Ledger::plan_scheduled`].
     pub fn schedule(&mut self, scheduled: &Scheduled) -> Outcome<TransferStatus> {
         let planned = transfer::plan_later(self, self.now(), scheduled);
         self.take(planned)
     }
 
-    /// Cancels what is scheduled, as [`Ledger::plan_cancel_scheduled`] says.
+    /// Cancels a scheduled transfer. See [`Ledger::plan_cancel_scheduled`].
     pub fn cancel_scheduled(&mut self, id: TransferId) -> Outcome<TransferStatus> {
         let planned = transfer::plan_cancel(self, self.now(), id);
         self.take(planned)
     }
 
-    /// Sets the bounds on an account's balance, in place of those before.
+    /// Sets the limits on an account's balance, replacing earlier limits.
     pub fn set_limits(&mut self, account: AccountId, limits: Limits) -> Outcome<ChangeStatus> {
         let planned = change::limits(self, self.now(), account, limits);
         self.take(planned)
     }
 
-    /// Gives an account its address, once.
+    /// Gives an account its address, which can never change.
     pub fn set_address(&mut self, account: AccountId, address: &Address) -> Outcome<ChangeStatus> {
         let planned = change::address(self, self.now(), account, address);
         self.take(planned)
     }
 
-    /// Sets metadata, JSON texts by key; `None` removes the key.
+    /// Sets metadata as JSON texts by key. `None` removes the key.
     pub fn set_metadata(&mut self, of: MetadataOf, values: &[(String, Option<String>)]) -> Outcome<ChangeStatus> {
         let planned = change::metadata(self, self.now(), of, values);
         self.take(planned)
     }
 
-    /// Chooses the fields by which a book's transfers can be found, in place of those before.
+    /// Chooses the fields by which a book's transfers can be found, replacing an earlier choice.
     pub fn choose_indexes(&mut self, ledger: LedgerId, fields: IndexedFields) -> Outcome<ChangeStatus> {
         let planned = change::indexes(self, self.now(), ledger, fields);
         self.take(planned)
     }
 
-    /// The book with this id, those of this plan included.
+    /// The book with this id, which this plan may have opened.
     pub fn book(&self, id: LedgerId) -> Option<&Book> {
         View::book(self, id)
     }
 
-    /// The account with this id, as it stands after the steps so far.
+    /// The account with this id after the steps so far.
     pub fn account(&self, id: AccountId) -> Option<&Account> {
         View::account(self, id)
     }
 
-    /// The transfer with this key, those of this plan included.
+    /// The transfer with this key, which this plan may have created.
     pub fn transfer(&self, key: TransferKey) -> Option<Transfer> {
         match self.find(key)? {
             PastTransfer::Created { transfer, .. } => Some(transfer),
@@ -198,12 +197,11 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The transfer that waits for its time under this id.
+    /// The transfer that is scheduled under this id.
     pub fn scheduled(&self, id: TransferId) -> Option<Scheduled> {
         View::scheduled(self, id)
     }
 
-    /// The account with this address.
     pub fn account_by_address(&self, address: &Address) -> Option<&Account> {
         let planned = self.latest(|fact| {
             if let Fact::AddressSet { account, address: taken } = fact
@@ -220,22 +218,20 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The address of an account.
     pub fn address(&self, id: AccountId) -> Option<String> {
         View::address(self, id)
     }
 
-    /// The bounds on an account's balance.
     pub fn limits(&self, id: AccountId) -> Limits {
         View::limits(self, id)
     }
 
-    /// The metadata of something: JSON texts by key.
+    /// The metadata as JSON texts by key.
     pub fn metadata(&self, of: MetadataOf) -> BTreeMap<String, String> {
         View::metadata(self, of)
     }
 
-    /// What became of a pending transfer, as the next step sees it.
+    /// The state of a pending transfer as the next step sees it.
     pub fn pending_state(&self, key: TransferKey) -> Option<PendingState> {
         match self.find(key)? {
             PastTransfer::Created { transfer, state } => state.map(|state| state.as_of(&transfer, self.now())),
@@ -243,17 +239,17 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// How many timestamps, from the plan's first on, its accounts and transfers took.
+    /// Number of timestamps that the plan's accounts and transfers took so far, starting with `at`.
     pub fn timestamps_used(&self) -> u64 {
         self.timestamps_used
     }
 
-    /// What this plan found since `before`, which is what it was at an earlier step.
+    /// The facts added since `before`, which must be a copy of this plan from an earlier step.
     pub fn facts_since(&self, before: &Self) -> &[Fact] {
         self.facts.get(before.facts.len()..).unwrap_or_default()
     }
 
-    /// What the plan found, in the order of its steps, for an entry and for [`Ledger::apply`].
+    /// The facts in the order of the steps, for the entry and for [`Ledger::apply`].
     pub fn into_facts(self) -> Vec<Fact> {
         self.facts
     }
@@ -271,7 +267,7 @@ impl<'a> Plan<'a> {
         planned.outcome
     }
 
-    /// Lays what `fact` does over the ledger.
+    /// Lays the effects of `fact` over the ledger.
     fn foresee(&mut self, fact: &Fact) {
         match fact {
             Fact::BookOpened(book) => self.books.push(*book),
@@ -298,11 +294,11 @@ impl<'a> Plan<'a> {
                 let spent = PastTransfer::Failed(TransferStatus::ScheduledTransferCancelled);
                 self.transfers.insert(TransferKey::Client(*id), spent);
             }
-            Fact::TransferExpired(_) => unreachable!("time brings expiries, not a request"),
+            Fact::TransferExpired(_) => unreachable!("no request expires a transfer"),
             Fact::ImportStarted(_)
             | Fact::AccountStaged { .. }
             | Fact::TransferStaged { .. }
-            | Fact::ImportNoted { .. } => unreachable!("imports are planned row by row"),
+            | Fact::ImportNoted { .. } => unreachable!("imports are planned row by row, outside of a `Plan`"),
         }
     }
 

@@ -10,33 +10,34 @@ use types::{Timestamp, TransferId};
 use crate::chunks::Chunks;
 use crate::{ImportNumber, Transfer, TransferKey, TransferStatus};
 
-/// What lately happened to client transfers, in order, found by id, until it is forgotten.
+/// What recently happened to client transfers, in order and by id. Records stay until the ledger is told to forget
+/// them.
 ///
-/// Ids that keep increasing, as ids that carry a time do, are kept in a sorted list and need no hashing; all others are
-/// in a hash table.
+/// Ids that keep increasing, such as ids that begin with a time, are kept in a sorted list and need no hashing. All
+/// other ids are in a hash table.
 #[derive(Debug, Default)]
 pub(crate) struct Recents {
     records: Chunks<Record>,
-    /// Happened before the records here began.
+    /// Number of records that came before the first one in `records`.
     earlier: u64,
-    /// The number of the first record that is not forgotten.
+    /// Index in `records` of the first record that is not forgotten.
     first: usize,
     ascending: VecDeque<(TransferId, usize)>,
     others: HashTable<Slot>,
     hasher: RandomState,
 }
 
-/// Where an id's record is: short, so that many of them stay in the processor's caches.
+/// Where the record of an id is. It is small, so that many fit in the CPU caches.
 #[derive(Debug)]
 struct Slot {
     /// The lower half of the id's hash.
     hash: u32,
-    /// The lower half of the record's number; fewer than 2^32 records are here at once.
+    /// The lower half of the record's number. Fewer than 2^32 records are kept at once.
     number: u32,
 }
 
 impl Slot {
-    /// The table's own hash, which can be told without the id, so that the table grows without reading records.
+    /// The hash that the table uses. It needs only the stored half, so that the table grows without reading records.
     fn spread(hash: u32) -> u64 {
         u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
@@ -51,7 +52,7 @@ pub(crate) enum Record {
     },
     /// The pending transfer expired.
     Expired(TransferId),
-    /// An import brought it.
+    /// An import staged the transfer.
     Staged {
         import: ImportNumber,
         transfer: Transfer,
@@ -71,24 +72,24 @@ impl Record {
 }
 
 impl Recents {
-    /// How many records there ever were.
+    /// Number of records that were ever added.
     pub(crate) fn recorded(&self) -> u64 {
         self.earlier.saturating_add(self.records.len() as u64)
     }
 
-    /// Begins behind `recorded` records that are forgotten already.
+    /// Starts after `recorded` records that are already forgotten.
     pub(crate) fn start(&mut self, recorded: u64) {
-        assert_eq!(self.records.len(), 0, "only an empty ledger is restored");
+        assert_eq!(self.records.len(), 0, "only an empty ledger can be restored");
         self.earlier = recorded;
     }
 
-    /// Whether anything is not here any more.
+    /// Whether any record was forgotten.
     pub(crate) fn has_forgotten(&self) -> bool {
         self.earlier > 0 || self.first > 0
     }
 
-    /// Adds a record; false when the id that it spends is here already, other than by an import: whether that one left
-    /// the id free is the caller's to know.
+    /// Adds a record. Returns false if the id that it spends is already here, unless an import staged that transfer:
+    /// the caller must know whether the import left the id free.
     pub(crate) fn add(&mut self, record: Record) -> bool {
         let number = self.records.len();
         if let Some(id) = record.spends() {
@@ -114,11 +115,11 @@ impl Recents {
         if self.ascending.back().is_some_and(|(last, _)| id <= *last) {
             let found = self.ascending.binary_search_by_key(&id, |(id, _)| *id);
             if let Some((_, number)) = found.ok().and_then(|at| self.ascending.get(at)) {
-                // What an import left free may have been taken since.
+                // The import may have left the id free, and a later record may have taken it.
                 return if self.is_staged(*number) { self.newest_other(id).max(Some(*number)) } else { Some(*number) };
             }
         }
-        // Asked first, so that hashing costs nothing while all ids ascend.
+        // Checked first, so that no id is hashed while all ids ascend.
         if self.others.is_empty() {
             return None;
         }
@@ -128,7 +129,7 @@ impl Recents {
         if self.is_staged(number) { self.newest_other(id) } else { Some(number) }
     }
 
-    /// The newest of several records with the same id, which only imports leave behind.
+    /// The newest of several records with the same id. Only imports leave such duplicates behind.
     fn newest_other(&self, id: TransferId) -> Option<usize> {
         let hash = low_half(self.hasher.hash_one(id));
         let slots = self.others.iter_hash(Slot::spread(hash));
@@ -143,13 +144,13 @@ impl Recents {
         self.records.get(self.number(slot)).and_then(Record::spends) == Some(id)
     }
 
-    /// The whole number: the first at or after the first one here that ends so.
+    /// Restores the whole number from its lower half: the first match at or after `first`.
     fn number(&self, slot: &Slot) -> usize {
         let behind_first = slot.number.wrapping_sub(low_half(self.first as u64));
         self.first.saturating_add(usize::try_from(behind_first).expect("a record's number fits the address space"))
     }
 
-    /// Forgets the records up to number `through`, counted from 1, and tells each to `forgotten` in order.
+    /// Forgets the records up to number `through`, counted from 1, and passes each to `forgotten` in order.
     pub(crate) fn forget_through(&mut self, through: u64, mut forgotten: impl FnMut(&Record)) {
         let end = usize::try_from(through.saturating_sub(self.earlier)).unwrap_or(usize::MAX).min(self.records.len());
         for number in self.first..end {
@@ -171,7 +172,7 @@ impl Recents {
         self.records.drop_before(self.first);
     }
 
-    /// The transfers later than `after`, in order.
+    /// The transfers created after `after`, in order of creation.
     pub(crate) fn transfers_after(&self, after: Timestamp) -> impl Iterator<Item = &Transfer> {
         let transfers = self.records.from(self.first).filter_map(|record| match record {
             Record::Created(transfer) => Some(transfer),

@@ -6,17 +6,16 @@ use types::{AccountId, Amount, Asset, Code, LedgerId, PaymentId, Span, Timestamp
 
 use crate::{AccountFlags, TransferFlags};
 
-/// What names a transfer. The legs of payments are named apart from the ids that clients choose, so that neither can
-/// take, post or void the other's.
+/// Names a transfer. The legs of payments are named apart from the ids that clients choose, so that neither can take,
+/// post or void the other's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TransferKey {
-    /// A transfer that a client asked for.
+    /// A transfer that a client requested.
     Client(TransferId),
     /// A transfer that the policy makes for a payment.
     Leg {
-        /// The payment.
         payment: PaymentId,
-        /// Which of the payment's transfers; the engine numbers them.
+        /// Number of the transfer within its payment, assigned by the engine.
         number: u16,
     },
 }
@@ -33,76 +32,65 @@ impl fmt::Display for TransferKey {
 /// A ledger in the sense of the API: a book of accounts in one asset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Book {
-    /// Its number, never 0.
+    /// Never 0.
     pub id: LedgerId,
-    /// What its amounts count.
     pub asset: Asset,
-    /// When it was opened.
     pub opened_at: Timestamp,
 }
 
 /// A request to open an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NewAccount {
-    /// Unique over all books.
+    /// Unique across all books.
     pub id: AccountId,
-    /// The book it stands in.
+    /// The book that it belongs to.
     pub ledger: LedgerId,
-    /// The client's classification, not 0.
+    /// The client's own classification; not 0.
     pub code: Code,
-    /// Free for the client.
+    /// For the client's own use, like the next two fields.
     pub user_data_128: u128,
-    /// Free for the client.
     pub user_data_64: u64,
-    /// Free for the client.
     pub user_data_32: u32,
-    /// What it is allowed to do.
     pub flags: AccountFlags,
-    /// Its original timestamp in ns, if it is imported; else 0.
+    /// The original timestamp in ns if the account is imported, otherwise 0.
     pub timestamp_ns: u64,
-    /// Must be 0. Requests of fixed layout can say otherwise, here and below.
+    /// Must be 0, and so must the balances below. A packed request has these fields, so it can violate this.
     pub reserved: u32,
-    /// Must be 0.
     pub debits_pending: Amount,
-    /// Must be 0.
     pub debits_posted: Amount,
-    /// Must be 0.
     pub credits_pending: Amount,
-    /// Must be 0.
     pub credits_posted: Amount,
 }
 
 /// An account with its four balances, in minor units of its book's asset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Account {
-    /// Unique over all books.
+    /// Unique across all books.
     pub id: AccountId,
-    /// The book it stands in.
+    /// The book that it belongs to.
     pub ledger: LedgerId,
-    /// The client's classification.
+    /// The client's own classification.
     pub code: Code,
-    /// Free for the client.
+    /// For the client's own use, like the next two fields.
     pub user_data_128: u128,
-    /// Free for the client.
     pub user_data_64: u64,
-    /// Free for the client.
     pub user_data_32: u32,
-    /// What it is allowed to do now; `closed` comes and goes with closing transfers.
+    /// The flags as they are now. Closing transfers set and remove `closed`.
     pub flags: AccountFlags,
-    /// When it was opened; unique over accounts and transfers.
+    /// When it was opened. Unique among accounts and transfers.
     pub timestamp: Timestamp,
-    /// Reserved by pending transfers out of it.
+    /// Sum reserved by pending transfers out of the account.
     pub debits_pending: Amount,
-    /// Moved out of it.
+    /// Sum of posted transfers out of the account.
     pub debits_posted: Amount,
-    /// Reserved by pending transfers into it.
+    /// Sum reserved by pending transfers into the account.
     pub credits_pending: Amount,
-    /// Moved into it.
+    /// Sum of posted transfers into the account.
     pub credits_posted: Amount,
 }
 
 impl Account {
-    /// The account as it opens: all balances zero.
+    /// The account when it is opened, with all balances zero.
     pub const fn open(new: &NewAccount, timestamp: Timestamp) -> Self {
         Self {
             id: new.id,
@@ -120,7 +108,7 @@ impl Account {
         }
     }
 
-    /// The account with nothing in it.
+    /// The same account with all balances zero.
     pub const fn emptied(&self) -> Self {
         let nothing = Amount::ZERO;
         Self {
@@ -132,67 +120,65 @@ impl Account {
         }
     }
 
-    /// Debits, pending and posted.
+    /// Sum of pending and posted debits.
     pub fn debits(&self) -> Amount {
         self.debits_pending.checked_add(self.debits_posted).expect("LED-6: the debits of an account add up")
     }
 
-    /// Credits, pending and posted.
+    /// Sum of pending and posted credits.
     pub fn credits(&self) -> Amount {
         self.credits_pending.checked_add(self.credits_posted).expect("LED-6: the credits of an account add up")
     }
 
-    /// How far the posted credits exceed all debits: what a balancing debit moves at most, and what an account whose
-    /// debits must not exceed its credits has left.
+    /// The amount by which posted credits exceed all debits. A balancing debit moves at most this much, and an account
+    /// whose debits must not exceed its credits has this much left.
     pub fn debit_room(&self) -> Amount {
         self.credits_posted.saturating_sub(self.debits())
     }
 
-    /// How far the posted debits exceed all credits: the mirror image of [`Account::debit_room`].
+    /// The amount by which posted debits exceed all credits: the mirror image of [`Account::debit_room`].
     pub fn credit_room(&self) -> Amount {
         self.debits_posted.saturating_sub(self.credits())
     }
 
-    /// True while nothing but voids moves on it.
+    /// Whether the account accepts nothing but voids.
     pub const fn is_closed(&self) -> bool {
         self.flags.contains(AccountFlags::CLOSED)
     }
 }
 
-/// A request to create a transfer. In a post or void a zero account, ledger, code or user data inherits that of the
+/// A request to create a transfer. In a post or void, a zero account, ledger, code or user data is taken from the
 /// pending transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewTransfer {
-    /// Its name. A client's key makes it a client's transfer, a leg's key one of the policy.
+    /// A client's key makes this a client's transfer, a leg's key makes it a leg of a payment.
     pub key: TransferKey,
-    /// The account the amount leaves.
+    /// The account that the amount leaves.
     pub debit: AccountId,
-    /// The account the amount reaches.
+    /// The account that the amount reaches.
     pub credit: AccountId,
-    /// In minor units. The most that a balancing transfer moves; [`Amount::MAX`] in a post and 0 in a void mean all.
+    /// In minor units. A balancing transfer moves at most this much. [`Amount::MAX`] in a post and 0 in a void mean the
+    /// whole pending amount.
     pub amount: Amount,
     /// The pending transfer that a post or void resolves.
     pub pending: Option<TransferKey>,
-    /// Free for the client.
+    /// For the client's own use, like the next two fields.
     pub user_data_128: u128,
-    /// Free for the client.
     pub user_data_64: u64,
-    /// Free for the client.
     pub user_data_32: u32,
-    /// A pending transfer expires this many seconds after its timestamp; 0 means never.
+    /// A pending transfer expires this many seconds after its timestamp. 0 means never.
     pub timeout_s: u32,
     /// The book of both accounts.
     pub ledger: LedgerId,
-    /// The client's classification, not 0.
+    /// The client's own classification; not 0.
     pub code: Code,
-    /// What it does.
     pub flags: TransferFlags,
-    /// Its original timestamp in ns, if it is imported; else 0.
+    /// The original timestamp in ns if the transfer is imported, otherwise 0.
     pub timestamp_ns: u64,
 }
 
 impl NewTransfer {
-    /// A request in which everything but the name is zero, to be filled in with `..`.
+    /// A request with this key and zeros everywhere else, to be completed with `..`.
     pub const fn named(key: TransferKey) -> Self {
         Self {
             key,
@@ -213,12 +199,12 @@ impl NewTransfer {
 }
 
 impl NewTransfer {
-    /// The pending transfer that it names; the id 0 names none.
+    /// The pending transfer that the request names. The id 0 names none.
     pub(crate) fn pending_key(&self) -> Option<TransferKey> {
         self.pending.filter(|key| *key != TransferKey::Client(TransferId::new(0)))
     }
 
-    /// The transfer that is asked for, with nothing inherited yet.
+    /// The transfer as requested, before anything is taken from a pending transfer.
     pub(crate) fn as_asked(&self, timestamp: Timestamp) -> Transfer {
         Transfer {
             key: self.key,
@@ -238,44 +224,41 @@ impl NewTransfer {
     }
 }
 
-/// A transfer that was created, complete: what was inherited is filled in, and the amount is what moved. Immutable.
+/// A transfer that was created. What it took from a pending transfer is filled in, and the amount is what moved.
+/// Immutable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transfer {
-    /// Its name.
     pub key: TransferKey,
-    /// The account the amount left.
+    /// The account that the amount left.
     pub debit: AccountId,
-    /// The account the amount reached.
+    /// The account that the amount reached.
     pub credit: AccountId,
-    /// What moved, was reserved (pending) or was released (void), in minor units.
+    /// The amount that was moved, reserved (pending) or released (void), in minor units.
     pub amount: Amount,
     /// The pending transfer that this one posted or voided.
     pub pending: Option<TransferKey>,
-    /// Free for the client.
+    /// For the client's own use, like the next two fields.
     pub user_data_128: u128,
-    /// Free for the client.
     pub user_data_64: u64,
-    /// Free for the client.
     pub user_data_32: u32,
-    /// A pending transfer expires this many seconds after its timestamp; 0 means never.
+    /// A pending transfer expires this many seconds after its timestamp. 0 means never.
     pub timeout_s: u32,
     /// The book of both accounts.
     pub ledger: LedgerId,
-    /// The client's classification.
+    /// The client's own classification.
     pub code: Code,
-    /// What it did.
     pub flags: TransferFlags,
-    /// When it was created; unique over accounts and transfers.
+    /// When it was created. Unique among accounts and transfers.
     pub timestamp: Timestamp,
 }
 
 impl Transfer {
-    /// The instant from which a pending transfer counts as expired, if it has a timeout.
+    /// The instant from which a pending transfer counts as expired, or `None` without a timeout.
     pub fn expires_at(&self) -> Option<Timestamp> {
         (self.timeout_s > 0).then(|| self.timestamp.saturating_add(Span::from_secs(self.timeout_s.into())))
     }
 
-    /// True for a transfer that reserves, whatever became of it since.
+    /// Whether the transfer reserved its amount, whatever became of it since.
     pub const fn is_pending(&self) -> bool {
         self.flags.contains(TransferFlags::PENDING)
     }
@@ -288,14 +271,14 @@ pub enum PendingState {
     Pending,
     /// All or part of it was posted and the rest released.
     Posted,
-    /// It was released by request.
+    /// It was released on request.
     Voided,
     /// It was released because its time passed.
     Expired,
 }
 
 impl PendingState {
-    /// What this state of `transfer` reads as at `at`: past its time, pending means expired.
+    /// This state of `transfer` as seen at `at`: a pending transfer whose time has passed is expired.
     pub(crate) fn as_of(self, transfer: &Transfer, at: Timestamp) -> Self {
         let passed = transfer.expires_at().is_some_and(|expiry| expiry <= at);
         if self == Self::Pending && passed { Self::Expired } else { self }

@@ -6,12 +6,11 @@ use types::{AccountId, Amount, LedgerId, Timestamp};
 
 use crate::TransferKey;
 
-/// What a step of a plan did.
+/// The result of one step of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome<S> {
-    /// It is new, and its fact is in the plan.
+    /// The request is new, and its fact is in the plan.
     Created {
-        /// The timestamp it got.
         timestamp: Timestamp,
     },
     /// The same request was accepted before.
@@ -19,69 +18,53 @@ pub enum Outcome<S> {
         /// The timestamp of the original.
         timestamp: Timestamp,
     },
-    /// It is refused.
     Refused(Refusal<S>),
 }
 
-/// A business "no": the permanent code, and the values it is about. `Display` gives the sentence for people.
+/// A business refusal: a permanent code and the values it is about. `Display` writes a sentence for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{status}{detail}")]
 pub struct Refusal<S> {
-    /// The permanent code.
     pub status: S,
-    /// The values it is about.
     pub detail: Detail,
 }
 
-/// The values that a [`Refusal`] is about, apart from those that its code alone tells.
+/// The values that a [`Refusal`] is about, beyond what its code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// Nothing to add.
     None,
-    /// An account.
     Account(AccountId),
-    /// A transfer.
     Transfer(TransferKey),
-    /// A ledger.
     Ledger(LedgerId),
-    /// The bits of the flags that were given.
+    /// The bits of the flags in the request.
     Flags(u16),
-    /// What is on record and what was given.
+    /// The number on record and the one in the request.
     Numbers {
-        /// On record.
         recorded: u128,
-        /// Given.
         given: u128,
     },
-    /// The account on record and the one given.
+    /// The account on record and the one in the request.
     Accounts {
-        /// On record.
         recorded: AccountId,
-        /// Given.
         given: AccountId,
     },
     /// The ledgers of the two accounts.
     Ledgers {
-        /// The debit account's.
         debit: LedgerId,
-        /// The credit account's.
         credit: LedgerId,
     },
-    /// What an account has left under its limit, and what was asked.
+    /// What an account has left under a limit, and what was requested.
     Room {
-        /// The account.
         account: AccountId,
-        /// Left under the limit.
         available: Amount,
-        /// Asked.
         requested: Amount,
     },
-    /// When it happened.
+    /// When the cause of the refusal happened.
     Since(Timestamp),
 }
 
 impl fmt::Display for Detail {
-    /// In parentheses behind a space, or nothing.
+    /// Writes the values in parentheses after a space, or nothing.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
@@ -100,7 +83,7 @@ impl fmt::Display for Detail {
     }
 }
 
-/// Refuses with `status` unless `ok`; a request is checked by a run of these, in order of precedence.
+/// Refuses with `status` unless `ok`. A request is checked by a sequence of these calls, in order of precedence.
 pub(crate) fn ensure<S>(ok: bool, status: S, detail: Detail) -> Result<(), Refusal<S>> {
     if ok { Ok(()) } else { Err(Refusal { status, detail }) }
 }

@@ -1,14 +1,54 @@
-//! Taking over a state from derived data instead of from every entry. In this order: [`Ledger::set_past`],
-//! [`Ledger::restore_accounts`], [`Ledger::restore_pending`], [`Ledger::restore_fact`] for every entry that derived data
-//! does not hold, [`Ledger::finish_restore`]; then the entries after that point are applied as ever.
+//! Restores a state from derived data instead of from every entry. The calls, in this order: [`Ledger::set_past`],
+//! [`Ledger::restore_accounts`], [`Ledger::restore_pending`], [`Ledger::restore_fact`] for every entry that is not in
+//! derived data, [`Ledger::finish_restore`]. Entries after that point are applied as usual.
 
 use types::Timestamp;
 
 use crate::effect::resolution;
 use crate::{Account, AccountPlace, Fact, Ledger, PendingState, Transfer, TransferKey, WARM_EVENTS};
 
+/// Where a restart gets what a fact did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestoredFrom {
+    /// The tables of the index hold all of it: the account or its balances, the client's transfer and its state, the
+    /// spent id.
+    Tables,
+    /// The tables hold at most a part of it, so the restart folds the entry of the fact again.
+    Entry,
+}
+
+impl Fact {
+    /// Where a restart gets what the fact did. Whatever writes the tables or restores a ledger goes by this.
+    pub const fn restored_from(&self) -> RestoredFrom {
+        match self {
+            Self::AccountOpened(_)
+            | Self::AccountStaged { .. }
+            | Self::TransferCreated(Transfer {
+                key: TransferKey::Client(_), pending: None | Some(TransferKey::Client(_)), ..
+            })
+            | Self::TransferStaged { .. }
+            | Self::TransferFailed { .. }
+            | Self::TransferExpired(TransferKey::Client(_)) => RestoredFrom::Tables,
+            Self::BookOpened(_)
+            // A leg, or what resolves one.
+            | Self::TransferCreated(
+                Transfer { key: TransferKey::Leg { .. }, .. } | Transfer { pending: Some(TransferKey::Leg { .. }), .. },
+            )
+            | Self::TransferExpired(TransferKey::Leg { .. })
+            | Self::LimitsSet { .. }
+            | Self::AddressSet { .. }
+            | Self::MetadataSet { .. }
+            | Self::TransferScheduled(_)
+            | Self::ScheduledCancelled { .. }
+            | Self::IndexesChosen { .. }
+            | Self::ImportStarted(_)
+            | Self::ImportNoted { .. } => RestoredFrom::Entry,
+        }
+    }
+}
+
 impl Ledger {
-    /// Puts accounts with their balances into an empty ledger, in order of place, without gaps.
+    /// Adds accounts with their balances to an empty ledger, in order of place and without gaps.
     pub fn restore_accounts(&mut self, accounts: impl Iterator<Item = Account>) {
         let mut accounts = accounts.fuse();
         let mut next = Vec::with_capacity(WARM_EVENTS);
@@ -19,24 +59,27 @@ impl Ledger {
             }
             self.accounts.warm(next.iter().map(|account: &Account| account.id));
             for account in next.drain(..) {
-                // Of accounts with one id only the last can be one that no import discarded.
+                // If several accounts share an id, all but the last belong to discarded imports.
                 self.accounts.add(account, |_| true);
             }
         }
         self.accounts.forget_changes();
     }
 
-    /// Puts in a client's pending transfer that is unresolved; the accounts' balances hold it already.
+    /// Adds a client's pending transfer that is unresolved. The balances of the accounts already include it.
     pub fn restore_pending(&mut self, transfer: Transfer) {
-        let TransferKey::Client(id) = transfer.key else { panic!("the transfers of payments come with their entries") };
+        let TransferKey::Client(id) = transfer.key else { panic!("legs of payments are restored from their entries") };
         let taken = self.pendings.insert(id, transfer);
-        assert!(taken.is_none() && transfer.is_pending(), "LED-4: transfer {id} is pending once");
+        assert!(taken.is_none() && transfer.is_pending(), "LED-4: transfer {id} is not pending, or was restored twice");
         self.note_pending(&transfer);
     }
 
-    /// As [`Ledger::apply`], for a fact up to the restored point: leaves accounts, balances and client transfers as they
-    /// were restored, and takes over all else.
+    /// Like [`Ledger::apply`], for a fact up to the restored point. What the tables hold stays as it was restored; see
+    /// [`Fact::restored_from`].
     pub fn restore_fact(&mut self, fact: &Fact) {
+        if fact.restored_from() == RestoredFrom::Tables {
+            return;
+        }
         match fact {
             Fact::BookOpened(book) => {
                 self.open_book(book);
@@ -46,7 +89,7 @@ impl Ledger {
                     self.restore_resolution(key, state);
                 }
                 if matches!(transfer.key, TransferKey::Leg { .. }) {
-                    assert!(self.legs.add(*transfer), "LED-4: transfer {} is created once", transfer.key);
+                    assert!(self.legs.add(*transfer), "LED-4: transfer {} was already created", transfer.key);
                     self.note_pending(transfer);
                 }
             }
@@ -68,11 +111,11 @@ impl Ledger {
             Fact::AccountOpened(_)
             | Fact::TransferFailed { .. }
             | Fact::AccountStaged { .. }
-            | Fact::TransferStaged { .. } => {}
+            | Fact::TransferStaged { .. } => unreachable!("the tables restore them"),
         }
     }
 
-    /// Of a leg; what became of a client's transfer is in the past.
+    /// Resolves a leg. How a client's transfer was resolved is in the past.
     fn restore_resolution(&mut self, key: TransferKey, state: PendingState) {
         if matches!(key, TransferKey::Leg { .. }) {
             let leg = self.resolve_leg(key, state);
@@ -80,15 +123,15 @@ impl Ledger {
         }
     }
 
-    /// Ends the restoring: as of the restored point [`Ledger::recorded`] was `recorded`, and
-    /// [`Ledger::last_transfer_timestamp`] was `last_transfer`.
+    /// Finishes the restore. `recorded` and `last_transfer` are the values that [`Ledger::recorded`] and
+    /// [`Ledger::last_transfer_timestamp`] had at the restored point.
     ///
     /// # Panics
-    /// LED-1 and LED-8: when the restored accounts do not balance, or stand in no book.
+    /// LED-1 and LED-8: if the restored accounts do not balance or belong to no book.
     pub fn finish_restore(&mut self, recorded: u64, last_transfer: Timestamp) {
         self.recents.start(recorded);
         self.last_transfer = last_transfer;
-        // Their executions are client transfers, which are in the past.
+        // A scheduled transfer that was carried out is a client transfer in the past.
         let waiting: Vec<_> = self.schedule.in_order().map(|(_, id)| id).collect();
         for id in waiting {
             if self.past.find(id).is_some() {
@@ -102,7 +145,7 @@ impl Ledger {
                 continue;
             }
             self.last_account = self.last_account.max(account.timestamp);
-            let book = self.books.get_mut(&account.ledger).expect("LED-8: an account stands in an open book");
+            let book = self.books.get_mut(&account.ledger).expect("LED-8: an account belongs to an open book");
             book.totals.replace(&account.emptied(), account);
             book.accounts.push(AccountPlace(number));
         }

@@ -8,35 +8,34 @@ use types::{Timestamp, TransferId};
 
 use crate::NewTransfer;
 
-/// A client's transfer that is dated for a future time. It is judged when that time comes, and moves nothing before.
+/// A client's transfer for a future time. It is judged when that time comes and moves nothing before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scheduled {
-    /// What is asked for then.
+    /// The transfer to create at that time.
     pub new: NewTransfer,
-    /// When.
     pub at: Timestamp,
 }
 
-/// What is scheduled, by id and by time.
+/// All scheduled transfers, by id and by time.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     waiting: HashMap<TransferId, (Scheduled, u64), RandomState>,
-    /// By time, then in order of scheduling.
+    /// By time, then by order of scheduling.
     order: BTreeMap<(Timestamp, u64), TransferId>,
     scheduled: u64,
 }
 
 impl Schedule {
-    /// False when the id is scheduled already.
+    /// Returns false if the id is already scheduled.
     pub(crate) fn add(&mut self, id: TransferId, scheduled: Scheduled) -> bool {
         self.scheduled = self.scheduled.saturating_add(1);
         self.order.insert((scheduled.at, self.scheduled), id);
         self.waiting.insert(id, (scheduled, self.scheduled)).is_none()
     }
 
-    /// Takes it off, when its time came or it is cancelled; false when it was not there.
+    /// Removes a transfer that is due or cancelled. Returns false if it was not scheduled.
     pub(crate) fn remove(&mut self, id: TransferId) -> bool {
-        // A map knows that it is empty without hashing, and mostly it is.
+        // The schedule is usually empty, and this check saves hashing the id.
         if self.waiting.is_empty() {
             return false;
         }
@@ -51,7 +50,7 @@ impl Schedule {
         self.waiting.get(&id).map(|(scheduled, _)| scheduled)
     }
 
-    /// In order behind the place `after`, each with its own place.
+    /// The scheduled transfers after the place `after`, in order, each with its place.
     pub(crate) fn behind(&self, after: (Timestamp, u64)) -> impl Iterator<Item = ((Timestamp, u64), &Scheduled)> {
         let behind = self.order.range((Bound::Excluded(after), Bound::Unbounded));
         behind.filter_map(|(place, id)| Some((*place, self.find(*id)?)))

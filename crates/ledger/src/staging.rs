@@ -1,4 +1,4 @@
-//! Folding the facts of imports.
+//! Applies the facts of imports.
 
 use types::Timestamp;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Ledger {
-    /// As [`Ledger::apply`] of how far an import is, up to the restored point; its rows come from elsewhere.
+    /// Restores how far an import has come. Its rows are restored from derived data.
     pub(crate) fn restore_import(&mut self, number: ImportNumber, state: ImportState, progress: &ImportProgress) {
         let status = self.imports.get_mut(number);
         status.state = state;
@@ -18,8 +18,12 @@ impl Ledger {
     }
 
     pub(crate) fn start_import(&mut self, import: &Import) -> Touched {
-        assert_eq!(self.imports.next_number(), Some(import.number), "LED-9: imports are numbered as they start");
-        assert!(self.books.contains_key(&import.ledger), "LED-8: an import is of an open book");
+        assert_eq!(
+            self.imports.next_number(),
+            Some(import.number),
+            "LED-9: imports are numbered in the order in which they start"
+        );
+        assert!(self.books.contains_key(&import.ledger), "LED-8: an import belongs to an open book");
         self.imports.all.push(ImportStatus {
             import: *import,
             state: ImportState::Staged,
@@ -29,17 +33,17 @@ impl Ledger {
         Touched::Nothing
     }
 
-    /// The import that takes one more row.
+    /// The import, which must still accept rows.
     fn staging(&mut self, number: ImportNumber) -> &mut ImportStatus {
         let status = self.imports.get_mut(number);
-        assert_eq!(status.state, ImportState::Staged, "LED-9: import {} takes no more rows", status.import.id);
+        assert_eq!(status.state, ImportState::Staged, "LED-9: import {} accepts no more rows", status.import.id);
         status
     }
 
     pub(crate) fn stage_account(&mut self, number: ImportNumber, account: &Account) -> Touched {
-        assert_eq!(*account, account.emptied(), "LED-1: account {} opens with balances", account.id);
+        assert_eq!(*account, account.emptied(), "LED-1: account {} opens with non-zero balances", account.id);
         let status = self.staging(number);
-        assert_eq!(account.ledger, status.import.ledger, "LED-8: an import is of one book");
+        assert_eq!(account.ledger, status.import.ledger, "LED-8: all rows of an import belong to its book");
         status.progress.last_account = later(account.timestamp, status.progress.last_account);
         status.progress.accounts = status.progress.accounts.saturating_add(1);
         let place = self.add_account(account);
@@ -48,20 +52,24 @@ impl Ledger {
     }
 
     pub(crate) fn stage_transfer(&mut self, number: ImportNumber, transfer: &Transfer) -> Touched {
-        let TransferKey::Client(id) = transfer.key else {
-            panic!("LED-9: the transfers of imports have ids of clients")
-        };
+        let TransferKey::Client(id) = transfer.key else { panic!("LED-9: transfers of imports have client ids") };
         let is_plain = transfer.pending.is_none() && transfer.timeout_s == 0 && !transfer.is_pending();
         assert!(is_plain, "LED-9: transfer {id} of an import is not single-phase");
-        assert!(self.is_free(id), "LED-4: transfer {id} is created or fails, once");
+        assert!(self.is_free(id), "LED-4: transfer {id} was already created or failed");
         let status = self.staging(number);
         status.progress.last_transfer = later(transfer.timestamp, status.progress.last_transfer);
         status.progress.transfers = status.progress.transfers.saturating_add(1);
         for account in [transfer.debit, transfer.credit] {
-            assert!(self.staged_account(number, account).is_some(), "LED-9: account {account} is not of the import");
+            assert!(
+                self.staged_account(number, account).is_some(),
+                "LED-9: account {account} does not belong to the import"
+            );
         }
         let touched = self.change_accounts(transfer, Effect::of(transfer, None), Some(number));
-        assert!(self.recents.add(Record::Staged { import: number, transfer: *transfer }), "LED-4: {id} is free");
+        assert!(
+            self.recents.add(Record::Staged { import: number, transfer: *transfer }),
+            "LED-4: transfer {id} was already created or failed"
+        );
         touched
     }
 
@@ -72,7 +80,7 @@ impl Ledger {
         progress: &ImportProgress,
     ) -> Touched {
         let status = self.staging(number);
-        assert_eq!(status.progress, *progress, "LED-9: an import is noted as far as it is");
+        assert_eq!(status.progress, *progress, "LED-9: the recorded progress must be the actual progress");
         status.state = state;
         if state == ImportState::Opened {
             let totals = std::mem::take(&mut status.totals);
@@ -80,7 +88,7 @@ impl Ledger {
             self.imports.reveal(number);
             self.last_account = self.last_account.max(progress.last_account);
             self.last_transfer = self.last_transfer.max(progress.last_transfer);
-            let book = self.books.get_mut(&ledger).expect("LED-8: an import is of an open book");
+            let book = self.books.get_mut(&ledger).expect("LED-8: an import belongs to an open book");
             book.totals.add(&totals);
             assert!(book.totals.balance(), "LED-1: debits equal credits in ledger {ledger}");
             book.add_import(progress.each_place());
@@ -88,7 +96,7 @@ impl Ledger {
         Touched::Nothing
     }
 
-    /// Ends restoring as far as imports go: hides what is not open. Says which accounts were imported and opened.
+    /// Finishes the restore of imports: hides those that are not open, and adds those that are to their books.
     pub(crate) fn finish_restore_imports(&mut self) {
         self.imports.hide_all();
         for number in (0..self.imports.all.len())
@@ -107,7 +115,7 @@ impl Ledger {
                 ImportState::Discarded => {}
                 ImportState::Opened => {
                     self.last_account = self.last_account.max(self.imports.get(number).progress.last_account);
-                    let book = self.books.get_mut(&ledger).expect("LED-8: an import is of an open book");
+                    let book = self.books.get_mut(&ledger).expect("LED-8: an import belongs to an open book");
                     book.totals.add(&totals);
                     book.add_import(places.into_iter());
                 }

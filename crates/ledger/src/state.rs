@@ -21,25 +21,26 @@ use crate::{
     Plan, Transfer, TransferKey, TrialBalance,
 };
 
-/// All books and accounts of a tenant, what is pending, the transfers of payments, and the client transfers that it was
-/// not yet told to forget: the fold of its facts. What it forgot it finds through its [`Past`].
+/// All books and accounts of a tenant, pending transfers, the transfers of payments, and the client transfers that it
+/// was not yet told to forget. This state is the result of applying facts. Forgotten transfers are looked up in the
+/// [`Past`].
 #[derive(Debug)]
 pub struct Ledger {
     pub(crate) books: BTreeMap<LedgerId, BookState>,
     pub(crate) accounts: Accounts,
     pub(crate) legs: Legs,
     pub(crate) recents: Recents,
-    /// Client transfers that still reserve their amount, however long ago they were created.
+    /// Client transfers that still reserve their amount, whatever their age.
     pub(crate) pendings: HashMap<TransferId, Transfer, RandomState>,
-    /// What became of client transfers that a recent record resolved.
+    /// States of the pending client transfers that a recent record resolved.
     pub(crate) resolved: HashMap<TransferId, PendingState, RandomState>,
-    /// Every transfer that still reserves its amount, by when it was created.
+    /// Every transfer that still reserves its amount, by time of creation.
     pub(crate) unresolved: BTreeMap<Timestamp, TransferKey>,
-    /// When pending transfers run out, and when they were created.
+    /// Pending transfers with a timeout, by expiry, then by time of creation.
     pub(crate) expiries: BTreeMap<(Timestamp, Timestamp), TransferKey>,
-    /// Of the latest account.
+    /// Timestamp of the latest account.
     pub(crate) last_account: Timestamp,
-    /// Of the latest transfer.
+    /// Timestamp of the latest transfer.
     pub(crate) last_transfer: Timestamp,
     pub(crate) limits: HashMap<AccountId, Limits, RandomState>,
     pub(crate) addresses: Addresses,
@@ -74,17 +75,17 @@ impl Default for Ledger {
     }
 }
 
-/// So many accounts stay in the caches next to a processor whatever else it does, more or less.
+/// Roughly the number of accounts that stay in the CPU caches whatever else the processor does.
 const ACCOUNTS_CACHED: usize = 1 << 10;
 
-/// A book with what stands in it.
+/// A book with its accounts and their sums.
 #[derive(Debug)]
 pub(crate) struct BookState {
     pub(crate) book: Book,
     pub(crate) totals: Totals,
     /// Places of its accounts, in order.
     pub(crate) accounts: Chunks<AccountPlace>,
-    /// Those of every import that was opened.
+    /// Places of imported accounts, one list per opened import.
     imported: Vec<Chunks<AccountPlace>>,
 }
 
@@ -101,7 +102,7 @@ impl BookState {
         self.imported.push(imported);
     }
 
-    /// Its accounts, in lists of which each is in order of timestamps.
+    /// Its accounts in several lists, each in order of timestamp.
     fn lists(&self) -> impl Iterator<Item = &Chunks<AccountPlace>> {
         std::iter::once(&self.accounts).chain(&self.imported)
     }
@@ -112,18 +113,18 @@ impl BookState {
 }
 
 impl Ledger {
-    /// Says where client transfers are found that this ledger forgot.
+    /// Sets where forgotten client transfers are looked up.
     pub fn set_past(&mut self, past: Box<dyn Past>) {
         self.past = past;
     }
 
-    /// How many things ever happened to client transfers: created, failed, expired. Each is a record.
+    /// Number of records so far. Each creation, failure and expiry of a client transfer is a record.
     pub fn recorded(&self) -> u64 {
         self.recents.recorded()
     }
 
-    /// Drops the records up to number `recorded` from memory; the [`Past`] must know them. Transfers that are still
-    /// pending stay.
+    /// Drops the records up to number `recorded` from memory. The [`Past`] must hold them. Transfers that are still
+    /// pending stay in memory.
     pub fn forget_through(&mut self, recorded: u64) {
         let resolved = &mut self.resolved;
         self.recents.forget_through(recorded, |record| {
@@ -139,10 +140,10 @@ impl Ledger {
         });
     }
 
-    /// Starts a plan whose first account or transfer gets the timestamp `at`. Dropping the plan leaves nothing behind.
+    /// Starts a plan whose first account or transfer gets the timestamp `at`. Dropping the plan changes nothing.
     ///
     /// # Panics
-    /// LED-3: when `at` is not later than every account and transfer.
+    /// LED-3: if `at` is not later than every account and transfer.
     pub fn plan(&self, at: Timestamp) -> Plan<'_> {
         self.check_time(at);
         Plan::new(self, at)
@@ -153,40 +154,39 @@ impl Ledger {
         assert!(at > last, "LED-3: a plan at {at} is not later than {last}");
     }
 
-    /// The book with this id.
     pub fn book(&self, id: LedgerId) -> Option<&Book> {
         self.books.get(&id).map(|state| &state.book)
     }
 
-    /// Every book, in order of id.
+    /// All books, in order of id.
     pub fn books(&self) -> impl ExactSizeIterator<Item = &Book> {
         self.books.values().map(|state| &state.book)
     }
 
-    /// The account with this id, with its present balances.
+    /// The account with this id and its current balances.
     pub fn account(&self, id: AccountId) -> Option<&Account> {
         self.account_place(id).map(|place| self.accounts.at(place))
     }
 
-    /// Where the account with this id stands.
+    /// The place of the account with this id.
     pub fn account_place(&self, id: AccountId) -> Option<AccountPlace> {
         self.accounts.place(id).filter(|place| self.is_visible(*place))
     }
 
-    /// The account at a place.
+    /// The account at a place, which must be from this ledger.
     ///
     /// # Panics
-    /// When the place is not from this ledger.
+    /// If there is no account at this place.
     pub fn account_at(&self, place: AccountPlace) -> &Account {
         self.accounts.at(place)
     }
 
-    /// How many accounts there are; their places are the numbers below.
+    /// Number of accounts. Their places are the numbers below it.
     pub fn accounts_count(&self) -> usize {
         self.accounts.len()
     }
 
-    /// The transfer with this key; one that failed is never found.
+    /// The transfer with this key. A transfer that failed is not found.
     pub fn transfer(&self, key: TransferKey) -> Option<Transfer> {
         match self.find(key)? {
             PastTransfer::Created { transfer, .. } => Some(transfer),
@@ -194,8 +194,8 @@ impl Ledger {
         }
     }
 
-    /// What became of a pending transfer, as seen at `at`: past its time it reads as expired, whether or not the fact of
-    /// its expiry is applied yet. `None` when there is no such transfer or it never was pending.
+    /// The state of a pending transfer as seen at `at`. Once its time has passed it is expired, even if the fact of its
+    /// expiry is not applied yet. `None` if there is no such transfer or it never was pending.
     pub fn pending_state(&self, key: TransferKey, at: Timestamp) -> Option<PendingState> {
         match self.find(key)? {
             PastTransfer::Created { transfer, state } => state.map(|state| state.as_of(&transfer, at)),
@@ -203,18 +203,20 @@ impl Ledger {
         }
     }
 
-    /// True when the id was refused for good.
+    /// Whether the transfer with this id was refused for good.
     pub fn has_failed(&self, id: TransferId) -> bool {
         matches!(self.find(TransferKey::Client(id)), Some(PastTransfer::Failed(_)))
     }
 
-    /// What became of the transfer `key`, in memory or past; an unresolved one is pending, also after its time.
+    /// What became of the transfer `key`, in memory or in the past. An unresolved transfer is pending, even after its
+    /// time.
     pub(crate) fn find(&self, key: TransferKey) -> Option<PastTransfer> {
         let TransferKey::Client(id) = key else {
             let leg = self.legs.find(key)?;
             return Some(PastTransfer::Created { transfer: leg.transfer, state: leg.state });
         };
-        // First, because posts and voids ask for these; of a fresh id all three are asked anyway.
+        // First, because posts and voids look for pending transfers. A fresh id is looked up in all three places
+        // anyway.
         if let Some(transfer) = self.pendings.get(&id) {
             return Some(PastTransfer::Created { transfer: *transfer, state: Some(PendingState::Pending) });
         }
@@ -238,16 +240,16 @@ impl Ledger {
         }
     }
 
-    /// Reads what judging these transfers will read, at most [`WARM_EVENTS`](crate::WARM_EVENTS) of them, and changes
-    /// nothing: all accesses wait for memory together, where judging one by one waits for each.
+    /// Prefetches what judging these transfers will read, for at most [`WARM_EVENTS`](crate::WARM_EVENTS) of them, and
+    /// changes nothing. The memory accesses overlap here, whereas judging one by one waits for each access.
     pub fn warm(&self, events: &[NewTransfer]) {
-        // Fewer accounts stay in the processor's caches.
+        // Fewer accounts stay in the CPU caches anyway.
         if self.accounts.len() > ACCOUNTS_CACHED {
             self.accounts.warm(events.iter().flat_map(|new| [new.debit, new.credit]));
         }
     }
 
-    /// As [`Ledger::warm`], for accounts to be opened.
+    /// Like [`Ledger::warm`], for accounts to be opened.
     pub fn warm_accounts(&self, events: &[NewAccount]) {
         if self.accounts.len() > ACCOUNTS_CACHED {
             self.accounts.warm(events.iter().map(|new| new.id));
@@ -267,33 +269,33 @@ impl Ledger {
         self.resolved.get(&id).copied()
     }
 
-    /// Up to `limit` pending transfers whose time has passed at `at`, in the order in which they must expire: by that
+    /// Up to `limit` pending transfers whose time has passed at `at`, in the order in which they must expire: by expiry
     /// time, then by creation.
     pub fn due(&self, at: Timestamp, limit: usize) -> Vec<TransferKey> {
         let passed = self.expiries.iter().take_while(|((expiry, _), _)| *expiry <= at);
         passed.take(limit).map(|(_, key)| *key).collect()
     }
 
-    /// The transfers later than `after` that are not resolved, in order of creation; also those whose time has passed
-    /// but whose expiry is not applied yet.
+    /// The unresolved transfers created after `after`, in order of creation. They include transfers whose time has
+    /// passed but whose expiry is not applied yet.
     pub fn unresolved_after(&self, after: Timestamp) -> impl Iterator<Item = Transfer> {
         let later = self.unresolved.range((Bound::Excluded(after), Bound::Unbounded));
-        later.map(|(_, key)| self.transfer(*key).expect("LED-5: what is pending exists"))
+        later.map(|(_, key)| self.transfer(*key).expect("LED-5: an unresolved transfer exists"))
     }
 
-    /// How many accounts of a book were opened up to `at`.
+    /// Number of accounts of a book that were opened at or before `at`.
     pub fn accounts_opened(&self, ledger: LedgerId, at: Timestamp) -> usize {
         let book = self.books.get(&ledger);
         book.map_or(0, |book| book.accounts.partition_point(0, |&place| self.accounts.at(place).timestamp <= at))
     }
 
-    /// When the next pending transfer runs out.
+    /// When the next pending transfer expires.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.expiries.first_key_value().map(|((expiry, _), _)| *expiry)
     }
 
-    /// Up to `limit` accounts later than `after`, of one book or of all, in order of creation. The timestamp of the last
-    /// one is the cursor to the next page.
+    /// Up to `limit` accounts opened after `after`, of one book or of all, in order of opening. The timestamp of the
+    /// last one is the cursor for the next page.
     pub fn accounts_after(&self, ledger: Option<LedgerId>, after: Timestamp, limit: usize) -> Vec<&Account> {
         let books = self.books.iter().filter(|(id, _)| ledger.is_none_or(|ledger| ledger == **id));
         let lists = books.flat_map(|(_, book)| book.lists());
@@ -319,9 +321,9 @@ impl Ledger {
         self.accounts_after(None, before, 1).first().is_some_and(|account| account.timestamp == at)
     }
 
-    /// Up to `limit` transfers later than `after`, of one book or of all, in order of creation. The timestamp of the
-    /// last one is the cursor to the next page. Only what is in memory: the transfers of payments, and of those of
-    /// clients the ones that are not forgotten.
+    /// Up to `limit` transfers created after `after`, of one book or of all, in order of creation. The timestamp of the
+    /// last one is the cursor for the next page. Only transfers in memory are included: all transfers of payments, and
+    /// the client transfers that are not forgotten.
     pub fn transfers_after(&self, ledger: Option<LedgerId>, after: Timestamp, limit: usize) -> Vec<Transfer> {
         let is_wanted = |transfer: &&Transfer| ledger.is_none_or(|id| transfer.ledger == id);
         let mut of_clients = self.recents.transfers_after(after).filter(is_wanted).take(limit).peekable();
@@ -334,13 +336,13 @@ impl Ledger {
         earlier.take(limit).copied().collect()
     }
 
-    /// The sums over all accounts of a book. They are kept up to date, so reading them costs nothing.
+    /// The sums over all accounts of a book. They are kept up to date, so reading them is cheap.
     pub fn trial_balance(&self, book: LedgerId) -> Option<TrialBalance> {
         self.books.get(&book).map(|state| state.totals.trial_balance(state.accounts_count()))
     }
 
-    /// The books in which debits do not equal credits, or whose sums are not those of all their accounts, added up anew.
-    /// There are none, unless something is broken.
+    /// The books in which debits do not equal credits, or whose sums differ from those recomputed over all their
+    /// accounts. There are none unless something is broken.
     pub fn unbalanced(&self) -> Vec<LedgerId> {
         let holds = |book: &BookState| {
             let mut totals = Totals::default();
@@ -353,12 +355,12 @@ impl Ledger {
         self.books.iter().filter(|(_, book)| !holds(book)).map(|(id, _)| *id).collect()
     }
 
-    /// The timestamp of the latest account or transfer, by the ledger's own time; a plan starts later.
+    /// The timestamp of the latest account or transfer. A plan must start later.
     pub fn last_timestamp(&self) -> Timestamp {
         self.last_account.max(self.last_transfer)
     }
 
-    /// The timestamp of the latest transfer; an imported one must be later.
+    /// The timestamp of the latest transfer. An imported transfer must be later.
     pub fn last_transfer_timestamp(&self) -> Timestamp {
         self.last_transfer
     }

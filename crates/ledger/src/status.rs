@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Declares a table of statuses, in order of precedence: variant = permanent number, stable name, sentence.
+/// Declares a table of statuses in order of precedence. Each line has a variant, its permanent number, its stable name
+/// and its sentence.
 macro_rules! statuses {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $number:literal $text:literal $sentence:literal,)* }) => {
         $(#[$doc])*
@@ -12,10 +13,10 @@ macro_rules! statuses {
         }
 
         impl $name {
-            /// Every status, the one that is checked first in front.
+            /// All statuses, in the order in which they are checked.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The stable code.
+            /// The stable code that the API shows.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -29,7 +30,6 @@ macro_rules! statuses {
                 }
             }
 
-            /// The status with this number.
             pub const fn from_number(number: u16) -> Option<Self> {
                 match number {
                     $($number => Some(Self::$variant),)*
@@ -49,7 +49,7 @@ macro_rules! statuses {
 }
 
 statuses! {
-    /// Why a book was not opened. All of it is Finaira's own.
+    /// Why a book was not opened. All of these are Finaira's own.
     BookStatus {
         IdMustNotBeZero = 1000 "id_must_not_be_zero" "the ledger id is 0",
         ExistsWithDifferentAsset = 1001 "exists_with_different_asset" "the ledger exists with a different asset",
@@ -58,18 +58,18 @@ statuses! {
 }
 
 statuses! {
-    /// Why an account was not opened. Append, never renumber; Finaira's own start at 1000.
+    /// Why an account was not opened. Append, never renumber. The numbers of Finaira's own statuses start at 1000.
     AccountStatus {
         LinkedEventChainOpen = 2 "linked_event_chain_open" "the last account of the batch is flagged `linked`, so its chain has no end",
         LinkedEventFailed = 1 "linked_event_failed" "another account of its chain was refused",
-        LinkedChainTooLong = 1002 "linked_chain_too_long" "the chain has more than 4000 events, and this is the first one too many",
+        LinkedChainTooLong = 1002 "linked_chain_too_long" "the chain has more than 4000 events, and this is the first one past the limit",
         ImportedEventExpected = 22 "imported_event_expected" "the batch is an import and this account is not flagged `imported`",
         ImportedEventNotExpected = 23 "imported_event_not_expected" "the batch is not an import and this account is flagged `imported`",
-        TimestampMustBeZero = 3 "timestamp_must_be_zero" "only an imported account brings a timestamp",
+        TimestampMustBeZero = 3 "timestamp_must_be_zero" "only an imported account may have a timestamp",
         ImportedEventTimestampOutOfRange = 24 "imported_event_timestamp_out_of_range" "the imported timestamp is 0 or after the year 2262",
         ImportedEventTimestampMustNotAdvance = 25 "imported_event_timestamp_must_not_advance" "the imported timestamp is not in the past",
         ReservedField = 4 "reserved_field" "a reserved field is not 0",
-        ReservedFlag = 5 "reserved_flag" "a flag is set that has no meaning for an account here",
+        ReservedFlag = 5 "reserved_flag" "a flag is set that accounts do not support",
         IdMustNotBeZero = 6 "id_must_not_be_zero" "the account id is 0",
         IdMustNotBeIntMax = 7 "id_must_not_be_int_max" "the account id is 2^128 - 1",
         ExistsWithDifferentFlags = 15 "exists_with_different_flags" "the account exists with different flags",
@@ -79,32 +79,32 @@ statuses! {
         ExistsWithDifferentLedger = 19 "exists_with_different_ledger" "the account exists in a different ledger",
         ExistsWithDifferentCode = 20 "exists_with_different_code" "the account exists with a different code",
         Exists = 21 "exists" "the same account exists",
-        IdReservedByImport = 1004 "id_reserved_by_import" "an import that is not open yet brings this id",
-        FlagsAreMutuallyExclusive = 8 "flags_are_mutually_exclusive" "an account has either a debit limit or a credit limit, not both",
-        DebitsPendingMustBeZero = 9 "debits_pending_must_be_zero" "an account opens with no pending debits",
-        DebitsPostedMustBeZero = 10 "debits_posted_must_be_zero" "an account opens with no posted debits",
-        CreditsPendingMustBeZero = 11 "credits_pending_must_be_zero" "an account opens with no pending credits",
-        CreditsPostedMustBeZero = 12 "credits_posted_must_be_zero" "an account opens with no posted credits",
+        IdReservedByImport = 1004 "id_reserved_by_import" "an import that is not open yet reserves this id",
+        FlagsAreMutuallyExclusive = 8 "flags_are_mutually_exclusive" "an account can have a debit limit or a credit limit, not both",
+        DebitsPendingMustBeZero = 9 "debits_pending_must_be_zero" "a new account must have no pending debits",
+        DebitsPostedMustBeZero = 10 "debits_posted_must_be_zero" "a new account must have no posted debits",
+        CreditsPendingMustBeZero = 11 "credits_pending_must_be_zero" "a new account must have no pending credits",
+        CreditsPostedMustBeZero = 12 "credits_posted_must_be_zero" "a new account must have no posted credits",
         LedgerMustNotBeZero = 13 "ledger_must_not_be_zero" "the ledger of the account is 0",
         LedgerNotFound = 1001 "ledger_not_found" "the ledger of the account does not exist",
         CodeMustNotBeZero = 14 "code_must_not_be_zero" "the code of the account is 0",
-        ImportedEventTimestampMustNotPassEvent = 1003 "imported_event_timestamp_must_not_pass_event" "the imported timestamp is later than the moment of its own import",
+        ImportedEventTimestampMustNotPassEvent = 1003 "imported_event_timestamp_must_not_pass_event" "the imported timestamp is later than the time of the import itself",
         ImportedEventTimestampMustNotRegress = 26 "imported_event_timestamp_must_not_regress" "the imported timestamp is not after those of earlier accounts, or is that of a transfer",
     }
 }
 
 statuses! {
-    /// Why a transfer was not created. Append, never renumber; Finaira's own start at 1000.
+    /// Why a transfer was not created. Append, never renumber. The numbers of Finaira's own statuses start at 1000.
     TransferStatus {
         LinkedEventChainOpen = 2 "linked_event_chain_open" "the last transfer of the batch is flagged `linked`, so its chain has no end",
         LinkedEventFailed = 1 "linked_event_failed" "another transfer of its chain was refused",
-        LinkedChainTooLong = 1001 "linked_chain_too_long" "the chain has more than 4000 events, and this is the first one too many",
+        LinkedChainTooLong = 1001 "linked_chain_too_long" "the chain has more than 4000 events, and this is the first one past the limit",
         ImportedEventExpected = 56 "imported_event_expected" "the batch is an import and this transfer is not flagged `imported`",
         ImportedEventNotExpected = 57 "imported_event_not_expected" "the batch is not an import and this transfer is flagged `imported`",
-        TimestampMustBeZero = 3 "timestamp_must_be_zero" "only an imported transfer brings a timestamp",
+        TimestampMustBeZero = 3 "timestamp_must_be_zero" "only an imported transfer may have a timestamp",
         ImportedEventTimestampOutOfRange = 58 "imported_event_timestamp_out_of_range" "the imported timestamp is 0 or after the year 2262",
         ImportedEventTimestampMustNotAdvance = 59 "imported_event_timestamp_must_not_advance" "the imported timestamp is not in the past",
-        ReservedFlag = 4 "reserved_flag" "a flag is set that has no meaning for a transfer here",
+        ReservedFlag = 4 "reserved_flag" "a flag is set that transfers do not support",
         IdMustNotBeZero = 5 "id_must_not_be_zero" "the transfer id is 0",
         IdMustNotBeIntMax = 6 "id_must_not_be_int_max" "the transfer id is 2^128 - 1",
         ExistsWithDifferentFlags = 36 "exists_with_different_flags" "the transfer exists with different flags",
@@ -120,24 +120,24 @@ statuses! {
         ExistsWithDifferentCode = 45 "exists_with_different_code" "the transfer exists with a different code",
         Exists = 46 "exists" "the same transfer exists",
         IdAlreadyFailed = 68 "id_already_failed" "a transfer with this id was refused before, which is final; use another id",
-        IdAlreadyScheduled = 1006 "id_already_scheduled" "a transfer with this id waits for its time",
-        IdReservedByImport = 1011 "id_reserved_by_import" "an import that is not open yet brings this id",
-        ImportTakesSinglePhaseOnly = 1012 "import_takes_single_phase_only" "the rows of an import are transfers that moved at once: not pending, posting, voiding, balancing or closing, without timeout",
-        ScheduledTransferMustStandAlone = 1007 "scheduled_transfer_must_stand_alone" "a transfer for a future time is a client's, and neither linked nor imported",
+        IdAlreadyScheduled = 1006 "id_already_scheduled" "a transfer with this id is already scheduled",
+        IdReservedByImport = 1011 "id_reserved_by_import" "an import that is not open yet reserves this id",
+        ImportTakesSinglePhaseOnly = 1012 "import_takes_single_phase_only" "an import accepts only single-phase transfers: not pending, posting, voiding, balancing or closing, and without a timeout",
+        ScheduledTransferMustStandAlone = 1007 "scheduled_transfer_must_stand_alone" "a scheduled transfer must be a client's, and neither linked nor imported",
         ScheduledTimeMustBeLater = 1008 "scheduled_time_must_be_later" "the time of a scheduled transfer must be in the future",
-        ScheduledTransferNotFound = 1009 "scheduled_transfer_not_found" "no transfer with this id waits for its time",
+        ScheduledTransferNotFound = 1009 "scheduled_transfer_not_found" "no transfer with this id is scheduled",
         ScheduledTransferCancelled = 1010 "scheduled_transfer_cancelled" "the transfer was cancelled before its time came",
-        FlagsAreMutuallyExclusive = 7 "flags_are_mutually_exclusive" "a transfer that posts or voids does nothing else: not both, not pending, balancing or closing",
+        FlagsAreMutuallyExclusive = 7 "flags_are_mutually_exclusive" "a transfer can either post or void, and then it cannot be pending, balancing or closing",
         DebitAccountIdMustNotBeZero = 8 "debit_account_id_must_not_be_zero" "the debit account id is 0",
         DebitAccountIdMustNotBeIntMax = 9 "debit_account_id_must_not_be_int_max" "the debit account id is 2^128 - 1",
         CreditAccountIdMustNotBeZero = 10 "credit_account_id_must_not_be_zero" "the credit account id is 0",
         CreditAccountIdMustNotBeIntMax = 11 "credit_account_id_must_not_be_int_max" "the credit account id is 2^128 - 1",
         AccountsMustBeDifferent = 12 "accounts_must_be_different" "the debit and the credit account are the same",
-        PendingIdMustBeZero = 13 "pending_id_must_be_zero" "only a transfer that posts or voids names a pending transfer",
+        PendingIdMustBeZero = 13 "pending_id_must_be_zero" "only a transfer that posts or voids may name a pending transfer",
         PendingIdMustNotBeZero = 14 "pending_id_must_not_be_zero" "a transfer that posts or voids must name a pending transfer",
         PendingIdMustNotBeIntMax = 15 "pending_id_must_not_be_int_max" "the id of the pending transfer is 2^128 - 1",
         PendingIdMustBeDifferent = 16 "pending_id_must_be_different" "a transfer cannot post or void itself",
-        TimeoutReservedForPendingTransfer = 17 "timeout_reserved_for_pending_transfer" "only a pending transfer has a timeout",
+        TimeoutReservedForPendingTransfer = 17 "timeout_reserved_for_pending_transfer" "only a pending transfer may have a timeout",
         ClosingTransferMustBePending = 64 "closing_transfer_must_be_pending" "a transfer that closes an account must be pending",
         LedgerMustNotBeZero = 19 "ledger_must_not_be_zero" "the ledger of the transfer is 0",
         CodeMustNotBeZero = 20 "code_must_not_be_zero" "the code of the transfer is 0",
@@ -147,22 +147,22 @@ statuses! {
         TransferMustHaveTheSameLedgerAsAccounts = 24 "transfer_must_have_the_same_ledger_as_accounts" "the transfer is in a different ledger than its accounts",
         AccountIsPolicyOnly = 1000 "account_is_policy_only" "only payments move money on this account",
         PendingTransferNotFound = 25 "pending_transfer_not_found" "the pending transfer does not exist",
-        PendingTransferNotPending = 26 "pending_transfer_not_pending" "the transfer to post or void was not a pending one",
+        PendingTransferNotPending = 26 "pending_transfer_not_pending" "the transfer to post or void is not a pending transfer",
         PendingTransferHasDifferentDebitAccountId = 27 "pending_transfer_has_different_debit_account_id" "the pending transfer has a different debit account",
         PendingTransferHasDifferentCreditAccountId = 28 "pending_transfer_has_different_credit_account_id" "the pending transfer has a different credit account",
         PendingTransferHasDifferentLedger = 29 "pending_transfer_has_different_ledger" "the pending transfer is in a different ledger",
         PendingTransferHasDifferentCode = 30 "pending_transfer_has_different_code" "the pending transfer has a different code",
         ExceedsPendingTransferAmount = 31 "exceeds_pending_transfer_amount" "the amount is more than the pending transfer reserved",
-        PendingTransferHasDifferentAmount = 32 "pending_transfer_has_different_amount" "a void takes the amount 0 or exactly the pending amount",
-        PendingTransferAlreadyPosted = 33 "pending_transfer_already_posted" "the pending transfer was posted before",
-        PendingTransferAlreadyVoided = 34 "pending_transfer_already_voided" "the pending transfer was voided before",
-        PendingTransferExpired = 35 "pending_transfer_expired" "the pending transfer expired",
-        ImportedEventMustNotResolveTimedTransfer = 1003 "imported_event_must_not_resolve_timed_transfer" "an imported transfer posts or voids one that has a timeout",
-        ImportedEventTimestampMustNotPassEvent = 1002 "imported_event_timestamp_must_not_pass_event" "the imported timestamp is later than the moment of its own import",
+        PendingTransferHasDifferentAmount = 32 "pending_transfer_has_different_amount" "the amount of a void must be 0 or exactly the pending amount",
+        PendingTransferAlreadyPosted = 33 "pending_transfer_already_posted" "the pending transfer was already posted",
+        PendingTransferAlreadyVoided = 34 "pending_transfer_already_voided" "the pending transfer was already voided",
+        PendingTransferExpired = 35 "pending_transfer_expired" "the pending transfer has expired",
+        ImportedEventMustNotResolveTimedTransfer = 1003 "imported_event_must_not_resolve_timed_transfer" "an imported transfer cannot post or void one that has a timeout",
+        ImportedEventTimestampMustNotPassEvent = 1002 "imported_event_timestamp_must_not_pass_event" "the imported timestamp is later than the time of the import itself",
         ImportedEventTimestampMustNotRegress = 60 "imported_event_timestamp_must_not_regress" "the imported timestamp is not after those of earlier transfers, or is that of an account",
         ImportedEventTimestampMustPostdateDebitAccount = 61 "imported_event_timestamp_must_postdate_debit_account" "the imported timestamp is not after that of the debit account",
         ImportedEventTimestampMustPostdateCreditAccount = 62 "imported_event_timestamp_must_postdate_credit_account" "the imported timestamp is not after that of the credit account",
-        ImportedEventTimeoutMustBeZero = 63 "imported_event_timeout_must_be_zero" "an imported transfer has no timeout",
+        ImportedEventTimeoutMustBeZero = 63 "imported_event_timeout_must_be_zero" "an imported transfer must have no timeout",
         DebitAccountAlreadyClosed = 65 "debit_account_already_closed" "the debit account is closed",
         CreditAccountAlreadyClosed = 66 "credit_account_already_closed" "the credit account is closed",
         OverflowsDebitsPending = 47 "overflows_debits_pending" "the pending debits of the debit account would be more than 2^128 - 1",
@@ -174,30 +174,30 @@ statuses! {
         OverflowsTimeout = 53 "overflows_timeout" "the pending transfer would expire after the year 2262",
         ExceedsCredits = 54 "exceeds_credits" "the debits of the debit account would exceed its posted credits",
         ExceedsDebits = 55 "exceeds_debits" "the credits of the credit account would exceed its posted debits",
-        ExceedsMinBalance = 1004 "exceeds_min_balance" "the balance of the debit account would fall below its floor",
-        ExceedsMaxBalance = 1005 "exceeds_max_balance" "the balance of the credit account would rise above its ceiling",
+        ExceedsMinBalance = 1004 "exceeds_min_balance" "the balance of the debit account would fall below its minimum",
+        ExceedsMaxBalance = 1005 "exceeds_max_balance" "the balance of the credit account would rise above its maximum",
     }
 }
 
 statuses! {
-    /// Why something about an account, transfer or book was not changed. All of it is Finaira's own.
+    /// Why an account, transfer, payment or book was not changed. All of these are Finaira's own.
     ChangeStatus {
         AccountNotFound = 1000 "account_not_found" "the account does not exist",
         TransferNotFound = 1001 "transfer_not_found" "the transfer does not exist",
         LedgerNotFound = 1002 "ledger_not_found" "the ledger does not exist",
-        MinBalanceExceedsMaxBalance = 1003 "min_balance_exceeds_max_balance" "the floor of the balance is above its ceiling",
+        MinBalanceExceedsMaxBalance = 1003 "min_balance_exceeds_max_balance" "the minimum balance is above the maximum balance",
         AddressAlreadyTaken = 1004 "address_already_taken" "another account has this address",
-        AddressMustNotChange = 1005 "address_must_not_change" "the account has another address",
+        AddressMustNotChange = 1005 "address_must_not_change" "the account already has another address",
         MetadataKeyTooLong = 1006 "metadata_key_too_long" "a metadata key is empty or longer than 64 bytes",
         MetadataValueTooLong = 1007 "metadata_value_too_long" "a metadata value is longer than 1024 bytes",
-        MetadataHasTooManyKeys = 1008 "metadata_has_too_many_keys" "one thing has at most 64 metadata keys",
-        ReservedFlag = 1009 "reserved_flag" "a field is named that cannot be indexed",
+        MetadataHasTooManyKeys = 1008 "metadata_has_too_many_keys" "an account, transfer or payment can have at most 64 metadata keys",
+        ReservedFlag = 1009 "reserved_flag" "one of the fields cannot be indexed",
     }
 }
 
 impl TransferStatus {
-    /// True when this refusal makes the client's id unusable for ever. These are the refusals whose cause may go away: a
-    /// late retry must not move money that everybody believed refused.
+    /// Whether this refusal makes the client's id unusable forever. That is so if the cause of the refusal may go
+    /// away: a late retry must not move money that everybody believes was refused.
     pub const fn sticks(self) -> bool {
         matches!(
             self,

@@ -7,15 +7,11 @@ use crate::Account;
 /// The sums over all accounts of a book, in minor units. A sum above [`Amount::MAX`] reads as [`Amount::MAX`].
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct TrialBalance {
-    /// Sum of `debits_pending`.
     pub debits_pending: Amount,
-    /// Sum of `debits_posted`.
     pub debits_posted: Amount,
-    /// Sum of `credits_pending`.
     pub credits_pending: Amount,
-    /// Sum of `credits_posted`.
     pub credits_posted: Amount,
-    /// How many accounts the book has.
+    /// Number of accounts in the book.
     pub accounts: usize,
 }
 
@@ -29,7 +25,7 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Counts an account with its new balances instead of its old ones.
+    /// Replaces the old balances of an account with its new ones.
     pub(crate) fn replace(&mut self, old: &Account, new: &Account) {
         self.debits_pending.replace(old.debits_pending, new.debits_pending);
         self.debits_posted.replace(old.debits_posted, new.debits_posted);
@@ -37,7 +33,7 @@ impl Totals {
         self.credits_posted.replace(old.credits_posted, new.credits_posted);
     }
 
-    /// Counts the accounts of both.
+    /// Adds the sums of `other`.
     pub(crate) fn add(&mut self, other: &Self) {
         self.debits_pending.add(other.debits_pending);
         self.debits_posted.add(other.debits_posted);
@@ -45,7 +41,7 @@ impl Totals {
         self.credits_posted.add(other.credits_posted);
     }
 
-    /// LED-1: debits equal credits, posted and pending alike.
+    /// Whether LED-1 holds: debits equal credits, posted and pending alike.
     pub(crate) fn balance(&self) -> bool {
         self.debits_pending == self.credits_pending && self.debits_posted == self.credits_posted
     }
@@ -61,7 +57,7 @@ impl Totals {
     }
 }
 
-/// An exact sum of amounts, which can be more than one amount holds: `carries` × 2^128 + `low`.
+/// An exact sum of amounts, which may exceed the range of one amount: `carries` × 2^128 + `low`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Sum {
     carries: u64,
@@ -72,15 +68,15 @@ impl Sum {
     fn replace(&mut self, old: Amount, new: Amount) {
         let (sum, carried) = self.low.overflowing_add(new.get());
         let (low, borrowed) = sum.overflowing_sub(old.get());
-        // Up before down: the sum holds `old`, so neither step can leave the range.
+        // Add before subtracting: the sum includes `old`, so neither step can leave the range.
         let carries = self.carries.checked_add(carried.into()).and_then(|up| up.checked_sub(borrowed.into()));
-        *self = Self { carries: carries.expect("LED-6: a book's sum holds its accounts' balances"), low };
+        *self = Self { carries: carries.expect("LED-6: a book's sum includes its accounts' balances"), low };
     }
 
     fn add(&mut self, other: Self) {
         let (low, carried) = self.low.overflowing_add(other.low);
         let carries = self.carries.checked_add(other.carries).and_then(|carries| carries.checked_add(carried.into()));
-        *self = Self { carries: carries.expect("LED-6: a book's sum holds its accounts' balances"), low };
+        *self = Self { carries: carries.expect("LED-6: a book's sum includes its accounts' balances"), low };
     }
 
     fn amount(&self) -> Amount {

@@ -1,4 +1,4 @@
-//! Checkpoints that say what a journal must hold.
+//! Reads the checkpoints that the journal is compared with.
 
 use std::path::{Path, PathBuf};
 
@@ -9,23 +9,22 @@ use types::Origin;
 
 use crate::verify::{Place, Verification, VerifyError, io_error};
 
-/// Far more than a checkpoint or the list of keys ever has.
+/// A limit far above the size of a checkpoint or of the list of keys.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A checkpoint that was kept elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointFile {
-    /// Its file.
     pub path: PathBuf,
-    /// The key that signed it; otherwise it must be one of those in the data directory.
+    /// The key that signed it. Without one, it must be a key that the data directory lists.
     pub key: Option<VerifierKey>,
 }
 
-/// What a checkpoint says, once its signature was checked.
+/// What a checkpoint says, after its signature was checked.
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
     pub(super) file: String,
-    /// It was signed here.
+    /// Whether it was signed in this data directory.
     pub(super) is_own: bool,
     pub(super) origin: String,
     pub(super) size: u64,
@@ -33,7 +32,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Whether it is about a history: names of logs end with origin and shard.
+    /// Whether the checkpoint covers this history: the name of a log ends with its origin and shard.
     pub(super) fn is_of(&self, origin: Origin) -> bool {
         self.origin.ends_with(&format!("/{origin}/{SHARD}"))
     }
@@ -44,7 +43,7 @@ impl Claim {
     }
 }
 
-/// The last checkpoint that was signed here and the one that is given, as far as they can be trusted.
+/// Reads the last checkpoint that was signed here, and the one that the caller gave, as far as they can be trusted.
 pub(super) fn read_claims(
     keys: Option<&Directory>,
     given: Option<&CheckpointFile>,
@@ -59,7 +58,7 @@ pub(super) fn read_claims(
         match open(&note, &known) {
             Ok(signed) => claims.push(Claim::new(CHECKPOINT.to_owned(), true, signed)),
             Err(why) => {
-                let advice = "compare the journal with a checkpoint that was kept elsewhere (--checkpoint), then delete keys/proof.checkpoint and start the server: it signs another one";
+                let advice = "compare the journal with a checkpoint that was kept elsewhere (--checkpoint); then delete keys/proof.checkpoint and start the server, which signs a new one";
                 all.found(Place::Keys, format!("{CHECKPOINT} cannot be used: {why}"), advice);
             }
         }
@@ -78,11 +77,11 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Checks the signature with whichever of these keys has the name of the log.
+/// Checks the signature with those of the keys that have the name of the log.
 fn open(note: &str, keys: &[VerifierKey]) -> Result<SignedCheckpoint, String> {
     let unsigned: SignedCheckpoint = note.parse().map_err(|error: proof::CheckpointError| error.to_string())?;
     let origin = &unsigned.checkpoint.origin;
-    let mut why = format!("no key of {origin} is known; give it with --key");
+    let mut why = format!("no key of {origin} is known; pass it with --key");
     for key in keys.iter().rev().filter(|key| key.name() == origin || keys.len() == 1) {
         match SignedCheckpoint::open(note, key) {
             Ok(signed) => return Ok(signed),
@@ -99,15 +98,16 @@ fn known_keys(keys: &Directory, all: &mut Verification) -> Result<Vec<VerifierKe
         match vkey.parse() {
             Ok(vkey) => known.push(vkey),
             Err(error) => {
-                let advice = "put the file back from a copy of the keys";
-                all.found(Place::Keys, format!("line {line} of {PROOF_VKEYS} is wrong: {error}"), advice);
+                let advice = "restore the file from a copy of the keys";
+                all.found(Place::Keys, format!("line {line} of {PROOF_VKEYS} is invalid: {error}"), advice);
             }
         }
     }
     Ok(known)
 }
 
-/// A small file as text; what is no text is as good as another text. `None` when there is none.
+/// Reads a small file as text. Bytes that are not UTF-8 are replaced, because such a file is invalid anyway. Returns
+/// `None` if the file does not exist.
 fn read(directory: &Directory, name: &str) -> Result<Option<String>, VerifyError> {
     let failed = || io_error(format!("read {name}"));
     let Some(file) = directory.open(name).map_err(failed())? else { return Ok(None) };

@@ -1,15 +1,15 @@
-//! Where a journal may be cut off.
+//! Finds out where a journal may be cut off.
 
 use engine::{Entry, Fact};
 use ledger::{AccountFlags, MetadataOf, TransferFlags, TransferKey};
 use types::{AccountId, Seq};
 
-/// The frame of an entry, where it is to be cut off.
+/// A frame that is to be cut off after one of its entries.
 #[derive(Debug)]
 pub(super) struct Cut {
-    /// What stands before the cut.
+    /// The entries before the cut.
     pub(super) kept: Vec<Entry>,
-    /// The nearest sequences after which the frame can be cut, when this one cannot.
+    /// If the frame cannot be cut here: the nearest sequences after which it can be.
     pub(super) nearest: Option<(Seq, Seq)>,
 }
 
@@ -26,8 +26,8 @@ pub(super) fn cut(mut entries: Vec<Entry>, last: Seq) -> Cut {
     Cut { kept: entries, nearest }
 }
 
-/// Whether an end after the first `kept` entries of a frame would take apart what became durable together: the events
-/// of a chain, or an order and its details. No crash leaves that, since both stand in one frame.
+/// Whether a cut after the first `kept` entries of a frame would separate entries that became durable together: the
+/// events of a chain, or an order and its details. No crash can separate them, since they are in one frame.
 fn is_inside(entries: &[Entry], kept: usize) -> bool {
     let (Some(last), Some(next)) = (kept.checked_sub(1).and_then(|place| entries.get(place)), entries.get(kept)) else {
         return false;
@@ -56,15 +56,15 @@ fn is_linked(entry: &Entry) -> bool {
     }
 }
 
-/// What an order names.
+/// The object that an order names.
 #[derive(PartialEq, Eq, Clone, Copy)]
 enum Subject {
     Account(AccountId),
     Transfer(TransferKey),
 }
 
-/// Whether an entry is a detail of what one of those before it in the frame made. A change of its own that came so soon
-/// looks the same, and is taken for one.
+/// Whether an entry is a detail of something that an earlier entry in the frame created. An independent change in the
+/// same frame looks the same, and is treated as a detail too.
 fn is_detail_of(before: &[Entry], entry: &Entry) -> bool {
     let Fact::Ledger(fact) = &entry.fact else { return false };
     let subject = if let ledger::Fact::LimitsSet { account, .. } | ledger::Fact::AddressSet { account, .. } = fact {
@@ -126,8 +126,8 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_cut_where_a_crash_could_have_ended_it() {
-        // 11; a chain of 12 to 14 with a detail of 12; 16; a change of what is older than the frame.
+    fn a_frame_is_cut_only_between_orders_and_chains() {
+        // Entry 11; a chain of 12 to 14 with a detail of 12; 16; a change of something older than the frame.
         let (linked, alone) = (TransferFlags::LINKED, TransferFlags::NONE);
         let entries = vec![
             transfer(11, alone),
@@ -145,6 +145,10 @@ mod tests {
             assert_eq!((cut.kept.len() as u64, cut.nearest), (last - 10, expected), "after {last}");
         }
         let chain = entries.into_iter().skip(1).collect();
-        assert_eq!(cut(chain, Seq::new(12)).nearest, Some((Seq::new(11), Seq::new(15))), "the frame begins with it");
+        assert_eq!(
+            cut(chain, Seq::new(12)).nearest,
+            Some((Seq::new(11), Seq::new(15))),
+            "the frame begins with the chain"
+        );
     }
 }

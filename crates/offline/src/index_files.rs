@@ -1,5 +1,6 @@
-//! Comparing an index with one that is derived anew. Its files depend on the log alone, so each must be the same byte for
-//! byte as the one that is written under its name on the way; what is compared may go again at once.
+//! Compares an index with one that is rebuilt from the log. Index files depend on the log alone, so each file must
+//! equal, byte for byte, the file of the same name that the rebuild writes. A rebuilt file is compared at once, because
+//! a merge may remove it later.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use disk::{Directory, Disk, DiskFile};
 
-/// Read from both files at once.
+/// How much is read from both files at once.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A directory in which an index is derived. Each file that gets its name is compared with the one of that name in
-/// another directory.
+/// A directory in which an index is rebuilt. Each file that gets its final name is compared with the file of that name
+/// in another directory.
 #[derive(Debug, Clone)]
 pub(super) struct Comparing {
     scratch: Directory,
@@ -20,17 +21,17 @@ pub(super) struct Comparing {
     compared: Arc<Mutex<BTreeMap<String, Compared>>>,
 }
 
-/// What became of a file that was found.
+/// The result of comparing a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compared {
-    /// It is the same.
+    /// Both files are equal.
     Same {
-        /// How long it is.
+        /// The length of the file.
         bytes: u64,
     },
-    /// It is another one from this byte on.
+    /// The files differ.
     Differs {
-        /// The first byte that differs.
+        /// The offset of the first byte that differs.
         offset: u64,
     },
 }
@@ -40,7 +41,7 @@ impl Comparing {
         Self { scratch, found, compared: Arc::default() }
     }
 
-    /// What was found, file by file; `None` for one that the log does not lead to.
+    /// Returns the result for each existing file, or `None` for a file that the rebuild did not write.
     pub(super) fn outcome(&self) -> io::Result<Vec<(String, Option<Compared>)>> {
         let Some(found) = &self.found else { return Ok(Vec::new()) };
         let compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,7 +102,7 @@ impl Disk for Comparing {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        // It is thrown away.
+        // The directory is temporary.
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The keys beside a journal.
+//! Checks the keys beside a journal.
 
 use datadir::{
     KEY_LOG, KEY_OWNER, PROOF_KEY, ProofKeyError, ROOT_KEY, SHARD, checked_key, known_keys, log_name, random,
@@ -10,9 +10,9 @@ use vault::{RootKey, Vault};
 
 use crate::verify::{Place, Verification, VerifyError, io_error};
 
-const FROM_A_COPY: &str = "put the keys back from their copy; they cannot be derived";
+const FROM_A_COPY: &str = "restore the keys from their copy; they cannot be rebuilt";
 
-/// Looks whether the keys are there, open, and belong to one of the histories of the journal.
+/// Checks that the keys exist, can be opened, and belong to one of the journal's histories.
 pub(super) fn check_keys(keys: &Directory, lineage: &[Part], all: &mut Verification) -> Result<(), VerifyError> {
     let read = |name: &str| -> Result<Option<Vec<u8>>, VerifyError> {
         let failed = || io_error(format!("read {name} of the keys"));
@@ -31,8 +31,8 @@ pub(super) fn check_keys(keys: &Directory, lineage: &[Part], all: &mut Verificat
         origin.first_chunk().filter(|_| origin.len() == 16).map(|bytes| Origin::new(u128::from_le_bytes(*bytes)));
     if !lineage.iter().any(|part| Some(part.identity.origin) == owner) {
         let named = owner.map_or_else(|| "nothing".to_owned(), |owner| owner.to_string());
-        let what = format!("{KEY_OWNER} names {named}, which is none of the histories of this journal");
-        all.found(Place::Keys, what, "put the keys and the journal side by side that belong together");
+        let what = format!("{KEY_OWNER} names {named}, which is not one of this journal's histories");
+        all.found(Place::Keys, what, "put the keys and the journal that belong together into one data directory");
     }
     let Ok(root) = <[u8; 32]>::try_from(root.as_slice()) else {
         all.found(Place::Keys, format!("{ROOT_KEY} has {} bytes, expected 32", root.len()), FROM_A_COPY);
@@ -40,12 +40,14 @@ pub(super) fn check_keys(keys: &Directory, lineage: &[Part], all: &mut Verificat
     };
     match Vault::open(&RootKey::from_bytes(root), &log, &mut random) {
         Ok((vault, accepted)) => {
-            all.checked(Place::Keys, "keys of personal data, opened with the root key", vault.subjects() as u64);
+            all.checked(Place::Keys, "keys of personal data, unwrapped with the root key", vault.subjects() as u64);
             if accepted == 0 {
                 all.found(Place::Keys, format!("{KEY_LOG} is empty although the journal has entries"), FROM_A_COPY);
             } else if accepted < log.len() {
                 let cut = log.len() - accepted;
-                all.notes.push(format!("{KEY_LOG} ends with a torn key of {cut} bytes; the next start cuts it off"));
+                all.notes.push(format!(
+                    "{KEY_LOG} ends with an incompletely written key of {cut} bytes, which the next start cuts off"
+                ));
             }
         }
         Err(error) => all.found(Place::Keys, format!("{KEY_LOG} cannot be opened: {error}"), FROM_A_COPY),
@@ -54,15 +56,15 @@ pub(super) fn check_keys(keys: &Directory, lineage: &[Part], all: &mut Verificat
     Ok(())
 }
 
-/// Looks whether the key that is kept here is the one that signed last. One that is kept elsewhere cannot be looked at.
+/// Checks that the key stored here is the one that signed last. A key that is stored elsewhere cannot be checked.
 fn check_proof_key(keys: &Directory, lineage: &[Part], all: &mut Verification) {
     let Some(name) = lineage.last().map(|part| log_name(part.identity.origin, SHARD)) else { return };
-    // What is wrong with the list is found with the checkpoints.
+    // Reading the checkpoints reports an invalid list.
     let Ok(known) = known_keys(keys) else { return };
     match checked_key(keys, &name, &known) {
         Ok(_) => {}
         Err(error @ ProofKeyError::NotTheLast { .. }) if keys.open(PROOF_KEY).is_ok_and(|file| file.is_none()) => {
-            all.notes.push(format!("{PROOF_KEY} is not there: {error}"));
+            all.notes.push(format!("{PROOF_KEY} does not exist: {error}"));
         }
         Err(error) => all.found(Place::Keys, error.to_string(), FROM_A_COPY),
     }

@@ -1,4 +1,4 @@
-//! What is done with a data directory that no server runs on.
+//! Tools for a data directory on which no server runs: `verify` and `restore`.
 
 mod claims;
 mod ends;
@@ -14,8 +14,8 @@ use datadir::SHARD;
 use disk::Directory;
 use journal::{Fault, FileJournal, Identity};
 
-/// Which history a journal is; what the mark says when no segment says it, for reading on to name the damage. `None`
-/// without any of them.
+/// Identifies the history of a journal. If no segment identifies it, the mark does, so that reading can continue and
+/// name the damage. Returns `None` if there is neither a segment nor a mark.
 fn identity_of(journal: &Directory) -> Result<Option<Identity>, Fault> {
     match FileJournal::identity_before_opening(journal, SHARD)? {
         Some(identity) => Ok(Some(identity)),

@@ -1,4 +1,4 @@
-//! Restoring a journal from a copy, in full or up to a point, as a history of its own.
+//! Restores a journal from a copy, in full or up to a point, as a new history.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,7 +8,7 @@ use datadir::{Fold, JOURNAL, SHARD, TENANT, new_origin};
 use disk::{Directory, DirectoryError, Disk, DiskFile, create_directory};
 use engine::{Applied, Checkpoint, Entry};
 use journal::{
-    CopyFault, Fault, FileCopy, FileJournal, FileReader, FrameBuilder, Identity, Journal as _, Layout, Position,
+    CopyFault, DurableLog as _, Fault, FileCopy, FileJournal, FileReader, FrameBuilder, Identity, Layout, Position,
     Prepare, StartAt, leaf_hash,
 };
 use proof::Tree;
@@ -18,100 +18,99 @@ use types::{Digest, Epoch, Seq, Timestamp};
 use crate::ends::{self, Cut};
 use crate::identity_of;
 
-/// What a journal is called until it is restored in full.
+/// The name of the journal's folder until it is completely restored.
 const UNFINISHED: &str = "journal.restoring";
-/// Read from a segment at once.
+/// How much is read from a segment at once.
 const PIECE_BYTES: u64 = 8 << 20;
-/// Bytes before the first frame of a segment, one block of the disk.
+/// The offset of the first frame in a segment, which is one disk block.
 const SEGMENT_HEADER_BYTES: u64 = 4096;
 
 /// How much of a journal is restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// All of it.
+    /// The whole journal.
     End,
-    /// Up to this entry.
+    /// The journal up to this entry, inclusive.
     Seq(Seq),
-    /// All entries that were decided at this instant or before.
+    /// All entries that were decided at this instant or earlier.
     Time(Timestamp),
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
-    /// The history that the journal departs from, up to where.
+    /// The history that the new one departs from, and how far it was kept.
     pub departed: Checkpoint,
-    /// When the last entry of it was decided.
+    /// When its last kept entry was decided.
     pub decided_at: Timestamp,
-    /// The history that it is from here on.
+    /// The new history.
     pub identity: Identity,
-    /// Entries of the copy that were left out, as far as they can be read.
+    /// The number of entries of the copy that were left out, as far as it is known.
     pub left_out: u64,
-    /// What is wrong with the copy behind the point.
+    /// Damage of the copy after the point.
     pub damage_behind: Option<Fault>,
 }
 
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// A directory.
+    /// A directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// The copy is damaged before the point, or a disk failed.
     #[error(transparent)]
     Journal(#[from] Fault),
-    /// The copy cannot be taken over.
+    /// The copy cannot be continued.
     #[error(transparent)]
     Copy(#[from] CopyFault),
-    /// To end there would take apart what became durable together.
+    /// This point would separate entries that became durable together.
     #[error("entries {} to {after} became durable together: end after {before} or after {after}, not after {seq}", before.next())]
     Inside {
-        /// Where it was to end.
+        /// The requested last entry.
         seq: Seq,
-        /// The nearest entry before, after which it can end.
+        /// The nearest earlier entry after which the journal can end.
         before: Seq,
-        /// The nearest entry behind, after which it can end.
+        /// The nearest later entry after which the journal can end.
         after: Seq,
     },
-    /// The index that replaying needs.
+    /// The index that the replay needs failed.
     #[error("cannot replay the journal: {0}")]
     Index(#[from] index::Fault),
-    /// There is a journal where one is to be restored.
-    #[error("{0} has a journal already; restore into another directory")]
+    /// The target directory already has a journal.
+    #[error("{0} already has a journal; restore into another directory")]
     Occupied(PathBuf),
-    /// There is none to restore from.
+    /// The source directory has no journal.
     #[error("{0} has no journal")]
     Nothing(PathBuf),
-    /// The point is behind the end.
+    /// The requested entry comes after the end of the journal.
     #[error("the journal ends with entry {last}, before entry {wanted}")]
     EndsBefore {
-        /// Its last entry.
+        /// The journal's last entry.
         last: Seq,
-        /// The entry up to which it was to be restored.
+        /// The requested last entry.
         wanted: Seq,
     },
     /// No entry was decided by then.
-    #[error("the journal has no entry from {0} or before")]
+    #[error("the journal has no entry from {0} or earlier")]
     NothingBy(Timestamp),
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("cannot {action} {path}: {cause}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On what.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
 }
 
-/// Restores the journal of the data directory `from` into the data directory `to`, which has none. All of what is
-/// restored is read, checked and replayed first, so that a copy that does not hold together is found now. `progress` is
-/// told how many entries were read, of about how many.
+/// Restores the journal of the data directory `from` into the data directory `to`, which must not have one. First it
+/// reads, checks and replays everything that is to be restored, so that an inconsistent copy is found now. It calls
+/// `progress` with the number of entries read so far and the approximate total.
 ///
 /// # Errors
-/// When there is nothing to restore from or no room to restore to, when the copy is damaged before the point, and when
-/// the point is inside of what became durable together. Nothing is left in the place of the journal then.
+/// Fails if there is nothing to restore, if `to` cannot take a journal, if the copy is damaged before the point, or if
+/// the point would separate entries that became durable together. In all these cases, `to` has no journal afterwards.
 pub fn restore(
     from: &Path,
     to: &Path,
@@ -125,7 +124,7 @@ pub fn restore(
     let unfinished = to.join(UNFINISHED);
     let copied = copy(&source, &unfinished, present, point);
     if copied.is_err() {
-        // What is half there must not be taken for a journal. It was no good before either, should this fail.
+        // The incomplete journal is useless. If its removal fails, nothing takes it for a journal because of its name.
         drop(std::fs::remove_dir_all(&unfinished));
     }
     let restored = copied?;
@@ -139,7 +138,7 @@ pub fn restore(
     Ok(restored)
 }
 
-/// Makes sure that nothing is overwritten but what an interrupted restore left.
+/// Checks that the restore overwrites nothing except what an interrupted restore left.
 fn check_free(to: &Path) -> Result<(), RestoreError> {
     let io = |action, path: PathBuf| move |cause| RestoreError::Io { action, path, cause };
     let journal = to.join(JOURNAL);
@@ -148,30 +147,30 @@ fn check_free(to: &Path) -> Result<(), RestoreError> {
     }
     let unfinished = to.join(UNFINISHED);
     if unfinished.try_exists().map_err(io("look for", unfinished.clone()))? {
-        // Locked while it is written.
+        // The lock fails if another restore is writing there.
         drop(Directory::open_existing(&unfinished)?);
         std::fs::remove_dir_all(&unfinished).map_err(io("remove", unfinished))?;
     }
     Ok(())
 }
 
-/// The state at the point, and what is behind it.
+/// The state at the point, and what follows it.
 struct Point {
     fold: Fold,
     tree: Tree,
-    /// Where the last entry stands.
+    /// The position of the last entry.
     last: Position,
-    /// Where whole frames end in each segment, up to the point.
+    /// For each segment, the offset at which its last whole frame before the point ends.
     ends: BTreeMap<u64, u64>,
-    /// The place behind the last whole frame.
+    /// The position after the last whole frame.
     whole: Option<StartAt>,
     left_out: u64,
     damage_behind: Option<Fault>,
-    /// Goes last: the index writes there.
+    /// Must be the last field, because the index in `fold` writes there until it is dropped.
     _scratch: TempDir,
 }
 
-/// Folds what is to be restored, and counts the rest.
+/// Folds the entries to restore, and counts the rest.
 fn replay(
     source: &Directory,
     to: &Path,
@@ -221,19 +220,19 @@ fn replay(
             return Err(RestoreError::EndsBefore { last: applied, wanted: Seq::new(1) });
         }
         (Ok(_), _) => None,
-        // What is damaged behind the point does not matter, as long as it is known that it is behind.
+        // Damage after the point does not matter, provided it certainly is after the point.
         (Err(fault), Until::Seq(wanted)) if applied == wanted => Some(fault),
         (Err(fault), Until::Time(_)) if left_out > 0 && applied > Seq::ZERO => Some(fault),
         (Err(fault), _) => return Err(fault.into()),
     };
     if damage_behind.is_some() {
-        // Not all of it was read.
+        // The rest could not be read, so use the count of the mark.
         left_out = left_out.max(total.saturating_sub(applied.get()));
     }
     Ok(Point { fold, tree, last, ends, whole, left_out, damage_behind, _scratch: scratch })
 }
 
-/// Writes the journal up to the point, and the entry with which it goes on.
+/// Writes the journal up to the point, and the entry that starts the new history.
 fn copy(source: &Directory, to: &Path, present: Identity, point: Point) -> Result<Restored, RestoreError> {
     let target = Directory::open(to)?;
     let mut journal = copy_entries(source, &target, &point)?;
@@ -249,7 +248,8 @@ fn copy(source: &Directory, to: &Path, present: Identity, point: Point) -> Resul
     let mut sink = |applied: Applied<'_>| {
         builder.push(applied.entry);
     };
-    // The first start doubts its clock by the time of the last entry that was restored, not by that of this machine.
+    // The new entry has the time of the last restored entry and not of this machine: the first start compares its clock
+    // with that time.
     fold.engine.continue_as(decided_at, identity.origin, departed, &mut sink);
     if let Some(frame) = builder.finish() {
         journal.continue_as(identity, &frame)?;
@@ -257,7 +257,7 @@ fn copy(source: &Directory, to: &Path, present: Identity, point: Point) -> Resul
     Ok(Restored { departed, decided_at, identity, left_out, damage_behind })
 }
 
-/// Copies whole frames as they were written, and of a frame that the point falls into what stands before it.
+/// Copies whole frames unchanged. If the point is inside a frame, the entries before it are written in a new frame.
 fn copy_entries(source: &Directory, target: &Directory, point: &Point) -> Result<FileJournal<Directory>, RestoreError> {
     let seq = point.fold.engine.applied();
     let rest = match point.whole {
@@ -296,7 +296,7 @@ fn copy_entries(source: &Directory, target: &Directory, point: &Point) -> Result
     Ok(journal)
 }
 
-/// Copies a segment's file up to a byte.
+/// Copies a segment's file up to the byte `end`.
 fn copy_segment(source: &Directory, number: u64, end: u64, copy: &mut FileCopy<Directory>) -> Result<(), RestoreError> {
     let name = format!("segment-{number:08}");
     let io = |action| {

@@ -1,4 +1,4 @@
-//! Checking everything that a data directory holds, without changing any of it.
+//! Checks everything in a data directory without changing it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,26 +21,26 @@ use crate::keys::check_keys;
 
 pub use crate::claims::CheckpointFile;
 
-/// Leaf hashes that are compared with the files of the proofs at once.
+/// How many leaf hashes are compared with the proof files at once.
 const LEAVES_AT_ONCE: usize = 8_192;
 
 /// A part of a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// The only truth.
+    /// The journal: the only source of truth.
     Journal,
-    /// What cannot be derived either.
+    /// The keys, which cannot be rebuilt either.
     Keys,
-    /// Derived.
+    /// The index, which is derived.
     Index,
-    /// Derived.
+    /// The Merkle tree, which is derived.
     Proofs,
-    /// What was signed over the journal, kept with the keys or elsewhere.
+    /// A signed checkpoint, kept with the keys or elsewhere.
     Checkpoint,
 }
 
 impl Place {
-    /// Whether what stands there cannot be derived again.
+    /// Whether this part cannot be rebuilt.
     pub const fn is_truth(self) -> bool {
         matches!(self, Self::Journal | Self::Keys | Self::Checkpoint)
     }
@@ -58,67 +58,59 @@ impl fmt::Display for Place {
     }
 }
 
-/// Something that does not hold.
+/// A check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Where.
     pub place: Place,
-    /// What, with file, offset and sequence where there are any.
+    /// What is wrong, with file, offset and sequence if there are any.
     pub what: String,
-    /// What can be done.
+    /// What the operator can do.
     pub advice: &'static str,
 }
 
-/// What was checked, and how much of it.
+/// A kind of check that was done, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
-    /// Where.
     pub place: Place,
-    /// What.
     pub what: &'static str,
-    /// How many.
+    /// The number of objects that were checked.
     pub count: u64,
 }
 
-/// Everything that was looked at.
+/// The result of a verification.
 #[derive(Debug, Clone, Default)]
 pub struct Verification {
     /// What was checked, in order.
     pub checked: Vec<Checked>,
-    /// What does not hold.
+    /// The checks that failed.
     pub findings: Vec<Finding>,
-    /// What is worth knowing and no damage.
+    /// Observations that are not damage.
     pub notes: Vec<String>,
-    /// The journal's last entry, and the Merkle root over all.
+    /// The journal's last entry, and the Merkle root over all entries.
     pub end: Option<(Seq, Hash)>,
 }
 
 /// Why nothing could be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// A directory; a server runs on it, or it is not there.
+    /// The directory does not exist, or a server runs on it.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// There is no journal.
+    /// The directory has no journal.
     #[error("{0} has no journal")]
     Nothing(PathBuf),
-    /// The journal's first bytes cannot be read.
+    /// The header of the journal cannot be read.
     #[error(transparent)]
     Journal(#[from] Fault),
-    /// The checkpoint that was given.
+    /// The caller's checkpoint cannot be used.
     #[error("cannot use the checkpoint {path}: {why}")]
-    Checkpoint {
-        /// Its file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// Files of derived things cannot be read or written.
+    Checkpoint { path: PathBuf, why: String },
+    /// A file that is not the journal cannot be read or written.
     #[error("cannot {action}: {cause}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
 }
@@ -138,20 +130,21 @@ impl Verification {
     }
 }
 
-const RESTORE: &str = "put the file back from a copy, or restore the journal up to the sequence before: \
+const RESTORE: &str = "restore the file from a copy, or restore the journal up to the previous sequence: \
                        docs/runbooks/damaged-journal.md";
-const DERIVE_INDEX: &str = "delete the file and start the server: it is derived again from the journal";
-const DERIVE_PROOFS: &str = "delete the file and start the server: it is derived again from the journal";
-const OTHER_RELEASE: &str = "the entries cannot be folded by this release: verify with the release that wrote them, and \
+const DERIVE_INDEX: &str = "delete the file and start the server, which rebuilds it from the journal";
+const DERIVE_PROOFS: &str = "delete the file and start the server, which rebuilds it from the journal";
+const OTHER_RELEASE: &str = "this release cannot replay the entries: verify with the release that wrote them, and \
                              report it";
 
 /// Checks the data directory `data`: segments, frames and their chain, the mark, every entry, the replay from the first
-/// entry on with every state digest and all books, the Merkle tree, the index, the keys; and that the journal holds what
-/// `checkpoint` says. `progress` is told how many entries were read, of about how many.
+/// entry on with every state digest and the balance of all books, the Merkle tree, the index and the keys. Also checks
+/// that the journal contains what `checkpoint` says. It calls `progress` with the number of entries read so far and the
+/// approximate total.
 ///
 /// # Errors
-/// When nothing can be checked: a server runs, there is no journal, or a disk fails. What does not hold is not an error
-/// but a [`Finding`].
+/// Fails if nothing can be checked because a server runs, there is no journal, or a disk fails. A check that fails is
+/// not an error but a [`Finding`].
 pub fn verify(
     data: &Path,
     checkpoint: Option<&CheckpointFile>,
@@ -175,22 +168,22 @@ pub fn verify(
     if let Some(keys) = &keys {
         check_keys(keys, &replayed.lineage, &mut all)?;
     } else {
-        all.notes.push("there are no keys here: a start needs those that belong to this journal".to_owned());
+        all.notes.push("there are no keys here; the server needs the keys that belong to this journal".to_owned());
     }
     Ok(all)
 }
 
-/// What came of folding the journal.
+/// The result of replaying the journal.
 struct Replayed {
     lineage: Vec<Part>,
-    /// Root by number of entries, of those numbers that somebody claims something about.
+    /// The Merkle root at each number of entries that a checkpoint covers.
     roots: BTreeMap<u64, Hash>,
     size: u64,
-    /// The journal was read to its end.
+    /// Whether the journal was read to its end.
     whole: bool,
 }
 
-/// Entries seen so far, by what they are.
+/// How many entries of each kind have been replayed.
 #[derive(Default)]
 struct Counts {
     entries: u64,
@@ -198,7 +191,7 @@ struct Counts {
     histories: u64,
 }
 
-/// Folds everything, and compares what is derived from it.
+/// Replays everything, and compares the derived files with the result.
 fn replay(
     journal: &Directory,
     identity: Identity,
@@ -212,7 +205,7 @@ fn replay(
     let comparing = Comparing::new(Directory::open(scratch.path())?, index.cloned());
     let reader = FileReader::before_opening(journal.clone(), SHARD);
     let fold = Fold::new((SHARD, TENANT), &comparing, identity.origin, reader);
-    let mut fold = fold.map_err(|error| io_error("derive an index")(io::Error::other(error.to_string())))?;
+    let mut fold = fold.map_err(|error| io_error("rebuild an index")(io::Error::other(error.to_string())))?;
     let mut leaves = match proofs {
         Some(proofs) => Some(Leaves::new(Checker::open(proofs).map_err(store_error)?)),
         None => None,
@@ -226,7 +219,7 @@ fn replay(
         if let Fact::JournalContinued { departed, .. } = &entry.fact
             && (departed.size, departed.root.as_bytes()) != (tree.size(), &tree.root())
         {
-            let what = "the history continues another one than stands before it: the Merkle root differs";
+            let what = "the history does not continue the one before it: the Merkle root differs";
             return Err(Fault::damaged_at(position, entry.header.seq, what));
         }
         fold.take(entry, position, behind)?;
@@ -244,7 +237,7 @@ fn replay(
         }
         Ok(())
     };
-    // What the fold asserts is what this is here to find out.
+    // A failed assertion of the replay is a finding, not a crash.
     let inspected = catch_unwind(AssertUnwindSafe(|| FileJournal::inspect(journal, SHARD, &mut visit)));
     let (inspected, whole) = match inspected {
         Ok(Ok(inspected)) => (Some(inspected), true),
@@ -255,7 +248,7 @@ fn replay(
         Err(panicked) => {
             let why = panicked.downcast_ref::<String>().cloned();
             let why = why.or_else(|| panicked.downcast_ref::<&str>().map(|&why| why.to_owned())).unwrap_or_default();
-            let what = format!("entry {} cannot be folded: {why}", counts.entries + 1);
+            let what = format!("entry {} cannot be replayed: {why}", counts.entries + 1);
             all.found(Place::Journal, what, OTHER_RELEASE);
             (None, false)
         }
@@ -273,11 +266,11 @@ fn replay(
 fn report_journal(inspected: Option<&Inspected>, counts: &Counts, fold: &Fold, whole: bool, all: &mut Verification) {
     if let Some(Inspected { recovered, marked, segments, frames, bytes, .. }) = inspected {
         all.checked(Place::Journal, "segments, each with its header", *segments);
-        all.checked(Place::Journal, "frames, each with checksums and link to the one before", *frames);
+        all.checked(Place::Journal, "frames, each with checksums and link to the previous frame", *frames);
         all.checked(Place::Journal, "bytes of frames", *bytes);
         if let Some(torn) = &recovered.torn {
             let what = format!(
-                "{} has a torn tail at byte {}, after entry {}: nobody was told of it, and the next start cuts it off",
+                "{} has a torn tail at byte {}, after entry {}: it was never acknowledged, and the next start cuts it off",
                 torn.file, torn.offset, torn.after
             );
             all.notes.push(what);
@@ -285,7 +278,7 @@ fn report_journal(inspected: Option<&Inspected>, counts: &Counts, fold: &Fold, w
         let covered = marked.map_or(Seq::ZERO, |(_, seq)| seq);
         if covered < recovered.last {
             all.notes.push(format!(
-                "the mark covers the entries up to {covered}, as after a crash; the last frame behind it counts as long as it is whole"
+                "the mark covers the entries up to {covered}, as is usual after a crash; frames after it count if they are complete"
             ));
         }
     }
@@ -293,26 +286,29 @@ fn report_journal(inspected: Option<&Inspected>, counts: &Counts, fold: &Fold, w
     all.checked(Place::Journal, "histories that follow one another", counts.histories);
     all.checked(Place::Journal, "state digests", counts.digests);
     if whole {
-        // A fold that stopped may have stopped halfway.
+        // If the replay stopped early, the books may be incomplete.
         let books = fold.engine.ledgers().len() as u64;
-        all.checked(Place::Journal, "books, debits against credits, and sums over all accounts", books);
+        all.checked(Place::Journal, "books, with debits against credits and sums over all accounts", books);
         for book in fold.engine.unbalanced_books() {
             all.found(Place::Journal, format!("ledger {book} does not balance"), OTHER_RELEASE);
         }
     }
 }
 
-/// Names the damage, and looks at the segments behind it as well as they can be looked at by themselves.
+/// Reports the damage, and checks the later segments as far as they can be checked on their own.
 fn report_fault(journal: &Directory, fault: &Fault, all: &mut Verification) -> Result<(), VerifyError> {
     let advice = match fault {
         Fault::Damaged { .. } => RESTORE,
         Fault::StateDiffers { .. } | Fault::Undecodable { .. } | Fault::FormatVersion { .. } => OTHER_RELEASE,
-        Fault::Poisoned(_) | Fault::Io { .. } | Fault::OtherShard { .. } => "see to the disk, and verify again",
+        Fault::Poisoned(_) | Fault::Fenced { .. } | Fault::Io { .. } | Fault::OtherShard { .. } => {
+            "check the disk, and verify again"
+        }
     };
     let what = fault.to_string();
     all.found(Place::Journal, what.split("; restore the file").next().unwrap_or_default(), advice);
     all.notes.push(
-        "what stands behind the first damage was not replayed, nor was what is derived from it compared".to_owned(),
+        "entries after the first damage were not replayed, and the files derived from them were not compared"
+            .to_owned(),
     );
     if fault.is_damage() {
         for fault in FileJournal::check_segments_after(journal, SHARD, fault.segment().unwrap_or(0))? {
@@ -323,7 +319,7 @@ fn report_fault(journal: &Directory, fault: &Fault, all: &mut Verification) -> R
     Ok(())
 }
 
-/// The files of the tree, compared with the leaves.
+/// Compares the files of the tree with the leaves.
 struct Leaves {
     checker: Checker<Directory>,
     waiting: Vec<Hash>,
@@ -348,7 +344,7 @@ impl Leaves {
         if let Err(mismatch) = self.checker.push(&self.waiting)? {
             let what = mismatch.to_string();
             let what = what.split("; delete").next().unwrap_or_default().to_owned();
-            // What follows from a wrong hash is wrong too.
+            // A wrong hash makes later ones wrong too, so only the first is reported.
             self.wrong.get_or_insert(what);
         }
         self.waiting.clear();
@@ -363,12 +359,11 @@ impl Leaves {
             all.found(Place::Proofs, what, DERIVE_PROOFS);
         }
         if whole && stored > size {
-            let what = format!("the tree has {stored} leaves, the journal {size} entries");
+            let what = format!("the tree has {stored} leaves, but the journal has {size} entries");
             all.found(Place::Proofs, what, DERIVE_PROOFS);
         }
         if whole && stored < size {
-            all.notes
-                .push(format!("the tree in the files has {stored} leaves of {size}; the next start adds the others"));
+            all.notes.push(format!("the tree files have {stored} of {size} leaves; the next start adds the others"));
         }
         Ok(())
     }
@@ -378,12 +373,12 @@ fn store_error(error: proof::StoreError) -> VerifyError {
     io_error("read the proofs")(io::Error::other(error.to_string()))
 }
 
-/// Every file of the index, compared with the one that the log leads to.
+/// Compares every file of the index with the one that is rebuilt from the log.
 fn compare_index(fold: Fold, comparing: &Comparing, whole: bool, all: &mut Verification) -> Result<(), VerifyError> {
     if whole {
         fold.choose();
     }
-    let failed = |error: index::Fault| io_error("derive an index")(io::Error::other(error.to_string()));
+    let failed = |error: index::Fault| io_error("rebuild an index")(io::Error::other(error.to_string()));
     fold.index.drain().map_err(failed)?;
     let derived = fold.derived;
     drop(fold);
@@ -393,64 +388,63 @@ fn compare_index(fold: Fold, comparing: &Comparing, whole: bool, all: &mut Verif
         match compared {
             Some(Compared::Same { bytes }) => bytes_same += bytes,
             Some(Compared::Differs { offset }) => {
-                let what = format!("{name} is not what the log says, from byte {offset} on");
+                let what = format!("{name} differs from what the log gives, from byte {offset} on");
                 all.found(Place::Index, what, DERIVE_INDEX);
             }
             None if whole => {
-                all.found(Place::Index, format!("{name} holds what the log does not lead to"), DERIVE_INDEX);
+                all.found(Place::Index, format!("{name} is not part of the index that the log gives"), DERIVE_INDEX);
             }
             None => {}
         }
     }
-    all.checked(Place::Index, "generations derived from the log", derived);
-    all.checked(Place::Index, "files, each with what was derived", files);
-    all.checked(Place::Index, "bytes that are the same", bytes_same);
+    all.checked(Place::Index, "generations rebuilt from the log", derived);
+    all.checked(Place::Index, "files, each compared with the rebuilt one", files);
+    all.checked(Place::Index, "bytes that are equal", bytes_same);
     Ok(())
 }
 
-/// Whether the journal holds what checkpoints say.
+/// Checks that the journal contains what the checkpoints say.
 fn check_claims(claims: &[Claim], replayed: &Replayed, all: &mut Verification) {
     for claim in claims {
         let Claim { file, size, root, origin, .. } = claim;
         let Some(at) = replayed.lineage.iter().position(|part| claim.is_of(part.identity.origin)) else {
-            let what = format!("{file} is of {origin}, which is none of the histories of this journal");
-            all.found(Place::Checkpoint, what, "verify the data directory that the checkpoint is of");
+            let what = format!("{file} is of {origin}, which is not one of this journal's histories");
+            all.found(Place::Checkpoint, what, "verify the data directory that the checkpoint belongs to");
             continue;
         };
-        // The history was left there; what the checkpoint says of later entries is of the other branch.
+        // Another history continues from there, and later entries of the checkpoint's history are not in this journal.
         let end = replayed.lineage.get(at + 1).map_or(replayed.size, |next| next.first.get() - 1);
         if *size > end && claim.is_own && at + 1 < replayed.lineage.len() {
-            all.notes
-                .push(format!("{file} is of the history that was left after {end} entries to go on as another one"));
+            all.notes.push(format!("{file} is of a history that another one continues after {end} entries"));
             continue;
         }
         if *size > end && (replayed.whole || at + 1 < replayed.lineage.len()) {
             let missing = size - end;
             let what = format!(
-                "{file} was signed over {size} entries; of that history the journal has {end}: {missing} at the end are missing"
+                "{file} was signed over {size} entries, but the journal has {end} of that history: the last {missing} are missing"
             );
-            all.found(
-                Place::Checkpoint,
-                what,
-                "entries that were acknowledged are lost: restore from a copy that has them",
-            );
+            all.found(Place::Checkpoint, what, "acknowledged entries are lost: restore from a copy that has them");
             continue;
         }
         match replayed.roots.get(size) {
             Some(found) if found == root => {
-                all.checked(Place::Checkpoint, "checkpoints, each signed and with the root of its entries", 1);
+                all.checked(
+                    Place::Checkpoint,
+                    "checkpoints, each with a valid signature and the root of its entries",
+                    1,
+                );
             }
             Some(_) => {
-                let what = format!("{file} was signed over {size} entries with another root than these have");
+                let what = format!("{file} was signed over {size} entries, but their root differs");
                 all.found(
                     Place::Checkpoint,
                     what,
                     "the journal was changed, or the key signed two histories: find out which",
                 );
             }
-            None => all
-                .notes
-                .push(format!("{file} was not compared: it was signed over {size} entries, and not all were replayed")),
+            None => all.notes.push(format!(
+                "{file} was not compared: it was signed over {size} entries, but not all of them were replayed"
+            )),
         }
     }
 }

@@ -3,9 +3,9 @@
 use engine::{Applied, Entry, Fact};
 use index::{Changes, Event, GENERATION_ENTRIES};
 use journal::{FrameAt, Placed, Position, StartAt};
-use ledger::TrialBalance;
 use ledger::{
-    AccountPlace, IndexedFields, PendingState, Touched, Transfer, TransferFlags, TransferKey, TransferStatus,
+    AccountPlace, IndexedFields, PendingState, RestoredFrom, Touched, Transfer, TransferFlags, TransferKey,
+    TransferStatus, TrialBalance,
 };
 use types::{Digest, LedgerId, Seq, Timestamp};
 
@@ -149,24 +149,12 @@ impl Notes {
             | Fact::JournalContinued { .. }
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
-            | Fact::ApiKeyAdded(_)
+            | Fact::Identity(_)
             | Fact::StateDigest(_) => &[],
         };
-        // A restart has these from the tables: of a digest what the end of a generation says.
-        let is_told = matches!(
-            &entry.fact,
-            Fact::StateDigest(_)
-                | Fact::Ledger(
-                    ledger::Fact::AccountOpened(_)
-                        | ledger::Fact::TransferCreated(Transfer { key: TransferKey::Client(_), .. })
-                        | ledger::Fact::TransferFailed { .. }
-                        | ledger::Fact::AccountStaged { .. }
-                        | ledger::Fact::TransferStaged { .. }
-                        | ledger::Fact::TransferExpired(TransferKey::Client(_))
-                )
-        );
-        if !is_told {
-            note(at, Event::Other);
+        match entry.fact.restored_from() {
+            RestoredFrom::Entry => note(at, Event::Other),
+            RestoredFrom::Tables => {}
         }
         for (fact, touched) in facts.iter().zip(touched) {
             match (fact, *touched) {
@@ -201,7 +189,24 @@ impl Notes {
                     // So that whoever follows an account's balances comes by.
                     note(at, Event::Leg { debit, credit });
                 }
-                (_, _) => {}
+                (
+                    ledger::Fact::BookOpened(_)
+                    | ledger::Fact::LimitsSet { .. }
+                    | ledger::Fact::AddressSet { .. }
+                    | ledger::Fact::MetadataSet { .. }
+                    | ledger::Fact::TransferScheduled(_)
+                    | ledger::Fact::ImportStarted(_)
+                    | ledger::Fact::ImportNoted { .. },
+                    _,
+                ) => {}
+                (
+                    ledger::Fact::AccountOpened(_)
+                    | ledger::Fact::AccountStaged { .. }
+                    | ledger::Fact::TransferCreated(_)
+                    | ledger::Fact::TransferStaged { .. }
+                    | ledger::Fact::TransferExpired(_),
+                    touched,
+                ) => unreachable!("{fact:?} touched {touched:?}"),
             }
         }
     }
@@ -217,3 +222,6 @@ fn transfer_event(transfer: &Transfer, debit: AccountPlace, credit: AccountPlace
     };
     Event::Transfer { id: id.get(), debit, credit, is_pending: transfer.is_pending(), resolves }
 }
+
+#[cfg(test)]
+mod tests;

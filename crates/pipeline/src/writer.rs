@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use engine::Answer;
 use index::Index;
-use journal::{Fault, Frame, FrameAt, Journal, SegmentStore, StartAt};
+use journal::{DurableLog, Fault, Frame, FrameAt, SegmentStore, StartAt};
 use types::{Seq, Span};
 
 use crate::decider::Batch;
@@ -79,6 +79,9 @@ pub enum Step {
 ///   also finds what it says.
 /// * After any failure nothing more is written and nothing is released: a batch must not become durable without the one
 ///   before it.
+///
+/// The journal is a durable log and the local segments that are kept of it: one value is both, so that a frame is at its
+/// place once it is durable.
 #[derive(Debug)]
 pub struct Writer<R, J> {
     journal: J,
@@ -109,7 +112,7 @@ struct Written {
     behind: StartAt,
 }
 
-impl<R, J: Journal + SegmentStore> Writer<R, J> {
+impl<R, J: DurableLog + SegmentStore> Writer<R, J> {
     /// A writer behind everything that the journal holds; all of that must be indexed.
     pub fn new(journal: J) -> Self {
         Self {
@@ -165,7 +168,7 @@ impl<R, J: Journal + SegmentStore> Writer<R, J> {
         if !self.durable.is_empty() {
             Some(Step::Index)
         } else if self.keys_unsaved {
-            Some(if self.mark_due().is_some_and(|due| due <= now) { Step::Mark } else { Step::SaveKeys })
+            Some(if self.mark_is_due(now) { Step::Mark } else { Step::SaveKeys })
         } else if !self.frames.is_empty() {
             Some(Step::Append)
         } else if !self.appended.is_empty() {
@@ -224,7 +227,7 @@ impl<R, J: Journal + SegmentStore> Writer<R, J> {
     /// # Errors
     /// When it failed, or anything failed before.
     pub fn mark_in_time(&mut self, now: Span) -> Result<(), Fault> {
-        if self.mark_due().is_some_and(|due| due <= now) { self.mark() } else { Ok(()) }
+        self.guarded(|writer| if writer.mark_is_due(now) { writer.write_mark() } else { Ok(()) })
     }
 
     /// Writes the mark, whether or not it is due: at a clean stop.
@@ -235,6 +238,10 @@ impl<R, J: Journal + SegmentStore> Writer<R, J> {
         self.guarded(Self::write_mark)
     }
 
+    fn mark_is_due(&self, now: Span) -> bool {
+        self.mark_due().is_some_and(|due| due <= now)
+    }
+
     fn write_mark(&mut self) -> Result<(), Fault> {
         self.journal.mark()?;
         self.unmarked_since = None;
@@ -243,8 +250,9 @@ impl<R, J: Journal + SegmentStore> Writer<R, J> {
 
     fn append(&mut self) -> Result<(), Fault> {
         if let Some((frame, feed)) = self.frames.pop_front() {
-            let at = self.journal.append(&frame)?;
-            self.appended.push_back(Written { feed, at, behind: self.journal.place() });
+            self.journal.append(&frame)?;
+            let behind = self.journal.place();
+            self.appended.push_back(Written { feed, at: FrameAt::before(behind, &frame), behind });
         }
         Ok(())
     }

@@ -7,22 +7,21 @@ use types::{Digest, shorten};
 
 use crate::limits::{BUNDLE_BYTES_MAX, BUNDLE_FILES_MAX, DOCUMENT_BYTES_MAX, FILE_NAME_BYTES_MAX};
 
-/// What every bundle contains.
+/// The file that every bundle contains.
 pub const DOCUMENT: &str = "policy.toml";
 
 const MAGIC: &[u8; 8] = b"FINAPOL\x01";
 
-/// The files of one policy: `policy.toml` and the models it names, nothing else. How they travelled (a folder, an
+/// The files of one policy: `policy.toml` and the models that it names, nothing else. How they arrived (a folder, an
 /// archive, a request) leaves no trace, so the same content has the same digest everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
     files: BTreeMap<String, Box<[u8]>>,
 }
 
-/// Why files or bytes are not a bundle.
+/// Why files or bytes are not a valid bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    /// Without it there is nothing to keep.
     #[error("the bundle has no `policy.toml`")]
     NoDocument,
     /// See [`is_file_name`].
@@ -30,24 +29,23 @@ pub enum BundleError {
         "`{0}` is not a file name of a bundle: at most 128 of a-z 0-9 _ . / -, relative, without `.` or `..` parts"
     )]
     FileName(String),
-    /// Past [`BUNDLE_FILES_MAX`].
+    /// More than [`BUNDLE_FILES_MAX`].
     #[error("the bundle has {0} files, at most 64 are allowed")]
     TooManyFiles(usize),
-    /// Past [`BUNDLE_BYTES_MAX`].
+    /// More than [`BUNDLE_BYTES_MAX`].
     #[error("the bundle has {0} bytes, at most 16777216 (16 MiB) are allowed")]
     TooLarge(usize),
-    /// The same name twice.
     #[error("the bundle has two files `{0}`")]
     DuplicateFile(String),
-    /// Bytes that [`Bundle::to_bytes`] never writes: cut off, of another version, unsorted, or with files that the
+    /// Bytes that [`Bundle::to_bytes`] never writes: truncated, of another version, unsorted, or with files that the
     /// document does not name.
     #[error("the bytes are not a bundle in its canonical form, version 1: {0}")]
     NotCanonical(&'static str),
 }
 
 impl Bundle {
-    /// Keeps `policy.toml` and the files that it names as models, drops every other file. A named file that is not among
-    /// `files` is no error here: [`Policy::compile`](crate::Policy::compile) reports it with its line.
+    /// Keeps `policy.toml` and the files that it names as models, and drops every other file. If a named file is not
+    /// among `files`, that is no error here: [`Policy::compile`](crate::Policy::compile) reports it with its line.
     pub fn new(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Self, BundleError> {
         let mut given = BTreeMap::new();
         for (name, bytes) in files {
@@ -67,18 +65,17 @@ impl Bundle {
         Self { files }.checked()
     }
 
-    /// The file of this name, when the bundle has it.
     pub fn file(&self, name: &str) -> Option<&[u8]> {
         self.files.get(name).map(|bytes| &**bytes)
     }
 
-    /// Every file in order of name.
+    /// All files, in order of name.
     pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.files.iter().map(|(name, bytes)| (name.as_str(), &**bytes))
     }
 
-    /// The canonical form: magic and version (8 bytes), the number of files (u32), then per file in order of name its
-    /// name and its content, each behind its length (u32). Numbers are little-endian.
+    /// The canonical form: magic and version (8 bytes), the number of files (u32), then for each file in order of name
+    /// its name and its content, each preceded by its length (u32). Numbers are little-endian.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         put_u32(&mut out, self.files.len());
@@ -91,10 +88,11 @@ impl Bundle {
         out
     }
 
-    /// Reads the canonical form; every other input is refused, so that a digest stands for one bundle only.
+    /// Reads the canonical form. Refuses every other input, so that a digest stands for only one bundle.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
-        let mut rest = bytes.strip_prefix(MAGIC).ok_or(BundleError::NotCanonical("it does not start as one"))?;
-        let cut_off = BundleError::NotCanonical("it is cut off");
+        let mut rest =
+            bytes.strip_prefix(MAGIC).ok_or(BundleError::NotCanonical("it does not start with the magic bytes"))?;
+        let cut_off = BundleError::NotCanonical("it is truncated");
         let count = take_u32(&mut rest).ok_or(cut_off.clone())?;
         if count > BUNDLE_FILES_MAX {
             return Err(BundleError::TooManyFiles(count));
@@ -110,7 +108,7 @@ impl Bundle {
             files.insert(name.to_owned(), content.into());
         }
         if !rest.is_empty() {
-            return Err(BundleError::NotCanonical("bytes follow its end"));
+            return Err(BundleError::NotCanonical("there are bytes after its end"));
         }
         let bundle = Self { files }.checked()?;
         let document = bundle.file(DOCUMENT).ok_or(BundleError::NoDocument)?;
@@ -122,7 +120,7 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// The digest of the canonical form: the policy's identity in the journal.
+    /// The digest of the canonical form, which identifies the policy in the journal.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.to_bytes())
     }
@@ -142,8 +140,8 @@ impl Bundle {
     }
 }
 
-/// The files that a document names as models, sorted, each once; only possible names of bundle files. Empty when the
-/// document cannot be parsed. With it the shell knows what to read beside `policy.toml`.
+/// The files that a document names as models, sorted and each once. Names that no bundle file can have are left out.
+/// Empty if the document cannot be parsed. This tells the shell which files to read besides `policy.toml`.
 pub fn model_files(document: &[u8]) -> Vec<String> {
     let text = Some(document).filter(|document| document.len() <= DOCUMENT_BYTES_MAX);
     let Some(Ok(text)) = text.map(std::str::from_utf8) else { return Vec::new() };
@@ -157,8 +155,8 @@ pub fn model_files(document: &[u8]) -> Vec<String> {
     names
 }
 
-/// Whether a bundle can have a file of this name: 1 to 128 bytes of `a-z 0-9 _ . / -`, relative, no empty, `.` or `..`
-/// part between the slashes.
+/// Whether a bundle can contain a file of this name: 1 to 128 bytes of `a-z 0-9 _ . / -`, relative, with no empty, `.`
+/// or `..` part between the slashes.
 pub fn is_file_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_./-".contains(&byte);
     name.len() <= FILE_NAME_BYTES_MAX

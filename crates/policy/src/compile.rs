@@ -1,5 +1,5 @@
-//! Compiles the expressions of a document, each for every payment type that it is evaluated for: what is declared, required
-//! and personal differs from type to type.
+//! Compiles the expressions of a document. Each is compiled for every payment type that it is evaluated for, because
+//! types differ in which attributes are declared, required and personal.
 
 use types::Digest;
 
@@ -13,7 +13,7 @@ use crate::policy::{Document, Policy};
 use crate::reason::Codes;
 use crate::spec::{Attribute, FeatureSource, FeatureSpec, FeatureType, PaymentType};
 
-/// The policy that the draft is when it turns out to have no problem; all problems are reported.
+/// Reports every problem, and returns the policy if there is none.
 pub(crate) fn compile(draft: Draft<'_>, digest: Digest) -> Option<Policy> {
     let mut compiler = Compiler::new(&draft);
     compiler.legs();
@@ -54,18 +54,18 @@ fn feature_spec(feature: FeatureDraft, ty: Option<FeatureType>) -> Option<Featur
 
 struct Compiler<'a> {
     draft: &'a Draft<'a>,
-    /// One per payment type; `None` for a type with problems.
+    /// One per payment type. `None` for a type with problems.
     scopes: Vec<Option<Scope<'a>>>,
-    /// The names of features without a type, because they have problems. What reads them is not reported as well.
+    /// Names of features that have no type because they have problems. Expressions that read them are not reported too.
     broken: Vec<String>,
 }
 
-/// A payment type while its plan is made.
+/// A payment type while its plan is being made.
 struct Scope<'a> {
     spec: &'a PaymentType,
     schema: Schema,
     plan: Plan,
-    /// The steps of all its programs together.
+    /// Number of steps of all its programs together.
     cost: u64,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Compiler<'a> {
         Self { draft, scopes, broken }
     }
 
-    /// Compiles the source for each of the payment types. An error that all of them have is reported once.
+    /// Compiles the source for each of the payment types. An error that occurs for all of them is reported once.
     fn compile(
         &self,
         source: &Source,
@@ -102,7 +102,7 @@ impl<'a> Compiler<'a> {
             let message = match everywhere {
                 true => error.message,
                 false => {
-                    format!("{} (in payment type `{}`, which `payments` can leave out)", error.message, scope.spec.name)
+                    format!("{} (in payment type `{}`; use `payments` to leave it out)", error.message, scope.spec.name)
                 }
             };
             let text = self.draft.problems.text();
@@ -112,7 +112,8 @@ impl<'a> Compiler<'a> {
         programs
     }
 
-    /// As `compile`, for a value that is stored in the clear: `what` it is must not come from a personal attribute.
+    /// Like `compile`, for a value that is stored in the clear and so must not come from a personal attribute. `what`
+    /// names the value in the message.
     fn compile_stored(
         &self,
         what: &str,
@@ -155,7 +156,7 @@ impl<'a> Compiler<'a> {
         self.push(filters, |plan, program| plan.streams.iter_mut().last().expect(ASKS).filter = Some(program));
     }
 
-    /// Plans a feature and tells its type; `None` when it has problems.
+    /// Plans a feature and returns its type, or `None` if it has problems.
     fn feature(&mut self, position: usize, feature: &FeatureDraft) -> Option<FeatureType> {
         let idx = FeatureIdx::at(position);
         if let FeatureSource::Aggregate { stream, aggregate, window } = feature.source {
@@ -182,7 +183,7 @@ impl<'a> Compiler<'a> {
         first.and_then(feature_type)
     }
 
-    /// From here on expressions see features.
+    /// Makes features visible to the expressions that are compiled after this.
     fn declare_features(&mut self, types: &[Option<FeatureType>]) {
         for ((_, feature), ty) in self.draft.features.iter().zip(types) {
             let path = format!("features.{}", feature.name);
@@ -232,7 +233,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The bound on one expression alone would let hundreds of them take as long as they like.
+    /// Limits the cost of all expressions of a payment type together, because a limit on each expression alone would
+    /// let hundreds of them take arbitrarily long.
     fn costs(&self) {
         for (position, payment) in self.draft.payments.iter() {
             let cost = self.scope(PaymentTypeIdx::at(position)).map_or(0, |scope| scope.cost);
@@ -253,7 +255,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-const ASKS: &str = "POL-4: what is planned for a payment type was added to its plan before";
+const ASKS: &str = "POL-4: the plan of the payment type already has this stream or model";
 
 impl<'a> Scope<'a> {
     fn new(draft: &Draft<'_>, spec: &'a PaymentType) -> Self {
@@ -281,7 +283,7 @@ impl<'a> Scope<'a> {
         Self { spec, schema, plan, cost: 0 }
     }
 
-    /// A personal attribute that the program reads.
+    /// A personal attribute that the program reads, if there is one.
     fn personal(&self, program: &Program) -> Option<&'a Attribute> {
         let attribute = |slot: &Slot| {
             let position = usize::from(slot.0).checked_sub(BUILT_IN.len())?;

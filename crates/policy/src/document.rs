@@ -1,5 +1,5 @@
-//! Reads `policy.toml`: one room per part of the document. Every part is read to its end whatever was wrong before, so that
-//! an author sees all problems at once.
+//! Reads `policy.toml`, with one module per part of the document. Every part is read to its end whatever was wrong
+//! before, so that an author sees all problems at once.
 
 mod books;
 mod file;
@@ -28,7 +28,7 @@ use crate::spec::{AccountTemplate, Entity, FileMapping, LedgerSpec, Thresholds};
 /// An expression as it is written. Its type is checked when it is compiled.
 pub(crate) type Source = Located<String>;
 
-/// The document as far as it could be read; all there when no problem was reported.
+/// The document as far as it could be read. It is complete if no problem was reported.
 #[derive(Debug)]
 pub(crate) struct Draft<'d> {
     pub(crate) problems: &'d Problems<'d>,
@@ -47,7 +47,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) file_mapping: Option<FileMapping>,
 }
 
-/// The tables of the document; `None` when it is not TOML, which is reported.
+/// Parses the document. If it is not TOML, this reports why and returns `None`.
 pub(crate) fn parse<'d>(text: &'d str, problems: &Problems<'_>) -> Option<DeTable<'d>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
@@ -58,7 +58,7 @@ pub(crate) fn parse<'d>(text: &'d str, problems: &Problems<'_>) -> Option<DeTabl
 }
 
 impl<'d> Draft<'d> {
-    /// Reads the document. Each part may refer to those before it.
+    /// Reads the document. Each part may refer to the parts before it.
     pub(crate) fn read(document: &'d DeTable<'d>, bundle: &Bundle, problems: &'d Problems<'d>) -> Self {
         let mut table = Table::document(document, problems);
         let name = table.need("name", text).and_then(|key| name(&key, problems));
@@ -93,13 +93,12 @@ impl<'d> Draft<'d> {
         draft
     }
 
-    /// Every payment type.
     fn every_payment(&self) -> Vec<PaymentTypeIdx> {
         (0..self.payments.len()).map(PaymentTypeIdx::at).collect()
     }
 }
 
-/// The payment types under `payments`, in the document's order, each once; `None` when the key is not there.
+/// Reads the payment types under `payments`, in the order of the document and each once. `None` if the key is absent.
 fn payment_list(table: &mut Table<'_>, draft: &Draft<'_>) -> Option<Vec<PaymentTypeIdx>> {
     let node = table.node("payments")?;
     let place = node.place.clone();
@@ -118,7 +117,7 @@ fn payment_list(table: &mut Table<'_>, draft: &Draft<'_>) -> Option<Vec<PaymentT
     Some(payments)
 }
 
-/// An expression.
+/// Reads an expression.
 fn source(value: &DeValue<'_>) -> Result<String, String> {
     let text = any_text(value)?;
     if text.len() > SOURCE_BYTES_MAX {
@@ -127,7 +126,7 @@ fn source(value: &DeValue<'_>) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The expression under `key`, or this one in its place.
+/// Reads the expression under `key`, or takes `default` if the key is absent.
 fn source_or(table: &mut Table<'_>, key: &'static str, default: &str) -> Option<Source> {
     match table.node(key) {
         Some(node) => node.read(source),

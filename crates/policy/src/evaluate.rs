@@ -15,11 +15,11 @@ use crate::spec::{AggregateKind, Leg, LegAccount, OnFailure, RuleEffect, Thresho
 use crate::value::{AttributeValue, FeatureValue, MissingReason};
 
 impl Policy {
-    /// What the policy says about a payment.
+    /// Evaluates the policy for one payment.
     ///
     /// # Panics
-    /// POL-1: when the facts do not fit the payment type. POL-2: when the amount is above
-    /// [`AMOUNT_MAX`](crate::limits::AMOUNT_MAX). The edge has checked both.
+    /// POL-1: if the facts do not fit the payment type. POL-2: if the amount is above
+    /// [`AMOUNT_MAX`](crate::limits::AMOUNT_MAX). The edge must have checked both.
     pub fn evaluate(&self, facts: &Facts<'_>, history: &dyn History) -> Evaluation {
         let position = facts.payment_type.get();
         let plan = self.plans.get(position).expect("POL-1: the payment type is one of this policy");
@@ -85,7 +85,7 @@ impl Policy {
     }
 }
 
-/// What is found of one payment, while it is found.
+/// The judgement of one payment while it is being made.
 struct Judgement<'p> {
     thresholds: Thresholds,
     codes: &'p Codes,
@@ -109,7 +109,7 @@ impl<'p> Judgement<'p> {
         }
     }
 
-    /// A reason of the system, listed once however often it applies.
+    /// Adds one of the system's reasons. It is listed once, however often it applies.
     fn add(&mut self, code: &Name, effect: OnFailure) {
         let (verdict, effect) = match effect {
             OnFailure::Approve => return,
@@ -126,7 +126,7 @@ impl<'p> Judgement<'p> {
         self.add(&self.codes.feature_missing, self.thresholds.on_missing_feature);
     }
 
-    /// An expression has no value: because something is missing, or for a reason that a human should see.
+    /// Handles an expression without a value: either something is missing, or a human should see why it failed.
     fn failed(&mut self, error: EvalError, code: &Name) {
         if matches!(error, EvalError::Missing(_)) { self.missing() } else { self.add(code, OnFailure::Review) }
     }
@@ -158,7 +158,7 @@ impl<'p> Judgement<'p> {
         self.reasons.push(Reason { code: name.clone(), effect });
     }
 
-    /// The score, once all of it is there, and what the thresholds make of it.
+    /// Computes the score from all that was added to it, and applies the thresholds.
     fn score(&mut self) -> Score {
         let score = Score::clamped(i64::from(self.model_score.get()) + self.rule_scores);
         let reached = |threshold: Option<u16>| threshold.is_some_and(|threshold| score.get() >= threshold);
@@ -171,13 +171,13 @@ impl<'p> Judgement<'p> {
     }
 }
 
-/// A stream at the moment of one payment.
+/// A stream as of one payment.
 struct StreamNow {
-    /// Whose records are asked; `None` when the payment leaves the attribute out.
+    /// The entity whose records are asked for. `None` if the payment leaves the attribute out.
     entity: Option<Token>,
     /// The payment's time on the stream's clock.
     at: Timestamp,
-    /// The value that the payment adds, when it adds one.
+    /// The value that the payment adds to the stream, if it adds one.
     record: Result<Option<i64>, EvalError>,
 }
 
@@ -234,7 +234,7 @@ fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
     }
 }
 
-/// An expression that gives a feature reads attributes only: what it misses is one of them.
+/// A feature's expression reads only attributes, so a missing value is a missing attribute.
 fn missing_reason(error: EvalError) -> MissingReason {
     match error {
         EvalError::Missing(_) => MissingReason::AttributeAbsent,
@@ -258,8 +258,9 @@ fn aggregate_value(aggregate: AggregateKind, found: features::Aggregate) -> Feat
     }
 }
 
-/// The quotient of the nearest doubles, 0.0 of nothing. Both steps round as IEEE 754 says, on every machine alike.
-#[expect(clippy::cast_precision_loss, reason = "the nearest double is what is meant")]
+/// The quotient of the nearest doubles, or 0.0 if `count` is 0. Both steps round by IEEE 754, so the result is the same
+/// on every machine.
+#[expect(clippy::cast_precision_loss, reason = "the nearest double is intended")]
 fn share(part: i128, count: u64) -> FeatureValue {
     FeatureValue::double(if count == 0 { 0.0 } else { part as f64 / count as f64 })
 }

@@ -1,33 +1,34 @@
-//! The policy: one versioned bundle of payment types, features, rules and models, compiled once and evaluated per
-//! payment.
+//! The policy: one versioned bundle of payment types, features, rules and models. It is compiled once and evaluated for
+//! every payment.
 //!
-//! A [`Bundle`] is a folder's `policy.toml` with the models that it names. [`Policy::compile`] checks all of it and gives
-//! either an immutable [`Policy`] or every [`Problem`], each with its place in the document.
-//! [`Policy::evaluate`] turns the [`Facts`] of a payment and the [`History`] of its entities into an [`Evaluation`]; it is
-//! a pure function, so that the same payment gets the same answer on every machine. No I/O, no clock, no randomness.
+//! A [`Bundle`] is the `policy.toml` of a folder with the models that it names. [`Policy::compile`] checks all of it
+//! and returns either an immutable [`Policy`] or every [`Problem`] with its place in the document. [`Policy::evaluate`]
+//! turns the [`Facts`] of a payment and the [`History`] of its entities into an [`Evaluation`]. It is a pure function,
+//! so the same payment gets the same answer on every machine. It does no I/O and uses no clock or randomness.
 //!
-//! Order of an evaluation: which streams the payment is recorded in, features, models, rules, thresholds, legs. Each
-//! feature is computed once. The verdict is the strictest of what rules, thresholds and failures ask for. A rule that
-//! fails for another reason than a missing value always asks for a review, as does a stream that cannot take the payment:
-//! neither is ever silently skipped. Codes of the system's own reasons are in [`reason`].
+//! An evaluation goes in this order: the streams that record the payment, features, models, rules, thresholds, legs.
+//! Each feature is computed once. The verdict is the strictest one that rules, thresholds and failures ask for. A rule
+//! that fails for any reason other than a missing value always asks for a review, and so does a stream that cannot
+//! record the payment: neither is ever skipped silently. The codes of the system's own reasons are in [`reason`].
 //!
 //! # The document
 //!
-//! A complete `policy.toml`. Names are 1 to 64 of `a-z 0-9 _`, first a letter; bounds on everything are in [`limits`];
-//! spans of time are a whole number and one of `d h m s ms us ns`.
+//! This is a complete `policy.toml`. Names have 1 to 64 characters of `a-z 0-9 _` and start with a letter. The bounds
+//! on everything are in [`limits`]. A span of time is a whole number followed by one of `d h m s ms us ns`.
 //!
 //! ```toml
 #![doc = include_str!("../example/policy.toml")]
 //! ```
 //!
-//! Expressions are written in [CEL](cel). They see `payment.amount` (int, minor units), `payment.type`, `payment.asset`
-//! (strings), `payment.occurred_at`, `payment.decided_at` (timestamps) and `payment.<attribute>`; rules and inputs of
-//! models also see `features.<feature>`. An expression is compiled for every payment type that it applies to, and has to
-//! fit all of them: `payments` narrows them down. An optional attribute or a feature may be missing: `has(payment.device)`
-//! tells; reading it without asking is judged by `on_missing_feature`.
+//! Expressions are written in [CEL](cel). They can read `payment.amount` (an int, in minor units), `payment.type` and
+//! `payment.asset` (strings), `payment.occurred_at` and `payment.decided_at` (timestamps) and `payment.<attribute>`.
+//! Rules and inputs of models can also read `features.<feature>`. An expression is compiled for every payment type that
+//! it applies to and must be valid for all of them; `payments` limits it to some types. An optional attribute or a
+//! feature may be missing. `has(payment.device)` tests for that; if an expression reads a missing value without
+//! testing, `on_missing_feature` decides.
 //!
-//! Features, amounts and records are stored in the clear, so an expression for one of them must not read a personal
-//! attribute, unless it is a feature that is true or false. Filters, rules and inputs of models may.
+//! Features, amounts and records are stored in the clear, so their expressions must not read a personal attribute,
+//! except for features that are true or false. Filters, rules and inputs of models may read one.
 
 pub mod cel;
 pub mod limits;

@@ -1,10 +1,11 @@
-//! Places inside TOML strings.
+//! Finds places inside TOML strings.
 
 use std::ops::Range;
 
-/// The byte of `document` where the character at `line` and `column` (from 1) of a string's value is written; `literal` is
-/// the string with its quotes. Escapes, and line ends that the value lacks, are counted as TOML reads them. Without such a
-/// character it is the end of the string, and for another value than a string its start.
+/// The byte of `document` at which the character at `line` and `column` (from 1) of a string's value is written.
+/// `literal` is the range of the string including its quotes. Escapes, and line ends that are not part of the value,
+/// are counted as TOML reads them. Returns the end of the string if it has no such character, and the start of the
+/// value if it is not a string.
 pub(crate) fn offset(document: &str, literal: &Range<usize>, line: u32, column: u32) -> usize {
     let Some(written) = document.get(literal.clone()) else { return literal.start };
     let Some(quote) = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| written.starts_with(quote)) else {
@@ -13,7 +14,7 @@ pub(crate) fn offset(document: &str, literal: &Range<usize>, line: u32, column: 
     let escapes = quote.starts_with('"');
     let mut at = quote.len();
     if quote.len() == 3 {
-        // A line end right behind the opening quotes is not part of the value.
+        // A line end directly after the opening quotes is not part of the value.
         at += line_end(rest(written, at));
     }
     let end = written.len().saturating_sub(quote.len()).max(at);
@@ -43,7 +44,7 @@ pub(crate) fn offset(document: &str, literal: &Range<usize>, line: u32, column: 
 
 struct Escape {
     length: usize,
-    /// False for the end of a line that continues: it stands for nothing.
+    /// False for a backslash at the end of a line. It continues the line and stands for nothing.
     in_value: bool,
 }
 
@@ -62,7 +63,7 @@ fn escape(here: &str) -> Option<Escape> {
     }
 }
 
-/// The bytes of the line end that `here` starts with, 0 when it does not.
+/// Length in bytes of the line end that `here` starts with, or 0.
 fn line_end(here: &str) -> usize {
     if here.starts_with("\r\n") { 2 } else { usize::from(here.starts_with('\n')) }
 }

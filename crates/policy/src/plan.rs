@@ -1,4 +1,4 @@
-//! What is evaluated for the payments of one type, and how expressions read them.
+//! What is evaluated for payments of one type, and how expressions read a payment.
 
 use types::Name;
 
@@ -8,7 +8,7 @@ use crate::index::{AttributeIdx, FeatureIdx, ModelIdx, StreamIdx};
 use crate::spec::{AggregateKind, AttributeKind, Counts, RuleEffect, StreamClock};
 use crate::value::{AttributeValue, FeatureValue};
 
-/// What every payment has, in the order of the first slots; no attribute can have one of these names.
+/// What every payment has, in the order of the first slots. No attribute can have one of these names.
 pub(crate) const BUILT_IN: [(&str, Type); 5] = [
     ("amount", Type::Int),
     ("type", Type::Text),
@@ -17,12 +17,12 @@ pub(crate) const BUILT_IN: [(&str, Type); 5] = [
     ("decided_at", Type::Time),
 ];
 
-/// Everything that is evaluated for the payments of one type, in the order of the document.
+/// Everything that is evaluated for payments of one type, in the order of the document.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) type_name: Name,
     pub(crate) asset: Box<str>,
-    /// How many attributes the type has: features have the slots behind theirs.
+    /// Number of attributes of the type. The slots of features follow those of attributes.
     pub(crate) attributes: usize,
     pub(crate) streams: Vec<StreamPlan>,
     pub(crate) features: Vec<FeaturePlan>,
@@ -31,14 +31,14 @@ pub(crate) struct Plan {
     pub(crate) amounts: Vec<Program>,
 }
 
-/// A stream that the type's payments have records in, or that features ask about for them.
+/// A stream that records payments of the type, or that their features read.
 #[derive(Debug)]
 pub(crate) struct StreamPlan {
     pub(crate) stream: StreamIdx,
     pub(crate) entity: AttributeIdx,
     pub(crate) clock: StreamClock,
     pub(crate) counts: Counts,
-    /// The value of a record; `None` when payments of this type have none in it.
+    /// The value of a record. `None` if the stream does not record payments of this type.
     pub(crate) value: Option<Program>,
     pub(crate) filter: Option<Program>,
 }
@@ -53,7 +53,7 @@ pub(crate) struct FeaturePlan {
 #[derive(Debug)]
 pub(crate) enum How {
     Aggregate {
-        /// In [`Plan::streams`].
+        /// Index in [`Plan::streams`].
         stream: usize,
         aggregate: AggregateKind,
         window: features::Window,
@@ -74,7 +74,7 @@ pub(crate) struct RulePlan {
     pub(crate) then: RuleEffect,
 }
 
-/// A payment and those of its features that are computed, as expressions see them.
+/// A payment with the features that are computed so far, as expressions see them.
 #[derive(Debug)]
 pub(crate) struct Payment<'a> {
     pub(crate) plan: &'a Plan,
@@ -124,7 +124,7 @@ fn feature_value(value: &FeatureValue) -> Option<Value<'_>> {
     }
 }
 
-/// The type that expressions see.
+/// The type of an attribute in expressions.
 pub(crate) fn attribute_type(kind: AttributeKind) -> Type {
     match kind {
         AttributeKind::Text { .. } => Type::Text,

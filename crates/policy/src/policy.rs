@@ -15,7 +15,7 @@ use crate::spec::{
     AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, Rule, StreamSpec, Thresholds,
 };
 
-/// A policy that was checked and compiled once. Immutable; any number of threads may share it.
+/// A policy that was checked and compiled. It is immutable, and any number of threads may share it.
 #[derive(Debug)]
 pub struct Policy {
     pub(crate) digest: Digest,
@@ -27,7 +27,7 @@ pub struct Policy {
     pub(crate) codes: Codes,
 }
 
-/// Everything that a checked document says, in its order.
+/// The content of a checked document, in its order.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) name: Name,
@@ -49,7 +49,7 @@ impl Policy {
     /// Checks the whole document and compiles it.
     ///
     /// # Errors
-    /// Every problem of the document, in order of place, at most [`PROBLEMS_MAX`](crate::limits::PROBLEMS_MAX).
+    /// All problems of the document, in order of place, at most [`PROBLEMS_MAX`](crate::limits::PROBLEMS_MAX).
     pub fn compile(bundle: &Bundle) -> Result<Self, Vec<Problem>> {
         let problem = |message: String| vec![Problem { file: DOCUMENT.to_owned(), line: 1, column: 1, message }];
         let document = bundle.file(DOCUMENT).unwrap_or_default();
@@ -63,64 +63,57 @@ impl Policy {
         policy.ok_or_else(|| problems.into_list())
     }
 
-    /// The digest of the bundle: the policy's identity.
+    /// The digest of the bundle, which identifies the policy.
     pub const fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// What the policy calls itself.
+    /// The name that the policy gives itself.
     pub fn name(&self) -> &Name {
         &self.document.name
     }
 
-    /// For people; may be empty.
+    /// A description for people; may be empty.
     pub fn description(&self) -> &str {
         &self.document.description
     }
 
-    /// Every ledger, in the document's order, as all lists here.
+    /// All ledgers, in the order of the document, like every list here.
     pub fn ledgers(&self) -> &[LedgerSpec] {
         &self.document.ledgers
     }
 
-    /// Every entity kind.
     pub fn entities(&self) -> &[Entity] {
         &self.document.entities
     }
 
-    /// Every account template.
     pub fn accounts(&self) -> &[AccountTemplate] {
         &self.document.accounts
     }
 
-    /// Every payment type.
     pub fn payment_types(&self) -> &[PaymentType] {
         &self.document.payment_types
     }
 
-    /// The payment type of this name.
     pub fn payment_type(&self, name: &str) -> Option<(PaymentTypeIdx, &PaymentType)> {
         let types = &self.document.payment_types;
         let position = types.iter().position(|payment_type| payment_type.name.as_str() == name)?;
         Some((PaymentTypeIdx::at(position), types.get(position)?))
     }
 
-    /// Every stream.
     pub fn streams(&self) -> &[StreamSpec] {
         &self.document.streams
     }
 
-    /// Every feature.
     pub fn features(&self) -> &[FeatureSpec] {
         &self.document.features
     }
 
-    /// Every model.
     pub fn models(&self) -> &[ModelSpec] {
         &self.document.models
     }
 
-    /// Every rule, in the order in which they are evaluated.
+    /// All rules, in the order in which they are evaluated.
     pub fn rules(&self) -> &[Rule] {
         &self.document.rules
     }
@@ -130,7 +123,7 @@ impl Policy {
         self.document.thresholds
     }
 
-    /// How a file of past payments is read, when the document says so.
+    /// How to read a file of past payments, if the document says so.
     pub const fn file_mapping(&self) -> Option<&FileMapping> {
         self.document.file_mapping.as_ref()
     }
@@ -141,7 +134,7 @@ impl Policy {
     }
 }
 
-/// The engine and every fold beside it read one policy at the same time.
+/// The engine and the other folds of the log share one policy across threads.
 const _: () = {
     const fn shared<T: Send + Sync>() {}
     shared::<Policy>()

@@ -9,14 +9,14 @@ use types::Name;
 use crate::bundle::DOCUMENT;
 use crate::limits::PROBLEMS_MAX;
 
-/// One thing that is wrong with a policy: where, what, and what was expected.
+/// One thing that is wrong with a policy: where it is, what is wrong, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file of the bundle.
+    /// Name of the file in the bundle.
     pub file: String,
-    /// From 1.
+    /// Counted from 1.
     pub line: u32,
-    /// From 1, in characters.
+    /// Counted from 1, in characters.
     pub column: u32,
     /// Starts with the path of the value, such as `rules[2].when`.
     pub message: String,
@@ -28,16 +28,16 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where a value stands in the document.
+/// The place of a value in the document.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
-    /// Such as `rules[2].when`; empty for the document itself.
+    /// For example `rules[2].when`. Empty for the document itself.
     pub(crate) path: String,
-    /// Its bytes.
+    /// The bytes of the value in the document.
     pub(crate) span: Range<usize>,
 }
 
-/// Collects what is wrong with one document while it is read, so that its author sees all of it at once.
+/// Collects the problems of one document while it is read, so that its author sees all of them at once.
 #[derive(Debug)]
 pub(crate) struct Problems<'d> {
     text: &'d str,
@@ -49,7 +49,6 @@ impl<'d> Problems<'d> {
         Self { text, found: RefCell::default() }
     }
 
-    /// The document.
     pub(crate) fn text(&self) -> &'d str {
         self.text
     }
@@ -58,7 +57,7 @@ impl<'d> Problems<'d> {
         self.report_at(place.span.start, place, message);
     }
 
-    /// Reports a part of the value at `place` that starts at the byte `offset` of the document.
+    /// Reports a problem with the part of the value at `place` that starts at the byte `offset` of the document.
     pub(crate) fn report_at(&self, offset: usize, place: &Place, message: impl fmt::Display) {
         let message = if place.path.is_empty() { message.to_string() } else { format!("{}: {message}", place.path) };
         self.found.borrow_mut().push((offset, message));
@@ -68,7 +67,7 @@ impl<'d> Problems<'d> {
         self.found.borrow().is_empty()
     }
 
-    /// Every problem in order of place, each once.
+    /// Returns all problems in order of place, each once.
     pub(crate) fn into_list(self) -> Vec<Problem> {
         let mut found = self.found.into_inner();
         found.sort();
@@ -90,7 +89,7 @@ fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
     (number(before.matches('\n').count() + 1), number(column + 1))
 }
 
-/// `; did you mean …?` when a candidate is nearly what was written, nothing otherwise.
+/// Returns `; did you mean …?` if a candidate is close to what was written, otherwise nothing.
 pub(crate) fn suggestion<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> String {
     if written.len() > Name::BYTES_MAX {
         return String::new();
@@ -103,9 +102,9 @@ pub(crate) fn suggestion<'c>(written: &str, candidates: impl IntoIterator<Item =
     nearest.map_or_else(String::new, |(_, candidate)| format!("; did you mean `{candidate}`?"))
 }
 
-/// Levenshtein's distance: how many letters to insert, remove or change.
+/// The Levenshtein distance: the number of letters to insert, remove or change.
 fn edit_distance(from: &str, to: &str) -> usize {
-    // The row of distances from the first i letters of `from` to every beginning of `to`.
+    // The distances from the first i letters of `from` to every prefix of `to`.
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (i, a) in from.chars().enumerate() {
         let mut diagonal = i;

@@ -6,22 +6,24 @@ use types::Name;
 pub const FEATURE_MISSING: &str = "feature_missing";
 /// A model gave no number.
 pub const MODEL_FAILED: &str = "model_failed";
-/// A rule could not be evaluated: an overflow, a division by zero. Always review.
+/// A rule could not be evaluated because of an overflow or a division by zero. Always leads to a review.
 pub const RULE_FAILED: &str = "rule_failed";
-/// The value or filter of a stream could not be evaluated, so the payment is not recorded in it. Always review.
+/// The value or filter of a stream could not be evaluated, so the stream does not record the payment. Always leads to a
+/// review.
 pub const STREAM_FAILED: &str = "stream_failed";
 /// The score reached `review_at`.
 pub const SCORE_REVIEW: &str = "score_review";
 /// The score reached `decline_at`.
 pub const SCORE_DECLINE: &str = "score_decline";
-/// The transfers of the payment cannot be told; see [`LegError`](crate::LegError). Always decline, by the caller.
+/// The transfers of the payment cannot be determined; see [`LegError`](crate::LegError). The caller always declines the
+/// payment.
 pub const LEG_FAILED: &str = "leg_failed";
 
-/// All of them. No rule can have one of these names.
+/// All codes of the system. No rule can have one of these names.
 pub const SYSTEM_REASONS: [&str; 7] =
     [FEATURE_MISSING, MODEL_FAILED, RULE_FAILED, STREAM_FAILED, SCORE_REVIEW, SCORE_DECLINE, LEG_FAILED];
 
-/// The codes that an evaluation gives, as names, made once per policy.
+/// The codes that an evaluation gives, parsed into names once per policy.
 #[derive(Debug)]
 pub(crate) struct Codes {
     pub(crate) feature_missing: Name,

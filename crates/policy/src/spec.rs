@@ -1,82 +1,78 @@
-//! What a checked policy document says, in the order in which it says it.
+//! The content of a checked policy document, in its order.
 
 use types::{Asset, Code, Digest, LedgerId, Name, Span, Timestamp};
 
 use crate::index::{AccountTemplateIdx, AttributeIdx, EntityIdx, LedgerIdx, PaymentTypeIdx, StreamIdx};
 
-/// A kind of thing that features are kept about.
+/// A kind of thing that features are computed for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entity {
-    /// `customer`.
+    /// For example `customer`.
     pub name: Name,
-    /// True: each value has its own erasable key. False: its token is derived from the tenant's key.
+    /// If true, each value has its own erasable key. If false, its token is derived from the tenant's key.
     pub personal: bool,
 }
 
-/// A ledger that legs use. Activation creates it when it does not exist.
+/// A ledger that legs use. Activating the policy creates it if it does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerSpec {
-    /// What the document calls it.
+    /// The name that the document gives it.
     pub name: Name,
-    /// Its number in the tenant; unique in the document, not 0.
+    /// Its number in the tenant. Unique in the document and not 0.
     pub id: LedgerId,
-    /// What it counts.
     pub asset: Asset,
 }
 
-/// One account, or one per value of an entity.
+/// A single account, or one account per value of an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountTemplate {
-    /// What legs call it.
+    /// The name by which legs refer to it.
     pub name: Name,
-    /// The ledger it is in.
     pub ledger: LedgerIdx,
-    /// Its code, not 0.
+    /// Not 0.
     pub code: Code,
-    /// Its limits.
     pub flags: AccountFlagsSpec,
-    /// One account per value of this entity; `None`: a single account.
+    /// If set, there is one account per value of this entity. `None` means a single account.
     pub per: Option<EntityIdx>,
-    /// True: the first leg that needs it opens it. False: it must have been opened before.
+    /// If true, the first leg that needs the account opens it. If false, it must already be open.
     pub open_on_first_use: bool,
 }
 
-/// The account flags that a template can ask for, by the ledger's names.
+/// The account flags that a template can set, with the names that the ledger uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AccountFlagsSpec {
-    /// Debits, pending ones included, stay within posted credits. Excludes the next.
+    /// Debits, pending ones included, stay within the posted credits. Excludes the next flag.
     pub debits_must_not_exceed_credits: bool,
-    /// Credits, pending ones included, stay within posted debits.
+    /// Credits, pending ones included, stay within the posted debits.
     pub credits_must_not_exceed_debits: bool,
-    /// Keep the balance after every transfer.
+    /// Keeps the balance after every transfer.
     pub history: bool,
 }
 
-/// A kind of payment: its attributes, its legs, and how its life goes on after the decision.
+/// A kind of payment: its attributes, its legs, and what happens to it after the decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentType {
-    /// `card`.
+    /// For example `card`.
     pub name: Name,
-    /// For people; may be empty.
+    /// A description for people; may be empty.
     pub description: String,
-    /// The ledger whose asset every payment of this type is in.
+    /// The ledger whose asset all payments of this type are in.
     pub ledger: LedgerIdx,
-    /// The entity attribute whose key seals the personal attributes; a required one, of a personal entity.
+    /// The entity attribute whose key seals the personal attributes. It must be required and of a personal entity.
     pub subject: Option<AttributeIdx>,
-    /// What a payment of this type carries beside its amount.
+    /// What a payment of this type carries besides its amount.
     pub attributes: Vec<Attribute>,
-    /// The transfers it makes, at least one.
+    /// The transfers that it makes, at least one.
     pub legs: Vec<Leg>,
     /// What an approval does.
     pub capture: Capture,
     /// What happens to a payment under review that nobody decides.
     pub review: Review,
-    /// Whether clients may say when the payment happened; `None`: it happened when it was decided.
+    /// Whether clients may state when the payment happened. `None` means that it happened when it was decided.
     pub occurred_at: Option<OccurredAt>,
 }
 
 impl PaymentType {
-    /// The attribute of this name.
     pub fn attribute(&self, name: &str) -> Option<(AttributeIdx, &Attribute)> {
         let position = self.attributes.iter().position(|attribute| attribute.name.as_str() == name)?;
         Some((AttributeIdx::at(position), self.attributes.get(position)?))
@@ -86,33 +82,31 @@ impl PaymentType {
 /// One attribute of a payment type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute {
-    /// `country`.
+    /// For example `country`.
     pub name: Name,
-    /// What its values are.
     pub kind: AttributeKind,
-    /// False: a payment may leave it out.
+    /// If false, a payment may leave it out.
     pub required: bool,
-    /// True: sealed at the edge with the subject's key. Never an entity or account, whose values are opaque anyway.
+    /// If true, the edge seals it with the subject's key. Never true for an entity or account, whose values are opaque
+    /// anyway.
     pub personal: bool,
 }
 
-/// What the values of an attribute are.
+/// The type of an attribute's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttributeKind {
-    /// Text of at most so many characters.
+    /// Text of limited length.
     Text {
-        /// Unicode scalar values.
+        /// Counted in Unicode scalar values.
         chars_max: u16,
     },
     /// A 64-bit signed integer.
     Int,
     /// A finite 64-bit float.
     Double,
-    /// True or false.
     Bool,
-    /// An instant.
     Time,
-    /// A value of an entity kind; the core sees its token.
+    /// A value of an entity kind. The core sees only its token.
     Entity(EntityIdx),
     /// An account that the client names.
     Account,
@@ -125,9 +119,9 @@ pub struct Leg {
     pub debit: LegAccount,
     /// The account that is paid.
     pub credit: LegAccount,
-    /// The amount, a CEL int in minor units over `payment.*`.
+    /// The amount: a CEL expression over `payment.*` that gives an int in minor units.
     pub amount: String,
-    /// The transfer's code, not 0.
+    /// Not 0.
     pub code: Code,
 }
 
@@ -145,13 +139,13 @@ pub enum LegAccount {
 /// What an approval does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Capture {
-    /// The legs post at once.
+    /// The legs are posted at once.
     Immediate,
     /// The legs are held until a capture.
     Manual {
         /// How long they are held, counted from the approval.
         deadline: Span,
-        /// What happens then.
+        /// What happens at the deadline.
         on_deadline: CaptureExpiry,
     },
 }
@@ -159,9 +153,9 @@ pub enum Capture {
 /// What happens to a payment that is not captured in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaptureExpiry {
-    /// Its hold is released.
+    /// The hold is released.
     Void,
-    /// It is captured in full.
+    /// The payment is captured in full.
     Capture,
 }
 
@@ -170,11 +164,11 @@ pub enum CaptureExpiry {
 pub struct Review {
     /// How long its hold lasts, counted from the decision.
     pub deadline: Span,
-    /// What happens then.
+    /// What happens at the deadline.
     pub on_deadline: ReviewExpiry,
 }
 
-/// What happens at the end of a review without a verdict.
+/// What happens when a review ends without a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReviewExpiry {
     /// The payment is declined.
@@ -186,42 +180,42 @@ pub enum ReviewExpiry {
 /// How far a client's `occurred_at` may be from the engine's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OccurredAt {
-    /// Earlier than this before `decided_at`: judged at `decided_at` and tagged.
+    /// If it is earlier than `decided_at` by more than this, the payment is judged at `decided_at` and tagged.
     pub late_max: Span,
-    /// Later than this after `decided_at`: refused.
+    /// If it is later than `decided_at` by more than this, the payment is refused.
     pub ahead_max: Span,
 }
 
-/// A history of records per value of an entity.
+/// Records of payments, kept per value of an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamSpec {
-    /// What features call it.
+    /// The name by which features refer to it.
     pub name: Name,
-    /// A hash of what decides which records it has: name, entity, attribute, payment types, value, filter, what counts and
-    /// which clock. A stream with the same key in the next policy is the same stream and continues; retention and bounds
-    /// may change. Unique in the policy.
+    /// A hash of everything that determines which records the stream has: name, entity, attribute, payment types,
+    /// value, filter, what counts, and the clock. A stream with the same key in the next policy is the same stream and
+    /// continues; its retention and bounds may change. Unique in the policy.
     pub key: Digest,
     /// The entity whose values have records.
     pub entity: EntityIdx,
-    /// Which clock orders it.
+    /// The clock that orders its records.
     pub clock: StreamClock,
-    /// Which payments it has records of.
+    /// Which payments it records.
     pub counts: Counts,
-    /// How far back its features look: the longest `window` + `delay`; zero without features. What the clients' clock
-    /// may lie ahead or behind comes on top.
+    /// How far back its features look: the longest `window` + `delay`, or zero without features. How far the clients'
+    /// clock may be ahead or behind is not included.
     pub retention: Span,
-    /// Records kept of one entity; features that need a dropped one are missing.
+    /// Most records kept per entity. Features that need a dropped record are missing.
     pub records_max: u32,
-    /// Entities with records; features of those past it are missing.
+    /// Most entities with records. Features of entities beyond that are missing.
     pub entities_max: u32,
 }
 
-/// Which of a payment's times places its record.
+/// Which of a payment's two times orders its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamClock {
-    /// The engine's.
+    /// The time at which the engine decides the payment.
     DecidedAt,
-    /// The one that the client may declare.
+    /// The time at which the payment happened, which the client may state.
     OccurredAt,
 }
 
@@ -235,38 +229,35 @@ impl StreamClock {
     }
 }
 
-/// Which payments a stream has records of.
+/// Which payments a stream records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counts {
-    /// Approved and held ones; a record goes again when its payment is declined, voided or expires.
+    /// Approved and held payments. A record is removed when its payment is declined, voided or expires.
     Accepted,
-    /// Every decided one.
+    /// Every decided payment.
     Attempted,
 }
 
 /// A typed value that is computed for payments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeatureSpec {
-    /// What rules and models call it: `features.<name>`.
+    /// The name by which rules and models refer to it: `features.<name>`.
     pub name: Name,
     /// The type of every value that is not missing.
     pub ty: FeatureType,
-    /// How it is computed.
     pub source: FeatureSource,
     /// The payment types it is computed for, in order.
     pub payments: Vec<PaymentTypeIdx>,
 }
 
-/// The type of a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeatureType {
     /// A 64-bit signed integer.
     Int,
     /// A finite 64-bit float.
     Double,
-    /// True or false.
     Bool,
-    /// Text, never from a personal attribute.
+    /// Text that never comes from a personal attribute.
     Text,
 }
 
@@ -275,92 +266,90 @@ pub enum FeatureType {
 pub enum FeatureSource {
     /// From the records of a stream.
     Aggregate {
-        /// The stream.
         stream: StreamIdx,
-        /// What of its records.
+        /// What is computed from its records.
         aggregate: AggregateKind,
-        /// Which of its records.
+        /// Which of its records are included.
         window: features::Window,
     },
     /// From the payment alone: CEL over `payment.*`.
     Expression(String),
 }
 
-/// What a feature tells of the records in its window.
+/// What a feature computes from the records in its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AggregateKind {
-    /// How many, an int.
+    /// Number of records, an int.
     Count,
-    /// The sum of their values, an int.
+    /// Sum of their values, an int.
     Sum,
-    /// The mean of their values, a double; 0.0 without records.
+    /// Mean of their values, a double; 0.0 without records.
     Mean,
-    /// How many have a positive label that is known by now, an int.
+    /// Number of records that have a positive label by now, an int.
     LabelCount,
-    /// That as a share of all of them, a double; 0.0 without records.
+    /// Share of records that have a positive label by now, a double; 0.0 without records.
     LabelRate,
 }
 
 /// A model of the bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelSpec {
-    /// What the decision calls it.
+    /// The name by which decisions refer to it.
     pub name: Name,
-    /// Its file in the bundle.
+    /// Name of its file in the bundle.
     pub file: String,
     /// The digest of that file.
     pub digest: Digest,
-    /// CEL numbers or bools in the order of the model's columns.
+    /// CEL expressions that give numbers or bools, one per column of the model, in order.
     pub inputs: Vec<String>,
     /// The payment types it scores, in order.
     pub payments: Vec<PaymentTypeIdx>,
 }
 
-/// A rule: when it holds, it has one effect.
+/// A rule: if its condition holds, it has one effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// The stable reason code.
     pub name: Name,
-    /// For people; may be empty.
+    /// A description for people; may be empty.
     pub description: String,
-    /// A CEL bool over `payment.*` and `features.*`.
+    /// The condition: a CEL bool over `payment.*` and `features.*`.
     pub when: String,
-    /// What it does then.
     pub then: RuleEffect,
     /// The payment types it judges, in order.
     pub payments: Vec<PaymentTypeIdx>,
 }
 
-/// What a rule does to a payment.
+/// The effect of a rule on a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuleEffect {
-    /// Declines it.
+    /// Declines the payment.
     Decline,
-    /// Sends it to review.
+    /// Sends the payment to review.
     Review,
-    /// Adds to its score, −1000 to 1000, not 0.
+    /// Adds to the score: −1000 to 1000, not 0.
     Score(i16),
-    /// Tags it, without any weight.
+    /// Tags the payment without affecting the verdict.
     Tag(String),
 }
 
 /// What turns scores, missing features and failed models into a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thresholds {
-    /// From this score on: review. `None`: the score alone never does it.
+    /// A payment with this score or more goes to review. `None`: no score alone sends it there.
     pub review_at: Option<u16>,
-    /// From this score on: decline. Not below `review_at`.
+    /// A payment with this score or more is declined. Not below `review_at`.
     pub decline_at: Option<u16>,
-    /// When a rule or model reads a missing feature or an absent attribute.
+    /// What happens if a rule or model reads a missing feature or an absent attribute.
     pub on_missing_feature: OnFailure,
-    /// When a model gives no number.
+    /// What happens if a model gives no number.
     pub on_model_error: OnFailure,
 }
 
 /// What a failure does to a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// The rule or model counts for nothing.
+    /// The rule or model is ignored.
     Approve,
     /// The payment goes to review.
     Review,
@@ -368,41 +357,40 @@ pub enum OnFailure {
     Decline,
 }
 
-/// How a file of past payments is read.
+/// How to read a file of past payments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileMapping {
     /// The type of every payment in the file.
     pub payment: PaymentTypeIdx,
-    /// The column with the payment's own id.
+    /// The column with the id of the payment.
     pub id: String,
-    /// The column with the time at which it happened.
+    /// The column with the time at which the payment happened.
     pub time: String,
-    /// The column with its amount.
+    /// The column with the amount.
     pub amount: String,
-    /// What that amount counts.
+    /// The unit of the amount.
     pub amount_unit: AmountUnit,
-    /// The column with what turned out to be true.
+    /// The column with the label, if there is one.
     pub label: Option<LabelColumn>,
-    /// The columns of attributes; every required attribute has one.
+    /// The columns of attributes. Every required attribute has one.
     pub attributes: Vec<(AttributeIdx, String)>,
 }
 
-/// What an amount in a file counts.
+/// The unit of amounts in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AmountUnit {
-    /// Whole units with decimals: `12.50`.
+    /// Major units with decimals: `12.50`.
     Major,
     /// Minor units: `1250`.
     Minor,
 }
 
-/// What turned out to be true of the payments in a file.
+/// The labels of the payments in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelColumn {
-    /// The column's name.
     pub column: String,
     /// The values that mean fraud.
     pub positive: Vec<String>,
-    /// How long after its payment a label became known.
+    /// How long after its payment each label became known.
     pub delay: Span,
 }

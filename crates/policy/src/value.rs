@@ -10,34 +10,24 @@ use crate::spec::{AttributeKind, FeatureType};
 /// The value of an attribute of one payment, as the core sees it.
 #[derive(Debug, Clone)]
 pub enum AttributeValue {
-    /// Of [`AttributeKind::Text`].
     Text(Box<str>),
-    /// Of [`AttributeKind::Int`].
     Int(i64),
-    /// Of [`AttributeKind::Double`]; see [`AttributeValue::double`].
+    /// Finite, and never −0.0. See [`AttributeValue::double`].
     Double(f64),
-    /// Of [`AttributeKind::Bool`].
     Bool(bool),
-    /// Of [`AttributeKind::Time`].
     Time(Timestamp),
-    /// Of [`AttributeKind::Entity`].
     Entity(Token),
-    /// Of [`AttributeKind::Account`].
     Account(AccountId),
 }
 
 /// A feature of one payment.
 #[derive(Debug, Clone)]
 pub enum FeatureValue {
-    /// Of [`FeatureType::Int`].
     Int(i64),
-    /// Of [`FeatureType::Double`]; finite, and never −0.0.
+    /// Finite, and never −0.0.
     Double(f64),
-    /// Of [`FeatureType::Bool`].
     Bool(bool),
-    /// Of [`FeatureType::Text`].
     Text(Box<str>),
-    /// There is no value.
     Missing(MissingReason),
 }
 
@@ -46,20 +36,21 @@ pub enum FeatureValue {
 pub enum MissingReason {
     /// The payment does not have an attribute that the feature needs.
     AttributeAbsent,
-    /// The window reaches records that were dropped (`records_max`).
+    /// The window reaches back to records that were dropped (`records_max`).
     WindowTruncated,
     /// The stream has no room for another entity (`entities_max`).
     TooManyEntities,
-    /// The expression of the feature, or one of its stream, failed on this payment: an overflow, a division by zero.
+    /// The expression of the feature or of its stream failed for this payment: an overflow or a division by zero.
     ExpressionFailed,
-    /// The value is outside its type: a sum past 64 bits, a double that is not finite.
+    /// The value does not fit its type: a sum past 64 bits, or a double that is not finite.
     OutOfRange,
-    /// The history has no answer for another reason of its own.
+    /// The history has no answer, for another reason.
     Unavailable,
 }
 
 impl AttributeValue {
-    /// A double attribute: finite, and −0.0 as 0.0, so that equal numbers are one value. `None` otherwise.
+    /// Returns a double attribute, or `None` if `value` is not finite. −0.0 becomes 0.0, so that equal numbers are one
+    /// value.
     pub fn double(value: f64) -> Option<Self> {
         value.is_finite().then_some(Self::Double(value + 0.0))
     }
@@ -77,7 +68,7 @@ impl AttributeValue {
     }
 }
 
-/// A total order for canonical forms: first by kind, then by value, doubles by IEEE 754's total order.
+/// A total order for canonical forms: first by kind, then by value. Doubles follow the total order of IEEE 754.
 impl Ord for AttributeValue {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
@@ -124,7 +115,7 @@ impl AttributeKind {
 }
 
 impl PartialEq for FeatureValue {
-    /// Exact: doubles are equal when their bits are, so that a replayed decision can be compared.
+    /// Compares exactly: doubles are equal if their bits are, so that a replayed decision can be compared.
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => a == b,
@@ -140,12 +131,13 @@ impl PartialEq for FeatureValue {
 impl Eq for FeatureValue {}
 
 impl FeatureValue {
-    /// A double feature; missing when it is not finite. −0.0 becomes 0.0, so that equal numbers are one value.
+    /// Returns a double feature, which is missing if `value` is not finite. −0.0 becomes 0.0, so that equal numbers are
+    /// one value.
     pub(crate) fn double(value: f64) -> Self {
         if value.is_finite() { Self::Double(value + 0.0) } else { Self::Missing(MissingReason::OutOfRange) }
     }
 
-    /// The type of the value; `None` when it is missing.
+    /// The type of the value, or `None` if it is missing.
     pub const fn ty(&self) -> Option<FeatureType> {
         match self {
             Self::Int(_) => Some(FeatureType::Int),
@@ -156,8 +148,8 @@ impl FeatureValue {
         }
     }
 
-    /// Appends the value as JSON: a number, `true`, `false`, a string, or `null` when it is missing. Doubles have the
-    /// fewest digits that read back as the same number.
+    /// Appends the value as JSON: a number, `true`, `false`, a string, or `null` if it is missing. A double is written
+    /// with the fewest digits that read back as the same number.
     pub fn write_json(&self, out: &mut String) {
         match self {
             Self::Int(value) => write_to(out, format_args!("{value}")),
@@ -170,7 +162,7 @@ impl FeatureValue {
 }
 
 impl FeatureType {
-    /// The name of the type in documents and columns.
+    /// The name of the type in documents and column headers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Int => "int",

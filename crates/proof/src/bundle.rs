@@ -1,4 +1,5 @@
-//! Proofs as files, C2SP tlog-proof: the place of a leaf, the hashes up to the root, and the checkpoint they end in.
+//! Proofs as files (C2SP tlog-proof): the index of a leaf, the hashes up to the root, and the checkpoint with that
+//! root.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,32 +14,34 @@ use crate::proofs::verify_inclusion;
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
-/// That a leaf is in a log, for whoever trusts the log's key.
+/// Proves to anybody who trusts the log's key that a leaf is in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlogProof {
-    /// Which leaf.
+    /// The number of the leaf, from 0.
     pub index: u64,
-    /// From the leaf up.
+    /// The hashes from the leaf to the root, the lowest first.
     pub hashes: Vec<Hash>,
-    /// What the hashes lead to.
+    /// The checkpoint whose root the hashes lead to.
     pub checkpoint: SignedCheckpoint,
 }
 
-/// Why a proof proves nothing.
+/// Why a proof is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    /// Its form.
-    #[error("this is no tlog-proof: {0}")]
+    /// The text does not have the form of a proof.
+    #[error("not a tlog-proof: {0}")]
     Malformed(&'static str),
-    /// The checkpoint in it.
+    /// The checkpoint is invalid.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The hashes do not lead from this leaf to the root.
-    #[error("the entry is not number {index} of the {size} that the checkpoint stands for")]
+    /// The hashes do not lead from the leaf to the root.
+    #[error(
+        "the proof does not show that this entry is number {index} of the {size} entries that the checkpoint covers"
+    )]
     NotIncluded {
-        /// The leaf's number.
+        /// The number of the leaf.
         index: u64,
-        /// The checkpoint's size.
+        /// The number of leaves that the checkpoint covers.
         size: u64,
     },
 }
@@ -47,7 +50,7 @@ impl TlogProof {
     /// Checks that the leaf with this hash is in the log of this key.
     ///
     /// # Errors
-    /// When the checkpoint is not the key's, or the hashes do not lead from the leaf to its root.
+    /// Fails if the key did not sign the checkpoint, or if the hashes do not lead from the leaf to its root.
     pub fn verify(&self, leaf: &Hash, key: &VerifierKey) -> Result<(), BundleError> {
         let signed = SignedCheckpoint::open(&self.checkpoint.note.to_string(), key)?;
         let (index, size) = (self.index, signed.checkpoint.size);
@@ -72,7 +75,7 @@ impl FromStr for TlogProof {
 
     fn from_str(text: &str) -> Result<Self, BundleError> {
         let malformed = BundleError::Malformed;
-        let (head, note) = text.split_once("\n\n").ok_or(malformed("no empty line stands before the checkpoint"))?;
+        let (head, note) = text.split_once("\n\n").ok_or(malformed("there is no empty line before the checkpoint"))?;
         let mut lines = head.split('\n');
         if lines.next() != Some(HEADER) {
             return Err(malformed("the first line is not c2sp.org/tlog-proof@v1"));
@@ -82,9 +85,9 @@ impl FromStr for TlogProof {
             line = lines.next();
         }
         let index = line.and_then(|line| line.strip_prefix("index ")).and_then(|index| index.parse().ok());
-        let index = index.ok_or(malformed("no line says the index"))?;
+        let index = index.ok_or(malformed("the index line is missing"))?;
         let hash = |line: &str| STANDARD.decode(line).ok().and_then(|hash| Hash::try_from(hash).ok());
-        let hashes = lines.map(|line| hash(line).ok_or(malformed("a line is no hash of 32 bytes in base64")));
+        let hashes = lines.map(|line| hash(line).ok_or(malformed("a line is not a hash of 32 bytes in base64")));
         Ok(Self { index, hashes: hashes.collect::<Result<_, _>>()?, checkpoint: note.parse()? })
     }
 }

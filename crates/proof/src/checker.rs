@@ -1,4 +1,4 @@
-//! Compares the files of a tree with the leaves it should be made of, all of them, for `finaira verify`.
+//! Compares the files of a tree with all the leaves it should be made of, for `finaira verify`.
 
 use disk::{Disk, DiskFile};
 
@@ -7,32 +7,32 @@ use crate::path::LEVELS;
 use crate::store::{StoreError, file_name};
 use crate::tiles::{Edge, HASH_BYTES, LEVEL_BITS};
 
-/// Is given every leaf of a journal in order and looks whether the files hold what follows from them.
+/// Takes every leaf of a journal in order, and checks that the files contain the hashes that follow from the leaves.
 #[derive(Debug)]
 pub struct Checker<D: Disk> {
     edge: Edge,
     files: Vec<Option<D::File>>,
-    /// Hashes of each file that are there.
+    /// The number of hashes in each file.
     stored: Vec<u64>,
 }
 
-/// A hash in the files is not what it should be.
+/// A hash in the files is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{file} of the proofs is damaged at byte {offset}; delete the file, and it is derived again when the server starts"
+    "{file} of the proofs is damaged at byte {offset}; delete the file, and the server rebuilds it at the next start"
 )]
 pub struct Mismatch {
-    /// The file.
+    /// The name of the file.
     pub file: String,
-    /// Where in it.
+    /// The offset of the wrong hash in the file.
     pub offset: u64,
 }
 
 impl<D: Disk> Checker<D> {
-    /// A checker of the files in a directory. Where there are none there is nothing to find.
+    /// Opens the files in a directory. If there are none, there is nothing to check.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// Fails if the file system reports an error.
     pub fn open(disk: &D) -> Result<Self, StoreError> {
         let (mut files, mut stored) = (Vec::new(), Vec::new());
         for level in 0..LEVELS {
@@ -49,11 +49,11 @@ impl<D: Disk> Checker<D> {
         Ok(Self { edge: Edge::default(), files, stored })
     }
 
-    /// Takes the next leaves, by their hashes. Many at once take less time.
+    /// Takes the hashes of the next leaves. Passing many at once is faster.
     ///
     /// # Errors
-    /// When a file cannot be read. The inner result names the first hash that is wrong. Hashes that the files do not
-    /// have yet are not wrong: they are appended when the server starts.
+    /// Fails if a file cannot be read. The inner result names the first wrong hash. Hashes that the files do not
+    /// contain yet are not wrong: the server appends them when it starts.
     pub fn push(&mut self, leaves: &[Hash]) -> Result<Result<(), Mismatch>, StoreError> {
         let Self { edge, files, stored } = self;
         let mut wrong = None;
@@ -72,21 +72,21 @@ impl<D: Disk> Checker<D> {
         Ok(wrong.map_or(Ok(()), Err))
     }
 
-    /// How many leaves were taken.
+    /// The number of leaves taken so far.
     pub fn size(&self) -> u64 {
         self.edge.size
     }
 
-    /// The root over them.
+    /// The root over these leaves.
     pub fn root(&self) -> Hash {
         self.edge.root()
     }
 
-    /// Of how many leaves the files hold all hashes, those above them too.
+    /// The number of leaves for which the files contain all hashes at all levels.
     pub fn stored(&self) -> u64 {
         let covered = |(level, stored): (u32, &u64)| {
             let leaves_each = 1_u64 << (LEVEL_BITS * level);
-            // One more would need another hash of this level.
+            // One leaf more would add another hash to this level.
             stored.saturating_add(1).saturating_mul(leaves_each).saturating_sub(1)
         };
         let above = (1..).zip(self.stored.iter().skip(1)).map(covered);

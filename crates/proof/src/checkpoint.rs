@@ -1,4 +1,4 @@
-//! Checkpoints, C2SP tlog-checkpoint: what a log says it holds, in the text of a signed note.
+//! Checkpoints (C2SP tlog-checkpoint): the size and root of a log, as the text of a signed note.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,54 +10,53 @@ use crate::hash::Hash;
 use crate::key::{SigningKey, VerifierKey};
 use crate::note::{Note, NoteError};
 
-/// How many entries a log has, and the root over them.
+/// The number of entries in a log, and the root over them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which log.
+    /// The name of the log.
     pub origin: String,
-    /// How many leaves.
+    /// The number of leaves.
     pub size: u64,
-    /// The root over them.
+    /// The root over the leaves.
     pub root: Hash,
-    /// Lines that others may add; this release writes none.
+    /// Lines that other implementations may add. This release writes none.
     pub extensions: Vec<String>,
 }
 
 /// A checkpoint as it was signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedCheckpoint {
-    /// What the note says.
+    /// The parsed text of the note.
     pub checkpoint: Checkpoint,
-    /// The note.
     pub note: Note,
 }
 
-/// Why a text is no checkpoint.
+/// Why a text is not a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// The note around it.
+    /// The text is not a note that the key signed.
     #[error(transparent)]
     Note(#[from] NoteError),
-    /// Its form.
-    #[error("this is no checkpoint: {0}")]
+    /// The text of the note does not have the form of a checkpoint.
+    #[error("not a checkpoint: {0}")]
     Malformed(&'static str),
-    /// It is of another log than the key.
-    #[error("the checkpoint is of {found}, the key of {expected}")]
+    /// The checkpoint and the key belong to different logs.
+    #[error("the checkpoint is of {found}, but the key is for {expected}")]
     OtherLog {
-        /// What the checkpoint names.
+        /// The log that the checkpoint names.
         found: String,
-        /// What the key names.
+        /// The log that the key names.
         expected: String,
     },
 }
 
 impl Checkpoint {
-    /// Signs it.
+    /// Signs the checkpoint with all of these keys.
     ///
     /// # Panics
-    /// When the origin is not the name of a key.
+    /// If the origin is not a valid key name.
     pub fn sign(self, keys: &[&SigningKey]) -> SignedCheckpoint {
-        let mut note = Note::new(&self.to_string()).expect("PRF-3: an origin is the name of a key");
+        let mut note = Note::new(&self.to_string()).expect("PRF-3: an origin is a valid key name");
         for key in keys {
             key.sign(&mut note);
         }
@@ -66,10 +65,11 @@ impl Checkpoint {
 }
 
 impl SignedCheckpoint {
-    /// Reads a signed note that `key` signed, as the key of the log that it names. Other signatures are not looked at.
+    /// Parses a signed note and verifies it with `key`, the key of the log that the note names. Other signatures are
+    /// ignored.
     ///
     /// # Errors
-    /// When it is no note, no checkpoint, or not signed by this key.
+    /// Fails if the text is not a note, not a checkpoint, or not signed by this key.
     pub fn open(note: &str, key: &VerifierKey) -> Result<Self, CheckpointError> {
         let read: Self = note.parse()?;
         read.note.verify(key)?;
@@ -81,7 +81,7 @@ impl SignedCheckpoint {
     }
 }
 
-/// Reads it without looking at any signature.
+/// Parses the text without verifying any signature.
 impl FromStr for SignedCheckpoint {
     type Err = CheckpointError;
 
@@ -103,15 +103,15 @@ impl FromStr for Checkpoint {
 
     fn from_str(text: &str) -> Result<Self, CheckpointError> {
         let malformed = CheckpointError::Malformed;
-        let text = text.strip_suffix('\n').ok_or(malformed("the last line has no end"))?;
+        let text = text.strip_suffix('\n').ok_or(malformed("the last line does not end with a newline"))?;
         let mut lines = text.split('\n');
         let origin =
-            lines.next().filter(|origin| !origin.is_empty()).ok_or(malformed("the first line is no origin"))?;
+            lines.next().filter(|origin| !origin.is_empty()).ok_or(malformed("the first line is not an origin"))?;
         let size = lines.next().filter(|size| *size == "0" || !size.starts_with(['0', '+']));
         let size =
-            size.and_then(|size| size.parse().ok()).ok_or(malformed("the second line is no number of entries"))?;
+            size.and_then(|size| size.parse().ok()).ok_or(malformed("the second line is not a number of entries"))?;
         let root = lines.next().and_then(|root| STANDARD.decode(root).ok()).and_then(|root| root.try_into().ok());
-        let root = root.ok_or(malformed("the third line is no hash of 32 bytes in base64"))?;
+        let root = root.ok_or(malformed("the third line is not a hash of 32 bytes in base64"))?;
         let extensions: Vec<String> = lines.map(str::to_owned).collect();
         if extensions.iter().any(String::is_empty) {
             return Err(malformed("a line is empty"));

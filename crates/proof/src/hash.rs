@@ -1,4 +1,5 @@
-//! The two hashes of an RFC 6962 tree. They begin with different bytes, so that no leaf passes for a node.
+//! The two hashes of an RFC 6962 tree. Their inputs have different prefixes, so that a leaf cannot be mistaken for a
+//! node.
 
 mod lanes;
 
@@ -6,10 +7,9 @@ use sha2::{Digest as _, Sha256};
 
 use self::lanes::digest_two;
 
-/// The hash of a leaf or of a node.
 pub type Hash = [u8; 32];
 
-/// The hash of a leaf that holds `data`.
+/// Returns the hash of a leaf that contains `data`.
 pub fn leaf_of(data: &[u8]) -> Hash {
     let mut hash = Sha256::new();
     hash.update([0]);
@@ -17,7 +17,7 @@ pub fn leaf_of(data: &[u8]) -> Hash {
     hash.finalize().into()
 }
 
-/// The hash of the node over two others.
+/// Returns the hash of the node with these two children.
 pub fn node_of(left: &Hash, right: &Hash) -> Hash {
     Sha256::digest(node_data(left, right)).into()
 }
@@ -29,22 +29,22 @@ fn node_data(left: &Hash, right: &Hash) -> [u8; 65] {
     bytes
 }
 
-/// The root of a tree without leaves.
+/// The root of an empty tree.
 pub fn root_of_nothing() -> Hash {
     Sha256::digest([]).into()
 }
 
-/// The leaf of an entry: the SHA-256 of its canonical encoding.
+/// Returns the content of an entry's leaf: the SHA-256 of the entry's canonical encoding.
 pub fn leaf_data(canonical: &[u8]) -> Hash {
     Sha256::digest(canonical).into()
 }
 
-/// The hash of an entry's leaf, from its canonical encoding.
+/// Returns the hash of an entry's leaf, given the entry's canonical encoding.
 pub fn entry_leaf(canonical: &[u8]) -> Hash {
     leaf_of(&leaf_data(canonical))
 }
 
-/// Appends the leaf hashes of many entries, given as their canonical encodings. Takes less time than one by one.
+/// Appends the leaf hashes of many entries, given their canonical encodings. This is faster than hashing one by one.
 pub fn hash_entries<'a>(mut entries: impl Iterator<Item = &'a [u8]>, into: &mut Vec<Hash>) {
     let prefixed = |data: Hash| {
         let mut bytes = [0; 33];
@@ -62,7 +62,7 @@ pub fn hash_entries<'a>(mut entries: impl Iterator<Item = &'a [u8]>, into: &mut 
     }
 }
 
-/// Puts the nodes over each two neighbours into the first half of `nodes`, of which there is an even count.
+/// Replaces the first half of `nodes` with the parents of each pair of neighbours. The count of nodes must be even.
 pub(crate) fn halve(nodes: &mut [Hash]) {
     let count = nodes.len() / 2;
     let mut done = 0;
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_hash_like_one() {
+    fn hashing_many_entries_gives_the_same_hashes() {
         for count in 0..9_usize {
             let entries: Vec<Vec<u8>> = (0..count).map(|number| vec![7; 150 + 30 * number]).collect();
             let mut together = Vec::new();

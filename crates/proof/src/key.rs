@@ -1,4 +1,4 @@
-//! The keys that sign notes: Ed25519, C2SP signed-note type 1.
+//! The Ed25519 keys that sign notes: C2SP signed-note, type 1.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,68 +10,68 @@ use sha2::{Digest as _, Sha256};
 
 use crate::note::{Note, Signature};
 
-/// The byte of the kind of key, before the key itself.
+/// The byte before the key that identifies its type.
 const ED25519: u8 = 1;
 
-/// A key that signs, under a name.
+/// A key that signs under a name.
 pub struct SigningKey {
     verifier: VerifierKey,
     key: ed25519_dalek::SigningKey,
 }
 
-/// A key that checks what a [`SigningKey`] signed. As text it is a *vkey*, `<name>+<key id>+<key>`.
+/// A key that verifies the signatures of a [`SigningKey`]. Its text form is a *vkey*, `<name>+<key id>+<key>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
     key: VerifyingKey,
 }
 
-/// Why a text is no vkey.
+/// Why a text is not a vkey.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Its form.
-    #[error("this is no verifier key; expected <name>+<8 hex digits>+<base64 of 33 bytes>")]
+    /// The text does not have the form of a vkey.
+    #[error("not a verifier key; expected <name>+<8 hex digits>+<base64 of 33 bytes>")]
     Malformed,
-    /// Another kind of key.
-    #[error("keys of type {0} cannot be used, only Ed25519 (type 1)")]
+    /// The type of the key is not supported.
+    #[error("keys of type {0} are not supported, only Ed25519 (type 1)")]
     Kind(u8),
-    /// The id does not belong to name and key.
-    #[error("the key id is {found:08x}, name and key give {expected:08x}")]
+    /// The id does not match the name and the key.
+    #[error("the key id is {found:08x}, but the name and the key give {expected:08x}")]
     Id {
-        /// What it says.
+        /// The id in the text.
         found: u32,
-        /// What it should say.
+        /// The id that follows from the name and the key.
         expected: u32,
     },
 }
 
-/// Whether a key may have this name: not empty, without white space and `+`.
+/// Whether `name` is a valid key name: not empty, and without white space, control characters and `+`.
 pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|char: char| char.is_whitespace() || char == '+' || char.is_control())
 }
 
 impl SigningKey {
-    /// The length of a seed.
+    /// The length of a seed, in bytes.
     pub const SEED_BYTES: usize = 32;
 
-    /// The key of a seed, 32 random bytes; `None` for a name that is empty or has white space or `+` in it.
+    /// Derives the key from a seed of 32 random bytes. Returns `None` if the name is not valid.
     pub fn new(name: &str, seed: &[u8; Self::SEED_BYTES]) -> Option<Self> {
         let key = ed25519_dalek::SigningKey::from_bytes(seed);
         let verifier = VerifierKey { name: name.to_owned(), key: key.verifying_key() };
         is_name(name).then_some(Self { verifier, key })
     }
 
-    /// The key that checks its signatures.
+    /// The key that verifies signatures of this key.
     pub fn verifier(&self) -> &VerifierKey {
         &self.verifier
     }
 
-    /// What the key was made from: the secret itself.
+    /// The secret seed that the key is derived from.
     pub fn seed(&self) -> &[u8; Self::SEED_BYTES] {
         self.key.as_bytes()
     }
 
-    /// Signs a note as well.
+    /// Adds a signature of this key to a note.
     pub fn sign(&self, note: &mut Note) {
         let bytes = self.key.sign(note.text().as_bytes()).to_bytes().to_vec();
         note.add(Signature { name: self.verifier.name.clone(), key_id: self.verifier.id(), bytes });
@@ -86,12 +86,12 @@ impl fmt::Debug for SigningKey {
 }
 
 impl VerifierKey {
-    /// Whose it is.
+    /// The name of the key.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What tells the keys of a name apart.
+    /// The id that distinguishes keys of the same name.
     pub fn id(&self) -> u32 {
         let mut hash = Sha256::new();
         hash.update(&self.name);
@@ -101,7 +101,7 @@ impl VerifierKey {
         u32::from_be_bytes([a, b, c, d])
     }
 
-    /// The bare key.
+    /// The raw public key.
     pub fn bytes(&self) -> &[u8; 32] {
         self.key.as_bytes()
     }

@@ -1,10 +1,10 @@
-//! Tamper evidence: an RFC 6962 Merkle tree over the entries of a journal, in formats that others read too.
+//! Tamper evidence: an RFC 6962 Merkle tree over the entries of a journal, in standard formats.
 //!
-//! The leaf of an entry is the SHA-256 of its canonical encoding ([`entry_leaf`] gives the leaf's hash, the same as
-//! `journal::leaf_hash`); entry 1 is leaf 0. [`Tree`] gives the root of any number of leaves in constant memory;
-//! [`Store`] keeps all hashes in files and proves with them; [`SigningKey`] signs a [`Checkpoint`], which is what a
-//! proof ends in. The formats are those of C2SP: signed note, tlog-checkpoint, tlog-tiles, tlog-proof.
-//! `docs/proofs.md` says how they are used.
+//! The leaf of an entry is the SHA-256 of its canonical encoding; [`entry_leaf`] returns the hash of that leaf, as
+//! `journal::leaf_hash` does. Entry 1 is leaf 0. [`Tree`] computes the root of any number of leaves in constant memory.
+//! [`Store`] keeps all hashes in files and creates proofs from them. [`SigningKey`] signs a [`Checkpoint`], to whose
+//! root every proof leads. The formats are those of C2SP: signed note, tlog-checkpoint, tlog-tiles and tlog-proof.
+//! `docs/proofs.md` explains how to use them.
 
 mod bundle;
 mod checker;

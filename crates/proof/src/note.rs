@@ -1,6 +1,6 @@
-//! Signed notes, C2SP signed-note: a text, an empty line, and one line for each signature.
+//! Signed notes (C2SP signed-note): a text, an empty line, and one line per signature.
 //!
-//! Signatures of keys that a reader does not know are kept as they are: witnesses add theirs to a note that is signed.
+//! Signatures by unknown keys are kept unchanged, because witnesses add their signatures to a signed note.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::key::VerifierKey;
 
-/// The largest note that is read, in bytes.
+/// The largest note that is accepted, in bytes.
 const NOTE_BYTES_MAX: usize = 1 << 20;
-/// More signatures than any note has use for.
+/// The most signatures that are accepted in a note.
 const SIGNATURES_MAX: usize = 100;
 const MARK: &str = "\u{2014} ";
 
@@ -23,58 +23,56 @@ pub struct Note {
     signatures: Vec<Signature>,
 }
 
-/// One signature line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
-    /// Who signed.
+    /// The name of the key.
     pub name: String,
-    /// With which key of that name.
+    /// The id that distinguishes keys of the same name.
     pub key_id: u32,
-    /// What the kind of key makes; 64 bytes for Ed25519.
+    /// The signature, whose format depends on the type of the key. It is 64 bytes long for Ed25519.
     pub bytes: Vec<u8>,
 }
 
-/// Why something is no signed note.
+/// Why a text is not a note that a key signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
-    /// Its form.
-    #[error("this is no signed note: {0}")]
+    /// The text does not have the form of a signed note.
+    #[error("not a signed note: {0}")]
     Malformed(&'static str),
-    /// No signature is of the key.
+    /// There is no signature by the key.
     #[error("the note is not signed by {0}")]
     NotSignedBy(String),
-    /// The signature of the key is not one of this text.
-    #[error("the signature of {0} does not fit the text")]
+    /// The key's signature is invalid for this text.
+    #[error("the signature of {0} does not match the text")]
     Wrong(String),
 }
 
 impl Note {
-    /// A note without signatures. The text is one or more lines, each ended; `None` for anything else.
+    /// Creates a note without signatures. The text must be one or more lines, each ending with a newline; otherwise
+    /// this returns `None`.
     pub fn new(text: &str) -> Option<Self> {
         let printable = !text.chars().any(|char| char.is_control() && char != '\n');
         let fits = text.ends_with('\n') && printable && text.len() <= NOTE_BYTES_MAX;
         fits.then(|| Self { text: text.to_owned(), signatures: Vec::new() })
     }
 
-    /// Adds a signature.
     pub fn add(&mut self, signature: Signature) {
         self.signatures.push(signature);
     }
 
-    /// What is signed, with its last newline.
+    /// The signed text, including its last newline.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// All signatures.
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
     }
 
-    /// The text, when this key signed it.
+    /// Returns the text if this key signed it.
     ///
     /// # Errors
-    /// When it did not, or signed something else.
+    /// Fails if there is no signature by this key, or if the signature is invalid.
     pub fn verify(&self, key: &VerifierKey) -> Result<&str, NoteError> {
         let mut of_key =
             self.signatures.iter().filter(|one| one.name == key.name() && one.key_id == key.id()).peekable();
@@ -89,9 +87,9 @@ impl Note {
     }
 }
 
-/// The notes of a text in which each is followed by an empty line.
+/// Splits a text into its notes. Each note must be followed by an empty line.
 pub fn notes_of(text: &str) -> impl Iterator<Item = String> {
-    // One empty line stands inside a note, before its signatures.
+    // A note itself contains one empty line, before its signatures.
     let parts: Vec<&str> = text.split_inclusive("\n\n").collect();
     let notes: Vec<String> = parts.chunks(2).map(|note| format!("{}\n", note.concat().trim_end())).collect();
     notes.into_iter()
@@ -115,14 +113,14 @@ impl FromStr for Note {
         if note.len() > NOTE_BYTES_MAX {
             return Err(NoteError::Malformed("it is larger than 1 MiB"));
         }
-        // The last empty line: the text may hold others.
-        let split = note.rfind("\n\n").ok_or(NoteError::Malformed("no empty line stands before the signatures"))?;
+        // Split at the last empty line, because the text may contain others.
+        let split = note.rfind("\n\n").ok_or(NoteError::Malformed("there is no empty line before the signatures"))?;
         let (text, lines) = note.split_at(split + 1);
-        let mut read = Self::new(text).ok_or(NoteError::Malformed("the text holds control characters"))?;
+        let mut read = Self::new(text).ok_or(NoteError::Malformed("the text contains control characters"))?;
         let lines = lines.get(1..).and_then(|lines| lines.strip_suffix('\n'));
-        let lines = lines.ok_or(NoteError::Malformed("the last line has no end"))?;
+        let lines = lines.ok_or(NoteError::Malformed("the last line does not end with a newline"))?;
         for line in lines.split('\n') {
-            let signature = parse_signature(line).ok_or(NoteError::Malformed("a signature line has another form"))?;
+            let signature = parse_signature(line).ok_or(NoteError::Malformed("a signature line is malformed"))?;
             read.signatures.push(signature);
             if read.signatures.len() > SIGNATURES_MAX {
                 return Err(NoteError::Malformed("it has more than 100 signatures"));

@@ -1,41 +1,41 @@
-//! The names of tiles, C2SP tlog-tiles: `tile/<level>/<index>[.p/<width>]` and `tile/entries/<index>[.p/<width>]`, an
-//! index in groups of three digits, all but the last behind an `x`: `x001/x234/067`.
+//! The paths of tiles (C2SP tlog-tiles): `tile/<level>/<index>[.p/<width>]` and `tile/entries/<index>[.p/<width>]`. An
+//! index is written in groups of three digits, with an `x` before all groups but the last: `x001/x234/067`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Hashes of a full tile, and entries of a full bundle.
+/// The number of hashes in a full tile, and of entries in a full bundle.
 pub(crate) const TILE_WIDTH: u16 = 256;
-/// Tiles of level 7 stand for 2^64 leaves each.
+/// The number of levels. A tile of level 7 covers 2^64 leaves.
 pub(crate) const LEVELS: u8 = 8;
 
-/// Which tile, and how much of it.
+/// The path of a tile, which may be partial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TilePath {
-    /// What it holds.
+    /// The kind of tile.
     pub of: TileOf,
-    /// Its place among those of its kind, from 0.
+    /// The number of the tile among the tiles of its kind, from 0.
     pub index: u64,
-    /// Hashes or entries, 1 to 256; fewer than 256 make it a partial one.
+    /// The number of hashes or entries, from 1 to 256. A tile with fewer than 256 is partial.
     pub width: u16,
 }
 
-/// What a tile holds.
+/// The content of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TileOf {
-    /// Hashes: of leaves at level 0, then of the full tiles one level below.
+    /// Hashes of leaves at level 0; at other levels, hashes of the full tiles one level below.
     Hashes {
-        /// 0 to 7.
+        /// The level, from 0 to 7.
         level: u8,
     },
-    /// Leaves: an entry bundle.
+    /// An entry bundle, which contains the leaves themselves.
     Entries,
 }
 
-/// Why a text names no tile.
+/// The text is not the path of a tile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} names no tile; expected tile/<level>/<index> or tile/entries/<index>, .p/<width> behind it for a part of one"
+    "{0:?} is not the path of a tile; expected tile/<level>/<index> or tile/entries/<index>, followed by .p/<width> for a partial tile"
 )]
 pub struct PathError(String);
 
@@ -44,7 +44,7 @@ impl FromStr for TilePath {
 
     fn from_str(text: &str) -> Result<Self, PathError> {
         let parsed = parse(text);
-        // There is one name for each tile, so that no cache holds two.
+        // Each tile has exactly one path, so that caches store it once.
         parsed.filter(|path| path.to_string() == text).ok_or_else(|| PathError(text.chars().take(80).collect()))
     }
 }

@@ -1,9 +1,9 @@
-//! The hashes of the tree on disk, from which proofs and tiles are made.
+//! Keeps the hashes of the tree on disk, and serves proofs and tiles from them.
 //!
-//! One file a level, `level-0` to `level-7`, 32 bytes a hash and nothing else: a tile of 256 hashes is a part of its
-//! level's file. That is 32 bytes a leaf and 1/255 of it more. Nothing here is ever synced: all of it can be derived
-//! again. What is read is believed only as far as it leads to the right edge of the tree, which is in memory; and the edge
-//! is believed at a start when it gives the root of a checkpoint that was signed.
+//! There is one file per level, `level-0` to `level-7`, with 32 bytes per hash and nothing else, so that a tile of 256
+//! hashes is a contiguous part of its level's file. That takes 32 bytes per leaf plus 1/255 of that. The files need not
+//! be durable, because they can be rebuilt. A hash that is read from them is trusted only if it leads to the right edge
+//! of the tree, which is in memory. A start trusts the stored edge only if it gives the root of a signed checkpoint.
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -17,14 +17,14 @@ use crate::path::{LEVELS, TILE_WIDTH};
 use crate::proofs::{self, Nodes};
 use crate::tiles::{Edge, HASH_BYTES, LEVEL_BITS, WIDTH, root_of_perfect, tile_root, within_tile};
 
-/// The tree's files, and the one place that appends to them.
+/// The tree's files, and the only writer that appends to them.
 #[derive(Debug)]
 pub struct Store<D: Disk> {
     edge: Edge,
     tiles: Tiles<D>,
 }
 
-/// Reads the tree, from any thread, while it grows.
+/// Reads the tree from any thread while it grows.
 #[derive(Debug)]
 pub struct Tiles<D: Disk>(Arc<Shared<D>>);
 
@@ -39,39 +39,38 @@ struct Shared<D: Disk> {
     disk: D,
     files: [OnceLock<D::File>; LEVELS as usize],
     edge: RwLock<Edge>,
-    /// One at a time mends.
+    /// Allows only one repair at a time.
     mending: Mutex<()>,
 }
 
-/// Why a hash cannot be had.
+/// Why a hash is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("cannot {action} {file} of the proofs: {cause}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On which file.
         file: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
-    /// A tile does not give the hash that the level above has of it.
-    #[error("tile {index} of {} of the proofs is damaged; it can be derived from the journal", file_name(*level))]
+    /// The hash of a tile differs from the hash that the level above has for it.
+    #[error("tile {index} of {} of the proofs is damaged; it can be rebuilt from the journal", file_name(*level))]
     Damaged {
-        /// Its level.
+        /// The tile's level.
         level: u8,
-        /// Its place in the level.
+        /// The tile's number in the level.
         index: u64,
     },
-    /// The journal does not give the hashes that stand in the tree.
+    /// The entries of the journal give other hashes than the tree has.
     #[error(
-        "entries {first} to {last} of the journal are not those that the proofs were made of: the journal was changed, or the proofs are of another one"
+        "entries {first} to {last} of the journal differ from the entries in the proofs: the journal was changed, or the proofs belong to another journal"
     )]
     OtherHistory {
-        /// The first sequence.
+        /// The first sequence of the tile.
         first: u64,
-        /// The last one.
+        /// The last sequence of the tile.
         last: u64,
     },
     /// The journal cannot be read.
@@ -84,11 +83,11 @@ pub(crate) fn file_name(level: u8) -> String {
 }
 
 impl<D: Disk> Store<D> {
-    /// The tree whose files stand in `disk`, as large as `claimed` says. When they do not give the root of that, or
-    /// nothing is claimed, it is empty: everything is to be appended again.
+    /// Opens the tree whose files are in `disk`, with the size that `claimed` has. If the files do not give the root of
+    /// `claimed`, or if `claimed` is `None`, the tree is empty, and the caller must append all leaves again.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// Fails if the file system reports an error.
     pub fn open(disk: D, claimed: Option<&Checkpoint>) -> Result<Self, StoreError> {
         let files = Default::default();
         let shared = Shared { disk, files, edge: RwLock::default(), mending: Mutex::default() };
@@ -101,10 +100,10 @@ impl<D: Disk> Store<D> {
         Ok(Self { edge, tiles: Tiles(Arc::new(shared)) })
     }
 
-    /// Appends leaves by their hashes.
+    /// Appends leaves, given their hashes.
     ///
     /// # Errors
-    /// When they cannot be written; nothing is appended then.
+    /// Fails if they cannot be written. Nothing is appended then.
     pub fn append(&mut self, leaves: &[Hash]) -> Result<(), StoreError> {
         let shared = &self.tiles.0;
         let mut edge = self.edge.clone();
@@ -114,20 +113,20 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// How many leaves there are.
+    /// The number of leaves.
     pub fn size(&self) -> u64 {
         self.edge.size
     }
 
-    /// The root over them.
+    /// The root over all leaves.
     pub fn root(&self) -> Hash {
         self.edge.root()
     }
 
-    /// Makes what was appended survive a failure of power, so that it need not be derived again.
+    /// Syncs what was appended, so that it need not be rebuilt after a power failure.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// Fails if the file system reports an error.
     pub fn sync(&self) -> Result<(), StoreError> {
         let shared = &self.tiles.0;
         for (level, file) in (0..).zip(&shared.files) {
@@ -138,7 +137,7 @@ impl<D: Disk> Store<D> {
         shared.disk.sync_directory().map_err(|cause| io_error("sync the directory of", 0, cause))
     }
 
-    /// A reader.
+    /// Returns a reader of the tree.
     pub fn tiles(&self) -> Tiles<D> {
         self.tiles.clone()
     }
@@ -172,7 +171,7 @@ impl<D: Disk> Shared<D> {
         written.map_err(|cause| io_error("write", level, cause))
     }
 
-    /// Hashes as they stand in the file; fewer where it ends.
+    /// Reads hashes from the file, fewer than `count` if the file ends.
     fn read(&self, level: u8, first: u64, count: usize) -> Result<Vec<Hash>, StoreError> {
         let mut hashes = vec![Hash::default(); count];
         let read = self.file(level)?.read_at(hashes.as_flattened_mut(), first * HASH_BYTES);
@@ -180,7 +179,7 @@ impl<D: Disk> Shared<D> {
         Ok(hashes)
     }
 
-    /// The right edge of a tree of this size as it stands in the files, `None` where they are too short.
+    /// Reads the right edge of a tree of this size from the files. Returns `None` if they are too short.
     fn edge_of(&self, size: u64) -> Result<Option<Edge>, StoreError> {
         let mut edge = Edge { size, ..Edge::default() };
         for level in 0..LEVELS {
@@ -199,20 +198,20 @@ impl<D: Disk> Shared<D> {
 }
 
 impl<D: Disk> Tiles<D> {
-    /// How many leaves there are.
+    /// The number of leaves.
     pub fn size(&self) -> u64 {
         self.with_edge(|edge| edge.size)
     }
 
-    /// Bytes of all files.
+    /// The size of all files, in bytes.
     pub fn bytes(&self) -> u64 {
         self.with_edge(|edge| (0..LEVELS).map(|level| edge.count(level) * HASH_BYTES).sum())
     }
 
-    /// The first `width` hashes of a tile, checked; `None` when it does not have so many.
+    /// Reads and verifies the first `width` hashes of a tile. Returns `None` if the tile has fewer.
     ///
     /// # Errors
-    /// When it cannot be read or is damaged.
+    /// Fails if the tile cannot be read or is damaged.
     pub fn tile(&self, level: u8, index: u64, width: u16) -> Result<Option<Vec<Hash>>, StoreError> {
         let count = if level < LEVELS { self.with_edge(|edge| edge.count(level)) } else { 0 };
         let first = index.checked_mul(WIDTH as u64);
@@ -225,10 +224,10 @@ impl<D: Disk> Tiles<D> {
         Ok(Some(hashes))
     }
 
-    /// The root over the first `size` leaves; `None` when there are fewer.
+    /// Returns the root over the first `size` leaves, or `None` if there are fewer.
     ///
     /// # Errors
-    /// When a tile cannot be read or is damaged.
+    /// Fails if a tile cannot be read or is damaged.
     pub fn root_at(&self, size: u64) -> Result<Option<Hash>, StoreError> {
         match size {
             0 => Ok(Some(crate::hash::root_of_nothing())),
@@ -237,12 +236,12 @@ impl<D: Disk> Tiles<D> {
         }
     }
 
-    /// Derives a damaged tile again, with all that is below it. `leaves` gives the hashes of some leaves, at least one,
-    /// from a number on.
+    /// Rebuilds a damaged tile and everything below it. `leaves(number)` returns the hashes of at least one leaf,
+    /// starting with that number.
     ///
     /// # Errors
-    /// When the leaves cannot be had or the tile cannot be written, and when the leaves do not give what the level above
-    /// has of the tile: then the journal is not the one that was proved.
+    /// Fails if the leaves are not available, if the tile cannot be written, or if the leaves do not give the hash that
+    /// the level above has for the tile. In the last case, the journal is not the one that the tree was built from.
     pub fn mend(
         &self,
         level: u8,
@@ -251,7 +250,7 @@ impl<D: Disk> Tiles<D> {
     ) -> Result<(), StoreError> {
         let _one_at_a_time = self.0.mending.lock().unwrap_or_else(PoisonError::into_inner);
         if self.whole_tile(level, index).is_ok() {
-            // Whoever had the lock before has done it.
+            // The previous holder of the lock has already repaired the tile.
             return Ok(());
         }
         let expected = self.hash_at(level + 1, index)?;
@@ -274,7 +273,8 @@ impl<D: Disk> Tiles<D> {
         look(&self.0.edge.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// All there is of a tile: a full one from its file, checked by the level above, the last of a level from memory.
+    /// Reads all hashes of a tile: a full tile from its file, verified with the level above, and the last tile of a
+    /// level from memory.
     fn whole_tile(&self, level: u8, index: u64) -> Result<Vec<Hash>, StoreError> {
         let partial = self.with_edge(|edge| {
             let is_last = edge.count(level) / WIDTH as u64 == index;
@@ -294,7 +294,7 @@ impl<D: Disk> Tiles<D> {
     fn hash_at(&self, level: u8, index: u64) -> Result<Hash, StoreError> {
         let tile = index / WIDTH as u64;
         let hashes = self.whole_tile(level, tile)?;
-        // A tile is asked for what the tree has; should a level be shorter all the same, its file is at fault.
+        // The tree has this hash, so if the tile is too short, its file is damaged.
         hashes.get(within_tile(index)).copied().ok_or(StoreError::Damaged { level, index: tile })
     }
 }
@@ -304,7 +304,7 @@ impl<D: Disk> Nodes for Tiles<D> {
 
     fn node(&self, level: u32, index: u64) -> Result<Hash, StoreError> {
         let (tile_level, above) = (level / LEVEL_BITS, level % LEVEL_BITS);
-        let tile_level = u8::try_from(tile_level).expect("PRF-4: a tree of 2^64 leaves has 64 levels");
+        let tile_level = u8::try_from(tile_level).expect("PRF-4: a tree has at most 64 levels");
         let (first, count) = (index << above, 1_usize << above);
         let tile = first / WIDTH as u64;
         let hashes = self.whole_tile(tile_level, tile)?;

@@ -1,38 +1,39 @@
-//! The tree in tiles: at each level the hashes since the last full tile of 256, and what a full tile becomes one level up.
+//! The tree in tiles of 256 hashes. The hash of each full tile is a hash of the level above.
 
 use crate::hash::{Hash, halve};
 use crate::path::{LEVELS, TILE_WIDTH};
 use crate::tree::Tree;
 
-/// Bytes of a hash.
+/// The size of a hash, in bytes.
 pub(crate) const HASH_BYTES: u64 = 32;
-/// Hashes of a full tile.
+/// The number of hashes in a full tile.
 pub(crate) const WIDTH: usize = TILE_WIDTH as usize;
-/// Leaves below a hash of a level are a power of two, this many times its level.
+/// A hash of level n covers 2^(n · `LEVEL_BITS`) leaves.
 pub(crate) const LEVEL_BITS: u32 = 8;
 const _: () = assert!(1 << LEVEL_BITS == WIDTH);
 
-/// The place within its tile of a hash that is number `place` of its level.
+/// The index within its tile of hash number `place` of a level.
 pub(crate) fn within_tile(place: u64) -> usize {
     usize::try_from(place % WIDTH as u64).unwrap_or_default()
 }
 
-/// The right edge of a tree: all that has no full tile to stand in yet.
+/// The right edge of a tree: the hashes that are not in a full tile yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Edge {
     pub(crate) size: u64,
-    /// By level, fewer than 256 hashes each.
+    /// The partial tile of each level, with fewer than 256 hashes.
     pub(crate) partial: [Vec<Hash>; LEVELS as usize],
 }
 
 impl Edge {
-    /// How many hashes a level has.
+    /// The number of hashes at a level.
     pub(crate) fn count(&self, level: u8) -> u64 {
         self.size >> (LEVEL_BITS * u32::from(level))
     }
 
-    /// Appends leaves. `write` is told what comes new into each level, from the lowest up, and which place of the level
-    /// the first of it has. Levels from `levels` on are left alone: what would come into the first of them is returned.
+    /// Appends leaves. It calls `write` with the new hashes of each level, from the lowest level up, and the number of
+    /// the first of them in its level. It stops below level `levels` and returns the hashes that would be added to that
+    /// level.
     pub(crate) fn grow<E>(
         &mut self,
         leaves: &[Hash],
@@ -69,7 +70,7 @@ impl Edge {
     pub(crate) fn root(&self) -> Hash {
         let mut below = None;
         for partial in &self.partial {
-            // What is left over below is the last part of the tree over this level's hashes, only smaller.
+            // The incomplete part below this level is the last, smaller subtree after this level's hashes.
             if !partial.is_empty() || below.is_some() {
                 let mut tree = Tree::new();
                 partial.iter().copied().chain(below).for_each(|hash| tree.push(hash));
@@ -80,12 +81,12 @@ impl Edge {
     }
 }
 
-/// The hash that stands for a full tile one level up.
+/// The hash of a full tile at the level above.
 pub(crate) fn tile_root(tile: &[Hash; WIDTH]) -> Hash {
     root_of_perfect(tile)
 }
 
-/// The root over a power of two of hashes, from one to a full tile of them.
+/// The root over a power of two of hashes, at most a full tile.
 pub(crate) fn root_of_perfect(hashes: &[Hash]) -> Hash {
     let mut nodes = [Hash::default(); WIDTH];
     nodes[..hashes.len()].copy_from_slice(hashes);

@@ -1,32 +1,32 @@
-//! The tree as it grows: only what its root needs is kept.
+//! A growing tree that keeps only what its root needs.
 
 use crate::hash::{Hash, node_of, root_of_nothing};
 
-/// An RFC 6962 tree that leaves are appended to. It keeps the roots of its perfect subtrees, at most 64 of them, so that
+/// An RFC 6962 tree to which leaves are appended. It keeps only the roots of its perfect subtrees, at most 64, so that
 /// it gives the root of any number of leaves in constant memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     size: u64,
-    /// One root for each bit of `size` that is set, the largest subtree first.
+    /// One root per set bit of `size`, the largest subtree first.
     roots: Vec<Hash>,
 }
 
 impl Tree {
-    /// A tree without leaves.
+    /// Creates an empty tree.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The tree whose perfect subtrees have these roots, the largest first; `None` unless there is one for each bit of
-    /// `size` that is set.
+    /// Creates the tree whose perfect subtrees have these roots, the largest first. Returns `None` unless there is
+    /// exactly one root per set bit of `size`.
     pub fn from_roots(size: u64, roots: Vec<Hash>) -> Option<Self> {
         (u32::try_from(roots.len()) == Ok(size.count_ones())).then_some(Self { size, roots })
     }
 
-    /// Appends a leaf by its hash, such as `journal::leaf_hash` gives.
+    /// Appends a leaf, given its hash (see `journal::leaf_hash`).
     pub fn push(&mut self, leaf: Hash) {
         let mut node = leaf;
-        // Each bit that is set at the end is a subtree as large as the one the leaf completes.
+        // Each trailing 1 bit of the size is a subtree as large as the one that `node` covers, so join them.
         for _ in 0..self.size.trailing_ones() {
             if let Some(left) = self.roots.pop() {
                 node = node_of(&left, &node);
@@ -36,12 +36,12 @@ impl Tree {
         self.size += 1;
     }
 
-    /// How many leaves there are.
+    /// The number of leaves.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The hash that stands for all leaves in their order.
+    /// The root over all leaves, in order.
     pub fn root(&self) -> Hash {
         let mut smaller_first = self.roots.iter().rev();
         let Some(smallest) = smaller_first.next() else { return root_of_nothing() };
@@ -60,7 +60,7 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The definition, word for word: RFC 6962, section 2.1.
+    /// The definition in RFC 6962, section 2.1, word for word.
     fn defined_root(leaves: &[Hash]) -> Hash {
         match leaves {
             [] => root_of_nothing(),
@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_root_is_the_defined_one(count in 0_usize..600) {
+        fn the_root_matches_the_definition(count in 0_usize..600) {
             let leaves: Vec<Hash> = (0..count).map(|number| leaf_of(&number.to_le_bytes())).collect();
             let mut tree = Tree::new();
             leaves.iter().for_each(|leaf| tree.push(*leaf));

@@ -1,25 +1,33 @@
-//! Who asks: API keys.
+//! Authentication: which principal sent a request.
 
 use std::collections::BTreeMap;
+use std::future::{Future, ready};
 use std::sync::{PoisonError, RwLock};
 
-use engine::ApiKeyAdded;
-use types::ActorId;
+use engine::{CredentialAdded, CredentialKind};
+use types::{ActorId, CredentialId, Digest};
 use vault::ApiKey;
 
-/// Whoever a request comes from.
+/// Who sent a request, and what it may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
-    /// The key's number, which entries carry.
+    /// The principal, which entries carry. Every credential of a principal gives the same actor.
     pub actor: ActorId,
-    /// What the key may do, the bits of `api::Scope`.
+    /// What the credential that was used may do, the bits of `api::Scope`.
     pub scopes: u32,
+}
+
+/// What a transport received that identifies the sender of a request, as it arrived and not yet checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Presented<'a> {
+    /// The value of the `Authorization` header.
+    pub authorization: Option<&'a [u8]>,
 }
 
 /// Why a request has no caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// No `Authorization` header.
+    /// No `Authorization` header, or an empty one.
     #[error("no API key: send it as `Authorization: Bearer fin_…`")]
     Missing,
     /// Not a bearer token of the right form.
@@ -30,25 +38,108 @@ pub enum AuthError {
     Unknown,
 }
 
-/// The keys that are let in: a fold of their entries.
+/// Finds out who sent a request.
+///
+/// The answer is a future because an implementation may need the network, for example to fetch the keys of a token's
+/// issuer. One that needs no I/O answers at once. Dropping the future has no effect beyond giving up the answer.
+pub trait Authenticator: Send + Sync {
+    /// Who sent a request that came with this.
+    ///
+    /// # Errors
+    /// When it identifies no known principal; see [`AuthError`].
+    fn authenticate(&self, presented: Presented<'_>) -> impl Future<Output = Result<Caller, AuthError>> + Send;
+}
+
+/// Authenticates API keys, from memory and at once.
 #[derive(Debug, Default)]
-pub(crate) struct ApiKeys(RwLock<BTreeMap<ActorId, ApiKeyAdded>>);
+pub(crate) struct ApiKeys(RwLock<BTreeMap<CredentialId, (Digest, Caller)>>);
 
 impl ApiKeys {
-    pub(crate) fn replace(&self, keys: Vec<ApiKeyAdded>) {
-        let keys = keys.into_iter().map(|key| (key.key, key)).collect();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    /// Accepts the API keys among these credentials, and no others.
+    pub(crate) fn replace<'a>(&self, credentials: impl Iterator<Item = &'a CredentialAdded>) {
+        let keys = credentials.map(|added| {
+            let CredentialKind::ApiKey { hash } = added.kind;
+            (added.credential, (hash, Caller { actor: added.principal, scopes: added.scopes }))
+        });
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys.collect();
     }
 
-    pub(crate) fn authenticate(&self, header: Option<&str>) -> Result<Caller, AuthError> {
-        let header = header.ok_or(AuthError::Missing)?;
+    fn identify(&self, presented: Presented<'_>) -> Result<Caller, AuthError> {
+        let header = presented.authorization.filter(|value| !value.is_empty()).ok_or(AuthError::Missing)?;
+        let header = std::str::from_utf8(header).map_err(|_not_text| AuthError::Malformed)?;
         let (scheme, text) = header.split_once(' ').ok_or(AuthError::Malformed)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(AuthError::Malformed);
         }
-        let presented: ApiKey = text.trim().parse().map_err(|_unparsed| AuthError::Malformed)?;
+        let key: ApiKey = text.trim().parse().map_err(|_unparsed| AuthError::Malformed)?;
         let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let known = keys.get(&presented.actor()).filter(|known| presented.matches(&known.hash));
-        known.map(|known| Caller { actor: known.key, scopes: known.scopes }).ok_or(AuthError::Unknown)
+        let known = keys.get(&key.credential()).filter(|(hash, _)| key.matches(hash));
+        known.map(|(_, caller)| *caller).ok_or(AuthError::Unknown)
+    }
+}
+
+impl Authenticator for ApiKeys {
+    fn authenticate(&self, presented: Presented<'_>) -> impl Future<Output = Result<Caller, AuthError>> + Send {
+        ready(self.identify(presented))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u64, secret: u8) -> ApiKey {
+        ApiKey::generate(CredentialId::new(number), &mut |bytes: &mut [u8]| bytes.fill(secret))
+    }
+
+    fn added(key: &ApiKey, principal: u64, scopes: u32) -> CredentialAdded {
+        CredentialAdded {
+            credential: key.credential(),
+            principal: ActorId::new(principal),
+            kind: CredentialKind::ApiKey { hash: key.hash() },
+            scopes,
+            name: "known".into(),
+        }
+    }
+
+    async fn ask(keys: &ApiKeys, header: &str) -> Result<Caller, AuthError> {
+        keys.authenticate(Presented { authorization: Some(header.as_bytes()) }).await
+    }
+
+    #[tokio::test]
+    async fn every_key_of_a_principal_is_that_actor_with_the_scopes_of_the_key() {
+        let (first, second, other) = (key(7, 1), key(8, 2), key(9, 3));
+        let keys = ApiKeys::default();
+        keys.replace([added(&first, 3, 5), added(&second, 3, 1), added(&other, 4, 5)].iter());
+        for (key, actor, scopes) in [(first, 3, 5), (second, 3, 1), (other, 4, 5)] {
+            let caller = Caller { actor: ActorId::new(actor), scopes };
+            assert_eq!(ask(&keys, &format!("Bearer {}", key.reveal())).await, Ok(caller));
+            assert_eq!(ask(&keys, &format!("bearer  {} ", key.reveal())).await, Ok(caller));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_known_key_is_nobody() {
+        let (known, text) = (key(7, 1), key(7, 1).reveal());
+        let keys = ApiKeys::default();
+        keys.replace([added(&known, 3, 5)].iter());
+        for unknown in [key(7, 2), key(8, 1)] {
+            assert_eq!(ask(&keys, &format!("Bearer {}", unknown.reveal())).await, Err(AuthError::Unknown));
+        }
+        for malformed in ["Bearer", "Bearer ", &format!("Basic {text}"), &text, &format!("Bearer {text}x")] {
+            assert_eq!(ask(&keys, malformed).await, Err(AuthError::Malformed), "{malformed}");
+        }
+        let not_text = Presented { authorization: Some(b"Bearer \xff") };
+        assert_eq!(keys.authenticate(not_text).await, Err(AuthError::Malformed));
+        assert_eq!(ask(&keys, "").await, Err(AuthError::Missing));
+        assert_eq!(keys.authenticate(Presented { authorization: None }).await, Err(AuthError::Missing));
+    }
+
+    #[test]
+    fn an_api_key_is_checked_without_waiting() {
+        let keys = ApiKeys::default();
+        let answer = keys.authenticate(Presented { authorization: Some(b"Bearer it") });
+        let polled = std::pin::pin!(answer).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        assert!(polled.is_ready());
     }
 }

@@ -2,22 +2,23 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use api::responses::Assets;
 use datadir::KeyStore;
 use disk::Directory;
-use engine::{Answered, Engine, Entry, Fact, Operation, PolicyActivated, Request, WritesClosed};
+use engine::{Answered, Engine, Operation, Request, WritesClosed};
 use index::Index;
 use journal::{Fault, FileReader, Identity, Reader};
+use ledger::Assets;
 use pipeline::Ask;
 use policy::Policy;
 use tokio::sync::{Semaphore, oneshot, watch};
 use types::{ActorId, RequestId, Seq, ShardId, TenantId, Timestamp};
 
-use crate::auth::{ApiKeys, AuthError, Caller};
+use crate::auth::{ApiKeys, Authenticator};
 use crate::guard::{Confirmed, Guard};
 use crate::history::{History, HistoryError};
 use crate::metrics::Metrics;
 use crate::proofs::Proofs;
+use crate::tail::Tail;
 use crate::threads::{CommitError, Inbox};
 
 /// A handle on a running engine. Cheap to clone.
@@ -48,7 +49,7 @@ pub(crate) struct Shared {
     pub(crate) failure: Mutex<Option<CommitError>>,
     /// Set once the server takes no more requests.
     pub(crate) stopping: watch::Sender<bool>,
-    pub(crate) names: Mutex<Option<(Seq, Arc<PolicyActivated>)>>,
+    pub(crate) tail: Tail,
     /// What ledgers count, as of the last batch: complete for whatever an answer can show.
     pub(crate) assets: RwLock<Arc<Assets>>,
     /// Imports whose rows can be seen once this is durable.
@@ -264,18 +265,6 @@ impl Core {
         drop(self.stopping().wait_for(|stopping| *stopping).await);
     }
 
-    /// Durable entries from `from` on, about a frame of them; none when `from` is not durable yet.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn read_entries(&self, from: Seq) -> Result<Vec<Entry>, Fault> {
-        let reader = self.0.reader.clone();
-        match tokio::task::spawn_blocking(move || reader.read(from)).await {
-            Ok(read) => read.inspect_err(|fault| self.0.guard.note_fault(fault)),
-            Err(panicked) => Err(Fault::Poisoned(panicked.to_string())),
-        }
-    }
-
     /// Reads the journal's files, on a thread of its own. As many read at once as for questions about the past.
     ///
     /// # Errors
@@ -295,15 +284,6 @@ impl Core {
         read.inspect_err(|fault| self.0.guard.note_fault(fault))
     }
 
-    /// One durable entry.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn read_entry(&self, seq: Seq) -> Result<Option<Entry>, Fault> {
-        let entries = self.read_entries(seq).await?;
-        Ok(entries.into_iter().next().filter(|entry| entry.header.seq == seq))
-    }
-
     /// The leaves of the tree that durable entries from `from` on make.
     ///
     /// # Errors
@@ -317,31 +297,9 @@ impl Core {
         self.0.proofs.as_ref()
     }
 
-    /// What the policy that was activated by the entry `seq` calls its features and models.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn policy_names(&self, seq: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault> {
-        if let Some((_, names)) = self.lock_names().as_ref().filter(|(known, _)| *known == seq) {
-            return Ok(Some(Arc::clone(names)));
-        }
-        let Some(Entry { fact: Fact::PolicyActivated(names), .. }) = self.read_entry(seq).await? else {
-            return Ok(None);
-        };
-        *self.lock_names() = Some((seq, Arc::clone(&names)));
-        Ok(Some(names))
-    }
-
-    fn lock_names(&self) -> std::sync::MutexGuard<'_, Option<(Seq, Arc<PolicyActivated>)>> {
-        self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Who sent a request with this `Authorization` header.
-    ///
-    /// # Errors
-    /// When nobody known did.
-    pub fn authenticate(&self, header: Option<&str>) -> Result<Caller, AuthError> {
-        self.0.api_keys.authenticate(header)
+    /// What finds out who sent a request.
+    pub fn authenticator(&self) -> &impl Authenticator {
+        &self.0.api_keys
     }
 
     /// All metrics in the Prometheus text format.
@@ -349,6 +307,7 @@ impl Core {
         if let Some(proofs) = &self.0.proofs {
             self.0.metrics.proofs_behind_entries.set(i64::try_from(proofs.lag()).unwrap_or(i64::MAX));
         }
+        self.note_lag();
         self.0.metrics.text()
     }
 

@@ -205,8 +205,8 @@ mod tests {
         assert!(core.confirm_clock(ActorId::SYSTEM).was_doubted);
         assert!(!core.confirm_clock(ActorId::SYSTEM).was_doubted);
         open_ledger(&core, 3).await.unwrap();
-        let last = core.read_entry(core.durable()).await.unwrap().unwrap();
-        assert_eq!(last.header.decided_at, Timestamp::from_ns(1_007_207 * 1_000_000_000));
+        let last = core.entry(core.durable()).await.unwrap().unwrap();
+        assert_eq!(last.entry.header.decided_at, Timestamp::from_ns(1_007_207 * 1_000_000_000));
         drop(core);
         opened.close().unwrap();
         // A day and a second later.

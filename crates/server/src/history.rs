@@ -347,7 +347,7 @@ fn facts(entry: &Entry) -> &[ledger::Fact] {
         | Fact::JournalContinued { .. }
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
-        | Fact::ApiKeyAdded(_)
+        | Fact::Identity(_)
         | Fact::StateDigest(_) => &[],
     }
 }

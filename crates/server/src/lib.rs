@@ -15,10 +15,11 @@ mod metrics;
 mod open;
 mod proofs;
 mod scrub;
+mod tail;
 mod threads;
 mod watch;
 
-pub use auth::{AuthError, Caller};
+pub use auth::{AuthError, Authenticator, Caller, Presented};
 pub use clock::{Clock, Stopwatch};
 pub use core::{Core, Unavailable};
 pub use history::{History, HistoryError};

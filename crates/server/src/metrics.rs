@@ -30,6 +30,11 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FollowerLabels {
+    follower: &'static str,
+}
+
 /// All metrics of a process.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -56,6 +61,9 @@ pub(crate) struct Metrics {
     pub(crate) proofs_behind_entries: Gauge<i64, AtomicI64>,
     pub(crate) proofs_disk_bytes: Gauge<i64, AtomicI64>,
     pub(crate) proofs_checkpoint_time: Gauge<i64, AtomicI64>,
+    tail_lag: Family<FollowerLabels, Gauge<i64, AtomicI64>>,
+    tail_followers: Family<FollowerLabels, Gauge<i64, AtomicI64>>,
+    pub(crate) tail_decoded_frames: Counter<u64, AtomicU64>,
 }
 
 impl Metrics {
@@ -85,6 +93,9 @@ impl Metrics {
             proofs_behind_entries: Gauge::default(),
             proofs_disk_bytes: Gauge::default(),
             proofs_checkpoint_time: Gauge::default(),
+            tail_lag: Family::default(),
+            tail_followers: Family::default(),
+            tail_decoded_frames: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("payments", "Payments decided, by verdict and status", metrics.payments.clone());
@@ -143,7 +154,29 @@ impl Metrics {
             Unit::Seconds,
             metrics.proofs_checkpoint_time.clone(),
         );
+        metrics.register_tail(&mut registry);
         Self { registry, ..metrics }
+    }
+
+    fn register_tail(&self, registry: &mut Registry) {
+        registry.register(
+            "tail_lag_entries",
+            "Durable entries that the slowest follower of the log has not taken yet",
+            self.tail_lag.clone(),
+        );
+        registry.register("tail_followers", "Followers of the log", self.tail_followers.clone());
+        registry.register(
+            "tail_decoded_frames",
+            "Frames that were decoded for followers of the log, once for all of them",
+            self.tail_decoded_frames.clone(),
+        );
+    }
+
+    /// How many followers of a kind there are, and how many durable entries the slowest lacks.
+    pub(crate) fn set_tail_lag(&self, follower: &'static str, (followers, lag_entries): (usize, u64)) {
+        let labels = FollowerLabels { follower };
+        self.tail_followers.get_or_create(&labels).set(i64::try_from(followers).unwrap_or(i64::MAX));
+        self.tail_lag.get_or_create(&labels).set(i64::try_from(lag_entries).unwrap_or(i64::MAX));
     }
 
     fn register_guard(&self, registry: &mut Registry) {

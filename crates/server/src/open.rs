@@ -10,13 +10,13 @@ use datadir::{
     TENANT, Terms, new_origin, random, recover, system_random,
 };
 use disk::{Directory, DirectoryError};
-use engine::{ApiKeyAdded, Engine, Request, WritesClosed};
+use engine::{Command, CredentialAdded, CredentialKind, Engine, PrincipalAdded, PrincipalKind, Request, WritesClosed};
 use index::Index;
-use journal::{FileJournal, Journal, Layout, Recovered};
+use journal::{DurableLog, FileJournal, Layout, Recovered, SegmentStore, TailBounds};
 use pipeline::{Ask, ClockBounds, Decider, Writer};
 use policy::{Bundle, Policy};
 use tokio::sync::{Semaphore, oneshot, watch as latest};
-use types::{ActorId, RequestId, Seq, Span};
+use types::{ActorId, CredentialId, RequestId, Seq, Span};
 use vault::ApiKey;
 
 use crate::auth::ApiKeys;
@@ -27,6 +27,7 @@ use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::proofs::{self, ProofError, Prover};
 use crate::scrub::Scrub;
+use crate::tail::Tail;
 use crate::threads::{CommitError, FailOnPanic, Inbox, ReplyTo, Threads, Wiring};
 use crate::watch::{self, Reserve};
 
@@ -42,7 +43,7 @@ pub struct Options {
     pub layout: Layout,
     /// Events that may wait for the engine, a batch counting as many as it brings; more are refused.
     pub queue_events_max: usize,
-    /// Make one more API key, for when the first was lost.
+    /// Make one more API key for the first principal, for when its key was lost.
     pub new_api_key: bool,
     /// How far the wall clock may be ahead before it is not believed.
     pub clock: ClockBounds,
@@ -181,7 +182,7 @@ impl Opened {
         // Before anything is decided: a journal that lost entries is to be looked at.
         let (prover, proofs) = match &options.proofs {
             Some(source) => {
-                let (prover, proofs) = proofs::open(place, source, journal.reader(), Arc::clone(&metrics))?;
+                let (prover, proofs) = proofs::open(place, source, journal.segments(), Arc::clone(&metrics))?;
                 (Some(prover), Some(proofs))
             }
             None => {
@@ -205,13 +206,13 @@ impl Opened {
         metrics.disk_reserve.set(i64::try_from(reserve.bytes).unwrap_or(i64::MAX));
         index.keep_free(reserve.bytes);
         let origin = journal.identity().origin;
-        let scrub = Scrub::start(journal_directory, journal.reader(), origin, options.scrub_period, &guard);
+        let scrub = Scrub::start(journal_directory, journal.segments(), origin, options.scrub_period, &guard);
         let mut decider = Decider::new(engine, notes);
         let mut writer = Writer::new(journal);
         let api_key = prepare(&mut decider, &mut writer, (&keys, &index), &guard, options.new_api_key)?;
         let journal = writer.journal();
         let api_keys = ApiKeys::default();
-        api_keys.replace(decider.engine().api_keys().cloned().collect());
+        api_keys.replace(decider.engine().credentials());
         let (durable_sender, durable) = latest::channel(journal.durable());
         let (running_sender, running) = latest::channel(());
         let core = Core::new(Shared {
@@ -219,7 +220,7 @@ impl Opened {
             shard: SHARD,
             identity: journal.identity(),
             inbox: Inbox::new(options.queue_events_max),
-            reader: journal.reader(),
+            reader: journal.segments(),
             index,
             past: Arc::new(Semaphore::new(PAST_QUERIES_MAX)),
             durable,
@@ -232,7 +233,7 @@ impl Opened {
             guard,
             failure: Mutex::new(None),
             stopping: latest::Sender::new(false),
-            names: Mutex::new(None),
+            tail: Tail::new(TailBounds::STANDARD),
             assets: RwLock::default(),
             opened_imports: RwLock::default(),
             proofs,
@@ -281,14 +282,12 @@ impl Opened {
         self.end()
     }
 
-    /// Waits until all threads have ended; the one of the proofs last, so that it covers what the others wrote.
+    /// Waits until all threads have ended; the one of the proofs last, so that it covers what the others wrote: it ends when
+    /// nothing more is written.
     fn end(self) -> Result<(), Stopped> {
         let joined = self.threads.join();
         self.background.stop();
         let shared = self.core.shared();
-        if let Some(proofs) = &shared.proofs {
-            proofs.wake.stop();
-        }
         let proved = self.prover.map_or(Ok(Ok(())), JoinHandle::join);
         let given_up = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(failure) = joined.err().or(given_up) {
@@ -316,7 +315,7 @@ impl Core {
 fn start_prover(prover: Prover, core: Core) -> std::io::Result<JoinHandle<Result<(), ProofError>>> {
     std::thread::Builder::new().name("proofs".to_owned()).spawn(move || {
         let _guard = FailOnPanic(&core.shared().inbox);
-        prover.run(|fault| core.shared().guard.note_fault(fault)).inspect_err(|error| {
+        prover.run(&core).inspect_err(|error| {
             tracing::error!(%error, "the journal is not the one that checkpoints were signed for");
             core.shared().inbox.fail();
         })
@@ -344,7 +343,8 @@ fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
     Ok(Some(Arc::new(policy)))
 }
 
-/// Writes what a journal needs before anybody is served: its first entry and an API key.
+/// Writes what a journal needs before anybody is served: its first entry, and a principal with an API key. A further key
+/// is for the same principal, so that its owner goes on as the same actor.
 fn prepare(
     decider: &mut Decider,
     writer: &mut Writer<ReplyTo, FileJournal<Directory>>,
@@ -356,25 +356,36 @@ fn prepare(
     if decider.engine().applied() == Seq::ZERO {
         writer.hold(decider.start(now, writer.journal().identity().origin));
     }
-    let newest = decider.engine().api_keys().map(|key| key.key.get()).max();
+    let newest = decider.engine().credentials().map(|added| added.credential.get()).max();
     let mut revealed = None;
     if newest.is_none() || new_api_key {
         if let Some(closed) = closed {
             return Err(OpenError::WritesClosed(closed));
         }
-        let key = ApiKey::generate(ActorId::new(newest.unwrap_or(0) + 1), &mut random);
+        let mut commands: Vec<Command> = Vec::new();
+        let first = decider.engine().principals().find(|(_, principal)| principal.kind != PrincipalKind::System);
+        let principal = first.map_or(ActorId::new(1), |(actor, _)| actor);
+        if first.is_none() {
+            let kind = PrincipalKind::Service;
+            commands.push(PrincipalAdded { actor: principal, kind, name: "made at start".into() }.into());
+        }
+        let key = ApiKey::generate(CredentialId::new(newest.unwrap_or(0) + 1), &mut random);
         revealed = Some(key.reveal());
-        let added = ApiKeyAdded {
-            key: key.actor(),
-            hash: key.hash(),
+        let added = CredentialAdded {
+            credential: key.credential(),
+            principal,
+            kind: CredentialKind::ApiKey { hash: key.hash() },
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let (id, command) = (RequestId::default(), added.into());
-        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id, command };
-        // Nobody waits for the answer.
-        let (reply_to, _) = oneshot::channel();
-        writer.hold(decider.work(now, [Ask { request, reply_to }]));
+        commands.push(added.into());
+        let ask = |command| {
+            let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
+            // Nobody waits for the answer.
+            let (reply_to, _) = oneshot::channel();
+            Ask { request, reply_to }
+        };
+        writer.hold(decider.work(now, commands.into_iter().map(ask)));
     }
     while writer.step(Span::ZERO, keys, index)?.is_some() {}
     writer.mark().map_err(CommitError::from)?;

@@ -309,9 +309,6 @@ impl Output {
             self.metrics.sync_seconds.observe(stopwatch.elapsed().as_secs_f64());
             self.metrics.durable_seq.set(i64::try_from(durable.get()).unwrap_or(i64::MAX));
             self.durable.send_replace(durable);
-            if let Some(proofs) = &self.core.shared().proofs {
-                proofs.wake.news();
-            }
         }
         for (reply_to, answer) in self.writer.release() {
             // A caller that went away gets no answer; what it asked for is done.

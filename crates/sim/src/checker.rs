@@ -14,7 +14,7 @@ use crate::process::{DecidedBatch, TENANT};
 
 /// What went wrong, and how to see it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}\n  seed {seed}, step {step}; to repeat: FINAIRA_SIM_SEED={seed} cargo test -p sim --test seeds")]
+#[error("{what}\n  seed {seed}, step {step}; to repeat: FINAIRA_SIM_SEED={seed} cargo test -p sim seeds")]
 pub struct Violation {
     /// Of the run.
     pub seed: u64,
@@ -156,8 +156,7 @@ impl Checker {
         ensure(at == (model.seq, model.clock), "SIM-5", || {
             format!("the engine is at {at:?}, the model at {:?}", (model.seq, model.clock))
         })?;
-        let keys = engine.api_keys().map(|key| key.key).collect();
-        ensure(model.keys == keys, "SIM-5", || "the engine has other API keys".to_owned())
+        model.identities.compare(engine)
     }
 }
 
@@ -193,7 +192,7 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
-        | Fact::ApiKeyAdded(_)
+        | Fact::Identity(_)
         | Fact::StateDigest(_) => None,
     };
     [journal::kind_name(entry)].into_iter().chain(status)

@@ -7,17 +7,20 @@ use std::collections::BTreeMap;
 
 use api::Operation;
 use api::packed::{AccountRecord, TransferRecord};
-use engine::{ActivatePolicy, Answer, AnyTransfer, ApiKeyAdded, ArtifactChunk, Command, Reply, Verb};
+use engine::{
+    ActivatePolicy, Answer, AnyTransfer, ArtifactChunk, Command, CredentialAdded, CredentialKind, PrincipalAdded,
+    PrincipalKind, Reply, Verb,
+};
 use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
 use serde_json::json;
-use types::{AccountId, ActorId, Amount, Code, Digest, LedgerId, PaymentId, Span, Timestamp, TransferId};
+use types::{AccountId, ActorId, Amount, Code, CredentialId, Digest, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
 use crate::Rng;
 use crate::edge::{Http, Sent};
 use crate::policies::policies;
 
 /// Every kind of request, and how often it comes.
-pub(crate) const KINDS: [(&str, u64); 53] = [
+pub(crate) const KINDS: [(&str, u64); 54] = [
     ("open_ledger", 1),
     ("open_account", 3),
     ("open_accounts", 2),
@@ -59,7 +62,8 @@ pub(crate) const KINDS: [(&str, u64); 53] = [
     ("label", 3),
     ("policy_part", 2),
     ("policy", 2),
-    ("api_key", 1),
+    ("principal", 1),
+    ("credential", 1),
     ("large_artifact", 2),
     ("get_account", 3),
     ("get_transfer", 3),
@@ -184,11 +188,16 @@ impl Clients {
                 let (artifact, policy) = (variant.policy.digest(), std::sync::Arc::clone(&variant.policy));
                 ActivatePolicy { artifact, policy }.into()
             }
-            "api_key" => {
-                let key = rng.below(30) + 1;
-                let added = ApiKeyAdded {
-                    key: ActorId::new(key),
-                    hash: Digest::of(&key.to_le_bytes()),
+            "principal" => {
+                let (actor, kind) = (ActorId::new(rng.below(10)), *rng.pick(&PrincipalKind::ALL));
+                PrincipalAdded { actor, kind, name: "simulated".into() }.into()
+            }
+            "credential" => {
+                let credential = rng.below(30) + 1;
+                let added = CredentialAdded {
+                    credential: CredentialId::new(credential),
+                    principal: ActorId::new(rng.below(10)),
+                    kind: CredentialKind::ApiKey { hash: Digest::of(&credential.to_le_bytes()) },
                     scopes: 1,
                     name: "simulated".into(),
                 };

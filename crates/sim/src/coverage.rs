@@ -38,7 +38,7 @@ pub enum FaultKind {
     ClockAhead,
     /// The clock is not believed, and an operator confirms it or sets it right.
     ClockDoubted,
-    /// A disk that takes seconds to sync.
+    /// A disk that takes seconds for what the writer does.
     SlowDisk,
     /// A request arrives twice.
     Duplicate,

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use api::responses::Assets;
 use api::{History, Operation, Problem, packed};
 use datadir::KeyStore;
 use edge::{Body, Edge, Head, Installation, Response, Sources};
@@ -13,7 +12,8 @@ use engine::{
     ActivePolicy, Answer, Answered, AnyTransfer, Command, Engine, Entry, Fact, Made, Operation as Asked, Page,
     PolicyActivated, Reply, Request,
 };
-use journal::{Fault, FileReader, Reader as _};
+use journal::{ContextSource, EntryInContext, Fault, FileReader, Reader as _};
+use ledger::Assets;
 use policy::{Bundle, Policy};
 use serde_json::Value;
 use types::{ActorId, RequestId, Seq};
@@ -73,6 +73,25 @@ impl Shared {
     }
 }
 
+impl Shared {
+    fn read(&self, seq: Seq) -> Result<Option<Entry>, Fault> {
+        Ok(self.reader.read(seq)?.into_iter().next())
+    }
+}
+
+impl ContextSource for Shared {
+    fn assets(&self) -> Arc<Assets> {
+        Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner).assets)
+    }
+
+    fn policy(&self, activated: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault> {
+        Ok(match self.read(activated)?.map(|entry| entry.fact) {
+            Some(Fact::PolicyActivated(policy)) => Some(policy),
+            _ => None,
+        })
+    }
+}
+
 /// Why a request gets no response.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -124,7 +143,7 @@ impl Sources for Desk {
     async fn policy_changes(&self) {}
 
     fn assets(&self) -> Arc<Assets> {
-        Arc::clone(&self.shared.known.lock().unwrap_or_else(PoisonError::into_inner).assets)
+        ContextSource::assets(&*self.shared)
     }
 
     async fn ask<O: Asked + Send>(&self, actor: ActorId, id: RequestId, asked: O) -> Result<Answered<O>, Failure> {
@@ -139,16 +158,10 @@ impl Sources for Desk {
         edge::install(self, (actor, id), &bundle, Arc::new(policy)).await
     }
 
-    async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Failure> {
-        let entries = self.shared.reader.read(seq).map_err(Failure::Unread)?;
-        Ok(entries.into_iter().next())
-    }
-
-    async fn policy_names(&self, seq: Seq) -> Result<Option<Arc<PolicyActivated>>, Failure> {
-        Ok(match self.entry(seq).await?.map(|entry| entry.fact) {
-            Some(Fact::PolicyActivated(names)) => Some(names),
-            _ => None,
-        })
+    async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Failure> {
+        let entry = self.shared.read(seq).map_err(Failure::Unread)?;
+        let in_context = |entry| EntryInContext::of(entry, &*self.shared).map_err(Failure::Unread);
+        entry.map(in_context).transpose()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bugs that the checker must find, put in by wrappers around what is run: none of them is in the product's own code.
 
-use engine::{Entry, Fact, Header};
-use journal::{FrameBuilder, Journal as _};
+use engine::{Entry, Fact, Header, IdentityFact};
+use journal::{DurableLog as _, FrameBuilder};
 use ledger::TransferKey;
 use types::{PaymentId, Span};
 
@@ -29,8 +29,11 @@ impl Opened {
         match &mut foreign.fact {
             Fact::Ledger(ledger::Fact::TransferCreated(transfer)) => transfer.timestamp = at,
             Fact::Ledger(ledger::Fact::AccountOpened(account)) => account.timestamp = at,
-            Fact::ArtifactStored(_) | Fact::LabelRecorded(_) | Fact::ApiKeyAdded(_) | Fact::StateDigest(_) => {}
-            // Others have times inside that would no longer fit.
+            Fact::ArtifactStored(_)
+            | Fact::LabelRecorded(_)
+            | Fact::Identity(IdentityFact::PrincipalAdded(_))
+            | Fact::StateDigest(_) => {}
+            // Others have times inside that would no longer fit, or need what was lost with them.
             _ => return Ok(()),
         }
         let mut builder = FrameBuilder::default();

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use engine::{ArtifactChunk, AtDeadline, Deadline, PaymentStatus};
 use ledger::{AccountFlags, NewAccount};
-use policy::{AttributeValue, Bundle, FeatureValue, PaymentTypeIdx, Policy, Verdict};
+use policy::{AttributeValue, FeatureValue, PaymentTypeIdx, Policy, Verdict};
 use types::{Amount, Code, Digest, LedgerId, Span, Timestamp, Token};
 
 /// How far a client's time may lie in the future.
@@ -73,12 +73,8 @@ pub(crate) fn variant(artifact: Digest) -> Option<&'static Variant> {
 }
 
 fn prepared(document: &str, is_second: bool) -> Variant {
-    let bundle = Bundle::new([(policy::DOCUMENT.to_owned(), document.as_bytes().to_vec())]);
-    let bundle = bundle.expect("the document is a bundle");
-    let policy = match Policy::compile(&bundle) {
-        Ok(policy) => Arc::new(policy),
-        Err(problems) => panic!("the policy of the simulation compiles: {problems:?}"),
-    };
+    let bundle = fixtures::bundle(document);
+    let policy = fixtures::compile(&bundle);
     Variant { policy, bytes: bundle.to_bytes(), is_second }
 }
 

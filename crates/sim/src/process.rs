@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use datadir::{KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
-use engine::{ApiKeyAdded, Engine, Entry, Fact, Request};
+use engine::{CredentialAdded, CredentialKind, Engine, Entry, Fact, PrincipalAdded, PrincipalKind, Request};
 use index::Index;
-use journal::{Fault, FileJournal, Frame, Journal as _, Layout, Reader as _, TornTail};
+use journal::{DurableLog as _, Fault, FileJournal, Frame, Layout, Reader as _, TornTail};
 use pipeline::{
     Ask, Batch, ClockBounds, ClockGuard, Decider, DiskSpace, Gate, Queue, Reading, Step, WriteError, Writer,
 };
 use policy::{Bundle, Policy};
-use types::{ActorId, Digest, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
+use types::{ActorId, CredentialId, Digest, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 use vault::Keys as _;
 
 use crate::edge::{Exchange, Failure, Sent, Shared, Went};
@@ -254,7 +254,7 @@ impl Process {
         self.writer.next_step(now)
     }
 
-    /// The first entry of an empty journal, and an API key.
+    /// The first entry of an empty journal, and a principal with an API key.
     pub(crate) fn begin(&mut self, now: Timestamp) -> Result<Option<DecidedBatch>, Death> {
         if self.engine().applied() > Seq::ZERO {
             return Ok(None);
@@ -262,16 +262,23 @@ impl Process {
         // As in the server, the gate is there for what clients ask.
         self.decider.set_closed(None);
         let started: Batch<Ticket> = self.decider.start(now, self.journal().identity().origin);
-        let key = ApiKeyAdded {
-            key: ActorId::new(1_000),
-            hash: Digest::of(b"first"),
+        let principal =
+            PrincipalAdded { actor: ActorId::new(1_000), kind: PrincipalKind::Service, name: "made at start".into() };
+        let credential = CredentialAdded {
+            credential: CredentialId::new(1_000),
+            principal: principal.actor,
+            kind: CredentialKind::ApiKey { hash: Digest::of(b"first") },
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
         };
-        let (id, command) = (RequestId::default(), key.into());
-        let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id, command };
-        let ask = Ask { request: request.clone(), reply_to: (u64::MAX, Seq::ZERO) };
-        let batch = self.decider.work(now, [ask]);
+        let asked = [principal.into(), credential.into()].map(|command| Request {
+            tenant: TENANT,
+            actor: ActorId::SYSTEM,
+            id: RequestId::default(),
+            command,
+        });
+        let asks = asked.clone().map(|request| Ask { request, reply_to: (u64::MAX, Seq::ZERO) });
+        let batch = self.decider.work(now, asks);
         let entries = entries_of(started.frames.iter().chain(&batch.frames).map(|(frame, _)| frame));
         let answers = answers_of(&batch);
         self.writer.hold(started);
@@ -280,7 +287,7 @@ impl Process {
         // No client asked for it.
         self.writer.release().for_each(drop);
         self.mark()?;
-        Ok(Some(DecidedBatch { asked: vec![request], answers, entries, closed: None, is_cut: false }))
+        Ok(Some(DecidedBatch { asked: asked.to_vec(), answers, entries, closed: None, is_cut: false }))
     }
 
     /// Reads a request and lets it wait; the answer when it goes no further: a problem with it, or a full queue.

@@ -273,13 +273,13 @@ impl World {
                     Ok(())
                 }
             }
-            56..64 => process.commit(self.passed),
-            64..69 => {
+            56..62 => process.commit(self.passed),
+            62..68 => {
                 process.take();
                 Ok(())
             }
-            69..87 => {
-                if process.next_step(self.passed) == Some(Step::Sync) {
+            68..87 => {
+                if process.next_step(self.passed).is_some_and(|step| step != Step::Index) {
                     self.wait_for_the_disk(process);
                 }
                 process.step(self.passed).map(drop)
@@ -383,7 +383,7 @@ impl World {
 
     /// Somebody reads the journal while it is written.
     fn read(&mut self, process: &Process) -> Result<Result<(), Death>, String> {
-        let reader = journal::Journal::reader(process.journal());
+        let reader = journal::SegmentStore::segments(process.journal());
         let durable = reader.durable();
         let from = Seq::new(self.rng.below(durable.get() + 2));
         let entries = match reader.read(from) {

@@ -1,4 +1,4 @@
-//! One value of a file, and what it can be read as.
+//! A single value of a file, and its conversion to the types that payments need.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,43 +6,41 @@ use std::fmt;
 use policy::AMOUNT_MAX;
 use types::{Amount, Timestamp, shorten};
 
-/// A value as the file has it.
+/// A value as it is in the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cell<'a> {
-    /// No value.
     Null,
-    /// Text.
     Text(&'a str),
-    /// Bytes that are no UTF-8 text.
+    /// Bytes that are not UTF-8 text.
     NotUtf8,
-    /// A whole number.
+    /// A 64-bit integer.
     Int(i64),
-    /// A number.
+    /// A 64-bit floating-point number.
     Double(f64),
-    /// A number with the precision of 32 bits.
+    /// A 32-bit floating-point number.
     Float(f32),
-    /// Yes or no.
+    /// A boolean.
     Bool(bool),
-    /// Nanoseconds since 1970; negative when the instant is none that 63 bits hold.
+    /// Nanoseconds since 1970. Negative if the instant does not fit in 63 bits.
     Time(i64),
     /// `unscaled` · 10^−scale.
     Decimal {
-        /// The unscaled number.
+        /// The number without its decimal point.
         unscaled: i128,
-        /// Digits after the point.
+        /// The number of digits after the decimal point.
         scale: u32,
     },
 }
 
-/// How far a double may be from a whole number of minor units, in minor units.
+/// How far a double may differ from a whole number of minor units, in minor units.
 const MINOR_UNITS_TOLERANCE: f64 = 1e-6;
 
-/// The doubles below it that are whole are exact.
+/// Whole doubles below this limit, 2^53, are exact.
 const WHOLE_DOUBLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 impl<'a> Cell<'a> {
-    /// The value as text: numbers in their shortest decimal form. An id 7 is one id whether the file has it as a
-    /// number, as a text, or as 7.0 because other rows have none.
+    /// The value as text, with numbers in their shortest decimal form. An id 7 is the same id whether the file has it
+    /// as a number, as text, or as 7.0, which a column with missing values produces.
     pub fn text(self) -> Option<Cow<'a, str>> {
         match self {
             Cell::Null | Cell::NotUtf8 => None,
@@ -56,12 +54,12 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// An instant: a timestamp, or text in RFC 3339, or such text without an offset, which is taken as UTC.
+    /// The value as an instant: a timestamp or RFC 3339 text. Text without an offset is taken as UTC.
     pub fn time(self) -> Option<Timestamp> {
         match self {
             Cell::Time(ns) => u64::try_from(ns).ok().map(Timestamp::from_ns),
             Cell::Text(text) => {
-                // Files write a space where RFC 3339 has a T, and often no offset.
+                // Many files write a space instead of the T of RFC 3339, and no offset.
                 let (date, time_of_day) = text.split_once([' ', 'T', 't'])?;
                 let offset = if time_of_day.contains(['Z', 'z', '+', '-']) { "" } else { "Z" };
                 format!("{date}T{time_of_day}{offset}").parse().ok()
@@ -76,7 +74,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// A whole number of 64 bits.
+    /// The value as a 64-bit integer.
     pub fn int(self) -> Option<i64> {
         match self {
             Cell::Int(number) => Some(number),
@@ -88,10 +86,10 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// A number.
+    /// The value as a floating-point number.
     pub fn double(self) -> Option<f64> {
         match self {
-            #[expect(clippy::cast_precision_loss, reason = "a double attribute holds the nearest double")]
+            #[expect(clippy::cast_precision_loss, reason = "a double attribute has the nearest double")]
             Cell::Int(number) => Some(number as f64),
             Cell::Text(text) => text.parse().ok(),
             Cell::Double(number) => Some(number),
@@ -101,25 +99,25 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Yes or no: as such, as 1 or 0, or as the text of one of these.
+    /// The value as a boolean: a boolean, 1 or 0, or one of these as text.
     pub fn bool(self) -> Option<bool> {
         let text = self.text()?;
         let is = |words: [&str; 2]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
         if is(["true", "1"]) { Some(true) } else { is(["false", "0"]).then_some(false) }
     }
 
-    /// An amount in minor units, from one in units of 10^`scale` of them. Exact for whole numbers and decimals; a
-    /// double must be within a millionth of a whole number of minor units. Neither negative nor above
-    /// [`AMOUNT_MAX`].
+    /// The value as an amount in minor units, given in units of 10^`scale` minor units. The conversion is exact for
+    /// whole numbers and decimals. A double must be within a millionth of a whole number of minor units. The amount
+    /// must be from 0 to [`AMOUNT_MAX`].
     pub fn amount(self, scale: u8) -> Option<Amount> {
         let scale = u32::from(scale);
         let minor = match self {
             Cell::Int(number) => rescaled(number.into(), 0, scale),
             Cell::Decimal { unscaled, scale: digits } => rescaled(unscaled, digits, scale),
             Cell::Double(number) => nearest(number, scale),
-            // 12.34 in 32 bits is far from 12.34 in 64; its shortest decimal is what was meant.
+            // A 32-bit 12.34 differs too much from 12.34 when converted to 64 bits, so use its shortest decimal form.
             Cell::Float(number) => exact(&number.to_string(), scale),
-            // Files written from doubles have texts such as 0.30000000000000004.
+            // Files written from doubles contain text such as 0.30000000000000004.
             Cell::Text(text) => exact(text, scale).or_else(|| nearest(text.parse().ok()?, scale)),
             Cell::Null | Cell::NotUtf8 | Cell::Bool(_) | Cell::Time(_) => None,
         };
@@ -129,7 +127,7 @@ impl<'a> Cell<'a> {
 }
 
 impl fmt::Display for Cell<'_> {
-    /// How messages show the value.
+    /// The value as messages show it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self, self.text()) {
             (Cell::Null, _) => f.write_str("no value"),
@@ -142,11 +140,11 @@ impl fmt::Display for Cell<'_> {
 
 fn whole(number: f64) -> Option<i64> {
     let exact = number.fract() == 0.0 && number.abs() <= WHOLE_DOUBLE_MAX;
-    #[expect(clippy::cast_possible_truncation, reason = "it is whole and below 2^53")]
+    #[expect(clippy::cast_possible_truncation, reason = "the number is whole and below 2^53")]
     exact.then_some(number as i64)
 }
 
-/// `unscaled` · 10^−`from` in units of 10^−`to`, when that is a whole number.
+/// Converts `unscaled` · 10^−`from` to units of 10^−`to`, if the result is a whole number.
 fn rescaled(unscaled: i128, from: u32, to: u32) -> Option<i128> {
     match to.checked_sub(from) {
         Some(more) => unscaled.checked_mul(10_i128.checked_pow(more)?),
@@ -157,7 +155,7 @@ fn rescaled(unscaled: i128, from: u32, to: u32) -> Option<i128> {
     }
 }
 
-/// A plain decimal, in units of 10^−`scale`.
+/// Parses a plain decimal, in units of 10^−`scale`.
 fn exact(text: &str, scale: u32) -> Option<i128> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
@@ -179,7 +177,7 @@ fn nearest(number: f64, scale: u32) -> Option<i128> {
     let scaled = number * 10_f64.powi(i32::try_from(scale).ok()?);
     let rounded = scaled.round();
     let close = (scaled - rounded).abs() <= MINOR_UNITS_TOLERANCE && rounded.abs() < BOUND;
-    #[expect(clippy::cast_possible_truncation, reason = "it is whole and below 10^19")]
+    #[expect(clippy::cast_possible_truncation, reason = "the number is whole and below 10^19")]
     close.then_some(rounded as i128)
 }
 
@@ -246,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_the_same_text_in_every_form() {
+    fn an_id_has_the_same_text_in_every_form() {
         for cell in [Cell::Int(7), Cell::Double(7.0), Cell::Text("7"), Cell::Decimal { unscaled: 700, scale: 2 }] {
             assert_eq!(cell.text().as_deref(), Some("7"), "{cell:?}");
         }

@@ -1,7 +1,7 @@
-//! Files of rows from elsewhere, CSV and Parquet: read in batches of columns with bounded memory ([`Input`]), their values
-//! as what they are meant to be ([`Cell`]), and their rows as payments of a policy ([`Payments`]).
+//! Reads CSV and Parquet files from other systems. [`Input`] reads them in batches of columns with bounded memory,
+//! [`Cell`] converts their values, and [`Payments`] turns their rows into payments of a policy.
 //!
-//! A file is not trusted: what is wrong with it as a whole is an error, what is wrong with a row is told with that row.
+//! Files are not trusted. A problem with the whole file is an error; a problem with a row is reported with that row.
 
 mod cell;
 mod input;

@@ -1,4 +1,4 @@
-//! Rows of a file as payments of a policy: what the API's edge does for a request, done for a row.
+//! Turns the rows of a file into payments of a policy, as the edge of the API does with requests.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,29 +13,27 @@ use crate::TENANT;
 use crate::cell::Cell;
 use crate::input::{Batch, Column, IdKind, Input};
 
-/// A row of the file.
 #[derive(Debug)]
 pub struct Row {
-    /// Its place in the file, from 0.
+    /// The number of the row in the file, from 0.
     pub number: u64,
-    /// Its id as it is written back.
+    /// The payment's id, in the form in which it is written back.
     pub id: Id,
-    /// When the payment happened, where the row says so.
+    /// When the payment happened, if the row says so.
     pub at: Option<Timestamp>,
-    /// Whether it turned out to be fraud, where the file knows.
+    /// Whether the payment turned out to be fraud, if the file says so.
     pub positive: Option<bool>,
-    /// The payment, or why it is none.
+    /// The payment, or why the row is not a payment.
     pub payment: Result<Box<NewPayment>, String>,
 }
 
 /// A payment's id in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Id {
-    /// None, or one that cannot be read.
+    /// The id is missing or cannot be read.
     Unreadable,
-    /// A number.
+    /// A 64-bit integer.
     Int(i64),
-    /// A text.
     Text(Box<str>),
 }
 
@@ -49,16 +47,16 @@ pub struct Payments {
     tokens: Tokens,
 }
 
-/// Which of the columns that are read holds what.
+/// The positions of the fields among the columns that are read.
 #[derive(Debug)]
 struct Places {
-    /// Positions in the file, in the order in which batches have them.
+    /// The position of each column in the file, in the order in which batches contain them.
     columns: Vec<usize>,
     id: usize,
     time: usize,
     amount: usize,
     label: Option<usize>,
-    /// One per attribute of the payment type; `None` for an optional one that has no column.
+    /// One element per attribute of the payment type: `None` for an optional attribute without a column.
     attributes: Vec<Option<(usize, String)>>,
 }
 
@@ -66,7 +64,7 @@ impl Payments {
     /// Finds the columns that the policy names.
     ///
     /// # Errors
-    /// When one of them is missing.
+    /// Fails if one of them is missing.
     pub fn new(policy: &Arc<Policy>, mapping: &FileMapping, input: &Input) -> anyhow::Result<Self> {
         let mut columns = Vec::new();
         let mut place = |name: &str| -> anyhow::Result<usize> {
@@ -93,7 +91,7 @@ impl Payments {
         Ok(Self { policy: Arc::clone(policy), mapping: mapping.clone(), places, id_kind, tokens })
     }
 
-    /// The columns to read, by position in the file.
+    /// The positions in the file of the columns to read.
     pub fn columns(&self) -> &[usize] {
         &self.places.columns
     }
@@ -103,7 +101,7 @@ impl Payments {
         self.id_kind
     }
 
-    /// The rows of a batch, the first of which has this number in the file.
+    /// Converts the rows of a batch. `first` is the number of its first row in the file.
     pub fn rows(&mut self, batch: &Batch, first: u64) -> Vec<Row> {
         let mut broken = batch.broken.iter().peekable();
         let mut rows = Vec::with_capacity(batch.rows);
@@ -162,20 +160,19 @@ impl Payments {
         }
         Ok(NewPayment {
             payment: payment_id(&id),
-            // An id is given once in a file, so what else the row says need not be told apart.
+            // The hash detects retries with other content. An id occurs once in a file, so it is not needed.
             content: Digest::default(),
             policy: policy.digest(),
             payment_type: mapping.payment,
             amount,
             occurred_at: payment_type.occurred_at.map(|_| at),
             attributes,
-            // Nothing is journaled, so nothing has to be kept readable.
+            // Nothing is journaled, so no personal data needs to be kept.
             sealed: None,
         })
     }
 }
 
-/// The cells of one row.
 #[derive(Clone, Copy)]
 struct Cells<'a> {
     columns: &'a [Column],
@@ -196,8 +193,8 @@ fn unfit(column: &str, cell: Cell<'_>, expected: &str) -> String {
 
 fn amount_expected(scale: u8) -> String {
     match scale {
-        0 => "a whole number that is not negative, at most 2^63 - 1".to_owned(),
-        scale => format!("a number with at most {scale} decimals that is not negative, at most 2^63 - 1 minor units"),
+        0 => "a non-negative whole number, at most 2^63 - 1".to_owned(),
+        scale => format!("a non-negative number with at most {scale} decimals, at most 2^63 - 1 minor units"),
     }
 }
 
@@ -209,13 +206,13 @@ fn asset_scale(policy: &Policy, payment_type: &PaymentType) -> u8 {
     policy.ledgers().get(payment_type.ledger.get()).expect("a payment type names a ledger of its policy").asset.scale()
 }
 
-/// `None` when the cell says nothing.
+/// Returns `None` if the cell is empty.
 fn is_positive(label: &LabelColumn, cell: Cell<'_>) -> Option<bool> {
     let text = cell.text()?;
     Some(label.positive.iter().any(|positive| *positive == text))
 }
 
-/// The id of a payment that a file calls `id`.
+/// Derives a payment id from the id in the file.
 fn payment_id(id: &str) -> PaymentId {
     let mut builder = DigestBuilder::new("finaira 2026-11 payment id of a row in a file");
     let digest = builder.bytes(id.as_bytes()).digest();
@@ -246,8 +243,8 @@ impl Given for Cell<'_> {
     }
 }
 
-/// Tokens of entity values. They come from a key store as those of a server do, but from fixed numbers in place of
-/// random ones: nothing is protected here, and two runs over a file are equal.
+/// Tokens of entity values. A key store creates them as in a server, but from fixed numbers instead of random ones:
+/// there is nothing to protect here, and two runs over the same file give the same result.
 struct Tokens {
     vault: Vault,
     drawn: u64,
@@ -258,7 +255,7 @@ impl Tokens {
         let mut drawn = 0;
         let root = RootKey::from_bytes([1; 32]);
         let (vault, _) = Vault::open(&root, &[], &mut |bytes: &mut [u8]| draw(&mut drawn, bytes))
-            .expect("an empty key store opens with any key");
+            .expect("an empty key store can be opened with any key");
         Self { vault, drawn }
     }
 
@@ -268,7 +265,7 @@ impl Tokens {
         vault.token(TENANT, kind.as_str(), value, personal, &mut random)
     }
 
-    /// No file takes the key store's records, so they are dropped.
+    /// Drops the key store's records, because no file stores them.
     fn forget_unsaved(&mut self) {
         drop(self.vault.take_unsaved());
     }
@@ -280,7 +277,7 @@ impl std::fmt::Debug for Tokens {
     }
 }
 
-/// Bytes that differ with every draw.
+/// Fills `bytes` with bytes that are different in every draw.
 fn draw(drawn: &mut u64, bytes: &mut [u8]) {
     for chunk in bytes.chunks_mut(32) {
         *drawn += 1;

@@ -10,12 +10,10 @@ use crate::shown::shorten;
 pub struct Amount(u128);
 
 impl Amount {
-    /// Nothing.
     pub const ZERO: Self = Self(0);
     /// The largest amount, 2^128 − 1. In a request to post a pending transfer it means "all of it".
     pub const MAX: Self = Self(u128::MAX);
 
-    /// An amount of `minor` minor units.
     pub const fn new(minor: u128) -> Self {
         Self(minor)
     }
@@ -25,12 +23,11 @@ impl Amount {
         self.0
     }
 
-    /// True for zero.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// The sum, or `None` above [`Amount::MAX`].
+    /// Returns the sum, or `None` if it exceeds [`Amount::MAX`].
     pub const fn checked_add(self, other: Self) -> Option<Self> {
         match self.0.checked_add(other.0) {
             Some(sum) => Some(Self(sum)),
@@ -38,7 +35,7 @@ impl Amount {
         }
     }
 
-    /// The difference, or `None` below zero.
+    /// Returns the difference, or `None` if it would be negative.
     pub const fn checked_sub(self, other: Self) -> Option<Self> {
         match self.0.checked_sub(other.0) {
             Some(difference) => Some(Self(difference)),
@@ -46,7 +43,7 @@ impl Amount {
         }
     }
 
-    /// The difference, zero where it would be negative.
+    /// Returns the difference, or zero if it would be negative.
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -58,14 +55,14 @@ impl fmt::Display for Amount {
     }
 }
 
-/// Why a text is not an [`Amount`].
+/// Why a string is not a valid [`Amount`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AmountParseError {
-    /// Not a run of decimal digits without sign, space, fraction or superfluous leading zero.
+    /// The string is not made of decimal digits only: it has a sign, space, fraction or leading zero, or is empty.
     #[error("`{0}` is not a whole number of minor units, such as \"1250\"")]
     NotWhole(String),
-    /// More than 2^128 − 1.
-    #[error("`{0}` is more than the largest amount, 2^128 - 1")]
+    /// The number exceeds 2^128 − 1.
+    #[error("`{0}` exceeds the largest amount, 2^128 - 1")]
     Overflow(String),
 }
 

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use crate::shown::shorten;
 
-/// What a ledger counts, and in which minor unit: `EUR/2` is euros in cents, `JPY/0` yen, `BTC/8` satoshis.
+/// The unit that a ledger counts in: a code and the scale of its minor unit. `EUR/2` is euros in cents, `JPY/0` yen,
+/// `BTC/8` satoshis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Asset {
     code: [u8; Self::CODE_BYTES_MAX],
@@ -13,12 +14,13 @@ pub struct Asset {
 }
 
 impl Asset {
-    /// The longest code.
+    /// Length of the longest code, in bytes.
     pub const CODE_BYTES_MAX: usize = 16;
-    /// The finest scale, decimal digits after the point.
+    /// Largest scale, in decimal digits after the point.
     pub const SCALE_MAX: u8 = 18;
 
-    /// The asset `code`/`scale`: 1 to 16 of `A-Z 0-9 _`, first a letter, and a scale of at most 18.
+    /// Creates an asset. The code has 1 to 16 characters of `A-Z 0-9 _` and starts with a letter; the scale is at most
+    /// 18.
     pub fn new(code: &str, scale: u8) -> Result<Self, AssetParseError> {
         let plain = code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
         let starts = code.bytes().next().is_some_and(|byte| byte.is_ascii_uppercase());
@@ -39,7 +41,7 @@ impl Asset {
         text.trim_end_matches('\0')
     }
 
-    /// Decimal digits of the minor unit, 0 to 18.
+    /// Number of decimal digits of the minor unit, 0 to 18.
     pub const fn scale(&self) -> u8 {
         self.scale
     }
@@ -56,17 +58,17 @@ impl fmt::Display for Asset {
     }
 }
 
-/// Why a text is not an [`Asset`].
+/// Why a string is not a valid [`Asset`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AssetParseError {
-    /// No `/` between code and scale.
+    /// There is no `/` between code and scale.
     #[error("`{0}` is not an asset with its scale, such as \"EUR/2\"")]
     Shape(String),
-    /// The part before the `/`.
-    #[error("asset code `{0}` is not 1 to 16 of A-Z, 0-9 and _, starting with a letter")]
+    /// The part before the `/` is not a valid code.
+    #[error("asset code `{0}` must have 1 to 16 characters of A-Z, 0-9 and _ and start with a letter")]
     Code(String),
-    /// The part after the `/`.
-    #[error("asset scale `{0}` is not a whole number from 0 to 18")]
+    /// The part after the `/` is not a valid scale.
+    #[error("asset scale `{0}` must be a whole number from 0 to 18")]
     Scale(String),
 }
 

@@ -5,27 +5,25 @@ use std::str::FromStr;
 
 use crate::shown::shorten;
 
-/// A hash of 32 bytes. Of an artifact, the folded state, a request in canonical form it is BLAKE3, of a Merkle tree SHA-256.
+/// A 32-byte hash. Artifacts, folded state and canonical requests are hashed with BLAKE3, Merkle trees with SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest with these bytes.
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The digest of `bytes`.
+    /// Hashes `bytes` with BLAKE3.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
-    /// All 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The first 16 bytes as a number, for ids that are derived from content.
+    /// Returns the first 16 bytes as a big-endian number, for ids that are derived from content.
     pub fn head_u128(&self) -> u128 {
         self.0.iter().take(16).fold(0, |head, &byte| (head << 8_u32) | u128::from(byte))
     }
@@ -43,9 +41,9 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The text is not 64 hexadecimal digits.
+/// The string is not a valid [`Digest`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a digest of 64 hexadecimal digits")]
+#[error("`{0}` is not a digest: it must have 64 hexadecimal digits")]
 pub struct DigestParseError(String);
 
 impl FromStr for Digest {
@@ -64,44 +62,44 @@ impl FromStr for Digest {
     }
 }
 
-/// Folds pieces into a [`Digest`]. Variable-length pieces carry their length, so that no two inputs collide by
-/// shifting bytes from one piece to the next.
+/// Builds a [`Digest`] from pieces. A variable-length piece is preceded by its length, so that moving bytes from one
+/// piece to the next changes the digest.
 #[derive(Debug, Clone)]
 pub struct DigestBuilder {
     hasher: blake3::Hasher,
-    /// Pieces are small and the hash is fast only over long runs, so they are collected first.
+    /// Collects small pieces, because BLAKE3 is fast only on long inputs.
     pending: Vec<u8>,
 }
 
 impl DigestBuilder {
     const PENDING_BYTES_FULL: usize = 16 * 1024;
 
-    /// Starts a digest of one kind of thing; `context` is a fixed text that no other kind uses.
+    /// Starts the digest of one kind of value. `context` is a fixed text that no other kind uses.
     pub fn new(context: &'static str) -> Self {
         Self { hasher: blake3::Hasher::new_derive_key(context), pending: Vec::new() }
     }
 
-    /// Adds a number, 8 bytes little-endian.
+    /// Adds `value` as 8 little-endian bytes.
     pub fn u64(&mut self, value: u64) -> &mut Self {
         self.raw(&value.to_le_bytes())
     }
 
-    /// Adds a number, 16 bytes little-endian.
+    /// Adds `value` as 16 little-endian bytes.
     pub fn u128(&mut self, value: u128) -> &mut Self {
         self.raw(&value.to_le_bytes())
     }
 
-    /// Adds a signed number, 16 bytes little-endian.
+    /// Adds `value` as 16 little-endian bytes.
     pub fn i128(&mut self, value: i128) -> &mut Self {
         self.raw(&value.to_le_bytes())
     }
 
-    /// Adds bytes behind their length.
+    /// Adds the length of `value`, then `value` itself.
     pub fn bytes(&mut self, value: &[u8]) -> &mut Self {
         self.u64(value.len() as u64).raw(value)
     }
 
-    /// The digest of everything added so far; more can be added afterwards.
+    /// Returns the digest of everything added so far. More can be added afterwards.
     pub fn digest(&self) -> Digest {
         let mut hasher = self.hasher.clone();
         Digest(*hasher.update(&self.pending).finalize().as_bytes())

@@ -5,13 +5,13 @@ use std::str::FromStr;
 
 use crate::shown::shorten;
 
-/// Why a text is not an id.
+/// Why a string is not a valid id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdParseError {
-    /// Neither of the two notations.
+    /// The string is neither a hyphenated UUID nor a decimal number.
     #[error("`{0}` is not a 128-bit id: write a hyphenated UUID or a decimal number, in a string")]
     Malformed(String),
-    /// Zero and the largest number are not ids.
+    /// 0 and 2^128 − 1 are reserved.
     #[error("an id must be neither 0 nor 2^128 - 1")]
     Reserved,
 }
@@ -54,12 +54,11 @@ macro_rules! id128 {
         pub struct $name(u128);
 
         impl $name {
-            /// The id with this number; nothing is checked, see `FromStr` for input from outside.
+            /// Wraps `number` without checking it. Use `FromStr` for input from outside.
             pub const fn new(number: u128) -> Self {
                 Self(number)
             }
 
-            /// The number.
             pub const fn get(self) -> u128 {
                 self.0
             }
@@ -74,7 +73,7 @@ macro_rules! id128 {
         impl FromStr for $name {
             type Err = IdParseError;
 
-            /// Reads a hyphenated UUID or a decimal number; refuses 0 and 2^128 − 1.
+            /// Parses a hyphenated UUID or a decimal number. Rejects 0 and 2^128 − 1.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match parse_u128(text)? {
                     0 | u128::MAX => Err(IdParseError::Reserved),
@@ -92,12 +91,10 @@ macro_rules! number {
         pub struct $name($inner);
 
         impl $name {
-            /// The value with this number.
             pub const fn new(number: $inner) -> Self {
                 Self(number)
             }
 
-            /// The number.
             pub const fn get(self) -> $inner {
                 self.0
             }
@@ -112,81 +109,86 @@ macro_rules! number {
 }
 
 id128!(
-    /// An account, unique over all ledgers of its tenant.
+    /// Id of an account, unique across all ledgers of its tenant.
     AccountId
 );
 id128!(
-    /// A transfer that a client named.
+    /// Id of a transfer, chosen by the client. Legs of payments have no such id.
     TransferId
 );
 id128!(
-    /// An import of an existing book.
+    /// Id of an import of an existing book.
     ImportId
 );
 id128!(
-    /// A payment.
+    /// Id of a payment, chosen by the client or derived from the request's idempotency key.
     PaymentId
 );
 id128!(
-    /// One request of a client: what makes a retry recognisable.
+    /// Id of one client request. A retry carries the same id and is recognised by it.
     RequestId
 );
 id128!(
-    /// A key of the key store.
+    /// Id of a key in the key store.
     KeyId
 );
 id128!(
-    /// The opaque stand-in for an entity key, made at the edge with keys of the key store.
+    /// Opaque stand-in for an entity key, derived at the edge with keys of the key store.
     Token
 );
 id128!(
-    /// Which history a journal is; drawn at random when the journal is created.
+    /// Identifies the history that a journal holds. It is drawn at random when the history starts.
     Origin
 );
 number!(
-    /// A book of accounts in one asset; never 0.
+    /// Number of a ledger, that is, of a book of accounts in one asset. Never 0.
     LedgerId,
     u32
 );
 number!(
-    /// A client's own classification of an account or transfer; never 0 there.
+    /// A client's own classification of an account or transfer. Never 0 in either.
     Code,
     u16
 );
 number!(
-    /// One customer of an installation.
+    /// Number of a tenant, one customer of an installation.
     TenantId,
     u32
 );
 number!(
-    /// A set of whole tenants that share one order of entries.
+    /// Number of a shard, a set of tenants whose entries share one order.
     ShardId,
     u16
 );
 number!(
-    /// Who asked: the number of an API key, or 0 for the system itself.
+    /// Who made a request: the number of a principal, or 0 for the system itself.
     ActorId,
     u64
 );
 number!(
-    /// An entry's place in its journal, from 1 without gaps; 0 means "before the first".
+    /// A credential that a principal authenticates with; never 0.
+    CredentialId,
+    u64
+);
+number!(
+    /// Position of an entry in its journal, from 1 without gaps. 0 means "before the first entry".
     Seq,
     u64
 );
 number!(
-    /// Which writer's turn in a history.
+    /// Counts the writers of a history: each new writer has a higher epoch.
     Epoch,
     u64
 );
 
 impl Seq {
-    /// Before the first entry.
+    /// The position before the first entry.
     pub const ZERO: Self = Self(0);
 
-    /// The place after this one.
+    /// Returns the position after this one.
     ///
     /// # Panics
-    /// After 2^64 − 1 entries.
+    /// Panics if this position is 2^64 − 1.
     pub const fn next(self) -> Self {
         match self.0.checked_add(1) {
             Some(next) => Self(next),
@@ -196,7 +198,7 @@ impl Seq {
 }
 
 impl ActorId {
-    /// The system itself: expiries, digests, the first entry.
+    /// The system itself, which journals expiries, state digests and the first entry.
     pub const SYSTEM: Self = Self(0);
 }
 

@@ -1,6 +1,7 @@
-//! The words every room shares: ids, amounts, assets, times, tokens, digests.
+//! Value types that every crate shares: ids, amounts, assets, times, tokens, digests.
 //!
-//! Everything here is a value that was parsed once and can be trusted afterwards. No I/O, no clock, no randomness.
+//! Each value is validated when it is parsed and can be trusted afterwards. This crate does no I/O and uses no clock or
+//! randomness.
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
 mod amount;
@@ -16,8 +17,8 @@ pub use amount::{Amount, AmountParseError};
 pub use asset::{Asset, AssetParseError};
 pub use digest::{Digest, DigestBuilder, DigestParseError};
 pub use ids::{
-    AccountId, ActorId, Code, Epoch, IdParseError, ImportId, KeyId, LedgerId, Origin, PaymentId, RequestId, Seq,
-    ShardId, TenantId, Token, TransferId,
+    AccountId, ActorId, Code, CredentialId, Epoch, IdParseError, ImportId, KeyId, LedgerId, Origin, PaymentId,
+    RequestId, Seq, ShardId, TenantId, Token, TransferId,
 };
 pub use name::{Name, NameParseError};
 pub use sealed::Sealed;

@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use crate::shown::shorten;
 
-/// What a policy calls a thing: 1 to 64 of `a-z 0-9 _`, first a letter. Cheap to clone.
+/// An identifier in a policy: 1 to 64 characters of `a-z 0-9 _`, starting with a letter. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 
 impl Name {
-    /// The longest name.
+    /// Length of the longest name, in bytes.
     pub const BYTES_MAX: usize = 64;
 
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -33,7 +32,7 @@ impl Borrow<str> for Name {
     }
 }
 
-/// The text is not a [`Name`].
+/// The string is not a valid [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a name: 1 to 64 of a-z, 0-9 and _, starting with a letter")]
 pub struct NameParseError(String);

@@ -2,12 +2,13 @@
 
 use crate::KeyId;
 
-/// What only holders of a key can read: the part of an entry that carries personal data. Erasing the key makes it
-/// noise; the entry and everything that was computed from it stay as they are.
+/// The encrypted part of an entry, which carries personal data. Erasing its key makes it unreadable forever; the entry
+/// and everything that was computed from it stay unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// The one key of the key store that opens the ciphertext: of the subject, or of the tenant. What is inside may be
-    /// sealed again with keys of its own, which are named there: a payment seals each value of a personal entity so.
+    /// The one key in the key store that decrypts the ciphertext: the subject's or the tenant's. The plaintext may hold
+    /// values that are sealed again with keys of their own, which the plaintext names. A payment seals each value of a
+    /// personal entity this way.
     pub keys: Vec<KeyId>,
     /// Nonce, ciphertext and authentication tag.
     pub ciphertext: Box<[u8]>,

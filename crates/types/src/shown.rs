@@ -1,7 +1,7 @@
 //! Text from outside, made safe to quote in messages.
 
-/// What came from outside, fit to be quoted in a complaint: at most 64 characters, none of them a control character, which
-/// could garble a terminal or forge a line of a log.
+/// Makes a text from outside safe to quote in an error message: at most 64 characters, with control characters replaced
+/// because they could garble a terminal or forge a line of a log.
 pub fn shorten(text: &str) -> String {
     const CHARS_MAX: usize = 64;
     let mut chars = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });

@@ -5,30 +5,27 @@ use std::str::FromStr;
 
 use crate::shown::shorten;
 
-/// A length of time in nanoseconds, at most about 584 years.
+/// A duration in nanoseconds, at most about 584 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(u64);
 
 impl Span {
-    /// No time at all.
     pub const ZERO: Self = Self(0);
 
-    /// `ns` nanoseconds.
     pub const fn from_ns(ns: u64) -> Self {
         Self(ns)
     }
 
-    /// `secs` seconds, the longest span where that is too long.
+    /// Saturates at the longest span.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1_000_000_000))
     }
 
-    /// In nanoseconds.
     pub const fn ns(self) -> u64 {
         self.0
     }
 
-    /// The sum, the longest span where that is too long.
+    /// Returns the sum, saturating at the longest span.
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
@@ -45,7 +42,7 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 impl fmt::Display for Span {
-    /// The largest unit that divides it: `90m`, `7d`.
+    /// Writes a whole number of the largest unit that divides the span: `90m`, `7d`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let divides = |unit: u64| self.0.checked_rem(unit) == Some(0);
         match UNITS.iter().find(|(_, unit)| self.0 > 0 && divides(*unit)) {
@@ -55,7 +52,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// The text is not a [`Span`].
+/// The string is not a valid [`Span`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a span of time such as \"30d\", \"90m\" or \"250ms\" (units d h m s ms us ns)")]
 pub struct SpanParseError(String);
@@ -63,7 +60,7 @@ pub struct SpanParseError(String);
 impl FromStr for Span {
     type Err = SpanParseError;
 
-    /// A whole number and a unit: `30d`.
+    /// Parses a whole number followed by a unit, such as `30d`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let malformed = || SpanParseError(shorten(text));
         let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(malformed)?;
@@ -74,33 +71,31 @@ impl FromStr for Span {
     }
 }
 
-/// An instant: nanoseconds since 1970-01-01T00:00:00Z, until the year 2262.
+/// An instant in nanoseconds since 1970-01-01T00:00:00Z, up to the year 2262.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const ZERO: Self = Self(0);
-    /// The last instant that ledgers can hold, 2^63 − 1 ns.
+    /// The latest instant that a ledger can hold, 2^63 − 1 ns.
     pub const MAX: Self = Self(u64::MAX >> 1);
 
-    /// `ns` nanoseconds after 1970-01-01T00:00:00Z.
     pub const fn from_ns(ns: u64) -> Self {
         Self(ns)
     }
 
-    /// In nanoseconds since 1970-01-01T00:00:00Z.
     pub const fn ns(self) -> u64 {
         self.0
     }
 
-    /// Later by `span`; [`Timestamp::MAX`] where that is past the end.
+    /// Adds `span`, saturating at [`Timestamp::MAX`].
     pub const fn saturating_add(self, span: Span) -> Self {
         let sum = self.0.saturating_add(span.ns());
         if sum > Self::MAX.0 { Self::MAX } else { Self(sum) }
     }
 
-    /// Later by `span`, or `None` past [`Timestamp::MAX`].
+    /// Adds `span`. Returns `None` past [`Timestamp::MAX`].
     pub const fn checked_add(self, span: Span) -> Option<Self> {
         match self.0.checked_add(span.ns()) {
             Some(sum) if sum <= Self::MAX.0 => Some(Self(sum)),
@@ -108,7 +103,7 @@ impl Timestamp {
         }
     }
 
-    /// Earlier by `span`, or `None` before 1970.
+    /// Subtracts `span`. Returns `None` before 1970.
     pub const fn checked_sub(self, span: Span) -> Option<Self> {
         match self.0.checked_sub(span.ns()) {
             Some(difference) => Some(Self(difference)),
@@ -116,14 +111,14 @@ impl Timestamp {
         }
     }
 
-    /// The time since `earlier`, zero if that is later.
+    /// Returns the time elapsed since `earlier`, or zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
     }
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC, as many decimals of the second as are not zero.
+    /// Writes RFC 3339 in UTC, without trailing zeros in the fraction of the second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
             Ok(instant) => instant.fmt(f),
@@ -132,7 +127,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The text is not a [`Timestamp`].
+/// The string is not a valid [`Timestamp`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an RFC 3339 time between 1970 and 2262, such as \"2026-11-22T17:30:00Z\"")]
 pub struct TimestampParseError(String);
@@ -140,10 +135,10 @@ pub struct TimestampParseError(String);
 impl FromStr for Timestamp {
     type Err = TimestampParseError;
 
-    /// RFC 3339: date, time and offset, all of them given.
+    /// Parses RFC 3339. Date, time and offset are all required.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let malformed = || TimestampParseError(shorten(text));
-        // The library also reads looser forms of ISO 8601; RFC 3339 has these separators at these places.
+        // The library also accepts looser forms of ISO 8601. RFC 3339 requires these separators at these positions.
         let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
         let strict = text.len() <= 40
             && separators.iter().all(|&(position, byte)| text.as_bytes().get(position) == Some(&byte))
@@ -159,7 +154,7 @@ impl FromStr for Timestamp {
     }
 }
 
-/// Whether the hours of a numeric offset are those of a day, which the library does not insist on.
+/// Whether the hours of a numeric offset are below 24. The library does not check this.
 fn offset_in_range(text: &str) -> bool {
     let hours = text.rfind(['+', '-']).filter(|place| *place > 10).and_then(|place| text.get(place..)?.get(1..3));
     hours.is_none_or(|hours| hours < "24")

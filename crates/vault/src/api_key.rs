@@ -2,17 +2,17 @@
 
 use std::str::FromStr;
 
-use types::{ActorId, Digest, DigestBuilder};
+use types::{CredentialId, Digest, DigestBuilder};
 
 use crate::Random;
 use crate::base64url;
 use crate::secret::{Secret, wipe};
 
-/// What a client proves itself with: `fin_<number>_<secret>`, the number of the actor in decimal and 256 random bits in
-/// 43 characters of base64url. The prefix lets scanners find keys that leaked, the number finds the stored hash.
+/// A client's credential: `fin_<number>_<secret>`, the number of the credential in decimal and 256 random bits as 43
+/// characters of base64url. Scanners find leaked keys by the prefix; the number finds the stored hash.
 #[derive(Debug)]
 pub struct ApiKey {
-    actor: ActorId,
+    credential: CredentialId,
     secret: Secret,
 }
 
@@ -20,47 +20,47 @@ const PREFIX: &str = "fin_";
 const SECRET_CHARS: usize = 43;
 
 impl ApiKey {
-    /// A fresh key of `actor`.
-    pub fn generate(actor: ActorId, random: &mut dyn Random) -> Self {
-        Self { actor, secret: Secret::random(random) }
+    /// Draws a new key with this number.
+    pub fn generate(credential: CredentialId, random: &mut dyn Random) -> Self {
+        Self { credential, secret: Secret::random(random) }
     }
 
-    /// Whose key it says it is. Believed only when [`ApiKey::matches`] says so.
-    pub const fn actor(&self) -> ActorId {
-        self.actor
+    /// The credential that the key claims to be. Trust it only if [`ApiKey::matches`] returns true.
+    pub const fn credential(&self) -> CredentialId {
+        self.credential
     }
 
     /// The key as text, for the one time that it is shown. Nothing else prints it.
     pub fn reveal(&self) -> String {
-        format!("{PREFIX}{}_{}", self.actor, base64url::encode(self.secret.as_bytes()))
+        format!("{PREFIX}{}_{}", self.credential, base64url::encode(self.secret.as_bytes()))
     }
 
-    /// What is stored of a key. Passwords need a slow, salted hash because they can be guessed; 256 random bits cannot,
-    /// and one fast hash keeps every request cheap.
+    /// The hash that is stored instead of the key. Passwords need a slow, salted hash because they can be guessed. 256
+    /// random bits cannot be guessed, and one fast hash keeps every request cheap.
     pub fn hash(&self) -> Digest {
-        DigestBuilder::new("finaira vault v1 api key").u64(self.actor.get()).bytes(self.secret.as_bytes()).digest()
+        DigestBuilder::new("finaira vault v1 api key").u64(self.credential.get()).bytes(self.secret.as_bytes()).digest()
     }
 
-    /// Whether this is the key with the hash `stored`. Takes the same time wherever the two differ.
+    /// Whether this is the key with the hash `stored`. The comparison takes the same time wherever the two differ.
     pub fn matches(&self, stored: &Digest) -> bool {
         blake3::Hash::from_bytes(*self.hash().as_bytes()) == blake3::Hash::from_bytes(*stored.as_bytes())
     }
 }
 
-/// Why a text is not an API key. The messages show nothing of the text, which may well be somebody's key.
+/// Why a string is not an API key. The messages quote nothing of the string, which may well be somebody's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ApiKeyParseError {
-    /// Another start, or no second `_`.
-    #[error("an API key has the form fin_<number>_<43 characters>")]
+    /// The prefix differs, or there is no second `_`.
+    #[error("an API key must have the form fin_<number>_<43 characters>")]
     Shape,
-    /// The part between the first two `_`.
-    #[error("the number of an API key is 1 to 2^64 - 1, without leading zeros")]
+    /// The part between the first two `_` is not a valid number.
+    #[error("the number of an API key must be 1 to 2^64 - 1, without leading zeros")]
     Number,
-    /// Cut off, or with something behind it.
-    #[error("the secret of an API key has 43 characters, this one has {0}")]
+    /// The secret was cut off, or something follows it.
+    #[error("the secret of an API key must have 43 characters, this one has {0}")]
     Length(usize),
-    /// A character outside base64url, or an end that no key has.
-    #[error("the secret of an API key is base64url (A-Z, a-z, 0-9, - and _) of 32 bytes")]
+    /// The secret has a character outside base64url, or an end that no key has.
+    #[error("the secret of an API key must be base64url (A-Z, a-z, 0-9, - and _) of 32 bytes")]
     Secret,
 }
 
@@ -71,13 +71,13 @@ impl FromStr for ApiKey {
         let (number, secret) =
             text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(ApiKeyParseError::Shape)?;
         let canonical = !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit());
-        let actor = number.parse().ok().filter(|_| canonical).ok_or(ApiKeyParseError::Number)?;
+        let number = number.parse().ok().filter(|_| canonical).ok_or(ApiKeyParseError::Number)?;
         let chars = secret.chars().count();
         if chars != SECRET_CHARS {
             return Err(ApiKeyParseError::Length(chars));
         }
         let secret = decode(secret).ok_or(ApiKeyParseError::Secret)?;
-        Ok(Self { actor: ActorId::new(actor), secret: Secret::new(secret) })
+        Ok(Self { credential: CredentialId::new(number), secret: Secret::new(secret) })
     }
 }
 
@@ -93,13 +93,13 @@ mod tests {
     use super::*;
 
     fn key(byte: u8) -> ApiKey {
-        ApiKey::generate(ActorId::new(7), &mut |bytes: &mut [u8]| bytes.fill(byte))
+        ApiKey::generate(CredentialId::new(7), &mut |bytes: &mut [u8]| bytes.fill(byte))
     }
 
     #[test]
     fn a_key_reads_as_it_was_revealed() {
         let mut next = 0_u8;
-        let counting = ApiKey::generate(ActorId::new(u64::MAX), &mut |bytes: &mut [u8]| {
+        let counting = ApiKey::generate(CredentialId::new(u64::MAX), &mut |bytes: &mut [u8]| {
             bytes.fill_with(|| {
                 next = next.wrapping_add(37);
                 next
@@ -109,7 +109,7 @@ mod tests {
             let text = key.reveal();
             let read: ApiKey = text.parse().unwrap();
             assert_eq!(read.reveal(), text);
-            assert_eq!(read.actor(), key.actor());
+            assert_eq!(read.credential(), key.credential());
             assert!(read.matches(&key.hash()));
         }
     }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_with_the_reason() {
+    fn a_string_that_is_no_key_is_refused_with_the_reason() {
         let secret = base64url::encode(&[1; 32]);
         let long = format!("fin_7_{secret}A");
         let cases = [
@@ -164,6 +164,6 @@ mod tests {
     #[test]
     fn a_key_is_not_printed() {
         let printed = format!("{:?}", key(1));
-        assert_eq!(printed, "ApiKey { actor: ActorId(7), secret: Secret(…) }");
+        assert_eq!(printed, "ApiKey { credential: CredentialId(7), secret: Secret(…) }");
     }
 }

@@ -1,8 +1,8 @@
-//! Base64url (RFC 4648, section 5) without padding: three bytes are four characters.
+//! Base64url (RFC 4648, section 5) without padding: three bytes become four characters.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// The text of `bytes`. The last group is filled up with 0, and its characters without a byte are left out.
+/// Encodes `bytes`. The last group is filled up with zero bits, and characters that carry no byte are left out.
 pub fn encode(bytes: &[u8]) -> String {
     let chars = bytes.len().saturating_mul(4).div_ceil(3);
     let mut text = String::with_capacity(chars.saturating_add(3));
@@ -16,8 +16,8 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// The inverse of [`encode`]; `None` for what is no text of it. Bytes have one text: bits of the last character that
-/// carry nothing must be 0.
+/// The inverse of [`encode`]. Returns `None` for a string that `encode` cannot produce. Every byte string has exactly
+/// one encoding: the unused bits of the last character must be 0.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     for four in text.as_bytes().chunks(4) {

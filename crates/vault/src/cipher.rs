@@ -1,6 +1,7 @@
-//! XChaCha20-Poly1305 with the nonce in front and the tag behind.
+//! XChaCha20-Poly1305 with the nonce before and the tag after the ciphertext.
 //!
-//! The long nonce is why this cipher: 192 random bits may be drawn for every message without counting them.
+//! The vault uses this cipher for its long nonce: 192 random bits can be drawn for every message without counting
+//! messages.
 
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
@@ -10,7 +11,7 @@ use crate::secret::Secret;
 pub(crate) const NONCE_BYTES: usize = 24;
 pub(crate) const TAG_BYTES: usize = 16;
 
-/// Nonce, ciphertext, tag. `context` is authenticated and not stored.
+/// Returns nonce, ciphertext and tag. `context` is authenticated but not stored.
 pub(crate) fn seal(key: &Secret, nonce: &[u8; NONCE_BYTES], context: &[u8], plaintext: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(plaintext.len().saturating_add(NONCE_BYTES + TAG_BYTES));
     sealed.extend_from_slice(nonce);
@@ -23,7 +24,7 @@ pub(crate) fn seal(key: &Secret, nonce: &[u8; NONCE_BYTES], context: &[u8], plai
     sealed
 }
 
-/// The plaintext, or `None` when key, context or bytes are not those of [`seal`].
+/// Returns the plaintext, or `None` if key, context or bytes are not those of [`seal`].
 pub(crate) fn open(key: &Secret, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>()?;
     let (ciphertext, tag) = rest.split_last_chunk::<TAG_BYTES>()?;

@@ -1,16 +1,16 @@
-//! Keys, tokens, sealing: what keeps personal data out of the journal.
+//! Keys, tokens and sealing, which keep personal data out of the journal.
 //!
 //! The core and the journal see entity values only as [`types::Token`]s and personal attributes only as
-//! [`types::Sealed`]. Both are made here, at the edge, with keys that can be forgotten: [`Vault::erase`] unlinks the
-//! tokens of a person and turns what was sealed for them into noise, while every entry stays as it was written.
+//! [`types::Sealed`]. Both are made here, at the edge, with keys that can be erased: [`Vault::erase`] unlinks the
+//! tokens of a person and makes what was sealed for that person unreadable, while every entry stays as it was written.
 //!
-//! [`Vault`] is a state machine over bytes. The caller brings the root key, the bytes of the key store's file and
-//! randomness, and saves the bytes it is handed. The file's layout is in the documentation of the `log` module, the
-//! tree of keys in that of the `secret` module.
+//! [`Vault`] is a state machine over bytes. The caller provides the root key, the bytes of the key store's file and
+//! randomness, and saves the bytes that the vault returns. The `log` module documents the layout of the file, the
+//! `secret` module the tree of keys.
 //!
-//! What erasing cannot reach: older copies of the file (backups, file system snapshots) until they are gone or the root
-//! key is, and pages of memory that the operating system wrote out. Keys are overwritten in memory when they are
-//! forgotten, as far as that is possible without unsafe code. The length of what was sealed is not hidden.
+//! Erasing does not reach older copies of the file (backups, file system snapshots), which stay readable until they or
+//! the root key are destroyed, nor memory pages that the operating system swapped out. Erased keys are overwritten in
+//! memory, as far as that is possible without unsafe code. The length of sealed data is not hidden.
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
 pub mod base64url;
@@ -32,12 +32,12 @@ pub use log::Error;
 pub use secret::RootKey;
 pub use vault::{Full, UnsealError, Vault};
 
-/// Where randomness comes from. Any `FnMut(&mut [u8])` is one.
+/// A source of randomness. Any `FnMut(&mut [u8])` is one.
 ///
-/// It must be unpredictable (the operating system's generator) and cannot fail: a caller that gets no randomness
-/// stops the process rather than hand out guessable keys.
+/// It must be unpredictable, like the operating system's generator, and cannot fail: a caller that gets no randomness
+/// must stop the process rather than hand out guessable keys.
 pub trait Random {
-    /// Overwrites all of `bytes`.
+    /// Overwrites all of `bytes` with random bytes.
     fn fill(&mut self, bytes: &mut [u8]);
 }
 

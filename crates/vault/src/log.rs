@@ -1,46 +1,47 @@
-//! The key store's file: a header, then records of one size, only ever appended to.
+//! The file of the key store: a header, then records of equal size. Records are only ever appended.
 //!
-//! Each line below is an offset, a length and what is there. Numbers are little-endian. "Sealed" is XChaCha20-Poly1305
-//! under the `WRAP` key of the root key: 24 bytes of nonce, the ciphertext, 16 bytes of tag.
+//! Each line below states an offset, a length and the content. Numbers are little-endian. "Sealed" means
+//! XChaCha20-Poly1305 under the `WRAP` key of the root key: 24 bytes of nonce, the ciphertext, 16 bytes of tag.
 //!
 //! ```text
 //! header, 128 bytes
 //!   0    8  magic "FINVAULT"
 //!   8    4  version, 1
 //!  12    8  number of the first record of this file
-//!  20  104  sealed: 32 bytes of store secret, 32 bytes of 0; authenticates bytes 0..20
+//!  20  104  sealed: 32 bytes of store secret, 32 zero bytes; authenticates bytes 0..20
 //! 124    4  CRC-32C of bytes 0..124
 //!
 //! record, 128 bytes
-//!   0  128  sealed: the body; authenticates the record's number (8 bytes), which counts from the header's number
+//!   0  128  sealed: the body; authenticates the record's number (8 bytes), which counts up from the header's number
 //!
 //! body of a record, 88 bytes
-//!   0    4  1: a subject got a key; 2: the key is erased
+//!   0    4  1: a key was made for a subject; 2: the key was erased
 //!   4    4  tenant
 //!   8   16  index of the subject (keyed hash of tenant, kind and value)
 //!  24   16  token of the subject, 0 when erased
 //!  40   32  key of the subject, 0 when erased
-//!  72    8  one more than the number of the first record that was saved with it, 0 when that is not known
+//!  72    8  one more than the number of the first record that was saved together with this one, 0 if unknown
 //!  80    8  0
 //! ```
 //!
-//! Version 1 from the beginning: bytes 72 to 80 were 0 before they had a meaning, and nobody read them. What a
-//! compacted file holds has 0 there as well, since all of it is saved before it takes the place of the other.
+//! Bytes 72 to 80 were 0 before they had a meaning, and nothing read them, so the version is still 1. In a compacted
+//! file they are 0 as well, because all of that file is saved before it replaces the old one.
 //!
-//! No value is stored, not even sealed. The sizes keep every record within one disk sector. Its number makes a record
-//! valid in one place only: records cannot be left out, repeated or exchanged. Erased keys are really gone once the
-//! file is rewritten without them; the first number of the rewritten file is chosen so that its last record has the
-//! number of the old file's last record, and both files are continued alike.
+//! No value is stored, not even encrypted. The sizes keep every record within one disk sector. Because its number is
+//! authenticated, a record is valid in one place only: records cannot be left out, repeated or exchanged. Erased keys
+//! are really gone only when the file is rewritten without them. The first number of the rewritten file is chosen so
+//! that its last record has the same number as the last record of the old file. Later records are therefore appended to
+//! either file in the same way.
 //!
-//! The nonce is the keyed hash of the number and the body (a synthetic nonce, as in SIV): the same number is used
-//! again after a torn record was cut or the file was rewritten, and then another body must get another nonce.
+//! The nonce is the keyed hash of the number and the body (a synthetic nonce, as in SIV). A number is used again after
+//! a torn record was cut off or the file was rewritten, and a different body must then get a different nonce.
 //!
-//! **Torn or damaged.** A crash may leave the last append unfinished: the file ends inside a record, or holds only
-//! zeros from the tag of a record on (space that the file system gave but never filled), or zeros in place of a record
-//! and after it only records that were saved with it (sectors reach a disk in any order). Each is cut; nothing that
-//! was acknowledged depends on it. Anything else that does not open is damage, and is refused with its offset. A file
-//! that lost whole records at its end looks like an older copy of itself, which only somebody with a newer one can
-//! tell.
+//! **Torn or damaged.** A crash can leave the last append unfinished in one of three ways. The file ends inside a
+//! record. Or it holds only zeros from the tag of a record on, in space that the file system allocated but never
+//! filled. Or it holds zeros in place of a record, followed only by records that were saved together with it, because
+//! sectors reach a disk in any order. In each case the file is cut at that record, since nothing that was acknowledged
+//! depends on it. Anything else that does not open is damage and is refused with its offset. A file that lost whole
+//! records at its end looks like an older copy of itself; only somebody who has a newer copy can tell.
 
 use types::{TenantId, Token};
 
@@ -62,34 +63,34 @@ const _: () = assert!(NONCE_BYTES + BODY_BYTES + TAG_BYTES == RECORD_BYTES);
 const KEY_MADE: u32 = 1;
 const KEY_ERASED: u32 = 2;
 
-/// Why the bytes of a key store do not open.
+/// Why the file of a key store cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The magic bytes at the start are missing.
     #[error("not a key store: it does not start with FINVAULT")]
     NotAKeyStore,
-    /// Written by a release that this one does not know, or damaged at byte 8.
-    #[error("key store has version {0}, this release reads version 1")]
+    /// The version is unknown to this release, or byte 8 and the following are damaged.
+    #[error("key store has version {0}, but this release reads version 1")]
     Version(u32),
-    /// The header is whole and does not open.
+    /// The header is intact but does not open with this root key.
     #[error("the root key is not the one this key store was written with")]
     RootKey,
-    /// Bytes changed after they were saved. Restore the file; what follows cannot be trusted.
+    /// Bytes changed after they were saved. Restore the file: what follows cannot be trusted.
     #[error("key store is damaged in the part that starts at byte {offset}")]
     Damaged {
-        /// Where the header or record starts that does not open.
+        /// Start of the header or record that does not open.
         offset: usize,
     },
 }
 
-/// What a record says.
+/// The content of a record.
 #[derive(Debug)]
 pub(crate) enum Record {
     KeyMade { tenant: TenantId, index: u128, token: Token, key: Secret },
     KeyErased { tenant: TenantId, index: u128 },
 }
 
-/// Writes and reads the parts of the file.
+/// Writes and reads the header and the records.
 pub(crate) struct Codec {
     wrap: Secret,
     nonce: Secret,
@@ -115,7 +116,7 @@ impl Codec {
         out.append(&mut header);
     }
 
-    /// The number of the first record and the store secret; `None` when the header was never fully written.
+    /// Returns the number of the first record and the store secret, or `None` if the header was never fully written.
     pub(crate) fn read_header(&self, file: &[u8]) -> Result<Option<(u64, Secret)>, Error> {
         let start = file.get(..MAGIC.len()).unwrap_or(file);
         let written = start.iter().rposition(|&byte| byte != 0).and_then(|last| start.get(..=last));
@@ -145,7 +146,8 @@ impl Codec {
         store.map(|store| Some((first, store))).ok_or(Error::Damaged { offset: 0 })
     }
 
-    /// `saved_from` is the number of the first record that is saved with this one, if that can matter later.
+    /// `saved_from` is the number of the first record that is saved together with this one, or `None` if that can never
+    /// matter.
     pub(crate) fn write_record(&self, number: u64, saved_from: Option<u64>, record: &Record, out: &mut Vec<u8>) {
         const NONE: &[u8; 32] = &[0; 32];
         let (what, tenant, index, token, key) = match record {
@@ -166,13 +168,13 @@ impl Codec {
         out.extend_from_slice(&sealed);
     }
 
-    /// `None` when `sealed` is not record `number`, as it was written.
+    /// Returns `None` if `sealed` is not record `number` as it was written.
     pub(crate) fn read_record(&self, number: u64, sealed: &[u8; RECORD_BYTES]) -> Option<Record> {
         self.read_body(number, sealed, parse_body)
     }
 
-    /// Whether record `number`, at the start of `rest`, was never written although later ones were: those must all have
-    /// been saved together with it, by the append that a crash left unfinished.
+    /// Whether record `number`, at the start of `rest`, was never written although later records were. Those must all
+    /// have been saved together with it, by the append that a crash interrupted.
     pub(crate) fn is_unfinished(&self, number: u64, rest: &[u8]) -> bool {
         let Some((hole, later)) = rest.split_first_chunk::<RECORD_BYTES>() else { return false };
         is_torn(hole, RECORD_BYTES)
@@ -201,7 +203,8 @@ impl Codec {
     }
 }
 
-/// Whether the part of `bytes` bytes at the start of `rest`, the end of the file, was never fully written.
+/// Whether the part of `bytes` bytes at the start of `rest` was never fully written. `rest` must reach to the end of
+/// the file.
 pub(crate) fn is_torn(rest: &[u8], bytes: usize) -> bool {
     let end = rest.get(bytes.saturating_sub(TAG_BYTES)..).unwrap_or_default();
     rest.len() < bytes || end.iter().all(|&byte| byte == 0)
@@ -212,7 +215,7 @@ fn split_header(file: &[u8]) -> Option<(&[u8], u32)> {
     Some((checked, u32::from_le_bytes(*rest.first_chunk()?)))
 }
 
-/// The number of the first record that was saved with this one.
+/// The number of the first record that was saved together with this one.
 fn saved_from(body: &[u8]) -> Option<u64> {
     let mut field = body.get(SAVED_FROM_OFFSET..)?;
     take(&mut field).map(u64::from_le_bytes)?.checked_sub(1)

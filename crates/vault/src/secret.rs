@@ -1,4 +1,4 @@
-//! Secrets and what is derived from them.
+//! Secrets and the keys that are derived from them.
 //!
 //! ```text
 //! root key ──┬─ WRAP ──────► seals the header and the records of the key store's file
@@ -12,13 +12,13 @@
 //!            └─ TOKEN ─► token of (kind, value)    └─ SEAL ──► XChaCha20-Poly1305 key
 //! ```
 //!
-//! An arrow with a name is BLAKE3 `derive_key` with the context text of that name; "per tenant" is the BLAKE3 keyed
-//! hash of the tenant's number (4 bytes, little-endian). The texts are part of the format: another text is another key.
-//! A kind and a value are hashed as the kind's length in bytes (8, little-endian), kind, value, so that no two pairs
-//! read the same; the index puts the tenant's number in front.
+//! An arrow with a name is BLAKE3 `derive_key` with the context text of that name. "Per tenant" is the BLAKE3 keyed
+//! hash of the tenant's number (4 bytes, little-endian). The context texts are part of the format: a different text
+//! gives a different key. A kind and a value are hashed as the length of the kind in bytes (8 bytes, little-endian),
+//! the kind, then the value, so that no two pairs give the same input. The index puts the tenant's number before them.
 //!
-//! Only random keys can be erased. Everything under the store secret stays for as long as the store does, which is why
-//! an entity kind that names people is declared personal.
+//! Only random keys can be erased. Everything derived from the store secret lasts as long as the store, which is why an
+//! entity kind that identifies people must be declared personal.
 
 use std::fmt;
 
@@ -36,22 +36,20 @@ const TOKEN: &str = "finaira vault v1 token of a subject";
 const KEY_ID: &str = "finaira vault v1 key id";
 const SEAL: &str = "finaira vault v1 seal";
 
-/// The key that opens a key store. Kept apart from the store's file: either is useless without the other.
+/// The key that opens a key store. It is kept apart from the store's file, because each is useless without the other.
 #[derive(Debug)]
 pub struct RootKey(Secret);
 
 impl RootKey {
-    /// A fresh root key.
     pub fn new(random: &mut dyn Random) -> Self {
         Self(Secret::random(random))
     }
 
-    /// The root key with these bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Secret(bytes))
     }
 
-    /// The key itself, to be kept where only the operator reads it.
+    /// The key itself. Store it where only the operator can read it.
     pub const fn to_bytes(&self) -> [u8; 32] {
         self.0.0
     }
@@ -72,7 +70,7 @@ impl Secret {
     pub(crate) fn random(random: &mut dyn Random) -> Self {
         let mut bytes = [0; 32];
         random.fill(&mut bytes);
-        assert_ne!(bytes, [0; 32], "VLT-3: a key is random; the source of randomness left it zero");
+        assert_ne!(bytes, [0; 32], "VLT-3: the source of randomness returned only zeros");
         Self(bytes)
     }
 
@@ -88,8 +86,8 @@ impl Secret {
         wipe(&mut self.0);
     }
 
-    /// The name of this key. It tells nothing about the key or about whose it is, and since it is a hash of the key,
-    /// no second key opens what names this one.
+    /// The id of this key. It reveals nothing about the key or its owner. Because it is a hash of the key, no other key
+    /// opens what carries this id.
     pub(crate) fn key_id(&self) -> KeyId {
         KeyId::new(id128(self.derive(KEY_ID).as_bytes()))
     }
@@ -98,7 +96,7 @@ impl Secret {
         self.derive(SEAL)
     }
 
-    /// The token of the subject whose key this is.
+    /// The token of the subject that this key belongs to.
     pub(crate) fn subject_token(&self, kind: &str, value: &str) -> Token {
         self.derive(TOKEN).token(kind, value)
     }
@@ -111,7 +109,7 @@ impl Secret {
         Self(self.hash(&[&tenant.get().to_le_bytes()]))
     }
 
-    /// The keyed hash of `parts`, one after the other; where they vary in length, the caller keeps them apart.
+    /// The keyed hash of `parts`, one after the other. The caller must keep parts of variable length apart.
     pub(crate) fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         parts.iter().for_each(|part| {
@@ -138,7 +136,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The keys under the store secret.
+/// The keys derived from the store secret.
 pub(crate) struct StoreKeys {
     index: Secret,
     tokens: Secret,
@@ -156,7 +154,8 @@ impl StoreKeys {
         }
     }
 
-    /// Where the key of a subject is found. 128 bits: among 2^32 subjects a collision has a chance of 2^-65.
+    /// The index by which the key of a subject is found. With 128 bits, 2^32 subjects collide with a probability of
+    /// 2^-65.
     pub(crate) fn index(&self, tenant: TenantId, kind: &str, value: &str) -> u128 {
         let (tenant, kind_bytes) = (tenant.get().to_le_bytes(), (kind.len() as u64).to_le_bytes());
         head_u128(&self.index.hash(&[&tenant, &kind_bytes, kind.as_bytes(), value.as_bytes()]))
@@ -176,7 +175,7 @@ impl StoreKeys {
     }
 }
 
-/// Overwrites secret bytes; the optimiser is told that somebody looks.
+/// Overwrites secret bytes. `black_box` keeps the optimiser from dropping the write.
 pub(crate) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     std::hint::black_box(bytes);
@@ -186,7 +185,7 @@ fn head_u128(hash: &[u8; 32]) -> u128 {
     hash.first_chunk().copied().map_or(0, u128::from_le_bytes)
 }
 
-/// The first 128 bits, moved off the two numbers that are no ids.
+/// The first 128 bits of `hash`, moved off the two reserved ids.
 fn id128(hash: &[u8; 32]) -> u128 {
     const LAST: u128 = u128::MAX - 1;
     head_u128(hash).clamp(1, LAST)

@@ -1,4 +1,4 @@
-//! What the vault promises, tried on whole stores.
+//! Tests what the vault promises, on whole stores.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl Random for Seeded {
     }
 }
 
-/// A vault with its file and its randomness.
+/// A vault with its file and its source of randomness.
 struct Store {
     vault: Vault,
     file: Vec<u8>,
@@ -58,7 +58,7 @@ impl Store {
         self.file.extend(self.vault.take_unsaved());
     }
 
-    /// As after a clean stop.
+    /// Saves everything and opens the file again, as after a clean stop.
     #[track_caller]
     fn reopen(mut self) -> Self {
         self.save();
@@ -92,7 +92,7 @@ fn a_token_stands_for_one_value_of_one_kind_of_one_tenant() {
     let mut store = Store::new();
     let occurrences =
         [(ONE, "customer", "ann"), (TWO, "customer", "ann"), (ONE, "device", "ann"), (ONE, "customer", "anna")];
-    // These read the same without the boundary between kind and value.
+    // Without the boundary between kind and value, these would be hashed alike.
     let occurrences = occurrences.into_iter().chain([(ONE, "customera", "nn"), (ONE, "", ""), (ONE, "customer", "")]);
     let mut seen = Vec::new();
     for (tenant, kind, value) in occurrences {
@@ -190,7 +190,7 @@ fn erasing_unlinks_a_subject_for_good() {
 }
 
 #[test]
-fn a_compacted_file_has_the_living_and_nothing_of_the_erased() {
+fn a_compacted_file_has_the_live_keys_and_nothing_of_the_erased_ones() {
     let mut store = Store::new();
     let (ann, _, cid) = (store.token(ONE, "c", "ann"), store.token(ONE, "c", "bob"), store.token(ONE, "c", "cid"));
     store.vault.erase(ONE, "c", "bob");
@@ -199,7 +199,7 @@ fn a_compacted_file_has_the_living_and_nothing_of_the_erased() {
 
     store.file = store.vault.compacted();
     assert_eq!(store.file.len(), HEADER_BYTES + 2 * RECORD_BYTES);
-    // The vault that was there all along and one that reads the new file go on alike.
+    // The vault that stayed open and one that reads the new file continue alike.
     let dan = store.token(ONE, "c", "dan");
     store = store.reopen();
     assert_eq!(store.vault.subjects(), 3);
@@ -294,7 +294,7 @@ fn an_end_that_was_never_filled_is_cut_and_written_again() {
         let mut torn = file.clone();
         torn[filled..].fill(0);
         torn.resize(file.len() + 1000, 0);
-        // A part whose tag was written is whole or damaged; this sample has no tag that ends in zeros.
+        // A part whose tag was written is whole or damaged. No tag in this sample ends in zeros.
         let accepted = match open(&torn) {
             Ok((_, accepted)) => accepted,
             Err(error) => {
@@ -347,7 +347,7 @@ fn version_1_is_pinned() {
         "cf81662b-facf-a4d5-7a11-210605dd3383",
         "c862f8732477165e29b6211ecf0bfc4406bd0bd0118a1861608cf48ac1b50326",
     ];
-    assert_eq!(pinned, expected, "files of version 1 exist: what changes here needs a version 2");
+    assert_eq!(pinned, expected, "files of version 1 exist: a change here needs a version 2");
 }
 
 #[derive(Debug, Clone)]
@@ -372,7 +372,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a vault must know, kept the plain way: tokens by tenant and value, sealed data by what seals it.
+/// What a vault must know, in a simple form: tokens by tenant and value, sealed data by what sealed it.
 #[derive(Debug, Clone, Default)]
 struct Model {
     tokens: BTreeMap<(u32, String), Token>,
@@ -431,7 +431,7 @@ proptest! {
                     let (vault, accepted) = open(&store.file).unwrap();
                     prop_assert_eq!(accepted, store.file.len());
                     store.vault = vault;
-                    // Data sealed after the last save may have outlived its key: it must not open.
+                    // Data sealed after the last save may have outlived its key. It must not open.
                     model = Model { sealed: model.sealed, ..saved.clone() };
                 }
             }
@@ -462,7 +462,7 @@ proptest! {
 
 /// Keys that are saved together reach the disk sector by sector, in any order.
 #[test]
-fn a_save_of_which_only_later_sectors_are_there_is_cut_at_the_first_that_is_missing() {
+fn a_save_with_missing_sectors_is_cut_at_the_first_missing_one() {
     const SECTOR_BYTES: usize = 512;
     let mut store = Store::new();
     store.token(ONE, "customer", "ann");
@@ -479,7 +479,7 @@ fn a_save_of_which_only_later_sectors_are_there_is_cut_at_the_first_that_is_miss
         torn[from..to].fill(0);
         assert_eq!(open(&torn).map(|(_, accepted)| accepted), Ok(from), "sector {missing} is missing");
     }
-    // What a save before had brought is never cut: somebody may rest on it.
+    // Records of an earlier save are never cut, because something may depend on them.
     store.token(ONE, "customer", "zoe");
     let whole = [file.as_slice(), &store.vault.take_unsaved()].concat();
     for missing in HEADER_BYTES / RECORD_BYTES..file.len() / RECORD_BYTES {

@@ -12,26 +12,26 @@ use crate::cipher::{self, NONCE_BYTES};
 use crate::log::{Codec, Error, HEADER_BYTES, RECORD_BYTES, Record, is_torn};
 use crate::secret::{RootKey, Secret, StoreKeys};
 
-/// The keys of every tenant, in memory, with a log of what changed.
+/// The keys of all tenants, in memory, with a log of what changed.
 ///
-/// **Durability.** A new key exists only in memory until the bytes of [`Vault::take_unsaved`] are appended to the key
-/// store's file and synced. The caller does that before an entry with a token or sealed data of this vault is written
-/// to the journal: were the journal ahead, a crash would leave an entry whose key nobody has, acknowledged or not,
-/// and the next occurrence of the value would be a stranger. An erasure is done when its record is synced, and
-/// complete when the file has been replaced by [`Vault::compacted`]. When an append fails the file's end is unknown:
-/// the caller stops and opens the file again.
+/// **Durability.** A new key exists only in memory until the bytes from [`Vault::take_unsaved`] are appended to the key
+/// store's file and synced. The caller must do that before it writes an entry with a token or sealed data of this vault
+/// to the journal. Otherwise a crash could leave an entry, acknowledged or not, whose key is lost, and the next
+/// occurrence of the value would get a different token. An erasure takes effect when its record is synced, and is
+/// complete when [`Vault::compacted`] has replaced the file. If an append fails, the end of the file is unknown: the
+/// caller must stop and open the file again.
 pub struct Vault {
     codec: Codec,
     store: Secret,
     keys: StoreKeys,
     subjects: HashMap<u128, Subject, FixedState>,
-    /// For unsealing: the name of a subject's key to its index.
+    /// The index of a subject by the id of its key, for unsealing.
     indexes: HashMap<KeyId, u128, FixedState>,
     subjects_max: usize,
-    /// The number of the next record.
+    /// Number of the next record.
     next: u64,
     unsaved: Vec<u8>,
-    /// The number of the first record in it.
+    /// Number of the first record in `unsaved`.
     unsaved_from: u64,
 }
 
@@ -41,34 +41,36 @@ struct Subject {
     key: Secret,
 }
 
-/// No more keys: [`Vault::subjects_max`] is reached.
+/// The store makes no more keys, because [`Vault::subjects_max`] is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the key store holds keys of {subjects_max} subjects, its limit, and makes none for a new one")]
+#[error(
+    "the key store holds keys of {subjects_max} subjects, which is its limit, so it makes no key for another subject"
+)]
 pub struct Full {
-    /// The limit.
     pub subjects_max: usize,
 }
 
-/// Why sealed data stays closed.
+/// Why sealed data cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnsealError {
-    /// The tenant has no such key, since it was erased.
+    /// The tenant has no such key, because it was erased.
     #[error("key {0} is erased")]
     KeyErased(KeyId),
-    /// The key is there and the data is not what was sealed with it, in this context.
+    /// The key exists, but the data is not what was sealed with it in this context.
     #[error("the sealed data is damaged or belongs elsewhere")]
     Damaged,
 }
 
 impl Vault {
-    /// [`Vault::subjects_max`] unless set otherwise: at about 200 bytes a subject, 2 GB of memory.
+    /// The default of [`Vault::subjects_max`]. At about 200 bytes per subject, it takes 2 GB of memory.
     pub const SUBJECTS_MAX_DEFAULT: usize = 10_000_000;
 
-    /// Reads a key store's file, `log`: the vault, and how many bytes of the file it accepted. A torn end, which a
-    /// crash during an append leaves behind, is not accepted; the caller cuts the file there before it appends.
+    /// Reads the file of a key store, `log`. Returns the vault and the number of bytes that it accepted. It does not
+    /// accept a torn end, which a crash during an append leaves behind; the caller must cut the file there before it
+    /// appends.
     ///
-    /// An empty file is a new store; its header is the first thing unsaved. A caller whose journal has entries refuses
-    /// an empty file instead: a new store would give every value another token.
+    /// An empty file starts a new store, whose header is the first unsaved part. A caller whose journal has entries
+    /// must refuse an empty file instead, because a new store would give every value a different token.
     pub fn open(root: &RootKey, log: &[u8], random: &mut dyn Random) -> Result<(Self, usize), Error> {
         let codec = Codec::new(root);
         let Some((first, store)) = codec.read_header(log)? else {
@@ -91,25 +93,25 @@ impl Vault {
         Ok((vault, accepted))
     }
 
-    /// How many subjects may have keys at once.
+    /// Most subjects that may have keys at once.
     pub const fn subjects_max(&self) -> usize {
         self.subjects_max
     }
 
-    /// Sets how many subjects may have keys at once; keys that exist already stay.
+    /// Sets the most subjects that may have keys at once. Existing keys stay.
     pub const fn set_subjects_max(&mut self, subjects_max: usize) {
         self.subjects_max = subjects_max;
     }
 
-    /// How many subjects have keys.
+    /// Number of subjects that have keys.
     pub fn subjects(&self) -> usize {
         self.subjects.len()
     }
 
-    /// The token of `value`, an entity of `kind`.
+    /// Returns the token of `value`, an entity of `kind`.
     ///
-    /// `personal`: the value is a subject with a random, erasable key, made on first sight unless the store is
-    /// [`Full`]. Otherwise the token is derived from the tenant's key and stays the same for as long as the store
+    /// If `personal`, the value is a subject with a random, erasable key, which is made on first sight unless the store
+    /// is [`Full`]. Otherwise the token is derived from the tenant's key and stays the same as long as the store
     /// exists.
     pub fn token(
         &mut self,
@@ -126,7 +128,8 @@ impl Vault {
         }
     }
 
-    /// The token that [`Vault::token`] would give without making a key; `None` for a subject that has none.
+    /// Returns the token that [`Vault::token`] would return, without making a key. `None` for a subject that has no
+    /// key.
     pub fn known_token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Option<Token> {
         if personal {
             self.subjects.get(&self.keys.index(tenant, kind, value)).map(|subject| subject.token)
@@ -135,15 +138,15 @@ impl Vault {
         }
     }
 
-    /// The hash that tells a retry from another request under the same id. Keyed: a plain hash of a request with a
-    /// phone number could be found by trying all phone numbers.
+    /// The hash that tells a retry from another request with the same id. It is keyed, because a plain hash of a
+    /// request with a phone number could be reversed by trying all phone numbers.
     pub fn request_hash(&self, tenant: TenantId, canonical: &[u8]) -> Digest {
         Digest::new(self.keys.request_key(tenant).hash(&[canonical]))
     }
 
-    /// Encrypts `plaintext` so that only this store opens it: with the key of `subject` (kind, value), made on first
-    /// sight, or with the tenant's data key, which cannot be erased. `context` says where the data belongs (a payment
-    /// id, a field); it is authenticated, not stored, and must be given again to unseal.
+    /// Encrypts `plaintext` so that only this store can decrypt it: with the key of `subject` (kind, value), which is
+    /// made on first sight, or with the tenant's data key, which cannot be erased. `context` says where the data
+    /// belongs (a payment id, a field). It is authenticated but not stored, and unsealing needs it again.
     pub fn seal(
         &mut self,
         tenant: TenantId,
@@ -166,7 +169,7 @@ impl Vault {
         Ok(Sealed { keys: vec![key.key_id()], ciphertext: ciphertext.into() })
     }
 
-    /// What was sealed for `tenant` in `context`.
+    /// Decrypts what was sealed for `tenant` in `context`.
     pub fn unseal(&self, tenant: TenantId, context: &[u8], sealed: &Sealed) -> Result<Vec<u8>, UnsealError> {
         let [key_id] = *sealed.keys.as_slice() else {
             return Err(UnsealError::Damaged);
@@ -185,15 +188,16 @@ impl Vault {
         cipher::open(&key.seal_key(), &in_tenant(tenant, context), &sealed.ciphertext).ok_or(UnsealError::Damaged)
     }
 
-    /// Forgets the key of a subject: false when there is none. What was sealed with it is noise from now on, its tokens
-    /// belong to nobody, and a later occurrence of the value is a new subject with another key and another token.
+    /// Forgets the key of a subject. Returns false if it has none. What was sealed with the key can no longer be read,
+    /// its tokens belong to nobody, and a later occurrence of the value is a new subject with another key and another
+    /// token.
     pub fn erase(&mut self, tenant: TenantId, kind: &str, value: &str) -> bool {
         let index = self.keys.index(tenant, kind, value);
         let Some(subject) = self.subjects.get_mut(&index) else {
             return false;
         };
         self.indexes.remove(&subject.key.key_id());
-        // In place: removing moves the subject out and would leave its bytes in the table.
+        // Wiped in place, because `remove` moves the subject out and would leave its bytes in the table.
         subject.key.wipe();
         self.subjects.remove(&index);
         assert_eq!(self.indexes.len(), self.subjects.len(), "VLT-5: every subject's key has one name");
@@ -201,18 +205,19 @@ impl Vault {
         true
     }
 
-    /// The bytes to append to the file, in order; empty when everything is saved. They are handed out once.
+    /// Returns the bytes to append to the file, in order. Empty if everything is saved. Each byte is returned only
+    /// once.
     pub fn take_unsaved(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.unsaved)
     }
 
-    /// A file with everything but the erased keys, to take the place of the present one, atomically. Records are
-    /// appended to it just as they would have been to the present file, so a replacement that fails does no harm.
+    /// Returns a file with everything except the erased keys, which must replace the current file atomically. Records
+    /// are appended to it in the same way as to the current file, so a replacement that fails does no harm.
     ///
     /// # Panics
-    /// When there are unsaved records, which the caller might then append to a file that has them already.
+    /// If there are unsaved records, because the caller could append them to a file that already has them.
     pub fn compacted(&self) -> Vec<u8> {
-        assert!(self.unsaved.is_empty(), "VLT-1: a store is compacted when all is saved");
+        assert!(self.unsaved.is_empty(), "VLT-1: a store is compacted only when everything is saved");
         let mut live: Vec<(&u128, &Subject)> = self.subjects.iter().collect();
         live.sort_unstable_by_key(|&(index, _)| *index);
         let first = self.next.checked_sub(live.len() as u64).expect("VLT-2: every subject has a record");
@@ -221,7 +226,7 @@ impl Vault {
         for (number, (&index, subject)) in (first..).zip(live) {
             let key = Secret::new(*subject.key.as_bytes());
             let record = Record::KeyMade { tenant: subject.tenant, index, token: subject.token, key };
-            // All of this file is saved before it takes the place of the other.
+            // All of this file is saved before it replaces the old one.
             self.codec.write_record(number, None, &record, &mut file);
         }
         file
@@ -252,7 +257,7 @@ impl Vault {
             let added = self.add(index, Subject { tenant, token, key });
             assert!(added.is_some(), "VLT-3: no two subjects share a key");
         }
-        Ok(self.subjects.get(&index).expect("it was there or has just been made"))
+        Ok(self.subjects.get(&index).expect("the subject was there or has just been added"))
     }
 
     fn append(&mut self, record: &Record) {
@@ -263,7 +268,7 @@ impl Vault {
         self.next = self.next.checked_add(1).expect("a store has at most 2^64 - 1 records");
     }
 
-    /// `None` when the record contradicts those before it.
+    /// Returns `None` if the record contradicts an earlier one.
     fn replay(&mut self, record: Record) -> Option<()> {
         match record {
             Record::KeyMade { tenant, index, token, key } => self.add(index, Subject { tenant, token, key }),
@@ -274,7 +279,7 @@ impl Vault {
         }
     }
 
-    /// `None` when the subject or its key is there already.
+    /// Returns `None` if the subject or its key is already there.
     fn add(&mut self, index: u128, subject: Subject) -> Option<()> {
         let (Entry::Vacant(by_id), Entry::Vacant(by_index)) =
             (self.indexes.entry(subject.key.key_id()), self.subjects.entry(index))
@@ -293,7 +298,7 @@ impl fmt::Debug for Vault {
     }
 }
 
-/// What sealed data is bound to: the tenant (4 bytes), then the caller's context.
+/// What sealed data is bound to: the tenant's number (4 bytes), then the caller's context.
 fn in_tenant(tenant: TenantId, context: &[u8]) -> Vec<u8> {
     [tenant.get().to_le_bytes().as_slice(), context].concat()
 }

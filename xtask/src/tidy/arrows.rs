@@ -1,4 +1,5 @@
-//! Which crate may depend on which. A new arrow is a change to [`ARROWS`], so that somebody decides it.
+//! Checks which crate depends on which. A new dependency needs a change of [`ARROWS`], which makes it a deliberate
+//! decision.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +10,8 @@ use serde_json::Value;
 use super::tree::Tree;
 use super::{Finding, numbered};
 
-/// Every crate of the workspace with the ones it may use. Core first, shell last. Tests may use what they like.
+/// Every crate of the workspace, from the core to the shell, with the crates that it may use. Dev-dependencies are not
+/// limited; only tests, `sim` and `fuzz` use `fixtures`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("disk", &[]),
@@ -17,13 +19,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("features", &["types"]),
     ("policy", &["types", "features"]),
     ("engine", &["types", "ledger", "features", "policy"]),
+    ("fixtures", &["types", "ledger", "policy", "engine"]),
     ("journal", &["types", "ledger", "features", "policy", "engine", "disk"]),
     ("index", &["types", "ledger", "disk", "journal"]),
     ("pipeline", &["types", "ledger", "engine", "journal", "index"]),
     ("proof", &["types", "disk", "journal"]),
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
-    ("edge", &["types", "ledger", "policy", "engine", "vault", "api"]),
+    ("edge", &["types", "ledger", "policy", "engine", "journal", "vault", "api"]),
     ("datadir", &["types", "ledger", "engine", "disk", "journal", "index", "pipeline", "proof", "vault"]),
     ("offline", &["types", "ledger", "engine", "disk", "journal", "index", "proof", "vault", "datadir"]),
     (
@@ -37,8 +40,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "sim",
         &[
-            "types", "ledger", "features", "policy", "engine", "disk", "journal", "index", "pipeline", "vault", "api",
-            "edge", "datadir",
+            "types", "ledger", "features", "policy", "engine", "fixtures", "disk", "journal", "index", "pipeline",
+            "vault", "api", "edge", "datadir",
         ],
     ),
     (
@@ -51,7 +54,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
-            "types", "ledger", "policy", "engine", "disk", "journal", "proof", "vault", "api", "edge", "tables", "sim",
+            "types", "ledger", "policy", "engine", "fixtures", "disk", "journal", "proof", "vault", "api", "edge",
+            "tables", "sim",
         ],
     ),
     ("xtask", &[]),
@@ -60,33 +64,33 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// The crates without I/O, clock, randomness and async.
 const CORE: &[&str] = &["types", "ledger", "features", "policy", "engine"];
 
-/// All that the core may use besides std. None of them reads the world.
+/// The external crates that the core may use. None of them has side effects.
 const CORE_LIBRARIES: &[&str] =
     &["blake3", "cel", "foldhash", "hashbrown", "jiff", "libm", "prost", "serde", "thiserror", "toml"];
 
-/// A crate of the workspace and what it is built from, without what only its tests use.
+/// A crate of the workspace and its dependencies, without dev-dependencies.
 #[derive(Debug)]
 pub(super) struct Package {
     name: String,
     rooms: Vec<String>,
     libraries: Vec<String>,
-    /// From the root of the repository.
+    /// The path from the root of the repository.
     manifest: String,
 }
 
-/// Asks cargo for the workspace's packages.
+/// Asks cargo for the packages of the workspace.
 pub(super) fn packages(root: &Path) -> Result<Vec<Package>> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(root)
         .output()
-        .context("cargo metadata did not start")?;
+        .context("cannot start cargo metadata")?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "cargo metadata: {}: {}", output.status, complaint.trim());
-    parse(&output.stdout).context("cargo metadata answered something unexpected")
+    parse(&output.stdout).context("cannot parse the output of cargo metadata")
 }
 
-/// What points where it must not.
+/// Finds dependencies that are not allowed.
 pub(super) fn check(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in packages {
@@ -99,13 +103,13 @@ pub(super) fn check(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
             continue;
         };
         for room in package.rooms.iter().filter(|room| !allowed.contains(&room.as_str())) {
-            let message = format!("`{name}` must not depend on `{room}`; remove it, or decide the arrow in ARROWS");
+            let message = format!("`{name}` must not depend on `{room}`; remove the dependency, or allow it in ARROWS");
             findings.push(find(room, message));
         }
         let foreign = |library: &&String| CORE.contains(&name.as_str()) && !CORE_LIBRARIES.contains(&library.as_str());
         for library in package.libraries.iter().filter(foreign) {
             let message = format!(
-                "core crate `{name}` must not depend on `{library}`; remove it, or decide it in CORE_LIBRARIES"
+                "core crate `{name}` must not depend on `{library}`; remove the dependency, or allow it in CORE_LIBRARIES"
             );
             findings.push(find(library, message));
         }
@@ -124,7 +128,7 @@ fn parse(metadata: &[u8]) -> Result<Vec<Package>> {
         let (mut rooms, mut libraries) = (Vec::new(), Vec::new());
         for dependency in package["dependencies"].as_array().context("a package without dependencies")? {
             let to = dependency["name"].as_str().context("a dependency without a name")?.to_owned();
-            // The kind of an ordinary dependency is null.
+            // The kind of a normal dependency is null.
             match (dependency["kind"].as_str(), dependency["path"].is_string()) {
                 (Some("dev"), _) => {}
                 (_, true) => rooms.push(to),
@@ -136,7 +140,7 @@ fn parse(metadata: &[u8]) -> Result<Vec<Package>> {
     Ok(packages)
 }
 
-/// Where a manifest names a dependency; its first line when it does so in a way this does not see.
+/// The line of a manifest that names a dependency, or 1 if it is written in a way that this does not recognise.
 fn line_of(manifest: &str, dependency: &str) -> usize {
     let names = |line: &str| {
         let rest = line.trim_start().strip_prefix(dependency);
@@ -179,7 +183,7 @@ mod tests {
             "ledger",
             &[("room", "types"), ("room", "engine")],
             &[
-                "crates/ledger/Cargo.toml:4: `ledger` must not depend on `engine`; remove it, or decide the arrow in ARROWS",
+                "crates/ledger/Cargo.toml:4: `ledger` must not depend on `engine`; remove the dependency, or allow it in ARROWS",
             ],
         );
     }
@@ -191,7 +195,7 @@ mod tests {
         let message = |name: &str| {
             format!(
                 "crates/policy/Cargo.toml:3: core crate `policy` must not depend on `{name}`; \
-                 remove it, or decide it in CORE_LIBRARIES"
+                 remove the dependency, or allow it in CORE_LIBRARIES"
             )
         };
         finds("policy", &[("library", "tokio")], &[&message("tokio")]);
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_crate_is_decided_too() {
+    fn a_new_crate_must_be_listed() {
         finds(
             "console",
             &[],
@@ -208,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_no_way_round() {
+    fn the_table_has_no_cycles() {
         let place = |name: &str| ARROWS.iter().position(|(from, _)| *from == name).unwrap();
         for (from, to) in ARROWS.iter().flat_map(|(from, all)| all.iter().map(move |to| (from, to))) {
             assert!(place(to) < place(from), "{from} -> {to} points outwards");

@@ -1,24 +1,25 @@
-//! The documents everyone looks for are there, and their relative links lead somewhere.
+//! Checks that the required documents exist, and that relative links in documents have a target.
 
 use super::tree::Tree;
 use super::{Finding, numbered};
 
-const REQUIRED: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE", "docs/ARCHITECTURE.md"];
+const REQUIRED: [&str; 6] =
+    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md", "docs/ARCHITECTURE.md"];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let missing = REQUIRED.iter().filter(|path| !tree.holds(path));
     let mut findings: Vec<Finding> =
-        missing.map(|path| Finding::new(path, 1, "is missing; readers look for it, so write it")).collect();
+        missing.map(|path| Finding::new(path, 1, "this required document is missing; write it")).collect();
     for (path, text) in tree.texts(&[".md"]) {
         for (number, link) in links(text) {
             let target = link.split_once('#').map_or(link, |(target, _)| target);
-            // A scheme is an address elsewhere; nothing before `#` is this page.
+            // A target with a scheme is external; an empty target before `#` means this page.
             if target.is_empty() || target.contains(':') {
                 continue;
             }
             if !resolve(path, target).is_some_and(|target| tree.holds(&target)) {
                 let message =
-                    format!("the link `{link}` leads nowhere; correct it (relative to this file) or remove it");
+                    format!("the link `{link}` has no target; correct it (relative to this file) or remove it");
                 findings.push(Finding::new(path, number, message));
             }
         }
@@ -26,7 +27,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// The targets of `[text](target)` and of `[label]: target`, outside code.
+/// Returns the targets of `[text](target)` and of `[label]: target` outside code.
 fn links(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     let mut fenced = false;
@@ -51,12 +52,12 @@ fn links(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// Whether a place in a line is between backticks.
+/// Whether a position in a line is between backticks.
 fn in_code(line: &str, at: usize) -> bool {
     line.split_at(at).0.matches('`').count() % 2 == 1
 }
 
-/// The path from the root that a link in `page` means; none when it leaves the repository.
+/// The path from the root that a link in `page` refers to, or `None` if it leaves the repository.
 fn resolve(page: &str, target: &str) -> Option<String> {
     let mut folders: Vec<&str> = match target.strip_prefix('/') {
         Some(_) => Vec::new(),
@@ -77,13 +78,15 @@ mod tests {
     use super::super::expect;
     use super::*;
 
-    /// A tree that has the required documents, with `text` as docs/ARCHITECTURE.md.
+    /// Checks a tree with the required documents and `text` as docs/ARCHITECTURE.md.
     #[track_caller]
     fn finds(text: &str, expected: &[&str]) {
         let files = [
             ("README.md", ""),
             ("CHANGELOG.md", ""),
+            ("CONTRIBUTING.md", ""),
             ("LICENSE", ""),
+            ("SECURITY.md", ""),
             ("docs/adr/0001-log.md", ""),
             ("docs/ARCHITECTURE.md", text),
         ];
@@ -91,25 +94,25 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_documents_are_there() {
+    fn the_required_documents_must_exist() {
         finds("", &[]);
         for absent in REQUIRED {
             let rest: Vec<(&str, &str)> =
                 REQUIRED.iter().filter(|path| **path != absent).map(|path| (*path, "")).collect();
-            let message = format!("{absent}:1: is missing; readers look for it, so write it");
+            let message = format!("{absent}:1: this required document is missing; write it");
             expect(&check(&Tree::of(&rest)), &[&message]);
         }
     }
 
     #[test]
-    fn links_that_lead_somewhere_pass() {
+    fn links_with_a_target_pass() {
         finds("[a](adr/0001-log.md) ![b](../README.md#top \"title\") [c](adr/) [d](/LICENSE) [e](..)", &[]);
         finds("[here](#here) [web](https://example.com/x) [mail](mailto:a@example.com)\n[ref]: <adr/0001-log.md>", &[]);
         finds("`[a](nowhere.md)`\n```\n[a](nowhere.md)\n```\n", &[]);
     }
 
     #[test]
-    fn links_that_lead_nowhere_are_found() {
+    fn links_without_a_target_are_found() {
         for (text, link) in [
             ("see [a](adr/0002-log.md).", "adr/0002-log.md"),
             ("`code` [a](../CHANGES.md#top)", "../CHANGES.md#top"),
@@ -119,7 +122,7 @@ mod tests {
         ] {
             let line = text.lines().count();
             let message = format!(
-                "docs/ARCHITECTURE.md:{line}: the link `{link}` leads nowhere; correct it (relative to this file) or remove it"
+                "docs/ARCHITECTURE.md:{line}: the link `{link}` has no target; correct it (relative to this file) or remove it"
             );
             finds(text, &[&message]);
         }

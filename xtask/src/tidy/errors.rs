@@ -1,4 +1,5 @@
-//! A client that gets an error finds a page about it: every stable name has `docs/errors/<name>.md`, and every page a name.
+//! Checks that every stable error name has a page `docs/errors/<name>.md`, and that every such page belongs to an
+//! error.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use super::tree::Tree;
 use super::{Finding, numbered};
 
 const PAGES: &str = "docs/errors/";
-/// Where the names are given (see [`names_in`]): a folder, and a word in the path of the file inside it.
+/// The sources of the names (see [`names_in`]): a folder, and a word in the path of the file inside it.
 const SOURCES: [(&str, &str); 2] = [("crates/api/src/", "errors"), ("crates/ledger/src/", "status")];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
@@ -20,7 +21,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         }
         if names.len() == before {
             let message = format!(
-                "no error names in a file `*{word}*.rs`; give them in a table or a `fn name(`, or correct SOURCES in tidy"
+                "no file `*{word}*.rs` has error names; write them in a table or in a `fn name(`, or correct SOURCES in tidy"
             );
             findings.push(Finding::new(folder, 1, message));
         }
@@ -28,22 +29,24 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     for (name, (path, number)) in &names {
         let page = format!("{PAGES}{name}.md");
         if tree.text(&page).is_none_or(|text| text.trim().is_empty()) {
-            let message =
-                format!("error `{name}` has no page; write {page}: what it means and what the caller should do");
+            let message = format!(
+                "error `{name}` has no page; write {page} to explain what it means and what the caller should do"
+            );
             findings.push(Finding::new(path, *number, message));
         }
     }
     for (path, _) in tree.texts(&[".md"]) {
         let name = path.strip_prefix(PAGES).and_then(|page| page.strip_suffix(".md"));
         if name.is_some_and(|name| name != "README" && !names.contains_key(name)) {
-            findings.push(Finding::new(path, 1, "no error has this name; remove the page, or correct its name"));
+            findings.push(Finding::new(path, 1, "no error has this name; remove or rename the page"));
         }
     }
     findings
 }
 
-/// The names a file gives, with their lines: the string literals in the bodies of functions called `name`, and the first
-/// one in each row of a table, which begins with a variant: `ExceedsCredits = 54 "exceeds_credits" "…",`.
+/// The error names in a file, with their lines: the string literals in the bodies of functions called `name`, and the
+/// first literal in each row of a table. Such a row starts with a variant:
+/// `ExceedsCredits = 54 "exceeds_credits" "…",`.
 fn names_in(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut depth: Option<usize> = None;
     let text = text.split_once("#[cfg(test)]").map_or(text, |(code, _tests)| code);
@@ -122,7 +125,7 @@ impl Status {
             API,
             &["closed"],
             &["crates/api/src/errors.rs:6: error `not_found` has no page; \
-               write docs/errors/not_found.md: what it means and what the caller should do"],
+               write docs/errors/not_found.md to explain what it means and what the caller should do"],
         );
     }
 
@@ -139,7 +142,7 @@ impl Status {
         finds(
             API,
             &["not_found", "closed", "missing"],
-            &["docs/errors/missing.md:1: no error has this name; remove the page, or correct its name"],
+            &["docs/errors/missing.md:1: no error has this name; remove or rename the page"],
         );
     }
 
@@ -148,13 +151,13 @@ impl Status {
         finds(
             "",
             &["closed"],
-            &["crates/api/src/:1: no error names in a file `*errors*.rs`; \
-               give them in a table or a `fn name(`, or correct SOURCES in tidy"],
+            &["crates/api/src/:1: no file `*errors*.rs` has error names; \
+               write them in a table or in a `fn name(`, or correct SOURCES in tidy"],
         );
     }
 
     #[test]
-    fn an_empty_page_is_no_page() {
+    fn an_empty_page_does_not_count() {
         let tree = Tree::of(&[
             ("crates/api/src/errors.rs", API),
             ("crates/ledger/src/status.rs", LEDGER),

@@ -1,16 +1,17 @@
-//! Marks of unfinished work do not get in: an open point is an issue, or it is done.
+//! Finds marks of unfinished work. Open points belong in issues.
 
 use super::tree::Tree;
 use super::{Finding, numbered};
 
-/// What marks unfinished work, and what to do about it. Written in halves, so that this file passes its own check.
+/// The marks of unfinished work, and what to do about each. They are split in two, so that this file passes its own
+/// check.
 const MARKS: &[(&str, &str)] = &[
     (concat!("to", "do!"), "write the code"),
     (concat!("unimple", "mented!"), "write the code, or make the case impossible by its type"),
-    (concat!("db", "g!"), "remove it; what should stay visible is a tracing event"),
+    (concat!("db", "g!"), "remove it, or use a tracing event"),
     (concat!("TO", "DO"), "do it, or open an issue and remove the mark"),
-    (concat!("FIX", "ME"), "mend it, or open an issue and remove the mark"),
-    (concat!("XX", "X"), "say what is meant, or open an issue and remove the mark"),
+    (concat!("FIX", "ME"), "fix it, or open an issue and remove the mark"),
+    (concat!("XX", "X"), "explain it, or open an issue and remove the mark"),
 ];
 
 const IGNORE: &str = concat!("#[ig", "nore");
@@ -32,7 +33,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Whether `mark` is in the line as a word of its own.
+/// Whether `mark` is in the line as a separate word.
 fn stands_in(line: &str, mark: &str) -> bool {
     let in_word = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(mark).any(|(at, _)| {
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn part_of_a_word_is_no_mark() {
+    fn part_of_a_word_is_not_a_mark() {
         for (mark, _) in MARKS {
             expect(&check(&Tree::of(&[("a.rs", &format!("A{mark} _{mark}"))])), &[]);
         }
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ignored_test_says_why() {
+    fn an_ignored_test_needs_a_reason() {
         expect(&check(&Tree::of(&[("a.rs", &format!("{IGNORE} = \"takes an hour\"]"))])), &[]);
         let message = format!("a.rs:1: a test is ignored without a reason; write `{IGNORE} = \"why\"]` or run it");
         for bare in ["]", " = \"why\"] {IGNORE}]"] {

@@ -1,4 +1,5 @@
-//! What every file and every crate does: a Rust file says what it is for, and a crate takes the workspace's lints and licence.
+//! Checks what every file and crate must have: a `//!` line in every Rust file, and the workspace's lints and licence
+//! in every crate.
 
 use super::tree::Tree;
 use super::{Finding, numbered};
@@ -14,7 +15,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     for (path, text) in tree.texts(&["/Cargo.toml"]) {
         for (section, line) in [("[package]", "license.workspace = true"), ("[lints]", "workspace = true")] {
             if !section_has(text, section, line) {
-                findings.push(Finding::new(path, 1, format!("write `{line}` under `{section}`, as every crate does")));
+                findings.push(Finding::new(path, 1, format!("write `{line}` under `{section}`, as in every crate")));
             }
         }
     }
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rust_file_says_what_it_is_for() {
+    fn a_rust_file_must_say_what_it_is_for() {
         #[track_caller]
         fn finds(text: &str, is_finding: bool) {
             const MESSAGE: &str =
@@ -56,11 +57,11 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_takes_the_workspaces_lints_and_licence() {
+    fn a_crate_must_use_the_workspaces_lints_and_licence() {
         const MANIFEST: &str = "[package]\nlicense.workspace = true\n\n[lints]\nworkspace = true\n";
         const LICENCE: &str =
-            "crates/a/Cargo.toml:1: write `license.workspace = true` under `[package]`, as every crate does";
-        const LINTS: &str = "crates/a/Cargo.toml:1: write `workspace = true` under `[lints]`, as every crate does";
+            "crates/a/Cargo.toml:1: write `license.workspace = true` under `[package]`, as in every crate";
+        const LINTS: &str = "crates/a/Cargo.toml:1: write `workspace = true` under `[lints]`, as in every crate";
         #[track_caller]
         fn finds(manifest: &str, expected: &[&str]) {
             expect(&check(&Tree::of(&[("crates/a/Cargo.toml", manifest)])), expected);
@@ -72,7 +73,7 @@ mod tests {
         finds(&MANIFEST.replace("[lints]", "[lints]\n[elsewhere]"), &[LINTS]);
         finds(&MANIFEST.replace("\nworkspace", "\n# workspace"), &[LINTS]);
         finds("", &[LICENCE, LINTS]);
-        // The workspace itself is no crate.
+        // The manifest of the workspace itself is not checked.
         expect(&check(&Tree::of(&[("Cargo.toml", "[workspace]\n")])), &[]);
     }
 }

@@ -1,4 +1,4 @@
-//! Checks over the files of the repository that need no build: each finding names file, line and remedy.
+//! Checks the files of the repository without a build. Each finding names a file, a line and a remedy.
 
 mod arrows;
 mod documents;
@@ -15,7 +15,7 @@ use anyhow::{Result, ensure};
 
 use tree::Tree;
 
-/// Runs every check and reports all findings at once.
+/// Runs all checks and reports every finding.
 pub(crate) fn run(root: &Path) -> Result<()> {
     let tree = Tree::load(root)?;
     let mut findings = arrows::check(&tree, &arrows::packages(root)?);
@@ -27,17 +27,17 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         eprintln!("{finding}");
     }
     ensure!(findings.is_empty(), "tidy has {} findings in {} files", findings.len(), tree.len());
-    println!("tidy: {} files, nothing to mend", tree.len());
+    println!("tidy: {} files, no findings", tree.len());
     Ok(())
 }
 
-/// Something to mend.
+/// Something to fix.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
     path: String,
-    /// 1-based; 1 when it is about the whole file.
+    /// The line, from 1. Findings about the whole file have line 1.
     line: usize,
-    /// What is wrong and what to do about it.
+    /// What is wrong and how to fix it.
     message: String,
 }
 
@@ -53,12 +53,12 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Lines of a text with their 1-based numbers.
+/// The lines of a text with their numbers from 1.
 fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(text.lines())
 }
 
-/// The whole of what a check finds, one line each, must be `expected`.
+/// Asserts that a check finds exactly `expected`, one line per finding.
 #[cfg(test)]
 #[track_caller]
 fn expect(findings: &[Finding], expected: &[&str]) {

@@ -1,17 +1,17 @@
-//! Nothing grows unseen: long Rust files only shrink, and no large blob enters the history.
+//! Limits the size of files: Rust files over the limit may only shrink, and no large blob enters the repository.
 
 use std::collections::BTreeMap;
 
 use super::tree::Tree;
 use super::{Finding, numbered};
 
-/// A Rust file longer than this is probably two rooms.
+/// The limit for a Rust file. A longer one probably covers two subjects.
 const LINES_MAX: usize = 600;
-/// How far a ceiling may stand above its file before it must come down.
+/// A ceiling must be lowered if it is more than this far above its file.
 const SLACK_LINES: usize = 20;
-/// A clone carries every version of a blob for ever.
+/// The limit for a blob. Every clone carries every version of every blob forever.
 const BLOB_BYTES_MAX: usize = 3 * 512 * 1024;
-/// `<ceiling> <path>` per line for the files that are longer; `#` starts a comment.
+/// The list of longer files: one `<ceiling> <path>` per line; `#` starts a comment.
 const RATCHET: &str = "xtask/ratchet.txt";
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
@@ -21,7 +21,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         let lines = text.lines().count();
         let ceiling = ceilings.remove(path);
         if let Some(complaint) = complaint(lines, ceiling.map(|(_, ceiling)| ceiling)) {
-            // About the file when it is too long, about the list when that is too generous.
+            // The finding is about the file if it is too long, and about the list if the ceiling is too high.
             let (path, line) = match ceiling {
                 Some((number, ceiling)) if lines <= ceiling => (RATCHET, number),
                 _ => (path, lines),
@@ -40,13 +40,13 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Per path the line of the list and the ceiling it states.
+/// For each path, its line in the list and its ceiling.
 fn ceilings<'a>(list: &'a str, findings: &mut Vec<Finding>) -> BTreeMap<&'a str, (usize, usize)> {
     let mut ceilings = BTreeMap::new();
     for (number, line) in numbered(list).filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#')) {
         let parsed = line.split_once(' ').and_then(|(ceiling, path)| Some((path.trim(), ceiling.parse().ok()?)));
         let Some((path, ceiling)) = parsed else {
-            findings.push(Finding::new(RATCHET, number, format!("`{line}` is not `<ceiling> <path>`; write it so")));
+            findings.push(Finding::new(RATCHET, number, format!("`{line}` does not have the form `<ceiling> <path>`")));
             continue;
         };
         if ceilings.insert(path, (number, ceiling)).is_some() {
@@ -59,11 +59,11 @@ fn ceilings<'a>(list: &'a str, findings: &mut Vec<Finding>) -> BTreeMap<&'a str,
 fn complaint(lines: usize, ceiling: Option<usize>) -> Option<String> {
     match ceiling {
         None if lines > LINES_MAX => Some(format!(
-            "{lines} lines, {LINES_MAX} at most; split it by what it is about, or list it in {RATCHET} with `{lines}`"
+            "{lines} lines, {LINES_MAX} at most; split it by subject, or list it in {RATCHET} with `{lines}`"
         )),
-        Some(ceiling) if lines > ceiling => {
-            Some(format!("{lines} lines, its ceiling is {ceiling}; a listed file only shrinks: move what is new out"))
-        }
+        Some(ceiling) if lines > ceiling => Some(format!(
+            "{lines} lines, its ceiling is {ceiling}; a listed file may only shrink, so move new code out"
+        )),
         Some(_) if lines <= LINES_MAX => {
             Some(format!("{lines} lines fit the limit of {LINES_MAX} for every file; remove this line"))
         }
@@ -92,9 +92,7 @@ mod tests {
         finds(
             601,
             "",
-            &[
-                "a.rs:601: 601 lines, 600 at most; split it by what it is about, or list it in xtask/ratchet.txt with `601`",
-            ],
+            &["a.rs:601: 601 lines, 600 at most; split it by subject, or list it in xtask/ratchet.txt with `601`"],
         );
     }
 
@@ -104,7 +102,7 @@ mod tests {
         finds(
             721,
             "720 a.rs",
-            &["a.rs:721: 721 lines, its ceiling is 720; a listed file only shrinks: move what is new out"],
+            &["a.rs:721: 721 lines, its ceiling is 720; a listed file may only shrink, so move new code out"],
         );
         finds(699, "720 a.rs", &["xtask/ratchet.txt:1: the file has 699 lines; lower its ceiling from 720 to 699"]);
         finds(
@@ -115,9 +113,9 @@ mod tests {
     }
 
     #[test]
-    fn the_list_names_files_that_exist_once() {
+    fn the_list_has_each_existing_file_once() {
         finds(1, "700 b.rs", &["xtask/ratchet.txt:1: there is no Rust file b.rs; remove its line"]);
-        finds(1, "many b.rs", &["xtask/ratchet.txt:1: `many b.rs` is not `<ceiling> <path>`; write it so"]);
+        finds(1, "many b.rs", &["xtask/ratchet.txt:1: `many b.rs` does not have the form `<ceiling> <path>`"]);
         finds(700, "700 a.rs\n700 a.rs", &["xtask/ratchet.txt:2: a.rs is listed twice; keep one line"]);
     }
 

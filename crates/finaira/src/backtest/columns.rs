@@ -1,4 +1,4 @@
-//! Columns of the output, while a row group is gathered.
+//! The columns of the output while a row group is collected.
 
 use std::collections::HashMap;
 
@@ -7,20 +7,20 @@ use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;
 use parquet::file::writer::SerializedColumnWriter;
 
-/// Texts that a column remembers, so that one that comes again costs no memory.
+/// How many different texts a column caches, so that repeated texts take no extra memory.
 const REPEATED_TEXTS_MAX: usize = 4096;
 
-/// A column and its values since the last row group.
+/// A column with its values since the last row group.
 pub(crate) struct OutputColumn {
     pub(crate) name: String,
     pub(crate) values: Values,
-    /// Per row 1 where it has a value, 0 where not.
+    /// The definition level of each row: 1 if the row has a value, otherwise 0.
     levels: Vec<i16>,
     repeated: HashMap<Box<str>, ByteArray, FixedState>,
     joined: String,
 }
 
-/// The values that are there.
+/// The values that are present.
 #[derive(Debug)]
 pub(crate) enum Values {
     Int32(Vec<i32>),
@@ -67,7 +67,7 @@ impl OutputColumn {
         }
     }
 
-    /// Adds a text that hardly ever comes again.
+    /// Adds a text that is rarely repeated.
     pub(crate) fn push_text(&mut self, text: &str) {
         if let Values::Text(values) = &mut self.values {
             values.push(ByteArray::from(text));
@@ -75,7 +75,7 @@ impl OutputColumn {
         }
     }
 
-    /// Adds a text that comes again and again.
+    /// Adds a text that is often repeated, from the cache.
     pub(crate) fn push_word(&mut self, text: &str) {
         let Values::Text(values) = &mut self.values else { return };
         let bytes = match self.repeated.get(text) {
@@ -92,7 +92,7 @@ impl OutputColumn {
         self.levels.push(1);
     }
 
-    /// Adds texts with a comma between them.
+    /// Adds texts joined with commas.
     pub(crate) fn push_joined<'a>(&mut self, texts: impl Iterator<Item = &'a str>) {
         let mut joined = std::mem::take(&mut self.joined);
         joined.clear();
@@ -106,7 +106,7 @@ impl OutputColumn {
         self.joined = joined;
     }
 
-    /// Writes the values and forgets them.
+    /// Writes the values and clears the column.
     pub(crate) fn write(&mut self, writer: &mut SerializedColumnWriter<'_>) -> anyhow::Result<()> {
         let levels = Some(self.levels.as_slice());
         match (&mut self.values, writer.untyped()) {
@@ -130,7 +130,7 @@ impl OutputColumn {
                 writer.write_batch(values, levels, None)?;
                 values.clear();
             }
-            _ => anyhow::bail!("column `{}` has another type than its schema", self.name),
+            _ => anyhow::bail!("column `{}` does not have the type in the schema", self.name),
         }
         self.levels.clear();
         Ok(())

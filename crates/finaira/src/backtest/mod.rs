@@ -1,4 +1,4 @@
-//! `finaira backtest`: a file of past payments through the engine that decides live ones.
+//! `finaira backtest` runs a file of past payments through the engine that decides live ones.
 //!
 //! ```text
 //! Input ──batches──► Payments ──rows──► TimeOrder ──► Replay: engine, deadlines, labels
@@ -7,8 +7,8 @@
 //!                           writing thread
 //! ```
 //!
-//! Time comes from the file: each payment is decided at its own time, and what time brings in between happens in
-//! between. Nothing is journaled; the entries are only looked at.
+//! The file provides the time: each payment is decided at its own time, and deadlines and labels take effect between
+//! payments. Nothing is journaled; the entries are only evaluated.
 
 mod columns;
 mod file_order;
@@ -36,32 +36,32 @@ use self::summary::Summary;
 use self::time_order::{Schedule, TimeOrder};
 use crate::bundle_folder;
 
-/// What a label is called whose value the policy lists as positive.
+/// The name of the label for values that the policy lists as positive.
 const FRAUD: &str = "fraud";
 
-/// Batches that wait between two threads.
+/// The most batches that wait between two threads.
 const BATCHES_WAITING_MAX: usize = 4;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The folder with policy.toml; its [file] says which column is what
+    /// The folder with policy.toml, whose [file] maps columns to fields
     #[arg(long, value_name = "DIR")]
     policy: PathBuf,
     /// Past payments: a Parquet file, or CSV with a header
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Where the decisions go, a Parquet file with one row per row of the input
+    /// Output file for the decisions: Parquet, with one row per row of the input
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 }
 
-#[expect(clippy::print_stdout, reason = "the summary is this command's answer; progress goes to standard error")]
+#[expect(clippy::print_stdout, reason = "the summary goes to standard output, progress to standard error")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (bundle, policy) = bundle_folder::compile(&arguments.policy)?;
     let policy = Arc::new(policy);
     let mapping = policy.file_mapping().cloned();
     let mapping = mapping
-        .with_context(|| format!("the policy {} does not say how to read a file: it has no [file]", policy.name()))?;
+        .with_context(|| format!("the policy {} has no [file], which says how to read a file", policy.name()))?;
     check_output(arguments)?;
     let input = Input::open(&arguments.input)?;
     let payments = Payments::new(&policy, &mapping, &input)?;
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let output = Output::create(&arguments.output, &policy, (&mapping.id, payments.id_kind()), labelled)?;
     let fraud: Name = FRAUD.parse()?;
     if labelled && !policy.is_positive_label(FRAUD) {
-        eprintln!("labels change no feature: the policy's [labels] do not list `{FRAUD}` as positive");
+        eprintln!("labels do not affect features: the policy's [labels] do not list `{FRAUD}` as positive");
     }
     let delay = mapping.label.as_ref().map(|label| label.delay).unwrap_or_default();
     let replay = Replay::new(&bundle, &policy, fraud, delay)?;
@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let took = progress.finish();
 
     print!("{}", summary.text(&policy, asset(&policy, &mapping), took, dropped));
-    println!("\nDecisions of every row are in {}", arguments.output.display());
+    println!("\nThe decisions for all rows are in {}", arguments.output.display());
     if summary.decided() == 0
         && let Some((row, error)) = summary.first_error()
     {
@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The run itself, on three threads. A thread that cannot go on hangs up, and the others end.
+/// Runs the backtest on three threads. A thread that fails drops its channels, which ends the others.
 fn decide(
     input: &Input,
     mut payments: Payments,
@@ -125,15 +125,15 @@ fn decide(
             written.send(outcomes).is_ok()
         });
         drop((rows, written));
-        let output = writer.join().expect("a panic of the writer goes on here")?;
-        reader.join().expect("a panic of the reader goes on here")?;
+        let output = writer.join().expect("a panic of the writer continues here")?;
+        reader.join().expect("a panic of the reader continues here")?;
         output.finish()?;
         Ok((summary, replay.records_dropped()))
     })
 }
 
-/// Decides rows as they come and hands on outcomes in the order of the file, until there are no more or nobody takes
-/// them.
+/// Decides rows as they arrive, and sends outcomes in the order of the file, until there are no more rows or the
+/// receiver is gone.
 fn replay_rows(
     rows: &Receiver<Vec<Row>>,
     time_order: &mut TimeOrder,
@@ -167,11 +167,11 @@ fn check_output(arguments: &Arguments) -> anyhow::Result<()> {
     let extension = output.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     ensure!(
         extension.eq_ignore_ascii_case("parquet"),
-        "decisions are written as Parquet: expected an output that ends in .parquet, found {}",
+        "decisions are written as Parquet: expected an output file that ends in .parquet, found {}",
         output.display()
     );
     let same = input.canonicalize().ok().is_some_and(|input| output.canonicalize().ok() == Some(input));
-    ensure!(!same, "the output {} is the input", output.display());
+    ensure!(!same, "the output file {} is the input file", output.display());
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The file of decisions: Parquet, one row per row of the input, in the order of the input.
+//! The file of decisions: Parquet, with one row per row of the input, in the order of the input.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,28 +18,28 @@ use types::Timestamp;
 
 use super::columns::{OutputColumn, Values};
 
-/// Rows of a row group: what is held in memory before it is written.
+/// The number of rows in a row group, which are held in memory before they are written.
 const GROUP_ROWS: usize = 1 << 17;
 
-/// What became of a row.
+/// The result for a row of the input.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Its place in the file, from 0.
+    /// The number of the row in the file, from 0.
     pub(crate) number: u64,
-    /// Its id as the file has it.
+    /// The payment's id, as the file has it.
     pub(crate) id: Id,
-    /// When the payment happened, where the row says so.
+    /// When the payment happened, if the row says so.
     pub(crate) at: Option<Timestamp>,
-    /// Whether it turned out to be fraud, where the file knows.
+    /// Whether the payment turned out to be fraud, if the file says so.
     pub(crate) positive: Option<bool>,
     /// The decision, or what is wrong with the row.
     pub(crate) decided: Result<Arc<PaymentDecided>, String>,
 }
 
-/// How a status is called of a row that is no payment.
+/// The status of a row that is not a payment.
 pub(crate) const INVALID: &str = "invalid";
 
-/// The columns before those of models and features, and behind them.
+/// The columns before those of models and features. The columns after them follow below.
 const FIRST: [(&str, Values); 4] = [
     ("occurred_at", Values::Int64(Vec::new())),
     ("decision", Values::Text(Vec::new())),
@@ -50,7 +50,7 @@ const TEXTS: [&str; 2] = ["reasons", "tags"];
 const LABEL: &str = "label";
 const ERROR: &str = "error";
 
-/// A file that is being written. It gets its name when it is whole; dropped before, it disappears.
+/// An output file that is being written. It gets its final name when it is complete. Dropping it earlier deletes it.
 pub(crate) struct Output {
     writer: SerializedFileWriter<NamedTempFile>,
     path: PathBuf,
@@ -62,10 +62,10 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Starts the file at `path`, under a temporary name beside it.
+    /// Creates the file for `path`, under a temporary name in the same directory.
     ///
     /// # Errors
-    /// When its directory cannot be written to.
+    /// Fails if the directory cannot be written to.
     pub(crate) fn create(
         path: &Path,
         policy: &Policy,
@@ -77,7 +77,7 @@ impl Output {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             Some(_) | None => Path::new("."),
         };
-        // As any program would create it: the umask takes away what others must not do.
+        // These are the usual permissions of a new file; the umask restricts them.
         let file = tempfile::Builder::new()
             .prefix(".finaira-backtest-")
             .permissions(Permissions::from_mode(0o666))
@@ -88,13 +88,12 @@ impl Output {
         Ok(Self { writer, path: path.to_owned(), columns, models, features, labelled, rows: 0 })
     }
 
-    /// Adds a row.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Fails if the file cannot be written.
     pub(crate) fn push(&mut self, outcome: &Outcome) -> anyhow::Result<()> {
         let mut columns = self.columns.iter_mut();
-        let mut next = || columns.next().expect("a row fills the columns that the file was created with");
+        let mut next = || columns.next().expect("a row has as many values as the file has columns");
         match &outcome.id {
             Id::Unreadable => next().push_null(),
             Id::Int(id) => next().push_int64(*id),
@@ -151,10 +150,10 @@ impl Output {
         if self.rows == GROUP_ROWS { self.write_group() } else { Ok(()) }
     }
 
-    /// Completes the file and gives it its name.
+    /// Completes the file and gives it its final name.
     ///
     /// # Errors
-    /// When it cannot be written; there is no file of that name then, or still the one from before.
+    /// Fails if the file cannot be written. A file that existed before under this name is then unchanged.
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
         self.write_group()?;
         let file = self.writer.into_inner()?;
@@ -167,7 +166,7 @@ impl Output {
         if self.rows > 0 {
             let mut group = self.writer.next_row_group()?;
             for column in &mut self.columns {
-                let mut writer = group.next_column()?.context("the schema has a column for each of these")?;
+                let mut writer = group.next_column()?.context("the schema has as many columns as the output")?;
                 column.write(&mut writer)?;
                 writer.close()?;
             }
@@ -178,7 +177,7 @@ impl Output {
     }
 }
 
-/// How a decision is called.
+/// The name of a decision.
 pub(crate) fn decision(decided: &PaymentDecided) -> &'static str {
     match decided.verdict {
         policy::Verdict::Approve => "approve",
@@ -187,7 +186,7 @@ pub(crate) fn decision(decided: &PaymentDecided) -> &'static str {
     }
 }
 
-/// How a label is called.
+/// The name of a label.
 fn label(positive: bool) -> &'static str {
     if positive { super::FRAUD } else { "legitimate" }
 }
@@ -195,7 +194,7 @@ fn label(positive: bool) -> &'static str {
 fn columns(policy: &Policy, id: &str, id_kind: IdKind, labelled: bool) -> Vec<OutputColumn> {
     let fixed = FIRST.into_iter().map(|(name, _)| name).chain(TEXTS).chain([LABEL, ERROR]);
     let mut taken: Vec<String> = fixed.map(str::to_owned).collect();
-    // The fixed names win; what else has one of them is told apart by what it is.
+    // Fixed names take precedence. A model or feature with the same name gets its kind as a prefix.
     let mut free = |kind: &str, name: &str| {
         let mut name = name.to_owned();
         while taken.contains(&name) {
@@ -234,7 +233,7 @@ fn properties(columns: &[OutputColumn]) -> anyhow::Result<WriterProperties> {
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_created_by(format!("finaira {}", env!("CARGO_PKG_VERSION")));
-    // The smallest and largest of a few words help no reader and cost a comparison per row.
+    // Statistics on text columns help no reader and cost a comparison per row.
     for column in columns.iter().filter(|column| matches!(column.values, Values::Text(_))) {
         let path = ColumnPath::from(column.name.clone());
         properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);

@@ -1,4 +1,4 @@
-//! How far a run is: a bar on a terminal, a line every few seconds elsewhere.
+//! Shows the progress of a run: a bar on a terminal, or a line every few seconds elsewhere.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use server::Stopwatch;
 
 use super::table::thousands;
 
-/// How often a line is written where there is no terminal.
+/// The interval between lines where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// What is counted.
+    /// What is counted, such as "rows".
     what: &'static str,
     rows: u64,
     done: u64,
@@ -23,27 +23,27 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of a run over so many rows.
+    /// Shows the progress over this many rows.
     pub(crate) fn new(rows: u64) -> Self {
         Self::of("rows", rows)
     }
 
-    /// Of a run over so many of something.
+    /// Shows the progress over `rows` of something else than rows.
     pub(crate) fn of(what: &'static str, rows: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style =
                 ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} {msg}, {per_sec}, {eta} left");
-            ProgressBar::new(rows).with_style(style.expect("the template is one")).with_message(what)
+            ProgressBar::new(rows).with_style(style.expect("the template is valid")).with_message(what)
         });
         Self { what, rows, done: 0, since: Stopwatch::start(), bar, next_line: LINE_INTERVAL }
     }
 
-    /// So many more rows are done.
+    /// Adds to the number of rows that are done.
     pub(crate) fn add(&mut self, rows: usize) {
         self.reach(self.done + rows as u64);
     }
 
-    /// So many are done.
+    /// Sets the number of rows that are done.
     pub(crate) fn reach(&mut self, done: u64) {
         self.done = done;
         let elapsed = self.since.elapsed();
@@ -58,7 +58,7 @@ impl Progress {
         }
     }
 
-    /// Removes the bar; how long it took.
+    /// Removes the bar and returns the elapsed time.
     pub(crate) fn finish(self) -> Duration {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
@@ -67,7 +67,7 @@ impl Progress {
     }
 }
 
-/// A rate in whole units.
+/// A rate in whole units per second.
 pub(crate) fn per_second(count: u64, elapsed: Duration) -> u64 {
     let nanos = elapsed.as_nanos().max(1);
     u64::try_from(u128::from(count) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)

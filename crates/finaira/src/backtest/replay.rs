@@ -1,4 +1,4 @@
-//! The engine, driven by the times of a file instead of a clock.
+//! Drives the engine with the times of a file instead of a clock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use policy::{Bundle, Policy};
 use tables::TENANT;
 use types::{ActorId, Name, Origin, PaymentId, RequestId, ShardId, Span, Timestamp};
 
-/// Decides payments one after the other, and brings in between what time brings: deadlines and labels.
+/// Decides payments one after another, and executes the deadlines and labels that fall between them.
 #[derive(Debug)]
 pub(crate) struct Replay {
     engine: Engine,
     fraud: Name,
-    /// How long after its payment a label is known.
+    /// The time from a payment until its label is known.
     delay: Span,
-    /// Labels that are not known yet, by the time when they are.
+    /// Labels that are not known yet, in order of the time when they become known.
     labels: VecDeque<(Timestamp, PaymentId)>,
 }
 
 impl Replay {
-    /// An engine in which the policy is active, at the beginning of time.
+    /// Creates an engine in which the policy is active from the beginning.
     ///
     /// # Errors
-    /// When it does not accept the policy.
+    /// Fails if the engine rejects the policy.
     pub(crate) fn new(bundle: &Bundle, policy: &Arc<Policy>, fraud: Name, delay: Span) -> anyhow::Result<Self> {
         let mut engine = Engine::new(ShardId::default(), TENANT);
         engine.start(Timestamp::ZERO, Origin::new(1), &mut |_: Applied<'_>| {});
@@ -47,10 +47,10 @@ impl Replay {
         Ok(Self { engine, fraud, delay, labels: VecDeque::new() })
     }
 
-    /// Decides a payment at its own time, which is not before that of the one before.
+    /// Decides a payment at its own time, which must not be before the time of the previous payment.
     ///
     /// # Errors
-    /// Why there is no decision, for people.
+    /// The reason why there is no decision, as a text for people.
     pub(crate) fn decide(
         &mut self,
         at: Timestamp,
@@ -68,7 +68,7 @@ impl Replay {
         });
         match (decided, answer) {
             (Some(decided), _) => {
-                // A label of another value than fraud changes no window, so only this one has to be known in time.
+                // Only fraud labels affect windows, so no other label is needed.
                 if positive {
                     self.labels.push_back((at.saturating_add(self.delay), id));
                 }
@@ -79,17 +79,15 @@ impl Replay {
         }
     }
 
-    /// Brings what is due by `at`, in order of time; of one instant deadlines first, as the server does, then labels.
+    /// Executes everything that is due by `at`, in order of time. At the same instant, deadlines come before labels, as
+    /// in the server.
     fn advance(&mut self, at: Timestamp) {
         loop {
             let due = self.engine.next_due().filter(|due| *due <= at);
             let label = self.labels.front().copied().filter(|(known, _)| *known <= at);
             match (due, label) {
                 (Some(due), label) if label.is_none_or(|(known, _)| due <= known) => {
-                    assert!(
-                        self.engine.execute_due(due, &mut |_: Applied<'_>| {}),
-                        "what is due at an instant happens then"
-                    );
+                    assert!(self.engine.execute_due(due, &mut |_: Applied<'_>| {}), "a due deadline is executed");
                 }
                 (_, Some((known, payment))) => {
                     self.labels.pop_front();
@@ -99,14 +97,14 @@ impl Replay {
                         &request(RequestId::new(payment.get()), label),
                         &mut |_: Applied<'_>| {},
                     );
-                    answer.expect("a payment that was decided takes a label");
+                    answer.expect("a decided payment accepts a label");
                 }
                 (_, None) => return,
             }
         }
     }
 
-    /// Window records that declared bounds refused.
+    /// The number of window records that were dropped because of the limits of their streams.
     pub(crate) fn records_dropped(&self) -> u64 {
         self.engine.records_dropped()
     }

@@ -1,4 +1,4 @@
-//! What a run came to, as tables for people.
+//! The results of a run, as tables for people.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use super::output::Outcome;
 use super::progress::per_second;
 use super::table::{Table, percent, thousands};
 
-/// Payments and their amount together.
+/// A number of payments and their total amount.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
     count: u64,
@@ -26,7 +26,7 @@ impl Sum {
     }
 }
 
-/// Payments with a label: those that turned out to be fraud, and the others.
+/// Labelled payments: those that turned out to be fraud, and the legitimate ones.
 #[derive(Debug, Clone, Copy, Default)]
 struct Labelled {
     fraud: Sum,
@@ -55,7 +55,7 @@ impl Hits {
     }
 }
 
-/// Everything that is counted over a run.
+/// The counts over a run.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     rows: u64,
@@ -69,12 +69,12 @@ pub(crate) struct Summary {
     labelled: Labelled,
     declined: Labelled,
     stopped: Labelled,
-    /// What is wrong with the first row that is no payment.
+    /// The first row that is not a payment, and what is wrong with it.
     first_error: Option<(u64, String)>,
 }
 
 impl Summary {
-    /// Counts a row.
+    /// Adds the outcome of a row.
     pub(crate) fn add(&mut self, outcome: &Outcome) {
         self.rows += 1;
         match &outcome.decided {
@@ -118,22 +118,22 @@ impl Summary {
         }
     }
 
-    /// Payments that were decided.
+    /// The number of decided payments.
     pub(crate) fn decided(&self) -> u64 {
         self.all.count
     }
 
-    /// Rows that are no payments.
+    /// The number of rows that are not payments.
     pub(crate) fn invalid(&self) -> u64 {
         self.rows.saturating_sub(self.all.count)
     }
 
-    /// The first of them, from 1, and what is wrong with it.
+    /// The number of the first such row, from 1, and what is wrong with it.
     pub(crate) fn first_error(&self) -> Option<(u64, &str)> {
         self.first_error.as_ref().map(|(number, error)| (number.saturating_add(1), error.as_str()))
     }
 
-    /// The tables.
+    /// Formats the tables.
     pub(crate) fn text(&self, policy: &Policy, asset: Asset, took: Duration, dropped: u64) -> String {
         let mut out = String::new();
         self.head(&mut out, took);
@@ -143,12 +143,14 @@ impl Summary {
         section(&mut out, "Rules and reasons", &self.reason_table(policy));
         section(&mut out, "Tags", &self.hits_table("tag", self.tags.iter().map(|(tag, hits)| (tag.as_str(), *hits))));
         if self.labelled.fraud.count + self.labelled.legitimate.count > 0 {
-            section(&mut out, "Against labels", &self.label_table(asset));
+            section(&mut out, "Compared with labels", &self.label_table(asset));
         }
         section(&mut out, "Missing features", &self.missing_table(policy));
         if dropped > 0 {
-            let line =
-                format!("\n{} window records were dropped at the bounds of their streams.", thousands(dropped.into()));
+            let line = format!(
+                "\n{} window records were dropped because of the limits of their streams.",
+                thousands(dropped.into())
+            );
             out.push_str(&line);
             out.push('\n');
         }
@@ -201,7 +203,8 @@ impl Summary {
         table
     }
 
-    /// Rules in the policy's order, those without hits too, then what the system itself found.
+    /// Lists the rules in the order of the policy, including those without hits, then the reasons that the system
+    /// itself gave.
     fn reason_table(&self, policy: &Policy) -> Table {
         let rules = policy.rules().iter().filter(|rule| !matches!(rule.then, policy::RuleEffect::Tag(_)));
         let rules: Vec<&Name> = rules.map(|rule| &rule.name).collect();
@@ -262,7 +265,7 @@ fn section(out: &mut String, title: &str, table: &Table) {
     }
 }
 
-/// An amount in major units with its asset's code.
+/// Formats an amount in major units with the code of its asset.
 fn major(minor: u128, asset: Asset) -> String {
     let per_major = u128::from(asset.minor_per_major());
     let (whole, fraction) = (thousands(minor / per_major), minor % per_major);

@@ -1,8 +1,9 @@
-//! Aligned text tables.
+//! Text tables with aligned columns.
 
 use std::fmt::Write as _;
 
-/// Rows of cells under headings. The first column is text and stands left, the others are numbers and stand right.
+/// Rows of cells under headings. The first column is text and aligned left; the other columns are numbers and aligned
+/// right.
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -17,12 +18,12 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// True when there is nothing under the headings.
+    /// Whether there are no rows below the headings.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.len() < 2
     }
 
-    /// The table as text, indented by two spaces.
+    /// Appends the table to `out`, indented by two spaces.
     pub(crate) fn write_to(&self, out: &mut String) {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width = |column: usize| self.rows.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max();
@@ -42,7 +43,7 @@ impl Table {
     }
 }
 
-/// A whole number with commas between its thousands.
+/// Formats a whole number with commas between groups of three digits.
 pub(crate) fn thousands(number: u128) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() * 2);
@@ -55,7 +56,7 @@ pub(crate) fn thousands(number: u128) -> String {
     grouped
 }
 
-/// `part` of `whole` as a percentage; a dash without a whole.
+/// Formats `part` as a percentage of `whole`, or a dash if `whole` is 0.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "-".to_owned();

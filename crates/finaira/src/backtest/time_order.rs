@@ -1,22 +1,22 @@
-//! Rows of a file in the order of their times, whatever their order in the file.
+//! Sorts the rows of a file by time, whatever their order in the file.
 
 use tables::{Batch, Column, Input, Row};
 use types::Timestamp;
 
-/// The times of a file, as far as they must be known before it is read.
+/// The facts about a file's times that must be known before its rows are read.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    /// How many rows the file has.
+    /// The number of rows in the file.
     pub(crate) rows: u64,
-    /// For each batch the earliest time in any later one.
+    /// For each batch, the earliest time in any later batch.
     later: Vec<Timestamp>,
 }
 
 impl Schedule {
-    /// Reads the times.
+    /// Reads all times of the file.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// Fails if the file cannot be read.
     pub(crate) fn read(input: &Input, time: usize) -> anyhow::Result<Self> {
         let (mut rows, mut earliest) = (0, Vec::new());
         for batch in input.batches(&[time])? {
@@ -34,13 +34,13 @@ impl Schedule {
         Ok(Self { rows, later })
     }
 
-    /// Until when everything is known once this batch is read.
+    /// After this batch has been read, all rows up to this time are known.
     fn complete_until(&self, batch: usize) -> Timestamp {
         self.later.get(batch).copied().unwrap_or(Timestamp::MAX)
     }
 }
 
-/// Rows that wait for earlier ones further down in the file. A file in order of time lets none wait.
+/// Rows that wait for earlier ones further down in the file. If the file is in order of time, none waits.
 #[derive(Debug)]
 pub(crate) struct TimeOrder {
     schedule: Schedule,
@@ -53,8 +53,8 @@ impl TimeOrder {
         Self { schedule, batches: 0, waiting: Vec::new() }
     }
 
-    /// Takes the rows of the next batch that have a time, and gives back those that no later batch has an earlier row
-    /// than: in order of time, those of one instant in the order of the file.
+    /// Adds those rows of the next batch that have a time, and returns the rows before which no row of a later batch
+    /// can come. They are in order of time; rows of the same instant keep the order of the file.
     pub(crate) fn pass(&mut self, rows: impl IntoIterator<Item = (Timestamp, Row)>) -> Vec<(Timestamp, Row)> {
         self.waiting.extend(rows);
         let until = self.schedule.complete_until(self.batches);
@@ -62,7 +62,7 @@ impl TimeOrder {
         if self.waiting.iter().all(|(at, _)| *at > until) {
             return Vec::new();
         }
-        // Stable, and fast for rows that are in order already.
+        // This sort is stable, and fast for rows that are already in order.
         self.waiting.sort_by_key(|(at, _)| *at);
         let ready = self.waiting.partition_point(|(at, _)| *at <= until);
         let waiting = self.waiting.split_off(ready);

@@ -1,4 +1,4 @@
-//! The server's side of a backup.
+//! The client that a backup uses to talk to the server.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use ureq::Agent;
 
 use super::failure::Failure;
 
-/// How long an answer may take in all.
+/// The limit for a whole response.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of an answer in JSON.
+/// The largest JSON response that is accepted, in bytes.
 const JSON_BYTES_MAX: u64 = 1 << 20;
 
 /// Talks to a server.
@@ -25,7 +25,7 @@ pub(super) struct Client {
     key: String,
 }
 
-/// How far the server's journal is, and one of its segments.
+/// The state of the server's journal, and one of its segments.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Original {
     pub(super) items: Vec<Segment>,
@@ -51,7 +51,7 @@ impl Original {
     /// The length of a segment's file.
     pub(super) fn file_bytes(&self, number: u64) -> Result<u64, Failure> {
         let found = self.items.iter().find(|segment| segment.number == number);
-        let missing = || Failure::Broken(format!("the server says nothing of segment {number}"));
+        let missing = || Failure::Broken(format!("the server did not describe segment {number}"));
         found.map(|segment| segment.bytes).ok_or_else(missing)
     }
 }
@@ -66,18 +66,18 @@ impl Client {
         Self { agent: config.into(), server: server.trim_end_matches('/').to_owned(), key: key.to_owned() }
     }
 
-    /// The journal as it is, with one segment.
+    /// Returns the state of the journal, with one segment.
     pub(super) fn original(&self, segment: u64) -> Result<Original, Failure> {
         self.json(&format!("/v1/journal/segments?from={segment}&limit=1"))
     }
 
-    /// As [`Client::original`], once there is more than `after`, or after a while.
+    /// As [`Client::original`], but waits up to `wait` for entries after `after`.
     pub(super) fn original_after(&self, segment: u64, after: Seq, wait: Duration) -> Result<Original, Failure> {
         let (after, wait_ms) = (after.get(), wait.as_millis());
         self.json(&format!("/v1/journal/segments?from={segment}&limit=1&after={after}&wait_ms={wait_ms}"))
     }
 
-    /// The durable bytes of a segment from `offset` on, at most `bytes` of them.
+    /// Returns at most `bytes` durable bytes of a segment, starting at `offset`.
     pub(super) fn bytes(&self, segment: u64, offset: u64, bytes: usize) -> Result<Vec<u8>, Failure> {
         let path = format!("/v1/journal/segments/{segment}?offset={offset}&bytes={}", bytes.min(BYTES_MAX));
         self.get(&path, BYTES_MAX as u64)
@@ -85,7 +85,7 @@ impl Client {
 
     fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let body = self.get(path, JSON_BYTES_MAX)?;
-        let other = |error| Failure::Broken(format!("{} answers something else than expected: {error}", self.server));
+        let other = |error| Failure::Broken(format!("{} sent an unexpected response: {error}", self.server));
         serde_json::from_slice(&body).map_err(other)
     }
 
@@ -93,7 +93,7 @@ impl Client {
         let request = self.agent.get(format!("{}{path}", self.server));
         let response = request.header("Authorization", format!("Bearer {}", self.key)).call();
         let mut response = response.map_err(|error| self.unreachable(&error))?;
-        // One more than is allowed, because the reader takes reaching its limit for a fault.
+        // The limit is one byte higher, because the reader treats reaching it as an error.
         let body = response.body_mut().with_config().limit(bytes_max + 1).read_to_vec();
         let body = body.map_err(|error| self.unreachable(&error))?;
         let status = response.status().as_u16();
@@ -103,14 +103,14 @@ impl Client {
         let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |field: &str| problem.get(field).and_then(Value::as_str).unwrap_or("no reason given");
         let answer = format!("{} answered {status}: {} ({})", self.server, text("detail"), text("code"));
-        // 5xx: the server or something before it; 408 and 429: later.
+        // These may succeed later: 5xx from the server or a proxy, 408 and 429.
         let passes = status >= 500 || status == 408 || status == 429;
         Err(if passes { Failure::Unreachable(answer) } else { Failure::Broken(answer) })
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {
         let text = format!("cannot reach {}: {error}", self.server);
-        // No attempt will ever be answered at such an address.
+        // With such an address, no attempt can ever succeed.
         let hopeless = matches!(error, ureq::Error::BadUri(_) | ureq::Error::Http(_));
         if hopeless { Failure::Broken(text) } else { Failure::Unreachable(text) }
     }

@@ -1,23 +1,24 @@
-//! How a backup ends badly, and the exit code that says so.
+//! The ways in which a backup fails, and their exit codes.
 
 use journal::CopyFault;
 
-/// Why a backup ended. The exit codes are permanent: whoever watches a backup acts on them.
+/// Why a backup failed. The exit codes are permanent, because monitoring relies on them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The directory holds what this backup must not write over or cannot continue.
+    /// The directory has content that this backup must not overwrite or cannot continue.
     #[error("{0}")]
     OtherContent(String),
-    /// The server cannot be reached, or takes no requests.
+    /// The server cannot be reached, or accepts no requests.
     #[error("{0}")]
     Unreachable(String),
-    /// Everything else.
+    /// Any other failure.
     #[error("{0}")]
     Broken(String),
 }
 
 impl Failure {
-    /// 1: failed. 3: the directory holds something else. 4: no server. (2 is for wrong arguments.)
+    /// Returns 1 for a general failure, 3 if the directory contains something else, and 4 if there is no server. (clap
+    /// uses 2 for wrong arguments.)
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Broken(_) => 1,
@@ -26,7 +27,7 @@ impl Failure {
         }
     }
 
-    /// Whether it is of no use to try again with the same server.
+    /// Whether trying again with the same server is useless.
     pub(super) const fn is_final(&self) -> bool {
         match self {
             Self::Unreachable(_) => false,

@@ -1,7 +1,8 @@
-//! `finaira backup`: a copy of a running server's journal, in a directory.
+//! `finaira backup` copies the journal of a running server into a directory.
 //!
-//! The copy consists of the same segment files, byte for byte. It can be interrupted at any point, on either side, and goes
-//! on where it was; what it reports is synced. Keys are not in it.
+//! The copy consists of the same segment files, byte for byte. The backup or the server can be interrupted at any
+//! point, and the next run continues from there. Everything that the backup reports is synced. The copy does not
+//! contain the keys.
 
 mod client;
 mod failure;
@@ -21,41 +22,38 @@ pub(crate) use self::failure::Failure;
 use self::report::Report;
 use self::work::{Ended, Stop, Work};
 
-/// An address that this client can speak to.
+/// Parses the address of a server that this client supports.
 fn server_url(text: &str) -> Result<String, String> {
     match text.strip_prefix("http://") {
         Some(host) if !host.is_empty() => Ok(text.to_owned()),
-        Some(_) | None => Err("expected http:// and a host; over a network, through a tunnel that encrypts".to_owned()),
+        Some(_) | None => Err("expected http:// and a host; over a network, use an encrypted tunnel".to_owned()),
     }
 }
 
-/// How long a signal waits for the work to come to an end. Past that it is cut off, which a copy survives.
+/// How long a signal waits for the work to end. After that the process exits anyway, which does not damage the copy.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 all well, 1 failed, 3 the directory holds something else, 4 no server.")]
+#[command(after_help = "Exit codes: 0 success, 1 failed, 3 the directory contains something else, 4 no server.")]
 pub(crate) struct Arguments {
-    /// Where the server listens
+    /// Address of the server
     #[arg(long, env = "FINAIRA_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7070", value_parser = server_url)]
     server: String,
     /// A key with the scope journal:read
     #[arg(long, env = "FINAIRA_API_KEY", value_name = "KEY", hide_env_values = true)]
     api_key: String,
-    /// Directory of the copy: a new one, or one that holds an earlier copy, which goes on
+    /// Directory of the copy: a new one, or one with an earlier copy, which is continued
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// Go on as the server does, until stopped; report how far the copy is behind
+    /// Keep copying until stopped, and report how far the copy is behind the server
     #[arg(long)]
     follow: bool,
-    /// How often a line says how far the copy is behind, where there is no terminal
+    /// Seconds between reports of how far the copy is behind, where there is no terminal
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     report_every: u64,
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "what the copy holds is this command's answer; progress goes to standard error"
-)]
+#[expect(clippy::print_stdout, reason = "the result goes to standard output, progress to standard error")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let directory = place::open(&arguments.to)?;
     let client = Client::new(&arguments.server, &arguments.api_key);
@@ -83,7 +81,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("{}", ended.text(&arguments.to, arguments.follow));
     match ended {
         Ended::Stopped(_) | Ended::CutOff if !arguments.follow => {
-            Err(Failure::Broken("stopped before the copy was whole; run it again to go on".to_owned()).into())
+            Err(Failure::Broken("stopped before the copy was complete; run the command again to continue".to_owned())
+                .into())
         }
         Ended::Whole { .. } | Ended::Stopped(_) | Ended::CutOff => Ok(()),
     }

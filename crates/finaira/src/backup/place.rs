@@ -1,4 +1,4 @@
-//! Where a copy goes: a directory of its own.
+//! Opens the directory of a copy.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,13 +7,13 @@ use disk::Directory;
 
 use super::failure::Failure;
 
-/// Opens the directory of a copy, and locks it. It is new, empty, or holds a copy that was begun before: nothing else is
-/// ever written into.
+/// Opens the directory of a copy, and locks it. The directory must be new, be empty, or contain a copy that was begun
+/// before. A backup never writes into any other directory.
 pub(super) fn open(to: &Path) -> Result<Directory, Failure> {
     for name in names(to)? {
         match name.as_str() {
             "journal" => {}
-            // What a `verify` that was killed left behind.
+            // A `verify` that was killed left this folder behind.
             name if name.starts_with("scratch-") => {}
             "keys" | "index" | "proofs" => {
                 let text =
@@ -36,13 +36,13 @@ pub(super) fn open(to: &Path) -> Result<Directory, Failure> {
 
 fn other_file(directory: &Path, name: &str) -> Failure {
     let text = format!(
-        "{} holds `{name}`, which is no part of a copy; a copy needs a directory of its own",
+        "{} contains `{name}`, which is not part of a copy; a copy needs a directory of its own",
         directory.display()
     );
     Failure::OtherContent(text)
 }
 
-/// The names in a directory; none when it is not there.
+/// Returns the names in a directory, or none if it does not exist.
 fn names(directory: &Path) -> Result<Vec<String>, Failure> {
     let broken = |error: std::io::Error| Failure::Broken(format!("cannot read {}: {error}", directory.display()));
     let items = match std::fs::read_dir(directory) {

@@ -1,4 +1,4 @@
-//! How far the copy is behind: a bar on a terminal, a line every few seconds elsewhere.
+//! Reports how far the copy is behind: a bar on a terminal, or a line every few seconds elsewhere.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use server::{Clock, Stopwatch};
 use types::{Seq, Timestamp};
 
-/// What the copy does not hold of what the server has.
+/// What the server has and the copy does not have yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lag {
     pub(super) entries: u64,
-    /// Of segment files. Segments in between count with the length of the one that is copied.
+    /// Bytes of segment files. Segments in between count with the length of the segment that is being copied.
     pub(super) bytes: u64,
 }
 
@@ -19,28 +19,28 @@ pub(super) struct Lag {
 pub(super) struct Report {
     bar: Option<ProgressBar>,
     since: Stopwatch,
-    /// From one line to the next, where there is no terminal.
+    /// The time between lines where there is no terminal.
     interval: Duration,
     next_line: Duration,
-    /// Everything that was decided before is in the copy.
+    /// Everything that was decided before this time is in the copy.
     complete_until: Timestamp,
 }
 
 impl Report {
     pub(super) fn new(interval: Duration) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{wide_bar} {msg}").expect("the template is one");
+            let style = ProgressStyle::with_template("{wide_bar} {msg}").expect("the template is valid");
             ProgressBar::new(0).with_style(style)
         });
         Self { bar, since: Stopwatch::start(), interval, next_line: Duration::ZERO, complete_until: Timestamp::ZERO }
     }
 
-    /// The copy held everything at this moment, or everything that was decided before it.
+    /// Records that the copy had everything at this moment, or everything that was decided before it.
     pub(super) fn complete_until(&mut self, moment: Timestamp) {
         self.complete_until = self.complete_until.max(moment);
     }
 
-    /// How far the copy is.
+    /// Reports the progress of the copy.
     pub(super) fn progress(&mut self, last: Seq, lag: Lag) {
         if let Some(bar) = &self.bar {
             bar.set_length(last.get().saturating_add(lag.entries));
@@ -57,13 +57,13 @@ impl Report {
         format!("lag {entries} entries, {bytes}, {age}; synced to sequence {}", HumanCount(last.get()))
     }
 
-    /// How old the copy is, in seconds.
+    /// Returns the age of the copy in seconds.
     pub(super) fn age(&self) -> String {
         let tenths = Clock.now().since(self.complete_until).ns() / 100_000_000;
         format!("{}.{} s", HumanCount(tenths / 10), tenths % 10)
     }
 
-    /// Says something beside the progress.
+    /// Prints a message beside the progress.
     pub(super) fn note(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
@@ -71,7 +71,7 @@ impl Report {
         }
     }
 
-    /// Removes the bar; how long it took.
+    /// Removes the bar and returns the elapsed time.
     pub(super) fn finish(&self) -> Duration {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -1,4 +1,4 @@
-//! The work of a backup: asking, checking, writing, syncing, until there is no more or somebody stops it.
+//! The work of a backup: request, check, write and sync, until there is no more to copy or a signal stops it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use super::client::{Client, Original};
 use super::failure::Failure;
 use super::report::{Lag, Report};
 
-/// How long the server is asked to wait for more. A stop is noticed no later.
+/// How long the server is asked to wait for more entries. A stop is noticed within this time.
 const WAIT: Duration = Duration::from_secs(1);
-/// The copy asks no more often when it holds everything: each time is a sync here and work there.
+/// The shortest time between requests when the copy is up to date, because each one costs a sync here and work there.
 const PACE: Duration = Duration::from_millis(20);
-/// The first pause before a server is asked again that could not be reached; each one is twice the one before.
+/// The first pause before an unreachable server is asked again. Each further pause is twice as long, up to the maximum.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Failures in a row after which a backup that does not follow gives up, some 6 s.
+/// A backup that does not follow gives up after this many failures in a row, about 6 s.
 const FAILURES_MAX: u32 = 7;
 
-/// Asks the work to end.
+/// Asks the work to stop.
 #[derive(Debug, Default)]
 pub(super) struct Stop(AtomicBool);
 
@@ -41,7 +41,7 @@ impl Stop {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Returns after that time, or earlier.
+    /// Returns after this time, or earlier if the work is stopped.
     fn pause(&self, time: Duration) {
         if !self.is_set() {
             std::thread::park_timeout(time);
@@ -52,11 +52,11 @@ impl Stop {
 /// How the work ended.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// The copy holds everything that was durable when it began.
+    /// The copy has everything that was durable when the work began.
     Whole { last: Seq, entries: u64, took: Duration },
-    /// Stopped by a signal; the last entry that is synced.
+    /// A signal stopped the work after this synced entry.
     Stopped(Seq),
-    /// The server did not answer in time to stop in order.
+    /// The server did not respond in time for a clean stop.
     CutOff,
 }
 
@@ -67,15 +67,15 @@ impl Ended {
             Self::Whole { last, entries, took } => {
                 let (last, entries) = (HumanCount(last.get()), HumanCount(*entries));
                 format!(
-                    "{to} holds everything up to sequence {last}; {entries} entries copied in {:.1} s",
+                    "{to} has everything up to sequence {last}; {entries} entries copied in {:.1} s",
                     took.as_secs_f64()
                 )
             }
             Self::Stopped(last) if follow => {
-                format!("stopped; {to} holds everything up to sequence {}", HumanCount(last.get()))
+                format!("stopped; {to} has everything up to sequence {}", HumanCount(last.get()))
             }
-            Self::Stopped(last) => format!("{to} holds everything up to sequence {} so far", HumanCount(last.get())),
-            Self::CutOff => format!("cut off; {to} goes on with the next backup"),
+            Self::Stopped(last) => format!("{to} has everything up to sequence {} so far", HumanCount(last.get())),
+            Self::CutOff => format!("stopped without waiting for the server; the next backup continues {to}"),
         }
     }
 }
@@ -88,10 +88,10 @@ pub(super) struct Work {
     stop: Arc<Stop>,
     report: Report,
     copy: Option<FileCopy<Directory>>,
-    /// The last entry when the work began, there and here.
+    /// The last entry of the server and of the copy when the work began.
     target: Option<Seq>,
     begun_at: Seq,
-    /// Where damaged bytes arrived; a second time at the same place is no accident.
+    /// Where damaged bytes arrived. If it happens again at the same place, it is not a transmission error.
     spoilt_at: Option<(u64, u64)>,
     failures: u32,
 }
@@ -114,7 +114,8 @@ impl Work {
     }
 
     pub(super) fn run(mut self) -> Result<Ended, Failure> {
-        // First of all, because a copy that was interrupted may be all that is left: opened, it is one that a server starts on.
+        // Open an interrupted copy first, because it may be all that is left: opening makes it one on which a server
+        // can start.
         if let Some(shard) = FileCopy::shard_before_opening(&self.directory).map_err(CopyFault::from)? {
             self.copy = Some(self.open_copy(shard)?);
         }
@@ -126,13 +127,13 @@ impl Work {
                     self.failures += 1;
                     if !self.follow && self.failures >= FAILURES_MAX {
                         let (to, last) = (self.directory.path().display(), HumanCount(self.last().get()));
-                        let held = format!("{failure}; {to} holds everything up to sequence {last}");
+                        let held = format!("{failure}; {to} has everything up to sequence {last}");
                         break Err(Failure::Unreachable(held));
                     }
                     let doublings = (self.failures - 1).min(16);
                     let pause = PAUSE_MIN.saturating_mul(1 << doublings).min(PAUSE_MAX);
                     let age = match self.last() {
-                        Seq::ZERO => "nothing is copied".to_owned(),
+                        Seq::ZERO => "nothing has been copied".to_owned(),
                         _ => format!("the copy is {} old", self.report.age()),
                     };
                     self.report.note(&format!("{failure}; trying again in {:.1} s; {age}", pause.as_secs_f64()));
@@ -161,7 +162,7 @@ impl Work {
         Ok(copy)
     }
 
-    /// Works with a server that may have been away, or be another one.
+    /// Works with a server that may have been unreachable, or may be another one.
     fn connected(&mut self) -> Result<Ended, Failure> {
         let first = self.client.original(1)?;
         let mut copy = match self.copy.take() {
@@ -173,7 +174,7 @@ impl Work {
         let worked = self.same_history(&copy, &first).and_then(|()| self.copy_all(&mut copy));
         match worked {
             Err(Trouble::Damaged(fault)) => {
-                // Opened anew, it is as it was before that piece.
+                // Opening the copy again discards the damaged piece.
                 drop(copy);
                 let copy =
                     FileCopy::open(self.directory.clone(), ShardId::new(first.shard)).map_err(CopyFault::from)?;
@@ -195,7 +196,7 @@ impl Work {
         }
     }
 
-    /// Refuses a server whose journal does not hold what the copy holds.
+    /// Rejects a server whose journal does not contain what the copy contains.
     fn same_history(&self, copy: &FileCopy<Directory>, first: &Original) -> Result<(), Trouble> {
         self.not_behind(copy, first)?;
         for held in copy.held().map_err(CopyFault::from)? {
@@ -205,9 +206,9 @@ impl Work {
                 let here = copy.identity().map(|identity| identity.origin.to_string()).unwrap_or_default();
                 let origin = segment.items.first().map_or("none", |segment| segment.origin.as_str());
                 let what = if origin == here {
-                    format!("they departed at or before byte {} of segment {}", held.offset, held.segment)
+                    format!("they differ from byte {} of segment {} or earlier", held.offset, held.segment)
                 } else {
-                    format!("segment {} is of origin {here} here, of {origin} there", held.segment)
+                    format!("segment {} has origin {here} in the copy and {origin} on the server", held.segment)
                 };
                 return Err(self.differs(&what).into());
             }
@@ -215,19 +216,19 @@ impl Work {
         Ok(())
     }
 
-    /// Refuses a server that has less than the copy: it lost something, or was restored from an older copy.
+    /// Rejects a server that has less than the copy, because it lost entries or was restored from an older copy.
     fn not_behind(&self, copy: &FileCopy<Directory>, original: &Original) -> Result<(), Failure> {
         let (here, there) = (copy.last().get(), original.durable.sequence);
         if here <= there {
             return Ok(());
         }
         let (here, there) = (HumanCount(here), HumanCount(there));
-        Err(self.differs(&format!("it goes to sequence {here}, the server's only to {there}")))
+        Err(self.differs(&format!("the copy ends with sequence {here}, but the server with {there}")))
     }
 
     fn differs(&self, what: &str) -> Failure {
         let to = self.directory.path().display();
-        Failure::OtherContent(format!("{to} holds another history than the server: {what}"))
+        Failure::OtherContent(format!("{to} contains a different history than the server: {what}"))
     }
 
     fn copy_all(&mut self, copy: &mut FileCopy<Directory>) -> Result<Ended, Trouble> {
@@ -248,7 +249,7 @@ impl Work {
             if !holds_all {
                 self.take(copy, &original, segment, offset)?;
             }
-            // Answers without what they promise do not count.
+            // Only a successful piece resets the count of failures.
             self.failures = 0;
             let last = copy.last();
             let behind = lag(copy, &original)?;
@@ -268,7 +269,7 @@ impl Work {
         }
     }
 
-    /// Takes one piece of a segment, and syncs it.
+    /// Copies one piece of a segment, and syncs it.
     fn take(
         &self,
         copy: &mut FileCopy<Directory>,
@@ -284,8 +285,9 @@ impl Work {
         } else if segment < original.durable.segment {
             copy.finish_segment()?;
         } else {
-            let what =
-                format!("the server has nothing at byte {offset} of segment {segment}, though it says that it goes on");
+            let what = format!(
+                "the server sent nothing at byte {offset} of segment {segment}, although the segment continues there"
+            );
             return Err(Failure::Unreachable(what).into());
         }
         Ok(())
@@ -300,7 +302,8 @@ fn lag(copy: &FileCopy<Directory>, original: &Original) -> Result<Lag, Failure> 
         None => 0,
         Some(0) => durable.offset.saturating_sub(offset),
         Some(segments) => {
-            // A segment that was finished just now is not in the answer any more; those before it are about as long.
+            // The response no longer contains a segment that was just finished. Other segments have about the same
+            // length.
             let file_bytes = original.items.first().map_or(0, |segment| segment.bytes);
             (segments.saturating_mul(file_bytes).saturating_add(durable.offset)).saturating_sub(offset)
         }
@@ -308,9 +311,9 @@ fn lag(copy: &FileCopy<Directory>, original: &Original) -> Result<Lag, Failure> 
     Ok(Lag { entries, bytes })
 }
 
-/// What interrupts the work with a server.
+/// An interruption of the work with a server.
 enum Trouble {
-    /// What arrived was damaged.
+    /// The received bytes were damaged.
     Damaged(CopyFault),
     Failed(Failure),
 }

@@ -1,5 +1,5 @@
-//! A connection that speaks just enough HTTP/1.1: one write for each request, buffers that stay, answers with a
-//! `Content-Length`. A benchmark's client shares the machine with what it measures, so it must cost little.
+//! A connection that implements just enough HTTP/1.1: one write per request, reused buffers, and responses with a
+//! `Content-Length`. The client of a benchmark runs on the same machine as the server, so it must cost little.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -9,21 +9,21 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use server::Stopwatch;
 
-/// How long an answer is awaited awake. Waking an idle processor costs more than a sync of the disk.
+/// How long a client waits for a response by spinning. Waking an idle processor takes longer than a sync of the disk.
 pub(super) const SPIN_FOR: Duration = Duration::from_millis(1);
-/// How long an answer may take; then the benchmark gives up.
+/// The limit for a response, after which the benchmark fails.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A request, ready to send again and again with other bodies.
+/// A request that can be sent many times with different bodies.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     bytes: Vec<u8>,
-    /// Where the digits of the length stand.
+    /// The position of the digits of the content length.
     length_at: usize,
     head_bytes: usize,
 }
 
-/// Digits of a `Content-Length`; leading zeros are allowed.
+/// The number of digits in `Content-Length`; leading zeros are allowed.
 const LENGTH_DIGITS: usize = 8;
 
 impl Request {
@@ -42,7 +42,7 @@ impl Request {
         Self { length_at: 0, head_bytes: head.len(), bytes: head.into_bytes() }
     }
 
-    /// Replaces the body by what `write` appends.
+    /// Replaces the body with what `write` appends.
     pub(super) fn set_body(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.bytes.truncate(self.head_bytes);
         write(&mut self.bytes);
@@ -51,7 +51,7 @@ impl Request {
     }
 }
 
-/// Whether an answer is awaited awake for a while.
+/// Whether a client spins for a while when it waits for a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
     Spin,
@@ -64,9 +64,9 @@ pub(super) struct Connection {
     wait: Wait,
     blocking: bool,
     buffer: Vec<u8>,
-    /// Bytes of the answer that have come.
+    /// The number of bytes of the response that have arrived.
     filled: usize,
-    /// What its head says, once that has come.
+    /// The head of the response, once it has arrived.
     head: Option<Head>,
 }
 
@@ -77,7 +77,7 @@ struct Head {
     body_bytes: usize,
 }
 
-/// An answer in the connection's buffer.
+/// A response in the connection's buffer.
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
     pub(super) status: u16,
@@ -85,7 +85,7 @@ pub(super) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// The body of an answer that is no error.
+    /// Returns the body if the response is not an error.
     pub(super) fn success(self) -> anyhow::Result<&'a [u8]> {
         if !(200..300).contains(&self.status) {
             bail!("the server answered {}: {}", self.status, String::from_utf8_lossy(self.body));
@@ -115,13 +115,13 @@ impl Connection {
             match self.stream.write(rest) {
                 Ok(written) => rest = &rest[written..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock && !self.blocking => self.set_blocking(true)?,
-                Err(error) => return Err(error).context("the server does not read"),
+                Err(error) => return Err(error).context("the server does not read the request"),
             }
         }
         Ok(())
     }
 
-    /// The answer to the request that was sent last.
+    /// Returns the response to the last request.
     pub(super) fn receive(&mut self) -> anyhow::Result<Answer<'_>> {
         let mut spun = self.wait == Wait::Block;
         let since = Stopwatch::start();
@@ -132,10 +132,10 @@ impl Connection {
                 spun = since.elapsed() >= SPIN_FOR;
             }
         }
-        self.answer().context("an answer is there")
+        self.answer().context("the response is complete")
     }
 
-    /// Reads what has come; the answer, if that was all of it.
+    /// Reads what has arrived. Returns the response if it is complete.
     pub(super) fn try_receive(&mut self) -> anyhow::Result<Option<Answer<'_>>> {
         self.set_blocking(false)?;
         while !self.has_answer() && self.read()? {}
@@ -150,18 +150,18 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once; false when nothing is there and the connection does not block.
+    /// Reads once. Returns false if nothing has arrived on a non-blocking connection.
     fn read(&mut self) -> anyhow::Result<bool> {
         match self.stream.read(&mut self.buffer[self.filled..]) {
             Ok(0) => bail!("the server closed the connection"),
             Ok(read) => self.filled += read,
             Err(error) if error.kind() == ErrorKind::WouldBlock && !self.blocking => return Ok(false),
-            Err(error) => return Err(error).context("the server does not answer"),
+            Err(error) => return Err(error).context("the server does not respond"),
         }
         if self.head.is_none()
             && let Some(end) = find(&self.buffer[..self.filled], b"\r\n\r\n")
         {
-            let text = std::str::from_utf8(&self.buffer[..end]).context("the head of an answer is not text")?;
+            let text = std::str::from_utf8(&self.buffer[..end]).context("the head of a response is not text")?;
             let (status, body_bytes) = parse_head(text)?;
             let head = Head { status, bytes: end + 4, body_bytes };
             if self.buffer.len() < head.bytes + body_bytes {
@@ -195,7 +195,7 @@ fn parse_head(head: &str) -> anyhow::Result<(u16, usize)> {
         let (name, value) = line.split_once(": ")?;
         name.eq_ignore_ascii_case("content-length").then(|| value.parse().ok())?
     });
-    Ok((status.context("the server answers something else than HTTP/1.1")?, length.unwrap_or(0)))
+    Ok((status.context("the response is not HTTP/1.1")?, length.unwrap_or(0)))
 }
 
 fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {

@@ -1,5 +1,5 @@
-//! The load: clients that each keep one request on its way, and what they measured. One thread drives many of them: a
-//! thread of its own for each would cost the machine more to wake than the server does to answer.
+//! The load: clients that each keep one request in flight, and their measurements. One thread drives many clients,
+//! because waking a thread per client would cost the machine more than the server's own work.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,37 +19,37 @@ use super::queries::{self, Queries};
 use super::settings::{Proofs, Settings};
 use super::workload::{Random, Workload, write_json};
 
-/// Clients that share a thread.
+/// How many clients share a thread.
 const CLIENTS_PER_THREAD: u32 = 64;
-/// So few clients wait awake; more keep the processors awake by what they send.
+/// Up to this many clients spin while they wait. With more clients, the requests themselves keep the processors awake.
 const SPINNING_CLIENTS_MAX: u32 = 2;
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// How often an account's transfers are asked for during the load.
+/// The interval between queries for an account's transfers during the load.
 const QUERY_EVERY: Duration = Duration::from_millis(50);
-/// How often the server is asked whether it is idle.
+/// How often the benchmark asks whether the server is idle.
 const DRAINED_EVERY: Duration = Duration::from_millis(5);
 
-/// Where the server is, and how to get in.
+/// The address and the API key of the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {
     pub(super) address: SocketAddr,
     pub(super) key: &'a str,
 }
 
-/// What the clients measured together.
+/// The combined measurements of all clients.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
-    /// From the first request to the last answer.
+    /// The time from the first request to the last response.
     pub(super) elapsed: Duration,
-    /// Of every request, from before it is sent until its answer is read.
+    /// The latency of every request, from before it is sent until its response is read.
     pub(super) latencies_ms: Vec<f64>,
-    /// What all transfers moved.
+    /// The sum of the amounts that all transfers moved.
     pub(super) moved: u128,
-    /// Queries during the load; none when the server has no such route.
+    /// The queries during the load, or `None` if the server has no such route.
     pub(super) queries: Option<Queries>,
 }
 
-/// What all clients share.
+/// The data that all clients share.
 struct Shared<'a> {
     settings: &'a Settings,
     target: Target<'a>,
@@ -73,7 +73,7 @@ pub(super) fn run(settings: &Settings, target: Target<'_>) -> anyhow::Result<Loa
                 let clients = first..settings.clients.min(first + CLIENTS_PER_THREAD);
                 let (shared, ended) = (&shared, ended.clone());
                 scope.spawn(move || {
-                    // Dropped at the end, however it comes.
+                    // This is dropped at the end, even after an error.
                     let _ended = ended;
                     drive(shared, clients)
                 })
@@ -98,7 +98,7 @@ pub(super) fn run(settings: &Settings, target: Target<'_>) -> anyhow::Result<Loa
     })
 }
 
-/// Lets some of the clients send their share.
+/// Runs the share of some of the clients.
 fn drive(shared: &Shared<'_>, numbers: std::ops::Range<u32>) -> anyhow::Result<Vec<Client>> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut clients = Vec::new();
@@ -122,7 +122,7 @@ fn drive(shared: &Shared<'_>, numbers: std::ops::Range<u32>) -> anyhow::Result<V
         } else if spins {
             std::thread::yield_now();
         } else {
-            bail!("the server does not answer");
+            bail!("the server does not respond");
         }
         for event in &ready {
             let client = &mut clients[usize::try_from(event.data.u64())?];
@@ -134,7 +134,7 @@ fn drive(shared: &Shared<'_>, numbers: std::ops::Range<u32>) -> anyhow::Result<V
     Ok(clients)
 }
 
-/// A connection with one request on its way; the next is made while the answer to the one before is awaited.
+/// A connection with one request in flight. The next request is built while the client waits for the response.
 struct Client {
     connection: Connection,
     workload: Workload,
@@ -161,7 +161,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Sends the next request, and makes the one after it; false when there is none left.
+    /// Sends the next request, and builds the one after it. Returns false if there is none left.
     fn send(&mut self, shared: &Shared<'_>) -> anyhow::Result<bool> {
         self.sent_events = self.following_events;
         if self.sent_events == 0 {
@@ -173,7 +173,7 @@ impl Client {
         Ok(true)
     }
 
-    /// Reads what has come; true when that was all of the answer.
+    /// Reads what has arrived. Returns true if the response is complete.
     fn receive(&mut self, shared: &Shared<'_>) -> anyhow::Result<bool> {
         let Some(answer) = self.connection.try_receive()? else { return Ok(false) };
         self.latencies_ms.push(self.sent.elapsed().as_secs_f64() * 1000.0);
@@ -210,7 +210,7 @@ fn request(settings: &Settings, key: &str) -> Request {
     }
 }
 
-/// Every event of a batch must have been created.
+/// Checks that every event of a batch was created.
 pub(super) fn check_results(body: &[u8], events: u64) -> anyhow::Result<()> {
     let (results, rest) = body.as_chunks();
     if results.len() as u64 != events || !rest.is_empty() {
@@ -228,7 +228,7 @@ pub(super) fn check_results(body: &[u8], events: u64) -> anyhow::Result<()> {
     bail!("not all of {events} events were created: {}", listed.join(", "))
 }
 
-/// Asks for the transfers of one account after the other until the load is over.
+/// Queries the transfers of one account after another until the load is over.
 fn query_steadily(settings: &Settings, target: Target<'_>, over: &AtomicBool) -> anyhow::Result<Option<Queries>> {
     if settings.queries == 0 {
         return Ok(None);
@@ -256,7 +256,10 @@ pub(super) fn drain_proofs(settings: &Settings, target: Target<'_>) -> anyhow::R
     let request = Request::get("/metrics", target.key);
     loop {
         let metrics = String::from_utf8_lossy(connection.call(&request)?.success()?).into_owned();
-        let behind = metrics.lines().find_map(|line| line.strip_prefix(BEHIND)).context("no metric of the proofs")?;
+        let behind = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(BEHIND))
+            .context("the server has no metric for proofs")?;
         if behind == "0" {
             return Ok(());
         }
@@ -264,7 +267,7 @@ pub(super) fn drain_proofs(settings: &Settings, target: Target<'_>) -> anyhow::R
     }
 }
 
-/// Waits until the server has nothing left to do in the background; true when it says so, false when it cannot.
+/// Waits until the server has no background work left. Returns false if the server cannot report that.
 pub(super) fn drain(target: Target<'_>) -> anyhow::Result<bool> {
     let mut connection = Connection::open(target.address, Wait::Block)?;
     let request = Request::get("/v1/index", target.key);
@@ -274,7 +277,7 @@ pub(super) fn drain(target: Target<'_>) -> anyhow::Result<bool> {
             return Ok(false);
         }
         let state: serde_json::Value = serde_json::from_slice(answer.success()?)?;
-        if state["idle"].as_bool().context("the server's answer has no `idle`")? {
+        if state["idle"].as_bool().context("the server's response has no `idle`")? {
             return Ok(true);
         }
         std::thread::park_timeout(DRAINED_EVERY);

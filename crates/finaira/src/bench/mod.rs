@@ -1,4 +1,4 @@
-//! `finaira bench`: what the server does on this machine, measured from outside as its clients would see it.
+//! `finaira bench` measures the server on this machine from outside, as its clients see it.
 
 mod connection;
 mod load;
@@ -22,18 +22,23 @@ use self::settings::{Index, Proofs, Settings};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Benchmark {
-    /// Transfers: how many a second, how soon answered, and what they cost in memory and on disk
+    /// Measure transfers: throughput, latency, and the memory and disk space they take
     #[command(max_term_width = 100)]
     Transfers(Settings),
 }
 
-#[expect(clippy::print_stdout, reason = "this command answers on standard output")]
+#[expect(clippy::print_stdout, reason = "the results go to standard output")]
 pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
     let Benchmark::Transfers(settings) = benchmark;
     settings.check()?;
     let temporary = match settings.data {
         Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("finaira-bench-").tempdir().context("no temporary directory")?),
+        None => Some(
+            tempfile::Builder::new()
+                .prefix("finaira-bench-")
+                .tempdir()
+                .context("cannot create a temporary directory")?,
+        ),
     };
     let data = settings.data.as_deref().or(temporary.as_ref().map(tempfile::TempDir::path));
     let figures = measure(settings, data.context("no data directory")?)?;
@@ -45,13 +50,13 @@ pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
 }
 
 fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
-    std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+    std::fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
     if std::fs::read_dir(data)?.next().is_some() {
         bail!("{} is not empty", data.display());
     }
     let raw_syncs_per_second = if settings.batch() == 1 { Some(process::raw_syncs_per_second(data)?) } else { None };
     let mut server = Process::start(data, settings.proofs)?;
-    let key = server.key.take().context("a new server made no API key")?;
+    let key = server.key.take().context("the new server printed no API key")?;
     let target = Target { address: server.address, key: &key };
     prepare(settings, target)?;
 
@@ -99,7 +104,7 @@ fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
     })
 }
 
-/// Opens the ledger and the accounts.
+/// Creates the ledger and the accounts.
 fn prepare(settings: &Settings, target: Target<'_>) -> anyhow::Result<()> {
     let mut connection = Connection::open(target.address, Wait::Block)?;
     let mut post = |path: &str, body: String| -> anyhow::Result<()> {
@@ -121,7 +126,7 @@ fn prepare(settings: &Settings, target: Target<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people; 2^53 is far")]
+#[expect(clippy::cast_precision_loss, reason = "the value is shown to people and far below 2^53")]
 fn mean(sum: u64, count: usize) -> f64 {
     sum as f64 / count as f64
 }

@@ -1,4 +1,4 @@
-//! The server under test: a process of its own, `finaira serve`, in a directory of its own.
+//! The server under test: a `finaira serve` process with its own directory.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -15,25 +15,25 @@ use server::Stopwatch;
 
 use super::settings::Proofs;
 
-/// Killed when dropped.
+/// A server process, which is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
     pub(super) address: SocketAddr,
-    /// The API key, when this start made one.
+    /// The API key, if this start generated one.
     pub(super) key: Option<String>,
-    /// From the start to the line that says it listens.
+    /// The seconds from the start until the server reported its address.
     pub(super) ready_after_s: f64,
 }
 
 impl Process {
     pub(super) fn start(data: &Path, proofs: Proofs) -> anyhow::Result<Self> {
         let since = Stopwatch::start();
-        let mut command = Command::new(std::env::current_exe().context("the binary does not know itself")?);
+        let mut command = Command::new(std::env::current_exe().context("cannot find the path of this program")?);
         command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--log-level", "warn"]);
         command.args(["--proofs", proofs.name()]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start a server")?;
-        let stdout = child.stdout.take().context("the server has no output")?;
+        let stdout = child.stdout.take().context("standard output of the server is not piped")?;
         let (mut key, mut address) = (None, None);
         for line in BufReader::new(stdout).lines() {
             let line = line?;
@@ -41,7 +41,7 @@ impl Process {
                 key = Some(found.to_owned());
             }
             if let Some(found) = line.strip_prefix("Listening on http://") {
-                address = Some(found.parse().context("the server listens on something odd")?);
+                address = Some(found.parse().context("the server printed an invalid address")?);
                 break;
             }
         }
@@ -52,7 +52,7 @@ impl Process {
         Ok(Self { child, address, key, ready_after_s: since.elapsed().as_secs_f64() })
     }
 
-    /// The most memory it ever had, mapped files included: `VmHWM`.
+    /// The peak memory of the process, including mapped files: `VmHWM`.
     pub(super) fn rss_peak_bytes(&self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc")?;
@@ -60,14 +60,14 @@ impl Process {
         Ok(kib * 1024)
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Asks the server to stop, and waits until it has.
     pub(super) fn stop(mut self) -> anyhow::Result<()> {
         let pid =
             i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("the server has no process id")?;
         kill_process(pid, Signal::TERM).context("cannot stop the server")?;
         let status = self.child.wait()?;
         if !status.success() {
-            bail!("the server ended badly: {status}");
+            bail!("the server failed: {status}");
         }
         Ok(())
     }
@@ -75,13 +75,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only when it is gone already.
+        // Both fail only if the process has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// Every file below a directory.
+/// Lists all files below a directory.
 fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for item in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
@@ -95,14 +95,14 @@ fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Bytes of all files below a directory, without what is only prepared: the zeros at the end of files that are written
-/// full of zeros before their use.
+/// The size of all files below a directory, without the prepared space: the zeros at the end of files that are filled
+/// with zeros before they are used.
 pub(super) fn used_bytes(directory: &Path) -> anyhow::Result<u64> {
     let mut sum = 0;
     for path in files(directory)? {
         match File::open(&path) {
             Ok(file) => sum += used_bytes_of(&file)?,
-            // The server replaces files by others at any time.
+            // The server may replace files at any time.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot open {}", path.display())),
         }
@@ -125,7 +125,7 @@ fn used_bytes_of(file: &File) -> anyhow::Result<u64> {
     Ok(0)
 }
 
-/// Asks the kernel to forget what it has cached of every file below a directory.
+/// Asks the kernel to drop its cache of every file below a directory.
 pub(super) fn forget_cached(directory: &Path) -> anyhow::Result<()> {
     for path in files(directory)? {
         let file = File::open(&path)?;
@@ -135,10 +135,10 @@ pub(super) fn forget_cached(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many times a second 4 KiB are overwritten and synced, in a file written before, in this directory.
+/// Measures how many times a second 4 KiB can be overwritten and synced in an existing file in this directory.
 ///
-/// The processors are kept awake meanwhile, as they are under load: waking one takes longer than the sync, and a rate
-/// measured half asleep would be too easy to reach.
+/// The processors are kept busy meanwhile, as they are under load. Waking one takes longer than a sync, so a
+/// measurement on idle processors would be too low.
 pub(super) fn raw_syncs_per_second(directory: &Path) -> anyhow::Result<f64> {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {

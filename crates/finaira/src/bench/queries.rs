@@ -1,4 +1,4 @@
-//! Questions to the server: an account's transfers, and all balances to check the sums.
+//! Queries: the transfers of an account, and all balances to check the sums.
 
 use anyhow::{Context as _, bail};
 use api::packed::{self, AccountFilter, AccountRecord, EVENTS_MAX, TransferRecord};
@@ -9,17 +9,17 @@ use super::load::Target;
 use super::settings::Settings;
 use super::workload::Random;
 
-/// The most transfers that a query brings, as in the reference ledger's benchmark.
+/// The most transfers that a query returns, as in the reference ledger's benchmark.
 const RESULTS_MAX: u32 = 8_189;
 
-/// What queries took and brought.
+/// The latencies and result sizes of queries.
 #[derive(Debug, Default)]
 pub(super) struct Queries {
     pub(super) latencies_ms: Vec<f64>,
     pub(super) results: u64,
 }
 
-/// Asks for an account's transfers; false when the server has no such route.
+/// Queries the transfers of an account. Returns false if the server has no such route.
 pub(super) fn ask(connection: &mut Connection, key: &str, account: u64, queries: &mut Queries) -> anyhow::Result<bool> {
     let filter = AccountFilter {
         account_id: account.into(),
@@ -48,15 +48,15 @@ pub(super) fn ask(connection: &mut Connection, key: &str, account: u64, queries:
         .map(TransferRecord::decode)
         .find(|transfer| ![transfer.debit_account_id, transfer.credit_account_id].contains(&account.into()));
     if let Some(transfer) = foreign {
-        bail!("a query for account {account} brought {transfer:?}");
+        bail!("a query for account {account} returned {transfer:?}");
     }
     if !rest.is_empty() {
-        bail!("the answer to a query has {} bytes too many", rest.len());
+        bail!("the response to a query has {} bytes too many", rest.len());
     }
     Ok(true)
 }
 
-/// Asks for the transfers of so many accounts, the same ones every time; nothing when the server has no such route.
+/// Queries the transfers of a fixed set of accounts. Returns `None` if the server has no such route.
 pub(super) fn pass(settings: &Settings, target: Target<'_>) -> anyhow::Result<Option<Queries>> {
     let mut connection = Connection::open(target.address, Wait::Spin)?;
     let mut random = Random::new(0);
@@ -69,7 +69,7 @@ pub(super) fn pass(settings: &Settings, target: Target<'_>) -> anyhow::Result<Op
     Ok(Some(queries).filter(|queries| !queries.latencies_ms.is_empty()))
 }
 
-/// Looks all accounts up and checks that both sides add up to what was moved.
+/// Looks up all accounts, and checks that debits and credits both add up to what was moved.
 pub(super) fn check_sums(settings: &Settings, target: Target<'_>, moved: u128) -> anyhow::Result<()> {
     let mut connection = Connection::open(target.address, Wait::Spin)?;
     let mut request = Request::post("/v1/packed/lookup-accounts", target.key, packed::MEDIA_TYPE);
@@ -79,8 +79,8 @@ pub(super) fn check_sums(settings: &Settings, target: Target<'_>, moved: u128) -
         request.set_body(|body| (first..=last).for_each(|id| body.extend(u128::from(id).to_le_bytes())));
         let (accounts, _) = connection.call(&request)?.success()?.as_chunks();
         for account in accounts.iter().map(AccountRecord::decode) {
-            debits = debits.checked_add(account.debits_posted).context("debits beyond 2^128")?;
-            credits = credits.checked_add(account.credits_posted).context("credits beyond 2^128")?;
+            debits = debits.checked_add(account.debits_posted).context("the sum of debits exceeds 2^128")?;
+            credits = credits.checked_add(account.credits_posted).context("the sum of credits exceeds 2^128")?;
             found += 1;
         }
     }

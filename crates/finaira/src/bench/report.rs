@@ -1,14 +1,14 @@
-//! The figures, as a table for people and as one JSON object for programs.
+//! Formats the results as a table for people and as a JSON object for programs.
 
 use serde_json::{Value, json};
 
 use super::settings::{Ids, Index, Proofs, Settings};
 
-/// What a run brought. Latencies are sorted.
+/// The results of a run. Latencies are sorted.
 #[derive(Debug)]
 pub(super) struct Figures {
     pub(super) load_s: f64,
-    /// After the last answer, until the server was idle; `None`: it does not say.
+    /// The time from the last response until the server was idle, or `None` if the server cannot report that.
     pub(super) drain_s: Option<f64>,
     pub(super) batches_ms: Vec<f64>,
     pub(super) cold_ms: Vec<f64>,
@@ -16,11 +16,11 @@ pub(super) struct Figures {
     pub(super) under_load_ms: Vec<f64>,
     pub(super) results_per_query: Option<f64>,
     pub(super) rss_peak_bytes: u64,
-    /// Without the proofs.
+    /// The disk space without the proofs.
     pub(super) disk_bytes: u64,
     pub(super) proof_bytes: u64,
     pub(super) restart_s: f64,
-    /// Only when every request has one transfer.
+    /// Measured only if every request has one transfer.
     pub(super) raw_syncs_per_second: Option<f64>,
 }
 
@@ -29,17 +29,17 @@ impl Figures {
         self.load_s + self.drain_s.unwrap_or_default()
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "figures for people; 2^53 is far")]
+    #[expect(clippy::cast_precision_loss, reason = "the value is shown to people and far below 2^53")]
     fn transfers_per_second(&self, settings: &Settings) -> f64 {
         settings.count as f64 / self.seconds()
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "figures for people; 2^53 is far")]
+    #[expect(clippy::cast_precision_loss, reason = "the value is shown to people and far below 2^53")]
     fn disk_bytes_per_transfer(&self, settings: &Settings) -> f64 {
         self.disk_bytes as f64 / settings.count as f64
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "figures for people; 2^53 is far")]
+    #[expect(clippy::cast_precision_loss, reason = "the value is shown to people and far below 2^53")]
     fn proof_bytes_per_transfer(&self, settings: &Settings) -> f64 {
         self.proof_bytes as f64 / settings.count as f64
     }
@@ -88,11 +88,14 @@ impl Figures {
         let mut line = |name: &str, value: String| out.push_str(&format!("{name:<34}{value}\n"));
         line("transfers per second", format!("{:.0}", self.transfers_per_second(settings)));
         let drain =
-            self.drain_s.map_or("the server does not say when it is idle".to_owned(), |s| format!("drain {s:.2} s"));
+            self.drain_s.map_or("the server does not report when it is idle".to_owned(), |s| format!("drain {s:.2} s"));
         line("took", format!("{:.2} s: load {:.2} s, {drain}", self.seconds(), self.load_s));
         if let Some(raw) = self.raw_syncs_per_second {
             let share = self.transfers_per_second(settings) / raw * 100.0;
-            line("raw fdatasync of 4 KiB per second", format!("{raw:.0}; the above is {share:.0} % of it"));
+            line(
+                "raw fdatasync of 4 KiB per second",
+                format!("{raw:.0}; transfers per second are {share:.0} % of that"),
+            );
         }
         line("request, p50 / p99 / max", format!("{} ms", percentiles(&self.batches_ms, &[50, 99, 100])));
         let results = self.results_per_query.map_or(String::new(), |mean| format!(", {mean:.0} transfers each"));
@@ -112,7 +115,7 @@ impl Figures {
     }
 }
 
-/// The smallest value that so many percent do not exceed.
+/// The smallest value that at least `percent` percent of the values do not exceed.
 fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()

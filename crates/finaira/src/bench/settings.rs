@@ -1,4 +1,4 @@
-//! The flags of `finaira bench`, parsed and checked.
+//! Parses and checks the options of `finaira bench`.
 
 use std::path::PathBuf;
 
@@ -7,43 +7,43 @@ use api::packed::EVENTS_MAX;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Settings {
-    /// Transfers to create
+    /// Number of transfers to create
     #[arg(long, value_name = "TRANSFERS", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: u64,
-    /// Accounts between which they move money
+    /// Number of accounts between which the transfers move money
     #[arg(long, value_name = "ACCOUNTS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2..=1_000_000_000))]
     pub(super) accounts: u64,
-    /// Transfers of a request; 8189 if not given, 1 with --http
+    /// Transfers per request; the default is 8189, or 1 with --http
     #[arg(long, value_name = "TRANSFERS", value_parser = clap::value_parser!(u64).range(1..=8_190))]
     batch: Option<u64>,
-    /// Connections, each with one request on its way
+    /// Number of connections, each with one request in flight
     #[arg(long, value_name = "CLIENTS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(super) clients: u32,
-    /// Ids that begin with the time, or random ones
+    /// Whether ids rise with time or are random
     #[arg(long, value_enum, default_value_t = Ids::Time)]
     pub(super) ids: Ids,
-    /// Draw accounts by Zipf's law with this exponent, above 0 and below 1, instead of all alike
+    /// Draw accounts by Zipf's law with this exponent, above 0 and below 1, instead of uniformly
     #[arg(long, value_name = "EXPONENT", num_args = 0..=1, default_missing_value = "0.99", value_parser = exponent)]
     pub(super) zipf: Option<f64>,
-    /// Percentage of the transfers in which one and the same account takes part
+    /// Percentage of the transfers that involve one particular account
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(super) hot_percent: u8,
-    /// Percentage of the transfers that only reserve; the client's next request posts them
+    /// Percentage of the transfers that are pending; the client's next request posts them
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(super) pending_percent: u8,
-    /// What is indexed beside ids, accounts and pending transfers
+    /// What to index besides ids, accounts and pending transfers
     #[arg(long, value_enum, default_value_t = Index::Standard)]
     pub(super) index: Index,
-    /// Whether the server keeps proofs, a Merkle tree over its journal; their work is part of what is timed
+    /// Whether the server keeps proofs, a Merkle tree over its journal; the measured time includes that work
     #[arg(long, value_enum, default_value_t = Proofs::On)]
     pub(super) proofs: Proofs,
     /// One transfer per request over HTTP/JSON instead of packed batches
     #[arg(long)]
     pub(super) http: bool,
-    /// Queries for an account's transfers
+    /// Number of queries for an account's transfers
     #[arg(long, value_name = "QUERIES", default_value_t = 100)]
     pub(super) queries: u32,
-    /// Keep the server's data in this directory, which must be empty or new; a temporary one if not given
+    /// Keep the server's data in this directory, which must be empty or new; by default, use a temporary one
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
     /// Print one JSON object on the last line
@@ -51,7 +51,7 @@ pub(crate) struct Settings {
     pub(super) json: bool,
 }
 
-/// How transfers are named.
+/// How ids are generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Ids {
     /// The upper 64 bits rise with time
@@ -63,13 +63,13 @@ pub(super) enum Ids {
 /// What is indexed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Index {
-    /// What always is
+    /// Only what is always indexed
     Standard,
     /// User data, ledger and code as well
     All,
 }
 
-/// Whether entries can be proved.
+/// Whether the server keeps proofs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Proofs {
     On,
@@ -86,14 +86,14 @@ impl Proofs {
 }
 
 impl Settings {
-    /// Transfers of a request.
+    /// The number of transfers per request.
     pub(super) fn batch(&self) -> u64 {
         self.batch.unwrap_or(if self.http { 1 } else { EVENTS_MAX as u64 - 1 })
     }
 
     pub(super) fn check(&self) -> anyhow::Result<()> {
         if self.http && self.batch() != 1 {
-            bail!("found --batch {} with --http, but a JSON request makes one transfer", self.batch());
+            bail!("found --batch {} with --http, but a JSON request has only one transfer", self.batch());
         }
         Ok(())
     }

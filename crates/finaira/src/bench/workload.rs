@@ -1,4 +1,4 @@
-//! What is sent: accounts and transfers that follow from the settings and a fixed seed.
+//! The accounts and transfers that are sent. They follow from the settings and a fixed seed.
 
 use std::io::Write as _;
 
@@ -10,15 +10,15 @@ use super::settings::{Ids, Settings};
 pub(super) const LEDGER: u32 = 1;
 const PENDING: u16 = ledger::TransferFlags::PENDING.bits();
 const POST: u16 = ledger::TransferFlags::POST_PENDING_TRANSFER.bits();
-/// Amounts are below this, so that no sum comes near a limit.
+/// An upper bound for amounts, so that no sum comes near a limit.
 const AMOUNT_END: u64 = 1_000_000;
 
-/// A fast generator of random numbers: a counter, mixed.
+/// A fast random number generator that mixes a counter.
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
 
 impl Random {
-    /// Mixed, because seeds that differ by the counter's step would give the same numbers, one later.
+    /// Mixes the seed, because seeds that differ by the counter's step would give the same numbers shifted by one.
     pub(super) const fn new(seed: u64) -> Self {
         Self(mix(seed.wrapping_add(0x51_7cc1_b727_220a)))
     }
@@ -29,7 +29,7 @@ impl Random {
         mix(self.0)
     }
 
-    /// From 0 to `end` - 1.
+    /// Draws a number from 0 to `end` - 1.
     #[inline]
     pub(super) fn below(&mut self, end: u64) -> u64 {
         let product = u128::from(self.next()) * u128::from(end);
@@ -40,8 +40,8 @@ impl Random {
         (u128::from(self.next()) << 64_u32) | u128::from(self.next())
     }
 
-    /// From 0 up to but not including 1.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+    /// Draws a number from 0 up to but not including 1.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit in a double")]
     fn unit(&mut self) -> f64 {
         (self.next() >> 11_u32) as f64 / (1_u64 << 53_u32) as f64
     }
@@ -58,7 +58,7 @@ const fn mix(number: u64) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
-/// Draws accounts: all alike, or by Zipf's law with an exponent below 1 (the generator of Gray and others, 1994).
+/// Draws accounts, either uniformly or by Zipf's law with an exponent below 1 (the generator of Gray and others, 1994).
 #[derive(Debug, Clone)]
 struct Accounts {
     count: u64,
@@ -83,8 +83,8 @@ impl Zipf {
         Self { count, exponent, zeta: all, eta }
     }
 
-    /// A rank, from 0.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies between 0 and the count")]
+    /// Draws a rank, from 0.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the value is between 0 and the count")]
     fn draw(&self, random: &mut Random) -> u64 {
         let unit = random.unit();
         let scaled = unit * self.zeta;
@@ -107,7 +107,7 @@ impl Accounts {
         1 + rank.min(self.count - 1)
     }
 
-    /// Two that differ.
+    /// Draws two different accounts.
     fn pair(&self, random: &mut Random) -> (u64, u64) {
         let hot = self.hot_percent > 0 && random.below(100) < self.hot_percent;
         let debit = if hot { 1 } else { self.draw(random) };
@@ -119,23 +119,23 @@ impl Accounts {
     }
 }
 
-/// One client's transfers.
+/// The transfers of one client.
 #[derive(Debug)]
 pub(super) struct Workload {
     accounts: Accounts,
     random: Random,
     ids: Ids,
-    /// The upper half of the first time-ordered id, that of the benchmark's start in nanoseconds.
+    /// The upper half of the first id that rises with time: the start of the benchmark in nanoseconds.
     ids_from: u64,
     pending_percent: u64,
-    /// Reserved by the batch before, to be posted by the next.
+    /// The pending transfers of the previous batch, which the next batch posts.
     reserved: Vec<u128>,
     reserved_amounts: Vec<u64>,
-    /// What all its transfers moved, once none is pending.
+    /// The sum that all its transfers have moved once none is pending.
     pub(super) moved: u128,
 }
 
-/// The accounts, by their numbers from 1 on.
+/// Writes an account. Accounts are numbered from 1.
 pub(super) fn write_account(number: u64, into: &mut Vec<u8>) {
     let mut random = Random::new(number);
     let record = AccountRecord {
@@ -171,7 +171,8 @@ impl Workload {
         }
     }
 
-    /// Transfers with the numbers from `first` on. What the batch before reserved is posted first.
+    /// Creates `count` transfers with numbers from `first` on. The posts of the previous batch's pending transfers come
+    /// first.
     pub(super) fn transfers(&mut self, first: u64, count: u64, mut put: impl FnMut(&TransferRecord)) {
         let reserved = std::mem::take(&mut self.reserved);
         let amounts = std::mem::take(&mut self.reserved_amounts);
@@ -187,7 +188,7 @@ impl Workload {
             };
             put(&record);
         }
-        // What no longer fitted is posted by a later batch.
+        // A later batch posts those that did not fit.
         (self.reserved, self.reserved_amounts) = {
             let (mut ids, mut left): (Vec<_>, Vec<_>) = posts.unzip();
             ids.append(&mut self.reserved);
@@ -249,7 +250,7 @@ impl Workload {
     }
 }
 
-/// A transfer for the JSON API.
+/// Writes a transfer for the JSON API.
 pub(super) fn write_json(record: &TransferRecord, into: &mut Vec<u8>) {
     let id = TransferId::new(record.id);
     let written = if record.pending_id == 0 {
@@ -273,5 +274,5 @@ pub(super) fn write_json(record: &TransferRecord, into: &mut Vec<u8>) {
             r#"{{"id":"{id}","pending_id":"{pending}","amount":"max","asset":"EUR/2","flags":["post_pending_transfer"]}}"#
         )
     };
-    written.expect("a vector takes all");
+    written.expect("writing to a vector cannot fail");
 }

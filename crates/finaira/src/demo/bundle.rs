@@ -1,9 +1,9 @@
-//! The policy that the demo runs: `policies/retail`, in the binary.
+//! The policy of the demo: `policies/retail`, embedded in the binary.
 
 const DOCUMENT: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/retail/policy.toml"));
 const MODEL: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/retail/models/fraud.onnx"));
 
-/// The folder as a tar archive.
+/// Returns the folder as a tar archive.
 pub(super) fn archive() -> std::io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, bytes) in [("policy.toml", DOCUMENT), ("models/fraud.onnx", MODEL)] {
@@ -29,12 +29,12 @@ mod tests {
     }
 
     #[test]
-    fn the_retail_policy_is_sound() {
+    fn the_retail_policy_is_valid() {
         assert_eq!(compiled().name().as_str(), "retail");
     }
 
     #[test]
-    fn the_burst_is_fired_at_the_limit_of_the_policy() {
+    fn the_burst_tests_the_limit_of_the_policy() {
         let policy = compiled();
         let rule = policy.rules().iter().find(|rule| rule.name.as_str() == "customer_rate").unwrap();
         assert_eq!(rule.when, format!("features.accepted_1m > {BURST_LIMIT}"));

@@ -1,4 +1,4 @@
-//! The demo's clients: blocking HTTP with a connection of their own each, as any other client would have.
+//! The clients of the demo: blocking HTTP with a connection per client, like any external client.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use ureq::{Agent, Body};
 
 use super::simulator::Action;
 
-/// How long an answer may take; then the demo gives up.
+/// The limit for a response, after which the demo fails.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where a payment stands.
+/// The status of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Posted,
     Held,
     InReview,
     Declined,
-    /// Not enough money.
+    /// Refused, because there was not enough money.
     Refused,
     Voided,
     Refunded,
@@ -36,24 +36,24 @@ impl Status {
             "refused" => Self::Refused,
             "voided" => Self::Voided,
             "refunded" => Self::Refunded,
-            other => bail!("the server answered a payment with the status `{other}`, which nothing here leads to"),
+            other => bail!("the server returned the unexpected payment status `{other}`"),
         })
     }
 }
 
-/// A decided payment.
+/// The response to a payment.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: Status,
-    /// The whole answer, to compare with that to a retry.
+    /// The whole body, to compare with the response to a retry.
     pub(super) body: Value,
-    /// Whether the server said that it had answered this before.
+    /// Whether the server marked the response as a repetition.
     pub(super) replayed: bool,
-    /// From the request's first byte to the answer's last.
+    /// The time from the first byte of the request to the last byte of the response.
     pub(super) latency: Duration,
 }
 
-/// What the accounts of a ledger add up to, in cents.
+/// The trial balance of a ledger, in cents.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TrialBalance {
     pub(super) accounts: u64,
@@ -81,7 +81,7 @@ impl Client {
         Self { agent, base: base.to_owned(), authorization: format!("Bearer {key}") }
     }
 
-    /// Uploads a policy, a tar archive, and gives its digest.
+    /// Uploads a policy as a tar archive, and returns its digest.
     pub(super) fn activate(&self, archive: &[u8]) -> anyhow::Result<String> {
         let request = self.agent.post(format!("{}/v1/policies", self.base));
         let request = request.header("Authorization", &self.authorization).content_type("application/x-tar");
@@ -89,7 +89,6 @@ impl Client {
         text(&body, "digest")
     }
 
-    /// Sends a payment.
     pub(super) fn pay(&self, payment: &Value) -> anyhow::Result<Answer> {
         let stopwatch = Stopwatch::start();
         let response = self.post("/v1/payments", payment)?;
@@ -99,16 +98,16 @@ impl Client {
         Ok(Answer { status: Status::parse(&text(&body, "status")?)?, body, replayed, latency })
     }
 
-    /// Sends a payment that the server must refuse, and gives the code it answers.
+    /// Sends a payment that the server must refuse, and returns the error code.
     pub(super) fn pay_refused(&self, payment: &Value) -> anyhow::Result<String> {
         let mut response = self.post("/v1/payments", payment)?;
         if response.status().is_success() {
-            bail!("the server took a payment that it should have refused");
+            bail!("the server accepted a payment that it should have refused");
         }
         text(&response.body_mut().read_json()?, "code")
     }
 
-    /// Moves a payment on.
+    /// Applies a verb to a payment.
     pub(super) fn change(&self, id: &str, verb: &str) -> anyhow::Result<Status> {
         let path = format!("{}/v1/payments/{id}/{verb}", self.base);
         let request = self.agent.post(path).header("Authorization", &self.authorization);
@@ -143,7 +142,7 @@ impl Client {
 }
 
 impl Action {
-    /// The verb that it is for the API; a reviewer's depends on what they see.
+    /// The verb of the API. It is `None` for a review, whose verb depends on what the reviewer sees.
     pub(super) const fn verb(self) -> Option<&'static str> {
         match self {
             Self::Capture => Some("capture"),
@@ -154,18 +153,18 @@ impl Action {
     }
 }
 
-/// The body of an answer that is no error.
+/// Returns the body if the response is not an error.
 fn success(mut response: Response<Body>) -> anyhow::Result<Value> {
     let status = response.status();
-    let body: Value = response.body_mut().read_json().with_context(|| format!("the server answered {status}"))?;
+    let body: Value = response.body_mut().read_json().with_context(|| format!("the server responded with {status}"))?;
     if !status.is_success() {
         let field = |name: &str| body[name].as_str().unwrap_or("?").to_owned();
-        bail!("the server answered {status}, {}: {}", field("code"), field("detail"));
+        bail!("the server responded with {status}, {}: {}", field("code"), field("detail"));
     }
     Ok(body)
 }
 
 fn text(body: &Value, name: &str) -> anyhow::Result<String> {
-    let text = body[name].as_str().with_context(|| format!("the server's answer has no `{name}`"))?;
+    let text = body[name].as_str().with_context(|| format!("the server's response has no `{name}`"))?;
     Ok(text.to_owned())
 }

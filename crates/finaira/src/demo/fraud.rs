@@ -1,9 +1,10 @@
-//! What fraudsters do. The policy's README describes the same patterns for people who change its rules.
+//! The frauds of the demo. The policy's README describes the same patterns for people who change its rules.
 
 use super::simulator::{After, Details, Draft, Pattern};
 use super::town::{DAY, DAYS, HOUR, MINUTE, ORDINARY_MAIL, THROWAWAY_MAIL, time_of_day};
 
-/// Adds frauds to a month of so many payments: about six of a hundred in a usual month, and at least one of each kind.
+/// Adds frauds to a month of `payments` payments: about six percent of them in a usual month, and at least one of each
+/// kind.
 pub(super) fn add(draft: &mut Draft, payments: usize) {
     for gang in 0..(payments / 1_000).max(1) {
         card_testing(draft, gang);
@@ -19,7 +20,7 @@ pub(super) fn add(draft: &mut Draft, payments: usize) {
     }
 }
 
-/// Five stolen cards, each tried with a few tiny payments from one device; the ones that work are used at once.
+/// Five stolen cards are each tested with a few tiny payments from one device. The cards that work are used at once.
 fn card_testing(draft: &mut Draft, gang: usize) {
     let fraud = Some(Pattern::CardTesting);
     let device = format!("device_tester_{gang}");
@@ -44,7 +45,8 @@ fn card_testing(draft: &mut Draft, gang: usize) {
     }
 }
 
-/// Somebody else's device buys for five to fourteen times the usual, then sends what it can to an accomplice.
+/// A stranger's device buys for five to fourteen times the usual amount, then sends as much as possible to an
+/// accomplice.
 fn account_takeover(draft: &mut Draft, case: usize) {
     let fraud = Some(Pattern::AccountTakeover);
     let customer = draft.town.customer(&mut draft.random);
@@ -66,7 +68,7 @@ fn account_takeover(draft: &mut Draft, case: usize) {
     draft.pay_after(After { payment, succeeded: false }, 3 * MINUTE..=20 * MINUTE, cents, details, fraud);
 }
 
-/// For ten days, cloned cards are used at the terminal of one merchant. Each payment for itself looks ordinary.
+/// For ten days, cloned cards are used at one merchant's terminal. Each payment on its own looks ordinary.
 fn compromised_merchant(draft: &mut Draft, payments: usize) {
     let merchant = draft.town.quiet_merchant(&mut draft.random);
     let first_day = draft.random.between(5, DAYS - 14);
@@ -81,8 +83,9 @@ fn compromised_merchant(draft: &mut Draft, payments: usize) {
     }
 }
 
-/// A gang tricks three victims in a few days. Each tops up and sends the money from an own phone; it goes on through a
-/// second wallet and out to a bank within the hour. Half of the gangs first use their device for something small.
+/// A gang tricks three victims within a few days. Each victim tops up and sends the money from their own phone. The
+/// money moves through a second wallet and out to a bank within an hour. Half of the gangs first use their device for a
+/// small payment.
 fn mule_gang(draft: &mut Draft, gang: usize) {
     let fraud = Some(Pattern::MuleChain);
     let device = format!("device_mule_{gang}");

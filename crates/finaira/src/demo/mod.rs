@@ -1,4 +1,5 @@
-//! `finaira demo`: a real server, simulated customers and fraudsters who use it over HTTP, and what came of them.
+//! `finaira demo` starts a real server, simulates customers and fraudsters who use it over HTTP, and prints the
+//! results.
 
 mod bundle;
 mod client;
@@ -35,13 +36,13 @@ const LEDGER: u32 = 978;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// End when the results are shown, instead of serving on until Ctrl-C
+    /// Exit after the results are shown, instead of keeping the server running until Ctrl-C
     #[arg(long)]
     exit: bool,
-    /// Payments to simulate, beside those that first put money into wallets
+    /// Number of payments to simulate, besides those that first put money into wallets
     #[arg(long, value_name = "COUNT", default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(200..=100_000))]
     payments: u32,
-    /// Chooses the simulated month: the same number, the same payments
+    /// Seed of the simulated month: the same number gives the same payments
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
     /// Port to listen on, on 127.0.0.1; 0 picks a free one
@@ -49,14 +50,15 @@ pub(crate) struct Arguments {
     port: u16,
 }
 
-#[expect(clippy::print_stdout, reason = "this command answers on standard output")]
+#[expect(clippy::print_stdout, reason = "the results go to standard output")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let folder = tempfile::Builder::new().prefix("finaira-demo-").tempdir().context("no temporary directory")?;
+    let folder =
+        tempfile::Builder::new().prefix("finaira-demo-").tempdir().context("cannot create a temporary directory")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut server = Server::start(&runtime, folder.path(), arguments.port)?;
     let played = play(arguments, &server).map(|()| {
         if !arguments.exit {
-            println!("The server runs on. Ctrl-C ends it and removes its data.");
+            println!("The server keeps running. Ctrl-C stops it and removes its data.");
             runtime.block_on(server.interrupted_or_dead());
         }
     });
@@ -65,20 +67,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     played.and(stopped)
 }
 
-#[expect(clippy::print_stdout, reason = "this command answers on standard output")]
+#[expect(clippy::print_stdout, reason = "the results go to standard output")]
 fn play(arguments: &Arguments, server: &Server) -> anyhow::Result<()> {
     let Server { base, key, interrupted, .. } = server;
     let client = Client::new(base, key);
     let month = Month::new(arguments.seed, usize::try_from(arguments.payments)?);
-    println!("Finaira on {base}, data in a temporary directory, policies/retail from the binary.");
+    println!("Finaira listens on {base}, with data in a temporary directory and the built-in policy policies/retail.");
     client.activate(&bundle::archive()?)?;
     println!(
-        "A simulated month of {DAYS} days: every payment declares when it happened. Customers are invented;\n\
-         the reviewer is simulated too and sees what a payment truly is in {REVIEWER_RIGHT_PERCENT} % of cases."
+        "This simulates {DAYS} days; every payment declares when it happened. The customers are invented. The\n\
+         reviewer is simulated too, and recognises what a payment really is in {REVIEWER_RIGHT_PERCENT} % of cases."
     );
     let progress = ProgressBar::new(u64::try_from(month.payments.len())?);
     let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
-        // A line that cannot be drawn is drawn again soon.
+        // If drawing a line fails, it is drawn again soon.
         write!(out, "{:.0}/s", state.per_sec()).unwrap_or_default();
     };
     let style = ProgressStyle::with_template("{bar:16} {pos}/{len} {rate} {wide_msg}")?.with_key("rate", rate);
@@ -101,18 +103,18 @@ fn play(arguments: &Arguments, server: &Server) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Midnight so many days ago that the whole month lies in the past.
+/// Midnight of a day that is long enough ago for the whole month to be in the past.
 fn month_start(now: Timestamp) -> Timestamp {
     let day = Span::from_secs(DAY).ns();
     let midnight = Timestamp::from_ns(now.ns() / day * day);
     midnight.checked_sub(Span::from_secs(DAYS * DAY)).unwrap_or_default()
 }
 
-/// A payment for people to make.
+/// A payment for users to try.
 const OWN_PAYMENT: &str = r#"{"type": "transfer", "amount": "250", "asset": "EUR/2", "attributes": {
       "customer": "customer_0001", "recipient": "customer_0002", "device": "my_phone"}}"#;
 
-/// Requests worth trying against the running server.
+/// Lists requests to try with the running server.
 fn try_next(server: &Server, report: &Report<'_>) -> String {
     let Server { base, key, .. } = server;
     let curl = format!("curl -s -H 'Authorization: Bearer {key}'");
@@ -120,15 +122,15 @@ fn try_next(server: &Server, report: &Report<'_>) -> String {
     let mut add = |what: &str, request: &str| out.push_str(&format!("{what}:\n  {curl} \\\n    {request}\n"));
     if let Some(payment) = report.caught() {
         let pattern = payment.fraud.map_or("fraud", simulator::Pattern::name);
-        let what = format!("Why a payment was stopped ({pattern})");
+        let what = format!("See why a payment was stopped ({pattern})");
         add(&what, &format!("{base}/v1/payments/{}/decision", payment.id));
     }
     let headers = "-H 'Idempotency-Key: my-first' -H 'Content-Type: application/json'";
     add(
-        "A payment of your own, twice if you like",
+        "Make your own payment; send it twice to see a retry",
         &format!("{base}/v1/payments {headers} \\\n    -d '{OWN_PAYMENT}'"),
     );
-    add("Everything that happened, in order", &format!("'{base}/v1/events?limit=5'"));
+    add("All events, in order", &format!("'{base}/v1/events?limit=5'"));
     out
 }
 
@@ -151,9 +153,9 @@ impl Server {
             let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
             let base = format!("http://{}", listener.local_addr()?);
             let mut opened = Opened::open(&Options::new(data))?;
-            let key = opened.api_key.take().context("a new server made no API key")?;
+            let key = opened.api_key.take().context("the new server generated no API key")?;
             let (stop, stopping) = oneshot::channel();
-            // Asked to stop, or nobody is left who could ask.
+            // The server stops when it is asked to, or when the sender is dropped.
             let until = async move { drop(stopping.await) };
             let serving = tokio::spawn(opened.serve(listener, until));
             let interrupted = Arc::new(AtomicBool::new(false));
@@ -168,7 +170,7 @@ impl Server {
         })
     }
 
-    /// Waits for Ctrl-C, or for the server to end by itself.
+    /// Waits for Ctrl-C, or until the server ends by itself.
     async fn interrupted_or_dead(&mut self) {
         while !self.serving.is_finished() {
             let soon = std::time::Duration::from_millis(200);
@@ -178,7 +180,7 @@ impl Server {
         }
     }
 
-    /// Stops the server in order.
+    /// Stops the server cleanly.
     fn stop(self, runtime: &Runtime) -> anyhow::Result<()> {
         drop(self.stop);
         runtime.block_on(self.serving)??;

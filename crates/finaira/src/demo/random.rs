@@ -1,7 +1,7 @@
 //! Random numbers that are the same on every machine.
 
-/// The generator SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014). Whole
-/// numbers only: the same seed gives the same payments everywhere.
+/// The generator SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014). It uses
+/// whole numbers only, so the same seed gives the same payments everywhere.
 #[derive(Debug)]
 pub(super) struct Random(u64);
 
@@ -17,18 +17,18 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From `low` to `high`, both included. The remainder's bias is far below what a simulation can show.
+    /// Draws a number from `low` to `high`, both inclusive. The modulo bias is too small to affect the simulation.
     pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 
-    /// A position in a list of so many, which is not empty.
+    /// Draws a position in a list with `count` elements, which must not be empty.
     pub(super) fn position(&mut self, count: usize) -> usize {
         let last = u64::try_from(count).unwrap_or(u64::MAX) - 1;
         usize::try_from(self.between(0, last)).unwrap_or_default()
     }
 
-    /// True in so many of a hundred cases.
+    /// Returns true with a probability of `chance` percent.
     pub(super) fn percent(&mut self, chance: u64) -> bool {
         self.between(1, 100) <= chance
     }

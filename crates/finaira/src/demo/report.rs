@@ -1,4 +1,4 @@
-//! What came of the month, for people.
+//! The results of the month, for people.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use super::run::{Fate, Retries};
 use super::simulator::{BURST_LIMIT, Month, Pattern, Payment};
 use super::town::DAYS;
 
-/// What the report is made of.
+/// The data for the report.
 #[derive(Debug)]
 pub(super) struct Report<'a> {
     pub(super) month: &'a Month,
     /// One per payment of the month.
     pub(super) fates: Vec<Fate>,
     pub(super) retries: Retries,
-    /// The code of the refusal of a changed request under a used id.
+    /// The error code for a changed request with a used id.
     pub(super) changed_code: String,
     pub(super) books: TrialBalance,
     pub(super) elapsed: Duration,
 }
 
-/// A number of payments and their money, in cents.
+/// A number of payments and their total amount in cents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sum {
     count: u64,
@@ -34,7 +34,7 @@ impl Sum {
     }
 }
 
-/// How a payment ended for the one who tried it.
+/// How a payment ended for its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Approved,
@@ -58,13 +58,13 @@ impl End {
 }
 
 impl Report<'_> {
-    /// Every payment that was tried, with its end.
+    /// Every payment that was tried, with how it ended.
     fn ends(&self) -> impl Iterator<Item = (&Payment, End)> {
         let payments = self.month.payments.iter().zip(&self.fates);
         payments.filter_map(|(payment, fate)| Some((payment, End::of(*fate)?)))
     }
 
-    /// The whole report, at most 100 columns wide.
+    /// Formats the whole report, at most 100 columns wide.
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
         for part in [self.outcomes(), self.frauds(), self.false_alarms(), self.guarantees(), self.speed()] {
@@ -74,22 +74,22 @@ impl Report<'_> {
         out
     }
 
-    /// Whether debits equal credits, and every retry was answered as before.
+    /// Checks that debits equal credits, and that every retry got the same response.
     pub(super) fn sound(&self) -> Result<(), String> {
         let TrialBalance { debits_posted, credits_posted, debits_pending, credits_pending, .. } = self.books;
         if (debits_posted, debits_pending) != (credits_posted, credits_pending) {
             return Err(format!("the books do not balance: {:?}", self.books));
         }
         if self.retries.same != self.retries.sent {
-            return Err(format!("{} of {} retries were answered the same", self.retries.same, self.retries.sent));
+            return Err(format!("only {} of {} retries got the same response", self.retries.same, self.retries.sent));
         }
         if self.changed_code != "payment_exists_with_different_content" {
-            return Err(format!("a changed request under a used id was refused with `{}`", self.changed_code));
+            return Err(format!("a changed request with a used id was refused with `{}`", self.changed_code));
         }
         Ok(())
     }
 
-    /// The fraud that was caught for the most reasons.
+    /// The stopped fraud with the most reasons.
     pub(super) fn caught(&self) -> Option<&Payment> {
         let reasons = |fate: Fate| match (fate, End::of(fate)) {
             (Fate::Decided { reasons, .. }, Some(End::Declined | End::ReviewedDeclined)) => Some(reasons),
@@ -117,7 +117,7 @@ impl Report<'_> {
         }
         line("all", Sum::of(self.ends().map(|(payment, _)| payment)));
         let posted = self.month.payments.iter().zip(&self.fates).filter(|(_, fate)| fate.now() == Some(Status::Posted));
-        line("moved for good", Sum::of(posted.map(|(payment, _)| payment)));
+        line("posted in the end", Sum::of(posted.map(|(payment, _)| payment)));
         out
     }
 
@@ -163,8 +163,8 @@ impl Report<'_> {
         let untried = Sum::of(untried.map(|(payment, _)| payment));
         writeln!(
             out,
-            "Money that ran on to the next wallet counts where it ended. {} large payments with tested cards,\n\
-             EUR {}, were never tried because the test had failed.",
+            "Money that moved on to another wallet counts where it ended. {} large payments with tested cards,\n\
+             EUR {}, were never tried because the test payments had failed.",
             grouped(untried.count),
             money(untried.cents)
         )
@@ -172,7 +172,7 @@ impl Report<'_> {
         out
     }
 
-    /// Whether the payment's money was passed on by a later one of the same fraud.
+    /// Whether a later payment of the same fraud passed the money on.
     fn carried_on(&self, number: usize) -> bool {
         let Some(fate) = self.fates.get(number) else { return false };
         let through = matches!(fate.now(), Some(Status::Posted | Status::Held));
@@ -218,20 +218,20 @@ impl Report<'_> {
             let (debits, credits, difference) = (money(debits), money(credits), difference(debits, credits));
             writeln!(out, "{name:<30}{debits:>20}{credits:>20}{difference:>14}").unwrap_or_default();
         }
-        writeln!(out, "{} accounts.\n\nPROMISES KEPT", grouped(accounts)).unwrap_or_default();
+        writeln!(out, "{} accounts.\n\nGUARANTEES", grouped(accounts)).unwrap_or_default();
         let Retries { sent, same } = self.retries;
         writeln!(
             out,
-            "Retries: {sent} payments were sent twice, {same} answered word for word the same; once more with"
+            "Retries: {sent} payments were sent twice, and {same} got the identical response. A request with a used id"
         )
         .unwrap_or_default();
-        writeln!(out, "another amount: refused, {}.", self.changed_code).unwrap_or_default();
+        writeln!(out, "and another amount was refused: {}.", self.changed_code).unwrap_or_default();
         let burst = self.fates.iter().rev().take(self.month.burst.len());
         let declined = burst.filter(|fate| fate.now() == Some(Status::Declined)).count();
         writeln!(
             out,
-            "Limits: {} payments of one customer at the same moment, declared all over {DAYS} days, against a\n\
-             limit of {BURST_LIMIT} a minute: {} accepted, {} declined.",
+            "Limits: one customer made {} payments at the same moment, with dates all over {DAYS} days. The limit\n\
+             is {BURST_LIMIT} a minute: {} accepted, {} declined.",
             self.month.burst.len(),
             self.month.burst.len() - declined,
             declined
@@ -250,8 +250,8 @@ impl Report<'_> {
         let seconds = self.elapsed.as_secs_f64();
         let payments = u32::try_from(latencies.len()).unwrap_or(u32::MAX);
         format!(
-            "SPEED\n{} payments and what followed them in {seconds:.1} s: {:.0} payments a second, each on disk before its\n\
-             answer. Decisions as clients saw them: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms.\n",
+            "SPEED\n{} payments and their follow-ups in {seconds:.1} s: {:.0} payments a second, each on disk before\n\
+             its response. Latency of decisions as clients saw it: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms.\n",
             grouped(payments.into()),
             f64::from(payments) / seconds,
             percentile(50),
@@ -265,7 +265,7 @@ const fn is_missed(end: End) -> bool {
     matches!(end, End::Approved | End::ReviewedApproved)
 }
 
-/// `1234567` as `1,234,567`.
+/// Formats `1234567` as `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -278,7 +278,7 @@ fn grouped(number: u64) -> String {
     out
 }
 
-/// Cents as `1,234.56`.
+/// Formats cents as `1,234.56`.
 fn money(cents: u64) -> String {
     format!("{}.{:02}", grouped(cents / 100), cents % 100)
 }
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn money_reads_in_groups() {
+    fn money_is_formatted_in_groups() {
         for (cents, text) in
             [(0, "0.00"), (5, "0.05"), (99_999, "999.99"), (100_000, "1,000.00"), (123_456_789, "1,234,567.89")]
         {
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_declined_is_saved_and_what_passed_is_lost() {
+    fn declined_fraud_counts_as_saved_and_approved_fraud_as_lost() {
         let (month, fates) = played(|payment| match payment.fraud {
             Some(Pattern::CardTesting) => decided(Status::Declined, Status::Declined),
             Some(Pattern::CompromisedMerchant) => decided(Status::InReview, Status::Posted),
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn books_that_do_not_balance_are_no_success() {
+    fn books_that_do_not_balance_are_an_error() {
         let (month, fates) = played(|_| Fate::GivenUp);
         let mut report = report(&month, fates);
         assert_eq!(report.sound(), Ok(()));

@@ -1,4 +1,4 @@
-//! Plays the month against the server: a few clients at once, each taking the next step.
+//! Plays the month against the server with several clients at once; each takes the next step.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,27 +13,27 @@ use types::Timestamp;
 use super::client::{Answer, Client, Status};
 use super::simulator::{Action, Month, Step};
 
-/// Clients at once.
+/// The number of concurrent clients.
 const CLIENTS: usize = 8;
-/// Clients at once in the burst.
+/// The number of concurrent clients in the burst.
 const BURST_CLIENTS: usize = 20;
-/// How often a client that waits for another looks whether the demo was stopped.
+/// How often a client that waits for another one checks whether the demo was stopped.
 const STOP_CHECK: Duration = Duration::from_millis(100);
 
-/// What became of a payment.
+/// What happened to a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Nobody tried: what it needed had not succeeded.
+    /// It was not tried, because an earlier payment that it depends on had failed.
     GivenUp,
-    /// It was decided.
+    /// The server decided it.
     Decided {
-        /// The first answer.
+        /// The status in the first response.
         first: Status,
-        /// Where it stands.
+        /// The current status.
         now: Status,
-        /// How long the first answer took.
+        /// The latency of the first response.
         latency: Duration,
-        /// How many reasons it gave.
+        /// The number of reasons in the first response.
         reasons: usize,
     },
 }
@@ -54,15 +54,15 @@ impl Fate {
     }
 }
 
-/// How retries went.
+/// The results of the retries.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Retries {
     pub(super) sent: usize,
-    /// Answered word for word as before.
+    /// How many got exactly the same response as before.
     pub(super) same: usize,
 }
 
-/// A month being played.
+/// A month that is being played.
 pub(super) struct Run<'a> {
     month: &'a Month,
     start: Timestamp,
@@ -91,7 +91,7 @@ struct Interrupted;
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("stopped before the end")
+        f.write_str("the demo was stopped before its end")
     }
 }
 
@@ -110,20 +110,20 @@ impl<'a> Run<'a> {
         Self { month, start, base, key, stopped, progress, board, changed, failed }
     }
 
-    /// Plays everything: funds the wallets, then the month, then the burst.
+    /// Plays everything: first the funding of the wallets, then the month, then the burst.
     pub(super) fn play(&self) -> anyhow::Result<()> {
         self.phase(&self.month.funding, CLIENTS)?;
         self.phase(&self.month.steps, CLIENTS)?;
         self.phase(&self.month.burst, BURST_CLIENTS)
     }
 
-    /// What became of every payment, in their order, and how retries went.
+    /// What happened to each payment, in order, and the results of the retries.
     pub(super) fn results(self) -> (Vec<Fate>, Retries) {
         let board = self.board.into_inner().unwrap_or_else(PoisonError::into_inner);
         (board.fates.into_iter().map(|fate| fate.unwrap_or(Fate::GivenUp)).collect(), board.retries)
     }
 
-    /// Takes the steps in order, several at a time, until all are done.
+    /// Executes the steps in order, several at a time, until all are done.
     fn phase(&self, steps: &[Step], clients: usize) -> anyhow::Result<()> {
         let next = AtomicUsize::new(0);
         let work = || {
@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
             let mut first = Ok(());
             for result in results {
                 match result {
-                    // What made the others stop tells more than that they stopped.
+                    // Report the error that stopped the others rather than the fact that they stopped.
                     Ok(Err(error)) if first.is_ok() || !error.is::<Interrupted>() => first = Err(error),
                     Ok(_) => {}
                     Err(panic) => std::panic::resume_unwind(panic),
@@ -175,7 +175,8 @@ impl<'a> Run<'a> {
                 Some(if looks_bad { "decline" } else { "approve" })
             }
             (Action::Capture | Action::Void, Status::Held) | (Action::Refund, Status::Posted) => step.action.verb(),
-            // What did not happen, nobody reports; a reviewer reports what they declined.
+            // Nobody reports a payment that did not happen. A reviewer reports the payments that they declined, so the
+            // first status counts here and not the current one.
             (Action::Label, _) if !matches!(first, Status::Declined | Status::Refused) => {
                 client.label(&id)?;
                 None
@@ -210,7 +211,7 @@ impl<'a> Run<'a> {
             board.retries.same += usize::from(again.replayed && again.body == answer.body);
         }
         if matches!(answer.status, Status::Voided | Status::Refunded) {
-            bail!("payment {} was answered with {:?}, which is no decision", payment.id, answer.status);
+            bail!("the response to payment {} has the status {:?}, which is not a decision", payment.id, answer.status);
         }
         let Answer { status, latency, body, .. } = answer;
         let reasons = body["reasons"].as_array().map_or(0, Vec::len);
@@ -218,7 +219,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Sends a payment that was decided once more, with another amount, and gives the code of the refusal.
+    /// Sends a decided payment again with another amount, and returns the error code.
     pub(super) fn change_the_past(&self) -> anyhow::Result<String> {
         let payment = &self.month.payments[0];
         let mut request = payment.request(self.start);
@@ -244,7 +245,7 @@ impl<'a> Run<'a> {
         self.progress.inc(1);
     }
 
-    /// Waits until a payment that another client has taken is answered. Nobody waits for a later step, so it ends.
+    /// Waits until a payment that another client has taken has a response. No step waits for a later one, so this ends.
     fn wait_for(&self, number: usize) -> anyhow::Result<Fate> {
         let mut board = self.lock();
         loop {

@@ -1,4 +1,4 @@
-//! What happens in the month: every payment, and what people do about it afterwards. The same seed gives the same month.
+//! The events of the month: every payment, and what people do about it afterwards. The same seed gives the same month.
 
 use std::ops::RangeInclusive;
 
@@ -9,23 +9,23 @@ use super::fraud;
 use super::random::Random;
 use super::town::{DAY, DAYS, HOUR, MINUTE, ORDINARY_MAIL, Town, time_of_day};
 
-/// Payments of one customer at the same moment, against the policy's limit of [`BURST_LIMIT`].
+/// The number of payments that one customer makes at the same moment, to test the policy's limit [`BURST_LIMIT`].
 pub(super) const BURST: u64 = 60;
-/// What `customer_rate` of the policy lets through within a minute.
+/// How many payments within a minute the policy's rule `customer_rate` accepts.
 pub(super) const BURST_LIMIT: usize = 40;
-/// How often the reviewer sees what a payment truly is.
+/// How often the reviewer recognises what a payment really is, in percent.
 pub(super) const REVIEWER_RIGHT_PERCENT: u64 = 90;
 
 /// A kind of fraud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pattern {
-    /// Tiny payments find out which stolen cards work; a large one follows.
+    /// Tiny payments test which stolen cards work. A large payment follows.
     CardTesting,
-    /// A stranger's device spends several times the usual, then sends money to an accomplice.
+    /// A stranger's device spends several times the usual amount, then sends money to an accomplice.
     AccountTakeover,
-    /// A merchant where cloned cards are used.
+    /// Cloned cards are used at one merchant.
     CompromisedMerchant,
-    /// A tricked victim's money runs through wallets and out.
+    /// A tricked victim's money moves through wallets and out to a bank.
     MuleChain,
 }
 
@@ -43,25 +43,25 @@ impl Pattern {
     }
 }
 
-/// What a payment is about. Customers and merchants are numbers.
+/// The content of a payment. Customers and merchants are numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Details {
-    /// A purchase; without a device it is made at a terminal.
+    /// A purchase. Without a device, it is made at a terminal.
     Card { customer: usize, merchant: usize, country: &'static str, device: Option<String>, mail: &'static str },
-    /// Money to another customer.
+    /// A transfer to another customer.
     Transfer { customer: usize, recipient: usize, device: String },
-    /// Money from a bank.
+    /// A transfer from a bank.
     TopUp { customer: usize },
-    /// Money to the customer's bank.
+    /// A transfer to the customer's bank.
     Withdrawal { customer: usize, device: String },
 }
 
-/// Under which earlier payment's fate a payment is sent.
+/// The condition, on an earlier payment, under which a payment is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct After {
-    /// That payment.
+    /// The number of the earlier payment.
     pub(super) payment: usize,
-    /// Only when its money is there; otherwise whoever would send it gives up.
+    /// Whether the earlier payment must have succeeded. Otherwise the sender gives up.
     pub(super) succeeded: bool,
 }
 
@@ -69,22 +69,22 @@ pub(super) struct After {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Payment {
     pub(super) id: PaymentId,
-    /// Simulated seconds since the month began.
+    /// Seconds since the month began, in simulated time.
     pub(super) at: u64,
     pub(super) cents: u64,
     pub(super) details: Details,
-    /// What it truly is; `None`: ordinary.
+    /// The kind of fraud, or `None` for an ordinary payment.
     pub(super) fraud: Option<Pattern>,
-    /// One person's payments come one after the other.
+    /// The earlier payment that this one waits for. One person's payments follow one another.
     pub(super) after: Option<After>,
-    /// The connection breaks, so the client sends it again.
+    /// Whether the connection breaks, so that the client sends the payment again.
     pub(super) resent: bool,
-    /// Whether a reviewer would see what it truly is.
+    /// Whether a reviewer would recognise what it really is.
     pub(super) reviewer_right: bool,
 }
 
 impl Payment {
-    /// The request, in a month that began at `start`.
+    /// Builds the request, in a month that began at `start`.
     pub(super) fn request(&self, start: Timestamp) -> Value {
         let customer = |number: &usize| format!("customer_{number:04}");
         let (kind, attributes) = match &self.details {
@@ -116,63 +116,63 @@ impl Payment {
     }
 }
 
-/// Something that is done in the month, about one payment.
+/// An action in the month that concerns one payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
-    /// Simulated seconds since the month began.
+    /// Seconds since the month began, in simulated time.
     pub(super) at: u64,
     pub(super) payment: usize,
     pub(super) action: Action,
 }
 
-/// What is done. All but the first do nothing when the payment does not stand where they apply.
+/// An action. All but the first do nothing unless the payment has the status that they need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// It is sent.
+    /// Send the payment.
     Send,
-    /// A reviewer looks at it.
+    /// A reviewer decides about it.
     Review,
-    /// The goods leave.
+    /// Capture it, because the goods are shipped.
     Capture,
-    /// The order is cancelled before.
+    /// Void it, because the order is cancelled before shipping.
     Void,
-    /// The goods come back.
+    /// Refund it, because the goods are returned.
     Refund,
-    /// The victim noticed and reported it.
+    /// The victim reports it.
     Label,
 }
 
-/// The month.
+/// The simulated month.
 #[derive(Debug)]
 pub(super) struct Month {
     pub(super) payments: Vec<Payment>,
-    /// The first top-ups, which everything else builds on.
+    /// The first top-ups, on which everything else depends.
     pub(super) funding: Vec<Step>,
-    /// What happens, in order of time.
+    /// The steps of the month, in order of time.
     pub(super) steps: Vec<Step>,
-    /// One customer's payments that are sent at the same moment.
+    /// The payments that one customer sends at the same moment.
     pub(super) burst: Vec<Step>,
 }
 
-/// A month while it is thought up.
+/// A month under construction.
 #[derive(Debug)]
 pub(super) struct Draft {
     seed: u64,
     pub(super) random: Random,
     pub(super) town: Town,
     payments: Vec<Payment>,
-    /// Customers beyond the ordinary ones.
+    /// The number of customers besides the ordinary ones.
     strangers: usize,
 }
 
 impl Month {
-    /// A month of about so many payments, beside those that put money into wallets.
+    /// Creates a month of about `count` payments, besides those that put money into wallets.
     pub(super) fn new(seed: u64, count: usize) -> Self {
         let mut random = Random::new(seed);
         let town = Town::new(&mut random, count);
         let mut draft = Draft { seed, random, town, payments: Vec::new(), strangers: 0 };
         for customer in 0..draft.town.customers.len() {
-            // Enough for the month, except where it is not.
+            // This is enough for the month, except for 6 % of the customers.
             let purchases = if draft.random.percent(6) { 4 } else { draft.random.between(25, 50) };
             draft.pay(0, draft.town.customers[customer].usual_cents * purchases, Details::TopUp { customer }, None);
         }
@@ -188,7 +188,7 @@ impl Month {
 }
 
 impl Draft {
-    /// Adds a payment and gives its number.
+    /// Adds a payment and returns its number.
     pub(super) fn pay(&mut self, at: u64, cents: u64, details: Details, fraud: Option<Pattern>) -> usize {
         let number = self.payments.len();
         let id = (u128::from(self.seed) << 64) | (number as u128 + 1);
@@ -205,7 +205,7 @@ impl Draft {
         number
     }
 
-    /// The same, after another payment.
+    /// As [`Draft::pay`], but after another payment.
     pub(super) fn pay_after(
         &mut self,
         after: After,
@@ -220,7 +220,7 @@ impl Draft {
         number
     }
 
-    /// A customer nobody knew before.
+    /// Adds a new customer.
     pub(super) fn stranger(&mut self) -> usize {
         self.strangers += 1;
         self.town.customers.len() + self.strangers
@@ -230,7 +230,7 @@ impl Draft {
         self.payments[payment].cents
     }
 
-    /// A purchase, on the customer's phone or at a terminal.
+    /// Adds a purchase, on the customer's phone or at a terminal.
     fn purchase(&mut self, customer: usize, at: u64) {
         let merchant = self.town.merchant(&mut self.random);
         let device = (!self.random.percent(40)).then(|| self.town.phone(customer, at));
@@ -240,7 +240,7 @@ impl Draft {
         self.pay(at, cents, Details::Card { customer, merchant, country, device, mail }, None);
     }
 
-    /// Something that an ordinary customer does.
+    /// Adds an action of an ordinary customer.
     fn live(&mut self) {
         let customer = self.town.customer(&mut self.random);
         let at = self.random.between(0, DAYS - 1) * DAY + time_of_day(&mut self.random, 4);
@@ -271,11 +271,11 @@ impl Draft {
         }
     }
 
-    /// A customer of its own who pays [`BURST`] times at once and spreads what it declares over the month.
+    /// Adds a customer who makes [`BURST`] payments at once, with declared times all over the month.
     fn burst(&mut self) {
         let customer = self.stranger();
         self.pay(0, 500_000, Details::TopUp { customer }, None);
-        // The most frequented merchant is never a compromised one.
+        // The busiest merchant is never compromised.
         let merchant = 0;
         for number in 0..BURST {
             let device = None;
@@ -288,8 +288,8 @@ impl Draft {
         }
     }
 
-    /// Adds what people do about the payments, and puts everything in order. Of the payments, those before `funded`
-    /// fund wallets and those from `end` on are the burst.
+    /// Adds what people do about the payments, and sorts everything. Payments before `funded` fund wallets, and
+    /// payments from `end` on are the burst.
     fn finish(mut self, funded: usize, end: usize) -> Month {
         let send =
             |payments: &[Payment], payment: usize| Step { at: payments[payment].at, payment, action: Action::Send };
@@ -315,7 +315,7 @@ impl Draft {
                 later(&mut self.random, Action::Label, DAY / 2..=3 * DAY);
             }
         }
-        // Stable: what happens at the same second stays in the order in which it was thought up.
+        // The sort is stable: actions of the same second keep the order in which they were added.
         steps.sort_by_key(|step| step.at);
         Month { payments: self.payments, funding, steps, burst }
     }
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_in_order_and_no_payment_is_sent_before_the_one_it_follows() {
+    fn steps_are_in_order_and_payments_come_after_those_they_follow() {
         let month = Month::new(3, 2_000);
         assert!(month.steps.is_sorted_by_key(|step| step.at));
         let sent: Vec<usize> =
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_burst_is_as_large_as_it_says() {
+    fn the_burst_has_the_documented_size() {
         let month = Month::new(3, 300);
         assert_eq!(u64::try_from(month.burst.len()).unwrap(), BURST);
         assert!(month.burst.len() > BURST_LIMIT);

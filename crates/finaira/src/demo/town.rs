@@ -1,44 +1,43 @@
-//! Who there is: customers with habits, and merchants.
+//! The people of the simulation: customers with habits, and merchants.
 
 use super::random::Random;
 
 pub(super) const MINUTE: u64 = 60;
 pub(super) const HOUR: u64 = 3_600;
 pub(super) const DAY: u64 = 86_400;
-/// How long the simulation lasts, in simulated days.
+/// How many days the simulation covers.
 pub(super) const DAYS: u64 = 30;
 
 pub(super) const ORDINARY_MAIL: &str = "mail.example";
 pub(super) const THROWAWAY_MAIL: &str = "throwaway.example";
 
-/// Where the shop is; countries are invented.
+/// The country of the shop. All country codes are invented.
 const HOME: &str = "XA";
 const ABROAD: [&str; 3] = ["XB", "XC", "XD"];
 
-/// How purchases spread around what a customer usually spends, in percent of it.
+/// The price of a purchase in percent of what the customer usually spends.
 const SPREAD_PERCENT: [u64; 12] = [30, 45, 60, 70, 80, 90, 100, 110, 130, 160, 200, 290];
 
-/// A customer.
 #[derive(Debug)]
 pub(super) struct Customer {
     /// What a purchase usually costs, in cents.
     pub(super) usual_cents: u64,
-    /// Where their mail address is; some honest ones use a throwaway one too.
+    /// The domain of the customer's mail address. Some honest customers also use a throwaway address.
     pub(super) mail: &'static str,
-    /// From this second on there is a new phone.
+    /// The second of the month at which the customer gets a new phone.
     new_phone_at: Option<u64>,
 }
 
-/// Everybody.
+/// All customers and merchants.
 #[derive(Debug)]
 pub(super) struct Town {
     pub(super) customers: Vec<Customer>,
-    /// The country of each merchant; the first ones have the most customers.
+    /// The country of each merchant. The first merchants have the most customers.
     merchants: Vec<&'static str>,
 }
 
 impl Town {
-    /// A town in which so many payments a month are usual: a dozen per customer.
+    /// Creates a town for `payments` payments a month, about a dozen per customer.
     pub(super) fn new(random: &mut Random, payments: usize) -> Self {
         let customers = (0..(payments / 12).max(30)).map(|_| Customer {
             usual_cents: random.between(800, 2_000) + random.between(0, 1_500) + random.between(0, 1_500),
@@ -61,26 +60,26 @@ impl Town {
         random.position(self.customers.len())
     }
 
-    /// A merchant, the first ones more often.
+    /// Draws a merchant; the first ones are drawn more often.
     pub(super) fn merchant(&self, random: &mut Random) -> usize {
         random.position(self.merchants.len()).min(random.position(self.merchants.len()))
     }
 
-    /// A merchant of the less frequented half at home, where a change is easier to see.
+    /// Draws a domestic merchant from the less frequented half, where a change is easier to see.
     pub(super) fn quiet_merchant(&self, random: &mut Random) -> usize {
         let half = self.merchants.len() / 2;
         let chosen = half + random.position(self.merchants.len() - half);
         (half..=chosen).rev().find(|&merchant| self.merchants[merchant] == HOME).unwrap_or(chosen)
     }
 
-    /// The phone that a customer has at a second of the month.
+    /// Returns the phone that a customer has at this second of the month.
     pub(super) fn phone(&self, customer: usize, at: u64) -> String {
         let new = self.customers[customer].new_phone_at.is_some_and(|since| since <= at);
         format!("device_{customer:04}{}", if new { "b" } else { "a" })
     }
 
-    /// What a purchase of a customer costs: close to the usual; one in seven next to nothing, one in a hundred ten times
-    /// as much.
+    /// Draws the price of a purchase: usually close to the customer's usual price, in 15 % of cases very little, and in
+    /// 1 % ten times as much.
     pub(super) fn price(&self, random: &mut Random, customer: usize) -> u64 {
         if random.percent(15) {
             return random.between(80, 400);
@@ -90,7 +89,8 @@ impl Town {
     }
 }
 
-/// A second of a day, with so many of a hundred before six in the morning; the others are most frequent at 15:30.
+/// Draws a second of the day: before six in the morning with a probability of `night_percent`, otherwise most often
+/// around 15:30.
 pub(super) fn time_of_day(random: &mut Random, night_percent: u64) -> u64 {
     if random.percent(night_percent) {
         random.between(0, 6 * HOUR - 1)

@@ -1,4 +1,4 @@
-//! An existing book as rows of the ledger: its accounts, then its transfers, or one transfer for each opening balance.
+//! Reads an existing book as rows of the ledger: its accounts, then its transfers, or one transfer per opening balance.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -24,36 +24,37 @@ const TRANSFER_COLUMNS: &[&str] = &[
     "flags",
 ];
 const BALANCE_COLUMNS: &[&str] = &["id", "balance", "debits_posted", "credits_posted"];
-/// The code of transfers that bring an opening balance.
+/// The code of transfers that create an opening balance.
 const OPENING_CODE: Code = Code::new(1);
 const ID: &str = "a UUID or a decimal number, neither 0 nor 2^128 - 1";
-const NUMBER: &str = "a whole number that is not negative";
+const NUMBER: &str = "a non-negative whole number";
 
-/// Where an existing book comes from.
+/// The files of an existing book, and how to read them.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Source {
-    /// The ledger that the book becomes a part of
+    /// The ledger into which the book is imported
     #[arg(long, value_name = "NUMBER")]
     ledger: u32,
-    /// Accounts: columns id, code, timestamp, user_data_128, user_data_64, user_data_32, flags
+    /// File of accounts: columns id, code, timestamp, user_data_128, user_data_64, user_data_32, flags
     #[arg(long, value_name = "FILE")]
     accounts: PathBuf,
-    /// Transfers: columns id, debit_account_id, credit_account_id, amount, code, timestamp, user_data_*, flags
+    /// File of transfers: columns id, debit_account_id, credit_account_id, amount, code, timestamp, user_data_*, flags
     #[arg(long, value_name = "FILE")]
     transfers: Option<PathBuf>,
-    /// Balances: columns id and balance (credits less debits), or debits_posted and credits_posted. With transfers they
-    /// are compared with what those add up to, without they become one opening transfer each
+    /// File of balances: columns id and balance (credits minus debits), or debits_posted and credits_posted. With
+    /// transfers, the balances are compared with the sums of the transfers; without transfers, each balance becomes one
+    /// opening transfer
     #[arg(long, value_name = "FILE")]
     balances: Option<PathBuf>,
-    /// The account that opening balances are moved against
+    /// The account on the other side of the opening transfers
     #[arg(long, value_name = "ID")]
     opening_account: Option<AccountId>,
-    /// The timestamp of the first row of a file without the column timestamp; the rows behind it follow by 1 ns each
+    /// The timestamp of the first row of a file that has no column timestamp; each following row is 1 ns later
     #[arg(long, value_name = "TIME", default_value = "2000-01-01T00:00:00Z")]
     at: Timestamp,
 }
 
-/// A book that can be read, any number of times.
+/// A book that can be read any number of times.
 #[derive(Debug)]
 pub(super) struct Book {
     pub(super) ledger: LedgerId,
@@ -62,28 +63,28 @@ pub(super) struct Book {
     balances: Option<Table>,
     opening_account: Option<AccountId>,
     at: Timestamp,
-    /// What tells it apart from other books, files and settings alike.
+    /// The digest of the files and settings, which identifies the book.
     pub(super) content: Digest,
 }
 
-/// Takes rows one by one, good or bad.
+/// Takes rows one by one, valid or not.
 type Visit<'a, T> = &'a mut dyn FnMut(Row<'_>, Result<T, BadRow>) -> anyhow::Result<()>;
 
-/// A balance that the other system says an account has.
+/// The balance of an account in the other system.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Balance {
     pub(super) account: AccountId,
-    /// Credits less debits.
+    /// Credits minus debits.
     pub(super) net: i128,
     pub(super) sides: Option<(Amount, Amount)>,
 }
 
-/// Gives rows increasing timestamps.
+/// Assigns increasing timestamps to rows.
 #[derive(Debug)]
 pub(super) struct Timeline {
     last_given: Timestamp,
     last: Timestamp,
-    /// Rows that had the timestamp of the row before and were moved on by nanoseconds.
+    /// The number of rows that had the same timestamp as the previous row and were moved by nanoseconds.
     pub(super) moved: u64,
 }
 
@@ -94,7 +95,8 @@ impl Timeline {
 
     fn next(&mut self, row: &Row<'_>, given: Timestamp) -> Result<u64, BadRow> {
         if given < self.last_given {
-            let expected = format!("a timestamp that is not before {}, that of the row before", self.last_given);
+            let expected =
+                format!("a timestamp that is not before {}, the timestamp of the previous row", self.last_given);
             return Err(row.bad("timestamp", &expected));
         }
         self.last_given = given;
@@ -108,7 +110,9 @@ impl Timeline {
 impl Book {
     pub(super) fn open(source: &Source) -> anyhow::Result<Self> {
         if source.transfers.is_none() && source.balances.is_some() && source.opening_account.is_none() {
-            bail!("balances without transfers need --opening-account, the account that they are moved against");
+            bail!(
+                "balances without transfers need --opening-account, the account on the other side of the opening transfers"
+            );
         }
         let balances = source.balances.as_deref().map(|path| Table::open(path, BALANCE_COLUMNS, 1)).transpose()?;
         if let Some(balances) = &balances
@@ -133,22 +137,23 @@ impl Book {
         self.transfers.is_some()
     }
 
-    /// What opening balances are moved against.
+    /// The account on the other side of the opening transfers.
     pub(super) fn opening_account(&self) -> Option<AccountId> {
         self.opening_account
     }
 
-    /// The id of the import unless another is given: the same files are the same import.
+    /// The default id of the import. The same files and settings give the same id.
     pub(super) fn default_id(&self) -> ImportId {
         ImportId::new(first_half(self.content))
     }
 
-    /// Shows every account.
+    /// Calls `visit` for every account.
     pub(super) fn each_account(&self, timeline: &mut Timeline, visit: Visit<'_, NewAccount>) -> anyhow::Result<()> {
         self.accounts.each(&mut |row| visit(row, self.account(row, timeline)))
     }
 
-    /// Shows every transfer, or those that bring the balances. The accounts must have been shown to this timeline.
+    /// Calls `visit` for every transfer, or for every opening transfer. The accounts must have been visited with this
+    /// timeline before.
     pub(super) fn each_transfer(
         &self,
         import: ImportId,
@@ -156,7 +161,7 @@ impl Book {
         visit: Visit<'_, NewTransfer>,
     ) -> anyhow::Result<()> {
         if let Some(transfers) = &self.transfers {
-            // Without timestamps of their own they follow the accounts.
+            // Transfers without timestamps come after the accounts.
             let last = if transfers.has("timestamp") { Timestamp::ZERO } else { timeline.last };
             let mut timeline = Timeline::after(last);
             return transfers.each(&mut |row| visit(row, self.transfer(row, &mut timeline)));
@@ -169,7 +174,7 @@ impl Book {
         })
     }
 
-    /// Shows what the accounts should have in the end.
+    /// Calls `visit` for the balance that each account should have in the end.
     pub(super) fn each_balance(&self, visit: Visit<'_, Balance>) -> anyhow::Result<()> {
         match &self.balances {
             Some(balances) => balances.each(&mut |row| visit(row, balance(row))),
@@ -203,7 +208,7 @@ impl Book {
         Ok(NewTransfer {
             debit: row.parsed("debit_account_id", ID)?,
             credit: row.parsed("credit_account_id", ID)?,
-            amount: Amount::new(row.parsed("amount", "minor units: a whole number that is not negative")?),
+            amount: Amount::new(row.parsed("amount", "minor units: a non-negative whole number")?),
             code: Code::new(row.parsed("code", "a whole number from 1 to 65535")?),
             user_data_128: user_data_128(row)?,
             user_data_64: row.optional("user_data_64", NUMBER)?,
@@ -240,15 +245,15 @@ fn balance(row: Row<'_>) -> Result<Balance, BadRow> {
         return Ok(Balance { account, net: row.parsed("balance", "minor units: a whole number")?, sides: None });
     }
     let side = |column| -> Result<i128, BadRow> {
-        let amount: i128 = row.parsed(column, "minor units: a whole number that is not negative")?;
-        if amount < 0 { Err(row.bad(column, "minor units: a whole number that is not negative")) } else { Ok(amount) }
+        let amount: i128 = row.parsed(column, "minor units: a non-negative whole number")?;
+        if amount < 0 { Err(row.bad(column, "minor units: a non-negative whole number")) } else { Ok(amount) }
     };
     let (debits, credits) = (side("debits_posted")?, side("credits_posted")?);
     let amounts = (Amount::new(debits.unsigned_abs()), Amount::new(credits.unsigned_abs()));
     Ok(Balance { account, net: credits - debits, sides: Some(amounts) })
 }
 
-/// A decimal or a UUID.
+/// Parses a decimal number or a UUID.
 fn user_data_128(row: Row<'_>) -> Result<u128, BadRow> {
     let expected = "a decimal number below 2^128, or a UUID";
     let Some(text) = row.cell("user_data_128").text() else { return Ok(0) };
@@ -256,7 +261,7 @@ fn user_data_128(row: Row<'_>) -> Result<u128, BadRow> {
     text.parse().ok().or_else(uuid).ok_or_else(|| row.bad("user_data_128", expected))
 }
 
-/// The files and what else decides about the rows.
+/// Hashes the files and the settings that affect the rows.
 fn digest(source: &Source) -> anyhow::Result<Digest> {
     let mut builder = DigestBuilder::new("finaira 2026-11 content of an import");
     builder.u64(source.ledger.into()).u64(source.at.ns()).u128(source.opening_account.map_or(0, AccountId::get));
@@ -286,7 +291,7 @@ fn digest(source: &Source) -> anyhow::Result<Digest> {
     Ok(builder.digest())
 }
 
-/// A number of 128 bits that is an id.
+/// Takes 128 bits of a digest as an id.
 fn first_half(digest: Digest) -> u128 {
     let half = digest.as_bytes().first_chunk().map_or(1, |half| u128::from_le_bytes(*half));
     half.clamp(1, u128::MAX - 1)

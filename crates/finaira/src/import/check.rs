@@ -1,5 +1,5 @@
-//! Judging a whole book before anything is sent: its rows are folded by a ledger of their own, in memory, and what comes
-//! out is compared with the balances of the other system.
+//! Checks a whole book before anything is sent: a separate ledger in memory folds its rows, and the results are
+//! compared with the balances of the other system.
 
 use std::path::Path;
 
@@ -11,50 +11,50 @@ use types::{AccountId, Asset, ImportId, Timestamp, TransferId};
 use super::book::{Book, Timeline};
 use super::table::{BadRow, Row};
 
-/// Bad rows, differences and conflicts that a report shows; it counts all.
+/// How many bad rows, differences and conflicts a report lists. It counts all of them.
 const SHOWN_MAX: usize = 100;
 
-/// What became of the check, and whether the books agree.
+/// The result of the check, and whether the balances agree.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// The import.
+    /// The id of the import.
     import: String,
-    /// The ledger that the book becomes a part of.
+    /// The ledger into which the book is imported.
     ledger: u32,
-    /// Accounts read.
+    /// The number of accounts.
     pub(super) accounts: u64,
-    /// Transfers read, those that bring opening balances included.
+    /// The number of transfers, including opening transfers.
     pub(super) transfers: u64,
-    /// Rows that had the timestamp of the row before and get one some nanoseconds later.
+    /// The number of rows with the same timestamp as the previous row. They are moved by some nanoseconds.
     timestamps_moved: u64,
-    /// The sum over all accounts, in minor units.
+    /// The sum of posted debits over all accounts, in minor units.
     debits_posted: String,
-    /// The sum over all accounts, in minor units.
+    /// The sum of posted credits over all accounts, in minor units.
     credits_posted: String,
-    /// Accounts whose balance was compared with the other system's.
+    /// The number of accounts whose balance was compared with the other system's.
     balances_compared: u64,
-    /// How many of them differ; the first of them.
+    /// The accounts whose balance differs.
     pub(super) differences: Listed<Difference>,
-    /// Rows that cannot be imported.
+    /// The rows that cannot be imported.
     pub(super) bad_rows: Listed<BadRow>,
-    /// Ids that the server has already. Only a dry run looks them up.
+    /// The ids that the server already has. Only a dry run looks them up.
     pub(super) conflicts: Listed<String>,
 }
 
-/// The first of something, and how many there are.
+/// The first items of a list, and their total count.
 #[derive(Debug, Serialize)]
 pub(super) struct Listed<T> {
     pub(super) count: u64,
     first: Vec<T>,
 }
 
-/// An account that has another balance than the other system says.
+/// An account whose balance differs from the other system's.
 #[derive(Debug, Serialize)]
 pub(super) struct Difference {
     account: String,
-    /// Credits less debits that its transfers add up to; with the sides where those differ.
+    /// The sum of the account's transfers (credits minus debits), with both sides if those differ.
     found: String,
-    /// What the balances say.
+    /// The balance in the other system.
     expected: String,
 }
 
@@ -73,7 +73,7 @@ impl<T> Listed<T> {
     }
 }
 
-/// A book that was read through.
+/// A book that was read completely.
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) report: Report,
@@ -91,16 +91,16 @@ struct Fold {
 impl Fold {
     fn new(book: &Book, import: ImportId, now: Timestamp) -> anyhow::Result<Self> {
         let mut ledger = Ledger::default();
-        // What the book counts is the server's to know; the sums are the same.
+        // Only the server knows the asset of the ledger. Any asset gives the same sums.
         let mut plan = ledger.plan(now);
         plan.open_book(book.ledger, Asset::new("EUR", 2)?);
         let opened = plan.into_facts();
         opened.iter().for_each(|fact| {
             ledger.apply(fact);
         });
-        let started = ledger.plan_import(now, (import, book.ledger, book.content))?.context("an import of its own")?;
+        let started = ledger.plan_import(now, (import, book.ledger, book.content))?.context("the import is new")?;
         ledger.apply(&started);
-        let number = ledger.import(import).context("it was started")?.import.number;
+        let number = ledger.import(import).context("the import was started")?.import.number;
         Ok(Self { ledger, number, now, bad_rows: Listed::default() })
     }
 
@@ -112,14 +112,14 @@ impl Fold {
             }
             (Outcome::Refused(refusal), _) => self.bad_rows.push(row.refused(refusal.to_string())),
             (Outcome::Created { .. } | Outcome::Exists { .. }, _) => {
-                self.bad_rows.push(row.refused("the same row came before".to_owned()));
+                self.bad_rows.push(row.refused("the row was already read".to_owned()));
             }
         }
         false
     }
 }
 
-/// Reads and judges all rows.
+/// Reads and checks all rows.
 pub(super) fn check(book: &Book, import: ImportId, now: Timestamp) -> anyhow::Result<Checked> {
     let mut fold = Fold::new(book, import, now)?;
     let (mut account_ids, mut transfer_ids) = (Vec::new(), Vec::new());
@@ -163,12 +163,12 @@ impl Fold {
         (accounts, transfers): (usize, usize),
     ) -> anyhow::Result<Report> {
         let opened: Option<Fact> = self.ledger.plan_import_end(import, ImportState::Opened)?;
-        self.ledger.apply(&opened.context("it was staged")?);
+        self.ledger.apply(&opened.context("the import is staged")?);
         let (mut differences, mut compared) = (Listed::default(), 0);
         let (ledger, bad_rows) = (&self.ledger, &mut self.bad_rows);
         let opening = book.opening_account();
         book.each_balance(&mut |row, balance| {
-            // What cannot be read became an opening transfer that is a bad row already.
+            // Without transfers, an unreadable balance was already reported as a bad opening transfer.
             let Ok(balance) = balance.map_err(|bad| {
                 if book.has_history() {
                     bad_rows.push(bad)
@@ -177,7 +177,7 @@ impl Fold {
                 return Ok(());
             };
             let Some(account) = ledger.account(balance.account) else {
-                bad_rows.push(row.bad("id", "an account of the accounts file"));
+                bad_rows.push(row.bad("id", "an account in the accounts file"));
                 return Ok(());
             };
             if !book.has_history() && opening == Some(balance.account) {
@@ -228,14 +228,17 @@ impl Report {
         std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Shows it to people.
-    #[expect(clippy::print_stdout, reason = "the report is this command's answer")]
+    /// Prints the report.
+    #[expect(clippy::print_stdout, reason = "the report goes to standard output")]
     pub(super) fn print(&self) {
         println!("import {} into ledger {}", self.import, self.ledger);
         println!("  {} accounts, {} transfers", self.accounts, self.transfers);
         println!("  debits {} = credits {}", self.debits_posted, self.credits_posted);
         if self.timestamps_moved > 0 {
-            println!("  {} rows share a timestamp with the row before; they follow it by 1 ns", self.timestamps_moved);
+            println!(
+                "  {} rows have the same timestamp as the row before; each is moved by 1 ns",
+                self.timestamps_moved
+            );
         }
         println!("  {} balances compared, {} differ", self.balances_compared, self.differences.count);
         for Difference { account, found, expected } in &self.differences.first {
@@ -244,7 +247,7 @@ impl Report {
         println!("  {} bad rows", self.bad_rows.count);
         self.bad_rows.first.iter().for_each(|bad| println!("    {bad}"));
         if self.conflicts.count > 0 {
-            println!("  {} ids are taken on the server", self.conflicts.count);
+            println!("  {} ids already exist on the server", self.conflicts.count);
             self.conflicts.first.iter().for_each(|conflict| println!("    {conflict}"));
         }
     }

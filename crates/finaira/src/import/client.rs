@@ -1,4 +1,4 @@
-//! The server's side of an import.
+//! The client that an import uses to talk to the server.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use ureq::{Agent, Body};
 
 use super::book::Book;
 
-/// How long an answer may take.
+/// The limit for a response.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// How often a request is sent again that the server had no room for.
+/// How often a request is sent again while the server is full.
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -25,7 +25,7 @@ pub(super) struct Client {
     key: String,
 }
 
-/// How far an import is, as the server says.
+/// The progress of an import, as the server reports it.
 #[derive(Debug, Clone)]
 pub(super) struct Status {
     pub(super) state: String,
@@ -47,7 +47,7 @@ impl Client {
         Status::read(&answer)
     }
 
-    /// `None` when there is no such import.
+    /// Returns `None` if there is no such import.
     pub(super) fn status(&self, id: ImportId) -> anyhow::Result<Option<Status>> {
         let request = self.agent.get(format!("{}/v1/imports/{id}", self.server));
         let response = request.header("Authorization", format!("Bearer {}", self.key)).call();
@@ -58,18 +58,18 @@ impl Client {
         Status::read(&successful(&mut response)?).map(Some)
     }
 
-    /// Stages rows from number `first` on.
+    /// Stages rows, the first of which has the number `first`.
     pub(super) fn stage(&self, id: ImportId, kind: &str, first: u64, rows: &[u8]) -> anyhow::Result<Status> {
         let path = format!("/v1/imports/{id}/rows?kind={kind}&first={first}");
         Status::read(&self.post(&path, packed::MEDIA_TYPE, rows)?)
     }
 
-    /// `open` or `discard`.
+    /// Ends the import; `verb` is `open` or `discard`.
     pub(super) fn end(&self, id: ImportId, verb: &str) -> anyhow::Result<Status> {
         Status::read(&self.post(&format!("/v1/imports/{id}/{verb}"), "application/json", b"")?)
     }
 
-    /// Which of these accounts or transfers exist.
+    /// Returns those ids whose accounts or transfers exist.
     pub(super) fn existing(&self, kind: &str, ids: &[u128]) -> anyhow::Result<Vec<u128>> {
         let mut found = Vec::new();
         for ids in ids.chunks(packed::EVENTS_MAX) {
@@ -82,7 +82,7 @@ impl Client {
         Ok(found)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a full server is asked again after a pause")]
+    #[expect(clippy::disallowed_methods, reason = "the request is sent to a full server again after a pause")]
     fn post(&self, path: &str, media_type: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut attempts = 0;
         loop {
@@ -98,7 +98,7 @@ impl Client {
     }
 }
 
-/// The body of an answer that is no error.
+/// Returns the body if the response is not an error.
 fn successful(response: &mut Response<Body>) -> anyhow::Result<Vec<u8>> {
     let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec()?;
     if response.status().is_success() {
@@ -106,12 +106,12 @@ fn successful(response: &mut Response<Body>) -> anyhow::Result<Vec<u8>> {
     }
     let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |field: &str| problem.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    bail!("the server answered {}: {} ({})", response.status().as_u16(), text("detail"), text("code"))
+    bail!("the server responded with {}: {} ({})", response.status().as_u16(), text("detail"), text("code"))
 }
 
 impl Status {
     fn read(body: &[u8]) -> anyhow::Result<Self> {
-        let shown: Value = serde_json::from_slice(body).context("the server's answer is not JSON")?;
+        let shown: Value = serde_json::from_slice(body).context("the server's response is not JSON")?;
         let text = |field: &str| shown.get(field).and_then(Value::as_str).map(str::to_owned);
         let number = |field: &str| shown.get(field).and_then(Value::as_u64);
         let status = || {
@@ -123,6 +123,6 @@ impl Status {
                 shown: shown.clone(),
             })
         };
-        status().context("the server's answer is not an import")
+        status().context("the server's response is not an import")
     }
 }

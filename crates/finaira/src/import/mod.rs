@@ -1,8 +1,8 @@
-//! `finaira import`: an existing book, from CSV or Parquet, into a ledger of a running server.
+//! `finaira import` imports an existing book from CSV or Parquet files into a ledger of a running server.
 //!
-//! The files are read twice: a first time to judge every row in memory and to compare balances, a second time to stage
-//! them on the server, where nobody sees them until one last request opens them all. Every request says which row it
-//! begins with, so an import that stopped anywhere goes on from where the server says it is.
+//! The files are read twice: first to check every row in memory and to compare balances, then to stage the rows on the
+//! server, where nobody sees them until one last request opens all of them. Every request says with which row it
+//! begins, so that an interrupted import continues from the position that the server reports.
 
 mod book;
 mod check;
@@ -22,19 +22,19 @@ use crate::backtest::progress::Progress;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Import a book: check it, stage its rows, open it
+    /// Import a book: check it, stage its rows, then open it
     Run(Run),
-    /// Go on with an import that stopped, with the files that it was started with
+    /// Continue an interrupted import with the same files
     Resume(Resume),
-    /// Show how far an import is
+    /// Show the progress of an import
     Status(Named),
-    /// Give up an import: none of its rows will have happened, and their ids are free
+    /// Discard an import: none of its rows take effect, and their ids become free
     Discard(Named),
 }
 
 #[derive(Debug, clap::Args)]
 struct Server {
-    /// Where the server listens
+    /// Address of the server
     #[arg(long, env = "FINAIRA_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7070")]
     server: String,
     /// A key with the scopes imports:write and ledger:read
@@ -48,33 +48,33 @@ pub(crate) struct Run {
     server: Server,
     #[command(flatten)]
     source: Source,
-    /// The id of the import; unless given it is derived from the files, so that the same files are the same import
+    /// Id of the import; by default it is derived from the files, so that the same files give the same import
     #[arg(long, value_name = "ID")]
     id: Option<ImportId>,
-    /// Check everything, write nothing
+    /// Check everything without writing anything
     #[arg(long)]
     dry_run: bool,
-    /// Where the reconciliation report is written, as JSON
+    /// Write the reconciliation report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Resume {
-    /// The import
+    /// Id of the import
     id: ImportId,
     #[command(flatten)]
     server: Server,
     #[command(flatten)]
     source: Source,
-    /// Where the reconciliation report is written, as JSON
+    /// Write the reconciliation report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Named {
-    /// The import
+    /// Id of the import
     id: ImportId,
     #[command(flatten)]
     server: Server,
@@ -104,7 +104,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
                 client.status(resume.id)?.with_context(|| format!("the server has no import {}", resume.id))?;
             ensure!(
                 status.content == book.content.to_string(),
-                "import {} was started with other files or settings than these",
+                "import {} was started with other files or settings",
                 resume.id
             );
             let checked = check(&book, resume.id, server::Clock.now())?;
@@ -125,7 +125,7 @@ impl Server {
     }
 }
 
-/// Shows the report; an error when the book cannot be imported as it is.
+/// Prints the report. Fails if the book cannot be imported as it is.
 fn conclude(checked: &Checked, file: Option<&PathBuf>) -> anyhow::Result<()> {
     let report = &checked.report;
     report.print();
@@ -134,12 +134,12 @@ fn conclude(checked: &Checked, file: Option<&PathBuf>) -> anyhow::Result<()> {
     }
     if !report.is_clean() {
         let (bad, differ, taken) = (report.bad_rows.count, report.differences.count, report.conflicts.count);
-        bail!("nothing was imported: {bad} bad rows, {differ} balances differ, {taken} ids are taken");
+        bail!("nothing was imported: {bad} bad rows, {differ} balances differ, {taken} ids already exist");
     }
     Ok(())
 }
 
-/// Finds the ids that the server has already.
+/// Adds the ids that the server already has to the report.
 fn look_up(client: &Client, checked: &mut Checked) -> anyhow::Result<()> {
     let accounts: Vec<u128> = checked.account_ids.iter().map(|id| id.get()).collect();
     let transfers: Vec<u128> = checked.transfer_ids.iter().map(|id| id.get()).collect();
@@ -152,12 +152,12 @@ fn look_up(client: &Client, checked: &mut Checked) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stages what the server does not have yet, and opens the import.
+/// Stages the rows that the server does not have yet, and opens the import.
 fn bring(client: &Client, book: &Book, id: ImportId, status: Status, checked: &Checked) -> anyhow::Result<()> {
     match status.state.as_str() {
         "staged" => {}
         "opened" => return show(&status),
-        _ => bail!("import {id} was {}; start another one with --id", status.state),
+        _ => bail!("import {id} was {}; start a new one with --id", status.state),
     }
     let mut progress = Progress::new(checked.report.accounts + checked.report.transfers);
     let mut timeline = Timeline::after(Timestamp::ZERO);
@@ -177,14 +177,14 @@ fn bring(client: &Client, book: &Book, id: ImportId, status: Status, checked: &C
     show(&client.end(id, "open")?)
 }
 
-/// Rows of one kind on their way.
+/// Rows of one kind that are being sent.
 struct Stage<'a> {
     client: &'a Client,
     id: ImportId,
     kind: &'static str,
-    /// Rows that the server has.
+    /// The number of rows that the server has.
     staged: u64,
-    /// Rows seen so far.
+    /// The number of rows read so far.
     seen: u64,
     waiting: Vec<u8>,
     waiting_rows: usize,
@@ -218,7 +218,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "what the server says is this command's answer")]
+#[expect(clippy::print_stdout, reason = "the state goes to standard output")]
 fn show(status: &Status) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string(&status.shown)?);
     Ok(())

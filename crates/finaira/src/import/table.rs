@@ -1,4 +1,4 @@
-//! Files of an existing book: CSV or Parquet, columns by name, rows that say what is wrong with them.
+//! Files of an existing book, CSV or Parquet, with named columns and errors per row.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use serde::Serialize;
 use tables::{Batch, Cell, Input};
 use types::{Timestamp, shorten};
 
-/// A file with the columns that it may have.
+/// A file, and the columns that it may have.
 #[derive(Debug)]
 pub(super) struct Table {
     name: String,
     input: Input,
     known: &'static [&'static str],
-    /// For each known column where it stands among those that are read.
+    /// For each known column, its position among the columns that are read.
     places: Vec<Option<usize>>,
     read: Vec<usize>,
 }
@@ -21,15 +21,15 @@ pub(super) struct Table {
 /// A row that cannot be imported.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct BadRow {
-    /// The file's name.
+    /// The name of the file.
     pub(super) file: String,
-    /// Counted from 1, without the line of names.
+    /// The number of the row, from 1, without the header.
     pub(super) row: u64,
-    /// The column, where one is to blame.
+    /// The column, if the problem is in one column.
     pub(super) column: Option<&'static str>,
-    /// What the file has there.
+    /// The value in the file, or the problem with the row.
     pub(super) found: String,
-    /// What should be there.
+    /// What was expected instead.
     pub(super) expected: String,
 }
 
@@ -44,12 +44,17 @@ impl std::fmt::Display for BadRow {
 }
 
 impl Table {
-    /// Finds the columns; `required` is how many of the first known ones the file must have.
+    /// Opens a file and finds its columns. The file must have the first `required` of the known columns.
     pub(super) fn open(path: &Path, known: &'static [&'static str], required: usize) -> anyhow::Result<Self> {
         let input = Input::open(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(other) = input.names().into_iter().find(|name| !known.contains(name)) {
-            bail!("{} has a column `{}`; known are `{}`", path.display(), shorten(other), known.join("`, `"));
+            bail!(
+                "{} has an unknown column `{}`; known columns are `{}`",
+                path.display(),
+                shorten(other),
+                known.join("`, `")
+            );
         }
         let (mut places, mut read) = (Vec::new(), Vec::new());
         for (number, column) in known.iter().enumerate() {
@@ -71,7 +76,7 @@ impl Table {
         self.places.get(number).copied().flatten()
     }
 
-    /// Shows every row, in order.
+    /// Calls `visit` for every row, in order.
     pub(super) fn each(&self, visit: &mut dyn FnMut(Row<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let mut before = 0;
         for batch in self.input.batches(&self.read)? {
@@ -85,7 +90,6 @@ impl Table {
     }
 }
 
-/// A row of a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row<'a> {
     table: &'a Table,
@@ -95,13 +99,13 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// Why the row is none of this file's columns, if it is none.
+    /// Fails if the row cannot be read with this file's columns.
     pub(super) fn check(&self) -> Result<(), BadRow> {
         match self.batch.broken.binary_search_by_key(&self.index, |(index, _)| *index) {
             Ok(found) => Err(BadRow {
                 column: None,
                 found: self.batch.broken.get(found).map(|(_, why)| why.clone()).unwrap_or_default(),
-                ..self.bad("", "as many fields as the line of names has")
+                ..self.bad("", "as many fields as the header")
             }),
             Err(_) => Ok(()),
         }
@@ -114,7 +118,7 @@ impl Row<'_> {
             .map_or(Cell::Null, |column| column.cell(self.index))
     }
 
-    /// That a column has something else than was expected.
+    /// Reports an unexpected value in a column.
     pub(super) fn bad(&self, column: &'static str, expected: &str) -> BadRow {
         BadRow {
             file: self.table.name.clone(),
@@ -125,18 +129,18 @@ impl Row<'_> {
         }
     }
 
-    /// That the ledger refuses the row.
+    /// Reports that the ledger refuses the row.
     pub(super) fn refused(&self, why: String) -> BadRow {
-        BadRow { column: None, found: why, ..self.bad("", "a row that the ledger takes") }
+        BadRow { column: None, found: why, ..self.bad("", "a row that the ledger accepts") }
     }
 
-    /// A value that is written as text.
+    /// Parses a value that is written as text.
     pub(super) fn parsed<T: std::str::FromStr>(&self, column: &'static str, expected: &str) -> Result<T, BadRow> {
         let text = self.cell(column).text();
         text.and_then(|text| text.parse().ok()).ok_or_else(|| self.bad(column, expected))
     }
 
-    /// As [`Row::parsed`]; no value counts as the default one.
+    /// As [`Row::parsed`], but returns the default if there is no value.
     pub(super) fn optional<T: std::str::FromStr + Default>(
         &self,
         column: &'static str,
@@ -145,7 +149,7 @@ impl Row<'_> {
         if self.cell(column) == Cell::Null { Ok(T::default()) } else { self.parsed(column, expected) }
     }
 
-    /// An instant: a timestamp, RFC 3339, or whole nanoseconds since 1970.
+    /// Reads an instant: a timestamp, RFC 3339, or whole nanoseconds since 1970.
     pub(super) fn instant(&self, column: &'static str) -> Result<Timestamp, BadRow> {
         let cell = self.cell(column);
         let ns = || cell.text().and_then(|text| text.parse().ok()).map(Timestamp::from_ns);
@@ -153,14 +157,14 @@ impl Row<'_> {
         cell.time().or_else(ns).ok_or_else(|| self.bad(column, expected))
     }
 
-    /// A set of flags: names between `|`.
+    /// Reads a set of flags: names separated by `|`.
     pub(super) fn flags(&self, column: &'static str, known: &[(&'static str, u16)]) -> Result<u16, BadRow> {
         let Some(text) = self.cell(column).text() else { return Ok(0) };
         let names = text.split('|').map(str::trim).filter(|name| !name.is_empty());
         let mut bits = names.map(|name| known.iter().find(|(other, _)| *other == name).map(|(_, bits)| *bits));
         bits.try_fold(0, |all, bits| Some(all | bits?)).ok_or_else(|| {
             let known: Vec<_> = known.iter().map(|(name, _)| *name).collect();
-            self.bad(column, &format!("names of {} with | between them", known.join(", ")))
+            self.bad(column, &format!("names from {}, separated by |", known.join(", ")))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Looks at a folder that `finaira prove` wrote, without asking anybody.
+//! Checks a folder that `finaira prove` wrote, without a server.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use proof::{CheckpointError, Hash, Note, SignedCheckpoint, TlogProof, VerifierKe
 
 use super::folder::{CONSISTENCY, ENTRY, HANDOVERS, LEAF, OLD_CHECKPOINT, PROOF, VKEY};
 
-#[expect(clippy::print_stdout, reason = "this command answers on standard output")]
+#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub(super) fn run(folder: &Path, known: Option<&VerifierKey>) -> anyhow::Result<()> {
-    // Whoever knows the key needs no file with it.
+    // If the caller gave the key, the file with the key is not needed.
     let vkeys = if known.is_some() && !is_there(folder, VKEY)? { String::new() } else { text(folder, VKEY)? };
     let vkeys = vkeys.lines().map(|line| line.parse().with_context(|| format!("in {VKEY}")));
     let kept: Vec<VerifierKey> =
@@ -26,7 +26,7 @@ pub(super) fn run(folder: &Path, known: Option<&VerifierKey>) -> anyhow::Result<
     println!("signed by {key}");
     if known.is_none() {
         println!(
-            "this key is from the folder itself: compare it with the one that the operator gave you, or give that with --vkey"
+            "this key is from the folder itself: compare it with the one that the operator gave you, or pass that one with --vkey"
         );
     }
     Ok(())
@@ -38,11 +38,11 @@ fn entry(folder: &Path, key: &VerifierKey) -> anyhow::Result<String> {
         bail!("{LEAF} is not the SHA-256 of {ENTRY}");
     }
     let proof: TlogProof = text(folder, PROOF)?.parse().with_context(|| format!("in {PROOF}"))?;
-    proof.verify(&proof::entry_leaf(&entry), key).with_context(|| format!("{PROOF} does not hold"))?;
+    proof.verify(&proof::entry_leaf(&entry), key).with_context(|| format!("{PROOF} is invalid"))?;
     Ok(format!("{ENTRY} is entry {} of {}", proof.index + 1, proof.checkpoint.checkpoint.size))
 }
 
-/// A key, and those that it took over from: each signed a note together with one that is trusted already.
+/// Returns the key and its predecessors: each of them signed a note together with a key that is already trusted.
 fn trusted_with(key: &VerifierKey, kept: &[VerifierKey], folder: &Path) -> anyhow::Result<Vec<VerifierKey>> {
     let mut trusted = vec![key.clone()];
     if !is_there(folder, HANDOVERS)? {
@@ -53,7 +53,7 @@ fn trusted_with(key: &VerifierKey, kept: &[VerifierKey], folder: &Path) -> anyho
         .map(|note| note.parse())
         .collect::<Result<_, _>>()
         .with_context(|| format!("in {HANDOVERS}"))?;
-    // Every round trusts one key more, or is the last.
+    // Each iteration adds one trusted key, or ends the loop.
     while let Some(older) = kept.iter().find(|older| {
         let both = |note: &Note| note.verify(older).is_ok() && trusted.iter().any(|key| note.verify(key).is_ok());
         !trusted.contains(older) && handovers.iter().any(both)
@@ -63,10 +63,10 @@ fn trusted_with(key: &VerifierKey, kept: &[VerifierKey], folder: &Path) -> anyho
     Ok(trusted)
 }
 
-/// A checkpoint that one of these keys signed; what the first has against it otherwise.
+/// Opens a checkpoint that one of these keys signed. Otherwise returns the error for the first key.
 fn open(note: &str, keys: &[VerifierKey]) -> Result<SignedCheckpoint, CheckpointError> {
     let mut opened = keys.iter().map(|key| SignedCheckpoint::open(note, key));
-    let first = opened.next().expect("there is a key that is trusted");
+    let first = opened.next().expect("there is at least one trusted key");
     first.or_else(|error| opened.find_map(Result::ok).ok_or(error))
 }
 
@@ -78,23 +78,23 @@ fn consistency(folder: &Path, keys: &[VerifierKey]) -> anyhow::Result<String> {
     let mut lines = head.lines();
     let size = lines.next().and_then(|line| line.strip_prefix("old ")?.parse::<u64>().ok());
     if size != Some(old.checkpoint.size) {
-        bail!("{CONSISTENCY} does not begin with `old {}`", old.checkpoint.size);
+        bail!("{CONSISTENCY} does not start with `old {}`", old.checkpoint.size);
     }
     let hash = |line: &str| STANDARD.decode(line).ok()?.try_into().ok();
     let hashes = lines
         .map(hash)
         .collect::<Option<Vec<Hash>>>()
-        .with_context(|| format!("{CONSISTENCY} has a line that is no hash"))?;
+        .with_context(|| format!("{CONSISTENCY} has a line that is not a hash"))?;
     let (before, after) = (&old.checkpoint, &new.checkpoint);
     if !verify_consistency((before.size, &before.root), (after.size, &after.root), &hashes) {
-        bail!("the log of {} entries does not begin with the log of {}", after.size, before.size);
+        bail!("the log of {} entries does not start with the log of {} entries", after.size, before.size);
     }
-    Ok(format!("the log of {} entries begins with the log of {}", after.size, before.size))
+    Ok(format!("the log of {} entries starts with the log of {} entries", after.size, before.size))
 }
 
 fn is_there(folder: &Path, name: &str) -> anyhow::Result<bool> {
     let path = folder.join(name);
-    path.try_exists().with_context(|| format!("cannot look at {}", path.display()))
+    path.try_exists().with_context(|| format!("cannot access {}", path.display()))
 }
 
 fn bytes(folder: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
@@ -103,5 +103,5 @@ fn bytes(folder: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 fn text(folder: &Path, name: &str) -> anyhow::Result<String> {
-    String::from_utf8(bytes(folder, name)?).with_context(|| format!("{name} is no text"))
+    String::from_utf8(bytes(folder, name)?).with_context(|| format!("{name} is not text"))
 }

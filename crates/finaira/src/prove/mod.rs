@@ -1,5 +1,5 @@
-//! `finaira prove`: what others need to see that something stands in the journal, as a folder of files; and looking at one
-//! such folder without any server.
+//! `finaira prove` writes what others need to verify that something is in the journal, as a folder of files. It also
+//! checks such a folder without a server.
 
 mod check;
 mod folder;
@@ -19,21 +19,21 @@ use self::remote::Remote;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// That a transfer stands in the journal
+    /// Prove that a transfer is in the journal
     Transfer(OfTransfer),
-    /// That the decision about a payment stands in the journal
+    /// Prove that the decision about a payment is in the journal
     Payment(OfPayment),
-    /// That an entry stands in the journal, by its sequence
+    /// Prove that an entry is in the journal, given its sequence
     Entry(OfEntry),
-    /// That the journal has only grown since a checkpoint
+    /// Prove that the journal has only grown since a checkpoint
     Consistency(OfConsistency),
-    /// Check a folder that one of the others wrote; no server is asked
+    /// Check a folder that one of the other commands wrote, without a server
     Check(Check),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct OfTransfer {
-    /// The transfer
+    /// Id of the transfer
     id: TransferId,
     #[command(flatten)]
     to: Destination,
@@ -41,7 +41,7 @@ pub(crate) struct OfTransfer {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct OfPayment {
-    /// The payment
+    /// Id of the payment
     id: PaymentId,
     #[command(flatten)]
     to: Destination,
@@ -49,7 +49,7 @@ pub(crate) struct OfPayment {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct OfEntry {
-    /// The entry's sequence, from 1
+    /// Sequence of the entry, from 1
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     sequence: u64,
     #[command(flatten)]
@@ -61,7 +61,7 @@ pub(crate) struct OfConsistency {
     /// File with the older checkpoint
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
-    /// File with the newer checkpoint; without it the newest of the server
+    /// File with the newer checkpoint; the default is the server's newest
     #[arg(long, value_name = "FILE")]
     to_checkpoint: Option<PathBuf>,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub(crate) struct OfConsistency {
 
 #[derive(Debug, clap::Args)]
 struct Destination {
-    /// Folder to write, which must not be there yet; named after what is proved if not given
+    /// Folder to write, which must not exist yet; by default it is named after what is proved
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -79,9 +79,9 @@ struct Destination {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
-    /// The folder
+    /// The folder to check
     folder: PathBuf,
-    /// The key of the log, known from elsewhere; the one in the folder proves nothing about who wrote it
+    /// The key of the log, from another source; the key in the folder does not prove who wrote it
     #[arg(long, value_name = "VKEY")]
     vkey: Option<VerifierKey>,
 }
@@ -90,7 +90,7 @@ pub(crate) struct Check {
 pub(crate) struct Checkpoint {
     #[command(flatten)]
     remote: Remote,
-    /// Print the key that checks it instead
+    /// Print the key that verifies the checkpoint instead
     #[arg(long)]
     vkey: bool,
 }
@@ -109,8 +109,8 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-/// Prints the newest checkpoint of a server, or the key that checks it.
-#[expect(clippy::print_stdout, reason = "this command answers on standard output")]
+/// Prints the newest checkpoint of a server, or the key that verifies it.
+#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub(crate) fn checkpoint(of: &Checkpoint) -> anyhow::Result<()> {
     if of.vkey {
         println!("{}", text(&of.remote.json("/v1/proofs/keys")?, "vkey")?);
@@ -123,10 +123,10 @@ pub(crate) fn checkpoint(of: &Checkpoint) -> anyhow::Result<()> {
 fn entry(path: &str, what: &str, to: &Destination) -> anyhow::Result<()> {
     let answer = to.remote.json(path)?;
     let entry = STANDARD.decode(text(&answer, "entry")?).context("the server's entry is not base64")?;
-    let proof: TlogProof = text(&answer, "proof")?.parse().context("the server's proof is none")?;
+    let proof: TlogProof = text(&answer, "proof")?.parse().context("the server's proof cannot be parsed")?;
     let key: VerifierKey = text(&answer, "vkey")?.parse()?;
-    // What does not hold must not leave the house.
-    proof.verify(&proof::entry_leaf(&entry), &key).context("the server's proof does not hold")?;
+    // Never write an invalid proof.
+    proof.verify(&proof::entry_leaf(&entry), &key).context("the server's proof is invalid")?;
     let folder = Folder::create(to.out.as_deref(), what)?;
     folder.write(folder::ENTRY, &entry)?;
     folder.write(folder::LEAF, &proof::leaf_data(&entry))?;
@@ -147,17 +147,17 @@ fn consistency(of: &OfConsistency) -> anyhow::Result<()> {
     let newer = of.to_checkpoint.as_ref().map(read).transpose()?;
     let keys = of.to.remote.json("/v1/proofs/keys")?;
     let key: VerifierKey = text(&keys, "vkey")?.parse()?;
-    let retired = keys.get("retired").and_then(Value::as_array).context("the server's answer has no retired keys")?;
+    let retired = keys.get("retired").and_then(Value::as_array).context("the server's response has no retired keys")?;
     let retired = retired.iter().map(|vkey| Ok(vkey.as_str().unwrap_or_default().parse()?));
     let all: Vec<VerifierKey> = std::iter::once(Ok(key.clone())).chain(retired).collect::<anyhow::Result<_>>()?;
-    // What does not hold must not leave the house, and what nobody signed accuses nobody.
+    // Never write an invalid proof, and do not accuse the server because of a checkpoint that it did not sign.
     let signed_here = |signed: &SignedCheckpoint| {
         let (origin, size) = (&signed.checkpoint.origin, signed.checkpoint.size);
         if origin != key.name() {
-            bail!("a checkpoint of {size} entries is of {origin}, the server keeps {}", key.name());
+            bail!("a checkpoint of {size} entries is of {origin}, but the server's log is {}", key.name());
         }
         if !all.iter().any(|key| signed.note.verify(key).is_ok()) {
-            bail!("the checkpoint of {size} entries is signed by no key that the server ever had");
+            bail!("the checkpoint of {size} entries was not signed with any key that the server ever had");
         }
         Ok(())
     };
@@ -175,7 +175,7 @@ fn consistency(of: &OfConsistency) -> anyhow::Result<()> {
     let (before, after) = (&old.checkpoint, &new.checkpoint);
     if !verify_consistency((before.size, &before.root), (after.size, &after.root), &hashes) {
         bail!(
-            "the journal of the server does not begin with the {from} entries that {} is of: it was changed",
+            "the server's journal does not start with the {from} entries that {} covers: it was changed",
             of.from.display()
         );
     }
@@ -186,15 +186,15 @@ fn consistency(of: &OfConsistency) -> anyhow::Result<()> {
     folder.write_text(folder::VKEY, &all.iter().map(|key| format!("{key}\n")).collect::<String>())?;
     folder.write_text(folder::HANDOVERS, text(&keys, "handovers")?)?;
     folder.write_text(folder::HOW, &folder::how_to_check_consistency(&key))?;
-    folder.done(&format!("the journal of {} entries begins with those {from}", after.size))
+    folder.done(&format!("the journal of {} entries starts with those {from} entries", after.size))
 }
 
 fn text<'a>(answer: &'a Value, field: &str) -> anyhow::Result<&'a str> {
-    answer.get(field).and_then(Value::as_str).with_context(|| format!("the server's answer has no {field}"))
+    answer.get(field).and_then(Value::as_str).with_context(|| format!("the server's response has no {field}"))
 }
 
 fn hashes(answer: &Value) -> anyhow::Result<Vec<Hash>> {
-    let list = answer.get("hashes").and_then(Value::as_array).context("the server's answer has no hashes")?;
+    let list = answer.get("hashes").and_then(Value::as_array).context("the server's response has no hashes")?;
     let hash = |value: &Value| STANDARD.decode(value.as_str()?).ok()?.try_into().ok();
-    list.iter().map(|value| hash(value).context("the server's answer has a hash that is none")).collect()
+    list.iter().map(|value| hash(value).context("the server's response has an invalid hash")).collect()
 }

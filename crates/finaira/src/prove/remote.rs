@@ -1,4 +1,4 @@
-//! The server that is asked.
+//! The server that provides the proofs.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use ureq::Agent;
 
-/// How long an answer may take.
+/// The limit for a response.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Remote {
-    /// Where the server listens
+    /// Address of the server
     #[arg(long, env = "FINAIRA_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7070")]
     server: String,
-    /// A key with the scope of what is asked for: ledger:read, payments:read, events:read, proofs:read
+    /// A key with the scope that the request needs: ledger:read, payments:read, events:read or proofs:read
     #[arg(long, env = "FINAIRA_API_KEY", value_name = "KEY", hide_env_values = true)]
     api_key: String,
 }
 
 impl Remote {
     pub(super) fn json(&self, path: &str) -> anyhow::Result<Value> {
-        serde_json::from_str(&self.text(path)?).context("the server's answer is not JSON")
+        serde_json::from_str(&self.text(path)?).context("the server's response is not JSON")
     }
 
     pub(super) fn text(&self, path: &str) -> anyhow::Result<String> {
@@ -30,12 +30,12 @@ impl Remote {
         let request = Agent::from(config).get(format!("{server}{path}"));
         let response = request.header("Authorization", format!("Bearer {}", self.api_key)).call();
         let mut response = response.with_context(|| format!("cannot reach {server}"))?;
-        let body = response.body_mut().read_to_string().context("the server's answer is no text")?;
+        let body = response.body_mut().read_to_string().context("the server's response is not text")?;
         if response.status().is_success() {
             return Ok(body);
         }
         let problem: Value = serde_json::from_str(&body).unwrap_or_default();
         let text = |field: &str| problem.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-        bail!("the server answered {}: {} ({})", response.status().as_u16(), text("detail"), text("code"))
+        bail!("the server responded with {}: {} ({})", response.status().as_u16(), text("detail"), text("code"))
     }
 }

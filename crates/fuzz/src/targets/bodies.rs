@@ -1,4 +1,4 @@
-//! Requests of clients: JSON, packed records, queries. What parses is decided, journaled, replayed.
+//! Client requests: JSON, packed records and queries. Parsed commands are decided, journaled and replayed.
 
 use api::packed::{AccountFilter, AccountRecord, QueryFilter, TransferRecord};
 use ledger::{AccountFlags, TransferFlags};
@@ -124,7 +124,7 @@ mod tests {
         let has_body = |route: &&api::Route| matches!(route.body, Body::Json(_) | Body::Batch(_) | Body::Packed { .. });
         let bodies = api::ROUTES.iter().filter(has_body);
         let missing: Vec<&str> = bodies.filter(|route| !attacked(route)).map(|route| route.path).collect();
-        // These two are read by the same code as their siblings.
+        // The code that other routes use reads these two as well.
         assert_eq!(missing, ["/v1/packed/account-balances", "/v1/packed/query-accounts"]);
     }
 }

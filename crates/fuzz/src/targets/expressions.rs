@@ -1,4 +1,4 @@
-//! CEL: what compiles is evaluated.
+//! CEL expressions. An expression that compiles is evaluated.
 
 use policy::cel::{COST_MAX, EvalError, Row, Schema, Slot, Type, Value, compile};
 use types::{AccountId, Timestamp, Token};
@@ -41,12 +41,12 @@ pub(super) fn expression(bytes: &[u8]) -> Verdict {
             let lines = u32::try_from(source.matches('\n').count()).unwrap_or(u32::MAX);
             assert!(
                 (1..=lines.saturating_add(1)).contains(&error.line) && error.column > 0,
-                "{error} is in {source:?}"
+                "the position of {error} is inside {source:?}"
             );
             return check_line(error);
         }
     };
-    assert!(program.cost() <= COST_MAX && program.source() == source, "{source:?} is bounded");
+    assert!(program.cost() <= COST_MAX && program.source() == source, "the cost of {source:?} is bounded");
     let all = Values(NAMES.iter().map(|(_, _, value, _)| Some(*value)).collect());
     let few = Values(NAMES.iter().map(|(_, _, value, optional)| (!optional).then_some(*value)).collect());
     for row in [all, few] {
@@ -54,7 +54,9 @@ pub(super) fn expression(bytes: &[u8]) -> Verdict {
             Ok(value) => {
                 assert_eq!(type_of(&value), std::mem::discriminant(&program.ty()), "{source:?} gives {value:?}")
             }
-            Err(error @ (EvalError::Mistyped(_) | EvalError::WrongResult)) => panic!("{source:?} was checked: {error}"),
+            Err(error @ (EvalError::Mistyped(_) | EvalError::WrongResult)) => {
+                panic!("{source:?} passed the type check but failed: {error}")
+            }
             Err(error) => drop(check_line(error)),
         }
     }

@@ -1,4 +1,4 @@
-//! Files of payments: CSV and Parquet, row by row.
+//! Files of payments, CSV and Parquet.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -15,7 +15,7 @@ use tables::{Input, Payments};
 use crate::desk::{Desk, past};
 use crate::{Verdict, check_line};
 
-/// Rows of one input that are decided.
+/// How many rows of one input are decided.
 const DECIDED_MAX: usize = 4;
 
 pub(super) fn csv(bytes: &[u8]) -> Verdict {
@@ -27,10 +27,10 @@ pub(super) fn parquet(bytes: &[u8]) -> Verdict {
 }
 
 fn read(bytes: &[u8], name: &str) -> Verdict {
-    let folder = tempfile::tempdir().expect("there is room for a file");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let path = folder.path().join(name);
-    let mut file = std::fs::File::create(&path).expect("there is room for a file");
-    file.write_all(bytes).expect("there is room for a file");
+    let mut file = std::fs::File::create(&path).expect("a file can be created");
+    file.write_all(bytes).expect("the file can be written");
     drop(file);
     match rows(&path) {
         Ok(verdict) => verdict,
@@ -42,12 +42,12 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn rows(path: &Path) -> Result<Verdict, Failure> {
     let policy = Arc::clone(&past().policy);
-    let mapping = policy.file_mapping().cloned().ok_or("the policy reads files")?;
+    let mapping = policy.file_mapping().cloned().ok_or("the policy has no file mapping")?;
     let input = Input::open(path)?;
     let mut payments = Payments::new(&policy, &mapping, &input)?;
     let mut number = 0;
     let mut left = DECIDED_MAX;
-    let mut verdict = Verdict::Refused("it has no row that is a payment".to_owned());
+    let mut verdict = Verdict::Refused("no row is a payment".to_owned());
     let mut desk: Option<Desk> = None;
     for batch in input.batches(payments.columns())? {
         let batch = batch?;
@@ -96,12 +96,12 @@ pub(super) fn parquet_seeds() -> Vec<(String, Vec<u8>)> {
 
 fn parquet_file(compression: Compression) -> Vec<u8> {
     const TEXTS: [&[u8]; 3] = [b"596", b"NO", b"SE"];
-    let schema = Arc::new(parse_message_type(SCHEMA).expect("the schema is one"));
+    let schema = Arc::new(parse_message_type(SCHEMA).expect("the schema is valid"));
     let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
-    let mut file = SerializedFileWriter::new(Vec::new(), schema, properties).expect("it is in memory");
-    let mut group = file.next_row_group().expect("it is in memory");
+    let mut file = SerializedFileWriter::new(Vec::new(), schema, properties).expect("writing to memory succeeds");
+    let mut group = file.next_row_group().expect("writing to memory succeeds");
     let levels: [i16; 3] = [1, 0, 1];
-    while let Some(mut column) = group.next_column().expect("it is in memory") {
+    while let Some(mut column) = group.next_column().expect("writing to memory succeeds") {
         let written = match column.untyped() {
             ColumnWriter::BoolColumnWriter(writer) => writer.write_batch(&[true, false], Some(&levels), None),
             ColumnWriter::Int32ColumnWriter(writer) => writer.write_batch(&[41, 0], Some(&levels), None),
@@ -127,9 +127,9 @@ fn parquet_file(compression: Compression) -> Vec<u8> {
                 writer.write_batch(&ids, Some(&levels), None)
             }
         };
-        written.expect("it is in memory");
-        column.close().expect("it is in memory");
+        written.expect("writing to memory succeeds");
+        column.close().expect("writing to memory succeeds");
     }
-    group.close().expect("it is in memory");
-    file.into_inner().expect("it is in memory")
+    group.close().expect("writing to memory succeeds");
+    file.into_inner().expect("writing to memory succeeds")
 }

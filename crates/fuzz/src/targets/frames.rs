@@ -1,34 +1,36 @@
-//! What stands on disk: the entries of a frame, and whole journals.
+//! Data on disk: the entries of a frame, and whole journals.
 
 use std::sync::OnceLock;
 
 use disk::{Disk, DiskFile};
 use engine::{Entry, Fact, Header};
-use journal::{FileJournal, Frame, FrameBuilder, Journal, Layout, PAYLOAD_BYTES_MAX, Reader};
+use journal::{DurableLog, FileJournal, Frame, FrameBuilder, Layout, PAYLOAD_BYTES_MAX, Reader, SegmentStore};
 use sim::SimDisk;
 use types::{Origin, Seq, Timestamp};
 
 use crate::desk::{HISTORY, SHARD, past};
 use crate::{Verdict, check_line};
 
-/// Count (4 bytes), first sequence (8) and base time (8) stand before the payload.
+/// The input starts with the count of entries (4 bytes), the first sequence (8) and the base time (8), before the
+/// payload.
 const FRAME_HEAD_BYTES: usize = 20;
 
-/// The payload of a frame: what decodes is encoded to something that decodes to the same, and stays as it is then.
+/// The payload of a frame. Decoded entries must encode to a form that decodes to the same entries and encodes to
+/// itself.
 pub(super) fn entries(bytes: &[u8]) -> Verdict {
     let Some(frame) = frame(bytes) else { return Verdict::no_input() };
     let entries = match frame.entries() {
         Ok(entries) => entries,
         Err(error) => return check_line(error),
     };
-    assert_eq!(entries.len(), frame.count as usize, "a frame has as many entries as it says");
-    let placed: Vec<_> = frame.iter().map(|read| read.expect("it was read before").1.offset).collect();
-    assert!(placed.is_sorted(), "entries stand in order");
+    assert_eq!(entries.len(), frame.count as usize, "the number of entries matches the frame's count");
+    let placed: Vec<_> = frame.iter().map(|read| read.expect("the entry was read before").1.offset).collect();
+    assert!(placed.is_sorted(), "entries are in order of offset");
     let frames = framed(&entries);
     let again: Vec<Entry> =
-        frames.iter().flat_map(|frame| frame.entries().expect("what was written can be read")).collect();
-    assert!(again == entries, "entries are read as they were written");
-    assert!(framed(&again) == frames, "entries are written in one form");
+        frames.iter().flat_map(|frame| frame.entries().expect("encoded frames can be read")).collect();
+    assert!(again == entries, "entries read back unchanged");
+    assert!(framed(&again) == frames, "entries have one encoding");
     for entry in &entries {
         assert!(!journal::canonical(entry).is_empty() && !journal::kind_name(entry).is_empty());
     }
@@ -41,7 +43,7 @@ fn frame(bytes: &[u8]) -> Option<Frame> {
     let (first, at) = rest.split_first_chunk::<8>()?;
     let (count, first) = (u32::from_le_bytes(*count), u64::from_le_bytes(*first));
     let base_time = Timestamp::from_ns(u64::from_le_bytes(*at.first_chunk()?));
-    // What a frame's header is checked for before anybody looks at its payload.
+    // A reader checks these properties of a frame's header before it reads the payload.
     let bounded = count > 0 && first.checked_add(u64::from(count)).is_some() && payload.len() <= PAYLOAD_BYTES_MAX;
     bounded.then(|| Frame { first: Seq::new(first), count, base_time, shard: SHARD, payload: payload.to_vec() })
 }
@@ -66,7 +68,7 @@ pub(super) fn entry_seeds() -> Vec<(String, Vec<u8>)> {
         [&head.concat(), &frame.payload[..]].concat()
     };
     let mut seeds: Vec<(String, Vec<u8>)> = Vec::new();
-    // One of each kind by itself, and all in one frame.
+    // One frame for each kind of entry, and one frame with all entries.
     for entry in &past().entries {
         let name = journal::kind_name(entry).to_owned();
         if seeds.iter().all(|(known, _)| *known != name) {
@@ -83,32 +85,37 @@ const SEGMENT_HEADER_BYTES: usize = 4096;
 const SEGMENT_HEADER_USED_BYTES: usize = 100;
 const FRAME_HEADER_BYTES: usize = 128;
 const FRAME_MAGIC: &[u8] = b"FNF1";
-/// So that one input stays fast.
+/// Limits the size of an input, so that each run is fast.
 const SEGMENTS_MAX: usize = 4;
 
-/// A journal's files: 1 byte that says whether checksums are made right, so that what is behind them is reached; the two
-/// slots of the mark; then each segment as its length (4 bytes), the used part of its header and its frames.
+/// The files of a journal. The first byte tells whether to correct the checksums, so that the code behind the checks is
+/// reached. Then follow the two slots of the mark, and each segment as its length (4 bytes), the used part of its
+/// header, and its frames.
 ///
-/// Whatever it is, it opens or is refused. What opens holds entries one after the other, reads the same again, and goes on.
+/// Every input either opens or is rejected. A journal that opens has entries without gaps, reads the same again, and
+/// accepts new entries.
 pub(super) fn journal(bytes: &[u8]) -> Verdict {
     let Some(disk) = disk(bytes) else { return Verdict::no_input() };
     let (entries, reader) = match open(&disk) {
         Ok(opened) => opened,
         Err(complaint) => return check_line(complaint),
     };
-    assert!(entries.iter().map(|entry| entry.header.seq.get()).eq(1..=entries.len() as u64), "JRN-1 after any damage");
+    assert!(
+        entries.iter().map(|entry| entry.header.seq.get()).eq(1..=entries.len() as u64),
+        "JRN-1: after any damage, sequences have no gaps"
+    );
     let mut read: Vec<Entry> = Vec::new();
     loop {
-        let page = reader.read(Seq::new(read.len() as u64 + 1)).expect("what a start accepted can be read");
+        let page = reader.read(Seq::new(read.len() as u64 + 1)).expect("entries that a start accepted can be read");
         if page.is_empty() {
             break;
         }
         read.extend(page);
     }
-    assert!(read == entries, "what is read is what the start saw");
+    assert!(read == entries, "reading gives the entries that the start saw");
     drop(reader);
     let (again, _) = open(&disk).expect("a journal that opened opens again");
-    assert!(again == entries, "a second start sees what the first did");
+    assert!(again == entries, "a second start sees the same entries as the first");
     go_on(&disk, entries);
     Verdict::Accepted
 }
@@ -118,7 +125,7 @@ type Opened = (Vec<Entry>, journal::FileReader<SimDisk>);
 fn open(disk: &SimDisk) -> Result<Opened, journal::Fault> {
     let mut entries = Vec::new();
     let (journal, recovered) = open_with(disk, &mut entries)?;
-    assert_eq!(recovered.last.get(), entries.len() as u64, "the last entry is the last one shown");
+    assert_eq!(recovered.last.get(), entries.len() as u64, "the reported last entry is the last one visited");
     Ok((entries, journal.reader()))
 }
 
@@ -133,7 +140,7 @@ fn open_with(
     FileJournal::open(disk.clone(), Layout::TINY, SHARD, || HISTORY.origin, None, &mut visit)
 }
 
-/// One more entry is there after the next start.
+/// Checks that an appended entry is there after the next start.
 fn go_on(disk: &SimDisk, mut entries: Vec<Entry>) {
     let mut shown = Vec::new();
     let (mut journal, _) = open_with(disk, &mut shown).expect("a journal that opened opens again");
@@ -156,7 +163,7 @@ fn go_on(disk: &SimDisk, mut entries: Vec<Entry>) {
     drop(journal);
     entries.push(entry);
     let (again, _) = open(disk).expect("a journal that was written to opens again");
-    assert!(again == entries, "what was appended is there after the next start");
+    assert!(again == entries, "the appended entry is there after the next start");
 }
 
 fn disk(bytes: &[u8]) -> Option<SimDisk> {
@@ -189,7 +196,7 @@ fn disk(bytes: &[u8]) -> Option<SimDisk> {
             file[96..100].copy_from_slice(&checksum.to_le_bytes());
         }
         file.extend_from_slice(frames);
-        // Segments are longer than what stands in them.
+        // A segment file is longer than its frames.
         file.resize(file.len() + FRAME_HEADER_BYTES, 0);
         if mend {
             mend_frames(&mut file, &mut previous);
@@ -200,7 +207,7 @@ fn disk(bytes: &[u8]) -> Option<SimDisk> {
     Some(disk)
 }
 
-/// Makes right the checksums and the chain of what stands where frames should.
+/// Corrects the checksums and the chain of everything that is where a frame should be.
 fn mend_frames(file: &mut [u8], previous: &mut [u8; 32]) {
     let mut at = SEGMENT_HEADER_BYTES;
     while let Some(header) = file.get_mut(at..at + FRAME_HEADER_BYTES)
@@ -236,8 +243,8 @@ fn contents(disk: &SimDisk, name: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A journal of the past, one whose last frame is torn, and one without entries; with and without checksums that are made
-/// right.
+/// A journal with the whole past, one whose last frame is torn, and one without entries. Each comes with and without
+/// corrected checksums.
 pub(super) fn journal_seeds() -> Vec<(String, Vec<u8>)> {
     static SEEDS: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
     SEEDS
@@ -249,7 +256,7 @@ pub(super) fn journal_seeds() -> Vec<(String, Vec<u8>)> {
             for (name, bytes) in [("past", marked), ("torn", torn), ("empty", written(&[], 1, false))] {
                 for (form, mend) in [("as-it-is", 0), ("mended", 1)] {
                     if (name, mend) == ("torn", 1) {
-                        // Made right, a torn frame is a whole one that nobody can read.
+                        // With corrected checksums, a torn frame would be a complete frame that cannot be decoded.
                         continue;
                     }
                     seeds.push((format!("{name}-{form}"), [&[mend], &bytes[..]].concat()));
@@ -260,7 +267,8 @@ pub(super) fn journal_seeds() -> Vec<(String, Vec<u8>)> {
         .clone()
 }
 
-/// The files of a journal that holds these entries, so many in a frame, in the form of an input; `marked` after the last one.
+/// The files of a journal with these entries, `in_a_frame` entries per frame, in the form of an input. If `marked`, the
+/// mark covers the last entry.
 fn written(entries: &[Entry], in_a_frame: usize, marked: bool) -> Vec<u8> {
     let disk = SimDisk::default();
     let (mut journal, _) = open_with(&disk, &mut Vec::new()).expect("an empty journal opens");

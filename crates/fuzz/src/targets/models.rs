@@ -1,4 +1,4 @@
-//! ONNX files: what loads gives probabilities.
+//! ONNX models. A model that loads returns probabilities.
 
 use policy::onnx::{INPUTS_MAX, Model};
 

@@ -1,4 +1,4 @@
-//! Policies: the document, the stored bundle, the archive that is uploaded.
+//! Policies: the document, the stored bundle, and the uploaded archive.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{Verdict, check_line};
 const RETAIL: &str = include_str!("../../../../policies/retail/policy.toml");
 const EXAMPLE: &str = include_str!("../../../policy/example/policy.toml");
 
-/// A policy.toml, whose models are all one that loads.
+/// A `policy.toml`. Each of its models is the same valid one.
 pub(super) fn policy(document: &[u8]) -> Verdict {
     let mut files = vec![(DOCUMENT.to_owned(), document.to_vec())];
     files.extend(model_files(document).into_iter().map(|name| (name, LOGISTIC_REGRESSION.to_vec())));
@@ -22,7 +22,7 @@ pub(super) fn policy(document: &[u8]) -> Verdict {
 
 fn compile(bundle: &Bundle) -> Verdict {
     let same = Bundle::from_bytes(&bundle.to_bytes()).map(|same| same.digest());
-    assert_eq!(same, Ok(bundle.digest()), "a bundle is stored as it is read");
+    assert_eq!(same, Ok(bundle.digest()), "a stored bundle reads back unchanged");
     let policy = match Policy::compile(bundle) {
         Ok(policy) => Arc::new(policy),
         Err(problems) => {
@@ -38,11 +38,11 @@ fn compile(bundle: &Bundle) -> Verdict {
     Verdict::Accepted
 }
 
-/// The stored form.
+/// A bundle in its stored form.
 pub(super) fn bundle(bytes: &[u8]) -> Verdict {
     match Bundle::from_bytes(bytes) {
         Ok(bundle) => {
-            assert!(bundle.to_bytes() == bytes, "a bundle has one form");
+            assert!(bundle.to_bytes() == bytes, "a bundle has one encoding");
             compile(&bundle);
             Verdict::Accepted
         }
@@ -54,12 +54,12 @@ fn check_bundle(error: &BundleError) -> Verdict {
     check_line(error)
 }
 
-/// A tar archive.
+/// An uploaded tar archive.
 pub(super) fn archive(bytes: &[u8]) -> Verdict {
     match api::archive::bundle(bytes) {
         Ok(bundle) => {
             let same = Bundle::from_bytes(&bundle.to_bytes()).map(|same| same.digest());
-            assert_eq!(same, Ok(bundle.digest()), "a bundle is stored as it is read");
+            assert_eq!(same, Ok(bundle.digest()), "a stored bundle reads back unchanged");
             Verdict::Accepted
         }
         Err(problem) => crate::desk::check_problem(&problem),
@@ -67,11 +67,11 @@ pub(super) fn archive(bytes: &[u8]) -> Verdict {
 }
 
 pub(super) fn policy_seeds() -> Vec<(String, Vec<u8>)> {
-    let documents = [("attacked", crate::history::POLICY), ("example", EXAMPLE), ("retail", RETAIL)];
+    let documents = [("wallet", fixtures::WALLET), ("example", EXAMPLE), ("retail", RETAIL)];
     documents.iter().map(|(name, document)| ((*name).to_owned(), with_the_model(document).into_bytes())).collect()
 }
 
-/// The document with the inputs of the model that the attacks have.
+/// Replaces the inputs of the document's model by those of the model that the targets use.
 fn with_the_model(document: &str) -> String {
     let inputs =
         document.split_once("[models.").and_then(|(_, model)| model.split_once("inputs = [")?.1.split_once(']'));
@@ -81,13 +81,13 @@ fn with_the_model(document: &str) -> String {
 
 fn small_bundle() -> Bundle {
     let document = "name = \"small\"\n[ledgers.eur]\nid = 978\nasset = \"EUR/2\"\n";
-    Bundle::new([(DOCUMENT.to_owned(), document.as_bytes().to_vec())]).expect("it is a bundle")
+    Bundle::new([(DOCUMENT.to_owned(), document.as_bytes().to_vec())]).expect("the document makes a valid bundle")
 }
 
 pub(super) fn bundle_seeds() -> Vec<(String, Vec<u8>)> {
     let models = model_files(EXAMPLE.as_bytes()).into_iter().map(|name| (name, LOGISTIC_REGRESSION.to_vec()));
     let files = models.chain([(DOCUMENT.to_owned(), EXAMPLE.as_bytes().to_vec())]);
-    let large = Bundle::new(files).expect("the example is a bundle");
+    let large = Bundle::new(files).expect("the example makes a valid bundle");
     vec![("small".to_owned(), small_bundle().to_bytes()), ("example".to_owned(), large.to_bytes())]
 }
 
@@ -98,9 +98,9 @@ pub(super) fn archive_seeds() -> Vec<(String, Vec<u8>)> {
             let mut header = tar::Header::new_gnu();
             header.set_size(bytes.len() as u64);
             header.set_mode(0o644);
-            archive.append_data(&mut header, format!("{folder}{name}"), *bytes).expect("it is in memory");
+            archive.append_data(&mut header, format!("{folder}{name}"), *bytes).expect("writing to memory succeeds");
         }
-        archive.into_inner().expect("it is in memory")
+        archive.into_inner().expect("writing to memory succeeds")
     };
     let small = small_bundle();
     let document = small.file(DOCUMENT).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Signed notes, checkpoints, proofs and names of tiles, as somebody else hands them over.
+//! Signed notes, checkpoints, proofs and tile paths from others.
 
 use std::convert::Infallible;
 
@@ -11,7 +11,7 @@ const LOG: &str = "finaira.example/attacked";
 const LEAVES: u64 = 11;
 const PROVED: u64 = 6;
 
-/// The tree that the proofs are of.
+/// The tree that the proofs belong to.
 struct Leaves;
 
 fn leaf(index: u64) -> Hash {
@@ -28,7 +28,7 @@ impl Nodes for Leaves {
 }
 
 fn key() -> SigningKey {
-    SigningKey::new(LOG, &[3; 32]).expect("the name is one of a key")
+    SigningKey::new(LOG, &[3; 32]).expect("the name is a valid key name")
 }
 
 fn checkpoint() -> Checkpoint {
@@ -37,7 +37,7 @@ fn checkpoint() -> Checkpoint {
     Checkpoint { origin: LOG.to_owned(), size: LEAVES, root: tree.root(), extensions: vec!["more".to_owned()] }
 }
 
-/// What is read is written as it was; and nothing proves anything that is not so.
+/// Parsed values are written back unchanged, and no input proves anything that is not true.
 pub(super) fn proof(bytes: &[u8]) -> Verdict {
     let Ok(text) = std::str::from_utf8(bytes) else { return Verdict::no_input() };
     let verifier = key().verifier().clone();
@@ -53,7 +53,11 @@ pub(super) fn proof(bytes: &[u8]) -> Verdict {
     let verdicts =
         [stable::<TlogProof>(text), stable::<Note>(text), stable::<VerifierKey>(text), stable::<TilePath>(text)];
     let accepted = verdicts.contains(&Verdict::Accepted);
-    if accepted { Verdict::Accepted } else { Verdict::Refused("it is nothing of a log".to_owned()) }
+    if accepted {
+        Verdict::Accepted
+    } else {
+        Verdict::Refused("the text is not a note, a proof or a tile path".to_owned())
+    }
 }
 
 pub(super) fn seeds() -> Vec<(String, Vec<u8>)> {
@@ -61,7 +65,7 @@ pub(super) fn seeds() -> Vec<(String, Vec<u8>)> {
     let checkpoint = checkpoint().sign(&[&key]);
     let Ok(hashes) = proof::inclusion(&Leaves, PROVED, LEAVES);
     let proof = TlogProof { index: PROVED, hashes, checkpoint: checkpoint.clone() };
-    assert_eq!(proof.verify(&leaf(PROVED), key.verifier()), Ok(()), "the seed proves what it says");
+    assert_eq!(proof.verify(&leaf(PROVED), key.verifier()), Ok(()), "the proof in the seed is valid");
     let witnessed =
         format!("{}\u{2014} witness.example/w AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", checkpoint.note);
     let texts = [

@@ -1,4 +1,4 @@
-//! Values that people write: ids, amounts, assets, times, names, addresses, keys.
+//! Values that people write: ids, amounts, assets, times, names, addresses and keys.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -31,10 +31,10 @@ pub(super) fn text(bytes: &[u8]) -> Verdict {
         secret(text),
     ];
     let accepted = verdicts.contains(&Verdict::Accepted);
-    if accepted { Verdict::Accepted } else { Verdict::Refused("it is no value of any kind".to_owned()) }
+    if accepted { Verdict::Accepted } else { Verdict::Refused("the text is not a value of any kind".to_owned()) }
 }
 
-/// What is read is written in one form, which is read as the same value.
+/// A parsed value has one written form, which parses to the same value.
 pub(super) fn stable<T>(text: &str) -> Verdict
 where
     T: FromStr<Err: Display> + Display + PartialEq + std::fmt::Debug,
@@ -45,14 +45,14 @@ where
             let written = value.to_string();
             match written.parse::<T>() {
                 Ok(again) => assert_eq!(again, value, "{text:?} is written as {written:?}"),
-                Err(error) => panic!("{text:?} is written as {written:?}, which does not read: {error}"),
+                Err(error) => panic!("{text:?} is written as {written:?}, which cannot be parsed: {error}"),
             }
             Verdict::Accepted
         }
     }
 }
 
-/// A key is read as it was revealed, and no complaint about one quotes it.
+/// A key is written as it was parsed, and no error message quotes a key.
 fn secret(text: &str) -> Verdict {
     match text.parse::<ApiKey>() {
         Ok(key) => {
@@ -61,7 +61,7 @@ fn secret(text: &str) -> Verdict {
         }
         Err(error) => {
             let told = error.to_string();
-            assert!(text.len() < 24 || !told.contains(text), "a complaint quotes no secret");
+            assert!(text.len() < 24 || !told.contains(text), "an error message quotes no secret");
             check_line(told)
         }
     }
@@ -69,7 +69,7 @@ fn secret(text: &str) -> Verdict {
 
 pub(super) fn seeds() -> Vec<(String, Vec<u8>)> {
     let mut fixed = |bytes: &mut [u8]| bytes.fill(7);
-    let key = ApiKey::generate(types::ActorId::new(3), &mut fixed).reveal();
+    let key = ApiKey::generate(types::CredentialId::new(3), &mut fixed).reveal();
     let texts = [
         ("amount", "340282366920938463463374607431768211455"),
         ("asset", "EUR/2"),

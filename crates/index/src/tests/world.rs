@@ -1,4 +1,4 @@
-//! The naive model: lists that are searched from end to end, and how the index is compared with them.
+//! The naive model, lists that are searched from end to end, and its comparison with the index.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use crate::*;
 
 pub(super) const ORIGIN: Origin = Origin::new(7);
 
-/// An event with the transfer that it created.
+/// An event, and the transfer that it created.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Happened {
     pub(super) placed: Placed,
     transfer: Option<Transfer>,
 }
 
-/// A generation as the model remembers it.
+/// What the model remembers of a generation.
 #[derive(Debug, Clone, Default)]
 struct Era {
     events: Vec<Happened>,
@@ -33,7 +33,7 @@ pub(super) struct World {
     pub(super) disk: MemoryDisk,
     pub(super) log: MemoryLog,
     pub(super) index: Index,
-    /// The last one is under way.
+    /// The last one is still open.
     eras: Vec<Era>,
     pub(super) accounts: Vec<Account>,
     changed: BTreeMap<AccountPlace, ()>,
@@ -142,7 +142,7 @@ impl World {
         self.happen(Event::Transfer { id, debit, credit, is_pending, resolves }, Some(transfer))
     }
 
-    /// One entry; of some kinds it makes several events.
+    /// Makes one entry. Some kinds of entry have several events.
     fn entry(&mut self) -> Vec<Happened> {
         self.entries += 1;
         let kind = if self.accounts.len() < 2 { 0 } else { self.below(20) };
@@ -187,7 +187,7 @@ impl World {
         let changed = std::mem::take(&mut self.changed);
         let changed: Vec<_> = changed.into_keys().map(|place| (place, self.accounts[place.0 as usize])).collect();
         let mut changes = Changes::default();
-        // What an earlier list says of an account does not count.
+        // The later list must win over this stale one.
         let stale = |(place, account): &(AccountPlace, Account)| {
             (*place, Account { debits_posted: Amount::new(1 << 90), ..*account })
         };
@@ -208,7 +208,7 @@ impl World {
         self.index.seal(generation).unwrap();
     }
 
-    /// Of more ledgers as time goes on.
+    /// The number of ledgers grows with time.
     fn totals(&self) -> Vec<(LedgerId, TrialBalance)> {
         let of = |ledger: u32| {
             let sum = Amount::new((u128::from(self.entries) << 70) + u128::from(ledger));
@@ -230,7 +230,8 @@ impl World {
         self.index.drain().unwrap();
     }
 
-    /// Closes the index and opens what it left, on this disk. Feeds what that does not hold.
+    /// Closes the index and opens the files that it left on this disk. Publishes the events that the files do not
+    /// contain.
     pub(super) fn reopen(&mut self, disk: MemoryDisk) -> usize {
         let (fresh, _) = Index::open(&MemoryDisk::default(), ORIGIN, self.log.clone()).unwrap();
         drop(std::mem::replace(&mut self.index, fresh));
@@ -240,7 +241,7 @@ impl World {
             None => 0,
             Some(end) => {
                 let sealed = self.eras.iter().position(|era| era.generation.as_ref().is_some_and(|is| is.end == end));
-                sealed.expect("it ends with a generation") + 1
+                sealed.expect("the last sealed entry ends a generation") + 1
             }
         };
         self.check_restored(&restored, kept);
@@ -325,7 +326,7 @@ impl World {
             assert!(positions.is_sorted_by(|one, other| one < other), "{positions:?}");
             let mut wanted: Vec<Position> = matching.iter().map(|happened| happened.placed.position).collect();
             wanted.dedup();
-            // The index may leave out by time only what is out of bounds.
+            // Bounds by time may exclude only positions that are out of bounds.
             let possible: Vec<Position> = positions.clone();
             positions.retain(|position| {
                 matching.iter().any(|it| it.placed.position == *position && times.contains(&it.placed.timestamp))
@@ -412,7 +413,7 @@ impl World {
                 (IdState::Failed(_), _) | (_, None) => PastTransfer::Failed(TransferStatus::ExceedsCredits),
                 (IdState::Created, Some(transfer)) => PastTransfer::Created { transfer, state: None },
                 (IdState::CreatedPending(_), Some(transfer)) => {
-                    // The background thread may have gone on since.
+                    // The background thread may have made progress since.
                     let found = past.find(TransferId::new(id));
                     let covered = resolution(id, covered).map_or(PendingState::Pending, |resolution| resolution.0);
                     let latest = resolution(id, u64::MAX / 20).map_or(PendingState::Pending, |resolution| resolution.0);
@@ -445,7 +446,7 @@ impl World {
     }
 }
 
-/// The id that an event spends.
+/// The transfer id that an event uses up.
 pub(super) fn id_of(event: Event) -> Option<u128> {
     if let Event::Transfer { id, .. } | Event::Failed { id, .. } = event { Some(id) } else { None }
 }

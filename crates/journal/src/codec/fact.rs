@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use engine::{
-    ApiKeyAdded, ArtifactChunk, Checkpoint, Fact, Header, LabelRecorded, PolicyActivated, StateDigest, StreamOpened,
-};
+use engine::{ArtifactChunk, Checkpoint, Fact, Header, LabelRecorded, PolicyActivated, StateDigest, StreamOpened};
 use features::{Change, StreamId, Update};
-use types::{ActorId, Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
+use types::{Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
 
-use super::{ledger_facts, payment};
+use super::{identity, ledger_facts, payment};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 const JOURNAL_STARTED: u16 = 1;
@@ -22,7 +20,7 @@ const PAYMENT_CHANGED: u16 = 8;
 const LABEL_RECORDED: u16 = 9;
 const ARTIFACT_STORED: u16 = 10;
 const POLICY_ACTIVATED: u16 = 11;
-const API_KEY_ADDED: u16 = 12;
+pub(super) const API_KEY_ADDED: u16 = 12;
 const STATE_DIGEST: u16 = 13;
 pub(super) const LIMITS_SET: u16 = 14;
 pub(super) const ADDRESS_SET: u16 = 15;
@@ -31,6 +29,8 @@ pub(super) const TRANSFER_SCHEDULED: u16 = 17;
 pub(super) const SCHEDULED_CANCELLED: u16 = 18;
 pub(super) const INDEXES_CHOSEN: u16 = 19;
 const JOURNAL_CONTINUED: u16 = 20;
+pub(super) const PRINCIPAL_ADDED: u16 = 21;
+pub(super) const CREDENTIAL_ADDED: u16 = 22;
 pub(super) const IMPORT_STARTED: u16 = 30;
 pub(super) const ACCOUNT_STAGED: u16 = 31;
 pub(super) const TRANSFER_STAGED: u16 = 32;
@@ -49,7 +49,7 @@ fn kind(fact: &Fact) -> u16 {
         Fact::LabelRecorded(_) => LABEL_RECORDED,
         Fact::ArtifactStored(_) => ARTIFACT_STORED,
         Fact::PolicyActivated(_) => POLICY_ACTIVATED,
-        Fact::ApiKeyAdded(_) => API_KEY_ADDED,
+        Fact::Identity(fact) => identity::kind(fact),
         Fact::StateDigest(_) => STATE_DIGEST,
     }
 }
@@ -69,6 +69,8 @@ pub(super) fn kind_name(fact: &Fact) -> &'static str {
         ARTIFACT_STORED => "artifact_stored",
         POLICY_ACTIVATED => "policy_activated",
         API_KEY_ADDED => "api_key_added",
+        PRINCIPAL_ADDED => "principal_added",
+        CREDENTIAL_ADDED => "credential_added",
         LIMITS_SET => "limits_set",
         ADDRESS_SET => "address_set",
         METADATA_SET => "metadata_set",
@@ -109,12 +111,7 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, 
             into.counted(&chunk.bytes);
         }
         Fact::PolicyActivated(activated) => encode_policy(header, activated, into),
-        Fact::ApiKeyAdded(key) => {
-            into.varint(key.key.get());
-            into.raw(key.hash.as_bytes());
-            into.varint(key.scopes);
-            into.counted(key.name.as_bytes());
-        }
+        Fact::Identity(fact) => identity::encode(fact, into),
         Fact::StateDigest(digest) => {
             into.varint(digest.scheme);
             into.raw(digest.digest.as_bytes());
@@ -134,7 +131,7 @@ fn version(header: &Header, fact: &Fact) -> u16 {
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
-        | Fact::ApiKeyAdded(_)
+        | Fact::Identity(_)
         | Fact::StateDigest(_) => FIRST_VERSION,
     }
 }
@@ -184,12 +181,7 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
             bytes: from.counted()?.into(),
         }),
         POLICY_ACTIVATED => Fact::PolicyActivated(Arc::new(decode_policy(header, &mut from)?)),
-        API_KEY_ADDED => Fact::ApiKeyAdded(ApiKeyAdded {
-            key: ActorId::new(from.varint()?),
-            hash: Digest::new(from.array()?),
-            scopes: from.varint()?,
-            name: decode_text(&mut from)?.into(),
-        }),
+        API_KEY_ADDED | PRINCIPAL_ADDED | CREDENTIAL_ADDED => Fact::Identity(identity::decode(number, &mut from)?),
         STATE_DIGEST => Fact::StateDigest(StateDigest { scheme: from.varint()?, digest: Digest::new(from.array()?) }),
         _ => return Err(later),
     };

@@ -29,6 +29,7 @@
 //! (4-byte length, bytes), count of keys (4), each key (16), ciphertext (4-byte length, bytes).
 
 mod fact;
+mod identity;
 mod imports;
 mod ledger_facts;
 mod ledger_settings;

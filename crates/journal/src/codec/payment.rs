@@ -131,18 +131,18 @@ pub(super) fn decode_changed(header: &Header, from: &mut Decoder<'_>) -> Result<
 }
 
 /// Values by their permanent numbers, from 0. Append, never reorder.
-struct Table<T: 'static> {
-    what: &'static str,
-    values: &'static [T],
+pub(super) struct Table<T: 'static> {
+    pub(super) what: &'static str,
+    pub(super) values: &'static [T],
 }
 
 impl<T: Copy + PartialEq> Table<T> {
-    fn number(&self, value: T) -> u8 {
+    pub(super) fn number(&self, value: T) -> u8 {
         let position = self.values.iter().position(|known| *known == value).expect("JRN-5: a table has every value");
         u8::try_from(position).expect("JRN-5: tables are short")
     }
 
-    fn value(&self, number: u8) -> Result<T, DecodeError> {
+    pub(super) fn value(&self, number: u8) -> Result<T, DecodeError> {
         let unknown = DecodeError::Unknown { what: self.what, value: u64::from(number) };
         self.values.get(usize::from(number)).copied().ok_or(unknown)
     }

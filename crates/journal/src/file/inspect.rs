@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use types::{Seq, ShardId};
 
 use super::FileJournal;
-use super::content::{Content, without_zeros};
-use super::recover::{Counts, Recovered, Scan, Visit};
-use crate::contract::{Fault, Identity, Part};
+use crate::fault::Fault;
 use crate::frame;
-use crate::mark::Mark;
-use crate::places::{NO_FRAME, damaged};
-use crate::segment::{self, HeaderFound};
+use crate::identity::{Identity, Part};
+use crate::segments::content::{Content, without_zeros};
+use crate::segments::mark::Mark;
+use crate::segments::places::{NO_FRAME, damaged};
+use crate::segments::recover::{Counts, Recovered, Scan, Visit};
+use crate::segments::segment::{self, HeaderFound};
 use disk::Disk;
 
 /// What a journal holds that was only looked at.

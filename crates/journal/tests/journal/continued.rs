@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use engine::{Checkpoint, Entry, Fact};
 use journal::{
-    Fault, FileJournal, Frame, Identity, Journal, Layout, Part, Position, Recovered, SegmentStore, StartAt, TornTail,
+    DurableLog, Fault, FileJournal, Frame, Identity, Layout, Part, Position, Recovered, SegmentStore, StartAt, TornTail,
 };
 use types::{Digest, Epoch, Origin, Seq};
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use disk::Directory;
 use engine::{Checkpoint, Entry, Fact};
-use journal::{CopyFault, Fault, FileCopy, FileJournal, FileReader, Identity, Journal, Layout, Reader};
+use journal::{
+    CopyFault, DurableLog, Fault, FileCopy, FileJournal, FileReader, Identity, Layout, Reader, SegmentStore,
+};
 use types::{Amount, Digest, Epoch, Origin, Seq};
 
 use crate::support::{

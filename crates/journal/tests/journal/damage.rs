@@ -1,6 +1,6 @@
 //! Damage to what was acknowledged: it is found, it names its place, and nothing is changed then.
 
-use journal::{Fault, Frame, Journal, Reader};
+use journal::{DurableLog, Fault, Frame, Reader};
 use types::Seq;
 
 use crate::support::{

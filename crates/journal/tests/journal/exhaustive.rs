@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::{Checkpoint, Entry, Fact};
-use journal::{Fault, FileJournal, Identity, Journal, Layout, Position, Recovered, StartAt, TornTail};
+use journal::{DurableLog, Fault, FileJournal, Identity, Layout, Position, Recovered, SegmentStore, StartAt, TornTail};
 use ledger::TransferKey;
 use types::{Digest, Epoch, Origin, Seq, TransferId};
 

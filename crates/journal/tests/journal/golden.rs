@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header,
-    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest,
-    StreamOpened, Verb,
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, CredentialAdded, CredentialKind, Deadline,
+    Entry, Fact, Header, IdentityFact, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
+    PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest, StreamOpened, Verb,
 };
 use expect_test::expect_file;
 use features::{Change, StreamId, Update};
-use journal::{FORMAT_VERSION, Identity, Journal, Part, canonical, kind_name, leaf_hash};
+use journal::{DurableLog, FORMAT_VERSION, Identity, Part, canonical, kind_name, leaf_hash};
 use ledger::{
     Account, AccountFlags, AccountPlace, Book, Import, ImportNumber, ImportProgress, ImportState, IndexedFields,
     Limits, MetadataOf, NewAccount, NewTransfer, Places, Scheduled, Transfer, TransferFlags, TransferKey,
@@ -21,8 +21,8 @@ use ledger::{
 };
 use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
 use types::{
-    AccountId, ActorId, Amount, Code, Digest, Epoch, ImportId, KeyId, LedgerId, Name, Origin, PaymentId, RequestId,
-    Sealed, Seq, Span, Timestamp, Token, TransferId,
+    AccountId, ActorId, Amount, Code, CredentialId, Digest, Epoch, ImportId, KeyId, LedgerId, Name, Origin, PaymentId,
+    RequestId, Sealed, Seq, Span, Timestamp, Token, TransferId,
 };
 
 use crate::support::{Folder, ORIGIN, frame, header, root, small};
@@ -35,9 +35,12 @@ fn files(version: u16) -> &'static [&'static str] {
     }
 }
 
-/// What the golden journal of version 3 continues as.
+/// What the golden journals since version 3 continue as.
 const CONTINUED: Identity =
     Identity { origin: Origin::new(0xfeed_0000_0000_0000_0000_0000_0000_0001), epoch: Epoch::new(2) };
+
+/// The entries before that.
+const CONTINUED_AFTER: usize = 38;
 
 fn golden(version: u16, name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/v{version}")).join(name)
@@ -48,7 +51,7 @@ fn a_journal_of_the_present_version_is_written_byte_for_byte() {
     let folder = Folder::with_unmarked(&[]);
     let mut opened = folder.open();
     let entries = entries();
-    let (before, after) = entries.split_at(entries.len() - 2);
+    let (before, after) = entries.split_at(CONTINUED_AFTER);
     for some in before.chunks(5) {
         opened.journal.append(&frame(some)).unwrap();
         opened.journal.sync().unwrap();
@@ -83,7 +86,7 @@ fn check_readable(version: u16, entries: &[Entry]) {
     let first = Part { identity: Identity { origin: ORIGIN, epoch: Epoch::new(1) }, first: Seq::new(1) };
     let lineage = match version {
         1 | 2 => vec![first],
-        _ => vec![first, Part { identity: CONTINUED, first: Seq::new(entries.len() as u64 - 1) }],
+        _ => vec![first, Part { identity: CONTINUED, first: Seq::new(CONTINUED_AFTER as u64 + 1) }],
     };
     assert_eq!(opened.journal.lineage(), lineage);
     assert_eq!(opened.entries, entries);
@@ -106,12 +109,19 @@ fn a_journal_of_version_2_is_readable() {
 
 #[test]
 fn a_journal_of_version_3_is_readable() {
-    check_readable(3, &entries());
+    check_readable(3, &entries_of_version_3());
+}
+
+#[test]
+fn a_journal_of_version_4_is_readable() {
+    check_readable(4, &entries());
 }
 
 #[test]
 fn what_a_leaf_commits_to_is_fixed() {
-    for (version, entries) in [(1, entries_of_version_1()), (2, entries_of_version_2()), (3, entries())] {
+    let versions =
+        [(1, entries_of_version_1()), (2, entries_of_version_2()), (3, entries_of_version_3()), (4, entries())];
+    for (version, entries) in versions {
         let mut text = String::new();
         let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         for entry in entries {
@@ -139,6 +149,7 @@ fn every_kind_of_entry_is_there() {
         "address_set",
         "api_key_added",
         "artifact_stored",
+        "credential_added",
         "import_noted",
         "import_started",
         "indexes_chosen",
@@ -151,6 +162,7 @@ fn every_kind_of_entry_is_there() {
         "payment_changed",
         "payment_decided",
         "policy_activated",
+        "principal_added",
         "scheduled_cancelled",
         "state_digest",
         "transfer_created",
@@ -170,8 +182,32 @@ fn at(seq: u64) -> Timestamp {
     header(seq).decided_at
 }
 
-/// What a journal of version 2 could hold, and then what came later; the last two in a history that continues.
+/// What a journal of version 3 could hold, and then what came later.
 fn entries() -> Vec<Entry> {
+    let mut entries = entries_of_version_3();
+    let principal = |actor, kind, name: &str| {
+        IdentityFact::PrincipalAdded(PrincipalAdded { actor: ActorId::new(actor), kind, name: name.into() })
+    };
+    let facts = [
+        principal(301, PrincipalKind::Service, "checkout"),
+        principal(u64::MAX, PrincipalKind::Person, "Zoë"),
+        principal(2, PrincipalKind::System, ""),
+        IdentityFact::CredentialAdded(CredentialAdded {
+            credential: CredentialId::new(302),
+            principal: ActorId::new(301),
+            kind: CredentialKind::ApiKey { hash: Digest::of(b"another key") },
+            scopes: u32::MAX,
+            name: "made at start".into(),
+        }),
+    ];
+    for (seq, fact) in (41..).zip(facts) {
+        entries.push(Entry { header: header(seq), fact: Fact::Identity(fact), sealed: None });
+    }
+    entries
+}
+
+/// What a journal of version 2 could hold, and then what came later; the last two in a history that continues.
+fn entries_of_version_3() -> Vec<Entry> {
     let mut entries = entries_of_version_2();
     let import = ImportNumber::new(300).unwrap();
     let before = Timestamp::from_ns(9);
@@ -267,12 +303,12 @@ fn entries_of_version_2() -> Vec<Entry> {
 fn entries_of_version_1() -> Vec<Entry> {
     let facts = [
         Fact::JournalStarted { origin: ORIGIN },
-        Fact::ApiKeyAdded(ApiKeyAdded {
+        Fact::Identity(IdentityFact::ApiKeyAdded(ApiKeyAdded {
             key: ActorId::new(300),
             hash: Digest::of(b"key"),
             scopes: u32::MAX,
             name: "made at start".into(),
-        }),
+        })),
         Fact::Ledger(book(3)),
         Fact::Ledger(account(4, AccountFlags::NONE)),
         Fact::Ledger(account(5, AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS)),
@@ -330,7 +366,7 @@ fn entries_of_version_1() -> Vec<Entry> {
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
-            | Fact::ApiKeyAdded(_) => {}
+            | Fact::Identity(_) => {}
         }
         Entry { header, fact, sealed }
     };

@@ -1,7 +1,9 @@
 //! Facts of imports: rows of their own, read one by one, and their bytes.
 
 use engine::{Entry, Fact};
-use journal::{CanonicalRun, FileReader, FrameBuilder, Journal as _, canonical, kind_name};
+use journal::{
+    CanonicalRun, DurableLog as _, FileReader, FrameAt, FrameBuilder, SegmentStore as _, canonical, kind_name,
+};
 use ledger::{
     Account, AccountPlace, Import, ImportNumber, ImportProgress, ImportState, NewAccount, Places, Transfer,
     TransferFlags,
@@ -64,8 +66,9 @@ fn staged_transfers_stand_in_rows_of_their_own() {
     let mut builder = FrameBuilder::default();
     let placed: Vec<_> = entries.iter().map(|entry| builder.push(entry)).collect();
     let frame = builder.finish().expect("it has entries");
-    let at = journal.append(&frame).expect("it is written");
+    journal.append(&frame).expect("it is written");
     journal.sync().expect("it is durable");
+    let at = FrameAt::before(journal.place(), &frame);
     assert_eq!(read_all(&journal.reader()), entries);
     let names: Vec<_> = entries.iter().map(kind_name).collect();
     assert_eq!(names[..3], ["import_started", "account_staged", "transfer_staged"]);

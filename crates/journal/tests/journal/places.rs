@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use disk::{Directory, Disk, DiskFile};
 use engine::{Entry, Fact};
 use journal::{
-    CanonicalRun, Fault, FileJournal, FileReader, FrameBuilder, Journal, Layout, Position, Reader, SegmentStore,
-    StartAt, canonical,
+    CanonicalRun, DurableLog, Fault, FileJournal, FileReader, FrameAt, FrameBuilder, Layout, Position, Reader,
+    SegmentStore, StartAt, canonical,
 };
 use ledger::Transfer;
 use types::Seq;
@@ -32,14 +32,16 @@ fn written() -> Written {
     let sizes = [3, 1, 0, 2, 850, 5, 300, 850, 1, 4];
     for size in sizes {
         let first = entries.len() as u64 + 1;
-        let mut frame: Vec<Entry> = (first..first + 4).map(small).collect();
-        frame[1] = chunk(first + 1, size * 1024);
+        let mut new: Vec<Entry> = (first..first + 4).map(small).collect();
+        new[1] = chunk(first + 1, size * 1024);
         let mut builder = FrameBuilder::default();
-        let placed: Vec<_> = frame.iter().map(|entry| builder.push(entry)).collect();
-        let at = journal.append(&builder.finish().unwrap()).unwrap();
+        let placed: Vec<_> = new.iter().map(|entry| builder.push(entry)).collect();
+        let frame = builder.finish().unwrap();
+        journal.append(&frame).unwrap();
         journal.sync().unwrap();
+        let at = FrameAt::before(journal.place(), &frame);
         positions.extend(placed.into_iter().map(|placed| at.position(placed)));
-        entries.extend(frame);
+        entries.extend(new);
         places.push(journal.place());
     }
     journal.mark().unwrap();
@@ -303,8 +305,10 @@ fn however_many_segments_there_are_few_files_are_open() {
     for seq in 1..=80 {
         let mut builder = FrameBuilder::default();
         let placed = builder.push(&chunk(seq, 850 * 1024));
-        positions.push(journal.append(&builder.finish().unwrap()).unwrap().position(placed));
+        let frame = builder.finish().unwrap();
+        journal.append(&frame).unwrap();
         journal.sync().unwrap();
+        positions.push(FrameAt::before(journal.place(), &frame).position(placed));
     }
     assert_eq!(positions[79].segment(), 80);
     let reader = journal.reader();

@@ -1,7 +1,7 @@
 //! What a start finds after a stop or a crash.
 
 use disk::{Directory, DirectoryError};
-use journal::{Fault, FileJournal, Frame, Journal, Layout, Position, Prepare, TornTail};
+use journal::{DurableLog, Fault, FileJournal, Frame, Layout, Position, Prepare, SegmentStore, TornTail};
 use types::{Origin, Seq, ShardId};
 
 use crate::support::{

@@ -1,6 +1,6 @@
 //! Sealed segments are read again: whatever is wrong with one is found, and nothing that is not.
 
-use journal::{Fault, FileReader, Journal};
+use journal::{DurableLog, Fault, FileReader};
 use types::Seq;
 
 use crate::support::{Folder, SEGMENT_HEADER_BYTES, chunk, frame};

@@ -7,7 +7,7 @@ use super::{Event, Planned, View};
 use crate::refusal::{ensure, refuse};
 use crate::{Account, AccountFlags, AccountStatus as S, Detail, Fact, NewAccount, Refusal};
 
-/// What a request may set.
+/// The flags that a request may set.
 const ALLOWED: AccountFlags = AccountFlags::LINKED
     .with(AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS)
     .with(AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS)
@@ -16,7 +16,7 @@ const ALLOWED: AccountFlags = AccountFlags::LINKED
     .with(AccountFlags::CLOSED)
     .with(AccountFlags::POLICY_ONLY);
 
-/// A request by itself, which is a batch of one.
+/// Plans a request on its own, that is, as a batch of one.
 pub(super) fn plan_alone(view: &impl View, now: Timestamp, new: &NewAccount) -> Planned<S> {
     if new.is_linked() {
         return Planned::refused(Refusal { status: S::LinkedEventChainOpen, detail: Detail::None });
@@ -82,8 +82,8 @@ fn check_new(view: &impl View, moment: Moment, new: &NewAccount) -> Result<(), R
     ensure(!regresses, S::ImportedEventTimestampMustNotRegress, Detail::Since(last))
 }
 
-/// Whether a request for an id that is taken repeats what was asked before. An account that a transfer closed since has
-/// other flags than it was opened with.
+/// Checks whether a request for a taken id repeats the original one. If a transfer closed the account in the meantime,
+/// its flags differ from those it was opened with.
 fn check_same(new: &NewAccount, recorded: &Account) -> Result<(), Refusal<S>> {
     let numbers = |recorded: u32, given: u32| Detail::Numbers { recorded: recorded.into(), given: given.into() };
     let (ledger, code) = (recorded.ledger.get(), recorded.code.get());

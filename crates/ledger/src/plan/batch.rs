@@ -1,4 +1,4 @@
-//! Batches: which events share a fate, and which are imports.
+//! Batches: which events succeed or fail together, and which batches are imports.
 
 use types::{Span, Timestamp};
 
@@ -6,10 +6,14 @@ use super::{Plan, Planned, account, transfer};
 use crate::{AccountFlags, AccountStatus, Detail, Fact, Ledger, NewAccount, NewTransfer, Outcome, Refusal};
 use crate::{TransferFlags, TransferStatus};
 
-/// The longest chain; its facts fit one frame of the journal with room to spare.
+/// The most events in a chain. Their entries fit in one frame of the journal with room to spare.
 pub const CHAIN_EVENTS_MAX: usize = 4_000;
+/// The most bytes that an entry takes in a frame, texts apart.
+const ENTRY_BYTES_MAX: usize = 224;
+/// The most bytes that the entries of a chain take in a frame, texts included.
+const CHAIN_BYTES_MAX: usize = CHAIN_EVENTS_MAX * ENTRY_BYTES_MAX;
 
-/// What a whole batch decides about each of its events. Its first event says whether it is an import.
+/// What a whole batch determines for each of its events. The first event determines whether the batch is an import.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch {
     is_import: bool,
@@ -17,13 +21,13 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The batch of these events, of which the first is decided at `at`.
+    /// The batch of these events, the first of which is decided at `at`.
     pub fn of<E: Event>(events: &[E], at: Timestamp) -> Self {
         let others = Span::from_ns(events.len().saturating_sub(1) as u64);
         Self { is_import: events.first().is_some_and(Event::is_imported), last: at.saturating_add(others) }
     }
 
-    /// Its events, or runs of them, that succeed or fail each by itself.
+    /// Splits the events into steps, each of which succeeds or fails on its own.
     pub fn steps<E: Event>(events: &[E]) -> impl Iterator<Item = Step<'_, E>> {
         let mut rest = events;
         std::iter::from_fn(move || {
@@ -43,44 +47,73 @@ impl Batch {
     }
 }
 
-/// What succeeds or fails by itself.
+/// A part of a batch that succeeds or fails on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step<'a, E> {
-    /// One event.
     One(&'a E),
-    /// Events that are linked. When the last one is linked too, the chain has no end and fails.
+    /// Linked events. If the last one is linked as well, the chain has no end and fails.
     Chain(&'a [E]),
 }
 
-/// A request that can be part of a batch.
+/// A request that can be part of a batch, alone or in a chain.
 pub trait Event {
-    /// Why it is refused.
-    type Status: Copy;
+    /// What the sender is told.
+    type Answer;
 
-    /// Shares the fate of the next.
+    /// Whether the event succeeds or fails together with the next one.
     fn is_linked(&self) -> bool;
 
-    /// Comes with its own timestamp.
+    /// Whether the event has its own timestamp.
     fn is_imported(&self) -> bool;
 
-    #[doc(hidden)]
-    fn take(&self, plan: &mut Plan<'_>, batch: Batch) -> Outcome<Self::Status>;
+    /// Judges the event after the steps of the plan so far, whether or not it is linked.
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer;
 
-    #[doc(hidden)]
-    fn chain_status(fate: Fate) -> Self::Status;
+    /// Whether this answer says that the event created something. Any other answer breaks a chain.
+    fn is_created(answer: &Self::Answer) -> bool;
+
+    /// The answer to an event that fails because of its chain.
+    fn failed(why: ChainFailure) -> Self::Answer;
+
+    /// The answer to the event that broke its chain, now that `plan` is where it was before the chain.
+    fn rolled_back(answer: Self::Answer, plan: &Plan<'_>) -> Self::Answer;
 }
 
-/// Why an event of a chain fails for the chain's sake.
-#[derive(Debug, Clone, Copy)]
-#[doc(hidden)]
-pub enum Fate {
+/// Why an event fails because of its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainFailure {
+    /// Another event broke the chain.
+    Broken,
+    /// The last event is linked as well, so the chain has no end.
     Open,
-    Failed,
+    /// The chain does not fit in one frame of the journal.
     TooLong,
 }
 
+impl ChainFailure {
+    /// How an account of the chain is refused.
+    pub const fn of_account(self) -> Refusal<AccountStatus> {
+        let status = match self {
+            Self::Broken => AccountStatus::LinkedEventFailed,
+            Self::Open => AccountStatus::LinkedEventChainOpen,
+            Self::TooLong => AccountStatus::LinkedChainTooLong,
+        };
+        Refusal { status, detail: Detail::None }
+    }
+
+    /// How a transfer of the chain is refused.
+    pub const fn of_transfer(self) -> Refusal<TransferStatus> {
+        let status = match self {
+            Self::Broken => TransferStatus::LinkedEventFailed,
+            Self::Open => TransferStatus::LinkedEventChainOpen,
+            Self::TooLong => TransferStatus::LinkedChainTooLong,
+        };
+        Refusal { status, detail: Detail::None }
+    }
+}
+
 impl Event for NewAccount {
-    type Status = AccountStatus;
+    type Answer = Outcome<AccountStatus>;
 
     fn is_linked(&self) -> bool {
         self.flags.contains(AccountFlags::LINKED)
@@ -90,22 +123,26 @@ impl Event for NewAccount {
         self.flags.contains(AccountFlags::IMPORTED)
     }
 
-    fn take(&self, plan: &mut Plan<'_>, batch: Batch) -> Outcome<AccountStatus> {
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
         let planned = account::plan(plan, batch.at(plan.now()), self);
         plan.take(planned)
     }
 
-    fn chain_status(fate: Fate) -> AccountStatus {
-        match fate {
-            Fate::Open => AccountStatus::LinkedEventChainOpen,
-            Fate::Failed => AccountStatus::LinkedEventFailed,
-            Fate::TooLong => AccountStatus::LinkedChainTooLong,
-        }
+    fn is_created(answer: &Self::Answer) -> bool {
+        matches!(answer, Outcome::Created { .. })
+    }
+
+    fn failed(why: ChainFailure) -> Self::Answer {
+        Outcome::Refused(why.of_account())
+    }
+
+    fn rolled_back(answer: Self::Answer, _plan: &Plan<'_>) -> Self::Answer {
+        answer
     }
 }
 
 impl Event for NewTransfer {
-    type Status = TransferStatus;
+    type Answer = Outcome<TransferStatus>;
 
     fn is_linked(&self) -> bool {
         self.flags.contains(TransferFlags::LINKED)
@@ -115,94 +152,82 @@ impl Event for NewTransfer {
         self.flags.contains(TransferFlags::IMPORTED)
     }
 
-    fn take(&self, plan: &mut Plan<'_>, batch: Batch) -> Outcome<TransferStatus> {
+    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
         let planned = transfer::plan(plan, batch.at(plan.now()), self);
         plan.take(planned)
     }
 
-    fn chain_status(fate: Fate) -> TransferStatus {
-        match fate {
-            Fate::Open => TransferStatus::LinkedEventChainOpen,
-            Fate::Failed => TransferStatus::LinkedEventFailed,
-            Fate::TooLong => TransferStatus::LinkedChainTooLong,
-        }
+    fn is_created(answer: &Self::Answer) -> bool {
+        matches!(answer, Outcome::Created { .. })
+    }
+
+    fn failed(why: ChainFailure) -> Self::Answer {
+        Outcome::Refused(why.of_transfer())
+    }
+
+    fn rolled_back(answer: Self::Answer, _plan: &Plan<'_>) -> Self::Answer {
+        answer
     }
 }
 
-/// What the events of a chain get, and what is left behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedChain<S> {
-    /// One for each event.
-    pub outcomes: Vec<Outcome<S>>,
-    /// Of a chain that succeeds one for each event; of one that fails at most one: the event that broke it can have
-    /// spent its id.
-    pub facts: Vec<Fact>,
-}
-
 impl Ledger {
-    /// As [`Ledger::plan_account`], for an event of a batch that is in no chain.
+    /// Like [`Ledger::plan_account`], for an event of a batch that is not in a chain.
     pub fn plan_account_of(&self, batch: Batch, at: Timestamp, new: &NewAccount) -> Planned<AccountStatus> {
         self.check_time(at);
         account::plan(self, batch.at(at), new)
     }
 
-    /// As [`Ledger::plan_transfer`], for an event of a batch that is in no chain.
+    /// Like [`Ledger::plan_transfer`], for an event of a batch that is not in a chain.
     pub fn plan_transfer_of(&self, batch: Batch, at: Timestamp, new: &NewTransfer) -> Planned<TransferStatus> {
         self.check_time(at);
         transfer::plan(self, batch.at(at), new)
     }
+}
 
-    /// What a chain of accounts or transfers would do, each event seeing those before it; the first is decided at `at`.
-    /// The chain fails at its first event that is not created, and also at one that exists.
-    ///
-    /// # Panics
-    /// LED-3: when `at` is not later than every account and transfer.
-    pub fn plan_chain<E: Event>(&self, batch: Batch, at: Timestamp, events: &[E]) -> PlannedChain<E::Status> {
-        let refused = |fate| Outcome::Refused(Refusal { status: E::chain_status(fate), detail: Detail::None });
+impl Plan<'_> {
+    /// Judges the events of a chain, each of which sees those before it. The chain fails at the first event that is not
+    /// created, even if that event already exists. A chain that fails leaves the plan as it was before, except that the
+    /// event that broke the chain may have spent its id. That event gets its own answer; the others are told that their
+    /// chain failed.
+    pub fn take_chain<E: Event>(&mut self, batch: Batch, events: &[E]) -> Vec<E::Answer> {
         let is_open = events.last().is_some_and(Event::is_linked);
-        let mut plan = self.plan(at);
-        let mut outcomes = Vec::with_capacity(events.len());
+        let before = self.clone();
+        let mut answers = Vec::with_capacity(events.len());
         let mut broken_by = None;
         if events.len() > CHAIN_EVENTS_MAX {
-            broken_by = Some((CHAIN_EVENTS_MAX, refused(Fate::TooLong)));
+            broken_by = Some((CHAIN_EVENTS_MAX, E::failed(ChainFailure::TooLong)));
         } else {
-            // The end of an open chain is not judged: that it is open comes first.
+            // The last event of an open chain is not judged: that the chain is open takes precedence.
             let judged = events.len().saturating_sub(is_open.into());
             for event in events.iter().take(judged) {
-                let outcome = event.take(&mut plan, batch);
-                if !matches!(outcome, Outcome::Created { .. }) {
-                    broken_by = Some((outcomes.len(), outcome));
+                let answer = event.judge(self, batch);
+                if !E::is_created(&answer) {
+                    broken_by = Some((answers.len(), answer));
                     break;
                 }
-                outcomes.push(outcome);
+                answers.push(answer);
             }
         }
         if broken_by.is_none() && !is_open {
-            return PlannedChain { outcomes, facts: plan.into_facts() };
+            if frame_bytes(self.facts_since(&before)) <= CHAIN_BYTES_MAX {
+                return answers;
+            }
+            broken_by = Some((events.len().saturating_sub(1), E::failed(ChainFailure::TooLong)));
         }
-        outcomes.clear();
-        outcomes.resize(events.len(), refused(Fate::Failed));
-        let mut facts = vec![];
-        if let Some((place, outcome)) = broken_by {
-            outcomes.splice(place..=place, [outcome]);
-            let spent = plan.into_facts().pop();
-            facts.extend(spent.filter(|fact| matches!(fact, Fact::TransferFailed { .. })));
+        self.roll_back(before);
+        let mut answers: Vec<E::Answer> = events.iter().map(|_| E::failed(ChainFailure::Broken)).collect();
+        if let Some((place, answer)) = broken_by
+            && let Some(told) = answers.get_mut(place)
+        {
+            *told = E::rolled_back(answer, self);
         }
-        if is_open && let Some(last) = outcomes.last_mut() {
-            *last = refused(Fate::Open);
+        if is_open && let Some(last) = answers.last_mut() {
+            *last = E::failed(ChainFailure::Open);
         }
-        PlannedChain { outcomes, facts }
-    }
-}
-
-impl<'a> Plan<'a> {
-    /// Opens an account or creates a transfer as an event of a batch, whatever it is linked to.
-    pub fn take_event<E: Event>(&mut self, batch: Batch, event: &E) -> Outcome<E::Status> {
-        event.take(self, batch)
+        answers
     }
 
-    /// Goes back to `before`, because the steps since are a chain that failed. What stays is the id that the last step
-    /// spent, if it did.
+    /// Goes back to `before`. If the last step since then spent an id, that id stays spent.
     pub fn roll_back(&mut self, before: Self) {
         let since = self.facts.split_off(before.facts.len());
         *self = before;
@@ -213,15 +238,20 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// The most bytes that the entries of these facts take in a frame.
+fn frame_bytes(facts: &[Fact]) -> usize {
+    facts.iter().fold(0, |bytes, fact| bytes.saturating_add(ENTRY_BYTES_MAX).saturating_add(fact.text_bytes()))
+}
+
 /// When an event is judged, and in which batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    /// The timestamp that the event gets unless it brings its own.
+    /// The timestamp that the event gets unless it has its own.
     pub(super) now: Timestamp,
     batch: Batch,
 }
 
-/// What [`Moment::check_import`] finds, in order of precedence.
+/// The result of [`Moment::check_import`], in order of precedence.
 pub(super) enum ImportCheck {
     Passes,
     Expected,
@@ -232,7 +262,7 @@ pub(super) enum ImportCheck {
 }
 
 impl Moment {
-    /// An event alone.
+    /// The moment of an event on its own.
     pub(super) const fn alone(now: Timestamp, is_import: bool) -> Self {
         Batch { is_import, last: now }.at(now)
     }

@@ -5,7 +5,7 @@ use types::{Asset, LedgerId, Timestamp};
 use super::{Planned, View};
 use crate::{Book, BookStatus as S, Detail, Fact, Refusal};
 
-/// A book of accounts in `asset`.
+/// Plans opening a book of accounts in `asset`.
 pub(super) fn plan(view: &impl View, now: Timestamp, id: LedgerId, asset: Asset) -> Planned<S> {
     let refused = |status| Planned::refused(Refusal { status, detail: Detail::Ledger(id) });
     match view.book(id) {

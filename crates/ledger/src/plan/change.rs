@@ -1,4 +1,4 @@
-//! Judging changes of what stands beside balances.
+//! Judges changes of the state beside the balances: limits, addresses, metadata and indexes.
 
 use types::{AccountId, LedgerId, Timestamp};
 
@@ -69,7 +69,7 @@ fn check_subject(view: &impl View, of: MetadataOf) -> Result<(), Refusal<S>> {
     }
 }
 
-/// What is as asked already exists; it leaves no fact.
+/// A request that would change nothing gets [`Outcome::Exists`](crate::Outcome::Exists) and produces no fact.
 fn decide(now: Timestamp, checked: Result<(), Refusal<S>>, is_so: bool, fact: impl FnOnce() -> Fact) -> Planned<S> {
     match checked {
         Err(refusal) => Planned::refused(refusal),

@@ -3,8 +3,8 @@
 use crate::refusal::ensure;
 use crate::{Detail, Refusal, Transfer, TransferFlags, TransferStatus as S};
 
-/// Whether a request for a key that is taken repeats what is on record; `asked` is the transfer that it asks for, with
-/// everything inherited filled in.
+/// Checks whether a request for a taken key repeats what is on record. `asked` is the requested transfer, with
+/// everything that it takes from a pending transfer filled in.
 pub(super) fn check_same(asked: &Transfer, recorded: &Transfer) -> Result<(), Refusal<S>> {
     let numbers = |recorded: u128, given: u128| Detail::Numbers { recorded, given };
     let flags = Detail::Flags(recorded.flags.bits());
@@ -28,7 +28,7 @@ pub(super) fn check_same(asked: &Transfer, recorded: &Transfer) -> Result<(), Re
     ensure(asked.code == recorded.code, S::ExistsWithDifferentCode, codes)
 }
 
-/// A balancing transfer asked for a maximum and has the amount on record that moved.
+/// A balancing transfer asks for a maximum, whereas the record has the amount that moved.
 fn is_same_amount(asked: &Transfer, recorded: &Transfer) -> bool {
     let is_maximum = recorded.flags.intersects(TransferFlags::BALANCING_DEBIT | TransferFlags::BALANCING_CREDIT);
     asked.amount == recorded.amount || (is_maximum && asked.amount > recorded.amount)

@@ -1,4 +1,4 @@
-//! Judging imports and their rows.
+//! Judges imports and their rows.
 
 use std::collections::BTreeMap;
 
@@ -14,44 +14,37 @@ use crate::{
     TransferFlags, TransferKey, TransferStatus,
 };
 
-/// Why something cannot be done with an import.
+/// Why an operation on an import is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ImportRefusal {
-    /// No such import.
     #[error("import {0} not found")]
     NotFound(ImportId),
-    /// The id is that of an import of other files, or into another ledger.
+    /// The id belongs to an import of other files, or into another ledger.
     #[error("import {0} exists with different content")]
     ExistsWithDifferentContent(ImportId),
-    /// No such ledger.
     #[error("ledger {0} not found")]
     LedgerNotFound(LedgerId),
-    /// As many imports are staged as can be.
+    /// As many imports are staged as is allowed.
     #[error("{0} imports are staged; open or discard one of them first")]
     TooMany(usize),
-    /// It was opened or discarded before.
-    #[error("import {id} was {} before", state.name())]
-    Ended {
-        /// The import.
-        id: ImportId,
-        /// What it is.
-        state: ImportState,
-    },
-    /// Rows are missing between those that are staged and these.
-    #[error("the next row is number {next}, these begin with number {first}")]
+    /// It was already opened or discarded.
+    #[error("import {id} was already {}", state.name())]
+    Ended { id: ImportId, state: ImportState },
+    /// Rows are missing between the staged rows and these.
+    #[error("the next row must be number {next}, but these rows begin with number {first}")]
     RowsMissing {
-        /// The number of the next row, from 0.
+        /// Number of the next row, from 0.
         next: u64,
-        /// The number of the first row given.
+        /// Number of the first row in the request.
         first: u64,
     },
 }
 
 impl Ledger {
-    /// What starting an import at `at` would do; `None` when the same import was started before.
+    /// Plans starting an import at `at`. Returns `None` if the same import was started before.
     ///
     /// # Errors
-    /// Why it cannot be started.
+    /// If the import cannot be started.
     pub fn plan_import(
         &self,
         at: Timestamp,
@@ -70,10 +63,10 @@ impl Ledger {
         Ok(Some(Fact::ImportStarted(import)))
     }
 
-    /// The import that takes rows.
+    /// Returns the import if it accepts rows.
     ///
     /// # Errors
-    /// When there is none, or it takes no more.
+    /// If there is no such import, or it accepts no more rows.
     pub fn staged_import(&self, id: ImportId) -> Result<&ImportStatus, ImportRefusal> {
         let status = self.import(id).ok_or(ImportRefusal::NotFound(id))?;
         match status.state {
@@ -82,10 +75,10 @@ impl Ledger {
         }
     }
 
-    /// What opening or discarding an import would do; `None` when that was done before.
+    /// Plans opening or discarding an import. Returns `None` if that was already done.
     ///
     /// # Errors
-    /// When there is none, or the other of both was done before.
+    /// If there is no such import, or it already ended the other way.
     pub fn plan_import_end(&self, id: ImportId, state: ImportState) -> Result<Option<Fact>, ImportRefusal> {
         if self.import(id).is_some_and(|status| status.state == state && state != ImportState::Staged) {
             return Ok(None);
@@ -93,12 +86,12 @@ impl Ledger {
         self.staged_import(id).map(|status| Some(note(status, state)))
     }
 
-    /// How far every import is that is staged: with these facts a start need not read their rows.
+    /// Facts that record how far every staged import has come. With them, a start need not read the rows.
     pub fn note_imports(&self) -> Vec<Fact> {
         self.imports.staged().map(|status| note(status, ImportState::Staged)).collect()
     }
 
-    /// What staging an account of an import at `at` would do. It counts as flagged `imported`.
+    /// Plans staging an account of an import at `at`. The account is treated as flagged `imported`.
     pub fn plan_staged_account(&self, at: Timestamp, number: ImportNumber, new: &NewAccount) -> Planned<AccountStatus> {
         self.check_time(at);
         let import = self.imports.get(number).import;
@@ -118,7 +111,8 @@ impl Ledger {
         Planned { fact, ..planned }
     }
 
-    /// What staging a transfer of an import at `at` would do. It counts as flagged `imported`. A refusal spends no id.
+    /// Plans staging a transfer of an import at `at`. The transfer is treated as flagged `imported`. A refusal spends
+    /// no id.
     pub fn plan_staged_transfer(
         &self,
         at: Timestamp,
@@ -146,7 +140,7 @@ fn note(status: &ImportStatus, state: ImportState) -> Fact {
     Fact::ImportNoted { import: status.import.number, state, progress: Box::new(status.progress.clone()) }
 }
 
-/// The ledger as the rows of an import see it: only what the import itself brought, and which ids are taken.
+/// The ledger as the rows of an import see it: only what the import itself staged, and which ids are taken.
 struct Staging<'a> {
     ledger: &'a Ledger,
     number: ImportNumber,
@@ -211,7 +205,7 @@ impl View for Staging<'_> {
         self.ledger.imports.get(self.number).progress.last_transfer
     }
 
-    /// Only the rows of an import are in order among themselves.
+    /// The rows of an import are ordered only among themselves.
     fn is_account_time(&self, _at: Timestamp) -> bool {
         false
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 use crate::{Scheduled, TransferFlags, TransferKey, TransferStatus as S};
 
-/// What a request may set.
+/// The flags that a request may set.
 const ALLOWED: TransferFlags =
     RESOLVES.with(EXCLUDED_BY_RESOLVING).with(TransferFlags::LINKED).with(TransferFlags::IMPORTED);
 const RESOLVES: TransferFlags = TransferFlags::POST_PENDING_TRANSFER.with(TransferFlags::VOID_PENDING_TRANSFER);
@@ -18,7 +18,7 @@ const CLOSES: TransferFlags = TransferFlags::CLOSING_DEBIT.with(TransferFlags::C
 const EXCLUDED_BY_RESOLVING: TransferFlags =
     TransferFlags::PENDING.with(TransferFlags::BALANCING_DEBIT).with(TransferFlags::BALANCING_CREDIT).with(CLOSES);
 
-/// A request by itself, which is a batch of one.
+/// Plans a request on its own, that is, as a batch of one.
 pub(super) fn plan_alone(view: &impl View, now: Timestamp, new: &NewTransfer) -> Planned<S> {
     if new.is_linked() {
         return Planned::refused(Refusal { status: S::LinkedEventChainOpen, detail: Detail::None });
@@ -47,8 +47,8 @@ pub(super) fn plan(view: &impl View, moment: Moment, new: &NewTransfer) -> Plann
     }
 }
 
-/// A client's transfer for a future time. That it would be refused now says nothing about then, so only its id and its
-/// flags are judged.
+/// Plans a client's transfer for a future time. Whether it would be refused now says nothing about that time, so only
+/// its id and flags are judged.
 pub(super) fn plan_later(view: &impl View, now: Timestamp, scheduled: &Scheduled) -> Planned<S> {
     let refused = |status| Planned::refused(Refusal { status, detail: Detail::Transfer(scheduled.new.key) });
     let (new, moment) = (&scheduled.new, Moment::alone(now, false));
@@ -70,9 +70,9 @@ pub(super) fn plan_later(view: &impl View, now: Timestamp, scheduled: &Scheduled
     }
 }
 
-/// What a scheduled transfer does now that its time has come. Its refusal is final, whatever the status.
+/// Plans carrying out a scheduled transfer that is due. A refusal is final, whatever its status.
 pub(super) fn plan_due(ledger: &Ledger, now: Timestamp, id: TransferId) -> Planned<S> {
-    let scheduled = ledger.scheduled(id).expect("LED-4: what is executed is scheduled");
+    let scheduled = ledger.scheduled(id).expect("LED-4: only a scheduled transfer becomes due");
     let planned = plan_fresh(ledger, Moment::alone(now, false), &scheduled.new);
     match planned.outcome {
         Outcome::Refused(Refusal { status, .. }) => {
@@ -93,7 +93,7 @@ pub(super) fn plan_cancel(view: &impl View, now: Timestamp, id: TransferId) -> P
     }
 }
 
-/// A request for a key that is taken.
+/// Plans a request for a taken key.
 fn plan_again(view: &impl View, new: &NewTransfer, recorded: &Transfer) -> Planned<S> {
     let pending = recorded.pending.and_then(|key| created(view, key)).map(|(pending, _)| pending);
     let same = retry::check_same(&asked(new, pending.as_ref(), recorded.timestamp), recorded);
@@ -116,7 +116,7 @@ fn plan_fresh(view: &impl View, moment: Moment, new: &NewTransfer) -> Planned<S>
     }
 }
 
-/// A single-phase or pending transfer.
+/// Judges a single-phase or pending transfer.
 fn judge_movement(view: &impl View, moment: Moment, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
     let is_pending = new.flags.contains(TransferFlags::PENDING);
     let (zero, int_max) = (AccountId::new(0), AccountId::new(u128::MAX));
@@ -158,7 +158,7 @@ fn judge_movement(view: &impl View, moment: Moment, new: &NewTransfer) -> Result
     Ok(transfer)
 }
 
-/// The post or void of a pending transfer.
+/// Judges the post or void of a pending transfer.
 fn judge_resolution(view: &impl View, moment: Moment, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
     let is_post = new.flags.contains(TransferFlags::POST_PENDING_TRANSFER);
     let exclusive = !new.flags.contains(RESOLVES) && !new.flags.intersects(EXCLUDED_BY_RESOLVING);
@@ -171,7 +171,7 @@ fn judge_resolution(view: &impl View, moment: Moment, new: &NewTransfer) -> Resu
     ensure(key != new.key, S::PendingIdMustBeDifferent, about)?;
     ensure(new.timeout_s == 0, S::TimeoutReservedForPendingTransfer, Detail::None)?;
 
-    // A client cannot resolve what the policy holds; to it, that transfer does not exist.
+    // A client cannot resolve a transfer that the policy made. To the client, that transfer does not exist.
     let found = created(view, key).filter(|_| !by_client(new.key) || by_client(key));
     let (pending, state) = found.ok_or(Refusal { status: S::PendingTransferNotFound, detail: about })?;
     ensure(pending.is_pending(), S::PendingTransferNotPending, about)?;
@@ -223,7 +223,7 @@ fn timestamp_of(moment: Moment, new: &NewTransfer) -> Timestamp {
     if is_imported(new) { Timestamp::from_ns(new.timestamp_ns) } else { moment.now }
 }
 
-/// An imported timestamp is in order with what is on record.
+/// Checks that an imported timestamp is in order with what is on record.
 fn check_imported_time(view: &impl View, moment: Moment, at: Timestamp) -> Result<(), Refusal<S>> {
     ensure(at <= moment.now, S::ImportedEventTimestampMustNotPassEvent, Detail::Since(moment.now))?;
     let last = view.last_transfer();
@@ -246,8 +246,8 @@ fn check_head(moment: Moment, new: &NewTransfer) -> Result<(), Refusal<S>> {
     ensure(new.key != client(u128::MAX), S::IdMustNotBeIntMax, Detail::None)
 }
 
-/// The transfer that a request asks for. A post or void inherits from `pending` what it left zero, and its "all" is the
-/// pending amount. What moves in the end can be less where a balancing flag bounds it.
+/// The transfer that a request asks for. A post or void takes what it left zero from `pending`, and "all" means the
+/// pending amount. A balancing flag can reduce the amount afterwards.
 fn asked(new: &NewTransfer, pending: Option<&Transfer>, timestamp: Timestamp) -> Transfer {
     let mut asked = new.as_asked(timestamp);
     if let Some(pending) = pending {
@@ -272,7 +272,7 @@ fn inherit<T: Default + PartialEq>(given: &mut T, pending: T) {
     }
 }
 
-/// What moves: the amount asked for, less where a balancing flag bounds it by what the account has.
+/// The amount that moves: the requested amount, reduced to what the account has if a balancing flag says so.
 fn balanced_amount(new: &NewTransfer, debit: &Account, credit: &Account) -> Amount {
     let bound = |flag, room| if new.flags.contains(flag) { room } else { Amount::MAX };
     let debit_bound = bound(TransferFlags::BALANCING_DEBIT, debit.debit_room());
@@ -280,7 +280,7 @@ fn balanced_amount(new: &NewTransfer, debit: &Account, credit: &Account) -> Amou
     new.amount.min(debit_bound).min(credit_bound)
 }
 
-/// Overflows first, then the limits of the accounts, all on the amount that moves.
+/// Checks overflows first, then the limits that flags set, all with the amount that moves.
 fn check_room(transfer: &Transfer, debit: &Account, credit: &Account) -> Result<(), Refusal<S>> {
     let amount = transfer.amount;
     let fits = |balance: Amount| balance.checked_add(amount).is_some();
@@ -305,7 +305,7 @@ fn check_room(transfer: &Transfer, debit: &Account, credit: &Account) -> Result<
     ensure(!short, S::ExceedsDebits, room(credit, credit_room))
 }
 
-/// The bounds that commands set on the balances.
+/// Checks the numeric limits on the balances.
 fn check_limits(view: &impl View, transfer: &Transfer, debit: &Account, credit: &Account) -> Result<(), Refusal<S>> {
     let requested = transfer.amount;
     let about = |account: &Account, available| Detail::Room { account: account.id, available, requested };
@@ -315,7 +315,7 @@ fn check_limits(view: &impl View, transfer: &Transfer, debit: &Account, credit: 
     ensure(requested <= room, S::ExceedsMaxBalance, about(credit, room))
 }
 
-/// True for the key of a client's transfer.
+/// Whether this is the key of a client's transfer.
 const fn by_client(key: TransferKey) -> bool {
     matches!(key, TransferKey::Client(_))
 }

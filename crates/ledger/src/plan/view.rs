@@ -9,27 +9,27 @@ use crate::{
     Account, Address, Book, Fact, IndexedFields, Ledger, Limits, MetadataOf, PastTransfer, Scheduled, TransferKey,
 };
 
-/// What a request is judged against.
+/// The state that a request is judged against.
 pub(crate) trait View {
     fn book(&self, id: LedgerId) -> Option<&Book>;
 
     fn account(&self, id: AccountId) -> Option<&Account>;
 
-    /// Whether a staged import keeps the account's id for itself.
+    /// Whether a staged import reserves the id of this account.
     fn is_account_reserved(&self, id: AccountId) -> bool;
 
-    /// Whether rows of an import are judged: what closes an account or leaves it to the policy counts once it is open.
+    /// Whether the rows of an import are judged. The flags `closed` and `policy_only` do not bind them, but take effect
+    /// once the import is open.
     fn is_import(&self) -> bool {
         false
     }
 
-    /// What became of the transfer `key`; an unresolved one is pending, also after its time.
+    /// What became of the transfer `key`. An unresolved transfer is pending, even after its time.
     fn find(&self, key: TransferKey) -> Option<PastTransfer>;
 
-    /// The bounds on an account's balance.
     fn limits(&self, id: AccountId) -> Limits;
 
-    /// The transfer that waits for its time under this id.
+    /// The transfer that is scheduled under this id.
     fn scheduled(&self, id: TransferId) -> Option<Scheduled>;
 
     fn address(&self, id: AccountId) -> Option<String>;
@@ -46,10 +46,10 @@ pub(crate) trait View {
     /// The timestamp of the latest transfer.
     fn last_transfer(&self) -> Timestamp;
 
-    /// True when an account has exactly this timestamp.
+    /// Whether an account has exactly this timestamp.
     fn is_account_time(&self, at: Timestamp) -> bool;
 
-    /// True when a transfer has exactly this timestamp.
+    /// Whether a transfer has exactly this timestamp.
     fn is_transfer_time(&self, at: Timestamp) -> bool;
 }
 
@@ -218,14 +218,15 @@ impl View for Plan<'_> {
 }
 
 impl Plan<'_> {
-    /// What the latest fact of this plan says that `says` something.
+    /// Goes through the facts of this plan from the latest one back and returns the first result of `says`.
     pub(super) fn latest<'f, T>(&'f self, says: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {
-        // Mostly there is none, and a long chain would look through all its transfers for each of them.
+        // Most plans contain no settings, and without this check a long chain would search all its transfers for each
+        // one.
         if self.has_settings { self.facts.iter().rev().find_map(says) } else { None }
     }
 }
 
-/// Sets values, or removes those that are `None`.
+/// Sets each key to its value, or removes the key if the value is `None`.
 pub(super) fn set_metadata(metadata: &mut BTreeMap<String, String>, values: &[(String, Option<String>)]) {
     for (key, value) in values {
         match value {

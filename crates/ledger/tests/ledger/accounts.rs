@@ -94,7 +94,7 @@ fn zero_user_data_of_an_account_is_a_value_like_any_other() {
 }
 
 #[test]
-fn what_a_record_of_fixed_layout_can_say_too_much_is_refused_in_its_place() {
+fn reserved_fields_and_balances_of_a_new_account_must_be_zero() {
     check(
         "
         open A0 reserved=1 bits=64 timestamp=1                            timestamp_must_be_zero

@@ -1,4 +1,4 @@
-//! Readable names of accounts, and sums below them.
+//! Addresses of accounts, and the sums below them.
 
 use ledger::Address;
 

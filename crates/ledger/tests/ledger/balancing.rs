@@ -1,4 +1,4 @@
-//! Transfers that move what there is, up to an amount.
+//! Balancing transfers, which move what is available up to an amount.
 
 use crate::story::check;
 
@@ -95,7 +95,7 @@ fn a_limit_is_judged_on_the_amount_that_moves() {
         pay  T4 A3->A2 50                        created
         open A4                                  created
         pay  T7 A4->A2 50                        created
-        pay  T5 A2->A3 999 balancing_debit       exceeds_debits      # it has 100, the other side takes 50
+        pay  T5 A2->A3 999 balancing_debit       exceeds_debits      # A2 has 100, but A3 can take only 50
         pay  T6 A2->A3 999 balancing_credit      created
         moved T6 50
         ",

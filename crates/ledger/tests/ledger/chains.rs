@@ -68,7 +68,7 @@ fn only_the_event_that_broke_a_chain_spends_its_id() {
 }
 
 #[test]
-fn what_exists_breaks_a_chain_also_when_the_same_chain_made_it() {
+fn an_event_that_exists_breaks_its_chain_even_if_the_chain_created_it() {
     check(
         "
         open A1                         created

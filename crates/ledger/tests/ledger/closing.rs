@@ -1,4 +1,4 @@
-//! Closed accounts.
+//! Closing transfers and closed accounts.
 
 use crate::story::check;
 
@@ -16,7 +16,7 @@ fn a_closing_transfer_closes_its_account_until_it_is_voided() {
         pay  T4 A2->A1 5                       credit_account_already_closed
         post T5 T1 all                         debit_account_already_closed
         post T6 T2 all                         debit_account_already_closed
-        void T7 T1                             created      # voiding goes on
+        void T7 T1                             created      # voids still work
         void T8 T2                             created
         show A1 debits=0+0 credits=0+0
         pay  T9 A1->A2 5                       created
@@ -88,7 +88,7 @@ fn an_account_created_closed_never_opens() {
 }
 
 #[test]
-fn an_account_closed_since_is_no_longer_the_one_that_was_asked_for() {
+fn a_retry_for_an_account_closed_since_finds_different_flags() {
     check(
         "
         open A1                                created
@@ -103,7 +103,7 @@ fn an_account_closed_since_is_no_longer_the_one_that_was_asked_for() {
 }
 
 #[test]
-fn an_imported_account_closed_since_is_no_longer_the_one_that_was_imported() {
+fn a_retry_for_an_imported_account_closed_since_finds_different_flags() {
     check(
         "
         wait 1s

@@ -1,4 +1,4 @@
-//! Facts, their application, and what is read afterwards.
+//! Facts, how they are applied, and what can be read afterwards.
 
 use std::collections::BTreeSet;
 
@@ -120,7 +120,7 @@ fn each_fact_changes_the_digest() {
 
 #[test]
 fn the_digest_tells_balances_flags_and_states_apart() {
-    // The same fact after different histories leaves different things behind.
+    // The same fact has different effects after different histories.
     let digest_of = |story: &str| {
         let world = run(story);
         let mut digest = DigestBuilder::new("finaira ledger test");

@@ -1,4 +1,4 @@
-//! What is no longer in memory is still known.
+//! Transfers that are no longer in memory are still known.
 
 use crate::story::{check, key, run};
 

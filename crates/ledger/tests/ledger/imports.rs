@@ -1,4 +1,4 @@
-//! Accounts and transfers that come from another system with their original timestamps.
+//! Accounts and transfers that were imported from another system with their original timestamps.
 
 use crate::story::check;
 
@@ -34,7 +34,7 @@ fn imports_keep_their_timestamps_which_increase_within_each_kind() {
 }
 
 #[test]
-fn a_time_that_a_forgotten_transfer_has_is_taken_too() {
+fn the_timestamp_of_a_forgotten_transfer_is_taken() {
     check(
         "
         wait 1s
@@ -83,7 +83,7 @@ fn the_first_event_decides_whether_a_batch_is_imported() {
 }
 
 #[test]
-fn the_range_of_a_timestamp_comes_before_exists_and_its_order_after() {
+fn the_range_of_a_timestamp_is_checked_before_exists_and_its_order_after() {
     check(
         "
         wait 1s
@@ -113,7 +113,7 @@ fn the_range_of_a_timestamp_comes_before_exists_and_its_order_after() {
 
 #[test]
 fn an_imported_time_is_not_later_than_its_own_event() {
-    // The batch begins at 1 s and some microseconds; its third event is two nanoseconds later.
+    // The batch starts at 1 s and some microseconds. Its third event is two nanoseconds later.
     check(
         "
         wait 1s
@@ -130,7 +130,7 @@ fn an_imported_time_is_not_later_than_its_own_event() {
 }
 
 #[test]
-fn an_imported_post_or_void_never_resolves_what_may_run_out() {
+fn an_imported_post_or_void_never_resolves_a_transfer_with_a_timeout() {
     check(
         "
         open A1                                       created

@@ -1,4 +1,4 @@
-//! Accounts whose one side must not exceed the other, and bounds in numbers.
+//! Limits that flags set, and numeric limits on balances.
 
 use crate::story::check;
 
@@ -14,7 +14,7 @@ fn debits_stay_within_posted_credits() {
         pay  T4 A1->A2 1                         exceeds_credits     # pending credits cannot be spent
         post T5 T3 80                            created
         hold T6 A1->A2 50                        created
-        pay  T7 A1->A2 31                        exceeds_credits     # reserved is as good as spent
+        pay  T7 A1->A2 31                        exceeds_credits     # reserved money counts as spent
         pay  T8 A1->A2 30                        created
         hold T9 A1->A2 1                         exceeds_credits
         void T10 T6                              created
@@ -63,15 +63,15 @@ fn a_floor_allows_an_overdraft_and_a_ceiling_ends_what_comes_in() {
         limits A1 min=-50 max=100    created
         limits A1 min=-50 max=100    exists
         hold T1 A1->A2 20            created
-        pay  T2 A1->A2 31            exceeds_min_balance     # reserved is as good as spent
-        says the balance of the debit account would fall below its floor (account 00000000-0000-0000-0000-000000000001 has 30 left, 31 requested)
+        pay  T2 A1->A2 31            exceeds_min_balance     # reserved money counts as spent
+        says the balance of the debit account would fall below its minimum (account 00000000-0000-0000-0000-000000000001 has 30 left, 31 requested)
         pay  T2 A1->A2 30            id_already_failed
         pay  T3 A1->A2 30            created
         pay  T4 A1->A2 0             created
         pay  P1/0 A1->A2 1           exceeds_min_balance     # payments too
         void T5 T1                   created
         hold T6 A2->A1 130           created
-        pay  T7 A2->A1 1             exceeds_max_balance     # what may still come counts
+        pay  T7 A2->A1 1             exceeds_max_balance     # pending credits count
         post T8 T6 130               created
         limits A1                    created
         pay  T9 A2->A1 1             created

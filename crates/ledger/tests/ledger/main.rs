@@ -1,5 +1,5 @@
-//! The ledger as its users see it: stories in a small language (`story.rs`), tables of statuses, and random commands
-//! against a naive model (`model.rs`).
+//! Tests of the ledger as its users see it: stories in a small language (`story.rs`), tables of statuses, and random
+//! commands compared with a naive model (`model.rs`).
 
 mod past;
 mod story;

@@ -1,4 +1,4 @@
-//! Free values beside accounts, transfers and payments.
+//! Metadata of accounts, transfers and payments, and the choice of indexed fields.
 
 use crate::story::check;
 

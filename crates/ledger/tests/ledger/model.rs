@@ -1,5 +1,5 @@
-//! Random commands, answered by the ledger and by a naive model that keeps nothing but the list of accepted transfers
-//! and works everything out from there, each time anew.
+//! Runs random commands on the ledger and on a naive model. The model keeps only the list of accepted transfers and
+//! recomputes everything from it each time.
 
 mod commands;
 mod naive;
@@ -166,7 +166,7 @@ fn changed(outcome: &Outcome<ChangeStatus>) -> &'static str {
     }
 }
 
-/// Carries out what was planned.
+/// Applies the fact that was planned and returns the name of the status.
 fn take(world: &mut World, planned: Planned<TransferStatus>) -> &'static str {
     planned.fact.into_iter().for_each(|fact| world.apply(fact));
     told(&planned.outcome)
@@ -180,7 +180,7 @@ fn opened(world: &World) -> Vec<ledger::Account> {
         .collect()
 }
 
-/// Balances, flags, states and sums agree, and the books balance.
+/// Checks that balances, flags, states and sums agree, and that the books balance.
 fn check_same(world: &World, model: &Model, now: u64) -> Result<(), TestCaseError> {
     let mut sums = [[0_u128; 4]; 3];
     for opened in &model.accounts {
@@ -234,7 +234,7 @@ fn check_same(world: &World, model: &Model, now: u64) -> Result<(), TestCaseErro
     Ok(())
 }
 
-/// The accounts at and below a prefix, in order of address, and their sums in book 1.
+/// Checks the accounts at and below a prefix, in order of address, and their sums in book 1.
 fn check_below(world: &World, model: &Model, prefix: &str) -> Result<(), TestCaseError> {
     let is_below = |address: &str| {
         prefix.is_empty() || address == prefix || address.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(':'))
@@ -245,7 +245,7 @@ fn check_below(world: &World, model: &Model, prefix: &str) -> Result<(), TestCas
     let ids = || below.iter().map(|(id, _)| **id);
     prop_assert_eq!(found.iter().map(|account| account.id).collect::<Vec<_>>(), ids().collect::<Vec<_>>());
     if prefix.is_empty() {
-        // Sums are kept for what has a name.
+        // The ledger keeps no sums for the empty prefix.
         return Ok(());
     }
     let in_book = |id: &AccountId| model.account(*id).is_some_and(|account| account.ledger == LedgerId::new(1));

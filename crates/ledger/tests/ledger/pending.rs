@@ -1,4 +1,4 @@
-//! Transfers in two phases.
+//! Two-phase transfers.
 
 use crate::story::check;
 

@@ -1,4 +1,4 @@
-//! Several steps in one plan.
+//! Plans of several steps.
 
 use ledger::{Fact, NewTransfer, Outcome};
 use types::{Amount, Code, LedgerId, Timestamp};
@@ -101,7 +101,7 @@ fn each_account_and_transfer_of_a_plan_gets_its_own_timestamp() {
 
 #[test]
 fn a_step_is_judged_as_of_its_own_timestamp() {
-    // The first step comes one nanosecond before the end of T1, which the second step then meets.
+    // The first step comes one nanosecond before T1 expires. The second step sees T1 as expired.
     check(
         "
         open A1                       created

@@ -1,4 +1,4 @@
-//! What keeps clients and the policy apart.
+//! The separation of clients and the policy.
 
 use crate::story::check;
 

@@ -1,5 +1,5 @@
 //! A transfer is refused for the first thing wrong with it. Each story starts with a request that is wrong in every way
-//! and repairs one thing after the other.
+//! and corrects one thing after another.
 
 use crate::story::check;
 
@@ -16,7 +16,7 @@ fn a_movement_is_refused_for_the_first_thing_wrong_with_it() {
         pay T0   A0->A0     5 pending=T1 {rest} linked    linked_event_chain_open
         pay T0   A0->A0     5 pending=T1 {rest} imported  imported_event_timestamp_out_of_range
         pay T0   A0->A0     5 pending=T1 {rest} bits=512  reserved_flag
-        says a flag is set that has no meaning for a transfer here (flags 0x0200)
+        says a flag is set that transfers do not support (flags 0x0200)
         pay T0   A0->A0     5 pending=T1 {rest}           id_must_not_be_zero
         pay Tmax A0->A0     5 pending=T1 {rest}           id_must_not_be_int_max
         pay T1   A0->A0     5 pending=T1 {rest}           debit_account_id_must_not_be_zero
@@ -82,7 +82,7 @@ fn posted_balances_overflow_on_their_own() {
         hold T2 A1->A2 10        overflows_debits_posted
         pay  T2 A3->A2 10        overflows_credits_posted
         hold T2 A3->A2 10        overflows_credits_posted
-        hold T2 A1->A2 9         created     # pending balances have room, their sum with the posted ones is full
+        hold T2 A1->A2 9         created     # pending alone has room, but pending + posted is full
         pay  T3 A1->A4 1         overflows_debits
         pay  T3 A3->A2 1         overflows_credits
         pay  T3 A1->A2 0         created
@@ -127,7 +127,7 @@ fn a_resolution_is_refused_for_the_first_thing_wrong_with_it() {
         void T3 T1   90                                      exceeds_pending_transfer_amount
         void T3 T1   49                                      pending_transfer_has_different_amount
         void T3 T1   50                                      pending_transfer_expired
-        says the pending transfer expired (at 1970-01-01T00:00:09.000004004Z)
+        says the pending transfer has expired (at 1970-01-01T00:00:09.000004004Z)
         ",
     );
 }

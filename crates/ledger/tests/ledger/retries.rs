@@ -1,4 +1,4 @@
-//! What `exists` means, and which ids are spent.
+//! What `exists` means, and which refusals spend an id.
 
 use crate::story::check;
 
@@ -52,7 +52,7 @@ fn a_retry_is_answered_whatever_happened_since() {
 }
 
 #[test]
-fn a_retried_post_may_leave_to_inheritance_what_it_named_and_the_other_way_round() {
+fn a_retried_post_may_inherit_what_it_named_before_and_the_reverse() {
     check(
         "
         open A1   created
@@ -144,8 +144,8 @@ fn refusals_whose_cause_may_go_away_spend_the_id() {
         pay  T5 A2->A4 50    id_already_failed
         pay  T6 A5->A2 50    id_already_failed
         pay  T7 A2->A5 50    id_already_failed
-        pay  T7 A0->A0 50    id_already_failed      # whatever is wrong with it
-        pay  T7 A2->A5 50 linked   linked_event_chain_open    # but for its head
+        pay  T7 A0->A0 50    id_already_failed      # whatever else is wrong with it
+        pay  T7 A2->A5 50 linked   linked_event_chain_open    # except for its linked flag
         pay  T8 A3->A2 50    created
         ",
     );

@@ -1,4 +1,4 @@
-//! Transfers dated for a future time.
+//! Scheduled transfers.
 
 use crate::story::check;
 
@@ -43,7 +43,7 @@ fn a_refusal_at_its_time_is_final_whatever_the_reason() {
 }
 
 #[test]
-fn an_id_that_waits_is_taken() {
+fn a_scheduled_id_is_taken() {
     check(
         "
         open A1                                   created
@@ -79,7 +79,7 @@ fn what_is_cancelled_never_happens_and_its_id_is_spent() {
 }
 
 #[test]
-fn only_a_single_transfer_of_a_client_waits() {
+fn only_a_single_transfer_of_a_client_can_be_scheduled() {
     check(
         "
         later 0s pay T1 A1->A2 50                 scheduled_time_must_be_later

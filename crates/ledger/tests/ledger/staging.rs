@@ -1,4 +1,4 @@
-//! Imports of existing books: nobody sees what is staged until it is opened.
+//! Imports of existing books: staged rows stay hidden until the import is opened.
 
 use ledger::{
     Account, AccountFlags, AccountStatus, Fact, IMPORTS_STAGED_MAX, ImportRefusal, ImportState, Ledger, NewAccount,
@@ -11,7 +11,7 @@ use crate::past::Remembered;
 const BOOK: LedgerId = LedgerId::new(1);
 const IMPORT: ImportId = ImportId::new(7);
 
-/// A ledger with a book, in which the live accounts 1 and 2 were opened and moved 5.
+/// A ledger with one book, in which accounts 1 and 2 are open and a transfer of 5 was made.
 struct World {
     ledger: Ledger,
     facts: Vec<Fact>,
@@ -92,7 +92,7 @@ impl World {
         self.ledger.import(id).expect("it was started").import.number
     }
 
-    /// Two accounts, 11 and 12, which moved 40 and 2.
+    /// Stages two accounts, 11 and 12, and transfers of 40 and 2 between them.
     fn stage_all(&mut self) {
         self.start(IMPORT).expect("it starts");
         self.stage_account(11, 10).expect("it is staged");
@@ -101,7 +101,7 @@ impl World {
         self.stage_transfer(22, (12, 11), 2, 40).expect("it is staged");
     }
 
-    /// What can be seen: ids in the order of the list, the book's posted debits and count of accounts.
+    /// What is visible: the ids in the order of the list, the book's posted debits and its number of accounts.
     fn seen(&self) -> (Vec<u128>, u128, usize) {
         let ids = |ledger| -> Vec<u128> {
             let accounts = self.ledger.accounts_after(ledger, Timestamp::ZERO, 100);
@@ -113,7 +113,7 @@ impl World {
         (ids(None), sums.debits_posted.get(), sums.accounts)
     }
 
-    /// A ledger that takes over from derived data instead of from every fact.
+    /// A ledger that is restored from derived data instead of from every fact.
     fn restored(&self) -> Ledger {
         let mut ledger = Ledger::default();
         ledger.set_past(Box::new(Remembered::of(&self.facts)));
@@ -180,7 +180,7 @@ fn opening_shows_all_of_it_at_once() {
     assert!(matches!(world.live_transfer(60, 11, 3, 7), Outcome::Created { .. }));
     assert_eq!(world.seen().1, 54);
     let again = world.ledger.plan_import_end(IMPORT, ImportState::Opened);
-    assert_eq!(again, Ok(None), "opening is a retry the second time");
+    assert_eq!(again, Ok(None), "opening it a second time is a retry");
     let ended = ImportRefusal::Ended { id: IMPORT, state: ImportState::Opened };
     assert_eq!(world.ledger.plan_import_end(IMPORT, ImportState::Discarded), Err(ended));
 }
@@ -237,7 +237,7 @@ fn few_imports_are_staged_at_a_time() {
     assert_eq!(other, Err(ImportRefusal::ExistsWithDifferentContent(IMPORT)));
 }
 
-/// A ledger restored at any point goes on as the one that folded every fact.
+/// A ledger restored at any point continues like the one that applied every fact.
 #[test]
 fn a_restored_ledger_knows_its_imports() {
     for (state, retried) in [

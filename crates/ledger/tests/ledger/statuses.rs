@@ -71,7 +71,7 @@ fn book_statuses_are_permanent() {
 }
 
 #[test]
-fn exactly_the_refusals_that_may_pass_spend_an_id() {
+fn exactly_the_refusals_whose_cause_may_go_away_spend_an_id() {
     let sticking: Vec<u16> = TransferStatus::ALL.iter().filter(|status| status.sticks()).map(|s| s.number()).collect();
     assert_eq!(sticking, [1010, 21, 22, 25, 65, 66, 54, 55, 1004, 1005]);
 }

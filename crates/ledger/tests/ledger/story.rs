@@ -1,37 +1,37 @@
-//! The only code of the stories that knows the interface. A story is a list of lines; `#` starts a comment. A line that
-//! asks for something ends with the status that it must get.
+//! Runs stories. This is the only code of the stories that knows the interface of the ledger. A story is a list of
+//! lines; `#` starts a comment. A line that requests something ends with the status that it must get.
 //!
 //! ```text
 //! book 1 EUR/2                              created    open a book
-//! open A1 history ledger=2                  created    an account; ledger=1 and code=10 unless it says otherwise
-//! pay T1 A1->A2 50 code=7                   created    a single-phase transfer; ledger=1 and code=1 likewise
-//! hold T2 A1->A2 50 timeout=5               created    a pending one
+//! open A1 history ledger=2                  created    open an account; ledger=1 and code=10 by default
+//! pay T1 A1->A2 50 code=7                   created    a single-phase transfer; ledger=1 and code=1 by default
+//! hold T2 A1->A2 50 timeout=5               created    a pending transfer
 //! post T3 T2 30                             created    post 30 of T2; `all` posts the whole amount
 //! void T4 T2                                created    void T2; an amount may follow
-//! show A1 debits=10+50 credits=0+100 closed            all of the account: pending + posted; flags it has now
+//! show A1 debits=10+50 credits=0+100 closed            the whole account: pending + posted, and whether it is closed
 //! moved T1 50                                          the amount on record
-//! state T2 pending                                     what became of a pending transfer, now
-//! says T9 …                                            how the last refusal reads
-//! clock T2+5s                                          set the clock relative to a transfer's or account's timestamp
+//! state T2 pending                                     the current state of a pending transfer
+//! says T9 …                                            the text of the last refusal
+//! clock T2+5s                                          set the clock relative to the time of a transfer or account
 //! wait 5s                                              move the clock
-//! expire T2 T5                                         what is due now, in order; it expires
+//! expire T2 T5                                         these are due now, in this order; expire them
 //! sums 1 pending=0 posted=50 accounts=2                the trial balance of a book
-//! together … commit | drop                             the lines between are steps of one plan
-//! batch … done                                         the lines between are one batch, `linked` and `imported` included
-//! limits A1 min=-50 max=100                 created    bounds on the balance, in place of those before
-//! address A1 customers:c1                   created    its address
-//! below customers A1 A2                                accounts at and below an address prefix, in order
-//! sums_below customers pending=0+0 posted=5+3          sums over them in book 1: debits + credits
+//! together … commit | drop                             the lines in between are the steps of one plan
+//! batch … done                                         the lines in between are one batch
+//! limits A1 min=-50 max=100                 created    set limits on the balance, replacing earlier ones
+//! address A1 customers:c1                   created    set the address
+//! below customers A1 A2                                the accounts at and below an address prefix, in order
+//! sums_below customers pending=0+0 posted=5+3          their sums in book 1: debits + credits
 //! meta A1 color="red" size=                 created    set and remove metadata; `P7` is payment 7
-//! found color="red" A1 T2                              what has this value
-//! later 5s pay T1 A1->A2 50                 created    a transfer for 5 s from now
-//! execute T1                                created    the first that is due now
-//! cancel T1                                 created    a scheduled transfer
-//! index 1 ledger code                       created    fields that are indexed in book 1
-//! forget                                               all client transfers so far leave the ledger's memory
+//! found color="red" A1 T2                              everything that has this value
+//! later 5s pay T1 A1->A2 50                 created    schedule a transfer for 5 s from now
+//! execute T1                                created    carry out the first transfer that is due now
+//! cancel T1                                 created    cancel a scheduled transfer
+//! index 1 ledger code                       created    choose the fields that are indexed in book 1
+//! forget                                               remove all client transfers so far from the ledger's memory
 //! ```
 //!
-//! `P1/0` is a leg of payment 1. `max` is 2^128 − 1, also as an id (`Tmax`, `Amax`), and `max-1` one less.
+//! `P1/0` is a leg of payment 1. `max` is 2^128 − 1, also in ids (`Tmax`, `Amax`), and `max-1` is one less.
 
 use crate::past::Remembered;
 use ledger::{
@@ -41,14 +41,14 @@ use ledger::{
 };
 use types::{AccountId, Amount, Asset, Code, Digest, DigestBuilder, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
-/// Runs a story and fails at the first line that goes another way. Afterwards the facts are replayed, which must give
-/// the same ledger.
+/// Runs a story and fails at the first line that does not hold. Afterwards it replays the facts, which must give the
+/// same ledger.
 #[track_caller]
 pub(crate) fn check(story: &str) {
     run(story);
 }
 
-/// Runs a story against a fresh ledger with the book 1 in EUR/2, and returns where it ended.
+/// Runs a story on a fresh ledger with book 1 in EUR/2, and returns the final state.
 #[track_caller]
 pub(crate) fn run(story: &str) -> World {
     let mut world = World::default();
@@ -237,17 +237,16 @@ impl World {
         assert_eq!(statuses, expected);
     }
 
-    /// Sets the clock.
     pub(crate) fn set_clock(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
     }
 
-    /// As a server loops over a batch: each event a nanosecond after the one before.
-    pub(crate) fn events<E: Event>(
+    /// Handles a batch as a server does: each event one nanosecond after the one before.
+    pub(crate) fn events<S, E: Event<Answer = Outcome<S>>>(
         &mut self,
         events: &[E],
-        decide: impl Fn(&Ledger, Batch, Timestamp, &E) -> Planned<E::Status>,
-    ) -> Vec<Outcome<E::Status>> {
+        decide: impl Fn(&Ledger, Batch, Timestamp, &E) -> Planned<S>,
+    ) -> Vec<Outcome<S>> {
         let batch = Batch::of(events, self.now());
         let mut outcomes = vec![];
         for step in Batch::steps(events) {
@@ -259,9 +258,9 @@ impl World {
                     self.now_ns += 1;
                 }
                 Step::Chain(events) => {
-                    let planned = self.ledger.plan_chain(batch, self.now(), events);
-                    planned.facts.into_iter().for_each(|fact| self.apply(fact));
-                    outcomes.extend(planned.outcomes);
+                    let mut plan = self.ledger.plan(self.now());
+                    outcomes.extend(plan.take_chain(batch, events));
+                    plan.into_facts().into_iter().for_each(|fact| self.apply(fact));
                     self.now_ns += events.len() as u64;
                 }
             }
@@ -269,7 +268,7 @@ impl World {
         outcomes
     }
 
-    /// Moves the transfers of clients from the ledger's memory into its past.
+    /// Moves clients' transfers from the ledger's memory into its past.
     pub(crate) fn forget(&mut self) {
         self.ledger.set_past(Box::new(Remembered::of(&self.facts)));
         self.forgotten = self.ledger.recorded();
@@ -283,14 +282,14 @@ impl World {
         self.facts.push(fact);
     }
 
-    /// Of everything that the facts did.
+    /// The digest of everything that the facts changed.
     pub(crate) fn digest(&self) -> Option<Digest> {
         let mut digest = self.digest.clone()?;
         self.ledger.digest_changes(&mut digest);
         Some(digest.digest())
     }
 
-    /// Replaying the facts gives the same ledger and digest, and restoring from what an index keeps gives the same ledger.
+    /// Checks that replaying the facts gives the same ledger and digest, and that restoring gives the same ledger.
     #[track_caller]
     pub(crate) fn check_replay(&self) {
         let mut replica = World::default();
@@ -308,7 +307,7 @@ impl World {
         self.check_restore();
     }
 
-    /// Restoring gives a ledger that knows the same.
+    /// Checks that a ledger restored from what an index keeps knows the same.
     #[track_caller]
     fn check_restore(&self) {
         let mut restored = Ledger::default();
@@ -360,7 +359,7 @@ impl World {
     }
 }
 
-/// Takes one step and returns the name of its status, and how a refusal reads.
+/// Takes one step. Returns the name of its status and, for a refusal, its text.
 #[track_caller]
 fn step(plan: &mut Plan<'_>, words: &[&str]) -> (&'static str, String) {
     match words {
@@ -414,7 +413,7 @@ fn new_account(id: &str, options: &[&str]) -> NewAccount {
     account_with(base, options)
 }
 
-/// `None` when the line asks for no transfer.
+/// Returns `None` if the line does not request a transfer.
 #[track_caller]
 fn new_transfer(words: &[&str]) -> Option<NewTransfer> {
     Some(match words {
@@ -530,7 +529,7 @@ pub(crate) fn key(name: &str) -> TransferKey {
     }
 }
 
-/// `P7` is payment 7; otherwise as [`account`] and [`key`] say.
+/// `P7` is payment 7. Everything else is read as by [`account`] and [`key`].
 #[track_caller]
 fn subject(name: &str) -> MetadataOf {
     match name.strip_prefix('P').filter(|number| !number.contains('/')) {

@@ -1,4 +1,4 @@
-//! Pending transfers that run out.
+//! Pending transfers that expire.
 
 use crate::story::{check, key, run};
 use ledger::{Fact, Ledger};

@@ -1,4 +1,4 @@
-//! Parts of a time in UTC, and the literal forms of durations.
+//! Parts of a time in UTC, and the literal form of durations.
 
 use types::Timestamp;
 
@@ -43,7 +43,7 @@ impl TimePart {
     }
 }
 
-/// A day of the Gregorian calendar; month and day from 1.
+/// A day of the Gregorian calendar. Month and day count from 1.
 struct Date {
     year: u64,
     month: u64,
@@ -51,15 +51,15 @@ struct Date {
 }
 
 impl Date {
-    /// The date that many days after 1970-01-01: the division by eras of 400 years that start on March 1st, as in
+    /// The date that many days after 1970-01-01. Divides the days into eras of 400 years that start on March 1st, as in
     /// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
     fn of(days: u64) -> Self {
-        // 719,468 days lie between 0000-03-01 and 1970-01-01; an era has 146,097.
+        // 719,468 days lie between 0000-03-01 and 1970-01-01, and an era has 146,097 days.
         let shifted = days + 719_468;
         let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
         let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        // Counted from March, the lengths of the months are a straight line of 153 days per five months.
+        // Counted from March, the lengths of the months lie on a straight line of 153 days per five months.
         let march_month = (5 * day_of_year + 2) / 153;
         let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
         let day = day_of_year - (153 * march_month + 2) / 5 + 1;
@@ -67,10 +67,10 @@ impl Date {
     }
 }
 
-/// Days from 1970-01-01 to January 1st of a year that is not before 1970.
+/// Days from 1970-01-01 to January 1st of `year`, which must not be before 1970.
 fn days_before_year(year: u64) -> u64 {
     let past = year - 1;
-    // 719,162 days lie before 1970 in the calendar carried back to year 1.
+    // 719,162 days lie before 1970 in the calendar extended back to year 1.
     past * 365 + past / 4 - past / 100 + past / 400 - 719_162
 }
 
@@ -84,9 +84,9 @@ const UNITS: [(&str, i128); 7] = [
     ("d", 24 * HOUR_NS as i128),
 ];
 
-/// The nanoseconds of a text such as `1h30m`, `-1.5s` or `7d`; what is less than a nanosecond is dropped.
+/// Parses a text such as `1h30m`, `-1.5s` or `7d` into nanoseconds. Fractions of a nanosecond are dropped.
 pub(super) fn parse_duration(text: &str) -> Option<i64> {
-    /// More digits than any duration has, few enough that nothing below overflows.
+    /// More digits than any duration has, but few enough that nothing below overflows.
     const DIGITS_MAX: usize = 18;
     let negative = text.starts_with('-');
     let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);

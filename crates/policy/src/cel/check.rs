@@ -1,4 +1,4 @@
-//! From the syntax tree to the typed form: names, types, bounds.
+//! Turns the syntax tree into the typed form, and checks names, types and bounds.
 
 mod call;
 mod operator;
@@ -9,9 +9,9 @@ use super::code::BoolOp;
 use super::typed::{Code, Expr};
 use super::{COST_MAX, CompileError, DEPTH_MAX, NODES_MAX, Program, Row, Schema, Slot, Type, Value, parse};
 
-/// Checks `source` against `schema` and compiles it to a program that gives one of the `expected` types (any type when
-/// there are none). The bounds are [`super::SOURCE_BYTES_MAX`], [`super::DEPTH_MAX`], [`super::NODES_MAX`] and
-/// [`super::COST_MAX`]; any source at all gives a program or an error, on a stack of 1 MiB.
+/// Checks `source` against `schema` and compiles it to a program whose result has one of the `expected` types (any type
+/// if there are none). The bounds are [`super::SOURCE_BYTES_MAX`], [`super::DEPTH_MAX`], [`super::NODES_MAX`] and
+/// [`super::COST_MAX`]. Every source gives either a program or an error, on a stack of 1 MiB.
 pub fn compile(source: &str, schema: &Schema, expected: &[Type]) -> Result<Program, CompileError> {
     let (tree, positions) = parse::parse(source)?;
     let mut checker = Checker { source, schema, positions, nodes_count: 0 };
@@ -29,7 +29,7 @@ pub fn compile(source: &str, schema: &Schema, expected: &[Type]) -> Result<Progr
     Ok(Program { code, slots: slots.into(), cost, source: source.into() })
 }
 
-/// What an operation counts that goes through a text.
+/// The steps that an operation counts for if it reads through a text.
 const TEXT_STEPS: u32 = 8;
 
 struct Checker<'a> {
@@ -42,12 +42,12 @@ struct Checker<'a> {
 /// A checked expression.
 struct Node {
     code: Code,
-    /// The byte where it starts.
+    /// The byte at which it starts.
     at: usize,
     steps: Steps,
 }
 
-/// What an evaluation takes.
+/// The cost of an evaluation and the slots that it reads.
 #[derive(Debug, Default)]
 struct Steps {
     cost: u32,
@@ -75,7 +75,7 @@ impl Steps {
     }
 }
 
-/// No value anywhere: what constants are computed with.
+/// A row without values, with which constants are computed.
 struct Nowhere;
 
 impl Row for Nowhere {
@@ -85,8 +85,8 @@ impl Row for Nowhere {
 }
 
 impl Node {
-    /// A node that is computed now if it reads nothing. What fails then stays as it is, to fail when it is evaluated:
-    /// that may never be, as in `false && 1 / 0 == 0`.
+    /// A node that is computed now if it reads nothing. If that fails, the code stays as it is and fails when it is
+    /// evaluated, which may never happen, as in `false && 1 / 0 == 0`.
     fn new(code: Code, at: usize, steps: Steps) -> Self {
         let value = if steps.slots.is_empty() { code.eval(&Nowhere).ok() } else { None };
         match value.and_then(Code::constant) {
@@ -114,7 +114,7 @@ impl Checker<'_> {
         self.error(at, format!("expected {}, found {}", names.join(" or "), self.schema.type_name(found)))
     }
 
-    /// Where the node's own word is: an operator, a name, or the bracket of a call.
+    /// The position of the node's own token: an operator, a name, or the bracket of a call.
     fn offset(&self, id: u64) -> usize {
         self.positions.offset_for(id).and_then(|(start, _)| usize::try_from(start).ok()).unwrap_or_default()
     }
@@ -148,7 +148,7 @@ impl Checker<'_> {
             Syntax::List(_) => Err(self.error(own, "a list is only supported to the right of 'in'")),
             Syntax::Comprehension(_) => {
                 let (name, at) = self.called(tree.id);
-                Err(self.error(at, format!("'{name}' is not supported: there are no lists to go through, only 'in'")))
+                Err(self.error(at, format!("'{name}' is not supported: there are no lists to iterate over, only 'in'")))
             }
             Syntax::Map(_) => Err(self.error(own, "maps are not supported")),
             Syntax::Struct(_) => Err(self.error(own, "messages are not supported")),
@@ -164,12 +164,12 @@ impl Checker<'_> {
             LiteralValue::String(value) => (Some(Value::Text(value.inner())), ""),
             LiteralValue::UInt(_) => (None, "uint is not supported; write an int, without the u"),
             LiteralValue::Bytes(_) => (None, "bytes are not supported; write a plain string"),
-            LiteralValue::Null => (None, "null is not supported; has(name) tells whether there is a value"),
+            LiteralValue::Null => (None, "null is not supported; use has(name) to test whether there is a value"),
         };
         value.and_then(|value| Node::constant(value, at)).ok_or_else(|| self.error(at, unsupported))
     }
 
-    /// A dotted name with its start.
+    /// A dotted name and where it starts.
     fn path(&self, tree: &IdedExpr, at: usize) -> Result<(String, usize), CompileError> {
         let mut fields = Vec::new();
         let mut inner = tree;
@@ -206,7 +206,7 @@ impl Checker<'_> {
         Ok(Node { code: Code::slot(slot, ty), at, steps: Steps::read(slot) })
     }
 
-    /// `has(path)`, which the row answers even for a name that is never missing.
+    /// `has(path)`. The row answers it even for a name that is never missing.
     fn has(&self, path: &str, at: usize) -> Result<Node, CompileError> {
         let (slot, _) = self.find(path, at)?;
         let code = Code::Bool(Expr::op(BoolOp::Has(slot)));

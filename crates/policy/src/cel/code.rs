@@ -1,4 +1,4 @@
-//! What the operators and functions do.
+//! Evaluates operators and functions.
 
 use std::cmp::Ordering;
 
@@ -62,7 +62,8 @@ impl BoolOp {
     }
 }
 
-/// `&&` (`decisive` is false) and `||` (true): a decisive side answers whatever the other one is, even an error.
+/// `&&` (`decisive` is false) and `||` (`decisive` is true). A side with the decisive value determines the answer, even
+/// if the other side is an error.
 fn decide(decisive: bool, left: &Expr<Bool>, right: &Expr<Bool>, row: &dyn Row) -> Result<bool, EvalError> {
     match left.eval(row) {
         Ok(value) if value == decisive => Ok(decisive),
@@ -85,7 +86,8 @@ pub(super) enum Order {
 }
 
 impl Order {
-    /// Whether it holds for two sides in this order; `None` when one is not a number, which only `!=` holds for.
+    /// Whether it holds for two sides that compare as `order`. `None` means that one side is not a number, for which
+    /// only `!=` holds.
     fn holds(self, order: Option<Ordering>) -> bool {
         match self {
             Self::Equal => order == Some(Ordering::Equal),
@@ -123,10 +125,10 @@ impl<T: Kind> Compare<T> {
     }
 }
 
-/// 2^63 as a double: every smaller double that is not below its negation has a whole part that is an `i64`.
+/// 2^63 as a double. The whole part of every double from −2^63 up to, but not including, 2^63 fits an `i64`.
 const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
 
-/// Compares the numbers themselves: turning the int into a double first would round it.
+/// Compares the exact values. Converting the int to a double first would round it.
 fn compare_int_double(int: i64, double: f64) -> Option<Ordering> {
     match whole_part(double) {
         // Equal whole parts: the fraction decides.
@@ -135,18 +137,18 @@ fn compare_int_double(int: i64, double: f64) -> Option<Ordering> {
     }
 }
 
-/// The fraction of a double with the double's sign, +0.0 where there is none.
+/// The fraction of a double with the double's sign, or +0.0 if there is none.
 fn fraction(double: f64) -> f64 {
     double.fract() + 0.0
 }
 
-/// The double without its fraction, if that is an `i64`.
-#[expect(clippy::cast_possible_truncation, reason = "cutting the fraction off is the purpose; the range is checked")]
+/// The double without its fraction, if that fits an `i64`.
+#[expect(clippy::cast_possible_truncation, reason = "dropping the fraction is intended; the range is checked")]
 fn whole_part(double: f64) -> Option<i64> {
     (-TWO_POW_63..TWO_POW_63).contains(&double).then_some(double as i64)
 }
 
-/// The nearest double: what CEL's `double(int)` is.
+/// The nearest double, as CEL defines `double(int)`.
 #[expect(clippy::cast_precision_loss, reason = "CEL defines this conversion to round")]
 pub(super) fn nearest_double(int: i64) -> f64 {
     int as f64
@@ -172,7 +174,7 @@ pub(super) enum IntOp {
     Seconds(Expr<Time>),
     Chars(Expr<Text>),
     TimePart(TimePart, Expr<Time>),
-    /// How many of this many nanoseconds fit in a duration.
+    /// How many times this many nanoseconds fit in a duration.
     Units(i64, Expr<Duration>),
 }
 

@@ -1,17 +1,18 @@
-//! Expressions of the policy: a typed, allocation-free subset of the Common Expression Language (CEL).
+//! Expressions of a policy: a typed, allocation-free subset of the Common Expression Language (CEL).
 //!
-//! [`compile`] checks an expression against a [`Schema`] once, when the policy is loaded; a [`Program`] then reads the
-//! values of one payment through a [`Row`] and allocates nothing.
+//! [`compile`] checks an expression against a [`Schema`] once, when the policy is loaded. The resulting [`Program`]
+//! reads the values of one payment through a [`Row`] and allocates nothing.
 //!
-//! Where the language is narrower than CEL, the compiler says so: no `uint`, bytes, null, maps, messages, regular
-//! expressions or macros except `has`; lists only to the right of `in`; no operation that would build a string.
-//! Where CEL leaves room, this is what happens here:
+//! The language is narrower than CEL, and the compiler says so where it matters: there are no `uint`, bytes, null,
+//! maps, messages, regular expressions or macros except `has`; lists are allowed only to the right of `in`; no
+//! operation builds a string. Where CEL leaves a choice, this implementation does the following:
 //!
 //! - `int` and `double` compare with each other by their exact values; arithmetic never mixes them.
 //! - Arithmetic that overflows, leaves the range of a timestamp (1970 to 2262) or divides by zero is an error.
-//! - `&&` and `||` answer when one side alone decides, even if the other is an error; two errors give the left one.
-//! - Times are read in UTC only. Durations may be written in days too: `duration("7d12h")`.
-//! - `int(d)` cuts the fraction off; a double outside of the range of `int` is an error.
+//! - `&&` and `||` give an answer if one side alone decides, even if the other is an error; of two errors, the left
+//!   counts.
+//! - Times are read in UTC only. Durations can also be written in days: `duration("7d12h")`.
+//! - `int(d)` drops the fraction; a double outside the range of `int` is an error.
 
 mod calendar;
 mod check;
@@ -32,21 +33,20 @@ use std::fmt;
 
 use types::{AccountId, Timestamp, Token};
 
-/// The longest source.
+/// Length of the longest source, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 4096;
-/// How deep brackets, operators and calls may nest.
+/// Deepest nesting of brackets, operators and calls.
 pub const DEPTH_MAX: usize = 64;
-/// How many values, operators and calls an expression may have.
+/// Most values, operators and calls in one expression.
 pub const NODES_MAX: usize = 1024;
 /// The largest [`Program::cost`].
 pub const COST_MAX: u32 = 1024;
 
-/// What kind of value an expression gives.
+/// The type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Type {
-    /// True or false.
     Bool,
-    /// A signed 64-bit number.
+    /// A signed 64-bit integer.
     Int,
     /// A 64-bit floating point number.
     Double,
@@ -56,41 +56,35 @@ pub enum Type {
     Time,
     /// A signed `duration` in nanoseconds.
     Duration,
-    /// The id of an account: can only be compared and tested for with `has`.
+    /// The id of an account. It can only be tested for equality, and for presence with `has`.
     Account,
-    /// A value of the entity kind with this index: can only be compared within its kind and tested for with `has`.
+    /// A value of the entity kind with this index. It can only be tested for equality within its kind, and for presence
+    /// with `has`.
     Entity(u16),
 }
 
-/// Where a [`Row`] keeps a name's value: names are numbered from 0 in the order of their declaration.
+/// Where a [`Row`] keeps the value of a name. Names are numbered from 0 in the order of their declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u16);
 
-/// One value, borrowed where it is a text.
+/// One value. Text is borrowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
-    /// Of [`Type::Bool`].
     Bool(bool),
-    /// Of [`Type::Int`].
     Int(i64),
-    /// Of [`Type::Double`].
     Double(f64),
-    /// Of [`Type::Text`].
     Text(&'a str),
-    /// Of [`Type::Time`].
     Time(Timestamp),
-    /// Of [`Type::Duration`], in nanoseconds.
+    /// In nanoseconds.
     Duration(i64),
-    /// Of [`Type::Account`].
     Account(AccountId),
-    /// Of [`Type::Entity`].
     Entity(Token),
 }
 
 /// The values that an expression reads: one payment and its features.
 pub trait Row {
-    /// The value in `slot`, of the type that was declared for it; `None` when it is missing. The same slot gives the
-    /// same answer for the whole of one evaluation.
+    /// The value in `slot`, of the type that was declared for it, or `None` if it is missing. A slot must give the same
+    /// answer throughout one evaluation.
     fn get(&self, slot: Slot) -> Option<Value<'_>>;
 }
 
@@ -100,7 +94,7 @@ pub enum EvalError {
     /// The row has no value in the slot.
     #[error("value {} is missing", .0.0)]
     Missing(Slot),
-    /// The row has a value of another type than was declared: a bug of whoever made the row.
+    /// The row has a value of another type than declared, which is a bug in the row.
     #[error("value {} is not of its declared type", .0.0)]
     Mistyped(Slot),
     /// A result does not fit its type.
@@ -109,20 +103,20 @@ pub enum EvalError {
     /// An `int` was divided by zero.
     #[error("division by zero")]
     DivisionByZero,
-    /// A double that is no `int` was converted to one.
+    /// A double that does not fit an `int` was converted to one.
     #[error("a double that is not a number or out of range was converted to int")]
     InvalidConversion,
-    /// The program was asked for a value of a type that it does not give: a bug of the caller.
+    /// The caller asked for a value of a type that the program does not give, which is a bug.
     #[error("the expression gives a value of another type")]
     WrongResult,
 }
 
-/// Why a source is not an expression over the schema, and where.
+/// Why a source is not an expression over the schema, and where the error is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileError {
-    /// The line, from 1.
+    /// Counted from 1.
     pub line: u32,
-    /// The character in the line, from 1.
+    /// Counted from 1, in characters.
     pub column: u32,
     /// What was found and what was expected, in one line.
     pub message: String,

@@ -1,4 +1,4 @@
-//! The library's parser behind its edge: a syntax tree with positions, or one clear error.
+//! Wraps the library's parser: gives a syntax tree with positions, or one clear error.
 
 use std::panic::catch_unwind;
 
@@ -8,16 +8,16 @@ use cel::parser::{ParseError, Parser};
 use super::scan::{Word, scan};
 use super::{CompileError, SOURCE_BYTES_MAX};
 
-/// The syntax tree of `source`, and where each node's operator, name or bracket is.
+/// Returns the syntax tree of `source`, and where each node's operator, name or bracket is.
 pub(super) fn parse(source: &str) -> Result<(IdedExpr, SourceInfo), CompileError> {
     if source.len() > SOURCE_BYTES_MAX {
         let message = format!("the expression has {} bytes, at most {SOURCE_BYTES_MAX} are allowed", source.len());
         return Err(CompileError::at(source, 0, message));
     }
     let words = scan(source)?;
-    // No input is known to make the library panic, but its generated code rests on assertions that we cannot check.
-    // Between calls it keeps caches only, behind locks that a panic releases. The first error ends the parse: how the
-    // library would recover from it is of no use here.
+    // No input is known to make the library panic, but its generated code relies on assertions that we cannot check.
+    // Between calls it keeps only caches, behind locks that a panic releases. The first error ends the parse, because
+    // we have no use for the library's error recovery.
     let parsed = catch_unwind(|| {
         let parsed = Parser::new().error_recovery_limit(0).parse_with_source_info(source);
         parsed.map_err(|errors| errors.errors.into_iter().min_by_key(|error| error.pos))
@@ -25,7 +25,7 @@ pub(super) fn parse(source: &str) -> Result<(IdedExpr, SourceInfo), CompileError
     match parsed {
         Ok(Ok(tree)) => Ok(tree),
         Ok(Err(Some(error))) => Err(explain(source, &words, &error)),
-        Ok(Err(None)) | Err(_) => Err(CompileError::at(source, 0, "the expression cannot be read")),
+        Ok(Err(None)) | Err(_) => Err(CompileError::at(source, 0, "the expression cannot be parsed")),
     }
 }
 
@@ -36,7 +36,7 @@ fn explain(source: &str, words: &[Word], error: &ParseError) -> CompileError {
         return CompileError::at(source, offset, refusal(&error.msg));
     }
     let text = |word: Option<&Word>| word.and_then(|word| source.get(word.start..word.end));
-    // The library blames a dot for what follows it.
+    // If something is wrong after a dot, the library reports the dot.
     let found = if text(words.get(found)) == Some(".") { found + 1 } else { found };
     let before = found.checked_sub(1).and_then(|before| words.get(before));
     let expected = match before {
@@ -51,12 +51,12 @@ fn explain(source: &str, words: &[Word], error: &ParseError) -> CompileError {
     CompileError::at(source, at, format!("expected {expected}, found {found}"))
 }
 
-/// What the library refuses after its grammar, in our words.
+/// Rewords what the library refuses after its grammar.
 fn refusal(message: &str) -> String {
     const REFUSALS: [(&str, &str); 6] = [
         ("invalid argument to has()", "expected has(name) with a declared name"),
         ("argument must be a simple name", "macros over lists and maps are not supported, only has(name)"),
-        ("invalid string literal", "an escape in the string is no character"),
+        ("invalid string literal", "an escape in the string is not a character"),
         ("invalid int literal", "the number is out of range"),
         ("invalid double literal", "the number is out of range"),
         ("unsupported syntax", "optional fields and elements with '?' are not supported"),
@@ -68,7 +68,7 @@ fn refusal(message: &str) -> String {
     known.map_or(message.lines().next().unwrap_or_default(), |(_, ours)| ours).to_owned()
 }
 
-/// The byte that the library means by a line from 1 and a character from 1.
+/// Converts the library's line and character, both counted from 1, to a byte offset.
 fn offset_of(source: &str, (line, column): (isize, isize)) -> usize {
     let before = |number: isize| usize::try_from(number).unwrap_or_default().saturating_sub(1);
     let line_start: usize = source.split_inclusive('\n').take(before(line)).map(str::len).sum();

@@ -4,7 +4,7 @@ use super::code::nearest_double;
 use super::typed::Code;
 use super::{EvalError, Row, Slot, Type, Value};
 
-/// A compiled expression. Evaluation allocates nothing, and takes at most [`Program::cost`] steps.
+/// A compiled expression. Evaluation allocates nothing and takes at most [`Program::cost`] steps.
 #[derive(Debug)]
 pub struct Program {
     pub(super) code: Code,
@@ -14,22 +14,22 @@ pub struct Program {
 }
 
 impl Program {
-    /// The value for `row`.
+    /// Evaluates the program for `row`.
     pub fn eval<'a>(&'a self, row: &'a dyn Row) -> Result<Value<'a>, EvalError> {
         self.code.eval(row)
     }
 
-    /// The value of a program of [`Type::Bool`].
+    /// Evaluates a program of [`Type::Bool`].
     pub fn eval_bool(&self, row: &dyn Row) -> Result<bool, EvalError> {
         if let Code::Bool(expr) = &self.code { expr.eval(row) } else { Err(EvalError::WrongResult) }
     }
 
-    /// The value of a program of [`Type::Int`].
+    /// Evaluates a program of [`Type::Int`].
     pub fn eval_int(&self, row: &dyn Row) -> Result<i64, EvalError> {
         if let Code::Int(expr) = &self.code { expr.eval(row) } else { Err(EvalError::WrongResult) }
     }
 
-    /// The value of a program of [`Type::Double`], [`Type::Int`] (the nearest double) or [`Type::Bool`] (0 or 1).
+    /// Evaluates a program of [`Type::Double`], [`Type::Int`] (as the nearest double) or [`Type::Bool`] (as 0 or 1).
     pub fn eval_number(&self, row: &dyn Row) -> Result<f64, EvalError> {
         match self.code.eval(row)? {
             Value::Double(value) => Ok(value),
@@ -41,18 +41,19 @@ impl Program {
         }
     }
 
-    /// What kind of value it gives.
+    /// The type of its value.
     pub fn ty(&self) -> Type {
         self.code.ty()
     }
 
-    /// Every slot that it may read, sorted, each once.
+    /// All slots that it may read, sorted and each once.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }
 
-    /// The most steps an evaluation takes, at most [`super::COST_MAX`]. A step is a read, an operator or a function;
-    /// one that goes through a text counts as eight, and a search in a list as the logarithm of its length.
+    /// The most steps that an evaluation takes, at most [`super::COST_MAX`]. A step is a read, an operator or a
+    /// function. One that reads through a text counts as eight, and a search in a list counts as the logarithm of its
+    /// length.
     pub fn cost(&self) -> u32 {
         self.cost
     }

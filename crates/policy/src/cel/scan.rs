@@ -1,5 +1,6 @@
-//! The words of a source, found before the library's parser sees it. The parser recurses as deep as the source nests,
-//! and its complaints are about its grammar: what is refused here cannot exhaust its stack and is told in plain words.
+//! Splits a source into words before the library's parser sees it. That parser recurses as deeply as the source nests,
+//! and its error messages are about its grammar. A source that is refused here cannot exhaust the stack, and its author
+//! gets a plain message.
 
 use super::{CompileError, DEPTH_MAX};
 
@@ -8,11 +9,11 @@ use super::{CompileError, DEPTH_MAX};
 pub(super) struct Word {
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Whether a value may end with it, so that an operator may follow.
+    /// Whether a value can end with this word, so that an operator may follow.
     pub(super) ends_value: bool,
 }
 
-/// The words of `source`, or the first of its faults that can be seen without its grammar.
+/// Returns the words of `source`, or its first fault that can be found without the grammar.
 pub(super) fn scan(source: &str) -> Result<Vec<Word>, CompileError> {
     let mut scanner = Scanner { source, at: 0 };
     let mut words = Vec::new();
@@ -34,7 +35,7 @@ pub(super) fn scan(source: &str) -> Result<Vec<Word>, CompileError> {
 
 struct Scanner<'a> {
     source: &'a str,
-    /// Where the rest starts.
+    /// Where the rest of the source starts.
     at: usize,
 }
 
@@ -91,7 +92,7 @@ impl<'a> Scanner<'a> {
                 false
             }
             ('=' | '&' | '|', _) => {
-                return Err(self.error(start, format!("'{first}' is no operator; did you mean '{first}{first}'?")));
+                return Err(self.error(start, format!("'{first}' is not an operator; did you mean '{first}{first}'?")));
             }
             _ if "<>[]{}().,-!?:+*/%".contains(first) => {
                 self.at += 1;
@@ -138,7 +139,7 @@ impl<'a> Scanner<'a> {
     fn string(&mut self, quote: char) -> Result<(), CompileError> {
         let start = self.at;
         if self.rest().starts_with(&[quote; 3].iter().collect::<String>()) {
-            return Err(self.error(start, "strings in three quotes are not supported; write a plain string"));
+            return Err(self.error(start, "triple-quoted strings are not supported; write a plain string"));
         }
         self.at += 1;
         loop {
@@ -154,7 +155,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// One escape sequence of the grammar.
+    /// Reads one escape sequence of the grammar.
     fn escape(&mut self) -> Result<(), CompileError> {
         let start = self.at;
         self.at += 1;
@@ -198,7 +199,7 @@ impl Bracket {
     }
 }
 
-/// An upper bound of how deep the syntax tree gets, counted while the words go by.
+/// An upper bound on the depth of the syntax tree, counted word by word.
 #[derive(Debug, Default)]
 struct Nesting {
     outermost: Chain,
@@ -210,13 +211,14 @@ struct Nesting {
 struct Level {
     bracket: Bracket,
     start: usize,
-    /// How deep what it holds is nested.
+    /// How deeply its content is nested.
     outside: usize,
     chain: Chain,
 }
 
-/// What makes the tree deeper between two commas: each `?` nests what follows, each operator what came before it
-/// (`&&` and `||` make balanced trees and start afresh), and so does each further `.name`, call or index of a value.
+/// What makes the tree deeper between two commas. Each `?` nests what follows it. Each operator nests what came before
+/// it, except `&&` and `||`, which make balanced trees and start afresh. Each further `.name`, call or index nests the
+/// value before it.
 #[derive(Debug, Default)]
 struct Chain {
     conditions: usize,
@@ -250,7 +252,7 @@ impl Nesting {
             return match self.levels.pop() {
                 Some(level) if word.starts_with(level.bracket.close) => Ok(()),
                 Some(level) => Err(format!("expected '{}', found '{word}'", level.bracket.close)),
-                None => Err(format!("'{word}' closes nothing")),
+                None => Err(format!("'{word}' closes no open bracket")),
             };
         }
         let (outside, chain) = self.innermost();
@@ -261,14 +263,14 @@ impl Nesting {
         Ok(())
     }
 
-    /// To be called after the bracket was added as a word.
+    /// Must be called after the bracket was added as a word.
     fn open(&mut self, bracket: Bracket, start: usize) {
         let (outside, chain) = self.innermost();
         let outside = outside + chain.depth();
         self.levels.push(Level { bracket, start, outside, chain: Chain::default() });
     }
 
-    /// The chain that the next word belongs to, and how deep it is nested.
+    /// The chain that the next word belongs to, and how deeply it is nested.
     fn innermost(&mut self) -> (usize, &mut Chain) {
         match self.levels.last_mut() {
             Some(level) => (level.outside, &mut level.chain),

@@ -21,20 +21,19 @@ struct Declared {
 }
 
 impl Schema {
-    /// No names.
     pub fn new() -> Self {
         Self { names: Vec::new(), slots: HashMap::new(), entity_names: Vec::new() }
     }
 
-    /// What the entity kinds are called in messages: the kind of `Type::Entity(i)` is the i-th of `names`.
+    /// Sets the names of the entity kinds for messages: the kind of `Type::Entity(i)` is the i-th of `names`.
     pub fn entity_names(&mut self, names: impl IntoIterator<Item = String>) {
         self.entity_names = names.into_iter().collect();
     }
 
-    /// Adds the name `path`, such as `payment.amount`. `optional` says that a row may lack it.
+    /// Adds the name `path`, such as `payment.amount`. `optional` means that a row may lack it.
     ///
     /// # Panics
-    /// When the name is declared already (ask [`Schema::find`]) or there are 65,536 names.
+    /// If the name is already declared (see [`Schema::find`]) or there are already 65,536 names.
     pub fn declare(&mut self, path: &str, ty: Type, optional: bool) -> Slot {
         let slot = u16::try_from(self.names.len()).map(Slot).expect("CEL-2: a schema has at most 65,536 names");
         let known = self.slots.insert(path.to_owned(), slot);
@@ -43,13 +42,13 @@ impl Schema {
         slot
     }
 
-    /// Where the name `path` is kept and what it is.
+    /// The slot and the type of the name `path`.
     pub fn find(&self, path: &str) -> Option<(Slot, Type)> {
         let slot = *self.slots.get(path)?;
         self.declared(slot).map(|declared| (slot, declared.ty))
     }
 
-    /// The name that is kept in `slot`.
+    /// The name whose value is in `slot`.
     pub fn path(&self, slot: Slot) -> Option<&str> {
         self.declared(slot).map(|declared| declared.path.as_str())
     }
@@ -59,7 +58,7 @@ impl Schema {
         self.declared(slot).is_some_and(|declared| declared.optional)
     }
 
-    /// What `ty` is called: `string`, `entity(customer)`.
+    /// The name of `ty` in messages: `string`, `entity(customer)`.
     pub fn type_name(&self, ty: Type) -> String {
         let name = match ty {
             Type::Bool => "bool",
@@ -81,7 +80,7 @@ impl Schema {
         self.names.get(usize::from(slot.0))
     }
 
-    /// Why there is no value called `path`, with the nearest name there is.
+    /// The message for a `path` that is not declared, with the nearest declared name.
     pub(super) fn unknown(&self, path: &str) -> String {
         let inside = self.names.iter().find(|declared| is_inside(&declared.path, path));
         if let Some(declared) = inside {
@@ -98,17 +97,17 @@ fn is_inside(path: &str, group: &str) -> bool {
     path.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The first of the names that differ least from `word`, if that is by no more than a third of its characters.
+/// The first of the names that differ least from `word`, unless they differ by more than a third of its characters.
 pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let differs_max = (word.chars().count() / 3).max(1);
     let near = names.map(|name| (edits(word, name), name)).filter(|(edits, _)| *edits <= differs_max);
     near.min_by_key(|(edits, _)| *edits).map(|(_, name)| name)
 }
 
-/// How many characters must be added, dropped or replaced to turn `from` into `to` (Levenshtein distance).
+/// The Levenshtein distance: how many characters must be added, dropped or replaced to turn `from` into `to`.
 fn edits(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
-    // `costs[i]` is the distance of what was read of `from` to the first i characters of `to`.
+    // `costs[i]` is the distance between the part of `from` that was read and the first i characters of `to`.
     let mut costs: Vec<usize> = (0..=to.len()).collect();
     for (row, from_char) in from.chars().enumerate() {
         let mut diagonal = row;

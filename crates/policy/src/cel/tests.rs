@@ -1,4 +1,4 @@
-//! The language as its users see it: a source, a row and what comes of them.
+//! Tests of the language as its users see it: a source, a row and the result.
 
 mod errors;
 mod random;
@@ -8,7 +8,7 @@ use types::{AccountId, Timestamp, Token};
 
 use super::{CompileError, EvalError, Program, Row, Schema, Slot, Type, Value, compile};
 
-/// A payment with its features; what is `None` is missing.
+/// A payment with its features. `None` means missing.
 struct Payment {
     schema: Schema,
     values: Vec<Option<Value<'static>>>,
@@ -56,7 +56,7 @@ impl Payment {
         compile(source, &self.schema, &[])
     }
 
-    /// What evaluating `source` gives, as the tables write it.
+    /// The result of evaluating `source`, as the tables write it.
     fn answer(&self, source: &str) -> String {
         match self.compile(source) {
             Ok(program) => match program.eval(self) {
@@ -92,7 +92,7 @@ fn show(value: Value<'_>) -> String {
     }
 }
 
-/// Each line of the table is `source => answer`.
+/// Checks a table in which each line is `source => answer`.
 #[track_caller]
 fn check(table: &str) {
     let payment = Payment::example();

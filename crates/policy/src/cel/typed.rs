@@ -1,4 +1,4 @@
-//! The compiled form: a tree whose types are Rust types, so that evaluation checks none.
+//! The compiled form: a tree whose types are Rust types, so that evaluation needs no type checks.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -8,13 +8,13 @@ use types::{AccountId, Timestamp, Token};
 use super::code::{BoolOp, DoubleOp, DurationOp, IntOp, TimeOp};
 use super::{EvalError, Row, Slot, Type, Value};
 
-/// A type of the language: how its values look and what gives them.
+/// A type of the language: the form of its values and the operations that give them.
 pub(super) trait Kind: Debug {
-    /// A value while it is evaluated.
+    /// A value during evaluation.
     type Value<'a>: Copy + PartialOrd;
-    /// A value inside a program.
+    /// A constant inside a program.
     type Const: Debug;
-    /// The operators and functions that give such values.
+    /// The operators and functions that give values of this type.
     type Op: Debug;
 
     fn lend(constant: &Self::Const) -> Self::Value<'_>;
@@ -57,7 +57,7 @@ impl<T: Kind> Expr<T> {
     }
 }
 
-/// A type whose constants are its values.
+/// Implements a type whose constants are its values.
 macro_rules! kind {
     ($name:ident, $value:ty, $variant:ident, $op:ty) => {
         #[derive(Debug)]
@@ -136,7 +136,7 @@ pub(super) enum Code {
 }
 
 impl Code {
-    /// The value in `slot`.
+    /// Reads the value in `slot`.
     pub(super) fn slot(slot: Slot, ty: Type) -> Self {
         match ty {
             Type::Bool => Self::Bool(Expr::Slot(slot)),
@@ -150,7 +150,7 @@ impl Code {
         }
     }
 
-    /// A constant, where its type has any.
+    /// A constant, if its type has constants.
     pub(super) fn constant(value: Value<'_>) -> Option<Self> {
         match value {
             Value::Bool(value) => Some(Self::Bool(Expr::Const(value))),

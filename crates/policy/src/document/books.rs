@@ -18,7 +18,7 @@ pub(super) fn ledgers(document: &mut Table<'_>) -> Section<LedgerSpec> {
         let (id, asset) = (id?, asset?);
         let number = LedgerId::new(id.value);
         if let Some((_, other)) = ids.iter().find(|(known, _)| *known == number) {
-            problems.report(&id.place, format_args!("is {number}, which ledger `{other}` has already"));
+            problems.report(&id.place, format_args!("is {number}, but ledger `{other}` already has this id"));
         }
         ids.push((number, name.clone()));
         Some(LedgerSpec { name, id: number, asset: asset.value })
@@ -82,7 +82,7 @@ fn account_flags(table: &mut Table<'_>) -> AccountFlagsSpec {
             None => {}
         }
         if flags.debits_must_not_exceed_credits && flags.credits_must_not_exceed_debits {
-            problems.report(&place, "excludes the other limit, expected one of them");
+            problems.report(&place, "conflicts with the other limit, expected only one of them");
         }
     }
     flags

@@ -1,4 +1,4 @@
-//! `[file]`: how a file of past payments is read.
+//! `[file]`: how to read a file of past payments.
 
 use types::Span;
 

@@ -13,7 +13,7 @@ use crate::onnx::Model;
 use crate::reason::SYSTEM_REASONS;
 use crate::spec::{ModelSpec, OnFailure, Rule, RuleEffect, Thresholds};
 
-/// A model and the expressions of its inputs, which can be checked without its file.
+/// A model and the expressions of its inputs, which can be checked even if the file has problems.
 #[derive(Debug)]
 pub(crate) struct ModelDraft {
     pub(crate) loaded: Option<(ModelSpec, Model)>,
@@ -21,7 +21,7 @@ pub(crate) struct ModelDraft {
     pub(crate) payments: Vec<PaymentTypeIdx>,
 }
 
-/// A rule and its expression, which can be checked without the rest.
+/// A rule and its expression, which can be checked even if the rest has problems.
 #[derive(Debug)]
 pub(crate) struct RuleDraft {
     pub(crate) spec: Option<Rule>,
@@ -48,7 +48,7 @@ pub(super) fn models(document: &mut Table<'_>, draft: &Draft<'_>, bundle: &Bundl
             return None;
         }
         if let Some((_, _, model)) = loaded.as_ref().filter(|(_, _, model)| model.inputs() != inputs.len()) {
-            let message = format_args!("has {} items, the model has {} inputs", inputs.len(), model.inputs());
+            let message = format_args!("has {} items, but the model has {} inputs", inputs.len(), model.inputs());
             problems.report(&place, message);
         }
         let inputs: Vec<Source> = inputs.into_iter().filter_map(|input| input.read(source)).collect();
@@ -84,7 +84,7 @@ pub(super) fn rules(document: &mut Table<'_>, draft: &Draft<'_>) -> Vec<Option<R
                 problems.report(place, format_args!("`{name}` is a reason code of the system, expected another name"));
             }
             if names.contains(name) {
-                problems.report(place, format_args!("an earlier rule has the name `{name}` already"));
+                problems.report(place, format_args!("an earlier rule already has the name `{name}`"));
             }
             names.push(name.clone());
         }
@@ -149,7 +149,7 @@ pub(super) fn thresholds(document: &mut Table<'_>) -> Thresholds {
     thresholds
 }
 
-/// The label values that count as fraud: by default those two of the usual ones that do.
+/// Reads the label values that count as fraud, by default `fraud` and `chargeback`.
 pub(super) fn positive_labels(document: &mut Table<'_>) -> Vec<String> {
     let default = || ["fraud", "chargeback"].map(str::to_owned).to_vec();
     let Some(mut table) = document.node("labels").and_then(Node::table) else { return default() };
@@ -158,7 +158,7 @@ pub(super) fn positive_labels(document: &mut Table<'_>) -> Vec<String> {
     positive
 }
 
-/// A list of label values, at least one.
+/// Reads a list of label values, which must not be empty.
 pub(super) fn labels(table: &mut Table<'_>, key: &'static str) -> Vec<String> {
     let (problems, place) = (table.problems, table.place.clone());
     let items = items(table, key, LABELS_MAX);

@@ -16,7 +16,7 @@ use crate::spec::{
     Attribute, AttributeKind, Capture, CaptureExpiry, Leg, LegAccount, OccurredAt, PaymentType, Review, ReviewExpiry,
 };
 
-/// A payment type and the expressions of its legs' amounts.
+/// A payment type with the expressions of its legs' amounts.
 #[derive(Debug)]
 pub(crate) struct PaymentDraft {
     pub(crate) spec: PaymentType,
@@ -43,7 +43,8 @@ fn payment_type(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<P
     let attributes = attributes(&mut table, draft);
     let subject = table.get("subject", text).map(|subject| subject_attribute(&subject, &attributes, &table, draft));
     if let (None, Some((_, attribute))) = (&subject, attributes.iter().find(|(_, attribute)| attribute.personal)) {
-        let message = format_args!("`subject` is missing: its key seals the personal attribute `{}`", attribute.name);
+        let message =
+            format_args!("`subject` is missing, but its key must seal the personal attribute `{}`", attribute.name);
         problems.report(&table.place, message);
     }
     let capture = capture(&mut table);
@@ -66,7 +67,7 @@ fn payment_type(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<P
     if attributes.broken().next().is_some() {
         return None;
     }
-    // Whatever else has a problem is left out or stands in: the attributes suffice to check the expressions.
+    // Other parts with problems are left out or replaced by a default: the attributes suffice to check the expressions.
     let (legs, amounts) = legs.into_iter().flatten().unzip();
     let spec = PaymentType {
         name,
@@ -87,7 +88,7 @@ fn attributes(table: &mut Table<'_>, draft: &Draft<'_>) -> Section<Attribute> {
         let problems = table.problems;
         let built_in = BUILT_IN.iter().any(|(known, _)| *known == name.as_str());
         if built_in {
-            problems.report(&table.place, format_args!("every payment has `{name}` already, expected another name"));
+            problems.report(&table.place, format_args!("every payment already has `{name}`, expected another name"));
         }
         let kind = kind(&mut table, draft);
         let required = table.or("required", true, flag);
@@ -95,7 +96,7 @@ fn attributes(table: &mut Table<'_>, draft: &Draft<'_>) -> Section<Attribute> {
         table.finish();
         let kind = kind?;
         if let (Some(personal), AttributeKind::Entity(_) | AttributeKind::Account) = (&personal, kind) {
-            let message = "is true, expected false: values of entities and accounts are opaque already";
+            let message = "is true, expected false: values of entities and accounts are already opaque";
             problems.report(&personal.place, message);
         }
         let attribute = Attribute { name, kind, required, personal: personal.is_some() };
@@ -105,7 +106,7 @@ fn attributes(table: &mut Table<'_>, draft: &Draft<'_>) -> Section<Attribute> {
 
 fn kind(table: &mut Table<'_>, draft: &Draft<'_>) -> Option<AttributeKind> {
     const STRING: AttributeKind = AttributeKind::Text { chars_max: CHARS_MAX_DEFAULT };
-    // The entity is filled in below.
+    // A placeholder: the entity is filled in below.
     const ENTITY: AttributeKind = AttributeKind::Entity(EntityIdx::new(0));
     let words = [
         ("string", STRING),
@@ -134,7 +135,8 @@ fn kind(table: &mut Table<'_>, draft: &Draft<'_>) -> Option<AttributeKind> {
     }
 }
 
-/// The subject has to be there whenever something is sealed with its key, and has to have a key of its own.
+/// Finds the subject and checks it: it must be present whenever something is sealed with its key, and it must have a
+/// key of its own.
 fn subject_attribute(
     subject: &Located<&str>,
     attributes: &Section<Attribute>,
@@ -162,7 +164,7 @@ fn capture(table: &mut Table<'_>) -> Option<Capture> {
         return Some(Capture::Manual { deadline, on_deadline });
     }
     for node in ["capture_deadline", "on_capture_deadline"].into_iter().filter_map(|key| table.node(key)) {
-        problems.report(&node.place, "has no meaning without `capture = \"manual\"`");
+        problems.report(&node.place, "has no effect without `capture = \"manual\"`");
     }
     Some(Capture::Immediate)
 }
@@ -199,7 +201,7 @@ impl LegScope<'_> {
         Some((Leg { debit, credit, amount: amount.value.clone(), code: Code::new(code?.value) }, amount))
     }
 
-    /// `{ account = "wallet", of = "customer" }`, `{ account = "settlement" }` or `{ attribute = "from" }`.
+    /// Reads `{ account = "wallet", of = "customer" }`, `{ account = "settlement" }` or `{ attribute = "from" }`.
     fn account(&self, node: Node<'_>) -> Option<LegAccount> {
         let mut table = node.table()?;
         let problems = table.problems;
@@ -219,7 +221,7 @@ impl LegScope<'_> {
             }
             _ => {
                 let expected = "expected `account`, `account` with `of`, or `attribute` alone";
-                problems.report(&place, format_args!("does not name one account, {expected}"));
+                problems.report(&place, format_args!("does not name exactly one account, {expected}"));
                 None
             }
         }
@@ -243,7 +245,7 @@ impl LegScope<'_> {
                 if attribute.kind != AttributeKind::Entity(entity) {
                     let expected = self.draft.entities.get(entity.get()).map(|entity| entity.name.as_str());
                     let message = format_args!(
-                        "`{}` is not an attribute of entity `{}`, which account `{}` is per",
+                        "`{}` is not an attribute of entity `{}`, for each value of which there is one account `{}`",
                         attribute.name,
                         expected.unwrap_or_default(),
                         template.name
@@ -253,25 +255,29 @@ impl LegScope<'_> {
                 Some(LegAccount::Of(idx, AttributeIdx::at(position)))
             }
             (Some(_), None) => {
-                let message = format_args!("`of` is missing: account `{}` is one of many", template.name);
+                let message = format_args!("`of` is missing: there is one account `{}` per entity", template.name);
                 problems.report(&account.place, message);
                 None
             }
             (None, Some(of)) => {
-                problems
-                    .report(&of.place, format_args!("account `{}` is a single one, expected no `of`", template.name));
+                problems.report(
+                    &of.place,
+                    format_args!("account `{}` is a single account, expected no `of`", template.name),
+                );
                 None
             }
         }
     }
 
-    /// An attribute that a leg can rely on.
+    /// Finds an attribute that a leg can rely on.
     fn required(&self, name: &Located<&str>) -> Option<usize> {
         let problems = self.draft.problems;
         let position = self.attributes.find(name, problems)?;
         if self.attributes.get(position).is_some_and(|attribute| !attribute.required) {
-            problems
-                .report(&name.place, format_args!("`{}` is optional, a leg needs a required attribute", name.value));
+            problems.report(
+                &name.place,
+                format_args!("`{}` is optional, but a leg needs a required attribute", name.value),
+            );
         }
         Some(position)
     }

@@ -1,4 +1,4 @@
-//! Reads TOML values by key, and reports what is missing, mistyped or unknown together with what was expected.
+//! Reads TOML values by key. Reports what is missing, mistyped or unknown, together with what was expected.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -26,7 +26,7 @@ pub(crate) struct Node<'d> {
 }
 
 impl<'d> Node<'d> {
-    /// What `read` makes of it; a problem is reported and gives `None`, as everywhere here.
+    /// Converts the value with `read`. As everywhere in this file, a problem is reported and gives `None`.
     pub(crate) fn read<T>(self, read: impl FnOnce(&'d DeValue<'d>) -> Result<T, String>) -> Option<Located<T>> {
         match read(self.value) {
             Ok(value) => Some(Located { value, place: self.place }),
@@ -37,14 +37,14 @@ impl<'d> Node<'d> {
         }
     }
 
-    /// A table whose keys the grammar names.
+    /// Reads a table with known keys.
     pub(crate) fn table(self) -> Option<Table<'d>> {
         let problems = self.problems;
         let table = self.read(|value| value.as_table().ok_or_else(|| unexpected(value, "a table")))?;
         Some(Table { table: table.value, place: table.place, problems, asked: Vec::new() })
     }
 
-    /// The items of an array.
+    /// Reads the items of an array.
     pub(crate) fn items(self) -> Option<Vec<Self>> {
         let problems = self.problems;
         let array = self.read(|value| value.as_array().ok_or_else(|| unexpected(value, "an array")))?;
@@ -56,8 +56,8 @@ impl<'d> Node<'d> {
         Some(array.value.iter().enumerate().map(item).collect())
     }
 
-    /// The entries of a table whose keys the author chooses, in the order in which they are written. The key's place is
-    /// that of the word itself.
+    /// Reads the entries of a table whose keys the author chooses, in the order in which they are written. The place of
+    /// a key is that of the word itself.
     pub(crate) fn entries(self) -> Option<Vec<(Located<&'d str>, Self)>> {
         let problems = self.problems;
         let Table { table, place, .. } = self.table()?;
@@ -75,7 +75,7 @@ impl<'d> Node<'d> {
     }
 }
 
-/// A table of the document: hands out the values of keys, and knows at the end which keys nobody asked for.
+/// A table of the document. It hands out values by key and, at the end, knows which keys nobody asked for.
 #[derive(Debug)]
 pub(crate) struct Table<'d> {
     table: &'d DeTable<'d>,
@@ -90,7 +90,7 @@ impl<'d> Table<'d> {
         Self { table, place: Place { path: String::new(), span: 0..0 }, problems, asked: Vec::new() }
     }
 
-    /// The value of `key`, when it is there.
+    /// The value of `key`, if it is present.
     pub(crate) fn node(&mut self, key: &'static str) -> Option<Node<'d>> {
         self.asked.push(key);
         let value = self.table.get(key)?;
@@ -98,7 +98,7 @@ impl<'d> Table<'d> {
         Some(Node { value: value.get_ref(), place, problems: self.problems })
     }
 
-    /// The value of `key`; its absence is a problem.
+    /// The value of `key`. Its absence is a problem.
     pub(crate) fn needed(&mut self, key: &'static str) -> Option<Node<'d>> {
         let node = self.node(key);
         if node.is_none() {
@@ -107,7 +107,7 @@ impl<'d> Table<'d> {
         node
     }
 
-    /// What `read` makes of the value of `key`, when it is there.
+    /// Reads the value of `key`, if it is present.
     pub(crate) fn get<T>(
         &mut self,
         key: &'static str,
@@ -116,7 +116,7 @@ impl<'d> Table<'d> {
         self.node(key)?.read(read)
     }
 
-    /// What `read` makes of the value of `key`; its absence is a problem.
+    /// Reads the value of `key`. Its absence is a problem.
     pub(crate) fn need<T>(
         &mut self,
         key: &'static str,
@@ -125,7 +125,7 @@ impl<'d> Table<'d> {
         self.needed(key)?.read(read)
     }
 
-    /// What `read` makes of the value of `key`, `default` without one.
+    /// Reads the value of `key`, or returns `default` if it is absent.
     pub(crate) fn or<T>(
         &mut self,
         key: &'static str,
@@ -135,7 +135,7 @@ impl<'d> Table<'d> {
         self.get(key, read).map_or(default, |located| located.value)
     }
 
-    /// The description, empty without one.
+    /// Reads the description, which is empty if it is absent.
     pub(crate) fn description(&mut self) -> String {
         self.or("description", "", text).to_owned()
     }
@@ -153,12 +153,12 @@ impl<'d> Table<'d> {
     }
 }
 
-/// Text that is not empty and not too long.
+/// Reads text that is not empty and not longer than [`TEXT_BYTES_MAX`].
 pub(crate) fn text<'d>(value: &'d DeValue<'d>) -> Result<&'d str, String> {
     text_within(TEXT_BYTES_MAX)(value)
 }
 
-/// Text of 1 to `bytes_max` bytes.
+/// Reads text of 1 to `bytes_max` bytes.
 pub(crate) fn text_within<'d>(bytes_max: usize) -> impl Fn(&'d DeValue<'d>) -> Result<&'d str, String> {
     move |value| {
         let text = any_text(value)?;
@@ -170,17 +170,17 @@ pub(crate) fn text_within<'d>(bytes_max: usize) -> impl Fn(&'d DeValue<'d>) -> R
     }
 }
 
-/// Text of whatever length.
+/// Reads text of any length.
 pub(crate) fn any_text<'d>(value: &'d DeValue<'d>) -> Result<&'d str, String> {
     value.as_str().ok_or_else(|| unexpected(value, "a string"))
 }
 
-/// Text that is a `T` in its own notation.
+/// Reads text and parses it as a `T`.
 pub(crate) fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Result<T, String> {
     any_text(value)?.parse().map_err(|error: T::Err| error.to_string())
 }
 
-/// A whole number of these.
+/// Reads a whole number in `range`.
 pub(crate) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl Fn(&DeValue<'_>) -> Result<T, String> {
     move |value| {
         let expected = || format!("a whole number from {} to {}", range.start(), range.end());
@@ -192,7 +192,7 @@ pub(crate) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl Fn(&DeV
     }
 }
 
-/// A span of time of these lengths.
+/// Reads a span of time in `range`.
 pub(crate) fn span(range: RangeInclusive<Span>) -> impl Fn(&DeValue<'_>) -> Result<Span, String> {
     move |value| {
         let span: Span = parsed(value)?;
@@ -204,12 +204,12 @@ pub(crate) fn span(range: RangeInclusive<Span>) -> impl Fn(&DeValue<'_>) -> Resu
     }
 }
 
-/// `true` or `false`.
+/// Reads `true` or `false`.
 pub(crate) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| unexpected(value, "true or false"))
 }
 
-/// One of these words.
+/// Reads one of the `words`.
 pub(crate) fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&DeValue<'_>) -> Result<T, String> {
     move |value| {
         let written = any_text(value)?;

@@ -5,19 +5,20 @@ use types::{Name, Span};
 use super::reader::{Located, Node, Table};
 use crate::problem::{Problems, suggestion};
 
-/// The named items of one part of the document, in its order. An item with a problem keeps its place without a value, so
-/// that references to it resolve and are not reported as well.
+/// The named items of one part of the document, in its order. An item with problems keeps its position without a value,
+/// so that references to it resolve and are not reported too.
 #[derive(Debug)]
 pub(crate) struct Section<T> {
     what: &'static str,
     names: Vec<String>,
     items: Vec<Option<T>>,
-    /// The document has more items than are allowed, so a reference to none of these may be to one of those.
+    /// The document has more items than are allowed, so a reference that does not resolve may be to one of the items
+    /// left out.
     overfull: bool,
 }
 
 impl<T> Section<T> {
-    /// Reads the table of named tables under `key`: at most `max` items, each by `read`.
+    /// Reads the table of named tables under `key`: at most `max` items, each with `read`.
     pub(crate) fn read<'d>(
         table: &mut Table<'d>,
         key: &'static str,
@@ -41,7 +42,7 @@ impl<T> Section<T> {
         section
     }
 
-    /// No items; `what` is what one of them is called.
+    /// A section without items. `what` is the word for one item in messages.
     pub(crate) const fn empty(what: &'static str) -> Self {
         Self { what, names: Vec::new(), items: Vec::new(), overfull: false }
     }
@@ -57,27 +58,27 @@ impl<T> Section<T> {
         position
     }
 
-    /// The item at `position`, when it has no problem.
+    /// The item at `position`, if it has no problem.
     pub(crate) fn get(&self, position: usize) -> Option<&T> {
         self.items.get(position)?.as_ref()
     }
 
-    /// Every item without a problem, with its position.
+    /// Iterates over the items without problems, with their positions.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         self.items.iter().enumerate().filter_map(|(position, item)| Some((position, item.as_ref()?)))
     }
 
-    /// As [`Section::iter`], to change them.
+    /// Like [`Section::iter`], with mutable items.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
         self.items.iter_mut().enumerate().filter_map(|(position, item)| Some((position, item.as_mut()?)))
     }
 
-    /// What the item at `position` is called, with or without problems.
+    /// The name of the item at `position`, whether or not it has problems.
     pub(crate) fn name(&self, position: usize) -> &str {
         self.names.get(position).map_or("", String::as_str)
     }
 
-    /// How many there are, with and without problems.
+    /// Number of items, with and without problems.
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }
@@ -87,21 +88,21 @@ impl<T> Section<T> {
         self.names.iter().zip(&self.items).filter(|(_, item)| item.is_none()).map(|(name, _)| name.as_str())
     }
 
-    /// The items of a document without problems.
+    /// The items of a document that has no problems.
     pub(crate) fn into_items(self) -> Vec<T> {
         self.items.into_iter().flatten().collect()
     }
 }
 
-/// The key as a name.
+/// Parses the key as a name.
 pub(crate) fn name(key: &Located<&str>, problems: &Problems<'_>) -> Option<Name> {
     key.value.parse().map_err(|error| problems.report(&key.place, error)).ok()
 }
 
-/// The shortest span that is not none at all.
+/// The shortest span that is not zero.
 pub(crate) const SPAN_MIN: Span = Span::from_ns(1);
 
-/// The items of the array under `key`, at most `max`; empty without one.
+/// Reads the items of the array under `key`, at most `max`. Empty if the key is absent.
 pub(crate) fn items<'d>(table: &mut Table<'d>, key: &'static str, max: usize) -> Vec<Node<'d>> {
     let Some(node) = table.node(key) else { return Vec::new() };
     let (problems, place) = (node.problems, node.place.clone());

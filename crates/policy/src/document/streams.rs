@@ -17,15 +17,16 @@ use crate::spec::{AggregateKind, AttributeKind, Counts, FeatureSource, FeatureTy
 #[derive(Debug)]
 pub(crate) struct StreamDraft {
     pub(crate) spec: StreamSpec,
-    /// The payment types with the attribute that keys the stream: what can be asked about it.
+    /// The payment types that have the attribute that identifies the stream's entity: their features can ask the
+    /// stream.
     pub(crate) askers: Vec<(PaymentTypeIdx, AttributeIdx)>,
-    /// Those of them that have records in it.
+    /// The payment types that have records in the stream.
     pub(crate) recorders: Vec<PaymentTypeIdx>,
     pub(crate) value: Source,
     pub(crate) filter: Option<Source>,
 }
 
-/// A feature. The type of an expression is known when it is compiled.
+/// A feature. The type of an expression is known only when it is compiled.
 #[derive(Debug)]
 pub(crate) struct FeatureDraft {
     pub(crate) name: Name,
@@ -72,7 +73,8 @@ fn stream(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<StreamD
     key.bytes(of.value.as_bytes()).bytes(value.value.as_bytes());
     key.bytes(filter.as_ref().map_or("true", |filter| filter.value.as_str()).as_bytes());
     key.u64(counts as u64).u64(clock as u64);
-    // As it is written: a payment type that a later version adds has no past payments that the history would lack.
+    // The list as it is written: a payment type that a later version adds has no past payments that the stream could
+    // lack.
     let mut listed: Vec<_> = payments.iter().flatten().map(|payment| draft.payments.name(payment.get())).collect();
     listed.sort_unstable();
     for payment in listed {
@@ -95,7 +97,7 @@ fn keyed_by(of: &Located<&str>, draft: &Draft<'_>) -> Vec<(PaymentTypeIdx, Attri
     keyed.collect()
 }
 
-/// The one entity that keys the stream in all payment types that have records in it.
+/// The one entity that the attribute has in all payment types that have records in the stream.
 fn stream_entity(
     of: &Located<&str>,
     keyed: &[(PaymentTypeIdx, AttributeIdx, EntityIdx)],
@@ -112,12 +114,12 @@ fn stream_entity(
             return None;
         };
         if *entity.get_or_insert(*kind) != *kind {
-            let message = format_args!("attribute `{}` is of another entity in another payment type", of.value);
-            problems.report(&of.place, format_args!("{message}, expected one, or `payments` that agree"));
+            let message = format_args!("attribute `{}` has different entities in different payment types", of.value);
+            problems.report(&of.place, format_args!("{message}, expected `payments` that have the same one"));
             return None;
         }
     }
-    // A payment type with problems may be the one that has the attribute.
+    // A payment type with problems may have the attribute.
     if entity.is_none() && draft.payments.broken().next().is_none() {
         problems.report(&of.place, format_args!("no payment type has an entity attribute `{}`", of.value));
     }
@@ -162,7 +164,8 @@ fn feature(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<Featur
                 payments.iter().flatten().find(|asked| !askers.iter().any(|(known, _)| known == *asked))
             {
                 let payment = draft.payments.name(other.get());
-                let message = format_args!("payment type `{payment}` lacks the attribute that the stream is kept of");
+                let message =
+                    format_args!("payment type `{payment}` lacks the attribute that identifies the stream's entity");
                 problems.report(&place, message);
                 return None;
             }
@@ -194,7 +197,7 @@ impl AggregateKind {
     }
 }
 
-/// Sets how far back each stream is asked: its longest window with its delay.
+/// Sets how far back each stream can be asked: its longest window with its delay.
 pub(super) fn set_retentions(streams: &mut Section<StreamDraft>, features: &Section<FeatureDraft>) {
     for (position, stream) in streams.iter_mut() {
         let reach = |feature: &FeatureDraft| match feature.source {

@@ -1,9 +1,9 @@
-//! The two classes of a classifier.
+//! Checks the two classes of a classifier.
 
 use super::LoadError;
 use super::operator::Operator;
 
-/// Refuses class labels other than 0 and 1 in this order: which of the two is fraud must not be a guess.
+/// Refuses class labels other than 0 and 1 in this order, because which of the two is fraud must not be a guess.
 pub(super) fn check(operator: &mut Operator, ints: &str) -> Result<(), LoadError> {
     let strings = operator.strings("classlabels_strings");
     let labels = operator.ints(ints);
@@ -13,7 +13,7 @@ pub(super) fn check(operator: &mut Operator, ints: &str) -> Result<(), LoadError
     if labels != [0, 1] {
         let shown = labels.iter().take(3).map(i64::to_string).collect::<Vec<_>>().join(", ");
         let more = if labels.len() > 3 { ", …" } else { "" };
-        return Err(operator.error(format!("its classes are [{shown}{more}], supported are [0, 1]")));
+        return Err(operator.error(format!("its classes are [{shown}{more}], but only [0, 1] is supported")));
     }
     Ok(())
 }

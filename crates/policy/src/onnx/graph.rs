@@ -1,4 +1,4 @@
-//! The graph: from its only input through one model operator to an output with the scores.
+//! The graph, which leads from its only input through one model operator to an output with the scores.
 
 use super::linear::Linear;
 use super::message::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
@@ -10,9 +10,10 @@ use std::ops::RangeInclusive;
 
 use types::shorten;
 
-/// Nodes of a graph, inputs, outputs and operator sets, at most. An exported tree or linear model has about five.
+/// Most nodes, inputs, outputs or operator sets of a graph. An exported tree or linear model has about five.
 const GRAPH_ITEMS_MAX: usize = 64;
-/// The operator sets that define the model operators as we run them: 4 left them as they were in 3, 5 replaced them.
+/// The versions of the operator set that define the model operators as they are implemented here: version 4 left them
+/// as they were in version 3, and version 5 replaced them.
 const ML_VERSIONS: RangeInclusive<i64> = 1..=4;
 const ML_DOMAIN: &str = "ai.onnx.ml";
 /// ONNX's number for single-precision floats.
@@ -23,7 +24,7 @@ const FLOAT: i64 = 1;
 enum Value {
     Input,
     Scores,
-    /// The class that the model would choose: our own thresholds choose.
+    /// The class that the model would choose. It is not used, because our own thresholds choose.
     Label,
 }
 
@@ -40,9 +41,7 @@ pub(super) fn load(file: &ModelProto) -> Result<Model, LoadError> {
         operator.finish()?;
         for (name, value) in node.output.into_iter().zip(produced) {
             if values.insert(name.clone(), value).is_some() {
-                return Err(
-                    operator.error(format!("it produces {:?}, which something else produces too", shorten(&name)))
-                );
+                return Err(operator.error(format!("it produces {:?}, which already exists", shorten(&name))));
             }
         }
     }
@@ -56,7 +55,7 @@ pub(super) fn load(file: &ModelProto) -> Result<Model, LoadError> {
     }
 }
 
-/// The operators that run here.
+/// The supported operators.
 #[derive(Clone, Copy)]
 enum Kind {
     Identity,
@@ -83,7 +82,7 @@ impl Kind {
     }
 }
 
-/// What a node's outputs carry. The model operator is put into `model`.
+/// Returns what a node's outputs carry. Puts the model operator into `model`.
 fn run(
     operator: &mut Operator,
     node: &NodeProto,
@@ -97,19 +96,20 @@ fn run(
         return Err(LoadError::Operator { node: operator.name.clone(), operator: kind });
     };
     let [input] = node.input.as_slice() else {
-        return Err(operator.error(format!("it has {} inputs, supported is 1", node.input.len())));
+        return Err(operator.error(format!("it has {} inputs, but only 1 is supported", node.input.len())));
     };
     let Some(value) = values.get(input).copied() else {
-        return Err(
-            operator.error(format!("it reads {:?}, which neither the input nor an earlier node gives", shorten(input)))
-        );
+        return Err(operator.error(format!(
+            "it reads {:?}, which is neither the input nor the output of an earlier node",
+            shorten(input)
+        )));
     };
     let (scorer, transform) = match kind {
         Kind::Identity => return Ok(vec![value]),
         Kind::Cast => return cast(operator, value),
         Kind::ZipMap => return zip_map(operator, value),
         _ if value != Value::Input => {
-            return Err(operator.error("it reads what another node made, supported is a model on the graph's input"));
+            return Err(operator.error("it reads the output of another node, but a model must read the graph's input"));
         }
         Kind::TreeClassifier => Trees::classifier(operator, inputs).map(|(trees, how)| (Scorer::Trees(trees), how))?,
         Kind::TreeRegressor => Trees::regressor(operator, inputs).map(|(trees, how)| (Scorer::Trees(trees), how))?,
@@ -117,51 +117,51 @@ fn run(
         Kind::LinearRegressor => Linear::regressor(operator, inputs).map(|(sum, how)| (Scorer::Linear(sum), how))?,
     };
     if model.replace(Model { inputs, scorer, transform }).is_some() {
-        return Err(operator.error("it is a second model, supported is one"));
+        return Err(operator.error("it is a second model, but only one is supported"));
     }
     let is_classifier = matches!(kind, Kind::TreeClassifier | Kind::LinearClassifier);
     Ok(if is_classifier { vec![Value::Label, Value::Scores] } else { vec![Value::Scores] })
 }
 
 fn cast(operator: &mut Operator, value: Value) -> Result<Vec<Value>, LoadError> {
-    // Only matters where it casts to eight bits.
+    // Matters only for casts to eight bits.
     operator.ignore("saturate");
     let to = operator.int("to", 0);
     if value != Value::Label && to != FLOAT {
-        return Err(operator.error(format!("it casts to type {to}, supported is {FLOAT} (float)")));
+        return Err(operator.error(format!("it casts to type {to}, but only {FLOAT} (float) is supported")));
     }
     Ok(vec![value])
 }
 
-/// Names the scores by class.
+/// `ZipMap` names the scores by class.
 fn zip_map(operator: &mut Operator, value: Value) -> Result<Vec<Value>, LoadError> {
     if value != Value::Scores {
-        return Err(operator.error("it names something else than the model's scores"));
+        return Err(operator.error("it names something other than the model's scores"));
     }
     classes::check(operator, "classlabels_int64s")?;
     Ok(vec![value])
 }
 
-/// The graph's only input: its name and its columns.
+/// Returns the name and the number of columns of the graph's only input.
 fn input(graph: &GraphProto) -> Result<(String, usize), LoadError> {
     let inputs = decode_list::<ValueInfoProto>("inputs", &graph.input, GRAPH_ITEMS_MAX)?;
     let [input] = inputs.as_slice() else {
-        return Err(LoadError::Graph(format!("the graph has {} inputs, supported is 1", inputs.len())));
+        return Err(LoadError::Graph(format!("the graph has {} inputs, but only 1 is supported", inputs.len())));
     };
     let refuse = |problem: String| Err(LoadError::Graph(format!("input {:?} {problem}", shorten(&input.name))));
     let Some(tensor) = input.r#type.as_ref().and_then(|r#type| r#type.tensor_type.as_ref()) else {
         return refuse("is not a tensor".into());
     };
     if i64::from(tensor.elem_type) != FLOAT {
-        return refuse(format!("has element type {}, supported is {FLOAT} (float)", tensor.elem_type));
+        return refuse(format!("has element type {}, but only {FLOAT} (float) is supported", tensor.elem_type));
     }
     let dimensions = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
     let [_, columns] = dimensions else {
-        return refuse(format!("has {} dimensions, expected are 2: rows and columns", dimensions.len()));
+        return refuse(format!("has {} dimensions, expected 2: rows and columns", dimensions.len()));
     };
     match usize::try_from(columns.dim_value) {
         Ok(columns) if (1..=INPUTS_MAX).contains(&columns) => Ok((input.name.clone(), columns)),
-        _ => refuse(format!("has {} columns, supported are 1..={INPUTS_MAX}, fixed in the file", columns.dim_value)),
+        _ => refuse(format!("has {} columns, expected 1..={INPUTS_MAX}, fixed in the file", columns.dim_value)),
     }
 }
 
@@ -172,9 +172,9 @@ fn check_operator_sets(file: &ModelProto) -> Result<(), LoadError> {
         return Err(LoadError::Graph(format!("the file uses no {ML_DOMAIN} operators; {}", super::SUPPORTED)));
     }
     match versions.find(|version| !ML_VERSIONS.contains(version)) {
-        Some(version) => {
-            Err(LoadError::Graph(format!("the file uses {ML_DOMAIN} version {version}, supported are {ML_VERSIONS:?}")))
-        }
+        Some(version) => Err(LoadError::Graph(format!(
+            "the file uses {ML_DOMAIN} version {version}, but only {ML_VERSIONS:?} are supported"
+        ))),
         None => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Linear {
 impl Linear {
     pub(super) fn classifier(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform), LoadError> {
         classes::check(operator, "classlabels_ints")?;
-        // Only says how the training treated more than two classes.
+        // Says only how the training treated more than two classes.
         operator.ignore("multi_class");
         let transform = operator.word("post_transform", &Transform::WORDS)?;
         let coefficients = operator.floats("coefficients")?;
@@ -34,7 +34,7 @@ impl Linear {
     pub(super) fn regressor(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform), LoadError> {
         let targets = operator.int("targets", 1);
         if targets != 1 {
-            return Err(operator.error(format!("it has {targets} targets, supported is 1")));
+            return Err(operator.error(format!("it has {targets} targets, but only 1 is supported")));
         }
         let transform = operator.word("post_transform", &Transform::WORDS[..2])?;
         let coefficients = operator.floats("coefficients")?;
@@ -44,7 +44,7 @@ impl Linear {
         Ok((Self::row(&coefficients, &intercepts, inputs, 0), transform))
     }
 
-    /// In double precision, the columns in order, then rounded once.
+    /// Adds up in double precision, with the columns in order, and rounds once at the end.
     #[expect(clippy::cast_possible_truncation, reason = "a score has single precision, as in the file")]
     pub(super) fn score(&self, row: &[f32]) -> f32 {
         let terms = self.coefficients.iter().zip(row);
@@ -68,7 +68,8 @@ impl Linear {
     }
 }
 
-/// How many rows of coefficients there are: one of `allowed`, each with one coefficient per input and an intercept.
+/// Number of rows of coefficients. It must be one of `allowed`. Each row has one coefficient per input, and an
+/// intercept if there are any.
 fn row_count(
     operator: &Operator,
     coefficients: &[f32],
@@ -80,10 +81,10 @@ fn row_count(
     let Some(rows) = rows else {
         let expected: Vec<String> = allowed.iter().map(|rows| (rows * inputs).to_string()).collect();
         let expected = expected.join(" or ");
-        return Err(operator.error(format!("it has {} coefficients, expected are {expected}", coefficients.len())));
+        return Err(operator.error(format!("it has {} coefficients, expected {expected}", coefficients.len())));
     };
     if !intercepts.is_empty() && intercepts.len() != rows {
-        return Err(operator.error(format!("it has {} intercepts, expected are {rows}", intercepts.len())));
+        return Err(operator.error(format!("it has {} intercepts, expected {rows}", intercepts.len())));
     }
     Ok(rows)
 }

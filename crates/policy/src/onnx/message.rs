@@ -1,7 +1,8 @@
-//! The parts of the ONNX file format that a model of ours uses (onnx.proto of the ONNX project, field numbers as there).
+//! The parts of the ONNX file format that the supported models use, with the field numbers of the ONNX project's
+//! onnx.proto.
 //!
-//! A list of messages is kept as bytes until its length has been checked: an empty message takes two bytes in a file and
-//! a hundred in memory, so a hostile file would otherwise grow fifty-fold before the first limit is looked at.
+//! A list of messages stays bytes until its length is checked. An empty message takes two bytes in a file and a hundred
+//! in memory, so a hostile file could otherwise grow fifty-fold before the first limit applies.
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ModelProto {
@@ -96,7 +97,7 @@ pub(super) struct TensorShapeProto {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Dimension {
-    /// Absent or 0 when the file names the dimension or leaves it open.
+    /// Absent or 0 if the file names the dimension or leaves it open.
     #[prost(int64, tag = "1")]
     pub dim_value: i64,
 }

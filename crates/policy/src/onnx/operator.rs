@@ -1,4 +1,5 @@
-//! One node of the graph and its attributes, taken one by one: what nobody takes is refused.
+//! One node of the graph and its attributes. They are taken one by one, and a node with attributes left over is
+//! refused.
 
 use super::message::{AttributeProto, NodeProto};
 use super::{LoadError, decode_list};
@@ -6,12 +7,12 @@ use std::collections::BTreeMap;
 
 use types::shorten;
 
-/// Attributes of one node, at most. The largest operator here has 20.
+/// Most attributes of one node. The largest supported operator has 20.
 const ATTRIBUTES_MAX: usize = 64;
 
-/// A node on its way to becoming part of a model.
+/// A node that is being turned into a part of a model.
 pub(super) struct Operator {
-    /// The node's name in the file, or its position when it has none.
+    /// The node's name in the file, or its position if it has none.
     pub name: String,
     kind: String,
     attributes: BTreeMap<String, AttributeProto>,
@@ -22,13 +23,13 @@ impl Operator {
         let mut operator = Self { name, kind: node.op_type.clone(), attributes: BTreeMap::new() };
         for attribute in decode_list::<AttributeProto>("attributes of a node", &node.attribute, ATTRIBUTES_MAX)? {
             if let Some(twice) = operator.attributes.insert(attribute.name.clone(), attribute) {
-                return Err(operator.error(format!("attribute {} is there twice", shorten(&twice.name))));
+                return Err(operator.error(format!("attribute {} appears twice", shorten(&twice.name))));
             }
         }
         Ok(operator)
     }
 
-    /// An error about this node. `problem` says what it has and what it may have.
+    /// An error about this node. `problem` says what it has and what is supported.
     pub(super) fn error(&self, problem: impl Into<String>) -> LoadError {
         LoadError::Node { node: self.name.clone(), operator: shorten(&self.kind), problem: problem.into() }
     }
@@ -37,11 +38,11 @@ impl Operator {
         self.attributes.remove(name).map(|attribute| attribute.ints).unwrap_or_default()
     }
 
-    /// The numbers of a list, all of them finite.
+    /// Takes a list of numbers, all of which must be finite.
     pub(super) fn floats(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
         let floats = self.attributes.remove(name).map(|attribute| attribute.floats).unwrap_or_default();
         match floats.iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(self.error(format!("{name}[{at}] is {}, it must be finite", floats[at]))),
+            Some(at) => Err(self.error(format!("{name}[{at}] is {}, but it must be finite", floats[at]))),
             None => Ok(floats),
         }
     }
@@ -54,7 +55,8 @@ impl Operator {
         self.attributes.remove(name).map_or(default, |attribute| attribute.i)
     }
 
-    /// One of a few words: the value that stands beside the word found, or the first when the attribute is absent.
+    /// Takes an attribute that is one of a few words. Returns the value next to that word, or the first value if the
+    /// attribute is absent.
     pub(super) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<T, LoadError> {
         let Some(attribute) = self.attributes.remove(name) else { return Ok(words[0].1) };
         match words.iter().find(|(word, _)| word.as_bytes() == attribute.s) {
@@ -62,7 +64,7 @@ impl Operator {
             None => {
                 let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
                 let found = shorten(&String::from_utf8_lossy(&attribute.s));
-                Err(self.error(format!("{name} is {found:?}, supported are {}", known.join(", "))))
+                Err(self.error(format!("{name} is {found:?}, expected one of {}", known.join(", "))))
             }
         }
     }
@@ -71,7 +73,7 @@ impl Operator {
         drop(self.attributes.remove(name));
     }
 
-    /// Refuses attributes that nobody took: they could change what the node means.
+    /// Refuses attributes that were not taken, because they could change what the node means.
     pub(super) fn finish(&self) -> Result<(), LoadError> {
         match self.attributes.keys().next() {
             Some(name) => Err(self.error(format!("attribute {:?} is not supported", shorten(name)))),

@@ -1,18 +1,18 @@
-//! From a score to a probability, with the same bits on every machine.
+//! Turns a score into a probability, with the same bits on every machine.
 
-/// What a model does to its score (ONNX's `post_transform`).
+/// What a model does with its score (ONNX's `post_transform`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transform {
     /// The score is the probability.
     None,
     /// The score is the log odds of class 1.
     Logistic,
-    /// The score is how far the log weight of class 1 is above that of class 0.
+    /// The score is the log weight of class 1 less that of class 0.
     Softmax,
 }
 
 impl Transform {
-    /// The words of the file.
+    /// The words in a file.
     pub(super) const WORDS: [(&'static str, Self); 3] =
         [("NONE", Self::None), ("LOGISTIC", Self::Logistic), ("SOFTMAX", Self::Softmax)];
 
@@ -25,29 +25,31 @@ impl Transform {
     }
 }
 
-/// 1 / (1 + e^-x) in the single precision and in the form in which ONNX's reference runtime computes it. Below a half its
-/// answers carry the rounding of `1 - v` (6e-8), which a better formula would not reproduce.
+/// 1 / (1 + e^-x), in single precision and in the form in which ONNX's reference runtime computes it. Below one half
+/// its results carry the rounding of `1 - v` (6e-8), which a better formula would not reproduce.
 fn logistic(x: f32) -> f32 {
     let v = 1.0 / (1.0 + exp_single(-x.abs()));
     if x < 0.0 { 1.0 - v } else { v }
 }
 
-/// The share of class 1 when its log weight is `x` above that of class 0.
+/// The share of class 1 if its log weight is above that of class 0 by `x`.
 fn softmax(x: f32) -> f64 {
     let e = exp_below_zero(-f64::from(x.abs()));
     if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "rounding to single precision is what is wanted")]
+#[expect(clippy::cast_possible_truncation, reason = "rounding to single precision is intended")]
 fn exp_single(x: f32) -> f32 {
     exp_below_zero(f64::from(x)) as f32
 }
 
-/// e^x for x <= 0 to within 2 units in the last place; below -708, where the result would be subnormal, 0. NaN stays NaN.
+/// e^x for x <= 0, to within 2 units in the last place. Below -708, where the result would be subnormal, it is 0. NaN
+/// stays NaN.
 ///
-/// Our own because the platform's `exp` differs between platforms in the last bit, and a score must not. Only additions,
-/// multiplications and exact operations are used, which IEEE 754 defines to the bit: e^x = 2^k e^r with
-/// |r| <= ln(2)/2, ln(2) in two parts (fdlibm's) so that k ln(2) is exact in the first, and the Taylor series of e^r to r^13/13!.
+/// The platform's `exp` is not used, because its last bit differs between platforms, and a score must not. This
+/// function uses only additions, multiplications and exact operations, which IEEE 754 defines to the bit: e^x = 2^k e^r
+/// with |r| <= ln(2)/2. ln(2) is in two parts (those of fdlibm), so that k ln(2) is exact in the first, and e^r is its
+/// Taylor series up to r^13/13!.
 pub(super) fn exp_below_zero(x: f64) -> f64 {
     const LN_2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
     const LN_2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);

@@ -1,4 +1,4 @@
-//! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`: the trees in a compact array and the walk through it.
+//! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`: keeps the trees in a compact array and walks through it.
 
 use super::operator::Operator;
 use super::transform::Transform;
@@ -12,9 +12,9 @@ use node::Node;
 /// The sum (or average) of one leaf per tree.
 #[derive(Debug)]
 pub(super) struct Trees {
-    /// Tree after tree in preorder: the node to which "yes" leads stands next to its branch.
+    /// Tree after tree, in preorder: the node to which "yes" leads comes directly after its branch.
     nodes: Vec<Node>,
-    /// Where each tree starts, in the file's order.
+    /// Where each tree starts, in the order of the file.
     roots: Vec<usize>,
     divisor: f32,
     base: f32,
@@ -26,7 +26,7 @@ impl Trees {
         let transform = operator.word("post_transform", &Transform::WORDS)?;
         let base = operator.floats("base_values")?;
         if base.len() > 2 {
-            return Err(operator.error(format!("it has {} base_values, supported are 0, 1 or 2", base.len())));
+            return Err(operator.error(format!("it has {} base_values, expected 0, 1 or 2", base.len())));
         }
         let forest = read::forest(operator, inputs)?;
         let leaves = read::leaves(operator, &forest, "class", 2)?;
@@ -35,7 +35,7 @@ impl Trees {
         let (values, base) = match (leaves.names(0), leaves.names(1), transform) {
             (true, true, Transform::Softmax) => (leaves.difference(1, 0), base(1) - base(0)),
             (_, true, Transform::None | Transform::Logistic) => (leaves.of(1), base(1)),
-            // The weights of a binary model are all for class 1, whose number exporters give as 0.
+            // The weights of a binary model are all for class 1, which exporters number 0.
             (true, false, Transform::None | Transform::Logistic) => (leaves.of(0), base(0)),
             (_, _, Transform::Softmax) => return Err(operator.error("SOFTMAX needs weights for both classes")),
             (false, false, _) => return Err(operator.error("it has no class_weights")),
@@ -46,13 +46,13 @@ impl Trees {
     pub(super) fn regressor(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform), LoadError> {
         let targets = operator.int("n_targets", 1);
         if targets != 1 {
-            return Err(operator.error(format!("it has {targets} targets, supported is 1")));
+            return Err(operator.error(format!("it has {targets} targets, but only 1 is supported")));
         }
         let transform = operator.word("post_transform", &Transform::WORDS[..2])?;
         let average = operator.word("aggregate_function", &[("SUM", false), ("AVERAGE", true)])?;
         let base = operator.floats("base_values")?;
         if base.len() > 1 {
-            return Err(operator.error(format!("it has {} base_values, supported are 0 or 1", base.len())));
+            return Err(operator.error(format!("it has {} base_values, expected 0 or 1", base.len())));
         }
         let forest = read::forest(operator, inputs)?;
         let leaves = read::leaves(operator, &forest, "target", 1)?;
@@ -62,13 +62,14 @@ impl Trees {
         Ok((Self::new(operator, &forest, &leaves.of(0), divisor, base)?, transform))
     }
 
-    /// The leaves' values are added tree after tree in the file's order, in single precision; the base value comes last.
+    /// Adds the leaves' values tree after tree, in the order of the file and in single precision, and then the base
+    /// value.
     pub(super) fn score(&self, row: &[f32]) -> f32 {
         let sum = self.roots.iter().fold(0.0, |sum, root| sum + self.walk(*root, row));
         sum / self.divisor + self.base
     }
 
-    /// The value of the leaf at which a row arrives.
+    /// The value of the leaf that a row reaches.
     fn walk(&self, root: usize, row: &[f32]) -> f32 {
         let mut at = root;
         loop {
@@ -80,7 +81,7 @@ impl Trees {
         }
     }
 
-    /// Flattens a forest whose leaves have these values, by the position of the node in the file.
+    /// Flattens a forest. `values` are the values of its leaves, by the position of the node in the file.
     fn new(
         operator: &Operator,
         forest: &read::Forest,
@@ -89,7 +90,7 @@ impl Trees {
         base: f32,
     ) -> Result<Self, LoadError> {
         if !base.is_finite() || values.iter().any(|value| !value.is_finite()) {
-            return Err(operator.error("a weight of class 1 less that of class 0 is not finite"));
+            return Err(operator.error("the difference between a weight of class 1 and that of class 0 is not finite"));
         }
         let (mut nodes, mut roots) = (Vec::new(), Vec::new());
         for tree in forest.trees() {

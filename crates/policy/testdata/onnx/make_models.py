@@ -1,10 +1,10 @@
-"""Writes the golden ONNX models beside this file, each with 50 rows and the probabilities expected of them.
+"""Writes the golden ONNX models beside this file, each with 50 rows and the probabilities expected for them.
 
     python make_models.py
 
 Made with Python 3.11 and numpy 2.4.6, scikit-learn 1.9.1, xgboost 3.2.0, onnx 1.23.2, onnxmltools 1.16.0, skl2onnx 1.20.0,
 onnxruntime 1.32.0. The data is invented here. A row of a .csv is the model's columns and then the probability of class 1,
-as onnxruntime gives it; for two_class_xgboost as XGBoost itself gives it, for onnxruntime answers for the wrong class there.
+as onnxruntime gives it. For two_class_xgboost it is what XGBoost itself gives, because onnxruntime uses the wrong class.
 """
 
 from pathlib import Path
@@ -31,8 +31,8 @@ holed[random.random(X.shape) < 0.1] = np.nan
 
 
 def write(name, model, rows, expected=None):
-    """The model, a few of the rows it can be asked about, and what it should answer."""
-    # What the exporters choose at random: the graph's name and the order of the operator sets.
+    """Writes the model, and a few rows with the answers expected for them."""
+    # The exporters choose the graph's name and the order of the operator sets at random.
     model.graph.name = name
     model.opset_import.sort(key=lambda operator_set: operator_set.domain)
     (HERE / f"{name}.onnx").write_bytes(model.SerializeToString())
@@ -58,11 +58,11 @@ two_class = xgboost.XGBClassifier(
 ).fit(holed, y)
 write("two_class_xgboost", from_xgboost(two_class), holed, two_class.predict_proba(holed[:ROWS])[:, 1])
 
-# With the Cast and ZipMap that scikit-learn's exporter adds unless it is told not to.
+# Includes the Cast and ZipMap that scikit-learn's exporter adds by default.
 forest = RandomForestClassifier(n_estimators=20, max_depth=5, random_state=0).fit(X, y)
 write("forest", to_onnx(forest, X[:1]), X)
 
-# With an Identity.
+# Includes an Identity.
 gradient = GradientBoostingClassifier(n_estimators=20, max_depth=3, random_state=0).fit(X, y)
 write("gradient_boosting", to_onnx(gradient, X[:1], options={"zipmap": False}), X)
 

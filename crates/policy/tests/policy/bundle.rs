@@ -68,9 +68,12 @@ fn bytes_that_are_not_canonical_are_refused() {
         assert!(Bundle::from_bytes(&bytes[..length]).is_err(), "cut off at {length}");
     }
     let trailing = [bytes.as_slice(), &[0]].concat();
-    assert_eq!(Bundle::from_bytes(&trailing), Err(BundleError::NotCanonical("bytes follow its end")));
+    assert_eq!(Bundle::from_bytes(&trailing), Err(BundleError::NotCanonical("there are bytes after its end")));
     let other_version = [b"FINAPOL\x02", &bytes[8..]].concat();
-    assert_eq!(Bundle::from_bytes(&other_version), Err(BundleError::NotCanonical("it does not start as one")));
+    assert_eq!(
+        Bundle::from_bytes(&other_version),
+        Err(BundleError::NotCanonical("it does not start with the magic bytes"))
+    );
 
     let raw = |files: &[(&str, &str)]| {
         let number = |length: usize| u32::try_from(length).unwrap().to_le_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! Broken documents and the exact lines their authors get.
+//! Broken documents and the exact messages that their authors get.
 
 mod expressions;
 mod parts;
@@ -81,7 +81,7 @@ fn problems(document: &str) -> Vec<Problem> {
     problems.unwrap_or_default()
 }
 
-/// The problems of the base document with the text `from` replaced by `to`.
+/// Checks the problems of the base document with the text `from` replaced by `to`.
 #[track_caller]
 fn check(from: &str, to: &str, expected: &Expect) {
     assert!(BASE.contains(from), "{from}");
@@ -105,7 +105,7 @@ fn every_problem_is_reported_at_once() {
         .replace("window = \"1d\"", "window = 1")
         .replace("when = \"features.spend_1d > 100\"", "when = \"payment.amount >\"");
     expect![[r#"
-        policy.toml:6:6: ledgers.usd.id: is 840, which ledger `eur` has already
+        policy.toml:6:6: ledgers.usd.id: is 840, but ledger `eur` already has this id
         policy.toml:10:12: entities.card.personal: is a string, expected true or false
         policy.toml:13:8: accounts.wallet.code: is 0, expected a whole number from 1 to 65535
         policy.toml:14:1: accounts.wallet.opened: unknown key, expected one of ledger, code, per, flags, open; did you mean `open`?
@@ -224,7 +224,7 @@ fn values_have_their_type_and_bounds() {
         "code = 20",
         "code = 20\nflags = [\"debits_must_not_exceed_credits\", \"credits_must_not_exceed_debits\"]",
         &expect![[r#"
-        policy.toml:18:44: accounts.bank.flags[1]: excludes the other limit, expected one of them
+        policy.toml:18:44: accounts.bank.flags[1]: conflicts with the other limit, expected only one of them
     "#]],
     );
     check(
@@ -242,7 +242,7 @@ fn names_are_unique() {
         "id = 840",
         "id = 978",
         &expect![[r#"
-        policy.toml:6:6: ledgers.usd.id: is 978, which ledger `eur` has already
+        policy.toml:6:6: ledgers.usd.id: is 978, but ledger `eur` already has this id
     "#]],
     );
     let rule = "[[rules]]\nname = \"large\"\nwhen = \"true\"\nthen = { tag = \"t\" }\n[[rules]]";
@@ -250,7 +250,7 @@ fn names_are_unique() {
         "[[rules]]",
         rule,
         &expect![[r#"
-        policy.toml:56:8: rules[1].name: an earlier rule has the name `large` already
+        policy.toml:56:8: rules[1].name: an earlier rule already has the name `large`
     "#]],
     );
     check(
@@ -264,13 +264,13 @@ fn names_are_unique() {
         "country = {",
         "amount = {",
         &expect![[r#"
-        policy.toml:27:10: payments.card.attributes.amount: every payment has `amount` already, expected another name
+        policy.toml:27:10: payments.card.attributes.amount: every payment already has `amount`, expected another name
     "#]],
     );
 }
 
 #[test]
-fn a_problem_does_not_make_others_of_what_refers_to_it() {
+fn references_to_an_item_with_problems_are_not_reported() {
     let feature = "[features.bad]\nexpression = \"payment.amount +\"\n";
     let rule = "[[rules]]\nname = \"other\"\nwhen = \"features.bad > 1\"\nthen = { score = 5 }\n";
     check(
@@ -283,7 +283,7 @@ fn a_problem_does_not_make_others_of_what_refers_to_it() {
 }
 
 #[test]
-fn what_is_past_its_bound_is_named_with_the_bound() {
+fn a_value_past_its_bound_is_reported_with_the_bound() {
     let entities: String = (0..63).map(|number| format!("[entities.e{number}]\n")).collect();
     check(
         "[entities.card]",
@@ -327,7 +327,7 @@ fn what_is_past_its_bound_is_named_with_the_bound() {
 }
 
 #[test]
-fn a_document_must_be_text_of_bearable_size() {
+fn a_document_must_be_text_of_limited_size() {
     let of = |bytes: Vec<u8>| Policy::compile(&Bundle::new([("policy.toml".to_owned(), bytes)]).unwrap()).unwrap_err();
     expect![[r#"
         policy.toml:1:1: is not UTF-8: invalid utf-8 sequence of 1 bytes from index 8

@@ -1,4 +1,4 @@
-//! Payments of the example policy against a history that answers what a test says.
+//! Payments that are judged by the example policy, with a history that gives the answers of the test.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ use types::{AccountId, Amount, Timestamp, Token};
 
 use crate::support::{EXAMPLE, bundle, bundle_with, compile};
 
-/// Answers every question with the same aggregate, per stream, and remembers the questions.
+/// Gives the same answer to every question about a stream, and remembers the questions.
 struct Answers {
     streams: Vec<Result<Aggregate, Missing>>,
     asked: RefCell<Vec<String>>,
@@ -53,7 +53,7 @@ const fn entity(token: u128) -> Option<AttributeValue> {
     Some(AttributeValue::Entity(Token::new(token)))
 }
 
-/// customer, card, merchant, device, country, email, risk.
+/// In this order: customer, card, merchant, device, country, email, risk.
 fn card_attributes() -> Vec<Option<AttributeValue>> {
     vec![entity(1), entity(2), entity(3), entity(4), text("FR"), None, None]
 }
@@ -86,7 +86,7 @@ fn with_model(coefficients: &[f32]) -> Policy {
     compile(&bundle_with(EXAMPLE, coefficients))
 }
 
-/// The example with a rule in front of the others.
+/// The example with a rule before the others.
 #[track_caller]
 fn with_rule(rule: &str) -> Policy {
     changed("[[rules]] ", &format!("[[rules]]\npayments = [\"card\"]\n{rule}\n[[rules]] "), &[0.0; 3])
@@ -417,7 +417,7 @@ fn a_feature_of_an_absent_attribute_is_missing_until_it_is_asked_for() {
 
 #[test]
 fn a_model_without_a_number_is_judged_as_the_policy_says() {
-    // 20 times 1 is no probability.
+    // 20 times 1 is not a probability.
     check(&with_model(&[1.0, 0.0, 0.0]), records(0, 0, 0), &expect![[r#"Review 0 ["model_failed Review"] []"#]]);
     let ignored = changed("on_model_error = \"review\"", "on_model_error = \"approve\"", &[1.0, 0.0, 0.0]);
     check(&ignored, records(0, 0, 0), &expect!["Approve 0 [] []"]);
@@ -483,7 +483,7 @@ fn doubles_that_are_not_finite_are_missing() {
 }
 
 #[test]
-fn legs_that_cannot_be_told_say_which_and_why() {
+fn legs_that_cannot_be_determined_say_which_and_why() {
     let legs = |amount: &str| {
         let policy = changed("amount = \"payment.amount\" ", &format!("amount = \"{amount}\" "), &[0.0; 3]);
         card(&policy, &card_attributes(), records(0, 0, 0)).legs

@@ -1,4 +1,4 @@
-//! What the accessors tell of the example in the documentation.
+//! What the accessors return for the example in the documentation.
 
 use expect_test::expect;
 use policy::{Attribute, FeatureSource, Policy};

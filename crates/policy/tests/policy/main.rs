@@ -1,4 +1,4 @@
-//! The policy as its users see it: bundles, documents with and without problems, evaluations.
+//! Tests of the policy as its users see it: bundles, documents with and without problems, evaluations.
 
 mod bundle;
 mod document;

@@ -1,4 +1,4 @@
-//! A bundle without files on disk: the example of the crate's documentation, and a model with coefficients of choice.
+//! A bundle in memory: the example of the crate's documentation, and a model with the given coefficients.
 
 use policy::{Bundle, Policy};
 
@@ -11,7 +11,7 @@ pub(crate) fn bundle_with(document: &str, coefficients: &[f32]) -> Bundle {
     Bundle::new(files.map(|(name, bytes)| (name.to_owned(), bytes))).expect("a bundle")
 }
 
-/// The example's model always says 0.0.
+/// A bundle of the document and a model that always answers 0.0.
 pub(crate) fn bundle(document: &str) -> Bundle {
     bundle_with(document, &[0.0, 0.0, 0.0])
 }
@@ -25,7 +25,7 @@ pub(crate) fn listed(problems: &[policy::Problem]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
 
-/// An ONNX file whose answer is the sum of its columns, each times its coefficient.
+/// An ONNX file whose answer is the sum of its columns, each multiplied by its coefficient.
 pub(crate) fn model(coefficients: &[f32]) -> Vec<u8> {
     let columns = u8::try_from(coefficients.len()).expect("few columns");
     let floats: Vec<u8> = coefficients.iter().flat_map(|coefficient| coefficient.to_le_bytes()).collect();

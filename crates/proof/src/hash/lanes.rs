@@ -1,14 +1,14 @@
-//! SHA-256 of two messages at once.
+//! Computes SHA-256 of two messages at once.
 //!
-//! The processor's instructions for SHA-256 wait for each other within a message; with two messages at once one works while
-//! the other waits, so that two take little longer than one. Where the processor has no such instructions, or the messages do
-//! not have the same count of blocks, they are hashed one after the other by the library.
+//! Within a message, each SHA-256 instruction of the processor waits for the one before. With two messages, one
+//! instruction works while the other waits, so that two hashes take little longer than one. If the processor has no
+//! such instructions, or if the messages have different numbers of blocks, the library hashes them one after the other.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::hash::Hash;
 
-/// The hashes of two messages.
+/// Returns the hashes of two messages.
 pub(crate) fn digest_two(one: &[u8], other: &[u8]) -> (Hash, Hash) {
     #[cfg(target_arch = "x86_64")]
     if shape(one) == shape(other)
@@ -16,14 +16,14 @@ pub(crate) fn digest_two(one: &[u8], other: &[u8]) -> (Hash, Hash) {
         && std::arch::is_x86_feature_detected!("ssse3")
         && std::arch::is_x86_feature_detected!("sse4.1")
     {
-        #[expect(unsafe_code, reason = "only the compiler cannot know which instructions the processor has")]
-        // SAFETY: the processor has every instruction set that the function is compiled for, as was just asked.
+        #[expect(unsafe_code, reason = "the compiler does not know which instructions the processor has")]
+        // SAFETY: the processor has every instruction set that the function is compiled for, as checked above.
         return unsafe { x86::digest_two(one, other) };
     }
     (Sha256::digest(one).into(), Sha256::digest(other).into())
 }
 
-/// Whole blocks of a message, and how many the rest makes with its padding.
+/// The number of whole blocks in a message, and the number of blocks that the rest takes with its padding.
 fn shape(message: &[u8]) -> (usize, usize) {
     let (blocks, rest) = message.as_chunks::<64>();
     (blocks.len(), if rest.len() < 56 { 1 } else { 2 })
@@ -38,11 +38,11 @@ mod x86 {
 
     use super::{Hash, shape};
 
-    /// The square roots of the first eight primes, FIPS 180-4, section 5.3.3.
+    /// The initial hash value, from the square roots of the first eight primes: FIPS 180-4, section 5.3.3.
     const START: [u32; 8] =
         [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-    /// The cube roots of the first sixty-four, section 4.2.2, in fours.
+    /// The round constants, from the cube roots of the first 64 primes, in groups of four: section 4.2.2.
     const ROUNDS: [[u32; 4]; 16] = [
         [0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5],
         [0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5],
@@ -62,10 +62,10 @@ mod x86 {
         [0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2],
     ];
 
-    /// The eight words of a state as the instructions want them: a, b, e, f and c, d, g, h.
+    /// The eight words of a state in the order that the instructions expect: a, b, e, f and c, d, g, h.
     type State = [__m128i; 2];
 
-    /// Both messages have the same [`shape`].
+    /// Both messages must have the same [`shape`].
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
     pub(super) fn digest_two(one: &[u8], other: &[u8]) -> (Hash, Hash) {
         let mut states = [start(), start()];
@@ -82,8 +82,8 @@ mod x86 {
         (finish(one), finish(other))
     }
 
-    /// What follows the whole blocks of a message of so many bytes, with its padding. Where that makes one block only, it is
-    /// the second.
+    /// The bytes after the last whole block, with the padding of a message of `bytes` bytes. If one block is enough, it
+    /// is the second.
     fn padded(rest: &[u8], bytes: usize) -> [[u8; 64]; 2] {
         let mut blocks = [[0; 64]; 2];
         let start = if rest.len() < 56 { 64 } else { 0 };
@@ -125,7 +125,7 @@ mod x86 {
         hash
     }
 
-    /// One block of each message into its state.
+    /// Processes one block of each message.
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
     fn compress<const N: usize>(states: &mut [State; N], blocks: [&[u8; 64]; N]) {
         let before = *states;
@@ -149,7 +149,7 @@ mod x86 {
         }
     }
 
-    /// The sixteen words of a block, in fours.
+    /// The sixteen words of a block, in groups of four.
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
     fn words(block: &[u8; 64]) -> [__m128i; 4] {
         let (halves, _) = block.as_chunks::<8>();
@@ -160,7 +160,7 @@ mod x86 {
         })
     }
 
-    /// The four words that follow sixteen.
+    /// The next four words of the message schedule after these sixteen.
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
     fn next_words([first, second, third, fourth]: [__m128i; 4]) -> __m128i {
         let sum = _mm_add_epi32(_mm_sha256msg1_epu32(first, second), _mm_alignr_epi8::<4>(fourth, third));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn two_at_once_hash_like_one_of_any_length() {
+    fn two_messages_of_any_length_hash_like_one() {
         let bytes: Vec<u8> = (0..400_u16).map(|number| number.to_le_bytes()[0] ^ 0x5a).collect();
         for length in 0..300 {
             let (one, other) = (&bytes[..length], &bytes[100..100 + length]);
@@ -189,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_at_once_hash_like_one(
+        fn two_random_messages_hash_like_one(
             one in prop::collection::vec(any::<u8>(), 0..400),
             other in prop::collection::vec(any::<u8>(), 0..400),
         ) {

@@ -1,4 +1,4 @@
-//! The files of the tree: what a start takes over, and what damage does.
+//! The files of the tree: what a start takes over, and how damage is detected.
 
 use disk::{Directory, Disk as _, DiskFile as _};
 use proof::{Checker, Store, StoreError, Tiles, consistency, inclusion};
@@ -15,7 +15,7 @@ fn flip(directory: &Directory, file: &str, offset: u64) {
 }
 
 #[test]
-fn a_start_goes_on_where_the_files_end() {
+fn a_start_continues_where_the_files_end() {
     let (_path, directory) = directory();
     for size in [0, 1, 255, 256, 257, 65_535, 65_536, SIZE] {
         let before = store(&directory, size);
@@ -30,7 +30,7 @@ fn a_start_goes_on_where_the_files_end() {
 }
 
 #[test]
-fn a_start_believes_nothing_that_gives_another_root() {
+fn a_start_rejects_files_that_give_another_root() {
     let (_path, directory) = directory();
     let before = store(&directory, SIZE);
     let claimed = checkpoint(&before);
@@ -43,7 +43,7 @@ fn a_start_believes_nothing_that_gives_another_root() {
     other = claimed.clone();
     other.size += 1;
     assert_eq!(size_of(Some(&other)), 0);
-    // Every hash of the right edge: of the last tile at each level.
+    // The first and the last hash of the right edge at each level.
     for (file, hashes) in [("level-0", SIZE - 5..SIZE), ("level-1", 256..259), ("level-2", 0..1)] {
         for offset in [hashes.start * 32, hashes.end * 32 - 1] {
             flip(&directory, file, offset);
@@ -64,7 +64,7 @@ fn damage_of(result: Result<impl Sized, StoreError>) -> Option<(u8, u64)> {
 }
 
 #[test]
-fn damage_is_noticed_when_it_is_read_and_mended_from_the_leaves() {
+fn damage_is_detected_on_read_and_repaired_from_the_leaves() {
     let (_path, directory) = directory();
     let store = store(&directory, SIZE);
     let tiles = store.tiles();
@@ -74,7 +74,7 @@ fn damage_is_noticed_when_it_is_read_and_mended_from_the_leaves() {
         ("consistency", |tiles| consistency(tiles, 1_001, SIZE).map(drop)),
         ("tile", |tiles| tiles.tile(0, 3, 100).map(drop)),
     ];
-    // Leaf 1,000 stands in tile 3; the level above has that tile in its tile 0.
+    // Leaf 1,000 is in tile 3; tile 0 of the level above has the hash of that tile.
     for (file, offset, damage) in
         [("level-0", 1_000 * 32, (0, 3)), ("level-0", 769 * 32, (0, 3)), ("level-1", 77, (1, 0))]
     {
@@ -82,18 +82,18 @@ fn damage_is_noticed_when_it_is_read_and_mended_from_the_leaves() {
             assert_eq!(damage_of(read(&tiles)), None, "{what}");
             flip(&directory, file, offset);
             assert_eq!(damage_of(read(&tiles)), Some(damage), "{what}, {file} at {offset}");
-            // Whoever gives other leaves mends nothing.
+            // Other leaves do not repair it.
             let other = tiles.mend(damage.0, damage.1, |first| Ok(leaves(first + 1..first + 500)));
             assert!(matches!(other, Err(StoreError::OtherHistory { .. })), "{other:?}");
             tiles.mend(damage.0, damage.1, |first| Ok(leaves(first..first + 500))).unwrap();
-            assert_eq!(damage_of(read(&tiles)), None, "{what}, mended");
+            assert_eq!(damage_of(read(&tiles)), None, "{what}, repaired");
         }
     }
     assert_eq!(tiles.tile(0, 3, 256).unwrap().unwrap(), leaves(768..1_024));
 }
 
 #[test]
-fn there_are_no_tiles_past_the_end() {
+fn there_are_no_tiles_after_the_end() {
     let (_path, directory) = directory();
     let store = store(&directory, 600);
     let tiles = store.tiles();
@@ -120,14 +120,14 @@ fn the_checker_finds_every_wrong_byte() {
         (found.map(|mismatch| mismatch.to_string()), checker.root())
     };
     assert_eq!(check(&leaves(0..700)), (None, store.root()));
-    // More than the files hold is to be appended by the next start; less is asked about by whoever knows the log's end.
+    // Missing hashes are not damage: the next start appends them. A caller that knows the log's end compares the sizes.
     assert_eq!(check(&leaves(0..900)).0, None);
     for (file, bytes) in [("level-0", 700 * 32), ("level-1", 2 * 32)] {
         for offset in (0..bytes).step_by(7) {
             flip(&directory, file, offset);
             let at = offset / 32 * 32;
             let expected = format!(
-                "{file} of the proofs is damaged at byte {at}; delete the file, and it is derived again when the server starts"
+                "{file} of the proofs is damaged at byte {at}; delete the file, and the server rebuilds it at the next start"
             );
             assert_eq!(check(&leaves(0..700)).0, Some(expected));
             flip(&directory, file, offset);

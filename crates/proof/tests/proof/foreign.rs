@@ -1,4 +1,5 @@
-//! The crates `tlog_tiles` and `signed_note`, which nobody here wrote, read what is made here, and the other way round.
+//! Checks both directions against the independent crates `tlog_tiles` and `signed_note`: they read our output, and we
+//! read theirs.
 
 use disk::Directory;
 use proof::{
@@ -13,7 +14,7 @@ use tlog_tiles::{
 
 use super::{checkpoint, directory, leaves, store};
 
-/// Serves tiles as they would be fetched, by their paths.
+/// Serves tiles by their paths, as an HTTP server would.
 struct Served<'a>(&'a Tiles<Directory>);
 
 impl TileReader for Served<'_> {
@@ -23,9 +24,9 @@ impl TileReader for Served<'_> {
 
     fn read_tiles(&self, tiles: &[Tile]) -> Result<Vec<Vec<u8>>, tlog_tiles::Error> {
         let read = |tile: &Tile| {
-            // The other side's paths carry the height.
+            // The paths of `tlog_tiles` contain the tile height.
             let path: TilePath = tile.path().replacen("tile/8/", "tile/", 1).parse().unwrap();
-            let TileOf::Hashes { level } = path.of else { panic!("{path} is no tile of hashes") };
+            let TileOf::Hashes { level } = path.of else { panic!("{path} is not a tile of hashes") };
             let hashes = self.0.tile(level, path.index, path.width).unwrap().unwrap();
             hashes.as_flattened().to_vec()
         };
@@ -36,9 +37,9 @@ impl TileReader for Served<'_> {
 }
 
 #[test]
-fn others_check_our_tiles_and_make_the_same_proofs() {
+fn tlog_tiles_accepts_our_tiles_and_creates_the_same_proofs() {
     let (_path, directory) = directory();
-    // More than 256 full tiles at the lowest level: three levels have hashes.
+    // There are more than 256 full tiles at the lowest level, so three levels have hashes.
     let size = 65_536 + 2_000 + 77;
     let store = store(&directory, size);
     let tiles = store.tiles();
@@ -47,7 +48,7 @@ fn others_check_our_tiles_and_make_the_same_proofs() {
         let root = tiles.root_at(size).unwrap().unwrap();
         let served = Served(&tiles);
         let reader = TileHashReader::new(size, Hash(root), &served);
-        // Reading checks every tile against the root.
+        // The reader verifies every tile against the root.
         assert_eq!(tree_hash(size, &reader).unwrap(), Hash(root));
         for index in [0, 1, size / 3, size / 2, size - 1].into_iter().filter(|index| *index < size) {
             let leaf = all[usize::try_from(index).unwrap()];
@@ -73,14 +74,14 @@ fn others_check_our_tiles_and_make_the_same_proofs() {
 }
 
 #[test]
-fn others_hash_leaves_the_same() {
+fn tlog_tiles_hashes_leaves_the_same() {
     for data in [&b""[..], b"a", &[7; 32], &[9; 300]] {
         assert_eq!(record_hash(data).0, leaf_of(data));
     }
 }
 
 #[test]
-fn others_name_tiles_the_same() {
+fn tlog_tiles_names_tiles_the_same() {
     let indexes = [0, 7, 999, 1_000, 1_001, 123_456, 999_999, 1_000_000, 1_234_067, 98_765_432_109];
     for (index, width) in indexes.into_iter().flat_map(|index| [1_u16, 8, 255, 256].map(|width| (index, width))) {
         for level in 0..3 {
@@ -104,7 +105,7 @@ fn known(keys: &[&VerifierKey]) -> VerifierList {
 }
 
 #[test]
-fn others_read_our_checkpoints() {
+fn signed_note_verifies_our_checkpoints() {
     let (_path, directory) = directory();
     let store = store(&directory, 1_000);
     let signed = checkpoint(&store).sign(&[&key(1), &key(2)]).note.to_string();
@@ -119,7 +120,7 @@ fn others_read_our_checkpoints() {
 }
 
 #[test]
-fn we_read_the_checkpoints_of_others() {
+fn we_read_checkpoints_of_signed_note() {
     let body = tlog_tiles::Checkpoint::new("finaira/test", 42, Hash([7; 32]), "an extension\n").unwrap();
     let mut note = signed_note::Note::new(&body.to_bytes(), &[]).unwrap();
     let secret = {
@@ -135,6 +136,6 @@ fn we_read_the_checkpoints_of_others() {
     let extensions = vec!["an extension".to_owned()];
     let expected = Checkpoint { origin: "finaira/test".to_owned(), size: 42, root: [7; 32], extensions };
     assert_eq!(read.checkpoint, expected);
-    // The same key signs the same text in the same way.
+    // Ed25519 is deterministic: the same key and text give the same signature.
     assert_eq!(expected.sign(&[&key(9)]).note.to_string(), text);
 }

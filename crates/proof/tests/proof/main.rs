@@ -1,5 +1,5 @@
-//! Proofs, tiles, notes and checkpoints, checked by implementations that nobody here wrote (`foreign.rs`), by properties
-//! (`properties.rs`), and on a disk whose bytes change (`files.rs`).
+//! Proofs, tiles, notes and checkpoints, checked against independent implementations (`foreign.rs`), by properties
+//! (`properties.rs`), and on a disk with damaged bytes (`files.rs`).
 #![expect(clippy::unwrap_used, reason = "an error that a test does not expect fails it, helpers included")]
 
 mod files;
@@ -10,12 +10,12 @@ mod properties;
 use disk::Directory;
 use proof::{Checkpoint, Hash, Store, leaf_of};
 
-/// Leaves that differ.
+/// Hashes of leaves that all differ.
 fn leaves(range: std::ops::Range<u64>) -> Vec<Hash> {
     range.map(|number| leaf_of(&number.to_le_bytes())).collect()
 }
 
-/// A store of so many leaves, appended in parts of uneven sizes.
+/// A store of `size` leaves, appended in parts of different sizes.
 fn store(directory: &Directory, size: u64) -> Store<Directory> {
     let mut store = Store::open(directory.clone(), None).unwrap();
     let mut step = 1;

@@ -1,4 +1,4 @@
-//! Notes, keys, checkpoints and proofs as text: what is read, and what is refused.
+//! Notes, keys, checkpoints and proofs as text: what is accepted and what is rejected.
 
 use proof::{Checkpoint, Note, SignedCheckpoint, SigningKey, TilePath, TlogProof, VerifierKey, inclusion, leaf_of};
 
@@ -13,7 +13,7 @@ fn signed() -> String {
     checkpoint.sign(&[&key(1)]).note.to_string()
 }
 
-/// From the documentation of `golang.org/x/mod/sumdb/note`.
+/// The example in the documentation of `golang.org/x/mod/sumdb/note`.
 #[test]
 fn a_known_note_is_verified() {
     let key: VerifierKey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".parse().unwrap();
@@ -23,11 +23,11 @@ fn a_known_note_is_verified() {
     assert_eq!(note.verify(&key), Ok(text));
     assert_eq!(key.to_string(), "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW");
     let other: Note = format!("{}\n\u{2014} PeterNeumann {signature}\n", text.replace("your", "our")).parse().unwrap();
-    assert_eq!(other.verify(&key).unwrap_err().to_string(), "the signature of PeterNeumann does not fit the text");
+    assert_eq!(other.verify(&key).unwrap_err().to_string(), "the signature of PeterNeumann does not match the text");
 }
 
 #[test]
-fn every_flipped_bit_of_a_checkpoint_is_found() {
+fn every_flipped_bit_of_a_checkpoint_is_detected() {
     let signed = signed();
     assert!(SignedCheckpoint::open(&signed, key(1).verifier()).is_ok());
     for bit in 0..signed.len() * 8 {
@@ -44,7 +44,7 @@ fn every_flipped_bit_of_a_checkpoint_is_found() {
 }
 
 #[test]
-fn what_witnesses_add_is_kept() {
+fn signatures_of_witnesses_are_kept() {
     let cosigned = format!("{}\u{2014} witness.example/1 AAAAAQEBAQEBAQEBAQ==\n", signed());
     let read = SignedCheckpoint::open(&cosigned, key(1).verifier()).unwrap();
     assert_eq!(read.note.signatures().len(), 2);
@@ -58,25 +58,28 @@ fn refuses(note: &str, expected: &str) {
 }
 
 #[test]
-fn what_is_no_checkpoint_says_why() {
+fn an_invalid_checkpoint_is_rejected_with_the_reason() {
     let other = Checkpoint { origin: "another/log".into(), size: 3, root: [5; 32], extensions: Vec::new() };
-    refuses("hello\n", "this is no signed note: no empty line stands before the signatures");
-    refuses("hello\n\nhello\n", "this is no signed note: a signature line has another form");
-    refuses(&signed().replace("\n\n", "\n\u{1}\n\n"), "this is no signed note: the text holds control characters");
+    refuses("hello\n", "not a signed note: there is no empty line before the signatures");
+    refuses("hello\n\nhello\n", "not a signed note: a signature line is malformed");
+    refuses(&signed().replace("\n\n", "\n\u{1}\n\n"), "not a signed note: the text contains control characters");
     refuses(&other.clone().sign(&[&key(2)]).note.to_string(), "the note is not signed by finaira/test");
-    refuses(&other.sign(&[&key(1)]).note.to_string(), "the checkpoint is of another/log, the key of finaira/test");
-    refuses(&signed().replace("\n3\n", "\n4\n"), "the signature of finaira/test does not fit the text");
-    refuses(&signed().replace("\n3\n", "\n03\n"), "this is no checkpoint: the second line is no number of entries");
-    refuses(&signed().replace("\n3\n", "\n+3\n"), "this is no checkpoint: the second line is no number of entries");
-    refuses(&signed().replace("BQUF", "BQU"), "this is no checkpoint: the third line is no hash of 32 bytes in base64");
+    refuses(
+        &other.sign(&[&key(1)]).note.to_string(),
+        "the checkpoint is of another/log, but the key is for finaira/test",
+    );
+    refuses(&signed().replace("\n3\n", "\n4\n"), "the signature of finaira/test does not match the text");
+    refuses(&signed().replace("\n3\n", "\n03\n"), "not a checkpoint: the second line is not a number of entries");
+    refuses(&signed().replace("\n3\n", "\n+3\n"), "not a checkpoint: the second line is not a number of entries");
+    refuses(&signed().replace("BQUF", "BQU"), "not a checkpoint: the third line is not a hash of 32 bytes in base64");
 }
 
 #[test]
-fn what_is_no_vkey_is_refused() {
+fn an_invalid_vkey_is_rejected() {
     let vkey = key(1).verifier().to_string();
     assert_eq!(vkey.parse::<VerifierKey>().as_ref(), Ok(key(1).verifier()));
     let refused = |text: &str| text.parse::<VerifierKey>().unwrap_err().to_string();
-    let form = "this is no verifier key; expected <name>+<8 hex digits>+<base64 of 33 bytes>";
+    let form = "not a verifier key; expected <name>+<8 hex digits>+<base64 of 33 bytes>";
     assert_eq!(refused(""), form);
     assert_eq!(refused("finaira/test"), form);
     assert_eq!(refused(&vkey.replace("finaira", "fina ira")), form);
@@ -86,7 +89,7 @@ fn what_is_no_vkey_is_refused() {
 }
 
 #[test]
-fn a_proof_reads_as_it_is_written_and_proves_one_leaf() {
+fn a_proof_survives_a_round_trip_and_proves_one_leaf() {
     let (_path, directory) = directory();
     let store = store(&directory, 700);
     let checkpoint = checkpoint(&store).sign(&[&key(1)]);
@@ -97,21 +100,24 @@ fn a_proof_reads_as_it_is_written_and_proves_one_leaf() {
     assert!(text.starts_with("c2sp.org/tlog-proof@v1\nindex 300\n"));
     assert_eq!(read.verify(&leaf_of(&300_u64.to_le_bytes()), key(1).verifier()), Ok(()));
     let other = read.verify(&leaf_of(&301_u64.to_le_bytes()), key(1).verifier()).unwrap_err();
-    assert_eq!(other.to_string(), "the entry is not number 300 of the 700 that the checkpoint stands for");
+    assert_eq!(
+        other.to_string(),
+        "the proof does not show that this entry is number 300 of the 700 entries that the checkpoint covers"
+    );
     assert!(read.verify(&leaf_of(&300_u64.to_le_bytes()), key(2).verifier()).is_err());
     let extra = text.replacen("\nindex", "\nextra YQ==\nindex", 1);
     assert_eq!(extra.parse::<TlogProof>().unwrap(), proof);
     for (wrong, why) in [
-        (text.replacen("@v1", "@v2", 1), "this is no tlog-proof: the first line is not c2sp.org/tlog-proof@v1"),
-        (text.replacen("index 300", "index x", 1), "this is no tlog-proof: no line says the index"),
-        (text.replacen("=\n", "\n", 1), "this is no tlog-proof: a line is no hash of 32 bytes in base64"),
+        (text.replacen("@v1", "@v2", 1), "not a tlog-proof: the first line is not c2sp.org/tlog-proof@v1"),
+        (text.replacen("index 300", "index x", 1), "not a tlog-proof: the index line is missing"),
+        (text.replacen("=\n", "\n", 1), "not a tlog-proof: a line is not a hash of 32 bytes in base64"),
     ] {
         assert_eq!(wrong.parse::<TlogProof>().unwrap_err().to_string(), why);
     }
 }
 
 #[test]
-fn what_names_no_tile_is_refused() {
+fn an_invalid_tile_path_is_rejected() {
     for path in [
         "",
         "tile",

@@ -1,11 +1,11 @@
-//! Every proof of every leaf and size checks; nothing else does.
+//! Valid proofs of all leaves and sizes are accepted, and all others are rejected.
 
 use proof::{Hash, Nodes, consistency, inclusion, node_of, verify_consistency, verify_inclusion};
 use proptest::prelude::*;
 
 use super::leaves;
 
-/// A tree in memory, by the definition.
+/// A tree in memory that follows the definition.
 struct Plain(Vec<Hash>);
 
 impl Nodes for Plain {
@@ -25,7 +25,7 @@ fn root(leaves: &[Hash]) -> Hash {
     node_of(&root(left), &root(right))
 }
 
-/// Proofs that differ from `proof` in one bit, or by a hash too many or too few.
+/// Copies of `proof` with one bit changed, or with one hash too many or too few.
 fn spoilt(proof: &[Hash], bit: usize) -> Vec<Vec<Hash>> {
     let mut spoilt = vec![[proof, &[Hash::default()]].concat()];
     if let Some((_, rest)) = proof.split_last() {
@@ -37,7 +37,7 @@ fn spoilt(proof: &[Hash], bit: usize) -> Vec<Vec<Hash>> {
 }
 
 #[test]
-fn all_proofs_of_small_trees_check() {
+fn all_proofs_of_small_trees_are_accepted() {
     let tree = Plain(leaves(0..40));
     for size in 1..=40_u64 {
         let new = root(&tree.0[..usize::try_from(size).unwrap()]);
@@ -62,7 +62,7 @@ fn all_proofs_of_small_trees_check() {
 
 proptest! {
     #[test]
-    fn a_spoilt_proof_does_not_check(size in 1_u64..600, a: u64, bit: usize) {
+    fn a_changed_proof_is_rejected(size in 1_u64..600, a: u64, bit: usize) {
         let tree = Plain(leaves(0..size));
         let (index, old_size) = (a % size, a % size + 1);
         let (leaf, new) = (tree.0[usize::try_from(index).unwrap()], root(&tree.0));

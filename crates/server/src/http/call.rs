@@ -13,8 +13,7 @@ use edge::Head;
 use futures_util::StreamExt as _;
 use types::ActorId;
 
-use crate::Caller;
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Authenticator, Caller, Presented};
 use crate::http::failure::Failure;
 use crate::http::shown::App;
 
@@ -24,12 +23,12 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// What is read and thrown away of a body that is too large, so that its sender gets to see the answer.
 const DRAINED_BYTES_MAX: usize = 1 << 20;
 
-/// A request that may be made: its key has the route's scope, its parameters are known, its body fits.
+/// A request that may be made: its credential has the route's scope, its parameters are known, its body fits.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) head: Head,
-    /// Who asks; nobody with any scope on routes without a key.
+    /// Who asks; on routes that need no credential, nobody with any scope.
     pub(crate) caller: Caller,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -40,7 +39,7 @@ impl Call {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
         let caller = match route.scope {
-            Some(scope) => authorise(&app, &headers, scope)?,
+            Some(scope) => authorise(app.core.authenticator(), &headers, scope).await?,
             None => Caller { actor: ActorId::SYSTEM, scopes: 0 },
         };
         let key = only(&headers, IDEMPOTENCY_KEY)?;
@@ -70,10 +69,10 @@ impl Call {
     }
 }
 
-fn authorise(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Caller, Failure> {
-    let given = only(headers, "Authorization")?.filter(|value| !value.is_empty());
-    let given = given.map(|value| std::str::from_utf8(value).unwrap_or("unreadable"));
-    let caller = app.core.authenticate(given).map_err(|error| {
+/// The caller, when what the headers prove may do what `scope` says.
+async fn authorise(authenticator: &impl Authenticator, headers: &HeaderMap, scope: Scope) -> Result<Caller, Failure> {
+    let presented = Presented { authorization: only(headers, "Authorization")? };
+    let caller = authenticator.authenticate(presented).await.map_err(|error| {
         let code = match error {
             AuthError::Missing => ErrorCode::MissingApiKey,
             AuthError::Malformed | AuthError::Unknown => ErrorCode::InvalidApiKey,
@@ -171,4 +170,36 @@ fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Re
     }
     let shown: String = media_type.chars().filter(|c| !c.is_control()).take(64).collect();
     unsupported("Content-Type", format!("found `{shown}`, expected {wanted}"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use axum::response::IntoResponse as _;
+
+    use super::*;
+
+    /// Lets some time pass before it answers, as one does that asks somebody else.
+    struct Slow(Result<Caller, AuthError>);
+
+    impl Authenticator for Slow {
+        async fn authenticate(&self, presented: Presented<'_>) -> Result<Caller, AuthError> {
+            assert_eq!(presented.authorization, Some(b"Bearer it".as_slice()));
+            tokio::task::yield_now().await;
+            self.0.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_for_its_authenticator_and_needs_the_scope_of_its_route() {
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer it".parse().unwrap())]);
+        let reads = Caller { actor: ActorId::new(7), scopes: Scope::LEDGER_READ.bits() };
+        let status = async |answer, scope| match authorise(&Slow(answer), &headers, scope).await {
+            Ok(caller) => Ok(caller),
+            Err(failure) => Err(failure.into_response().status().as_u16()),
+        };
+        assert_eq!(status(Ok(reads), Scope::LEDGER_READ).await, Ok(reads));
+        assert_eq!(status(Ok(reads), Scope::LEDGER_WRITE).await, Err(403));
+        assert_eq!(status(Err(AuthError::Unknown), Scope::LEDGER_READ).await, Err(401));
+    }
 }

@@ -1,6 +1,5 @@
 //! The journal's entries as events: in pages, and as a stream of server-sent events.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,6 @@ use api::{ErrorCode, List, Problem};
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::sse::{self, KeepAlive, Sse};
-use engine::Entry;
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 use types::Seq;
@@ -18,6 +16,7 @@ use types::Seq;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, found};
 use crate::http::shown::App;
+use crate::tail::Follower;
 
 /// Event streams that may be open at once.
 pub(crate) const STREAMS_MAX: usize = 1_024;
@@ -37,13 +36,14 @@ async fn page(call: Call) -> Handled {
     let history = call.app.history();
     let limit = call.head.parameters.limit()?;
     let after = not_past_the_end(&call, call.head.parameters.cursor(history, List::Events)?)?;
-    let mut feed = Feed::new(&call, after);
+    let mut entries = call.app.core.entries_after(Seq::new(after), limit);
     let mut items = Vec::new();
     while items.len() < limit {
-        let Some(event) = feed.next().await? else { break };
-        items.push(event);
+        let next = entries.next_durable().await;
+        let Some(entry) = next.map_err(|fault| Failure::from(fault.as_ref()))? else { break };
+        items.push(Event::new(entry, history)?);
     }
-    let next_cursor = history.event_cursor(feed.after);
+    let next_cursor = history.event_cursor(entries.given());
     Ok(found(&EventPage { items, next_cursor }))
 }
 
@@ -62,7 +62,8 @@ fn open_stream(call: &Call) -> Handled {
     let permit = Arc::clone(&call.app.streams).try_acquire_owned().map_err(|_none_left| {
         Problem::new(ErrorCode::TooManyStreams, format!("{STREAMS_MAX} event streams are open, the most there may be"))
     })?;
-    let stream = stream::unfold((Feed::new(call, after), permit), next_sent);
+    let follower = call.app.core.follow_events(Seq::new(after));
+    let stream = stream::unfold((follower, permit, Arc::clone(&call.app)), next_sent);
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(Sse::new(stream).keep_alive(keep_alive).into_response())
 }
@@ -78,55 +79,17 @@ fn not_past_the_end(call: &Call, after: u64) -> Result<u64, Problem> {
     Err(Problem::new(ErrorCode::CursorOfAnotherOrigin, detail).at("cursor"))
 }
 
-type Streaming = (Feed, OwnedSemaphorePermit);
+type Streaming = (Follower, OwnedSemaphorePermit, Arc<App>);
 
 /// The next event of a stream, however long it takes; nothing when the server stops or the journal fails.
-async fn next_sent((mut feed, permit): Streaming) -> Option<(Result<sse::Event, Infallible>, Streaming)> {
-    loop {
-        if let Some(event) = feed.next().await.ok()? {
-            let data = serde_json::to_string(&event).ok()?;
-            let sent = sse::Event::default().id(event.cursor()).retry(RETRY_AFTER).data(data);
-            return Some((Ok(sent), (feed, permit)));
-        }
-        let core = &feed.app.core;
-        tokio::select! {
-            more = core.wait_durable_past(feed.after) => if !more { return None },
-            () = core.stopped() => return None,
-        }
-    }
-}
-
-/// The journal's durable entries after a place, one by one.
-struct Feed {
-    app: Arc<App>,
-    after: Seq,
-    read: VecDeque<Entry>,
-}
-
-impl Feed {
-    fn new(call: &Call, after: u64) -> Self {
-        Self { app: Arc::clone(&call.app), after: Seq::new(after), read: VecDeque::new() }
-    }
-
-    /// The next entry as an event; `None` at the end of what is durable.
-    async fn next(&mut self) -> Result<Option<Event>, Failure> {
-        let core = &self.app.core;
-        if self.read.is_empty() && self.after < core.durable() {
-            self.read = core.read_entries(self.after.next()).await?.into();
-        }
-        let Some(entry) = self.read.pop_front() else { return Ok(None) };
-        let event = shown(&self.app, &entry).await?;
-        self.after = entry.header.seq;
-        Ok(Some(event))
-    }
-}
-
-/// An entry as an event.
-pub(crate) async fn shown(app: &App, entry: &Entry) -> Result<Event, Failure> {
-    let names = match Event::policy(entry) {
-        Some(seq) => app.core.policy_names(seq).await?,
-        None => None,
+async fn next_sent((mut follower, permit, app): Streaming) -> Option<(Result<sse::Event, Infallible>, Streaming)> {
+    let entry = tokio::select! {
+        biased;
+        entry = follower.next() => entry.map_err(|fault| Failure::from(fault.as_ref())).ok()??,
+        () = app.core.stopped() => return None,
     };
-    let history = app.history();
-    app.show(|assets| Event::new(entry, history, names.as_deref(), assets))
+    let event = Event::new(entry, app.history()).map_err(Failure::from).ok()?;
+    let data = serde_json::to_string(&event).ok()?;
+    let sent = sse::Event::default().id(event.cursor()).retry(RETRY_AFTER).data(data);
+    Some((Ok(sent), (follower, permit, app)))
 }

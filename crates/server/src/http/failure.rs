@@ -56,8 +56,14 @@ impl From<Unavailable> for Failure {
 }
 
 impl From<Fault> for Failure {
-    /// What exactly failed is for the operator, not for the client; of damage everybody may know.
     fn from(fault: Fault) -> Self {
+        Self::from(&fault)
+    }
+}
+
+impl From<&Fault> for Failure {
+    /// What exactly failed is for the operator, not for the client; of damage everybody may know.
+    fn from(fault: &Fault) -> Self {
         if fault.is_damage() {
             // It was logged when it stopped the writes.
             return Problem::new(ErrorCode::JournalDamaged, fault.to_string()).into();

@@ -17,7 +17,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a request id that a client may bring.
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
-/// The key that asked, left on the response for the log.
+/// Who asked, left on the response for the log.
 #[derive(Debug, Clone, Copy)]
 struct LoggedActor(ActorId);
 

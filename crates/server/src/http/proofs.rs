@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::events::Event;
 use api::proofs::{ConsistencyProof, EntryProof, ProofKeys};
 use api::{ErrorCode, Problem};
 use axum::http::header;
@@ -9,14 +10,12 @@ use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use disk::Directory;
-use engine::Entry;
-use journal::Fault;
+use journal::{EntryInContext, Fault};
 use proof::{Hash, SignedCheckpoint, StoreError, TileOf, TilePath, Tiles, TlogProof};
 use types::{Seq, TransferId};
 
 use crate::Core;
 use crate::http::call::Call;
-use crate::http::events;
 use crate::http::failure::{Failure, Handled, found};
 use crate::proofs::Proofs;
 
@@ -24,7 +23,7 @@ pub(crate) async fn of_transfer(call: Call) -> Handled {
     let id: TransferId = call.head.id()?;
     let entry = call.app.core.past(move |history| history.entry_of(id)).await?;
     let entry = entry.ok_or_else(|| Problem::new(ErrorCode::TransferNotFound, format!("no transfer {id} was made")))?;
-    call.proof_of(entry).await
+    call.proof_of(call.app.core.in_context(entry).await?).await
 }
 
 pub(crate) async fn of_payment(call: Call) -> Handled {
@@ -39,7 +38,7 @@ pub(crate) async fn of_entry(call: Call) -> Handled {
         Problem::new(ErrorCode::InvalidParameter, "found another text, expected the number of an entry, from 1")
             .at("sequence")
     })?;
-    let entry = call.app.core.read_entry(Seq::new(sequence)).await?;
+    let entry = call.app.core.entry(Seq::new(sequence)).await?;
     let last = call.app.core.durable();
     let absent = || Problem::new(ErrorCode::EntryNotFound, format!("there is no entry {sequence}, the last is {last}"));
     call.proof_of(entry.ok_or_else(absent)?).await
@@ -185,21 +184,22 @@ impl Call {
         Ok(proofs.covering(size).await.ok_or_else(behind)?)
     }
 
-    async fn proof_of(&self, entry: Entry) -> Handled {
+    async fn proof_of(&self, proved: EntryInContext) -> Handled {
+        let entry = &proved.entry;
         let proofs = self.proofs()?;
         let sequence = entry.header.seq.get();
         let signed = self.covering(&proofs, sequence).await?;
         let (index, tree_size) = (sequence - 1, signed.checkpoint.size);
         let vkey = proofs.keys.key.verifier().to_string();
         let hashes = asked(&self.app.core, proofs, move |tiles| proof::inclusion(tiles, index, tree_size)).await?;
-        let canonical = journal::canonical(&entry);
+        let canonical = journal::canonical(entry);
         let leaf = proof::entry_leaf(&canonical);
         if !proof::verify_inclusion(&leaf, (index, tree_size), &hashes, &signed.checkpoint.root) {
             let what = format!("entry {sequence} is not the one that was signed: the journal was changed");
             changed(&self.app.core, entry.header.seq, &what);
             return Err(failed(&what));
         }
-        let event = events::shown(&self.app, &entry).await?;
+        let event = Event::new(&proved, self.app.history())?;
         let proof = TlogProof { index, hashes, checkpoint: SignedCheckpoint::clone(&signed) };
         Ok(found(&EntryProof {
             sequence,

@@ -15,6 +15,7 @@ pub(crate) async fn list(call: Call) -> Handled {
     let core = &call.app.core;
     let stopwatch = Stopwatch::start();
     if let Some((after, wait)) = wanted.wait {
+        core.note_copy(call.caller.actor, after);
         tokio::select! {
             _ = core.wait_durable_past(after) => {}
             () = core.stopped() => {}
@@ -36,11 +37,17 @@ pub(crate) async fn read(call: Call) -> Handled {
     let wanted @ BytesWanted { segment, offset, bytes } =
         BytesWanted::read(call.head.path_id(), &call.head.parameters)?;
     let core = &call.app.core;
-    let read = core.read_journal(move |reader| reader.durable_bytes(segment, offset, bytes)).await?;
-    let Some(bytes) = read else {
+    let read = core
+        .read_journal(move |reader| {
+            let Some(bytes) = reader.durable_bytes(segment, offset, bytes)? else { return Ok(None) };
+            Ok(Some((bytes, reader.last_before(segment, offset)?)))
+        })
+        .await?;
+    let Some((bytes, held)) = read else {
         let end = core.read_journal(|reader| reader.durable_end()).await?;
         return Err(behind_the_end(wanted, end).into());
     };
+    core.note_copy(call.caller.actor, held);
     let media_type = HeaderValue::from_static("application/octet-stream");
     Ok(([(header::CONTENT_TYPE, media_type)], bytes).into_response())
 }

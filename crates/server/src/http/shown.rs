@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::History;
-use api::responses::{Assets, Unknown};
+use api::responses::Unknown;
 use edge::{Edge, Installation};
 use tokio::sync::Semaphore;
 
 use crate::Core;
 use crate::awake::Activity;
 use crate::http::events::STREAMS_MAX;
-use crate::http::failure::Failure;
+use crate::http::failure::{Failure, internal};
 use crate::http::sources::Running;
 
 /// What all handlers share.
@@ -50,9 +50,13 @@ impl App {
     pub(crate) fn history(&self) -> History {
         self.edge.installation.history
     }
+}
 
-    /// Shows something with the assets of its ledgers.
-    pub(crate) fn show<T>(&self, show: impl FnOnce(&Assets) -> Result<T, Unknown>) -> Result<T, Failure> {
-        self.edge.show(show)
+impl From<Unknown> for Failure {
+    fn from(unknown: Unknown) -> Self {
+        match unknown {
+            Unknown::Policy(_) => internal("an entry names a policy that was never activated"),
+            Unknown::Ledger(_) => internal("something stands in a ledger that does not exist"),
+        }
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use api::Problem;
 use api::history::{Clock, Instant, Sums, TransferFilter};
-use api::responses::Assets;
 use datadir::KeyStore;
 use disk::Directory;
 use edge::{Past, Sources, StatementPage, Wanted};
-use engine::{ActivePolicy, Answered, Entry, Made, Operation, Page, PolicyActivated};
-use ledger::{Account, PendingState, Transfer};
+use engine::{ActivePolicy, Answered, Made, Operation, Page};
+use journal::EntryInContext;
+use ledger::{Account, Assets, PendingState, Transfer};
 use policy::{Bundle, Policy};
 use types::{AccountId, ActorId, LedgerId, RequestId, Seq, Timestamp, TransferId};
 
@@ -66,12 +66,8 @@ impl Sources for Running {
         installing.await.map_err(|_panicked| Unavailable::Failed)?
     }
 
-    async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Failure> {
-        Ok(self.0.read_entry(seq).await?)
-    }
-
-    async fn policy_names(&self, seq: Seq) -> Result<Option<Arc<PolicyActivated>>, Failure> {
-        Ok(self.0.policy_names(seq).await?)
+    async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Failure> {
+        Ok(self.0.entry(seq).await?)
     }
 }
 

@@ -1,12 +1,11 @@
 //! The Merkle tree over the journal, kept by a thread of its own, and the checkpoints it signs.
 //!
-//! The thread reads what became durable from the journal, never from the engine, and appends it to the tree in
-//! `DIR/proofs`; then it signs a checkpoint. Whoever writes the journal only wakes it when it sleeps, so that nothing ever
-//! waits for it; when it is behind it catches up by reading. All that it keeps can be derived again, but for one thing: a
-//! checkpoint that was signed says what the journal held, and a journal that holds less or something else is refused.
+//! The thread follows the log, never the engine, and appends what became durable to the tree in `DIR/proofs`; then it
+//! signs a checkpoint. Nothing ever waits for it; when it is behind it catches up by reading. All that it keeps can be
+//! derived again, but for one thing: a checkpoint that was signed says what the journal held, and a journal that holds
+//! less or something else is refused.
 
 mod prover;
-mod wake;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,6 @@ use types::Seq;
 
 pub use prover::ProofError;
 pub(crate) use prover::{Place, Prover, check, open, signed_before_opening};
-pub(crate) use wake::Wake;
 
 /// Entries that are hashed and appended at once: about what a full frame holds.
 const ENTRIES_AT_ONCE: usize = 8_192;
@@ -33,7 +31,6 @@ const COVERED_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(crate) struct Proofs {
     pub(crate) tiles: Tiles<Directory>,
-    pub(crate) wake: Arc<Wake>,
     pub(crate) keys: Arc<ProofKeys>,
     checkpoint: watch::Receiver<Latest>,
     reader: FileReader<Directory>,

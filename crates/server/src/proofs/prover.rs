@@ -11,9 +11,11 @@ use proof::{Checkpoint, Hash, SignedCheckpoint, Store, StoreError};
 use tokio::sync::watch;
 use types::{Origin, Seq, ShardId};
 
-use super::{ENTRIES_AT_ONCE, Latest, Proofs, Wake};
+use super::{ENTRIES_AT_ONCE, Latest, Proofs};
+use crate::Core;
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::Metrics;
+use crate::tail::Follower;
 
 /// A checkpoint is far smaller, whatever witnesses add.
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
@@ -77,11 +79,9 @@ impl From<Fault> for ProofError {
 #[derive(Debug)]
 pub(crate) struct Prover {
     keys_directory: Directory,
-    reader: FileReader<Directory>,
     store: Store<Directory>,
     keys: Arc<ProofKeys>,
     origin: String,
-    wake: Arc<Wake>,
     latest: watch::Sender<Latest>,
     metrics: Arc<Metrics>,
     /// A checkpoint that was signed before, until the tree is as large again: then its root must be the same.
@@ -129,21 +129,12 @@ pub(crate) fn open(
     // A note of a key that is retired since is not handed out any more.
     let signed = claimed.clone().filter(|signed| !rebuilt && signed.note.verify(keys.key.verifier()).is_ok());
     let (latest, checkpoint) = watch::channel(signed.map(Arc::new));
-    let wake = Arc::new(Wake::default());
-    let proofs = Proofs {
-        tiles: store.tiles(),
-        wake: Arc::clone(&wake),
-        keys: Arc::clone(&keys),
-        checkpoint,
-        reader: reader.clone(),
-    };
+    let proofs = Proofs { tiles: store.tiles(), keys: Arc::clone(&keys), checkpoint, reader };
     let prover = Prover {
         keys_directory: place.keys.clone(),
-        reader,
         store,
         keys,
         origin,
-        wake,
         latest,
         metrics,
         claimed: claimed.map(|signed| signed.checkpoint).filter(|_| rebuilt),
@@ -209,49 +200,49 @@ fn last_signed(keys: &Directory, origin: &str) -> Result<Option<SignedCheckpoint
 }
 
 impl Prover {
-    /// Works until it is told to stop, then until everything durable is covered.
+    /// Works until the log ends, then until everything durable is covered.
     ///
     /// # Errors
     /// When the journal is not the one that was signed before. Other failures are logged and tried again.
-    pub(crate) fn run(mut self, on_fault: impl Fn(&Fault)) -> Result<(), ProofError> {
+    pub(crate) fn run(mut self, core: &Core) -> Result<(), ProofError> {
+        let mut follower = core.follow_proofs(Seq::new(self.store.size()));
         loop {
-            let stopping = self.wake.is_stopping();
-            let done = self.catch_up().and_then(|grown| self.save(stopping).map(|()| grown));
+            let stopping = follower.is_log_over();
+            let done = self.catch_up(&mut follower).and_then(|grown| self.save(stopping).map(|()| grown));
             match done {
                 Ok(_) if stopping => return Ok(()),
                 // While the journal grows there is no need to be woken, and it is not held up by waking.
-                Ok(true) => self.wake.pause(PAUSE),
+                Ok(true) => follower.pause(PAUSE),
                 Ok(false) => {
-                    let unsaved = self.unsaved.map(|since| SAVE_WITHIN.saturating_sub(since.elapsed()));
-                    let (reader, size) = (&self.reader, self.store.size());
-                    self.wake.sleep(unsaved, || reader.durable().get() > size);
+                    follower.wait(self.unsaved.map(|since| SAVE_WITHIN.saturating_sub(since.elapsed())));
                 }
                 Err(error @ (ProofError::EntriesChanged(_) | ProofError::EntriesLost { .. })) => return Err(error),
                 Err(error) => {
                     if let ProofError::Store(StoreError::Journal(fault)) = &error {
-                        on_fault(fault);
+                        core.shared().guard.note_fault(fault);
                     }
                     tracing::error!(%error, "the proofs do not go on; trying again");
                     if stopping {
                         return Ok(());
                     }
-                    self.wake.pause(RETRY_AFTER);
+                    follower.pause(RETRY_AFTER);
                 }
             }
         }
     }
 
     /// Appends what became durable and signs; says whether there was anything.
-    fn catch_up(&mut self) -> Result<bool, ProofError> {
+    fn catch_up(&mut self, follower: &mut Follower) -> Result<bool, ProofError> {
         let mut signed = Stopwatch::start();
         let before = self.store.size();
         let mut stopping: Option<Stopwatch> = None;
+        // What could not be appended is read again.
+        follower.go_to(Seq::new(before));
         loop {
-            if self.wake.is_stopping() && stopping.get_or_insert_with(Stopwatch::start).elapsed() >= STOP_WITHIN {
+            if follower.is_log_over() && stopping.get_or_insert_with(Stopwatch::start).elapsed() >= STOP_WITHIN {
                 break;
             }
-            let next = Seq::new(self.store.size() + 1);
-            self.reader.canonical(next, ENTRIES_AT_ONCE, &mut self.run)?;
+            follower.next_canonical(ENTRIES_AT_ONCE, &mut self.run)?;
             if self.run.is_empty() {
                 break;
             }

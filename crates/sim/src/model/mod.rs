@@ -3,6 +3,7 @@
 
 mod answers;
 mod books;
+mod identities;
 mod imports;
 mod orders;
 mod payments;
@@ -11,12 +12,13 @@ mod payments;
 mod rules;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use engine::{ArtifactChunk, Entry, Fact};
-use types::{ActorId, Digest, Seq, Timestamp};
+use types::{Digest, Seq, Timestamp};
 
 pub(crate) use books::Books;
+pub(crate) use identities::Identities;
 pub(crate) use payments::Payments;
 pub(crate) use turn::{Step, code as code_of};
 
@@ -29,7 +31,7 @@ pub(crate) struct Model {
     pub(crate) books: Books,
     pub(crate) payments: Payments,
     pub(crate) chunks: BTreeMap<Digest, BTreeMap<u32, ArtifactChunk>>,
-    pub(crate) keys: BTreeSet<ActorId>,
+    pub(crate) identities: Identities,
 }
 
 /// Fails with a sentence unless `ok`.
@@ -74,9 +76,7 @@ impl Model {
                 self.chunks.retain(|artifact, _| *artifact == activated.artifact);
                 self.apply_facts(&activated.ledger_facts)?;
             }
-            Fact::ApiKeyAdded(key) => {
-                ensure(self.keys.insert(key.key), "SIM-2", || format!("entry {seq} adds a key again"))?;
-            }
+            Fact::Identity(fact) => self.identities.apply(header, fact)?,
             Fact::StateDigest(_) => {}
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! One run of the decider, command by command: what time brought, then what was asked.
 
 use engine::{
-    ActivatePolicy, Answer, ChangePayment, Command, Entry, Fact, Made, OpenLedger, RecordLabel, Refusal, Reply,
-    Request, query,
+    ActivatePolicy, Answer, ChangePayment, Command, Entry, Fact, IdentityFact, Made, OpenLedger, RecordLabel, Refusal,
+    Reply, Request, query,
 };
 use ledger::ImportState;
 use types::{ActorId, RequestId, Seq, Span, Timestamp};
@@ -175,11 +175,18 @@ impl<'e> Turn<'_, 'e> {
                 }
             }
             Command::ActivatePolicy(ActivatePolicy { artifact, .. }) => self.activate(*artifact, answer)?,
-            Command::AddApiKey(key) => {
-                let made = !self.model.keys.contains(&key.key);
-                says(answer, if made { "now" } else { "before" })?;
-                if made {
-                    self.expect(request.id, &Fact::ApiKeyAdded(key.clone()))?;
+            Command::AddPrincipal(added) => {
+                let expected = self.model.identities.outcome_of_principal(added);
+                says(answer, expected)?;
+                if expected == "now" {
+                    self.expect(request.id, &Fact::Identity(IdentityFact::PrincipalAdded(added.clone())))?;
+                }
+            }
+            Command::AddCredential(added) => {
+                let expected = self.model.identities.outcome_of_credential(added);
+                says(answer, expected)?;
+                if expected == "now" {
+                    self.expect(request.id, &Fact::Identity(IdentityFact::CredentialAdded(added.clone())))?;
                 }
             }
             Command::Import(command) => self.import(command, answer)?,

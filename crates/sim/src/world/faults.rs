@@ -295,7 +295,7 @@ impl World {
         let Some(rot) = self.machine.journal.rot(&name, offset, &mut self.rng) else { return Ok(()) };
         let when = self.when(process);
         self.summary.coverage.count(FaultKind::RotInFrame, when);
-        let reader = journal::Journal::reader(process.journal());
+        let reader = journal::SegmentStore::segments(process.journal());
         let mut from = Seq::new(1);
         let mut found = false;
         loop {

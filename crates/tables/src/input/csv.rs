@@ -1,4 +1,4 @@
-//! CSV: a line of column names, then rows. Every value is text; an empty one is no value.
+//! Reads CSV files: a line of column names, then rows. Every value is text, and an empty value is no value.
 
 use std::fs::File;
 use std::path::Path;
@@ -21,20 +21,20 @@ impl std::fmt::Debug for Rows {
     }
 }
 
-/// The column names of a file.
+/// Reads the column names of a file.
 pub(super) fn names(path: &Path) -> anyhow::Result<Vec<String>> {
     let mut reader = ReaderBuilder::new().flexible(true).from_path(path)?;
     let header = reader.headers()?;
     if header.is_empty() {
-        bail!("it is empty; a CSV file starts with a line of column names");
+        bail!("the file is empty; a CSV file starts with a line of column names");
     }
     Ok(header.iter().map(str::to_owned).collect())
 }
 
 impl Rows {
-    /// Reads these columns of a file with so many fields per row.
+    /// Opens a file to read these columns. Each row must have `fields` fields.
     pub(super) fn open(path: &Path, fields: usize, columns: &[usize]) -> anyhow::Result<Self> {
-        // Rows with too many or too few fields are told to the caller, not a reason to stop.
+        // A row with too many or too few fields is reported in its batch and does not stop the reading.
         let reader = ReaderBuilder::new().flexible(true).buffer_capacity(1 << 18).from_path(path)?;
         Ok(Self { reader, record: ByteRecord::new(), fields, columns: columns.to_vec() })
     }

@@ -1,4 +1,4 @@
-//! Files of past payments: CSV and Parquet, read in batches of columns, with bounded memory.
+//! Reads files of past payments, CSV and Parquet, in batches of columns with bounded memory.
 
 mod csv;
 mod parquet;
@@ -13,13 +13,13 @@ use types::shorten;
 pub use self::parquet::IdKind;
 use crate::cell::Cell;
 
-/// Rows that are read at once.
+/// The number of rows that are read at once.
 const BATCH_ROWS: usize = 8192;
 
-/// What a Parquet file starts with.
+/// The first bytes of a Parquet file.
 const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
 
-/// A file that can be read, any number of times.
+/// A file that can be read any number of times.
 #[derive(Debug)]
 pub struct Input {
     path: PathBuf,
@@ -32,46 +32,45 @@ enum Format {
     Parquet { columns: Vec<parquet::Leaf> },
 }
 
-/// Some rows of a file, column by column.
+/// Some rows of a file, as columns.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// How many rows.
+    /// The number of rows.
     pub rows: usize,
-    /// The columns that were asked for, in that order.
+    /// The requested columns, in the order of the request.
     pub columns: Vec<Column>,
-    /// Rows that are no rows of this file's columns, and why, in order.
+    /// The rows that cannot be read with this file's columns, and why, in order.
     pub broken: Vec<(usize, String)>,
 }
 
 /// The values of one column, one per row.
 #[derive(Debug)]
 pub enum Column {
-    /// Text, a UTF-8 string or not.
+    /// Text, which may not be valid UTF-8.
     Text(Texts),
-    /// Whole numbers.
+    /// 64-bit integers.
     Int(Vec<Option<i64>>),
-    /// Numbers.
+    /// 64-bit floating-point numbers.
     Double(Vec<Option<f64>>),
-    /// Numbers with the precision of 32 bits.
+    /// 32-bit floating-point numbers.
     Float(Vec<Option<f32>>),
-    /// Yes or no.
     Bool(Vec<Option<bool>>),
-    /// Nanoseconds since 1970 in UTC; negative when the instant is none that 63 bits hold.
+    /// Nanoseconds since 1970 in UTC. Negative if the instant does not fit in 63 bits.
     Time(Vec<Option<i64>>),
-    /// Whole numbers that stand for `unscaled` · 10^−scale.
+    /// Numbers of the form `unscaled` · 10^−scale.
     Decimal {
-        /// Digits after the point.
+        /// The number of digits after the decimal point.
         scale: u32,
-        /// The unscaled numbers.
+        /// The numbers without their decimal points.
         values: Vec<Option<i128>>,
     },
 }
 
-/// Byte strings, one behind the other.
+/// Byte strings, stored one after another.
 #[derive(Debug, Default)]
 pub struct Texts {
     bytes: Vec<u8>,
-    /// Where each ends, and whether it is there at all.
+    /// The end of each string, and whether the string is present.
     ends: Vec<(usize, bool)>,
 }
 
@@ -89,7 +88,7 @@ impl Texts {
 }
 
 impl Column {
-    /// The value in a row.
+    /// Returns the value in a row.
     pub fn cell(&self, row: usize) -> Cell<'_> {
         fn at<T: Copy>(values: &[Option<T>], row: usize) -> Option<T> {
             values.get(row).copied().flatten()
@@ -112,10 +111,10 @@ impl Column {
 }
 
 impl Input {
-    /// Finds out what the file is and which columns it has.
+    /// Determines the format of a file and its columns.
     ///
     /// # Errors
-    /// When it cannot be read or is neither CSV nor Parquet.
+    /// Fails if the file cannot be read, or is neither CSV nor Parquet.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let mut start = Vec::new();
@@ -126,16 +125,18 @@ impl Input {
             _ if start == PARQUET_MAGIC => parquet::columns(path).map(|columns| Format::Parquet { columns }),
             "csv" => csv::names(path).map(|names| Format::Csv { names }),
             "parquet" => bail!("{shown} is not a Parquet file: it does not start with PAR1"),
-            _ => bail!("cannot tell what {shown} is: expected a Parquet file, or CSV with a name that ends in .csv"),
+            _ => bail!(
+                "cannot determine the format of {shown}: expected a Parquet file, or a CSV file whose name ends in .csv"
+            ),
         };
         let format = format.with_context(|| format!("cannot read {shown}"))?;
         Ok(Self { path: path.to_owned(), format })
     }
 
-    /// Where the column of this name is.
+    /// Returns the position of the column with this name.
     ///
     /// # Errors
-    /// When there is none, or more than one, or one of a type that cannot be used here.
+    /// Fails if there is no such column, if there is more than one, or if its type cannot be used.
     pub fn find(&self, name: &str) -> anyhow::Result<usize> {
         let names = self.names();
         let mut found = names.iter().enumerate().filter(|(_, known)| **known == name).map(|(position, _)| position);
@@ -158,7 +159,7 @@ impl Input {
         }
     }
 
-    /// Whether the values of a column are written back as numbers or as text.
+    /// Whether ids of this column are written back as numbers or as text.
     pub fn id_kind(&self, column: usize) -> IdKind {
         match &self.format {
             Format::Csv { .. } => IdKind::Text,
@@ -166,11 +167,10 @@ impl Input {
         }
     }
 
-    /// Reads the columns at these positions, from the first row on. Where batches begin and end does not depend on
-    /// the columns.
+    /// Reads the columns at these positions from the first row on. Batch boundaries do not depend on the columns.
     ///
     /// # Errors
-    /// When the file cannot be read. A row that cannot be understood is not an error but part of its batch.
+    /// Fails if the file cannot be read. A row that cannot be parsed is not an error, but is reported in its batch.
     pub fn batches(&self, columns: &[usize]) -> anyhow::Result<Batches> {
         let opened = match &self.format {
             Format::Csv { names } => csv::Rows::open(&self.path, names.len(), columns).map(Rows::Csv),
@@ -190,7 +190,7 @@ impl Input {
     }
 }
 
-/// The rows of a file, batch after batch.
+/// Iterates over the rows of a file in batches.
 #[derive(Debug)]
 pub struct Batches(Rows);
 

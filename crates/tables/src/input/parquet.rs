@@ -1,4 +1,4 @@
-//! Parquet: the values of flat columns, one row group after the other, a batch at a time.
+//! Reads the flat columns of Parquet files, one row group after another, in batches.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::{Batch, Column, Texts};
 
 const NS_PER_DAY: i64 = 86_400_000_000_000;
 
-/// A column, by its place in the file's schema.
+/// A column, identified by its position in the file's schema.
 #[derive(Debug)]
 pub(super) struct Leaf {
     pub(super) name: String,
@@ -23,7 +23,7 @@ pub(super) struct Leaf {
     nullable: bool,
 }
 
-/// What the numbers of a column mean.
+/// How the physical values of a column are interpreted.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Text,
@@ -33,27 +33,25 @@ enum Kind {
     Double,
     Float,
     Bool,
-    /// So many nanoseconds each, since 1970 in UTC.
+    /// Instants in units of this many nanoseconds, since 1970 in UTC.
     Time(i64),
-    /// The deprecated instants of 96 bits.
+    /// The deprecated 96-bit timestamps.
     Time96,
     Decimal(u32),
     Uuid,
-    /// Nothing that a payment has.
+    /// A type that no field of a payment can have, and its description.
     Unusable(&'static str),
 }
 
 /// How the values of an id column are written back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdKind {
-    /// As 64-bit integers.
     Int,
-    /// As text.
     Text,
 }
 
 impl Leaf {
-    /// Why the column cannot be used, if it cannot.
+    /// Why the column cannot be used, or `None` if it can.
     pub(super) fn unusable(&self) -> Option<&'static str> {
         if let Kind::Unusable(why) = self.kind { Some(why) } else { None }
     }
@@ -63,14 +61,14 @@ impl Leaf {
     }
 }
 
-/// What the library makes of a file that is not what it says: it panics on some of them.
+/// Runs a function of the Parquet library, which panics on some malformed files, and turns a panic into an error.
 fn contained<T>(read: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    // Nothing that a panic may have left half-way is used again: the file's reading ends with this error.
+    // This error ends the reading of the file, so nothing that a panic left inconsistent is used again.
     let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
-    read.unwrap_or_else(|_panic| anyhow::bail!("it is damaged, or not written as the Parquet format says"))
+    read.unwrap_or_else(|_panic| anyhow::bail!("the file is damaged or not valid Parquet"))
 }
 
-/// The columns of a file.
+/// Reads the columns of a file.
 pub(super) fn columns(path: &Path) -> anyhow::Result<Vec<Leaf>> {
     contained(|| leaves(path))
 }
@@ -144,12 +142,11 @@ fn decimal(column: &ColumnDescriptor) -> Option<Kind> {
     Some(scale.map_or(Kind::Unusable("a decimal of more than 16 bytes"), Kind::Decimal))
 }
 
-/// The rows of a file.
 pub(super) struct Rows {
     file: SerializedFileReader<File>,
     columns: Vec<(usize, Kind, bool)>,
     next_group: usize,
-    /// The row group being read: its columns, and the rows that are left.
+    /// The columns of the current row group, and the number of its rows that are left.
     open: Vec<ColumnReader>,
     left: usize,
 }
@@ -164,7 +161,7 @@ impl Rows {
     pub(super) fn open(path: &Path, leaves: &[Leaf], columns: &[usize]) -> anyhow::Result<Self> {
         let file = contained(|| Ok(SerializedFileReader::new(File::open(path)?)?))?;
         let column = |&position: &usize| {
-            let leaf = leaves.get(position).context("its columns changed while it was read")?;
+            let leaf = leaves.get(position).context("the file's columns changed while it was read")?;
             Ok((position, leaf.kind, leaf.nullable))
         };
         let columns = columns.iter().map(column).collect::<anyhow::Result<_>>()?;
@@ -246,7 +243,7 @@ where
     })
 }
 
-/// The next values of a column, one per row.
+/// Reads the next values of a column, one per row.
 fn values<T: DataType, U>(
     reader: &mut ColumnReaderImpl<T>,
     nullable: bool,
@@ -255,7 +252,7 @@ fn values<T: DataType, U>(
 ) -> anyhow::Result<Vec<Option<U>>> {
     let (mut levels, mut packed) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
     let (read, ..) = reader.read_records(rows, nullable.then_some(&mut levels), None, &mut packed)?;
-    anyhow::ensure!(read == rows, "a column chunk ends {} rows early", rows.saturating_sub(read));
+    anyhow::ensure!(read == rows, "a column chunk ends {} rows too early", rows.saturating_sub(read));
     let mut packed = packed.into_iter().map(convert);
     if nullable && levels.contains(&0) {
         Ok(levels.iter().map(|&level| if level == 0 { None } else { packed.next() }).collect())
@@ -264,13 +261,13 @@ fn values<T: DataType, U>(
     }
 }
 
-/// An instant in nanoseconds; negative when 63 bits do not hold it.
+/// Converts an instant to nanoseconds. The result is negative if it does not fit in 63 bits.
 fn instant(value: i64, unit_ns: i64) -> i64 {
     value.checked_mul(unit_ns).unwrap_or(-1)
 }
 
 fn time96(at: &Int96) -> i64 {
-    // The library's own conversion wraps around outside the years that 64 bits of nanoseconds hold.
+    // The library's own conversion overflows for years that 64 bits of nanoseconds cannot represent.
     if (0..=i64::MAX / 1_000_000_000).contains(&at.to_seconds()) { at.to_nanos() } else { -1 }
 }
 
@@ -290,7 +287,7 @@ fn bytes<'a>(kind: Kind, values: impl Iterator<Item = Option<&'a [u8]>>) -> Colu
     Column::Text(texts)
 }
 
-/// A two's complement number of at most 16 bytes.
+/// Parses a two's complement number of at most 16 bytes.
 fn big_endian(bytes: &[u8]) -> Option<i128> {
     let sign = if bytes.first().is_some_and(|byte| byte & 0x80 != 0) { -1 } else { 0_i128 };
     let filled = bytes.iter().fold(sign, |value, &byte| (value << 8_u32) | i128::from(byte));

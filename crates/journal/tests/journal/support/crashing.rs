@@ -50,6 +50,11 @@ impl Crashing {
         self.0.lock().unwrap().operations_left = Some(operations);
     }
 
+    /// What is to change works again.
+    pub(crate) fn mend(&self) {
+        self.0.lock().unwrap().operations_left = None;
+    }
+
     /// The directory as the next start finds it.
     pub(crate) fn restarted(&self, loss: Loss) -> Self {
         let state = self.0.lock().unwrap();

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header,
-    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest,
-    StreamOpened, Verb,
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, CredentialAdded, CredentialKind, Deadline,
+    Entry, Fact, Header, IdentityFact, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
+    PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest, StreamOpened, Verb,
 };
 use features::{Change, StreamId, Update};
 use ledger::{
@@ -18,8 +18,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use types::{
-    AccountId, ActorId, Amount, Asset, Code, Digest, KeyId, LedgerId, Name, Origin, PaymentId, RequestId, Sealed, Seq,
-    Span, TenantId, Timestamp, Token, TransferId,
+    AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, KeyId, LedgerId, Name, Origin, PaymentId, RequestId,
+    Sealed, Seq, Span, TenantId, Timestamp, Token, TransferId,
 };
 
 use super::{SHARD, header};
@@ -123,9 +123,7 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
                 Fact::PolicyActivated(Arc::new(activated))
             }
         ),
-        1 => (any::<u64>(), digest(), any::<u32>(), ".{0,20}").prop_map(|(key, hash, scopes, name)| {
-            Fact::ApiKeyAdded(ApiKeyAdded { key: ActorId::new(key), hash, scopes, name: name.into() })
-        }),
+        1 => identity().prop_map(Fact::Identity),
         1 => (any::<u16>(), digest()).prop_map(|(scheme, digest)| Fact::StateDigest(StateDigest { scheme, digest })),
     ];
     // Requests whose id is the id of what they make are written shorter.
@@ -140,6 +138,25 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
             Entry { header, fact, sealed: sealed.clone() }
         })
         .boxed()
+}
+
+fn identity() -> impl Strategy<Value = IdentityFact> {
+    (any::<(u64, u64, u32)>(), digest(), select(PrincipalKind::ALL.to_vec()), ".{0,20}", 0..3_u8).prop_map(
+        |((number, principal, scopes), hash, kind, name, which)| {
+            let (actor, name) = (ActorId::new(number), name.into());
+            match which {
+                0 => IdentityFact::PrincipalAdded(PrincipalAdded { actor, kind, name }),
+                1 => IdentityFact::CredentialAdded(CredentialAdded {
+                    credential: CredentialId::new(number),
+                    principal: ActorId::new(principal),
+                    kind: CredentialKind::ApiKey { hash },
+                    scopes,
+                    name,
+                }),
+                _ => IdentityFact::ApiKeyAdded(ApiKeyAdded { key: actor, hash, scopes, name }),
+            }
+        },
+    )
 }
 
 fn decided(header: Header) -> impl Strategy<Value = PaymentDecided> {

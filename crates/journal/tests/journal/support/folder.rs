@@ -3,9 +3,9 @@
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use disk::Directory;
+use disk::{Directory, DirectoryError};
 use engine::Entry;
-use journal::{Fault, FileJournal, Frame, Journal, Layout, Position, Recovered, StartAt};
+use journal::{DurableLog, Fault, FileJournal, Frame, Layout, Position, Recovered, SegmentStore, StartAt};
 use types::{Origin, ShardId};
 
 pub(crate) const SHARD: ShardId = ShardId::new(3);
@@ -49,7 +49,11 @@ impl Folder {
     }
 
     pub(crate) fn directory(&self) -> Directory {
-        Directory::open(self.0.path()).expect("nobody else uses the folder")
+        self.try_directory().expect("nobody else uses the folder")
+    }
+
+    pub(crate) fn try_directory(&self) -> Result<Directory, DirectoryError> {
+        Directory::open(self.0.path())
     }
 
     pub(crate) fn try_open_as(&self, shard: ShardId, origin: Origin) -> Result<Opened, Fault> {

@@ -1,4 +1,4 @@
-//! What the ledger and its model are asked: anything at all, in any order.
+//! The commands that the ledger and its model get: anything at all, in any order.
 
 use ledger::{Limits, NewTransfer, TransferFlags as F, TransferKey};
 use proptest::prelude::*;
@@ -11,33 +11,33 @@ use super::naive::{Model, Moved, client};
 pub(super) enum Command {
     Wait(u64),
     Expire(usize),
-    /// Account 8 is missing until then.
+    /// Account 8 does not exist before this.
     OpenA8,
-    /// In one plan.
+    /// Steps of one plan.
     Transfers(Vec<Step>),
-    /// Events of a batch, after so many nanoseconds; the numbers are for imports.
+    /// Events of a batch that comes after `wait` nanoseconds.
     Batch {
         wait: u64,
         is_import: bool,
         events: Vec<BatchEvent>,
     },
-    /// An imported account with its time.
+    /// Imports an account with this id and time.
     Import(u128, When),
     Limits(u128, Limits),
     Address(u128, &'static str),
-    /// Of an account or of something asked before.
+    /// Sets metadata of an account, or of something requested earlier.
     Metadata {
         account: Option<u128>,
         which: Index,
         key: &'static str,
         value: Option<&'static str>,
     },
-    /// So many nanoseconds later.
+    /// Schedules a transfer for this many nanoseconds later.
     Schedule(Step, u64),
     Cancel(Index),
-    /// What is scheduled and due, at most so many.
+    /// Carries out at most this many scheduled transfers that are due.
     Execute(usize),
-    /// All transfers leave the memory.
+    /// Removes all transfers from the ledger's memory.
     Forget,
 }
 
@@ -45,19 +45,18 @@ pub(super) enum Command {
 pub(super) struct BatchEvent {
     step: Step,
     is_linked: bool,
-    /// Differs from what the batch is.
+    /// Whether the event is not flagged `imported` in an import, or is flagged in another batch.
     is_odd: bool,
     when: When,
 }
 
-/// The time that something imported brings.
+/// The timestamp of something imported.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum When {
-    /// So long after what is recorded.
+    /// This long after the last one on record.
     AfterLast(u64),
-    /// When account number n was opened.
+    /// The time at which this account was opened.
     OfAccount(u128),
-    /// Around now.
     BeforeNow(u64),
     AfterNow(u64),
     Exactly(u64),
@@ -108,7 +107,7 @@ pub(super) enum Step {
         which: Index,
         new: NewTransfer,
     },
-    /// Asks again for what was asked before, with one field changed to that of another request.
+    /// Repeats an earlier request, with one field taken from another request.
     Again {
         which: Index,
         other: NewTransfer,
@@ -249,7 +248,7 @@ fn resolution() -> impl Strategy<Value = NewTransfer> {
     )
 }
 
-/// Nothing but wrong turns.
+/// Requests that are wrong in many ways.
 fn wild() -> impl Strategy<Value = NewTransfer> {
     let account = || select(vec![0, 1, 2, 3, 9, u128::MAX]);
     let id = || prop_oneof![4 => key(), 1 => Just(client(0)), 1 => Just(client(u128::MAX))];
@@ -267,7 +266,7 @@ fn wild() -> impl Strategy<Value = NewTransfer> {
             timeout_s,
             ledger: LedgerId::new(ledger),
             code: Code::new(code),
-            // Half of them without the flags that are refused at once.
+            // Half of them have no flags that are refused at once.
             flags: F::from_bits(if bits & 0x200 == 0 { bits & 0xfe } else { bits }),
             timestamp_ns: if bits & 0x240 == 0x240 { 5 } else { 0 },
         },

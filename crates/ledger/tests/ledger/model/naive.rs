@@ -1,5 +1,5 @@
-//! The model: lists, searched from front to back. It knows the rules of `ledger_semantics` and nothing of how the ledger
-//! keeps its books.
+//! The model: lists that are searched from front to back. It knows the rules of transfers, but nothing of how the
+//! ledger keeps its books.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,7 +102,7 @@ impl Model {
         due.into_iter().take(limit).map(|moved| moved.new.key).collect()
     }
 
-    /// Of an event alone, which cannot be linked.
+    /// Creates a transfer on its own, which cannot be linked.
     pub(super) fn create(&mut self, new: &NewTransfer, now: u64) -> &'static str {
         if new.flags.contains(F::LINKED) {
             return "linked_event_chain_open";
@@ -110,7 +110,7 @@ impl Model {
         self.create_at(new, Moment { now, is_import: new.flags.contains(F::IMPORTED), last: now })
     }
 
-    /// Of the events of a batch; the first is judged at `now`.
+    /// Creates the transfers of a batch, the first of which is judged at `now`.
     pub(super) fn create_all(&mut self, events: &[NewTransfer], now: u64) -> Vec<&'static str> {
         let is_import = events.first().is_some_and(|first| first.flags.contains(F::IMPORTED));
         let last = now + events.len() as u64 - 1;
@@ -151,7 +151,7 @@ impl Model {
         self.record(new, moment, status)
     }
 
-    /// What is left behind by a transfer with this status.
+    /// Records what a transfer with this status leaves behind.
     pub(super) fn record(&mut self, new: NewTransfer, moment: Moment, status: &'static str) -> &'static str {
         if status == "created" {
             let time = if new.flags.contains(F::IMPORTED) { new.timestamp_ns } else { moment.now };

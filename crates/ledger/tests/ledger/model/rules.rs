@@ -1,10 +1,10 @@
-//! The rules of transfers, straight down their list of precedence, over books that are kept in whatever way. Nothing here
-//! knows the ledger's own code: its tests and the simulator judge with this what the ledger does.
+//! The rules of transfers, written straight down in order of precedence, for books that are kept in any way. Nothing
+//! here uses the ledger's own code: the ledger's tests and the simulator judge the ledger by these rules.
 
 use ledger::{AccountFlags as A, Limits, NewTransfer, PendingState, TransferFlags as F, TransferKey};
 use types::{AccountId, Amount, TransferId};
 
-/// What a client may have meant by its request, filled in, and when it was accepted.
+/// A transfer as it was accepted, with what it inherited filled in, and the time of its acceptance.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moved {
     pub(crate) new: NewTransfer,
@@ -32,16 +32,16 @@ pub(crate) const STICKING: [&str; 9] = [
     "exceeds_max_balance",
 ];
 
-/// What the rules need to know.
+/// What the rules need to know about the books.
 pub(crate) trait Books {
-    /// An account as it was opened.
+    /// The account as it was opened.
     fn opened(&self, id: AccountId) -> Option<ledger::Account>;
     /// Debits pending and posted, credits pending and posted.
     fn sides(&self, id: AccountId) -> [u128; 4];
     fn closed(&self, account: &ledger::Account) -> bool;
     fn bounds(&self, id: AccountId) -> Limits;
     fn moved(&self, key: TransferKey) -> Option<Moved>;
-    /// What became of a pending transfer by `now`.
+    /// The state of a pending transfer at `now`.
     fn became(&self, moved: &Moved, now: u64) -> Option<PendingState>;
     fn has_failed(&self, key: TransferKey) -> bool;
     fn is_scheduled(&self, key: TransferKey) -> bool;
@@ -52,7 +52,8 @@ pub(crate) trait Books {
     fn last_moved(&self) -> u64;
     fn is_time_of_account(&self, at: u64) -> bool;
 
-    /// The status, straight down the list of `precedence`; fills in what is inherited and what moves.
+    /// Returns the status, following the order of precedence. Fills in what the transfer inherits and the amount that
+    /// moves.
     fn judge(&self, new: &mut NewTransfer, moment: Moment) -> &'static str {
         if let Some(status) = Self::judge_head(new, moment) {
             return status;
@@ -108,7 +109,7 @@ pub(crate) trait Books {
         None
     }
 
-    /// What is wrong with the time of something imported.
+    /// Checks the timestamp of an imported transfer.
     fn judge_time(&self, new: &NewTransfer, now: u64) -> Option<&'static str> {
         let is_taken = self.is_time_of_account(new.timestamp_ns);
         if new.timestamp_ns > now {
@@ -234,7 +235,7 @@ pub(crate) trait Books {
         {
             return "exceeds_debits";
         }
-        // What moves nothing crosses no bound, also where it was crossed before.
+        // A transfer of nothing crosses no limit, even if the balance is already beyond it.
         let limits = |account: &ledger::Account| self.bounds(account.id);
         let is_below = |gained: u128, lost: u128, floor: i128| {
             let bound = floor.unsigned_abs();
@@ -249,7 +250,7 @@ pub(crate) trait Books {
         {
             return "exceeds_min_balance";
         }
-        // The credit account sees the mirror of it.
+        // For the credit account the roles of debits and credits are exchanged.
         let floor = limits(&credit).max_balance.map(|ceiling| ceiling.checked_neg().unwrap_or(i128::MAX));
         if amount > 0
             && floor.is_some_and(|floor| is_below(credit_lost, credit_pending + credit_posted + amount, floor))

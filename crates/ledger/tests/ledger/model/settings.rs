@@ -1,4 +1,4 @@
-//! The model of what stands beside balances.
+//! The model of the state beside the balances.
 
 use ledger::{Limits, MetadataOf, NewAccount, NewTransfer, Scheduled, TransferFlags as F, TransferKey};
 use types::AccountId;

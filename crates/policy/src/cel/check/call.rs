@@ -1,4 +1,4 @@
-//! The functions and methods, and what to write instead of those that are not supported.
+//! Functions and methods, and what to write instead of those that are not supported.
 
 use cel::common::ast::{CallExpr, Expr as Syntax, IdedExpr};
 use types::Timestamp;
@@ -31,7 +31,7 @@ const METHODS: [&str; 13] = [
 
 type TextTest = fn(Expr<Text>, Expr<Text>) -> BoolOp;
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "a type that a function does not name is refused")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a type that a function does not list is refused")]
 impl Checker<'_> {
     pub(super) fn call(&mut self, id: u64, call: &CallExpr, depth: usize) -> Result<Node, CompileError> {
         let own = self.offset(id);
@@ -62,7 +62,8 @@ impl Checker<'_> {
                 self.time_literal(text, at, ns)
             }
             ("duration", [text]) => self.time_literal(text, at, |text| {
-                let unreadable = || format!("{text:?} is no duration of up to 292 years, such as \"1h30m\" or \"7d\"");
+                let unreadable =
+                    || format!("{text:?} is not a duration of up to 292 years, such as \"1h30m\" or \"7d\"");
                 parse_duration(text).map(Value::Duration).ok_or_else(unreadable)
             }),
             ("math.abs", [value]) => self.absolute(value, at, depth),
@@ -76,24 +77,25 @@ impl Checker<'_> {
         }
     }
 
-    /// Refuses a function or method, and says what there is.
+    /// Refuses a function or method and suggests what to use instead.
     fn unsupported(&self, name: &str, at: usize, supported: &[&str]) -> CompileError {
         let instead = match name {
             "matches" => "there are no regular expressions; use startsWith, endsWith or contains",
             "all" | "exists" | "exists_one" | "existsOne" | "map" | "filter" => {
-                "there are no lists to go through, only 'in' for one of several values"
+                "there are no lists to iterate over, only 'in' to test for one of several values"
             }
             "dyn" | "type" => "every type is known when the expression is compiled",
             "bool" => "compare with == or != to get a bool",
             "uint" => "numbers are int or double",
             "bytes" | "string" | "format" | "join" | "lowerAscii" | "upperAscii" | "replace" | "substring" | "trim" => {
-                "an expression builds no new text"
+                "an expression cannot build a new string"
             }
-            "getMilliseconds" => "the finest part of a time is getSeconds()",
+            "getMilliseconds" => "the finest unit of a time is getSeconds()",
             _ => match nearest(name, supported.iter().copied()) {
                 Some(near) => return self.error(at, format!("'{name}' is not supported; did you mean '{near}'?")),
                 None => {
-                    return self.error(at, format!("'{name}' is not supported; there are {}", supported.join(", ")));
+                    return self
+                        .error(at, format!("'{name}' is not supported; supported are {}", supported.join(", ")));
                 }
             },
         };
@@ -134,7 +136,7 @@ impl Checker<'_> {
         Ok(Node::new(code, at, steps.more(1)))
     }
 
-    /// `timestamp("…")` and `duration("…")`, which are read now.
+    /// `timestamp("…")` and `duration("…")`, whose text is read at compile time.
     fn time_literal<'t>(
         &self,
         text: &'t IdedExpr,
@@ -143,7 +145,9 @@ impl Checker<'_> {
     ) -> Result<Node, CompileError> {
         let text_at = self.offset(text.id);
         let Syntax::Literal(cel::common::ast::LiteralValue::String(text)) = &text.expr else {
-            return Err(self.error(text_at, "expected a string in quotes: the text is read when it is compiled"));
+            return Err(
+                self.error(text_at, "expected a string in quotes, because it is read when the expression is compiled")
+            );
         };
         let value = read(text.inner()).map_err(|message| self.error(text_at, message))?;
         Node::constant(value, at).ok_or_else(|| self.error(at, "expected a constant"))
@@ -204,7 +208,7 @@ impl Checker<'_> {
             }
             (None, "size", []) => self.size(target, self.offset(target.id), depth),
             (None, _, []) => self.time_part(name, target, name_at, depth),
-            (None, "size", _) => Err(self.error(name_at, "size() takes nothing in its brackets")),
+            (None, "size", _) => Err(self.error(name_at, "size() takes no arguments")),
             (None, _, _) => Err(self.error(name_at, format!("{name}() takes no time zone: times are in UTC"))),
             (Some(_), _, _) => {
                 Err(self.error(name_at, format!("{name}() takes 1 string, found {} values", args.len())))

@@ -1,4 +1,4 @@
-//! The types that operators accept.
+//! Checks the types of operators.
 
 use cel::common::ast::{Expr as Syntax, IdedExpr, operators};
 
@@ -7,9 +7,10 @@ use super::super::typed::{Code, Expr};
 use super::super::{CompileError, Type};
 use super::{Checker, Node, TEXT_STEPS};
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "a type that an operator does not name is refused")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a type that an operator does not list is refused")]
 impl Checker<'_> {
-    /// The operator `name` (the library's word for it) that stands at byte `own`; `None` when there is no such one.
+    /// Compiles the operator `name` (as the library spells it) at byte `own`. Returns `None` if there is no such
+    /// operator.
     pub(super) fn operator(
         &mut self,
         name: &str,
@@ -76,11 +77,11 @@ impl Checker<'_> {
         Ok(Node::new(code, own, steps.more(1)))
     }
 
-    /// `&&` (`decisive` is false) and `||` (true).
+    /// `&&` (`decisive` is false) and `||` (`decisive` is true).
     fn logic(&mut self, decisive: bool, left: &IdedExpr, right: &IdedExpr, depth: usize) -> Result<Node, CompileError> {
         let (left, right) = (self.bool(left, depth + 1)?, self.bool(right, depth + 1)?);
         let at = left.at;
-        // A constant side decides, even over an error of the other one, or leaves the answer to the other side.
+        // A constant side either decides, even over an error of the other side, or leaves the answer to the other side.
         match (left.constant_bool(), right.constant_bool()) {
             (Some(value), _) if value == decisive => return Ok(Node { at, ..left }),
             (_, Some(value)) if value == decisive => return Ok(Node { at, ..right }),
@@ -180,13 +181,15 @@ impl Checker<'_> {
     fn no_arithmetic(&self, symbol: &str, types: (Type, Type), own: usize) -> CompileError {
         let found = format!("found {} {symbol} {}", self.schema.type_name(types.0), self.schema.type_name(types.1));
         let expected = match types {
-            (Type::Text, Type::Text) if symbol == "+" => "strings cannot be joined: an expression builds no new text",
+            (Type::Text, Type::Text) if symbol == "+" => {
+                "strings cannot be joined: an expression cannot build a new string"
+            }
             (Type::Int, Type::Double) | (Type::Double, Type::Int) => {
                 "expected int on both sides or double on both sides; convert one with int(…) or double(…)"
             }
             _ if symbol == "%" => "expected int % int",
             _ if symbol == "+" || symbol == "-" => {
-                "expected int, double, timestamp or duration in a sum that makes sense"
+                "expected two ints, two doubles, or timestamps and durations that can be combined"
             }
             _ => "expected int on both sides or double on both sides",
         };
@@ -230,7 +233,7 @@ impl Checker<'_> {
     fn no_comparison(&self, types: (Type, Type), own: usize) -> CompileError {
         let (left, right) = (self.schema.type_name(types.0), self.schema.type_name(types.1));
         let message = if types.0 == types.1 {
-            format!("{left} only compares with == and !=")
+            format!("{left} can only be compared with == and !=")
         } else {
             format!("expected two values of one type to compare, found {left} and {right}")
         };
@@ -251,7 +254,7 @@ impl Checker<'_> {
                 (Type::Int, Code::Int(Expr::Const(int))) => ints.push(int),
                 (Type::Text, Code::Text(Expr::Const(text))) => texts.push(text),
                 (Type::Int, Code::Int(_)) | (Type::Text, Code::Text(_)) => {
-                    return Err(self.error(at, "expected a constant: lists hold no names"));
+                    return Err(self.error(at, "expected a constant: lists cannot contain names"));
                 }
                 (ty @ (Type::Int | Type::Text), code) => return Err(self.mismatch(at, &[ty], code.ty())),
                 _ => {}
@@ -262,7 +265,7 @@ impl Checker<'_> {
         texts.sort_unstable();
         texts.dedup();
         let at = value.at;
-        // A binary search looks at one element more than the logarithm.
+        // A binary search looks at one element more than the logarithm of the length.
         let looks = list.elements.len().checked_ilog2().unwrap_or_default() + 1;
         let (op, cost) = match value.code {
             Code::Int(value) => (BoolOp::InInts(value, ints.into()), looks),

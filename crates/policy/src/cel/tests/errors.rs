@@ -31,13 +31,13 @@ fn types_must_fit() {
         payment.country == 5            => 1:17: expected two values of one type to compare, found string and int
         payment.at < 'today'            => 1:12: expected two values of one type to compare, found timestamp and string
         payment.customer == payment.card => 1:18: expected two values of one type to compare, found entity(customer) and entity(card)
-        payment.customer < payment.payer => 1:18: entity(customer) only compares with == and !=
-        payment.from <= payment.to      => 1:14: account only compares with == and !=
+        payment.customer < payment.payer => 1:18: entity(customer) can only be compared with == and !=
+        payment.from <= payment.to      => 1:14: account can only be compared with == and !=
         payment.card == 'x'             => 1:14: expected two values of one type to compare, found entity(card) and string
         payment.amount in ['a']         => 1:20: expected int, found string
         payment.country in ['a', 1]     => 1:26: expected string, found int
         payment.rate in [1.0]           => 1:1: expected int or string, found double
-        payment.amount in [payment.amount] => 1:20: expected a constant: lists hold no names
+        payment.amount in [payment.amount] => 1:20: expected a constant: lists cannot contain names
         payment.amount in payment.country  => 1:26: expected a list such as ['NO', 'SE'] to the right of 'in'
         payment.amount.getHours()       => 1:1: expected timestamp or duration, found int
         payment.age.getDate()           => 1:1: expected timestamp, found duration
@@ -57,10 +57,10 @@ fn types_must_fit() {
 fn arithmetic_does_not_mix() {
     check(
         "
-        payment.country + 'x'   => 1:17: strings cannot be joined: an expression builds no new text, found string + string
+        payment.country + 'x'   => 1:17: strings cannot be joined: an expression cannot build a new string, found string + string
         payment.amount * 1.5    => 1:16: expected int on both sides or double on both sides; convert one with int(…) or double(…), found int * double
         1.5 % 0.5               => 1:5: expected int % int, found double % double
-        payment.at + payment.at => 1:12: expected int, double, timestamp or duration in a sum that makes sense, found timestamp + timestamp
+        payment.at + payment.at => 1:12: expected two ints, two doubles, or timestamps and durations that can be combined, found timestamp + timestamp
         true * 2                => 1:6: expected int on both sides or double on both sides, found bool * int
         -payment.age            => 1:2: expected int or double, found duration
         ",
@@ -74,53 +74,53 @@ fn what_is_not_supported_is_named() {
         5u                              => 1:1: uint is not supported; write 5 for an int, without the u
         b'a'                            => 1:1: raw strings and bytes are not supported; write a plain string
         r"a"                            => 1:1: raw strings and bytes are not supported; write a plain string
-        '''a'''                         => 1:1: strings in three quotes are not supported; write a plain string
-        null                            => 1:1: null is not supported; has(name) tells whether there is a value
+        '''a'''                         => 1:1: triple-quoted strings are not supported; write a plain string
+        null                            => 1:1: null is not supported; use has(name) to test whether there is a value
         [1, 2]                          => 1:1: a list is only supported to the right of 'in'
         {'a': 1}                        => 1:1: maps are not supported
         Payment{amount: 1}              => 1:8: messages are not supported
         payment.amount[0]               => 1:15: [] after a value is not supported: there are no lists
-        [1].all(x, x > 0)               => 1:5: 'all' is not supported: there are no lists to go through, only 'in'
-        true && [1].exists(x, x > 0)    => 1:13: 'exists' is not supported: there are no lists to go through, only 'in'
-        [1].map(x, x)                   => 1:5: 'map' is not supported: there are no lists to go through, only 'in'
-        [1].filter(x, true)             => 1:5: 'filter' is not supported: there are no lists to go through, only 'in'
+        [1].all(x, x > 0)               => 1:5: 'all' is not supported: there are no lists to iterate over, only 'in'
+        true && [1].exists(x, x > 0)    => 1:13: 'exists' is not supported: there are no lists to iterate over, only 'in'
+        [1].map(x, x)                   => 1:5: 'map' is not supported: there are no lists to iterate over, only 'in'
+        [1].filter(x, true)             => 1:5: 'filter' is not supported: there are no lists to iterate over, only 'in'
         payment.word.matches('a')       => 1:14: 'matches' is not supported: there are no regular expressions; use startsWith, endsWith or contains
         dyn(1)                          => 1:1: 'dyn' is not supported: every type is known when the expression is compiled
-        string(1)                       => 1:1: 'string' is not supported: an expression builds no new text
-        payment.word.lowerAscii()       => 1:14: 'lowerAscii' is not supported: an expression builds no new text
+        string(1)                       => 1:1: 'string' is not supported: an expression cannot build a new string
+        payment.word.lowerAscii()       => 1:14: 'lowerAscii' is not supported: an expression cannot build a new string
         payment.word.startWith('a')     => 1:14: 'startWith' is not supported; did you mean 'startsWith'?
         math.lest(1, 2)                 => 1:1: 'math.lest' is not supported; did you mean 'math.least'?
-        frobnicate(1)                   => 1:1: 'frobnicate' is not supported; there are has, size, int, double, timestamp, duration, math.abs, math.least, math.greatest
+        frobnicate(1)                   => 1:1: 'frobnicate' is not supported; supported are has, size, int, double, timestamp, duration, math.abs, math.least, math.greatest
         payment.at.getHours('CET')      => 1:12: getHours() takes no time zone: times are in UTC
         payment.word.contains()         => 1:14: contains() takes 1 string, found 0 values
-        payment.word.size(1)            => 1:14: size() takes nothing in its brackets
+        payment.word.size(1)            => 1:14: size() takes no arguments
         size('a', 'b')                  => 1:1: size() takes 1 value, found 2
         has(1)                          => 1:5: expected has(name) with a declared name
         has(payment.word.size())        => 1:22: expected has(name) with a declared name
-        timestamp(payment.word)         => 1:18: expected a string in quotes: the text is read when it is compiled
+        timestamp(payment.word)         => 1:18: expected a string in quotes, because it is read when the expression is compiled
         timestamp('2026-11-22')         => 1:11: `2026-11-22` is not an RFC 3339 time between 1970 and 2262, such as "2026-11-22T17:30:00Z"
-        duration('1 hour')              => 1:10: "1 hour" is no duration of up to 292 years, such as "1h30m" or "7d"
+        duration('1 hour')              => 1:10: "1 hour" is not a duration of up to 292 years, such as "1h30m" or "7d"
         "#,
     );
 }
 
 #[test]
-fn what_cannot_be_read_is_said_in_one_line() {
+fn a_source_that_cannot_be_parsed_gets_a_one_line_error() {
     check(
         r#"
         1 +                     => 1:4: expected a value, found the end
         1 + * 2                 => 1:5: expected a value, found '*'
         payment.vip and true    => 1:13: expected an operator, found 'and'
         (1 + 2                  => 1:1: '(' is never closed
-        1 + 2)                  => 1:6: ')' closes nothing
+        1 + 2)                  => 1:6: ')' closes no open bracket
         (1 + 2]                 => 1:7: expected ')', found ']'
-        payment.amount = 5      => 1:16: '=' is no operator; did you mean '=='?
-        true & false            => 1:6: '&' is no operator; did you mean '&&'?
+        payment.amount = 5      => 1:16: '=' is not an operator; did you mean '=='?
+        true & false            => 1:6: '&' is not an operator; did you mean '&&'?
         1 # 2                   => 1:3: unexpected character '#'
         'abc                    => 1:1: the string is not closed on its line
         'a\q'                   => 1:3: unknown escape in the string; write \\ for a backslash
         '\xg0'                  => 1:2: the escape needs 2 digits of base 16
-        '\ud800'                => 1:1: an escape in the string is no character
+        '\ud800'                => 1:1: an escape in the string is not a character
         12ab                    => 1:1: '12ab' is not a number
         0x                      => 1:1: '0x' is not a number
         99999999999999999999    => 1:1: the number is out of range
@@ -142,7 +142,7 @@ fn positions_count_lines_and_characters() {
     let payment = Payment::example();
     assert_eq!(payment.answer("true &&\n  'ø' == payment.amont"), payment.answer_at(2, 10, "amont"));
     assert_eq!(payment.answer("true && // ø\r\n\tpayment.amont == 1"), payment.answer_at(2, 2, "amont"));
-    assert_eq!(payment.answer("'øø' == 'ø' + )"), "1:15: ')' closes nothing");
+    assert_eq!(payment.answer("'øø' == 'ø' + )"), "1:15: ')' closes no open bracket");
     assert_eq!(payment.answer("'øø' == \n 'ø' * * 1"), "2:8: expected a value, found '*'");
     assert_eq!(payment.answer(""), "1:1: expected an expression, found nothing");
     assert_eq!(payment.answer(" \n // nothing"), "1:1: expected an expression, found nothing");

@@ -1,4 +1,5 @@
-//! Any source at all, and the same expressions in another evaluator: the interpreter of the library whose parser we use.
+//! Compiles any source at all, and compares expressions with another evaluator: the interpreter of the library whose
+//! parser we use.
 
 use cel::{Context, Program as Oracle, Value as OracleValue};
 use proptest::prelude::*;
@@ -105,8 +106,8 @@ fn double() -> impl Strategy<Value = String> {
     any_type().prop_map(|typed| typed.double)
 }
 
-/// One expression of each type, with doubles that stay small: the other evaluator compares an int with a double after
-/// rounding it, and calls a comparison with NaN an error. One of each, so that bigger ones can be put together from them.
+/// One expression of each type, from which bigger ones are put together. Doubles stay small: the other evaluator
+/// compares an int with a double after rounding the int, and calls a comparison with NaN an error.
 #[derive(Debug, Clone)]
 struct Typed {
     boolean: String,
@@ -165,7 +166,7 @@ fn any_type() -> impl Strategy<Value = Typed> {
     })
 }
 
-/// Values of the names that the expressions use; `f.missing` has none.
+/// Values of the names that the expressions use. `f.missing` has none.
 #[derive(Debug, Clone)]
 struct Names {
     bools: [bool; 2],

@@ -98,10 +98,10 @@ fn logic_is_commutative_over_errors() {
         features.flag && payment.vip            => missing features.flag
         !payment.vip || features.flag           => missing features.flag
         features.flag || !payment.vip           => missing features.flag
-        # Of two errors it is the left one.
+        # Of two errors the left one counts.
         features.flag && 1 / payment.amount / 0 == 1    => missing features.flag
         1 % (payment.amount - 1250) == 1 || features.flag => division by zero
-        # Constants are no different.
+        # Constants behave in the same way.
         false && features.flag                  => false
         features.flag && false                  => false
         true || features.flag                   => true

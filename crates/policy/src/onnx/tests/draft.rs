@@ -1,4 +1,4 @@
-//! A small model written as text, which tests may damage before it is encoded.
+//! A small model written as text, which tests can damage before it is encoded.
 
 use super::super::message::{
     AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TensorType,
@@ -10,7 +10,7 @@ use prost::Message;
 #[derive(Clone)]
 pub(super) struct Draft {
     pub nodes: Vec<NodeProto>,
-    /// The model node's own attributes; encoded into the first node.
+    /// Attributes of the model node. Encoding puts them into the first node.
     pub attributes: Vec<AttributeProto>,
     pub input: ValueInfoProto,
     pub outputs: Vec<String>,
@@ -18,9 +18,10 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// The first line names operator, transform, columns and base values: `classifier LOGISTIC columns=2 base=0.5,0.5`,
-    /// where both lists may be left out. `tree` starts a tree. Its nodes are branches, `0: x1 LEQ 0.5 ? 1 : 2`, with
-    /// `missing` at the end when NaN means yes, or leaves with a weight per class, `_` for none: `1: 0.25`, `2: _ 0.75`.
+    /// Reads a model. The first line names operator, transform, columns and base values, `classifier LOGISTIC columns=2
+    /// base=0.5,0.5`; the last two can be left out. `tree` starts a tree. Its nodes are branches, `0: x1 LEQ 0.5 ? 1 :
+    /// 2`, with `missing` at the end if NaN means yes, or leaves with one weight per class and `_` for none: `1: 0.25`,
+    /// `2: _ 0.75`.
     pub(super) fn parse(text: &str) -> Self {
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let head: Vec<&str> = lines.next().expect("a first line").split_whitespace().collect();
@@ -106,7 +107,7 @@ impl Draft {
         self.attributes.iter_mut().find(|attribute| attribute.name == name).expect("the attribute is there")
     }
 
-    /// Adds a node behind the model's scores; the graph's output becomes what it produces.
+    /// Adds a node that reads the model's scores. Its output becomes the output of the graph.
     pub(super) fn then(&mut self, domain: &str, operator: &str, attributes: &[AttributeProto]) {
         let input = self.outputs[0].clone();
         self.outputs[0] = format!("{input}'");

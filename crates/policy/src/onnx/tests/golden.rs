@@ -2,7 +2,7 @@
 
 use super::super::Model;
 
-/// A model of `testdata/onnx` and what it should answer; `make_models.py` there wrote both.
+/// A model of `testdata/onnx` and the answers expected from it. `make_models.py` in that folder wrote both.
 macro_rules! golden {
     ($name:literal) => {
         (
@@ -50,10 +50,10 @@ fn logistic_regression_answers_as_in_the_runtime() {
 }
 
 #[test]
-fn no_beginning_of_a_file_is_a_model() {
+fn no_prefix_of_a_file_is_a_model() {
     let (file, _) = golden!("two_class_xgboost");
     for length in 0..file.len() {
-        // What follows the graph is the operator set, without which the version is not known.
+        // The operator set follows the graph, and without it the version is not known.
         assert!(Model::load(&file[..length]).is_err(), "the first {length} bytes load");
     }
 }
@@ -64,7 +64,7 @@ fn damaged_files_are_refused_or_answer_but_never_panic() {
         let row = [0.5, f32::NAN, -1.0, f32::INFINITY, 2.0];
         let mut random = 1_u64;
         let mut next = |below: usize| {
-            // Knuth's MMIX generator; its high bits are good enough to choose places to damage.
+            // Knuth's MMIX generator. Its high bits are good enough to choose places to damage.
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             usize::try_from(random >> 33).expect("31 bits") % below
         };

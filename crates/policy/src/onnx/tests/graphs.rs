@@ -19,7 +19,7 @@ fn harmless_nodes_around_the_model_change_nothing() {
     draft.nodes.push(node("", "Identity", &["raw"], &["X"]));
     refused(
         &draft,
-        r#"node #0 (TreeEnsembleClassifier): it reads "X", which neither the input nor an earlier node gives"#,
+        r#"node #0 (TreeEnsembleClassifier): it reads "X", which is neither the input nor the output of an earlier node"#,
     );
 }
 
@@ -37,14 +37,14 @@ fn the_label_may_be_cast_to_anything() {
 fn scores_may_be_cast_only_to_float() {
     let mut draft = Draft::parse(STUMP);
     draft.then("", "Cast", &[named("to", int(7))]);
-    refused(&draft, "node #1 (Cast): it casts to type 7, supported is 1 (float)");
+    refused(&draft, "node #1 (Cast): it casts to type 7, but only 1 (float) is supported");
 }
 
 #[test]
 fn a_map_of_other_classes_is_refused() {
     let mut draft = Draft::parse(STUMP);
     draft.then("ai.onnx.ml", "ZipMap", &[named("classlabels_int64s", ints(&[1, 0]))]);
-    refused(&draft, "node #1 (ZipMap): its classes are [1, 0], supported are [0, 1]");
+    refused(&draft, "node #1 (ZipMap): its classes are [1, 0], but only [0, 1] is supported");
 }
 
 #[test]
@@ -71,14 +71,14 @@ fn other_operators_are_refused_by_name() {
 fn a_graph_has_one_model_on_one_input() {
     let mut draft = Draft::parse(STUMP);
     draft.nodes[0].input.push("Y".into());
-    refused(&draft, "node #0 (TreeEnsembleClassifier): it has 2 inputs, supported is 1");
+    refused(&draft, "node #0 (TreeEnsembleClassifier): it has 2 inputs, but only 1 is supported");
 
     let mut draft = Draft::parse(STUMP);
     draft.nodes.insert(0, node("", "Identity", &["X"], &["P"]));
     draft.nodes[1].input[0] = "P".into();
     draft.nodes.swap(0, 1);
     draft.nodes[0].input[0] = "X".into();
-    refused(&draft, r#"node #1 (Identity): it produces "P", which something else produces too"#);
+    refused(&draft, r#"node #1 (Identity): it produces "P", which already exists"#);
 
     let mut draft = Draft::parse(STUMP);
     draft.nodes.truncate(0);
@@ -98,11 +98,11 @@ fn a_second_model_is_refused() {
     let mut second = node("ai.onnx.ml", "LinearRegressor", &["X"], &["Q"]);
     second.attribute = draft.attributes.iter().map(prost::Message::encode_to_vec).collect();
     draft.nodes.push(second);
-    refused(&draft, "node #1 (LinearRegressor): it is a second model, supported is one");
+    refused(&draft, "node #1 (LinearRegressor): it is a second model, but only one is supported");
     draft.nodes[1].input[0] = "P".into();
     refused(
         &draft,
-        "node #1 (LinearRegressor): it reads what another node made, supported is a model on the graph's input",
+        "node #1 (LinearRegressor): it reads the output of another node, but a model must read the graph's input",
     );
 }
 
@@ -119,22 +119,19 @@ fn the_input_is_a_table_of_floats_with_a_fixed_number_of_columns() {
 
     let mut double = original.clone();
     double.elem_type = 11;
-    refused(&with(draft.clone(), Some(double)), r#"input "X" has element type 11, supported is 1 (float)"#);
+    refused(&with(draft.clone(), Some(double)), r#"input "X" has element type 11, but only 1 (float) is supported"#);
 
     let mut open = original.clone();
     open.shape.as_mut().expect("a shape").dim[1].dim_value = 0;
-    refused(&with(draft.clone(), Some(open)), r#"input "X" has 0 columns, supported are 1..=4096, fixed in the file"#);
+    refused(&with(draft.clone(), Some(open)), r#"input "X" has 0 columns, expected 1..=4096, fixed in the file"#);
 
     let mut wide = original.clone();
     wide.shape.as_mut().expect("a shape").dim[1].dim_value = 4097;
-    refused(
-        &with(draft.clone(), Some(wide)),
-        r#"input "X" has 4097 columns, supported are 1..=4096, fixed in the file"#,
-    );
+    refused(&with(draft.clone(), Some(wide)), r#"input "X" has 4097 columns, expected 1..=4096, fixed in the file"#);
 
     let mut flat = original;
     flat.shape.as_mut().expect("a shape").dim.remove(0);
-    refused(&with(draft.clone(), Some(flat)), r#"input "X" has 1 dimensions, expected are 2: rows and columns"#);
+    refused(&with(draft.clone(), Some(flat)), r#"input "X" has 1 dimensions, expected 2: rows and columns"#);
     refused(&with(draft, None), r#"input "X" is not a tensor"#);
 }
 
@@ -142,7 +139,7 @@ fn the_input_is_a_table_of_floats_with_a_fixed_number_of_columns() {
 fn other_versions_of_the_operators_are_refused() {
     let mut draft = Draft::parse(STUMP);
     draft.operator_sets = vec![("", 22), ("ai.onnx.ml", 5)];
-    refused(&draft, "the file uses ai.onnx.ml version 5, supported are 1..=4");
+    refused(&draft, "the file uses ai.onnx.ml version 5, but only 1..=4 are supported");
     draft.operator_sets = vec![("", 22), ("ai.onnx.ml", 1), ("ai.onnx.ml", 1)];
     check_draft(&draft, ANSWERS);
 }

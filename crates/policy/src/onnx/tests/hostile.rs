@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 const STUMP: &str = "classifier NONE\n tree\n 0: x0 LT 0.5 ? 1 : 2\n 1: 0.25\n 2: 0.75";
 
-/// A stump with one list changed.
+/// Checks the refusal of a stump with one list changed.
 fn broken(change: impl FnOnce(&mut Draft), problem: &str) {
     let mut draft = Draft::parse(STUMP);
     change(&mut draft);
@@ -17,20 +17,32 @@ fn broken(change: impl FnOnce(&mut Draft), problem: &str) {
 
 #[test]
 fn references_that_lead_nowhere_are_refused() {
-    broken(|draft| draft.get("nodes_truenodeids").ints[0] = 9, "node 0 of tree 0 leads to node 9, which is not there");
+    broken(
+        |draft| draft.get("nodes_truenodeids").ints[0] = 9,
+        "node 0 of tree 0 leads to node 9, which does not exist",
+    );
     broken(
         |draft| draft.get("nodes_falsenodeids").ints[0] = -1,
-        "node 0 of tree 0 leads to node -1, which is not there",
+        "node 0 of tree 0 leads to node -1, which does not exist",
     );
-    broken(|draft| draft.get("nodes_featureids").ints[0] = 1, "node 0 of tree 0 looks at column 1, the input has 1");
-    broken(|draft| draft.get("nodes_featureids").ints[0] = -1, "node 0 of tree 0 looks at column -1, the input has 1");
-    broken(|draft| draft.get("class_nodeids").ints[0] = 9, "a weight is for node 9 of tree 0, which is not there");
+    broken(
+        |draft| draft.get("nodes_featureids").ints[0] = 1,
+        "node 0 of tree 0 reads column 1, but the input has 1 columns",
+    );
+    broken(
+        |draft| draft.get("nodes_featureids").ints[0] = -1,
+        "node 0 of tree 0 reads column -1, but the input has 1 columns",
+    );
+    broken(|draft| draft.get("class_nodeids").ints[0] = 9, "a weight is for node 9 of tree 0, which does not exist");
     broken(|draft| draft.get("class_nodeids").ints[0] = 0, "a weight is for node 0 of tree 0, which is not a leaf");
-    broken(|draft| draft.get("class_nodeids").ints[0] = 2, "a weight is for node 2 of tree 0, which has one already");
-    broken(|draft| draft.get("class_ids").ints[0] = 2, "a weight is for node 1 of tree 0, class 2, supported are 0..2");
+    broken(|draft| draft.get("class_nodeids").ints[0] = 2, "a weight is for node 2 of tree 0, which already has one");
+    broken(
+        |draft| draft.get("class_ids").ints[0] = 2,
+        "a weight is for node 1 of tree 0, class 2, but only 0..2 are supported",
+    );
     broken(
         |draft| draft.get("class_ids").ints[0] = -1,
-        "a weight is for node 1 of tree 0, class -1, supported are 0..2",
+        "a weight is for node 1 of tree 0, class -1, but only 0..2 are supported",
     );
 }
 
@@ -38,20 +50,20 @@ fn references_that_lead_nowhere_are_refused() {
 fn nodes_that_do_not_form_a_tree_are_refused() {
     broken(|draft| draft.get("nodes_truenodeids").ints[0] = 0, "node 0 of tree 0 is reached twice");
     broken(|draft| draft.get("nodes_truenodeids").ints[0] = 2, "node 2 of tree 0 is reached twice");
-    broken(|draft| draft.get("nodes_nodeids").ints[2] = 1, "node 1 of tree 0 is there twice");
+    broken(|draft| draft.get("nodes_nodeids").ints[2] = 1, "node 1 of tree 0 appears twice");
     broken(
         |draft| draft.get("nodes_modes").strings[0] = b"LEAF".to_vec(),
         "node 1 of tree 0 cannot be reached from its first node",
     );
     broken(
         |draft| draft.get("nodes_modes").strings[0] = b"BRANCH_NEAR".to_vec(),
-        r#"node 0 of tree 0 has mode "BRANCH_NEAR", which ONNX does not have"#,
+        r#"node 0 of tree 0 has mode "BRANCH_NEAR", which ONNX does not define"#,
     );
     let two = "classifier NONE\n tree\n 0: 0.25\n tree\n 0: 0.25\n tree\n 0: 0.25";
     let mut draft = Draft::parse(two);
     draft.set("nodes_treeids", ints(&[0, 1, 0]));
     draft.set("nodes_nodeids", ints(&[0, 0, 1]));
-    refused(&draft, "node #0 (TreeEnsembleClassifier): the nodes of tree 0 do not stand together");
+    refused(&draft, "node #0 (TreeEnsembleClassifier): the nodes of tree 0 are not adjacent");
 }
 
 #[test]
@@ -74,18 +86,18 @@ fn a_detached_ring_is_refused() {
 #[test]
 fn lists_of_unequal_length_are_refused() {
     for name in ["nodes_nodeids", "nodes_featureids", "nodes_truenodeids", "nodes_falsenodeids"] {
-        broken(|draft| draft.get(name).ints.truncate(2), &format!("{name} has 2 values, nodes_treeids has 3"));
+        broken(|draft| draft.get(name).ints.truncate(2), &format!("{name} has 2 values, but nodes_treeids has 3"));
     }
-    broken(|draft| draft.get("nodes_values").floats.truncate(2), "nodes_values has 2 values, nodes_treeids has 3");
-    broken(|draft| draft.get("nodes_modes").strings.truncate(2), "nodes_modes has 2 values, nodes_treeids has 3");
-    broken(|draft| draft.get("class_ids").ints.truncate(1), "class_ids has 1 values, class_weights has 2");
+    broken(|draft| draft.get("nodes_values").floats.truncate(2), "nodes_values has 2 values, but nodes_treeids has 3");
+    broken(|draft| draft.get("nodes_modes").strings.truncate(2), "nodes_modes has 2 values, but nodes_treeids has 3");
+    broken(|draft| draft.get("class_ids").ints.truncate(1), "class_ids has 1 values, but class_weights has 2");
     broken(
         |draft| draft.get("nodes_missing_value_tracks_true").ints.truncate(2),
-        "nodes_missing_value_tracks_true has 2 values, nodes_treeids has 3",
+        "nodes_missing_value_tracks_true has 2 values, but nodes_treeids has 3",
     );
     broken(
         |draft| draft.set("base_values", super::draft::floats(&[0.0; 3])),
-        "it has 3 base_values, supported are 0, 1 or 2",
+        "it has 3 base_values, expected 0, 1 or 2",
     );
 }
 
@@ -93,13 +105,13 @@ fn lists_of_unequal_length_are_refused() {
 fn numbers_that_are_not_finite_are_refused() {
     for (name, at) in [("nodes_values", 0), ("class_weights", 1)] {
         for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
-            let problem = format!("{name}[{at}] is {shown}, it must be finite");
+            let problem = format!("{name}[{at}] is {shown}, but it must be finite");
             broken(|draft| draft.get(name).floats[at] = value, &problem);
         }
     }
     refused(
         &Draft::parse("classifier SOFTMAX\n tree\n 0: -3e38 3e38"),
-        "node #0 (TreeEnsembleClassifier): a weight of class 1 less that of class 0 is not finite",
+        "node #0 (TreeEnsembleClassifier): the difference between a weight of class 1 and that of class 0 is not finite",
     );
 }
 
@@ -110,9 +122,9 @@ fn trees_are_bounded_in_number_depth_and_size() {
     let trees = |count: usize| format!("classifier NONE\n{}", "tree\n 0: 0\n".repeat(count));
     load(&trees(TREES_MAX)).expect("as many trees as allowed");
     let error = load(&trees(TREES_MAX + 1)).expect_err("too many trees").to_string();
-    assert_eq!(error, "node #0 (TreeEnsembleClassifier): it has 4097 trees, supported are 1..=4096");
+    assert_eq!(error, "node #0 (TreeEnsembleClassifier): it has 4097 trees, expected 1..=4096");
     let error = load("classifier NONE").expect_err("no trees").to_string();
-    assert_eq!(error, "node #0 (TreeEnsembleClassifier): it has 0 trees, supported are 1..=4096");
+    assert_eq!(error, "node #0 (TreeEnsembleClassifier): it has 0 trees, expected 1..=4096");
 
     // A branch at each level, with a leaf for "no".
     let chain = |depth: usize| {
@@ -129,7 +141,8 @@ fn trees_are_bounded_in_number_depth_and_size() {
     let error = load(&chain(TREE_DEPTH_MAX + 1)).expect_err("too deep").to_string();
     assert_eq!(error, "node #0 (TreeEnsembleClassifier): tree 0 is deeper than the limit of 128");
 
-    // A complete tree has 2^16 - 1 nodes at depth 15, the largest that fits; one more leaf pair does not.
+    // A complete tree of depth 15 has 2^16 - 1 nodes and is the largest that fits. One more pair of leaves does not
+    // fit.
     let complete = |extra: usize| {
         let branches = TREE_NODES_MAX / 2 - 1 + extra;
         let mut text = "classifier NONE\n tree\n".to_owned();
@@ -144,17 +157,17 @@ fn trees_are_bounded_in_number_depth_and_size() {
     let large = load(&complete(0)).expect("as large as allowed");
     assert_eq!(large.probability(&[1e9]), Some(0.5));
     let error = load(&complete(1)).expect_err("too large").to_string();
-    assert_eq!(error, "node #0 (TreeEnsembleClassifier): tree 0 has 65537 nodes, the limit is 65536");
+    assert_eq!(error, "node #0 (TreeEnsembleClassifier): tree 0 has 65537 nodes, but the limit is 65536");
 }
 
 #[test]
 fn files_that_would_grow_in_memory_are_refused_first() {
     let error = Model::load(&vec![0; MODEL_BYTES_MAX + 1]).expect_err("too large").to_string();
-    assert_eq!(error, "the model has 16777217 bytes, the limit is 16777216");
+    assert_eq!(error, "the model has 16777217 bytes, but the limit is 16777216");
     // Empty nodes take two bytes each in the file.
     let mut draft = Draft::parse(STUMP);
     draft.nodes.resize(500_000, NodeProto::default());
-    refused(&draft, "500000 nodes, the limit is 64");
+    refused(&draft, "500000 nodes, but the limit is 64");
 }
 
 #[test]

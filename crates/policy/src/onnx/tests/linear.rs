@@ -32,21 +32,21 @@ fn a_regressor_answers_with_its_score() {
     check_draft(&draft("LinearRegressor", &[1.0, -2.0], &[], "LOGISTIC"), "0.75 0 -> 0.6791787");
     let mut two = draft("LinearRegressor", &[1.0, -2.0], &[], "NONE");
     two.set("targets", int(2));
-    refused(&two, "node #0 (LinearRegressor): it has 2 targets, supported is 1");
+    refused(&two, "node #0 (LinearRegressor): it has 2 targets, but only 1 is supported");
 }
 
 #[test]
 fn lists_of_another_length_are_refused() {
     refused(
         &draft("LinearClassifier", &[1.0, 2.0, 3.0], &[], "NONE"),
-        "node #0 (LinearClassifier): it has 3 coefficients, expected are 2 or 4",
+        "node #0 (LinearClassifier): it has 3 coefficients, expected 2 or 4",
     );
     refused(
         &draft("LinearRegressor", &[1.0, 2.0], &[0.0, 0.0], "NONE"),
-        "node #0 (LinearRegressor): it has 2 intercepts, expected are 1",
+        "node #0 (LinearRegressor): it has 2 intercepts, expected 1",
     );
     refused(
         &draft("LinearRegressor", &[1.0, f32::NAN], &[0.0], "NONE"),
-        "node #0 (LinearRegressor): coefficients[1] is NaN, it must be finite",
+        "node #0 (LinearRegressor): coefficients[1] is NaN, but it must be finite",
     );
 }

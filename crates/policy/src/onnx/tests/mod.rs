@@ -1,4 +1,4 @@
-//! Models as text, encoded as ONNX files, and tables of what they answer.
+//! Models as text that are encoded as ONNX files, and tables of their answers.
 
 mod draft;
 mod golden;
@@ -12,7 +12,7 @@ mod trees;
 use super::Model;
 use draft::Draft;
 
-/// Loads a drafted model and asks it row by row: `-1 nan -> 0.25`, or `-> none`.
+/// Loads a drafted model and checks its answers row by row: `-1 nan -> 0.25`, or `-> none`.
 #[track_caller]
 fn check(model: &str, rows: &str) {
     check_draft(&Draft::parse(model), rows);
@@ -36,7 +36,7 @@ fn check_draft(draft: &Draft, rows: &str) {
     }
 }
 
-/// The message with which a drafted model is refused.
+/// Checks the message with which a drafted model is refused.
 #[track_caller]
 fn refused(draft: &Draft, message: &str) {
     let error = Model::load(&draft.encode()).expect_err("the model is refused");

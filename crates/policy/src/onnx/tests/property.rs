@@ -1,4 +1,4 @@
-//! Random trees against a walk that is too simple to be wrong.
+//! Compares random trees with a walk that is too simple to be wrong.
 
 use super::super::Model;
 use super::draft::Draft;
@@ -25,13 +25,13 @@ fn tree() -> impl Strategy<Value = Tree> {
     })
 }
 
-/// A column's value: whole numbers around the thresholds, so that equality is met, and NaN.
+/// A column's value: NaN, or a whole number around the thresholds, so that some values are equal to one.
 fn value() -> impl Strategy<Value = f32> {
     prop_oneof![4 => (-4..=4_i8).prop_map(f32::from), 1 => Just(f32::NAN)]
 }
 
 impl Tree {
-    /// Writes the tree's nodes in breadth-first order, which differs from the order in which they are kept.
+    /// Writes the tree's nodes in breadth-first order, which differs from the order in which they are stored.
     fn write(&self, text: &mut String) {
         text.push_str("tree\n");
         let mut queue = vec![self];
@@ -56,7 +56,7 @@ impl Tree {
             Self::Leaf(weight) => f32::from(*weight) / 1024.0,
             Self::Branch { column, mode, threshold, missing, yes, no } => {
                 let (value, threshold) = (row[*column], f32::from(*threshold));
-                #[expect(clippy::float_cmp, reason = "the modes are defined so")]
+                #[expect(clippy::float_cmp, reason = "the modes are defined by exact comparison")]
                 let says_yes = if value.is_nan() {
                     *missing
                 } else {
@@ -85,7 +85,7 @@ proptest! {
         trees.iter().for_each(|tree| tree.write(&mut text));
         let model = Model::load(&Draft::parse(&text).encode()).expect("the model loads");
         for row in rows {
-            // Sixteenths of a sixty-fourth: their sum is exact.
+            // The values are sixteenths of a sixty-fourth, so their sum is exact.
             let expected: f32 = trees.iter().map(|tree| tree.walk(&row)).sum();
             prop_assert_eq!(model.probability(&row), Some(f64::from(expected)));
         }

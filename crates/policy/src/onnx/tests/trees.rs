@@ -112,7 +112,7 @@ fn a_regressor_sums_or_averages() {
     draft.set("post_transform", words(&["LOGISTIC"]));
     check_draft(&draft, "0 -> 0.62245933");
     draft.set("aggregate_function", words(&["MIN"]));
-    refused(&draft, r#"node #0 (TreeEnsembleRegressor): aggregate_function is "MIN", supported are SUM, AVERAGE"#);
+    refused(&draft, r#"node #0 (TreeEnsembleRegressor): aggregate_function is "MIN", expected one of SUM, AVERAGE"#);
 }
 
 #[test]
@@ -139,11 +139,11 @@ fn transforms_that_need_more_than_the_model_has_are_refused() {
     );
     refused(
         &Draft::parse("classifier PROBIT\n tree\n 0: 0.25"),
-        r#"node #0 (TreeEnsembleClassifier): post_transform is "PROBIT", supported are NONE, LOGISTIC, SOFTMAX"#,
+        r#"node #0 (TreeEnsembleClassifier): post_transform is "PROBIT", expected one of NONE, LOGISTIC, SOFTMAX"#,
     );
     refused(
         &Draft::parse("regressor SOFTMAX\n tree\n 0: 0.25"),
-        r#"node #0 (TreeEnsembleRegressor): post_transform is "SOFTMAX", supported are NONE, LOGISTIC"#,
+        r#"node #0 (TreeEnsembleRegressor): post_transform is "SOFTMAX", expected one of NONE, LOGISTIC"#,
     );
 }
 
@@ -151,9 +151,9 @@ fn transforms_that_need_more_than_the_model_has_are_refused() {
 fn classes_other_than_0_and_1_are_refused() {
     let mut draft = Draft::parse("classifier NONE\n tree\n 0: 0.25");
     draft.set("classlabels_int64s", ints(&[1, 0]));
-    refused(&draft, "node #0 (TreeEnsembleClassifier): its classes are [1, 0], supported are [0, 1]");
+    refused(&draft, "node #0 (TreeEnsembleClassifier): its classes are [1, 0], but only [0, 1] is supported");
     draft.set("classlabels_int64s", ints(&[0, 1, 2, 3]));
-    refused(&draft, "node #0 (TreeEnsembleClassifier): its classes are [0, 1, 2, …], supported are [0, 1]");
+    refused(&draft, "node #0 (TreeEnsembleClassifier): its classes are [0, 1, 2, …], but only [0, 1] is supported");
     draft.set("classlabels_strings", words(&["fraud", "legitimate"]));
     refused(&draft, "node #0 (TreeEnsembleClassifier): its classes are strings; train on the labels 0 and 1");
 }

@@ -3,14 +3,14 @@
 use super::super::{INPUTS_MAX, TREE_NODES_MAX};
 
 /// A branch or a leaf. A branch asks one of three questions: whether its column is below the threshold, whether the
-/// column's negative is, or whether they are equal. "Yes" leads to the next node.
+/// negative of the column is, or whether column and threshold are equal. "Yes" leads to the next node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
-    /// Of a branch; of a leaf, its value.
+    /// The threshold of a branch, or the value of a leaf.
     threshold: f32,
-    /// How many nodes further "no" leads, at least 2; 0 for a leaf.
+    /// How many nodes further "no" leads, at least 2. For a leaf it is 0.
     jump: u16,
-    /// The column that a branch looks at, above the bits of its question.
+    /// The column that a branch reads, above the bits of its question.
     column_and_question: u16,
 }
 
@@ -20,7 +20,7 @@ const _: () = assert!(TREE_NODES_MAX <= 1 << 16);
 
 impl Node {
     const QUESTION_BITS: u32 = 2;
-    /// The question is about the column's negative. With [`Self::EQUALITY`]: NaN is "yes".
+    /// The question is about the negative of the column. Together with [`Self::EQUALITY`]: NaN is "yes".
     const NEGATIVE: u16 = 1;
     const EQUALITY: u16 = 2;
 
@@ -28,7 +28,7 @@ impl Node {
         Self { threshold: value, jump: 0, column_and_question: 0 }
     }
 
-    /// `column` is below [`INPUTS_MAX`]. The jump is set when the node that it leads to has a place.
+    /// `column` must be below [`INPUTS_MAX`]. The jump is set once the node that it leads to has a place.
     fn branch(column: u16, question: u16, threshold: f32) -> Self {
         Self { threshold, jump: 0, column_and_question: (column << Self::QUESTION_BITS) | question }
     }
@@ -37,7 +37,7 @@ impl Node {
         self.jump = u16::try_from(nodes).expect("MDL-2: a tree has at most 2^16 nodes");
     }
 
-    /// The value of a leaf.
+    /// The value of a leaf, or `None` for a branch.
     pub(super) fn value(&self) -> Option<f32> {
         (self.jump == 0).then_some(self.threshold)
     }
@@ -47,7 +47,7 @@ impl Node {
         let value = row[usize::from(self.column_and_question >> Self::QUESTION_BITS)];
         let negative = self.column_and_question & Self::NEGATIVE;
         let yes = if self.column_and_question & Self::EQUALITY == 0 {
-            // The sign is flipped by its bit, for the processor would often guess a branch wrong.
+            // Flipping the sign bit avoids a jump that the processor would often mispredict.
             f32::from_bits(value.to_bits() ^ (u32::from(negative) << 31)) < self.threshold
         } else {
             value.partial_cmp(&self.threshold).map_or(negative != 0, std::cmp::Ordering::is_eq)
@@ -56,7 +56,7 @@ impl Node {
     }
 }
 
-/// What ONNX calls the mode of a branch: how its column has to compare with the threshold for "true".
+/// ONNX's mode of a branch: how its column must compare with the threshold for "true".
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Mode {
     Lt,
@@ -92,9 +92,9 @@ pub(super) struct Branch {
 impl Branch {
     /// Reduces a branch of the file to one of the three questions.
     ///
-    /// NaN is below nothing, so to a question of order it is always "no". Where the file wants it to go decides whether
-    /// the question is that of `x < bound`, or the opposite: that of `x >= bound`, which is `-x <= -bound`. At most a
-    /// number is below the next one.
+    /// NaN is not below anything, so a question of order always answers "no" for it. Where the file sends NaN therefore
+    /// determines the question: it is `x < bound`, or the opposite, `x >= bound`, which is asked as `-x <= -bound`.
+    /// "Not above a number" is asked as "below the next larger number".
     pub(super) fn new(mode: Mode, column: u16, threshold: f32, is_missing_true: bool, children: [usize; 2]) -> Self {
         let [on_true, on_false] = children;
         let on_missing = if is_missing_true { on_true } else { on_false };

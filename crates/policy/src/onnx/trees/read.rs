@@ -1,4 +1,4 @@
-//! The node and leaf lists of a tree ensemble in the file, checked.
+//! Reads and checks the node and leaf lists of a tree ensemble.
 
 use super::super::operator::Operator;
 use super::super::{LoadError, TREE_DEPTH_MAX, TREE_NODES_MAX, TREES_MAX};
@@ -8,13 +8,13 @@ use std::ops::Range;
 
 use types::shorten;
 
-/// A tree or node number of the file: any 64-bit number.
+/// Number of a tree or node in the file, which can be any 64-bit number.
 type FileId = i64;
 
 /// The nodes of all trees, in the file's order.
 pub(super) struct Forest {
     nodes: Vec<FileNode>,
-    /// The nodes of each tree; the first is its root.
+    /// The nodes of each tree. The first one is its root.
     trees: Vec<Range<usize>>,
     position: BTreeMap<(FileId, FileId), usize>,
 }
@@ -28,7 +28,7 @@ struct FileNode {
 
 /// The values of the leaves, per class or target.
 pub(super) struct Leaves {
-    /// By class, then by the node's position; `None` where the file says nothing.
+    /// By class, then by the node's position. `None` if the file has no value.
     values: Vec<Vec<Option<f32>>>,
 }
 
@@ -57,14 +57,14 @@ pub(super) fn forest(operator: &mut Operator, inputs: usize) -> Result<Forest, L
         ("nodes_values", thresholds.len()),
     ] {
         if length != count {
-            return Err(operator.error(format!("{name} has {length} values, nodes_treeids has {count}")));
+            return Err(operator.error(format!("{name} has {length} values, but nodes_treeids has {count}")));
         }
     }
 
     let mut position = BTreeMap::new();
     for (at, key) in trees.iter().copied().zip(ids.iter().copied()).enumerate() {
         if position.insert(key, at).is_some() {
-            return Err(operator.error(format!("node {} of tree {} is there twice", key.1, key.0)));
+            return Err(operator.error(format!("node {} of tree {} appears twice", key.1, key.0)));
         }
     }
     let mut nodes = Vec::with_capacity(count);
@@ -75,17 +75,17 @@ pub(super) fn forest(operator: &mut Operator, inputs: usize) -> Result<Forest, L
             position
                 .get(&(tree, child))
                 .copied()
-                .ok_or_else(|| refuse(format!("leads to node {child}, which is not there")))
+                .ok_or_else(|| refuse(format!("leads to node {child}, which does not exist")))
         };
         let branch = if modes[at] == b"LEAF" {
             None
         } else {
             let Some(mode) = Mode::parse(&modes[at]) else {
                 let mode = String::from_utf8_lossy(&modes[at]);
-                return Err(refuse(format!("has mode {:?}, which ONNX does not have", shorten(&mode))));
+                return Err(refuse(format!("has mode {:?}, which ONNX does not define", shorten(&mode))));
             };
             let Some(column) = u16::try_from(columns[at]).ok().filter(|column| usize::from(*column) < inputs) else {
-                return Err(refuse(format!("looks at column {}, the input has {inputs}", columns[at])));
+                return Err(refuse(format!("reads column {}, but the input has {inputs} columns", columns[at])));
             };
             let children = [child(on_true[at])?, child(on_false[at])?];
             Some(Branch::new(mode, column, thresholds[at], missing[at] != 0, children))
@@ -96,23 +96,25 @@ pub(super) fn forest(operator: &mut Operator, inputs: usize) -> Result<Forest, L
     Ok(Forest { nodes, trees, position })
 }
 
-/// The positions of each tree, whose nodes must stand together.
+/// The positions of each tree. The nodes of a tree must be adjacent.
 fn tree_ranges(operator: &Operator, nodes: &[FileNode]) -> Result<Vec<Range<usize>>, LoadError> {
     let mut trees: Vec<Range<usize>> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     for chunk in nodes.chunk_by(|one, next| one.tree == next.tree) {
         let tree = chunk[0].tree;
         if !seen.insert(tree) {
-            return Err(operator.error(format!("the nodes of tree {tree} do not stand together")));
+            return Err(operator.error(format!("the nodes of tree {tree} are not adjacent")));
         }
         if chunk.len() > TREE_NODES_MAX {
-            return Err(operator.error(format!("tree {tree} has {} nodes, the limit is {TREE_NODES_MAX}", chunk.len())));
+            return Err(
+                operator.error(format!("tree {tree} has {} nodes, but the limit is {TREE_NODES_MAX}", chunk.len()))
+            );
         }
         let start = trees.last().map_or(0, |last| last.end);
         trees.push(start..start + chunk.len());
     }
     if !(1..=TREES_MAX).contains(&trees.len()) {
-        return Err(operator.error(format!("it has {} trees, supported are 1..={TREES_MAX}", trees.len())));
+        return Err(operator.error(format!("it has {} trees, expected 1..={TREES_MAX}", trees.len())));
     }
     Ok(trees)
 }
@@ -131,7 +133,9 @@ pub(super) fn leaves(
     let count = weights.len();
     for (name, length) in [("treeids", trees.len()), ("nodeids", ids.len()), ("ids", classes_of.len())] {
         if length != count {
-            return Err(operator.error(format!("{prefix}_{name} has {length} values, {prefix}_weights has {count}")));
+            return Err(
+                operator.error(format!("{prefix}_{name} has {length} values, but {prefix}_weights has {count}"))
+            );
         }
     }
     let mut values = vec![vec![None; forest.nodes.len()]; classes];
@@ -139,15 +143,15 @@ pub(super) fn leaves(
         let (tree, id, class) = (trees[at], ids[at], classes_of[at]);
         let refuse =
             |problem: &str| Err(operator.error(format!("a weight is for node {id} of tree {tree}, {problem}")));
-        let Some(position) = forest.position.get(&(tree, id)).copied() else { return refuse("which is not there") };
+        let Some(position) = forest.position.get(&(tree, id)).copied() else { return refuse("which does not exist") };
         if forest.nodes[position].branch.is_some() {
             return refuse("which is not a leaf");
         }
         let Some(values) = usize::try_from(class).ok().and_then(|class| values.get_mut(class)) else {
-            return refuse(&format!("{prefix} {class}, supported are 0..{classes}"));
+            return refuse(&format!("{prefix} {class}, but only 0..{classes} are supported"));
         };
         if values[position].replace(weights[at]).is_some() {
-            return refuse("which has one already");
+            return refuse("which already has one");
         }
     }
     Ok(Leaves { values })
@@ -159,12 +163,12 @@ impl Leaves {
         self.values[class].iter().any(Option::is_some)
     }
 
-    /// The values for one class; a leaf without one adds nothing.
+    /// The values for one class. A leaf without a value adds nothing.
     pub(super) fn of(&self, class: usize) -> Vec<f32> {
         self.values[class].iter().map(|value| value.unwrap_or(0.0)).collect()
     }
 
-    /// The values for one class less those for another.
+    /// The values for `class` minus those for `other`.
     pub(super) fn difference(&self, class: usize, other: usize) -> Vec<f32> {
         self.of(class).iter().zip(self.of(other)).map(|(value, other)| value - other).collect()
     }
@@ -179,13 +183,13 @@ impl Forest {
         u16::try_from(self.trees.len()).unwrap_or(u16::MAX)
     }
 
-    /// Appends a tree in preorder, or says what is wrong with it. Visits each node once, without
-    /// recursion: a file must not decide how deep the stack gets.
+    /// Appends a tree in preorder, or returns what is wrong with it. Visits each node once and without recursion, so
+    /// that a file cannot determine the depth of the stack.
     pub(super) fn flatten(&self, tree: Range<usize>, values: &[f32], out: &mut Vec<Node>) -> Result<(), String> {
         struct Visit {
             position: usize,
             depth: usize,
-            /// The place of the branch whose "no" leads here.
+            /// The index of the branch whose "no" leads here.
             no_of: Option<usize>,
         }
         let mut visited = vec![false; tree.len()];

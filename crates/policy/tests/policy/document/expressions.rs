@@ -26,8 +26,8 @@ fn a_feature_is_one_thing() {
         "of = \"customer\"\n",
         "of = \"card\"\n",
         &expect![[r#"
-        policy.toml:50:30: models.fraud.inputs[1]: 'features.spend_1d' is not declared (in payment type `topup`, which `payments` can leave out)
-        policy.toml:53:9: rules[0].when: 'features.spend_1d' is not declared (in payment type `topup`, which `payments` can leave out)
+        policy.toml:50:30: models.fraud.inputs[1]: 'features.spend_1d' is not declared (in payment type `topup`; use `payments` to leave it out)
+        policy.toml:53:9: rules[0].when: 'features.spend_1d' is not declared (in payment type `topup`; use `payments` to leave it out)
     "#]],
     );
     check(
@@ -116,7 +116,7 @@ fn models_fit_their_files() {
         ", \"payment.amount > 5\"]",
         "]",
         &expect![[r#"
-        policy.toml:50:10: models.fraud.inputs: has 2 items, the model has 3 inputs
+        policy.toml:50:10: models.fraud.inputs: has 2 items, but the model has 3 inputs
     "#]],
     );
     check(
@@ -171,14 +171,14 @@ fn an_error_in_some_payment_types_names_them() {
         "\"features.spend_1d > 100\"",
         "\"payment.country == 'NO'\"",
         &expect![[r#"
-        policy.toml:53:9: rules[0].when: 'payment.country' is not declared; did you mean 'payment.amount'? (in payment type `topup`, which `payments` can leave out)
+        policy.toml:53:9: rules[0].when: 'payment.country' is not declared; did you mean 'payment.amount'? (in payment type `topup`; use `payments` to leave it out)
     "#]],
     );
     check(
         "of = \"customer\"\n",
         "of = \"customer\"\nwhere = \"payment.country == 'NO'\"\n",
         &expect![[r#"
-        policy.toml:44:10: streams.spend.where: 'payment.country' is not declared; did you mean 'payment.amount'? (in payment type `topup`, which `payments` can leave out)
+        policy.toml:44:10: streams.spend.where: 'payment.country' is not declared; did you mean 'payment.amount'? (in payment type `topup`; use `payments` to leave it out)
     "#]],
     );
 }

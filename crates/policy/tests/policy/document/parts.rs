@@ -1,4 +1,4 @@
-//! What the parts of a document say of each other: references, legs, subjects, deadlines, columns.
+//! Checks between the parts of a document: references, legs, subjects, deadlines, columns.
 
 use expect_test::expect;
 
@@ -78,22 +78,22 @@ fn legs_move_money_between_two_accounts_of_the_ledger() {
         "credit = { account = \"bank\" }",
         "credit = { account = \"wallet\" }",
         &expect![[r#"
-        policy.toml:32:22: payments.card.legs[0].credit.account: `of` is missing: account `wallet` is one of many
+        policy.toml:32:22: payments.card.legs[0].credit.account: `of` is missing: there is one account `wallet` per entity
     "#]],
     );
     check(
         "credit = { account = \"bank\" }",
         "credit = { account = \"bank\", of = \"customer\" }",
         &expect![[r#"
-        policy.toml:32:35: payments.card.legs[0].credit.of: account `bank` is a single one, expected no `of`
+        policy.toml:32:35: payments.card.legs[0].credit.of: account `bank` is a single account, expected no `of`
     "#]],
     );
     check(
         "credit = { account = \"bank\" }",
         "credit = { account = \"wallet\", of = \"card\" }",
         &expect![[r#"
-        policy.toml:32:37: payments.card.legs[0].credit.of: `card` is not an attribute of entity `customer`, which account `wallet` is per
-        policy.toml:32:37: payments.card.legs[0].credit.of: `card` is optional, a leg needs a required attribute
+        policy.toml:32:37: payments.card.legs[0].credit.of: `card` is not an attribute of entity `customer`, for each value of which there is one account `wallet`
+        policy.toml:32:37: payments.card.legs[0].credit.of: `card` is optional, but a leg needs a required attribute
     "#]],
     );
     check(
@@ -107,7 +107,7 @@ fn legs_move_money_between_two_accounts_of_the_ledger() {
         "credit = { account = \"bank\" }",
         "credit = {}",
         &expect![[r#"
-        policy.toml:32:10: payments.card.legs[0].credit: does not name one account, expected `account`, `account` with `of`, or `attribute` alone
+        policy.toml:32:10: payments.card.legs[0].credit: does not name exactly one account, expected `account`, `account` with `of`, or `attribute` alone
     "#]],
     );
     check(
@@ -147,14 +147,14 @@ fn the_subject_has_an_erasable_key() {
         "subject = \"customer\"\n",
         "",
         &expect![[r#"
-        policy.toml:21:1: payments.card: `subject` is missing: its key seals the personal attribute `phone`
+        policy.toml:21:1: payments.card: `subject` is missing, but its key must seal the personal attribute `phone`
     "#]],
     );
     check(
         "required = false }\ncountry",
         "personal = true }\ncountry",
         &expect![[r#"
-        policy.toml:26:55: payments.card.attributes.card.personal: is true, expected false: values of entities and accounts are opaque already
+        policy.toml:26:55: payments.card.attributes.card.personal: is true, expected false: values of entities and accounts are already opaque
     "#]],
     );
 }
@@ -172,7 +172,7 @@ fn deadlines_and_windows_are_bounded() {
         "subject = \"customer\"",
         "subject = \"customer\"\ncapture_deadline = \"7d\"",
         &expect![[r#"
-        policy.toml:24:20: payments.card.capture_deadline: has no meaning without `capture = "manual"`
+        policy.toml:24:20: payments.card.capture_deadline: has no effect without `capture = "manual"`
     "#]],
     );
     check(

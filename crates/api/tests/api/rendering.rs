@@ -1,0 +1,385 @@
+//! What clients see of entries: facts by name, and nothing personal.
+
+use std::sync::Arc;
+
+use api::decisions::Decision;
+use api::events::Event;
+use api::responses::{Account, Assets, Unknown};
+use api::{History, Scope};
+use engine::{
+    ApiKeyAdded, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline, Entry, Fact, Header,
+    IdentityFact, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated,
+    PrincipalAdded, PrincipalKind, Verb,
+};
+use expect_test::{Expect, expect};
+use journal::{Context, EntryInContext};
+use ledger::{AccountFlags, Book, NewAccount, NewTransfer, TransferFlags, TransferKey, TransferStatus};
+use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
+use types::{
+    AccountId, ActorId, Amount, CredentialId, Digest, KeyId, LedgerId, Name, Origin, PaymentId, RequestId, Sealed, Seq,
+    ShardId, Span, TenantId, Timestamp, Token,
+};
+
+const HISTORY: History = History { origin: Origin::new(9), shard: ShardId::new(0) };
+const LEDGER: LedgerId = LedgerId::new(978);
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+fn assets() -> Assets {
+    Assets::new(&[Book { id: LEDGER, asset: "EUR/2".parse().expect("an asset"), opened_at: Timestamp::ZERO }])
+}
+
+/// An entry with all that it refers to.
+fn in_context(fact: Fact) -> EntryInContext {
+    let context = Context { assets: Arc::new(assets()), policy: Some(Arc::new(names())) };
+    EntryInContext { entry: entry(fact), context }
+}
+
+fn names() -> PolicyActivated {
+    PolicyActivated {
+        artifact: Digest::default(),
+        name: name("retail"),
+        features: vec![name("spend_1d"), name("mean_1d"), name("night")],
+        models: vec![name("fraud")],
+        streams: Vec::new(),
+        ledger_facts: Vec::new(),
+    }
+}
+
+fn transfer() -> ledger::Transfer {
+    let new = NewTransfer::named(TransferKey::Leg { payment: PaymentId::new(7), number: 0 });
+    ledger::Transfer {
+        key: new.key,
+        debit: AccountId::new(1),
+        credit: AccountId::new(2),
+        amount: Amount::new(1250),
+        pending: None,
+        user_data_128: 0,
+        user_data_64: 0,
+        user_data_32: 0,
+        timeout_s: 0,
+        ledger: LEDGER,
+        code: types::Code::new(1),
+        flags: TransferFlags::PENDING,
+        timestamp: Timestamp::from_ns(1_000_000_001),
+    }
+}
+
+fn decided() -> PaymentDecided {
+    PaymentDecided {
+        payment: PaymentId::new(7),
+        content: Digest::default(),
+        policy: Seq::new(3),
+        payment_type: name("card"),
+        ledger: LEDGER,
+        amount: Amount::new(1250),
+        attributes: vec![
+            (name("customer"), PlainValue::Entity(Token::new(5))),
+            (name("country"), PlainValue::Text("NO".into())),
+        ],
+        verdict: Verdict::Review,
+        score: 720,
+        reasons: vec![
+            Reason { code: name("card_velocity"), effect: Effect::Score(200) },
+            Reason { code: name("score_review"), effect: Effect::Review },
+        ],
+        tags: vec!["new customer".to_owned()],
+        features: vec![
+            (0, FeatureValue::Int(125_000)),
+            (1, FeatureValue::Missing(MissingReason::WindowTruncated)),
+            (2, FeatureValue::Bool(true)),
+        ],
+        models: vec![(0, Some(0.52))],
+        late: false,
+        status: PaymentStatus::InReview,
+        refusal: None,
+        capture: CaptureTerms::Manual { deadline: Span::from_secs(60), then: AtDeadline::Expire },
+        deadline: Some(Deadline { at: Timestamp::from_ns(90_000_000_000), then: AtDeadline::Expire }),
+        ledger_facts: vec![ledger::Fact::TransferCreated(transfer())],
+        updates: Vec::new(),
+        accepted_updates: Vec::new(),
+    }
+}
+
+fn entry(fact: Fact) -> Entry {
+    let header = Header {
+        shard: ShardId::new(0),
+        seq: Seq::new(12),
+        tenant: TenantId::new(1),
+        actor: ActorId::new(4),
+        request: RequestId::new(7),
+        decided_at: Timestamp::from_ns(1_000_000_000),
+        occurred_at: Timestamp::from_ns(1_000_000_000),
+    };
+    Entry { header, fact, sealed: Some(Sealed { keys: vec![KeyId::new(77)], ciphertext: b"personal"[..].into() }) }
+}
+
+#[track_caller]
+fn check(fact: Fact, expected: &Expect) {
+    let event = Event::new(&in_context(fact), HISTORY).expect("everything is known");
+    expected.assert_eq(&serde_json::to_string_pretty(&event).expect("JSON"));
+}
+
+#[test]
+fn a_decided_payment_is_told_by_names() {
+    check(
+        Fact::PaymentDecided(Arc::new(decided())),
+        &expect![[r#"
+        {
+          "cursor": "00000000-0000-0000-0000-000000000009.0.12",
+          "sequence": 12,
+          "kind": "payment_decided",
+          "decided_at": "1970-01-01T00:00:01Z",
+          "occurred_at": "1970-01-01T00:00:01Z",
+          "actor": 4,
+          "request": "00000000-0000-0000-0000-000000000007",
+          "data": {
+            "type": "card",
+            "ledger": 978,
+            "amount": "1250",
+            "asset": "EUR/2",
+            "status": "in_review",
+            "capture": "manual",
+            "deadline": {
+              "at": "1970-01-01T00:01:30Z",
+              "then": "expire"
+            },
+            "payment": "00000000-0000-0000-0000-000000000007",
+            "verdict": "review",
+            "score": 720,
+            "reasons": [
+              {
+                "code": "card_velocity",
+                "effect": "score",
+                "points": 200
+              },
+              {
+                "code": "score_review",
+                "effect": "review"
+              }
+            ],
+            "tags": [
+              "new customer"
+            ],
+            "attributes": {
+              "country": "NO",
+              "customer": {
+                "token": "00000000-0000-0000-0000-000000000005"
+              }
+            },
+            "features": [
+              {
+                "name": "spend_1d",
+                "value": 125000
+              },
+              {
+                "name": "mean_1d",
+                "value": null,
+                "missing": "window_truncated"
+              },
+              {
+                "name": "night",
+                "value": true
+              }
+            ],
+            "models": [
+              {
+                "name": "fraud",
+                "probability": 0.52
+              }
+            ],
+            "policy": {
+              "name": "retail",
+              "digest": "0000000000000000000000000000000000000000000000000000000000000000",
+              "sequence": 3
+            },
+            "decided_at": "1970-01-01T00:00:01Z",
+            "occurred_at": "1970-01-01T00:00:01Z",
+            "late": false,
+            "sequence": 12,
+            "accounts": [],
+            "transfers": [
+              {
+                "payment": "00000000-0000-0000-0000-000000000007",
+                "number": 0,
+                "debit_account": "00000000-0000-0000-0000-000000000001",
+                "credit_account": "00000000-0000-0000-0000-000000000002",
+                "amount": "1250",
+                "asset": "EUR/2",
+                "ledger": 978,
+                "code": 1,
+                "flags": [
+                  "pending"
+                ],
+                "created_at": "1970-01-01T00:00:01.000000001Z"
+              }
+            ]
+          }
+        }"#]],
+    );
+}
+
+#[test]
+fn a_changed_payment_tells_what_moved_it() {
+    let changed = PaymentChanged {
+        payment: PaymentId::new(7),
+        cause: Cause::Verb(Verb::Approve),
+        status: PaymentStatus::Held,
+        deadline: None,
+        ledger_facts: Vec::new(),
+        updates: Vec::new(),
+    };
+    check(
+        Fact::PaymentChanged(changed),
+        &expect![[r#"
+        {
+          "cursor": "00000000-0000-0000-0000-000000000009.0.12",
+          "sequence": 12,
+          "kind": "payment_changed",
+          "decided_at": "1970-01-01T00:00:01Z",
+          "occurred_at": "1970-01-01T00:00:01Z",
+          "actor": 4,
+          "request": "00000000-0000-0000-0000-000000000007",
+          "data": {
+            "payment": "00000000-0000-0000-0000-000000000007",
+            "cause": "approve",
+            "status": "held",
+            "transfers": []
+          }
+        }"#]],
+    );
+}
+
+#[test]
+fn an_opened_account_shows_its_balances_and_what_the_client_said() {
+    let new = NewAccount {
+        id: AccountId::new(1),
+        ledger: LEDGER,
+        code: types::Code::new(10),
+        user_data_128: u128::MAX,
+        flags: AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
+        ..NewAccount::default()
+    };
+    let account = ledger::Account::open(&new, Timestamp::from_ns(1));
+    check(
+        Fact::Ledger(ledger::Fact::AccountOpened(account)),
+        &expect![[r#"
+        {
+          "cursor": "00000000-0000-0000-0000-000000000009.0.12",
+          "sequence": 12,
+          "kind": "account_opened",
+          "decided_at": "1970-01-01T00:00:01Z",
+          "occurred_at": "1970-01-01T00:00:01Z",
+          "actor": 4,
+          "request": "00000000-0000-0000-0000-000000000007",
+          "data": {
+            "id": "00000000-0000-0000-0000-000000000001",
+            "ledger": 978,
+            "asset": "EUR/2",
+            "code": 10,
+            "flags": [
+              "debits_must_not_exceed_credits"
+            ],
+            "user_data_128": "340282366920938463463374607431768211455",
+            "opened_at": "1970-01-01T00:00:00.000000001Z",
+            "debits_pending": "0",
+            "debits_posted": "0",
+            "credits_pending": "0",
+            "credits_posted": "0"
+          }
+        }"#]],
+    );
+}
+
+#[test]
+fn events_of_credentials_leave_out_the_hash_of_the_secret() {
+    let told = |fact| {
+        let event = Event::new(&in_context(Fact::Identity(fact)), HISTORY).expect("everything is known");
+        let json = serde_json::to_value(event).expect("JSON");
+        (json["kind"].as_str().map(str::to_owned), json["data"].clone())
+    };
+    let principal = PrincipalAdded { actor: ActorId::new(4), kind: PrincipalKind::Person, name: "Ann".into() };
+    let expected = serde_json::json!({"principal": 4, "kind": "person", "name": "Ann"});
+    assert_eq!(told(IdentityFact::PrincipalAdded(principal)), (Some("principal_added".to_owned()), expected));
+    let scopes = Scope::LEDGER_READ.bits() | Scope::EVENTS_READ.bits();
+    let credential = CredentialAdded {
+        credential: CredentialId::new(9),
+        principal: ActorId::new(4),
+        kind: CredentialKind::ApiKey { hash: Digest::of(b"key") },
+        scopes,
+        name: "laptop".into(),
+    };
+    let expected = serde_json::json!({
+        "credential": 9, "principal": 4, "kind": "api_key", "name": "laptop", "scopes": ["ledger:read", "events:read"],
+    });
+    assert_eq!(told(IdentityFact::CredentialAdded(credential)), (Some("credential_added".to_owned()), expected));
+    let earlier = ApiKeyAdded { key: ActorId::new(4), hash: Digest::of(b"key"), scopes, name: "made at start".into() };
+    let expected = serde_json::json!({"key": 4, "name": "made at start", "scopes": ["ledger:read", "events:read"]});
+    assert_eq!(told(IdentityFact::ApiKeyAdded(earlier)), (Some("api_key_added".to_owned()), expected));
+}
+
+#[test]
+fn a_refused_leg_is_named() {
+    let refused = PaymentDecided {
+        status: PaymentStatus::Refused,
+        refusal: Some(LegRefusal { leg: 1, status: TransferStatus::ExceedsCredits }),
+        ..decided()
+    };
+    let event = Event::new(&in_context(Fact::PaymentDecided(Arc::new(refused))), HISTORY);
+    let json = serde_json::to_value(event.expect("everything is known")).expect("JSON");
+    let expected = serde_json::json!({
+        "leg": 1, "code": "exceeds_credits", "number": 54,
+        "title": "the debits of the debit account would exceed its posted credits",
+    });
+    assert_eq!(json["data"]["refusal"], expected);
+}
+
+#[test]
+fn what_is_missing_to_show_something_is_asked_for() {
+    let known = in_context(Fact::PaymentDecided(Arc::new(decided())));
+    let unnamed = EntryInContext { context: Context { policy: None, ..known.context.clone() }, ..known.clone() };
+    assert_eq!(Event::new(&unnamed, HISTORY).err(), Some(Unknown::Policy(Seq::new(3))));
+    let unledgered = EntryInContext { context: Context { assets: Arc::default(), ..known.context.clone() }, ..known };
+    let unledgered = Event::new(&unledgered, HISTORY);
+    assert_eq!(unledgered.err(), Some(Unknown::Ledger(LEDGER)));
+    let account = ledger::Account::open(&NewAccount { ledger: LEDGER, ..NewAccount::default() }, Timestamp::ZERO);
+    assert_eq!(Account::new(&account, &Assets::default()).err(), Some(Unknown::Ledger(LEDGER)));
+}
+
+#[test]
+fn a_decision_describes_the_rules_of_its_own_policy_only() {
+    const POLICY: &str = r#"
+        name = "retail"
+        [ledgers.eur]
+        id = 978
+        asset = "EUR/2"
+        [accounts.a]
+        ledger = "eur"
+        code = 1
+        [accounts.b]
+        ledger = "eur"
+        code = 2
+        [payments.card]
+        ledger = "eur"
+        [[payments.card.legs]]
+        debit = { account = "a" }
+        credit = { account = "b" }
+        code = 1
+        [[rules]]
+        name = "card_velocity"
+        when = "payment.amount > 5"
+        then = { score = 200 }
+        description = "Too many cards"
+    "#;
+    let compiled = fixtures::compile(&fixtures::bundle(POLICY));
+    let entry = entry(Fact::PaymentDecided(Arc::new(decided())));
+    let describe = |artifact| {
+        let names = PolicyActivated { artifact, ..names() };
+        let decision = Decision::new((&entry.header).into(), &decided(), &names, Some(&compiled));
+        serde_json::to_value(decision).expect("JSON")["reasons"][0]["description"].clone()
+    };
+    assert_eq!(describe(compiled.digest()), "Too many cards");
+    assert_eq!(describe(Digest::default()), serde_json::Value::Null);
+}

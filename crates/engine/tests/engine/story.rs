@@ -1,0 +1,161 @@
+//! Payments as stories: one line a step, the expected result at its end.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::Arc;
+
+use engine::{
+    Answered, Applied, ChangePayment, CreatePayment, Engine, Entry, NewPayment, Operation, PaymentReply, RecordLabel,
+    Refusal, Request, Verb, account_id, query,
+};
+use fixtures::token;
+use policy::{AttributeKind, AttributeValue, Policy};
+use types::{ActorId, Amount, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
+
+/// Runs a story; a line that does not end as it says fails the test and names itself. Afterwards the entries alone
+/// must give the same state.
+#[track_caller]
+pub(crate) fn check(story: &str) {
+    let mut world = World::new();
+    for line in story.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (step, expected) = line.split_once("->").unwrap_or((line, ""));
+        let words: Vec<&str> = step.split_whitespace().collect();
+        let found = world.step(&words);
+        assert_eq!(found, expected.trim(), "in `{line}`");
+    }
+    world.replay_equals_live();
+}
+
+struct World {
+    engine: Engine,
+    policy: Arc<Policy>,
+    now: Timestamp,
+    entries: Vec<Entry>,
+}
+
+impl World {
+    fn new() -> Self {
+        let bundle = fixtures::bundle(fixtures::WALLET);
+        let policy = fixtures::compile(&bundle);
+        let mut engine = Engine::new(ShardId::new(0), TenantId::new(1));
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut entries = Vec::new();
+        engine.start(now, Origin::new(7), &mut |applied: Applied<'_>| entries.push(applied.entry.clone()));
+        let mut world = Self { engine, policy: Arc::clone(&policy), now, entries };
+        let (artifact, activation) = fixtures::installation(&bundle, &policy);
+        world.ask(0, artifact).unwrap();
+        world.ask(0, activation).unwrap();
+        world
+    }
+
+    fn ask<O: Operation>(&mut self, request: u128, operation: O) -> Answered<O> {
+        let mut sink = |applied: Applied<'_>| self.entries.push(applied.entry.clone());
+        while self.engine.execute_due(self.now, &mut sink) {}
+        let (id, command) = (RequestId::new(request), operation.into());
+        let request = Request { tenant: TenantId::new(1), actor: ActorId::new(1), id, command };
+        O::answer(self.engine.execute(self.now, &request, &mut sink))
+    }
+
+    fn step(&mut self, words: &[&str]) -> String {
+        // The engine gives every entry an instant of its own: the story's clock keeps up with it.
+        self.now = self.now.max(self.engine.clock().saturating_add(Span::from_ns(1)));
+        match words {
+            ["wait", span] => {
+                self.now = self.now.saturating_add(span.parse::<Span>().unwrap());
+                String::new()
+            }
+            ["pay", id, payment_type, amount, attributes @ ..] => self.pay(id, payment_type, amount, attributes),
+            ["label", id, label] => {
+                let recorded = self.ask(0, RecordLabel { payment: payment_id(id), label: label.parse().unwrap() });
+                match recorded {
+                    Ok((made, label)) => format!("{made:?} positive={}", label.label.positive),
+                    Err(refusal) => refusal.to_string(),
+                }
+            }
+            ["wallet", customer] => {
+                let id = account_id(&"wallet".parse().unwrap(), LedgerId::new(978), Some(token(customer)));
+                match self.ask(0, query::Account(id.into())) {
+                    Ok(account) => {
+                        format!(
+                            "{} held {}",
+                            account.account.credits_posted.get() - account.account.debits_posted.get(),
+                            account.account.debits_pending
+                        )
+                    }
+                    Err(refusal) => refusal.to_string(),
+                }
+            }
+            ["show", id] => outcome(self.ask(0, query::Payment(payment_id(id)))),
+            ["entries"] => self.entries.len().to_string(),
+            [verb, id, request] => {
+                let verb = Verb::ALL.into_iter().find(|known| known.name() == *verb).unwrap();
+                let request = request[1..].parse().unwrap();
+                outcome(self.ask(request, ChangePayment { payment: payment_id(id), verb }).map(|(_, reply)| reply))
+            }
+            other => panic!("no such step: {other:?}"),
+        }
+    }
+
+    fn pay(&mut self, id: &str, payment_type: &str, amount: &str, attributes: &[&str]) -> String {
+        let policy = Arc::clone(&self.policy);
+        let (idx, payment_type) = policy.payment_type(payment_type).unwrap();
+        let mut occurred_at = None;
+        let mut values = vec![None; payment_type.attributes.len()];
+        let mut content = format!("{amount} {}", payment_type.name);
+        for attribute in attributes {
+            content.push_str(attribute);
+            let (name, value) = attribute.split_once('=').unwrap();
+            match (name, payment_type.attribute(name)) {
+                ("ago", _) => occurred_at = self.now.checked_sub(value.parse().unwrap()),
+                ("in", _) => occurred_at = Some(self.now.saturating_add(value.parse().unwrap())),
+                (_, Some((idx, attribute))) => {
+                    assert!(matches!(attribute.kind, AttributeKind::Entity(_)));
+                    values[idx.get()] = Some(AttributeValue::Entity(token(value)));
+                }
+                (_, None) => panic!("no such attribute: {name}"),
+            }
+        }
+        let decided = self.ask(
+            0,
+            CreatePayment(Box::new(NewPayment {
+                payment: payment_id(id),
+                content: Digest::of(content.as_bytes()),
+                policy: policy.digest(),
+                payment_type: idx,
+                amount: Amount::new(amount.parse().unwrap()),
+                occurred_at,
+                attributes: values,
+                sealed: None,
+            })),
+        );
+        outcome(decided.map(|(_, reply)| reply))
+    }
+
+    #[track_caller]
+    fn replay_equals_live(&self) {
+        let mut replayed = Engine::new(ShardId::new(0), TenantId::new(1));
+        for entry in &self.entries {
+            assert!(replayed.agrees_with(entry));
+            replayed.apply(entry);
+        }
+        assert_eq!(replayed.applied(), Seq::new(self.entries.len() as u64), "every entry is in the journal");
+        assert_eq!(replayed.digest(), self.engine.digest(), "a replay gives the state of the live engine");
+    }
+}
+
+fn payment_id(name: &str) -> PaymentId {
+    PaymentId::new(name[1..].parse().unwrap())
+}
+
+fn outcome(answer: Result<Box<PaymentReply>, Refusal>) -> String {
+    match answer {
+        Ok(reply) => {
+            let payment = &reply.payment;
+            let reasons = reply.decided.iter().flat_map(|decided| &decided.reasons);
+            let reasons = reasons.map(|reason| format!(" {}", reason.code)).collect::<String>();
+            let refusal = payment.refusal.map(|refusal| format!(" {}", refusal.status.name())).unwrap_or_default();
+            let late = if reply.decided.as_ref().is_some_and(|decided| decided.late) { " late" } else { "" };
+            format!("{}{reasons}{refusal}{late}", payment.status.name())
+        }
+        Err(refusal) => refusal.to_string(),
+    }
+}

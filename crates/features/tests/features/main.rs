@@ -1,0 +1,4 @@
+//! Windows: what they answer, as tables and against a naive model.
+
+mod model;
+mod windows;

@@ -1,0 +1,200 @@
+//! Applies random updates, asks random questions, and compares the answers with a plain list of all records.
+
+use std::collections::BTreeMap;
+
+use features::{Aggregate, Applied, Change, Missing, Stream, StreamId, Update, Window, Windows};
+use proptest::prelude::*;
+use types::{Digest, DigestBuilder, Seq, Span, Timestamp, Token};
+
+const STREAM: StreamId = StreamId::new(1);
+const RETENTION_NS: u64 = 40;
+const ENTITIES: u128 = 3;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Time passes, then an entity gets a record that lies `late_ns` back.
+    Insert { entity: u128, wait_ns: u64, late_ns: u64, value: i64 },
+    /// The `back`th record from the end changes; it may be long forgotten.
+    Change { back: usize, change: Change },
+}
+
+#[derive(Debug, Clone)]
+struct Question {
+    entity: u128,
+    ago_ns: u64,
+    window: Window,
+    candidate: Option<i64>,
+}
+
+/// The truth, whatever was dropped.
+#[derive(Debug, Default)]
+struct Model {
+    now_ns: u64,
+    newest_ns: u64,
+    /// Every record by (entity, instant, sequence), with value and label.
+    records: BTreeMap<(u128, u64, u64), (i64, bool)>,
+    inserted: Vec<(u128, u64, u64)>,
+}
+
+impl Model {
+    /// The update of a step, or `None` if there is no record to change yet.
+    fn update(&mut self, step: &Step) -> Option<Update> {
+        let ((entity, at, seq), change) = match *step {
+            Step::Insert { entity, wait_ns, late_ns, value } => {
+                self.now_ns += wait_ns;
+                let at = self.now_ns.saturating_sub(late_ns);
+                self.newest_ns = self.newest_ns.max(at);
+                let key = (entity, at, self.inserted.len() as u64 + 1);
+                self.inserted.push(key);
+                (key, Change::Insert { value })
+            }
+            Step::Change { back, change } => (*self.inserted.iter().nth_back(back)?, change),
+        };
+        match change {
+            Change::Insert { value } => {
+                let label = self.records.get(&(entity, at, seq)).is_some_and(|(_, label)| *label);
+                self.records.insert((entity, at, seq), (value, label));
+            }
+            Change::Remove => {
+                self.records.remove(&(entity, at, seq));
+            }
+            Change::Label { positive } => {
+                self.records.entry((entity, at, seq)).and_modify(|(_, label)| *label = positive);
+            }
+        }
+        let (at, seq) = (Timestamp::from_ns(at), Seq::new(seq));
+        Some(Update { stream: STREAM, entity: Token::new(entity), at, seq, change })
+    }
+
+    fn answer(&self, question: &Question) -> Aggregate {
+        let at = i128::from(self.asked_at(question).ns());
+        let end = at - i128::from(question.window.delay.ns());
+        let start = end - i128::from(question.window.length.ns());
+        let inside = |instant: i128| start < instant && instant <= end;
+        let recorded = self
+            .records
+            .iter()
+            .filter(|((entity, instant, _), _)| *entity == question.entity && inside(i128::from(*instant)));
+        let candidate = question.candidate.filter(|_| inside(at)).map(|value| (value, false));
+        recorded.map(|(_, record)| *record).chain(candidate).fold(Aggregate::default(), |sum, (value, label)| {
+            Aggregate {
+                count: sum.count + 1,
+                sum: sum.sum + i128::from(value),
+                positives: sum.positives + u64::from(label),
+            }
+        })
+    }
+
+    fn asked_at(&self, question: &Question) -> Timestamp {
+        Timestamp::from_ns((self.now_ns + 5).saturating_sub(question.ago_ns))
+    }
+
+    /// Whether the retention still covers all of the window.
+    fn covers(&self, question: &Question) -> bool {
+        let at = i128::from(self.asked_at(question).ns());
+        let start = at - i128::from(question.window.delay.ns()) - i128::from(question.window.length.ns());
+        start.max(-1) >= i128::from(self.newest_ns) - i128::from(RETENTION_NS)
+            || at < i128::from(question.window.delay.ns())
+    }
+
+    /// Whether so few records and entities were ever inserted that the bounds cannot have dropped anything.
+    fn within(&self, question: &Question, records_max: u32, entities_max: u32) -> bool {
+        let records = self.inserted.iter().filter(|(entity, ..)| *entity == question.entity).count();
+        records as u64 <= u64::from(records_max) && u128::from(entities_max) >= ENTITIES
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let value = prop_oneof![-9_i64..10, Just(i64::MIN), Just(i64::MAX)];
+    let insert = (0..ENTITIES, 0_u64..4, prop_oneof![3 => Just(0), 1 => 0_u64..60], value.clone())
+        .prop_map(|(entity, wait_ns, late_ns, value)| Step::Insert { entity, wait_ns, late_ns, value });
+    let change = prop_oneof![
+        Just(Change::Remove),
+        any::<bool>().prop_map(|positive| Change::Label { positive }),
+        value.prop_map(|value| Change::Insert { value }),
+    ];
+    let change = (0_usize..40, change).prop_map(|(back, change)| Step::Change { back, change });
+    prop::collection::vec(prop_oneof![3 => insert, 2 => change], 1..120)
+}
+
+fn questions() -> impl Strategy<Value = Vec<Question>> {
+    let window = (0_u64..50, prop_oneof![Just(0), 0_u64..30])
+        .prop_map(|(length, delay)| Window { length: Span::from_ns(length), delay: Span::from_ns(delay) });
+    let question = (0..=ENTITIES, 0_u64..60, window, proptest::option::of(-9_i64..10))
+        .prop_map(|(entity, ago_ns, window, candidate)| Question { entity, ago_ns, window, candidate });
+    prop::collection::vec(question, 1..40)
+}
+
+fn opened(records_max: u32) -> Windows {
+    let mut windows = Windows::default();
+    windows.open(&Stream {
+        id: STREAM,
+        retention: Span::from_ns(RETENTION_NS),
+        records_max,
+        entities_max: u32::try_from(ENTITIES).expect("few"),
+        recorded_since: Timestamp::ZERO,
+    });
+    windows
+}
+
+fn ask(windows: &Windows, model: &Model, question: &Question) -> Result<Aggregate, Missing> {
+    let entity = Token::new(question.entity);
+    windows.aggregate(STREAM, entity, question.window, model.asked_at(question), question.candidate)
+}
+
+fn replayed(updates: &[Update], records_max: u32) -> (Vec<Applied>, Digest) {
+    let mut windows = opened(records_max);
+    let mut digest = DigestBuilder::new("finaira features model test");
+    let fold = |update: &Update| {
+        let applied = windows.apply(update);
+        windows.digest_after(update, &mut digest);
+        applied
+    };
+    (updates.iter().map(fold).collect(), digest.digest())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn without_bounds_exactly_what_the_retention_covers_is_answered(steps in steps(), questions in questions()) {
+        let (mut windows, mut model) = (opened(u32::MAX), Model::default());
+        for step in &steps {
+            if let Some(update) = model.update(step) {
+                prop_assert!(!matches!(windows.apply(&update), Applied::Dropped(_)));
+            }
+            for question in &questions {
+                let truth = if model.covers(question) { Ok(model.answer(question)) } else { Err(Missing::WindowTruncated) };
+                prop_assert_eq!(ask(&windows, &model, question), truth, "{:?}", question);
+            }
+        }
+    }
+
+    #[test]
+    fn with_bounds_an_answer_is_exact_or_missing(
+        steps in steps(), questions in questions(), records_max in 0_u32..12, entities_max in 1_u32..4,
+    ) {
+        let (mut windows, mut model) = (Windows::default(), Model::default());
+        windows.open(&Stream { id: STREAM, retention: Span::from_ns(RETENTION_NS), records_max, entities_max, recorded_since: Timestamp::ZERO });
+        for step in &steps {
+            if let Some(update) = model.update(step) {
+                prop_assert_ne!(windows.apply(&update), Applied::Dropped(Missing::UnknownStream));
+            }
+            prop_assert!(windows.entities() <= u64::from(entities_max));
+            prop_assert!(windows.records() <= u64::from(entities_max) * u64::from(records_max));
+            for question in &questions {
+                let answer = ask(&windows, &model, question);
+                if answer.is_ok() || model.covers(question) && model.within(question, records_max, entities_max) {
+                    prop_assert_eq!(answer, Ok(model.answer(question)), "{:?}", question);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_replay_gives_the_same_digest(steps in steps(), records_max in 0_u32..12) {
+        let mut model = Model::default();
+        let updates: Vec<Update> = steps.iter().filter_map(|step| model.update(step)).collect();
+        prop_assert_eq!(replayed(&updates, records_max), replayed(&updates, records_max));
+    }
+}

@@ -1,0 +1,88 @@
+//! Small runs of `finaira bench` with the real binary. The command itself checks every result, and that debits and
+//! credits of all accounts add up to what was moved. These tests assert nothing about time.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+#[track_caller]
+fn run(arguments: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
+    let output = command.args(["bench", "transfers", "--json"]).args(arguments).output().expect("the binary runs");
+    let stdout = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{}\n{stdout}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(stdout.lines().last().expect("a last line")).expect("the last line is JSON")
+}
+
+#[test]
+fn batches_of_every_kind_succeed() {
+    let figures = run(&["--count", "20000", "--accounts", "100"]);
+    let settings = json!({
+        "count": 20_000, "accounts": 100, "batch": 8_189, "clients": 1, "ids": "time", "zipf": null, "hot_percent": 0,
+        "pending_percent": 0, "index": "standard", "http": false, "queries": 100, "proofs": "on",
+    });
+    assert_eq!(figures["settings"], settings);
+    for name in ["transfers_per_second", "batch_ms_p50", "batch_ms_p99", "batch_ms_max", "disk_bytes_per_transfer"] {
+        assert!(figures[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {figures}");
+    }
+    assert!(figures["rss_peak_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{figures}");
+
+    let options = ["--ids", "random", "--zipf", "--hot-percent", "20", "--pending-percent", "40", "--clients", "3"];
+    let figures = run(&[&["--count", "20000", "--batch", "700"], options.as_slice()].concat());
+    assert_eq!(figures["settings"]["zipf"], 0.99);
+    assert_eq!(figures["raw_fdatasync_per_second"], Value::Null);
+}
+
+#[test]
+fn the_last_line_has_every_figure_with_its_type() {
+    let figures = run(&["--count", "20000"]);
+    let object = figures.as_object().expect("an object");
+    let numbers = [
+        "transfers_per_second",
+        "batch_ms_p50",
+        "batch_ms_p99",
+        "batch_ms_max",
+        "query_ms_p50",
+        "query_ms_p99",
+        "query_cold_ms_p50",
+        "disk_bytes_per_transfer",
+    ];
+    for name in numbers {
+        assert!(object[name].as_f64().is_some_and(|value| value >= 0.0), "{name}: {figures}");
+    }
+    // Such a short load may end before any query does.
+    for name in ["query_under_load_ms_p50", "query_under_load_ms_p99"] {
+        assert!(object[name].is_null() || object[name].is_f64() || object[name].is_u64(), "{name}: {figures}");
+    }
+    assert!(object["rss_peak_bytes"].is_u64(), "{figures}");
+    assert_eq!(object["benchmark"], "transfers");
+    let settings = object["settings"].as_object().expect("an object");
+    for name in ["count", "accounts", "batch", "clients", "hot_percent", "pending_percent", "queries"] {
+        assert!(settings[name].is_u64(), "{name}: {figures}");
+    }
+    assert_eq!(
+        (&settings["accounts"], &settings["batch"], &settings["queries"]),
+        (&json!(10_000), &json!(8_189), &json!(100))
+    );
+    assert!(settings["ids"].is_string() && settings["index"].is_string() && settings["http"].is_boolean());
+    assert!(settings.contains_key("zipf"), "{figures}");
+}
+
+#[test]
+fn single_transfers_succeed_over_both_interfaces() {
+    let options = ["--accounts", "10", "--pending-percent", "50", "--clients", "2", "--queries", "0"];
+    let packed = run(&[&["--count", "200", "--batch", "1"], options.as_slice()].concat());
+    assert!(packed["raw_fdatasync_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{packed}");
+    let json = run(&[&["--count", "200", "--http"], options.as_slice()].concat());
+    assert_eq!(json["settings"]["batch"], 1);
+}
+
+#[test]
+fn a_directory_that_is_not_empty_is_rejected() {
+    let data = tempfile::tempdir().expect("a directory");
+    std::fs::write(data.path().join("mine"), "").expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
+    let output = command.args(["bench", "transfers", "--count", "1", "--data"]).arg(data.path()).output();
+    let output = output.expect("the binary runs");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not empty"), "{output:?}");
+}

@@ -1,0 +1,42 @@
+//! Runs the demo with the real binary.
+
+use std::process::Command;
+
+#[test]
+fn the_demo_runs_to_its_end_from_any_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Command::new(env!("CARGO_BIN_EXE_finaira"))
+        .args(["demo", "--exit", "--payments", "300"])
+        .current_dir(folder.path())
+        .env("TMPDIR", folder.path())
+        .output()
+        .unwrap();
+    let (text, errors) = (String::from_utf8(demo.stdout).unwrap(), String::from_utf8(demo.stderr).unwrap());
+    assert!(demo.status.success(), "{text}{errors}");
+    for expected in [
+        "approved at once",
+        "card testing",
+        "account takeover",
+        "compromised merchant",
+        "mule chain",
+        "FALSE ALARMS",
+        "payment_exists_with_different_content",
+        "40 accepted, 20 declined",
+        "p99",
+    ] {
+        assert!(text.contains(expected), "no `{expected}` in\n{text}");
+    }
+    let posted = text.lines().find(|line| line.starts_with("posted")).unwrap();
+    let columns: Vec<&str> = posted.split_whitespace().collect();
+    assert_eq!(columns[1], columns[2], "debits and credits");
+    assert_eq!(columns[3], "0.00", "{posted}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "the temporary data was removed");
+}
+
+#[test]
+fn a_demo_that_is_too_small_is_refused() {
+    let demo = Command::new(env!("CARGO_BIN_EXE_finaira")).args(["demo", "--payments", "10"]).output().unwrap();
+    assert!(!demo.status.success());
+    assert!(String::from_utf8(demo.stderr).unwrap().contains("200"));
+}

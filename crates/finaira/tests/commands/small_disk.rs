@@ -1,0 +1,125 @@
+//! A small file system that really becomes full.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::guard::{AT_ONCE, Sent, received, send, start};
+use crate::harness::{Client, Server, eventually};
+
+const MIB: u64 = 1 << 20;
+
+/// A file system in memory, which is unmounted when this is dropped.
+pub(crate) struct Mounted {
+    _directory: tempfile::TempDir,
+    pub(crate) path: PathBuf,
+}
+
+impl Mounted {
+    /// Returns `None` if the system does not allow mounting, unless `FINAIRA_REQUIRE_MOUNT=1` makes that an error.
+    #[expect(clippy::disallowed_methods, reason = "an environment variable of this test")]
+    pub(crate) fn of_bytes(bytes: u64) -> Option<Self> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("small");
+        fs::create_dir(&path).expect("a directory");
+        let options = format!("size={bytes},mode=700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&path).output();
+        let why = match mounted {
+            Ok(output) if output.status.success() => return Some(Self { _directory: directory, path }),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let required = std::env::var("FINAIRA_REQUIRE_MOUNT").is_ok_and(|value| value == "1");
+        assert!(!required, "FINAIRA_REQUIRE_MOUNT=1, but nothing can be mounted: {why}");
+        eprintln!("SKIPPED: nothing can be mounted here: {why}");
+        None
+    }
+
+    /// Makes the file system read-only.
+    pub(crate) fn make_read_only(&self) {
+        let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.path).status();
+        assert!(status.expect("mount runs").success());
+    }
+
+    fn ballast(&self, bytes: u64) -> PathBuf {
+        let path = self.path.join("ballast");
+        fs::write(&path, vec![1; usize::try_from(bytes).expect("small")]).expect("there is room");
+        path
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(&self.path).status());
+    }
+}
+
+fn prepare(data: &Path, reserve: u64) -> (Server, Client, String) {
+    start(data, &["--disk-reserve", &reserve.to_string()])
+}
+
+#[test]
+fn below_the_reserve_writes_are_refused_until_space_is_freed() {
+    // The reserve is larger than what is written between two checks of the disk, even on a busy machine.
+    let Some(disk) = Mounted::of_bytes(120 * MIB) else { return };
+    let ballast = disk.ballast(40 * MIB);
+    let data = disk.path.join("data");
+    let (server, client, _) = prepare(&data, 64 * MIB);
+    let mut taken = 0;
+    let (status, refused) = loop {
+        match send(&client, 1_000 + taken).expect("the server answers") {
+            Sent::Taken => taken += AT_ONCE,
+            Sent::Refused(status, problem) => break (status, problem),
+        }
+        assert!(taken < 1_000_000, "the disk becomes full");
+    };
+    assert_eq!((status, &refused["code"]), (503, &json!("disk_reserve_reached")), "{refused}");
+    let detail = refused["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("fewer than the reserve of 67108864"), "{refused}");
+    assert!(taken >= 40_000, "it accepted {taken} before that");
+    assert_eq!(received(&client), taken, "reads still work, and refused transfers left no trace");
+    assert!(client.get("/metrics").body.to_string().contains(r#"finaira_writes_closed{reason=\"disk\"} 1"#));
+    assert!(fs::metadata(data.join("journal/segment-00000001")).is_ok());
+    assert!(matches!(send(&client, 1_000 + taken), Some(Sent::Refused(503, _))));
+
+    fs::remove_file(ballast).expect("the ballast can be removed");
+    eventually(|| matches!(send(&client, 1_000 + taken), Some(Sent::Taken)).then_some(()));
+    assert_eq!(received(&client), taken + AT_ONCE);
+    server.logs("writes are taken again");
+    let log = server.log();
+    assert_eq!(log.matches("writes are refused").count(), 1, "{log}");
+    assert_eq!(log.matches("writes are taken again").count(), 1, "{log}");
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_full_disk_without_reserve_ends_the_server_and_loses_nothing_acknowledged() {
+    let Some(disk) = Mounted::of_bytes(24 * MIB) else { return };
+    let ballast = disk.ballast(14 * MIB);
+    let data = disk.path.join("data");
+    let (server, client, key) = prepare(&data, 0);
+    let mut acknowledged = 0;
+    while let Some(sent) = send(&client, 1_000 + acknowledged) {
+        if let Sent::Refused(status, problem) = sent {
+            assert_eq!((status, &problem["code"]), (503, &json!("journal_failed")), "{problem}");
+            break;
+        }
+        acknowledged += AT_ONCE;
+        assert!(acknowledged < 1_000_000, "the disk becomes full");
+    }
+    let (status, log) = server.wait_with_log();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("stopped because of a failure") && log.contains("No space left on device"), "{log}");
+    assert!(acknowledged >= 20_000, "it accepted {acknowledged} before that");
+
+    fs::remove_file(ballast).expect("the ballast can be removed");
+    let server = Server::start_with(&data, &["--disk-reserve", "0"]);
+    let client = server.client(&key);
+    let found = received(&client);
+    assert!((acknowledged..=acknowledged + AT_ONCE).contains(&found), "{found} of {acknowledged}");
+    assert!(matches!(send(&client, 1_000 + acknowledged), Some(Sent::Taken)));
+    assert_eq!(received(&client), acknowledged + AT_ONCE);
+    assert!(server.stop().success());
+}

@@ -1,0 +1,77 @@
+//! The kinds of entries about identity: principals and their credentials.
+
+use engine::{ApiKeyAdded, CredentialAdded, CredentialKind, IdentityFact, PrincipalAdded, PrincipalKind};
+use types::{ActorId, CredentialId, Digest};
+
+use super::fact::{API_KEY_ADDED, CREDENTIAL_ADDED, PRINCIPAL_ADDED, decode_text};
+use super::payment::Table;
+use crate::bytes::{DecodeError, Decoder, Encoder};
+
+const PRINCIPAL_KINDS: Table<PrincipalKind> = Table { what: "kind of principal", values: &PrincipalKind::ALL };
+const API_KEY: u8 = 0;
+
+pub(super) const fn kind(fact: &IdentityFact) -> u16 {
+    match fact {
+        IdentityFact::PrincipalAdded(_) => PRINCIPAL_ADDED,
+        IdentityFact::CredentialAdded(_) => CREDENTIAL_ADDED,
+        IdentityFact::ApiKeyAdded(_) => API_KEY_ADDED,
+    }
+}
+
+pub(super) fn encode(fact: &IdentityFact, into: &mut Encoder) {
+    match fact {
+        IdentityFact::PrincipalAdded(PrincipalAdded { actor, kind, name }) => {
+            into.varint(actor.get());
+            into.u8(PRINCIPAL_KINDS.number(*kind));
+            into.counted(name.as_bytes());
+        }
+        IdentityFact::CredentialAdded(CredentialAdded { credential, principal, kind, scopes, name }) => {
+            into.varint(credential.get());
+            into.varint(principal.get());
+            match kind {
+                CredentialKind::ApiKey { hash } => {
+                    into.u8(API_KEY);
+                    into.raw(hash.as_bytes());
+                }
+            }
+            into.varint(*scopes);
+            into.counted(name.as_bytes());
+        }
+        IdentityFact::ApiKeyAdded(ApiKeyAdded { key, hash, scopes, name }) => {
+            into.varint(key.get());
+            into.raw(hash.as_bytes());
+            into.varint(*scopes);
+            into.counted(name.as_bytes());
+        }
+    }
+}
+
+pub(super) fn decode(kind: u16, from: &mut Decoder<'_>) -> Result<IdentityFact, DecodeError> {
+    Ok(match kind {
+        PRINCIPAL_ADDED => IdentityFact::PrincipalAdded(PrincipalAdded {
+            actor: ActorId::new(from.varint()?),
+            kind: PRINCIPAL_KINDS.value(from.u8()?)?,
+            name: decode_text(from)?.into(),
+        }),
+        CREDENTIAL_ADDED => IdentityFact::CredentialAdded(CredentialAdded {
+            credential: CredentialId::new(from.varint()?),
+            principal: ActorId::new(from.varint()?),
+            kind: decode_credential_kind(from)?,
+            scopes: from.varint()?,
+            name: decode_text(from)?.into(),
+        }),
+        _ => IdentityFact::ApiKeyAdded(ApiKeyAdded {
+            key: ActorId::new(from.varint()?),
+            hash: Digest::new(from.array()?),
+            scopes: from.varint()?,
+            name: decode_text(from)?.into(),
+        }),
+    })
+}
+
+fn decode_credential_kind(from: &mut Decoder<'_>) -> Result<CredentialKind, DecodeError> {
+    match from.u8()? {
+        API_KEY => Ok(CredentialKind::ApiKey { hash: Digest::new(from.array()?) }),
+        other => Err(DecodeError::Unknown { what: "kind of credential", value: u64::from(other) }),
+    }
+}

@@ -1,0 +1,264 @@
+//! What is known about where frames stand, shared by the writer and all readers.
+//!
+//! Not every frame is noted: one per [`POINT_STRIDE_BYTES`] is enough, and the headers of frames lead from there to any
+//! other. Segments that this process did not write or scan are looked through when they are first read.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use types::{Seq, ShardId};
+
+use crate::fault::Fault;
+use crate::frame::{self, FrameHash, FrameView, ReadHeader};
+use crate::segments::segment::{self, HeaderFound, SegmentHeader};
+use disk::{Disk, DiskFile};
+
+/// At least so many bytes are between two points.
+pub(crate) const POINT_STRIDE_BYTES: u64 = 64 * 1024;
+/// So many segment files are open for readers at most, beside the one that is written.
+const FILES_MAX: usize = 64;
+/// Read at once when walking from header to header: many small frames, or one header.
+const WALK_BYTES: usize = 16 * 1024;
+
+/// A frame whose place is noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Point {
+    pub(crate) first: Seq,
+    pub(crate) offset: u64,
+}
+
+/// What is known about one segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// The first entry, as its header says.
+    pub(crate) first: Seq,
+    /// In order; the first frame is always among them. `None` until somebody looks.
+    pub(crate) points: Option<Vec<Point>>,
+}
+
+impl Known {
+    /// A segment that is noted from its first frame on.
+    pub(crate) fn from_the_first_frame(first: Seq) -> Self {
+        Self { first, points: Some(vec![Point { first, offset: segment::HEADER_BYTES }]) }
+    }
+
+    /// Notes a frame unless the last point is near.
+    pub(crate) fn note(&mut self, point: Point) {
+        let points = self.points.get_or_insert_default();
+        if points.last().is_none_or(|last| point.offset >= last.offset + POINT_STRIDE_BYTES) {
+            points.push(point);
+        }
+    }
+}
+
+/// The places of a journal.
+#[derive(Debug)]
+pub(crate) struct Places<D: Disk> {
+    pub(crate) disk: D,
+    pub(crate) shard: ShardId,
+    /// The last durable sequence.
+    pub(crate) durable: AtomicU64,
+    segments: RwLock<BTreeMap<u64, Known>>,
+    /// The file used last stands last.
+    files: Mutex<Vec<(u64, Arc<D::File>)>>,
+}
+
+impl<D: Disk> Places<D> {
+    pub(crate) fn new(disk: D, shard: ShardId, segments: BTreeMap<u64, Known>, durable: Seq) -> Self {
+        let durable = AtomicU64::new(durable.get());
+        Self { disk, shard, durable, segments: RwLock::new(segments), files: Mutex::new(Vec::new()) }
+    }
+
+    pub(crate) fn add_segment(&self, number: u64, first: Seq) {
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        segments.insert(number, Known::from_the_first_frame(first));
+    }
+
+    /// Takes over the frames that became durable.
+    pub(crate) fn note(&self, frames: &mut Vec<(u64, Point)>) {
+        if frames.is_empty() {
+            return;
+        }
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        for (number, point) in frames.drain(..) {
+            if let Some(known) = segments.get_mut(&number) {
+                known.note(point);
+            }
+        }
+    }
+
+    /// The segment that holds a sequence.
+    pub(crate) fn segment_of(&self, seq: Seq) -> Option<u64> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let (mut low, mut high) = (*segments.keys().next()?, *segments.keys().next_back()?);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if segments.get(&middle).is_some_and(|known| known.first <= seq) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        Some(low)
+    }
+
+    /// The first entry of a segment that is known.
+    pub(crate) fn first_of(&self, number: u64) -> Option<Seq> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        segments.get(&number).map(|known| known.first)
+    }
+
+    /// The segments that are followed by another one, for whose first entry `fits` holds; in order.
+    pub(crate) fn followed(&self, fits: impl Fn(Seq) -> bool) -> Vec<u64> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let behind = segments.iter().skip(1);
+        segments.keys().zip(behind).filter(|(_, (_, behind))| fits(behind.first)).map(|(number, _)| *number).collect()
+    }
+
+    /// The last noted frame of a segment for which `before` holds; it holds for the first.
+    pub(crate) fn point(&self, number: u64, before: impl Fn(&Point) -> bool) -> Result<Point, Fault> {
+        let last = |points: &[Point]| points.get(points.partition_point(&before).saturating_sub(1)).copied();
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = segments.get(&number).and_then(|known| known.points.as_deref()).and_then(last) {
+            return Ok(found);
+        }
+        drop(segments);
+        let known = self.look_through(number)?;
+        let found = known.points.as_deref().and_then(last);
+        let found = found.unwrap_or(Point { first: known.first, offset: segment::HEADER_BYTES });
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        segments.entry(number).or_insert_with(|| known.clone()).points.get_or_insert(known.points.unwrap_or_default());
+        Ok(found)
+    }
+
+    /// Notes the frames of a segment, up to where they end.
+    fn look_through(&self, number: u64) -> Result<Known, Fault> {
+        let header = self.header(number)?;
+        let mut known = Known::from_the_first_frame(header.first);
+        let mut walk = self.walk(number, Point { first: header.first, offset: segment::HEADER_BYTES })?;
+        while let Some((offset, header)) = walk.next()? {
+            known.note(Point { first: header.first, offset });
+        }
+        Ok(known)
+    }
+
+    /// The header of a segment that must be there.
+    pub(crate) fn header(&self, number: u64) -> Result<SegmentHeader, Fault> {
+        let file = self.file(number)?;
+        match segment::read_header(file.as_ref(), &segment::file_name(number), self.shard)? {
+            HeaderFound::Used(header) if header.number == number => Ok(header),
+            HeaderFound::Used(_) | HeaderFound::Unused | HeaderFound::Damaged => {
+                Err(damaged(number, 0, Seq::ZERO, "the segment's header is not the one that belongs here"))
+            }
+        }
+    }
+
+    /// The file of a segment, opened unless it is open.
+    pub(crate) fn file(&self, number: u64) -> Result<Arc<D::File>, Fault> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = match files.iter().rposition(|(open, _)| *open == number) {
+            Some(place) => files.remove(place).1,
+            None => {
+                let name = segment::file_name(number);
+                let opened =
+                    self.disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
+                if files.len() == FILES_MAX {
+                    files.remove(0);
+                }
+                Arc::new(opened.ok_or_else(|| damaged(number, 0, Seq::ZERO, "the segment file is missing"))?)
+            }
+        };
+        files.push((number, Arc::clone(&found)));
+        Ok(found)
+    }
+
+    /// Goes from header to header.
+    pub(crate) fn walk(&self, number: u64, from: Point) -> Result<Walk<D::File>, Fault> {
+        let file = self.file(number)?;
+        Ok(Walk { file, number, next: from, buffer: Vec::new(), buffer_at: 0, payload: Vec::new() })
+    }
+}
+
+pub(crate) fn damaged(number: u64, offset: u64, seq: Seq, what: &str) -> Fault {
+    Fault::Damaged { file: segment::file_name(number), offset, seq, what: what.to_owned() }
+}
+
+/// No frame stands where one should.
+pub(crate) const NO_FRAME: &str = "no whole frame stands there";
+
+/// Goes through the frames of a segment by their headers, and reads those that are wanted.
+#[derive(Debug)]
+pub(crate) struct Walk<F> {
+    file: Arc<F>,
+    number: u64,
+    /// Where the next frame should be.
+    pub(crate) next: Point,
+    /// What stands from `buffer_at` on.
+    buffer: Vec<u8>,
+    buffer_at: u64,
+    /// The payload that was asked for last, unless it stands in the buffer.
+    payload: Vec<u8>,
+}
+
+impl<F: DiskFile> Walk<F> {
+    /// The next header and where it stands; `None` where no frame follows.
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, ReadHeader)>, Fault> {
+        let Point { first, offset } = self.next;
+        let header = match self.held(offset, frame::HEADER_BYTES) {
+            Some(bytes) => frame::read_header(bytes),
+            None => {
+                let mut buffer = std::mem::take(&mut self.buffer);
+                buffer.resize(WALK_BYTES, 0);
+                let count = self.read(&mut buffer, offset)?;
+                buffer.truncate(count);
+                (self.buffer, self.buffer_at) = (buffer, offset);
+                frame::read_header(&self.buffer)
+            }
+        };
+        let Some(header) = header.filter(|header| header.first == first) else { return Ok(None) };
+        self.next = Point { first: header.last().next(), offset: offset + header.written_bytes() };
+        Ok(Some((offset, header)))
+    }
+
+    /// As [`Walk::next`], where a frame must be.
+    pub(crate) fn expect_next(&mut self) -> Result<(u64, ReadHeader), Fault> {
+        let Point { first, offset } = self.next;
+        self.next()?.ok_or_else(|| damaged(self.number, offset, first, NO_FRAME))
+    }
+
+    /// The frame whose header stands at `offset`.
+    pub(crate) fn frame(&mut self, offset: u64, header: &ReadHeader) -> Result<FrameView<'_>, Fault> {
+        let payload_at = offset + frame::HEADER_BYTES as u64;
+        if self.held(payload_at, header.payload_bytes).is_none() {
+            let mut payload = std::mem::take(&mut self.payload);
+            payload.resize(header.payload_bytes, 0);
+            let count = self.read(&mut payload, payload_at)?;
+            payload.truncate(count);
+            self.payload = payload;
+        }
+        let payload = self.held(payload_at, header.payload_bytes).unwrap_or(&self.payload);
+        if payload.len() != header.payload_bytes || crc32c::crc32c(payload) != header.payload_crc {
+            let what = "the frame's payload does not match its checksum";
+            return Err(damaged(self.number, offset, header.first, what));
+        }
+        Ok(header.view(payload))
+    }
+
+    /// The hash of a frame, which the next one carries.
+    pub(crate) fn hash(&self, offset: u64, header: &ReadHeader) -> Result<FrameHash, Fault> {
+        let mut written = vec![0; frame::HEADER_BYTES + header.payload_bytes];
+        let count = self.read(&mut written, offset)?;
+        Ok(frame::hash_of(written.get(..count).unwrap_or_default()))
+    }
+
+    fn held(&self, offset: u64, bytes: usize) -> Option<&[u8]> {
+        let from = usize::try_from(offset.checked_sub(self.buffer_at)?).ok()?;
+        self.buffer.get(from..from.checked_add(bytes)?)
+    }
+
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Fault> {
+        let fault = |cause| Fault::Io { action: "read", file: segment::file_name(self.number), cause };
+        self.file.read_at(buffer, offset).map_err(fault)
+    }
+}

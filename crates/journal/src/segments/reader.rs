@@ -1,0 +1,233 @@
+//! Reads durable entries back, from any thread, while the journal goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use engine::{Entry, Fact};
+use ledger::{Transfer, TransferKey};
+use types::{Seq, ShardId};
+
+use crate::canonical::CanonicalRun;
+use crate::codec;
+use crate::fault::Fault;
+use crate::log::Reader;
+use crate::segments::places::{NO_FRAME, Places, Point, damaged};
+use crate::segments::position::{FrameAt, Position};
+use crate::segments::segment;
+use disk::{Disk, DiskFile};
+
+/// Reads the durable entries of a [`crate::SegmentStore`]. Whatever is read is checked again: disks change what nobody
+/// wrote.
+#[derive(Debug)]
+pub struct FileReader<D: Disk> {
+    pub(crate) places: Arc<Places<D>>,
+}
+
+impl<D: Disk> Clone for FileReader<D> {
+    fn clone(&self) -> Self {
+        Self { places: Arc::clone(&self.places) }
+    }
+}
+
+impl<D: Disk> Reader for FileReader<D> {
+    fn durable(&self) -> Seq {
+        Seq::new(self.places.durable.load(Ordering::Acquire))
+    }
+
+    fn read(&self, from: Seq) -> Result<Vec<Entry>, Fault> {
+        let durable = self.durable();
+        let from = from.max(Seq::new(1));
+        let Some(number) = self.places.segment_of(from).filter(|_| from <= durable) else { return Ok(Vec::new()) };
+        let point = self.places.point(number, |point| point.first <= from)?;
+        let mut walk = self.places.walk(number, point)?;
+        loop {
+            let (offset, header) = walk.expect_next()?;
+            if header.last() >= from {
+                let frame = walk.frame(offset, &header)?;
+                let mut entries = frame.entries().map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+                entries.retain(|entry| entry.header.seq >= from && entry.header.seq <= durable);
+                return Ok(entries);
+            }
+        }
+    }
+}
+
+impl<D: Disk> FileReader<D> {
+    pub(crate) fn new(places: Arc<Places<D>>) -> Self {
+        Self { places }
+    }
+
+    /// A reader of a journal that is not open yet, for positions that are known to be durable. It goes on working when
+    /// the journal is opened, but never learns the durable position: [`Reader::read`] finds nothing.
+    pub fn before_opening(disk: D, shard: ShardId) -> Self {
+        Self::new(Arc::new(Places::new(disk, shard, std::collections::BTreeMap::new(), Seq::ZERO)))
+    }
+
+    /// Where the frame of a durable entry stands.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged before that frame.
+    pub fn frame_position(&self, seq: Seq) -> Result<Position, Fault> {
+        let number = self.places.segment_of(seq).unwrap_or(1);
+        let point = self.places.point(number, |point| point.first <= seq)?;
+        let mut walk = self.places.walk(number, point)?;
+        loop {
+            let (offset, header) = walk.expect_next()?;
+            if header.last() >= seq {
+                return Ok(Position::new(number, offset, false));
+            }
+        }
+    }
+
+    /// The canonical encodings of durable entries from `from` on, in order: at least one if `from` is durable, otherwise
+    /// none, and no more frames once there are `enough` of them. Takes less time than reading the entries.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a frame is damaged.
+    pub fn canonical(&self, from: Seq, enough: usize, into: &mut CanonicalRun) -> Result<(), Fault> {
+        into.clear();
+        let durable = self.durable();
+        let from = from.max(Seq::new(1));
+        let Some(number) = self.places.segment_of(from).filter(|_| from <= durable) else { return Ok(()) };
+        let point = self.places.point(number, |point| point.first <= from)?;
+        let mut walk = self.places.walk(number, point)?;
+        while walk.next.first <= durable && into.len() < enough {
+            // The first frame must be there; where others end, the next segment begins.
+            let next = if into.is_empty() { Some(walk.expect_next()?) } else { walk.next()? };
+            let Some((offset, header)) = next else { break };
+            if header.last() >= from {
+                let frame = walk.frame(offset, &header)?;
+                let read = frame.canonical((from, durable), into);
+                read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The client transfer in the row at this position: one small read, checked by the row's own checksum.
+    ///
+    /// # Errors
+    /// When the file cannot be read or the row is damaged.
+    ///
+    /// # Panics
+    /// When the position is not that of a row.
+    pub fn transfer_at(&self, position: Position) -> Result<Transfer, Fault> {
+        assert!(position.is_row(), "JRN-6: {position:?} is read as a row");
+        let mut bytes = [0; codec::WIDE_ROW_BYTES];
+        let file = self.places.file(position.segment())?;
+        let fault = |cause| Fault::Io { action: "read", file: segment::file_name(position.segment()), cause };
+        let count = file.read_at(&mut bytes, position.offset()).map_err(fault)?;
+        if let Some(transfer) = codec::read_row(bytes.get(..count).unwrap_or_default()) {
+            return Ok(transfer);
+        }
+        // The frame says what is wrong, and where.
+        let entry = self.entry_at(position)?;
+        if let Fact::Ledger(ledger::Fact::TransferCreated(transfer) | ledger::Fact::TransferStaged { transfer, .. }) =
+            entry.fact
+        {
+            return Ok(transfer);
+        }
+        Err(damaged(position.segment(), position.offset(), entry.header.seq, "no row starts there"))
+    }
+
+    /// The entry at this position; its whole frame is read and checked.
+    ///
+    /// # Errors
+    /// When the file cannot be read, the frame is damaged, or no entry starts there.
+    pub fn entry_at(&self, position: Position) -> Result<Entry, Fault> {
+        let entries = self.frame_at(position)?;
+        let first = entries.first().map_or(Seq::ZERO, |(_, entry)| entry.header.seq);
+        let found = entries.into_iter().find(|(at, _)| *at == position).map(|(_, entry)| entry);
+        found.ok_or_else(|| damaged(position.segment(), position.offset(), first, "no entry starts there"))
+    }
+
+    /// All entries of the frame that holds the entry at this position, each with its own; the frame is read and checked.
+    ///
+    /// # Errors
+    /// When the file cannot be read, the frame is damaged, or no frame stands there.
+    pub fn frame_at(&self, position: Position) -> Result<Vec<(Position, Entry)>, Fault> {
+        let (number, offset) = (position.segment(), position.offset());
+        let point = self.places.point(number, |point| point.offset < offset)?;
+        let mut walk = self.places.walk(number, point)?;
+        loop {
+            let (frame_offset, header) = walk.expect_next()?;
+            if walk.next.offset <= offset {
+                continue;
+            }
+            let at = FrameAt::of_frame(number, frame_offset);
+            let frame = walk.frame(frame_offset, &header)?;
+            let read = frame.iter().map(|read| read.map(|(entry, placed)| (at.position(placed), entry)));
+            return read.collect::<Result<_, _>>().map_err(|cause| Fault::Undecodable { seq: header.first, cause });
+        }
+    }
+
+    /// Shows every transfer that a client made or an import brought, from one position (included) to another (excluded), in order. Transfers
+    /// that stand inside other entries are not among them, nor are legs of payments.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a frame is damaged, and what `visit` says.
+    pub fn rows(
+        &self,
+        from: Position,
+        to: Position,
+        visit: &mut dyn FnMut(Position, &Transfer) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.entries_between(from, to, &mut |position, entry| {
+            let Fact::Ledger(ledger::Fact::TransferCreated(transfer) | ledger::Fact::TransferStaged { transfer, .. }) =
+                &entry.fact
+            else {
+                return Ok(());
+            };
+            let TransferKey::Client(_) = transfer.key else { return Ok(()) };
+            visit(position, transfer)
+        })
+    }
+
+    /// Shows every entry from one position (included) to another (excluded), in order.
+    ///
+    /// # Errors
+    /// As [`FileReader::rows`].
+    pub fn entries_between(
+        &self,
+        from: Position,
+        to: Position,
+        visit: &mut dyn FnMut(Position, &Entry) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        if from >= to {
+            return Ok(());
+        }
+        let (mut number, end) = (from.segment(), (to.segment(), to.offset()));
+        let point = self.places.point(number, |point| point.offset < from.offset())?;
+        let mut walk = self.places.walk(number, point)?;
+        loop {
+            while (number, walk.next.offset) < end
+                && let Some((offset, header)) = walk.next()?
+            {
+                if (number, walk.next.offset) <= (from.segment(), from.offset()) {
+                    continue;
+                }
+                let at = FrameAt::of_frame(number, offset);
+                for read in walk.frame(offset, &header)?.iter() {
+                    let (entry, placed) = read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+                    let position = at.position(placed);
+                    if position >= to {
+                        return Ok(());
+                    }
+                    if position >= from {
+                        visit(position, &entry)?;
+                    }
+                }
+            }
+            let Point { first, offset } = walk.next;
+            if (number, offset) >= end {
+                return Ok(());
+            }
+            // Only the segment after it tells whether this one ended here.
+            if number == to.segment() || self.places.header(number + 1)?.first != first {
+                return Err(damaged(number, offset, first, NO_FRAME));
+            }
+            number += 1;
+            walk = self.places.walk(number, Point { first, offset: segment::HEADER_BYTES })?;
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Writes the segments of a directory: for a journal, and for a copy of one.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use disk::{Disk, DiskFile};
+use types::Seq;
+
+use crate::fault::Fault;
+use crate::identity::Identity;
+use crate::segments::mark::Mark;
+use crate::segments::places::{Places, Point};
+use crate::segments::position::StartAt;
+use crate::segments::recover::Tail;
+use crate::segments::segment::{self, SegmentHeader};
+
+/// The end of the segments of a directory, where frames are written. Its caller seals the frames or checks those that
+/// arrive, and decides where a segment ends.
+///
+/// After any error it is poisoned: nothing is known about what was not yet durable, and every later call fails.
+#[derive(Debug)]
+pub(crate) struct SegmentWriter<D: Disk> {
+    places: Arc<Places<D>>,
+    mark: Mark<D::File>,
+    /// Behind the last frame.
+    place: StartAt,
+    /// Which history the last segment is of; `None` before the first.
+    identity: Option<Identity>,
+    /// The last segment, until it is left.
+    open: Option<OpenSegment<D::File>>,
+    /// Segments that were left since the last sync.
+    unsynced: Vec<(u64, Arc<D::File>)>,
+    /// Frames that are to be noted once they are durable.
+    points: Vec<(u64, Point)>,
+    /// Which history the last durable entry is of.
+    durable_identity: Option<Identity>,
+    poisoned: Option<String>,
+}
+
+#[derive(Debug)]
+struct OpenSegment<F> {
+    file: Arc<F>,
+    bytes: u64,
+    written: bool,
+}
+
+/// A frame among those that are written together.
+#[derive(Debug)]
+pub(crate) struct NewFrame {
+    pub(crate) first: Seq,
+    pub(crate) behind: StartAt,
+}
+
+impl<D: Disk> SegmentWriter<D> {
+    /// For a directory without segments.
+    pub(crate) fn empty(places: Arc<Places<D>>, mark: Mark<D::File>) -> Self {
+        let place = StartAt { seq: Seq::ZERO, segment: 1, offset: segment::HEADER_BYTES, previous: [0; 32] };
+        Self {
+            places,
+            mark,
+            place,
+            identity: None,
+            open: None,
+            unsynced: Vec::new(),
+            points: Vec::new(),
+            durable_identity: None,
+            poisoned: None,
+        }
+    }
+
+    /// For a directory whose last frame ends at `tail`, all of it durable and known to `places`. `previous` is the hash of
+    /// that frame.
+    pub(crate) fn resumed(
+        places: Arc<Places<D>>,
+        mark: Mark<D::File>,
+        tail: Tail<D::File>,
+        previous: [u8; 32],
+    ) -> Self {
+        let Tail { number, file, bytes, offset, identity } = tail;
+        let empty = Self::empty(places, mark);
+        let place = StartAt { seq: empty.durable(), segment: number, offset, previous };
+        let (open, identity) = (Some(OpenSegment { file, bytes, written: false }), Some(identity));
+        Self { place, identity, open, durable_identity: identity, ..empty }
+    }
+
+    pub(crate) fn places(&self) -> &Arc<Places<D>> {
+        &self.places
+    }
+
+    /// The place behind the last frame.
+    pub(crate) fn place(&self) -> StartAt {
+        self.place
+    }
+
+    /// Which history the last segment is of; `None` before the first.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.identity
+    }
+
+    /// The last durable entry.
+    pub(crate) fn durable(&self) -> Seq {
+        Seq::new(self.places.durable.load(Ordering::Acquire))
+    }
+
+    /// Bytes of the file of the open segment; `None` between segments.
+    pub(crate) fn open_bytes(&self) -> Option<u64> {
+        self.open.as_ref().map(|open| open.bytes)
+    }
+
+    /// Whether something is not synced.
+    pub(crate) fn is_unsynced(&self) -> bool {
+        !self.unsynced.is_empty() || self.open.as_ref().is_some_and(|open| open.written)
+    }
+
+    /// The number that [`SegmentWriter::begin`] gives the next segment.
+    pub(crate) fn next_number(&self) -> u64 {
+        if self.identity.is_none() { 1 } else { self.place.segment + 1 }
+    }
+
+    /// Fails if anything failed before.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        self.poisoned.as_ref().map_or(Ok(()), |why| Err(Fault::Poisoned(why.clone())))
+    }
+
+    /// Begins the next segment, for frames of `identity`. `prepared` is how it went to fill its file with zeros; `header` is
+    /// the header as it stands in the original of a copy.
+    ///
+    /// The first segment is durable when this returns, and marked: there is no frame without a mark.
+    pub(crate) fn begin(
+        &mut self,
+        identity: Identity,
+        prepared: io::Result<()>,
+        header: Option<&[u8]>,
+    ) -> Result<(), Fault> {
+        self.guarded(|writer| writer.try_begin(identity, prepared, header))
+    }
+
+    fn try_begin(&mut self, identity: Identity, prepared: io::Result<()>, header: Option<&[u8]>) -> Result<(), Fault> {
+        let number = self.next_number();
+        let name = segment::file_name(number);
+        let fault = |action| {
+            let file = name.clone();
+            move |cause| Fault::Io { action, file, cause }
+        };
+        prepared.map_err(fault("prepare"))?;
+        let file = self.places.disk.open(&name).map_err(fault("open"))?;
+        let file = Arc::new(file.ok_or_else(|| fault("open")(io::ErrorKind::NotFound.into()))?);
+        let bytes = file.len().map_err(fault("measure"))?;
+        let StartAt { seq, previous, .. } = self.place;
+        let shard = self.places.shard;
+        let own =
+            || segment::encode_header(&SegmentHeader { shard, identity, number, first: seq.next(), bytes, previous });
+        file.write_at(&header.map_or_else(own, <[u8]>::to_vec), 0).map_err(fault("write"))?;
+        self.leave();
+        self.open = Some(OpenSegment { file, bytes, written: true });
+        self.place = StartAt { segment: number, offset: segment::HEADER_BYTES, ..self.place };
+        self.identity = Some(identity);
+        self.places.add_segment(number, seq.next());
+        if number == 1 {
+            self.sync_files()?;
+            self.mark.write(identity, Seq::ZERO)?;
+            self.durable_identity = Some(identity);
+        }
+        Ok(())
+    }
+
+    /// Ends the open segment: it gets no more frames.
+    pub(crate) fn leave(&mut self) {
+        if let Some(OpenSegment { file, written: true, .. }) = self.open.take() {
+            self.unsynced.push((self.place.segment, file));
+        }
+    }
+
+    /// Writes frames behind the last one; they are not durable yet. `written` holds them as they are to stand in the open
+    /// segment, which has room for them.
+    pub(crate) fn append(&mut self, written: &[u8], frames: &[NewFrame]) -> Result<(), Fault> {
+        self.guarded(|writer| {
+            let StartAt { segment: number, mut offset, .. } = writer.place;
+            let open = writer.open.as_mut().expect("JRN-3: frames stand in a segment");
+            let fault = |cause| Fault::Io { action: "write", file: segment::file_name(number), cause };
+            open.file.write_at(written, offset).map_err(fault)?;
+            open.written = true;
+            for NewFrame { first, behind } in frames {
+                writer.points.push((number, Point { first: *first, offset }));
+                offset = behind.offset;
+                writer.place = *behind;
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes everything written so far durable, and says the last entry.
+    pub(crate) fn sync(&mut self) -> Result<Seq, Fault> {
+        self.guarded(|writer| {
+            writer.sync_files()?;
+            writer.places.note(&mut writer.points);
+            let last = writer.place.seq;
+            if last > writer.durable() {
+                writer.durable_identity = writer.identity;
+            }
+            // Readers that see the position also see where its frames stand.
+            writer.places.durable.store(last.get(), Ordering::Release);
+            Ok(last)
+        })
+    }
+
+    /// As [`SegmentWriter::sync`], for a header without frames yet.
+    pub(crate) fn sync_header(&mut self) -> Result<(), Fault> {
+        self.guarded(Self::sync_files)
+    }
+
+    fn sync_files(&mut self) -> Result<(), Fault> {
+        let fault = |number| move |cause| Fault::Io { action: "sync", file: segment::file_name(number), cause };
+        for (number, left) in self.unsynced.drain(..) {
+            left.sync().map_err(fault(number))?;
+        }
+        if let Some(open) = self.open.as_mut().filter(|open| open.written) {
+            open.file.sync().map_err(fault(self.place.segment))?;
+            open.written = false;
+        }
+        Ok(())
+    }
+
+    /// Writes and syncs the mark, up to the last durable entry.
+    pub(crate) fn mark(&mut self) -> Result<(), Fault> {
+        self.guarded(|writer| match writer.durable_identity {
+            Some(identity) => writer.mark.write(identity, writer.durable()),
+            None => Ok(()),
+        })
+    }
+
+    /// Runs one step; an error poisons the writer.
+    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.check()?;
+        step(self).inspect_err(|fault| self.poisoned = Some(fault.to_string()))
+    }
+}

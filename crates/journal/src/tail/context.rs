@@ -1,0 +1,100 @@
+//! Entries together with what they refer to.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use engine::{Entry, Fact, PolicyActivated};
+use ledger::Assets;
+use types::{LedgerId, Seq};
+
+use crate::fault::Fault;
+
+/// An entry and what it refers to: whoever shows it, here or in another process, looks nothing up.
+#[derive(Debug, Clone)]
+pub struct EntryInContext {
+    pub entry: Entry,
+    pub context: Context,
+}
+
+/// What entries refer to by number.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// The assets of the ledgers that the entry names; entries of one run share them.
+    pub assets: Arc<Assets>,
+    /// The policy that decided the entry's payment: it names the features and models that the entry numbers.
+    pub policy: Option<Arc<PolicyActivated>>,
+}
+
+/// Knows what entries refer to. It may read files.
+pub trait ContextSource {
+    /// The assets of at least those ledgers that durable entries name.
+    fn assets(&self) -> Arc<Assets>;
+
+    /// The policy that the entry `activated` brought; `None` when that entry brought none.
+    ///
+    /// # Errors
+    /// When the entry cannot be read.
+    fn policy(&self, activated: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault>;
+}
+
+impl EntryInContext {
+    /// Finds what one entry refers to.
+    ///
+    /// # Errors
+    /// When `source` cannot read it.
+    pub fn of(entry: Entry, source: &impl ContextSource) -> Result<Self, Fault> {
+        let assets = assets_of(std::slice::from_ref(&entry), source);
+        let policy = policy_of(&entry).map(|seq| source.policy(seq)).transpose()?.flatten();
+        Ok(Self { entry, context: Context { assets, policy } })
+    }
+
+    /// Finds what entries refer to that stand near each other.
+    pub(super) fn of_all(entries: Vec<Entry>, source: &impl ContextSource) -> Result<Vec<Self>, Fault> {
+        let assets = assets_of(&entries, source);
+        let mut found: Option<(Seq, Option<Arc<PolicyActivated>>)> = None;
+        let mut in_context = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let policy = match policy_of(&entry) {
+                None => None,
+                Some(seq) => match &found {
+                    Some((known, policy)) if *known == seq => policy.clone(),
+                    Some(_) | None => found.insert((seq, source.policy(seq)?)).1.clone(),
+                },
+            };
+            in_context.push(Self { entry, context: Context { assets: Arc::clone(&assets), policy } });
+        }
+        Ok(in_context)
+    }
+}
+
+fn assets_of(entries: &[Entry], source: &impl ContextSource) -> Arc<Assets> {
+    let mut named = BTreeSet::new();
+    for entry in entries {
+        name_ledgers(entry, &mut named);
+    }
+    if named.is_empty() { Arc::default() } else { Arc::new(source.assets().only(named)) }
+}
+
+fn name_ledgers(entry: &Entry, named: &mut BTreeSet<LedgerId>) {
+    let facts = match &entry.fact {
+        Fact::Ledger(fact) => std::slice::from_ref(fact),
+        Fact::PaymentDecided(decided) => {
+            named.insert(decided.ledger);
+            &decided.ledger_facts
+        }
+        Fact::PaymentChanged(changed) => &changed.ledger_facts,
+        Fact::PolicyActivated(activated) => &activated.ledger_facts,
+        Fact::JournalStarted { .. }
+        | Fact::JournalContinued { .. }
+        | Fact::LabelRecorded(_)
+        | Fact::ArtifactStored(_)
+        | Fact::Identity(_)
+        | Fact::StateDigest(_) => &[],
+    };
+    named.extend(facts.iter().filter_map(ledger::Fact::ledger));
+}
+
+/// The entry that activated the policy by which this entry's payment was decided.
+fn policy_of(entry: &Entry) -> Option<Seq> {
+    if let Fact::PaymentDecided(decided) = &entry.fact { Some(decided.policy) } else { None }
+}

@@ -1,0 +1,148 @@
+//! Runs of decoded entries, and how they are read.
+
+use std::sync::Arc;
+
+use engine::Entry;
+use types::Seq;
+
+use super::{ContextSource, EntryInContext};
+use crate::fault::Fault;
+use crate::log::Reader as _;
+use crate::segments::reader::FileReader;
+use disk::Disk;
+
+/// A follower that is slow keeps one run in memory, so a run is short.
+const ENTRIES_MAX: usize = 128;
+/// A run ends with the entry that reaches this many encoded bytes.
+const ENCODED_BYTES: usize = 64 * 1024;
+
+/// Entries that follow one another, decoded once.
+#[derive(Debug)]
+pub struct EntryRun {
+    first: Seq,
+    entries: Vec<EntryInContext>,
+    bytes: usize,
+}
+
+impl EntryRun {
+    /// Finds what these entries refer to. `encoded_bytes` is what they take in the log.
+    ///
+    /// # Errors
+    /// When `source` cannot read it.
+    ///
+    /// # Panics
+    /// When there are none, or they do not follow one another (TAL-1).
+    pub fn new(entries: Vec<Entry>, encoded_bytes: usize, source: &impl ContextSource) -> Result<Self, Fault> {
+        let first = entries.first().map(|entry| entry.header.seq).expect("TAL-1: a run has an entry");
+        let in_order = (first.get()..).zip(&entries).all(|(seq, entry)| entry.header.seq.get() == seq);
+        assert!(in_order, "TAL-1: the entries from {first} on do not follow one another");
+        // Texts, lists and sealed data take about as much memory as they take bytes in the log.
+        let bytes = entries.len() * size_of::<EntryInContext>() + encoded_bytes;
+        Ok(Self { first, entries: EntryInContext::of_all(entries, source)?, bytes })
+    }
+
+    pub fn first(&self) -> Seq {
+        self.first
+    }
+
+    pub fn last(&self) -> Seq {
+        Seq::new(self.first.get() + self.entries.len() as u64 - 1)
+    }
+
+    /// How many entries, at least one.
+    #[expect(clippy::len_without_is_empty, reason = "a run is never empty")]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The memory that it takes, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// An entry by its sequence.
+    pub fn get(&self, seq: Seq) -> Option<&EntryInContext> {
+        let place = seq.get().checked_sub(self.first.get())?;
+        self.entries.get(usize::try_from(place).ok()?)
+    }
+}
+
+/// What one read of the log brought.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// In order, without gaps.
+    pub runs: Vec<Arc<EntryRun>>,
+    /// How many frames were decoded.
+    pub frames: u64,
+}
+
+impl<D: Disk> FileReader<D> {
+    /// Decodes durable entries: the frame that holds `from` and those behind it, until there are `enough` entries from
+    /// `from` on or the segment ends. Nothing when `from` is not durable.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a frame is damaged.
+    pub fn runs(&self, from: Seq, enough: usize, source: &impl ContextSource) -> Result<Decoded, Fault> {
+        let durable = self.durable();
+        let from = from.max(Seq::new(1));
+        let mut decoder = RunDecoder { source, decoded: Decoded::default(), entries: Vec::new(), start: 0 };
+        let Some(number) = self.places.segment_of(from).filter(|_| from <= durable) else { return Ok(decoder.decoded) };
+        let point = self.places.point(number, |point| point.first <= from)?;
+        let mut walk = self.places.walk(number, point)?;
+        let (mut offset, mut found) = (0, 0);
+        while walk.next.first <= durable && found < enough {
+            // The first frame must be there; where others end, the next segment begins.
+            let next = if found == 0 { Some(walk.expect_next()?) } else { walk.next()? };
+            let Some((frame_at, header)) = next else { break };
+            if header.last() < from {
+                continue;
+            }
+            for read in walk.frame(frame_at, &header)?.iter() {
+                let (entry, placed) = read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+                let seq = entry.header.seq;
+                if seq <= durable {
+                    found += usize::from(seq >= from);
+                    decoder.push(entry, offset + placed.offset as usize)?;
+                }
+            }
+            decoder.decoded.frames += 1;
+            offset += header.payload_bytes;
+        }
+        decoder.finish(offset)
+    }
+}
+
+/// Cuts entries into runs.
+struct RunDecoder<'s, S> {
+    source: &'s S,
+    decoded: Decoded,
+    /// The run under way.
+    entries: Vec<Entry>,
+    /// The encoded byte at which it begins, counted from the first frame that was read.
+    start: usize,
+}
+
+impl<S: ContextSource> RunDecoder<'_, S> {
+    /// Takes an entry that begins at the encoded byte `at`.
+    fn push(&mut self, entry: Entry, at: usize) -> Result<(), Fault> {
+        if self.entries.len() >= ENTRIES_MAX || at - self.start >= ENCODED_BYTES {
+            self.cut(at)?;
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn cut(&mut self, at: usize) -> Result<(), Fault> {
+        let entries = std::mem::take(&mut self.entries);
+        if !entries.is_empty() {
+            self.decoded.runs.push(Arc::new(EntryRun::new(entries, at - self.start, self.source)?));
+        }
+        self.start = at;
+        Ok(())
+    }
+
+    fn finish(mut self, at: usize) -> Result<Decoded, Fault> {
+        self.cut(at)?;
+        Ok(self.decoded)
+    }
+}

@@ -1,0 +1,32 @@
+//! How far copies of the journal are that are kept elsewhere.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use types::{ActorId, Seq};
+
+use crate::clock::Stopwatch;
+
+/// How long after its last request a copy still counts; one that waits for more asks again within 30 s.
+const COUNTS_FOR: Duration = Duration::from_secs(60);
+
+/// The last entry that each copy holds, by who asks for it. Copies that share an API key count as one.
+#[derive(Debug, Default)]
+pub(super) struct Copies(Mutex<BTreeMap<ActorId, (Seq, Stopwatch)>>);
+
+impl Copies {
+    /// A copy holds everything up to the entry `held`.
+    pub(super) fn note(&self, by: ActorId, held: Seq) {
+        let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.retain(|_, (_, seen)| seen.elapsed() < COUNTS_FOR);
+        copies.insert(by, (held, Stopwatch::start()));
+    }
+
+    /// How many copies there are, and how many durable entries the last of them lacks.
+    pub(super) fn lag_entries(&self, durable: Seq) -> (usize, u64) {
+        let copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = copies.values().filter(|(_, seen)| seen.elapsed() < COUNTS_FOR).map(|(held, _)| held.get());
+        held.fold((0, 0), |(count, lag), held| (count + 1, lag.max(durable.get().saturating_sub(held))))
+    }
+}

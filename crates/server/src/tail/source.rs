@@ -1,0 +1,87 @@
+//! What entries refer to, from the engine and the journal.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine::{Entry, Fact, PolicyActivated};
+use journal::{ContextSource, EntryInContext, Fault, Reader as _};
+use ledger::Assets;
+use types::Seq;
+
+use crate::Core;
+
+/// Policies whose names are kept.
+const POLICIES_MAX: usize = 16;
+
+/// The policies that were asked for last, by the entry that activated each.
+#[derive(Debug, Default)]
+pub(super) struct Policies(Mutex<VecDeque<(Seq, Arc<PolicyActivated>)>>);
+
+impl Policies {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Seq, Arc<PolicyActivated>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, activated: Seq) -> Option<Arc<PolicyActivated>> {
+        self.lock().iter().find(|(seq, _)| *seq == activated).map(|(_, policy)| Arc::clone(policy))
+    }
+
+    fn keep(&self, activated: Seq, policy: &Arc<PolicyActivated>) {
+        let mut policies = self.lock();
+        policies.truncate(POLICIES_MAX - 1);
+        policies.push_front((activated, Arc::clone(policy)));
+    }
+}
+
+impl ContextSource for Core {
+    /// The engine knew the ledgers of an entry before it was durable.
+    fn assets(&self) -> Arc<Assets> {
+        self.assets()
+    }
+
+    fn policy(&self, activated: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault> {
+        let policies = &self.tail().policies;
+        if let Some(policy) = policies.get(activated) {
+            return Ok(Some(policy));
+        }
+        let Some(Entry { fact: Fact::PolicyActivated(policy), .. }) = self.read_one(activated)? else {
+            return Ok(None);
+        };
+        policies.keep(activated, &policy);
+        Ok(Some(policy))
+    }
+}
+
+impl Core {
+    /// One durable entry with what it refers to.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Fault> {
+        self.read_here(move |core| core.read_one(seq)?.map(|entry| EntryInContext::of(entry, core)).transpose()).await
+    }
+
+    /// An entry that was read otherwise, with what it refers to.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub(crate) async fn in_context(&self, entry: Entry) -> Result<EntryInContext, Fault> {
+        self.read_here(move |core| EntryInContext::of(entry, core)).await
+    }
+
+    /// Reads on a thread that may block.
+    async fn read_here<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let core = self.clone();
+        let read = tokio::task::spawn_blocking(move || read(&core)).await;
+        let read = read.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string())));
+        read.inspect_err(|fault| self.shared().guard.note_fault(fault))
+    }
+
+    fn read_one(&self, seq: Seq) -> Result<Option<Entry>, Fault> {
+        let entries = self.shared().reader.read(seq)?;
+        Ok(entries.into_iter().next().filter(|entry| entry.header.seq == seq))
+    }
+}
