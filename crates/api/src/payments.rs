@@ -1,11 +1,12 @@
 //! Payments as clients send them: read in two steps. [`PaymentRequest::parse`] needs no policy and gives what tells a
 //! retry from another request; [`PaymentRequest::against`] checks the rest with the policy that will decide.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use engine::NewPayment;
 use policy::{Attribute, AttributeKind, AttributeValue, Entity, PaymentType, PaymentTypeIdx, Policy};
-use types::{AccountId, Amount, Asset, Digest, Name, PaymentId, RequestId, Sealed, Timestamp, Token};
+use types::{Amount, Asset, Digest, Name, PaymentId, RequestId, Sealed, Timestamp, Token};
 use utoipa::ToSchema;
 
 use crate::errors::ErrorCode;
@@ -153,7 +154,11 @@ impl PaymentRequest {
                 values.push(None);
                 continue;
             };
-            let value = value(attribute, json, entities)?;
+            let value = value(attribute, json, entities).map_err(|unfit| {
+                let found = unfit.fault.unwrap_or_else(|| json.kind().to_owned());
+                let detail = format!("found {found}, expected {}", unfit.expected);
+                Problem::new(ErrorCode::InvalidAttribute, detail).at(pointer(name))
+            })?;
             let owner = match &value {
                 ParsedValue::Entity { kind, personal: true, value } => Some((kind.clone(), value.clone())),
                 ParsedValue::Entity { .. } | ParsedValue::Plain(_) => None,
@@ -194,7 +199,7 @@ pub struct ParsedPayment {
 }
 
 /// The value of an attribute before entities are tokenised.
-enum ParsedValue {
+pub enum ParsedValue {
     Plain(AttributeValue),
     Entity { kind: Name, personal: bool, value: Box<str> },
 }
@@ -227,13 +232,7 @@ impl ParsedPayment {
         sealed: Option<Sealed>,
         mut token: impl FnMut(&Name, &str, bool) -> Result<Token, E>,
     ) -> Result<NewPayment, E> {
-        let mut tokenise = |value: Option<ParsedValue>| match value {
-            None => Ok(None),
-            Some(ParsedValue::Plain(value)) => Ok(Some(value)),
-            Some(ParsedValue::Entity { kind, personal, value }) => {
-                token(&kind, &value, personal).map(|token| Some(AttributeValue::Entity(token)))
-            }
-        };
+        let mut tokenise = |value: Option<ParsedValue>| value.map(|value| value.tokenised(&mut token)).transpose();
         Ok(NewPayment {
             payment: self.payment,
             content,
@@ -244,6 +243,28 @@ impl ParsedPayment {
             attributes: self.attributes.into_iter().map(&mut tokenise).collect::<Result<_, E>>()?,
             sealed,
         })
+    }
+}
+
+impl ParsedValue {
+    /// The value as the core sees it; `token` gives the token of an entity: kind, value, whether its kind is personal.
+    ///
+    /// # Errors
+    /// Those of `token`.
+    pub fn tokenised<E>(
+        self,
+        token: &mut impl FnMut(&Name, &str, bool) -> Result<Token, E>,
+    ) -> Result<AttributeValue, E> {
+        match self {
+            Self::Plain(value) => Ok(value),
+            Self::Entity { kind, personal, value } => token(&kind, &value, personal).map(AttributeValue::Entity),
+        }
+    }
+}
+
+impl fmt::Debug for ParsedValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ParsedValue").finish_non_exhaustive()
     }
 }
 
@@ -349,6 +370,51 @@ fn plain_json(value: &Json) -> serde_json::Value {
     }
 }
 
+/// A value as it was given: JSON in a request, a cell of a file. Each says what it can be read as.
+pub trait Given {
+    /// How a time is written.
+    const TIME: &'static str;
+
+    fn text(&self) -> Option<Cow<'_, str>>;
+    fn int(&self) -> Option<i64>;
+    fn double(&self) -> Option<f64>;
+    fn bool(&self) -> Option<bool>;
+    fn time(&self) -> Option<Timestamp>;
+}
+
+/// Why a value is not that of its attribute.
+#[derive(Debug)]
+pub struct Unfit {
+    /// What is wrong with a text; nothing when the value is of another kind.
+    pub fault: Option<String>,
+    /// What would fit.
+    pub expected: Cow<'static, str>,
+}
+
+impl Given for Json {
+    const TIME: &'static str = "a string with an RFC 3339 time between 1970 and 2262";
+
+    fn text(&self) -> Option<Cow<'_, str>> {
+        self.as_text().map(Cow::Borrowed)
+    }
+
+    fn int(&self) -> Option<i64> {
+        self.as_number().and_then(serde_json::Number::as_i64)
+    }
+
+    fn double(&self) -> Option<f64> {
+        self.as_number().and_then(serde_json::Number::as_f64)
+    }
+
+    fn bool(&self) -> Option<bool> {
+        self.as_bool()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.as_text()?.parse().ok()
+    }
+}
+
 /// What makes a text unfit to be an entity's value.
 fn entity_fault(text: &str) -> Option<String> {
     let chars = text.chars().count();
@@ -359,51 +425,48 @@ fn entity_fault(text: &str) -> Option<String> {
     }
 }
 
-/// Reads one attribute. Complaints name kinds and lengths, never the value.
-fn value(attribute: &Attribute, json: &Json, entities: &[Entity]) -> Result<ParsedValue, Problem> {
-    let invalid = |found: &str, expected: &str| {
-        let detail = format!("found {found}, expected {expected}");
-        Problem::new(ErrorCode::InvalidAttribute, detail).at(pointer(attribute.name.as_str()))
+/// Reads the value of an attribute. Complaints name kinds and lengths, never the value.
+///
+/// # Errors
+/// When the value is not one that the attribute can have.
+pub fn value<G: Given>(attribute: &Attribute, given: &G, entities: &[Entity]) -> Result<ParsedValue, Unfit> {
+    let other = |expected: &'static str| Unfit { fault: None, expected: expected.into() };
+    let text = |expected: &Cow<'static, str>, fault: &dyn Fn(&str) -> Option<String>| match given.text() {
+        None => Err(Unfit { fault: None, expected: expected.clone() }),
+        Some(text) => match fault(&text) {
+            None => Ok(text),
+            Some(fault) => Err(Unfit { fault: Some(fault), expected: expected.clone() }),
+        },
     };
-    let other = |expected: &str| invalid(json.kind(), expected);
-    let text = |expected: &str| json.as_text().ok_or_else(|| other(expected));
     let plain = match attribute.kind {
         AttributeKind::Text { chars_max } => {
-            let expected = format!("a string of at most {chars_max} characters");
-            let text = text(&expected)?;
-            let chars = text.chars().count();
-            if chars > usize::from(chars_max) {
-                return Err(invalid(&format!("a string of {chars} characters"), &expected));
-            }
-            AttributeValue::Text(text.into())
+            let too_long = |text: &str| {
+                let chars = text.chars().count();
+                (chars > usize::from(chars_max)).then(|| format!("a string of {chars} characters"))
+            };
+            let fault = |text: &str| too_long(text).or_else(|| text_fault(text, usize::MAX));
+            AttributeValue::Text(text(&format!("a string of at most {chars_max} characters").into(), &fault)?.into())
         }
         AttributeKind::Int => {
-            let int = json.as_number().and_then(serde_json::Number::as_i64);
-            AttributeValue::Int(int.ok_or_else(|| other("a whole number from -2^63 to 2^63 - 1"))?)
+            AttributeValue::Int(given.int().ok_or_else(|| other("a whole number from -2^63 to 2^63 - 1"))?)
         }
-        AttributeKind::Double => {
-            let double = json.as_number().and_then(serde_json::Number::as_f64);
-            double.and_then(AttributeValue::double).ok_or_else(|| other("a number"))?
-        }
-        AttributeKind::Bool => AttributeValue::Bool(json.as_bool().ok_or_else(|| other("true or false"))?),
+        AttributeKind::Double => given.double().and_then(AttributeValue::double).ok_or_else(|| other("a number"))?,
+        AttributeKind::Bool => AttributeValue::Bool(given.bool().ok_or_else(|| other("true or false"))?),
         AttributeKind::Time => {
-            const EXPECTED: &str = "a string with an RFC 3339 time between 1970 and 2262";
-            let time: Option<Timestamp> = text(EXPECTED)?.parse().ok();
-            AttributeValue::Time(time.ok_or_else(|| invalid("another string", EXPECTED))?)
+            let fault = || given.text().map(|_| "another string".to_owned());
+            let unfit = || Unfit { fault: fault(), expected: G::TIME.into() };
+            AttributeValue::Time(given.time().ok_or_else(unfit)?)
         }
         AttributeKind::Account => {
-            const EXPECTED: &str = "a string with the id of an account";
-            let account: Option<AccountId> = text(EXPECTED)?.parse().ok();
-            AttributeValue::Account(account.ok_or_else(|| invalid("another string", EXPECTED))?)
+            let expected = Cow::Borrowed("a string with the id of an account");
+            let id = text(&expected, &|_| None)?.parse();
+            let fault = Some("another string".to_owned());
+            AttributeValue::Account(id.map_err(|_no_id: types::IdParseError| Unfit { fault, expected })?)
         }
         AttributeKind::Entity(entity) => {
-            let value = text(ENTITY)?;
-            if let Some(fault) = entity_fault(value) {
-                return Err(invalid(&fault, ENTITY));
-            }
+            let value = text(&ENTITY.into(), &entity_fault)?.into();
             let entity = entities.get(entity.get()).expect("POL-3: an attribute's entity kind is declared");
-            let (kind, personal) = (entity.name.clone(), entity.personal);
-            return Ok(ParsedValue::Entity { kind, personal, value: value.into() });
+            return Ok(ParsedValue::Entity { kind: entity.name.clone(), personal: entity.personal, value });
         }
     };
     Ok(ParsedValue::Plain(plain))
