@@ -347,6 +347,16 @@ pub enum Unknown {
     Policy(Seq),
 }
 
+impl Unknown {
+    /// What is wrong, for the log.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Ledger(_) => "an entry or a reply names a ledger that does not exist",
+            Self::Policy(_) => "an entry names a policy that was never activated",
+        }
+    }
+}
+
 impl From<UnknownLedger> for Unknown {
     fn from(UnknownLedger(ledger): UnknownLedger) -> Self {
         Self::Ledger(ledger)

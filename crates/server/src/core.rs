@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use datadir::KeyStore;
 use disk::Directory;
+use edge::auth::{ApiKeys, Authenticator};
 use engine::{Answered, Engine, Operation, Request, WritesClosed};
 use index::Index;
 use journal::{Fault, FileReader, Identity, Reader};
@@ -13,7 +14,6 @@ use policy::Policy;
 use tokio::sync::{Semaphore, oneshot, watch};
 use types::{ActorId, RequestId, Seq, ShardId, TenantId, Timestamp};
 
-use crate::auth::{ApiKeys, Authenticator};
 use crate::guard::{Confirmed, Guard};
 use crate::metrics::Metrics;
 use crate::past::{PastError, PastReader};

@@ -3,7 +3,6 @@
 //! One thread runs the engine, one the journal; HTTP handlers run on tokio and reach the engine through [`Core`]. The
 //! engine goes on with the next batch while the journal syncs the one before.
 
-mod auth;
 mod awake;
 mod background;
 mod clock;
@@ -19,7 +18,6 @@ mod tail;
 mod threads;
 mod watch;
 
-pub use auth::{AuthError, Authenticator, Caller, Presented};
 pub use clock::{Clock, Stopwatch};
 pub use core::{Core, Unavailable};
 pub use open::{DEFAULT_ADDRESS, OpenError, Opened, Options, Stopped};

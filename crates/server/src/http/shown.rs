@@ -54,9 +54,6 @@ impl App {
 
 impl From<Unknown> for Failure {
     fn from(unknown: Unknown) -> Self {
-        match unknown {
-            Unknown::Policy(_) => internal("an entry names a policy that was never activated"),
-            Unknown::Ledger(_) => internal("something stands in a ledger that does not exist"),
-        }
+        internal(unknown.what())
     }
 }
