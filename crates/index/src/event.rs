@@ -59,7 +59,7 @@ pub enum IndexedFact {
         /// The import in which the account was staged, if any. Its id can be used again if that import is discarded.
         import: Option<ImportNumber>,
     },
-    /// Anything else. A restart folds the entry again; `engine::Fact::restored_from` says which entries those are.
+    /// Any other fact. A restart folds the entry again; `engine::Fact::restored_from` tells which entries those are.
     Other,
 }
 

@@ -156,7 +156,10 @@ impl Payments {
             let value = api::payments::value(attribute, &cell, policy.entities())
                 .map_err(|complaint| unfit(column, cell, &complaint.expected))?;
             let token = value.tokenised(&mut |kind, value, personal| tokens.token(kind, value, personal));
-            attributes.push(Some(token.map_err(|full| unfit(column, cell, &format!("one of fewer values: {full}")))?));
+            attributes
+                .push(Some(token.map_err(|full| {
+                    unfit(column, cell, &format!("a value that the key store has room for: {full}"))
+                })?));
         }
         Ok(NewPayment {
             payment: payment_id(&id),
