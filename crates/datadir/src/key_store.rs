@@ -8,7 +8,7 @@ use disk::{Disk, DiskFile};
 use journal::Part;
 use pipeline::KeySaver;
 use types::{Digest, Origin, Sealed, TenantId, Token};
-use vault::{RootKey, Vault};
+use vault::{Keys, RootKey, Vault};
 
 use crate::Random;
 
@@ -163,30 +163,26 @@ impl<D: Disk> KeyStore<D> {
         Ok(())
     }
 
-    /// Returns the token of an entity value. A new personal value gets its key here.
-    ///
-    /// # Errors
-    /// Fails if the key store is full.
-    pub fn token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Result<Token, vault::Full> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<D: Disk> Keys for KeyStore<D> {
+    fn token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Result<Token, vault::Full> {
         let State { vault, random } = &mut *self.state();
         vault.token(tenant, kind, value, personal, &mut **random)
     }
 
-    /// Returns the token of an entity value that has been seen before.
-    pub fn known_token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Option<Token> {
+    fn known_token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Option<Token> {
         self.state().vault.known_token(tenant, kind, value, personal)
     }
 
-    /// Returns the keyed hash of a request in canonical form.
-    pub fn request_hash(&self, tenant: TenantId, canonical: &[u8]) -> Digest {
+    fn request_hash(&self, tenant: TenantId, canonical: &[u8]) -> Digest {
         self.state().vault.request_hash(tenant, canonical)
     }
 
-    /// Seals personal data with the key of a subject (a kind and a value), or with the tenant's key.
-    ///
-    /// # Errors
-    /// Fails if the key store is full.
-    pub fn seal(
+    fn seal(
         &self,
         tenant: TenantId,
         subject: Option<(&str, &str)>,
@@ -197,16 +193,8 @@ impl<D: Disk> KeyStore<D> {
         vault.seal(tenant, subject, context, plaintext, &mut **random)
     }
 
-    /// Decrypts data that [`KeyStore::seal`] sealed.
-    ///
-    /// # Errors
-    /// Fails if a key was erased, or if the data or its context differs from what was sealed.
-    pub fn unseal(&self, tenant: TenantId, context: &[u8], sealed: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {
+    fn unseal(&self, tenant: TenantId, context: &[u8], sealed: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {
         self.state().vault.unseal(tenant, context, sealed)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,5 +1,6 @@
-//! Journal and index on a real disk: whatever becomes of the files that are derived, a start notices, derives them again,
-//! and gives the same answers. The generations are short, so that a small journal has several and every file is small.
+//! Journal and index on a real disk: whatever happens to the derived files, a start detects it, rebuilds them, and
+//! gives the same answers. The generations are short, so that a small journal has several of them and every file is
+//! small.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -25,11 +26,11 @@ const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
 const LEDGER: LedgerId = LedgerId::new(1);
 const ACCOUNTS: u128 = 5;
 const TRANSFERS: u128 = 420;
-/// Damage in so many places of each block, beside its first and last byte.
+/// The number of damaged places in each block, besides its first and last byte.
 const PLACES_IN_A_BLOCK: usize = 2;
 const BLOCK_BYTES: usize = 4096;
 
-/// Nothing here is sealed.
+/// These tests seal no data, so there are no keys to save.
 struct NoKeys;
 
 impl KeySaver for NoKeys {
@@ -51,16 +52,17 @@ impl Data {
     fn start(&self) -> Started<Directory> {
         let journal = Directory::open(&self.0.path().join("journal")).expect("the directory is free");
         let index = Directory::open(&self.index()).expect("the directory is free");
-        recover(&journal, &index, TERMS, || Origin::new(7)).expect("the journal is whole, and the index can be derived")
+        recover(&journal, &index, TERMS, || Origin::new(7))
+            .expect("the journal is intact, and the index can be rebuilt")
     }
 
-    /// Puts these files in the place of the index.
+    /// Replaces the files of the index with these.
     fn put(&self, files: &BTreeMap<String, Vec<u8>>) {
         for file in std::fs::read_dir(self.index()).expect("a folder") {
-            std::fs::remove_file(file.expect("a file").path()).expect("it goes");
+            std::fs::remove_file(file.expect("a file").path()).expect("the file can be removed");
         }
         for (name, bytes) in files {
-            std::fs::write(self.index().join(name), bytes).expect("there is room");
+            std::fs::write(self.index().join(name), bytes).expect("the file can be written");
         }
     }
 }
@@ -68,12 +70,12 @@ impl Data {
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let read = |path: PathBuf| (path.file_name().expect("a name").to_string_lossy().into_owned(), std::fs::read(&path));
     let all = std::fs::read_dir(folder).expect("a folder").map(|file| read(file.expect("a file").path()));
-    all.map(|(name, bytes)| (name, bytes.expect("it can be read"))).filter(|(name, _)| name != "lock").collect()
+    all.map(|(name, bytes)| (name, bytes.expect("the file can be read"))).filter(|(name, _)| name != "lock").collect()
 }
 
-/// A data directory with a past.
+/// Creates a data directory with a history.
 fn lived() -> Data {
-    // In memory where that is possible: hundreds of starts sync, and nothing here is about what a crash leaves.
+    // The directory is in memory if possible, because hundreds of starts sync and no test here simulates a crash.
     let in_memory = tempfile::tempdir_in("/dev/shm");
     let data = Data(in_memory.or_else(|_| tempfile::tempdir()).expect("a directory"));
     let Started { engine, journal, index, notes, .. } = data.start();
@@ -103,7 +105,7 @@ fn lived() -> Data {
     data
 }
 
-/// Everything that a start can tell about the past, or what it met on the way.
+/// Returns everything that a start can tell about the past, or the damage that it found.
 fn answers(started: &mut Started<Directory>) -> Result<String, index::Fault> {
     let Started { engine, journal, index, .. } = started;
     let (reader, ids) = (journal.segments(), (1..=ACCOUNTS).map(AccountId::new));
@@ -115,10 +117,10 @@ fn answers(started: &mut Started<Directory>) -> Result<String, index::Fault> {
         text += &format!("{:?}", index.find(id)?);
     }
     for id in ids {
-        let place = index.account_place(id)?.expect("the account is there");
+        let place = index.account_place(id)?.expect("the account exists");
         for positions in index.postings(place, Sides::Both, Bounds::default(), false) {
             for position in positions? {
-                text += &format!("{:?}", reader.transfer_at(position).expect("the journal is whole"));
+                text += &format!("{:?}", reader.transfer_at(position).expect("the journal is intact"));
             }
         }
         for generation in 0..4 {
@@ -133,7 +135,8 @@ fn answers(started: &mut Started<Directory>) -> Result<String, index::Fault> {
 }
 
 impl Data {
-    /// After this damage the answers are the same: at once, or by a start after the one that met the damage.
+    /// Checks that the answers are the same after this damage: at once, or after a second start if the first one found
+    /// damage.
     fn check(&self, files: &BTreeMap<String, Vec<u8>>, expected: &str, damage: &str) {
         self.put(files);
         for _ in 0..2 {
@@ -141,23 +144,23 @@ impl Data {
             started.index.work().expect("the disk works");
             match answers(&mut started) {
                 Ok(answers) => {
-                    assert!(answers == expected, "{damage}: other answers");
+                    assert!(answers == expected, "{damage}: the answers differ");
                     return;
                 }
-                // It was noticed, and what is damaged is out of the way of the next start.
+                // The damage was detected, and the damaged file was removed.
                 Err(fault) => assert!(matches!(fault, index::Fault::Damaged { .. }), "{damage}: {fault}"),
             }
         }
-        panic!("{damage}: a second start met it again");
+        panic!("{damage}: a second start found the damage again");
     }
 }
 
 #[test]
-fn whatever_becomes_of_the_files_of_the_index_the_answers_are_the_same() {
+fn answers_are_the_same_whatever_happens_to_the_files_of_the_index() {
     let data = lived();
     let whole = files(&data.index());
     assert!(whole.len() >= 4, "several generations and a field: {:?}", whole.keys());
-    // What the journal alone tells.
+    // The answers from the journal alone.
     data.put(&BTreeMap::new());
     let mut started = data.start();
     started.index.work().expect("the disk works");
@@ -169,25 +172,25 @@ fn whatever_becomes_of_the_files_of_the_index_the_answers_are_the_same() {
     for lost in 1_u32..1 << names.len().min(6) {
         let mut rest = whole.clone();
         rest.retain(|name, _| names.iter().position(|known| *known == name).is_none_or(|at| lost >> at & 1 == 0));
-        data.check(&rest, &expected, &format!("{:?} alone are left", rest.keys()));
+        data.check(&rest, &expected, &format!("only {:?} are left", rest.keys()));
     }
     for name in names {
         let length = whole[name].len();
         for at in damaged_places(length) {
             let mut spoilt = whole.clone();
-            let bytes = spoilt.get_mut(name).expect("it is there");
+            let bytes = spoilt.get_mut(name).expect("the file exists");
             bytes[at] ^= 1 << (at % 8);
-            data.check(&spoilt, &expected, &format!("byte {at} of {name} is another"));
+            data.check(&spoilt, &expected, &format!("byte {at} of {name} is changed"));
         }
         for kept in [0, 1, 63, BLOCK_BYTES, length / 2, length - 1] {
             let mut cut = whole.clone();
-            cut.get_mut(name).expect("it is there").truncate(kept);
+            cut.get_mut(name).expect("the file exists").truncate(kept);
             data.check(&cut, &expected, &format!("{name} ends at byte {kept}"));
         }
     }
 }
 
-/// The first and the last byte of each block, and some between them, at other places in each.
+/// The first and the last byte of each block, and some between them that differ from block to block.
 fn damaged_places(length: usize) -> Vec<usize> {
     let mut places = Vec::new();
     for first in (0..length).step_by(BLOCK_BYTES) {
@@ -203,7 +206,7 @@ fn damaged_places(length: usize) -> Vec<usize> {
 fn transfer(id: u128) -> NewTransfer {
     let (debit, credit) = (1 + id % ACCOUNTS, 1 + (id + 1 + id / 7 % (ACCOUNTS - 1)) % ACCOUNTS);
     let flags = if id.is_multiple_of(11) { TransferFlags::PENDING } else { TransferFlags::NONE };
-    // Now and then one fails for good.
+    // Some transfers fail permanently.
     let credit = if id.is_multiple_of(29) { 99 } else { credit };
     let user_data_64 = u64::try_from(id % 9).expect("small");
     NewTransfer { user_data_64, flags, ..fixtures::transfer(id, debit, credit, id) }

@@ -1,5 +1,6 @@
-//! Batches of the ledger: every event is judged, recorded and answered on its own, and sees those before it. The events
-//! of a chain share their fate; each of them is an entry all the same, all in one frame.
+//! Batches of the ledger: every event is judged, recorded and answered separately, and sees the effects of the events
+//! before it. The events of a chain succeed or fail together. Each of them still becomes an entry of its own; these
+//! entries are in one frame.
 
 use ledger::{AccountStatus, Batch, Event, NewAccount, NewTransfer, Outcome, Step, WARM_EVENTS};
 use types::Timestamp;
@@ -10,16 +11,16 @@ use crate::entry::Fact;
 use crate::reply::{EventResult, EventStatus, TransferResults};
 use crate::{Answered, Engine, Request, Sink};
 
-/// Open accounts, each with a result of its own. At most [`crate::EVENTS_MAX`].
+/// Open accounts, each with its own result. At most [`crate::EVENTS_MAX`].
 #[derive(Debug, Clone)]
 pub struct CreateAccounts(pub Vec<NewAccount>);
 
-/// Create transfers, each with a result and an entry of its own.
+/// Create transfers, each with its own result and its own entry.
 #[derive(Debug, Clone)]
 pub struct CreateTransfers {
     /// In order; at most [`crate::EVENTS_MAX`].
     pub events: Vec<NewTransfer>,
-    /// Whether each result brings the balances of both accounts after it.
+    /// Whether each result includes the balances of both accounts after it.
     pub balances: bool,
 }
 
@@ -32,7 +33,7 @@ impl Execute for CreateAccounts {
         Ok(engine.create_accounts(now, request, &self.0, sink))
     }
 
-    /// A batch is refused as a whole.
+    /// While writes are refused, a batch is refused as a whole.
     fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
         None
     }
@@ -47,7 +48,7 @@ impl Execute for CreateTransfers {
         Ok(engine.create_transfers(now, request, (&self.events, self.balances), sink))
     }
 
-    /// A batch is refused as a whole.
+    /// While writes are refused, a batch is refused as a whole.
     fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
         None
     }
@@ -134,7 +135,8 @@ impl Engine {
                     };
                     let outcomes = self.commit_chain(now, request, (batch, chain), sink, note);
                     if with_balances {
-                        // A chain that is sent again fails at the first event that exists; that one is shown as ever.
+                        // A chain that is sent again fails at its first event, which exists; that event is shown with
+                        // its balances.
                         let exists = |(new, outcome): (&NewTransfer, &Outcome<_>)| {
                             self.balances_after(new).filter(|_| matches!(outcome, Outcome::Exists { .. }))
                         };
@@ -151,7 +153,7 @@ impl Engine {
         TransferResults { results, balances }
     }
 
-    /// Judges a chain and makes its entries; `created` sees the engine after each event of a chain that succeeds.
+    /// Judges a chain and makes its entries. If the chain succeeds, `created` sees the engine after each of its events.
     fn commit_chain<S, E: Event<Answer = Outcome<S>>>(
         &mut self,
         now: Timestamp,
@@ -179,7 +181,7 @@ impl Engine {
         self.commit(now, request.actor, request.id, Recording::of(Fact::Ledger(fact)), sink);
     }
 
-    /// Both accounts of a transfer that exists now, debit account first.
+    /// Both accounts of a transfer that exists, the debit account first.
     fn balances_after(&self, new: &NewTransfer) -> Option<[ledger::Account; 2]> {
         let transfer = self.state.ledger.transfer(new.key)?;
         let account = |id| self.state.ledger.account(id).copied();

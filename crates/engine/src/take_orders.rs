@@ -1,4 +1,5 @@
-//! Taking orders: judging them on plans, one or many, for real or as a dry run, so that both answer the same.
+//! Taking orders: judging them on plans, one or many, for real or as a dry run. Because both use the same code, both
+//! answer the same.
 
 use ledger::{Batch, ChainFailure, Event, MetadataOf, Plan, Step, TransferKey};
 use types::{ActorId, RequestId, Timestamp};
@@ -11,23 +12,24 @@ use crate::{Answered, Engine, Operation, Request, Sink};
 
 /// An operation that is judged on a plan of the ledger.
 pub(crate) trait Judge: Operation {
-    /// What becomes of it at `at`, the plan's first instant. The answer shows how things are after the plan's steps.
+    /// Judges the operation at `at`, the first instant of the plan. The answer shows the state after the steps of the
+    /// plan.
     fn judge(&self, engine: &Engine, plan: &mut Plan<'_>, at: Timestamp) -> Answered<Self>;
 }
 
-/// Judges without leaving anything.
+/// Judges an operation without making an entry.
 pub(crate) fn foresee<J: Judge>(operation: &J, engine: &Engine, at: Timestamp) -> Answered<J> {
     operation.judge(engine, &mut engine.state.ledger.plan(at), at)
 }
 
-/// The answer of what would leave no entry.
+/// The answer to an operation that would make no entry; `None` if it would make one.
 pub(crate) fn without_entry<J: Judge>(operation: &J, engine: &Engine, at: Timestamp) -> Option<Answered<J>> {
     let mut plan = engine.state.ledger.plan(at);
     let answer = operation.judge(engine, &mut plan, at);
     plan.into_facts().is_empty().then_some(answer)
 }
 
-/// Executes operations by judging them and making the entries of what their plan found.
+/// Executes operations by judging them and making entries from the facts of their plan.
 macro_rules! execute_judged {
     ($($operation:ty),*; while closed $without_entry:expr) => {
         $(impl $crate::command::Execute for $operation {
@@ -73,8 +75,8 @@ impl Judge for CreateTransfer {
     }
 }
 
-/// Batches of orders: judged one after another, each after those before it took effect, and answered as if each had come
-/// alone. Linked orders succeed or fail together.
+/// Batches of orders. The answers are the same as if the orders were sent one after another. Linked orders succeed or fail
+/// together.
 macro_rules! batches {
     ($($operation:ty),*) => {
         $(impl Judge for $operation {
@@ -126,7 +128,7 @@ impl Engine {
         answers
     }
 
-    /// Makes the entries of what a plan found: all of them become durable, or none does.
+    /// Makes entries from the facts of a plan. All of them become durable, or none does.
     pub(crate) fn commit_together(
         &mut self,
         now: Timestamp,
@@ -138,7 +140,7 @@ impl Engine {
         if facts.len() > 1 {
             sink.hold_together(facts.len(), facts.iter().map(ledger::Fact::text_bytes).sum());
         }
-        // What has a timestamp of its own comes first, so that each is that of its entry.
+        // Facts with a timestamp of their own come first, so that this timestamp is also the time of their entry.
         let (timed, others): (Vec<_>, Vec<_>) = facts.into_iter().partition(is_timed);
         for fact in timed.into_iter().chain(others) {
             self.commit(now, actor, request(&fact), Recording::of(Fact::Ledger(fact)), sink);
@@ -170,18 +172,18 @@ fn judge_step<T, O: Event<Answer = Ordered<T>>>(
     }
 }
 
-/// What becomes of an order that is linked to no other.
+/// Judges an order that is not linked to another.
 fn judge_one<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, batch: Batch, order: &O) -> Ordered<T> {
     let before = plan.clone();
     let answer = order.judge(plan, batch);
     if answer.is_err() {
-        // An account that opens with an address that is taken does not open.
+        // An account whose address is already taken must not be opened.
         plan.roll_back(before);
     }
     answer
 }
 
-/// The request of an order in a batch: the id of what it makes.
+/// The request id of an order in a batch: the id of the object that it makes.
 fn request_of(fact: &ledger::Fact) -> RequestId {
     let client = |key| match key {
         TransferKey::Client(id) => RequestId::new(id.get()),
@@ -211,7 +213,7 @@ fn request_of(fact: &ledger::Fact) -> RequestId {
     }
 }
 
-/// Whether an account or transfer begins with it, at its own time.
+/// Whether the fact starts an account or a transfer, and so has its own timestamp.
 const fn is_timed(fact: &ledger::Fact) -> bool {
     matches!(fact, ledger::Fact::AccountOpened(_) | ledger::Fact::TransferCreated(_))
 }

@@ -1,15 +1,27 @@
 //! An engine with a short history that executes requests parsed from fuzz input.
 
-use std::sync::{Arc, OnceLock};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-use api::{History, IdSource, Problem};
-use engine::{Answer, Applied, Command, Engine, Entry, Request};
-use journal::FrameBuilder;
+use api::history::{Instant, Sums, TransferFilter};
+use api::{History, Operation, Problem};
+use edge::{Body, Call as Asked, Edge, Head, Installation, Sources, StatementPage, Wanted};
+use engine::{
+    ActivePolicy, Answered, Applied, CreatePayment, Engine, Entry, Fact, Made, NewPayment, Page, PolicyActivated,
+    Request,
+};
+use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
+use ledger::{Account, Assets, PendingState, Transfer};
 use policy::{Bundle, Policy};
-use types::{ActorId, Digest, Origin, RequestId, ShardId, Span, TenantId, Timestamp};
+use types::{
+    AccountId, ActorId, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp, Token,
+    TransferId,
+};
 
 use crate::history;
-use crate::request::{Asked, Call};
+use crate::request::Call;
 use crate::{Verdict, check_line};
 
 pub(crate) const SHARD: ShardId = ShardId::new(0);
@@ -27,15 +39,22 @@ pub(crate) struct Past {
     pub(crate) entries: Vec<Entry>,
 }
 
-/// An engine that has replayed the past.
+/// An engine that lived through the past, and the edge before it.
 #[derive(Debug)]
-pub(crate) struct Desk {
-    engine: Engine,
-    made: Vec<Entry>,
+pub(crate) struct Desk(Edge<Room>);
+
+/// What stands behind the edge. The engine answers at once; nothing is kept of transfers but by the engine.
+#[derive(Debug)]
+pub(crate) struct Room {
+    policy: Option<Arc<Policy>>,
+    state: Mutex<State>,
 }
 
-pub(crate) fn ids<'a>() -> IdSource<'a> {
-    IdSource { secret: Digest::of(b"secret of derived ids"), tenant: TENANT, key: None }
+#[derive(Debug)]
+struct State {
+    engine: Engine,
+    /// Entries since the past.
+    made: Vec<Entry>,
 }
 
 /// Returns the past, which is built once from requests of the API.
@@ -44,23 +63,16 @@ pub(crate) fn past() -> &'static Past {
     PAST.get_or_init(|| {
         let bundle = fixtures::bundle(&history::policy());
         let policy = fixtures::compile(&bundle);
-        let mut desk = Desk { engine: Engine::new(SHARD, TENANT), made: Vec::new() };
-        let (engine, made) = (&mut desk.engine, &mut desk.made);
-        engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
-        for command in installation(&bundle, &policy) {
-            desk.execute(RequestId::default(), command).expect("the policy is installed");
-        }
+        let desk = Desk::empty(Some(Arc::clone(&policy)));
+        desk.install(&bundle, &policy).expect("the policy is installed");
         let accounts = history::imported_accounts();
         for request in history::REQUESTS.iter().map(|request| request.as_bytes()).chain([accounts.as_slice()]) {
             let shown = String::from_utf8_lossy(request);
-            let asked = Call::read(request).and_then(|call| call.parse(&policy));
-            let asked = asked.unwrap_or_else(|problem| panic!("{shown}: {}", problem.detail()));
-            for Asked { request: id, command } in asked {
-                let answer = desk.execute(id, command);
-                assert!(answer.is_ok(), "{shown}: {answer:?}");
-            }
+            let call = Call::read(request).unwrap_or_else(|problem| panic!("{shown}: {}", problem.detail()));
+            assert_eq!(call.answer(&desk), Verdict::Accepted, "{shown}");
         }
-        Past { policy, entries: desk.made }
+        let entries = std::mem::take(&mut desk.0.sources.state().made);
+        Past { policy, entries }
     })
 }
 
@@ -72,32 +84,65 @@ impl Desk {
             engine.apply(entry);
         }
         engine.stage_policy(Arc::clone(policy));
-        Self { engine, made: Vec::new() }
+        Self::of(engine, Vec::new(), Some(Arc::clone(policy)))
     }
 
-    fn execute(&mut self, id: RequestId, command: Command) -> Answer {
-        let Self { engine, made } = self;
-        let now = engine.clock().saturating_add(Span::from_ns(1_000_000_000));
-        let mut sink = |applied: Applied<'_>| made.push(applied.entry.clone());
-        // As in a server, everything that is due is executed first.
-        while engine.execute_due(now, &mut sink) {}
-        engine.execute(now, &Request { tenant: TENANT, actor: ACTOR, id, command }, &mut sink)
+    /// A desk without a past.
+    fn empty(policy: Option<Arc<Policy>>) -> Self {
+        let (mut engine, mut made) = (Engine::new(SHARD, TENANT), Vec::new());
+        engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
+        Self::of(engine, made, policy)
     }
 
-    /// Decides a parsed command. This must succeed, whatever the command is.
-    pub(crate) fn ask(&mut self, asked: Asked) -> Verdict {
-        let Asked { request, command } = asked;
-        match self.execute(request, command) {
+    fn of(engine: Engine, made: Vec<Entry>, policy: Option<Arc<Policy>>) -> Self {
+        let sources = Room { policy, state: Mutex::new(State { engine, made }) };
+        Self(Edge { installation: Installation::new(TENANT, HISTORY, &Plain), sources })
+    }
+
+    fn install(&self, bundle: &Bundle, policy: &Arc<Policy>) -> Result<(), Problem> {
+        let by = (ActorId::SYSTEM, RequestId::default());
+        at_once(edge::install(&self.0.sources, by, bundle, Arc::clone(policy))).map(drop)
+    }
+
+    /// Answers a request; whatever it is, that must work. `None` when no engine answers it.
+    pub(crate) fn answer(&self, head: &Head, body: &[u8]) -> Option<Verdict> {
+        if head.route.operation == Operation::ActivatePolicy {
+            // Another target attacks policies.
+            return None;
+        }
+        let call = Asked { head, actor: ACTOR, body };
+        let answered = match at_once(self.0.answer(&call)) {
+            Ok(None) => at_once(self.0.answer_from_the_past(&call)),
+            answered => answered,
+        };
+        match answered {
+            Ok(None) => None,
+            Ok(Some(response)) => {
+                if let Body::Json(json) = &response.body {
+                    let read = serde_json::from_slice::<serde_json::Value>(json);
+                    assert!(read.is_ok_and(|json| json.is_object()), "a response is an object: {response:?}");
+                }
+                Some(Verdict::Accepted)
+            }
+            Err(problem) => Some(check_problem(&problem)),
+        }
+    }
+
+    /// Decides a payment; whatever it is, that must work.
+    pub(crate) fn create(&self, payment: Box<NewPayment>) -> Verdict {
+        let id = RequestId::new(payment.payment.get());
+        match self.0.sources.execute(ACTOR, id, CreatePayment(payment)) {
             Ok(_) => Verdict::Accepted,
             Err(refusal) => check_problem(&Problem::from(&refusal)),
         }
     }
 
-    /// Checks that every entry can be journaled, reads back unchanged, and replays to the same state.
-    pub(crate) fn close(mut self) {
+    /// What was decided can be journaled, is read back as it is, and replays to the same state.
+    pub(crate) fn close(self) {
+        let State { engine, made } = self.0.sources.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut builder = FrameBuilder::default();
         let mut frames = Vec::new();
-        for entry in &self.made {
+        for entry in &made {
             if builder.try_push(entry).is_none() {
                 frames.extend(builder.finish());
                 builder.push(entry);
@@ -105,15 +150,171 @@ impl Desk {
         }
         frames.extend(builder.finish());
         let read: Vec<Entry> =
-            frames.iter().flat_map(|frame| frame.entries().expect("journaled entries can be read")).collect();
-        assert!(read == self.made, "entries read back unchanged: {:?} and {read:?}", self.made);
-        let mut replayed = Self::open();
+            frames.iter().flat_map(|frame| frame.entries().expect("what was journaled can be read")).collect();
+        assert!(read == made, "entries are read as they were made: {made:?} and {read:?}");
+        let replayed = Self::open();
+        let replayed = &mut replayed.0.sources.state().engine;
         for entry in &read {
-            assert!(replayed.engine.agrees_with(entry), "a replay agrees with {entry:?}");
-            replayed.engine.apply(entry);
+            assert!(replayed.agrees_with(entry), "a replay agrees with {entry:?}");
+            replayed.apply(entry);
         }
-        assert_eq!(replayed.engine.digest(), self.engine.digest(), "a replay gives the same state");
-        self.made.clear();
+        assert_eq!(replayed.digest(), engine.digest(), "a replay gives the same state");
+    }
+}
+
+/// Everything here is there at once.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("nothing at the desk is waited for"),
+    }
+}
+
+impl Room {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, seq: Seq) -> Option<Entry> {
+        let is_it = |entry: &&Entry| entry.header.seq == seq;
+        let made = self.state().made.iter().find(is_it).cloned();
+        made.or_else(|| past().entries.iter().find(is_it).cloned())
+    }
+
+    fn execute<O: engine::Operation>(&self, actor: ActorId, id: RequestId, operation: O) -> Answered<O> {
+        let State { engine, made } = &mut *self.state();
+        let now = engine.clock().saturating_add(Span::from_ns(1_000_000_000));
+        let mut sink = |applied: Applied<'_>| made.push(applied.entry.clone());
+        // Time passes as it does for a server: what is due happens first.
+        while engine.execute_due(now, &mut sink) {}
+        let request = Request { tenant: TENANT, actor, id, command: operation.into() };
+        O::answer(engine.execute(now, &request, &mut sink))
+    }
+}
+
+impl Sources for Room {
+    type Failure = Problem;
+    type Keys = Plain;
+
+    fn internal(&self, what: &'static str) -> Problem {
+        panic!("{what}")
+    }
+
+    fn keys(&self) -> &Plain {
+        &Plain
+    }
+
+    fn policy(&self) -> Option<Arc<Policy>> {
+        self.policy.clone()
+    }
+
+    async fn policy_changes(&self) {}
+
+    fn assets(&self) -> Arc<Assets> {
+        Arc::new(Assets::new(self.state().engine.ledgers()))
+    }
+
+    async fn ask<O: engine::Operation + Send>(
+        &self,
+        actor: ActorId,
+        id: RequestId,
+        operation: O,
+    ) -> Result<Answered<O>, Problem> {
+        Ok(self.execute(actor, id, operation))
+    }
+
+    async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<(Made, ActivePolicy), Problem> {
+        let policy = Policy::compile(&bundle).map_err(Problem::invalid_policy)?;
+        edge::install(self, (actor, id), &bundle, Arc::new(policy)).await
+    }
+
+    async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Problem> {
+        let in_context = |entry| EntryInContext::of(entry, self).expect("everything is in memory");
+        Ok(self.find(seq).map(in_context))
+    }
+}
+
+impl ContextSource for Room {
+    fn assets(&self) -> Arc<Assets> {
+        Sources::assets(self)
+    }
+
+    fn policy(&self, activated: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault> {
+        Ok(self.find(activated).and_then(|entry| match entry.fact {
+            Fact::PolicyActivated(policy) => Some(policy),
+            _ => None,
+        }))
+    }
+}
+
+/// There is no index, so nothing is found in it.
+impl edge::Past for Room {
+    fn now(&self) -> Timestamp {
+        self.state().engine.clock()
+    }
+
+    async fn transfers(&self, _: Wanted) -> Result<Page<Transfer, u64>, Problem> {
+        Ok(Page { items: Vec::new(), next: None })
+    }
+
+    async fn transfers_with_states(
+        &self,
+        _: Wanted,
+        _: Timestamp,
+    ) -> Result<Page<(Transfer, Option<PendingState>), u64>, Problem> {
+        Ok(Page { items: Vec::new(), next: None })
+    }
+
+    async fn transfers_that_fit(
+        &self,
+        _: Vec<TransferId>,
+        _: TransferFilter,
+        _: Option<AccountId>,
+        _: Timestamp,
+    ) -> Result<Vec<(Transfer, Option<PendingState>)>, Problem> {
+        Ok(Vec::new())
+    }
+
+    async fn balances(&self, _: Account, _: Wanted) -> Result<Page<(Transfer, Account), u64>, Problem> {
+        Ok(Page { items: Vec::new(), next: None })
+    }
+
+    async fn account_at(&self, account: Account, _: Instant) -> Result<Account, Problem> {
+        Ok(account)
+    }
+
+    async fn statement(&self, _: Account, _: (Timestamp, Timestamp), _: usize) -> Result<StatementPage, Problem> {
+        Ok(StatementPage { opening: Sums::default(), lines: Vec::new(), next: None })
+    }
+
+    async fn totals_at(&self, _: LedgerId, _: Timestamp) -> Result<Sums, Problem> {
+        Ok(Sums::default())
+    }
+}
+
+/// Keys that protect nothing: tokens are plain hashes, and what is sealed stands there as it is.
+#[derive(Debug)]
+pub(crate) struct Plain;
+
+impl vault::Keys for Plain {
+    fn token(&self, _: TenantId, kind: &str, value: &str, _: bool) -> Result<Token, vault::Full> {
+        Ok(Token::new(Digest::of(format!("{kind} {value}").as_bytes()).head_u128()))
+    }
+
+    fn known_token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Option<Token> {
+        self.token(tenant, kind, value, personal).ok()
+    }
+
+    fn request_hash(&self, _: TenantId, canonical: &[u8]) -> Digest {
+        Digest::of(canonical)
+    }
+
+    fn seal(&self, _: TenantId, _: Option<(&str, &str)>, _: &[u8], plaintext: &[u8]) -> Result<Sealed, vault::Full> {
+        Ok(Sealed { keys: Vec::new(), ciphertext: plaintext.into() })
+    }
+
+    fn unseal(&self, _: TenantId, _: &[u8], sealed: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {
+        Ok(sealed.ciphertext.to_vec())
     }
 }
 
@@ -124,19 +325,9 @@ pub(crate) fn check_problem(problem: &Problem) -> Verdict {
     check_line(problem.detail())
 }
 
-fn installation(bundle: &Bundle, policy: &Arc<Policy>) -> [Command; 2] {
-    let (artifact, activation) = fixtures::installation(bundle, policy);
-    [artifact.into(), activation.into()]
-}
-
 /// Checks that a compiled policy can be activated in a new engine.
 pub(crate) fn activate(bundle: &Bundle, policy: &Arc<Policy>) {
-    let mut desk = Desk { engine: Engine::new(SHARD, TENANT), made: Vec::new() };
-    let made = &mut desk.made;
-    desk.engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
-    for command in installation(bundle, policy) {
-        if let Err(refusal) = desk.execute(RequestId::default(), command) {
-            check_problem(&Problem::from(&refusal));
-        }
+    if let Err(problem) = Desk::empty(None).install(bundle, policy) {
+        check_problem(&problem);
     }
 }

@@ -260,7 +260,8 @@ impl<R, J: DurableLog + SegmentStore> Writer<R, J> {
     fn sync(&mut self) -> Result<(), Fault> {
         let durable = self.journal.sync()?;
         assert!(durable >= self.indexed, "PIP-1: the durable position never goes back");
-        self.durable.append(&mut self.appended);
+        let covered = self.appended.partition_point(|written| written.behind.seq <= durable);
+        self.durable.extend(self.appended.drain(..covered));
         Ok(())
     }
 

@@ -4,18 +4,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use datadir::KeyStore;
 use disk::Directory;
-use engine::{
-    ActivatePolicy, ActivePolicy, Answered, ArtifactChunk, Engine, Made, Operation, Refusal, Request, WritesClosed,
-};
+use engine::{Answered, Engine, Operation, Request, WritesClosed};
 use index::Index;
 use journal::{Fault, FileReader, Identity, Reader};
 use ledger::Assets;
 use pipeline::Ask;
-use policy::{Bundle, Policy, Problem};
+use policy::Policy;
 use tokio::sync::{Semaphore, oneshot, watch};
-use types::{ActorId, Digest, RequestId, Sealed, Seq, ShardId, TenantId, Timestamp, Token};
+use types::{ActorId, RequestId, Seq, ShardId, TenantId, Timestamp};
 
-use crate::auth::{ApiKeys, Authenticator, Caller};
+use crate::auth::{ApiKeys, Authenticator};
 use crate::guard::{Confirmed, Guard};
 use crate::history::{History, HistoryError};
 use crate::metrics::Metrics;
@@ -99,20 +97,6 @@ pub enum Unavailable {
     Failed,
 }
 
-/// Why a policy was not installed.
-#[derive(Debug, thiserror::Error)]
-pub enum InstallError {
-    /// It does not compile.
-    #[error("the policy has {} problems", .0.len())]
-    Problems(Vec<Problem>),
-    /// The engine refuses it.
-    #[error(transparent)]
-    Refused(Refusal),
-    /// There is no engine to ask.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
 impl Core {
     pub(crate) fn new(shared: Shared) -> Self {
         Self(Arc::new(shared))
@@ -158,50 +142,13 @@ impl Core {
     }
 
     /// The active policy, compiled.
-    pub fn policy(&self) -> Option<Arc<Policy>> {
+    pub(crate) fn policy(&self) -> Option<Arc<Policy>> {
         self.0.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Stores a bundle as artifact entries and lets it decide from then on.
-    ///
-    /// # Errors
-    /// When it does not compile or the engine refuses it; nothing changes then.
-    pub async fn install_policy(
-        &self,
-        caller: Caller,
-        id: RequestId,
-        bundle: Bundle,
-    ) -> Result<(Made, ActivePolicy), InstallError> {
-        let core = self.clone();
-        // A task of its own: a client that goes away in the middle must not leave the edge with another policy than
-        // the engine's.
-        let installing = tokio::spawn(async move { core.install(caller, id, bundle).await });
-        installing.await.map_err(|_panicked| Unavailable::Failed)?
-    }
-
-    async fn install(
-        &self,
-        caller: Caller,
-        id: RequestId,
-        bundle: Bundle,
-    ) -> Result<(Made, ActivePolicy), InstallError> {
-        let compiling = tokio::task::spawn_blocking(move || Policy::compile(&bundle).map(|policy| (policy, bundle)));
-        let (policy, bundle) =
-            compiling.await.map_err(|_panicked| Unavailable::Failed)?.map_err(InstallError::Problems)?;
-        let policy = Arc::new(policy);
-        let artifact = policy.digest();
-        let _one_at_a_time = self.0.installing.lock().await;
-        let bytes = bundle.to_bytes();
-        let parts = bytes.chunks(ArtifactChunk::BYTES_MAX);
-        let count = u32::try_from(parts.len()).expect("a bundle is at most 16 MiB");
-        for (index, part) in (0..count).zip(parts) {
-            let chunk = ArtifactChunk { artifact, index, count, bytes: part.into() };
-            self.ask(caller.actor, id, chunk).await?.map_err(InstallError::Refused)?;
-        }
-        let activate = ActivatePolicy { artifact, policy: Arc::clone(&policy) };
-        let reply = self.ask(caller.actor, id, activate).await?.map_err(InstallError::Refused)?;
+    /// Lets requests be parsed with a policy from now on, which the engine knows already.
+    pub(crate) fn set_policy(&self, policy: Arc<Policy>) {
         *self.0.policy.write().unwrap_or_else(PoisonError::into_inner) = Some(policy);
-        Ok(reply)
     }
 
     /// What every ledger counts that an answer given so far can name.
@@ -353,40 +300,6 @@ impl Core {
     /// What finds out who sent a request.
     pub fn authenticator(&self) -> &impl Authenticator {
         &self.0.api_keys
-    }
-
-    /// The token of an entity value; a personal one gets its key here.
-    ///
-    /// # Errors
-    /// When the key store is full.
-    pub fn token(&self, kind: &str, value: &str, personal: bool) -> Result<Token, vault::Full> {
-        self.0.keys.token(self.0.tenant, kind, value, personal)
-    }
-
-    /// The token of an entity value that was seen before.
-    pub fn known_token(&self, kind: &str, value: &str, personal: bool) -> Option<Token> {
-        self.0.keys.known_token(self.0.tenant, kind, value, personal)
-    }
-
-    /// The keyed hash of a request in canonical form.
-    pub fn request_hash(&self, canonical: &[u8]) -> Digest {
-        self.0.keys.request_hash(self.0.tenant, canonical)
-    }
-
-    /// Seals personal data with the key of a subject, given as kind and value, or of the tenant.
-    ///
-    /// # Errors
-    /// When the key store is full.
-    pub fn seal(&self, subject: Option<(&str, &str)>, context: &[u8], plaintext: &[u8]) -> Result<Sealed, vault::Full> {
-        self.0.keys.seal(self.0.tenant, subject, context, plaintext)
-    }
-
-    /// Opens what was sealed.
-    ///
-    /// # Errors
-    /// When a key was erased, or the data or its context is not what was sealed.
-    pub fn unseal(&self, context: &[u8], sealed: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {
-        self.0.keys.unseal(self.0.tenant, context, sealed)
     }
 
     /// All metrics in the Prometheus text format.

@@ -6,13 +6,12 @@ mod entries;
 
 use api::history::{Side, TransferFilter};
 use disk::Directory;
-use engine::{Entry, Fact};
+use edge::Wanted;
+use engine::{Entry, Fact, Page};
 use index::{Bounds, Field, FieldError, IdState, Index, Sides};
 use journal::{Fault, FileReader, Position};
 use ledger::{AccountPlace, ImportNumber, PendingState, Transfer, TransferFlags, TransferKey};
 use types::{AccountId, LedgerId, Span, Timestamp, TransferId};
-
-pub use balances::{BalancesPage, StatementPage};
 
 /// Rows looked at for one answer, so that a filter that matches little cannot go on for ever.
 pub(crate) const ROWS_SCANNED_MAX: usize = 200_000;
@@ -37,31 +36,9 @@ pub enum HistoryError {
     TooMuchToAddUp(u64),
 }
 
-/// A page that is asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted {
-    /// The transfers of this account, or through a field of the ledger that the filter names.
-    pub account: Option<AccountId>,
-    /// What holds for all of them.
-    pub filter: TransferFilter,
-    /// Where the page before ended.
-    pub after: Option<Place>,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// Some of the transfers that were asked for.
-#[derive(Debug, Default)]
-pub struct Page {
-    /// In order.
-    pub transfers: Vec<Transfer>,
-    /// Where to go on, when there may be more.
-    pub next: Option<Place>,
-}
-
 /// Where a page ended: at an entry, of whose transfers the first ones, in the order asked for, are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+struct Place {
     /// The number of its position, in lists by an index; its sequence in the list of everything.
     entry: u64,
     told: u8,
@@ -73,12 +50,12 @@ impl Place {
     }
 
     /// As one number, for cursors.
-    pub fn number(self) -> u64 {
+    fn number(self) -> u64 {
         self.entry << 8_u32 | u64::from(self.told)
     }
 
     /// The place with this number.
-    pub fn from_number(number: u64) -> Self {
+    fn from_number(number: u64) -> Self {
         let [told, ..] = number.to_le_bytes();
         Self { entry: number >> 8_u32, told }
     }
@@ -89,7 +66,14 @@ impl Place {
     }
 }
 
-impl Page {
+/// Some of the transfers that were asked for, in their order.
+#[derive(Debug, Default)]
+struct Found {
+    transfers: Vec<Transfer>,
+    next: Option<Place>,
+}
+
+impl Found {
     /// Adds the transfers of an entry that fit, from `told` on; false when there is no room for all.
     fn add(&mut self, entry: u64, mut fitting: Vec<Transfer>, told: usize, wanted: &Wanted) -> bool {
         if wanted.filter.reversed {
@@ -104,6 +88,12 @@ impl Page {
         }
         self.next = Some(Place::new(entry, fitting.len()));
         true
+    }
+}
+
+impl From<Found> for Page<Transfer, u64> {
+    fn from(Found { transfers, next }: Found) -> Self {
+        Self { items: transfers, next: next.map(Place::number) }
     }
 }
 
@@ -137,15 +127,16 @@ impl<'a> History<'a> {
     ///
     /// # Errors
     /// When no condition finds anything, or something cannot be read.
-    pub fn transfers(&mut self, wanted: &Wanted) -> Result<Page, HistoryError> {
-        let Wanted { account, filter, after, limit } = wanted;
+    pub fn transfers(&mut self, wanted: &Wanted) -> Result<Page<Transfer, u64>, HistoryError> {
+        let Wanted { account, filter, limit, .. } = wanted;
+        let after = wanted.after.map(Place::from_number);
         if account.is_none() && filter.is_of_all() {
             return self.all_transfers(wanted);
         }
         let bounds = self.bounds(wanted);
         let positions = match account {
             Some(account) => {
-                let Some(place) = self.account_place(*account)? else { return Ok(Page::default()) };
+                let Some(place) = self.account_place(*account)? else { return Ok(Found::default().into()) };
                 self.index.postings(place, sides(filter.side), bounds, filter.reversed)
             }
             None => {
@@ -153,14 +144,14 @@ impl<'a> History<'a> {
                 self.index.field(field, ledger, value, bounds, filter.reversed)?
             }
         };
-        let mut page = Page::default();
+        let mut page = Found::default();
         let mut scanned = 0;
         for chunk in positions {
             let chunk = chunk?;
             let first = self.first_within(&chunk, filter)?;
             for position in chunk.into_iter().skip(first) {
                 if page.transfers.len() >= *limit || scanned >= ROWS_SCANNED_MAX {
-                    return Ok(page);
+                    return Ok(page.into());
                 }
                 scanned += 1;
                 let mut fitting = Vec::new();
@@ -176,16 +167,16 @@ impl<'a> History<'a> {
                 }
                 if is_over && fitting.is_empty() {
                     page.next = None;
-                    return Ok(page);
+                    return Ok(page.into());
                 }
                 let entry = position.get();
-                if !page.add(entry, fitting, Place::told_of(*after, entry), wanted) {
-                    return Ok(page);
+                if !page.add(entry, fitting, Place::told_of(after, entry), wanted) {
+                    return Ok(page.into());
                 }
             }
         }
         page.next = None;
-        Ok(page)
+        Ok(page.into())
     }
 
     /// The first of some positions, in the order asked for, whose transfer can be within the times of the filter: the
@@ -213,7 +204,7 @@ impl<'a> History<'a> {
     fn bounds(&self, wanted: &Wanted) -> Bounds {
         let filter = &wanted.filter;
         let bounds = Bounds { earliest: filter.min_timestamp, latest: filter.max_timestamp, ..Bounds::default() };
-        let place = wanted.after.map(|place| place.entry);
+        let place = wanted.after.map(|number| Place::from_number(number).entry);
         if filter.reversed {
             // The entry itself may not be told to its end.
             let before = place.map(|entry| Position::from_number(entry.saturating_add(1)));

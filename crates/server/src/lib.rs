@@ -21,9 +21,8 @@ mod watch;
 
 pub use auth::{AuthError, Authenticator, Caller, Presented};
 pub use clock::{Clock, Stopwatch};
-pub use core::{Core, InstallError, Unavailable};
-pub use history::{BalancesPage, History, HistoryError, Page, Place, StatementPage, Wanted};
-pub use http::personal::{context as sealing_context, seal as seal_payment};
+pub use core::{Core, Unavailable};
+pub use history::{History, HistoryError};
 pub use open::{DEFAULT_ADDRESS, OpenError, Opened, Options, Stopped};
 pub use proofs::ProofError;
 pub use threads::CommitError;

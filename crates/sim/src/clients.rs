@@ -167,6 +167,48 @@ impl Clients {
     }
 
     fn request(&mut self, kind: &'static str, now: Timestamp, rng: &mut Rng) -> Sent {
+        match self.within(kind, rng) {
+            Some(command) => Sent::Within(Box::new(command)),
+            None => Sent::Http(self.over_the_network(kind, now, rng)),
+        }
+    }
+
+    /// What the server asks itself.
+    fn within(&self, kind: &str, rng: &mut Rng) -> Option<Command> {
+        Some(match kind {
+            "policy_part" => {
+                let chunks: Vec<ArtifactChunk> = rng.pick(policies()).chunks().collect();
+                let missing =
+                    |chunk: &&ArtifactChunk| !self.asked.iter().rev().take(400).any(|asked| stores(asked, chunk));
+                let chunk = chunks.iter().find(missing).unwrap_or_else(|| rng.pick(&chunks));
+                chunk.clone().into()
+            }
+            "policy" => {
+                let variant = rng.pick(policies());
+                let (artifact, policy) = (variant.policy.digest(), std::sync::Arc::clone(&variant.policy));
+                ActivatePolicy { artifact, policy }.into()
+            }
+            "principal" => {
+                let (actor, kind) = (ActorId::new(rng.below(10)), *rng.pick(&PrincipalKind::ALL));
+                PrincipalAdded { actor, kind, name: "simulated".into() }.into()
+            }
+            "credential" => {
+                let credential = rng.below(30) + 1;
+                let added = CredentialAdded {
+                    credential: CredentialId::new(credential),
+                    principal: ActorId::new(rng.below(10)),
+                    kind: CredentialKind::ApiKey { hash: Digest::of(&credential.to_le_bytes()) },
+                    scopes: 1,
+                    name: "simulated".into(),
+                };
+                added.into()
+            }
+            "large_artifact" => large(rng).into(),
+            _ => return None,
+        })
+    }
+
+    fn over_the_network(&mut self, kind: &'static str, now: Timestamp, rng: &mut Rng) -> Http {
         use Operation as O;
         let post = |operation, id: String, body: serde_json::Value| self::http(operation, id, "", &body);
         match kind {
@@ -281,47 +323,18 @@ impl Clients {
             "refund" => self.verb(Verb::Refund, rng),
             "dry_verb" => {
                 let verb = *rng.pick(&Verb::ALL);
-                let Sent::Http(http) = self.verb(verb, rng) else { unreachable!("a verb comes over the network") };
-                Sent::Http(Http { query: "dry_run=true".to_owned(), ..http })
+                Http { query: "dry_run=true".to_owned(), ..self.verb(verb, rng) }
             }
             "label" => {
                 let label = rng.pick(&["fraud", "legitimate", "legitimate", "chargeback"]);
                 let body = json!({"payment": self.some_payment(rng).to_string(), "label": label});
                 post(O::RecordLabel, String::new(), body)
             }
-            "policy_part" => {
-                let chunks: Vec<ArtifactChunk> = rng.pick(policies()).chunks().collect();
-                let missing =
-                    |chunk: &&ArtifactChunk| !self.asked.iter().rev().take(400).any(|asked| stores(asked, chunk));
-                let chunk = chunks.iter().find(missing).unwrap_or_else(|| rng.pick(&chunks));
-                Sent::Within(Box::new(chunk.clone().into()))
-            }
-            "policy" => {
-                let variant = rng.pick(policies());
-                let (artifact, policy) = (variant.policy.digest(), std::sync::Arc::clone(&variant.policy));
-                Sent::Within(Box::new(ActivatePolicy { artifact, policy }.into()))
-            }
-            "principal" => {
-                let (actor, kind) = (ActorId::new(rng.below(10)), *rng.pick(&PrincipalKind::ALL));
-                Sent::Within(Box::new(PrincipalAdded { actor, kind, name: "simulated".into() }.into()))
-            }
-            "credential" => {
-                let credential = rng.below(30) + 1;
-                let added = CredentialAdded {
-                    credential: CredentialId::new(credential),
-                    principal: ActorId::new(rng.below(10)),
-                    kind: CredentialKind::ApiKey { hash: Digest::of(&credential.to_le_bytes()) },
-                    scopes: 1,
-                    name: "simulated".into(),
-                };
-                Sent::Within(Box::new(added.into()))
-            }
-            "large_artifact" => Sent::Within(Box::new(large(rng).into())),
             other => self.query(other, rng),
         }
     }
 
-    fn query(&mut self, kind: &'static str, rng: &mut Rng) -> Sent {
+    fn query(&mut self, kind: &'static str, rng: &mut Rng) -> Http {
         use Operation as O;
         let get = |operation, id: String, query: &str| http(operation, id, query, &serde_json::Value::Null);
         match kind {
@@ -358,10 +371,8 @@ impl Clients {
     }
 
     /// Names what it makes by an id, or now and then by a key.
-    fn keyed(&mut self, operation: Operation, query: &str, mut body: serde_json::Value, rng: &mut Rng) -> Sent {
-        let Sent::Http(mut sent) = http(operation, String::new(), query, &body) else {
-            unreachable!("it comes over the network")
-        };
+    fn keyed(&mut self, operation: Operation, query: &str, mut body: serde_json::Value, rng: &mut Rng) -> Http {
+        let mut sent = http(operation, String::new(), query, &body);
         if rng.percent(12)
             && let Some(fields) = body.as_object_mut()
         {
@@ -370,17 +381,15 @@ impl Clients {
             sent.body = serde_json::to_vec(&body).expect("a body is JSON");
         }
         sent.actor = ActorId::new(1 + rng.below(2));
-        Sent::Http(sent)
+        sent
     }
 
-    fn verb(&self, verb: Verb, rng: &mut Rng) -> Sent {
+    fn verb(&self, verb: Verb, rng: &mut Rng) -> Http {
         let id = self.some_payment(rng).to_string();
-        let Sent::Http(mut sent) = http(Operation::ChangePayment(verb), id, "", &serde_json::Value::Null) else {
-            unreachable!("it comes over the network")
-        };
+        let mut sent = http(Operation::ChangePayment(verb), id, "", &serde_json::Value::Null);
         // Few keys, so that one is used twice now and then.
         sent.key = Some(if rng.percent(8) { "again".to_owned() } else { format!("verb-{}", rng.next()) });
-        Sent::Http(sent)
+        sent
     }
 
     fn some_transfer(&self, rng: &mut Rng) -> u128 {
@@ -433,14 +442,14 @@ impl Clients {
     }
 }
 
-fn http(operation: Operation, id: String, query: &str, body: &serde_json::Value) -> Sent {
+fn http(operation: Operation, id: String, query: &str, body: &serde_json::Value) -> Http {
     let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).expect("a body is JSON") };
-    Sent::Http(Http { operation, actor: ActorId::new(1), key: None, id, query: query.to_owned(), body })
+    Http { operation, actor: ActorId::new(1), key: None, id, query: query.to_owned(), body }
 }
 
-fn bytes(operation: Operation, query: &str, body: Vec<u8>) -> Sent {
+fn bytes(operation: Operation, query: &str, body: Vec<u8>) -> Http {
     let (id, query) = (String::new(), query.to_owned());
-    Sent::Http(Http { operation, actor: ActorId::new(2), key: None, id, query, body })
+    Http { operation, actor: ActorId::new(2), key: None, id, query, body }
 }
 
 fn stores(asked: &Sent, chunk: &ArtifactChunk) -> bool {
@@ -497,7 +506,7 @@ fn import_rows(id: u128) -> (Vec<NewAccount>, Vec<NewTransfer>) {
 }
 
 impl Clients {
-    fn rows(&self, accounts: bool, rng: &mut Rng) -> Sent {
+    fn rows(&self, accounts: bool, rng: &mut Rng) -> Http {
         let id = self.some_import(rng);
         let (all_accounts, all_transfers) = import_rows(id);
         let count = if accounts { all_accounts.len() } else { all_transfers.len() };
@@ -509,10 +518,8 @@ impl Clients {
             all_transfers[first..last].iter().flat_map(|row| TransferRecord::from(row).encode()).collect()
         };
         let kind = if accounts { "accounts" } else { "transfers" };
-        let Sent::Http(sent) = bytes(Operation::StageRows, &format!("first={first}&kind={kind}"), body) else {
-            unreachable!("it comes over the network")
-        };
-        Sent::Http(Http { id: id.to_string(), ..sent })
+        let sent = bytes(Operation::StageRows, &format!("first={first}&kind={kind}"), body);
+        Http { id: id.to_string(), ..sent }
     }
 
     fn packed_account(&mut self, rng: &mut Rng) -> NewAccount {

@@ -1,6 +1,6 @@
 //! The simulated server process: engine, journal and index on simulated disks, driven step by step.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use datadir::{KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
@@ -12,8 +12,9 @@ use pipeline::{
 };
 use policy::{Bundle, Policy};
 use types::{ActorId, CredentialId, Digest, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
+use vault::Keys as _;
 
-use crate::edge::{Edge, Sent};
+use crate::edge::{Exchange, Failure, Sent, Shared, Went};
 use crate::{Rng, SimDisk, policies};
 
 pub(crate) const SHARD: ShardId = ShardId::new(0);
@@ -24,8 +25,11 @@ const BATCHES_IN_FLIGHT_MAX: usize = 3;
 /// Few enough for several generations of the index in every run.
 const PACE: Pace = Pace::Stepped { digest_entries: 61, generation_entries: 240 };
 
-/// A request's number, and the last entry there was when its answer was made.
-type Ticket = (usize, Seq);
+/// Which question of a request under way, and the last entry there was when its answer was made.
+type Ticket = (u64, Seq);
+
+/// How a request ended that came over the network.
+pub(crate) type Over = (Exchange, Result<edge::Response, Failure>);
 
 /// An answer that a client is given.
 #[derive(Debug)]
@@ -34,7 +38,9 @@ pub(crate) struct Answered {
     pub(crate) number: usize,
     /// The last entry there was when the engine made the answer.
     pub(crate) seq: Seq,
+    /// What the engine answered last.
     pub(crate) answer: engine::Answer,
+    pub(crate) over: Option<Over>,
 }
 
 /// What one run of the decider made.
@@ -112,12 +118,15 @@ impl Death {
 /// What the server is while it runs: the pipeline, a journal, its index and keys, without threads.
 #[derive(Debug)]
 pub(crate) struct Process {
-    queue: Queue<usize>,
+    queue: Queue<u64>,
+    /// Requests under way: their number, and the edge's part of those that came over the network.
+    exchanges: BTreeMap<u64, (usize, Option<Exchange>)>,
+    tickets: u64,
     decider: Decider,
     in_flight: VecDeque<Batch<Ticket>>,
     writer: Writer<Ticket, FileJournal<SimDisk>>,
     pub(crate) index: Index,
-    pub(crate) edge: Edge,
+    pub(crate) shared: Arc<Shared>,
     clock: ClockGuard,
     gate: Gate,
     closed: Option<&'static str>,
@@ -169,7 +178,7 @@ impl Opened {
     pub(crate) fn check_keys(&self, entries: &[Entry]) -> Result<(), String> {
         for entry in entries {
             let (Fact::PaymentDecided(decided), Some(sealed)) = (&entry.fact, &entry.sealed) else { continue };
-            let opened = self.keys.unseal(TENANT, &server::sealing_context(decided.payment), sealed);
+            let opened = self.keys.unseal(TENANT, &edge::sealing_context(decided.payment), sealed);
             let opened = opened.map_err(|error| format!("SIM-9: payment {} stays sealed: {error}", decided.payment))?;
             if !opened.starts_with(b"{\"customer\":") {
                 return Err(format!("SIM-9: payment {} sealed something else", decided.payment));
@@ -192,16 +201,19 @@ impl Process {
     /// Begins to serve.
     pub(crate) fn new(opened: Opened, reading: Reading) -> Self {
         let Opened { engine, journal, index, notes, keys, .. } = opened;
-        let mut edge = Edge::new(keys);
-        edge.note(&engine, active_policy(&engine));
+        let history = api::History { origin: journal.identity().origin, shard: SHARD };
+        let shared = Shared::new(keys, history, journal.reader());
+        shared.note(&engine, active_policy(&engine));
         let last = Some(engine.clock()).filter(|last| *last > Timestamp::ZERO);
         Self {
             queue: Queue::new(EVENTS_MAX),
+            exchanges: BTreeMap::new(),
+            tickets: 0,
             decider: Decider::new(engine, notes),
             in_flight: VecDeque::new(),
             writer: Writer::new(journal),
             index,
-            edge,
+            shared: Arc::new(shared),
             clock: ClockGuard::start(ClockBounds::STANDARD, last, reading),
             gate: Gate::default(),
             closed: None,
@@ -265,7 +277,7 @@ impl Process {
             id: RequestId::default(),
             command,
         });
-        let asks = asked.clone().map(|request| Ask { request, reply_to: (usize::MAX, Seq::ZERO) });
+        let asks = asked.clone().map(|request| Ask { request, reply_to: (u64::MAX, Seq::ZERO) });
         let batch = self.decider.work(now, asks);
         let entries = entries_of(started.frames.iter().chain(&batch.frames).map(|(frame, _)| frame));
         let answers = answers_of(&batch);
@@ -280,8 +292,24 @@ impl Process {
 
     /// Reads a request and lets it wait; the answer when it goes no further: a problem with it, or a full queue.
     pub(crate) fn offer(&mut self, number: usize, sent: &Sent) -> Result<(), &'static str> {
-        let request = self.edge.parse(sent).map_err(|problem| problem.code().as_str())?;
-        self.queue.offer(Ask { request, reply_to: number }).map_err(|_full| "queue_full")
+        let (request, exchange) = match sent {
+            Sent::Within(command) => {
+                let (id, command) = (RequestId::default(), (**command).clone());
+                (Request { tenant: TENANT, actor: ActorId::SYSTEM, id, command }, None)
+            }
+            Sent::Http(http) => {
+                let mut exchange = Exchange::new(&self.shared, http.clone());
+                match exchange.go_on(None) {
+                    Went::Asks(request) => (request, Some(exchange)),
+                    Went::Over(Err(Failure::Problem(problem))) => return Err(problem.code().as_str()),
+                    Went::Over(_) => return Err("answered without the engine"),
+                }
+            }
+        };
+        self.tickets += 1;
+        self.queue.offer(Ask { request, reply_to: self.tickets }).map_err(|_full| "queue_full")?;
+        self.exchanges.insert(self.tickets, (number, exchange));
+        Ok(())
     }
 
     /// The engine's step: it may be a few batches ahead of the journal.
@@ -294,11 +322,11 @@ impl Process {
         let asked: Vec<Request> = asks.iter().map(|ask| ask.request.clone()).collect();
         let batch = self.decider.work(now, asks);
         let policy = active_policy(self.decider.engine());
-        self.edge.note(self.decider.engine(), policy);
+        self.shared.note(self.decider.engine(), policy);
         let entries = entries_of(batch.frames.iter().map(|(frame, _)| frame));
         let answers = answers_of(&batch);
         let is_cut = answers.len() < asked.len();
-        let ticketed = |(number, seq, answer)| ((number, seq), seq, answer);
+        let ticketed = |(ticket, seq, answer)| ((ticket, seq), seq, answer);
         let held = batch.answers.into_iter().map(ticketed).collect();
         self.in_flight.push_back(Batch { number: batch.number, frames: batch.frames, answers: held });
         Some(DecidedBatch { asked, answers, entries, closed: self.closed, is_cut })
@@ -327,7 +355,7 @@ impl Process {
 
     /// One step on the way to durability.
     pub(crate) fn step(&mut self, now: Span) -> Result<Option<Step>, Death> {
-        Ok(self.writer.step(now, &self.edge.keys, &self.index)?)
+        Ok(self.writer.step(now, &self.shared.keys, &self.index)?)
     }
 
     fn write(&mut self, now: Span) -> Result<(), Death> {
@@ -337,19 +365,31 @@ impl Process {
 
     /// Answers that rest on what is durable.
     pub(crate) fn release(&mut self) -> Vec<Answered> {
-        let answered = |((number, seq), answer)| Answered { number, seq, answer };
-        self.writer.release().map(answered).collect()
+        let released: Vec<_> = self.writer.release().collect();
+        released.into_iter().filter_map(|(ticket, answer)| self.answered(ticket, answer)).collect()
+    }
+
+    /// Brings an answer to whoever asked; nothing when that goes on to ask something else, or vanished.
+    fn answered(&mut self, (ticket, seq): Ticket, answer: engine::Answer) -> Option<Answered> {
+        let (number, exchange) = self.exchanges.remove(&ticket)?;
+        let Some(mut exchange) = exchange else { return Some(Answered { number, seq, answer, over: None }) };
+        match exchange.go_on(Some(answer.clone())) {
+            Went::Over(over) => Some(Answered { number, seq, answer, over: Some((exchange, over)) }),
+            Went::Asks(request) => {
+                if self.queue.offer(Ask { request, reply_to: ticket }).is_ok() {
+                    self.exchanges.insert(ticket, (number, Some(exchange)));
+                }
+                None
+            }
+        }
     }
 
     /// For a planted bug: the answers of the batch decided last that are about reads, whether or not they are durable.
-    pub(crate) fn hasty_reads(&self) -> Vec<Answered> {
-        let reads = self.in_flight.back().into_iter().flat_map(|batch| &batch.answers);
-        let answered = |((number, seq), _, answer): &(Ticket, Seq, engine::Answer)| Answered {
-            number: *number,
-            seq: *seq,
-            answer: answer.clone(),
-        };
-        reads.filter(|(_, _, answer)| is_read(answer)).map(answered).collect()
+    pub(crate) fn hasty_reads(&mut self) -> Vec<Answered> {
+        let answers = self.in_flight.back().into_iter().flat_map(|batch| &batch.answers);
+        let reads = answers.filter(|(_, _, answer)| is_read(answer));
+        let reads: Vec<_> = reads.map(|(ticket, _, answer)| (*ticket, answer.clone())).collect();
+        reads.into_iter().filter_map(|(ticket, answer)| self.answered(ticket, answer)).collect()
     }
 
     /// The mark does not cover everything that was acknowledged.
@@ -402,15 +442,6 @@ impl Process {
     /// How much is under way beside frames: requests that wait, batches decided, answers to give.
     pub(crate) fn load(&self) -> [usize; 3] {
         [self.queue.len(), self.in_flight.len(), self.writer.answers_waiting()]
-    }
-
-    /// The entry that decided a payment.
-    pub(crate) fn decision(&self, seq: Seq) -> Result<Arc<engine::PaymentDecided>, Fault> {
-        let entry = self.journal().reader().read(seq)?.into_iter().next();
-        match entry.map(|entry| entry.fact) {
-            Some(Fact::PaymentDecided(decided)) => Ok(decided),
-            other => Err(Fault::Poisoned(format!("a payment names an entry that is {other:?}"))),
-        }
     }
 }
 

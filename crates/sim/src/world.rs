@@ -11,7 +11,7 @@ use types::{Seq, Span, Timestamp};
 use crate::checker::{Checker, Violation};
 use crate::clients::{Clients, KINDS};
 use crate::coverage::{Coverage, FaultKind, When};
-use crate::edge::{self, Sent};
+use crate::edge::Failure;
 use crate::network::Network;
 use crate::plants::Plant;
 use crate::process::{self, Answered, Death, Machine, Process};
@@ -352,24 +352,14 @@ impl World {
     }
 
     fn answered(&mut self, process: &Process, answered: Vec<Answered>) -> Result<(), String> {
-        for Answered { number, seq, answer } in answered {
+        for Answered { number, seq, answer, over } in answered {
             self.checker.told(seq);
             self.summary.answers += 1;
-            if let Sent::Http(_) = self.clients.sent(number) {
-                let mut unread = None;
-                let decision = |seq| {
-                    process.decision(seq).map_err(|fault| {
-                        unread = Some(fault);
-                        "unread".to_owned()
-                    })
-                };
-                match process.edge.render(&answer, decision) {
-                    Ok(bytes) if !bytes.is_empty() => edge::check_rendered(&answer, &bytes)?,
-                    Ok(_) => {}
-                    // What is damaged or cannot be read now is not shown; the client hears that.
-                    Err(_) if unread.as_ref().is_some_and(|fault| self.is_excused(fault)) => {}
-                    Err(what) => return Err(format!("{what} {unread:?}")),
-                }
+            match &over {
+                // What is damaged or cannot be read now is not shown; the client hears that.
+                Some((_, Err(Failure::Unread(fault)))) if self.is_excused(fault) => {}
+                Some((exchange, over)) => exchange.check(over)?,
+                None => {}
             }
             if self.rng.percent(5) {
                 let when = self.when(process);

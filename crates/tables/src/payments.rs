@@ -3,17 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use api::payments::Given;
 use engine::NewPayment;
-use policy::{Attribute, AttributeKind, AttributeValue, FileMapping, LabelColumn, PaymentType, Policy};
-use types::{Digest, DigestBuilder, PaymentId, Timestamp, Token};
+use policy::{FileMapping, LabelColumn, PaymentType, Policy};
+use types::{Digest, DigestBuilder, Name, PaymentId, Timestamp, Token};
 use vault::{RootKey, Vault};
 
 use crate::TENANT;
 use crate::cell::Cell;
 use crate::input::{Batch, Column, IdKind, Input};
-
-/// The most characters of an entity's value. The API has the same limit.
-const ENTITY_CHARS_MAX: usize = 256;
 
 #[derive(Debug)]
 pub struct Row {
@@ -155,8 +153,10 @@ impl Payments {
                 attributes.push(None);
                 continue;
             }
-            let value = value(attribute, cell, policy, tokens).map_err(|expected| unfit(column, cell, &expected))?;
-            attributes.push(Some(value));
+            let value = api::payments::value(attribute, &cell, policy.entities())
+                .map_err(|complaint| unfit(column, cell, &complaint.expected))?;
+            let token = value.tokenised(&mut |kind, value, personal| tokens.token(kind, value, personal));
+            attributes.push(Some(token.map_err(|full| unfit(column, cell, &format!("one of fewer values: {full}")))?));
         }
         Ok(NewPayment {
             payment: payment_id(&id),
@@ -219,44 +219,28 @@ fn payment_id(id: &str) -> PaymentId {
     PaymentId::new(digest.head_u128().clamp(1, u128::MAX - 1))
 }
 
-/// Converts the value of an attribute, or returns a description of what was expected.
-fn value(
-    attribute: &Attribute,
-    cell: Cell<'_>,
-    policy: &Policy,
-    tokens: &mut Tokens,
-) -> Result<AttributeValue, Cow<'static, str>> {
-    let read = match attribute.kind {
-        AttributeKind::Text { chars_max } => match plain_text(cell, chars_max.into()) {
-            Some(text) => Ok(AttributeValue::Text(text.into())),
-            None => return Err(format!("a text of at most {chars_max} characters, without control characters").into()),
-        },
-        AttributeKind::Int => cell.int().map(AttributeValue::Int).ok_or("a 64-bit integer"),
-        AttributeKind::Double => cell.double().and_then(AttributeValue::double).ok_or("a finite number"),
-        AttributeKind::Bool => cell.bool().map(AttributeValue::Bool).ok_or("true or false"),
-        AttributeKind::Time => cell.time().map(AttributeValue::Time).ok_or(TIME),
-        AttributeKind::Account => {
-            let id = cell.text().and_then(|text| text.parse().ok());
-            id.map(AttributeValue::Account).ok_or("an account id: a UUID or a 128-bit decimal")
-        }
-        AttributeKind::Entity(entity) => {
-            let entity = policy.entities().get(entity.get()).expect("an attribute names an entity of its policy");
-            match plain_text(cell, ENTITY_CHARS_MAX).filter(|text| !text.is_empty()) {
-                Some(text) => match tokens.token(entity, &text) {
-                    Ok(token) => Ok(AttributeValue::Entity(token)),
-                    Err(full) => return Err(format!("a value that the key store has room for: {full}").into()),
-                },
-                None => Err("a text of 1 to 256 characters, without control characters"),
-            }
-        }
-    };
-    read.map_err(Cow::Borrowed)
-}
+impl Given for Cell<'_> {
+    const TIME: &'static str = TIME;
 
-fn plain_text(cell: Cell<'_>, chars_max: usize) -> Option<Cow<'_, str>> {
-    let text = cell.text()?;
-    let fits = text.len() <= chars_max || text.chars().count() <= chars_max;
-    (fits && !text.chars().any(char::is_control)).then_some(text)
+    fn text(&self) -> Option<Cow<'_, str>> {
+        Cell::text(*self)
+    }
+
+    fn int(&self) -> Option<i64> {
+        Cell::int(*self)
+    }
+
+    fn double(&self) -> Option<f64> {
+        Cell::double(*self)
+    }
+
+    fn bool(&self) -> Option<bool> {
+        Cell::bool(*self)
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        Cell::time(*self)
+    }
 }
 
 /// Tokens of entity values. A key store creates them as in a server, but from fixed numbers instead of random ones:
@@ -275,10 +259,10 @@ impl Tokens {
         Self { vault, drawn }
     }
 
-    fn token(&mut self, entity: &policy::Entity, value: &str) -> Result<Token, vault::Full> {
+    fn token(&mut self, kind: &Name, value: &str, personal: bool) -> Result<Token, vault::Full> {
         let Self { vault, drawn } = self;
         let mut random = |bytes: &mut [u8]| draw(drawn, bytes);
-        vault.token(TENANT, entity.name.as_str(), value, entity.personal, &mut random)
+        vault.token(TENANT, kind.as_str(), value, personal, &mut random)
     }
 
     /// Drops the key store's records, because no file stores them.

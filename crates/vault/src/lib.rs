@@ -17,6 +17,7 @@ pub mod base64url;
 
 mod api_key;
 mod cipher;
+mod keys;
 mod log;
 mod secret;
 mod vault;
@@ -26,6 +27,7 @@ mod vault;
 mod tests;
 
 pub use api_key::{ApiKey, ApiKeyParseError};
+pub use keys::Keys;
 pub use log::Error;
 pub use secret::RootKey;
 pub use vault::{Full, UnsealError, Vault};

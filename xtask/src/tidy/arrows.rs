@@ -26,21 +26,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("proof", &["types", "disk", "journal"]),
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
+    ("edge", &["types", "ledger", "policy", "engine", "journal", "vault", "api"]),
     ("datadir", &["types", "ledger", "engine", "disk", "journal", "index", "pipeline", "proof", "vault"]),
     ("offline", &["types", "ledger", "engine", "disk", "journal", "index", "proof", "vault", "datadir"]),
     (
         "server",
         &[
             "types", "ledger", "policy", "engine", "disk", "journal", "index", "pipeline", "proof", "vault", "api",
-            "datadir",
+            "edge", "datadir",
         ],
     ),
-    ("tables", &["types", "policy", "engine", "vault"]),
+    ("tables", &["types", "policy", "engine", "vault", "api"]),
     (
         "sim",
         &[
             "types", "ledger", "features", "policy", "engine", "fixtures", "disk", "journal", "index", "pipeline",
-            "vault", "api", "datadir", "server",
+            "vault", "api", "edge", "datadir",
         ],
     ),
     (
@@ -53,8 +54,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
-            "types", "ledger", "policy", "engine", "fixtures", "disk", "journal", "proof", "vault", "api", "tables",
-            "sim",
+            "types", "ledger", "policy", "engine", "fixtures", "disk", "journal", "proof", "vault", "api", "edge",
+            "tables", "sim",
         ],
     ),
     ("xtask", &[]),

@@ -1,4 +1,4 @@
-//! The public API without its transport: requests are read, answers rendered, and what is wrong is said.
+//! The public API without its transport: parsing requests, rendering replies, and the errors of invalid input.
 
 mod support;
 

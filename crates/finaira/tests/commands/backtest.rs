@@ -191,9 +191,9 @@ fn a_bad_row_is_reported_and_does_not_stop_the_run() {
              c invalid column `amount`: found `-1`, {amount}
              d invalid column `amount`: found `1.005`, {amount}
              e invalid column `amount`: found no value, {amount}
-             f invalid column `customer`: found no value, expected a text of 1 to 256 characters, without control characters
-             g invalid column `country`: found `NOR`, expected a text of at most 2 characters, without control characters
-             h invalid column `items`: found `one`, expected a 64-bit integer
+             f invalid column `customer`: found no value, expected a string of 1 to 256 characters
+             g invalid column `country`: found `NOR`, expected a string of at most 2 characters
+             h invalid column `items`: found `one`, expected a whole number from -2^63 to 2^63 - 1
              - invalid column `id`: found no value, expected a payment's id
              i invalid the row has 3 fields, expected 8
              a invalid an earlier payment of this file has the same id

@@ -4,7 +4,7 @@ use api::packed::{AccountFilter, AccountRecord, QueryFilter, TransferRecord};
 use ledger::{AccountFlags, TransferFlags};
 
 use crate::Verdict;
-use crate::desk::{Desk, check_problem, past};
+use crate::desk::{Desk, check_problem};
 use crate::history;
 use crate::request::Call;
 
@@ -21,17 +21,16 @@ pub(super) fn query(request: &[u8]) -> Verdict {
 }
 
 fn decide(request: &[u8], is_ours: impl Fn(&Call<'_>) -> bool) -> Verdict {
-    let parsed =
-        Call::read(request).and_then(|call| if is_ours(&call) { call.parse(&past().policy) } else { Ok(vec![]) });
-    let asked = match parsed {
-        Ok(asked) => asked,
-        Err(problem) => return check_problem(&problem),
-    };
-    let mut desk = Desk::open();
-    // The last command is the actual request, after its dry run. Some lists need no command at all.
-    let verdict = asked.into_iter().map(|asked| desk.ask(asked)).last().unwrap_or(Verdict::Accepted);
-    desk.close();
-    verdict
+    match Call::read(request) {
+        Err(problem) => check_problem(&problem),
+        Ok(call) if !is_ours(&call) => Verdict::Accepted,
+        Ok(call) => {
+            let desk = Desk::open();
+            let verdict = call.answer(&desk);
+            desk.close();
+            verdict
+        }
+    }
 }
 
 fn named(requests: &[&[&str]]) -> Vec<(String, Vec<u8>)> {

@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::CreatePayment;
 use parquet::basic::Compression;
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;
@@ -12,10 +11,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use tables::{Input, Payments};
-use types::RequestId;
 
 use crate::desk::{Desk, past};
-use crate::request::Asked;
 use crate::{Verdict, check_line};
 
 /// How many rows of one input are decided.
@@ -61,8 +58,7 @@ fn rows(path: &Path) -> Result<Verdict, Failure> {
                 Ok(payment) if left > 0 => {
                     left -= 1;
                     verdict = Verdict::Accepted;
-                    let request = RequestId::new(payment.payment.get());
-                    desk.get_or_insert_with(Desk::open).ask(Asked { request, command: CreatePayment(payment).into() });
+                    desk.get_or_insert_with(Desk::open).create(payment);
                 }
                 Ok(_) => {}
             }

@@ -1,6 +1,6 @@
 //! Damage to what was acknowledged: it is found, it names its place, and nothing is changed then.
 
-use journal::{DurableLog, Fault, Frame, Reader};
+use journal::{DurableLog, FORMAT_VERSION, Fault, Frame, Reader};
 use types::Seq;
 
 use crate::support::{
@@ -210,23 +210,25 @@ fn one_slot_of_the_mark_may_be_damaged() {
 
 #[test]
 fn a_later_format_version_is_no_damage() {
+    let next = FORMAT_VERSION + 1;
     let frames = three_frames();
     let folder = Folder::with_marked(&frames);
     let intact = folder.read(FIRST);
     // A later segment, and a later frame in a segment of the present version.
     let mut segment = intact.clone();
-    segment[8] = 4;
+    segment[8..10].copy_from_slice(&next.to_le_bytes());
     let checksum = crc32c::crc32c(&segment[..96]).to_le_bytes();
     segment[96..100].copy_from_slice(&checksum);
     let mut later = intact;
     let start = bounds(&frames)[2];
-    later[start + 16] = 4;
+    later[start + 16..start + 18].copy_from_slice(&next.to_le_bytes());
     let checksum = crc32c::crc32c(&later[start + 8..start + FRAME_HEADER_BYTES]).to_le_bytes();
     later[start + 4..start + 8].copy_from_slice(&checksum);
     for changed in [segment, later] {
         folder.write(FIRST, &changed);
         let opened = folder.try_open().map(|opened| opened.recovered);
-        assert!(matches!(opened, Err(Fault::FormatVersion { found: 4, expected: 3, .. })), "{opened:?}");
+        let Err(Fault::FormatVersion { found, expected, .. }) = opened else { panic!("{opened:?}") };
+        assert_eq!((found, expected), (u32::from(next), u32::from(FORMAT_VERSION)));
         assert!(folder.read(FIRST) == changed);
     }
 }

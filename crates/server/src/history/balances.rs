@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 
 use api::history::Sums;
+use edge::{StatementPage, Wanted};
+use engine::Page;
 use index::{Bounds, Sides};
 use journal::{Position, Reader as _};
 use ledger::{Account, AccountPlace, Movement, Transfer, TransferFlags, TransferKey};
 use types::{AccountId, Amount, Timestamp};
 
-use super::{History, HistoryError, Place, ROWS_SCANNED_MAX, Wanted, facts, just_before};
+use super::{History, HistoryError, ROWS_SCANNED_MAX, facts, just_before};
 
 /// What happened on an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,20 +24,6 @@ struct Line {
     /// It is the expiry of `transfer`.
     pub is_expiry: bool,
 }
-
-/// Movements of an account, between what it had before and after.
-#[derive(Debug)]
-pub struct StatementPage {
-    /// What it had before the first.
-    pub opening: Sums,
-    /// Each with what it left.
-    pub lines: Vec<(Transfer, Sums)>,
-    /// Go on after this instant, when there may be more.
-    pub next: Option<Timestamp>,
-}
-
-/// Transfers of an account, each with the account right after it, and where to go on when there may be more.
-pub type BalancesPage = (Vec<(Transfer, Account)>, Option<Place>);
 
 /// An account, and the position up to which everything is in it.
 type Base = (Account, Option<Position>);
@@ -93,16 +81,20 @@ impl History<'_> {
     ///
     /// # Errors
     /// When something cannot be read.
-    pub fn balances(&mut self, account: &Account, wanted: &Wanted) -> Result<BalancesPage, HistoryError> {
+    pub fn balances(
+        &mut self,
+        account: &Account,
+        wanted: &Wanted,
+    ) -> Result<Page<(Transfer, Account), u64>, HistoryError> {
         let page = self.transfers(wanted)?;
-        let times = page.transfers.iter().map(|transfer| transfer.timestamp);
+        let times = page.items.iter().map(|transfer| transfer.timestamp);
         let place = self.account_place(account.id)?;
         let (Some(place), Some(first), Some(last)) = (place, times.clone().min(), times.max()) else {
-            return Ok((Vec::new(), page.next));
+            return Ok(Page { items: Vec::new(), next: page.next });
         };
         let (mut then, after) = self.base(account, place, just_before(first).unwrap_or_default())?;
-        let keys: HashSet<TransferKey> = page.transfers.iter().map(|transfer| transfer.key).collect();
-        let mut rows = Vec::with_capacity(page.transfers.len());
+        let keys: HashSet<TransferKey> = page.items.iter().map(|transfer| transfer.key).collect();
+        let mut rows = Vec::with_capacity(page.items.len());
         let bounds = Bounds { after, latest: last, ..Bounds::default() };
         self.lines((account.id, place), bounds, |history, line| {
             then = history.followed(then, line)?;
@@ -114,7 +106,7 @@ impl History<'_> {
         if wanted.filter.reversed {
             rows.reverse();
         }
-        Ok((rows, page.next))
+        Ok(Page { items: rows, next: page.next })
     }
 
     /// What was posted on an account from one instant to another, both included.

@@ -1,13 +1,14 @@
 //! What is found in no index: everything in the order it was written.
 
-use engine::Entry;
+use api::history::Sums;
+use edge::Wanted;
+use engine::{Entry, Page};
 use journal::Reader as _;
 use ledger::{Movement, Transfer, TransferKey};
 use types::{LedgerId, Seq, Timestamp};
 
 use super::balances::add;
-use super::{History, HistoryError, Page, Place, ROWS_SCANNED_MAX, Wanted, created, facts, is_behind, just_before};
-use api::history::Sums;
+use super::{Found, History, HistoryError, Place, ROWS_SCANNED_MAX, created, facts, is_behind, just_before};
 
 /// Entries that are read at a time going backward.
 const STRIDE_ENTRIES: u64 = 1_024;
@@ -19,10 +20,10 @@ const ADDED_UP_MAX: u64 = 2_000_000;
 impl History<'_> {
     /// A page of all transfers, those of payments included, that were made within the times of the filter; it has no
     /// other condition.
-    pub(super) fn all_transfers(&mut self, wanted: &Wanted) -> Result<Page, HistoryError> {
-        let mut page = Page::default();
+    pub(super) fn all_transfers(&mut self, wanted: &Wanted) -> Result<Page<Transfer, u64>, HistoryError> {
+        let mut page = Found::default();
         let mut scanned = 0_usize;
-        let after = wanted.after;
+        let after = wanted.after.map(Place::from_number);
         let (earliest, latest) = (wanted.filter.min_timestamp, wanted.filter.max_timestamp);
         let mut visit = |entry: &Entry| {
             if page.transfers.len() >= wanted.limit || scanned >= ROWS_SCANNED_MAX {
@@ -52,7 +53,7 @@ impl History<'_> {
         if is_over {
             page.next = None;
         }
-        Ok(page)
+        Ok(page.into())
     }
 
     /// What the accounts of a ledger added up to right after everything that was booked up to `at`.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::routes::Body as Expected;
-use api::{ErrorCode, IDEMPOTENCY_KEY, IdSource, IdempotencyKey, Parameters, Problem, Route, Scope, packed};
+use api::{ErrorCode, IDEMPOTENCY_KEY, Problem, Route, Scope, packed};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
+use edge::Head;
 use futures_util::StreamExt as _;
 use types::ActorId;
 
@@ -26,26 +27,23 @@ const DRAINED_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
-    pub(crate) route: &'static Route,
+    pub(crate) head: Head,
     /// Who asks; on routes that need no credential, nobody with any scope.
     pub(crate) caller: Caller,
-    pub(crate) parameters: Parameters,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    key: Option<IdempotencyKey>,
-    path: String,
 }
 
 impl Call {
     pub(crate) async fn receive(app: Arc<App>, route: &'static Route, request: Request) -> Result<Self, Failure> {
-        let (head, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
+        let headers = parts.headers;
         let caller = match route.scope {
-            Some(scope) => authorise(app.core.authenticator(), &head.headers, scope).await?,
+            Some(scope) => authorise(app.core.authenticator(), &headers, scope).await?,
             None => Caller { actor: ActorId::SYSTEM, scopes: 0 },
         };
-        let known: Vec<&str> = route.parameters.iter().map(|parameter| parameter.name).collect();
-        let parameters = Parameters::parse(head.uri.query().unwrap_or_default(), &known)?;
-        let key = only(&head.headers, IDEMPOTENCY_KEY)?.map(IdempotencyKey::parse).transpose()?;
+        let key = only(&headers, IDEMPOTENCY_KEY)?;
+        let head = Head::read(route, parts.uri.path(), parts.uri.query().unwrap_or_default(), key)?;
         let body = match route.body {
             Expected::None => Bytes::new(),
             Expected::Json(_)
@@ -53,7 +51,7 @@ impl Call {
             | Expected::Empty(_)
             | Expected::Archive
             | Expected::Packed { .. } => {
-                let reading = read(body, &head.headers, route);
+                let reading = read(body, &headers, route);
                 let late = |_elapsed| {
                     let detail = format!("the body took longer than {} s", BODY_WITHIN.as_secs());
                     Problem::new(ErrorCode::RequestTimeout, detail)
@@ -61,25 +59,13 @@ impl Call {
                 tokio::time::timeout(BODY_WITHIN, reading).await.map_err(late)??
             }
         };
-        check_media_type(route.body, &head.headers, &body)?;
-        let path = head.uri.path().to_owned();
-        Ok(Self { app, route, caller, parameters, headers: head.headers, body, key, path })
+        check_media_type(route.body, &headers, &body)?;
+        Ok(Self { app, head, caller, headers, body })
     }
 
-    /// The part of the path that the route calls `{id}`, as it was sent: ids need no encoding.
-    pub(crate) fn path_id(&self) -> &str {
-        let mut parts = self.route.path.split('/').zip(self.path.split('/'));
-        parts.find(|(name, _)| name.starts_with('{')).map_or("", |(_, part)| part)
-    }
-
-    /// The whole path, as it was sent.
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// Where ids come from that the body does not name.
-    pub(crate) fn ids(&self) -> IdSource<'_> {
-        IdSource { secret: self.app.id_secret, tenant: self.app.core.tenant(), key: self.key.as_ref() }
+    /// The request, as the edge takes it.
+    pub(crate) fn at_the_edge(&self) -> edge::Call<'_> {
+        edge::Call { head: &self.head, actor: self.caller.actor, body: &self.body }
     }
 }
 

@@ -34,8 +34,8 @@ pub(crate) async fn list(call: Call) -> Handled {
 
 async fn page(call: Call) -> Handled {
     let history = call.app.history();
-    let limit = call.parameters.limit()?;
-    let after = not_past_the_end(&call, call.parameters.cursor(history, List::Events)?)?;
+    let limit = call.head.parameters.limit()?;
+    let after = not_past_the_end(&call, call.head.parameters.cursor(history, List::Events)?)?;
     let mut entries = call.app.core.entries_after(Seq::new(after), limit);
     let mut items = Vec::new();
     while items.len() < limit {
@@ -49,7 +49,7 @@ async fn page(call: Call) -> Handled {
 
 /// Server-sent events, from the cursor or the last event that the client saw, until one side leaves.
 fn open_stream(call: &Call) -> Handled {
-    if call.parameters.get("limit").is_some() {
+    if call.head.parameters.get("limit").is_some() {
         let detail = "`limit` is for pages, a stream has no end";
         return Err(Problem::new(ErrorCode::InvalidParameter, detail).at("limit").into());
     }
@@ -58,7 +58,7 @@ fn open_stream(call: &Call) -> Handled {
         let text = value.to_str().unwrap_or_default();
         history.position(text, List::Events).map_err(|problem| problem.at(LAST_EVENT_ID))
     });
-    let after = not_past_the_end(call, seen.unwrap_or_else(|| call.parameters.cursor(history, List::Events))?)?;
+    let after = not_past_the_end(call, seen.unwrap_or_else(|| call.head.parameters.cursor(history, List::Events))?)?;
     let permit = Arc::clone(&call.app.streams).try_acquire_owned().map_err(|_none_left| {
         Problem::new(ErrorCode::TooManyStreams, format!("{STREAMS_MAX} event streams are open, the most there may be"))
     })?;

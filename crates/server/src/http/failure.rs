@@ -4,7 +4,6 @@ use api::{ErrorCode, IDEMPOTENT_REPLAYED, Problem};
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use engine::{Made, Refusal};
 use index::FieldError;
 use journal::Fault;
 use serde::Serialize;
@@ -42,12 +41,6 @@ impl IntoResponse for Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self(Box::new(problem))
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Problem::from(&refusal).into()
     }
 }
 
@@ -100,12 +93,6 @@ impl From<HistoryError> for Failure {
     }
 }
 
-impl From<vault::Full> for Failure {
-    fn from(full: vault::Full) -> Self {
-        Problem::new(ErrorCode::KeyStoreFull, full.to_string()).into()
-    }
-}
-
 /// A fault of ours: what should never happen, said to the operator.
 pub(crate) fn internal(what: &str) -> Failure {
     tracing::error!(what, "internal error");
@@ -114,26 +101,27 @@ pub(crate) fn internal(what: &str) -> Failure {
 
 /// 200 with JSON.
 pub(crate) fn found<T: Serialize>(body: &T) -> Response {
-    json(StatusCode::OK, "application/json", body)
+    rendered(edge::Response::found(body))
 }
 
-/// 201 with JSON and where to find it again, or 200 when the same request came before.
-pub(crate) fn created<T: Serialize>(made: Made, location: &str, body: &T) -> Response {
-    match made {
-        Made::Now => {
-            let mut response = json(StatusCode::CREATED, "application/json", body);
-            if let Ok(location) = HeaderValue::from_str(location) {
-                response.headers_mut().insert(header::LOCATION, location);
-            }
-            response
+/// A response of the edge over HTTP.
+pub(crate) fn rendered(response: edge::Response) -> Response {
+    let edge::Response { status, is_replayed, body } = response;
+    let (media_type, bytes) = match body {
+        edge::Body::Json(bytes) => ("application/json", bytes),
+        edge::Body::Packed(bytes) => (api::packed::MEDIA_TYPE, bytes),
+    };
+    let mut response = Response::new(Body::from(bytes));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    if let edge::Status::Created { location } = status {
+        *response.status_mut() = StatusCode::CREATED;
+        if let Ok(location) = HeaderValue::from_str(&location) {
+            response.headers_mut().insert(header::LOCATION, location);
         }
-        Made::Before => replayed(found(body)),
     }
-}
-
-/// Marks the answer to a request that came before.
-pub(crate) fn replayed(mut response: Response) -> Response {
-    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    if is_replayed {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
     response
 }
 

@@ -2,23 +2,15 @@
 //! was sent, to one handler that parses, asks the engine and renders.
 
 mod call;
-mod changes;
 mod connections;
 mod events;
 mod failure;
-mod imports;
-mod ledgers;
 mod observe;
 mod operations;
-mod orders;
-mod packed;
-mod past;
-mod payments;
-pub(crate) mod personal;
-mod policies;
 mod proofs;
 mod segments;
 mod shown;
+mod sources;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -87,59 +79,18 @@ async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Respo
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the edge answers all others")]
 async fn handle(call: Call) -> Handled {
-    match call.route.operation {
-        Operation::OpenLedger => ledgers::open_ledger(call).await,
-        Operation::ListLedgers => ledgers::list_ledgers(call).await,
-        Operation::GetLedger => ledgers::get_ledger(call).await,
-        Operation::GetTrialBalance => past::get_trial_balance(call).await,
-        Operation::OpenAccount => orders::open_account(call).await,
-        Operation::OpenAccountBatch => orders::open_accounts(call).await,
-        Operation::ListAccounts => ledgers::list_accounts(call).await,
-        Operation::GetAccount => ledgers::get_account(call).await,
-        Operation::CreateTransfer => orders::create_transfer(call).await,
-        Operation::CreateTransferBatch => orders::create_transfers(call).await,
-        Operation::ReverseTransfer => orders::reverse_transfer(call).await,
-        Operation::SetAddress => changes::set_address(call).await,
-        Operation::SetLimits => changes::set_limits(call).await,
-        Operation::SetAccountMetadata => changes::set_account_metadata(call).await,
-        Operation::SetTransferMetadata => changes::set_transfer_metadata(call).await,
-        Operation::SetPaymentMetadata => changes::set_payment_metadata(call).await,
-        Operation::CancelTransfer => changes::cancel_transfer(call).await,
-        Operation::ListScheduled => changes::list_scheduled(call).await,
-        Operation::ChooseIndexes => changes::choose_indexes(call).await,
-        Operation::ListAccountTransfers => past::list_account_transfers(call).await,
-        Operation::ListAccountBalances => past::list_account_balances(call).await,
-        Operation::GetAccountBalance => past::get_account_balance(call).await,
-        Operation::GetStatement => past::get_statement(call).await,
-        Operation::ListPending => past::list_pending(call).await,
-        Operation::GetAddressBalances => ledgers::get_address_balances(call).await,
-        Operation::ListTransfers => past::list_transfers(call).await,
-        Operation::GetTransfer => ledgers::get_transfer(call).await,
-        Operation::CreateAccounts => packed::create_accounts(call).await,
-        Operation::CreateTransfers => packed::create_transfers(call).await,
-        Operation::LookupAccounts => packed::lookup_accounts(call).await,
-        Operation::LookupTransfers => packed::lookup_transfers(call).await,
-        Operation::StartImport => imports::start(call).await,
-        Operation::ListImports => imports::list(call).await,
-        Operation::GetImport => imports::get(call).await,
-        Operation::StageRows => imports::stage(call).await,
-        Operation::OpenImport => imports::open(call).await,
-        Operation::DiscardImport => imports::discard(call).await,
-        Operation::AccountTransfers => packed::account_transfers(call).await,
-        Operation::AccountBalances => packed::account_balances(call).await,
-        Operation::QueryAccounts => packed::query_accounts(call).await,
-        Operation::QueryTransfers => packed::query_transfers(call).await,
+    let edge = &call.app.edge;
+    let answered = match edge.answer(&call.at_the_edge()).await? {
+        None => edge.answer_from_the_past(&call.at_the_edge()).await?,
+        answered => answered,
+    };
+    if let Some(response) = answered {
+        return Ok(failure::rendered(response));
+    }
+    match call.head.route.operation {
         Operation::GetIndex => Ok(operations::index(&call)),
-        Operation::CreatePayment => payments::create(call).await,
-        Operation::ListPayments => payments::list(call).await,
-        Operation::GetPayment => payments::get(call).await,
-        Operation::GetDecision => payments::get_decision(call).await,
-        Operation::GetPersonalData => personal::get(call).await,
-        Operation::ChangePayment(verb) => payments::change(call, verb).await,
-        Operation::RecordLabel => payments::record_label(call).await,
-        Operation::ActivatePolicy => policies::activate(call).await,
-        Operation::GetActivePolicy => policies::get_active(call).await,
         Operation::ListEvents => events::list(call).await,
         Operation::ConfirmClock => operations::confirm_clock(&call),
         Operation::ProveTransfer => proofs::of_transfer(call).await,
@@ -155,6 +106,7 @@ async fn handle(call: Call) -> Handled {
         Operation::Ready => operations::ready(&call),
         Operation::Metrics => Ok(operations::metrics(&call)),
         Operation::OpenApi => Ok(operations::openapi()),
+        other => Err(failure::internal(&format!("nobody answers {}", other.name()))),
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use api::events::Event;
 use api::proofs::{ConsistencyProof, EntryProof, ProofKeys};
-use api::requests;
 use api::{ErrorCode, Problem};
 use axum::http::header;
 use axum::response::IntoResponse as _;
@@ -21,20 +20,19 @@ use crate::http::failure::{Failure, Handled, found};
 use crate::proofs::Proofs;
 
 pub(crate) async fn of_transfer(call: Call) -> Handled {
-    let id: TransferId = requests::path_id(call.path_id())?;
+    let id: TransferId = call.head.id()?;
     let entry = call.app.core.past(move |history| history.entry_of(id)).await?;
     let entry = entry.ok_or_else(|| Problem::new(ErrorCode::TransferNotFound, format!("no transfer {id} was made")))?;
     call.proof_of(call.app.core.in_context(entry).await?).await
 }
 
 pub(crate) async fn of_payment(call: Call) -> Handled {
-    let reply = call.payment(requests::path_id(call.path_id())?).await?;
-    let (entry, _) = call.decision(reply.payment.seq).await?;
+    let (entry, _) = call.app.edge.decision_of(&call.at_the_edge()).await?;
     call.proof_of(entry).await
 }
 
 pub(crate) async fn of_entry(call: Call) -> Handled {
-    let text = call.path_id();
+    let text = call.head.path_id();
     let sequence = text.parse().ok().filter(|sequence| *sequence > 0 && text.bytes().all(|byte| byte.is_ascii_digit()));
     let sequence: u64 = sequence.ok_or_else(|| {
         Problem::new(ErrorCode::InvalidParameter, "found another text, expected the number of an entry, from 1")
@@ -48,7 +46,7 @@ pub(crate) async fn of_entry(call: Call) -> Handled {
 
 pub(crate) async fn of_consistency(call: Call) -> Handled {
     let proofs = call.proofs()?;
-    let given = |name| call.parameters.parsed::<u64>(name);
+    let given = |name| call.head.parameters.parsed::<u64>(name);
     let (from, to) = (given("from")?, given("to")?);
     let from =
         from.filter(|from| *from > 0).ok_or_else(|| out_of_range("from", "expected a number of entries, from 1"))?;
@@ -95,7 +93,7 @@ pub(crate) fn keys(call: &Call) -> Handled {
 pub(crate) async fn tile(call: Call) -> Handled {
     const TILE: &str = "/v1/proofs/";
     let proofs = call.proofs()?;
-    let path = call.path().strip_prefix(TILE).unwrap_or_default();
+    let path = call.head.path().strip_prefix(TILE).unwrap_or_default();
     let no_tile = |detail: String| Problem::new(ErrorCode::TileNotFound, detail);
     let tile: TilePath = path.parse().map_err(|error: proof::PathError| no_tile(error.to_string()))?;
     let bytes = match tile.of {

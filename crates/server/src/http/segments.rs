@@ -11,7 +11,7 @@ use crate::http::failure::{Handled, found};
 use crate::http::observe::waited;
 
 pub(crate) async fn list(call: Call) -> Handled {
-    let wanted = SegmentsWanted::read(&call.parameters)?;
+    let wanted = SegmentsWanted::read(&call.head.parameters)?;
     let core = &call.app.core;
     let stopwatch = Stopwatch::start();
     if let Some((after, wait)) = wanted.wait {
@@ -34,7 +34,8 @@ pub(crate) async fn list(call: Call) -> Handled {
 }
 
 pub(crate) async fn read(call: Call) -> Handled {
-    let wanted @ BytesWanted { segment, offset, bytes } = BytesWanted::read(call.path_id(), &call.parameters)?;
+    let wanted @ BytesWanted { segment, offset, bytes } =
+        BytesWanted::read(call.head.path_id(), &call.head.parameters)?;
     let core = &call.app.core;
     let read = core
         .read_journal(move |reader| {

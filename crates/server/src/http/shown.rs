@@ -4,22 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::History;
-use api::responses::{Assets, Unknown};
+use api::responses::Unknown;
+use edge::{Edge, Installation};
 use tokio::sync::Semaphore;
-use types::Digest;
 
 use crate::Core;
 use crate::awake::Activity;
 use crate::http::events::STREAMS_MAX;
 use crate::http::failure::{Failure, internal};
+use crate::http::sources::Running;
 
 /// What all handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) core: Core,
     pub(crate) streams: Arc<Semaphore>,
-    /// What keys the ids that stand for an `Idempotency-Key`.
-    pub(crate) id_secret: Digest,
+    pub(crate) edge: Edge<Running>,
     pub(crate) activity: Activity,
     process: u32,
     requests: AtomicU64,
@@ -29,10 +29,11 @@ impl App {
     pub(crate) fn new(core: Core) -> Arc<Self> {
         let mut process = [0; 4];
         datadir::random(&mut process);
-        let id_secret = core.request_hash(b"finaira ids from idempotency keys");
+        let history = History { origin: core.identity().origin, shard: core.shard() };
+        let installation = Installation::new(core.tenant(), history, &*core.shared().keys);
         Arc::new(Self {
+            edge: Edge { installation, sources: Running(core.clone()) },
             core,
-            id_secret,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             activity: Activity::new(),
             process: u32::from_le_bytes(process),
@@ -47,12 +48,7 @@ impl App {
 
     /// Which history cursors are of.
     pub(crate) fn history(&self) -> History {
-        History { origin: self.core.identity().origin, shard: self.core.shard() }
-    }
-
-    /// Shows something with the assets of its ledgers.
-    pub(crate) fn show<T>(&self, show: impl FnOnce(&Assets) -> Result<T, Unknown>) -> Result<T, Failure> {
-        Ok(show(&self.core.assets())?)
+        self.edge.installation.history
     }
 }
 

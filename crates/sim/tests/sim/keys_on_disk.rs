@@ -4,6 +4,7 @@ use datadir::KeyStore;
 use journal::{Identity, Part};
 use sim::{Crash, Rng, SimDisk, Trouble};
 use types::{Epoch, Origin, Seq, TenantId, Token};
+use vault::Keys as _;
 
 const TENANT: TenantId = TenantId::new(1);
 

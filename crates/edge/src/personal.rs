@@ -8,31 +8,29 @@
 use std::collections::BTreeMap;
 
 use api::payments::ToSeal;
-use api::requests;
 use api::responses::PersonalData;
-use axum::http::{HeaderValue, header};
 use engine::{PaymentDecided, PlainValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::{PaymentId, Sealed};
-use vault::{UnsealError, base64url};
+use vault::{Keys as _, UnsealError, base64url};
 
-use crate::http::call::Call;
-use crate::http::failure::{Handled, found, internal};
+use crate::answer::{Edge, Handled};
+use crate::call::Call;
+use crate::response::Response;
+use crate::sources::Sources;
 
-pub(crate) async fn get(call: Call) -> Handled {
-    let reply = call.payment(requests::path_id(call.path_id())?).await?;
-    let (found_entry, decided) = call.decision(reply.payment.seq).await?;
-    let context = context(decided.payment);
-    let opened = match &found_entry.entry.sealed {
-        Some(sealed) => open(sealed, &entities(&decided), |sealed| call.app.core.unseal(&context, sealed)),
+pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let (found, decided) = edge.decision_of(call).await?;
+    let (tenant, context) = (edge.installation.tenant, context(decided.payment));
+    let unseal = |sealed: &Sealed| edge.sources.keys().unseal(tenant, &context, sealed);
+    let opened = match &found.entry.sealed {
+        Some(sealed) => open(sealed, &entities(&decided), unseal),
         None => Ok(Opened::default()),
     };
     let Opened { attributes, erased } =
-        opened.map_err(|Damaged| internal("the sealed section of a payment is damaged"))?;
-    let mut response = found(&PersonalData { payment: decided.payment.to_string(), attributes, erased });
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+        opened.map_err(|Damaged| edge.sources.internal("the sealed section of a payment is damaged"))?;
+    Ok(Response::found(&PersonalData { payment: decided.payment.to_string(), attributes, erased }))
 }
 
 /// What the sealings of a payment are bound to.
@@ -136,11 +134,11 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use api::payments::PartToSeal;
+    use datadir::random;
     use types::TenantId;
     use vault::{RootKey, Vault};
 
     use super::*;
-    use datadir::random;
 
     const TENANT: TenantId = TenantId::new(1);
     const CONTEXT: &[u8] = b"payment 7";

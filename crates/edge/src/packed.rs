@@ -4,63 +4,60 @@ use std::collections::VecDeque;
 
 use api::history::{Side, TransferFilter};
 use api::packed::{self, AccountRecord, BalanceRecord, QueryFilter, TransferRecord};
-use api::{ErrorCode, Problem};
-use axum::body::Body;
-use axum::http::{HeaderValue, header};
-use axum::response::Response;
 use engine::{AccountFilter, CreateAccounts, CreateTransfers, query};
 use ledger::Account;
 use types::{AccountId, Code, LedgerId, Timestamp};
 
-use crate::history::Wanted;
-use crate::http::call::Call;
-use crate::http::failure::Handled;
+use crate::answer::{Edge, Handled, parameter};
+use crate::call::Call;
+use crate::past::Wanted;
+use crate::response::Response;
+use crate::sources::{Past, Sources};
 
-pub(crate) async fn create_accounts(call: Call) -> Handled {
-    let events = packed::accounts(&call.body)?;
-    let results = call.ask_unnamed(CreateAccounts(events)).await?;
-    Ok(records(packed::account_results(&results)))
+pub(crate) async fn create_accounts<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let events = packed::accounts(call.body)?;
+    let results = edge.ask_unnamed(call, CreateAccounts(events)).await?;
+    Ok(Response::packed(packed::account_results(&results)))
 }
 
-pub(crate) async fn create_transfers(call: Call) -> Handled {
-    let balances = match call.parameters.get("balances") {
+pub(crate) async fn create_transfers<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let balances = match call.parameters().get("balances") {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => {
-            let detail = "found another word, expected `true` or `false`";
-            return Err(Problem::new(ErrorCode::InvalidParameter, detail).at("balances").into());
+            return Err(parameter("balances", "found another word, expected `true` or `false`").into());
         }
     };
-    let events = packed::transfers(&call.body)?;
-    let made = call.ask_unnamed(CreateTransfers { events, balances }).await?;
-    Ok(records(packed::transfer_results(&made.results, &made.balances)))
+    let events = packed::transfers(call.body)?;
+    let made = edge.ask_unnamed(call, CreateTransfers { events, balances }).await?;
+    Ok(Response::packed(packed::transfer_results(&made.results, &made.balances)))
 }
 
-pub(crate) async fn lookup_accounts(call: Call) -> Handled {
-    let ids = packed::account_ids(&call.body)?;
-    let accounts = call.ask_unnamed(query::LookupAccounts(ids)).await?;
-    Ok(records(packed::answer(accounts.iter().map(|account| AccountRecord::from(account).encode()))))
+pub(crate) async fn lookup_accounts<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let ids = packed::account_ids(call.body)?;
+    let accounts = edge.ask_unnamed(call, query::LookupAccounts(ids)).await?;
+    Ok(Response::packed(packed::answer(accounts.iter().map(|account| AccountRecord::from(account).encode()))))
 }
 
-pub(crate) async fn lookup_transfers(call: Call) -> Handled {
-    let ids = packed::transfer_ids(&call.body)?;
-    let transfers = call.ask_unnamed(query::LookupTransfers(ids)).await?;
-    Ok(records(packed::answer(transfers.iter().map(|(transfer, _)| TransferRecord::from(transfer).encode()))))
+pub(crate) async fn lookup_transfers<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let ids = packed::transfer_ids(call.body)?;
+    let transfers = edge.ask_unnamed(call, query::LookupTransfers(ids)).await?;
+    Ok(Response::packed(packed::answer(transfers.iter().map(|(transfer, _)| TransferRecord::from(transfer).encode()))))
 }
 
-pub(crate) async fn account_transfers(call: Call) -> Handled {
-    let Some(wanted) = wanted(&packed::account_filter(&call.body)?) else { return Ok(records(Vec::new())) };
-    let page = call.app.core.past(move |history| history.transfers(&wanted)).await?;
-    Ok(records(packed::answer(page.transfers.iter().map(|transfer| TransferRecord::from(transfer).encode()))))
+pub(crate) async fn account_transfers<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let Some(wanted) = wanted(&packed::account_filter(call.body)?) else { return Ok(Response::packed(Vec::new())) };
+    let page = edge.sources.transfers(wanted).await?;
+    Ok(Response::packed(packed::answer(page.items.iter().map(|transfer| TransferRecord::from(transfer).encode()))))
 }
 
-pub(crate) async fn account_balances(call: Call) -> Handled {
-    let Some(wanted) = wanted(&packed::account_filter(&call.body)?) else { return Ok(records(Vec::new())) };
-    let Some(id) = wanted.account else { return Ok(records(Vec::new())) };
-    let accounts = call.ask_unnamed(query::LookupAccounts(vec![id])).await?;
-    let Some(account) = accounts.into_iter().next() else { return Ok(records(Vec::new())) };
-    let (rows, _) = call.app.core.past(move |history| history.balances(&account, &wanted)).await?;
-    Ok(records(packed::answer(rows.iter().map(|(transfer, after)| {
+pub(crate) async fn account_balances<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let Some(wanted) = wanted(&packed::account_filter(call.body)?) else { return Ok(Response::packed(Vec::new())) };
+    let Some(id) = wanted.account else { return Ok(Response::packed(Vec::new())) };
+    let accounts = edge.ask_unnamed(call, query::LookupAccounts(vec![id])).await?;
+    let Some(account) = accounts.into_iter().next() else { return Ok(Response::packed(Vec::new())) };
+    let page = edge.sources.balances(account, wanted).await?;
+    Ok(Response::packed(packed::answer(page.items.iter().map(|(transfer, after)| {
         BalanceRecord {
             debits_pending: after.debits_pending.get(),
             debits_posted: after.debits_posted.get(),
@@ -73,10 +70,10 @@ pub(crate) async fn account_balances(call: Call) -> Handled {
     }))))
 }
 
-pub(crate) async fn query_transfers(call: Call) -> Handled {
-    let filter = packed::query_filter(&call.body)?;
+pub(crate) async fn query_transfers<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let filter = packed::query_filter(call.body)?;
     if !filter.is_valid() {
-        return Ok(records(Vec::new()));
+        return Ok(Response::packed(Vec::new()));
     }
     let wanted = Wanted {
         account: None,
@@ -92,14 +89,14 @@ pub(crate) async fn query_transfers(call: Call) -> Handled {
         after: None,
         limit: limit(filter.limit),
     };
-    let page = call.app.core.past(move |history| history.transfers(&wanted)).await?;
-    Ok(records(packed::answer(page.transfers.iter().map(|transfer| TransferRecord::from(transfer).encode()))))
+    let page = edge.sources.transfers(wanted).await?;
+    Ok(Response::packed(packed::answer(page.items.iter().map(|transfer| TransferRecord::from(transfer).encode()))))
 }
 
-pub(crate) async fn query_accounts(call: Call) -> Handled {
-    let filter = packed::query_filter(&call.body)?;
+pub(crate) async fn query_accounts<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let filter = packed::query_filter(call.body)?;
     if !filter.is_valid() {
-        return Ok(records(Vec::new()));
+        return Ok(Response::packed(Vec::new()));
     }
     let times = times(filter.timestamp_min, filter.timestamp_max);
     let of = AccountFilter {
@@ -117,7 +114,7 @@ pub(crate) async fn query_accounts(call: Call) -> Handled {
     let mut found: VecDeque<Account> = VecDeque::new();
     loop {
         let query = query::Accounts { filter: Box::new(of.clone()), after, limit: engine::PAGE_MAX };
-        let engine::Page { items: accounts, next } = call.ask_unnamed(query).await?;
+        let engine::Page { items: accounts, next } = edge.ask_unnamed(call, query).await?;
         let is_over = accounts.last().is_some_and(|last| last.account.timestamp > times.max_timestamp);
         let accounts = accounts.into_iter().map(|reply| reply.account);
         let fitting = accounts.take_while(|account| account.timestamp <= times.max_timestamp);
@@ -138,7 +135,7 @@ pub(crate) async fn query_accounts(call: Call) -> Handled {
     if reversed {
         found.make_contiguous().reverse();
     }
-    Ok(records(packed::answer(found.iter().map(|account| AccountRecord::from(account).encode()))))
+    Ok(Response::packed(packed::answer(found.iter().map(|account| AccountRecord::from(account).encode()))))
 }
 
 /// What an account filter asks for; `None` when it cannot be answered.
@@ -189,10 +186,4 @@ fn times(min: u64, max: u64) -> TransferFilter {
 
 fn limit(given: u32) -> usize {
     usize::try_from(given).unwrap_or(usize::MAX).min(packed::EVENTS_MAX)
-}
-
-fn records(bytes: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(bytes));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(packed::MEDIA_TYPE));
-    response
 }

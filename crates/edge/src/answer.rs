@@ -1,0 +1,191 @@
+//! The one place where a request meets its handler.
+
+use api::requests::Parsed;
+use api::responses::Unknown;
+use api::{ErrorCode, IdSource, Operation, Problem};
+use engine::{Answered, Dry, DryRun, Refusal};
+use ledger::Assets;
+
+use crate::call::{Call, Trial, unnamed};
+use crate::response::Response;
+use crate::sources::{Installation, Past, Sources};
+use crate::{changes, imports, ledgers, orders, packed, past, payments, personal, policies};
+
+/// What a handler brings.
+pub(crate) type Handled<F> = Result<Response, F>;
+
+/// The edge of an installation.
+#[derive(Debug)]
+pub struct Edge<S> {
+    pub installation: Installation,
+    pub sources: S,
+}
+
+impl<S: Sources + Sync> Edge<S> {
+    /// Answers a request from the engine; `None` for the operations that it does not answer: about the past, proofs, events
+    /// and files.
+    ///
+    /// # Errors
+    /// When the request is refused, or its sources fail.
+    pub async fn answer(&self, call: &Call<'_>) -> Result<Option<Response>, S::Failure> {
+        let response = match call.head.route.operation {
+            Operation::OpenLedger => ledgers::open_ledger(self, call).await,
+            Operation::ListLedgers => ledgers::list_ledgers(self, call).await,
+            Operation::GetLedger => ledgers::get_ledger(self, call).await,
+            Operation::GetTrialBalance if call.parameters().get("at").is_none() => {
+                ledgers::get_trial_balance(self, call).await
+            }
+            Operation::OpenAccount => orders::open_account(self, call).await,
+            Operation::OpenAccountBatch => orders::open_accounts(self, call).await,
+            Operation::ListAccounts => ledgers::list_accounts(self, call).await,
+            Operation::GetAccount => ledgers::get_account(self, call).await,
+            Operation::CreateTransfer => orders::create_transfer(self, call).await,
+            Operation::CreateTransferBatch => orders::create_transfers(self, call).await,
+            Operation::ReverseTransfer => orders::reverse_transfer(self, call).await,
+            Operation::SetAddress => changes::set_address(self, call).await,
+            Operation::SetLimits => changes::set_limits(self, call).await,
+            Operation::SetAccountMetadata => changes::set_account_metadata(self, call).await,
+            Operation::SetTransferMetadata => changes::set_transfer_metadata(self, call).await,
+            Operation::SetPaymentMetadata => changes::set_payment_metadata(self, call).await,
+            Operation::CancelTransfer => changes::cancel_transfer(self, call).await,
+            Operation::ListScheduled => changes::list_scheduled(self, call).await,
+            Operation::ChooseIndexes => changes::choose_indexes(self, call).await,
+            Operation::ListPending => ledgers::list_pending(self, call).await,
+            Operation::GetAddressBalances => ledgers::get_address_balances(self, call).await,
+            Operation::GetTransfer => ledgers::get_transfer(self, call).await,
+            Operation::CreateAccounts => packed::create_accounts(self, call).await,
+            Operation::CreateTransfers => packed::create_transfers(self, call).await,
+            Operation::LookupAccounts => packed::lookup_accounts(self, call).await,
+            Operation::LookupTransfers => packed::lookup_transfers(self, call).await,
+            Operation::StartImport => imports::start(self, call).await,
+            Operation::ListImports => imports::list(self, call).await,
+            Operation::GetImport => imports::get(self, call).await,
+            Operation::StageRows => imports::stage(self, call).await,
+            Operation::OpenImport => imports::open(self, call).await,
+            Operation::DiscardImport => imports::discard(self, call).await,
+            Operation::QueryAccounts => packed::query_accounts(self, call).await,
+            Operation::CreatePayment => payments::create(self, call).await,
+            Operation::ListPayments => payments::list(self, call).await,
+            Operation::GetPayment => payments::get(self, call).await,
+            Operation::GetDecision => payments::get_decision(self, call).await,
+            Operation::GetPersonalData => personal::get(self, call).await,
+            Operation::ChangePayment(verb) => payments::change(self, call, verb).await,
+            Operation::RecordLabel => payments::record_label(self, call).await,
+            Operation::ActivatePolicy => policies::activate(self, call).await,
+            Operation::GetActivePolicy => policies::get_active(self, call).await,
+            Operation::GetTrialBalance
+            | Operation::ListAccountTransfers
+            | Operation::ListAccountBalances
+            | Operation::GetAccountBalance
+            | Operation::GetStatement
+            | Operation::ListTransfers
+            | Operation::AccountTransfers
+            | Operation::AccountBalances
+            | Operation::QueryTransfers
+            | Operation::GetIndex
+            | Operation::ListEvents
+            | Operation::ConfirmClock
+            | Operation::ProveTransfer
+            | Operation::ProvePayment
+            | Operation::ProveEntry
+            | Operation::ProveConsistency
+            | Operation::GetCheckpoint
+            | Operation::GetProofKeys
+            | Operation::GetTile
+            | Operation::ListSegments
+            | Operation::ReadSegment
+            | Operation::Health
+            | Operation::Ready
+            | Operation::Metrics
+            | Operation::OpenApi => return Ok(None),
+        };
+        response.map(Some)
+    }
+
+    /// Answers a request about the past; `None` for other operations.
+    ///
+    /// # Errors
+    /// When the request is refused, or its sources fail.
+    pub async fn answer_from_the_past(&self, call: &Call<'_>) -> Result<Option<Response>, S::Failure>
+    where
+        S: Past,
+    {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "others are not about the past")]
+        let response = match call.head.route.operation {
+            Operation::GetTrialBalance => past::get_trial_balance(self, call).await,
+            Operation::ListAccountTransfers => past::list_account_transfers(self, call).await,
+            Operation::ListAccountBalances => past::list_account_balances(self, call).await,
+            Operation::GetAccountBalance => past::get_account_balance(self, call).await,
+            Operation::GetStatement => past::get_statement(self, call).await,
+            Operation::ListTransfers => past::list_transfers(self, call).await,
+            Operation::AccountTransfers => packed::account_transfers(self, call).await,
+            Operation::AccountBalances => packed::account_balances(self, call).await,
+            Operation::QueryTransfers => packed::query_transfers(self, call).await,
+            _ => return Ok(None),
+        };
+        response.map(Some)
+    }
+
+    /// Where ids come from that the body does not name.
+    pub(crate) fn ids<'c>(&self, call: &Call<'c>) -> IdSource<'c> {
+        let Installation { tenant, id_secret, .. } = self.installation;
+        IdSource { secret: id_secret, tenant, key: call.head.key() }
+    }
+
+    /// Asks the engine on the caller's behalf.
+    pub(crate) async fn ask<O>(&self, call: &Call<'_>, parsed: Parsed<O>) -> Result<O::Reply, S::Failure>
+    where
+        O: engine::Operation + Send,
+    {
+        self.answer_to(call, parsed).await?.map_err(refused)
+    }
+
+    pub(crate) async fn ask_unnamed<O>(&self, call: &Call<'_>, operation: O) -> Result<O::Reply, S::Failure>
+    where
+        O: engine::Operation + Send,
+    {
+        self.ask(call, unnamed(operation)).await
+    }
+
+    /// The answer of the engine, which may be a refusal.
+    pub(crate) async fn answer_to<O>(&self, call: &Call<'_>, parsed: Parsed<O>) -> Result<Answered<O>, S::Failure>
+    where
+        O: engine::Operation + Send,
+    {
+        self.sources.ask(call.actor, parsed.request, parsed.operation).await
+    }
+
+    /// Asks for an operation, or in a dry run how it would go.
+    pub(crate) async fn try_out<O>(
+        &self,
+        call: &Call<'_>,
+        Parsed { request, operation }: Parsed<O>,
+        trial: Trial,
+    ) -> Result<Answered<O>, S::Failure>
+    where
+        O: engine::Operation + Into<DryRun> + Send,
+    {
+        match trial {
+            Trial::Real => self.answer_to(call, Parsed { request, operation }).await,
+            Trial::Dry => self.answer_to(call, Parsed { request, operation: Dry(operation) }).await,
+        }
+    }
+
+    /// Shows something with the assets of its ledgers.
+    pub fn show<T>(&self, show: impl FnOnce(&Assets) -> Result<T, Unknown>) -> Result<T, S::Failure> {
+        show(&self.sources.assets()).map_err(|unknown| match unknown {
+            Unknown::Policy(_) => self.sources.internal("an entry names a policy that was never activated"),
+            Unknown::Ledger(_) => self.sources.internal("something stands in a ledger that does not exist"),
+        })
+    }
+}
+
+/// A refusal as it is told.
+pub(crate) fn refused<F: From<Problem>>(refusal: Refusal) -> F {
+    Problem::from(&refusal).into()
+}
+
+/// A complaint about a parameter.
+pub(crate) fn parameter(name: &str, detail: impl Into<String>) -> Problem {
+    Problem::new(ErrorCode::InvalidParameter, detail).at(name)
+}

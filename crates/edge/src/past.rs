@@ -1,0 +1,166 @@
+//! The past: transfers by what they are, balances and sums as they were.
+
+use api::history::{AccountBalance, BalanceRow, Clock, Instant, Period, Side, Statement, Sums, TransferFilter};
+use api::requests;
+use api::responses::{Page, Transfer, TrialBalance};
+use api::{List, Problem, filters};
+use engine::query;
+use ledger::{PendingState, TransferKey};
+use types::{AccountId, Span, Timestamp, TransferId};
+
+use crate::answer::{Edge, Handled, parameter};
+use crate::call::Call;
+use crate::response::Response;
+use crate::sources::{Past, Sources};
+
+/// A page of transfers that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The transfers of this account, or through a field of the ledger that the filter names.
+    pub account: Option<AccountId>,
+    /// What holds for all of them.
+    pub filter: TransferFilter,
+    /// The place that the page before gave to go on from.
+    pub after: Option<u64>,
+    pub limit: usize,
+}
+
+/// Movements of an account, between what it had before and after.
+#[derive(Debug)]
+pub struct StatementPage {
+    /// What it had before the first.
+    pub opening: Sums,
+    /// Each with what it left.
+    pub lines: Vec<(ledger::Transfer, Sums)>,
+    /// Go on after this instant, when there may be more.
+    pub next: Option<Timestamp>,
+}
+
+pub(crate) async fn list_transfers<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let account = match call.parameters().parsed("account")? {
+        Some(name) => Some(edge.account(call, name).await?.id),
+        None => None,
+    };
+    transfers(edge, call, account).await
+}
+
+pub(crate) async fn list_account_transfers<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let account = edge.account(call, call.head.id()?).await?.id;
+    transfers(edge, call, Some(account)).await
+}
+
+async fn transfers<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>, account: Option<AccountId>) -> Handled<S::Failure> {
+    let filter = TransferFilter::read(call.parameters())?;
+    if account.is_none() && filter.side != Side::Both {
+        return Err(parameter("side", "`side` goes with an account, which is not given").into());
+    }
+    let metadata = filters::metadata(call.parameters())?;
+    if !metadata.is_empty() {
+        return transfers_by_metadata(edge, call, (account, filter), metadata).await;
+    }
+    let is_of_all = account.is_none() && filter.is_of_all();
+    let list = if is_of_all { List::AllTransfers } else { List::Transfers };
+    let wanted = edge.wanted(call, list, account, filter)?;
+    let page = edge.sources.transfers_with_states(wanted, edge.sources.now()).await?;
+    let next_cursor = page.next.map(|place| edge.installation.history.cursor(list, place));
+    transfers_page(edge, call, page.items, next_cursor).await
+}
+
+/// In order of id. A page need not be full.
+async fn transfers_by_metadata<S: Past + Sync>(
+    edge: &Edge<S>,
+    call: &Call<'_>,
+    (account, filter): (Option<AccountId>, TransferFilter),
+    metadata: Vec<(String, String)>,
+) -> Handled<S::Failure> {
+    if filter.reversed {
+        return Err(parameter("reversed", "transfers found by metadata come in order of id, from the first").into());
+    }
+    let (history, list) = (edge.installation.history, List::TransfersByMetadata);
+    let limit = call.parameters().limit()?;
+    let after: Option<u128> = call.parameters().cursor_if_given(history, list)?;
+    let query = query::TransfersByMetadata { metadata, after: after.map(TransferId::new), limit };
+    let found = edge.ask_unnamed(call, query).await?;
+    let now = edge.sources.now();
+    let transfers = edge.sources.transfers_that_fit(found.items, filter, account, now).await?;
+    let next_cursor = found.next.map(|id| history.cursor(list, id.get()));
+    transfers_page(edge, call, transfers, next_cursor).await
+}
+
+/// A page of transfers. What became of the holds of payments only the engine knows.
+async fn transfers_page<S: Past + Sync>(
+    edge: &Edge<S>,
+    call: &Call<'_>,
+    mut transfers: Vec<(ledger::Transfer, Option<PendingState>)>,
+    next_cursor: Option<String>,
+) -> Handled<S::Failure> {
+    let is_hold =
+        |transfer: &ledger::Transfer| transfer.is_pending() && matches!(transfer.key, TransferKey::Leg { .. });
+    let holds: Vec<_> = transfers.iter().map(|(one, _)| one).filter(|one| is_hold(one)).map(|one| one.key).collect();
+    if !holds.is_empty() {
+        let states = edge.ask_unnamed(call, query::PendingStates(holds)).await?;
+        let of_holds = transfers.iter_mut().filter(|(transfer, _)| is_hold(transfer));
+        of_holds.zip(states).for_each(|((_, state), known)| *state = known);
+    }
+    let show = |assets: &_| transfers.iter().map(|(one, state)| Transfer::new(one, *state, assets)).collect();
+    Ok(Response::found(&Page { items: edge.show(show)?, next_cursor }))
+}
+
+pub(crate) async fn list_account_balances<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let account = edge.account(call, call.head.id()?).await?;
+    let filter = TransferFilter::read(call.parameters())?;
+    let wanted = edge.wanted(call, List::Transfers, Some(account.id), filter)?;
+    let page = edge.sources.balances(account, wanted).await?;
+    let items = page.items.iter().map(|(transfer, after)| BalanceRow::new(transfer, &Sums::from(after))).collect();
+    let next_cursor = page.next.map(|place| edge.installation.history.cursor(List::Transfers, place));
+    Ok(Response::found(&Page { items, next_cursor }))
+}
+
+pub(crate) async fn get_account_balance<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let account = edge.account(call, call.head.id()?).await?;
+    let (instant, then) = match Instant::read(call.parameters())? {
+        None => (Instant { at: edge.sources.now(), clock: Clock::Booked }, account),
+        Some(instant) => (instant, edge.sources.account_at(account, instant).await?),
+    };
+    let sums = Sums::from(&then);
+    let show = |assets: &_| AccountBalance::new(then.id, then.ledger, instant, &sums, assets);
+    Ok(Response::found(&edge.show(show)?))
+}
+
+pub(crate) async fn get_statement<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let history = edge.installation.history;
+    let account = edge.account(call, call.head.id()?).await?;
+    let period = Period::read(call.parameters(), edge.sources.now())?;
+    let limit = call.parameters().limit()?;
+    let after: Option<u64> = call.parameters().cursor_if_given(history, List::Statement)?;
+    let tick = Span::from_ns(1);
+    let behind = after.map_or(Timestamp::ZERO, |after| Timestamp::from_ns(after).saturating_add(tick));
+    let times = (period.from.max(behind), period.to.checked_sub(tick).unwrap_or_default());
+    let page = edge.sources.statement(account, times, limit).await?;
+    let next_cursor = page.next.map(|at| history.cursor(List::Statement, at.ns()));
+    let show = |assets: &_| Statement::new(&account, period, &page.opening, &page.lines, next_cursor, assets);
+    Ok(Response::found(&edge.show(show)?))
+}
+
+/// The sums at an instant, which is given.
+pub(crate) async fn get_trial_balance<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let id = requests::ledger_id("id", call.head.path_id())?;
+    let at = call.parameters().parsed("at")?.unwrap_or_else(|| edge.sources.now());
+    let (book, accounts) = edge.ask_unnamed(call, query::AccountsOpened(id, at)).await?;
+    let sums = edge.sources.totals_at(id, at).await?;
+    Ok(Response::found(&TrialBalance::new(&book, Some(at), accounts, &sums)))
+}
+
+impl<S: Sources + Sync> Edge<S> {
+    /// The page of transfers that is asked for.
+    fn wanted(
+        &self,
+        call: &Call<'_>,
+        list: List,
+        account: Option<AccountId>,
+        filter: TransferFilter,
+    ) -> Result<Wanted, Problem> {
+        let after = call.parameters().cursor_if_given(self.installation.history, list)?;
+        Ok(Wanted { account, filter, after, limit: call.parameters().limit()? })
+    }
+}

@@ -1,0 +1,171 @@
+//! Payments: parsed with the policy that will decide, tokenised and sealed; shown with what was decided.
+
+use std::sync::Arc;
+
+use api::decisions::{Decision, Payment};
+use api::payments::{ParsedPayment, PaymentRequest};
+use api::requests::{self, Parsed};
+use api::responses::{Label, Page};
+use api::{ErrorCode, List, Problem};
+use engine::{
+    ChangePayment, CreatePayment, Fact, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Refusal, Verb, query,
+};
+use journal::EntryInContext;
+use types::{Digest, Name, PaymentId, Seq, Token};
+use vault::Keys as _;
+
+use crate::answer::{Edge, Handled, parameter, refused};
+use crate::call::{Call, Trial, unnamed};
+use crate::personal;
+use crate::response::Response;
+use crate::sources::Sources;
+
+/// How often a payment is parsed again because the policy changed on the way.
+const PARSES_MAX: u32 = 5;
+
+pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let request = PaymentRequest::parse(&edge.ids(call), call.body)?;
+    let trial = call.trial()?;
+    let content = edge.sources.keys().request_hash(edge.installation.tenant, &request.canonical());
+    for _ in 0..PARSES_MAX {
+        let parsed = match edge.sources.policy() {
+            Some(policy) => request.against(&policy),
+            None => Err(Problem::from(&Refusal::NoActivePolicy)),
+        };
+        let new = match parsed {
+            Ok(parsed) => edge.tokenised(parsed, content, trial)?,
+            // What was decided once is answered for ever, also when today's policy would not take it.
+            Err(problem) => return decided_before(edge, call, (request.payment, content), problem).await,
+        };
+        let operation = CreatePayment(Box::new(new));
+        match edge.try_out(call, Parsed { request: request.request_id(), operation }, trial).await? {
+            Ok((made, reply)) => {
+                let shown = edge.shown_payment(&reply).await?;
+                return Ok(trial.created(made, format!("/v1/payments/{}", shown.id()), &shown));
+            }
+            Err(Refusal::PolicyChanged) => edge.sources.policy_changes().await,
+            Err(refusal) => return Err(refused(refusal)),
+        }
+    }
+    Err(refused(Refusal::PolicyChanged))
+}
+
+/// The stored answer when this very payment was decided before; `problem` when it was not.
+async fn decided_before<S: Sources + Sync>(
+    edge: &Edge<S>,
+    call: &Call<'_>,
+    (id, content): (PaymentId, Digest),
+    problem: Problem,
+) -> Handled<S::Failure> {
+    match edge.answer_to(call, unnamed(query::Payment(id))).await? {
+        Ok(reply) if reply.payment.content == content => {
+            Ok(Response::found(&edge.shown_payment(&reply).await?).replayed())
+        }
+        Ok(_) => Err(refused(Refusal::PaymentExistsWithDifferentContent(id))),
+        Err(_not_found) => Err(problem.into()),
+    }
+}
+
+pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let reply = edge.ask_unnamed(call, query::Payment(call.head.id()?)).await?;
+    Ok(Response::found(&edge.shown_payment(&reply).await?))
+}
+
+pub(crate) async fn list<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let history = edge.installation.history;
+    let limit = call.parameters().limit()?;
+    let after = Seq::new(call.parameters().cursor(history, List::Payments)?);
+    let status = call.parameters().get("status").map(status_named).transpose()?;
+    let page = edge.ask_unnamed(call, query::Payments { status, after, limit }).await?;
+    let show = |assets: &_| page.items.iter().map(|payment| Payment::new(payment, None, assets)).collect();
+    let items = edge.show(show)?;
+    let next_cursor = page.next.map(|seq| history.cursor(List::Payments, seq.get()));
+    Ok(Response::found(&Page { items, next_cursor }))
+}
+
+pub(crate) async fn get_decision<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let (EntryInContext { entry, context }, decided) = edge.decision_of(call).await?;
+    let never = || edge.sources.internal("a decision names a policy that was never activated");
+    let decided_by = context.policy.ok_or_else(never)?;
+    let policy = edge.sources.policy();
+    Ok(Response::found(&Decision::new((&entry.header).into(), &decided, &decided_by, policy.as_deref())))
+}
+
+pub(crate) async fn change<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>, verb: Verb) -> Handled<S::Failure> {
+    let payment: PaymentId = call.head.id()?;
+    requests::verb(call.body)?;
+    let request = edge.ids(call).verb()?;
+    let trial = call.trial()?;
+    let parsed = Parsed { request, operation: ChangePayment { payment, verb } };
+    let (made, reply) = edge.try_out(call, parsed, trial).await?.map_err(refused::<S::Failure>)?;
+    Ok(trial.found(&edge.shown_payment(&reply).await?).made(made))
+}
+
+pub(crate) async fn record_label<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let parsed = requests::label(&edge.ids(call), call.body)?;
+    let (made, reply) = edge.ask(call, parsed).await?;
+    Ok(Response::created(made, format!("/v1/payments/{}", reply.payment), &Label::from(&reply)))
+}
+
+fn status_named(name: &str) -> Result<PaymentStatus, Problem> {
+    PaymentStatus::ALL.into_iter().find(|status| status.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = PaymentStatus::ALL.iter().map(|status| status.name()).collect();
+        parameter("status", format!("found another word, expected one of {}", names.join(", ")))
+    })
+}
+
+impl<S: Sources + Sync> Edge<S> {
+    /// The entry that decided the payment in the path.
+    pub async fn decision_of(&self, call: &Call<'_>) -> Result<(EntryInContext, Arc<PaymentDecided>), S::Failure> {
+        let reply = self.ask_unnamed(call, query::Payment(call.head.id()?)).await?;
+        self.decision(reply.payment.seq).await
+    }
+
+    async fn decision(&self, seq: Seq) -> Result<(EntryInContext, Arc<PaymentDecided>), S::Failure> {
+        let found = self.sources.entry(seq).await?;
+        let found = found.ok_or_else(|| self.sources.internal("a payment names an entry that is not there"))?;
+        let Fact::PaymentDecided(decided) = &found.entry.fact else {
+            return Err(self.sources.internal("a payment names an entry that is no decision"));
+        };
+        let decided = Arc::clone(decided);
+        Ok((found, decided))
+    }
+
+    /// A payment with its decision, which is read from the journal when the engine did not just make it.
+    pub(crate) async fn shown_payment(&self, reply: &PaymentReply) -> Result<Payment, S::Failure> {
+        let decided = match &reply.decided {
+            Some(decided) => Arc::clone(decided),
+            None => self.decision(reply.payment.seq).await?.1,
+        };
+        let shown = self.show(|assets| Payment::new(&reply.payment, Some(&decided), assets))?;
+        Ok(shown.with_metadata(&reply.metadata))
+    }
+
+    /// The payment without any personal data in the clear. A dry run makes no keys: it seals nothing, and somebody new
+    /// gets a token that is theirs in this request alone.
+    fn tokenised(&self, parsed: ParsedPayment, content: Digest, trial: Trial) -> Result<NewPayment, Problem> {
+        let (tenant, keys) = (self.installation.tenant, self.sources.keys());
+        if trial == Trial::Dry {
+            let token = |kind: &Name, value: &str, personal| {
+                let known = keys.known_token(tenant, kind.as_str(), value, personal);
+                let hash = || keys.request_hash(tenant, format!("{kind} {value}").as_bytes());
+                Ok(known.unwrap_or_else(|| Token::new(hash().head_u128())))
+            };
+            return parsed.tokenised(content, None, token);
+        }
+        let sealed = match &parsed.seal {
+            Some(to_seal) => {
+                let context = personal::context(parsed.payment);
+                let seal = |subject: Option<(&str, &str)>, bytes: &[u8]| keys.seal(tenant, subject, &context, bytes);
+                Some(personal::seal(to_seal, seal).map_err(no_room)?)
+            }
+            None => None,
+        };
+        let token = |kind: &Name, value: &str, personal| keys.token(tenant, kind.as_str(), value, personal);
+        parsed.tokenised(content, sealed, token).map_err(no_room)
+    }
+}
+
+fn no_room(full: vault::Full) -> Problem {
+    Problem::new(ErrorCode::KeyStoreFull, full.to_string())
+}

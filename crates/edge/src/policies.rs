@@ -1,0 +1,45 @@
+//! Policies: activating one, and the one that decides.
+
+use std::sync::Arc;
+
+use api::responses::Policy as Shown;
+use engine::{ActivatePolicy, ActivePolicy, ArtifactChunk, Made, query};
+use policy::{Bundle, Policy};
+use types::{ActorId, RequestId};
+
+use crate::answer::{Edge, Handled, refused};
+use crate::call::Call;
+use crate::response::Response;
+use crate::sources::Sources;
+
+pub(crate) async fn activate<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let bundle = api::archive::bundle(call.body)?;
+    let id = RequestId::new(bundle.digest().head_u128());
+    let (made, active) = edge.sources.install(call.actor, id, bundle).await?;
+    Ok(Response::created(made, "/v1/policies/active".to_owned(), &Shown::from(&active)))
+}
+
+pub(crate) async fn get_active<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    Ok(Response::found(&Shown::from(&edge.ask_unnamed(call, query::Policy).await?)))
+}
+
+/// Stores a compiled bundle as artifact entries and lets it decide from then on.
+///
+/// # Errors
+/// When the engine refuses it; the policy before it goes on to decide then.
+pub async fn install<S: Sources + Sync>(
+    sources: &S,
+    (actor, id): (ActorId, RequestId),
+    bundle: &Bundle,
+    policy: Arc<Policy>,
+) -> Result<(Made, ActivePolicy), S::Failure> {
+    let artifact = policy.digest();
+    let bytes = bundle.to_bytes();
+    let parts = bytes.chunks(ArtifactChunk::BYTES_MAX);
+    let count = u32::try_from(parts.len()).expect("a bundle is at most 16 MiB");
+    for (index, part) in (0..count).zip(parts) {
+        let chunk = ArtifactChunk { artifact, index, count, bytes: part.into() };
+        sources.ask(actor, id, chunk).await?.map_err(refused::<S::Failure>)?;
+    }
+    sources.ask(actor, id, ActivatePolicy { artifact, policy }).await?.map_err(refused)
+}

@@ -1,0 +1,254 @@
+//! What the OpenAPI document says about a body is what its parser takes: the same fields, and the same of them required.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use api::routes::Body;
+use api::{ErrorCode, History, Problem, ROUTES, Route};
+use edge::{Call, Edge, Head, Installation, Sources};
+use engine::{ActivePolicy, Answered, Made, Operation};
+use journal::EntryInContext;
+use ledger::Assets;
+use policy::{Bundle, Policy};
+use serde_json::{Map, Value, json};
+use types::{ActorId, Digest, Origin, RequestId, Sealed, Seq, ShardId, TenantId, Token};
+
+const TENANT: TenantId = TenantId::new(1);
+
+/// Sources that nobody needs who only parses.
+#[derive(Debug)]
+struct Nothing;
+
+#[derive(Debug)]
+enum Failure {
+    Problem(Problem),
+    /// The body was parsed: the engine was asked.
+    Asked,
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl Sources for Nothing {
+    type Failure = Failure;
+    type Keys = Self;
+
+    fn internal(&self, what: &'static str) -> Failure {
+        panic!("{what}")
+    }
+
+    fn keys(&self) -> &Self {
+        self
+    }
+
+    fn policy(&self) -> Option<Arc<Policy>> {
+        None
+    }
+
+    async fn policy_changes(&self) {}
+
+    fn assets(&self) -> Arc<Assets> {
+        Arc::default()
+    }
+
+    async fn ask<O: Operation + Send>(&self, _: ActorId, _: RequestId, _: O) -> Result<Answered<O>, Failure> {
+        Err(Failure::Asked)
+    }
+
+    async fn install(&self, _: ActorId, _: RequestId, _: Bundle) -> Result<(Made, ActivePolicy), Failure> {
+        Err(Failure::Asked)
+    }
+
+    async fn entry(&self, _: Seq) -> Result<Option<EntryInContext>, Failure> {
+        Ok(None)
+    }
+}
+
+impl vault::Keys for Nothing {
+    fn token(&self, _: TenantId, _: &str, _: &str, _: bool) -> Result<Token, vault::Full> {
+        Ok(Token::new(1))
+    }
+
+    fn known_token(&self, _: TenantId, _: &str, _: &str, _: bool) -> Option<Token> {
+        None
+    }
+
+    fn request_hash(&self, _: TenantId, canonical: &[u8]) -> Digest {
+        Digest::of(canonical)
+    }
+
+    fn seal(&self, _: TenantId, _: Option<(&str, &str)>, _: &[u8], _: &[u8]) -> Result<Sealed, vault::Full> {
+        panic!("a body is only parsed here; sealing it is a bug of this test")
+    }
+
+    fn unseal(&self, _: TenantId, _: &[u8], _: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {
+        panic!("a body is only parsed here; unsealing it is a bug of this test")
+    }
+}
+
+/// Sends a body; the problem with it, if the parser finds one.
+fn send(route: &'static Route, body: &Value) -> Result<(), Problem> {
+    let key: Option<&[u8]> = matches!(route.key, api::routes::Key::Verb).then_some(b"again");
+    let head = Head::read(route, &route.path.replace("{id}", "7"), "", key)?;
+    let history = History { origin: Origin::new(1), shard: ShardId::new(0) };
+    let edge = Edge { installation: Installation::new(TENANT, history, &Nothing), sources: Nothing };
+    let body = serde_json::to_vec(body).unwrap();
+    let call = Call { head: &head, actor: ActorId::new(1), body: &body };
+    let answering = pin!(edge.answer(&call));
+    match answering.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Err(Failure::Problem(problem))) => Err(problem),
+        // Some bodies are not the engine's: their parser is called by the server.
+        Poll::Ready(Err(Failure::Asked)) => Ok(()),
+        Poll::Ready(Ok(None)) => api::requests::verb(&body),
+        other => panic!("{}: {other:?}", route.path),
+    }
+}
+
+/// An object inside a body: its schema, and how the body around it is made of it.
+struct Object<'d> {
+    route: &'static Route,
+    schema: &'d Value,
+    pointer: String,
+    around: Box<dyn Fn(Value) -> Value + 'd>,
+}
+
+impl<'d> Object<'d> {
+    fn properties(&self) -> impl Iterator<Item = (&'d String, &'d Value)> {
+        self.schema["properties"].as_object().into_iter().flatten()
+    }
+
+    fn required(&self) -> BTreeSet<&'d str> {
+        self.schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    fn send(&self, object: Value) -> Result<(), Problem> {
+        send(self.route, &(self.around)(object))
+    }
+
+    /// Objects with all their fields, whose values go together.
+    fn examples(&self, document: &Value) -> Vec<Map<String, Value>> {
+        let all: Map<String, Value> =
+            self.properties().map(|(name, schema)| (name.clone(), example(document, schema))).collect();
+        let mut examples = vec![all.clone()];
+        if all.contains_key("pending_id") {
+            let mut void = all;
+            void.insert("flags".to_owned(), json!(["void_pending_transfer"]));
+            examples.push(void);
+        }
+        examples
+    }
+
+    /// What the parser requires: without it, no example is complete.
+    fn parser_requires(&self, name: &str, examples: &[Map<String, Value>]) -> bool {
+        let at = format!("{}/{name}", self.pointer);
+        examples.iter().all(|example| {
+            let mut without = example.clone();
+            without.remove(name);
+            let missing = |problem: &Problem| {
+                problem.code() == ErrorCode::MissingField.into() && problem.field() == Some(at.as_str())
+            };
+            self.send(Value::Object(without)).is_err_and(|problem| missing(&problem))
+        })
+    }
+
+    #[track_caller]
+    fn check(&self, document: &Value) {
+        let place = format!("{} {}", self.route.path, self.pointer);
+        let problem = self.send(json!({"no_such_field": 1})).unwrap_err();
+        assert_eq!(problem.code(), ErrorCode::UnknownField.into(), "{place}: {problem:?}");
+        let (_, known) = problem.detail().rsplit_once("expected ").unwrap();
+        let known = known.strip_prefix("one of ").unwrap_or_default();
+        let known: BTreeSet<&str> = known.split(", ").filter(|name| !name.is_empty()).collect();
+        let documented: BTreeSet<&str> = self.properties().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(known, documented, "{place}: the fields that are read, and those in the document");
+        let examples = self.examples(document);
+        for example in &examples {
+            let sent = self.send(Value::Object(example.clone()));
+            assert!(sent.is_ok(), "{place}: {sent:?} of {example:?}");
+        }
+        let required: BTreeSet<&str> =
+            documented.into_iter().filter(|name| self.parser_requires(name, &examples)).collect();
+        assert_eq!(required, self.required(), "{place}: the fields that must be there, and those in the document");
+    }
+}
+
+/// The schema that a reference leads to.
+fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
+    let one_of = schema["oneOf"].as_array().into_iter().flatten().find(|part| part["$ref"].is_string());
+    let reference = one_of.unwrap_or(schema)["$ref"].as_str();
+    match reference.and_then(|reference| reference.strip_prefix('#')) {
+        Some(pointer) => document.pointer(pointer).unwrap(),
+        None => schema,
+    }
+}
+
+/// A value that fits a schema.
+fn example(document: &Value, schema: &Value) -> Value {
+    if let Some(example) = schema.get("example") {
+        return example.clone();
+    }
+    let schema = resolved(document, schema);
+    let kinds = &schema["type"];
+    let is = |kind: &str| kinds == kind || kinds.as_array().is_some_and(|kinds| kinds.contains(&json!(kind)));
+    match () {
+        () if is("object") => {
+            let properties = schema["properties"].as_object().into_iter().flatten();
+            properties.map(|(name, schema)| (name.clone(), example(document, schema))).collect::<Map<_, _>>().into()
+        }
+        () if is("array") => json!([example(document, &schema["items"])]),
+        () if is("integer") => json!(1),
+        () if is("boolean") => json!(true),
+        () if schema["format"] == "date-time" => json!("2026-01-01T00:00:00Z"),
+        () if schema["pattern"] == "^[0-9a-f]{64}$" => json!("7".repeat(64)),
+        () => json!("7"),
+    }
+}
+
+/// An object and those inside it.
+fn objects<'d>(document: &'d Value, outer: Object<'d>) -> Vec<Arc<Object<'d>>> {
+    let outer = Arc::new(outer);
+    let mut all = vec![Arc::clone(&outer)];
+    for (name, schema) in outer.properties() {
+        let target = resolved(document, schema);
+        let items = resolved(document, &target["items"]);
+        let (schema, is_list) = if items["properties"].is_object() { (items, true) } else { (target, false) };
+        if !schema["properties"].is_object() {
+            continue;
+        }
+        let around = Arc::clone(&outer);
+        let around = move |object: Value| {
+            let mut example = around.examples(document).swap_remove(0);
+            example.insert(name.clone(), if is_list { json!([object]) } else { object });
+            (around.around)(Value::Object(example))
+        };
+        let pointer = format!("{}/{name}{}", outer.pointer, if is_list { "/0" } else { "" });
+        let object = Object { route: outer.route, schema, pointer, around: Box::new(around) };
+        all.extend(objects(document, object));
+    }
+    all
+}
+
+#[test]
+fn every_body_is_parsed_as_it_is_documented() {
+    let document: Value = serde_json::from_str(&api::openapi_json()).unwrap();
+    let mut checked = 0;
+    for route in ROUTES {
+        let (Body::Json(_) | Body::Batch(_) | Body::Empty(_)) = route.body else { continue };
+        let method = format!("{:?}", route.method).to_lowercase();
+        let body = &document["paths"][route.path][&method]["requestBody"]["content"]["application/json"]["schema"];
+        let schema = resolved(&document, body);
+        let whole = Object { route, schema, pointer: String::new(), around: Box::new(|object| object) };
+        for object in objects(&document, whole) {
+            object.check(&document);
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "{checked} objects");
+}

@@ -1,0 +1,152 @@
+//! What the edge rests on in a server: the engine through its queue, the journal and the index on threads of their own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Problem;
+use api::history::{Clock, Instant, Sums, TransferFilter};
+use datadir::KeyStore;
+use disk::Directory;
+use edge::{Past, Sources, StatementPage, Wanted};
+use engine::{ActivePolicy, Answered, Made, Operation, Page};
+use journal::EntryInContext;
+use ledger::{Account, Assets, PendingState, Transfer};
+use policy::{Bundle, Policy};
+use types::{AccountId, ActorId, LedgerId, RequestId, Seq, Timestamp, TransferId};
+
+use crate::history::fits;
+use crate::http::failure::{Failure, internal};
+use crate::{Core, Unavailable};
+
+/// The engine knows a new policy a moment before the handlers do.
+const PARSE_AGAIN_AFTER: Duration = Duration::from_millis(5);
+
+/// A running engine, as the edge sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Running(pub(crate) Core);
+
+impl Sources for Running {
+    type Failure = Failure;
+    type Keys = KeyStore<Directory>;
+
+    fn internal(&self, what: &'static str) -> Failure {
+        internal(what)
+    }
+
+    fn keys(&self) -> &Self::Keys {
+        &self.0.shared().keys
+    }
+
+    fn policy(&self) -> Option<Arc<Policy>> {
+        self.0.policy()
+    }
+
+    async fn policy_changes(&self) {
+        tokio::time::sleep(PARSE_AGAIN_AFTER).await;
+    }
+
+    fn assets(&self) -> Arc<Assets> {
+        self.0.assets()
+    }
+
+    async fn ask<O: Operation + Send>(
+        &self,
+        actor: ActorId,
+        id: RequestId,
+        operation: O,
+    ) -> Result<Answered<O>, Failure> {
+        Ok(self.0.ask(actor, id, operation).await?)
+    }
+
+    async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<(Made, ActivePolicy), Failure> {
+        let running = self.clone();
+        // A task of its own: a client that goes away in the middle must not leave the edge with another policy than
+        // the engine's.
+        let installing = tokio::spawn(async move { running.install_policy(actor, id, bundle).await });
+        installing.await.map_err(|_panicked| Unavailable::Failed)?
+    }
+
+    async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Failure> {
+        Ok(self.0.entry(seq).await?)
+    }
+}
+
+impl Past for Running {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    async fn transfers(&self, wanted: Wanted) -> Result<Page<Transfer, u64>, Failure> {
+        Ok(self.0.past(move |history| history.transfers(&wanted)).await?)
+    }
+
+    async fn transfers_with_states(
+        &self,
+        wanted: Wanted,
+        at: Timestamp,
+    ) -> Result<Page<(Transfer, Option<PendingState>), u64>, Failure> {
+        let asked = self.0.past(move |history| {
+            let Page { items, next } = history.transfers(&wanted)?;
+            Ok(Page { items: history.with_states(items, at)?, next })
+        });
+        Ok(asked.await?)
+    }
+
+    async fn transfers_that_fit(
+        &self,
+        ids: Vec<TransferId>,
+        filter: TransferFilter,
+        account: Option<AccountId>,
+        at: Timestamp,
+    ) -> Result<Vec<(Transfer, Option<PendingState>)>, Failure> {
+        let asked = self.0.past(move |history| {
+            let mut transfers = history.client_transfers(&ids)?;
+            transfers.retain(|transfer| fits(&filter, account, transfer));
+            history.with_states(transfers, at)
+        });
+        Ok(asked.await?)
+    }
+
+    async fn balances(&self, account: Account, wanted: Wanted) -> Result<Page<(Transfer, Account), u64>, Failure> {
+        Ok(self.0.past(move |history| history.balances(&account, &wanted)).await?)
+    }
+
+    async fn account_at(&self, account: Account, instant: Instant) -> Result<Account, Failure> {
+        let asked = self.0.past(move |history| match instant.clock {
+            Clock::Booked => history.account_at(&account, instant.at),
+            Clock::Occurred => history.account_at_occurred(&account, instant.at),
+        });
+        Ok(asked.await?)
+    }
+
+    async fn statement(
+        &self,
+        account: Account,
+        times: (Timestamp, Timestamp),
+        limit: usize,
+    ) -> Result<StatementPage, Failure> {
+        Ok(self.0.past(move |history| history.statement(&account, times, limit)).await?)
+    }
+
+    async fn totals_at(&self, ledger: LedgerId, at: Timestamp) -> Result<Sums, Failure> {
+        Ok(self.0.past(move |history| history.totals_at(ledger, at)).await?)
+    }
+}
+
+impl Running {
+    async fn install_policy(
+        &self,
+        actor: ActorId,
+        id: RequestId,
+        bundle: Bundle,
+    ) -> Result<(Made, ActivePolicy), Failure> {
+        let compiling = tokio::task::spawn_blocking(move || Policy::compile(&bundle).map(|policy| (policy, bundle)));
+        let compiled = compiling.await.map_err(|_panicked| Unavailable::Failed)?;
+        let (policy, bundle) = compiled.map_err(Problem::invalid_policy)?;
+        let policy = Arc::new(policy);
+        let _one_at_a_time = self.0.shared().installing.lock().await;
+        let installed = edge::install(self, (actor, id), &bundle, Arc::clone(&policy)).await?;
+        self.0.set_policy(policy);
+        Ok(installed)
+    }
+}
