@@ -1,7 +1,7 @@
-//! Staying awake for a moment: waking an idle processor costs more than a sync of the journal, so one worker looks for
-//! more for a millisecond after the last work. It is the only one that does: the engine thread blocks, and takes its
-//! place at once when it is woken, while two that wait awake on one processor keep each other from it. An idle server
-//! uses no processor time.
+//! Spinning for a moment before sleeping. Waking an idle processor costs more than a sync of the journal, so one worker
+//! polls for more requests for a millisecond after the last one. Only this worker spins: the engine thread blocks and runs
+//! at once when it is woken, whereas two spinning threads would compete for a processor. An idle server uses no processor
+//! time. See ADR 12.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Stopwatch;
 
-/// How long after the last work a worker looks for more.
+/// How long a worker polls for more after the last request.
 const AWAKE: Duration = Duration::from_millis(1);
 
 /// Keeps a worker of the runtime polling its sockets for a moment after each request.
@@ -32,7 +32,7 @@ impl Activity {
         }
     }
 
-    /// Notes that there was work just now.
+    /// Records that a request was handled just now.
     pub(crate) fn touch(&self) {
         self.last_us.store(self.now_us(), Ordering::Relaxed);
         if !self.is_awake.load(Ordering::Relaxed) {
@@ -40,7 +40,7 @@ impl Activity {
         }
     }
 
-    /// Never ends; a task of its own.
+    /// Runs forever, as a task of its own.
     pub(crate) async fn stay_awake(&self) -> std::convert::Infallible {
         let moment_us = u64::try_from(AWAKE.as_micros()).unwrap_or(u64::MAX);
         loop {
@@ -52,7 +52,7 @@ impl Activity {
                 if self.now_us().saturating_sub(last_us) >= moment_us {
                     break;
                 }
-                // Whoever else could run on this processor goes first, but not before the work that is here.
+                // Yields the processor to other threads, but only after the work that is ready in this runtime.
                 if seen_us == last_us {
                     std::thread::yield_now();
                 }

@@ -1,4 +1,4 @@
-//! The threads beside the pipeline.
+//! The background threads beside the pipeline: the watch and the scrub.
 
 use std::thread::JoinHandle;
 
@@ -7,7 +7,6 @@ use crate::scrub::Scrub;
 use crate::threads::FailOnPanic;
 use crate::watch::{self, Reserve, StopSign};
 
-/// The watch and the scrub.
 #[derive(Debug)]
 pub(crate) struct Background {
     stop: StopSign,
@@ -35,7 +34,7 @@ impl Background {
         Ok(())
     }
 
-    /// Ends them.
+    /// Tells both threads to end, and waits for them.
     pub(crate) fn stop(mut self) {
         self.end();
     }
@@ -52,7 +51,7 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // Of a server that is dropped without an end: nothing may write to its directory later.
+        // A server may be dropped without a clean stop. Nothing may write to its directory afterwards.
         self.stop.raise();
         for thread in self.threads.drain(..) {
             drop(thread.join());

@@ -1,4 +1,4 @@
-//! The one place that reads the machine's clocks.
+//! The only place that reads the machine's clocks.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,14 +16,14 @@ pub(crate) trait Clocks: Send + Sync {
 pub struct Clock;
 
 impl Clock {
-    /// The wall clock, in UTC. A server does not go by it alone: see its guard.
+    /// The wall clock, in UTC. The server checks it against the monotonic clock; see [`pipeline::ClockGuard`].
     pub fn now(self) -> Timestamp {
         self.read().wall
     }
 }
 
 impl Clocks for Clock {
-    /// The wall clock in UTC, instants before 1970 as 1970, and the time since the machine was started, suspended or not.
+    /// The wall clock in UTC (times before 1970 read as 1970), and the time since boot, including time in suspend.
     #[expect(clippy::disallowed_methods, reason = "this is where time enters")]
     fn read(&self) -> Reading {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -40,24 +40,23 @@ impl Clocks for Clock {
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts to measure.
     #[expect(clippy::disallowed_methods, reason = "durations are measured, never decided with")]
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// The time since.
+    /// The time since [`Stopwatch::start`].
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
 }
 
-/// A duration as the core has it.
+/// Converts a standard duration to the core's type.
 pub(crate) fn span(duration: Duration) -> Span {
     Span::from_ns(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// A span as the standard library has it.
+/// Converts a span to the standard library's type.
 pub(crate) fn duration(span: Span) -> Duration {
     Duration::from_nanos(span.ns())
 }

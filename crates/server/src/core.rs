@@ -1,4 +1,4 @@
-//! What request handlers reach: the engine through its queue, the journal's reader, the keys.
+//! The handle through which request handlers reach the engine's queue, the journal's reader and the keys.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -33,33 +33,33 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     pub(crate) reader: FileReader<Directory>,
     pub(crate) index: Index,
-    /// Questions about the past that may read at the same time.
+    /// Limits how many queries about the past read files at the same time.
     pub(crate) past: Arc<Semaphore>,
     pub(crate) durable: watch::Receiver<Seq>,
-    /// Closed once both threads have ended. Waiting for that on `durable` would wake its waiter at every sync.
+    /// Closed once both threads have ended. It is separate from `durable`, which would wake its waiters at every sync.
     pub(crate) running: watch::Receiver<()>,
     pub(crate) keys: Arc<KeyStore<Directory>>,
     pub(crate) api_keys: ApiKeys,
     pub(crate) policy: RwLock<Option<Arc<Policy>>>,
-    /// One policy is installed at a time, so that the edge and the engine agree which one came last.
+    /// Serialises policy installations, so that the edge and the engine agree which policy came last.
     pub(crate) installing: tokio::sync::Mutex<()>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) guard: Guard,
-    /// Why the server ends, when it is not the threads of the pipeline that failed.
+    /// Why the server ends, if the cause lies outside the threads of the pipeline.
     pub(crate) failure: Mutex<Option<CommitError>>,
-    /// Set once the server takes no more requests.
+    /// True once the server rejects new requests.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) tail: Tail,
-    /// What ledgers count, as of the last batch: complete for whatever an answer can show.
+    /// The assets of all ledgers as of the last batch. Every ledger that an answer names is in it.
     pub(crate) assets: RwLock<Arc<Assets>>,
-    /// Imports whose rows can be seen once this is durable.
+    /// Opened imports. The rows of an import become visible once the entry with this sequence is durable.
     pub(crate) opened_imports: RwLock<Vec<(ledger::ImportNumber, Seq)>>,
-    /// `None` when the server keeps no proofs.
+    /// `None` if the server runs without proofs.
     pub(crate) proofs: Option<Proofs>,
 }
 
 impl Shared {
-    /// Notes ledgers and imports that were opened since; none is ever closed.
+    /// Records ledgers and imports that were opened since the last call. Neither is ever closed.
     pub(crate) fn note_opened(&self, engine: &Engine) {
         let opened = engine.opened_imports();
         if self.opened_imports.read().unwrap_or_else(PoisonError::into_inner).len() < opened.len() {
@@ -75,7 +75,7 @@ impl Shared {
         }
     }
 
-    /// The imports whose rows may be shown.
+    /// The imports whose rows are visible.
     fn durably_opened(&self) -> Vec<ledger::ImportNumber> {
         let durable = self.reader.durable();
         let known = self.opened_imports.read().unwrap_or_else(PoisonError::into_inner);
@@ -83,16 +83,14 @@ impl Shared {
     }
 }
 
-/// Why there is no answer.
+/// Why the engine gives no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// Too many requests wait already.
     #[error("too many requests wait; try again in a second")]
     QueueFull,
-    /// The server is shutting down.
     #[error("the server is stopping")]
     Stopping,
-    /// The journal failed; whether the request took effect is known after the next start.
+    /// The journal failed. Only the next start shows whether the request took effect.
     #[error("the journal failed; the request may or may not have taken effect")]
     Failed,
 }
@@ -106,7 +104,6 @@ impl Core {
         &self.0
     }
 
-    /// The tenant of this installation.
     pub fn tenant(&self) -> TenantId {
         self.0.tenant
     }
@@ -116,15 +113,16 @@ impl Core {
         self.0.shard
     }
 
-    /// Which history the journal is.
+    /// The history and epoch of the journal.
     pub fn identity(&self) -> Identity {
         self.0.identity
     }
 
-    /// Asks the engine. The answer comes when every entry it rests on is durable.
+    /// Sends a request to the engine. The answer arrives when every entry that it depends on is durable. Dropping the future
+    /// does not cancel the request.
     ///
     /// # Errors
-    /// When there is no answer; see [`Unavailable`]. Dropping the future does not take the request back.
+    /// If there is no answer; see [`Unavailable`].
     pub async fn ask<O: Operation>(
         &self,
         actor: ActorId,
@@ -146,26 +144,26 @@ impl Core {
         self.0.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Lets requests be parsed with a policy from now on, which the engine knows already.
+    /// Parses requests with this policy from now on. The engine has activated it already.
     pub(crate) fn set_policy(&self, policy: Arc<Policy>) {
         *self.0.policy.write().unwrap_or_else(PoisonError::into_inner) = Some(policy);
     }
 
-    /// What every ledger counts that an answer given so far can name.
+    /// The assets of all ledgers that the answers given so far can name.
     pub(crate) fn assets(&self) -> Arc<Assets> {
         Arc::clone(&self.0.assets.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Asks the past, on a thread of its own: it reads files.
+    /// Runs a query about the past on a blocking thread, because it reads files.
     ///
     /// # Errors
-    /// When there is no answer; see [`PastError`].
+    /// If the query fails; see [`PastError`].
     pub async fn past<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&mut PastReader<'_>) -> Result<T, PastError> + Send + 'static,
     ) -> Result<T, PastError> {
         let core = self.clone();
-        // The semaphore is never closed; without a permit there would only be more threads.
+        // The semaphore is never closed. Without a permit the query would still run, only unlimited.
         let permit = Arc::clone(&self.0.past).acquire_owned().await.ok();
         let asked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -176,7 +174,7 @@ impl Core {
         answer.inspect_err(|error| self.note_unread(error))
     }
 
-    /// What could not be read of the past says something about the journal or its index.
+    /// Handles a read failure of a query: it may mean that the journal or the index is damaged.
     fn note_unread(&self, error: &PastError) {
         match error {
             PastError::Journal(fault) | PastError::Index(index::Fault::Log(fault)) => self.0.guard.note_fault(fault),
@@ -189,8 +187,8 @@ impl Core {
         }
     }
 
-    /// What the engine could not read of the past. It cannot decide without the index, nor without a disk that reads; of a
-    /// journal that is damaged the rest can still be shown.
+    /// Handles a failed look-up of the engine. The engine cannot decide without the index or without a readable disk, so the
+    /// server stops. If only the journal is damaged, the server continues to serve reads.
     pub(crate) fn note_undecidable(&self, fault: index::Fault) {
         match &fault {
             index::Fault::Log(damage) if damage.is_damage() => self.0.guard.note_fault(damage),
@@ -202,7 +200,7 @@ impl Core {
         }
     }
 
-    /// Ends the server for something that only a restart can mend: what waits is still decided and answered.
+    /// Stops the server because only a restart can fix the problem. Requests that wait are still decided and answered.
     pub(crate) fn give_up(&self, why: CommitError) {
         let mut failure = self.0.failure.lock().unwrap_or_else(PoisonError::into_inner);
         if failure.is_none() {
@@ -213,66 +211,66 @@ impl Core {
         self.0.inbox.close();
     }
 
-    /// The time to go by.
+    /// The time to decide by, as the clock guard sees it.
     pub(crate) fn now(&self) -> Timestamp {
         self.0.guard.observe().0
     }
 
-    /// Why nothing is written at the moment, if so.
+    /// Why writes are refused at the moment, if they are.
     pub(crate) fn writes_closed(&self) -> Option<WritesClosed> {
         self.0.guard.why()
     }
 
-    /// An operator says that the machine's clock is right.
+    /// Accepts the wall clock because an operator confirmed it.
     pub(crate) fn confirm_clock(&self, by: ActorId) -> Confirmed {
         let confirmed = self.0.guard.confirm_clock(by);
         self.0.inbox.wake();
         confirmed
     }
 
-    /// How far the index is.
+    /// How far the index has progressed.
     pub(crate) fn index_status(&self) -> index::Status {
         self.0.index.status()
     }
 
-    /// The last durable entry.
+    /// The sequence of the last durable entry.
     pub fn durable(&self) -> Seq {
         self.0.reader.durable()
     }
 
-    /// Waits until an entry after `seq` is durable; false when the server stops before.
+    /// Waits until an entry after `seq` is durable. Returns false if the server stops first.
     pub async fn wait_durable_past(&self, seq: Seq) -> bool {
         let mut durable = self.0.durable.clone();
         durable.wait_for(|durable| *durable > seq).await.is_ok()
     }
 
-    /// Takes no more requests; what waits is still decided and answered.
+    /// Rejects new requests. Requests that wait are still decided and answered.
     pub(crate) fn stop(&self) {
         self.0.inbox.close();
         self.0.stopping.send_replace(true);
     }
 
-    /// Turns true once the server takes no more requests.
+    /// Becomes true once the server rejects new requests.
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
         self.0.stopping.subscribe()
     }
 
-    /// Waits until the server takes no more requests.
+    /// Waits until the server rejects new requests.
     pub(crate) async fn stopped(&self) {
-        // An error means that the sender is gone, and the server with it.
+        // An error means that the sender was dropped, and with it the server.
         drop(self.stopping().wait_for(|stopping| *stopping).await);
     }
 
-    /// Reads the journal's files, on a thread of its own. As many read at once as for questions about the past.
+    /// Reads the journal's files on a blocking thread. It shares its limit with the queries about the past.
     ///
     /// # Errors
-    /// When the journal cannot be read.
+    /// If the journal cannot be read.
     pub(crate) async fn read_journal<T: Send + 'static>(
         &self,
         read: impl FnOnce(&FileReader<Directory>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let reader = self.0.reader.clone();
-        // As in `past`.
+        // See `past`.
         let permit = Arc::clone(&self.0.past).acquire_owned().await.ok();
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -282,15 +280,15 @@ impl Core {
         read.inspect_err(|fault| self.0.guard.note_fault(fault))
     }
 
-    /// The leaves of the tree that durable entries from `from` on make.
+    /// The Merkle tree leaves of `count` durable entries, starting at `from`.
     ///
     /// # Errors
-    /// When the journal cannot be read.
+    /// If the journal cannot be read.
     pub(crate) async fn leaves(&self, from: Seq, count: usize) -> Result<Vec<[u8; 32]>, Fault> {
         self.read_journal(move |reader| crate::proofs::leaf_data(reader, from, count)).await
     }
 
-    /// What is proved; `None` when the server keeps no proofs.
+    /// The state of the proofs; `None` if the server runs without proofs.
     pub(crate) fn proofs(&self) -> Option<&Proofs> {
         self.0.proofs.as_ref()
     }
@@ -300,7 +298,6 @@ impl Core {
         &self.0.api_keys
     }
 
-    /// All metrics in the Prometheus text format.
     pub fn metrics_text(&self) -> String {
         if let Some(proofs) = &self.0.proofs {
             self.0.metrics.proofs_behind_entries.set(i64::try_from(proofs.lag()).unwrap_or(i64::MAX));
@@ -309,7 +306,7 @@ impl Core {
         self.0.metrics.text()
     }
 
-    /// True while requests are taken.
+    /// True while the server accepts requests.
     pub fn is_ready(&self) -> bool {
         self.0.inbox.is_open()
     }

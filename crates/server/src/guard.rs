@@ -1,5 +1,5 @@
-//! What guards the writes: who finds something that speaks against writing says so here, and the engine thread asks here
-//! before every batch.
+//! Decides whether writes are allowed. Threads that find a problem (clock, disk space, damage) report it here, and the
+//! engine thread asks before every batch.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +13,6 @@ use types::{ActorId, Timestamp};
 use crate::clock::Clocks;
 use crate::metrics::Metrics;
 
-/// Guards the writes of a server.
 pub(crate) struct Guard {
     clocks: Arc<dyn Clocks>,
     metrics: Arc<Metrics>,
@@ -23,7 +22,7 @@ pub(crate) struct Guard {
 struct State {
     clock: ClockGuard,
     gate: Gate,
-    /// Segments in which damage was met, for the scrub to keep in mind.
+    /// Segments in which damage was found, which the scrub writes down.
     suspects: BTreeSet<u64>,
 }
 
@@ -33,17 +32,17 @@ impl fmt::Debug for Guard {
     }
 }
 
-/// What an operator confirmed.
+/// The result of confirming the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Confirmed {
-    /// The time that is told from here on.
+    /// The engine's time after the confirmation.
     pub(crate) now: Timestamp,
     /// Whether the clock was doubted before.
     pub(crate) was_doubted: bool,
 }
 
 impl Guard {
-    /// Guards a journal whose last entry was made at `last`.
+    /// A guard for a journal whose last entry was decided at `last`.
     pub(crate) fn new(
         clocks: Arc<dyn Clocks>,
         bounds: ClockBounds,
@@ -57,17 +56,17 @@ impl Guard {
         guard
     }
 
-    /// The time to decide by, and why nothing may be written, if so.
+    /// The time to decide by, and why writes are refused, if they are.
     pub(crate) fn observe(&self) -> (Timestamp, Option<WritesClosed>) {
         self.change(|state| {
-            // Both under the lock: readings come in order.
+            // Both are read under the lock so that readings stay in order.
             let now = state.clock.observe(self.clocks.read());
             state.gate.note_clock(state.clock.doubt());
             (now, state.gate.why())
         })
     }
 
-    /// Why nothing may be written, if so.
+    /// Why writes are refused, if they are.
     pub(crate) fn why(&self) -> Option<WritesClosed> {
         self.lock().gate.why()
     }
@@ -77,13 +76,13 @@ impl Guard {
         self.lock().clock.doubt().is_none()
     }
 
-    /// The room on the fullest disk.
+    /// Records the free space of the fullest disk.
     pub(crate) fn note_disk(&self, space: DiskSpace) {
         self.metrics.disk_free.set(i64::try_from(space.free_bytes).unwrap_or(i64::MAX));
         self.change(|state| state.gate.note_disk(space));
     }
 
-    /// The journal could not be read. What is damaged stops the writes.
+    /// Records that reading the journal failed. Damage stops the writes.
     pub(crate) fn note_fault(&self, fault: &Fault) {
         if fault.is_damage() {
             self.change(|state| {
@@ -93,12 +92,12 @@ impl Guard {
         }
     }
 
-    /// Segments in which damage was met.
+    /// Segments in which damage was found.
     pub(crate) fn suspects(&self) -> BTreeSet<u64> {
         self.lock().suspects.clone()
     }
 
-    /// An operator says that the clock is right.
+    /// Accepts the wall clock because an operator confirmed it.
     pub(crate) fn confirm_clock(&self, by: ActorId) -> Confirmed {
         self.change(|state| {
             let reading = self.clocks.read();
@@ -115,7 +114,7 @@ impl Guard {
         })
     }
 
-    /// Changes the state, and says once what that means for the writes.
+    /// Changes the state, and logs once if that opens or closes the writes.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let before = state.gate.reasons();
@@ -162,7 +161,7 @@ mod tests {
     }
 
     impl TestClocks {
-        /// Lets time pass, by each clock.
+        /// Advances each clock by its own amount.
         fn pass(&self, wall: u64, monotonic: u64) {
             let mut now = self.0.lock().unwrap();
             *now = (now.0 + wall, now.1 + monotonic);
@@ -196,10 +195,10 @@ mod tests {
         assert!(ledgers.await.unwrap().is_ok(), "reads go on");
         assert_eq!(core.now(), Timestamp::from_ns(1_000_005 * 1_000_000_000), "by the monotonic clock");
         assert_eq!(core.durable(), durable, "nothing was written");
-        // Set right by itself.
+        // The clock becomes right by itself.
         *clocks.0.lock().unwrap() = (1_000_007, 57);
         open_ledger(&core, 2).await.unwrap();
-        // Right after all.
+        // The jump was right after all.
         clocks.pass(7_200, 1);
         assert_refused(&open_ledger(&core, 3).await);
         assert!(core.confirm_clock(ActorId::SYSTEM).was_doubted);
@@ -209,7 +208,7 @@ mod tests {
         assert_eq!(last.entry.header.decided_at, Timestamp::from_ns(1_007_207 * 1_000_000_000));
         drop(core);
         opened.close().unwrap();
-        // A day and a second later.
+        // A start a day and a second after the last entry.
         clocks.pass(86_401, 86_401);
         let opened = Opened::open_by(&options, Arc::clone(&clocks) as Arc<dyn Clocks>).unwrap();
         assert_refused(&open_ledger(&opened.core, 4).await);

@@ -1,7 +1,7 @@
-//! The server: real threads, a real disk, real sockets around the pipeline.
+//! The server: runs the pipeline with threads, a disk and sockets.
 //!
-//! One thread runs the engine, one the journal; HTTP handlers run on tokio and reach the engine through [`Core`]. The
-//! engine goes on with the next batch while the journal syncs the one before.
+//! One thread runs the engine and one the journal. HTTP handlers run on tokio and reach the engine through [`Core`]. The
+//! engine decides the next batch while the journal syncs the previous one.
 
 mod awake;
 mod background;

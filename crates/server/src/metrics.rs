@@ -1,4 +1,4 @@
-//! What an operator watches, in the Prometheus text format at `/metrics`.
+//! The metrics that `/metrics` serves in the Prometheus text format.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
@@ -172,7 +172,7 @@ impl Metrics {
         );
     }
 
-    /// How many followers of a kind there are, and how many durable entries the slowest lacks.
+    /// Records how many followers of a kind exist, and how many durable entries the slowest is behind.
     pub(crate) fn set_tail_lag(&self, follower: &'static str, (followers, lag_entries): (usize, u64)) {
         let labels = FollowerLabels { follower };
         self.tail_followers.get_or_create(&labels).set(i64::try_from(followers).unwrap_or(i64::MAX));
@@ -198,14 +198,14 @@ impl Metrics {
         registry.register("scrub_damaged_segments", "Segments in which damage was met", self.scrub_damaged.clone());
     }
 
-    /// Says what stops the writes: damage, a full disk, a doubted clock.
+    /// Records what stops the writes: damage, a full disk, a doubted clock.
     pub(crate) fn set_writes_closed(&self, reasons: [bool; 3]) {
         for (reason, closed) in ["damage", "disk", "clock"].into_iter().zip(reasons) {
             self.writes_closed.get_or_create(&ReasonLabels { reason }).set(i64::from(closed));
         }
     }
 
-    /// Counts what an answer says about payments.
+    /// Counts the payments that an answer reports, by outcome.
     pub(crate) fn count_answer(&self, answer: &Answer) {
         let Ok(Reply::PaymentMade((Made::Now, reply))) = answer else { return };
         let Some(decided) = &reply.decided else { return };
@@ -220,7 +220,6 @@ impl Metrics {
         self.requests.get_or_create(&labels).inc();
     }
 
-    /// Everything, as text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.

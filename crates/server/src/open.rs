@@ -1,4 +1,4 @@
-//! Starting: opens the keys and the journal, folds every entry, and starts the threads.
+//! Starts a server: opens the keys and the journal, restores the state, and starts the threads.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,34 +31,34 @@ use crate::tail::Tail;
 use crate::threads::{CommitError, FailOnPanic, Inbox, ReplyTo, Threads, Wiring};
 use crate::watch::{self, Reserve};
 
-/// Questions about the past that read at the same time; more wait.
+/// Most queries about the past that read files at the same time. More wait.
 const PAST_QUERIES_MAX: usize = 4;
 
-/// How a server is started. Nothing here changes what is decided.
+/// The options of a start. None of them changes what is decided.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where journal and keys are, or will be.
+    /// The data directory. It is created if it does not exist.
     pub data: PathBuf,
-    /// Segment files of the journal.
+    /// The sizes of the journal's segment files.
     pub layout: Layout,
-    /// Events that may wait for the engine, a batch counting as many as it brings; more are refused.
+    /// Most events that wait for the engine. Each event of a batch counts. Further requests are refused.
     pub queue_events_max: usize,
-    /// Make one more API key for the first principal, for when its key was lost.
+    /// Creates one more API key for the first principal, in case its key was lost.
     pub new_api_key: bool,
-    /// How far the wall clock may be ahead before it is not believed.
+    /// How far ahead the wall clock may be before writes are refused.
     pub clock: ClockBounds,
-    /// An operator says that the wall clock is right, however long after the last entry it lies.
+    /// Whether an operator confirmed the wall clock, however long after the last entry it is.
     pub confirm_clock: bool,
-    /// Bytes that are kept free on the disk: below that nothing is written.
+    /// Bytes that must stay free on the disk. With less, writes are refused.
     pub disk_reserve_bytes: u64,
-    /// Within what time every sealed segment is read again.
+    /// Period within which the scrub rereads every sealed segment.
     pub scrub_period: Span,
-    /// Whether the journal's entries can be proved, and the key that signs the checkpoints; `None` for no proofs.
+    /// The key that signs checkpoints; `None` to run without proofs.
     pub proofs: Option<KeySource>,
 }
 
 impl Options {
-    /// A server on this directory with everything else as usual.
+    /// The default options for this directory.
     pub fn new(data: &Path) -> Self {
         Self {
             data: data.to_owned(),
@@ -73,89 +73,76 @@ impl Options {
         }
     }
 
-    /// 1 GiB: more than what is under way when writes end.
+    /// 1 GiB, which is more than the work in progress when writes stop.
     pub const DISK_RESERVE_BYTES: u64 = 1 << 30;
-    /// A day.
+    /// 24 hours.
     pub const SCRUB_PERIOD: Span = Span::from_secs(24 * 3_600);
 }
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There are keys and no journal.
+    /// The directory has keys but no journal.
     #[error(
         "{0} has no journal, but there are keys that belong to one: put the journal back, mount its volume, or restore it from a copy with `finaira restore`; nothing was changed"
     )]
     JournalMissing(PathBuf),
-    /// The data directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The keys.
     #[error(transparent)]
     Keys(#[from] KeyStoreError),
-    /// The journal or its index.
     #[error(transparent)]
     Recover(#[from] RecoverError),
-    /// The first entries cannot be written.
     #[error(transparent)]
     Commit(#[from] CommitError),
     /// The active policy of the journal does not compile with this release.
     #[error("the active policy {name} does not compile with this release: {problem}")]
-    Policy {
-        /// Its name.
-        name: String,
-        /// The first problem.
-        problem: String,
-    },
-    /// What a start writes must not be written now.
+    Policy { name: String, problem: String },
+    /// Writes are refused, for example because the clock is not believed.
     #[error("a new API key cannot be made now: {0}")]
     WritesClosed(WritesClosed),
-    /// The proofs.
     #[error(transparent)]
     Proofs(#[from] ProofError),
-    /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
 }
 
-/// A running engine, and what starting it brought to light.
+/// A running engine, and what the start found.
 #[derive(Debug)]
 pub struct Opened {
-    /// The handle for everything.
     pub core: Core,
-    /// A key that was made now. It is shown once and stored nowhere.
+    /// An API key that this start created. It is shown once and not stored.
     pub api_key: Option<String>,
-    /// What the journal held.
+    /// What recovery found in the journal.
     pub recovered: Recovered,
     threads: Threads,
     background: Background,
     prover: Option<JoinHandle<Result<(), ProofError>>>,
 }
 
-/// How a server ended.
+/// Why a server ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Stopped {
     /// The journal or the key store failed.
     #[error("stopped because of a failure: {0}")]
     Failed(CommitError),
-    /// A part of the index is damaged. It was removed, and opening the directory again derives it from the journal.
+    /// A part of the index is damaged and was removed. Opening the directory again rebuilds it from the journal.
     #[error("stopped because of a failure: the index failed: {fault}")]
     IndexDamaged {
-        /// Which.
         fault: index::Fault,
-        /// The clock was believed, so it can be confirmed when the directory is opened again.
+        /// Whether the clock was believed. If so, the next opening may accept it without an operator.
         is_clock_believed: bool,
     },
-    /// The journal is not the one that checkpoints were signed for.
+    /// The journal differs from the one for which checkpoints were signed.
     #[error("stopped: {0}")]
     Proofs(#[from] ProofError),
 }
 
 impl Opened {
-    /// Opens a data directory.
+    /// Opens a data directory and starts the threads.
     ///
     /// # Errors
-    /// When the directory is in use, damaged, of another version, or cannot be written.
+    /// If the directory is in use, damaged, from another version, or cannot be written.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         Self::open_by(options, Arc::new(Clock))
     }
@@ -179,7 +166,7 @@ impl Opened {
             shard: SHARD,
         };
         let metrics = Arc::new(Metrics::new());
-        // Before anything is decided: a journal that lost entries is to be looked at.
+        // Before anything is decided, because an operator must look at a journal that lost entries.
         let (prover, proofs) = match &options.proofs {
             Some(source) => {
                 let (prover, proofs) = proofs::open(place, source, journal.segments(), Arc::clone(&metrics))?;
@@ -239,7 +226,7 @@ impl Opened {
             proofs,
         });
         core.shared().note_opened(decider.engine());
-        // Before anything is taken.
+        // Before the server accepts requests.
         watch::look(&core, &reserve);
         let background = Background::start(&core, reserve, scrub).map_err(OpenError::Thread)?;
         let wiring = Wiring { core: core.clone(), keys, metrics, durable: durable_sender, running: running_sender };
@@ -248,11 +235,11 @@ impl Opened {
         Ok(Self { core, api_key, recovered, threads, background, prover })
     }
 
-    /// Serves HTTP on a bound socket until `stop` resolves or the journal fails, then decides what waits, writes the
-    /// mark and returns.
+    /// Serves HTTP on a bound socket until `stop` resolves or the journal fails. Then it decides the requests that wait, writes
+    /// the mark and returns.
     ///
     /// # Errors
-    /// When it ended by a failure.
+    /// If a failure ended it.
     pub async fn serve(
         self,
         listener: tokio::net::TcpListener,
@@ -273,17 +260,17 @@ impl Opened {
         joined.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
     }
 
-    /// Stops without ever serving.
+    /// Stops without having served.
     ///
     /// # Errors
-    /// When the journal failed.
+    /// If the journal failed.
     pub fn close(self) -> Result<(), Stopped> {
         self.core.stop();
         self.end()
     }
 
-    /// Waits until all threads have ended; the one of the proofs last, so that it covers what the others wrote: it ends when
-    /// nothing more is written.
+    /// Waits until all threads have ended. The proofs thread ends last, so that its checkpoint covers everything that the others
+    /// wrote.
     fn end(self) -> Result<(), Stopped> {
         let joined = self.threads.join();
         self.background.stop();
@@ -303,15 +290,15 @@ impl Opened {
 }
 
 impl Core {
-    /// Resolves when both threads have ended.
+    /// Resolves when the engine thread and the journal thread have ended.
     async fn failed(&self) {
         let mut running = self.shared().running.clone();
         while running.changed().await.is_ok() {}
     }
 }
 
-/// Starts the thread that keeps the proofs. When the journal turns out not to be the one that was signed, nobody is served
-/// any more.
+/// Starts the proofs thread. If it finds that the journal differs from the one for which checkpoints were signed, the server
+/// stops.
 fn start_prover(prover: Prover, core: Core) -> std::io::Result<JoinHandle<Result<(), ProofError>>> {
     std::thread::Builder::new().name("proofs".to_owned()).spawn(move || {
         let _guard = FailOnPanic(&core.shared().inbox);
@@ -322,7 +309,8 @@ fn start_prover(prover: Prover, core: Core) -> std::io::Result<JoinHandle<Result
     })
 }
 
-/// Keys without a journal: it was lost, or its volume is not mounted. Looked for before anything is created.
+/// Refuses a directory that has keys but no journal: the journal was lost, or its volume is not mounted. This is checked
+/// before anything is created.
 fn refuse_a_lost_journal(data: &Path) -> Result<(), OpenError> {
     let is_segment = |item: std::io::Result<std::fs::DirEntry>| {
         item.is_ok_and(|item| item.file_name().to_string_lossy().starts_with("segment-"))
@@ -343,8 +331,8 @@ fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
     Ok(Some(Arc::new(policy)))
 }
 
-/// Writes what a journal needs before anybody is served: its first entry, and a principal with an API key. A further key
-/// is for the same principal, so that its owner goes on as the same actor.
+/// Writes the entries that a new journal needs: the first entry, and a principal with an API key. A further API key belongs
+/// to the same principal, so that its owner remains the same actor.
 fn prepare(
     decider: &mut Decider,
     writer: &mut Writer<ReplyTo, FileJournal<Directory>>,
@@ -381,7 +369,7 @@ fn prepare(
         commands.push(added.into());
         let ask = |command| {
             let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
-            // Nobody waits for the answer.
+            // No caller waits for this answer.
             let (reply_to, _) = oneshot::channel();
             Ask { request, reply_to }
         };
@@ -392,5 +380,5 @@ fn prepare(
     Ok(revealed)
 }
 
-/// Where a server listens when nothing else is said.
+/// The default listen address.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7070);

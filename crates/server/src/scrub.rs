@@ -1,9 +1,10 @@
-//! The scrub: a thread that reads every sealed segment and all of the index again within a period, so that damage is found while there is still a
-//! copy, and not when somebody needs the bytes.
+//! The scrub: a thread that rereads every sealed segment and the whole index within a period, so that damage is found while
+//! an intact copy still exists, and not when the data is needed.
 //!
-//! It runs at a low priority and at a bounded rate. Whichever segment waited longest is next, and checks are spread over
-//! half the period, so that all of them are done within it with room to spare. When each was checked stands in a file, so that
-//! restarts do not begin anew; a segment in which damage was met is checked by the next start before it serves.
+//! It runs at low priority and at a bounded rate. The segment that was checked longest ago is next, and checks are spread
+//! over half the period, so that all of them finish within it with time to spare. A file records when each segment was
+//! checked, so that a restart does not begin again. The next start checks segments in which damage was found before it
+//! serves.
 
 use std::time::Duration;
 
@@ -17,13 +18,13 @@ use crate::guard::Guard;
 use crate::threads::CommitError;
 use crate::watch::StopSign;
 
-/// What is read of the disk in a second at most, 32 MiB.
+/// Most bytes that are read from the disk in a second, 32 MiB.
 const BYTES_PER_SECOND_MAX: u32 = 32 << 20;
-/// Its priority: a tenth of what any other thread gets when there is no processor to spare.
+/// The thread's nice value: about a tenth of the processor time of another thread when all processors are busy.
 const NICE: i32 = 10;
-/// How long it sleeps at most before it looks for more to do.
+/// Longest sleep before it looks for more work.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// How soon damage that somebody met is written down.
+/// How soon damage that a reader found is written to the scrub's file.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The scrub of a journal.
@@ -33,14 +34,14 @@ pub(crate) struct Scrub {
     reader: FileReader<Directory>,
     log: ScrubLog,
     period: Span,
-    /// What the disk refused to take of the log, once.
+    /// Whether a failure to write the scrub's file was logged already.
     is_unsaved: bool,
-    /// When the tables of the index were last begun to be read again.
+    /// When the last check of the index's tables began.
     index_since: Option<Timestamp>,
 }
 
 impl Scrub {
-    /// Reads what an earlier process left, and checks the segments in which that one met damage.
+    /// Reads the file of an earlier process, and checks the segments in which that process found damage.
     pub(crate) fn start(
         directory: Directory,
         reader: FileReader<Directory>,
@@ -63,7 +64,7 @@ impl Scrub {
         scrub
     }
 
-    /// Checks segments until the sign is raised.
+    /// Checks segments until the thread is told to end.
     pub(crate) fn run(mut self, core: &Core, stop: &StopSign) {
         if let Err(error) = rustix::process::setpriority_process(None, NICE) {
             tracing::debug!(%error, "the scrub runs at the usual priority");
@@ -102,7 +103,7 @@ impl Scrub {
                 pause = spacing.unwrap_or_default().saturating_sub(stopwatch.elapsed());
             }
             metrics.scrub_damaged.set(i64::try_from(self.log.suspects().len()).unwrap_or(i64::MAX));
-            // Segments go first: the index can be derived.
+            // Segments come first, because the index can be rebuilt.
             let due = if age >= half { self.period } else { half };
             if self.index_since.is_none_or(|since| now.since(since) >= due) {
                 self.index_since = Some(now);
@@ -115,7 +116,7 @@ impl Scrub {
         }
     }
 
-    /// Writes down in which segments somebody met damage, as soon as there are new ones.
+    /// Writes down newly found damaged segments.
     fn take_suspects(&mut self, guard: &Guard) {
         let met = guard.suspects();
         if !met.is_subset(self.log.suspects()) {
@@ -124,7 +125,7 @@ impl Scrub {
         }
     }
 
-    /// Waits; true when it is time to end.
+    /// Waits. Returns true if the thread must end.
     fn wait(&mut self, mut pause: Duration, guard: &Guard, stop: &StopSign) -> bool {
         loop {
             let step = pause.min(LOOK_EVERY);
@@ -137,8 +138,8 @@ impl Scrub {
         }
     }
 
-    /// Checks a segment from end to end and says how many bytes that were; beside a server that runs at a bounded rate, and
-    /// nothing when it was stopped in between.
+    /// Checks a whole segment and returns how many bytes it read, or `None` if it was told to end meanwhile. While the server
+    /// runs, the rate is bounded.
     fn check(&mut self, number: u64, beside: Option<(&Guard, &StopSign)>) -> Result<Option<u64>, Fault> {
         let mut check = self.reader.check_segment(number)?;
         let mut bytes = 0;
@@ -157,7 +158,7 @@ impl Scrub {
         }
     }
 
-    /// Reads all tables of the index again. What is damaged is derived again when the directory is opened the next time.
+    /// Rereads all tables of the index. The next time the directory is opened, damaged tables are rebuilt.
     fn check_index(&mut self, core: &Core, stop: &StopSign) {
         let mut check = core.shared().index.check_tables();
         loop {
@@ -190,7 +191,7 @@ impl Scrub {
     }
 }
 
-/// How long to wait after so many bytes, so that the rate is bounded.
+/// How long to wait after reading this many bytes, to keep to the maximum rate.
 fn pause_for(bytes: u64) -> Duration {
     Duration::from_secs(bytes).checked_div(BYTES_PER_SECOND_MAX).unwrap_or_default()
 }

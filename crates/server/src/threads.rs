@@ -1,6 +1,6 @@
-//! The two threads that drive the pipeline: the engine's decides, and the journal's makes durable meanwhile what was
-//! decided before. When nothing waits to be decided, the engine's does the journal's work as well: to wake another thread
-//! for a lone request would only take time.
+//! The two threads that drive the pipeline. The engine thread decides; meanwhile the journal thread makes durable what was
+//! decided before. When no request waits, the engine thread writes its batch itself, because waking another thread for a
+//! single request would only add latency.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,15 +19,15 @@ use crate::clock::{Stopwatch, duration, span};
 use crate::core::{Core, Unavailable};
 use crate::metrics::Metrics;
 
-/// Where an answer goes.
+/// The channel through which a caller gets its answer.
 pub(crate) type ReplyTo = oneshot::Sender<Answer>;
 
-/// Events decided together, so that the first of a batch does not wait for tens of thousands after it. The request that
-/// reaches the number is taken whole.
+/// Most events in a batch, so that the first request of a batch does not wait for tens of thousands behind it. A request
+/// is never split, so the last one of a batch may exceed this number.
 const BATCH_EVENTS: usize = 8_192;
-/// Batches that may wait for the journal while the engine goes on.
+/// Most batches that wait for the journal while the engine continues.
 const BATCHES_IN_FLIGHT_MAX: usize = 4;
-/// How soon it is looked again whether something may be written.
+/// How often the engine thread checks, while writes are refused, whether they are allowed again.
 const CLOSED_LOOK_AGAIN: Span = Span::from_ns(500_000_000);
 
 /// The queue between handlers and the engine thread.
@@ -41,7 +41,7 @@ pub(crate) struct Inbox {
 struct InboxState {
     queue: Queue<ReplyTo>,
     open: Result<(), Unavailable>,
-    /// The engine thread sleeps until it is notified.
+    /// Whether the engine thread sleeps and must be notified.
     asleep: bool,
 }
 
@@ -67,7 +67,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Takes no more requests; those that wait are still decided.
+    /// Rejects new requests. Requests that already wait are still decided.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.open = state.open.and(Err(Unavailable::Stopping));
@@ -75,13 +75,13 @@ impl Inbox {
         self.changed.notify_all();
     }
 
-    /// Takes no more requests, and lets go of those that wait: nobody will decide them.
+    /// Rejects new requests and drops those that wait, because no thread will decide them.
     pub(crate) fn fail(&self) {
         let mut state = self.lock();
         state.open = Err(Unavailable::Failed);
         let abandoned = state.queue.take(usize::MAX);
         drop(state);
-        // Dropping where an answer would go tells its caller that there is none.
+        // Dropping the reply channel tells the caller that there will be no answer.
         drop(abandoned);
         self.changed.notify_all();
     }
@@ -90,15 +90,15 @@ impl Inbox {
         self.lock().open.is_ok()
     }
 
-    /// Lets the engine thread look anew when something is due.
+    /// Wakes the engine thread so that it checks again what is due.
     pub(crate) fn wake(&self) {
-        // Under the lock: it either has not looked yet or sleeps.
+        // Taking the lock ensures that the engine thread either has not checked yet or already sleeps.
         drop(self.lock());
         self.changed.notify_all();
     }
 
-    /// What waits, or nothing when what is due has come, of which `due` says when that is beside what time it is now;
-    /// `None` once the inbox is closed and empty.
+    /// Waits for requests and returns them; returns none if a deadline passes first, and `None` once the inbox is closed and
+    /// empty. `due` returns the time now and the next deadline.
     fn next(&self, mut due: impl FnMut() -> (Timestamp, Option<Timestamp>)) -> Option<Vec<Ask<ReplyTo>>> {
         let mut state = self.lock();
         loop {
@@ -122,7 +122,6 @@ impl Inbox {
         }
     }
 
-    /// How many requests wait.
     fn len(&self) -> usize {
         self.lock().queue.len()
     }
@@ -131,7 +130,7 @@ impl Inbox {
 /// Why a thread of the pipeline ended before it was told to.
 pub type CommitError = WriteError<KeyStoreError>;
 
-/// Both threads.
+/// The engine thread and the journal thread.
 #[derive(Debug)]
 pub(crate) struct Threads {
     engine: JoinHandle<Result<(), CommitError>>,
@@ -175,12 +174,12 @@ impl Threads {
         Ok(Self { engine, journal })
     }
 
-    /// Waits until both have ended; the engine's first, because it feeds the other.
+    /// Waits until both threads have ended: the engine thread first, because it feeds the other.
     pub(crate) fn join(self) -> Result<(), CommitError> {
         let engine = self.engine.join();
         let journal = self.journal.join();
         match (engine, journal) {
-            // What one of them met first poisoned the journal for the other.
+            // The engine thread only saw the journal poisoned; the journal thread has the cause.
             (Ok(Err(CommitError::Journal(Fault::Poisoned(_)))), Ok(Err(cause))) => Err(cause),
             (Ok(engine), Ok(journal)) => engine.and(journal),
             (Err(panic), _) | (_, Err(panic)) => std::panic::resume_unwind(panic),
@@ -188,7 +187,7 @@ impl Threads {
     }
 }
 
-/// Fails the inbox when the engine thread ends, however it ends: after a clean stop it is empty anyway.
+/// Fails the inbox when the thread ends for any reason. After a clean stop the inbox is empty anyway.
 struct FailOnExit<'a>(&'a Inbox);
 
 impl Drop for FailOnExit<'_> {
@@ -197,7 +196,7 @@ impl Drop for FailOnExit<'_> {
     }
 }
 
-/// Fails the inbox when a thread beside the pipeline panics: without it the server would go on and nobody would notice.
+/// Fails the inbox when a background thread panics. Otherwise the server would continue without that thread, unnoticed.
 pub(crate) struct FailOnPanic<'a>(pub(crate) &'a Inbox);
 
 impl Drop for FailOnPanic<'_> {
@@ -210,9 +209,9 @@ impl Drop for FailOnPanic<'_> {
 
 /// What the engine thread sends to the journal thread.
 enum Work {
-    /// To be made durable.
+    /// A batch to make durable.
     Batch(Batch<ReplyTo>),
-    /// The engine thread made something durable itself; the mark is to cover it in time.
+    /// The engine thread made a batch durable itself, so the mark must soon cover it.
     Mark,
 }
 
@@ -229,7 +228,7 @@ fn run_engine(
     loop {
         let due = || {
             let (now, closed) = shared.guard.observe();
-            // What is due waits too while nothing may be written.
+            // Deadlines wait too while writes are refused.
             let again = closed.is_some().then(|| now.saturating_add(CLOSED_LOOK_AGAIN));
             decider.set_closed(closed);
             (now, again.or_else(|| decider.next_due()))
@@ -248,11 +247,11 @@ fn run_engine(
         }
         let dropped = decider.engine().records_dropped();
         metrics.window_records_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
-        // Before the answers leave, so that whoever shows one knows what its ledger counts.
+        // Before the answers are sent, because rendering an answer needs the asset of its ledger.
         shared.note_opened(decider.engine());
         let waiting = inbox.len();
         metrics.queue_length.set(i64::try_from(waiting).unwrap_or(i64::MAX));
-        // A lock that is not free is held by the journal thread, which writes.
+        // If the lock is taken, the journal thread is writing.
         let free = output.try_lock().ok();
         let sent = match free.filter(|output| output.writer.takes_at_once(&batch, waiting)) {
             Some(mut output) => {
@@ -260,7 +259,7 @@ fn run_engine(
                 output.write([batch])?;
                 let begins = was_marked && output.writer.mark_due().is_some();
                 drop(output);
-                // A journal thread with so much work that no more fits looks at the mark after it.
+                // If the channel is full, the journal thread checks the mark after the work that it has.
                 !begins || !matches!(work.try_send(Work::Mark), Err(TrySendError::Disconnected(_)))
             }
             None => work.send(Work::Batch(batch)).is_ok(),
@@ -273,7 +272,7 @@ fn run_engine(
     Ok(())
 }
 
-/// The pipeline's writer and whom it tells of its progress.
+/// The pipeline's writer, and everything that is told about its progress.
 struct Output {
     writer: Writer<ReplyTo, FileJournal<Directory>>,
     /// The writer's clock.
@@ -282,7 +281,7 @@ struct Output {
     keys: Arc<KeyStore<Directory>>,
     metrics: Arc<Metrics>,
     durable: watch::Sender<Seq>,
-    /// Dropped when both threads have ended.
+    /// Dropped when both threads have ended, which tells the receivers.
     _running: watch::Sender<()>,
 }
 
@@ -291,7 +290,7 @@ impl Output {
         span(self.running.elapsed())
     }
 
-    /// Makes batches durable, in order, and lets their answers go.
+    /// Makes batches durable, in order, and sends their answers.
     fn write(&mut self, batches: impl IntoIterator<Item = Batch<ReplyTo>>) -> Result<(), CommitError> {
         batches.into_iter().for_each(|batch| self.writer.hold(batch));
         let before = self.writer.indexed();
@@ -311,13 +310,13 @@ impl Output {
             self.durable.send_replace(durable);
         }
         for (reply_to, answer) in self.writer.release() {
-            // A caller that went away gets no answer; what it asked for is done.
+            // Sending fails if the caller has gone; its request took effect all the same.
             drop(reply_to.send(answer));
         }
         Ok(())
     }
 
-    /// Writes the mark if it is due; says how long until it is the next time.
+    /// Writes the mark if it is due, and returns how long until it is due next.
     fn mark_in_time(&mut self) -> Result<Option<Duration>, CommitError> {
         let marked = self.writer.mark_in_time(self.now());
         log_failure(marked.map_err(CommitError::from))?;
@@ -325,7 +324,7 @@ impl Output {
     }
 }
 
-/// Logs what failed first; everything after it fails because of that.
+/// Logs the first failure. Later failures are only its consequences.
 fn log_failure<T>(done: Result<T, CommitError>) -> Result<T, CommitError> {
     done.inspect_err(|error| {
         if !matches!(error, WriteError::Journal(Fault::Poisoned(_))) {

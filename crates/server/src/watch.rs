@@ -1,5 +1,5 @@
-//! The thread that looks at the clock, at the room on the disk and at the index's thread twice a second, also while nobody
-//! asks for anything.
+//! The watch thread: twice a second, also without any requests, it checks the clock, the free disk space and the index's
+//! thread.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::clock::Stopwatch;
 use crate::core::Core;
 use crate::threads::CommitError;
 
-/// How often it looks.
+/// Interval between two checks.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Tells threads in the background to end.
+/// Tells background threads to end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StopSign(Arc<(Mutex<bool>, Condvar)>);
 
@@ -24,7 +24,7 @@ impl StopSign {
         self.0.1.notify_all();
     }
 
-    /// Waits; true when it is time to end.
+    /// Waits for `span`. Returns true if the thread must end.
     pub(crate) fn wait(&self, time: Duration) -> bool {
         let since = Stopwatch::start();
         let mut raised = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,7 +38,7 @@ impl StopSign {
     }
 }
 
-/// The disks that fill, and how much of them is kept free.
+/// The directories whose disks are checked, and the bytes that must stay free on each.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     pub(crate) directories: Vec<Directory>,
@@ -46,7 +46,7 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// The room on the fullest disk; `None` where the system does not say.
+    /// The free space of the fullest disk; `None` if the system does not report it.
     fn look(&self) -> Option<DiskSpace> {
         let room = |directory: &Directory| match directory.free_bytes() {
             Ok(free_bytes) => Some(DiskSpace {
@@ -63,7 +63,7 @@ impl Reserve {
     }
 }
 
-/// Looks once.
+/// Checks once.
 pub(crate) fn look(core: &Core, reserve: &Reserve) {
     let shared = core.shared();
     if let Some(space) = reserve.look() {
@@ -78,7 +78,7 @@ pub(crate) fn look(core: &Core, reserve: &Reserve) {
     }
 }
 
-/// Looks until the sign is raised.
+/// Checks until the thread is told to end.
 pub(crate) fn run(core: &Core, reserve: &Reserve, stop: &StopSign) {
     loop {
         look(core, reserve);
