@@ -1,5 +1,5 @@
-//! Looking into the past, off the engine thread: the index says where transfers stand, the journal what they say. All of
-//! it is durable, and everything is there that was acknowledged before the question.
+//! Queries about the past, off the engine thread. The index says where transfers are, and the journal contains them. A query
+//! sees only durable entries, and all entries that were acknowledged before it.
 
 mod balances;
 mod entries;
@@ -13,33 +13,31 @@ use journal::{Fault, FileReader, Position};
 use ledger::{AccountPlace, ImportNumber, PendingState, Transfer, TransferFlags, TransferKey};
 use types::{AccountId, LedgerId, Span, Timestamp, TransferId};
 
-/// Rows looked at for one answer, so that a filter that matches little cannot go on for ever.
+/// Most rows that are read for one answer, so that a filter with few matches cannot run without end.
 pub(crate) const ROWS_SCANNED_MAX: usize = 200_000;
 
-/// Why the past cannot be told.
+/// Why a query about the past fails.
 #[derive(Debug, thiserror::Error)]
 pub enum PastError {
-    /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] Fault),
-    /// The index cannot be read.
     #[error(transparent)]
     Index(#[from] index::Fault),
-    /// The query is by a field that is not indexed, or not yet.
+    /// The query uses a field that is not indexed, or not yet completely.
     #[error(transparent)]
     Field(#[from] FieldError),
-    /// The query names no field that finds anything.
+    /// The query has no condition that an index answers.
     #[error("no condition finds transfers: name an account, or a ledger with a field that is indexed for it")]
     NothingToFind,
-    /// No sums are kept from which the answer could be told with reasonable effort.
+    /// There are no stored sums near enough to compute the answer with reasonable effort.
     #[error("more than {0} entries would have to be added up for this instant; ask for a later one")]
     TooMuchToAddUp(u64),
 }
 
-/// Where a page ended: at an entry, of whose transfers the first ones, in the order asked for, are told.
+/// Where a page ended: at an entry, and how many of its transfers, in the requested order, the page contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
-    /// The number of its position, in lists by an index; its sequence in the list of everything.
+    /// The entry's position as a number, in lists that an index answers; the entry's sequence, in the list of all transfers.
     entry: u64,
     told: u8,
 }
@@ -49,7 +47,7 @@ impl Place {
         Self { entry, told: u8::try_from(told).expect("HST-1: an entry makes less than 256 transfers") }
     }
 
-    /// As one number, for cursors.
+    /// The place as one number, for cursors.
     fn number(self) -> u64 {
         self.entry << 8_u32 | u64::from(self.told)
     }
@@ -60,13 +58,13 @@ impl Place {
         Self { entry: number >> 8_u32, told }
     }
 
-    /// How many transfers of this entry are told.
+    /// How many transfers of this entry the page contains.
     fn told_of(after: Option<Self>, entry: u64) -> usize {
         after.filter(|place| place.entry == entry).map_or(0, |place| place.told.into())
     }
 }
 
-/// Some of the transfers that were asked for, in their order.
+/// A page of transfers, in the requested order.
 #[derive(Debug, Default)]
 struct Found {
     transfers: Vec<Transfer>,
@@ -74,7 +72,7 @@ struct Found {
 }
 
 impl Found {
-    /// Adds the transfers of an entry that fit, from `told` on; false when there is no room for all.
+    /// Adds the matching transfers of an entry, skipping the first `told`. Returns false if the page is full.
     fn add(&mut self, entry: u64, mut fitting: Vec<Transfer>, told: usize, wanted: &Wanted) -> bool {
         if wanted.filter.reversed {
             fitting.reverse();
@@ -97,14 +95,14 @@ impl From<Found> for Page<Transfer, u64> {
     }
 }
 
-/// The past as of now.
+/// Answers queries about the past, as of its creation.
 #[derive(Debug)]
 pub struct PastReader<'a> {
     index: &'a Index,
     reader: FileReader<Directory>,
-    /// The last frame that was read, for entries that are no rows: many of a frame are often asked for together.
+    /// The last frame that was read for entries that are not rows. Queries often need several entries of one frame.
     frame: Vec<(Position, Entry)>,
-    /// Imports whose rows can be seen.
+    /// Imports whose rows are visible.
     opened: Vec<ImportNumber>,
 }
 
@@ -113,20 +111,20 @@ impl<'a> PastReader<'a> {
         Self { index, reader, frame: Vec::new(), opened }
     }
 
-    /// The place of an account; `None` when there is none with this id that can be seen.
+    /// The place of an account; `None` if no visible account has this id.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// If the index cannot be read.
     pub fn account_place(&self, id: AccountId) -> Result<Option<AccountPlace>, PastError> {
         let found = self.index.account(id)?;
         Ok(found.filter(|(_, import)| self.is_visible(*import)).map(|(place, _)| place))
     }
 
-    /// A page of transfers. Of an account all of them are found through its own index, otherwise through that of a field
-    /// of the ledger named; all transfers of all ledgers, of which at most times are asked for, in the journal itself.
+    /// A page of transfers. With an account, the account's index finds them; otherwise the index of a field of the named ledger
+    /// does. Without any condition but times, the journal itself is read.
     ///
     /// # Errors
-    /// When no condition finds anything, or something cannot be read.
+    /// If no index answers the conditions, or a read fails.
     pub fn transfers(&mut self, wanted: &Wanted) -> Result<Page<Transfer, u64>, PastError> {
         let Wanted { account, filter, limit, .. } = wanted;
         let after = wanted.after.map(Place::from_number);
@@ -179,8 +177,8 @@ impl<'a> PastReader<'a> {
         Ok(page.into())
     }
 
-    /// The first of some positions, in the order asked for, whose transfer can be within the times of the filter: the
-    /// times of transfers are in order, so that few rows need to be read.
+    /// The first of these positions, in the requested order, whose transfer can be within the times of the filter. Transfers are
+    /// in order of time, so a binary search reads few rows.
     fn first_within(&self, chunk: &[Position], filter: &TransferFilter) -> Result<usize, PastError> {
         let (mut from, mut to) = (0, chunk.len());
         let (earliest, latest) = (filter.min_timestamp, filter.max_timestamp);
@@ -200,13 +198,13 @@ impl<'a> PastReader<'a> {
         Ok(from)
     }
 
-    /// The part of the log that can hold what is wanted.
+    /// The part of the log that can contain matching transfers.
     fn bounds(&self, wanted: &Wanted) -> Bounds {
         let filter = &wanted.filter;
         let bounds = Bounds { earliest: filter.min_timestamp, latest: filter.max_timestamp, ..Bounds::default() };
         let place = wanted.after.map(|number| Place::from_number(number).entry);
         if filter.reversed {
-            // The entry itself may not be told to its end.
+            // The page may have ended in the middle of this entry.
             let before = place.map(|entry| Position::from_number(entry.saturating_add(1)));
             return Bounds { before: before.or_else(|| self.behind(filter.max_timestamp)), ..bounds };
         }
@@ -214,13 +212,13 @@ impl<'a> PastReader<'a> {
         Bounds { after: after.or_else(|| self.ahead_of(filter.min_timestamp)), ..bounds }
     }
 
-    /// A position up to which every transfer was made before `at`: their times are in order.
+    /// A position up to which every transfer was made before `at`, because transfers are in order of time.
     fn ahead_of(&self, at: Timestamp) -> Option<Position> {
         let generation = self.index.generation_at(just_before(at)?)?;
         Some(self.index.generation(generation)?.resume.position())
     }
 
-    /// A position from which on every transfer was made after `at`.
+    /// A position from which every transfer was made after `at`.
     fn behind(&self, at: Timestamp) -> Option<Position> {
         let next = self.index.generation_at(at).map_or(0, |generation| generation.saturating_add(1));
         Some(self.index.generation(next)?.resume.position())
@@ -229,7 +227,7 @@ impl<'a> PastReader<'a> {
     /// The client transfers with these ids.
     ///
     /// # Errors
-    /// When something cannot be read.
+    /// If a read fails.
     pub fn client_transfers(&mut self, ids: &[TransferId]) -> Result<Vec<Transfer>, PastError> {
         let mut transfers = Vec::with_capacity(ids.len());
         for id in ids {
@@ -238,20 +236,20 @@ impl<'a> PastReader<'a> {
         Ok(transfers)
     }
 
-    /// The entry that made a client's transfer, or refused it for good.
+    /// The entry that created a client's transfer or refused it permanently.
     ///
     /// # Errors
-    /// When something cannot be read.
+    /// If a read fails.
     pub fn entry_of(&mut self, id: TransferId) -> Result<Option<Entry>, PastError> {
         let found = self.index.find(id)?.filter(|found| self.is_visible(found.import));
         found.map(|found| self.entry_at(found.position).cloned()).transpose()
     }
 
-    /// Each transfer with what became of it by `now`, for a client's pending one: past its time it reads as expired,
-    /// whether or not that is booked. What became of the holds of payments is not told.
+    /// Each transfer with its state at `now`, if it is a client's pending transfer. After its timeout it reads as expired, even
+    /// if the expiry is not booked yet. The holds of payments have no state here.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// If the index cannot be read.
     pub fn with_states(
         &self,
         transfers: Vec<Transfer>,
@@ -277,8 +275,8 @@ impl<'a> PastReader<'a> {
         import.is_none_or(|import| self.opened.contains(&import))
     }
 
-    /// Drops the transfers from number `first` on, of the entry at `position`, that an import brought which is not open.
-    /// When such an id came again, the newest of its rows is the one that counts.
+    /// Drops transfers of the entry at `position`, starting with number `first`, that belong to an import that is not open. If
+    /// such an id was used again, its newest row counts.
     fn retain_visible(&self, position: Position, transfers: &mut Vec<Transfer>, first: usize) -> Result<(), PastError> {
         for transfer in transfers.split_off(first) {
             let is_shown = match transfer.key {
@@ -347,7 +345,7 @@ fn facts(entry: &Entry) -> &[ledger::Fact] {
     }
 }
 
-/// The transfers that an entry made, in order.
+/// The transfers that an entry created, in order.
 fn created(entry: &Entry) -> impl Iterator<Item = &Transfer> {
     facts(entry).iter().filter_map(|fact| match fact {
         ledger::Fact::TransferCreated(transfer) => Some(transfer),
@@ -368,12 +366,12 @@ fn created(entry: &Entry) -> impl Iterator<Item = &Transfer> {
     })
 }
 
-/// Whether a transfer of this time comes before all that fit, in the order asked for.
+/// Whether a transfer with this time comes before all matches, in the requested order.
 fn is_ahead(filter: &TransferFilter, at: Timestamp) -> bool {
     if filter.reversed { at > filter.max_timestamp } else { at < filter.min_timestamp }
 }
 
-/// Whether nothing behind a transfer of this time can fit.
+/// Whether no transfer after one with this time can match.
 fn is_behind(filter: &TransferFilter, at: Timestamp) -> bool {
     if filter.reversed { at < filter.min_timestamp } else { at > filter.max_timestamp }
 }
@@ -391,7 +389,7 @@ const fn sides(side: Side) -> Sides {
     }
 }
 
-/// The field by which the fewest transfers are likely to be found, with the ledger whose index it is.
+/// The indexed field that probably finds the fewest transfers, with its ledger.
 fn narrowest(filter: &TransferFilter) -> Option<(LedgerId, Field, u128)> {
     let ledger = filter.ledger?;
     let wide = filter.user_data_128.map(|value| (Field::UserData128, value));

@@ -17,18 +17,18 @@ use types::ActorId;
 use crate::http::failure::Failure;
 use crate::http::shown::App;
 
-/// How long a body may take to arrive.
+/// Most time in which a body must arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
-/// What is read and thrown away of a body that is too large, so that its sender gets to see the answer.
+/// Most bytes that are read and discarded of a body that is too large, so that its sender still reads the answer.
 const DRAINED_BYTES_MAX: usize = 1 << 20;
 
-/// A request that may be made: its credential has the route's scope, its parameters are known, its body fits.
+/// An accepted request: its credential has the route's scope, its parameters are known and its body is within the limit.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) head: Head,
-    /// Who asks; on routes that need no credential, nobody with any scope.
+    /// Who sent the request. On routes that need no credential: the system actor, without scopes.
     pub(crate) caller: Caller,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -72,7 +72,7 @@ impl Call {
     }
 }
 
-/// The value of a header that may be given once.
+/// The value of a header that must not occur more than once.
 fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Problem> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -83,8 +83,8 @@ fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Prob
     }
 }
 
-/// The body, in one piece: the piece that arrived if there is one, otherwise a copy of all into room for what was
-/// declared.
+/// Reads the body. If it arrives in one piece, that piece is returned without a copy; otherwise all pieces are copied into a
+/// buffer of the declared length.
 async fn read(body: Body, headers: &HeaderMap, route: &Route) -> Result<Bytes, Failure> {
     let bytes_max = route.body_bytes_max();
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());

@@ -1,4 +1,4 @@
-//! Connections: accepting them, speaking HTTP/1.1 on each, and ending them in order.
+//! Accepts connections, serves HTTP/1.1 on each, and closes them in an orderly way.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -12,14 +12,14 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
-/// Bytes that a connection reads at once at most, and the bound on a request's head. The buffer grows to it only for
-/// those who send so much. More is slower, since the allocator gets and returns larger buffers page by page: a batch of
-/// 1 MiB took 0.2 ms in pieces of 64 KiB, 0.4 ms in pieces of 128 KiB and 1.2 ms in pieces of 512 KiB.
+/// Most bytes that a connection reads at once, and the limit on a request's head. The buffer grows to this size only for
+/// clients that send that much. A larger limit is slower, because the allocator requests and returns larger buffers page by
+/// page: a batch of 1 MiB took 0.2 ms in pieces of 64 KiB, 0.4 ms in pieces of 128 KiB and 1.2 ms in pieces of 512 KiB.
 const READ_BYTES_MAX: usize = 64 << 10;
-/// How long nothing is accepted after the machine had no room for another connection.
+/// Pause after accepting a connection failed, for example because no file descriptor was free.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
-/// Answers requests on every connection until `until` resolves, then those that are open.
+/// Answers requests on every connection until `until` resolves, and then finishes open requests.
 pub(super) async fn serve(listener: TcpListener, router: Router, until: impl Future<Output = ()>) {
     let mut until = pin!(until);
     let open = GracefulShutdown::new();
@@ -54,7 +54,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, until: impl Fut
     open.shutdown().await;
 }
 
-/// Errors of a connection that was gone before it was accepted.
+/// Whether an error concerns only one connection, which closed before it was accepted.
 fn is_of_one_connection(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
 }

@@ -1,4 +1,4 @@
-//! The journal's entries as events: in pages, and as a stream of server-sent events.
+//! Serves the journal's entries as events: in pages, and as a stream of server-sent events.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::http::failure::{Failure, Handled, found};
 use crate::http::shown::App;
 use crate::tail::Follower;
 
-/// Event streams that may be open at once.
+/// Most event streams that are open at the same time.
 pub(crate) const STREAMS_MAX: usize = 1_024;
-/// How soon a client that lost its stream should come back.
+/// How soon a client should reconnect after it lost its stream.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 const LAST_EVENT_ID: &str = "Last-Event-ID";
 
@@ -47,7 +47,7 @@ async fn page(call: Call) -> Handled {
     Ok(found(&EventPage { items, next_cursor }))
 }
 
-/// Server-sent events, from the cursor or the last event that the client saw, until one side leaves.
+/// Streams events from the cursor, or after the last event that the client saw, until one side disconnects.
 fn open_stream(call: &Call) -> Handled {
     if call.head.parameters.get("limit").is_some() {
         let detail = "`limit` is for pages, a stream has no end";
@@ -68,7 +68,7 @@ fn open_stream(call: &Call) -> Handled {
     Ok(Sse::new(stream).keep_alive(keep_alive).into_response())
 }
 
-/// Refuses a position that this history has not reached: a reader that went on from there would miss what comes next.
+/// Refuses a position that this history has not reached. A reader that continued from there would miss events.
 fn not_past_the_end(call: &Call, after: u64) -> Result<u64, Problem> {
     let last = call.app.core.durable().get();
     if after <= last {
@@ -81,7 +81,7 @@ fn not_past_the_end(call: &Call, after: u64) -> Result<u64, Problem> {
 
 type Streaming = (Follower, OwnedSemaphorePermit, Arc<App>);
 
-/// The next event of a stream, however long it takes; nothing when the server stops or the journal fails.
+/// Waits for the next event of a stream. Returns `None` when the server stops or the journal fails.
 async fn next_sent((mut follower, permit, app): Streaming) -> Option<(Result<sse::Event, Infallible>, Streaming)> {
     let entry = tokio::select! {
         biased;

@@ -11,14 +11,14 @@ use serde::Serialize;
 use crate::Unavailable;
 use crate::past::PastError;
 
-/// What a handler brings.
+/// The result of a handler.
 pub(crate) type Handled = Result<Response, Failure>;
 
-/// A problem as a response.
+/// A problem, rendered as a response.
 #[derive(Debug)]
 pub(crate) struct Failure(Box<Problem>);
 
-/// The stable code of a problem, left on the response for the log.
+/// The code of a problem, attached to the response so that the log can show it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LoggedCode(pub(crate) &'static str);
 
@@ -62,10 +62,10 @@ impl From<Fault> for Failure {
 }
 
 impl From<&Fault> for Failure {
-    /// What exactly failed is for the operator, not for the client; of damage everybody may know.
+    /// Clients do not see the details of a failure, which are for the operator. They do see that the journal is damaged.
     fn from(fault: &Fault) -> Self {
         if fault.is_damage() {
-            // It was logged when it stopped the writes.
+            // The damage was logged when it stopped the writes.
             return Problem::new(ErrorCode::JournalDamaged, fault.to_string()).into();
         }
         tracing::error!(error = %fault, "cannot read the journal");
@@ -93,18 +93,18 @@ impl From<PastError> for Failure {
     }
 }
 
-/// A fault of ours: what should never happen, said to the operator.
+/// An internal error, which is a bug. The log names it; the client does not see it.
 pub(crate) fn internal(what: &str) -> Failure {
     tracing::error!(what, "internal error");
     Problem::new(ErrorCode::Internal, "the server made a mistake; its log says which").into()
 }
 
-/// 200 with JSON.
+/// A 200 response with a JSON body.
 pub(crate) fn found<T: Serialize>(body: &T) -> Response {
     rendered(edge::Response::found(body))
 }
 
-/// A response of the edge over HTTP.
+/// Renders a response of the edge as HTTP.
 pub(crate) fn rendered(response: edge::Response) -> Response {
     let edge::Response { status, is_replayed, body } = response;
     let (media_type, bytes) = match body {

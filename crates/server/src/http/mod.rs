@@ -1,5 +1,5 @@
-//! HTTP on top of [`Core`]: every route of [`api::ROUTES`] goes through [`call::Call`], which knows who asks and what
-//! was sent, to one handler that parses, asks the engine and renders.
+//! The HTTP adapter. Every route of [`api::ROUTES`] is received by [`call::Call`], which authenticates the caller and reads
+//! the body. Then the crate `edge` answers it, or a handler here for what needs files or streams.
 
 mod call;
 mod connections;
@@ -30,10 +30,10 @@ use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled};
 use crate::http::shown::App;
 
-/// How long open requests may take once the server stops.
+/// Most time that open requests get when the server stops.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Answers requests until `until` resolves, then those that are open, for at most [`STOP_WITHIN`].
+/// Answers requests until `until` resolves. Then it finishes open requests, for at most [`STOP_WITHIN`].
 pub(crate) async fn serve(core: Core, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
     let late = core.clone();
     let app = App::new(core);
@@ -49,7 +49,7 @@ pub(crate) async fn serve(core: Core, listener: TcpListener, until: impl Future<
     awake.abort();
 }
 
-/// Every route of the table, behind what every request goes through.
+/// The router: every route of the table, behind the layers that all requests pass.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
@@ -59,7 +59,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         };
         let app = Arc::clone(&app);
         let handler = move |request: Request| answer(Arc::clone(&app), route, request);
-        // A tile's name has slashes.
+        // A tile's path contains slashes.
         router = router.route(&route.path.replace("{tile}", "{*tile}"), on(filter, handler));
     }
     router
@@ -129,7 +129,7 @@ async fn method_not_allowed(method: axum::http::Method, uri: Uri) -> Response {
     response
 }
 
-/// Whether a path is one of a template such as `/v1/payments/{id}`.
+/// Whether a path matches a template such as `/v1/payments/{id}`.
 fn matches(template: &str, path: &str) -> bool {
     (template.ends_with("{tile}") || template.split('/').count() == path.split('/').count())
         && template

@@ -1,4 +1,4 @@
-//! Wraps every request: gives it an id, measures it and logs it without personal data.
+//! A layer around every request: assigns an id, measures the time, and logs one line without personal data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::http::failure::LoggedCode;
 use crate::http::shown::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Characters of a request id that a client may bring.
+/// Most characters of a request id that a client sends.
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
-/// Who asked, left on the response for the log.
+/// The actor of a request, attached to the response so that the log can show it.
 #[derive(Debug, Clone, Copy)]
 struct LoggedActor(ActorId);
 
-/// How long an answer waited because it was asked to, left on the response: it says nothing about the server.
+/// How long a long poll waited, attached to the response so that the measured time can exclude it.
 #[derive(Debug, Clone, Copy)]
 struct Waited(Duration);
 
@@ -35,8 +35,8 @@ pub(crate) fn by(actor: ActorId, mut response: Response) -> Response {
     response
 }
 
-/// Around every request: gives it an id, measures it, writes one line about it. Bodies, addresses and parameters are
-/// personal and stay out of the log; the route's template says enough.
+/// Assigns an id to a request, measures it and logs one line. Bodies, addresses and parameters can be personal, so the log
+/// only has the route's template.
 pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let stopwatch = Stopwatch::start();
     app.activity.touch();
@@ -48,13 +48,13 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let wait = response.extensions().get::<Waited>().map_or(Duration::ZERO, |Waited(wait)| *wait);
     let elapsed = stopwatch.elapsed().saturating_sub(wait);
     let status = response.status().as_u16();
-    // A method that nobody knows would be one more label for every new word.
+    // Unknown methods share one label; otherwise clients could create any number of labels.
     let label = if ["GET", "POST", "HEAD"].contains(&method.as_str()) { method.as_str() } else { "OTHER" };
     app.core.count_request(label, &route, status, elapsed.as_secs_f64());
     let actor = response.extensions().get::<LoggedActor>().map_or(0, |LoggedActor(actor)| actor.get());
     let code = response.extensions().get::<LoggedCode>().map_or("", |LoggedCode(code)| *code);
     let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    // What went well is not worth a line each, tens of thousands of times a second.
+    // Successful requests are logged at debug level, because there can be tens of thousands a second.
     if response.status().is_success() {
         tracing::debug!(request_id = id, method = label, route, status, actor, elapsed_us, "answered");
     } else {
@@ -69,7 +69,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     response
 }
 
-/// The id that the client gave its request, if it is one: visible ASCII, not long.
+/// The request id that the client sent, if it is valid: short, visible ASCII.
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(REQUEST_ID)?.to_str().ok()?;
     let fits = (1..=REQUEST_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());

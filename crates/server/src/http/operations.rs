@@ -18,7 +18,7 @@ pub(crate) fn health() -> Response {
 pub(crate) fn ready(call: &Call) -> Handled {
     let core = &call.app.core;
     if core.is_ready() {
-        // Reads are answered, so that nobody should send them elsewhere.
+        // The server still answers reads, so load balancers should keep sending them.
         return Ok(match core.writes_closed() {
             None => "ready\n".into_response(),
             Some(why) => format!("ready for reads\n{why}\n").into_response(),

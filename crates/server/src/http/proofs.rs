@@ -1,4 +1,4 @@
-//! Proofs: entries and sizes of the journal, checkpoints, keys, tiles.
+//! Serves proofs: inclusion of entries, consistency between sizes, checkpoints, keys and tiles.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ pub(crate) async fn of_consistency(call: Call) -> Handled {
 
 pub(crate) async fn checkpoint(call: Call) -> Handled {
     let proofs = call.proofs()?;
-    // Before the first one there is nothing to show yet; it is a matter of milliseconds.
+    // The first checkpoint appears within milliseconds of the start; wait for it.
     let signed = call.covering(&proofs, 1).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], signed.note.to_string()).into_response())
 }
@@ -107,7 +107,7 @@ pub(crate) async fn tile(call: Call) -> Handled {
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }
 
-/// An entry bundle: each leaf behind its length. Leaves are derived from the journal.
+/// An entry bundle: each leaf, preceded by its length. The leaves are computed from the journal.
 async fn bundle(call: &Call, proofs: &Proofs, tile: TilePath) -> Result<Option<Vec<u8>>, Failure> {
     let first =
         tile.index.checked_mul(256).filter(|first| first.saturating_add(u64::from(tile.width)) <= proofs.tiles.size());
@@ -129,13 +129,13 @@ fn in_base64(hashes: &[Hash]) -> Vec<String> {
     hashes.iter().map(|hash| STANDARD.encode(hash)).collect()
 }
 
-/// Asks the tree, on a thread of its own: it reads files.
+/// Queries the tree on a blocking thread, because it reads files.
 async fn asked<T: Send + 'static>(
     core: &Core,
     proofs: Proofs,
     ask: impl Fn(&Tiles<Directory>) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Failure> {
-    // As in `Core::past`: so many read at once.
+    // Shares the limit of `Core::past`.
     let permit = Arc::clone(&core.shared().past).acquire_owned().await.ok();
     let asking = tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -151,7 +151,7 @@ async fn asked<T: Send + 'static>(
     })
 }
 
-/// Entries that are others than those that were signed are damage, whatever their checksums say.
+/// Reports an entry that differs from the signed one as damage, even if its checksum matches.
 fn changed(core: &Core, seq: Seq, what: &str) {
     let position = core.shared().reader.frame_position(seq);
     let fault = position.map_or_else(|fault| fault, |position| Fault::damaged_at(position, seq, what));
@@ -169,8 +169,8 @@ impl Call {
         Ok(self.app.core.proofs().cloned().ok_or_else(off)?)
     }
 
-    /// A checkpoint of at least so many entries. One that was just written is covered in a moment; one that was not is
-    /// not waited for.
+    /// A checkpoint of at least `size` entries. It waits briefly for recently written entries, and does not wait for a size that
+    /// the journal has not reached.
     async fn covering(&self, proofs: &Proofs, size: u64) -> Result<Arc<SignedCheckpoint>, Failure> {
         let last = self.app.core.durable();
         if size > last.get() {

@@ -1,4 +1,4 @@
-//! The journal's files, for whoever keeps a copy of it.
+//! Serves the journal's files to processes that keep a copy of it.
 
 use api::segments::{BytesWanted, Segments, SegmentsWanted};
 use api::{ErrorCode, Problem};

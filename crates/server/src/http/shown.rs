@@ -14,7 +14,6 @@ use crate::http::events::STREAMS_MAX;
 use crate::http::failure::{Failure, internal};
 use crate::http::sources::Running;
 
-/// What all handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) core: Core,
@@ -41,12 +40,12 @@ impl App {
         })
     }
 
-    /// An id for a request that brought none: drawn once a process, then counted.
+    /// An id for a request without one: a random prefix of the process, and a counter.
     pub(crate) fn next_request_id(&self) -> String {
         format!("{:08x}-{}", self.process, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Which history cursors are of.
+    /// The history and shard that cursors name.
     pub(crate) fn history(&self) -> CursorOrigin {
         self.edge.installation.history
     }

@@ -1,4 +1,4 @@
-//! What the edge rests on in a server: the engine through its queue, the journal and the index on threads of their own.
+//! Connects the edge to the server: to the engine through its queue, and to the journal and the index on blocking threads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::http::failure::{Failure, internal};
 use crate::past::fits;
 use crate::{Core, Unavailable};
 
-/// The engine knows a new policy a moment before the handlers do.
+/// How long to wait for a policy change to reach the handlers. The engine knows a new policy slightly earlier than they do.
 const PARSE_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
-/// A running engine, as the edge sees it.
+/// The running server, as the edge uses it.
 #[derive(Debug, Clone)]
 pub(crate) struct Running(pub(crate) Core);
 
@@ -60,8 +60,8 @@ impl Sources for Running {
 
     async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<(Made, ActivePolicy), Failure> {
         let running = self.clone();
-        // A task of its own: a client that goes away in the middle must not leave the edge with another policy than
-        // the engine's.
+        // This runs in a task of its own, because a client that disconnects halfway must not leave the edge with another
+        // policy than the engine's.
         let installing = tokio::spawn(async move { running.install_policy(actor, id, bundle).await });
         installing.await.map_err(|_panicked| Unavailable::Failed)?
     }

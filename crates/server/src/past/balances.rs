@@ -1,4 +1,4 @@
-//! Balances at earlier times: those of an account at the end of a generation, moved by what was booked since.
+//! Balances at past instants: the balances at the end of a generation, plus what was booked after it.
 
 use std::collections::HashSet;
 
@@ -12,28 +12,28 @@ use types::{AccountId, Amount, Timestamp};
 
 use super::{PastError, PastReader, ROWS_SCANNED_MAX, facts, just_before};
 
-/// What happened on an account.
+/// One change of an account's balances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Line {
-    /// The transfer, or the pending one that expired.
+    /// The transfer, or the pending transfer that expired.
     pub transfer: Transfer,
-    /// When it was booked: of an expiry its entry's time.
+    /// When it was booked. For an expiry, the time of its entry.
     pub booked_at: Timestamp,
-    /// When it happened, as far as declared.
+    /// When it happened: the declared time, or else the booking time.
     pub occurred_at: Timestamp,
-    /// It is the expiry of `transfer`.
+    /// Whether this is the expiry of `transfer`.
     pub is_expiry: bool,
 }
 
-/// An account, and the position up to which everything is in it.
+/// An account, and the position up to which its balances include everything.
 type Base = (Account, Option<Position>);
 
 impl PastReader<'_> {
-    /// The account as it stood right after everything that was booked up to `at`; without balances when it was not open
+    /// The account right after everything that was booked up to and including `at`. Its balances are zero if it was not open
     /// yet.
     ///
     /// # Errors
-    /// When something cannot be read.
+    /// If a read fails.
     pub fn account_at(&mut self, account: &Account, at: Timestamp) -> Result<Account, PastError> {
         let Some(place) = self.account_place(account.id)? else { return Ok(account.emptied()) };
         let (mut then, after) = self.base(account, place, at)?;
@@ -45,17 +45,17 @@ impl PastReader<'_> {
         Ok(then)
     }
 
-    /// The account as everything leaves it that happened up to `at`, whenever it was booked. Where something that only
-    /// ends a reservation happened before the reservation did, nothing is reserved.
+    /// The account after everything that happened up to and including `at`, whenever it was booked. If the end of a reservation
+    /// happened before the reservation itself, nothing is reserved.
     ///
     /// # Errors
-    /// When something cannot be read.
+    /// If a read fails.
     pub fn account_at_occurred(&mut self, account: &Account, at: Timestamp) -> Result<Account, PastError> {
         let then = self.account_at(account, at)?;
         let Some(place) = self.account_place(account.id)? else { return Ok(then) };
         let (mut added, mut taken) = (Sums::from(&then), Sums::default());
         for chunk in self.index.postings(place, Sides::Both, Bounds::default(), false) {
-            // What stands in a row occurred when it was booked.
+            // A transfer in a row happened when it was booked.
             for position in chunk?.into_iter().filter(|position| !position.is_row()) {
                 for line in self.lines_at(position, account.id)? {
                     let movement = self.movement(&line)?;
@@ -77,10 +77,10 @@ impl PastReader<'_> {
         })
     }
 
-    /// The transfers of an account that are wanted, each with the account as it was right after it, and where to go on.
+    /// A page of an account's transfers, each with the account right after it, and the place to continue from.
     ///
     /// # Errors
-    /// When something cannot be read.
+    /// If a read fails.
     pub fn balances(
         &mut self,
         account: &Account,
@@ -109,10 +109,10 @@ impl PastReader<'_> {
         Ok(Page { items: rows, next: page.next })
     }
 
-    /// What was posted on an account from one instant to another, both included.
+    /// A page of what was posted to an account between two instants, both included.
     ///
     /// # Errors
-    /// When something cannot be read.
+    /// If a read fails.
     pub fn statement(
         &mut self,
         account: &Account,
@@ -150,7 +150,7 @@ impl PastReader<'_> {
         Ok(StatementPage { opening: opening.unwrap_or_else(|| Sums::from(&then)), lines, next })
     }
 
-    /// The account at the end of a generation all of which was booked up to `at`.
+    /// The account at the end of the last generation that was booked completely by `at`.
     fn base(&mut self, account: &Account, place: AccountPlace, at: Timestamp) -> Result<Base, PastError> {
         let mut then = account.emptied();
         let Some(generation) = self.generation_booked_by(at)? else { return Ok((then, None)) };
@@ -163,9 +163,9 @@ impl PastReader<'_> {
         Ok((then, self.index.generation(generation).map(|end| end.resume.position())))
     }
 
-    /// The last generation all of which was booked up to `at`, expiries too: they can be later than its last transfer.
-    /// What was imported was booked at its own time, but what expired meanwhile was not, so a generation counts only
-    /// when it was also written by then.
+    /// The last generation that was booked completely by `at`, including its expiries, which can be later than its last
+    /// transfer. Imported transfers have their own booking times, but expiries do not, so the generation must also have been
+    /// written by then.
     pub(super) fn generation_booked_by(&self, at: Timestamp) -> Result<Option<u32>, PastError> {
         let mut generation = self.index.generation_at(at);
         while let Some(number) = generation {
@@ -180,8 +180,7 @@ impl PastReader<'_> {
         Ok(generation)
     }
 
-    /// Everything that happened on an account and was booked within the bounds, in order, until `visit` says that it has
-    /// enough.
+    /// Visits the changes of an account that were booked within the bounds, in order, until `visit` stops it.
     fn lines(
         &mut self,
         (id, place): (AccountId, AccountPlace),
@@ -193,7 +192,7 @@ impl PastReader<'_> {
                 for line in self.lines_at(position, id)? {
                     if line.booked_at > bounds.latest {
                         if line.is_expiry {
-                            // What is imported behind it can still be earlier.
+                            // Imported transfers after it can still be earlier.
                             continue;
                         }
                         return Ok(());
@@ -228,7 +227,7 @@ impl PastReader<'_> {
     pub(super) fn resolved_by(&mut self, transfer: &Transfer) -> Result<Option<Transfer>, PastError> {
         match transfer.pending {
             Some(TransferKey::Client(id)) => self.client_transfer(id),
-            // A payment's hold is posted or voided in full, so that what resolves it says how much that was.
+            // A payment's hold is posted or voided in full, so the resolving transfer has the held amount.
             Some(TransferKey::Leg { .. }) => Ok(Some(*transfer)),
             None => Ok(None),
         }
@@ -260,7 +259,7 @@ impl PastReader<'_> {
                 | ledger::Fact::IndexesChosen { .. }
                 | ledger::Fact::ImportStarted(_)
                 | ledger::Fact::AccountStaged { .. }
-                // Those of imports are rows.
+                // Imported transfers are rows.
                 | ledger::Fact::TransferStaged { .. }
                 | ledger::Fact::ImportNoted { .. } => (None, false),
             };
@@ -278,7 +277,7 @@ impl PastReader<'_> {
     }
 }
 
-/// Adds what a movement adds to one list of sums, and what it takes to the other.
+/// Adds the increases of a movement to one list of sums, and its decreases to the other.
 fn shift(added: &mut Sums, taken: &mut Sums, is_debit: bool, movement: Movement) {
     let [added, taken] = [added, taken].map(|sums| {
         if is_debit {
@@ -292,7 +291,7 @@ fn shift(added: &mut Sums, taken: &mut Sums, is_debit: bool, movement: Movement)
     add(taken.0, movement.released);
 }
 
-/// Adds; a sum above 2^128 - 1 stays there.
+/// Adds, saturating at 2^128 - 1.
 pub(super) fn add(sum: &mut Amount, more: Amount) {
     *sum = sum.checked_add(more).unwrap_or(Amount::MAX);
 }

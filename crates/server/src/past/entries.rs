@@ -1,4 +1,4 @@
-//! What is found in no index: everything in the order it was written.
+//! Queries that no index answers, by reading the journal in order.
 
 use api::past::Sums;
 use edge::Wanted;
@@ -10,16 +10,15 @@ use types::{LedgerId, Seq, Timestamp};
 use super::balances::add;
 use super::{Found, PastError, PastReader, Place, ROWS_SCANNED_MAX, created, facts, is_behind, just_before};
 
-/// Entries that are read at a time going backward.
+/// Entries per read when reading backward.
 const STRIDE_ENTRIES: u64 = 1_024;
 
-/// Entries added up for the sums at an instant: a few generations, some seconds. Longer only where the index keeps no
-/// sums, or history was imported.
+/// Most entries that are added up for the sums at an instant: a few generations, which takes some seconds. More would be
+/// needed only if the index has no sums, or if an import brought old transfers.
 const ADDED_UP_MAX: u64 = 2_000_000;
 
 impl PastReader<'_> {
-    /// A page of all transfers, those of payments included, that were made within the times of the filter; it has no
-    /// other condition.
+    /// A page of all transfers, including those of payments, within the times of the filter, which has no other condition.
     pub(super) fn all_transfers(&mut self, wanted: &Wanted) -> Result<Page<Transfer, u64>, PastError> {
         let mut page = Found::default();
         let mut scanned = 0_usize;
@@ -32,7 +31,7 @@ impl PastReader<'_> {
             scanned = scanned.saturating_add(1);
             let is_wanted = |transfer: &&Transfer| earliest <= transfer.timestamp && transfer.timestamp <= latest;
             let fitting: Vec<Transfer> = created(entry).filter(is_wanted).copied().collect();
-            // The times of transfers are in order, so nothing follows.
+            // Transfers are in order of time, so no later one can match.
             let is_over = created(entry).any(|transfer| is_behind(&wanted.filter, transfer.timestamp));
             if is_over && fitting.is_empty() {
                 page.next = None;
@@ -56,10 +55,10 @@ impl PastReader<'_> {
         Ok(page.into())
     }
 
-    /// What the accounts of a ledger added up to right after everything that was booked up to `at`.
+    /// The sums over all accounts of a ledger, right after everything that was booked up to and including `at`.
     ///
     /// # Errors
-    /// When something cannot be read, or there is too much to add up.
+    /// If a read fails, or too many entries would have to be added up.
     pub fn totals_at(&mut self, ledger: LedgerId, at: Timestamp) -> Result<Sums, PastError> {
         let generation = self.generation_booked_by(at)?;
         let (mut sums, mut first) = (Sums::default(), Seq::new(1));
@@ -81,7 +80,7 @@ impl PastReader<'_> {
                         if transfer.timestamp <= at && transfer.ledger == ledger {
                             moved.push((*transfer, false));
                         }
-                        // Imported ones may still follow behind others that are later than `at`, but not behind this.
+                        // Imported transfers can still follow others that are later than `at`, but not this one.
                         is_over |= transfer.timestamp > at && booked_at > at;
                     } else if let ledger::Fact::TransferExpired(TransferKey::Client(id)) = fact
                         && booked_at <= at
@@ -115,18 +114,18 @@ impl PastReader<'_> {
         }
     }
 
-    /// The last entry of a generation before whose end every transfer was made before `at`.
+    /// The last entry of the latest generation whose transfers were all made before `at`.
     fn last_before(&self, at: Timestamp) -> Option<Seq> {
         Some(self.index.generation(self.index.generation_at(just_before(at)?)?)?.last)
     }
 
-    /// The last entry of a generation after whose end every transfer was made after `at`.
+    /// The last entry of the earliest generation after which every transfer was made after `at`.
     fn last_of(&self, at: Timestamp) -> Option<Seq> {
         let next = self.index.generation_at(at).map_or(0, |generation| generation.saturating_add(1));
         Some(self.index.generation(next)?.last)
     }
 
-    /// Shows every durable entry from one on; true when `visit` wanted all of them.
+    /// Visits durable entries in order from a sequence. Returns true if `visit` accepted all of them.
     fn entries_forward(&self, first: Seq, visit: &mut impl FnMut(&Entry) -> bool) -> Result<bool, PastError> {
         let mut first = first;
         loop {
@@ -139,7 +138,7 @@ impl PastReader<'_> {
         }
     }
 
-    /// Shows every durable entry from `last` back to the first; true when `visit` wanted all of them.
+    /// Visits durable entries from `last` back to the first. Returns true if `visit` accepted all of them.
     fn entries_backward(&self, last: Seq, visit: &mut impl FnMut(&Entry) -> bool) -> Result<bool, PastError> {
         let mut last = last.min(self.reader.durable());
         while last > Seq::ZERO {

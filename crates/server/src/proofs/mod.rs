@@ -1,9 +1,9 @@
-//! The Merkle tree over the journal, kept by a thread of its own, and the checkpoints it signs.
+//! The Merkle tree over the journal, and the signed checkpoints. The proofs thread maintains both.
 //!
-//! The thread follows the log, never the engine, and appends what became durable to the tree in `DIR/proofs`; then it
-//! signs a checkpoint. Nothing ever waits for it; when it is behind it catches up by reading. All that it keeps can be
-//! derived again, but for one thing: a checkpoint that was signed says what the journal held, and a journal that holds
-//! less or something else is refused.
+//! The thread follows the log, not the engine. It appends durable entries to the tree in `DIR/proofs` and then signs a
+//! checkpoint. No write waits for it; if it falls behind, it catches up by reading. Everything that it stores can be rebuilt,
+//! with one exception: a signed checkpoint states what the journal contained, and a journal that contains less or something
+//! else is refused.
 
 mod prover;
 
@@ -20,14 +20,14 @@ use types::Seq;
 pub use prover::ProofError;
 pub(crate) use prover::{Place, Prover, check, open, signed_before_opening};
 
-/// Entries that are hashed and appended at once: about what a full frame holds.
+/// Entries that are hashed and appended together: about as many as a full frame contains.
 const ENTRIES_AT_ONCE: usize = 8_192;
-/// Damaged tiles that are mended for one question; more than one lies on no way up but that of many levels.
+/// Most damaged tiles that are rebuilt for one query.
 const MENDED_MAX: usize = 16;
-/// How long a question waits for the tree to cover an entry.
+/// How long a query waits for the tree to cover an entry.
 const COVERED_WITHIN: Duration = Duration::from_secs(5);
 
-/// What is proved, and with what. Cheap to clone.
+/// A handle on the proofs: the tree, the keys and the newest checkpoint. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Proofs {
     pub(crate) tiles: Tiles<Directory>,
@@ -36,11 +36,11 @@ pub(crate) struct Proofs {
     reader: FileReader<Directory>,
 }
 
-/// The newest checkpoint, `None` before the first.
+/// The newest checkpoint; `None` before the first one.
 pub(crate) type Latest = Option<Arc<SignedCheckpoint>>;
 
 impl Proofs {
-    /// A checkpoint of at least so many entries; `None` when the tree is too far behind.
+    /// A checkpoint of at least `size` entries; `None` if the tree is too far behind.
     pub(crate) async fn covering(&self, size: u64) -> Option<Arc<SignedCheckpoint>> {
         let mut checkpoint = self.checkpoint.clone();
         let covers = |latest: &Latest| latest.as_ref().is_some_and(|signed| signed.checkpoint.size >= size);
@@ -48,7 +48,7 @@ impl Proofs {
         waited.ok()?.ok()?.clone()
     }
 
-    /// Asks the tree; tiles that turn out to be damaged are derived again from the journal.
+    /// Queries the tree. Damaged tiles are rebuilt from the journal.
     pub(crate) fn ask<T>(&self, ask: impl Fn(&Tiles<Directory>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         for _ in 0..MENDED_MAX {
             match ask(&self.tiles) {
@@ -62,14 +62,14 @@ impl Proofs {
         ask(&self.tiles)
     }
 
-    /// How many durable entries the newest checkpoint does not cover yet.
+    /// How many durable entries the newest checkpoint does not cover.
     pub(crate) fn lag(&self) -> u64 {
         let covered = self.checkpoint.borrow().as_ref().map_or(0, |signed| signed.checkpoint.size);
         self.reader.durable().get().saturating_sub(covered)
     }
 }
 
-/// The leaf hashes of durable entries from leaf `first` on, about as many as a frame holds.
+/// The leaf hashes of durable entries, starting at leaf `first`, about as many as a frame contains.
 fn leaves(reader: &FileReader<Directory>, first: u64) -> Result<Vec<Hash>, Fault> {
     let mut run = CanonicalRun::default();
     reader.canonical(Seq::new(first + 1), ENTRIES_AT_ONCE, &mut run)?;
@@ -78,7 +78,7 @@ fn leaves(reader: &FileReader<Directory>, first: u64) -> Result<Vec<Hash>, Fault
     Ok(leaves)
 }
 
-/// The leaves of `count` entries from `from` on, of which all must be durable.
+/// The leaves of `count` entries, starting at `from`. All of them must be durable.
 pub(crate) fn leaf_data(reader: &FileReader<Directory>, from: Seq, count: usize) -> Result<Vec<Hash>, Fault> {
     let mut run = CanonicalRun::default();
     let mut leaves = Vec::with_capacity(count);

@@ -1,4 +1,4 @@
-//! The thread that keeps the tree and signs checkpoints.
+//! The proofs thread, which maintains the tree and signs checkpoints.
 
 use std::io;
 use std::sync::Arc;
@@ -17,52 +17,43 @@ use crate::clock::{Clock, Stopwatch};
 use crate::metrics::Metrics;
 use crate::tail::Follower;
 
-/// A checkpoint is far smaller, whatever witnesses add.
+/// Most bytes of the checkpoint's file. A checkpoint is far smaller, even with cosignatures of witnesses.
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
-/// Between two looks at the journal while it grows: a checkpoint is about so old at most.
+/// Pause between two reads of the journal while it grows. A checkpoint is at most about this old.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How old the newest checkpoint may become while a long way is caught up.
+/// Longest time between two checkpoints while the thread catches up.
 const SIGN_WITHIN: Duration = Duration::from_millis(500);
-/// How soon a checkpoint is in its file, whatever happens to the machine then.
+/// How soon a checkpoint is written to its file and synced.
 const SAVE_WITHIN: Duration = Duration::from_secs(1);
-/// How long a stop waits for the tree to catch up; what is missing then is appended at the next start.
+/// How long a stop waits for the tree to catch up. The next start appends what is missing.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
-/// Before another try when the world failed.
+/// Pause before another attempt after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Why nothing can be proved.
+/// Why the proofs thread failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
-    /// The key.
     #[error(transparent)]
     Key(#[from] ProofKeyError),
-    /// The tree's files.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The checkpoint's file.
     #[error("cannot {action} the checkpoint of the proofs: {cause}")]
-    Checkpoint {
-        /// What was tried.
-        action: &'static str,
-        /// What the operating system said.
-        cause: io::Error,
-    },
-    /// The checkpoint's file is damaged.
+    Checkpoint { action: &'static str, cause: io::Error },
     #[error(
         "keys/proof.checkpoint, the last checkpoint that was signed here, cannot be read: it is damaged, or no key of keys/proof.vkeys signed it; whether the journal still holds all that was signed is not known; put the file back from a copy, or compare the journal with a checkpoint that was kept elsewhere (`finaira verify --checkpoint`), then delete the file"
     )]
     Unreadable,
-    /// Entries that were signed are gone.
+    /// The journal has fewer entries than a signed checkpoint.
     #[error(
         "the journal holds {held} entries, but a checkpoint of {claimed} was signed: entries that were acknowledged are gone; restore the journal from a copy that has them, or, to go on without them, continue it as a new history with `finaira restore`"
     )]
     EntriesLost {
-        /// How many there are.
+        /// Entries in the journal.
         held: u64,
-        /// How many there were.
+        /// Entries that were signed.
         claimed: u64,
     },
-    /// Entries that were signed are others now.
+    /// Entries differ from those that were signed.
     #[error(
         "the first {0} entries of the journal are not those that a checkpoint was signed for: the journal was changed; restore it from a copy, or, to go on with it, continue it as a new history with `finaira restore`"
     )]
@@ -75,7 +66,7 @@ impl From<Fault> for ProofError {
     }
 }
 
-/// What the thread works with.
+/// The state of the thread.
 #[derive(Debug)]
 pub(crate) struct Prover {
     keys_directory: Directory,
@@ -84,17 +75,17 @@ pub(crate) struct Prover {
     origin: String,
     latest: watch::Sender<Latest>,
     metrics: Arc<Metrics>,
-    /// A checkpoint that was signed before, until the tree is as large again: then its root must be the same.
+    /// An earlier signed checkpoint that the rebuilt tree has not reached yet. When it does, the roots must be equal.
     claimed: Option<Checkpoint>,
-    /// The newest checkpoint that is in the file.
+    /// The newest checkpoint in the file.
     saved: u64,
-    /// Since when a newer one is not.
+    /// Since when a newer checkpoint waits to be written.
     unsaved: Option<Stopwatch>,
     run: CanonicalRun,
     leaves: Vec<Hash>,
 }
 
-/// Where it all is.
+/// The directories of the journal, the tree and the keys.
 pub(crate) struct Place<'a> {
     pub(crate) proofs: Directory,
     pub(crate) keys: &'a Directory,
@@ -102,8 +93,8 @@ pub(crate) struct Place<'a> {
     pub(crate) shard: ShardId,
 }
 
-/// Looks at the last checkpoint that was signed and takes over the tree as far as it is the one that was signed. A journal
-/// that holds less is refused.
+/// Reads the last signed checkpoint and keeps the stored tree as far as it leads to the signed root. A journal with fewer
+/// entries is refused.
 pub(crate) fn open(
     place: Place<'_>,
     source: &KeySource,
@@ -126,7 +117,7 @@ pub(crate) fn open(
     if rebuilt && held > 0 {
         tracing::info!(entries = held, "the tree of the proofs is derived from the journal");
     }
-    // A note of a key that is retired since is not handed out any more.
+    // A checkpoint that a retired key signed is no longer served.
     let signed = claimed.clone().filter(|signed| !rebuilt && signed.note.verify(keys.key.verifier()).is_ok());
     let (latest, checkpoint) = watch::channel(signed.map(Arc::new));
     let proofs = Proofs { tiles: store.tiles(), keys: Arc::clone(&keys), checkpoint, reader };
@@ -146,8 +137,8 @@ pub(crate) fn open(
     Ok((prover, proofs))
 }
 
-/// Whether the journal gives the last leaves of the tree. Another journal differs there, if not before; the tree is then
-/// derived from it, and its root compared with the one that was signed.
+/// Whether the journal's entries match the last leaves of the tree. If not, the tree is rebuilt from the journal, and its
+/// root is compared with the signed one.
 fn agrees(store: &Store<Directory>, reader: &FileReader<Directory>) -> Result<bool, ProofError> {
     let Some(last) = store.size().checked_sub(1) else { return Ok(true) };
     let width = u16::try_from(last % 256 + 1).unwrap_or(256);
@@ -160,7 +151,7 @@ fn agrees(store: &Store<Directory>, reader: &FileReader<Directory>) -> Result<bo
     Ok(hashes == stored)
 }
 
-/// Refuses a journal that holds less than was signed, for a server that keeps no proofs itself.
+/// Refuses a journal with fewer entries than were signed. For a server that runs without proofs.
 pub(crate) fn check(place: Place<'_>, held: Seq) -> Result<(), ProofError> {
     let origin = log_name(place.identity.origin, place.shard);
     let claimed = last_signed(place.keys, &origin)?.map_or(0, |signed| signed.checkpoint.size);
@@ -168,7 +159,7 @@ pub(crate) fn check(place: Place<'_>, held: Seq) -> Result<(), ProofError> {
     if claimed > held { Err(ProofError::EntriesLost { held, claimed }) } else { Ok(()) }
 }
 
-/// How many entries of which history were signed, before the journal is opened.
+/// The history and the number of entries that were signed last. Read before the journal is opened.
 pub(crate) fn signed_before_opening(
     journal: &Directory,
     keys: &Directory,
@@ -179,7 +170,7 @@ pub(crate) fn signed_before_opening(
     Ok(signed.map(|signed| (identity.origin, Seq::new(signed.checkpoint.size))))
 }
 
-/// The checkpoint in the file, when a key of this history signed it.
+/// The checkpoint in the file, if a key of this history signed it.
 fn last_signed(keys: &Directory, origin: &str) -> Result<Option<SignedCheckpoint>, ProofError> {
     let failed = |action| move |cause| ProofError::Checkpoint { action, cause };
     let Some(file) = keys.open(CHECKPOINT).map_err(failed("open"))? else { return Ok(None) };
@@ -200,10 +191,10 @@ fn last_signed(keys: &Directory, origin: &str) -> Result<Option<SignedCheckpoint
 }
 
 impl Prover {
-    /// Works until the log ends, then until everything durable is covered.
+    /// Runs until the log ends, and then until a checkpoint covers everything durable.
     ///
     /// # Errors
-    /// When the journal is not the one that was signed before. Other failures are logged and tried again.
+    /// If the journal differs from the one that was signed. Other failures are logged and retried.
     pub(crate) fn run(mut self, core: &Core) -> Result<(), ProofError> {
         let mut follower = core.follow_proofs(Seq::new(self.store.size()));
         loop {
@@ -211,7 +202,7 @@ impl Prover {
             let done = self.catch_up(&mut follower).and_then(|grown| self.save(stopping).map(|()| grown));
             match done {
                 Ok(_) if stopping => return Ok(()),
-                // While the journal grows there is no need to be woken, and it is not held up by waking.
+                // While the journal grows, the thread polls, so that the writer need not wake it.
                 Ok(true) => follower.pause(PAUSE),
                 Ok(false) => {
                     follower.wait(self.unsaved.map(|since| SAVE_WITHIN.saturating_sub(since.elapsed())));
@@ -231,12 +222,12 @@ impl Prover {
         }
     }
 
-    /// Appends what became durable and signs; says whether there was anything.
+    /// Appends new durable entries and signs a checkpoint. Returns whether there were any.
     fn catch_up(&mut self, follower: &mut Follower) -> Result<bool, ProofError> {
         let mut signed = Stopwatch::start();
         let before = self.store.size();
         let mut stopping: Option<Stopwatch> = None;
-        // What could not be appended is read again.
+        // After a failure, the entries are read again.
         follower.go_to(Seq::new(before));
         loop {
             if follower.is_log_over() && stopping.get_or_insert_with(Stopwatch::start).elapsed() >= STOP_WITHIN {
@@ -262,7 +253,7 @@ impl Prover {
         Ok(self.store.size() > before)
     }
 
-    /// Appends the leaves, in two steps where a checkpoint that was signed before ends among them.
+    /// Appends the leaves, in two steps if an earlier signed checkpoint ends among them.
     fn append(&mut self) -> Result<(), ProofError> {
         let Some(claimed) = &self.claimed else { return Ok(self.store.append(&self.leaves)?) };
         let (size, root) = (claimed.size, claimed.root);
@@ -279,7 +270,7 @@ impl Prover {
     }
 
     fn sign(&mut self) {
-        // Before everything is compared that was signed once, nothing is signed again.
+        // Nothing is signed before the tree was compared with every earlier signed checkpoint.
         if self.claimed.is_some() {
             return;
         }
@@ -294,14 +285,14 @@ impl Prover {
         self.metrics.proofs_checkpoint_time.set(number(Clock.now().ns() / 1_000_000_000));
     }
 
-    /// Puts the newest checkpoint into its file when it is time, or the end.
+    /// Writes the newest checkpoint to its file if it is time, or at the end.
     fn save(&mut self, stopping: bool) -> Result<(), ProofError> {
         let due = stopping || self.unsaved.is_some_and(|since| since.elapsed() >= SAVE_WITHIN);
         let latest = self.latest.borrow().clone();
         let is_new = |size| stopping || size != self.saved;
         let Some(signed) = latest.filter(|signed| due && is_new(signed.checkpoint.size)) else { return Ok(()) };
         if stopping {
-            // The next start need not derive anything again, whatever happens to the machine.
+            // After this the next start need not rebuild anything, even after a power failure.
             self.store.sync()?;
         }
         let failed = |action| move |cause| ProofError::Checkpoint { action, cause };

@@ -1,4 +1,4 @@
-//! Following the log on a thread without a runtime.
+//! Follows the log on a thread without an async runtime.
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,8 +14,8 @@ use super::Follower;
 use crate::clock::Stopwatch;
 
 impl Follower {
-    /// Puts the canonical encodings of the next durable entries into `run`, no more frames once there are `enough`; none at
-    /// the end of what is durable. It takes less time than decoding the entries, and shares nothing.
+    /// Appends the canonical encodings of the next durable entries to `run`, frame by frame, until it has at least `enough`. It
+    /// appends none at the end of the durable log. This is faster than decoding entries, and is not shared with other followers.
     pub(crate) fn next_canonical(&mut self, enough: usize, run: &mut CanonicalRun) -> Result<(), Fault> {
         self.core.shared().reader.canonical(self.place.wanted(), enough, run)?;
         let after = Seq::new(self.place.given().get() + run.len() as u64);
@@ -23,23 +23,23 @@ impl Follower {
         Ok(())
     }
 
-    /// Goes on after the entry `after`.
+    /// Continues after the entry `after`.
     pub(crate) fn go_to(&mut self, after: Seq) {
         self.place.go_to(after);
     }
 
-    /// Blocks until an entry is durable that it did not give yet, the log ends, or the time has passed.
+    /// Blocks until a new entry is durable, the log ends, or the time has passed.
     pub(crate) fn wait(&self, at_most: Option<Duration>) {
         block_on(self.core.wait_durable_past(self.place.given()), at_most);
     }
 
-    /// Blocks for a while, also while entries become durable; less when the log ends.
+    /// Blocks for this time, even if entries become durable meanwhile. Returns early if the log ends.
     pub(crate) fn pause(&self, time: Duration) {
         let mut running = self.core.shared().running.clone();
         block_on(async move { while running.changed().await.is_ok() {} }, Some(time));
     }
 
-    /// True once nothing more is written.
+    /// True once the writer has ended.
     pub(crate) fn is_log_over(&self) -> bool {
         self.core.shared().running.has_changed().is_err()
     }
@@ -53,7 +53,7 @@ impl Wake for Unpark {
     }
 }
 
-/// What the future gives, on this thread; `None` when the time passes before.
+/// Runs a future on this thread; `None` if the time passes first.
 fn block_on<T>(future: impl Future<Output = T>, at_most: Option<Duration>) -> Option<T> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);

@@ -1,4 +1,4 @@
-//! How far copies of the journal are that are kept elsewhere.
+//! Tracks how far remote copies of the journal have come.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,22 +8,22 @@ use types::{ActorId, Seq};
 
 use crate::clock::Stopwatch;
 
-/// How long after its last request a copy still counts; one that waits for more asks again within 30 s.
+/// How long a copy counts after its last request. A copy that waits for more asks again within 30 s.
 const COUNTS_FOR: Duration = Duration::from_secs(60);
 
-/// The last entry that each copy holds, by who asks for it. Copies that share an API key count as one.
+/// The last entry that each copy contains, by the caller's actor. Copies of the same actor count as one.
 #[derive(Debug, Default)]
 pub(super) struct Copies(Mutex<BTreeMap<ActorId, (Seq, Stopwatch)>>);
 
 impl Copies {
-    /// A copy holds everything up to the entry `held`.
+    /// Records that a copy contains everything up to the entry `held`.
     pub(super) fn note(&self, by: ActorId, held: Seq) {
         let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         copies.retain(|_, (_, seen)| seen.elapsed() < COUNTS_FOR);
         copies.insert(by, (held, Stopwatch::start()));
     }
 
-    /// How many copies there are, and how many durable entries the last of them lacks.
+    /// How many copies there are, and how many durable entries the slowest is behind.
     pub(super) fn lag_entries(&self, durable: Seq) -> (usize, u64) {
         let copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let held = copies.values().filter(|(_, seen)| seen.elapsed() < COUNTS_FOR).map(|(held, _)| held.get());

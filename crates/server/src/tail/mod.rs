@@ -1,8 +1,8 @@
-//! Following the log: event streams, pages of events, the proofs and copies of the journal all go on from a sequence
-//! when the durable position moves.
+//! Follows the log. Event streams, pages of events, the proofs and copies of the journal all continue from a sequence when
+//! the durable position advances.
 //!
-//! Whoever writes the journal only publishes that position. Entries are decoded when a follower wants them, once for
-//! all who want the same ones, by a task of its own: a follower that is not polled any more holds up nobody.
+//! The writer only publishes that position. Entries are decoded when a follower wants them, once for all followers that want
+//! the same entries. A separate task decodes them, so a follower that is no longer polled delays nobody.
 
 mod blocking;
 mod copies;
@@ -18,17 +18,17 @@ use crate::Core;
 use copies::Copies;
 use source::Policies;
 
-/// Reads of the newest entries at the same time; more wait.
+/// Most concurrent reads of the newest entries. More wait.
 const NEWEST_READS_MAX: usize = 2;
-/// Reads of older entries at the same time. They wait apart, so that they hold up nobody who keeps up.
+/// Most concurrent reads of older entries. They have a limit of their own so that they do not delay followers that keep up.
 const OLDER_READS_MAX: usize = 4;
-/// Entries that are read at once for a follower, if there are as many.
+/// Entries per read for a follower, if there are as many.
 const STREAM_ENTRIES: usize = 1_024;
 
-/// What a read brought its followers, `None` until it is over.
+/// The result of a read, shared by its followers; `None` until it has finished.
 type Brought = Option<Result<Arc<EntryRun>, Arc<Fault>>>;
 
-/// What all followers of the log share.
+/// The state that all followers share.
 #[derive(Debug)]
 pub(crate) struct Tail {
     shared: Mutex<journal::Tail<watch::Sender<Brought>>>,
@@ -58,12 +58,12 @@ impl Tail {
     }
 }
 
-/// Gets durable entries after a sequence, in order.
+/// Returns durable entries after a sequence, in order.
 #[derive(Debug)]
 pub(crate) struct Follower {
     core: Core,
     place: journal::Follower,
-    /// How many entries are read at once, if there are as many.
+    /// Entries per read, if there are as many.
     ahead: usize,
 }
 
@@ -78,17 +78,17 @@ impl Core {
         Follower { core: self.clone(), place: self.tail().proofs.join(after), ahead: STREAM_ENTRIES }
     }
 
-    /// Reads about so many entries. The lag does not count such a reader, which goes as far as it was asked to.
+    /// Reads about `entries` entries for a page. The lag metric does not count such a reader, which stops at the end of its page.
     pub(crate) fn entries_after(&self, after: Seq, count: usize) -> Follower {
         Follower { core: self.clone(), place: journal::Follower::after(after), ahead: count }
     }
 
-    /// A copy of the journal holds everything up to the entry `held`.
+    /// Records that a copy of the journal contains everything up to the entry `held`.
     pub(crate) fn note_copy(&self, by: ActorId, held: Seq) {
         self.tail().copies.note(by, held);
     }
 
-    /// Says in the metrics how far followers are behind.
+    /// Updates the metrics on how far followers are behind.
     pub(crate) fn note_lag(&self) {
         let (tail, durable) = (self.tail(), self.durable());
         let metrics = &self.shared().metrics;
@@ -101,7 +101,7 @@ impl Core {
         &self.shared().tail
     }
 
-    /// The run that holds the entry `wanted`, once it is durable; `None` when the log ends before.
+    /// Waits until the entry `wanted` is durable and returns the run that contains it; `None` if the log ends first.
     async fn run_with(&self, wanted: Seq, ahead: usize) -> Result<Option<Arc<EntryRun>>, Arc<Fault>> {
         let mut brought = {
             let mut shared = self.tail().lock();
@@ -124,17 +124,15 @@ impl Core {
 }
 
 impl Follower {
-    /// The last entry that it gave.
+    /// The last entry that this follower returned.
     pub(crate) fn given(&self) -> Seq {
         self.place.given()
     }
 
-    /// The next entry, however long it takes until it is durable; `None` when the server stops before.
-    ///
-    /// Dropping the future loses no entry.
+    /// Waits for the next durable entry; `None` if the server stops first. Dropping the future loses no entry.
     ///
     /// # Errors
-    /// When the journal cannot be read.
+    /// If the journal cannot be read.
     pub(crate) async fn next(&mut self) -> Result<Option<&EntryInContext>, Arc<Fault>> {
         if self.place.wants_run() {
             let Some(run) = self.core.run_with(self.place.wanted(), self.ahead).await? else { return Ok(None) };
@@ -143,20 +141,20 @@ impl Follower {
         Ok(self.place.take())
     }
 
-    /// The next entry if it is durable already.
+    /// The next entry, if it is already durable.
     ///
     /// # Errors
-    /// When the journal cannot be read.
+    /// If the journal cannot be read.
     pub(crate) async fn next_durable(&mut self) -> Result<Option<&EntryInContext>, Arc<Fault>> {
         if self.place.wanted() > self.core.durable() { Ok(None) } else { self.next().await }
     }
 }
 
-/// A read under way, for all followers that want its first entry.
+/// A read in progress, for all followers that want its first entry.
 struct Read {
     core: Core,
     wanted: Seq,
-    /// How many entries are read, if there are as many.
+    /// Entries to read, if there are as many.
     ahead: usize,
     followers: watch::Sender<Brought>,
 }
@@ -187,7 +185,7 @@ impl Read {
         self.followers.send_replace(brought);
     }
 
-    /// Waits until the entry is durable; false when the log ends before, or nobody wants it any more.
+    /// Waits until the entry is durable. Returns false if the log ends first, or if no follower wants the entry any more.
     async fn becomes_durable(&self) -> bool {
         loop {
             tokio::select! {
@@ -195,7 +193,7 @@ impl Read {
                 durable = self.core.wait_durable_past(Seq::new(self.wanted.get() - 1)) => return durable,
                 () = self.followers.closed() => {
                     let mut shared = self.core.tail().lock();
-                    // Under the lock nobody else can begin to wait for this read.
+                    // Under the lock, no other follower can start to wait for this read.
                     if self.followers.is_closed() {
                         shared.end(self.wanted, |read| read.same_channel(&self.followers));
                         return false;
@@ -207,7 +205,7 @@ impl Read {
 }
 
 impl Drop for Read {
-    /// However it ended, nobody waits for it any more: what it did not bring is read again.
+    /// Ends the read, whatever its result, so that nobody waits for it. Followers read missing entries again.
     fn drop(&mut self) {
         self.core.tail().lock().end(self.wanted, |read| read.same_channel(&self.followers));
     }

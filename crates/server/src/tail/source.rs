@@ -1,4 +1,4 @@
-//! What entries refer to, from the engine and the journal.
+//! Looks up what entries refer to, in the engine's state and the journal.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use types::Seq;
 
 use crate::Core;
 
-/// Policies whose names are kept.
+/// Most policies that are cached.
 const POLICIES_MAX: usize = 16;
 
-/// The policies that were asked for last, by the entry that activated each.
+/// The most recently used policies, by the entry that activated each.
 #[derive(Debug, Default)]
 pub(super) struct Policies(Mutex<VecDeque<(Seq, Arc<PolicyActivated>)>>);
 
@@ -34,7 +34,7 @@ impl Policies {
 }
 
 impl ContextSource for Core {
-    /// The engine knew the ledgers of an entry before it was durable.
+    /// The engine knows the ledgers of an entry before the entry is durable.
     fn assets(&self) -> Arc<Assets> {
         self.assets()
     }
@@ -53,23 +53,23 @@ impl ContextSource for Core {
 }
 
 impl Core {
-    /// One durable entry with what it refers to.
+    /// One durable entry in its context.
     ///
     /// # Errors
-    /// When the journal cannot be read.
+    /// If the journal cannot be read.
     pub async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Fault> {
         self.read_here(move |core| core.read_one(seq)?.map(|entry| EntryInContext::of(entry, core)).transpose()).await
     }
 
-    /// An entry that was read otherwise, with what it refers to.
+    /// Adds the context to an entry that was read elsewhere.
     ///
     /// # Errors
-    /// When the journal cannot be read.
+    /// If the journal cannot be read.
     pub(crate) async fn in_context(&self, entry: Entry) -> Result<EntryInContext, Fault> {
         self.read_here(move |core| EntryInContext::of(entry, core)).await
     }
 
-    /// Reads on a thread that may block.
+    /// Reads on a blocking thread.
     async fn read_here<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
