@@ -84,10 +84,7 @@ pub enum DecodeError {
     },
     /// A kind of entry, or a version of one, that this release does not know; a later release may.
     #[error("entries of kind {kind} version {version} need a later release")]
-    LaterRelease {
-        kind: u64,
-        version: u64,
-    },
+    LaterRelease { kind: u64, version: u64 },
 }
 
 /// Reads values from the front of a byte string.

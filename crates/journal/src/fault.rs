@@ -16,7 +16,7 @@ pub enum Fault {
     Poisoned(String),
     /// Another writer has claimed the log. Entries that this writer appended but did not sync may be lost, or may be
     /// part of the log before that claim.
-    #[error("another writer has claimed the log with epoch {by}; this one writes nothing more")]
+    #[error("another writer has claimed the log with epoch {by}; this writer cannot write any more")]
     Fenced {
         /// The epoch of the other writer's claim.
         by: Epoch,
@@ -62,9 +62,7 @@ pub enum Fault {
         expected: u16,
     },
     /// Replaying the entries gave a state whose digest differs from the one in the journal.
-    #[error(
-        "replaying up to sequence {seq} gives another state than when it was written; this release and the one that wrote the journal disagree"
-    )]
+    #[error("replaying up to sequence {seq} gives another state than the release that wrote the journal computed")]
     StateDiffers {
         /// The digest entry that differs.
         seq: Seq,

@@ -78,7 +78,7 @@ impl<D: Disk> FileJournal<D> {
     /// # Panics
     /// JRN-7: when the identity cannot follow the current one.
     pub fn continue_as(&mut self, identity: Identity, frame: &Frame) -> Result<(), Fault> {
-        assert!(identity.continues(self.identity), "JRN-7: a history is continued as another one, of a higher epoch");
+        assert!(identity.continues(self.identity), "JRN-7: the new history needs another origin and a higher epoch");
         self.sync()?;
         self.mark()?;
         self.identity = identity;

@@ -475,7 +475,7 @@ mod tests {
         let binding = Binding { identity, durable: Seq::new(6), previous: [9; 32] };
         let mut bytes = vec![1; 9];
         let hash = seal(&frame, &binding, &mut bytes);
-        let (header, written) = read_whole(&bytes, 0).expect("a frame reads as it is written");
+        let (header, written) = read_whole(&bytes, 0).expect("a written frame can be read");
         assert_eq!((header.first, header.count, header.shard), (frame.first, frame.count, frame.shard));
         assert_eq!((header.identity, header.durable, header.previous), (identity, Seq::new(6), [9; 32]));
         assert_eq!((header.base_time, header.format), (frame.base_time, FORMAT_VERSION));
@@ -490,7 +490,7 @@ mod tests {
             let mut spoilt = intact.clone();
             spoilt[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(read_whole(&spoilt, 0), None, "bit {bit}");
-            assert_eq!(hash_of(&spoilt) == hash_of(&intact), bit < 64, "the hash begins behind magic and checksum");
+            assert_eq!(hash_of(&spoilt) == hash_of(&intact), bit < 64, "the hash begins after magic and checksum");
         }
     }
 

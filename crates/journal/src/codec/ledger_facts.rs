@@ -91,7 +91,7 @@ pub(super) fn encode_row(
 pub(super) fn encode_all(header: &Header, facts: &[Fact], into: &mut Encoder) {
     into.count(facts.len());
     for fact in facts {
-        assert_eq!(version(header, fact), 1, "JRN-5: nothing inside another entry is older than the entry");
+        assert_eq!(version(header, fact), 1, "JRN-5: a fact inside another entry is not older than the entry");
         into.varint(kind(fact));
         encode(header, fact, into);
     }

@@ -81,7 +81,10 @@ impl FrameContext {
     /// When this entry cannot be the next one of the frame (JRN-1, JRN-4).
     pub(crate) fn expect(&self, header: &Header) {
         assert_eq!(header.seq, self.next, "JRN-1: entries follow one another without gaps");
-        assert!(header.decided_at >= self.at && header.shard == self.shard, "JRN-4: a frame is of one shard, in order");
+        assert!(
+            header.decided_at >= self.at && header.shard == self.shard,
+            "JRN-4: the entries of a frame have one shard, and their times do not go back"
+        );
     }
 
     pub(crate) fn next(&self) -> Seq {
@@ -234,7 +237,7 @@ fn end_canonical(start: usize, (kind, version): (u16, u16), sealed: Option<&Seal
 }
 
 fn length(length: usize) -> u32 {
-    u32::try_from(length).expect("JRN-2: an entry fits a frame")
+    u32::try_from(length).expect("JRN-2: an entry fits in a frame")
 }
 
 /// The hash of an entry's leaf in an RFC 6962 tree: SHA-256 of a zero byte and the leaf, which is the SHA-256 of the

@@ -78,7 +78,7 @@ fn check_segment<D: Disk>(disk: &D, shard: ShardId, number: u64) -> Result<(), F
         HeaderFound::Used(header) if header.number == number => header,
         HeaderFound::Unused if without_zeros(&content.bytes).is_empty() => return Ok(()),
         HeaderFound::Used(_) | HeaderFound::Unused | HeaderFound::Damaged => {
-            return Err(damaged(number, 0, Seq::ZERO, "the segment's header is not the one that belongs here"));
+            return Err(damaged(number, 0, Seq::ZERO, "the segment's header is damaged or belongs to another segment"));
         }
     };
     let (mut offset, mut next, mut previous) = (segment::HEADER_BYTES, header.first, header.previous);

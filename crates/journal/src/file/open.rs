@@ -66,8 +66,14 @@ impl<D: Disk> FileJournal<D> {
         (start, signed): (Option<StartAt>, Option<(Origin, Seq)>),
         visit: &mut Visit<'_>,
     ) -> Result<(Self, Recovered), Fault> {
-        assert!(layout.segment_bytes >= Layout::SEGMENT_BYTES_MIN, "JRN-3: a segment holds at least one full frame");
-        assert!(layout.segment_bytes <= Layout::SEGMENT_BYTES_MAX, "JRN-6: a position names every byte of a segment");
+        assert!(
+            layout.segment_bytes >= Layout::SEGMENT_BYTES_MIN,
+            "JRN-3: a segment has room for at least one frame of the largest size"
+        );
+        assert!(
+            layout.segment_bytes <= Layout::SEGMENT_BYTES_MAX,
+            "JRN-6: a position can name every byte of a segment"
+        );
         let (mark, marked) = Mark::open(&disk)?;
         let mut scan = Scan::new(&disk, shard, marked, None);
         scan.signed = signed;

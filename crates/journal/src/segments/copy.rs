@@ -63,7 +63,7 @@ pub enum CopyFault {
     #[error(transparent)]
     Own(#[from] Fault),
     /// The received bytes are not part of a valid journal: they were changed on the way, or where they were read.
-    #[error("what arrived for segment {segment} is damaged at byte {offset} (sequence {seq}): {what}")]
+    #[error("the received part of segment {segment} is damaged at byte {offset} (sequence {seq}): {what}")]
     Received {
         segment: u64,
         /// The byte in its file.
@@ -75,7 +75,7 @@ pub enum CopyFault {
     },
     /// The received bytes are intact, but belong to another history than the copy.
     #[error(
-        "segment {segment} at byte {offset} does not continue what the copy holds up to sequence {last}: the histories differ"
+        "segment {segment} at byte {offset} does not continue the copy, which ends at sequence {last}: the histories differ"
     )]
     OtherHistory {
         segment: u64,
@@ -114,7 +114,7 @@ impl<D: Disk> FileCopy<D> {
         let numbers = segment::numbers(&listed);
         let (mark, marked) = Mark::open(&disk)?;
         if marked.is_none() && has_frames(&disk, &numbers)? {
-            let what = "it is missing or empty, so nobody knows how much of the copy was synced; put it back, or begin a new copy elsewhere";
+            let what = "it is missing or empty, so it is unknown how much of the copy was synced; restore it, or start a new copy in another directory";
             return Err(Fault::Damaged { file: "mark".to_owned(), offset: 0, seq: Seq::ZERO, what: what.to_owned() });
         }
         let marked = marked.map_or(Seq::ZERO, |(_, seq)| seq);
@@ -247,7 +247,7 @@ impl<D: Disk> FileCopy<D> {
         };
         let mut place = self.writer.place();
         if open_bytes != file_bytes {
-            let what = format!("its file has {open_bytes} bytes here, {file_bytes} there");
+            let what = format!("its file has {open_bytes} bytes in the copy and {file_bytes} bytes in the original");
             return Err(damaged(place.segment, open_bytes.min(file_bytes), place.seq.next(), &what).into());
         }
         let arrived = std::mem::take(&mut self.partial);
@@ -291,7 +291,7 @@ impl<D: Disk> FileCopy<D> {
             return Err(other_history(place));
         }
         if place.offset.saturating_add(header.written_bytes()) > file_bytes {
-            return Err(spoilt("the frame does not fit into the segment's file"));
+            return Err(spoilt("the frame does not fit in the segment's file"));
         }
         if bytes.len() < frame::HEADER_BYTES + header.payload_bytes {
             return Ok(None);
@@ -406,7 +406,7 @@ fn headers<D: Disk>(
     numbers: &[u64],
     marked: Seq,
 ) -> Result<BTreeMap<u64, SegmentHeader>, Fault> {
-    const MISSING: &str = "the segment is missing or its header is not the one that belongs here";
+    const MISSING: &str = "the segment is missing, or its header is damaged or belongs to another segment";
     let mut headers = BTreeMap::<u64, SegmentHeader>::new();
     for expected in 1.. {
         let before = headers.last_key_value().map(|(_, header)| header);

@@ -148,7 +148,7 @@ impl<D: Disk> Places<D> {
         match segment::read_header(file.as_ref(), &segment::file_name(number), self.shard)? {
             HeaderFound::Used(header) if header.number == number => Ok(header),
             HeaderFound::Used(_) | HeaderFound::Unused | HeaderFound::Damaged => {
-                Err(damaged(number, 0, Seq::ZERO, "the segment's header is not the one that belongs here"))
+                Err(damaged(number, 0, Seq::ZERO, "the segment's header is damaged or belongs to another segment"))
             }
         }
     }
@@ -184,7 +184,7 @@ pub(crate) fn damaged(number: u64, offset: u64, seq: Seq, what: &str) -> Fault {
 }
 
 /// The message for a missing frame.
-pub(crate) const NO_FRAME: &str = "no whole frame stands there";
+pub(crate) const NO_FRAME: &str = "there is no whole frame at this place";
 
 /// Walks through the frames of a segment by their headers, and reads the wanted ones.
 #[derive(Debug)]

@@ -113,7 +113,7 @@ impl<D: Disk> FileReader<D> {
     /// # Panics
     /// When the position is not the position of a row.
     pub fn transfer_at(&self, position: Position) -> Result<Transfer, Fault> {
-        assert!(position.is_row(), "JRN-6: {position:?} is read as a row");
+        assert!(position.is_row(), "JRN-6: {position:?} is not the position of a row");
         let mut bytes = [0; codec::WIDE_ROW_BYTES];
         let file = self.places.file(position.segment())?;
         let fault = |cause| Fault::Io { action: "read", file: segment::file_name(position.segment()), cause };
@@ -128,7 +128,7 @@ impl<D: Disk> FileReader<D> {
         {
             return Ok(transfer);
         }
-        Err(damaged(position.segment(), position.offset(), entry.header.seq, "no row starts there"))
+        Err(damaged(position.segment(), position.offset(), entry.header.seq, "no row starts at this position"))
     }
 
     /// The entry at this position. Reads and checks its whole frame.
@@ -139,7 +139,7 @@ impl<D: Disk> FileReader<D> {
         let entries = self.frame_at(position)?;
         let first = entries.first().map_or(Seq::ZERO, |(_, entry)| entry.header.seq);
         let found = entries.into_iter().find(|(at, _)| *at == position).map(|(_, entry)| entry);
-        found.ok_or_else(|| damaged(position.segment(), position.offset(), first, "no entry starts there"))
+        found.ok_or_else(|| damaged(position.segment(), position.offset(), first, "no entry starts at this position"))
     }
 
     /// All entries of the frame that contains this position, each with its own position. Reads and checks the frame.

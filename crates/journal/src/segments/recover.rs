@@ -74,11 +74,11 @@ pub(crate) struct Rest {
     pub(crate) stale: Vec<u64>,
 }
 
-const WRONG_HEADER: &str = "the segment's header is not the one that belongs here";
-const WRONG_CONTINUATION: &str = "the entry is not there with which the segment's history continues the one before";
-const LATER_HISTORY: &str = "the mark is of a later history, whose segments are missing";
-const NOT_CANONICAL: &str = "the entries of the frame are not encoded as a journal encodes them";
-const OTHER_START: &str = "the place where reading was to begin is not one of this journal";
+const WRONG_HEADER: &str = "the segment's header is damaged or belongs to another segment";
+const WRONG_CONTINUATION: &str = "the segment's history differs, and no entry continues the previous history";
+const LATER_HISTORY: &str = "the mark belongs to a later history, whose segments are missing";
+const NOT_CANONICAL: &str = "the frame does not have the encoding that a journal gives its entries";
+const OTHER_START: &str = "the place where reading should begin is not in this journal";
 
 pub(crate) struct Found<F> {
     pub(crate) open: Option<Tail<F>>,
@@ -95,14 +95,14 @@ impl<F> Found<F> {
                 file: "mark".to_owned(),
                 offset: 0,
                 seq: self.rest.last,
-                what: "it is missing or empty, so nobody knows whether later entries were acknowledged".to_owned(),
+                what: "it is missing or empty, so it is unknown whether later entries were acknowledged".to_owned(),
             }),
             // The first mark is written only after the first segment exists.
             None if marked.is_some() => Err(Fault::Damaged {
                 file: segment::file_name(1),
                 offset: 0,
                 seq: Seq::new(1),
-                what: "the segment is missing or has no header, though the mark says that the journal was begun"
+                what: "the segment is missing or has no header, but the mark shows that the journal was started"
                     .to_owned(),
             }),
             Some(_) | None => Ok(()),

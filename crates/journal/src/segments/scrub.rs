@@ -61,7 +61,7 @@ impl<D: Disk> FileReader<D> {
                 Ok((file, header))
             }
             HeaderFound::Used(_) | HeaderFound::Unused | HeaderFound::Damaged => {
-                Err(damaged("the segment's header is not the one that belongs here"))
+                Err(damaged("the segment's header is damaged or belongs to another segment"))
             }
         }
     }
@@ -93,7 +93,7 @@ impl<F: DiskFile> SegmentCheck<F> {
             if self.behind.is_none_or(|behind| behind.previous == self.previous) {
                 return Ok(0);
             }
-            return Err(damaged(number + 1, 0, first, "it does not continue the segment before it"));
+            return Err(damaged(number + 1, 0, first, "it does not continue the previous segment"));
         }
         self.buffer.resize(PIECE_BYTES, 0);
         let fault = |cause| Fault::Io { action: "read", file: segment::file_name(number), cause };

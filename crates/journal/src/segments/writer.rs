@@ -178,7 +178,7 @@ impl<D: Disk> SegmentWriter<D> {
     pub(crate) fn append(&mut self, written: &[u8], frames: &[NewFrame]) -> Result<(), Fault> {
         self.guarded(|writer| {
             let StartAt { segment: number, mut offset, .. } = writer.place;
-            let open = writer.open.as_mut().expect("JRN-3: frames stand in a segment");
+            let open = writer.open.as_mut().expect("JRN-3: frames are written to an open segment");
             let fault = |cause| Fault::Io { action: "write", file: segment::file_name(number), cause };
             open.file.write_at(written, offset).map_err(fault)?;
             open.written = true;

@@ -44,7 +44,7 @@ impl Follower {
     pub fn enter(&mut self, run: Arc<EntryRun>) {
         assert!(
             run.get(self.wanted()).is_some(),
-            "TAL-1: {} is wanted, {}..={} came",
+            "TAL-1: expected a run with {}, got {}..={}",
             self.wanted(),
             run.first(),
             run.last()

@@ -33,9 +33,9 @@ impl EntryRun {
     /// # Panics
     /// When there are no entries, or their sequences are not consecutive (TAL-1).
     pub fn new(entries: Vec<Entry>, encoded_bytes: usize, source: &impl ContextSource) -> Result<Self, Fault> {
-        let first = entries.first().map(|entry| entry.header.seq).expect("TAL-1: a run has an entry");
+        let first = entries.first().map(|entry| entry.header.seq).expect("TAL-1: a run has at least one entry");
         let in_order = (first.get()..).zip(&entries).all(|(seq, entry)| entry.header.seq.get() == seq);
-        assert!(in_order, "TAL-1: the entries from {first} on do not follow one another");
+        assert!(in_order, "TAL-1: the entries from {first} on are not consecutive");
         // Texts, lists and sealed data take about as much memory as bytes in the log.
         let bytes = entries.len() * size_of::<EntryInContext>() + encoded_bytes;
         Ok(Self { first, entries: EntryInContext::of_all(entries, source)?, bytes })

@@ -267,7 +267,7 @@ fn a_mark_of_a_later_history_is_missed() {
     let Err(Fault::Damaged { what, seq, .. }) = open(&files).map(|opened| opened.recovered) else {
         panic!("the later history is missing")
     };
-    assert_eq!((what.as_str(), seq), ("the mark is of a later history, whose segments are missing", Seq::new(5)));
+    assert_eq!((what.as_str(), seq), ("the mark belongs to a later history, whose segments are missing", Seq::new(5)));
 }
 
 #[test]
@@ -353,5 +353,8 @@ fn another_encoding_of_the_same_entries_is_noticed() {
     let Err(Fault::Damaged { what, offset, .. }) = FileJournal::inspect(&shelf, SHARD, &mut |_, _, _| Ok(())) else {
         panic!("it is not what a journal writes")
     };
-    assert_eq!((what.as_str(), offset), ("the entries of the frame are not encoded as a journal encodes them", 4096));
+    assert_eq!(
+        (what.as_str(), offset),
+        ("the frame does not have the encoding that a journal gives its entries", 4096)
+    );
 }

@@ -129,7 +129,7 @@ fn what_is_past_its_time_reads_as_expired_and_its_entry_comes_once_it_may() {
 }
 
 fn damaged_segment() -> index::Fault {
-    let what = "no whole frame stands there".to_owned();
+    let what = "there is no whole frame at this place".to_owned();
     let fault = journal::Fault::Damaged { file: "segment-00000002".to_owned(), offset: 4_096, seq: Seq::new(9), what };
     index::Fault::Log(fault)
 }
