@@ -27,10 +27,10 @@ impl Encoder {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// Seven bits a byte, lowest first; the high bit says that more follow.
+    /// Seven bits per byte, lowest first; the high bit says that more bytes follow.
     pub(crate) fn varint(&mut self, value: impl Into<u128>) {
         let mut rest: u128 = value.into();
-        // Most numbers are small, and wide ones are slow to shift.
+        // Most numbers are small, and shifting wide integers is slow.
         while rest > u128::from(u64::MAX) {
             self.bytes.push(low_bits(rest) | 0x80);
             rest >>= 7;
@@ -43,7 +43,7 @@ impl Encoder {
         self.bytes.push(low_bits(rest));
     }
 
-    /// A signed number as a variable-length one, small magnitudes short.
+    /// A signed number as a variable-length one; small magnitudes take few bytes.
     pub(crate) fn zigzag(&mut self, value: i64) {
         self.varint(((value << 1) ^ (value >> 63)).cast_unsigned());
     }
@@ -62,39 +62,32 @@ impl Encoder {
     }
 }
 
-/// The lowest seven bits.
 fn low_bits(value: impl Into<u128>) -> u8 {
     value.into().to_le_bytes()[0] & 0x7f
 }
 
-/// Why bytes are not what they should be.
+/// Why bytes cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The bytes end too early.
     #[error("the bytes end too early")]
     Truncated,
-    /// More bytes than the value has.
+    /// Bytes remain after the value.
     #[error("{0} bytes are left over")]
     LeftOver(usize),
-    /// A number that the field does not have.
+    /// A value that is not valid for the field.
     #[error("{value} is not a {what}")]
     Unknown {
-        /// The field.
+        /// The name of the field.
         what: &'static str,
-        /// What stood there.
+        /// The value that was found.
         value: u64,
     },
-    /// A kind of entry, or a version of one, that a later release may know.
+    /// A kind of entry, or a version of one, that this release does not know; a later release may.
     #[error("entries of kind {kind} version {version} need a later release")]
-    LaterRelease {
-        /// The kind's number.
-        kind: u64,
-        /// Its version.
-        version: u64,
-    },
+    LaterRelease { kind: u64, version: u64 },
 }
 
-/// Takes values from the front of a byte string.
+/// Reads values from the front of a byte string.
 #[derive(Debug, Clone)]
 pub(crate) struct Decoder<'a> {
     rest: &'a [u8],
@@ -137,7 +130,8 @@ impl<'a> Decoder<'a> {
         self.array().map(u128::from_le_bytes)
     }
 
-    /// A variable-length number that fits `T`. Only the shortest form is read, so that a value has one encoding.
+    /// A variable-length number that fits `T`. Only the shortest form is valid, so that each value has exactly one
+    /// encoding.
     pub(crate) fn varint<T: TryFrom<u128>>(&mut self) -> Result<T, DecodeError> {
         const OVERLONG: DecodeError = DecodeError::Unknown { what: "variable-length number", value: 0 };
         let mut value: u128 = 0;
@@ -160,7 +154,8 @@ impl<'a> Decoder<'a> {
         Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
     }
 
-    /// A count of things of which each takes at least one byte, so that a hostile count cannot reserve memory.
+    /// A count of items that take at least one byte each. The limit stops a hostile count from reserving too much
+    /// memory.
     pub(crate) fn count(&mut self) -> Result<usize, DecodeError> {
         let count: usize = self.varint()?;
         if count > self.rest.len() { Err(DecodeError::Truncated) } else { Ok(count) }

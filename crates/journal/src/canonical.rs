@@ -1,10 +1,10 @@
-//! Many entries in their canonical encodings, for whoever hashes a whole journal.
+//! Canonical encodings of many entries, for hashing a whole journal.
 
 use types::Seq;
 
 use crate::bytes::Encoder;
 
-/// The canonical encodings of entries that follow one another, in one piece of memory.
+/// The canonical encodings of consecutive entries, in one buffer.
 #[derive(Debug)]
 pub struct CanonicalRun {
     first: Seq,
@@ -19,17 +19,16 @@ impl Default for CanonicalRun {
 }
 
 impl CanonicalRun {
-    /// The sequence of the first entry; without meaning when there is none.
+    /// The sequence of the first entry; meaningless if there is none.
     pub fn first(&self) -> Seq {
         self.first
     }
 
-    /// How many entries.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// True without any entry.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -40,13 +39,13 @@ impl CanonicalRun {
         starts.zip(&self.ends).map(|(&start, &end)| self.bytes.bytes.get(start..end).unwrap_or_default())
     }
 
-    /// Begins anew, in the same memory.
+    /// Clears the run and keeps its memory.
     pub(crate) fn clear(&mut self) {
         self.bytes.bytes.clear();
         self.ends.clear();
     }
 
-    /// Counts what was appended to `bytes` as the next entry.
+    /// Counts the bytes appended since the last call as the next entry.
     pub(crate) fn end_entry(&mut self, seq: Seq) {
         if self.ends.is_empty() {
             self.first = seq;

@@ -1,4 +1,4 @@
-//! How the world fails a journal.
+//! Failures of a journal's files, disk and writer.
 
 use std::io;
 
@@ -8,36 +8,35 @@ use crate::bytes::DecodeError;
 use crate::segments::position::Position;
 use crate::segments::segment;
 
-/// The world failed the journal.
+/// Why the journal failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// An earlier failure left the journal's tail unknown.
+    /// An earlier failure: memory may no longer match the disk.
     #[error("the journal was poisoned by an earlier failure: {0}")]
     Poisoned(String),
-    /// Another writer has claimed the log. What this one appended and did not sync may stand before that claim, or be gone.
-    #[error("another writer has claimed the log with epoch {by}; this one writes nothing more")]
+    /// Another writer has claimed the log. Entries that this writer appended but did not sync may be lost, or may be
+    /// part of the log before that claim.
+    #[error("another writer has claimed the log with epoch {by}; this writer cannot write any more")]
     Fenced {
-        /// The epoch of the claim.
+        /// The epoch of the other writer's claim.
         by: Epoch,
     },
     /// Reading, writing or syncing failed.
     #[error("cannot {action} {file}: {cause}")]
     Io {
-        /// What was tried.
+        /// The action that failed, as a verb.
         action: &'static str,
-        /// On which file.
         file: String,
-        /// What the operating system said.
+        /// The operating system's error.
         cause: io::Error,
     },
-    /// Bytes that were durable are not what was written.
+    /// Durable bytes are no longer what was written.
     #[error(
         "{file} is damaged at byte {offset} (sequence {seq}): {what}; restore the file from a copy, or the journal up to the sequence before"
     )]
     Damaged {
-        /// The file.
         file: String,
-        /// Where in it.
+        /// The byte in the file.
         offset: u64,
         /// The first sequence that cannot be read.
         seq: Seq,
@@ -47,37 +46,32 @@ pub enum Fault {
     /// The journal was written by a later version.
     #[error("{file} has journal format version {found}; this release reads versions up to {expected}")]
     FormatVersion {
-        /// The file.
         file: String,
-        /// What it says.
+        /// The version in the file.
         found: u32,
-        /// The last one that this release reads.
+        /// The latest version that this release reads.
         expected: u32,
     },
     /// The journal belongs to another shard.
     #[error("{file} belongs to shard {found}, not {expected}")]
     OtherShard {
-        /// The file.
         file: String,
-        /// What it says.
+        /// The shard in the file.
         found: u16,
-        /// Which one was opened.
+        /// The shard that was expected.
         expected: u16,
     },
-    /// Folding the entries did not give the state that the journal says they gave.
-    #[error(
-        "replaying up to sequence {seq} gives another state than when it was written; this release and the one that wrote the journal disagree"
-    )]
+    /// Replaying the entries gave a state whose digest differs from the one in the journal.
+    #[error("replaying up to sequence {seq} gives another state than the release that wrote the journal computed")]
     StateDiffers {
         /// The digest entry that differs.
         seq: Seq,
     },
-    /// An intact frame holds an entry that this release cannot read.
+    /// An intact frame contains an entry that this release cannot decode.
     #[error("cannot read an entry of the frame at sequence {seq}: {cause}")]
     Undecodable {
         /// The frame's first sequence.
         seq: Seq,
-        /// Why.
         cause: DecodeError,
     },
 }
@@ -89,7 +83,7 @@ impl Fault {
         Self::Damaged { file, offset, seq, what: what.into() }
     }
 
-    /// Whether what was durable cannot be read any more: opening a file again would not help.
+    /// Whether durable data can no longer be read, so that opening a file again would not help.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Damaged { .. } | Self::Undecodable { .. } => true,
@@ -102,7 +96,7 @@ impl Fault {
         }
     }
 
-    /// The number of the segment that it is about.
+    /// The number of the segment that the fault is about.
     pub fn segment(&self) -> Option<u64> {
         match self {
             Self::Io { file, .. } | Self::Damaged { file, .. } => segment::number_of(file),

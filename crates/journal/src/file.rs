@@ -1,4 +1,4 @@
-//! The embedded journal: a durable log in segment files of one directory.
+//! The embedded journal: a durable log in the segment files of one directory.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,38 +21,37 @@ mod open;
 
 pub use inspect::Inspected;
 
-/// How the files of a journal are laid out. Journals of different layouts can be opened with any.
+/// The size of segment files, and how they are prepared. A journal can be opened with any layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
-    /// Bytes of a segment file; from [`Layout::SEGMENT_BYTES_MIN`] to [`Layout::SEGMENT_BYTES_MAX`].
+    /// The size of a segment file in bytes, from [`Layout::SEGMENT_BYTES_MIN`] to [`Layout::SEGMENT_BYTES_MAX`].
     pub segment_bytes: u64,
-    /// Who writes the next segment full of zeros.
+    /// Who fills the next segment with zeros.
     pub prepare: Prepare,
 }
 
-/// Who prepares the next segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prepare {
-    /// A thread of its own, while the present segment fills.
+    /// A separate thread, while the current segment fills up.
     Ahead,
-    /// The writer, when it needs it: for simulations, where everything happens in one order.
+    /// The writer, when it needs the segment. Simulations use this because it keeps the order of operations fixed.
     InPlace,
 }
 
 impl Layout {
-    /// One full frame and the header.
+    /// The header and one frame of the largest size.
     pub const SEGMENT_BYTES_MIN: u64 = segment::HEADER_BYTES + (frame::HEADER_BYTES + frame::PAYLOAD_BYTES_MAX) as u64;
-    /// So that a [`Position`] can name every byte.
+    /// The limit up to which a [`Position`] can name every byte.
     pub const SEGMENT_BYTES_MAX: u64 = Position::SEGMENT_BYTES_MAX;
     /// For production.
     pub const STANDARD: Self = Self { segment_bytes: 64 * 1024 * 1024, prepare: Prepare::Ahead };
-    /// For tests: segments fill soon.
+    /// For tests: segments fill up quickly.
     pub const TINY: Self = Self { segment_bytes: Self::SEGMENT_BYTES_MIN, prepare: Prepare::InPlace };
 }
 
-/// A journal in the files of one directory: the durable log and the segments that are kept of it are the same files.
+/// A journal in the files of one directory. The same files are both the durable log and its local segments.
 ///
-/// To open it is to claim the log: its directory is locked against every other process for as long as it lives.
+/// Opening it claims the log: it locks its directory against every other process as long as it lives.
 #[derive(Debug)]
 pub struct FileJournal<D: Disk> {
     layout: Layout,
@@ -60,26 +59,26 @@ pub struct FileJournal<D: Disk> {
     lineage: Vec<Part>,
     writer: SegmentWriter<D>,
     preparing: Option<(u64, JoinHandle<std::io::Result<()>>)>,
-    /// Written frames, kept to spare allocations.
+    /// A buffer for written frames, reused to avoid allocations.
     written: Vec<u8>,
 }
 
 impl<D: Disk> FileJournal<D> {
-    /// The histories that follow one another here, the present one last.
+    /// The histories in this journal, the current one last.
     pub fn lineage(&self) -> &[Part] {
         &self.lineage
     }
 
-    /// Goes on as another history, in a segment of its own. `frame` begins with the entry that says so. All of it is
-    /// durable and marked when this returns.
+    /// Continues the journal as another history, in a new segment. `frame` begins with the entry that records this.
+    /// When this returns, the frame is durable and the mark covers it.
     ///
     /// # Errors
-    /// As [`DurableLog::append`] and [`DurableLog::sync`].
+    /// The same as [`DurableLog::append`] and [`DurableLog::sync`].
     ///
     /// # Panics
-    /// JRN-7: when the identity cannot follow the present one.
+    /// JRN-7: when the identity cannot follow the current one.
     pub fn continue_as(&mut self, identity: Identity, frame: &Frame) -> Result<(), Fault> {
-        assert!(identity.continues(self.identity), "JRN-7: a history is continued as another one, of a higher epoch");
+        assert!(identity.continues(self.identity), "JRN-7: the new history needs another origin and a higher epoch");
         self.sync()?;
         self.mark()?;
         self.identity = identity;
@@ -95,7 +94,7 @@ impl<D: Disk> FileJournal<D> {
         let prepared = match self.preparing.take() {
             Some((prepared, worker)) if prepared == number => match worker.join() {
                 Ok(Ok(())) => Ok(()),
-                // The disk may have been full then, and have room again.
+                // Preparing failed earlier, perhaps because the disk was full; there may be room now.
                 Ok(Err(_)) | Err(_) => segment::prepare(disk, number, bytes),
             },
             Some(_) | None => segment::ensure_prepared(disk, number, bytes),
@@ -105,7 +104,7 @@ impl<D: Disk> FileJournal<D> {
         Ok(())
     }
 
-    /// Starts to prepare the segment after the present one, where the layout says so.
+    /// Starts to prepare the next segment in the background, if the layout says so.
     fn prepare_ahead(&mut self) {
         if self.layout.prepare == Prepare::InPlace || self.preparing.is_some() {
             return;
@@ -114,7 +113,7 @@ impl<D: Disk> FileJournal<D> {
         let (number, bytes) = (self.writer.next_number(), self.layout.segment_bytes);
         let work = move || segment::ensure_prepared(&disk, number, bytes);
         let worker = std::thread::Builder::new().name("journal-prepare".to_owned()).spawn(work);
-        // Without the thread the writer prepares the segment itself.
+        // If the thread cannot be started, the writer prepares the segment itself.
         self.preparing = worker.ok().map(|worker| (number, worker));
     }
 }

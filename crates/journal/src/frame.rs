@@ -1,4 +1,4 @@
-//! Frames: checksummed runs of entries, the unit of writing.
+//! Frames: checksummed runs of entries. A frame is the unit of writing.
 //!
 //! A frame is a header of [`HEADER_BYTES`] bytes and a payload. All numbers are little-endian.
 //!
@@ -28,14 +28,14 @@ use crate::canonical::CanonicalRun;
 use crate::codec;
 use crate::identity::Identity;
 
-/// The version of segments, frames and entry framing that this release writes. It also reads every earlier one.
-/// Version 2 brought rows, version 3 histories that continue another one, version 4 principals and their credentials.
+/// The version of segments, frames and entry framing that this release writes. It also reads all earlier versions.
+/// Version 2 added rows, version 3 histories that continue another one, version 4 principals and their credentials.
 pub const FORMAT_VERSION: u16 = 4;
-/// The first version whose frames are encoded as this release encodes them.
+/// The first version whose frames are encoded as in this release.
 pub(crate) const ROWS_SINCE: u16 = 2;
-/// Bytes of a frame's header.
+/// The size of a frame's header in bytes.
 pub(crate) const HEADER_BYTES: usize = 128;
-/// The largest payload of a frame.
+/// The most bytes of payload in a frame.
 pub const PAYLOAD_BYTES_MAX: usize = 900 * 1024;
 
 pub(crate) const MAGIC: [u8; 4] = *b"FNF1";
@@ -43,38 +43,34 @@ pub(crate) const MAGIC: [u8; 4] = *b"FNF1";
 /// A run of entries, encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// The first entry's sequence.
     pub first: Seq,
-    /// How many entries, at least one.
+    /// The number of entries, at least one.
     pub count: u32,
     /// The first entry's `decided_at`.
     pub base_time: Timestamp,
     /// The shard of all its entries.
     pub shard: ShardId,
-    /// The encoded entries.
     pub payload: Vec<u8>,
 }
 
 impl Frame {
-    /// The last entry's sequence.
     pub fn last(&self) -> Seq {
         Seq::new(self.first.get() + u64::from(self.count) - 1)
     }
 
-    /// The entries, one after the other, each with its place.
+    /// The entries in order, each with its offset.
     pub fn iter(&self) -> impl Iterator<Item = Result<(Entry, EntryOffset), DecodeError>> {
         self.view().iter()
     }
 
-    /// Appends the canonical encodings of the entries, which must follow those that are there already.
+    /// Appends the canonical encodings of the entries, which must follow those that `into` already contains.
     ///
     /// # Errors
-    /// When anything is wrong with the payload.
+    /// When anything in the payload is wrong.
     pub fn canonical(&self, into: &mut CanonicalRun) -> Result<(), DecodeError> {
         self.view().canonical((Seq::ZERO, self.last()), into)
     }
 
-    /// The entries.
     pub fn entries(&self) -> Result<Vec<Entry>, DecodeError> {
         self.view().entries()
     }
@@ -85,7 +81,7 @@ impl Frame {
     }
 }
 
-/// A frame whose bytes are elsewhere.
+/// A frame whose bytes belong to another buffer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FrameView<'a> {
     pub(crate) first: Seq,
@@ -124,7 +120,7 @@ impl<'a> FrameView<'a> {
     }
 
     pub(crate) fn entries(&self) -> Result<Vec<Entry>, DecodeError> {
-        // An entry takes at least one byte, so that a wrong count cannot reserve more memory than the payload explains.
+        // An entry takes at least one byte, so the payload's size limits the memory that a wrong count can reserve.
         let mut entries = Vec::with_capacity(self.payload.len().min(self.count as usize));
         for entry in self.iter() {
             entries.push(entry?.0);
@@ -134,7 +130,8 @@ impl<'a> FrameView<'a> {
 }
 
 impl FrameView<'_> {
-    /// Whether encoding the entries again gives these bytes. True also when they cannot be read: that is another matter.
+    /// Whether encoding the entries again gives the same bytes. Also true if they cannot be decoded, which is reported
+    /// elsewhere.
     pub(crate) fn is_canonical(&self) -> bool {
         let mut builder = FrameBuilder::default();
         for read in self.iter() {
@@ -147,7 +144,7 @@ impl FrameView<'_> {
     }
 }
 
-/// Reads the entries of a frame; the last thing it says is an error when anything is wrong with the payload.
+/// Reads the entries of a frame; the last item is an error if anything in the payload is wrong.
 #[derive(Debug)]
 pub(crate) struct Entries<'a> {
     payload_bytes: usize,
@@ -173,7 +170,7 @@ impl Entries<'_> {
         Ok((entry, EntryOffset::new(offset, is_row)))
     }
 
-    /// As [`Entries::read`], where only the canonical encoding is wanted.
+    /// Like [`Entries::read`], for callers that need only the canonical encoding.
     fn read_canonical(&mut self, into: &mut Encoder) -> Result<(), DecodeError> {
         self.begin_run()?;
         match self.run.take() {
@@ -193,7 +190,7 @@ impl Entries<'_> {
         Ok(())
     }
 
-    /// Nothing may be left over behind the last entry.
+    /// Fails if bytes remain after the last entry.
     fn check_end(&self) -> Result<(), DecodeError> {
         if self.left > 0 {
             return Ok(());
@@ -218,12 +215,12 @@ impl Iterator for Entries<'_> {
     }
 }
 
-/// Where an entry stands in the payload of its frame.
+/// The offset of an entry in the payload of its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryOffset {
-    /// Byte of the payload at which it starts.
+    /// The byte of the payload where the entry starts.
     pub offset: u32,
-    /// A client transfer in a row, which can be read by itself.
+    /// True for a client transfer in a row, which can be read without the rest of its frame.
     pub is_row: bool,
 }
 
@@ -241,7 +238,7 @@ pub struct FrameBuilder {
     count: u32,
     payload: Encoder,
     scratch: codec::Scratch,
-    /// Payload bytes of the frame before: what the next one will need, as far as anybody knows.
+    /// The payload size of the previous frame, as an estimate for the next one.
     bytes_before: usize,
 }
 
@@ -254,23 +251,23 @@ struct Started {
 }
 
 impl FrameBuilder {
-    /// What a client's transfer takes at most. So many times the count of a chain's transfers must be
-    /// [`FrameBuilder::payload_bytes_left`] for the chain to stand in one frame.
+    /// The most bytes that a client's transfer takes. A chain of transfers fits in the current frame if
+    /// [`FrameBuilder::payload_bytes_left`] is at least this number times the number of transfers.
     pub const TRANSFER_BYTES_MAX: usize = 224;
 
-    /// Adds an entry. Entries of a frame follow one another without gaps.
+    /// Adds an entry. The sequences of a frame's entries have no gaps.
     ///
     /// # Panics
-    /// When the entry does not follow the one before (JRN-1, JRN-4) or does not fit any more (JRN-2).
+    /// When the entry does not follow the previous one (JRN-1, JRN-4) or does not fit (JRN-2).
     pub fn push(&mut self, entry: &Entry) -> EntryOffset {
         let placed = self.try_push(entry);
         placed.unwrap_or_else(|| panic!("JRN-2: a frame holds at most {PAYLOAD_BYTES_MAX} payload bytes"))
     }
 
-    /// Adds an entry if it fits; otherwise nothing changes, and the frame is to be finished first.
+    /// Adds an entry if it fits; otherwise changes nothing, and the caller must finish the frame first.
     ///
     /// # Panics
-    /// When the entry does not follow the one before (JRN-1, JRN-4).
+    /// When the entry does not follow the previous one (JRN-1, JRN-4).
     pub fn try_push(&mut self, entry: &Entry) -> Option<EntryOffset> {
         let header = &entry.header;
         let started = self.started.get_or_insert_with(|| {
@@ -310,22 +307,21 @@ impl FrameBuilder {
         Some(placed)
     }
 
-    /// Bytes of the payload so far.
+    /// The current size of the payload in bytes.
     pub fn payload_bytes(&self) -> usize {
         self.payload.bytes.len()
     }
 
-    /// How many bytes of payload still fit.
+    /// The number of payload bytes that still fit.
     pub fn payload_bytes_left(&self) -> usize {
         PAYLOAD_BYTES_MAX - self.payload.bytes.len()
     }
 
-    /// True when nothing was added.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The frame, `None` when nothing was added; the builder is empty afterwards.
+    /// The frame, or `None` if no entry was added. Leaves the builder empty.
     pub fn finish(&mut self) -> Option<Frame> {
         let Started { first, base_time, shard, .. } = self.started.take()?;
         if let Some(run) = self.run.take() {
@@ -339,11 +335,11 @@ impl FrameBuilder {
     }
 }
 
-/// Bytes of the count before an entry.
+/// The size of the length before an entry, in bytes.
 const COUNT_BYTES_MAX: usize = 3;
 const _: () = assert!(PAYLOAD_BYTES_MAX < 1 << (7 * COUNT_BYTES_MAX));
 
-/// What only the journal that writes a frame knows.
+/// The header fields that only the journal that writes the frame knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Binding {
     pub(crate) identity: Identity,
@@ -351,10 +347,10 @@ pub(crate) struct Binding {
     pub(crate) previous: FrameHash,
 }
 
-/// Links a frame to the one before it.
+/// The hash that links a frame to the one before it.
 pub(crate) type FrameHash = [u8; 32];
 
-/// Puts header and payload into `written` as they are to stand on disk; says the hash that the next frame carries.
+/// Writes header and payload into `written`, in their form on disk; returns the hash for the next frame's header.
 pub(crate) fn seal(frame: &Frame, binding: &Binding, written: &mut Vec<u8>) -> FrameHash {
     let mut bytes = Encoder { bytes: std::mem::take(written) };
     bytes.bytes.clear();
@@ -386,7 +382,7 @@ pub(crate) fn hash_of(written: &[u8]) -> FrameHash {
     *blake3::hash(written.get(8..).unwrap_or_default()).as_bytes()
 }
 
-/// A frame header that was read and whose checksum holds.
+/// A frame header whose checksum matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReadHeader {
     pub(crate) payload_bytes: usize,
@@ -406,7 +402,7 @@ impl ReadHeader {
         Seq::new(self.first.get() + u64::from(self.count) - 1)
     }
 
-    /// Bytes of header and payload.
+    /// The size of header and payload in bytes.
     pub(crate) fn written_bytes(&self) -> u64 {
         (HEADER_BYTES + self.payload_bytes) as u64
     }
@@ -417,7 +413,7 @@ impl ReadHeader {
     }
 }
 
-/// Reads a header; `None` when magic, checksum or bounds do not hold.
+/// Reads a header; `None` if the magic, the checksum or a bound is wrong.
 pub(crate) fn read_header(bytes: &[u8]) -> Option<ReadHeader> {
     let header = bytes.get(..HEADER_BYTES)?;
     let mut decoder = Decoder::new(header);
@@ -452,7 +448,7 @@ pub(crate) fn read_header(bytes: &[u8]) -> Option<ReadHeader> {
     })
 }
 
-/// The frame at `offset` as it was written, when header and payload match their checksums.
+/// The written bytes of the frame at `offset`, if header and payload match their checksums.
 pub(crate) fn read_whole(content: &[u8], offset: usize) -> Option<(ReadHeader, &[u8])> {
     let rest = content.get(offset..)?;
     let header = read_header(rest)?;
@@ -479,7 +475,7 @@ mod tests {
         let binding = Binding { identity, durable: Seq::new(6), previous: [9; 32] };
         let mut bytes = vec![1; 9];
         let hash = seal(&frame, &binding, &mut bytes);
-        let (header, written) = read_whole(&bytes, 0).expect("a frame reads as it is written");
+        let (header, written) = read_whole(&bytes, 0).expect("a written frame can be read");
         assert_eq!((header.first, header.count, header.shard), (frame.first, frame.count, frame.shard));
         assert_eq!((header.identity, header.durable, header.previous), (identity, Seq::new(6), [9; 32]));
         assert_eq!((header.base_time, header.format), (frame.base_time, FORMAT_VERSION));
@@ -494,7 +490,7 @@ mod tests {
             let mut spoilt = intact.clone();
             spoilt[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(read_whole(&spoilt, 0), None, "bit {bit}");
-            assert_eq!(hash_of(&spoilt) == hash_of(&intact), bit < 64, "the hash begins behind magic and checksum");
+            assert_eq!(hash_of(&spoilt) == hash_of(&intact), bit < 64, "the hash begins after magic and checksum");
         }
     }
 

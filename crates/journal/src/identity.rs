@@ -1,18 +1,16 @@
-//! Which history a journal is, and which histories follow one another in it.
+//! The identity of a journal: its history and its epoch.
 
 use types::{Epoch, Origin, Seq};
 
-/// Which history a journal is, and whose turn it is to write.
+/// The history that a journal contains, and the epoch of its writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    /// The history.
     pub origin: Origin,
-    /// The turn.
     pub epoch: Epoch,
 }
 
 impl Identity {
-    /// Whether a history of this identity can go on from one of `other`.
+    /// Whether a history with this identity can continue one with the identity `other`.
     pub(crate) fn continues(self, other: Self) -> bool {
         self.origin != other.origin && self.epoch > other.epoch
     }
@@ -21,8 +19,7 @@ impl Identity {
 /// A part of a journal that was written as one history. A journal that was restored has several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// Which history.
     pub identity: Identity,
-    /// Its first entry here.
+    /// The sequence of its first entry in this journal.
     pub first: Seq,
 }

@@ -1,18 +1,18 @@
-//! The journal: the durable, ordered log of entries, and the only truth.
+//! The journal: the durable, ordered log of entries. It is the only source of truth.
 //!
 //! Three parts:
 //!
 //! * how entries become bytes: [`canonical`], [`FrameBuilder`] and the [`Frame`]s that it makes;
-//! * the durable log ([`DurableLog`]): appends frames, makes them durable, has one writer at a time. There is one in files
-//!   ([`FileJournal`]) and one in memory ([`MemoryLog`]);
-//! * the local segments ([`SegmentStore`]): the files that every process keeps of the log, in which a [`Position`] names an
-//!   entry. [`FileReader`] reads them, [`ScrubLog`] remembers when they were checked.
+//! * the durable log ([`DurableLog`]): appends frames, makes them durable and has one writer at a time. It can be
+//!   stored in files ([`FileJournal`]) or in memory ([`MemoryLog`]);
+//! * the local segments ([`SegmentStore`]): the files in which every process keeps the log. A [`Position`] names an
+//!   entry in them. [`FileReader`] reads them, [`ScrubLog`] records when they were checked.
 //!
 //! Readers that follow the log get decoded entries from a [`Tail`].
 //!
-//! A [`FileJournal`] is log and segments at once; a [`FileCopy`] keeps the segments of a log that another process writes.
-//! The format is documented with the code that writes it (`codec` for entries, `frame`, `segments::segment`,
-//! `segments::mark`), and as a whole in `docs/journal-format.md`.
+//! A [`FileJournal`] is log and segments in one; a [`FileCopy`] keeps the segments of a log that another process
+//! writes. The code that writes each part of the format also documents it (`codec` for entries, `frame`,
+//! `segments::segment`, `segments::mark`); `docs/journal-format.md` describes the whole format.
 
 mod bytes;
 mod canonical;

@@ -1,31 +1,31 @@
-//! Which time is believed: the wall clock's, as long as the monotonic clock bears it out.
+//! Decides which time to believe: the wall clock's, as long as it agrees with the monotonic clock.
 //!
-//! Entries carry the wall clock's time for ever, and deadlines, limits and statements hang on it. A clock that jumps ahead
-//! would expire every hold at once, and no later entry could take the time back. So a wall clock that runs ahead of the
-//! monotonic clock by more than a bound is not believed. What is told goes on by the monotonic clock meanwhile; nothing is
-//! to be written. The wall clock is believed again once it is back within the bound, or when an operator says so.
+//! Entries contain the wall clock's time for ever, and deadlines, limits and statements depend on it. A clock that
+//! jumps ahead would expire every hold at once, and no later entry could undo that. So the guard does not believe a
+//! wall clock that runs ahead of the monotonic clock by more than a bound. Meanwhile its time advances with the
+//! monotonic clock, and nothing may be written. The guard believes the wall clock again once it is back within the
+//! bound, or when an operator confirms it.
 //!
-//! Slow drift is no jump: every believed reading is the base for the next, so only what comes between two readings counts.
-//! A clock that jumps back is waited for: the time told stands still until the wall clock passes it, and stays the base
-//! meanwhile, so that a clock that comes back is not taken for one that jumped ahead.
+//! Slow drift does not count as a jump: every believed reading is the base for the next, so only the change between two
+//! readings counts. If the clock jumps back, the guard's time stands still until the wall clock passes it. The base
+//! also stays, so that a clock that recovers from a jump back does not look like one that jumps ahead.
 
 use types::{Span, Timestamp};
 
 /// Both clocks, read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
-    /// The wall clock.
     pub wall: Timestamp,
-    /// Time since some fixed moment, that nobody sets. It counts while the machine is suspended.
+    /// Time since some fixed moment, which nobody can set. It includes the time while the machine is suspended.
     pub monotonic: Span,
 }
 
 /// How far the wall clock may be ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockBounds {
-    /// Of the monotonic clock, since the last believed reading.
+    /// Ahead of the monotonic clock, since the last believed reading.
     pub ahead_max: Span,
-    /// Of the last entry, at a start.
+    /// Ahead of the last entry, at a start.
     pub gap_max: Span,
 }
 
@@ -37,11 +37,11 @@ impl ClockBounds {
 /// Why the wall clock is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Doubt {
-    /// What it says.
+    /// The time that the wall clock shows.
     pub wall: Timestamp,
-    /// What it should say.
+    /// The time that it should show.
     pub expected: Timestamp,
-    /// What that rests on.
+    /// The base from which `expected` was computed.
     pub since: &'static str,
 }
 
@@ -49,16 +49,16 @@ pub struct Doubt {
 #[derive(Debug, Clone)]
 pub struct ClockGuard {
     bounds: ClockBounds,
-    /// What is certain: the time at a reading of the monotonic clock.
+    /// The base: a believed time at a reading of the monotonic clock.
     base: Reading,
-    /// True until the wall clock was believed for the first time: before that the base is the last entry.
+    /// True until the wall clock is believed for the first time. Until then, the base is the last entry.
     is_starting: bool,
     told: Timestamp,
     doubt: Option<Doubt>,
 }
 
 impl ClockGuard {
-    /// A guard of a journal whose last entry was made at `last`, or that has none.
+    /// A guard for a journal whose last entry was made at `last`, or `None` if it has no entry.
     pub fn start(bounds: ClockBounds, last: Option<Timestamp>, reading: Reading) -> Self {
         let (wall, is_starting) = last.map_or((reading.wall, false), |last| (last, true));
         let base = Reading { wall, ..reading };
@@ -67,7 +67,7 @@ impl ClockGuard {
         guard
     }
 
-    /// The time to go by at a reading; never earlier than one that was told before.
+    /// The time to use at a reading; never earlier than a time that an earlier call returned.
     pub fn observe(&mut self, reading: Reading) -> Timestamp {
         let passed = Span::from_ns(reading.monotonic.ns().saturating_sub(self.base.monotonic.ns()));
         let expected = self.base.wall.saturating_add(passed);
@@ -88,12 +88,12 @@ impl ClockGuard {
         self.told
     }
 
-    /// Why the wall clock is not believed; `None` when it is.
+    /// Why the wall clock is not believed; `None` if it is.
     pub const fn doubt(&self) -> Option<Doubt> {
         self.doubt
     }
 
-    /// An operator says that the wall clock is right.
+    /// Believes the wall clock, because an operator says that it is right.
     pub fn confirm(&mut self, reading: Reading) {
         self.doubt = None;
         self.believe(Reading { wall: reading.wall.max(self.told), ..reading });
@@ -112,7 +112,7 @@ mod tests {
 
     const BOUNDS: ClockBounds = ClockBounds { ahead_max: Span::from_secs(10), gap_max: Span::from_secs(1_000) };
 
-    /// A guard after an entry at second 5,000, with both clocks in seconds, the monotonic one from 0 on.
+    /// A guard after an entry at second 5,000, with both clocks in seconds; the monotonic clock starts at 0.
     struct Clocks {
         guard: ClockGuard,
     }
@@ -122,7 +122,7 @@ mod tests {
             Self { guard: ClockGuard::start(BOUNDS, Some(seconds(5_000)), reading(wall, 0)) }
         }
 
-        /// Reads both clocks and says what is told and whether that is believed.
+        /// Reads both clocks; returns the guard's time and whether the wall clock is believed.
         #[track_caller]
         fn read(&mut self, monotonic: u64, wall: u64, told: u64, believed: bool) {
             let now = self.guard.observe(reading(wall, monotonic));
@@ -162,7 +162,7 @@ mod tests {
         clocks.read(1, 9_000, 5_101, false);
         clocks.guard.confirm(reading(9_001, 2));
         clocks.read(3, 9_002, 9_002, true);
-        // The next jump is another one.
+        // The next jump counts separately.
         clocks.read(4, 9_100, 9_003, false);
     }
 
@@ -170,7 +170,7 @@ mod tests {
     fn drift_is_absorbed_however_long_it_goes_on() {
         let mut clocks = Clocks::start(5_000);
         for minute in 1..1_000 {
-            // Nine seconds a minute, far more than any clock drifts.
+            // Nine seconds per minute, far more than any clock drifts.
             clocks.read(60 * minute, 5_000 + 69 * minute, 5_000 + 69 * minute, true);
         }
     }
@@ -180,10 +180,10 @@ mod tests {
         let mut clocks = Clocks::start(5_100);
         clocks.read(10, 5_110, 5_110, true);
         clocks.read(11, 4_000, 5_110, true);
-        // It comes back: no jump ahead.
+        // The clock recovers: this is not a jump ahead.
         clocks.read(100, 5_200, 5_200, true);
         clocks.read(101, 5_150, 5_200, true);
-        // Or it stays and passes what was told.
+        // Or it does not recover and passes the guard's time.
         clocks.read(155, 5_204, 5_204, true);
         // From then on it is the base.
         clocks.read(156, 5_255, 5_205, false);

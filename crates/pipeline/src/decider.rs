@@ -9,7 +9,7 @@ use types::{Seq, Timestamp};
 use crate::frame_notes::{FrameNotes, Notes};
 use crate::queue::Ask;
 
-/// The most deadlines and timeouts that one batch journals before its own commands.
+/// The most deadlines and timeouts that one batch journals before its own requests.
 pub const EXPIRIES_PER_BATCH_MAX: usize = 8_192;
 
 /// Executes requests in order and packs their entries into frames.
@@ -17,26 +17,28 @@ pub const EXPIRIES_PER_BATCH_MAX: usize = 8_192;
 pub struct Decider {
     engine: Engine,
     closed: Option<WritesClosed>,
-    /// What a look-up could not read since this was last taken.
+    /// The error of a look-up that could not read, until [`Decider::take_unread`] takes it.
     unread: Option<index::Fault>,
     packer: Packer,
-    /// Batches that were made.
+    /// The number of batches so far.
     batches: u64,
 }
 
-/// What one run of the decider brought. The frames go to the journal, in order; the answers wait for it.
+/// The result of one run of the decider. The frames go to the journal in order; the answers wait until they are
+/// durable.
 #[derive(Debug)]
 pub struct Batch<R> {
-    /// Which one, counted from 0: batches become durable in this order.
+    /// The batch's number, from 0: batches become durable in this order.
     pub number: u64,
-    /// To be appended in this order; none when nothing changed. With each, what its entries did.
+    /// Frames to append in this order, each with what its entries did; empty if nothing changed.
     pub frames: Vec<(Frame, FrameNotes)>,
-    /// Each answer, and the entry that must be durable before it is given.
+    /// Each answer, and the entry that must be durable before the answer is sent.
     pub answers: Vec<(R, Seq, Answer)>,
 }
 
 impl Decider {
-    /// A decider over an engine that has folded every entry of its journal. `notes` is how far the index was told.
+    /// A decider for an engine that has replayed every entry of its journal. `notes` continues after what the index has
+    /// already received.
     pub fn new(engine: Engine, notes: Notes) -> Self {
         Self {
             engine,
@@ -47,28 +49,28 @@ impl Decider {
         }
     }
 
-    /// The engine, for looking at.
+    /// The engine, read-only.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Lets the ledger forget client transfers that the index has in its tables: the first `recorded` records.
+    /// Lets the ledger drop client transfers that are in the index's tables: the first `recorded` records.
     pub fn forget_through(&mut self, recorded: u64) {
         self.engine.forget_through(recorded);
     }
 
-    /// Says why nothing may be written from now on, as [`crate::Gate::why`] has it, or that it may.
+    /// Sets why nothing may be written from now on, as returned by [`crate::Gate::why`], or that writing is allowed.
     pub fn set_closed(&mut self, why: Option<WritesClosed>) {
         self.closed = why;
     }
 
-    /// When time alone next brings something to write; nothing while nothing may be written.
+    /// When a deadline or timeout next causes a write; `None` if there is none, or while nothing may be written.
     pub fn next_due(&self) -> Option<Timestamp> {
         if self.closed.is_some() { None } else { self.engine.next_due() }
     }
 
-    /// Journals what time brought by `now`, then executes the requests in order. While nothing may be written (PIP-2),
-    /// nothing is journaled: what is past its time reads so all the same.
+    /// Journals the deadlines and timeouts that passed by `now`, then executes the requests in order. While nothing may
+    /// be written (PIP-2), it journals nothing; reads still show what has expired as expired.
     pub fn work<R>(&mut self, now: Timestamp, asks: impl IntoIterator<Item = Ask<R>>) -> Batch<R> {
         let due = if self.closed.is_some() { 0 } else { EXPIRIES_PER_BATCH_MAX };
         for _ in 0..due {
@@ -88,7 +90,7 @@ impl Decider {
             match answer {
                 Ok(answer) => answers.push((reply_to, self.engine.applied(), answer)),
                 Err(Some(refusal)) if self.engine.applied() == before => answers.push((reply_to, before, Err(refusal))),
-                // A part of it happened, or there is nothing to say before a restart: asked again, it is answered.
+                // Part of the request was applied, or it cannot be answered before a restart. A retry gets an answer.
                 Err(Some(_) | None) => drop(reply_to),
             }
         }
@@ -101,14 +103,14 @@ impl Decider {
         Batch { number, frames: self.packer.finish(), answers }
     }
 
-    /// What a look-up of the past could not read, since this was last asked.
+    /// The error of a look-up of the past that could not read, since the last call.
     pub fn take_unread(&mut self) -> Option<index::Fault> {
         self.unread.take()
     }
 
-    /// Lets the engine work. A look-up that cannot read unwinds out of a plan, which only reads: whatever was applied before
-    /// it is whole and is journaled, nothing of what was asked for last is. The request is refused where the journal is
-    /// damaged, for then the server goes on reading, and not answered otherwise.
+    /// Runs the engine. A look-up that cannot read panics and unwinds out of planning, which only reads: everything
+    /// that was applied before it is complete and is journaled, and the failed request had no effect. If the journal is
+    /// damaged, the request is refused, because the server continues to serve reads; otherwise it gets no answer.
     fn look<T>(&mut self, work: impl FnOnce(&mut Engine, &mut Packer) -> T) -> Result<T, Option<Refusal>> {
         let Self { engine, packer, .. } = self;
         let fault = match catch_unwind(AssertUnwindSafe(|| work(engine, packer))) {

@@ -1,4 +1,4 @@
-//! What entries did, as the index is told.
+//! What entries did, in the form that the index receives.
 
 use engine::{Applied, Entry, Fact};
 use index::{AccountChanges, GENERATION_ENTRIES, IndexedFact};
@@ -24,7 +24,7 @@ struct Noted {
     event: IndexedFact,
 }
 
-/// How things stood at the end of a generation.
+/// The state at the end of a generation.
 #[derive(Debug)]
 struct GenerationEnd {
     last: Seq,
@@ -37,18 +37,18 @@ struct GenerationEnd {
 }
 
 impl FrameNotes {
-    /// Ledgers with the fields of transfers that they want indexed from here on.
+    /// Ledgers with the fields of transfers that are indexed from here on.
     pub fn chosen(&self) -> &[(LedgerId, IndexedFields)] {
         &self.chosen
     }
 
-    /// What the index is told of an entry that is replayed, as if its segment were one frame; `after` is the place behind
-    /// its own.
+    /// What the index receives for an entry that is replayed, as if its segment were one frame; `after` is the place
+    /// after the entry's own.
     pub fn replayed(self, position: Position, after: StartAt) -> (index::IndexUpdate, Option<index::Generation>) {
         self.placed(FrameAt { segment: position.segment(), offset: 0 }, after)
     }
 
-    /// What the index is told once the frame is durable. `at` is where it stands, `after` the place behind it.
+    /// What the index receives once the frame is durable. `at` is where it is stored, `after` the place after it.
     pub fn placed(self, at: FrameAt, after: StartAt) -> (index::IndexUpdate, Option<index::Generation>) {
         let mut batch = index::IndexUpdate::with_capacity(self.events.len());
         for noted in &self.events {
@@ -77,27 +77,27 @@ pub struct Notes {
     feed: FrameNotes,
     /// Accounts that changed in this generation, as its digests found them.
     changes: AccountChanges,
-    /// The end of the generation before.
+    /// The end of the previous generation.
     sealed: Seq,
-    /// Entries of a generation, about.
+    /// The approximate number of entries in a generation.
     generation: u64,
 }
 
 impl Notes {
-    /// Notes that go on after the generation that ended with `sealed`.
+    /// Notes that continue after the generation that ended with `sealed`.
     pub fn new(sealed: Seq) -> Self {
         Self { feed: FrameNotes::default(), changes: AccountChanges::default(), sealed, generation: GENERATION_ENTRIES }
     }
 
-    /// Ends a generation after about so many entries (at least one) instead of [`GENERATION_ENTRIES`]: for tests in which
-    /// much is to happen soon.
+    /// Ends a generation after about this number of entries (at least one) instead of [`GENERATION_ENTRIES`], for tests
+    /// that need several generations.
     #[must_use]
     pub fn with_generations_of(mut self, entries: u64) -> Self {
         self.generation = entries.max(1);
         self
     }
 
-    /// Notes an entry; true when a generation can end with it, for which its frame must end too.
+    /// Notes an entry; returns true if a generation can end with it, in which case its frame must end too.
     pub fn note(&mut self, placed: EntryOffset, applied: Applied<'_>) -> bool {
         let Applied { entry, touched, changes, ledger } = applied;
         self.note_events(placed, entry, touched);
@@ -119,7 +119,7 @@ impl Notes {
         true
     }
 
-    /// What the frame did that ends with the entry `last`. A generation ends only where a frame does.
+    /// What the frame that ends with the entry `last` did. A generation ends only at the end of a frame.
     pub fn take(&mut self, last: Seq) -> FrameNotes {
         let mut feed = std::mem::take(&mut self.feed);
         feed.end = feed.end.filter(|end| end.last == last);
@@ -130,7 +130,7 @@ impl Notes {
         feed
     }
 
-    /// As [`Notes::note`], for an entry that is replayed; [`FrameNotes::replayed`] goes with it.
+    /// Like [`Notes::note`], for an entry that is replayed; use it with [`FrameNotes::replayed`].
     pub fn note_replayed(&mut self, position: Position, applied: Applied<'_>) {
         let offset = u32::try_from(position.offset()).expect("JRN-6: a segment is below 4 GiB");
         self.note(EntryOffset { offset, is_row: position.is_row() }, applied);
@@ -186,7 +186,7 @@ impl Notes {
                     if let TransferKey::Client(id) = key {
                         note(at, IndexedFact::Expired { id: id.get() });
                     }
-                    // So that whoever follows an account's balances comes by.
+                    // So that a reader who follows an account's balances sees this change.
                     note(at, IndexedFact::Leg { debit, credit });
                 }
                 (

@@ -1,5 +1,5 @@
-//! Whether anything may be written: refusing is better than to write with a wrong time, to a disk that runs full or behind
-//! damage.
+//! Decides whether anything may be written. The server refuses writes rather than write with a wrong time, to a nearly
+//! full disk or after damage.
 
 use std::sync::Arc;
 
@@ -7,43 +7,42 @@ use engine::WritesClosed;
 
 use crate::clock_guard::Doubt;
 
-/// What was found to speak against writing. Several things may at once; the gravest is named.
+/// Reasons against writing. There can be several at once; the most serious one is reported.
 #[derive(Debug, Clone, Default)]
 pub struct Gate {
-    /// What is damaged, as its fault says; it stays until the next start.
+    /// The message of the fault that reported the damage; stays until the next start.
     damage: Option<Arc<str>>,
     disk: Option<DiskSpace>,
     clock: Option<Doubt>,
 }
 
-/// Room on the disk of a directory.
+/// Free space on the disk of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskSpace {
-    /// The directory.
     pub directory: Arc<str>,
-    /// Bytes that are left.
+    /// Free bytes.
     pub free_bytes: u64,
-    /// Bytes that are kept free.
+    /// Bytes that must stay free.
     pub reserve_bytes: u64,
 }
 
 impl Gate {
-    /// Damage was found in the journal. What was found first is kept: later damage may come of it.
+    /// Records damage in the journal. The first report is kept, because later ones may be consequences of it.
     pub fn note_damage(&mut self, what: &str) {
         self.damage.get_or_insert_with(|| what.into());
     }
 
-    /// The room on the fullest disk.
+    /// Records the free space on the fullest disk.
     pub fn note_disk(&mut self, space: DiskSpace) {
         self.disk = (space.free_bytes < space.reserve_bytes).then_some(space);
     }
 
-    /// What [`crate::ClockGuard::doubt`] says.
+    /// Records the result of [`crate::ClockGuard::doubt`].
     pub fn note_clock(&mut self, doubt: Option<Doubt>) {
         self.clock = doubt;
     }
 
-    /// Why nothing may be written; `None` when it may.
+    /// Why nothing may be written; `None` if writing is allowed.
     pub fn why(&self) -> Option<WritesClosed> {
         let damage = self.damage.clone().map(WritesClosed::JournalDamaged);
         damage
@@ -57,7 +56,7 @@ impl Gate {
             })
     }
 
-    /// True when damage, a full disk, a doubted clock speak against it, in this order.
+    /// Whether damage, a full disk and a doubted clock are reasons against writing, in this order.
     pub const fn reasons(&self) -> [bool; 3] {
         [self.damage.is_some(), self.disk.is_some(), self.clock.is_some()]
     }

@@ -1,4 +1,4 @@
-//! The pipeline: what happens between a request and its reply, as a state machine without threads, clock or I/O.
+//! The pipeline: everything between a request and its reply, as a state machine without threads, clock or I/O.
 //!
 //! ```text
 //! Queue ──take──► Decider ──Batch: frames and answers──► Writer ──release──► replies
@@ -6,13 +6,14 @@
 //!                    └ engine: decide, apply                └ journal: durable position
 //! ```
 //!
-//! [`Queue`] is bounded. [`Decider`] executes whatever waited, expiries first, and makes frames. [`Writer`] makes the
-//! frames durable, one step at a time, and keeps every answer back until the entries it rests on are durable: also reads,
-//! refusals and "exists", for they show state that a crash could still take away. The server drives the three with threads
-//! over a real disk; the simulator runs the same code step by step over a simulated disk, with faults between the steps.
+//! [`Queue`] is bounded. [`Decider`] executes the waiting requests, after the expiries that are due, and makes frames.
+//! [`Writer`] makes the frames durable, one step at a time, and holds every answer until the entries that it depends on
+//! are durable. This includes reads, refusals and "exists", because they show state that a crash could still undo. The
+//! server drives all three with threads over a real disk; the simulator runs the same code step by step over a
+//! simulated disk, with faults between the steps.
 //!
-//! [`Gate`] says whether anything may be written at all: not while [`ClockGuard`] doubts the clock, the disk is nearly full
-//! or the journal was found damaged. The decider then answers what leaves no entry and refuses the rest.
+//! [`Gate`] says whether anything may be written at all: writes stop while [`ClockGuard`] doubts the clock, the disk is
+//! nearly full or the journal is damaged. The decider then answers requests that write no entry and refuses the others.
 #![deny(clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
 mod clock_guard;

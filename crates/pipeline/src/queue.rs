@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 
 use engine::Request;
 
-/// A request and whatever its answer is sent through.
+/// A request and the handle through which it is answered.
 #[derive(Debug)]
 pub struct Ask<R> {
-    /// What is asked.
     pub request: Request,
-    /// Where the answer goes.
+    /// Where the answer is sent.
     pub reply_to: R,
 }
 
-/// Requests that wait for the engine, at most a fixed number of events of them: a batch counts as many as it brings.
+/// Requests that wait for the engine. The bound is on their events: a batch counts as many as it contains.
 #[derive(Debug)]
 pub struct Queue<R> {
     waiting: VecDeque<Ask<R>>,
@@ -21,7 +20,7 @@ pub struct Queue<R> {
     events_max: usize,
 }
 
-/// The queue is full: the request comes back, and its caller is told to come again later.
+/// The queue is full. The request is returned; its caller is told to try again later.
 #[derive(Debug)]
 pub struct Full<R>(pub Box<Ask<R>>);
 
@@ -45,7 +44,8 @@ impl<R> Queue<R> {
         Ok(())
     }
 
-    /// Takes requests from the front until they bring `events` events or none is left; the last one may bring more.
+    /// Takes requests from the front until they contain `events` events or the queue is empty; the last one may exceed
+    /// it.
     pub fn take(&mut self, events: usize) -> Vec<Ask<R>> {
         let mut taken = 0_usize;
         let reached = |ask: &Ask<R>| {
@@ -59,12 +59,11 @@ impl<R> Queue<R> {
         asks
     }
 
-    /// How many requests wait.
+    /// The number of waiting requests.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// True when none waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The way from a decided batch to its answers: save keys, append, sync, tell the index, release.
+//! The way from a decided batch to its answers: save keys, append, sync, update the index, release.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -11,21 +11,19 @@ use types::{Seq, Span};
 use crate::decider::Batch;
 use crate::frame_notes::FrameNotes;
 
-/// How soon after an acknowledgement the mark covers it.
+/// How soon after an acknowledgement the mark must cover it.
 pub const MARK_WITHIN: Span = Span::from_ns(10_000_000);
 
-/// Makes keys durable.
 pub trait KeySaver {
-    /// Why that failed.
     type Error: std::error::Error + 'static;
 
     /// Writes and syncs every key that was made since the last call.
     fn save_keys(&self) -> Result<(), Self::Error>;
 }
 
-/// Learns what durable frames did, so that it can be queried.
+/// Receives what durable frames did, so that it can be queried.
 pub trait Indexer {
-    /// Takes what a frame did. Frames come in order; the frame stands at `at`, and `behind` is the place after it.
+    /// Adds what a frame did. Frames come in order; the frame is stored at `at`, and `behind` is the place after it.
     fn index(&self, feed: FrameNotes, at: FrameAt, behind: StartAt) -> Result<(), index::Fault>;
 }
 
@@ -40,13 +38,12 @@ impl Indexer for Index {
     }
 }
 
-/// Why nothing more is written. The process must stop and start anew.
+/// Why nothing more is written. The process must stop and restart.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError<K> {
-    /// The journal failed.
     #[error(transparent)]
     Journal(#[from] Fault),
-    /// The index failed: nothing is lost, but a restart must rebuild it.
+    /// The index failed: no data is lost, but a restart must rebuild the index.
     #[error("the index failed: {0}")]
     Index(#[from] index::Fault),
     /// Keys could not be saved, so entries that need them must not be written.
@@ -54,12 +51,12 @@ pub enum WriteError<K> {
     Keys(K),
 }
 
-/// What a [`Writer`] does at once.
+/// One step of a [`Writer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Writes the mark, because it is due and more is about to be written.
+    /// Writes the mark, because it is due and more writes follow.
     Mark,
-    /// Saves the keys that the next frames need: an entry that stays sealed for ever would be lost.
+    /// Saves the keys that the next frames need: without its key, a sealed entry could never be read.
     SaveKeys,
     /// Appends one frame.
     Append,
@@ -71,40 +68,40 @@ pub enum Step {
 
 /// Makes batches durable in the order in which they were decided, and releases their answers.
 ///
-/// It has no thread and no clock: whoever drives it calls [`Writer::step`] until nothing is left to do, then
-/// [`Writer::release`], and [`Writer::mark_in_time`] when [`Writer::mark_due`] says so. Times are readings of a monotonic
-/// clock.
+/// It has no thread and no clock: its driver calls [`Writer::step`] until nothing is left to do, then
+/// [`Writer::release`], and [`Writer::mark_in_time`] when [`Writer::mark_due`] says so. Times are readings of a
+/// monotonic clock.
 ///
-/// * An answer is released only when every entry that it rests on is durable and indexed, so that whoever has the answer
-///   also finds what it says.
+/// * An answer is released only after every entry that it depends on is durable and indexed, so that a client that has
+///   the answer can also query what it says.
 /// * After any failure nothing more is written and nothing is released: a batch must not become durable without the one
 ///   before it.
 ///
-/// The journal is a durable log and the local segments that are kept of it: one value is both, so that a frame is at its
-/// place once it is durable.
+/// The journal is both a durable log and its local segments. They are one value, so that a frame is at its place once
+/// it is durable.
 #[derive(Debug)]
 pub struct Writer<R, J> {
     journal: J,
-    /// The number of the batch that is held next.
+    /// The number of the next batch that [`Writer::hold`] accepts.
     next_batch: u64,
-    /// Each answer, and the last entry that it rests on; in the order of batches.
+    /// Each answer, and the last entry that it depends on, in the order of batches.
     answers: VecDeque<(R, Seq, Answer)>,
-    /// To be appended.
+    /// Frames to append.
     frames: VecDeque<(Frame, FrameNotes)>,
-    /// Whether `frames` may need keys that are not saved.
+    /// Whether `frames` may need keys that are not saved yet.
     keys_unsaved: bool,
-    /// Not synced.
+    /// Frames that are appended but not synced.
     appended: VecDeque<Written>,
-    /// Synced; the index is still to be told.
+    /// Frames that are synced but not in the index yet.
     durable: VecDeque<Written>,
     /// The last entry that is durable and indexed.
     indexed: Seq,
-    /// When an entry became durable and indexed that the mark does not cover.
+    /// When the first entry that the mark does not cover became durable and indexed.
     unmarked_since: Option<Span>,
     poisoned: Option<String>,
 }
 
-/// What a frame did, and where it stands.
+/// What a frame did, and where it is stored.
 #[derive(Debug)]
 struct Written {
     feed: FrameNotes,
@@ -113,7 +110,7 @@ struct Written {
 }
 
 impl<R, J: DurableLog + SegmentStore> Writer<R, J> {
-    /// A writer behind everything that the journal holds; all of that must be indexed.
+    /// A writer that continues after the last entry of the journal; all entries must be indexed.
     pub fn new(journal: J) -> Self {
         Self {
             next_batch: 0,
@@ -129,7 +126,7 @@ impl<R, J: DurableLog + SegmentStore> Writer<R, J> {
         }
     }
 
-    /// The journal, for looking at.
+    /// The journal, read-only.
     pub fn journal(&self) -> &J {
         &self.journal
     }
@@ -139,22 +136,22 @@ impl<R, J: DurableLog + SegmentStore> Writer<R, J> {
         self.indexed
     }
 
-    /// How many answers wait.
+    /// The number of waiting answers.
     pub fn answers_waiting(&self) -> usize {
         self.answers.len()
     }
 
-    /// Whether the thread that decided this batch should write it itself, because handing it to another thread would only
-    /// take time: no request waits to be decided meanwhile, and every batch before this one is written.
+    /// Whether the thread that decided this batch should write it itself, because handing it to another thread would
+    /// only cost time: no request waits to be decided, and every earlier batch is written.
     pub fn takes_at_once(&self, batch: &Batch<R>, requests_waiting: usize) -> bool {
         let is_idle = self.frames.is_empty() && self.appended.is_empty() && self.durable.is_empty();
         requests_waiting == 0 && is_idle && batch.number == self.next_batch
     }
 
-    /// Takes a batch that is to be written.
+    /// Adds a batch to write.
     ///
     /// # Panics
-    /// When it is not the batch that was decided next (PIP-4).
+    /// When it is not the next batch in the order of decisions (PIP-4).
     pub fn hold(&mut self, batch: Batch<R>) {
         assert_eq!(batch.number, self.next_batch, "PIP-4: batches become durable in the order they were decided in");
         self.next_batch += 1;
@@ -163,7 +160,7 @@ impl<R, J: DurableLog + SegmentStore> Writer<R, J> {
         self.answers.extend(batch.answers);
     }
 
-    /// What [`Writer::step`] does next; `None` once everything that was held is durable and indexed.
+    /// What [`Writer::step`] does next; `None` once every batch is durable and indexed.
     pub fn next_step(&self, now: Span) -> Option<Step> {
         if !self.durable.is_empty() {
             Some(Step::Index)
@@ -178,10 +175,10 @@ impl<R, J: DurableLog + SegmentStore> Writer<R, J> {
         }
     }
 
-    /// Does what is next and says what that was; `None` when nothing is left to do.
+    /// Does the next step and returns it; `None` if nothing is left to do.
     ///
     /// # Errors
-    /// When it failed, or anything failed before.
+    /// When this step or an earlier one failed.
     ///
     /// # Panics
     /// When the durable position goes back (PIP-1).
@@ -225,15 +222,15 @@ impl<R, J: DurableLog + SegmentStore> Writer<R, J> {
     /// Writes the mark if it is due.
     ///
     /// # Errors
-    /// When it failed, or anything failed before.
+    /// When this step or an earlier one failed.
     pub fn mark_in_time(&mut self, now: Span) -> Result<(), Fault> {
         self.guarded(|writer| if writer.mark_is_due(now) { writer.write_mark() } else { Ok(()) })
     }
 
-    /// Writes the mark, whether or not it is due: at a clean stop.
+    /// Writes the mark even if it is not due yet, for a clean stop.
     ///
     /// # Errors
-    /// As [`Writer::mark_in_time`].
+    /// The same as [`Writer::mark_in_time`].
     pub fn mark(&mut self) -> Result<(), Fault> {
         self.guarded(Self::write_mark)
     }
@@ -274,7 +271,7 @@ impl<R, J: DurableLog + SegmentStore> Writer<R, J> {
         Ok(())
     }
 
-    /// Does something unless an earlier failure left it unknown what is durable; remembers a failure.
+    /// Runs a step, unless an earlier failure left it unknown what is durable; remembers a failure.
     fn guarded<T, E: Display + From<Fault>>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         if let Some(why) = &self.poisoned {
             return Err(Fault::Poisoned(why.clone()).into());

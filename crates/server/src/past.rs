@@ -323,7 +323,7 @@ impl<'a> PastReader<'a> {
             Some(place) => Ok(&self.frame[place].1),
             None => {
                 let seq = self.frame.first().map_or(types::Seq::ZERO, |(_, entry)| entry.header.seq);
-                Err(Fault::damaged_at(position, seq, "no entry starts there").into())
+                Err(Fault::damaged_at(position, seq, "no entry starts at this position").into())
             }
         }
     }

@@ -36,7 +36,7 @@ pub(super) const ACCOUNT_STAGED: u16 = 31;
 pub(super) const TRANSFER_STAGED: u16 = 32;
 pub(super) const IMPORT_NOTED: u16 = 33;
 
-/// The version of a kind unless the fact needs a later one.
+/// The version of a kind, unless the fact needs a later one.
 const FIRST_VERSION: u16 = 1;
 
 fn kind(fact: &Fact) -> u16 {
@@ -85,7 +85,7 @@ pub(super) fn kind_name(fact: &Fact) -> &'static str {
     }
 }
 
-/// Appends the plain section; says kind and version.
+/// Appends the plain section; returns kind and version.
 pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, u16) {
     match fact {
         Fact::JournalStarted { origin } => into.u128(origin.get()),
@@ -120,7 +120,7 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, 
     (kind(fact), version(header, fact))
 }
 
-/// The version of its kind that a fact is written in: the first that can hold it, so that it depends on the fact alone.
+/// The version that encodes this fact: the first one that can represent it, so that it depends on the fact alone.
 fn version(header: &Header, fact: &Fact) -> u16 {
     match fact {
         Fact::Ledger(fact) => ledger_facts::version(header, fact),
@@ -136,7 +136,7 @@ fn version(header: &Header, fact: &Fact) -> u16 {
     }
 }
 
-/// The last version of a kind that this release reads.
+/// The latest version of a kind that this release reads.
 fn last_version(kind: u16) -> u16 {
     match kind {
         ACCOUNT_OPENED | TRANSFER_CREATED => ledger_facts::IMPORTED_VERSION,
@@ -144,7 +144,6 @@ fn last_version(kind: u16) -> u16 {
     }
 }
 
-/// Reads a plain section.
 pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> Result<Fact, DecodeError> {
     let mut from = Decoder::new(plain);
     let later = DecodeError::LaterRelease { kind, version };
@@ -233,7 +232,8 @@ const REMOVE: u8 = 1;
 const LABEL_NEGATIVE: u8 = 2;
 const LABEL_POSITIVE: u8 = 3;
 
-/// Updates; the time as a distance from the entry's, the sequence only where it is not the entry's own.
+/// Encodes updates. The time is a distance from the entry's time; the sequence is written only if it is not the entry's
+/// own.
 pub(super) fn encode_updates(header: &Header, updates: &[Update], into: &mut Encoder) {
     into.count(updates.len());
     for update in updates {

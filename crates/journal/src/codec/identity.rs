@@ -1,4 +1,4 @@
-//! The kinds of entries about identity: principals and their credentials.
+//! Encodes principals and their credentials.
 
 use engine::{ApiKeyAdded, CredentialAdded, CredentialKind, IdentityFact, PrincipalAdded, PrincipalKind};
 use types::{ActorId, CredentialId, Digest};

@@ -1,4 +1,4 @@
-//! Facts of imports as bytes. Most staged transfers stand in rows instead, see `rows`.
+//! Encodes facts of imports. Most staged transfers are stored as rows instead, see `rows`.
 
 use engine::Header;
 use ledger::{AccountPlace, Fact, Import, ImportNumber, ImportProgress, ImportState, Places};

@@ -1,5 +1,5 @@
-//! Facts of the ledger as bytes. A plain transfer takes about 60 bytes, with all user data about 90. Accounts and
-//! transfers have a second version, for those that are older than their entry because they were imported.
+//! Encodes facts of the ledger. A plain transfer takes about 60 bytes, one with all user data about 90. Accounts and
+//! transfers have a second version for imported ones, which are older than their entry.
 
 use engine::Header;
 use ledger::{
@@ -41,11 +41,11 @@ pub(super) fn kind(fact: &Fact) -> u16 {
     }
 }
 
-/// The version of accounts and transfers that are older than their entry: imported ones. Their time is a signed
-/// distance; in version 1 it is what the entry's own time has to be advanced by.
+/// The version for imported accounts and transfers, which are older than their entry. It encodes the time as a signed
+/// distance from the entry's time; version 1 uses an unsigned distance.
 pub(super) const IMPORTED_VERSION: u16 = 2;
 
-/// The version of its kind that a fact is written in.
+/// The version that encodes this fact.
 pub(super) fn version(header: &Header, fact: &Fact) -> u16 {
     let timestamp = match fact {
         Fact::AccountOpened(account) => account.timestamp,
@@ -67,7 +67,7 @@ pub(super) fn version(header: &Header, fact: &Fact) -> u16 {
     if timestamp < header.decided_at { IMPORTED_VERSION } else { 1 }
 }
 
-/// The plain section of the entry that a row stands for; says kind and version.
+/// Appends the plain section of the entry that a row represents; returns kind and version.
 pub(super) fn encode_row(
     header: &Header,
     import: Option<ImportNumber>,
@@ -87,11 +87,11 @@ pub(super) fn encode_row(
     }
 }
 
-/// Several facts inside another entry, each behind its kind. None of them is imported.
+/// Appends facts inside another entry, each after its kind. None of them is imported.
 pub(super) fn encode_all(header: &Header, facts: &[Fact], into: &mut Encoder) {
     into.count(facts.len());
     for fact in facts {
-        assert_eq!(version(header, fact), 1, "JRN-5: nothing inside another entry is older than the entry");
+        assert_eq!(version(header, fact), 1, "JRN-5: a fact inside another entry is not older than the entry");
         into.varint(kind(fact));
         encode(header, fact, into);
     }
@@ -126,7 +126,7 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) {
         Fact::ScheduledCancelled { id } => into.u128(id.get()),
         Fact::IndexesChosen { ledger, fields } => ledger_settings::encode_indexes(*ledger, *fields, into),
         Fact::ImportStarted(import) => imports::encode_started(import, into),
-        // Both are older than their entry.
+        // Both accounts are older than their entry.
         Fact::AccountStaged { import, account } => {
             into.varint(import.get());
             encode_account(header, account, into);
@@ -166,7 +166,7 @@ pub(super) fn decode_status(from: &mut Decoder<'_>) -> Result<TransferStatus, De
         .ok_or(DecodeError::Unknown { what: "transfer status", value: u64::from(number) })
 }
 
-/// A time shortly after the entry's, or, in the version for imported things, any time before it.
+/// Reads a time at or after the entry's or, in the version for imports, a time before it.
 fn encode_time(header: &Header, at: Timestamp, into: &mut Encoder) {
     if at < header.decided_at {
         into.zigzag(at.ns().wrapping_sub(header.decided_at.ns()).cast_signed());
@@ -180,11 +180,11 @@ fn decode_time(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<
         return Ok(header.decided_at.saturating_add(Span::from_ns(from.varint()?)));
     }
     let at = Timestamp::from_ns(header.decided_at.ns().wrapping_add(from.zigzag()?.cast_unsigned()));
-    // What is not older has its own version, so that a fact has one encoding.
+    // A time that is not earlier belongs to version 1, so that each fact has exactly one encoding.
     if at < header.decided_at { Ok(at) } else { Err(DecodeError::Unknown { what: "earlier time", value: at.ns() }) }
 }
 
-/// 16 bytes that name the transfer or its payment, then 0 or the leg's number plus one.
+/// 16 bytes for the transfer or its payment, then 0 or the leg's number plus one.
 pub(super) fn encode_key(key: TransferKey, into: &mut Encoder) {
     match key {
         TransferKey::Client(id) => {
@@ -234,7 +234,7 @@ pub(super) fn decode_account(header: &Header, version: u16, from: &mut Decoder<'
 
 pub(super) fn encode_transfer(header: &Header, transfer: &Transfer, into: &mut Encoder) {
     if let TransferKey::Client(id) = transfer.key {
-        // As below, in one piece.
+        // The same as the code below, in one write.
         let mut bytes = [0; 49];
         bytes[..16].copy_from_slice(&id.get().to_le_bytes());
         bytes[17..33].copy_from_slice(&transfer.debit.get().to_le_bytes());
@@ -293,7 +293,7 @@ pub(super) fn decode_transfer(header: &Header, version: u16, from: &mut Decoder<
     })
 }
 
-/// What is given of the fields that may be left out.
+/// A bit for each optional field that is given.
 fn decode_given(known: u8, from: &mut Decoder<'_>) -> Result<u8, DecodeError> {
     match from.u8()? {
         given if given & !known == 0 => Ok(given),

@@ -1,4 +1,4 @@
-//! Facts about what stands beside balances, as bytes.
+//! Encodes the ledger's facts that change no balance, such as limits, addresses, metadata and schedules.
 
 use engine::Header;
 use ledger::{Address, Fact, IndexedFields, Limits, MetadataOf, NewTransfer, Scheduled, Transfer};
@@ -30,7 +30,7 @@ pub(super) fn encode_address(account: AccountId, address: &Address, into: &mut E
     into.counted(address.as_str().as_bytes());
 }
 
-/// What it is about, then every key with 1 and its new value, or 0.
+/// The subject, then each key with 1 and its new value, or with 0 if the key is removed.
 pub(super) fn encode_metadata(of: MetadataOf, values: &[(String, Option<String>)], into: &mut Encoder) {
     match of {
         MetadataOf::Account(id) => {
@@ -56,7 +56,7 @@ pub(super) fn encode_metadata(of: MetadataOf, values: &[(String, Option<String>)
     }
 }
 
-/// As the transfer that it will be, at its time.
+/// Encoded like the transfer that it will become, at the time when it is due.
 pub(super) fn encode_scheduled(header: &Header, scheduled: &Scheduled, into: &mut Encoder) {
     let Scheduled { new, at } = *scheduled;
     let transfer = Transfer {

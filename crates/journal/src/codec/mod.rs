@@ -1,10 +1,10 @@
-//! Entries as bytes.
+//! Encodes entries.
 //!
-//! An entry has two encodings. **Within a frame** it is short: what it shares with the entry before it is left out.
-//! **Canonical** it is expanded and independent of framing: that is what a leaf of the Merkle tree commits to. Both hold
-//! the same *plain section*, the kind's own fields.
+//! An entry has two encodings. **Within a frame** it is short: it leaves out the fields that it shares with the entry
+//! before it. The **canonical** encoding is complete and does not depend on framing; the leaves of the Merkle tree
+//! commit to it. Both contain the same *plain section*: the fields of the entry's kind.
 //!
-//! Within a frame, client transfers stand in rows of fixed size, see `rows`. Any other entry is:
+//! Within a frame, client transfers are stored in rows of a fixed size, see `rows`. Any other entry is:
 //!
 //! | field | encoding |
 //! | --- | --- |
@@ -18,15 +18,15 @@
 //! | plain section | varint length, bytes |
 //! | sealed section | varint count of keys, 16 bytes each; varint length, ciphertext |
 //!
-//! The mark for extensions is kept for a later release. This one refuses an entry that has it: a leaf commits to all of
-//! an entry, so an extension that nobody understands must not be dropped silently.
+//! The mark for extensions is reserved for a later release. This release refuses an entry with this mark: a leaf
+//! commits to the whole entry, so an unknown extension must not be dropped silently.
 //!
-//! A kind's version is a function of the fact, so that reading an entry and writing it again gives the same bytes, and
-//! no later version of a kind ever changes the leaf of an entry that was written before.
+//! The version of a kind depends on the fact alone. Reading an entry and writing it again therefore gives the same
+//! bytes, and no later version of a kind changes the leaf of an entry that was written before.
 //!
-//! Canonical, all numbers little-endian and of fixed width: version of this encoding (1 byte, 1), shard (2), sequence
-//! (8), tenant (4), actor (8), request (16), `decided_at` (8), `occurred_at` (8), kind (2), version (2), plain section
-//! (4-byte length, bytes), count of keys (4), each key (16), ciphertext (4-byte length, bytes).
+//! The canonical encoding has little-endian numbers of fixed width: version of this encoding (1 byte, 1), shard (2),
+//! sequence (8), tenant (4), actor (8), request (16), `decided_at` (8), `occurred_at` (8), kind (2), version (2), plain
+//! section (4-byte length, bytes), count of keys (4), each key (16), ciphertext (4-byte length, bytes).
 
 mod fact;
 mod identity;
@@ -54,7 +54,7 @@ const REQUEST_IS_ID: u8 = 8;
 const OCCURRED: u8 = 16;
 const SEALED: u8 = 32;
 
-/// What the entries of a frame take over from one another.
+/// The fields that an entry of a frame inherits from the entry before it.
 #[derive(Debug, Clone)]
 pub(crate) struct FrameContext {
     shard: ShardId,
@@ -81,10 +81,12 @@ impl FrameContext {
     /// When this entry cannot be the next one of the frame (JRN-1, JRN-4).
     pub(crate) fn expect(&self, header: &Header) {
         assert_eq!(header.seq, self.next, "JRN-1: entries follow one another without gaps");
-        assert!(header.decided_at >= self.at && header.shard == self.shard, "JRN-4: a frame is of one shard, in order");
+        assert!(
+            header.decided_at >= self.at && header.shard == self.shard,
+            "JRN-4: the entries of a frame have one shard, and their times do not go back"
+        );
     }
 
-    /// The sequence of the next entry.
     pub(crate) fn next(&self) -> Seq {
         self.next
     }
@@ -98,14 +100,14 @@ impl FrameContext {
     }
 }
 
-/// Bytes that every entry needs for a moment, kept to spare allocations.
+/// Scratch buffers for encoding an entry, reused to avoid allocations.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     plain: Encoder,
     record: Encoder,
 }
 
-/// An entry as it stands in a frame, without the count of its bytes.
+/// Encodes an entry as in a frame, without the length before it.
 pub(crate) fn encode_entry<'a>(entry: &Entry, context: &FrameContext, scratch: &'a mut Scratch) -> &'a [u8] {
     let header = &entry.header;
     let Scratch { plain, record } = scratch;
@@ -149,7 +151,7 @@ pub(crate) fn encode_entry<'a>(entry: &Entry, context: &FrameContext, scratch: &
     &record.bytes
 }
 
-/// Takes an entry from a frame.
+/// Reads an entry of a frame.
 pub(crate) fn decode_entry(from: &mut Decoder<'_>, context: &mut FrameContext) -> Result<Entry, DecodeError> {
     let mut record = Decoder::new(from.counted()?);
     let marks = record.u8()?;
@@ -187,7 +189,6 @@ fn decode_sealed(from: &mut Decoder<'_>) -> Result<Sealed, DecodeError> {
     Ok(Sealed { keys, ciphertext: from.counted()?.into() })
 }
 
-/// The canonical encoding of an entry.
 pub fn canonical(entry: &Entry) -> Vec<u8> {
     let mut bytes = Encoder::default();
     encode_canonical(entry, &mut bytes);
@@ -201,10 +202,10 @@ pub(crate) fn encode_canonical(entry: &Entry, into: &mut Encoder) {
     end_canonical(start, kind, entry.sealed.as_ref(), into);
 }
 
-/// Appends what stands before the plain section; says where that begins.
+/// Appends the fields before the plain section; returns where these fields begin.
 fn begin_canonical(header: &Header, into: &mut Encoder) -> usize {
     const VERSION: u8 = 1;
-    // In one piece: a whole journal is hashed like this, and it is the better part of the time.
+    // One write for all fields: hashing a whole journal spends most of its time here.
     let mut bytes = [0; 63];
     bytes[0] = VERSION;
     bytes[1..3].copy_from_slice(&header.shard.get().to_le_bytes());
@@ -214,12 +215,12 @@ fn begin_canonical(header: &Header, into: &mut Encoder) -> usize {
     bytes[23..39].copy_from_slice(&header.request.get().to_le_bytes());
     bytes[39..47].copy_from_slice(&header.decided_at.ns().to_le_bytes());
     bytes[47..55].copy_from_slice(&header.occurred_at.ns().to_le_bytes());
-    // Kind, version and length are known once the plain section stands behind them.
+    // Kind, version and length are filled in after the plain section is encoded.
     into.raw(&bytes);
     into.bytes.len()
 }
 
-/// Fills in what was left open at `start`, and appends what stands behind the plain section.
+/// Fills in the open fields at `start` and appends the fields after the plain section.
 fn end_canonical(start: usize, (kind, version): (u16, u16), sealed: Option<&Sealed>, into: &mut Encoder) {
     let plain_bytes = length(into.bytes.len() - start);
     if let Some(place) = into.bytes.get_mut(start - 8..).and_then(<[u8]>::first_chunk_mut::<8>) {
@@ -236,11 +237,11 @@ fn end_canonical(start: usize, (kind, version): (u16, u16), sealed: Option<&Seal
 }
 
 fn length(length: usize) -> u32 {
-    u32::try_from(length).expect("JRN-2: an entry fits a frame")
+    u32::try_from(length).expect("JRN-2: an entry fits in a frame")
 }
 
 /// The hash of an entry's leaf in an RFC 6962 tree: SHA-256 of a zero byte and the leaf, which is the SHA-256 of the
-/// canonical encoding. Sealed content enters as ciphertext, so the hash tells nobody what was sealed.
+/// canonical encoding. Sealed content is hashed as ciphertext, so the hash reveals nothing about it.
 pub fn leaf_hash(entry: &Entry) -> [u8; 32] {
     let leaf = Sha256::digest(canonical(entry));
     let mut hash = Sha256::new();

@@ -1,4 +1,4 @@
-//! Payments as bytes.
+//! Encodes payments.
 
 use engine::{
     AtDeadline, CaptureTerms, Cause, Deadline, Header, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
@@ -130,7 +130,7 @@ pub(super) fn decode_changed(header: &Header, from: &mut Decoder<'_>) -> Result<
     })
 }
 
-/// Values by their permanent numbers, from 0. Append, never reorder.
+/// Values by their permanent numbers, from 0. Append new values at the end; never reorder them.
 pub(super) struct Table<T: 'static> {
     pub(super) what: &'static str,
     pub(super) values: &'static [T],
@@ -292,5 +292,5 @@ fn decode_feature(from: &mut Decoder<'_>) -> Result<FeatureValue, DecodeError> {
     }
 }
 
-/// Names are part of the plain section as text; see [`Name::BYTES_MAX`].
+/// The plain section contains names as text; see [`Name::BYTES_MAX`].
 const _: () = assert!(Name::BYTES_MAX <= 127, "a name's length takes one byte");

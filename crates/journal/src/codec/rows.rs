@@ -1,9 +1,9 @@
-//! Rows: client transfers within a frame. A row has a fixed size and its own checksum, so that one transfer can be read
-//! with one small read, and most transfers are written without being encoded field by field.
+//! Rows: client transfers within a frame. A row has a fixed size and its own checksum, so that one small read gets one
+//! transfer, and most transfers are written without encoding them field by field.
 //!
-//! A transfer goes into a row when a client named it and what it resolves, nothing of its entry is sealed, and it
-//! happened when it was decided: then the entry's `decided_at` and `occurred_at` are its timestamp. Rows stand in
-//! *runs*. Where an entry would start with its length, a run starts with a byte 0:
+//! A transfer is stored as a row if a client chose its id and the id of any transfer that it resolves, nothing in its
+//! entry is sealed, and it happened when it was decided: then the entry's `decided_at` and `occurred_at` are its
+//! timestamp. Rows form *runs*. A run starts with a byte 0 in place of an entry's length:
 //!
 //! | field | encoding |
 //! | --- | --- |
@@ -15,7 +15,8 @@
 //! | import | of rows of an import: its number, varint, and the first row's `decided_at`, varint nanoseconds after the entry before |
 //! | rows | `count` of them, one entry each |
 //!
-//! The rows of an import are staged transfers, older than their entries: each entry is decided 1 ns after the one before.
+//! The rows of an import are staged transfers, older than their entries: each entry is decided 1 ns after the previous
+//! one.
 //!
 //! A row, all numbers little-endian:
 //!
@@ -44,18 +45,18 @@ use super::{
 };
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
-/// Bytes of a row.
+/// The size of a row in bytes.
 pub(crate) const PLAIN_ROW_BYTES: usize = 112;
-/// Bytes of a row that resolves a pending transfer or has a timeout.
+/// The size in bytes of a row that resolves a pending transfer or has a timeout.
 pub(crate) const WIDE_ROW_BYTES: usize = 132;
-/// Bytes before the first row of a run, at most.
+/// The most bytes before the first row of a run.
 pub(crate) const RUN_HEADER_BYTES_MAX: usize = 1 + 1 + 4 + 5 + 10 + 16 + 3 + 10;
 const CHECKSUM_BYTES: usize = 4;
 const FLAGS_AT: usize = 98;
 const WIDE: u16 = 1 << 15;
 const IMPORT: u8 = 16;
 
-/// The transfer of an entry that goes into a row, and the import that it is of.
+/// The transfer of an entry that is stored as a row, and the import that it belongs to.
 pub(crate) fn transfer_of(entry: &Entry) -> Option<(&Transfer, Option<ImportNumber>)> {
     let Entry { header, fact: Fact::Ledger(fact), sealed: None } = entry else { return None };
     let (transfer, import) = if let ledger::Fact::TransferCreated(transfer) = fact {
@@ -76,7 +77,7 @@ pub(crate) fn transfer_of(entry: &Entry) -> Option<(&Transfer, Option<ImportNumb
     (by_client && pending_fits && at_once && transfer.flags.bits() & WIDE == 0).then_some((transfer, import))
 }
 
-/// A run that more rows may join.
+/// A run to which rows can still be added.
 #[derive(Debug)]
 pub(crate) struct OpenRun {
     count_at: usize,
@@ -86,7 +87,7 @@ pub(crate) struct OpenRun {
 }
 
 impl OpenRun {
-    /// Writes down how many rows there are, now that there will be no more.
+    /// Writes the count of rows, once the run is complete.
     pub(crate) fn close(self, payload: &mut Encoder) {
         if let Some(place) = payload.bytes.get_mut(self.count_at..).and_then(<[u8]>::first_chunk_mut) {
             *place = self.count.to_le_bytes();
@@ -103,7 +104,7 @@ impl OpenRun {
     }
 }
 
-/// Appends the row of an entry, in the open run or in a new one; says where the row stands.
+/// Appends the row of an entry, to the open run or to a new one; returns where the row starts.
 pub(crate) fn push_row(
     header: &Header,
     (transfer, import): (&Transfer, Option<ImportNumber>),
@@ -163,7 +164,7 @@ fn start_run(
     OpenRun { count_at, count: 0, request_is_id, import }
 }
 
-/// When the next row of an import is decided.
+/// The `decided_at` of the import's next row.
 fn next_instant(at: Timestamp) -> Timestamp {
     at.saturating_add(Span::from_ns(1))
 }
@@ -200,20 +201,20 @@ fn finish_row<const BYTES: usize>(row: &mut [u8; WIDE_ROW_BYTES], into: &mut Enc
     into.raw(&row[..BYTES]);
 }
 
-/// A run that is being read.
+/// A run that is being decoded.
 #[derive(Debug)]
 pub(crate) struct Run {
     rows_left: u32,
     tenant: TenantId,
     actor: ActorId,
-    /// `None` when each row's id is its request.
+    /// `None` if the request of each row is its transfer's id.
     request: Option<RequestId>,
-    /// The import that the rows are of, and when the next one is decided.
+    /// The import that the rows belong to, and when the next one is decided.
     import: Option<(ImportNumber, Timestamp)>,
 }
 
 impl Run {
-    /// The run behind its next row; `None` when that is the last.
+    /// The run after its next row; `None` if that row is the last.
     fn rest(self) -> Option<Self> {
         self.rows_left.checked_sub(1).filter(|left| *left > 0).map(|rows_left| {
             let import = self.import.map(|(number, at)| (number, next_instant(at)));
@@ -222,7 +223,7 @@ impl Run {
     }
 }
 
-/// Reads what stands before the rows of a run.
+/// Reads the fields before the rows of a run.
 pub(crate) fn decode_run(from: &mut Decoder<'_>, context: &FrameContext) -> Result<Run, DecodeError> {
     const KNOWN: u8 = TENANT | ACTOR | REQUEST | REQUEST_IS_ID | IMPORT;
     let (zero, marks) = (from.u8()?, from.u8()?);
@@ -250,7 +251,7 @@ pub(crate) fn decode_run(from: &mut Decoder<'_>, context: &FrameContext) -> Resu
     Ok(Run { rows_left, tenant, actor, request, import })
 }
 
-/// Takes the next row of a run, `None` after its last.
+/// Reads the next row of a run; `None` after the last.
 pub(crate) fn decode_row(
     from: &mut Decoder<'_>,
     context: &mut FrameContext,
@@ -264,8 +265,8 @@ pub(crate) fn decode_row(
     Ok((Entry { header, fact: Fact::Ledger(fact), sealed: None }, run.rest()))
 }
 
-/// Takes the next row of a run as [`decode_row`] does, and appends the canonical encoding of its entry, which is made of
-/// nothing else.
+/// Reads the next row of a run as [`decode_row`] does, and appends the canonical encoding of its entry without building
+/// the entry.
 pub(crate) fn canonical_row(
     from: &mut Decoder<'_>,
     context: &mut FrameContext,
@@ -279,7 +280,7 @@ pub(crate) fn canonical_row(
     Ok(run.rest())
 }
 
-/// The header of the entry that the next row stands for, and its transfer.
+/// The header of the entry that the next row represents, and its transfer.
 fn take_row(from: &mut Decoder<'_>, context: &mut FrameContext, run: &Run) -> Result<(Header, Transfer), DecodeError> {
     let (row, bytes) = parse(from.rest())?;
     from.raw(bytes)?;
@@ -300,14 +301,14 @@ fn take_row(from: &mut Decoder<'_>, context: &mut FrameContext, run: &Run) -> Re
     Ok((header, row))
 }
 
-/// Reads a row by itself, at the front of `bytes`; `None` when its checksum does not hold.
+/// Reads a single row at the front of `bytes`; `None` if its checksum does not match.
 pub(crate) fn read_row(bytes: &[u8]) -> Option<Transfer> {
     let (transfer, used) = parse(bytes).ok()?;
     let (checked, checksum) = bytes.get(..used)?.split_last_chunk::<CHECKSUM_BYTES>()?;
     (crc32c::crc32c(checked) == u32::from_le_bytes(*checksum)).then_some(transfer)
 }
 
-/// The transfer at the front of `bytes`, and how many bytes its row takes. The checksum is not looked at.
+/// The transfer at the front of `bytes`, and the size of its row in bytes. Does not check the checksum.
 fn parse(bytes: &[u8]) -> Result<(Transfer, usize), DecodeError> {
     let plain: &[u8; PLAIN_ROW_BYTES] = bytes.first_chunk().ok_or(DecodeError::Truncated)?;
     let mut from = Decoder::new(plain);
@@ -350,7 +351,7 @@ fn parse(bytes: &[u8]) -> Result<(Transfer, usize), DecodeError> {
     Ok((transfer, used))
 }
 
-/// The number in a client's key. Legs of payments have none and never get here.
+/// The id in a client's key. Legs of payments have none and are never stored as rows.
 fn id_of(key: TransferKey) -> u128 {
     match key {
         TransferKey::Client(id) => id.get(),

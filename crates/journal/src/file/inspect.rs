@@ -1,4 +1,4 @@
-//! Looking at a journal without changing it.
+//! Inspects a journal without changing it.
 
 use std::collections::BTreeSet;
 
@@ -15,29 +15,29 @@ use crate::segments::recover::{Counts, Recovered, Scan, Visit};
 use crate::segments::segment::{self, HeaderFound};
 use disk::Disk;
 
-/// What a journal holds that was only looked at.
+/// The result of inspecting a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
-    /// What opening it would find.
+    /// What opening the journal would find.
     pub recovered: Recovered,
-    /// The histories that follow one another; none in an empty directory.
+    /// The histories in this journal, in order; empty for an empty directory.
     pub lineage: Vec<Part>,
-    /// How far which history was acknowledged, as the mark says.
+    /// The history and the durable position that the mark contains.
     pub marked: Option<(Identity, Seq)>,
-    /// Segments that are in use.
+    /// The number of segments in use.
     pub segments: u64,
-    /// Frames in them.
+    /// The number of frames in these segments.
     pub frames: u64,
-    /// Bytes of these frames.
+    /// The size of these frames in bytes.
     pub bytes: u64,
 }
 
 impl<D: Disk> FileJournal<D> {
-    /// Reads all of a journal as [`FileJournal::open`] does, and leaves every file as it is. Each frame is also encoded
-    /// again from its entries and compared, unless it is older than the present encoding.
+    /// Reads the whole journal as [`FileJournal::open`] does, but changes no file. Also encodes each frame again from
+    /// its entries and compares the bytes, unless the frame has an older encoding.
     ///
     /// # Errors
-    /// When the journal is damaged or the disk fails, and what `visit` says.
+    /// When the journal is damaged or the disk fails, or the error that `visit` returned.
     pub fn inspect(disk: &D, shard: ShardId, visit: &mut Visit<'_>) -> Result<Inspected, Fault> {
         let marked = Mark::read(disk)?;
         let mut scan = Scan::new(disk, shard, marked, Some(Counts::default()));
@@ -50,11 +50,12 @@ impl<D: Disk> FileJournal<D> {
         Ok(Inspected { recovered, lineage: found.rest.lineage, marked, segments, frames, bytes })
     }
 
-    /// Reads the segments behind number `after` each by itself, as after damage: header, checksums and the chain within.
-    /// Says the first damage in each, or that it cannot be read.
+    /// Reads each segment after number `after` on its own, to find what is intact after damage: header, checksums and
+    /// the hash chain within the segment. Returns the first damage of each segment, or the reason why it cannot be
+    /// read.
     ///
     /// # Errors
-    /// When the directory cannot be read, or a segment is of a later version or another shard.
+    /// When the directory cannot be read, or a segment has a later version or belongs to another shard.
     pub fn check_segments_after(disk: &D, shard: ShardId, after: u64) -> Result<Vec<Fault>, Fault> {
         let listed =
             disk.list().map_err(|cause| Fault::Io { action: "list", file: "the directory".to_owned(), cause })?;
@@ -77,7 +78,7 @@ fn check_segment<D: Disk>(disk: &D, shard: ShardId, number: u64) -> Result<(), F
         HeaderFound::Used(header) if header.number == number => header,
         HeaderFound::Unused if without_zeros(&content.bytes).is_empty() => return Ok(()),
         HeaderFound::Used(_) | HeaderFound::Unused | HeaderFound::Damaged => {
-            return Err(damaged(number, 0, Seq::ZERO, "the segment's header is not the one that belongs here"));
+            return Err(damaged(number, 0, Seq::ZERO, "the segment's header is damaged or belongs to another segment"));
         }
     };
     let (mut offset, mut next, mut previous) = (segment::HEADER_BYTES, header.first, header.previous);

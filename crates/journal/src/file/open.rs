@@ -1,4 +1,4 @@
-//! Opening: writing goes on where the scan says that the journal ends, or begins in an empty directory.
+//! Opens a journal: reads it to its end and continues there, or starts a new one in an empty directory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use crate::segments::segment;
 use crate::segments::writer::SegmentWriter;
 
 impl<D: Disk> FileJournal<D> {
-    /// Which history the journal of a directory is, before it is opened; `None` when it was never started. Only a crash
-    /// while a continued history was copied leaves another one than opening finds.
+    /// The identity of the journal in a directory, read without opening it; `None` if no journal was started there. It
+    /// can differ from what opening finds only after a crash during the copy of a continued history.
     ///
     /// # Errors
-    /// When a segment cannot be read, is of a later version or of another shard. Damage is left to
-    /// [`FileJournal::open`].
+    /// When a segment cannot be read, has a later format version or belongs to another shard. This does not look for
+    /// damage; [`FileJournal::open`] does.
     pub fn identity_before_opening(disk: &D, shard: ShardId) -> Result<Option<Identity>, Fault> {
         segment::last_identity(disk, shard)
     }
 
-    /// How far which history was acknowledged, as the mark says, before it is opened.
+    /// The history and the durable position that the mark contains, read without opening the journal.
     ///
     /// # Errors
     /// When the mark cannot be read or is damaged.
@@ -36,11 +36,11 @@ impl<D: Disk> FileJournal<D> {
         Mark::read(disk)
     }
 
-    /// Opens the journal of a directory, or starts one with the identity that `origin` gives. Every entry after `start`
-    /// (every entry at all without one) is shown to `visit` in order; an error of its stops the opening.
+    /// Opens the journal of a directory, or starts one with the identity from `origin`. Calls `visit` in order with
+    /// every entry after `start`, or with every entry if there is no `start`; an error from `visit` stops the opening.
     ///
     /// # Errors
-    /// When the journal is damaged, `start` is not a place of it, or the disk fails.
+    /// When the journal is damaged, `start` is not a place in it, or the disk fails.
     pub fn open(
         disk: D,
         layout: Layout,
@@ -52,9 +52,9 @@ impl<D: Disk> FileJournal<D> {
         Self::open_signed(disk, layout, shard, origin, (start, None), visit)
     }
 
-    /// As [`FileJournal::open`], for a journal of which it is known from elsewhere how many entries of which history were
-    /// durable: a tail that holds some of them is not torn but damaged. That the journal ends before them, with nothing
-    /// behind its end, is left to the caller.
+    /// Like [`FileJournal::open`], for a caller who knows from another source how many entries of which history were
+    /// durable. A tail that contains any of them counts as damaged, not as torn. If the journal simply ends before
+    /// them, this does not fail: the caller has to check.
     ///
     /// # Errors
     /// As [`FileJournal::open`].
@@ -66,8 +66,14 @@ impl<D: Disk> FileJournal<D> {
         (start, signed): (Option<StartAt>, Option<(Origin, Seq)>),
         visit: &mut Visit<'_>,
     ) -> Result<(Self, Recovered), Fault> {
-        assert!(layout.segment_bytes >= Layout::SEGMENT_BYTES_MIN, "JRN-3: a segment holds at least one full frame");
-        assert!(layout.segment_bytes <= Layout::SEGMENT_BYTES_MAX, "JRN-6: a position names every byte of a segment");
+        assert!(
+            layout.segment_bytes >= Layout::SEGMENT_BYTES_MIN,
+            "JRN-3: a segment has room for at least one frame of the largest size"
+        );
+        assert!(
+            layout.segment_bytes <= Layout::SEGMENT_BYTES_MAX,
+            "JRN-6: a position can name every byte of a segment"
+        );
         let (mark, marked) = Mark::open(&disk)?;
         let mut scan = Scan::new(&disk, shard, marked, None);
         scan.signed = signed;
@@ -88,7 +94,6 @@ impl<D: Disk> FileJournal<D> {
     }
 }
 
-/// Starts a journal in a directory without one.
 fn begin<D: Disk>(
     disk: D,
     layout: Layout,
@@ -129,19 +134,19 @@ fn reopen<D: Disk>(
     Ok((FileJournal::new(layout, identity, lineage, writer), Recovered { last, torn }))
 }
 
-/// Prepares segments again that were begun behind the end of the journal.
+/// Prepares the segments again that were begun after the end of the journal.
 fn prepare_again<D: Disk>(disk: &D, layout: Layout, stale: &[u64]) -> Result<(), Fault> {
     for &number in stale {
         let fault = |cause| Fault::Io { action: "prepare", file: segment::file_name(number), cause };
         segment::prepare(disk, number, layout.segment_bytes).map_err(fault)?;
     }
-    // A process that was killed may have created files without getting as far as this.
+    // A killed process may have created files without syncing the directory.
     let fault = |cause| Fault::Io { action: "sync", file: "the directory".to_owned(), cause };
     disk.sync_directory().map_err(fault)
 }
 
-/// What stands above the mark may be in memory only (a killed process), or lost to a sync that failed: it is written
-/// again, what follows it is zeroed, and all of it is synced before anybody is served.
+/// The frames above the mark may be only in memory (after a killed process) or lost (after a failed sync). They are
+/// written again, the bytes after them are zeroed, and everything is synced before the journal serves anyone.
 fn make_durable<D: Disk>(disk: &D, unmarked: &BTreeMap<u64, (u64, u64)>, tail: &Tail<D::File>) -> Result<(), Fault> {
     const PIECE_BYTES: u64 = 1024 * 1024;
     let fault = |action, number| move |cause| Fault::Io { action, file: segment::file_name(number), cause };

@@ -1,4 +1,4 @@
-//! A durable log without a disk, for tests: durable as long as the process lives.
+//! A durable log without a disk, for tests. Its entries last as long as the process.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -10,7 +10,7 @@ use crate::frame::Frame;
 use crate::identity::Identity;
 use crate::log::{DurableLog, Reader};
 
-/// A log in memory. Clones share it; whoever claims it last may write.
+/// A log in memory. Clones share the same entries; only the writer with the latest claim may write.
 #[derive(Debug, Clone)]
 pub struct MemoryLog(Arc<RwLock<Held>>);
 
@@ -27,7 +27,7 @@ impl MemoryLog {
         Self(Arc::new(RwLock::new(Held { identity, durable: Vec::new() })))
     }
 
-    /// Becomes the writer, with an epoch one higher than the writer before, who is fenced.
+    /// Claims the log with the next higher epoch, which fences the previous writer.
     pub fn claim(&self) -> MemoryJournal {
         let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
         held.identity.epoch = Epoch::new(held.identity.epoch.get() + 1);
@@ -51,7 +51,7 @@ pub struct MemoryJournal {
     reader: MemoryReader,
 }
 
-/// No error passes by itself: epochs never go back, so a writer that was fenced stays fenced.
+/// Errors are permanent: epochs never decrease, so a fenced writer stays fenced.
 fn check(ours: Identity, held: &Held) -> Result<(), Fault> {
     let by = held.identity.epoch;
     if by == ours.epoch { Ok(()) } else { Err(Fault::Fenced { by }) }
@@ -88,7 +88,6 @@ impl DurableLog for MemoryJournal {
     }
 }
 
-/// Reads a [`MemoryLog`].
 #[derive(Debug, Clone)]
 pub struct MemoryReader(MemoryLog);
 

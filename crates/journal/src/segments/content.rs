@@ -1,4 +1,4 @@
-//! What stands in a segment's file, frames or not.
+//! The bytes of a segment's file, whether they are valid frames or not.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use disk::{Disk, DiskFile};
 
 pub(crate) const MISSING: &str = "the segment file is missing";
 
-/// What stands in a segment's file from a byte on.
+/// The bytes of a segment's file from an offset on.
 #[derive(Debug)]
 pub(crate) struct Content<F> {
     pub(crate) file: Arc<F>,
@@ -41,7 +41,6 @@ impl<F: DiskFile> Content<F> {
     }
 }
 
-/// A segment's file and its length.
 pub(crate) fn open_segment<D: Disk>(disk: &D, number: u64) -> Result<(D::File, u64), Fault> {
     let name = segment::file_name(number);
     let opened = disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
@@ -50,9 +49,9 @@ pub(crate) fn open_segment<D: Disk>(disk: &D, number: u64) -> Result<(D::File, u
     Ok((file, bytes))
 }
 
-/// The highest durable position that any intact frame header in these bytes states. Such a header was written after
-/// everything up to that position was durable, wherever the bytes before it have gone. The payload behind an intact
-/// header is passed over, for what clients store there may look like one.
+/// The highest durable position in any intact frame header in these bytes. Everything up to that position was durable
+/// before such a header was written, even if the bytes before it are lost now. The payload after an intact header is
+/// skipped, because clients can store bytes there that look like a header.
 pub(crate) fn stated_durable(bytes: &[u8], identity: Option<Identity>) -> Seq {
     let bytes = without_zeros(bytes);
     let mut highest = Seq::ZERO;
@@ -77,7 +76,7 @@ fn find_magic(bytes: &[u8]) -> Option<usize> {
     bytes.windows(frame::MAGIC.len()).position(|window| window == frame::MAGIC)
 }
 
-/// These bytes without the zeros they end with. Most of a segment can be that, so it goes by blocks first.
+/// These bytes without trailing zeros. Most of a segment can be zeros, so this compares whole blocks first.
 pub(crate) fn without_zeros(bytes: &[u8]) -> &[u8] {
     let mut used = bytes;
     while let Some((front, block)) = used.split_last_chunk()

@@ -1,9 +1,9 @@
-//! A copy of a journal that another process writes: the same segment files, byte for byte, as far as it goes.
+//! A copy of a journal that another process writes: the same segment files, byte for byte, up to some point.
 //!
-//! Bytes come in order, in pieces of any size. Each frame is checked and chained to the one before it as it arrives, and
-//! written when it is there in full. What was synced, the copy's own mark says; so a journal opened on the copy tells a
-//! torn tail from damage, as it does on the original. An interrupted copy goes on behind what its mark vouches for and
-//! fetches the rest again: what it finds there may be in memory only, or lost to a sync that failed.
+//! Bytes arrive in order, in pieces of any size. Each frame is checked, including its link to the frame before it, and
+//! is written once all of it has arrived. The copy's own mark records what was synced, so a journal opened on the copy
+//! can tell a torn tail from damage, as it can on the original. An interrupted copy continues after what its mark
+//! covers and fetches the rest again: anything else that it finds may be only in memory, or lost because a sync failed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ use crate::segments::recover::Tail;
 use crate::segments::segment::{self, HeaderFound, SegmentHeader};
 use crate::segments::writer::{NewFrame, SegmentWriter};
 
-/// A copy of a journal in the files of one directory. After an error it is of no more use; open it again.
+/// A copy of a journal in the files of one directory. After an error it cannot be used again; open a new one.
 #[derive(Debug)]
 pub struct FileCopy<D: Disk> {
     writer: SegmentWriter<D>,
-    /// What arrived of a header or of a frame that is not there in full.
+    /// The bytes of a header or frame that has not arrived completely.
     partial: Vec<u8>,
     last_frame: Option<FrameRange>,
     last_time: Timestamp,
@@ -41,33 +41,30 @@ struct FrameRange {
 }
 
 impl FrameRange {
-    /// The frame from one place to the next.
+    /// The frame between two places.
     const fn between(place: StartAt, behind: StartAt) -> Self {
         Self { segment: place.segment, from: place.offset, to: behind.offset }
     }
 }
 
-/// Bytes that the copy holds. An original that holds others at the same place is of another history.
+/// Bytes that the copy contains. An original with other bytes at the same place has another history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldBytes {
-    /// The segment.
     pub segment: u64,
-    /// From which byte of its file on.
+    /// The byte in its file where they start.
     pub offset: u64,
-    /// What stands there.
     pub bytes: Vec<u8>,
 }
 
-/// Why a copy does not go on.
+/// Why a copy cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyFault {
-    /// The copy's own files.
+    /// The copy's own files failed.
     #[error(transparent)]
     Own(#[from] Fault),
-    /// What arrived is not what a journal holds: it was changed on its way, or where it was read.
-    #[error("what arrived for segment {segment} is damaged at byte {offset} (sequence {seq}): {what}")]
+    /// The received bytes are not part of a valid journal: they were changed on the way, or where they were read.
+    #[error("the received part of segment {segment} is damaged at byte {offset} (sequence {seq}): {what}")]
     Received {
-        /// The segment.
         segment: u64,
         /// The byte in its file.
         offset: u64,
@@ -76,12 +73,11 @@ pub enum CopyFault {
         /// What is wrong.
         what: String,
     },
-    /// What arrived is intact, and belongs to another history than what the copy holds.
+    /// The received bytes are intact, but belong to another history than the copy.
     #[error(
-        "segment {segment} at byte {offset} does not continue what the copy holds up to sequence {last}: the histories differ"
+        "segment {segment} at byte {offset} does not continue the copy, which ends at sequence {last}: the histories differ"
     )]
     OtherHistory {
-        /// The segment.
         segment: u64,
         /// The byte in its file.
         offset: u64,
@@ -91,7 +87,7 @@ pub enum CopyFault {
 }
 
 impl<D: Disk> FileCopy<D> {
-    /// The shard whose journal a directory holds a copy of; `None` when none was begun there.
+    /// The shard of the journal whose copy is in a directory; `None` if no copy was begun there.
     ///
     /// # Errors
     /// When the first segment cannot be read.
@@ -107,18 +103,18 @@ impl<D: Disk> FileCopy<D> {
         Ok(header.get(..count).and_then(segment::shard_of))
     }
 
-    /// Opens the copy in a directory, or starts one. Whatever its mark does not vouch for is removed: it will be fetched
-    /// again.
+    /// Opens the copy in a directory, or starts one. Removes everything that its mark does not cover; it will be
+    /// fetched again.
     ///
     /// # Errors
-    /// When what the mark vouches for is damaged or of another shard, or the disk fails.
+    /// When anything that the mark covers is damaged or belongs to another shard, or the disk fails.
     pub fn open(disk: D, shard: ShardId) -> Result<Self, Fault> {
         let io_fault = |action| move |cause| Fault::Io { action, file: "the directory".to_owned(), cause };
         let listed = disk.list().map_err(io_fault("list"))?;
         let numbers = segment::numbers(&listed);
         let (mark, marked) = Mark::open(&disk)?;
         if marked.is_none() && has_frames(&disk, &numbers)? {
-            let what = "it is missing or empty, so nobody knows how much of the copy was synced; put it back, or begin a new copy elsewhere";
+            let what = "it is missing or empty, so it is unknown how much of the copy was synced; restore it, or start a new copy in another directory";
             return Err(Fault::Damaged { file: "mark".to_owned(), offset: 0, seq: Seq::ZERO, what: what.to_owned() });
         }
         let marked = marked.map_or(Seq::ZERO, |(_, seq)| seq);
@@ -133,7 +129,7 @@ impl<D: Disk> FileCopy<D> {
         Ok(copy)
     }
 
-    /// Goes on behind what the mark vouches for; what else stands in the file of the last segment is zeroed.
+    /// Continues after what the mark covers, and zeroes the rest of the last segment's file.
     fn resume(
         disk: D,
         shard: ShardId,
@@ -190,38 +186,38 @@ impl<D: Disk> FileCopy<D> {
         Ok(Self { writer, partial, last_frame, last_time })
     }
 
-    /// The last entry that arrived; it is safe once [`FileCopy::sync`] returned.
+    /// The last entry that has arrived; it is safe once [`FileCopy::sync`] has returned.
     pub fn last(&self) -> Seq {
         self.writer.place().seq
     }
 
-    /// When the first entry of the last frame was decided: all that was decided before has arrived.
+    /// When the first entry of the last frame was decided: everything that was decided earlier has arrived.
     pub fn last_time(&self) -> Timestamp {
         self.last_time
     }
 
-    /// Which history the last entry is of; `None` while there is none.
+    /// The identity of the last entry; `None` if there is none.
     pub fn identity(&self) -> Option<Identity> {
         self.writer.identity()
     }
 
-    /// From where on bytes are wanted: a segment's number and a byte in its file.
+    /// The next bytes that the copy needs: a segment's number and a byte in its file.
     pub fn wanted(&self) -> (u64, u64) {
         let (number, offset) = self.open_place();
         (number, offset.saturating_add(self.partial.len() as u64))
     }
 
-    /// Where the open segment goes on, or the next one begins.
+    /// Where the open segment continues, or the next one begins.
     fn open_place(&self) -> (u64, u64) {
         let StartAt { segment, offset, .. } = self.writer.place();
         if self.writer.open_bytes().is_some() { (segment, offset) } else { (self.writer.next_number(), 0) }
     }
 
-    /// What the original must hold as well: the header of the last segment and its last frame. Each is chained to all that
-    /// comes before it. Empty while the copy is.
+    /// The bytes that the original must contain too: the header of the last segment and its last frame. The hash chain
+    /// links both to everything before them. Empty if the copy is empty.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When they cannot be read.
     pub fn held(&self) -> Result<Vec<HeldBytes>, Fault> {
         let Some(FrameRange { segment, from, to }) = self.last_frame else { return Ok(Vec::new()) };
         let name = segment::file_name(segment);
@@ -237,11 +233,11 @@ impl<D: Disk> FileCopy<D> {
         Ok(vec![read(0, segment::HEADER_BYTES_USED as u64)?, read(from, to)?])
     }
 
-    /// Takes the bytes of the original from [`FileCopy::wanted`] on; the original's file is `file_bytes` long. Frames that
-    /// are whole now are checked and written, not synced yet.
+    /// Takes the original's bytes from [`FileCopy::wanted`] on; the original's file has `file_bytes` bytes. Frames that
+    /// are complete now are checked and written, but not synced yet.
     ///
     /// # Errors
-    /// When they are damaged, do not follow what the copy holds, or cannot be written.
+    /// When they are damaged, do not continue what the copy contains, or cannot be written.
     pub fn take(&mut self, bytes: &[u8], file_bytes: u64) -> Result<(), CopyFault> {
         self.partial.extend_from_slice(bytes);
         let open_bytes = match self.writer.open_bytes() {
@@ -251,7 +247,7 @@ impl<D: Disk> FileCopy<D> {
         };
         let mut place = self.writer.place();
         if open_bytes != file_bytes {
-            let what = format!("its file has {open_bytes} bytes here, {file_bytes} there");
+            let what = format!("its file has {open_bytes} bytes in the copy and {file_bytes} bytes in the original");
             return Err(damaged(place.segment, open_bytes.min(file_bytes), place.seq.next(), &what).into());
         }
         let arrived = std::mem::take(&mut self.partial);
@@ -273,7 +269,7 @@ impl<D: Disk> FileCopy<D> {
         Ok(())
     }
 
-    /// The frame at `place` that these bytes begin with; `None` when it is not there in full.
+    /// The frame at `place`, at the front of these bytes; `None` if it is not complete.
     fn next_frame<'b>(
         &self,
         bytes: &'b [u8],
@@ -295,7 +291,7 @@ impl<D: Disk> FileCopy<D> {
             return Err(other_history(place));
         }
         if place.offset.saturating_add(header.written_bytes()) > file_bytes {
-            return Err(spoilt("the frame does not fit into the segment's file"));
+            return Err(spoilt("the frame does not fit in the segment's file"));
         }
         if bytes.len() < frame::HEADER_BYTES + header.payload_bytes {
             return Ok(None);
@@ -304,7 +300,7 @@ impl<D: Disk> FileCopy<D> {
         whole.map(Some).ok_or_else(|| spoilt("the frame's payload does not match its checksum"))
     }
 
-    /// Begins the segment whose header has arrived; false when it has not in full.
+    /// Begins the segment once its header has arrived; false if the header is not complete.
     fn begin(&mut self, file_bytes: u64) -> Result<bool, CopyFault> {
         let header_bytes = usize::try_from(segment::HEADER_BYTES).unwrap_or(usize::MAX);
         let Some(block) = self.partial.get(..header_bytes) else { return Ok(false) };
@@ -331,7 +327,7 @@ impl<D: Disk> FileCopy<D> {
         Ok(true)
     }
 
-    /// Makes everything that arrived in full survive a crash, and marks it; says the last entry.
+    /// Makes every complete frame survive a crash, and marks it; returns the last entry.
     ///
     /// # Errors
     /// When the disk fails.
@@ -343,10 +339,10 @@ impl<D: Disk> FileCopy<D> {
         Ok(self.last())
     }
 
-    /// The original's segment has no more frames: goes on with the next one.
+    /// The original's segment gets no more frames: continues with the next one.
     ///
     /// # Errors
-    /// When a frame is not there in full, or the disk fails.
+    /// When a frame is not complete, or the disk fails.
     pub fn finish_segment(&mut self) -> Result<(), CopyFault> {
         if self.writer.open_bytes().is_none() || !self.partial.is_empty() {
             let (segment, offset) = self.open_place();
@@ -358,7 +354,7 @@ impl<D: Disk> FileCopy<D> {
         Ok(())
     }
 
-    /// Forgets what is not there in full, for whoever asks anew.
+    /// Discards the bytes of an incomplete frame, so that the caller can ask for them again.
     pub fn forget_partial(&mut self) {
         self.partial.clear();
     }
@@ -397,20 +393,20 @@ fn other_history(place: &StartAt) -> CopyFault {
     CopyFault::OtherHistory { segment: place.segment, offset: place.offset, last: place.seq }
 }
 
-/// The place behind a frame that stands at `place`.
+/// The place after a frame that starts at `place`.
 fn behind(place: StartAt, header: &ReadHeader, written: &[u8]) -> StartAt {
     let (seq, previous) = (header.last(), frame::hash_of(written));
     StartAt { seq, offset: place.offset + header.written_bytes(), previous, ..place }
 }
 
-/// The headers of the segments that hold what the mark vouches for.
+/// The headers of the segments that the mark covers.
 fn headers<D: Disk>(
     disk: &D,
     shard: ShardId,
     numbers: &[u64],
     marked: Seq,
 ) -> Result<BTreeMap<u64, SegmentHeader>, Fault> {
-    const MISSING: &str = "the segment is missing or its header is not the one that belongs here";
+    const MISSING: &str = "the segment is missing, or its header is damaged or belongs to another segment";
     let mut headers = BTreeMap::<u64, SegmentHeader>::new();
     for expected in 1.. {
         let before = headers.last_key_value().map(|(_, header)| header);
@@ -426,7 +422,8 @@ fn headers<D: Disk>(
             Some(header) if header.number == expected && follows(&header) && header.first <= marked => {
                 headers.insert(expected, header);
             }
-            // There is none for what comes next: the one before must hold the rest, which reading it shows.
+            // This segment has no header yet, so the one before must contain the rest; reading it will show whether it
+            // does.
             None if before.is_some() || marked == Seq::ZERO => break,
             Some(header) if header.number == expected && header.first > marked => break,
             Some(_) | None => {
@@ -448,7 +445,7 @@ fn header<D: Disk>(disk: &D, shard: ShardId, number: u64) -> Result<Option<Segme
     }
 }
 
-/// Whether anything stands where the first frame of a segment does. The mark is written before any frame.
+/// Whether there are any bytes at the place of a segment's first frame. The mark is written before any frame.
 fn has_frames<D: Disk>(disk: &D, numbers: &[u64]) -> Result<bool, Fault> {
     for &number in numbers {
         let name = segment::file_name(number);

@@ -1,7 +1,8 @@
-//! The mark: a small file that says how far the journal was acknowledged.
+//! The mark: a small file that says up to which sequence the journal was acknowledged.
 //!
-//! It has two slots, at bytes 0 and 4096, written in turn, so that a crash while one is written leaves the other. Each:
-//! magic `FNMK`, CRC-32C of the 40 bytes that follow, counter (8), origin (16), epoch (8), durable sequence (8).
+//! It has two slots, at bytes 0 and 4096, which are written in turn, so that a crash during a write leaves the other
+//! slot intact. Each slot contains: magic `FNMK`, CRC-32C of the 40 bytes that follow, counter (8), origin (16), epoch
+//! (8), durable sequence (8).
 
 use types::{Epoch, Origin, Seq};
 
@@ -15,18 +16,17 @@ const MAGIC: [u8; 4] = *b"FNMK";
 const SLOT_STRIDE_BYTES: u64 = 4096;
 const BODY_BYTES: usize = 40;
 
-/// The open mark of a journal.
 #[derive(Debug)]
 pub(crate) struct Mark<F> {
     file: F,
     counter: u64,
     marked: Option<(Identity, Seq)>,
-    /// What an earlier process wrote may be in memory only, after a sync that failed.
+    /// False until this process has synced: after a failed sync, what an earlier process wrote may be only in memory.
     is_synced: bool,
 }
 
 impl<F: DiskFile> Mark<F> {
-    /// Opens the mark of a journal, or starts one. A mark that was left by another history does not count.
+    /// Opens the mark of a journal, or starts one. Ignores a mark that another history left.
     pub(crate) fn open<D: Disk<File = F>>(disk: &D) -> Result<(Self, Option<(Identity, Seq)>), Fault> {
         let io_fault = |action| move |cause| Fault::Io { action, file: NAME.to_owned(), cause };
         let Some(file) = disk.open(NAME).map_err(io_fault("open"))? else {
@@ -40,14 +40,14 @@ impl<F: DiskFile> Mark<F> {
         Ok((Self { file, counter, marked, is_synced: false }, marked))
     }
 
-    /// What the mark of a journal says, without touching it.
+    /// Reads the mark of a journal without changing it.
     pub(crate) fn read<D: Disk<File = F>>(disk: &D) -> Result<Option<(Identity, Seq)>, Fault> {
         let io_fault = |cause| Fault::Io { action: "open", file: NAME.to_owned(), cause };
         let Some(file) = disk.open(NAME).map_err(io_fault)? else { return Ok(None) };
         Ok(read_newest(&file)?.map(|(_, identity, seq)| (identity, seq)))
     }
 
-    /// Writes and syncs a new position. One that stands there already is only made sure of, once.
+    /// Writes and syncs a new position. If the mark contains this position already, only syncs it, once.
     pub(crate) fn write(&mut self, identity: Identity, durable: Seq) -> Result<(), Fault> {
         let is_new = self.marked != Some((identity, durable));
         if !is_new && self.is_synced {
@@ -64,7 +64,7 @@ impl<F: DiskFile> Mark<F> {
         slot.raw(&MAGIC);
         slot.u32(crc32c::crc32c(&body.bytes));
         slot.raw(&body.bytes);
-        // The first is 1 and stands in the first slot.
+        // The first counter is 1 and goes to the first slot.
         let place = (counter.saturating_sub(1) % 2) * SLOT_STRIDE_BYTES;
         self.file.write_at(&slot.bytes, place).map_err(io_fault("write"))?;
         self.file.sync().map_err(io_fault("sync"))?;
@@ -73,7 +73,7 @@ impl<F: DiskFile> Mark<F> {
     }
 }
 
-/// The newer of the slots that are intact.
+/// The intact slot with the higher counter.
 fn read_newest(file: &impl DiskFile) -> Result<Option<(u64, Identity, Seq)>, Fault> {
     let mut newest: Option<(u64, Identity, Seq)> = None;
     let mut written = false;

@@ -1,4 +1,4 @@
-//! The segments of the log that every process keeps in files of its own, and in which positions mean something.
+//! The local segments: the files in which every process keeps the log. A position refers to these files.
 
 use std::fmt;
 
@@ -21,24 +21,24 @@ pub(crate) mod writer;
 use position::StartAt;
 use reader::FileReader;
 
-/// The log in segment files of this process, where index, history, proofs and scrub find entries by position.
+/// The log in this process's segment files, where the index, history, proofs and the scrub find entries by position.
 ///
-/// The segments of all processes that keep the same log are the same, byte for byte, so that a position means the same
-/// everywhere. How frames get there is the implementation's choice: a [`crate::FileJournal`] writes them as it appends
-/// them, a [`crate::FileCopy`] takes them from another process. After any error the store is poisoned: every later call
+/// All processes that keep the same log have identical segments, byte for byte, so a position means the same in each of
+/// them. How frames get there is up to the implementation: a [`crate::FileJournal`] writes them as it appends them; a
+/// [`crate::FileCopy`] receives them from another process. After any error the store is poisoned: every later call
 /// fails too, and the next start finds what was durable.
 pub trait SegmentStore: Send + fmt::Debug {
-    /// Where the files are.
+    /// The directory of the files.
     type Disk: Disk;
 
-    /// The place behind the last frame that was taken: a later start can begin there, see [`crate::FileJournal::open`].
-    /// What it says is of use once that frame is durable.
+    /// The place after the last frame that was written. A later start can begin there, see
+    /// [`crate::FileJournal::open`], if that frame is durable by then.
     fn place(&self) -> StartAt;
 
-    /// Writes down how far the segments are durable, so that a later start can tell damage from a torn tail. Called within
-    /// 10 ms of an acknowledgement and at a clean stop.
+    /// Writes up to where the segments are durable, so that a later start can tell damage from a torn tail. Must be
+    /// called within 10 ms of an acknowledgement, and at a clean stop.
     fn mark(&mut self) -> Result<(), Fault>;
 
-    /// Reads what is durable, by sequence and by position.
+    /// A reader that finds durable entries by sequence and by position.
     fn segments(&self) -> FileReader<Self::Disk>;
 }

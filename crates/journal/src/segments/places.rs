@@ -1,7 +1,7 @@
-//! What is known about where frames stand, shared by the writer and all readers.
+//! Where frames are stored, as far as it is known; shared by the writer and all readers.
 //!
-//! Not every frame is noted: one per [`POINT_STRIDE_BYTES`] is enough, and the headers of frames lead from there to any
-//! other. Segments that this process did not write or scan are looked through when they are first read.
+//! Only one frame per [`POINT_STRIDE_BYTES`] is noted: the headers lead from there to any other frame. Segments that
+//! this process neither wrote nor scanned are scanned when they are first read.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -14,11 +14,11 @@ use crate::frame::{self, FrameHash, FrameView, ReadHeader};
 use crate::segments::segment::{self, HeaderFound, SegmentHeader};
 use disk::{Disk, DiskFile};
 
-/// At least so many bytes are between two points.
+/// The least number of bytes between two points.
 pub(crate) const POINT_STRIDE_BYTES: u64 = 64 * 1024;
-/// So many segment files are open for readers at most, beside the one that is written.
+/// The most segment files that stay open for readers, in addition to the one that is being written.
 const FILES_MAX: usize = 64;
-/// Read at once when walking from header to header: many small frames, or one header.
+/// Bytes per read when walking from header to header: many small frames, or one header.
 const WALK_BYTES: usize = 16 * 1024;
 
 /// A frame whose place is noted.
@@ -31,19 +31,19 @@ pub(crate) struct Point {
 /// What is known about one segment.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    /// The first entry, as its header says.
+    /// The sequence of the first entry, from the header.
     pub(crate) first: Seq,
-    /// In order; the first frame is always among them. `None` until somebody looks.
+    /// In ascending order; always includes the first frame. `None` until the segment is scanned.
     pub(crate) points: Option<Vec<Point>>,
 }
 
 impl Known {
-    /// A segment that is noted from its first frame on.
+    /// A segment whose frames are noted from the first one on.
     pub(crate) fn from_the_first_frame(first: Seq) -> Self {
         Self { first, points: Some(vec![Point { first, offset: segment::HEADER_BYTES }]) }
     }
 
-    /// Notes a frame unless the last point is near.
+    /// Notes a frame, unless the last point is near.
     pub(crate) fn note(&mut self, point: Point) {
         let points = self.points.get_or_insert_default();
         if points.last().is_none_or(|last| point.offset >= last.offset + POINT_STRIDE_BYTES) {
@@ -52,7 +52,6 @@ impl Known {
     }
 }
 
-/// The places of a journal.
 #[derive(Debug)]
 pub(crate) struct Places<D: Disk> {
     pub(crate) disk: D,
@@ -60,7 +59,7 @@ pub(crate) struct Places<D: Disk> {
     /// The last durable sequence.
     pub(crate) durable: AtomicU64,
     segments: RwLock<BTreeMap<u64, Known>>,
-    /// The file used last stands last.
+    /// In order of use, the most recently used file last.
     files: Mutex<Vec<(u64, Arc<D::File>)>>,
 }
 
@@ -75,7 +74,7 @@ impl<D: Disk> Places<D> {
         segments.insert(number, Known::from_the_first_frame(first));
     }
 
-    /// Takes over the frames that became durable.
+    /// Adds the frames that became durable.
     pub(crate) fn note(&self, frames: &mut Vec<(u64, Point)>) {
         if frames.is_empty() {
             return;
@@ -88,7 +87,7 @@ impl<D: Disk> Places<D> {
         }
     }
 
-    /// The segment that holds a sequence.
+    /// The segment that contains a sequence.
     pub(crate) fn segment_of(&self, seq: Seq) -> Option<u64> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         let (mut low, mut high) = (*segments.keys().next()?, *segments.keys().next_back()?);
@@ -103,20 +102,20 @@ impl<D: Disk> Places<D> {
         Some(low)
     }
 
-    /// The first entry of a segment that is known.
+    /// The sequence of the first entry of a known segment.
     pub(crate) fn first_of(&self, number: u64) -> Option<Seq> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         segments.get(&number).map(|known| known.first)
     }
 
-    /// The segments that are followed by another one, for whose first entry `fits` holds; in order.
+    /// The segments, in order, that have a successor for whose first entry `fits` returns true.
     pub(crate) fn followed(&self, fits: impl Fn(Seq) -> bool) -> Vec<u64> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         let behind = segments.iter().skip(1);
         segments.keys().zip(behind).filter(|(_, (_, behind))| fits(behind.first)).map(|(number, _)| *number).collect()
     }
 
-    /// The last noted frame of a segment for which `before` holds; it holds for the first.
+    /// The last noted frame of a segment for which `before` returns true; it must return true for the first.
     pub(crate) fn point(&self, number: u64, before: impl Fn(&Point) -> bool) -> Result<Point, Fault> {
         let last = |points: &[Point]| points.get(points.partition_point(&before).saturating_sub(1)).copied();
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +131,7 @@ impl<D: Disk> Places<D> {
         Ok(found)
     }
 
-    /// Notes the frames of a segment, up to where they end.
+    /// Notes the frames of a segment, up to the last one.
     fn look_through(&self, number: u64) -> Result<Known, Fault> {
         let header = self.header(number)?;
         let mut known = Known::from_the_first_frame(header.first);
@@ -143,18 +142,18 @@ impl<D: Disk> Places<D> {
         Ok(known)
     }
 
-    /// The header of a segment that must be there.
+    /// The header of a segment that must exist.
     pub(crate) fn header(&self, number: u64) -> Result<SegmentHeader, Fault> {
         let file = self.file(number)?;
         match segment::read_header(file.as_ref(), &segment::file_name(number), self.shard)? {
             HeaderFound::Used(header) if header.number == number => Ok(header),
             HeaderFound::Used(_) | HeaderFound::Unused | HeaderFound::Damaged => {
-                Err(damaged(number, 0, Seq::ZERO, "the segment's header is not the one that belongs here"))
+                Err(damaged(number, 0, Seq::ZERO, "the segment's header is damaged or belongs to another segment"))
             }
         }
     }
 
-    /// The file of a segment, opened unless it is open.
+    /// The file of a segment; opens it if it is not open yet.
     pub(crate) fn file(&self, number: u64) -> Result<Arc<D::File>, Fault> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let found = match files.iter().rposition(|(open, _)| *open == number) {
@@ -173,7 +172,7 @@ impl<D: Disk> Places<D> {
         Ok(found)
     }
 
-    /// Goes from header to header.
+    /// Walks through a segment from header to header.
     pub(crate) fn walk(&self, number: u64, from: Point) -> Result<Walk<D::File>, Fault> {
         let file = self.file(number)?;
         Ok(Walk { file, number, next: from, buffer: Vec::new(), buffer_at: 0, payload: Vec::new() })
@@ -184,25 +183,24 @@ pub(crate) fn damaged(number: u64, offset: u64, seq: Seq, what: &str) -> Fault {
     Fault::Damaged { file: segment::file_name(number), offset, seq, what: what.to_owned() }
 }
 
-/// No frame stands where one should.
-pub(crate) const NO_FRAME: &str = "no whole frame stands there";
+/// The message for a missing frame.
+pub(crate) const NO_FRAME: &str = "there is no whole frame at this place";
 
-/// Goes through the frames of a segment by their headers, and reads those that are wanted.
+/// Walks through the frames of a segment by their headers, and reads the wanted ones.
 #[derive(Debug)]
 pub(crate) struct Walk<F> {
     file: Arc<F>,
     number: u64,
-    /// Where the next frame should be.
     pub(crate) next: Point,
-    /// What stands from `buffer_at` on.
+    /// The bytes from `buffer_at` on.
     buffer: Vec<u8>,
     buffer_at: u64,
-    /// The payload that was asked for last, unless it stands in the buffer.
+    /// The payload that was requested last, unless the buffer contains it.
     payload: Vec<u8>,
 }
 
 impl<F: DiskFile> Walk<F> {
-    /// The next header and where it stands; `None` where no frame follows.
+    /// The next header and its offset; `None` if no frame follows.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, ReadHeader)>, Fault> {
         let Point { first, offset } = self.next;
         let header = match self.held(offset, frame::HEADER_BYTES) {
@@ -221,13 +219,12 @@ impl<F: DiskFile> Walk<F> {
         Ok(Some((offset, header)))
     }
 
-    /// As [`Walk::next`], where a frame must be.
+    /// Like [`Walk::next`], but fails if no frame follows.
     pub(crate) fn expect_next(&mut self) -> Result<(u64, ReadHeader), Fault> {
         let Point { first, offset } = self.next;
         self.next()?.ok_or_else(|| damaged(self.number, offset, first, NO_FRAME))
     }
 
-    /// The frame whose header stands at `offset`.
     pub(crate) fn frame(&mut self, offset: u64, header: &ReadHeader) -> Result<FrameView<'_>, Fault> {
         let payload_at = offset + frame::HEADER_BYTES as u64;
         if self.held(payload_at, header.payload_bytes).is_none() {
@@ -245,7 +242,7 @@ impl<F: DiskFile> Walk<F> {
         Ok(header.view(payload))
     }
 
-    /// The hash of a frame, which the next one carries.
+    /// The hash of a frame, which the next frame's header contains.
     pub(crate) fn hash(&self, offset: u64, header: &ReadHeader) -> Result<FrameHash, Fault> {
         let mut written = vec![0; frame::HEADER_BYTES + header.payload_bytes];
         let count = self.read(&mut written, offset)?;

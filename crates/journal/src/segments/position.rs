@@ -1,4 +1,4 @@
-//! Where entries stand in the log.
+//! Positions: where entries are stored in the log.
 
 use std::fmt;
 
@@ -6,20 +6,20 @@ use types::Seq;
 
 use crate::frame::{EntryOffset, Frame, HEADER_BYTES};
 
-/// The place of an entry: its segment, its byte in the segment's file, and whether it is a row. Positions order as
-/// entries do. The number uses 48 bits.
+/// The position of an entry: its segment, its byte in the segment's file, and whether it is a row. Positions have the
+/// same order as their entries. The number uses 48 bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(u64);
 
 const SEGMENT_SHIFT: u32 = 28;
 
 impl Position {
-    /// The length that a segment file stays under, so that 27 bits name a byte of it.
+    /// The size that every segment file stays below, so that 27 bits name a byte of it.
     pub const SEGMENT_BYTES_MAX: u64 = 1 << (SEGMENT_SHIFT - 1);
     /// The last segment that a position can name.
     pub const SEGMENT_MAX: u64 = (1 << (48 - SEGMENT_SHIFT)) - 1;
 
-    /// The place of the entry that starts at byte `offset` of a segment's file.
+    /// The position of the entry that starts at byte `offset` of a segment's file.
     ///
     /// # Panics
     /// When the segment or the byte is out of bounds (JRN-6).
@@ -28,7 +28,7 @@ impl Position {
         Self(segment << SEGMENT_SHIFT | offset << 1 | is_row as u64)
     }
 
-    /// The position with this number; nothing is checked.
+    /// The position with this number, unchecked.
     pub const fn from_number(number: u64) -> Self {
         Self(number)
     }
@@ -48,7 +48,7 @@ impl Position {
         (self.0 & ((1 << SEGMENT_SHIFT) - 1)) >> 1
     }
 
-    /// True for a client transfer in a row, which can be read by itself.
+    /// True for a client transfer in a row, which can be read without the rest of its frame.
     pub const fn is_row(self) -> bool {
         self.0 & 1 != 0
     }
@@ -61,7 +61,7 @@ impl fmt::Debug for Position {
     }
 }
 
-/// Where the payload of a frame stands.
+/// Where the payload of a frame is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameAt {
     /// The segment's number.
@@ -71,12 +71,12 @@ pub struct FrameAt {
 }
 
 impl FrameAt {
-    /// Of the frame whose header stands at `offset`.
+    /// The place of the frame whose header starts at `offset`.
     pub(crate) const fn of_frame(segment: u64, offset: u64) -> Self {
         Self { segment, offset: offset + HEADER_BYTES as u64 }
     }
 
-    /// Of the frame that ends at `behind`.
+    /// The place of the frame that ends at `behind`.
     pub fn before(behind: StartAt, frame: &Frame) -> Self {
         Self { segment: behind.segment, offset: behind.offset - frame.payload.len() as u64 }
     }
@@ -87,22 +87,21 @@ impl FrameAt {
     }
 }
 
-/// A place in a journal between two frames, as [`crate::SegmentStore::place`] gives it. It is of use while everything before it
-/// is durable.
+/// A place in a journal between two frames, as returned by [`crate::SegmentStore::place`]. It is valid while everything
+/// before it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartAt {
-    /// The last entry before it.
+    /// The sequence of the last entry before it.
     pub seq: Seq,
-    /// The segment in which the frame before it ends.
+    /// The segment that contains the end of the frame before it.
     pub segment: u64,
-    /// The byte in that segment's file at which that frame ends.
+    /// The byte in that segment's file where that frame ends.
     pub offset: u64,
-    /// The hash of that frame.
     pub previous: [u8; 32],
 }
 
 impl StartAt {
-    /// A position after every entry before this place, and not after any entry behind it.
+    /// A position after every entry before this place, and not after any entry that follows it.
     pub const fn position(&self) -> Position {
         Position::new(self.segment, self.offset, false)
     }

@@ -1,4 +1,4 @@
-//! The journal as bytes, for whoever keeps a copy of it.
+//! The journal as bytes, for a process that keeps a copy of it.
 
 use types::Seq;
 
@@ -10,32 +10,32 @@ use crate::segments::reader::FileReader;
 use crate::segments::segment;
 use disk::{Disk, DiskFile};
 
-/// Where the durable part of a journal ends. What stands behind it may still change.
+/// The end of the durable part of a journal. The bytes after it may still change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DurableEnd {
-    /// The last durable entry.
+    /// The sequence of the last durable entry.
     pub seq: Seq,
-    /// The segment in which its frame stands.
+    /// The segment that contains the end of that entry's frame.
     pub segment: u64,
-    /// The byte in that segment's file at which its frame ends.
+    /// The byte in that segment's file where the frame ends.
     pub offset: u64,
 }
 
-/// A segment as a copy needs to know it.
+/// What a copy needs to know about a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentFile {
     /// Its number, from 1.
     pub number: u64,
-    /// Its first entry.
+    /// The sequence of its first entry.
     pub first: Seq,
-    /// Which history it is of.
+    /// Its history and epoch.
     pub identity: Identity,
-    /// The length of its file. Zeros follow the last frame.
+    /// The size of its file in bytes. Zeros follow the last frame.
     pub bytes: u64,
 }
 
 impl<D: Disk> FileReader<D> {
-    /// Where the durable part ends.
+    /// The end of the durable part.
     ///
     /// # Errors
     /// When a file cannot be read or is damaged.
@@ -51,7 +51,8 @@ impl<D: Disk> FileReader<D> {
         Ok(DurableEnd { seq, segment, offset: walk.next.offset })
     }
 
-    /// The segments from number `from` to the one in which the durable part ends, at most `count_max` of them.
+    /// The segments from number `from` to the one that contains the end of the durable part, at most `count_max` of
+    /// them.
     ///
     /// # Errors
     /// When a file cannot be read or its header is damaged.
@@ -65,14 +66,14 @@ impl<D: Disk> FileReader<D> {
         (from.max(1)..=end.segment).take(count_max).map(file).collect()
     }
 
-    /// What stands in a segment's file from byte `offset` to the end of its last durable frame, at most `bytes_max` of it:
-    /// none at that end, `None` behind it and for segments without a durable entry. It is not checked; whoever keeps it does
-    /// that with [`crate::FileCopy`].
+    /// The bytes of a segment's file from `offset` to the end of its last durable frame, at most `bytes_max` of them.
+    /// Empty at that end; `None` after it, and for segments without a durable entry. The bytes are not checked here:
+    /// [`crate::FileCopy`] checks them.
     ///
     /// A segment gets no more frames once the durable part ends in a later one.
     ///
     /// # Errors
-    /// When a file cannot be read, or frames do not lead to the segment's end.
+    /// When a file cannot be read, or the frames do not lead to the segment's end.
     pub fn durable_bytes(&self, number: u64, offset: u64, bytes_max: usize) -> Result<Option<Vec<u8>>, Fault> {
         let end = self.durable_end()?;
         let end_offset = match number {
@@ -92,7 +93,8 @@ impl<D: Disk> FileReader<D> {
         Ok(Some(bytes))
     }
 
-    /// The last entry that a copy holds when it has the bytes before `offset` of a segment, and all segments before.
+    /// The last entry that a copy contains once it has the bytes before `offset` of a segment, and all earlier
+    /// segments.
     ///
     /// # Errors
     /// When a file cannot be read or is damaged.
@@ -108,7 +110,7 @@ impl<D: Disk> FileReader<D> {
         Ok(Seq::new(behind.get() - 1))
     }
 
-    /// Where the frames of a segment end that gets no more.
+    /// The end of the frames of a segment that gets no more frames.
     fn sealed_end(&self, number: u64) -> Result<u64, Fault> {
         let mut walk = self.places.walk(number, self.places.point(number, |_| true)?)?;
         while walk.next()?.is_some() {}

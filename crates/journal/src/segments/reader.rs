@@ -1,4 +1,4 @@
-//! Reads durable entries back, from any thread, while the journal goes on.
+//! Reads durable entries from any thread while the journal is being written.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,8 +16,8 @@ use crate::segments::position::{FrameAt, Position};
 use crate::segments::segment;
 use disk::{Disk, DiskFile};
 
-/// Reads the durable entries of a [`crate::SegmentStore`]. Whatever is read is checked again: disks change what nobody
-/// wrote.
+/// Reads the durable entries of a [`crate::SegmentStore`]. Every read checks the checksums again, because disks can
+/// corrupt data at any time.
 #[derive(Debug)]
 pub struct FileReader<D: Disk> {
     pub(crate) places: Arc<Places<D>>,
@@ -57,13 +57,13 @@ impl<D: Disk> FileReader<D> {
         Self { places }
     }
 
-    /// A reader of a journal that is not open yet, for positions that are known to be durable. It goes on working when
-    /// the journal is opened, but never learns the durable position: [`Reader::read`] finds nothing.
+    /// A reader of a journal that is not open yet, for positions that are known to be durable. It still works after the
+    /// journal is opened, but it never learns the durable position: [`Reader::read`] finds nothing.
     pub fn before_opening(disk: D, shard: ShardId) -> Self {
         Self::new(Arc::new(Places::new(disk, shard, std::collections::BTreeMap::new(), Seq::ZERO)))
     }
 
-    /// Where the frame of a durable entry stands.
+    /// The place of the frame that contains a durable entry.
     ///
     /// # Errors
     /// When a file cannot be read or is damaged before that frame.
@@ -79,8 +79,9 @@ impl<D: Disk> FileReader<D> {
         }
     }
 
-    /// The canonical encodings of durable entries from `from` on, in order: at least one if `from` is durable, otherwise
-    /// none, and no more frames once there are `enough` of them. Takes less time than reading the entries.
+    /// The canonical encodings of durable entries from `from` on, in order. Returns at least one if `from` is durable,
+    /// otherwise none, and reads no more frames once there are `enough` of them. This is faster than decoding the
+    /// entries.
     ///
     /// # Errors
     /// When a file cannot be read or a frame is damaged.
@@ -92,7 +93,7 @@ impl<D: Disk> FileReader<D> {
         let point = self.places.point(number, |point| point.first <= from)?;
         let mut walk = self.places.walk(number, point)?;
         while walk.next.first <= durable && into.len() < enough {
-            // The first frame must be there; where others end, the next segment begins.
+            // The first frame must be there; after the last frame of a segment, the next segment begins.
             let next = if into.is_empty() { Some(walk.expect_next()?) } else { walk.next()? };
             let Some((offset, header)) = next else { break };
             if header.last() >= from {
@@ -104,15 +105,15 @@ impl<D: Disk> FileReader<D> {
         Ok(())
     }
 
-    /// The client transfer in the row at this position: one small read, checked by the row's own checksum.
+    /// Reads the client transfer in the row at this position: one small read, which the row's own checksum verifies.
     ///
     /// # Errors
     /// When the file cannot be read or the row is damaged.
     ///
     /// # Panics
-    /// When the position is not that of a row.
+    /// When the position is not the position of a row.
     pub fn transfer_at(&self, position: Position) -> Result<Transfer, Fault> {
-        assert!(position.is_row(), "JRN-6: {position:?} is read as a row");
+        assert!(position.is_row(), "JRN-6: {position:?} is not the position of a row");
         let mut bytes = [0; codec::WIDE_ROW_BYTES];
         let file = self.places.file(position.segment())?;
         let fault = |cause| Fault::Io { action: "read", file: segment::file_name(position.segment()), cause };
@@ -120,31 +121,31 @@ impl<D: Disk> FileReader<D> {
         if let Some(transfer) = codec::read_row(bytes.get(..count).unwrap_or_default()) {
             return Ok(transfer);
         }
-        // The frame says what is wrong, and where.
+        // Reading the whole frame finds what is wrong, and where.
         let entry = self.entry_at(position)?;
         if let Fact::Ledger(ledger::Fact::TransferCreated(transfer) | ledger::Fact::TransferStaged { transfer, .. }) =
             entry.fact
         {
             return Ok(transfer);
         }
-        Err(damaged(position.segment(), position.offset(), entry.header.seq, "no row starts there"))
+        Err(damaged(position.segment(), position.offset(), entry.header.seq, "no row starts at this position"))
     }
 
-    /// The entry at this position; its whole frame is read and checked.
+    /// The entry at this position. Reads and checks its whole frame.
     ///
     /// # Errors
-    /// When the file cannot be read, the frame is damaged, or no entry starts there.
+    /// When the file cannot be read, the frame is damaged, or no entry starts at this position.
     pub fn entry_at(&self, position: Position) -> Result<Entry, Fault> {
         let entries = self.frame_at(position)?;
         let first = entries.first().map_or(Seq::ZERO, |(_, entry)| entry.header.seq);
         let found = entries.into_iter().find(|(at, _)| *at == position).map(|(_, entry)| entry);
-        found.ok_or_else(|| damaged(position.segment(), position.offset(), first, "no entry starts there"))
+        found.ok_or_else(|| damaged(position.segment(), position.offset(), first, "no entry starts at this position"))
     }
 
-    /// All entries of the frame that holds the entry at this position, each with its own; the frame is read and checked.
+    /// All entries of the frame that contains this position, each with its own position. Reads and checks the frame.
     ///
     /// # Errors
-    /// When the file cannot be read, the frame is damaged, or no frame stands there.
+    /// When the file cannot be read, the frame is damaged, or there is no frame at this position.
     pub fn frame_at(&self, position: Position) -> Result<Vec<(Position, Entry)>, Fault> {
         let (number, offset) = (position.segment(), position.offset());
         let point = self.places.point(number, |point| point.offset < offset)?;
@@ -161,11 +162,11 @@ impl<D: Disk> FileReader<D> {
         }
     }
 
-    /// Shows every transfer that a client made or an import brought, from one position (included) to another (excluded), in order. Transfers
-    /// that stand inside other entries are not among them, nor are legs of payments.
+    /// Calls `visit` in order with every transfer that a client made or an import brought, from one position (included)
+    /// to another (excluded). Skips transfers inside other entries and legs of payments.
     ///
     /// # Errors
-    /// When a file cannot be read or a frame is damaged, and what `visit` says.
+    /// When a file cannot be read or a frame is damaged, or the error that `visit` returned.
     pub fn rows(
         &self,
         from: Position,
@@ -183,10 +184,10 @@ impl<D: Disk> FileReader<D> {
         })
     }
 
-    /// Shows every entry from one position (included) to another (excluded), in order.
+    /// Calls `visit` in order with every entry from one position (included) to another (excluded).
     ///
     /// # Errors
-    /// As [`FileReader::rows`].
+    /// The same as [`FileReader::rows`].
     pub fn entries_between(
         &self,
         from: Position,
@@ -222,7 +223,7 @@ impl<D: Disk> FileReader<D> {
             if (number, offset) >= end {
                 return Ok(());
             }
-            // Only the segment after it tells whether this one ended here.
+            // Only the header of the next segment shows whether this one was complete.
             if number == to.segment() || self.places.header(number + 1)?.first != first {
                 return Err(damaged(number, offset, first, NO_FRAME));
             }

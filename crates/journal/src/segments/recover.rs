@@ -1,13 +1,14 @@
-//! Opening a journal: reads every frame, tells a torn tail from damage, and makes what it accepts durable.
+//! Opens a journal: reads every frame, tells a torn tail from damage, and makes what it accepts durable.
 //!
-//! A crash may leave the last frames, those above the durable position, incomplete, missing or in any mixture: nobody
-//! was told of them, and the tail is cut at the last whole frame. Anything wrong at or below the durable position is
-//! damage, and the journal refuses to open. The durable position is known from the mark, written within 10 ms of an
-//! acknowledgement, from every later frame, which states what was durable when it was written, and from what was signed.
+//! After a crash, the last frames, those above the durable position, may be incomplete, missing or present in any
+//! combination. Nobody was told about them, so the tail is cut after the last whole frame. Anything wrong at or below
+//! the durable position is damage, and the journal refuses to open. The durable position is known from the mark, which
+//! is written within 10 ms of an acknowledgement; from every later frame, which contains the durable position at the
+//! time when it was written; and from what was signed.
 //!
-//! Reading may begin at a place that was noted when it was durable. What stands before it is then left to whoever reads
-//! it later, but for the headers of all segments and of the frames before that place in its own segment, which must lead
-//! to it, and the frame right before it, which must be the one that was noted.
+//! Reading may begin at a place that was noted when it was durable. The part before it is checked later, when it is
+//! read, with these exceptions: the headers of all segments, the headers of the frames before the place in its own
+//! segment, which must lead to it, and the frame right before it, which must be the noted one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,31 +26,30 @@ use crate::segments::position::{FrameAt, Position, StartAt};
 use crate::segments::segment::{self, HeaderFound, SegmentHeader};
 use disk::Disk;
 
-/// What opening a journal found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
-    /// The last entry.
+    /// The sequence of the last entry.
     pub last: Seq,
-    /// What was cut off, if anything.
+    /// The tail that was cut off, if any.
     pub torn: Option<TornTail>,
 }
 
-/// The tail that a crash left unfinished. Nobody was told of anything in it.
+/// The tail that a crash left unfinished. Nobody was told about its contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TornTail {
-    /// Where it starts.
+    /// The segment file in which it starts.
     pub file: String,
-    /// Byte in that file.
+    /// The byte in that file.
     pub offset: u64,
-    /// The last entry that was kept.
+    /// The sequence of the last entry before it.
     pub after: Seq,
 }
 
-/// What entries are shown to when a journal is opened: each with where it stands and, the last one of a frame, with the
-/// place behind it.
+/// Called for each entry when a journal is opened, with the entry's position and, for the last entry of a frame, the
+/// place after the frame.
 pub type Visit<'a> = dyn FnMut(&Entry, Position, Option<StartAt>) -> Result<(), Fault> + 'a;
 
-/// Where writing goes on.
+/// The place where writing continues.
 #[derive(Debug)]
 pub(crate) struct Tail<F> {
     pub(crate) number: u64,
@@ -63,22 +63,22 @@ pub(crate) struct Tail<F> {
 #[derive(Debug, Default)]
 pub(crate) struct Rest {
     pub(crate) segments: BTreeMap<u64, Known>,
-    /// The histories that follow one another.
+    /// The histories in this journal, in order.
     pub(crate) lineage: Vec<Part>,
     pub(crate) previous: FrameHash,
     pub(crate) last: Seq,
-    /// From where to where frames stand in each segment that the mark does not vouch for.
+    /// In each segment, the range of frames that the mark does not cover.
     pub(crate) unmarked: BTreeMap<u64, (u64, u64)>,
     pub(crate) torn: Option<TornTail>,
     /// Segments after the tail that were begun and must be prepared again.
     pub(crate) stale: Vec<u64>,
 }
 
-const WRONG_HEADER: &str = "the segment's header is not the one that belongs here";
-const WRONG_CONTINUATION: &str = "the entry is not there with which the segment's history continues the one before";
-const LATER_HISTORY: &str = "the mark is of a later history, whose segments are missing";
-const NOT_CANONICAL: &str = "the entries of the frame are not encoded as a journal encodes them";
-const OTHER_START: &str = "the place where reading was to begin is not one of this journal";
+const WRONG_HEADER: &str = "the segment's header is damaged or belongs to another segment";
+const WRONG_CONTINUATION: &str = "the segment's history differs, and no entry continues the previous history";
+const LATER_HISTORY: &str = "the mark belongs to a later history, whose segments are missing";
+const NOT_CANONICAL: &str = "the frame does not have the encoding that a journal gives its entries";
+const OTHER_START: &str = "the place where reading should begin is not in this journal";
 
 pub(crate) struct Found<F> {
     pub(crate) open: Option<Tail<F>>,
@@ -87,7 +87,7 @@ pub(crate) struct Found<F> {
 }
 
 impl<F> Found<F> {
-    /// Whether mark and segments are there together.
+    /// Checks that mark and segments either both exist or are both missing.
     pub(crate) fn check(&self, marked: Option<(Identity, Seq)>) -> Result<(), Fault> {
         match &self.open {
             // A mark is written before the first entry, so no crash explains a journal without one.
@@ -95,14 +95,14 @@ impl<F> Found<F> {
                 file: "mark".to_owned(),
                 offset: 0,
                 seq: self.rest.last,
-                what: "it is missing or empty, so nobody knows whether later entries were acknowledged".to_owned(),
+                what: "it is missing or empty, so it is unknown whether later entries were acknowledged".to_owned(),
             }),
-            // The first mark is written once the first segment is there.
+            // The first mark is written only after the first segment exists.
             None if marked.is_some() => Err(Fault::Damaged {
                 file: segment::file_name(1),
                 offset: 0,
                 seq: Seq::new(1),
-                what: "the segment is missing or has no header, though the mark says that the journal was begun"
+                what: "the segment is missing or has no header, but the mark shows that the journal was started"
                     .to_owned(),
             }),
             Some(_) | None => Ok(()),
@@ -110,22 +110,21 @@ impl<F> Found<F> {
     }
 }
 
-/// One pass over all segments.
 pub(crate) struct Scan<'a, D: Disk> {
     disk: &'a D,
     /// The segment that is being read ahead.
     ahead: Option<Ahead<D::File>>,
     shard: ShardId,
     marked: Option<(Identity, Seq)>,
-    /// What was durable of a history as others know it.
+    /// The durable position of a history, as the caller knows it from another source.
     pub(crate) signed: Option<(Origin, Seq)>,
     open: Option<Tail<D::File>>,
     rest: Rest,
-    /// Also encodes what it reads again, and counts.
+    /// True to also encode the entries again, and to count frames and bytes.
     counts: Option<Counts>,
 }
 
-/// What a scan went through.
+/// What a scan has read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Counts {
     pub(crate) frames: u64,
@@ -143,7 +142,7 @@ impl<'a, D: Disk> Scan<'a, D> {
 
     pub(crate) fn run(&mut self, start: Option<StartAt>, visit: &mut Visit<'_>) -> Result<(), Fault> {
         let found = self.scan(start, visit);
-        // Whoever opens the directory next must not find it in use.
+        // The directory must be free for the next process that opens it.
         if let Some((_, worker)) = self.ahead.take() {
             drop(worker.join());
         }
@@ -170,7 +169,7 @@ impl<'a, D: Disk> Scan<'a, D> {
         self.check_mark()
     }
 
-    /// Passes over everything before a place.
+    /// Skips everything before a place.
     fn go_to(&mut self, start: StartAt, numbers: &[u64]) -> Result<(), Fault> {
         for (expected, number) in
             (1..=start.segment).zip(numbers.iter().copied().map(Some).chain(std::iter::repeat(None)))
@@ -217,8 +216,8 @@ impl<'a, D: Disk> Scan<'a, D> {
         Ok(())
     }
 
-    /// Reads one segment, from its header on or, when that was checked before, from a byte; says whether the next one
-    /// may follow.
+    /// Reads one segment, from its header on or, if the header was checked before, from a byte on; returns whether the
+    /// next segment may follow.
     fn scan_segment(
         &mut self,
         number: u64,
@@ -256,7 +255,7 @@ impl<'a, D: Disk> Scan<'a, D> {
                     }
                     self.cut((next, segment::HEADER_BYTES), after, later, WRONG_CONTINUATION)?;
                 }
-                // Nothing is missing here, so the header there is what fails.
+                // Nothing is missing before it, so the header at this place is what fails.
                 HeaderFound::Damaged if without_zeros(after).is_empty() => {
                     self.cut((next, 0), after, later, WRONG_HEADER)?;
                 }
@@ -269,7 +268,7 @@ impl<'a, D: Disk> Scan<'a, D> {
         Ok(false)
     }
 
-    /// What stands in a segment from a byte on, read ahead if it was.
+    /// The bytes of a segment from an offset on, from the read-ahead thread if it read them.
     fn content(&mut self, number: u64, from: u64) -> Result<Content<D::File>, Fault> {
         match self.ahead.take() {
             Some((ahead, worker)) if ahead == number && from == 0 => {
@@ -286,7 +285,7 @@ impl<'a, D: Disk> Scan<'a, D> {
     fn read_ahead(&mut self, number: u64) {
         let disk = self.disk.clone();
         let work = move || Content::read(&disk, number, 0);
-        // Without the thread the segment is read when it is needed.
+        // If the thread cannot be started, the segment is read when it is needed.
         let worker = std::thread::Builder::new().name("journal-read".to_owned()).spawn(work).ok();
         self.ahead = worker.map(|worker| (number, worker));
     }
@@ -296,7 +295,7 @@ impl<'a, D: Disk> Scan<'a, D> {
         Ok(Tail { number, file: Arc::new(file), bytes, offset: segment::HEADER_BYTES, identity })
     }
 
-    /// Reads frames until one does not hold; says where that is.
+    /// Reads frames until one is not valid; returns the place of that one.
     fn scan_frames(
         &mut self,
         segment: &SegmentHeader,
@@ -348,8 +347,8 @@ impl<'a, D: Disk> Scan<'a, D> {
         Ok(offset)
     }
 
-    /// Ends the journal at a place (segment and offset), unless what is missing was acknowledged. `after` is what else
-    /// stands in the last segment that was read.
+    /// Ends the journal at a place (segment and offset), unless acknowledged entries are missing. `after` is the rest
+    /// of the last segment that was read.
     fn cut(&mut self, place: (u64, u64), after: &[u8], later: &[u64], what: &str) -> Result<(), Fault> {
         let missing = self.rest.last.next();
         let identity = self.open.as_ref().map(|open| open.identity);
@@ -357,13 +356,13 @@ impl<'a, D: Disk> Scan<'a, D> {
         let mut torn = !without_zeros(after).is_empty();
         let mut durable = stated_durable(after, identity);
         for &next in later {
-            // Its header too.
+            // The header is zeroed too.
             let content = self.content(next, 0)?.bytes;
             durable = durable.max(stated_durable(&content, identity));
             if let (HeaderFound::Used(header), Some(identity)) = (self.next_header(next)?, identity)
                 && header.identity.continues(identity)
             {
-                // A history is continued only once all of it is durable.
+                // A history is continued only after all of it is durable.
                 durable = durable.max(Seq::new(header.first.get().saturating_sub(1)));
             }
             if !without_zeros(&content).is_empty() {
@@ -402,12 +401,12 @@ impl<'a, D: Disk> Scan<'a, D> {
         opened.map_or(Ok(HeaderFound::Unused), |file| segment::read_header(&file, &name, self.shard))
     }
 
-    /// Whether a segment of this identity may stand behind the one before.
+    /// Whether a segment with this identity may follow the previous one.
     fn may_follow(&self, identity: Identity) -> bool {
         self.open.as_ref().is_none_or(|open| identity == open.identity || identity.continues(open.identity))
     }
 
-    /// Whether a segment that may follow is of the same history, or begins with the entry by which its history continues
+    /// Whether a segment that may follow has the same history, or begins with the entry by which its history continues
     /// this one.
     fn is_continued_by(&self, header: &SegmentHeader) -> Result<bool, Fault> {
         let Some(before) = self.open.as_ref().filter(|open| open.identity != header.identity) else { return Ok(true) };
@@ -433,8 +432,8 @@ impl<'a, D: Disk> Scan<'a, D> {
         }
     }
 
-    /// The position in a history that the mark vouches for: all of it once a later one continued it. A mark of any other
-    /// history vouches for nothing here.
+    /// The position in a history up to which the mark covers it: all of the history if a later one continued it. A mark
+    /// of any other history covers nothing here.
     fn marked_of(&self, history: Identity) -> Seq {
         match self.marked {
             Some((identity, seq)) if identity == history => seq,
@@ -450,7 +449,7 @@ impl<'a, D: Disk> Scan<'a, D> {
         }
     }
 
-    /// Whether the mark was written after the history that was read so far was continued.
+    /// Whether the mark was written after the current history was continued.
     fn is_of_a_later_history(&self) -> bool {
         matches!((self.marked, &self.open), (Some((marked, _)), Some(open)) if marked.continues(open.identity))
     }
@@ -471,7 +470,7 @@ impl<'a, D: Disk> Scan<'a, D> {
     }
 }
 
-/// Whether a history goes on as another one with this entry.
+/// Whether this entry continues a history as another one.
 pub(crate) fn is_continuation(entry: &Entry, from: Identity, to: Identity) -> bool {
     let Fact::JournalContinued { origin, departed } = &entry.fact else { return false };
     let before = entry.header.seq.get().checked_sub(1);

@@ -1,9 +1,9 @@
-//! Reading sealed segments again from end to end, a piece at a time, and remembering which were read when.
+//! Rereads sealed segments from end to end, one piece at a time, and records when each was checked.
 //!
-//! What is remembered stands in the file `scrub` beside the segments. It is derived: without it every segment counts as
-//! sealed just now. Magic `FNSC`, CRC-32C of what follows, then format version (4), origin (16), number of segments (8), per
-//! segment its number (8) and when it was checked or found sealed, in nanoseconds since 1970 (8); number of suspects (8),
-//! per suspect its number (8).
+//! The record is the file `scrub` beside the segments. The server can rebuild it: without it, every segment counts as
+//! sealed just now. It contains: magic `FNSC`, CRC-32C of what follows, then format version (4), origin (16), number of
+//! segments (8), for each segment its number (8) and when it was checked or found sealed, in nanoseconds since 1970
+//! (8); number of suspects (8), for each suspect its number (8).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,7 +19,7 @@ use crate::segments::reader::FileReader;
 use crate::segments::segment::{self, HeaderFound, SegmentHeader};
 use disk::{Disk, DiskFile};
 
-/// Read at once: at least one whole frame.
+/// Bytes per read: at least one whole frame.
 const PIECE_BYTES: usize = frame::HEADER_BYTES + frame::PAYLOAD_BYTES_MAX;
 
 impl<D: Disk> FileReader<D> {
@@ -29,8 +29,8 @@ impl<D: Disk> FileReader<D> {
         self.places.followed(|first_behind| first_behind <= durable.next())
     }
 
-    /// Begins to check a segment: header, frames, the chain from each to the next and to the segment behind it; of the one
-    /// that is written what is durable.
+    /// Begins to check a segment: its header, its frames, and the hash chain from each frame to the next and to the
+    /// next segment. Of the segment that is being written, only the durable part is checked.
     ///
     /// # Errors
     /// When the segment is damaged or cannot be read.
@@ -46,7 +46,7 @@ impl<D: Disk> FileReader<D> {
         Ok(SegmentCheck { file, header, behind, end, at, previous: header.previous, buffer: Vec::new() })
     }
 
-    /// Opens a segment anew: a file that was opened before may be one that is gone by now.
+    /// Opens the segment's file again: a file that was opened earlier may have been deleted since.
     fn open_again(&self, number: u64) -> Result<(D::File, SegmentHeader), Fault> {
         let name = segment::file_name(number);
         let opened =
@@ -61,7 +61,7 @@ impl<D: Disk> FileReader<D> {
                 Ok((file, header))
             }
             HeaderFound::Used(_) | HeaderFound::Unused | HeaderFound::Damaged => {
-                Err(damaged("the segment's header is not the one that belongs here"))
+                Err(damaged("the segment's header is damaged or belongs to another segment"))
             }
         }
     }
@@ -73,19 +73,19 @@ pub struct SegmentCheck<F> {
     file: F,
     header: SegmentHeader,
     behind: Option<SegmentHeader>,
-    /// What follows the last entry that is checked.
+    /// The sequence after the last entry to check.
     end: Seq,
-    /// The next frame, and what it must carry.
+    /// The offset of the next frame, and the hash and sequence that it must have.
     at: Point,
     previous: FrameHash,
     buffer: Vec<u8>,
 }
 
 impl<F: DiskFile> SegmentCheck<F> {
-    /// Checks the next frames, about 900 KiB; says how many bytes that were, 0 once all is checked.
+    /// Checks the next frames, about 900 KiB; returns their size in bytes, 0 once everything is checked.
     ///
     /// # Errors
-    /// When something is damaged or cannot be read.
+    /// When a frame is damaged or cannot be read.
     pub fn step(&mut self) -> Result<u64, Fault> {
         let SegmentHeader { number, identity, shard, .. } = self.header;
         let Point { first, offset } = self.at;
@@ -93,7 +93,7 @@ impl<F: DiskFile> SegmentCheck<F> {
             if self.behind.is_none_or(|behind| behind.previous == self.previous) {
                 return Ok(0);
             }
-            return Err(damaged(number + 1, 0, first, "it does not continue the segment before it"));
+            return Err(damaged(number + 1, 0, first, "it does not continue the previous segment"));
         }
         self.buffer.resize(PIECE_BYTES, 0);
         let fault = |cause| Fault::Io { action: "read", file: segment::file_name(number), cause };
@@ -117,11 +117,11 @@ impl<F: DiskFile> SegmentCheck<F> {
     }
 }
 
-/// Which segments were checked when, and in which damage was met.
+/// When each segment was checked, and which segments are suspected of damage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScrubLog {
     origin: Origin,
-    /// When each was checked, or found sealed if that never happened.
+    /// When each segment was checked or, if it never was, when it was found sealed.
     since: BTreeMap<u64, Timestamp>,
     suspects: BTreeSet<u64>,
 }
@@ -133,12 +133,11 @@ const VERSION: u32 = 1;
 const HEAD_BYTES: usize = 8;
 
 impl ScrubLog {
-    /// A log of nothing.
     pub const fn new(origin: Origin) -> Self {
         Self { origin, since: BTreeMap::new(), suspects: BTreeSet::new() }
     }
 
-    /// What an earlier process left for this journal; a log of nothing when there is none or it is damaged.
+    /// Reads what an earlier process saved for this journal; returns an empty log if there is none or it is damaged.
     ///
     /// # Errors
     /// When the disk fails.
@@ -151,7 +150,7 @@ impl ScrubLog {
         Ok(found.unwrap_or(Self::new(origin)))
     }
 
-    /// Leaves it for a later process, whatever happens to the machine: a segment that was found damaged is not forgotten.
+    /// Saves the log so that it survives a crash of the machine: a segment that was found damaged is not forgotten.
     ///
     /// # Errors
     /// When the disk fails.
@@ -163,30 +162,30 @@ impl ScrubLog {
         disk.sync_directory()
     }
 
-    /// Notes segments that are sealed by now.
+    /// Adds the segments that have been sealed since the last call.
     pub fn note_sealed(&mut self, sealed: &[u64], at: Timestamp) {
         for number in sealed {
             self.since.entry(*number).or_insert(at);
         }
     }
 
-    /// The segment was checked and is whole.
+    /// Records that the segment was checked and is intact.
     pub fn note_checked(&mut self, number: u64, at: Timestamp) {
         self.since.insert(number, at);
         self.suspects.remove(&number);
     }
 
-    /// Damage was met in the segment: the next start checks it before it serves.
+    /// Records damage in the segment: the next start checks it before it serves requests.
     pub fn suspect(&mut self, number: u64) {
         self.suspects.insert(number);
     }
 
-    /// Segments in which damage was met and that were not found whole since.
+    /// Segments in which damage was found and that have not been found intact since.
     pub const fn suspects(&self) -> &BTreeSet<u64> {
         &self.suspects
     }
 
-    /// Of the sealed segments that are not suspected the one that waited longest, and since when.
+    /// The sealed segment, not a suspect, that was not checked for the longest time, and since when.
     pub fn next(&self) -> Option<(u64, Timestamp)> {
         let waiting = self.since.iter().filter(|(number, _)| !self.suspects.contains(number));
         waiting.map(|(number, at)| (*number, *at)).min_by_key(|(number, at)| (*at, *number))

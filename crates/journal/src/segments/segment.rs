@@ -1,9 +1,9 @@
-//! Segment files: where frames stand.
+//! Segment files: their names, headers and preparation.
 //!
-//! A segment is called `segment-` and its number in eight digits. It is written full of zeros before its first use,
-//! because syncing into a sparse file costs several times as much. It starts with a header of [`HEADER_BYTES`] bytes;
-//! frames follow one another from there without gaps; zeros follow the last. A segment whose header is all zeros was
-//! prepared and not used yet.
+//! The name of a segment file is `segment-` and the segment's number in eight digits. The file is filled with zeros
+//! before its first use, because syncs of a sparse file are several times slower. It starts with a header of
+//! [`HEADER_BYTES`] bytes; frames follow without gaps, then zeros. A segment whose header is all zeros was prepared but
+//! not used yet.
 //!
 //! | offset | bytes | field |
 //! | ---: | ---: | --- |
@@ -29,15 +29,15 @@ use crate::frame::{FORMAT_VERSION, FrameHash};
 use crate::identity::Identity;
 use disk::{Disk, DiskFile};
 
-/// Bytes before the first frame, one block of the disk.
+/// Bytes before the first frame: one block of the disk.
 pub(crate) const HEADER_BYTES: u64 = 4096;
 const MAGIC: [u8; 8] = *b"FINAJRN\0";
 const CHECKED_BYTES: usize = 96;
-/// Bytes of the header that mean something, the checksum included.
+/// The used bytes of the header, including the checksum.
 pub(crate) const HEADER_BYTES_USED: usize = CHECKED_BYTES + 4;
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
-/// What a segment says about itself.
+/// The fields of a segment's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) shard: ShardId,
@@ -57,7 +57,7 @@ pub(crate) fn number_of(name: &str) -> Option<u64> {
     name.strip_prefix("segment-").filter(|digits| digits.len() == 8)?.parse().ok()
 }
 
-/// The numbers of the segments of a directory, in order.
+/// The numbers of a directory's segments, in ascending order.
 pub(crate) fn numbers(names: &[String]) -> Vec<u64> {
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
@@ -72,7 +72,7 @@ pub(crate) fn prepare<D: Disk>(disk: &D, number: u64, bytes: u64) -> io::Result<
     disk.sync_directory()
 }
 
-/// Prepares a segment unless an earlier run left it prepared in full.
+/// Prepares a segment, unless an earlier run has already prepared all of it.
 pub(crate) fn ensure_prepared<D: Disk>(disk: &D, number: u64, bytes: u64) -> io::Result<()> {
     match disk.open(&file_name(number))? {
         Some(file) if file.len()? >= bytes => Ok(()),
@@ -91,7 +91,7 @@ pub(crate) fn write_zeros(file: &impl DiskFile, from: u64, to: u64) -> io::Resul
     Ok(())
 }
 
-/// The header as it is written.
+/// Encodes the header.
 pub(crate) fn encode_header(header: &SegmentHeader) -> Vec<u8> {
     let mut encoder = Encoder::default();
     encoder.raw(&MAGIC);
@@ -109,17 +109,17 @@ pub(crate) fn encode_header(header: &SegmentHeader) -> Vec<u8> {
     encoder.bytes
 }
 
-/// What a segment's first bytes turned out to be.
+/// What the first bytes of a segment contain.
 pub(crate) enum HeaderFound {
-    /// All zeros: prepared, not used.
+    /// All zeros: prepared but not used.
     Unused,
-    /// A header of this version.
+    /// A valid header of a version that this release reads.
     Used(SegmentHeader),
     /// Anything else.
     Damaged,
 }
 
-/// The identity of the last segment of a directory that says one.
+/// The identity in the header of the directory's last used segment.
 pub(crate) fn last_identity<D: Disk>(disk: &D, shard: ShardId) -> Result<Option<Identity>, Fault> {
     let listed = disk.list().map_err(|cause| Fault::Io { action: "list", file: "the directory".to_owned(), cause })?;
     for number in numbers(&listed).into_iter().rev() {
@@ -133,7 +133,6 @@ pub(crate) fn last_identity<D: Disk>(disk: &D, shard: ShardId) -> Result<Option<
     Ok(None)
 }
 
-/// Reads the header of a segment.
 pub(crate) fn read_header(file: &impl DiskFile, name: &str, shard: ShardId) -> Result<HeaderFound, Fault> {
     let io_fault = |cause| Fault::Io { action: "read", file: name.to_owned(), cause };
     let mut bytes = [0_u8; HEADER_BYTES_USED];
@@ -141,7 +140,7 @@ pub(crate) fn read_header(file: &impl DiskFile, name: &str, shard: ShardId) -> R
     decode_header(bytes.get(..count).unwrap_or_default(), name, shard)
 }
 
-/// What the first bytes of a segment turn out to be.
+/// Decodes the first bytes of a segment.
 pub(crate) fn decode_header(bytes: &[u8], name: &str, shard: ShardId) -> Result<HeaderFound, Fault> {
     let mut used = [0_u8; HEADER_BYTES_USED];
     let count = bytes.len().min(used.len());
@@ -161,7 +160,7 @@ pub(crate) fn decode_header(bytes: &[u8], name: &str, shard: ShardId) -> Result<
     Ok(HeaderFound::Used(header))
 }
 
-/// The shard that an intact header names.
+/// The shard in the header, if the header is intact.
 pub(crate) fn shard_of(bytes: &[u8]) -> Option<ShardId> {
     parse(bytes).map(|(_, header)| header.shard)
 }

@@ -1,4 +1,4 @@
-//! Writes the segments of a directory: for a journal, and for a copy of one.
+//! Writes the segments of a directory, for a journal or for a copy of one.
 
 use std::io;
 use std::sync::Arc;
@@ -15,25 +15,26 @@ use crate::segments::position::StartAt;
 use crate::segments::recover::Tail;
 use crate::segments::segment::{self, SegmentHeader};
 
-/// The end of the segments of a directory, where frames are written. Its caller seals the frames or checks those that
-/// arrive, and decides where a segment ends.
+/// Writes frames at the end of a directory's segments. The caller seals the frames, or checks those that it receives,
+/// and decides where a segment ends.
 ///
-/// After any error it is poisoned: nothing is known about what was not yet durable, and every later call fails.
+/// After any error it is poisoned: it is unknown which of the frames that were not yet durable survive, and every later
+/// call fails.
 #[derive(Debug)]
 pub(crate) struct SegmentWriter<D: Disk> {
     places: Arc<Places<D>>,
     mark: Mark<D::File>,
-    /// Behind the last frame.
+    /// The place after the last frame.
     place: StartAt,
-    /// Which history the last segment is of; `None` before the first.
+    /// The identity of the last segment; `None` before the first.
     identity: Option<Identity>,
-    /// The last segment, until it is left.
+    /// The last segment, until [`SegmentWriter::leave`] closes it.
     open: Option<OpenSegment<D::File>>,
-    /// Segments that were left since the last sync.
+    /// Segments that were ended since the last sync.
     unsynced: Vec<(u64, Arc<D::File>)>,
-    /// Frames that are to be noted once they are durable.
+    /// Frames to add to the places once they are durable.
     points: Vec<(u64, Point)>,
-    /// Which history the last durable entry is of.
+    /// The identity of the last durable entry.
     durable_identity: Option<Identity>,
     poisoned: Option<String>,
 }
@@ -53,7 +54,7 @@ pub(crate) struct NewFrame {
 }
 
 impl<D: Disk> SegmentWriter<D> {
-    /// For a directory without segments.
+    /// A writer for a directory without segments.
     pub(crate) fn empty(places: Arc<Places<D>>, mark: Mark<D::File>) -> Self {
         let place = StartAt { seq: Seq::ZERO, segment: 1, offset: segment::HEADER_BYTES, previous: [0; 32] };
         Self {
@@ -69,8 +70,8 @@ impl<D: Disk> SegmentWriter<D> {
         }
     }
 
-    /// For a directory whose last frame ends at `tail`, all of it durable and known to `places`. `previous` is the hash of
-    /// that frame.
+    /// A writer for a directory whose last frame ends at `tail`. All frames must be durable and known to `places`.
+    /// `previous` is the hash of the last frame.
     pub(crate) fn resumed(
         places: Arc<Places<D>>,
         mark: Mark<D::File>,
@@ -88,12 +89,12 @@ impl<D: Disk> SegmentWriter<D> {
         &self.places
     }
 
-    /// The place behind the last frame.
+    /// The place after the last frame.
     pub(crate) fn place(&self) -> StartAt {
         self.place
     }
 
-    /// Which history the last segment is of; `None` before the first.
+    /// The identity of the last segment; `None` before the first.
     pub(crate) fn identity(&self) -> Option<Identity> {
         self.identity
     }
@@ -103,17 +104,17 @@ impl<D: Disk> SegmentWriter<D> {
         Seq::new(self.places.durable.load(Ordering::Acquire))
     }
 
-    /// Bytes of the file of the open segment; `None` between segments.
+    /// The size in bytes of the open segment's file; `None` between segments.
     pub(crate) fn open_bytes(&self) -> Option<u64> {
         self.open.as_ref().map(|open| open.bytes)
     }
 
-    /// Whether something is not synced.
+    /// Whether any write is not synced yet.
     pub(crate) fn is_unsynced(&self) -> bool {
         !self.unsynced.is_empty() || self.open.as_ref().is_some_and(|open| open.written)
     }
 
-    /// The number that [`SegmentWriter::begin`] gives the next segment.
+    /// The number that [`SegmentWriter::begin`] gives to the next segment.
     pub(crate) fn next_number(&self) -> u64 {
         if self.identity.is_none() { 1 } else { self.place.segment + 1 }
     }
@@ -123,10 +124,10 @@ impl<D: Disk> SegmentWriter<D> {
         self.poisoned.as_ref().map_or(Ok(()), |why| Err(Fault::Poisoned(why.clone())))
     }
 
-    /// Begins the next segment, for frames of `identity`. `prepared` is how it went to fill its file with zeros; `header` is
-    /// the header as it stands in the original of a copy.
+    /// Begins the next segment, for frames of `identity`. `prepared` is the result of filling its file with zeros;
+    /// `header` is the original's header, when this is a copy.
     ///
-    /// The first segment is durable when this returns, and marked: there is no frame without a mark.
+    /// When this returns, the first segment is durable and the mark is written: no frame exists without a mark.
     pub(crate) fn begin(
         &mut self,
         identity: Identity,
@@ -165,19 +166,19 @@ impl<D: Disk> SegmentWriter<D> {
         Ok(())
     }
 
-    /// Ends the open segment: it gets no more frames.
+    /// Ends the open segment, which gets no more frames.
     pub(crate) fn leave(&mut self) {
         if let Some(OpenSegment { file, written: true, .. }) = self.open.take() {
             self.unsynced.push((self.place.segment, file));
         }
     }
 
-    /// Writes frames behind the last one; they are not durable yet. `written` holds them as they are to stand in the open
-    /// segment, which has room for them.
+    /// Writes frames after the last one; they are not durable yet. `written` contains them exactly as they go to the
+    /// open segment, which must have room for them.
     pub(crate) fn append(&mut self, written: &[u8], frames: &[NewFrame]) -> Result<(), Fault> {
         self.guarded(|writer| {
             let StartAt { segment: number, mut offset, .. } = writer.place;
-            let open = writer.open.as_mut().expect("JRN-3: frames stand in a segment");
+            let open = writer.open.as_mut().expect("JRN-3: frames are written to an open segment");
             let fault = |cause| Fault::Io { action: "write", file: segment::file_name(number), cause };
             open.file.write_at(written, offset).map_err(fault)?;
             open.written = true;
@@ -190,7 +191,7 @@ impl<D: Disk> SegmentWriter<D> {
         })
     }
 
-    /// Makes everything written so far durable, and says the last entry.
+    /// Makes everything written so far durable, and returns the sequence of the last entry.
     pub(crate) fn sync(&mut self) -> Result<Seq, Fault> {
         self.guarded(|writer| {
             writer.sync_files()?;
@@ -199,13 +200,13 @@ impl<D: Disk> SegmentWriter<D> {
             if last > writer.durable() {
                 writer.durable_identity = writer.identity;
             }
-            // Readers that see the position also see where its frames stand.
+            // Readers that see the new position must also find its frames.
             writer.places.durable.store(last.get(), Ordering::Release);
             Ok(last)
         })
     }
 
-    /// As [`SegmentWriter::sync`], for a header without frames yet.
+    /// Like [`SegmentWriter::sync`], for a header without frames yet.
     pub(crate) fn sync_header(&mut self) -> Result<(), Fault> {
         self.guarded(Self::sync_files)
     }

@@ -1,4 +1,4 @@
-//! Entries together with what they refer to.
+//! Entries together with the data that they refer to.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,28 +9,29 @@ use types::{LedgerId, Seq};
 
 use crate::fault::Fault;
 
-/// An entry and what it refers to: whoever shows it, here or in another process, looks nothing up.
+/// An entry and the data that it refers to, so that code that shows it, here or in another process, looks nothing up.
 #[derive(Debug, Clone)]
 pub struct EntryInContext {
     pub entry: Entry,
     pub context: Context,
 }
 
-/// What entries refer to by number.
+/// The data to which entries refer by number.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
-    /// The assets of the ledgers that the entry names; entries of one run share them.
+    /// The assets of the ledgers that the entry names; all entries of a run share them.
     pub assets: Arc<Assets>,
-    /// The policy that decided the entry's payment: it names the features and models that the entry numbers.
+    /// The policy that decided the entry's payment. It names the features and models to which the entry refers by
+    /// number.
     pub policy: Option<Arc<PolicyActivated>>,
 }
 
-/// Knows what entries refer to. It may read files.
+/// Looks up what entries refer to. It may read files.
 pub trait ContextSource {
-    /// The assets of at least those ledgers that durable entries name.
+    /// Assets by ledger, including at least the ledgers of all durable entries.
     fn assets(&self) -> Arc<Assets>;
 
-    /// The policy that the entry `activated` brought; `None` when that entry brought none.
+    /// The policy that the entry `activated` contains; `None` if it contains none.
     ///
     /// # Errors
     /// When the entry cannot be read.
@@ -38,7 +39,7 @@ pub trait ContextSource {
 }
 
 impl EntryInContext {
-    /// Finds what one entry refers to.
+    /// Looks up what one entry refers to.
     ///
     /// # Errors
     /// When `source` cannot read it.
@@ -48,7 +49,7 @@ impl EntryInContext {
         Ok(Self { entry, context: Context { assets, policy } })
     }
 
-    /// Finds what entries refer to that stand near each other.
+    /// Looks up what neighbouring entries refer to.
     pub(super) fn of_all(entries: Vec<Entry>, source: &impl ContextSource) -> Result<Vec<Self>, Fault> {
         let assets = assets_of(&entries, source);
         let mut found: Option<(Seq, Option<Arc<PolicyActivated>>)> = None;
@@ -94,7 +95,7 @@ fn name_ledgers(entry: &Entry, named: &mut BTreeSet<LedgerId>) {
     named.extend(facts.iter().filter_map(ledger::Fact::ledger));
 }
 
-/// The entry that activated the policy by which this entry's payment was decided.
+/// The entry that activated the policy that decided this entry's payment.
 fn policy_of(entry: &Entry) -> Option<Seq> {
     if let Fact::PaymentDecided(decided) = &entry.fact { Some(decided.policy) } else { None }
 }

@@ -1,4 +1,4 @@
-//! Places in the log, and how far behind they are.
+//! Places in the log, and how far they are behind.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -7,43 +7,44 @@ use types::Seq;
 
 use super::{EntryInContext, EntryRun};
 
-/// A place in the log, and the run of entries it is in. It keeps that run alive, whoever else forgot it.
+/// A place in the log, and the current run of entries. The follower keeps that run in memory, even if the tail has
+/// dropped it.
 #[derive(Debug)]
 pub struct Follower {
-    /// The last entry that it was given.
+    /// The last entry that [`Follower::take`] returned.
     given: Arc<AtomicU64>,
     run: Option<Arc<EntryRun>>,
 }
 
 impl Follower {
-    /// A follower that goes on after the entry `after`, and that nobody counts.
+    /// A follower that starts after the entry `after` and belongs to no group of counted followers.
     pub fn after(after: Seq) -> Self {
         Self { given: Arc::new(AtomicU64::new(after.get())), run: None }
     }
 
-    /// The last entry that it was given.
+    /// The last entry that it took.
     pub fn given(&self) -> Seq {
         Seq::new(self.given.load(Ordering::Relaxed))
     }
 
-    /// The entry that comes next.
+    /// The sequence of the next entry.
     pub fn wanted(&self) -> Seq {
         self.given().next()
     }
 
-    /// Whether the next entry is in no run that it has: [`Follower::enter`] is due.
+    /// Whether the next entry is not in the current run: the caller must call [`Follower::enter`].
     pub fn wants_run(&self) -> bool {
         self.run.as_ref().is_none_or(|run| run.get(self.wanted()).is_none())
     }
 
-    /// Goes on in this run.
+    /// Continues in this run.
     ///
     /// # Panics
-    /// When the run does not hold the entry that comes next (TAL-1).
+    /// When the run does not contain the next entry (TAL-1).
     pub fn enter(&mut self, run: Arc<EntryRun>) {
         assert!(
             run.get(self.wanted()).is_some(),
-            "TAL-1: {} is wanted, {}..={} came",
+            "TAL-1: expected a run with {}, got {}..={}",
             self.wanted(),
             run.first(),
             run.last()
@@ -51,7 +52,7 @@ impl Follower {
         self.run = Some(run);
     }
 
-    /// The next entry of the run; `None` when [another](Follower::enter) is due.
+    /// The next entry of the run; `None` when the follower must [enter](Follower::enter) another run.
     pub fn take(&mut self) -> Option<&EntryInContext> {
         let wanted = self.wanted();
         let found = self.run.as_deref()?.get(wanted)?;
@@ -59,24 +60,24 @@ impl Follower {
         Some(found)
     }
 
-    /// Goes on after the entry `after`, wherever it was.
+    /// Moves to the place after the entry `after`.
     pub fn go_to(&mut self, after: Seq) {
         self.given.store(after.get(), Ordering::Relaxed);
         self.run = None;
     }
 
-    /// How many entries it was not given yet, of a log that is durable up to `durable`.
+    /// The number of entries that it has not taken yet, in a log that is durable up to `durable`.
     pub fn lag_entries(&self, durable: Seq) -> u64 {
         durable.get().saturating_sub(self.given().get())
     }
 }
 
-/// Followers of one kind, to say how far they are behind. Dropping a follower takes it out.
+/// Counts followers of one kind and measures how far they are behind. A follower leaves when it is dropped.
 #[derive(Debug, Default)]
 pub struct Followers(Mutex<Vec<Weak<AtomicU64>>>);
 
 impl Followers {
-    /// A new follower that goes on after the entry `after`.
+    /// A new follower that starts after the entry `after`.
     pub fn join(&self, after: Seq) -> Follower {
         let follower = Follower::after(after);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +86,7 @@ impl Followers {
         follower
     }
 
-    /// How many there are, and how many entries the last of them was not given yet.
+    /// The number of followers, and the number of entries that the slowest one has not taken yet.
     pub fn lag_entries(&self, durable: Seq) -> (usize, u64) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let given = all.iter().filter_map(Weak::upgrade).map(|given| given.load(Ordering::Relaxed));

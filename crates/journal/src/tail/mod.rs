@@ -1,9 +1,9 @@
-//! Following the log: entries that are decoded once and shared by all who want them.
+//! Following the log: entries are decoded once and shared by all followers that need them.
 //!
 //! A [`Follower`] is a place in the log. It takes entries from an [`EntryRun`]: up to 128 consecutive entries, each
 //! with [what it refers to](EntryInContext). A [`Tail`] keeps the runs that were decoded last and knows which reads are
-//! under way, so that followers who want the same entries cause one read. It is a state machine: whoever is told to
-//! read calls [`FileReader::runs`](crate::FileReader::runs) and brings the result back.
+//! in progress, so that followers that need the same entries cause only one read. It is a state machine: a caller that
+//! is told to read calls [`FileReader::runs`](crate::FileReader::runs) and returns the result to the tail.
 //!
 //! | id | invariant |
 //! | --- | --- |
@@ -25,20 +25,20 @@ pub use context::{Context, ContextSource, EntryInContext};
 pub use follower::{Follower, Followers};
 pub use run::{Decoded, EntryRun};
 
-/// How much decoded log is kept for followers.
+/// Bounds on the decoded entries that are kept for followers.
 #[derive(Debug, Clone, Copy)]
 pub struct TailBounds {
-    /// The newest entries, which followers at the end of the log share.
+    /// The newest entries, shared by the followers at the end of the log.
     pub recent: RunBounds,
-    /// Older entries, which followers that are behind share when they are near each other.
+    /// Older entries, shared by followers that are behind and near each other.
     pub older: RunBounds,
 }
 
-/// The most that is kept of something; whichever is reached first counts.
+/// Bounds on decoded entries; the one that is reached first counts.
 #[derive(Debug, Clone, Copy)]
 pub struct RunBounds {
     pub entries: usize,
-    /// Bytes of memory, about.
+    /// Approximate bytes of memory.
     pub bytes: usize,
 }
 
@@ -50,7 +50,7 @@ impl TailBounds {
     };
 }
 
-/// The decoded runs of a log and the reads that are under way. `W` is what a follower waits with for a read to end.
+/// The decoded runs of a log and the reads in progress. `W` is what a follower uses to wait for the end of a read.
 #[derive(Debug)]
 pub struct Tail<W> {
     recent: Shelf,
@@ -58,14 +58,14 @@ pub struct Tail<W> {
     reads: BTreeMap<Seq, W>,
 }
 
-/// How a follower gets the entry that it wants.
+/// How a follower gets the next entry that it needs.
 #[derive(Debug)]
 pub enum Look<W> {
-    /// It was decoded already.
+    /// The entry is already decoded.
     Found(Arc<EntryRun>),
-    /// Somebody else is reading it.
+    /// Another follower is reading it.
     Wait(W),
-    /// The follower has to see to it that it is read: see [`Tail::begin`].
+    /// The follower must start a read: see [`Tail::begin`].
     Read,
 }
 
@@ -82,17 +82,17 @@ impl<W: Clone> Tail<W> {
         self.reads.get(&wanted).map_or(Look::Read, |waiter| Look::Wait(waiter.clone()))
     }
 
-    /// Whether an entry comes after all that is kept: whoever keeps up wants such entries.
+    /// Whether an entry is newer than everything that is kept. Followers that keep up need such entries.
     pub fn is_newest(&self, wanted: Seq) -> bool {
         self.recent.last().is_none_or(|newest| wanted > newest)
     }
 
-    /// A read of the entry `wanted` begins. Until [`Tail::end`], others who want it wait with `waiter`.
+    /// Begins a read of the entry `wanted`. Until [`Tail::end`], other followers that need it wait with `waiter`.
     pub fn begin(&mut self, wanted: Seq, waiter: W) {
         self.reads.insert(wanted, waiter);
     }
 
-    /// Keeps what a read brought. The oldest runs make room where the bounds are reached.
+    /// Keeps the result of a read. The oldest runs are removed when a bound is reached.
     pub fn keep(&mut self, runs: Vec<Arc<EntryRun>>) {
         for run in runs {
             let shelf = if self.is_newest(run.first()) { &mut self.recent } else { &mut self.older };
@@ -100,15 +100,15 @@ impl<W: Clone> Tail<W> {
         }
     }
 
-    /// A read of the entry `wanted` is over, whether it brought anything or not; `is_it` says whether the read that others
-    /// wait for is this one.
+    /// Ends a read of the entry `wanted`, whether or not it returned anything; `is_it` says whether a waiter waits for
+    /// this read.
     pub fn end(&mut self, wanted: Seq, is_it: impl FnOnce(&W) -> bool) {
         if self.reads.get(&wanted).is_some_and(is_it) {
             self.reads.remove(&wanted);
         }
     }
 
-    /// How many decoded entries are kept, and about how many bytes of memory they take.
+    /// The number of decoded entries that are kept, and the approximate bytes of memory that they take.
     pub fn kept(&self) -> (usize, usize) {
         (self.recent.entries() + self.older.entries(), self.recent.bytes() + self.older.bytes())
     }

@@ -11,12 +11,12 @@ use crate::log::Reader as _;
 use crate::segments::reader::FileReader;
 use disk::Disk;
 
-/// A follower that is slow keeps one run in memory, so a run is short.
+/// Runs are short, because a slow follower keeps a whole run in memory.
 const ENTRIES_MAX: usize = 128;
-/// A run ends with the entry that reaches this many encoded bytes.
+/// A run ends with the entry that reaches this number of encoded bytes.
 const ENCODED_BYTES: usize = 64 * 1024;
 
-/// Entries that follow one another, decoded once.
+/// Consecutive entries, decoded once.
 #[derive(Debug)]
 pub struct EntryRun {
     first: Seq,
@@ -25,18 +25,18 @@ pub struct EntryRun {
 }
 
 impl EntryRun {
-    /// Finds what these entries refer to. `encoded_bytes` is what they take in the log.
+    /// Looks up what these entries refer to. `encoded_bytes` is their size in the log.
     ///
     /// # Errors
     /// When `source` cannot read it.
     ///
     /// # Panics
-    /// When there are none, or they do not follow one another (TAL-1).
+    /// When there are no entries, or their sequences are not consecutive (TAL-1).
     pub fn new(entries: Vec<Entry>, encoded_bytes: usize, source: &impl ContextSource) -> Result<Self, Fault> {
-        let first = entries.first().map(|entry| entry.header.seq).expect("TAL-1: a run has an entry");
+        let first = entries.first().map(|entry| entry.header.seq).expect("TAL-1: a run has at least one entry");
         let in_order = (first.get()..).zip(&entries).all(|(seq, entry)| entry.header.seq.get() == seq);
-        assert!(in_order, "TAL-1: the entries from {first} on do not follow one another");
-        // Texts, lists and sealed data take about as much memory as they take bytes in the log.
+        assert!(in_order, "TAL-1: the entries from {first} on are not consecutive");
+        // Texts, lists and sealed data take about as much memory as bytes in the log.
         let bytes = entries.len() * size_of::<EntryInContext>() + encoded_bytes;
         Ok(Self { first, entries: EntryInContext::of_all(entries, source)?, bytes })
     }
@@ -49,36 +49,36 @@ impl EntryRun {
         Seq::new(self.first.get() + self.entries.len() as u64 - 1)
     }
 
-    /// How many entries, at least one.
+    /// The number of entries, at least one.
     #[expect(clippy::len_without_is_empty, reason = "a run is never empty")]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// The memory that it takes, about.
+    /// Approximate bytes of memory.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// An entry by its sequence.
+    /// The entry with this sequence.
     pub fn get(&self, seq: Seq) -> Option<&EntryInContext> {
         let place = seq.get().checked_sub(self.first.get())?;
         self.entries.get(usize::try_from(place).ok()?)
     }
 }
 
-/// What one read of the log brought.
+/// The result of one read of the log.
 #[derive(Debug, Default)]
 pub struct Decoded {
     /// In order, without gaps.
     pub runs: Vec<Arc<EntryRun>>,
-    /// How many frames were decoded.
+    /// The number of frames that were decoded.
     pub frames: u64,
 }
 
 impl<D: Disk> FileReader<D> {
-    /// Decodes durable entries: the frame that holds `from` and those behind it, until there are `enough` entries from
-    /// `from` on or the segment ends. Nothing when `from` is not durable.
+    /// Decodes durable entries: the frame that contains `from` and the frames after it, until there are `enough`
+    /// entries from `from` on or the segment ends. Returns no entries if `from` is not durable.
     ///
     /// # Errors
     /// When a file cannot be read or a frame is damaged.
@@ -91,7 +91,7 @@ impl<D: Disk> FileReader<D> {
         let mut walk = self.places.walk(number, point)?;
         let (mut offset, mut found) = (0, 0);
         while walk.next.first <= durable && found < enough {
-            // The first frame must be there; where others end, the next segment begins.
+            // The first frame must be there; after the last frame of a segment, the next segment begins.
             let next = if found == 0 { Some(walk.expect_next()?) } else { walk.next()? };
             let Some((frame_at, header)) = next else { break };
             if header.last() < from {
@@ -112,18 +112,18 @@ impl<D: Disk> FileReader<D> {
     }
 }
 
-/// Cuts entries into runs.
+/// Splits entries into runs.
 struct RunDecoder<'s, S> {
     source: &'s S,
     decoded: Decoded,
-    /// The run under way.
+    /// The current run.
     entries: Vec<Entry>,
-    /// The encoded byte at which it begins, counted from the first frame that was read.
+    /// The encoded byte where it begins, counted from the first frame that was read.
     start: usize,
 }
 
 impl<S: ContextSource> RunDecoder<'_, S> {
-    /// Takes an entry that begins at the encoded byte `at`.
+    /// Adds an entry that begins at the encoded byte `at`.
     fn push(&mut self, entry: Entry, at: usize) -> Result<(), Fault> {
         if self.entries.len() >= ENTRIES_MAX || at - self.start >= ENCODED_BYTES {
             self.cut(at)?;

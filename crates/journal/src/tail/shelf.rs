@@ -1,4 +1,4 @@
-//! The runs that are kept, within bounds.
+//! Keeps the newest runs, within bounds.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use types::Seq;
 
 use super::{EntryRun, RunBounds};
 
-/// Runs by their first entry. The one that came first leaves first.
+/// Runs by their first entry. The oldest arrival is removed first.
 #[derive(Debug)]
 pub(super) struct Shelf {
     bounds: RunBounds,
@@ -22,18 +22,18 @@ impl Shelf {
         Self { bounds, runs: BTreeMap::new(), order: VecDeque::new(), entries: 0, bytes: 0 }
     }
 
-    /// The run that holds an entry.
+    /// The run that contains an entry.
     pub(super) fn get(&self, seq: Seq) -> Option<Arc<EntryRun>> {
         let (_, run) = self.runs.range(..=seq).next_back()?;
         (run.last() >= seq).then(|| Arc::clone(run))
     }
 
-    /// The last entry of the newest run.
+    /// The sequence of the newest run's last entry.
     pub(super) fn last(&self) -> Option<Seq> {
         self.runs.last_key_value().map(|(_, run)| run.last())
     }
 
-    /// Takes a run, unless one that begins with the same entry is here.
+    /// Adds a run, unless there is already one that begins with the same entry.
     pub(super) fn put(&mut self, run: Arc<EntryRun>) {
         let first = run.first();
         if self.runs.contains_key(&first) {

@@ -1,4 +1,4 @@
-//! Entries as bytes.
+//! Tests the encodings of entries.
 
 use engine::{Entry, Fact};
 use journal::{CanonicalRun, EntryOffset, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, canonical, leaf_hash};
@@ -10,7 +10,7 @@ use crate::support::{
     FRAME_HEADER_BYTES, chunk, entries_of_one_place, entry_run, flipped, frame, header, small, transfer,
 };
 
-/// The canonical encodings of a frame, as they are read in one go.
+/// The canonical encodings of a frame, read without decoding its entries.
 fn together(frame: &Frame) -> Vec<Vec<u8>> {
     let mut run = CanonicalRun::default();
     frame.canonical(&mut run).unwrap();
@@ -22,7 +22,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
 
     #[test]
-    fn entries_read_as_they_are_written(entries in entry_run()) {
+    fn entries_are_read_as_written(entries in entry_run()) {
         let frame = frame(&entries);
         prop_assert_eq!(frame.entries(), Ok(entries.clone()));
         prop_assert_eq!(frame.last(), entries[entries.len() - 1].header.seq);
@@ -30,7 +30,7 @@ proptest! {
     }
 
     #[test]
-    fn framing_leaves_no_trace_in_an_entry(entries in entry_run(), cut in 0_usize..8) {
+    fn framing_does_not_change_entries(entries in entry_run(), cut in 0_usize..8) {
         let (before, after) = entries.split_at(cut.min(entries.len()));
         let halves = [before, after].into_iter().filter(|half| !half.is_empty());
         let read: Vec<Entry> = halves.flat_map(|half| frame(half).entries().unwrap()).collect();
@@ -49,7 +49,7 @@ proptest! {
             let (mut entry, row) = (small(seq), small_transfer(seq, transfer));
             entry.header.request = RequestId::new(if *by_id { transfer.debit.get() } else { 77 });
             entry.fact = Fact::Ledger(ledger::Fact::TransferCreated(row));
-            // A sealed section keeps a transfer out of the rows and is the only difference.
+            // A sealed section keeps a transfer out of the rows. It is the only difference.
             entry.sealed = sealed.then(|| Sealed { keys: Vec::new(), ciphertext: [].into() });
             entry
         }).collect();
@@ -63,12 +63,12 @@ proptest! {
     }
 
     #[test]
-    fn canonical_encodings_are_read_without_the_entries(entries in entry_run()) {
+    fn canonical_encodings_can_be_read_directly(entries in entry_run()) {
         prop_assert_eq!(together(&frame(&entries)), entries.iter().map(canonical).collect::<Vec<_>>());
     }
 
     #[test]
-    fn an_entry_stands_where_adding_it_said(entries in entry_run()) {
+    fn an_entry_starts_at_the_returned_offset(entries in entry_run()) {
         let mut builder = FrameBuilder::default();
         let said: Vec<EntryOffset> = entries.iter().map(|entry| builder.push(entry)).collect();
         let frame = builder.finish().unwrap();
@@ -88,7 +88,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn cut_off_bytes_are_refused(entries in entry_run()) {
+    fn truncated_bytes_are_refused(entries in entry_run()) {
         let whole = frame(&entries);
         for kept in 0..whole.payload.len() {
             let cut = Frame { payload: whole.payload[..kept].to_vec(), ..whole.clone() };
@@ -98,9 +98,9 @@ proptest! {
         prop_assert!(longer.entries().is_err());
     }
 
-    // What a checksum lets through once in four billion times must at least not bring the process down.
+    // A checksum can miss an error once in four billion times; even then the process must not panic.
     #[test]
-    fn no_bytes_make_the_decoder_panic(entries in entry_run(), noise in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn the_decoder_never_panics(entries in entry_run(), noise in prop::collection::vec(any::<u8>(), 0..200)) {
         let whole = frame(&entries);
         for at in (0..whole.payload.len()).step_by(3) {
             let spoilt = Frame { payload: flipped(&whole.payload, at, at), ..whole.clone() };
@@ -113,7 +113,8 @@ proptest! {
     fn a_plain_transfer_takes_at_most_128_bytes(transfers in prop::collection::vec((transfer(), any::<[u64; 2]>()), 1..20)) {
         let mut builder = FrameBuilder::default();
         let mut seq = 0;
-        // Random user data, codes, accounts and request ids, a millisecond apart: nothing repeats, nothing is small.
+        // Random user data, codes, accounts and request ids, a millisecond apart: no value repeats, and no value is
+        // small.
         while builder.payload_bytes() + 256 < PAYLOAD_BYTES_MAX && seq < 500 {
             for (transfer, [ledger, amount]) in &transfers {
                 seq += 1;
@@ -126,7 +127,7 @@ proptest! {
     }
 }
 
-/// A single-phase transfer as a client sends it, everything that is free for the client given.
+/// A single-phase transfer as a client sends it, with every optional field.
 fn plain(seq: u64, random: &Transfer, ledger: u64, amount: u64) -> Entry {
     let mut header = header(seq);
     header.decided_at = header.decided_at.saturating_add(Span::from_ns(seq * 1_000_000));
@@ -152,7 +153,7 @@ fn plain(seq: u64, random: &Transfer, ledger: u64, amount: u64) -> Entry {
     Entry { header, fact: Fact::Ledger(ledger::Fact::TransferCreated(fact)), sealed: None }
 }
 
-/// This transfer by a client, at the time of the entry `seq`.
+/// The same transfer made by a client, at the time of the entry `seq`.
 fn small_transfer(seq: u64, random: &Transfer) -> Transfer {
     Transfer {
         key: TransferKey::Client(TransferId::new(random.debit.get())),
@@ -175,7 +176,7 @@ fn a_batch_of_plain_transfers_takes_one_frame() {
         assert!(builder.try_push(&entry).is_some_and(|placed| placed.is_row));
     }
     assert_eq!(builder.payload_bytes(), 8_189 * 112 + 24);
-    // Another batch starts another run, until the frame is full; then nothing changes any more.
+    // Another batch starts another run, until the frame is full; after that nothing changes.
     let mut seq = 8_190;
     while builder.try_push(&batch(1 << 101)(seq)).is_some() {
         seq += 1;
@@ -184,7 +185,7 @@ fn a_batch_of_plain_transfers_takes_one_frame() {
     assert!(PAYLOAD_BYTES_MAX - bytes < 200, "{bytes}");
     assert!(builder.try_push(&small(seq)).is_none());
     assert!(builder.try_push(&chunk(seq, 200)).is_none());
-    assert!(builder.try_push(&chunk(seq, 20)).is_some(), "what is small enough still fits");
+    assert!(builder.try_push(&chunk(seq, 20)).is_some(), "a small entry still fits");
     let frame = builder.finish().unwrap();
     assert_eq!(u64::from(frame.count), seq);
     assert_eq!(frame.entries().unwrap().len(), usize::try_from(seq).unwrap());
@@ -192,14 +193,14 @@ fn a_batch_of_plain_transfers_takes_one_frame() {
 }
 
 #[test]
-fn what_entries_share_is_written_once() {
+fn shared_fields_are_written_once() {
     let alone: usize = (1..=100).map(|seq| frame(&[small(seq)]).payload.len()).sum();
     let together = frame(&(1..=100).map(small).collect::<Vec<_>>()).payload.len();
     assert!(together < alone, "{together} and {alone} bytes");
 }
 
 #[test]
-fn a_frame_takes_what_the_pipeline_puts_into_it_and_no_more() {
+fn a_full_frame_refuses_another_entry() {
     let full = |count| {
         std::panic::catch_unwind(|| frame(&(1..=count).map(|seq| chunk(seq, 256 * 1024)).collect::<Vec<_>>())).is_ok()
     };
@@ -209,13 +210,13 @@ fn a_frame_takes_what_the_pipeline_puts_into_it_and_no_more() {
 
 #[test]
 #[should_panic(expected = "JRN-1")]
-fn a_gap_between_entries_is_not_written() {
+fn a_gap_between_entries_panics() {
     frame(&[small(1), small(3)]);
 }
 
 #[test]
 #[should_panic(expected = "JRN-4")]
-fn time_that_goes_back_is_not_written() {
+fn time_that_goes_back_panics() {
     let mut later = small(2);
     later.header.decided_at = small(1).header.decided_at.checked_sub(Span::from_ns(1)).unwrap();
     frame(&[small(1), later]);

@@ -1,5 +1,6 @@
-//! Histories that continue another one in the same directory, and every single-bit flip and every truncation point of a
-//! small journal with two of them: what was acknowledged is there, or the journal does not open and says where.
+//! Histories that continue another one in the same directory, and every single-bit flip and every truncation of a small
+//! journal with two of them: either all acknowledged entries are there, or the journal does not open and reports the
+//! place.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +44,7 @@ fn open(files: &Files) -> Result<Opened, Fault> {
     open_at(&Shelf::of(files), None)
 }
 
-/// The entry that goes on as `identity` after `size` entries.
+/// The entry that continues the journal as `identity` after `size` entries.
 fn continued(identity: Identity, from: Origin, size: u64) -> Entry {
     let departed = DepartedHistory { origin: from, size, root: Digest::of(b"root") };
     let fact = Fact::JournalContinued { origin: identity.origin, departed };
@@ -55,8 +56,8 @@ fn append(journal: &mut FileJournal<Shelf>, frame: &Frame) {
     journal.sync().unwrap();
 }
 
-/// Entries 1 to 4 in three frames, then another history from 5 on: its first entry, 6 and 7, and 8, which the mark covers
-/// or not.
+/// Entries 1 to 4 in three frames, then another history from 5 on: its first entry, then 6 and 7, then 8, which the
+/// mark may or may not cover.
 fn two_histories(marked: bool) -> (Files, Vec<Entry>) {
     let shelf = Shelf::default();
     let mut journal = open_at(&shelf, None).unwrap().journal;
@@ -84,7 +85,7 @@ fn bounds(segment: &[u8]) -> Vec<usize> {
 }
 
 #[test]
-fn a_history_goes_on_as_another() {
+fn a_history_continues_as_another() {
     let (files, entries) = two_histories(true);
     assert_eq!(seqs(&entries), (1..=8).collect::<Vec<_>>());
     let shelf = Shelf::of(&files);
@@ -95,7 +96,7 @@ fn a_history_goes_on_as_another() {
     let lineage = [Part { identity: BEFORE, first: Seq::new(1) }, Part { identity: AFTER, first: Seq::new(5) }];
     assert_eq!(opened.journal.lineage(), lineage);
     assert_eq!(FileJournal::identity_before_opening(&shelf, SHARD).unwrap(), Some(AFTER));
-    // And once more, and on.
+    // A third history continues the second.
     let third = Identity { origin: ORIGIN, epoch: Epoch::new(9) };
     opened.journal.continue_as(third, &frame(&[continued(third, AFTER.origin, 8)])).unwrap();
     append(&mut opened.journal, &small_frame(10, 3));
@@ -112,7 +113,7 @@ fn a_history_goes_on_as_another() {
 }
 
 #[test]
-fn reading_begins_in_an_earlier_history() {
+fn reading_can_begin_in_an_earlier_history() {
     let shelf = Shelf::default();
     let mut journal = open_at(&shelf, None).unwrap().journal;
     append(&mut journal, &small_frame(1, 2));
@@ -123,7 +124,7 @@ fn reading_begins_in_an_earlier_history() {
     assert_eq!(seqs(&open_at(&shelf, Some(place)).unwrap().entries), [3, 4, 5]);
 }
 
-/// The journal opens with all of these entries, or says that this place is damaged.
+/// Checks that the journal opens with all of these entries, or reports damage at this place.
 #[track_caller]
 fn check(files: &Files, entries: &[Entry], expected: Option<(&str, usize)>, about: &str) {
     match (open(files), expected) {
@@ -136,7 +137,7 @@ fn check(files: &Files, entries: &[Entry], expected: Option<(&str, usize)>, abou
     }
 }
 
-/// Where the damage is that a wrong bit at `at` makes in a segment; `None` where nothing was ever written.
+/// Where damage is reported if the bit at `at` of a segment is wrong; `None` for a byte that was never written.
 fn damaged_at(segment: &[u8], at: usize) -> Option<usize> {
     match at {
         0..100 => Some(0),
@@ -156,7 +157,7 @@ fn every_wrong_bit_of_a_marked_journal_is_found_or_harmless() {
                 continue;
             }
             files.get_mut(name).unwrap()[at] ^= 1 << (bit % 8);
-            // One slot of the mark is enough: what it covers less, the frames themselves hold.
+            // One slot of the mark is enough: the frames themselves prove what the other slot covers less.
             let damaged = if name == "mark" { None } else { damaged_at(bytes, at) };
             let expected = damaged.map(|offset| (name.as_str(), offset));
             check(&files, &entries, expected, &format!("bit {bit} of {name}"));
@@ -173,7 +174,7 @@ fn every_truncation_of_a_marked_journal_is_found() {
             let mut files = intact.clone();
             files.get_mut(name).unwrap().truncate(kept);
             if name == "mark" {
-                // What is left of it says less, or nothing: then nobody knows what is missing.
+                // If a shorter mark covers less or nothing, it is unknown what is missing.
                 match open(&files) {
                     Ok(opened) => assert!(opened.entries == entries, "{kept} bytes of the mark"),
                     Err(Fault::Damaged { file, .. }) => {
@@ -184,14 +185,14 @@ fn every_truncation_of_a_marked_journal_is_found() {
                 continue;
             }
             let expected = match kept {
-                // An empty segment was never begun, so the frame is missing from the one before.
+                // An empty segment was never begun, so the frame is missing from the previous segment.
                 0 if name == SECOND => (FIRST, intact[FIRST].len()),
                 0..100 => (name.as_str(), 0),
                 _ => (name.as_str(), damaged_at(bytes, kept).unwrap_or(SEGMENT_HEADER_BYTES)),
             };
             check(&files, &entries, Some(expected), &format!("{kept} bytes of {name}"));
         }
-        // The whole file.
+        // The whole file is missing.
         let mut files = intact.clone();
         files.remove(name);
         assert!(matches!(open(&files), Err(Fault::Damaged { .. })), "{name} is missing");
@@ -220,7 +221,7 @@ fn every_wrong_bit_of_an_unmarked_last_frame_is_a_torn_tail() {
         assert_eq!(opened.recovered.torn.is_none(), is_clean, "{kept} bytes");
         assert!(opened.entries == entries[..7], "{kept} bytes");
     }
-    // All before it is vouched for: by the mark, by the frames behind, and by the history that goes on.
+    // Everything before it is covered: by the mark, by the later frames and by the history that continues it.
     for (name, at) in [(FIRST, 8), (FIRST, 4096 + 20), (SECOND, 8), (SECOND, 4096 + 20), (SECOND, bounds[1] + 150)] {
         files.clone_from(&intact);
         files.get_mut(name).unwrap()[at] ^= 4;
@@ -229,7 +230,7 @@ fn every_wrong_bit_of_an_unmarked_last_frame_is_a_torn_tail() {
 }
 
 #[test]
-fn a_mark_of_the_history_before_vouches_for_its_part() {
+fn a_mark_of_the_previous_history_covers_its_part() {
     let (intact, entries) = two_histories(true);
     let old_mark = {
         let shelf = Shelf::default();
@@ -241,13 +242,13 @@ fn a_mark_of_the_history_before_vouches_for_its_part() {
     let mut files = intact.clone();
     files.insert("mark".to_owned(), old_mark);
     check(&files, &entries, None, "an older mark");
-    // Of the later part only the last frame is on its own then.
+    // In the later part, only the last frame is then not covered.
     for (name, at) in [(FIRST, 8), (FIRST, 4096 + 20), (SECOND, 8), (SECOND, 4096 + 20)] {
         let mut spoilt = files.clone();
         spoilt.get_mut(name).unwrap()[at] ^= 4;
         check(&spoilt, &entries, damaged_at(&intact[name], at).map(|offset| (name, offset)), &format!("{name} {at}"));
     }
-    // A copy that ended right after it began the later part: nobody was told of that.
+    // A copy can end right after it begins the later part. Nobody was told about that part.
     files.insert(SECOND.to_owned(), intact[SECOND][..SEGMENT_HEADER_BYTES + 40].to_vec());
     let shelf = Shelf::of(&files);
     let opened = open_at(&shelf, None).unwrap();
@@ -260,14 +261,14 @@ fn a_mark_of_the_history_before_vouches_for_its_part() {
 }
 
 #[test]
-fn a_mark_of_a_later_history_is_missed() {
+fn a_mark_of_a_later_history_shows_that_segments_are_missing() {
     let (intact, _) = two_histories(true);
     let mut files = intact;
     files.remove(SECOND);
     let Err(Fault::Damaged { what, seq, .. }) = open(&files).map(|opened| opened.recovered) else {
         panic!("the later history is missing")
     };
-    assert_eq!((what.as_str(), seq), ("the mark is of a later history, whose segments are missing", Seq::new(5)));
+    assert_eq!((what.as_str(), seq), ("the mark belongs to a later history, whose segments are missing", Seq::new(5)));
 }
 
 #[test]
@@ -287,7 +288,7 @@ fn only_the_right_entry_continues_a_history() {
         let expected = Some((SECOND, SEGMENT_HEADER_BYTES));
         check(&shelf.files(), &[], expected, &format!("{:?}", entry.fact));
     }
-    // Nor does a segment that is put behind: the chain tells.
+    // A later segment does not help either: the hash chain does not match.
     let (mut files, _) = two_histories(true);
     let (others, _) = two_histories(true);
     files.insert(THIRD.to_owned(), others[SECOND].clone());
@@ -296,14 +297,14 @@ fn only_the_right_entry_continues_a_history() {
 
 #[test]
 #[should_panic(expected = "JRN-7")]
-fn a_history_does_not_go_on_as_an_earlier_one() {
+fn a_history_cannot_continue_as_an_earlier_one() {
     let mut journal = open_at(&Shelf::default(), None).unwrap().journal;
     let same_epoch = Identity { epoch: BEFORE.epoch, ..AFTER };
     drop(journal.continue_as(same_epoch, &small_frame(1, 1)));
 }
 
 #[test]
-fn looking_at_a_journal_finds_what_opening_finds_and_changes_nothing() {
+fn inspecting_finds_what_opening_finds_and_changes_nothing() {
     for marked in [true, false] {
         let (mut files, entries) = two_histories(marked);
         for spoilt in [false, true] {
@@ -342,7 +343,7 @@ fn looking_at_a_journal_finds_what_opening_finds_and_changes_nothing() {
 fn another_encoding_of_the_same_entries_is_noticed() {
     let shelf = Shelf::default();
     let mut journal = open_at(&shelf, None).unwrap().journal;
-    // Two runs of rows where one would do.
+    // Two runs of rows where one would be enough.
     let (one, other) = (small_frame(1, 1), small_frame(2, 1));
     let payload = [&one.payload[..], &other.payload].concat();
     let odd = Frame { count: 2, payload, ..one };
@@ -353,5 +354,8 @@ fn another_encoding_of_the_same_entries_is_noticed() {
     let Err(Fault::Damaged { what, offset, .. }) = FileJournal::inspect(&shelf, SHARD, &mut |_, _, _| Ok(())) else {
         panic!("it is not what a journal writes")
     };
-    assert_eq!((what.as_str(), offset), ("the entries of the frame are not encoded as a journal encodes them", 4096));
+    assert_eq!(
+        (what.as_str(), offset),
+        ("the frame does not have the encoding that a journal gives its entries", 4096)
+    );
 }

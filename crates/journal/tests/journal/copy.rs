@@ -1,4 +1,4 @@
-//! Copies of a journal: byte for byte the same, whatever interrupts them, and never of anything else.
+//! Copies of a journal: identical byte for byte, despite any interruption, and never mixed with another journal.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::support::{
     header, read_all, seqs, small, small_frame, three_frames,
 };
 
-/// Three segments: frames of all sizes, so that pieces end within them and at their ends.
+/// Three segments with frames of all sizes, so that pieces end within frames and at their ends.
 fn original() -> Folder {
     let folder = Folder::new();
     let mut opened = folder.open();
@@ -29,7 +29,7 @@ fn original() -> Folder {
     folder
 }
 
-/// Copies until all that is durable is there; each piece is synced.
+/// Copies until everything durable is copied; syncs each piece.
 fn follow<D: disk::Disk>(
     reader: &FileReader<Directory>,
     copy: &mut FileCopy<D>,
@@ -56,7 +56,7 @@ fn open_copy(folder: &Folder) -> FileCopy<Directory> {
     FileCopy::open(folder.directory(), SHARD).unwrap()
 }
 
-/// The segments of a folder up to number `last`, whole files.
+/// The segments of a folder up to number `last`, as whole files.
 fn segments(folder: &Folder, last: u64) -> BTreeMap<String, Vec<u8>> {
     let name = |number| format!("segment-{number:08}");
     (1..=last).map(|number| (name(number), folder.read(&name(number)))).collect()
@@ -85,7 +85,7 @@ fn a_copy_is_byte_for_byte_the_same_and_opens_as_a_journal() {
 }
 
 #[test]
-fn only_what_is_durable_is_given() {
+fn only_durable_bytes_are_copied() {
     let folder = Folder::new();
     let mut opened = folder.open();
     let reader = opened.journal.reader();
@@ -95,12 +95,12 @@ fn only_what_is_durable_is_given() {
     let end = reader.durable_end().unwrap();
     assert_eq!((end.seq, end.segment), (Seq::new(1), 1));
     opened.journal.append(&small_frame(2, 3)).unwrap();
-    assert_eq!(reader.durable_end().unwrap(), end, "it is written, not synced");
+    assert_eq!(reader.durable_end().unwrap(), end, "the frame is written but not synced");
     assert_eq!(reader.durable_bytes(1, end.offset, 100).unwrap().unwrap(), b"");
     opened.journal.sync().unwrap();
     let end = reader.durable_end().unwrap();
     assert_eq!((end.seq, end.segment), (Seq::new(4), 1));
-    // This one goes into a segment of its own, and a crash may yet undo that.
+    // This frame goes to a segment of its own, and a crash can still undo that.
     opened.journal.append(&frame(&[chunk(5, 800_000)])).unwrap();
     assert_eq!(reader.durable_end().unwrap(), end);
     assert_eq!(reader.durable_bytes(1, end.offset, 100).unwrap().unwrap(), b"");
@@ -118,7 +118,7 @@ fn only_what_is_durable_is_given() {
 }
 
 #[test]
-fn a_copy_follows_while_the_original_goes_on_and_restarts() {
+fn a_copy_follows_a_growing_and_restarting_original() {
     let (original, folder) = (Folder::new(), Folder::new());
     let mut next = 1;
     for restart in 0..4 {
@@ -142,10 +142,10 @@ fn a_copy_follows_while_the_original_goes_on_and_restarts() {
     assert_eq!(seqs(&folder.open().entries), (1..next).collect::<Vec<_>>());
 }
 
-/// The power fails after any number of changes to the copy's directory; what was not synced survives in whole, not at all
-/// or in part. The copy goes on each time, and what was reported as synced is never gone.
+/// The power fails after any number of changes to the copy's directory; unsynced changes survive completely, partly or
+/// not at all. The copy continues each time, and it never loses anything that it reported as synced.
 #[test]
-fn a_copy_goes_on_after_a_crash_at_any_point() {
+fn a_copy_continues_after_a_crash_at_any_point() {
     let original = original();
     let opened = original.open();
     let reader = opened.journal.reader();
@@ -168,8 +168,9 @@ fn a_copy_goes_on_after_a_crash_at_any_point() {
         for loss in [Loss::Nothing, Loss::Everything, Loss::Some(operations), Loss::Some(!operations)] {
             let disk = disk.restarted(loss);
             if matches!(loss, Loss::Nothing | Loss::Everything) {
-                // A server would start on what was left, too. (Frames that survive behind a lost one look like damage: they
-                // say what was durable where they come from. That is why the copy is opened first after a power failure.)
+                // A server can also start on the remaining files. (Frames that survive after a lost one look like
+                // damage, because they contain the durable position of the original. Therefore the copy is opened first
+                // after a power failure.)
                 let journal = open_journal(&disk.restarted(Loss::Nothing));
                 assert!(journal.is_ok(), "{operations} {loss:?}: {journal:?}");
             }
@@ -177,7 +178,7 @@ fn a_copy_goes_on_after_a_crash_at_any_point() {
             let last = copy.last();
             assert!(last <= synced);
             if last > Seq::ZERO {
-                // It is a journal that a server would start on.
+                // A server can start on this journal.
                 let journal = open_journal(&disk.restarted(Loss::Nothing)).unwrap();
                 assert_eq!(journal.durable(), last, "{operations} {loss:?}");
                 assert_eq!(read_all(&journal.reader()), opened.entries[..usize::try_from(last.get()).unwrap()]);
@@ -189,8 +190,8 @@ fn a_copy_goes_on_after_a_crash_at_any_point() {
     assert!(crashes > 60, "{crashes}");
 }
 
-/// As in [`a_copy_goes_on_after_a_crash_at_any_point`], for the one promise that counts: what [`FileCopy::sync`] said is
-/// safe, is.
+/// Like [`a_copy_continues_after_a_crash_at_any_point`], but checks only the most important promise: what
+/// [`FileCopy::sync`] reported as safe is safe.
 #[test]
 fn what_a_copy_reported_survives_the_loss_of_everything_unsynced() {
     let original = original();
@@ -218,7 +219,7 @@ fn open_journal(disk: &Crashing) -> Result<FileJournal<Crashing>, Fault> {
 }
 
 #[test]
-fn no_changed_bit_gets_into_a_copy() {
+fn no_flipped_bit_gets_into_a_copy() {
     let frames = three_frames();
     let original = Folder::with_marked(&frames);
     let reader = original.open().journal.reader();
@@ -230,7 +231,7 @@ fn no_changed_bit_gets_into_a_copy() {
         for bit in 0..8 {
             let disk = Crashing::default();
             let mut copy = FileCopy::open(disk.clone(), SHARD).unwrap();
-            // The header of a segment is found wrong by itself; so are frames, or they do not follow.
+            // A damaged header is found on its own; a damaged frame too, or it does not continue the one before.
             let taken = copy.take(&flipped(&intact, at, bit), 20_000);
             let whole_before = bounds(&frames).iter().rposition(|bound| *bound <= at).map_or(0, |index| index);
             let shown = format!("byte {at} bit {bit}");
@@ -253,7 +254,7 @@ fn another_history_is_refused() {
     let mut copy = open_copy(&folder);
     follow(&reader, &mut copy, 1 << 20).unwrap();
 
-    // As long, of another origin: what the copy holds is not what stands there.
+    // The same length but another origin: the copy has other bytes at the same place.
     let foreign = Folder::new();
     let mut opened = foreign.try_open_as(SHARD, Origin::new(7)).unwrap();
     for frame in three_frames() {
@@ -267,7 +268,7 @@ fn another_history_is_refused() {
         other.durable_bytes(held.segment, held.offset, held.bytes.len()).unwrap().as_ref() != Some(&held.bytes)
     };
     assert_eq!(held.iter().filter(differ).count(), 2, "the header and the last frame");
-    // And what comes next does not follow.
+    // The bytes that follow do not continue the copy either.
     let refused = follow(&other, &mut copy, 1 << 20);
     assert!(
         matches!(refused, Err(CopyFault::OtherHistory { segment: 1, last, .. }) if last == Seq::new(4)),
@@ -275,7 +276,7 @@ fn another_history_is_refused() {
     );
     drop(copy);
 
-    // Of the same origin, and another last entry.
+    // The same origin, but another last entry.
     let fork = Folder::with_marked(&[small_frame(1, 2), small_frame(3, 1), frame(&[chunk(4, 500)]), small_frame(5, 1)]);
     let mut copy = open_copy(&folder);
     let fork = fork.open().journal.reader();
@@ -286,7 +287,7 @@ fn another_history_is_refused() {
     assert!(follow(&fork, &mut copy, 1 << 20).is_err());
     drop(copy);
 
-    // Of the same origin, as long, and another amount in the last entry: only the chain tells.
+    // The same origin and length, but another amount in the last entry: only the hash chain shows it.
     let mut other = small(4);
     if let Fact::Ledger(ledger::Fact::TransferCreated(transfer)) = &mut other.fact {
         transfer.amount = Amount::new(101);
@@ -296,7 +297,7 @@ fn another_history_is_refused() {
     let refused = follow(&fork.open().journal.reader(), &mut copy, 1 << 20);
     assert!(matches!(refused, Err(CopyFault::OtherHistory { segment: 1, .. })), "{refused:?}");
     drop(copy);
-    assert_eq!(open_copy(&folder).last(), Seq::new(4), "what it held it holds");
+    assert_eq!(open_copy(&folder).last(), Seq::new(4), "the copy keeps its entries");
 }
 
 #[test]
@@ -324,7 +325,7 @@ fn a_damaged_copy_is_not_continued() {
 }
 
 #[test]
-fn a_history_that_another_one_continues_is_copied_as_well() {
+fn a_continued_history_is_copied() {
     let (original, folder) = (Folder::new(), Folder::new());
     let mut opened = original.open();
     let reader = opened.journal.reader();
@@ -341,7 +342,7 @@ fn a_history_that_another_one_continues_is_copied_as_well() {
     opened.journal.continue_as(identity, &frame(&[continued])).unwrap();
     follow(&reader, &mut copy, 100).unwrap();
     assert_eq!((copy.last(), copy.identity()), (Seq::new(5), Some(identity)));
-    // Begun anew in between, it knows whose turn it is.
+    // A copy that is reopened in between still knows the current history.
     drop(copy);
     let mut copy = open_copy(&folder);
     assert_eq!((copy.last(), copy.identity()), (Seq::new(5), Some(identity)));
@@ -353,7 +354,7 @@ fn a_history_that_another_one_continues_is_copied_as_well() {
     let copied = folder.open();
     assert_eq!((copied.journal.lineage(), seqs(&copied.entries)), (opened.journal.lineage(), (1..=7).collect()));
 
-    // A history of an earlier turn continues nothing.
+    // A history with a lower epoch cannot continue another.
     let backwards = Folder::new();
     for (name, bytes) in segments(&original, 2) {
         backwards.write(&name, &bytes);

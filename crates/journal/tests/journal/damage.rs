@@ -1,4 +1,4 @@
-//! Damage to what was acknowledged: it is found, it names its place, and nothing is changed then.
+//! Damage to acknowledged entries: opening finds it, reports its place and changes nothing.
 
 use journal::{DurableLog, FORMAT_VERSION, Fault, Frame, Reader};
 use types::Seq;
@@ -12,7 +12,7 @@ const FIRST: &str = "segment-00000001";
 const SECOND: &str = "segment-00000002";
 const SEGMENT_HEADER_BYTES_USED: usize = 100;
 
-/// The journal refuses to open, names this place, and leaves every file as it is.
+/// Checks that the journal refuses to open, reports this place and leaves every file unchanged.
 #[track_caller]
 fn check_damaged(folder: &Folder, file: &str, offset: usize, seq: u64, about: &str) {
     let before = folder.read(FIRST);
@@ -23,7 +23,7 @@ fn check_damaged(folder: &Folder, file: &str, offset: usize, seq: u64, about: &s
         Err(other) => panic!("{about}: {other}"),
         Ok(opened) => panic!("{about}: opened with {:?}", opened.recovered),
     }
-    assert!(folder.read(FIRST) == before, "{about}: the file is left as it was");
+    assert!(folder.read(FIRST) == before, "{about}: the file is unchanged");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn every_wrong_bit_of_an_acknowledged_journal_is_found_or_harmless() {
             let hit = bounds.partition_point(|&bound| bound <= at) - 1;
             check_damaged(&folder, FIRST, bounds[hit], firsts[hit], &about);
         } else {
-            // Nothing was ever written there. Behind the last frame it looks like a torn tail, and is cleared.
+            // These bytes were never written. A wrong bit after the last frame looks like a torn tail, and is cleared.
             let opened = folder.open();
             assert_eq!(seqs(&opened.entries), [1, 2, 3, 4], "{about}");
             assert_eq!(opened.recovered.torn.is_some(), at >= frames_end, "{about}");
@@ -57,7 +57,7 @@ fn every_wrong_bit_of_an_acknowledged_journal_is_found_or_harmless() {
 }
 
 #[test]
-fn every_wrong_bit_after_the_start_is_found_when_a_frame_is_read() {
+fn every_wrong_bit_after_the_start_is_found_by_reads() {
     let frames = three_frames();
     let folder = Folder::with_marked(&frames);
     let intact = folder.read(FIRST);
@@ -82,7 +82,7 @@ fn every_wrong_bit_after_the_start_is_found_when_a_frame_is_read() {
 }
 
 #[test]
-fn a_later_frame_vouches_for_the_ones_before_it() {
+fn a_later_frame_proves_that_earlier_ones_were_durable() {
     let frames = three_frames();
     let folder = Folder::with_unmarked(&frames);
     let intact = folder.read(FIRST);
@@ -93,7 +93,7 @@ fn a_later_frame_vouches_for_the_ones_before_it() {
             check_damaged(&folder, FIRST, bounds[hit], seq, &format!("bit at {at}"));
         }
     }
-    // Also with the header of the segment gone, and also from the next segment.
+    // The later frame also counts if the segment's header is gone, or if the frame is in the next segment.
     folder.write(FIRST, &[&[0; SEGMENT_HEADER_BYTES], &intact[SEGMENT_HEADER_BYTES..]].concat());
     check_damaged(&folder, FIRST, 0, 1, "no header");
     folder.write(FIRST, &intact);
@@ -110,7 +110,7 @@ fn a_later_frame_vouches_for_the_ones_before_it() {
 }
 
 #[test]
-fn what_only_looks_like_a_frame_vouches_for_nothing() {
+fn bytes_that_look_like_a_frame_prove_nothing() {
     // A client stores bytes that are a frame header with a very high durable position.
     let forged = {
         let folder = Folder::with_unmarked(&[]);
@@ -160,7 +160,7 @@ fn a_missing_segment_is_damage() {
         let Err(Fault::Damaged { file, offset: 0, seq, .. }) = opened else { panic!("{missing}: {opened:?}") };
         assert_eq!((file, seq), (name(missing), Seq::new(missing)));
     }
-    // Of the last one nothing tells but the mark: the entries end where the one before ends.
+    // Only the mark shows that the last segment is missing: the entries end where the previous segment ends.
     let folder = Folder::with_marked(&frames);
     folder.remove(&name(4));
     assert!(
@@ -172,7 +172,7 @@ fn a_missing_segment_is_damage() {
 }
 
 #[test]
-fn a_segment_that_was_cut_off_is_damage() {
+fn a_truncated_segment_is_damage() {
     let frames = three_frames();
     let folder = Folder::with_marked(&frames);
     let intact = folder.read(FIRST);
@@ -181,7 +181,7 @@ fn a_segment_that_was_cut_off_is_damage() {
         folder.write(FIRST, &intact[..kept]);
         check_damaged(&folder, FIRST, offset, seq, &format!("{kept} bytes kept"));
     }
-    // Zeros behind the last frame can go: the journal goes on in the next segment.
+    // The zeros after the last frame may be missing: the journal continues in the next segment.
     folder.write(FIRST, &intact[..bounds[3]]);
     let mut opened = folder.open();
     opened.journal.append(&small_frame(5, 1)).unwrap();
@@ -203,18 +203,18 @@ fn one_slot_of_the_mark_may_be_damaged() {
     }
     folder.write("mark", &flipped(&flipped(&intact, SLOTS[0], 0), SLOTS[1], 0));
     check_damaged(&folder, "mark", 0, 0, "both slots");
-    // Without a mark nobody knows what was acknowledged after the last frame.
+    // Without a mark it is unknown whether entries after the last frame were acknowledged.
     folder.remove("mark");
     check_damaged(&folder, "mark", 0, 4, "missing or empty");
 }
 
 #[test]
-fn a_later_format_version_is_no_damage() {
+fn a_later_format_version_is_not_damage() {
     let next = FORMAT_VERSION + 1;
     let frames = three_frames();
     let folder = Folder::with_marked(&frames);
     let intact = folder.read(FIRST);
-    // A later segment, and a later frame in a segment of the present version.
+    // A later segment, and a later frame in a segment of the current version.
     let mut segment = intact.clone();
     segment[8..10].copy_from_slice(&next.to_le_bytes());
     let checksum = crc32c::crc32c(&segment[..96]).to_le_bytes();

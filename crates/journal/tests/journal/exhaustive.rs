@@ -1,8 +1,8 @@
-//! Every wrong bit and every truncation of small journals of several segments, in each state that a stop or a crash leaves
-//! them in. What must come of it is told from the journal before it was spoilt: which frame is hit, and whether a witness
-//! (the mark, a later frame, a history that goes on) says that its entries were durable. Then it is damage, named by file,
-//! byte and sequence, and nothing is changed; otherwise the tail is cut there, and all before it is kept. What nothing rests
-//! on is harmless.
+//! Every wrong bit and every truncation of small journals of several segments, in each state in which a stop or a crash
+//! leaves them. The expected result is computed from the intact journal: which frame is hit, and whether a witness (the
+//! mark, a later frame or a continued history) proves that its entries were durable. If so, the result is damage,
+//! reported with file, byte and sequence, and nothing is changed. Otherwise the tail is cut there, and everything
+//! before it is kept. Changes to unused bytes are harmless.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use crate::support::{
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Two or three frames of these tests.
+/// Room for two or three frames of these tests.
 const SEGMENT_BYTES: u64 = SEGMENT_HEADER_BYTES as u64 + 560;
 const SEGMENT_HEADER_BYTES_USED: usize = 100;
 const SLOT_BYTES: usize = 48;
@@ -34,7 +34,7 @@ fn number_at<const N: usize>(bytes: &[u8], at: usize) -> u128 {
     u128::from_le_bytes(wide)
 }
 
-/// A frame as it stands in an intact journal.
+/// A frame of an intact journal.
 #[derive(Debug, Clone)]
 struct Standing {
     segment: usize,
@@ -46,17 +46,17 @@ struct Standing {
     origin: u128,
 }
 
-/// An intact journal, and what its bytes say by their offsets alone.
+/// An intact journal, with its structure read from fixed byte offsets only.
 struct Intact {
     files: Files,
     entries: Vec<Entry>,
     frames: Vec<Standing>,
     segments: usize,
-    /// What clients were told of.
+    /// The last acknowledged sequence.
     acknowledged: u64,
 }
 
-/// A frame may end with zeros, and files are taken without those that they end with. Some more mean nothing.
+/// A frame can end with zeros, and the stored files have no trailing zeros. Additional zeros have no meaning.
 fn pad(bytes: &mut Vec<u8>) {
     bytes.resize(bytes.len() + 24, 0);
 }
@@ -82,11 +82,11 @@ fn open(files: &Files) -> Result<Opened, Fault> {
     let opened = FileJournal::open(shelf.clone(), Layout::TINY, SHARD, || ORIGIN, None, &mut visit);
     let opened = opened.map(|(_, recovered)| recovered);
     if opened.is_err() {
-        // An empty mark says as much as none.
+        // An empty mark is the same as no mark.
         let is_as_it_was = |(name, bytes): (String, Vec<u8>)| {
             files.get(&name).map_or(bytes.is_empty(), |was| without_zeros(was) == without_zeros(&bytes))
         };
-        assert!(shelf.files().into_iter().all(is_as_it_was), "a journal that does not open is left as it is");
+        assert!(shelf.files().into_iter().all(is_as_it_was), "a journal that does not open is unchanged");
     }
     let recovered = opened?;
     let mut files = shelf.files();
@@ -99,12 +99,12 @@ fn expired(seq: u64) -> Entry {
     Entry { header: header(seq), fact: Fact::Ledger(ledger::Fact::TransferExpired(key)), sealed: None }
 }
 
-/// Writes a journal step by step: `e` a frame of one small entry, `E` one of two rows, `o` one of another kind, `s` sync, `m`
-/// mark, `c` go on as another history.
+/// Writes a journal step by step: `e` a frame of one small entry, `E` one of two rows, `o` one of another kind, `s`
+/// sync, `m` mark, `c` continue as another history.
 fn written(steps: &str) -> Intact {
     let narrow = Narrow { shelf: Shelf::default(), segment_bytes: SEGMENT_BYTES };
     let mut begin = |_: &Entry, _: Position, _: Option<StartAt>| Ok(());
-    // The first segment takes the length that it says once it is opened again.
+    // The first segment has the length that its header states once it is opened again.
     for _ in 0..2 {
         drop(FileJournal::open(narrow.clone(), Layout::TINY, SHARD, || ORIGIN, None, &mut begin).unwrap());
     }
@@ -168,7 +168,7 @@ impl Intact {
         Self { files, entries, frames, segments, acknowledged }
     }
 
-    /// What the newer slot of the mark says: origin, sequence.
+    /// The contents of the mark's newer slot: origin, sequence.
     fn marked(&self) -> (u128, u64) {
         let mark = &self.files["mark"];
         let newer = SLOT_AT.into_iter().max_by_key(|&at| number_at::<8>(mark, at + 8)).unwrap();
@@ -184,8 +184,8 @@ impl Intact {
         self.frames.iter().rfind(|frame| frame.segment == number).map_or(SEGMENT_HEADER_BYTES, |frame| frame.end)
     }
 
-    /// The last sequence that somebody vouches for, when the journal is spoilt in a frame or header, and frames `behind` it
-    /// are whole. Histories of these tests have origins that count up.
+    /// The last sequence that a witness covers, if the journal is damaged in a frame or header and the frames `behind`
+    /// it are whole. The histories of these tests have ascending origins.
     fn vouched(&self, first_missing: u64, behind: impl Iterator<Item = Standing>) -> u64 {
         let own = self.frames.iter().rfind(|frame| frame.last < first_missing).map(|frame| frame.origin);
         let (marked_origin, marked) = self.marked();
@@ -195,7 +195,7 @@ impl Intact {
             Some(_) | None => marked,
         };
         let by_frame = |frame: Standing| match own {
-            // A history is continued only once it is durable to its end.
+            // A history is continued only after all of it is durable.
             Some(own) if frame.origin > own => u64::MAX,
             Some(_) | None => frame.durable,
         };
@@ -203,25 +203,25 @@ impl Intact {
     }
 }
 
-/// What must come of it.
+/// The expected result.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    /// Refused.
+    /// The journal refuses to open.
     Damaged { file: String, offset: usize, seq: u64 },
-    /// Cut here, with entries up to `last` kept; whether it is reported depends on whether anything stands behind.
+    /// The tail is cut here, and entries up to `last` are kept. A cut is reported only if there are bytes after it.
     Cut { file: String, offset: usize, last: u64 },
     /// All entries are there.
     Whole,
 }
 
-/// How a journal is spoilt.
+/// A change to the journal's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fate {
-    /// This bit is turned.
+    /// This bit is flipped.
     Bit(String, usize),
-    /// Only so many bytes are left.
+    /// The file is truncated to this length.
     Kept(String, usize),
-    /// The file is gone.
+    /// The file is deleted.
     Gone(String),
 }
 
@@ -263,7 +263,7 @@ impl Intact {
             Some(frame) => (frame.first, (number, frame.start)),
             None => return Outcome::Whole,
         };
-        // Nothing says that a segment without any header was begun: the one before ends the journal.
+        // Nothing shows that a segment without a header was begun: the journal ends with the previous one.
         if is_cut && number > 1 && self.files[&segment(number)][..at].iter().all(|&byte| byte == 0) {
             place = (number - 1, self.end_of(number - 1));
         }
@@ -276,20 +276,20 @@ impl Intact {
         });
         let (file, offset) = (segment(place.0), place.1);
         match self.vouched(missing, behind.cloned()) {
-            // The first mark is written once the first segment is there.
+            // The first mark is written only after the first segment exists.
             _ if place == (1, 0) => Outcome::Damaged { file, offset, seq: missing },
             vouched if vouched >= missing => Outcome::Damaged { file, offset, seq: missing },
             _ => Outcome::Cut { file, offset, last: missing - 1 },
         }
     }
 
-    /// A bit behind the last frame looks like the beginning of another.
+    /// A wrong bit after the last frame looks like the beginning of another frame.
     fn is_behind_the_end(&self, fate: &Fate) -> bool {
         let last = segment(self.segments);
         matches!(fate, Fate::Bit(name, bit) if *name == last && bit / 8 >= self.end_of(self.segments))
     }
 
-    /// One whole slot is enough while nothing else is wrong.
+    /// One intact slot is enough if nothing else is wrong.
     fn outcome_of_mark(&self, fate: &Fate) -> Outcome {
         let mut files = self.files.clone();
         fate.spoil(&mut files);
@@ -310,7 +310,7 @@ impl Intact {
         }
     }
 
-    /// Spoils the journal, opens it, and compares; what was cut once is not cut again.
+    /// Changes the journal, opens it and compares the result; a tail that was cut is not cut again.
     fn check(&self, fate: &Fate, files: &mut Files) {
         let was = files.get(fate.file()).cloned();
         fate.spoil(files);
@@ -344,8 +344,8 @@ impl Intact {
         files.insert(fate.file().to_owned(), was.unwrap());
     }
 
-    /// Everything that can happen to these files, but for what nobody looks at in headers of segments: of that as many
-    /// bits as wanted of each byte.
+    /// All changes to these files. For the bytes of segment headers that are never read, only the given number of bits
+    /// per byte.
     fn fates(&self, unused: usize) -> Vec<Fate> {
         let mut fates = Vec::new();
         for (name, bytes) in &self.files {
@@ -363,14 +363,14 @@ impl Intact {
     }
 }
 
-/// A start leaves a journal that the next one takes as it is.
+/// Checks that opening the journal again finds the same entries and cuts nothing.
 fn check_again(opened: &Opened, fate: &Fate) {
     let again = open(&opened.files).unwrap_or_else(|fault| panic!("{fate:?}, opened again: {fault}"));
     assert_eq!(again.recovered, Recovered { last: opened.recovered.last, torn: None }, "{fate:?}, opened again");
     assert!(again.entries == opened.entries, "{fate:?}, opened again");
 }
 
-/// Two threads take fates in turn.
+/// Two threads share the changes.
 fn check_all(steps: &str, unused: usize) {
     let intact = written(steps);
     let opened = open(&intact.files).unwrap();
@@ -388,35 +388,38 @@ fn check_all(steps: &str, unused: usize) {
         scope.spawn(work);
         work();
     });
-    // What clients were told of is lost only where nobody else knows of it: above the mark and every later frame that is left.
+    // Acknowledged entries are lost only if nothing else proves them: above the mark and every remaining later frame.
     let stated = intact.frames.iter().map(|frame| frame.durable).max().unwrap_or(0);
     for fate in &fates {
         let known = if matches!(fate, Fate::Bit(..)) { intact.marked().1.max(stated) } else { intact.marked().1 };
         if let Outcome::Cut { last, .. } = intact.outcome(fate) {
-            assert!(last >= known.min(intact.acknowledged), "{steps}: {fate:?} loses what was known");
+            assert!(
+                last >= known.min(intact.acknowledged),
+                "{steps}: {fate:?} loses entries that were known to be durable"
+            );
         }
     }
 }
 
 #[test]
-fn a_journal_that_was_stopped() {
+fn a_cleanly_stopped_journal() {
     check_all("Esesosesesm", 1);
 }
 
 #[test]
-fn a_journal_whose_process_died_behind_its_mark() {
+fn a_journal_whose_process_died_after_its_mark() {
     check_all("Esesmosesoses", 0);
 }
 
 #[test]
-fn a_journal_that_lost_power_while_one_sync_took_several_frames() {
+fn a_journal_that_lost_power_during_a_sync_of_several_frames() {
     check_all("Esmeeoes", 0);
-    // Nobody was told of these, and they are there all the same.
+    // These entries were not acknowledged, but they are still there.
     check_all("Esee", 0);
 }
 
 #[test]
-fn a_journal_that_has_just_begun() {
+fn a_journal_that_has_just_started() {
     for steps in ["", "E", "es", "eses", "Esm"] {
         check_all(steps, 0);
     }
@@ -430,7 +433,7 @@ fn a_journal_that_continues_another() {
 }
 
 #[test]
-fn a_prepared_segment_holds_nothing() {
+fn a_prepared_segment_is_empty() {
     let intact = written("Esesosm");
     let mut files = intact.files.clone();
     let name = segment(intact.segments + 1);

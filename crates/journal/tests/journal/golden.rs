@@ -1,6 +1,6 @@
-//! Journals of every format version, with every kind of entry in them. They stay readable for ever, and the present
-//! version is written byte for byte. `UPDATE_EXPECT=1` writes the files of the present version anew: that is right only
-//! before it is released. What a leaf commits to does not depend on the version.
+//! Journals of every format version, with every kind of entry. They must stay readable for ever, and the current
+//! version must be written byte for byte. `UPDATE_EXPECT=1` rewrites the files of the current version, which is correct
+//! only before that version is released. Leaves do not depend on the version.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use types::{
 
 use crate::support::{Folder, ORIGIN, frame, header, root, small};
 
-/// The files of a version; the zeros that they end with are not kept.
+/// The files of a version, without trailing zeros.
 fn files(version: u16) -> &'static [&'static str] {
     match version {
         1 | 2 => &["segment-00000001", "mark"],
@@ -35,11 +35,11 @@ fn files(version: u16) -> &'static [&'static str] {
     }
 }
 
-/// What the golden journals since version 3 continue as.
+/// The identity as which the golden journals since version 3 continue.
 const CONTINUED: Identity =
     Identity { origin: Origin::new(0xfeed_0000_0000_0000_0000_0000_0000_0001), epoch: Epoch::new(2) };
 
-/// The entries before that.
+/// The number of entries before that.
 const CONTINUED_AFTER: usize = 38;
 
 fn golden(version: u16, name: &str) -> PathBuf {
@@ -72,7 +72,7 @@ fn a_journal_of_the_present_version_is_written_byte_for_byte() {
     }
 }
 
-/// Opens the golden journal of a version, and goes on writing it.
+/// Opens the golden journal of a version and continues to write it.
 #[track_caller]
 fn check_readable(version: u16, entries: &[Entry]) {
     let folder = Folder::new();
@@ -118,7 +118,7 @@ fn a_journal_of_version_4_is_readable() {
 }
 
 #[test]
-fn what_a_leaf_commits_to_is_fixed() {
+fn leaves_never_change() {
     let versions =
         [(1, entries_of_version_1()), (2, entries_of_version_2()), (3, entries_of_version_3()), (4, entries())];
     for (version, entries) in versions {
@@ -133,13 +133,13 @@ fn what_a_leaf_commits_to_is_fixed() {
         if version == FORMAT_VERSION {
             expect_file![kept].assert_eq(&text);
         } else {
-            assert!(std::fs::read_to_string(kept).unwrap() == text, "version {version}: what was released stays");
+            assert!(std::fs::read_to_string(kept).unwrap() == text, "version {version}: a released file never changes");
         }
     }
 }
 
 #[test]
-fn every_kind_of_entry_is_there() {
+fn the_golden_journals_have_every_kind_of_entry() {
     let mut kinds: Vec<&str> = entries().iter().map(kind_name).collect();
     kinds.sort_unstable();
     kinds.dedup();
@@ -182,7 +182,7 @@ fn at(seq: u64) -> Timestamp {
     header(seq).decided_at
 }
 
-/// What a journal of version 3 could hold, and then what came later.
+/// The entries that a journal of version 3 could contain, then those that came later.
 fn entries() -> Vec<Entry> {
     let mut entries = entries_of_version_3();
     let principal = |actor, kind, name: &str| {
@@ -206,7 +206,8 @@ fn entries() -> Vec<Entry> {
     entries
 }
 
-/// What a journal of version 2 could hold, and then what came later; the last two in a history that continues.
+/// The entries that a journal of version 2 could contain, then those that came later; the last two belong to a history
+/// that continues.
 fn entries_of_version_3() -> Vec<Entry> {
     let mut entries = entries_of_version_2();
     let import = ImportNumber::new(300).unwrap();
@@ -279,13 +280,13 @@ fn entries_of_version_2() -> Vec<Entry> {
     let created = |transfer| Fact::Ledger(ledger::Fact::TransferCreated(transfer));
     let timed = |seq| Transfer { timeout_s: 60, flags: TransferFlags::PENDING, ..plain(seq) };
     let facts = [
-        // Rows: two runs of one frame, then a transfer that cannot be a row.
+        // Rows: two runs in one frame, then a transfer that cannot be a row.
         created(plain(19)),
         created(timed(20)),
         created(Transfer { pending: Some(TransferKey::Client(TransferId::new(20))), ..plain(21) }),
         created(plain(22)),
         created(Transfer { flags: TransferFlags::from_bits(1 << 15), ..plain(23) }),
-        // Imported: older than their entries.
+        // Imported accounts and transfers, which are older than their entries.
         Fact::Ledger(account(1, AccountFlags::IMPORTED)),
         created(Transfer { flags: TransferFlags::IMPORTED, timestamp: Timestamp::from_ns(9), ..plain(25) }),
     ];

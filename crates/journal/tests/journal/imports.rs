@@ -1,4 +1,4 @@
-//! Facts of imports: rows of their own, read one by one, and their bytes.
+//! Facts of imports: their rows, reads of single rows, and their encoding.
 
 use engine::{Entry, Fact};
 use journal::{
@@ -14,7 +14,7 @@ use crate::support::{Folder, SHARD, header, read_all, small};
 
 const NUMBER: ImportNumber = ImportNumber::MAX;
 
-/// The transfer of entry `seq`, staged with its time in another system; entries follow one another at once.
+/// The transfer of entry `seq`, staged with its time in another system. The entries are 1 ns apart.
 fn staged(seq: u64) -> Entry {
     let Entry { fact: Fact::Ledger(ledger::Fact::TransferCreated(transfer)), .. } = small(seq) else {
         panic!("a transfer")
@@ -31,7 +31,7 @@ fn at(seq: u64, fact: ledger::Fact) -> Entry {
 }
 
 #[test]
-fn staged_transfers_stand_in_rows_of_their_own() {
+fn staged_transfers_are_stored_in_their_own_rows() {
     let folder = Folder::new();
     let mut journal = folder.open().journal;
     let account = Account::open(
@@ -101,7 +101,7 @@ fn staged_transfers_stand_in_rows_of_their_own() {
 }
 
 #[test]
-fn the_leaf_of_a_staged_transfer_says_which_import_it_is_of() {
+fn the_leaf_of_a_staged_transfer_contains_its_import() {
     let leaf = canonical(&staged(3));
     let mut builder = FrameBuilder::default();
     for seq in 1..5 {

@@ -1,4 +1,4 @@
-//! What [`DurableLog`] promises, run on each of them.
+//! Tests of the [`DurableLog`] contract, run on each implementation.
 
 use disk::{Directory, DirectoryError};
 use journal::{DurableLog, Fault, FileJournal, Identity, Layout, MemoryJournal, MemoryLog, Reader};
@@ -6,34 +6,35 @@ use types::{Epoch, Seq};
 
 use crate::support::{Crashing, Folder, Loss, ORIGIN, SHARD, chunk, frame, read_all, seqs, small, small_frame};
 
-/// What outlives the writers of a log.
+/// The part of a log that survives its writers.
 trait Home: Sized {
     type Log: DurableLog;
 
-    /// Of a log that is empty.
+    /// An empty log.
     fn empty() -> Self;
 
-    /// Becomes the writer; `None` while the writer before holds the log.
+    /// Claims the log; `None` while the previous writer still holds it.
     fn try_claim(&self) -> Option<Self::Log>;
 
     fn claim(&self) -> Self::Log {
-        self.try_claim().expect("nobody holds the log")
+        self.try_claim().expect("no other writer holds the log")
     }
 }
 
-/// A log whose writers fail.
+/// A log whose writers can be made to fail.
 trait Failing: Home {
-    /// The writer's next call fails.
+    /// Makes the writer's next call fail.
     fn fail(&self);
 
-    /// What made it fail is gone.
+    /// Removes the cause of the failure.
     fn mend(&self);
 
-    /// What the next start finds after a crash. A log may lose what was not durable in several ways; the number says which.
+    /// The log as the next start finds it after a crash. A log may lose unsynced entries in several ways; the number
+    /// selects one.
     fn crashed(&self, way: u64) -> Self;
 }
 
-/// The promises of a log as tests, on each of these homes.
+/// Runs the contract's tests on each of these homes.
 macro_rules! log_contract {
     ($($name:ident: $home:ty = [$($promise:ident),* $(,)?];)*) => {
         $(mod $name {
@@ -50,27 +51,27 @@ macro_rules! log_contract {
 log_contract!(
     memory: MemoryLog = [
         a_fresh_log_is_empty,
-        readers_see_only_what_is_durable,
+        readers_see_only_durable_entries,
         a_sync_without_anything_new_changes_nothing,
-        reading_goes_page_by_page_from_anywhere,
-        readers_go_along_with_the_log,
+        reads_return_pages_from_any_entry_on,
+        readers_see_entries_as_they_become_durable,
         frames_come_in_order,
         two_writers_never_append_to_the_same_end,
         after_an_error_every_later_call_fails,
-        what_was_durable_is_there_after_a_crash,
+        durable_entries_survive_a_crash,
     ];
     file: Folder = [
         a_fresh_log_is_empty,
-        readers_see_only_what_is_durable,
+        readers_see_only_durable_entries,
         a_sync_without_anything_new_changes_nothing,
-        reading_goes_page_by_page_from_anywhere,
-        readers_go_along_with_the_log,
+        reads_return_pages_from_any_entry_on,
+        readers_see_entries_as_they_become_durable,
         frames_come_in_order,
         two_writers_never_append_to_the_same_end,
     ];
     file_on_a_disk_that_fails: Crashing = [
         after_an_error_every_later_call_fails,
-        what_was_durable_is_there_after_a_crash,
+        durable_entries_survive_a_crash,
     ];
 );
 
@@ -86,7 +87,7 @@ impl Home for MemoryLog {
     }
 }
 
-/// Nothing fails in memory, but somebody else may claim the log.
+/// Nothing fails in memory, but another writer can claim the log.
 impl Failing for MemoryLog {
     fn fail(&self) {
         drop(self.claim());
@@ -160,7 +161,7 @@ fn a_fresh_log_is_empty(home: impl Home) {
     }
 }
 
-fn readers_see_only_what_is_durable(home: impl Home) {
+fn readers_see_only_durable_entries(home: impl Home) {
     let mut log = home.claim();
     let reader = log.reader();
     log.append(&small_frame(1, 3)).unwrap();
@@ -180,7 +181,7 @@ fn a_sync_without_anything_new_changes_nothing(home: impl Home) {
     assert_eq!(seqs(&read_all(&log.reader())), [1, 2]);
 }
 
-fn reading_goes_page_by_page_from_anywhere(home: impl Home) {
+fn reads_return_pages_from_any_entry_on(home: impl Home) {
     let mut log = home.claim();
     for first in [1, 4, 7] {
         log.append(&small_frame(first, 3)).unwrap();
@@ -196,14 +197,14 @@ fn reading_goes_page_by_page_from_anywhere(home: impl Home) {
     assert_eq!(read_all(&reader), (1..=9).map(small).collect::<Vec<_>>());
 }
 
-fn readers_go_along_with_the_log(home: impl Home) {
+fn readers_see_entries_as_they_become_durable(home: impl Home) {
     let mut log = home.claim();
     let reader = log.reader();
     let told = std::thread::spawn(move || {
         loop {
             let durable = reader.durable();
             if durable > Seq::ZERO {
-                // What a reader was told is there.
+                // An entry at the position that the reader reported must be there.
                 assert_eq!(reader.read(durable).unwrap()[0].header.seq, durable);
             }
             if durable == Seq::new(20) {
@@ -249,12 +250,12 @@ fn two_writers_never_append_to_the_same_end(home: impl Home) {
             second
         }
         None => {
-            // The first goes on undisturbed, and leaves the log as a second writer finds it.
+            // The first writer continues normally; when it is gone, a second writer can claim the log.
             drop(first);
             home.claim()
         }
     };
-    assert!(second.durable() >= Seq::new(2), "a claim finds what was durable");
+    assert!(second.durable() >= Seq::new(2), "a claim finds all durable entries");
     let next = second.durable().next();
     second.append(&frame(&[chunk(next.get(), 10)])).unwrap();
     assert_eq!(second.sync().unwrap(), next);
@@ -284,11 +285,11 @@ fn after_an_error_every_later_call_fails<H: Failing>(_: H) {
             }
         }
         assert_eq!((log.durable(), reader.durable()), (Seq::new(2), Seq::new(2)));
-        assert_eq!(seqs(&read_all(&reader)), [1, 2], "what is durable can still be read");
+        assert_eq!(seqs(&read_all(&reader)), [1, 2], "durable entries can still be read");
     }
 }
 
-fn what_was_durable_is_there_after_a_crash<H: Failing>(_: H) {
+fn durable_entries_survive_a_crash<H: Failing>(_: H) {
     for way in 0..12 {
         let home = H::empty();
         let mut log = home.claim();
@@ -300,8 +301,8 @@ fn what_was_durable_is_there_after_a_crash<H: Failing>(_: H) {
         let mut log = home.claim();
         let found = read_all(&log.reader());
         let last = log.durable();
-        assert_eq!(found, (1..=last.get()).map(small).collect::<Vec<_>>(), "{way}: a beginning of what was appended");
-        assert!([3, 5, 6].contains(&last.get()), "{way}: whole frames, and all that were durable");
+        assert_eq!(found, (1..=last.get()).map(small).collect::<Vec<_>>(), "{way}: the first appended entries");
+        assert!([3, 5, 6].contains(&last.get()), "{way}: whole frames, including all durable ones");
         log.append(&small_frame(last.get() + 1, 2)).unwrap();
         assert_eq!(log.sync().unwrap().get(), last.get() + 2, "{way}");
     }

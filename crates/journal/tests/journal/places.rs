@@ -1,4 +1,4 @@
-//! Where entries stand: reading them by position, beginning at a place, and what is kept open for it.
+//! Reads by position, starts at a place, and the number of open files.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,7 +21,7 @@ struct Written {
     folder: Folder,
     entries: Vec<Entry>,
     positions: Vec<Position>,
-    /// Where a start can begin: before each frame and after the last.
+    /// The places where a start can begin: before each frame and after the last.
     places: Vec<StartAt>,
 }
 
@@ -78,7 +78,8 @@ fn check_reads_by_position(reader: &FileReader<Directory>, entries: &[Entry], po
 #[test]
 fn an_entry_is_read_by_its_position_alone() {
     let Written { folder, entries, positions, .. } = written();
-    // Before the journal is open, with nothing known; by the journal that scanned it; by one that began at the end.
+    // With three readers: one of a journal that is not open yet, one of a journal that scanned everything, and one of a
+    // journal that started at the end.
     let before = FileReader::before_opening(folder.directory(), SHARD);
     check_reads_by_position(&before, &entries, &positions);
     assert!(before.read(Seq::new(1)).unwrap().is_empty());
@@ -101,7 +102,7 @@ fn a_start_may_begin_at_any_place() {
         assert!(positions[..skipped].iter().all(|&position| position < start.position()));
         assert!(positions[skipped..].iter().all(|&position| position >= start.position()));
         assert_eq!((opened.recovered.last.get(), &opened.recovered.torn), (entries.len() as u64, &None));
-        // What was passed over is there all the same, and the journal goes on.
+        // The skipped entries are still readable, and the journal continues.
         let reader = opened.journal.reader();
         assert_eq!(read_all(&reader), entries);
         check_reads_by_position(&reader, &entries, &positions);
@@ -118,7 +119,7 @@ fn a_start_may_begin_at_any_place() {
 }
 
 #[test]
-fn a_start_begins_only_where_the_journal_was() {
+fn a_start_refuses_a_place_that_is_not_in_the_journal() {
     let Written { folder, places, .. } = written();
     let intact = folder.read("segment-00000002");
     for &place in &places[1..] {
@@ -135,7 +136,7 @@ fn a_start_begins_only_where_the_journal_was() {
             assert!(matches!(opened, Err(Fault::Damaged { .. })), "{wrong:?}");
         }
     }
-    // The headers of what is passed over are looked at, and so is the frame before the place.
+    // Opening checks the headers of the skipped part and the frame before the place.
     let last = places[places.len() - 1];
     for (at, byte) in intact.iter().enumerate().take(100) {
         folder.overwrite("segment-00000002", at, &[byte ^ 1]);
@@ -148,11 +149,11 @@ fn a_start_begins_only_where_the_journal_was() {
 }
 
 #[test]
-fn behind_the_place_of_a_start_damage_and_torn_tails_are_told_apart() {
+fn a_start_tells_damage_from_a_torn_tail_after_its_place() {
     let Written { folder, entries, positions, places } = written();
     let start = places[places.len() - 3];
     let intact = folder.read("segment-00000003");
-    // Marked: damage. Not vouched for by anything: a torn tail.
+    // With a mark it is damage. Without one it is a torn tail.
     let end = usize::try_from(positions[positions.len() - 1].offset()).unwrap() + 111;
     folder.overwrite("segment-00000003", end, &[intact[end] ^ 1]);
     assert!(matches!(folder.try_open_at(start), Err(Fault::Damaged { .. })));
@@ -213,15 +214,15 @@ fn transfers_between_two_positions_are_shown_in_order() {
         }
     }
     let past = Position::new(3, places[10].offset + 1, false);
-    assert!(reader.rows(positions[0], past, &mut |_, _| Ok(())).is_err(), "nothing stands there");
-    // A frame that is gone in the middle is not taken for the end of its segment.
+    assert!(reader.rows(positions[0], past, &mut |_, _| Ok(())).is_err(), "there is no frame");
+    // A missing frame in the middle is not taken for the end of its segment.
     let at = usize::try_from(places[3].offset).unwrap();
     folder.change("segment-00000001", |bytes| bytes[at] ^= 1);
     let to = *positions.last().unwrap();
     assert!(matches!(reader.rows(positions[0], to, &mut |_, _| Ok(())), Err(Fault::Damaged { .. })));
 }
 
-/// A directory that counts the files that are open.
+/// A directory that counts its open files.
 #[derive(Debug, Clone)]
 struct Counting {
     inner: Directory,
@@ -296,7 +297,7 @@ impl DiskFile for CountedFile {
 }
 
 #[test]
-fn however_many_segments_there_are_few_files_are_open() {
+fn few_files_are_open_for_many_segments() {
     let folder = Folder::new();
     let disk = Counting { inner: folder.directory(), open: Arc::default(), most: Arc::default() };
     let opened = FileJournal::open(disk.clone(), Layout::TINY, SHARD, || ORIGIN, None, &mut |_, _, _| Ok(()));
@@ -317,17 +318,17 @@ fn however_many_segments_there_are_few_files_are_open() {
             reader.entry_at(position).unwrap_or_else(|fault| panic!("{seq}: {fault}"));
         }
     }
-    // The readers' files, the one that is written, and the mark.
+    // The readers' files, the file that is being written, and the mark.
     assert!((64..=66).contains(&disk.open.load(Ordering::SeqCst)));
     assert!(disk.most.load(Ordering::SeqCst) <= 68, "{disk:?}");
     assert_eq!(seqs(&read_all(&reader)), (1..=80).collect::<Vec<_>>());
 }
 
 #[test]
-fn canonical_encodings_are_those_of_the_entries() {
+fn canonical_runs_contain_the_encodings_of_the_entries() {
     let Written { folder, entries, .. } = written();
     let mut opened = folder.open();
-    // What is appended is not shown before it is durable.
+    // Appended entries are not shown before they are durable.
     let mut builder = FrameBuilder::default();
     builder.push(&small(entries.len() as u64 + 1));
     opened.journal.append(&builder.finish().unwrap()).unwrap();

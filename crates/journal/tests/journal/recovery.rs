@@ -11,12 +11,12 @@ use crate::support::{
 const FIRST: &str = "segment-00000001";
 const SECOND: &str = "segment-00000002";
 
-/// Nearly a segment of its own.
+/// Almost a segment of its own.
 fn large_frame(seq: u64) -> Frame {
     frame(&[chunk(seq, 850 * 1024)])
 }
 
-/// Opens, and checks what is there and what was cut off; then goes on writing, and opens once more.
+/// Opens the journal and checks its entries and the torn tail; then continues to write, and opens it once more.
 #[track_caller]
 fn check(folder: &Folder, last: u64, torn: Option<(&str, u64)>) {
     let mut opened = folder.open();
@@ -34,7 +34,7 @@ fn check(folder: &Folder, last: u64, torn: Option<(&str, u64)>) {
 }
 
 #[test]
-fn a_stopped_journal_goes_on_where_it_stopped() {
+fn a_stopped_journal_continues_where_it_stopped() {
     let folder = Folder::with_marked(&three_frames());
     check(&folder, 4, None);
     check(&folder, 5, None);
@@ -63,7 +63,7 @@ fn a_start_that_was_interrupted_is_repeated() {
 }
 
 #[test]
-fn a_write_that_ended_early_is_a_torn_tail() {
+fn an_incomplete_write_is_a_torn_tail() {
     let frames = three_frames();
     let folder = Folder::with_unmarked(&frames[..2]);
     let before = folder.read(FIRST);
@@ -87,7 +87,7 @@ fn a_write_that_ended_early_is_a_torn_tail() {
         let opened = folder.open();
         assert_eq!(opened.recovered.torn.map(|torn| torn.offset), seen, "cut at {cut}");
         assert_eq!(opened.recovered.last, Seq::new(3), "cut at {cut}");
-        assert!(folder.read(FIRST) == before, "what was torn is zeros again, cut at {cut}");
+        assert!(folder.read(FIRST) == before, "the torn tail is zeroed, cut at {cut}");
         if cut % 50 == 0 {
             drop(opened.journal);
             check(&folder, 3, None);
@@ -113,7 +113,7 @@ fn an_unmarked_last_frame_with_a_wrong_bit_is_a_torn_tail() {
 }
 
 #[test]
-fn a_frame_that_was_never_synced_may_be_there() {
+fn an_unsynced_frame_may_survive() {
     let folder = Folder::with_marked(&three_frames());
     let mut opened = folder.open();
     opened.journal.append(&small_frame(5, 1)).unwrap();
@@ -122,7 +122,7 @@ fn a_frame_that_was_never_synced_may_be_there() {
 }
 
 #[test]
-fn a_journal_goes_through_many_segments() {
+fn a_journal_fills_many_segments() {
     let folder = Folder::new();
     for seq in 1..=8 {
         let mut opened = folder.open();
@@ -178,7 +178,7 @@ fn a_segment_that_was_prepared_for_later_is_used() {
 }
 
 #[test]
-fn a_segment_begun_after_the_tail_is_thrown_away() {
+fn a_segment_begun_after_the_tail_is_discarded() {
     let folder = Folder::with_marked(&[large_frame(1)]);
     let offset = bounds(&[large_frame(1)])[1] as u64;
     let mut opened = folder.open();
@@ -186,8 +186,8 @@ fn a_segment_begun_after_the_tail_is_thrown_away() {
     opened.journal.append(&large_frame(3)).unwrap();
     drop(opened);
     let [second, third] = [SECOND, "segment-00000003"].map(|name| folder.read(name));
-    // The crash kept of the second segment: nothing, only its header, only its frame, half of the frame. In each case
-    // the third is there in full.
+    // Of the second segment, the crash kept nothing, only its header, only its frame, or half of the frame. In each
+    // case the third segment is complete.
     let frame = &second[4096..];
     let cases = [
         (vec![0; second.len()], FIRST, offset),
@@ -208,7 +208,7 @@ fn a_segment_begun_after_the_tail_is_thrown_away() {
         assert!(folder.read_trimmed("segment-00000003").is_empty());
         assert!(folder.read(FIRST) == before);
     }
-    // It goes on into the second segment, and into the third.
+    // The journal continues in the second segment, then in the third.
     check(&folder, 1, None);
     let mut opened = folder.open();
     for seq in 3..=5 {
@@ -220,7 +220,7 @@ fn a_segment_begun_after_the_tail_is_thrown_away() {
 }
 
 #[test]
-fn frames_of_another_history_do_not_belong_here() {
+fn frames_of_another_history_are_refused() {
     let folder = Folder::with_unmarked(&[]);
     let other = Folder::new();
     let mut opened = other.try_open_as(SHARD, Origin::new(77)).unwrap();
@@ -233,7 +233,7 @@ fn frames_of_another_history_do_not_belong_here() {
 }
 
 #[test]
-fn a_mark_of_another_history_vouches_for_nothing_and_is_replaced() {
+fn a_mark_of_another_history_is_replaced() {
     let folder = Folder::with_marked(&three_frames());
     let other = Folder::new();
     let mut opened = other.try_open_as(SHARD, Origin::new(77)).unwrap();
@@ -243,7 +243,7 @@ fn a_mark_of_another_history_vouches_for_nothing_and_is_replaced() {
     drop(opened);
     folder.write("mark", &other.read("mark"));
     assert_eq!(folder.open().recovered.last, Seq::new(4));
-    // By now the mark says what it said before it was replaced: the last frame cannot be lost unnoticed.
+    // The mark now covers what it covered before it was replaced: losing the last frame cannot go unnoticed.
     folder.change(FIRST, |bytes| bytes[bounds(&three_frames())[3] - 1] ^= 1);
     assert!(matches!(folder.try_open(), Err(Fault::Damaged { seq, .. }) if seq == Seq::new(4)));
 }
@@ -259,7 +259,7 @@ fn a_directory_has_one_user() {
 }
 
 #[test]
-fn a_directory_is_made_with_those_it_stands_in() {
+fn a_directory_is_created_with_its_parents() {
     let folder = Folder::new();
     for _ in 0..2 {
         let directory = Directory::open(&folder.path("new/and/deeper")).unwrap();

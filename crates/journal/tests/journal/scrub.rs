@@ -1,4 +1,4 @@
-//! Sealed segments are read again: whatever is wrong with one is found, and nothing that is not.
+//! The scrub of sealed segments finds every error, and reports none in an intact segment.
 
 use journal::{DurableLog, Fault, FileReader};
 use types::Seq;
@@ -7,7 +7,7 @@ use crate::support::{Folder, SEGMENT_HEADER_BYTES, chunk, frame};
 
 const NAMES: [&str; 2] = ["segment-00000001", "segment-00000002"];
 
-/// Goes through a segment; the bytes of its frames.
+/// Checks a segment; returns the size of its frames in bytes.
 fn check(reader: &FileReader<disk::Directory>, number: u64) -> Result<u64, Fault> {
     let mut check = reader.check_segment(number)?;
     let mut bytes = 0;
@@ -19,7 +19,7 @@ fn check(reader: &FileReader<disk::Directory>, number: u64) -> Result<u64, Fault
     }
 }
 
-/// A journal of three segments, of which two are full, with three frames each.
+/// A journal of three segments, two of them full, with three frames each.
 fn three_segments(folder: &Folder) -> FileReader<disk::Directory> {
     let mut journal = folder.open().journal;
     for seq in 1..=8 {
@@ -57,7 +57,7 @@ fn every_wrong_byte_of_a_sealed_segment_is_found() {
 }
 
 #[test]
-fn a_segment_that_is_gone_cut_or_another_one_is_found() {
+fn a_missing_truncated_or_foreign_segment_is_found() {
     let folder = Folder::new();
     let reader = three_segments(&folder);
     let (first, second) = (folder.read(NAMES[0]), folder.read(NAMES[1]));
@@ -69,7 +69,7 @@ fn a_segment_that_is_gone_cut_or_another_one_is_found() {
     assert!(matches!(check(&reader, 1), Err(fault) if fault.to_string().contains("missing")));
     folder.write(NAMES[0], &first);
     assert!(check(&reader, 1).is_ok());
-    // What follows must be what followed.
+    // The next segment must be the original one.
     folder.change(NAMES[1], |bytes| bytes[..100].copy_from_slice(&first[..100]));
     assert!(matches!(check(&reader, 1), Err(fault) if fault.is_damage() && fault.segment() == Some(2)));
 }

@@ -1,4 +1,4 @@
-//! What [`SegmentStore`] promises, run on a journal and on a copy of one.
+//! Tests of the [`SegmentStore`] contract, run on a journal and on a copy of one.
 
 use disk::Disk;
 use journal::{CopyFault, DurableLog, Fault, FileCopy, FileJournal, Frame, Layout, Reader, SegmentStore, StartAt};
@@ -6,15 +6,15 @@ use types::Seq;
 
 use crate::support::{Crashing, Loss, ORIGIN, SHARD, Shelf, chunk, frame, read_all, seqs, small_frame};
 
-/// A store that takes frames.
+/// A store to which frames can be added.
 trait Store: SegmentStore<Disk = Crashing> + Sized {
-    /// Opens what is there, or begins.
+    /// Opens the store, or starts one.
     fn open(disk: &Crashing) -> Self;
 
-    /// Takes a frame, which is not durable yet.
+    /// Adds a frame, which is not durable yet.
     fn take(&mut self, frame: &Frame) -> Result<(), Fault>;
 
-    /// Makes durable what was taken.
+    /// Makes all added frames durable.
     fn sync(&mut self) -> Result<(), Fault>;
 }
 
@@ -37,9 +37,9 @@ macro_rules! store_contract {
 }
 
 store_contract!(
-    a_place_is_the_same_in_every_store_and_a_start_can_begin_there,
-    readers_see_only_what_is_durable,
-    a_mark_covers_what_is_durable,
+    places_are_the_same_in_every_store_and_a_start_can_begin_there,
+    readers_see_only_durable_entries,
+    a_mark_covers_all_durable_entries,
     after_an_error_every_later_call_fails,
 );
 
@@ -67,7 +67,7 @@ impl Store for FileJournal<Crashing> {
     }
 }
 
-/// A copy and the journal that it is of.
+/// A copy and its original journal.
 #[derive(Debug)]
 struct Copying {
     original: FileJournal<Shelf>,
@@ -135,7 +135,7 @@ fn frames() -> Vec<Frame> {
     sizes.into_iter().map(frame).collect()
 }
 
-fn a_place_is_the_same_in_every_store_and_a_start_can_begin_there<S: Store>() {
+fn places_are_the_same_in_every_store_and_a_start_can_begin_there<S: Store>() {
     let disk = Crashing::default();
     let mut store = S::open(&disk);
     let mut reference = open_journal(Shelf::default(), None).0;
@@ -161,7 +161,7 @@ fn a_place_is_the_same_in_every_store_and_a_start_can_begin_there<S: Store>() {
     }
 }
 
-fn readers_see_only_what_is_durable<S: Store>() {
+fn readers_see_only_durable_entries<S: Store>() {
     let mut store = S::open(&Crashing::default());
     let reader = store.segments();
     let mut last = Seq::ZERO;
@@ -177,7 +177,7 @@ fn readers_see_only_what_is_durable<S: Store>() {
     }
 }
 
-fn a_mark_covers_what_is_durable<S: Store>() {
+fn a_mark_covers_all_durable_entries<S: Store>() {
     let disk = Crashing::default();
     let mut store = S::open(&disk);
     store.take(&small_frame(1, 2)).unwrap();
@@ -195,7 +195,7 @@ fn after_an_error_every_later_call_fails<S: Store>() {
     type Call<S> = fn(&mut S) -> Result<(), Fault>;
     let take: Call<S> = |store| store.take(&small_frame(4, 1));
     for call in [take, S::sync, |store| {
-        // The mark changes with what is durable.
+        // The mark can be written only after a change of the durable position.
         store.sync()?;
         store.mark()
     }] {
@@ -214,6 +214,6 @@ fn after_an_error_every_later_call_fails<S: Store>() {
             }
         }
         assert!(take(&mut store).is_err());
-        assert_eq!(seqs(&read_all(&reader)), [1, 2], "what is durable can still be read");
+        assert_eq!(seqs(&read_all(&reader)), [1, 2], "durable entries can still be read");
     }
 }

@@ -1,4 +1,5 @@
-//! Entries and frames to write, random ones too, and a journal in a temporary folder that can be looked at and spoilt.
+//! Helpers: entries and frames, fixed and random, and a journal in a temporary folder that tests can inspect and
+//! damage.
 
 mod crashing;
 mod entries;
@@ -20,10 +21,10 @@ pub(crate) use shelf::Shelf;
 
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 4096;
 pub(crate) const FRAME_HEADER_BYTES: usize = 128;
-/// When the entries of tests begin.
+/// The time of the first entry.
 pub(crate) const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
 
-/// The header of the entry `seq`, a microsecond after the one before.
+/// The header of the entry `seq`, a microsecond after the previous one.
 pub(crate) fn header(seq: u64) -> Header {
     let at = START.saturating_add(Span::from_ns(seq.saturating_mul(1_000)));
     Header {
@@ -67,12 +68,12 @@ pub(crate) fn frame(entries: &[Entry]) -> Frame {
     builder.finish().expect("a frame has entries")
 }
 
-/// A frame of `count` small entries from `first` on.
+/// A frame of `count` small entries, starting with `first`.
 pub(crate) fn small_frame(first: u64, count: u64) -> Frame {
     frame(&(first..first + count).map(small).collect::<Vec<_>>())
 }
 
-/// Everything that is durable, page by page.
+/// Everything that is durable, read page by page.
 pub(crate) fn read_all(reader: &impl Reader) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     loop {
@@ -104,7 +105,7 @@ pub(crate) fn seqs(entries: &[Entry]) -> Vec<u64> {
     entries.iter().map(|entry| entry.header.seq.get()).collect()
 }
 
-/// The root of the RFC 6962 tree, as the standard states it.
+/// The root of the RFC 6962 tree, computed by the definition in the standard.
 pub(crate) fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
     match leaves {
         [] => Sha256::digest([]).into(),

@@ -1,4 +1,5 @@
-//! Following the log: every entry once, in order, decoded once for all, within bounds.
+//! Following the log: every follower gets each entry once and in order; entries are decoded once for all, within
+//! bounds.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,7 +18,7 @@ use types::{Amount, Asset, Digest, LedgerId, PaymentId, Seq, Timestamp};
 
 use crate::support::{Folder, chunk, frame, header, small, small_frame};
 
-/// Ledger 1 counts dollars, ledger 2 euros; entry 7 activated a policy. It notes which policies it was asked for.
+/// Ledger 1 uses dollars, ledger 2 euros; entry 7 activated a policy. Records which policies were asked for.
 #[derive(Debug, Default)]
 struct Source {
     policies_asked: RefCell<Vec<u64>>,
@@ -55,7 +56,7 @@ fn bounds(recent: usize, older: usize) -> TailBounds {
     TailBounds { recent: bounds(recent), older: bounds(older) }
 }
 
-/// A journal that grows, and followers that share a tail. A read that was begun goes on until somebody lets it end.
+/// A growing journal, and followers that share a tail. A read that has begun stays in progress until the test ends it.
 struct World {
     _folder: Folder,
     journal: FileJournal<Directory>,
@@ -106,7 +107,8 @@ impl World {
         self.followers.len() - 1
     }
 
-    /// Lets a follower take entries until it has so many, it is at the end, or it has to wait for a read: says how many.
+    /// Lets a follower take entries until it has this many, reaches the end or must wait for a read; returns the number
+    /// taken.
     fn take(&mut self, follower: usize, most: usize) -> usize {
         for taken in 0..most {
             let follower = &mut self.followers[follower];
@@ -136,7 +138,7 @@ impl World {
         most
     }
 
-    /// Lets the read end that began first.
+    /// Ends the oldest read.
     fn finish_read(&mut self) {
         let Some(wanted) = self.reads.pop_front() else { return };
         let decoded = self.reader.runs(wanted, 1_000, &Source::default()).unwrap();
@@ -157,7 +159,7 @@ impl World {
         );
     }
 
-    /// Lets a follower take all there is.
+    /// Lets a follower take all entries.
     fn take_all(&mut self, follower: usize) {
         while self.followers[follower].wanted().get() <= self.last {
             if self.take(follower, usize::MAX) == 0 {
@@ -197,7 +199,7 @@ proptest! {
 }
 
 #[test]
-fn frames_are_decoded_once_for_all_who_keep_up() {
+fn frames_are_decoded_once_for_all_followers_that_keep_up() {
     let mut world = World::new(TailBounds::STANDARD);
     world.write_small(300);
     for _ in 0..50 {
@@ -210,11 +212,11 @@ fn frames_are_decoded_once_for_all_who_keep_up() {
         }
     }
     assert_eq!(world.frames_decoded, world.frames_written);
-    assert_eq!(world.reads_done, 6, "one for each time that there was something new");
+    assert_eq!(world.reads_done, 6, "one read per new frame group");
 }
 
 #[test]
-fn who_is_far_behind_reads_again_what_was_dropped_and_shares_it_with_others_there() {
+fn followers_far_behind_read_dropped_entries_again_and_share_them() {
     let mut world = World::new(bounds(256, 1_024));
     let slow = [world.join(0), world.join(0)];
     let fast = world.join(0);
@@ -236,11 +238,11 @@ fn who_is_far_behind_reads_again_what_was_dropped_and_shares_it_with_others_ther
             world.finish_read();
         }
     }
-    assert_eq!((world.frames_decoded, world.reads_done - reads_before), (21 + 20, 2), "once for both");
+    assert_eq!((world.frames_decoded, world.reads_done - reads_before), (21 + 20, 2), "one read for both");
 }
 
 #[test]
-fn a_read_that_brought_nothing_is_begun_again() {
+fn a_read_without_a_result_is_repeated() {
     let mut world = World::new(TailBounds::STANDARD);
     world.write_small(3);
     let (first, second) = (world.join(0), world.join(0));
@@ -250,7 +252,7 @@ fn a_read_that_brought_nothing_is_begun_again() {
     world.tail.end(wanted, |_| false);
     assert!(matches!(world.tail.look(wanted), Look::Wait(_)), "another read took the place of the one that ended");
     world.tail.end(wanted, |read| *read == wanted);
-    assert_eq!((world.take(second, 1), world.reads.len()), (0, 1), "it begins anew");
+    assert_eq!((world.take(second, 1), world.reads.len()), (0, 1), "it begins again");
     world.finish_read();
     assert_eq!((world.take(first, 9), world.take(second, 9)), (3, 3));
 }
@@ -277,7 +279,7 @@ fn a_read_brings_whole_frames_in_short_runs() {
 }
 
 #[test]
-fn what_is_kept_stays_within_bytes_too() {
+fn decoded_entries_stay_within_the_byte_bound() {
     let bounds = RunBounds { entries: usize::MAX, bytes: 500_000 };
     let mut world = World::new(TailBounds { recent: bounds, older: bounds });
     let follower = world.join(0);
@@ -290,7 +292,7 @@ fn what_is_kept_stays_within_bytes_too() {
 }
 
 #[test]
-fn the_lag_is_that_of_the_slowest_who_is_still_there() {
+fn the_lag_is_that_of_the_slowest_remaining_follower() {
     let followers = Followers::default();
     let durable = Seq::new(100);
     assert_eq!(followers.lag_entries(durable), (0, 0));
@@ -355,7 +357,7 @@ fn an_entry_comes_with_what_it_refers_to() {
     let run = EntryRun::new(entries, 0, &source).unwrap();
     let policy_of = |seq| run.get(Seq::new(seq)).unwrap().context.policy.as_deref().cloned();
     assert_eq!([10, 11, 12, 13].map(policy_of), [Some(policy()), Some(policy()), None, None]);
-    assert_eq!(*source.policies_asked.borrow(), [7, 3], "once for all who were decided by it");
+    assert_eq!(*source.policies_asked.borrow(), [7, 3], "once for all payments that it decided");
     let context = &run.get(Seq::new(10)).unwrap().context;
     assert_eq!(context.assets.of(LedgerId::new(2)), Ok(asset("EUR/2")));
     assert_eq!(context.assets.len(), 1, "no other ledger is named");
@@ -367,7 +369,7 @@ fn an_entry_comes_with_what_it_refers_to() {
 }
 
 #[test]
-fn what_a_copy_holds_is_told_by_the_bytes_it_has() {
+fn the_last_entry_of_a_copy_follows_from_its_bytes() {
     let mut world = World::new(TailBounds::STANDARD);
     world.write_small(3);
     let first_ends = world.reader.durable_end().unwrap().offset;

@@ -1,10 +1,10 @@
-//! Journals as the last releases of earlier format versions left them, and the reader that was written from
+//! Journals that the last releases of earlier format versions wrote, and the reader that was written from
 //! `docs/journal-format.md` alone.
 //!
-//! `testdata/v1/rotated` and `v2/rotated` were written by the writers of those releases (the one before rows, and the one
-//! before continued histories): random entries of every kind that they knew, three segments, each sealed by a rotation, and
-//! a fourth whose only frame was cut, as a power failure does. `entries.txt` holds canonical forms and leaf hashes as those
-//! releases computed them. Nobody can write these files again, so they never change.
+//! Those releases themselves wrote `testdata/v1/rotated` and `v2/rotated` (the last one before rows, and the last one
+//! before continued histories): random entries of every kind that they knew, in three segments, each sealed by a
+//! rotation, and a fourth whose only frame is cut, as after a power failure. `entries.txt` contains the canonical forms
+//! and leaf hashes that those releases computed. Nobody can write these files again, so they never change.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
-/// A folder with a kept journal. Files were kept without the zeros that they end with.
+/// A folder with a stored journal. Its files are stored without trailing zeros.
 fn unpacked(kept: &str) -> Folder {
     let folder = Folder::new();
     for item in std::fs::read_dir(testdata().join(kept)).unwrap() {
@@ -49,7 +49,7 @@ fn described(entries: &[Entry]) -> String {
     text
 }
 
-/// Opens what an earlier release left after a power failure, goes on writing, and opens it again.
+/// Opens the journal that an earlier release left after a power failure, continues to write it, and opens it again.
 #[track_caller]
 fn check_continued(kept: &str, last: u64, kinds: usize) {
     let folder = unpacked(kept);
@@ -57,7 +57,7 @@ fn check_continued(kept: &str, last: u64, kinds: usize) {
     let torn = TornTail { file: "segment-00000004".to_owned(), offset: 4096, after: Seq::new(last) };
     assert_eq!(opened.recovered.torn, Some(torn));
     let expected = std::fs::read_to_string(testdata().join(kept).join("entries.txt")).unwrap();
-    assert!(described(&opened.entries) == expected, "{kept}: what was released stays");
+    assert!(described(&opened.entries) == expected, "{kept}: a released file never changes");
     let mut names: Vec<&str> = opened.entries.iter().map(kind_name).collect();
     names.sort_unstable();
     names.dedup();
@@ -74,12 +74,12 @@ fn check_continued(kept: &str, last: u64, kinds: usize) {
 }
 
 #[test]
-fn what_the_last_release_of_version_1_left_is_continued() {
+fn a_journal_from_the_last_release_of_version_1_continues() {
     check_continued("v1/rotated", 72, 13);
 }
 
 #[test]
-fn what_the_last_release_of_version_2_left_is_continued() {
+fn a_journal_from_the_last_release_of_version_2_continues() {
     check_continued("v2/rotated", 108, 23);
 }
 
@@ -89,7 +89,7 @@ fn damage_to_a_journal_of_an_earlier_version_is_found() {
         for number in 1..=3 {
             let name = format!("segment-{number:08}");
             let kept_bytes = std::fs::metadata(testdata().join(kept).join(&name)).unwrap().len();
-            // Every 499th bit: all of what is checked is checked by the same checksums as in `exhaustive`.
+            // Every 499th bit is enough: the checksums are the same as in `exhaustive`.
             for bit in (0..8 * usize::try_from(kept_bytes).unwrap()).step_by(499) {
                 let at = bit / 8;
                 let folder = unpacked(kept);
@@ -111,7 +111,7 @@ fn key(key: TransferKey) -> String {
     }
 }
 
-/// The fields of a transfer as the reader in Python prints them.
+/// The fields of a transfer as the Python reader prints them.
 fn transfer_fields(transfer: &Transfer) -> String {
     let Transfer { debit, credit, amount, ledger, code, .. } = transfer;
     let mut text = format!(
@@ -137,7 +137,7 @@ fn transfer_fields(transfer: &Transfer) -> String {
     text + "}"
 }
 
-/// Runs the reader in Python; `None` where there is no Python.
+/// Runs the Python reader; `None` if Python is not installed.
 fn read_in_python(folder: &Folder) -> Option<(bool, String, String)> {
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/read_journal.py");
     let Ok(output) = Command::new("python3").arg(reader).arg(folder.path("")).arg("--leaves").output() else {
@@ -176,7 +176,7 @@ fn the_reader_in_python_reads_every_version() {
 }
 
 #[test]
-fn what_stands_behind_the_last_frame_of_a_sealed_segment_is_harmless_to_both_readers() {
+fn both_readers_ignore_bytes_after_the_last_frame_of_a_sealed_segment() {
     let folder = unpacked("v2/rotated");
     let entries = folder.open().entries.len();
     folder.change("segment-00000001", |bytes| *bytes.last_mut().unwrap() = 7);
@@ -208,7 +208,7 @@ fn the_reader_in_python_finds_damage() {
 }
 
 #[test]
-fn the_documentation_says_what_the_code_does() {
+fn the_documentation_matches_the_code() {
     use engine::{PaymentStatus, Verb};
     use journal::{FORMAT_VERSION, Layout, PAYLOAD_BYTES_MAX};
     use ledger::{AccountFlags, ImportState, IndexedFields, TransferFlags, TransferStatus};
@@ -246,7 +246,7 @@ fn the_documentation_says_what_the_code_does() {
     check(&flat, &bits(AccountFlags::ALL.iter().map(|(name, flag)| (*name, flag.bits())).collect()));
     check(&flat, &bits(TransferFlags::ALL.iter().map(|(name, flag)| (*name, flag.bits())).collect()));
     check(&flat, &bits(IndexedFields::ALL.iter().map(|(name, field)| (*name, field.bits())).collect()));
-    // Kinds by their numbers, from entries of the present version: of each kind there is one.
+    // The number of each kind, from entries of the current version, which include every kind.
     let folder = unpacked("v4");
     for entry in folder.open().entries {
         let canonical = canonical(&entry);

@@ -1,4 +1,4 @@
-//! Every fact is in the tables or listed for replay.
+//! Tests that every fact is either in the tables or listed for replay.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -165,7 +165,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
         .collect()
 }
 
-/// As [`ledger_kind`], for all facts.
+/// Like [`ledger_kind`], for all facts.
 fn kind(fact: &Fact) -> usize {
     match fact {
         Fact::Ledger(fact) => ledger_kind(fact),

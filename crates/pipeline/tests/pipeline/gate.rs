@@ -1,4 +1,4 @@
-//! While nothing may be written, nothing is: what leaves no entry is answered, the rest refused.
+//! While nothing may be written, requests that write no entry are answered, and the others are refused.
 
 use engine::{
     Answer, Answered, Command, CreateAccounts, CreateTransfer, CreateTransfers, Dry, Engine, EventStatus, OpenLedger,
@@ -11,7 +11,7 @@ use types::{ActorId, Asset, LedgerId, Origin, RequestId, Seq, ShardId, Span, Ten
 const TENANT: TenantId = TenantId::new(1);
 const START: Timestamp = Timestamp::from_ns(1_700_000_000_000_000_000);
 
-/// A past in which nothing can be read of one transfer.
+/// A past in which one transfer cannot be read.
 #[derive(Debug)]
 struct Spoilt {
     id: TransferId,
@@ -38,7 +38,7 @@ impl World {
         Self::of(Engine::new(ShardId::new(0), TENANT))
     }
 
-    /// The same, where transfer 99 cannot be looked up.
+    /// The same, but transfer 99 cannot be looked up.
     fn spoilt(fault: fn() -> index::Fault) -> Self {
         let mut engine = Engine::new(ShardId::new(0), TENANT);
         engine.set_past(Box::new(Spoilt { id: TransferId::new(99), fault }));
@@ -86,7 +86,7 @@ fn transfer(id: u128, flags: TransferFlags, timeout_s: u32) -> CreateTransfer {
 }
 
 #[test]
-fn what_would_be_written_is_refused_and_what_would_not_is_answered() {
+fn requests_that_write_are_refused_and_the_others_are_answered() {
     let mut world = World::new();
     let why = world.close();
     let refused: Answer = Err(Refusal::WritesClosed(why));
@@ -112,7 +112,7 @@ fn what_would_be_written_is_refused_and_what_would_not_is_answered() {
 }
 
 #[test]
-fn what_is_past_its_time_reads_as_expired_and_its_entry_comes_once_it_may() {
+fn expired_transfers_read_as_expired_and_are_journaled_once_writing_is_allowed() {
     let mut world = World::new();
     assert!(world.decider.next_due().is_some());
     world.close();
@@ -121,7 +121,7 @@ fn what_is_past_its_time_reads_as_expired_and_its_entry_comes_once_it_may() {
     let (frames, answer) = world.work(states);
     assert_eq!(frames, 0);
     assert_eq!(query::PendingStates::answer(answer).unwrap(), [Some(PendingState::Expired)]);
-    assert_eq!(world.decider.next_due(), None, "nobody waits for what may not be written");
+    assert_eq!(world.decider.next_due(), None, "no due time while nothing may be written");
     world.decider.set_closed(None);
     assert!(world.decider.next_due().is_some());
     let batch = world.decider.work::<()>(world.now, []);
@@ -129,7 +129,7 @@ fn what_is_past_its_time_reads_as_expired_and_its_entry_comes_once_it_may() {
 }
 
 fn damaged_segment() -> index::Fault {
-    let what = "no whole frame stands there".to_owned();
+    let what = "there is no whole frame at this place".to_owned();
     let fault = journal::Fault::Damaged { file: "segment-00000002".to_owned(), offset: 4_096, seq: Seq::new(9), what };
     index::Fault::Log(fault)
 }
@@ -140,7 +140,7 @@ fn batch_of(ids: [u128; 3]) -> CreateTransfers {
 }
 
 #[test]
-fn what_needs_a_damaged_part_of_the_journal_is_refused_and_what_came_before_it_stands() {
+fn a_request_that_needs_damaged_entries_is_refused_and_earlier_ones_stay() {
     let mut world = World::spoilt(damaged_segment);
     let before = world.decider.engine().applied();
     let request = Request {
@@ -151,20 +151,20 @@ fn what_needs_a_damaged_part_of_the_journal_is_refused_and_what_came_before_it_s
     };
     let batch = world.decider.work(world.now, [Ask { request, reply_to: () }]);
     assert_eq!(batch.frames.len(), 1, "the first of the batch is journaled");
-    assert!(batch.answers.is_empty(), "nobody is told that it left no trace");
+    assert!(batch.answers.is_empty(), "a refusal would claim that nothing happened");
     assert_eq!(world.decider.engine().applied(), Seq::new(before.get() + 1));
     assert!(matches!(world.decider.take_unread(), Some(index::Fault::Log(_))));
-    assert!(world.decider.take_unread().is_none(), "it is told once");
+    assert!(world.decider.take_unread().is_none(), "the error is returned only once");
     let answer = world.ask(query::Transfer(TransferId::new(99)));
     let Err(Refusal::WritesClosed(WritesClosed::JournalDamaged(what))) = &answer else { panic!("{answer:?}") };
     assert!(what.contains("segment-00000002 is damaged at byte 4096 (sequence 9)"), "{what}");
-    let made = world.ask(batch_of([2, 3, 4])).expect("it goes on");
+    let made = world.ask(batch_of([2, 3, 4])).expect("the decider continues");
     let exists: Vec<bool> = made.results.iter().map(|result| result.status == EventStatus::Exists).collect();
     assert_eq!(exists, [true, false, false]);
 }
 
 #[test]
-fn what_needs_a_damaged_part_of_the_index_is_not_answered() {
+fn a_request_that_needs_damaged_index_parts_is_not_answered() {
     let mut world = World::spoilt(|| index::Fault::Stopped("run-00000000-00000000 is damaged".to_owned()));
     let request = Request {
         tenant: TENANT,
@@ -179,7 +179,7 @@ fn what_needs_a_damaged_part_of_the_index_is_not_answered() {
 
 #[test]
 #[should_panic(expected = "a bug")]
-fn any_other_panic_is_one() {
+fn other_panics_are_not_caught() {
     let mut world = World::spoilt(|| panic!("a bug"));
     drop(world.ask(transfer(99, TransferFlags::NONE, 0)));
 }

@@ -1,4 +1,4 @@
-//! The order in which a batch becomes durable: whatever fails, no answer is released before its entry is durable.
+//! The order in which a batch becomes durable. No failure may release an answer before its entry is durable.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -15,20 +15,20 @@ use types::{ActorId, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, 
 const TENANT: TenantId = TenantId::new(1);
 const START: Timestamp = Timestamp::from_ns(1_700_000_000_000_000_000);
 
-/// What was done to journal, keys and index, in order; clones share it.
+/// The steps that journal, keys and index have done, in order; clones share it.
 #[derive(Debug, Clone, Default)]
 struct Record(Arc<Mutex<Done>>);
 
 #[derive(Debug, Default)]
 struct Done {
     steps: Vec<&'static str>,
-    /// What fails from now on.
+    /// The step that fails from now on.
     failing: Option<&'static str>,
 }
 
 impl Record {
     fn note(&self, step: &'static str) -> io::Result<()> {
-        let mut done = self.0.lock().expect("nobody panics with it");
+        let mut done = self.0.lock().expect("no thread panicked while holding the lock");
         if done.failing == Some(step) {
             return Err(io::Error::other("the disk is gone"));
         }
@@ -37,11 +37,11 @@ impl Record {
     }
 
     fn fail(&self, step: Option<&'static str>) {
-        self.0.lock().expect("nobody panics with it").failing = step;
+        self.0.lock().expect("no thread panicked while holding the lock").failing = step;
     }
 
     fn take(&self) -> Vec<&'static str> {
-        std::mem::take(&mut self.0.lock().expect("nobody panics with it").steps)
+        std::mem::take(&mut self.0.lock().expect("no thread panicked while holding the lock").steps)
     }
 }
 
@@ -59,7 +59,7 @@ impl Indexer for Record {
     }
 }
 
-/// A journal in memory that keeps a record.
+/// A journal in memory that records its steps.
 #[derive(Debug)]
 struct Recorded {
     journal: MemoryJournal,
@@ -125,7 +125,7 @@ struct World {
 }
 
 impl World {
-    /// An empty journal was started, and nothing is under way.
+    /// An empty journal was started, and nothing is in progress.
     fn new() -> Self {
         let record = Record::default();
         let journal = MemoryLog::new(Origin::new(7)).claim();
@@ -144,7 +144,7 @@ impl World {
         world
     }
 
-    /// A batch of one request that is answered to `number`.
+    /// A batch of one request, whose reply handle is `number`.
     fn decide(&mut self, number: u64, command: Command) -> Batch<u64> {
         let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
         self.decider.work(START, [Ask { request, reply_to: number }])
@@ -156,7 +156,7 @@ impl World {
         self.decide(number.into(), OpenLedger { id: LedgerId::new(number), asset }.into())
     }
 
-    /// A batch without one.
+    /// A batch without an entry.
     fn look(&mut self, number: u64) -> Batch<u64> {
         self.decide(number, query::LookupAccounts(Vec::new()).into())
     }
@@ -200,7 +200,7 @@ fn an_answer_is_released_only_once_its_entry_is_durable_and_indexed() {
 }
 
 #[test]
-fn a_read_waits_for_what_it_shows_and_for_nothing_else() {
+fn a_read_waits_only_for_the_entries_that_it_shows() {
     let mut world = World::new();
     let look = world.look(1);
     world.writer.hold(look);
@@ -209,13 +209,13 @@ fn a_read_waits_for_what_it_shows_and_for_nothing_else() {
     world.writer.hold(change);
     let look = world.look(3);
     world.writer.hold(look);
-    assert_eq!(world.release(), [0; 0], "it would show what a crash can take away");
+    assert_eq!(world.release(), [0; 0], "the read shows entries that a crash can undo");
     world.write();
     assert_eq!(world.release(), [2, 3]);
 }
 
 #[test]
-fn frames_that_come_while_others_wait_for_their_sync_have_their_keys_saved_first() {
+fn keys_of_new_frames_are_saved_before_a_pending_sync() {
     let mut world = World::new();
     let (first, second) = (world.change(1), world.change(2));
     world.writer.hold(first);
@@ -228,12 +228,12 @@ fn frames_that_come_while_others_wait_for_their_sync_have_their_keys_saved_first
 }
 
 #[test]
-fn a_batch_is_written_at_once_only_where_nothing_waits_and_nothing_comes_before_it() {
+fn a_batch_is_written_at_once_only_if_nothing_waits_and_nothing_precedes_it() {
     let mut world = World::new();
     let (first, second) = (world.change(1), world.change(2));
     assert!(world.writer.takes_at_once(&first, 0));
-    assert!(!world.writer.takes_at_once(&first, 1), "there is something to decide meanwhile");
-    assert!(!world.writer.takes_at_once(&second, 0), "the first is on its way through the other thread");
+    assert!(!world.writer.takes_at_once(&first, 1), "a request waits to be decided");
+    assert!(!world.writer.takes_at_once(&second, 0), "the other thread is about to write the first");
     world.writer.hold(first);
     while world.writer.next_step(world.now).is_some() {
         assert!(!world.writer.takes_at_once(&second, 0), "the first is being written");
@@ -305,7 +305,7 @@ fn after_a_failure_nothing_is_written_and_nothing_is_released() {
         }
         let error = stepped.expect_err("it fails").to_string();
         assert!(error.contains("the disk is gone"), "{failing}: {error}");
-        // Even when the disk works again.
+        // Even after the disk works again.
         world.record.fail(None);
         world.record.take();
         let third = world.look(3);

@@ -1,5 +1,5 @@
-//! A directory in memory that loses power: from a chosen operation on nothing works, and what was not synced by then is
-//! there, gone, or there in part.
+//! A directory in memory that loses power: from a chosen operation on, every change fails, and unsynced changes survive
+//! completely, partly or not at all.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use disk::{Disk, DiskFile};
 
-/// What becomes of writes, creations and removals that were not synced.
+/// What happens to writes, creations and removals that were not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// All are there: the process was killed, no more.
+    /// All survive: only the process was killed.
     Nothing,
-    /// All are gone.
+    /// All are lost.
     Everything,
-    /// Some blocks of 512 bytes are there, some are not, and so with names; which, the number decides.
+    /// Some blocks of 512 bytes survive and some do not, and the same goes for names; the number selects which.
     Some(u64),
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Crashing(Arc<Mutex<State>>);
 struct State {
     /// What a process sees.
     names: BTreeMap<String, usize>,
-    /// What is certain to survive.
+    /// What survives in any case.
     names_synced: BTreeMap<String, usize>,
     files: Vec<Content>,
     operations_left: Option<u64>,
@@ -45,12 +45,12 @@ pub(crate) struct CrashingFile {
 }
 
 impl Crashing {
-    /// Fails every operation that changes something, after this many of them.
+    /// Makes every change fail after this number of changes.
     pub(crate) fn fail_after(&self, operations: u64) {
         self.0.lock().unwrap().operations_left = Some(operations);
     }
 
-    /// What is to change works again.
+    /// Makes changes succeed again.
     pub(crate) fn mend(&self) {
         self.0.lock().unwrap().operations_left = None;
     }
@@ -100,7 +100,6 @@ impl Crashing {
         Self(Arc::new(Mutex::new(restarted)))
     }
 
-    /// All files by name.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.0.lock().unwrap();
         state.names.iter().map(|(name, number)| (name.clone(), state.files[*number].current.clone())).collect()

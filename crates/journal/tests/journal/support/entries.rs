@@ -1,4 +1,4 @@
-//! Random entries of every kind, with everything in them that an entry can carry.
+//! Random entries of every kind, with everything that an entry can contain.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use types::{
 
 use super::{SHARD, header};
 
-/// A part of an artifact, `bytes` long.
+/// A part of an artifact with this number of bytes.
 pub(crate) fn chunk(seq: u64, bytes: usize) -> Entry {
     let part = ArtifactChunk {
         artifact: Digest::of(&seq.to_le_bytes()),
@@ -35,7 +35,7 @@ pub(crate) fn chunk(seq: u64, bytes: usize) -> Entry {
     Entry { header: header(seq), fact: Fact::ArtifactStored(part), sealed: None }
 }
 
-/// Up to eight entries that follow one another from any sequence on, of tenants and actors that change now and then.
+/// Up to eight consecutive entries that start at any sequence; tenants and actors change sometimes.
 pub(crate) fn entry_run() -> impl Strategy<Value = Vec<Entry>> {
     let first = (1..u64::MAX / 2, 0..u64::MAX / 4);
     let steps = vec((prop_oneof![1..2_000_u64, 1..u64::MAX / 64], envelope()), 1..8);
@@ -49,7 +49,7 @@ pub(crate) fn entry_run() -> impl Strategy<Value = Vec<Entry>> {
     })
 }
 
-/// Two entries that would stand at the same place of a journal, often of the same kind.
+/// Two entries for the same place of a journal, often of the same kind.
 pub(crate) fn entries_of_one_place() -> impl Strategy<Value = (Entry, Entry)> {
     (1..u64::MAX / 2, 0..u64::MAX / 4, envelope()).prop_flat_map(|(seq, at, envelope)| {
         let header = envelope.header(Seq::new(seq), Timestamp::from_ns(at));
@@ -126,7 +126,7 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
         1 => identity().prop_map(Fact::Identity),
         1 => (any::<u16>(), digest()).prop_map(|(scheme, digest)| Fact::StateDigest(StateDigest { scheme, digest })),
     ];
-    // Requests whose id is the id of what they make are written shorter.
+    // A request whose id is the id of the object that it creates has a shorter encoding.
     (fact, any::<bool>())
         .prop_map(move |(fact, named)| {
             let mut header = header;
@@ -301,7 +301,7 @@ fn ledger_setting(header: Header) -> impl Strategy<Value = ledger::Fact> {
     ]
 }
 
-/// What comes from another system, with a time before its entry's.
+/// An account or transfer from another system, with a time before its entry's.
 fn imported(header: Header) -> impl Strategy<Value = ledger::Fact> {
     let before = prop_oneof![0..header.decided_at.ns().max(1), Just(header.decided_at.ns().saturating_sub(1))];
     let account = NewAccount { flags: AccountFlags::IMPORTED, ..NewAccount::default() };
@@ -431,7 +431,7 @@ fn at_deadline() -> impl Strategy<Value = AtDeadline> {
     select(vec![AtDeadline::Expire, AtDeadline::Proceed])
 }
 
-/// The time of an entry's own step.
+/// A time near the entry's.
 fn shortly_after(header: Header) -> impl Strategy<Value = Timestamp> {
     (0..300_u64).prop_map(move |ns| header.decided_at.saturating_add(Span::from_ns(ns)))
 }
@@ -444,7 +444,7 @@ fn name() -> impl Strategy<Value = Name> {
     "[a-z][a-z0-9_]{0,20}".prop_map(|text| text.parse().expect("the pattern is that of names"))
 }
 
-/// Numbers that equal themselves.
+/// Finite numbers.
 fn number() -> impl Strategy<Value = f64> {
     prop::num::f64::NORMAL | prop::num::f64::ZERO | prop::num::f64::SUBNORMAL
 }

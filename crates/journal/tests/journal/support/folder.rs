@@ -1,4 +1,4 @@
-//! A journal directory for one test, and shortcuts to write, reopen and damage it.
+//! A journal directory for one test, with helpers to write, reopen and damage it.
 
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -11,11 +11,11 @@ use types::{Origin, ShardId};
 pub(crate) const SHARD: ShardId = ShardId::new(3);
 pub(crate) const ORIGIN: Origin = Origin::new(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
 
-/// A journal directory that goes away with this value.
+/// A journal directory that is deleted when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Folder(tempfile::TempDir);
 
-/// An open journal and what opening it showed.
+/// An open journal, and what opening it returned.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) journal: FileJournal<Directory>,
@@ -29,8 +29,8 @@ impl Folder {
         Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
-    /// A folder whose journal holds these frames, each synced. It was not marked after the start, as after a crash
-    /// within 10 ms of the last acknowledgement.
+    /// A folder whose journal contains these frames, each synced. The mark was not written after the start, as after a
+    /// crash within 10 ms of the last acknowledgement.
     pub(crate) fn with_unmarked(frames: &[Frame]) -> Self {
         let folder = Self::new();
         let mut opened = folder.open();
@@ -41,7 +41,7 @@ impl Folder {
         folder
     }
 
-    /// A folder whose journal holds these frames and was stopped properly.
+    /// A folder whose journal contains these frames and was stopped cleanly.
     pub(crate) fn with_marked(frames: &[Frame]) -> Self {
         let folder = Self::with_unmarked(frames);
         folder.open().journal.mark().expect("mark");
@@ -107,14 +107,14 @@ impl Folder {
         file.write_all_at(bytes, at as u64).expect("the file can be written");
     }
 
-    /// Changes a file as a whole.
+    /// Changes the contents of a file.
     pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = self.read(name);
         change(&mut bytes);
         self.write(name, &bytes);
     }
 
-    /// The bytes of a file without the zeros that it ends with.
+    /// The bytes of a file without trailing zeros.
     pub(crate) fn read_trimmed(&self, name: &str) -> Vec<u8> {
         let mut bytes = self.read(name);
         let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
@@ -123,7 +123,7 @@ impl Folder {
     }
 }
 
-/// These bytes with one bit turned.
+/// These bytes with one bit flipped.
 pub(crate) fn flipped(bytes: &[u8], at: usize, bit: usize) -> Vec<u8> {
     let mut spoilt = bytes.to_vec();
     spoilt[at] ^= 1 << (bit % 8);

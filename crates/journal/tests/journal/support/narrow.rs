@@ -1,5 +1,5 @@
-//! A directory in memory whose segment files say that they are short, so that a journal of a few hundred bytes has
-//! several segments. One that was written over it opens over any disk: segments of all lengths do.
+//! A directory in memory that reports short segment files, so that a journal of a few hundred bytes has several
+//! segments. Such a journal opens over any disk, because segments may have any length.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use disk::{Disk, DiskFile};
 
 use super::Shelf;
 
-/// Segment files say that they have no more than so many bytes.
+/// Segment files report at most this length in bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Narrow {
     pub(crate) shelf: Shelf,

@@ -23,11 +23,11 @@ impl Shelf {
         Self(Arc::new(Mutex::new(files.iter().map(file).collect())))
     }
 
-    /// The files as they are, without the zeros that they end with, so that a copy opens quickly.
+    /// The current files without trailing zeros, so that a copy of them opens quickly.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let trimmed = |file: &Arc<Mutex<Vec<u8>>>| {
             let bytes = file.lock().unwrap();
-            // By blocks first: most of a segment is zeros.
+            // Compares whole blocks first: most of a segment is zeros.
             let blocks =
                 bytes.chunks(ZEROS.len()).rposition(|block| block != &ZEROS[..block.len()]).map_or(0, |last| last + 1);
             let used = bytes[..bytes.len().min(4096 * blocks)].iter().rposition(|&byte| byte != 0);
