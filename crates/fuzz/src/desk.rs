@@ -7,13 +7,13 @@ use std::task::{Context, Poll, Waker};
 
 use api::history::{Instant, Sums, TransferFilter};
 use api::{History, Operation, Problem};
-use edge::{Body, Call as Asked, Edge, Head, Installation, Sources, StatementPage, Wanted};
+use edge::{Body, Call as Asked, Edge, Head, Installation, Sources, StatementPage, Wanted, WithState};
 use engine::{
     ActivePolicy, Answered, Applied, CreatePayment, Engine, Entry, Fact, Made, NewPayment, Page, PolicyActivated,
     Request,
 };
 use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
-use ledger::{Account, Assets, PendingState, Transfer};
+use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{
     AccountId, ActorId, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp, Token,
@@ -39,11 +39,11 @@ pub(crate) struct Past {
     pub(crate) entries: Vec<Entry>,
 }
 
-/// An engine that lived through the past, and the edge before it.
+/// An engine that has replayed the past, behind an edge.
 #[derive(Debug)]
 pub(crate) struct Desk(Edge<Room>);
 
-/// What stands behind the edge. The engine answers at once; nothing is kept of transfers but by the engine.
+/// The sources of the edge: an engine in memory that answers at once.
 #[derive(Debug)]
 pub(crate) struct Room {
     policy: Option<Arc<Policy>>,
@@ -53,7 +53,7 @@ pub(crate) struct Room {
 #[derive(Debug)]
 struct State {
     engine: Engine,
-    /// Entries since the past.
+    /// Entries made since the past.
     made: Vec<Entry>,
 }
 
@@ -87,7 +87,7 @@ impl Desk {
         Self::of(engine, Vec::new(), Some(Arc::clone(policy)))
     }
 
-    /// A desk without a past.
+    /// A new engine, without the past.
     fn empty(policy: Option<Arc<Policy>>) -> Self {
         let (mut engine, mut made) = (Engine::new(SHARD, TENANT), Vec::new());
         engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
@@ -104,10 +104,10 @@ impl Desk {
         at_once(edge::install(&self.0.sources, by, bundle, Arc::clone(policy))).map(drop)
     }
 
-    /// Answers a request; whatever it is, that must work. `None` when no engine answers it.
+    /// Answers a request, which must not panic, whatever the request is. Returns `None` if the edge does not answer it.
     pub(crate) fn answer(&self, head: &Head, body: &[u8]) -> Option<Verdict> {
         if head.route.operation == Operation::ActivatePolicy {
-            // Another target attacks policies.
+            // Another target covers policies.
             return None;
         }
         let call = Asked { head, actor: ACTOR, body };
@@ -128,7 +128,7 @@ impl Desk {
         }
     }
 
-    /// Decides a payment; whatever it is, that must work.
+    /// Decides a payment. This must succeed, whatever the payment is.
     pub(crate) fn create(&self, payment: Box<NewPayment>) -> Verdict {
         let id = RequestId::new(payment.payment.get());
         match self.0.sources.execute(ACTOR, id, CreatePayment(payment)) {
@@ -137,7 +137,7 @@ impl Desk {
         }
     }
 
-    /// What was decided can be journaled, is read back as it is, and replays to the same state.
+    /// Checks that every entry can be journaled, reads back unchanged, and replays to the same state.
     pub(crate) fn close(self) {
         let State { engine, made } = self.0.sources.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut builder = FrameBuilder::default();
@@ -162,11 +162,11 @@ impl Desk {
     }
 }
 
-/// Everything here is there at once.
+/// Polls a future that completes at once.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
-        Poll::Pending => panic!("nothing at the desk is waited for"),
+        Poll::Pending => panic!("the engine of a desk answers at once"),
     }
 }
 
@@ -185,7 +185,7 @@ impl Room {
         let State { engine, made } = &mut *self.state();
         let now = engine.clock().saturating_add(Span::from_ns(1_000_000_000));
         let mut sink = |applied: Applied<'_>| made.push(applied.entry.clone());
-        // Time passes as it does for a server: what is due happens first.
+        // As in a server, everything that is due is executed first.
         while engine.execute_due(now, &mut sink) {}
         let request = Request { tenant: TENANT, actor, id, command: operation.into() };
         O::answer(engine.execute(now, &request, &mut sink))
@@ -240,14 +240,14 @@ impl ContextSource for Room {
     }
 
     fn policy(&self, activated: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault> {
-        Ok(self.find(activated).and_then(|entry| match entry.fact {
-            Fact::PolicyActivated(policy) => Some(policy),
-            _ => None,
-        }))
+        let policy = |entry: Entry| {
+            if let Fact::PolicyActivated(policy) = entry.fact { Some(policy) } else { None }
+        };
+        Ok(self.find(activated).and_then(policy))
     }
 }
 
-/// There is no index, so nothing is found in it.
+/// There is no index, so queries about the past find nothing.
 impl edge::Past for Room {
     fn now(&self) -> Timestamp {
         self.state().engine.clock()
@@ -257,11 +257,7 @@ impl edge::Past for Room {
         Ok(Page { items: Vec::new(), next: None })
     }
 
-    async fn transfers_with_states(
-        &self,
-        _: Wanted,
-        _: Timestamp,
-    ) -> Result<Page<(Transfer, Option<PendingState>), u64>, Problem> {
+    async fn transfers_with_states(&self, _: Wanted, _: Timestamp) -> Result<Page<WithState, u64>, Problem> {
         Ok(Page { items: Vec::new(), next: None })
     }
 
@@ -271,7 +267,7 @@ impl edge::Past for Room {
         _: TransferFilter,
         _: Option<AccountId>,
         _: Timestamp,
-    ) -> Result<Vec<(Transfer, Option<PendingState>)>, Problem> {
+    ) -> Result<Vec<WithState>, Problem> {
         Ok(Vec::new())
     }
 
@@ -292,7 +288,7 @@ impl edge::Past for Room {
     }
 }
 
-/// Keys that protect nothing: tokens are plain hashes, and what is sealed stands there as it is.
+/// Keys without secrets: tokens are plain hashes, and sealed data is stored in the clear.
 #[derive(Debug)]
 pub(crate) struct Plain;
 

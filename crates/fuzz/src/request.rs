@@ -1,4 +1,4 @@
-//! Requests as bytes: a line with method, path and query, then the body. The edge of the server answers them.
+//! Requests as bytes: a line with method, path and query, then the body. The edge answers them, as in a server.
 
 use api::routes::{Body, Key, Method};
 use api::segments::{BytesWanted, SegmentsWanted};
@@ -59,7 +59,7 @@ impl<'a> Call<'a> {
         matches!(self.head.route.body, Body::Json(_) | Body::Batch(_) | Body::Empty(_))
     }
 
-    /// Answers the request, after a dry run of it where the route has one.
+    /// Answers the request, preceded by a dry run of it if the route has one.
     pub(crate) fn answer(&self, desk: &Desk) -> Verdict {
         self.check_what_is_written_back();
         if self.head.route.parameters.iter().any(|parameter| parameter.name == "dry_run") {
@@ -74,8 +74,11 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// What the server reads of a request that no engine answers.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the others read nothing, or what another target attacks")]
+    /// Parses what the server parses of a request that the edge does not answer.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the others parse nothing, or another target covers their input"
+    )]
     fn read_elsewhere(&self) -> Result<(), Problem> {
         let parameters = &self.head.parameters;
         match self.head.route.operation {
@@ -94,7 +97,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A cursor is what its list gives for that place, and a packed filter is encoded as it was decoded.
+    /// Checks that cursors and packed filters are encoded as they were parsed.
     fn check_what_is_written_back(&self) {
         const LISTS: [List; 9] = [
             List::Events,
@@ -122,7 +125,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// A verb comes with a key.
+/// Parses a head. Verbs require an `Idempotency-Key`.
 fn read_head(route: &'static Route, path: &str, query: &str) -> Result<Head, Problem> {
     let key: Option<&[u8]> = if route.key == Key::Verb { Some(b"attack") } else { None };
     Head::read(route, path, query, key)
