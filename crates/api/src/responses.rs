@@ -13,7 +13,7 @@ use serde_json::Value;
 use types::{LedgerId, Seq, Timestamp, TransferId};
 use utoipa::ToSchema;
 
-use crate::history::Sums;
+use crate::past::Sums;
 
 pub use ledger::Assets;
 pub use transfer::Transfer;

@@ -1,6 +1,6 @@
 //! Opening ledgers; looking up ledgers, accounts, single transfers and pending transfers.
 
-use api::history::{AddressBalances, Sums};
+use api::past::{AddressBalances, Sums};
 use api::payments::TemplateAccount;
 use api::responses::{Account, Ledger, Page, Transfer, TrialBalance};
 use api::{List, filters, requests};

@@ -1,6 +1,6 @@
 //! Queries about the past: transfers by account, field or metadata, and balances at earlier times.
 
-use api::history::{AccountBalance, BalanceRow, Clock, Instant, Period, Side, Statement, Sums, TransferFilter};
+use api::past::{AccountBalance, BalanceRow, Clock, Instant, Period, Side, Statement, Sums, TransferFilter};
 use api::requests;
 use api::responses::{Page, Transfer, TrialBalance};
 use api::{List, Problem, filters};

@@ -1,12 +1,12 @@
-//! An engine with a short history that executes requests parsed from fuzz input.
+//! An engine with a short history and the edge before it, which answer requests from fuzz input.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use api::history::{Instant, Sums, TransferFilter};
-use api::{History, Operation, Problem};
+use api::past::{Instant, Sums, TransferFilter};
+use api::{CursorOrigin, Operation, Problem};
 use edge::{Body, Call as Asked, Edge, Head, Installation, Sources, StatementPage, Wanted, WithState};
 use engine::{
     ActivePolicy, Answered, Applied, CreatePayment, Engine, Entry, Fact, Made, NewPayment, Page, PolicyActivated,
@@ -27,7 +27,7 @@ use crate::{Verdict, check_line};
 pub(crate) const SHARD: ShardId = ShardId::new(0);
 pub(crate) const TENANT: TenantId = TenantId::new(1);
 /// The history that cursors belong to.
-pub(crate) const HISTORY: History = History { origin: Origin::new(0x1234), shard: SHARD };
+pub(crate) const HISTORY: CursorOrigin = CursorOrigin { origin: Origin::new(0x1234), shard: SHARD };
 /// The time at which the engine's history begins.
 const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
 const ACTOR: ActorId = ActorId::new(1);
@@ -39,11 +39,11 @@ pub(crate) struct Past {
     pub(crate) entries: Vec<Entry>,
 }
 
-/// An engine that has replayed the past, behind an edge.
+/// An engine that has replayed the past, with the edge before it.
 #[derive(Debug)]
 pub(crate) struct Desk(Edge<Room>);
 
-/// The sources of the edge: an engine in memory that answers at once.
+/// What the edge uses. The engine answers at once, and only the engine stores transfers.
 #[derive(Debug)]
 pub(crate) struct Room {
     policy: Option<Arc<Policy>>,
@@ -53,7 +53,7 @@ pub(crate) struct Room {
 #[derive(Debug)]
 struct State {
     engine: Engine,
-    /// Entries made since the past.
+    /// The entries since the past.
     made: Vec<Entry>,
 }
 
@@ -87,7 +87,7 @@ impl Desk {
         Self::of(engine, Vec::new(), Some(Arc::clone(policy)))
     }
 
-    /// A new engine, without the past.
+    /// Creates a desk without a past.
     fn empty(policy: Option<Arc<Policy>>) -> Self {
         let (mut engine, mut made) = (Engine::new(SHARD, TENANT), Vec::new());
         engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
@@ -104,7 +104,7 @@ impl Desk {
         at_once(edge::install(&self.0.sources, by, bundle, Arc::clone(policy))).map(drop)
     }
 
-    /// Answers a request, which must not panic, whatever the request is. Returns `None` if the edge does not answer it.
+    /// Answers a request. This must succeed, whatever the request is. Returns `None` if no engine answers it.
     pub(crate) fn answer(&self, head: &Head, body: &[u8]) -> Option<Verdict> {
         if head.route.operation == Operation::ActivatePolicy {
             // Another target covers policies.
@@ -150,8 +150,8 @@ impl Desk {
         }
         frames.extend(builder.finish());
         let read: Vec<Entry> =
-            frames.iter().flat_map(|frame| frame.entries().expect("what was journaled can be read")).collect();
-        assert!(read == made, "entries are read as they were made: {made:?} and {read:?}");
+            frames.iter().flat_map(|frame| frame.entries().expect("journaled entries can be read")).collect();
+        assert!(read == made, "entries read back unchanged: {made:?} and {read:?}");
         let replayed = Self::open();
         let replayed = &mut replayed.0.sources.state().engine;
         for entry in &read {
@@ -162,11 +162,11 @@ impl Desk {
     }
 }
 
-/// Polls a future that completes at once.
+/// Returns the result of a future that never waits.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
-        Poll::Pending => panic!("the engine of a desk answers at once"),
+        Poll::Pending => panic!("no future of the desk waits"),
     }
 }
 
@@ -247,7 +247,7 @@ impl ContextSource for Room {
     }
 }
 
-/// There is no index, so queries about the past find nothing.
+/// There is no index, so queries of the past find nothing.
 impl edge::Past for Room {
     fn now(&self) -> Timestamp {
         self.state().engine.clock()
@@ -288,7 +288,7 @@ impl edge::Past for Room {
     }
 }
 
-/// Keys without secrets: tokens are plain hashes, and sealed data is stored in the clear.
+/// Keys that protect nothing: tokens are plain hashes, and sealed data is the plaintext.
 #[derive(Debug)]
 pub(crate) struct Plain;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use api::History;
+use api::CursorOrigin;
 use api::responses::Unknown;
 use edge::{Edge, Installation};
 use tokio::sync::Semaphore;
@@ -29,7 +29,7 @@ impl App {
     pub(crate) fn new(core: Core) -> Arc<Self> {
         let mut process = [0; 4];
         datadir::random(&mut process);
-        let history = History { origin: core.identity().origin, shard: core.shard() };
+        let history = CursorOrigin { origin: core.identity().origin, shard: core.shard() };
         let installation = Installation::new(core.tenant(), history, &*core.shared().keys);
         Arc::new(Self {
             edge: Edge { installation, sources: Running(core.clone()) },
@@ -47,7 +47,7 @@ impl App {
     }
 
     /// Which history cursors are of.
-    pub(crate) fn history(&self) -> History {
+    pub(crate) fn history(&self) -> CursorOrigin {
         self.edge.installation.history
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::Problem;
-use api::history::{Clock, Instant, Sums, TransferFilter};
+use api::past::{Clock, Instant, Sums, TransferFilter};
 use datadir::KeyStore;
 use disk::Directory;
 use edge::{Past, Sources, StatementPage, Wanted, WithState};
@@ -15,8 +15,8 @@ use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{AccountId, ActorId, LedgerId, RequestId, Seq, Timestamp, TransferId};
 
-use crate::history::fits;
 use crate::http::failure::{Failure, internal};
+use crate::past::fits;
 use crate::{Core, Unavailable};
 
 /// The engine uses a new policy shortly before the handlers do.
