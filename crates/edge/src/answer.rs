@@ -1,4 +1,4 @@
-//! The one place where a request meets its handler.
+//! The edge itself: dispatches each request to its handler, and gives handlers access to the engine.
 
 use api::requests::Parsed;
 use api::responses::Unknown;
@@ -11,10 +11,10 @@ use crate::response::Response;
 use crate::sources::{Installation, Past, Sources};
 use crate::{changes, imports, ledgers, orders, packed, past, payments, personal, policies};
 
-/// What a handler brings.
+/// The result of a handler.
 pub(crate) type Handled<F> = Result<Response, F>;
 
-/// The edge of an installation.
+/// Parses requests and renders responses for one installation.
 #[derive(Debug)]
 pub struct Edge<S> {
     pub installation: Installation,
@@ -22,11 +22,11 @@ pub struct Edge<S> {
 }
 
 impl<S: Sources + Sync> Edge<S> {
-    /// Answers a request from the engine; `None` for the operations that it does not answer: about the past, proofs, events
-    /// and files.
+    /// Answers a request with the help of the engine. Returns `None` for operations that need more than the engine: queries
+    /// about the past, proofs, events and files.
     ///
     /// # Errors
-    /// When the request is refused, or its sources fail.
+    /// Fails if the request is refused, or if the sources fail.
     pub async fn answer(&self, call: &Call<'_>) -> Result<Option<Response>, S::Failure> {
         let response = match call.head.route.operation {
             Operation::OpenLedger => ledgers::open_ledger(self, call).await,
@@ -102,10 +102,10 @@ impl<S: Sources + Sync> Edge<S> {
         response.map(Some)
     }
 
-    /// Answers a request about the past; `None` for other operations.
+    /// Answers a query about the past. Returns `None` for other operations.
     ///
     /// # Errors
-    /// When the request is refused, or its sources fail.
+    /// Fails if the request is refused, or if the sources fail.
     pub async fn answer_from_the_past(&self, call: &Call<'_>) -> Result<Option<Response>, S::Failure>
     where
         S: Past,
@@ -126,7 +126,7 @@ impl<S: Sources + Sync> Edge<S> {
         response.map(Some)
     }
 
-    /// Where ids come from that the body does not name.
+    /// Derives the ids that the body leaves out.
     pub(crate) fn ids<'c>(&self, call: &Call<'c>) -> IdSource<'c> {
         let Installation { tenant, id_secret, .. } = self.installation;
         IdSource { secret: id_secret, tenant, key: call.head.key() }
@@ -147,7 +147,7 @@ impl<S: Sources + Sync> Edge<S> {
         self.ask(call, unnamed(operation)).await
     }
 
-    /// The answer of the engine, which may be a refusal.
+    /// Returns the engine's answer, which may be a refusal.
     pub(crate) async fn answer_to<O>(&self, call: &Call<'_>, parsed: Parsed<O>) -> Result<Answered<O>, S::Failure>
     where
         O: engine::Operation + Send,
@@ -155,7 +155,7 @@ impl<S: Sources + Sync> Edge<S> {
         self.sources.ask(call.actor, parsed.request, parsed.operation).await
     }
 
-    /// Asks for an operation, or in a dry run how it would go.
+    /// Asks for an operation, or for a dry run of it.
     pub(crate) async fn try_out<O>(
         &self,
         call: &Call<'_>,
@@ -171,18 +171,18 @@ impl<S: Sources + Sync> Edge<S> {
         }
     }
 
-    /// Shows something with the assets of its ledgers.
+    /// Renders something that names ledgers.
     pub(crate) fn show<T>(&self, show: impl FnOnce(&Assets) -> Result<T, Unknown>) -> Result<T, S::Failure> {
         show(&self.sources.assets()).map_err(|unknown| self.sources.internal(unknown.what()))
     }
 }
 
-/// A refusal as it is told.
+/// Converts a refusal to the problem that the client receives.
 pub(crate) fn refused<F: From<Problem>>(refusal: Refusal) -> F {
     Problem::from(&refusal).into()
 }
 
-/// A complaint about a parameter.
+/// A problem with a query parameter.
 pub(crate) fn parameter(name: &str, detail: impl Into<String>) -> Problem {
     Problem::new(ErrorCode::InvalidParameter, detail).at(name)
 }

@@ -1,10 +1,10 @@
-//! A request on its way in: its head, then its body.
+//! A request as a transport received it: its head and its body.
 
 use api::requests::Parsed;
 use api::{IdempotencyKey, Parameters, Problem, Route};
 use types::{ActorId, RequestId};
 
-/// What a request says before its body: its parameters are those of its route.
+/// The head of a request: path, query parameters and `Idempotency-Key`. The route has all of its parameters.
 #[derive(Debug)]
 pub struct Head {
     pub route: &'static Route,
@@ -14,10 +14,10 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads the path and the query of a request, as they were sent, and the value of its `Idempotency-Key`.
+    /// Parses the path and the query of a request, both as they were sent, and the value of its `Idempotency-Key`.
     ///
     /// # Errors
-    /// When a parameter is unknown or cannot be decoded, or the key is none.
+    /// Fails if a parameter is unknown or cannot be decoded, or if the key is invalid.
     pub fn read(route: &'static Route, path: &str, query: &str, key: Option<&[u8]>) -> Result<Self, Problem> {
         let known: Vec<&str> = route.parameters.iter().map(|parameter| parameter.name).collect();
         let parameters = Parameters::parse(query, &known)?;
@@ -36,10 +36,10 @@ impl Head {
         parts.find(|(name, _)| name.starts_with('{')).map_or("", |(_, part)| part)
     }
 
-    /// Reads the id in the path.
+    /// Parses the id in the path.
     ///
     /// # Errors
-    /// When it is no id.
+    /// Fails if it is not a valid id.
     pub fn id<T>(&self) -> Result<T, Problem>
     where
         T: std::str::FromStr,
@@ -53,7 +53,7 @@ impl Head {
     }
 }
 
-/// A whole request: who sends it is known, and may send it.
+/// A complete request of an authenticated caller whose credential has the scope of the route.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'r> {
     pub head: &'r Head,
@@ -66,21 +66,21 @@ impl Call<'_> {
         &self.head.parameters
     }
 
-    /// Whether the request only asks how it would go, as its parameter `dry_run` says.
+    /// Whether the parameter `dry_run` is set.
     pub(crate) fn trial(&self) -> Result<Trial, Problem> {
         Ok(if self.parameters().flag("dry_run")? { Trial::Dry } else { Trial::Real })
     }
 }
 
-/// Whether a request is for real.
+/// Whether a request takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trial {
     Real,
-    /// It is judged, and nothing is recorded.
+    /// A dry run: the engine judges the request and records nothing.
     Dry,
 }
 
-/// An operation without an id of its own: a query, or one whose events name themselves.
+/// An operation without a request id: a query, or a batch whose events have their own ids.
 pub(crate) fn unnamed<O>(operation: O) -> Parsed<O> {
     Parsed { request: RequestId::default(), operation }
 }

@@ -68,7 +68,7 @@ pub(crate) async fn cancel_transfer<S: Sources + Sync>(edge: &Edge<S>, call: &Ca
     }
 }
 
-/// Says of a transfer that does not wait whether it was made already, or never was.
+/// Says why a transfer cannot be cancelled: it was made already, or it does not exist.
 async fn not_waiting<S: Sources + Sync>(
     edge: &Edge<S>,
     call: &Call<'_>,

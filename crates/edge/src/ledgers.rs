@@ -1,4 +1,4 @@
-//! Ledgers, accounts and single transfers: opening a ledger, looking up what there is.
+//! Opening ledgers; looking up ledgers, accounts, single transfers and pending transfers.
 
 use api::past::{AddressBalances, Sums};
 use api::payments::TemplateAccount;
@@ -67,7 +67,8 @@ pub(crate) async fn list_accounts<S: Sources + Sync>(edge: &Edge<S>, call: &Call
     Ok(Response::found(&Page { items, next_cursor }))
 }
 
-/// The account that the active policy keeps under a template, for a holder or alone: one or none.
+/// Finds the account that the active policy keeps for a template, and for a holder if the template has one account per
+/// holder.
 async fn find_account<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let given = |name| call.parameters().get(name);
     let others = call.head.route.parameters.iter().map(|parameter| parameter.name);
@@ -132,7 +133,7 @@ pub(crate) async fn list_pending<S: Sources + Sync>(edge: &Edge<S>, call: &Call<
 }
 
 impl<S: Sources + Sync> Edge<S> {
-    /// The account that is named, as it is.
+    /// Looks up an account by its id or address.
     pub(crate) async fn account(&self, call: &Call<'_>, name: AccountName) -> Result<ledger::Account, S::Failure> {
         Ok(self.ask_unnamed(call, query::Account(name)).await?.account)
     }

@@ -1,12 +1,13 @@
-//! The edge: turns a request into typed operations of the engine, and their typed answers into a response, without
-//! knowing how either travels.
+//! The edge: parses a request into typed operations of the engine, and renders their typed answers as a response. It
+//! knows nothing about HTTP.
 //!
-//! A transport reads the head of a request into a [`Head`], receives the body, and hands both to [`Edge::answer`]. That
-//! parses, tokenises and seals, asks the engine through [`Sources`], and renders. `server` drives it over HTTP, `sim` over
-//! a simulated network, `fuzz` with hostile bytes. The type of an asked operation says the type of its answer, so that
-//! nothing can be rendered as the answer to something else.
+//! A transport parses the head of a request into a [`Head`], receives the body, and passes both to [`Edge::answer`]. That
+//! function parses the body, replaces entity keys with tokens, seals personal data, asks the engine through [`Sources`], and
+//! renders the answer. `server` calls it for HTTP requests, `sim` for requests over a simulated network, `fuzz` with fuzz
+//! input. Each operation has its own answer type, so a handler cannot render the answer to another operation.
 //!
-//! Its functions are asynchronous because answers take time, but they name no runtime: whoever polls them decides.
+//! The handlers are asynchronous because answers take time, but they depend on no runtime. `server` polls them with tokio;
+//! `sim` and `fuzz` poll them directly.
 #![deny(clippy::arithmetic_side_effects, clippy::integer_division, clippy::indexing_slicing)]
 
 pub mod auth;
@@ -31,4 +32,4 @@ pub use past::{StatementPage, Wanted};
 pub use personal::context as sealing_context;
 pub use policies::install;
 pub use response::{Body, Response, Status};
-pub use sources::{Installation, Past, Sources};
+pub use sources::{Installation, Past, Sources, WithState};

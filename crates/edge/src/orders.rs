@@ -1,4 +1,4 @@
-//! Orders: accounts to open and transfers to make, one or many, for real or as a dry run.
+//! Opening accounts and making transfers, one or many, also as a dry run.
 
 use api::responses::{Account, Transfer};
 use api::results::{BatchResults, DryRun};
@@ -59,7 +59,7 @@ pub(crate) async fn create_transfers<S: Sources + Sync>(edge: &Edge<S>, call: &C
 }
 
 impl Trial {
-    /// What was created, or would be.
+    /// Renders what was created, or would be in a dry run.
     pub(crate) fn created<T: Serialize>(self, made: Made, location: String, body: &T) -> Response {
         match self {
             Self::Real => Response::created(made, location, body),
@@ -67,7 +67,7 @@ impl Trial {
         }
     }
 
-    /// What was found, or would be.
+    /// Renders what was changed, or would be in a dry run.
     pub(crate) fn found<T: Serialize>(self, body: &T) -> Response {
         match self {
             Self::Real => Response::found(body),

@@ -1,4 +1,4 @@
-//! The past: transfers by what they are, balances and sums as they were.
+//! Queries about the past: transfers by account, field or metadata, and balances at earlier times.
 
 use api::past::{AccountBalance, BalanceRow, Clock, Instant, Period, Side, Statement, Sums, TransferFilter};
 use api::requests;
@@ -13,26 +13,25 @@ use crate::call::Call;
 use crate::response::Response;
 use crate::sources::{Past, Sources};
 
-/// A page of transfers that is asked for.
+/// Which page of transfers a client asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
-    /// The transfers of this account, or through a field of the ledger that the filter names.
+    /// Only transfers of this account. Without it, the filter must name a ledger with an indexed field.
     pub account: Option<AccountId>,
-    /// What holds for all of them.
     pub filter: TransferFilter,
-    /// The place that the page before gave to go on from.
+    /// The `next` of the previous page.
     pub after: Option<u64>,
     pub limit: usize,
 }
 
-/// Movements of an account, between what it had before and after.
+/// A page of an account's statement.
 #[derive(Debug)]
 pub struct StatementPage {
-    /// What it had before the first.
+    /// The account's sums before the first line.
     pub opening: Sums,
-    /// Each with what it left.
+    /// Transfers, each with the account's sums after it.
     pub lines: Vec<(ledger::Transfer, Sums)>,
-    /// Go on after this instant, when there may be more.
+    /// The next page begins after this instant, if there may be more lines.
     pub next: Option<Timestamp>,
 }
 
@@ -66,7 +65,7 @@ async fn transfers<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>, account: Opt
     transfers_page(edge, call, page.items, next_cursor).await
 }
 
-/// In order of id. A page need not be full.
+/// Lists transfers in order of id. A page may be shorter than its limit.
 async fn transfers_by_metadata<S: Past + Sync>(
     edge: &Edge<S>,
     call: &Call<'_>,
@@ -87,7 +86,7 @@ async fn transfers_by_metadata<S: Past + Sync>(
     transfers_page(edge, call, transfers, next_cursor).await
 }
 
-/// A page of transfers. What became of the holds of payments only the engine knows.
+/// Renders a page of transfers. Only the engine knows the states of the holds of payments, so this asks it for them.
 async fn transfers_page<S: Past + Sync>(
     edge: &Edge<S>,
     call: &Call<'_>,
@@ -142,7 +141,7 @@ pub(crate) async fn get_statement<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_
     Ok(Response::found(&edge.show(show)?))
 }
 
-/// The sums at an instant, which is given.
+/// What the accounts of a ledger added up to at the instant `at`.
 pub(crate) async fn get_trial_balance<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let id = requests::ledger_id("id", call.head.path_id())?;
     let at = call.parameters().parsed("at")?.unwrap_or_else(|| edge.sources.now());
@@ -152,7 +151,7 @@ pub(crate) async fn get_trial_balance<S: Past + Sync>(edge: &Edge<S>, call: &Cal
 }
 
 impl<S: Sources + Sync> Edge<S> {
-    /// The page of transfers that is asked for.
+    /// Parses cursor and limit.
     fn wanted(
         &self,
         call: &Call<'_>,

@@ -1,4 +1,5 @@
-//! Payments: parsed with the policy that will decide, tokenised and sealed; shown with what was decided.
+//! Payments: parsing them with the active policy, replacing entity keys with tokens, sealing personal data; rendering
+//! payments and decisions.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use crate::personal;
 use crate::response::Response;
 use crate::sources::Sources;
 
-/// How often a payment is parsed again because the policy changed on the way.
+/// How often a payment is parsed if the policy keeps changing before the engine decides it.
 const PARSES_MAX: u32 = 5;
 
 pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
@@ -34,7 +35,7 @@ pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
         };
         let new = match parsed {
             Ok(parsed) => edge.tokenised(parsed, content, trial)?,
-            // What was decided once is answered for ever, also when today's policy would not take it.
+            // A payment that was decided earlier keeps its answer, even if the active policy would not accept it.
             Err(problem) => return decided_before(edge, call, (request.payment, content), problem).await,
         };
         let operation = CreatePayment(Box::new(new));
@@ -50,7 +51,7 @@ pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
     Err(refused(Refusal::PolicyChanged))
 }
 
-/// The stored answer when this very payment was decided before; `problem` when it was not.
+/// Returns the stored answer if this payment was decided earlier, otherwise `problem`.
 async fn decided_before<S: Sources + Sync>(
     edge: &Edge<S>,
     call: &Call<'_>,
@@ -115,7 +116,7 @@ fn status_named(name: &str) -> Result<PaymentStatus, Problem> {
 }
 
 impl<S: Sources + Sync> Edge<S> {
-    /// The entry that decided the payment in the path.
+    /// Reads the entry that decided the payment in the path.
     pub async fn decision_of(&self, call: &Call<'_>) -> Result<(EntryInContext, Arc<PaymentDecided>), S::Failure> {
         let reply = self.ask_unnamed(call, query::Payment(call.head.id()?)).await?;
         self.decision(reply.payment.seq).await
@@ -131,7 +132,7 @@ impl<S: Sources + Sync> Edge<S> {
         Ok((found, decided))
     }
 
-    /// A payment with its decision, which is read from the journal when the engine did not just make it.
+    /// Renders a payment with its decision, which is read from the journal unless the engine has just made it.
     pub(crate) async fn shown_payment(&self, reply: &PaymentReply) -> Result<Payment, S::Failure> {
         let decided = match &reply.decided {
             Some(decided) => Arc::clone(decided),
@@ -141,8 +142,8 @@ impl<S: Sources + Sync> Edge<S> {
         Ok(shown.with_metadata(&reply.metadata))
     }
 
-    /// The payment without any personal data in the clear. A dry run makes no keys: it seals nothing, and somebody new
-    /// gets a token that is theirs in this request alone.
+    /// Replaces entity keys with tokens and seals personal data. A dry run creates no keys: it seals nothing, and an unknown
+    /// entity gets a token that is valid only for this request.
     fn tokenised(&self, parsed: ParsedPayment, content: Digest, trial: Trial) -> Result<NewPayment, Problem> {
         let (tenant, keys) = (self.installation.tenant, self.sources.keys());
         if trial == Trial::Dry {

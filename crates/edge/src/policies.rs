@@ -1,4 +1,4 @@
-//! Policies: activating one, and the one that decides.
+//! Activating a policy, and showing the active one.
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ pub(crate) async fn get_active<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_
     Ok(Response::found(&Shown::from(&edge.ask_unnamed(call, query::Policy).await?)))
 }
 
-/// Stores a compiled bundle as artifact entries and lets it decide from then on.
+/// Stores a bundle as artifact entries and activates it.
 ///
 /// # Errors
-/// When the engine refuses it; the policy before it goes on to decide then.
+/// Fails if the engine refuses it. The previous policy then stays active.
 pub async fn install<S: Sources + Sync>(
     sources: &S,
     (actor, id): (ActorId, RequestId),

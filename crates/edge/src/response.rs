@@ -1,13 +1,13 @@
-//! Responses, before a transport gives them its form.
+//! Responses, before a transport converts them to its own form.
 
 use engine::Made;
 use serde::Serialize;
 
-/// The answer to a request that was not refused.
+/// The response to a request that was not refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     pub status: Status,
-    /// The same request came before, and this is its answer.
+    /// The same request was answered earlier.
     pub is_replayed: bool,
     pub body: Body,
 }
@@ -17,12 +17,12 @@ pub struct Response {
 pub enum Status {
     Found,
     Created {
-        /// The path at which it can be found again.
+        /// The path of what was created.
         location: String,
     },
 }
 
-/// What a response holds.
+/// The content of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     Json(Vec<u8>),
@@ -31,13 +31,13 @@ pub enum Body {
 }
 
 impl Response {
-    /// What was found, as JSON.
+    /// A response with a JSON body.
     pub fn found<T: Serialize>(body: &T) -> Self {
         let json = serde_json::to_vec(body).expect("what the API shows is structs, lists and texts: all of it is JSON");
         Self { status: Status::Found, is_replayed: false, body: Body::Json(json) }
     }
 
-    /// What a request created at `location`, or found there because the same request came before.
+    /// A response to a request that creates something at `location`.
     pub fn created<T: Serialize>(made: Made, location: String, body: &T) -> Self {
         match made {
             Made::Now => Self { status: Status::Created { location }, ..Self::found(body) },
@@ -49,13 +49,13 @@ impl Response {
         Self { status: Status::Found, is_replayed: false, body: Body::Packed(records) }
     }
 
-    /// Says that the same request came before.
+    /// Marks the response as that of a repeated request.
     #[must_use]
     pub fn replayed(self) -> Self {
         Self { is_replayed: true, ..self }
     }
 
-    /// Says whether the same request came before.
+    /// Marks the response as that of a repeated request if nothing was made now.
     #[must_use]
     pub fn made(self, made: Made) -> Self {
         Self { is_replayed: made == Made::Before, ..self }

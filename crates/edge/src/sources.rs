@@ -1,4 +1,4 @@
-//! What the edge rests on: an engine, its journal, keys, and whoever runs them.
+//! What the edge needs from the process that runs it: the engine, the journal, keys and the active policy.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use vault::Keys;
 
 use crate::past::{StatementPage, Wanted};
 
-/// Which installation an edge stands before.
+/// The identity of an installation.
 #[derive(Debug, Clone, Copy)]
 pub struct Installation {
     pub tenant: TenantId,
-    /// Which history cursors are of.
+    /// The history that cursors refer to.
     pub history: CursorOrigin,
-    /// What keys the ids that stand for an `Idempotency-Key`.
+    /// The key of the hash that derives ids from `Idempotency-Key` headers.
     pub(crate) id_secret: Digest,
 }
 
@@ -30,27 +30,28 @@ impl Installation {
     }
 }
 
-/// The engine and what stands around it.
+/// The engine and everything else that handlers use.
 pub trait Sources {
-    /// Why there is no answer.
+    /// Why a request fails: a problem that the client sees, or a failure of the process.
     type Failure: From<Problem> + Send;
     type Keys: Keys;
 
-    /// A fault of ours, which the client learns no more about than that it happened.
+    /// An internal error. The client learns only that there was one.
     fn internal(&self, what: &'static str) -> Self::Failure;
 
     fn keys(&self) -> &Self::Keys;
 
-    /// The active policy, compiled. The engine may know a new one a moment earlier.
+    /// The active policy. The engine may activate a new one shortly before this returns it.
     fn policy(&self) -> Option<Arc<Policy>>;
 
-    /// Waits for the policy that the engine knows already.
+    /// Waits until [`Sources::policy`] may return the policy that the engine already uses.
     fn policy_changes(&self) -> impl Future<Output = ()> + Send;
 
-    /// What every ledger counts that an answer given so far can name.
+    /// The assets of all ledgers that an answer so far can name.
     fn assets(&self) -> Arc<Assets>;
 
-    /// Asks the engine. The answer comes when every entry it rests on is durable.
+    /// Asks the engine. The future completes once every entry that the answer depends on is durable. Dropping it does not
+    /// cancel the operation.
     fn ask<O: Operation + Send>(
         &self,
         actor: ActorId,
@@ -58,7 +59,7 @@ pub trait Sources {
         operation: O,
     ) -> impl Future<Output = Result<Answered<O>, Self::Failure>> + Send;
 
-    /// Compiles a policy, stores it and lets it decide.
+    /// Compiles, stores and activates a policy; see [`crate::install`].
     fn install(
         &self,
         actor: ActorId,
@@ -66,49 +67,52 @@ pub trait Sources {
         bundle: Bundle,
     ) -> impl Future<Output = Result<(Made, ActivePolicy), Self::Failure>> + Send;
 
-    /// One durable entry, and what it refers to.
+    /// Reads one durable entry with what it refers to.
     fn entry(&self, seq: Seq) -> impl Future<Output = Result<Option<EntryInContext>, Self::Failure>> + Send;
 }
 
-/// The transfers of the past, and balances as they were. All of it is durable.
+/// A transfer with its state, if it was made as a pending one.
+pub type WithState = (Transfer, Option<PendingState>);
+
+/// Durable transfers and balances, now and at earlier times.
 pub trait Past: Sources {
-    /// The time to go by.
+    /// The current time, as the clock guard determines it.
     fn now(&self) -> Timestamp;
 
-    /// The transfers that are wanted, and the place to go on from.
+    /// Returns a page of transfers.
     fn transfers(&self, wanted: Wanted) -> impl Future<Output = Result<Page<Transfer, u64>, Self::Failure>> + Send;
 
-    /// The same, each with what became of it by `at` when a client made it pending.
+    /// Returns a page of transfers with the states that pending client transfers had at `at`.
     fn transfers_with_states(
         &self,
         wanted: Wanted,
         at: Timestamp,
-    ) -> impl Future<Output = Result<Page<(Transfer, Option<PendingState>), u64>, Self::Failure>> + Send;
+    ) -> impl Future<Output = Result<Page<WithState, u64>, Self::Failure>> + Send;
 
-    /// Of these transfers those that fit the filter and the account, each with what became of it by `at`.
+    /// Returns those of the given client transfers that match the filter and the account, with their states at `at`.
     fn transfers_that_fit(
         &self,
         ids: Vec<TransferId>,
         filter: TransferFilter,
         account: Option<AccountId>,
         at: Timestamp,
-    ) -> impl Future<Output = Result<Vec<(Transfer, Option<PendingState>)>, Self::Failure>> + Send;
+    ) -> impl Future<Output = Result<Vec<WithState>, Self::Failure>> + Send;
 
-    /// The transfers of an account that are wanted, each with the account right after it.
+    /// Returns a page of an account's transfers, each with the account right after it.
     fn balances(
         &self,
         account: Account,
         wanted: Wanted,
     ) -> impl Future<Output = Result<Page<(Transfer, Account), u64>, Self::Failure>> + Send;
 
-    /// An account as it was.
+    /// Returns an account as it was at an instant.
     fn account_at(
         &self,
         account: Account,
         instant: Instant,
     ) -> impl Future<Output = Result<Account, Self::Failure>> + Send;
 
-    /// What was posted on an account from one instant to another, both included.
+    /// Returns what was posted on an account between two instants, both included.
     fn statement(
         &self,
         account: Account,
@@ -116,6 +120,6 @@ pub trait Past: Sources {
         limit: usize,
     ) -> impl Future<Output = Result<StatementPage, Self::Failure>> + Send;
 
-    /// What the accounts of a ledger added up to.
+    /// Returns the sums over the accounts of a ledger at an instant.
     fn totals_at(&self, ledger: LedgerId, at: Timestamp) -> impl Future<Output = Result<Sums, Self::Failure>> + Send;
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -107,7 +108,7 @@ fn send(route: &'static Route, body: &Value) -> Result<(), Problem> {
         // Some bodies are not the engine's: their parser is called by the server.
         Poll::Ready(Err(Failure::Asked)) => Ok(()),
         Poll::Ready(Ok(None)) => api::requests::verb(&body),
-        other => panic!("{}: {other:?}", route.path),
+        other @ (Poll::Ready(Ok(Some(_))) | Poll::Pending) => panic!("{}: {other:?}", route.path),
     }
 }
 
@@ -212,9 +213,9 @@ fn example(document: &Value, schema: &Value) -> Value {
 }
 
 /// An object and those inside it.
-fn objects<'d>(document: &'d Value, outer: Object<'d>) -> Vec<Arc<Object<'d>>> {
-    let outer = Arc::new(outer);
-    let mut all = vec![Arc::clone(&outer)];
+fn objects<'d>(document: &'d Value, outer: Object<'d>) -> Vec<Rc<Object<'d>>> {
+    let outer = Rc::new(outer);
+    let mut all = vec![Rc::clone(&outer)];
     for (name, schema) in outer.properties() {
         let target = resolved(document, schema);
         let items = resolved(document, &target["items"]);
@@ -222,7 +223,7 @@ fn objects<'d>(document: &'d Value, outer: Object<'d>) -> Vec<Arc<Object<'d>>> {
         if !schema["properties"].is_object() {
             continue;
         }
-        let around = Arc::clone(&outer);
+        let around = Rc::clone(&outer);
         let around = move |object: Value| {
             let mut example = around.examples(document).swap_remove(0);
             example.insert(name.clone(), if is_list { json!([object]) } else { object });

@@ -7,13 +7,13 @@ use std::task::{Context, Poll, Waker};
 
 use api::past::{Instant, Sums, TransferFilter};
 use api::{CursorOrigin, Operation, Problem};
-use edge::{Body, Call as Asked, Edge, Head, Installation, Sources, StatementPage, Wanted};
+use edge::{Body, Call as Asked, Edge, Head, Installation, Sources, StatementPage, Wanted, WithState};
 use engine::{
     ActivePolicy, Answered, Applied, CreatePayment, Engine, Entry, Fact, Made, NewPayment, Page, PolicyActivated,
     Request,
 };
 use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
-use ledger::{Account, Assets, PendingState, Transfer};
+use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{
     AccountId, ActorId, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp, Token,
@@ -240,10 +240,10 @@ impl ContextSource for Room {
     }
 
     fn policy(&self, activated: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault> {
-        Ok(self.find(activated).and_then(|entry| match entry.fact {
-            Fact::PolicyActivated(policy) => Some(policy),
-            _ => None,
-        }))
+        let policy = |entry: Entry| {
+            if let Fact::PolicyActivated(policy) = entry.fact { Some(policy) } else { None }
+        };
+        Ok(self.find(activated).and_then(policy))
     }
 }
 
@@ -257,11 +257,7 @@ impl edge::Past for Room {
         Ok(Page { items: Vec::new(), next: None })
     }
 
-    async fn transfers_with_states(
-        &self,
-        _: Wanted,
-        _: Timestamp,
-    ) -> Result<Page<(Transfer, Option<PendingState>), u64>, Problem> {
+    async fn transfers_with_states(&self, _: Wanted, _: Timestamp) -> Result<Page<WithState, u64>, Problem> {
         Ok(Page { items: Vec::new(), next: None })
     }
 
@@ -271,7 +267,7 @@ impl edge::Past for Room {
         _: TransferFilter,
         _: Option<AccountId>,
         _: Timestamp,
-    ) -> Result<Vec<(Transfer, Option<PendingState>)>, Problem> {
+    ) -> Result<Vec<WithState>, Problem> {
         Ok(Vec::new())
     }
 

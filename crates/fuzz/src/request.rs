@@ -1,4 +1,4 @@
-//! Requests as bytes: a line with method, path and query, then the body. The edge of the server answers them.
+//! Requests as bytes: a line with method, path and query, then the body. The edge answers them, as in a server.
 
 use api::routes::{Body, Key, Method};
 use api::segments::{BytesWanted, SegmentsWanted};

@@ -1,5 +1,5 @@
-//! What stands between the network and the queue: the very edge of the server. Each request that is under way is a future
-//! of [`edge::Edge::answer`]; the process polls it when it arrives and whenever the engine has answered it.
+//! Requests on their way between the network and the queue. Each one is a future of [`edge::Edge::answer`], the function that a
+//! server calls too. The process polls it when the request arrives and whenever the engine has answered it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +42,7 @@ pub(crate) struct Http {
     pub(crate) body: Vec<u8>,
 }
 
-/// What the requests of one process share.
+/// State that all requests of one process share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) keys: KeyStore<SimDisk>,
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     known: Mutex<Known>,
 }
 
-/// What the engine decided last, before any answer is shown.
+/// The state after the engine's last decision.
 #[derive(Debug, Default)]
 struct Known {
     policy: Option<Arc<Policy>>,
@@ -92,14 +92,14 @@ impl ContextSource for Shared {
     }
 }
 
-/// Why a request gets no response.
+/// Why a request has no response.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The client is told.
+    /// The client receives the problem.
     Problem(Problem),
     /// The journal cannot be read.
     Unread(Fault),
-    /// The client is told that something went wrong that never should.
+    /// An internal error.
     Internal(&'static str),
 }
 
@@ -109,14 +109,14 @@ impl From<Problem> for Failure {
     }
 }
 
-/// What goes from a request to the engine and back.
+/// The connection between a request and the engine.
 #[derive(Debug, Default)]
 struct Line {
     asked: Option<Request>,
     answer: Option<Answer>,
 }
 
-/// The sources of one request.
+/// The sources of one request's edge.
 #[derive(Debug)]
 struct Desk {
     shared: Arc<Shared>,
@@ -139,7 +139,7 @@ impl Sources for Desk {
         self.shared.known.lock().unwrap_or_else(PoisonError::into_inner).policy.clone()
     }
 
-    /// It did by the time that the engine's answer came.
+    /// The policy is the new one by the time the engine has answered.
     async fn policy_changes(&self) {}
 
     fn assets(&self) -> Arc<Assets> {
@@ -167,11 +167,11 @@ impl Sources for Desk {
 
 type Answering = Pin<Box<dyn Future<Output = Result<Option<Response>, Failure>>>>;
 
-/// A request under way.
+/// A request in progress.
 pub(crate) struct Exchange {
     line: Arc<Mutex<Line>>,
     answering: Answering,
-    /// What the engine answered so far.
+    /// The engine's answers so far.
     answers: Vec<Answer>,
 }
 
@@ -181,7 +181,7 @@ impl std::fmt::Debug for Exchange {
     }
 }
 
-/// How far a request got.
+/// The state of a request after it was polled.
 #[derive(Debug)]
 pub(crate) enum Went {
     /// It waits for the engine.
@@ -206,7 +206,7 @@ impl Exchange {
         Self { line, answering: Box::pin(answering), answers: Vec::new() }
     }
 
-    /// Goes on with the answer of the engine, if one has come, up to the next question or the end.
+    /// Passes an answer of the engine to the request and polls it.
     pub(crate) fn go_on(&mut self, answer: Option<Answer>) -> Went {
         self.answers.extend(answer.clone());
         self.line.lock().unwrap_or_else(PoisonError::into_inner).answer = answer;
@@ -222,7 +222,7 @@ impl Exchange {
         }
     }
 
-    /// SIM-8: the bytes that a client gets say what the engine answered last.
+    /// SIM-8: checks that the bytes a client receives match what the engine answered last.
     pub(crate) fn check(&self, over: &Result<Response, Failure>) -> Result<(), String> {
         let fails = |what: &str| Err(format!("SIM-8: {what} in {over:?} to {:?}", self.answers));
         match over {
@@ -248,7 +248,7 @@ impl Exchange {
     }
 }
 
-/// Whether an answer leaves it to the edge to complain: about a payment that today's policy does not take.
+/// Whether the edge itself found the problem: the active policy does not accept the payment.
 fn is_of_a_payment(answer: &Answer, problem: &Problem) -> bool {
     match answer {
         Err(engine::Refusal::PaymentNotFound(_)) => true,
@@ -257,7 +257,7 @@ fn is_of_a_payment(answer: &Answer, problem: &Problem) -> bool {
     }
 }
 
-/// What is in a response is what the reply says.
+/// Checks that a response matches the reply that it was rendered from.
 fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
     let ensure = |same: bool, what: &str| if same { Ok(()) } else { Err(what.to_owned()) };
     let bytes = match (reply, &response.body) {

@@ -1,6 +1,6 @@
 //! The whole system under simulated clocks, disk and network, from one seed.
 //!
-//! A [`World`] runs what a server runs, step by step: requests are parsed and answers rendered by `api`, payments are
+//! A [`World`] runs what a server runs, step by step: `edge` parses requests and renders responses, payments are
 //! tokenised and sealed with the key store, the queue, decider and writer decide, write and release, the file journal, its
 //! mark, the index and the keys write to a [`SimDisk`], and a start goes through `datadir::recover`. Every write and sync can
 //! fail or be the last one; what was not synced is lost, torn and reordered; bits turn; the disk fills; clocks are set

@@ -25,10 +25,10 @@ const BATCHES_IN_FLIGHT_MAX: usize = 3;
 /// Few enough for several generations of the index in every run.
 const PACE: Pace = Pace::Stepped { digest_entries: 61, generation_entries: 240 };
 
-/// Which question of a request under way, and the last entry there was when its answer was made.
+/// The number of a request in progress, and the last entry at the time of its answer.
 type Ticket = (u64, Seq);
 
-/// How a request ended that came over the network.
+/// A request over the network that is finished, with its result.
 pub(crate) type Over = (Exchange, Result<edge::Response, Failure>);
 
 /// An answer that a client is given.
@@ -119,7 +119,7 @@ impl Death {
 #[derive(Debug)]
 pub(crate) struct Process {
     queue: Queue<u64>,
-    /// Requests under way: their number, and the edge's part of those that came over the network.
+    /// Requests in progress by ticket: the client's number, and the future of those that came over the network.
     exchanges: BTreeMap<u64, (usize, Option<Exchange>)>,
     tickets: u64,
     decider: Decider,
@@ -369,7 +369,7 @@ impl Process {
         released.into_iter().filter_map(|(ticket, answer)| self.answered(ticket, answer)).collect()
     }
 
-    /// Brings an answer to whoever asked; nothing when that goes on to ask something else, or vanished.
+    /// Passes an answer to its request. Returns `None` if the request asks the engine again, or is no longer in progress.
     fn answered(&mut self, (ticket, seq): Ticket, answer: engine::Answer) -> Option<Answered> {
         let (number, exchange) = self.exchanges.remove(&ticket)?;
         let Some(mut exchange) = exchange else { return Some(Answered { number, seq, answer, over: None }) };

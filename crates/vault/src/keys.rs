@@ -1,28 +1,27 @@
-//! What whoever tokenises and seals asks a key store for.
+//! The interface of a key store for code that creates tokens and seals personal data.
 
 use types::{Digest, Sealed, TenantId, Token};
 
 use crate::{Full, UnsealError};
 
-/// The keys of an installation, as the edge uses them. A key that is drawn here must be saved before the entry that needs
-/// it is journaled.
+/// A key store, as the edge uses it. A key that it creates must be on disk before an entry that needs it is journaled.
 pub trait Keys: Send + Sync {
-    /// The token of an entity value; a personal one gets its key here.
+    /// Returns the token of an entity value. A new personal value gets its key here.
     ///
     /// # Errors
-    /// When the key store is full.
+    /// Fails if the key store is full.
     fn token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Result<Token, Full>;
 
-    /// The token of an entity value that was seen before.
+    /// Returns the token of an entity value that has been seen before.
     fn known_token(&self, tenant: TenantId, kind: &str, value: &str, personal: bool) -> Option<Token>;
 
-    /// The keyed hash of a request in canonical form.
+    /// Returns the keyed hash of a request in canonical form.
     fn request_hash(&self, tenant: TenantId, canonical: &[u8]) -> Digest;
 
-    /// Seals personal data with the key of a subject, given as kind and value, or of the tenant.
+    /// Seals personal data with the key of a subject (a kind and a value), or with the tenant's key.
     ///
     /// # Errors
-    /// When the key store is full.
+    /// Fails if the key store is full.
     fn seal(
         &self,
         tenant: TenantId,
@@ -31,9 +30,9 @@ pub trait Keys: Send + Sync {
         plaintext: &[u8],
     ) -> Result<Sealed, Full>;
 
-    /// Opens what was sealed.
+    /// Decrypts data that [`Keys::seal`] sealed.
     ///
     /// # Errors
-    /// When a key was erased, or the data or its context is not what was sealed.
+    /// Fails if a key was erased, or if the data or its context differs from what was sealed.
     fn unseal(&self, tenant: TenantId, context: &[u8], sealed: &Sealed) -> Result<Vec<u8>, UnsealError>;
 }

@@ -96,7 +96,7 @@ fn many_streams_see_the_same_events_and_each_frame_is_decoded_about_once() {
         |count: usize| before.get(count.wrapping_sub(1)).map(|event| event["cursor"].as_str().expect("a cursor"));
     let open = |number: usize| {
         let begins = before.len() * number / STREAMS;
-        (begins, Stream::open(&server, &key, cursor(begins), number % 2 == 0))
+        (begins, Stream::open(&server, &key, cursor(begins), number.is_multiple_of(2)))
     };
     let streams: Vec<(usize, Stream)> = (0..STREAMS).map(open).collect();
     eventually(|| (metric(&client, r#"finaira_tail_followers{follower="events"}"#) == STREAMS as u64).then_some(()));
@@ -129,7 +129,10 @@ fn many_streams_see_the_same_events_and_each_frame_is_decoded_about_once() {
         assert_eq!(events, all[begins..end], "from {begins} on");
     }
     let written = end - before.len();
-    assert!(decoded as usize <= 2 * written, "{decoded} frames were decoded, at most {written} were written");
+    assert!(
+        usize::try_from(decoded).unwrap() <= 2 * written,
+        "{decoded} frames were decoded, at most {written} were written"
+    );
     // Closed streams are no longer counted.
     eventually(|| (metric(&client, r#"finaira_tail_followers{follower="events"}"#) == 0).then_some(()));
     assert_eq!(metric(&client, r#"finaira_tail_lag_entries{follower="events"}"#), 0);

@@ -1,4 +1,5 @@
-//! Connects the edge to the server: to the engine through its queue, and to the journal and the index on blocking threads.
+//! Implements the edge's sources for a server: operations go through the engine's queue; the journal and the index are
+//! read on blocking threads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +8,10 @@ use api::Problem;
 use api::past::{Clock, Instant, Sums, TransferFilter};
 use datadir::KeyStore;
 use disk::Directory;
-use edge::{Past, Sources, StatementPage, Wanted};
+use edge::{Past, Sources, StatementPage, Wanted, WithState};
 use engine::{ActivePolicy, Answered, Made, Operation, Page};
 use journal::EntryInContext;
-use ledger::{Account, Assets, PendingState, Transfer};
+use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{AccountId, ActorId, LedgerId, RequestId, Seq, Timestamp, TransferId};
 
@@ -18,7 +19,7 @@ use crate::http::failure::{Failure, internal};
 use crate::past::fits;
 use crate::{Core, Unavailable};
 
-/// How long to wait for a policy change to reach the handlers. The engine knows a new policy slightly earlier than they do.
+/// The engine uses a new policy shortly before the handlers do.
 const PARSE_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// The running server, as the edge uses it.
@@ -60,8 +61,7 @@ impl Sources for Running {
 
     async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<(Made, ActivePolicy), Failure> {
         let running = self.clone();
-        // This runs in a task of its own, because a client that disconnects halfway must not leave the edge with another
-        // policy than the engine's.
+        // A task of its own: if the client disconnects in the middle, edge and engine must still end with the same policy.
         let installing = tokio::spawn(async move { running.install_policy(actor, id, bundle).await });
         installing.await.map_err(|_panicked| Unavailable::Failed)?
     }
@@ -80,11 +80,7 @@ impl Past for Running {
         Ok(self.0.past(move |history| history.transfers(&wanted)).await?)
     }
 
-    async fn transfers_with_states(
-        &self,
-        wanted: Wanted,
-        at: Timestamp,
-    ) -> Result<Page<(Transfer, Option<PendingState>), u64>, Failure> {
+    async fn transfers_with_states(&self, wanted: Wanted, at: Timestamp) -> Result<Page<WithState, u64>, Failure> {
         let asked = self.0.past(move |history| {
             let Page { items, next } = history.transfers(&wanted)?;
             Ok(Page { items: history.with_states(items, at)?, next })
@@ -98,7 +94,7 @@ impl Past for Running {
         filter: TransferFilter,
         account: Option<AccountId>,
         at: Timestamp,
-    ) -> Result<Vec<(Transfer, Option<PendingState>)>, Failure> {
+    ) -> Result<Vec<WithState>, Failure> {
         let asked = self.0.past(move |history| {
             let mut transfers = history.client_transfers(&ids)?;
             transfers.retain(|transfer| fits(&filter, account, transfer));
