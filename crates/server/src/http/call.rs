@@ -173,7 +173,6 @@ fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Re
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use axum::response::IntoResponse as _;
 
