@@ -1,5 +1,4 @@
 //! Principals and credentials: what can be added, in which order, and what entries of earlier releases mean.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use engine::{
     ApiKeyAdded, Applied, CredentialAdded, CredentialKind, Engine, Entry, Fact, Header, IdentityFact, IdentityRefusal,
@@ -80,7 +79,7 @@ fn a_number_is_used_once_and_a_repeated_request_changes_nothing() {
     let entries = world.entries.len();
     assert_eq!(world.ask(ann.clone()), Ok(Made::Before));
     assert_eq!(world.ask(credential(7, 3)), Ok(Made::Before));
-    for other in [PrincipalAdded { name: "Bob".into(), ..ann.clone() }, principal(3, PrincipalKind::Service, "Ann")] {
+    for other in [PrincipalAdded { name: "Bob".into(), ..ann }, principal(3, PrincipalKind::Service, "Ann")] {
         let refusal = IdentityRefusal::PrincipalExistsWithDifferentContent(ActorId::new(3));
         assert_eq!(world.ask(other), Err(refusal));
     }
