@@ -1,4 +1,4 @@
-//! Policies as clients send them: an uncompressed tar archive of a folder, read into a bundle.
+//! Reads an uploaded policy, an uncompressed tar archive of its folder, into a bundle.
 
 use std::io::Read as _;
 
@@ -10,10 +10,10 @@ use types::shorten;
 use crate::errors::ErrorCode;
 use crate::problem::Problem;
 
-/// The bundle in an archive of a policy folder, with or without the folder's own name in front.
+/// Reads the bundle from an archive of a policy folder. The paths may start with the name of the folder.
 ///
 /// # Errors
-/// When it is no archive of files and folders, is too large or has no policy.
+/// If the archive cannot be read, contains anything but files and folders, is too large, or has no policy document.
 pub fn bundle(archive: &[u8]) -> Result<Bundle, Problem> {
     let invalid = |detail: String| Problem::new(ErrorCode::InvalidArchive, detail);
     let files = files(archive).map_err(invalid)?;
@@ -27,7 +27,7 @@ pub fn bundle(archive: &[u8]) -> Result<Bundle, Problem> {
 
 /// Every regular file of an archive with its path.
 fn files(archive: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
-    // The library quotes what it found.
+    // The message of the library quotes what it found, which may contain control characters.
     let unreadable = |error: std::io::Error| {
         format!("the archive cannot be read: {}", error.to_string().replace(char::is_control, "\u{fffd}"))
     };
@@ -47,7 +47,7 @@ fn files(archive: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
         entry.take((left as u64).saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
         left = left
             .checked_sub(bytes.len())
-            .ok_or_else(|| format!("the files of the archive are more than {BUNDLE_BYTES_MAX} bytes together"))?;
+            .ok_or_else(|| format!("the files of the archive have more than {BUNDLE_BYTES_MAX} bytes in total"))?;
         files.push((path.strip_prefix("./").unwrap_or(&path).to_owned(), bytes));
     }
     Ok(files)

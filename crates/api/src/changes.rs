@@ -1,4 +1,4 @@
-//! Bodies of requests that change what stands beside balances, read into what the engine takes.
+//! Parses requests that change an account, transfer, payment or ledger without moving money.
 
 use engine::{
     AccountName, CancelScheduled, ChooseIndexes, MetadataChanges, SetAccountMetadata, SetAddress, SetLimits,
@@ -13,38 +13,41 @@ use crate::json::{Fields, Json, one_of, shorten};
 use crate::problem::Problem;
 use crate::requests::Parsed;
 
-/// The address of an account.
+/// An address for an account.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewAddress)]
 pub struct AddressBody {
-    /// 1 to 16 segments between colons, each of 1 to 64 of `A-Z a-z 0-9 _ . -`. It must not read as an id.
+    /// 1 to 16 segments, separated by colons. Each segment has 1 to 64 of the characters `A-Z a-z 0-9 _ . -`. The
+    /// address must not be readable as an id.
     #[schema(example = "customers:c42:wallet")]
     pub address: String,
 }
 
-/// Bounds on the balance of an account, in minor units, in place of those before. One that is null or absent does not
-/// bound.
+/// Limits on the balance of an account, in minor units. They replace earlier limits; one that is null or absent does
+/// not limit the balance.
 #[derive(Debug, ToSchema)]
 #[schema(as = AccountLimits)]
 pub struct LimitsBody {
-    /// Posted credits less all debits stay at or above it; below 0 it is an overdraft.
+    /// The minimum: posted credits minus all debits, pending ones included, stay at or above it. A negative minimum is
+    /// an overdraft.
     #[schema(example = "-50000")]
     pub min_balance: Option<String>,
-    /// All credits less posted debits stay at or below it.
+    /// The maximum: all credits, pending ones included, minus posted debits stay at or below it.
     #[schema(example = "100000")]
     pub max_balance: Option<String>,
 }
 
-/// Changes of metadata.
+/// Metadata to set and remove.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewMetadata)]
 pub struct MetadataBody {
-    /// Any JSON by key; null removes the key. At most 64 keys of 64 bytes, each with a value of 1024 bytes.
+    /// Any JSON value for each key; null removes the key. At most 64 keys of up to 64 bytes, each with a value of up to
+    /// 1024 bytes.
     #[schema(value_type = Object, example = json!({"tier": "gold", "old": null}))]
     pub metadata: (),
 }
 
-/// The fields by which the transfers of a ledger can be found, in place of those before.
+/// The fields by which transfers of a ledger can be found. They replace the earlier choice.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewIndexes)]
 pub struct IndexesBody {
@@ -53,25 +56,25 @@ pub struct IndexesBody {
     pub fields: Vec<String>,
 }
 
-/// Reads `POST /v1/accounts/{id}/address`.
+/// Parses the body of `POST /v1/accounts/{id}/address`.
 pub fn address(account: AccountName, body: &[u8]) -> Result<Parsed<SetAddress>, Problem> {
     let mut fields = Fields::of_body(body, &["address"])?;
     let address = fields.required("address", |fields, _| take_address(fields))?;
     Ok(unnamed(SetAddress { account, address }))
 }
 
-/// Reads `POST /v1/accounts/{id}/limits`.
+/// Parses the body of `POST /v1/accounts/{id}/limits`.
 pub fn limits(account: AccountName, body: &[u8]) -> Result<Parsed<SetLimits>, Problem> {
     let limits = read_limits(Fields::of_body(body, LIMITS)?)?;
     Ok(unnamed(SetLimits { account, limits }))
 }
 
-/// Reads `POST /v1/accounts/{id}/metadata`.
+/// Parses the body of `POST /v1/accounts/{id}/metadata`.
 pub fn account_metadata(account: AccountName, body: &[u8]) -> Result<Parsed<SetAccountMetadata>, Problem> {
     Ok(unnamed(SetAccountMetadata { account, values: metadata_body(body)? }))
 }
 
-/// Reads `POST /v1/transfers/{id}/metadata`.
+/// Parses the body of `POST /v1/transfers/{id}/metadata`.
 pub fn transfer_metadata(transfer: TransferId, body: &[u8]) -> Result<Parsed<SetTransferMetadata>, Problem> {
     Ok(Parsed {
         request: RequestId::new(transfer.get()),
@@ -79,7 +82,7 @@ pub fn transfer_metadata(transfer: TransferId, body: &[u8]) -> Result<Parsed<Set
     })
 }
 
-/// Reads `POST /v1/payments/{id}/metadata`.
+/// Parses the body of `POST /v1/payments/{id}/metadata`.
 pub fn payment_metadata(payment: PaymentId, body: &[u8]) -> Result<Parsed<SetPaymentMetadata>, Problem> {
     Ok(Parsed {
         request: RequestId::new(payment.get()),
@@ -87,7 +90,7 @@ pub fn payment_metadata(payment: PaymentId, body: &[u8]) -> Result<Parsed<SetPay
     })
 }
 
-/// Reads `POST /v1/ledgers/{id}/indexes`.
+/// Parses the body of `POST /v1/ledgers/{id}/indexes`.
 pub fn indexes(ledger: LedgerId, body: &[u8]) -> Result<Parsed<ChooseIndexes>, Problem> {
     let mut fields = Fields::of_body(body, &["fields"])?;
     let names: Vec<&str> = IndexedFields::ALL.iter().map(|(name, _)| *name).collect();
@@ -110,7 +113,7 @@ pub fn indexes(ledger: LedgerId, body: &[u8]) -> Result<Parsed<ChooseIndexes>, P
     Ok(unnamed(ChooseIndexes { ledger, fields: chosen }))
 }
 
-/// Gives up a transfer that is scheduled.
+/// The operation that cancels a scheduled transfer.
 pub fn cancel(transfer: TransferId) -> Parsed<CancelScheduled> {
     Parsed { request: RequestId::new(transfer.get()), operation: CancelScheduled(transfer) }
 }
@@ -119,11 +122,11 @@ fn unnamed<O>(operation: O) -> Parsed<O> {
     Parsed { request: RequestId::default(), operation }
 }
 
-/// The field `address`, which must not read as an id: a path could not tell which is meant.
+/// The field `address`. It must not be readable as an id, because a path could then mean either.
 pub(crate) fn take_address(fields: &mut Fields) -> Result<Option<Address>, Problem> {
     let Some(address) = fields.parsed::<Address>("address", "a string with an address")? else { return Ok(None) };
     if matches!(address.as_str().parse(), Ok(AccountName::Id(_))) {
-        let detail = format!("found `{}`, which reads as an id, expected an address", shorten(address.as_str()));
+        let detail = format!("found `{}`, which can be read as an id, expected an address", shorten(address.as_str()));
         return Err(fields.invalid("address", detail));
     }
     Ok(Some(address))
@@ -131,7 +134,7 @@ pub(crate) fn take_address(fields: &mut Fields) -> Result<Option<Address>, Probl
 
 const LIMITS: &[&str] = &["min_balance", "max_balance"];
 
-/// The field `limits`.
+/// The field `limits`; without it there are none.
 pub(crate) fn take_limits(fields: &mut Fields) -> Result<Limits, Problem> {
     match fields.take("limits") {
         None => Ok(Limits::NONE),
@@ -159,7 +162,7 @@ fn metadata_body(body: &[u8]) -> Result<MetadataChanges, Problem> {
     fields.required("metadata", |fields, _| take_metadata(fields))
 }
 
-/// The field `metadata`: canonical JSON texts by key, none for null.
+/// The field `metadata`: canonical JSON texts by key, `None` for null.
 pub(crate) fn take_metadata(fields: &mut Fields) -> Result<Option<MetadataChanges>, Problem> {
     let Some(value) = fields.take("metadata") else { return Ok(None) };
     let values = Fields::of(value, fields.pointer_of("metadata"))?;

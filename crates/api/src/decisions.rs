@@ -1,4 +1,4 @@
-//! What clients get to see of payments and of the decisions about them.
+//! Payments and the decisions about them, as clients see them.
 
 use std::collections::BTreeMap;
 
@@ -10,69 +10,69 @@ use utoipa::ToSchema;
 
 use crate::responses::{Assets, KnownLabel, Unknown, shown_metadata};
 
-/// A payment as it stands.
+/// A payment in its current state.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Payment {
-    /// Its id.
+    /// The id of the payment.
     id: String,
-    /// Its type.
+    /// The name of the payment type.
     #[schema(example = "card")]
     r#type: String,
-    /// Where it stands: `posted`, `held`, `in_review`, `declined`, `refused`, `voided`, `expired`, `refunded`.
+    /// The current status: `posted`, `held`, `in_review`, `declined`, `refused`, `voided`, `expired` or `refunded`.
     #[schema(example = "posted")]
     status: &'static str,
-    /// In minor units.
+    /// The amount in minor units.
     #[schema(example = "1250")]
     amount: String,
-    /// What the amount counts.
+    /// The asset of the amount.
     #[schema(example = "EUR/2")]
     asset: String,
-    /// The ledger it is in.
+    /// The number of the payment's ledger.
     #[schema(format = Int64)]
     ledger: u32,
-    /// What policy said: `approve`, `review`, `decline`.
+    /// The verdict of the policy: `approve`, `review` or `decline`.
     verdict: &'static str,
-    /// 0 to 1000.
+    /// The score that the policy computed, from 0 to 1000.
     #[schema(maximum = 1000)]
     score: u16,
-    /// Why; not in lists.
+    /// The reasons for the verdict and the score. Absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasons: Option<Vec<Reason>>,
-    /// What rules attached; not in lists.
+    /// The tags that rules attached. Absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<Vec<String>>,
-    /// `immediate`: an approval moves the money. `manual`: it reserves it until a capture.
+    /// `immediate`: an approval moves the money. `manual`: an approval reserves the money until it is captured.
     capture: &'static str,
-    /// What happens next if nobody acts.
+    /// What happens if nobody acts, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Deadline>,
-    /// What moved or is reserved.
+    /// The amounts that the payment moves or reserves.
     legs: Vec<Leg>,
-    /// Why the ledger refused, when the status says so.
+    /// Why the ledger refused the payment, if its status is `refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<Refusal>,
-    /// What it turned out to be.
+    refusal: Option<RefusedLeg>,
+    /// What the payment turned out to be, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<KnownLabel>,
-    /// When it was decided.
+    /// When the payment was decided.
     #[schema(format = "date-time")]
     decided_at: String,
-    /// When it happened, as far as its type lets clients say so.
+    /// When the payment happened, if its type lets the client say so; otherwise equal to `decided_at`.
     #[schema(format = "date-time")]
     occurred_at: String,
-    /// The journal's entry that decided it.
+    /// The sequence of the journal entry that decided the payment.
     sequence: u64,
-    /// What the client attached: any JSON by key; not in lists.
+    /// What the client attached: any JSON value for each key. Absent in lists.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object, required = false)]
     metadata: BTreeMap<String, serde_json::Value>,
 }
 
 impl Payment {
-    /// A payment with its decision; without it in lists.
+    /// A payment with its decision. Lists leave the decision out.
     ///
     /// # Errors
-    /// When `assets` lacks its ledger.
+    /// If `assets` lacks the payment's ledger.
     pub fn new(payment: &engine::Payment, decided: Option<&PaymentDecided>, assets: &Assets) -> Result<Self, Unknown> {
         Ok(Self {
             id: payment.id.to_string(),
@@ -88,7 +88,7 @@ impl Payment {
             capture: capture_name(payment.capture),
             deadline: payment.deadline.map(Deadline::from),
             legs: payment.legs.iter().map(Leg::from).collect(),
-            refusal: payment.refusal.map(Refusal::from),
+            refusal: payment.refusal.map(RefusedLeg::from),
             label: payment.label.as_ref().map(KnownLabel::from),
             decided_at: payment.decided_at.to_string(),
             occurred_at: payment.occurred_at.to_string(),
@@ -97,30 +97,29 @@ impl Payment {
         })
     }
 
-    /// With what the client attached: JSON texts by key.
+    /// Adds what the client attached: JSON texts by key.
     #[must_use]
     pub fn with_metadata(self, metadata: &BTreeMap<String, String>) -> Self {
         Self { metadata: shown_metadata(metadata), ..self }
     }
 
-    /// Its id.
     pub fn id(&self) -> &str {
         &self.id
     }
 }
 
-/// One thing that spoke for the verdict or added to the score.
+/// A reason for the verdict, or for a part of the score.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Reason {
-    /// The name of a rule, or one of the system's own reasons.
+    /// The name of a rule, or a built-in reason code.
     #[schema(example = "card_velocity")]
     code: String,
-    /// What it did: `decline`, `review` or `score`.
+    /// The effect: `decline`, `review` or `score`.
     effect: &'static str,
-    /// What it added to the score.
+    /// The points that the reason added to the score.
     #[serde(skip_serializing_if = "Option::is_none")]
     points: Option<i16>,
-    /// What the rule is about; only in the full decision, while its policy is at hand.
+    /// The description of the rule. Only in the full decision, and only while the server has its policy loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
 }
@@ -136,13 +135,13 @@ impl From<&policy::Reason> for Reason {
     }
 }
 
-/// When a payment moves on by itself.
+/// What happens to a payment if nobody acts, and when.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Deadline {
-    /// The instant.
+    /// The instant of the deadline.
     #[schema(format = "date-time")]
     at: String,
-    /// `expire`: the money is free again. `proceed`: a review counts as approved, a hold as captured.
+    /// `expire`: the money is released. `proceed`: a review counts as approved, and a hold as captured.
     then: &'static str,
 }
 
@@ -156,16 +155,16 @@ impl From<engine::Deadline> for Deadline {
     }
 }
 
-/// One movement of a payment, in its asset.
+/// One movement of money within a payment, in the payment's asset.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct Leg {
-    /// From here.
+    /// The account that the amount leaves.
     debit_account: String,
-    /// To here.
+    /// The account that the amount reaches.
     credit_account: String,
-    /// In minor units.
+    /// The amount in minor units.
     amount: String,
-    /// The transfer's code.
+    /// The code of the transfer.
     code: u16,
 }
 
@@ -182,105 +181,107 @@ impl From<&engine::Leg> for Leg {
 
 /// Which leg the ledger refused, and why.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct Refusal {
-    /// Its position in the payment type, from 0.
+// Its name in the OpenAPI document, which generated clients use.
+#[schema(as = Refusal)]
+pub(crate) struct RefusedLeg {
+    /// The position of the leg in the payment type, from 0.
     leg: u16,
-    /// The ledger's status.
+    /// The name of the ledger's status.
     #[schema(example = "exceeds_credits")]
     code: &'static str,
-    /// The status's permanent number among those of transfers.
+    /// The permanent number of the status, in the table of transfers.
     number: u16,
-    /// What it means.
+    /// What the status means.
     title: String,
 }
 
-impl From<LegRefusal> for Refusal {
+impl From<LegRefusal> for RefusedLeg {
     fn from(refusal: LegRefusal) -> Self {
         let LegRefusal { leg, status } = refusal;
         Self { leg, code: status.name(), number: status.number(), title: status.to_string() }
     }
 }
 
-/// A decision with everything that went into it.
+/// A decision, with everything that led to it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Decision {
-    /// The payment.
+    /// The id of the payment.
     payment: String,
-    /// What policy said: `approve`, `review`, `decline`.
+    /// The verdict of the policy: `approve`, `review` or `decline`.
     verdict: &'static str,
-    /// 0 to 1000.
+    /// The score that the policy computed, from 0 to 1000.
     #[schema(maximum = 1000)]
     score: u16,
-    /// Why, in the order in which it applied.
+    /// The reasons, in the order in which they applied.
     reasons: Vec<Reason>,
-    /// What rules attached.
+    /// The tags that rules attached.
     tags: Vec<String>,
-    /// The attributes that are not personal. Entities are objects with their `token`.
+    /// The attributes that are not personal. An entity is an object with its `token`.
     #[schema(value_type = Object)]
     attributes: BTreeMap<String, serde_json::Value>,
-    /// Every feature of the payment's type as it was at that moment.
+    /// Every feature of the payment type, as it was at the moment of the decision.
     features: Vec<Feature>,
-    /// What the models said.
+    /// The outputs of the models.
     models: Vec<ModelOutput>,
     /// The policy that decided.
     policy: PolicyVersion,
-    /// When it was decided.
+    /// When the payment was decided.
     #[schema(format = "date-time")]
     decided_at: String,
-    /// When the payment happened, as far as its type lets clients say so.
+    /// When the payment happened, if its type lets the client say so; otherwise equal to `decided_at`.
     #[schema(format = "date-time")]
     occurred_at: String,
-    /// `occurred_at` came later than its type allows, so `decided_at` counted instead.
+    /// True if `occurred_at` was further in the past than the payment type allows. The decision then used `decided_at`
+    /// instead.
     late: bool,
-    /// The journal's entry.
+    /// The sequence of the journal entry that contains the decision.
     sequence: u64,
 }
 
-/// A feature as it was at the moment of a decision: a value, or why there is none.
+/// A feature at the moment of a decision: its value, or why the value is missing.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct Feature {
-    /// Its name in the policy.
+    /// The name of the feature in the policy.
     name: String,
-    /// A number, a boolean or a string; null when it is missing.
+    /// A number, a boolean or a string; null if the value is missing.
     value: serde_json::Value,
-    /// Why it is missing.
+    /// Why the value is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "window_truncated")]
     missing: Option<&'static str>,
 }
 
-/// What a model said.
+/// The output of a model.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct ModelOutput {
-    /// Its name in the policy.
+    /// The name of the model in the policy.
     name: String,
-    /// The probability it gave; null when it gave no number.
+    /// The probability that the model returned; null if it did not return a number.
     #[schema(required)]
     probability: Option<f64>,
-    /// The digest of its file, BLAKE3 in hexadecimal; while its policy is at hand.
+    /// The BLAKE3 digest of the model's file, in hexadecimal. Only while the server has the policy loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
 }
 
-/// Which policy decided.
+/// The policy that made a decision.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct PolicyVersion {
-    /// What it calls itself.
+    /// The name of the policy.
     name: String,
-    /// The digest of its bundle, BLAKE3 in hexadecimal.
+    /// The BLAKE3 digest of the policy's bundle, in hexadecimal.
     digest: String,
-    /// The entry that activated it.
+    /// The sequence of the entry that activated the policy.
     sequence: u64,
 }
 
-/// Where and when a decision was made, from its entry's header.
+/// The sequence and the times of a decision, from the header of its entry.
 #[derive(Debug, Clone, Copy)]
 pub struct DecidedAt {
-    /// The entry.
     pub seq: Seq,
-    /// The engine's time.
+    /// By the engine's clock.
     pub decided_at: Timestamp,
-    /// The client's time, where it was declared.
+    /// As the client declared it; otherwise equal to `decided_at`.
     pub occurred_at: Timestamp,
 }
 
@@ -291,8 +292,8 @@ impl From<&engine::Header> for DecidedAt {
 }
 
 impl Decision {
-    /// What an entry says of a decision, in the words of the policy that made it: `names` is what activated it,
-    /// `compiled` the policy itself, for descriptions and digests of models, when it is at hand.
+    /// A decision as its entry records it. `names`, the fact that activated its policy, names features and models. If
+    /// `compiled` is that policy, it adds the descriptions of rules and the digests of models.
     pub fn new(
         at: DecidedAt,
         decided: &PaymentDecided,
@@ -355,7 +356,7 @@ pub(crate) const fn capture_name(capture: CaptureTerms) -> &'static str {
     }
 }
 
-/// What a policy calls its number `number`; the number itself if it were not there.
+/// The name at position `number`, or `#number` if there is none.
 fn name_of(names: &[Name], number: u16) -> String {
     names.get(usize::from(number)).map_or_else(|| format!("#{number}"), Name::to_string)
 }

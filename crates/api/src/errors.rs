@@ -1,4 +1,5 @@
-//! Every error a client can get, in one table, and the one form they are answered in.
+//! The table of every error that a client can get, with its HTTP status, name and title, and the mapping from refusals
+//! of the engine to errors.
 
 use engine::{IdentityRefusal, Refusal, WritesClosed};
 use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, TransferStatus};
@@ -8,33 +9,31 @@ use crate::problem::Problem;
 /// Declares the table: variant = HTTP status, stable name, title.
 macro_rules! errors {
     ($($(#[$doc:meta])* $variant:ident = $status:literal $name:literal $title:literal,)*) => {
-        /// What went wrong, apart from what the ledger says. The names are permanent; each has a page in
-        /// `docs/errors`. 400: no state of the server would accept the request. 422: it is well formed, but the
-        /// policy or the ledger says no. 409: something else is on record already.
+        /// An error other than a refusal of the ledger. The names are permanent, and each has a page in `docs/errors`.
+        /// Status 400: the server would not accept the request in any state. 409: the request conflicts with something
+        /// that is already recorded. 422: the request is well formed, but the policy or the ledger refuses it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
             $($(#[$doc])* $variant,)*
         }
 
         impl ErrorCode {
-            /// All, in the order of the table.
+            /// Every error, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The HTTP status.
             pub const fn status(self) -> u16 {
                 match self {
                     $(Self::$variant => $status,)*
                 }
             }
 
-            /// The stable name.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
                 }
             }
 
-            /// What it means, in a few words that are the same every time.
+            /// What the error means. The text is the same for every request.
             pub const fn title(self) -> &'static str {
                 match self {
                     $(Self::$variant => $title,)*
@@ -45,181 +44,103 @@ macro_rules! errors {
 }
 
 errors! {
-    /// The body is not JSON.
     MalformedJson = 400 "malformed_json" "the body is not valid JSON",
-    /// The body has a field that the request does not have.
-    UnknownField = 400 "unknown_field" "the request has no such field",
-    /// The same field stands twice in one object.
-    DuplicateField = 400 "duplicate_field" "a field is given twice",
-    /// A field that the request needs is absent or null.
+    UnknownField = 400 "unknown_field" "the body has an unknown field",
+    DuplicateField = 400 "duplicate_field" "an object contains a field twice",
     MissingField = 400 "missing_field" "a required field is missing",
-    /// A field has a value of another type, form or range.
-    InvalidField = 400 "invalid_field" "a field has a value that it cannot have",
-    /// The route has no such query parameter.
-    UnknownParameter = 400 "unknown_parameter" "the route has no such query parameter",
-    /// A query parameter or a part of the path has a value of another form or range.
-    InvalidParameter = 400 "invalid_parameter" "a parameter has a value that it cannot have",
-    /// `limit` is above its bound.
+    InvalidField = 400 "invalid_field" "a field has an invalid value",
+    UnknownParameter = 400 "unknown_parameter" "the query has an unknown parameter",
+    InvalidParameter = 400 "invalid_parameter" "a parameter has an invalid value",
     PageSizeTooLarge = 400 "page_size_too_large" "the page is too large",
-    /// A request header has a value that it cannot have.
-    InvalidHeader = 400 "invalid_header" "a request header has a value that it cannot have",
-    /// The id is given in the body and by the header.
-    IdAndIdempotencyKey = 400 "id_and_idempotency_key" "the id is given twice, in the body and by the Idempotency-Key",
-    /// The id is given neither in the body nor by the header.
-    IdRequired = 400 "id_required" "the request names no id",
-    /// A verb without its request id.
-    IdempotencyKeyRequired = 400 "idempotency_key_required" "the request needs an Idempotency-Key",
-    /// The uploaded policy has problems.
-    InvalidPolicy = 400 "invalid_policy" "the policy has problems",
-    /// The uploaded policy is not an archive that can be read.
+    InvalidHeader = 400 "invalid_header" "a request header has an invalid value",
+    IdAndIdempotencyKey = 400 "id_and_idempotency_key" "the id is given twice: in the body and by the Idempotency-Key header",
+    IdRequired = 400 "id_required" "the request has neither an id nor an Idempotency-Key",
+    IdempotencyKeyRequired = 400 "idempotency_key_required" "the request needs an Idempotency-Key header",
+    InvalidPolicy = 400 "invalid_policy" "the policy does not compile",
     InvalidArchive = 400 "invalid_archive" "the body is not a tar archive of a policy folder",
-    /// A packed body is not a whole number of records.
     InvalidBatchLength = 400 "invalid_batch_length" "the body is not a whole number of packed records",
-    /// A packed body has more records than a batch may have.
     TooManyEvents = 400 "too_many_events" "the batch has too many records",
-    /// The query is by a field of transfers that is not indexed for the ledger.
     FieldNotIndexed = 400 "field_not_indexed" "transfers are not indexed by this field",
-    /// No condition of the query finds transfers.
-    NothingToFind = 400 "nothing_to_find" "no condition of the query finds transfers",
-    /// The sums at an instant are too far from any that are kept.
-    TooMuchToAddUp = 422 "too_much_to_add_up" "the sums at this instant cannot be told",
-    /// The index of the field is being built.
+    NothingToFind = 400 "nothing_to_find" "the query names neither an account nor an indexed field",
+    /// The instant is too far from the sums that the index keeps.
+    TooMuchToAddUp = 422 "too_much_to_add_up" "the trial balance at this instant cannot be computed",
     IndexIncomplete = 503 "index_incomplete" "the index is still being built",
-    /// No `Authorization: Bearer`.
     MissingApiKey = 401 "missing_api_key" "the request has no API key",
-    /// The key is not one that is let in.
     InvalidApiKey = 401 "invalid_api_key" "the API key is not valid",
-    /// The key's scopes do not include the route's.
-    InsufficientScope = 403 "insufficient_scope" "the API key lacks the scope of this route",
-    /// No such route.
-    NotFound = 404 "not_found" "there is nothing at this path",
-    /// A ledger that does not exist.
+    InsufficientScope = 403 "insufficient_scope" "the API key lacks the scope that this route needs",
+    NotFound = 404 "not_found" "no route has this path",
     LedgerNotFound = 404 "ledger_not_found" "the ledger does not exist",
-    /// An account that does not exist.
     AccountNotFound = 404 "account_not_found" "the account does not exist",
-    /// An address that no account has.
     AddressNotFound = 404 "address_not_found" "no account has this address",
-    /// A transfer that does not exist.
     TransferNotFound = 404 "transfer_not_found" "the transfer does not exist",
-    /// A payment that does not exist.
     PaymentNotFound = 404 "payment_not_found" "the payment does not exist",
-    /// An import that does not exist.
     ImportNotFound = 404 "import_not_found" "the import does not exist",
-    /// A principal that does not exist.
     PrincipalNotFound = 404 "principal_not_found" "the principal does not exist",
-    /// An entry that does not exist.
     EntryNotFound = 404 "entry_not_found" "the entry does not exist",
-    /// A tile that the tree does not have.
     TileNotFound = 404 "tile_not_found" "the tree has no such tile",
-    /// The server was started without proofs.
-    ProofsOff = 404 "proofs_off" "the server keeps no proofs",
-    /// The path exists for other methods.
-    MethodNotAllowed = 405 "method_not_allowed" "the path does not have this method",
-    /// The body did not arrive in time.
+    ProofsOff = 404 "proofs_off" "the server was started without proofs",
+    MethodNotAllowed = 405 "method_not_allowed" "the path does not support this method",
     RequestTimeout = 408 "request_timeout" "the body of the request did not arrive in time",
-    /// Another request has this payment's id.
     PaymentExistsWithDifferentContent = 409 "payment_exists_with_different_content" "the payment exists with different content",
-    /// The verb does not fit the payment's status.
-    PaymentStatusConflict = 409 "payment_status_conflict" "the status of the payment does not allow this",
-    /// The transfer moved nothing.
-    TransferNotReversible = 409 "transfer_not_reversible" "the transfer moved nothing that could be moved back",
-    /// The transfer was made already.
-    TransferNotCancellable = 409 "transfer_not_cancellable" "the transfer was made and cannot be cancelled",
-    /// The key of one verb is used for another.
-    RequestIdReused = 409 "request_id_reused" "the Idempotency-Key was used for another verb on this payment",
-    /// The payment has had too many verbs.
-    TooManyChanges = 409 "too_many_changes" "the payment takes no more changes",
-    /// The id is that of an import of other files.
+    PaymentStatusConflict = 409 "payment_status_conflict" "the status of the payment does not allow this verb",
+    TransferNotReversible = 409 "transfer_not_reversible" "the transfer moved no money, so there is nothing to move back",
+    TransferNotCancellable = 409 "transfer_not_cancellable" "the transfer was already made and cannot be cancelled",
+    RequestIdReused = 409 "request_id_reused" "the Idempotency-Key was already used for another verb on this payment",
+    TooManyChanges = 409 "too_many_changes" "the payment already had the maximum number of verbs",
     ImportExistsWithDifferentContent = 409 "import_exists_with_different_content" "the import exists with different content",
-    /// The import was opened or discarded.
-    ImportEnded = 409 "import_ended" "the import was opened or discarded before",
-    /// As many imports are staged as there may be.
-    TooManyImports = 409 "too_many_imports" "as many imports are staged as there may be",
-    /// Rows before these were not staged.
-    ImportRowsMissing = 409 "import_rows_missing" "rows are missing between those that are staged and these",
-    /// The number is that of another principal.
+    ImportEnded = 409 "import_ended" "the import was already opened or discarded",
+    TooManyImports = 409 "too_many_imports" "too many imports are staged",
+    ImportRowsMissing = 409 "import_rows_missing" "rows are missing between the staged rows and these",
     PrincipalExistsWithDifferentContent = 409 "principal_exists_with_different_content" "the principal exists with different content",
-    /// The number is that of another credential.
     CredentialExistsWithDifferentContent = 409 "credential_exists_with_different_content" "the credential exists with different content",
-    /// Nothing can be decided yet.
     NoActivePolicy = 409 "no_active_policy" "no policy is active",
-    /// The policy wants a ledger with another asset.
     PolicyLedgerConflict = 409 "policy_ledger_conflict" "the policy declares a ledger that exists with another asset",
-    /// The cursor belongs to another history.
     CursorOfAnotherOrigin = 410 "cursor_of_another_origin" "the cursor belongs to another history",
-    /// The body is above its bound.
     BodyTooLarge = 413 "body_too_large" "the body is too large",
-    /// The body is declared to be something else.
-    UnsupportedMediaType = 415 "unsupported_media_type" "the body has another media type than the route takes",
-    /// The asset is not the ledger's.
-    AssetMismatch = 422 "asset_mismatch" "the amount is in another asset than the ledger",
-    /// The amount of a payment is above what policies calculate with.
+    UnsupportedMediaType = 415 "unsupported_media_type" "the route does not accept this media type",
+    AssetMismatch = 422 "asset_mismatch" "the asset is not the asset of the ledger",
     AmountTooLarge = 422 "amount_too_large" "the amount is too large for a payment",
-    /// The active policy has no such payment type.
-    UnknownPaymentType = 422 "unknown_payment_type" "the active policy has no such payment type",
-    /// The active policy has no such account template.
-    UnknownAccountTemplate = 422 "unknown_account_template" "the active policy has no such account template",
-    /// The payment type has no such attribute.
-    UnknownAttribute = 422 "unknown_attribute" "the payment type has no such attribute",
-    /// An attribute that the payment type requires is absent or null.
+    UnknownPaymentType = 422 "unknown_payment_type" "the active policy declares no such payment type",
+    UnknownAccountTemplate = 422 "unknown_account_template" "the active policy declares no such account template",
+    UnknownAttribute = 422 "unknown_attribute" "the payment type declares no such attribute",
     MissingAttribute = 422 "missing_attribute" "a required attribute is missing",
-    /// An attribute has a value of another type or length.
-    InvalidAttribute = 422 "invalid_attribute" "an attribute has a value that it cannot have",
-    /// The payment type takes no `occurred_at`.
-    OccurredNotDeclared = 422 "occurred_not_declared" "the payment type does not take occurred_at",
-    /// `occurred_at` is too far in the future.
+    InvalidAttribute = 422 "invalid_attribute" "an attribute has an invalid value",
+    OccurredNotDeclared = 422 "occurred_not_declared" "the payment type does not accept occurred_at",
     OccurredTooFarAhead = 422 "occurred_too_far_ahead" "occurred_at is too far in the future",
-    /// A row of an import is refused.
     ImportRowRefused = 422 "import_row_refused" "a row of the import is refused",
-    /// The principal is of the kind `system`.
     PrincipalIsSystem = 422 "principal_is_system" "a principal of the kind system has no credentials",
-    /// A fault of the server itself.
-    Internal = 500 "internal" "the server failed",
-    /// The queue before the engine is full.
-    QueueFull = 503 "queue_full" "the server has more requests than it can take",
-    /// As many event streams are open as there may be.
+    Internal = 500 "internal" "internal error; see the server log",
+    QueueFull = 503 "queue_full" "too many requests are waiting",
     TooManyStreams = 503 "too_many_streams" "too many event streams are open",
-    /// The server is still recovering.
-    NotReady = 503 "not_ready" "the server is not ready yet",
-    /// The server is on its way down.
+    NotReady = 503 "not_ready" "the server is not ready to accept requests",
     Stopping = 503 "stopping" "the server is stopping",
-    /// The journal cannot be written or read.
-    JournalFailed = 503 "journal_failed" "the journal failed",
-    /// Bytes of the journal are not what was written.
-    JournalDamaged = 503 "journal_damaged" "the journal is damaged and nothing is written",
-    /// The disk is nearly full.
-    DiskReserveReached = 503 "disk_reserve_reached" "the disk is nearly full and nothing is written",
-    /// The wall clock jumped.
-    ClockNotBelieved = 503 "clock_not_believed" "the clock is not believed and nothing is written",
-    /// No room for another subject's key.
+    JournalFailed = 503 "journal_failed" "the journal cannot be written or read",
+    JournalDamaged = 503 "journal_damaged" "the journal is damaged, so the server refuses writes",
+    DiskReserveReached = 503 "disk_reserve_reached" "the disk is nearly full, so the server refuses writes",
+    ClockNotBelieved = 503 "clock_not_believed" "the clock is not believed, so the server refuses writes",
     KeyStoreFull = 503 "key_store_full" "the key store has no room for another subject",
-    /// The tree has not reached the entry.
     ProofsBehind = 503 "proofs_behind" "the proofs do not cover the entry yet",
-    /// The proofs cannot be read.
-    ProofsFailed = 503 "proofs_failed" "the proofs failed",
-    /// The policy changed again and again while the request was read.
-    PolicyChanged = 503 "policy_changed" "the active policy changed while the request was on its way",
-    /// The policy's artifact is incomplete.
-    ArtifactIncomplete = 503 "artifact_incomplete" "the policy was not stored in full",
+    ProofsFailed = 503 "proofs_failed" "the proofs cannot be read",
+    PolicyChanged = 503 "policy_changed" "the active policy changed while the payment was being processed",
+    ArtifactIncomplete = 503 "artifact_incomplete" "the stored policy is incomplete",
 }
 
-/// The stable code of an answer: ours, or the ledger's own status.
+/// The stable code of an answer: an error of this crate, or a status of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// From the table above.
+    /// A row of the table above.
     Error(ErrorCode),
-    /// The ledger refuses to open the ledger.
+    /// Why the ledger refused to open a ledger.
     Book(BookStatus),
-    /// The ledger refuses to open the account.
+    /// Why the ledger refused to open an account.
     Account(AccountStatus),
-    /// The ledger refuses the transfer.
+    /// Why the ledger refused a transfer.
     Transfer(TransferStatus),
-    /// The ledger refuses to change something.
+    /// Why the ledger refused a change.
     Change(ChangeStatus),
 }
 
 impl Code {
-    /// The stable name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error(error) => error.name(),
@@ -230,7 +151,7 @@ impl Code {
         }
     }
 
-    /// The permanent number in the table of its operation, for the ledger's statuses.
+    /// For a status of the ledger, its permanent number in the table of the operation.
     pub const fn number(self) -> Option<u16> {
         match self {
             Self::Error(_) => None,
@@ -241,7 +162,8 @@ impl Code {
         }
     }
 
-    /// The HTTP status: 409 where something else is on record under the id, 422 for every other refusal of the ledger.
+    /// The HTTP status. For a status of the ledger it is 404 if the object does not exist, 409 if something else is
+    /// already recorded under the id or address, and 422 otherwise.
     pub fn status(self) -> u16 {
         match self {
             Self::Error(error) => error.status(),
@@ -259,7 +181,7 @@ impl Code {
         }
     }
 
-    /// What it means, in a few words that are the same every time.
+    /// What the code means. The text is the same for every request.
     pub fn title(self) -> String {
         match self {
             Self::Error(error) => error.title().to_owned(),
@@ -278,7 +200,7 @@ impl From<ErrorCode> for Code {
 }
 
 impl From<&Refusal> for Problem {
-    /// What the engine refused, for the client.
+    /// The error that a client gets when the engine refuses its request.
     fn from(refusal: &Refusal) -> Self {
         let code = match refusal {
             Refusal::LedgerNotFound(_) => ErrorCode::LedgerNotFound.into(),

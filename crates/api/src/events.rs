@@ -1,4 +1,4 @@
-//! The event feed: one item for each entry of the journal, in its order, without personal data.
+//! The event feed: one event for each entry of the journal, in its order, without personal data.
 
 mod of_identity;
 mod of_import;
@@ -9,8 +9,8 @@ use journal::{Context, EntryInContext};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::decisions::{Deadline, Decision, Refusal, capture_name};
-use crate::parameters::History;
+use crate::decisions::{Deadline, Decision, RefusedLeg, capture_name};
+use crate::parameters::CursorOrigin;
 use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
 
 use of_identity::{ApiKeyAdded, CredentialAdded, PrincipalAdded, identity_data};
@@ -23,25 +23,25 @@ use of_ledger::{
 /// One entry of the journal.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Event {
-    /// Give it as `cursor`, or as `Last-Event-ID`, to go on after this event.
+    /// Pass it as `cursor`, or as `Last-Event-ID`, to continue after this event.
     cursor: String,
-    /// The entry's place in the journal, from 1.
+    /// The sequence of the entry in the journal, from 1.
     sequence: u64,
-    /// What happened; it says which fields `data` has.
+    /// What happened. It determines the fields of `data`.
     #[schema(example = "payment_decided")]
     kind: &'static str,
     /// The engine's time, unique and increasing.
     #[schema(format = "date-time")]
     decided_at: String,
-    /// The client's time where it declares one, otherwise equal to `decided_at`.
+    /// The time that the client declared, if it declared one; otherwise equal to `decided_at`.
     #[schema(format = "date-time")]
     occurred_at: String,
-    /// The principal that asked, by its number; 0 for the system itself.
+    /// The number of the principal that made the request; 0 if the system acted by itself.
     actor: u64,
-    /// The request that caused it; absent when nobody asked.
+    /// The id of the request that caused the entry. Absent if no request did.
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<String>,
-    /// The facts.
+    /// The facts of the entry. `kind` determines the fields.
     data: EventData,
 }
 
@@ -49,8 +49,8 @@ impl Event {
     /// An entry as an event.
     ///
     /// # Errors
-    /// When the context lacks a ledger of the entry, or the policy that decided its payment.
-    pub fn new(EntryInContext { entry, context }: &EntryInContext, history: History) -> Result<Self, Unknown> {
+    /// If the context lacks a ledger of the entry, or the policy that decided its payment.
+    pub fn new(EntryInContext { entry, context }: &EntryInContext, history: CursorOrigin) -> Result<Self, Unknown> {
         let header = &entry.header;
         let (kind, data) = data(entry, context)?;
         let request = (header.request.get() != 0).then(|| header.request.to_string());
@@ -66,12 +66,11 @@ impl Event {
         })
     }
 
-    /// What goes on after this event.
+    /// The cursor that continues after this event.
     pub fn cursor(&self) -> &str {
         &self.cursor
     }
 
-    /// What happened.
     pub const fn kind(&self) -> &'static str {
         self.kind
     }
@@ -80,9 +79,9 @@ impl Event {
 /// A page of events.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct EventPage {
-    /// The events, in the journal's order.
+    /// The events, in the order of the journal.
     pub items: Vec<Event>,
-    /// Give it as `cursor` to go on. It is there on an empty page too: ask again later.
+    /// Pass it as `cursor` to get the next page. An empty page has one too: ask again later.
     pub next_cursor: String,
 }
 
@@ -170,127 +169,127 @@ enum EventData {
     StateDigest(StateDigest),
 }
 
-/// A history began.
+/// A new history started.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct JournalStarted {
-    /// Which history.
+    /// The origin, which identifies the history.
     origin: String,
 }
 
-/// A history goes on from a point of another one: it was restored.
+/// A history continues from a point of another one, because the journal was restored.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct JournalContinued {
-    /// Which history it is from here on.
+    /// The origin of the new history.
     origin: String,
-    /// The history up to here.
+    /// The old history, up to the point at which the new one departs from it.
     departed: Departed,
 }
 
 /// A history up to an entry.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct Departed {
-    /// Which history.
+    /// The origin, which identifies the history.
     origin: String,
-    /// Its first so many entries.
+    /// The number of its entries up to that point.
     size: u64,
-    /// The root of the RFC 6962 tree over their leaves, in hexadecimal.
+    /// The root of the RFC 6962 tree over those entries, in hexadecimal.
     root: String,
 }
 
 /// A payment was decided.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct PaymentDecided {
-    /// Its type.
+    /// The name of the payment type.
     r#type: String,
-    /// The ledger it is in.
+    /// The number of the payment's ledger.
     #[schema(format = Int64)]
     ledger: u32,
-    /// In minor units.
+    /// The amount in minor units.
     amount: String,
-    /// What the amount counts.
+    /// The asset of the amount.
     asset: String,
-    /// Where it stood after the decision.
+    /// The status right after the decision.
     status: &'static str,
-    /// `immediate` or `manual`.
+    /// `immediate`: an approval moves the money. `manual`: an approval reserves the money until it is captured.
     capture: &'static str,
-    /// What happens next if nobody acts.
+    /// What happens if nobody acts, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Deadline>,
-    /// Why the ledger refused, when it did.
+    /// Why the ledger refused the payment, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<Refusal>,
+    refusal: Option<RefusedLeg>,
     /// The decision.
     #[serde(flatten)]
     decision: Decision,
-    /// Accounts that it opened.
+    /// The accounts that the payment opened.
     accounts: Vec<Account>,
-    /// Transfers that it made.
+    /// The transfers that the payment made.
     transfers: Vec<Transfer>,
 }
 
-/// A payment moved on.
+/// The status of a payment changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct PaymentChanged {
-    /// The payment.
+    /// The id of the payment.
     payment: String,
-    /// `approve`, `decline`, `capture`, `void`, `refund` or `deadline`.
+    /// What caused the change: `approve`, `decline`, `capture`, `void`, `refund` or `deadline`.
     cause: &'static str,
-    /// Where it stands now.
+    /// The new status.
     status: &'static str,
-    /// What happens next if nobody acts.
+    /// What happens if nobody acts, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Deadline>,
-    /// Transfers that it made.
+    /// The transfers that the change made.
     transfers: Vec<Transfer>,
 }
 
-/// It became known what a payment truly was.
+/// A label was recorded, which says what a payment turned out to be.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct LabelRecorded {
-    /// The payment.
+    /// The id of the payment.
     payment: String,
-    /// The label.
+    /// What the payment turned out to be, such as `fraud`.
     label: String,
-    /// Whether the policy of that moment counts it as positive.
+    /// Whether the policy that was active counts the label as positive.
     positive: bool,
 }
 
-/// A part of a large thing was stored.
+/// A part of a large object, such as a policy bundle, was stored.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct ArtifactStored {
-    /// Digest of the whole.
+    /// The digest of the whole object, in hexadecimal.
     artifact: String,
-    /// Which part, from 0.
+    /// The position of this part, from 0.
     #[schema(format = Int64)]
     index: u32,
-    /// How many parts there are.
+    /// The number of parts of the object.
     #[schema(format = Int64)]
     count: u32,
-    /// Bytes of this part.
+    /// The size of this part in bytes.
     bytes: u64,
 }
 
-/// A policy began to decide.
+/// A policy was activated.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct PolicyStarted {
-    /// What it calls itself.
+    /// The name of the policy.
     name: String,
-    /// The digest of its bundle.
+    /// The BLAKE3 digest of the policy's bundle, in hexadecimal.
     digest: String,
-    /// Its features, in its order.
+    /// The names of its features; decisions refer to features in this order.
     features: Vec<String>,
-    /// Its models, in its order.
+    /// The names of its models; decisions refer to models in this order.
     models: Vec<String>,
-    /// Ledgers that it opened.
+    /// The ledgers that the policy opened.
     ledgers: Vec<Ledger>,
 }
 
-/// What the state was, for every later replay to compare.
+/// The digest of the state at this point, which every later replay must reproduce.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct StateDigest {
-    /// How the digest is computed.
+    /// The number of the scheme by which the digest is computed.
     scheme: u16,
-    /// The digest.
+    /// The digest, in hexadecimal.
     digest: String,
 }
 
@@ -318,7 +317,7 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
                 status: decided.status.name(),
                 capture: capture_name(decided.capture),
                 deadline: decided.deadline.map(Deadline::from),
-                refusal: decided.refusal.map(Refusal::from),
+                refusal: decided.refusal.map(RefusedLeg::from),
                 decision,
                 accounts: accounts(&decided.ledger_facts, assets)?,
                 transfers: transfers(&decided.ledger_facts, assets)?,

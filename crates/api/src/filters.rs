@@ -1,4 +1,4 @@
-//! Query parameters that choose among accounts, read into what the engine looks through.
+//! Parses the query parameters that filter accounts.
 
 use engine::AccountFilter;
 use types::Code;
@@ -24,7 +24,7 @@ pub fn accounts(parameters: &Parameters) -> Result<AccountFilter, Problem> {
     })
 }
 
-/// Reads the parameter `address_prefix`: whole segments.
+/// Reads the parameter `address_prefix`, which consists of whole segments.
 pub fn address_prefix(text: &str) -> Result<String, Problem> {
     let prefix = text.strip_suffix(':').unwrap_or(text);
     let address: Result<ledger::Address, _> = prefix.parse();
@@ -36,7 +36,7 @@ pub fn address_prefix(text: &str) -> Result<String, Problem> {
     })
 }
 
-/// Reads the parameters `metadata.<key>`, each with JSON as its value.
+/// Reads the parameters `metadata.<key>`, whose values are JSON.
 pub fn metadata(parameters: &Parameters) -> Result<Vec<(String, String)>, Problem> {
     let given = parameters.behind("metadata.");
     let read = given.map(|(key, text)| match serde_json::from_str::<serde_json::Value>(text) {

@@ -1,4 +1,4 @@
-//! Where a request's id comes from: its body, or an `Idempotency-Key` header that the id is derived from.
+//! The id of a request: from its body, or derived from its `Idempotency-Key` header.
 
 use types::{AccountId, Digest, DigestBuilder, PaymentId, RequestId, TenantId, TransferId};
 
@@ -6,9 +6,9 @@ use crate::errors::ErrorCode;
 use crate::json::Fields;
 use crate::problem::Problem;
 
-/// The header that stands for an id.
+/// The header from which an id can be derived.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
-/// Characters of an `Idempotency-Key`.
+/// The most characters of an `Idempotency-Key`.
 const KEY_CHARS_MAX: usize = 255;
 
 /// An `Idempotency-Key`: 1 to 255 visible ASCII characters, chosen by the client.
@@ -16,7 +16,7 @@ const KEY_CHARS_MAX: usize = 255;
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// Reads the header's value.
+    /// Parses the value of the header.
     pub fn parse(value: &[u8]) -> Result<Self, Problem> {
         let invalid = |found: String| {
             let detail = format!("found {found}, expected 1 to {KEY_CHARS_MAX} visible ASCII characters");
@@ -32,30 +32,30 @@ impl IdempotencyKey {
     }
 }
 
-/// What an id is derived from when a client sends a key instead: the same key of the same tenant on the same route is
-/// always the same id. Keyed: a key may hold a phone number or an order number, which a plain hash would give away to
-/// whoever tries them all.
+/// Derives ids from keys: the same key of the same tenant on the same route always gives the same id. The derivation
+/// uses a secret, because a key may contain a phone number or an order number, and anyone could recover that from a
+/// plain hash by trying all possible numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct IdSource<'a> {
-    /// What only this installation knows, the same at every start.
+    /// Known only to this installation, and the same at every start.
     pub secret: Digest,
-    /// Whose ids.
+    /// The tenant that the ids belong to.
     pub tenant: TenantId,
     /// The header, if the request has it.
     pub key: Option<&'a IdempotencyKey>,
 }
 
 impl IdSource<'_> {
-    /// The request id of a verb on a payment. One key names one verb on one payment.
+    /// The request id of a verb on a payment. A key names one verb on one payment.
     pub fn verb(&self) -> Result<RequestId, Problem> {
         let Some(key) = self.key else {
-            let detail = "every verb on a payment carries its own Idempotency-Key, so that a retry is recognised";
+            let detail = "every verb on a payment needs its own Idempotency-Key, so that the server recognises a retry";
             return Err(Problem::new(ErrorCode::IdempotencyKeyRequired, detail).at(IDEMPOTENCY_KEY));
         };
         Ok(RequestId::new(self.derive("verb", &key.0)))
     }
 
-    /// The id of what a request makes: its field `id`, or derived from the key.
+    /// The id of the object that a request creates: its field `id`, or derived from the key.
     pub(crate) fn id<T>(&self, route: &'static str, fields: &mut Fields) -> Result<T, Problem>
     where
         T: Identified,
@@ -63,7 +63,7 @@ impl IdSource<'_> {
         self.id_or(fields, |key| self.derive(route, key))
     }
 
-    /// The id of what an order of a batch makes: its field `id`, or derived from the key and the order's place.
+    /// The id of an object that a batch creates: its field `id`, or derived from the key and the position in the batch.
     pub(crate) fn nth_id<T>(&self, route: &'static str, place: usize, fields: &mut Fields) -> Result<T, Problem>
     where
         T: Identified,
@@ -90,7 +90,7 @@ impl IdSource<'_> {
         }
     }
 
-    /// The request id of something that names itself.
+    /// The request id for an object that is identified by `name` and needs no key.
     pub(crate) fn named(&self, route: &'static str, name: &str) -> RequestId {
         RequestId::new(self.derive(route, name))
     }
@@ -106,7 +106,7 @@ impl IdSource<'_> {
     }
 }
 
-/// An id that a request may name.
+/// The id of an object that a request creates.
 pub(crate) trait Identified: std::str::FromStr<Err = types::IdParseError> {
     fn from_number(number: u128) -> Self;
 }

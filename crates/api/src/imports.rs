@@ -1,4 +1,4 @@
-//! Imports of existing books: how they are asked for and shown. Their rows come as packed records, see
+//! Imports of existing books: parses the requests and renders the answers. Rows arrive as packed records; see
 //! [`crate::packed`].
 
 use engine::ImportCommand;
@@ -19,12 +19,12 @@ use crate::requests::Parsed;
 #[derive(Debug, ToSchema)]
 #[schema(as = NewImport)]
 pub struct ImportBody {
-    /// Chosen by the client, never used again.
+    /// The id of the import, chosen by the client. It can be used only once.
     pub id: String,
-    /// Where its rows will stand.
+    /// The number of the ledger that the rows belong to.
     #[schema(format = Int64, minimum = 1, example = 978)]
     pub ledger: u32,
-    /// What tells its files apart from others: 64 hexadecimal digits.
+    /// A digest of the files, which identifies them: 64 hexadecimal digits.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     pub content: String,
 }
@@ -32,25 +32,25 @@ pub struct ImportBody {
 /// An import of an existing book.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Import {
-    /// Its id.
+    /// The id of the import, chosen by the client.
     id: String,
-    /// Its number among all imports, from 1.
+    /// The number of the import among all imports, from 1.
     number: u16,
-    /// Where its rows stand.
+    /// The number of the ledger that the rows belong to.
     #[schema(format = Int64, example = 978)]
     ledger: u32,
-    /// `staged`: it takes rows, which nobody sees. `opened`: they stand in the ledger like any others. `discarded`: they
-    /// never happened.
+    /// `staged`: the import accepts rows, and nobody can see them. `opened`: the rows are in the ledger like any
+    /// others. `discarded`: the rows never take effect.
     #[schema(example = "staged")]
     state: &'static str,
-    /// What tells its files apart from others.
+    /// The digest of the files, which identifies them.
     content: String,
-    /// When it was started.
+    /// When the import was started.
     #[schema(format = "date-time")]
     started_at: String,
-    /// Accounts that were staged: the number of the next one, counted from 0.
+    /// The number of accounts that were added so far, which is also the number of the next row, counted from 0.
     accounts: u64,
-    /// Transfers that were staged: the number of the next one, counted from 0.
+    /// The number of transfers that were added so far, which is also the number of the next row, counted from 0.
     transfers: u64,
 }
 
@@ -70,23 +70,24 @@ impl From<&ImportStatus> for Import {
     }
 }
 
-/// Reads `POST /v1/imports`.
+/// Parses the body of `POST /v1/imports`.
 ///
 /// # Errors
-/// When the body is not that of an import.
+/// If the body does not describe an import.
 pub fn start(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<ImportCommand>, Problem> {
     let mut fields = Fields::of_body(body, &["id", "ledger", "content"])?;
-    let id: ImportId = fields.required("id", |fields, name| fields.parsed(name, "a 128-bit id"))?;
+    let id: ImportId = fields.required("id", |fields, name| fields.parsed(name, "a string with an id"))?;
     let ledger = LedgerId::new(fields.required("ledger", |fields, name| fields.number(name, 1, u32::MAX))?);
-    let content: Digest = fields.required("content", |fields, name| fields.parsed(name, "64 hexadecimal digits"))?;
+    let content: Digest =
+        fields.required("content", |fields, name| fields.parsed(name, "a string of 64 hexadecimal digits"))?;
     let request = source.named("/v1/imports", &id.to_string());
     Ok(Parsed { request, operation: ImportCommand::Start { id, ledger, content } })
 }
 
-/// Reads the rows of `POST /v1/imports/{id}/rows`.
+/// Parses the rows of `POST /v1/imports/{id}/rows`.
 ///
 /// # Errors
-/// When a parameter is missing or the body is no whole number of records.
+/// If a parameter is missing, or the body is not a whole number of records.
 pub fn rows(id: ImportId, parameters: &Parameters, body: &[u8]) -> Result<ImportCommand, Problem> {
     let invalid = |name, detail: &str| Problem::new(ErrorCode::InvalidParameter, detail.to_owned()).at(name);
     let first = parameters.get("first").and_then(|first| first.parse().ok());

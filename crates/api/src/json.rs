@@ -1,5 +1,5 @@
-//! JSON as it was sent: fields in their order, twice if they stand there twice. Read field by field, so that every
-//! complaint says where, what was found and what was expected.
+//! JSON exactly as it was sent: an object keeps the order of its fields, and duplicates. [`Fields`] hands out the
+//! fields one by one, so that every error names the place, what was found and what was expected.
 
 use std::fmt;
 
@@ -10,10 +10,9 @@ pub(crate) use types::shorten;
 use crate::errors::ErrorCode;
 use crate::problem::Problem;
 
-/// Fields of one object; no request has more.
+/// The most fields that an object may have; no valid request has more.
 pub(crate) const FIELDS_MAX: usize = 256;
 
-/// A JSON value.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Json {
     Null,
@@ -25,7 +24,7 @@ pub(crate) enum Json {
 }
 
 impl Json {
-    /// Parses a body: UTF-8, one JSON value, nothing behind it.
+    /// Parses a body: UTF-8 with exactly one JSON value.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Problem> {
         let malformed = |detail: String| Problem::new(ErrorCode::MalformedJson, detail);
         let text = std::str::from_utf8(body)
@@ -33,7 +32,7 @@ impl Json {
         serde_json::from_str(text).map_err(|error| malformed(error.to_string()))
     }
 
-    /// As JSON text: without spaces, the fields of objects in order of name.
+    /// The value as JSON text, without spaces, and with the fields of objects sorted by name.
     pub(crate) fn canonical(&self) -> String {
         self.to_value().to_string()
     }
@@ -61,7 +60,7 @@ impl Json {
         if let Self::Bool(yes) = self { Some(*yes) } else { None }
     }
 
-    /// The kind of value, without the value: it may be personal.
+    /// The kind of the value. It does not show the value, which may be personal.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -136,29 +135,29 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 }
 
-/// The fields of an object, to be taken one by one. Null is the same as absent.
+/// The fields of an object, to be taken one by one. Null counts as absent.
 pub(crate) struct Fields {
     pointer: String,
     fields: Vec<(String, Json)>,
 }
 
 impl Fields {
-    /// The fields of a whole body; all of them are among `known`, and none stands there twice.
+    /// The fields of a whole body. Rejects duplicates and fields that are not in `known`.
     pub(crate) fn of_body(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
         Self::of(Json::parse(body)?, String::new())?.among(known)
     }
 
-    /// These fields, which are all among `known`.
+    /// Rejects fields that are not in `known`.
     pub(crate) fn among(self, known: &[&str]) -> Result<Self, Problem> {
         if let Some((name, _)) = self.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            let expected = if known.is_empty() { "no field at all".to_owned() } else { one_of(known) };
+            let expected = if known.is_empty() { "no fields".to_owned() } else { one_of(known) };
             let detail = format!("there is no field `{}`, expected {expected}", shorten(name));
             return Err(Problem::new(ErrorCode::UnknownField, detail).at(self.pointer_of(name)));
         }
         Ok(self)
     }
 
-    /// The fields of the object at `pointer`.
+    /// The fields of the object at `pointer`. Rejects duplicates.
     pub(crate) fn of(value: Json, pointer: String) -> Result<Self, Problem> {
         let invalid = |detail: String| Problem::new(ErrorCode::InvalidField, detail).at(pointer.clone());
         let Json::Object(fields) = value else {
@@ -176,7 +175,7 @@ impl Fields {
         let fields = Self { pointer, fields };
         match twice {
             Some(name) => {
-                let detail = format!("the field `{}` stands twice in one object", shorten(&name));
+                let detail = format!("the object contains the field `{}` twice", shorten(&name));
                 Err(Problem::new(ErrorCode::DuplicateField, detail).at(fields.pointer_of(&name)))
             }
             None => Ok(fields),
@@ -188,14 +187,14 @@ impl Fields {
         format!("{}/{}", self.pointer, shorten(name).replace('~', "~0").replace('/', "~1"))
     }
 
-    /// Takes a field away; `None` when it is absent or null.
+    /// Removes a field and returns it; `None` if it is absent or null.
     pub(crate) fn take(&mut self, name: &str) -> Option<Json> {
         let position = self.fields.iter().position(|(known, _)| known == name)?;
         let (_, value) = self.fields.swap_remove(position);
         Some(value).filter(|value| *value != Json::Null)
     }
 
-    /// What has not been taken.
+    /// The fields that nobody has taken.
     pub(crate) fn rest(self) -> Vec<(String, Json)> {
         self.fields
     }
@@ -204,7 +203,7 @@ impl Fields {
         Problem::new(ErrorCode::InvalidField, detail).at(self.pointer_of(name))
     }
 
-    /// A field that must be there.
+    /// Reads a field that must be present.
     pub(crate) fn required<T>(
         &mut self,
         name: &str,
@@ -215,7 +214,7 @@ impl Fields {
         })
     }
 
-    /// A string without control characters, of at most `bytes_max` bytes.
+    /// Reads a string of at most `bytes_max` bytes, without control characters.
     pub(crate) fn text(&mut self, name: &str, expected: &str, bytes_max: usize) -> Result<Option<String>, Problem> {
         match self.take(name) {
             None => Ok(None),
@@ -227,19 +226,19 @@ impl Fields {
         }
     }
 
-    /// A string that reads as a `T`; `expected` names the form, such as `a string with an id`.
+    /// Reads a string and parses it as a `T`. `expected` describes the form, such as `a string with an id`.
     pub(crate) fn parsed<T>(&mut self, name: &str, expected: &str) -> Result<Option<T>, Problem>
     where
         T: std::str::FromStr,
         T::Err: fmt::Display,
     {
-        /// Longer than anything that is parsed.
+        /// No valid value is this long.
         const BYTES_MAX: usize = 256;
         let Some(text) = self.text(name, expected, BYTES_MAX)? else { return Ok(None) };
         text.parse().map(Some).map_err(|error: T::Err| self.invalid(name, error.to_string()))
     }
 
-    /// True or false; false when it is absent.
+    /// Reads a boolean; false if the field is absent.
     pub(crate) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
         match self.take(name) {
             None => Ok(false),
@@ -248,7 +247,7 @@ impl Fields {
         }
     }
 
-    /// A whole number from `min` to `max`.
+    /// Reads a whole number from `min` to `max`.
     pub(crate) fn number(&mut self, name: &str, min: u32, max: u32) -> Result<Option<u32>, Problem> {
         let found = match self.take(name) {
             None => return Ok(None),
@@ -262,10 +261,10 @@ impl Fields {
     }
 }
 
-/// What makes a text unfit: its length, or control characters.
+/// What is wrong with a text: its length, or a control character in it.
 pub(crate) fn text_fault(text: &str, bytes_max: usize) -> Option<String> {
     if text.len() > bytes_max {
-        return Some(format!("a string of {} bytes, above {bytes_max}", text.len()));
+        return Some(format!("a string of {} bytes, more than the limit of {bytes_max}", text.len()));
     }
     let control = text.chars().find(|c| c.is_control())?;
     Some(format!("a string with the control character U+{:04X}", u32::from(control)))

@@ -1,8 +1,8 @@
-//! The public API without its transport: requests read into commands, answers rendered, one table of errors, one table
-//! of routes with their scopes, and the OpenAPI document made from it.
+//! The public API without its transport: parsing of requests into commands, rendering of replies, one table of errors,
+//! one table of routes with their scopes, and the OpenAPI document that is generated from it.
 //!
-//! No I/O, no clock. What comes from outside is parsed once, here: a complaint names the place, what was found and what
-//! was expected. What is personal is never in a `Debug` form or a complaint.
+//! This crate does no I/O and reads no clock. Input is parsed once, here; an error names the place, what was found and
+//! what was expected. Neither `Debug` forms nor errors contain personal data.
 #![deny(clippy::arithmetic_side_effects, clippy::integer_division, clippy::indexing_slicing)]
 
 pub mod archive;
@@ -11,11 +11,11 @@ pub mod decisions;
 pub mod errors;
 pub mod events;
 pub mod filters;
-pub mod history;
 pub mod imports;
 pub mod openapi;
 pub mod orders;
 pub mod packed;
+pub mod past;
 pub mod payments;
 pub mod proofs;
 pub mod requests;
@@ -34,10 +34,10 @@ mod user_data;
 pub use errors::{Code, ErrorCode};
 pub use identity::{IDEMPOTENCY_KEY, IdSource, IdempotencyKey};
 pub use openapi::openapi_json;
-pub use parameters::{History, List, PAGE_DEFAULT, PAGE_MAX, Parameters};
+pub use parameters::{CursorOrigin, List, PAGE_DEFAULT, PAGE_MAX, Parameters};
 pub use problem::{Problem, ProblemBody};
 pub use routes::{Operation, ROUTES, Route};
 pub use scope::Scope;
 
-/// The header of an answer that was given before.
+/// The response header that marks a repeated answer: the same request was answered before.
 pub const IDEMPOTENT_REPLAYED: &str = "Idempotent-Replayed";

@@ -1,4 +1,4 @@
-//! The OpenAPI document, made from the route table alone.
+//! The OpenAPI document, which is generated from the route table alone.
 
 use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -21,7 +21,7 @@ use crate::scope::Scope;
 const API_KEY: &str = "api_key";
 const JSON: &str = "application/json";
 
-/// The whole document, as JSON.
+/// The whole document as JSON text.
 pub fn openapi_json() -> String {
     let mut json = serde_json::to_string_pretty(&document()).expect("a document of strings is JSON");
     json.push('\n');
@@ -45,9 +45,9 @@ fn document() -> OpenApi {
 
 fn description() -> String {
     let mut text =
-        "Decides payments and posts them, in one step.\n\nMoney is a whole number of minor units in a string, \
-                    beside its asset: `\"1250\"` of `EUR/2` is 12.50 euros. Ids are hyphenated UUIDs or 128-bit \
-                    decimals, in strings. Times are RFC 3339. Unknown fields and parameters are refused. Every error \
+        "Finaira decides and posts payments in one step.\n\nMoney is a whole number of minor units in a string, \
+                    next to its asset: `\"1250\"` of `EUR/2` is 12.50 euros. Ids are hyphenated UUIDs or 128-bit \
+                    decimals, in strings. Times are RFC 3339. The server rejects unknown fields and parameters. Every error \
                     is `application/problem+json` with a stable `code`.\n\nScopes of API keys:\n"
             .to_owned();
     for (_, name, summary) in Scope::TABLE {
@@ -90,12 +90,14 @@ fn operation(route: &Route) -> Operation {
     }
     if let Some((required, summary)) = match route.key {
         Key::Unused => None,
-        Key::Id => Some((Required::False, "Stands for `id` in the body: the same key is the same id.")),
+        Key::Id => Some((Required::False, "Replaces `id` in the body. The same key always gives the same id.")),
         Key::Ids => Some((
             Required::False,
-            "Stands for every `id` in the body: the same key and the same place is the same id.",
+            "Replaces every `id` in the body. The same key and position in the batch always give the same id.",
         )),
-        Key::Verb => Some((Required::True, "Names this verb on this payment, so that a retry is recognised.")),
+        Key::Verb => {
+            Some((Required::True, "Identifies this verb on this payment, so that the server recognises a retry."))
+        }
     } {
         let parameter = ParameterBuilder::new()
             .name(crate::identity::IDEMPOTENCY_KEY)
@@ -133,13 +135,14 @@ fn responses(route: &Route) -> Vec<(&'static str, Response)> {
     let problem = Ref::from_schema_name(ProblemBody::name());
     let problem = content(Problem::MEDIA_TYPE, "An error with a stable code.", Some(problem.into())).build();
     let mut responses = match route.answer {
-        Answer::Found(shape) => vec![("200", content(JSON, "As asked.", Some(reference(shape))).build())],
+        Answer::Found(shape) => vec![("200", content(JSON, "The request succeeded.", Some(reference(shape))).build())],
         Answer::Created(shape) => {
-            let replayed = HeaderBuilder::new().schema(Some(string())).description(Some("`true`")).build();
-            let before = content(JSON, "The same request came before; this is its answer.", Some(reference(shape)));
+            let replayed = HeaderBuilder::new().schema(Some(string())).description(Some("Always `true`.")).build();
+            let before =
+                content(JSON, "The same request was answered before. This is its answer.", Some(reference(shape)));
             vec![
                 ("200", before.header("Idempotent-Replayed", replayed).build()),
-                ("201", content(JSON, "Made by this request.", Some(reference(shape))).build()),
+                ("201", content(JSON, "Created by this request.", Some(reference(shape))).build()),
             ]
         }
         Answer::Events(shape) => {
@@ -148,11 +151,13 @@ fn responses(route: &Route) -> Vec<(&'static str, Response)> {
             vec![("200", page.content("text/event-stream", event.build()).build())]
         }
         Answer::Packed(summary) => vec![("200", content(packed::MEDIA_TYPE, summary, Some(binary())).build())],
-        Answer::Text(media_type) => vec![("200", content(media_type, "As asked.", Some(string())).build())],
+        Answer::Text(media_type) => {
+            vec![("200", content(media_type, "The request succeeded.", Some(string())).build())]
+        }
         Answer::Bytes(summary) => vec![("200", content("application/octet-stream", summary, Some(binary())).build())],
         Answer::Document => {
             let any = ObjectBuilder::new().build();
-            vec![("200", content(JSON, "As asked.", Some(Schema::Object(any).into())).build())]
+            vec![("200", content(JSON, "The request succeeded.", Some(Schema::Object(any).into())).build())]
         }
     };
     responses.push(("default", problem));
@@ -191,7 +196,7 @@ fn reference(shape: Shape) -> RefOr<Schema> {
     Ref::from_schema_name((shape.name)()).into()
 }
 
-/// A form of a request: unknown fields are refused.
+/// The schema of a request body: unknown fields are rejected.
 fn closed(schema: RefOr<Schema>) -> RefOr<Schema> {
     let RefOr::T(Schema::Object(mut object)) = schema else { return schema };
     object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));

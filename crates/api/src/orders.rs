@@ -1,4 +1,4 @@
-//! Orders: bodies that open accounts and make transfers, one or many, read into what the engine takes.
+//! Parses orders, which are requests that open accounts or make transfers, one or many at a time.
 
 use engine::{
     AccountName, AccountOrder, CreateTransfer, CreateTransferBatch, ORDERS_MAX, OpenAccount, OpenAccountBatch,
@@ -16,96 +16,99 @@ use crate::problem::Problem;
 use crate::requests::{AMOUNT, ASSET, ID, Parsed};
 use crate::user_data;
 
-/// An account to open. `id` is given here, or derived from the header `Idempotency-Key`.
+/// An account to open. The client gives `id` here, or sends the header `Idempotency-Key`, from which the server derives
+/// the id.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewAccount)]
 pub struct AccountBody {
     /// A hyphenated UUID or a 128-bit decimal.
     pub id: Option<String>,
-    /// The ledger it stands in.
+    /// The number of the account's ledger.
     #[schema(format = Int64, minimum = 1, example = 978)]
     pub ledger: u32,
-    /// The client's classification, not 0.
+    /// The client's classification; not 0.
     #[schema(minimum = 1, example = 10)]
     pub code: u16,
-    /// What it is allowed to do: `debits_must_not_exceed_credits`, `credits_must_not_exceed_debits`, `history`,
-    /// `policy_only`, `closed`; `imported` with its `timestamp`; in a batch `linked` to the next.
+    /// What the account may do: `debits_must_not_exceed_credits`, `credits_must_not_exceed_debits`, `history`,
+    /// `policy_only` or `closed`. `imported` requires `timestamp`. In a batch, `linked` ties the account to the next
+    /// one: both are opened, or neither.
     #[schema(example = json!(["debits_must_not_exceed_credits"]))]
     pub flags: Option<Vec<String>>,
-    /// Free for the client: a decimal below 2^128 or a hyphenated UUID.
+    /// For the client's own use: a decimal below 2^128 or a hyphenated UUID.
     pub user_data_128: Option<String>,
-    /// Free for the client: a decimal below 2^64.
+    /// For the client's own use: a decimal below 2^64.
     pub user_data_64: Option<String>,
-    /// Free for the client.
+    /// For the client's own use.
     #[schema(format = Int64)]
     pub user_data_32: Option<u32>,
-    /// The original time, of what is `imported`.
+    /// The original time. Only for an account that is `imported`.
     #[schema(format = "date-time")]
     pub timestamp: Option<String>,
-    /// A readable name that can stand wherever the id can; it never changes.
+    /// A readable name, which can be used wherever the id can. It never changes.
     #[schema(example = "customers:c42:wallet")]
     pub address: Option<String>,
-    /// Bounds on its balance.
+    /// Limits on the balance.
     pub limits: Option<LimitsBody>,
-    /// Any JSON by key: at most 64 keys of 64 bytes, each with a value of 1024 bytes.
+    /// Any JSON value for each key. At most 64 keys of up to 64 bytes, each with a value of up to 1024 bytes.
     #[schema(value_type = Option<Object>)]
     pub metadata: (),
 }
 
-/// A transfer to make. `id` is given here, or derived from the header `Idempotency-Key`. A transfer that posts or voids
-/// a pending one names it in `pending_id`, and may leave out what it inherits: accounts, ledger, asset, code; one that
-/// voids may leave out the amount too.
+/// A transfer to make. The client gives `id` here, or sends the header `Idempotency-Key`, from which the server derives
+/// the id. A transfer that posts or voids a pending one names it in `pending_id`, and inherits what it leaves out:
+/// accounts, ledger, asset and code. One that voids may leave out the amount too.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewTransfer)]
 pub struct TransferBody {
     /// A hyphenated UUID or a 128-bit decimal.
     pub id: Option<String>,
-    /// The account the amount leaves: its id or its address.
+    /// The account that the amount leaves: its id or its address.
     pub debit_account: Option<String>,
-    /// The account the amount reaches: its id or its address.
+    /// The account that the amount reaches: its id or its address.
     pub credit_account: Option<String>,
-    /// Minor units; `max` in a post means all that is pending, in a balancing transfer all that there is.
+    /// The amount in minor units, or `max`: everything that is pending if this transfer posts, and everything that is
+    /// available if it is a balancing transfer.
     #[schema(example = "1250")]
     pub amount: Option<String>,
-    /// What the amount counts; it must be the ledger's.
+    /// The asset of the amount. It must be the asset of the ledger.
     #[schema(example = "EUR/2")]
     pub asset: Option<String>,
-    /// The ledger of both accounts; the debit account's when it is not given.
+    /// The number of the ledger of both accounts. Without it, the ledger of the debit account applies.
     #[schema(format = Int64, minimum = 1, example = 978)]
     pub ledger: Option<u32>,
-    /// The client's classification, not 0.
+    /// The client's classification; not 0.
     #[schema(minimum = 1, example = 1)]
     pub code: Option<u16>,
-    /// What it does: `pending`, `post_pending_transfer`, `void_pending_transfer`, `balancing_debit`,
-    /// `balancing_credit`, `closing_debit`, `closing_credit`; `imported` with its `timestamp`; in a batch `linked` to the
-    /// next.
+    /// What the transfer does: `pending`, `post_pending_transfer`, `void_pending_transfer`, `balancing_debit`,
+    /// `balancing_credit`, `closing_debit` or `closing_credit`. `imported` requires `timestamp`. In a batch, `linked`
+    /// ties the transfer to the next one: both are made, or neither.
     #[schema(example = json!(["pending"]))]
     pub flags: Option<Vec<String>>,
     /// The pending transfer to post or void.
     pub pending_id: Option<String>,
-    /// A pending transfer expires after so many seconds; never when it is not given.
+    /// The seconds after which a pending transfer expires. Without it, the transfer never expires.
     #[schema(format = Int64, minimum = 1)]
     pub timeout_s: Option<u32>,
-    /// Free for the client: a decimal below 2^128 or a hyphenated UUID.
+    /// For the client's own use: a decimal below 2^128 or a hyphenated UUID.
     pub user_data_128: Option<String>,
-    /// Free for the client: a decimal below 2^64.
+    /// For the client's own use: a decimal below 2^64.
     pub user_data_64: Option<String>,
-    /// Free for the client.
+    /// For the client's own use.
     #[schema(format = Int64)]
     pub user_data_32: Option<u32>,
-    /// The original time, of what is `imported`.
+    /// The original time. Only for a transfer that is `imported`.
     #[schema(format = "date-time")]
     pub timestamp: Option<String>,
-    /// Any JSON by key: at most 64 keys of 64 bytes, each with a value of 1024 bytes.
+    /// Any JSON value for each key. At most 64 keys of up to 64 bytes, each with a value of up to 1024 bytes.
     #[schema(value_type = Option<Object>)]
     pub metadata: (),
-    /// When it is made, if not now: then it is posted or refused. Until then it can be cancelled.
+    /// When to make the transfer, if not now. It is then posted or refused; until then it can be cancelled.
     #[schema(format = "date-time")]
     pub scheduled_at: Option<String>,
 }
 
-/// Accounts to open, each as if it came alone. With the header `Idempotency-Key` none has an `id`: each gets its own,
-/// derived from the key and its place.
+/// Accounts to open, with the same results as if they were sent one after another. If the request has the header
+/// `Idempotency-Key`, no account has an `id`; the server derives each id from the key and the account's position.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewAccounts)]
 pub struct AccountsBody {
@@ -113,14 +116,14 @@ pub struct AccountsBody {
     pub accounts: Vec<AccountBody>,
 }
 
-/// Transfers to make, each as if it came alone. With the header `Idempotency-Key` none has an `id`: each gets its own,
-/// derived from the key and its place.
+/// Transfers to make, with the same results as if they were sent one after another. If the request has the header
+/// `Idempotency-Key`, no transfer has an `id`; the server derives each id from the key and the transfer's position.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewTransfers)]
 pub struct TransfersBody {
     /// 1 to 1000 transfers.
     pub transfers: Vec<TransferBody>,
-    /// True: all of them are made, or none is; each but the last is `linked`.
+    /// If true, all transfers are made or none is: each transfer but the last is `linked`.
     pub atomic: Option<bool>,
 }
 
@@ -161,7 +164,7 @@ const TRANSFER: &[&str] = &[
     "scheduled_at",
 ];
 
-/// Reads `POST /v1/accounts`.
+/// Parses the body of `POST /v1/accounts`.
 pub fn account(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<OpenAccount>, Problem> {
     let mut fields = Fields::of_body(body, ACCOUNT)?;
     let id: AccountId = source.id("/v1/accounts", &mut fields)?;
@@ -169,7 +172,7 @@ pub fn account(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<OpenAccount>
     Ok(Parsed { request: RequestId::new(id.get()), operation: OpenAccount(Box::new(order)) })
 }
 
-/// Reads `POST /v1/transfers`.
+/// Parses the body of `POST /v1/transfers`.
 pub fn transfer(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<CreateTransfer>, Problem> {
     let mut fields = Fields::of_body(body, TRANSFER)?;
     let id: TransferId = source.id("/v1/transfers", &mut fields)?;
@@ -177,7 +180,7 @@ pub fn transfer(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<CreateTrans
     Ok(Parsed { request: RequestId::new(id.get()), operation: CreateTransfer(Box::new(order)) })
 }
 
-/// Reads `POST /v1/accounts/batch`.
+/// Parses the body of `POST /v1/accounts/batch`.
 pub fn accounts(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<OpenAccountBatch>, Problem> {
     let mut batch = Fields::of_body(body, &["accounts"])?;
     let orders = each(&mut batch, "accounts", ACCOUNT, |place, fields| {
@@ -186,7 +189,7 @@ pub fn accounts(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<OpenAccount
     Ok(Parsed { request: RequestId::default(), operation: OpenAccountBatch(orders) })
 }
 
-/// Reads `POST /v1/transfers/batch`.
+/// Parses the body of `POST /v1/transfers/batch`.
 pub fn transfers(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<CreateTransferBatch>, Problem> {
     let mut batch = Fields::of_body(body, &["transfers", "atomic"])?;
     let is_atomic = batch.flag("atomic")?;
@@ -199,7 +202,7 @@ pub fn transfers(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<CreateTran
     Ok(Parsed { request: RequestId::default(), operation: CreateTransferBatch(orders) })
 }
 
-/// Reads the orders of a batch, given the fields that each may have.
+/// Parses the orders of a batch; `known` are the fields that each may have.
 fn each<T>(
     batch: &mut Fields,
     name: &str,
@@ -213,7 +216,7 @@ fn each<T>(
         Some(other) => Err(fields.invalid(name, format!("found {}, {expected}", other.kind()))),
     })?;
     if !(1..=ORDERS_MAX).contains(&list.len()) {
-        return Err(batch.invalid(name, format!("found {} of them, {expected}", list.len())));
+        return Err(batch.invalid(name, format!("found an array of {}, {expected}", list.len())));
     }
     let pointer = batch.pointer_of(name);
     let order = |(place, value)| read(place, &mut Fields::of(value, format!("{pointer}/{place}"))?.among(known)?);
@@ -279,13 +282,13 @@ fn transfer_order(id: TransferId, fields: &mut Fields) -> Result<TransferOrder, 
     let scheduled_at: Option<Timestamp> = fields.parsed("scheduled_at", "a string with an RFC 3339 time")?;
     let metadata = take_metadata(fields)?.unwrap_or_default();
     if scheduled_at.is_some() && !metadata.is_empty() {
-        let detail = "a transfer gets metadata when it is made or later, so one with `scheduled_at` has none yet";
+        let detail = "a transfer with `scheduled_at` cannot have metadata; set it after the transfer was made";
         return Err(fields.invalid("metadata", detail));
     }
     Ok(TransferOrder { new, debit, credit, asset, metadata, scheduled_at })
 }
 
-/// An id, or 0 and the address to find it by.
+/// An id; or 0, and the address by which to find the account.
 fn named(name: Option<AccountName>) -> (AccountId, Option<Address>) {
     match name {
         None => (AccountId::default(), None),
@@ -294,7 +297,7 @@ fn named(name: Option<AccountName>) -> (AccountId, Option<Address>) {
     }
 }
 
-/// The original time of what is imported; 0 when it is not given.
+/// The original time of what is imported; 0 if it is not given.
 fn timestamp_ns(fields: &mut Fields) -> Result<u64, Problem> {
     let timestamp: Option<Timestamp> = fields.parsed("timestamp", "a string with an RFC 3339 time")?;
     Ok(timestamp.map_or(0, Timestamp::ns))
@@ -313,7 +316,7 @@ fn transfer_amount(fields: &mut Fields, flags: TransferFlags) -> Result<Option<A
     if flags.intersects(open_ended) {
         return Ok(Some(Amount::MAX));
     }
-    let detail = "`max` is for transfers with the flag post_pending_transfer, balancing_debit or balancing_credit";
+    let detail = "`max` requires the flag post_pending_transfer, balancing_debit or balancing_credit";
     Err(fields.invalid("amount", detail))
 }
 
@@ -322,7 +325,7 @@ fn code(fields: &mut Fields, name: &str) -> Result<Option<Code>, Problem> {
     Ok(number.and_then(|number| u16::try_from(number).ok()).map(Code::new))
 }
 
-/// The flags of a list of names, each given once.
+/// Reads the field `flags`, a list of names without duplicates.
 fn flags<F: Copy + PartialEq>(fields: &mut Fields, known: &[(&str, F)]) -> Result<Vec<F>, Problem> {
     let expected = || {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();

@@ -1,4 +1,4 @@
-//! Query parameters: decoded, checked against what the route knows, and read as typed values.
+//! Query parameters: decodes them, rejects unknown ones, and reads typed values.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -9,32 +9,32 @@ use crate::errors::ErrorCode;
 use crate::json::{one_of, shorten, text_fault};
 use crate::problem::Problem;
 
-/// Items of a page when `limit` is not given.
+/// The size of a page if `limit` is not given.
 pub const PAGE_DEFAULT: usize = 100;
 /// The largest `limit`.
 pub const PAGE_MAX: usize = engine::PAGE_MAX;
-/// Bytes of a parameter's value.
+/// The longest value of a parameter.
 const VALUE_BYTES_MAX: usize = 1024;
 
-/// The query parameters of a request, decoded; each is known to its route and given once.
+/// The decoded query parameters of a request. The route knows each of them, and each is given once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads the part of the address after `?`.
+    /// Parses the part of the URL after `?`.
     pub fn parse(query: &str, known: &[&str]) -> Result<Self, Problem> {
         let mut parameters: Vec<(String, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name).ok_or_else(|| undecodable("the name of a parameter", name))?;
-            // `metadata.<key>` stands for any key.
+            // In `known`, `metadata.<key>` stands for every key.
             let of_family = |family: &&str| family.strip_suffix("<key>").is_some_and(|head| name.starts_with(head));
             if !known.contains(&name.as_str()) && !known.iter().any(of_family) {
                 let expected = if known.is_empty() { "none".to_owned() } else { one_of(known) };
                 let detail = format!("there is no parameter `{}`, expected {expected}", shorten(&name));
                 return Err(Problem::new(ErrorCode::UnknownParameter, detail).at(shorten(&name)));
             }
-            let value = decode(value).ok_or_else(|| undecodable("its value", value).at(name.clone()))?;
+            let value = decode(value).ok_or_else(|| undecodable("the value", value).at(name.clone()))?;
             if let Some(fault) = text_fault(&value, VALUE_BYTES_MAX) {
                 return Err(invalid(&name, format!("found {fault}")));
             }
@@ -46,17 +46,16 @@ impl Parameters {
         Ok(Self(parameters))
     }
 
-    /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
-    /// The parameters whose names begin with `head`, without it, and their values.
+    /// The parameters whose names begin with `head`: the rest of each name, and its value.
     pub(crate) fn behind<'a>(&'a self, head: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(head)?, value.as_str())))
     }
 
-    /// The value of a parameter, read as a `T`.
+    /// The value of a parameter, parsed as a `T`.
     pub fn parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem>
     where
         T::Err: std::fmt::Display,
@@ -64,14 +63,14 @@ impl Parameters {
         self.get(name).map(|value| value.parse().map_err(|error: T::Err| invalid(name, error.to_string()))).transpose()
     }
 
-    /// `limit`: 1 to [`PAGE_MAX`], [`PAGE_DEFAULT`] when it is not given.
+    /// The parameter `limit`, from 1 to [`PAGE_MAX`]; [`PAGE_DEFAULT`] if it is not given.
     pub fn limit(&self) -> Result<usize, Problem> {
         let Some(text) = self.get("limit") else { return Ok(PAGE_DEFAULT) };
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse::<usize>() {
             Ok(limit @ 1..=PAGE_MAX) if digits => Ok(limit),
             Ok(limit) if digits && limit > PAGE_MAX => {
-                let detail = format!("found {limit}, a page has at most {PAGE_MAX} items");
+                let detail = format!("found {limit}, but a page has at most {PAGE_MAX} items");
                 Err(Problem::new(ErrorCode::PageSizeTooLarge, detail).at("limit"))
             }
             _ => {
@@ -81,12 +80,12 @@ impl Parameters {
         }
     }
 
-    /// A whole number within bounds.
+    /// A parameter that is a whole number within `bounds`.
     pub fn number(&self, name: &str, bounds: RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
         self.get(name).map(|text| number(name, text, bounds)).transpose()
     }
 
-    /// A parameter that is `true` or `false`; false when it is not given.
+    /// A parameter that is `true` or `false`; false if it is not given.
     pub fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.get(name) {
             None | Some("false") => Ok(false),
@@ -95,19 +94,19 @@ impl Parameters {
         }
     }
 
-    /// `cursor`: where to go on in `list`, 0 when it is not given.
-    pub fn cursor(&self, history: History, list: List) -> Result<u64, Problem> {
+    /// The parameter `cursor`: the position in `list` after which to continue, 0 if it is not given.
+    pub fn cursor(&self, history: CursorOrigin, list: List) -> Result<u64, Problem> {
         Ok(self.cursor_if_given(history, list)?.unwrap_or(0))
     }
 
-    /// `cursor`: where to go on in `list`.
-    pub fn cursor_if_given<T: FromStr>(&self, history: History, list: List) -> Result<Option<T>, Problem> {
+    /// The parameter `cursor`: the position in `list` after which to continue.
+    pub fn cursor_if_given<T: FromStr>(&self, history: CursorOrigin, list: List) -> Result<Option<T>, Problem> {
         let position = |text| history.position(text, list).map_err(|problem| problem.at("cursor"));
         self.get("cursor").map(position).transpose()
     }
 }
 
-/// A whole number within bounds, in a parameter or a part of the path.
+/// Parses a whole number within `bounds`, from a parameter or a part of the path.
 pub(crate) fn number(name: &str, text: &str, bounds: RangeInclusive<u64>) -> Result<u64, Problem> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && bounds.contains(number)).ok_or_else(|| {
@@ -116,7 +115,7 @@ pub(crate) fn number(name: &str, text: &str, bounds: RangeInclusive<u64>) -> Res
     })
 }
 
-/// A complaint about a query parameter or a part of the path.
+/// An error about a query parameter or a part of the path.
 pub(crate) fn invalid(name: &str, detail: impl Into<String>) -> Problem {
     Problem::new(ErrorCode::InvalidParameter, detail).at(name)
 }
@@ -126,7 +125,7 @@ fn undecodable(what: &str, text: &str) -> Problem {
     Problem::new(ErrorCode::InvalidParameter, detail)
 }
 
-/// Percent-decodes; `+` is a space, as in forms.
+/// Decodes percent-encoding; `+` is a space, as in HTML forms.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -144,23 +143,22 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Which history a server serves: what every cursor names, so that one from elsewhere is recognised.
+/// The history that a server serves. Every cursor names it, so that the server recognises a cursor of another history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct History {
-    /// The journal's origin.
+pub struct CursorOrigin {
+    /// The origin of the journal.
     pub origin: Origin,
-    /// The shard.
     pub shard: ShardId,
 }
 
-/// What a cursor goes on in.
+/// The list that a cursor belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum List {
     /// Entries; the position is a sequence.
     Events,
-    /// Accounts; the position is the place of one in the order of their opening.
+    /// Accounts; the position is an account's place in the order of opening.
     Accounts,
-    /// Scheduled transfers; the position is their time in nanoseconds and a number of 64 bits.
+    /// Scheduled transfers; the position is their time in nanoseconds, together with a 64-bit number.
     Scheduled,
     /// Transfers found by an index; the position is a place in the journal.
     Transfers,
@@ -177,7 +175,7 @@ pub enum List {
 }
 
 impl List {
-    /// A letter before the position, so that a cursor of one list is not taken for one of another.
+    /// The letter before the position, so that a cursor of one list is not mistaken for one of another.
     const fn letter(self) -> &'static str {
         match self {
             Self::Events => "",
@@ -193,21 +191,21 @@ impl List {
     }
 }
 
-impl History {
-    /// The cursor behind `position`: `<origin>.<shard>.<position>`.
+impl CursorOrigin {
+    /// The cursor that continues after `position`: `<origin>.<shard>.<position>`.
     pub fn cursor(self, list: List, position: impl std::fmt::Display) -> String {
         format!("{}.{}.{}{position}", self.origin, self.shard, list.letter())
     }
 
-    /// The cursor of the event feed behind an entry.
+    /// The cursor that continues the event feed after an entry.
     pub fn event_cursor(self, seq: Seq) -> String {
         self.cursor(List::Events, seq.get())
     }
 
-    /// The position that a cursor of this history names.
+    /// The position in a cursor of this history.
     pub fn position<T: FromStr>(self, cursor: &str, list: List) -> Result<T, Problem> {
         let malformed = || {
-            let detail = format!("`{}` is not a cursor that this list gave", shorten(cursor));
+            let detail = format!("`{}` is not a cursor of this list", shorten(cursor));
             Problem::new(ErrorCode::InvalidParameter, detail)
         };
         let mut parts = cursor.split('.');
@@ -222,7 +220,7 @@ impl History {
         let origin: Origin = origin.parse().map_err(|_malformed| malformed())?;
         if (origin, shard) != (self.origin, self.shard) {
             let detail = format!(
-                "the cursor is of origin {origin}, shard {shard}, this history is of origin {}, shard {}",
+                "the cursor belongs to origin {origin}, shard {shard}, but this history has origin {}, shard {}",
                 self.origin, self.shard
             );
             return Err(Problem::new(ErrorCode::CursorOfAnotherOrigin, detail));

@@ -1,5 +1,5 @@
-//! Payments as clients send them: read in two steps. [`PaymentRequest::parse`] needs no policy and gives what tells a
-//! retry from another request; [`PaymentRequest::against`] checks the rest with the policy that will decide.
+//! Parses payments, in two steps. [`PaymentRequest::parse`] needs no policy, and returns what distinguishes a retry
+//! from another request. [`PaymentRequest::against`] then checks the rest against the policy that will decide.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,50 +15,50 @@ use crate::json::{Fields, Json, one_of, shorten, text_fault};
 use crate::problem::Problem;
 use crate::requests::{AMOUNT, ASSET, check_asset};
 
-/// Characters of an entity's value.
+/// The most characters of an entity's value.
 const ENTITY_CHARS_MAX: usize = 256;
-/// Bytes of a string attribute, whatever its type says: the largest `chars_max` in the longest encoding.
+/// The most bytes of any string attribute: the largest `chars_max` that a policy may declare, in the longest encoding.
 const TEXT_BYTES_MAX: usize = 4 * policy::limits::CHARS_MAX as usize;
 
-/// A payment to decide. `id` is given here, or derived from the header `Idempotency-Key`.
+/// A payment to decide. The client gives `id` here, or sends the header `Idempotency-Key`, from which the server
+/// derives the id.
 #[derive(ToSchema)]
 #[schema(as = NewPayment)]
 #[expect(dead_code, missing_debug_implementations, reason = "only its schema is used")]
 pub struct PaymentBody {
     /// A hyphenated UUID or a 128-bit decimal.
     id: Option<String>,
-    /// A payment type of the active policy.
+    /// The name of a payment type of the active policy.
     #[schema(example = "card")]
     r#type: String,
-    /// Minor units, below 2^63.
+    /// The amount in minor units, below 2^63.
     #[schema(example = "1250")]
     amount: String,
-    /// What the amount counts; it must be that of the type's ledger.
+    /// The asset of the amount. It must be the asset of the payment type's ledger.
     #[schema(example = "EUR/2")]
     asset: String,
-    /// The attributes that the type declares, by name: strings, numbers, booleans. Entities are strings of 1 to 256
-    /// characters, accounts are ids, timestamps are RFC 3339. Null is the same as absent.
+    /// The attributes that the payment type declares, by name: strings, numbers or booleans. An entity is a string of 1
+    /// to 256 characters, an account is an id, and a timestamp is RFC 3339. Null counts as absent.
     #[schema(value_type = Option<Object>, example = json!({"customer": "alice", "country": "DE"}))]
     attributes: (),
-    /// When the payment happened, where its type lets clients say so.
+    /// When the payment happened. Only for payment types that accept it.
     #[schema(format = "date-time")]
     occurred_at: Option<String>,
 }
 
-/// A payment as far as its own body tells. Its `Debug` form shows no attributes.
+/// A parsed payment that was not yet checked against a policy. Its `Debug` form shows no attributes.
 pub struct PaymentRequest {
-    /// Its id.
     pub payment: PaymentId,
     payment_type: String,
     amount: Amount,
     asset: Asset,
     occurred_at: Option<Timestamp>,
-    /// Scalars in order of name, none of them null.
+    /// Scalars, sorted by name; none of them is null.
     attributes: Vec<(String, Json)>,
 }
 
 impl PaymentRequest {
-    /// Reads `POST /v1/payments`.
+    /// Parses the body of `POST /v1/payments`.
     pub fn parse(source: &IdSource<'_>, body: &[u8]) -> Result<Self, Problem> {
         const KNOWN: &[&str] = &["id", "type", "amount", "asset", "attributes", "occurred_at"];
         let mut fields = Fields::of_body(body, KNOWN)?;
@@ -73,13 +73,14 @@ impl PaymentRequest {
         Ok(Self { payment, payment_type, amount, asset, occurred_at, attributes })
     }
 
-    /// What makes a retry recognisable beside the id.
+    /// The id by which the server recognises a retry.
     pub fn request_id(&self) -> RequestId {
         RequestId::new(self.payment.get())
     }
 
-    /// The request's own fields in one form: the same whatever their order, whether an absent one is left out or null,
-    /// however a number is written, and whatever any policy says. Personal: it is hashed with a key, never stored.
+    /// The request's own fields in canonical form. It depends neither on the order of the fields, nor on whether an
+    /// absent field is omitted or null, nor on how a number is written, nor on any policy. It is personal data: it is
+    /// hashed with a key and never stored.
     pub fn canonical(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut put = |piece: &[u8]| {
@@ -99,7 +100,7 @@ impl PaymentRequest {
         out
     }
 
-    /// Checks the payment with the policy that will decide it.
+    /// Checks the payment against the policy that will decide it.
     pub fn against(&self, policy: &Policy) -> Result<ParsedPayment, Problem> {
         let Some((idx, payment_type)) = policy.payment_type(&self.payment_type) else {
             let names: Vec<&str> = policy.payment_types().iter().map(|known| known.name.as_str()).collect();
@@ -110,7 +111,7 @@ impl PaymentRequest {
             policy.ledgers().get(payment_type.ledger.get()).expect("POL-3: a payment type's ledger is declared");
         check_asset(self.asset, ledger.asset, ledger.id)?;
         if self.amount > policy::limits::AMOUNT_MAX {
-            let detail = format!("found {}, a payment is of at most {}", self.amount, policy::limits::AMOUNT_MAX);
+            let detail = format!("found {}, expected at most {}", self.amount, policy::limits::AMOUNT_MAX);
             return Err(Problem::new(ErrorCode::AmountTooLarge, detail).at("/amount"));
         }
         let (attributes, seal) = self.values(payment_type, policy.entities())?;
@@ -125,7 +126,7 @@ impl PaymentRequest {
         })
     }
 
-    /// The values in the type's order, and what of them is sealed.
+    /// The values in the order of the payment type, and what must be sealed.
     fn values(
         &self,
         payment_type: &PaymentType,
@@ -183,49 +184,48 @@ impl fmt::Debug for PaymentRequest {
     }
 }
 
-/// A payment that fits the policy. Entity values are still in the clear. Its `Debug` form shows no attributes.
+/// A payment that matches the policy. Entity values are still in the clear. Its `Debug` form shows no attributes.
 pub struct ParsedPayment {
-    /// Its id.
     pub payment: PaymentId,
-    /// The policy it was checked with.
+    /// The digest of the policy that it was checked against.
     pub policy: Digest,
     payment_type: PaymentTypeIdx,
     amount: Amount,
     occurred_at: Option<Timestamp>,
-    /// One per attribute of the type, in its order.
+    /// One for each attribute of the payment type, in its order.
     attributes: Vec<Option<ParsedValue>>,
-    /// What must not be stored in the clear, if there is anything.
+    /// What must not be stored in the clear, if anything.
     pub seal: Option<ToSeal>,
 }
 
-/// The value of an attribute before entities are tokenised.
+/// The value of an attribute, before an entity is replaced by its token.
 pub enum ParsedValue {
     Plain(AttributeValue),
     Entity { kind: Name, personal: bool, value: Box<str> },
 }
 
-/// Personal attributes and entity values, to be sealed.
+/// The personal attributes and entity values of a payment, which are to be sealed.
 pub struct ToSeal {
-    /// Kind and value of the entity whose key seals the whole; the tenant's key when there is none.
+    /// Kind and value of the entity whose key seals everything. Without one, the tenant's key does.
     pub subject: Option<(Name, Box<str>)>,
-    /// What is sealed, in the type's order.
+    /// In the order of the payment type's attributes.
     pub parts: Vec<PartToSeal>,
 }
 
-/// One value to be sealed.
 pub struct PartToSeal {
-    /// The attribute.
+    /// The name of the attribute.
     pub name: Name,
-    /// Its value, a scalar.
+    /// The value, which is a scalar.
     pub value: serde_json::Value,
-    /// Kind and value of a personal entity: its own key seals the value once more, so that erasing it leaves no trace
-    /// in what others' keys open.
+    /// Kind and value, if this is a personal entity. Its own key seals the value once more, so that once that key is
+    /// erased, no other key can recover the value.
     pub owner: Option<(Name, Box<str>)>,
 }
 
 impl ParsedPayment {
-    /// The command's payload. `content` is the keyed hash of [`PaymentRequest::canonical`], `sealed` what became of
-    /// [`ParsedPayment::seal`], and `token` gives the token of an entity: kind, value, whether its kind is personal.
+    /// The payment as the engine takes it. `content` is the keyed hash of [`PaymentRequest::canonical`], `sealed` is
+    /// the sealed form of [`ParsedPayment::seal`], and `token` returns the token of an entity, given its kind, its
+    /// value, and whether the kind is personal.
     pub fn tokenised<E>(
         self,
         content: Digest,
@@ -286,19 +286,17 @@ impl fmt::Debug for PartToSeal {
     }
 }
 
-/// The account that a policy's template keeps, for one holder or alone.
+/// The account that a policy opens from a template: one for each holder, or a single one.
 #[derive(Debug)]
 pub struct TemplateAccount<'p> {
-    /// The template.
     pub template: &'p policy::AccountTemplate,
-    /// Its ledger.
     pub ledger: types::LedgerId,
-    /// The kind of its holders, when it has one account for each.
+    /// The entity kind of the holders, if the template has one account for each.
     pub holders: Option<&'p Entity>,
 }
 
 impl<'p> TemplateAccount<'p> {
-    /// Looks for a template. `holder` is there exactly when the template has an account for each.
+    /// Finds a template. `holder` must be given if the template has one account for each holder, and only then.
     pub fn find(policy: &'p Policy, template: &str, holder: Option<&str>) -> Result<Self, Problem> {
         let Some(found) = policy.accounts().iter().find(|known| known.name.as_str() == template) else {
             let names: Vec<&str> = policy.accounts().iter().map(|known| known.name.as_str()).collect();
@@ -310,7 +308,7 @@ impl<'p> TemplateAccount<'p> {
         let invalid = |detail: String| Err(crate::parameters::invalid("holder", detail));
         match (holders, holder) {
             (Some(entity), None) => {
-                invalid(format!("the template `{template}` has one account for each {}, name one", entity.name))
+                invalid(format!("the template `{template}` has one account for each {}; name the holder", entity.name))
             }
             (None, Some(_)) => invalid(format!("the template `{template}` has a single account without a holder")),
             (Some(_), Some(value)) => match entity_fault(value) {
@@ -328,7 +326,7 @@ fn pointer(name: &str) -> String {
     format!("/attributes/{}", shorten(name).replace('~', "~0").replace('/', "~1"))
 }
 
-/// The attributes of a body in order of name, absent ones left out.
+/// The attributes of a body sorted by name, without those that are null.
 fn scalars(attributes: Json) -> Result<Vec<(String, Json)>, Problem> {
     let mut attributes = Fields::of(attributes, "/attributes".to_owned())?.rest();
     attributes.retain(|(_, value)| *value != Json::Null);
@@ -347,12 +345,12 @@ fn scalars(attributes: Json) -> Result<Vec<(String, Json)>, Problem> {
     Ok(attributes)
 }
 
-/// A scalar in the form that requests are compared by: its kind and its text.
+/// The kind and the text of a scalar, as they are compared between requests.
 fn canonical_scalar(value: &Json) -> (&'static [u8], String) {
     match value {
         Json::Text(text) => (b"text", text.clone()),
         Json::Bool(yes) => (b"bool", yes.to_string()),
-        // 1, 1.0 and 1e0 are one number, and so are 0 and -0.
+        // 1, 1.0 and 1e0 are the same number, and so are 0 and -0.
         Json::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
             Some(float) => (b"number", (float + 0.0).to_string()),
             None => (b"number", number.to_string()),
@@ -370,9 +368,10 @@ fn plain_json(value: &Json) -> serde_json::Value {
     }
 }
 
-/// A value as it was given: JSON in a request, a cell of a file. Each says what it can be read as.
+/// A value as it arrived: JSON in a request, or a cell of a file. Each method returns the value if it can be read as
+/// that type.
 pub trait Given {
-    /// How a time is written.
+    /// How a time must be written, for error messages.
     const TIME: &'static str;
 
     fn text(&self) -> Option<Cow<'_, str>>;
@@ -382,12 +381,12 @@ pub trait Given {
     fn time(&self) -> Option<Timestamp>;
 }
 
-/// Why a value is not that of its attribute.
+/// Why an attribute cannot have a value.
 #[derive(Debug)]
 pub struct Unfit {
-    /// What is wrong with a text; nothing when the value is of another kind.
+    /// What is wrong with a text; `None` if the value is of another type.
     pub fault: Option<String>,
-    /// What would fit.
+    /// What the attribute accepts.
     pub expected: Cow<'static, str>,
 }
 
@@ -415,7 +414,7 @@ impl Given for Json {
     }
 }
 
-/// What makes a text unfit to be an entity's value.
+/// Why a text cannot be the value of an entity.
 fn entity_fault(text: &str) -> Option<String> {
     let chars = text.chars().count();
     match chars {
@@ -425,10 +424,10 @@ fn entity_fault(text: &str) -> Option<String> {
     }
 }
 
-/// Reads the value of an attribute. Complaints name kinds and lengths, never the value.
+/// Reads the value of an attribute. Errors name kinds and lengths, never the value.
 ///
 /// # Errors
-/// When the value is not one that the attribute can have.
+/// If the attribute cannot have this value.
 pub fn value<G: Given>(attribute: &Attribute, given: &G, entities: &[Entity]) -> Result<ParsedValue, Unfit> {
     let other = |expected: &'static str| Unfit { fault: None, expected: expected.into() };
     let text = |expected: &Cow<'static, str>, fault: &dyn Fn(&str) -> Option<String>| match given.text() {
@@ -453,14 +452,14 @@ pub fn value<G: Given>(attribute: &Attribute, given: &G, entities: &[Entity]) ->
         AttributeKind::Double => given.double().and_then(AttributeValue::double).ok_or_else(|| other("a number"))?,
         AttributeKind::Bool => AttributeValue::Bool(given.bool().ok_or_else(|| other("true or false"))?),
         AttributeKind::Time => {
-            let fault = || given.text().map(|_| "another string".to_owned());
+            let fault = || given.text().map(|_| "a string of another form".to_owned());
             let unfit = || Unfit { fault: fault(), expected: G::TIME.into() };
             AttributeValue::Time(given.time().ok_or_else(unfit)?)
         }
         AttributeKind::Account => {
             let expected = Cow::Borrowed("a string with the id of an account");
             let id = text(&expected, &|_| None)?.parse();
-            let fault = Some("another string".to_owned());
+            let fault = Some("a string of another form".to_owned());
             AttributeValue::Account(id.map_err(|_no_id: types::IdParseError| Unfit { fault, expected })?)
         }
         AttributeKind::Entity(entity) => {

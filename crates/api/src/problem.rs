@@ -1,11 +1,11 @@
-//! Errors as clients receive them: `application/problem+json`, as RFC 9457 defines it.
+//! Errors as clients receive them: `application/problem+json` (RFC 9457).
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::errors::{Code, ErrorCode};
 
-/// An error on its way to a client: `application/problem+json` (RFC 9457).
+/// An error that a client gets; [`Problem::body`] is its JSON form (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     code: Code,
@@ -15,24 +15,24 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The media type of its body.
     pub const MEDIA_TYPE: &'static str = "application/problem+json";
-    /// Where the pages of the stable codes are.
+    /// This prefix and the code make up the URL of the page about the code.
     pub const TYPE_PREFIX: &'static str = "https://finaira.dev/errors/";
 
-    /// A problem; `detail` says what is wrong with this very request: what was found and what was expected.
+    /// Creates an error. `detail` says what is wrong with this particular request: what was found and what was
+    /// expected.
     pub fn new(code: impl Into<Code>, detail: impl Into<String>) -> Self {
         Self { code: code.into(), detail: detail.into(), field: None, problems: Vec::new() }
     }
 
-    /// About this place: a JSON pointer into the body (`/amount`), the name of a parameter or of a header.
+    /// Says where the error is: a JSON pointer into the body (such as `/amount`), or the name of a parameter or header.
     #[must_use]
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
         self
     }
 
-    /// What is wrong with an uploaded policy.
+    /// The error of a policy that does not compile.
     pub fn invalid_policy(problems: Vec<policy::Problem>) -> Self {
         let detail = match problems.as_slice() {
             [only] => only.to_string(),
@@ -42,30 +42,28 @@ impl Problem {
         Self { problems, ..Self::new(ErrorCode::InvalidPolicy, detail) }
     }
 
-    /// The stable code.
     pub const fn code(&self) -> Code {
         self.code
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.code.status()
     }
 
-    /// What is wrong with this very request.
+    /// What is wrong with this particular request.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The place it is about, if it is about one.
+    /// Where the error is, if it has a place; see [`Problem::at`].
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
     }
 
-    /// Seconds after which the same request may well succeed.
+    /// The seconds after which a retry of the same request may well succeed.
     pub fn retry_after_s(&self) -> Option<u32> {
         let Code::Error(error) = self.code else { return None };
-        // What waits for people takes longer than what passes by itself.
+        // A condition that an operator has to end lasts longer than one that ends by itself.
         let soon = [
             ErrorCode::QueueFull,
             ErrorCode::NotReady,
@@ -77,7 +75,6 @@ impl Problem {
         if soon.contains(&error) { Some(1) } else { later.contains(&error).then_some(10) }
     }
 
-    /// The body that a client gets.
     pub fn body(&self) -> ProblemBody {
         ProblemBody {
             r#type: format!("{}{}", Self::TYPE_PREFIX, self.code.as_str()),
@@ -96,39 +93,39 @@ impl Problem {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
-    /// The page about this code.
+    /// The URL of the page about this code.
     #[schema(example = "https://finaira.dev/errors/exceeds_credits")]
     r#type: String,
-    /// What the code means, the same every time.
+    /// What the code means. The text is the same for every request.
     title: String,
-    /// The HTTP status.
+    /// The HTTP status of the response.
     status: u16,
-    /// The stable code.
+    /// The stable name of the error, for programs.
     #[schema(example = "exceeds_credits")]
     code: String,
-    /// What is wrong with this very request.
+    /// What is wrong with this particular request, for people.
     detail: String,
-    /// Where: a JSON pointer into the body, the name of a query parameter or of a header.
+    /// Where the error is: a JSON pointer into the body, or the name of a query parameter or header.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
-    /// The ledger's permanent number of the code, in the table of the operation.
+    /// For a refusal of the ledger, its permanent number in the table of the operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<u16>,
-    /// What is wrong with an uploaded policy.
+    /// All errors in an uploaded policy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     problems: Vec<PolicyProblem>,
 }
 
-/// One thing that is wrong with an uploaded policy.
+/// One error in an uploaded policy.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct PolicyProblem {
-    /// The file.
+    /// The path of the file in the policy folder.
     file: String,
-    /// From 1.
+    /// The line, counted from 1.
     #[schema(format = Int64)]
     line: u32,
-    /// From 1, in characters.
+    /// The column in characters, counted from 1.
     #[schema(format = Int64)]
     column: u32,
     /// What was found and what was expected.

@@ -1,63 +1,63 @@
-//! Proofs: what the server shows about its journal to whoever does not trust it.
+//! Proofs about the journal, for clients that do not trust the server.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::events::Event;
 
-/// That an entry stands in the journal.
+/// A proof that an entry is in the journal.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct EntryProof {
-    /// The entry's place in the journal, from 1.
+    /// The sequence of the entry in the journal, from 1.
     pub sequence: u64,
-    /// The leaf's place in the tree, from 0.
+    /// The position of the entry's leaf in the tree, from 0.
     pub index: u64,
-    /// How many leaves the tree of the checkpoint has.
+    /// The number of leaves in the tree of the checkpoint.
     pub tree_size: u64,
-    /// The entry in canonical form, in base64. Its SHA-256 is the leaf.
+    /// The entry in canonical form, in base64. Its leaf is the SHA-256 of this form.
     pub entry: String,
-    /// SHA-256 of a zero byte and the leaf, in base64.
+    /// The SHA-256 of a zero byte followed by the leaf, in base64.
     pub leaf_hash: String,
-    /// From the leaf up, in base64.
+    /// The hashes of the inclusion proof, from the leaf upwards, in base64.
     pub hashes: Vec<String>,
-    /// The signed checkpoint that the hashes lead to: C2SP tlog-checkpoint.
+    /// The signed checkpoint whose root the hashes lead to, as a C2SP tlog-checkpoint.
     pub checkpoint: String,
-    /// Index, hashes and checkpoint in one text: C2SP tlog-proof.
+    /// Index, hashes and checkpoint in one text, as a C2SP tlog-proof.
     pub proof: String,
-    /// What checks the checkpoint's signature.
+    /// The public key that verifies the signature of the checkpoint.
     pub vkey: String,
-    /// The same entry, to be read.
+    /// The same entry in readable form.
     pub event: Event,
 }
 
-/// That the journal only grew.
+/// A proof that the journal has only grown.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ConsistencyProof {
-    /// How many leaves the older tree has.
+    /// The number of leaves in the older tree.
     pub from: u64,
-    /// How many leaves the newer tree has.
+    /// The number of leaves in the newer tree.
     pub to: u64,
     /// The root of the older tree, in base64.
     pub from_root: String,
     /// The root of the newer tree, in base64.
     pub to_root: String,
-    /// RFC 6962, section 2.1.2; in base64.
+    /// The hashes of the consistency proof (RFC 6962, section 2.1.2), in base64.
     pub hashes: Vec<String>,
-    /// The newest signed checkpoint; it is of the newer tree unless `to` was given.
+    /// The newest signed checkpoint. It is the checkpoint of the newer tree, unless `to` was given.
     pub checkpoint: String,
-    /// What checks the checkpoint's signature.
+    /// The public key that verifies the signature of the checkpoint.
     pub vkey: String,
 }
 
-/// The keys that sign checkpoints.
+/// The public keys of the keys that sign checkpoints.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ProofKeys {
-    /// The name of this history: the first line of its checkpoints, and of its keys.
+    /// The name of this history, which its checkpoints and its keys begin with.
     pub origin: String,
-    /// The key that signs now.
+    /// The public key that verifies new checkpoints.
     pub vkey: String,
-    /// Keys that signed before it, the newest last.
+    /// Earlier public keys, from the oldest to the newest.
     pub retired: Vec<String>,
-    /// Notes that a key and its successor both signed, one after the other.
+    /// Notes that an old key and its successor both signed, from the oldest to the newest.
     pub handovers: String,
 }

@@ -1,4 +1,4 @@
-//! Bodies of requests that are no orders, read into what the engine takes, and what stands in paths.
+//! Parses the bodies of requests about ledgers, labels and verbs, and the ids in paths.
 
 use engine::{OpenLedger, RecordLabel};
 use types::{Asset, LedgerId, Name, PaymentId, RequestId};
@@ -13,10 +13,10 @@ use crate::problem::Problem;
 #[derive(Debug, ToSchema)]
 #[schema(as = NewLedger)]
 pub struct LedgerBody {
-    /// Its number, chosen by the client, not 0.
+    /// The number of the ledger, chosen by the client; not 0.
     #[schema(format = Int64, minimum = 1, example = 978)]
     pub id: u32,
-    /// What it counts, with its scale.
+    /// The asset that the ledger counts, with its scale: amounts of `EUR/2` are in euro cents.
     #[schema(example = "EUR/2")]
     pub asset: String,
 }
@@ -25,19 +25,19 @@ pub struct LedgerBody {
 #[derive(Debug, ToSchema)]
 #[schema(as = NewLabel)]
 pub struct LabelBody {
-    /// The payment.
+    /// The id of the payment.
     pub payment: String,
     /// What it was, such as `fraud`. The policy says which labels count as positive.
     #[schema(pattern = "^[a-z][a-z0-9_]{0,63}$", example = "fraud")]
     pub label: String,
 }
 
-/// A verb on a payment says everything in its path; the body is empty or `{}`.
+/// An empty body or `{}`, because the path of the request says everything.
 #[derive(Debug, ToSchema)]
 #[schema(as = NoFields)]
 pub struct VerbBody {}
 
-/// An operation and the id that makes a retry of it recognisable.
+/// A parsed operation, and the id by which the server recognises a retry.
 #[derive(Debug, Clone)]
 pub struct Parsed<O> {
     /// For [`engine::Request::id`].
@@ -45,7 +45,7 @@ pub struct Parsed<O> {
     pub operation: O,
 }
 
-/// Reads `POST /v1/ledgers`.
+/// Parses the body of `POST /v1/ledgers`.
 pub fn ledger(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<OpenLedger>, Problem> {
     let mut fields = Fields::of_body(body, &["id", "asset"])?;
     let id = LedgerId::new(fields.required("id", |fields, name| fields.number(name, 1, u32::MAX))?);
@@ -54,16 +54,16 @@ pub fn ledger(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<OpenLedger>, 
     Ok(Parsed { request, operation: OpenLedger { id, asset } })
 }
 
-/// Refuses an amount that is in another asset than its ledger.
+/// Rejects an amount whose asset is not the asset of the ledger.
 pub(crate) fn check_asset(given: Asset, actual: Asset, ledger: LedgerId) -> Result<(), Problem> {
     if given == actual {
         return Ok(());
     }
-    let detail = format!("found {given}, ledger {ledger} is in {actual}");
+    let detail = format!("found {given}, but ledger {ledger} has the asset {actual}");
     Err(Problem::new(ErrorCode::AssetMismatch, detail).at("/asset"))
 }
 
-/// Reads `POST /v1/labels`.
+/// Parses the body of `POST /v1/labels`.
 pub fn label(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<RecordLabel>, Problem> {
     let mut fields = Fields::of_body(body, &["payment", "label"])?;
     let payment: PaymentId = fields.required("payment", |fields, name| fields.parsed(name, ID))?;
@@ -72,7 +72,7 @@ pub fn label(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<RecordLabel>, 
     Ok(Parsed { request, operation: RecordLabel { payment, label } })
 }
 
-/// Reads the body of a verb on a payment: nothing, or an object without fields.
+/// Parses the body of a verb on a payment: nothing, or an object without fields.
 pub fn verb(body: &[u8]) -> Result<(), Problem> {
     if body.is_empty() {
         return Ok(());
@@ -80,7 +80,7 @@ pub fn verb(body: &[u8]) -> Result<(), Problem> {
     Fields::of_body(body, &[]).map(drop)
 }
 
-/// Reads an id in a path.
+/// Parses an id in a path.
 pub fn path_id<T>(text: &str) -> Result<T, Problem>
 where
     T: std::str::FromStr,
@@ -89,11 +89,11 @@ where
     text.parse().map_err(|error: T::Err| crate::parameters::invalid("id", error.to_string()))
 }
 
-/// Reads the number of a ledger, in a path or a parameter called `name`.
+/// Parses the number of a ledger, in a path or in the parameter `name`.
 pub fn ledger_id(name: &str, text: &str) -> Result<LedgerId, Problem> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && *number > 0).map(LedgerId::new).ok_or_else(|| {
-        let detail = format!("found `{}`, expected a ledger's number, from 1 to {}", shorten(text), u32::MAX);
+        let detail = format!("found `{}`, expected the number of a ledger, from 1 to {}", shorten(text), u32::MAX);
         crate::parameters::invalid(name, detail)
     })
 }

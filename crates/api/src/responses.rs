@@ -1,5 +1,5 @@
-//! What clients get to see of ledgers, accounts, transfers, labels and policies. All money is in minor units, as
-//! decimal strings beside their asset.
+//! Ledgers, accounts, transfers, labels and policies as clients see them. Amounts are in minor units, as decimal
+//! strings next to their asset.
 
 mod transfer;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use types::{LedgerId, Seq, Timestamp, TransferId};
 use utoipa::ToSchema;
 
-use crate::history::Sums;
+use crate::past::Sums;
 
 pub use ledger::Assets;
 pub use transfer::Transfer;
@@ -23,25 +23,25 @@ pub use transfer::Transfer;
 pub struct Page<T: ToSchema> {
     /// The items, in the list's order.
     pub items: Vec<T>,
-    /// Give it as `cursor` to go on; null at the end.
+    /// Pass it as `cursor` to get the next page; null on the last page.
     #[schema(required)]
     pub next_cursor: Option<String>,
 }
 
-/// What a payment sealed, opened.
+/// The decrypted personal data of a payment.
 #[derive(Clone, Serialize, ToSchema)]
 pub struct PersonalData {
-    /// The payment.
+    /// The id of the payment.
     pub payment: String,
-    /// Its personal attributes and the values of its entities, by name. Null: erased.
+    /// The personal attributes and the values of entities, by name. A value is null if its key was erased.
     #[schema(value_type = Object)]
     pub attributes: BTreeMap<String, Value>,
-    /// Attributes whose key was erased. Once the key of the payment's subject is, these are all its entities; what its
-    /// personal attributes were called is gone with them.
+    /// The attributes whose key was erased. If the key of the payment's subject was erased, these are all its entities;
+    /// the names of its personal attributes were erased with that key.
     pub erased: Vec<String>,
 }
 
-// Without the values: logs are no place for them.
+// The values are left out so that they do not get into logs.
 impl fmt::Debug for PersonalData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PersonalData").field("payment", &self.payment).finish_non_exhaustive()
@@ -51,13 +51,13 @@ impl fmt::Debug for PersonalData {
 /// A ledger: a book of accounts in one asset.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Ledger {
-    /// Its number.
+    /// The number of the ledger.
     #[schema(format = Int64, example = 978)]
     id: u32,
-    /// What it counts, with its scale.
+    /// The asset that the ledger counts, with its scale: amounts of `EUR/2` are in euro cents.
     #[schema(example = "EUR/2")]
     asset: String,
-    /// When it was opened.
+    /// When the ledger was opened.
     #[schema(format = "date-time")]
     opened_at: String,
 }
@@ -99,27 +99,27 @@ impl From<&ledger::Account> for Balances {
     }
 }
 
-/// What the accounts of a ledger add up to. Debits equal credits, pending and posted alike.
+/// The sums over all accounts of a ledger. Debits equal credits, both pending and posted.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct TrialBalance {
-    /// The ledger.
+    /// The number of the ledger.
     #[schema(format = Int64)]
     ledger: u32,
-    /// What its amounts count.
+    /// The asset of the sums.
     asset: String,
-    /// As of when, if that was asked.
+    /// The instant of the sums, if the request gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "date-time")]
     at: Option<String>,
-    /// How many accounts it has, or had.
+    /// The number of accounts, now or at the instant.
     accounts: u64,
-    /// The sums. One above 2^128 - 1 reads as 2^128 - 1.
+    /// The sums. A sum above 2^128 - 1 is shown as 2^128 - 1.
     #[serde(flatten)]
     sums: Balances,
 }
 
 impl TrialBalance {
-    /// What `accounts` accounts add up to, now or at an instant.
+    /// The sums over `accounts` accounts, now or at an instant.
     pub fn new(book: &ledger::Book, at: Option<Timestamp>, accounts: usize, sums: &Sums) -> Self {
         Self {
             ledger: book.id.get(),
@@ -131,16 +131,16 @@ impl TrialBalance {
     }
 }
 
-/// The client's own data of an account or transfer; what is zero is left out.
+/// The client's own data of an account or transfer. A field that is 0 is left out.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct UserData {
-    /// A decimal.
+    /// A decimal below 2^128.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_data_128: Option<String>,
-    /// A decimal.
+    /// A decimal below 2^64.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_data_64: Option<String>,
-    /// A number.
+    /// A number below 2^32.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = Int64)]
     user_data_32: Option<u32>,
@@ -159,32 +159,32 @@ impl UserData {
 /// An account.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Account {
-    /// Its id.
+    /// The id of the account.
     id: String,
-    /// The ledger it stands in.
+    /// The number of the account's ledger.
     #[schema(format = Int64)]
     ledger: u32,
-    /// What its balances count.
+    /// The asset of the balances.
     asset: String,
     /// The client's classification.
     code: u16,
-    /// What it is allowed to do now.
+    /// The current flags.
     flags: Vec<&'static str>,
     #[serde(flatten)]
     user_data: UserData,
-    /// When it was opened.
+    /// When the account was opened.
     #[schema(format = "date-time")]
     opened_at: String,
     #[serde(flatten)]
     balances: Balances,
-    /// The readable name that can stand wherever the id can.
+    /// A readable name, which can be used wherever the id can.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "customers:c42:wallet")]
     address: Option<String>,
-    /// Bounds on its balance.
+    /// Limits on the balance, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<Limits>,
-    /// What the client attached: any JSON by key.
+    /// What the client attached: any JSON value for each key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object, required = false)]
     metadata: BTreeMap<String, Value>,
@@ -193,19 +193,19 @@ pub struct Account {
 /// Bounds on the balance of an account, in minor units.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct Limits {
-    /// Posted credits less all debits stay at or above it.
+    /// The minimum: posted credits minus all debits, pending ones included, stay at or above it.
     #[serde(skip_serializing_if = "Option::is_none")]
     min_balance: Option<String>,
-    /// All credits less posted debits stay at or below it.
+    /// The maximum: all credits, pending ones included, minus posted debits stay at or below it.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_balance: Option<String>,
 }
 
 impl Account {
-    /// An account with all that stands beside its balances.
+    /// An account with its address, limits and metadata.
     ///
     /// # Errors
-    /// When `assets` lacks its ledger.
+    /// If `assets` lacks the account's ledger.
     pub fn with_details(reply: &AccountReply, assets: &Assets) -> Result<Self, Unknown> {
         let ledger::Limits { min_balance, max_balance } = reply.limits;
         let limits = Limits {
@@ -220,10 +220,10 @@ impl Account {
         })
     }
 
-    /// An account as its entry has it.
+    /// An account as its entry records it.
     ///
     /// # Errors
-    /// When `assets` lacks its ledger.
+    /// If `assets` lacks the account's ledger.
     pub fn new(account: &ledger::Account, assets: &Assets) -> Result<Self, Unknown> {
         Ok(Self {
             address: None,
@@ -241,7 +241,7 @@ impl Account {
     }
 }
 
-/// A scheduled transfer that was given up before.
+/// A scheduled transfer that an earlier request cancelled.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Cancelled {
     id: String,
@@ -249,25 +249,24 @@ pub struct Cancelled {
 }
 
 impl Cancelled {
-    /// The one with this id.
     pub fn new(id: TransferId) -> Self {
         Self { id: id.to_string(), state: "cancelled" }
     }
 }
 
-/// By which fields the transfers of a ledger can be found, besides ids and accounts.
+/// The fields by which transfers of a ledger can be found, besides their ids and accounts.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Indexes {
-    /// The ledger.
+    /// The number of the ledger.
     #[schema(format = Int64)]
     ledger: u32,
-    /// The fields. Those that are new are built in the background.
+    /// The chosen fields. The server indexes existing transfers in the background.
     #[schema(example = json!(["user_data_128", "code"]))]
     fields: Vec<&'static str>,
 }
 
 impl Indexes {
-    /// For [`engine::ChooseIndexes`].
+    /// The answer to [`engine::ChooseIndexes`].
     pub fn new(ledger: LedgerId, fields: IndexedFields) -> Self {
         Self { ledger: ledger.get(), fields: names(IndexedFields::ALL, |field| fields.contains(field)) }
     }
@@ -276,21 +275,21 @@ impl Indexes {
 /// What a payment turned out to be.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Label {
-    /// The payment.
+    /// The id of the payment.
     payment: String,
     #[serde(flatten)]
     known: KnownLabel,
 }
 
-/// A label and since when it is known.
+/// A label, and since when it is known.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct KnownLabel {
-    /// What it was.
+    /// What the payment turned out to be.
     #[schema(example = "fraud")]
     label: String,
-    /// Whether the policy of that moment counts the label as positive.
+    /// Whether the policy that was active counts the label as positive.
     positive: bool,
-    /// Since when it is known here.
+    /// When the label was recorded.
     #[schema(format = "date-time")]
     recorded_at: String,
 }
@@ -307,21 +306,21 @@ impl From<&engine::Label> for KnownLabel {
     }
 }
 
-/// The policy that decides.
+/// The active policy.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Policy {
-    /// What it calls itself.
+    /// The name of the policy.
     name: String,
-    /// The digest of its bundle, BLAKE3 in hexadecimal.
+    /// The BLAKE3 digest of the policy's bundle, in hexadecimal.
     digest: String,
-    /// The entry that activated it.
+    /// The sequence of the entry that activated the policy.
     sequence: u64,
-    /// When.
+    /// When the policy was activated.
     #[schema(format = "date-time")]
     activated_at: String,
-    /// Its features, in its order.
+    /// The names of its features, in the order of the policy.
     features: Vec<String>,
-    /// Its models, in its order.
+    /// The names of its models, in the order of the policy.
     models: Vec<String>,
 }
 
@@ -339,13 +338,23 @@ impl From<&ActivePolicy> for Policy {
     }
 }
 
-/// What is missing to show something.
+/// What a caller must look up before something can be rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
-    /// The asset of a ledger that is younger than the copy of them.
+    /// The asset of a ledger that is newer than the copy of the assets.
     Ledger(LedgerId),
-    /// What the policy that this entry activated calls its features and models.
+    /// The names of features and models in the policy that this entry activated.
     Policy(Seq),
+}
+
+impl Unknown {
+    /// What is wrong, for the log.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Ledger(_) => "an entry or a reply names a ledger that does not exist",
+            Self::Policy(_) => "an entry names a policy that was never activated",
+        }
+    }
 }
 
 impl From<UnknownLedger> for Unknown {
@@ -354,13 +363,13 @@ impl From<UnknownLedger> for Unknown {
     }
 }
 
-/// Metadata as JSON; every text of it was JSON when it was set.
+/// Metadata as JSON. Every text was checked to be JSON when it was set.
 pub(crate) fn shown_metadata(metadata: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
     let shown = |(key, text): (&String, &String)| (key.clone(), serde_json::from_str(text).unwrap_or(Value::Null));
     metadata.iter().map(shown).collect()
 }
 
-/// The stable name of what became of a pending transfer.
+/// The stable name of a pending transfer's state.
 const fn state_name(state: PendingState) -> &'static str {
     match state {
         PendingState::Pending => "pending",
@@ -374,18 +383,17 @@ fn names<F: Copy>(all: &[(&'static str, F)], has: impl Fn(F) -> bool) -> Vec<&'s
     all.iter().filter(|(_, flag)| has(*flag)).map(|(name, _)| *name).collect()
 }
 
-/// What the server goes by after an operator said that the machine's clock is right.
+/// The answer to an operator who confirmed that the machine's clock is right.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ClockConfirmed {
-    /// The time it goes by.
+    /// The current time of the server.
     #[schema(format = DateTime)]
     now: String,
-    /// Whether the clock was doubted before; otherwise nothing changed.
+    /// True if the clock was doubted before. Otherwise nothing changed.
     was_doubted: bool,
 }
 
 impl ClockConfirmed {
-    /// The time that the server goes by, and whether the clock was doubted.
     pub fn new(now: Timestamp, was_doubted: bool) -> Self {
         Self { now: now.to_string(), was_doubted }
     }

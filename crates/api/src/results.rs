@@ -1,4 +1,4 @@
-//! The answer to a batch: a result for each order, in their order.
+//! The answer to a JSON batch: one result for each order, in the order of the request.
 
 use engine::{AccountReply, AnyTransfer, Made, Refusal};
 use serde::Serialize;
@@ -7,53 +7,54 @@ use utoipa::ToSchema;
 use crate::problem::Problem;
 use crate::responses::{Account, Assets, Transfer, Unknown};
 
-/// What became of a batch.
+/// The results of a batch.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct BatchResults {
-    /// A result for each account or transfer, in the order they were given.
+    /// One result for each account or transfer, in the order of the request.
     results: Vec<OrderResult>,
 }
 
-/// What became of one account or transfer of a batch.
+/// The result of one account or transfer of a batch.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct OrderResult {
-    /// `created`; `scheduled`, for a future time; `exists` when the same was made before; otherwise the stable code of the refusal.
+    /// `created`; `scheduled` for a transfer with a future time; `exists` if an equal account or transfer was created
+    /// earlier; otherwise the stable code of the refusal.
     #[schema(example = "created")]
     status: &'static str,
-    /// When it was made, now or before.
+    /// When the account or transfer was created, by this request or earlier.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "date-time")]
     timestamp: Option<String>,
-    /// The account, when there is one.
+    /// The account, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<Account>,
-    /// The transfer, when there is one, with the balances of both accounts right after it.
+    /// The transfer, if there is one, with the balances of both accounts right after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     transfer: Option<Box<Transfer>>,
     #[serde(flatten)]
     refused: Option<Refused>,
 }
 
-/// Why an order was refused.
+/// Why an account or transfer was refused.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct Refused {
-    /// What the code means, the same every time.
+    /// What the code means. The text is the same for every request.
     title: String,
-    /// What is wrong with this very order.
+    /// What is wrong with this particular account or transfer.
     detail: String,
-    /// Where in the order: a JSON pointer.
+    /// Where the error is: a JSON pointer into the account or transfer.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
-    /// The ledger's permanent number of the code, in the table of the operation.
+    /// For a refusal of the ledger, its permanent number in the table of the operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<u16>,
 }
 
 impl BatchResults {
-    /// For [`engine::OpenAccountBatch`].
+    /// The answer to [`engine::OpenAccountBatch`].
     ///
     /// # Errors
-    /// When `assets` lacks the ledger of something.
+    /// If `assets` lacks the ledger of an account.
     pub fn of_accounts(
         answers: &[Result<(Made, Box<AccountReply>), Refusal>],
         assets: &Assets,
@@ -69,10 +70,10 @@ impl BatchResults {
         })
     }
 
-    /// For [`engine::CreateTransferBatch`].
+    /// The answer to [`engine::CreateTransferBatch`].
     ///
     /// # Errors
-    /// When `assets` lacks the ledger of something.
+    /// If `assets` lacks the ledger of a transfer.
     pub fn of_transfers(answers: &[Result<(Made, AnyTransfer), Refusal>], assets: &Assets) -> Result<Self, Unknown> {
         Self::of(answers, |made, transfer| {
             let (status, timestamp) = match (transfer, made) {
@@ -118,7 +119,7 @@ const fn status_name(made: Made) -> &'static str {
     }
 }
 
-/// The answer to a dry run: what it would be, and that nothing was recorded.
+/// The answer to a dry run: the answer that the real request would get, and a mark that nothing was recorded.
 #[derive(Debug, Clone, Serialize)]
 pub struct DryRun<T> {
     dry_run: bool,
@@ -127,7 +128,7 @@ pub struct DryRun<T> {
 }
 
 impl<T> DryRun<T> {
-    /// Says of an answer that it is one of a dry run.
+    /// Marks an answer as that of a dry run.
     pub const fn of(answer: T) -> Self {
         Self { dry_run: true, answer }
     }

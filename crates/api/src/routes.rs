@@ -1,4 +1,5 @@
-//! The route table: what the server answers, to whom, and what the OpenAPI document says about it.
+//! The route table: the operations that the server offers, the scope that each needs, and its description in the
+//! OpenAPI document.
 
 mod of_proofs;
 mod parameters;
@@ -16,19 +17,19 @@ use crate::scope::Scope;
 
 pub use table::ROUTES;
 
-/// Bytes of a JSON body, 64 KiB.
+/// The largest JSON body: 64 KiB.
 pub const JSON_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a payment's entry at most, 320 KiB; the journal takes one of 384 KiB.
+/// An upper bound for the entry of a payment: 320 KiB. The journal accepts entries of up to 384 KiB.
 const ENTRY_BYTES_MAX: usize = 320 << 10;
-// The largest entry is that of a payment, whose parts are bounded one by one:
+// The largest entry is that of a payment. Each of its parts is bounded:
 //
-// 64 KiB    attributes that stand in the clear, no more than the body
-// 128 KiB   the sealed section: the body's values, of which those with a key of their own grow by a third in base64url,
-//           and at most 64 times 160 bytes of nonce, tag, key and punctuation
+// 64 KiB    attributes in the clear, which are not larger than the body
+// 128 KiB   the sealed section: the values of the body, of which those with a key of their own grow by a third in
+// base64url, and at most 64 times 160 bytes of nonce, tag, key and punctuation
 // 66 KiB    256 features of 256 bytes, each with its number, type and length
 // 17 KiB    256 tags of 64 bytes, each with its length
-// 19 KiB    256 rules as reasons and those of the system, each with a name of 64 bytes and its effect
-// 16 KiB    all that has a fixed size: header, 64 records of streams, 16 legs, 16 models
+// 19 KiB    the reasons of 256 rules and of the system, each with a name of 64 bytes and its effect
+// 16 KiB    everything of fixed size: header, 64 records of streams, 16 legs, 16 models
 const _: () = assert!(
     JSON_BYTES_MAX
         + (128 << 10)
@@ -39,182 +40,138 @@ const _: () = assert!(
         < ENTRY_BYTES_MAX
 );
 const _: () = assert!(JSON_BYTES_MAX.div_ceil(3) * 4 + limits::ATTRIBUTES_MAX * 160 < 128 << 10);
-/// Bytes of a batch of orders, 1 MiB.
+/// The largest batch of orders: 1 MiB.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
-/// Bytes of an uploaded policy, 20 MiB: the largest bundle and what an archive adds to it.
+/// The largest uploaded policy: 20 MiB, which is the largest bundle and the overhead of its archive.
 pub const ARCHIVE_BYTES_MAX: usize = 20 << 20;
 
-/// What a route does. The server has one handler for each.
+/// The operation of a route. The server has one handler for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Opens a ledger.
     OpenLedger,
-    /// All ledgers.
     ListLedgers,
-    /// One ledger.
     GetLedger,
-    /// The sums over a ledger's accounts.
     GetTrialBalance,
-    /// Opens an account.
     OpenAccount,
     /// A page of accounts, or the account of a template.
     ListAccounts,
-    /// One account.
     GetAccount,
-    /// Opens accounts.
+    /// Opens a batch of accounts, sent as JSON.
     OpenAccountBatch,
-    /// Makes a transfer.
     CreateTransfer,
-    /// Makes transfers.
+    /// Makes a batch of transfers, sent as JSON.
     CreateTransferBatch,
-    /// Reverses a transfer.
     ReverseTransfer,
-    /// Gives an account its address.
     SetAddress,
-    /// Bounds the balance of an account.
     SetLimits,
-    /// Changes metadata of an account.
     SetAccountMetadata,
-    /// Changes metadata of a transfer.
     SetTransferMetadata,
-    /// Changes metadata of a payment.
     SetPaymentMetadata,
-    /// Gives up a scheduled transfer.
     CancelTransfer,
-    /// A page of scheduled transfers.
     ListScheduled,
-    /// Chooses the indexes of a ledger.
     ChooseIndexes,
-    /// A page of an account's transfers.
     ListAccountTransfers,
-    /// A page of an account's balances, one row per transfer.
+    /// A page of an account's balances, one row for each transfer.
     ListAccountBalances,
-    /// What an account had at an instant.
+    /// The balances of an account at an instant.
     GetAccountBalance,
     /// What was posted on an account in a period.
     GetStatement,
-    /// A page of transfers that still reserve their amount.
+    /// A page of the pending transfers that are not resolved.
     ListPending,
-    /// What the accounts below an address add up to.
+    /// The sums over the accounts below an address.
     GetAddressBalances,
-    /// A page of transfers.
     ListTransfers,
-    /// One transfer.
     GetTransfer,
-    /// Opens a batch of accounts.
+    /// Opens a batch of accounts, sent as packed records.
     CreateAccounts,
-    /// Makes a batch of transfers.
+    /// Makes a batch of transfers, sent as packed records.
     CreateTransfers,
-    /// Many accounts by their ids.
+    /// Many accounts by their ids, as packed records.
     LookupAccounts,
-    /// Many transfers by their ids.
+    /// Many transfers by their ids, as packed records.
     LookupTransfers,
-    /// Starts an import.
     StartImport,
-    /// All imports.
     ListImports,
-    /// One import.
     GetImport,
-    /// Stages rows of an import.
+    /// Adds rows to an import.
     StageRows,
-    /// Opens an import.
     OpenImport,
-    /// Discards an import.
     DiscardImport,
-    /// An account's transfers.
+    /// An account's transfers, as packed records.
     AccountTransfers,
-    /// An account's balances after each of its transfers.
+    /// An account's balances after each of its transfers, as packed records.
     AccountBalances,
-    /// Accounts by their fields.
+    /// Accounts by their fields, as packed records.
     QueryAccounts,
-    /// Transfers by their fields.
+    /// Transfers by their fields, as packed records.
     QueryTransfers,
-    /// How far the index is.
+    /// The progress of the index.
     GetIndex,
-    /// Decides a payment.
     CreatePayment,
-    /// A page of payments.
     ListPayments,
-    /// One payment.
     GetPayment,
-    /// Everything about a decision.
     GetDecision,
-    /// What a payment sealed.
+    /// The decrypted personal data of a payment.
     GetPersonalData,
-    /// Moves a payment on.
+    /// Applies a verb to a payment.
     ChangePayment(Verb),
-    /// Records a label.
     RecordLabel,
-    /// Activates a policy.
     ActivatePolicy,
-    /// The active policy.
     GetActivePolicy,
     /// Entries of the journal, as a page or as a stream.
     ListEvents,
-    /// Says that the machine's clock is right.
+    /// Confirms that the machine's clock is right.
     ConfirmClock,
-    /// That a transfer stands in the journal.
+    /// A proof that a transfer is in the journal.
     ProveTransfer,
-    /// That the decision about a payment stands in the journal.
+    /// A proof that the decision about a payment is in the journal.
     ProvePayment,
-    /// That an entry stands in the journal.
+    /// A proof that an entry is in the journal.
     ProveEntry,
-    /// That the journal only grew.
+    /// A proof that the journal has only grown.
     ProveConsistency,
-    /// The newest checkpoint.
     GetCheckpoint,
     /// The keys that sign checkpoints.
     GetProofKeys,
     /// A tile of the tree, or of its leaves.
     GetTile,
-    /// The segments of the journal.
     ListSegments,
-    /// Bytes of a segment.
     ReadSegment,
-    /// Whether the process lives.
+    /// Whether the process is alive.
     Health,
-    /// Whether requests are taken.
+    /// Whether the server accepts requests.
     Ready,
-    /// Metrics.
     Metrics,
-    /// The OpenAPI document.
     OpenApi,
 }
 
-/// An HTTP method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// GET.
     Get,
-    /// POST.
     Post,
 }
 
-/// One route.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
-    /// What it does.
     pub operation: Operation,
-    /// Its method.
     pub method: Method,
-    /// Its path, with parameters in braces. A parameter `{tile}` is all that follows, with its slashes.
+    /// The path, with parameters in braces. A parameter `{tile}` stands for the rest of the path, slashes included.
     pub path: &'static str,
-    /// The scope that a key needs; `None`: no key at all.
+    /// The scope that the client's key needs; `None` if the route needs no key.
     pub scope: Option<Scope>,
-    /// What it does, in one line.
+    /// The summary in the OpenAPI document.
     pub summary: &'static str,
-    /// The query parameters it takes.
     pub parameters: &'static [Parameter],
-    /// What its `Idempotency-Key` is for.
+    /// What the header `Idempotency-Key` is for.
     pub key: Key,
-    /// What its body is.
     pub body: Body,
-    /// What it answers when all is well.
+    /// The answer to a request that succeeds.
     pub answer: Answer,
 }
 
 impl Route {
-    /// The largest body it takes, in bytes.
+    /// The largest body that the route accepts, in bytes.
     pub const fn body_bytes_max(&self) -> usize {
         match self.body {
             Body::Archive => ARCHIVE_BYTES_MAX,
@@ -225,23 +182,18 @@ impl Route {
     }
 }
 
-/// A query parameter.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameter {
-    /// Its name.
     pub name: &'static str,
-    /// What it does.
+    /// The description in the OpenAPI document.
     pub summary: &'static str,
-    /// What its value is.
     pub kind: Kind,
 }
 
-/// What the value of a query parameter is.
+/// The type of a query parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Any text.
     Text,
-    /// A whole number.
     Number,
     /// `true` or `false`.
     Flag,
@@ -250,58 +202,59 @@ pub enum Kind {
 /// What the header `Idempotency-Key` is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
-    /// The route does not look at it.
+    /// The route ignores it.
     Unused,
-    /// It stands for the `id` in the body.
+    /// The server derives the id of the new object from it, if the body has no `id`.
     Id,
-    /// It stands for the `id` of everything in a batch.
+    /// The server derives the ids of all objects of the batch from it, if the body has no ids.
     Ids,
-    /// It is the verb's request id, and required.
+    /// It is the request id of the verb, and is required.
     Verb,
 }
 
-/// What the body of a request is.
+/// What a route accepts as the body of a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Body {
-    /// It is not looked at.
+    /// The body is ignored.
     None,
-    /// JSON of this form.
+    /// JSON of this shape.
     Json(Shape),
-    /// JSON of this form, many things at once.
+    /// JSON of this shape, which contains many objects.
     Batch(Shape),
-    /// Empty, or JSON of this form, which has no fields.
+    /// An empty body, or JSON of this shape, which has no fields.
     Empty(Shape),
     /// A tar archive of a policy folder.
     Archive,
     /// Packed records, at most [`packed::EVENTS_MAX`].
     Packed {
-        /// Bytes of each.
+        /// The size of a record.
         record_bytes: usize,
-        /// What they are.
+        /// The description of the records in the OpenAPI document.
         summary: &'static str,
     },
 }
 
-/// What an answer is.
+/// What a route answers to a request that succeeds.
 #[derive(Debug, Clone, Copy)]
 pub enum Answer {
-    /// 200 with JSON of this form.
+    /// 200 with JSON of this shape.
     Found(Shape),
-    /// 201 with JSON of this form, or 200 with the header `Idempotent-Replayed` when the same request came before.
+    /// 201 with JSON of this shape, or 200 and the header `Idempotent-Replayed` if the same request was answered
+    /// before.
     Created(Shape),
     /// A page of events, or a stream of server-sent events.
     Events(Shape),
-    /// 200 with packed records; what they are.
+    /// 200 with packed records, and their description.
     Packed(&'static str),
-    /// Text of this media type.
+    /// 200 with text of this media type.
     Text(&'static str),
-    /// 200 with bytes; what they are.
+    /// 200 with bytes, and their description.
     Bytes(&'static str),
-    /// Any JSON.
+    /// 200 with any JSON.
     Document,
 }
 
-/// The name and schema of a JSON form.
+/// The name and the schema of a JSON value.
 #[derive(Clone, Copy)]
 pub struct Shape {
     pub(crate) name: fn() -> String,
@@ -333,7 +286,7 @@ const fn page<T: ToSchema>() -> Shape {
 }
 
 impl Operation {
-    /// The name in the OpenAPI document, for client generators.
+    /// The `operationId` in the OpenAPI document, which client generators use as a name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenLedger => "openLedger",

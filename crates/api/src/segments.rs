@@ -1,4 +1,4 @@
-//! The journal's files, for whoever keeps a copy of it: which segments there are, and their bytes.
+//! The journal's files, for those who keep a copy of it: the list of segments, and their bytes.
 
 use std::time::Duration;
 
@@ -10,55 +10,54 @@ use utoipa::ToSchema;
 use crate::parameters::{Parameters, invalid};
 use crate::problem::Problem;
 
-/// The longest that a request waits for more of the journal.
+/// The longest time that a request may wait for new entries.
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
-/// Bytes of a segment in an answer when `bytes` is not given, 1 MiB.
+/// The size of a segment's part in an answer if `bytes` is not given: 1 MiB.
 pub const BYTES_DEFAULT: usize = 1 << 20;
-/// The largest `bytes`, 4 MiB.
+/// The largest `bytes`: 4 MiB.
 pub const BYTES_MAX: usize = 4 << 20;
 
-/// The segments of the journal, and how far it is durable.
+/// The segments of the journal, and where its durable part ends.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = JournalSegments)]
 pub struct Segments {
     /// The segments, in order.
     items: Vec<Segment>,
-    /// Where the durable part ends: there is more behind `items` while it ends in a later segment.
+    /// Where the durable part ends. If it ends in a later segment than the last of `items`, there are more segments.
     durable: Durable,
-    /// The shard that the journal is of.
+    /// The shard that the journal belongs to.
     shard: u16,
 }
 
-/// A segment: a file of the journal. It starts with a header of 4096 bytes, frames of entries follow, then zeros.
+/// A segment: one file of the journal. It has a header of 4096 bytes, then frames of entries, then zeros.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = JournalSegment)]
 struct Segment {
-    /// Its number, from 1.
+    /// The number of the segment, from 1.
     number: u64,
     /// The sequence of its first entry.
     first_sequence: u64,
-    /// Which history it is of.
+    /// The origin of the history that the segment belongs to.
     origin: String,
-    /// Which writer's turn.
+    /// The epoch, which is higher in each continuation of a history.
     epoch: u64,
-    /// The length of its file.
+    /// The size of the file in bytes.
     bytes: u64,
 }
 
-/// The place behind the last durable frame.
+/// The position after the last durable frame.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = JournalEnd)]
 struct Durable {
-    /// The last durable entry.
+    /// The sequence of the last durable entry.
     sequence: u64,
-    /// The segment in which its frame stands. Those before it get no more frames.
+    /// The segment that contains the frame of that entry. Earlier segments get no more frames.
     segment: u64,
-    /// The byte in that segment's file at which its frame ends.
+    /// The byte of that segment's file at which the frame ends.
     offset: u64,
 }
 
 impl Segments {
-    /// As the journal has them.
     pub fn new(files: &[SegmentFile], end: &DurableEnd, shard: ShardId) -> Self {
         let segment = |file: &SegmentFile| Segment {
             number: file.number,
@@ -72,14 +71,14 @@ impl Segments {
     }
 }
 
-/// Which segments are asked for.
+/// Which segments a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentsWanted {
-    /// The number of the first.
+    /// The number of the first segment.
     pub from: u64,
-    /// How many at most.
+    /// The most segments to return.
     pub limit: usize,
-    /// Not before an entry after this one is durable, or that long has passed.
+    /// The answer waits until an entry after this one is durable, but not longer than this.
     pub wait: Option<(Seq, Duration)>,
 }
 
@@ -92,22 +91,22 @@ impl SegmentsWanted {
         let wait = match (after, wait) {
             (Some(after), Some(wait)) => Some((after, wait)),
             (None, None) => None,
-            (Some(_), None) => return Err(invalid("after", "`after` goes with `wait_ms`, which is not given")),
-            (None, Some(_)) => return Err(invalid("wait_ms", "`wait_ms` goes with `after`, which is not given")),
+            (Some(_), None) => return Err(invalid("after", "`after` needs `wait_ms`, which is missing")),
+            (None, Some(_)) => return Err(invalid("wait_ms", "`wait_ms` needs `after`, which is missing")),
         };
         let from = parameters.number("from", 1..=Position::SEGMENT_MAX)?.unwrap_or(1);
         Ok(Self { from, limit: parameters.limit()?, wait })
     }
 }
 
-/// Which bytes of a segment are asked for.
+/// Which bytes of a segment a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BytesWanted {
     /// The number of the segment.
     pub segment: u64,
-    /// The first byte.
+    /// The first byte to return.
     pub offset: u64,
-    /// How many at most.
+    /// The most bytes to return.
     pub bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What clients attach to accounts and transfers, in bodies and in filters.
+//! Parses the user data of accounts and transfers, in bodies and in filters.
 
 use types::{Amount, TransferId};
 
@@ -9,28 +9,25 @@ use crate::problem::Problem;
 const WIDE: &str = "a string with a decimal below 2^128 or a hyphenated UUID";
 const LONG: &str = "a string with a decimal below 2^64";
 
-/// The field `user_data_128`; 0 when it is absent.
+/// The field `user_data_128`; 0 if it is absent.
 pub(crate) fn wide(fields: &mut Fields) -> Result<u128, Problem> {
     let Some(text) = fields.text("user_data_128", WIDE, 64)? else { return Ok(0) };
     parse_wide(&text)
         .ok_or_else(|| fields.invalid("user_data_128", format!("found `{}`, expected {WIDE}", shorten(&text))))
 }
 
-/// The field `user_data_64`; 0 when it is absent.
+/// The field `user_data_64`; 0 if it is absent.
 pub(crate) fn long(fields: &mut Fields) -> Result<u64, Problem> {
     let Some(text) = fields.text("user_data_64", LONG, 64)? else { return Ok(0) };
     parse_long(&text)
         .ok_or_else(|| fields.invalid("user_data_64", format!("found `{}`, expected {LONG}", shorten(&text))))
 }
 
-/// What a filter asks of user data. Never 0: that means that there is none.
+/// The user data that a filter asks for. It is never 0, because 0 means that there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct UserDataFilter {
-    /// Exactly this one.
     pub(crate) wide: Option<u128>,
-    /// Exactly this one.
     pub(crate) long: Option<u64>,
-    /// Exactly this one.
     pub(crate) short: Option<u32>,
 }
 

@@ -6,28 +6,23 @@ use types::{Code, LedgerId, Timestamp};
 use crate::details::AccountReply;
 use crate::{Engine, Page};
 
-/// Accounts looked at for one page, so that a filter that matches nothing cannot hold the engine: a few ten
-/// microseconds.
+/// The most accounts that are examined for one page, so that a filter that matches nothing cannot hold the engine for
+/// more than some tens of microseconds.
 const SCANNED_MAX: usize = 1_000;
 
-/// Which accounts: those that fit everything that is given.
+/// Which accounts to return: those that meet all the given conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountFilter {
-    /// Of this ledger.
     pub ledger: Option<LedgerId>,
-    /// With this code.
     pub code: Option<Code>,
-    /// With these user data.
     pub user_data_128: Option<u128>,
-    /// With these user data.
     pub user_data_64: Option<u64>,
-    /// With these user data.
     pub user_data_32: Option<u32>,
-    /// Opened after this instant.
     pub opened_after: Timestamp,
-    /// With this address, or one that goes on behind it with a colon; in order of address.
+    /// Accounts whose address is this, or begins with this and a colon. They are returned in order of address.
     pub address_prefix: Option<String>,
-    /// With these values of metadata, JSON texts by key; in order of id unless there is an address to go by.
+    /// Accounts that have these metadata values, given as JSON texts by key. They are returned in order of id, unless
+    /// there is an address prefix.
     pub metadata: Vec<(String, String)>,
 }
 
@@ -47,7 +42,7 @@ impl AccountFilter {
         metadata.is_some_and(|known| self.metadata.iter().all(|(key, value)| known.get(key) == Some(value)))
     }
 
-    /// Accounts to look at, later in their order than `after`.
+    /// The accounts to examine: those after `after`, in the order that applies.
     fn candidates<'l>(&self, ledger: &'l Ledger, after: Option<&Account>) -> Vec<&'l Account> {
         if let Some(prefix) = &self.address_prefix {
             let after: Option<Address> = after.and_then(|account| ledger.address(account.id)?.parse().ok());
@@ -55,7 +50,7 @@ impl AccountFilter {
         }
         if let Some((key, value)) = self.metadata.first() {
             let after = after.map(|account| MetadataOf::Account(account.id));
-            // Accounts come before transfers and payments.
+            // In the order of metadata, accounts come before transfers and payments.
             let found = ledger.find_by_metadata(key, value, after, SCANNED_MAX);
             let account = |of| if let MetadataOf::Account(id) = of { ledger.account(id) } else { None };
             return found.into_iter().map_while(account).collect();
@@ -66,8 +61,8 @@ impl AccountFilter {
 }
 
 impl Engine {
-    /// Accounts behind `after` that fit. A page that is not full may still have a place to go on from: so far it was
-    /// looked.
+    /// The accounts after `after` that match. A page that is not full may still have a place to continue from, because
+    /// only a bounded number of accounts is examined.
     pub(crate) fn accounts_page(
         &self,
         filter: &AccountFilter,

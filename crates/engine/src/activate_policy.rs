@@ -1,4 +1,4 @@
-//! Letting a policy decide from now on.
+//! Activating a policy.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{Entry, Fact, PolicyActivated, StreamOpened};
 use crate::{ActivePolicy, Answered, Engine, Made, Refusal};
 
-/// Let a policy decide from now on. Its artifact must be stored.
+/// Activate a policy, whose bundle must be stored as an artifact.
 #[derive(Debug, Clone)]
 pub struct ActivatePolicy {
-    /// Digest of the stored bundle.
+    /// The digest of the stored bundle.
     pub artifact: Digest,
-    /// That bundle, compiled.
+    /// The same bundle, compiled.
     pub policy: Arc<Policy>,
 }
 
@@ -58,8 +58,8 @@ impl Engine {
         self.state.policy.clone().ok_or(Refusal::NoActivePolicy)
     }
 
-    /// An unchanged stream keeps its number and goes on; the others get new ones. What a stream did not see, because it
-    /// is new or because the policy before did not have it, is missing from it.
+    /// A stream that was opened before keeps its number; any other gets a new one. A stream that the active policy does
+    /// not have, because it is new or was dropped, has missed payments, so it counts as recorded only from `at`.
     fn streams_of(&self, at: Timestamp, policy: &Policy) -> Vec<StreamOpened> {
         let mut fresh = (0_u32..).skip(self.state.streams.len()).map(StreamId::new);
         let active = self.state.policy.as_ref().map(|active| &active.activated.streams);
@@ -82,8 +82,8 @@ impl Engine {
     }
 }
 
-/// How far apart the times of payments may lie that are decided at the same moment: a window must still be whole for
-/// the latest of them.
+/// How far apart the times of payments can be that are decided at the same moment. A window must be complete even for
+/// the earliest of these times.
 fn clock_slack(policy: &Policy, stream: &StreamSpec) -> Span {
     match stream.clock {
         StreamClock::DecidedAt => Span::ZERO,

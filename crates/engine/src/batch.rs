@@ -1,7 +1,8 @@
-//! Batches of the ledger: every event is judged, recorded and answered on its own, and sees those before it. The events
-//! of a chain share their fate; each of them is an entry all the same, all in one frame.
+//! Batches of the ledger: every event is judged, recorded and answered separately, and sees the effects of the events
+//! before it. The events of a chain succeed or fail together. Each of them still becomes an entry of its own; these
+//! entries are in one frame.
 
-use ledger::{AccountStatus, Batch, Event, NewAccount, NewTransfer, Outcome, Step, WARM_EVENTS};
+use ledger::{AccountStatus, BatchContext, BatchEvent, NewAccount, NewTransfer, Outcome, Step, WARM_EVENTS};
 use types::Timestamp;
 
 use crate::command::Execute;
@@ -10,16 +11,16 @@ use crate::entry::Fact;
 use crate::reply::{EventResult, EventStatus, TransferResults};
 use crate::{Answered, Engine, Request, Sink};
 
-/// Open accounts, each with a result of its own. At most [`crate::EVENTS_MAX`].
+/// Open accounts, each with its own result. At most [`crate::EVENTS_MAX`].
 #[derive(Debug, Clone)]
 pub struct CreateAccounts(pub Vec<NewAccount>);
 
-/// Create transfers, each with a result and an entry of its own.
+/// Create transfers, each with its own result and its own entry.
 #[derive(Debug, Clone)]
 pub struct CreateTransfers {
     /// In order; at most [`crate::EVENTS_MAX`].
     pub events: Vec<NewTransfer>,
-    /// Whether each result brings the balances of both accounts after it.
+    /// Whether each result includes the balances of both accounts after it.
     pub balances: bool,
 }
 
@@ -32,7 +33,7 @@ impl Execute for CreateAccounts {
         Ok(engine.create_accounts(now, request, &self.0, sink))
     }
 
-    /// A batch is refused as a whole.
+    /// While writes are refused, a batch is refused as a whole.
     fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
         None
     }
@@ -47,7 +48,7 @@ impl Execute for CreateTransfers {
         Ok(engine.create_transfers(now, request, (&self.events, self.balances), sink))
     }
 
-    /// A batch is refused as a whole.
+    /// While writes are refused, a batch is refused as a whole.
     fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
         None
     }
@@ -61,11 +62,11 @@ impl Engine {
         events: &[NewAccount],
         sink: &mut dyn Sink,
     ) -> Vec<EventResult<AccountStatus>> {
-        let batch = Batch::of(events, self.next_instant(now));
+        let batch = BatchContext::of(events, self.next_instant(now));
         let mut results = Vec::with_capacity(events.len());
         let mut ahead = events.chunks(WARM_EVENTS);
         let mut warmed = 0;
-        for step in Batch::steps(events) {
+        for step in BatchContext::steps(events) {
             if results.len() >= warmed
                 && let Some(next) = ahead.next()
             {
@@ -98,12 +99,12 @@ impl Engine {
         (events, with_balances): (&[NewTransfer], bool),
         sink: &mut dyn Sink,
     ) -> TransferResults {
-        let batch = Batch::of(events, self.next_instant(now));
+        let batch = BatchContext::of(events, self.next_instant(now));
         let mut results = Vec::with_capacity(events.len());
         let mut balances = Vec::with_capacity(if with_balances { events.len() } else { 0 });
         let mut ahead = events.chunks(WARM_EVENTS);
         let mut warmed = 0;
-        for step in Batch::steps(events) {
+        for step in BatchContext::steps(events) {
             if results.len() >= warmed
                 && let Some(next) = ahead.next()
             {
@@ -134,7 +135,8 @@ impl Engine {
                     };
                     let outcomes = self.commit_chain(now, request, (batch, chain), sink, note);
                     if with_balances {
-                        // A chain that is sent again fails at the first event that exists; that one is shown as ever.
+                        // A chain that is sent again fails at its first event, which exists; that event is shown with
+                        // its balances.
                         let exists = |(new, outcome): (&NewTransfer, &Outcome<_>)| {
                             self.balances_after(new).filter(|_| matches!(outcome, Outcome::Exists { .. }))
                         };
@@ -151,12 +153,12 @@ impl Engine {
         TransferResults { results, balances }
     }
 
-    /// Judges a chain and makes its entries; `created` sees the engine after each event of a chain that succeeds.
-    fn commit_chain<S, E: Event<Answer = Outcome<S>>>(
+    /// Judges a chain and makes its entries. If the chain succeeds, `created` sees the engine after each of its events.
+    fn commit_chain<S, E: BatchEvent<Answer = Outcome<S>>>(
         &mut self,
         now: Timestamp,
         request: &Request,
-        (batch, chain): (Batch, &[E]),
+        (batch, chain): (BatchContext, &[E]),
         sink: &mut dyn Sink,
         mut created: impl FnMut(&Self, &E),
     ) -> Vec<Outcome<S>> {
@@ -179,7 +181,7 @@ impl Engine {
         self.commit(now, request.actor, request.id, Recording::of(Fact::Ledger(fact)), sink);
     }
 
-    /// Both accounts of a transfer that exists now, debit account first.
+    /// Both accounts of a transfer that exists, the debit account first.
     fn balances_after(&self, new: &NewTransfer) -> Option<[ledger::Account; 2]> {
         let transfer = self.state.ledger.transfer(new.key)?;
         let account = |id| self.state.ledger.account(id).copied();

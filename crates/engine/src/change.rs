@@ -1,5 +1,5 @@
-//! Changing what stands beside balances: addresses, limits, metadata, the schedule, the choice of indexes. What is so
-//! already leaves no entry.
+//! Changes that do not move money: addresses, limits, metadata, cancelled schedules, the choice of indexes. A change
+//! that is already in effect leaves no entry.
 
 use ledger::{Address, IndexedFields, Limits, MetadataOf, Plan, TransferKey};
 use types::{LedgerId, PaymentId, Timestamp, TransferId};
@@ -9,14 +9,14 @@ use crate::order::made;
 use crate::take_orders::{Judge, execute_judged};
 use crate::{Answered, Engine, Made, PaymentReply, Refusal};
 
-/// Give an account its address, once.
+/// Give an account an address. This is possible once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAddress {
     pub account: AccountName,
     pub address: Address,
 }
 
-/// Bound the balance of an account, replacing earlier limits.
+/// Limit the balance of an account, replacing earlier limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetLimits {
     pub account: AccountName,
@@ -44,11 +44,11 @@ pub struct SetPaymentMetadata {
     pub values: MetadataChanges,
 }
 
-/// Give up a transfer that waits for its time. Its id stays spent.
+/// Cancel a scheduled transfer. Its id cannot be used again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CancelScheduled(pub TransferId);
 
-/// Choose by which fields the transfers of a ledger can be found, replacing earlier choices.
+/// Choose the fields by which transfers of a ledger can be found, replacing earlier choices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChooseIndexes {
     pub ledger: LedgerId,

@@ -1,6 +1,6 @@
-//! Moving a payment on: verbs of people and services, and deadlines that passed.
+//! Changes of a payment: verbs of people and services, and deadlines that passed.
 
-use features::{Change, Update};
+use features::{RecordChange, Update};
 use ledger::{NewTransfer, Outcome, TransferFlags, TransferKey, TransferStatus};
 use types::{Amount, LedgerId, PaymentId, RequestId, Timestamp};
 
@@ -9,20 +9,20 @@ use crate::entry::{AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, Payme
 use crate::payment::{Leg, Payment};
 use crate::{Answered, Engine, Made, PaymentReply, Refusal};
 
-/// What a change does with the money.
+/// What a change does to the money of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Movement {
-    /// What is reserved stays reserved.
+    /// Reserved money stays reserved.
     Keep,
-    /// What is reserved moves.
+    /// Reserved money is moved.
     Post,
-    /// What is reserved is free again.
+    /// Reserved money is released.
     Void,
-    /// What moved moves back.
+    /// Moved money is moved back.
     Reverse,
 }
 
-/// Move a payment on.
+/// Apply a verb to a payment.
 #[derive(Debug, Clone)]
 pub struct ChangePayment {
     pub payment: PaymentId,
@@ -43,7 +43,7 @@ impl Decide for ChangePayment {
 }
 
 impl Engine {
-    /// What a verb does to a payment, unless this very request did it before.
+    /// What a verb does to a payment, unless the same request already did it.
     pub(crate) fn decide_change(
         &self,
         at: Timestamp,
@@ -67,7 +67,7 @@ impl Engine {
         Ok(Decided::Now(changed(at, payment, Cause::Verb(verb), next, facts)))
     }
 
-    /// The fact of a deadline that passed.
+    /// The fact that records a deadline that passed.
     pub(crate) fn pass_deadline(&self, at: Timestamp, id: PaymentId) -> PaymentChanged {
         let payment = self.state.payments.get(&id).expect("ENG-5: only a decided payment has a deadline");
         let proceeds = payment.deadline.is_some_and(|deadline| deadline.then == AtDeadline::Proceed);
@@ -76,9 +76,9 @@ impl Engine {
             if let Ok(facts) = self.move_payment(at, payment, movement) {
                 return changed(at, payment, Cause::Deadline, next, facts);
             }
-            // An account was closed meanwhile: nothing can move, so the payment expires.
+            // An account was closed in the meantime, so no money can move and the payment expires.
         }
-        let facts = self.move_payment(at, payment, Movement::Void).expect("ENG-13: what is reserved can be freed");
+        let facts = self.move_payment(at, payment, Movement::Void).expect("ENG-13: reserved money can be released");
         changed(at, payment, Cause::Deadline, PaymentStatus::Expired, facts)
     }
 
@@ -87,7 +87,7 @@ impl Engine {
         at: Timestamp,
         payment: &Payment,
         movement: Movement,
-    ) -> Result<Vec<ledger::Fact>, ledger::Refusal<TransferStatus>> {
+    ) -> Result<Vec<ledger::Fact>, ledger::StatusRefusal<TransferStatus>> {
         let mut plan = self.state.ledger.plan(at);
         let transfers = |leg: &Leg, number| {
             let key = TransferKey::Leg { payment: payment.id, number };
@@ -98,7 +98,8 @@ impl Engine {
                 Movement::Reverse => Some(reverse(key, leg, payment.ledger)),
             }
         };
-        // Back in the opposite order, so that an account that only passes money on has it again in time.
+        // The transfers are reversed in the opposite order, so that an account that only passed the money on has it
+        // back in time.
         let ordered: Vec<&Leg> = match movement {
             Movement::Reverse => payment.legs.iter().rev().collect(),
             Movement::Keep | Movement::Post | Movement::Void => payment.legs.iter().collect(),
@@ -108,16 +109,16 @@ impl Engine {
             match plan.create_transfer(&transfer) {
                 Outcome::Created { .. } => {}
                 Outcome::Refused(refusal) => return Err(refusal),
-                Outcome::Exists { .. } => unreachable!("ENG-6: a payment numbers its transfers once"),
+                Outcome::Exists { .. } => unreachable!("ENG-6: a payment uses each of its transfer numbers once"),
             }
         }
         Ok(plan.into_facts())
     }
 }
 
-/// Where a verb leads from a state, if anywhere.
+/// The status that a verb leads to, and what it does to the money. `None` if the status does not allow the verb.
 fn transition(payment: &Payment, status: PaymentStatus, verb: Verb) -> Option<(PaymentStatus, Movement)> {
-    // A state that only the clock has reached so far cannot be left before its entry is written.
+    // A deadline has passed that is not journaled yet. No verb applies before that entry is written.
     if status != payment.status {
         return None;
     }
@@ -130,7 +131,8 @@ fn transition(payment: &Payment, status: PaymentStatus, verb: Verb) -> Option<(P
     }
 }
 
-/// Where a yes leads: from a review to the hold or the posting that its type asks for, from a hold to the posting.
+/// Where an approval leads: from a review, to the hold or the posting that the payment type asks for; from a hold, to
+/// the posting.
 fn approved(payment: &Payment) -> (PaymentStatus, Movement) {
     match (payment.status, payment.capture) {
         (PaymentStatus::InReview, CaptureTerms::Manual { .. }) => (PaymentStatus::Held, Movement::Keep),
@@ -154,8 +156,8 @@ fn changed(
     PaymentChanged { payment: payment.id, cause, status, deadline, ledger_facts, updates: withdrawn(payment, status) }
 }
 
-/// What leaves the feature windows: a payment that came to nothing no longer counts as accepted, from this moment on
-/// and at the time it was counted for. A refund does not undo that a payment was made.
+/// Removes the records by which a payment counted as accepted, if it is declined or voided, or expires. The removal takes
+/// effect now, for the time at which each record counted. A refund removes nothing, because the payment was made.
 fn withdrawn(payment: &Payment, status: PaymentStatus) -> Vec<Update> {
     if !matches!(status, PaymentStatus::Declined | PaymentStatus::Voided | PaymentStatus::Expired) {
         return Vec::new();
@@ -166,12 +168,12 @@ fn withdrawn(payment: &Payment, status: PaymentStatus) -> Vec<Update> {
         entity: record.entity,
         at: record.at,
         seq: payment.seq,
-        change: Change::Remove,
+        change: RecordChange::Remove,
     };
     accepted.map(remove).collect()
 }
 
-/// A post or void of a held leg; everything else is inherited from it.
+/// A post or void of a held leg, from which it inherits everything else.
 fn resolve(key: TransferKey, leg: &Leg, flags: TransferFlags, amount: Amount) -> NewTransfer {
     NewTransfer { amount, pending: Some(leg.transfer), flags, ..NewTransfer::named(key) }
 }

@@ -1,38 +1,36 @@
-//! Why nothing is written for a while.
+//! Why writes are refused.
 
 use std::sync::Arc;
 
 use types::Timestamp;
 
-/// Why nothing is written at the moment. It passes by itself or by what an operator does, and a request that is refused
-/// for it left no trace: it can be sent again as it is.
+/// Why writes are refused at the moment. The condition ends by itself, or when an operator acts. A request that is
+/// refused for this reason had no effect and can be sent again unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WritesClosed {
     /// Bytes of the journal are not what was written.
-    #[error("nothing is written since damage was found: {0}")]
+    #[error("the server refuses writes because the journal is damaged: {0}")]
     JournalDamaged(Arc<str>),
-    /// The disk has less room left than is kept free.
+    /// The disk has less free space than the reserve.
     #[error(
-        "{directory} has {free_bytes} bytes free, fewer than the reserve of {reserve_bytes}; nothing is written until there are more"
+        "{directory} has {free_bytes} bytes free, fewer than the reserve of {reserve_bytes}; the server refuses writes until there are more"
     )]
     DiskReserveReached {
-        /// The directory whose disk it is.
+        /// The directory whose disk is nearly full.
         directory: Arc<str>,
-        /// What is left.
         free_bytes: u64,
-        /// What is kept free.
         reserve_bytes: u64,
     },
-    /// The wall clock is ahead of what can be believed.
+    /// The wall clock is further ahead than the server believes.
     #[error(
-        "the clock says {wall}, but {since} and the time that passed since make it {expected}; nothing is written until the clock comes back or an operator confirms it"
+        "the clock says {wall}, but by {since} and the time that passed since then it is {expected}; the server refuses writes until the clock is right again or an operator confirms it"
     )]
     ClockNotBelieved {
-        /// What the wall clock says.
+        /// The time by the wall clock.
         wall: Timestamp,
-        /// What it should say.
+        /// The time that the server expects.
         expected: Timestamp,
-        /// What that rests on, in a few words.
+        /// The earlier time that `expected` is based on, in a few words.
         since: &'static str,
     },
 }

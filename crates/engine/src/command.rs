@@ -1,5 +1,5 @@
-//! What can be asked of the engine, already parsed, with personal data already tokenised and sealed: one table that says
-//! what each operation is answered.
+//! The operations of the engine, with parsed input in which personal data is already tokenised and sealed. One table
+//! says how each operation is answered.
 
 use ledger::{
     Account, AccountPlace, AccountStatus, Book, ImportStatus, PendingState, Scheduled, Transfer, TrialBalance,
@@ -23,23 +23,24 @@ use crate::{
 /// A command and who sent it.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Whose ledgers, ids and policy it is about.
+    /// The tenant whose ledgers, ids and policy the command is about.
     pub tenant: TenantId,
     pub actor: ActorId,
-    /// What makes a retry recognisable.
+    /// The id by which a retry is recognised.
     pub id: RequestId,
     pub command: Command,
 }
 
-/// Something that can be asked of the engine. The type of an operation says the type of its answer, so that nobody who
-/// asks has to handle an answer to something else.
+/// Something that a caller can ask of the engine. The type of an operation determines the type of its answer, so a
+/// caller never has to handle the answer to another operation.
 pub trait Operation: Into<Command> {
     type Reply: Into<Reply> + TryFrom<Reply>;
 
-    /// Takes the answer to this operation out of the form that all answers have while they wait to become durable.
+    /// Converts an answer to the answer to this operation. While answers wait to become durable, all of them have the
+    /// same type.
     ///
     /// # Panics
-    /// When it is the answer to another operation.
+    /// If it is the answer to another operation.
     fn answer(answer: Answer) -> Answered<Self> {
         answer.map(|reply| {
             let own = Self::Reply::try_from(reply);
@@ -51,8 +52,8 @@ pub trait Operation: Into<Command> {
 /// The answer to an operation.
 pub type Answered<O> = Result<<O as Operation>::Reply, Refusal>;
 
-/// Declares an enum of operations and its conversions. `$each` becomes a macro that does the same with whichever
-/// operation a value holds.
+/// Declares an enum of operations and its conversions. `$each` becomes a macro that evaluates an expression with the
+/// operation that a value holds.
 macro_rules! one_of {
     (($d:tt) $each:ident $(#[$doc:meta])* $all:ident { $($name:ident($operation:ty),)* }) => {
         $(#[$doc])*
@@ -73,7 +74,7 @@ macro_rules! one_of {
     };
 }
 
-/// The table of operations: what each is called in its enum, its type, the type of its answer.
+/// The table of operations: the name in the enum, the type of the operation, and the type of its answer.
 macro_rules! operations {
     ($d:tt $each:ident $(#[$doc:meta])* $all:ident { $($name:ident($operation:ty) -> $reply:ty,)* }) => {
         one_of! { $d $each $(#[$doc])* $all { $($name($operation),)* } }
@@ -93,7 +94,7 @@ macro_rules! operations {
 
 operations! {
     ($) for_query
-    /// What can be looked up. It never makes an entry. Pages hold at most [`PAGE_MAX`] items.
+    /// The lookups. They never make an entry. Pages have at most [`PAGE_MAX`] items.
     Command::Query {
         Ledgers(query::Ledgers) -> Vec<Book>,
         Account(query::Account) -> Box<AccountReply>,
@@ -118,7 +119,7 @@ operations! {
 
 one_of! {
     ($) for_dry_run
-    /// What can be judged without leaving an entry. [`Dry`] asks for it.
+    /// The operations that can be judged without making an entry. [`Dry`] asks for that.
     DryRun {
         OpenAccount(OpenAccount),
         OpenAccountBatch(OpenAccountBatch),
@@ -132,7 +133,7 @@ one_of! {
 
 operations! {
     ($) for_command
-    /// What can be asked.
+    /// Everything that a caller can ask of the engine.
     Command {
         Query(Query) -> Reply,
         DryRun(DryRun) -> Reply,
@@ -162,7 +163,7 @@ operations! {
     }
 }
 
-/// Asks what the answer to an operation would be now. It leaves no entry.
+/// Asks what the answer to an operation would be now, without making an entry.
 #[derive(Debug, Clone)]
 pub struct Dry<O>(pub O);
 
@@ -176,7 +177,7 @@ impl<O: Operation + Into<DryRun>> Operation for Dry<O> {
     type Reply = O::Reply;
 }
 
-/// An operation that reads.
+/// An operation that only reads.
 pub(crate) trait Look: Operation {
     fn events_count(&self) -> usize {
         1
@@ -185,22 +186,22 @@ pub(crate) trait Look: Operation {
     fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self>;
 }
 
-/// An operation that can be judged without leaving an entry.
+/// An operation that can be judged without making an entry.
 pub(crate) trait Foresee: Operation {
-    /// What its answer would be at `at`, the instant of the next entry.
+    /// The answer that it would get at `at`, the time of the next entry.
     fn foresee(&self, engine: &Engine, at: Timestamp, request: &Request) -> Answered<Self>;
 }
 
-/// An operation that is executed.
+/// An operation that the engine executes.
 pub(crate) trait Execute: Operation {
-    /// How many events it brings: the size of a batch, otherwise one.
+    /// The number of events that it contains: the size of a batch, otherwise 1.
     fn events_count(&self) -> usize {
         1
     }
 
     fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self>;
 
-    /// The answer while nothing may be written; none for what would leave an entry.
+    /// The answer while writes are refused; `None` for an operation that would make an entry.
     fn without_entry(&self, engine: &Engine, at: Timestamp, request: &Request) -> Option<Answered<Self>>;
 }
 
@@ -235,7 +236,7 @@ impl Execute for DryRun {
 }
 
 impl Request {
-    /// How many events it brings: the size of a batch, otherwise one.
+    /// The number of events that it contains: the size of a batch, otherwise 1.
     pub fn events_count(&self) -> usize {
         for_command!(&self.command, operation => operation.events_count().max(1))
     }
@@ -249,12 +250,12 @@ impl Request {
     }
 }
 
-/// The answer to one operation in the form that all answers have while they wait.
+/// Converts the answer to one operation to the type that all answers have while they wait.
 fn any<R: Into<Reply>>(answer: Result<R, Refusal>) -> Answer {
     answer.map(Into::into)
 }
 
 /// The most events of a batch, and the most ids of a lookup.
 pub const EVENTS_MAX: usize = 8_190;
-/// The largest page.
+/// The most items of a page.
 pub const PAGE_MAX: usize = 1_000;

@@ -1,14 +1,14 @@
-//! Deciding a payment: features, rules and models say what should happen, the ledger says whether it can, and one entry
-//! holds all of it.
+//! Deciding a payment: features, rules and models say what should happen, the ledger says whether it can happen, and
+//! one entry records all of it.
 
 use std::sync::Arc;
 
-use features::{Aggregate, Change, Missing, StreamId, Update, Window, Windows};
+use features::{Aggregate, Missing, RecordChange, StreamId, Update, Window, Windows};
 use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags, TransferKey};
 use policy::reason::LEG_FAILED;
 use policy::{
     AccountRef, AccountTemplate, AttributeKind, AttributeValue, Capture, CaptureExpiry, Counts, Effect, Evaluation,
-    Facts, History, LegPlan, PaymentType, PaymentTypeIdx, Policy, Reason, ReviewExpiry, StreamIdx, Verdict,
+    Facts, LegPlan, PaymentType, PaymentTypeIdx, Policy, Reason, ReviewExpiry, StreamIdx, Verdict, WindowSource,
 };
 use types::{
     AccountId, Amount, Digest, DigestBuilder, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, Timestamp, Token,
@@ -21,29 +21,29 @@ use crate::entry::{
 };
 use crate::{Answered, Engine, Made, PaymentReply, Refusal};
 
-/// Decide a payment and post what was decided.
+/// Decide a payment, and post, hold or refuse it.
 #[derive(Debug, Clone)]
 pub struct CreatePayment(pub Box<NewPayment>);
 
-/// A payment to decide. Its `Debug` form shows no attributes: some are personal.
+/// A payment to decide. Its `Debug` form shows no attributes, because some of them are personal.
 #[derive(Clone)]
 pub struct NewPayment {
-    /// Its id.
     pub payment: PaymentId,
-    /// Keyed hash of the request's own fields in canonical form.
+    /// A keyed hash of the request's own fields in canonical form.
     pub content: Digest,
-    /// The policy that the attributes were parsed with; if another one decides by now, the answer is
-    /// [`crate::Refusal::PolicyChanged`] and the edge parses again.
+    /// The policy with which the attributes were parsed. If another policy is active by now, the answer is
+    /// [`crate::Refusal::PolicyChanged`], and the edge parses the payment again.
     pub policy: Digest,
-    /// Its type in that policy.
+    /// The payment type in that policy.
     pub payment_type: PaymentTypeIdx,
-    /// How much, in minor units of the type's ledger; at most [`policy::AMOUNT_MAX`].
+    /// The amount in minor units of the type's ledger, at most [`policy::AMOUNT_MAX`].
     pub amount: Amount,
-    /// The client's time, where the type lets it declare one.
+    /// The time that the client declared, if the payment type accepts it.
     pub occurred_at: Option<Timestamp>,
-    /// Values in the type's order, entity keys as tokens. Personal ones are seen by rules and then forgotten.
+    /// The values in the order of the payment type, with tokens in place of entity keys. Rules read the personal ones;
+    /// no entry keeps them.
     pub attributes: Vec<Option<AttributeValue>>,
-    /// Personal values and entity keys, sealed.
+    /// The sealed personal values and entity keys.
     pub sealed: Option<Sealed>,
 }
 
@@ -53,7 +53,7 @@ impl std::fmt::Debug for NewPayment {
     }
 }
 
-/// Feature windows as a policy sees them: by its own numbers of streams.
+/// The feature windows, addressed by the stream numbers of one policy.
 struct StreamHistory<'a> {
     windows: &'a Windows,
     streams: &'a [StreamOpened],
@@ -65,7 +65,7 @@ impl StreamHistory<'_> {
     }
 }
 
-impl History for StreamHistory<'_> {
+impl WindowSource for StreamHistory<'_> {
     fn aggregate(
         &self,
         stream: StreamIdx,
@@ -78,7 +78,7 @@ impl History for StreamHistory<'_> {
     }
 }
 
-/// What the ledger made of the legs.
+/// What the ledger did with the legs.
 struct Moved {
     status: PaymentStatus,
     refusal: Option<LegRefusal>,
@@ -92,7 +92,7 @@ impl Decide for CreatePayment {
             Decided::Before(reply) => Decided::Before((Made::Before, reply)),
             Decided::Now(decided) => Decided::Now(Recording {
                 fact: Fact::PaymentDecided(decided),
-                // The envelope keeps what the client declared, also when it counted as late.
+                // The header keeps what the client declared, even if it was too late to count.
                 occurred_at: new.occurred_at,
                 sealed: new.sealed.clone(),
             }),
@@ -109,7 +109,7 @@ impl Decide for CreatePayment {
 }
 
 impl Engine {
-    /// What becomes of a payment: the decision, unless it was decided before.
+    /// Decides a payment, unless it was decided before.
     pub(crate) fn decide_payment(
         &self,
         at: Timestamp,
@@ -170,12 +170,12 @@ impl Engine {
         Ok(Decided::Now(Arc::new(decided)))
     }
 
-    /// The transfers that the policy wants. One that cannot be told declines the payment.
+    /// The transfers that the policy computed. If they could not be computed, the payment is declined.
     fn legs_of(&self, evaluation: &mut Evaluation) -> Vec<LegPlan> {
         match std::mem::replace(&mut evaluation.legs, Ok(Vec::new())) {
             Ok(legs) => legs,
             Err(_untold) => {
-                let code: Name = LEG_FAILED.parse().expect("a system reason is a name");
+                let code: Name = LEG_FAILED.parse().expect("POL-5: a built-in reason code is a valid name");
                 evaluation.reasons.push(Reason { code, effect: Effect::Decline });
                 evaluation.verdict = Verdict::Decline;
                 Vec::new()
@@ -183,7 +183,8 @@ impl Engine {
         }
     }
 
-    /// Tries the legs on the ledger: posted, or held for a review or a capture. One refusal undoes all of them.
+    /// Tries the legs on the ledger: they are posted, or held for a review or a capture. If one of them is refused, all
+    /// of them are undone.
     fn move_legs(
         &self,
         at: Timestamp,
@@ -227,7 +228,7 @@ impl Engine {
     }
 }
 
-/// The time that counts for a payment, and whether the declared one came too late to count.
+/// The time that counts for a payment, and whether the client declared a time that is too late to count.
 fn occurred(
     at: Timestamp,
     declared: Option<Timestamp>,
@@ -283,7 +284,7 @@ fn first_deadline(
     }
 }
 
-/// The account of a leg; one that the policy opens on first use is opened by the plan.
+/// The account of a leg. If the policy opens it on first use, the plan opens it.
 fn account_for(plan: &mut Plan<'_>, policy: &Policy, account: AccountRef) -> AccountId {
     let (template, entity) = match account {
         AccountRef::Id(id) => return id,
@@ -296,7 +297,10 @@ fn account_for(plan: &mut Plan<'_>, policy: &Policy, account: AccountRef) -> Acc
     if template.open_on_first_use && plan.account(id).is_none() {
         let new = new_account(id, ledger, template, entity);
         let opened = plan.open_account(&new);
-        debug_assert!(matches!(opened, Outcome::Created { .. }), "ENG-12: a checked template opens its account");
+        debug_assert!(
+            matches!(opened, Outcome::Created { .. }),
+            "ENG-12: an account that a validated template describes can be opened"
+        );
     }
     id
 }
@@ -319,15 +323,16 @@ fn new_account(id: AccountId, ledger: LedgerId, template: &AccountTemplate, enti
     }
 }
 
-/// The id of the account that a policy's template stands for: its single one, or that of an entity. It depends on the
-/// template's name and ledger, so that a new version of a policy goes on with the accounts of the one before.
+/// The id of the account that a template of a policy describes: its single account, or that of an entity. The id
+/// depends on the template's name and ledger, so that a new version of a policy continues with the same accounts.
 pub fn account_id(template: &Name, ledger: LedgerId, entity: Option<Token>) -> AccountId {
     let mut builder = DigestBuilder::new("finaira 2026-11 account of a policy template");
     builder.bytes(template.as_str().as_bytes()).u64(u64::from(ledger.get())).u128(entity.map_or(0, Token::get));
     AccountId::new(builder.digest().head_u128().clamp(1, u128::MAX - 1))
 }
 
-/// What the payment adds to windows: attempts always, accepted ones while money moves or is reserved.
+/// What the payment adds to feature windows: to those that count attempts always, to those that count accepted payments
+/// only if its money moved or is reserved.
 fn updates_of(
     evaluation: &Evaluation,
     history: &StreamHistory<'_>,
@@ -347,13 +352,13 @@ fn updates_of(
             entity: record.entity,
             at: record.at,
             seq,
-            change: Change::Insert { value: record.value },
+            change: RecordChange::Insert { value: record.value },
         });
     }
     (updates, accepted_updates)
 }
 
-/// The attributes that an entry may carry in the clear.
+/// The attributes that may be in an entry in the clear.
 fn plain_attributes(payment_type: &PaymentType, values: &[Option<AttributeValue>]) -> Vec<(Name, PlainValue)> {
     let mut plain = Vec::new();
     for (attribute, value) in payment_type.attributes.iter().zip(values) {

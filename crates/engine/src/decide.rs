@@ -1,4 +1,4 @@
-//! Commands that make one entry: deciding what it says, and showing what it made.
+//! Commands that make at most one entry: what each decides, and what it answers.
 
 use ledger::{Book, Outcome};
 use types::{Asset, LedgerId, RequestId, Sealed, Timestamp};
@@ -7,24 +7,24 @@ use crate::command::Execute;
 use crate::entry::{ArtifactChunk, Entry, Fact};
 use crate::{Answered, Engine, Made, Operation, Refusal, Request, Sink};
 
-/// A command that makes one entry at most.
+/// A command that makes at most one entry.
 pub(crate) trait Decide: Operation {
-    /// What becomes of it at `at`, the instant of its entry. Reads only.
+    /// Decides the command at `at`, the time of its entry. Only reads.
     fn decide(&self, engine: &Engine, at: Timestamp, request: RequestId) -> Result<Decided<Self::Reply>, Refusal>;
 
-    /// What its entry made, right after that was folded.
+    /// The answer, right after the entry was applied.
     fn made(&self, engine: &mut Engine, entry: &Entry) -> Answered<Self>;
 }
 
-/// What is decided of a command that is not refused.
+/// The decision about a command that is not refused.
 pub(crate) enum Decided<R, F = Recording> {
-    /// Nothing changes: it happened before.
+    /// Nothing changes, because it happened before.
     Before(R),
-    /// This happened.
+    /// This happens now.
     Now(F),
 }
 
-/// What an entry will say, beside its header.
+/// The content of an entry, apart from its header.
 pub(crate) struct Recording {
     pub(crate) fact: Fact,
     pub(crate) occurred_at: Option<Timestamp>,
@@ -72,7 +72,7 @@ impl Decide for OpenLedger {
         let mut plan = engine.state.ledger.plan(at);
         match plan.open_book(self.id, self.asset) {
             Outcome::Created { .. } => {
-                let fact = plan.into_facts().pop().expect("a plan with a created step has its fact");
+                let fact = plan.into_facts().pop().expect("a plan that created something has a fact");
                 Ok(Decided::Now(Recording::of(Fact::Ledger(fact))))
             }
             Outcome::Exists { .. } => Ok(Decided::Before((Made::Before, engine.book(self.id)?))),

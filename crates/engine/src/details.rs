@@ -1,4 +1,4 @@
-//! What people see of an account or transfer besides the ledger's own record, and how they name accounts.
+//! Accounts and transfers with their address, limits and metadata, and how requests name accounts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,12 +12,10 @@ use crate::Refusal;
 /// Changes of metadata: JSON texts by key; `None` removes the key.
 pub type MetadataChanges = Vec<(String, Option<String>)>;
 
-/// How a request names an account: by its id or by its address. What reads as an id is one.
+/// How a request names an account: by its id or by its address. Text that can be read as an id is an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountName {
-    /// Its id.
     Id(AccountId),
-    /// Its address.
     Address(Address),
 }
 
@@ -30,7 +28,7 @@ impl FromStr for AccountName {
     }
 }
 
-/// The text names no account.
+/// The text cannot name an account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither an account id (a hyphenated UUID or a decimal) nor an address such as customers:c42:wallet")]
 pub struct AccountNameParseError(String);
@@ -50,21 +48,18 @@ impl From<AccountId> for AccountName {
     }
 }
 
-/// An account and what stands beside its balances.
+/// An account with its address, limits and metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountReply {
-    /// The account.
     pub account: Account,
-    /// Its address.
     pub address: Option<String>,
-    /// The bounds on its balance.
     pub limits: Limits,
     /// JSON texts by key.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl AccountReply {
-    /// An account as it is after the plan's steps so far.
+    /// The account after the steps that the plan has taken so far.
     pub(crate) fn planned(plan: &Plan<'_>, account: Account) -> Self {
         Self {
             account,
@@ -74,8 +69,8 @@ impl AccountReply {
         }
     }
 
-    /// The same account as it stands in `plan`, from which steps were taken back since. An account that those steps opened
-    /// is shown as they opened it.
+    /// The same account after steps of `plan` were rolled back. An account that those steps opened is shown as they opened
+    /// it.
     pub(crate) fn in_plan(self, plan: &Plan<'_>) -> Self {
         match plan.account(self.account.id) {
             Some(account) => Self::planned(plan, *account),
@@ -83,7 +78,7 @@ impl AccountReply {
         }
     }
 
-    /// An account as it is.
+    /// The account as it is now.
     pub(crate) fn present(ledger: &ledger::Ledger, account: Account) -> Self {
         Self {
             account,
@@ -94,22 +89,21 @@ impl AccountReply {
     }
 }
 
-/// A transfer and what it left.
+/// A transfer with its accounts and metadata.
 #[derive(Debug, Clone)]
 pub struct TransferReply {
-    /// The transfer.
     pub transfer: Transfer,
-    /// What became of it, for a pending one.
+    /// What became of the transfer, if it is pending.
     pub state: Option<PendingState>,
-    /// The debit account now.
+    /// The current state of the account.
     pub debit: Account,
-    /// The credit account now.
+    /// The current state of the account.
     pub credit: Account,
     /// JSON texts by key.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// A transfer that was made, or one that waits for its time.
+/// A transfer that was made, or one that is scheduled.
 #[derive(Debug, Clone)]
 pub enum AnyTransfer {
     Made(Box<TransferReply>),
@@ -117,8 +111,8 @@ pub enum AnyTransfer {
 }
 
 impl AnyTransfer {
-    /// The same transfer as it stands in `plan`, from which steps were taken back since. A transfer that those steps made
-    /// is shown as they made it, with its accounts as they are.
+    /// The same transfer after steps of `plan` were rolled back. A transfer that those steps made is shown as they made it,
+    /// with the current state of its accounts.
     pub(crate) fn in_plan(self, plan: &Plan<'_>) -> Self {
         match self {
             Self::Made(reply) => Self::Made(Box::new(reply.in_plan(plan))),
@@ -128,7 +122,7 @@ impl AnyTransfer {
 }
 
 impl TransferReply {
-    /// A transfer as it is after the plan's steps so far, with both its accounts.
+    /// The transfer and both its accounts, after the steps that the plan has taken so far.
     pub(crate) fn planned(plan: &Plan<'_>, key: TransferKey) -> Option<Self> {
         let transfer = plan.transfer(key)?;
         let account = |id| *plan.account(id).expect("LED-8: a transfer's accounts are open");
@@ -151,7 +145,6 @@ impl TransferReply {
     }
 }
 
-/// The account that is named.
 pub(crate) fn named(plan: &Plan<'_>, name: &AccountName) -> Result<Account, Refusal> {
     let found = match name {
         AccountName::Id(id) => plan.account(*id),
@@ -163,7 +156,7 @@ pub(crate) fn named(plan: &Plan<'_>, name: &AccountName) -> Result<Account, Refu
     })
 }
 
-/// The transfer that a client named.
+/// The transfer with this id, which a client chose.
 pub(crate) fn client_transfer(plan: &Plan<'_>, id: TransferId) -> Result<TransferReply, Refusal> {
     TransferReply::planned(plan, TransferKey::Client(id)).ok_or(Refusal::TransferNotFound(id))
 }

@@ -1,4 +1,4 @@
-//! Dry runs: what an operation would be answered now, without an entry.
+//! Dry runs: the answer that an operation would get now, without an entry.
 
 use types::Timestamp;
 
@@ -11,7 +11,8 @@ use crate::{
     OpenAccountBatch, PaymentReply, Request, ReverseTransfer,
 };
 
-/// What is judged on a plan, a batch as a whole: each order after those before it.
+/// Operations that are judged on a plan. A batch is judged as a whole: each order sees the effects of the orders before
+/// it.
 macro_rules! foresee_on_a_plan {
     ($($operation:ty),*) => {
         $(impl Foresee for $operation {

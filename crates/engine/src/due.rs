@@ -1,4 +1,5 @@
-//! What time alone brings: deadlines of payments, the end of pending transfers, scheduled transfers.
+//! What happens when its time comes, without a request: deadlines of payments, expiry of pending transfers, scheduled
+//! transfers.
 
 use types::{ActorId, PaymentId, RequestId, Timestamp};
 
@@ -6,37 +7,38 @@ use crate::decide::Recording;
 use crate::entry::Fact;
 use crate::{Engine, Sink};
 
-/// What time alone brings.
+/// Something that happens when its time comes.
 enum Due {
     /// The deadline of a payment.
     Deadline(PaymentId),
-    /// The end of a pending transfer.
+    /// The expiry of a pending transfer.
     Timeout,
     /// The time of a scheduled transfer.
     Scheduled,
 }
 
 impl Engine {
-    /// Makes the entry of the next thing that time alone brings by `now`: a deadline, a timeout. Asked until there is
-    /// none, which it says with false.
+    /// Makes the entry of the next thing that is due at `now`. Returns false if nothing is due; callers repeat the call
+    /// until then.
     pub fn execute_due(&mut self, now: Timestamp, sink: &mut dyn Sink) -> bool {
         self.journal_digest(now, sink);
         let at = self.next_instant(now);
         let deadline = self.state.deadlines.first().map(|(due, payment)| (*due, Due::Deadline(*payment)));
         let timeout = self.state.ledger.next_due().map(|due| (due, Due::Timeout));
         let scheduled = self.state.ledger.next_scheduled().map(|due| (due, Due::Scheduled));
-        // Of those that are due together the first: what is released is there for what wants to move.
+        // The earliest comes first. Of those due at the same time, scheduled transfers come last, so that they can use
+        // what the others release.
         let first = [deadline, timeout, scheduled].into_iter().flatten().min_by_key(|(due, _)| *due);
         let fact = match first.filter(|(due, _)| *due <= at) {
             Some((_, Due::Deadline(payment))) => Fact::PaymentChanged(self.pass_deadline(at, payment)),
             Some((_, Due::Timeout)) => {
-                let expired = self.state.ledger.due(at, 1).pop().expect("a time that came is of a transfer");
+                let expired = self.state.ledger.due(at, 1).pop().expect("a transfer is due at this time");
                 Fact::Ledger(ledger::Fact::TransferExpired(expired))
             }
             Some((_, Due::Scheduled)) => {
-                let id = self.state.ledger.due_scheduled(at, 1).pop().expect("a time that came is of a transfer");
+                let id = self.state.ledger.due_scheduled(at, 1).pop().expect("a transfer is due at this time");
                 let planned = self.state.ledger.plan_due_scheduled(at, id);
-                Fact::Ledger(planned.fact.expect("LED-4: what was scheduled is created or fails"))
+                Fact::Ledger(planned.fact.expect("LED-4: a scheduled transfer is created or fails"))
             }
             None => return false,
         };
@@ -45,7 +47,7 @@ impl Engine {
         true
     }
 
-    /// When time alone next brings something.
+    /// When the next thing is due.
     pub fn next_due(&self) -> Option<Timestamp> {
         let deadline = self.state.deadlines.first().map(|(due, _)| *due);
         let ledger = &self.state.ledger;

@@ -1,4 +1,4 @@
-//! Entries: what happened, as facts. `apply` folds them; nothing in them is ever decided again.
+//! Entries: what happened, as facts. `apply` only folds them; nothing in them is ever decided again.
 
 use std::sync::Arc;
 
@@ -15,74 +15,70 @@ use crate::identity::IdentityFact;
 /// One record of the journal: one command and everything that was decided about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// Where it stands and who caused it.
+    /// Its place in the journal, and who caused it.
     pub header: Header,
-    /// What happened.
     pub fact: Fact,
-    /// Personal data of the command, readable only with keys of the key store.
+    /// Personal data of the command. Only keys of the key store can decrypt it.
     pub sealed: Option<Sealed>,
 }
 
-/// What every entry says about itself.
+/// What every entry has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// The shard whose order this is.
+    /// The shard that the entry belongs to.
     pub shard: ShardId,
-    /// The place in that order.
+    /// The entry's place in the order of the shard.
     pub seq: Seq,
-    /// Whose entry.
+    /// The tenant that the entry belongs to.
     pub tenant: TenantId,
-    /// Who asked.
+    /// Who made the request.
     pub actor: ActorId,
-    /// The request that caused it; zero when nobody asked (a deadline, a digest).
+    /// The request that caused the entry; 0 if no request did (a deadline, a digest).
     pub request: RequestId,
-    /// The engine's time: unique and increasing. Steps of the entry that need times of their own (several transfers
-    /// of one payment) take the nanoseconds after it.
+    /// The engine's time, unique and increasing. Steps of the entry that need a time of their own (several transfers of
+    /// one payment) take the nanoseconds after it.
     pub decided_at: Timestamp,
-    /// The client's time where it declares one, otherwise equal to `decided_at`.
+    /// The time that the client declared, if it declared one; otherwise equal to `decided_at`.
     pub occurred_at: Timestamp,
 }
 
-/// What happened. One variant is one kind of entry; `journal` owns their bytes and numbers.
+/// What happened. Each variant is one kind of entry; `journal` defines their bytes and numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
     /// The first entry of a history.
-    JournalStarted {
-        /// Which history.
-        origin: Origin,
-    },
-    /// A history goes on from a point of another one, as a history of its own: a restore.
+    JournalStarted { origin: Origin },
+    /// A history continues from a point of another one, because the journal was restored.
     JournalContinued {
-        /// Which history it is from here on.
+        /// The origin of the new history.
         origin: Origin,
-        /// What comes before it.
-        departed: Checkpoint,
+        /// The old history, up to the point at which the new one departs from it.
+        departed: DepartedHistory,
     },
-    /// Something moved or opened in the ledger outside any payment.
+    /// A fact of the ledger that does not belong to a payment.
     Ledger(ledger::Fact),
     /// A payment was decided.
     PaymentDecided(Arc<PaymentDecided>),
-    /// A payment moved on: a verb, or a deadline that passed.
+    /// The status of a payment changed: by a verb, or because a deadline passed.
     PaymentChanged(PaymentChanged),
-    /// It became known what a payment truly was.
+    /// A label was recorded, which says what a payment turned out to be.
     LabelRecorded(LabelRecorded),
-    /// A part of a large thing that other entries name by its digest.
+    /// A part of a large object was stored. Other entries refer to the object by its digest.
     ArtifactStored(ArtifactChunk),
-    /// A policy began to decide.
+    /// A policy was activated.
     PolicyActivated(Arc<PolicyActivated>),
     /// A principal or a credential was added.
     Identity(IdentityFact),
-    /// What the state was, for every later replay to compare.
+    /// The digest of the state at this point, which every later replay must reproduce.
     StateDigest(StateDigest),
 }
 
 impl Fact {
-    /// Where a restart gets what the entry of this fact did. Whatever writes the tables or restores a state goes by this;
-    /// a new fact has to say it here.
+    /// From where a restart restores the effect of this fact. Code that writes the tables or restores a state relies on
+    /// this answer, so a new fact must be added here.
     pub const fn restored_from(&self) -> RestoredFrom {
         match self {
             Self::Ledger(fact) => fact.restored_from(),
-            // The tables of the generation that ends with the last digest name it.
+            // The tables of a generation contain the digest with which the generation ends.
             Self::StateDigest(_) => RestoredFrom::Tables,
             Self::JournalStarted { .. }
             | Self::JournalContinued { .. }
@@ -98,113 +94,108 @@ impl Fact {
 
 /// A history up to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Which history.
+pub struct DepartedHistory {
+    /// The origin of the history.
     pub origin: Origin,
-    /// Its first so many entries.
+    /// The number of its entries up to that point.
     pub size: u64,
-    /// The root of the RFC 6962 tree over their leaves.
+    /// The root of the RFC 6962 tree over those entries.
     pub root: Digest,
 }
 
-/// The decision of a payment and all it moved.
+/// The decision about a payment, and everything that it moved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PaymentDecided {
-    /// The payment.
     pub payment: PaymentId,
-    /// Keyed hash of the request's own fields in canonical form.
+    /// A keyed hash of the request's own fields in canonical form.
     pub content: Digest,
-    /// The entry that activated the policy which decided; it also explains the numbers of features, rules and models.
+    /// The entry that activated the deciding policy. That entry also gives the names for the numbers of features and
+    /// models.
     pub policy: Seq,
-    /// The payment type.
     pub payment_type: Name,
-    /// The ledger whose asset the amount is in.
+    /// The ledger of the payment, which determines its asset.
     pub ledger: LedgerId,
-    /// How much, in minor units.
+    /// In minor units.
     pub amount: Amount,
-    /// The attributes that are not personal; entities as tokens. By name, in the type's order.
+    /// The attributes that are not personal, by name, in the order of the payment type. Entities are tokens.
     pub attributes: Vec<(Name, PlainValue)>,
-    /// What policy said.
+    /// The verdict of the policy.
     pub verdict: Verdict,
-    /// 0 to 1000.
+    /// From 0 to 1000.
     pub score: u16,
-    /// Rules and the system's own reasons, in the order they applied, with what each did.
+    /// Rules and built-in reasons, in the order in which they applied, each with its effect.
     pub reasons: Vec<Reason>,
     /// Free texts that rules attached.
     pub tags: Vec<String>,
-    /// Feature number in the policy, and its value at that moment.
+    /// The number of each feature in the policy, and its value at that moment.
     pub features: Vec<(u16, FeatureValue)>,
-    /// Model number in the policy, and the probability it gave.
+    /// The number of each model in the policy, and the probability that it returned.
     pub models: Vec<(u16, Option<f64>)>,
-    /// `occurred_at` was declared later than the type's bound allows, so `decided_at` counted instead.
+    /// True if `occurred_at` was further in the past than the payment type allows, so that `decided_at` was used
+    /// instead.
     pub late: bool,
-    /// Where the payment stands after the decision.
+    /// The status right after the decision.
     pub status: PaymentStatus,
-    /// Why the ledger refused a leg, when the status says refused.
+    /// Why the ledger refused a leg, if the status is [`PaymentStatus::Refused`].
     pub refusal: Option<LegRefusal>,
     /// Whether an approval moves the money or only reserves it.
     pub capture: CaptureTerms,
-    /// What happens next if nobody acts.
+    /// What happens if nobody acts, and when.
     pub deadline: Option<Deadline>,
-    /// Accounts opened and transfers made, in order.
+    /// The accounts opened and transfers made, in order.
     pub ledger_facts: Vec<ledger::Fact>,
-    /// What it adds to feature windows.
+    /// What the payment adds to feature windows.
     pub updates: Vec<Update>,
-    /// Which of those records go away again when the payment is declined, voided or expires: positions in `updates`.
+    /// The positions in `updates` of the records that are removed if the payment is declined or voided, or expires.
     pub accepted_updates: Vec<u16>,
 }
 
-/// An attribute value that an entry may carry in the clear.
+/// A value of an attribute that may be in an entry in the clear.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PlainValue {
-    /// Text that the policy declares not personal.
+    /// A text that the policy does not declare as personal.
     Text(Box<str>),
-    /// A whole number.
     Int(i64),
-    /// A number.
     Double(f64),
-    /// Yes or no.
     Bool(bool),
-    /// An instant.
     Time(Timestamp),
     /// The token of an entity key.
     Entity(Token),
-    /// An account the client named.
+    /// An account that the client named.
     Account(AccountId),
 }
 
 /// Which leg the ledger refused, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LegRefusal {
-    /// Position in the payment type's legs, from 0; legs of amount zero count too.
+    /// The position in the payment type's legs, from 0. Legs with an amount of zero count too.
     pub leg: u16,
-    /// The ledger's status.
     pub status: TransferStatus,
 }
 
-/// Where a payment stands.
+/// The status of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PaymentStatus {
     /// The money moved.
     Posted,
-    /// Approved; the money is reserved until captured or voided.
+    /// Approved; the money is reserved until it is captured or voided.
     Held,
-    /// The money is reserved until a human decides.
+    /// The money is reserved until a person decides.
     InReview,
-    /// Policy or a reviewer said no; nothing moved.
+    /// The policy or a reviewer declined the payment; no money moved.
     Declined,
-    /// Policy did not decline, but the ledger refused; nothing moved.
+    /// The policy did not decline the payment, but the ledger refused it; no money moved.
     Refused,
-    /// Given up before it was captured; the money is free again.
+    /// Given up before it was captured; the money is released.
     Voided,
-    /// A deadline passed; the money is free again.
+    /// A deadline passed; the money is released.
     Expired,
-    /// The money moved back.
+    /// The money was moved back.
     Refunded,
 }
 
 impl PaymentStatus {
-    /// All, in the order of their numbers.
+    /// All statuses, in the order of their numbers.
     pub const ALL: [Self; 8] = [
         Self::Posted,
         Self::Held,
@@ -216,7 +207,6 @@ impl PaymentStatus {
         Self::Refunded,
     ];
 
-    /// The stable name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Posted => "posted",
@@ -231,21 +221,20 @@ impl PaymentStatus {
     }
 }
 
-/// When a payment moves on by itself, and where to.
+/// What happens to a payment if nobody acts, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
-    /// The instant; from then on the payment is what `then` says.
+    /// The instant. From then on, the payment is what `then` makes of it.
     pub at: Timestamp,
-    /// What it does.
     pub then: AtDeadline,
 }
 
-/// What a passed deadline does, as the policy declared it when the payment was decided.
+/// What a deadline that passes does, as the policy declared it when the payment was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtDeadline {
-    /// The payment expires and the money is free again.
+    /// The payment expires, and the money is released.
     Expire,
-    /// The payment goes on as if somebody had said yes: a review counts as approved, a hold as captured.
+    /// The payment continues as if it had been approved: a review counts as approved, a hold as captured.
     Proceed,
 }
 
@@ -254,61 +243,60 @@ pub enum AtDeadline {
 pub enum CaptureTerms {
     /// The money moves at once.
     Immediate,
-    /// The money is reserved until a capture.
+    /// The money is reserved until it is captured.
     Manual {
-        /// How long, from the approval.
+        /// The time for the capture, from the approval.
         deadline: Span,
-        /// What a missed capture does.
+        /// What happens if the capture does not come in time.
         then: AtDeadline,
     },
 }
 
-/// A payment moved on.
+/// The status of a payment changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PaymentChanged {
-    /// The payment.
     pub payment: PaymentId,
-    /// What moved it.
+    /// What caused the change.
     pub cause: Cause,
-    /// Where it stands now.
+    /// The new status.
     pub status: PaymentStatus,
-    /// What happens next if nobody acts.
+    /// What happens if nobody acts, and when.
     pub deadline: Option<Deadline>,
-    /// The transfers that did it, in order.
+    /// The transfers that the change made, in order.
     pub ledger_facts: Vec<ledger::Fact>,
-    /// What it changes in feature windows.
+    /// What the change does to feature windows.
     pub updates: Vec<Update>,
 }
 
-/// What moves a payment.
+/// What caused a change of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// Somebody asked.
+    /// A request.
     Verb(Verb),
-    /// Nobody did in time.
+    /// A deadline that passed.
     Deadline,
 }
 
-/// What can be asked of a payment.
+/// What a request can do to a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
-    /// A reviewer says yes.
+    /// A reviewer approves it.
     Approve,
-    /// A reviewer says no.
+    /// A reviewer declines it.
     Decline,
-    /// Move what is held.
+    /// Moves the held amount.
     Capture,
-    /// Give up what is held or under review.
+    /// Gives up a payment that is held or under review.
     Void,
-    /// Move back what was posted, in full.
+    /// Moves back everything that was posted.
     Refund,
 }
 
 impl Verb {
-    /// All, in the order of their numbers.
+    /// All verbs, in the order of their numbers.
     pub const ALL: [Self; 5] = [Self::Approve, Self::Decline, Self::Capture, Self::Void, Self::Refund];
 
-    /// The stable name, also the last part of its route.
+    /// The stable name, which is also the last part of the verb's route.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Approve => "approve",
@@ -323,76 +311,73 @@ impl Verb {
 /// What a payment turned out to be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelRecorded {
-    /// The payment.
     pub payment: PaymentId,
     /// The label, such as `fraud`.
     pub label: Name,
-    /// Whether the policy of that moment counts this label as a positive.
+    /// Whether the policy that was active counts the label as positive.
     pub positive: bool,
-    /// What it changes in feature windows.
+    /// What the label changes in feature windows.
     pub updates: Vec<Update>,
 }
 
 /// A part of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactChunk {
-    /// Digest of the whole artifact.
+    /// The digest of the whole artifact.
     pub artifact: Digest,
-    /// Which part, from 0.
+    /// The position of this part, from 0.
     pub index: u32,
-    /// How many parts there are.
+    /// The number of parts.
     pub count: u32,
-    /// The part.
     pub bytes: Arc<[u8]>,
 }
 
 impl ArtifactChunk {
-    /// The largest part; a frame holds several.
+    /// The largest part. A frame holds several.
     pub const BYTES_MAX: usize = 256 * 1024;
-    /// The most parts: 16 MiB and a little more for the largest policy bundle.
+    /// The most parts: enough for a policy bundle of 16 MiB, and a little more.
     pub const COUNT_MAX: u32 = 72;
 }
 
-/// A policy began to decide. Everything that reading old entries or folding new ones needs to know of it.
+/// A policy was activated. The fact has everything that is needed of the policy to read its entries and to apply them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyActivated {
-    /// Digest of the bundle, an artifact stored before.
+    /// The digest of the bundle, which is a stored artifact.
     pub artifact: Digest,
-    /// The policy's own name.
     pub name: Name,
-    /// Names of features by number.
+    /// The names of features, by their numbers.
     pub features: Vec<Name>,
-    /// Names of models by number.
+    /// The names of models, by their numbers.
     pub models: Vec<Name>,
-    /// The streams it uses, in the policy's order: new ones, and old ones it goes on with.
+    /// The streams that the policy uses, in its order: new ones, and existing ones that continue.
     pub streams: Vec<StreamOpened>,
-    /// Ledgers that it needed and that did not exist.
+    /// The ledgers that the policy declares and that did not exist.
     pub ledger_facts: Vec<ledger::Fact>,
 }
 
 /// A stream of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamOpened {
-    /// The number that updates carry.
+    /// The number by which updates refer to the stream.
     pub id: StreamId,
-    /// What defines it; an unchanged definition keeps its number and its records.
+    /// A digest of the stream's definition. A stream whose definition did not change keeps its number and its records.
     pub key: Digest,
-    /// How far back features may look.
+    /// How far back features can look.
     pub retention: Span,
-    /// Records kept per entity.
+    /// The most records for each entity.
     pub records_max: u32,
-    /// Entities kept.
+    /// The most entities.
     pub entities_max: u32,
-    /// Since when every payment has been recorded in it: from the beginning, or from an activation on. A window that
-    /// reaches further back is missing, never silently short.
+    /// The time since which every payment was recorded in the stream: the beginning, or an activation. A feature whose
+    /// window reaches further back is missing; it is never silently wrong.
     pub recorded_since: Timestamp,
 }
 
-/// What the state was after the entry before this one.
+/// The digest of the state after the entry before this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateDigest {
-    /// How the digest is computed; a later scheme adds what a later release adds to the state.
+    /// How the digest is computed. A later scheme adds what a later release adds to the state.
     pub scheme: u16,
-    /// Over the after-images of everything that changed since the last one, chained from it.
+    /// Covers the new state of everything that changed since the previous digest, and that digest.
     pub digest: Digest,
 }

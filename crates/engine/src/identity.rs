@@ -1,7 +1,7 @@
-//! Identity: the principals that act, and the credentials that they authenticate with.
+//! Identity: the principals that make requests, and the credentials with which they authenticate.
 //!
-//! An entry's actor is a principal, whichever of its credentials was used. So a lost or replaced credential does not
-//! change who acted.
+//! The actor of an entry is a principal, whichever of its credentials the request used. If a credential is lost or
+//! replaced, the entries still name the same actor.
 
 use std::collections::BTreeMap;
 
@@ -11,26 +11,25 @@ use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{Entry, Fact};
 use crate::{Answered, Engine, Made, Refusal};
 
-/// What happened to principals and credentials.
+/// A fact about principals and credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentityFact {
     /// A principal was added.
     PrincipalAdded(PrincipalAdded),
-    /// A principal got one more credential.
+    /// A credential was added to a principal.
     CredentialAdded(CredentialAdded),
-    /// A principal and its API key in one, both with the key's number. Releases before format version 4 wrote it; this
-    /// release only reads it.
+    /// A principal and its API key were added together, both with the key's number. Releases before format version 4
+    /// wrote this fact; this release only reads it.
     ApiKeyAdded(ApiKeyAdded),
 }
 
-/// A principal: somebody who can act.
+/// A principal: a person or a program that can make requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrincipalAdded {
-    /// Its number, which entries carry as the actor.
+    /// The number that entries have as their actor.
     pub actor: ActorId,
-    /// What it is.
     pub kind: PrincipalKind,
-    /// For people.
+    /// A name for people to read.
     pub name: Box<str>,
 }
 
@@ -41,15 +40,13 @@ pub enum PrincipalKind {
     System,
     /// A program that calls the API.
     Service,
-    /// A human.
     Person,
 }
 
 impl PrincipalKind {
-    /// All, in the order of their numbers.
+    /// All kinds, in the order of their numbers.
     pub const ALL: [Self; 3] = [Self::System, Self::Service, Self::Person];
 
-    /// The stable name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -59,33 +56,28 @@ impl PrincipalKind {
     }
 }
 
-/// A credential: what a principal authenticates with.
+/// A credential, with which a principal authenticates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialAdded {
-    /// Its number. An API key carries it in its text.
+    /// The number of the credential. The text of an API key contains it.
     pub credential: CredentialId,
     /// The principal that it belongs to.
     pub principal: ActorId,
-    /// How the principal authenticates with it.
     pub kind: CredentialKind,
-    /// What requests that use it may do, a set of bits that `api` names.
+    /// What requests with this credential may do: a set of bits, which `api` names.
     pub scopes: u32,
-    /// For people.
+    /// A name for people to read.
     pub name: Box<str>,
 }
 
 /// How a principal authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialKind {
-    /// With a secret, of which the journal has only the hash.
-    ApiKey {
-        /// Hash of the secret.
-        hash: Digest,
-    },
+    /// With a secret. The journal contains only its hash.
+    ApiKey { hash: Digest },
 }
 
 impl CredentialKind {
-    /// The stable name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ApiKey { .. } => "api_key",
@@ -93,32 +85,29 @@ impl CredentialKind {
     }
 }
 
-/// An API key of a release before principals.
+/// An API key of a release that did not have principals yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKeyAdded {
-    /// Its number, which is also that of its principal.
+    /// The number of the key, which is also the number of its principal.
     pub key: ActorId,
-    /// Hash of the secret.
+    /// The hash of the secret.
     pub hash: Digest,
-    /// What it may do, a set of bits that `api` names.
+    /// What requests with this key may do: a set of bits, which `api` names.
     pub scopes: u32,
-    /// For people.
+    /// A name for people to read.
     pub name: Box<str>,
 }
 
 /// Why a principal or a credential was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityRefusal {
-    /// No such principal.
     #[error("principal {0} not found")]
     PrincipalNotFound(ActorId),
-    /// That number belongs to another principal.
     #[error("principal {0} exists with different content")]
     PrincipalExistsWithDifferentContent(ActorId),
-    /// Nobody authenticates as the system.
+    /// A principal of the kind system cannot have credentials.
     #[error("principal {0} is of the kind `system`, which has no credentials")]
     PrincipalIsSystem(ActorId),
-    /// That number belongs to another credential.
     #[error("credential {0} exists with different content")]
     CredentialExistsWithDifferentContent(CredentialId),
 }
@@ -126,15 +115,14 @@ pub enum IdentityRefusal {
 /// A principal as the state keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// What it is.
     pub kind: PrincipalKind,
-    /// For people.
+    /// A name for people to read.
     pub name: Box<str>,
-    /// When it was added; zero for the system itself, which no entry adds.
+    /// When it was added; 0 for the system itself, which no entry adds.
     pub added_at: Timestamp,
 }
 
-/// All principals and credentials: a fold of the facts about them.
+/// All principals and credentials: the fold of the facts about them.
 #[derive(Debug)]
 pub(crate) struct Identities {
     pub(crate) principals: BTreeMap<ActorId, Principal>,
@@ -185,7 +173,6 @@ impl Decide for CredentialAdded {
 }
 
 impl Identities {
-    /// Folds a fact.
     pub(crate) fn apply(&mut self, at: Timestamp, fact: &IdentityFact) {
         match fact {
             IdentityFact::PrincipalAdded(added) => self.add_principal(at, added.clone()),
@@ -215,7 +202,7 @@ impl Identities {
         let principal = self.principals.get(&added.principal);
         assert!(
             principal.is_some_and(|principal| principal.kind != PrincipalKind::System),
-            "ENG-22: a credential belongs to a principal that can have one"
+            "ENG-22: a credential belongs to a principal that can have credentials"
         );
         let replaced = self.credentials.insert(added.credential, added);
         assert!(replaced.is_none(), "ENG-23: a credential is added once");
@@ -223,8 +210,8 @@ impl Identities {
 }
 
 impl IdentityFact {
-    /// Adds the after-image to a digest of the state. For an API key of an earlier release it is the one that that
-    /// release added, so digests in its journal still compare.
+    /// Adds the new state to a digest. For an API key of an earlier release it adds what that release added, so that the
+    /// digests in its journal still match.
     pub(crate) fn digest_into(&self, builder: &mut DigestBuilder) {
         match self {
             Self::PrincipalAdded(PrincipalAdded { actor, kind, name }) => {

@@ -1,5 +1,5 @@
-//! Imports of existing books: their rows come in order, each is judged and becomes an entry of its own. A row that is
-//! refused ends its request; those before it are staged.
+//! Imports of existing books. Rows arrive in order; each is judged, and becomes an entry of its own. A row that is
+//! refused ends its request; the rows before it stay staged.
 
 use ledger::{ImportRefusal, ImportState, ImportStatus, NewAccount, NewTransfer, Outcome};
 use types::{Digest, ImportId, LedgerId, Timestamp};
@@ -9,39 +9,36 @@ use crate::decide::Recording;
 use crate::entry::Fact;
 use crate::{Answered, Engine, Made, Refusal, Request, Sink};
 
-/// What can be asked of an import.
+/// The operations on an import.
 #[derive(Debug, Clone)]
 pub enum ImportCommand {
-    /// Begin one.
+    /// Start an import.
     Start {
-        /// Its id.
         id: ImportId,
-        /// Where its rows will stand.
+        /// The ledger that the rows belong to.
         ledger: LedgerId,
-        /// What tells its files apart from others.
+        /// A digest of the files, which identifies them.
         content: Digest,
     },
-    /// Stage accounts. Rows that are staged already are passed over, so that a request can be repeated.
+    /// Add accounts. Rows that are already staged are skipped, so that a request can be repeated.
     StageAccounts {
-        /// The import.
         id: ImportId,
-        /// The number of the first of these among its accounts, from 0.
+        /// The number of the first row among the import's accounts, from 0.
         first: u64,
         /// At most [`crate::EVENTS_MAX`].
         rows: Vec<NewAccount>,
     },
-    /// Stage transfers, in the same way.
+    /// Add transfers, in the same way.
     StageTransfers {
-        /// The import.
         id: ImportId,
-        /// The number of the first of these among its transfers, from 0.
+        /// The number of the first row among the import's transfers, from 0.
         first: u64,
         /// At most [`crate::EVENTS_MAX`].
         rows: Vec<NewTransfer>,
     },
-    /// Let everybody see all of it.
+    /// Open the import: all its rows take effect.
     Open(ImportId),
-    /// Let none of it have happened.
+    /// Discard the import: none of its rows takes effect.
     Discard(ImportId),
 }
 
@@ -58,7 +55,7 @@ impl Execute for ImportCommand {
         engine.import(now, request, self, sink)
     }
 
-    /// Refused as a whole.
+    /// While writes are refused, an operation on an import is refused as a whole.
     fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
         None
     }
@@ -93,7 +90,7 @@ impl Engine {
         Ok((made, self.import_status(id)?))
     }
 
-    /// The imports whose rows can be seen.
+    /// The imports that were opened.
     pub fn opened_imports(&self) -> Vec<ledger::ImportNumber> {
         let all = self.state.ledger.imports().iter();
         all.filter(|status| status.state == ImportState::Opened).map(|status| status.import.number).collect()
@@ -148,7 +145,7 @@ impl Engine {
         Ok((Made::Now, self.import_status(id)?))
     }
 
-    /// The number of the import, and how many rows from number `first` on are staged already.
+    /// The number of the import, and how many rows, from number `first` onwards, are already staged.
     fn next_row(
         &self,
         id: ImportId,
@@ -167,8 +164,8 @@ impl Engine {
     }
 }
 
-/// A row whose id came before in the same import.
+/// The refusal of a row whose id came earlier in the same import.
 fn repeated(kind: &'static str, row: u64) -> Refusal {
-    let sentence = "the import brings the same row twice".to_owned();
+    let sentence = "the import contains the same row twice".to_owned();
     Refusal::ImportRow { kind, row, status: "exists", sentence }
 }

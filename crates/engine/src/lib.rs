@@ -1,10 +1,10 @@
-//! The engine: decides commands against its state, and folds what was decided.
+//! The engine: decides commands against its state, and applies what was decided.
 //!
-//! [`Engine::execute`] is decide, then apply: `decide` reads the state and may be costly, the [`Entry`] it makes holds
-//! every fact of its decision, and `apply` only folds that entry. Recovery and replay call [`Engine::apply`] alone, so
-//! no rule, feature or model is ever evaluated again to rebuild a state.
+//! [`Engine::execute`] decides, then applies. Deciding reads the state and may be costly; the [`Entry`] that it makes
+//! holds every fact of the decision, and applying the entry only folds it into the state. Recovery and replay call
+//! [`Engine::apply`] alone, so no rule, feature or model is ever evaluated again to rebuild a state.
 //!
-//! No I/O, no clock, no randomness, no threads: time comes in with each call.
+//! The engine does no I/O and has no clock, randomness or threads; every call passes the time.
 #![deny(clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
 mod accounts_page;
@@ -51,7 +51,7 @@ pub use create_payment::{CreatePayment, NewPayment, account_id};
 pub use decide::OpenLedger;
 pub use details::{AccountName, AccountNameParseError, AccountReply, AnyTransfer, MetadataChanges, TransferReply};
 pub use entry::{
-    ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header, LabelRecorded,
+    ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, DepartedHistory, Entry, Fact, Header, LabelRecorded,
     LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
     Verb,
 };
@@ -75,37 +75,35 @@ pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};
 use crate::decide::Recording;
 use crate::state::State;
 
-/// One shard's decider and its state.
+/// The engine of one shard, with its state.
 #[derive(Debug)]
 pub struct Engine {
     shard: ShardId,
     tenant: TenantId,
     state: State,
-    /// The active policy, compiled. Absent after a replay until [`Engine::stage_policy`] brings it.
+    /// The compiled active policy. Absent after a replay, until [`Engine::stage_policy`] provides it.
     policy: Option<Arc<Policy>>,
 }
 
-/// An entry that was applied just now, and what that changed.
+/// An entry that was just applied, and what it changed.
 #[derive(Debug)]
 pub struct Applied<'a> {
-    /// The entry.
     pub entry: &'a Entry,
-    /// What each of its ledger facts touched, in their order.
+    /// What each of its ledger facts touched, in the order of the facts.
     pub touched: &'a [Touched],
-    /// With an entry that carries a digest: every account that changed since the digest before, as it is now, in order
-    /// of place.
+    /// If the entry has a digest: every account that changed since the previous digest, as it is now, in order of
+    /// place.
     pub changes: Option<Vec<(AccountPlace, Account)>>,
     /// The ledger as it is now.
     pub ledger: &'a Ledger,
 }
 
-/// Takes entries as they are applied, in order.
+/// Receives entries as they are applied, in order.
 pub trait Sink {
-    /// Takes one.
     fn take(&mut self, applied: Applied<'_>);
 
-    /// The next `count` entries are a chain: all of them become durable, or none does. Beside what a transfer or account
-    /// takes they hold `text_bytes` of addresses and metadata.
+    /// Announces that the next `count` entries are a chain: all of them become durable, or none does. In addition to
+    /// transfers and accounts they contain `text_bytes` of addresses and metadata.
     fn hold_together(&mut self, count: usize, text_bytes: usize) {
         let _ = (count, text_bytes);
     }
@@ -118,87 +116,88 @@ impl<F: FnMut(Applied<'_>)> Sink for F {
 }
 
 impl Engine {
-    /// An engine without any history.
+    /// Creates an engine without a history.
     pub fn new(shard: ShardId, tenant: TenantId) -> Self {
         Self { shard, tenant, state: State::default(), policy: None }
     }
 
-    /// Journals a digest every so many entries (at least one) instead of every [`DIGEST_INTERVAL_ENTRIES`]: for tests in
-    /// which much is to happen soon. A replay takes whatever interval its journal has.
+    /// Journals a digest every `entries` entries (at least 1) instead of every [`DIGEST_INTERVAL_ENTRIES`], for tests
+    /// in which digests must come early. A replay accepts any interval.
     #[must_use]
     pub fn with_digest_interval(mut self, entries: u64) -> Self {
         self.state.digest_interval = entries.max(1);
         self
     }
 
-    /// The last entry folded in.
+    /// The last entry that was applied.
     pub fn applied(&self) -> Seq {
         self.state.applied
     }
 
-    /// Which history this is, once its first entry was folded in.
+    /// The origin of the history, once its first entry was applied.
     pub fn origin(&self) -> Option<Origin> {
         self.state.origin
     }
 
-    /// The last instant that an entry was given; every later one is later.
+    /// The time of the last entry. Every later entry has a later time.
     pub fn clock(&self) -> Timestamp {
         self.state.clock
     }
 
-    /// Window records that declared bounds refused, since the start.
+    /// How many window records were dropped since the start, because a declared bound was reached.
     pub fn records_dropped(&self) -> u64 {
         self.state.records_dropped
     }
 
-    /// Entities and records held in feature windows.
+    /// The number of entities and of records in feature windows.
     pub fn window_sizes(&self) -> (u64, u64) {
         (self.state.windows.entities(), self.state.windows.records())
     }
 
-    /// Says where the ledger finds client transfers that it forgot.
+    /// Sets where the ledger looks up client transfers that it no longer has in memory.
     pub fn set_past(&mut self, past: Box<dyn ledger::Past>) {
         self.state.ledger.set_past(past);
     }
 
-    /// Lets the ledger forget the first `recorded` records of client transfers; its past must know them.
+    /// Lets the ledger drop the first `recorded` records of client transfers from memory. Its past must be able to look
+    /// them up.
     pub fn forget_through(&mut self, recorded: u64) {
         self.state.ledger.forget_through(recorded);
     }
 
-    /// Takes over accounts with their balances, in order of place, before anything else.
+    /// Restores accounts with their balances, in order of place. This comes before anything else.
     pub fn restore_accounts(&mut self, accounts: impl Iterator<Item = Account>) {
         self.state.ledger.restore_accounts(accounts);
     }
 
-    /// Takes over a client's transfer that is pending at the restored point.
+    /// Restores a client's transfer that is pending at the restored point.
     pub fn restore_pending(&mut self, transfer: ledger::Transfer) {
         self.state.ledger.restore_pending(transfer);
     }
 
-    /// Folds an entry up to the restored point that the tables of the index do not restore, in order; see
+    /// Applies, in order, an entry up to the restored point whose effect the tables of the index do not restore; see
     /// [`Fact::restored_from`].
     pub fn restore_entry(&mut self, entry: &Entry) {
         self.state.restore(entry);
     }
 
-    /// Ends restoring at an entry that carries a digest, given by its sequence, its time and that digest; what comes
-    /// after it is applied as ever.
+    /// Ends the restore at an entry with a digest, given by its sequence, its time and that digest. Later entries are
+    /// applied as usual.
     ///
     /// # Panics
-    /// When the restored books do not balance.
+    /// If the restored books do not balance.
     pub fn finish_restore(&mut self, last: (Seq, Timestamp, Digest), recorded: u64, last_transfer: Timestamp) {
         self.state.ledger.finish_restore(recorded, last_transfer);
         self.state.finish_restore(last);
     }
 
-    /// The fields of transfers that ledgers chose to have indexed.
+    /// The fields of transfers that ledgers chose to index.
     pub fn indexed_fields(&self) -> impl Iterator<Item = (LedgerId, ledger::IndexedFields)> {
         let books = self.state.ledger.books();
         books.map(|book| (book.id, self.state.ledger.indexed_fields(book.id)))
     }
 
-    /// The ledgers that do not balance when all accounts are added up anew.
+    /// The ledgers that do not balance, after all their accounts were added up again.
     pub fn unbalanced_books(&self) -> Vec<LedgerId> {
         self.state.ledger.unbalanced()
     }
@@ -218,16 +217,17 @@ impl Engine {
         self.state.identities.credentials.values()
     }
 
-    /// Folds an entry from the journal.
+    /// Applies an entry of the journal.
     ///
     /// # Panics
-    /// When it does not follow the last one: see the invariants ENG-1 and ENG-2.
+    /// If it does not follow the last one (invariants ENG-1 and ENG-2).
     pub fn apply<'a>(&'a mut self, entry: &'a Entry) -> Applied<'a> {
         let changes = self.state.apply(entry);
         self.state.applied_now(entry, changes)
     }
 
-    /// Whether the state is the one that an entry about to be applied says it should be. True for all but digests.
+    /// Whether the digest of an entry that is about to be applied is the digest of this state. True for entries without
+    /// a digest.
     pub fn agrees_with(&self, entry: &Entry) -> bool {
         match &entry.fact {
             Fact::StateDigest(carried) => self.state.matches(carried),
@@ -243,70 +243,74 @@ impl Engine {
         }
     }
 
-    /// The digest of what changed since the journal last carried one.
+    /// The digest of what changed since the last digest in the journal.
     pub fn digest(&self) -> StateDigest {
         self.state.digest()
     }
 
-    /// The artifact of the active policy, for compiling after a replay.
+    /// The bundle of the active policy, which must be compiled after a replay.
     pub fn active_artifact(&self) -> Option<(Digest, Vec<u8>)> {
         let artifact = self.state.policy.as_ref()?.activated.artifact;
         let bytes = self.state.artifacts.get(&artifact)?.bytes()?;
         Some((artifact, bytes))
     }
 
-    /// Brings the compiled form of the active policy, after a replay.
+    /// Provides the compiled active policy after a replay.
     ///
     /// # Panics
-    /// When it is not the active one.
+    /// If it is not the active policy.
     pub fn stage_policy(&mut self, policy: Arc<Policy>) {
         let active = self.state.policy.as_ref().map(|active| active.activated.artifact);
         assert_eq!(active, Some(policy.digest()), "ENG-7: the compiled policy is the active one");
         self.policy = Some(policy);
     }
 
-    /// Starts a history; the first entry of a journal.
+    /// Starts a history by making the first entry of a journal.
     ///
     /// # Panics
-    /// When there is a history already.
+    /// If there is a history already.
     pub fn start(&mut self, now: Timestamp, origin: Origin, sink: &mut dyn Sink) {
         assert_eq!(self.state.applied, Seq::ZERO, "ENG-8: a history starts once");
         let started = Recording::of(Fact::JournalStarted { origin });
         self.commit(now, ActorId::SYSTEM, RequestId::default(), started, sink);
     }
 
-    /// Goes on as another history; its first entry.
+    /// Continues as another history by making its first entry.
     ///
     /// # Panics
-    /// When it goes on as itself, or names anything but what was applied.
-    pub fn continue_as(&mut self, now: Timestamp, origin: Origin, departed: Checkpoint, sink: &mut dyn Sink) {
+    /// If the origin is not a new one, or if `departed` is not what was applied so far.
+    pub fn continue_as(&mut self, now: Timestamp, origin: Origin, departed: DepartedHistory, sink: &mut dyn Sink) {
         let follows = self.state.applied > Seq::ZERO && departed.size == self.state.applied.get();
-        assert!(follows && departed.origin != origin, "ENG-19: a history goes on as another one, from where it is");
+        assert!(
+            follows && departed.origin != origin,
+            "ENG-19: a history continues as another one, from its last entry"
+        );
         let continued = Recording::of(Fact::JournalContinued { origin, departed });
         self.commit(now, ActorId::SYSTEM, RequestId::default(), continued, sink);
     }
 
-    /// Decides a command as of `now`. Every entry that it makes is folded and then goes to `sink`; there is none when
-    /// nothing changes. The answer may be given once [`Engine::applied`] of this moment is durable.
+    /// Decides a command at the time `now`. Every entry that it makes is applied and then passed to `sink`; if nothing
+    /// changes, there is none. The answer may be sent once everything up to [`Engine::applied`] at this moment is
+    /// durable.
     pub fn execute(&mut self, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answer {
         assert_eq!(request.tenant, self.tenant, "ENG-9: a request reaches the shard of its tenant");
         self.journal_digest(now, sink);
         request.execute(self, now, sink)
     }
 
-    /// As [`Engine::execute`] while nothing may be written. Queries and dry runs are answered, and so is whatever would
-    /// leave no entry, such as an order or a payment that was taken before; anything else is refused and leaves none
-    /// either. Batches of records, imports and changes of what stands beside balances are refused as a whole.
+    /// Answers a request while writes are refused. Queries and dry runs are answered, and so is everything else
+    /// that would make no entry, such as an order or a payment that was accepted before. Anything else is refused
+    /// without an entry. Packed batches, imports, and changes that do not move money are refused as a whole.
     pub fn answer_closed(&self, now: Timestamp, request: &Request, closed: &WritesClosed) -> Answer {
         let answer = request.without_entry(self, self.next_instant(now));
         answer.unwrap_or_else(|| Err(Refusal::WritesClosed(closed.clone())))
     }
 
-    /// Makes the entry that carries the digest of the state, when one is due. The entries of one command that belong
-    /// together come first.
+    /// Makes the entry with the digest of the state, if one is due. It comes after the entries of one command that
+    /// belong together.
     fn journal_digest(&mut self, now: Timestamp, sink: &mut dyn Sink) {
         if self.state.digest_is_due() {
-            // A start from an index does not see the rows that were staged before this digest.
+            // A start from the index does not read the rows that were staged before this digest.
             for fact in self.state.ledger.note_imports() {
                 let noted = Recording::of(Fact::Ledger(fact));
                 self.commit(now, ActorId::SYSTEM, RequestId::default(), noted, sink);
@@ -316,12 +320,12 @@ impl Engine {
         }
     }
 
-    /// The instant of the next entry: now, and later than everything before.
+    /// The time of the next entry: `now`, but later than everything before.
     fn next_instant(&self, now: Timestamp) -> Timestamp {
         now.max(self.state.clock.saturating_add(Span::from_ns(1)))
     }
 
-    /// Makes the entry and folds it.
+    /// Makes an entry and applies it.
     fn commit(
         &mut self,
         now: Timestamp,
@@ -337,7 +341,7 @@ impl Engine {
         entry
     }
 
-    /// What the next entry says about itself.
+    /// The header of the next entry.
     fn next_header(
         &self,
         now: Timestamp,

@@ -1,6 +1,8 @@
-//! Orders: accounts and transfers as people ask for them, with what the ledger's own requests do not say.
+//! Orders: accounts and transfers as clients ask for them, with what the ledger's own requests do not contain.
 
-use ledger::{Address, Batch, ChainFailure, ChangeStatus, Event, Limits, MetadataOf, NewAccount, NewTransfer, Outcome};
+use ledger::{
+    Address, BatchContext, BatchEvent, ChainFailure, ChangeStatus, Limits, MetadataOf, NewAccount, NewTransfer, Outcome,
+};
 use ledger::{Plan, Scheduled, TransferFlags};
 use types::{AccountId, Asset, LedgerId, Timestamp};
 
@@ -13,31 +15,28 @@ pub const ORDERS_MAX: usize = 1_000;
 /// An account to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountOrder {
-    /// What the ledger is asked.
+    /// The request to the ledger.
     pub new: NewAccount,
-    /// The address it gets.
     pub address: Option<Address>,
-    /// The bounds on its balance.
     pub limits: Limits,
-    /// What is attached to it.
     pub metadata: MetadataChanges,
 }
 
 /// A transfer to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferOrder {
-    /// What the ledger is asked. Ledger 0 stands for that of the debit account, or of the pending transfer that this one
-    /// posts or voids.
+    /// The request to the ledger. Ledger 0 stands for the ledger of the debit account, or of the pending transfer that
+    /// this transfer posts or voids.
     pub new: NewTransfer,
-    /// The debit account, when it is named by its address.
+    /// The address of the debit account, if the order names it by address.
     pub debit: Option<Address>,
-    /// The credit account, when it is named by its address.
+    /// The address of the credit account, if the order names it by address.
     pub credit: Option<Address>,
-    /// What the amount counts; when it is given, it must be what the ledger counts.
+    /// The asset of the amount. If it is given, it must be the asset of the ledger.
     pub asset: Option<Asset>,
-    /// What is attached to it; nothing to one that is made later.
+    /// Empty if the transfer is scheduled.
     pub metadata: MetadataChanges,
-    /// When it is made, if not now.
+    /// When to make the transfer, if not now.
     pub scheduled_at: Option<Timestamp>,
 }
 
@@ -45,15 +44,15 @@ pub struct TransferOrder {
 #[derive(Debug, Clone)]
 pub struct OpenAccount(pub Box<AccountOrder>);
 
-/// Open several accounts, each answered as if it had come alone. At most [`ORDERS_MAX`].
+/// Open several accounts, with the same answers as if they were sent one after another. At most [`ORDERS_MAX`].
 #[derive(Debug, Clone)]
 pub struct OpenAccountBatch(pub Vec<AccountOrder>);
 
-/// Move money without any policy.
+/// Make a transfer without a decision of the policy.
 #[derive(Debug, Clone)]
 pub struct CreateTransfer(pub Box<TransferOrder>);
 
-/// Make several transfers, each answered as if it had come alone. At most [`ORDERS_MAX`].
+/// Make several transfers, with the same answers as if they were sent one after another. At most [`ORDERS_MAX`].
 #[derive(Debug, Clone)]
 pub struct CreateTransferBatch(pub Vec<TransferOrder>);
 
@@ -69,10 +68,10 @@ impl From<NewTransfer> for TransferOrder {
     }
 }
 
-/// The answer to an order. It shows accounts as they are after the steps of the plan so far.
+/// The answer to an order. It shows accounts after the steps that the plan has taken so far.
 pub(crate) type Ordered<T> = Result<(Made, T), Refusal>;
 
-impl Event for AccountOrder {
+impl BatchEvent for AccountOrder {
     type Answer = Ordered<Box<AccountReply>>;
 
     fn is_linked(&self) -> bool {
@@ -83,11 +82,11 @@ impl Event for AccountOrder {
         self.new.is_imported()
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
+    fn judge(&self, plan: &mut Plan<'_>, batch: BatchContext) -> Self::Answer {
         let made = made(self.new.judge(plan, batch), Refusal::Account)?;
-        let account = *plan.account(self.new.id).expect("LED-8: what was created is there");
+        let account = *plan.account(self.new.id).expect("LED-8: an account that was created exists");
         if let Some(address) = &self.address {
-            // Of an account that exists this finds out whether it is the same that was opened.
+            // If the account exists, this checks that it was opened with the same address.
             change(plan.set_address(account.id, address))?;
         }
         if made == Made::Now {
@@ -110,7 +109,7 @@ impl Event for AccountOrder {
     }
 }
 
-impl Event for TransferOrder {
+impl BatchEvent for TransferOrder {
     type Answer = Ordered<AnyTransfer>;
 
     fn is_linked(&self) -> bool {
@@ -121,7 +120,7 @@ impl Event for TransferOrder {
         self.new.is_imported()
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
+    fn judge(&self, plan: &mut Plan<'_>, batch: BatchContext) -> Self::Answer {
         let new = in_its_ledger(plan, self)?;
         if let Some(at) = self.scheduled_at {
             return schedule(plan, Scheduled { new, at });
@@ -130,7 +129,7 @@ impl Event for TransferOrder {
         if made == Made::Now {
             change(plan.set_metadata(MetadataOf::Transfer(new.key), &self.metadata))?;
         }
-        let reply = TransferReply::planned(plan, new.key).expect("LED-4: what was created is there");
+        let reply = TransferReply::planned(plan, new.key).expect("LED-4: a transfer that was created exists");
         Ok((made, AnyTransfer::Made(Box::new(reply))))
     }
 
@@ -149,7 +148,7 @@ impl Event for TransferOrder {
 
 pub(crate) fn made<S>(
     outcome: Outcome<S>,
-    refuse: impl FnOnce(ledger::Refusal<S>) -> Refusal,
+    refuse: impl FnOnce(ledger::StatusRefusal<S>) -> Refusal,
 ) -> Result<Made, Refusal> {
     match outcome {
         Outcome::Created { .. } => Ok(Made::Now),
@@ -162,13 +161,13 @@ fn change(outcome: Outcome<ChangeStatus>) -> Result<(), Refusal> {
     made(outcome, Refusal::Change).map(drop)
 }
 
-/// Lets a transfer wait. What it is in must be known now: nobody could say later what was meant.
+/// Schedules a transfer. Its ledger must be known now, because it could not be determined later.
 fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered<AnyTransfer> {
     if plan.book(scheduled.new.ledger).is_none() {
         return Err(Refusal::LedgerNotFound(scheduled.new.ledger));
     }
     let made = made(plan.schedule(&scheduled), Refusal::Transfer)?;
-    // When its time came before, it is a transfer now.
+    // If the transfer was due in the meantime, it is an ordinary transfer now.
     let shown = match TransferReply::planned(plan, scheduled.new.key) {
         Some(reply) => AnyTransfer::Made(Box::new(reply)),
         None => AnyTransfer::Scheduled(Box::new(scheduled)),
@@ -176,7 +175,7 @@ fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered<AnyTransfer> {
     Ok((made, shown))
 }
 
-/// The ledger's request, with accounts and ledger filled in and the asset checked.
+/// The request to the ledger, with accounts and ledger filled in and the asset checked.
 fn in_its_ledger(plan: &Plan<'_>, order: &TransferOrder) -> Result<NewTransfer, Refusal> {
     const UNKNOWN: LedgerId = LedgerId::new(0);
     let at_address = |address: &Option<Address>, id: AccountId| match address {
@@ -198,11 +197,11 @@ fn in_its_ledger(plan: &Plan<'_>, order: &TransferOrder) -> Result<NewTransfer, 
         return Err(Refusal::AssetMismatch { given, ledger: book.id, actual: book.asset });
     }
     match (found, pending) {
-        // A zero inherits it, and a retry compares what was asked.
+        // A post or void inherits its ledger from the pending transfer. A retry is compared with what was asked.
         (_, Some(_)) if order.scheduled_at.is_none() => Ok(new),
         (Some(ledger), _) => Ok(NewTransfer { ledger, ..new }),
         (None, _) if order.scheduled_at.is_some() => Err(Refusal::AccountNotFound(new.debit)),
-        // Any number but 0 will do: the ledger misses the account first.
+        // Any number except 0 will do, because the ledger first notices that the account is missing.
         (None, _) => Ok(NewTransfer { ledger: LedgerId::new(1), ..new }),
     }
 }

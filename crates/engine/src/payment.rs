@@ -1,4 +1,4 @@
-//! What the state remembers of a payment. Everything else about it is read from its entry.
+//! What the state keeps of a payment. Everything else about it is read from its entry.
 
 use features::StreamId;
 use ledger::TransferKey;
@@ -7,62 +7,58 @@ use types::{AccountId, Amount, Digest, LedgerId, Name, PaymentId, RequestId, Seq
 
 use crate::entry::{AtDeadline, CaptureTerms, Deadline, LegRefusal, PaymentStatus, Verb};
 
-/// A payment as it stands.
+/// A payment in its current state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Payment {
-    /// Its id.
     pub id: PaymentId,
-    /// The entry that decided it.
+    /// The entry that decided the payment.
     pub seq: Seq,
-    /// The entry that changed it last.
+    /// The entry that last changed the payment.
     pub changed_seq: Seq,
-    /// Keyed hash of the request that made it.
+    /// A keyed hash of the request that made the payment.
     pub content: Digest,
-    /// Its type.
     pub payment_type: Name,
-    /// The ledger its amount is in.
+    /// The ledger of the payment, which determines its asset.
     pub ledger: LedgerId,
-    /// How much.
+    /// In minor units.
     pub amount: Amount,
-    /// When it was decided.
     pub decided_at: Timestamp,
-    /// When it happened, as far as declared.
+    /// As the client declared it; otherwise equal to `decided_at`.
     pub occurred_at: Timestamp,
-    /// What policy said.
+    /// The verdict of the policy.
     pub verdict: Verdict,
-    /// 0 to 1000.
+    /// From 0 to 1000.
     pub score: u16,
-    /// Where it stands.
     pub status: PaymentStatus,
-    /// Why the ledger refused, when it did.
+    /// Why the ledger refused the payment, if it did.
     pub refusal: Option<LegRefusal>,
-    /// What happens next if nobody acts.
+    /// What happens if nobody acts, and when.
     pub deadline: Option<Deadline>,
     /// Whether an approval moves the money or only reserves it.
     pub capture: CaptureTerms,
-    /// What moved or is reserved.
+    /// The amounts that moved or are reserved.
     pub legs: Box<[Leg]>,
-    /// How many transfers it has made; they are numbered from 0.
+    /// How many transfers the payment has made. They are numbered from 0.
     pub transfers: u16,
-    /// What it added to feature windows.
+    /// The records that the payment added to feature windows.
     pub records: Box<[Recorded]>,
-    /// The verbs that moved it, and the requests that asked.
+    /// The verbs that changed the payment, and the requests that asked for them.
     pub changes: Vec<(RequestId, Verb)>,
-    /// What it turned out to be.
+    /// What the payment turned out to be, if that is known.
     pub label: Option<Label>,
 }
 
 impl Payment {
-    /// The most verbs one payment takes; each leaves its request id here.
+    /// The most verbs that a payment accepts. The state keeps the request id of each.
     pub const CHANGES_MAX: usize = 16;
 
-    /// The payment as it reads at `now`.
+    /// The payment as it is at `now`.
     pub(crate) fn as_of(&self, now: Timestamp) -> Self {
         Self { status: self.status_at(now), ..self.clone() }
     }
 
-    /// Where the payment stands at `now`: what is past its deadline has moved on, whether or not the entry that
-    /// says so is written yet.
+    /// The status at `now`. It takes a deadline that has passed into account, even if the entry about it is not written
+    /// yet.
     pub fn status_at(&self, now: Timestamp) -> PaymentStatus {
         match self.deadline {
             Some(deadline) if deadline.at <= now => match (deadline.then, self.status, self.capture) {
@@ -75,41 +71,35 @@ impl Payment {
     }
 }
 
-/// One movement of a payment.
+/// One movement of money within a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leg {
-    /// The transfer that holds or moved the money.
+    /// The transfer that reserved or moved the money.
     pub transfer: TransferKey,
-    /// From here.
     pub debit: AccountId,
-    /// To here.
     pub credit: AccountId,
-    /// So much.
     pub amount: Amount,
-    /// The client's code of the transfer.
+    /// The code of the transfer.
     pub code: types::Code,
 }
 
-/// A record in a feature window that this payment made.
+/// A record that the payment added to a feature window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recorded {
-    /// In this stream.
     pub stream: StreamId,
-    /// For this entity.
     pub entity: Token,
-    /// At this time, by the stream's clock.
+    /// By the clock of the stream.
     pub at: Timestamp,
-    /// It goes away again when the payment is declined, voided or expires.
+    /// Whether the record is removed if the payment is declined or voided, or expires.
     pub accepted: bool,
 }
 
 /// What a payment turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// The label.
     pub name: Name,
-    /// Whether it counts as a positive.
+    /// Whether the label counts as positive.
     pub positive: bool,
-    /// Since when it is known here.
+    /// When the label was recorded.
     pub recorded_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Looking things up.
+//! Queries: lookups that never make an entry.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::details::{AccountName, AccountReply, AnyTransfer, TransferReply, name
 use crate::entry::PaymentStatus;
 use crate::{Answered, Engine, LabelReply, Page, PaymentReply, Refusal};
 
-/// Payments looked at for one page, so that a filter that matches nothing cannot hold the engine.
+/// The most payments that are examined for one page, so that a filter that matches nothing cannot hold the engine.
 const PAYMENTS_SCANNED_MAX: usize = 4 * PAGE_MAX;
 
-/// All ledgers (they are few).
+/// All ledgers; there are only a few.
 #[derive(Debug, Clone)]
 pub struct Ledgers;
 
@@ -24,7 +24,6 @@ impl Look for Ledgers {
     }
 }
 
-/// One account.
 #[derive(Debug, Clone)]
 pub struct Account(pub AccountName);
 
@@ -36,7 +35,7 @@ impl Look for Account {
     }
 }
 
-/// These accounts in this order, without those that do not exist. At most [`crate::EVENTS_MAX`].
+/// The accounts with these ids, in this order, without those that do not exist. At most [`crate::EVENTS_MAX`].
 #[derive(Debug, Clone)]
 pub struct LookupAccounts(pub Vec<AccountId>);
 
@@ -50,7 +49,7 @@ impl Look for LookupAccounts {
     }
 }
 
-/// These transfers in this order, without those that do not exist. At most [`crate::EVENTS_MAX`].
+/// The transfers with these ids, in this order, without those that do not exist. At most [`crate::EVENTS_MAX`].
 #[derive(Debug, Clone)]
 pub struct LookupTransfers(pub Vec<TransferId>);
 
@@ -69,8 +68,8 @@ impl Look for LookupTransfers {
     }
 }
 
-/// Accounts in the order they were opened. A page that is not full may still have a place to go on from: so far it was
-/// looked.
+/// Accounts in the order they were opened. A page that is not full may still have a place to continue from, because
+/// only a bounded number of accounts is examined.
 #[derive(Debug, Clone)]
 pub struct Accounts {
     pub filter: Box<AccountFilter>,
@@ -84,7 +83,7 @@ impl Look for Accounts {
     }
 }
 
-/// One transfer that a client named.
+/// The transfer with this id, which a client chose.
 #[derive(Debug, Clone)]
 pub struct Transfer(pub TransferId);
 
@@ -99,10 +98,10 @@ impl Look for Transfer {
     }
 }
 
-/// Client transfers by these values of metadata, JSON texts by key, in order of id. A page need not be full, as above.
+/// Client transfers that have these metadata values, in order of id. A page need not be full; see [`Accounts`].
 #[derive(Debug, Clone)]
 pub struct TransfersByMetadata {
-    /// At least one.
+    /// JSON texts by key; at least one.
     pub metadata: Vec<(String, String)>,
     pub after: Option<TransferId>,
     pub limit: usize,
@@ -114,12 +113,12 @@ impl Look for TransfersByMetadata {
     }
 }
 
-/// Transfers that still reserve their amount, in the order they were made. A page need not be full, as above.
+/// Transfers that still reserve their amount, in the order they were made. A page need not be full; see [`Accounts`].
 #[derive(Debug, Clone)]
 pub struct Pending {
     pub account: Option<AccountId>,
     pub ledger: Option<LedgerId>,
-    /// The timestamp of the last one that was shown.
+    /// The timestamp of the last transfer of the previous page.
     pub after: Timestamp,
     pub limit: usize,
 }
@@ -156,7 +155,6 @@ impl Look for AccountsOpened {
     }
 }
 
-/// One payment.
 #[derive(Debug, Clone)]
 pub struct Payment(pub PaymentId);
 
@@ -166,11 +164,11 @@ impl Look for Payment {
     }
 }
 
-/// Payments in the order they were decided. A page need not be full, as above.
+/// Payments in the order they were decided. A page need not be full; see [`Accounts`].
 #[derive(Debug, Clone)]
 pub struct Payments {
     pub status: Option<PaymentStatus>,
-    /// The entry that decided the last one that was shown.
+    /// The entry that decided the last payment of the previous page.
     pub after: Seq,
     pub limit: usize,
 }
@@ -183,7 +181,7 @@ impl Look for Payments {
         let mut next = None;
         let mut scanned = order.iter().skip(start);
         for (seq, id) in scanned.by_ref().take(PAYMENTS_SCANNED_MAX) {
-            let payment = engine.state.payments.get(id).expect("ENG-4: what is listed was decided");
+            let payment = engine.state.payments.get(id).expect("ENG-4: a payment in the list was decided");
             if self.status.is_none_or(|wanted| payment.status_at(at) == wanted) {
                 items.push(payment.as_of(at));
             }
@@ -197,7 +195,6 @@ impl Look for Payments {
     }
 }
 
-/// One import.
 #[derive(Debug, Clone)]
 pub struct Import(pub ImportId);
 
@@ -207,7 +204,6 @@ impl Look for Import {
     }
 }
 
-/// All imports.
 #[derive(Debug, Clone)]
 pub struct Imports;
 
@@ -217,7 +213,7 @@ impl Look for Imports {
     }
 }
 
-/// The policy that decides.
+/// The active policy.
 #[derive(Debug, Clone)]
 pub struct Policy;
 
@@ -227,7 +223,7 @@ impl Look for Policy {
     }
 }
 
-/// What the accounts of a ledger add up to.
+/// The sums over the accounts of a ledger.
 #[derive(Debug, Clone)]
 pub struct TrialBalance(pub LedgerId);
 
@@ -238,7 +234,7 @@ impl Look for TrialBalance {
     }
 }
 
-/// What the accounts of a ledger add up to whose address is this, or goes on behind it with a colon.
+/// The sums over the accounts of a ledger whose address is this, or begins with this and a colon.
 #[derive(Debug, Clone)]
 pub struct AddressSums(pub LedgerId, pub Box<str>);
 
@@ -249,10 +245,10 @@ impl Look for AddressSums {
     }
 }
 
-/// Transfers that wait for their time, by time.
+/// Scheduled transfers, in order of their time.
 #[derive(Debug, Clone)]
 pub struct Scheduled {
-    /// The last place that was shown: time and number in order of scheduling.
+    /// The place of the last transfer of the previous page: its time, and its number in the order of scheduling.
     pub after: (Timestamp, u64),
     pub limit: usize,
 }
@@ -278,7 +274,7 @@ impl Engine {
 
     pub(crate) fn label_reply(&self, id: PaymentId) -> Result<LabelReply, Refusal> {
         let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?;
-        let label = payment.label.clone().expect("ENG-15: a recorded label stands");
+        let label = payment.label.clone().expect("ENG-15: a recorded label is never lost");
         Ok(LabelReply { payment: id, label })
     }
 

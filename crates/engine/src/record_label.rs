@@ -1,13 +1,13 @@
 //! Recording what a payment turned out to be.
 
-use features::{Change, Update};
+use features::{RecordChange, Update};
 use types::{Name, PaymentId, RequestId, Timestamp};
 
 use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{Entry, Fact, LabelRecorded};
 use crate::{Answered, Engine, Made, Refusal};
 
-/// Say what a payment turned out to be.
+/// Record what a payment turned out to be.
 #[derive(Debug, Clone)]
 pub struct RecordLabel {
     pub payment: PaymentId,
@@ -15,7 +15,8 @@ pub struct RecordLabel {
 }
 
 impl Decide for RecordLabel {
-    /// A label counts from its own entry on. Recording the one that stands is no change; another one replaces it.
+    /// A label counts from its own entry onwards. Recording the same label again changes nothing; another label
+    /// replaces it.
     fn decide(&self, engine: &Engine, _: Timestamp, _: RequestId) -> Result<Decided<Self::Reply>, Refusal> {
         let Self { payment: id, label } = self;
         let payment = engine.state.payments.get(id).ok_or(Refusal::PaymentNotFound(*id))?;
@@ -30,7 +31,7 @@ impl Decide for RecordLabel {
             entity: record.entity,
             at: record.at,
             seq: payment.seq,
-            change: Change::Label { positive },
+            change: RecordChange::Label { positive },
         };
         let updates =
             if positive == known_positive { Vec::new() } else { payment.records.iter().map(update).collect() };

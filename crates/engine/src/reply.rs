@@ -1,4 +1,4 @@
-//! Replies: what the engine answers. All of them wait until the entries they rest on are durable.
+//! Replies: what the engine answers. Every reply waits until the entries that it depends on are durable.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::identity::IdentityRefusal;
 use crate::payment::Payment;
 
-/// Whether a command made something, or found that the same request had made it before.
+/// Whether this request made something, or an earlier, equal request did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
-    /// By this request.
+    /// This request made it.
     Now,
-    /// By the same request, earlier.
+    /// An earlier, equal request made it.
     Before,
 }
 
-/// The answer to any command; [`crate::Operation::answer`] makes it that to one operation.
+/// The answer to any command; [`crate::Operation::answer`] converts it to the answer to one operation.
 pub type Answer = Result<Reply, Refusal>;
 
-/// Declares the replies, each with the one type that it holds.
+/// Declares the replies, each with the type that it holds.
 macro_rules! replies {
     ($(#[$doc:meta])* $all:ident { $($(#[$about:meta])* $name:ident($held:ty),)* }) => {
         $(#[$doc])*
@@ -51,21 +51,21 @@ macro_rules! replies {
 }
 
 replies! {
-    /// What a command brought: the answer to any operation, in the form in which it waits until the entries it rests on
-    /// are durable.
+    /// The answer to any operation that was not refused. All answers have this type while they wait until the entries
+    /// that they depend on are durable.
     Reply {
         Ledgers(Vec<Book>),
         Account(Box<AccountReply>),
-        /// Accounts that were looked up.
+        /// The accounts that were looked up.
         Accounts(Vec<Account>),
         AccountsPage(Page<AccountReply, AccountPlace>),
         Transfer(AnyTransfer),
-        /// Transfers that were looked up, with what became of those that were pending.
+        /// The transfers that were looked up. Each pending one comes with what became of it.
         Transfers(Vec<(Transfer, Option<PendingState>)>),
         TransferIds(Page<TransferId, TransferId>),
         /// Transfers that still reserve their amount.
         Pending(Page<Transfer, Timestamp>),
-        /// What became of pending transfers, in the order asked; nothing for what never was one.
+        /// What became of pending transfers, in the order of the request; `None` for a transfer that was never pending.
         PendingStates(Vec<Option<PendingState>>),
         /// A ledger, and how many accounts it had.
         AccountsOpened((Book, usize)),
@@ -74,22 +74,22 @@ replies! {
         Import(Box<ImportStatus>),
         /// In the order they were started.
         Imports(Vec<ImportStatus>),
-        /// The policy that decides.
+        /// The active policy.
         Policy(ActivePolicy),
-        /// What accounts of a ledger add up to.
+        /// The sums over accounts of a ledger.
         Sums((Book, TrialBalance)),
-        /// Transfers that wait for their time, by time. The place to go on from is a time and a number in order of
-        /// scheduling.
+        /// Scheduled transfers, in order of their time. The place to continue from is a time, and a number in the order
+        /// of scheduling.
         Scheduled(Page<Scheduled, (Timestamp, u64)>),
-        /// Nothing but whether it was made by this request.
+        /// Only whether this request made something.
         Made(Made),
         LedgerMade((Made, Book)),
         AccountMade((Made, Box<AccountReply>)),
-        /// What became of a transfer that was ordered.
+        /// The transfer of an order, which was made or scheduled.
         TransferMade((Made, AnyTransfer)),
         /// A reversal, or a transfer whose metadata changed.
         TransferChanged((Made, Box<TransferReply>)),
-        /// A scheduled transfer was given up; what it was, unless that was before.
+        /// A scheduled transfer was cancelled. `None` if an earlier request cancelled it.
         Cancelled((Made, Option<Box<Scheduled>>)),
         PaymentMade((Made, Box<PaymentReply>)),
         Label((Made, LabelReply)),
@@ -99,7 +99,7 @@ replies! {
         AccountOrders(Vec<Result<(Made, Box<AccountReply>), Refusal>>),
         /// The answers to a batch of orders, in order.
         TransferOrders(Vec<Result<(Made, AnyTransfer), Refusal>>),
-        /// What became of each account of a batch, in order.
+        /// The result of each account of a batch, in order.
         AccountResults(Vec<EventResult<AccountStatus>>),
         TransferResults(TransferResults),
     }
@@ -109,38 +109,36 @@ replies! {
 #[derive(Debug, Clone)]
 pub struct Page<T, P> {
     pub items: Vec<T>,
-    /// The place to go on from, when there may be more.
+    /// The place to continue from, if there may be more.
     pub next: Option<P>,
 }
 
-/// What became of a batch of transfers.
+/// The results of a batch of transfers.
 #[derive(Debug, Clone)]
 pub struct TransferResults {
-    /// One per event, in order.
+    /// One for each event, in order.
     pub results: Vec<EventResult<TransferStatus>>,
-    /// When balances were asked for, one per event: both accounts as they are after it, debit account first; nothing for
-    /// a transfer that was refused. Otherwise none.
+    /// If balances were requested, one for each event: the debit and the credit account after it, or `None` if the
+    /// transfer was refused. Otherwise empty.
     pub balances: Vec<Option<[Account; 2]>>,
+}
+
+/// The result of one event of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventResult<S> {
+    pub status: EventStatus<S>,
+    /// When the account or transfer was created, by this event or earlier; for a refusal, when the event was judged.
+    pub timestamp: Timestamp,
 }
 
 /// What became of one event of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EventResult<S> {
-    /// How it went.
-    pub status: EventStatus<S>,
-    /// When it was created, now or before; of a refusal when it was judged.
-    pub timestamp: Timestamp,
-}
-
-/// How it went with one event of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventStatus<S> {
-    /// Created by this event.
+    /// This event created the account or transfer.
     Created,
-    /// The same was created before.
+    /// An equal account or transfer was created earlier.
     Exists,
-    /// Refused.
-    Refused(ledger::Refusal<S>),
+    Refused(ledger::StatusRefusal<S>),
 }
 
 impl<S> EventResult<S> {
@@ -153,139 +151,112 @@ impl<S> EventResult<S> {
     }
 }
 
-/// A payment and, when this very request decided it, the decision.
+/// A payment, and its decision if this request made it.
 #[derive(Debug, Clone)]
 pub struct PaymentReply {
-    /// The payment as it stands.
     pub payment: Payment,
-    /// The decision; the shell reads it from the journal, at [`Payment::seq`], when it is absent here.
+    /// The decision. If it is absent, the shell reads it from the journal at [`Payment::seq`].
     pub decided: Option<Arc<PaymentDecided>>,
     /// JSON texts by key.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// A recorded label.
+/// A label that was recorded.
 #[derive(Debug, Clone)]
 pub struct LabelReply {
-    /// The payment.
     pub payment: PaymentId,
-    /// Label, whether it counts as a positive, and since when it is known.
+    /// The label, whether it counts as positive, and when it was recorded.
     pub label: crate::payment::Label,
 }
 
-/// The policy that decides.
+/// The active policy.
 #[derive(Debug, Clone)]
 pub struct ActivePolicy {
     /// The entry that activated it.
     pub seq: Seq,
-    /// When.
+    /// When it was activated.
     pub at: Timestamp,
-    /// What it is.
+    /// The fact that activated it.
     pub activated: Arc<PolicyActivated>,
 }
 
 /// Why a command was refused. The name is the stable code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No such ledger.
     #[error("ledger {0} not found")]
     LedgerNotFound(LedgerId),
-    /// That ledger exists with another asset.
     #[error("ledger {0} exists with another asset")]
     LedgerExistsWithDifferentAsset(LedgerId),
-    /// No such account.
     #[error("account {0} not found")]
     AccountNotFound(AccountId),
-    /// The ledger refuses to open the account.
+    /// The ledger refused to open the account.
     #[error("{0}")]
-    Account(ledger::Refusal<AccountStatus>),
-    /// No such transfer.
+    Account(ledger::StatusRefusal<AccountStatus>),
     #[error("transfer {0} not found")]
     TransferNotFound(TransferId),
-    /// The ledger refuses the transfer.
+    /// The ledger refused the transfer.
     #[error("{0}")]
-    Transfer(ledger::Refusal<TransferStatus>),
-    /// No account has that address.
+    Transfer(ledger::StatusRefusal<TransferStatus>),
     #[error("no account has the address {0}")]
     AddressNotFound(Address),
-    /// The ledger refuses the change.
+    /// The ledger refused the change.
     #[error("{0}")]
-    Change(ledger::Refusal<ChangeStatus>),
-    /// It moved nothing that could be moved back.
-    #[error("transfer {0} reserved or released an amount; what can be reversed is a transfer that posted one")]
+    Change(ledger::StatusRefusal<ChangeStatus>),
+    #[error("transfer {0} reserved or released an amount; only a transfer that posted one can be reversed")]
     TransferNotReversible(TransferId),
-    /// The amount is in another asset than its ledger.
-    #[error("found {given}, ledger {ledger} is in {actual}")]
+    #[error("found {given}, but ledger {ledger} has the asset {actual}")]
     AssetMismatch {
-        /// What was given.
         given: Asset,
-        /// The ledger.
         ledger: LedgerId,
-        /// What it counts.
+        /// The asset of the ledger.
         actual: Asset,
     },
-    /// No such payment.
     #[error("payment {0} not found")]
     PaymentNotFound(PaymentId),
-    /// That id belongs to a payment with other content.
     #[error("payment {0} exists with different content")]
     PaymentExistsWithDifferentContent(PaymentId),
-    /// The verb does not fit where the payment stands.
     #[error("cannot {} a payment that is {}", verb.name(), status.name())]
-    PaymentStatusConflict {
-        /// What was asked.
-        verb: Verb,
-        /// Where the payment stands.
-        status: PaymentStatus,
-    },
-    /// That request id was used for another verb on this payment.
-    #[error("this request id was used to {} the payment", .0.name())]
+    PaymentStatusConflict { verb: Verb, status: PaymentStatus },
+    #[error("this request id was already used to {} the payment", .0.name())]
     RequestIdReused(Verb),
-    /// The payment has had as many verbs as it can have.
-    #[error("a payment takes at most {0} changes")]
+    #[error("a payment accepts at most {0} verbs")]
     TooManyChanges(usize),
-    /// The declared time is later than the type's bound on the future allows.
-    #[error("occurred_at {occurred_at} lies after {latest}, the latest this payment type allows now")]
+    /// The declared time is further in the future than the payment type allows.
+    #[error("occurred_at {occurred_at} is after {latest}, the latest time that this payment type allows now")]
     OccurredTooFarAhead {
-        /// What was declared.
         occurred_at: Timestamp,
-        /// What would be allowed.
+        /// The latest time that is allowed.
         latest: Timestamp,
     },
-    /// The payment type does not let clients say when a payment happened.
-    #[error("payments of type {0} do not declare occurred_at")]
+    #[error("payments of type {0} do not accept occurred_at")]
     OccurredNotDeclared(Name),
-    /// The import cannot do that.
+    /// The import does not allow the operation.
     #[error(transparent)]
     Import(#[from] ImportRefusal),
-    /// A row of an import is refused.
-    #[error("{kind} {row} of the import is refused: {sentence}")]
+    #[error("{kind} {row} of the import was refused: {sentence}")]
     ImportRow {
-        /// What it is.
+        /// `account` or `transfer`.
         kind: &'static str,
-        /// Its number among these, from 0.
+        /// The number of the row among the rows of its kind, from 0.
         row: u64,
         /// The name of the ledger's status.
         status: &'static str,
-        /// What is wrong with it.
+        /// Why the ledger refused the row.
         sentence: String,
     },
     /// The principal or the credential cannot be added.
     #[error(transparent)]
     Identity(#[from] IdentityRefusal),
-    /// No policy decides yet.
     #[error("no policy is active")]
     NoActivePolicy,
-    /// The policy changed between parsing and deciding; parse again.
-    #[error("the active policy changed while the request was on its way")]
+    /// The policy changed after the payment was parsed; it must be parsed again.
+    #[error("the active policy changed while the payment was being processed")]
     PolicyChanged,
-    /// The artifact is not stored in full.
-    #[error("artifact {0} is not stored in full")]
+    #[error("the stored artifact {0} is incomplete or does not match its digest")]
     ArtifactIncomplete(Digest),
-    /// The policy needs a ledger that exists with another asset.
-    #[error("the policy declares ledger {0} with another asset than it has")]
+    #[error("the policy declares ledger {0}, which exists with another asset")]
     PolicyLedgerConflict(LedgerId),
-    /// Nothing is written at the moment.
+    /// Writes are refused at the moment.
     #[error(transparent)]
     WritesClosed(#[from] WritesClosed),
 }

@@ -1,4 +1,4 @@
-//! Moving back what a transfer moved.
+//! Reversing a transfer.
 
 use ledger::{NewTransfer, Plan, TransferFlags, TransferKey};
 use types::{DigestBuilder, RequestId, Timestamp, TransferId};
@@ -9,12 +9,13 @@ use crate::order::made;
 use crate::take_orders::{Judge, without_entry};
 use crate::{Answered, Engine, Refusal, Request, Sink};
 
-/// Move back what a transfer moved, by a transfer whose id is [`reversal_id`].
+/// Reverse a transfer by a new transfer, whose id is [`reversal_id`].
 #[derive(Debug, Clone)]
 pub struct ReverseTransfer(pub TransferId);
 
 impl Execute for ReverseTransfer {
-    /// A refusal leaves no entry, whatever its status: nobody chose the reversal's id, and asking again is the same wish.
+    /// A refusal leaves no entry, whatever its status: no client chose the id of the reversal, and a repeated request
+    /// asks for the same reversal.
     fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self> {
         let at = engine.next_instant(now);
         let mut plan = engine.state.ledger.plan(at);
@@ -53,7 +54,8 @@ impl Judge for ReverseTransfer {
     }
 }
 
-/// The id of the one transfer that reverses another. Derived, so that a second try finds the first.
+/// The id of the transfer that reverses another one. It is derived, so that a repeated request finds the first
+/// reversal.
 pub fn reversal_id(of: TransferId) -> TransferId {
     let mut builder = DigestBuilder::new("finaira 2026-11 id of a reversal");
     builder.u128(of.get());

@@ -1,9 +1,9 @@
-//! The state: the fold of all entries. `apply` is the only writer; it cannot fail and is the same everywhere.
+//! The state: the fold of all entries. `apply` is the only writer; it cannot fail, and does the same on every machine.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use features::{Change, Stream, StreamId, Update, Windows};
+use features::{RecordChange, Stream, StreamId, Update, Windows};
 use foldhash::fast::RandomState;
 use ledger::{Account, AccountPlace, Ledger, Touched};
 use types::{Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
@@ -17,31 +17,32 @@ use crate::identity::Identities;
 use crate::payment::{Label, Leg, Payment, Recorded};
 use crate::reply::ActivePolicy;
 
-/// Every so many entries the journal carries a digest of the state.
+/// The number of entries from one digest of the state to the next.
 pub const DIGEST_INTERVAL_ENTRIES: u64 = 65_536;
 
-/// How [`StateDigest`] is computed by this release: BLAKE3 in key-derivation mode over the digest before; then, for every
-/// entry, its sequence, its time and what it left behind apart from accounts; then the after-image of every account that
-/// changed, once, in order of opening. Plain transfers add only their sequence and time: the accounts tell what they did.
-/// Scheme 1, of which older journals carry digests, had the accounts' images with every entry.
+/// How this release computes a [`StateDigest`]: BLAKE3 in key-derivation mode over the previous digest; then, for every
+/// entry, its sequence, its time, and the new state of what it changed apart from accounts; then the new state of every
+/// account that changed, each account once, in order of opening. Plain transfers add only their sequence and time,
+/// because the accounts show what they did. Older journals contain digests of scheme 1, which covered the new state of
+/// the accounts with every entry.
 pub const DIGEST_SCHEME: u16 = 2;
 const DIGEST_CONTEXT: &str = "finaira 2026-11 state digest scheme 2";
 
-/// Everything that decisions are made from.
+/// Everything that decisions are based on.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) origin: Option<Origin>,
     pub(crate) applied: Seq,
-    /// The last instant that anything was given; the next is later.
+    /// The last time that an entry or a step of it has; the next time is later.
     pub(crate) clock: Timestamp,
-    /// The last entry that carried a digest.
+    /// The last entry with a digest.
     pub(crate) digested: Seq,
-    /// Entries from one digest to the next.
+    /// The number of entries from one digest to the next.
     pub(crate) digest_interval: u64,
     pub(crate) ledger: Ledger,
-    /// What each ledger fact of the last entry touched; not part of the state.
+    /// What each ledger fact of the last entry touched. It is not part of the state.
     touched: Vec<Touched>,
-    /// Ledger facts leave alone what comes from an index.
+    /// During a restore, ledger facts do not change what comes from the index.
     is_restoring: bool,
     pub(crate) windows: Windows,
     pub(crate) payments: HashMap<PaymentId, Payment, RandomState>,
@@ -52,12 +53,12 @@ pub(crate) struct State {
     pub(crate) policy: Option<ActivePolicy>,
     pub(crate) streams: BTreeMap<Digest, StreamId>,
     pub(crate) identities: Identities,
-    /// Window records that bounds refused, since the start: for a metric.
+    /// How many window records were dropped at a bound since the start, for a metric.
     pub(crate) records_dropped: u64,
     since_digest: DigestBuilder,
 }
 
-/// An artifact, as far as it is stored.
+/// An artifact, of which some or all parts are stored.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Artifact {
     count: u32,
@@ -69,12 +70,12 @@ impl Artifact {
         self.chunks.contains_key(&chunk.index)
     }
 
-    /// True when every part is there.
+    /// True if every part is stored.
     pub(crate) fn is_whole(&self) -> bool {
         self.count > 0 && self.chunks.len() as u64 == u64::from(self.count)
     }
 
-    /// All of it, when every part is there.
+    /// The whole artifact, if every part is stored.
     pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
         self.is_whole().then(|| self.chunks.values().flat_map(|chunk| chunk.iter().copied()).collect())
     }
@@ -112,26 +113,26 @@ fn chained_from(previous: Digest) -> DigestBuilder {
 }
 
 impl State {
-    /// The digest of what changed since the last one, for the entry that comes next.
+    /// The digest of what changed since the last one, for the next entry.
     pub(crate) fn digest(&self) -> StateDigest {
         let mut builder = self.since_digest.clone();
         self.ledger.digest_changes(&mut builder);
         StateDigest { scheme: DIGEST_SCHEME, digest: builder.digest() }
     }
 
-    /// Whether the next entry is to carry a digest: the first place that is a multiple of the interval, or soon after
-    /// it when entries that belong together stand there.
+    /// Whether the next entry must have a digest: at the first sequence that is a multiple of the interval, or soon
+    /// after it if entries that belong together are there.
     pub(crate) fn digest_is_due(&self) -> bool {
         let interval = |seq: Seq| seq.get().checked_div(self.digest_interval);
         interval(self.applied.next()) > interval(self.digested)
     }
 
-    /// Whether a digest that an entry carries is that of this state. Digests of other schemes are not compared.
+    /// Whether the digest in an entry is the digest of this state. Digests of other schemes are not compared.
     pub(crate) fn matches(&self, carried: &StateDigest) -> bool {
         carried.scheme != DIGEST_SCHEME || *carried == self.digest()
     }
 
-    /// What applying `entry` just now changed.
+    /// What the entry that was just applied changed.
     pub(crate) fn applied_now<'a>(
         &'a self,
         entry: &'a Entry,
@@ -140,21 +141,24 @@ impl State {
         Applied { entry, touched: &self.touched, changes, ledger: &self.ledger }
     }
 
-    /// Folds one entry. With a digest it returns the accounts that changed since the one before.
+    /// Applies one entry. If it has a digest, returns the accounts that changed since the previous digest.
     ///
     /// # Panics
-    /// When the entry does not follow the last one (ENG-1) or its time does not (ENG-2). Whether a digest that comes
-    /// from outside is that of this state (ENG-3) is asked before, with [`State::matches`].
+    /// If the entry does not follow the last one (ENG-1), or if its time is not later (ENG-2). For entries from
+    /// outside, callers first check with [`State::matches`] that a digest is the digest of this state (ENG-3).
     pub(crate) fn apply(&mut self, entry: &Entry) -> Option<Vec<(AccountPlace, Account)>> {
         let header = &entry.header;
-        assert_eq!(header.seq, self.applied.next(), "ENG-1: entries apply once, in order");
+        assert_eq!(header.seq, self.applied.next(), "ENG-1: entries are applied once, in order");
         assert!(header.decided_at > self.clock, "ENG-2: time moves forward with every entry");
         self.applied = header.seq;
         self.clock = header.decided_at;
         self.touched.clear();
         let mut changes = None;
         if let Fact::StateDigest(carried) = &entry.fact {
-            debug_assert!(self.matches(carried), "ENG-3: a replay reproduces the state that its journal names");
+            debug_assert!(
+                self.matches(carried),
+                "ENG-3: a replay reproduces the state digests that its journal contains"
+            );
             self.since_digest = chained_from(carried.digest);
             self.digested = header.seq;
             changes = Some(self.ledger.take_changes());
@@ -165,14 +169,15 @@ impl State {
         changes
     }
 
-    /// Folds an entry that the tables of the index do not restore. What the tables hold of its ledger facts stays as it is.
+    /// Applies an entry that the tables of the index do not restore. If the tables restored one of its ledger facts, that
+    /// fact changes nothing.
     pub(crate) fn restore(&mut self, entry: &Entry) {
         self.is_restoring = true;
         self.fold(entry);
         self.is_restoring = false;
     }
 
-    /// Ends restoring: the last entry that the index holds carried a digest.
+    /// Ends the restore. The last entry that the index contains has a digest.
     pub(crate) fn finish_restore(&mut self, (last, decided_at, digest): (Seq, Timestamp, Digest)) {
         self.applied = last;
         self.clock = decided_at.max(self.ledger.last_timestamp());
@@ -226,7 +231,7 @@ impl State {
 
     fn apply_updates(&mut self, updates: &[Update]) {
         for update in updates {
-            if let features::Applied::Dropped(_) = self.windows.apply(update) {
+            if let features::UpdateOutcome::Dropped(_) = self.windows.apply(update) {
                 self.records_dropped += 1;
             }
             self.windows.digest_after(update, &mut self.since_digest);
@@ -285,7 +290,7 @@ impl State {
             self.since_digest.u64(opened.recorded_since.ns());
         }
         self.since_digest.bytes(activated.artifact.as_bytes());
-        // Earlier bundles stay in the journal; keeping them here too would grow with every upload.
+        // Earlier bundles stay in the journal. Keeping them here as well would need more memory with every upload.
         self.artifacts.retain(|artifact, _| *artifact == activated.artifact);
         let active = ActivePolicy { seq: header.seq, at: header.decided_at, activated: Arc::clone(activated) };
         self.policy = Some(active);
@@ -346,13 +351,13 @@ impl Payment {
         if let Cause::Verb(verb) = changed.cause {
             self.changes.push((header.request, verb));
         }
-        if changed.updates.iter().any(|update| update.change == Change::Remove) {
+        if changed.updates.iter().any(|update| update.change == RecordChange::Remove) {
             self.records = self.records.iter().filter(|record| !record.accepted).copied().collect();
         }
     }
 
     fn digest_into(&self, into: &mut DigestBuilder) {
-        // Naming every field makes a new one choose whether it is part of the state.
+        // Every field is named, so that whoever adds one must decide whether it is part of the state.
         let Self {
             id,
             seq,
@@ -417,7 +422,7 @@ impl Payment {
         };
     }
 
-    /// The verb that this request asked for, if it moved the payment.
+    /// The verb that this request asked for, if it changed the payment.
     pub(crate) fn asked_by(&self, request: RequestId) -> Option<crate::entry::Verb> {
         self.changes.iter().find(|(asked, _)| *asked == request).map(|&(_, verb)| verb)
     }

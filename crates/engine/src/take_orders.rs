@@ -1,6 +1,7 @@
-//! Taking orders: judging them on plans, one or many, for real or as a dry run, so that both answer the same.
+//! Taking orders: judging them on plans, one or many, for real or as a dry run. Because both use the same code, both
+//! answer the same.
 
-use ledger::{Batch, ChainFailure, Event, MetadataOf, Plan, Step, TransferKey};
+use ledger::{BatchContext, BatchEvent, ChainFailure, MetadataOf, Plan, Step, TransferKey};
 use types::{ActorId, RequestId, Timestamp};
 
 use crate::command::Execute;
@@ -11,23 +12,24 @@ use crate::{Answered, Engine, Operation, Request, Sink};
 
 /// An operation that is judged on a plan of the ledger.
 pub(crate) trait Judge: Operation {
-    /// What becomes of it at `at`, the plan's first instant. The answer shows how things are after the plan's steps.
+    /// Judges the operation at `at`, the first instant of the plan. The answer shows the state after the steps of the
+    /// plan.
     fn judge(&self, engine: &Engine, plan: &mut Plan<'_>, at: Timestamp) -> Answered<Self>;
 }
 
-/// Judges without leaving anything.
+/// Judges an operation without making an entry.
 pub(crate) fn foresee<J: Judge>(operation: &J, engine: &Engine, at: Timestamp) -> Answered<J> {
     operation.judge(engine, &mut engine.state.ledger.plan(at), at)
 }
 
-/// The answer of what would leave no entry.
+/// The answer to an operation that would make no entry; `None` if it would make one.
 pub(crate) fn without_entry<J: Judge>(operation: &J, engine: &Engine, at: Timestamp) -> Option<Answered<J>> {
     let mut plan = engine.state.ledger.plan(at);
     let answer = operation.judge(engine, &mut plan, at);
     plan.into_facts().is_empty().then_some(answer)
 }
 
-/// Executes operations by judging them and making the entries of what their plan found.
+/// Executes operations by judging them and making entries from the facts of their plan.
 macro_rules! execute_judged {
     ($($operation:ty),*; while closed $without_entry:expr) => {
         $(impl $crate::command::Execute for $operation {
@@ -73,8 +75,8 @@ impl Judge for CreateTransfer {
     }
 }
 
-/// Batches of orders: judged one after another, each after those before it took effect, and answered as if each had come
-/// alone. Linked orders succeed or fail together.
+/// Batches of orders. The answers are the same as if the orders were sent one after another. Linked orders succeed or fail
+/// together.
 macro_rules! batches {
     ($($operation:ty),*) => {
         $(impl Judge for $operation {
@@ -108,16 +110,16 @@ macro_rules! batches {
 batches!(OpenAccountBatch, CreateTransferBatch);
 
 impl Engine {
-    fn take_all<T, O: Event<Answer = Ordered<T>>>(
+    fn take_all<T, O: BatchEvent<Answer = Ordered<T>>>(
         &mut self,
         now: Timestamp,
         actor: ActorId,
         orders: &[O],
         sink: &mut dyn Sink,
     ) -> Vec<Ordered<T>> {
-        let batch = Batch::of(orders, self.next_instant(now));
+        let batch = BatchContext::of(orders, self.next_instant(now));
         let mut answers = Vec::with_capacity(orders.len());
-        for step in Batch::steps(orders) {
+        for step in BatchContext::steps(orders) {
             let mut plan = self.state.ledger.plan(self.next_instant(now));
             answers.extend(judge_step(&mut plan, batch, step));
             let facts = plan.into_facts();
@@ -126,7 +128,7 @@ impl Engine {
         answers
     }
 
-    /// Makes the entries of what a plan found: all of them become durable, or none does.
+    /// Makes entries from the facts of a plan. All of them become durable, or none does.
     pub(crate) fn commit_together(
         &mut self,
         now: Timestamp,
@@ -138,7 +140,7 @@ impl Engine {
         if facts.len() > 1 {
             sink.hold_together(facts.len(), facts.iter().map(ledger::Fact::text_bytes).sum());
         }
-        // What has a timestamp of its own comes first, so that each is that of its entry.
+        // Facts with a timestamp of their own come first, so that this timestamp is also the time of their entry.
         let (timed, others): (Vec<_>, Vec<_>) = facts.into_iter().partition(is_timed);
         for fact in timed.into_iter().chain(others) {
             self.commit(now, actor, request(&fact), Recording::of(Fact::Ledger(fact)), sink);
@@ -147,21 +149,25 @@ impl Engine {
     }
 }
 
-fn judge_alone<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, order: &O, at: Timestamp) -> Ordered<T> {
+fn judge_alone<T, O: BatchEvent<Answer = Ordered<T>>>(plan: &mut Plan<'_>, order: &O, at: Timestamp) -> Ordered<T> {
     if order.is_linked() {
         return O::failed(ChainFailure::Open);
     }
-    judge_one(plan, Batch::of(std::slice::from_ref(order), at), order)
+    judge_one(plan, BatchContext::of(std::slice::from_ref(order), at), order)
 }
 
-fn judge_all<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, orders: &[O], at: Timestamp) -> Vec<Ordered<T>> {
-    let batch = Batch::of(orders, at);
-    Batch::steps(orders).flat_map(|step| judge_step(plan, batch, step)).collect()
-}
-
-fn judge_step<T, O: Event<Answer = Ordered<T>>>(
+fn judge_all<T, O: BatchEvent<Answer = Ordered<T>>>(
     plan: &mut Plan<'_>,
-    batch: Batch,
+    orders: &[O],
+    at: Timestamp,
+) -> Vec<Ordered<T>> {
+    let batch = BatchContext::of(orders, at);
+    BatchContext::steps(orders).flat_map(|step| judge_step(plan, batch, step)).collect()
+}
+
+fn judge_step<T, O: BatchEvent<Answer = Ordered<T>>>(
+    plan: &mut Plan<'_>,
+    batch: BatchContext,
     step: Step<'_, O>,
 ) -> Vec<Ordered<T>> {
     match step {
@@ -170,18 +176,18 @@ fn judge_step<T, O: Event<Answer = Ordered<T>>>(
     }
 }
 
-/// What becomes of an order that is linked to no other.
-fn judge_one<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, batch: Batch, order: &O) -> Ordered<T> {
+/// Judges an order that is not linked to another.
+fn judge_one<T, O: BatchEvent<Answer = Ordered<T>>>(plan: &mut Plan<'_>, batch: BatchContext, order: &O) -> Ordered<T> {
     let before = plan.clone();
     let answer = order.judge(plan, batch);
     if answer.is_err() {
-        // An account that opens with an address that is taken does not open.
+        // An account whose address is already taken must not be opened.
         plan.roll_back(before);
     }
     answer
 }
 
-/// The request of an order in a batch: the id of what it makes.
+/// The request id of an order in a batch: the id of the object that it makes.
 fn request_of(fact: &ledger::Fact) -> RequestId {
     let client = |key| match key {
         TransferKey::Client(id) => RequestId::new(id.get()),
@@ -211,7 +217,7 @@ fn request_of(fact: &ledger::Fact) -> RequestId {
     }
 }
 
-/// Whether an account or transfer begins with it, at its own time.
+/// Whether the fact starts an account or a transfer, and so has its own timestamp.
 const fn is_timed(fact: &ledger::Fact) -> bool {
     matches!(fact, ledger::Fact::AccountOpened(_) | ledger::Fact::TransferCreated(_))
 }

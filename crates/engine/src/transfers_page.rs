@@ -5,12 +5,12 @@ use types::{AccountId, Timestamp, TransferId};
 
 use crate::{Engine, Page};
 
-/// Transfers looked at for one page, so that a filter that matches nothing cannot hold the engine.
+/// The most transfers that are examined for one page, so that a filter that matches nothing cannot hold the engine.
 const SCANNED_MAX: usize = 1_000;
 
 impl Engine {
-    /// Ids behind `after` of client transfers that have all these values. A page that is not full may still have a place
-    /// to go on from: so far it was looked.
+    /// The ids after `after` of client transfers that have all these values. A page that is not full may still have a
+    /// place to continue from, because only a bounded number of transfers is examined.
     pub(crate) fn transfers_by_metadata(
         &self,
         metadata: &[(String, String)],
@@ -19,7 +19,7 @@ impl Engine {
     ) -> Page<TransferId, TransferId> {
         let ledger = &self.state.ledger;
         let Some((key, value)) = metadata.first() else { return Page { items: Vec::new(), next: None } };
-        // Accounts come before transfers.
+        // In the order of metadata, accounts come before transfers.
         let after = match after {
             Some(id) => MetadataOf::Transfer(TransferKey::Client(id)),
             None => MetadataOf::Account(AccountId::new(u128::MAX)),
@@ -44,7 +44,7 @@ impl Engine {
         Page { items: ids, next }
     }
 
-    /// Unresolved transfers later than `after` that fit. As above, a page need not be full.
+    /// Unresolved transfers after `after` that match. Again, a page need not be full.
     pub(crate) fn pending_page(
         &self,
         fits: impl Fn(&Transfer) -> bool,

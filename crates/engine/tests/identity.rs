@@ -1,4 +1,4 @@
-//! Principals and credentials: what can be added in which order, and what entries of earlier releases mean.
+//! Principals and credentials: what can be added, in which order, and what entries of earlier releases mean.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use engine::{
@@ -23,7 +23,7 @@ impl World {
         world
     }
 
-    /// Asks for an operation; a refusal is one about identity.
+    /// Executes an operation. A refusal must be about identity.
     fn ask(&mut self, operation: impl Operation<Reply = Made>) -> Result<Made, IdentityRefusal> {
         let (tenant, command) = (TenantId::new(1), operation.into());
         let request = Request { tenant, actor: ActorId::SYSTEM, id: RequestId::default(), command };
@@ -62,7 +62,7 @@ fn a_principal_comes_before_its_credentials() {
     assert_eq!(world.ask(credential(7, 3)), Err(unknown));
     assert_eq!(world.ask(principal(3, PrincipalKind::Person, "Ann")), Ok(Made::Now));
     assert_eq!(world.ask(credential(7, 3)), Ok(Made::Now));
-    assert_eq!(world.ask(credential(8, 3)), Ok(Made::Now), "a principal has as many as it needs");
+    assert_eq!(world.ask(credential(8, 3)), Ok(Made::Now), "a principal can have several credentials");
     let (principals, credentials) = known(&world.engine);
     let ann =
         Principal { kind: PrincipalKind::Person, name: "Ann".into(), added_at: START.saturating_add(Span::from_ns(1)) };
@@ -71,7 +71,7 @@ fn a_principal_comes_before_its_credentials() {
 }
 
 #[test]
-fn a_number_is_given_once_and_the_same_again_changes_nothing() {
+fn a_number_is_used_once_and_a_repeated_request_changes_nothing() {
     let mut world = World::new();
     let ann = principal(3, PrincipalKind::Person, "Ann");
     world.ask(ann.clone()).unwrap();
@@ -113,7 +113,7 @@ fn nobody_authenticates_as_the_system() {
 }
 
 #[test]
-fn a_replay_knows_the_same_principals_and_credentials() {
+fn a_replay_restores_the_same_principals_and_credentials() {
     let mut world = World::new();
     for (number, kind) in (1..).zip(PrincipalKind::ALL) {
         world.ask(principal(number, kind, kind.name())).unwrap();
@@ -129,7 +129,7 @@ fn a_replay_knows_the_same_principals_and_credentials() {
     assert_eq!(replayed.digest(), world.engine.digest());
 }
 
-/// The journal of a release before principals, with two API keys, and the digest that that release computed.
+/// The journal of a release without principals has two API keys and the digest that that release computed.
 #[test]
 fn an_api_key_of_an_earlier_release_is_a_principal_and_its_credential() {
     let api_key = |number: u64, name: &str| {

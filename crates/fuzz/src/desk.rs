@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use api::history::{Instant, Sums, TransferFilter};
-use api::{History, Operation, Problem};
+use api::past::{Instant, Sums, TransferFilter};
+use api::{CursorOrigin, Operation, Problem};
 use edge::{Body, Call as Asked, Edge, Head, Installation, Sources, StatementPage, Wanted};
 use engine::{
     ActivePolicy, Answered, Applied, CreatePayment, Engine, Entry, Fact, Made, NewPayment, Page, PolicyActivated,
@@ -27,7 +27,7 @@ use crate::{Verdict, check_line};
 pub(crate) const SHARD: ShardId = ShardId::new(0);
 pub(crate) const TENANT: TenantId = TenantId::new(1);
 /// The history that cursors belong to.
-pub(crate) const HISTORY: History = History { origin: Origin::new(0x1234), shard: SHARD };
+pub(crate) const HISTORY: CursorOrigin = CursorOrigin { origin: Origin::new(0x1234), shard: SHARD };
 /// The time at which the engine's history begins.
 const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
 const ACTOR: ActorId = ActorId::new(1);

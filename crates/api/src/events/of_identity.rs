@@ -10,37 +10,38 @@ use crate::scope::Scope;
 /// A principal was added.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct PrincipalAdded {
-    /// Its number, which entries carry as the actor.
+    /// The number of the principal, which is the actor of the entries that its requests make.
     principal: u64,
-    /// `system`, `service` or `person`.
+    /// What the principal is: `system`, `service` or `person`.
     kind: &'static str,
-    /// For people.
+    /// A name for people to read.
     name: String,
 }
 
-/// A principal got one more credential.
+/// A credential was added to a principal.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct CredentialAdded {
-    /// Its number; an API key has it in its text, `fin_<number>_…`.
+    /// The number of the credential. The text of an API key contains it: `fin_<number>_…`.
     credential: u64,
-    /// The principal that it belongs to.
+    /// The number of the principal that the credential belongs to.
     principal: u64,
-    /// `api_key`.
+    /// How the principal authenticates: `api_key`.
     kind: &'static str,
-    /// For people.
+    /// A name for people to read.
     name: String,
-    /// What it may do.
+    /// The scopes that the credential grants.
     scopes: Vec<&'static str>,
 }
 
-/// A principal and its API key in one, both with this number. Only releases before principals wrote this event.
+/// A principal and its API key were added together, both with the same number. Only releases that did not have
+/// principals yet made this event.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct ApiKeyAdded {
-    /// Its number, which entries carry as the actor.
+    /// The number of the API key and of its principal, which is the actor of the entries that its requests make.
     key: u64,
-    /// For people.
+    /// A name for people to read.
     name: String,
-    /// What it may do.
+    /// The scopes that the credential grants.
     scopes: Vec<&'static str>,
 }
 

@@ -1,23 +1,23 @@
-//! Events of imports.
+//! Events about imports.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::responses::{Account, Transfer};
 
-/// An import of an existing book began to take rows.
+/// The import of an existing book started.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct ImportStarted {
-    /// Its id.
+    /// The id of the import, chosen by the client.
     pub(super) import: String,
-    /// Its number among all imports.
+    /// The number of the import among all imports, from 1.
     pub(super) number: u16,
-    /// Where its rows will stand.
+    /// The number of the ledger that the rows belong to.
     #[schema(format = Int64)]
     pub(super) ledger: u32,
 }
 
-/// An account of an import, which nobody sees until the import is opened.
+/// An account was added to an import. Nobody can see the account until the import is opened.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct AccountStaged {
     /// The number of the import.
@@ -26,7 +26,7 @@ pub(super) struct AccountStaged {
     pub(super) account: Account,
 }
 
-/// A transfer of an import, which nobody sees until the import is opened.
+/// A transfer was added to an import. Nobody can see the transfer until the import is opened.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct TransferStaged {
     /// The number of the import.
@@ -35,15 +35,15 @@ pub(super) struct TransferStaged {
     pub(super) transfer: Transfer,
 }
 
-/// How far an import is; it may be opened or discarded with this.
+/// The progress of an import, or its end.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct ImportNoted {
     /// The number of the import.
     pub(super) import: u16,
-    /// What it is from now on.
+    /// The state from now on: `staged`, `opened` or `discarded`.
     pub(super) state: &'static str,
-    /// Accounts that were staged before.
+    /// The number of accounts that were added so far.
     pub(super) accounts: u64,
-    /// Transfers that were staged before.
+    /// The number of transfers that were added so far.
     pub(super) transfers: u64,
 }

@@ -1,4 +1,4 @@
-//! Events that are one fact of the ledger, outside any payment.
+//! Events that consist of one fact of the ledger and do not belong to a payment.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -76,77 +76,77 @@ pub(super) fn ledger_data(fact: &ledger::Fact, assets: &Assets) -> Result<(&'sta
     })
 }
 
-/// A client's transfer was refused, and its id is spent.
+/// A client's transfer was refused, and its id cannot be used again.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct TransferFailed {
-    /// The id.
+    /// The id of the transfer.
     id: String,
-    /// The ledger's status.
+    /// The name of the ledger's status.
     code: &'static str,
-    /// The status's permanent number among those of transfers.
+    /// The permanent number of the status, in the table of transfers.
     number: u16,
 }
 
-/// A pending transfer was released because its time passed.
+/// A pending transfer expired, and its amount was released.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct TransferExpired {
-    /// The transfer.
+    /// The id that a client gave the transfer, or `<payment>/<number>`.
     transfer: String,
 }
 
-/// Bounds were set on an account's balance.
+/// Limits on the balance of an account were set.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct LimitsSet {
-    /// The account.
+    /// The id of the account.
     account: String,
-    /// In minor units.
+    /// The minimum in minor units; null if there is none.
     min_balance: Option<String>,
-    /// In minor units.
+    /// The maximum in minor units; null if there is none.
     max_balance: Option<String>,
 }
 
-/// An account got its address.
+/// An account was given its address.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct AddressSet {
-    /// The account.
+    /// The id of the account.
     account: String,
     /// Its address.
     address: String,
 }
 
-/// Metadata changed.
+/// Metadata of an account, transfer or payment changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct MetadataSet {
-    /// Whether it is about an account, a transfer or a payment.
+    /// What the metadata belongs to: `account`, `transfer` or `payment`.
     kind: &'static str,
-    /// Which one.
+    /// The id of that account, transfer or payment.
     id: String,
-    /// The keys that got a value or lost it.
+    /// The keys that were set or removed.
     keys: Vec<String>,
 }
 
-/// A transfer waits for its time.
+/// A transfer was scheduled for a future time.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct TransferScheduled {
-    /// The transfer.
+    /// The id of the transfer.
     transfer: String,
     /// When it is due.
     at: String,
 }
 
-/// A scheduled transfer will not happen.
+/// A scheduled transfer was cancelled.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct ScheduledCancelled {
-    /// The transfer.
+    /// The id of the transfer.
     transfer: String,
 }
 
-/// The fields by which a ledger's transfers can be found were chosen.
+/// The fields by which transfers of a ledger can be found were chosen.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct IndexesChosen {
-    /// The ledger.
+    /// The number of the ledger.
     #[schema(format = Int64)]
     ledger: u32,
-    /// The fields.
+    /// The chosen fields, which replace earlier ones.
     fields: Vec<&'static str>,
 }

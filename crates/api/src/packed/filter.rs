@@ -1,28 +1,28 @@
-//! What the query routes are asked: filters in the layout of the reference ledger. All conditions must hold; a zero
-//! disables one.
+//! The filters of the packed queries, in the layout of the reference ledger. All conditions must hold; a condition that
+//! is zero does not apply.
 
 use super::record::{Field, record};
 
 record! {
-    /// Which transfers of an account, or which of its balances.
+    /// Which transfers of an account to return, or its balances after which of them.
     AccountFilter 128 {
         /// The account; neither 0 nor 2^128 − 1.
         account_id: u128,
-        /// Only with this, unless 0.
+        /// Only records with this value; 0 for any.
         user_data_128: u128,
-        /// Only with this, unless 0.
+        /// Only records with this value; 0 for any.
         user_data_64: u64,
-        /// Only with this, unless 0.
+        /// Only records with this value; 0 for any.
         user_data_32: u32,
-        /// Only with this, unless 0.
+        /// Only records with this value; 0 for any.
         code: u16,
-        /// Zeros.
+        /// Must be zeros.
         reserved: [u8; 58],
-        /// Only from this timestamp on.
+        /// Only records with this timestamp or a later one.
         timestamp_min: u64,
-        /// Only up to this timestamp, unless 0.
+        /// Only records with this timestamp or an earlier one; 0 for any.
         timestamp_max: u64,
-        /// Results at most; not 0. An answer has at most 8,190.
+        /// The most records to return; not 0. An answer has at most 8,190.
         limit: u32,
         /// [`AccountFilter::DEBITS`], [`AccountFilter::CREDITS`] or both, and [`AccountFilter::REVERSED`].
         flags: u32,
@@ -30,25 +30,25 @@ record! {
 }
 
 record! {
-    /// Which accounts or transfers.
+    /// Which accounts or transfers to return.
     QueryFilter 64 {
-        /// Only with this, unless 0.
+        /// Only records with this value; 0 for any.
         user_data_128: u128,
-        /// Only with this, unless 0.
+        /// Only records with this value; 0 for any.
         user_data_64: u64,
-        /// Only with this, unless 0.
+        /// Only records with this value; 0 for any.
         user_data_32: u32,
-        /// Only in this ledger, unless 0.
+        /// Only records in this ledger; 0 for any.
         ledger: u32,
-        /// Only with this, unless 0.
+        /// Only records with this value; 0 for any.
         code: u16,
-        /// Zeros.
+        /// Must be zeros.
         reserved: [u8; 6],
-        /// Only from this timestamp on.
+        /// Only records with this timestamp or a later one.
         timestamp_min: u64,
-        /// Only up to this timestamp, unless 0.
+        /// Only records with this timestamp or an earlier one; 0 for any.
         timestamp_max: u64,
-        /// Results at most; not 0. An answer has at most 8,190.
+        /// The most records to return; not 0. An answer has at most 8,190.
         limit: u32,
         /// 0 or [`QueryFilter::REVERSED`].
         flags: u32,
@@ -60,10 +60,10 @@ impl AccountFilter {
     pub const DEBITS: u32 = 1;
     /// Transfers into the account.
     pub const CREDITS: u32 = 2;
-    /// The newest first.
+    /// From the newest to the oldest.
     pub const REVERSED: u32 = 4;
 
-    /// Whether it can be answered; the answer to one that cannot is empty.
+    /// Whether the filter is valid. The answer to an invalid filter is empty.
     pub fn is_valid(&self) -> bool {
         let sides = self.flags & (Self::DEBITS | Self::CREDITS);
         !matches!(self.account_id, 0 | u128::MAX)
@@ -76,10 +76,10 @@ impl AccountFilter {
 }
 
 impl QueryFilter {
-    /// The newest first.
+    /// From the newest to the oldest.
     pub const REVERSED: u32 = 1;
 
-    /// Whether it can be answered; the answer to one that cannot is empty.
+    /// Whether the filter is valid. The answer to an invalid filter is empty.
     pub fn is_valid(&self) -> bool {
         times_are_valid(self.timestamp_min, self.timestamp_max)
             && self.limit != 0
@@ -88,7 +88,7 @@ impl QueryFilter {
     }
 }
 
-/// No instant is 2^64 − 1, and the bounds leave something between them.
+/// A timestamp is never 2^64 − 1, and the bounds must not exclude every timestamp.
 const fn times_are_valid(min: u64, max: u64) -> bool {
     min != u64::MAX && max != u64::MAX && (max == 0 || min <= max)
 }

@@ -1,8 +1,9 @@
-//! The packed interface: batches of little-endian records of fixed size, for those who need the last factor.
+//! The packed interface, for clients that need maximum throughput: batches of little-endian records of fixed size.
 //!
-//! A body is nothing but records one after the other, and so is an answer: the n-th result belongs to the n-th event.
-//! The modules `record` and `filter` say what stands where, in the field order of the reference ledger (TigerBeetle), and are
-//! the reference encoder; `docs/packed.md` says the same as a table, `examples/packed.py` in Python.
+//! The body of a request or an answer is a sequence of records and nothing else; the n-th result belongs to the n-th
+//! event. The modules `record` and `filter` define the layouts, in the field order of the reference ledger
+//! (TigerBeetle), and are the reference encoder. `docs/packed.md` documents the layouts as tables, and
+//! `examples/packed.py` implements them in Python.
 
 mod filter;
 mod record;
@@ -16,68 +17,68 @@ use crate::{ErrorCode, Problem};
 pub use filter::{AccountFilter, QueryFilter};
 pub use record::{AccountRecord, BalanceRecord, Balances, ResultRecord, TransferRecord};
 
-/// The media type of bodies and answers.
+/// The media type of request bodies and answers.
 pub const MEDIA_TYPE: &str = "application/vnd.finaira.packed";
-/// Events of a batch, ids of a lookup and records of an answer at most.
+/// The most events of a batch, ids of a lookup, and records of an answer.
 pub const EVENTS_MAX: usize = engine::EVENTS_MAX;
-/// Bytes of an account or a transfer.
+/// The size of an account or a transfer.
 pub const EVENT_BYTES: usize = 128;
-/// Bytes of an id in a lookup.
+/// The size of an id in a lookup.
 pub const ID_BYTES: usize = 16;
-/// Bytes of a result that brings balances.
+/// The size of a result with balances.
 pub const RESULT_WITH_BALANCES_BYTES: usize = ResultRecord::BYTES + 2 * Balances::BYTES;
 
 const _: () = assert!(EVENT_BYTES == AccountRecord::BYTES && EVENT_BYTES == TransferRecord::BYTES);
 
-/// Transfers to create: any number of records up to [`EVENTS_MAX`].
+/// Decodes transfers to create, at most [`EVENTS_MAX`].
 ///
 /// # Errors
-/// When the length is not that of so many records.
+/// If the body is not a whole number of records, or has too many.
 pub fn transfers(body: &[u8]) -> Result<Vec<NewTransfer>, Problem> {
     Ok(records(body)?.iter().map(|record| TransferRecord::decode(record).to_new()).collect())
 }
 
-/// Accounts to open: any number of records up to [`EVENTS_MAX`].
+/// Decodes accounts to open, at most [`EVENTS_MAX`].
 ///
 /// # Errors
-/// As [`transfers`].
+/// Like [`transfers`].
 pub fn accounts(body: &[u8]) -> Result<Vec<NewAccount>, Problem> {
     Ok(records(body)?.iter().map(|record| AccountRecord::decode(record).to_new()).collect())
 }
 
-/// Accounts to look up: any number of ids up to [`EVENTS_MAX`].
+/// Decodes the ids of accounts to look up, at most [`EVENTS_MAX`].
 ///
 /// # Errors
-/// As [`transfers`].
+/// Like [`transfers`].
 pub fn account_ids(body: &[u8]) -> Result<Vec<AccountId>, Problem> {
     Ok(records(body)?.iter().map(|id| AccountId::new(u128::from_le_bytes(*id))).collect())
 }
 
-/// Transfers to look up: any number of ids up to [`EVENTS_MAX`].
+/// Decodes the ids of transfers to look up, at most [`EVENTS_MAX`].
 ///
 /// # Errors
-/// As [`transfers`].
+/// Like [`transfers`].
 pub fn transfer_ids(body: &[u8]) -> Result<Vec<TransferId>, Problem> {
     Ok(records(body)?.iter().map(|id| TransferId::new(u128::from_le_bytes(*id))).collect())
 }
 
-/// One filter of an account's transfers or balances.
+/// Decodes one filter of an account's transfers or balances.
 ///
 /// # Errors
-/// When the length is not that of one.
+/// If the body is not exactly one filter.
 pub fn account_filter(body: &[u8]) -> Result<AccountFilter, Problem> {
     one(body).map(AccountFilter::decode)
 }
 
-/// One filter of accounts or transfers.
+/// Decodes one filter of accounts or transfers.
 ///
 /// # Errors
-/// When the length is not that of one.
+/// If the body is not exactly one filter.
 pub fn query_filter(body: &[u8]) -> Result<QueryFilter, Problem> {
     one(body).map(QueryFilter::decode)
 }
 
-/// The records of an answer, one after the other.
+/// Concatenates the records of an answer.
 pub fn answer<const N: usize>(records: impl ExactSizeIterator<Item = [u8; N]>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(records.len().saturating_mul(N));
     for record in records {
@@ -86,12 +87,13 @@ pub fn answer<const N: usize>(records: impl ExactSizeIterator<Item = [u8; N]>) -
     bytes
 }
 
-/// The results of accounts.
+/// Encodes the results of accounts.
 pub fn account_results(results: &[EventResult<AccountStatus>]) -> Vec<u8> {
     answer(results.iter().map(|result| result_record(result, ResultRecord::ACCOUNT_EXISTS, AccountStatus::number)))
 }
 
-/// The results of transfers; with balances when there are any: then there is one pair, or none, for each result.
+/// Encodes the results of transfers. `balances` is empty, or has for each result the debit and the credit account after
+/// it, or none.
 pub fn transfer_results(results: &[EventResult<TransferStatus>], balances: &[Option<[Account; 2]>]) -> Vec<u8> {
     let record = |result| result_record(result, ResultRecord::TRANSFER_EXISTS, TransferStatus::number);
     if balances.is_empty() {
@@ -118,7 +120,7 @@ fn result_record<S: Copy>(result: &EventResult<S>, exists: u32, number: fn(S) ->
     ResultRecord { timestamp: result.timestamp.ns(), status, reserved: 0 }.encode()
 }
 
-/// A body cut into records, at most [`EVENTS_MAX`] of them.
+/// Cuts a body into records, at most [`EVENTS_MAX`].
 fn records<const N: usize>(body: &[u8]) -> Result<&[[u8; N]], Problem> {
     let (records, rest) = body.as_chunks();
     if !rest.is_empty() {

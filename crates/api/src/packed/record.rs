@@ -1,9 +1,9 @@
-//! Records of fixed size: what stands where. The reference encoder and decoder; needs nothing but the ledger's types.
+//! The layouts of the packed records: the reference encoder and decoder. It depends on the ledger's types only.
 
 use ledger::{Account, NewAccount, NewTransfer, Transfer, TransferKey};
 use types::{AccountId, Amount, Code, LedgerId, TransferId};
 
-/// A field that is written in little-endian order, without padding before or after it.
+/// A field in little-endian order. No padding comes before or after it.
 pub(super) trait Field: Sized {
     const BYTES: usize;
     fn read(from: &mut &[u8]) -> Self;
@@ -35,7 +35,7 @@ impl<const N: usize> Field for [u8; N] {
 
     #[inline(always)]
     fn read(from: &mut &[u8]) -> Self {
-        let (bytes, rest) = from.split_first_chunk().expect("API-2: the fields of a record fill it");
+        let (bytes, rest) = from.split_first_chunk().expect("API-2: the fields of a record add up to its size");
         *from = rest;
         *bytes
     }
@@ -43,13 +43,13 @@ impl<const N: usize> Field for [u8; N] {
     #[inline(always)]
     fn write(self, into: &mut &mut [u8]) {
         let whole = std::mem::take(into);
-        let (bytes, rest) = whole.split_first_chunk_mut().expect("API-2: the fields of a record fill it");
+        let (bytes, rest) = whole.split_first_chunk_mut().expect("API-2: the fields of a record add up to its size");
         *bytes = self;
         *into = rest;
     }
 }
 
-/// Declares a record: its size and its fields in order. Nothing stands between them.
+/// Declares a record: its size in bytes, and its fields in order. There is no padding between them.
 macro_rules! record {
     ($(#[$doc:meta])* $name:ident $bytes:literal { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)* }) => {
         $(#[$doc])*
@@ -59,10 +59,9 @@ macro_rules! record {
         }
 
         impl $name {
-            /// Bytes of a record.
+            /// The size of a record.
             pub const BYTES: usize = $bytes;
 
-            /// Reads a record.
             #[inline]
             pub fn decode(bytes: &[u8; $bytes]) -> Self {
                 const { assert!($bytes == 0 $(+ <$ty as Field>::BYTES)*) };
@@ -70,7 +69,6 @@ macro_rules! record {
                 Self { $($field: Field::read(&mut rest),)* }
             }
 
-            /// Writes a record.
             #[inline]
             pub fn encode(&self) -> [u8; $bytes] {
                 let mut bytes = [0; $bytes];
@@ -78,7 +76,7 @@ macro_rules! record {
                 bytes
             }
 
-            /// Writes a record over what is there.
+            /// Writes the record over the content of `bytes`.
             #[inline]
             pub fn encode_into(&self, bytes: &mut [u8; $bytes]) {
                 let mut rest: &mut [u8] = bytes;
@@ -90,9 +88,9 @@ macro_rules! record {
 pub(super) use record;
 
 record! {
-    /// An account, to open or as it is.
+    /// An account, as a request or an answer contains it.
     AccountRecord 128 {
-        /// Unique over all ledgers; neither 0 nor 2^128 − 1.
+        /// Unique across all ledgers; neither 0 nor 2^128 − 1.
         id: u128,
         /// In minor units; 0 in a request.
         debits_pending: u128,
@@ -102,75 +100,76 @@ record! {
         credits_pending: u128,
         /// In minor units; 0 in a request.
         credits_posted: u128,
-        /// Free for the client.
+        /// For the client's own use.
         user_data_128: u128,
-        /// Free for the client.
+        /// For the client's own use.
         user_data_64: u64,
-        /// Free for the client.
+        /// For the client's own use.
         user_data_32: u32,
-        /// 0.
+        /// Always 0.
         reserved: u32,
-        /// The ledger it stands in, not 0.
+        /// The account's ledger; not 0.
         ledger: u32,
-        /// The client's classification, not 0.
+        /// The client's classification; not 0.
         code: u16,
         /// The bits of [`ledger::AccountFlags`].
         flags: u16,
-        /// Nanoseconds since 1970, when it was opened; 0 in a request unless it is imported.
+        /// When the account was opened, in nanoseconds since 1970. In a request 0, unless the account is imported.
         timestamp: u64,
     }
 }
 
 record! {
-    /// A transfer, to create or as it was created.
+    /// A transfer, as a request or an answer contains it.
     TransferRecord 128 {
-        /// Unique over all ledgers; neither 0 nor 2^128 − 1.
+        /// Unique across all ledgers; neither 0 nor 2^128 − 1.
         id: u128,
-        /// The account the amount leaves.
+        /// The account that the amount leaves.
         debit_account_id: u128,
-        /// The account the amount reaches.
+        /// The account that the amount reaches.
         credit_account_id: u128,
         /// In minor units.
         amount: u128,
-        /// The pending transfer that a post or void resolves, otherwise 0.
+        /// The pending transfer that this transfer posts or voids; otherwise 0.
         pending_id: u128,
-        /// Free for the client.
+        /// For the client's own use.
         user_data_128: u128,
-        /// Free for the client.
+        /// For the client's own use.
         user_data_64: u64,
-        /// Free for the client.
+        /// For the client's own use.
         user_data_32: u32,
-        /// Seconds after which a pending transfer expires; 0 means never.
+        /// The seconds after which a pending transfer expires; 0 for never.
         timeout: u32,
-        /// The ledger of both accounts, not 0.
+        /// The ledger of both accounts; not 0.
         ledger: u32,
-        /// The client's classification, not 0.
+        /// The client's classification; not 0.
         code: u16,
         /// The bits of [`ledger::TransferFlags`].
         flags: u16,
-        /// Nanoseconds since 1970, when it was created; 0 in a request unless it is imported.
+        /// When the transfer was created, in nanoseconds since 1970. In a request 0, unless the transfer is imported.
         timestamp: u64,
     }
 }
 
 record! {
-    /// What became of one event of a batch.
+    /// The result of one event of a batch.
     ResultRecord 16 {
-        /// Nanoseconds since 1970: when it was created, by this event or before; of a refusal, when it was judged.
+        /// In nanoseconds since 1970: when the account or transfer was created, by this event or earlier; for a
+        /// refusal, when the event was judged.
         timestamp: u64,
         /// [`ResultRecord::CREATED`], or the permanent number of a status in the table of the operation.
         status: u32,
-        /// 0.
+        /// Always 0.
         reserved: u32,
     }
 }
 
 impl ResultRecord {
-    /// The status of what this event created.
+    /// The status if this event created the account or transfer.
     pub const CREATED: u32 = u32::MAX;
-    /// The status of a transfer that the same event created before.
+    /// The status if an equal event created the transfer earlier.
     pub const TRANSFER_EXISTS: u32 = wide(ledger::TransferStatus::Exists.number());
-    /// The status of an account that the same event opened before.
+    /// The status if an equal event opened the account earlier.
     pub const ACCOUNT_EXISTS: u32 = wide(ledger::AccountStatus::Exists.number());
 }
 
@@ -179,40 +178,41 @@ const fn wide(number: u16) -> u32 {
 }
 
 record! {
-    /// The balances of an account, in minor units. Two of them follow the result of a transfer when the batch asks for
-    /// balances: the debit account's, then the credit account's, as they are after the event; zeros when it was refused.
+    /// The balances of an account, in minor units. If a batch asks for balances, two of these follow the result of each
+    /// transfer: those of the debit account, then those of the credit account, right after the event. They are zeros if
+    /// the transfer was refused.
     Balances 64 {
-        /// Reserved by pending transfers out of it.
+        /// Reserved by pending transfers out of the account.
         debits_pending: u128,
-        /// Moved out of it.
+        /// Moved out of the account.
         debits_posted: u128,
-        /// Reserved by pending transfers into it.
+        /// Reserved by pending transfers into the account.
         credits_pending: u128,
-        /// Moved into it.
+        /// Moved into the account.
         credits_posted: u128,
     }
 }
 
 record! {
-    /// The balances of an account after one of its transfers.
+    /// The balances of an account right after one of its transfers, in minor units.
     BalanceRecord 128 {
-        /// Reserved by pending transfers out of it, in minor units.
+        /// Reserved by pending transfers out of the account.
         debits_pending: u128,
-        /// Moved out of it.
+        /// Moved out of the account.
         debits_posted: u128,
-        /// Reserved by pending transfers into it.
+        /// Reserved by pending transfers into the account.
         credits_pending: u128,
-        /// Moved into it.
+        /// Moved into the account.
         credits_posted: u128,
-        /// That of the transfer.
+        /// The timestamp of the transfer.
         timestamp: u64,
-        /// Zeros.
+        /// Always zeros.
         reserved: [u8; 56],
     }
 }
 
 impl AccountRecord {
-    /// What the ledger is asked.
+    /// The account that the client wants to open.
     #[inline]
     pub const fn to_new(&self) -> NewAccount {
         NewAccount {
@@ -234,7 +234,7 @@ impl AccountRecord {
 }
 
 impl From<&NewAccount> for AccountRecord {
-    /// What a client sends.
+    /// The record that a client sends.
     #[inline]
     fn from(new: &NewAccount) -> Self {
         let account = Account::open(new, types::Timestamp::from_ns(new.timestamp_ns));
@@ -264,7 +264,7 @@ impl From<&Account> for AccountRecord {
 }
 
 impl TransferRecord {
-    /// What the ledger is asked.
+    /// The transfer that the client wants to create.
     #[inline]
     pub const fn to_new(&self) -> NewTransfer {
         let pending = match self.pending_id {
@@ -290,7 +290,7 @@ impl TransferRecord {
 }
 
 impl From<&NewTransfer> for TransferRecord {
-    /// What a client sends.
+    /// The record that a client sends.
     #[inline]
     fn from(new: &NewTransfer) -> Self {
         let id = |key| match key {
@@ -316,7 +316,7 @@ impl From<&NewTransfer> for TransferRecord {
 }
 
 impl From<&Transfer> for TransferRecord {
-    /// A leg of a payment has no id that a client chose: it shows as 0.
+    /// A leg of a payment has no id that a client chose, so its id is shown as 0.
     #[inline]
     fn from(transfer: &Transfer) -> Self {
         let id = |key| match key {

@@ -1,4 +1,4 @@
-//! A transfer as responses show it.
+//! Transfers as clients see them.
 
 use std::collections::BTreeMap;
 
@@ -10,43 +10,43 @@ use utoipa::ToSchema;
 
 use super::{Assets, Balances, Unknown, UserData, names, shown_metadata, state_name};
 
-/// A transfer: a client's own, or one that a payment made.
+/// A transfer that a client or a payment made.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Transfer {
-    /// Its id, when a client named it.
+    /// The id, if a client made the transfer.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    /// The payment that made it.
+    /// The payment that made the transfer, if a payment did.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment: Option<String>,
-    /// Which of the payment's transfers it is, from 0.
+    /// The number of the transfer among those of the payment, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<u16>,
-    /// The account the amount left.
+    /// The account that the amount leaves.
     debit_account: String,
-    /// The account the amount reached.
+    /// The account that the amount reaches.
     credit_account: String,
-    /// What moved, was reserved or was released, in minor units.
+    /// The amount that was moved, reserved or released, in minor units.
     #[schema(example = "1250")]
     amount: String,
-    /// What the amount counts.
+    /// The asset of the amount.
     #[schema(example = "EUR/2")]
     asset: String,
-    /// The ledger of both accounts.
+    /// The number of the ledger of both accounts.
     #[schema(format = Int64)]
     ledger: u32,
-    /// The client's classification.
+    /// The client's classification of the transfer, or the one that the policy gives to a leg.
     code: u16,
-    /// What it did.
+    /// The flags of the transfer.
     flags: Vec<&'static str>,
-    /// What became of a pending transfer: `pending`, `posted`, `voided` or `expired`; of one for a future time:
+    /// For a pending transfer, what became of it: `pending`, `posted`, `voided` or `expired`. For a scheduled transfer:
     /// `scheduled` or `cancelled`.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
-    /// The pending transfer that this one posted or voided.
+    /// The pending transfer that this transfer posted or voided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending_id: Option<String>,
-    /// A pending transfer expires after so many seconds.
+    /// The seconds after which a pending transfer expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = Int64)]
     timeout_s: Option<u32>,
@@ -56,31 +56,31 @@ pub struct Transfer {
     expires_at: Option<String>,
     #[serde(flatten)]
     user_data: UserData,
-    /// When it was made; absent while it waits for its time.
+    /// When the transfer was made. Absent while it is scheduled.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "date-time")]
     created_at: Option<String>,
-    /// When it will be made, while it waits for that.
+    /// When a scheduled transfer is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "date-time")]
     scheduled_at: Option<String>,
-    /// What the client attached: any JSON by key.
+    /// What the client attached: any JSON value for each key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object, required = false)]
     metadata: BTreeMap<String, Value>,
-    /// The debit account's balances now; not in lists.
+    /// The current balances of the debit account. Absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     debit_balances: Option<Balances>,
-    /// The credit account's balances now; not in lists.
+    /// The current balances of the credit account. Absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     credit_balances: Option<Balances>,
 }
 
 impl Transfer {
-    /// A transfer and what became of it.
+    /// A transfer, and what became of it if it is pending.
     ///
     /// # Errors
-    /// When `assets` lacks its ledger.
+    /// If `assets` lacks the transfer's ledger.
     pub fn new(transfer: &ledger::Transfer, state: Option<PendingState>, assets: &Assets) -> Result<Self, Unknown> {
         let (id, payment, number) = match transfer.key {
             TransferKey::Client(id) => (Some(id.to_string()), None, None),
@@ -110,10 +110,10 @@ impl Transfer {
         })
     }
 
-    /// A transfer that was made, or one that waits for its time.
+    /// A transfer that was made, or one that is scheduled.
     ///
     /// # Errors
-    /// When `assets` lacks the ledger.
+    /// If `assets` lacks the transfer's ledger.
     pub fn any(transfer: &AnyTransfer, assets: &Assets) -> Result<Self, Unknown> {
         match transfer {
             AnyTransfer::Made(reply) => Self::with_balances(reply, assets),
@@ -121,10 +121,10 @@ impl Transfer {
         }
     }
 
-    /// With both accounts as they are now.
+    /// A transfer with the current balances of both accounts.
     ///
     /// # Errors
-    /// When `assets` lacks its ledger.
+    /// If `assets` lacks the transfer's ledger.
     pub fn with_balances(reply: &TransferReply, assets: &Assets) -> Result<Self, Unknown> {
         Ok(Self {
             debit_balances: Some((&reply.debit).into()),
@@ -134,10 +134,10 @@ impl Transfer {
         })
     }
 
-    /// A transfer that waits for its time, or gave up to.
+    /// A transfer that is scheduled, or was cancelled.
     ///
     /// # Errors
-    /// When `assets` lacks its ledger.
+    /// If `assets` lacks the transfer's ledger.
     pub fn scheduled(scheduled: &ledger::Scheduled, state: &'static str, assets: &Assets) -> Result<Self, Unknown> {
         let new = &scheduled.new;
         let asked = ledger::Transfer {
@@ -164,7 +164,7 @@ impl Transfer {
         })
     }
 
-    /// The client's id, when it has one.
+    /// The id, if a client made the transfer.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }

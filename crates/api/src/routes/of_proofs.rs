@@ -1,4 +1,4 @@
-//! The routes of proofs.
+//! The routes that prove what is in the journal.
 
 use super::table::{TEXT, get, list};
 use super::{Answer, Kind, Operation, Parameter, Route, shape};
@@ -6,10 +6,10 @@ use crate::proofs::{ConsistencyProof, EntryProof, ProofKeys};
 use crate::scope::Scope;
 
 const FROM: Parameter =
-    Parameter { name: "from", summary: "How many entries the older journal has, at least 1.", kind: Kind::Number };
+    Parameter { name: "from", summary: "The number of entries in the older journal, at least 1.", kind: Kind::Number };
 const TO: Parameter = Parameter {
     name: "to",
-    summary: "How many entries the newer journal has; without it as many as the newest checkpoint covers.",
+    summary: "The number of entries in the newer journal. Default: as many as the newest checkpoint covers.",
     kind: Kind::Number,
 };
 
@@ -18,7 +18,7 @@ pub(super) const PROVE_TRANSFER: Route = get(
     "/v1/transfers/{id}/proof",
     Scope::LEDGER_READ,
     shape::<EntryProof>(),
-    "Prove that a transfer stands in the journal",
+    "Prove that a transfer is in the journal",
 );
 
 pub(super) const PROVE_PAYMENT: Route = get(
@@ -26,7 +26,7 @@ pub(super) const PROVE_PAYMENT: Route = get(
     "/v1/payments/{id}/proof",
     Scope::PAYMENTS_READ,
     shape::<EntryProof>(),
-    "Prove that the decision about a payment stands in the journal",
+    "Prove that the decision about a payment is in the journal",
 );
 
 pub(super) const PROVE_ENTRY: Route = get(
@@ -34,7 +34,7 @@ pub(super) const PROVE_ENTRY: Route = get(
     "/v1/proofs/entries/{sequence}",
     Scope::EVENTS_READ,
     shape::<EntryProof>(),
-    "Prove that an entry stands in the journal",
+    "Prove that an entry is in the journal",
 );
 
 pub(super) const PROVE_CONSISTENCY: Route = list(
@@ -43,7 +43,7 @@ pub(super) const PROVE_CONSISTENCY: Route = list(
     Scope::PROOFS_READ,
     &[FROM, TO],
     shape::<ConsistencyProof>(),
-    "Prove that the journal of one size begins with the journal of another",
+    "Prove that the journal of one size begins with the journal of a smaller size",
 );
 
 pub(super) const GET_CHECKPOINT: Route = Route {
@@ -53,7 +53,7 @@ pub(super) const GET_CHECKPOINT: Route = Route {
         "/v1/proofs/checkpoint",
         Scope::PROOFS_READ,
         shape::<ProofKeys>(),
-        "The newest signed checkpoint: C2SP tlog-checkpoint",
+        "Get the newest signed checkpoint (C2SP tlog-checkpoint)",
     )
 };
 
@@ -62,16 +62,16 @@ pub(super) const GET_PROOF_KEYS: Route = get(
     "/v1/proofs/keys",
     Scope::PROOFS_READ,
     shape::<ProofKeys>(),
-    "The keys that sign checkpoints",
+    "List the public keys that verify checkpoints",
 );
 
 pub(super) const GET_TILE: Route = Route {
-    answer: Answer::Bytes("Up to 256 hashes of 32 bytes, or leaves, each behind its length in two bytes."),
+    answer: Answer::Bytes("Up to 256 hashes of 32 bytes; or leaves, each after its length in two bytes."),
     ..get(
         Operation::GetTile,
         "/v1/proofs/tile/{tile}",
         Scope::PROOFS_READ,
         shape::<ProofKeys>(),
-        "A tile of the tree by its path, such as `0/x001/234.p/5`, or `entries/…` for leaves: C2SP tlog-tiles",
+        "Get a tile of the tree by its path, such as `0/x001/234.p/5`, or of leaves, `entries/…` (C2SP tlog-tiles)",
     )
 };

@@ -1,4 +1,4 @@
-//! The table of all routes, from which dispatch, scopes and the OpenAPI document are made.
+//! The table of all routes. The server's dispatch, the scopes and the OpenAPI document are derived from it.
 
 use engine::Verb;
 
@@ -11,10 +11,10 @@ use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape,
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
-use crate::history::{AccountBalance, AddressBalances, BalanceRow, IndexStatus, Statement};
 use crate::imports::{Import, ImportBody};
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
 use crate::packed;
+use crate::past::{AccountBalance, AddressBalances, BalanceRow, IndexStatus, Statement};
 use crate::payments::PaymentBody;
 use crate::requests::{LabelBody, LedgerBody, VerbBody};
 use crate::responses::{Account, ClockConfirmed, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
@@ -70,7 +70,7 @@ const fn create(
     }
 }
 
-/// A route that takes orders one by one, or judges without recording.
+/// A route that takes one order, or judges it without recording anything.
 const fn order(
     operation: Operation,
     path: &'static str,
@@ -81,7 +81,7 @@ const fn order(
     Route { parameters: &[DRY_RUN], ..create(operation, path, scope, Key::Id, shapes, summary) }
 }
 
-/// A route that takes many orders, each with a result of its own.
+/// A route that takes many orders and gives each its own result.
 const fn batch(operation: Operation, path: &'static str, scope: Scope, body: Shape, summary: &'static str) -> Route {
     let answer = shape::<BatchResults>();
     Route {
@@ -110,12 +110,13 @@ const fn events(summary: &'static str) -> Body {
 
 const FIRST: Parameter = Parameter {
     name: "first",
-    summary: "The number of the first of these rows among the import's rows of their kind, from 0.",
+    summary: "The number of the first row in the body, among the import's rows of this kind, from 0.",
     kind: Kind::Number,
 };
-const ROWS: Parameter = Parameter { name: "kind", summary: "`accounts` or `transfers`.", kind: Kind::Text };
+const ROWS: Parameter =
+    Parameter { name: "kind", summary: "What the rows are: `accounts` or `transfers`.", kind: Kind::Text };
 
-/// What becomes of an import.
+/// A route that ends an import.
 const fn end(operation: Operation, path: &'static str, summary: &'static str) -> Route {
     Route { method: Method::Post, ..get(operation, path, Scope::IMPORTS_WRITE, shape::<Import>(), summary) }
 }
@@ -126,7 +127,7 @@ const QUERY_FILTER: Body =
     Body::Packed { record_bytes: packed::QueryFilter::BYTES, summary: "One query filter of 64 bytes." };
 const IDS: Body = Body::Packed { record_bytes: packed::ID_BYTES, summary: "Up to 8,190 ids of 16 bytes." };
 
-/// A route that changes something that exists; asked again, it is so already.
+/// A route that changes an existing object. Repeating the request changes nothing.
 const fn change(
     operation: Operation,
     path: &'static str,
@@ -153,7 +154,6 @@ const fn open(operation: Operation, path: &'static str, answer: Answer, summary:
 
 pub(super) const TEXT: Answer = Answer::Text("text/plain; charset=utf-8");
 
-/// Every route.
 pub const ROUTES: &[Route] = &[
     create(
         Operation::OpenLedger,
@@ -171,14 +171,14 @@ pub const ROUTES: &[Route] = &[
         Scope::LEDGER_READ,
         &[AT],
         shape::<TrialBalance>(),
-        "Add up the accounts of a ledger, as they are or were",
+        "Get the sums over all accounts of a ledger, now or at an instant",
     ),
     change(
         Operation::ChooseIndexes,
         "/v1/ledgers/{id}/indexes",
         Scope::LEDGER_WRITE,
         (Body::Json(shape::<IndexesBody>()), shape::<Indexes>()),
-        "Choose by which fields the transfers of a ledger can be found",
+        "Choose the fields by which transfers of a ledger can be found",
     ),
     list(
         Operation::GetAddressBalances,
@@ -186,7 +186,7 @@ pub const ROUTES: &[Route] = &[
         Scope::LEDGER_READ,
         &[ADDRESS_PREFIX, LEDGER],
         shape::<AddressBalances>(),
-        "Add up the accounts of a ledger below an address",
+        "Get the sums over the accounts of a ledger below an address",
     ),
     order(
         Operation::OpenAccount,
@@ -200,7 +200,7 @@ pub const ROUTES: &[Route] = &[
         "/v1/accounts/batch",
         Scope::LEDGER_WRITE,
         shape::<AccountsBody>(),
-        "Open up to 1000 accounts, each with a result of its own",
+        "Open up to 1000 accounts, each with its own result",
     ),
     list(
         Operation::ListAccounts,
@@ -220,7 +220,7 @@ pub const ROUTES: &[Route] = &[
             HOLDER,
         ],
         page::<Account>(),
-        "List accounts in the order they were opened, or find the one that the policy keeps for somebody",
+        "List accounts in the order they were opened, or find the account that the policy opens for a holder",
     ),
     get(Operation::GetAccount, "/v1/accounts/{id}", Scope::LEDGER_READ, shape::<Account>(), "Look up an account"),
     list(
@@ -250,7 +250,7 @@ pub const ROUTES: &[Route] = &[
         Scope::LEDGER_READ,
         &[CURSOR, LIMIT, SIDE, CODE, USER_DATA_128, USER_DATA_64, USER_DATA_32, MIN_TIMESTAMP, MAX_TIMESTAMP, REVERSED],
         page::<BalanceRow>(),
-        "List what an account had right after each of its transfers",
+        "List the balances of an account right after each of its transfers",
     ),
     list(
         Operation::GetAccountBalance,
@@ -258,7 +258,7 @@ pub const ROUTES: &[Route] = &[
         Scope::LEDGER_READ,
         &[AT, CLOCK],
         shape::<AccountBalance>(),
-        "Look up what an account has, or had at an instant",
+        "Get the balances of an account, now or at an instant",
     ),
     list(
         Operation::GetStatement,
@@ -266,21 +266,21 @@ pub const ROUTES: &[Route] = &[
         Scope::LEDGER_READ,
         &[FROM, TO, CURSOR, LIMIT],
         shape::<Statement>(),
-        "List what was posted on an account in a period, between what it had before and after",
+        "List what was posted on an account in a period, with the balances before and after",
     ),
     change(
         Operation::SetAddress,
         "/v1/accounts/{id}/address",
         Scope::LEDGER_WRITE,
         (Body::Json(shape::<AddressBody>()), shape::<Account>()),
-        "Give an account its address, once",
+        "Give an account its address; this is possible once",
     ),
     change(
         Operation::SetLimits,
         "/v1/accounts/{id}/limits",
         Scope::LEDGER_WRITE,
         (Body::Json(shape::<LimitsBody>()), shape::<Account>()),
-        "Bound the balance of an account, in place of the bounds before",
+        "Set limits on the balance of an account, replacing earlier limits",
     ),
     change(
         Operation::SetAccountMetadata,
@@ -294,14 +294,14 @@ pub const ROUTES: &[Route] = &[
         "/v1/transfers",
         Scope::TRANSFERS_WRITE,
         (shape::<TransferBody>(), shape::<Transfer>()),
-        "Move money without any policy; reserve it, or post or void what is reserved",
+        "Move or reserve money without a decision of the policy, or post or void what is reserved",
     ),
     batch(
         Operation::CreateTransferBatch,
         "/v1/transfers/batch",
         Scope::TRANSFERS_WRITE,
         shape::<TransfersBody>(),
-        "Make up to 1000 transfers, each with a result of its own",
+        "Make up to 1000 transfers, each with its own result",
     ),
     list(
         Operation::ListTransfers,
@@ -323,7 +323,7 @@ pub const ROUTES: &[Route] = &[
             METADATA,
         ],
         page::<Transfer>(),
-        "List transfers in the order they were made; by metadata, in order of id",
+        "List transfers in the order they were made; if filtered by metadata, in order of id",
     ),
     get(Operation::GetTransfer, "/v1/transfers/{id}", Scope::LEDGER_READ, shape::<Transfer>(), "Look up a transfer"),
     Route {
@@ -334,7 +334,7 @@ pub const ROUTES: &[Route] = &[
             "/v1/transfers/{id}/reverse",
             Scope::TRANSFERS_WRITE,
             (shape::<VerbBody>(), shape::<Transfer>()),
-            "Move back what a transfer moved, by one more transfer; asked again, the answer is the same transfer",
+            "Reverse a transfer by a new transfer; a repeated request returns the same new transfer",
         )
     },
     change(
@@ -349,7 +349,7 @@ pub const ROUTES: &[Route] = &[
         "/v1/transfers/{id}/cancel",
         Scope::TRANSFERS_WRITE,
         (Body::Empty(shape::<VerbBody>()), shape::<Transfer>()),
-        "Give up a transfer that waits for its time; its id stays spent",
+        "Cancel a scheduled transfer; its id cannot be used again",
     ),
     list(
         Operation::ListScheduled,
@@ -357,7 +357,7 @@ pub const ROUTES: &[Route] = &[
         Scope::LEDGER_READ,
         &[CURSOR, LIMIT],
         page::<Transfer>(),
-        "List transfers that wait for their time, by time",
+        "List scheduled transfers in order of their time",
     ),
     list(
         Operation::ListPending,
@@ -371,7 +371,7 @@ pub const ROUTES: &[Route] = &[
         Operation::CreateAccounts,
         "/v1/packed/create-accounts",
         Scope::LEDGER_WRITE,
-        (events("Up to 8,190 accounts of 128 bytes."), "A result of 16 bytes for each account, in order."),
+        (events("Up to 8,190 accounts of 128 bytes."), "One result of 16 bytes for each account, in order."),
         "Open a batch of accounts, packed",
     ),
     Route {
@@ -382,23 +382,23 @@ pub const ROUTES: &[Route] = &[
             Scope::TRANSFERS_WRITE,
             (
                 events("Up to 8,190 transfers of 128 bytes."),
-                "A result of 16 bytes for each transfer, in order; of 144 bytes with balances.",
+                "One result of 16 bytes for each transfer, in order; 144 bytes if balances are requested.",
             ),
-            "Make a batch of transfers without any policy, packed",
+            "Make a batch of transfers without a decision of the policy, packed",
         )
     },
     packed(
         Operation::LookupAccounts,
         "/v1/packed/lookup-accounts",
         Scope::LEDGER_READ,
-        (IDS, "The accounts that exist, of 128 bytes, in the order asked."),
+        (IDS, "The accounts that exist, 128 bytes each, in the order of the request."),
         "Look up many accounts, packed",
     ),
     packed(
         Operation::LookupTransfers,
         "/v1/packed/lookup-transfers",
         Scope::LEDGER_READ,
-        (IDS, "The transfers that exist, of 128 bytes, in the order asked."),
+        (IDS, "The transfers that exist, 128 bytes each, in the order of the request."),
         "Look up many transfers, packed",
     ),
     create(
@@ -420,40 +420,40 @@ pub const ROUTES: &[Route] = &[
             "/v1/imports/{id}/rows",
             Scope::IMPORTS_WRITE,
             shape::<Import>(),
-            "Stage rows of an import, which nobody sees until it is opened; rows that came before are passed over",
+            "Add rows to an import; nobody sees them until it is opened, and rows that it already has are skipped",
         )
     },
-    end(Operation::OpenImport, "/v1/imports/{id}/open", "Let everybody see all rows of an import"),
-    end(Operation::DiscardImport, "/v1/imports/{id}/discard", "Let no row of an import have happened"),
+    end(Operation::OpenImport, "/v1/imports/{id}/open", "Open an import: all its rows take effect at once"),
+    end(Operation::DiscardImport, "/v1/imports/{id}/discard", "Discard an import: none of its rows takes effect"),
     packed(
         Operation::AccountTransfers,
         "/v1/packed/account-transfers",
         Scope::LEDGER_READ,
-        (ACCOUNT_FILTER, "The account's transfers that fit, of 128 bytes, in order."),
-        "An account's transfers, packed",
+        (ACCOUNT_FILTER, "The account's transfers that match, 128 bytes each, in order."),
+        "List the transfers of an account, packed",
     ),
     packed(
         Operation::AccountBalances,
         "/v1/packed/account-balances",
         Scope::LEDGER_READ,
-        (ACCOUNT_FILTER, "The account's balances after each transfer that fits, of 128 bytes, in order."),
-        "An account's balances after each of its transfers, packed",
+        (ACCOUNT_FILTER, "The account's balances after each transfer that matches, 128 bytes each, in order."),
+        "List the balances of an account after each of its transfers, packed",
     ),
     packed(
         Operation::QueryAccounts,
         "/v1/packed/query-accounts",
         Scope::LEDGER_READ,
-        (QUERY_FILTER, "The accounts that fit, of 128 bytes, in order."),
-        "Accounts by their fields, packed",
+        (QUERY_FILTER, "The accounts that match, 128 bytes each, in order."),
+        "Find accounts by their fields, packed",
     ),
     packed(
         Operation::QueryTransfers,
         "/v1/packed/query-transfers",
         Scope::LEDGER_READ,
-        (QUERY_FILTER, "The transfers that fit, of 128 bytes, in order."),
-        "Transfers by their fields, packed",
+        (QUERY_FILTER, "The transfers that match, 128 bytes each, in order."),
+        "Find transfers by their fields, packed",
     ),
-    get(Operation::GetIndex, "/v1/index", Scope::LEDGER_READ, shape::<IndexStatus>(), "How far the index is"),
+    get(Operation::GetIndex, "/v1/index", Scope::LEDGER_READ, shape::<IndexStatus>(), "Get the progress of the index"),
     order(
         Operation::CreatePayment,
         "/v1/payments",
@@ -475,14 +475,14 @@ pub const ROUTES: &[Route] = &[
         "/v1/payments/{id}/decision",
         Scope::PAYMENTS_READ,
         shape::<Decision>(),
-        "Explain a decision: reasons, features, models, versions",
+        "Explain a decision: reasons, features, models and versions",
     ),
     get(
         Operation::GetPersonalData,
         "/v1/payments/{id}/personal-data",
         Scope::PERSONAL_READ,
         shape::<PersonalData>(),
-        "Open what a payment sealed: personal attributes and entity values",
+        "Decrypt the personal attributes and entity values of a payment",
     ),
     change(
         Operation::SetPaymentMetadata,
@@ -493,9 +493,14 @@ pub const ROUTES: &[Route] = &[
     ),
     verb(Verb::Approve, "/v1/payments/{id}/approve", Scope::REVIEWS_WRITE, "Approve a payment under review"),
     verb(Verb::Decline, "/v1/payments/{id}/decline", Scope::REVIEWS_WRITE, "Decline a payment under review"),
-    verb(Verb::Capture, "/v1/payments/{id}/capture", Scope::PAYMENTS_WRITE, "Move what a payment holds"),
-    verb(Verb::Void, "/v1/payments/{id}/void", Scope::PAYMENTS_WRITE, "Give up a payment that is held or under review"),
-    verb(Verb::Refund, "/v1/payments/{id}/refund", Scope::PAYMENTS_WRITE, "Move back what a payment posted, in full"),
+    verb(
+        Verb::Capture,
+        "/v1/payments/{id}/capture",
+        Scope::PAYMENTS_WRITE,
+        "Capture a payment: move the amount that it holds",
+    ),
+    verb(Verb::Void, "/v1/payments/{id}/void", Scope::PAYMENTS_WRITE, "Void a payment that is held or under review"),
+    verb(Verb::Refund, "/v1/payments/{id}/refund", Scope::PAYMENTS_WRITE, "Refund a posted payment in full"),
     create(
         Operation::RecordLabel,
         "/v1/labels",
@@ -512,7 +517,7 @@ pub const ROUTES: &[Route] = &[
             Scope::POLICIES_WRITE,
             Key::Unused,
             (shape::<VerbBody>(), shape::<Policy>()),
-            "Activate a policy: an uncompressed tar archive of its folder",
+            "Activate a policy, sent as an uncompressed tar archive of its folder",
         )
     },
     get(
@@ -530,7 +535,7 @@ pub const ROUTES: &[Route] = &[
             Scope::EVENTS_READ,
             &[CURSOR, LIMIT],
             shape::<EventPage>(),
-            "Read the journal's entries in order; with `Accept: text/event-stream` without end",
+            "Read the journal's entries in order; with `Accept: text/event-stream`, as an endless stream",
         )
     },
     Route {
@@ -541,7 +546,7 @@ pub const ROUTES: &[Route] = &[
             "/v1/clock/confirm",
             Scope::SERVER_OPERATE,
             shape::<ClockConfirmed>(),
-            "Say that the machine's clock is right although it jumped ahead",
+            "Confirm that the machine's clock is right although it jumped ahead",
         )
     },
     of_proofs::PROVE_TRANSFER,
@@ -557,12 +562,10 @@ pub const ROUTES: &[Route] = &[
         Scope::JOURNAL_READ,
         &[SEGMENT, LIMIT, AFTER, WAIT_MS],
         shape::<Segments>(),
-        "List the segments of the journal and how far it is durable, at once or when there is more",
+        "List the segments of the journal and its durable end, at once or when there are new entries",
     ),
     Route {
-        answer: Answer::Bytes(
-            "The bytes of the file as they stand on disk, as far as they are durable; none at that end.",
-        ),
+        answer: Answer::Bytes("The bytes of the file as they are on disk, up to the durable end; empty at that end."),
         ..list(
             Operation::ReadSegment,
             "/v1/journal/segments/{id}",
@@ -572,13 +575,13 @@ pub const ROUTES: &[Route] = &[
             "Read the bytes of a segment, for a copy of the journal",
         )
     },
-    open(Operation::Health, "/healthz", TEXT, "Whether the process lives"),
-    open(Operation::Ready, "/readyz", TEXT, "Whether requests are taken"),
+    open(Operation::Health, "/healthz", TEXT, "Check whether the process is alive"),
+    open(Operation::Ready, "/readyz", TEXT, "Check whether the server accepts requests"),
     open(
         Operation::Metrics,
         "/metrics",
         Answer::Text("application/openmetrics-text; version=1.0.0; charset=utf-8"),
-        "Metrics for Prometheus",
+        "Get metrics for Prometheus",
     ),
-    open(Operation::OpenApi, "/openapi.json", Answer::Document, "This document"),
+    open(Operation::OpenApi, "/openapi.json", Answer::Document, "Get this document"),
 ];

@@ -1,4 +1,4 @@
-//! The table of errors.
+//! The table of errors, and errors as clients receive them.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use ledger::{AccountStatus, BookStatus, Detail, TransferStatus};
 use types::{AccountId, Amount};
 
 #[test]
-fn every_name_is_given_once_and_says_whose_fault_it_is() {
+fn every_error_has_a_unique_name_a_status_and_a_title() {
     let names: BTreeSet<&str> = ErrorCode::ALL.iter().map(|code| code.name()).collect();
     assert_eq!(names.len(), ErrorCode::ALL.len());
     for code in ErrorCode::ALL {
@@ -31,9 +31,9 @@ fn statuses_of_the_ledger_keep_their_names_and_numbers() {
 }
 
 #[test]
-fn a_refusal_of_the_ledger_reads_well() {
+fn a_refusal_of_the_ledger_says_what_was_available_and_requested() {
     let detail = Detail::Room { account: AccountId::new(7), available: Amount::new(380), requested: Amount::new(400) };
-    let refusal = Refusal::Transfer(ledger::Refusal { status: TransferStatus::ExceedsCredits, detail });
+    let refusal = Refusal::Transfer(ledger::StatusRefusal { status: TransferStatus::ExceedsCredits, detail });
     let body = serde_json::to_value(Problem::from(&refusal).body()).expect("JSON");
     let expected = serde_json::json!({
         "type": "https://finaira.dev/errors/exceeds_credits",
@@ -48,7 +48,7 @@ fn a_refusal_of_the_ledger_reads_well() {
 }
 
 #[test]
-fn a_policys_problems_come_with_their_places() {
+fn the_problems_of_a_policy_name_file_line_and_column() {
     let problem = |line| policy::Problem {
         file: "policy.toml".to_owned(),
         line,

@@ -1,12 +1,12 @@
-//! The public API without its transport: requests are read, answers rendered, and what is wrong is said.
+//! The public API without its transport: parsing requests, rendering replies, and the errors of invalid input.
 
 mod support;
 
 mod errors;
-mod history;
 mod openapi;
 mod orders;
 mod packed;
+mod past;
 mod payments;
 mod rendering;
 mod requests;

@@ -1,4 +1,4 @@
-//! Orders are read into what the engine takes; what is none says where, what was found and what was expected.
+//! Parsing orders: an invalid one gets an error that names the place, what was found and what was expected.
 
 use api::{IdSource, IdempotencyKey, Parameters, filters, orders};
 use engine::AccountFilter;
@@ -18,7 +18,7 @@ fn transfer(body: &str, code: &str, field: &str, detail: &str) {
 }
 
 #[test]
-fn an_account_names_its_id_once() {
+fn an_account_has_either_an_id_or_a_key() {
     let body = r#"{"ledger": 978, "code": 10}"#;
     account(body, "id_required", "/id", "expected `id` or the header Idempotency-Key, found neither");
     let key = IdempotencyKey::parse(b"order-4711").expect("a key");
@@ -33,7 +33,7 @@ fn an_account_names_its_id_once() {
     assert_eq!(of(SECRET, 1, "a"), of(SECRET, 1, "a"));
     assert_ne!(of(SECRET, 1, "a"), of(SECRET, 1, "b"));
     assert_ne!(of(SECRET, 1, "a"), of(SECRET, 2, "a"));
-    assert_ne!(of(SECRET, 1, "a"), of(Digest::new([8; 32]), 1, "a"), "nobody else can derive it");
+    assert_ne!(of(SECRET, 1, "a"), of(Digest::new([8; 32]), 1, "a"), "the id depends on the secret");
     assert_ne!(of(SECRET, 1, "a"), keyed.verb().expect("a request id"));
 }
 
@@ -81,7 +81,7 @@ fn user_data_keeps_every_digit() {
 const PLAIN: &str = r#""id": "7", "debit_account": "1", "credit_account": "2", "asset": "EUR/2", "code": 1"#;
 
 #[test]
-fn a_transfer_says_what_it_moves() {
+fn a_transfer_needs_a_valid_amount_and_an_asset() {
     let with = |rest: &str, code: &str, field: &str, detail: &str| {
         transfer(&format!("{{{PLAIN}{rest}}}"), code, field, detail)
     };
@@ -98,7 +98,7 @@ fn a_transfer_says_what_it_moves() {
         r#", "amount": "max""#,
         "invalid_field",
         "/amount",
-        "`max` is for transfers with the flag post_pending_transfer, balancing_debit or balancing_credit",
+        "`max` requires the flag post_pending_transfer, balancing_debit or balancing_credit",
     );
     with(
         r#", "amount": "1", "timeout_s": 0"#,
@@ -132,20 +132,20 @@ fn a_post_or_void_inherits_what_it_leaves_out() {
 }
 
 #[test]
-fn a_batch_holds_one_to_a_thousand() {
+fn a_batch_has_1_to_1000_orders() {
     let batch = |body: &str, code: &str, field: &str, detail: &str| {
         check(orders::transfers(&NO_KEY, body.as_bytes()), code, field, detail);
     };
     const EXPECTED: &str = "expected an array of 1 to 1000 transfers";
     batch("{}", "missing_field", "/transfers", "the field `transfers` is required");
     batch(r#"{"transfers": {}}"#, "invalid_field", "/transfers", &format!("found an object, {EXPECTED}"));
-    batch(r#"{"transfers": []}"#, "invalid_field", "/transfers", &format!("found 0 of them, {EXPECTED}"));
+    batch(r#"{"transfers": []}"#, "invalid_field", "/transfers", &format!("found an array of 0, {EXPECTED}"));
     let many = format!(r#"{{"transfers": [{}]}}"#, vec!["{}"; 1_001].join(","));
-    batch(&many, "invalid_field", "/transfers", &format!("found 1001 of them, {EXPECTED}"));
+    batch(&many, "invalid_field", "/transfers", &format!("found an array of 1001, {EXPECTED}"));
 }
 
 #[test]
-fn a_complaint_about_a_batch_names_the_place_in_it() {
+fn an_error_in_a_batch_names_its_place() {
     let batch = |order: &str, code: &str, field: &str, detail: &str| {
         let body = format!(r#"{{"accounts": [{{"id": "1", "ledger": 1, "code": 1}}, {order}]}}"#);
         check(orders::accounts(&NO_KEY, body.as_bytes()), code, field, detail);

@@ -1,4 +1,4 @@
-//! The packed records: every field in its place, and nothing lost on the way there and back.
+//! The packed records: every field is in its place, and decoding loses nothing that encoding wrote.
 
 use api::packed::{
     self, AccountFilter, AccountRecord, BalanceRecord, Balances, QueryFilter, ResultRecord, TransferRecord,
@@ -8,7 +8,7 @@ use ledger::{Account, NewAccount, NewTransfer, TransferFlags, TransferKey, Trans
 use proptest::prelude::*;
 use types::{AccountId, Amount, Timestamp, TransferId};
 
-/// Fields of so many bytes, each filled with its number from 1 on.
+/// Fields of these sizes in bytes, each filled with its number, counted from 1.
 fn numbered(bytes: &[usize]) -> Vec<u8> {
     bytes.iter().zip(1_u8..).flat_map(|(bytes, number)| std::iter::repeat_n(number, *bytes)).collect()
 }
@@ -88,7 +88,7 @@ fn a_balance_and_a_result_have_their_fields_in_order() {
 }
 
 #[test]
-fn requests_become_what_the_ledger_is_asked() {
+fn records_become_accounts_and_transfers_for_the_ledger() {
     let mut bytes = [0; 256];
     bytes[0] = 9;
     bytes[48] = 100;
@@ -104,7 +104,7 @@ fn requests_become_what_the_ledger_is_asked() {
     let [account, _] = packed::accounts(&bytes).expect("two records").try_into().expect("two records");
     let id = AccountId::new(9);
     let flags = ledger::AccountFlags::from_bits(2);
-    // What must be 0 reaches the ledger as it came, and is refused there.
+    // A reserved field that is not 0 is passed on, because the ledger refuses it.
     assert_eq!(
         account,
         NewAccount { id, flags, credits_pending: Amount::new(100), timestamp_ns: 7, ..NewAccount::default() }
@@ -190,7 +190,7 @@ proptest! {
 #[test]
 fn results_carry_their_status_and_the_balances_that_were_asked_for() {
     let at = Timestamp::from_ns(5);
-    let refused = ledger::Refusal { status: TransferStatus::ExceedsCredits, detail: ledger::Detail::None };
+    let refused = ledger::StatusRefusal { status: TransferStatus::ExceedsCredits, detail: ledger::Detail::None };
     let statuses = [EventStatus::Created, EventStatus::Exists, EventStatus::Refused(refused)];
     let results = statuses.map(|status| EventResult { status, timestamp: at });
     let plain = packed::transfer_results(&results, &[]);

@@ -1,4 +1,4 @@
-//! Payments are read against the policy, and one request has one canonical form.
+//! Parsing payments against a policy, and the canonical form of a request.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn attribute(name: &str, value: &str, code: &str, detail: &str) {
 }
 
 #[test]
-fn attributes_are_what_the_policy_declares() {
+fn attributes_must_match_the_policy() {
     attribute(
         "colour",
         "1",
@@ -76,13 +76,13 @@ fn attributes_are_what_the_policy_declares() {
         "since",
         "\"1969-01-01T00:00:00Z\"",
         "invalid_attribute",
-        "found another string, expected a string with an RFC 3339 time between 1970 and 2262",
+        "found a string of another form, expected a string with an RFC 3339 time between 1970 and 2262",
     );
     attribute(
         "from",
         "\"0\"",
         "invalid_attribute",
-        "found another string, expected a string with the id of an account",
+        "found a string of another form, expected a string with the id of an account",
     );
     const SCALAR: &str = "expected a string without control characters, a number or a boolean";
     attribute(
@@ -96,22 +96,22 @@ fn attributes_are_what_the_policy_declares() {
 }
 
 #[test]
-fn a_payment_fits_its_type_and_ledger() {
+fn a_payment_must_match_its_type_and_ledger() {
     let with = |from: &str, to: &str| parse(&body(r#"{"customer": "alice", "recipient": "bob"}"#).replace(from, to));
     let detail = "found `tranfser`, expected one of top_up, transfer, card";
     check(with("\"transfer\"", "\"tranfser\""), "unknown_payment_type", "/type", detail);
-    check(with("EUR/2", "USD/2"), "asset_mismatch", "/asset", "found USD/2, ledger 978 is in EUR/2");
+    check(with("EUR/2", "USD/2"), "asset_mismatch", "/asset", "found USD/2, but ledger 978 has the asset EUR/2");
     check(
         with("\"1250\"", "\"9223372036854775808\""),
         "amount_too_large",
         "/amount",
-        "found 9223372036854775808, a payment is of at most 9223372036854775807",
+        "found 9223372036854775808, expected at most 9223372036854775807",
     );
     check(
         with("{\"customer\"", "{\"customer\": \"bob\", \"customer\""),
         "duplicate_field",
         "/attributes/customer",
-        "the field `customer` stands twice in one object",
+        "the object contains the field `customer` twice",
     );
     assert!(with("\"1250\"", "\"9223372036854775807\"").is_ok());
 }
@@ -161,7 +161,7 @@ fn entities_are_tokenised_and_personal_values_sealed() {
 }
 
 #[test]
-fn a_template_has_a_holder_when_it_is_kept_for_each() {
+fn a_template_needs_a_holder_if_it_has_one_account_for_each() {
     let policy = policy();
     let find = |template: &str, holder: Option<&str>| TemplateAccount::find(&policy, template, holder);
     check(find("walet", None), "unknown_account_template", "template", "found `walet`, expected one of wallet, cash");
@@ -169,7 +169,7 @@ fn a_template_has_a_holder_when_it_is_kept_for_each() {
         find("wallet", None),
         "invalid_parameter",
         "holder",
-        "the template `wallet` has one account for each customer, name one",
+        "the template `wallet` has one account for each customer; name the holder",
     );
     check(
         find("cash", Some("x")),
@@ -209,12 +209,12 @@ fn different_requests_have_different_forms() {
     ] {
         assert_ne!(canonical(&base), canonical(&base.replacen(from, to, 1)), "{from} {to}");
     }
-    // The id names the request; it is no part of its content.
+    // The id names the request; it is not part of the content.
     assert_eq!(canonical(&base), canonical(&base.replacen("\"7\"", "\"8\"", 1)));
 }
 
 #[test]
-fn one_number_or_instant_has_one_form() {
+fn equal_numbers_and_instants_have_the_same_form() {
     let number = |text: &str| canonical(&body(&format!("{{\"x\": {text}}}")));
     for (a, b) in [("1", "1.0"), ("100", "1e2"), ("0", "-0.0"), ("2.50", "25e-1")] {
         assert_eq!(number(a), number(b), "{a} {b}");
@@ -235,9 +235,9 @@ fn scalar() -> impl Strategy<Value = serde_json::Value> {
 }
 
 proptest! {
-    /// Whatever the order of fields, and whether absent ones are left out or null.
+    /// Neither the order of the fields matters, nor whether an absent field is omitted or null.
     #[test]
-    fn the_form_of_a_retry_is_that_of_the_first_attempt(
+    fn a_retry_has_the_same_form_as_the_first_attempt(
         attributes in proptest::collection::btree_map("[a-z]{1,8}", scalar(), 0..8),
         nulls in proptest::collection::btree_set("[A-Z]{1,8}", 0..4),
         turn in 0..16_usize,

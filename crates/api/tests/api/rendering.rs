@@ -1,11 +1,11 @@
-//! What clients see of entries: facts by name, and nothing personal.
+//! Entries as clients see them: with names, and without personal data.
 
 use std::sync::Arc;
 
 use api::decisions::Decision;
 use api::events::Event;
 use api::responses::{Account, Assets, Unknown};
-use api::{History, Scope};
+use api::{CursorOrigin, Scope};
 use engine::{
     ApiKeyAdded, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline, Entry, Fact, Header,
     IdentityFact, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated,
@@ -20,7 +20,7 @@ use types::{
     ShardId, Span, TenantId, Timestamp, Token,
 };
 
-const HISTORY: History = History { origin: Origin::new(9), shard: ShardId::new(0) };
+const HISTORY: CursorOrigin = CursorOrigin { origin: Origin::new(9), shard: ShardId::new(0) };
 const LEDGER: LedgerId = LedgerId::new(978);
 
 fn name(text: &str) -> Name {
@@ -123,7 +123,7 @@ fn check(fact: Fact, expected: &Expect) {
 }
 
 #[test]
-fn a_decided_payment_is_told_by_names() {
+fn a_decided_payment_is_shown_with_the_names_of_its_policy() {
     check(
         Fact::PaymentDecided(Arc::new(decided())),
         &expect![[r#"
@@ -222,7 +222,7 @@ fn a_decided_payment_is_told_by_names() {
 }
 
 #[test]
-fn a_changed_payment_tells_what_moved_it() {
+fn a_changed_payment_is_shown_with_its_cause() {
     let changed = PaymentChanged {
         payment: PaymentId::new(7),
         cause: Cause::Verb(Verb::Approve),
@@ -253,7 +253,7 @@ fn a_changed_payment_tells_what_moved_it() {
 }
 
 #[test]
-fn an_opened_account_shows_its_balances_and_what_the_client_said() {
+fn an_opened_account_is_shown_with_its_balances_and_user_data() {
     let new = NewAccount {
         id: AccountId::new(1),
         ledger: LEDGER,
@@ -321,7 +321,7 @@ fn events_of_credentials_leave_out_the_hash_of_the_secret() {
 }
 
 #[test]
-fn a_refused_leg_is_named() {
+fn a_refused_leg_is_shown_with_its_position_and_status() {
     let refused = PaymentDecided {
         status: PaymentStatus::Refused,
         refusal: Some(LegRefusal { leg: 1, status: TransferStatus::ExceedsCredits }),
@@ -337,7 +337,7 @@ fn a_refused_leg_is_named() {
 }
 
 #[test]
-fn what_is_missing_to_show_something_is_asked_for() {
+fn rendering_reports_a_missing_policy_or_ledger() {
     let known = in_context(Fact::PaymentDecided(Arc::new(decided())));
     let unnamed = EntryInContext { context: Context { policy: None, ..known.context.clone() }, ..known.clone() };
     assert_eq!(Event::new(&unnamed, HISTORY).err(), Some(Unknown::Policy(Seq::new(3))));

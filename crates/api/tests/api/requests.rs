@@ -1,7 +1,7 @@
-//! What is not a request gets a code, a place and a message with what was found and what was expected.
+//! An invalid request gets a code, a place, and a message with what was found and what was expected.
 
 use api::requests;
-use api::{History, IdempotencyKey, List, Parameters};
+use api::{CursorOrigin, IdempotencyKey, List, Parameters};
 use types::{Origin, ShardId};
 
 use crate::support::{NO_KEY, check};
@@ -35,7 +35,7 @@ fn a_body_is_one_json_object_of_known_fields() {
         "there is no field `colour`, expected one of id, asset",
     );
     ledger(r#"{"a/b~c": 2}"#, "unknown_field", "/a~1b~0c", "there is no field `a/b~c`, expected one of id, asset");
-    ledger(r#"{"id": 1, "id": 1}"#, "duplicate_field", "/id", "the field `id` stands twice in one object");
+    ledger(r#"{"id": 1, "id": 1}"#, "duplicate_field", "/id", "the object contains the field `id` twice");
     let deep = "[".repeat(100_000);
     ledger(&deep, "malformed_json", "-", "recursion limit exceeded at line 1 column 128");
     let many: Vec<String> = (0..257).map(|field| format!("\"{field}\": 0")).collect();
@@ -65,7 +65,7 @@ fn numbers_are_whole_and_in_range() {
 }
 
 #[test]
-fn texts_are_bounded_and_without_control_characters() {
+fn texts_have_bounded_length_and_no_control_characters() {
     let asset = |text: &str, detail: &str| {
         ledger(&format!(r#"{{"id": 1, "asset": {text}}}"#), "invalid_field", "/asset", detail);
     };
@@ -74,22 +74,25 @@ fn texts_are_bounded_and_without_control_characters() {
     asset("\"EUR\"", "`EUR` is not an asset with its scale, such as \"EUR/2\"");
     asset("\"EUR/\\u00002\"", &format!("found a string with the control character U+0000, {EXPECTED}"));
     asset("\"\\u0085\"", &format!("found a string with the control character U+0085, {EXPECTED}"));
-    asset(&format!("\"{}\"", "A".repeat(300)), &format!("found a string of 300 bytes, above 256, {EXPECTED}"));
+    asset(
+        &format!("\"{}\"", "A".repeat(300)),
+        &format!("found a string of 300 bytes, more than the limit of 256, {EXPECTED}"),
+    );
 }
 
 #[test]
-fn a_verb_has_a_key_and_no_fields() {
+fn a_verb_needs_a_key_and_has_no_fields() {
     check(
         NO_KEY.verb(),
         "idempotency_key_required",
         "Idempotency-Key",
-        "every verb on a payment carries its own Idempotency-Key, so that a retry is recognised",
+        "every verb on a payment needs its own Idempotency-Key, so that the server recognises a retry",
     );
     check(
         requests::verb(br#"{"amount": "5"}"#),
         "unknown_field",
         "/amount",
-        "there is no field `amount`, expected no field at all",
+        "there is no field `amount`, expected no fields",
     );
     assert!(requests::verb(b"").is_ok() && requests::verb(b" {} ").is_ok());
     for (key, found) in
@@ -114,8 +117,8 @@ fn parameters_are_known_and_given_once() {
     check(parse("page=2"), "unknown_parameter", "page", "there is no parameter `page`, expected one of limit, status");
     check(Parameters::parse("a", &[]), "unknown_parameter", "a", "there is no parameter `a`, expected none");
     check(parse("limit=1&limit=1"), "invalid_parameter", "limit", "the parameter is given twice");
-    check(parse("status=%f"), "invalid_parameter", "status", "its value `%f` is not percent-encoded UTF-8");
-    check(parse("status=%ff"), "invalid_parameter", "status", "its value `%ff` is not percent-encoded UTF-8");
+    check(parse("status=%f"), "invalid_parameter", "status", "the value `%f` is not percent-encoded UTF-8");
+    check(parse("status=%ff"), "invalid_parameter", "status", "the value `%ff` is not percent-encoded UTF-8");
     check(parse("status=%00"), "invalid_parameter", "status", "found a string with the control character U+0000");
     assert_eq!(parse("status=a+b%C3%A9&").expect("parameters").get("status"), Some("a bé"));
     for (text, code) in [
@@ -135,16 +138,16 @@ fn parameters_are_known_and_given_once() {
 
 #[test]
 fn a_cursor_belongs_to_one_list_of_one_history() {
-    let history = History { origin: Origin::new(7), shard: ShardId::new(0) };
+    let history = CursorOrigin { origin: Origin::new(7), shard: ShardId::new(0) };
     let cursor = history.cursor(List::Payments, 12);
     assert_eq!(cursor, "00000000-0000-0000-0000-000000000007.0.p12");
     assert_eq!(history.position(&cursor, List::Payments), Ok(12_u64));
-    let malformed = "is not a cursor that this list gave";
+    let malformed = "is not a cursor of this list";
     check(history.position::<u64>(&cursor, List::Events), "invalid_parameter", "-", &format!("`{cursor}` {malformed}"));
     for bad in ["", "abc", "7.0.p+1", "7.0.p", "7.0.p1.2", "x.0.p1", "7.-1.p1", "7.0.p99999999999999999999"] {
         check(history.position::<u64>(bad, List::Payments), "invalid_parameter", "-", &format!("`{bad}` {malformed}"));
     }
-    let restored = History { origin: Origin::new(8), shard: ShardId::new(0) };
+    let restored = CursorOrigin { origin: Origin::new(8), shard: ShardId::new(0) };
     let problem = restored.position::<u64>(&cursor, List::Payments).expect_err("another history");
     assert_eq!((problem.code().as_str(), problem.status()), ("cursor_of_another_origin", 410));
 }

@@ -1,4 +1,4 @@
-//! What the tests of requests share.
+//! Helpers for the tests that parse requests.
 
 use api::{IdSource, Problem};
 use types::{Digest, TenantId};
@@ -7,10 +7,10 @@ pub(crate) const TENANT: TenantId = TenantId::new(1);
 pub(crate) const SECRET: Digest = Digest::new([7; 32]);
 pub(crate) const NO_KEY: IdSource<'_> = IdSource { secret: SECRET, tenant: TENANT, key: None };
 
-/// The input is refused with this code, about this place (`-` for none), with this detail.
+/// Checks that the input was rejected with this code, place (`-` for none) and detail.
 #[track_caller]
 pub(crate) fn check<T>(result: Result<T, Problem>, code: &str, field: &str, detail: &str) {
-    let problem = result.err().expect("the input is refused");
+    let problem = result.err().expect("the input is invalid");
     let found = (problem.code().as_str(), problem.field().unwrap_or("-"), problem.detail());
     assert_eq!(found, (code, field, detail));
 }

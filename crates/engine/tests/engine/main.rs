@@ -1,4 +1,4 @@
-//! The life of a payment, from the first decision to the last deadline.
+//! The life of a payment, from its decision to its last deadline.
 
 mod story;
 
@@ -31,7 +31,7 @@ fn an_id_is_decided_once_and_answers_the_same() {
 }
 
 #[test]
-fn what_the_ledger_refuses_moves_nothing_and_stays_refused() {
+fn a_payment_that_the_ledger_refuses_moves_nothing_and_stays_refused() {
     check(
         "
         pay P1 top_up 5000 customer=alice -> posted
@@ -46,7 +46,7 @@ fn what_the_ledger_refuses_moves_nothing_and_stays_refused() {
 
 #[test]
 fn a_refused_leg_undoes_the_legs_before_it() {
-    // The fee of 1 % is the second leg: 5,000 are there, 50 more are not.
+    // The fee of 1 % is the second leg: the wallet has the 5,000, but not the 50 for the fee.
     check(
         "
         pay P1 top_up 5000 customer=alice -> posted
@@ -154,7 +154,7 @@ fn a_verb_is_idempotent_by_its_request_id() {
         capture P2 R1 -> posted
         entries -> 6
         capture P2 R1 -> posted
-        void P2 R1 -> this request id was used to capture the payment
+        void P2 R1 -> this request id was already used to capture the payment
         capture P2 R2 -> cannot capture a payment that is posted
         entries -> 6
         capture P9 R1 -> payment 00000000-0000-0000-0000-000000000009 not found
@@ -163,7 +163,7 @@ fn a_verb_is_idempotent_by_its_request_id() {
 }
 
 #[test]
-fn limits_count_held_amounts_and_forget_what_came_to_nothing() {
+fn limits_count_held_amounts_but_not_voided_ones() {
     check(
         "
         pay P1 top_up 900000 customer=alice -> posted
@@ -174,7 +174,7 @@ fn limits_count_held_amounts_and_forget_what_came_to_nothing() {
         pay P5 card 40000 customer=alice -> held
         capture P5 R2 -> posted
         refund P5 R3 -> refunded
-        # A refund does not undo that the payment was made.
+        # A refunded payment still counts, because it was made.
         pay P6 card 40000 customer=alice -> declined daily_limit
         wait 1d
         pay P7 card 40000 customer=alice -> held
@@ -183,15 +183,15 @@ fn limits_count_held_amounts_and_forget_what_came_to_nothing() {
 }
 
 #[test]
-fn a_payment_may_say_when_it_happened_within_bounds() {
+fn a_client_may_declare_when_a_payment_happened_within_bounds() {
     check(
         "
         pay P1 top_up 5000 customer=alice -> posted
         pay P2 card 100 customer=alice ago=5m -> held
         pay P3 card 100 customer=alice ago=6m -> held late
         pay P4 card 100 customer=alice in=1m -> held
-        pay P5 card 100 customer=alice in=2m -> occurred_at 2026-01-01T00:02:00.000000012Z lies after 2026-01-01T00:01:00.000000012Z, the latest this payment type allows now
-        pay P6 transfer 100 customer=alice recipient=bob ago=1m -> payments of type transfer do not declare occurred_at
+        pay P5 card 100 customer=alice in=2m -> occurred_at 2026-01-01T00:02:00.000000012Z is after 2026-01-01T00:01:00.000000012Z, the latest time that this payment type allows now
+        pay P6 transfer 100 customer=alice recipient=bob ago=1m -> payments of type transfer do not accept occurred_at
         ",
     );
 }

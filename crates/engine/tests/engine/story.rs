@@ -1,4 +1,4 @@
-//! Payments as stories: one line a step, the expected result at its end.
+//! Stories about payments: each line is a step, with its expected result at the end.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use fixtures::token;
 use policy::{AttributeKind, AttributeValue, Policy};
 use types::{ActorId, Amount, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
-/// Runs a story; a line that does not end as it says fails the test and names itself. Afterwards the entries alone
-/// must give the same state.
+/// Runs a story. A step with another result than expected fails the test, and the message shows its line. At the end, a
+/// replay of the entries must reproduce the state.
 #[track_caller]
 pub(crate) fn check(story: &str) {
     let mut world = World::new();
@@ -56,7 +56,7 @@ impl World {
     }
 
     fn step(&mut self, words: &[&str]) -> String {
-        // The engine gives every entry an instant of its own: the story's clock keeps up with it.
+        // The engine gives every entry a time of its own, and the story's clock keeps up with it.
         self.now = self.now.max(self.engine.clock().saturating_add(Span::from_ns(1)));
         match words {
             ["wait", span] => {

@@ -14,9 +14,9 @@ pub struct BalanceRow {
     /// When the transfer was made.
     #[schema(format = "date-time")]
     timestamp: String,
-    /// The transfer: a client's id, or `<payment>/<number>`.
+    /// The id that a client gave the transfer, or `<payment>/<number>`.
     transfer: String,
-    /// Posted credits less posted debits, in minor units.
+    /// Posted credits minus posted debits, in minor units.
     #[schema(example = "-1250")]
     balance: String,
     #[serde(flatten)]
@@ -24,7 +24,7 @@ pub struct BalanceRow {
 }
 
 impl BalanceRow {
-    /// What `transfer` left of an account.
+    /// The balances `after` one transfer.
     pub fn new(transfer: &Moved, after: &Sums) -> Self {
         Self {
             timestamp: transfer.timestamp.to_string(),
@@ -35,23 +35,23 @@ impl BalanceRow {
     }
 }
 
-/// What an account had at an instant.
+/// The balances of an account at an instant.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AccountBalance {
-    /// The account.
+    /// The id of the account.
     account: String,
-    /// The ledger it stands in.
+    /// The number of the account's ledger.
     #[schema(format = Int64)]
     ledger: u32,
-    /// What its balances count.
+    /// The asset of the balances.
     #[schema(example = "EUR/2")]
     asset: String,
-    /// The instant; what stands exactly there counts.
+    /// The instant. Transfers exactly at the instant count.
     #[schema(format = "date-time")]
     at: String,
-    /// The clock: `booked` or `occurred`.
+    /// Which time of a transfer counts: `booked`, when the ledger recorded it, or `occurred`, when it happened.
     clock: &'static str,
-    /// Posted credits less posted debits, in minor units.
+    /// Posted credits minus posted debits, in minor units.
     #[schema(example = "-1250")]
     balance: String,
     #[serde(flatten)]
@@ -59,10 +59,10 @@ pub struct AccountBalance {
 }
 
 impl AccountBalance {
-    /// What an account of `ledger` had.
+    /// The balances of an account of `ledger` at `instant`.
     ///
     /// # Errors
-    /// When `assets` lacks the ledger.
+    /// If `assets` lacks the ledger.
     pub fn new(
         account: AccountId,
         ledger: LedgerId,
@@ -82,32 +82,32 @@ impl AccountBalance {
     }
 }
 
-/// The movements of an account in a period, between what it had before and after.
+/// What was posted on an account in a period, with the balance before and after.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Statement {
-    /// The account.
+    /// The id of the account.
     account: String,
-    /// The ledger it stands in.
+    /// The number of the account's ledger.
     #[schema(format = Int64)]
     ledger: u32,
-    /// What its balances count.
+    /// The asset of the amounts.
     #[schema(example = "EUR/2")]
     asset: String,
-    /// The first instant.
+    /// The start of the period, inclusive.
     #[schema(format = "date-time")]
     from: String,
-    /// The first instant after it.
+    /// The end of the period, exclusive.
     #[schema(format = "date-time")]
     to: String,
-    /// Posted credits less posted debits before the first line of this page, in minor units.
+    /// The balance before the first line of this page: posted credits minus posted debits, in minor units.
     #[schema(example = "1000")]
     opening_balance: String,
-    /// Each movement, from the earliest on.
+    /// The movements, from the earliest to the latest.
     lines: Vec<StatementLine>,
-    /// Posted credits less posted debits after the last line of this page, in minor units.
+    /// The balance after the last line of this page: posted credits minus posted debits, in minor units.
     #[schema(example = "-250")]
     closing_balance: String,
-    /// Give it as `cursor` to go on; null at the end.
+    /// Pass it as `cursor` to get the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -115,30 +115,30 @@ pub struct Statement {
 /// One movement of an account.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct StatementLine {
-    /// When it was booked.
+    /// When the ledger recorded the movement.
     #[schema(format = "date-time")]
     timestamp: String,
-    /// The transfer: a client's id, or `<payment>/<number>`.
+    /// The id that a client gave the transfer, or `<payment>/<number>`.
     transfer: String,
-    /// The payment that made it.
+    /// The payment that made the transfer, if a payment did.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment: Option<String>,
-    /// `debit` when it left the account, `credit` when it reached it.
+    /// `debit` if the amount left the account, `credit` if the amount reached it.
     side: &'static str,
-    /// The account on the other side.
+    /// The other account of the transfer.
     other_account: String,
-    /// What moved, in minor units.
+    /// The amount in minor units.
     #[schema(example = "1250")]
     amount: String,
-    /// The client's classification.
+    /// The code of the transfer.
     code: u16,
-    /// Posted credits less posted debits right after it, in minor units.
+    /// The balance right after the movement: posted credits minus posted debits, in minor units.
     #[schema(example = "-250")]
     balance: String,
 }
 
 impl StatementLine {
-    /// A transfer that posted an amount, as `account` sees it, with what it left there.
+    /// The line of a transfer on the statement of `account`. `after` are the balances of the account after it.
     pub fn new(account: AccountId, transfer: &Moved, after: &Sums) -> Self {
         let (side, other) =
             if transfer.debit == account { ("debit", transfer.credit) } else { ("credit", transfer.debit) };
@@ -160,10 +160,10 @@ impl StatementLine {
 }
 
 impl Statement {
-    /// A page of a statement: what the account had before its lines, each line with what it left, and where to go on.
+    /// A page of a statement: the balances before its first line, and each line with the balances after it.
     ///
     /// # Errors
-    /// When `assets` lacks the account's ledger.
+    /// If `assets` lacks the account's ledger.
     pub fn new(
         account: &ledger::Account,
         period: Period,
@@ -187,21 +187,21 @@ impl Statement {
     }
 }
 
-/// What the accounts below an address add up to.
+/// The sums over the accounts below an address.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AddressBalances {
-    /// The address, or the segments in front of a colon that several share.
+    /// An address, or the first segments of several addresses.
     #[schema(example = "customers:c42")]
     address_prefix: String,
-    /// The ledger.
+    /// The number of the ledger.
     #[schema(format = Int64)]
     ledger: u32,
-    /// What its amounts count.
+    /// The asset of the sums.
     #[schema(example = "EUR/2")]
     asset: String,
-    /// How many accounts there are.
+    /// The number of accounts below the address.
     accounts: u64,
-    /// Posted credits less posted debits, in minor units.
+    /// Posted credits minus posted debits, in minor units.
     #[schema(example = "-1250")]
     balance: String,
     #[serde(flatten)]
@@ -209,10 +209,10 @@ pub struct AddressBalances {
 }
 
 impl AddressBalances {
-    /// What `accounts` accounts of `ledger` below `prefix` add up to.
+    /// The sums over the accounts of `ledger` below `prefix`; `accounts` is their number.
     ///
     /// # Errors
-    /// When `assets` lacks the ledger.
+    /// If `assets` lacks the ledger.
     pub fn new(prefix: &str, ledger: LedgerId, accounts: usize, sums: &Sums, assets: &Assets) -> Result<Self, Unknown> {
         Ok(Self {
             address_prefix: prefix.to_owned(),
@@ -225,27 +225,27 @@ impl AddressBalances {
     }
 }
 
-/// How far the index is, from which questions about the past are answered.
+/// The progress of the index, which answers questions about the past.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct IndexStatus {
-    /// Nothing is left to do in the background.
+    /// True if the index has nothing left to do in the background.
     pub idle: bool,
-    /// Parts of the journal that wait for their tables.
+    /// How many parts of the journal (generations) are not in tables yet.
     pub generations_waiting: usize,
-    /// Sets of tables.
+    /// How many sets of tables (runs) there are.
     pub runs: usize,
-    /// Sets of tables that lack a field which a ledger chose.
+    /// How many runs lack a field that a ledger chose to index.
     pub runs_incomplete: usize,
-    /// Bytes on disk.
+    /// The size of all tables on disk, in bytes.
     pub disk_bytes: u64,
-    /// Of them for ids.
+    /// The size of the tables of ids, in bytes.
     pub ids_bytes: u64,
-    /// Of them for the transfers of accounts.
+    /// The size of the tables of accounts' transfers, in bytes.
     pub postings_bytes: u64,
-    /// Of them for balances at earlier times.
+    /// The size of the tables of past balances, in bytes.
     pub balances_bytes: u64,
-    /// Of them for chosen fields.
+    /// The size of the tables of chosen fields, in bytes.
     pub fields_bytes: u64,
-    /// Bytes in memory.
+    /// The memory that the index uses, in bytes.
     pub memory_bytes: usize,
 }

@@ -1,7 +1,7 @@
-//! Questions about the past, and their answers.
+//! Parsing questions about the past, and rendering the answers.
 
 use api::Parameters;
-use api::history::{AddressBalances, BalanceRow, Clock, Instant, Period, Side, Statement, Sums, TransferFilter};
+use api::past::{AddressBalances, BalanceRow, Clock, Instant, Period, Side, Statement, Sums, TransferFilter};
 use api::responses::Assets;
 use ledger::{Account, Book, NewAccount, Transfer, TransferFlags, TransferKey};
 use serde_json::json;
@@ -40,7 +40,7 @@ fn check<T>(result: Result<T, api::Problem>, field: &str, detail: &str) {
 }
 
 #[test]
-fn a_filter_without_parameters_takes_everything() {
+fn a_filter_without_parameters_matches_everything() {
     let all = TransferFilter::read(&parameters("")).expect("a filter");
     assert_eq!((all.side, all.min_timestamp, all.max_timestamp), (Side::Both, Timestamp::ZERO, Timestamp::MAX));
     let some = TransferFilter::read(&parameters("side=debits&code=7&min_timestamp=2026-01-01T00:00:00Z&reversed=true"));
@@ -50,18 +50,18 @@ fn a_filter_without_parameters_takes_everything() {
 }
 
 #[test]
-fn a_bad_question_is_told_what_is_wrong() {
+fn an_invalid_parameter_gets_an_error_that_says_what_was_expected() {
     let filter = |query: &str| TransferFilter::read(&parameters(query));
-    check(filter("side=both"), "side", "found another word, expected debits or credits");
+    check(filter("side=both"), "side", "found another value, expected debits or credits");
     check(filter("reversed=1"), "reversed", "found `1`, expected true or false");
     check(
         filter("min_timestamp=2026-01-02T00:00:00Z&max_timestamp=2026-01-01T00:00:00Z"),
         "min_timestamp",
-        "found 2026-01-02T00:00:00Z, which is later than `max_timestamp`, 2026-01-01T00:00:00Z",
+        "found 2026-01-02T00:00:00Z, which is later than `max_timestamp` (2026-01-01T00:00:00Z)",
     );
     let instant = |query: &str| Instant::read(&parameters(query));
-    check(instant("at=2026-01-01T00:00:00Z&clock=mine"), "clock", "found another word, expected booked or occurred");
-    check(instant("clock=booked"), "clock", "`clock` goes with `at`, which is not given");
+    check(instant("at=2026-01-01T00:00:00Z&clock=mine"), "clock", "found another value, expected booked or occurred");
+    check(instant("clock=booked"), "clock", "`clock` needs `at`, which is missing");
     assert_eq!(instant(""), Ok(None));
     let at = time("2026-01-01T00:00:00Z");
     assert_eq!(instant("at=2026-01-01T00:00:00Z&clock=occurred"), Ok(Some(Instant { at, clock: Clock::Occurred })));
@@ -69,7 +69,7 @@ fn a_bad_question_is_told_what_is_wrong() {
     check(
         period("from=2026-01-01T00:00:00Z"),
         "from",
-        "found 2026-01-01T00:00:00Z, which is not before `to`, 2026-01-01T00:00:00Z",
+        "found 2026-01-01T00:00:00Z, which is not before `to` (2026-01-01T00:00:00Z)",
     );
     assert_eq!(period(""), Ok(Period { from: Timestamp::ZERO, to: at }));
 }

@@ -1,4 +1,4 @@
-//! What clients ask about the past, and how it is shown: functions of plain data, for whoever reads the past.
+//! Parses questions about the past, and renders the answers. Nothing here reads the past; the server does.
 
 mod answers;
 
@@ -12,43 +12,36 @@ use crate::user_data::UserDataFilter;
 
 pub use answers::{AccountBalance, AddressBalances, BalanceRow, IndexStatus, Statement, StatementLine};
 
-/// Which transfers: those that fit everything that is given. Bounds are inclusive.
+/// Which transfers to return: those that meet all the given conditions. Bounds are inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferFilter {
-    /// On which side of the account, for the transfers of one.
+    /// For the transfers of one account.
     pub side: Side,
-    /// In this ledger.
     pub ledger: Option<LedgerId>,
-    /// With this code.
     pub code: Option<Code>,
-    /// With these user data.
     pub user_data_128: Option<u128>,
-    /// With these user data.
     pub user_data_64: Option<u64>,
-    /// With these user data.
     pub user_data_32: Option<u32>,
-    /// Made then or later.
     pub min_timestamp: Timestamp,
-    /// Made then or earlier.
     pub max_timestamp: Timestamp,
-    /// From the latest to the earliest.
+    /// From the newest to the oldest.
     pub reversed: bool,
 }
 
-/// A side of an account.
+/// On which side of a transfer an account is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Side {
-    /// Whatever leaves or reaches it.
+    /// Transfers out of the account or into it.
     #[default]
     Both,
-    /// What leaves it.
+    /// Transfers out of the account.
     Debits,
-    /// What reaches it.
+    /// Transfers into the account.
     Credits,
 }
 
 impl TransferFilter {
-    /// True when nothing but times is asked for.
+    /// True if no ledger, code or user data is given.
     pub fn is_of_all(&self) -> bool {
         let Self { ledger, code, user_data_128, user_data_64, user_data_32, .. } = self;
         let data = user_data_128.is_none() && user_data_64.is_none() && user_data_32.is_none();
@@ -78,32 +71,31 @@ fn side(parameters: &Parameters) -> Result<Side, Problem> {
         None => Ok(Side::Both),
         Some("debits") => Ok(Side::Debits),
         Some("credits") => Ok(Side::Credits),
-        Some(_) => Err(invalid("side", "found another word, expected debits or credits")),
+        Some(_) => Err(invalid("side", "found another value, expected debits or credits")),
     }
 }
 
-/// From when to when, both included; everything when neither is given.
+/// The bounds of a period, both inclusive. A bound that is not given does not limit the period.
 fn period(parameters: &Parameters, from: &str, to: &str) -> Result<(Timestamp, Timestamp), Problem> {
     let first = parameters.parsed(from)?.unwrap_or(Timestamp::ZERO);
     let last = parameters.parsed(to)?.unwrap_or(Timestamp::MAX);
     if first > last {
-        return Err(invalid(from, format!("found {first}, which is later than `{to}`, {last}")));
+        return Err(invalid(from, format!("found {first}, which is later than `{to}` ({last})")));
     }
     Ok((first, last))
 }
 
-/// Which of the two times of a movement counts.
+/// Which of the two times of a transfer counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Clock {
-    /// When it was booked.
+    /// When the ledger recorded it.
     #[default]
     Booked,
-    /// When it happened, as its client says.
+    /// When it happened, as the client declared.
     Occurred,
 }
 
 impl Clock {
-    /// The name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Booked => "booked",
@@ -112,63 +104,58 @@ impl Clock {
     }
 }
 
-/// A past instant, by one of two clocks. What stands exactly at the instant counts.
+/// An instant in the past, by one of two clocks. Transfers exactly at the instant count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instant {
-    /// When.
     pub at: Timestamp,
-    /// By which clock.
     pub clock: Clock,
 }
 
 impl Instant {
-    /// Reads `at` and `clock`; `None` when `at` is not given: now.
+    /// Reads `at` and `clock`; `None` if `at` is not given, which means now.
     pub fn read(parameters: &Parameters) -> Result<Option<Self>, Problem> {
         let clock = match parameters.get("clock") {
             None => Clock::Booked,
             Some("booked") => Clock::Booked,
             Some("occurred") => Clock::Occurred,
-            Some(_) => return Err(invalid("clock", "found another word, expected booked or occurred")),
+            Some(_) => return Err(invalid("clock", "found another value, expected booked or occurred")),
         };
         let at = parameters.parsed("at")?;
         if at.is_none() && parameters.get("clock").is_some() {
-            return Err(invalid("clock", "`clock` goes with `at`, which is not given"));
+            return Err(invalid("clock", "`clock` needs `at`, which is missing"));
         }
         Ok(at.map(|at| Self { at, clock }))
     }
 }
 
-/// From when to when a statement is: `from` included, `to` not, so that statements of adjoining periods share nothing.
+/// The period of a statement: `from` is inclusive, `to` is exclusive, so that statements of adjoining periods do not
+/// overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
-    /// The first instant.
+    /// Inclusive.
     pub from: Timestamp,
-    /// The first instant after it.
+    /// Exclusive.
     pub to: Timestamp,
 }
 
 impl Period {
-    /// Reads `from` and `to`; `now` stands for a `to` that is not given.
+    /// Reads `from` and `to`. Without `to`, the period ends at `now`.
     pub fn read(parameters: &Parameters, now: Timestamp) -> Result<Self, Problem> {
         let from = parameters.parsed("from")?.unwrap_or(Timestamp::ZERO);
         let to = parameters.parsed("to")?.unwrap_or(now);
         if from >= to {
-            return Err(invalid("from", format!("found {from}, which is not before `to`, {to}")));
+            return Err(invalid("from", format!("found {from}, which is not before `to` ({to})")));
         }
         Ok(Self { from, to })
     }
 }
 
-/// Four sums of an account, of several, or of a ledger.
+/// Four balances of an account, or their sums over several accounts or a ledger, in minor units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sums {
-    /// Reserved out of it.
     pub debits_pending: Amount,
-    /// Moved out of it.
     pub debits_posted: Amount,
-    /// Reserved into it.
     pub credits_pending: Amount,
-    /// Moved into it.
     pub credits_posted: Amount,
 }
 
@@ -195,7 +182,7 @@ impl From<&ledger::TrialBalance> for Sums {
 }
 
 impl Sums {
-    /// Posted credits less posted debits, in minor units.
+    /// Posted credits minus posted debits, in minor units.
     pub fn balance(&self) -> String {
         match self.credits_posted.checked_sub(self.debits_posted) {
             Some(balance) => balance.to_string(),
