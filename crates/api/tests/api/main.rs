@@ -10,3 +10,4 @@ mod packed;
 mod payments;
 mod rendering;
 mod requests;
+mod scopes;
