@@ -50,7 +50,7 @@ pub struct Payment {
     legs: Vec<Leg>,
     /// Why the ledger refused the payment, if its status is `refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<Refusal>,
+    refusal: Option<RefusedLeg>,
     /// What the payment turned out to be, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<KnownLabel>,
@@ -88,7 +88,7 @@ impl Payment {
             capture: capture_name(payment.capture),
             deadline: payment.deadline.map(Deadline::from),
             legs: payment.legs.iter().map(Leg::from).collect(),
-            refusal: payment.refusal.map(Refusal::from),
+            refusal: payment.refusal.map(RefusedLeg::from),
             label: payment.label.as_ref().map(KnownLabel::from),
             decided_at: payment.decided_at.to_string(),
             occurred_at: payment.occurred_at.to_string(),
@@ -181,7 +181,9 @@ impl From<&engine::Leg> for Leg {
 
 /// Which leg the ledger refused, and why.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct Refusal {
+// Its name in the OpenAPI document, which generated clients use.
+#[schema(as = Refusal)]
+pub(crate) struct RefusedLeg {
     /// The position of the leg in the payment type, from 0.
     leg: u16,
     /// The name of the ledger's status.
@@ -193,7 +195,7 @@ pub(crate) struct Refusal {
     title: String,
 }
 
-impl From<LegRefusal> for Refusal {
+impl From<LegRefusal> for RefusedLeg {
     fn from(refusal: LegRefusal) -> Self {
         let LegRefusal { leg, status } = refusal;
         Self { leg, code: status.name(), number: status.number(), title: status.to_string() }

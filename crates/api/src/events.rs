@@ -9,8 +9,8 @@ use journal::{Context, EntryInContext};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::decisions::{Deadline, Decision, Refusal, capture_name};
-use crate::parameters::History;
+use crate::decisions::{Deadline, Decision, RefusedLeg, capture_name};
+use crate::parameters::CursorOrigin;
 use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
 
 use of_identity::{ApiKeyAdded, CredentialAdded, PrincipalAdded, identity_data};
@@ -50,7 +50,7 @@ impl Event {
     ///
     /// # Errors
     /// If the context lacks a ledger of the entry, or the policy that decided its payment.
-    pub fn new(EntryInContext { entry, context }: &EntryInContext, history: History) -> Result<Self, Unknown> {
+    pub fn new(EntryInContext { entry, context }: &EntryInContext, history: CursorOrigin) -> Result<Self, Unknown> {
         let header = &entry.header;
         let (kind, data) = data(entry, context)?;
         let request = (header.request.get() != 0).then(|| header.request.to_string());
@@ -217,7 +217,7 @@ struct PaymentDecided {
     deadline: Option<Deadline>,
     /// Why the ledger refused the payment, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<Refusal>,
+    refusal: Option<RefusedLeg>,
     /// The decision.
     #[serde(flatten)]
     decision: Decision,
@@ -317,7 +317,7 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
                 status: decided.status.name(),
                 capture: capture_name(decided.capture),
                 deadline: decided.deadline.map(Deadline::from),
-                refusal: decided.refusal.map(Refusal::from),
+                refusal: decided.refusal.map(RefusedLeg::from),
                 decision,
                 accounts: accounts(&decided.ledger_facts, assets)?,
                 transfers: transfers(&decided.ledger_facts, assets)?,

@@ -95,12 +95,12 @@ impl Parameters {
     }
 
     /// The parameter `cursor`: the position in `list` after which to continue, 0 if it is not given.
-    pub fn cursor(&self, history: History, list: List) -> Result<u64, Problem> {
+    pub fn cursor(&self, history: CursorOrigin, list: List) -> Result<u64, Problem> {
         Ok(self.cursor_if_given(history, list)?.unwrap_or(0))
     }
 
     /// The parameter `cursor`: the position in `list` after which to continue.
-    pub fn cursor_if_given<T: FromStr>(&self, history: History, list: List) -> Result<Option<T>, Problem> {
+    pub fn cursor_if_given<T: FromStr>(&self, history: CursorOrigin, list: List) -> Result<Option<T>, Problem> {
         let position = |text| history.position(text, list).map_err(|problem| problem.at("cursor"));
         self.get("cursor").map(position).transpose()
     }
@@ -145,7 +145,7 @@ fn decode(text: &str) -> Option<String> {
 
 /// The history that a server serves. Every cursor names it, so that the server recognises a cursor of another history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct History {
+pub struct CursorOrigin {
     /// The origin of the journal.
     pub origin: Origin,
     pub shard: ShardId,
@@ -191,7 +191,7 @@ impl List {
     }
 }
 
-impl History {
+impl CursorOrigin {
     /// The cursor that continues after `position`: `<origin>.<shard>.<position>`.
     pub fn cursor(self, list: List, position: impl std::fmt::Display) -> String {
         format!("{}.{}.{}{position}", self.origin, self.shard, list.letter())

@@ -13,7 +13,7 @@ use serde_json::Value;
 use types::{LedgerId, Seq, Timestamp, TransferId};
 use utoipa::ToSchema;
 
-use crate::history::Sums;
+use crate::past::Sums;
 
 pub use ledger::Assets;
 pub use transfer::Transfer;
@@ -345,6 +345,16 @@ pub enum Unknown {
     Ledger(LedgerId),
     /// The names of features and models in the policy that this entry activated.
     Policy(Seq),
+}
+
+impl Unknown {
+    /// What is wrong, for the log.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Ledger(_) => "an entry or a reply names a ledger that does not exist",
+            Self::Policy(_) => "an entry names a policy that was never activated",
+        }
+    }
 }
 
 impl From<UnknownLedger> for Unknown {

@@ -172,11 +172,8 @@ impl<S: Sources + Sync> Edge<S> {
     }
 
     /// Shows something with the assets of its ledgers.
-    pub fn show<T>(&self, show: impl FnOnce(&Assets) -> Result<T, Unknown>) -> Result<T, S::Failure> {
-        show(&self.sources.assets()).map_err(|unknown| match unknown {
-            Unknown::Policy(_) => self.sources.internal("an entry names a policy that was never activated"),
-            Unknown::Ledger(_) => self.sources.internal("something stands in a ledger that does not exist"),
-        })
+    pub(crate) fn show<T>(&self, show: impl FnOnce(&Assets) -> Result<T, Unknown>) -> Result<T, S::Failure> {
+        show(&self.sources.assets()).map_err(|unknown| self.sources.internal(unknown.what()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ledgers, accounts and single transfers: opening a ledger, looking up what there is.
 
-use api::history::{AddressBalances, Sums};
+use api::past::{AddressBalances, Sums};
 use api::payments::TemplateAccount;
 use api::responses::{Account, Ledger, Page, Transfer, TrialBalance};
 use api::{List, filters, requests};

@@ -9,6 +9,8 @@
 //! Its functions are asynchronous because answers take time, but they name no runtime: whoever polls them decides.
 #![deny(clippy::arithmetic_side_effects, clippy::integer_division, clippy::indexing_slicing)]
 
+pub mod auth;
+
 mod answer;
 mod call;
 mod changes;
@@ -26,7 +28,7 @@ mod sources;
 pub use answer::Edge;
 pub use call::{Call, Head};
 pub use past::{StatementPage, Wanted};
-pub use personal::{context as sealing_context, seal as seal_payment};
+pub use personal::context as sealing_context;
 pub use policies::install;
 pub use response::{Body, Response, Status};
 pub use sources::{Installation, Past, Sources};

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use api::history::{Side, TransferFilter};
 use api::packed::{self, AccountRecord, BalanceRecord, QueryFilter, TransferRecord};
+use api::past::{Side, TransferFilter};
 use engine::{AccountFilter, CreateAccounts, CreateTransfers, query};
 use ledger::Account;
 use types::{AccountId, Code, LedgerId, Timestamp};

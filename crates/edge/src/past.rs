@@ -1,6 +1,6 @@
 //! The past: transfers by what they are, balances and sums as they were.
 
-use api::history::{AccountBalance, BalanceRow, Clock, Instant, Period, Side, Statement, Sums, TransferFilter};
+use api::past::{AccountBalance, BalanceRow, Clock, Instant, Period, Side, Statement, Sums, TransferFilter};
 use api::requests;
 use api::responses::{Page, Transfer, TrialBalance};
 use api::{List, Problem, filters};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::decisions::{Decision, Payment};
 use api::payments::{ParsedPayment, PaymentRequest};
 use api::requests::{self, Parsed};
-use api::responses::{Label, Page};
+use api::responses::{Label, Page, Unknown};
 use api::{ErrorCode, List, Problem};
 use engine::{
     ChangePayment, CreatePayment, Fact, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Refusal, Verb, query,
@@ -85,8 +85,8 @@ pub(crate) async fn list<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> 
 
 pub(crate) async fn get_decision<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let (EntryInContext { entry, context }, decided) = edge.decision_of(call).await?;
-    let never = || edge.sources.internal("a decision names a policy that was never activated");
-    let decided_by = context.policy.ok_or_else(never)?;
+    let unknown = || edge.sources.internal(Unknown::Policy(decided.policy).what());
+    let decided_by = context.policy.ok_or_else(unknown)?;
     let policy = edge.sources.policy();
     Ok(Response::found(&Decision::new((&entry.header).into(), &decided, &decided_by, policy.as_deref())))
 }

@@ -62,7 +62,7 @@ struct Damaged;
 ///
 /// # Errors
 /// Those of `seal_with`.
-pub fn seal<E>(
+pub(crate) fn seal<E>(
     to_seal: &ToSeal,
     mut seal_with: impl FnMut(Option<(&str, &str)>, &[u8]) -> Result<Sealed, E>,
 ) -> Result<Sealed, E> {

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use api::history::{Instant, Sums, TransferFilter};
-use api::{History, Problem};
+use api::past::{Instant, Sums, TransferFilter};
+use api::{CursorOrigin, Problem};
 use engine::{ActivePolicy, Answered, Made, Operation, Page};
 use journal::EntryInContext;
 use ledger::{Account, Assets, PendingState, Transfer};
@@ -19,13 +19,13 @@ use crate::past::{StatementPage, Wanted};
 pub struct Installation {
     pub tenant: TenantId,
     /// Which history cursors are of.
-    pub history: History,
+    pub history: CursorOrigin,
     /// What keys the ids that stand for an `Idempotency-Key`.
     pub(crate) id_secret: Digest,
 }
 
 impl Installation {
-    pub fn new(tenant: TenantId, history: History, keys: &impl Keys) -> Self {
+    pub fn new(tenant: TenantId, history: CursorOrigin, keys: &impl Keys) -> Self {
         Self { tenant, history, id_secret: keys.request_hash(tenant, b"finaira ids from idempotency keys") }
     }
 }

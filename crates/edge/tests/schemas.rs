@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use api::routes::Body;
-use api::{ErrorCode, History, Problem, ROUTES, Route};
+use api::{CursorOrigin, ErrorCode, Problem, ROUTES, Route};
 use edge::{Call, Edge, Head, Installation, Sources};
 use engine::{ActivePolicy, Answered, Made, Operation};
 use journal::EntryInContext;
@@ -97,7 +97,7 @@ impl vault::Keys for Nothing {
 fn send(route: &'static Route, body: &Value) -> Result<(), Problem> {
     let key: Option<&[u8]> = matches!(route.key, api::routes::Key::Verb).then_some(b"again");
     let head = Head::read(route, &route.path.replace("{id}", "7"), "", key)?;
-    let history = History { origin: Origin::new(1), shard: ShardId::new(0) };
+    let history = CursorOrigin { origin: Origin::new(1), shard: ShardId::new(0) };
     let edge = Edge { installation: Installation::new(TENANT, history, &Nothing), sources: Nothing };
     let body = serde_json::to_vec(body).unwrap();
     let call = Call { head: &head, actor: ActorId::new(1), body: &body };

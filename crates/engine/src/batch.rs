@@ -2,7 +2,7 @@
 //! before it. The events of a chain succeed or fail together. Each of them still becomes an entry of its own; these
 //! entries are in one frame.
 
-use ledger::{AccountStatus, Batch, Event, NewAccount, NewTransfer, Outcome, Step, WARM_EVENTS};
+use ledger::{AccountStatus, BatchContext, BatchEvent, NewAccount, NewTransfer, Outcome, Step, WARM_EVENTS};
 use types::Timestamp;
 
 use crate::command::Execute;
@@ -62,11 +62,11 @@ impl Engine {
         events: &[NewAccount],
         sink: &mut dyn Sink,
     ) -> Vec<EventResult<AccountStatus>> {
-        let batch = Batch::of(events, self.next_instant(now));
+        let batch = BatchContext::of(events, self.next_instant(now));
         let mut results = Vec::with_capacity(events.len());
         let mut ahead = events.chunks(WARM_EVENTS);
         let mut warmed = 0;
-        for step in Batch::steps(events) {
+        for step in BatchContext::steps(events) {
             if results.len() >= warmed
                 && let Some(next) = ahead.next()
             {
@@ -99,12 +99,12 @@ impl Engine {
         (events, with_balances): (&[NewTransfer], bool),
         sink: &mut dyn Sink,
     ) -> TransferResults {
-        let batch = Batch::of(events, self.next_instant(now));
+        let batch = BatchContext::of(events, self.next_instant(now));
         let mut results = Vec::with_capacity(events.len());
         let mut balances = Vec::with_capacity(if with_balances { events.len() } else { 0 });
         let mut ahead = events.chunks(WARM_EVENTS);
         let mut warmed = 0;
-        for step in Batch::steps(events) {
+        for step in BatchContext::steps(events) {
             if results.len() >= warmed
                 && let Some(next) = ahead.next()
             {
@@ -154,11 +154,11 @@ impl Engine {
     }
 
     /// Judges a chain and makes its entries. If the chain succeeds, `created` sees the engine after each of its events.
-    fn commit_chain<S, E: Event<Answer = Outcome<S>>>(
+    fn commit_chain<S, E: BatchEvent<Answer = Outcome<S>>>(
         &mut self,
         now: Timestamp,
         request: &Request,
-        (batch, chain): (Batch, &[E]),
+        (batch, chain): (BatchContext, &[E]),
         sink: &mut dyn Sink,
         mut created: impl FnMut(&Self, &E),
     ) -> Vec<Outcome<S>> {

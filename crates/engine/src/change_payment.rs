@@ -1,6 +1,6 @@
 //! Changes of a payment: verbs of people and services, and deadlines that passed.
 
-use features::{Change, Update};
+use features::{RecordChange, Update};
 use ledger::{NewTransfer, Outcome, TransferFlags, TransferKey, TransferStatus};
 use types::{Amount, LedgerId, PaymentId, RequestId, Timestamp};
 
@@ -87,7 +87,7 @@ impl Engine {
         at: Timestamp,
         payment: &Payment,
         movement: Movement,
-    ) -> Result<Vec<ledger::Fact>, ledger::Refusal<TransferStatus>> {
+    ) -> Result<Vec<ledger::Fact>, ledger::StatusRefusal<TransferStatus>> {
         let mut plan = self.state.ledger.plan(at);
         let transfers = |leg: &Leg, number| {
             let key = TransferKey::Leg { payment: payment.id, number };
@@ -168,7 +168,7 @@ fn withdrawn(payment: &Payment, status: PaymentStatus) -> Vec<Update> {
         entity: record.entity,
         at: record.at,
         seq: payment.seq,
-        change: Change::Remove,
+        change: RecordChange::Remove,
     };
     accepted.map(remove).collect()
 }

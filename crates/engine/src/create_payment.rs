@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use features::{Aggregate, Change, Missing, StreamId, Update, Window, Windows};
+use features::{Aggregate, Missing, RecordChange, StreamId, Update, Window, Windows};
 use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags, TransferKey};
 use policy::reason::LEG_FAILED;
 use policy::{
     AccountRef, AccountTemplate, AttributeKind, AttributeValue, Capture, CaptureExpiry, Counts, Effect, Evaluation,
-    Facts, History, LegPlan, PaymentType, PaymentTypeIdx, Policy, Reason, ReviewExpiry, StreamIdx, Verdict,
+    Facts, LegPlan, PaymentType, PaymentTypeIdx, Policy, Reason, ReviewExpiry, StreamIdx, Verdict, WindowSource,
 };
 use types::{
     AccountId, Amount, Digest, DigestBuilder, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, Timestamp, Token,
@@ -65,7 +65,7 @@ impl StreamHistory<'_> {
     }
 }
 
-impl History for StreamHistory<'_> {
+impl WindowSource for StreamHistory<'_> {
     fn aggregate(
         &self,
         stream: StreamIdx,
@@ -352,7 +352,7 @@ fn updates_of(
             entity: record.entity,
             at: record.at,
             seq,
-            change: Change::Insert { value: record.value },
+            change: RecordChange::Insert { value: record.value },
         });
     }
     (updates, accepted_updates)

@@ -52,7 +52,7 @@ pub enum Fact {
         /// The origin of the new history.
         origin: Origin,
         /// The old history, up to the point at which the new one departs from it.
-        departed: Checkpoint,
+        departed: DepartedHistory,
     },
     /// A fact of the ledger that does not belong to a payment.
     Ledger(ledger::Fact),
@@ -94,7 +94,7 @@ impl Fact {
 
 /// A history up to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Checkpoint {
+pub struct DepartedHistory {
     /// The origin of the history.
     pub origin: Origin,
     /// The number of its entries up to that point.

@@ -51,7 +51,7 @@ pub use create_payment::{CreatePayment, NewPayment, account_id};
 pub use decide::OpenLedger;
 pub use details::{AccountName, AccountNameParseError, AccountReply, AnyTransfer, MetadataChanges, TransferReply};
 pub use entry::{
-    ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, Deadline, Entry, Fact, Header, LabelRecorded,
+    ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, DepartedHistory, Entry, Fact, Header, LabelRecorded,
     LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
     Verb,
 };
@@ -279,7 +279,7 @@ impl Engine {
     ///
     /// # Panics
     /// If the origin is not a new one, or if `departed` is not what was applied so far.
-    pub fn continue_as(&mut self, now: Timestamp, origin: Origin, departed: Checkpoint, sink: &mut dyn Sink) {
+    pub fn continue_as(&mut self, now: Timestamp, origin: Origin, departed: DepartedHistory, sink: &mut dyn Sink) {
         let follows = self.state.applied > Seq::ZERO && departed.size == self.state.applied.get();
         assert!(
             follows && departed.origin != origin,

@@ -1,6 +1,8 @@
 //! Orders: accounts and transfers as clients ask for them, with what the ledger's own requests do not contain.
 
-use ledger::{Address, Batch, ChainFailure, ChangeStatus, Event, Limits, MetadataOf, NewAccount, NewTransfer, Outcome};
+use ledger::{
+    Address, BatchContext, BatchEvent, ChainFailure, ChangeStatus, Limits, MetadataOf, NewAccount, NewTransfer, Outcome,
+};
 use ledger::{Plan, Scheduled, TransferFlags};
 use types::{AccountId, Asset, LedgerId, Timestamp};
 
@@ -69,7 +71,7 @@ impl From<NewTransfer> for TransferOrder {
 /// The answer to an order. It shows accounts after the steps that the plan has taken so far.
 pub(crate) type Ordered<T> = Result<(Made, T), Refusal>;
 
-impl Event for AccountOrder {
+impl BatchEvent for AccountOrder {
     type Answer = Ordered<Box<AccountReply>>;
 
     fn is_linked(&self) -> bool {
@@ -80,7 +82,7 @@ impl Event for AccountOrder {
         self.new.is_imported()
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
+    fn judge(&self, plan: &mut Plan<'_>, batch: BatchContext) -> Self::Answer {
         let made = made(self.new.judge(plan, batch), Refusal::Account)?;
         let account = *plan.account(self.new.id).expect("LED-8: an account that was created exists");
         if let Some(address) = &self.address {
@@ -107,7 +109,7 @@ impl Event for AccountOrder {
     }
 }
 
-impl Event for TransferOrder {
+impl BatchEvent for TransferOrder {
     type Answer = Ordered<AnyTransfer>;
 
     fn is_linked(&self) -> bool {
@@ -118,7 +120,7 @@ impl Event for TransferOrder {
         self.new.is_imported()
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
+    fn judge(&self, plan: &mut Plan<'_>, batch: BatchContext) -> Self::Answer {
         let new = in_its_ledger(plan, self)?;
         if let Some(at) = self.scheduled_at {
             return schedule(plan, Scheduled { new, at });
@@ -146,7 +148,7 @@ impl Event for TransferOrder {
 
 pub(crate) fn made<S>(
     outcome: Outcome<S>,
-    refuse: impl FnOnce(ledger::Refusal<S>) -> Refusal,
+    refuse: impl FnOnce(ledger::StatusRefusal<S>) -> Refusal,
 ) -> Result<Made, Refusal> {
     match outcome {
         Outcome::Created { .. } => Ok(Made::Now),

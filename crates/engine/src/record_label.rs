@@ -1,6 +1,6 @@
 //! Recording what a payment turned out to be.
 
-use features::{Change, Update};
+use features::{RecordChange, Update};
 use types::{Name, PaymentId, RequestId, Timestamp};
 
 use crate::decide::{Decide, Decided, Recording};
@@ -31,7 +31,7 @@ impl Decide for RecordLabel {
             entity: record.entity,
             at: record.at,
             seq: payment.seq,
-            change: Change::Label { positive },
+            change: RecordChange::Label { positive },
         };
         let updates =
             if positive == known_positive { Vec::new() } else { payment.records.iter().map(update).collect() };

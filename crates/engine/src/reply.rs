@@ -138,7 +138,7 @@ pub enum EventStatus<S> {
     Created,
     /// An equal account or transfer was created earlier.
     Exists,
-    Refused(ledger::Refusal<S>),
+    Refused(ledger::StatusRefusal<S>),
 }
 
 impl<S> EventResult<S> {
@@ -191,17 +191,17 @@ pub enum Refusal {
     AccountNotFound(AccountId),
     /// The ledger refused to open the account.
     #[error("{0}")]
-    Account(ledger::Refusal<AccountStatus>),
+    Account(ledger::StatusRefusal<AccountStatus>),
     #[error("transfer {0} not found")]
     TransferNotFound(TransferId),
     /// The ledger refused the transfer.
     #[error("{0}")]
-    Transfer(ledger::Refusal<TransferStatus>),
+    Transfer(ledger::StatusRefusal<TransferStatus>),
     #[error("no account has the address {0}")]
     AddressNotFound(Address),
     /// The ledger refused the change.
     #[error("{0}")]
-    Change(ledger::Refusal<ChangeStatus>),
+    Change(ledger::StatusRefusal<ChangeStatus>),
     #[error("transfer {0} reserved or released an amount; only a transfer that posted one can be reversed")]
     TransferNotReversible(TransferId),
     #[error("found {given}, but ledger {ledger} has the asset {actual}")]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use features::{Change, Stream, StreamId, Update, Windows};
+use features::{RecordChange, Stream, StreamId, Update, Windows};
 use foldhash::fast::RandomState;
 use ledger::{Account, AccountPlace, Ledger, Touched};
 use types::{Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
@@ -231,7 +231,7 @@ impl State {
 
     fn apply_updates(&mut self, updates: &[Update]) {
         for update in updates {
-            if let features::Applied::Dropped(_) = self.windows.apply(update) {
+            if let features::UpdateOutcome::Dropped(_) = self.windows.apply(update) {
                 self.records_dropped += 1;
             }
             self.windows.digest_after(update, &mut self.since_digest);
@@ -351,7 +351,7 @@ impl Payment {
         if let Cause::Verb(verb) = changed.cause {
             self.changes.push((header.request, verb));
         }
-        if changed.updates.iter().any(|update| update.change == Change::Remove) {
+        if changed.updates.iter().any(|update| update.change == RecordChange::Remove) {
             self.records = self.records.iter().filter(|record| !record.accepted).copied().collect();
         }
     }

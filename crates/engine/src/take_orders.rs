@@ -1,7 +1,7 @@
 //! Taking orders: judging them on plans, one or many, for real or as a dry run. Because both use the same code, both
 //! answer the same.
 
-use ledger::{Batch, ChainFailure, Event, MetadataOf, Plan, Step, TransferKey};
+use ledger::{BatchContext, BatchEvent, ChainFailure, MetadataOf, Plan, Step, TransferKey};
 use types::{ActorId, RequestId, Timestamp};
 
 use crate::command::Execute;
@@ -110,16 +110,16 @@ macro_rules! batches {
 batches!(OpenAccountBatch, CreateTransferBatch);
 
 impl Engine {
-    fn take_all<T, O: Event<Answer = Ordered<T>>>(
+    fn take_all<T, O: BatchEvent<Answer = Ordered<T>>>(
         &mut self,
         now: Timestamp,
         actor: ActorId,
         orders: &[O],
         sink: &mut dyn Sink,
     ) -> Vec<Ordered<T>> {
-        let batch = Batch::of(orders, self.next_instant(now));
+        let batch = BatchContext::of(orders, self.next_instant(now));
         let mut answers = Vec::with_capacity(orders.len());
-        for step in Batch::steps(orders) {
+        for step in BatchContext::steps(orders) {
             let mut plan = self.state.ledger.plan(self.next_instant(now));
             answers.extend(judge_step(&mut plan, batch, step));
             let facts = plan.into_facts();
@@ -149,21 +149,25 @@ impl Engine {
     }
 }
 
-fn judge_alone<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, order: &O, at: Timestamp) -> Ordered<T> {
+fn judge_alone<T, O: BatchEvent<Answer = Ordered<T>>>(plan: &mut Plan<'_>, order: &O, at: Timestamp) -> Ordered<T> {
     if order.is_linked() {
         return O::failed(ChainFailure::Open);
     }
-    judge_one(plan, Batch::of(std::slice::from_ref(order), at), order)
+    judge_one(plan, BatchContext::of(std::slice::from_ref(order), at), order)
 }
 
-fn judge_all<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, orders: &[O], at: Timestamp) -> Vec<Ordered<T>> {
-    let batch = Batch::of(orders, at);
-    Batch::steps(orders).flat_map(|step| judge_step(plan, batch, step)).collect()
-}
-
-fn judge_step<T, O: Event<Answer = Ordered<T>>>(
+fn judge_all<T, O: BatchEvent<Answer = Ordered<T>>>(
     plan: &mut Plan<'_>,
-    batch: Batch,
+    orders: &[O],
+    at: Timestamp,
+) -> Vec<Ordered<T>> {
+    let batch = BatchContext::of(orders, at);
+    BatchContext::steps(orders).flat_map(|step| judge_step(plan, batch, step)).collect()
+}
+
+fn judge_step<T, O: BatchEvent<Answer = Ordered<T>>>(
+    plan: &mut Plan<'_>,
+    batch: BatchContext,
     step: Step<'_, O>,
 ) -> Vec<Ordered<T>> {
     match step {
@@ -173,7 +177,7 @@ fn judge_step<T, O: Event<Answer = Ordered<T>>>(
 }
 
 /// Judges an order that is not linked to another.
-fn judge_one<T, O: Event<Answer = Ordered<T>>>(plan: &mut Plan<'_>, batch: Batch, order: &O) -> Ordered<T> {
+fn judge_one<T, O: BatchEvent<Answer = Ordered<T>>>(plan: &mut Plan<'_>, batch: BatchContext, order: &O) -> Ordered<T> {
     let before = plan.clone();
     let answer = order.judge(plan, batch);
     if answer.is_err() {

@@ -7,12 +7,12 @@
 //! reads no clock or randomness.
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
-mod history;
+mod entity_records;
 mod stream;
 mod update;
 mod window;
 mod windows;
 
-pub use update::{Applied, Change, Update};
+pub use update::{RecordChange, Update, UpdateOutcome};
 pub use window::{Aggregate, Missing, Window};
 pub use windows::{Stream, StreamId, Windows};

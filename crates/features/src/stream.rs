@@ -7,9 +7,9 @@ use std::collections::{BinaryHeap, HashMap};
 use foldhash::fast::FixedState;
 use types::{Timestamp, Token};
 
-use crate::history::{History, Key};
+use crate::entity_records::{EntityRecords, Key};
 use crate::window::{after, first_within};
-use crate::{Aggregate, Applied, Change, Missing, Stream, Update, Window};
+use crate::{Aggregate, Missing, RecordChange, Stream, Update, UpdateOutcome, Window};
 
 /// How many entities an insert checks to find idle ones. An insert makes at most one more check necessary, or two if
 /// its entity is new. Checking more than two therefore keeps up, however many entities become idle at once.
@@ -26,7 +26,7 @@ pub(crate) struct StreamState {
     /// For an entity that is not held, `entities_max` has refused only records before this instant.
     refused: Timestamp,
     /// Tokens are derived with secret keys at the edge, so nobody can choose them to collide, and a fixed seed is safe.
-    entities: HashMap<Token, History, FixedState>,
+    entities: HashMap<Token, EntityRecords, FixedState>,
     /// Each entity once, with an instant no later than its latest one. The first of them are the next that may be idle.
     idle: BinaryHeap<Reverse<(Timestamp, Token)>>,
     records: u64,
@@ -83,53 +83,53 @@ impl StreamState {
         }
     }
 
-    pub(crate) fn apply(&mut self, update: &Update) -> Applied {
+    pub(crate) fn apply(&mut self, update: &Update) -> UpdateOutcome {
         let key = Key { at: update.at, seq: update.seq };
-        if let Change::Insert { .. } = update.change {
+        if let RecordChange::Insert { .. } = update.change {
             self.horizon = self.horizon.max(first_within(self.bounds.retention, update.at));
             self.free_idle();
         }
         if key.at < self.horizon {
-            return Applied::Unchanged;
+            return UpdateOutcome::Unchanged;
         }
         match update.change {
-            Change::Insert { value } => self.insert(update.entity, key, value),
-            Change::Remove => self.change(update.entity, |history| history.remove(key)),
-            Change::Label { positive } => self.change(update.entity, |history| history.label(key, positive)),
+            RecordChange::Insert { value } => self.insert(update.entity, key, value),
+            RecordChange::Remove => self.change(update.entity, |history| history.remove(key)),
+            RecordChange::Label { positive } => self.change(update.entity, |history| history.label(key, positive)),
         }
     }
 
-    fn insert(&mut self, entity: Token, key: Key, value: i64) -> Applied {
+    fn insert(&mut self, entity: Token, key: Key, value: i64) -> UpdateOutcome {
         let full = self.entities.len() >= room(self.bounds.entities_max);
         let history = match self.entities.entry(entity) {
             Entry::Occupied(held) => held.into_mut(),
             Entry::Vacant(_) if full => {
                 self.refused = self.refused.max(after(key.at));
-                return Applied::Dropped(Missing::TooManyEntities);
+                return UpdateOutcome::Dropped(Missing::TooManyEntities);
             }
             Entry::Vacant(vacant) => {
                 self.idle.push(Reverse((key.at, entity)));
                 // Some of the refused records may have been this entity's.
-                vacant.insert(History::starting(self.refused))
+                vacant.insert(EntityRecords::starting(self.refused))
             }
         };
         // Every window over this record would also need a dropped record.
         if key.at < history.reach() {
-            return Applied::Dropped(Missing::WindowTruncated);
+            return UpdateOutcome::Dropped(Missing::WindowTruncated);
         }
         let held = history.len() as u64;
         history.insert(key, value);
         let dropped = history.trim(self.horizon, room(self.bounds.records_max));
         self.records = self.records.saturating_sub(held).saturating_add(history.len() as u64);
-        if dropped { Applied::Dropped(Missing::WindowTruncated) } else { Applied::Kept }
+        if dropped { UpdateOutcome::Dropped(Missing::WindowTruncated) } else { UpdateOutcome::Kept }
     }
 
-    fn change(&mut self, entity: Token, change: impl FnOnce(&mut History) -> bool) -> Applied {
-        let Some(history) = self.entities.get_mut(&entity) else { return Applied::Unchanged };
+    fn change(&mut self, entity: Token, change: impl FnOnce(&mut EntityRecords) -> bool) -> UpdateOutcome {
+        let Some(history) = self.entities.get_mut(&entity) else { return UpdateOutcome::Unchanged };
         let held = history.len() as u64;
         let changed = change(history);
         self.records = self.records.saturating_sub(held).saturating_add(history.len() as u64);
-        if changed { Applied::Kept } else { Applied::Unchanged }
+        if changed { UpdateOutcome::Kept } else { UpdateOutcome::Unchanged }
     }
 
     /// Forgets entities about which nothing can be asked any more, so that only entities within the retention count

@@ -15,12 +15,12 @@ pub struct Update {
     /// The entry that made the record. Together with `at` it identifies the record, and it orders the records of one
     /// instant.
     pub seq: Seq,
-    pub change: Change,
+    pub change: RecordChange,
 }
 
 /// What happens to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum RecordChange {
     /// The record is added. If it is already held, its value is replaced and its label stays.
     Insert {
         /// What the record adds to a sum.
@@ -38,7 +38,7 @@ pub enum Change {
 /// The effect of an update on the windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "dropped records are counted in a metric"]
-pub enum Applied {
+pub enum UpdateOutcome {
     /// The windows reflect the update.
     Kept,
     /// No window that can be answered changes, because the record is older than the retention or is not held.

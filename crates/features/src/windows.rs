@@ -6,7 +6,7 @@ use std::fmt;
 use types::{DigestBuilder, Span, Timestamp, Token};
 
 use crate::stream::StreamState;
-use crate::{Aggregate, Applied, Change, Missing, Update, Window};
+use crate::{Aggregate, Missing, RecordChange, Update, UpdateOutcome, Window};
 
 /// Number of a stream. It is assigned when a policy is activated and is permanent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,10 +82,10 @@ impl Windows {
     }
 
     /// Applies one journaled fact to the windows. Every node and every replay runs exactly this.
-    pub fn apply(&mut self, update: &Update) -> Applied {
+    pub fn apply(&mut self, update: &Update) -> UpdateOutcome {
         match self.streams.get_mut(&update.stream) {
             Some(state) => state.apply(update),
-            None => Applied::Dropped(Missing::UnknownStream),
+            None => UpdateOutcome::Dropped(Missing::UnknownStream),
         }
     }
 
@@ -99,9 +99,9 @@ impl Windows {
     pub fn digest_after(&self, update: &Update, into: &mut DigestBuilder) {
         into.u64(u64::from(update.stream.get())).u128(update.entity.get()).u64(update.at.ns()).u64(update.seq.get());
         match update.change {
-            Change::Insert { value } => into.u64(0).i128(i128::from(value)),
-            Change::Remove => into.u64(1).i128(0),
-            Change::Label { positive } => into.u64(2).i128(i128::from(positive)),
+            RecordChange::Insert { value } => into.u64(0).i128(i128::from(value)),
+            RecordChange::Remove => into.u64(1).i128(0),
+            RecordChange::Label { positive } => into.u64(2).i128(i128::from(positive)),
         };
         let state = self.streams.get(&update.stream);
         let (first, held) = state.map(|state| state.whole(update.entity)).unwrap_or_default();

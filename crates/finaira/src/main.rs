@@ -44,7 +44,7 @@ enum Command {
     #[command(subcommand)]
     Prove(Box<prove::Command>),
     /// Print the newest signed checkpoint of a server, or the key that verifies it
-    Checkpoint(prove::Checkpoint),
+    Checkpoint(prove::CheckpointArgs),
     /// Restore a journal from a copy, in full or up to a point, as a new history
     Restore(restore::Arguments),
     /// Check everything in a data directory, without changing it

@@ -1,12 +1,12 @@
-//! An engine with a short history that executes requests parsed from fuzz input.
+//! An engine with a short history and the edge before it, which answer requests from fuzz input.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use api::history::{Instant, Sums, TransferFilter};
-use api::{History, Operation, Problem};
+use api::past::{Instant, Sums, TransferFilter};
+use api::{CursorOrigin, Operation, Problem};
 use edge::{Body, Call as Asked, Edge, Head, Installation, Sources, StatementPage, Wanted};
 use engine::{
     ActivePolicy, Answered, Applied, CreatePayment, Engine, Entry, Fact, Made, NewPayment, Page, PolicyActivated,
@@ -27,7 +27,7 @@ use crate::{Verdict, check_line};
 pub(crate) const SHARD: ShardId = ShardId::new(0);
 pub(crate) const TENANT: TenantId = TenantId::new(1);
 /// The history that cursors belong to.
-pub(crate) const HISTORY: History = History { origin: Origin::new(0x1234), shard: SHARD };
+pub(crate) const HISTORY: CursorOrigin = CursorOrigin { origin: Origin::new(0x1234), shard: SHARD };
 /// The time at which the engine's history begins.
 const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
 const ACTOR: ActorId = ActorId::new(1);
@@ -39,11 +39,11 @@ pub(crate) struct Past {
     pub(crate) entries: Vec<Entry>,
 }
 
-/// An engine that lived through the past, and the edge before it.
+/// An engine that has replayed the past, with the edge before it.
 #[derive(Debug)]
 pub(crate) struct Desk(Edge<Room>);
 
-/// What stands behind the edge. The engine answers at once; nothing is kept of transfers but by the engine.
+/// What the edge uses. The engine answers at once, and only the engine stores transfers.
 #[derive(Debug)]
 pub(crate) struct Room {
     policy: Option<Arc<Policy>>,
@@ -53,7 +53,7 @@ pub(crate) struct Room {
 #[derive(Debug)]
 struct State {
     engine: Engine,
-    /// Entries since the past.
+    /// The entries since the past.
     made: Vec<Entry>,
 }
 
@@ -87,7 +87,7 @@ impl Desk {
         Self::of(engine, Vec::new(), Some(Arc::clone(policy)))
     }
 
-    /// A desk without a past.
+    /// Creates a desk without a past.
     fn empty(policy: Option<Arc<Policy>>) -> Self {
         let (mut engine, mut made) = (Engine::new(SHARD, TENANT), Vec::new());
         engine.start(START, HISTORY.origin, &mut |applied: Applied<'_>| made.push(applied.entry.clone()));
@@ -104,10 +104,10 @@ impl Desk {
         at_once(edge::install(&self.0.sources, by, bundle, Arc::clone(policy))).map(drop)
     }
 
-    /// Answers a request; whatever it is, that must work. `None` when no engine answers it.
+    /// Answers a request. This must succeed, whatever the request is. Returns `None` if no engine answers it.
     pub(crate) fn answer(&self, head: &Head, body: &[u8]) -> Option<Verdict> {
         if head.route.operation == Operation::ActivatePolicy {
-            // Another target attacks policies.
+            // Another target covers policies.
             return None;
         }
         let call = Asked { head, actor: ACTOR, body };
@@ -128,7 +128,7 @@ impl Desk {
         }
     }
 
-    /// Decides a payment; whatever it is, that must work.
+    /// Decides a payment. This must succeed, whatever the payment is.
     pub(crate) fn create(&self, payment: Box<NewPayment>) -> Verdict {
         let id = RequestId::new(payment.payment.get());
         match self.0.sources.execute(ACTOR, id, CreatePayment(payment)) {
@@ -137,7 +137,7 @@ impl Desk {
         }
     }
 
-    /// What was decided can be journaled, is read back as it is, and replays to the same state.
+    /// Checks that every entry can be journaled, reads back unchanged, and replays to the same state.
     pub(crate) fn close(self) {
         let State { engine, made } = self.0.sources.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut builder = FrameBuilder::default();
@@ -150,8 +150,8 @@ impl Desk {
         }
         frames.extend(builder.finish());
         let read: Vec<Entry> =
-            frames.iter().flat_map(|frame| frame.entries().expect("what was journaled can be read")).collect();
-        assert!(read == made, "entries are read as they were made: {made:?} and {read:?}");
+            frames.iter().flat_map(|frame| frame.entries().expect("journaled entries can be read")).collect();
+        assert!(read == made, "entries read back unchanged: {made:?} and {read:?}");
         let replayed = Self::open();
         let replayed = &mut replayed.0.sources.state().engine;
         for entry in &read {
@@ -162,11 +162,11 @@ impl Desk {
     }
 }
 
-/// Everything here is there at once.
+/// Returns the result of a future that never waits.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
-        Poll::Pending => panic!("nothing at the desk is waited for"),
+        Poll::Pending => panic!("no future of the desk waits"),
     }
 }
 
@@ -185,7 +185,7 @@ impl Room {
         let State { engine, made } = &mut *self.state();
         let now = engine.clock().saturating_add(Span::from_ns(1_000_000_000));
         let mut sink = |applied: Applied<'_>| made.push(applied.entry.clone());
-        // Time passes as it does for a server: what is due happens first.
+        // As in a server, everything that is due is executed first.
         while engine.execute_due(now, &mut sink) {}
         let request = Request { tenant: TENANT, actor, id, command: operation.into() };
         O::answer(engine.execute(now, &request, &mut sink))
@@ -247,7 +247,7 @@ impl ContextSource for Room {
     }
 }
 
-/// There is no index, so nothing is found in it.
+/// There is no index, so queries of the past find nothing.
 impl edge::Past for Room {
     fn now(&self) -> Timestamp {
         self.state().engine.clock()
@@ -292,7 +292,7 @@ impl edge::Past for Room {
     }
 }
 
-/// Keys that protect nothing: tokens are plain hashes, and what is sealed stands there as it is.
+/// Keys that protect nothing: tokens are plain hashes, and sealed data is the plaintext.
 #[derive(Debug)]
 pub(crate) struct Plain;
 

@@ -59,7 +59,7 @@ impl<'a> Call<'a> {
         matches!(self.head.route.body, Body::Json(_) | Body::Batch(_) | Body::Empty(_))
     }
 
-    /// Answers the request, after a dry run of it where the route has one.
+    /// Answers the request, preceded by a dry run of it if the route supports one.
     pub(crate) fn answer(&self, desk: &Desk) -> Verdict {
         self.check_what_is_written_back();
         if self.head.route.parameters.iter().any(|parameter| parameter.name == "dry_run") {
@@ -74,8 +74,11 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// What the server reads of a request that no engine answers.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the others read nothing, or what another target attacks")]
+    /// Parses what the server parses of a request that no engine answers.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the others read no input, or another target covers their input"
+    )]
     fn read_elsewhere(&self) -> Result<(), Problem> {
         let parameters = &self.head.parameters;
         match self.head.route.operation {
@@ -94,7 +97,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A cursor is what its list gives for that place, and a packed filter is encoded as it was decoded.
+    /// Checks that a cursor equals the one that its list gives for the position, and that a packed filter encodes as it
+    /// was decoded.
     fn check_what_is_written_back(&self) {
         const LISTS: [List; 9] = [
             List::Events,
@@ -110,19 +114,23 @@ impl<'a> Call<'a> {
         for list in LISTS {
             let read = |text: &str| HISTORY.position::<u128>(text, list);
             if let Some(Ok(place)) = self.head.parameters.get("cursor").map(read) {
-                assert_eq!(read(&HISTORY.cursor(list, place)), Ok(place), "a cursor is written as it was read");
+                assert_eq!(read(&HISTORY.cursor(list, place)), Ok(place), "a cursor is encoded as it was parsed");
             }
         }
         if let Ok(filter) = packed::account_filter(self.body) {
-            assert_eq!(packed::AccountFilter::decode(&filter.encode()), filter, "a filter is written as it was read");
+            assert_eq!(
+                packed::AccountFilter::decode(&filter.encode()),
+                filter,
+                "a filter is encoded as it was decoded"
+            );
         }
         if let Ok(filter) = packed::query_filter(self.body) {
-            assert_eq!(packed::QueryFilter::decode(&filter.encode()), filter, "a filter is written as it was read");
+            assert_eq!(packed::QueryFilter::decode(&filter.encode()), filter, "a filter is encoded as it was decoded");
         }
     }
 }
 
-/// A verb comes with a key.
+/// Parses the head of a request. A verb gets an idempotency key.
 fn read_head(route: &'static Route, path: &str, query: &str) -> Result<Head, Problem> {
     let key: Option<&[u8]> = if route.key == Key::Verb { Some(b"attack") } else { None };
     Head::read(route, path, query, key)

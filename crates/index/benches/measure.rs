@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use disk::Directory;
-use index::{Batch, Bounds, Event, GENERATION_ENTRIES, Generation, GenerationEnd, Index, Log, Placed, Sides};
+use index::{
+    Bounds, GENERATION_ENTRIES, Generation, GenerationEnd, Index, IndexUpdate, IndexedEntry, IndexedFact, Log, Sides,
+};
 use journal::{Position, StartAt};
 use ledger::{Account, AccountPlace, IndexedFields, NewAccount, NewTransfer, Transfer, TransferKey};
 use types::{AccountId, Code, Digest, LedgerId, Origin, Seq, Timestamp, TransferId};
@@ -118,19 +120,19 @@ fn measure(count: u64, accounts: u32, is_random: bool, fields: u8) {
 
     let started = now();
     let (mut publishing, mut sealing) = (Duration::ZERO, Duration::ZERO);
-    let mut opened = Batch::default();
+    let mut opened = IndexUpdate::default();
     for place in 0..accounts {
-        let event = Event::Account { id: u128::from(place) + 1, place: AccountPlace(place), import: None };
-        opened.push(&Placed { position: Position::new(1, 4096, false), timestamp: Timestamp::ZERO, event });
+        let event = IndexedFact::Account { id: u128::from(place) + 1, place: AccountPlace(place), import: None };
+        opened.push(&IndexedEntry { position: Position::new(1, 4096, false), timestamp: Timestamp::ZERO, event });
     }
     index.publish(opened);
     let mut changed: Vec<bool> = vec![true; accounts as usize];
     let mut number = 0;
     while number < count {
         let end = (number + BATCH).min(count).min((number / GENERATION_ENTRIES + 1) * GENERATION_ENTRIES);
-        let placed: Vec<Placed> = (number..end).map(|number| place(log, number)).collect();
+        let placed: Vec<IndexedEntry> = (number..end).map(|number| place(log, number)).collect();
         let began = now();
-        let mut batch = Batch::with_capacity(placed.len());
+        let mut batch = IndexUpdate::with_capacity(placed.len());
         placed.iter().for_each(|placed| batch.push(placed));
         index.publish(batch);
         publishing += began.elapsed();
@@ -188,10 +190,10 @@ fn measure(count: u64, accounts: u32, is_random: bool, fields: u8) {
     println!("  opened in {opening:.2?}, {restored} accounts after {:.2?}", began.elapsed());
 }
 
-fn place(log: MadeUp, number: u64) -> Placed {
+fn place(log: MadeUp, number: u64) -> IndexedEntry {
     let (debit, credit) = log.places(number);
-    let event = Event::Transfer { id: log.id(number), debit, credit, is_pending: false, resolves: None };
-    Placed { position: MadeUp::position(number), timestamp: Timestamp::from_ns(number + 1), event }
+    let event = IndexedFact::Transfer { id: log.id(number), debit, credit, is_pending: false, resolves: None };
+    IndexedEntry { position: MadeUp::position(number), timestamp: Timestamp::from_ns(number + 1), event }
 }
 
 fn look_up(index: &Index, log: MadeUp, covered: u64) {

@@ -12,7 +12,7 @@ use ledger::{Account, AccountFlags, AccountPlace};
 use types::{AccountId, Amount, Code, LedgerId, Timestamp};
 
 use crate::block::{BlockFile, Writer};
-use crate::changes::Changes;
+use crate::changes::AccountChanges;
 use crate::fault::Fault;
 use crate::fixed::{Row, fixed_struct};
 use crate::table::{Merged, TABLE_ARRAYS, Table, TableWriter, write_table};
@@ -179,7 +179,11 @@ impl Images {
     }
 
     /// Writes the images at the end of one generation, in order of place.
-    pub(crate) fn write<D: Disk>(writer: &mut Writer<D>, generation: u32, changes: &Changes) -> Result<(), Fault> {
+    pub(crate) fn write<D: Disk>(
+        writer: &mut Writer<D>,
+        generation: u32,
+        changes: &AccountChanges,
+    ) -> Result<(), Fault> {
         let rows = changes.iter().map(|(place, account)| Ok(BalancesRow::of(place, account, generation)));
         write_table(writer, rows)?;
         write_table::<BalancesRow, _>(writer, [])

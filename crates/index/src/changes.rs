@@ -6,9 +6,9 @@ use ledger::{Account, AccountPlace};
 /// account is in more than one, the last list wins. The lists are merged only when they are read, so that handing them
 /// over costs nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Changes(Vec<Vec<(AccountPlace, Account)>>);
+pub struct AccountChanges(Vec<Vec<(AccountPlace, Account)>>);
 
-impl Changes {
+impl AccountChanges {
     /// Appends a list of changes that are later than all previous ones, sorted by place, each account once.
     pub fn push(&mut self, later: Vec<(AccountPlace, Account)>) {
         debug_assert!(later.is_sorted_by(|one, other| one.0 < other.0), "changes are in order of place");
@@ -33,7 +33,7 @@ impl Changes {
         self.from(0)
     }
 
-    /// As [`Changes::iter`], for accounts at `place` or higher.
+    /// As [`AccountChanges::iter`], for accounts at `place` or higher.
     pub(crate) fn from(&self, place: u64) -> impl Iterator<Item = (AccountPlace, &Account)> {
         let start = |list: &[(AccountPlace, Account)]| list.partition_point(|(at, _)| u64::from(at.0) < place);
         let mut heads: Vec<&[(AccountPlace, Account)]> = self.0.iter().map(|list| &list[start(list)..]).collect();
@@ -53,7 +53,7 @@ impl Changes {
     }
 }
 
-impl From<Vec<(AccountPlace, Account)>> for Changes {
+impl From<Vec<(AccountPlace, Account)>> for AccountChanges {
     fn from(list: Vec<(AccountPlace, Account)>) -> Self {
         Self(vec![list])
     }
@@ -71,7 +71,7 @@ mod tests {
         let account =
             |id: u128| Account::open(&NewAccount { id: AccountId::new(id), ..NewAccount::default() }, Timestamp::ZERO);
         let list = |items: &[(u32, u128)]| items.iter().map(|&(at, id)| (AccountPlace(at), account(id))).collect();
-        let mut changes = Changes::default();
+        let mut changes = AccountChanges::default();
         assert_eq!((changes.last_place(), changes.iter().count()), (None, 0));
         changes.push(list(&[(1, 10), (3, 11), (9, 12)]));
         changes.push(list(&[(0, 20), (3, 21), (4, 22)]));

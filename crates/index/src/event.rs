@@ -4,7 +4,7 @@ use journal::{Position, StartAt};
 use ledger::{AccountPlace, ImportNumber, PendingState, TrialBalance};
 use types::{Digest, LedgerId, Seq, Timestamp};
 
-use crate::changes::Changes;
+use crate::changes::AccountChanges;
 use crate::keys::KeyRow;
 use crate::postings::{Columns, POSITION_END};
 
@@ -13,7 +13,7 @@ pub const GENERATION_ENTRIES: u64 = 262_144;
 
 /// What one entry, or one fact of an entry, did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum IndexedFact {
     /// A client's transfer was created.
     Transfer {
         id: u128,
@@ -59,18 +59,18 @@ pub enum Event {
         /// The import in which the account was staged, if any. Its id can be used again if that import is discarded.
         import: Option<ImportNumber>,
     },
-    /// Anything else. A restart folds the entry again; `engine::Fact::restored_from` says which entries those are.
+    /// Any other fact. A restart folds the entry again; `engine::Fact::restored_from` tells which entries those are.
     Other,
 }
 
 /// An event, and the position of its entry in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placed {
+pub struct IndexedEntry {
     /// The position of the entry. It is below 2^47, so the segment number is below 2^19.
     pub position: Position,
     /// The time of the transfer. Other events do not use it.
     pub timestamp: Timestamp,
-    pub event: Event,
+    pub event: IndexedFact,
 }
 
 /// The tag of an id in the tables. A tag above these two and below [`IMPORTED`] is the status number of a failure.
@@ -136,7 +136,7 @@ impl Extent {
 
 /// Events in order, stored by column.
 #[derive(Debug, Clone)]
-pub struct Batch {
+pub struct IndexUpdate {
     /// One row per transfer or leg.
     debits: Vec<u32>,
     credits: Vec<u32>,
@@ -150,13 +150,13 @@ pub struct Batch {
     len: usize,
 }
 
-impl Default for Batch {
+impl Default for IndexUpdate {
     fn default() -> Self {
         Self::with_capacity(0)
     }
 }
 
-impl Batch {
+impl IndexUpdate {
     /// Creates an empty batch with capacity for `transfers` transfers.
     pub fn with_capacity(transfers: usize) -> Self {
         Self {
@@ -178,39 +178,39 @@ impl Batch {
     /// # Panics
     /// IDX-1: if the position is not below 2^47, or is lower than the position of the previous event.
     #[inline]
-    pub fn push(&mut self, placed: &Placed) {
+    pub fn push(&mut self, placed: &IndexedEntry) {
         let position = placed.position.get();
         assert!(position < POSITION_END && position >= self.extent.last, "IDX-1: position {position} is out of order");
         self.extent.first = self.extent.first.min(position);
         self.extent.last = position;
         self.len += 1;
         match placed.event {
-            Event::Transfer { id, debit, credit, is_pending, resolves } => {
+            IndexedFact::Transfer { id, debit, credit, is_pending, resolves } => {
                 self.push_id(KeyRow::new(id, position, if is_pending { CREATED_PENDING } else { CREATED }));
                 self.push_posting(debit, credit, placed);
                 if let Some((id, state)) = resolves {
                     self.resolutions.push(KeyRow::new(id, position, state_tag(state)));
                 }
             }
-            Event::Staged { id, debit, credit, import } => {
+            IndexedFact::Staged { id, debit, credit, import } => {
                 self.push_id(KeyRow::new(id, position, import_tag(import)));
                 self.push_posting(debit, credit, placed);
             }
-            Event::Leg { debit, credit } => self.push_posting(debit, credit, placed),
-            Event::Failed { id, status } => {
+            IndexedFact::Leg { debit, credit } => self.push_posting(debit, credit, placed),
+            IndexedFact::Failed { id, status } => {
                 assert!(
                     status > CREATED_PENDING && import_of(status).is_none(),
                     "IDX-1: an id fails for a status above {CREATED_PENDING}, not {status}"
                 );
                 self.push_id(KeyRow::new(id, position, status));
             }
-            Event::Expired { id } => {
+            IndexedFact::Expired { id } => {
                 self.resolutions.push(KeyRow::new(id, position, state_tag(PendingState::Expired)));
             }
-            Event::Account { id, place, import } => {
+            IndexedFact::Account { id, place, import } => {
                 self.accounts.push(KeyRow::new(id, place.0.into(), import.map_or(0, import_tag)));
             }
-            Event::Other => {
+            IndexedFact::Other => {
                 // An entry with several such facts is replayed only once.
                 if self.others.last() != Some(&position) {
                     self.others.push(position);
@@ -254,7 +254,7 @@ impl Batch {
     }
 
     #[inline]
-    fn push_posting(&mut self, debit: AccountPlace, credit: AccountPlace, placed: &Placed) {
+    fn push_posting(&mut self, debit: AccountPlace, credit: AccountPlace, placed: &IndexedEntry) {
         self.debits.push(debit.0);
         self.credits.push(credit.0);
         self.positions.push(placed.position.get());
@@ -289,5 +289,5 @@ pub struct Generation {
     /// The trial balance of every ledger, in order of ledger number.
     pub totals: Vec<(LedgerId, TrialBalance)>,
     /// Every account that was opened or changed in the generation, in its state at the end.
-    pub changes: Changes,
+    pub changes: AccountChanges,
 }

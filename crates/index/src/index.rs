@@ -9,7 +9,7 @@ use disk::Disk;
 use ledger::{IndexedFields, Past};
 use types::{LedgerId, Origin, Seq};
 
-use crate::event::{Batch, Generation};
+use crate::event::{Generation, IndexUpdate};
 use crate::fault::Fault;
 use crate::log::Log;
 use crate::past::PastIndex;
@@ -119,7 +119,7 @@ impl Index {
     }
 
     /// Makes events visible to queries. Their entries must be durable, and come in the order of the log.
-    pub fn publish(&self, batch: Batch) {
+    pub fn publish(&self, batch: IndexUpdate) {
         if !batch.is_empty() {
             self.shared.lock().view.publish(batch);
         }

@@ -3,7 +3,7 @@
 //! The index is derived data. Any of its files can be deleted or damaged: every read verifies checksums, and opening
 //! keeps the longest sequence of intact runs. The caller then publishes the rest from the journal again.
 //!
-//! The journal thread collects durable events in [`Batch`]es and publishes them ([`Index::publish`]), which makes them
+//! The journal thread collects durable events in [`IndexUpdate`]es and publishes them ([`Index::publish`]), which makes them
 //! visible to queries. At the end of every generation of [`GENERATION_ENTRIES`] entries, it hands over the state
 //! ([`Index::seal`]). A background thread (`worker`) writes the tables of the generation (`run`), and merges every
 //! eight runs into one.
@@ -50,9 +50,9 @@ mod worker;
 mod yielding;
 
 pub use accounts::Balances;
-pub use changes::Changes;
+pub use changes::AccountChanges;
 pub use check::Check;
-pub use event::{Batch, Event, GENERATION_ENTRIES, Generation, GenerationEnd, Placed};
+pub use event::{GENERATION_ENTRIES, Generation, GenerationEnd, IndexUpdate, IndexedEntry, IndexedFact};
 pub use fault::Fault;
 pub use fields::Field;
 pub use index::{GENERATIONS_WAITING_MAX, Index, Status};

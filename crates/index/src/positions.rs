@@ -10,7 +10,7 @@ use ledger::AccountPlace;
 use types::{LedgerId, Timestamp};
 
 use crate::array::Array;
-use crate::event::{Batch, Extent};
+use crate::event::{Extent, IndexUpdate};
 use crate::fault::Fault;
 use crate::fields::{Field, FieldTable};
 use crate::log::Log;
@@ -82,7 +82,7 @@ impl fmt::Debug for Positions {
 #[derive(Debug)]
 enum Part {
     Run(Listed),
-    Batch(Arc<Batch>),
+    IndexUpdate(Arc<IndexUpdate>),
 }
 
 /// The rest of the current part.
@@ -95,7 +95,7 @@ enum Rows {
 impl Positions {
     pub(crate) fn new(view: View, log: &Arc<dyn Log>, what: What, bounds: Bounds, reversed: bool) -> Self {
         let runs = view.runs.iter().filter(|listed| bounds.meet(listed.run.extent)).cloned().map(Part::Run);
-        let batches = view.batches().filter(|batch| bounds.meet(batch.extent)).cloned().map(Part::Batch);
+        let batches = view.batches().filter(|batch| bounds.meet(batch.extent)).cloned().map(Part::IndexUpdate);
         let parts = runs.chain(batches).collect();
         Self { what, bounds, reversed, log: Arc::clone(log), parts, present: None, last: None }
     }
@@ -117,7 +117,7 @@ impl Positions {
                 let (from, to) = table.find(ledger, value, first, end)?;
                 Ok(Some(Rows::Field { table: Arc::clone(table), from, to }))
             }
-            (Part::Batch(batch), What::Postings { place, sides }) => {
+            (Part::IndexUpdate(batch), What::Postings { place, sides }) => {
                 let columns = batch.columns();
                 let (debits, credits) = (sides != Sides::Credits, sides != Sides::Debits);
                 let accounts = columns.debits.iter().zip(columns.credits);
@@ -128,7 +128,7 @@ impl Positions {
                 });
                 Ok(Some(Rows::Memory(rows.map(|(_, &position)| Position::from_number(position)).collect())))
             }
-            (Part::Batch(batch), What::Field { field, ledger, value }) => {
+            (Part::IndexUpdate(batch), What::Field { field, ledger, value }) => {
                 let first = Position::from_number(first.max(batch.extent.first));
                 let last = Position::from_number((end - 1).min(batch.extent.last));
                 let mut positions = Vec::new();

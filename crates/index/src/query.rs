@@ -7,7 +7,7 @@ use ledger::{AccountPlace, ImportNumber, PendingState, TrialBalance};
 use types::{AccountId, LedgerId, Timestamp, TransferId};
 
 use crate::accounts::Balances;
-use crate::event::{Batch, CREATED, CREATED_PENDING, GenerationEnd, import_of, state_of};
+use crate::event::{CREATED, CREATED_PENDING, GenerationEnd, IndexUpdate, import_of, state_of};
 use crate::fault::Fault;
 use crate::fields::Field;
 use crate::index::Index;
@@ -185,7 +185,7 @@ impl Index {
 }
 
 fn find_id(view: &View, id: u128) -> Result<Option<KeyRow>, Fault> {
-    let in_range = |batch: &&Arc<Batch>| batch.ids_range.0 <= id && id <= batch.ids_range.1;
+    let in_range = |batch: &&Arc<IndexUpdate>| batch.ids_range.0 <= id && id <= batch.ids_range.1;
     for batch in view.batches().rev().filter(in_range) {
         if let Some(row) = batch.ids.iter().rfind(|row| row.id == id) {
             return Ok(Some(*row));

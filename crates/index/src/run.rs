@@ -11,7 +11,7 @@ use types::Origin;
 use crate::accounts::{AccountRow, IMAGES_ARRAYS, Images};
 use crate::array::Array;
 use crate::block::{BlockFile, Label, Writer};
-use crate::event::{Batch, CREATED_PENDING, Extent, Generation};
+use crate::event::{CREATED_PENDING, Extent, Generation, IndexUpdate};
 use crate::fault::Fault;
 use crate::fixed::{Six, to_usize};
 use crate::generation::GenerationRow;
@@ -59,7 +59,7 @@ pub(crate) struct Run {
 pub(crate) struct Waiting {
     pub(crate) number: u32,
     pub(crate) generation: Generation,
-    pub(crate) batches: Vec<Arc<Batch>>,
+    pub(crate) batches: Vec<Arc<IndexUpdate>>,
     /// The number of accounts that were open when it began.
     pub(crate) accounts_before: u64,
 }
@@ -150,7 +150,7 @@ impl Run {
         let pendings = ids.iter().filter(|row| row.tag() == CREATED_PENDING && !resolved(row));
         write_table(&mut writer, pendings.copied().map(Ok))?;
         Keys::write(&mut writer, account_ids.len() as u64, account_ids.iter().copied().map(Ok))?;
-        Postings::write(&mut writer, batches().map(Batch::columns))?;
+        Postings::write(&mut writer, batches().map(IndexUpdate::columns))?;
         write_array(&mut writer, opened().map(|(_, account)| Ok(AccountRow::of(account))))?;
         Images::write(&mut writer, waiting.number, changes)?;
         write_array(&mut writer, batches().flat_map(|batch| &batch.others).map(|&position| Ok(Six(position))))?;

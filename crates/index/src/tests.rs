@@ -193,10 +193,14 @@ fn a_changed_byte_never_changes_an_answer() {
 fn flags_are_restored_unchanged() {
     let (disk, log) = (MemoryDisk::default(), MemoryLog::default());
     let (index, _) = Index::open(&disk, ORIGIN, log.clone()).unwrap();
-    let mut batch = Batch::default();
+    let mut batch = IndexUpdate::default();
     let place = AccountPlace(0);
     let position = Position::new(1, 4096, false);
-    batch.push(&Placed { position, timestamp: Timestamp::ZERO, event: Event::Account { id: 5, place, import: None } });
+    batch.push(&IndexedEntry {
+        position,
+        timestamp: Timestamp::ZERO,
+        event: IndexedFact::Account { id: 5, place, import: None },
+    });
     index.publish(batch);
     let account = Account {
         id: AccountId::new(5),

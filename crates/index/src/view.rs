@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::event::Batch;
+use crate::event::IndexUpdate;
 use crate::fault::Fault;
 use crate::fields::{Choices, Field, FieldTable};
 use crate::run::{Run, Waiting};
@@ -23,7 +23,7 @@ pub(crate) struct Listed {
 pub(crate) struct View {
     pub(crate) runs: Arc<Vec<Listed>>,
     pub(crate) waiting: Vec<Arc<Waiting>>,
-    pub(crate) open: Vec<Arc<Batch>>,
+    pub(crate) open: Vec<Arc<IndexUpdate>>,
 }
 
 /// A batch with at least this many events is not extended.
@@ -31,7 +31,7 @@ const BATCH_EVENTS: usize = 8_192;
 
 impl View {
     /// Adds a batch of events. Small batches are combined, so that the list stays short.
-    pub(crate) fn publish(&mut self, batch: Batch) {
+    pub(crate) fn publish(&mut self, batch: IndexUpdate) {
         let room = self.open.last_mut().filter(|last| last.len() + batch.len() <= BATCH_EVENTS);
         // If a query holds the last batch, it must not change.
         match room.and_then(Arc::get_mut) {
@@ -41,7 +41,7 @@ impl View {
     }
 
     /// The batches that are not in tables yet, in order.
-    pub(crate) fn batches(&self) -> impl DoubleEndedIterator<Item = &Arc<Batch>> {
+    pub(crate) fn batches(&self) -> impl DoubleEndedIterator<Item = &Arc<IndexUpdate>> {
         self.waiting.iter().flat_map(|waiting| &waiting.batches).chain(&self.open)
     }
 

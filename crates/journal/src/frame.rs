@@ -62,7 +62,7 @@ impl Frame {
     }
 
     /// The entries, one after the other, each with its place.
-    pub fn iter(&self) -> impl Iterator<Item = Result<(Entry, Placed), DecodeError>> {
+    pub fn iter(&self) -> impl Iterator<Item = Result<(Entry, EntryOffset), DecodeError>> {
         self.view().iter()
     }
 
@@ -158,7 +158,7 @@ pub(crate) struct Entries<'a> {
 }
 
 impl Entries<'_> {
-    fn read(&mut self) -> Result<(Entry, Placed), DecodeError> {
+    fn read(&mut self) -> Result<(Entry, EntryOffset), DecodeError> {
         self.begin_run()?;
         let offset = self.payload_bytes - self.decoder.rest().len();
         let (entry, is_row) = match self.run.take() {
@@ -170,7 +170,7 @@ impl Entries<'_> {
             None => (codec::decode_entry(&mut self.decoder, &mut self.context)?, false),
         };
         self.check_end()?;
-        Ok((entry, Placed::new(offset, is_row)))
+        Ok((entry, EntryOffset::new(offset, is_row)))
     }
 
     /// As [`Entries::read`], where only the canonical encoding is wanted.
@@ -206,7 +206,7 @@ impl Entries<'_> {
 }
 
 impl Iterator for Entries<'_> {
-    type Item = Result<(Entry, Placed), DecodeError>;
+    type Item = Result<(Entry, EntryOffset), DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
@@ -220,14 +220,14 @@ impl Iterator for Entries<'_> {
 
 /// Where an entry stands in the payload of its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placed {
+pub struct EntryOffset {
     /// Byte of the payload at which it starts.
     pub offset: u32,
     /// A client transfer in a row, which can be read by itself.
     pub is_row: bool,
 }
 
-impl Placed {
+impl EntryOffset {
     fn new(offset: usize, is_row: bool) -> Self {
         Self { offset: u32::try_from(offset).expect("JRN-2: a payload is at most 900 KiB"), is_row }
     }
@@ -262,7 +262,7 @@ impl FrameBuilder {
     ///
     /// # Panics
     /// When the entry does not follow the one before (JRN-1, JRN-4) or does not fit any more (JRN-2).
-    pub fn push(&mut self, entry: &Entry) -> Placed {
+    pub fn push(&mut self, entry: &Entry) -> EntryOffset {
         let placed = self.try_push(entry);
         placed.unwrap_or_else(|| panic!("JRN-2: a frame holds at most {PAYLOAD_BYTES_MAX} payload bytes"))
     }
@@ -271,7 +271,7 @@ impl FrameBuilder {
     ///
     /// # Panics
     /// When the entry does not follow the one before (JRN-1, JRN-4).
-    pub fn try_push(&mut self, entry: &Entry) -> Option<Placed> {
+    pub fn try_push(&mut self, entry: &Entry) -> Option<EntryOffset> {
         let header = &entry.header;
         let started = self.started.get_or_insert_with(|| {
             self.payload.bytes.reserve(self.bytes_before);
@@ -287,7 +287,7 @@ impl FrameBuilder {
                 }
                 let context = &started.context;
                 let offset = codec::push_row(header, transfer, context, &mut self.run, &mut self.payload);
-                Placed::new(offset, true)
+                EntryOffset::new(offset, true)
             }
             None => {
                 let record = codec::encode_entry(entry, &started.context, &mut self.scratch);
@@ -302,7 +302,7 @@ impl FrameBuilder {
                 }
                 let offset = self.payload.bytes.len();
                 self.payload.counted(record);
-                Placed::new(offset, false)
+                EntryOffset::new(offset, false)
             }
         };
         started.context.follow(header);

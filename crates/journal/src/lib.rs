@@ -30,7 +30,7 @@ pub use canonical::CanonicalRun;
 pub use codec::{canonical, kind_name, leaf_hash};
 pub use fault::Fault;
 pub use file::{FileJournal, Inspected, Layout, Prepare};
-pub use frame::{FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed};
+pub use frame::{EntryOffset, FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX};
 pub use identity::{Identity, Part};
 pub use log::memory::{MemoryJournal, MemoryLog, MemoryReader};
 pub use log::{DurableLog, Reader};

@@ -77,10 +77,11 @@ impl Fact {
     pub fn text_bytes(&self) -> usize {
         /// Around each text.
         const OVERHEAD: usize = 16;
-        let value =
-            |(key, value): &(String, Option<String>)| OVERHEAD + key.len() + value.as_ref().map_or(0, String::len);
+        let value = |(key, value): &(String, Option<String>)| {
+            OVERHEAD.saturating_add(key.len()).saturating_add(value.as_ref().map_or(0, String::len))
+        };
         match self {
-            Self::AddressSet { address, .. } => OVERHEAD + address.as_str().len(),
+            Self::AddressSet { address, .. } => OVERHEAD.saturating_add(address.as_str().len()),
             Self::MetadataSet { values, .. } => values.iter().map(value).sum(),
             Self::BookOpened(_)
             | Self::AccountOpened(_)

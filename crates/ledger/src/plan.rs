@@ -15,13 +15,15 @@ use std::collections::{BTreeMap, HashMap};
 use foldhash::fast::RandomState;
 use types::{AccountId, Asset, LedgerId, Span, Timestamp, TransferId};
 
-pub use batch::{Batch, CHAIN_EVENTS_MAX, ChainFailure, Event, Step};
+pub use batch::{BatchContext, BatchEvent, CHAIN_EVENTS_MAX, ChainFailure, Step};
 pub use staged::ImportRefusal;
 pub(crate) use view::View;
 
 use crate::effect::{Effect, resolution};
 use crate::{Account, AccountStatus, Address, Book, BookStatus, ChangeStatus, Fact, IndexedFields, Ledger, Limits};
-use crate::{MetadataOf, NewAccount, NewTransfer, Outcome, PastTransfer, PendingState, Refusal, Scheduled, Transfer};
+use crate::{
+    MetadataOf, NewAccount, NewTransfer, Outcome, PastTransfer, PendingState, Scheduled, StatusRefusal, Transfer,
+};
 use crate::{TransferKey, TransferStatus};
 
 /// The answer to a request, and the fact that it produces if it is carried out.
@@ -41,7 +43,7 @@ impl<S> Planned<S> {
         Self { outcome: Outcome::Exists { timestamp }, fact: None }
     }
 
-    fn refused(refusal: Refusal<S>) -> Self {
+    fn refused(refusal: StatusRefusal<S>) -> Self {
         Self { outcome: Outcome::Refused(refusal), fact: None }
     }
 }

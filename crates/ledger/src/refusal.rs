@@ -18,18 +18,18 @@ pub enum Outcome<S> {
         /// The timestamp of the original.
         timestamp: Timestamp,
     },
-    Refused(Refusal<S>),
+    Refused(StatusRefusal<S>),
 }
 
 /// A business refusal: a permanent code and the values it is about. `Display` writes a sentence for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{status}{detail}")]
-pub struct Refusal<S> {
+pub struct StatusRefusal<S> {
     pub status: S,
     pub detail: Detail,
 }
 
-/// The values that a [`Refusal`] is about, beyond what its code says.
+/// The values that a [`StatusRefusal`] is about, beyond what its code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
     None,
@@ -84,10 +84,10 @@ impl fmt::Display for Detail {
 }
 
 /// Refuses with `status` unless `ok`. A request is checked by a sequence of these calls, in order of precedence.
-pub(crate) fn ensure<S>(ok: bool, status: S, detail: Detail) -> Result<(), Refusal<S>> {
-    if ok { Ok(()) } else { Err(Refusal { status, detail }) }
+pub(crate) fn ensure<S>(ok: bool, status: S, detail: Detail) -> Result<(), StatusRefusal<S>> {
+    if ok { Ok(()) } else { Err(StatusRefusal { status, detail }) }
 }
 
-pub(crate) fn refuse<S, T>(status: S) -> Result<T, Refusal<S>> {
-    Err(Refusal { status, detail: Detail::None })
+pub(crate) fn refuse<S, T>(status: S) -> Result<T, StatusRefusal<S>> {
+    Err(StatusRefusal { status, detail: Detail::None })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use datadir::{Fold, JOURNAL, SHARD, TENANT, new_origin};
 use disk::{Directory, DirectoryError, Disk, DiskFile, create_directory};
-use engine::{Applied, Checkpoint, Entry};
+use engine::{Applied, DepartedHistory, Entry};
 use journal::{
     CopyFault, DurableLog as _, Fault, FileCopy, FileJournal, FileReader, FrameBuilder, Identity, Layout, Position,
     Prepare, StartAt, leaf_hash,
@@ -40,7 +40,7 @@ pub enum Until {
 #[derive(Debug)]
 pub struct Restored {
     /// The history that the new one departs from, and how far it was kept.
-    pub departed: Checkpoint,
+    pub departed: DepartedHistory,
     /// When its last kept entry was decided.
     pub decided_at: Timestamp,
     /// The new history.
@@ -237,7 +237,7 @@ fn copy(source: &Directory, to: &Path, present: Identity, point: Point) -> Resul
     let target = Directory::open(to)?;
     let mut journal = copy_entries(source, &target, &point)?;
     let Point { mut fold, tree, left_out, damage_behind, .. } = point;
-    let departed = Checkpoint {
+    let departed = DepartedHistory {
         origin: fold.engine.origin().unwrap_or_default(),
         size: tree.size(),
         root: Digest::new(tree.root()),

@@ -3,10 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use engine::{Answer, Applied, Engine, Refusal, Sink, WritesClosed};
-use journal::{Frame, FrameBuilder, Placed};
+use journal::{EntryOffset, Frame, FrameBuilder};
 use types::{Seq, Timestamp};
 
-use crate::feed::{Feed, Notes};
+use crate::frame_notes::{FrameNotes, Notes};
 use crate::queue::Ask;
 
 /// The most deadlines and timeouts that one batch journals before its own commands.
@@ -30,7 +30,7 @@ pub struct Batch<R> {
     /// Which one, counted from 0: batches become durable in this order.
     pub number: u64,
     /// To be appended in this order; none when nothing changed. With each, what its entries did.
-    pub frames: Vec<(Frame, Feed)>,
+    pub frames: Vec<(Frame, FrameNotes)>,
     /// Each answer, and the entry that must be durable before it is given.
     pub answers: Vec<(R, Seq, Answer)>,
 }
@@ -144,11 +144,11 @@ impl Decider {
 struct Packer {
     builder: FrameBuilder,
     notes: Notes,
-    frames: Vec<(Frame, Feed)>,
+    frames: Vec<(Frame, FrameNotes)>,
 }
 
 impl Packer {
-    fn finish(&mut self) -> Vec<(Frame, Feed)> {
+    fn finish(&mut self) -> Vec<(Frame, FrameNotes)> {
         self.end_frame();
         std::mem::take(&mut self.frames)
     }
@@ -160,7 +160,7 @@ impl Packer {
         }
     }
 
-    fn place(&mut self, applied: &Applied<'_>) -> Placed {
+    fn place(&mut self, applied: &Applied<'_>) -> EntryOffset {
         if let Some(placed) = self.builder.try_push(applied.entry) {
             return placed;
         }

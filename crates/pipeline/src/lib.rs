@@ -17,14 +17,14 @@
 
 mod clock_guard;
 mod decider;
-mod feed;
+mod frame_notes;
 mod gate;
 mod queue;
 mod writer;
 
 pub use clock_guard::{ClockBounds, ClockGuard, Doubt, Reading};
 pub use decider::{Batch, Decider, EXPIRIES_PER_BATCH_MAX};
-pub use feed::{Feed, Notes};
+pub use frame_notes::{FrameNotes, Notes};
 pub use gate::{DiskSpace, Gate};
 pub use queue::{Ask, Full, Queue};
 pub use writer::{Indexer, KeySaver, MARK_WITHIN, Step, WriteError, Writer};

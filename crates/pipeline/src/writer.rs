@@ -9,7 +9,7 @@ use journal::{DurableLog, Fault, Frame, FrameAt, SegmentStore, StartAt};
 use types::{Seq, Span};
 
 use crate::decider::Batch;
-use crate::feed::Feed;
+use crate::frame_notes::FrameNotes;
 
 /// How soon after an acknowledgement the mark covers it.
 pub const MARK_WITHIN: Span = Span::from_ns(10_000_000);
@@ -26,11 +26,11 @@ pub trait KeySaver {
 /// Learns what durable frames did, so that it can be queried.
 pub trait Indexer {
     /// Takes what a frame did. Frames come in order; the frame stands at `at`, and `behind` is the place after it.
-    fn index(&self, feed: Feed, at: FrameAt, behind: StartAt) -> Result<(), index::Fault>;
+    fn index(&self, feed: FrameNotes, at: FrameAt, behind: StartAt) -> Result<(), index::Fault>;
 }
 
 impl Indexer for Index {
-    fn index(&self, feed: Feed, at: FrameAt, behind: StartAt) -> Result<(), index::Fault> {
+    fn index(&self, feed: FrameNotes, at: FrameAt, behind: StartAt) -> Result<(), index::Fault> {
         for (ledger, fields) in feed.chosen() {
             self.choose(*ledger, *fields);
         }
@@ -90,7 +90,7 @@ pub struct Writer<R, J> {
     /// Each answer, and the last entry that it rests on; in the order of batches.
     answers: VecDeque<(R, Seq, Answer)>,
     /// To be appended.
-    frames: VecDeque<(Frame, Feed)>,
+    frames: VecDeque<(Frame, FrameNotes)>,
     /// Whether `frames` may need keys that are not saved.
     keys_unsaved: bool,
     /// Not synced.
@@ -107,7 +107,7 @@ pub struct Writer<R, J> {
 /// What a frame did, and where it stands.
 #[derive(Debug)]
 struct Written {
-    feed: Feed,
+    feed: FrameNotes,
     at: FrameAt,
     behind: StartAt,
 }

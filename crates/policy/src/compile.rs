@@ -4,11 +4,11 @@
 use types::Digest;
 
 use crate::cel::{self, CompileError, Program, Schema, Slot, Type};
+use crate::compiled_type::{BUILT_IN, CompiledType, FeaturePlan, How, ModelPlan, RulePlan, StreamPlan, attribute_type};
 use crate::document::{Draft, FeatureDraft, Source, StreamDraft};
 use crate::index::{FeatureIdx, ModelIdx, PaymentTypeIdx, StreamIdx};
 use crate::limits::COST_MAX;
 use crate::literal;
-use crate::plan::{BUILT_IN, FeaturePlan, How, ModelPlan, Plan, RulePlan, StreamPlan, attribute_type};
 use crate::policy::{Document, Policy};
 use crate::reason::Codes;
 use crate::spec::{Attribute, FeatureSource, FeatureSpec, FeatureType, PaymentType};
@@ -64,7 +64,7 @@ struct Compiler<'a> {
 struct Scope<'a> {
     spec: &'a PaymentType,
     schema: Schema,
-    plan: Plan,
+    plan: CompiledType,
     /// Number of steps of all its programs together.
     cost: u64,
 }
@@ -224,7 +224,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn push(&mut self, programs: Vec<(PaymentTypeIdx, Program)>, add: impl Fn(&mut Plan, Program)) {
+    fn push(&mut self, programs: Vec<(PaymentTypeIdx, Program)>, add: impl Fn(&mut CompiledType, Program)) {
         for (payment, program) in programs {
             if let Some(scope) = self.scopes.get_mut(payment.get()).and_then(Option::as_mut) {
                 scope.cost += u64::from(program.cost());
@@ -250,7 +250,7 @@ impl<'a> Compiler<'a> {
         self.scopes.get(payment.get())?.as_ref()
     }
 
-    fn plan(&mut self, payment: PaymentTypeIdx) -> Option<&mut Plan> {
+    fn plan(&mut self, payment: PaymentTypeIdx) -> Option<&mut CompiledType> {
         self.scopes.get_mut(payment.get())?.as_mut().map(|scope| &mut scope.plan)
     }
 }
@@ -270,7 +270,7 @@ impl<'a> Scope<'a> {
             schema.declare(&path, attribute_type(attribute.kind), !attribute.required);
         }
         let ledger = draft.ledgers.get(spec.ledger.get());
-        let plan = Plan {
+        let plan = CompiledType {
             type_name: spec.name.clone(),
             asset: ledger.map(|ledger| ledger.asset.to_string()).unwrap_or_default().into(),
             attributes: spec.attributes.len(),

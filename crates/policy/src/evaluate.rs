@@ -3,12 +3,12 @@
 use types::{Amount, Name, Timestamp, Token};
 
 use crate::cel::{EvalError, Program, Value};
+use crate::compiled_type::{How, ModelPlan, Payment, StreamPlan};
 use crate::evaluation::{
-    AccountRef, Effect, Evaluation, Facts, History, LegError, LegPlan, Reason, Score, StreamRecord, Verdict,
+    AccountRef, Effect, Evaluation, Facts, LegError, LegPlan, Reason, Score, StreamRecord, Verdict, WindowSource,
 };
 use crate::index::AttributeIdx;
 use crate::limits::FEATURE_TEXT_BYTES_MAX;
-use crate::plan::{How, ModelPlan, Payment, StreamPlan};
 use crate::policy::Policy;
 use crate::reason::Codes;
 use crate::spec::{AggregateKind, Leg, LegAccount, OnFailure, RuleEffect, Thresholds};
@@ -20,7 +20,7 @@ impl Policy {
     /// # Panics
     /// POL-1: if the facts do not fit the payment type. POL-2: if the amount is above
     /// [`AMOUNT_MAX`](crate::limits::AMOUNT_MAX). The edge must have checked both.
-    pub fn evaluate(&self, facts: &Facts<'_>, history: &dyn History) -> Evaluation {
+    pub fn evaluate(&self, facts: &Facts<'_>, history: &dyn WindowSource) -> Evaluation {
         let position = facts.payment_type.get();
         let plan = self.plans.get(position).expect("POL-1: the payment type is one of this policy");
         let spec = self.payment_types().get(position).expect("POL-1: the payment type is one of this policy");
@@ -200,7 +200,7 @@ impl StreamNow {
     }
 }
 
-fn feature_value(how: &How, payment: &Payment<'_>, streams: &[StreamNow], history: &dyn History) -> FeatureValue {
+fn feature_value(how: &How, payment: &Payment<'_>, streams: &[StreamNow], history: &dyn WindowSource) -> FeatureValue {
     match how {
         How::Expression(program) => expression_value(program, payment),
         How::Aggregate { stream, aggregate, window } => {

@@ -30,7 +30,7 @@ impl Facts<'_> {
 }
 
 /// The records of all streams of the policy as of now. It is used during one evaluation only, so it need not change.
-pub trait History {
+pub trait WindowSource {
     /// Aggregates the records of `entity` in `window`, exactly, as of `at` on the stream's clock. `candidate` is the
     /// value that the payment under decision adds to the stream at that instant; it counts as if it were already
     /// recorded. An entity without records has an exact answer: zero.

@@ -3,7 +3,7 @@
 //!
 //! A [`Bundle`] is the `policy.toml` of a folder with the models that it names. [`Policy::compile`] checks all of it
 //! and returns either an immutable [`Policy`] or every [`Problem`] with its place in the document. [`Policy::evaluate`]
-//! turns the [`Facts`] of a payment and the [`History`] of its entities into an [`Evaluation`]. It is a pure function,
+//! turns the [`Facts`] of a payment and the [`WindowSource`] of its entities into an [`Evaluation`]. It is a pure function,
 //! so the same payment gets the same answer on every machine. It does no I/O and uses no clock or randomness.
 //!
 //! An evaluation goes in this order: the streams that record the payment, features, models, rules, thresholds, legs.
@@ -37,12 +37,12 @@ pub mod reason;
 
 mod bundle;
 mod compile;
+mod compiled_type;
 mod document;
 mod evaluate;
 mod evaluation;
 mod index;
 mod literal;
-mod plan;
 mod policy;
 mod problem;
 mod spec;
@@ -50,7 +50,7 @@ mod value;
 
 pub use bundle::{Bundle, BundleError, DOCUMENT, is_file_name, model_files};
 pub use evaluation::{
-    AccountRef, Effect, Evaluation, Facts, History, LegError, LegPlan, Reason, Score, StreamRecord, Verdict,
+    AccountRef, Effect, Evaluation, Facts, LegError, LegPlan, Reason, Score, StreamRecord, Verdict, WindowSource,
 };
 pub use index::{
     AccountTemplateIdx, AttributeIdx, EntityIdx, FeatureIdx, LedgerIdx, ModelIdx, PaymentTypeIdx, StreamIdx,

@@ -4,11 +4,11 @@ use types::{Digest, Name};
 
 use crate::bundle::{Bundle, DOCUMENT};
 use crate::compile::compile;
+use crate::compiled_type::CompiledType;
 use crate::document::{self, Draft};
 use crate::index::PaymentTypeIdx;
 use crate::limits::DOCUMENT_BYTES_MAX;
 use crate::onnx::Model;
-use crate::plan::Plan;
 use crate::problem::{Problem, Problems};
 use crate::reason::Codes;
 use crate::spec::{
@@ -21,7 +21,7 @@ pub struct Policy {
     pub(crate) digest: Digest,
     pub(crate) document: Document,
     /// One per payment type.
-    pub(crate) plans: Vec<Plan>,
+    pub(crate) plans: Vec<CompiledType>,
     /// One per model of the document.
     pub(crate) models: Vec<Model>,
     pub(crate) codes: Codes,

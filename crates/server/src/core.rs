@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use datadir::KeyStore;
 use disk::Directory;
+use edge::auth::{ApiKeys, Authenticator};
 use engine::{Answered, Engine, Operation, Request, WritesClosed};
 use index::Index;
 use journal::{Fault, FileReader, Identity, Reader};
@@ -13,10 +14,9 @@ use policy::Policy;
 use tokio::sync::{Semaphore, oneshot, watch};
 use types::{ActorId, RequestId, Seq, ShardId, TenantId, Timestamp};
 
-use crate::auth::{ApiKeys, Authenticator};
 use crate::guard::{Confirmed, Guard};
-use crate::history::{History, HistoryError};
 use crate::metrics::Metrics;
+use crate::past::{PastError, PastReader};
 use crate::proofs::Proofs;
 use crate::tail::Tail;
 use crate::threads::{CommitError, Inbox};
@@ -159,35 +159,33 @@ impl Core {
     /// Asks the past, on a thread of its own: it reads files.
     ///
     /// # Errors
-    /// When there is no answer; see [`HistoryError`].
+    /// When there is no answer; see [`PastError`].
     pub async fn past<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&mut History<'_>) -> Result<T, HistoryError> + Send + 'static,
-    ) -> Result<T, HistoryError> {
+        ask: impl FnOnce(&mut PastReader<'_>) -> Result<T, PastError> + Send + 'static,
+    ) -> Result<T, PastError> {
         let core = self.clone();
         // The semaphore is never closed; without a permit there would only be more threads.
         let permit = Arc::clone(&self.0.past).acquire_owned().await.ok();
         let asked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let opened = core.0.durably_opened();
-            ask(&mut History::new(&core.0.index, core.0.reader.clone(), opened))
+            ask(&mut PastReader::new(&core.0.index, core.0.reader.clone(), opened))
         });
         let answer = asked.await.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string()).into()));
         answer.inspect_err(|error| self.note_unread(error))
     }
 
     /// What could not be read of the past says something about the journal or its index.
-    fn note_unread(&self, error: &HistoryError) {
+    fn note_unread(&self, error: &PastError) {
         match error {
-            HistoryError::Journal(fault) | HistoryError::Index(index::Fault::Log(fault)) => {
-                self.0.guard.note_fault(fault)
-            }
-            HistoryError::Index(fault) => {
+            PastError::Journal(fault) | PastError::Index(index::Fault::Log(fault)) => self.0.guard.note_fault(fault),
+            PastError::Index(fault) => {
                 if let Some(damage) = fault.as_damage() {
                     self.give_up(CommitError::Index(damage));
                 }
             }
-            HistoryError::Field(_) | HistoryError::NothingToFind | HistoryError::TooMuchToAddUp(_) => {}
+            PastError::Field(_) | PastError::NothingToFind | PastError::TooMuchToAddUp(_) => {}
         }
     }
 

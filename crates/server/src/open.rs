@@ -10,6 +10,7 @@ use datadir::{
     TENANT, Terms, new_origin, random, recover, system_random,
 };
 use disk::{Directory, DirectoryError};
+use edge::auth::ApiKeys;
 use engine::{Command, CredentialAdded, CredentialKind, Engine, PrincipalAdded, PrincipalKind, Request, WritesClosed};
 use index::Index;
 use journal::{DurableLog, FileJournal, Layout, Recovered, SegmentStore, TailBounds};
@@ -19,7 +20,6 @@ use tokio::sync::{Semaphore, oneshot, watch as latest};
 use types::{ActorId, CredentialId, RequestId, Seq, Span};
 use vault::ApiKey;
 
-use crate::auth::ApiKeys;
 use crate::background::Background;
 use crate::clock::{Clock, Clocks};
 use crate::core::{Core, Shared};

@@ -3,9 +3,10 @@
 
 use datadir::{KeyStore, Pace, Started, Terms, recover};
 use disk::Directory;
+use edge::auth::{AuthError, Authenticator as _, Caller, Presented};
 use engine::{ApiKeyAdded, Entry, Fact, Header, IdentityFact};
 use journal::{DurableLog as _, FrameBuilder, Layout, SegmentStore as _};
-use server::{AuthError, Authenticator as _, Caller, Core, Opened, Options, Presented};
+use server::{Core, Opened, Options};
 use types::{ActorId, CredentialId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 use vault::ApiKey;
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use api::{History, Operation, Problem, packed};
+use api::{CursorOrigin, Operation, Problem, packed};
 use datadir::KeyStore;
 use edge::{Body, Edge, Head, Installation, Response, Sources};
 use engine::{
@@ -59,7 +59,7 @@ struct Known {
 }
 
 impl Shared {
-    pub(crate) fn new(keys: KeyStore<SimDisk>, history: History, reader: FileReader<SimDisk>) -> Self {
+    pub(crate) fn new(keys: KeyStore<SimDisk>, history: CursorOrigin, reader: FileReader<SimDisk>) -> Self {
         let installation = Installation::new(TENANT, history, &keys);
         Self { keys, installation, reader, known: Mutex::default() }
     }

@@ -201,7 +201,7 @@ impl Process {
     /// Begins to serve.
     pub(crate) fn new(opened: Opened, reading: Reading) -> Self {
         let Opened { engine, journal, index, notes, keys, .. } = opened;
-        let history = api::History { origin: journal.identity().origin, shard: SHARD };
+        let history = api::CursorOrigin { origin: journal.identity().origin, shard: SHARD };
         let shared = Shared::new(keys, history, journal.reader());
         shared.note(&engine, active_policy(&engine));
         let last = Some(engine.clock()).filter(|last| *last > Timestamp::ZERO);

@@ -91,13 +91,13 @@ type Names = BTreeMap<String, usize>;
 struct Inode {
     now: Vec<u8>,
     durable: Vec<u8>,
-    unsynced: Vec<Change>,
+    unsynced: Vec<UnsyncedWrite>,
     /// A failed sync left pages clean that are not on disk.
     is_astray: bool,
 }
 
 #[derive(Debug)]
-enum Change {
+enum UnsyncedWrite {
     Truncate,
     Write { offset: usize, bytes: Box<[u8]> },
 }
@@ -246,7 +246,7 @@ impl Disk for SimDisk {
         state.powered(&self.prefix)?;
         let path = self.path(name);
         if let Some(&number) = state.names.get(&path) {
-            state.files[number].change(Change::Truncate);
+            state.files[number].change(UnsyncedWrite::Truncate);
             return Ok(self.file(number));
         }
         let number = state.files.len();
@@ -321,7 +321,7 @@ impl DiskFile for SimFile {
             state.struck = Some(Trouble::NoSpace);
         }
         let written = if failed.is_some() { bytes.len() >> 1 } else { bytes.len() };
-        state.files[self.number].change(Change::Write { offset, bytes: bytes[..written].into() });
+        state.files[self.number].change(UnsyncedWrite::Write { offset, bytes: bytes[..written].into() });
         failed.map_or(Ok(()), Err)
     }
 
@@ -422,7 +422,7 @@ impl State {
 }
 
 impl Inode {
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: UnsyncedWrite) {
         change.apply(&mut self.now);
         self.unsynced.push(change);
     }
@@ -436,14 +436,14 @@ impl Inode {
         for change in &self.unsynced {
             length_stopped |= rng.percent(stops_percent);
             let (offset, bytes) = match change {
-                Change::Truncate => {
+                UnsyncedWrite::Truncate => {
                     if !length_stopped {
                         length = 0;
                         torn.clear();
                     }
                     continue;
                 }
-                Change::Write { offset, bytes } => (*offset, bytes),
+                UnsyncedWrite::Write { offset, bytes } => (*offset, bytes),
             };
             let end = offset + bytes.len();
             if !length_stopped {
@@ -469,7 +469,7 @@ impl Inode {
     }
 }
 
-impl Change {
+impl UnsyncedWrite {
     fn apply(&self, content: &mut Vec<u8>) {
         match self {
             Self::Truncate => content.clear(),

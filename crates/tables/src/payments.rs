@@ -11,7 +11,7 @@ use vault::{RootKey, Vault};
 
 use crate::TENANT;
 use crate::cell::Cell;
-use crate::input::{Batch, Column, IdKind, Input};
+use crate::input::{Column, IdKind, Input, RowGroup};
 
 #[derive(Debug)]
 pub struct Row {
@@ -102,7 +102,7 @@ impl Payments {
     }
 
     /// Converts the rows of a batch. `first` is the number of its first row in the file.
-    pub fn rows(&mut self, batch: &Batch, first: u64) -> Vec<Row> {
+    pub fn rows(&mut self, batch: &RowGroup, first: u64) -> Vec<Row> {
         let mut broken = batch.broken.iter().peekable();
         let mut rows = Vec::with_capacity(batch.rows);
         for (row, number) in (0..batch.rows).zip(first..) {
@@ -156,7 +156,10 @@ impl Payments {
             let value = api::payments::value(attribute, &cell, policy.entities())
                 .map_err(|complaint| unfit(column, cell, &complaint.expected))?;
             let token = value.tokenised(&mut |kind, value, personal| tokens.token(kind, value, personal));
-            attributes.push(Some(token.map_err(|full| unfit(column, cell, &format!("one of fewer values: {full}")))?));
+            attributes
+                .push(Some(token.map_err(|full| {
+                    unfit(column, cell, &format!("a value that the key store has room for: {full}"))
+                })?));
         }
         Ok(NewPayment {
             payment: payment_id(&id),

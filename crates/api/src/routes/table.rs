@@ -11,10 +11,10 @@ use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape,
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
-use crate::history::{AccountBalance, AddressBalances, BalanceRow, IndexStatus, Statement};
 use crate::imports::{Import, ImportBody};
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
 use crate::packed;
+use crate::past::{AccountBalance, AddressBalances, BalanceRow, IndexStatus, Statement};
 use crate::payments::PaymentBody;
 use crate::requests::{LabelBody, LedgerBody, VerbBody};
 use crate::responses::{Account, ClockConfirmed, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};

@@ -33,7 +33,7 @@ fn statuses_of_the_ledger_keep_their_names_and_numbers() {
 #[test]
 fn a_refusal_of_the_ledger_says_what_was_available_and_requested() {
     let detail = Detail::Room { account: AccountId::new(7), available: Amount::new(380), requested: Amount::new(400) };
-    let refusal = Refusal::Transfer(ledger::Refusal { status: TransferStatus::ExceedsCredits, detail });
+    let refusal = Refusal::Transfer(ledger::StatusRefusal { status: TransferStatus::ExceedsCredits, detail });
     let body = serde_json::to_value(Problem::from(&refusal).body()).expect("JSON");
     let expected = serde_json::json!({
         "type": "https://finaira.dev/errors/exceeds_credits",

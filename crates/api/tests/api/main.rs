@@ -3,10 +3,10 @@
 mod support;
 
 mod errors;
-mod history;
 mod openapi;
 mod orders;
 mod packed;
+mod past;
 mod payments;
 mod rendering;
 mod requests;

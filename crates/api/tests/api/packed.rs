@@ -190,7 +190,7 @@ proptest! {
 #[test]
 fn results_carry_their_status_and_the_balances_that_were_asked_for() {
     let at = Timestamp::from_ns(5);
-    let refused = ledger::Refusal { status: TransferStatus::ExceedsCredits, detail: ledger::Detail::None };
+    let refused = ledger::StatusRefusal { status: TransferStatus::ExceedsCredits, detail: ledger::Detail::None };
     let statuses = [EventStatus::Created, EventStatus::Exists, EventStatus::Refused(refused)];
     let results = statuses.map(|status| EventResult { status, timestamp: at });
     let plain = packed::transfer_results(&results, &[]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::decisions::Decision;
 use api::events::Event;
 use api::responses::{Account, Assets, Unknown};
-use api::{History, Scope};
+use api::{CursorOrigin, Scope};
 use engine::{
     ApiKeyAdded, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline, Entry, Fact, Header,
     IdentityFact, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated,
@@ -20,7 +20,7 @@ use types::{
     ShardId, Span, TenantId, Timestamp, Token,
 };
 
-const HISTORY: History = History { origin: Origin::new(9), shard: ShardId::new(0) };
+const HISTORY: CursorOrigin = CursorOrigin { origin: Origin::new(9), shard: ShardId::new(0) };
 const LEDGER: LedgerId = LedgerId::new(978);
 
 fn name(text: &str) -> Name {

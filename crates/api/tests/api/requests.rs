@@ -1,7 +1,7 @@
 //! An invalid request gets a code, a place, and a message with what was found and what was expected.
 
 use api::requests;
-use api::{History, IdempotencyKey, List, Parameters};
+use api::{CursorOrigin, IdempotencyKey, List, Parameters};
 use types::{Origin, ShardId};
 
 use crate::support::{NO_KEY, check};
@@ -138,7 +138,7 @@ fn parameters_are_known_and_given_once() {
 
 #[test]
 fn a_cursor_belongs_to_one_list_of_one_history() {
-    let history = History { origin: Origin::new(7), shard: ShardId::new(0) };
+    let history = CursorOrigin { origin: Origin::new(7), shard: ShardId::new(0) };
     let cursor = history.cursor(List::Payments, 12);
     assert_eq!(cursor, "00000000-0000-0000-0000-000000000007.0.p12");
     assert_eq!(history.position(&cursor, List::Payments), Ok(12_u64));
@@ -147,7 +147,7 @@ fn a_cursor_belongs_to_one_list_of_one_history() {
     for bad in ["", "abc", "7.0.p+1", "7.0.p", "7.0.p1.2", "x.0.p1", "7.-1.p1", "7.0.p99999999999999999999"] {
         check(history.position::<u64>(bad, List::Payments), "invalid_parameter", "-", &format!("`{bad}` {malformed}"));
     }
-    let restored = History { origin: Origin::new(8), shard: ShardId::new(0) };
+    let restored = CursorOrigin { origin: Origin::new(8), shard: ShardId::new(0) };
     let problem = restored.position::<u64>(&cursor, List::Payments).expect_err("another history");
     assert_eq!((problem.code().as_str(), problem.status()), ("cursor_of_another_origin", 410));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use features::{Aggregate, Applied, Change, Missing, Stream, StreamId, Update, Window, Windows};
+use features::{Aggregate, Missing, RecordChange, Stream, StreamId, Update, UpdateOutcome, Window, Windows};
 use proptest::prelude::*;
 use types::{Digest, DigestBuilder, Seq, Span, Timestamp, Token};
 
@@ -15,7 +15,7 @@ enum Step {
     /// Time passes, then an entity gets a record that lies `late_ns` back.
     Insert { entity: u128, wait_ns: u64, late_ns: u64, value: i64 },
     /// The `back`th record from the end changes; it may be long forgotten.
-    Change { back: usize, change: Change },
+    RecordChange { back: usize, change: RecordChange },
 }
 
 #[derive(Debug, Clone)]
@@ -46,19 +46,19 @@ impl Model {
                 self.newest_ns = self.newest_ns.max(at);
                 let key = (entity, at, self.inserted.len() as u64 + 1);
                 self.inserted.push(key);
-                (key, Change::Insert { value })
+                (key, RecordChange::Insert { value })
             }
-            Step::Change { back, change } => (*self.inserted.iter().nth_back(back)?, change),
+            Step::RecordChange { back, change } => (*self.inserted.iter().nth_back(back)?, change),
         };
         match change {
-            Change::Insert { value } => {
+            RecordChange::Insert { value } => {
                 let label = self.records.get(&(entity, at, seq)).is_some_and(|(_, label)| *label);
                 self.records.insert((entity, at, seq), (value, label));
             }
-            Change::Remove => {
+            RecordChange::Remove => {
                 self.records.remove(&(entity, at, seq));
             }
-            Change::Label { positive } => {
+            RecordChange::Label { positive } => {
                 self.records.entry((entity, at, seq)).and_modify(|(_, label)| *label = positive);
             }
         }
@@ -109,11 +109,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let insert = (0..ENTITIES, 0_u64..4, prop_oneof![3 => Just(0), 1 => 0_u64..60], value.clone())
         .prop_map(|(entity, wait_ns, late_ns, value)| Step::Insert { entity, wait_ns, late_ns, value });
     let change = prop_oneof![
-        Just(Change::Remove),
-        any::<bool>().prop_map(|positive| Change::Label { positive }),
-        value.prop_map(|value| Change::Insert { value }),
+        Just(RecordChange::Remove),
+        any::<bool>().prop_map(|positive| RecordChange::Label { positive }),
+        value.prop_map(|value| RecordChange::Insert { value }),
     ];
-    let change = (0_usize..40, change).prop_map(|(back, change)| Step::Change { back, change });
+    let change = (0_usize..40, change).prop_map(|(back, change)| Step::RecordChange { back, change });
     prop::collection::vec(prop_oneof![3 => insert, 2 => change], 1..120)
 }
 
@@ -142,7 +142,7 @@ fn ask(windows: &Windows, model: &Model, question: &Question) -> Result<Aggregat
     windows.aggregate(STREAM, entity, question.window, model.asked_at(question), question.candidate)
 }
 
-fn replayed(updates: &[Update], records_max: u32) -> (Vec<Applied>, Digest) {
+fn replayed(updates: &[Update], records_max: u32) -> (Vec<UpdateOutcome>, Digest) {
     let mut windows = opened(records_max);
     let mut digest = DigestBuilder::new("finaira features model test");
     let fold = |update: &Update| {
@@ -161,7 +161,7 @@ proptest! {
         let (mut windows, mut model) = (opened(u32::MAX), Model::default());
         for step in &steps {
             if let Some(update) = model.update(step) {
-                prop_assert!(!matches!(windows.apply(&update), Applied::Dropped(_)));
+                prop_assert!(!matches!(windows.apply(&update), UpdateOutcome::Dropped(_)));
             }
             for question in &questions {
                 let truth = if model.covers(question) { Ok(model.answer(question)) } else { Err(Missing::WindowTruncated) };
@@ -178,7 +178,7 @@ proptest! {
         windows.open(&Stream { id: STREAM, retention: Span::from_ns(RETENTION_NS), records_max, entities_max, recorded_since: Timestamp::ZERO });
         for step in &steps {
             if let Some(update) = model.update(step) {
-                prop_assert_ne!(windows.apply(&update), Applied::Dropped(Missing::UnknownStream));
+                prop_assert_ne!(windows.apply(&update), UpdateOutcome::Dropped(Missing::UnknownStream));
             }
             prop_assert!(windows.entities() <= u64::from(entities_max));
             prop_assert!(windows.records() <= u64::from(entities_max) * u64::from(records_max));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use features::{Applied, Change, Missing, Stream, StreamId, Update, Window, Windows};
+use features::{Missing, RecordChange, Stream, StreamId, Update, UpdateOutcome, Window, Windows};
 use types::{DigestBuilder, Seq, Span, Timestamp, Token};
 
 const STREAM: StreamId = StreamId::new(7);
@@ -436,9 +436,9 @@ fn streams_are_apart() {
             windows.aggregate(StreamId::new(id), entity, window, at, None).map(|recorded| recorded.count)
         };
         assert_eq!(count(&windows, id), Ok(0));
-        let change = Change::Insert { value: 3 };
+        let change = RecordChange::Insert { value: 3 };
         let update = Update { stream: StreamId::new(id), entity, at, seq: Seq::new(1), change };
-        assert_eq!(windows.apply(&update), Applied::Kept);
+        assert_eq!(windows.apply(&update), UpdateOutcome::Kept);
         assert_eq!(count(&windows, id), Ok(1));
         assert_eq!(count(&windows, 3), Err(Missing::UnknownStream));
         let mut digest = DigestBuilder::new("finaira features test");
@@ -528,19 +528,21 @@ fn run(table: &str) -> (Windows, Option<Update>) {
             [entity, verb, record, ref rest @ ..] => {
                 let (at, seq) = record.split_once('#').expect(line);
                 let change = match (verb, rest) {
-                    ("insert", [value]) => Change::Insert { value: i64::try_from(number(value, line)).expect(line) },
-                    ("remove", []) => Change::Remove,
-                    ("label", []) => Change::Label { positive: true },
-                    ("unlabel", []) => Change::Label { positive: false },
+                    ("insert", [value]) => {
+                        RecordChange::Insert { value: i64::try_from(number(value, line)).expect(line) }
+                    }
+                    ("remove", []) => RecordChange::Remove,
+                    ("label", []) => RecordChange::Label { positive: true },
+                    ("unlabel", []) => RecordChange::Label { positive: false },
                     _ => panic!("{line}"),
                 };
                 let seq = Seq::new(u64::try_from(number(seq, line)).expect(line));
                 let update = Update { stream: STREAM, entity: token(entity), at: instant(at, line), seq, change };
                 updated = Some(update);
                 match windows.apply(&update) {
-                    Applied::Kept => "kept".to_owned(),
-                    Applied::Unchanged => "unchanged".to_owned(),
-                    Applied::Dropped(missing) => reason(missing).to_owned(),
+                    UpdateOutcome::Kept => "kept".to_owned(),
+                    UpdateOutcome::Unchanged => "unchanged".to_owned(),
+                    UpdateOutcome::Dropped(missing) => reason(missing).to_owned(),
                 }
             }
             _ => panic!("{line}"),

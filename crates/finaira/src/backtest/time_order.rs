@@ -1,6 +1,6 @@
 //! Sorts the rows of a file by time, whatever their order in the file.
 
-use tables::{Batch, Column, Input, Row};
+use tables::{Column, Input, Row, RowGroup};
 use types::Timestamp;
 
 /// The facts about a file's times that must be known before its rows are read.
@@ -20,7 +20,7 @@ impl Schedule {
     pub(crate) fn read(input: &Input, time: usize) -> anyhow::Result<Self> {
         let (mut rows, mut earliest) = (0, Vec::new());
         for batch in input.batches(&[time])? {
-            let Batch { rows: batch_rows, columns, .. } = batch?;
+            let RowGroup { rows: batch_rows, columns, .. } = batch?;
             rows += batch_rows as u64;
             let column = columns.first();
             let times = (0..batch_rows).filter_map(|row| column.map(|column: &Column| column.cell(row))?.time());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
-use tables::{Batch, Cell, Input};
+use tables::{Cell, Input, RowGroup};
 use types::{Timestamp, shorten};
 
 /// A file, and the columns that it may have.
@@ -93,7 +93,7 @@ impl Table {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row<'a> {
     table: &'a Table,
-    batch: &'a Batch,
+    batch: &'a RowGroup,
     index: usize,
     pub(super) number: u64,
 }

@@ -87,7 +87,7 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Checkpoint {
+pub(crate) struct CheckpointArgs {
     #[command(flatten)]
     remote: Remote,
     /// Print the key that verifies the checkpoint instead
@@ -111,7 +111,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
 
 /// Prints the newest checkpoint of a server, or the key that verifies it.
 #[expect(clippy::print_stdout, reason = "the result goes to standard output")]
-pub(crate) fn checkpoint(of: &Checkpoint) -> anyhow::Result<()> {
+pub(crate) fn checkpoint(of: &CheckpointArgs) -> anyhow::Result<()> {
     if of.vkey {
         println!("{}", text(&of.remote.json("/v1/proofs/keys")?, "vkey")?);
     } else {

@@ -293,7 +293,7 @@ fn a_journal_that_lost_signed_entries_is_rejected() {
     copy(older.path(), &data.path().join("journal"));
     let (status, said) = Server::failing_start(data.path());
     assert!(!status.success());
-    assert!(said.contains("the journal holds 5 entries, but a checkpoint of 54 was signed"), "{said}");
+    assert!(said.contains("the journal holds 6 entries, but a checkpoint of 55 was signed"), "{said}");
 
     let (status, said) = Server::failing_start_with(data.path(), &["--proofs", "off"]);
     assert!(!status.success() && said.contains("entries that were acknowledged are gone"), "{said}");
@@ -304,7 +304,7 @@ fn a_journal_that_lost_signed_entries_is_rejected() {
     copy(&data.path().join("proofs"), &signed.path().join("proofs"));
     std::fs::remove_dir_all(data.path().join("proofs")).expect("it is there");
     let (status, said) = Server::failing_start(data.path());
-    assert!(!status.success() && said.contains("but a checkpoint of 54 was signed"), "{said}");
+    assert!(!status.success() && said.contains("but a checkpoint of 55 was signed"), "{said}");
 
     // Other entries in their place, and more of them, are detected when the tree is rebuilt from them.
     let witness = data.path().join("keys/proof.checkpoint");
@@ -315,7 +315,7 @@ fn a_journal_that_lost_signed_entries_is_rejected() {
     copy(&signed.path().join("proofs"), &data.path().join("proofs"));
     std::fs::rename(signed.path().join("witness"), &witness).expect("it is there");
     let server = Server::start(data.path());
-    let said = eventually(|| Some(server.log()).filter(|log| log.contains("the first 54 entries of the journal")));
+    let said = eventually(|| Some(server.log()).filter(|log| log.contains("the first 55 entries of the journal")));
     assert!(said.contains("are not those that a checkpoint was signed for"), "{said}");
     assert!(!server.wait_with_log().0.success(), "the server stops");
 }

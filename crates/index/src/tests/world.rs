@@ -17,7 +17,7 @@ pub(super) const ORIGIN: Origin = Origin::new(7);
 /// An event, and the transfer that it created.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Happened {
-    pub(super) placed: Placed,
+    pub(super) placed: IndexedEntry,
     transfer: Option<Transfer>,
 }
 
@@ -82,8 +82,8 @@ impl World {
         if self.ordered_ids { entry + 1 } else { entry.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) }
     }
 
-    fn happen(&mut self, event: Event, transfer: Option<Transfer>) -> Happened {
-        let placed = Placed { position: self.position(), timestamp: self.now(), event };
+    fn happen(&mut self, event: IndexedFact, transfer: Option<Transfer>) -> Happened {
+        let placed = IndexedEntry { position: self.position(), timestamp: self.now(), event };
         let happened = Happened { placed, transfer };
         if let Some(transfer) = transfer.filter(|transfer| matches!(transfer.key, TransferKey::Client(_))) {
             self.log.push(placed.position, transfer);
@@ -98,7 +98,7 @@ impl World {
         let new = NewAccount { id, ledger: LedgerId::new(1), code: Code::new(3), ..NewAccount::default() };
         self.accounts.push(Account::open(&new, self.now()));
         self.changed.insert(place, ());
-        self.happen(Event::Account { id: id.get(), place, import: None }, None)
+        self.happen(IndexedFact::Account { id: id.get(), place, import: None }, None)
     }
 
     fn transfer(&mut self, key: TransferKey, flags: TransferFlags) -> (Transfer, AccountPlace, AccountPlace) {
@@ -139,7 +139,7 @@ impl World {
         if is_pending {
             self.unresolved.push(id);
         }
-        self.happen(Event::Transfer { id, debit, credit, is_pending, resolves }, Some(transfer))
+        self.happen(IndexedFact::Transfer { id, debit, credit, is_pending, resolves }, Some(transfer))
     }
 
     /// Makes one entry. Some kinds of entry have several events.
@@ -150,19 +150,19 @@ impl World {
             0 => vec![self.open_account()],
             1 => {
                 let id = self.fresh_id();
-                vec![self.happen(Event::Failed { id, status: TransferStatus::ExceedsCredits.number() }, None)]
+                vec![self.happen(IndexedFact::Failed { id, status: TransferStatus::ExceedsCredits.number() }, None)]
             }
             2 => (0..3)
                 .map(|number| {
                     let key = TransferKey::Leg { payment: PaymentId::new(self.entries.into()), number };
                     let (transfer, debit, credit) = self.transfer(key, TransferFlags::NONE);
-                    self.happen(Event::Leg { debit, credit }, Some(transfer))
+                    self.happen(IndexedFact::Leg { debit, credit }, Some(transfer))
                 })
                 .collect(),
-            3 => vec![self.happen(Event::Other, None)],
+            3 => vec![self.happen(IndexedFact::Other, None)],
             4 if !self.unresolved.is_empty() => {
                 let id = self.unresolved.remove(0);
-                vec![self.happen(Event::Expired { id }, None)]
+                vec![self.happen(IndexedFact::Expired { id }, None)]
             }
             5 | 6 if !self.unresolved.is_empty() => {
                 let place = self.below(self.unresolved.len() as u64);
@@ -176,7 +176,7 @@ impl World {
     }
 
     pub(super) fn publish(&mut self, entries: u64) {
-        let mut batch = Batch::default();
+        let mut batch = IndexUpdate::default();
         for _ in 0..entries {
             self.entry().iter().for_each(|happened| batch.push(&happened.placed));
         }
@@ -186,7 +186,7 @@ impl World {
     pub(super) fn seal(&mut self) {
         let changed = std::mem::take(&mut self.changed);
         let changed: Vec<_> = changed.into_keys().map(|place| (place, self.accounts[place.0 as usize])).collect();
-        let mut changes = Changes::default();
+        let mut changes = AccountChanges::default();
         // The later list must win over this stale one.
         let stale = |(place, account): &(AccountPlace, Account)| {
             (*place, Account { debits_posted: Amount::new(1 << 90), ..*account })
@@ -246,7 +246,7 @@ impl World {
         };
         self.check_restored(&restored, kept);
         for era in &self.eras[kept..] {
-            let mut batch = Batch::default();
+            let mut batch = IndexUpdate::default();
             era.events.iter().for_each(|happened| batch.push(&happened.placed));
             index.publish(batch);
             if let Some(generation) = &era.generation {
@@ -288,7 +288,7 @@ impl World {
             self.eras[..kept].iter().flat_map(|era| &era.events).map(|happened| happened.placed).collect();
         let mut pendings = BTreeMap::new();
         for placed in &events {
-            if let Event::Transfer { id, is_pending: true, .. } = placed.event {
+            if let IndexedFact::Transfer { id, is_pending: true, .. } = placed.event {
                 pendings.insert(id, placed.position);
             }
             if let Some((id, _)) = resolution_of(placed.event) {
@@ -298,7 +298,7 @@ impl World {
         let mut pendings: Vec<_> = pendings.into_values().collect();
         pendings.sort_unstable();
         assert_eq!(restored.pendings().unwrap(), pendings);
-        let others = events.iter().filter(|placed| placed.event == Event::Other).map(|placed| placed.position);
+        let others = events.iter().filter(|placed| placed.event == IndexedFact::Other).map(|placed| placed.position);
         assert_eq!(restored.others().collect::<Result<Vec<_>, _>>().unwrap(), others.collect::<Vec<_>>());
     }
 
@@ -392,14 +392,16 @@ impl World {
         for happened in self.events() {
             let Some(id) = id_of(happened.placed.event) else { continue };
             let state = match happened.placed.event {
-                Event::Failed { status, .. } => IdState::Failed(status),
-                Event::Transfer { is_pending: true, .. } => IdState::CreatedPending(resolution(id, u64::MAX / 20)),
-                Event::Transfer { .. }
-                | Event::Staged { .. }
-                | Event::Leg { .. }
-                | Event::Expired { .. }
-                | Event::Account { .. }
-                | Event::Other => IdState::Created,
+                IndexedFact::Failed { status, .. } => IdState::Failed(status),
+                IndexedFact::Transfer { is_pending: true, .. } => {
+                    IdState::CreatedPending(resolution(id, u64::MAX / 20))
+                }
+                IndexedFact::Transfer { .. }
+                | IndexedFact::Staged { .. }
+                | IndexedFact::Leg { .. }
+                | IndexedFact::Expired { .. }
+                | IndexedFact::Account { .. }
+                | IndexedFact::Other => IdState::Created,
             };
             let found = self.index.find(TransferId::new(id)).unwrap();
             assert_eq!(found, Some(Found { position: happened.placed.position, state, import: None }));
@@ -447,21 +449,21 @@ impl World {
 }
 
 /// The transfer id that an event uses up.
-pub(super) fn id_of(event: Event) -> Option<u128> {
-    if let Event::Transfer { id, .. } | Event::Failed { id, .. } = event { Some(id) } else { None }
+pub(super) fn id_of(event: IndexedFact) -> Option<u128> {
+    if let IndexedFact::Transfer { id, .. } | IndexedFact::Failed { id, .. } = event { Some(id) } else { None }
 }
 
 /// The pending transfer that an event resolves, and how.
-fn resolution_of(event: Event) -> Option<(u128, PendingState)> {
-    if let Event::Expired { id } = event {
+fn resolution_of(event: IndexedFact) -> Option<(u128, PendingState)> {
+    if let IndexedFact::Expired { id } = event {
         return Some((id, PendingState::Expired));
     }
-    if let Event::Transfer { resolves, .. } = event { resolves } else { None }
+    if let IndexedFact::Transfer { resolves, .. } = event { resolves } else { None }
 }
 
 /// The accounts of a transfer or leg.
-fn accounts_of(event: Event) -> Option<(AccountPlace, AccountPlace)> {
-    if let Event::Transfer { debit, credit, .. } | Event::Leg { debit, credit } = event {
+fn accounts_of(event: IndexedFact) -> Option<(AccountPlace, AccountPlace)> {
+    if let IndexedFact::Transfer { debit, credit, .. } | IndexedFact::Leg { debit, credit } = event {
         Some((debit, credit))
     } else {
         None

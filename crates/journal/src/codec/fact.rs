@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use engine::{ArtifactChunk, Checkpoint, Fact, Header, LabelRecorded, PolicyActivated, StateDigest, StreamOpened};
-use features::{Change, StreamId, Update};
+use engine::{ArtifactChunk, DepartedHistory, Fact, Header, LabelRecorded, PolicyActivated, StateDigest, StreamOpened};
+use features::{RecordChange, StreamId, Update};
 use types::{Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
 
 use super::{identity, ledger_facts, payment};
@@ -157,7 +157,7 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
         JOURNAL_STARTED => Fact::JournalStarted { origin: Origin::new(from.u128()?) },
         JOURNAL_CONTINUED => Fact::JournalContinued {
             origin: Origin::new(from.u128()?),
-            departed: Checkpoint {
+            departed: DepartedHistory {
                 origin: Origin::new(from.u128()?),
                 size: from.varint()?,
                 root: Digest::new(from.array()?),
@@ -238,10 +238,10 @@ pub(super) fn encode_updates(header: &Header, updates: &[Update], into: &mut Enc
     into.count(updates.len());
     for update in updates {
         let (tag, value) = match update.change {
-            Change::Insert { value } => (INSERT, Some(value)),
-            Change::Remove => (REMOVE, None),
-            Change::Label { positive: false } => (LABEL_NEGATIVE, None),
-            Change::Label { positive: true } => (LABEL_POSITIVE, None),
+            RecordChange::Insert { value } => (INSERT, Some(value)),
+            RecordChange::Remove => (REMOVE, None),
+            RecordChange::Label { positive: false } => (LABEL_NEGATIVE, None),
+            RecordChange::Label { positive: true } => (LABEL_POSITIVE, None),
         };
         into.u8(tag);
         into.varint(update.stream.get());
@@ -263,10 +263,10 @@ pub(super) fn decode_updates(header: &Header, from: &mut Decoder<'_>) -> Result<
         let before: u64 = from.varint()?;
         let seq = header.seq.get().checked_sub(before).map(Seq::new).ok_or(DecodeError::Truncated)?;
         let change = match tag {
-            INSERT => Change::Insert { value: from.zigzag()? },
-            REMOVE => Change::Remove,
-            LABEL_NEGATIVE => Change::Label { positive: false },
-            LABEL_POSITIVE => Change::Label { positive: true },
+            INSERT => RecordChange::Insert { value: from.zigzag()? },
+            REMOVE => RecordChange::Remove,
+            LABEL_NEGATIVE => RecordChange::Label { positive: false },
+            LABEL_POSITIVE => RecordChange::Label { positive: true },
             other => return Err(DecodeError::Unknown { what: "window change", value: u64::from(other) }),
         };
         Ok(Update { stream, entity, at, seq, change })

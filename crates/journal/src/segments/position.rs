@@ -4,7 +4,7 @@ use std::fmt;
 
 use types::Seq;
 
-use crate::frame::{Frame, HEADER_BYTES, Placed};
+use crate::frame::{EntryOffset, Frame, HEADER_BYTES};
 
 /// The place of an entry: its segment, its byte in the segment's file, and whether it is a row. Positions order as
 /// entries do. The number uses 48 bits.
@@ -82,7 +82,7 @@ impl FrameAt {
     }
 
     /// The position of an entry of this frame.
-    pub const fn position(self, placed: Placed) -> Position {
+    pub const fn position(self, placed: EntryOffset) -> Position {
         Position::new(self.segment, self.offset + placed.offset as u64, placed.is_row)
     }
 }

@@ -1,7 +1,7 @@
 //! Entries as bytes.
 
 use engine::{Entry, Fact};
-use journal::{CanonicalRun, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, Placed, canonical, leaf_hash};
+use journal::{CanonicalRun, EntryOffset, Frame, FrameBuilder, PAYLOAD_BYTES_MAX, canonical, leaf_hash};
 use ledger::{Transfer, TransferKey};
 use proptest::prelude::*;
 use types::{AccountId, ActorId, Code, RequestId, Sealed, Span, TransferId};
@@ -70,9 +70,9 @@ proptest! {
     #[test]
     fn an_entry_stands_where_adding_it_said(entries in entry_run()) {
         let mut builder = FrameBuilder::default();
-        let said: Vec<Placed> = entries.iter().map(|entry| builder.push(entry)).collect();
+        let said: Vec<EntryOffset> = entries.iter().map(|entry| builder.push(entry)).collect();
         let frame = builder.finish().unwrap();
-        let found: Vec<Placed> = frame.iter().map(|read| read.unwrap().1).collect();
+        let found: Vec<EntryOffset> = frame.iter().map(|read| read.unwrap().1).collect();
         prop_assert_eq!(found, said);
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Checkpoint, Entry, Fact};
+use engine::{DepartedHistory, Entry, Fact};
 use journal::{
     DurableLog, Fault, FileJournal, Frame, Identity, Layout, Part, Position, Recovered, SegmentStore, StartAt, TornTail,
 };
@@ -45,7 +45,7 @@ fn open(files: &Files) -> Result<Opened, Fault> {
 
 /// The entry that goes on as `identity` after `size` entries.
 fn continued(identity: Identity, from: Origin, size: u64) -> Entry {
-    let departed = Checkpoint { origin: from, size, root: Digest::of(b"root") };
+    let departed = DepartedHistory { origin: from, size, root: Digest::of(b"root") };
     let fact = Fact::JournalContinued { origin: identity.origin, departed };
     Entry { header: header(size + 1), fact, sealed: None }
 }

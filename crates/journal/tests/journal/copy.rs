@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use disk::Directory;
-use engine::{Checkpoint, Entry, Fact};
+use engine::{DepartedHistory, Entry, Fact};
 use journal::{
     CopyFault, DurableLog, Fault, FileCopy, FileJournal, FileReader, Identity, Layout, Reader, SegmentStore,
 };
@@ -329,7 +329,7 @@ fn a_history_that_another_one_continues_is_copied_as_well() {
     let mut opened = original.open();
     let reader = opened.journal.reader();
     let identity = Identity { origin: Origin::new(77), epoch: Epoch::new(2) };
-    let departed = Checkpoint { origin: ORIGIN, size: 4, root: Digest::of(b"root") };
+    let departed = DepartedHistory { origin: ORIGIN, size: 4, root: Digest::of(b"root") };
     let continued = Fact::JournalContinued { origin: identity.origin, departed };
     let continued = Entry { header: header(5), fact: continued, sealed: None };
     let mut copy = open_copy(&folder);

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use engine::{Checkpoint, Entry, Fact};
+use engine::{DepartedHistory, Entry, Fact};
 use journal::{DurableLog, Fault, FileJournal, Identity, Layout, Position, Recovered, SegmentStore, StartAt, TornTail};
 use ledger::TransferKey;
 use types::{Digest, Epoch, Origin, Seq, TransferId};
@@ -127,7 +127,7 @@ fn written(steps: &str) -> Intact {
             _ => {
                 let Identity { origin, epoch } = journal.identity();
                 let after = Identity { origin: Origin::new(origin.get() + 1), epoch: Epoch::new(epoch.get() + 1) };
-                let departed = Checkpoint { origin, size: next - 1, root: Digest::of(b"root") };
+                let departed = DepartedHistory { origin, size: next - 1, root: Digest::of(b"root") };
                 let fact = Fact::JournalContinued { origin: after.origin, departed };
                 let entry = Entry { header: header(next), fact, sealed: None };
                 journal.continue_as(after, &frame(std::slice::from_ref(&entry))).unwrap();

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, CredentialAdded, CredentialKind, Deadline,
-    Entry, Fact, Header, IdentityFact, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
-    PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest, StreamOpened, Verb,
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
+    DepartedHistory, Entry, Fact, Header, IdentityFact, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided,
+    PaymentStatus, PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest, StreamOpened, Verb,
 };
 use expect_test::expect_file;
-use features::{Change, StreamId, Update};
+use features::{RecordChange, StreamId, Update};
 use journal::{DurableLog, FORMAT_VERSION, Identity, Part, canonical, kind_name, leaf_hash};
 use ledger::{
     Account, AccountFlags, AccountPlace, Book, Import, ImportNumber, ImportProgress, ImportState, IndexedFields,
@@ -263,7 +263,7 @@ fn entries_of_version_3() -> Vec<Entry> {
         entries.push(Entry { header: header(seq), fact: Fact::Ledger(fact), sealed: None });
     }
     let leaves: Vec<[u8; 32]> = entries.iter().map(leaf_hash).collect();
-    let departed = Checkpoint { origin: ORIGIN, size: 38, root: Digest::new(root(&leaves)) };
+    let departed = DepartedHistory { origin: ORIGIN, size: 38, root: Digest::new(root(&leaves)) };
     let system = Header { actor: ActorId::SYSTEM, request: RequestId::default(), ..header(39) };
     entries.push(Entry {
         header: system,
@@ -344,7 +344,10 @@ fn entries_of_version_1() -> Vec<Entry> {
             payment: PaymentId::new(13),
             label: name("chargeback"),
             positive: true,
-            updates: vec![update(13, Change::Label { positive: true }), update(13, Change::Label { positive: false })],
+            updates: vec![
+                update(13, RecordChange::Label { positive: true }),
+                update(13, RecordChange::Label { positive: false }),
+            ],
         }),
         Fact::StateDigest(StateDigest { scheme: 1, digest: Digest::of(b"state") }),
     ];
@@ -417,7 +420,7 @@ fn leg(seq: u64, payment: u128, number: u16) -> ledger::Fact {
     ledger::Fact::TransferCreated(Transfer { key, flags: TransferFlags::PENDING, ..plain(seq) })
 }
 
-fn update(seq: u64, change: Change) -> Update {
+fn update(seq: u64, change: RecordChange) -> Update {
     Update { stream: StreamId::new(1), entity: Token::new(99), at: at(seq), seq: Seq::new(seq), change }
 }
 
@@ -478,7 +481,7 @@ fn decided(seq: u64) -> PaymentDecided {
         capture: CaptureTerms::Manual { deadline: "7d".parse().unwrap(), then: AtDeadline::Expire },
         deadline: Some(Deadline { at: at(seq).saturating_add("24h".parse().unwrap()), then: AtDeadline::Proceed }),
         ledger_facts: vec![account(seq, AccountFlags::HISTORY), leg(seq, u128::from(seq), 0)],
-        updates: vec![update(seq, Change::Insert { value: -1_250 })],
+        updates: vec![update(seq, RecordChange::Insert { value: -1_250 })],
         accepted_updates: vec![0],
     }
 }
@@ -506,6 +509,6 @@ fn changed(seq: u64, cause: Cause, status: PaymentStatus) -> PaymentChanged {
         status,
         deadline: held.then_some(deadline),
         ledger_facts: if held { Vec::new() } else { vec![leg(seq, 13, 1)] },
-        updates: if held { Vec::new() } else { vec![update(13, Change::Remove)] },
+        updates: if held { Vec::new() } else { vec![update(13, RecordChange::Remove)] },
     }
 }

@@ -1,7 +1,7 @@
 //! What [`SegmentStore`] promises, run on a journal and on a copy of one.
 
 use disk::Disk;
-use journal::{DurableLog, Fault, FileCopy, FileJournal, Frame, Layout, Reader, SegmentStore, StartAt};
+use journal::{CopyFault, DurableLog, Fault, FileCopy, FileJournal, Frame, Layout, Reader, SegmentStore, StartAt};
 use types::Seq;
 
 use crate::support::{Crashing, Loss, ORIGIN, SHARD, Shelf, chunk, frame, read_all, seqs, small_frame};
@@ -95,8 +95,8 @@ impl Store for Copying {
                 false => self.copy.take(&bytes, Layout::TINY.segment_bytes),
             };
             taken.map_err(|fault| match fault {
-                journal::CopyFault::Own(fault) => fault,
-                other => panic!("{other}"),
+                CopyFault::Own(fault) => fault,
+                CopyFault::Received { .. } | CopyFault::OtherHistory { .. } => panic!("{fault}"),
             })?;
         }
         Ok(())

@@ -3,9 +3,9 @@
 use types::{AccountId, Timestamp};
 
 use super::batch::{ImportCheck, Moment};
-use super::{Event, Planned, View};
+use super::{BatchEvent, Planned, View};
 use crate::refusal::{ensure, refuse};
-use crate::{Account, AccountFlags, AccountStatus as S, Detail, Fact, NewAccount, Refusal};
+use crate::{Account, AccountFlags, AccountStatus as S, Detail, Fact, NewAccount, StatusRefusal};
 
 /// The flags that a request may set.
 const ALLOWED: AccountFlags = AccountFlags::LINKED
@@ -19,7 +19,7 @@ const ALLOWED: AccountFlags = AccountFlags::LINKED
 /// Plans a request on its own, that is, as a batch of one.
 pub(super) fn plan_alone(view: &impl View, now: Timestamp, new: &NewAccount) -> Planned<S> {
     if new.is_linked() {
-        return Planned::refused(Refusal { status: S::LinkedEventChainOpen, detail: Detail::None });
+        return Planned::refused(StatusRefusal { status: S::LinkedEventChainOpen, detail: Detail::None });
     }
     plan(view, Moment::alone(now, is_imported(new)), new)
 }
@@ -33,7 +33,7 @@ pub(super) fn plan(view: &impl View, moment: Moment, new: &NewAccount) -> Planne
         return same.map_or_else(Planned::refused, |()| Planned::exists(recorded.timestamp));
     }
     if view.is_account_reserved(new.id) {
-        return Planned::refused(Refusal { status: S::IdReservedByImport, detail: Detail::Account(new.id) });
+        return Planned::refused(StatusRefusal { status: S::IdReservedByImport, detail: Detail::Account(new.id) });
     }
     if let Err(refusal) = check_new(view, moment, new) {
         return Planned::refused(refusal);
@@ -46,7 +46,7 @@ fn is_imported(new: &NewAccount) -> bool {
     new.flags.contains(AccountFlags::IMPORTED)
 }
 
-fn check_head(moment: Moment, new: &NewAccount) -> Result<(), Refusal<S>> {
+fn check_head(moment: Moment, new: &NewAccount) -> Result<(), StatusRefusal<S>> {
     match moment.check_import(is_imported(new), new.timestamp_ns) {
         ImportCheck::Passes => {}
         ImportCheck::Expected => return refuse(S::ImportedEventExpected),
@@ -62,7 +62,7 @@ fn check_head(moment: Moment, new: &NewAccount) -> Result<(), Refusal<S>> {
     ensure(new.id != AccountId::new(u128::MAX), S::IdMustNotBeIntMax, Detail::None)
 }
 
-fn check_new(view: &impl View, moment: Moment, new: &NewAccount) -> Result<(), Refusal<S>> {
+fn check_new(view: &impl View, moment: Moment, new: &NewAccount) -> Result<(), StatusRefusal<S>> {
     let limits = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS | AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS;
     let both_limits = new.flags.contains(limits);
     ensure(!both_limits, S::FlagsAreMutuallyExclusive, Detail::Flags(new.flags.bits()))?;
@@ -84,7 +84,7 @@ fn check_new(view: &impl View, moment: Moment, new: &NewAccount) -> Result<(), R
 
 /// Checks whether a request for a taken id repeats the original one. If a transfer closed the account in the meantime,
 /// its flags differ from those it was opened with.
-fn check_same(new: &NewAccount, recorded: &Account) -> Result<(), Refusal<S>> {
+fn check_same(new: &NewAccount, recorded: &Account) -> Result<(), StatusRefusal<S>> {
     let numbers = |recorded: u32, given: u32| Detail::Numbers { recorded: recorded.into(), given: given.into() };
     let (ledger, code) = (recorded.ledger.get(), recorded.code.get());
 

@@ -3,7 +3,7 @@
 use types::{Span, Timestamp};
 
 use super::{Plan, Planned, account, transfer};
-use crate::{AccountFlags, AccountStatus, Detail, Fact, Ledger, NewAccount, NewTransfer, Outcome, Refusal};
+use crate::{AccountFlags, AccountStatus, Detail, Fact, Ledger, NewAccount, NewTransfer, Outcome, StatusRefusal};
 use crate::{TransferFlags, TransferStatus};
 
 /// The most events in a chain. Their entries fit in one frame of the journal with room to spare.
@@ -15,20 +15,20 @@ const CHAIN_BYTES_MAX: usize = CHAIN_EVENTS_MAX * ENTRY_BYTES_MAX;
 
 /// What a whole batch determines for each of its events. The first event determines whether the batch is an import.
 #[derive(Debug, Clone, Copy)]
-pub struct Batch {
+pub struct BatchContext {
     is_import: bool,
     last: Timestamp,
 }
 
-impl Batch {
+impl BatchContext {
     /// The batch of these events, the first of which is decided at `at`.
-    pub fn of<E: Event>(events: &[E], at: Timestamp) -> Self {
+    pub fn of<E: BatchEvent>(events: &[E], at: Timestamp) -> Self {
         let others = Span::from_ns(events.len().saturating_sub(1) as u64);
-        Self { is_import: events.first().is_some_and(Event::is_imported), last: at.saturating_add(others) }
+        Self { is_import: events.first().is_some_and(BatchEvent::is_imported), last: at.saturating_add(others) }
     }
 
     /// Splits the events into steps, each of which succeeds or fails on its own.
-    pub fn steps<E: Event>(events: &[E]) -> impl Iterator<Item = Step<'_, E>> {
+    pub fn steps<E: BatchEvent>(events: &[E]) -> impl Iterator<Item = Step<'_, E>> {
         let mut rest = events;
         std::iter::from_fn(move || {
             let links = rest.iter().take_while(|event| event.is_linked()).count();
@@ -56,7 +56,7 @@ pub enum Step<'a, E> {
 }
 
 /// A request that can be part of a batch, alone or in a chain.
-pub trait Event {
+pub trait BatchEvent {
     /// What the sender is told.
     type Answer;
 
@@ -67,7 +67,7 @@ pub trait Event {
     fn is_imported(&self) -> bool;
 
     /// Judges the event after the steps of the plan so far, whether or not it is linked.
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer;
+    fn judge(&self, plan: &mut Plan<'_>, batch: BatchContext) -> Self::Answer;
 
     /// Whether this answer says that the event created something. Any other answer breaks a chain.
     fn is_created(answer: &Self::Answer) -> bool;
@@ -92,27 +92,27 @@ pub enum ChainFailure {
 
 impl ChainFailure {
     /// How an account of the chain is refused.
-    pub const fn of_account(self) -> Refusal<AccountStatus> {
+    pub const fn of_account(self) -> StatusRefusal<AccountStatus> {
         let status = match self {
             Self::Broken => AccountStatus::LinkedEventFailed,
             Self::Open => AccountStatus::LinkedEventChainOpen,
             Self::TooLong => AccountStatus::LinkedChainTooLong,
         };
-        Refusal { status, detail: Detail::None }
+        StatusRefusal { status, detail: Detail::None }
     }
 
     /// How a transfer of the chain is refused.
-    pub const fn of_transfer(self) -> Refusal<TransferStatus> {
+    pub const fn of_transfer(self) -> StatusRefusal<TransferStatus> {
         let status = match self {
             Self::Broken => TransferStatus::LinkedEventFailed,
             Self::Open => TransferStatus::LinkedEventChainOpen,
             Self::TooLong => TransferStatus::LinkedChainTooLong,
         };
-        Refusal { status, detail: Detail::None }
+        StatusRefusal { status, detail: Detail::None }
     }
 }
 
-impl Event for NewAccount {
+impl BatchEvent for NewAccount {
     type Answer = Outcome<AccountStatus>;
 
     fn is_linked(&self) -> bool {
@@ -123,7 +123,7 @@ impl Event for NewAccount {
         self.flags.contains(AccountFlags::IMPORTED)
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
+    fn judge(&self, plan: &mut Plan<'_>, batch: BatchContext) -> Self::Answer {
         let planned = account::plan(plan, batch.at(plan.now()), self);
         plan.take(planned)
     }
@@ -141,7 +141,7 @@ impl Event for NewAccount {
     }
 }
 
-impl Event for NewTransfer {
+impl BatchEvent for NewTransfer {
     type Answer = Outcome<TransferStatus>;
 
     fn is_linked(&self) -> bool {
@@ -152,7 +152,7 @@ impl Event for NewTransfer {
         self.flags.contains(TransferFlags::IMPORTED)
     }
 
-    fn judge(&self, plan: &mut Plan<'_>, batch: Batch) -> Self::Answer {
+    fn judge(&self, plan: &mut Plan<'_>, batch: BatchContext) -> Self::Answer {
         let planned = transfer::plan(plan, batch.at(plan.now()), self);
         plan.take(planned)
     }
@@ -172,13 +172,13 @@ impl Event for NewTransfer {
 
 impl Ledger {
     /// Like [`Ledger::plan_account`], for an event of a batch that is not in a chain.
-    pub fn plan_account_of(&self, batch: Batch, at: Timestamp, new: &NewAccount) -> Planned<AccountStatus> {
+    pub fn plan_account_of(&self, batch: BatchContext, at: Timestamp, new: &NewAccount) -> Planned<AccountStatus> {
         self.check_time(at);
         account::plan(self, batch.at(at), new)
     }
 
     /// Like [`Ledger::plan_transfer`], for an event of a batch that is not in a chain.
-    pub fn plan_transfer_of(&self, batch: Batch, at: Timestamp, new: &NewTransfer) -> Planned<TransferStatus> {
+    pub fn plan_transfer_of(&self, batch: BatchContext, at: Timestamp, new: &NewTransfer) -> Planned<TransferStatus> {
         self.check_time(at);
         transfer::plan(self, batch.at(at), new)
     }
@@ -189,8 +189,8 @@ impl Plan<'_> {
     /// created, even if that event already exists. A chain that fails leaves the plan as it was before, except that the
     /// event that broke the chain may have spent its id. That event gets its own answer; the others are told that their
     /// chain failed.
-    pub fn take_chain<E: Event>(&mut self, batch: Batch, events: &[E]) -> Vec<E::Answer> {
-        let is_open = events.last().is_some_and(Event::is_linked);
+    pub fn take_chain<E: BatchEvent>(&mut self, batch: BatchContext, events: &[E]) -> Vec<E::Answer> {
+        let is_open = events.last().is_some_and(BatchEvent::is_linked);
         let before = self.clone();
         let mut answers = Vec::with_capacity(events.len());
         let mut broken_by = None;
@@ -248,7 +248,7 @@ fn frame_bytes(facts: &[Fact]) -> usize {
 pub(crate) struct Moment {
     /// The timestamp that the event gets unless it has its own.
     pub(super) now: Timestamp,
-    batch: Batch,
+    batch: BatchContext,
 }
 
 /// The result of [`Moment::check_import`], in order of precedence.
@@ -264,7 +264,7 @@ pub(super) enum ImportCheck {
 impl Moment {
     /// The moment of an event on its own.
     pub(super) const fn alone(now: Timestamp, is_import: bool) -> Self {
-        Batch { is_import, last: now }.at(now)
+        BatchContext { is_import, last: now }.at(now)
     }
 
     pub(super) fn check_import(self, is_imported: bool, timestamp_ns: u64) -> ImportCheck {

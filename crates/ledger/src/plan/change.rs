@@ -6,7 +6,7 @@ use super::view::set_metadata;
 use super::{Planned, View};
 use crate::metadata::{METADATA_KEY_BYTES_MAX, METADATA_KEYS_MAX, METADATA_VALUE_BYTES_MAX};
 use crate::refusal::{ensure, refuse};
-use crate::{Address, ChangeStatus as S, Detail, Fact, IndexedFields, Limits, MetadataOf, PastTransfer, Refusal};
+use crate::{Address, ChangeStatus as S, Detail, Fact, IndexedFields, Limits, MetadataOf, PastTransfer, StatusRefusal};
 
 pub(super) fn limits(view: &impl View, now: Timestamp, account: AccountId, limits: Limits) -> Planned<S> {
     let checked = check_account(view, account).and_then(|()| {
@@ -54,11 +54,11 @@ pub(super) fn indexes(view: &impl View, now: Timestamp, ledger: LedgerId, fields
     decide(now, checked, view.indexed_fields(ledger) == fields, || Fact::IndexesChosen { ledger, fields })
 }
 
-fn check_account(view: &impl View, account: AccountId) -> Result<(), Refusal<S>> {
+fn check_account(view: &impl View, account: AccountId) -> Result<(), StatusRefusal<S>> {
     ensure(view.account(account).is_some(), S::AccountNotFound, Detail::Account(account))
 }
 
-fn check_subject(view: &impl View, of: MetadataOf) -> Result<(), Refusal<S>> {
+fn check_subject(view: &impl View, of: MetadataOf) -> Result<(), StatusRefusal<S>> {
     match of {
         MetadataOf::Account(account) => check_account(view, account),
         MetadataOf::Transfer(key) => match view.find(key) {
@@ -70,7 +70,12 @@ fn check_subject(view: &impl View, of: MetadataOf) -> Result<(), Refusal<S>> {
 }
 
 /// A request that would change nothing gets [`Outcome::Exists`](crate::Outcome::Exists) and produces no fact.
-fn decide(now: Timestamp, checked: Result<(), Refusal<S>>, is_so: bool, fact: impl FnOnce() -> Fact) -> Planned<S> {
+fn decide(
+    now: Timestamp,
+    checked: Result<(), StatusRefusal<S>>,
+    is_so: bool,
+    fact: impl FnOnce() -> Fact,
+) -> Planned<S> {
     match checked {
         Err(refusal) => Planned::refused(refusal),
         Ok(()) if is_so => Planned::exists(now),

@@ -1,11 +1,11 @@
 //! Decides whether a request for a transfer whose id is taken repeats the first one or conflicts with it.
 
 use crate::refusal::ensure;
-use crate::{Detail, Refusal, Transfer, TransferFlags, TransferStatus as S};
+use crate::{Detail, StatusRefusal, Transfer, TransferFlags, TransferStatus as S};
 
 /// Checks whether a request for a taken key repeats what is on record. `asked` is the requested transfer, with
 /// everything that it takes from a pending transfer filled in.
-pub(super) fn check_same(asked: &Transfer, recorded: &Transfer) -> Result<(), Refusal<S>> {
+pub(super) fn check_same(asked: &Transfer, recorded: &Transfer) -> Result<(), StatusRefusal<S>> {
     let numbers = |recorded: u128, given: u128| Detail::Numbers { recorded, given };
     let flags = Detail::Flags(recorded.flags.bits());
     let timeouts = numbers(recorded.timeout_s.into(), asked.timeout_s.into());

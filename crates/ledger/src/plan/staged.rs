@@ -10,7 +10,7 @@ use crate::import::IMPORTS_STAGED_MAX;
 use crate::refusal::Outcome;
 use crate::{
     Account, AccountFlags, AccountStatus, Address, Book, Detail, Fact, Import, ImportNumber, ImportState, ImportStatus,
-    IndexedFields, Ledger, Limits, MetadataOf, NewAccount, NewTransfer, PastTransfer, Refusal, Scheduled,
+    IndexedFields, Ledger, Limits, MetadataOf, NewAccount, NewTransfer, PastTransfer, Scheduled, StatusRefusal,
     TransferFlags, TransferKey, TransferStatus,
 };
 
@@ -98,11 +98,11 @@ impl Ledger {
         let new = NewAccount { flags: new.flags.with(AccountFlags::IMPORTED), ..*new };
         if new.ledger != import.ledger && new.ledger.get() != 0 {
             let detail = Detail::Ledger(new.ledger);
-            return Planned::refused(Refusal { status: AccountStatus::LedgerNotFound, detail });
+            return Planned::refused(StatusRefusal { status: AccountStatus::LedgerNotFound, detail });
         }
         if self.account(new.id).is_some() {
             let detail = Detail::Account(new.id);
-            return Planned::refused(Refusal { status: AccountStatus::Exists, detail });
+            return Planned::refused(StatusRefusal { status: AccountStatus::Exists, detail });
         }
         let planned = account::plan_alone(&Staging { ledger: self, number }, at, &new);
         let fact = planned.fact.map(|fact| {
@@ -123,7 +123,7 @@ impl Ledger {
         let new = NewTransfer { flags: new.flags.with(TransferFlags::IMPORTED), ..*new };
         if new.flags != TransferFlags::IMPORTED || new.pending.is_some() || new.timeout_s != 0 {
             let detail = Detail::Flags(new.flags.bits());
-            return Planned::refused(Refusal { status: TransferStatus::ImportTakesSinglePhaseOnly, detail });
+            return Planned::refused(StatusRefusal { status: TransferStatus::ImportTakesSinglePhaseOnly, detail });
         }
         let planned = transfer::plan(&Staging { ledger: self, number }, Moment::alone(at, true), &new);
         let fact = match (planned.outcome, planned.fact) {

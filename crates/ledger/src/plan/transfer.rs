@@ -3,10 +3,11 @@
 use types::{AccountId, Amount, Code, LedgerId, Span, Timestamp, TransferId};
 
 use super::batch::{ImportCheck, Moment};
-use super::{Event, Planned, View, retry};
+use super::{BatchEvent, Planned, View, retry};
 use crate::refusal::{ensure, refuse};
 use crate::{
-    Account, AccountFlags, Detail, Fact, Ledger, NewTransfer, Outcome, PastTransfer, PendingState, Refusal, Transfer,
+    Account, AccountFlags, Detail, Fact, Ledger, NewTransfer, Outcome, PastTransfer, PendingState, StatusRefusal,
+    Transfer,
 };
 use crate::{Scheduled, TransferFlags, TransferKey, TransferStatus as S};
 
@@ -21,7 +22,7 @@ const EXCLUDED_BY_RESOLVING: TransferFlags =
 /// Plans a request on its own, that is, as a batch of one.
 pub(super) fn plan_alone(view: &impl View, now: Timestamp, new: &NewTransfer) -> Planned<S> {
     if new.is_linked() {
-        return Planned::refused(Refusal { status: S::LinkedEventChainOpen, detail: Detail::None });
+        return Planned::refused(StatusRefusal { status: S::LinkedEventChainOpen, detail: Detail::None });
     }
     plan(view, Moment::alone(now, is_imported(new)), new)
 }
@@ -33,14 +34,14 @@ pub(super) fn plan(view: &impl View, moment: Moment, new: &NewTransfer) -> Plann
     match view.find(new.key) {
         Some(PastTransfer::Created { transfer, .. }) => plan_again(view, new, &transfer),
         Some(PastTransfer::Failed(_)) => {
-            Planned::refused(Refusal { status: S::IdAlreadyFailed, detail: Detail::Transfer(new.key) })
+            Planned::refused(StatusRefusal { status: S::IdAlreadyFailed, detail: Detail::Transfer(new.key) })
         }
         Some(PastTransfer::Staged { .. }) => {
-            Planned::refused(Refusal { status: S::IdReservedByImport, detail: Detail::Transfer(new.key) })
+            Planned::refused(StatusRefusal { status: S::IdReservedByImport, detail: Detail::Transfer(new.key) })
         }
         None => match new.key {
             TransferKey::Client(id) if view.scheduled(id).is_some() => {
-                Planned::refused(Refusal { status: S::IdAlreadyScheduled, detail: Detail::Transfer(new.key) })
+                Planned::refused(StatusRefusal { status: S::IdAlreadyScheduled, detail: Detail::Transfer(new.key) })
             }
             TransferKey::Client(_) | TransferKey::Leg { .. } => plan_fresh(view, moment, new),
         },
@@ -50,7 +51,7 @@ pub(super) fn plan(view: &impl View, moment: Moment, new: &NewTransfer) -> Plann
 /// Plans a client's transfer for a future time. Whether it would be refused now says nothing about that time, so only
 /// its id and flags are judged.
 pub(super) fn plan_later(view: &impl View, now: Timestamp, scheduled: &Scheduled) -> Planned<S> {
-    let refused = |status| Planned::refused(Refusal { status, detail: Detail::Transfer(scheduled.new.key) });
+    let refused = |status| Planned::refused(StatusRefusal { status, detail: Detail::Transfer(scheduled.new.key) });
     let (new, moment) = (&scheduled.new, Moment::alone(now, false));
     let TransferKey::Client(id) = new.key else { return refused(S::ScheduledTransferMustStandAlone) };
     if new.flags.intersects(TransferFlags::LINKED | TransferFlags::IMPORTED) {
@@ -75,7 +76,7 @@ pub(super) fn plan_due(ledger: &Ledger, now: Timestamp, id: TransferId) -> Plann
     let scheduled = ledger.scheduled(id).expect("LED-4: only a scheduled transfer becomes due");
     let planned = plan_fresh(ledger, Moment::alone(now, false), &scheduled.new);
     match planned.outcome {
-        Outcome::Refused(Refusal { status, .. }) => {
+        Outcome::Refused(StatusRefusal { status, .. }) => {
             Planned { fact: Some(Fact::TransferFailed { id, status }), ..planned }
         }
         Outcome::Created { .. } | Outcome::Exists { .. } => planned,
@@ -86,7 +87,7 @@ pub(super) fn plan_cancel(view: &impl View, now: Timestamp, id: TransferId) -> P
     match (view.scheduled(id), view.find(TransferKey::Client(id))) {
         (Some(_), _) => Planned::created(now, Fact::ScheduledCancelled { id }),
         (None, Some(PastTransfer::Failed(S::ScheduledTransferCancelled))) => Planned::exists(now),
-        (None, _) => Planned::refused(Refusal {
+        (None, _) => Planned::refused(StatusRefusal {
             status: S::ScheduledTransferNotFound,
             detail: Detail::Transfer(TransferKey::Client(id)),
         }),
@@ -117,7 +118,7 @@ fn plan_fresh(view: &impl View, moment: Moment, new: &NewTransfer) -> Planned<S>
 }
 
 /// Judges a single-phase or pending transfer.
-fn judge_movement(view: &impl View, moment: Moment, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
+fn judge_movement(view: &impl View, moment: Moment, new: &NewTransfer) -> Result<Transfer, StatusRefusal<S>> {
     let is_pending = new.flags.contains(TransferFlags::PENDING);
     let (zero, int_max) = (AccountId::new(0), AccountId::new(u128::MAX));
     ensure(new.debit != zero, S::DebitAccountIdMustNotBeZero, Detail::None)?;
@@ -159,12 +160,12 @@ fn judge_movement(view: &impl View, moment: Moment, new: &NewTransfer) -> Result
 }
 
 /// Judges the post or void of a pending transfer.
-fn judge_resolution(view: &impl View, moment: Moment, new: &NewTransfer) -> Result<Transfer, Refusal<S>> {
+fn judge_resolution(view: &impl View, moment: Moment, new: &NewTransfer) -> Result<Transfer, StatusRefusal<S>> {
     let is_post = new.flags.contains(TransferFlags::POST_PENDING_TRANSFER);
     let exclusive = !new.flags.contains(RESOLVES) && !new.flags.intersects(EXCLUDED_BY_RESOLVING);
     ensure(exclusive, S::FlagsAreMutuallyExclusive, Detail::Flags(new.flags.bits()))?;
     let Some(key) = new.pending_key() else {
-        return Err(Refusal { status: S::PendingIdMustNotBeZero, detail: Detail::None });
+        return Err(StatusRefusal { status: S::PendingIdMustNotBeZero, detail: Detail::None });
     };
     let about = Detail::Transfer(key);
     ensure(key != client(u128::MAX), S::PendingIdMustNotBeIntMax, Detail::None)?;
@@ -173,7 +174,7 @@ fn judge_resolution(view: &impl View, moment: Moment, new: &NewTransfer) -> Resu
 
     // A client cannot resolve a transfer that the policy made. To the client, that transfer does not exist.
     let found = created(view, key).filter(|_| !by_client(new.key) || by_client(key));
-    let (pending, state) = found.ok_or(Refusal { status: S::PendingTransferNotFound, detail: about })?;
+    let (pending, state) = found.ok_or(StatusRefusal { status: S::PendingTransferNotFound, detail: about })?;
     ensure(pending.is_pending(), S::PendingTransferNotPending, about)?;
     let asked = asked(new, Some(&pending), timestamp_of(moment, new));
     let numbers = |recorded: u128, given: u128| Detail::Numbers { recorded, given };
@@ -204,8 +205,8 @@ fn judge_resolution(view: &impl View, moment: Moment, new: &NewTransfer) -> Resu
     Ok(asked)
 }
 
-fn find_account(view: &impl View, id: AccountId, missing: S) -> Result<&Account, Refusal<S>> {
-    view.account(id).ok_or(Refusal { status: missing, detail: Detail::Account(id) })
+fn find_account(view: &impl View, id: AccountId, missing: S) -> Result<&Account, StatusRefusal<S>> {
+    view.account(id).ok_or(StatusRefusal { status: missing, detail: Detail::Account(id) })
 }
 
 fn created(view: &impl View, key: TransferKey) -> Option<(Transfer, Option<PendingState>)> {
@@ -224,14 +225,14 @@ fn timestamp_of(moment: Moment, new: &NewTransfer) -> Timestamp {
 }
 
 /// Checks that an imported timestamp is in order with what is on record.
-fn check_imported_time(view: &impl View, moment: Moment, at: Timestamp) -> Result<(), Refusal<S>> {
+fn check_imported_time(view: &impl View, moment: Moment, at: Timestamp) -> Result<(), StatusRefusal<S>> {
     ensure(at <= moment.now, S::ImportedEventTimestampMustNotPassEvent, Detail::Since(moment.now))?;
     let last = view.last_transfer();
     let regresses = at <= last || view.is_account_time(at);
     ensure(!regresses, S::ImportedEventTimestampMustNotRegress, Detail::Since(last))
 }
 
-fn check_head(moment: Moment, new: &NewTransfer) -> Result<(), Refusal<S>> {
+fn check_head(moment: Moment, new: &NewTransfer) -> Result<(), StatusRefusal<S>> {
     match moment.check_import(is_imported(new), new.timestamp_ns) {
         ImportCheck::Passes => {}
         ImportCheck::Expected => return refuse(S::ImportedEventExpected),
@@ -281,7 +282,7 @@ fn balanced_amount(new: &NewTransfer, debit: &Account, credit: &Account) -> Amou
 }
 
 /// Checks overflows first, then the limits that flags set, all with the amount that moves.
-fn check_room(transfer: &Transfer, debit: &Account, credit: &Account) -> Result<(), Refusal<S>> {
+fn check_room(transfer: &Transfer, debit: &Account, credit: &Account) -> Result<(), StatusRefusal<S>> {
     let amount = transfer.amount;
     let fits = |balance: Amount| balance.checked_add(amount).is_some();
     let room = |account: &Account, available| Detail::Room { account: account.id, available, requested: amount };
@@ -306,7 +307,12 @@ fn check_room(transfer: &Transfer, debit: &Account, credit: &Account) -> Result<
 }
 
 /// Checks the numeric limits on the balances.
-fn check_limits(view: &impl View, transfer: &Transfer, debit: &Account, credit: &Account) -> Result<(), Refusal<S>> {
+fn check_limits(
+    view: &impl View,
+    transfer: &Transfer,
+    debit: &Account,
+    credit: &Account,
+) -> Result<(), StatusRefusal<S>> {
     let requested = transfer.amount;
     let about = |account: &Account, available| Detail::Room { account: account.id, available, requested };
     let room = view.limits(debit.id).debit_room(debit);

@@ -1,6 +1,6 @@
 //! Events of a batch that succeed or fail together.
 
-use ledger::{Batch, CHAIN_EVENTS_MAX, Fact, NewTransfer, Outcome, TransferFlags, TransferKey, TransferStatus};
+use ledger::{BatchContext, CHAIN_EVENTS_MAX, Fact, NewTransfer, Outcome, TransferFlags, TransferKey, TransferStatus};
 use types::{Amount, Code, LedgerId, TransferId};
 
 use crate::story::{account, check, run};
@@ -175,7 +175,8 @@ fn a_chain_has_a_longest_length() {
         };
         (0..count).map(link).collect()
     };
-    let decide = |ledger: &ledger::Ledger, batch: Batch, at, new: &NewTransfer| ledger.plan_transfer_of(batch, at, new);
+    let decide =
+        |ledger: &ledger::Ledger, batch: BatchContext, at, new: &NewTransfer| ledger.plan_transfer_of(batch, at, new);
     let longest = world.events(&chain(1, CHAIN_EVENTS_MAX), decide);
     assert!(longest.iter().all(|outcome| matches!(outcome, Outcome::Created { .. })));
     let longer = world.events(&chain(5_000, CHAIN_EVENTS_MAX + 1), decide);

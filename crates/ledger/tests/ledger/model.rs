@@ -68,7 +68,7 @@ proptest! {
                     now += plan.timestamps_used();
                     plan.into_facts().into_iter().for_each(|fact| world.apply(fact));
                 }
-                Command::Batch { wait, is_import, events } => {
+                Command::BatchContext { wait, is_import, events } => {
                     now += wait;
                     let events = Command::events(is_import, &events, &asked, &model, now);
                     world.set_clock(now);

@@ -35,9 +35,9 @@
 
 use crate::past::Remembered;
 use ledger::{
-    Account, AccountFlags, Address, Batch, Event, Fact, IndexedFields, Ledger, Limits, MetadataOf, NewAccount,
-    NewTransfer, Outcome, PendingState, Plan, Planned, Refusal, Scheduled, Step, Transfer, TransferFlags, TransferKey,
-    TransferStatus,
+    Account, AccountFlags, Address, BatchContext, BatchEvent, Fact, IndexedFields, Ledger, Limits, MetadataOf,
+    NewAccount, NewTransfer, Outcome, PendingState, Plan, Planned, Scheduled, StatusRefusal, Step, Transfer,
+    TransferFlags, TransferKey, TransferStatus,
 };
 use types::{AccountId, Amount, Asset, Code, Digest, DigestBuilder, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
@@ -242,14 +242,14 @@ impl World {
     }
 
     /// Handles a batch as a server does: each event one nanosecond after the one before.
-    pub(crate) fn events<S, E: Event<Answer = Outcome<S>>>(
+    pub(crate) fn events<S, E: BatchEvent<Answer = Outcome<S>>>(
         &mut self,
         events: &[E],
-        decide: impl Fn(&Ledger, Batch, Timestamp, &E) -> Planned<S>,
+        decide: impl Fn(&Ledger, BatchContext, Timestamp, &E) -> Planned<S>,
     ) -> Vec<Outcome<S>> {
-        let batch = Batch::of(events, self.now());
+        let batch = BatchContext::of(events, self.now());
         let mut outcomes = vec![];
-        for step in Batch::steps(events) {
+        for step in BatchContext::steps(events) {
             match step {
                 Step::One(event) => {
                     let planned = decide(&self.ledger, batch, self.now(), event);
@@ -449,7 +449,7 @@ fn told<S: Copy + std::fmt::Display>(outcome: &Outcome<S>, name: fn(S) -> &'stat
     match outcome {
         Outcome::Created { .. } => ("created", String::new()),
         Outcome::Exists { .. } => ("exists", String::new()),
-        Outcome::Refused(refusal @ Refusal { status, .. }) => (name(*status), refusal.to_string()),
+        Outcome::Refused(refusal @ StatusRefusal { status, .. }) => (name(*status), refusal.to_string()),
     }
 }
 

@@ -9,7 +9,7 @@ use journal::{
     DurableLog, Fault, FileReader, Frame, FrameAt, Identity, MemoryJournal, MemoryLog, MemoryReader, SegmentStore,
     StartAt,
 };
-use pipeline::{Ask, Batch, Decider, Feed, Indexer, KeySaver, MARK_WITHIN, Notes, Step, WriteError, Writer};
+use pipeline::{Ask, Batch, Decider, FrameNotes, Indexer, KeySaver, MARK_WITHIN, Notes, Step, WriteError, Writer};
 use types::{ActorId, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
 const TENANT: TenantId = TenantId::new(1);
@@ -54,7 +54,7 @@ impl KeySaver for Record {
 }
 
 impl Indexer for Record {
-    fn index(&self, _: Feed, _: FrameAt, _: StartAt) -> Result<(), index::Fault> {
+    fn index(&self, _: FrameNotes, _: FrameAt, _: StartAt) -> Result<(), index::Fault> {
         self.note("index").map_err(|cause| index::Fault::Stopped(cause.to_string()))
     }
 }

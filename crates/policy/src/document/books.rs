@@ -65,12 +65,12 @@ fn account_flags(table: &mut Table<'_>) -> AccountFlagsSpec {
     enum Flag {
         Debits,
         Credits,
-        History,
+        WindowSource,
     }
     let words = [
         ("debits_must_not_exceed_credits", Flag::Debits),
         ("credits_must_not_exceed_debits", Flag::Credits),
-        ("history", Flag::History),
+        ("history", Flag::WindowSource),
     ];
     let mut flags = AccountFlagsSpec::default();
     for node in items(table, "flags", words.len()) {
@@ -78,7 +78,7 @@ fn account_flags(table: &mut Table<'_>) -> AccountFlagsSpec {
         match node.read(choice(&words)).map(|flag| flag.value) {
             Some(Flag::Debits) => flags.debits_must_not_exceed_credits = true,
             Some(Flag::Credits) => flags.credits_must_not_exceed_debits = true,
-            Some(Flag::History) => flags.history = true,
+            Some(Flag::WindowSource) => flags.history = true,
             None => {}
         }
         if flags.debits_must_not_exceed_credits && flags.credits_must_not_exceed_debits {

@@ -5,12 +5,12 @@ use types::{Code, Name, Span};
 use super::reader::{Located, Node, Table, choice, flag, span, text, whole};
 use super::section::{SPAN_MIN, Section, items};
 use super::{Draft, Source, source_or};
+use crate::compiled_type::BUILT_IN;
 use crate::index::{AccountTemplateIdx, AttributeIdx, EntityIdx, LedgerIdx};
 use crate::limits::{
     ATTRIBUTES_MAX, CHARS_MAX, CHARS_MAX_DEFAULT, DEADLINE_MAX, LEGS_MAX, OCCURRED_AT_MAX, PAYMENT_TYPES_MAX,
     REVIEW_DEADLINE_DEFAULT,
 };
-use crate::plan::BUILT_IN;
 use crate::problem::Place;
 use crate::spec::{
     Attribute, AttributeKind, Capture, CaptureExpiry, Leg, LegAccount, OccurredAt, PaymentType, Review, ReviewExpiry,

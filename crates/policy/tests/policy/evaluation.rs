@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use expect_test::{Expect, expect};
 use features::{Aggregate, Missing, Window};
 use policy::{
-    AttributeValue, Bundle, Evaluation, Facts, FeatureValue, History, LegError, PaymentTypeIdx, Policy, StreamIdx,
-    Verdict,
+    AttributeValue, Bundle, Evaluation, Facts, FeatureValue, LegError, PaymentTypeIdx, Policy, StreamIdx, Verdict,
+    WindowSource,
 };
 use types::{AccountId, Amount, Timestamp, Token};
 
@@ -24,7 +24,7 @@ impl Answers {
     }
 }
 
-impl History for Answers {
+impl WindowSource for Answers {
     fn aggregate(
         &self,
         stream: StreamIdx,

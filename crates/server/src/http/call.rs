@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::routes::Body as Expected;
-use api::{ErrorCode, IDEMPOTENCY_KEY, Problem, Route, Scope, packed};
+use api::{ErrorCode, IDEMPOTENCY_KEY, Problem, Route, packed};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use edge::Head;
+use edge::auth::{Caller, Presented, authorise};
 use futures_util::StreamExt as _;
 use types::ActorId;
 
-use crate::auth::{AuthError, Authenticator, Caller, Presented};
 use crate::http::failure::Failure;
 use crate::http::shown::App;
 
@@ -39,7 +39,10 @@ impl Call {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
         let caller = match route.scope {
-            Some(scope) => authorise(app.core.authenticator(), &headers, scope).await?,
+            Some(scope) => {
+                let presented = Presented { authorization: only(&headers, "Authorization")? };
+                authorise(app.core.authenticator(), presented, scope).await?
+            }
             None => Caller { actor: ActorId::SYSTEM, scopes: 0 },
         };
         let key = only(&headers, IDEMPOTENCY_KEY)?;
@@ -67,23 +70,6 @@ impl Call {
     pub(crate) fn at_the_edge(&self) -> edge::Call<'_> {
         edge::Call { head: &self.head, actor: self.caller.actor, body: &self.body }
     }
-}
-
-/// The caller, when what the headers prove may do what `scope` says.
-async fn authorise(authenticator: &impl Authenticator, headers: &HeaderMap, scope: Scope) -> Result<Caller, Failure> {
-    let presented = Presented { authorization: only(headers, "Authorization")? };
-    let caller = authenticator.authenticate(presented).await.map_err(|error| {
-        let code = match error {
-            AuthError::Missing => ErrorCode::MissingApiKey,
-            AuthError::Malformed | AuthError::Unknown => ErrorCode::InvalidApiKey,
-        };
-        Problem::new(code, error.to_string())
-    })?;
-    if Scope::from_bits(caller.scopes).contains(scope) {
-        return Ok(caller);
-    }
-    let needed = scope.names().collect::<Vec<_>>().join(", ");
-    Err(Problem::new(ErrorCode::InsufficientScope, format!("this route needs the scope {needed}")).into())
 }
 
 /// The value of a header that may be given once.
@@ -170,36 +156,4 @@ fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Re
     }
     let shown: String = media_type.chars().filter(|c| !c.is_control()).take(64).collect();
     unsupported("Content-Type", format!("found `{shown}`, expected {wanted}"))
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use axum::response::IntoResponse as _;
-
-    use super::*;
-
-    /// Lets some time pass before it answers, as one does that asks somebody else.
-    struct Slow(Result<Caller, AuthError>);
-
-    impl Authenticator for Slow {
-        async fn authenticate(&self, presented: Presented<'_>) -> Result<Caller, AuthError> {
-            assert_eq!(presented.authorization, Some(b"Bearer it".as_slice()));
-            tokio::task::yield_now().await;
-            self.0.clone()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_request_waits_for_its_authenticator_and_needs_the_scope_of_its_route() {
-        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer it".parse().unwrap())]);
-        let reads = Caller { actor: ActorId::new(7), scopes: Scope::LEDGER_READ.bits() };
-        let status = async |answer, scope| match authorise(&Slow(answer), &headers, scope).await {
-            Ok(caller) => Ok(caller),
-            Err(failure) => Err(failure.into_response().status().as_u16()),
-        };
-        assert_eq!(status(Ok(reads), Scope::LEDGER_READ).await, Ok(reads));
-        assert_eq!(status(Ok(reads), Scope::LEDGER_WRITE).await, Err(403));
-        assert_eq!(status(Err(AuthError::Unknown), Scope::LEDGER_READ).await, Err(401));
-    }
 }

@@ -9,7 +9,7 @@ use journal::Fault;
 use serde::Serialize;
 
 use crate::Unavailable;
-use crate::history::HistoryError;
+use crate::past::PastError;
 
 /// What a handler brings.
 pub(crate) type Handled = Result<Response, Failure>;
@@ -73,21 +73,21 @@ impl From<&Fault> for Failure {
     }
 }
 
-impl From<HistoryError> for Failure {
-    fn from(error: HistoryError) -> Self {
+impl From<PastError> for Failure {
+    fn from(error: PastError) -> Self {
         let code = match &error {
-            HistoryError::Journal(fault) | HistoryError::Index(index::Fault::Log(fault)) if fault.is_damage() => {
+            PastError::Journal(fault) | PastError::Index(index::Fault::Log(fault)) if fault.is_damage() => {
                 return Problem::new(ErrorCode::JournalDamaged, fault.to_string()).into();
             }
-            HistoryError::Index(index::Fault::Damaged { .. }) => ErrorCode::IndexIncomplete,
-            HistoryError::Journal(_) | HistoryError::Index(_) => {
+            PastError::Index(index::Fault::Damaged { .. }) => ErrorCode::IndexIncomplete,
+            PastError::Journal(_) | PastError::Index(_) => {
                 tracing::error!(%error, "cannot read the past");
                 return Problem::new(ErrorCode::JournalFailed, "the journal or its index cannot be read").into();
             }
-            HistoryError::Field(FieldError::NotChosen { .. }) => ErrorCode::FieldNotIndexed,
-            HistoryError::Field(FieldError::Incomplete { .. }) => ErrorCode::IndexIncomplete,
-            HistoryError::NothingToFind => ErrorCode::NothingToFind,
-            HistoryError::TooMuchToAddUp(_) => ErrorCode::TooMuchToAddUp,
+            PastError::Field(FieldError::NotChosen { .. }) => ErrorCode::FieldNotIndexed,
+            PastError::Field(FieldError::Incomplete { .. }) => ErrorCode::IndexIncomplete,
+            PastError::NothingToFind => ErrorCode::NothingToFind,
+            PastError::TooMuchToAddUp(_) => ErrorCode::TooMuchToAddUp,
         };
         Problem::new(code, error.to_string()).into()
     }

@@ -1,6 +1,6 @@
 //! Handlers for operators: health, readiness, metrics, the clock, the index and the OpenAPI document.
 
-use api::history::IndexStatus;
+use api::past::IndexStatus;
 use api::requests;
 use api::responses::ClockConfirmed;
 use api::{ErrorCode, Problem};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use api::History;
+use api::CursorOrigin;
 use api::responses::Unknown;
 use edge::{Edge, Installation};
 use tokio::sync::Semaphore;
@@ -29,7 +29,7 @@ impl App {
     pub(crate) fn new(core: Core) -> Arc<Self> {
         let mut process = [0; 4];
         datadir::random(&mut process);
-        let history = History { origin: core.identity().origin, shard: core.shard() };
+        let history = CursorOrigin { origin: core.identity().origin, shard: core.shard() };
         let installation = Installation::new(core.tenant(), history, &*core.shared().keys);
         Arc::new(Self {
             edge: Edge { installation, sources: Running(core.clone()) },
@@ -47,16 +47,13 @@ impl App {
     }
 
     /// Which history cursors are of.
-    pub(crate) fn history(&self) -> History {
+    pub(crate) fn history(&self) -> CursorOrigin {
         self.edge.installation.history
     }
 }
 
 impl From<Unknown> for Failure {
     fn from(unknown: Unknown) -> Self {
-        match unknown {
-            Unknown::Policy(_) => internal("an entry names a policy that was never activated"),
-            Unknown::Ledger(_) => internal("something stands in a ledger that does not exist"),
-        }
+        internal(unknown.what())
     }
 }

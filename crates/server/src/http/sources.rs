@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::Problem;
-use api::history::{Clock, Instant, Sums, TransferFilter};
+use api::past::{Clock, Instant, Sums, TransferFilter};
 use datadir::KeyStore;
 use disk::Directory;
 use edge::{Past, Sources, StatementPage, Wanted};
@@ -14,8 +14,8 @@ use ledger::{Account, Assets, PendingState, Transfer};
 use policy::{Bundle, Policy};
 use types::{AccountId, ActorId, LedgerId, RequestId, Seq, Timestamp, TransferId};
 
-use crate::history::fits;
 use crate::http::failure::{Failure, internal};
+use crate::past::fits;
 use crate::{Core, Unavailable};
 
 /// The engine knows a new policy a moment before the handlers do.

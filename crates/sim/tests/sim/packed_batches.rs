@@ -46,7 +46,7 @@ impl World {
         world
     }
 
-    fn append(&mut self, frames: Vec<(journal::Frame, pipeline::Feed)>) {
+    fn append(&mut self, frames: Vec<(journal::Frame, pipeline::FrameNotes)>) {
         for (frame, _) in frames {
             self.journal.append(&frame).unwrap();
             self.frames.extend(std::iter::repeat_n(self.frames_count, frame.count as usize));

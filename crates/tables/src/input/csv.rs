@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
-use super::{Batch, Column, Texts};
+use super::{Column, RowGroup, Texts};
 
 pub(super) struct Rows {
     reader: Reader<File>,
@@ -39,7 +39,7 @@ impl Rows {
         Ok(Self { reader, record: ByteRecord::new(), fields, columns: columns.to_vec() })
     }
 
-    pub(super) fn next_batch(&mut self, rows_max: usize) -> anyhow::Result<Option<Batch>> {
+    pub(super) fn next_batch(&mut self, rows_max: usize) -> anyhow::Result<Option<RowGroup>> {
         let mut texts: Vec<Texts> = self.columns.iter().map(|_| Texts::default()).collect();
         let mut broken = Vec::new();
         let mut rows = 0;
@@ -53,6 +53,6 @@ impl Rows {
             rows += 1;
         }
         let columns = texts.into_iter().map(Column::Text).collect();
-        Ok((rows > 0).then_some(Batch { rows, columns, broken }))
+        Ok((rows > 0).then_some(RowGroup { rows, columns, broken }))
     }
 }

@@ -34,7 +34,7 @@ enum Format {
 
 /// Some rows of a file, as columns.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct RowGroup {
     /// The number of rows.
     pub rows: usize,
     /// The requested columns, in the order of the request.
@@ -201,7 +201,7 @@ enum Rows {
 }
 
 impl Iterator for Batches {
-    type Item = anyhow::Result<Batch>;
+    type Item = anyhow::Result<RowGroup>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {

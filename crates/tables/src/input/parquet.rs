@@ -11,7 +11,7 @@ use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 use types::PaymentId;
 
-use super::{Batch, Column, Texts};
+use super::{Column, RowGroup, Texts};
 
 const NS_PER_DAY: i64 = 86_400_000_000_000;
 
@@ -168,11 +168,11 @@ impl Rows {
         Ok(Self { file, columns, next_group: 0, open: Vec::new(), left: 0 })
     }
 
-    pub(super) fn next_batch(&mut self, rows_max: usize) -> anyhow::Result<Option<Batch>> {
+    pub(super) fn next_batch(&mut self, rows_max: usize) -> anyhow::Result<Option<RowGroup>> {
         contained(|| self.read_batch(rows_max))
     }
 
-    fn read_batch(&mut self, rows_max: usize) -> anyhow::Result<Option<Batch>> {
+    fn read_batch(&mut self, rows_max: usize) -> anyhow::Result<Option<RowGroup>> {
         while self.left == 0 {
             if self.next_group == self.file.num_row_groups() {
                 return Ok(None);
@@ -189,7 +189,7 @@ impl Rows {
             columns.push(read(reader, kind, nullable, rows)?);
         }
         self.left -= rows;
-        Ok(Some(Batch { rows, columns, broken: Vec::new() }))
+        Ok(Some(RowGroup { rows, columns, broken: Vec::new() }))
     }
 }
 

@@ -18,7 +18,7 @@ const EXCEEDS_CREDITS: u32 = 54;
 
 /// A transfer as it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Event {
+pub(super) struct SentTransfer {
     pub(super) id: u128,
     pub(super) what: What,
     /// Whether it succeeds or fails together with the next one.
@@ -82,7 +82,7 @@ impl Books {
     }
 
     /// Executes a batch of events that were never sent before, and returns the status of each.
-    pub(super) fn take(&mut self, events: &[Event]) -> Vec<u32> {
+    pub(super) fn take(&mut self, events: &[SentTransfer]) -> Vec<u32> {
         let mut statuses = Vec::with_capacity(events.len());
         let mut rest = events;
         while !rest.is_empty() {
@@ -109,7 +109,7 @@ impl Books {
         statuses
     }
 
-    fn take_one(&mut self, event: &Event) -> Result<(), u32> {
+    fn take_one(&mut self, event: &SentTransfer) -> Result<(), u32> {
         match event.what {
             What::Move { debit, credit, amount } => {
                 self.room(debit, credit, amount)?;

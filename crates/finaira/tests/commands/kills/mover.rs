@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sim::Rng;
 
 use super::Caller;
-use super::books::{Books, CREATED, EXISTS, Event, FAILED_BEFORE, LINKED_EVENT_FAILED, Sums, What, sticks};
+use super::books::{Books, CREATED, EXISTS, FAILED_BEFORE, LINKED_EVENT_FAILED, SentTransfer, Sums, What, sticks};
 use crate::harness::{Client, Reply};
 
 const ACCOUNTS: u128 = 6;
@@ -30,9 +30,9 @@ pub(super) struct Mover {
     next_id: u128,
     requests: u64,
     /// The created and acknowledged events in order. `checked` is how many of them have been looked up.
-    created: Vec<Event>,
+    created: Vec<SentTransfer>,
     checked: usize,
-    unanswered: Option<Vec<Event>>,
+    unanswered: Option<Vec<SentTransfer>>,
 }
 
 impl Mover {
@@ -64,13 +64,13 @@ impl Mover {
         self.first + u128::from(self.rng.below(6))
     }
 
-    fn events(&mut self) -> Vec<Event> {
+    fn events(&mut self) -> Vec<SentTransfer> {
         let count = match self.wire {
             Wire::Packed => 1 + self.rng.below(PACKED_EVENTS_MAX),
             Wire::Json if self.rng.percent(60) => 1,
             Wire::Json => 2 + self.rng.below(3),
         };
-        let mut events: Vec<Event> = (0..count).map(|_| self.event()).collect();
+        let mut events: Vec<SentTransfer> = (0..count).map(|_| self.event()).collect();
         // Add a chain somewhere, of any possible length.
         if count > 2 {
             let from = self.rng.place(events.len() - 2);
@@ -80,7 +80,7 @@ impl Mover {
         events
     }
 
-    fn event(&mut self) -> Event {
+    fn event(&mut self) -> SentTransfer {
         self.next_id += 1;
         let amount = u128::from(1 + self.rng.below(500));
         let holds = self.books.hold_ids();
@@ -106,11 +106,11 @@ impl Mover {
                 if kind < 6 { What::Hold { debit, credit, amount } } else { What::Move { debit, credit, amount } }
             }
         };
-        Event { id: self.next_id, what, linked: false }
+        SentTransfer { id: self.next_id, what, linked: false }
     }
 
     /// Sends events. Returns `None` if the connection broke.
-    fn send(&self, client: &Client, events: &[Event]) -> Option<Vec<u32>> {
+    fn send(&self, client: &Client, events: &[SentTransfer]) -> Option<Vec<u32>> {
         match (self.wire, events) {
             (Wire::Packed, _) => {
                 let body: Vec<u8> = events.iter().flat_map(|event| record(event).encode()).collect();
@@ -145,7 +145,7 @@ impl Mover {
 
     /// Checks that acknowledged transfers are there as they were sent.
     fn check_created(&mut self, client: &Client) {
-        let mut wanted: Vec<Event> = self.created[self.checked..].to_vec();
+        let mut wanted: Vec<SentTransfer> = self.created[self.checked..].to_vec();
         for _ in 0..OLD_LOOKED_UP.min(self.checked) {
             wanted.push(self.created[self.rng.place(self.checked)]);
         }
@@ -163,10 +163,10 @@ impl Mover {
 
     /// Settles unacknowledged events: a prefix of them happened, with chains complete, and sending them again does the
     /// rest.
-    fn settle(&mut self, client: &Client, events: &[Event]) {
+    fn settle(&mut self, client: &Client, events: &[SentTransfer]) {
         let mut after = self.books.clone();
         let statuses = after.take(events);
-        let made: Vec<Event> =
+        let made: Vec<SentTransfer> =
             events.iter().zip(&statuses).filter(|(_, status)| **status == CREATED).map(|(event, _)| *event).collect();
         let found: BTreeSet<u128> = look_up(client, &made).iter().map(|found| found.id).collect();
         let (there, missing) = made.split_at(found.len());
@@ -223,7 +223,7 @@ impl Caller for Mover {
         self.check_balances(client, &self.books);
         // Sending the last created event again gives "exists".
         if let Some(event) = self.created.last() {
-            let alone = Event { linked: false, ..*event };
+            let alone = SentTransfer { linked: false, ..*event };
             if !event.linked {
                 assert_eq!(self.send(client, &[alone]), Some(vec![EXISTS]), "{event:?} happened once");
             }
@@ -236,7 +236,7 @@ impl Caller for Mover {
 }
 
 /// Whether an event follows another one in its chain.
-fn follows(events: &[Event], place: usize) -> bool {
+fn follows(events: &[SentTransfer], place: usize) -> bool {
     place.checked_sub(1).and_then(|before| events.get(before)).is_some_and(|before| before.linked)
 }
 
@@ -244,7 +244,7 @@ fn statuses(answer: &[u8]) -> Vec<u32> {
     answer.as_chunks().0.iter().map(|record| ResultRecord::decode(record).status).collect()
 }
 
-fn look_up(client: &Client, events: &[Event]) -> Vec<TransferRecord> {
+fn look_up(client: &Client, events: &[SentTransfer]) -> Vec<TransferRecord> {
     let mut found = Vec::new();
     for events in events.chunks(1_000) {
         let ids: Vec<u8> = events.iter().flat_map(|event| event.id.to_le_bytes()).collect();
@@ -254,7 +254,7 @@ fn look_up(client: &Client, events: &[Event]) -> Vec<TransferRecord> {
     found
 }
 
-fn record(event: &Event) -> TransferRecord {
+fn record(event: &SentTransfer) -> TransferRecord {
     let linked = if event.linked { TransferFlags::LINKED.bits() } else { 0 };
     let blank = TransferRecord { id: event.id, flags: linked, ..TransferRecord::decode(&[0; 128]) };
     let between = |debit_account_id, credit_account_id, amount, flags: TransferFlags| TransferRecord {
@@ -282,7 +282,7 @@ fn record(event: &Event) -> TransferRecord {
     }
 }
 
-fn order(event: &Event) -> Value {
+fn order(event: &SentTransfer) -> Value {
     let mut flags = if event.linked { vec!["linked"] } else { Vec::new() };
     let mut order = match event.what {
         What::Move { debit, credit, amount } | What::Hold { debit, credit, amount } => json!({

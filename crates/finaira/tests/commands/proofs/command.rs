@@ -100,7 +100,7 @@ fn a_folder_proves_that_the_log_only_grew() {
     open_book(&client);
     let out = tempfile::tempdir().expect("a directory");
     let old = out.path().join("old");
-    eventually(|| (checkpoint(&client).size() == 5).then_some(()));
+    eventually(|| (checkpoint(&client).size() == 6).then_some(()));
     let printed = finaira(&server, &["checkpoint"]);
     succeeds(&printed, "finaira/");
     std::fs::write(&old, &printed.stdout).expect("it can be written");
@@ -109,12 +109,12 @@ fn a_folder_proves_that_the_log_only_grew() {
     transfer(&client, 1..700);
     let folder = out.path().join("folder");
     let (old_name, name) = (old.to_str().expect("UTF-8"), folder.to_str().expect("UTF-8"));
-    succeeds(&finaira(&server, &["prove", "consistency", "--from", old_name, "--out", name]), "starts with those 5");
-    succeeds(&finaira(&server, &["prove", "check", name]), "starts with the log of 5");
+    succeeds(&finaira(&server, &["prove", "consistency", "--from", old_name, "--out", name]), "starts with those 6");
+    succeeds(&finaira(&server, &["prove", "check", name]), "starts with the log of 6");
     auditor.check_consistency(&client, &read(&folder, "old-checkpoint"));
 
     // An unsigned checkpoint, or one of another log, does not accuse the server.
-    let changed = read(&folder, "old-checkpoint").replacen("\n5\n", "\n4\n", 1);
+    let changed = read(&folder, "old-checkpoint").replacen("\n6\n", "\n4\n", 1);
     std::fs::write(&old, changed).expect("it can be written");
     let refused = finaira(&server, &["prove", "consistency", "--from", old_name, "--out", "never"]);
     fails(&refused, "the checkpoint of 4 entries was not signed with any key that the server ever had");
@@ -123,10 +123,10 @@ fn a_folder_proves_that_the_log_only_grew() {
     fails(&refused, "is of another/");
     let path = folder.join("consistency");
     let intact = read(&folder, "consistency");
-    std::fs::write(&path, intact.replacen("old 5", "old 6", 1)).expect("it can be written");
-    fails(&finaira(&server, &["prove", "check", name]), "does not start with `old 5`");
+    std::fs::write(&path, intact.replacen("old 6", "old 7", 1)).expect("it can be written");
+    fails(&finaira(&server, &["prove", "check", name]), "does not start with `old 6`");
     let mut lines: Vec<&str> = intact.lines().collect();
     lines.swap(1, 2);
     std::fs::write(&path, lines.join("\n") + "\n").expect("it can be written");
-    fails(&finaira(&server, &["prove", "check", name]), "does not start with the log of 5");
+    fails(&finaira(&server, &["prove", "check", name]), "does not start with the log of 6");
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, Checkpoint, CredentialAdded, CredentialKind, Deadline,
-    Entry, Fact, Header, IdentityFact, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
-    PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest, StreamOpened, Verb,
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
+    DepartedHistory, Entry, Fact, Header, IdentityFact, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided,
+    PaymentStatus, PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest, StreamOpened, Verb,
 };
-use features::{Change, StreamId, Update};
+use features::{RecordChange, StreamId, Update};
 use ledger::{
     Account, AccountFlags, Book, IndexedFields, Limits, MetadataOf, NewAccount, NewTransfer, Scheduled, Transfer,
     TransferFlags, TransferKey, TransferStatus,
@@ -104,7 +104,7 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
     let fact = prop_oneof![
         1 => any::<u128>().prop_map(|origin| Fact::JournalStarted { origin: Origin::new(origin) }),
         1 => (any::<(u128, u128, u64)>(), digest()).prop_map(|((origin, departed, size), root)| {
-            let departed = Checkpoint { origin: Origin::new(departed), size, root };
+            let departed = DepartedHistory { origin: Origin::new(departed), size, root };
             Fact::JournalContinued { origin: Origin::new(origin), departed }
         }),
         4 => ledger_fact(header).prop_map(Fact::Ledger),
@@ -356,9 +356,9 @@ fn user_data() -> impl Strategy<Value = (u128, u64, u32)> {
 
 fn updates(header: Header) -> impl Strategy<Value = Vec<Update>> {
     let change = prop_oneof![
-        any::<i64>().prop_map(|value| Change::Insert { value }),
-        Just(Change::Remove),
-        any::<bool>().prop_map(|positive| Change::Label { positive }),
+        any::<i64>().prop_map(|value| RecordChange::Insert { value }),
+        Just(RecordChange::Remove),
+        any::<bool>().prop_map(|positive| RecordChange::Label { positive }),
     ];
     let seq = prop_oneof![Just(header.seq.get()), 0..=header.seq.get()];
     vec(

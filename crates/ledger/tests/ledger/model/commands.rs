@@ -16,7 +16,7 @@ pub(super) enum Command {
     /// Steps of one plan.
     Transfers(Vec<Step>),
     /// Events of a batch that comes after `wait` nanoseconds.
-    Batch {
+    BatchContext {
         wait: u64,
         is_import: bool,
         events: Vec<BatchEvent>,
@@ -160,7 +160,7 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         12 => prop::collection::vec(step.clone(), 1..4).prop_map(Command::Transfers),
         8 => (0..60_u64, any::<bool>(), prop::collection::vec(event, 1..7))
-            .prop_map(|(wait, is_import, events)| Command::Batch { wait, is_import, events }),
+            .prop_map(|(wait, is_import, events)| Command::BatchContext { wait, is_import, events }),
         1 => (8..14_u128, when()).prop_map(|(id, when)| Command::Import(id, when)),
         2 => (0..7_u128, bound(), bound()).prop_map(|(id, min_balance, max_balance)| {
             Command::Limits(id, Limits { min_balance, max_balance })

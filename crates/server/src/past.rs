@@ -4,7 +4,7 @@
 mod balances;
 mod entries;
 
-use api::history::{Side, TransferFilter};
+use api::past::{Side, TransferFilter};
 use disk::Directory;
 use edge::Wanted;
 use engine::{Entry, Fact, Page};
@@ -18,7 +18,7 @@ pub(crate) const ROWS_SCANNED_MAX: usize = 200_000;
 
 /// Why the past cannot be told.
 #[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
+pub enum PastError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] Fault),
@@ -99,7 +99,7 @@ impl From<Found> for Page<Transfer, u64> {
 
 /// The past as of now.
 #[derive(Debug)]
-pub struct History<'a> {
+pub struct PastReader<'a> {
     index: &'a Index,
     reader: FileReader<Directory>,
     /// The last frame that was read, for entries that are no rows: many of a frame are often asked for together.
@@ -108,7 +108,7 @@ pub struct History<'a> {
     opened: Vec<ImportNumber>,
 }
 
-impl<'a> History<'a> {
+impl<'a> PastReader<'a> {
     pub(crate) const fn new(index: &'a Index, reader: FileReader<Directory>, opened: Vec<ImportNumber>) -> Self {
         Self { index, reader, frame: Vec::new(), opened }
     }
@@ -117,7 +117,7 @@ impl<'a> History<'a> {
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub fn account_place(&self, id: AccountId) -> Result<Option<AccountPlace>, HistoryError> {
+    pub fn account_place(&self, id: AccountId) -> Result<Option<AccountPlace>, PastError> {
         let found = self.index.account(id)?;
         Ok(found.filter(|(_, import)| self.is_visible(*import)).map(|(place, _)| place))
     }
@@ -127,7 +127,7 @@ impl<'a> History<'a> {
     ///
     /// # Errors
     /// When no condition finds anything, or something cannot be read.
-    pub fn transfers(&mut self, wanted: &Wanted) -> Result<Page<Transfer, u64>, HistoryError> {
+    pub fn transfers(&mut self, wanted: &Wanted) -> Result<Page<Transfer, u64>, PastError> {
         let Wanted { account, filter, limit, .. } = wanted;
         let after = wanted.after.map(Place::from_number);
         if account.is_none() && filter.is_of_all() {
@@ -140,7 +140,7 @@ impl<'a> History<'a> {
                 self.index.postings(place, sides(filter.side), bounds, filter.reversed)
             }
             None => {
-                let (ledger, field, value) = narrowest(filter).ok_or(HistoryError::NothingToFind)?;
+                let (ledger, field, value) = narrowest(filter).ok_or(PastError::NothingToFind)?;
                 self.index.field(field, ledger, value, bounds, filter.reversed)?
             }
         };
@@ -181,7 +181,7 @@ impl<'a> History<'a> {
 
     /// The first of some positions, in the order asked for, whose transfer can be within the times of the filter: the
     /// times of transfers are in order, so that few rows need to be read.
-    fn first_within(&self, chunk: &[Position], filter: &TransferFilter) -> Result<usize, HistoryError> {
+    fn first_within(&self, chunk: &[Position], filter: &TransferFilter) -> Result<usize, PastError> {
         let (mut from, mut to) = (0, chunk.len());
         let (earliest, latest) = (filter.min_timestamp, filter.max_timestamp);
         let is_open = if filter.reversed { latest == Timestamp::MAX } else { earliest == Timestamp::ZERO };
@@ -230,7 +230,7 @@ impl<'a> History<'a> {
     ///
     /// # Errors
     /// When something cannot be read.
-    pub fn client_transfers(&mut self, ids: &[TransferId]) -> Result<Vec<Transfer>, HistoryError> {
+    pub fn client_transfers(&mut self, ids: &[TransferId]) -> Result<Vec<Transfer>, PastError> {
         let mut transfers = Vec::with_capacity(ids.len());
         for id in ids {
             transfers.extend(self.client_transfer(*id)?);
@@ -242,7 +242,7 @@ impl<'a> History<'a> {
     ///
     /// # Errors
     /// When something cannot be read.
-    pub fn entry_of(&mut self, id: TransferId) -> Result<Option<Entry>, HistoryError> {
+    pub fn entry_of(&mut self, id: TransferId) -> Result<Option<Entry>, PastError> {
         let found = self.index.find(id)?.filter(|found| self.is_visible(found.import));
         found.map(|found| self.entry_at(found.position).cloned()).transpose()
     }
@@ -256,11 +256,11 @@ impl<'a> History<'a> {
         &self,
         transfers: Vec<Transfer>,
         now: Timestamp,
-    ) -> Result<Vec<(Transfer, Option<PendingState>)>, HistoryError> {
+    ) -> Result<Vec<(Transfer, Option<PendingState>)>, PastError> {
         transfers.into_iter().map(|transfer| Ok((transfer, self.state(&transfer, now)?))).collect()
     }
 
-    fn state(&self, transfer: &Transfer, now: Timestamp) -> Result<Option<PendingState>, HistoryError> {
+    fn state(&self, transfer: &Transfer, now: Timestamp) -> Result<Option<PendingState>, PastError> {
         let TransferKey::Client(id) = transfer.key else { return Ok(None) };
         let Some(found) = self.index.find(id)?.filter(|_| transfer.is_pending()) else { return Ok(None) };
         match found.state {
@@ -279,12 +279,7 @@ impl<'a> History<'a> {
 
     /// Drops the transfers from number `first` on, of the entry at `position`, that an import brought which is not open.
     /// When such an id came again, the newest of its rows is the one that counts.
-    fn retain_visible(
-        &self,
-        position: Position,
-        transfers: &mut Vec<Transfer>,
-        first: usize,
-    ) -> Result<(), HistoryError> {
+    fn retain_visible(&self, position: Position, transfers: &mut Vec<Transfer>, first: usize) -> Result<(), PastError> {
         for transfer in transfers.split_off(first) {
             let is_shown = match transfer.key {
                 TransferKey::Client(id) if transfer.flags.contains(TransferFlags::IMPORTED) => {
@@ -300,7 +295,7 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    fn client_transfer(&mut self, id: TransferId) -> Result<Option<Transfer>, HistoryError> {
+    fn client_transfer(&mut self, id: TransferId) -> Result<Option<Transfer>, PastError> {
         let found = self.index.find(id)?.filter(|found| self.is_visible(found.import));
         let Some(found) = found else { return Ok(None) };
         let mut transfer = None;
@@ -312,7 +307,7 @@ impl<'a> History<'a> {
         Ok(transfer)
     }
 
-    fn each_transfer_at(&mut self, position: Position, mut visit: impl FnMut(&Transfer)) -> Result<(), HistoryError> {
+    fn each_transfer_at(&mut self, position: Position, mut visit: impl FnMut(&Transfer)) -> Result<(), PastError> {
         if position.is_row() {
             visit(&self.reader.transfer_at(position)?);
             return Ok(());
@@ -321,7 +316,7 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    fn entry_at(&mut self, position: Position) -> Result<&Entry, HistoryError> {
+    fn entry_at(&mut self, position: Position) -> Result<&Entry, PastError> {
         let find = |frame: &[(Position, Entry)]| frame.binary_search_by_key(&position, |(at, _)| *at).ok();
         if find(&self.frame).is_none() {
             self.frame = self.reader.frame_at(position)?;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, Checkpoint, Header, IdentityFact, LabelRecorded, PaymentChanged,
-    PaymentDecided, PaymentStatus, PolicyActivated, StateDigest,
+    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, DepartedHistory, Header, IdentityFact, LabelRecorded,
+    PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, StateDigest,
 };
 use ledger::{
     Account, Book, Import, ImportNumber, ImportState, Ledger, Limits, MetadataOf, NewAccount, NewTransfer, Scheduled,
@@ -148,7 +148,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
         ledger_facts: vec![opened],
     };
     let key = ApiKeyAdded { key: ActorId::new(1), hash: Digest::default(), scopes: 0, name: "key".into() };
-    let departed = Checkpoint { origin: Origin::new(7), size: 1, root: Digest::default() };
+    let departed = DepartedHistory { origin: Origin::new(7), size: 1, root: Digest::default() };
     let of_ledger = ledger_facts().into_iter().map(|(fact, touched)| (Fact::Ledger(fact), vec![touched]));
     of_ledger
         .chain([
@@ -182,7 +182,7 @@ fn kind(fact: &Fact) -> usize {
 }
 const KINDS: usize = LEDGER_KINDS + 9;
 
-fn events_of(fact: Fact, touched: &[Touched]) -> Vec<Event> {
+fn events_of(fact: Fact, touched: &[Touched]) -> Vec<IndexedFact> {
     let at = Timestamp::from_ns(5);
     let header = Header {
         shard: ShardId::new(0),
@@ -196,7 +196,7 @@ fn events_of(fact: Fact, touched: &[Touched]) -> Vec<Event> {
     let entry = Entry { header, fact, sealed: None };
     let mut notes = Notes::new(Seq::ZERO);
     let applied = Applied { entry: &entry, touched, changes: None, ledger: &Ledger::default() };
-    notes.note(Placed { offset: 0, is_row: false }, applied);
+    notes.note(EntryOffset { offset: 0, is_row: false }, applied);
     notes.feed.events.iter().map(|noted| noted.event).collect()
 }
 
@@ -207,9 +207,9 @@ fn a_restart_finds_every_fact_in_the_tables_or_folds_its_entry_again() {
     assert_eq!(kinds, (0..KINDS).collect(), "there is a sample of every kind");
     for (fact, touched) in facts {
         let events = events_of(fact.clone(), &touched);
-        let folded = events.iter().filter(|event| **event == Event::Other).count();
+        let folded = events.iter().filter(|event| **event == IndexedFact::Other).count();
         // Postings of accounts answer queries, but restore nothing.
-        let restores = |event: &&Event| !matches!(event, Event::Other | Event::Leg { .. });
+        let restores = |event: &&IndexedFact| !matches!(event, IndexedFact::Other | IndexedFact::Leg { .. });
         let in_tables = events.iter().filter(restores).count();
         match fact.restored_from() {
             RestoredFrom::Entry => assert_eq!(folded, 1, "{fact:?} is listed for replay, once: {events:?}"),

@@ -1,6 +1,6 @@
 //! What is found in no index: everything in the order it was written.
 
-use api::history::Sums;
+use api::past::Sums;
 use edge::Wanted;
 use engine::{Entry, Page};
 use journal::Reader as _;
@@ -8,7 +8,7 @@ use ledger::{Movement, Transfer, TransferKey};
 use types::{LedgerId, Seq, Timestamp};
 
 use super::balances::add;
-use super::{Found, History, HistoryError, Place, ROWS_SCANNED_MAX, created, facts, is_behind, just_before};
+use super::{Found, PastError, PastReader, Place, ROWS_SCANNED_MAX, created, facts, is_behind, just_before};
 
 /// Entries that are read at a time going backward.
 const STRIDE_ENTRIES: u64 = 1_024;
@@ -17,10 +17,10 @@ const STRIDE_ENTRIES: u64 = 1_024;
 /// sums, or history was imported.
 const ADDED_UP_MAX: u64 = 2_000_000;
 
-impl History<'_> {
+impl PastReader<'_> {
     /// A page of all transfers, those of payments included, that were made within the times of the filter; it has no
     /// other condition.
-    pub(super) fn all_transfers(&mut self, wanted: &Wanted) -> Result<Page<Transfer, u64>, HistoryError> {
+    pub(super) fn all_transfers(&mut self, wanted: &Wanted) -> Result<Page<Transfer, u64>, PastError> {
         let mut page = Found::default();
         let mut scanned = 0_usize;
         let after = wanted.after.map(Place::from_number);
@@ -60,7 +60,7 @@ impl History<'_> {
     ///
     /// # Errors
     /// When something cannot be read, or there is too much to add up.
-    pub fn totals_at(&mut self, ledger: LedgerId, at: Timestamp) -> Result<Sums, HistoryError> {
+    pub fn totals_at(&mut self, ledger: LedgerId, at: Timestamp) -> Result<Sums, PastError> {
         let generation = self.generation_booked_by(at)?;
         let (mut sums, mut first) = (Sums::default(), Seq::new(1));
         if let Some((number, end)) = generation.and_then(|number| Some((number, self.index.generation(number)?))) {
@@ -109,7 +109,7 @@ impl History<'_> {
             }
             scanned = scanned.saturating_add(entries.len() as u64);
             if scanned > ADDED_UP_MAX {
-                return Err(HistoryError::TooMuchToAddUp(ADDED_UP_MAX));
+                return Err(PastError::TooMuchToAddUp(ADDED_UP_MAX));
             }
             first = last.next();
         }
@@ -127,7 +127,7 @@ impl History<'_> {
     }
 
     /// Shows every durable entry from one on; true when `visit` wanted all of them.
-    fn entries_forward(&self, first: Seq, visit: &mut impl FnMut(&Entry) -> bool) -> Result<bool, HistoryError> {
+    fn entries_forward(&self, first: Seq, visit: &mut impl FnMut(&Entry) -> bool) -> Result<bool, PastError> {
         let mut first = first;
         loop {
             let entries = self.reader.read(first)?;
@@ -140,7 +140,7 @@ impl History<'_> {
     }
 
     /// Shows every durable entry from `last` back to the first; true when `visit` wanted all of them.
-    fn entries_backward(&self, last: Seq, visit: &mut impl FnMut(&Entry) -> bool) -> Result<bool, HistoryError> {
+    fn entries_backward(&self, last: Seq, visit: &mut impl FnMut(&Entry) -> bool) -> Result<bool, PastError> {
         let mut last = last.min(self.reader.durable());
         while last > Seq::ZERO {
             let first = Seq::new(last.get().saturating_sub(STRIDE_ENTRIES - 1).max(1));

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use api::history::Sums;
+use api::past::Sums;
 use edge::{StatementPage, Wanted};
 use engine::Page;
 use index::{Bounds, Sides};
@@ -10,7 +10,7 @@ use journal::{Position, Reader as _};
 use ledger::{Account, AccountPlace, Movement, Transfer, TransferFlags, TransferKey};
 use types::{AccountId, Amount, Timestamp};
 
-use super::{History, HistoryError, ROWS_SCANNED_MAX, facts, just_before};
+use super::{PastError, PastReader, ROWS_SCANNED_MAX, facts, just_before};
 
 /// What happened on an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +28,13 @@ struct Line {
 /// An account, and the position up to which everything is in it.
 type Base = (Account, Option<Position>);
 
-impl History<'_> {
+impl PastReader<'_> {
     /// The account as it stood right after everything that was booked up to `at`; without balances when it was not open
     /// yet.
     ///
     /// # Errors
     /// When something cannot be read.
-    pub fn account_at(&mut self, account: &Account, at: Timestamp) -> Result<Account, HistoryError> {
+    pub fn account_at(&mut self, account: &Account, at: Timestamp) -> Result<Account, PastError> {
         let Some(place) = self.account_place(account.id)? else { return Ok(account.emptied()) };
         let (mut then, after) = self.base(account, place, at)?;
         let bounds = Bounds { after, latest: at, ..Bounds::default() };
@@ -50,7 +50,7 @@ impl History<'_> {
     ///
     /// # Errors
     /// When something cannot be read.
-    pub fn account_at_occurred(&mut self, account: &Account, at: Timestamp) -> Result<Account, HistoryError> {
+    pub fn account_at_occurred(&mut self, account: &Account, at: Timestamp) -> Result<Account, PastError> {
         let then = self.account_at(account, at)?;
         let Some(place) = self.account_place(account.id)? else { return Ok(then) };
         let (mut added, mut taken) = (Sums::from(&then), Sums::default());
@@ -85,7 +85,7 @@ impl History<'_> {
         &mut self,
         account: &Account,
         wanted: &Wanted,
-    ) -> Result<Page<(Transfer, Account), u64>, HistoryError> {
+    ) -> Result<Page<(Transfer, Account), u64>, PastError> {
         let page = self.transfers(wanted)?;
         let times = page.items.iter().map(|transfer| transfer.timestamp);
         let place = self.account_place(account.id)?;
@@ -118,7 +118,7 @@ impl History<'_> {
         account: &Account,
         (from, to): (Timestamp, Timestamp),
         limit: usize,
-    ) -> Result<StatementPage, HistoryError> {
+    ) -> Result<StatementPage, PastError> {
         let before = just_before(from).unwrap_or_default();
         let Some(place) = self.account_place(account.id)? else {
             return Ok(StatementPage { opening: Sums::default(), lines: Vec::new(), next: None });
@@ -151,7 +151,7 @@ impl History<'_> {
     }
 
     /// The account at the end of a generation all of which was booked up to `at`.
-    fn base(&mut self, account: &Account, place: AccountPlace, at: Timestamp) -> Result<Base, HistoryError> {
+    fn base(&mut self, account: &Account, place: AccountPlace, at: Timestamp) -> Result<Base, PastError> {
         let mut then = account.emptied();
         let Some(generation) = self.generation_booked_by(at)? else { return Ok((then, None)) };
         if let Some(balances) = self.index.balances_at(place, generation)? {
@@ -166,7 +166,7 @@ impl History<'_> {
     /// The last generation all of which was booked up to `at`, expiries too: they can be later than its last transfer.
     /// What was imported was booked at its own time, but what expired meanwhile was not, so a generation counts only
     /// when it was also written by then.
-    pub(super) fn generation_booked_by(&self, at: Timestamp) -> Result<Option<u32>, HistoryError> {
+    pub(super) fn generation_booked_by(&self, at: Timestamp) -> Result<Option<u32>, PastError> {
         let mut generation = self.index.generation_at(at);
         while let Some(number) = generation {
             let end = self.index.generation(number);
@@ -186,8 +186,8 @@ impl History<'_> {
         &mut self,
         (id, place): (AccountId, AccountPlace),
         bounds: Bounds,
-        mut visit: impl FnMut(&mut Self, &Line) -> Result<bool, HistoryError>,
-    ) -> Result<(), HistoryError> {
+        mut visit: impl FnMut(&mut Self, &Line) -> Result<bool, PastError>,
+    ) -> Result<(), PastError> {
         for chunk in self.index.postings(place, Sides::Both, bounds, false) {
             for position in chunk? {
                 for line in self.lines_at(position, id)? {
@@ -207,7 +207,7 @@ impl History<'_> {
         Ok(())
     }
 
-    fn followed(&mut self, mut account: Account, line: &Line) -> Result<Account, HistoryError> {
+    fn followed(&mut self, mut account: Account, line: &Line) -> Result<Account, PastError> {
         if line.is_expiry {
             account.follow_expiry(&line.transfer);
         } else {
@@ -217,7 +217,7 @@ impl History<'_> {
         Ok(account)
     }
 
-    fn movement(&mut self, line: &Line) -> Result<Movement, HistoryError> {
+    fn movement(&mut self, line: &Line) -> Result<Movement, PastError> {
         if line.is_expiry {
             return Ok(Movement::of_expiry(&line.transfer));
         }
@@ -225,7 +225,7 @@ impl History<'_> {
     }
 
     /// The pending transfer that a transfer resolves.
-    pub(super) fn resolved_by(&mut self, transfer: &Transfer) -> Result<Option<Transfer>, HistoryError> {
+    pub(super) fn resolved_by(&mut self, transfer: &Transfer) -> Result<Option<Transfer>, PastError> {
         match transfer.pending {
             Some(TransferKey::Client(id)) => self.client_transfer(id),
             // A payment's hold is posted or voided in full, so that what resolves it says how much that was.
@@ -234,7 +234,7 @@ impl History<'_> {
         }
     }
 
-    fn lines_at(&mut self, position: Position, account: AccountId) -> Result<Vec<Line>, HistoryError> {
+    fn lines_at(&mut self, position: Position, account: AccountId) -> Result<Vec<Line>, PastError> {
         let on_account = |transfer: &Transfer| transfer.debit == account || transfer.credit == account;
         if position.is_row() {
             let transfer = self.reader.transfer_at(position)?;

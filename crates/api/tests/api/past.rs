@@ -1,7 +1,7 @@
 //! Parsing questions about the past, and rendering the answers.
 
 use api::Parameters;
-use api::history::{AddressBalances, BalanceRow, Clock, Instant, Period, Side, Statement, Sums, TransferFilter};
+use api::past::{AddressBalances, BalanceRow, Clock, Instant, Period, Side, Statement, Sums, TransferFilter};
 use api::responses::Assets;
 use ledger::{Account, Book, NewAccount, Transfer, TransferFlags, TransferKey};
 use serde_json::json;

@@ -12,7 +12,7 @@ use crate::window::{Aggregate, after};
 /// The sums start at the entity's first record and wrap on overflow. Their differences are exact, because the true sum
 /// of 2^32 records of 64 bits fits in 128 bits many times over.
 #[derive(Debug, Clone)]
-pub(crate) struct History {
+pub(crate) struct EntityRecords {
     records: VecDeque<Record>,
     /// The keys of the records with a positive label. Each is also in `records`; they are kept apart because labels are
     /// rare.
@@ -38,9 +38,9 @@ struct Record {
 }
 
 // Millions of records are held, so their size determines the memory of an installation.
-const _: () = assert!(size_of::<Record>() == 32 && size_of::<History>() <= 96);
+const _: () = assert!(size_of::<Record>() == 32 && size_of::<EntityRecords>() <= 96);
 
-impl History {
+impl EntityRecords {
     /// An empty history that knows nothing about the time before `reach`.
     pub(crate) fn starting(reach: Timestamp) -> Self {
         // In many streams most entities are seen once, so the first record reserves room for one only.

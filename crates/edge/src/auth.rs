@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::{Future, ready};
 use std::sync::{PoisonError, RwLock};
 
+use api::{ErrorCode, Problem, Scope};
 use engine::{CredentialAdded, CredentialKind};
 use types::{ActorId, CredentialId, Digest};
 use vault::ApiKey;
@@ -52,11 +53,11 @@ pub trait Authenticator: Send + Sync {
 
 /// Authenticates API keys, from memory and at once.
 #[derive(Debug, Default)]
-pub(crate) struct ApiKeys(RwLock<BTreeMap<CredentialId, (Digest, Caller)>>);
+pub struct ApiKeys(RwLock<BTreeMap<CredentialId, (Digest, Caller)>>);
 
 impl ApiKeys {
     /// Accepts the API keys among these credentials, and no others.
-    pub(crate) fn replace<'a>(&self, credentials: impl Iterator<Item = &'a CredentialAdded>) {
+    pub fn replace<'a>(&self, credentials: impl Iterator<Item = &'a CredentialAdded>) {
         let keys = credentials.map(|added| {
             let CredentialKind::ApiKey { hash } = added.kind;
             (added.credential, (hash, Caller { actor: added.principal, scopes: added.scopes }))
@@ -84,8 +85,34 @@ impl Authenticator for ApiKeys {
     }
 }
 
+/// Finds out who sent a request, and checks that the credential that was used has the scope of the request's route.
+///
+/// # Errors
+/// When nobody known sent it, or the credential does not have the scope.
+pub async fn authorise(
+    authenticator: &impl Authenticator,
+    presented: Presented<'_>,
+    scope: Scope,
+) -> Result<Caller, Problem> {
+    let caller = authenticator.authenticate(presented).await.map_err(|error| {
+        let code = match error {
+            AuthError::Missing => ErrorCode::MissingApiKey,
+            AuthError::Malformed | AuthError::Unknown => ErrorCode::InvalidApiKey,
+        };
+        Problem::new(code, error.to_string())
+    })?;
+    if Scope::from_bits(caller.scopes).contains(scope) {
+        return Ok(caller);
+    }
+    let needed = scope.names().collect::<Vec<_>>().join(", ");
+    Err(Problem::new(ErrorCode::InsufficientScope, format!("this route needs the scope {needed}")))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
 
     fn key(number: u64, secret: u8) -> ApiKey {
@@ -102,44 +129,78 @@ mod tests {
         }
     }
 
-    async fn ask(keys: &ApiKeys, header: &str) -> Result<Caller, AuthError> {
-        keys.authenticate(Presented { authorization: Some(header.as_bytes()) }).await
+    fn ask(keys: &ApiKeys, header: &str) -> Result<Caller, AuthError> {
+        at_last(keys.authenticate(Presented { authorization: Some(header.as_bytes()) }))
     }
 
-    #[tokio::test]
-    async fn every_key_of_a_principal_is_that_actor_with_the_scopes_of_the_key() {
+    #[test]
+    fn every_key_of_a_principal_is_that_actor_with_the_scopes_of_the_key() {
         let (first, second, other) = (key(7, 1), key(8, 2), key(9, 3));
         let keys = ApiKeys::default();
         keys.replace([added(&first, 3, 5), added(&second, 3, 1), added(&other, 4, 5)].iter());
         for (key, actor, scopes) in [(first, 3, 5), (second, 3, 1), (other, 4, 5)] {
             let caller = Caller { actor: ActorId::new(actor), scopes };
-            assert_eq!(ask(&keys, &format!("Bearer {}", key.reveal())).await, Ok(caller));
-            assert_eq!(ask(&keys, &format!("bearer  {} ", key.reveal())).await, Ok(caller));
+            assert_eq!(ask(&keys, &format!("Bearer {}", key.reveal())), Ok(caller));
+            assert_eq!(ask(&keys, &format!("bearer  {} ", key.reveal())), Ok(caller));
         }
     }
 
-    #[tokio::test]
-    async fn what_is_no_known_key_is_nobody() {
+    #[test]
+    fn what_is_no_known_key_is_nobody() {
         let (known, text) = (key(7, 1), key(7, 1).reveal());
         let keys = ApiKeys::default();
         keys.replace([added(&known, 3, 5)].iter());
         for unknown in [key(7, 2), key(8, 1)] {
-            assert_eq!(ask(&keys, &format!("Bearer {}", unknown.reveal())).await, Err(AuthError::Unknown));
+            assert_eq!(ask(&keys, &format!("Bearer {}", unknown.reveal())), Err(AuthError::Unknown));
         }
         for malformed in ["Bearer", "Bearer ", &format!("Basic {text}"), &text, &format!("Bearer {text}x")] {
-            assert_eq!(ask(&keys, malformed).await, Err(AuthError::Malformed), "{malformed}");
+            assert_eq!(ask(&keys, malformed), Err(AuthError::Malformed), "{malformed}");
         }
         let not_text = Presented { authorization: Some(b"Bearer \xff") };
-        assert_eq!(keys.authenticate(not_text).await, Err(AuthError::Malformed));
-        assert_eq!(ask(&keys, "").await, Err(AuthError::Missing));
-        assert_eq!(keys.authenticate(Presented { authorization: None }).await, Err(AuthError::Missing));
+        assert_eq!(at_last(keys.authenticate(not_text)), Err(AuthError::Malformed));
+        assert_eq!(ask(&keys, ""), Err(AuthError::Missing));
+        assert_eq!(at_last(keys.authenticate(Presented { authorization: None })), Err(AuthError::Missing));
     }
 
     #[test]
     fn an_api_key_is_checked_without_waiting() {
         let keys = ApiKeys::default();
         let answer = keys.authenticate(Presented { authorization: Some(b"Bearer it") });
-        let polled = std::pin::pin!(answer).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        let polled = pin!(answer).poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_ready());
+    }
+
+    /// Polls a future until it has its answer.
+    fn at_last<T>(future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return answer;
+            }
+        }
+    }
+
+    /// Lets some time pass before it answers, as one does that asks somebody else.
+    struct Slow(Result<Caller, AuthError>);
+
+    impl Authenticator for Slow {
+        async fn authenticate(&self, presented: Presented<'_>) -> Result<Caller, AuthError> {
+            assert_eq!(presented.authorization, Some(b"Bearer it".as_slice()));
+            let mut asked = false;
+            std::future::poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending })
+                .await;
+            self.0.clone()
+        }
+    }
+
+    #[test]
+    fn a_request_waits_for_its_authenticator_and_needs_the_scope_of_its_route() {
+        let presented = Presented { authorization: Some(b"Bearer it") };
+        let reads = Caller { actor: ActorId::new(7), scopes: Scope::LEDGER_READ.bits() };
+        let status =
+            |answer, scope| at_last(authorise(&Slow(answer), presented, scope)).map_err(|problem| problem.status());
+        assert_eq!(status(Ok(reads), Scope::LEDGER_READ), Ok(reads));
+        assert_eq!(status(Ok(reads), Scope::LEDGER_WRITE), Err(403));
+        assert_eq!(status(Err(AuthError::Unknown), Scope::LEDGER_READ), Err(401));
     }
 }

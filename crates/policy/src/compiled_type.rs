@@ -19,7 +19,7 @@ pub(crate) const BUILT_IN: [(&str, Type); 5] = [
 
 /// Everything that is evaluated for payments of one type, in the order of the document.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct CompiledType {
     pub(crate) type_name: Name,
     pub(crate) asset: Box<str>,
     /// Number of attributes of the type. The slots of features follow those of attributes.
@@ -53,7 +53,7 @@ pub(crate) struct FeaturePlan {
 #[derive(Debug)]
 pub(crate) enum How {
     Aggregate {
-        /// Index in [`Plan::streams`].
+        /// Index in [`CompiledType::streams`].
         stream: usize,
         aggregate: AggregateKind,
         window: features::Window,
@@ -77,7 +77,7 @@ pub(crate) struct RulePlan {
 /// A payment with the features that are computed so far, as expressions see them.
 #[derive(Debug)]
 pub(crate) struct Payment<'a> {
-    pub(crate) plan: &'a Plan,
+    pub(crate) plan: &'a CompiledType,
     pub(crate) facts: &'a Facts<'a>,
     pub(crate) amount: i64,
     pub(crate) features: &'a [(FeatureIdx, FeatureValue)],

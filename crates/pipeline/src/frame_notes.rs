@@ -1,8 +1,8 @@
 //! What entries did, as the index is told.
 
 use engine::{Applied, Entry, Fact};
-use index::{Changes, Event, GENERATION_ENTRIES};
-use journal::{FrameAt, Placed, Position, StartAt};
+use index::{AccountChanges, GENERATION_ENTRIES, IndexedFact};
+use journal::{EntryOffset, FrameAt, Position, StartAt};
 use ledger::{
     AccountPlace, IndexedFields, PendingState, RestoredFrom, Touched, Transfer, TransferFlags, TransferKey,
     TransferStatus, TrialBalance,
@@ -11,7 +11,7 @@ use types::{Digest, LedgerId, Seq, Timestamp};
 
 /// What the entries of a frame did, and whether a generation of the index ends with it.
 #[derive(Debug, Default)]
-pub struct Feed {
+pub struct FrameNotes {
     events: Vec<Noted>,
     chosen: Vec<(LedgerId, IndexedFields)>,
     end: Option<GenerationEnd>,
@@ -19,9 +19,9 @@ pub struct Feed {
 
 #[derive(Debug)]
 struct Noted {
-    placed: Placed,
+    placed: EntryOffset,
     timestamp: Timestamp,
-    event: Event,
+    event: IndexedFact,
 }
 
 /// How things stood at the end of a generation.
@@ -33,10 +33,10 @@ struct GenerationEnd {
     last_transfer: Timestamp,
     digest: Digest,
     totals: Vec<(LedgerId, TrialBalance)>,
-    changes: Changes,
+    changes: AccountChanges,
 }
 
-impl Feed {
+impl FrameNotes {
     /// Ledgers with the fields of transfers that they want indexed from here on.
     pub fn chosen(&self) -> &[(LedgerId, IndexedFields)] {
         &self.chosen
@@ -44,16 +44,16 @@ impl Feed {
 
     /// What the index is told of an entry that is replayed, as if its segment were one frame; `after` is the place behind
     /// its own.
-    pub fn replayed(self, position: Position, after: StartAt) -> (index::Batch, Option<index::Generation>) {
+    pub fn replayed(self, position: Position, after: StartAt) -> (index::IndexUpdate, Option<index::Generation>) {
         self.placed(FrameAt { segment: position.segment(), offset: 0 }, after)
     }
 
     /// What the index is told once the frame is durable. `at` is where it stands, `after` the place behind it.
-    pub fn placed(self, at: FrameAt, after: StartAt) -> (index::Batch, Option<index::Generation>) {
-        let mut batch = index::Batch::with_capacity(self.events.len());
+    pub fn placed(self, at: FrameAt, after: StartAt) -> (index::IndexUpdate, Option<index::Generation>) {
+        let mut batch = index::IndexUpdate::with_capacity(self.events.len());
         for noted in &self.events {
             let Noted { placed, timestamp, event } = *noted;
-            batch.push(&index::Placed { position: at.position(placed), timestamp, event });
+            batch.push(&index::IndexedEntry { position: at.position(placed), timestamp, event });
         }
         let generation = self.end.map(|end| index::Generation {
             end: index::GenerationEnd {
@@ -74,9 +74,9 @@ impl Feed {
 /// Notes what entries do, frame by frame.
 #[derive(Debug)]
 pub struct Notes {
-    feed: Feed,
+    feed: FrameNotes,
     /// Accounts that changed in this generation, as its digests found them.
-    changes: Changes,
+    changes: AccountChanges,
     /// The end of the generation before.
     sealed: Seq,
     /// Entries of a generation, about.
@@ -86,7 +86,7 @@ pub struct Notes {
 impl Notes {
     /// Notes that go on after the generation that ended with `sealed`.
     pub fn new(sealed: Seq) -> Self {
-        Self { feed: Feed::default(), changes: Changes::default(), sealed, generation: GENERATION_ENTRIES }
+        Self { feed: FrameNotes::default(), changes: AccountChanges::default(), sealed, generation: GENERATION_ENTRIES }
     }
 
     /// Ends a generation after about so many entries (at least one) instead of [`GENERATION_ENTRIES`]: for tests in which
@@ -98,7 +98,7 @@ impl Notes {
     }
 
     /// Notes an entry; true when a generation can end with it, for which its frame must end too.
-    pub fn note(&mut self, placed: Placed, applied: Applied<'_>) -> bool {
+    pub fn note(&mut self, placed: EntryOffset, applied: Applied<'_>) -> bool {
         let Applied { entry, touched, changes, ledger } = applied;
         self.note_events(placed, entry, touched);
         let (Fact::StateDigest(state), Some(changes)) = (&entry.fact, changes) else { return false };
@@ -114,13 +114,13 @@ impl Notes {
             last_transfer: ledger.last_transfer_timestamp(),
             digest: state.digest,
             totals: ledger.books().filter_map(|book| Some((book.id, ledger.trial_balance(book.id)?))).collect(),
-            changes: Changes::default(),
+            changes: AccountChanges::default(),
         });
         true
     }
 
     /// What the frame did that ends with the entry `last`. A generation ends only where a frame does.
-    pub fn take(&mut self, last: Seq) -> Feed {
+    pub fn take(&mut self, last: Seq) -> FrameNotes {
         let mut feed = std::mem::take(&mut self.feed);
         feed.end = feed.end.filter(|end| end.last == last);
         if let Some(end) = &mut feed.end {
@@ -130,14 +130,14 @@ impl Notes {
         feed
     }
 
-    /// As [`Notes::note`], for an entry that is replayed; [`Feed::replayed`] goes with it.
+    /// As [`Notes::note`], for an entry that is replayed; [`FrameNotes::replayed`] goes with it.
     pub fn note_replayed(&mut self, position: Position, applied: Applied<'_>) {
         let offset = u32::try_from(position.offset()).expect("JRN-6: a segment is below 4 GiB");
-        self.note(Placed { offset, is_row: position.is_row() }, applied);
+        self.note(EntryOffset { offset, is_row: position.is_row() }, applied);
     }
 
-    fn note_events(&mut self, placed: Placed, entry: &Entry, touched: &[Touched]) {
-        let Feed { events, chosen, .. } = &mut self.feed;
+    fn note_events(&mut self, placed: EntryOffset, entry: &Entry, touched: &[Touched]) {
+        let FrameNotes { events, chosen, .. } = &mut self.feed;
         let mut note = |timestamp, event| events.push(Noted { placed, timestamp, event });
         let at = entry.header.decided_at;
         let facts = match &entry.fact {
@@ -153,16 +153,16 @@ impl Notes {
             | Fact::StateDigest(_) => &[],
         };
         match entry.fact.restored_from() {
-            RestoredFrom::Entry => note(at, Event::Other),
+            RestoredFrom::Entry => note(at, IndexedFact::Other),
             RestoredFrom::Tables => {}
         }
         for (fact, touched) in facts.iter().zip(touched) {
             match (fact, *touched) {
                 (ledger::Fact::AccountOpened(account), Touched::Account(place)) => {
-                    note(at, Event::Account { id: account.id.get(), place, import: None });
+                    note(at, IndexedFact::Account { id: account.id.get(), place, import: None });
                 }
                 (ledger::Fact::AccountStaged { import, account }, Touched::Account(place)) => {
-                    note(at, Event::Account { id: account.id.get(), place, import: Some(*import) });
+                    note(at, IndexedFact::Account { id: account.id.get(), place, import: Some(*import) });
                 }
                 (
                     ledger::Fact::TransferStaged {
@@ -170,24 +170,24 @@ impl Notes {
                         transfer: Transfer { key: TransferKey::Client(id), timestamp, .. },
                     },
                     Touched::Transfer { debit, credit },
-                ) => note(*timestamp, Event::Staged { id: id.get(), debit, credit, import: *import }),
+                ) => note(*timestamp, IndexedFact::Staged { id: id.get(), debit, credit, import: *import }),
                 (ledger::Fact::TransferCreated(transfer), Touched::Transfer { debit, credit }) => {
                     note(transfer.timestamp, transfer_event(transfer, debit, credit));
                 }
                 (ledger::Fact::TransferFailed { id, status }, _) => {
-                    note(at, Event::Failed { id: id.get(), status: status.number() });
+                    note(at, IndexedFact::Failed { id: id.get(), status: status.number() });
                 }
                 (ledger::Fact::ScheduledCancelled { id }, _) => {
                     let status = TransferStatus::ScheduledTransferCancelled.number();
-                    note(at, Event::Failed { id: id.get(), status });
+                    note(at, IndexedFact::Failed { id: id.get(), status });
                 }
                 (ledger::Fact::IndexesChosen { ledger, fields }, _) => chosen.push((*ledger, *fields)),
                 (ledger::Fact::TransferExpired(key), Touched::Transfer { debit, credit }) => {
                     if let TransferKey::Client(id) = key {
-                        note(at, Event::Expired { id: id.get() });
+                        note(at, IndexedFact::Expired { id: id.get() });
                     }
                     // So that whoever follows an account's balances comes by.
-                    note(at, Event::Leg { debit, credit });
+                    note(at, IndexedFact::Leg { debit, credit });
                 }
                 (
                     ledger::Fact::BookOpened(_)
@@ -212,15 +212,15 @@ impl Notes {
     }
 }
 
-fn transfer_event(transfer: &Transfer, debit: AccountPlace, credit: AccountPlace) -> Event {
-    let TransferKey::Client(id) = transfer.key else { return Event::Leg { debit, credit } };
+fn transfer_event(transfer: &Transfer, debit: AccountPlace, credit: AccountPlace) -> IndexedFact {
+    let TransferKey::Client(id) = transfer.key else { return IndexedFact::Leg { debit, credit } };
     let posts = transfer.flags.contains(TransferFlags::POST_PENDING_TRANSFER);
     let state = if posts { PendingState::Posted } else { PendingState::Voided };
     let resolves = match transfer.pending {
         Some(TransferKey::Client(pending)) => Some((pending.get(), state)),
         Some(TransferKey::Leg { .. }) | None => None,
     };
-    Event::Transfer { id: id.get(), debit, credit, is_pending: transfer.is_pending(), resolves }
+    IndexedFact::Transfer { id: id.get(), debit, credit, is_pending: transfer.is_pending(), resolves }
 }
 
 #[cfg(test)]
