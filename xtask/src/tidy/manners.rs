@@ -1,5 +1,5 @@
-//! Checks what every file and crate must have: a `//!` line in every Rust file, and the workspace's lints and licence
-//! in every crate.
+//! Checks what every file and crate must have: a `//!` line in every Rust file, the workspace's lints and licence in
+//! every crate, and no test that cargo is told to leave out.
 
 use super::tree::Tree;
 use super::{Finding, numbered};
@@ -16,6 +16,40 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         for (section, line) in [("[package]", "license.workspace = true"), ("[lints]", "workspace = true")] {
             if !section_has(text, section, line) {
                 findings.push(Finding::new(path, 1, format!("write `{line}` under `{section}`, as in every crate")));
+            }
+        }
+        findings.extend(library(tree, path, text));
+    }
+    findings
+}
+
+/// Crates have no doc tests, because each crate's would be built as a program of its own, and those without unit tests do
+/// not build a program for them. This checks that no test or example is lost that way.
+fn library(tree: &Tree, manifest: &str, text: &str) -> Vec<Finding> {
+    let source = manifest.replace("Cargo.toml", "src/");
+    let mut findings = Vec::new();
+    if !tree.holds(&format!("{source}lib.rs")) {
+        return findings;
+    }
+    if !section_has(text, "[lib]", "doctest = false") {
+        findings.push(Finding::new(manifest, 1, "write `doctest = false` under `[lib]`, as in every crate"));
+    }
+    let is_untested = section_has(text, "[lib]", "test = false");
+    for (path, text) in tree.texts(&[".rs"]).filter(|(path, _)| path.starts_with(&source)) {
+        let mut is_fenced = false;
+        for (number, line) in numbered(text) {
+            let line = line.trim_start();
+            if is_untested && line.starts_with("#[") && line.ends_with("test]") {
+                let message =
+                    format!("this test never runs; move it to tests/, or remove `test = false` from {manifest}");
+                findings.push(Finding::new(path, number, message));
+            }
+            let comment = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"));
+            let Some(language) = comment.and_then(|comment| comment.trim_start().strip_prefix("```")) else { continue };
+            is_fenced = !is_fenced;
+            if is_fenced && matches!(language.trim(), "" | "rust") {
+                let message = "nothing compiles this example; make it a test, or name its language (such as `text`)";
+                findings.push(Finding::new(path, number, message));
             }
         }
     }
@@ -75,5 +109,38 @@ mod tests {
         finds("", &[LICENCE, LINTS]);
         // The manifest of the workspace itself is not checked.
         expect(&check(&Tree::of(&[("Cargo.toml", "[workspace]\n")])), &[]);
+    }
+
+    #[test]
+    fn a_target_that_is_switched_off_hides_no_test() {
+        const MANIFEST: &str =
+            "[package]\nlicense.workspace = true\n[lints]\nworkspace = true\n[lib]\ndoctest = false\n";
+        #[track_caller]
+        fn finds(manifest: &str, source: &str, expected: &[&str]) {
+            let files = [
+                ("crates/a/Cargo.toml", manifest),
+                ("crates/a/src/lib.rs", "//! A.\n"),
+                ("crates/a/src/b.rs", source),
+                ("crates/ab/src/c.rs", "//! C.\n/// ```\n"),
+            ];
+            expect(&check(&Tree::of(&files)), expected);
+        }
+        const UNTESTED: &str =
+            "this test never runs; move it to tests/, or remove `test = false` from crates/a/Cargo.toml";
+        const EXAMPLE: &str = "nothing compiles this example; make it a test, or name its language (such as `text`)";
+        let test = "//! B.\n    #[test]\n    #[tokio::test]\n#[cfg(test)]\n";
+        finds(MANIFEST, test, &[]);
+        let untested = format!("{MANIFEST}test = false\n");
+        let [first, second] = [2, 3].map(|line| format!("crates/a/src/b.rs:{line}: {UNTESTED}"));
+        finds(&untested, test, &[&first, &second]);
+        let without = MANIFEST.replace("doctest = false", "");
+        finds(
+            &without,
+            "//! B.\n",
+            &["crates/a/Cargo.toml:1: write `doctest = false` under `[lib]`, as in every crate"],
+        );
+        finds(MANIFEST, "//! ```text\n//! A\n//! ```\n/// ``` toml\n/// ```\n", &[]);
+        let [first, second] = [1, 4].map(|line| format!("crates/a/src/b.rs:{line}: {EXAMPLE}"));
+        finds(MANIFEST, "//! ```\n//! A\n//! ```\n    /// ```rust\n", &[&first, &second]);
     }
 }

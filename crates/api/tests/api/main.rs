@@ -10,3 +10,4 @@ mod past;
 mod payments;
 mod rendering;
 mod requests;
+mod scopes;

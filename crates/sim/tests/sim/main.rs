@@ -4,4 +4,5 @@ mod journal_on_disk;
 mod keys_on_disk;
 mod long_history;
 mod packed_batches;
+mod rng;
 mod seeds;

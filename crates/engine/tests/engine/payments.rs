@@ -1,0 +1,209 @@
+//! The life of a payment, from its decision to its last deadline.
+
+use crate::story::check;
+
+#[test]
+fn an_approved_payment_moves_money_at_once() {
+    check(
+        "
+        pay P1 top_up 5000 customer=alice -> posted
+        pay P2 transfer 1200 customer=alice recipient=bob -> posted
+        wallet alice -> 3800 held 0
+        wallet bob -> 1200 held 0
+        ",
+    );
+}
+
+#[test]
+fn an_id_is_decided_once_and_answers_the_same() {
+    check(
+        "
+        pay P1 top_up 5000 customer=alice -> posted
+        entries -> 4
+        pay P1 top_up 5000 customer=alice -> posted
+        pay P1 top_up 5001 customer=alice -> payment 00000000-0000-0000-0000-000000000001 exists with different content
+        entries -> 4
+        wallet alice -> 5000 held 0
+        ",
+    );
+}
+
+#[test]
+fn a_payment_that_the_ledger_refuses_moves_nothing_and_stays_refused() {
+    check(
+        "
+        pay P1 top_up 5000 customer=alice -> posted
+        pay P2 transfer 5001 customer=alice recipient=bob -> refused exceeds_credits
+        wallet alice -> 5000 held 0
+        pay P3 top_up 5000 customer=alice -> posted
+        pay P2 transfer 5001 customer=alice recipient=bob -> refused exceeds_credits
+        wallet alice -> 10000 held 0
+        ",
+    );
+}
+
+#[test]
+fn a_refused_leg_undoes_the_legs_before_it() {
+    // The fee of 1 % is the second leg: the wallet has the 5,000, but not the 50 for the fee.
+    check(
+        "
+        pay P1 top_up 5000 customer=alice -> posted
+        pay P2 card 5000 customer=alice -> refused exceeds_credits
+        wallet alice -> 5000 held 0
+        pay P3 card 4900 customer=alice -> held
+        wallet alice -> 5000 held 4949
+        ",
+    );
+}
+
+#[test]
+fn a_hold_is_captured_voided_or_expires() {
+    check(
+        "
+        pay P1 top_up 90000 customer=alice -> posted
+        pay P2 card 1000 customer=alice -> held
+        pay P3 card 2000 customer=alice -> held
+        pay P4 card 3000 customer=alice -> held
+        wallet alice -> 90000 held 6060
+        capture P2 R1 -> posted
+        void P3 R2 -> voided
+        wallet alice -> 88990 held 3030
+        wait 7d
+        show P4 -> expired
+        wallet alice -> 88990 held 0
+        capture P4 R3 -> cannot capture a payment that is expired
+        ",
+    );
+}
+
+#[test]
+fn a_review_holds_the_money_until_somebody_decides() {
+    check(
+        "
+        pay P1 top_up 90000 customer=alice -> posted
+        pay P2 transfer 50000 customer=alice recipient=bob -> in_review large
+        wallet alice -> 90000 held 50000
+        approve P2 R1 -> posted
+        wallet bob -> 50000 held 0
+        pay P3 top_up 90000 customer=carol -> posted
+        pay P4 transfer 50000 customer=carol recipient=bob -> in_review large
+        decline P4 R2 -> declined
+        wallet carol -> 90000 held 0
+        ",
+    );
+}
+
+#[test]
+fn a_passed_review_deadline_does_what_the_type_declares() {
+    // Transfers expire; card payments count as approved and then wait for their capture.
+    check(
+        "
+        pay P1 top_up 300000 customer=alice -> posted
+        pay P2 transfer 50000 customer=alice recipient=bob -> in_review large
+        pay P3 card 50000 customer=alice device=phone -> in_review unknown_device
+        wallet alice -> 300000 held 100500
+        wait 1h
+        show P2 -> expired
+        show P3 -> held
+        wallet alice -> 300000 held 50500
+        approve P2 R1 -> cannot approve a payment that is expired
+        wait 7d
+        show P3 -> expired
+        wallet alice -> 300000 held 0
+        ",
+    );
+}
+
+#[test]
+fn a_refund_moves_everything_back_once() {
+    check(
+        "
+        pay P1 top_up 5000 customer=alice -> posted
+        pay P2 card 1000 customer=alice -> held
+        refund P2 R1 -> cannot refund a payment that is held
+        capture P2 R2 -> posted
+        wallet alice -> 3990 held 0
+        refund P2 R3 -> refunded
+        wallet alice -> 5000 held 0
+        refund P2 R4 -> cannot refund a payment that is refunded
+        ",
+    );
+}
+
+#[test]
+fn a_refund_that_the_ledger_refuses_changes_nothing() {
+    check(
+        "
+        pay P1 top_up 5000 customer=alice -> posted
+        pay P2 transfer 5000 customer=alice recipient=bob -> posted
+        pay P3 transfer 3000 customer=bob recipient=carol -> posted
+        refund P2 R1 -> the debits of the debit account would exceed its posted credits (account 78caecf6-d76a-b4d3-6331-78b17409b6b4 has 2000 left, 5000 requested)
+        show P2 -> posted
+        ",
+    );
+}
+
+#[test]
+fn a_verb_is_idempotent_by_its_request_id() {
+    check(
+        "
+        pay P1 top_up 5000 customer=alice -> posted
+        pay P2 card 1000 customer=alice -> held
+        capture P2 R1 -> posted
+        entries -> 6
+        capture P2 R1 -> posted
+        void P2 R1 -> this request id was already used to capture the payment
+        capture P2 R2 -> cannot capture a payment that is posted
+        entries -> 6
+        capture P9 R1 -> payment 00000000-0000-0000-0000-000000000009 not found
+        ",
+    );
+}
+
+#[test]
+fn limits_count_held_amounts_but_not_voided_ones() {
+    check(
+        "
+        pay P1 top_up 900000 customer=alice -> posted
+        pay P2 card 40000 customer=alice -> held
+        pay P3 card 40000 customer=alice -> held
+        pay P4 card 40000 customer=alice -> declined daily_limit
+        void P3 R1 -> voided
+        pay P5 card 40000 customer=alice -> held
+        capture P5 R2 -> posted
+        refund P5 R3 -> refunded
+        # A refunded payment still counts, because it was made.
+        pay P6 card 40000 customer=alice -> declined daily_limit
+        wait 1d
+        pay P7 card 40000 customer=alice -> held
+        ",
+    );
+}
+
+#[test]
+fn a_client_may_declare_when_a_payment_happened_within_bounds() {
+    check(
+        "
+        pay P1 top_up 5000 customer=alice -> posted
+        pay P2 card 100 customer=alice ago=5m -> held
+        pay P3 card 100 customer=alice ago=6m -> held late
+        pay P4 card 100 customer=alice in=1m -> held
+        pay P5 card 100 customer=alice in=2m -> occurred_at 2026-01-01T00:02:00.000000012Z is after 2026-01-01T00:01:00.000000012Z, the latest time that this payment type allows now
+        pay P6 transfer 100 customer=alice recipient=bob ago=1m -> payments of type transfer do not accept occurred_at
+        ",
+    );
+}
+
+#[test]
+fn a_label_is_recorded_once_and_can_be_replaced() {
+    check(
+        "
+        pay P1 top_up 5000 customer=alice -> posted
+        pay P2 card 100 customer=alice -> held
+        label P2 fraud -> Now positive=true
+        label P2 fraud -> Before positive=true
+        label P2 legitimate -> Now positive=false
+        label P9 fraud -> payment 00000000-0000-0000-0000-000000000009 not found
+        ",
+    );
+}
