@@ -188,7 +188,7 @@ fn a_checkpoint_reveals_that_the_end_is_missing() {
         |data: &Path, vkey: &str| verify(data, &["--checkpoint", file.to_str().expect("a path"), "--key", vkey]);
     sign(last, root);
     let (holds, said) = check(data.path(), &vkey);
-    assert!(holds && said.contains("checkpoints, each signed"), "{said}");
+    assert!(holds && said.contains("checkpoints, each with a valid signature"), "{said}");
     // The checkpoint was signed with another key, and then with an unknown one.
     let other = SigningKey::new(&format!("finaira/{owner}/0"), &[8; 32]).expect("a name").verifier().to_string();
     let (holds, said) = check(data.path(), &other);
@@ -200,8 +200,8 @@ fn a_checkpoint_reveals_that_the_end_is_missing() {
     let kept = data.path().join("own.txt");
     std::fs::copy(&own, &kept).expect("a checkpoint was signed");
     let (holds, said) = verify(data.path(), &["--checkpoint", kept.to_str().expect("a path")]);
-    assert!(holds && said.contains("checkpoint: checkpoints, each signed"), "{said}");
-    assert_eq!(said.matches("checkpoint: checkpoints, each signed").count(), 2, "{said}");
+    assert!(holds && said.contains("checkpoint: checkpoints, each with a valid signature"), "{said}");
+    assert_eq!(said.matches("checkpoint: checkpoints, each with a valid signature").count(), 2, "{said}");
     // The checkpoint covers more entries than there are, and then other entries.
     sign(last + 5, root);
     let (holds, said) = check(data.path(), &vkey);
