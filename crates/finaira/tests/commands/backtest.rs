@@ -289,7 +289,7 @@ fn the_summary_matches_the_file() {
     let lines: Vec<String> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     for expected in [
         "4 rows: 3 decided, 1 invalid, in ",
-        "first invalid row: 4, column `amount`: found `x`, expected a number",
+        "first invalid row: 4, column `amount`: found `x`, expected a non-negative number with at most 2 decimals",
         "decline 1 33.333 % 1,000.01 EUR",
         "all 3 100.000 % 1,020.01 EUR",
         "in_review 1 33.333 % 7.50 EUR",

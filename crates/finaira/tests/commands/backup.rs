@@ -404,8 +404,8 @@ fn the_routes_report_what_they_expect() {
     for (path, told) in [
         ("/v1/journal/segments?from=0", "expected a whole number from 1 to 1048575"),
         ("/v1/journal/segments?limit=1001", "at most 1000"),
-        ("/v1/journal/segments?after=1", "`after` goes with `wait_ms`"),
-        ("/v1/journal/segments?wait_ms=1", "`wait_ms` goes with `after`"),
+        ("/v1/journal/segments?after=1", "`after` needs `wait_ms`"),
+        ("/v1/journal/segments?wait_ms=1", "`wait_ms` needs `after`"),
         ("/v1/journal/segments?after=1&wait_ms=30001", "expected a whole number from 0 to 30000"),
         ("/v1/journal/segments?cursor=1", "there is no parameter `cursor`"),
         ("/v1/journal/segments/x", "found `x`, expected a whole number from 1 to 1048575"),

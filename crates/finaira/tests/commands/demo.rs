@@ -26,7 +26,7 @@ fn the_demo_runs_to_its_end_from_any_directory() {
     ] {
         assert!(text.contains(expected), "no `{expected}` in\n{text}");
     }
-    let posted = text.lines().find(|line| line.starts_with("posted")).unwrap();
+    let posted = text.lines().find(|line| line.starts_with("posted  ")).unwrap();
     let columns: Vec<&str> = posted.split_whitespace().collect();
     assert_eq!(columns[1], columns[2], "debits and credits");
     assert_eq!(columns[3], "0.00", "{posted}");

@@ -214,7 +214,7 @@ fn a_discarded_import_leaves_nothing_behind() {
     assert_eq!((world.sums(), world.client.get("/v1/accounts/6").status), ((3, 0), 404));
     assert!(fails(&mut world.with_files(&["run"])).contains("was discarded"));
     let refused = fails(&mut world.with_files(&["run", "--id", "77"]));
-    assert!(refused.contains("account 4 of the import is refused"), "{refused}");
+    assert!(refused.contains("account 4 of the import was refused"), "{refused}");
 }
 
 #[test]

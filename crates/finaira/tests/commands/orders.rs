@@ -63,7 +63,7 @@ fn every_order_of_a_batch_gets_its_own_result() {
     assert!(result(1)["detail"].as_str().is_some_and(|detail| detail.contains("500 left, 501 requested")), "{reply:?}");
     assert_eq!(
         (&result(4)["field"], &result(4)["detail"]),
-        (&json!("/asset"), &json!("found EUR/2, ledger 1 is in USD/2"))
+        (&json!("/asset"), &json!("found EUR/2, but ledger 1 has the asset USD/2"))
     );
     assert_eq!(client.get("/v1/accounts/20").body["debits_posted"], "200");
     let again = client.post("/v1/transfers/batch", &batch);

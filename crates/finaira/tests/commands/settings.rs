@@ -49,7 +49,7 @@ fn an_address_can_replace_an_id_everywhere() {
     let set = |address: &str| client.post("/v1/accounts/40/address", &json!({"address": address}));
     expect(&set("customers:c42:wallet"), 409, "address_already_taken", "");
     expect(&set("not an address"), 400, "invalid_field", "segments");
-    expect(&set("77"), 400, "invalid_field", "reads as an id");
+    expect(&set("77"), 400, "invalid_field", "can be read as an id");
     assert_eq!(set("customers:c43").text("address"), "customers:c43");
     assert!(set("customers:c43").replayed);
     expect(&set("customers:c44"), 409, "address_must_not_change", "");
