@@ -72,7 +72,10 @@ fn play(arguments: &Arguments, server: &Server) -> anyhow::Result<()> {
     let Server { base, key, interrupted, .. } = server;
     let client = Client::new(base, key);
     let month = Month::new(arguments.seed, usize::try_from(arguments.payments)?);
-    println!("Finaira listens on {base}, with data in a temporary directory and the built-in policy policies/retail.");
+    println!(
+        "Finaira listens on {base}, with its data in a temporary directory and the\n\
+         built-in policy policies/retail."
+    );
     client.activate(&bundle::archive()?)?;
     println!(
         "This simulates {DAYS} days; every payment declares when it happened. The customers are invented. The\n\

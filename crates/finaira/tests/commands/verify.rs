@@ -80,7 +80,9 @@ fn everything_is_checked_and_nothing_is_changed() {
     let before = contents(data);
     let (holds, said) = verify(data, &[]);
     assert!(holds && said.contains("All checks passed."), "{said}");
-    for line in ["state digests  ", "books, debits against credits", "keys of personal data", "generations rebuilt"] {
+    for line in
+        ["state digests  ", "books, with debits against credits", "keys of personal data", "generations rebuilt"]
+    {
         assert!(said.contains(line), "{line}: {said}");
     }
     assert!(contents(data) == before, "nothing is changed");
