@@ -1,5 +1,5 @@
-//! Clients that know few ids and few accounts, so that they get into each other's way. They repeat themselves, with the
-//! same ids and also after they got an answer.
+//! Clients that know few ids and few accounts, so that their requests conflict. They repeat requests with the same ids,
+//! even after they received an answer.
 
 mod orders;
 
@@ -19,7 +19,7 @@ use crate::Rng;
 use crate::edge::{Http, Sent};
 use crate::policies::policies;
 
-/// Every kind of request, and how often it comes.
+/// Every kind of request and its weight.
 pub(crate) const KINDS: [(&str, u64); 54] = [
     ("open_ledger", 1),
     ("open_account", 3),
@@ -77,11 +77,11 @@ pub(crate) const KINDS: [(&str, u64); 54] = [
     ("lists_of_imports", 1),
 ];
 
-/// The clients, and what they know.
+/// The clients and what they have learned.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     asked: Vec<Sent>,
-    /// How often each kind was asked for.
+    /// How many requests of each kind were sent.
     pub(crate) kinds: BTreeMap<&'static str, u64>,
     transfers: Vec<u128>,
     pendings: Vec<u128>,
@@ -93,11 +93,11 @@ pub(crate) struct Clients {
 
 const ACCOUNTS: u64 = 8;
 const CUSTOMERS: u64 = 3;
-/// Requests for books, accounts and a policy come first.
+/// The number of requests at the beginning that set up books, accounts and a policy.
 const EARLY: usize = 45;
 
 impl Clients {
-    /// The next request, and its number.
+    /// Creates the next request and returns its number.
     pub(crate) fn ask(&mut self, now: Timestamp, rng: &mut Rng) -> usize {
         let recent = self.asked.len().min(30);
         if recent > 0 && rng.percent(12) {
@@ -131,7 +131,7 @@ impl Clients {
             ]);
         }
         if rng.percent(15) {
-            // What came least so far, so that nothing is left out.
+            // Picks the kind that occurred least so far, so that no kind is left out.
             let kinds = KINDS.iter().map(|(kind, _)| *kind);
             return kinds.min_by_key(|kind| self.kinds.get(kind).copied().unwrap_or(0)).unwrap_or("transfer");
         }
@@ -145,7 +145,7 @@ impl Clients {
         "transfer"
     }
 
-    /// What clients learn from an answer.
+    /// Records what clients learn from an answer.
     pub(crate) fn hear(&mut self, answer: &Answer) {
         match answer {
             Ok(Reply::Payment(reply) | Reply::PaymentMade((_, reply))) => self.payments.push(reply.payment.id),
@@ -173,7 +173,7 @@ impl Clients {
         }
     }
 
-    /// What the server asks itself.
+    /// A command that the server itself submits.
     fn within(&self, kind: &str, rng: &mut Rng) -> Option<Command> {
         Some(match kind {
             "policy_part" => {
@@ -370,7 +370,7 @@ impl Clients {
         }
     }
 
-    /// Names what it makes by an id, or now and then by a key.
+    /// Identifies what the request creates by an id, or sometimes by an idempotency key.
     fn keyed(&mut self, operation: Operation, query: &str, mut body: serde_json::Value, rng: &mut Rng) -> Http {
         let mut sent = http(operation, String::new(), query, &body);
         if rng.percent(12)
@@ -387,7 +387,7 @@ impl Clients {
     fn verb(&self, verb: Verb, rng: &mut Rng) -> Http {
         let id = self.some_payment(rng).to_string();
         let mut sent = http(Operation::ChangePayment(verb), id, "", &serde_json::Value::Null);
-        // Few keys, so that one is used twice now and then.
+        // There are few keys, so that a key is sometimes used twice.
         sent.key = Some(if rng.percent(8) { "again".to_owned() } else { format!("verb-{}", rng.next()) });
         sent
     }
@@ -397,7 +397,7 @@ impl Clients {
         if recent == 0 { 1 } else { self.transfers[self.transfers.len() - 1 - rng.place(recent)] }
     }
 
-    /// Mostly one that was decided lately.
+    /// Usually one of the latest payments.
     fn some_payment(&self, rng: &mut Rng) -> PaymentId {
         let recent = self.payments.len().min(if rng.percent(80) { 5 } else { 1_000 });
         if recent == 0 { PaymentId::new(1) } else { self.payments[self.payments.len() - 1 - rng.place(recent)] }
@@ -411,10 +411,10 @@ impl Clients {
     fn payment(&mut self, is_card: bool, now: Timestamp, rng: &mut Rng) -> serde_json::Value {
         let id = if rng.percent(4) { self.some_payment(rng).get() } else { Self::fresh(rng) };
         if rng.percent(10) {
-            // Its client may come back to it without having heard of it.
+            // The client may refer to the payment later, even if it never received the answer.
             self.payments.push(PaymentId::new(id));
         }
-        // Few that come again and again, and now and then one that nobody knows, who needs a key.
+        // Most requests use a few returning customers. Some use a new customer, for whom the server needs a new key.
         let number = if rng.percent(85) { rng.below(CUSTOMERS) } else { rng.below(1 << 30) };
         let customer = format!("customer {number}");
         if !is_card {
@@ -464,7 +464,7 @@ fn address(rng: &mut Rng) -> String {
     (*rng.pick(&["a", "a:b", "a:b:c", "a:d", "e:f"])).to_owned()
 }
 
-/// An account by its id or its address.
+/// Names an account by its id or its address.
 fn account_name(rng: &mut Rng) -> String {
     if rng.percent(12) { address(rng) } else { (1 + rng.below(ACCOUNTS)).to_string() }
 }
@@ -474,7 +474,7 @@ fn metadata(rng: &mut Rng) -> serde_json::Value {
     json!({"metadata": {*rng.pick(&["k", "l", "m"]): value}})
 }
 
-/// Fills segments.
+/// A chunk that is large enough to fill segments.
 fn large(rng: &mut Rng) -> ArtifactChunk {
     let number = rng.below(1 << 40);
     let bytes = usize::try_from(rng.below(200)).unwrap_or(0) * 1024;
@@ -482,7 +482,7 @@ fn large(rng: &mut Rng) -> ArtifactChunk {
     ArtifactChunk { artifact: Digest::of(&number.to_le_bytes()), index: 0, count: 1, bytes: vec![filler; bytes].into() }
 }
 
-/// Of an import the accounts and transfers, always the same.
+/// The accounts and transfers of an import. They are the same every time.
 fn import_rows(id: u128) -> (Vec<NewAccount>, Vec<NewTransfer>) {
     let base = 1_000_000_000_000_000_000 + u64::try_from(id).unwrap_or(0) * 1_000_000_000;
     let (ledger, code) = (LedgerId::new(1), Code::new(5));

@@ -1,18 +1,18 @@
-//! Which faults came in which states, counted over runs.
+//! Counts which faults occurred in which states, over several runs.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What goes wrong.
+/// The kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultKind {
-    /// The process is killed, the machine goes on.
+    /// The process is killed, but the machine continues.
     Kill,
-    /// The machine crashes and loses all that was not synced.
+    /// The machine crashes and loses everything that was not synced.
     CrashDropping,
-    /// The machine crashes and tears and reorders what was not synced.
+    /// The machine crashes, and unsynced writes are torn and reordered.
     CrashTearing,
-    /// The power goes in the middle of an operation.
+    /// The power fails in the middle of an operation.
     PowerLoss,
     /// A write fails half-way.
     WriteError,
@@ -22,56 +22,56 @@ pub enum FaultKind {
     ReadError,
     /// The disk is full.
     DiskFull,
-    /// The disk has less room left than is kept free.
+    /// The disk has less free space than the server keeps in reserve.
     DiskReserve,
-    /// A bit of a frame turns that the mark covers.
+    /// A bit flips in a frame that the mark covers.
     RotInFrame,
-    /// A bit turns behind the last frame.
+    /// A bit flips after the last frame.
     RotInTail,
-    /// A bit of the mark turns.
+    /// A bit flips in the mark.
     RotInMark,
-    /// A bit of a file of the index turns, or the file is gone.
+    /// A bit flips in an index file, or the file is missing.
     RotInIndex,
-    /// The clock jumps back.
+    /// The wall clock jumps back.
     ClockBack,
-    /// The clock jumps ahead.
+    /// The wall clock jumps ahead.
     ClockAhead,
-    /// The clock is not believed, and an operator confirms it or sets it right.
+    /// The server doubts the clock, and an operator confirms or corrects it.
     ClockDoubted,
-    /// A disk that takes seconds for what the writer does.
+    /// The disk takes seconds for the operations of the writer.
     SlowDisk,
     /// A request arrives twice.
     Duplicate,
-    /// A reply is lost, and its client asks again.
+    /// A reply is lost, and its client sends the request again.
     LostReply,
-    /// A client goes away before its answer.
+    /// A client disconnects before its answer arrives.
     Vanished,
 }
 
-/// Where the process is when it does.
+/// The state of the process when the fault occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum When {
-    /// Nothing is under way.
+    /// Nothing is in progress.
     Idle,
-    /// Requests wait.
+    /// Requests wait in the queue.
     Queued,
-    /// A batch is decided and not taken by the journal.
+    /// A batch is decided, but the journal has not taken it.
     Decided,
-    /// Keys are written that the next frames need.
+    /// The key store writes keys that the next frames need.
     SavingKeys,
-    /// Frames are being appended.
+    /// The journal appends frames.
     Appending,
-    /// Frames are appended and not synced.
+    /// Frames are appended but not synced.
     Unsynced,
-    /// Frames are synced, and answers wait to be given.
+    /// Frames are synced, and their answers are not released yet.
     Unreleased,
-    /// Answers are given that the mark does not cover.
+    /// Answers were released that the mark does not cover.
     Unmarked,
-    /// The next segment is begun.
+    /// The journal starts the next segment.
     Rotating,
-    /// A generation of the index waits, or is written.
+    /// A generation of the index waits to be written, or is being written.
     Sealing,
-    /// A start is under way, or nothing runs.
+    /// The process is starting, or no process runs.
     Starting,
 }
 
@@ -89,24 +89,24 @@ const WHENS: [When; 11] = [
     When::Starting,
 ];
 
-/// How often what came when.
+/// How often each fault occurred in each state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage(BTreeMap<(FaultKind, When), u64>);
 
 impl Coverage {
-    /// Counts one.
+    /// Counts one fault.
     pub(crate) fn count(&mut self, fault: FaultKind, when: When) {
         *self.0.entry((fault, when)).or_default() += 1;
     }
 
-    /// Adds those of another run.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         for (key, count) in &other.0 {
             *self.0.entry(*key).or_default() += count;
         }
     }
 
-    /// How often a fault came in a state.
+    /// How often a fault occurred in a state.
     pub fn of(&self, fault: FaultKind, when: When) -> u64 {
         self.0.get(&(fault, when)).copied().unwrap_or(0)
     }

@@ -21,22 +21,22 @@ use types::{ActorId, RequestId, Seq};
 use crate::SimDisk;
 use crate::process::TENANT;
 
-/// What a client sends.
+/// A request that a client sends, or that the server submits itself.
 #[derive(Debug, Clone)]
 pub(crate) enum Sent {
-    /// Over the network.
+    /// A request over the network.
     Http(Http),
-    /// What the server asks itself: the parts of a policy that is installed, an API key.
+    /// A command that the server submits itself: the parts of a policy that is being installed, or an API key.
     Within(Box<Command>),
 }
 
-/// A request as it comes over the network, with its actor instead of a key.
+/// A network request. It carries its actor instead of an API key.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     pub(crate) operation: Operation,
     pub(crate) actor: ActorId,
     pub(crate) key: Option<String>,
-    /// What the route calls `{id}`.
+    /// The value of `{id}` in the route.
     pub(crate) id: String,
     pub(crate) query: String,
     pub(crate) body: Vec<u8>,
@@ -139,7 +139,7 @@ impl Sources for Desk {
         self.shared.known.lock().unwrap_or_else(PoisonError::into_inner).policy.clone()
     }
 
-    /// The policy is the new one by the time the engine has answered.
+    /// The new policy is already active when the engine has answered.
     async fn policy_changes(&self) {}
 
     fn assets(&self) -> Arc<Assets> {
@@ -184,9 +184,9 @@ impl std::fmt::Debug for Exchange {
 /// The state of a request after it was polled.
 #[derive(Debug)]
 pub(crate) enum Went {
-    /// It waits for the engine.
+    /// The request waits for an answer of the engine.
     Asks(Request),
-    /// It is over.
+    /// The request is finished.
     Over(Result<Response, Failure>),
 }
 
@@ -222,7 +222,7 @@ impl Exchange {
         }
     }
 
-    /// SIM-8: checks that the bytes a client receives match what the engine answered last.
+    /// Checks SIM-8: the bytes that a client receives match the engine's last answer.
     pub(crate) fn check(&self, over: &Result<Response, Failure>) -> Result<(), String> {
         let fails = |what: &str| Err(format!("SIM-8: {what} in {over:?} to {:?}", self.answers));
         match over {
@@ -286,7 +286,7 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
         Reply::Ledgers(all) if shown["items"].is_array() => items(all.len()),
         Reply::Account(reply) | Reply::AccountMade((_, reply)) => {
             let account = &reply.account;
-            // A list that finds one account by its holder.
+            // A list of accounts that is filtered by holder and contains one account.
             let shown = if shown["items"].is_array() { &shown["items"][0] } else { &shown };
             let sides = [
                 ("debits_pending", account.debits_pending),

@@ -1,10 +1,10 @@
-//! Messages under way: late, twice, in another order, or never.
+//! Messages in transit: they arrive late, twice, out of order, or never.
 
 use types::Span;
 
 use crate::Rng;
 
-/// Messages one way.
+/// Messages in one direction.
 #[derive(Debug)]
 pub(crate) struct Network<M> {
     under_way: Vec<(Span, M)>,
@@ -17,7 +17,7 @@ impl<M> Default for Network<M> {
 }
 
 impl<M> Network<M> {
-    /// Sends a message: mostly it arrives at once, sometimes seconds later.
+    /// Sends a message. It usually arrives at once, sometimes seconds later.
     pub(crate) fn send(&mut self, now: Span, message: M, rng: &mut Rng) {
         let ns = match rng.below(10) {
             0 => rng.below(3_000_000_000),
@@ -27,7 +27,7 @@ impl<M> Network<M> {
         self.under_way.push((now.saturating_add(Span::from_ns(ns)), message));
     }
 
-    /// One of those that have arrived, in whatever order.
+    /// Returns one of the messages that have arrived, not necessarily the oldest.
     pub(crate) fn arrive(&mut self, now: Span, rng: &mut Rng) -> Option<M> {
         let arrived: Vec<usize> = (0..self.under_way.len()).filter(|place| self.under_way[*place].0 <= now).collect();
         if arrived.is_empty() {
@@ -37,7 +37,7 @@ impl<M> Network<M> {
         Some(self.under_way.remove(place).1)
     }
 
-    /// Whatever is under way is gone.
+    /// Drops all messages in transit.
     pub(crate) fn cut(&mut self) {
         self.under_way.clear();
     }

@@ -19,39 +19,39 @@ use crate::{Rng, SimDisk, policies};
 
 pub(crate) const SHARD: ShardId = ShardId::new(0);
 pub(crate) const TENANT: TenantId = TenantId::new(1);
-/// Events that may wait; some requests bring more than one.
+/// Maximum number of events in the queue. Some requests contain more than one.
 const EVENTS_MAX: usize = 24;
 const BATCHES_IN_FLIGHT_MAX: usize = 3;
-/// Few enough for several generations of the index in every run.
+/// The intervals are short enough that every run writes several generations of the index.
 const PACE: Pace = Pace::Stepped { digest_entries: 61, generation_entries: 240 };
 
 /// The number of a request in progress, and the last entry at the time of its answer.
 type Ticket = (u64, Seq);
 
-/// A request over the network that is finished, with its result.
+/// A finished network request and its result.
 pub(crate) type Over = (Exchange, Result<edge::Response, Failure>);
 
-/// An answer that a client is given.
+/// An answer that a client receives.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    /// Which request.
+    /// The number of the request.
     pub(crate) number: usize,
-    /// The last entry there was when the engine made the answer.
+    /// The last entry when the engine made the answer.
     pub(crate) seq: Seq,
-    /// What the engine answered last.
+    /// The engine's last answer to the request.
     pub(crate) answer: engine::Answer,
     pub(crate) over: Option<Over>,
 }
 
-/// What one run of the decider made.
+/// What one run of the decider produced.
 #[derive(Debug)]
 pub(crate) struct DecidedBatch {
     pub(crate) asked: Vec<Request>,
     pub(crate) answers: Vec<(Seq, engine::Answer)>,
     pub(crate) entries: Vec<Entry>,
-    /// The code of what speaks against writing.
+    /// The code of the reason why the server accepts no writes.
     pub(crate) closed: Option<&'static str>,
-    /// A request got no answer: the engine could not read what it needed.
+    /// A request got no answer because the engine could not read what it needed.
     pub(crate) is_cut: bool,
 }
 
@@ -72,7 +72,7 @@ impl Default for Machine {
     }
 }
 
-/// Why a process ends, or does not begin.
+/// Why a process ends or cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Death {
     #[error(transparent)]
@@ -103,7 +103,7 @@ impl From<WriteError<KeyStoreError>> for Death {
 }
 
 impl Death {
-    /// The disk refused; nothing is wrong with what is on it.
+    /// Whether the disk failed while the data on it is intact.
     pub(crate) fn is_of_the_disk(&self) -> bool {
         match self {
             Self::Journal(fault) => matches!(fault, Fault::Io { .. } | Fault::Poisoned(_)),
@@ -115,7 +115,7 @@ impl Death {
     }
 }
 
-/// What the server is while it runs: the pipeline, a journal, its index and keys, without threads.
+/// The running server: the pipeline, a journal, its index and its keys, without threads.
 #[derive(Debug)]
 pub(crate) struct Process {
     queue: Queue<u64>,
@@ -161,7 +161,7 @@ pub(crate) fn open(machine: &Machine, rng: &mut Rng) -> Result<Opened, Death> {
 }
 
 impl Opened {
-    /// Every durable entry.
+    /// Reads every durable entry.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>, Fault> {
         let reader = self.journal.reader();
         let mut entries = Vec::new();
@@ -174,7 +174,7 @@ impl Opened {
         }
     }
 
-    /// SIM-9: the keys of everything that is durable are there, and open what was sealed.
+    /// Checks SIM-9: the keys of all durable entries exist and open what they sealed.
     pub(crate) fn check_keys(&self, entries: &[Entry]) -> Result<(), String> {
         for entry in entries {
             let (Fact::PaymentDecided(decided), Some(sealed)) = (&entry.fact, &entry.sealed) else { continue };
@@ -188,7 +188,7 @@ impl Opened {
     }
 }
 
-/// The policy that decides, compiled from the parts that are stored.
+/// The active policy, compiled from the stored parts.
 fn active_policy(engine: &Engine) -> Option<Arc<Policy>> {
     let (artifact, bytes) = engine.active_artifact()?;
     let known = policies::variant(artifact).expect("only these policies are activated");
@@ -198,7 +198,7 @@ fn active_policy(engine: &Engine) -> Option<Arc<Policy>> {
 }
 
 impl Process {
-    /// Begins to serve.
+    /// Starts serving.
     pub(crate) fn new(opened: Opened, reading: Reading) -> Self {
         let Opened { engine, journal, index, notes, keys, .. } = opened;
         let history = api::CursorOrigin { origin: journal.identity().origin, shard: SHARD };
@@ -220,7 +220,7 @@ impl Process {
         }
     }
 
-    /// Reads the clocks and measures the disk, as the server does before each batch; says what time it is.
+    /// Reads the clocks and measures the disk, as the server does before each batch. Returns the current time.
     pub(crate) fn observe(&mut self, reading: Reading, free_bytes: u64) -> Timestamp {
         let now = self.clock.observe(reading);
         self.gate.note_clock(self.clock.doubt());
@@ -231,12 +231,12 @@ impl Process {
         now
     }
 
-    /// The clock is not believed.
+    /// Whether the server doubts the clock.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.clock.doubt().is_some()
     }
 
-    /// An operator says that the clock is right.
+    /// Confirms the clock on behalf of an operator.
     pub(crate) fn confirm(&mut self, reading: Reading) {
         self.clock.confirm(reading);
     }
@@ -249,17 +249,17 @@ impl Process {
         self.writer.journal()
     }
 
-    /// What the writer does next; `None` when no frame is between the engine and the index.
+    /// The writer's next step, or `None` if no frame is between the engine and the index.
     pub(crate) fn next_step(&self, now: Span) -> Option<Step> {
         self.writer.next_step(now)
     }
 
-    /// The first entry of an empty journal, and a principal with an API key.
+    /// Writes the first entry of an empty journal, and a principal with an API key.
     pub(crate) fn begin(&mut self, now: Timestamp) -> Result<Option<DecidedBatch>, Death> {
         if self.engine().applied() > Seq::ZERO {
             return Ok(None);
         }
-        // As in the server, the gate is there for what clients ask.
+        // As in the server, the gate for writes only applies to client requests.
         self.decider.set_closed(None);
         let started: Batch<Ticket> = self.decider.start(now, self.journal().identity().origin);
         let principal =
@@ -284,13 +284,13 @@ impl Process {
         self.writer.hold(started);
         self.writer.hold(batch);
         self.write(Span::ZERO)?;
-        // No client asked for it.
+        // No client sent this request, so nobody receives the answer.
         self.writer.release().for_each(drop);
         self.mark()?;
         Ok(Some(DecidedBatch { asked: asked.to_vec(), answers, entries, closed: None, is_cut: false }))
     }
 
-    /// Reads a request and lets it wait; the answer when it goes no further: a problem with it, or a full queue.
+    /// Parses a request and puts it in the queue. Returns an error if the request has a problem or the queue is full.
     pub(crate) fn offer(&mut self, number: usize, sent: &Sent) -> Result<(), &'static str> {
         let (request, exchange) = match sent {
             Sent::Within(command) => {
@@ -312,7 +312,7 @@ impl Process {
         Ok(())
     }
 
-    /// The engine's step: it may be a few batches ahead of the journal.
+    /// Runs one step of the engine. The engine may be a few batches ahead of the journal.
     pub(crate) fn decide(&mut self, now: Timestamp, events: usize) -> Option<DecidedBatch> {
         if self.in_flight.len() >= BATCHES_IN_FLIGHT_MAX {
             return None;
@@ -332,7 +332,7 @@ impl Process {
         Some(DecidedBatch { asked, answers, entries, closed: self.closed, is_cut })
     }
 
-    /// The engine's thread writes the batch that it decided last, where the server's would.
+    /// Writes the batch that was decided last from the engine's thread, in the cases in which the server does so.
     pub(crate) fn write_at_once(&mut self, now: Span) -> Result<(), Death> {
         match self.in_flight.back() {
             Some(batch) if self.writer.takes_at_once(batch, self.queue.len()) => self.commit(now),
@@ -340,20 +340,20 @@ impl Process {
         }
     }
 
-    /// Writes a batch to the end.
+    /// Writes a batch completely.
     pub(crate) fn commit(&mut self, now: Span) -> Result<(), Death> {
         self.take();
         self.write(now)
     }
 
-    /// The journal's thread takes a batch. What it does with it then comes step by step.
+    /// The journal's thread takes a batch. The steps that follow process it.
     pub(crate) fn take(&mut self) {
         if let Some(batch) = self.in_flight.pop_front() {
             self.writer.hold(batch);
         }
     }
 
-    /// One step on the way to durability.
+    /// Performs one step towards durability.
     pub(crate) fn step(&mut self, now: Span) -> Result<Option<Step>, Death> {
         Ok(self.writer.step(now, &self.shared.keys, &self.index)?)
     }
@@ -363,7 +363,7 @@ impl Process {
         Ok(())
     }
 
-    /// Answers that rest on what is durable.
+    /// Releases the answers whose entries are durable.
     pub(crate) fn release(&mut self) -> Vec<Answered> {
         let released: Vec<_> = self.writer.release().collect();
         released.into_iter().filter_map(|(ticket, answer)| self.answered(ticket, answer)).collect()
@@ -384,7 +384,8 @@ impl Process {
         }
     }
 
-    /// For a planted bug: the answers of the batch decided last that are about reads, whether or not they are durable.
+    /// Used by a planted bug: returns the answers to reads in the batch that was decided last, whether or not they are
+    /// durable.
     pub(crate) fn hasty_reads(&mut self) -> Vec<Answered> {
         let answers = self.in_flight.back().into_iter().flat_map(|batch| &batch.answers);
         let reads = answers.filter(|(_, _, answer)| is_read(answer));
@@ -392,12 +393,12 @@ impl Process {
         reads.into_iter().filter_map(|(ticket, answer)| self.answered(ticket, answer)).collect()
     }
 
-    /// The mark does not cover everything that was acknowledged.
+    /// Whether the mark does not cover everything that was acknowledged.
     pub(crate) fn is_unmarked(&self) -> bool {
         self.writer.mark_due().is_some()
     }
 
-    /// The journal's thread looks whether the mark is due.
+    /// The journal's thread checks whether the mark is due.
     pub(crate) fn mark_in_time(&mut self, now: Span) -> Result<(), Death> {
         Ok(self.writer.mark_in_time(now)?)
     }
@@ -406,7 +407,7 @@ impl Process {
         Ok(self.writer.mark()?)
     }
 
-    /// Everything that waits, to the end.
+    /// Processes everything that waits.
     pub(crate) fn drain(
         &mut self,
         (now, monotonic): (Timestamp, Span),
@@ -439,7 +440,7 @@ impl Process {
         self.write(now)
     }
 
-    /// How much is under way beside frames: requests that wait, batches decided, answers to give.
+    /// The work in progress apart from frames: requests in the queue, decided batches, and answers to release.
     pub(crate) fn load(&self) -> [usize; 3] {
         [self.queue.len(), self.in_flight.len(), self.writer.answers_waiting()]
     }

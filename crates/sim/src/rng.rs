@@ -1,12 +1,12 @@
-//! The pseudo-random numbers of a seed.
+//! A seeded generator of pseudo-random numbers.
 
-/// A small generator of pseudo-random numbers: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
-/// generators", 2014). The same seed gives the same numbers on every machine; nothing here is secret.
+/// A small pseudo-random number generator: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+/// generators", 2014). The same seed gives the same numbers on every machine. It is not suitable for secrets.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// The generator of this seed.
+    /// Creates a generator from this seed.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -25,22 +25,22 @@ impl Rng {
         self.next().to_le_bytes()[0]
     }
 
-    /// A number below `bound`, which is not 0. The slight preference for small ones does not matter here.
+    /// Returns a number below `bound`, which must not be 0. The slight bias towards small numbers does not matter here.
     pub const fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    /// A place in something that has `len` places, at least one.
+    /// Returns an index into a collection of `len` items. `len` must be at least 1.
     pub fn place(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).expect("a place is below a length")
     }
 
-    /// One of these, at least one.
+    /// Picks one of `values`, which must not be empty.
     pub fn pick<'a, T>(&mut self, values: &'a [T]) -> &'a T {
         &values[self.place(values.len())]
     }
 
-    /// True so many times in a hundred.
+    /// Returns true with this probability in percent.
     pub const fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

@@ -20,16 +20,16 @@ use crate::{Crash, Rng};
 
 mod faults;
 
-/// Requests that every run makes, at least.
+/// Minimum number of requests in every run.
 pub const REQUESTS_MIN: usize = 1_000;
-/// Times that the machine crashes in every run, at least.
+/// Minimum number of machine crashes in every run.
 pub const CRASHES_MIN: u32 = 3;
-/// Why a process ends whose engine could not read the past.
+/// The reason with which a process ends when its engine could not read the index.
 const UNWOUND: &str = "the index cannot be read";
-/// What is mostly free on the disk.
+/// The usual free space on the disk.
 const ROOM_BYTES: u64 = 1 << 30;
 
-/// One run of everything, from one seed.
+/// One simulated run from one seed.
 #[derive(Debug)]
 pub struct World {
     seed: u64,
@@ -38,81 +38,82 @@ pub struct World {
     crashes: Vec<Crash>,
     plant: Option<Plant>,
     machine: Machine,
-    /// What the wall clock says; somebody may set it.
+    /// The wall clock. Operators and faults can change it.
     wall: Timestamp,
     /// The monotonic clock.
     passed: Span,
-    /// Bytes that are free on the disk, as far as anybody measures them.
+    /// Free bytes on the disk, as the server measures them.
     free_bytes: u64,
     clients: Clients,
-    /// Requests under way, by number.
+    /// Requests in transit, by number.
     requests: Network<usize>,
-    /// Replies under way: the request, and whether it got one.
+    /// Replies in transit: the number of the request, and whether it got a reply.
     replies: Network<usize>,
     checker: Checker,
-    /// What the engine held that ended last, and what a start must find again if no entry was lost.
+    /// The state of the engine that ended last. If no entry was lost, the next start must restore the same state.
     left: Option<Held>,
-    /// The process before this one stopped properly.
+    /// Whether the previous process stopped properly.
     stopped: bool,
-    /// Bits that turned and are not put right yet.
+    /// A flipped bit that is not repaired yet.
     rot: Option<(Rot, FaultKind)>,
-    /// Syncs take seconds.
+    /// Whether syncs take seconds.
     slow_disk: bool,
-    /// After so many requests the next crash comes at last.
+    /// The number of requests after which the next crash comes at the latest.
     crash_at: usize,
-    /// Segments before the last step.
+    /// The number of segments before the last step.
     segments: usize,
-    /// Until this step nobody asks for anything.
+    /// Clients send no new requests before this step.
     quiet_until: u32,
-    /// Files of the index went bad under the process that runs.
+    /// Whether index files were damaged while the process runs.
     bad_index: bool,
     summary: Summary,
 }
 
-/// What a run went through.
+/// What happened in a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// The kinds of entries, and the statuses that payments had.
+    /// The kinds of entries and the payment statuses that occurred.
     pub kinds: BTreeSet<&'static str>,
-    /// Requests that clients made.
+    /// Requests that clients sent.
     pub requests: usize,
-    /// Answers that clients got.
+    /// Answers that clients received.
     pub answers: usize,
-    /// Entries at the end.
+    /// Entries at the end of the run.
     pub entries: u64,
-    /// Times the machine crashed.
+    /// How often the machine crashed.
     pub crashes: u32,
-    /// Times the process was killed.
+    /// How often the process was killed.
     pub kills: u32,
-    /// Times it stopped properly.
+    /// How often the process stopped properly.
     pub stops: u32,
-    /// Starts and runs that ended because the disk refused.
+    /// Starts and runs that ended because the disk failed.
     pub failures: u32,
-    /// Segments of the journal at the end.
+    /// Segments of the journal at the end of the run.
     pub segments: usize,
     /// Starts that found fewer entries than the engine had made.
     pub losses: u32,
-    /// Bits that turned, and were found by a start or a reader.
+    /// Flipped bits that a start or a reader detected.
     pub damages: u32,
-    /// Starts that began with the tables of an index.
+    /// Starts that began from the tables of an index.
     pub restores: u32,
-    /// Which faults came in which states.
+    /// Which faults occurred in which states.
     pub coverage: Coverage,
 }
 
-/// What can be seen of an engine from outside: the last entry, its clock, what is due next, what the windows hold.
+/// The state of an engine that is visible from outside: the last entry, its clock, what is due next, and the contents
+/// of the windows.
 type Held = (Seq, Timestamp, Option<Timestamp>, (u64, u64));
 
-/// How one step ends.
+/// The result of one step.
 enum Ended {
-    /// The process goes on.
+    /// The process continues.
     Runs(Box<Process>),
-    /// It does not.
+    /// The process has ended.
     Ends,
 }
 
 impl World {
-    /// The world of this seed. Its machine crashes in these ways.
+    /// Creates the world of this seed. Its machine crashes in the given ways.
     pub fn new(seed: u64, crashes: &[Crash]) -> Self {
         let mut rng = Rng::new(seed);
         Self {
@@ -141,7 +142,7 @@ impl World {
         }
     }
 
-    /// The same with a bug in it, which the checker must find.
+    /// Adds a bug to this world that the checker must find.
     #[must_use]
     pub fn with(mut self, plant: Plant) -> Self {
         self.plant = Some(plant);
@@ -151,11 +152,11 @@ impl World {
         self
     }
 
-    /// Goes on until there were enough requests of every kind and enough crashes, stops properly, and checks a last
-    /// time.
+    /// Runs until there were enough requests of every kind and enough crashes. Then stops the process properly and
+    /// checks everything a last time.
     ///
     /// # Errors
-    /// What the checker found. A panic in whatever is run counts as such.
+    /// Returns the violation that the checker found. A panic in the code under test counts as a violation.
     pub fn run(mut self) -> Result<Summary, Violation> {
         let ran = catch_unwind(AssertUnwindSafe(|| self.run_to_the_end()));
         let (seed, step) = (self.seed, self.step);
@@ -184,7 +185,7 @@ impl World {
         }
         self.mend();
         let process = loop {
-            // The damage that this one finds is put right for the next.
+            // The damage that this start finds is repaired before the next start.
             self.machine.disk.relieve();
             if let Ended::Runs(process) = self.start()? {
                 break process;
@@ -196,7 +197,7 @@ impl World {
         Ok(())
     }
 
-    /// Both clocks.
+    /// Reads both clocks.
     fn reading(&self) -> Reading {
         Reading { wall: self.wall, monotonic: self.passed }
     }
@@ -207,7 +208,7 @@ impl World {
             && KINDS.iter().all(|(kind, _)| self.clients.kinds.contains_key(kind))
     }
 
-    /// One step; afterwards the process runs, or does not any more.
+    /// Performs one step and returns whether the process still runs.
     fn go_on(&mut self, running: Option<Box<Process>>) -> Result<Ended, String> {
         self.pass_time(running.as_deref());
         let Some(mut process) = running else { return self.start() };
@@ -239,7 +240,7 @@ impl World {
         Ok(Ended::Runs(process))
     }
 
-    /// One of the things that the threads of a server and its clients do.
+    /// Performs one randomly chosen action of the server's threads or its clients.
     fn drive(&mut self, process: &mut Process) -> Result<Result<(), Death>, String> {
         self.segments = self.machine.disk.segments();
         if self.rng.below(400) == 0 {
@@ -256,7 +257,7 @@ impl World {
             16..40 => {
                 if let Some(number) = self.requests.arrive(self.passed, &mut self.rng) {
                     self.summary.requests += 1;
-                    // Whom a problem or a full queue turns away may come again.
+                    // A client whose request is rejected, because of a problem or a full queue, may try again.
                     let _turned_away = process.offer(number, self.clients.sent(number));
                 }
                 Ok(())
@@ -297,7 +298,7 @@ impl World {
             97..99 => {
                 let worked = process.index.work().map_err(Death::from);
                 if worked.is_ok() {
-                    // A full disk is waited for: nobody dies of it.
+                    // When the disk is full, the index waits for space; the process does not end.
                     let struck = self.machine.disk.struck();
                     self.count_struck(struck, When::Sealing);
                 }
@@ -307,7 +308,7 @@ impl World {
         })
     }
 
-    /// A request goes off, now and then twice; its client may vanish and come back.
+    /// Sends a request, sometimes twice. Its client may disconnect and reconnect.
     fn send(&mut self, number: usize, process: &Process) {
         self.requests.send(self.passed, number, &mut self.rng);
         let when = self.when(process);
@@ -321,13 +322,13 @@ impl World {
         }
     }
 
-    /// The engine's step; false when it panicked for a good reason.
+    /// Runs one step of the engine. Returns false if the engine panicked because it could not read the index.
     fn decide(&mut self, process: &mut Process, events: usize) -> Result<bool, String> {
         let now = process.observe(self.reading(), self.free_bytes);
         let decided = catch_unwind(AssertUnwindSafe(|| process.decide(now, events)));
         let Some(batch) = (match decided {
             Ok(decided) => decided,
-            // The engine must not decide without the past that it cannot read.
+            // The engine must not decide when it cannot read the history that it needs.
             Err(panic) if self.is_of_the_index(&*panic) => return Ok(false),
             Err(panic) => std::panic::resume_unwind(panic),
         }) else {
@@ -345,7 +346,7 @@ impl World {
         Ok(true)
     }
 
-    /// The engine stopped rather than decide without the past that it cannot read. The next start derives it again.
+    /// Whether the engine stopped because it cannot read the history that it needs. The next start rebuilds the index.
     fn is_of_the_index(&self, panic: &(dyn std::any::Any + Send)) -> bool {
         let told = message(panic);
         self.bad_index && (told.is_empty() || told.starts_with("cannot look"))
@@ -356,7 +357,7 @@ impl World {
             self.checker.told(seq);
             self.summary.answers += 1;
             match &over {
-                // What is damaged or cannot be read now is not shown; the client hears that.
+                // If data is damaged or cannot be read now, the client receives that error instead of an answer.
                 Some((_, Err(Failure::Unread(fault)))) if self.is_excused(fault) => {}
                 Some((exchange, over)) => exchange.check(over)?,
                 None => {}
@@ -373,7 +374,7 @@ impl World {
         Ok(())
     }
 
-    /// Whether a fault is one that this world brought about.
+    /// Whether this world caused the fault.
     fn is_excused(&self, fault: &Fault) -> bool {
         match fault {
             Fault::Io { .. } | Fault::Poisoned(_) => true,
@@ -381,7 +382,7 @@ impl World {
         }
     }
 
-    /// Somebody reads the journal while it is written.
+    /// Reads the journal while it is being written.
     fn read(&mut self, process: &Process) -> Result<Result<(), Death>, String> {
         let reader = journal::SegmentStore::segments(process.journal());
         let durable = reader.durable();
@@ -401,7 +402,7 @@ impl World {
         Ok(Ok(()))
     }
 
-    /// Opens everything, checks all that is in it, and begins to serve.
+    /// Opens everything, checks its contents, and starts serving.
     fn start(&mut self) -> Result<Ended, String> {
         self.requests.cut();
         self.replies.cut();
@@ -410,7 +411,7 @@ impl World {
         let struck = self.machine.disk.struck();
         let mut opened = match opened {
             Ok(opened) => opened,
-            // Starting can fail half-way as well; the next one must find its way.
+            // A start can also fail half-way. The next start must still succeed.
             Err(death) if death.is_of_the_disk() => {
                 self.count_struck(struck, When::Starting);
                 self.summary.failures += 1;
@@ -429,7 +430,7 @@ impl World {
         let entries = match opened.entries() {
             Ok(entries) => entries,
             Err(fault) if self.is_excused(&fault) => {
-                // Found by a reader, not by the start, which began behind it.
+                // A reader found this damage. The start did not, because it began after the damaged place.
                 self.machine.disk.relieve();
                 self.found(&fault);
                 opened.entries().map_err(|fault| format!("SIM-6: {fault}"))?
@@ -448,7 +449,7 @@ impl World {
         let is_lost = match catch_unwind(AssertUnwindSafe(check)) {
             Ok(checked) => checked?,
             Err(panic) if self.is_of_the_index(&*panic) => {
-                // What was lost is known by now, and will not be lost again.
+                // The losses are known by now, and the same entries cannot be lost again.
                 self.left = None;
                 self.power(false);
                 return Ok(Ended::Ends);
@@ -474,14 +475,14 @@ impl World {
         }
     }
 
-    /// SIM-5 across a start.
+    /// Checks SIM-5 across a start.
     fn check_held(&mut self, engine: &Engine, is_lost: bool) -> Result<(), String> {
         let Some(left) = self.left.take().filter(|_| !is_lost) else { return Ok(()) };
         let found = held(engine);
         if found == left { Ok(()) } else { Err(format!("SIM-5: the engine held {left:?}, a start found {found:?}")) }
     }
 
-    /// A proper stop: what waits is decided, and the mark covers everything.
+    /// Stops the process properly: it decides all waiting requests, and the mark covers everything.
     fn stop(&mut self, mut process: Process) -> Result<(), String> {
         let now = process.observe(self.reading(), self.free_bytes);
         let checker = &mut self.checker;

@@ -1,4 +1,4 @@
-//! Whether what an answer shows is what the model holds.
+//! Checks that answers show what the model holds.
 
 use engine::{AccountName, Answer, AnyTransfer, PAGE_MAX, Page, Query, Reply, query};
 use ledger::{PendingState, Transfer, TransferKey};
@@ -10,7 +10,7 @@ use super::turn::{Turn, code};
 use super::{Model, ensure};
 
 impl Model {
-    /// Whether a reply shows how things stand.
+    /// Checks that a reply shows the current state of the model.
     pub(crate) fn shows(&self, at: Timestamp, reply: &Reply) -> Result<(), String> {
         let books = &self.books;
         let same = |shown: bool, what: &str| ensure(shown, "SIM-3", || format!("{what} is not shown as it is"));
@@ -87,7 +87,7 @@ impl Model {
             }
             Reply::AccountsOpened(..)
             | Reply::PendingStates(_)
-            // These are compared with what was asked, event by event, or say nothing more.
+            // These replies are compared with the request event by event, or contain nothing more to check.
             | Reply::Sums(_)
             | Reply::AccountOrders(_)
             | Reply::TransferOrders(_)
@@ -98,26 +98,26 @@ impl Model {
     }
 }
 
-/// The four sums that are told, and of how many accounts.
+/// The four sums in the answer, and the number of accounts they cover.
 fn told_sums(totals: &ledger::TrialBalance) -> ([u128; 4], usize) {
     let told = [totals.debits_pending, totals.debits_posted, totals.credits_pending, totals.credits_posted];
     (told.map(Amount::get), totals.accounts)
 }
 
-/// What is past its time reads as expired before the entry that says so.
+/// A pending transfer reads as expired as soon as its timeout has passed, even before the entry that expires it.
 fn is_looked_up(books: &Books, at: Timestamp, (transfer, state): &(Transfer, Option<PendingState>)) -> bool {
     let expected = books.state(transfer.key, at);
     books.transfers.get(&transfer.key).is_some_and(|made| made.transfer == *transfer)
         && (expected == *state || (expected, *state) == (Some(PendingState::Expired), Some(PendingState::Pending)))
 }
 
-/// Whether an address is a prefix or goes on behind it with a colon.
+/// Whether an address equals the prefix or continues after it with a colon.
 fn is_below(address: &str, prefix: &str) -> bool {
     address == prefix || address.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(':'))
 }
 
 impl Turn<'_, '_> {
-    /// A query leaves nothing; its answer shows all that was asked for, and nothing else.
+    /// A query leaves no entry. Its answer shows everything that the client asked for, and nothing else.
     pub(super) fn query(&mut self, query: &Query, answer: &Answer) -> Result<(), String> {
         let at = self.next_at();
         let model = &*self.model;
@@ -191,7 +191,7 @@ impl Turn<'_, '_> {
         ensure(complete, "SIM-3", || "the answer is not to what was asked".to_owned())
     }
 
-    /// What is not found must not be there.
+    /// Checks that what the answer reports as not found does not exist in the model.
     fn nothing_there(&self, query: &Query, code: &str) -> Result<(), String> {
         let books = &self.model.books;
         let missing = match query {

@@ -1,4 +1,4 @@
-//! What the facts of the ledger add up to, kept in plain maps.
+//! The state that follows from the facts of the ledger, kept in plain maps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use types::{AccountId, Amount, LedgerId, Timestamp, TransferId};
 use super::ensure;
 use super::rules::{Books as Rules, Moved};
 
-/// Accounts, transfers and what stands beside them.
+/// Accounts, transfers, and the data kept with them.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Books {
     pub(crate) books: BTreeMap<LedgerId, Book>,
@@ -22,33 +22,32 @@ pub(crate) struct Books {
     pub(crate) addresses: BTreeMap<AccountId, String>,
     pub(crate) metadata: BTreeMap<MetadataOf, BTreeMap<String, String>>,
     pub(crate) indexes: BTreeMap<LedgerId, IndexedFields>,
-    /// In order of scheduling.
+    /// Scheduled transfers, in the order in which they were scheduled.
     pub(crate) scheduled: Vec<Scheduled>,
     pub(crate) imports: Vec<Imported>,
-    /// Pending transfers that time ends: when, and when they were made.
+    /// Pending transfers that have a timeout: when it ends, when the transfer was made, and its key.
     timeouts: BTreeSet<(Timestamp, Timestamp, TransferKey)>,
     last_moved: u64,
     times: BTreeSet<u64>,
 }
 
-/// An account as it was opened, and what moved since.
+/// An account as it was opened, and its totals since then.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     opened: Account,
-    /// Debits pending and posted, credits pending and posted.
+    /// Debits pending, debits posted, credits pending, credits posted.
     pub(crate) sides: [u128; 4],
-    /// Pending transfers that close it.
+    /// The number of pending transfers that close the account.
     closing: u32,
 }
 
-/// A transfer, and what became of it if it was pending.
+/// A transfer, and its state if it was pending.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Made {
     pub(crate) transfer: Transfer,
     pub(crate) resolved: Option<PendingState>,
 }
 
-/// An import and its rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Imported {
     pub(crate) import: Import,
@@ -62,7 +61,7 @@ impl Held {
         Self { opened, sides: [0; 4], closing: 0 }
     }
 
-    /// The account as it is.
+    /// The account in its current state.
     pub(crate) fn shown(&self) -> Account {
         let [debits_pending, debits_posted, credits_pending, credits_posted] = self.sides.map(Amount::new);
         let flags = self.opened.flags;
@@ -109,12 +108,13 @@ const PENDING: [usize; 2] = [0, 2];
 const POSTED: [usize; 2] = [1, 3];
 
 impl Books {
-    /// An account as everybody sees it.
+    /// The account in its current state, if it exists.
     pub(crate) fn account(&self, id: AccountId) -> Option<Account> {
         self.accounts.get(&id).map(Held::shown)
     }
 
-    /// A copy to try things on that concern only these transfers: the others are left out, for they are many.
+    /// A copy for trial runs that only concern these transfers. It leaves out all other transfers because there are
+    /// many.
     pub(crate) fn overlay(&self, keys: impl Iterator<Item = TransferKey>) -> Self {
         let mut transfers = BTreeMap::new();
         for key in keys {
@@ -141,38 +141,38 @@ impl Books {
         }
     }
 
-    /// The account with an address.
+    /// The account that has this address.
     pub(crate) fn at_address(&self, address: &str) -> Option<AccountId> {
         self.addresses.iter().find(|(_, known)| *known == address).map(|(id, _)| *id)
     }
 
-    /// A transfer as it reads at an instant.
+    /// The state of a pending transfer at an instant.
     pub(crate) fn state(&self, key: TransferKey, at: Timestamp) -> Option<PendingState> {
         let made = self.transfers.get(&key)?;
         self.became(&moved(&made.transfer), at.ns())
     }
 
-    /// The transfer whose time is over first.
+    /// The pending transfer whose timeout ends first.
     pub(crate) fn next_timeout(&self) -> Option<(Timestamp, TransferKey)> {
         self.timeouts.first().map(|(at, _, key)| (*at, *key))
     }
 
-    /// The scheduled transfer whose time comes first.
+    /// The scheduled transfer that is due first.
     pub(crate) fn next_scheduled(&self) -> Option<Scheduled> {
         self.scheduled.iter().min_by_key(|scheduled| scheduled.at).copied()
     }
 
-    /// Whether an import that is staged keeps an account's id for itself.
+    /// Whether a staged import reserves this account id.
     pub(crate) fn is_account_reserved(&self, id: AccountId) -> bool {
         self.staged().any(|import| import.accounts.contains_key(&id))
     }
 
-    /// Imports that take rows.
+    /// Imports that still accept rows.
     pub(crate) fn staged(&self) -> impl Iterator<Item = &Imported> {
         self.imports.iter().filter(|import| import.state == ImportState::Staged)
     }
 
-    /// The four sums over a ledger's accounts, and how many those are.
+    /// The four sums over the accounts that fit, and the number of those accounts.
     pub(crate) fn sums(&self, fits: impl Fn(&Account) -> bool) -> ([u128; 4], usize) {
         let accounts = self.accounts.values().filter(|held| fits(&held.opened));
         accounts.fold(([0; 4], 0), |(mut sums, count), held| {
@@ -181,7 +181,7 @@ impl Books {
         })
     }
 
-    /// Folds one fact. Nothing may happen twice, or out of its time.
+    /// Applies one fact. Fails if the fact happens twice or at the wrong time.
     pub(crate) fn apply(&mut self, at: Timestamp, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::BookOpened(book) => {
@@ -356,7 +356,7 @@ impl Books {
         Ok(())
     }
 
-    /// SIM-4 for all ledgers.
+    /// Checks SIM-4 for all ledgers.
     pub(crate) fn balance(&self) -> Result<(), String> {
         for id in self.books.keys() {
             let ([debits_pending, debits_posted, credits_pending, credits_posted], _) =
@@ -422,7 +422,7 @@ impl Rules for Books {
     }
 }
 
-/// Sets and removes values of metadata.
+/// Sets and removes metadata values.
 pub(crate) fn set(known: &mut BTreeMap<String, String>, values: &[(String, Option<String>)]) {
     for (key, value) in values {
         match value {
@@ -432,7 +432,7 @@ pub(crate) fn set(known: &mut BTreeMap<String, String>, values: &[(String, Optio
     }
 }
 
-/// A transfer as it was asked for, filled in.
+/// Converts a transfer to the form that the rules use: its request with all open fields filled in, and its timestamp.
 pub(crate) fn moved(transfer: &Transfer) -> Moved {
     let new = NewTransfer {
         debit: transfer.debit,
@@ -451,7 +451,7 @@ pub(crate) fn moved(transfer: &Transfer) -> Moved {
     Moved { new, time: transfer.timestamp.ns() }
 }
 
-/// The transfer that a request makes at an instant, once everything it leaves open is filled in.
+/// The transfer that a request creates at an instant, with all open fields filled in.
 pub(crate) fn made(new: &NewTransfer, timestamp: Timestamp) -> Transfer {
     Transfer {
         key: new.key,
@@ -470,7 +470,7 @@ pub(crate) fn made(new: &NewTransfer, timestamp: Timestamp) -> Transfer {
     }
 }
 
-/// The status of an account that is asked for alone or in a chain, not imported.
+/// The expected status of an account that is created alone or in a chain, not imported.
 pub(crate) fn judge_account(books: &Books, new: &NewAccount) -> &'static str {
     if new.flags.contains(AccountFlags::IMPORTED) {
         return "imported_event_not_expected";
@@ -509,7 +509,7 @@ pub(crate) fn judge_account(books: &Books, new: &NewAccount) -> &'static str {
 }
 
 impl Books {
-    /// Whether anything that was ever opened, made or staged has this very time.
+    /// Whether any account or transfer, including staged import rows, has exactly this timestamp.
     pub(crate) fn is_any_time(&self, at: u64) -> bool {
         let of = |transfer: &Transfer| transfer.timestamp.ns() == at;
         let staged = |import: &Imported| {

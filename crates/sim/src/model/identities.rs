@@ -7,7 +7,7 @@ use types::{ActorId, CredentialId, Timestamp};
 
 use super::ensure;
 
-/// Everybody who can act, apart from the system itself.
+/// All principals except the system itself.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Identities {
     principals: BTreeMap<ActorId, (PrincipalAdded, Timestamp)>,
@@ -15,7 +15,7 @@ pub(crate) struct Identities {
 }
 
 impl Identities {
-    /// How a new principal must be answered.
+    /// The expected answer to a new principal.
     pub(crate) fn outcome_of_principal(&self, added: &PrincipalAdded) -> &'static str {
         match self.principals.get(&added.actor) {
             None if added.actor != ActorId::SYSTEM => "now",
@@ -24,7 +24,7 @@ impl Identities {
         }
     }
 
-    /// How a new credential must be answered.
+    /// The expected answer to a new credential.
     pub(crate) fn outcome_of_credential(&self, added: &CredentialAdded) -> &'static str {
         match (self.principals.get(&added.principal), self.credentials.get(&added.credential)) {
             (None, _) if added.principal == ActorId::SYSTEM => "principal_is_system",
@@ -36,7 +36,7 @@ impl Identities {
         }
     }
 
-    /// Folds a fact. Nothing is added twice, and no credential without its principal.
+    /// Applies a fact. Fails if something is added twice or a credential has no principal.
     pub(crate) fn apply(&mut self, header: &Header, fact: &IdentityFact) -> Result<(), String> {
         let seq = header.seq;
         match fact {
@@ -54,7 +54,7 @@ impl Identities {
         }
     }
 
-    /// The engine knows the same principals and credentials.
+    /// Checks that the engine knows the same principals and credentials.
     pub(crate) fn compare(&self, engine: &Engine) -> Result<(), String> {
         let known = engine.principals().filter(|(actor, _)| *actor != ActorId::SYSTEM);
         let principals = known.map(|(actor, known)| {

@@ -1,4 +1,5 @@
-//! Imports, judged once more. A row that is refused needs a reason here too, though not the very same.
+//! The model checks imports. If the engine refuses a row, the model must find a reason too, but not necessarily the
+//! same one.
 
 use engine::{Answer, Fact, ImportCommand, Refusal};
 use ledger::{Fact as Moved, Import, ImportNumber, ImportState};
@@ -9,7 +10,6 @@ use super::ensure;
 use super::turn::{Turn, says};
 
 impl Books {
-    /// The import with this id.
     pub(crate) fn import_of(&self, id: ImportId) -> Option<&Imported> {
         self.imports.iter().find(|import| import.import.id == id)
     }
@@ -85,8 +85,8 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// The number of an import that takes rows, and the number of its next row; nothing when the answer rightly says
-    /// that it takes none.
+    /// The number of an import that accepts rows and the number of its next row. Returns `None` if the import accepts
+    /// none and the answer says so.
     fn staging(
         &self,
         id: ImportId,
@@ -100,7 +100,7 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Each row that is not staged yet is, until one is refused.
+    /// Checks that each row that is not staged yet becomes staged, until one is refused.
     fn rows<R>(
         &mut self,
         (first, next): (u64, u64),
@@ -155,7 +155,7 @@ fn is_taken(books: &Books, key: ledger::TransferKey) -> bool {
     books.moved(key).is_some() || books.has_failed(key) || books.is_scheduled(key) || staged
 }
 
-/// Whether a row's time cannot be: not after the rows before it, or that of something else.
+/// Whether the timestamp of a row is invalid: not after the rows before it, or already used.
 fn out_of_order(books: &Books, at: u64, import: Option<&Imported>) -> bool {
     let Some(import) = import else { return true };
     let accounts = import.accounts.values().map(|held| held.shown().timestamp);

@@ -1,5 +1,5 @@
-//! What the system should do, worked out in the plainest way and apart from its code: every command is judged once more,
-//! every entry folded once more, every answer compared. See the crate's page for what holds.
+//! A model of the system in the simplest form, independent of its code. It checks every command again, applies every
+//! entry again and compares every answer. The documentation of the crate lists the rules.
 
 mod answers;
 mod books;
@@ -7,7 +7,7 @@ mod identities;
 mod imports;
 mod orders;
 mod payments;
-/// Shared with the ledger's own tests: the rules of transfers, written down once more.
+/// The rules of transfers, implemented a second time and shared with the tests of the ledger.
 #[path = "../../../ledger/tests/ledger/model/rules.rs"]
 mod rules;
 mod turn;
@@ -22,11 +22,11 @@ pub(crate) use identities::Identities;
 pub(crate) use payments::Payments;
 pub(crate) use turn::{Step, code as code_of};
 
-/// Everything that the entries so far add up to.
+/// The state that follows from all entries so far.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Model {
     pub(crate) seq: Seq,
-    /// The last instant that anything was given.
+    /// The latest timestamp given to anything so far.
     pub(crate) clock: Timestamp,
     pub(crate) books: Books,
     pub(crate) payments: Payments,
@@ -34,13 +34,13 @@ pub(crate) struct Model {
     pub(crate) identities: Identities,
 }
 
-/// Fails with a sentence unless `ok`.
+/// Fails with a message unless `ok` holds.
 pub(crate) fn ensure(ok: bool, rule: &str, what: impl FnOnce() -> String) -> Result<(), String> {
     if ok { Ok(()) } else { Err(format!("{rule}: {}", what())) }
 }
 
 impl Model {
-    /// Folds an entry. Nothing may happen twice or out of its time.
+    /// Applies an entry. Fails if something happens twice or at the wrong time.
     pub(crate) fn apply(&mut self, entry: &Entry) -> Result<(), String> {
         let header = &entry.header;
         let seq = header.seq;
@@ -72,7 +72,8 @@ impl Model {
             }
             Fact::PolicyActivated(activated) => {
                 self.payments.activate(header, activated)?;
-                // Only what decides is kept; other artifacts are stored anew when they are wanted again.
+                // The model keeps only the active artifact. Other artifacts are stored again when they are needed
+                // again.
                 self.chunks.retain(|artifact, _| *artifact == activated.artifact);
                 self.apply_facts(&activated.ledger_facts)?;
             }
@@ -95,7 +96,7 @@ impl Model {
         Ok(())
     }
 
-    /// True when every part of an artifact is there.
+    /// Whether every part of an artifact is stored.
     pub(crate) fn is_whole(&self, artifact: Digest) -> bool {
         let parts = self.chunks.get(&artifact);
         let count = parts.and_then(|parts| parts.values().next()).map(|chunk| u64::from(chunk.count));

@@ -1,4 +1,4 @@
-//! Accounts, transfers and what stands beside them, judged once more: alone, in chains, in batches, as dry runs.
+//! The model checks accounts, transfers and the data kept with them: alone, in chains, in batches and as dry runs.
 
 mod changes;
 mod shown;
@@ -21,15 +21,15 @@ use super::ensure;
 use super::rules::{Books as _, Moment, STICKING};
 use super::turn::{Turn, says};
 
-/// What becomes of an order: a word for it, and the facts it leaves.
+/// The outcome of an order: one word, and the facts it leaves.
 type Judged = (&'static str, Vec<Moved>);
 
-/// An order or an event of a batch.
+/// An order, or an event of a batch.
 pub(crate) trait Judge {
     fn judge(&self, books: &Books, moment: Moment) -> Judged;
     fn is_linked(&self) -> bool;
     fn is_imported(&self) -> bool;
-    /// The transfers that it names.
+    /// The transfers that the order names.
     fn keys(&self) -> [Option<TransferKey>; 2];
 }
 
@@ -78,7 +78,7 @@ impl Judge for NewTransfer {
     }
 }
 
-/// What a status of a transfer leaves.
+/// The outcome that follows from the status of a transfer.
 fn judged(status: &'static str, new: &NewTransfer, moment: Moment) -> Judged {
     match (status, new.key) {
         ("created", _) => ("now", vec![Moved::TransferCreated(made(new, Timestamp::from_ns(moment.now)))]),
@@ -227,7 +227,7 @@ fn schedule(books: &Books, scheduled: Scheduled, moment: Moment) -> Judged {
     }
 }
 
-/// What a scheduled transfer does when its time has come. Its refusal is final.
+/// Executes a scheduled transfer that is due. A refusal is final.
 pub(super) fn execute(books: &Books, scheduled: &Scheduled, at: Timestamp) -> Moved {
     let mut new = scheduled.new;
     new.pending = new.pending.filter(|pending| *pending != TransferKey::Client(TransferId::new(0)));
@@ -239,17 +239,17 @@ pub(super) fn execute(books: &Books, scheduled: &Scheduled, at: Timestamp) -> Mo
     }
 }
 
-/// Whether the entry begins with something that has a time of its own.
+/// Whether the fact has a timestamp of its own.
 fn is_timed(fact: &Moved) -> bool {
     matches!(fact, Moved::AccountOpened(_) | Moved::TransferCreated(_))
 }
 
-/// What to compare an answer with, once its order is judged: the place of the order, the word for what became of it,
+/// Compares an answer after its order was checked. The arguments are the index of the order, its outcome as one word,
 /// the books right after it, and the instant.
 type Told<'t> = dyn FnMut(usize, &'static str, &Books, Timestamp) -> Result<(), String> + 't;
 
 impl Turn<'_, '_> {
-    /// Judges orders one after the other; those that are linked succeed or fail together.
+    /// Checks orders one after the other. Linked orders succeed or fail together.
     fn orders<J: Judge>(&mut self, orders: &[J], own_ids: bool, told: &mut Told<'_>) -> Result<(), String> {
         let id = self.id();
         let last = self.next_at().ns() + (orders.len() as u64).saturating_sub(1);
@@ -263,7 +263,7 @@ impl Turn<'_, '_> {
             let (labels, facts) = judge_run(&self.model.books, run, is_open, (at, last, is_import));
             let succeeds = run.len() > 1 && labels.iter().all(|label| *label == "now");
             if succeeds {
-                // Each shows the books as they are right after it.
+                // Each answer shows the books as they are right after its order.
                 let (mut overlay, mut now) = (overlay(&self.model.books, run), at);
                 for (order, facts) in facts.iter().enumerate() {
                     now = apply_all(&mut overlay, now, facts)?;
@@ -320,7 +320,7 @@ impl Turn<'_, '_> {
                 "now" | "before" => books.account(events[place].id).map(|account| account.timestamp),
                 _ => Some(at),
             };
-            // What exists by an earlier event of its own failing chain has that one's time.
+            // If an earlier event of the same failing chain made it, the answer has the timestamp of that event.
             ensure(expected.is_none_or(|expected| expected == *timestamp), "SIM-3", || {
                 format!("event {place} has another time")
             })
@@ -348,7 +348,7 @@ impl Turn<'_, '_> {
             ensure(said == word, "SIM-3", || format!("event {place} is {said}, and should be {word}"))?;
             let made = books.transfers.get(&events[place].key).filter(|_| matches!(word, "now" | "before"));
             let time = made.map_or(at, |made| made.transfer.timestamp);
-            // What exists by an earlier event of its own failing chain has that one's time.
+            // If an earlier event of the same failing chain made it, the answer has the timestamp of that event.
             let is_known = word != "before" || made.is_some();
             ensure(!is_known || time == *timestamp, "SIM-3", || format!("event {place} has another time"))?;
             if let (true, Some(shown)) = (*with_balances, balances.get(place)) {
@@ -382,7 +382,7 @@ impl Turn<'_, '_> {
         fact.map_or(Ok(()), |fact| self.expect(self.id(), &Fact::Ledger(fact)))
     }
 
-    /// Judges a dry run: the answer is as if it were for real, and nothing is left of it.
+    /// Checks a dry run: the answer is the same as for a real run, and the dry run leaves no entry.
     pub(super) fn dry_run(&mut self, operation: &DryRun, answer: &Answer) -> Result<(), String> {
         let at = self.next_at();
         let books = &self.model.books;
@@ -406,7 +406,7 @@ impl Turn<'_, '_> {
     }
 }
 
-/// The words for orders, each after those before it took effect.
+/// The expected outcome of each order, given that the orders before it took effect.
 fn foreseen<J: Judge>(books: &Books, orders: &[J], at: Timestamp) -> Result<Vec<&'static str>, String> {
     let (mut books, mut now, mut words) = (overlay(books, orders), at, Vec::new());
     let last = at.ns() + (orders.len() as u64).saturating_sub(1);
@@ -422,12 +422,12 @@ fn foreseen<J: Judge>(books: &Books, orders: &[J], at: Timestamp) -> Result<Vec<
     Ok(words)
 }
 
-/// Books to try these orders on.
+/// A copy of the books for trying out these orders.
 fn overlay<J: Judge>(books: &Books, orders: &[J]) -> Books {
     books.overlay(orders.iter().flat_map(Judge::keys).flatten())
 }
 
-/// Folds facts that are not entries yet; says when the next one would be made.
+/// Applies facts that are not entries yet, and returns the timestamp that the next one would have.
 fn apply_all(books: &mut Books, mut now: Timestamp, facts: &[Moved]) -> Result<Timestamp, String> {
     for fact in facts {
         books.apply(now, fact)?;
@@ -438,7 +438,7 @@ fn apply_all(books: &mut Books, mut now: Timestamp, facts: &[Moved]) -> Result<T
     Ok(now)
 }
 
-/// What becomes of a run: a word for each order, and what each leaves.
+/// The outcomes of a run of linked orders: one word for each order, and the facts that each leaves.
 fn judge_run<J: Judge>(
     books: &Books,
     run: &[J],
@@ -474,13 +474,13 @@ fn judge_run<J: Judge>(
     if is_open { (failed(None), Vec::new()) } else { (labels, facts) }
 }
 
-/// What has a time of its own comes first.
+/// Puts the facts that have a timestamp of their own first.
 fn timed_first(facts: Vec<Vec<Moved>>) -> Vec<Moved> {
     let (timed, others): (Vec<_>, Vec<_>) = facts.into_iter().flatten().partition(is_timed);
     timed.into_iter().chain(others).collect()
 }
 
-/// The request of an order in a batch: the id of what it makes.
+/// The request id of an order in a batch, which is the id of what the order creates.
 fn id_of(fact: &Moved) -> RequestId {
     let client = |key| match key {
         TransferKey::Client(id) => RequestId::new(id.get()),
@@ -517,6 +517,6 @@ fn reversal(books: &Books, id: TransferId, at: Timestamp) -> Judged {
         ..NewTransfer::named(TransferKey::Client(engine::reversal_id(id)))
     };
     let (word, facts) = reversal.judge(books, Moment { now: at.ns(), is_import: false, last: at.ns() });
-    // Nobody chose the reversal's id, so no refusal spends it.
+    // The client did not choose the id of the reversal, so a refusal does not use it up.
     (word, if word == "now" { facts } else { Vec::new() })
 }

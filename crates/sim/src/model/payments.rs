@@ -1,5 +1,5 @@
-//! Payments, decided once more: features from a plain list of payments, the rules of the simulated policies as plain
-//! conditions, legs by the rules of the ledger.
+//! The model of payments decides them independently: it computes features from a plain list of payments, evaluates the
+//! rules of the simulated policies as plain conditions, and makes legs by the rules of the ledger.
 
 mod judged;
 
@@ -19,7 +19,7 @@ use super::ensure;
 use super::rules::{Books as _, Moment};
 use crate::policies::{self, Variant};
 
-/// Every payment and policy.
+/// All payments and policies.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Payments {
     pub(crate) all: BTreeMap<PaymentId, Paid>,
@@ -28,18 +28,18 @@ pub(crate) struct Payments {
     deadlines: std::collections::BTreeSet<(Timestamp, PaymentId)>,
 }
 
-/// The policy that decides.
+/// The active policy.
 #[derive(Debug, Clone)]
 pub(crate) struct Active {
     pub(crate) seq: Seq,
     pub(crate) artifact: Digest,
     features: Vec<Name>,
     variant: &'static Variant,
-    /// Since when each stream has records of every payment.
+    /// The time since which each stream has a record of every payment.
     since: BTreeMap<&'static str, Timestamp>,
 }
 
-/// A payment and what became of it.
+/// A payment and its outcome.
 #[derive(Debug, Clone)]
 pub(crate) struct Paid {
     pub(crate) seq: Seq,
@@ -51,7 +51,7 @@ pub(crate) struct Paid {
     legs: Vec<Transfer>,
     transfers: u16,
     changes: usize,
-    /// Its records: stream, entity, when.
+    /// The records that the payment adds to streams.
     records: Vec<Record>,
 }
 
@@ -62,11 +62,10 @@ struct Record {
     entity: Token,
     at: Timestamp,
     value: i64,
-    /// It is there only while the payment comes to something.
+    /// The record counts only while the payment is not declined, refused, voided or expired.
     if_accepted: bool,
 }
 
-/// A payment that is being decided.
 struct Candidate<'a> {
     new: &'a NewPayment,
     payment_type: &'static str,
@@ -77,7 +76,7 @@ struct Candidate<'a> {
     late: bool,
 }
 
-/// What a decision should say.
+/// The decision that the model expects.
 pub(crate) struct Expected {
     features: Vec<(&'static str, FeatureValue)>,
     verdict: Verdict,
@@ -99,7 +98,7 @@ impl Payments {
         self.all.contains_key(&id)
     }
 
-    /// The payment whose deadline comes first.
+    /// The payment with the earliest deadline.
     pub(crate) fn next_deadline(&self) -> Option<(Timestamp, PaymentId)> {
         self.deadlines.first().copied()
     }
@@ -190,7 +189,7 @@ impl Payments {
         Ok(())
     }
 
-    /// Where a payment stands at an instant: what is past its deadline has moved on.
+    /// The status of a payment at an instant. A payment past its deadline has already moved to its next status.
     fn status_at(paid: &Paid, at: Timestamp) -> PaymentStatus {
         match paid.deadline.filter(|deadline| deadline.at <= at) {
             None => paid.status,
@@ -200,7 +199,7 @@ impl Payments {
         }
     }
 
-    /// Whether a payment is shown as it is; what is past its deadline reads so at once.
+    /// Checks that a reply shows the payment as it is. A payment past its deadline shows its next status at once.
     pub(crate) fn shows(&self, at: Timestamp, told: &PaymentReply) -> Result<(), String> {
         let payment = &told.payment;
         let paid = self.all.get(&payment.id).ok_or_else(|| format!("SIM-3: payment {} is not there", payment.id))?;
@@ -214,7 +213,7 @@ impl Payments {
         ensure(shown, "SIM-3", || format!("payment {} is {paid:?}", payment.id))
     }
 
-    /// A feature over all payments there are, and the one that is being decided.
+    /// Computes a feature over all known payments and the one that is being decided.
     fn feature(&self, active: &Active, name: &'static str, candidate: &Candidate<'_>, own: &[Record]) -> FeatureValue {
         let spec = policies::feature(name);
         let on_clients_clock = spec.stream == "shops";
@@ -253,7 +252,7 @@ impl Payments {
         }
     }
 
-    /// What should become of a payment.
+    /// The decision that the model expects for a payment.
     fn expected(&self, active: &Active, books: &Books, candidate: &Candidate<'_>) -> Expected {
         let new = candidate.new;
         let own = records(
@@ -294,7 +293,7 @@ fn created(facts: &[Moved]) -> Vec<Transfer> {
     facts.iter().filter_map(transfer).collect()
 }
 
-/// What a payment adds to streams if it comes to something.
+/// The records that a payment adds to streams if it is accepted.
 fn records(
     variant: &Variant,
     payment_type: &str,
@@ -315,7 +314,7 @@ fn records(
     records
 }
 
-/// The transfers of a payment, with the accounts they open; or the leg that is refused, and why.
+/// The transfers of a payment, with the accounts they open, or the leg that is refused and the reason.
 fn legs(books: &Books, candidate: &Candidate<'_>, flags: F) -> Result<Vec<Moved>, (u16, &'static str)> {
     let amount = candidate.new.amount.get();
     let wanted: &[(u16, &str, &str, u128, u16)] = match candidate.payment_type {
@@ -358,7 +357,7 @@ fn legs(books: &Books, candidate: &Candidate<'_>, flags: F) -> Result<Vec<Moved>
     Ok(facts)
 }
 
-/// What a change does with the money.
+/// How a change moves the money of a payment.
 #[derive(Clone, Copy)]
 enum Movement {
     Keep,
@@ -368,7 +367,7 @@ enum Movement {
 }
 
 impl Paid {
-    /// Where a verb leads.
+    /// The status after a verb, and the movement of money it causes.
     fn next(&self, verb: Verb) -> Option<(PaymentStatus, Movement)> {
         match (self.status, verb) {
             (PaymentStatus::InReview, Verb::Approve) if is_manual(self) => Some((PaymentStatus::Held, Movement::Keep)),
@@ -384,7 +383,7 @@ impl Paid {
         }
     }
 
-    /// The transfers of a movement, or why there are none.
+    /// The transfers of a movement, or the reason why it is refused.
     fn moves(
         &self,
         books: &Books,
@@ -433,7 +432,7 @@ impl Paid {
 }
 
 impl Paid {
-    /// Its customer, and its merchant if it has one.
+    /// The customer of the payment, and its merchant if it has one.
     pub(crate) fn entities(&self) -> Option<(Token, Option<Token>)> {
         let of = |stream: &str| self.records.iter().find(|record| record.stream == stream).map(|record| record.entity);
         Some((of("tries")?, of("shops")))

@@ -1,4 +1,5 @@
-//! One run of the decider, command by command: what time brought, then what was asked.
+//! Checks one run of the decider, command by command: first the entries that time alone causes, then those of the
+//! request.
 
 use engine::{
     ActivatePolicy, Answer, ChangePayment, Command, Entry, Fact, IdentityFact, Made, OpenLedger, RecordLabel, Refusal,
@@ -9,7 +10,7 @@ use types::{ActorId, RequestId, Seq, Span, Timestamp};
 
 use super::{Model, ensure};
 
-/// A request that was decided, its answer, and the last entry there was then.
+/// A request that was decided, its answer, and the last entry at the time of the answer.
 #[derive(Debug)]
 pub(crate) struct Step<'a> {
     pub(crate) request: &'a Request,
@@ -17,7 +18,7 @@ pub(crate) struct Step<'a> {
     pub(crate) answer: &'a Answer,
 }
 
-/// What is being judged.
+/// The request that is being checked, with the entries that are not checked yet.
 #[derive(Debug)]
 pub(crate) struct Turn<'m, 'e> {
     pub(crate) model: &'m mut Model,
@@ -26,7 +27,7 @@ pub(crate) struct Turn<'m, 'e> {
     request: &'e Request,
 }
 
-/// What time brings next.
+/// The next expiry, deadline or scheduled transfer that is due.
 enum Due {
     Deadline(types::PaymentId),
     Timeout(ledger::TransferKey),
@@ -34,7 +35,7 @@ enum Due {
 }
 
 impl Model {
-    /// Judges what one run of the decider made: the entries, and the answers with the entries they rest on.
+    /// Checks what one run of the decider produced: the entries, and the answers with the entries they depend on.
     pub(crate) fn judge(&mut self, now: Timestamp, steps: &[Step<'_>], entries: &[Entry]) -> Result<(), String> {
         let nobody = nobody();
         let mut turn = Turn { model: self, now, entries, request: &nobody };
@@ -61,17 +62,17 @@ fn nobody() -> Request {
 }
 
 impl<'e> Turn<'_, 'e> {
-    /// Who asks, for what.
+    /// The request that is being checked, with its actor.
     pub(crate) fn request(&self) -> &'e Request {
         self.request
     }
 
-    /// The instant of the next entry.
+    /// The timestamp of the next entry.
     pub(crate) fn next_at(&self) -> Timestamp {
         self.now.max(self.model.clock.saturating_add(Span::from_ns(1)))
     }
 
-    /// Digests, and what goes with them, come between the entries that somebody asked for.
+    /// State digests and the notes about staged imports appear between the entries that requests cause.
     pub(crate) fn housekeeping(&mut self) -> Result<(), String> {
         while let Some((entry, rest)) = self.entries.split_first() {
             let is_note = matches!(
@@ -88,14 +89,14 @@ impl<'e> Turn<'_, 'e> {
         Ok(())
     }
 
-    /// The next entry is this fact, made now and by this request.
+    /// Checks that the next entry is this fact, made now and by this request.
     pub(crate) fn expect(&mut self, request: RequestId, fact: &Fact) -> Result<(), String> {
         self.expect_like(request, |entry| {
             ensure(entry.fact == *fact, "SIM-3", || format!("the entry is {:?}\n  and should be {fact:?}", entry.fact))
         })
     }
 
-    /// The next entry is made now and by this request, and passes.
+    /// Checks that the next entry was made now and by this request, and that it passes the given check.
     pub(crate) fn expect_like(
         &mut self,
         request: RequestId,
@@ -119,7 +120,7 @@ impl<'e> Turn<'_, 'e> {
         ensure(self.entries.is_empty(), "SIM-2", || format!("nobody asked for {:?}", self.entries))
     }
 
-    /// What time alone brings, all of it and in its order.
+    /// Checks that everything that is due by now was recorded, in the right order.
     fn due(&mut self) -> Result<(), String> {
         for _ in 0..pipeline::EXPIRIES_PER_BATCH_MAX {
             self.housekeeping()?;
@@ -200,13 +201,13 @@ impl<'e> Turn<'_, 'e> {
     }
 }
 
-/// The answer is made now, was made before, or is refused with this code.
+/// Checks that the answer has the expected outcome: made now, made before, or refused with this code.
 pub(crate) fn says(answer: &Answer, expected: &str) -> Result<(), String> {
     let told = outcome(answer);
     ensure(told == expected, "SIM-3", || format!("the answer is {told}, and should be {expected}"))
 }
 
-/// What an answer says in one word.
+/// The outcome of an answer as one word.
 pub(crate) fn outcome(answer: &Answer) -> &'static str {
     match answer {
         Ok(reply) => made(reply).map_or("shown", word),
@@ -214,7 +215,6 @@ pub(crate) fn outcome(answer: &Answer) -> &'static str {
     }
 }
 
-/// The word for something made.
 pub(crate) const fn word(made: Made) -> &'static str {
     match made {
         Made::Now => "now",
@@ -222,7 +222,7 @@ pub(crate) const fn word(made: Made) -> &'static str {
     }
 }
 
-/// The stable code of a refusal.
+/// The stable error code of a refusal.
 pub(crate) fn code(refusal: &Refusal) -> &'static str {
     api::Problem::from(refusal).code().as_str()
 }
@@ -264,8 +264,8 @@ fn made(reply: &Reply) -> Option<Made> {
 }
 
 impl Model {
-    /// Judges what is answered while nothing may be written: what leaves no entry as ever, everything else is refused
-    /// with the reason why.
+    /// Checks the answers given while the server accepts no writes: requests that leave no entry are answered as usual,
+    /// and all others are refused with the reason for it.
     pub(crate) fn judge_closed(&mut self, now: Timestamp, steps: &[Step<'_>], why: &'static str) -> Result<(), String> {
         for step in steps {
             if outcome(step.answer) == why {
@@ -279,7 +279,7 @@ impl Model {
         Ok(())
     }
 
-    /// Judges one request that leaves no entry.
+    /// Checks one request that leaves no entry.
     pub(crate) fn judge_one(&mut self, now: Timestamp, step: &Step<'_>) -> Result<(), String> {
         Turn { model: self, now, entries: &[], request: step.request }.command(step)
     }

@@ -1,4 +1,4 @@
-//! What goes wrong in a world.
+//! The faults of a simulated world.
 
 use journal::{Fault, Reader as _};
 use pipeline::Step;
@@ -9,14 +9,14 @@ use crate::coverage::{FaultKind, When};
 use crate::process::{Death, Machine, Process};
 use crate::{Crash, Trouble};
 
-/// Of a segment.
+/// Size of a segment's header.
 const HEADER_BYTES: usize = 4_096;
-/// A frame may end with some zeros.
+/// Maximum number of zeros at the end of a frame.
 const GAP_BYTES: usize = 512;
 
 impl World {
-    /// Mostly a little; sometimes long enough for timeouts and deadlines. Now and then somebody sets the wall clock back,
-    /// or far ahead.
+    /// Advances the clocks: usually a little, sometimes long enough for timeouts and deadlines. Sometimes the wall
+    /// clock jumps back or far ahead.
     pub(super) fn pass_time(&mut self, process: Option<&Process>) {
         let ns = match self.rng.below(900) {
             0 => {
@@ -44,7 +44,7 @@ impl World {
         self.passed = self.passed.saturating_add(Span::from_ns(ns));
     }
 
-    /// Operators set clocks right or confirm them, and make room on disks that run full.
+    /// Operators correct or confirm clocks, and free space on full disks.
     pub(super) fn operate(&mut self, process: &mut Process) {
         if process.is_doubtful() && self.rng.percent(2) {
             let when = self.when(process);
@@ -71,7 +71,7 @@ impl World {
         self.summary.coverage.count(fault, when);
     }
 
-    /// A slow disk takes its time.
+    /// Lets time pass for an operation on a slow disk.
     pub(super) fn wait_for_the_disk(&mut self, process: &Process) {
         if self.slow_disk {
             let when = self.when(process);
@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    /// What is under way, the latest first.
+    /// The state of the process. If several operations are in progress, the most advanced one counts.
     pub(super) fn when(&self, process: &Process) -> When {
         let [queued, decided, waiting] = process.load();
         if process.index.status().generations_waiting > 0 {
@@ -124,7 +124,7 @@ impl World {
         }
     }
 
-    /// The process ends because of the disk; anything else is found damage, or a violation.
+    /// Handles the end of the process. The disk failed, a reader found damage, or it is a violation.
     pub(super) fn die(&mut self, process: &Process, death: &Death) -> Result<(), String> {
         let struck = self.machine.disk.struck();
         if !death.is_of_the_disk() {
@@ -134,7 +134,7 @@ impl World {
             Death::Index(_) => When::Sealing,
             Death::Keys(_) => When::SavingKeys,
             Death::Journal(Fault::Io { file, .. }) if file == "mark" => When::Unmarked,
-            // A segment was begun: what fails now is what it needs.
+            // A new segment was started, so the failed operation belongs to the rotation.
             Death::Journal(Fault::Io { .. }) if self.machine.disk.segments() > self.segments => When::Rotating,
             Death::Journal(Fault::Io { action: "write", .. }) => When::Appending,
             Death::Journal(Fault::Io { action: "sync", .. }) => When::Unsynced,
@@ -143,7 +143,7 @@ impl World {
         };
         self.count_struck(struck, when);
         self.summary.failures += 1;
-        // An engine that unwound in the middle of a batch is ahead of everybody.
+        // An engine that panicked in the middle of a batch is ahead of the model.
         let is_unwound = matches!(death, Death::Journal(Fault::Poisoned(why)) if why == super::UNWOUND);
         self.left = Some(held(process.engine())).filter(|_| !is_unwound);
         self.power(false);
@@ -162,7 +162,7 @@ impl World {
         self.summary.coverage.count(fault, when);
     }
 
-    /// The process ends without warning.
+    /// Ends the process without warning.
     pub(super) fn end(&mut self, process: &Process, crashes: bool) {
         self.left = Some(held(process.engine()));
         let when = self.when(process);
@@ -170,7 +170,7 @@ impl World {
         self.summary.coverage.count(fault, when);
     }
 
-    /// The process is gone; now and then the machine goes down with it. The next start may meet trouble of its own.
+    /// The process is gone, and sometimes the machine crashes too. The next start may meet faults of its own.
     pub(super) fn power(&mut self, crashes: bool) -> FaultKind {
         let fault = if crashes || self.rng.percent(60) {
             self.summary.crashes += 1;
@@ -191,8 +191,8 @@ impl World {
         fault
     }
 
-    /// A bit turns while nothing runs. Which, depends on what must be found: after a proper stop the mark covers every
-    /// frame.
+    /// Flips a bit while no process runs. The choice of the bit depends on what the start must detect: after a proper
+    /// stop the mark covers every frame.
     pub(super) fn rot_before_a_start(&mut self) {
         if self.rot.is_some() || !self.rng.percent(30) {
             return;
@@ -261,7 +261,7 @@ impl World {
                     return;
                 }
                 let offset = self.rng.place(length);
-                // Nobody needs it back: what is damaged is derived again.
+                // Nobody has to restore an index file, because a start rebuilds damaged files.
                 if turn(&index, &name, offset, &mut self.rng).is_some() {
                     self.bad_index = true;
                     self.summary.coverage.count(kind, When::Starting);
@@ -276,7 +276,7 @@ impl World {
         }
     }
 
-    /// A bit turns under a running process: who reads it hears of damage and gets nothing that is wrong.
+    /// Flips a bit while a process runs. Whoever reads it gets an error and no wrong data.
     pub(super) fn turn_a_bit_while_running(&mut self, process: &mut Process) -> Result<(), String> {
         if self.rot.is_some() || process.next_step(self.passed).is_some() {
             return Ok(());
@@ -320,7 +320,8 @@ impl World {
         Ok(())
     }
 
-    /// A start found damage. It must be the damage that was done; the operator puts the bytes back.
+    /// Handles a start that found damage. It must be the damage that this world caused. The operator restores the
+    /// bytes.
     pub(super) fn damaged(&mut self, death: &Death) -> Result<super::Ended, String> {
         let Some((rot, kind)) = &self.rot else { return Err(format!("SIM-6: {death}")) };
         if *kind == FaultKind::RotInTail {
@@ -344,7 +345,7 @@ impl World {
         Ok(super::Ended::Ends)
     }
 
-    /// A reader found damage, and the operator puts the bytes back.
+    /// Handles a reader that found damage. The operator restores the bytes.
     pub(super) fn found(&mut self, fault: &Fault) {
         if matches!(fault, Fault::Damaged { .. } | Fault::Undecodable { .. }) {
             self.summary.damages += 1;
@@ -352,7 +353,7 @@ impl World {
         self.mend();
     }
 
-    /// After a start that went well: what a start writes anew needs no mending.
+    /// Called after a successful start. Files that the start rewrote need no repair.
     pub(super) fn settle(&mut self) {
         if self.rot.as_ref().is_some_and(|(_, kind)| *kind == FaultKind::RotInFrame) {
             self.mend();
@@ -360,7 +361,7 @@ impl World {
         self.rot = None;
     }
 
-    /// Puts a turned bit right.
+    /// Repairs a flipped bit.
     pub(super) fn mend(&mut self) {
         if let Some((rot, _)) = self.rot.take() {
             self.machine.journal.mend(&rot);

@@ -1,4 +1,4 @@
-//! Changes of what stands beside balances, judged once more.
+//! The model checks changes of limits, addresses, metadata and other data beside the balances.
 
 use engine::{
     AccountName, CancelScheduled, ChooseIndexes, Command, SetAccountMetadata, SetAddress, SetLimits,
@@ -10,7 +10,7 @@ use super::crossed;
 use crate::model::books::{self, Books};
 use crate::model::rules::Books as _;
 
-/// The word for a change, and the fact it leaves.
+/// The expected outcome of a change as one word, and the fact that it leaves.
 pub(super) fn judge_change(
     books: &Books,
     change: &Command,

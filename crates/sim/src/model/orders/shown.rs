@@ -1,4 +1,4 @@
-//! Whether answers show accounts and transfers as they are.
+//! Checks that answers show accounts and transfers as they are.
 
 use engine::{AccountReply, Answer, AnyTransfer, Made, Refusal, Reply, TransferReply};
 use ledger::{MetadataOf, PendingState};
@@ -9,7 +9,7 @@ use crate::model::ensure;
 use crate::model::rules::Books as _;
 use crate::model::turn::{code, word};
 
-/// The answer to an order of a batch.
+/// The answer to one order of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ordered<'a> {
     Account(Made, &'a AccountReply),
@@ -17,7 +17,7 @@ pub(super) enum Ordered<'a> {
     Refused(&'a Refusal),
 }
 
-/// The answers to the orders of a batch.
+/// Splits the answer to a batch into the answers to its orders.
 pub(super) fn ordered(answer: &Answer) -> Result<Vec<Ordered<'_>>, String> {
     match answer {
         Ok(Reply::AccountOrders(all)) => Ok(all
@@ -39,7 +39,7 @@ pub(super) fn ordered(answer: &Answer) -> Result<Vec<Ordered<'_>>, String> {
 }
 
 impl Ordered<'_> {
-    /// What it says in one word.
+    /// The outcome of the order as one word.
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Account(made, _) | Self::Transfer(made, _) => word(*made),
@@ -48,12 +48,13 @@ impl Ordered<'_> {
     }
 }
 
-/// Whether the answer to an order of a batch is the one expected, and shows the books as they are right after it.
+/// Checks that the answer to an order of a batch is the expected one, and that it shows the books as they are right
+/// after the order.
 pub(super) fn shows_order(answer: &Ordered<'_>, word: &str, books: &Books, at: Timestamp) -> Result<(), String> {
     let said = answer.word();
     ensure(said == word, "SIM-3", || format!("an order is {said}, and should be {word}"))?;
     match answer {
-        // What exists only by an earlier order of its own failing chain is nowhere.
+        // An account that only an earlier order of the same failing chain created does not exist in the books.
         Ordered::Account(Made::Before, reply) if books.account(reply.account.id).is_none() => Ok(()),
         Ordered::Account(_, reply) => shows_account(books, reply),
         Ordered::Transfer(Made::Before, AnyTransfer::Made(reply))
@@ -69,7 +70,7 @@ pub(super) fn shows_order(answer: &Ordered<'_>, word: &str, books: &Books, at: T
     }
 }
 
-/// Whether an account is shown as it is.
+/// Checks that a reply shows the account as it is.
 pub(in crate::model) fn shows_account(books: &Books, told: &AccountReply) -> Result<(), String> {
     let id: AccountId = told.account.id;
     let expected = books.account(id).map(|account| AccountReply {
@@ -81,7 +82,8 @@ pub(in crate::model) fn shows_account(books: &Books, told: &AccountReply) -> Res
     ensure(expected.as_ref() == Some(told), "SIM-3", || format!("account {id} is {expected:?}, shown is {told:?}"))
 }
 
-/// Whether a transfer is shown as it is; what is past its time reads as expired before the entry that says so.
+/// Checks that a reply shows the transfer as it is. A pending transfer reads as expired as soon as its timeout has
+/// passed, even before the entry that expires it.
 pub(in crate::model) fn shows_transfer(books: &Books, at: Timestamp, told: &TransferReply) -> Result<(), String> {
     let key = told.transfer.key;
     let state = books.state(key, at);

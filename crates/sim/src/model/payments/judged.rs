@@ -1,4 +1,4 @@
-//! Commands about payments and policies, judged once more.
+//! The model checks commands about payments and policies.
 
 use engine::{
     Answer, AtDeadline, CaptureTerms, Cause, Deadline, Fact, NewPayment, PaymentDecided, PaymentStatus, Reply, Verb,
@@ -43,7 +43,7 @@ impl Turn<'_, '_> {
         })
     }
 
-    /// What should become of a payment: a word when nothing is decided.
+    /// The decision that the model expects for a payment, or one word if there is no decision.
     fn expected_payment(&self, new: &NewPayment) -> Result<Expected, &'static str> {
         let payments = &self.model.payments;
         if let Some(paid) = payments.all.get(&new.payment) {
@@ -98,7 +98,7 @@ impl Turn<'_, '_> {
         self.expect_like(self.request().id, check)
     }
 
-    /// Judges the dry run of a payment.
+    /// Checks the dry run of a payment.
     pub(in crate::model) fn foresee_payment(&mut self, new: &NewPayment, answer: &Answer) -> Result<(), String> {
         match self.expected_payment(new) {
             Err(word) => says(answer, word),
@@ -113,7 +113,7 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// The word for a verb on a payment, where it leads and what it moves.
+    /// The expected outcome of a verb on a payment as one word, its next status and the transfers it causes.
     pub(in crate::model) fn judge_verb(
         &self,
         id: PaymentId,
@@ -172,7 +172,7 @@ impl Turn<'_, '_> {
         })
     }
 
-    /// The deadline of a payment has come.
+    /// Checks what happens when the deadline of a payment has passed.
     pub(in crate::model) fn deadline(&mut self, id: PaymentId) -> Result<(), String> {
         let at = self.next_at();
         let paid = self.model.payments.all.get(&id).cloned().ok_or("SIM-2: a deadline is of no payment")?;
@@ -219,7 +219,7 @@ impl Turn<'_, '_> {
 }
 
 impl Expected {
-    /// SIM-7: a decision is the one that comes out here, its features included.
+    /// Checks SIM-7: the decision equals the one that the model computes, features included.
     fn check(&self, decided: &PaymentDecided, names: &[Name]) -> Result<(), String> {
         let named = |(number, value): &(u16, FeatureValue)| {
             (names.get(usize::from(*number)).map_or("?", Name::as_str).to_owned(), value.clone())
