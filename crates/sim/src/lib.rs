@@ -8,8 +8,9 @@
 //! out of order, replies are lost, and clients disconnect and return with the same ids.
 //!
 //! Each run makes at least [`REQUESTS_MIN`] requests, with every kind of command among them, and at least
-//! [`CRASHES_MIN`] crashes. A model that shares no code with `ledger`, `features` or `policy` decides every command again, at the time
-//! it is decided, and drops everything that a crash removed. These rules hold after every step and every start:
+//! [`CRASHES_MIN`] crashes. A model that shares no code with `ledger`, `features` or `policy` decides every command
+//! again, at the time it is decided, and drops everything that a crash removed. These rules hold after every step and
+//! every start:
 //!
 //! | id | rule |
 //! | --- | --- |

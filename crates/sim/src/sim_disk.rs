@@ -16,8 +16,8 @@ const SECTOR_BYTES: usize = 512;
 ///
 /// * Written bytes survive a crash after a sync of their file, names after a sync of their directory.
 /// * A crash drops, keeps or tears unsynced data by sectors of 512 bytes, see [`Crash`].
-/// * A failed sync marks its pages clean: reads return them as written, a later successful sync does not write them, and
-///   a crash loses them. Linux behaves this way, which is why a journal must not retry a failed sync.
+/// * A failed sync marks its pages clean: reads return them as written, a later successful sync does not write them,
+///   and a crash loses them. Linux behaves this way, which is why a journal must not retry a failed sync.
 #[derive(Debug, Clone, Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
