@@ -1,4 +1,4 @@
-//! Judges every batch with the model, and checks after each start that nothing acknowledged was lost.
+//! Checks every batch with the model, and checks after each start that no acknowledged entry was lost.
 
 use std::collections::BTreeSet;
 
@@ -12,44 +12,44 @@ use crate::model::{Model, Step, ensure};
 use crate::policies;
 use crate::process::{DecidedBatch, TENANT};
 
-/// What went wrong, and how to see it again.
+/// A broken rule, and how to reproduce it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}\n  seed {seed}, step {step}; to repeat: FINAIRA_SIM_SEED={seed} cargo test -p sim seeds")]
 pub struct Violation {
-    /// Of the run.
+    /// The seed of the run.
     pub seed: u64,
-    /// In the run.
+    /// The step of the run at which the rule was broken.
     pub step: u32,
-    /// The rule (see the crate's page) and what broke it.
+    /// The broken rule (see the documentation of the crate), and what broke it.
     pub what: String,
 }
 
-/// Judges everything that is decided, remembers how far anybody was told of it, and compares with that what a start
-/// finds.
+/// Checks everything that the engine decides, remembers up to which entry clients or readers were told, and compares
+/// both with what a start finds.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
     model: Model,
     /// Every entry that was decided and not lost since.
     decided: Vec<Entry>,
-    /// The last entry that an answer or a reader told of.
+    /// The last entry that an answer depended on or a reader saw.
     told: Seq,
-    /// An entry that a crash took away.
+    /// An entry that a crash removed.
     pub(crate) lost: Option<Entry>,
-    /// The kinds of entries, and the statuses that payments had.
+    /// The kinds of entries and the payment statuses that occurred.
     pub(crate) kinds: BTreeSet<&'static str>,
 }
 
-/// Customers whose features are computed after a start, at most.
+/// Maximum number of customers whose features are computed after a start.
 const FORESEEN_MAX: usize = 12;
-/// Transfers that are looked up in an engine after a start, at most.
+/// Maximum number of transfers that are looked up in an engine after a start.
 const LOOKED_UP_MAX: usize = 150;
 
 impl Checker {
-    /// Judges what one run of the decider made.
+    /// Checks what one run of the decider produced.
     pub(crate) fn decided(&mut self, now: Timestamp, batch: DecidedBatch) -> Result<(), String> {
         let DecidedBatch { asked, answers, entries, closed, is_cut } = batch;
         if is_cut {
-            // What was asked of it cannot be told from what it left; what it left is folded like anything else.
+            // The checker cannot match these entries with requests, so it only applies them to the model.
             entries.iter().try_for_each(|entry| self.model.apply(entry))?;
             self.decided.extend(entries);
             return Ok(());
@@ -76,12 +76,12 @@ impl Checker {
         Ok(())
     }
 
-    /// An answer was given that rests on this entry.
+    /// Records that an answer was given that depends on this entry.
     pub(crate) fn told(&mut self, seq: Seq) {
         self.told = self.told.max(seq);
     }
 
-    /// Somebody read these from the journal.
+    /// Checks entries that a reader read from the journal.
     pub(crate) fn read(&mut self, entries: &[Entry]) -> Result<(), String> {
         for entry in entries {
             self.same(entry)?;
@@ -101,8 +101,8 @@ impl Checker {
         }
     }
 
-    /// Checks everything after a start that found these entries and brought `engine` there. True when entries were
-    /// lost that nobody was told of.
+    /// Checks everything after a start that found these entries and restored `engine`. Returns true if entries were
+    /// lost that nobody had been told of.
     pub(crate) fn check(&mut self, entries: &[Entry], engine: &mut Engine, rng: &mut Rng) -> Result<bool, String> {
         let last = entries.last().map_or(Seq::ZERO, |entry| entry.header.seq);
         ensure(self.told <= last, "SIM-1", || {
@@ -123,7 +123,7 @@ impl Checker {
         Ok(is_lost)
     }
 
-    /// SIM-5: the engine that a start brought back holds what the model holds.
+    /// Checks SIM-5: the restored engine holds the same state as the model.
     fn check_engine(&mut self, engine: &mut Engine, rng: &mut Rng) -> Result<(), String> {
         let model = &mut self.model;
         let at = (engine.applied(), engine.clock());
@@ -160,7 +160,7 @@ impl Checker {
     }
 }
 
-/// A dry run of a payment for every customer and merchant: all features are computed once more.
+/// A dry run of a payment for every customer and merchant, so that the engine computes all features again.
 fn foreseen(model: &Model) -> Vec<Command> {
     let Some(active) = &model.payments.active else { return Vec::new() };
     let Some(variant) = policies::variant(active.artifact) else { return Vec::new() };

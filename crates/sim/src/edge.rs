@@ -1,5 +1,6 @@
-//! Requests on their way between the network and the queue. Each one is a future of [`edge::Edge::answer`], the function that a
-//! server calls too. The process polls it when the request arrives and whenever the engine has answered it.
+//! Requests on their way between the network and the queue. Each one is a future of [`edge::Edge::answer`], the
+//! function that a server calls too. The process polls it when the request arrives and whenever the engine has answered
+//! it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! Bugs that the checker must find, put in by wrappers around what is run: none of them is in the product's own code.
+//! Bugs that the checker must find. Wrappers around the product's code add them; the product itself contains none of
+//! them.
 
 use engine::{Entry, Fact, Header, IdentityFact};
 use journal::{DurableLog as _, FrameBuilder};
@@ -7,12 +8,12 @@ use types::{PaymentId, Span};
 
 use crate::process::Opened;
 
-/// A bug.
+/// A planted bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plant {
-    /// The disk does nothing at some syncs, and says it did.
+    /// The disk does nothing at some syncs, and reports success.
     SkipsSync,
-    /// A start accepts a frame that a crash had taken away, though it does not follow the last one.
+    /// A start accepts a frame that a crash removed, although it does not follow the last frame.
     DropsChainCheck,
     /// A replay folds a transfer twice.
     AppliesTwice,
@@ -21,8 +22,8 @@ pub enum Plant {
 }
 
 impl Opened {
-    /// Lets the journal have an entry behind its last one that was lost in a crash: as if a frame that does not follow
-    /// had passed for the next one.
+    /// Appends an entry that a crash removed to the journal, as if a frame that does not follow the last one had passed
+    /// the chain check.
     pub(crate) fn accept(&mut self, lost: &Entry) -> Result<(), String> {
         let mut foreign = self.next(lost.fact.clone(), lost);
         let at = foreign.header.decided_at;
@@ -33,7 +34,7 @@ impl Opened {
             | Fact::LabelRecorded(_)
             | Fact::Identity(IdentityFact::PrincipalAdded(_))
             | Fact::StateDigest(_) => {}
-            // Others have times inside that would no longer fit, or need what was lost with them.
+            // Other facts contain timestamps that would no longer fit, or need entries that were lost with them.
             _ => return Ok(()),
         }
         let mut builder = FrameBuilder::default();
@@ -44,7 +45,7 @@ impl Opened {
         Ok(())
     }
 
-    /// Folds a transfer once more.
+    /// Applies a transfer a second time.
     pub(crate) fn fold_again(&mut self, entries: &[Entry]) {
         let is_moved = |entry: &&Entry| match &entry.fact {
             Fact::Ledger(ledger::Fact::TransferCreated(transfer)) => {
@@ -61,7 +62,7 @@ impl Opened {
         self.engine.apply(&again);
     }
 
-    /// An entry that could come next.
+    /// An entry that could follow the last one.
     fn next(&self, fact: Fact, like: &Entry) -> Entry {
         let decided_at = self.engine.clock().saturating_add(Span::from_ns(1));
         let seq = self.engine.applied().next();

@@ -1,4 +1,4 @@
-//! The policies that simulated payments are decided by: as a user writes them, and once more as plain conditions.
+//! The policies of the simulated payments, written twice: as a user writes them, and as plain conditions.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,12 +7,12 @@ use ledger::{AccountFlags, NewAccount};
 use policy::{AttributeValue, FeatureValue, PaymentTypeIdx, Policy, Verdict};
 use types::{Amount, Code, Digest, LedgerId, Span, Timestamp, Token};
 
-/// How far a client's time may lie in the future.
+/// How far a client's timestamp may lie in the future.
 pub(crate) const AHEAD_MAX: Span = Span::from_secs(5);
-/// And in the past, to count.
+/// How far a client's timestamp may lie in the past for the payment to count.
 pub(crate) const LATE_MAX: Span = Span::from_secs(30);
 
-/// A policy as it is stored and as it decides.
+/// A policy in its stored and its compiled form.
 #[derive(Debug)]
 pub(crate) struct Variant {
     pub(crate) policy: Arc<Policy>,
@@ -20,7 +20,7 @@ pub(crate) struct Variant {
     is_second: bool,
 }
 
-/// A feature, as the document says.
+/// A feature as the policy document defines it.
 #[derive(Debug)]
 pub(crate) struct Feature {
     name: &'static str,
@@ -52,12 +52,11 @@ impl Feature {
     }
 }
 
-/// The feature of this name.
 pub(crate) fn feature(name: &str) -> &'static Feature {
     FEATURES.iter().find(|feature| feature.name == name).expect("only these features are asked for")
 }
 
-/// Two versions of one policy, so that it can change while payments are under way.
+/// Two versions of one policy, so that the policy can change while payments are in progress.
 pub(crate) fn policies() -> &'static [Variant] {
     static POLICIES: OnceLock<Vec<Variant>> = OnceLock::new();
     POLICIES.get_or_init(|| {
@@ -78,7 +77,7 @@ fn prepared(document: &str, is_second: bool) -> Variant {
     Variant { policy, bytes: bundle.to_bytes(), is_second }
 }
 
-/// The account of a template: a wallet is a customer's.
+/// The account that a template opens. A wallet belongs to a customer.
 pub(crate) fn account(template: &'static str, customer: Token) -> NewAccount {
     let ledger = LedgerId::new(978);
     let (code, holder, flags) = match template {
@@ -97,7 +96,7 @@ pub(crate) fn account(template: &'static str, customer: Token) -> NewAccount {
     }
 }
 
-/// Customer and merchant of a payment, by the order of its type's attributes.
+/// The customer and the merchant of a payment, in the order of the attributes of its type.
 pub(crate) fn entities(payment_type: &str, attributes: &[Option<AttributeValue>]) -> (Token, Option<Token>) {
     let token = |place: usize| match attributes.get(place) {
         Some(Some(AttributeValue::Entity(token))) => Some(*token),
@@ -112,8 +111,8 @@ impl Variant {
         self.is_second
     }
 
-    /// Its parts as they are stored; far smaller than they need be: a bundle that is stored in part is a state worth
-    /// crashing in.
+    /// The stored parts of the policy. They are far smaller than necessary, so that crashes also happen while a bundle
+    /// is only partly stored.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = ArtifactChunk> {
         let parts = self.bytes.chunks(900);
         let count = u32::try_from(parts.len()).expect("a small bundle has few parts");
@@ -121,18 +120,17 @@ impl Variant {
         (0..).zip(parts).map(move |(index, part)| ArtifactChunk { artifact, index, count, bytes: part.into() })
     }
 
-    /// What a payment type is called.
+    /// The name of a payment type.
     pub(crate) fn type_name(&self, idx: PaymentTypeIdx) -> &'static str {
         let name = self.policy.payment_types().get(idx.get()).map(|known| known.name.as_str());
         if name == Some("card") { "card" } else { "top_up" }
     }
 
-    /// Its streams.
     pub(crate) fn streams(&self) -> impl Iterator<Item = &'static str> {
         ["cards", "tries", "shops"].into_iter().chain(self.is_second.then_some("small"))
     }
 
-    /// The features of a payment type: all those of streams that are kept about something it has.
+    /// The features of a payment type: those of all streams whose entity the payment has.
     pub(crate) fn features_of(&self, payment_type: &str) -> impl Iterator<Item = &'static str> {
         let is_card = payment_type == "card";
         let second = self.is_second;
@@ -144,7 +142,7 @@ impl Variant {
         FEATURES.iter().filter(has).map(|feature| feature.name)
     }
 
-    /// The rules of the document, one after the other.
+    /// Evaluates the rules of the document in order.
     pub(crate) fn judge(
         &self,
         payment_type: &str,
@@ -193,7 +191,7 @@ impl Variant {
         (verdict, score, reasons)
     }
 
-    /// What happens next if nobody acts.
+    /// What happens to the payment, and when, if nobody acts.
     pub(crate) fn deadline(&self, payment_type: &str, status: PaymentStatus, at: Timestamp) -> Option<Deadline> {
         let after = |seconds, then| Some(Deadline { at: at.saturating_add(Span::from_secs(seconds)), then });
         let (capture, review) = if self.is_second {
@@ -342,7 +340,7 @@ then = { score = 300 }
 payments = ["card"]
 "#;
 
-/// What the second version adds.
+/// The part that the second version adds.
 const SECOND: &str = r#"
 [[rules]]
 name = "many_small"

@@ -369,7 +369,8 @@ impl Process {
         released.into_iter().filter_map(|(ticket, answer)| self.answered(ticket, answer)).collect()
     }
 
-    /// Passes an answer to its request. Returns `None` if the request asks the engine again, or is no longer in progress.
+    /// Passes an answer to its request. Returns `None` if the request asks the engine again, or is no longer in
+    /// progress.
     fn answered(&mut self, (ticket, seq): Ticket, answer: engine::Answer) -> Option<Answered> {
         let (number, exchange) = self.exchanges.remove(&ticket)?;
         let Some(mut exchange) = exchange else { return Some(Answered { number, seq, answer, over: None }) };

@@ -1,4 +1,4 @@
-//! A simulated disk that tells what was written from what would survive a crash, with faults on demand.
+//! A simulated disk that distinguishes written data from data that would survive a crash, with faults on demand.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,30 +8,30 @@ use disk::{Disk, DiskFile};
 
 use crate::Rng;
 
-/// What the disk writes in one piece.
+/// The unit that the disk writes atomically.
 const SECTOR_BYTES: usize = 512;
 
-/// A directory in memory that tells what was written from what would survive. Clones share it, and so do the directories
-/// in it: one loss of power hits all of them.
+/// A directory in memory that distinguishes written data from data that would survive a crash. Clones and
+/// subdirectories share its state: one power loss affects all of them.
 ///
-/// * Written bytes survive a crash once their file is synced, names once the directory is.
-/// * What was not synced is lost, kept or torn by sectors of 512 bytes, see [`Crash`].
-/// * A sync that fails leaves its pages clean: they read as written, a later sync that succeeds does not write them, and
-///   a crash loses them. That is what Linux does, and why a journal must not try again.
+/// * Written bytes survive a crash after a sync of their file, names after a sync of their directory.
+/// * A crash drops, keeps or tears unsynced data by sectors of 512 bytes, see [`Crash`].
+/// * A failed sync marks its pages clean: reads return them as written, a later successful sync does not write them,
+///   and a crash loses them. Linux behaves this way, which is why a journal must not retry a failed sync.
 #[derive(Debug, Clone, Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
-    /// What the names of this directory begin with on the disk.
+    /// The path prefix of this directory on the disk.
     prefix: Arc<str>,
 }
 
-/// A byte that went bad, to be put right again.
+/// A damaged byte and its original value, for the repair.
 #[derive(Debug, Clone)]
 pub(crate) struct Rot {
     number: usize,
     offset: usize,
     byte: u8,
-    /// In which file.
+    /// The file that contains the byte.
     pub(crate) name: String,
 }
 
@@ -42,26 +42,26 @@ pub struct SimFile {
     number: usize,
 }
 
-/// What a crash does with what was not synced.
+/// What a crash does to unsynced data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crash {
-    /// All of it is gone.
+    /// All unsynced data is lost.
     DropsUnsynced,
-    /// Of every sector any of its versions since the last sync may be on disk, whatever became of the other sectors;
-    /// of the names, some of the first changes.
+    /// Each sector may hold any of its versions since the last sync, independently of the other sectors. Of the changes
+    /// of names, a prefix survives.
     TearsUnsynced,
 }
 
-/// What goes wrong.
+/// The kind of a simulated fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     /// One write fails half-way.
     Write,
-    /// One sync fails; what was written last is on disk, what was written first is not.
+    /// One sync fails. The latest writes are on disk, the earliest are not.
     Sync,
     /// No file can grow until [`SimDisk::relieve`].
     NoSpace,
-    /// Every operation that changes something fails, until a crash or a restart: the moment in which the power goes.
+    /// The power fails: every operation that changes something fails until a crash or a restart.
     PowerLoss,
     /// Files of the journal cannot be read until [`SimDisk::relieve`].
     Read,
@@ -72,15 +72,15 @@ struct State {
     files: Vec<Inode>,
     names: Names,
     names_durable: Names,
-    /// The directories since the last sync of the directory, each after one more change.
+    /// The names after each change since the last sync of the directory.
     names_unsynced: Vec<Names>,
-    /// What goes wrong, and how many operations of its kind go well before.
+    /// The pending fault, and the number of matching operations that succeed before it.
     trouble: Option<(Trouble, u32)>,
-    /// The directory in which it does; any if there is none.
+    /// The directory in which the fault occurs, or `None` for any directory.
     trouble_in: Option<Arc<str>>,
-    /// The trouble that came last.
+    /// The latest fault that occurred.
     struck: Option<Trouble>,
-    /// A bug of the disk that a checker must find: of so many syncs one does nothing and says it did.
+    /// A planted bug that a checker must find: one of this many syncs does nothing and reports success.
     skips_one_sync_of: Option<u32>,
     syncs: u32,
 }
@@ -92,7 +92,7 @@ struct Inode {
     now: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<UnsyncedWrite>,
-    /// A failed sync left pages clean that are not on disk.
+    /// Whether a failed sync left pages clean that are not on disk.
     is_astray: bool,
 }
 
@@ -103,12 +103,12 @@ enum UnsyncedWrite {
 }
 
 impl SimDisk {
-    /// Takes the power away and gives it back. Files that are open since before must not be used any more.
+    /// Turns the power off and on again. Files that were opened before must not be used afterwards.
     pub fn crash(&self, crash: Crash, rng: &mut Rng) {
         let mut state = self.state();
         let State { files, names, names_durable, names_unsynced, trouble, .. } = &mut *state;
         *trouble = None;
-        // Sometimes nearly all is kept, sometimes nearly nothing.
+        // Sometimes nearly everything survives, sometimes nearly nothing.
         let stops_percent = *rng.pick(&[3, 30, 70]);
         if crash == Crash::TearsUnsynced && !names_unsynced.is_empty() && rng.percent(70) {
             *names_durable = rng.pick(names_unsynced).clone();
@@ -119,7 +119,7 @@ impl SimDisk {
         names.values().for_each(|number| is_named[*number] = true);
         for (file, is_named) in files.iter_mut().zip(is_named) {
             if !is_named {
-                // Nobody reaches it any more.
+                // No name refers to this file any more.
                 *file = Inode::default();
                 continue;
             }
@@ -135,23 +135,23 @@ impl SimDisk {
         }
     }
 
-    /// A directory in this one.
+    /// Returns a subdirectory of this directory.
     #[must_use]
     pub fn directory(&self, name: &str) -> Self {
         Self { state: Arc::clone(&self.state), prefix: format!("{}{name}/", self.prefix).into() }
     }
 
-    /// Lets one of so many syncs do nothing and say that it did: a bug that a checker must find.
+    /// Makes one of this many syncs do nothing and report success: a planted bug that a checker must find.
     pub(crate) fn skip_one_sync_of(&self, syncs: u32) {
         self.state().skips_one_sync_of = Some(syncs);
     }
 
-    /// The trouble that came since this was asked last.
+    /// Returns the latest fault since the previous call, and clears it.
     pub(crate) fn struck(&self) -> Option<Trouble> {
         self.state().struck.take()
     }
 
-    /// Turns one bit of a file of this directory, on the disk and in memory alike.
+    /// Flips one bit of a file in this directory, both on disk and in memory.
     pub(crate) fn rot(&self, name: &str, offset: usize, rng: &mut Rng) -> Option<Rot> {
         let mut state = self.state();
         let number = *state.names.get(&self.path(name))?;
@@ -160,19 +160,18 @@ impl SimDisk {
         Some(Rot { number, offset, byte, name: name.to_owned() })
     }
 
-    /// Turns it back.
+    /// Restores the byte that [`SimDisk::rot`] changed.
     pub(crate) fn mend(&self, rot: &Rot) {
         self.state().put(rot.number, rot.offset, rot.byte);
     }
 
-    /// How much of a file stands before the zeros at its end.
+    /// The length of a file without the zeros at its end.
     pub(crate) fn used(&self, name: &str) -> usize {
         let state = self.state();
         let file = state.names.get(&self.path(name)).map(|number| &state.files[*number].now);
         file.and_then(|now| now.iter().rposition(|byte| *byte != 0)).map_or(0, |last| last + 1)
     }
 
-    /// The length of a file of this directory.
     pub(crate) fn length(&self, name: &str) -> Option<usize> {
         let state = self.state();
         let number = *state.names.get(&self.path(name))?;
@@ -183,8 +182,8 @@ impl SimDisk {
         format!("{}{name}", self.prefix)
     }
 
-    /// Ends the process that used the disk, but not the machine. What was written is still there, unless a sync failed
-    /// to write it and the system `forgets` its clean pages.
+    /// Ends the process that uses the disk, but not the machine. Written data is still there, except data that a failed
+    /// sync did not write, if the system `forgets` its clean pages.
     pub fn restart(&self, forgets: bool) {
         let mut state = self.state();
         state.trouble = None;
@@ -195,12 +194,12 @@ impl SimDisk {
         }
     }
 
-    /// Lets something go wrong after `well` operations of its kind that go well.
+    /// Makes an operation fail after `well` successful operations of its kind.
     pub fn trouble(&self, trouble: Trouble, well: u32) {
         self.trouble_somewhere(None, trouble, well);
     }
 
-    /// The same, in this directory only.
+    /// Like [`SimDisk::trouble`], but only in this directory.
     pub(crate) fn trouble_here(&self, trouble: Trouble, well: u32) {
         self.trouble_somewhere(Some(Arc::clone(&self.prefix)), trouble, well);
     }
@@ -211,12 +210,12 @@ impl SimDisk {
         state.trouble_in = directory;
     }
 
-    /// Nothing goes wrong any more.
+    /// Removes the pending fault.
     pub fn relieve(&self) {
         self.state().trouble = None;
     }
 
-    /// How many segment files there are.
+    /// The number of segment files.
     pub(crate) fn segments(&self) -> usize {
         self.state().names.keys().filter(|name| name.contains("segment-")).count()
     }
@@ -354,7 +353,7 @@ impl State {
         changed
     }
 
-    /// Whether the trouble that waits for this kind of operation comes now.
+    /// Whether the pending fault occurs in this operation.
     fn strikes(&mut self, kind: Trouble, directory: &str) -> bool {
         if !self.is_here(directory) {
             return false;
@@ -376,7 +375,7 @@ impl State {
         }
     }
 
-    /// Puts a byte in its place, on the disk and in memory alike.
+    /// Sets a byte both on disk and in memory.
     fn put(&mut self, number: usize, offset: usize, byte: u8) {
         let file = &mut self.files[number];
         for content in [&mut file.now, &mut file.durable] {
@@ -394,7 +393,7 @@ impl State {
         fails
     }
 
-    /// Whether the trouble that waits is one of this directory. A loss of power is everybody's.
+    /// Whether the pending fault applies to this directory. A power loss applies to all directories.
     fn is_here(&self, directory: &str) -> bool {
         self.is_off() || self.trouble_in.as_deref().is_none_or(|only| only == directory)
     }
@@ -411,7 +410,7 @@ impl State {
         self.trouble == Some((Trouble::PowerLoss, 0))
     }
 
-    /// For the operations that only a loss of power makes fail.
+    /// Checks the power, for operations that only fail when the power fails.
     fn powered(&mut self, directory: &str) -> io::Result<()> {
         if self.strikes(Trouble::PowerLoss, directory) {
             Err(io::Error::other("simulated loss of power"))
@@ -427,7 +426,7 @@ impl Inode {
         self.unsynced.push(change);
     }
 
-    /// What may be on disk: of every sector one of its versions, and one of the lengths that the file had.
+    /// A possible content after a crash: any version of each sector, and any length that the file had.
     fn torn(&self, stops_percent: u64, rng: &mut Rng) -> Vec<u8> {
         let mut torn = self.durable.clone();
         let mut length = torn.len();

@@ -1,4 +1,4 @@
-//! The transfers and accounts that clients ask for.
+//! The transfers and accounts that clients request.
 
 use ledger::{NewTransfer, TransferFlags as F, TransferKey};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ impl Clients {
     pub(super) fn account(&mut self, rng: &mut Rng) -> Value {
         self.accounts += 1;
         let id = 1 + rng.below(ACCOUNTS);
-        // The same content for the same id, mostly.
+        // The same id mostly comes with the same content.
         let flags: &[&str] = match id {
             1 => &["debits_must_not_exceed_credits"],
             2 => &["credits_must_not_exceed_debits"],
@@ -106,7 +106,7 @@ impl Clients {
         const KINDS: [&str; 6] =
             ["transfer", "transfer", "pending_transfer", "resolution", "balancing_transfer", "scheduled_transfer"];
         let is_atomic = rng.percent(40);
-        // What succeeds together is mostly simple, or nothing would.
+        // Orders that succeed or fail together are mostly simple, because otherwise none would succeed.
         let kinds = if is_atomic { &KINDS[..3] } else { &KINDS[..] };
         let count = 1 + rng.below(5);
         let mut one = || {
@@ -117,7 +117,7 @@ impl Clients {
         json!({"transfers": transfers, "atomic": is_atomic})
     }
 
-    /// Mostly fine, sometimes wrong in one of many ways, pending, or the end of a pending one.
+    /// A transfer that is usually valid, sometimes wrong in one of many ways, pending, or resolves a pending one.
     pub(super) fn packed_transfer(&mut self, rng: &mut Rng) -> NewTransfer {
         let id = if rng.percent(4) { self.some_transfer(rng) } else { Self::fresh(rng) };
         self.transfers.push(id);

@@ -1,11 +1,11 @@
-//! The file journal on the simulated disk, one trouble at a time.
+//! The file journal on the simulated disk, with one fault at a time.
 
 use engine::{ArtifactChunk, Entry, Fact, Header};
 use journal::{DurableLog, Fault, FileJournal, Frame, FrameBuilder, Layout, Position, Recovered, SegmentStore};
 use sim::{Crash, Rng, SimDisk, Trouble};
 use types::{ActorId, Digest, Origin, RequestId, Seq, ShardId, TenantId, Timestamp};
 
-/// A frame with one entry of so many bytes.
+/// A frame with one entry of this many bytes.
 fn frame(seq: u64, bytes: usize) -> Frame {
     let at = Timestamp::from_ns(1_000 + seq);
     let header = Header {
@@ -25,7 +25,7 @@ fn frame(seq: u64, bytes: usize) -> Frame {
 }
 
 const SMALL: usize = 700;
-/// Two of them do not fit a segment.
+/// Two entries of this size do not fit into one segment.
 const LARGE: usize = 800 * 1024;
 
 fn try_open(disk: &SimDisk) -> Result<(FileJournal<SimDisk>, Recovered), Fault> {
@@ -81,12 +81,13 @@ fn a_journal_that_failed_is_poisoned() {
 #[test]
 fn what_a_failed_sync_left_in_memory_is_written_again() {
     let (disk, mut journal) = with_one();
-    // It goes into a second segment, so that the segment's header is among what the failed sync loses.
+    // This entry goes into a second segment, so that the failed sync also loses the segment's header.
     journal.append(&frame(2, LARGE)).unwrap();
     disk.trouble(Trouble::Sync, 0);
     assert!(journal.sync().is_err());
     drop(journal);
-    // The machine stays up: the start reads everything from memory, accepts it, and may answer for it.
+    // The machine stays up. The start reads everything from memory and accepts it, and the server may then acknowledge
+    // it.
     disk.restart(false);
     drop(open(&disk, 2));
     drop_unsynced(&disk);
@@ -115,7 +116,7 @@ fn a_full_disk_stops_the_journal_and_harms_nothing() {
     disk.trouble(Trouble::NoSpace, 0);
     assert!(matches!(journal.append(&frame(2, LARGE)), Err(Fault::Io { .. })));
     drop(journal);
-    // What is prepared can still be used.
+    // The prepared segment can still be used.
     let mut journal = open(&disk, 1);
     journal.append(&frame(2, SMALL)).unwrap();
     journal.sync().unwrap();
@@ -129,7 +130,7 @@ fn a_full_disk_stops_the_journal_and_harms_nothing() {
     open(&disk, 3);
 }
 
-/// Two lives of a process, with a rotation in the first; says what was acknowledged.
+/// Runs two lives of a process, with a rotation in the first, and returns what was acknowledged.
 fn live(disk: &SimDisk) -> Seq {
     let mut acknowledged = Seq::ZERO;
     let mut run = || -> Result<(), Fault> {
@@ -147,7 +148,7 @@ fn live(disk: &SimDisk) -> Seq {
         }
         Ok(())
     };
-    // The power goes somewhere in between.
+    // The power may fail at any point in between.
     drop(run());
     acknowledged
 }
@@ -168,7 +169,7 @@ fn the_power_may_go_at_any_operation() {
                 try_open(&disk).unwrap_or_else(|fault| panic!("{operations}, {crash:?}: {fault}"));
             assert!(recovered.last >= last_acknowledged, "{operations}, {crash:?}: {recovered:?}, {last_acknowledged}");
             drop(journal);
-            // What a start accepted is durable: it may have been answered for by now.
+            // What a start accepted is durable, because the server may have acknowledged it by now.
             drop_unsynced(&disk);
             let (_, again) = try_open(&disk).unwrap_or_else(|fault| panic!("{operations}, {crash:?}: {fault}"));
             assert_eq!(again, Recovered { last: recovered.last, torn: None }, "{operations}, {crash:?}");

@@ -1,4 +1,4 @@
-//! The key store on the simulated disk, one trouble at a time.
+//! The key store on the simulated disk, with one fault at a time.
 
 use datadir::KeyStore;
 use journal::{Identity, Part};
@@ -31,7 +31,7 @@ fn a_key_that_a_start_found_is_there_after_a_crash_though_its_sync_had_failed() 
     let ann = token(&keys, "ann");
     disk.trouble(Trouble::Sync, 0);
     keys.save().expect_err("the sync fails, and the process stops");
-    // The system still shows what it failed to write, and takes it for written.
+    // The system still returns the bytes that it failed to write, and treats them as written.
     disk.restart(false);
     let keys = open(&disk, 2);
     assert_eq!(token(&keys, "ann"), ann);

@@ -1,4 +1,4 @@
-//! Whole runs of the simulator, and its parts one by one.
+//! Whole runs of the simulator, and tests of its parts.
 
 mod journal_on_disk;
 mod keys_on_disk;

@@ -1,5 +1,5 @@
-//! Random batches through the engine and into frames: a chain stands in one frame, nothing stands inside it, and a replay
-//! of the frames gives the same state.
+//! Random batches through the engine and into frames: a chain lies in one frame, no other entry lies between its
+//! entries, and a replay of the frames gives the same state.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ struct World {
     decider: Decider,
     journal: MemoryJournal,
     now: Timestamp,
-    /// Of every entry the frame, counted from 0.
+    /// The frame of every entry, counted from 0.
     frames: Vec<usize>,
     frames_count: usize,
 }
@@ -59,7 +59,7 @@ impl World {
         O::answer(self.ask_all(vec![operation.into()]).pop().unwrap())
     }
 
-    /// Several requests in one run of the decider, as they come when it was busy.
+    /// Submits several requests in one run of the decider, as happens when it was busy.
     fn ask_all(&mut self, commands: Vec<Command>) -> Vec<Answer> {
         self.now = self.now.saturating_add(Span::from_secs(1));
         let request = |command| Request { tenant: TENANT, actor: ActorId::new(1), id: RequestId::default(), command };
@@ -93,7 +93,7 @@ impl World {
         entries
     }
 
-    /// The entries of these transfers follow one another in one frame.
+    /// Checks that the entries of these transfers follow one another in one frame.
     #[track_caller]
     fn check_chains(&self, entries: &[Entry], chains: &[Vec<TransferId>]) {
         let created = entries.iter().filter_map(|entry| {
@@ -110,10 +110,10 @@ impl World {
     }
 }
 
-/// One event of a batch: mostly fine, sometimes wrong in one of many ways, pending, or the end of a pending one.
+/// One event of a batch: usually valid, sometimes wrong in one of many ways, pending, or the end of a pending one.
 fn event(rng: &mut Rng, next: &mut u128) -> NewTransfer {
     *next += 1;
-    // Sometimes an id that was used before.
+    // Sometimes the event reuses an earlier id.
     let id = if rng.percent(3) { u128::from(rng.below(1 << 20)) } else { *next };
     let mut new = transfer(id, 1 + u128::from(rng.below(9)), 10 + u128::from(rng.below(9)), rng.below(90).into());
     match rng.below(100) {
@@ -146,7 +146,7 @@ fn random_batches_replay_to_the_same_state_and_chains_stay_together() {
         for _ in 0..1 + rng.below(3) {
             let mut events: Vec<NewTransfer> = vec![];
             while (events.len() as u64) < EVENTS_MAX - CHAIN_EVENTS_MAX as u64 {
-                // Long chains are of plain transfers, or none would succeed.
+                // Long chains consist of plain transfers, because otherwise none would succeed.
                 let (length, is_long) = match rng.below(20) {
                     0 => (CHAIN_EVENTS_MAX - rng.place(9), true),
                     1..4 => (2 + rng.place(5), false),
@@ -197,7 +197,7 @@ fn random_batches_replay_to_the_same_state_and_chains_stay_together() {
     assert!(digests.iter().any(|seq| seq % DIGEST_INTERVAL_ENTRIES != 0), "a digest waited for a chain: {digests:?}");
 }
 
-/// A batch of records and a batch of orders follow the same rules, and show the same balances.
+/// A batch of records and a batch of orders follow the same rules and show the same balances.
 #[test]
 fn packed_events_and_orders_are_answered_alike() {
     let mut world = World::new();
@@ -213,14 +213,14 @@ fn packed_events_and_orders_are_answered_alike() {
             let last = events.len() - 1;
             events[start..last].iter_mut().for_each(|event| event.flags = event.flags | F::LINKED);
             if rng.percent(10) {
-                // What was sent before, in this chain or in an earlier one.
+                // Repeats an event that was sent before, in this chain or in an earlier one.
                 let sent = events[rng.place(events.len())];
                 events.push(sent);
             }
         }
         let orders = Dry(CreateTransferBatch(events.iter().copied().map(TransferOrder::from).collect()));
         let packed = CreateTransfers { events: events.clone(), balances: true };
-        // The dry run leaves nothing, so both are judged on the same state.
+        // The dry run leaves no entry, so both batches are decided on the same state.
         let replies = world.ask_all(vec![orders.into(), packed.into()]);
         let [Ok(Reply::TransferOrders(answers)), Ok(Reply::TransferResults(packed))] = &replies[..] else {
             panic!("{replies:?}")
@@ -288,14 +288,14 @@ fn atomic(first: u128, count: u128, kib: usize) -> Vec<TransferOrder> {
     (0..count).map(order).collect()
 }
 
-/// Orders bring texts with them: metadata that fills a frame quickly.
+/// Orders carry metadata with them, which fills a frame quickly.
 #[test]
 fn orders_that_succeed_together_stand_in_one_frame_with_their_metadata() {
     let mut world = World::new();
     world.ask(CreateAccounts((1..20).map(|id| account(id, AccountFlags::NONE)).collect())).unwrap();
     let mut chains = vec![];
     for round in 0..40_u128 {
-        // 90 KiB of metadata, behind a frame that is filled so far by something else.
+        // 90 KiB of metadata follow other entries that fill the frame to a varying degree.
         let atomic = atomic(1_000_000 + round * 100, 30, 3);
         chains.push(atomic.iter().map(|order| id_of(&order.new)).collect::<Vec<_>>());
         let filling = (0..6_000 + 50 * round).map(|place| transfer(2_000_000 + round * 10_000 + place, 3, 4, 1));
@@ -307,7 +307,7 @@ fn orders_that_succeed_together_stand_in_one_frame_with_their_metadata() {
     }
     let entries = world.check_replay();
     world.check_chains(&entries, &chains);
-    // Metadata follows the transfers that it is about.
+    // Metadata follows the transfers that it belongs to.
     let is_metadata = |entry: &Entry| matches!(entry.fact, Fact::Ledger(ledger::Fact::MetadataSet { .. }));
     for (place, entry) in entries.iter().enumerate().filter(|(_, entry)| is_metadata(entry)) {
         let first = entries[..place].iter().rposition(|entry| !is_metadata(entry)).expect("transfers come first");

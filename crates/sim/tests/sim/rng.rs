@@ -1,4 +1,4 @@
-//! The pseudo-random numbers of a seed.
+//! The seeded generator of pseudo-random numbers.
 
 use sim::Rng;
 

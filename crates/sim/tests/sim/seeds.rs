@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sim::{CRASHES_MIN, Coverage, Crash, FaultKind, Plant, REQUESTS_MIN, Summary, Violation, When, World};
 
-/// Seeds of every run of the tests.
+/// The number of seeds that the tests run by default.
 const SEEDS: u64 = 400;
 const BOTH: &[Crash] = &[Crash::TearsUnsynced, Crash::DropsUnsynced];
 
-/// A number that the caller gives.
+/// The number that the caller set in an environment variable, if any.
 fn asked(name: &str) -> Option<u64> {
     #[expect(
         clippy::disallowed_methods,
@@ -30,7 +30,7 @@ fn run(seed: u64) -> Result<Summary, Violation> {
     World::new(seed, BOTH).run()
 }
 
-/// Runs on all processors; the first violation by seed ends it.
+/// Runs the seeds on all processors, and fails with the violation of the lowest seed.
 fn run_all(seeds: Range<u64>) -> Vec<Summary> {
     let next = AtomicU64::new(seeds.start);
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
@@ -97,7 +97,8 @@ fn whatever_goes_wrong_every_answer_holds() {
     );
     let missing: Vec<&str> = KINDS.into_iter().filter(|kind| !kinds.contains(kind)).collect();
     assert_eq!(missing, Vec::<&str>::new(), "kinds of entries that no run made");
-    // Runs that go through little show little. Fewer seeds than usual are asked for by somebody who looks for something.
+    // A small number of runs covers too few states for these minimums, so they apply only from the usual number of
+    // seeds.
     if count < SEEDS {
         return;
     }
@@ -112,14 +113,14 @@ fn whatever_goes_wrong_every_answer_holds() {
     assert!(total(|run| run.losses.into()) > count, "crashes took away what nobody was told of");
 }
 
-/// What a process goes through between a request and its answer.
+/// The states of a process between a request and its answer.
 const WORKING: &[When] =
     &[When::Idle, When::Queued, When::Decided, When::Appending, When::Unsynced, When::Unreleased, When::Sealing];
-/// Where a disk can fail while the process goes on.
+/// The states in which a disk can fail while the process continues.
 const WRITING: &[When] = &[When::SavingKeys, When::Appending, When::Unmarked, When::Sealing, When::Starting];
 const SYNCING: &[When] = &[When::SavingKeys, When::Unsynced, When::Unmarked, When::Starting];
 
-/// Faults, the states they must come in, and how often at least over the usual seeds.
+/// Faults, the states in which they must occur, and the minimum count over the usual seeds.
 const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
     (FaultKind::Kill, WORKING, 10),
     (FaultKind::Kill, &[When::Unmarked], 2),
@@ -188,7 +189,7 @@ const KINDS: [&str; 32] = [
     "refunded",
 ];
 
-/// Runs some seeds with a bug, of which most must be caught, for the reason given.
+/// Runs some seeds with a planted bug. Most of them must detect it, for the given reason.
 #[track_caller]
 fn caught(plant: Plant, reasons: &[&str]) {
     let runs: Vec<Result<Summary, Violation>> =
