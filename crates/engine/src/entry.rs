@@ -73,6 +73,22 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// The facts about the ledger that this fact contains, in the order in which they are applied.
+    pub fn ledger_facts(&self) -> &[ledger::Fact] {
+        match self {
+            Self::Ledger(fact) => std::slice::from_ref(fact),
+            Self::PaymentDecided(decided) => &decided.ledger_facts,
+            Self::PaymentChanged(changed) => &changed.ledger_facts,
+            Self::PolicyActivated(activated) => &activated.ledger_facts,
+            Self::JournalStarted { .. }
+            | Self::JournalContinued { .. }
+            | Self::LabelRecorded(_)
+            | Self::ArtifactStored(_)
+            | Self::Identity(_)
+            | Self::StateDigest(_) => &[],
+        }
+    }
+
     /// From where a restart restores the effect of this fact. Code that writes the tables or restores a state relies on
     /// this answer, so a new fact must be added here.
     pub const fn restored_from(&self) -> RestoredFrom {

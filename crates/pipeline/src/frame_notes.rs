@@ -140,18 +140,7 @@ impl Notes {
         let FrameNotes { events, chosen, .. } = &mut self.feed;
         let mut note = |timestamp, event| events.push(Noted { placed, timestamp, event });
         let at = entry.header.decided_at;
-        let facts = match &entry.fact {
-            Fact::Ledger(fact) => std::slice::from_ref(fact),
-            Fact::PaymentDecided(decided) => &decided.ledger_facts,
-            Fact::PaymentChanged(changed) => &changed.ledger_facts,
-            Fact::PolicyActivated(activated) => &activated.ledger_facts,
-            Fact::JournalStarted { .. }
-            | Fact::JournalContinued { .. }
-            | Fact::LabelRecorded(_)
-            | Fact::ArtifactStored(_)
-            | Fact::Identity(_)
-            | Fact::StateDigest(_) => &[],
-        };
+        let facts = entry.fact.ledger_facts();
         match entry.fact.restored_from() {
             RestoredFrom::Entry => note(at, IndexedFact::Other),
             RestoredFrom::Tables => {}

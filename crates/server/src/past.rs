@@ -7,7 +7,7 @@ mod entries;
 use api::past::{Side, TransferFilter};
 use disk::Directory;
 use edge::Wanted;
-use engine::{Entry, Fact, Page};
+use engine::{Entry, Page};
 use index::{Bounds, Field, FieldError, IdState, Index, Sides};
 use journal::{Fault, FileReader, Position};
 use ledger::{AccountPlace, ImportNumber, PendingState, Transfer, TransferFlags, TransferKey};
@@ -329,25 +329,9 @@ impl<'a> PastReader<'a> {
     }
 }
 
-/// The ledger facts of an entry, in order.
-fn facts(entry: &Entry) -> &[ledger::Fact] {
-    match &entry.fact {
-        Fact::Ledger(fact) => std::slice::from_ref(fact),
-        Fact::PaymentDecided(decided) => &decided.ledger_facts,
-        Fact::PaymentChanged(changed) => &changed.ledger_facts,
-        Fact::PolicyActivated(activated) => &activated.ledger_facts,
-        Fact::JournalStarted { .. }
-        | Fact::JournalContinued { .. }
-        | Fact::LabelRecorded(_)
-        | Fact::ArtifactStored(_)
-        | Fact::Identity(_)
-        | Fact::StateDigest(_) => &[],
-    }
-}
-
 /// The transfers that an entry created, in order.
 fn created(entry: &Entry) -> impl Iterator<Item = &Transfer> {
-    facts(entry).iter().filter_map(|fact| match fact {
+    entry.fact.ledger_facts().iter().filter_map(|fact| match fact {
         ledger::Fact::TransferCreated(transfer) => Some(transfer),
         ledger::Fact::TransferExpired(_)
         | ledger::Fact::TransferFailed { .. }

@@ -77,22 +77,10 @@ fn assets_of(entries: &[Entry], source: &impl ContextSource) -> Arc<Assets> {
 }
 
 fn name_ledgers(entry: &Entry, named: &mut BTreeSet<LedgerId>) {
-    let facts = match &entry.fact {
-        Fact::Ledger(fact) => std::slice::from_ref(fact),
-        Fact::PaymentDecided(decided) => {
-            named.insert(decided.ledger);
-            &decided.ledger_facts
-        }
-        Fact::PaymentChanged(changed) => &changed.ledger_facts,
-        Fact::PolicyActivated(activated) => &activated.ledger_facts,
-        Fact::JournalStarted { .. }
-        | Fact::JournalContinued { .. }
-        | Fact::LabelRecorded(_)
-        | Fact::ArtifactStored(_)
-        | Fact::Identity(_)
-        | Fact::StateDigest(_) => &[],
-    };
-    named.extend(facts.iter().filter_map(ledger::Fact::ledger));
+    if let Fact::PaymentDecided(decided) = &entry.fact {
+        named.insert(decided.ledger);
+    }
+    named.extend(entry.fact.ledger_facts().iter().filter_map(ledger::Fact::ledger));
 }
 
 /// The entry that activated the policy that decided this entry's payment.

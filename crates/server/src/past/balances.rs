@@ -10,7 +10,7 @@ use journal::{Position, Reader as _};
 use ledger::{Account, AccountPlace, Movement, Transfer, TransferFlags, TransferKey};
 use types::{AccountId, Amount, Timestamp};
 
-use super::{PastError, PastReader, ROWS_SCANNED_MAX, facts, just_before};
+use super::{PastError, PastReader, ROWS_SCANNED_MAX, just_before};
 
 /// One change of an account's balances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,7 +242,7 @@ impl PastReader<'_> {
         }
         let entry = self.entry_at(position)?.clone();
         let mut lines = Vec::new();
-        for fact in facts(&entry) {
+        for fact in entry.fact.ledger_facts() {
             let (transfer, is_expiry) = match fact {
                 ledger::Fact::TransferCreated(transfer) => (Some(*transfer), false),
                 ledger::Fact::TransferExpired(TransferKey::Client(id)) => (self.client_transfer(*id)?, true),

@@ -8,7 +8,7 @@ use ledger::{Movement, Transfer, TransferKey};
 use types::{LedgerId, Seq, Timestamp};
 
 use super::balances::add;
-use super::{Found, PastError, PastReader, Place, ROWS_SCANNED_MAX, created, facts, is_behind, just_before};
+use super::{Found, PastError, PastReader, Place, ROWS_SCANNED_MAX, created, is_behind, just_before};
 
 /// Entries per read when reading backward.
 const STRIDE_ENTRIES: u64 = 1_024;
@@ -75,7 +75,7 @@ impl PastReader<'_> {
             let mut is_over = false;
             for entry in &entries {
                 let booked_at = entry.header.decided_at;
-                for fact in facts(entry) {
+                for fact in entry.fact.ledger_facts() {
                     if let ledger::Fact::TransferCreated(transfer) = fact {
                         if transfer.timestamp <= at && transfer.ledger == ledger {
                             moved.push((*transfer, false));
