@@ -149,6 +149,14 @@ fn run_one(root: &Path, soak: &Loop) -> Result<(Told, f64)> {
     }
     let status = child.wait().context("cannot wait for the test")?;
     ensure!(status.success(), "{}: {status}; the output tells how to repeat it", soak.name);
+    // A renamed test would leave the filter without a match, and cargo would still succeed.
+    ensure!(
+        !(told.figures.is_empty() && told.attacks.is_empty()),
+        "{}: no test reported figures; expected a test that matches `{}` in `--test {}`",
+        soak.name,
+        soak.filter,
+        soak.test
+    );
     Ok((told, started.elapsed().as_secs_f64()))
 }
 
