@@ -39,49 +39,19 @@ pub(super) const IMPORT_NOTED: u16 = 33;
 /// The version of a kind, unless the fact needs a later one.
 const FIRST_VERSION: u16 = 1;
 
-fn kind(fact: &Fact) -> u16 {
+/// The permanent number of a fact's kind, and its name in the API.
+pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
     match fact {
-        Fact::JournalStarted { .. } => JOURNAL_STARTED,
-        Fact::JournalContinued { .. } => JOURNAL_CONTINUED,
+        Fact::JournalStarted { .. } => (JOURNAL_STARTED, "journal_started"),
+        Fact::JournalContinued { .. } => (JOURNAL_CONTINUED, "journal_continued"),
         Fact::Ledger(fact) => ledger_facts::kind(fact),
-        Fact::PaymentDecided(_) => PAYMENT_DECIDED,
-        Fact::PaymentChanged(_) => PAYMENT_CHANGED,
-        Fact::LabelRecorded(_) => LABEL_RECORDED,
-        Fact::ArtifactStored(_) => ARTIFACT_STORED,
-        Fact::PolicyActivated(_) => POLICY_ACTIVATED,
+        Fact::PaymentDecided(_) => (PAYMENT_DECIDED, "payment_decided"),
+        Fact::PaymentChanged(_) => (PAYMENT_CHANGED, "payment_changed"),
+        Fact::LabelRecorded(_) => (LABEL_RECORDED, "label_recorded"),
+        Fact::ArtifactStored(_) => (ARTIFACT_STORED, "artifact_stored"),
+        Fact::PolicyActivated(_) => (POLICY_ACTIVATED, "policy_activated"),
         Fact::Identity(fact) => identity::kind(fact),
-        Fact::StateDigest(_) => STATE_DIGEST,
-    }
-}
-
-pub(super) fn kind_name(fact: &Fact) -> &'static str {
-    match kind(fact) {
-        JOURNAL_STARTED => "journal_started",
-        JOURNAL_CONTINUED => "journal_continued",
-        LEDGER_OPENED => "ledger_opened",
-        ACCOUNT_OPENED => "account_opened",
-        TRANSFER_CREATED => "transfer_created",
-        TRANSFER_FAILED => "transfer_failed",
-        TRANSFER_EXPIRED => "transfer_expired",
-        PAYMENT_DECIDED => "payment_decided",
-        PAYMENT_CHANGED => "payment_changed",
-        LABEL_RECORDED => "label_recorded",
-        ARTIFACT_STORED => "artifact_stored",
-        POLICY_ACTIVATED => "policy_activated",
-        API_KEY_ADDED => "api_key_added",
-        PRINCIPAL_ADDED => "principal_added",
-        CREDENTIAL_ADDED => "credential_added",
-        LIMITS_SET => "limits_set",
-        ADDRESS_SET => "address_set",
-        METADATA_SET => "metadata_set",
-        TRANSFER_SCHEDULED => "transfer_scheduled",
-        SCHEDULED_CANCELLED => "scheduled_cancelled",
-        INDEXES_CHOSEN => "indexes_chosen",
-        IMPORT_STARTED => "import_started",
-        ACCOUNT_STAGED => "account_staged",
-        TRANSFER_STAGED => "transfer_staged",
-        IMPORT_NOTED => "import_noted",
-        _ => "state_digest",
+        Fact::StateDigest(_) => (STATE_DIGEST, "state_digest"),
     }
 }
 
@@ -117,7 +87,7 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, 
             into.raw(digest.digest.as_bytes());
         }
     }
-    (kind(fact), version(header, fact))
+    (kind(fact).0, version(header, fact))
 }
 
 /// The version that encodes this fact: the first one that can represent it, so that it depends on the fact alone.

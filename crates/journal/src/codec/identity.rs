@@ -10,11 +10,11 @@ use crate::bytes::{DecodeError, Decoder, Encoder};
 const PRINCIPAL_KINDS: Table<PrincipalKind> = Table { what: "kind of principal", values: &PrincipalKind::ALL };
 const API_KEY: u8 = 0;
 
-pub(super) const fn kind(fact: &IdentityFact) -> u16 {
+pub(super) const fn kind(fact: &IdentityFact) -> (u16, &'static str) {
     match fact {
-        IdentityFact::PrincipalAdded(_) => PRINCIPAL_ADDED,
-        IdentityFact::CredentialAdded(_) => CREDENTIAL_ADDED,
-        IdentityFact::ApiKeyAdded(_) => API_KEY_ADDED,
+        IdentityFact::PrincipalAdded(_) => (PRINCIPAL_ADDED, "principal_added"),
+        IdentityFact::CredentialAdded(_) => (CREDENTIAL_ADDED, "credential_added"),
+        IdentityFact::ApiKeyAdded(_) => (API_KEY_ADDED, "api_key_added"),
     }
 }
 
@@ -60,12 +60,13 @@ pub(super) fn decode(kind: u16, from: &mut Decoder<'_>) -> Result<IdentityFact, 
             scopes: from.varint()?,
             name: decode_text(from)?.into(),
         }),
-        _ => IdentityFact::ApiKeyAdded(ApiKeyAdded {
+        API_KEY_ADDED => IdentityFact::ApiKeyAdded(ApiKeyAdded {
             key: ActorId::new(from.varint()?),
             hash: Digest::new(from.array()?),
             scopes: from.varint()?,
             name: decode_text(from)?.into(),
         }),
+        other => return Err(DecodeError::Unknown { what: "kind of identity fact", value: u64::from(other) }),
     })
 }
 

@@ -21,23 +21,23 @@ const USER_DATA_32: u8 = 4;
 const PENDING: u8 = 8;
 const TIMEOUT: u8 = 16;
 
-pub(super) fn kind(fact: &Fact) -> u16 {
+pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
     match fact {
-        Fact::BookOpened(_) => LEDGER_OPENED,
-        Fact::AccountOpened(_) => ACCOUNT_OPENED,
-        Fact::TransferCreated(_) => TRANSFER_CREATED,
-        Fact::TransferFailed { .. } => TRANSFER_FAILED,
-        Fact::TransferExpired(_) => TRANSFER_EXPIRED,
-        Fact::LimitsSet { .. } => LIMITS_SET,
-        Fact::AddressSet { .. } => ADDRESS_SET,
-        Fact::MetadataSet { .. } => METADATA_SET,
-        Fact::TransferScheduled(_) => TRANSFER_SCHEDULED,
-        Fact::ScheduledCancelled { .. } => SCHEDULED_CANCELLED,
-        Fact::IndexesChosen { .. } => INDEXES_CHOSEN,
-        Fact::ImportStarted(_) => IMPORT_STARTED,
-        Fact::AccountStaged { .. } => ACCOUNT_STAGED,
-        Fact::TransferStaged { .. } => TRANSFER_STAGED,
-        Fact::ImportNoted { .. } => IMPORT_NOTED,
+        Fact::BookOpened(_) => (LEDGER_OPENED, "ledger_opened"),
+        Fact::AccountOpened(_) => (ACCOUNT_OPENED, "account_opened"),
+        Fact::TransferCreated(_) => (TRANSFER_CREATED, "transfer_created"),
+        Fact::TransferFailed { .. } => (TRANSFER_FAILED, "transfer_failed"),
+        Fact::TransferExpired(_) => (TRANSFER_EXPIRED, "transfer_expired"),
+        Fact::LimitsSet { .. } => (LIMITS_SET, "limits_set"),
+        Fact::AddressSet { .. } => (ADDRESS_SET, "address_set"),
+        Fact::MetadataSet { .. } => (METADATA_SET, "metadata_set"),
+        Fact::TransferScheduled(_) => (TRANSFER_SCHEDULED, "transfer_scheduled"),
+        Fact::ScheduledCancelled { .. } => (SCHEDULED_CANCELLED, "scheduled_cancelled"),
+        Fact::IndexesChosen { .. } => (INDEXES_CHOSEN, "indexes_chosen"),
+        Fact::ImportStarted(_) => (IMPORT_STARTED, "import_started"),
+        Fact::AccountStaged { .. } => (ACCOUNT_STAGED, "account_staged"),
+        Fact::TransferStaged { .. } => (TRANSFER_STAGED, "transfer_staged"),
+        Fact::ImportNoted { .. } => (IMPORT_NOTED, "import_noted"),
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) fn encode_all(header: &Header, facts: &[Fact], into: &mut Encoder) {
     into.count(facts.len());
     for fact in facts {
         assert_eq!(version(header, fact), 1, "JRN-5: a fact inside another entry is not older than the entry");
-        into.varint(kind(fact));
+        into.varint(kind(fact).0);
         encode(header, fact, into);
     }
 }

@@ -252,5 +252,5 @@ pub fn leaf_hash(entry: &Entry) -> [u8; 32] {
 
 /// The stable name of an entry's kind.
 pub fn kind_name(entry: &Entry) -> &'static str {
-    fact::kind_name(&entry.fact)
+    fact::kind(&entry.fact).1
 }
