@@ -262,7 +262,7 @@ impl<'a> Scope<'a> {
         let mut schema = Schema::new();
         let names = (0..draft.entities.len()).map(|position| draft.entities.name(position).to_owned());
         schema.entity_names(names);
-        for (name, ty) in BUILT_IN {
+        for (name, ty, _) in BUILT_IN {
             schema.declare(&format!("payment.{name}"), ty, false);
         }
         for attribute in &spec.attributes {

@@ -9,13 +9,23 @@ use crate::spec::{AggregateKind, AttributeKind, Counts, RuleEffect, StreamClock}
 use crate::value::{AttributeValue, FeatureValue};
 
 /// What every payment has, in the order of the first slots. No attribute can have one of these names.
-pub(crate) const BUILT_IN: [(&str, Type); 5] = [
-    ("amount", Type::Int),
-    ("type", Type::Text),
-    ("asset", Type::Text),
-    ("occurred_at", Type::Time),
-    ("decided_at", Type::Time),
+pub(crate) const BUILT_IN: [(&str, Type, BuiltIn); 5] = [
+    ("amount", Type::Int, BuiltIn::Amount),
+    ("type", Type::Text, BuiltIn::Type),
+    ("asset", Type::Text, BuiltIn::Asset),
+    ("occurred_at", Type::Time, BuiltIn::OccurredAt),
+    ("decided_at", Type::Time, BuiltIn::DecidedAt),
 ];
+
+/// A value that every payment has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BuiltIn {
+    Amount,
+    Type,
+    Asset,
+    OccurredAt,
+    DecidedAt,
+}
 
 /// Everything that is evaluated for payments of one type, in the order of the document.
 #[derive(Debug)]
@@ -86,15 +96,16 @@ pub(crate) struct Payment<'a> {
 impl Row for Payment<'_> {
     fn get(&self, slot: Slot) -> Option<Value<'_>> {
         let slot = usize::from(slot.0);
-        let Some(attribute) = slot.checked_sub(BUILT_IN.len()) else {
-            return Some(match slot {
-                0 => Value::Int(self.amount),
-                1 => Value::Text(self.plan.type_name.as_str()),
-                2 => Value::Text(&self.plan.asset),
-                3 => Value::Time(self.facts.occurred_at),
-                _ => Value::Time(self.facts.decided_at),
+        if let Some((_, _, built_in)) = BUILT_IN.get(slot) {
+            return Some(match built_in {
+                BuiltIn::Amount => Value::Int(self.amount),
+                BuiltIn::Type => Value::Text(self.plan.type_name.as_str()),
+                BuiltIn::Asset => Value::Text(&self.plan.asset),
+                BuiltIn::OccurredAt => Value::Time(self.facts.occurred_at),
+                BuiltIn::DecidedAt => Value::Time(self.facts.decided_at),
             });
-        };
+        }
+        let attribute = slot.checked_sub(BUILT_IN.len())?;
         match attribute.checked_sub(self.plan.attributes) {
             None => self.facts.attributes.get(attribute)?.as_ref().map(attribute_value),
             Some(feature) => feature_value(&self.features.get(feature)?.1),

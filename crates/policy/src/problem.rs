@@ -103,7 +103,7 @@ pub(crate) fn suggestion<'c>(written: &str, candidates: impl IntoIterator<Item =
 }
 
 /// The Levenshtein distance: the number of letters to insert, remove or change.
-fn edit_distance(from: &str, to: &str) -> usize {
+pub(crate) fn edit_distance(from: &str, to: &str) -> usize {
     // The distances from the first i letters of `from` to every prefix of `to`.
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (i, a) in from.chars().enumerate() {

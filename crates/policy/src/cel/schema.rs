@@ -4,6 +4,7 @@ use foldhash::HashMap;
 use foldhash::HashMapExt;
 
 use super::{Slot, Type};
+use crate::problem::edit_distance;
 
 /// The names that expressions may use.
 #[derive(Debug, Clone, Default)]
@@ -100,29 +101,8 @@ fn is_inside(path: &str, group: &str) -> bool {
 /// The first of the names that differ least from `word`, unless they differ by more than a third of its characters.
 pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let differs_max = (word.chars().count() / 3).max(1);
-    let near = names.map(|name| (edits(word, name), name)).filter(|(edits, _)| *edits <= differs_max);
+    let near = names.map(|name| (edit_distance(word, name), name)).filter(|(edits, _)| *edits <= differs_max);
     near.min_by_key(|(edits, _)| *edits).map(|(_, name)| name)
-}
-
-/// The Levenshtein distance: how many characters must be added, dropped or replaced to turn `from` into `to`.
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    // `costs[i]` is the distance between the part of `from` that was read and the first i characters of `to`.
-    let mut costs: Vec<usize> = (0..=to.len()).collect();
-    for (row, from_char) in from.chars().enumerate() {
-        let mut diagonal = row;
-        let mut left = row + 1;
-        for (cost, to_char) in costs.iter_mut().skip(1).zip(&to) {
-            let replaced = diagonal + usize::from(from_char != *to_char);
-            diagonal = *cost;
-            *cost = replaced.min(diagonal + 1).min(left + 1);
-            left = *cost;
-        }
-        if let Some(first) = costs.first_mut() {
-            *first = row + 1;
-        }
-    }
-    costs.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -131,9 +111,6 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_found() {
-        assert_eq!(edits("kitten", "sitting"), 3);
-        assert_eq!(edits("", "abc"), 3);
-        assert_eq!(edits("abc", ""), 3);
         let names = ["payment.amount", "payment.asset"];
         assert_eq!(nearest("payment.amont", names.into_iter()), Some("payment.amount"));
         assert_eq!(nearest("features.x", names.into_iter()), None);

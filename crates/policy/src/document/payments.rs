@@ -86,7 +86,7 @@ fn payment_type(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<P
 fn attributes(table: &mut Table<'_>, draft: &Draft<'_>) -> Section<Attribute> {
     Section::read(table, "attributes", "attribute", ATTRIBUTES_MAX, |name, mut table| {
         let problems = table.problems;
-        let built_in = BUILT_IN.iter().any(|(known, _)| *known == name.as_str());
+        let built_in = BUILT_IN.iter().any(|(known, ..)| *known == name.as_str());
         if built_in {
             problems.report(&table.place, format_args!("every payment already has `{name}`, expected another name"));
         }
