@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use disk::{Disk, DiskFile};
+use disk::{Disk, DiskFile, NotWritten};
 use journal::Part;
 use pipeline::KeySaver;
 use types::{Digest, Origin, Sealed, TenantId, Token};
@@ -240,13 +240,7 @@ fn open_root<D: Disk>(directory: &D, in_use: bool, random: &mut Random) -> Resul
     Ok(root)
 }
 
-/// Writes a small file atomically.
 fn write_whole<D: Disk>(directory: &D, name: &'static str, bytes: &[u8]) -> Result<(), KeyStoreError> {
-    let io = |action| move |cause| KeyStoreError::Io { action, file: name, cause };
-    let unfinished = format!("{name}.new");
-    let file = directory.create(&unfinished).map_err(io("create"))?;
-    file.write_at(bytes, 0).map_err(io("write"))?;
-    file.sync().map_err(io("sync"))?;
-    directory.rename(&unfinished, name).map_err(io("rename"))?;
-    directory.sync_directory().map_err(io("sync the directory of"))
+    let io = |NotWritten { action, cause }| KeyStoreError::Io { action, file: name, cause };
+    disk::write_atomically(directory, name, bytes).map_err(io)
 }

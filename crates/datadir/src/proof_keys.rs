@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use disk::{Directory, Disk as _, DiskFile as _};
+use disk::{Directory, Disk as _, DiskFile as _, NotWritten};
 use proof::{Checkpoint, KeyError, SignedCheckpoint, SigningKey, VerifierKey};
 use types::{Origin, ShardId};
 
@@ -256,13 +256,7 @@ fn read(directory: &Directory, name: &str) -> Result<Option<String>, ProofKeyErr
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Writes a small file atomically.
 fn write(directory: &Directory, name: &str, text: &str) -> Result<(), ProofKeyError> {
-    let io = |action| move |cause| ProofKeyError::Io { action, file: name.to_owned(), cause };
-    let unfinished = format!("{name}.new");
-    let file = directory.create(&unfinished).map_err(io("create"))?;
-    file.write_at(text.as_bytes(), 0).map_err(io("write"))?;
-    file.sync().map_err(io("sync"))?;
-    directory.rename(&unfinished, name).map_err(io("rename"))?;
-    directory.sync_directory().map_err(io("sync the directory of"))
+    let io = |NotWritten { action, cause }| ProofKeyError::Io { action, file: name.to_owned(), cause };
+    disk::write_atomically(directory, name, text.as_bytes()).map_err(io)
 }

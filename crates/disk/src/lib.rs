@@ -55,6 +55,28 @@ pub trait DiskFile: Send + Sync + fmt::Debug + 'static {
     }
 }
 
+/// Why a file was not written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} the file: {cause}")]
+pub struct NotWritten {
+    /// The step that failed, as a verb with the file as its object.
+    pub action: &'static str,
+    /// The error of the operating system.
+    pub cause: io::Error,
+}
+
+/// Writes a small file durably, and replaces an existing one. After a crash, the file has its old content or all of
+/// `bytes`. A crash may also leave the file `<name>.new`, which the next call replaces.
+pub fn write_atomically<D: Disk>(directory: &D, name: &str, bytes: &[u8]) -> Result<(), NotWritten> {
+    let failed = |action| move |cause| NotWritten { action, cause };
+    let unfinished = format!("{name}.new");
+    let file = directory.create(&unfinished).map_err(failed("create"))?;
+    file.write_at(bytes, 0).map_err(failed("write"))?;
+    file.sync().map_err(failed("sync"))?;
+    directory.rename(&unfinished, name).map_err(failed("rename"))?;
+    directory.sync_directory().map_err(failed("sync the directory of"))
+}
+
 /// A directory of the file system. It stays locked against other processes while any clone of this value exists.
 #[derive(Debug, Clone)]
 pub struct Directory {
