@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("journal", &["types", "ledger", "features", "policy", "engine", "disk"]),
     ("index", &["types", "ledger", "disk", "journal"]),
     ("pipeline", &["types", "ledger", "engine", "journal", "index"]),
-    ("proof", &["types", "disk", "journal"]),
+    ("proof", &["disk", "journal"]),
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
     ("edge", &["types", "ledger", "policy", "engine", "journal", "vault", "api"]),
@@ -40,15 +40,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "sim",
         &[
-            "types", "ledger", "features", "policy", "engine", "fixtures", "disk", "journal", "index", "pipeline",
-            "vault", "api", "edge", "datadir",
+            "types", "ledger", "policy", "engine", "fixtures", "disk", "journal", "index", "pipeline", "vault", "api",
+            "edge", "datadir",
         ],
     ),
     (
         "finaira",
         &[
-            "types", "ledger", "features", "policy", "engine", "disk", "journal", "pipeline", "proof", "vault", "api",
-            "datadir", "offline", "server", "tables", "sim",
+            "types", "ledger", "policy", "engine", "disk", "journal", "pipeline", "proof", "api", "datadir", "offline",
+            "server", "tables",
         ],
     ),
     (
@@ -60,6 +60,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("xtask", &[]),
 ];
+
+/// The file that contains [`ARROWS`].
+const LIST: &str = "xtask/src/tidy/arrows.rs";
 
 /// The crates without I/O, clock, randomness and async.
 const CORE: &[&str] = &["types", "ledger", "features", "policy", "engine"];
@@ -112,6 +115,31 @@ pub(super) fn check(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
                 "core crate `{name}` must not depend on `{library}`; remove the dependency, or allow it in CORE_LIBRARIES"
             );
             findings.push(find(library, message));
+        }
+    }
+    findings
+}
+
+/// Finds arrows that no crate uses. A list that allows more than there is would let a dependency return unnoticed.
+pub(super) fn unused(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
+    unused_in(ARROWS, tree, packages)
+}
+
+fn unused_in(arrows: &[(&str, &[&str])], tree: &Tree, packages: &[Package]) -> Vec<Finding> {
+    let text = tree.text(LIST).unwrap_or_default();
+    let find = |name: &str, message: String| {
+        let line =
+            numbered(text).find(|(_, line)| line.trim_start_matches([' ', '(']).starts_with(&format!("\"{name}\",")));
+        Finding::new(LIST, line.map_or(1, |(number, _)| number), message)
+    };
+    let mut findings = Vec::new();
+    for (name, allowed) in arrows {
+        let Some(package) = packages.iter().find(|package| package.name == *name) else {
+            findings.push(find(name, format!("there is no crate `{name}`; remove it from ARROWS")));
+            continue;
+        };
+        for room in allowed.iter().filter(|room| !package.rooms.iter().any(|used| used == *room)) {
+            findings.push(find(name, format!("`{name}` does not depend on `{room}`; remove the arrow from ARROWS")));
         }
     }
     findings
@@ -208,6 +236,32 @@ mod tests {
             "console",
             &[],
             &["crates/console/Cargo.toml:1: crate `console` is not in ARROWS; add it with the crates it may use"],
+        );
+    }
+
+    #[test]
+    fn an_arrow_that_no_crate_uses_is_reported() {
+        let package = |name: &str, rooms: &[&str]| Package {
+            name: name.to_owned(),
+            rooms: rooms.iter().map(|room| (*room).to_owned()).collect(),
+            libraries: Vec::new(),
+            manifest: String::new(),
+        };
+        let tree = Tree::of(&[(
+            LIST,
+            "//! Text.\n    (\"types\", &[]),\n    (\n        \"ledger\",\n        &[\"types\"],\n",
+        )]);
+        let arrows: &[(&str, &[&str])] = &[("types", &[]), ("ledger", &["types"]), ("gone", &[])];
+        let find =
+            |rooms| unused_in(arrows, &tree, &[package("types", &[]), package("ledger", rooms), package("gone", &[])]);
+        expect(&find(&["types"]), &[]);
+        expect(
+            &find(&[]),
+            &["xtask/src/tidy/arrows.rs:4: `ledger` does not depend on `types`; remove the arrow from ARROWS"],
+        );
+        expect(
+            &unused_in(arrows, &tree, &[package("types", &[]), package("ledger", &["types"])]),
+            &["xtask/src/tidy/arrows.rs:1: there is no crate `gone`; remove it from ARROWS"],
         );
     }
 

@@ -18,7 +18,9 @@ use tree::Tree;
 /// Runs all checks and reports every finding.
 pub(crate) fn run(root: &Path) -> Result<()> {
     let tree = Tree::load(root)?;
-    let mut findings = arrows::check(&tree, &arrows::packages(root)?);
+    let packages = arrows::packages(root)?;
+    let mut findings = arrows::check(&tree, &packages);
+    findings.extend(arrows::unused(&tree, &packages));
     for check in [sizes::check, leftovers::check, manners::check, errors::check, documents::check] {
         findings.extend(check(&tree));
     }
