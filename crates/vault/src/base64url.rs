@@ -1,50 +1,17 @@
-//! Base64url (RFC 4648, section 5) without padding: three bytes become four characters.
+//! Base64url (RFC 4648, section 5) without padding.
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Encodes `bytes`. The last group is filled up with zero bits, and characters that carry no byte are left out.
+/// Encodes `bytes`.
 pub fn encode(bytes: &[u8]) -> String {
-    let chars = bytes.len().saturating_mul(4).div_ceil(3);
-    let mut text = String::with_capacity(chars.saturating_add(3));
-    for three in bytes.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, at| (bits << 8) | u32::from(three.get(at).copied().unwrap_or(0)));
-        for six in [bits >> 18, bits >> 12, bits >> 6, bits] {
-            text.push(ALPHABET.iter().copied().map(char::from).nth((six & 63) as usize).unwrap_or_default());
-        }
-    }
-    text.truncate(chars);
-    text
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The inverse of [`encode`]. Returns `None` for a string that `encode` cannot produce. Every byte string has exactly
-/// one encoding: the unused bits of the last character must be 0.
+/// one encoding: padding is refused, and the unused bits of the last character must be 0.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    for four in text.as_bytes().chunks(4) {
-        let mut bits = 0_u32;
-        for at in 0..4 {
-            let digit = four.get(at).unwrap_or(&b'A');
-            bits = (bits << 6) | sextet(*digit)?;
-        }
-        let whole = match four.len() {
-            4 => 3,
-            3 => 2,
-            2 => 1,
-            _ => return None,
-        };
-        let [_, three @ ..] = bits.to_be_bytes();
-        let (carried, filling) = three.split_at(whole);
-        if filling.iter().any(|byte| *byte != 0) {
-            return None;
-        }
-        bytes.extend_from_slice(carried);
-    }
-    Some(bytes)
-}
-
-fn sextet(digit: u8) -> Option<u32> {
-    let position = ALPHABET.iter().position(|known| *known == digit)?;
-    u32::try_from(position).ok()
+    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 #[cfg(test)]
