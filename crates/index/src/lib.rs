@@ -18,6 +18,7 @@
 //! | --- | --- | --- |
 //! | IDX-1 | Events are indexed in order of position, below 2^47; the status of a failed id is above 1. | when events are pushed |
 //! | IDX-2 | The accounts that a generation opens are among its changes, and their places have no gaps. | before a run is written |
+//! | IDX-4 | A ledger indexes at most five fields. | when the fields of a ledger are chosen |
 
 mod accounts;
 mod array;

@@ -17,7 +17,7 @@ pub const EXPIRIES_PER_BATCH_MAX: usize = 8_192;
 pub struct Decider {
     engine: Engine,
     closed: Option<WritesClosed>,
-    /// The error of a look-up that could not read, until [`Decider::take_unread`] takes it.
+    /// The read error that stopped a lookup, until [`Decider::take_unread`] takes it.
     unread: Option<index::Fault>,
     packer: Packer,
     /// The number of batches so far.
@@ -100,15 +100,17 @@ impl Decider {
     fn finish<R>(&mut self, answers: Vec<(R, Seq, Answer)>) -> Batch<R> {
         let number = self.batches;
         self.batches += 1;
-        Batch { number, frames: self.packer.finish(), answers }
+        let frames = self.packer.finish();
+        assert!(self.closed.is_none() || frames.is_empty(), "PIP-2: nothing is journaled while writes are refused");
+        Batch { number, frames, answers }
     }
 
-    /// The error of a look-up of the past that could not read, since the last call.
+    /// The read error that stopped a lookup since the last call.
     pub fn take_unread(&mut self) -> Option<index::Fault> {
         self.unread.take()
     }
 
-    /// Runs the engine. A look-up that cannot read panics and unwinds out of planning, which only reads: everything
+    /// Runs the engine. A lookup that cannot read panics and unwinds out of planning, which only reads: everything
     /// that was applied before it is complete and is journaled, and the failed request had no effect. If the journal is
     /// damaged, the request is refused, because the server continues to serve reads; otherwise it gets no answer.
     fn look<T>(&mut self, work: impl FnOnce(&mut Engine, &mut Packer) -> T) -> Result<T, Option<Refusal>> {

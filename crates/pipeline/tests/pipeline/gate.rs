@@ -119,7 +119,7 @@ fn expired_transfers_read_as_expired_and_are_journaled_once_writing_is_allowed()
     world.now = START.saturating_add(Span::from_secs(60));
     let states = query::PendingStates(vec![TransferKey::Client(TransferId::new(1))]);
     let (frames, answer) = world.work(states);
-    assert_eq!(frames, 0);
+    assert_eq!(frames, 0, "PIP-2");
     assert_eq!(query::PendingStates::answer(answer).unwrap(), [Some(PendingState::Expired)]);
     assert_eq!(world.decider.next_due(), None, "no due time while nothing may be written");
     world.decider.set_closed(None);
