@@ -110,7 +110,6 @@ impl<S: Sources + Sync> Edge<S> {
     where
         S: Past,
     {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "others are not about the past")]
         let response = match call.head.route.operation {
             Operation::GetTrialBalance => past::get_trial_balance(self, call).await,
             Operation::ListAccountTransfers => past::list_account_transfers(self, call).await,
@@ -121,7 +120,63 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::AccountTransfers => packed::account_transfers(self, call).await,
             Operation::AccountBalances => packed::account_balances(self, call).await,
             Operation::QueryTransfers => packed::query_transfers(self, call).await,
-            _ => return Ok(None),
+            Operation::OpenLedger
+            | Operation::ListLedgers
+            | Operation::GetLedger
+            | Operation::OpenAccount
+            | Operation::ListAccounts
+            | Operation::GetAccount
+            | Operation::OpenAccountBatch
+            | Operation::CreateTransfer
+            | Operation::CreateTransferBatch
+            | Operation::ReverseTransfer
+            | Operation::SetAddress
+            | Operation::SetLimits
+            | Operation::SetAccountMetadata
+            | Operation::SetTransferMetadata
+            | Operation::SetPaymentMetadata
+            | Operation::CancelTransfer
+            | Operation::ListScheduled
+            | Operation::ChooseIndexes
+            | Operation::ListPending
+            | Operation::GetAddressBalances
+            | Operation::GetTransfer
+            | Operation::CreateAccounts
+            | Operation::CreateTransfers
+            | Operation::LookupAccounts
+            | Operation::LookupTransfers
+            | Operation::StartImport
+            | Operation::ListImports
+            | Operation::GetImport
+            | Operation::StageRows
+            | Operation::OpenImport
+            | Operation::DiscardImport
+            | Operation::QueryAccounts
+            | Operation::GetIndex
+            | Operation::CreatePayment
+            | Operation::ListPayments
+            | Operation::GetPayment
+            | Operation::GetDecision
+            | Operation::GetPersonalData
+            | Operation::ChangePayment(_)
+            | Operation::RecordLabel
+            | Operation::ActivatePolicy
+            | Operation::GetActivePolicy
+            | Operation::ListEvents
+            | Operation::ConfirmClock
+            | Operation::ProveTransfer
+            | Operation::ProvePayment
+            | Operation::ProveEntry
+            | Operation::ProveConsistency
+            | Operation::GetCheckpoint
+            | Operation::GetProofKeys
+            | Operation::GetTile
+            | Operation::ListSegments
+            | Operation::ReadSegment
+            | Operation::Health
+            | Operation::Ready
+            | Operation::Metrics
+            | Operation::OpenApi => return Ok(None),
         };
         response.map(Some)
     }

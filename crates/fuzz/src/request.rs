@@ -75,10 +75,6 @@ impl<'a> Call<'a> {
     }
 
     /// Parses what the server parses of a request that no engine answers.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the others read no input, or another target covers their input"
-    )]
     fn read_elsewhere(&self) -> Result<(), Problem> {
         let parameters = &self.head.parameters;
         match self.head.route.operation {
@@ -93,7 +89,68 @@ impl<'a> Call<'a> {
             }
             Operation::ListSegments => SegmentsWanted::read(parameters).map(drop),
             Operation::ReadSegment => BytesWanted::read(self.head.path_id(), parameters).map(drop),
-            _ => Ok(()),
+            // They read no input here, the edge answers them, or another target covers their input.
+            Operation::OpenLedger
+            | Operation::ListLedgers
+            | Operation::GetLedger
+            | Operation::GetTrialBalance
+            | Operation::OpenAccount
+            | Operation::ListAccounts
+            | Operation::GetAccount
+            | Operation::OpenAccountBatch
+            | Operation::CreateTransfer
+            | Operation::CreateTransferBatch
+            | Operation::ReverseTransfer
+            | Operation::SetAddress
+            | Operation::SetLimits
+            | Operation::SetAccountMetadata
+            | Operation::SetTransferMetadata
+            | Operation::SetPaymentMetadata
+            | Operation::CancelTransfer
+            | Operation::ListScheduled
+            | Operation::ChooseIndexes
+            | Operation::ListAccountTransfers
+            | Operation::ListAccountBalances
+            | Operation::GetAccountBalance
+            | Operation::GetStatement
+            | Operation::ListPending
+            | Operation::GetAddressBalances
+            | Operation::ListTransfers
+            | Operation::GetTransfer
+            | Operation::CreateAccounts
+            | Operation::CreateTransfers
+            | Operation::LookupAccounts
+            | Operation::LookupTransfers
+            | Operation::StartImport
+            | Operation::ListImports
+            | Operation::GetImport
+            | Operation::StageRows
+            | Operation::OpenImport
+            | Operation::DiscardImport
+            | Operation::AccountTransfers
+            | Operation::AccountBalances
+            | Operation::QueryAccounts
+            | Operation::QueryTransfers
+            | Operation::GetIndex
+            | Operation::CreatePayment
+            | Operation::ListPayments
+            | Operation::GetPayment
+            | Operation::GetDecision
+            | Operation::GetPersonalData
+            | Operation::ChangePayment(_)
+            | Operation::RecordLabel
+            | Operation::ActivatePolicy
+            | Operation::GetActivePolicy
+            | Operation::ProveTransfer
+            | Operation::ProvePayment
+            | Operation::ProveEntry
+            | Operation::GetCheckpoint
+            | Operation::GetProofKeys
+            | Operation::GetTile
+            | Operation::Health
+            | Operation::Ready
+            | Operation::Metrics
+            | Operation::OpenApi => Ok(()),
         }
     }
 

@@ -79,16 +79,7 @@ async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Respo
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the edge answers all others")]
 async fn handle(call: Call) -> Handled {
-    let edge = &call.app.edge;
-    let answered = match edge.answer(&call.at_the_edge()).await? {
-        None => edge.answer_from_the_past(&call.at_the_edge()).await?,
-        answered => answered,
-    };
-    if let Some(response) = answered {
-        return Ok(failure::rendered(response));
-    }
     match call.head.route.operation {
         Operation::GetIndex => Ok(operations::index(&call)),
         Operation::ListEvents => events::list(call).await,
@@ -106,8 +97,66 @@ async fn handle(call: Call) -> Handled {
         Operation::Ready => operations::ready(&call),
         Operation::Metrics => Ok(operations::metrics(&call)),
         Operation::OpenApi => Ok(operations::openapi()),
-        other => Err(failure::internal(&format!("nobody answers {}", other.name()))),
+        Operation::OpenLedger
+        | Operation::ListLedgers
+        | Operation::GetLedger
+        | Operation::GetTrialBalance
+        | Operation::OpenAccount
+        | Operation::ListAccounts
+        | Operation::GetAccount
+        | Operation::OpenAccountBatch
+        | Operation::CreateTransfer
+        | Operation::CreateTransferBatch
+        | Operation::ReverseTransfer
+        | Operation::SetAddress
+        | Operation::SetLimits
+        | Operation::SetAccountMetadata
+        | Operation::SetTransferMetadata
+        | Operation::SetPaymentMetadata
+        | Operation::CancelTransfer
+        | Operation::ListScheduled
+        | Operation::ChooseIndexes
+        | Operation::ListAccountTransfers
+        | Operation::ListAccountBalances
+        | Operation::GetAccountBalance
+        | Operation::GetStatement
+        | Operation::ListPending
+        | Operation::GetAddressBalances
+        | Operation::ListTransfers
+        | Operation::GetTransfer
+        | Operation::CreateAccounts
+        | Operation::CreateTransfers
+        | Operation::LookupAccounts
+        | Operation::LookupTransfers
+        | Operation::StartImport
+        | Operation::ListImports
+        | Operation::GetImport
+        | Operation::StageRows
+        | Operation::OpenImport
+        | Operation::DiscardImport
+        | Operation::AccountTransfers
+        | Operation::AccountBalances
+        | Operation::QueryAccounts
+        | Operation::QueryTransfers
+        | Operation::CreatePayment
+        | Operation::ListPayments
+        | Operation::GetPayment
+        | Operation::GetDecision
+        | Operation::GetPersonalData
+        | Operation::ChangePayment(_)
+        | Operation::RecordLabel
+        | Operation::ActivatePolicy
+        | Operation::GetActivePolicy => answer_at_the_edge(&call).await,
     }
+}
+
+async fn answer_at_the_edge(call: &Call) -> Handled {
+    let edge = &call.app.edge;
+    let answered = match edge.answer(&call.at_the_edge()).await? {
+        None => edge.answer_from_the_past(&call.at_the_edge()).await?,
+        answered => answered,
+    };
+    answered.map(failure::rendered).ok_or_else(|| failure::internal("the edge does not answer one of its operations"))
 }
 
 async fn not_found(uri: Uri) -> Response {
