@@ -67,7 +67,9 @@ impl Checker {
         match closed {
             None => self.model.judge(now, &steps, rest)?,
             Some(why) => {
-                ensure(rest.is_empty(), "SIM-2", || format!("nothing may be written, and there is {rest:?}"))?;
+                ensure(rest.is_empty(), "SIM-2", || {
+                    format!("writes are refused, but these entries were made: {rest:?}")
+                })?;
                 self.model.judge_closed(now, &steps, why)?;
             }
         }
@@ -95,7 +97,7 @@ impl Checker {
         let place = seq.get().checked_sub(1).and_then(|place| usize::try_from(place).ok());
         match place.and_then(|place| self.decided.get(place)) {
             Some(decided) => ensure(decided == entry, "SIM-2", || {
-                format!("entry {seq} is {entry:?}\n  and was decided as {decided:?}")
+                format!("entry {seq} is {entry:?}\n  but was decided as {decided:?}")
             }),
             None => Err(format!("SIM-2: entry {seq} was never decided: {entry:?}")),
         }
@@ -106,7 +108,7 @@ impl Checker {
     pub(crate) fn check(&mut self, entries: &[Entry], engine: &mut Engine, rng: &mut Rng) -> Result<bool, String> {
         let last = entries.last().map_or(Seq::ZERO, |entry| entry.header.seq);
         ensure(self.told <= last, "SIM-1", || {
-            format!("answers rest on entry {}, the journal ends with {last}", self.told)
+            format!("answers depend on entry {}, but the journal ends with {last}", self.told)
         })?;
         entries.iter().try_for_each(|entry| self.same(entry))?;
         let is_lost = entries.len() < self.decided.len();

@@ -1,6 +1,7 @@
 //! Clients that know few ids and few accounts, so that their requests conflict. They repeat requests with the same ids,
 //! even after they received an answer.
 
+mod kind;
 mod orders;
 
 use std::collections::BTreeMap;
@@ -18,71 +19,16 @@ use types::{AccountId, ActorId, Amount, Code, CredentialId, Digest, LedgerId, Pa
 use crate::Rng;
 use crate::edge::{Http, Sent};
 use crate::policies::policies;
+use orders::Form;
 
-/// Every kind of request and its weight.
-pub(crate) const KINDS: [(&str, u64); 54] = [
-    ("open_ledger", 1),
-    ("open_account", 3),
-    ("open_accounts", 2),
-    ("packed_accounts", 2),
-    ("transfer", 7),
-    ("pending_transfer", 7),
-    ("resolution", 9),
-    ("balancing_transfer", 3),
-    ("closing_transfer", 2),
-    ("scheduled_transfer", 3),
-    ("cancel", 2),
-    ("transfer_batch", 4),
-    ("packed_transfers", 6),
-    ("packed_chains", 5),
-    ("reversal", 3),
-    ("address", 2),
-    ("limits", 2),
-    ("account_metadata", 1),
-    ("transfer_metadata", 2),
-    ("payment_metadata", 1),
-    ("indexes", 1),
-    ("dry_account", 1),
-    ("dry_transfer", 2),
-    ("dry_batch", 1),
-    ("dry_payment", 2),
-    ("dry_verb", 1),
-    ("start_import", 1),
-    ("stage_accounts", 3),
-    ("stage_transfers", 3),
-    ("open_import", 1),
-    ("discard_import", 1),
-    ("top_up", 7),
-    ("card", 16),
-    ("approve", 3),
-    ("decline", 1),
-    ("capture", 3),
-    ("void", 2),
-    ("refund", 2),
-    ("label", 3),
-    ("policy_part", 2),
-    ("policy", 2),
-    ("principal", 1),
-    ("credential", 1),
-    ("large_artifact", 2),
-    ("get_account", 3),
-    ("get_transfer", 3),
-    ("get_payment", 2),
-    ("trial_balance", 2),
-    ("lookup_accounts", 1),
-    ("lookup_transfers", 1),
-    ("lists_of_accounts", 2),
-    ("lists_of_transfers", 2),
-    ("lists_of_payments", 1),
-    ("lists_of_imports", 1),
-];
+pub(crate) use kind::Kind;
 
 /// The clients and what they have learned.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     asked: Vec<Sent>,
     /// How many requests of each kind were sent.
-    pub(crate) kinds: BTreeMap<&'static str, u64>,
+    pub(crate) kinds: BTreeMap<Kind, u64>,
     transfers: Vec<u128>,
     pendings: Vec<u128>,
     scheduled: Vec<u128>,
@@ -119,30 +65,30 @@ impl Clients {
         &self.asked[number]
     }
 
-    fn kind(&self, rng: &mut Rng) -> &'static str {
+    fn kind(&self, rng: &mut Rng) -> Kind {
         if self.asked.len() < EARLY {
-            return rng.pick::<&str>(&[
-                "open_ledger",
-                "open_account",
-                "open_account",
-                "policy_part",
-                "policy_part",
-                "policy",
+            return *rng.pick(&[
+                Kind::OpenLedger,
+                Kind::OpenAccount,
+                Kind::OpenAccount,
+                Kind::PolicyPart,
+                Kind::PolicyPart,
+                Kind::Policy,
             ]);
         }
         if rng.percent(15) {
             // Picks the kind that occurred least so far, so that no kind is left out.
-            let kinds = KINDS.iter().map(|(kind, _)| *kind);
-            return kinds.min_by_key(|kind| self.kinds.get(kind).copied().unwrap_or(0)).unwrap_or("transfer");
+            let count = |kind: &&Kind| self.kinds.get(*kind).copied().unwrap_or(0);
+            return Kind::ALL.iter().min_by_key(count).copied().unwrap_or(Kind::Transfer);
         }
-        let mut left = rng.below(KINDS.iter().map(|(_, weight)| weight).sum());
-        for (kind, weight) in KINDS {
-            match left.checked_sub(weight) {
+        let mut left = rng.below(Kind::ALL.iter().map(|kind| kind.weight()).sum());
+        for kind in Kind::ALL {
+            match left.checked_sub(kind.weight()) {
                 Some(rest) => left = rest,
-                None => return kind,
+                None => return *kind,
             }
         }
-        "transfer"
+        Kind::Transfer
     }
 
     /// Records what clients learn from an answer.
@@ -166,53 +112,39 @@ impl Clients {
         u128::from(rng.next()) | 1 << 64
     }
 
-    fn request(&mut self, kind: &'static str, now: Timestamp, rng: &mut Rng) -> Sent {
-        match self.within(kind, rng) {
-            Some(command) => Sent::Within(Box::new(command)),
-            None => Sent::Http(self.over_the_network(kind, now, rng)),
-        }
-    }
-
-    /// A command that the server itself submits.
-    fn within(&self, kind: &str, rng: &mut Rng) -> Option<Command> {
-        Some(match kind {
-            "policy_part" => {
+    fn request(&mut self, kind: Kind, now: Timestamp, rng: &mut Rng) -> Sent {
+        use Operation as O;
+        let post = |operation, id: String, body: serde_json::Value| self::http(operation, id, "", &body);
+        let get = |operation, id: String, query: &str| http(operation, id, query, &serde_json::Value::Null);
+        Sent::Http(match kind {
+            Kind::PolicyPart => {
                 let chunks: Vec<ArtifactChunk> = rng.pick(policies()).chunks().collect();
                 let missing =
                     |chunk: &&ArtifactChunk| !self.asked.iter().rev().take(400).any(|asked| stores(asked, chunk));
                 let chunk = chunks.iter().find(missing).unwrap_or_else(|| rng.pick(&chunks));
-                chunk.clone().into()
+                return Sent::within(chunk.clone());
             }
-            "policy" => {
+            Kind::Policy => {
                 let variant = rng.pick(policies());
                 let (artifact, policy) = (variant.policy.digest(), std::sync::Arc::clone(&variant.policy));
-                ActivatePolicy { artifact, policy }.into()
+                return Sent::within(ActivatePolicy { artifact, policy });
             }
-            "principal" => {
+            Kind::Principal => {
                 let (actor, kind) = (ActorId::new(rng.below(10)), *rng.pick(&PrincipalKind::ALL));
-                PrincipalAdded { actor, kind, name: "simulated".into() }.into()
+                return Sent::within(PrincipalAdded { actor, kind, name: "simulated".into() });
             }
-            "credential" => {
+            Kind::Credential => {
                 let credential = rng.below(30) + 1;
-                let added = CredentialAdded {
+                return Sent::within(CredentialAdded {
                     credential: CredentialId::new(credential),
                     principal: ActorId::new(rng.below(10)),
                     kind: CredentialKind::ApiKey { hash: Digest::of(&credential.to_le_bytes()) },
                     scopes: 1,
                     name: "simulated".into(),
-                };
-                added.into()
+                });
             }
-            "large_artifact" => large(rng).into(),
-            _ => return None,
-        })
-    }
-
-    fn over_the_network(&mut self, kind: &'static str, now: Timestamp, rng: &mut Rng) -> Http {
-        use Operation as O;
-        let post = |operation, id: String, body: serde_json::Value| self::http(operation, id, "", &body);
-        match kind {
-            "open_ledger" => {
+            Kind::LargeArtifact => return Sent::within(large(rng)),
+            Kind::OpenLedger => {
                 let id = *rng.pick(&[1, 1, 2, 978]);
                 let asset = if id == 978 {
                     "EUR/2"
@@ -223,80 +155,64 @@ impl Clients {
                 };
                 post(O::OpenLedger, String::new(), json!({"id": id, "asset": asset}))
             }
-            "open_account" => post(O::OpenAccount, String::new(), self.account(rng)),
-            "dry_account" => self::http(O::OpenAccount, String::new(), "dry_run=true", &self.account(rng)),
-            "open_accounts" => {
+            Kind::OpenAccount => post(O::OpenAccount, String::new(), self.account(rng)),
+            Kind::DryAccount => self::http(O::OpenAccount, String::new(), "dry_run=true", &self.account(rng)),
+            Kind::OpenAccounts => {
                 let count = 1 + rng.below(4);
                 let accounts: Vec<_> = (0..count).map(|_| self.account(rng)).collect();
                 post(O::OpenAccountBatch, String::new(), json!({"accounts": accounts}))
             }
-            "packed_accounts" => {
+            Kind::PackedAccounts => {
                 let count = 1 + rng.below(4);
                 let records = (0..count).flat_map(|_| AccountRecord::from(&self.packed_account(rng)).encode());
                 bytes(O::CreateAccounts, "", records.collect())
             }
-            "transfer" | "pending_transfer" | "balancing_transfer" | "closing_transfer" | "scheduled_transfer"
-            | "resolution" => {
-                let body = self.transfer(kind, now, rng);
-                self.keyed(O::CreateTransfer, "", body, rng)
-            }
-            "dry_transfer" => {
-                let kind = *rng.pick(&["transfer", "pending_transfer", "resolution", "balancing_transfer"]);
-                let body = self.transfer(kind, now, rng);
+            Kind::Transfer => self.create_transfer(Form::Plain, now, rng),
+            Kind::PendingTransfer => self.create_transfer(Form::Pending, now, rng),
+            Kind::Resolution => self.create_transfer(Form::Resolution, now, rng),
+            Kind::BalancingTransfer => self.create_transfer(Form::Balancing, now, rng),
+            Kind::ClosingTransfer => self.create_transfer(Form::Closing, now, rng),
+            Kind::ScheduledTransfer => self.create_transfer(Form::Scheduled, now, rng),
+            Kind::DryTransfer => {
+                let form = *rng.pick(&[Form::Plain, Form::Pending, Form::Resolution, Form::Balancing]);
+                let body = self.transfer(form, now, rng);
                 self::http(O::CreateTransfer, String::new(), "dry_run=true", &body)
             }
-            "transfer_batch" | "dry_batch" => {
+            Kind::TransferBatch => post(O::CreateTransferBatch, String::new(), self.transfer_batch(now, rng)),
+            Kind::DryBatch => {
                 let body = self.transfer_batch(now, rng);
-                let query = if kind == "dry_batch" { "dry_run=true" } else { "" };
-                self::http(O::CreateTransferBatch, String::new(), query, &body)
+                self::http(O::CreateTransferBatch, String::new(), "dry_run=true", &body)
             }
-            "packed_transfers" => {
+            Kind::PackedTransfers => {
                 let count = 1 + rng.below(9);
                 let records: Vec<u8> =
                     (0..count).flat_map(|_| TransferRecord::from(&self.packed_transfer(rng)).encode()).collect();
                 let query = if rng.percent(50) { "balances=true" } else { "" };
                 bytes(O::CreateTransfers, query, records)
             }
-            "packed_chains" => {
-                let mut events: Vec<NewTransfer> = Vec::new();
-                for _ in 0..1 + rng.below(3) {
-                    let length = 1 + rng.below(5);
-                    for link in 1..=length {
-                        let mut event = self.packed_transfer(rng);
-                        if link < length {
-                            event.flags = event.flags.with(F::LINKED);
-                        }
-                        events.push(event);
-                    }
-                }
-                if let (Some(last), true) = (events.last_mut(), rng.percent(6)) {
-                    last.flags = last.flags.with(F::LINKED);
-                }
-                let records = events.iter().flat_map(|event| TransferRecord::from(event).encode()).collect();
-                bytes(O::CreateTransfers, if rng.percent(50) { "balances=true" } else { "" }, records)
-            }
-            "cancel" => {
+            Kind::PackedChains => self.packed_chains(rng),
+            Kind::Cancel => {
                 let id = if self.scheduled.is_empty() { 7 } else { *rng.pick(&self.scheduled) };
                 post(O::CancelTransfer, id.to_string(), json!({}))
             }
-            "reversal" => post(O::ReverseTransfer, self.some_transfer(rng).to_string(), json!({})),
-            "address" => {
+            Kind::Reversal => post(O::ReverseTransfer, self.some_transfer(rng).to_string(), json!({})),
+            Kind::Address => {
                 let body = json!({"address": address(rng)});
                 post(O::SetAddress, account_name(rng), body)
             }
-            "limits" => {
+            Kind::Limits => {
                 let low = rng.percent(60).then(|| (i64::try_from(rng.below(4_000)).unwrap_or(0) - 3_000).to_string());
                 let high = rng.percent(60).then(|| (i64::try_from(rng.below(9_000)).unwrap_or(0) - 500).to_string());
                 post(O::SetLimits, account_name(rng), json!({"min_balance": low, "max_balance": high}))
             }
-            "account_metadata" => post(O::SetAccountMetadata, account_name(rng), metadata(rng)),
-            "transfer_metadata" => post(O::SetTransferMetadata, self.some_transfer(rng).to_string(), metadata(rng)),
-            "payment_metadata" => post(O::SetPaymentMetadata, self.some_payment(rng).to_string(), metadata(rng)),
-            "indexes" => {
+            Kind::AccountMetadata => post(O::SetAccountMetadata, account_name(rng), metadata(rng)),
+            Kind::TransferMetadata => post(O::SetTransferMetadata, self.some_transfer(rng).to_string(), metadata(rng)),
+            Kind::PaymentMetadata => post(O::SetPaymentMetadata, self.some_payment(rng).to_string(), metadata(rng)),
+            Kind::Indexes => {
                 let fields: Vec<&str> = ["code", "user_data_64"].into_iter().filter(|_| rng.percent(50)).collect();
                 post(O::ChooseIndexes, ledger(rng).to_string(), json!({"fields": fields}))
             }
-            "start_import" => {
+            Kind::StartImport => {
                 let known = !self.imports.is_empty() && rng.percent(20);
                 let id = if known { *rng.pick(&self.imports) } else { self.imports.len() as u128 + 1 };
                 if !known {
@@ -305,69 +221,89 @@ impl Clients {
                 let content = Digest::of(&id.to_le_bytes()).to_string();
                 post(O::StartImport, String::new(), json!({"id": id.to_string(), "ledger": 1, "content": content}))
             }
-            "stage_accounts" | "stage_transfers" => self.rows(kind == "stage_accounts", rng),
-            "open_import" => post(O::OpenImport, self.some_import(rng).to_string(), json!({})),
-            "discard_import" => post(O::DiscardImport, self.some_import(rng).to_string(), json!({})),
-            "top_up" | "card" => {
-                let body = self.payment(kind == "card", now, rng);
-                self.keyed(O::CreatePayment, "", body, rng)
-            }
-            "dry_payment" => {
+            Kind::StageAccounts => self.rows(true, rng),
+            Kind::StageTransfers => self.rows(false, rng),
+            Kind::OpenImport => post(O::OpenImport, self.some_import(rng).to_string(), json!({})),
+            Kind::DiscardImport => post(O::DiscardImport, self.some_import(rng).to_string(), json!({})),
+            Kind::TopUp => self.create_payment(false, now, rng),
+            Kind::Card => self.create_payment(true, now, rng),
+            Kind::DryPayment => {
                 let body = self.payment(rng.percent(70), now, rng);
                 self::http(O::CreatePayment, String::new(), "dry_run=true", &body)
             }
-            "approve" => self.verb(Verb::Approve, rng),
-            "decline" => self.verb(Verb::Decline, rng),
-            "capture" => self.verb(Verb::Capture, rng),
-            "void" => self.verb(Verb::Void, rng),
-            "refund" => self.verb(Verb::Refund, rng),
-            "dry_verb" => {
+            Kind::Approve => self.verb(Verb::Approve, rng),
+            Kind::Decline => self.verb(Verb::Decline, rng),
+            Kind::Capture => self.verb(Verb::Capture, rng),
+            Kind::Void => self.verb(Verb::Void, rng),
+            Kind::Refund => self.verb(Verb::Refund, rng),
+            Kind::DryVerb => {
                 let verb = *rng.pick(&Verb::ALL);
                 Http { query: "dry_run=true".to_owned(), ..self.verb(verb, rng) }
             }
-            "label" => {
+            Kind::Label => {
                 let label = rng.pick(&["fraud", "legitimate", "legitimate", "chargeback"]);
                 let body = json!({"payment": self.some_payment(rng).to_string(), "label": label});
                 post(O::RecordLabel, String::new(), body)
             }
-            other => self.query(other, rng),
-        }
-    }
-
-    fn query(&mut self, kind: &'static str, rng: &mut Rng) -> Http {
-        use Operation as O;
-        let get = |operation, id: String, query: &str| http(operation, id, query, &serde_json::Value::Null);
-        match kind {
-            "get_account" => get(O::GetAccount, account_name(rng), ""),
-            "get_transfer" => get(O::GetTransfer, self.some_transfer(rng).to_string(), ""),
-            "get_payment" => get(O::GetPayment, self.some_payment(rng).to_string(), ""),
-            "trial_balance" => get(O::GetTrialBalance, ledger(rng).to_string(), ""),
-            "lookup_accounts" => {
+            Kind::GetAccount => get(O::GetAccount, account_name(rng), ""),
+            Kind::GetTransfer => get(O::GetTransfer, self.some_transfer(rng).to_string(), ""),
+            Kind::GetPayment => get(O::GetPayment, self.some_payment(rng).to_string(), ""),
+            Kind::TrialBalance => get(O::GetTrialBalance, ledger(rng).to_string(), ""),
+            Kind::LookupAccounts => {
                 let ids = (0..1 + rng.below(5)).flat_map(|_| u128::from(rng.below(ACCOUNTS + 3)).to_le_bytes());
                 bytes(O::LookupAccounts, "", ids.collect())
             }
-            "lookup_transfers" => {
+            Kind::LookupTransfers => {
                 let ids: Vec<u128> = (0..1 + rng.below(5)).map(|_| self.some_transfer(rng)).collect();
                 bytes(O::LookupTransfers, "", ids.iter().flat_map(|id| id.to_le_bytes()).collect())
             }
-            "lists_of_accounts" => match rng.below(3) {
+            Kind::ListsOfAccounts => match rng.below(3) {
                 0 => get(O::ListLedgers, String::new(), ""),
                 1 => get(O::GetAddressBalances, String::new(), "ledger=1&address_prefix=a"),
                 _ => get(O::ListAccounts, String::new(), rng.pick::<&str>(&["", "limit=3", "address_prefix=a"])),
             },
-            "lists_of_transfers" => match rng.below(2) {
+            Kind::ListsOfTransfers => match rng.below(2) {
                 0 => get(O::ListPending, String::new(), "limit=1000"),
                 _ => get(O::ListScheduled, String::new(), ""),
             },
-            "lists_of_payments" => match rng.below(2) {
+            Kind::ListsOfPayments => match rng.below(2) {
                 0 => get(O::ListPayments, String::new(), "limit=1000"),
                 _ => get(O::GetActivePolicy, String::new(), ""),
             },
-            _ => match rng.below(2) {
+            Kind::ListsOfImports => match rng.below(2) {
                 0 => get(O::ListImports, String::new(), ""),
                 _ => get(O::GetImport, self.some_import(rng).to_string(), ""),
             },
+        })
+    }
+
+    fn create_transfer(&mut self, form: Form, now: Timestamp, rng: &mut Rng) -> Http {
+        let body = self.transfer(form, now, rng);
+        self.keyed(Operation::CreateTransfer, "", body, rng)
+    }
+
+    fn create_payment(&mut self, is_card: bool, now: Timestamp, rng: &mut Rng) -> Http {
+        let body = self.payment(is_card, now, rng);
+        self.keyed(Operation::CreatePayment, "", body, rng)
+    }
+
+    fn packed_chains(&mut self, rng: &mut Rng) -> Http {
+        let mut events: Vec<NewTransfer> = Vec::new();
+        for _ in 0..1 + rng.below(3) {
+            let length = 1 + rng.below(5);
+            for link in 1..=length {
+                let mut event = self.packed_transfer(rng);
+                if link < length {
+                    event.flags = event.flags.with(F::LINKED);
+                }
+                events.push(event);
+            }
         }
+        if let (Some(last), true) = (events.last_mut(), rng.percent(6)) {
+            last.flags = last.flags.with(F::LINKED);
+        }
+        let records = events.iter().flat_map(|event| TransferRecord::from(event).encode()).collect();
+        bytes(Operation::CreateTransfers, if rng.percent(50) { "balances=true" } else { "" }, records)
     }
 
     /// Identifies what the request creates by an id, or sometimes by an idempotency key.
@@ -440,6 +376,34 @@ impl Clients {
             "occurred_at": declared,
         })
     }
+
+    fn rows(&self, accounts: bool, rng: &mut Rng) -> Http {
+        let id = self.some_import(rng);
+        let (all_accounts, all_transfers) = import_rows(id);
+        let count = if accounts { all_accounts.len() } else { all_transfers.len() };
+        let first = if rng.percent(75) { 0 } else { rng.place(count) };
+        let last = if rng.percent(70) { count } else { first + rng.place(count - first) };
+        let body = if accounts {
+            all_accounts[first..last].iter().flat_map(|row| AccountRecord::from(row).encode()).collect()
+        } else {
+            all_transfers[first..last].iter().flat_map(|row| TransferRecord::from(row).encode()).collect()
+        };
+        let kind = if accounts { "accounts" } else { "transfers" };
+        let sent = bytes(Operation::StageRows, &format!("first={first}&kind={kind}"), body);
+        Http { id: id.to_string(), ..sent }
+    }
+
+    fn packed_account(&mut self, rng: &mut Rng) -> NewAccount {
+        self.accounts += 1;
+        let id = if rng.percent(50) { 1 + rng.below(ACCOUNTS) } else { 100 + rng.below(12) };
+        NewAccount {
+            id: AccountId::new(id.into()),
+            ledger: LedgerId::new(if rng.percent(90) { 1 } else { 2 }),
+            code: Code::new(if rng.percent(95) { 10 } else { 0 }),
+            flags: if rng.percent(15) { AccountFlags::LINKED } else { AccountFlags::NONE },
+            ..NewAccount::default()
+        }
+    }
 }
 
 fn http(operation: Operation, id: String, query: &str, body: &serde_json::Value) -> Http {
@@ -503,34 +467,4 @@ fn import_rows(id: u128) -> (Vec<NewAccount>, Vec<NewTransfer>) {
         ..NewTransfer::named(TransferKey::Client(TransferId::new(1_000 * id + u128::from(place))))
     };
     ((0..4).map(account).collect(), (1..9).map(transfer).collect())
-}
-
-impl Clients {
-    fn rows(&self, accounts: bool, rng: &mut Rng) -> Http {
-        let id = self.some_import(rng);
-        let (all_accounts, all_transfers) = import_rows(id);
-        let count = if accounts { all_accounts.len() } else { all_transfers.len() };
-        let first = if rng.percent(75) { 0 } else { rng.place(count) };
-        let last = if rng.percent(70) { count } else { first + rng.place(count - first) };
-        let body = if accounts {
-            all_accounts[first..last].iter().flat_map(|row| AccountRecord::from(row).encode()).collect()
-        } else {
-            all_transfers[first..last].iter().flat_map(|row| TransferRecord::from(row).encode()).collect()
-        };
-        let kind = if accounts { "accounts" } else { "transfers" };
-        let sent = bytes(Operation::StageRows, &format!("first={first}&kind={kind}"), body);
-        Http { id: id.to_string(), ..sent }
-    }
-
-    fn packed_account(&mut self, rng: &mut Rng) -> NewAccount {
-        self.accounts += 1;
-        let id = if rng.percent(50) { 1 + rng.below(ACCOUNTS) } else { 100 + rng.below(12) };
-        NewAccount {
-            id: AccountId::new(id.into()),
-            ledger: LedgerId::new(if rng.percent(90) { 1 } else { 2 }),
-            code: Code::new(if rng.percent(95) { 10 } else { 0 }),
-            flags: if rng.percent(15) { AccountFlags::LINKED } else { AccountFlags::NONE },
-            ..NewAccount::default()
-        }
-    }
 }

@@ -27,8 +27,14 @@ use crate::process::TENANT;
 pub(crate) enum Sent {
     /// A request over the network.
     Http(Http),
-    /// A command that the server submits itself: the parts of a policy that is being installed, or an API key.
+    /// A command that the server submits itself, such as a policy part, a principal or a credential.
     Within(Box<Command>),
+}
+
+impl Sent {
+    pub(crate) fn within(command: impl Into<Command>) -> Self {
+        Self::Within(Box::new(command.into()))
+    }
 }
 
 /// A network request. It carries its actor instead of an API key.
@@ -72,9 +78,7 @@ impl Shared {
         }
         known.policy = policy;
     }
-}
 
-impl Shared {
     fn read(&self, seq: Seq) -> Result<Option<Entry>, Fault> {
         Ok(self.reader.read(seq)?.into_iter().next())
     }
@@ -88,7 +92,18 @@ impl ContextSource for Shared {
     fn policy(&self, activated: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault> {
         Ok(match self.read(activated)?.map(|entry| entry.fact) {
             Some(Fact::PolicyActivated(policy)) => Some(policy),
-            _ => None,
+            None
+            | Some(
+                Fact::JournalStarted { .. }
+                | Fact::JournalContinued { .. }
+                | Fact::Ledger(_)
+                | Fact::PaymentDecided(_)
+                | Fact::PaymentChanged(_)
+                | Fact::LabelRecorded(_)
+                | Fact::ArtifactStored(_)
+                | Fact::Identity(_)
+                | Fact::StateDigest(_),
+            ) => None,
         })
     }
 }
@@ -229,7 +244,7 @@ impl Exchange {
         match over {
             Ok(response) => match self.answers.last() {
                 Some(Ok(reply)) => check_rendered(reply, response).or_else(|what| fails(&what)),
-                _ => fails("a response without an answer"),
+                _ => fails("the engine gave no successful answer"),
             },
             Err(Failure::Problem(problem)) => {
                 let code = problem.code();
@@ -239,12 +254,12 @@ impl Exchange {
                 let is_derived = code == api::ErrorCode::TransferNotCancellable.into()
                     || self.answers.last().is_some_and(|answer| is_of_a_payment(answer, problem));
                 if shown["code"] != code.as_str() || !(is_derived || refused.any(|refused| refused == code)) {
-                    return fails("another code");
+                    return fails("the error code differs from the engine's");
                 }
                 Ok(())
             }
-            Err(Failure::Internal(what)) => Err(format!("SIM-3: an answer cannot be shown: {what}")),
-            Err(Failure::Unread(fault)) => Err(format!("SIM-3: an answer cannot be shown: {fault}")),
+            Err(Failure::Internal(what)) => Err(format!("SIM-3: an answer cannot be rendered: {what}")),
+            Err(Failure::Unread(fault)) => Err(format!("SIM-3: an answer cannot be rendered: {fault}")),
         }
     }
 }
@@ -263,27 +278,29 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
     let ensure = |same: bool, what: &str| if same { Ok(()) } else { Err(what.to_owned()) };
     let bytes = match (reply, &response.body) {
         (Reply::AccountResults(_) | Reply::TransferResults(_) | Reply::Accounts(_) | Reply::Transfers(_), body) => {
-            let Body::Packed(bytes) = body else { return Err("JSON for records".to_owned()) };
+            let Body::Packed(bytes) = body else {
+                return Err("the response is JSON, expected packed records".to_owned());
+            };
             return check_packed(reply, bytes);
         }
         (_, Body::Json(bytes)) => bytes,
-        (_, Body::Packed(_)) => return Err("records for JSON".to_owned()),
+        (_, Body::Packed(_)) => return Err("the response is packed records, expected JSON".to_owned()),
     };
     let shown: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let text = |field: &str| shown[field].as_str();
     let items =
-        |count: usize| ensure(shown["items"].as_array().map(Vec::len) == Some(count), "another number of items");
+        |count: usize| ensure(shown["items"].as_array().map(Vec::len) == Some(count), "the number of items differs");
     let page = |count: usize, goes_on: bool| {
         items(count)?;
-        ensure(shown["next_cursor"].is_string() == goes_on, "another end of a page")
+        ensure(shown["next_cursor"].is_string() == goes_on, "`next_cursor` is wrong")
     };
     let results = |made: Vec<bool>| {
         let told = shown["results"].as_array().into_iter().flatten();
         let told = told.map(|one| one["account"].is_object() || one["transfer"].is_object());
-        ensure(told.eq(made), "other results")
+        ensure(told.eq(made), "the results differ")
     };
     match reply {
-        Reply::LedgerMade((_, book)) => ensure(shown["id"] == book.id.get(), "another ledger"),
+        Reply::LedgerMade((_, book)) => ensure(shown["id"] == book.id.get(), "the ledger differs"),
         Reply::Ledgers(all) if shown["items"].is_array() => items(all.len()),
         Reply::Account(reply) | Reply::AccountMade((_, reply)) => {
             let account = &reply.account;
@@ -296,29 +313,29 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
                 ("credits_posted", account.credits_posted),
             ];
             let same = sides.iter().all(|(name, amount)| shown[name] == amount.to_string());
-            ensure(same, "other balances")
+            ensure(same, "the balances differ")
         }
         Reply::Transfer(AnyTransfer::Made(reply))
         | Reply::TransferMade((_, AnyTransfer::Made(reply)))
         | Reply::TransferChanged((_, reply)) => {
-            ensure(text("amount") == Some(&reply.transfer.amount.to_string()), "another amount")
+            ensure(text("amount") == Some(&reply.transfer.amount.to_string()), "the amount differs")
         }
         Reply::Transfer(AnyTransfer::Scheduled(one)) | Reply::TransferMade((_, AnyTransfer::Scheduled(one))) => {
-            ensure(text("id") == Some(&one.new.key.to_string()), "another scheduled transfer")
+            ensure(text("id") == Some(&one.new.key.to_string()), "the scheduled transfer differs")
         }
         Reply::Payment(reply) | Reply::PaymentMade((_, reply)) => {
             let payment = &reply.payment;
             let said = (text("status"), text("amount"));
-            ensure(said == (Some(payment.status.name()), Some(&payment.amount.to_string())), "another payment")
+            ensure(said == (Some(payment.status.name()), Some(&payment.amount.to_string())), "the payment differs")
         }
         Reply::Import(status) | Reply::ImportMade((_, status)) => {
             let same = text("state") == Some(status.state.name()) && shown["accounts"] == status.progress.accounts;
-            ensure(same && shown["transfers"] == status.progress.transfers, "another import")
+            ensure(same && shown["transfers"] == status.progress.transfers, "the import differs")
         }
         Reply::Sums((_, totals)) => {
             let said = (text("debits_posted"), text("credits_pending"));
             let expected = (totals.debits_posted.to_string(), totals.credits_pending.to_string());
-            ensure(said == (Some(&*expected.0), Some(&*expected.1)), "other sums")
+            ensure(said == (Some(&*expected.0), Some(&*expected.1)), "the sums differ")
         }
         Reply::AccountOrders(answers) => results(answers.iter().map(Result::is_ok).collect()),
         Reply::TransferOrders(answers) => results(answers.iter().map(Result::is_ok).collect()),
@@ -328,10 +345,20 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
         Reply::Scheduled(Page { items, next }) => page(items.len(), next.is_some()),
         Reply::Imports(all) => items(all.len()),
         Reply::Policy(active) | Reply::PolicyMade((_, active)) => {
-            ensure(shown["sequence"] == active.seq.get(), "another policy")
+            ensure(shown["sequence"] == active.seq.get(), "the policy differs")
         }
-        Reply::Label((_, label)) => ensure(text("label") == Some(label.label.name.as_str()), "another label"),
-        _ => Ok(()),
+        Reply::Label((_, label)) => ensure(text("label") == Some(label.label.name.as_str()), "the label differs"),
+        // A request for one ledger reads all of them. The other answers contain nothing to compare, or are packed.
+        Reply::Ledgers(_)
+        | Reply::Made(_)
+        | Reply::Cancelled(_)
+        | Reply::TransferIds(_)
+        | Reply::PendingStates(_)
+        | Reply::AccountsOpened(_)
+        | Reply::AccountResults(_)
+        | Reply::TransferResults(_)
+        | Reply::Accounts(_)
+        | Reply::Transfers(_) => Ok(()),
     }
 }
 
@@ -354,5 +381,5 @@ fn check_packed(reply: &Reply, bytes: &[u8]) -> Result<(), String> {
         Reply::Transfers(all) => bytes.len() == all.len() * packed::TransferRecord::BYTES,
         _ => false,
     };
-    if same { Ok(()) } else { Err("other records".to_owned()) }
+    if same { Ok(()) } else { Err("the records differ".to_owned()) }
 }

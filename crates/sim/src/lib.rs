@@ -2,15 +2,15 @@
 //!
 //! A [`World`] runs the parts of a server step by step: `edge` parses requests and renders responses; the key store
 //! tokenises and seals payments; the queue, the decider and the writer decide, write and release; the file journal, its
-//! mark, the index and the keys write to a [`SimDisk`]; and a start goes through `datadir::recover`. Every write and
-//! sync can fail or be the last one. Unsynced data is lost, torn and reordered. Bits flip, and the disk fills up.
+//! mark, the index and the keys write to a [`SimDisk`]; and a start goes through `datadir::recover`. Any write or sync
+//! can fail, or be the last one before a crash. Unsynced data is lost, torn and reordered. Bits flip, and the disk fills up.
 //! Clocks jump back and ahead, and the clock guard and the gate for writes react to it. Requests arrive twice, late and
 //! out of order, replies are lost, and clients disconnect and return with the same ids.
 //!
 //! Each run makes at least [`REQUESTS_MIN`] requests, with every kind of command among them, and at least
-//! [`CRASHES_MIN`] crashes. A model that shares no code with `ledger`, `features` or `policy` decides every command
-//! again, at the time it is decided, and drops everything that a crash removed. These rules hold after every step and
-//! every start:
+//! [`CRASHES_MIN`] crashes. A model decides every command again, at the time it is decided, and drops everything
+//! that a crash removed. It shares no rules with `ledger`, `features` or `policy`; it uses their types, and the transfer
+//! rules that the ledger's own tests use. These rules hold after every step and every start:
 //!
 //! | id | rule |
 //! | --- | --- |
@@ -31,7 +31,7 @@
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "a checker names what is right; whatever else there is or will be is wrong until somebody thinks of it"
+    reason = "the checker lists the cases that are correct; every other case, present or future, counts as a violation"
 )]
 
 mod checker;

@@ -115,6 +115,27 @@ impl Death {
     }
 }
 
+/// Why a step of a process failed.
+#[derive(Debug)]
+pub(crate) enum StepError {
+    /// The process ends.
+    Died(Death),
+    /// A rule was broken.
+    Violated(String),
+}
+
+impl From<Death> for StepError {
+    fn from(death: Death) -> Self {
+        Self::Died(death)
+    }
+}
+
+impl From<String> for StepError {
+    fn from(what: String) -> Self {
+        Self::Violated(what)
+    }
+}
+
 /// The running server: the pipeline, a journal, its index and its keys, without threads.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -413,25 +434,19 @@ impl Process {
         &mut self,
         (now, monotonic): (Timestamp, Span),
         mut decided: impl FnMut(DecidedBatch) -> Result<(), String>,
-    ) -> Result<Result<Vec<Answered>, Death>, String> {
-        let mut rest = || -> Result<Result<(), Death>, String> {
-            while let Some(batch) = self.decide(now, EVENTS_MAX) {
-                let is_last = self.queue.is_empty();
-                decided(batch)?;
-                if let Err(death) = self.write_all(monotonic) {
-                    return Ok(Err(death));
-                }
-                if is_last {
-                    break;
-                }
+    ) -> Result<Vec<Answered>, StepError> {
+        while let Some(batch) = self.decide(now, EVENTS_MAX) {
+            let is_last = self.queue.is_empty();
+            decided(batch)?;
+            self.write_all(monotonic)?;
+            if is_last {
+                break;
             }
-            Ok(self.write_all(monotonic))
-        };
-        if let Err(death) = rest()? {
-            return Ok(Err(death));
         }
+        self.write_all(monotonic)?;
         let answered = self.release();
-        Ok(self.mark().map(|()| answered))
+        self.mark()?;
+        Ok(answered)
     }
 
     fn write_all(&mut self, now: Span) -> Result<(), Death> {

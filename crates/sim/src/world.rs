@@ -9,12 +9,12 @@ use pipeline::{Reading, Step};
 use types::{Seq, Span, Timestamp};
 
 use crate::checker::{Checker, Violation};
-use crate::clients::{Clients, KINDS};
+use crate::clients::{Clients, Kind};
 use crate::coverage::{Coverage, FaultKind, When};
 use crate::edge::Failure;
 use crate::network::Network;
 use crate::plants::Plant;
-use crate::process::{self, Answered, Death, Machine, Process};
+use crate::process::{self, Answered, Death, Machine, Process, StepError};
 use crate::sim_disk::Rot;
 use crate::{Crash, Rng};
 
@@ -47,7 +47,7 @@ pub struct World {
     clients: Clients,
     /// Requests in transit, by number.
     requests: Network<usize>,
-    /// Replies in transit: the number of the request, and whether it got a reply.
+    /// Replies in transit, by the number of their request.
     replies: Network<usize>,
     checker: Checker,
     /// The state of the engine that ended last. If no entry was lost, the next start must restore the same state.
@@ -103,14 +103,6 @@ pub struct Summary {
 /// The state of an engine that is visible from outside: the last entry, its clock, what is due next, and the contents
 /// of the windows.
 type Held = (Seq, Timestamp, Option<Timestamp>, (u64, u64));
-
-/// The result of one step.
-enum Ended {
-    /// The process continues.
-    Runs(Box<Process>),
-    /// The process has ended.
-    Ends,
-}
 
 impl World {
     /// Creates the world of this seed. Its machine crashes in the given ways.
@@ -172,12 +164,9 @@ impl World {
         while !self.is_enough() {
             self.step += 1;
             if self.step > 60_000 {
-                return Err("SIM-0: the run does not get on".to_owned());
+                return Err("SIM-0: the run did not finish within 60,000 steps".to_owned());
             }
-            running = match self.go_on(running)? {
-                Ended::Runs(process) => Some(process),
-                Ended::Ends => None,
-            };
+            running = self.go_on(running)?;
         }
         self.machine.disk.relieve();
         if let Some(process) = running {
@@ -187,7 +176,7 @@ impl World {
         let process = loop {
             // The damage that this start finds is repaired before the next start.
             self.machine.disk.relieve();
-            if let Ended::Runs(process) = self.start()? {
+            if let Some(process) = self.start()? {
                 break process;
             }
         };
@@ -205,54 +194,54 @@ impl World {
     fn is_enough(&self) -> bool {
         self.summary.requests >= REQUESTS_MIN
             && self.summary.crashes >= CRASHES_MIN
-            && KINDS.iter().all(|(kind, _)| self.clients.kinds.contains_key(kind))
+            && Kind::ALL.iter().all(|kind| self.clients.kinds.contains_key(kind))
     }
 
-    /// Performs one step and returns whether the process still runs.
-    fn go_on(&mut self, running: Option<Box<Process>>) -> Result<Ended, String> {
+    /// Performs one step, and returns the process if it is still running.
+    fn go_on(&mut self, running: Option<Box<Process>>) -> Result<Option<Box<Process>>, String> {
         self.pass_time(running.as_deref());
         let Some(mut process) = running else { return self.start() };
         self.operate(&mut process);
         if self.summary.requests >= self.crash_at {
             self.crash_at += 200 + self.rng.place(130);
             self.end(&process, true);
-            return Ok(Ended::Ends);
+            return Ok(None);
         }
         match self.rng.below(4_000) {
             0..3 => {
                 self.stop(*process)?;
-                return Ok(Ended::Ends);
+                return Ok(None);
             }
             3..9 => {
                 self.end(&process, false);
-                return Ok(Ended::Ends);
+                return Ok(None);
             }
             9..19 => self.make_trouble(),
             19..23 => self.turn_a_bit_while_running(&mut process)?,
-            _ => match self.drive(&mut process)? {
+            _ => match self.drive(&mut process) {
                 Ok(()) => {}
-                Err(death) => {
+                Err(StepError::Died(death)) => {
                     self.die(&process, &death)?;
-                    return Ok(Ended::Ends);
+                    return Ok(None);
                 }
+                Err(StepError::Violated(what)) => return Err(what),
             },
         }
-        Ok(Ended::Runs(process))
+        Ok(Some(process))
     }
 
     /// Performs one randomly chosen action of the server's threads or its clients.
-    fn drive(&mut self, process: &mut Process) -> Result<Result<(), Death>, String> {
+    fn drive(&mut self, process: &mut Process) -> Result<(), StepError> {
         self.segments = self.machine.disk.segments();
         if self.rng.below(400) == 0 {
             self.quiet_until = self.step + 150;
         }
         let is_quiet = self.step < self.quiet_until;
-        Ok(match self.rng.below(100) {
-            0..16 if is_quiet => Ok(()),
+        match self.rng.below(100) {
+            0..16 if is_quiet => {}
             0..16 => {
                 let number = self.clients.ask(self.wall, &mut self.rng);
                 self.send(number, process);
-                Ok(())
             }
             16..40 => {
                 if let Some(number) = self.requests.arrive(self.passed, &mut self.rng) {
@@ -260,52 +249,39 @@ impl World {
                     // A client whose request is rejected, because of a problem or a full queue, may try again.
                     let _turned_away = process.offer(number, self.clients.sent(number));
                 }
-                Ok(())
             }
             40..56 => {
                 let events = self.rng.place(10);
-                let goes_on = self.decide(process, events)?;
-                let bad = || Death::Journal(Fault::Poisoned(UNWOUND.to_owned()));
-                if !goes_on {
-                    Err(bad())
-                } else if self.rng.percent(20) {
-                    process.write_at_once(self.passed)
-                } else {
-                    Ok(())
+                if !self.decide(process, events)? {
+                    return Err(Death::Journal(Fault::Poisoned(UNWOUND.to_owned())).into());
+                }
+                if self.rng.percent(20) {
+                    process.write_at_once(self.passed)?;
                 }
             }
-            56..62 => process.commit(self.passed),
-            62..68 => {
-                process.take();
-                Ok(())
-            }
+            56..62 => process.commit(self.passed)?,
+            62..68 => process.take(),
             68..87 => {
                 if process.next_step(self.passed).is_some_and(|step| step != Step::Index) {
                     self.wait_for_the_disk(process);
                 }
-                process.step(self.passed).map(drop)
+                process.step(self.passed)?;
             }
             87..93 => {
                 let answered = process.release();
                 self.answered(process, answered)?;
-                Ok(())
             }
-            93..95 => process.mark_in_time(self.passed),
-            95..97 => {
-                while self.replies.arrive(self.passed, &mut self.rng).is_some() {}
-                Ok(())
-            }
+            93..95 => process.mark_in_time(self.passed)?,
+            95..97 => while self.replies.arrive(self.passed, &mut self.rng).is_some() {},
             97..99 => {
-                let worked = process.index.work().map_err(Death::from);
-                if worked.is_ok() {
-                    // When the disk is full, the index waits for space; the process does not end.
-                    let struck = self.machine.disk.struck();
-                    self.count_struck(struck, When::Sealing);
-                }
-                worked
+                process.index.work().map_err(Death::from)?;
+                // When the disk is full, the index waits for space; the process does not end.
+                let struck = self.machine.disk.struck();
+                self.count_struck(struck, When::Sealing);
             }
-            _ => return self.read(process),
-        })
+            _ => self.read(process)?,
+        }
+        Ok(())
     }
 
     /// Sends a request, sometimes twice. Its client may disconnect and reconnect.
@@ -378,18 +354,23 @@ impl World {
     fn is_excused(&self, fault: &Fault) -> bool {
         match fault {
             Fault::Io { .. } | Fault::Poisoned(_) => true,
-            _ => self.rot.is_some(),
+            Fault::Damaged { .. }
+            | Fault::Undecodable { .. }
+            | Fault::FormatVersion { .. }
+            | Fault::OtherShard { .. }
+            | Fault::StateDiffers { .. }
+            | Fault::Fenced { .. } => self.rot.is_some(),
         }
     }
 
     /// Reads the journal while it is being written.
-    fn read(&mut self, process: &Process) -> Result<Result<(), Death>, String> {
+    fn read(&mut self, process: &Process) -> Result<(), String> {
         let reader = journal::SegmentStore::segments(process.journal());
         let durable = reader.durable();
         let from = Seq::new(self.rng.below(durable.get() + 2));
         let entries = match reader.read(from) {
             Ok(entries) => entries,
-            Err(fault) if self.is_excused(&fault) => return Ok(Ok(())),
+            Err(fault) if self.is_excused(&fault) => return Ok(()),
             Err(fault) => return Err(format!("SIM-6: {fault}")),
         };
         let seqs = entries.iter().map(|entry| entry.header.seq.get());
@@ -398,12 +379,11 @@ impl World {
         if !in_order || entries.is_empty() != (first > durable.get()) || seqs.max() > Some(durable.get()) {
             return Err(format!("SIM-1: reading from {from} gave {} entries", entries.len()));
         }
-        self.checker.read(&entries)?;
-        Ok(Ok(()))
+        self.checker.read(&entries)
     }
 
     /// Opens everything, checks its contents, and starts serving.
-    fn start(&mut self) -> Result<Ended, String> {
+    fn start(&mut self) -> Result<Option<Box<Process>>, String> {
         self.requests.cut();
         self.replies.cut();
         self.rot_before_a_start();
@@ -417,9 +397,12 @@ impl World {
                 self.summary.failures += 1;
                 self.power(false);
                 self.machine.disk.relieve();
-                return Ok(Ended::Ends);
+                return Ok(None);
             }
-            Err(death) => return self.damaged(&death),
+            Err(death) => {
+                self.damaged(&death)?;
+                return Ok(None);
+            }
         };
         if let (true, true, Some(torn)) = (std::mem::take(&mut self.stopped), self.rot.is_none(), &opened.torn) {
             return Err(format!("SIM-6: after a proper stop there is {torn:?}"));
@@ -452,7 +435,7 @@ impl World {
                 // The losses are known by now, and the same entries cannot be lost again.
                 self.left = None;
                 self.power(false);
-                return Ok(Ended::Ends);
+                return Ok(None);
             }
             Err(panic) => std::panic::resume_unwind(panic),
         };
@@ -466,11 +449,11 @@ impl World {
                 if let Some(batch) = begun {
                     self.checker.decided(now, batch)?;
                 }
-                Ok(Ended::Runs(Box::new(process)))
+                Ok(Some(Box::new(process)))
             }
             Err(death) => {
                 self.die(&process, &death)?;
-                Ok(Ended::Ends)
+                Ok(None)
             }
         }
     }
@@ -486,7 +469,7 @@ impl World {
     fn stop(&mut self, mut process: Process) -> Result<(), String> {
         let now = process.observe(self.reading(), self.free_bytes);
         let checker = &mut self.checker;
-        match process.drain((now, self.passed), |batch| checker.decided(now, batch))? {
+        match process.drain((now, self.passed), |batch| checker.decided(now, batch)) {
             Ok(answered) => {
                 self.summary.stops += 1;
                 self.left = Some(held(process.engine()));
@@ -495,7 +478,8 @@ impl World {
                 self.machine.disk.restart(true);
                 Ok(())
             }
-            Err(death) => self.die(&process, &death),
+            Err(StepError::Died(death)) => self.die(&process, &death),
+            Err(StepError::Violated(what)) => Err(what),
         }
     }
 }

@@ -7,6 +7,18 @@ use types::{AccountId, Amount, Code, LedgerId, Span, Timestamp, TransferId};
 use super::{ACCOUNTS, Clients, account_name, address};
 use crate::Rng;
 
+/// The form of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Plain,
+    Pending,
+    /// Posts or voids a pending transfer.
+    Resolution,
+    Balancing,
+    Closing,
+    Scheduled,
+}
+
 impl Clients {
     pub(super) fn account(&mut self, rng: &mut Rng) -> Value {
         self.accounts += 1;
@@ -36,10 +48,10 @@ impl Clients {
         body
     }
 
-    pub(super) fn transfer(&mut self, kind: &str, now: Timestamp, rng: &mut Rng) -> Value {
+    pub(super) fn transfer(&mut self, form: Form, now: Timestamp, rng: &mut Rng) -> Value {
         let id = if rng.percent(4) { self.some_transfer(rng) } else { Self::fresh(rng) };
         self.transfers.push(id);
-        if kind == "resolution" {
+        if form == Form::Resolution {
             return self.resolution(id, rng);
         }
         let mut body = json!({
@@ -50,32 +62,32 @@ impl Clients {
             "asset": if rng.percent(98) { "USD/2" } else { "EUR/2" },
             "code": 1,
         });
-        match kind {
-            "pending_transfer" => {
+        match form {
+            Form::Pending => {
                 self.pendings.push(id);
                 body["flags"] = json!(["pending"]);
                 if rng.percent(50) {
                     body["timeout_s"] = json!(rng.pick(&[1, 5, 60]));
                 }
             }
-            "balancing_transfer" => {
+            Form::Balancing => {
                 body["flags"] = json!([rng.pick(&["balancing_debit", "balancing_credit"])]);
                 if rng.percent(30) {
                     body["amount"] = json!("max");
                 }
             }
-            "closing_transfer" => {
+            Form::Closing => {
                 self.pendings.push(id);
                 body["flags"] = json!(["pending", rng.pick(&["closing_debit", "closing_credit"])]);
                 body["timeout_s"] = json!(rng.pick(&[1, 20]));
                 body["amount"] = json!("0");
             }
-            "scheduled_transfer" => {
+            Form::Scheduled => {
                 self.scheduled.push(id);
                 let at = now.saturating_add(Span::from_ns(rng.below(90_000_000_000)));
                 body["scheduled_at"] = json!(at.to_string());
             }
-            _ => {
+            Form::Plain | Form::Resolution => {
                 if rng.percent(15) {
                     body["metadata"] = json!({"k": rng.below(3)});
                 }
@@ -103,15 +115,15 @@ impl Clients {
     }
 
     pub(super) fn transfer_batch(&mut self, now: Timestamp, rng: &mut Rng) -> Value {
-        const KINDS: [&str; 6] =
-            ["transfer", "transfer", "pending_transfer", "resolution", "balancing_transfer", "scheduled_transfer"];
+        const FORMS: [Form; 6] =
+            [Form::Plain, Form::Plain, Form::Pending, Form::Resolution, Form::Balancing, Form::Scheduled];
         let is_atomic = rng.percent(40);
         // Orders that succeed or fail together are mostly simple, because otherwise none would succeed.
-        let kinds = if is_atomic { &KINDS[..3] } else { &KINDS[..] };
+        let forms = if is_atomic { &FORMS[..3] } else { &FORMS[..] };
         let count = 1 + rng.below(5);
         let mut one = || {
-            let kind: &str = rng.pick::<&str>(kinds);
-            self.transfer(kind, now, rng)
+            let form = *rng.pick(forms);
+            self.transfer(form, now, rng)
         };
         let transfers: Vec<Value> = (0..count).map(|_| one()).collect();
         json!({"transfers": transfers, "atomic": is_atomic})

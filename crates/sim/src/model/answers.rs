@@ -13,7 +13,8 @@ impl Model {
     /// Checks that a reply shows the current state of the model.
     pub(crate) fn shows(&self, at: Timestamp, reply: &Reply) -> Result<(), String> {
         let books = &self.books;
-        let same = |shown: bool, what: &str| ensure(shown, "SIM-3", || format!("{what} is not shown as it is"));
+        let same =
+            |shown: bool, what: &str| ensure(shown, "SIM-3", || format!("{what} in the answer differs from the model"));
         match reply {
             Reply::LedgerMade((_, book)) => same(books.books.get(&book.id) == Some(book), "the ledger"),
             Reply::Ledgers(all) => same(all.iter().eq(books.books.values()), "the list of ledgers"),

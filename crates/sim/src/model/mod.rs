@@ -53,7 +53,9 @@ impl Model {
                 ensure(seq == Seq::new(1), "SIM-2", || format!("the journal starts again with entry {seq}"))?;
             }
             Fact::JournalContinued { .. } => {
-                return Err(format!("SIM-2: the journal goes on as another with entry {seq}, and nobody asked for it"));
+                return Err(format!(
+                    "SIM-2: entry {seq} continues the journal as another history, which no simulated server does"
+                ));
             }
             Fact::Ledger(fact) => self.apply_facts(std::slice::from_ref(fact))?,
             Fact::PaymentDecided(decided) => {

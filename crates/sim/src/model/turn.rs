@@ -51,7 +51,7 @@ impl Model {
                 format!("{what}\n  asked {:?}\n  answered {:?}\n  with {mine:?}", step.request, step.answer)
             })?;
         }
-        ensure(rest.is_empty(), "SIM-2", || format!("nobody asked for {rest:?}"))?;
+        ensure(rest.is_empty(), "SIM-2", || format!("no request or deadline explains these entries: {rest:?}"))?;
         self.books.balance()
     }
 }
@@ -82,7 +82,9 @@ impl<'e> Turn<'_, 'e> {
             if !is_note {
                 break;
             }
-            ensure(entry.header.actor == ActorId::SYSTEM, "SIM-2", || format!("somebody asked for {entry:?}"))?;
+            ensure(entry.header.actor == ActorId::SYSTEM, "SIM-2", || {
+                format!("the entry should have the system as its actor: {entry:?}")
+            })?;
             self.entries = rest;
             self.model.apply(entry)?;
         }
@@ -117,7 +119,9 @@ impl<'e> Turn<'_, 'e> {
 
     fn finish(&mut self) -> Result<(), String> {
         self.housekeeping()?;
-        ensure(self.entries.is_empty(), "SIM-2", || format!("nobody asked for {:?}", self.entries))
+        ensure(self.entries.is_empty(), "SIM-2", || {
+            format!("no request or deadline explains these entries: {:?}", self.entries)
+        })
     }
 
     /// Checks that everything that is due by now was recorded, in the right order.

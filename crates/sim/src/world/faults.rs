@@ -268,7 +268,25 @@ impl World {
                 }
                 return;
             }
-            _ => return,
+            // The previous process did not stop properly, so the start need not detect the bit.
+            FaultKind::RotInFrame | FaultKind::RotInTail | FaultKind::RotInMark => return,
+            // These are not flipped bits.
+            FaultKind::Kill
+            | FaultKind::CrashDropping
+            | FaultKind::CrashTearing
+            | FaultKind::PowerLoss
+            | FaultKind::WriteError
+            | FaultKind::SyncError
+            | FaultKind::ReadError
+            | FaultKind::DiskFull
+            | FaultKind::DiskReserve
+            | FaultKind::ClockBack
+            | FaultKind::ClockAhead
+            | FaultKind::ClockDoubted
+            | FaultKind::SlowDisk
+            | FaultKind::Duplicate
+            | FaultKind::LostReply
+            | FaultKind::Vanished => return,
         };
         if let Some(rot) = rot {
             self.summary.coverage.count(kind, When::Starting);
@@ -309,12 +327,15 @@ impl World {
                     found = true;
                     break;
                 }
-                Err(fault) => return Err(format!("SIM-6: a turned bit is told as: {fault}")),
+                Err(fault) => return Err(format!("SIM-6: a flipped bit was reported as: {fault}")),
             }
         }
         self.machine.journal.mend(&rot);
         if !found {
-            return Err(format!("SIM-6: a bit of {} turned at byte {offset}, and nobody noticed", rot.name));
+            return Err(format!(
+                "SIM-6: a bit of {} was flipped at byte {offset}, and no reader reported it",
+                rot.name
+            ));
         }
         self.summary.damages += 1;
         Ok(())
@@ -322,10 +343,10 @@ impl World {
 
     /// Handles a start that found damage. It must be the damage that this world caused. The operator restores the
     /// bytes.
-    pub(super) fn damaged(&mut self, death: &Death) -> Result<super::Ended, String> {
+    pub(super) fn damaged(&mut self, death: &Death) -> Result<(), String> {
         let Some((rot, kind)) = &self.rot else { return Err(format!("SIM-6: {death}")) };
         if *kind == FaultKind::RotInTail {
-            return Err(format!("SIM-6: a bit behind the last frame is told as: {death}"));
+            return Err(format!("SIM-6: a flipped bit after the last frame was reported as: {death}"));
         }
         let named = matches!(death, Death::Journal(Fault::Damaged { file, .. }) if *file == rot.name);
         let excused = matches!(
@@ -338,11 +359,11 @@ impl World {
             )
         );
         if !named && !excused {
-            return Err(format!("SIM-6: a turned bit in {} is told as: {death}", rot.name));
+            return Err(format!("SIM-6: a flipped bit in {} was reported as: {death}", rot.name));
         }
         self.summary.damages += 1;
         self.mend();
-        Ok(super::Ended::Ends)
+        Ok(())
     }
 
     /// Handles a reader that found damage. The operator restores the bytes.

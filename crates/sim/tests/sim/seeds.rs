@@ -95,7 +95,7 @@ fn whatever_goes_wrong_every_answer_holds() {
         total(|run| run.damages.into()),
         total(|run| run.restores.into()),
     );
-    let missing: Vec<&str> = KINDS.into_iter().filter(|kind| !kinds.contains(kind)).collect();
+    let missing: Vec<&str> = RECORDED.into_iter().filter(|kind| !kinds.contains(kind)).collect();
     assert_eq!(missing, Vec::<&str>::new(), "kinds of entries that no run made");
     // A small number of runs covers too few states for these minimums, so they apply only from the usual number of
     // seeds.
@@ -108,7 +108,7 @@ fn whatever_goes_wrong_every_answer_holds() {
             assert!(found >= *least, "{fault:?} came {found} times while {when:?}, at least {least} are wanted");
         }
     }
-    assert!(total(|run| run.damages.into()) > count, "turned bits were found");
+    assert!(total(|run| run.damages.into()) > count, "flipped bits were found");
     assert!(total(|run| run.restores.into()) > count, "starts began with an index");
     assert!(total(|run| run.losses.into()) > count, "crashes took away what nobody was told of");
 }
@@ -153,8 +153,8 @@ const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
     (FaultKind::LostReply, &[When::Idle, When::Queued, When::Decided, When::Unsynced], 100),
 ];
 
-/// Every kind of entry, and every status of a payment.
-const KINDS: [&str; 32] = [
+/// The kinds of entries and the statuses of payments that the runs must record.
+const RECORDED: [&str; 32] = [
     "account_opened",
     "account_staged",
     "address_set",
@@ -206,7 +206,7 @@ fn caught(plant: Plant, reasons: &[&str]) {
 
 #[test]
 fn a_disk_that_skips_syncs_is_caught() {
-    caught(Plant::SkipsSync, &["SIM-1: answers rest on entry", "SIM-6", "SIM-9"]);
+    caught(Plant::SkipsSync, &["SIM-1: answers depend on entry", "SIM-6", "SIM-9"]);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_replay_that_folds_a_transfer_twice_is_caught() {
 
 #[test]
 fn a_read_that_is_answered_before_it_is_durable_is_caught() {
-    caught(Plant::AnswersReadsEarly, &["SIM-1: answers rest on entry"]);
+    caught(Plant::AnswersReadsEarly, &["SIM-1: answers depend on entry"]);
 }
 
 #[test]
