@@ -2,7 +2,7 @@
 
 mod answers;
 
-use types::{Amount, Code, LedgerId, Timestamp};
+use types::{Amount, Code, LedgerId, Timestamp, shorten};
 
 use crate::filters;
 use crate::parameters::{Parameters, invalid};
@@ -71,7 +71,7 @@ fn side(parameters: &Parameters) -> Result<Side, Problem> {
         None => Ok(Side::Both),
         Some("debits") => Ok(Side::Debits),
         Some("credits") => Ok(Side::Credits),
-        Some(_) => Err(invalid("side", "found another value, expected debits or credits")),
+        Some(other) => Err(invalid("side", format!("found `{}`, expected debits or credits", shorten(other)))),
     }
 }
 
@@ -118,7 +118,10 @@ impl Instant {
             None => Clock::Booked,
             Some("booked") => Clock::Booked,
             Some("occurred") => Clock::Occurred,
-            Some(_) => return Err(invalid("clock", "found another value, expected booked or occurred")),
+            Some(other) => {
+                let detail = format!("found `{}`, expected booked or occurred", shorten(other));
+                return Err(invalid("clock", detail));
+            }
         };
         let at = parameters.parsed("at")?;
         if at.is_none() && parameters.get("clock").is_some() {

@@ -14,44 +14,45 @@ use vault::ApiKey;
 pub struct Caller {
     /// The principal, which entries carry. Every credential of a principal gives the same actor.
     pub actor: ActorId,
-    /// What the credential that was used may do, the bits of `api::Scope`.
+    /// The scopes of the credential that was used, as bits of `api::Scope`.
     pub scopes: u32,
 }
 
-/// What a transport received that identifies the sender of a request, as it arrived and not yet checked.
+/// The unchecked credentials of a request, as the transport received them.
 #[derive(Debug, Clone, Copy)]
 pub struct Presented<'a> {
     /// The value of the `Authorization` header.
     pub authorization: Option<&'a [u8]>,
 }
 
-/// Why a request has no caller.
+/// Why a request could not be authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// No `Authorization` header, or an empty one.
     #[error("no API key: send it as `Authorization: Bearer fin_…`")]
     Missing,
     /// Not a bearer token of the right form.
-    #[error("the Authorization header holds no API key of the form `Bearer fin_<number>_<secret>`")]
+    #[error("the Authorization header does not have the form `Bearer fin_<number>_<secret>`")]
     Malformed,
     /// No such key.
-    #[error("this API key is not known here")]
+    #[error("this server does not know this API key")]
     Unknown,
 }
 
-/// Finds out who sent a request.
+/// Authenticates requests.
 ///
 /// The answer is a future because an implementation may need the network, for example to fetch the keys of a token's
-/// issuer. One that needs no I/O answers at once. Dropping the future has no effect beyond giving up the answer.
+/// issuer. One that needs no I/O answers at once. Dropping the future cancels the authentication and has no other
+/// effect.
 pub trait Authenticator: Send + Sync {
-    /// Who sent a request that came with this.
+    /// Returns the caller that these credentials identify.
     ///
     /// # Errors
-    /// When it identifies no known principal; see [`AuthError`].
+    /// Fails if they identify no known principal; see [`AuthError`].
     fn authenticate(&self, presented: Presented<'_>) -> impl Future<Output = Result<Caller, AuthError>> + Send;
 }
 
-/// Authenticates API keys, from memory and at once.
+/// Authenticates API keys, without I/O.
 #[derive(Debug, Default)]
 pub struct ApiKeys(RwLock<BTreeMap<CredentialId, (Digest, Caller)>>);
 
@@ -85,10 +86,10 @@ impl Authenticator for ApiKeys {
     }
 }
 
-/// Finds out who sent a request, and checks that the credential that was used has the scope of the request's route.
+/// Authenticates a request, and checks that its credential has the scope of the route.
 ///
 /// # Errors
-/// When nobody known sent it, or the credential does not have the scope.
+/// Fails if authentication fails, or if the credential lacks the scope.
 pub async fn authorise(
     authenticator: &impl Authenticator,
     presented: Presented<'_>,

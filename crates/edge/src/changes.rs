@@ -1,4 +1,4 @@
-//! What changes beside balances: addresses, limits, metadata, the schedule, the choice of indexes.
+//! Handlers for changes that move no money: addresses, limits, metadata, cancelled schedules and the choice of indexes.
 
 use api::requests::{self, Parsed};
 use api::responses::{Account, Cancelled, Indexes, Page, Transfer};
@@ -62,7 +62,8 @@ pub(crate) async fn cancel_transfer<S: Sources + Sync>(edge: &Edge<S>, call: &Ca
             let show = |assets: &_| Transfer::scheduled(&scheduled, "cancelled", assets);
             Ok(Response::found(&edge.show(show)?).made(made))
         }
-        // What it was is not kept: the feed of events still tells.
+        // An earlier request cancelled the transfer. Its content is no longer in the state; only the event feed still
+        // shows it.
         Ok((made, None)) => Ok(Response::found(&Cancelled::new(id)).made(made)),
         Err(refusal) => Err(not_waiting(edge, call, id, refusal).await?),
     }

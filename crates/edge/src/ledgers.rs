@@ -37,7 +37,7 @@ pub(crate) async fn get_account<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'
     Ok(Response::found(&edge.show(|assets| Account::with_details(&reply, assets))?))
 }
 
-/// What the accounts of a ledger below an address add up to.
+/// The balance sums of the accounts of a ledger below an address.
 pub(crate) async fn get_address_balances<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let required = |name: &str| {
         let missing = || parameter(name, format!("`{name}` is required"));
@@ -108,7 +108,7 @@ pub(crate) async fn get_transfer<S: Sources + Sync>(edge: &Edge<S>, call: &Call<
     Ok(Response::found(&edge.show(|assets| Transfer::any(&transfer, assets))?))
 }
 
-/// What the accounts of a ledger add up to now.
+/// The current trial balance of a ledger.
 pub(crate) async fn get_trial_balance<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let id = requests::ledger_id("id", call.head.path_id())?;
     let (book, totals) = edge.ask_unnamed(call, query::TrialBalance(id)).await?;

@@ -6,7 +6,7 @@ use api::packed::{self, AccountRecord, BalanceRecord, QueryFilter, TransferRecor
 use api::past::{Side, TransferFilter};
 use engine::{AccountFilter, CreateAccounts, CreateTransfers, query};
 use ledger::Account;
-use types::{AccountId, Code, LedgerId, Timestamp};
+use types::{AccountId, Code, LedgerId, Timestamp, shorten};
 
 use crate::answer::{Edge, Handled, parameter};
 use crate::call::Call;
@@ -24,8 +24,9 @@ pub(crate) async fn create_transfers<S: Sources + Sync>(edge: &Edge<S>, call: &C
     let balances = match call.parameters().get("balances") {
         None | Some("false") => false,
         Some("true") => true,
-        Some(_) => {
-            return Err(parameter("balances", "found another word, expected `true` or `false`").into());
+        Some(other) => {
+            let detail = format!("found `{}`, expected `true` or `false`", shorten(other));
+            return Err(parameter("balances", detail).into());
         }
     };
     let events = packed::transfers(call.body)?;
@@ -138,7 +139,7 @@ pub(crate) async fn query_accounts<S: Sources + Sync>(edge: &Edge<S>, call: &Cal
     Ok(Response::packed(packed::answer(found.iter().map(|account| AccountRecord::from(account).encode()))))
 }
 
-/// What an account filter asks for; `None` when it cannot be answered.
+/// Converts an account filter to a query; `None` if the filter is invalid, in which case the answer is empty.
 fn wanted(filter: &packed::AccountFilter) -> Option<Wanted> {
     if !filter.is_valid() {
         return None;

@@ -73,7 +73,8 @@ async fn transfers_by_metadata<S: Past + Sync>(
     metadata: Vec<(String, String)>,
 ) -> Handled<S::Failure> {
     if filter.reversed {
-        return Err(parameter("reversed", "transfers found by metadata come in order of id, from the first").into());
+        let detail = "a query by metadata always returns transfers in ascending order of id; leave `reversed` out";
+        return Err(parameter("reversed", detail).into());
     }
     let (history, list) = (edge.installation.history, List::TransfersByMetadata);
     let limit = call.parameters().limit()?;
@@ -141,7 +142,7 @@ pub(crate) async fn get_statement<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_
     Ok(Response::found(&edge.show(show)?))
 }
 
-/// What the accounts of a ledger added up to at the instant `at`.
+/// The trial balance of a ledger at the instant `at`.
 pub(crate) async fn get_trial_balance<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let id = requests::ledger_id("id", call.head.path_id())?;
     let at = call.parameters().parsed("at")?.unwrap_or_else(|| edge.sources.now());

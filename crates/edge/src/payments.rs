@@ -12,7 +12,7 @@ use engine::{
     ChangePayment, CreatePayment, Fact, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Refusal, Verb, query,
 };
 use journal::EntryInContext;
-use types::{Digest, Name, PaymentId, Seq, Token};
+use types::{Digest, Name, PaymentId, Seq, Token, shorten};
 use vault::Keys as _;
 
 use crate::answer::{Edge, Handled, parameter, refused};
@@ -111,7 +111,7 @@ pub(crate) async fn record_label<S: Sources + Sync>(edge: &Edge<S>, call: &Call<
 fn status_named(name: &str) -> Result<PaymentStatus, Problem> {
     PaymentStatus::ALL.into_iter().find(|status| status.name() == name).ok_or_else(|| {
         let names: Vec<&str> = PaymentStatus::ALL.iter().map(|status| status.name()).collect();
-        parameter("status", format!("found another word, expected one of {}", names.join(", ")))
+        parameter("status", format!("found `{}`, expected one of {}", shorten(name), names.join(", ")))
     })
 }
 
@@ -124,9 +124,9 @@ impl<S: Sources + Sync> Edge<S> {
 
     async fn decision(&self, seq: Seq) -> Result<(EntryInContext, Arc<PaymentDecided>), S::Failure> {
         let found = self.sources.entry(seq).await?;
-        let found = found.ok_or_else(|| self.sources.internal("a payment names an entry that is not there"))?;
+        let found = found.ok_or_else(|| self.sources.internal("the entry that decided a payment does not exist"))?;
         let Fact::PaymentDecided(decided) = &found.entry.fact else {
-            return Err(self.sources.internal("a payment names an entry that is no decision"));
+            return Err(self.sources.internal("the entry that decided a payment is not a payment decision"));
         };
         let decided = Arc::clone(decided);
         Ok((found, decided))

@@ -1,9 +1,11 @@
 //! The sealed section of a payment's entry: written by [`seal`], read by [`open`].
 //!
-//! Outside, one sealing with the key of the payment's subject, or of the tenant where its type has none. Inside, JSON by
-//! attribute: a scalar stands as it is; the value of a personal entity stands as
-//! `{"key": "<id of the entity's own key>", "sealed": "<base64url>"}`, so that the key of one person never opens what is
-//! another's. All are bound to the payment: the context of each sealing is the payment's id.
+//! The section is a JSON object from attribute name to value, encrypted with the key of the payment's subject, or with
+//! the tenant's key if the payment type has no subject. An ordinary attribute is in it as a plain JSON value. The value
+//! of a personal entity is encrypted once more, with the entity's own key, and stored as
+//! `{"key": "<id of the entity's own key>", "sealed": "<base64url>"}`, so that one person's key never reveals another
+//! person's value. The payment id is the authenticated context of both encryptions, so a sealed value cannot be moved to
+//! another payment.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +35,7 @@ pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> H
     Ok(Response::found(&PersonalData { payment: decided.payment.to_string(), attributes, erased }))
 }
 
-/// What the sealings of a payment are bound to.
+/// The authenticated context of everything that is sealed for a payment: its id, 16 bytes little-endian.
 pub fn context(payment: PaymentId) -> [u8; 16] {
     payment.get().to_le_bytes()
 }
@@ -46,19 +48,19 @@ struct Inner {
     sealed: String,
 }
 
-/// What was sealed: values by attribute, null where the key was erased.
+/// The opened attributes by name (null if their key was erased), and the names of the erased ones.
 #[derive(Default)]
 struct Opened {
     attributes: BTreeMap<String, Value>,
     erased: Vec<String>,
 }
 
-/// The sealed section does not read as one.
+/// The sealed section cannot be decrypted or parsed.
 #[derive(Debug, PartialEq, Eq)]
 struct Damaged;
 
-/// Seals the parts of a payment. `seal_with` seals bytes with the key of a subject, given as kind and value, or of the
-/// tenant.
+/// Seals the parts of a payment. `seal_with` encrypts bytes with the key of the subject (kind, value), or with the
+/// tenant's key if that is `None`.
 ///
 /// # Errors
 /// Those of `seal_with`.
@@ -82,8 +84,8 @@ pub(crate) fn seal<E>(
     seal_with(subject, &json(&values))
 }
 
-/// Opens what [`seal`] sealed. `entities` are the attributes that are known to be inside, for when the key outside is
-/// erased.
+/// Opens what [`seal`] sealed. If the outer key was erased, the section cannot be read; the attributes named in
+/// `entities` are then reported as erased.
 fn open(
     sealed: &Sealed,
     entities: &[String],
@@ -119,7 +121,8 @@ fn open(
     Ok(Opened { attributes, erased })
 }
 
-/// The entities of a payment, by name: their tokens stand in its entry.
+/// The sorted names of a payment's entity attributes. Its entry has their tokens in the clear, so they are known even if
+/// the sealed section cannot be opened.
 fn entities(decided: &PaymentDecided) -> Vec<String> {
     let entities = decided.attributes.iter().filter(|(_, value)| matches!(value, PlainValue::Entity(_)));
     let mut names: Vec<String> = entities.map(|(name, _)| name.to_string()).collect();

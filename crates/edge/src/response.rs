@@ -33,7 +33,7 @@ pub enum Body {
 impl Response {
     /// A response with a JSON body.
     pub fn found<T: Serialize>(body: &T) -> Self {
-        let json = serde_json::to_vec(body).expect("what the API shows is structs, lists and texts: all of it is JSON");
+        let json = serde_json::to_vec(body).expect("every response body can be written as JSON");
         Self { status: Status::Found, is_replayed: false, body: Body::Json(json) }
     }
 

@@ -7,7 +7,7 @@ use types::Timestamp;
 use crate::effect::resolution;
 use crate::{Account, AccountPlace, Fact, Ledger, PendingState, Transfer, TransferKey, WARM_EVENTS};
 
-/// Where a restart gets what a fact did.
+/// Where a restart finds the effect of a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestoredFrom {
     /// The tables of the index hold all of it: the account or its balances, the client's transfer and its state, the
@@ -18,7 +18,8 @@ pub enum RestoredFrom {
 }
 
 impl Fact {
-    /// Where a restart gets what the fact did. Whatever writes the tables or restores a ledger goes by this.
+    /// Where a restart finds the effect of this fact. The code that writes the tables and the code that restores a
+    /// ledger both rely on it.
     pub const fn restored_from(&self) -> RestoredFrom {
         match self {
             Self::AccountOpened(_)

@@ -187,7 +187,7 @@ impl Core {
         }
     }
 
-    /// Handles a failed look-up of the engine. The engine cannot decide without the index or without a readable disk, so the
+    /// Handles a failed lookup of the engine. The engine cannot decide without the index or without a readable disk, so the
     /// server stops. If only the journal is damaged, the server continues to serve reads.
     pub(crate) fn note_undecidable(&self, fault: index::Fault) {
         match &fault {

@@ -50,12 +50,15 @@ impl Scrub {
         guard: &Guard,
     ) -> Self {
         let log = ScrubLog::load(&directory, origin).unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot read when segments were checked; all count as sealed now");
+            tracing::warn!(
+                %error,
+                "cannot read the scrub file; every segment counts as checked now, and damage found earlier is forgotten"
+            );
             ScrubLog::new(origin)
         });
         let mut scrub = Self { directory, reader, log, period, is_unsaved: false, index_since: None };
         for number in scrub.log.suspects().clone() {
-            tracing::info!(segment = number, "checking a segment in which damage was met before");
+            tracing::info!(segment = number, "checking a segment in which damage was found earlier");
             match scrub.check(number, None) {
                 Ok(_) => scrub.log.note_checked(number, guard.observe().0),
                 Err(fault) => guard.note_fault(&fault),
@@ -185,7 +188,7 @@ impl Scrub {
     fn save(&mut self) {
         let saved = self.log.save(&self.directory);
         if let (Err(error), false) = (&saved, self.is_unsaved) {
-            tracing::warn!(%error, "cannot write down when segments were checked");
+            tracing::warn!(%error, "cannot save the scrub file");
         }
         self.is_unsaved = saved.is_err();
     }

@@ -55,7 +55,7 @@ impl Reserve {
                 reserve_bytes: self.bytes,
             }),
             Err(error) => {
-                tracing::debug!(%error, directory = %directory.path().display(), "cannot ask for the room on the disk");
+                tracing::debug!(%error, directory = %directory.path().display(), "cannot read the free space of the disk");
                 None
             }
         };

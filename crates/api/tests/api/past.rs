@@ -52,7 +52,7 @@ fn a_filter_without_parameters_matches_everything() {
 #[test]
 fn an_invalid_parameter_gets_an_error_that_says_what_was_expected() {
     let filter = |query: &str| TransferFilter::read(&parameters(query));
-    check(filter("side=both"), "side", "found another value, expected debits or credits");
+    check(filter("side=both"), "side", "found `both`, expected debits or credits");
     check(filter("reversed=1"), "reversed", "found `1`, expected true or false");
     check(
         filter("min_timestamp=2026-01-02T00:00:00Z&max_timestamp=2026-01-01T00:00:00Z"),
@@ -60,7 +60,7 @@ fn an_invalid_parameter_gets_an_error_that_says_what_was_expected() {
         "found 2026-01-02T00:00:00Z, which is later than `max_timestamp` (2026-01-01T00:00:00Z)",
     );
     let instant = |query: &str| Instant::read(&parameters(query));
-    check(instant("at=2026-01-01T00:00:00Z&clock=mine"), "clock", "found another value, expected booked or occurred");
+    check(instant("at=2026-01-01T00:00:00Z&clock=mine"), "clock", "found `mine`, expected booked or occurred");
     check(instant("clock=booked"), "clock", "`clock` needs `at`, which is missing");
     assert_eq!(instant(""), Ok(None));
     let at = time("2026-01-01T00:00:00Z");

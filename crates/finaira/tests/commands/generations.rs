@@ -256,7 +256,7 @@ fn damage_to_the_journal_is_not_hidden_by_a_restart(data: &Path, key: &str, sent
 
     let server = Server::start(data);
     let client = server.client(key);
-    server.logs("checking a segment in which damage was met before");
+    server.logs("checking a segment in which damage was found earlier");
     assert_eq!(repeat(&client, &sent[..1]).0, 503, "the damage is known after a restart");
     assert!(accounts(&client) == accounts_before, "reads still work");
     assert!(server.stop().success());

@@ -180,7 +180,7 @@ fn the_scrub_finds_damage_under_a_running_server_which_then_only_reads() {
     // The file is restored from a copy.
     flip(&damaged);
     let server = Server::start_with(data.path(), &[]);
-    server.logs("checking a segment in which damage was met before");
+    server.logs("checking a segment in which damage was found earlier");
     assert_eq!(transfer(&server.client(&key), id).status, 201);
     assert!(server.stop().success());
 }

@@ -1,8 +1,8 @@
 //! Kills the server with SIGKILL at random moments under a mixed load, again and again.
 //!
-//! Every caller owns its accounts, and its own model tells the result of each request. An acknowledged result equals
-//! the model and is there exactly once after every kill. Unacknowledged requests happened at most once, as a prefix of
-//! what was sent, with chains complete; sending them again settles them. Balances equal the model. A reader follows the
+//! Each caller has accounts of its own and predicts every result with its own model. After every kill, each acknowledged
+//! result still exists, exactly once and unchanged. An unacknowledged request happened at most once: a leading part of it
+//! may exist, but never a part of a chain; sending it again completes it. Balances equal the model. A reader follows the
 //! event feed: events that it has seen never change, and in the end every event has exactly one cause.
 //!
 //! `FINAIRA_KILLS=<number>` sets the number of kills, and `FINAIRA_KILLS_SEED=<number>` the seed for requests and

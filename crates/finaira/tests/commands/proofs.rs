@@ -213,7 +213,7 @@ fn deleted_or_damaged_proofs_are_rebuilt() {
         auditor.check_entry(&client.get("/v1/proofs/entries/301"));
         auditor.check_tiles(&client);
     }
-    eventually(|| server.log().contains("a tile of the proofs is damaged").then_some(()));
+    eventually(|| server.log().contains("a tile of the Merkle tree is damaged").then_some(()));
     assert!(server.stop().success());
     let spoil: [&dyn Fn(); 5] = [
         &|| std::fs::remove_dir_all(&proofs).expect("it is there"),

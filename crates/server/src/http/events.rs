@@ -60,7 +60,8 @@ fn open_stream(call: &Call) -> Handled {
     });
     let after = not_past_the_end(call, seen.unwrap_or_else(|| call.head.parameters.cursor(history, List::Events))?)?;
     let permit = Arc::clone(&call.app.streams).try_acquire_owned().map_err(|_none_left| {
-        Problem::new(ErrorCode::TooManyStreams, format!("{STREAMS_MAX} event streams are open, the most there may be"))
+        let detail = format!("{STREAMS_MAX} event streams are open, which is the limit");
+        Problem::new(ErrorCode::TooManyStreams, detail)
     })?;
     let follower = call.app.core.follow_events(Seq::new(after));
     let stream = stream::unfold((follower, permit, Arc::clone(&call.app)), next_sent);
@@ -74,8 +75,9 @@ fn not_past_the_end(call: &Call, after: u64) -> Result<u64, Problem> {
     if after <= last {
         return Ok(after);
     }
-    let detail =
-        format!("the cursor stands at {after}, this history ends at {last}: it was restored from an older copy");
+    let detail = format!(
+        "the cursor is after entry {after}, but the journal ends with entry {last}: the server runs on an older copy of it"
+    );
     Err(Problem::new(ErrorCode::CursorOfAnotherOrigin, detail).at("cursor"))
 }
 

@@ -81,7 +81,7 @@ impl From<PastError> for Failure {
             }
             PastError::Index(index::Fault::Damaged { .. }) => ErrorCode::IndexIncomplete,
             PastError::Journal(_) | PastError::Index(_) => {
-                tracing::error!(%error, "cannot read the past");
+                tracing::error!(%error, "a query about past transfers or balances failed");
                 return Problem::new(ErrorCode::JournalFailed, "the journal or its index cannot be read").into();
             }
             PastError::Field(FieldError::NotChosen { .. }) => ErrorCode::FieldNotIndexed,
@@ -96,7 +96,7 @@ impl From<PastError> for Failure {
 /// An internal error, which is a bug. The log names it; the client does not see it.
 pub(crate) fn internal(what: &str) -> Failure {
     tracing::error!(what, "internal error");
-    Problem::new(ErrorCode::Internal, "the server made a mistake; its log says which").into()
+    Problem::new(ErrorCode::Internal, "internal error; the server log has the details").into()
 }
 
 /// A 200 response with a JSON body.

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use disk::Directory;
 use journal::{EntryInContext, Fault};
 use proof::{Hash, SignedCheckpoint, StoreError, TileOf, TilePath, Tiles, TlogProof};
-use types::{Seq, TransferId};
+use types::{Seq, TransferId, shorten};
 
 use crate::Core;
 use crate::http::call::Call;
@@ -22,7 +22,8 @@ use crate::proofs::Proofs;
 pub(crate) async fn of_transfer(call: Call) -> Handled {
     let id: TransferId = call.head.id()?;
     let entry = call.app.core.past(move |history| history.entry_of(id)).await?;
-    let entry = entry.ok_or_else(|| Problem::new(ErrorCode::TransferNotFound, format!("no transfer {id} was made")))?;
+    let absent = || Problem::new(ErrorCode::TransferNotFound, format!("transfer {id} does not exist"));
+    let entry = entry.ok_or_else(absent)?;
     call.proof_of(call.app.core.in_context(entry).await?).await
 }
 
@@ -35,8 +36,8 @@ pub(crate) async fn of_entry(call: Call) -> Handled {
     let text = call.head.path_id();
     let sequence = text.parse().ok().filter(|sequence| *sequence > 0 && text.bytes().all(|byte| byte.is_ascii_digit()));
     let sequence: u64 = sequence.ok_or_else(|| {
-        Problem::new(ErrorCode::InvalidParameter, "found another text, expected the number of an entry, from 1")
-            .at("sequence")
+        let detail = format!("found `{}`, expected the number of an entry, 1 or higher", shorten(text));
+        Problem::new(ErrorCode::InvalidParameter, detail).at("sequence")
     })?;
     let entry = call.app.core.entry(Seq::new(sequence)).await?;
     let last = call.app.core.durable();
@@ -48,8 +49,9 @@ pub(crate) async fn of_consistency(call: Call) -> Handled {
     let proofs = call.proofs()?;
     let given = |name| call.head.parameters.parsed::<u64>(name);
     let (from, to) = (given("from")?, given("to")?);
-    let from =
-        from.filter(|from| *from > 0).ok_or_else(|| out_of_range("from", "expected a number of entries, from 1"))?;
+    let from = from
+        .filter(|from| *from > 0)
+        .ok_or_else(|| out_of_range("from", "expected a number of entries, 1 or higher"))?;
     let signed = call.covering(&proofs, to.unwrap_or(from).max(from)).await?;
     let to = to.unwrap_or(signed.checkpoint.size);
     if from > to {

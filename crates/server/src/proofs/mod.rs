@@ -53,7 +53,11 @@ impl Proofs {
         for _ in 0..MENDED_MAX {
             match ask(&self.tiles) {
                 Err(StoreError::Damaged { level, index }) => {
-                    tracing::warn!(level, index, "a tile of the proofs is damaged and is derived again");
+                    tracing::warn!(
+                        level,
+                        index,
+                        "a tile of the Merkle tree is damaged; rebuilding it from the journal"
+                    );
                     self.tiles.mend(level, index, |first| leaves(&self.reader, first))?;
                 }
                 answered => return answered,

@@ -115,7 +115,7 @@ pub(crate) fn open(
     }
     let rebuilt = checkpoint.is_none_or(|checkpoint| checkpoint.size != store.size());
     if rebuilt && held > 0 {
-        tracing::info!(entries = held, "the tree of the proofs is derived from the journal");
+        tracing::info!(entries = held, "rebuilding the Merkle tree from the journal");
     }
     // A checkpoint that a retired key signed is no longer served.
     let signed = claimed.clone().filter(|signed| !rebuilt && signed.note.verify(keys.key.verifier()).is_ok());
@@ -183,7 +183,8 @@ fn last_signed(keys: &Directory, origin: &str) -> Result<Option<SignedCheckpoint
     match signed {
         Some(signed) if signed.checkpoint.origin == origin => Ok(Some(signed)),
         Some(signed) => {
-            tracing::info!(of = signed.checkpoint.origin, "the checkpoint of the proofs is of an earlier history");
+            let of = signed.checkpoint.origin;
+            tracing::info!(of, "the stored checkpoint belongs to an earlier history and is ignored");
             Ok(None)
         }
         None => Err(ProofError::Unreadable),
@@ -212,7 +213,7 @@ impl Prover {
                     if let ProofError::Store(StoreError::Journal(fault)) = &error {
                         core.shared().guard.note_fault(fault);
                     }
-                    tracing::error!(%error, "the proofs do not go on; trying again");
+                    tracing::error!(%error, "extending the proofs failed; the thread tries again");
                     if stopping {
                         return Ok(());
                     }
