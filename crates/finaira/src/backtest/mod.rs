@@ -35,6 +35,7 @@ use self::replay::Replay;
 use self::summary::Summary;
 use self::time_order::{Schedule, TimeOrder};
 use crate::bundle_folder;
+use crate::stdio::{errln, outln};
 
 /// The name of the label for values that the policy lists as positive.
 const FRAUD: &str = "fraud";
@@ -55,7 +56,6 @@ pub(crate) struct Arguments {
     output: PathBuf,
 }
 
-#[expect(clippy::print_stdout, reason = "the summary goes to standard output, progress to standard error")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (bundle, policy) = bundle_folder::compile(&arguments.policy)?;
     let policy = Arc::new(policy);
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let output = Output::create(&arguments.output, &policy, (&mapping.id, payments.id_kind()), labelled)?;
     let fraud: Name = FRAUD.parse()?;
     if labelled && !policy.is_positive_label(FRAUD) {
-        eprintln!("labels do not affect features: the policy's [labels] do not list `{FRAUD}` as positive");
+        errln!("labels do not affect features: the policy's [labels] do not list `{FRAUD}` as positive");
     }
     let delay = mapping.label.as_ref().map(|label| label.delay).unwrap_or_default();
     let replay = Replay::new(&bundle, &policy, fraud, delay)?;
@@ -79,8 +79,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (summary, dropped) = decide(&input, payments, schedule, replay, output, &mut progress)?;
     let took = progress.finish();
 
-    print!("{}", summary.text(&policy, asset(&policy, &mapping), took, dropped));
-    println!("\nThe decisions for all rows are in {}", arguments.output.display());
+    outln!("{}", summary.text(&policy, asset(&policy, &mapping), took, dropped))?;
+    outln!("The decisions for all rows are in {}", arguments.output.display())?;
     if summary.decided() == 0
         && let Some((row, error)) = summary.first_error()
     {
