@@ -10,7 +10,7 @@ mod payments;
 use types::TenantId;
 
 pub use cell::Cell;
-pub use input::{Batches, Column, IdKind, Input, RowGroup, Texts};
+pub use input::{Batches, BrokenRow, Column, IdKind, Input, RowGroup, Texts};
 pub use payments::{Id, Payments, Row};
 
 /// The tenant that the payments of a file belong to.

@@ -11,7 +11,7 @@ use vault::{RootKey, Vault};
 
 use crate::TENANT;
 use crate::cell::Cell;
-use crate::input::{Column, IdKind, Input, RowGroup};
+use crate::input::{BrokenRow, Column, IdKind, Input, RowGroup};
 
 #[derive(Debug)]
 pub struct Row {
@@ -107,14 +107,14 @@ impl Payments {
         let mut rows = Vec::with_capacity(batch.rows);
         for (row, number) in (0..batch.rows).zip(first..) {
             let cells = Cells { columns: &batch.columns, row };
-            let fault = broken.next_if(|(place, _)| *place == row).map(|(_, fault)| fault.clone());
-            rows.push(self.row(cells, number, fault));
+            let broken = broken.next_if(|broken| broken.row == row);
+            rows.push(self.row(cells, number, broken));
         }
         self.tokens.forget_unsaved();
         rows
     }
 
-    fn row(&mut self, cells: Cells<'_>, number: u64, fault: Option<String>) -> Row {
+    fn row(&mut self, cells: Cells<'_>, number: u64, broken: Option<&BrokenRow>) -> Row {
         let id = match (cells.at(self.places.id), self.id_kind) {
             (Cell::Int(id), IdKind::Int) => Id::Int(id),
             (cell, _) => cell.text().map_or(Id::Unreadable, |text| Id::Text(text.into())),
@@ -122,8 +122,8 @@ impl Payments {
         let at = cells.at(self.places.time).time();
         let label = self.mapping.label.as_ref().zip(self.places.label);
         let positive = label.and_then(|(label, place)| is_positive(label, cells.at(place)));
-        let payment = match fault {
-            Some(fault) => Err(fault),
+        let payment = match broken {
+            Some(broken) => Err(broken.to_string()),
             None => self.payment(cells).map(Box::new),
         };
         Row { number, id, at, positive, payment }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde::Serialize;
 use tables::{Cell, Input, RowGroup};
 use types::{Timestamp, shorten};
@@ -80,7 +80,7 @@ impl Table {
     pub(super) fn each(&self, visit: &mut dyn FnMut(Row<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let mut before = 0;
         for batch in self.input.batches(&self.read)? {
-            let batch = batch.with_context(|| format!("cannot read {}", self.name))?;
+            let batch = batch?;
             for index in 0..batch.rows {
                 visit(Row { table: self, batch: &batch, index, number: before + index as u64 + 1 })?;
             }
@@ -101,13 +101,10 @@ pub(super) struct Row<'a> {
 impl Row<'_> {
     /// Fails if the row cannot be read with this file's columns.
     pub(super) fn check(&self) -> Result<(), BadRow> {
-        match self.batch.broken.binary_search_by_key(&self.index, |(index, _)| *index) {
-            Ok(found) => Err(BadRow {
-                column: None,
-                found: self.batch.broken.get(found).map(|(_, why)| why.clone()).unwrap_or_default(),
-                ..self.bad("", "as many fields as the header")
-            }),
-            Err(_) => Ok(()),
+        let broken = self.batch.broken.binary_search_by_key(&self.index, |broken| broken.row).ok();
+        match broken.and_then(|broken| self.batch.broken.get(broken)) {
+            Some(broken) => Err(BadRow { column: None, found: broken.found.clone(), ..self.bad("", &broken.expected) }),
+            None => Ok(()),
         }
     }
 

@@ -195,7 +195,7 @@ fn a_bad_row_is_reported_and_does_not_stop_the_run() {
              g invalid column `country`: found `NOR`, expected a string of at most 2 characters
              h invalid column `items`: found `one`, expected a whole number from -2^63 to 2^63 - 1
              - invalid column `id`: found no value, expected a payment's id
-             i invalid the row has 3 fields, expected 8
+             i invalid the row on line 11 has 3 fields, expected 8
              a invalid an earlier payment of this file has the same id
              j posted -"
         ),
@@ -330,6 +330,28 @@ fn a_file_that_cannot_be_read_stops_at_the_start() {
         "finaira: cannot determine the format of in.txt: expected a Parquet file, or a CSV file whose name ends in .csv",
     );
     check_refused("in.parquet", b"id\n1\n", "finaira: in.parquet is not a Parquet file: it does not start with PAR1");
+}
+
+#[test]
+fn a_quote_that_nobody_closes_is_an_error_and_not_a_shorter_file() {
+    let row = |number: u32, country: &str| format!("{number},2026-01-01T00:00:0{number}Z,1,ann,t1,{country},1,0\n");
+    let rows = |quoted: &str| [row(1, "NO"), row(2, quoted), row(3, "NO"), row(4, "NO")].concat();
+    let error = "finaira: cannot read in.csv: the file ends between quotes that opened on line 3";
+    check_refused("in.csv", format!("{HEADER}{}", rows("\"NO")).as_bytes(), error);
+    check_refused("in.csv", format!("{HEADER}{}", rows("\"NO")).replace('\n', "\r\n").as_bytes(), error);
+    let last = format!("{HEADER}{}", row(1, "NO")) + "2,2026-01-01T00:00:02Z,1,ann,t1,NO,1,\"0\n";
+    check_refused("in.csv", last.as_bytes(), error);
+
+    // Quotes that a later quote closes make one broken row of several lines.
+    check(
+        "id status error",
+        &(row(1, "NO") + &row(2, "\"NO") + &row(3, "\"SE\"") + &row(4, "NO") + &row(5, "\"N") + &row(6, "\",O")),
+        "1 posted -
+         2 invalid the row on lines 3 to 4 has text after a closing quote, expected the end of the field: an earlier \
+            quote may not be closed
+         4 posted -
+         5 invalid the row on lines 6 to 7 has 9 fields, expected 8",
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod csv;
 mod parquet;
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -39,8 +40,24 @@ pub struct RowGroup {
     pub rows: usize,
     /// The requested columns, in the order of the request.
     pub columns: Vec<Column>,
-    /// The rows that cannot be read with this file's columns, and why, in order.
-    pub broken: Vec<(usize, String)>,
+    /// The rows that cannot be read with this file's columns, in order.
+    pub broken: Vec<BrokenRow>,
+}
+
+/// A row of a CSV file that does not have the file's columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenRow {
+    /// The position of the row in its group.
+    pub row: usize,
+    /// What is wrong with it, with its lines in the file.
+    pub found: String,
+    pub expected: String,
+}
+
+impl fmt::Display for BrokenRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, expected {}", self.found, self.expected)
+    }
 }
 
 /// The values of one column, one per row.
@@ -118,8 +135,8 @@ impl Input {
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let mut start = Vec::new();
-        let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
-        file.take(4).read_to_end(&mut start).with_context(|| format!("cannot read {shown}"))?;
+        let file = File::open(path).with_context(|| cannot_read(path))?;
+        file.take(4).read_to_end(&mut start).with_context(|| cannot_read(path))?;
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let format = match extension.to_ascii_lowercase().as_str() {
             _ if start == PARQUET_MAGIC => parquet::columns(path).map(|columns| Format::Parquet { columns }),
@@ -129,7 +146,7 @@ impl Input {
                 "cannot determine the format of {shown}: expected a Parquet file, or a CSV file whose name ends in .csv"
             ),
         };
-        let format = format.with_context(|| format!("cannot read {shown}"))?;
+        let format = format.with_context(|| cannot_read(path))?;
         Ok(Self { path: path.to_owned(), format })
     }
 
@@ -172,13 +189,14 @@ impl Input {
     /// # Errors
     /// Fails if the file cannot be read. A row that cannot be parsed is not an error, but is reported in its batch.
     pub fn batches(&self, columns: &[usize]) -> anyhow::Result<Batches> {
-        let opened = match &self.format {
+        let rows = match &self.format {
             Format::Csv { names } => csv::Rows::open(&self.path, names.len(), columns).map(Rows::Csv),
             Format::Parquet { columns: leaves } => {
                 parquet::Rows::open(&self.path, leaves, columns).map(|rows| Rows::Parquet(Box::new(rows)))
             }
         };
-        opened.map(Batches).with_context(|| format!("cannot read {}", self.path.display()))
+        let rows = rows.with_context(|| cannot_read(&self.path))?;
+        Ok(Batches { path: self.path.clone(), rows })
     }
 
     /// The names of all columns, in order.
@@ -192,7 +210,10 @@ impl Input {
 
 /// Iterates over the rows of a file in batches.
 #[derive(Debug)]
-pub struct Batches(Rows);
+pub struct Batches {
+    path: PathBuf,
+    rows: Rows,
+}
 
 #[derive(Debug)]
 enum Rows {
@@ -204,10 +225,14 @@ impl Iterator for Batches {
     type Item = anyhow::Result<RowGroup>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match &mut self.0 {
+        let batch = match &mut self.rows {
             Rows::Csv(rows) => rows.next_batch(BATCH_ROWS),
             Rows::Parquet(rows) => rows.next_batch(BATCH_ROWS),
-        }
-        .transpose()
+        };
+        batch.with_context(|| cannot_read(&self.path)).transpose()
     }
+}
+
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read {}", path.display())
 }
