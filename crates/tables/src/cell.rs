@@ -36,7 +36,7 @@ pub enum Cell<'a> {
 const MINOR_UNITS_TOLERANCE: f64 = 1e-6;
 
 /// Whole doubles below this limit, 2^53, are exact.
-const WHOLE_DOUBLE_MAX: f64 = 9_007_199_254_740_992.0;
+pub(crate) const WHOLE_DOUBLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 impl<'a> Cell<'a> {
     /// The value as text, with numbers in their shortest decimal form. An id 7 is the same id whether the file has it
@@ -78,7 +78,8 @@ impl<'a> Cell<'a> {
     pub fn int(self) -> Option<i64> {
         match self {
             Cell::Int(number) => Some(number),
-            Cell::Text(text) => text.parse().ok(),
+            // A column with missing values is often written with decimals, so that 3 is 3.0.
+            Cell::Text(text) => text.parse().ok().or_else(|| i64::try_from(exact(text, 0)?).ok()),
             Cell::Double(number) => whole(number),
             Cell::Float(number) => whole(number.into()),
             Cell::Decimal { unscaled, scale } => i64::try_from(rescaled(unscaled, scale, 0)?).ok(),
@@ -101,9 +102,14 @@ impl<'a> Cell<'a> {
 
     /// The value as a boolean: a boolean, 1 or 0, or one of these as text.
     pub fn bool(self) -> Option<bool> {
-        let text = self.text()?;
-        let is = |words: [&str; 2]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
-        if is(["true", "1"]) { Some(true) } else { is(["false", "0"]).then_some(false) }
+        match (self, self.int()) {
+            (Cell::Bool(yes), _) => Some(yes),
+            (Cell::Text(text), _) if text.eq_ignore_ascii_case("true") => Some(true),
+            (Cell::Text(text), _) if text.eq_ignore_ascii_case("false") => Some(false),
+            (_, Some(0)) => Some(false),
+            (_, Some(1)) => Some(true),
+            (_, _) => None,
+        }
     }
 
     /// The value as an amount in minor units, given in units of 10^`scale` minor units. The conversion is exact for
@@ -260,5 +266,17 @@ mod tests {
         assert_eq!(Cell::Int(3).double(), Some(3.0));
         assert_eq!(Cell::Text("TRUE").bool(), Some(true));
         assert_eq!(Cell::Int(2).bool(), None);
+        for (text, int, bool) in [
+            ("3.0", Some(3), None),
+            ("1.0", Some(1), Some(true)),
+            ("0.0", Some(0), Some(false)),
+            ("-3.00", Some(-3), None),
+            ("9223372036854775807.0", Some(i64::MAX), None),
+            ("3.5", None, None),
+            ("1e0", None, None),
+            ("false", None, Some(false)),
+        ] {
+            assert_eq!((Cell::Text(text).int(), Cell::Text(text).bool()), (int, bool), "{text}");
+        }
     }
 }

@@ -5,12 +5,14 @@
 
 mod cell;
 mod input;
+mod labels;
 mod payments;
 
 use types::TenantId;
 
 pub use cell::Cell;
 pub use input::{Batches, BrokenRow, Column, IdKind, Input, RowGroup, Texts};
+pub use labels::{Label, Labels};
 pub use payments::{Id, Payments, Row};
 
 /// The tenant that the payments of a file belong to.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use api::payments::Given;
 use engine::NewPayment;
-use policy::{FileMapping, LabelColumn, PaymentType, Policy};
+use policy::{FileMapping, PaymentType, Policy};
 use types::{Digest, DigestBuilder, Name, PaymentId, Timestamp, Token};
 use vault::{RootKey, Vault};
 
 use crate::TENANT;
 use crate::cell::Cell;
 use crate::input::{BrokenRow, Column, IdKind, Input, RowGroup};
+use crate::labels::Labels;
 
 #[derive(Debug)]
 pub struct Row {
@@ -44,6 +45,8 @@ pub struct Payments {
     mapping: FileMapping,
     places: Places,
     id_kind: IdKind,
+    /// The labels of the rows so far, if the policy names a label column.
+    labels: Option<Labels>,
     tokens: Tokens,
 }
 
@@ -87,8 +90,9 @@ impl Payments {
         }
         let id_kind = columns.get(id).map_or(IdKind::Text, |&column| input.id_kind(column));
         let places = Places { columns, id, time, amount, label, attributes };
+        let labels = mapping.label.as_ref().map(Labels::new);
         let tokens = Tokens::new();
-        Ok(Self { policy: Arc::clone(policy), mapping: mapping.clone(), places, id_kind, tokens })
+        Ok(Self { policy: Arc::clone(policy), mapping: mapping.clone(), places, id_kind, labels, tokens })
     }
 
     /// The positions in the file of the columns to read.
@@ -99,6 +103,11 @@ impl Payments {
     /// How ids are written back.
     pub fn id_kind(&self) -> IdKind {
         self.id_kind
+    }
+
+    /// The values of the label column in the rows so far, if the policy names that column.
+    pub fn into_labels(self) -> Option<Labels> {
+        self.labels
     }
 
     /// Converts the rows of a batch. `first` is the number of its first row in the file.
@@ -120,8 +129,9 @@ impl Payments {
             (cell, _) => cell.text().map_or(Id::Unreadable, |text| Id::Text(text.into())),
         };
         let at = cells.at(self.places.time).time();
-        let label = self.mapping.label.as_ref().zip(self.places.label);
-        let positive = label.and_then(|(label, place)| is_positive(label, cells.at(place)));
+        // The values of a broken row are not those of its columns.
+        let labels = self.labels.as_mut().filter(|_| broken.is_none()).zip(self.places.label);
+        let positive = labels.and_then(|(labels, place)| labels.read(cells.at(place)));
         let payment = match broken {
             Some(broken) => Err(broken.to_string()),
             None => self.payment(cells).map(Box::new),
@@ -207,12 +217,6 @@ fn payment_type<'p>(policy: &'p Policy, mapping: &FileMapping) -> &'p PaymentTyp
 
 fn asset_scale(policy: &Policy, payment_type: &PaymentType) -> u8 {
     policy.ledgers().get(payment_type.ledger.get()).expect("a payment type names a ledger of its policy").asset.scale()
-}
-
-/// Returns `None` if the cell is empty.
-fn is_positive(label: &LabelColumn, cell: Cell<'_>) -> Option<bool> {
-    let text = cell.text()?;
-    Some(label.positive.iter().any(|positive| *positive == text))
 }
 
 /// Derives a payment id from the id in the file.

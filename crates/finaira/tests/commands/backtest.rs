@@ -302,6 +302,72 @@ fn the_summary_matches_the_file() {
     }
 }
 
+/// Runs rows with these labels, and compares the column `label`, the summary of the labels and the warnings.
+#[track_caller]
+fn check_labels(labels: &[&str], read: &str, summary: &str, warnings: &str) {
+    let folder = folder();
+    let rows = labels.iter().enumerate().map(|(n, label)| format!("{n},2026-01-01T00:00:00Z,1,ann,t1,NO,1,{label}\n"));
+    let output = run(&folder, "in.csv", format!("{HEADER}{}", rows.collect::<String>()).as_bytes());
+    let found: Vec<String> = rows_of(&folder).iter().map(|row| shown(row, "label")).collect();
+    assert_eq!(found.join(" "), read);
+    let (text, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let section = text.split("\n\n").find_map(|section| section.strip_prefix("Labels\n")).unwrap_or_default();
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines = |text: &str| text.trim().lines().map(words).collect::<Vec<_>>().join("\n");
+    assert_eq!(lines(section), lines(summary));
+    assert_eq!(errors.trim_end(), warnings);
+}
+
+fn rows_of(folder: &TempDir) -> Vec<Row> {
+    rows(&folder.path().join("out.parquet"))
+}
+
+#[test]
+fn labels_are_read_in_every_form_and_the_summary_shows_how() {
+    check_labels(
+        &["0.0", " 1", "True", "", "0.0", "nan"],
+        "legitimate fraud fraud - legitimate -",
+        "value    rows   read as
+         `0.0`       2  negative
+         ` 1`        1  positive
+         `True`      1  positive
+         `nan`       1   missing
+         no value    1   missing",
+        "",
+    );
+    check_labels(
+        &["N", "Y", "N"],
+        "legitimate legitimate legitimate",
+        "value  rows   read as
+         `N`       2  negative
+         `Y`       1  negative",
+        "warning: column `fraud` has no positive label; the policy lists `1` as positive",
+    );
+    check_labels(
+        &["0", "1", "2"],
+        "legitimate fraud legitimate",
+        "value  rows   read as
+         `0`       1  negative
+         `1`       1  positive
+         `2`       1  negative",
+        "warning: column `fraud` has 3 different labels; all except `1` count as negative",
+    );
+}
+
+#[test]
+fn the_summary_shows_only_the_most_frequent_labels() {
+    let codes: Vec<String> = (100..120).map(|code| code.to_string()).collect();
+    let labels: Vec<&str> = codes.iter().map(String::as_str).chain(["1", "0", "0"]).collect();
+    let values: String = (100..106).map(|code| format!("`{code}` 1 negative\n")).collect();
+    let folder = folder();
+    let rows = labels.iter().enumerate().map(|(n, label)| format!("{n},2026-01-01T00:00:00Z,1,ann,t1,NO,1,{label}\n"));
+    let output = run(&folder, "in.csv", format!("{HEADER}{}", rows.collect::<String>()).as_bytes());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<String> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let expected = format!("value rows read as\n`0` 2 negative\n`1` 1 positive\n{values}14 more values 14");
+    assert!(lines.join("\n").contains(&expected), "{text}");
+}
+
 #[test]
 fn two_runs_write_the_same_file() {
     let folder = folder();
