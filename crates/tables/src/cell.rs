@@ -54,15 +54,18 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The value as an instant: a timestamp or RFC 3339 text. Text without an offset is taken as UTC.
+    /// The value as an instant: a timestamp, or a text in the form of RFC 3339. The text may lack the seconds or the whole
+    /// time of day, which are then zero, and the offset, which is then UTC.
     pub fn time(self) -> Option<Timestamp> {
         match self {
             Cell::Time(ns) => u64::try_from(ns).ok().map(Timestamp::from_ns),
             Cell::Text(text) => {
-                // Many files write a space instead of the T of RFC 3339, and no offset.
-                let (date, time_of_day) = text.split_once([' ', 'T', 't'])?;
-                let offset = if time_of_day.contains(['Z', 'z', '+', '-']) { "" } else { "Z" };
-                format!("{date}T{time_of_day}{offset}").parse().ok()
+                // Many files write a space instead of the T of RFC 3339, and no offset, no seconds, or only the date.
+                let (date, rest) = text.split_once([' ', 'T', 't']).unwrap_or((text, "00:00"));
+                let (time_of_day, offset) = rest.split_at(rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len()));
+                let seconds = if time_of_day.len() == "00:00".len() { ":00" } else { "" };
+                let offset = if offset.is_empty() { "Z" } else { offset };
+                format!("{date}T{time_of_day}{seconds}{offset}").parse().ok()
             }
             Cell::Null
             | Cell::NotUtf8
@@ -243,7 +246,28 @@ mod tests {
         assert_eq!(time("2018-04-01 00:00:31"), Some("2018-04-01T00:00:31Z".to_owned()));
         assert_eq!(time("2018-04-01 00:00:31.500"), Some("2018-04-01T00:00:31.5Z".to_owned()));
         assert_eq!(time("2018-04-01T02:00:31+02:00"), Some("2018-04-01T00:00:31Z".to_owned()));
-        assert_eq!(time("2018-04-01"), None);
+        assert_eq!(time("2018-04-01"), Some("2018-04-01T00:00:00Z".to_owned()));
+        assert_eq!(time("2018-04-01 09:30"), Some("2018-04-01T09:30:00Z".to_owned()));
+        assert_eq!(time("2018-04-01T09:30Z"), Some("2018-04-01T09:30:00Z".to_owned()));
+        assert_eq!(time("2018-04-01T09:30+02:00"), Some("2018-04-01T07:30:00Z".to_owned()));
+        for text in [
+            "2018-04-31",
+            "2018-4-1",
+            "20180401",
+            "01.04.2018",
+            "1969-12-31",
+            "2018-04-01 ",
+            "2018-04-01T",
+            "2018-04-01 9:30",
+            "2018-04-01 24:00",
+            "2018-04-01 09",
+            "2018-04-01 09:60",
+            "2018-04-01+02:00",
+            "",
+            " ",
+        ] {
+            assert_eq!(time(text), None, "{text}");
+        }
         assert_eq!(time("1522540831"), None);
         assert_eq!(Cell::Time(-1).time(), None);
         assert_eq!(Cell::Int(1).time(), None);

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy::LabelColumn;
+use policy::{DecimalMark, LabelColumn};
 
 use crate::cell::{Cell, WHOLE_DOUBLE_MAX};
+use crate::forms::pointed;
 
 /// How many different values are counted one by one.
 const VALUES_MAX: usize = 1_000;
@@ -15,6 +16,7 @@ const VALUE_BYTES_MAX: usize = 256;
 /// Reads labels and counts their values.
 #[derive(Debug, Clone, Default)]
 pub struct Labels {
+    decimal: DecimalMark,
     /// The positive values of the policy, in their normal form.
     positive: Vec<String>,
     /// The values, as the file has them.
@@ -36,9 +38,9 @@ pub struct Label {
 }
 
 impl Labels {
-    pub(crate) fn new(column: &LabelColumn) -> Self {
-        let positive = column.positive.iter().filter_map(|value| normal(value)).collect();
-        Self { positive, ..Self::default() }
+    pub(crate) fn new(column: &LabelColumn, decimal: DecimalMark) -> Self {
+        let positive = column.positive.iter().filter_map(|value| normal(value, decimal)).collect();
+        Self { decimal, positive, ..Self::default() }
     }
 
     /// Whether the label of a row means fraud; `None` if the row has no label.
@@ -51,7 +53,7 @@ impl Labels {
             label.rows += 1;
             return label.positive;
         }
-        let positive = normal(&text).map(|value| self.positive.contains(&value));
+        let positive = normal(&text, self.decimal).map(|value| self.positive.contains(&value));
         self.has_positive |= positive == Some(true);
         if self.values.len() < VALUES_MAX && text.len() <= VALUE_BYTES_MAX {
             self.values.insert(text.into(), Label { rows: 1, positive });
@@ -85,17 +87,21 @@ impl Labels {
 
     /// The number of values counted by themselves that differ in meaning: `1` and `1.0` are one.
     pub fn meanings(&self) -> usize {
-        self.values.keys().filter_map(|value| normal(value)).collect::<BTreeSet<_>>().len()
+        self.values.keys().filter_map(|value| normal(value, self.decimal)).collect::<BTreeSet<_>>().len()
     }
 }
 
 /// The form in which labels are compared: without spaces around it, a number in its shortest form, and 1 or 0 for a
 /// boolean. Programs write the same labels as 1, 1.0 (if a value of the column is missing), True, or a boolean.
 /// Returns `None` if there is no label: for no text, or for a number that is missing.
-fn normal(text: &str) -> Option<String> {
+fn normal(text: &str, decimal: DecimalMark) -> Option<String> {
     let text = text.trim();
     let is = |word: &str| text.eq_ignore_ascii_case(word);
-    match text.parse::<f64>() {
+    let number = match decimal {
+        DecimalMark::Comma if text.contains(',') => pointed(text).parse::<f64>(),
+        DecimalMark::Comma | DecimalMark::Point => text.parse(),
+    };
+    match number {
         _ if text.is_empty() || is("nan") => None,
         _ if is("true") => Some("1".to_owned()),
         _ if is("false") => Some("0".to_owned()),
@@ -111,7 +117,7 @@ mod tests {
 
     fn labels(positive: &[&str]) -> Labels {
         let positive = positive.iter().map(|&value| value.to_owned()).collect();
-        Labels::new(&LabelColumn { column: "fraud".to_owned(), positive, delay: types::Span::ZERO })
+        Labels::new(&LabelColumn { column: "fraud".to_owned(), positive, delay: types::Span::ZERO }, DecimalMark::Point)
     }
 
     #[test]
@@ -136,6 +142,16 @@ mod tests {
                 assert_eq!(labels.read(cell), None, "{cell:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_label_may_have_a_decimal_comma() {
+        let labels = labels(&["1"]);
+        let mut labels = Labels { decimal: DecimalMark::Comma, ..labels };
+        assert_eq!(
+            ["1,0", "1", "1.0", "0,0"].map(|text| labels.read(Cell::Text(text)).unwrap()),
+            [true, true, true, false]
+        );
     }
 
     #[test]

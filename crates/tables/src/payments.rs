@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use api::payments::Given;
 use engine::NewPayment;
-use policy::{FileMapping, PaymentType, Policy};
+use policy::{AttributeKind, DecimalMark, FileMapping, PaymentType, Policy};
 use types::{Digest, DigestBuilder, Name, PaymentId, Timestamp, Token};
 use vault::{RootKey, Vault};
 
 use crate::TENANT;
 use crate::cell::Cell;
+use crate::forms;
 use crate::input::{BrokenRow, Column, IdKind, Input, RowGroup};
 use crate::labels::Labels;
 
@@ -90,7 +91,7 @@ impl Payments {
         }
         let id_kind = columns.get(id).map_or(IdKind::Text, |&column| input.id_kind(column));
         let places = Places { columns, id, time, amount, label, attributes };
-        let labels = mapping.label.as_ref().map(Labels::new);
+        let labels = mapping.label.as_ref().map(|label| Labels::new(label, mapping.decimal));
         let tokens = Tokens::new();
         Ok(Self { policy: Arc::clone(policy), mapping: mapping.clone(), places, id_kind, labels, tokens })
     }
@@ -146,12 +147,17 @@ impl Payments {
         let Some(id) = id.text() else { return Err(unfit(&mapping.id, id, "a payment's id")) };
         let time = cells.at(places.time);
         let at = time.time().ok_or_else(|| unfit(&mapping.time, time, TIME))?;
-        let amount = cells.at(places.amount);
+        let amount_cell = cells.at(places.amount);
         let scale = match mapping.amount_unit {
             policy::AmountUnit::Major => asset_scale(policy, payment_type),
             policy::AmountUnit::Minor => 0,
         };
-        let amount = amount.amount(scale).ok_or_else(|| unfit(&mapping.amount, amount, &amount_expected(scale)))?;
+        let mut room = String::new();
+        let amount = forms::number(amount_cell, mapping.decimal, &mut room).amount(scale);
+        let amount = amount.ok_or_else(|| {
+            let expected = amount_expected(scale) + with_mark(mapping.decimal);
+            unfit(&mapping.amount, amount_cell, &expected)
+        })?;
         let mut attributes = Vec::with_capacity(payment_type.attributes.len());
         for (attribute, place) in payment_type.attributes.iter().zip(&places.attributes) {
             let Some((place, column)) = place else {
@@ -163,8 +169,16 @@ impl Payments {
                 attributes.push(None);
                 continue;
             }
-            let value = api::payments::value(attribute, &cell, policy.entities())
-                .map_err(|complaint| unfit(column, cell, &complaint.expected))?;
+            let (is_number, mut room) = (is_number(attribute.kind), String::new());
+            let given = if is_number {
+                forms::number(cell, mapping.decimal, &mut room)
+            } else {
+                forms::one_line(cell, &mut room)
+            };
+            let value = api::payments::value(attribute, &given, policy.entities()).map_err(|complaint| {
+                let mark = if is_number { with_mark(mapping.decimal) } else { "" };
+                unfit(column, cell, &format!("{}{mark}", complaint.expected))
+            })?;
             let token = value.tokenised(&mut |kind, value, personal| tokens.token(kind, value, personal));
             attributes
                 .push(Some(token.map_err(|full| {
@@ -198,7 +212,8 @@ impl<'a> Cells<'a> {
     }
 }
 
-const TIME: &str = "an instant of 1970 to 2262: a timestamp, RFC 3339, or YYYY-MM-DD HH:MM:SS in UTC";
+const TIME: &str =
+    "an instant of 1970 to 2262: a timestamp, RFC 3339, or YYYY-MM-DD, with or without HH:MM or HH:MM:SS, in UTC";
 
 fn unfit(column: &str, cell: Cell<'_>, expected: &str) -> String {
     format!("column `{column}`: found {cell}, expected {expected}")
@@ -208,6 +223,21 @@ fn amount_expected(scale: u8) -> String {
     match scale {
         0 => "a non-negative whole number, at most 2^63 - 1".to_owned(),
         scale => format!("a non-negative number with at most {scale} decimals, at most 2^63 - 1 minor units"),
+    }
+}
+
+/// Says how numbers are written, for messages.
+fn with_mark(mark: DecimalMark) -> &'static str {
+    match mark {
+        DecimalMark::Point => "",
+        DecimalMark::Comma => ", with a decimal comma",
+    }
+}
+
+fn is_number(kind: AttributeKind) -> bool {
+    match kind {
+        AttributeKind::Int | AttributeKind::Double | AttributeKind::Bool => true,
+        AttributeKind::Text { .. } | AttributeKind::Time | AttributeKind::Account | AttributeKind::Entity(_) => false,
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mapping = mapping
         .with_context(|| format!("the policy {} has no [file], which says how to read a file", policy.name()))?;
     check_output(arguments)?;
-    let input = Input::open(&arguments.input)?;
+    let input = Input::open(&arguments.input, mapping.delimiter)?;
     let payments = Payments::new(&policy, &mapping, &input)?;
     let labelled = mapping.label.is_some();
     let output = Output::create(&arguments.output, &policy, (&mapping.id, payments.id_kind()), labelled)?;

@@ -169,7 +169,7 @@ fn every_row_has_its_decision() {
 
 #[test]
 fn a_bad_row_is_reported_and_does_not_stop_the_run() {
-    let time = "expected an instant of 1970 to 2262: a timestamp, RFC 3339, or YYYY-MM-DD HH:MM:SS in UTC";
+    let time = "expected an instant of 1970 to 2262: a timestamp, RFC 3339, or YYYY-MM-DD, with or without HH:MM or HH:MM:SS, in UTC";
     let amount = "expected a non-negative number with at most 2 decimals, at most 2^63 - 1 minor units";
     check(
         "id status error",
@@ -320,6 +320,48 @@ fn check_labels(labels: &[&str], read: &str, summary: &str, warnings: &str) {
 
 fn rows_of(folder: &TempDir) -> Vec<Row> {
     rows(&folder.path().join("out.parquet"))
+}
+
+#[test]
+fn files_of_banks_are_read() {
+    let folder = folder();
+    let settings = "[file]\ndelimiter = \"tab\"\ndecimal = \",\"";
+    let policy = POLICY.replacen("[file]", settings, 1).replacen("chars_max = 2", "chars_max = 5", 1);
+    fs::write(folder.path().join("policy/policy.toml"), policy).unwrap();
+    let content = "a,2026-01-01,12,50,ann,t1,\"N\nO\",1,1\n\
+                   b,2026-01-01 09:30,7,ann,t1,\"N O\",3,0,0,0\n\
+                   c,2026-01-01 09:30,7.5,ann,t1,NO,1,0\n";
+    // Tabs instead of commas, except in numbers.
+    let content = format!("{HEADER}{content}").replace(',', "\t");
+    let content = content.replace("12\t50", "12,50").replace("3\t0\t0\t0", "3,0\t0,0");
+    let output = run(&folder, "in.csv", content.as_bytes());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let columns = ["id", "occurred_at", "status", "spend", "country", "label", "error"];
+    let found: Vec<String> =
+        rows_of(&folder).iter().map(|row| columns.map(|column| shown(row, column)).join("|")).collect();
+    let expected = [
+        "a|1767225600000000000|posted|1250|N O|fraud|-",
+        "b|1767259800000000000|posted|1950|N O|legitimate|-",
+        "c|1767259800000000000|invalid|-|-|legitimate|column `amount`: found `7.5`, expected a non-negative number \
+         with at most 2 decimals, at most 2^63 - 1 minor units, with a decimal comma",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_header_with_another_delimiter_says_so() {
+    for (delimiter, shown, setting) in [(";", ";", ";"), ("\t", "\\t", "tab"), ("|", "|", "|")] {
+        let names = ["id", "time", "amount"];
+        let found = names.join(shown);
+        check_refused(
+            "in.csv",
+            format!("{}\n1\n", names.join(delimiter)).as_bytes(),
+            &format!(
+                "finaira: in.csv has no column `id`; its columns are `{found}`, where `{shown}` may separate columns: set \
+                 delimiter = \"{setting}\" under [file]"
+            ),
+        );
+    }
 }
 
 #[test]

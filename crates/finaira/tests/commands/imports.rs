@@ -147,6 +147,10 @@ fn a_file_that_ends_between_quotes_is_not_imported() {
     let found = run("id,code,flags\n1,7,\n2,7\n3,7,\n");
     let expected = "accounts.csv, row 2: the row on line 3 has 2 fields, expected 3\n";
     assert!(found.contains(expected), "{found}");
+    let found = run("id\tcode\n1\t7\n");
+    let expected =
+        "finaira: accounts.csv has an unknown column `id\\tcode`; found `\\t` in it, expected `,` between columns";
+    assert!(found.starts_with(expected), "{found}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 fn rows(path: &Path) -> Result<Verdict, Failure> {
     let policy = Arc::clone(&past().policy);
     let mapping = policy.file_mapping().cloned().ok_or("the policy has no file mapping")?;
-    let input = Input::open(path)?;
+    let input = Input::open(path, mapping.delimiter)?;
     let mut payments = Payments::new(&policy, &mapping, &input)?;
     let mut number = 0;
     let mut left = DECIDED_MAX;

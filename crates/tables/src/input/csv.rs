@@ -33,9 +33,9 @@ impl std::fmt::Debug for Rows {
 }
 
 /// Reads the column names of a file.
-pub(super) fn names(path: &Path) -> anyhow::Result<Vec<String>> {
+pub(super) fn names(path: &Path, delimiter: u8) -> anyhow::Result<Vec<String>> {
     let mut fields = Fields::default();
-    if !open(path)?.read(&mut fields)? {
+    if !open(path, delimiter)?.read(&mut fields)? {
         bail!("the file is empty; a CSV file starts with a line of column names");
     }
     let name = |field: &[u8]| String::from_utf8(field.to_vec()).ok();
@@ -43,14 +43,14 @@ pub(super) fn names(path: &Path) -> anyhow::Result<Vec<String>> {
     names.context("the line of column names is not UTF-8")
 }
 
-fn open(path: &Path) -> anyhow::Result<Reader<BufReader<File>>> {
-    Reader::new(BufReader::with_capacity(BUFFER_BYTES, File::open(path)?), b',')
+fn open(path: &Path, delimiter: u8) -> anyhow::Result<Reader<BufReader<File>>> {
+    Reader::new(BufReader::with_capacity(BUFFER_BYTES, File::open(path)?), delimiter)
 }
 
 impl Rows {
     /// Opens a file to read these columns. Each row must have `expected` fields.
-    pub(super) fn open(path: &Path, expected: usize, columns: &[usize]) -> anyhow::Result<Self> {
-        let (mut reader, mut fields) = (open(path)?, Fields::default());
+    pub(super) fn open(path: &Path, delimiter: u8, expected: usize, columns: &[usize]) -> anyhow::Result<Self> {
+        let (mut reader, mut fields) = (open(path, delimiter)?, Fields::default());
         reader.read(&mut fields)?;
         Ok(Self { reader, fields, expected, columns: columns.to_vec() })
     }

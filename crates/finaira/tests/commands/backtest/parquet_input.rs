@@ -54,7 +54,7 @@ fn types_of_other_programs_are_read() {
         "10 invalid - - - column `amount`: found `1.005`, expected a non-negative number with at most 2 \
          decimals, at most 2^63 - 1 minor units",
         "11 invalid - - - column `time`: found a time outside 1970 to 2262, expected an instant of 1970 to 2262: a \
-         timestamp, RFC 3339, or YYYY-MM-DD HH:MM:SS in UTC",
+         timestamp, RFC 3339, or YYYY-MM-DD, with or without HH:MM or HH:MM:SS, in UTC",
     ];
     assert_eq!(found, expected);
 }
