@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::basic::Compression;
+use parquet::basic::{BrotliLevel, Compression};
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;
 use parquet::file::properties::WriterProperties;
@@ -90,7 +90,12 @@ const SCHEMA: &str = "message payments {
 }";
 
 pub(super) fn parquet_seeds() -> Vec<(String, Vec<u8>)> {
-    let forms = [("plain", Compression::UNCOMPRESSED), ("snappy", Compression::SNAPPY)];
+    let forms = [
+        ("plain", Compression::UNCOMPRESSED),
+        ("snappy", Compression::SNAPPY),
+        ("lz4", Compression::LZ4_RAW),
+        ("brotli", Compression::BROTLI(BrotliLevel::default())),
+    ];
     forms.iter().map(|(name, compression)| ((*name).to_owned(), parquet_file(*compression))).collect()
 }
 
