@@ -51,7 +51,7 @@ fn decompressed(archive: &[u8]) -> Result<Cow<'_, [u8]>, String> {
         return Ok(Cow::Borrowed(archive));
     }
     let mut content = Vec::new();
-    let mut limited = MultiGzDecoder::new(archive).take(ARCHIVE_BYTES_MAX as u64 + 1);
+    let mut limited = MultiGzDecoder::new(archive).take((ARCHIVE_BYTES_MAX as u64).saturating_add(1));
     let read = limited.read_to_end(&mut content);
     read.map_err(|error| format!("the archive cannot be decompressed with gzip: {error}"))?;
     if content.len() > ARCHIVE_BYTES_MAX {

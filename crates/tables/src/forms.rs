@@ -29,13 +29,13 @@ pub(crate) fn pointed(text: &str) -> String {
 /// A text on one line: each tab and each end of a line is a space. Payments have no control characters, and a line break
 /// in the name of a shop should not cost the payment. `room` keeps the text.
 pub(crate) fn one_line<'a>(cell: Cell<'a>, room: &'a mut String) -> Cell<'a> {
-    match cell {
-        Cell::Text(text) if text.contains(['\t', '\r', '\n']) => {
-            *room = text.replace("\r\n", " ").replace(['\t', '\r', '\n'], " ");
-            Cell::Text(room)
-        }
-        cell => cell,
+    if let Cell::Text(text) = cell
+        && text.contains(['\t', '\r', '\n'])
+    {
+        *room = text.replace("\r\n", " ").replace(['\t', '\r', '\n'], " ");
+        return Cell::Text(room);
     }
+    cell
 }
 
 #[cfg(test)]

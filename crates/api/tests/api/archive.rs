@@ -14,20 +14,20 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
-        archive.append_data(&mut header, name, *bytes).unwrap();
+        archive.append_data(&mut header, name, *bytes).expect("writing to memory succeeds");
     }
-    archive.into_inner().unwrap()
+    archive.into_inner().expect("writing to memory succeeds")
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    encoder.write_all(bytes).expect("writing to memory succeeds");
+    encoder.finish().expect("writing to memory succeeds")
 }
 
 #[track_caller]
 fn check_refused(archive: &[u8], expected: &str) {
-    let problem = bundle(archive).unwrap_err();
+    let problem = bundle(archive).expect_err("a refusal");
     assert_eq!((problem.code().as_str(), problem.detail()), ("invalid_archive", expected));
 }
 

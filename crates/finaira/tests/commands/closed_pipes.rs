@@ -17,7 +17,7 @@ fn finaira(arguments: &[&str]) -> Command {
 
 /// The end of a pipe that nobody reads.
 fn unread() -> Stdio {
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     writer.into()
 }
@@ -25,11 +25,11 @@ fn unread() -> Stdio {
 /// Runs a command, once without a reader of its output, and once without a reader of its errors either.
 #[track_caller]
 fn check(arguments: &[&str], status: i32) {
-    let Output { status: ended, stderr, .. } = finaira(arguments).stdout(unread()).output().unwrap();
+    let Output { status: ended, stderr, .. } = finaira(arguments).stdout(unread()).output().expect("the binary runs");
     let errors = String::from_utf8_lossy(&stderr);
     assert_eq!(ended.code(), Some(status), "{arguments:?} without a reader of its output: {ended}, {errors}");
     assert!(!errors.contains("panicked"), "{arguments:?}: {errors}");
-    let ended = finaira(arguments).stdout(unread()).stderr(unread()).status().unwrap();
+    let ended = finaira(arguments).stdout(unread()).stderr(unread()).status().expect("the binary runs");
     assert_eq!(ended.code(), Some(status), "{arguments:?} without any reader: {ended}");
 }
 
