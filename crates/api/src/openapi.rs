@@ -13,10 +13,10 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::events::Event;
-use crate::packed;
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::{Answer, Body, Key, Kind, Method, ROUTES, Route, Shape};
 use crate::scope::Scope;
+use crate::{archive, packed};
 
 const API_KEY: &str = "api_key";
 const JSON: &str = "application/json";
@@ -107,19 +107,25 @@ fn operation(route: &Route) -> Operation {
             .schema(Some(string()));
         operation = operation.parameter(parameter);
     }
-    if let Some((required, media_type, schema)) = match route.body {
+    if let Some((required, media_types, schema)) = match route.body {
         Body::None => None,
-        Body::Json(shape) | Body::Batch(shape) => Some((Required::True, JSON, reference(shape))),
-        Body::Empty(shape) => Some((Required::False, JSON, reference(shape))),
-        Body::Archive => Some((Required::True, "application/x-tar", binary())),
-        Body::Packed { .. } => Some((Required::True, packed::MEDIA_TYPE, binary())),
+        Body::Json(shape) | Body::Batch(shape) => Some((Required::True, &[JSON][..], reference(shape))),
+        Body::Empty(shape) => Some((Required::False, &[JSON][..], reference(shape))),
+        Body::Archive => Some((Required::True, &archive::MEDIA_TYPES[..], binary())),
+        Body::Packed { .. } => Some((Required::True, &[packed::MEDIA_TYPE][..], binary())),
     } {
         let summary = match route.body {
             Body::Packed { summary, .. } => Some(summary),
-            Body::None | Body::Json(_) | Body::Batch(_) | Body::Empty(_) | Body::Archive => None,
+            Body::Archive => Some(
+                "A tar archive of the policy's folder, at most 20 MiB, or compressed with gzip, at most 20 MiB when \
+                 decompressed. The server recognises the compression by itself; either content type is accepted for both.",
+            ),
+            Body::None | Body::Json(_) | Body::Batch(_) | Body::Empty(_) => None,
         };
-        let content = Content::new(Some(schema));
-        let body = RequestBodyBuilder::new().required(Some(required)).description(summary).content(media_type, content);
+        let body = RequestBodyBuilder::new().required(Some(required)).description(summary);
+        let content =
+            |body: RequestBodyBuilder, media_type: &&str| body.content(*media_type, Content::new(Some(schema.clone())));
+        let body = media_types.iter().fold(body, content);
         operation = operation.request_body(Some(body.build()));
     }
     for (status, response) in responses(route) {

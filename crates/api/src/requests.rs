@@ -27,7 +27,9 @@ pub struct LedgerBody {
 pub struct LabelBody {
     /// The id of the payment.
     pub payment: String,
-    /// What it was, such as `fraud`. The policy says which labels count as positive.
+    /// What it was, such as `fraud`. The labels that the policy lists under `[labels]` count as positive, by default
+    /// `fraud` and `chargeback`. Every other label counts as negative, even one that the policy does not know, such as a
+    /// misspelt one.
     #[schema(pattern = "^[a-z][a-z0-9_]{0,63}$", example = "fraud")]
     pub label: String,
 }

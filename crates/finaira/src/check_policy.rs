@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::bundle_folder;
+use crate::stdio::outln;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -10,17 +11,15 @@ pub(crate) struct Arguments {
     folder: PathBuf,
 }
 
-#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (_, policy) = bundle_folder::compile(&arguments.folder)?;
-    println!(
+    outln!(
         "{} is valid: {} payment types, {} features, {} rules, {} models",
         policy.name(),
         policy.payment_types().len(),
         policy.features().len(),
         policy.rules().len(),
         policy.models().len()
-    );
-    println!("digest {}", policy.digest());
-    Ok(())
+    )?;
+    outln!("digest {}", policy.digest())
 }

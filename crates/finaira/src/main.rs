@@ -1,4 +1,5 @@
 //! `finaira`: the command line.
+#![warn(clippy::print_stderr)] // As for standard output: what prints must not panic, see `stdio`.
 
 mod backtest;
 mod backup;
@@ -10,6 +11,7 @@ mod import;
 mod prove;
 mod restore;
 mod serve;
+mod stdio;
 mod verify;
 
 use std::process::ExitCode;
@@ -71,7 +73,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("finaira: {}", sentence(&error));
+            stdio::errln!("finaira: {}", sentence(&error));
             exit_code(&error)
         }
     }

@@ -7,6 +7,7 @@ use types::{Seq, Timestamp};
 
 use crate::backtest::progress::Progress;
 use crate::backtest::table::thousands;
+use crate::stdio::outln;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -24,7 +25,6 @@ pub(crate) struct Arguments {
     to_time: Option<Timestamp>,
 }
 
-#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let until = match (arguments.to_seq, arguments.to_time) {
         (Some(seq), _) => Until::Seq(Seq::new(seq)),
@@ -40,18 +40,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         progress.finish();
     }
     let Restored { departed, decided_at, identity, left_out, damage_behind } = restored?;
-    println!("Restored the first {} entries, up to {decided_at}.", thousands(departed.size.into()));
-    println!("  departs from   origin {}, {} entries, root {}", departed.origin, departed.size, departed.root);
-    println!("  continues as   origin {}, epoch {}, from entry {}", identity.origin, identity.epoch, departed.size + 1);
+    outln!("Restored the first {} entries, up to {decided_at}.", thousands(departed.size.into()))?;
+    outln!("  departs from   origin {}, {} entries, root {}", departed.origin, departed.size, departed.root)?;
+    outln!("  continues as   origin {}, epoch {}, from entry {}", identity.origin, identity.epoch, departed.size + 1)?;
     let least = if damage_behind.is_some() { "at least " } else { "" };
-    println!("  left out       {least}{} entries", thousands(left_out.into()));
+    outln!("  left out       {least}{} entries", thousands(left_out.into()))?;
     if let Some(damage) = damage_behind {
-        println!("  and everything after this damage: {damage}");
+        outln!("  and everything after this damage: {damage}")?;
     }
-    println!(
+    outln!(
         "Copy the matching keys directory into {}, then start a server there. Readers of events and copies of \
          the journal must start again, because their cursors belong to the previous history.",
         arguments.to.display()
-    );
+    )?;
     Ok(())
 }

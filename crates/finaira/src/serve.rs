@@ -1,6 +1,6 @@
 //! `finaira serve` runs the engine and its HTTP API.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use journal::Layout;
 use pipeline::ClockBounds;
 use server::{OpenError, Opened, Options, Stopped, Stopwatch};
 use types::Span;
+
+use crate::stdio::outln;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -80,7 +82,6 @@ enum LogFormat {
     Json,
 }
 
-#[expect(clippy::print_stdout, reason = "address and key go to standard output, logs to standard error")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     start_logs(arguments.log_format, arguments.log_level);
     let options = Options {
@@ -112,10 +113,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let mut opened = Opened::open(&options)?;
         tracing::info!(%address, last = opened.recovered.last.get(), "serving");
         if let Some(key) = &opened.api_key {
-            println!("API key (shown once, keep it): {key}");
+            outln!("API key (shown once, keep it): {key}")?;
         }
-        println!("Listening on http://{address}");
-        std::io::stdout().flush()?;
+        outln!("Listening on http://{address}")?;
         for _ in 0..REOPENED_MAX {
             let listening = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
             let confirm_clock = match opened.serve(listening, stop).await {
@@ -190,7 +190,9 @@ pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 
 
 fn start_logs(format: LogFormat, level: tracing::level_filters::LevelFilter) {
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    // A line that cannot be written is lost: to report that on standard error, the library would panic.
+    let builder =
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).log_internal_errors(false);
     match format {
         LogFormat::Text => builder.with_ansi(terminal).init(),
         LogFormat::Auto if terminal => builder.init(),

@@ -8,6 +8,7 @@ use proof::VerifierKey;
 
 use crate::backtest::progress::{Progress, per_second};
 use crate::backtest::table::{Table, thousands};
+use crate::stdio::outln;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -22,7 +23,6 @@ pub(crate) struct Arguments {
     key: Option<VerifierKey>,
 }
 
-#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let checkpoint =
         arguments.checkpoint.as_ref().map(|path| CheckpointFile { path: path.clone(), key: arguments.key.clone() });
@@ -38,24 +38,24 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let mut out = String::new();
     table.write_to(&mut out);
-    print!("{out}");
+    crate::stdio::out(format_args!("{out}"))?;
     if let Some((last, root)) = end {
         let root: String = root.iter().map(|byte| format!("{byte:02x}")).collect();
-        println!("The journal ends with entry {last}; the Merkle root over all entries is {root}.");
+        outln!("The journal ends with entry {last}; the Merkle root over all entries is {root}.")?;
         if let Some(elapsed) = elapsed {
             let rate = thousands(per_second(last.get(), elapsed).into());
-            println!("Read in {:.1} s, {rate} entries a second.", elapsed.as_secs_f64());
+            outln!("Read in {:.1} s, {rate} entries a second.", elapsed.as_secs_f64())?;
         }
     }
     for note in &notes {
-        println!("Note: {note}.");
+        outln!("Note: {note}.")?;
     }
     if findings.is_empty() {
-        println!("All checks passed.");
+        outln!("All checks passed.")?;
         return Ok(());
     }
     for finding in &findings {
-        println!("FOUND in the {}: {}\n  what to do: {}", finding.place, finding.what, finding.advice);
+        outln!("FOUND in the {}: {}\n  what to do: {}", finding.place, finding.what, finding.advice)?;
     }
     let of_the_journal = findings.iter().filter(|finding| finding.place.is_truth()).count();
     match of_the_journal {

@@ -61,8 +61,8 @@ pub use problem::Problem;
 pub use reason::LEG_FAILED;
 pub use spec::{
     AccountFlagsSpec, AccountTemplate, AggregateKind, AmountUnit, Attribute, AttributeKind, Capture, CaptureExpiry,
-    Counts, Entity, FeatureSource, FeatureSpec, FeatureType, FileMapping, LabelColumn, LedgerSpec, Leg, LegAccount,
-    ModelSpec, OccurredAt, OnFailure, PaymentType, Review, ReviewExpiry, Rule, RuleEffect, StreamClock, StreamSpec,
-    Thresholds,
+    Counts, DecimalMark, Entity, FeatureSource, FeatureSpec, FeatureType, FileMapping, LabelColumn, LedgerSpec, Leg,
+    LegAccount, ModelSpec, OccurredAt, OnFailure, PaymentType, Review, ReviewExpiry, Rule, RuleEffect, StreamClock,
+    StreamSpec, Thresholds,
 };
 pub use value::{AttributeValue, FeatureValue, MissingReason};

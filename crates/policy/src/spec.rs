@@ -374,6 +374,20 @@ pub struct FileMapping {
     pub label: Option<LabelColumn>,
     /// The columns of attributes. Every required attribute has one.
     pub attributes: Vec<(AttributeIdx, String)>,
+    /// The ASCII character between the fields of a CSV file.
+    pub delimiter: u8,
+    /// How texts write numbers.
+    pub decimal: DecimalMark,
+}
+
+/// The character between the whole part and the fraction of a number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DecimalMark {
+    /// `12.50`
+    #[default]
+    Point,
+    /// `12,50`
+    Comma,
 }
 
 /// The unit of amounts in a file.

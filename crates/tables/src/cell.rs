@@ -36,7 +36,7 @@ pub enum Cell<'a> {
 const MINOR_UNITS_TOLERANCE: f64 = 1e-6;
 
 /// Whole doubles below this limit, 2^53, are exact.
-const WHOLE_DOUBLE_MAX: f64 = 9_007_199_254_740_992.0;
+pub(crate) const WHOLE_DOUBLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 impl<'a> Cell<'a> {
     /// The value as text, with numbers in their shortest decimal form. An id 7 is the same id whether the file has it
@@ -54,15 +54,18 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The value as an instant: a timestamp or RFC 3339 text. Text without an offset is taken as UTC.
+    /// The value as an instant: a timestamp, or a text in the form of RFC 3339. The text may lack the seconds or the whole
+    /// time of day, which are then zero, and the offset, which is then UTC.
     pub fn time(self) -> Option<Timestamp> {
         match self {
             Cell::Time(ns) => u64::try_from(ns).ok().map(Timestamp::from_ns),
             Cell::Text(text) => {
-                // Many files write a space instead of the T of RFC 3339, and no offset.
-                let (date, time_of_day) = text.split_once([' ', 'T', 't'])?;
-                let offset = if time_of_day.contains(['Z', 'z', '+', '-']) { "" } else { "Z" };
-                format!("{date}T{time_of_day}{offset}").parse().ok()
+                // Many files write a space instead of the T of RFC 3339, and no offset, no seconds, or only the date.
+                let (date, rest) = text.split_once([' ', 'T', 't']).unwrap_or((text, "00:00"));
+                let (time_of_day, offset) = rest.split_at(rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len()));
+                let seconds = if time_of_day.len() == "00:00".len() { ":00" } else { "" };
+                let offset = if offset.is_empty() { "Z" } else { offset };
+                format!("{date}T{time_of_day}{seconds}{offset}").parse().ok()
             }
             Cell::Null
             | Cell::NotUtf8
@@ -78,7 +81,8 @@ impl<'a> Cell<'a> {
     pub fn int(self) -> Option<i64> {
         match self {
             Cell::Int(number) => Some(number),
-            Cell::Text(text) => text.parse().ok(),
+            // A column with missing values is often written with decimals, so that 3 is 3.0.
+            Cell::Text(text) => text.parse().ok().or_else(|| i64::try_from(exact(text, 0)?).ok()),
             Cell::Double(number) => whole(number),
             Cell::Float(number) => whole(number.into()),
             Cell::Decimal { unscaled, scale } => i64::try_from(rescaled(unscaled, scale, 0)?).ok(),
@@ -101,9 +105,14 @@ impl<'a> Cell<'a> {
 
     /// The value as a boolean: a boolean, 1 or 0, or one of these as text.
     pub fn bool(self) -> Option<bool> {
-        let text = self.text()?;
-        let is = |words: [&str; 2]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
-        if is(["true", "1"]) { Some(true) } else { is(["false", "0"]).then_some(false) }
+        match (self, self.int()) {
+            (Cell::Bool(yes), _) => Some(yes),
+            (Cell::Text(text), _) if text.eq_ignore_ascii_case("true") => Some(true),
+            (Cell::Text(text), _) if text.eq_ignore_ascii_case("false") => Some(false),
+            (_, Some(0)) => Some(false),
+            (_, Some(1)) => Some(true),
+            (_, _) => None,
+        }
     }
 
     /// The value as an amount in minor units, given in units of 10^`scale` minor units. The conversion is exact for
@@ -237,7 +246,28 @@ mod tests {
         assert_eq!(time("2018-04-01 00:00:31"), Some("2018-04-01T00:00:31Z".to_owned()));
         assert_eq!(time("2018-04-01 00:00:31.500"), Some("2018-04-01T00:00:31.5Z".to_owned()));
         assert_eq!(time("2018-04-01T02:00:31+02:00"), Some("2018-04-01T00:00:31Z".to_owned()));
-        assert_eq!(time("2018-04-01"), None);
+        assert_eq!(time("2018-04-01"), Some("2018-04-01T00:00:00Z".to_owned()));
+        assert_eq!(time("2018-04-01 09:30"), Some("2018-04-01T09:30:00Z".to_owned()));
+        assert_eq!(time("2018-04-01T09:30Z"), Some("2018-04-01T09:30:00Z".to_owned()));
+        assert_eq!(time("2018-04-01T09:30+02:00"), Some("2018-04-01T07:30:00Z".to_owned()));
+        for text in [
+            "2018-04-31",
+            "2018-4-1",
+            "20180401",
+            "01.04.2018",
+            "1969-12-31",
+            "2018-04-01 ",
+            "2018-04-01T",
+            "2018-04-01 9:30",
+            "2018-04-01 24:00",
+            "2018-04-01 09",
+            "2018-04-01 09:60",
+            "2018-04-01+02:00",
+            "",
+            " ",
+        ] {
+            assert_eq!(time(text), None, "{text}");
+        }
         assert_eq!(time("1522540831"), None);
         assert_eq!(Cell::Time(-1).time(), None);
         assert_eq!(Cell::Int(1).time(), None);
@@ -260,5 +290,17 @@ mod tests {
         assert_eq!(Cell::Int(3).double(), Some(3.0));
         assert_eq!(Cell::Text("TRUE").bool(), Some(true));
         assert_eq!(Cell::Int(2).bool(), None);
+        for (text, int, bool) in [
+            ("3.0", Some(3), None),
+            ("1.0", Some(1), Some(true)),
+            ("0.0", Some(0), Some(false)),
+            ("-3.00", Some(-3), None),
+            ("9223372036854775807.0", Some(i64::MAX), None),
+            ("3.5", None, None),
+            ("1e0", None, None),
+            ("false", None, Some(false)),
+        ] {
+            assert_eq!((Cell::Text(text).int(), Cell::Text(text).bool()), (int, bool), "{text}");
+        }
     }
 }

@@ -4,13 +4,16 @@
 //! Files are not trusted. A problem with the whole file is an error; a problem with a row is reported with that row.
 
 mod cell;
+mod forms;
 mod input;
+mod labels;
 mod payments;
 
 use types::TenantId;
 
 pub use cell::Cell;
-pub use input::{Batches, Column, IdKind, Input, RowGroup, Texts};
+pub use input::{Batches, BrokenRow, Column, IdKind, Input, RowGroup, Texts, shown};
+pub use labels::{Label, Labels};
 pub use payments::{Id, Payments, Row};
 
 /// The tenant that the payments of a file belong to.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use api::payments::Given;
 use engine::NewPayment;
-use policy::{FileMapping, LabelColumn, PaymentType, Policy};
+use policy::{AttributeKind, DecimalMark, FileMapping, PaymentType, Policy};
 use types::{Digest, DigestBuilder, Name, PaymentId, Timestamp, Token};
 use vault::{RootKey, Vault};
 
 use crate::TENANT;
 use crate::cell::Cell;
-use crate::input::{Column, IdKind, Input, RowGroup};
+use crate::forms;
+use crate::input::{BrokenRow, Column, IdKind, Input, RowGroup};
+use crate::labels::Labels;
 
 #[derive(Debug)]
 pub struct Row {
@@ -44,6 +46,8 @@ pub struct Payments {
     mapping: FileMapping,
     places: Places,
     id_kind: IdKind,
+    /// The labels of the rows so far, if the policy names a label column.
+    labels: Option<Labels>,
     tokens: Tokens,
 }
 
@@ -87,8 +91,9 @@ impl Payments {
         }
         let id_kind = columns.get(id).map_or(IdKind::Text, |&column| input.id_kind(column));
         let places = Places { columns, id, time, amount, label, attributes };
+        let labels = mapping.label.as_ref().map(|label| Labels::new(label, mapping.decimal));
         let tokens = Tokens::new();
-        Ok(Self { policy: Arc::clone(policy), mapping: mapping.clone(), places, id_kind, tokens })
+        Ok(Self { policy: Arc::clone(policy), mapping: mapping.clone(), places, id_kind, labels, tokens })
     }
 
     /// The positions in the file of the columns to read.
@@ -101,29 +106,35 @@ impl Payments {
         self.id_kind
     }
 
+    /// The values of the label column in the rows so far, if the policy names that column.
+    pub fn into_labels(self) -> Option<Labels> {
+        self.labels
+    }
+
     /// Converts the rows of a batch. `first` is the number of its first row in the file.
     pub fn rows(&mut self, batch: &RowGroup, first: u64) -> Vec<Row> {
         let mut broken = batch.broken.iter().peekable();
         let mut rows = Vec::with_capacity(batch.rows);
         for (row, number) in (0..batch.rows).zip(first..) {
             let cells = Cells { columns: &batch.columns, row };
-            let fault = broken.next_if(|(place, _)| *place == row).map(|(_, fault)| fault.clone());
-            rows.push(self.row(cells, number, fault));
+            let broken = broken.next_if(|broken| broken.row == row);
+            rows.push(self.row(cells, number, broken));
         }
         self.tokens.forget_unsaved();
         rows
     }
 
-    fn row(&mut self, cells: Cells<'_>, number: u64, fault: Option<String>) -> Row {
+    fn row(&mut self, cells: Cells<'_>, number: u64, broken: Option<&BrokenRow>) -> Row {
         let id = match (cells.at(self.places.id), self.id_kind) {
             (Cell::Int(id), IdKind::Int) => Id::Int(id),
             (cell, _) => cell.text().map_or(Id::Unreadable, |text| Id::Text(text.into())),
         };
         let at = cells.at(self.places.time).time();
-        let label = self.mapping.label.as_ref().zip(self.places.label);
-        let positive = label.and_then(|(label, place)| is_positive(label, cells.at(place)));
-        let payment = match fault {
-            Some(fault) => Err(fault),
+        // The values of a broken row are not those of its columns.
+        let labels = self.labels.as_mut().filter(|_| broken.is_none()).zip(self.places.label);
+        let positive = labels.and_then(|(labels, place)| labels.read(cells.at(place)));
+        let payment = match broken {
+            Some(broken) => Err(broken.to_string()),
             None => self.payment(cells).map(Box::new),
         };
         Row { number, id, at, positive, payment }
@@ -136,12 +147,17 @@ impl Payments {
         let Some(id) = id.text() else { return Err(unfit(&mapping.id, id, "a payment's id")) };
         let time = cells.at(places.time);
         let at = time.time().ok_or_else(|| unfit(&mapping.time, time, TIME))?;
-        let amount = cells.at(places.amount);
+        let amount_cell = cells.at(places.amount);
         let scale = match mapping.amount_unit {
             policy::AmountUnit::Major => asset_scale(policy, payment_type),
             policy::AmountUnit::Minor => 0,
         };
-        let amount = amount.amount(scale).ok_or_else(|| unfit(&mapping.amount, amount, &amount_expected(scale)))?;
+        let mut room = String::new();
+        let amount = forms::number(amount_cell, mapping.decimal, &mut room).amount(scale);
+        let amount = amount.ok_or_else(|| {
+            let expected = amount_expected(scale) + with_mark(mapping.decimal);
+            unfit(&mapping.amount, amount_cell, &expected)
+        })?;
         let mut attributes = Vec::with_capacity(payment_type.attributes.len());
         for (attribute, place) in payment_type.attributes.iter().zip(&places.attributes) {
             let Some((place, column)) = place else {
@@ -153,8 +169,16 @@ impl Payments {
                 attributes.push(None);
                 continue;
             }
-            let value = api::payments::value(attribute, &cell, policy.entities())
-                .map_err(|complaint| unfit(column, cell, &complaint.expected))?;
+            let (is_number, mut room) = (is_number(attribute.kind), String::new());
+            let given = if is_number {
+                forms::number(cell, mapping.decimal, &mut room)
+            } else {
+                forms::one_line(cell, &mut room)
+            };
+            let value = api::payments::value(attribute, &given, policy.entities()).map_err(|complaint| {
+                let mark = if is_number { with_mark(mapping.decimal) } else { "" };
+                unfit(column, cell, &format!("{}{mark}", complaint.expected))
+            })?;
             let token = value.tokenised(&mut |kind, value, personal| tokens.token(kind, value, personal));
             attributes
                 .push(Some(token.map_err(|full| {
@@ -188,7 +212,8 @@ impl<'a> Cells<'a> {
     }
 }
 
-const TIME: &str = "an instant of 1970 to 2262: a timestamp, RFC 3339, or YYYY-MM-DD HH:MM:SS in UTC";
+const TIME: &str =
+    "an instant of 1970 to 2262: a timestamp, RFC 3339, or YYYY-MM-DD, with or without HH:MM or HH:MM:SS, in UTC";
 
 fn unfit(column: &str, cell: Cell<'_>, expected: &str) -> String {
     format!("column `{column}`: found {cell}, expected {expected}")
@@ -201,18 +226,27 @@ fn amount_expected(scale: u8) -> String {
     }
 }
 
+/// Says how numbers are written, for messages.
+fn with_mark(mark: DecimalMark) -> &'static str {
+    match mark {
+        DecimalMark::Point => "",
+        DecimalMark::Comma => ", with a decimal comma",
+    }
+}
+
+fn is_number(kind: AttributeKind) -> bool {
+    match kind {
+        AttributeKind::Int | AttributeKind::Double | AttributeKind::Bool => true,
+        AttributeKind::Text { .. } | AttributeKind::Time | AttributeKind::Account | AttributeKind::Entity(_) => false,
+    }
+}
+
 fn payment_type<'p>(policy: &'p Policy, mapping: &FileMapping) -> &'p PaymentType {
     policy.payment_types().get(mapping.payment.get()).expect("the mapping names a payment type of its policy")
 }
 
 fn asset_scale(policy: &Policy, payment_type: &PaymentType) -> u8 {
     policy.ledgers().get(payment_type.ledger.get()).expect("a payment type names a ledger of its policy").asset.scale()
-}
-
-/// Returns `None` if the cell is empty.
-fn is_positive(label: &LabelColumn, cell: Cell<'_>) -> Option<bool> {
-    let text = cell.text()?;
-    Some(label.positive.iter().any(|positive| *positive == text))
 }
 
 /// Derives a payment id from the id in the file.

@@ -517,7 +517,7 @@ pub const ROUTES: &[Route] = &[
             Scope::POLICIES_WRITE,
             Key::Unused,
             (shape::<VerbBody>(), shape::<Policy>()),
-            "Activate a policy, sent as an uncompressed tar archive of its folder",
+            "Activate a policy, sent as a tar archive of its folder, which may be compressed with gzip",
         )
     },
     get(

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod archive;
 mod errors;
 mod openapi;
 mod orders;

@@ -12,6 +12,7 @@
 
 mod columns;
 mod file_order;
+mod labels;
 mod output;
 pub(crate) mod progress;
 mod replay;
@@ -25,7 +26,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context as _, bail, ensure};
 use policy::{FileMapping, Policy};
-use tables::{Input, Payments, Row};
+use tables::{Input, Labels, Payments, Row};
 use types::{Asset, Name};
 
 use self::file_order::FileOrder;
@@ -35,6 +36,7 @@ use self::replay::Replay;
 use self::summary::Summary;
 use self::time_order::{Schedule, TimeOrder};
 use crate::bundle_folder;
+use crate::stdio::{errln, outln};
 
 /// The name of the label for values that the policy lists as positive.
 const FRAUD: &str = "fraud";
@@ -55,7 +57,6 @@ pub(crate) struct Arguments {
     output: PathBuf,
 }
 
-#[expect(clippy::print_stdout, reason = "the summary goes to standard output, progress to standard error")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (bundle, policy) = bundle_folder::compile(&arguments.policy)?;
     let policy = Arc::new(policy);
@@ -63,30 +64,42 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mapping = mapping
         .with_context(|| format!("the policy {} has no [file], which says how to read a file", policy.name()))?;
     check_output(arguments)?;
-    let input = Input::open(&arguments.input)?;
+    let input = Input::open(&arguments.input, mapping.delimiter)?;
     let payments = Payments::new(&policy, &mapping, &input)?;
     let labelled = mapping.label.is_some();
     let output = Output::create(&arguments.output, &policy, (&mapping.id, payments.id_kind()), labelled)?;
     let fraud: Name = FRAUD.parse()?;
     if labelled && !policy.is_positive_label(FRAUD) {
-        eprintln!("labels do not affect features: the policy's [labels] do not list `{FRAUD}` as positive");
+        errln!("labels do not affect features: the policy's [labels] do not list `{FRAUD}` as positive");
     }
     let delay = mapping.label.as_ref().map(|label| label.delay).unwrap_or_default();
     let replay = Replay::new(&bundle, &policy, fraud, delay)?;
 
     let schedule = Schedule::read(&input, input.find(&mapping.time)?)?;
     let mut progress = Progress::new(schedule.rows);
-    let (summary, dropped) = decide(&input, payments, schedule, replay, output, &mut progress)?;
+    let Decided { summary, labels, dropped } = decide(&input, payments, schedule, replay, output, &mut progress)?;
     let took = progress.finish();
 
-    print!("{}", summary.text(&policy, asset(&policy, &mapping), took, dropped));
-    println!("\nThe decisions for all rows are in {}", arguments.output.display());
+    if let Some((labels, column)) = labels.as_ref().zip(mapping.label.as_ref()).filter(|_| summary.decided() > 0) {
+        labels::warnings(labels, column).iter().for_each(|warning| errln!("{warning}"));
+    }
+    outln!("{}", summary.text(&policy, asset(&policy, &mapping), labels.as_ref(), took, dropped))?;
+    outln!("The decisions for all rows are in {}", arguments.output.display())?;
     if summary.decided() == 0
         && let Some((row, error)) = summary.first_error()
     {
         bail!("none of the {} rows is a payment; row {row}: {error}", summary.invalid());
     }
     Ok(())
+}
+
+/// What a run found.
+struct Decided {
+    summary: Summary,
+    /// The values of the label column, if the policy names one.
+    labels: Option<Labels>,
+    /// The number of window records that were dropped.
+    dropped: u64,
 }
 
 /// Runs the backtest on three threads. A thread that fails drops its channels, which ends the others.
@@ -97,11 +110,11 @@ fn decide(
     mut replay: Replay,
     mut output: Output,
     progress: &mut Progress,
-) -> anyhow::Result<(Summary, u64)> {
+) -> anyhow::Result<Decided> {
     let (read, rows) = sync_channel::<Vec<Row>>(BATCHES_WAITING_MAX);
     let (written, outcomes) = sync_channel::<Vec<Outcome>>(BATCHES_WAITING_MAX);
     std::thread::scope(|scope| {
-        let reader = scope.spawn(move || -> anyhow::Result<()> {
+        let reader = scope.spawn(move || -> anyhow::Result<Payments> {
             let mut first = 0;
             for batch in input.batches(payments.columns())? {
                 let batch = batch?;
@@ -110,7 +123,7 @@ fn decide(
                 }
                 first += batch.rows as u64;
             }
-            Ok(())
+            Ok(payments)
         });
         let writer = scope.spawn(move || -> anyhow::Result<Output> {
             for outcome in outcomes.into_iter().flatten() {
@@ -126,9 +139,9 @@ fn decide(
         });
         drop((rows, written));
         let output = writer.join().expect("a panic of the writer continues here")?;
-        reader.join().expect("a panic of the reader continues here")?;
+        let payments = reader.join().expect("a panic of the reader continues here")?;
         output.finish()?;
-        Ok((summary, replay.records_dropped()))
+        Ok(Decided { summary, labels: payments.into_labels(), dropped: replay.records_dropped() })
     })
 }
 

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use server::Stopwatch;
 
 use super::table::thousands;
+use crate::stdio::errln;
 
 /// The interval between lines where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -54,7 +55,7 @@ impl Progress {
             let rate = per_second(self.done, elapsed);
             let left = self.rows.saturating_sub(self.done).checked_div(rate).unwrap_or_default();
             let [done, rows, rate] = [self.done, self.rows, rate].map(|number| thousands(number.into()));
-            eprintln!("{done} of {rows} {}, {rate} a second, {left} s left", self.what);
+            errln!("{done} of {rows} {}, {rate} a second, {left} s left", self.what);
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use engine::{PaymentDecided, PaymentStatus};
 use policy::{FeatureValue, Policy, Verdict};
+use tables::Labels;
 use types::{Asset, Name};
 
 use super::output::Outcome;
@@ -134,7 +135,14 @@ impl Summary {
     }
 
     /// Formats the tables.
-    pub(crate) fn text(&self, policy: &Policy, asset: Asset, took: Duration, dropped: u64) -> String {
+    pub(crate) fn text(
+        &self,
+        policy: &Policy,
+        asset: Asset,
+        labels: Option<&Labels>,
+        took: Duration,
+        dropped: u64,
+    ) -> String {
         let mut out = String::new();
         self.head(&mut out, took);
         section(&mut out, "Decisions", &self.decision_table(asset));
@@ -142,6 +150,9 @@ impl Summary {
         section(&mut out, "Refused by the ledger", &self.refusal_table());
         section(&mut out, "Rules and reasons", &self.reason_table(policy));
         section(&mut out, "Tags", &self.hits_table("tag", self.tags.iter().map(|(tag, hits)| (tag.as_str(), *hits))));
+        if let Some(labels) = labels {
+            section(&mut out, "Labels", &super::labels::table(labels));
+        }
         if self.labelled.fraud.count + self.labelled.legitimate.count > 0 {
             section(&mut out, "Compared with labels", &self.label_table(asset));
         }

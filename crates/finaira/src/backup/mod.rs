@@ -21,6 +21,7 @@ use self::client::Client;
 pub(crate) use self::failure::Failure;
 use self::report::Report;
 use self::work::{Ended, Stop, Work};
+use crate::stdio::outln;
 
 /// Parses the address of a server that this client supports.
 fn server_url(text: &str) -> Result<String, String> {
@@ -53,7 +54,6 @@ pub(crate) struct Arguments {
     report_every: u64,
 }
 
-#[expect(clippy::print_stdout, reason = "the result goes to standard output, progress to standard error")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let directory = place::open(&arguments.to)?;
     let client = Client::new(&arguments.server, &arguments.api_key);
@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(ended) => ended.context("the backup panicked")??,
         None => Ended::CutOff,
     };
-    println!("{}", ended.text(&arguments.to, arguments.follow));
+    outln!("{}", ended.text(&arguments.to, arguments.follow))?;
     match ended {
         Ended::Stopped(_) | Ended::CutOff if !arguments.follow => {
             Err(Failure::Broken("stopped before the copy was complete; run the command again to continue".to_owned())

@@ -7,6 +7,8 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use server::{Clock, Stopwatch};
 use types::{Seq, Timestamp};
 
+use crate::stdio::errln;
+
 /// What the server has and the copy does not have yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lag {
@@ -48,7 +50,7 @@ impl Report {
             bar.set_message(self.text(last, lag));
         } else if self.since.elapsed() >= self.next_line {
             self.next_line = self.since.elapsed() + self.interval;
-            eprintln!("{}", self.text(last, lag));
+            errln!("{}", self.text(last, lag));
         }
     }
 
@@ -66,8 +68,8 @@ impl Report {
     /// Prints a message beside the progress.
     pub(super) fn note(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| errln!("{text}")),
+            None => errln!("{text}"),
         }
     }
 

@@ -19,6 +19,7 @@ use self::load::Target;
 use self::process::Process;
 use self::report::Figures;
 use self::settings::{Index, Proofs, Settings};
+use crate::stdio::outln;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Benchmark {
@@ -27,7 +28,6 @@ pub(crate) enum Benchmark {
     Transfers(Settings),
 }
 
-#[expect(clippy::print_stdout, reason = "the results go to standard output")]
 pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
     let Benchmark::Transfers(settings) = benchmark;
     settings.check()?;
@@ -42,9 +42,9 @@ pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
     };
     let data = settings.data.as_deref().or(temporary.as_ref().map(tempfile::TempDir::path));
     let figures = measure(settings, data.context("no data directory")?)?;
-    println!("{}", figures.text(settings));
+    outln!("{}", figures.text(settings))?;
     if settings.json {
-        println!("{}", figures.json(settings));
+        outln!("{}", figures.json(settings))?;
     }
     Ok(())
 }

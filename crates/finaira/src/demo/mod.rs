@@ -30,6 +30,7 @@ use self::run::Run;
 use self::simulator::{Month, REVIEWER_RIGHT_PERCENT};
 use self::town::{DAY, DAYS};
 use crate::serve::stop_signal;
+use crate::stdio::outln;
 
 /// The ledger of the retail policy.
 const LEDGER: u32 = 978;
@@ -50,37 +51,36 @@ pub(crate) struct Arguments {
     port: u16,
 }
 
-#[expect(clippy::print_stdout, reason = "the results go to standard output")]
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder =
         tempfile::Builder::new().prefix("finaira-demo-").tempdir().context("cannot create a temporary directory")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut server = Server::start(&runtime, folder.path(), arguments.port)?;
-    let played = play(arguments, &server).map(|()| {
+    let played = play(arguments, &server).and_then(|()| {
         if !arguments.exit {
-            println!("The server keeps running. Ctrl-C stops it and removes its data.");
+            outln!("The server keeps running. Ctrl-C stops it and removes its data.")?;
             runtime.block_on(server.interrupted_or_dead());
         }
+        Ok(())
     });
     let stopped = server.stop(&runtime);
     folder.close().context("cannot remove the temporary directory")?;
     played.and(stopped)
 }
 
-#[expect(clippy::print_stdout, reason = "the results go to standard output")]
 fn play(arguments: &Arguments, server: &Server) -> anyhow::Result<()> {
     let Server { base, key, interrupted, .. } = server;
     let client = Client::new(base, key);
     let month = Month::new(arguments.seed, usize::try_from(arguments.payments)?);
-    println!(
+    outln!(
         "Finaira listens on {base}, with its data in a temporary directory and the\n\
          built-in policy policies/retail."
-    );
+    )?;
     client.activate(&bundle::archive()?)?;
-    println!(
+    outln!(
         "This simulates {DAYS} days; every payment declares when it happened. The customers are invented. The\n\
          reviewer is simulated too, and recognises what a payment really is in {REVIEWER_RIGHT_PERCENT} % of cases."
-    );
+    )?;
     let progress = ProgressBar::new(u64::try_from(month.payments.len())?);
     let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
         // If drawing a line fails, it is drawn again soon.
@@ -98,10 +98,10 @@ fn play(arguments: &Arguments, server: &Server) -> anyhow::Result<()> {
     let (fates, retries) = run.results();
     let books = client.trial_balance(LEDGER)?;
     let report = Report { month: &month, fates, retries, changed_code, books, elapsed };
-    println!("{}", report.text());
+    outln!("{}", report.text())?;
     report.sound().map_err(|fault| anyhow!(fault))?;
     if !arguments.exit {
-        println!("{}", try_next(server, &report));
+        outln!("{}", try_next(server, &report))?;
     }
     Ok(())
 }

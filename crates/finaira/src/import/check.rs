@@ -10,6 +10,7 @@ use types::{AccountId, Asset, ImportId, Timestamp, TransferId};
 
 use super::book::{Book, Timeline};
 use super::table::{BadRow, Row};
+use crate::stdio::outln;
 
 /// How many bad rows, differences and conflicts a report lists. It counts all of them.
 const SHOWN_MAX: usize = 100;
@@ -229,26 +230,30 @@ impl Report {
     }
 
     /// Prints the report.
-    #[expect(clippy::print_stdout, reason = "the report goes to standard output")]
-    pub(super) fn print(&self) {
-        println!("import {} into ledger {}", self.import, self.ledger);
-        println!("  {} accounts, {} transfers", self.accounts, self.transfers);
-        println!("  debits {} = credits {}", self.debits_posted, self.credits_posted);
+    pub(super) fn print(&self) -> anyhow::Result<()> {
+        outln!("import {} into ledger {}", self.import, self.ledger)?;
+        outln!("  {} accounts, {} transfers", self.accounts, self.transfers)?;
+        outln!("  debits {} = credits {}", self.debits_posted, self.credits_posted)?;
         if self.timestamps_moved > 0 {
-            println!(
+            outln!(
                 "  {} rows have the same timestamp as the row before; each is moved by 1 ns",
                 self.timestamps_moved
-            );
+            )?;
         }
-        println!("  {} balances compared, {} differ", self.balances_compared, self.differences.count);
+        outln!("  {} balances compared, {} differ", self.balances_compared, self.differences.count)?;
         for Difference { account, found, expected } in &self.differences.first {
-            println!("    account {account} has {found}, expected {expected}");
+            outln!("    account {account} has {found}, expected {expected}")?;
         }
-        println!("  {} bad rows", self.bad_rows.count);
-        self.bad_rows.first.iter().for_each(|bad| println!("    {bad}"));
+        outln!("  {} bad rows", self.bad_rows.count)?;
+        for bad in &self.bad_rows.first {
+            outln!("    {bad}")?;
+        }
         if self.conflicts.count > 0 {
-            println!("  {} ids already exist on the server", self.conflicts.count);
-            self.conflicts.first.iter().for_each(|conflict| println!("    {conflict}"));
+            outln!("  {} ids already exist on the server", self.conflicts.count)?;
+            for conflict in &self.conflicts.first {
+                outln!("    {conflict}")?;
+            }
         }
+        Ok(())
     }
 }

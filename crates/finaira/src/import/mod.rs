@@ -19,6 +19,7 @@ use self::book::{Book, Source, Timeline};
 use self::check::{Checked, check};
 use self::client::{Client, Status};
 use crate::backtest::progress::Progress;
+use crate::stdio::outln;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -128,7 +129,7 @@ impl Server {
 /// Prints the report. Fails if the book cannot be imported as it is.
 fn conclude(checked: &Checked, file: Option<&PathBuf>) -> anyhow::Result<()> {
     let report = &checked.report;
-    report.print();
+    report.print()?;
     if let Some(file) = file {
         report.write(file)?;
     }
@@ -218,8 +219,6 @@ impl<'a> Stage<'a> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the state goes to standard output")]
 fn show(status: &Status) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(&status.shown)?);
-    Ok(())
+    outln!("{}", serde_json::to_string(&status.shown)?)
 }

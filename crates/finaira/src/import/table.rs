@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde::Serialize;
-use tables::{Cell, Input, RowGroup};
-use types::{Timestamp, shorten};
+use tables::{Cell, Input, RowGroup, shown};
+use types::Timestamp;
+
+/// What separates the fields of a CSV file.
+const DELIMITER: u8 = b',';
 
 /// A file, and the columns that it may have.
 #[derive(Debug)]
@@ -46,13 +49,17 @@ impl std::fmt::Display for BadRow {
 impl Table {
     /// Opens a file and finds its columns. The file must have the first `required` of the known columns.
     pub(super) fn open(path: &Path, known: &'static [&'static str], required: usize) -> anyhow::Result<Self> {
-        let input = Input::open(path)?;
+        let input = Input::open(path, DELIMITER)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(other) = input.names().into_iter().find(|name| !known.contains(name)) {
+            let hint = input
+                .other_delimiter()
+                .map(|(found, _)| format!("; found `{found}` in it, expected `,` between columns"));
             bail!(
-                "{} has an unknown column `{}`; known columns are `{}`",
+                "{} has an unknown column `{}`{}; known columns are `{}`",
                 path.display(),
-                shorten(other),
+                shown(other),
+                hint.unwrap_or_default(),
                 known.join("`, `")
             );
         }
@@ -80,7 +87,7 @@ impl Table {
     pub(super) fn each(&self, visit: &mut dyn FnMut(Row<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let mut before = 0;
         for batch in self.input.batches(&self.read)? {
-            let batch = batch.with_context(|| format!("cannot read {}", self.name))?;
+            let batch = batch?;
             for index in 0..batch.rows {
                 visit(Row { table: self, batch: &batch, index, number: before + index as u64 + 1 })?;
             }
@@ -101,13 +108,10 @@ pub(super) struct Row<'a> {
 impl Row<'_> {
     /// Fails if the row cannot be read with this file's columns.
     pub(super) fn check(&self) -> Result<(), BadRow> {
-        match self.batch.broken.binary_search_by_key(&self.index, |(index, _)| *index) {
-            Ok(found) => Err(BadRow {
-                column: None,
-                found: self.batch.broken.get(found).map(|(_, why)| why.clone()).unwrap_or_default(),
-                ..self.bad("", "as many fields as the header")
-            }),
-            Err(_) => Ok(()),
+        let broken = self.batch.broken.binary_search_by_key(&self.index, |broken| broken.row).ok();
+        match broken.and_then(|broken| self.batch.broken.get(broken)) {
+            Some(broken) => Err(BadRow { column: None, found: broken.found.clone(), ..self.bad("", &broken.expected) }),
+            None => Ok(()),
         }
     }
 
@@ -153,7 +157,7 @@ impl Row<'_> {
     pub(super) fn instant(&self, column: &'static str) -> Result<Timestamp, BadRow> {
         let cell = self.cell(column);
         let ns = || cell.text().and_then(|text| text.parse().ok()).map(Timestamp::from_ns);
-        let expected = "an instant of 1970 to 2262: a timestamp, RFC 3339, or nanoseconds since 1970";
+        let expected = "an instant of 1970 to 2262: a timestamp, a date, RFC 3339, or nanoseconds since 1970";
         cell.time().or_else(ns).ok_or_else(|| self.bad(column, expected))
     }
 

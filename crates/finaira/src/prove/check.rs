@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use proof::{CheckpointError, Hash, Note, SignedCheckpoint, TlogProof, VerifierKey, verify_consistency};
 
 use super::folder::{CONSISTENCY, ENTRY, HANDOVERS, LEAF, OLD_CHECKPOINT, PROOF, VKEY};
+use crate::stdio::outln;
 
-#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub(super) fn run(folder: &Path, known: Option<&VerifierKey>) -> anyhow::Result<()> {
     // If the caller gave the key, the file with the key is not needed.
     let vkeys = if known.is_some() && !is_there(folder, VKEY)? { String::new() } else { text(folder, VKEY)? };
@@ -22,12 +22,12 @@ pub(super) fn run(folder: &Path, known: Option<&VerifierKey>) -> anyhow::Result<
     } else {
         consistency(folder, &trusted_with(&key, &kept, folder)?)?
     };
-    println!("{said}");
-    println!("signed by {key}");
+    outln!("{said}")?;
+    outln!("signed by {key}")?;
     if known.is_none() {
-        println!(
+        outln!(
             "this key is from the folder itself: compare it with the one that the operator gave you, or pass that one with --vkey"
-        );
+        )?;
     }
     Ok(())
 }

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proof::{Hash, SignedCheckpoint, TlogProof, VerifierKey};
 
+use crate::stdio::outln;
+
 pub(super) const ENTRY: &str = "entry.bin";
 pub(super) const LEAF: &str = "leaf.bin";
 pub(super) const EVENT: &str = "entry.json";
@@ -42,10 +44,8 @@ impl Folder {
         self.write(name, text.as_bytes())
     }
 
-    #[expect(clippy::print_stdout, reason = "the result goes to standard output")]
     pub(super) fn done(self, said: &str) -> anyhow::Result<()> {
-        println!("{said}; the proof is in {}", self.0.display());
-        Ok(())
+        outln!("{said}; the proof is in {}", self.0.display())
     }
 }
 

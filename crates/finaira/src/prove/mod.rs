@@ -16,6 +16,7 @@ use types::{PaymentId, TransferId};
 
 use self::folder::Folder;
 use self::remote::Remote;
+use crate::stdio::outln;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -110,14 +111,12 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
 }
 
 /// Prints the newest checkpoint of a server, or the key that verifies it.
-#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub(crate) fn checkpoint(of: &CheckpointArgs) -> anyhow::Result<()> {
     if of.vkey {
-        println!("{}", text(&of.remote.json("/v1/proofs/keys")?, "vkey")?);
+        outln!("{}", text(&of.remote.json("/v1/proofs/keys")?, "vkey")?)
     } else {
-        print!("{}", of.remote.text("/v1/proofs/checkpoint")?);
+        crate::stdio::out(format_args!("{}", of.remote.text("/v1/proofs/checkpoint")?))
     }
-    Ok(())
 }
 
 fn entry(path: &str, what: &str, to: &Destination) -> anyhow::Result<()> {

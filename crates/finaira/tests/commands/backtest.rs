@@ -169,7 +169,7 @@ fn every_row_has_its_decision() {
 
 #[test]
 fn a_bad_row_is_reported_and_does_not_stop_the_run() {
-    let time = "expected an instant of 1970 to 2262: a timestamp, RFC 3339, or YYYY-MM-DD HH:MM:SS in UTC";
+    let time = "expected an instant of 1970 to 2262: a timestamp, RFC 3339, or YYYY-MM-DD, with or without HH:MM or HH:MM:SS, in UTC";
     let amount = "expected a non-negative number with at most 2 decimals, at most 2^63 - 1 minor units";
     check(
         "id status error",
@@ -195,7 +195,7 @@ fn a_bad_row_is_reported_and_does_not_stop_the_run() {
              g invalid column `country`: found `NOR`, expected a string of at most 2 characters
              h invalid column `items`: found `one`, expected a whole number from -2^63 to 2^63 - 1
              - invalid column `id`: found no value, expected a payment's id
-             i invalid the row has 3 fields, expected 8
+             i invalid the row on line 11 has 3 fields, expected 8
              a invalid an earlier payment of this file has the same id
              j posted -"
         ),
@@ -302,6 +302,114 @@ fn the_summary_matches_the_file() {
     }
 }
 
+/// Runs rows with these labels, and compares the column `label`, the summary of the labels and the warnings.
+#[track_caller]
+fn check_labels(labels: &[&str], read: &str, summary: &str, warnings: &str) {
+    let folder = folder();
+    let rows = labels.iter().enumerate().map(|(n, label)| format!("{n},2026-01-01T00:00:00Z,1,ann,t1,NO,1,{label}\n"));
+    let output = run(&folder, "in.csv", format!("{HEADER}{}", rows.collect::<String>()).as_bytes());
+    let found: Vec<String> = rows_of(&folder).iter().map(|row| shown(row, "label")).collect();
+    assert_eq!(found.join(" "), read);
+    let (text, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let section = text.split("\n\n").find_map(|section| section.strip_prefix("Labels\n")).unwrap_or_default();
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines = |text: &str| text.trim().lines().map(words).collect::<Vec<_>>().join("\n");
+    assert_eq!(lines(section), lines(summary));
+    assert_eq!(errors.trim_end(), warnings);
+}
+
+fn rows_of(folder: &TempDir) -> Vec<Row> {
+    rows(&folder.path().join("out.parquet"))
+}
+
+#[test]
+fn files_of_banks_are_read() {
+    let folder = folder();
+    let settings = "[file]\ndelimiter = \"tab\"\ndecimal = \",\"";
+    let policy = POLICY.replacen("[file]", settings, 1).replacen("chars_max = 2", "chars_max = 5", 1);
+    fs::write(folder.path().join("policy/policy.toml"), policy).unwrap();
+    let content = "a,2026-01-01,12,50,ann,t1,\"N\nO\",1,1\n\
+                   b,2026-01-01 09:30,7,ann,t1,\"N O\",3,0,0,0\n\
+                   c,2026-01-01 09:30,7.5,ann,t1,NO,1,0\n";
+    // Tabs instead of commas, except in numbers.
+    let content = format!("{HEADER}{content}").replace(',', "\t");
+    let content = content.replace("12\t50", "12,50").replace("3\t0\t0\t0", "3,0\t0,0");
+    let output = run(&folder, "in.csv", content.as_bytes());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let columns = ["id", "occurred_at", "status", "spend", "country", "label", "error"];
+    let found: Vec<String> =
+        rows_of(&folder).iter().map(|row| columns.map(|column| shown(row, column)).join("|")).collect();
+    let expected = [
+        "a|1767225600000000000|posted|1250|N O|fraud|-",
+        "b|1767259800000000000|posted|1950|N O|legitimate|-",
+        "c|1767259800000000000|invalid|-|-|legitimate|column `amount`: found `7.5`, expected a non-negative number \
+         with at most 2 decimals, at most 2^63 - 1 minor units, with a decimal comma",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_header_with_another_delimiter_says_so() {
+    for (delimiter, shown, setting) in [(";", ";", ";"), ("\t", "\\t", "tab"), ("|", "|", "|")] {
+        let names = ["id", "time", "amount"];
+        let found = names.join(shown);
+        check_refused(
+            "in.csv",
+            format!("{}\n1\n", names.join(delimiter)).as_bytes(),
+            &format!(
+                "finaira: in.csv has no column `id`; its columns are `{found}`, where `{shown}` may separate columns: set \
+                 delimiter = \"{setting}\" under [file]"
+            ),
+        );
+    }
+}
+
+#[test]
+fn labels_are_read_in_every_form_and_the_summary_shows_how() {
+    check_labels(
+        &["0.0", " 1", "True", "", "0.0", "nan"],
+        "legitimate fraud fraud - legitimate -",
+        "value    rows   read as
+         `0.0`       2  negative
+         ` 1`        1  positive
+         `True`      1  positive
+         `nan`       1   missing
+         no value    1   missing",
+        "",
+    );
+    check_labels(
+        &["N", "Y", "N"],
+        "legitimate legitimate legitimate",
+        "value  rows   read as
+         `N`       2  negative
+         `Y`       1  negative",
+        "warning: column `fraud` has no positive label; the policy lists `1` as positive",
+    );
+    check_labels(
+        &["0", "1", "2"],
+        "legitimate fraud legitimate",
+        "value  rows   read as
+         `0`       1  negative
+         `1`       1  positive
+         `2`       1  negative",
+        "warning: column `fraud` has 3 different labels; all except `1` count as negative",
+    );
+}
+
+#[test]
+fn the_summary_shows_only_the_most_frequent_labels() {
+    let codes: Vec<String> = (100..120).map(|code| code.to_string()).collect();
+    let labels: Vec<&str> = codes.iter().map(String::as_str).chain(["1", "0", "0"]).collect();
+    let values: String = (100..106).map(|code| format!("`{code}` 1 negative\n")).collect();
+    let folder = folder();
+    let rows = labels.iter().enumerate().map(|(n, label)| format!("{n},2026-01-01T00:00:00Z,1,ann,t1,NO,1,{label}\n"));
+    let output = run(&folder, "in.csv", format!("{HEADER}{}", rows.collect::<String>()).as_bytes());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<String> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let expected = format!("value rows read as\n`0` 2 negative\n`1` 1 positive\n{values}14 more values 14");
+    assert!(lines.join("\n").contains(&expected), "{text}");
+}
+
 #[test]
 fn two_runs_write_the_same_file() {
     let folder = folder();
@@ -330,6 +438,28 @@ fn a_file_that_cannot_be_read_stops_at_the_start() {
         "finaira: cannot determine the format of in.txt: expected a Parquet file, or a CSV file whose name ends in .csv",
     );
     check_refused("in.parquet", b"id\n1\n", "finaira: in.parquet is not a Parquet file: it does not start with PAR1");
+}
+
+#[test]
+fn a_quote_that_nobody_closes_is_an_error_and_not_a_shorter_file() {
+    let row = |number: u32, country: &str| format!("{number},2026-01-01T00:00:0{number}Z,1,ann,t1,{country},1,0\n");
+    let rows = |quoted: &str| [row(1, "NO"), row(2, quoted), row(3, "NO"), row(4, "NO")].concat();
+    let error = "finaira: cannot read in.csv: the file ends between quotes that opened on line 3";
+    check_refused("in.csv", format!("{HEADER}{}", rows("\"NO")).as_bytes(), error);
+    check_refused("in.csv", format!("{HEADER}{}", rows("\"NO")).replace('\n', "\r\n").as_bytes(), error);
+    let last = format!("{HEADER}{}", row(1, "NO")) + "2,2026-01-01T00:00:02Z,1,ann,t1,NO,1,\"0\n";
+    check_refused("in.csv", last.as_bytes(), error);
+
+    // Quotes that a later quote closes make one broken row of several lines.
+    check(
+        "id status error",
+        &(row(1, "NO") + &row(2, "\"NO") + &row(3, "\"SE\"") + &row(4, "NO") + &row(5, "\"N") + &row(6, "\",O")),
+        "1 posted -
+         2 invalid the row on lines 3 to 4 has text after a closing quote, expected the end of the field: an earlier \
+            quote may not be closed
+         4 posted -
+         5 invalid the row on lines 6 to 7 has 9 fields, expected 8",
+    );
 }
 
 #[test]

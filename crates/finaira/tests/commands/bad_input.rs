@@ -1,9 +1,11 @@
 //! Bad input gets a clear response and changes nothing.
 
+use std::io::Write as _;
+
 use fixtures::WALLET;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, first_start};
+use crate::harness::{Client, archive, first_start};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
@@ -158,9 +160,25 @@ fn headers_and_paths(client: &Client) {
 
     let archive = client.send("/v1/policies", &[("Content-Type", "application/x-tar")], b"not a tar");
     expect(&archive, 400, "invalid_archive", "");
+    let json = client.send("/v1/policies", &[JSON], b"{}");
+    expect(&json, 415, "unsupported_media_type", "application/x-tar or application/gzip");
     let broken = client.activate(&WALLET.replace("features.cards_1h > 5", "features.cards_1h > 'five'"));
     expect(&broken, 400, "invalid_policy", "int");
     assert!(broken.body["problems"][0]["line"].as_u64().is_some_and(|line| line > 70), "{broken:?}");
     let misspelt = client.activate(&WALLET.replace("payment.amount >= 50000", "payment.amuont >= 50000"));
     expect(&misspelt, 400, "invalid_policy", "did you mean");
+}
+
+#[test]
+fn a_policy_may_be_sent_as_a_compressed_archive() {
+    let (_data, server, client) = first_start(&[]);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(&archive(WALLET)).unwrap();
+    let compressed = encoder.finish().unwrap();
+    for (media_type, status) in [("application/gzip", 201), ("application/x-tar", 200)] {
+        let reply = client.send("/v1/policies", &[("Content-Type", media_type)], &compressed);
+        assert_eq!(reply.status, status, "{media_type}: {reply:?}");
+        assert_eq!(reply.text("digest"), client.activate(WALLET).text("digest"), "the same policy");
+    }
+    assert!(server.stop().success());
 }

@@ -255,13 +255,7 @@ impl Client {
 
     /// Activates a policy, given as the text of its `policy.toml`.
     pub(crate) fn activate(&self, policy: &str) -> Reply {
-        let mut archive = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_gnu();
-        header.set_size(policy.len() as u64);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, "policy.toml", policy.as_bytes()).expect("writing to memory succeeds");
-        let archive = archive.into_inner().expect("writing to memory succeeds");
-        self.send("/v1/policies", &[("Content-Type", "application/x-tar")], &archive)
+        self.send("/v1/policies", &[("Content-Type", "application/x-tar")], &archive(policy))
     }
 
     /// Makes a payment whose id is a number.
@@ -277,6 +271,16 @@ impl Client {
         let number = |field: &str| account[field].as_str().map_or(0, |text| text.parse::<u128>().expect("a number"));
         (number("credits_posted") - number("debits_posted"), number("debits_pending"))
     }
+}
+
+/// Packs a policy, given as the text of its `policy.toml`.
+pub(crate) fn archive(policy: &str) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(policy.len() as u64);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, "policy.toml", policy.as_bytes()).expect("writing to memory succeeds");
+    archive.into_inner().expect("writing to memory succeeds")
 }
 
 /// Builds the body of a payment in EUR/2.

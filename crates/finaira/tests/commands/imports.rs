@@ -130,6 +130,30 @@ fn fails(command: &mut Command) -> String {
 }
 
 #[test]
+fn a_file_that_ends_between_quotes_is_not_imported() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let run = |accounts: &str| {
+        std::fs::write(folder.path().join("accounts.csv"), accounts).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
+        command.args(["import", "run", "--ledger", "978", "--api-key", "none", "--accounts"]);
+        let output = command.arg(folder.path().join("accounts.csv")).output().expect("the binary runs");
+        assert!(!output.status.success());
+        let path = format!("{}/", folder.path().display());
+        let text = [output.stdout, output.stderr].concat();
+        String::from_utf8(text).expect("text").replace(&path, "")
+    };
+    let found = run("id,code,flags\n1,7,\n2,7,\"history\n3,7,\n4,7,\n");
+    assert_eq!(found, "finaira: cannot read accounts.csv: the file ends between quotes that opened on line 3\n");
+    let found = run("id,code,flags\n1,7,\n2,7\n3,7,\n");
+    let expected = "accounts.csv, row 2: the row on line 3 has 2 fields, expected 3\n";
+    assert!(found.contains(expected), "{found}");
+    let found = run("id\tcode\n1\t7\n");
+    let expected =
+        "finaira: accounts.csv has an unknown column `id\\tcode`; found `\\t` in it, expected `,` between columns";
+    assert!(found.starts_with(expected), "{found}");
+}
+
+#[test]
 fn a_book_appears_at_once_while_other_writes_continue() {
     const TRANSFERS: u64 = 50_000;
     let world = World::new(TRANSFERS);

@@ -4,6 +4,7 @@ mod backtest;
 mod backup;
 mod bad_input;
 mod bench;
+mod closed_pipes;
 mod concurrency;
 mod crash;
 mod credentials;

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::basic::Compression;
+use parquet::basic::{BrotliLevel, Compression};
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;
 use parquet::file::properties::WriterProperties;
@@ -43,7 +43,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 fn rows(path: &Path) -> Result<Verdict, Failure> {
     let policy = Arc::clone(&past().policy);
     let mapping = policy.file_mapping().cloned().ok_or("the policy has no file mapping")?;
-    let input = Input::open(path)?;
+    let input = Input::open(path, mapping.delimiter)?;
     let mut payments = Payments::new(&policy, &mapping, &input)?;
     let mut number = 0;
     let mut left = DECIDED_MAX;
@@ -90,7 +90,12 @@ const SCHEMA: &str = "message payments {
 }";
 
 pub(super) fn parquet_seeds() -> Vec<(String, Vec<u8>)> {
-    let forms = [("plain", Compression::UNCOMPRESSED), ("snappy", Compression::SNAPPY)];
+    let forms = [
+        ("plain", Compression::UNCOMPRESSED),
+        ("snappy", Compression::SNAPPY),
+        ("lz4", Compression::LZ4_RAW),
+        ("brotli", Compression::BROTLI(BrotliLevel::default())),
+    ];
     forms.iter().map(|(name, compression)| ((*name).to_owned(), parquet_file(*compression))).collect()
 }
 

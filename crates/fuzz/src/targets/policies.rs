@@ -1,5 +1,6 @@
 //! Policies: the document, the stored bundle, and the uploaded archive.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use policy::{Bundle, BundleError, DOCUMENT, Policy, model_files};
@@ -54,7 +55,7 @@ fn check_bundle(error: &BundleError) -> Verdict {
     check_line(error)
 }
 
-/// An uploaded tar archive.
+/// An uploaded archive: tar, or tar with gzip.
 pub(super) fn archive(bytes: &[u8]) -> Verdict {
     match api::archive::bundle(bytes) {
         Ok(bundle) => {
@@ -91,6 +92,11 @@ pub(super) fn bundle_seeds() -> Vec<(String, Vec<u8>)> {
     vec![("small".to_owned(), small_bundle().to_bytes()), ("example".to_owned(), large.to_bytes())]
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("writing to memory succeeds")
+}
+
 pub(super) fn archive_seeds() -> Vec<(String, Vec<u8>)> {
     let archived = |folder: &str, files: &[(&str, &[u8])]| {
         let mut archive = tar::Builder::new(Vec::new());
@@ -109,5 +115,6 @@ pub(super) fn archive_seeds() -> Vec<(String, Vec<u8>)> {
         ("flat".to_owned(), archived("", &[(DOCUMENT, document)])),
         ("folder".to_owned(), archived("policy/", &[(DOCUMENT, document), ("models/unused.onnx", b"no model")])),
         ("long-names".to_owned(), archived(&folder, &[(DOCUMENT, document)])),
+        ("gzip".to_owned(), gzip(&archived("", &[(DOCUMENT, document)]))),
     ]
 }

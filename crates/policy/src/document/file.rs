@@ -1,14 +1,15 @@
 //! `[file]`: how to read a file of past payments.
 
-use types::Span;
+use toml::de::DeValue;
+use types::{Span, shorten};
 
 use super::Draft;
 use super::judgement::labels;
-use super::reader::{Located, Node, Table, choice, span, text};
+use super::reader::{Located, Node, Table, any_text, choice, span, text};
 use crate::index::{AttributeIdx, PaymentTypeIdx};
 use crate::limits::DEADLINE_MAX;
 use crate::problem::suggestion;
-use crate::spec::{AmountUnit, FileMapping, LabelColumn, PaymentType};
+use crate::spec::{AmountUnit, DecimalMark, FileMapping, LabelColumn, PaymentType};
 
 pub(super) fn file_mapping(document: &mut Table<'_>, draft: &Draft<'_>) -> Option<FileMapping> {
     let mut table = document.node("file")?.table()?;
@@ -18,6 +19,9 @@ pub(super) fn file_mapping(document: &mut Table<'_>, draft: &Draft<'_>) -> Optio
     let amount = table.needed("amount").and_then(amount);
     let label = table.node("label").map(label);
     let columns = table.node("attributes");
+    let delimiter = table.or("delimiter", b',', delimiter);
+    let decimal = choice(&[(".", DecimalMark::Point), (",", DecimalMark::Comma)]);
+    let decimal = table.or("decimal", DecimalMark::Point, decimal);
     let problems = table.problems;
     let place = table.place.clone();
     table.finish();
@@ -48,6 +52,8 @@ pub(super) fn file_mapping(document: &mut Table<'_>, draft: &Draft<'_>) -> Optio
         amount_unit,
         label: label.flatten(),
         attributes: attributes.into_iter().flatten().collect(),
+        delimiter,
+        decimal,
     })
 }
 
@@ -65,6 +71,15 @@ fn amount(node: Node<'_>) -> Option<(String, AmountUnit)> {
     let unit = table.need("unit", choice(&[("major", AmountUnit::Major), ("minor", AmountUnit::Minor)]));
     table.finish();
     Some((column?.value.to_owned(), unit?.value))
+}
+
+fn delimiter(value: &DeValue<'_>) -> Result<u8, String> {
+    let written = any_text(value)?;
+    match written.as_bytes() {
+        b"tab" => Ok(b'\t'),
+        [byte] if *byte == b'\t' || *byte == b' ' || byte.is_ascii_punctuation() && *byte != b'"' => Ok(*byte),
+        _ => Err(format!("is `{}`, expected a space, a punctuation mark other than `\"`, or tab", shorten(written))),
+    }
 }
 
 fn label(node: Node<'_>) -> Option<LabelColumn> {

@@ -42,7 +42,7 @@ fn a_payment_type_says_what_its_payments_carry_and_do() {
 #[test]
 fn a_file_mapping_names_columns() {
     let policy = compile(&bundle(EXAMPLE));
-    expect![[r#"FileMapping { payment: PaymentTypeIdx(0), id: "TRANSACTION_ID", time: "TX_DATETIME", amount: "TX_AMOUNT", amount_unit: Major, label: Some(LabelColumn { column: "TX_FRAUD", positive: ["1"], delay: Span(604800000000000) }), attributes: [(AttributeIdx(0), "CUSTOMER_ID"), (AttributeIdx(1), "CARD_ID"), (AttributeIdx(2), "TERMINAL_ID"), (AttributeIdx(4), "COUNTRY")] }"#]].assert_eq(&format!("{:?}", policy.file_mapping().unwrap()));
+    expect![[r#"FileMapping { payment: PaymentTypeIdx(0), id: "TRANSACTION_ID", time: "TX_DATETIME", amount: "TX_AMOUNT", amount_unit: Major, label: Some(LabelColumn { column: "TX_FRAUD", positive: ["1"], delay: Span(604800000000000) }), attributes: [(AttributeIdx(0), "CUSTOMER_ID"), (AttributeIdx(1), "CARD_ID"), (AttributeIdx(2), "TERMINAL_ID"), (AttributeIdx(4), "COUNTRY")], delimiter: 44, decimal: Point }"#]].assert_eq(&format!("{:?}", policy.file_mapping().unwrap()));
     assert!(policy.is_positive_label("chargeback") && !policy.is_positive_label("legitimate"));
 }
 

@@ -138,22 +138,23 @@ fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Re
     let wanted = match expected {
         Expected::None => return Ok(()),
         Expected::Empty(_) if body.is_empty() => return Ok(()),
-        Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) => "application/json",
-        Expected::Archive => "application/x-tar",
-        Expected::Packed { .. } => packed::MEDIA_TYPE,
+        Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) => &["application/json"][..],
+        Expected::Archive => &api::archive::MEDIA_TYPES,
+        Expected::Packed { .. } => &[packed::MEDIA_TYPE],
     };
     let unsupported = |name: &str, detail: String| Err(Problem::new(ErrorCode::UnsupportedMediaType, detail).at(name));
     if only(headers, "Content-Encoding")?.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
         return unsupported("Content-Encoding", "found a content encoding, expected none".to_owned());
     }
+    let expected = wanted.join(" or ");
     let Some(found) = only(headers, "Content-Type")? else {
-        return unsupported("Content-Type", format!("found no content type, expected {wanted}"));
+        return unsupported("Content-Type", format!("found no content type, expected {expected}"));
     };
     let found = String::from_utf8_lossy(found);
     let media_type = found.split(';').next().unwrap_or_default().trim();
-    if media_type.eq_ignore_ascii_case(wanted) {
+    if wanted.iter().any(|wanted| media_type.eq_ignore_ascii_case(wanted)) {
         return Ok(());
     }
     let shown: String = media_type.chars().filter(|c| !c.is_control()).take(64).collect();
-    unsupported("Content-Type", format!("found `{shown}`, expected {wanted}"))
+    unsupported("Content-Type", format!("found `{shown}`, expected {expected}"))
 }

@@ -3,6 +3,7 @@
 mod csv;
 mod parquet;
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub struct Input {
 
 #[derive(Debug)]
 enum Format {
-    Csv { names: Vec<String> },
+    Csv { names: Vec<String>, delimiter: u8 },
     Parquet { columns: Vec<parquet::Leaf> },
 }
 
@@ -39,8 +40,24 @@ pub struct RowGroup {
     pub rows: usize,
     /// The requested columns, in the order of the request.
     pub columns: Vec<Column>,
-    /// The rows that cannot be read with this file's columns, and why, in order.
-    pub broken: Vec<(usize, String)>,
+    /// The rows that cannot be read with this file's columns, in order.
+    pub broken: Vec<BrokenRow>,
+}
+
+/// A row of a CSV file that does not have the file's columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenRow {
+    /// The position of the row in its group.
+    pub row: usize,
+    /// What is wrong with it, with its lines in the file.
+    pub found: String,
+    pub expected: String,
+}
+
+impl fmt::Display for BrokenRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, expected {}", self.found, self.expected)
+    }
 }
 
 /// The values of one column, one per row.
@@ -111,25 +128,25 @@ impl Column {
 }
 
 impl Input {
-    /// Determines the format of a file and its columns.
+    /// Determines the format of a file and its columns. `delimiter` separates the fields of a CSV file.
     ///
     /// # Errors
     /// Fails if the file cannot be read, or is neither CSV nor Parquet.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    pub fn open(path: &Path, delimiter: u8) -> anyhow::Result<Self> {
         let shown = path.display();
         let mut start = Vec::new();
-        let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
-        file.take(4).read_to_end(&mut start).with_context(|| format!("cannot read {shown}"))?;
+        let file = File::open(path).with_context(|| cannot_read(path))?;
+        file.take(4).read_to_end(&mut start).with_context(|| cannot_read(path))?;
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let format = match extension.to_ascii_lowercase().as_str() {
             _ if start == PARQUET_MAGIC => parquet::columns(path).map(|columns| Format::Parquet { columns }),
-            "csv" => csv::names(path).map(|names| Format::Csv { names }),
+            "csv" => csv::names(path, delimiter).map(|names| Format::Csv { names, delimiter }),
             "parquet" => bail!("{shown} is not a Parquet file: it does not start with PAR1"),
             _ => bail!(
                 "cannot determine the format of {shown}: expected a Parquet file, or a CSV file whose name ends in .csv"
             ),
         };
-        let format = format.with_context(|| format!("cannot read {shown}"))?;
+        let format = format.with_context(|| cannot_read(path))?;
         Ok(Self { path: path.to_owned(), format })
     }
 
@@ -152,11 +169,29 @@ impl Input {
             (Some(_), Some(_)) => bail!("{} has more than one column `{name}`", self.path.display()),
             (None, _) => {
                 const SHOWN_MAX: usize = 64;
-                let shown: Vec<String> = names.iter().take(SHOWN_MAX).map(|name| shorten(name)).collect();
+                let shown: Vec<String> = names.iter().take(SHOWN_MAX).map(|name| shown(name)).collect();
                 let names = shown.join("`, `");
-                bail!("{} has no column `{name}`; its columns are `{names}`", self.path.display())
+                let hint = self.other_delimiter().map(|(other, setting)| {
+                    format!(", where `{other}` may separate columns: set delimiter = \"{setting}\" under [file]")
+                });
+                bail!(
+                    "{} has no column `{name}`; its columns are `{names}`{}",
+                    self.path.display(),
+                    hint.unwrap_or_default()
+                )
             }
         }
+    }
+
+    /// A character in the column names of a CSV file that probably separates columns, although the delimiter is another
+    /// one: as messages show it, and as a policy sets it.
+    pub fn other_delimiter(&self) -> Option<(&'static str, &'static str)> {
+        const USUAL: [(&str, &str, &str); 4] =
+            [(";", ";", ";"), ("\t", "\\t", "tab"), ("|", "|", "|"), (",", ",", ",")];
+        let Format::Csv { names, delimiter } = &self.format else { return None };
+        let mut others = USUAL.iter().filter(|(written, ..)| written.as_bytes() != [*delimiter]);
+        let found = others.find(|(written, ..)| names.iter().any(|name| name.contains(written)));
+        found.map(|&(_, shown, setting)| (shown, setting))
     }
 
     /// Whether ids of this column are written back as numbers or as text.
@@ -172,19 +207,22 @@ impl Input {
     /// # Errors
     /// Fails if the file cannot be read. A row that cannot be parsed is not an error, but is reported in its batch.
     pub fn batches(&self, columns: &[usize]) -> anyhow::Result<Batches> {
-        let opened = match &self.format {
-            Format::Csv { names } => csv::Rows::open(&self.path, names.len(), columns).map(Rows::Csv),
+        let rows = match &self.format {
+            Format::Csv { names, delimiter } => {
+                csv::Rows::open(&self.path, *delimiter, names.len(), columns).map(Rows::Csv)
+            }
             Format::Parquet { columns: leaves } => {
                 parquet::Rows::open(&self.path, leaves, columns).map(|rows| Rows::Parquet(Box::new(rows)))
             }
         };
-        opened.map(Batches).with_context(|| format!("cannot read {}", self.path.display()))
+        let rows = rows.with_context(|| cannot_read(&self.path))?;
+        Ok(Batches { path: self.path.clone(), rows })
     }
 
     /// The names of all columns, in order.
     pub fn names(&self) -> Vec<&str> {
         match &self.format {
-            Format::Csv { names } => names.iter().map(String::as_str).collect(),
+            Format::Csv { names, .. } => names.iter().map(String::as_str).collect(),
             Format::Parquet { columns } => columns.iter().map(|leaf| leaf.name.as_str()).collect(),
         }
     }
@@ -192,7 +230,10 @@ impl Input {
 
 /// Iterates over the rows of a file in batches.
 #[derive(Debug)]
-pub struct Batches(Rows);
+pub struct Batches {
+    path: PathBuf,
+    rows: Rows,
+}
 
 #[derive(Debug)]
 enum Rows {
@@ -204,10 +245,19 @@ impl Iterator for Batches {
     type Item = anyhow::Result<RowGroup>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match &mut self.0 {
+        let batch = match &mut self.rows {
             Rows::Csv(rows) => rows.next_batch(BATCH_ROWS),
             Rows::Parquet(rows) => rows.next_batch(BATCH_ROWS),
-        }
-        .transpose()
+        };
+        batch.with_context(|| cannot_read(&self.path)).transpose()
     }
+}
+
+/// A column name as messages show it.
+pub fn shown(name: &str) -> String {
+    shorten(&name.replace('\t', "\\t"))
+}
+
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read {}", path.display())
 }

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::Context as _;
-use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type};
+use parquet::basic::{Compression, ConvertedType, LogicalType, TimeUnit, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{DataType, Int96};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
-use types::PaymentId;
+use types::{PaymentId, shorten};
 
 use super::{Column, RowGroup, Texts};
 
@@ -164,7 +164,8 @@ impl Rows {
             let leaf = leaves.get(position).context("the file's columns changed while it was read")?;
             Ok((position, leaf.kind, leaf.nullable))
         };
-        let columns = columns.iter().map(column).collect::<anyhow::Result<_>>()?;
+        let columns = columns.iter().map(column).collect::<anyhow::Result<Vec<_>>>()?;
+        contained(|| check_compression(&file, &columns))?;
         Ok(Self { file, columns, next_group: 0, open: Vec::new(), left: 0 })
     }
 
@@ -191,6 +192,22 @@ impl Rows {
         self.left -= rows;
         Ok(Some(RowGroup { rows, columns, broken: Vec::new() }))
     }
+}
+
+/// Rejects a file with a compression that this program cannot read.
+fn check_compression(file: &SerializedFileReader<File>, columns: &[(usize, Kind, bool)]) -> anyhow::Result<()> {
+    for group in file.metadata().row_groups() {
+        for &(position, ..) in columns {
+            let column = group.column(position);
+            if column.compression() == Compression::LZO {
+                anyhow::bail!(
+                    "column `{}` is compressed with lzo; supported are none, snappy, gzip, zstd, lz4, lz4_raw and brotli",
+                    shorten(&column.column_path().string())
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 fn read(reader: &mut ColumnReader, kind: Kind, nullable: bool, rows: usize) -> anyhow::Result<Column> {

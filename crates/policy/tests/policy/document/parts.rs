@@ -2,7 +2,10 @@
 
 use expect_test::expect;
 
-use super::check;
+use policy::Policy;
+
+use super::{BASE, check, problems};
+use crate::support::{bundle, listed};
 
 #[test]
 fn references_resolve() {
@@ -211,6 +214,30 @@ fn deadlines_and_windows_are_bounded() {
         policy.toml:47:10: features.spend_1d.window: `1 day` is not a span of time such as "30d", "90m" or "250ms" (units d h m s ms us ns)
     "#]],
     );
+}
+
+#[test]
+fn a_file_has_a_delimiter_and_a_decimal_mark() {
+    let file = |more: &str| BASE.replacen("[file]", &format!("[file]\n{more}"), 1);
+    for (written, delimiter) in
+        [("", b','), ("';'", b';'), ("'tab'", b'\t'), ("\"\\t\"", b'\t'), ("'|'", b'|'), ("' '", b' ')]
+    {
+        let more = if written.is_empty() { String::new() } else { format!("delimiter = {written}") };
+        let policy = Policy::compile(&bundle(&file(&more))).unwrap();
+        assert_eq!(policy.file_mapping().unwrap().delimiter, delimiter, "{written}");
+    }
+    let policy = Policy::compile(&bundle(&file("decimal = ','"))).unwrap();
+    assert_eq!(policy.file_mapping().unwrap().decimal, policy::DecimalMark::Comma);
+    for (more, problem) in [
+        ("delimiter = ''", "delimiter: is ``, expected a space, a punctuation mark other than `\"`, or tab"),
+        ("delimiter = ';;'", "delimiter: is `;;`, expected a space, a punctuation mark other than `\"`, or tab"),
+        ("delimiter = '\"'", "delimiter: is `\"`, expected a space, a punctuation mark other than `\"`, or tab"),
+        ("delimiter = 'a'", "delimiter: is `a`, expected a space, a punctuation mark other than `\"`, or tab"),
+        ("decimal = ';'", "decimal: is `;`, expected one of ., ,"),
+    ] {
+        let found = listed(&problems(&file(more)));
+        assert!(found.contains(&format!(": file.{problem}")), "{found}");
+    }
 }
 
 #[test]
