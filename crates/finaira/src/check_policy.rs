@@ -1,6 +1,9 @@
 //! `finaira check-policy` does the same check as activating a policy.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use types::Span;
 
 use crate::bundle_folder;
 
@@ -22,5 +25,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         policy.models().len()
     );
     println!("digest {}", policy.digest());
+    for warning in policy.warnings() {
+        println!("warning: {warning} ({})", warning.code);
+    }
+    let mut reaches = BTreeMap::<Span, Vec<&str>>::new();
+    for (feature, _, reach) in policy.reaches() {
+        reaches.entry(reach).or_default().push(feature.as_str());
+    }
+    if !reaches.is_empty() {
+        println!("a new feature is missing until its stream was recorded for as long as it looks back:");
+    }
+    for (reach, features) in reaches {
+        println!("  {reach}: {}", features.join(", "));
+    }
     Ok(())
 }

@@ -57,7 +57,7 @@ pub use index::{
 };
 pub use limits::AMOUNT_MAX;
 pub use policy::Policy;
-pub use problem::Problem;
+pub use problem::{Problem, Warning};
 pub use reason::LEG_FAILED;
 pub use spec::{
     AccountFlagsSpec, AccountTemplate, AggregateKind, AmountUnit, Attribute, AttributeKind, Capture, CaptureExpiry,
