@@ -183,9 +183,10 @@ impl Loading {
             (_, inputs) => inputs.iter().collect(),
         };
         let [input] = read.as_slice() else {
-            return Err(operator.error(match kind {
-                Kind::Multiply => "it multiplies by something other than the constant 1".to_owned(),
-                _ => format!("it has {} inputs, but only 1 is supported", node.input.len()),
+            return Err(operator.error(if matches!(kind, Kind::Multiply) {
+                "it multiplies by something other than the constant 1".to_owned()
+            } else {
+                format!("it has {} inputs, but only 1 is supported", node.input.len())
             }));
         };
         let Some(value) = self.values.get(*input).copied() else {
