@@ -10,7 +10,7 @@ use engine::{AccountReply, ActivePolicy, LabelReply};
 use ledger::{AccountFlags, IndexedFields, PendingState, UnknownLedger};
 use serde::Serialize;
 use serde_json::Value;
-use types::{LedgerId, Seq, Timestamp, TransferId};
+use types::{LedgerId, Seq, Span, Timestamp, TransferId};
 use utoipa::ToSchema;
 
 use crate::past::Sums;
@@ -322,6 +322,62 @@ pub struct Policy {
     features: Vec<String>,
     /// The names of its models, in the order of the policy.
     models: Vec<String>,
+    /// What works, but perhaps not as its author expects. Only in the response to an upload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<Warning>>,
+}
+
+/// Something about an uploaded policy that its author should know. The policy is active nevertheless.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct Warning {
+    /// The stable name of the warning, for programs.
+    #[schema(example = "window_not_full")]
+    code: &'static str,
+    /// What the warning is about, for people.
+    detail: String,
+    /// The path of the file in the policy folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// The line, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Int64)]
+    line: Option<u32>,
+    /// The column in characters, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Int64)]
+    column: Option<u32>,
+}
+
+impl From<&policy::Warning> for Warning {
+    fn from(warning: &policy::Warning) -> Self {
+        let policy::Problem { file, line, column, message } = &warning.problem;
+        let (file, line, column) = (Some(file.clone()), Some(*line), Some(*column));
+        Self { code: warning.code, detail: message.clone(), file, line, column }
+    }
+}
+
+/// The code of the warning about a window that reaches back to before its stream was recorded.
+pub const WINDOW_NOT_FULL: &str = "window_not_full";
+
+impl Policy {
+    /// Adds the warnings about a policy: those of its document, and the windows that are not full yet.
+    #[must_use]
+    pub fn with_warnings(self, active: &ActivePolicy, policy: &policy::Policy) -> Self {
+        let filling = policy.reaches().filter_map(|(feature, stream, reach)| {
+            let full_at = active.covered_since.get(stream.get())?.saturating_add(reach);
+            (full_at > active.as_of && reach > Span::ZERO).then(|| Warning {
+                code: WINDOW_NOT_FULL,
+                detail: format!(
+                    "features.{feature} is missing until {full_at}: it looks back {reach}, which is further than its \
+                     stream has records"
+                ),
+                file: None,
+                line: None,
+                column: None,
+            })
+        });
+        Self { warnings: Some(policy.warnings().iter().map(Warning::from).chain(filling).collect()), ..self }
+    }
 }
 
 impl From<&ActivePolicy> for Policy {
@@ -334,6 +390,7 @@ impl From<&ActivePolicy> for Policy {
             activated_at: active.at.to_string(),
             features: activated.features.iter().map(ToString::to_string).collect(),
             models: activated.models.iter().map(ToString::to_string).collect(),
+            warnings: None,
         }
     }
 }

@@ -30,6 +30,6 @@ pub use answer::Edge;
 pub use call::{Call, Head};
 pub use past::{StatementPage, Wanted};
 pub use personal::context as sealing_context;
-pub use policies::install;
+pub use policies::{Installed, install};
 pub use response::{Body, Response, Status};
 pub use sources::{Installation, Past, Sources, WithState};

@@ -15,8 +15,17 @@ use crate::sources::Sources;
 pub(crate) async fn activate<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let bundle = api::archive::bundle(call.body)?;
     let id = RequestId::new(bundle.digest().head_u128());
-    let (made, active) = edge.sources.install(call.actor, id, bundle).await?;
-    Ok(Response::created(made, "/v1/policies/active".to_owned(), &Shown::from(&active)))
+    let Installed { made, active, policy } = edge.sources.install(call.actor, id, bundle).await?;
+    let shown = Shown::from(&active).with_warnings(&active, &policy);
+    Ok(Response::created(made, "/v1/policies/active".to_owned(), &shown))
+}
+
+/// A policy that was activated, now or before.
+#[derive(Debug)]
+pub struct Installed {
+    pub made: Made,
+    pub active: ActivePolicy,
+    pub policy: Arc<Policy>,
 }
 
 pub(crate) async fn get_active<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
@@ -32,7 +41,7 @@ pub async fn install<S: Sources + Sync>(
     (actor, id): (ActorId, RequestId),
     bundle: &Bundle,
     policy: Arc<Policy>,
-) -> Result<(Made, ActivePolicy), S::Failure> {
+) -> Result<Installed, S::Failure> {
     let artifact = policy.digest();
     let bytes = bundle.to_bytes();
     let parts = bytes.chunks(ArtifactChunk::BYTES_MAX);
@@ -41,5 +50,7 @@ pub async fn install<S: Sources + Sync>(
         let chunk = ArtifactChunk { artifact, index, count, bytes: part.into() };
         sources.ask(actor, id, chunk).await?.map_err(refused::<S::Failure>)?;
     }
-    sources.ask(actor, id, ActivatePolicy { artifact, policy }).await?.map_err(refused)
+    let activate = ActivatePolicy { artifact, policy: Arc::clone(&policy) };
+    let (made, active) = sources.ask(actor, id, activate).await?.map_err(refused::<S::Failure>)?;
+    Ok(Installed { made, active, policy })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::past::{Instant, Sums, TransferFilter};
 use api::{CursorOrigin, Problem};
-use engine::{ActivePolicy, Answered, Made, Operation, Page};
+use engine::{Answered, Operation, Page};
 use journal::EntryInContext;
 use ledger::{Account, Assets, PendingState, Transfer};
 use policy::{Bundle, Policy};
@@ -13,6 +13,7 @@ use types::{AccountId, ActorId, Digest, LedgerId, RequestId, Seq, TenantId, Time
 use vault::Keys;
 
 use crate::past::{StatementPage, Wanted};
+use crate::policies::Installed;
 
 /// The identity of an installation.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +66,7 @@ pub trait Sources {
         actor: ActorId,
         id: RequestId,
         bundle: Bundle,
-    ) -> impl Future<Output = Result<(Made, ActivePolicy), Self::Failure>> + Send;
+    ) -> impl Future<Output = Result<Installed, Self::Failure>> + Send;
 
     /// Reads one durable entry with what it refers to.
     fn entry(&self, seq: Seq) -> impl Future<Output = Result<Option<EntryInContext>, Self::Failure>> + Send;

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 
 use api::routes::Body;
 use api::{CursorOrigin, ErrorCode, Problem, ROUTES, Route};
-use edge::{Call, Edge, Head, Installation, Sources};
-use engine::{ActivePolicy, Answered, Made, Operation};
+use edge::{Call, Edge, Head, Installation, Installed, Sources};
+use engine::{Answered, Operation};
 use journal::EntryInContext;
 use ledger::Assets;
 use policy::{Bundle, Policy};
@@ -63,7 +63,7 @@ impl Sources for Nothing {
         Err(Failure::Asked)
     }
 
-    async fn install(&self, _: ActorId, _: RequestId, _: Bundle) -> Result<(Made, ActivePolicy), Failure> {
+    async fn install(&self, _: ActorId, _: RequestId, _: Bundle) -> Result<Installed, Failure> {
         Err(Failure::Asked)
     }
 

@@ -24,8 +24,8 @@ impl Decide for ActivatePolicy {
     fn decide(&self, engine: &Engine, at: Timestamp, _: RequestId) -> Result<Decided<Self::Reply>, Refusal> {
         let Self { artifact, policy } = self;
         let state = &engine.state;
-        if let Some(active) = state.policy.as_ref().filter(|active| active.activated.artifact == *artifact) {
-            return Ok(Decided::Before((Made::Before, active.clone())));
+        if state.policy.as_ref().is_some_and(|active| active.activated.artifact == *artifact) {
+            return Ok(Decided::Before((Made::Before, engine.active_policy()?)));
         }
         let stored = state.artifacts.get(artifact).is_some_and(|artifact| artifact.is_whole());
         if !stored || policy.digest() != *artifact {
@@ -55,7 +55,10 @@ impl Decide for ActivatePolicy {
 
 impl Engine {
     pub(crate) fn active_policy(&self) -> Result<ActivePolicy, Refusal> {
-        self.state.policy.clone().ok_or(Refusal::NoActivePolicy)
+        let active = self.state.policy.clone().ok_or(Refusal::NoActivePolicy)?;
+        let covered = |stream: &StreamOpened| self.state.windows.covered_since(stream.id).unwrap_or_default();
+        let covered_since = active.activated.streams.iter().map(covered).collect();
+        Ok(ActivePolicy { as_of: self.state.clock, covered_since, ..active })
     }
 
     /// A stream that was opened before keeps its number; any other gets a new one. A stream that the active policy does

@@ -178,6 +178,10 @@ pub struct ActivePolicy {
     pub at: Timestamp,
     /// The fact that activated it.
     pub activated: Arc<PolicyActivated>,
+    /// The time of the last entry when the reply was made.
+    pub as_of: Timestamp,
+    /// For each of its streams, the first instant from which on all records are held, as of then.
+    pub covered_since: Vec<Timestamp>,
 }
 
 /// Why a command was refused. The name is the stable code.

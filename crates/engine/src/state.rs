@@ -292,7 +292,13 @@ impl State {
         self.since_digest.bytes(activated.artifact.as_bytes());
         // Earlier bundles stay in the journal. Keeping them here as well would need more memory with every upload.
         self.artifacts.retain(|artifact, _| *artifact == activated.artifact);
-        let active = ActivePolicy { seq: header.seq, at: header.decided_at, activated: Arc::clone(activated) };
+        let active = ActivePolicy {
+            seq: header.seq,
+            at: header.decided_at,
+            activated: Arc::clone(activated),
+            as_of: header.decided_at,
+            covered_since: Vec::new(),
+        };
         self.policy = Some(active);
     }
 }

@@ -55,6 +55,10 @@ impl StreamState {
         self.records
     }
 
+    pub(crate) fn horizon(&self) -> Timestamp {
+        self.horizon
+    }
+
     pub(crate) fn entities(&self) -> u64 {
         self.entities.len() as u64
     }

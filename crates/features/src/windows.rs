@@ -60,6 +60,12 @@ impl Windows {
             .or_insert_with(|| StreamState::new(stream.clone()));
     }
 
+    /// The first instant from which on the stream covers every record, unless a bound dropped some of an entity. `None`
+    /// if the stream is not open.
+    pub fn covered_since(&self, stream: StreamId) -> Option<Timestamp> {
+        self.streams.get(&stream).map(StreamState::horizon)
+    }
+
     /// Aggregates the records of `entity` in `window` as of `at`, in time logarithmic in their number.
     ///
     /// `candidate` is the value of the record that is being decided on, at exactly `at`. It counts as if it were

@@ -1,6 +1,9 @@
 //! `finaira check-policy` does the same check as activating a policy.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use types::Span;
 
 use crate::bundle_folder;
 use crate::stdio::outln;
@@ -21,5 +24,19 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         policy.rules().len(),
         policy.models().len()
     )?;
-    outln!("digest {}", policy.digest())
+    outln!("digest {}", policy.digest())?;
+    for warning in policy.warnings() {
+        outln!("warning: {warning} ({})", warning.code)?;
+    }
+    let mut reaches = BTreeMap::<Span, Vec<&str>>::new();
+    for (feature, _, reach) in policy.reaches() {
+        reaches.entry(reach).or_default().push(feature.as_str());
+    }
+    if !reaches.is_empty() {
+        outln!("a new feature is missing until its stream was recorded for as long as it looks back:")?;
+    }
+    for (reach, features) in reaches {
+        outln!("  {reach}: {}", features.join(", "))?;
+    }
+    Ok(())
 }

@@ -7,11 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use api::past::{Instant, Sums, TransferFilter};
 use api::{CursorOrigin, Operation, Problem};
-use edge::{Body, Call as Asked, Edge, Head, Installation, Sources, StatementPage, Wanted, WithState};
-use engine::{
-    ActivePolicy, Answered, Applied, CreatePayment, Engine, Entry, Fact, Made, NewPayment, Page, PolicyActivated,
-    Request,
-};
+use edge::{Body, Call as Asked, Edge, Head, Installation, Installed, Sources, StatementPage, Wanted, WithState};
+use engine::{Answered, Applied, CreatePayment, Engine, Entry, Fact, NewPayment, Page, PolicyActivated, Request};
 use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
@@ -223,7 +220,7 @@ impl Sources for Room {
         Ok(self.execute(actor, id, operation))
     }
 
-    async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<(Made, ActivePolicy), Problem> {
+    async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<Installed, Problem> {
         let policy = Policy::compile(&bundle).map_err(Problem::invalid_policy)?;
         edge::install(self, (actor, id), &bundle, Arc::new(policy)).await
     }

@@ -3,13 +3,14 @@
 
 use types::Digest;
 
-use crate::cel::{self, CompileError, Program, Schema, Slot, Type};
+use crate::cel::{self, CompileError, Program, Schema, Slot, Type, Value};
 use crate::compiled_type::{BUILT_IN, CompiledType, FeaturePlan, How, ModelPlan, RulePlan, StreamPlan, attribute_type};
 use crate::document::{Draft, FeatureDraft, Source, StreamDraft};
 use crate::index::{FeatureIdx, ModelIdx, PaymentTypeIdx, StreamIdx};
 use crate::limits::COST_MAX;
 use crate::literal;
 use crate::policy::{Document, Policy};
+use crate::problem::Warning;
 use crate::reason::Codes;
 use crate::spec::{Attribute, FeatureSource, FeatureSpec, FeatureType, PaymentType};
 
@@ -44,7 +45,7 @@ pub(crate) fn compile(draft: Draft<'_>, digest: Digest) -> Option<Policy> {
         positive_labels: draft.positive_labels,
         file_mapping: draft.file_mapping,
     };
-    Some(Policy { digest, document, plans: plans?, models: loaded, codes: Codes::new() })
+    Some(Policy { digest, document, plans: plans?, models: loaded, codes: Codes::new(), warnings: Vec::new() })
 }
 
 fn feature_spec(feature: FeatureDraft, ty: Option<FeatureType>) -> Option<FeatureSpec> {
@@ -92,7 +93,10 @@ impl<'a> Compiler<'a> {
         for idx in payments {
             let Some(scope) = self.scope(*idx) else { continue };
             match cel::compile(&source.value, &scope.schema, expected) {
-                Ok(program) => programs.push((*idx, program)),
+                Ok(program) => {
+                    self.tell_failures(source, &program);
+                    programs.push((*idx, program));
+                }
                 Err(error) => errors.push((scope, error)),
             }
         }
@@ -105,11 +109,30 @@ impl<'a> Compiler<'a> {
                     format!("{} (in payment type `{}`; use `payments` to leave it out)", error.message, scope.spec.name)
                 }
             };
-            let text = self.draft.problems.text();
-            let offset = literal::offset(text, &source.place.span, error.line, error.column);
+            let offset = self.offset(source, error.line, error.column);
             self.draft.problems.report_at(offset, &source.place, message);
         }
         programs
+    }
+
+    fn offset(&self, source: &Source, line: u32, column: u32) -> usize {
+        literal::offset(self.draft.problems.text(), &source.place.span, line, column)
+    }
+
+    /// Reports what can never be computed: the whole expression is a problem, a part of it only a warning, because a
+    /// condition before it may keep it from being reached.
+    fn tell_failures(&self, source: &Source, program: &Program) {
+        let problems = self.draft.problems;
+        for CompileError { line, column, message } in program.failures() {
+            let offset = self.offset(source, *line, *column);
+            if program.always_fails() {
+                let message = format_args!("the expression can never be computed: {message}");
+                problems.report_by_now(offset, &source.place, message);
+            } else {
+                let message = format_args!("this part can never be computed: {message}");
+                problems.warn_at(offset, &source.place, Warning::NEVER_COMPUTED, message);
+            }
+        }
     }
 
     /// Like `compile`, for a value that is stored in the clear and so must not come from a personal attribute. `what`
@@ -138,6 +161,12 @@ impl<'a> Compiler<'a> {
             let idx = PaymentTypeIdx::at(position);
             for amount in &payment.amounts {
                 let programs = self.compile_stored("an amount", amount, &[idx], &[Type::Int]);
+                for (_, program) in &programs {
+                    if let Some(Value::Int(found @ ..0)) = program.constant() {
+                        let message = format_args!("is always {found}, but an amount must not be negative");
+                        self.draft.problems.report_by_now(amount.place.span.start, &amount.place, message);
+                    }
+                }
                 self.push(programs, |plan, program| plan.amounts.push(program));
             }
         }

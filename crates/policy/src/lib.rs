@@ -27,6 +27,9 @@
 //! feature may be missing. `has(payment.device)` tests for that; if an expression reads a missing value without
 //! testing, `on_missing_feature` decides.
 //!
+//! An input of a model that is missing is best written as `has(payment.risk) ? payment.risk : 0.0 / 0.0`: the model gets
+//! NaN, and each branch of a tree says where NaN goes.
+//!
 //! Features, amounts and records are stored in the clear, so their expressions must not read a personal attribute,
 //! except for features that are true or false. Filters, rules and inputs of models may read one.
 
@@ -57,7 +60,7 @@ pub use index::{
 };
 pub use limits::AMOUNT_MAX;
 pub use policy::Policy;
-pub use problem::Problem;
+pub use problem::{Problem, Warning};
 pub use reason::LEG_FAILED;
 pub use spec::{
     AccountFlagsSpec, AccountTemplate, AggregateKind, AmountUnit, Attribute, AttributeKind, Capture, CaptureExpiry,

@@ -1,18 +1,19 @@
 //! A policy after it was checked and compiled.
 
-use types::{Digest, Name};
+use types::{Digest, Name, Span};
 
 use crate::bundle::{Bundle, DOCUMENT};
 use crate::compile::compile;
 use crate::compiled_type::CompiledType;
 use crate::document::{self, Draft};
-use crate::index::PaymentTypeIdx;
+use crate::index::{PaymentTypeIdx, StreamIdx};
 use crate::limits::DOCUMENT_BYTES_MAX;
 use crate::onnx::Model;
-use crate::problem::{Problem, Problems};
+use crate::problem::{Age, Problem, Problems, Warning};
 use crate::reason::Codes;
 use crate::spec::{
-    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, Rule, StreamSpec, Thresholds,
+    AccountTemplate, Entity, FeatureSource, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, Rule,
+    StreamSpec, Thresholds,
 };
 
 /// A policy that was checked and compiled. It is immutable, and any number of threads may share it.
@@ -25,6 +26,7 @@ pub struct Policy {
     /// One per model of the document.
     pub(crate) models: Vec<Model>,
     pub(crate) codes: Codes,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// The content of a checked document, in its order.
@@ -51,16 +53,47 @@ impl Policy {
     /// # Errors
     /// All problems of the document, in order of place, at most [`PROBLEMS_MAX`](crate::limits::PROBLEMS_MAX).
     pub fn compile(bundle: &Bundle) -> Result<Self, Vec<Problem>> {
+        Self::compile_as(Age::New, bundle)
+    }
+
+    /// Compiles a policy that is active already. Where this release is stricter than the one that accepted the policy, it
+    /// only warns, because an upgrade must not stop a server from deciding.
+    ///
+    /// # Errors
+    /// As for [`Policy::compile`].
+    pub fn recompile(bundle: &Bundle) -> Result<Self, Vec<Problem>> {
+        Self::compile_as(Age::Accepted, bundle)
+    }
+
+    fn compile_as(age: Age, bundle: &Bundle) -> Result<Self, Vec<Problem>> {
         let problem = |message: String| vec![Problem { file: DOCUMENT.to_owned(), line: 1, column: 1, message }];
         let document = bundle.file(DOCUMENT).unwrap_or_default();
         if document.len() > DOCUMENT_BYTES_MAX {
             return Err(problem(format!("has {} bytes, at most {DOCUMENT_BYTES_MAX} are allowed", document.len())));
         }
         let text = std::str::from_utf8(document).map_err(|error| problem(format!("is not UTF-8: {error}")))?;
-        let problems = Problems::new(text);
+        let problems = Problems::new(text, age);
         let table = document::parse(text, &problems);
-        let policy = table.and_then(|table| compile(Draft::read(&table, bundle, &problems), bundle.digest()));
-        policy.ok_or_else(|| problems.into_list())
+        match table.and_then(|table| compile(Draft::read(&table, bundle, &problems), bundle.digest())) {
+            Some(policy) => Ok(Self { warnings: problems.into_warnings(), ..policy }),
+            None => Err(problems.into_list()),
+        }
+    }
+
+    /// What works, but perhaps not as the author expects.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// The features that look back over a window, in the order of the document, each with how far it looks back: the
+    /// window and its delay together. A feature is missing until its stream was recorded for that long.
+    pub fn reaches(&self) -> impl Iterator<Item = (&Name, StreamIdx, Span)> {
+        self.features().iter().filter_map(|feature| match &feature.source {
+            FeatureSource::Aggregate { stream, window, .. } => {
+                Some((&feature.name, *stream, window.length.saturating_add(window.delay)))
+            }
+            FeatureSource::Expression(_) => None,
+        })
     }
 
     /// The digest of the bundle, which identifies the policy.

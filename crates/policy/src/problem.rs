@@ -22,6 +22,30 @@ pub struct Problem {
     pub message: String,
 }
 
+/// Something in a policy that works, but perhaps not as its author expects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The stable name of the warning: [`Warning::NEVER_COMPUTED`] or [`Warning::REFUSED_BY_NOW`].
+    pub code: &'static str,
+    /// Where it is and what it is about.
+    pub problem: Problem,
+}
+
+impl Warning {
+    /// A part of an expression can never be computed.
+    pub const NEVER_COMPUTED: &'static str = "never_computed";
+    /// An earlier release accepted this; as a new policy it is refused.
+    pub const REFUSED_BY_NOW: &'static str = "refused_by_now";
+    /// All codes.
+    pub const CODES: [&'static str; 2] = [Self::NEVER_COMPUTED, Self::REFUSED_BY_NOW];
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
@@ -41,12 +65,22 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Problems<'d> {
     text: &'d str,
+    policy: Age,
     found: RefCell<Vec<(usize, String)>>,
+    warnings: RefCell<Vec<(usize, &'static str, String)>>,
+}
+
+/// Whether a policy may be refused for what releases refused only later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    New,
+    /// An earlier release accepted it, so this one has to.
+    Accepted,
 }
 
 impl<'d> Problems<'d> {
-    pub(crate) fn new(text: &'d str) -> Self {
-        Self { text, found: RefCell::default() }
+    pub(crate) fn new(text: &'d str, policy: Age) -> Self {
+        Self { text, policy, found: RefCell::default(), warnings: RefCell::default() }
     }
 
     pub(crate) fn text(&self) -> &'d str {
@@ -59,8 +93,19 @@ impl<'d> Problems<'d> {
 
     /// Reports a problem with the part of the value at `place` that starts at the byte `offset` of the document.
     pub(crate) fn report_at(&self, offset: usize, place: &Place, message: impl fmt::Display) {
-        let message = if place.path.is_empty() { message.to_string() } else { format!("{}: {message}", place.path) };
-        self.found.borrow_mut().push((offset, message));
+        self.found.borrow_mut().push((offset, with_path(place, message)));
+    }
+
+    /// Reports what earlier releases accepted: a problem of a new policy, and a warning about an accepted one.
+    pub(crate) fn report_by_now(&self, offset: usize, place: &Place, message: impl fmt::Display) {
+        match self.policy {
+            Age::New => self.report_at(offset, place, message),
+            Age::Accepted => self.warn_at(offset, place, Warning::REFUSED_BY_NOW, message),
+        }
+    }
+
+    pub(crate) fn warn_at(&self, offset: usize, place: &Place, code: &'static str, message: impl fmt::Display) {
+        self.warnings.borrow_mut().push((offset, code, with_path(place, message)));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -73,12 +118,27 @@ impl<'d> Problems<'d> {
         found.sort();
         found.dedup();
         found.truncate(PROBLEMS_MAX);
-        let problem = |(offset, message): (usize, String)| {
-            let (line, column) = line_and_column(self.text, offset);
-            Problem { file: DOCUMENT.to_owned(), line, column, message }
-        };
-        found.into_iter().map(problem).collect()
+        found.into_iter().map(|(offset, message)| problem(self.text, offset, message)).collect()
     }
+
+    /// Returns all warnings in order of place, each once.
+    pub(crate) fn into_warnings(self) -> Vec<Warning> {
+        let mut found = self.warnings.into_inner();
+        found.sort();
+        found.dedup();
+        found.truncate(PROBLEMS_MAX);
+        let warning = |(offset, code, message)| Warning { code, problem: problem(self.text, offset, message) };
+        found.into_iter().map(warning).collect()
+    }
+}
+
+fn with_path(place: &Place, message: impl fmt::Display) -> String {
+    if place.path.is_empty() { message.to_string() } else { format!("{}: {message}", place.path) }
+}
+
+fn problem(text: &str, offset: usize, message: String) -> Problem {
+    let (line, column) = line_and_column(text, offset);
+    Problem { file: DOCUMENT.to_owned(), line, column, message }
 }
 
 fn line_and_column(text: &str, offset: usize) -> (u32, u32) {

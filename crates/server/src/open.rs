@@ -326,8 +326,11 @@ fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
     let Some((artifact, bytes)) = engine.active_artifact() else { return Ok(None) };
     let failed = |problem: String| OpenError::Policy { name: artifact.to_string(), problem };
     let bundle = Bundle::from_bytes(&bytes).map_err(|error| failed(error.to_string()))?;
-    let compiled = Policy::compile(&bundle);
+    let compiled = Policy::recompile(&bundle);
     let policy = compiled.map_err(|problems| failed(problems.first().map(ToString::to_string).unwrap_or_default()))?;
+    for warning in policy.warnings() {
+        tracing::warn!(code = warning.code, %warning, "the active policy has a warning");
+    }
     Ok(Some(Arc::new(policy)))
 }
 

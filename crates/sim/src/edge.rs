@@ -8,10 +8,10 @@ use std::task::{Context, Poll, Waker};
 
 use api::{CursorOrigin, Operation, Problem, packed};
 use datadir::KeyStore;
-use edge::{Body, Edge, Head, Installation, Response, Sources};
+use edge::{Body, Edge, Head, Installation, Installed, Response, Sources};
 use engine::{
-    ActivePolicy, Answer, Answered, AnyTransfer, Command, Engine, Entry, Fact, Made, Operation as Asked, Page,
-    PolicyActivated, Reply, Request,
+    Answer, Answered, AnyTransfer, Command, Engine, Entry, Fact, Operation as Asked, Page, PolicyActivated, Reply,
+    Request,
 };
 use journal::{ContextSource, EntryInContext, Fault, FileReader, Reader as _};
 use ledger::Assets;
@@ -169,7 +169,7 @@ impl Sources for Desk {
         Ok(O::answer(answer))
     }
 
-    async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<(Made, ActivePolicy), Failure> {
+    async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<Installed, Failure> {
         let policy = Policy::compile(&bundle).map_err(Problem::invalid_policy)?;
         edge::install(self, (actor, id), &bundle, Arc::new(policy)).await
     }

@@ -47,6 +47,29 @@ fn ledgers_accounts_and_transfers_without_any_policy() {
 }
 
 #[test]
+fn an_upload_tells_what_does_not_work_yet() {
+    let (_data, _server, client) = first_start(&[]);
+    let first = client.activate(WALLET);
+    // Before the first payment, every window is complete.
+    assert_eq!((first.status, &first.body["warnings"]), (201, &json!([])), "{first:?}");
+    client.pay(1, "top_up", 500_000, &json!({"customer": "alice"}));
+    client.pay(2, "card", 100, &json!({"customer": "alice"}));
+    let longer = WALLET.replace("window = \"1d\"", "window = \"2d\"");
+    let longer = longer.replace("features.cards_1h > 5", "features.cards_1h > 5 || payment.amount < 0 && 1 / 0 == 1");
+    let second = client.activate(&longer);
+    assert_eq!(second.status, 201, "{second:?}");
+    let codes: Vec<&str> =
+        second.body["warnings"].as_array().expect("a list").iter().filter_map(|w| w["code"].as_str()).collect();
+    assert_eq!(codes, ["never_computed", "window_not_full"], "{second:?}");
+    let (never, filling) = (&second.body["warnings"][0], &second.body["warnings"][1]);
+    assert_eq!(never["file"], "policy.toml");
+    assert!(never["line"].is_u64() && filling.get("line").is_none(), "{second:?}");
+    let detail = filling["detail"].as_str().expect("a text");
+    assert!(detail.starts_with("features.spent_1d is missing until ") && detail.contains("looks back 2d"), "{detail}");
+    assert_eq!(client.get("/v1/policies/active").body.get("warnings"), None);
+}
+
+#[test]
 fn a_decision_has_its_reasons() {
     let (_data, _server, client) = start();
     client.pay(1, "top_up", 500_000, &json!({"customer": "alice"}));

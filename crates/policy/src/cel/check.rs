@@ -7,7 +7,7 @@ use cel::common::ast::{Expr as Syntax, IdedExpr, LiteralValue, SourceInfo};
 
 use super::code::BoolOp;
 use super::typed::{Code, Expr};
-use super::{COST_MAX, CompileError, DEPTH_MAX, NODES_MAX, Program, Row, Schema, Slot, Type, Value, parse};
+use super::{COST_MAX, CompileError, DEPTH_MAX, EvalError, NODES_MAX, Program, Row, Schema, Slot, Type, Value, parse};
 
 /// Checks `source` against `schema` and compiles it to a program whose result has one of the `expected` types (any type
 /// if there are none). The bounds are [`super::SOURCE_BYTES_MAX`], [`super::DEPTH_MAX`], [`super::NODES_MAX`] and
@@ -23,10 +23,11 @@ pub fn compile(source: &str, schema: &Schema, expected: &[Type]) -> Result<Progr
         let message = format!("the expression costs up to {} steps, at most {COST_MAX} are allowed", steps.cost);
         return Err(CompileError::at(source, 0, message));
     }
-    let Steps { cost, mut slots } = steps;
+    let Steps { cost, mut slots, failures, fails } = steps;
     slots.sort_unstable();
     slots.dedup();
-    Ok(Program { code, slots: slots.into(), cost, source: source.into() })
+    let failures = failures.into_iter().map(|(at, error)| checker.error(at, error.to_string())).collect();
+    Ok(Program { code, slots: slots.into(), cost, source: source.into(), failures, fails })
 }
 
 /// The steps that an operation counts for if it reads through a text.
@@ -47,26 +48,39 @@ struct Node {
     steps: Steps,
 }
 
-/// The cost of an evaluation and the slots that it reads.
+/// The cost of an evaluation, the slots that it reads, and what of it always fails.
 #[derive(Debug, Default)]
 struct Steps {
     cost: u32,
     slots: Vec<Slot>,
+    /// The smallest parts that read nothing and fail, and where they start.
+    failures: Vec<(usize, EvalError)>,
+    /// Whether there is no value for any row.
+    fails: bool,
 }
 
 impl Steps {
     fn one() -> Self {
-        Self { cost: 1, slots: Vec::new() }
+        Self { cost: 1, ..Self::default() }
     }
 
     fn read(slot: Slot) -> Self {
-        Self { cost: 1, slots: vec![slot] }
+        Self { cost: 1, slots: vec![slot], ..Self::default() }
     }
 
+    /// The steps of an operation that needs both sides.
     fn and(mut self, other: Self) -> Self {
+        self.fails |= other.fails;
         self.cost = self.cost.saturating_add(other.cost);
         self.slots.extend(other.slots);
+        self.failures.extend(other.failures);
         self
+    }
+
+    /// The steps of two parts of which one may do without the other.
+    fn either(self, other: Self) -> Self {
+        let fails = self.fails && other.fails;
+        Self { fails, ..self.and(other) }
     }
 
     fn more(mut self, cost: u32) -> Self {
@@ -76,7 +90,7 @@ impl Steps {
 }
 
 /// A row without values, with which constants are computed.
-struct Nowhere;
+pub(super) struct Nowhere;
 
 impl Row for Nowhere {
     fn get(&self, _slot: Slot) -> Option<Value<'_>> {
@@ -87,11 +101,20 @@ impl Row for Nowhere {
 impl Node {
     /// A node that is computed now if it reads nothing. If that fails, the code stays as it is and fails when it is
     /// evaluated, which may never happen, as in `false && 1 / 0 == 0`.
-    fn new(code: Code, at: usize, steps: Steps) -> Self {
-        let value = if steps.slots.is_empty() { code.eval(&Nowhere).ok() } else { None };
-        match value.and_then(Code::constant) {
-            Some(code) => Self { code, at, steps: Steps::one() },
-            None => Self { code, at, steps },
+    fn new(code: Code, at: usize, mut steps: Steps) -> Self {
+        if !steps.slots.is_empty() {
+            return Self { code, at, steps };
+        }
+        match code.eval(&Nowhere).map(Code::constant) {
+            Ok(Some(code)) => Self { code, at, steps: Steps::one() },
+            Ok(None) => Self { code, at, steps },
+            Err(error) => {
+                if !steps.fails {
+                    steps.fails = true;
+                    steps.failures.push((at, error));
+                }
+                Self { code, at, steps }
+            }
         }
     }
 

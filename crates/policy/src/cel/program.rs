@@ -1,8 +1,9 @@
 //! A compiled expression and its evaluation.
 
+use super::check::Nowhere;
 use super::code::nearest_double;
 use super::typed::Code;
-use super::{EvalError, Row, Slot, Type, Value};
+use super::{CompileError, EvalError, Row, Slot, Type, Value};
 
 /// A compiled expression. Evaluation allocates nothing and takes at most [`Program::cost`] steps.
 #[derive(Debug)]
@@ -11,12 +12,29 @@ pub struct Program {
     pub(super) slots: Box<[Slot]>,
     pub(super) cost: u32,
     pub(super) source: Box<str>,
+    pub(super) failures: Box<[CompileError]>,
+    pub(super) fails: bool,
 }
 
 impl Program {
     /// Evaluates the program for `row`.
     pub fn eval<'a>(&'a self, row: &'a dyn Row) -> Result<Value<'a>, EvalError> {
         self.code.eval(row)
+    }
+
+    /// The parts that read nothing and can never be computed, such as `1 / 0`, each with the reason.
+    pub fn failures(&self) -> &[CompileError] {
+        &self.failures
+    }
+
+    /// Whether the program has no value for any row, because of [`Program::failures`].
+    pub fn always_fails(&self) -> bool {
+        self.fails
+    }
+
+    /// The value, if it is the same for every row.
+    pub fn constant(&self) -> Option<Value<'_>> {
+        if self.slots.is_empty() { self.code.eval(&Nowhere).ok() } else { None }
     }
 
     /// Evaluates a program of [`Type::Bool`].

@@ -39,7 +39,15 @@ pub(super) fn models(document: &mut Table<'_>, draft: &Draft<'_>, bundle: &Bundl
         let loaded = file.and_then(|file| {
             let bytes = bytes_of(&file, bundle).map_err(|message| problems.report(&file.place, message)).ok()?;
             let broken = |error| problems.report(&file.place, format_args!("cannot be used as a model: {error}"));
-            Some((file.value.to_owned(), Digest::of(bytes), Model::load(bytes).map_err(broken).ok()?))
+            let model = Model::load(bytes).map_err(broken).ok()?;
+            if let Some(told) = model.no_probability() {
+                problems.report_by_now(
+                    file.place.span.start,
+                    &file.place,
+                    format_args!("cannot be used as a model: {told}"),
+                );
+            }
+            Some((file.value.to_owned(), Digest::of(bytes), model))
         });
         let (place, inputs) = inputs?;
         if inputs.len() > MODEL_INPUTS_MAX {

@@ -46,9 +46,17 @@ impl Linear {
 
     /// Adds up in double precision, with the columns in order, and rounds once at the end.
     #[expect(clippy::cast_possible_truncation, reason = "a score has single precision, as in the file")]
-    pub(super) fn score(&self, row: &[f32]) -> f32 {
-        let terms = self.coefficients.iter().zip(row);
-        (terms.fold(0.0, |sum, (coefficient, value)| sum + coefficient * f64::from(*value)) + self.intercept) as f32
+    pub(super) fn score(&self, column: impl Fn(usize) -> f32) -> f32 {
+        let terms = self.coefficients.iter().enumerate();
+        (terms.fold(0.0, |sum, (at, coefficient)| sum + coefficient * f64::from(column(at))) + self.intercept) as f32
+    }
+
+    /// The least and the greatest score over all rows.
+    pub(super) fn range(&self) -> [f64; 2] {
+        match self.coefficients.iter().all(|coefficient| *coefficient == 0.0) {
+            true => [self.intercept; 2],
+            false => [f64::NEG_INFINITY, f64::INFINITY],
+        }
     }
 
     fn row(coefficients: &[f32], intercepts: &[f32], inputs: usize, at: usize) -> Self {

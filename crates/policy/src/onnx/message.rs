@@ -26,6 +26,9 @@ pub(super) struct GraphProto {
     /// List of `NodeProto`.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub node: Vec<Vec<u8>>,
+    /// List of `TensorProto`: the constants.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub initializer: Vec<Vec<u8>>,
     /// List of `ValueInfoProto`.
     #[prost(bytes = "vec", repeated, tag = "11")]
     pub input: Vec<Vec<u8>>,
@@ -65,6 +68,20 @@ pub(super) struct AttributeProto {
     pub ints: Vec<i64>,
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub strings: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct TensorProto {
+    #[prost(int64, repeated, tag = "1")]
+    pub dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    pub data_type: i32,
+    #[prost(float, repeated, tag = "4")]
+    pub float_data: Vec<f32>,
+    #[prost(string, tag = "8")]
+    pub name: String,
+    #[prost(bytes = "vec", tag = "9")]
+    pub raw_data: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -2,11 +2,13 @@
 //!
 //! A file is checked in full when it is loaded. Afterwards every index is in range, every tree ends, and evaluation can
 //! neither fail nor allocate. A supported graph has one model operator ([`SUPPORTED`]) between its only input and one
-//! of its outputs, with the harmless nodes that exporters put around it. Anything else is refused by name.
+//! of its outputs, with the harmless nodes that exporters put around it. Nodes that do not lead to that output are
+//! ignored. Anything else is refused by name.
 //!
 //! Numbers are compared in single precision, as the file has them. Leaf values are added in single precision in the
 //! order of the file's trees, and then `base_values`, as ONNX's reference runtime (onnxruntime) does for a row of a
-//! batch. The transform uses pinned maths. The same file and row give the same bits on every machine.
+//! batch. A Scaler's (value - offset) * scale is computed in single precision too. The transform uses pinned maths. The
+//! same file and row give the same bits on every machine.
 //!
 //! Where the runtime and the standard differ, this evaluator follows the standard: `base_values[k]` belongs to class
 //! `k` (with two base values the runtime answers for the wrong class), the LOGISTIC transform of a regressor is applied
@@ -18,6 +20,7 @@ mod graph;
 mod linear;
 mod message;
 mod operator;
+mod scaler;
 #[cfg(test)]
 mod tests;
 mod transform;
@@ -27,6 +30,7 @@ pub use error::LoadError;
 
 use linear::Linear;
 use prost::Message;
+use scaler::Scaler;
 use transform::Transform;
 use trees::Trees;
 
@@ -38,20 +42,23 @@ pub const INPUTS_MAX: usize = 4096;
 pub const TREES_MAX: usize = 4096;
 /// Most nodes of one tree, leaves included.
 pub const TREE_NODES_MAX: usize = 1 << 16;
-/// Most branches from a root to a leaf.
-pub const TREE_DEPTH_MAX: usize = 128;
+/// Most branches from a root to a leaf. A split on a set of categories is a chain of as many branches, so deep trees
+/// are usual. The size of a file bounds all trees together: at 16 bytes a node, a row passes at most a million branches.
+pub const TREE_DEPTH_MAX: usize = 1024;
 /// How far a sum of single-precision numbers may lie outside 0..=1 and still count as a probability: a hundred trees
 /// that all say 1 may add up to 1.0000002.
 const ROUNDING: f64 = 1e-5;
 
 /// What a graph may consist of, as the messages that refuse a model say it.
 pub const SUPPORTED: &str = "supported are TreeEnsembleClassifier, TreeEnsembleRegressor, LinearClassifier and \
-     LinearRegressor of ai.onnx.ml, with Identity, Cast to float and ZipMap around them";
+     LinearRegressor of ai.onnx.ml, with one Scaler before them and Identity, Cast to float, Mul by 1 and ZipMap around \
+     them; write any other preparation of the columns as expressions in the policy's `inputs`";
 
 /// A model that was checked and is ready to run.
 #[derive(Debug)]
 pub struct Model {
     inputs: usize,
+    scaler: Option<Scaler>,
     scorer: Scorer,
     transform: Transform,
 }
@@ -87,13 +94,49 @@ impl Model {
     /// If the row does not have exactly one value per input.
     pub fn probability(&self, row: &[f32]) -> Option<f64> {
         assert_eq!(row.len(), self.inputs, "MDL-1: a row has one value per input of the model");
-        let score = match &self.scorer {
-            Scorer::Trees(trees) => trees.score(row),
-            Scorer::Linear(linear) => linear.score(row),
+        let score = match &self.scaler {
+            Some(scaler) => self.scorer.score(|column| scaler.scale(column, row[column])),
+            None => self.scorer.score(|column| row[column]),
         };
         let probability = self.transform.apply(score);
-        (-ROUNDING..=1.0 + ROUNDING).contains(&probability).then(|| probability.clamp(0.0, 1.0))
+        is_probability(probability).then(|| probability.clamp(0.0, 1.0))
     }
+
+    /// Why the answers are no probabilities, if that is known from the file alone: it names no transform, and the score
+    /// can be outside 0..=1.
+    pub fn no_probability(&self) -> Option<String> {
+        if self.transform != Transform::None {
+            return None;
+        }
+        let (found, [least, greatest]) = match &self.scorer {
+            Scorer::Trees(trees) => {
+                (format!("from {} to {}", shown(trees.range()[0]), shown(trees.range()[1])), trees.range())
+            }
+            Scorer::Linear(linear) => ("any number".to_owned(), linear.range()),
+        };
+        let expected = "a probability from 0 to 1 is expected; if the answers are log odds, export it with LOGISTIC";
+        let within = is_probability(least) && is_probability(greatest);
+        (!within).then(|| format!("the model can answer {found}, but {expected}"))
+    }
+}
+
+impl Scorer {
+    fn score(&self, column: impl Fn(usize) -> f32) -> f32 {
+        match self {
+            Self::Trees(trees) => trees.score(column),
+            Self::Linear(linear) => linear.score(column),
+        }
+    }
+}
+
+fn is_probability(score: f64) -> bool {
+    (-ROUNDING..=1.0 + ROUNDING).contains(&score)
+}
+
+/// A score for people, with as many digits as its single precision has.
+#[expect(clippy::cast_possible_truncation, reason = "rounding is intended")]
+fn shown(score: f64) -> f32 {
+    score as f32
 }
 
 /// Decodes a list of messages after checking its length.

@@ -47,6 +47,15 @@ impl Operator {
         }
     }
 
+    /// Takes a list of thresholds, which may be infinite: every number lies on one side of such a threshold.
+    pub(super) fn thresholds(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
+        let floats = self.attributes.remove(name).map(|attribute| attribute.floats).unwrap_or_default();
+        match floats.iter().position(|value| value.is_nan()) {
+            Some(at) => Err(self.error(format!("{name}[{at}] is NaN, but it must be a number"))),
+            None => Ok(floats),
+        }
+    }
+
     pub(super) fn strings(&mut self, name: &str) -> Vec<Vec<u8>> {
         self.attributes.remove(name).map(|attribute| attribute.strings).unwrap_or_default()
     }

@@ -12,12 +12,15 @@ use node::Node;
 /// The sum (or average) of one leaf per tree.
 #[derive(Debug)]
 pub(super) struct Trees {
-    /// Tree after tree, in preorder: the node to which "yes" leads comes directly after its branch.
+    /// Tree after tree. The node to which "yes" leads comes directly after its branch, and every other node after the
+    /// branches that lead to it.
     nodes: Vec<Node>,
     /// Where each tree starts, in the order of the file.
     roots: Vec<usize>,
     divisor: f32,
     base: f32,
+    /// The least and the greatest sum that any row can reach.
+    range: [f64; 2],
 }
 
 impl Trees {
@@ -63,20 +66,25 @@ impl Trees {
     }
 
     /// Adds the leaves' values tree after tree, in the order of the file and in single precision, and then the base
-    /// value.
-    pub(super) fn score(&self, row: &[f32]) -> f32 {
-        let sum = self.roots.iter().fold(0.0, |sum, root| sum + self.walk(*root, row));
+    /// value. `column` gives the values of the row.
+    pub(super) fn score(&self, column: impl Fn(usize) -> f32) -> f32 {
+        let sum = self.roots.iter().fold(0.0, |sum, root| sum + self.walk(*root, &column));
         sum / self.divisor + self.base
     }
 
+    /// The least and the greatest score: the sums of the least and the greatest leaves. No row need reach them.
+    pub(super) fn range(&self) -> [f64; 2] {
+        self.range
+    }
+
     /// The value of the leaf that a row reaches.
-    fn walk(&self, root: usize, row: &[f32]) -> f32 {
+    fn walk(&self, root: usize, column: impl Fn(usize) -> f32) -> f32 {
         let mut at = root;
         loop {
             let node = &self.nodes[at];
             match node.value() {
                 Some(value) => return value,
-                None => at += node.step(row),
+                None => at += node.step(&column),
             }
         }
     }
@@ -93,10 +101,16 @@ impl Trees {
             return Err(operator.error("the difference between a weight of class 1 and that of class 0 is not finite"));
         }
         let (mut nodes, mut roots) = (Vec::new(), Vec::new());
+        let mut range = [0.0, 0.0];
         for tree in forest.trees() {
-            roots.push(nodes.len());
+            let root = nodes.len();
+            roots.push(root);
             forest.flatten(tree, values, &mut nodes).map_err(|problem| operator.error(problem))?;
+            let leaves = || nodes[root..].iter().filter_map(Node::value);
+            range[0] += f64::from(leaves().fold(f32::INFINITY, f32::min));
+            range[1] += f64::from(leaves().fold(f32::NEG_INFINITY, f32::max));
         }
-        Ok(Self { nodes, roots, divisor, base })
+        let range = range.map(|sum| sum / f64::from(divisor) + f64::from(base));
+        Ok(Self { nodes, roots, divisor, base, range })
     }
 }

@@ -8,8 +8,8 @@ use api::Problem;
 use api::past::{Clock, Instant, Sums, TransferFilter};
 use datadir::KeyStore;
 use disk::Directory;
-use edge::{Past, Sources, StatementPage, Wanted, WithState};
-use engine::{ActivePolicy, Answered, Made, Operation, Page};
+use edge::{Installed, Past, Sources, StatementPage, Wanted, WithState};
+use engine::{Answered, Operation, Page};
 use journal::EntryInContext;
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
@@ -59,7 +59,7 @@ impl Sources for Running {
         Ok(self.0.ask(actor, id, operation).await?)
     }
 
-    async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<(Made, ActivePolicy), Failure> {
+    async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<Installed, Failure> {
         let running = self.clone();
         // A task of its own: if the client disconnects in the middle, edge and engine must still end with the same policy.
         let installing = tokio::spawn(async move { running.install_policy(actor, id, bundle).await });
@@ -130,12 +130,7 @@ impl Past for Running {
 }
 
 impl Running {
-    async fn install_policy(
-        &self,
-        actor: ActorId,
-        id: RequestId,
-        bundle: Bundle,
-    ) -> Result<(Made, ActivePolicy), Failure> {
+    async fn install_policy(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<Installed, Failure> {
         let compiling = tokio::task::spawn_blocking(move || Policy::compile(&bundle).map(|policy| (policy, bundle)));
         let compiled = compiling.await.map_err(|_panicked| Unavailable::Failed)?;
         let (policy, bundle) = compiled.map_err(Problem::invalid_policy)?;

@@ -89,7 +89,7 @@ impl Checker<'_> {
             (_, Some(_)) => return Ok(Node { at, ..left }),
             (None, None) => {}
         }
-        let steps = left.steps.and(right.steps).more(1);
+        let steps = left.steps.either(right.steps).more(1);
         match (left.code, right.code) {
             (Code::Bool(left), Code::Bool(right)) if decisive => {
                 Ok(Node::new(Code::Bool(Expr::op(BoolOp::Or(left, right))), at, steps))
@@ -120,7 +120,7 @@ impl Checker<'_> {
             Some(false) => return Ok(Node { at, ..otherwise }),
             None => {}
         }
-        let steps = condition.steps.and(then.steps).and(otherwise.steps).more(1);
+        let steps = condition.steps.and(then.steps.either(otherwise.steps)).more(1);
         let Code::Bool(condition) = condition.code else {
             return Err(self.mismatch(at, &[Type::Bool], condition.code.ty()));
         };

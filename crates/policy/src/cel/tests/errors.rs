@@ -167,6 +167,42 @@ fn the_result_must_be_of_an_expected_type() {
 }
 
 #[test]
+fn what_can_never_be_computed_is_known() {
+    let payment = Payment::example();
+    for (source, expected) in [
+        ("payment.amount > 1 / 0", "always: 1:18: division by zero"),
+        ("has(payment.vip) && payment.amount > 1 / 0", "partly: 1:38: division by zero"),
+        ("payment.amount > 5 || 7 % 0 == 1", "partly: 1:23: division by zero"),
+        ("1 / 0 == 1 || 9223372036854775807 + 1 == 0", "always: 1:1: division by zero, 1:15: a result is out of range"),
+        ("payment.vip ? 1 : 1 / 0", "partly: 1:19: division by zero"),
+        ("payment.vip ? 2 / 0 : 1 / 0", "always: 1:15: division by zero, 1:23: division by zero"),
+        ("payment.amount > 5 ? (1 / 0) + 1 : 1", "partly: 1:23: division by zero"),
+        ("1 / 0 == 1 ? payment.amount : 1", "always: 1:1: division by zero"),
+        (
+            "int(1e19) == payment.amount",
+            "always: 1:1: a double that is not a number or out of range was converted to int",
+        ),
+        ("!(1 / 0 in [1, 2])", "always: 1:3: division by zero"),
+        ("math.abs(-9223372036854775807 - 1) > payment.amount", "always: 1:1: a result is out of range"),
+        // What is decided without the part that fails never reaches it.
+        ("false && 1 / 0 == 0", ""),
+        ("true ? payment.amount : 1 / 0", ""),
+        ("0.0 / 0.0 > payment.rate", ""),
+        ("payment.amount / 0 > 1", ""),
+    ] {
+        let program = payment.compile(source).expect("it compiles");
+        let parts: Vec<String> = program.failures().iter().map(ToString::to_string).collect();
+        let how = match (program.always_fails(), parts.is_empty()) {
+            (true, _) => "always: ",
+            (false, false) => "partly: ",
+            (false, true) => "",
+        };
+        assert_eq!(format!("{how}{}", parts.join(", ")), expected, "{source}");
+        assert!(!program.always_fails() || program.eval(&payment).is_err(), "{source}");
+    }
+}
+
+#[test]
 fn every_bound_is_checked() {
     let deep = "1:65: the expression nests deeper than 64 operators, brackets or calls";
     let cases = [

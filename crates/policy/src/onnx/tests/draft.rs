@@ -1,8 +1,8 @@
 //! A small model written as text, which tests can damage before it is encoded.
 
 use super::super::message::{
-    AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TensorType,
-    TypeProto, ValueInfoProto,
+    AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
+    TensorType, TypeProto, ValueInfoProto,
 };
 use prost::Message;
 
@@ -10,10 +10,16 @@ use prost::Message;
 #[derive(Clone)]
 pub(super) struct Draft {
     pub nodes: Vec<NodeProto>,
+    /// Nodes before those.
+    pub before: Vec<NodeProto>,
     /// Attributes of the model node. Encoding puts them into the first node.
     pub attributes: Vec<AttributeProto>,
+    /// The constants of the graph.
+    pub constants: Vec<TensorProto>,
     pub input: ValueInfoProto,
     pub outputs: Vec<String>,
+    /// The element types of the outputs, where the file says them.
+    pub output_types: Vec<i32>,
     pub operator_sets: Vec<(&'static str, i64)>,
 }
 
@@ -88,7 +94,10 @@ impl Draft {
         let tensor = TensorType { elem_type: 1, shape: Some(shape) };
         Self {
             nodes: vec![node("ai.onnx.ml", operator, &["X"], outputs)],
+            before: Vec::new(),
             attributes: Vec::new(),
+            constants: Vec::new(),
+            output_types: Vec::new(),
             input: ValueInfoProto { name: "X".into(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) },
             outputs: vec!["P".into()],
             operator_sets: vec![("", 22), ("ai.onnx.ml", 3)],
@@ -119,14 +128,19 @@ impl Draft {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut nodes = self.nodes.clone();
         nodes[0].attribute = self.attributes.iter().map(Message::encode_to_vec).collect();
-        let output = |name: &String| ValueInfoProto { name: name.clone(), r#type: None }.encode_to_vec();
+        let output = |(at, name): (usize, &String)| {
+            let tensor = self.output_types.get(at).map(|kind| TensorType { elem_type: *kind, shape: None });
+            let r#type = tensor.map(|tensor| TypeProto { tensor_type: Some(tensor) });
+            ValueInfoProto { name: name.clone(), r#type }.encode_to_vec()
+        };
         let operator_set = |(domain, version): &(&str, i64)| {
             OperatorSetIdProto { domain: (*domain).into(), version: *version }.encode_to_vec()
         };
         let graph = GraphProto {
-            node: nodes.iter().map(Message::encode_to_vec).collect(),
+            node: self.before.iter().chain(&nodes).map(Message::encode_to_vec).collect(),
+            initializer: self.constants.iter().map(Message::encode_to_vec).collect(),
             input: vec![self.input.encode_to_vec()],
-            output: self.outputs.iter().map(output).collect(),
+            output: self.outputs.iter().enumerate().map(output).collect(),
         };
         let opset_import = self.operator_sets.iter().map(operator_set).collect();
         ModelProto { graph: Some(graph), opset_import }.encode_to_vec()
@@ -156,6 +170,11 @@ pub(super) fn node(domain: &str, operator: &str, inputs: &[&str], outputs: &[&st
         attribute: Vec::new(),
         domain: domain.into(),
     }
+}
+
+/// A constant float.
+pub(super) fn constant(name: &str, value: f32) -> TensorProto {
+    TensorProto { name: name.into(), data_type: 1, float_data: vec![value], ..TensorProto::default() }
 }
 
 /// An attribute of another node.

@@ -48,8 +48,11 @@ fn references_that_lead_nowhere_are_refused() {
 
 #[test]
 fn nodes_that_do_not_form_a_tree_are_refused() {
-    broken(|draft| draft.get("nodes_truenodeids").ints[0] = 0, "node 0 of tree 0 is reached twice");
-    broken(|draft| draft.get("nodes_truenodeids").ints[0] = 2, "node 2 of tree 0 is reached twice");
+    broken(|draft| draft.get("nodes_truenodeids").ints[0] = 0, "node 0 of tree 0 leads back to itself");
+    broken(
+        |draft| draft.get("nodes_truenodeids").ints[0] = 2,
+        "node 1 of tree 0 cannot be reached from its first node",
+    );
     broken(|draft| draft.get("nodes_nodeids").ints[2] = 1, "node 1 of tree 0 appears twice");
     broken(
         |draft| draft.get("nodes_modes").strings[0] = b"LEAF".to_vec(),
@@ -84,6 +87,34 @@ fn a_detached_ring_is_refused() {
 }
 
 #[test]
+fn a_ring_below_the_root_is_refused() {
+    let ring = "
+        classifier NONE
+        tree
+        0: x0 LT 0.5 ? 1 : 3
+        1: x0 LT 0.25 ? 3 : 2
+        2: x0 LT 0.125 ? 3 : 1
+        3: 0.25
+    ";
+    refused(&Draft::parse(ring), "node #0 (TreeEnsembleClassifier): node 1 of tree 0 leads back to itself");
+}
+
+#[test]
+fn shared_nodes_are_stored_once() {
+    // Each level leads twice to the next one, so copies of shared nodes would be 2^1000 leaves.
+    let ladder = |levels: usize| {
+        let mut text = "classifier NONE\n tree\n".to_owned();
+        for at in 0..levels {
+            writeln!(text, "{at}: x0 LT {at} ? {} : {}", at + 1, at + 1).expect("text");
+        }
+        writeln!(text, "{levels}: 0.5").expect("text");
+        text
+    };
+    let model = Model::load(&Draft::parse(&ladder(1000)).encode()).expect("a ladder");
+    assert_eq!(model.probability(&[500.0]), Some(0.5));
+}
+
+#[test]
 fn lists_of_unequal_length_are_refused() {
     for name in ["nodes_nodeids", "nodes_featureids", "nodes_truenodeids", "nodes_falsenodeids"] {
         broken(|draft| draft.get(name).ints.truncate(2), &format!("{name} has 2 values, but nodes_treeids has 3"));
@@ -103,12 +134,11 @@ fn lists_of_unequal_length_are_refused() {
 
 #[test]
 fn numbers_that_are_not_finite_are_refused() {
-    for (name, at) in [("nodes_values", 0), ("class_weights", 1)] {
-        for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
-            let problem = format!("{name}[{at}] is {shown}, but it must be finite");
-            broken(|draft| draft.get(name).floats[at] = value, &problem);
-        }
+    for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
+        let problem = format!("class_weights[1] is {shown}, but it must be finite");
+        broken(|draft| draft.get("class_weights").floats[1] = value, &problem);
     }
+    broken(|draft| draft.get("nodes_values").floats[0] = f32::NAN, "nodes_values[0] is NaN, but it must be a number");
     refused(
         &Draft::parse("classifier SOFTMAX\n tree\n 0: -3e38 3e38"),
         "node #0 (TreeEnsembleClassifier): the difference between a weight of class 1 and that of class 0 is not finite",
@@ -139,7 +169,7 @@ fn trees_are_bounded_in_number_depth_and_size() {
     let deep = load(&chain(TREE_DEPTH_MAX)).expect("as deep as allowed");
     assert_eq!(deep.probability(&[-1.0]), Some(0.5));
     let error = load(&chain(TREE_DEPTH_MAX + 1)).expect_err("too deep").to_string();
-    assert_eq!(error, "node #0 (TreeEnsembleClassifier): tree 0 is deeper than the limit of 128");
+    assert_eq!(error, "node #0 (TreeEnsembleClassifier): tree 0 is deeper than the limit of 1024");
 
     // A complete tree of depth 15 has 2^16 - 1 nodes and is the largest that fits. One more pair of leaves does not
     // fit.

@@ -1,5 +1,6 @@
 //! Linear classifiers and regressors.
 
+use super::super::Model;
 use super::draft::{Draft, floats, int, ints, words};
 use super::{check_draft, refused};
 
@@ -33,6 +34,19 @@ fn a_regressor_answers_with_its_score() {
     let mut two = draft("LinearRegressor", &[1.0, -2.0], &[], "NONE");
     two.set("targets", int(2));
     refused(&two, "node #0 (LinearRegressor): it has 2 targets, but only 1 is supported");
+}
+
+#[test]
+fn a_sum_without_a_transform_is_no_probability() {
+    let told = |coefficients: &[f32], transform| {
+        let draft = draft("LinearRegressor", coefficients, &[0.5], transform);
+        Model::load(&draft.encode()).expect("the model loads").no_probability()
+    };
+    let expected = "the model can answer any number, but a probability from 0 to 1 is expected; if the answers are log \
+                    odds, export it with LOGISTIC";
+    assert_eq!(told(&[0.0, 0.1], "NONE").as_deref(), Some(expected));
+    assert_eq!(told(&[0.0, 0.1], "LOGISTIC"), None);
+    assert_eq!(told(&[0.0, 0.0], "NONE"), None);
 }
 
 #[test]

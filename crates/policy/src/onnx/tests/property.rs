@@ -16,7 +16,7 @@ enum Tree {
 
 fn tree() -> impl Strategy<Value = Tree> {
     (0..32_u8).prop_map(Tree::Leaf).prop_recursive(6, 40, 2, |child| {
-        (0..COLUMNS, 0..MODES.len(), -3..=3_i8, any::<bool>(), child.clone(), child).prop_map(
+        (0..COLUMNS, 0..MODES.len(), -4..=4_i8, any::<bool>(), child.clone(), child).prop_map(
             |(column, mode, threshold, missing, yes, no)| {
                 let (yes, no) = (Box::new(yes), Box::new(no));
                 Tree::Branch { column, mode, threshold, missing, yes, no }
@@ -25,9 +25,22 @@ fn tree() -> impl Strategy<Value = Tree> {
     })
 }
 
-/// A column's value: NaN, or a whole number around the thresholds, so that some values are equal to one.
+/// A column's value: NaN, or a whole number around the thresholds or infinity, so that some values are equal to one.
 fn value() -> impl Strategy<Value = f32> {
-    prop_oneof![4 => (-4..=4_i8).prop_map(f32::from), 1 => Just(f32::NAN)]
+    prop_oneof![4 => (-5..=5_i8).prop_map(number), 1 => Just(f32::NAN)]
+}
+
+/// 4 stands for infinity.
+fn number(number: i8) -> f32 {
+    match number {
+        4 => f32::INFINITY,
+        -4 => f32::NEG_INFINITY,
+        number => f32::from(number),
+    }
+}
+
+fn weight(leaf: u8) -> f32 {
+    f32::from(leaf) / 1024.0
 }
 
 impl Tree {
@@ -38,9 +51,9 @@ impl Tree {
         let mut at = 0;
         while let Some(tree) = queue.get(at).copied() {
             match tree {
-                Self::Leaf(weight) => writeln!(text, "{at}: {}", f32::from(*weight) / 1024.0),
+                Self::Leaf(leaf) => writeln!(text, "{at}: {}", weight(*leaf)),
                 Self::Branch { column, mode, threshold, missing, yes, no } => {
-                    let (first, mode) = (queue.len(), MODES[*mode]);
+                    let (first, mode, threshold) = (queue.len(), MODES[*mode], number(*threshold));
                     queue.extend([&**yes, no]);
                     let missing = if *missing { "missing" } else { "" };
                     writeln!(text, "{at}: x{column} {mode} {threshold} ? {first} : {} {missing}", first + 1)
@@ -53,9 +66,9 @@ impl Tree {
 
     fn walk(&self, row: &[f32]) -> f32 {
         match self {
-            Self::Leaf(weight) => f32::from(*weight) / 1024.0,
+            Self::Leaf(leaf) => weight(*leaf),
             Self::Branch { column, mode, threshold, missing, yes, no } => {
-                let (value, threshold) = (row[*column], f32::from(*threshold));
+                let (value, threshold) = (row[*column], number(*threshold));
                 #[expect(clippy::float_cmp, reason = "the modes are defined by exact comparison")]
                 let says_yes = if value.is_nan() {
                     *missing
@@ -75,7 +88,69 @@ impl Tree {
     }
 }
 
+/// A graph of branches that lead only to later nodes: the nodes of `tree`, numbered from the root.
+#[derive(Debug, Clone)]
+struct Shared {
+    /// Column, mode, threshold, whether NaN means yes, and how many nodes further yes and no lead.
+    branches: Vec<(usize, usize, i8, bool, [usize; 2])>,
+}
+
+fn shared() -> impl Strategy<Value = Shared> {
+    let branch = (0..COLUMNS, 0..MODES.len(), -4..=4_i8, any::<bool>(), [1..4_usize, 1..4]);
+    prop::collection::vec(branch, 1..30).prop_map(|branches| Shared { branches })
+}
+
+impl Shared {
+    /// The tree from the node `at` on, with a copy of every node for each way to it. Nodes after the branches are leaves.
+    fn tree(&self, at: usize, budget: &mut usize) -> Tree {
+        *budget = budget.saturating_sub(1);
+        let Some((column, mode, threshold, missing, [yes, no])) =
+            self.branches.get(at).copied().filter(|_| *budget > 0)
+        else {
+            return Tree::Leaf(u8::try_from(at).expect("few nodes"));
+        };
+        let (yes, no) = (Box::new(self.tree(at + yes, budget)), Box::new(self.tree(at + no, budget)));
+        Tree::Branch { column, mode, threshold, missing, yes, no }
+    }
+
+    /// Writes the nodes that the first one leads to.
+    fn write(&self, text: &mut String) {
+        text.push_str("tree\n");
+        let mut reached = std::collections::BTreeSet::from([0]);
+        let mut at = 0;
+        while let Some(node) = reached.range(at..).next().copied() {
+            match self.branches.get(node) {
+                None => writeln!(text, "{node}: {}", weight(u8::try_from(node).expect("few nodes"))),
+                Some((column, mode, threshold, missing, [yes, no])) => {
+                    reached.extend([node + yes, node + no]);
+                    let (mode, threshold) = (MODES[*mode], number(*threshold));
+                    let missing = if *missing { "missing" } else { "" };
+                    writeln!(text, "{node}: x{column} {mode} {threshold} ? {} : {} {missing}", node + yes, node + no)
+                }
+            }
+            .expect("text");
+            at = node + 1;
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn shared_nodes_answer_as_copies_of_them_do(
+        shared in shared(),
+        rows in prop::collection::vec(prop::collection::vec(value(), COLUMNS), 20),
+    ) {
+        let mut budget = 100_000;
+        let tree = shared.tree(0, &mut budget);
+        prop_assume!(budget > 0);
+        let mut text = format!("classifier NONE columns={COLUMNS}\n");
+        shared.write(&mut text);
+        let model = Model::load(&Draft::parse(&text).encode()).expect("the model loads");
+        for row in rows {
+            prop_assert_eq!(model.probability(&row), Some(f64::from(tree.walk(&row))));
+        }
+    }
+
     #[test]
     fn a_flattened_forest_answers_as_its_trees_do(
         trees in prop::collection::vec(tree(), 1..20),

@@ -1,5 +1,6 @@
 //! Tree ensembles: branches, missing values, weights, base values and aggregation.
 
+use super::super::Model;
 use super::draft::{Draft, floats, ints, words};
 use super::{check, check_draft, refused};
 
@@ -23,6 +24,54 @@ fn every_mode_compares_as_the_standard_says_and_nan_goes_where_the_file_says() {
         check(&stump(&format!("{mode} 0.5 ? 1 : 2")), &format!("{rows}\n nan -> 0.75"));
         check(&stump(&format!("{mode} 0.5 ? 1 : 2 missing")), &format!("{rows}\n nan -> 0.25"));
     }
+}
+
+#[test]
+fn infinite_thresholds_have_their_meaning_in_every_mode() {
+    let values = [f32::NEG_INFINITY, f32::MIN, 0.0, f32::MAX, f32::INFINITY];
+    for mode in ["LT", "LEQ", "GT", "GTE", "EQ", "NEQ"] {
+        for threshold in [f32::NEG_INFINITY, f32::INFINITY, f32::MIN, f32::MAX] {
+            let holds = |value: f32| match mode {
+                "LT" => value < threshold,
+                "LEQ" => value <= threshold,
+                "GT" => value > threshold,
+                "GTE" => value >= threshold,
+                "EQ" => value.to_bits() == threshold.to_bits(),
+                _ => value.to_bits() != threshold.to_bits(),
+            };
+            let answer = |yes: bool| if yes { 0.25 } else { 0.75 };
+            let rows: String = values.iter().map(|value| format!("{value} -> {}\n", answer(holds(*value)))).collect();
+            for (missing, is_yes) in [("", false), ("missing", true)] {
+                let rows = format!("{rows}nan -> {}", answer(is_yes));
+                check(&stump(&format!("{mode} {threshold} ? 1 : 2 {missing}")), &rows);
+            }
+        }
+    }
+}
+
+#[test]
+fn branches_may_share_what_they_lead_to() {
+    // x0 in {1, 3, 5} leads to one subtree, as exporters write splits on categories; the order of children varies.
+    let model = "
+        classifier NONE columns=2
+        tree
+        0: x0 EQ 1 ? 4 : 1
+        1: x0 EQ 3 ? 4 : 2
+        2: x0 NEQ 5 ? 3 : 4
+        3: 0.125
+        4: x1 LT 0 ? 5 : 6
+        5: 0.25
+        6: x1 LT 1 ? 7 : 3
+        7: 0.5
+    ";
+    let mut rows = String::new();
+    for x0 in 0..7 {
+        for (x1, inside) in [(-1.0, 0.25), (0.5, 0.5), (2.0, 0.125)] {
+            let expected = if [1, 3, 5].contains(&x0) { inside } else { 0.125 };
+            rows += &format!("{x0} {x1} -> {expected}\n");
+        }
+    }
+    check(model, &rows);
 }
 
 #[test]
@@ -113,6 +162,28 @@ fn a_regressor_sums_or_averages() {
     check_draft(&draft, "0 -> 0.62245933");
     draft.set("aggregate_function", words(&["MIN"]));
     refused(&draft, r#"node #0 (TreeEnsembleRegressor): aggregate_function is "MIN", expected one of SUM, AVERAGE"#);
+}
+
+#[test]
+fn what_may_be_no_probability_is_told() {
+    let told = |text: &str| Model::load(&Draft::parse(text).encode()).expect("the model loads").no_probability();
+    let expected = |found: &str| {
+        Some(format!(
+            "the model can answer {found}, but a probability from 0 to 1 is expected; if the answers are log odds, export \
+             it with LOGISTIC"
+        ))
+    };
+    let two = "tree\n 0: x0 LT 0 ? 1 : 2\n 1: -2.5\n 2: 0.25\n tree\n 0: x0 LT 1 ? 1 : 2\n 1: 0.5\n 2: 1.5";
+    assert_eq!(told(&format!("classifier NONE base=0.125\n{two}")), expected("from -1.875 to 1.875"));
+    assert_eq!(told(&format!("classifier LOGISTIC base=0.125\n{two}")), None);
+    assert_eq!(told("regressor NONE\n tree\n 0: x0 LT 0 ? 1 : 2\n 1: 0\n 2: 1"), None);
+    assert_eq!(told("regressor NONE\n tree\n 0: x0 LT 0 ? 1 : 2\n 1: -0.0001\n 2: 1"), expected("from -0.0001 to 1"));
+    // A hundred trees that all say 1 miss it only by rounding.
+    assert_eq!(
+        told(&format!("regressor NONE\n{}", "tree\n 0: 0.0003\n".repeat(3334))),
+        expected("from 1.0002 to 1.0002")
+    );
+    assert_eq!(told(&format!("regressor NONE\n{}", "tree\n 0: 0.01\n".repeat(100))), None);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::super::{INPUTS_MAX, TREE_NODES_MAX};
 pub(super) struct Node {
     /// The threshold of a branch, or the value of a leaf.
     threshold: f32,
-    /// How many nodes further "no" leads, at least 2. For a leaf it is 0.
+    /// How many nodes further "no" leads. For a leaf it is 0.
     jump: u16,
     /// The column that a branch reads, above the bits of its question.
     column_and_question: u16,
@@ -23,6 +23,8 @@ impl Node {
     /// The question is about the negative of the column. Together with [`Self::EQUALITY`]: NaN is "yes".
     const NEGATIVE: u16 = 1;
     const EQUALITY: u16 = 2;
+    /// Together with the threshold NaN: "yes" for NaN alone.
+    const IS_MISSING: u16 = Self::EQUALITY | Self::NEGATIVE;
 
     pub(super) fn leaf(value: f32) -> Self {
         Self { threshold: value, jump: 0, column_and_question: 0 }
@@ -31,6 +33,13 @@ impl Node {
     /// `column` must be below [`INPUTS_MAX`]. The jump is set once the node that it leads to has a place.
     fn branch(column: u16, question: u16, threshold: f32) -> Self {
         Self { threshold, jump: 0, column_and_question: (column << Self::QUESTION_BITS) | question }
+    }
+
+    /// A branch that always answers "no", and so leads to the node that is `nodes` further.
+    pub(super) fn jump(nodes: usize) -> Self {
+        let mut jump = Self::branch(0, 0, f32::NEG_INFINITY);
+        jump.set_jump(nodes);
+        jump
     }
 
     pub(super) fn set_jump(&mut self, nodes: usize) {
@@ -43,14 +52,18 @@ impl Node {
     }
 
     /// How many nodes further the walk goes from a branch.
-    pub(super) fn step(&self, row: &[f32]) -> usize {
-        let value = row[usize::from(self.column_and_question >> Self::QUESTION_BITS)];
+    pub(super) fn step(&self, column: impl Fn(usize) -> f32) -> usize {
+        let value = column(usize::from(self.column_and_question >> Self::QUESTION_BITS));
         let negative = self.column_and_question & Self::NEGATIVE;
         let yes = if self.column_and_question & Self::EQUALITY == 0 {
             // Flipping the sign bit avoids a jump that the processor would often mispredict.
             f32::from_bits(value.to_bits() ^ (u32::from(negative) << 31)) < self.threshold
         } else {
-            value.partial_cmp(&self.threshold).map_or(negative != 0, std::cmp::Ordering::is_eq)
+            match value.partial_cmp(&self.threshold) {
+                Some(order) => order.is_eq(),
+                // The threshold is NaN if the question is only whether the value is missing.
+                None => negative != 0 && value.is_nan(),
+            }
         };
         if yes { 1 } else { usize::from(self.jump) }
     }
@@ -99,6 +112,13 @@ impl Branch {
         let [on_true, on_false] = children;
         let on_missing = if is_missing_true { on_true } else { on_false };
         let (bound, below, not_below) = match mode {
+            // No number is above infinity or below its negative.
+            Mode::Leq if threshold == f32::INFINITY => return Self::constant(column, on_true, on_false, on_missing),
+            Mode::Gt if threshold == f32::INFINITY => return Self::constant(column, on_false, on_true, on_missing),
+            Mode::Gte if threshold == f32::NEG_INFINITY => {
+                return Self::constant(column, on_true, on_false, on_missing);
+            }
+            Mode::Lt if threshold == f32::NEG_INFINITY => return Self::constant(column, on_false, on_true, on_missing),
             Mode::Lt => (threshold, on_true, on_false),
             Mode::Leq => (threshold.next_up(), on_true, on_false),
             Mode::Gt => (threshold.next_up(), on_false, on_true),
@@ -111,6 +131,15 @@ impl Branch {
         } else {
             Self { node: Node::branch(column, Node::NEGATIVE, (-bound).next_up()), yes: not_below, no: below }
         }
+    }
+
+    /// A branch from which every number leads to `always`.
+    fn constant(column: u16, always: usize, never: usize, on_missing: usize) -> Self {
+        let node = match on_missing == always {
+            true => Node::branch(column, 0, f32::NEG_INFINITY),
+            false => Node::branch(column, Node::IS_MISSING, f32::NAN),
+        };
+        Self { node, yes: never, no: always }
     }
 
     fn equality(column: u16, threshold: f32, on_missing: usize, yes: usize, no: usize) -> Self {

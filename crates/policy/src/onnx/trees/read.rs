@@ -46,7 +46,7 @@ pub(super) fn forest(operator: &mut Operator, inputs: usize) -> Result<Forest, L
     if missing.is_empty() {
         missing.resize(count, 0);
     }
-    let thresholds = operator.floats("nodes_values")?;
+    let thresholds = operator.thresholds("nodes_values")?;
     for (name, length) in [
         ("nodes_nodeids", ids.len()),
         ("nodes_featureids", columns.len()),
@@ -183,44 +183,99 @@ impl Forest {
         u16::try_from(self.trees.len()).unwrap_or(u16::MAX)
     }
 
-    /// Appends a tree in preorder, or returns what is wrong with it. Visits each node once and without recursion, so
-    /// that a file cannot determine the depth of the stack.
+    /// Appends a tree, or returns what is wrong with it. Several branches may lead to one node, which is stored once:
+    /// exporters write a split on a set of categories as a chain of branches.
+    ///
+    /// Every node comes after all branches that lead to it, and the node to which "yes" leads directly after its branch.
+    /// If that node is elsewhere, a jump stands in its place.
     pub(super) fn flatten(&self, tree: Range<usize>, values: &[f32], out: &mut Vec<Node>) -> Result<(), String> {
-        struct Visit {
-            position: usize,
-            depth: usize,
-            /// The index of the branch whose "no" leads here.
-            no_of: Option<usize>,
+        let order = self.order(&tree)?;
+        let (number, first) = (self.nodes[tree.start].tree, out.len());
+        let needs_jump = |at: usize, branch: &Branch| order.get(at + 1) != Some(&branch.yes);
+        let mut places = vec![0; tree.len()];
+        let mut depths = vec![0; tree.len()];
+        let mut place = first;
+        for (at, position) in order.iter().copied().enumerate() {
+            places[position - tree.start] = place;
+            place += 1;
+            let Some(branch) = &self.nodes[position].branch else { continue };
+            let below = depths[position - tree.start] + 1;
+            let jumps = usize::from(needs_jump(at, branch));
+            place += jumps;
+            for (child, depth) in [(branch.yes, below + jumps), (branch.no, below)] {
+                let deepest = &mut depths[child - tree.start];
+                *deepest = depth.max(*deepest);
+            }
         }
-        let mut visited = vec![false; tree.len()];
-        let mut stack = vec![Visit { position: tree.start, depth: 0, no_of: None }];
-        while let Some(Visit { position, depth, no_of }) = stack.pop() {
-            let node = &self.nodes[position];
-            if std::mem::replace(&mut visited[position - tree.start], true) {
-                return Err(format!("node {} of tree {} is reached twice", node.id, node.tree));
-            }
-            if depth > TREE_DEPTH_MAX {
-                return Err(format!("tree {} is deeper than the limit of {TREE_DEPTH_MAX}", node.tree));
-            }
-            let place = out.len();
-            if let Some(parent) = no_of {
-                out[parent].set_jump(place - parent);
-            }
-            match &node.branch {
+        if depths.iter().any(|depth| *depth > TREE_DEPTH_MAX) {
+            return Err(format!("tree {number} is deeper than the limit of {TREE_DEPTH_MAX}"));
+        }
+        if place - first > TREE_NODES_MAX {
+            let count = place - first;
+            return Err(format!("tree {number} needs {count} nodes, but the limit is {TREE_NODES_MAX}"));
+        }
+        for (at, position) in order.iter().copied().enumerate() {
+            let place = |child: usize| places[child - tree.start];
+            match &self.nodes[position].branch {
                 None => out.push(Node::leaf(values[position])),
                 Some(branch) => {
-                    out.push(branch.node);
-                    stack.push(Visit { position: branch.no, depth: depth + 1, no_of: Some(place) });
-                    stack.push(Visit { position: branch.yes, depth: depth + 1, no_of: None });
+                    let mut node = branch.node;
+                    node.set_jump(place(branch.no) - out.len());
+                    out.push(node);
+                    if needs_jump(at, branch) {
+                        out.push(Node::jump(place(branch.yes) - out.len()));
+                    }
                 }
             }
         }
-        match visited.iter().position(|visited| !visited) {
-            Some(at) => {
-                let node = &self.nodes[tree.start + at];
-                Err(format!("node {} of tree {} cannot be reached from its first node", node.id, node.tree))
-            }
-            None => Ok(()),
+        Ok(())
+    }
+
+    /// The positions of a tree's nodes, each before those to which it leads. A node to which one branch alone leads
+    /// comes directly after it if that is its "yes". Without recursion, so that a file cannot determine the depth of the
+    /// stack.
+    fn order(&self, tree: &Range<usize>) -> Result<Vec<usize>, String> {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Seen {
+            Not,
+            /// The walk is below the node.
+            Open,
+            Done,
         }
+        enum Step {
+            Enter(usize),
+            Leave(usize),
+        }
+        let mut seen = vec![Seen::Not; tree.len()];
+        let mut order = Vec::with_capacity(tree.len());
+        let mut steps = vec![Step::Enter(tree.start)];
+        while let Some(step) = steps.pop() {
+            match step {
+                Step::Enter(position) => match seen[position - tree.start] {
+                    Seen::Done => {}
+                    Seen::Open => {
+                        let FileNode { id, tree, .. } = self.nodes[position];
+                        return Err(format!("node {id} of tree {tree} leads back to itself"));
+                    }
+                    Seen::Not => {
+                        seen[position - tree.start] = Seen::Open;
+                        steps.push(Step::Leave(position));
+                        if let Some(branch) = &self.nodes[position].branch {
+                            steps.extend([Step::Enter(branch.yes), Step::Enter(branch.no)]);
+                        }
+                    }
+                },
+                Step::Leave(position) => {
+                    seen[position - tree.start] = Seen::Done;
+                    order.push(position);
+                }
+            }
+        }
+        if let Some(at) = seen.iter().position(|seen| *seen == Seen::Not) {
+            let node = &self.nodes[tree.start + at];
+            return Err(format!("node {} of tree {} cannot be reached from its first node", node.id, node.tree));
+        }
+        order.reverse();
+        Ok(order)
     }
 }

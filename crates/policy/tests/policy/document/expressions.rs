@@ -4,7 +4,7 @@ use expect_test::expect;
 use policy::{Bundle, Policy};
 
 use super::{BASE, check, problems};
-use crate::support::listed;
+use crate::support::{bundle, bundle_with, listed};
 
 #[test]
 fn a_feature_is_one_thing() {
@@ -37,6 +37,61 @@ fn a_feature_is_one_thing() {
         policy.toml:50:12: features.f.payments: has 0 items, expected 1 to 32 payment types
     "#]],
     );
+}
+
+#[test]
+fn what_can_never_be_computed_is_refused() {
+    check(
+        "features.spend_1d > 100",
+        "features.spend_1d > 1 / 0",
+        &expect![[r#"
+        policy.toml:53:29: rules[0].when: the expression can never be computed: division by zero
+    "#]],
+    );
+    check(
+        "code = 1\n[payments.topup]",
+        "code = 1\namount = \"payment.amount + (9223372036854775807 + 1)\"\n[payments.topup]",
+        &expect![[r#"
+        policy.toml:34:29: payments.card.legs[0].amount: the expression can never be computed: a result is out of range
+    "#]],
+    );
+    check(
+        "code = 1\n[payments.topup]",
+        "code = 1\namount = \"2 - 3\"\n[payments.topup]",
+        &expect![[r#"
+        policy.toml:34:10: payments.card.legs[0].amount: is always -1, but an amount must not be negative
+    "#]],
+    );
+}
+
+#[test]
+fn a_part_that_can_never_be_computed_gives_a_warning() {
+    let document = BASE.replacen("features.spend_1d > 100", "features.spend_1d > 100 && payment.amount < int(1e19)", 1);
+    let policy = Policy::compile(&bundle(&document)).expect("a warning is no problem");
+    let warnings: String = policy.warnings().iter().map(|warning| format!("{} {warning}\n", warning.code)).collect();
+    expect![[r#"
+        never_computed policy.toml:53:53: rules[0].when: this part can never be computed: a double that is not a number or out of range was converted to int
+    "#]].assert_eq(&warnings);
+    assert!(Policy::compile(&bundle(BASE)).expect("the base compiles").warnings().is_empty());
+}
+
+#[test]
+fn a_model_that_may_answer_with_something_else_than_a_probability_is_refused() {
+    let bundle = bundle_with(BASE, &[0.0, 0.25, 0.0]);
+    expect![[r#"
+        policy.toml:49:8: models.fraud.file: cannot be used as a model: the model can answer any number, but a probability from 0 to 1 is expected; if the answers are log odds, export it with LOGISTIC
+    "#]].assert_eq(&listed(&Policy::compile(&bundle).unwrap_err()));
+}
+
+#[test]
+fn a_policy_that_an_earlier_release_accepted_still_compiles() {
+    let document = BASE.replacen("features.spend_1d > 100", "1 / 0 > 100", 1);
+    let policy = Policy::recompile(&bundle_with(&document, &[0.0, 0.25, 0.0])).expect("an active policy stays active");
+    let warnings: String = policy.warnings().iter().map(|warning| format!("{} {warning}\n", warning.code)).collect();
+    expect![[r#"
+        refused_by_now policy.toml:49:8: models.fraud.file: cannot be used as a model: the model can answer any number, but a probability from 0 to 1 is expected; if the answers are log odds, export it with LOGISTIC
+        refused_by_now policy.toml:53:9: rules[0].when: the expression can never be computed: division by zero
+    "#]].assert_eq(&warnings);
 }
 
 #[test]
