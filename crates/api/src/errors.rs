@@ -44,6 +44,7 @@ macro_rules! errors {
 }
 
 errors! {
+    MalformedRequest = 400 "malformed_request" "the request is not valid HTTP/1.1",
     MalformedJson = 400 "malformed_json" "the body is not valid JSON",
     UnknownField = 400 "unknown_field" "the body has an unknown field",
     DuplicateField = 400 "duplicate_field" "an object contains a field twice",
@@ -97,6 +98,7 @@ errors! {
     PolicyLedgerConflict = 409 "policy_ledger_conflict" "the policy declares a ledger that exists with another asset",
     CursorOfAnotherOrigin = 410 "cursor_of_another_origin" "the cursor belongs to another history",
     BodyTooLarge = 413 "body_too_large" "the body is too large",
+    UriTooLong = 414 "uri_too_long" "the path and the query are too long",
     UnsupportedMediaType = 415 "unsupported_media_type" "the route does not accept this media type",
     AssetMismatch = 422 "asset_mismatch" "the asset is not the asset of the ledger",
     AmountTooLarge = 422 "amount_too_large" "the amount is too large for a payment",
@@ -109,9 +111,12 @@ errors! {
     OccurredTooFarAhead = 422 "occurred_too_far_ahead" "occurred_at is too far in the future",
     ImportRowRefused = 422 "import_row_refused" "a row of the import is refused",
     PrincipalIsSystem = 422 "principal_is_system" "a principal of the kind system has no credentials",
+    HeadTooLarge = 431 "head_too_large" "the head of the request is too large",
     Internal = 500 "internal" "internal error; see the server log",
+    UnsupportedTransferCoding = 501 "unsupported_transfer_coding" "the server does not support this transfer coding",
     QueueFull = 503 "queue_full" "too many requests are waiting",
     TooManyStreams = 503 "too_many_streams" "too many event streams are open",
+    TooManyConnections = 503 "too_many_connections" "too many connections are open",
     NotReady = 503 "not_ready" "the server is not ready to accept requests",
     Stopping = 503 "stopping" "the server is stopping",
     JournalFailed = 503 "journal_failed" "the journal cannot be written or read",

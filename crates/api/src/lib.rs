@@ -34,7 +34,7 @@ mod user_data;
 pub use errors::{Code, ErrorCode};
 pub use identity::{IDEMPOTENCY_KEY, IdSource, IdempotencyKey};
 pub use openapi::openapi_json;
-pub use parameters::{CursorOrigin, List, PAGE_DEFAULT, PAGE_MAX, Parameters};
+pub use parameters::{CursorOrigin, List, PAGE_DEFAULT, PAGE_MAX, Parameters, path_segment};
 pub use problem::{Problem, ProblemBody};
 pub use routes::{Operation, ROUTES, Route};
 pub use scope::Scope;

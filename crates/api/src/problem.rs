@@ -66,6 +66,7 @@ impl Problem {
         // A condition that an operator has to end lasts longer than one that ends by itself.
         let soon = [
             ErrorCode::QueueFull,
+            ErrorCode::TooManyConnections,
             ErrorCode::NotReady,
             ErrorCode::Stopping,
             ErrorCode::PolicyChanged,

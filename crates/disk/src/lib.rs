@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A directory to which nobody else writes.
 pub trait Disk: Clone + Send + Sync + fmt::Debug + 'static {
@@ -181,7 +182,8 @@ impl Disk for Directory {
     type File = File;
 
     fn open(&self, name: &str) -> io::Result<Option<File>> {
-        match OpenOptions::new().read(true).write(!self.is_read_only).open(self.path.join(name)) {
+        let path = self.path.join(name);
+        match patiently(|| OpenOptions::new().read(true).write(!self.is_read_only).open(&path)) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -192,7 +194,8 @@ impl Disk for Directory {
         // Only the owner may read: the journal has accounts and amounts, and the key store has keys.
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        options.open(self.path.join(name))
+        let path = self.path.join(name);
+        patiently(|| options.open(&path))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -205,7 +208,7 @@ impl Disk for Directory {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for item in std::fs::read_dir(&self.path)? {
+        for item in patiently(|| std::fs::read_dir(&self.path))? {
             let item = item?;
             if item.file_type()?.is_file() {
                 names.push(item.file_name().to_string_lossy().into_owned());
@@ -216,13 +219,36 @@ impl Disk for Directory {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        patiently(|| File::open(&self.path))?.sync_all()
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
         let found = rustix::fs::statvfs(&self.path)?;
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
+}
+
+/// How often, and after which pause, opening a file is tried again while no file descriptor is free: for 30 s in all.
+const OPEN_AGAIN: (u32, Duration) = (1_500, Duration::from_millis(20));
+
+/// Opens a file. While the process or the system has no free file descriptor, it tries again: nothing was opened or written,
+/// so this is not a failure of the disk, and other files and connections close all the time.
+#[expect(clippy::disallowed_methods, reason = "no event tells that a descriptor became free")]
+fn patiently<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let (attempts, pause) = OPEN_AGAIN;
+    for _ in 0..attempts {
+        match open() {
+            Err(error) if lacks_descriptors(&error) => std::thread::sleep(pause),
+            opened => return opened,
+        }
+    }
+    open()
+}
+
+/// Whether an error means that the process or the whole system has no free file descriptor.
+pub fn lacks_descriptors(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    code == Some(rustix::io::Errno::MFILE.raw_os_error()) || code == Some(rustix::io::Errno::NFILE.raw_os_error())
 }
 
 impl DiskFile for File {

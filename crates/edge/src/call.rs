@@ -10,6 +10,8 @@ pub struct Head {
     pub route: &'static Route,
     pub parameters: Parameters,
     path: String,
+    /// The decoded part of the path that the route calls `{id}`; empty if it has none.
+    path_id: String,
     key: Option<IdempotencyKey>,
 }
 
@@ -17,12 +19,13 @@ impl Head {
     /// Parses the path and the query of a request, both as they were sent, and the value of its `Idempotency-Key`.
     ///
     /// # Errors
-    /// Fails if a parameter is unknown or cannot be decoded, or if the key is invalid.
+    /// Fails if a parameter is unknown, if it or the path cannot be decoded, or if the key is invalid.
     pub fn read(route: &'static Route, path: &str, query: &str, key: Option<&[u8]>) -> Result<Self, Problem> {
         let known: Vec<&str> = route.parameters.iter().map(|parameter| parameter.name).collect();
         let parameters = Parameters::parse(query, &known)?;
         let key = key.map(IdempotencyKey::parse).transpose()?;
-        Ok(Self { route, parameters, path: path.to_owned(), key })
+        let path_id = api::path_segment(route.path, path)?;
+        Ok(Self { route, parameters, path: path.to_owned(), path_id, key })
     }
 
     /// The whole path, as it was sent.
@@ -30,10 +33,9 @@ impl Head {
         &self.path
     }
 
-    /// The part of the path that the route calls `{id}`, as it was sent: ids need no encoding.
+    /// The part of the path that the route calls `{id}`, decoded: `customers%3A42` and `customers:42` are the same.
     pub fn path_id(&self) -> &str {
-        let mut parts = self.route.path.split('/').zip(self.path.split('/'));
-        parts.find(|(name, _)| name.starts_with('{')).map_or("", |(_, part)| part)
+        &self.path_id
     }
 
     /// Parses the id in the path.

@@ -21,9 +21,9 @@ pub enum WritesClosed {
         free_bytes: u64,
         reserve_bytes: u64,
     },
-    /// The wall clock is further ahead than the server believes.
+    /// The wall clock is further ahead or behind than the server believes.
     #[error(
-        "the clock says {wall}, but by {since} and the time that passed since then it is {expected}; the server refuses writes until the clock is right again or an operator confirms it"
+        "the clock shows {wall}, but {expected} is expected, counted from {since}; the server refuses writes until the clock is right, or until an operator confirms it with POST /v1/clock/confirm or `finaira serve --confirm-clock`"
     )]
     ClockNotBelieved {
         /// The time by the wall clock.

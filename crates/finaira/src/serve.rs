@@ -20,9 +20,9 @@ pub(crate) struct Arguments {
     /// Data directory, for the journal and the keys; created if it does not exist
     #[arg(long, env = "FINAIRA_DATA", value_name = "DIR")]
     data: PathBuf,
-    /// Address to listen on; port 0 picks a free one
-    #[arg(long, env = "FINAIRA_LISTEN", value_name = "ADDRESS", default_value_t = server::DEFAULT_ADDRESS)]
-    listen: SocketAddr,
+    /// Address and port to listen on, such as 127.0.0.1:7070, [::1]:7070 or localhost:7070; port 0 picks a free one
+    #[arg(long, env = "FINAIRA_LISTEN", value_name = "ADDRESS", default_value_t = server::DEFAULT_ADDRESS.to_string())]
+    listen: String,
     /// Most events that may wait for the engine; each event of a batch counts, and requests beyond this get status 503
     #[arg(long, env = "FINAIRA_QUEUE", value_name = "EVENTS", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     queue: u32,
@@ -48,10 +48,16 @@ pub(crate) struct Arguments {
     /// How far the clock may jump ahead of the monotonic clock before the server refuses writes; above 0
     #[arg(long, env = "FINAIRA_CLOCK_AHEAD_MAX", value_name = "TIME", default_value = "10s", value_parser = some_time)]
     clock_ahead_max: Span,
+    /// How far the clock may be behind the time of the journal before the server refuses writes
+    #[arg(long, env = "FINAIRA_CLOCK_BEHIND_MAX", value_name = "TIME", default_value = "60s")]
+    clock_behind_max: Span,
     /// Longest time from the last entry to a start; after a longer one, the server refuses writes until the clock is
-    /// confirmed
+    /// confirmed, unless the kernel reports that it is synchronised
     #[arg(long, env = "FINAIRA_CLOCK_GAP_MAX", value_name = "TIME", default_value = "24h")]
     clock_gap_max: Span,
+    /// Whether a start believes the kernel's report that the clock is synchronised
+    #[arg(long, env = "FINAIRA_CLOCK_TRUST_SYNC", value_enum, default_value_t = Switch::On)]
+    clock_trust_sync: Switch,
     /// Confirm the clock at this start, however long ago the last entry was
     #[arg(long)]
     confirm_clock: bool,
@@ -89,7 +95,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         layout: Layout { segment_bytes: arguments.segment_bytes, ..Layout::STANDARD },
         queue_events_max: usize::try_from(arguments.queue).unwrap_or(usize::MAX),
         new_api_key: arguments.new_api_key,
-        clock: ClockBounds { ahead_max: arguments.clock_ahead_max, gap_max: arguments.clock_gap_max },
+        clock: ClockBounds {
+            ahead_max: arguments.clock_ahead_max,
+            behind_max: arguments.clock_behind_max,
+            gap_max: arguments.clock_gap_max,
+            is_sync_trusted: arguments.clock_trust_sync == Switch::On,
+        },
         confirm_clock: arguments.confirm_clock,
         disk_reserve_bytes: arguments.disk_reserve,
         scrub_period: arguments.scrub_period,
@@ -103,10 +114,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // One processor is left to the engine thread.
     let workers = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    server::raise_descriptor_limit();
     runtime.block_on(async {
         let mut stop = stop_signal()?;
         // Bind the address first: a first start prints its API key only once, so it should not fail after that.
-        let listener = tokio::net::TcpListener::bind(arguments.listen).await;
+        let listener = listen(&arguments.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
         let address = listener.local_addr()?;
         let listener = listener.into_std()?;
@@ -116,7 +128,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             outln!("API key (shown once, keep it): {key}")?;
         }
         outln!("Listening on http://{address}")?;
-        for _ in 0..REOPENED_MAX {
+        let mut damages = 0;
+        loop {
             let listening = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
             let confirm_clock = match opened.serve(listening, stop).await {
                 Err(Stopped::IndexDamaged { fault, is_clock_believed }) => {
@@ -129,6 +142,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                     return Ok(());
                 }
             };
+            damages += 1;
+            anyhow::ensure!(
+                damages < DAMAGES_MAX,
+                "the index was damaged {damages} times since the start; check its disk"
+            );
             stop = stop_signal()?;
             // Do not repeat one-time options.
             let proofs = options.proofs.clone().map(|source| match source {
@@ -138,12 +156,38 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             opened = reopen(&Options { new_api_key: false, confirm_clock, proofs, ..options.clone() }).await?;
             tracing::info!(last = opened.recovered.last.get(), "serving again");
         }
-        anyhow::bail!("the index was damaged {REOPENED_MAX} times since the start; check its disk")
     })
 }
 
-/// How often the same process rebuilds a damaged index.
-const REOPENED_MAX: usize = 4;
+/// Connections that the system completes before the server accepts them. More wait or are refused by the system.
+const BACKLOG: u32 = 4_096;
+
+/// Listens on the first address of a name that works. IPv4 comes first, because a client that looks up `localhost` tries both.
+async fn listen(address: &str) -> anyhow::Result<tokio::net::TcpListener> {
+    let found = tokio::net::lookup_host(address).await;
+    let found = found.context("expected an address or a name, and a port, such as 127.0.0.1:7070")?;
+    let mut addresses: Vec<SocketAddr> = found.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let mut failed = anyhow::anyhow!("the name has no address");
+    for address in addresses {
+        match bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error.into(),
+        }
+    }
+    Err(failed)
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
+    let socket = if address.is_ipv6() { tokio::net::TcpSocket::new_v6() } else { tokio::net::TcpSocket::new_v4() }?;
+    // A restart must not wait for connections of the previous process that are still closing.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// The number of times that the index may be damaged before the process ends.
+const DAMAGES_MAX: usize = 4;
 /// How long late requests may keep using the directory.
 const REOPENED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -175,15 +219,17 @@ fn some_time(text: &str) -> Result<Span, String> {
     }
 }
 
-/// Completes on Ctrl-C or SIGTERM.
+/// Completes on Ctrl-C, on SIGTERM, and on SIGHUP, which a closed terminal sends.
 pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
         }
     })
 }

@@ -1,14 +1,20 @@
-//! Decides which time to believe: the wall clock's, as long as it agrees with the monotonic clock.
+//! Decides which time to believe: the wall clock's, as long as it agrees with the monotonic clock and with the journal.
 //!
-//! Entries contain the wall clock's time for ever, and deadlines, limits and statements depend on it. A clock that
-//! jumps ahead would expire every hold at once, and no later entry could undo that. So the guard does not believe a
-//! wall clock that runs ahead of the monotonic clock by more than a bound. Meanwhile its time advances with the
-//! monotonic clock, and nothing may be written. The guard believes the wall clock again once it is back within the
-//! bound, or when an operator confirms it.
+//! Entries contain the wall clock's time for ever, and deadlines, limits and statements depend on it. A clock that jumps
+//! ahead would expire every hold at once, and no later entry could undo that. So the guard does not believe a wall clock
+//! that runs ahead of the monotonic clock by more than a bound. Meanwhile its time advances with the monotonic clock, and
+//! nothing may be written. The guard believes the wall clock again once it is back within the bound, or when an operator
+//! confirms it. After a stop nobody knows how much time passed; then the guard also believes a clock that the kernel reports
+//! as synchronised.
+//!
+//! Time in the journal never goes back. While the wall clock is behind it, the guard's time runs at half speed until the
+//! wall clock passes it: it must not stand still, because then no deadline would pass and every event would fall into the
+//! same window. That is only good enough for short times, so a wall clock that is behind by more than a bound is not
+//! believed either, until an operator confirms it.
 //!
 //! Slow drift does not count as a jump: every believed reading is the base for the next, so only the change between two
-//! readings counts. If the clock jumps back, the guard's time stands still until the wall clock passes it. The base
-//! also stays, so that a clock that recovers from a jump back does not look like one that jumps ahead.
+//! readings counts. If the clock jumps back, the base stays, so that a clock that recovers does not look like one that jumps
+//! ahead.
 
 use types::{Span, Timestamp};
 
@@ -18,20 +24,31 @@ pub struct Reading {
     pub wall: Timestamp,
     /// Time since some fixed moment, which nobody can set. It includes the time while the machine is suspended.
     pub monotonic: Span,
+    /// Whether the kernel reports that something, such as NTP, keeps the wall clock right.
+    pub is_synchronised: bool,
 }
 
-/// How far the wall clock may be ahead.
+/// How far the wall clock may differ from the expected time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockBounds {
-    /// Ahead of the monotonic clock, since the last believed reading.
+    /// Largest lead over the monotonic clock since the last believed reading.
     pub ahead_max: Span,
-    /// Ahead of the last entry, at a start.
+    /// Furthest behind the time of the journal.
+    pub behind_max: Span,
+    /// Largest distance after the last entry at a start, unless the clock is synchronised.
     pub gap_max: Span,
+    /// Whether to believe the kernel that a clock is synchronised.
+    pub is_sync_trusted: bool,
 }
 
 impl ClockBounds {
-    /// 10 s and 24 h.
-    pub const STANDARD: Self = Self { ahead_max: Span::from_secs(10), gap_max: Span::from_secs(24 * 3_600) };
+    /// 10 s, 60 s and 24 h.
+    pub const STANDARD: Self = Self {
+        ahead_max: Span::from_secs(10),
+        behind_max: Span::from_secs(60),
+        gap_max: Span::from_secs(24 * 3_600),
+        is_sync_trusted: true,
+    };
 }
 
 /// Why the wall clock is not believed.
@@ -39,13 +56,13 @@ impl ClockBounds {
 pub struct Doubt {
     /// The time that the wall clock shows.
     pub wall: Timestamp,
-    /// The time that it should show.
+    /// The time that it should show, at the most if it is ahead and at the least if it is behind.
     pub expected: Timestamp,
     /// The base from which `expected` was computed.
     pub since: &'static str,
 }
 
-/// Tells the time.
+/// Computes the time that entries get from both clocks.
 #[derive(Debug, Clone)]
 pub struct ClockGuard {
     bounds: ClockBounds,
@@ -54,6 +71,10 @@ pub struct ClockGuard {
     /// True until the wall clock is believed for the first time. Until then, the base is the last entry.
     is_starting: bool,
     told: Timestamp,
+    /// The monotonic clock when `told` was computed.
+    told_at: Span,
+    /// How far behind an operator accepted the wall clock.
+    accepted_behind: Span,
     doubt: Option<Doubt>,
 }
 
@@ -62,7 +83,9 @@ impl ClockGuard {
     pub fn start(bounds: ClockBounds, last: Option<Timestamp>, reading: Reading) -> Self {
         let (wall, is_starting) = last.map_or((reading.wall, false), |last| (last, true));
         let base = Reading { wall, ..reading };
-        let mut guard = Self { bounds, base, is_starting, told: wall, doubt: None };
+        let told_at = reading.monotonic;
+        let accepted_behind = Span::ZERO;
+        let mut guard = Self { bounds, base, is_starting, told: wall, told_at, accepted_behind, doubt: None };
         guard.observe(reading);
         guard
     }
@@ -70,21 +93,29 @@ impl ClockGuard {
     /// The time to use at a reading; never earlier than a time that an earlier call returned.
     pub fn observe(&mut self, reading: Reading) -> Timestamp {
         let passed = Span::from_ns(reading.monotonic.ns().saturating_sub(self.base.monotonic.ns()));
+        let since_told = Span::from_ns(reading.monotonic.ns().saturating_sub(self.told_at.ns()));
         let expected = self.base.wall.saturating_add(passed);
         let (ahead_max, since) = if self.is_starting {
-            (self.bounds.gap_max, "the last entry")
+            let is_trusted = reading.is_synchronised && self.bounds.is_sync_trusted;
+            let gap_max = if is_trusted { Span::from_ns(u64::MAX) } else { self.bounds.gap_max };
+            (gap_max, "the last entry")
         } else {
-            (self.bounds.ahead_max, "the last time it was believed")
+            (self.bounds.ahead_max, "the last time the clock was believed")
         };
+        let behind_max = self.bounds.behind_max.max(self.accepted_behind);
+        self.doubt = None;
         if reading.wall > expected.saturating_add(ahead_max) {
             self.doubt = Some(Doubt { wall: reading.wall, expected, since });
             self.told = self.told.max(expected);
+        } else if self.told > reading.wall.saturating_add(behind_max) {
+            // The time stands still: if the wall clock is right, the journal is far enough ahead already.
+            self.doubt = Some(Doubt { wall: reading.wall, expected: self.told, since: "the time of the journal" });
+        } else if self.told > reading.wall {
+            self.told = self.told.saturating_add(Span::from_ns(since_told.ns() / 2));
         } else {
-            self.doubt = None;
-            if reading.wall >= self.told {
-                self.believe(reading);
-            }
+            self.believe(reading);
         }
+        self.told_at = reading.monotonic;
         self.told
     }
 
@@ -93,16 +124,29 @@ impl ClockGuard {
         self.doubt
     }
 
+    /// How far a wall clock is behind the time of the journal.
+    pub fn behind(&self, wall: Timestamp) -> Span {
+        Span::from_ns(self.told.ns().saturating_sub(wall.ns()))
+    }
+
     /// Believes the wall clock, because an operator says that it is right.
     pub fn confirm(&mut self, reading: Reading) {
         self.doubt = None;
-        self.believe(Reading { wall: reading.wall.max(self.told), ..reading });
+        let behind = self.behind(reading.wall);
+        if behind > Span::ZERO {
+            self.base = reading;
+            self.is_starting = false;
+            self.accepted_behind = behind;
+        } else {
+            self.believe(reading);
+        }
     }
 
     const fn believe(&mut self, reading: Reading) {
         self.base = reading;
         self.told = reading.wall;
         self.is_starting = false;
+        self.accepted_behind = Span::ZERO;
     }
 }
 
@@ -110,7 +154,12 @@ impl ClockGuard {
 mod tests {
     use super::*;
 
-    const BOUNDS: ClockBounds = ClockBounds { ahead_max: Span::from_secs(10), gap_max: Span::from_secs(1_000) };
+    const BOUNDS: ClockBounds = ClockBounds {
+        ahead_max: Span::from_secs(10),
+        behind_max: Span::from_secs(60),
+        gap_max: Span::from_secs(1_000),
+        is_sync_trusted: true,
+    };
 
     /// A guard after an entry at second 5,000, with both clocks in seconds; the monotonic clock starts at 0.
     struct Clocks {
@@ -135,7 +184,7 @@ mod tests {
     }
 
     fn reading(wall: u64, monotonic: u64) -> Reading {
-        Reading { wall: seconds(wall), monotonic: Span::from_secs(monotonic) }
+        Reading { wall: seconds(wall), monotonic: Span::from_secs(monotonic), is_synchronised: false }
     }
 
     #[test]
@@ -176,17 +225,56 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_back_never_makes_time_regress() {
+    fn a_short_jump_back_halves_the_speed_of_time_until_the_wall_clock_passes_it() {
         let mut clocks = Clocks::start(5_100);
         clocks.read(10, 5_110, 5_110, true);
-        clocks.read(11, 4_000, 5_110, true);
+        clocks.read(20, 5_090, 5_115, true);
         // The clock recovers: this is not a jump ahead.
         clocks.read(100, 5_200, 5_200, true);
-        clocks.read(101, 5_150, 5_200, true);
+        clocks.read(110, 5_150, 5_205, true);
         // Or it does not recover and passes the guard's time.
-        clocks.read(155, 5_204, 5_204, true);
+        clocks.read(200, 5_240, 5_250, true);
+        clocks.read(224, 5_264, 5_264, true);
         // From then on it is the base.
-        clocks.read(156, 5_255, 5_205, false);
+        clocks.read(225, 5_276, 5_265, false);
+    }
+
+    #[test]
+    fn a_long_jump_back_is_not_believed_until_it_is_confirmed() {
+        let mut clocks = Clocks::start(5_100);
+        clocks.read(10, 5_110, 5_110, true);
+        clocks.read(12, 4_000, 5_110, false);
+        assert_eq!(clocks.guard.behind(seconds(4_000)), Span::from_secs(1_110));
+        clocks.read(50, 4_038, 5_110, false);
+        clocks.guard.confirm(reading(4_038, 50));
+        clocks.read(60, 4_048, 5_115, true);
+        // It jumps once more.
+        clocks.read(61, 3_900, 5_115, false);
+        clocks.read(62, 4_050, 5_115, true);
+        // Ahead of the confirmed time.
+        clocks.read(64, 4_063, 5_115, false);
+        // It catches up: half of the time that passes is gained.
+        clocks.read(2_200, 6_188, 6_188, true);
+        clocks.read(2_201, 6_127, 6_188, false);
+    }
+
+    #[test]
+    fn a_start_with_a_clock_far_before_the_last_entry_is_not_believed() {
+        let mut clocks = Clocks::start(4_900);
+        clocks.read(0, 4_900, 5_000, false);
+        clocks.read(20, 4_920, 5_000, false);
+        clocks.read(45, 4_945, 5_000, true);
+        clocks.read(105, 5_005, 5_030, true);
+        clocks.read(165, 5_065, 5_065, true);
+    }
+
+    #[test]
+    fn a_synchronised_clock_is_believed_at_a_start_and_not_after_it() {
+        let synchronised = |wall, monotonic| Reading { is_synchronised: true, ..reading(wall, monotonic) };
+        let mut guard = ClockGuard::start(BOUNDS, Some(seconds(5_000)), synchronised(900_000, 0));
+        assert_eq!((guard.observe(synchronised(900_001, 1)), guard.doubt()), (seconds(900_001), None));
+        assert_eq!(guard.observe(synchronised(910_000, 2)), seconds(900_002));
+        assert!(guard.doubt().is_some());
     }
 
     #[test]
@@ -204,7 +292,7 @@ mod tests {
     #[test]
     fn a_machine_that_starts_with_a_clock_long_past_has_the_gap_until_the_clock_is_set() {
         let mut clocks = Clocks::start(0);
-        clocks.read(30, 30, 5_000, true);
+        clocks.read(30, 30, 5_000, false);
         clocks.read(40, 5_900, 5_900, true);
         let mut clocks = Clocks::start(0);
         clocks.read(40, 6_041, 5_040, false);

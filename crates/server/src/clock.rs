@@ -31,8 +31,18 @@ impl Clocks for Clock {
         let running = clock_gettime(ClockId::Boottime);
         let seconds = Span::from_secs(u64::try_from(running.tv_sec).unwrap_or_default());
         let monotonic = seconds.saturating_add(Span::from_ns(u64::try_from(running.tv_nsec).unwrap_or_default()));
-        Reading { wall, monotonic }
+        Reading { wall, monotonic, is_synchronised: is_synchronised() }
     }
+}
+
+/// Whether the kernel reports that the wall clock is synchronised, for example by NTP or by the host of a virtual machine.
+#[expect(unsafe_code, reason = "no safe library has this call")]
+fn is_synchronised() -> bool {
+    // SAFETY: the structure consists of numbers, so zeros are a valid value.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a structure of the right type that lives through the call. Without a mode, the call only reads.
+    let reported = unsafe { libc::adjtimex(&raw mut state) };
+    reported >= 0 && reported != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0
 }
 
 /// Measures how long something takes.

@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) guard: Guard,
     /// Why the server ends, if the cause lies outside the threads of the pipeline.
     pub(crate) failure: Mutex<Option<CommitError>>,
-    /// True once the server rejects new requests.
+    /// True once the server begins to stop.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) tail: Tail,
     /// The assets of all ledgers as of the last batch. Every ledger that an answer names is in it.
@@ -244,18 +244,23 @@ impl Core {
         durable.wait_for(|durable| *durable > seq).await.is_ok()
     }
 
-    /// Rejects new requests. Requests that wait are still decided and answered.
-    pub(crate) fn stop(&self) {
-        self.0.inbox.close();
+    /// Begins to stop: the server is not ready any more, and streams end. Requests are still answered.
+    pub(crate) fn drain(&self) {
         self.0.stopping.send_replace(true);
     }
 
-    /// Becomes true once the server rejects new requests.
+    /// Rejects new requests. Requests that wait are still decided and answered.
+    pub(crate) fn stop(&self) {
+        self.drain();
+        self.0.inbox.close();
+    }
+
+    /// Becomes true once the server begins to stop.
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
         self.0.stopping.subscribe()
     }
 
-    /// Waits until the server rejects new requests.
+    /// Waits until the server begins to stop.
     pub(crate) async fn stopped(&self) {
         // An error means that the sender was dropped, and with it the server.
         drop(self.stopping().wait_for(|stopping| *stopping).await);
@@ -306,9 +311,12 @@ impl Core {
         self.0.metrics.text()
     }
 
-    /// True while the server accepts requests.
-    pub fn is_ready(&self) -> bool {
-        self.0.inbox.is_open()
+    /// Why load balancers should send no requests to this server; `None` if they should.
+    pub(crate) fn unready(&self) -> Option<&'static str> {
+        if *self.0.stopping.borrow() {
+            return Some("the server is stopping");
+        }
+        (!self.0.inbox.is_open()).then_some("the server failed and takes no requests")
     }
 
     pub(crate) fn count_request(&self, method: &str, route: &str, status: u16, seconds: f64) {

@@ -60,7 +60,10 @@ impl Guard {
     pub(crate) fn observe(&self) -> (Timestamp, Option<WritesClosed>) {
         self.change(|state| {
             // Both are read under the lock so that readings stay in order.
-            let now = state.clock.observe(self.clocks.read());
+            let reading = self.clocks.read();
+            let now = state.clock.observe(reading);
+            #[expect(clippy::cast_precision_loss, reason = "a metric in seconds")]
+            self.metrics.clock_behind.set(state.clock.behind(reading.wall).ns() as f64 / 1e9);
             state.gate.note_clock(state.clock.doubt());
             (now, state.gate.why())
         })
@@ -129,7 +132,7 @@ impl Guard {
         match why {
             Some(why @ WritesClosed::JournalDamaged(_)) => tracing::error!(%why, "writes are refused"),
             Some(why) => tracing::warn!(%why, "writes are refused"),
-            None if before_any => tracing::info!("writes are taken again"),
+            None if before_any => tracing::info!("writes are accepted again"),
             None => {}
         }
         changed
@@ -156,7 +159,8 @@ mod tests {
     impl Clocks for TestClocks {
         fn read(&self) -> Reading {
             let (wall, monotonic) = *self.0.lock().unwrap();
-            Reading { wall: Timestamp::from_ns(wall * 1_000_000_000), monotonic: Span::from_secs(monotonic) }
+            let wall = Timestamp::from_ns(wall * 1_000_000_000);
+            Reading { wall, monotonic: Span::from_secs(monotonic), is_synchronised: false }
         }
     }
 

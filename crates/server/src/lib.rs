@@ -7,6 +7,7 @@ mod awake;
 mod background;
 mod clock;
 mod core;
+mod descriptors;
 mod guard;
 mod http;
 mod metrics;
@@ -20,6 +21,7 @@ mod watch;
 
 pub use clock::{Clock, Stopwatch};
 pub use core::{Core, Unavailable};
+pub use descriptors::raise_limit as raise_descriptor_limit;
 pub use open::{DEFAULT_ADDRESS, OpenError, Opened, Options, Stopped};
 pub use past::{PastError, PastReader};
 pub use proofs::ProofError;

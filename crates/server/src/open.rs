@@ -235,7 +235,7 @@ impl Opened {
         Ok(Self { core, api_key, recovered, threads, background, prover })
     }
 
-    /// Serves HTTP on a bound socket until `stop` resolves or the journal fails. Then it decides the requests that wait, writes
+    /// Serves HTTP on a bound socket until `stop` resolves or the journal fails. Then it finishes the requests in progress, writes
     /// the mark and returns.
     ///
     /// # Errors
@@ -252,7 +252,7 @@ impl Opened {
                 () = stop => {}
                 () = failed.failed() => {}
             }
-            failed.stop();
+            failed.drain();
         };
         crate::http::serve(core, listener, until).await;
         self.core.stop();

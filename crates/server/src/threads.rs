@@ -246,7 +246,7 @@ fn run_engine(
             metrics.count_answer(answer);
         }
         let dropped = decider.engine().records_dropped();
-        metrics.window_records_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
+        metrics.window_records_dropped.inc_by(dropped.saturating_sub(metrics.window_records_dropped.get()));
         // Before the answers are sent, because rendering an answer needs the asset of its ledger.
         shared.note_opened(decider.engine());
         let waiting = inbox.len();

@@ -188,7 +188,7 @@ impl World {
 
     /// Reads both clocks.
     fn reading(&self) -> Reading {
-        Reading { wall: self.wall, monotonic: self.passed }
+        Reading { wall: self.wall, monotonic: self.passed, is_synchronised: false }
     }
 
     fn is_enough(&self) -> bool {

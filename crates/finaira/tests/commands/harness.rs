@@ -1,6 +1,6 @@
 //! Runs the real binary and talks to it over a real socket.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -60,7 +60,20 @@ impl Server {
     /// As [`Server::start_with`], with additional environment variables.
     pub(crate) fn start_in(data: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
         let mut command = command(data, arguments);
-        let mut child = command.envs(environment.iter().copied()).spawn().expect("the binary starts");
+        Self::spawn(command.envs(environment.iter().copied()))
+    }
+
+    /// As [`Server::start_with`], with at most `descriptors` open files.
+    pub(crate) fn start_with_descriptors(data: &Path, descriptors: u32) -> Self {
+        let serve = command(data, &[]);
+        let mut limited = Command::new("sh");
+        limited.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""));
+        limited.arg(serve.get_program()).args(serve.get_args());
+        Self::spawn(limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
         let (mut key, mut address) = (None, None);
         while address.is_none() {
@@ -145,9 +158,23 @@ impl Server {
 
     /// Sends SIGTERM and returns the exit status.
     pub(crate) fn stop(mut self) -> ExitStatus {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
+        self.signal("TERM");
         self.child.wait().expect("the process ends")
+    }
+
+    /// Sends a signal, named without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Opens a connection and sends bytes over it.
+    pub(crate) fn connect(&self, sent: &[u8]) -> std::net::TcpStream {
+        let address = self.address.trim_start_matches("http://");
+        let mut socket = std::net::TcpStream::connect(address).expect("the server accepts");
+        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        socket.write_all(sent).expect("the bytes are sent");
+        socket
     }
 }
 

@@ -6,6 +6,7 @@ mod bad_input;
 mod bench;
 mod closed_pipes;
 mod concurrency;
+mod connections;
 mod crash;
 mod credentials;
 mod demo;

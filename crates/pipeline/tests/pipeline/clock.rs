@@ -23,7 +23,8 @@ fn the_time_never_goes_back_and_stays_within_the_bound() {
     let (mut believed, mut doubted, mut confirmed) = (0, 0, 0);
     for seed in 0..200 {
         let mut numbers = Numbers(seed);
-        let mut reading = Reading { wall: LAST.saturating_add(Span::from_secs(5)), monotonic: Span::ZERO };
+        let wall = LAST.saturating_add(Span::from_secs(5));
+        let mut reading = Reading { wall, monotonic: Span::ZERO, is_synchronised: false };
         let mut guard = ClockGuard::start(BOUNDS, Some(LAST), reading);
         let (mut told, mut base, mut ahead_max) = (LAST, Reading { wall: LAST, ..reading }, BOUNDS.gap_max);
         for _ in 0..300 {

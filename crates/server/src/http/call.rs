@@ -14,8 +14,8 @@ use edge::auth::{Caller, Presented, authorise};
 use futures_util::StreamExt as _;
 use types::ActorId;
 
+use crate::http::app::App;
 use crate::http::failure::Failure;
-use crate::http::shown::App;
 
 /// Most time in which a body must arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -97,7 +97,10 @@ async fn read(body: Body, headers: &HeaderMap, route: &Route) -> Result<Bytes, F
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| {
-            Problem::new(ErrorCode::MalformedJson, format!("the body ended before its time: {error}"))
+            Problem::new(
+                ErrorCode::MalformedJson,
+                format!("the connection ended before the whole body had arrived: {error}"),
+            )
         })?;
         read_bytes = read_bytes.saturating_add(chunk.len());
         if first.is_empty() && whole.is_empty() {
@@ -151,10 +154,21 @@ fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Re
         return unsupported("Content-Type", format!("found no content type, expected {expected}"));
     };
     let found = String::from_utf8_lossy(found);
-    let media_type = found.split(';').next().unwrap_or_default().trim();
-    if wanted.iter().any(|wanted| media_type.eq_ignore_ascii_case(wanted)) {
-        return Ok(());
+    let mut parts = found.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default();
+    if !wanted.iter().any(|wanted| media_type.eq_ignore_ascii_case(wanted)) {
+        return unsupported("Content-Type", format!("found `{}`, expected {expected}", shown(media_type)));
     }
-    let shown: String = media_type.chars().filter(|c| !c.is_control()).take(64).collect();
-    unsupported("Content-Type", format!("found `{shown}`, expected {expected}"))
+    let charset = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("charset"));
+    match charset.map(|(_, charset)| charset.trim_matches('"')) {
+        Some(charset) if !["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known)) => {
+            unsupported("Content-Type", format!("found the charset `{}`, expected utf-8", shown(charset)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The beginning of a text of the client, without control characters.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(64).collect()
 }

@@ -13,9 +13,9 @@ use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 use types::Seq;
 
+use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, found};
-use crate::http::shown::App;
 use crate::tail::Follower;
 
 /// Most event streams that are open at the same time.

@@ -9,6 +9,7 @@ use journal::Fault;
 use serde::Serialize;
 
 use crate::Unavailable;
+use crate::http::connections::READ_BYTES_MAX;
 use crate::past::PastError;
 
 /// The result of a handler.
@@ -97,6 +98,50 @@ impl From<PastError> for Failure {
 pub(crate) fn internal(what: &str) -> Failure {
     tracing::error!(what, "internal error");
     Problem::new(ErrorCode::Internal, "internal error; the server log has the details").into()
+}
+
+/// A whole response for a request that could not be parsed as HTTP. `status` is the one that the HTTP library chose.
+pub(crate) fn of_the_http_layer(status: u16) -> Vec<u8> {
+    let (code, detail) = match status {
+        414 => (ErrorCode::UriTooLong, "the path and the query are too long".to_owned()),
+        431 => {
+            let detail =
+                format!("found a head of more than {READ_BYTES_MAX} bytes or 100 headers, expected a shorter one");
+            (ErrorCode::HeadTooLarge, detail)
+        }
+        _ => {
+            let detail = "found a request line or a header that is not valid, expected a request of HTTP/1.1";
+            (ErrorCode::MalformedRequest, detail.to_owned())
+        }
+    };
+    unrouted(&Problem::new(code, detail))
+}
+
+/// A whole response for a connection that cannot be served.
+pub(crate) fn too_many_connections() -> Vec<u8> {
+    let detail = "all connections have a request in progress, and there is no room for another one";
+    unrouted(&Problem::new(ErrorCode::TooManyConnections, detail))
+}
+
+/// The bytes of a response that no handler gives.
+fn unrouted(problem: &Problem) -> Vec<u8> {
+    // A problem can always be written as JSON; a body is not worth a second failure.
+    let body = serde_json::to_vec(&problem.body()).unwrap_or_default();
+    let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default());
+    let retry_after = problem.retry_after_s().map(|seconds| ("retry-after", seconds.to_string()));
+    let headers = [
+        ("content-type", Problem::MEDIA_TYPE.to_owned()),
+        ("content-length", body.len().to_string()),
+        ("cache-control", "no-store".to_owned()),
+        ("x-content-type-options", "nosniff".to_owned()),
+        ("connection", "close".to_owned()),
+    ];
+    for (name, value) in headers.into_iter().chain(retry_after) {
+        response.push_str(&format!("{name}: {value}\r\n"));
+    }
+    response.push_str("\r\n");
+    [response.into_bytes(), body].concat()
 }
 
 /// A 200 response with a JSON body.

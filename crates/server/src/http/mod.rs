@@ -1,20 +1,21 @@
 //! The HTTP adapter. Every route of [`api::ROUTES`] is received by [`call::Call`], which authenticates the caller and reads
 //! the body. Then the crate `edge` answers it, or a handler here for what needs files or streams.
 
+mod app;
 mod call;
 mod connections;
 mod events;
 mod failure;
+mod framing;
 mod observe;
 mod operations;
 mod proofs;
 mod segments;
-mod shown;
+
 mod sources;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::routes::Method;
 use api::{ErrorCode, Operation, Problem, ROUTES, Route};
@@ -25,27 +26,19 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, on};
 use tokio::net::TcpListener;
 
-use crate::Core;
+use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled};
-use crate::http::shown::App;
+use crate::{Core, descriptors};
 
-/// Most time that open requests get when the server stops.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
-
-/// Answers requests until `until` resolves. Then it finishes open requests, for at most [`STOP_WITHIN`].
+/// Answers requests until `until` resolves. Then it finishes open requests; see [`connections::serve`].
 pub(crate) async fn serve(core: Core, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
-    let late = core.clone();
-    let app = App::new(core);
+    let app = App::new(core.clone());
     let active = Arc::clone(&app);
     let awake = tokio::spawn(async move { active.activity.stay_awake().await });
-    tokio::select! {
-        () = connections::serve(listener, router(app), until) => {}
-        () = async {
-            late.stopped().await;
-            tokio::time::sleep(STOP_WITHIN).await;
-        } => tracing::warn!(seconds = STOP_WITHIN.as_secs(), "requests were still open at the end"),
-    }
+    let connections_max = descriptors::connections_max(descriptors::limit());
+    let bounds = connections::Bounds { connections_max, patience: connections::Patience::STANDARD };
+    connections::serve(&core, listener, router(app), bounds, until).await;
     awake.abort();
 }
 

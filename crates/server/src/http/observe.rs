@@ -10,8 +10,9 @@ use axum::response::Response;
 use types::ActorId;
 
 use crate::Stopwatch;
+use crate::http::app::App;
 use crate::http::failure::LoggedCode;
-use crate::http::shown::App;
+use crate::http::framing;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Most characters of a request id that a client sends.
@@ -30,6 +31,11 @@ pub(crate) fn waited(wait: Duration, mut response: Response) -> Response {
     response
 }
 
+/// Whether a valid credential came with the request of this response.
+pub(crate) fn is_authenticated(response: &Response) -> bool {
+    response.extensions().get::<LoggedActor>().is_some_and(|LoggedActor(actor)| *actor != ActorId::SYSTEM)
+}
+
 pub(crate) fn by(actor: ActorId, mut response: Response) -> Response {
     response.extensions_mut().insert(LoggedActor(actor));
     response
@@ -43,7 +49,10 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let id = request_id(request.headers()).unwrap_or_else(|| app.next_request_id());
-    let mut response = next.run(request).await;
+    let mut response = match framing::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused,
+    };
     app.activity.touch();
     let wait = response.extensions().get::<Waited>().map_or(Duration::ZERO, |Waited(wait)| *wait);
     let elapsed = stopwatch.elapsed().saturating_sub(wait);

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use crate::guard::Confirmed;
 use crate::http::call::Call;
 use crate::http::failure::{Handled, found};
+use crate::metrics::older_text;
 
 pub(crate) fn health() -> Response {
     "ok\n".into_response()
@@ -17,19 +18,26 @@ pub(crate) fn health() -> Response {
 
 pub(crate) fn ready(call: &Call) -> Handled {
     let core = &call.app.core;
-    if core.is_ready() {
-        // The server still answers reads, so load balancers should keep sending them.
-        return Ok(match core.writes_closed() {
-            None => "ready\n".into_response(),
-            Some(why) => format!("ready for reads\n{why}\n").into_response(),
-        });
+    if let Some(why) = core.unready() {
+        return Err(Problem::new(ErrorCode::NotReady, why).into());
     }
-    Err(Problem::new(ErrorCode::NotReady, "the server takes no requests now").into())
+    match core.writes_closed() {
+        None => Ok("ready\n".into_response()),
+        Some(why) => Err(Problem::new(ErrorCode::NotReady, format!("reads work, but {why}")).into()),
+    }
 }
 
 pub(crate) fn metrics(call: &Call) -> Response {
-    const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], call.app.core.metrics_text()).into_response()
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    const OLDER: &str = "text/plain; version=0.0.4; charset=utf-8";
+    let text = call.app.core.metrics_text();
+    let accepts = |media_type: &str| {
+        let values = call.headers.get_all(header::ACCEPT).iter();
+        values.filter_map(|value| value.to_str().ok()).any(|value| value.contains(media_type))
+    };
+    let (media_type, text) =
+        if accepts("application/openmetrics-text") { (OPEN_METRICS, text) } else { (OLDER, older_text(&text)) };
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], text).into_response()
 }
 
 pub(crate) fn confirm_clock(call: &Call) -> Handled {

@@ -1,16 +1,22 @@
-//! The metrics that `/metrics` serves in the Prometheus text format.
+//! The metrics that `/metrics` serves, in the OpenMetrics format or in the older text format of Prometheus.
 
+mod process;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use engine::{Answer, Made, PaymentStatus, Reply};
 use policy::Verdict;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::metrics::process::Process;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PaymentLabels {
@@ -31,6 +37,11 @@ struct ReasonLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FollowerLabels {
     follower: &'static str,
 }
@@ -47,7 +58,7 @@ pub(crate) struct Metrics {
     pub(crate) batch_requests: Histogram,
     pub(crate) sync_seconds: Histogram,
     pub(crate) durable_seq: Gauge<i64, AtomicI64>,
-    pub(crate) window_records_dropped: Gauge<i64, AtomicI64>,
+    pub(crate) window_records_dropped: Counter<u64, AtomicU64>,
     pub(crate) features_missing: Counter<u64, AtomicU64>,
     writes_closed: Family<ReasonLabels, Gauge<i64, AtomicI64>>,
     pub(crate) disk_free: Gauge<i64, AtomicI64>,
@@ -64,6 +75,12 @@ pub(crate) struct Metrics {
     tail_lag: Family<FollowerLabels, Gauge<i64, AtomicI64>>,
     tail_followers: Family<FollowerLabels, Gauge<i64, AtomicI64>>,
     pub(crate) tail_decoded_frames: Counter<u64, AtomicU64>,
+    pub(crate) connections: Gauge<i64, AtomicI64>,
+    pub(crate) connections_max: Gauge<i64, AtomicI64>,
+    pub(crate) connections_refused: Counter,
+    connections_ended: Family<ReasonLabels, Counter>,
+    pub(crate) clock_behind: Gauge<f64, AtomicU64>,
+    process: Process,
 }
 
 impl Metrics {
@@ -79,7 +96,7 @@ impl Metrics {
             batch_requests: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             sync_seconds: seconds(),
             durable_seq: Gauge::default(),
-            window_records_dropped: Gauge::default(),
+            window_records_dropped: Counter::default(),
             features_missing: Counter::default(),
             writes_closed: Family::default(),
             disk_free: Gauge::default(),
@@ -96,6 +113,12 @@ impl Metrics {
             tail_lag: Family::default(),
             tail_followers: Family::default(),
             tail_decoded_frames: Counter::default(),
+            connections: Gauge::default(),
+            connections_max: Gauge::default(),
+            connections_refused: Counter::default(),
+            connections_ended: Family::default(),
+            clock_behind: Gauge::default(),
+            process: Process::new(),
             registry: Registry::default(),
         };
         registry.register("payments", "Payments decided, by verdict and status", metrics.payments.clone());
@@ -122,7 +145,7 @@ impl Metrics {
         registry.register("journal_durable_seq", "The last durable entry", metrics.durable_seq.clone());
         registry.register(
             "window_records_dropped",
-            "Records that the bounds of feature windows refused since the start",
+            "Records that the bounds of feature windows refused",
             metrics.window_records_dropped.clone(),
         );
         registry.register(
@@ -150,12 +173,39 @@ impl Metrics {
         );
         registry.register_with_unit(
             "proofs_checkpoint_time",
-            "When the newest checkpoint was signed, since 1970",
+            "Unix time at which the newest checkpoint was signed",
             Unit::Seconds,
             metrics.proofs_checkpoint_time.clone(),
         );
         metrics.register_tail(&mut registry);
+        metrics.register_connections(&mut registry);
+        Self::register_build(&mut registry);
         Self { registry, ..metrics }
+    }
+
+    fn register_build(registry: &mut Registry) {
+        let version = env!("CARGO_PKG_VERSION");
+        registry.register("build", "The release that runs", Info::new(BuildLabels { version }));
+    }
+
+    fn register_connections(&self, registry: &mut Registry) {
+        registry.register("connections", "Open connections", self.connections.clone());
+        registry.register("connections_max", "Most connections that may be open", self.connections_max.clone());
+        registry.register(
+            "connections_refused",
+            "Connections refused because all others had a request in progress",
+            self.connections_refused.clone(),
+        );
+        registry.register(
+            "connections_ended",
+            "Connections that the server ended before the client did, by reason",
+            self.connections_ended.clone(),
+        );
+    }
+
+    /// Counts a connection that the server ended.
+    pub(crate) fn count_connection_ended(&self, reason: &'static str) {
+        self.connections_ended.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     fn register_tail(&self, registry: &mut Registry) {
@@ -181,6 +231,12 @@ impl Metrics {
 
     fn register_guard(&self, registry: &mut Registry) {
         registry.register("writes_closed", "1 while this reason stops the writes", self.writes_closed.clone());
+        registry.register_with_unit(
+            "clock_behind",
+            "How far the wall clock is behind the time of the journal",
+            Unit::Seconds,
+            self.clock_behind.clone(),
+        );
         registry.register("disk_free_bytes", "Bytes left on the fullest disk", self.disk_free.clone());
         registry.register("disk_reserve_bytes", "Bytes that are kept free", self.disk_reserve.clone());
         registry.register("scrub_segments", "Sealed segments that were read again", self.scrub_segments.clone());
@@ -192,10 +248,14 @@ impl Metrics {
         );
         registry.register(
             "scrub_oldest_seconds",
-            "Since when the sealed segment that waited longest was not read",
+            "Age of the oldest check among the sealed segments",
             self.scrub_oldest.clone(),
         );
-        registry.register("scrub_damaged_segments", "Segments in which damage was met", self.scrub_damaged.clone());
+        registry.register(
+            "scrub_damaged_segments",
+            "Sealed segments in which damage was found",
+            self.scrub_damaged.clone(),
+        );
     }
 
     /// Records what stops the writes: damage, a full disk, a doubted clock.
@@ -220,12 +280,39 @@ impl Metrics {
         self.requests.get_or_create(&labels).inc();
     }
 
+    /// All metrics in the OpenMetrics text format.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
-        encode(&mut text, &self.registry).unwrap_or_default();
+        encode_registry(&mut text, &self.registry).unwrap_or_default();
+        encode_registry(&mut text, self.process.look()).unwrap_or_default();
+        encode_eof(&mut text).unwrap_or_default();
         text
     }
+}
+
+/// Turns the OpenMetrics text format into the older text format of Prometheus (version 0.0.4). There, a counter's metadata has
+/// the name of its samples, an info metric is a gauge, and units and the end are not marked.
+pub(crate) fn older_text(text: &str) -> String {
+    let types: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let mut older = String::with_capacity(text.len());
+    for line in text.lines() {
+        let metadata = ["# HELP ", "# TYPE "].into_iter().find_map(|kind| Some((kind, line.strip_prefix(kind)?)));
+        if let Some((kind, (name, rest))) = metadata.and_then(|(kind, rest)| Some((kind, rest.split_once(' ')?))) {
+            let (suffix, rest) = match (types.get(name), kind) {
+                (Some(&"counter"), _) => ("_total", rest),
+                (Some(&"info"), "# TYPE ") => ("_info", "gauge"),
+                (Some(&"info"), _) => ("_info", rest),
+                _ => ("", rest),
+            };
+            older.push_str(&format!("{kind}{name}{suffix} {rest}\n"));
+        } else if !line.starts_with('#') {
+            older.push_str(line);
+            older.push('\n');
+        }
+    }
+    older
 }
 
 fn verdict_name(verdict: Verdict) -> &'static str {
@@ -238,4 +325,44 @@ fn verdict_name(verdict: Verdict) -> &'static str {
 
 fn status_name(status: PaymentStatus) -> &'static str {
     status.name()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_formats_have_the_same_samples_under_the_names_of_their_format() {
+        let metrics = Metrics::new();
+        metrics.count_request("GET", "/healthz", 200);
+        metrics.window_records_dropped.inc_by(3);
+        let newer = metrics.text();
+        let older = older_text(&newer);
+        let samples =
+            |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(samples(&newer), samples(&older));
+        for line in [
+            "# TYPE finaira_http_requests_total counter",
+            "# HELP finaira_http_requests_total HTTP requests answered.",
+            "finaira_http_requests_total{method=\"GET\",route=\"/healthz\",status=\"200\"} 1",
+            "# TYPE finaira_window_records_dropped_total counter",
+            "finaira_window_records_dropped_total 3",
+            "# TYPE finaira_build_info gauge",
+            "# TYPE finaira_queue_length gauge",
+            "# TYPE finaira_http_request_seconds histogram",
+        ] {
+            assert!(older.lines().any(|found| found == line), "{line} is missing in\n{older}");
+        }
+        assert!(newer.contains("# TYPE finaira_http_requests counter\n") && newer.ends_with("# EOF\n"));
+        assert!(!older.contains("# UNIT") && !older.contains("# EOF"), "{older}");
+        // Every sample follows the type of its family.
+        let mut family = "";
+        for line in older.lines() {
+            if let Some(named) = line.strip_prefix("# TYPE ") {
+                family = named.split(' ').next().unwrap_or_default();
+            } else if !line.starts_with('#') {
+                assert!(line.starts_with(family), "{line} stands below {family}");
+            }
+        }
+    }
 }

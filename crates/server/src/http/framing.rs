@@ -1,0 +1,46 @@
+//! Checks what a request says about itself as an HTTP message, before its route matters.
+
+use api::{ErrorCode, Problem};
+use axum::extract::Request;
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, Version, header};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::http::failure::Failure;
+
+/// Refuses a request whose host is missing or unclear (RFC 9112, section 3.2), or whose body comes in a transfer coding other
+/// than `chunked` (section 6.1). The connection closes after the refusal, because nobody can be sure where the next request
+/// begins.
+pub(crate) fn check(request: &Request) -> Result<(), Response> {
+    check_host(request).and_then(|()| check_coding(request)).map_err(|problem| {
+        let mut response = Failure::from(problem).into_response();
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    })
+}
+
+fn check_host(request: &Request) -> Result<(), Problem> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let detail = match (hosts.next(), hosts.next()) {
+        (None, _) if request.version() < Version::HTTP_11 => return Ok(()),
+        (None, _) => "found no Host header, expected one",
+        (Some(_), Some(_)) => "found more than one Host header, expected one",
+        (Some(host), None) if !host.is_empty() && Authority::try_from(host.as_bytes()).is_err() => {
+            "found a Host header that names no host, expected a name or an address, with or without a port"
+        }
+        (Some(_), None) => return Ok(()),
+    };
+    Err(Problem::new(ErrorCode::InvalidHeader, detail).at("Host"))
+}
+
+fn check_coding(request: &Request) -> Result<(), Problem> {
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => {
+            let detail = "found another transfer coding, expected `chunked` or none";
+            Err(Problem::new(ErrorCode::UnsupportedTransferCoding, detail).at("Transfer-Encoding"))
+        }
+    }
+}
