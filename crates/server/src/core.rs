@@ -11,13 +11,14 @@ use journal::{Fault, FileReader, Identity, Reader};
 use ledger::Assets;
 use pipeline::Ask;
 use policy::Policy;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use types::{ActorId, RequestId, Seq, ShardId, TenantId, Timestamp};
 
 use crate::guard::{Confirmed, Guard};
 use crate::metrics::Metrics;
 use crate::past::{PastError, PastReader};
 use crate::proofs::Proofs;
+use crate::readers::{Pool, Readers};
 use crate::tail::Tail;
 use crate::threads::{CommitError, Inbox};
 
@@ -33,8 +34,8 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     pub(crate) reader: FileReader<Directory>,
     pub(crate) index: Index,
-    /// Limits how many queries about the past read files at the same time.
-    pub(crate) past: Arc<Semaphore>,
+    /// Run what reads files.
+    pub(crate) readers: Readers,
     pub(crate) durable: watch::Receiver<Seq>,
     /// Closed once both threads have ended. It is separate from `durable`, which would wake its waiters at every sync.
     pub(crate) running: watch::Receiver<()>,
@@ -163,12 +164,9 @@ impl Core {
         ask: impl FnOnce(&mut PastReader<'_>) -> Result<T, PastError> + Send + 'static,
     ) -> Result<T, PastError> {
         let core = self.clone();
-        // The semaphore is never closed. Without a permit the query would still run, only unlimited.
-        let permit = Arc::clone(&self.0.past).acquire_owned().await.ok();
-        let asked = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+        let asked = self.0.readers.queries.run(move |asker| {
             let opened = core.0.durably_opened();
-            ask(&mut PastReader::new(&core.0.index, core.0.reader.clone(), opened))
+            ask(&mut PastReader::new(&core.0.index, core.0.reader.clone(), opened, asker.clone()))
         });
         let answer = asked.await.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string()).into()));
         answer.inspect_err(|error| self.note_unread(error))
@@ -183,7 +181,7 @@ impl Core {
                     self.give_up(CommitError::Index(damage));
                 }
             }
-            PastError::Field(_) | PastError::NothingToFind | PastError::TooMuchToAddUp(_) => {}
+            PastError::Field(_) | PastError::NothingToFind | PastError::TooMuchToAddUp(_) | PastError::Abandoned => {}
         }
     }
 
@@ -266,21 +264,17 @@ impl Core {
         drop(self.stopping().wait_for(|stopping| *stopping).await);
     }
 
-    /// Reads the journal's files on a blocking thread. It shares its limit with the queries about the past.
+    /// Reads the journal's files on a blocking thread of a pool.
     ///
     /// # Errors
     /// If the journal cannot be read.
     pub(crate) async fn read_journal<T: Send + 'static>(
         &self,
+        pool: &Pool,
         read: impl FnOnce(&FileReader<Directory>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let reader = self.0.reader.clone();
-        // See `past`.
-        let permit = Arc::clone(&self.0.past).acquire_owned().await.ok();
-        let reading = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            read(&reader)
-        });
+        let reading = pool.run(move |_asker| read(&reader));
         let read = reading.await.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string())));
         read.inspect_err(|fault| self.0.guard.note_fault(fault))
     }
@@ -290,7 +284,7 @@ impl Core {
     /// # Errors
     /// If the journal cannot be read.
     pub(crate) async fn leaves(&self, from: Seq, count: usize) -> Result<Vec<[u8; 32]>, Fault> {
-        self.read_journal(move |reader| crate::proofs::leaf_data(reader, from, count)).await
+        self.read_journal(&self.0.readers.proofs, move |reader| crate::proofs::leaf_data(reader, from, count)).await
     }
 
     /// The state of the proofs; `None` if the server runs without proofs.

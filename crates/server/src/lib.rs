@@ -14,6 +14,7 @@ mod metrics;
 mod open;
 mod past;
 mod proofs;
+mod readers;
 mod scrub;
 mod tail;
 mod threads;

@@ -16,7 +16,7 @@ use index::Index;
 use journal::{DurableLog, FileJournal, Layout, Recovered, SegmentStore, TailBounds};
 use pipeline::{Ask, ClockBounds, Decider, Writer};
 use policy::{Bundle, Policy};
-use tokio::sync::{Semaphore, oneshot, watch as latest};
+use tokio::sync::{oneshot, watch as latest};
 use types::{ActorId, CredentialId, RequestId, Seq, Span};
 use vault::ApiKey;
 
@@ -26,13 +26,11 @@ use crate::core::{Core, Shared};
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::proofs::{self, ProofError, Prover};
+use crate::readers::Readers;
 use crate::scrub::Scrub;
 use crate::tail::Tail;
 use crate::threads::{CommitError, FailOnPanic, Inbox, ReplyTo, Threads, Wiring};
 use crate::watch::{self, Reserve};
-
-/// Most queries about the past that read files at the same time. More wait.
-const PAST_QUERIES_MAX: usize = 4;
 
 /// The options of a start. None of them changes what is decided.
 #[derive(Debug, Clone)]
@@ -209,7 +207,7 @@ impl Opened {
             inbox: Inbox::new(options.queue_events_max),
             reader: journal.segments(),
             index,
-            past: Arc::new(Semaphore::new(PAST_QUERIES_MAX)),
+            readers: Readers::default(),
             durable,
             running,
             keys: Arc::clone(&keys),

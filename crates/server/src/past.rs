@@ -13,6 +13,8 @@ use journal::{Fault, FileReader, Position};
 use ledger::{AccountPlace, ImportNumber, PendingState, Transfer, TransferFlags, TransferKey};
 use types::{AccountId, LedgerId, Span, Timestamp, TransferId};
 
+use crate::readers::Asker;
+
 /// Most rows that are read for one answer, so that a filter with few matches cannot run without end.
 pub(crate) const ROWS_SCANNED_MAX: usize = 200_000;
 
@@ -32,6 +34,9 @@ pub enum PastError {
     /// There are no stored sums near enough to compute the answer with reasonable effort.
     #[error("more than {0} entries would have to be added up for this instant; ask for a later one")]
     TooMuchToAddUp(u64),
+    /// Nobody waits for the answer any more.
+    #[error("the client closed its connection")]
+    Abandoned,
 }
 
 /// Where a page ended: at an entry, and how many of its transfers, in the requested order, the page contains.
@@ -104,11 +109,22 @@ pub struct PastReader<'a> {
     frame: Vec<(Position, Entry)>,
     /// Imports whose rows are visible.
     opened: Vec<ImportNumber>,
+    asker: Asker,
 }
 
 impl<'a> PastReader<'a> {
-    pub(crate) const fn new(index: &'a Index, reader: FileReader<Directory>, opened: Vec<ImportNumber>) -> Self {
-        Self { index, reader, frame: Vec::new(), opened }
+    pub(crate) const fn new(
+        index: &'a Index,
+        reader: FileReader<Directory>,
+        opened: Vec<ImportNumber>,
+        asker: Asker,
+    ) -> Self {
+        Self { index, reader, frame: Vec::new(), opened, asker }
+    }
+
+    /// Ends the query if nobody waits for its answer. Everything that visits many entries calls this for each read.
+    fn go_on(&self) -> Result<(), PastError> {
+        if self.asker.is_gone() { Err(PastError::Abandoned) } else { Ok(()) }
     }
 
     /// The place of an account; `None` if no visible account has this id.
@@ -152,6 +168,7 @@ impl<'a> PastReader<'a> {
                     return Ok(page.into());
                 }
                 scanned += 1;
+                self.go_on()?;
                 let mut fitting = Vec::new();
                 let mut is_over = false;
                 self.each_transfer_at(position, |transfer| {

@@ -87,10 +87,10 @@ fn below_the_reserve_writes_are_refused_until_space_is_freed() {
     fs::remove_file(ballast).expect("the ballast can be removed");
     eventually(|| matches!(send(&client, 1_000 + taken), Some(Sent::Taken)).then_some(()));
     assert_eq!(received(&client), taken + AT_ONCE);
-    server.logs("writes are taken again");
+    server.logs("writes are accepted again");
     let log = server.log();
     assert_eq!(log.matches("writes are refused").count(), 1, "{log}");
-    assert_eq!(log.matches("writes are taken again").count(), 1, "{log}");
+    assert_eq!(log.matches("writes are accepted again").count(), 1, "{log}");
     assert!(server.stop().success());
 }
 

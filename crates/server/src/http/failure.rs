@@ -89,6 +89,8 @@ impl From<PastError> for Failure {
             PastError::Field(FieldError::Incomplete { .. }) => ErrorCode::IndexIncomplete,
             PastError::NothingToFind => ErrorCode::NothingToFind,
             PastError::TooMuchToAddUp(_) => ErrorCode::TooMuchToAddUp,
+            // The client that would see this closed its connection.
+            PastError::Abandoned => ErrorCode::RequestTimeout,
         };
         Problem::new(code, error.to_string()).into()
     }

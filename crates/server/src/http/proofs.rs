@@ -137,12 +137,7 @@ async fn asked<T: Send + 'static>(
     proofs: Proofs,
     ask: impl Fn(&Tiles<Directory>) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Failure> {
-    // Shares the limit of `Core::past`.
-    let permit = Arc::clone(&core.shared().past).acquire_owned().await.ok();
-    let asking = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        proofs.ask(ask)
-    });
+    let asking = core.shared().readers.proofs.run(move |_asker| proofs.ask(ask));
     asking.await.map_err(|panicked| failed(&panicked.to_string()))?.map_err(|error| {
         match &error {
             StoreError::Journal(fault) => core.shared().guard.note_fault(fault),

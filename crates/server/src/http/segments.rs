@@ -24,7 +24,7 @@ pub(crate) async fn list(call: Call) -> Handled {
     }
     let asleep = stopwatch.elapsed();
     let (end, files) = core
-        .read_journal(move |reader| {
+        .read_journal(&core.shared().readers.copies, move |reader| {
             let end = reader.durable_end()?;
             let files = reader.segment_files(wanted.from, wanted.limit, &end)?;
             Ok((end, files))
@@ -38,13 +38,13 @@ pub(crate) async fn read(call: Call) -> Handled {
         BytesWanted::read(call.head.path_id(), &call.head.parameters)?;
     let core = &call.app.core;
     let read = core
-        .read_journal(move |reader| {
+        .read_journal(&core.shared().readers.copies, move |reader| {
             let Some(bytes) = reader.durable_bytes(segment, offset, bytes)? else { return Ok(None) };
             Ok(Some((bytes, reader.last_before(segment, offset)?)))
         })
         .await?;
     let Some((bytes, held)) = read else {
-        let end = core.read_journal(|reader| reader.durable_end()).await?;
+        let end = core.read_journal(&core.shared().readers.copies, |reader| reader.durable_end()).await?;
         return Err(behind_the_end(wanted, end).into());
     };
     core.note_copy(call.caller.actor, held);

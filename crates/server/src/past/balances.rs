@@ -57,6 +57,7 @@ impl PastReader<'_> {
         for chunk in self.index.postings(place, Sides::Both, Bounds::default(), false) {
             // A transfer in a row happened when it was booked.
             for position in chunk?.into_iter().filter(|position| !position.is_row()) {
+                self.go_on()?;
                 for line in self.lines_at(position, account.id)? {
                     let movement = self.movement(&line)?;
                     let is_debit = line.transfer.debit == account.id;
@@ -189,6 +190,7 @@ impl PastReader<'_> {
     ) -> Result<(), PastError> {
         for chunk in self.index.postings(place, Sides::Both, bounds, false) {
             for position in chunk? {
+                self.go_on()?;
                 for line in self.lines_at(position, id)? {
                     if line.booked_at > bounds.latest {
                         if line.is_expiry {

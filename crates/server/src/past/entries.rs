@@ -70,6 +70,7 @@ impl PastReader<'_> {
         let mut scanned = 0_u64;
         let mut moved: Vec<(Transfer, bool)> = Vec::new();
         loop {
+            self.go_on()?;
             let entries = self.reader.read(first)?;
             let Some(last) = entries.last().map(|entry| entry.header.seq) else { return Ok(sums) };
             let mut is_over = false;
@@ -129,6 +130,7 @@ impl PastReader<'_> {
     fn entries_forward(&self, first: Seq, visit: &mut impl FnMut(&Entry) -> bool) -> Result<bool, PastError> {
         let mut first = first;
         loop {
+            self.go_on()?;
             let entries = self.reader.read(first)?;
             let Some(last) = entries.last() else { return Ok(true) };
             if !entries.iter().all(&mut *visit) {
@@ -146,6 +148,7 @@ impl PastReader<'_> {
             let mut entries: Vec<Entry> = Vec::new();
             let mut next = first;
             while next <= last {
+                self.go_on()?;
                 let mut read = self.reader.read(next)?;
                 read.retain(|entry| entry.header.seq <= last);
                 let Some(end) = read.last().map(|entry| entry.header.seq) else { break };

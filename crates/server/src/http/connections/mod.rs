@@ -282,7 +282,12 @@ impl HttpBody for Sent {
     type Error = axum::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if frame.is_pending() && this.body.size_hint().exact().is_none() {
+            this.connection.note_streaming();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -50,6 +50,8 @@ pub(super) enum Phase {
     Receiving,
     /// A handler works on the request, all of which has arrived.
     Answering,
+    /// The answer has no end of its own, such as a stream of events, and waits for something to send.
+    Streaming,
     /// The handler is done, and the last bytes of the answer are on their way.
     Flushing,
 }
@@ -173,7 +175,8 @@ impl Connection {
         let mut state = self.lock();
         let since = *state.half_closed.get_or_insert_with(Stopwatch::start);
         let is_hidden = match state.phase {
-            Phase::Idle | Phase::Head => false,
+            // A client of a stream that closes its sending side has left.
+            Phase::Idle | Phase::Head | Phase::Streaming => false,
             // The handler may be about to take the last bytes of the body. If it still waits a little later, they will never come.
             Phase::Receiving => since.elapsed() < BODY_CUT_AFTER,
             Phase::Answering | Phase::Flushing => true,
@@ -187,6 +190,14 @@ impl Connection {
         let reader = self.lock().reader.take();
         if let Some(reader) = reader {
             reader.wake();
+        }
+    }
+
+    /// Records that the answer is a stream that waits for something to send. A client that closed its sending side before is
+    /// noticed now.
+    pub(super) fn note_streaming(&self) {
+        if self.advance(Phase::Answering, Phase::Streaming) {
+            self.wake_reader();
         }
     }
 
@@ -250,7 +261,9 @@ impl Connection {
             Phase::Idle if state.since.elapsed() > patience.idle => Some(Ending::IdleTimeout),
             Phase::Head if state.since.elapsed() > patience.head => Some(Ending::HeadTimeout),
             // Handlers bound the time for a body, and the work on a request.
-            Phase::Idle | Phase::Head | Phase::Receiving | Phase::Answering | Phase::Flushing => None,
+            Phase::Idle | Phase::Head | Phase::Receiving | Phase::Answering | Phase::Streaming | Phase::Flushing => {
+                None
+            }
         }
     }
 
