@@ -111,7 +111,7 @@ impl ClockGuard {
             // The time stands still: if the wall clock is right, the journal is far enough ahead already.
             self.doubt = Some(Doubt { wall: reading.wall, expected: self.told, since: "the time of the journal" });
         } else if self.told > reading.wall {
-            self.told = self.told.saturating_add(Span::from_ns(since_told.ns() / 2));
+            self.told = self.told.saturating_add(Span::from_ns(since_told.ns() >> 1_u32));
         } else {
             self.believe(reading);
         }

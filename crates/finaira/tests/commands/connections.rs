@@ -25,7 +25,6 @@ fn rest(mut socket: &TcpStream) -> String {
 /// The status and the code of the only answer on a connection that closes after it.
 #[track_caller]
 fn refused(server: &Server, sent: &[u8]) -> (u16, String) {
-    println!("sent {:?}", String::from_utf8_lossy(sent.get(..60).unwrap_or(sent)));
     let answer = rest(&server.connect(sent));
     let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no whole answer: {answer:?}"));
@@ -154,7 +153,7 @@ fn connections_without_a_key_cannot_use_up_the_descriptors() {
     };
     assert!(metric("finaira_connections_ended_total{reason=\"evicted\"}") > 350.0, "{metrics}");
     assert!(metric("finaira_connections ") <= metric("finaira_connections_max "), "{metrics}");
-    assert_eq!(metric("process_max_fds ") as u32, 128);
+    assert!((metric("process_max_fds ") - 128.0).abs() < 0.5);
     assert!(server.stop().success());
 }
 

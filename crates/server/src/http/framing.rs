@@ -8,15 +8,14 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::http::failure::Failure;
 
-/// Refuses a request whose host is missing or unclear (RFC 9112, section 3.2), or whose body comes in a transfer coding other
-/// than `chunked` (section 6.1). The connection closes after the refusal, because nobody can be sure where the next request
+/// The refusal of a request whose host is missing or unclear (RFC 9112, section 3.2), or whose body comes in a transfer coding other
+/// than `chunked` (section 6.1); `None` for all others. The connection closes after the refusal, because nobody can be sure where the next request
 /// begins.
-pub(crate) fn check(request: &Request) -> Result<(), Response> {
-    check_host(request).and_then(|()| check_coding(request)).map_err(|problem| {
-        let mut response = Failure::from(problem).into_response();
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        response
-    })
+pub(crate) fn refusal(request: &Request) -> Option<Response> {
+    let problem = check_host(request).and_then(|()| check_coding(request)).err()?;
+    let mut response = Failure::from(problem).into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    Some(response)
 }
 
 fn check_host(request: &Request) -> Result<(), Problem> {

@@ -49,9 +49,9 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let id = request_id(request.headers()).unwrap_or_else(|| app.next_request_id());
-    let mut response = match framing::check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => refused,
+    let mut response = match framing::refusal(&request) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
     };
     app.activity.touch();
     let wait = response.extensions().get::<Waited>().map_or(Duration::ZERO, |Waited(wait)| *wait);
