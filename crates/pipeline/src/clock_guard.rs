@@ -233,7 +233,7 @@ mod tests {
         clocks.read(100, 5_200, 5_200, true);
         clocks.read(110, 5_150, 5_205, true);
         // Or it does not recover and passes the guard's time.
-        clocks.read(200, 5_240, 5_250, true);
+        clocks.read(200, 5_240, 5_240, true);
         clocks.read(224, 5_264, 5_264, true);
         // From then on it is the base.
         clocks.read(225, 5_276, 5_265, false);
@@ -250,9 +250,9 @@ mod tests {
         clocks.read(60, 4_048, 5_115, true);
         // It jumps once more.
         clocks.read(61, 3_900, 5_115, false);
-        clocks.read(62, 4_050, 5_115, true);
+        clocks.read(63, 4_051, 5_116, true);
         // Ahead of the confirmed time.
-        clocks.read(64, 4_063, 5_115, false);
+        clocks.read(64, 4_063, 5_116, false);
         // It catches up: half of the time that passes is gained.
         clocks.read(2_200, 6_188, 6_188, true);
         clocks.read(2_201, 6_127, 6_188, false);
@@ -263,9 +263,9 @@ mod tests {
         let mut clocks = Clocks::start(4_900);
         clocks.read(0, 4_900, 5_000, false);
         clocks.read(20, 4_920, 5_000, false);
-        clocks.read(45, 4_945, 5_000, true);
-        clocks.read(105, 5_005, 5_030, true);
-        clocks.read(165, 5_065, 5_065, true);
+        clocks.read(44, 4_944, 5_012, true);
+        clocks.read(104, 5_004, 5_042, true);
+        clocks.read(164, 5_064, 5_064, true);
     }
 
     #[test]

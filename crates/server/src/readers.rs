@@ -87,12 +87,12 @@ mod tests {
     #[tokio::test]
     async fn a_job_that_nobody_waits_for_learns_it_and_makes_room() {
         let pool = Pool::new(1);
-        let (ended, end) = std::sync::mpsc::channel();
+        let (ended, end) = std::sync::mpsc::sync_channel(1);
         let job = pool.run(move |asker| {
             while !asker.is_gone() {
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::yield_now();
             }
-            ended.send(()).ok();
+            let _sent = ended.send(());
         });
         assert!(
             tokio::time::timeout(Duration::from_millis(50), job).await.is_err(),
@@ -105,7 +105,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_that_waits_for_room_does_not_start_without_an_asker() {
         let pool = Pool::new(0);
-        let (started, start) = std::sync::mpsc::channel();
+        let (started, start) = std::sync::mpsc::sync_channel(1);
         let job = pool.run(move |_asker| started.send(()).ok());
         assert!(tokio::time::timeout(Duration::from_millis(20), job).await.is_err());
         assert!(start.try_recv().is_err(), "it did not start");

@@ -393,6 +393,14 @@ mod tests {
     const NOW: Patience =
         Patience { head: Duration::ZERO, idle: Duration::ZERO, write: Duration::ZERO, half_closed: Duration::ZERO };
 
+    /// Lets a little time pass.
+    fn pass() {
+        let since = Stopwatch::start();
+        while since.elapsed() < Duration::from_millis(1) {
+            std::thread::yield_now();
+        }
+    }
+
     fn ordered(place: &Place) -> Option<Order> {
         place.connection.lock().order.take()
     }
@@ -406,7 +414,7 @@ mod tests {
         places[1].connection.enter(Phase::Answering);
         places[2].connection.enter(Phase::Head);
         places[4].connection.note_known();
-        std::thread::sleep(Duration::from_millis(2));
+        pass();
         places[3].connection.enter(Phase::Head);
         let mut evicted = Vec::new();
         while register.evict() {
@@ -428,22 +436,22 @@ mod tests {
             register.sweep(patience);
             ordered(&place)
         };
-        std::thread::sleep(Duration::from_millis(1));
+        pass();
         assert_eq!(told(Patience::STANDARD), None);
         assert_eq!(told(NOW), Some(Order::End(Ending::IdleTimeout)));
         place.connection.enter(Phase::Head);
-        std::thread::sleep(Duration::from_millis(1));
+        pass();
         assert_eq!(told(NOW), Some(Order::End(Ending::HeadTimeout)));
-        for phase in [Phase::Receiving, Phase::Answering, Phase::Flushing] {
+        for phase in [Phase::Receiving, Phase::Answering, Phase::Streaming, Phase::Flushing] {
             place.connection.enter(phase);
-            std::thread::sleep(Duration::from_millis(1));
+            pass();
             assert_eq!(told(NOW), None, "{phase:?} has no limit of its own");
         }
         assert!(place.connection.hides_half_closing(Waker::noop()), "an answer is still to be sent");
-        std::thread::sleep(Duration::from_millis(1));
+        pass();
         assert_eq!(told(NOW), Some(Order::End(Ending::HalfClosed)));
         place.connection.note_write(true);
-        std::thread::sleep(Duration::from_millis(1));
+        pass();
         assert_eq!(told(NOW), Some(Order::End(Ending::WriteTimeout)));
     }
 
