@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// Data directory, for the journal and the keys; created if it does not exist
     #[arg(long, env = "FINAIRA_DATA", value_name = "DIR")]
     data: PathBuf,
-    /// Address and port to listen on, such as 127.0.0.1:7070, [::1]:7070 or localhost:7070; port 0 picks a free one
+    /// Address and port to listen on, such as 127.0.0.1:7070 or localhost:7070; port 0 picks a free one
     #[arg(long, env = "FINAIRA_LISTEN", value_name = "ADDRESS", default_value_t = server::DEFAULT_ADDRESS.to_string())]
     listen: String,
     /// Most events that may wait for the engine; each event of a batch counts, and requests beyond this get status 503
