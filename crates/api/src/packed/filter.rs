@@ -1,6 +1,8 @@
 //! The filters of the packed queries, in the layout of the reference ledger. All conditions must hold; a condition that
 //! is zero does not apply.
 
+use types::Timestamp;
+
 use super::record::{Field, record};
 
 record! {
@@ -88,7 +90,8 @@ impl QueryFilter {
     }
 }
 
-/// A timestamp is never 2^64 − 1, and the bounds must not exclude every timestamp.
+/// Both bounds are timestamps that a ledger can hold, and they do not exclude every timestamp.
 const fn times_are_valid(min: u64, max: u64) -> bool {
-    min != u64::MAX && max != u64::MAX && (max == 0 || min <= max)
+    let latest = Timestamp::MAX.ns();
+    min <= latest && max <= latest && (max == 0 || min <= max)
 }

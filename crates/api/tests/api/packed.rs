@@ -146,14 +146,17 @@ fn an_invalid_filter_is_recognised() {
     };
     assert!(valid.is_valid());
     assert!(AccountFilter { timestamp_max: 0, ..valid }.is_valid(), "0 disables the bound");
+    assert!(AccountFilter { timestamp_max: (1 << 63) - 1, ..valid }.is_valid(), "the latest time of a ledger");
     let mut reserved = [0; 58];
     reserved[57] = 1;
     let invalid = [
         AccountFilter { account_id: 0, ..valid },
         AccountFilter { account_id: u128::MAX, ..valid },
         AccountFilter { timestamp_max: 4, ..valid },
-        AccountFilter { timestamp_min: u64::MAX, timestamp_max: 0, ..valid },
-        AccountFilter { timestamp_max: u64::MAX, ..valid },
+        AccountFilter { timestamp_min: 1 << 63, timestamp_max: 0, ..valid },
+        AccountFilter { timestamp_max: 1 << 63, ..valid },
+        AccountFilter { timestamp_max: u64::MAX - 1, ..valid },
+        AccountFilter { timestamp_min: u64::MAX, timestamp_max: u64::MAX, ..valid },
         AccountFilter { limit: 0, ..valid },
         AccountFilter { flags: AccountFilter::REVERSED, ..valid },
         AccountFilter { flags: 9, ..valid },
@@ -169,6 +172,8 @@ fn an_invalid_filter_is_recognised() {
         QueryFilter { flags: 2, ..valid },
         QueryFilter { reserved: [1; 6], ..valid },
         QueryFilter { timestamp_min: 2, timestamp_max: 1, ..valid },
+        QueryFilter { timestamp_min: 1 << 63, ..valid },
+        QueryFilter { timestamp_max: 1 << 63, ..valid },
     ] {
         assert!(!filter.is_valid(), "{filter:?}");
     }
