@@ -18,7 +18,7 @@ use crate::requests::Parsed;
 #[schema(as = NewAddress)]
 pub struct AddressBody {
     /// 1 to 16 segments, separated by colons. Each segment has 1 to 64 of the characters `A-Z a-z 0-9 _ . -`. The
-    /// address must not be readable as an id.
+    /// address must not be a hyphenated UUID or consist only of digits, because that is how ids are written.
     #[schema(example = "customers:c42:wallet")]
     pub address: String,
 }
@@ -122,11 +122,13 @@ fn unnamed<O>(operation: O) -> Parsed<O> {
     Parsed { request: RequestId::default(), operation }
 }
 
-/// The field `address`. It must not be readable as an id, because a path could then mean either.
+/// The field `address`. It must not be readable as an id, because a path could then mean either, and it must not look like
+/// the decimal of one.
 pub(crate) fn take_address(fields: &mut Fields) -> Result<Option<Address>, Problem> {
     let Some(address) = fields.parsed::<Address>("address", "a string with an address")? else { return Ok(None) };
-    if matches!(address.as_str().parse(), Ok(AccountName::Id(_))) {
-        let detail = format!("found `{}`, which can be read as an id, expected an address", shorten(address.as_str()));
+    let text = address.as_str();
+    if text.bytes().all(|byte| byte.is_ascii_digit()) || !matches!(text.parse(), Ok(AccountName::Address(_))) {
+        let detail = format!("found `{}`, which can be read as an id, expected an address", shorten(text));
         return Err(fields.invalid("address", detail));
     }
     Ok(Some(address))

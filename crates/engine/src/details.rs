@@ -5,14 +5,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use ledger::{Account, Address, Limits, MetadataOf, PendingState, Plan, Scheduled, Transfer, TransferKey};
-use types::{AccountId, TransferId, shorten};
+use types::{AccountId, IdParseError, TransferId, shorten};
 
 use crate::Refusal;
 
 /// Changes of metadata: JSON texts by key; `None` removes the key.
 pub type MetadataChanges = Vec<(String, Option<String>)>;
 
-/// How a request names an account: by its id or by its address. Text that can be read as an id is an id.
+/// How a request names an account: by its id or by its address. Text that can be read as an id is an id, even if the id
+/// is reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountName {
     Id(AccountId),
@@ -23,15 +24,25 @@ impl FromStr for AccountName {
     type Err = AccountNameParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let id = text.parse().map(Self::Id);
-        id.or_else(|_no_id| text.parse().map(Self::Address)).map_err(|_no_address| AccountNameParseError(shorten(text)))
+        match text.parse() {
+            Ok(id) => Ok(Self::Id(id)),
+            Err(IdParseError::Reserved) => Err(AccountNameParseError::ReservedId(shorten(text))),
+            Err(IdParseError::Malformed(_)) => {
+                let address = text.parse().map(Self::Address);
+                address.map_err(|_no_address| AccountNameParseError::Malformed(shorten(text)))
+            }
+        }
     }
 }
 
 /// The text cannot name an account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is neither an account id (a hyphenated UUID or a decimal) nor an address such as customers:c42:wallet")]
-pub struct AccountNameParseError(String);
+pub enum AccountNameParseError {
+    #[error("`{0}` is neither an account id (a hyphenated UUID or a decimal) nor an address such as customers:c42:wallet")]
+    Malformed(String),
+    #[error("found `{0}`, but an account id must be neither 0 nor 2^128 - 1")]
+    ReservedId(String),
+}
 
 impl fmt::Display for AccountName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -109,6 +109,29 @@ fn a_transfer_needs_a_valid_amount_and_an_asset() {
     transfer(r#"{"id": "7", "amount": "1"}"#, "missing_field", "/asset", "the field `asset` is required");
 }
 
+#[test]
+fn a_reserved_id_is_not_taken_for_an_address() {
+    for id in ["0", "340282366920938463463374607431768211455", "ffffffff-ffff-ffff-ffff-ffffffffffff"] {
+        for side in ["debit_account", "credit_account"] {
+            let body = format!(r#"{{"id": "7", "amount": "1", "asset": "EUR/2", "code": 1, "{side}": "{id}"}}"#);
+            let detail = format!("found `{id}`, but an account id must be neither 0 nor 2^128 - 1");
+            transfer(&body, "invalid_field", &format!("/{side}"), &detail);
+        }
+    }
+}
+
+#[test]
+fn an_address_does_not_look_like_an_id() {
+    const TOO_LARGE: &str = "340282366920938463463374607431768211456";
+    for address in ["0", "77", "007", TOO_LARGE, "00000000-0000-0000-0000-000000000000"] {
+        let body = format!(r#"{{"id": "7", "ledger": 1, "code": 1, "address": "{address}"}}"#);
+        let detail = format!("found `{address}`, which can be read as an id, expected an address");
+        account(&body, "invalid_field", "/address", &detail);
+    }
+    let named = orders::account(&NO_KEY, br#"{"id": "7", "ledger": 1, "code": 1, "address": "0:7"}"#);
+    assert!(named.expect("an account").operation.0.address.is_some());
+}
+
 #[track_caller]
 fn made(body: &str) -> NewTransfer {
     let parsed = orders::transfer(&NO_KEY, body.as_bytes()).expect("a transfer");

@@ -50,6 +50,9 @@ fn an_address_can_replace_an_id_everywhere() {
     expect(&set("customers:c42:wallet"), 409, "address_already_taken", "");
     expect(&set("not an address"), 400, "invalid_field", "segments");
     expect(&set("77"), 400, "invalid_field", "can be read as an id");
+    expect(&set("0"), 400, "invalid_field", "can be read as an id");
+    expect(&client.get("/v1/accounts/0"), 400, "invalid_parameter", "\"id\"");
+    expect(&client.get("/v1/transfers?account=0"), 400, "invalid_parameter", "\"account\"");
     assert_eq!(set("customers:c43").text("address"), "customers:c43");
     assert!(set("customers:c43").replayed);
     expect(&set("customers:c44"), 409, "address_must_not_change", "");
