@@ -178,7 +178,7 @@ fn judge_step<T, O: BatchEvent<Answer = Ordered<T>>>(
 
 /// Judges an order that is not linked to another.
 fn judge_one<T, O: BatchEvent<Answer = Ordered<T>>>(plan: &mut Plan<'_>, batch: BatchContext, order: &O) -> Ordered<T> {
-    let before = plan.clone();
+    let before = plan.mark();
     let answer = order.judge(plan, batch);
     if answer.is_err() {
         // An account whose address is already taken must not be opened.

@@ -5,19 +5,22 @@ mod account;
 mod batch;
 mod book;
 mod change;
+mod overlay;
 mod retry;
 mod staged;
 mod transfer;
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use foldhash::fast::RandomState;
 use types::{AccountId, Asset, LedgerId, Span, Timestamp, TransferId};
 
 pub use batch::{BatchContext, BatchEvent, CHAIN_EVENTS_MAX, ChainFailure, Step};
 pub use staged::ImportRefusal;
 pub(crate) use view::View;
+
+use overlay::Overlay;
+use view::set_metadata;
 
 use crate::effect::{Effect, resolution};
 use crate::{Account, AccountStatus, Address, Book, BookStatus, ChangeStatus, Fact, IndexedFields, Ledger, Limits};
@@ -96,19 +99,38 @@ impl Ledger {
 ///
 /// The k-th step that creates an account or transfer, counted from 0, gets the timestamp `at` + k ns, and each step is
 /// judged as of the timestamp that it would get.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Plan<'a> {
     ledger: &'a Ledger,
     at: Timestamp,
-    timestamps_used: u64,
     facts: Vec<Fact>,
-    /// Whether `facts` contains settings. Views look those up in `facts` itself.
-    has_settings: bool,
-    books: Vec<Book>,
-    accounts: HashMap<AccountId, Account, RandomState>,
-    transfers: HashMap<TransferKey, PastTransfer, RandomState>,
+    times: Times,
+    books: Overlay<LedgerId, Book>,
+    accounts: Overlay<AccountId, Account>,
+    transfers: Overlay<TransferKey, PastTransfer>,
+    limits: Overlay<AccountId, Limits>,
+    addresses: Overlay<AccountId, Address>,
+    /// The accounts that got these addresses.
+    addressed: Overlay<Address, AccountId>,
+    metadata: Overlay<MetadataOf, BTreeMap<String, String>>,
+    /// `None` once a transfer was cancelled.
+    scheduled: Overlay<TransferId, Option<Scheduled>>,
+    indexes: Overlay<LedgerId, IndexedFields>,
+}
+
+/// The timestamps that a plan has used, and the latest ones that it or the ledger knows.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    used: u64,
     last_account: Timestamp,
     last_transfer: Timestamp,
+}
+
+/// A place in a plan to which the plan can go back.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    facts: usize,
+    times: Times,
 }
 
 impl<'a> Plan<'a> {
@@ -116,14 +138,17 @@ impl<'a> Plan<'a> {
         Self {
             ledger,
             at,
-            timestamps_used: 0,
             facts: Vec::new(),
-            has_settings: false,
-            books: Vec::new(),
-            accounts: HashMap::default(),
-            transfers: HashMap::default(),
-            last_account: ledger.last_account,
-            last_transfer: ledger.last_transfer,
+            times: Times { used: 0, last_account: ledger.last_account, last_transfer: ledger.last_transfer },
+            books: Overlay::default(),
+            accounts: Overlay::default(),
+            transfers: Overlay::default(),
+            limits: Overlay::default(),
+            addresses: Overlay::default(),
+            addressed: Overlay::default(),
+            metadata: Overlay::default(),
+            scheduled: Overlay::default(),
+            indexes: Overlay::default(),
         }
     }
 
@@ -205,17 +230,8 @@ impl<'a> Plan<'a> {
     }
 
     pub fn account_by_address(&self, address: &Address) -> Option<&Account> {
-        let planned = self.latest(|fact| {
-            if let Fact::AddressSet { account, address: taken } = fact
-                && taken == address
-            {
-                Some(*account)
-            } else {
-                None
-            }
-        });
-        match planned {
-            Some(id) => self.account(id),
+        match self.addressed.get(address) {
+            Some(id) => self.account(*id),
             None => self.account(self.ledger.account_by_address(address.as_str())?.id),
         }
     }
@@ -243,12 +259,37 @@ impl<'a> Plan<'a> {
 
     /// Number of timestamps that the plan's accounts and transfers took so far, starting with `at`.
     pub fn timestamps_used(&self) -> u64 {
-        self.timestamps_used
+        self.times.used
     }
 
-    /// The facts added since `before`, which must be a copy of this plan from an earlier step.
-    pub fn facts_since(&self, before: &Self) -> &[Fact] {
-        self.facts.get(before.facts.len()..).unwrap_or_default()
+    /// Where the plan is now, for [`Plan::roll_back`].
+    pub fn mark(&self) -> Mark {
+        Mark { facts: self.facts.len(), times: self.times }
+    }
+
+    /// Goes back to where this plan was at `mark`. If the last step since then spent an id, that id stays spent.
+    pub fn roll_back(&mut self, mark: Mark) {
+        let since = self.facts.split_off(mark.facts);
+        self.times = mark.times;
+        let Self { books, accounts, transfers, limits, addresses, addressed, metadata, scheduled, indexes, .. } = self;
+        books.undo_from(mark.facts);
+        accounts.undo_from(mark.facts);
+        transfers.undo_from(mark.facts);
+        limits.undo_from(mark.facts);
+        addresses.undo_from(mark.facts);
+        addressed.undo_from(mark.facts);
+        metadata.undo_from(mark.facts);
+        scheduled.undo_from(mark.facts);
+        indexes.undo_from(mark.facts);
+        if let Some(spent @ Fact::TransferFailed { .. }) = since.last() {
+            self.foresee(spent);
+            self.facts.push(spent.clone());
+        }
+    }
+
+    /// The facts added since `mark`.
+    fn facts_since(&self, mark: Mark) -> &[Fact] {
+        self.facts.get(mark.facts..).unwrap_or_default()
     }
 
     /// The facts in the order of the steps, for the entry and for [`Ledger::apply`].
@@ -258,7 +299,7 @@ impl<'a> Plan<'a> {
 
     /// The timestamp that the next created account or transfer gets.
     fn now(&self) -> Timestamp {
-        self.at.saturating_add(Span::from_ns(self.timestamps_used))
+        self.at.saturating_add(Span::from_ns(self.times.used))
     }
 
     fn take<S>(&mut self, planned: Planned<S>) -> Outcome<S> {
@@ -269,32 +310,44 @@ impl<'a> Plan<'a> {
         planned.outcome
     }
 
-    /// Lays the effects of `fact` over the ledger.
+    /// Lays the effects of `fact`, which is about to be added, over the ledger.
     fn foresee(&mut self, fact: &Fact) {
+        let number = self.facts.len();
         match fact {
-            Fact::BookOpened(book) => self.books.push(*book),
+            Fact::BookOpened(book) => self.books.lay(number, book.id, *book),
             Fact::AccountOpened(account) => {
-                self.timestamps_used = self.timestamps_used.saturating_add(1);
-                self.accounts.insert(account.id, *account);
-                self.last_account = account.timestamp;
+                self.times.used = self.times.used.saturating_add(1);
+                self.accounts.lay(number, account.id, *account);
+                self.times.last_account = account.timestamp;
             }
             Fact::TransferCreated(transfer) => {
-                self.timestamps_used = self.timestamps_used.saturating_add(1);
+                self.times.used = self.times.used.saturating_add(1);
                 self.foresee_transfer(transfer);
-                self.last_transfer = transfer.timestamp;
+                self.times.last_transfer = transfer.timestamp;
             }
             Fact::TransferFailed { id, status } => {
-                self.transfers.insert(TransferKey::Client(*id), PastTransfer::Failed(*status));
+                self.transfers.lay(number, TransferKey::Client(*id), PastTransfer::Failed(*status));
             }
-            Fact::LimitsSet { .. }
-            | Fact::AddressSet { .. }
-            | Fact::MetadataSet { .. }
-            | Fact::TransferScheduled(_)
-            | Fact::IndexesChosen { .. } => self.has_settings = true,
+            Fact::LimitsSet { account, limits } => self.limits.lay(number, *account, *limits),
+            Fact::AddressSet { account, address } => {
+                self.addresses.lay(number, *account, address.clone());
+                self.addressed.lay(number, address.clone(), *account);
+            }
+            Fact::MetadataSet { of, values } => {
+                let mut metadata = self.metadata(*of);
+                set_metadata(&mut metadata, values);
+                self.metadata.lay(number, *of, metadata);
+            }
+            Fact::TransferScheduled(scheduled) => {
+                if let TransferKey::Client(id) = scheduled.new.key {
+                    self.scheduled.lay(number, id, Some(*scheduled));
+                }
+            }
+            Fact::IndexesChosen { ledger, fields } => self.indexes.lay(number, *ledger, *fields),
             Fact::ScheduledCancelled { id } => {
-                self.has_settings = true;
+                self.scheduled.lay(number, *id, None);
                 let spent = PastTransfer::Failed(TransferStatus::ScheduledTransferCancelled);
-                self.transfers.insert(TransferKey::Client(*id), spent);
+                self.transfers.lay(number, TransferKey::Client(*id), spent);
             }
             Fact::TransferExpired(_) => unreachable!("no request expires a transfer"),
             Fact::ImportStarted(_)
@@ -305,17 +358,19 @@ impl<'a> Plan<'a> {
     }
 
     fn foresee_transfer(&mut self, transfer: &Transfer) {
+        let number = self.facts.len();
         let resolved = resolution(transfer).and_then(|state| {
             let pending = self.transfer(transfer.pending?)?;
-            self.transfers.insert(pending.key, PastTransfer::Created { transfer: pending, state: Some(state) });
+            let ended = PastTransfer::Created { transfer: pending, state: Some(state) };
+            self.transfers.lay(number, pending.key, ended);
             Some(pending)
         });
         let [mut debit, mut credit] =
             [transfer.debit, transfer.credit].map(|id| *self.account(id).expect("LED-8: both accounts were found"));
         Effect::of(transfer, resolved.as_ref()).change(&mut debit, &mut credit);
-        self.accounts.insert(debit.id, debit);
-        self.accounts.insert(credit.id, credit);
+        self.accounts.lay(number, debit.id, debit);
+        self.accounts.lay(number, credit.id, credit);
         let state = transfer.is_pending().then_some(PendingState::Pending);
-        self.transfers.insert(transfer.key, PastTransfer::Created { transfer: *transfer, state });
+        self.transfers.lay(number, transfer.key, PastTransfer::Created { transfer: *transfer, state });
     }
 }

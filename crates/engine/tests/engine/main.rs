@@ -2,5 +2,6 @@
 
 mod story;
 
+mod batches;
 mod identity;
 mod payments;

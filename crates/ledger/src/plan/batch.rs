@@ -191,7 +191,7 @@ impl Plan<'_> {
     /// chain failed.
     pub fn take_chain<E: BatchEvent>(&mut self, batch: BatchContext, events: &[E]) -> Vec<E::Answer> {
         let is_open = events.last().is_some_and(BatchEvent::is_linked);
-        let before = self.clone();
+        let before = self.mark();
         let mut answers = Vec::with_capacity(events.len());
         let mut broken_by = None;
         if events.len() > CHAIN_EVENTS_MAX {
@@ -209,7 +209,7 @@ impl Plan<'_> {
             }
         }
         if broken_by.is_none() && !is_open {
-            if frame_bytes(self.facts_since(&before)) <= CHAIN_BYTES_MAX {
+            if frame_bytes(self.facts_since(before)) <= CHAIN_BYTES_MAX {
                 return answers;
             }
             broken_by = Some((events.len().saturating_sub(1), E::failed(ChainFailure::TooLong)));
@@ -225,16 +225,6 @@ impl Plan<'_> {
             *last = E::failed(ChainFailure::Open);
         }
         answers
-    }
-
-    /// Goes back to `before`. If the last step since then spent an id, that id stays spent.
-    pub fn roll_back(&mut self, before: Self) {
-        let since = self.facts.split_off(before.facts.len());
-        *self = before;
-        if let Some(spent @ Fact::TransferFailed { .. }) = since.last() {
-            self.foresee(spent);
-            self.facts.push(spent.clone());
-        }
     }
 }
 
