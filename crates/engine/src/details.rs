@@ -38,7 +38,9 @@ impl FromStr for AccountName {
 /// The text cannot name an account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AccountNameParseError {
-    #[error("`{0}` is neither an account id (a hyphenated UUID or a decimal) nor an address such as customers:c42:wallet")]
+    #[error(
+        "`{0}` is neither an account id (a hyphenated UUID or a decimal) nor an address such as customers:c42:wallet"
+    )]
     Malformed(String),
     #[error("found `{0}`, but an account id must be neither 0 nor 2^128 - 1")]
     ReservedId(String),
@@ -122,8 +124,8 @@ pub enum AnyTransfer {
 }
 
 impl AnyTransfer {
-    /// The same transfer after steps of `plan` were rolled back. A transfer that those steps made is shown as they made it,
-    /// with the current state of its accounts.
+    /// The same transfer after steps of `plan` were rolled back. A transfer that those steps made is shown as the step that
+    /// made it left it, with the current state of its accounts.
     pub(crate) fn in_plan(self, plan: &Plan<'_>) -> Self {
         match self {
             Self::Made(reply) => Self::Made(Box::new(reply.in_plan(plan))),
@@ -149,6 +151,8 @@ impl TransferReply {
     fn in_plan(self, plan: &Plan<'_>) -> Self {
         let account = |id| *plan.account(id).expect("LED-8: a transfer's accounts are open");
         Self::planned(plan, self.transfer.key).unwrap_or_else(|| Self {
+            // A step after it may have posted or voided it.
+            state: self.transfer.is_pending().then_some(PendingState::Pending),
             debit: account(self.transfer.debit),
             credit: account(self.transfer.credit),
             ..self

@@ -1,4 +1,4 @@
-//! Batches of orders: a dry run predicts the batch, at a cost that grows with the batch.
+//! Batches of orders: a dry run predicts the batch, and a chain that fails leaves nothing.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use engine::{
     AccountOrder, AnyTransfer, Applied, CreateTransferBatch, Dry, Engine, Made, ORDERS_MAX, OpenAccountBatch,
     OpenLedger, Operation, Refusal, Request, TransferOrder,
 };
-use ledger::{Limits, NewAccount, NewTransfer, TransferFlags, TransferKey};
+use ledger::{Limits, NewAccount, NewTransfer, PendingState, TransferFlags, TransferKey};
 use types::{AccountId, ActorId, Amount, Code, LedgerId, Origin, RequestId, ShardId, TenantId, Timestamp, TransferId};
 
 const START: Timestamp = Timestamp::from_ns(1_767_225_600_000_000_000);
@@ -128,4 +128,27 @@ fn a_dry_run_takes_as_long_per_order_in_a_large_batch_as_in_a_small_one() {
     // Eight times the orders take some ten times as long. If every order copied what came before it, they would take
     // more than forty times as long.
     assert!(large < small * 24, "{small:?} for an eighth of {large:?}");
+}
+
+#[test]
+fn a_chain_that_fails_at_a_transfer_that_exists_shows_it_after_the_chain_was_undone() {
+    let mut world = World::new();
+    let hold = transfer(7, 50, TransferFlags::PENDING);
+    world.ask(CreateTransferBatch(vec![hold.clone()])).expect("answers");
+    let paid = transfer(8, 5, TransferFlags::LINKED);
+    // The chain fails at transfer 7: it exists.
+    let chain = vec![paid, post(9, 7), hold];
+    let mut third = |chain: Vec<TransferOrder>| {
+        let mut answers = world.ask(CreateTransferBatch(chain)).expect("answers");
+        let (made, shown) = answers.swap_remove(2).expect("a transfer that exists");
+        let AnyTransfer::Made(shown) = shown else { panic!("{shown:?}") };
+        let sums = [shown.debit.debits_pending, shown.debit.debits_posted, shown.credit.credits_pending];
+        (made, shown.state, sums.map(Amount::get), shown.credit.credits_posted.get())
+    };
+    assert_eq!(third(chain), (Made::Before, Some(PendingState::Pending), [50, 0, 50], 0));
+
+    // This chain made the transfer itself, and posted it.
+    let hold = transfer(10, 3, TransferFlags::PENDING | TransferFlags::LINKED);
+    let chain = vec![hold.clone(), post(11, 10), hold, transfer(12, 1, TransferFlags::NONE)];
+    assert_eq!(third(chain), (Made::Before, Some(PendingState::Pending), [50, 0, 50], 0));
 }
