@@ -97,22 +97,26 @@ impl From<Effect> for Movement {
 
 impl Account {
     /// Applies `transfer`, in which this account takes part, to the balances. `resolved` is the pending transfer that
-    /// it posts or voids. This reconstructs past balances from transfers and ignores limits and `closed`.
+    /// it posts or voids. This reconstructs past balances from transfers and ignores limits and `closed`. Sums saturate,
+    /// because an imported transfer can have an earlier time than the expiry that made room for it.
     pub fn follow(&mut self, transfer: &Transfer, resolved: Option<&Transfer>) {
-        self.follow_effect(transfer, &Effect::of(transfer, resolved));
+        self.follow_movement(transfer, Movement::of(transfer, resolved));
     }
 
     /// Applies the expiry of `pending` to the balances.
     pub fn follow_expiry(&mut self, pending: &Transfer) {
-        self.follow_effect(pending, &Effect::of_release(pending));
+        self.follow_movement(pending, Movement::of_expiry(pending));
     }
 
-    fn follow_effect(&mut self, transfer: &Transfer, effect: &Effect) {
-        if transfer.debit == self.id {
-            effect.change_side(&mut self.debits_pending, &mut self.debits_posted);
+    fn follow_movement(&mut self, transfer: &Transfer, movement: Movement) {
+        let (pending, posted) = if transfer.debit == self.id {
+            (&mut self.debits_pending, &mut self.debits_posted)
         } else {
-            effect.change_side(&mut self.credits_pending, &mut self.credits_posted);
-        }
+            (&mut self.credits_pending, &mut self.credits_posted)
+        };
+        let sum = |of: Amount, more: Amount| of.checked_add(more).unwrap_or(Amount::MAX);
+        *pending = sum(pending.saturating_sub(movement.released), movement.reserved);
+        *posted = sum(*posted, movement.posted);
     }
 }
 

@@ -113,6 +113,7 @@ fn a_dry_run_of_a_batch_answers_like_the_batch() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test measures how long the engine takes")]
 fn a_dry_run_takes_as_long_per_order_in_a_large_batch_as_in_a_small_one() {
     let mut world = limited();
     let mut fastest = |orders: usize| {

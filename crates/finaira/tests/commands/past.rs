@@ -138,6 +138,42 @@ fn past_balances_are_exact_at_every_instant() {
 }
 
 #[test]
+fn a_row_that_was_imported_after_a_later_expiry_does_not_depend_on_the_other_rows() {
+    let (_data, _server, client) = start();
+    let make = |body: Value| {
+        let reply = client.post("/v1/transfers", &body);
+        assert_eq!(reply.status, 201, "{reply:?}");
+        (reply.text("created_at").to_owned(), sums(&reply.body["credit_balances"]))
+    };
+    let hold = make(transfer(100, json!({"flags": ["pending"], "timeout_s": 1, "amount": "50"})));
+    eventually(|| (sums(&client.get("/v1/accounts/20").body)[2] == "0").then_some(()));
+    let ns = hold.0.parse::<Timestamp>().expect("a time").ns();
+    let imported = |id: u32, later_ns: u64| {
+        let at = Timestamp::from_ns(ns + later_ns).to_string();
+        make(transfer(id, json!({"flags": ["imported"], "timestamp": at, "amount": "7"})))
+    };
+    let rows = [hold, imported(101, 1_000_000), imported(102, 2_000_000), make(transfer(103, json!({"amount": "1"})))];
+    let told: Vec<_> = rows.iter().map(|(_, sums)| sums.clone()).collect();
+    assert_eq!(told[1], ["0", "0", "0", "7"].map(str::to_owned));
+
+    let shown = |query: &str| all(&client, &format!("/v1/accounts/20/balances{query}"), 10).iter().map(sums).collect();
+    let together: Vec<[String; 4]> = shown("");
+    assert_eq!(together, told, "each row shows the balances that the response to its transfer showed");
+    for (first, (from, _)) in rows.iter().enumerate() {
+        for (last, (to, _)) in rows.iter().enumerate().skip(first) {
+            let part: Vec<[String; 4]> = shown(&format!("?min_timestamp={from}&max_timestamp={to}"));
+            assert_eq!(part, told[first..=last], "rows {first} to {last}");
+        }
+        // A statement opens with everything before its first instant.
+        let statement = found(&client, &format!("/v1/accounts/20/statement?from={from}"));
+        let before = ["0", "0", "7", "14"][first];
+        assert_eq!(statement["opening_balance"], before, "from row {first}");
+        let at = found(&client, &format!("/v1/accounts/20/balance?at={from}"));
+        assert_eq!(at["balance"], ["0", "7", "14", "15"][first], "at row {first}");
+    }
+}
+
+#[test]
 fn a_statement_adds_up_page_by_page() {
     let (_data, _server, client) = start();
     let told = story(&client);

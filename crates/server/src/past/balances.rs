@@ -37,9 +37,10 @@ impl PastReader<'_> {
     pub fn account_at(&mut self, account: &Account, at: Timestamp) -> Result<Account, PastError> {
         let Some(place) = self.account_place(account.id)? else { return Ok(account.emptied()) };
         let (mut then, after) = self.base(account, place, at)?;
-        let bounds = Bounds { after, latest: at, ..Bounds::default() };
-        self.lines((account.id, place), bounds, |history, line| {
-            then = history.followed(then, line)?;
+        self.lines((account.id, place), (after, at), |history, line| {
+            if line.booked_at <= at {
+                then = history.followed(then, line)?;
+            }
             Ok(true)
         })?;
         Ok(then)
@@ -78,7 +79,8 @@ impl PastReader<'_> {
         })
     }
 
-    /// A page of an account's transfers, each with the account right after it, and the place to continue from.
+    /// A page of an account's transfers, each with the account right after it, and the place to continue from. "After" is in the
+    /// order of the journal: an imported transfer comes after the expiries that were booked before it, whatever its own time.
     ///
     /// # Errors
     /// If a read fails.
@@ -96,8 +98,7 @@ impl PastReader<'_> {
         let (mut then, after) = self.base(account, place, just_before(first).unwrap_or_default())?;
         let keys: HashSet<TransferKey> = page.items.iter().map(|transfer| transfer.key).collect();
         let mut rows = Vec::with_capacity(page.items.len());
-        let bounds = Bounds { after, latest: last, ..Bounds::default() };
-        self.lines((account.id, place), bounds, |history, line| {
+        self.lines((account.id, place), (after, last), |history, line| {
             then = history.followed(then, line)?;
             if !line.is_expiry && keys.contains(&line.transfer.key) {
                 rows.push((line.transfer, then));
@@ -110,7 +111,8 @@ impl PastReader<'_> {
         Ok(Page { items: rows, next: page.next })
     }
 
-    /// A page of what was posted to an account between two instants, both included.
+    /// A page of what was posted to an account between two instants, both included. The opening is the account before the first
+    /// instant; each line has the account right after it, as in [`Self::balances`].
     ///
     /// # Errors
     /// If a read fails.
@@ -125,13 +127,12 @@ impl PastReader<'_> {
             return Ok(StatementPage { opening: Sums::default(), lines: Vec::new(), next: None });
         };
         let (mut then, after) = self.base(account, place, before)?;
-        let (mut opening, mut lines, mut next) = (None, Vec::new(), None);
+        let (mut opening, mut is_ahead) = (then, false);
+        let (mut lines, mut next) = (Vec::new(), None);
         let (mut scanned, mut last) = (0_usize, None);
-        let bounds = Bounds { after, latest: to, ..Bounds::default() };
-        self.lines((account.id, place), bounds, |history, line| {
+        self.lines((account.id, place), (after, to), |history, line| {
             let is_within = line.booked_at >= from;
             if is_within {
-                opening.get_or_insert(Sums::from(&then));
                 scanned = scanned.saturating_add(1);
                 if lines.len() >= limit || scanned > ROWS_SCANNED_MAX {
                     next = last;
@@ -139,6 +140,12 @@ impl PastReader<'_> {
                 }
             }
             then = history.followed(then, line)?;
+            if is_within {
+                is_ahead = true;
+            } else {
+                // An imported transfer from before the first instant can come after an expiry within the period.
+                opening = if is_ahead { history.followed(opening, line)? } else { then };
+            }
             if is_within && !line.is_expiry {
                 last = Some(line.transfer.timestamp);
                 let flags = TransferFlags::PENDING.with(TransferFlags::VOID_PENDING_TRANSFER);
@@ -148,7 +155,7 @@ impl PastReader<'_> {
             }
             Ok(true)
         })?;
-        Ok(StatementPage { opening: opening.unwrap_or_else(|| Sums::from(&then)), lines, next })
+        Ok(StatementPage { opening: Sums::from(&opening), lines, next })
     }
 
     /// The account at the end of the last generation that was booked completely by `at`.
@@ -181,25 +188,21 @@ impl PastReader<'_> {
         Ok(generation)
     }
 
-    /// Visits the changes of an account that were booked within the bounds, in order, until `visit` stops it.
+    /// Visits the changes of an account after a position, in the order of the journal, until the first transfer that was booked
+    /// after `latest` or until `visit` stops it. Transfers are in order of time. An expiry can be later than `latest`, and than
+    /// imported transfers after it.
     fn lines(
         &mut self,
         (id, place): (AccountId, AccountPlace),
-        bounds: Bounds,
+        (after, latest): (Option<Position>, Timestamp),
         mut visit: impl FnMut(&mut Self, &Line) -> Result<bool, PastError>,
     ) -> Result<(), PastError> {
-        for chunk in self.index.postings(place, Sides::Both, bounds, false) {
+        for chunk in self.index.postings(place, Sides::Both, Bounds { after, ..Bounds::default() }, false) {
             for position in chunk? {
                 self.go_on()?;
                 for line in self.lines_at(position, id)? {
-                    if line.booked_at > bounds.latest {
-                        if line.is_expiry {
-                            // Imported transfers after it can still be earlier.
-                            continue;
-                        }
-                        return Ok(());
-                    }
-                    if !visit(self, &line)? {
+                    let is_over = line.booked_at > latest && !line.is_expiry;
+                    if is_over || !visit(self, &line)? {
                         return Ok(());
                     }
                 }
