@@ -63,8 +63,8 @@ errors! {
     TooManyEvents = 400 "too_many_events" "the batch has too many records",
     FieldNotIndexed = 400 "field_not_indexed" "transfers are not indexed by this field",
     NothingToFind = 400 "nothing_to_find" "the query names neither an account nor an indexed field",
-    /// The instant is too far from the sums that the index keeps.
-    TooMuchToAddUp = 422 "too_much_to_add_up" "the trial balance at this instant cannot be computed",
+    /// The instant is too far from the sums that the index keeps, or the account has too many transfers.
+    TooMuchToAddUp = 422 "too_much_to_add_up" "the balances at this instant cannot be computed",
     IndexIncomplete = 503 "index_incomplete" "the index is still being built",
     MissingApiKey = 401 "missing_api_key" "the request has no API key",
     InvalidApiKey = 401 "invalid_api_key" "the API key is not valid",

@@ -181,7 +181,11 @@ impl Core {
                     self.give_up(CommitError::Index(damage));
                 }
             }
-            PastError::Field(_) | PastError::NothingToFind | PastError::TooMuchToAddUp(_) | PastError::Abandoned => {}
+            PastError::Field(_)
+            | PastError::NothingToFind
+            | PastError::TooMuchToAddUp(_)
+            | PastError::TooManyToRead(_)
+            | PastError::Abandoned => {}
         }
     }
 

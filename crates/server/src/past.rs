@@ -34,6 +34,11 @@ pub enum PastError {
     /// There are no stored sums near enough to compute the answer with reasonable effort.
     #[error("more than {0} entries would have to be added up for this instant; ask for a later one")]
     TooMuchToAddUp(u64),
+    /// Any of the account's transfers can have happened before the instant, and there are too many of them.
+    #[error(
+        "the account has more than {0} transfers, and `clock=occurred` would have to read all of them; ask with `clock=booked`"
+    )]
+    TooManyToRead(usize),
     /// Nobody waits for the answer any more.
     #[error("the client closed its connection")]
     Abandoned,

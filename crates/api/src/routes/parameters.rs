@@ -107,7 +107,7 @@ pub(super) const AT: Parameter = Parameter {
 pub(super) const CLOCK: Parameter = Parameter {
     name: "clock",
     summary: "Requires `at`. `booked`: what was recorded by then counts. `occurred`: what had happened by then counts, \
-              even if it was recorded later. Default: `booked`.",
+              even if it was recorded later; only for accounts with at most 200,000 transfers. Default: `booked`.",
     kind: Kind::Text,
 };
 pub(super) const FROM: Parameter = Parameter {

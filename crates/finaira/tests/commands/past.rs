@@ -352,6 +352,10 @@ fn transfers_in_the_index_are_returned_like_newer_ones() {
         for (at, balances) in &told {
             assert_eq!(&sums(&found(client, &format!("/v1/accounts/20/balance?at={at}"))), balances);
         }
+        // The account has more than 200,000 transfers.
+        let occurred = client.get(&format!("/v1/accounts/20/balance?at={}&clock=occurred", times[0]));
+        refused(&occurred, 422, "too_much_to_add_up");
+        assert!(occurred.text("detail").contains("ask with `clock=booked`"), "{occurred:?}");
         for batch in [0, 15, 31, 32, 33] {
             let at = &times[usize::try_from(batch).expect("a batch")];
             let then = found(client, &format!("/v1/accounts/20/balance?at={at}"));

@@ -88,7 +88,7 @@ impl From<PastError> for Failure {
             PastError::Field(FieldError::NotChosen { .. }) => ErrorCode::FieldNotIndexed,
             PastError::Field(FieldError::Incomplete { .. }) => ErrorCode::IndexIncomplete,
             PastError::NothingToFind => ErrorCode::NothingToFind,
-            PastError::TooMuchToAddUp(_) => ErrorCode::TooMuchToAddUp,
+            PastError::TooMuchToAddUp(_) | PastError::TooManyToRead(_) => ErrorCode::TooMuchToAddUp,
             // The client that would see this closed its connection.
             PastError::Abandoned => ErrorCode::RequestTimeout,
         };

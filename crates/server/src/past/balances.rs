@@ -50,23 +50,28 @@ impl PastReader<'_> {
     /// happened before the reservation itself, nothing is reserved.
     ///
     /// # Errors
-    /// If a read fails.
+    /// If a read fails, or the account has more than [`ROWS_SCANNED_MAX`] transfers.
     pub fn account_at_occurred(&mut self, account: &Account, at: Timestamp) -> Result<Account, PastError> {
-        let then = self.account_at(account, at)?;
-        let Some(place) = self.account_place(account.id)? else { return Ok(then) };
-        let (mut added, mut taken) = (Sums::from(&then), Sums::default());
+        let Some(place) = self.account_place(account.id)? else { return Ok(account.emptied()) };
+        let mut positions = Vec::new();
         for chunk in self.index.postings(place, Sides::Both, Bounds::default(), false) {
-            // A transfer in a row happened when it was booked.
-            for position in chunk?.into_iter().filter(|position| !position.is_row()) {
-                self.go_on()?;
-                for line in self.lines_at(position, account.id)? {
-                    let movement = self.movement(&line)?;
-                    let is_debit = line.transfer.debit == account.id;
-                    match (line.booked_at <= at, line.occurred_at <= at) {
-                        (false, true) => shift(&mut added, &mut taken, is_debit, movement),
-                        (true, false) => shift(&mut taken, &mut added, is_debit, movement),
-                        (true, true) | (false, false) => {}
-                    }
+            positions.extend(chunk?);
+            if positions.len() > ROWS_SCANNED_MAX {
+                return Err(PastError::TooManyToRead(ROWS_SCANNED_MAX));
+            }
+        }
+        let then = self.account_at(account, at)?;
+        let (mut added, mut taken) = (Sums::from(&then), Sums::default());
+        // A transfer in a row happened when it was booked.
+        for position in positions.into_iter().filter(|position| !position.is_row()) {
+            self.go_on()?;
+            for line in self.lines_at(position, account.id)? {
+                let movement = self.movement(&line)?;
+                let is_debit = line.transfer.debit == account.id;
+                match (line.booked_at <= at, line.occurred_at <= at) {
+                    (false, true) => shift(&mut added, &mut taken, is_debit, movement),
+                    (true, false) => shift(&mut taken, &mut added, is_debit, movement),
+                    (true, true) | (false, false) => {}
                 }
             }
         }
