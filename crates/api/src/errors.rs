@@ -65,6 +65,8 @@ errors! {
     NothingToFind = 400 "nothing_to_find" "the query names neither an account nor an indexed field",
     /// The instant is too far from the sums that the index keeps, or the account has too many transfers.
     TooMuchToAddUp = 422 "too_much_to_add_up" "the balances at this instant cannot be computed",
+    /// A filter of the packed interface matches few of very many accounts.
+    TooManyToExamine = 422 "too_many_to_examine" "the filter would examine too many accounts",
     IndexIncomplete = 503 "index_incomplete" "the index is still being built",
     MissingApiKey = 401 "missing_api_key" "the request has no API key",
     InvalidApiKey = 401 "invalid_api_key" "the API key is not valid",

@@ -18,9 +18,9 @@ pub fn accounts(parameters: &Parameters) -> Result<AccountFilter, Problem> {
         user_data_128: user_data.wide,
         user_data_64: user_data.long,
         user_data_32: user_data.short,
-        opened_after: types::Timestamp::ZERO,
         address_prefix: parameters.get("address_prefix").map(address_prefix).transpose()?,
         metadata: metadata(parameters)?,
+        ..AccountFilter::default()
     })
 }
 

@@ -1,11 +1,10 @@
 //! Packed batches: records in, records out. The engine judges each event on its own.
 
-use std::collections::VecDeque;
-
 use api::packed::{self, AccountRecord, BalanceRecord, QueryFilter, TransferRecord};
 use api::past::{Side, TransferFilter};
-use engine::{AccountFilter, CreateAccounts, CreateTransfers, query};
-use ledger::Account;
+use api::{ErrorCode, Problem};
+use engine::{AccountFilter, AccountReply, CreateAccounts, CreateTransfers, Page, query};
+use ledger::{Account, AccountPlace};
 use types::{AccountId, Code, LedgerId, Timestamp, shorten};
 
 use crate::answer::{Edge, Handled, parameter};
@@ -107,36 +106,53 @@ pub(crate) async fn query_accounts<S: Sources + Sync>(edge: &Edge<S>, call: &Cal
         user_data_64: given(filter.user_data_64),
         user_data_32: given(filter.user_data_32),
         opened_after: Timestamp::from_ns(times.min_timestamp.ns().saturating_sub(1)),
+        opened_before: Some(Timestamp::from_ns(times.max_timestamp.ns().saturating_add(1))),
+        reversed: filter.flags & QueryFilter::REVERSED != 0,
         ..AccountFilter::default()
     };
-    let reversed = filter.flags & QueryFilter::REVERSED != 0;
-    let limit = limit(filter.limit);
+    let mut search = Search { limit: limit(filter.limit), found: Vec::new(), slices: 0 };
     let mut after = None;
-    let mut found: VecDeque<Account> = VecDeque::new();
     loop {
-        let query = query::Accounts { filter: Box::new(of.clone()), after, limit: engine::PAGE_MAX };
-        let engine::Page { items: accounts, next } = edge.ask_unnamed(call, query).await?;
-        let is_over = accounts.last().is_some_and(|last| last.account.timestamp > times.max_timestamp);
-        let accounts = accounts.into_iter().map(|reply| reply.account);
-        let fitting = accounts.take_while(|account| account.timestamp <= times.max_timestamp);
-        for account in fitting {
-            if found.len() == limit {
-                if !reversed {
-                    break;
-                }
-                found.pop_front();
-            }
-            found.push_back(account);
-        }
-        match next.filter(|_| !is_over && (reversed || found.len() < limit)) {
-            Some(next) => after = Some(next),
-            None => break,
+        let limit = search.limit.saturating_sub(search.found.len()).min(engine::PAGE_MAX);
+        let slice = edge.ask_unnamed(call, query::Accounts { filter: Box::new(of.clone()), after, limit }).await?;
+        after = search.add(slice)?;
+        if after.is_none() {
+            let found = search.found.iter().map(|account| AccountRecord::from(account).encode());
+            return Ok(Response::packed(packed::answer(found)));
         }
     }
-    if reversed {
-        found.make_contiguous().reverse();
+}
+
+/// The most slices of accounts that the engine examines for one query. Between two of them it serves other requests.
+const SLICES_MAX: usize = 1_000;
+
+/// A search for accounts, which the engine examines slice by slice.
+struct Search {
+    limit: usize,
+    found: Vec<Account>,
+    /// Number of slices so far.
+    slices: usize,
+}
+
+impl Search {
+    /// Adds the matches of a slice. Returns where the next slice begins, or `None` if the search is over.
+    ///
+    /// # Errors
+    /// If too many accounts were examined. A shorter answer would look like the end of the matches.
+    fn add(&mut self, slice: Page<AccountReply, AccountPlace>) -> Result<Option<AccountPlace>, Problem> {
+        self.found.extend(slice.items.into_iter().map(|reply| reply.account));
+        self.slices = self.slices.saturating_add(1);
+        let next = slice.next.filter(|_| self.found.len() < self.limit);
+        if next.is_some() && self.slices >= SLICES_MAX {
+            let most = SLICES_MAX * engine::ACCOUNTS_EXAMINED_MAX;
+            let detail = format!(
+                "more than {most} accounts would have to be examined; give `ledger`, `timestamp_min` or `timestamp_max`, or read \
+                 the pages of GET /v1/accounts"
+            );
+            return Err(Problem::new(ErrorCode::TooManyToExamine, detail));
+        }
+        Ok(next)
     }
-    Ok(Response::packed(packed::answer(found.iter().map(|account| AccountRecord::from(account).encode()))))
 }
 
 /// Converts an account filter to a query; `None` if the filter is invalid, in which case the answer is empty.
@@ -187,4 +203,39 @@ fn times(min: u64, max: u64) -> TransferFilter {
 
 fn limit(given: u32) -> usize {
     usize::try_from(given).unwrap_or(usize::MAX).min(packed::EVENTS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::{Limits, NewAccount};
+
+    use super::*;
+
+    fn slice(accounts: usize, next: Option<u32>) -> Page<AccountReply, AccountPlace> {
+        let account = Account::open(&NewAccount::default(), Timestamp::ZERO);
+        let reply = AccountReply { account, address: None, limits: Limits::NONE, metadata: Default::default() };
+        Page { items: vec![reply; accounts], next: next.map(AccountPlace) }
+    }
+
+    #[test]
+    fn a_search_ends_when_it_has_enough_or_nothing_is_left() {
+        let mut search = Search { limit: 3, found: Vec::new(), slices: 0 };
+        assert_eq!(search.add(slice(2, Some(7))), Ok(Some(AccountPlace(7))));
+        assert_eq!(search.add(slice(0, Some(8))), Ok(Some(AccountPlace(8))));
+        assert_eq!(search.add(slice(1, Some(9))), Ok(None));
+        assert_eq!(search.found.len(), 3);
+        let mut search = Search { limit: 3, found: Vec::new(), slices: 0 };
+        assert_eq!(search.add(slice(1, None)), Ok(None));
+    }
+
+    #[test]
+    fn a_search_examines_a_bounded_number_of_accounts() {
+        let mut search = Search { limit: 3, found: Vec::new(), slices: 0 };
+        for number in 1..SLICES_MAX {
+            assert!(search.add(slice(0, Some(1))).is_ok(), "slice {number}");
+        }
+        let refused = search.add(slice(1, Some(1))).expect_err("the last slice has a successor");
+        assert_eq!(refused.code(), api::Code::Error(ErrorCode::TooManyToExamine));
+        assert!(refused.detail().contains("more than 1000000 accounts"), "{refused:?}");
+    }
 }

@@ -8,7 +8,7 @@ use crate::{Engine, Page};
 
 /// The most accounts that are examined for one page, so that a filter that matches nothing cannot hold the engine for
 /// more than some tens of microseconds.
-const SCANNED_MAX: usize = 1_000;
+pub const ACCOUNTS_EXAMINED_MAX: usize = 1_000;
 
 /// Which accounts to return: those that meet all the given conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub struct AccountFilter {
     pub user_data_64: Option<u64>,
     pub user_data_32: Option<u32>,
     pub opened_after: Timestamp,
+    pub opened_before: Option<Timestamp>,
+    /// From the newest to the oldest. Without effect on the order by address or id.
+    pub reversed: bool,
     /// Accounts whose address is this, or begins with this and a colon. They are returned in order of address.
     pub address_prefix: Option<String>,
     /// Accounts that have these metadata values, given as JSON texts by key. They are returned in order of id, unless
@@ -28,13 +31,17 @@ pub struct AccountFilter {
 
 impl AccountFilter {
     fn fits(&self, ledger: &Ledger, account: &Account) -> bool {
-        account.timestamp > self.opened_after
+        self.fits_times(account)
             && self.ledger.is_none_or(|id| account.ledger == id)
             && self.code.is_none_or(|code| account.code == code)
             && self.user_data_128.is_none_or(|data| account.user_data_128 == data)
             && self.user_data_64.is_none_or(|data| account.user_data_64 == data)
             && self.user_data_32.is_none_or(|data| account.user_data_32 == data)
             && (self.metadata.is_empty() || self.fits_metadata(ledger, account))
+    }
+
+    fn fits_times(&self, account: &Account) -> bool {
+        account.timestamp > self.opened_after && self.opened_before.is_none_or(|before| account.timestamp < before)
     }
 
     fn fits_metadata(&self, ledger: &Ledger, account: &Account) -> bool {
@@ -46,17 +53,25 @@ impl AccountFilter {
     fn candidates<'l>(&self, ledger: &'l Ledger, after: Option<&Account>) -> Vec<&'l Account> {
         if let Some(prefix) = &self.address_prefix {
             let after: Option<Address> = after.and_then(|account| ledger.address(account.id)?.parse().ok());
-            return ledger.accounts_below(prefix, after.as_ref(), SCANNED_MAX);
+            return ledger.accounts_below(prefix, after.as_ref(), ACCOUNTS_EXAMINED_MAX);
         }
         if let Some((key, value)) = self.metadata.first() {
             let after = after.map(|account| MetadataOf::Account(account.id));
             // In the order of metadata, accounts come before transfers and payments.
-            let found = ledger.find_by_metadata(key, value, after, SCANNED_MAX);
+            let found = ledger.find_by_metadata(key, value, after, ACCOUNTS_EXAMINED_MAX);
             let account = |of| if let MetadataOf::Account(id) = of { ledger.account(id) } else { None };
             return found.into_iter().map_while(account).collect();
         }
-        let after = after.map_or(self.opened_after, |account| account.timestamp);
-        ledger.accounts_after(self.ledger, after, SCANNED_MAX)
+        let after = after.map(|account| account.timestamp);
+        let mut found = if self.reversed {
+            let before = after.or(self.opened_before).unwrap_or(Timestamp::from_ns(u64::MAX));
+            ledger.accounts_before(self.ledger, before, ACCOUNTS_EXAMINED_MAX)
+        } else {
+            ledger.accounts_after(self.ledger, after.unwrap_or(self.opened_after), ACCOUNTS_EXAMINED_MAX)
+        };
+        // The accounts are in order of time, so none after these fits.
+        found.truncate(found.iter().take_while(|account| self.fits_times(account)).count());
+        found
     }
 }
 
@@ -72,7 +87,7 @@ impl Engine {
         let ledger = &self.state.ledger;
         let after = after.filter(|place| (place.0 as usize) < ledger.accounts_count());
         let candidates = filter.candidates(ledger, after.map(|place| ledger.account_at(place)));
-        let is_whole = candidates.len() == SCANNED_MAX;
+        let is_whole = candidates.len() == ACCOUNTS_EXAMINED_MAX;
         let mut last = candidates.last().filter(|_| is_whole).map(|account| account.id);
         let mut accounts: Vec<AccountReply> = Vec::new();
         for account in candidates.into_iter().filter(|account| filter.fits(ledger, account)) {

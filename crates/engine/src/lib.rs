@@ -38,7 +38,7 @@ use ledger::{Account, AccountPlace, Ledger, Touched};
 use policy::Policy;
 use types::{ActorId, Digest, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
-pub use accounts_page::AccountFilter;
+pub use accounts_page::{ACCOUNTS_EXAMINED_MAX, AccountFilter};
 pub use activate_policy::ActivatePolicy;
 pub use batch::{CreateAccounts, CreateTransfers};
 pub use change::{

@@ -315,6 +315,27 @@ impl Ledger {
         found
     }
 
+    /// Up to `limit` accounts opened before `before`, of one book or of all, from the newest to the oldest.
+    pub fn accounts_before(&self, ledger: Option<LedgerId>, before: Timestamp, limit: usize) -> Vec<&Account> {
+        let books = self.books.iter().filter(|(id, _)| ledger.is_none_or(|ledger| ledger == **id));
+        let lists = books.flat_map(|(_, book)| book.lists());
+        // Each list with the end of its part that was not returned yet.
+        let mut parts: Vec<_> = lists
+            .map(|list| (list, list.partition_point(0, |&place| self.accounts.at(place).timestamp < before)))
+            .collect();
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let lasts = parts.iter_mut().filter_map(|(list, end)| {
+                let last = end.checked_sub(1)?;
+                Some((self.accounts.at(*list.get(last)?), last, end))
+            });
+            let Some((account, last, end)) = lasts.max_by_key(|(account, ..)| account.timestamp) else { break };
+            *end = last;
+            found.push(account);
+        }
+        found
+    }
+
     /// Whether an account has exactly this timestamp.
     pub(crate) fn has_account_at(&self, at: Timestamp) -> bool {
         let before = at.checked_sub(Span::from_ns(1)).unwrap_or_default();

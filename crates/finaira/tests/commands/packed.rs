@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use api::packed::{self, AccountRecord, Balances, ResultRecord, TransferRecord};
+use api::packed::{self, AccountRecord, Balances, QueryFilter, ResultRecord, TransferRecord};
 use serde_json::json;
 
 use crate::harness::{Client, Server};
@@ -30,6 +30,34 @@ fn start(data: &Path) -> (Server, Client) {
     let client = server.client(server.key.as_deref().expect("the first start prints an API key"));
     assert_eq!(client.post("/v1/ledgers", &json!({"id": EUR, "asset": "EUR/2"})).status, 201);
     (server, client)
+}
+
+#[test]
+fn accounts_are_found_in_both_directions_across_slices() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (_server, client) = start(data.path());
+    assert_eq!(client.post("/v1/ledgers", &json!({"id": 840, "asset": "USD/2"})).status, 201);
+    // Every third account is in the other ledger.
+    let opened: Vec<u8> = (1..=2_500).flat_map(|id| account(id, if id % 3 == 0 { 840 } else { EUR })).collect();
+    let answer = client.packed("/v1/packed/create-accounts", &opened);
+    let time = |id: usize| ResultRecord::decode(&answer.as_chunks().0[id - 1]).timestamp;
+
+    let blank = QueryFilter::decode(&[0; 64]);
+    let found = |filter: QueryFilter| -> Vec<u128> {
+        let answer = client.packed("/v1/packed/query-accounts", &filter.encode());
+        answer.as_chunks().0.iter().map(|record| AccountRecord::decode(record).id).collect()
+    };
+    let whole: Vec<u128> = (1..=2_500).collect();
+    let back: Vec<u128> = whole.iter().rev().copied().collect();
+    let reversed = QueryFilter { limit: 8_190, flags: QueryFilter::REVERSED, ..blank };
+    assert_eq!(found(QueryFilter { limit: 8_190, ..blank }), whole);
+    assert_eq!(found(reversed), back);
+    assert_eq!(found(QueryFilter { limit: 3, ..reversed }), [2_500, 2_499, 2_498]);
+    assert_eq!(found(QueryFilter { ledger: 840, limit: 2, ..reversed }), [2_499, 2_496]);
+    assert_eq!(found(QueryFilter { user_data_32: 9, ..reversed }), [0; 0]);
+    let span = QueryFilter { timestamp_min: time(200), timestamp_max: time(2_300), ..reversed };
+    assert_eq!(found(span), back[200..=2_300]);
+    assert_eq!(found(QueryFilter { flags: 0, ..span }), whole[199..2_300]);
 }
 
 #[test]

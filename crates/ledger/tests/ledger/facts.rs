@@ -49,6 +49,15 @@ fn pages_are_in_order_of_creation_of_one_book_or_of_all() {
     assert_eq!(accounts(Some(1), cursor, 9), []);
     assert_eq!(accounts(Some(2), cursor, 9), [3, 4]);
     assert_eq!(accounts(Some(9), Timestamp::ZERO, 9), []);
+    let back = |book: Option<u32>, before, limit| -> Vec<u128> {
+        let page = ledger.accounts_before(book.map(LedgerId::new), before, limit);
+        page.into_iter().map(|account| account.id.get()).collect()
+    };
+    assert_eq!(back(None, Timestamp::MAX, 9), [4, 3, 2, 1]);
+    assert_eq!(back(None, Timestamp::MAX, 2), [4, 3]);
+    assert_eq!(back(None, cursor, 9), [1]);
+    assert_eq!(back(Some(2), Timestamp::MAX, 1), [4]);
+    assert_eq!(back(Some(2), cursor, 9), []);
 
     let transfers = |book: Option<u32>, after, limit| -> Vec<_> {
         let page = ledger.transfers_after(book.map(LedgerId::new), after, limit);
