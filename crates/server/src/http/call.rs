@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use edge::Head;
 use edge::auth::{Caller, Presented, authorise};
 use futures_util::StreamExt as _;
-use types::ActorId;
+use types::{ActorId, CredentialId};
 
 use crate::http::app::App;
 use crate::http::failure::Failure;
@@ -43,7 +43,7 @@ impl Call {
                 let presented = Presented { authorization: only(&headers, "Authorization")? };
                 authorise(app.core.authenticator(), presented, scope).await?
             }
-            None => Caller { actor: ActorId::SYSTEM, scopes: 0 },
+            None => Caller { actor: ActorId::SYSTEM, credential: CredentialId::new(0), scopes: 0 },
         };
         let key = only(&headers, IDEMPOTENCY_KEY)?;
         let head = Head::read(route, parts.uri.path(), parts.uri.query().unwrap_or_default(), key)?;
