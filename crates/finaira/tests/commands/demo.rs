@@ -43,9 +43,13 @@ fn a_demo_that_is_too_small_is_refused() {
 
 /// Runs the demo and returns its report: what does not depend on the machine, and what is measured, without its digits.
 fn report(arguments: &[&str]) -> (String, String) {
-    let demo = Command::new(env!("CARGO_BIN_EXE_finaira")).args(["demo", "--exit"]).args(arguments).output().unwrap();
+    let demo = Command::new(env!("CARGO_BIN_EXE_finaira"))
+        .args(["demo", "--exit"])
+        .args(arguments)
+        .output()
+        .expect("the demo starts");
     assert!(demo.status.success(), "{demo:?}");
-    parts(&String::from_utf8(demo.stdout).unwrap())
+    parts(&String::from_utf8(demo.stdout).expect("UTF-8"))
 }
 
 fn parts(text: &str) -> (String, String) {
