@@ -181,6 +181,7 @@ STATUSES = "posted held in_review declined refused voided expired refunded".spli
 CAUSES = "deadline approve decline capture void refund".split()
 MISSING = "attribute_absent window_truncated too_many_entities expression_failed out_of_range unavailable".split()
 AT_DEADLINE = "expire proceed".split()
+FAILURES = "missing overflow division_by_zero invalid_conversion mistyped no_probability negative_amount same_account".split()
 
 
 class Plain(Bytes):
@@ -284,7 +285,15 @@ class Plain(Bytes):
     def effect(self):
         return self.choice((lambda: "decline", lambda: "review", self.zigzag))()
 
-    def payment_decided(self):
+    def failure(self):
+        named = lambda kind: lambda: {kind: self.text()}
+        part = self.choice((named("stream"), named("model"), named("rule"), lambda: {"leg": self.varint()}))()
+        cause = self.choice(FAILURES)
+        if cause in ("missing", "negative_amount"):
+            return {**part, cause: self.text() if cause == "missing" else self.zigzag()}
+        return {**part, "cause": cause}
+
+    def payment_decided(self, version):
         fields = {"payment": self.uuid(), "content": self.hash(), "policy": self.varint(), "type": self.text()}
         fields.update(ledger=self.varint(), amount=self.varint())
         fields["attributes"] = dict(self.many(lambda: (self.text(), self.attribute())))
@@ -298,7 +307,10 @@ class Plain(Bytes):
         manual = self.yes()
         fields["capture"] = {"deadline_ns": self.varint(), "then": self.choice(AT_DEADLINE)} if manual else None
         fields.update(deadline=self.deadline(), facts=self.facts(), updates=self.updates())
-        return {**fields, "accepted_updates": self.many(self.varint)}
+        fields["accepted_updates"] = self.many(self.varint)
+        if version > 1:
+            fields["failures"] = dict(self.many(lambda: (self.varint(), self.failure())))
+        return fields
 
     def payment_changed(self):
         fields = {"payment": self.uuid(), "cause": self.choice(CAUSES), "status": self.choice(STATUSES)}
@@ -343,7 +355,7 @@ KINDS = {
     4: ("transfer_created", Plain.transfer),
     5: ("transfer_failed", lambda plain, _: {"id": plain.uuid(), "status": plain.varint()}),
     6: ("transfer_expired", lambda plain, _: {"id": plain.transfer_key()}),
-    7: ("payment_decided", lambda plain, _: plain.payment_decided()),
+    7: ("payment_decided", Plain.payment_decided),
     8: ("payment_changed", lambda plain, _: plain.payment_changed()),
     9: ("label_recorded", lambda plain, _: plain.label()),
     10: ("artifact_stored", lambda plain, _: plain.artifact()),
@@ -364,7 +376,7 @@ KINDS = {
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),
     33: ("import_noted", lambda plain, _: plain.import_noted()),
 }
-LAST_VERSION = {3: 2, 4: 2}  # 1 for all other kinds
+LAST_VERSION = {3: 2, 4: 2, 7: 2}  # 1 for all other kinds
 TRANSFER_CREATED, TRANSFER_STAGED, JOURNAL_CONTINUED = 4, 32, 20
 
 

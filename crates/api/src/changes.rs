@@ -98,13 +98,13 @@ pub fn indexes(ledger: LedgerId, body: &[u8]) -> Result<Parsed<ChooseIndexes>, P
     let list = fields.required("fields", |fields, name| match fields.take(name) {
         None => Ok(None),
         Some(Json::List(list)) => Ok(Some(list)),
-        Some(other) => Err(fields.invalid(name, format!("found {}, {expected}", other.kind()))),
+        Some(other) => Err(fields.invalid(name, format!("found {}, {expected}", other.found()))),
     })?;
     let mut chosen = IndexedFields::NONE;
     for (place, item) in list.iter().enumerate() {
         let found = IndexedFields::ALL.iter().find(|(name, _)| item.as_text() == Some(name));
         let Some((_, field)) = found else {
-            let found = item.as_text().map_or_else(|| item.kind().to_owned(), |text| format!("`{}`", shorten(text)));
+            let found = item.as_text().map_or_else(|| item.found(), |text| format!("`{}`", shorten(text)));
             let detail = format!("found {found}, expected {}", one_of(&names));
             return Err(Problem::new(ErrorCode::InvalidField, detail).at(format!("/fields/{place}")));
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine::{AtDeadline, CaptureTerms, LegRefusal, PaymentDecided, PlainValue, PolicyActivated};
-use policy::{Effect, FeatureValue, Verdict};
+use policy::{Effect, FeatureValue, Part, Verdict};
 use serde::Serialize;
 use types::{Name, Seq, Timestamp};
 use utoipa::ToSchema;
@@ -122,6 +122,45 @@ pub(crate) struct Reason {
     /// The description of the rule. Only in the full decision, and only while the server has its policy loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
+    /// What could not be computed, for a built-in reason that comes from a failure. If several parts failed, the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
+}
+
+/// A part of the policy that could not be computed for a payment. It names a rule, a model, a stream or a leg.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct Failure {
+    /// The name of the rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    /// The name of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    /// The name of the stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<String>,
+    /// The position of the leg in the payment type, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leg: Option<u16>,
+    /// The stable name of the cause.
+    #[schema(example = "division_by_zero")]
+    cause: &'static str,
+    /// The part and the cause in a sentence.
+    #[schema(example = "rule card_velocity: division by zero")]
+    detail: String,
+}
+
+impl From<&policy::Failure> for Failure {
+    fn from(failure: &policy::Failure) -> Self {
+        let (detail, cause) = (failure.to_string(), failure.cause.name());
+        let none = Self { rule: None, model: None, stream: None, leg: None, cause, detail };
+        match &failure.part {
+            Part::Rule(name) => Self { rule: Some(name.to_string()), ..none },
+            Part::Model(name) => Self { model: Some(name.to_string()), ..none },
+            Part::Stream(name) => Self { stream: Some(name.to_string()), ..none },
+            Part::Leg(number) => Self { leg: Some(*number), ..none },
+        }
+    }
 }
 
 impl From<&policy::Reason> for Reason {
@@ -131,7 +170,8 @@ impl From<&policy::Reason> for Reason {
             Effect::Review => ("review", None),
             Effect::Score(points) => ("score", Some(points)),
         };
-        Self { code: reason.code.to_string(), effect, points, description: None }
+        let failure = reason.failure.as_ref().map(Failure::from);
+        Self { code: reason.code.to_string(), effect, points, description: None, failure }
     }
 }
 

@@ -211,7 +211,7 @@ impl From<&Refusal> for Problem {
     fn from(refusal: &Refusal) -> Self {
         let code = match refusal {
             Refusal::LedgerNotFound(_) => ErrorCode::LedgerNotFound.into(),
-            Refusal::LedgerExistsWithDifferentAsset(_) => Code::Book(BookStatus::ExistsWithDifferentAsset),
+            Refusal::LedgerExistsWithDifferentAsset { .. } => Code::Book(BookStatus::ExistsWithDifferentAsset),
             Refusal::AccountNotFound(_) => ErrorCode::AccountNotFound.into(),
             Refusal::Account(refused) => Code::Account(refused.status),
             Refusal::TransferNotFound(_) => ErrorCode::TransferNotFound.into(),
@@ -249,7 +249,7 @@ impl From<&Refusal> for Problem {
             Refusal::NoActivePolicy => ErrorCode::NoActivePolicy.into(),
             Refusal::PolicyChanged => ErrorCode::PolicyChanged.into(),
             Refusal::ArtifactIncomplete(_) => ErrorCode::ArtifactIncomplete.into(),
-            Refusal::PolicyLedgerConflict(_) => ErrorCode::PolicyLedgerConflict.into(),
+            Refusal::PolicyLedgerConflict { .. } => ErrorCode::PolicyLedgerConflict.into(),
             Refusal::WritesClosed(closed) => match closed {
                 WritesClosed::JournalDamaged(_) => ErrorCode::JournalDamaged.into(),
                 WritesClosed::DiskReserveReached { .. } => ErrorCode::DiskReserveReached.into(),

@@ -27,9 +27,12 @@ impl Json {
     /// Parses a body: UTF-8 with exactly one JSON value.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Problem> {
         let malformed = |detail: String| Problem::new(ErrorCode::MalformedJson, detail);
+        if let Some(what) = not_json(body) {
+            return Err(malformed(format!("the body {what}")));
+        }
         let text = std::str::from_utf8(body)
             .map_err(|error| malformed(format!("the body is not UTF-8 after byte {}", error.valid_up_to())))?;
-        serde_json::from_str(text).map_err(|error| malformed(error.to_string()))
+        serde_json::from_str(text).map_err(|error| malformed(with_word(text, &error)))
     }
 
     /// The value as JSON text, without spaces, and with the fields of objects sorted by name.
@@ -60,6 +63,16 @@ impl Json {
         if let Self::Bool(yes) = self { Some(*yes) } else { None }
     }
 
+    /// What an error says was found: a number or a boolean as it is, and the kind of anything else. Not for values that may be
+    /// personal.
+    pub(crate) fn found(&self) -> String {
+        match self {
+            Self::Number(number) => format!("the number {number}"),
+            Self::Bool(yes) => yes.to_string(),
+            Self::Null | Self::Text(_) | Self::List(_) | Self::Object(_) => self.kind().to_owned(),
+        }
+    }
+
     /// The kind of the value. It does not show the value, which may be personal.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -72,6 +85,43 @@ impl Json {
             Self::Object(_) => "an object",
         }
     }
+}
+
+/// What a body is that is not JSON in UTF-8, if its first bytes say so.
+fn not_json(body: &[u8]) -> Option<&'static str> {
+    Some(match body {
+        [0xef, 0xbb, 0xbf, ..] => "begins with a byte order mark; send it without",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
+            "is not UTF-8 but looks like UTF-16; send it as UTF-8"
+        }
+        [0x1f, 0x8b, ..] => "is compressed (gzip); send it uncompressed",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "is compressed (zstd); send it uncompressed",
+        [b'P', b'K', 3, 4, ..] => "is a zip archive; send JSON",
+        _ if body.trim_ascii().is_empty() => "is empty; send JSON",
+        _ => return None,
+    })
+}
+
+/// The message of an error. If a word outside of strings cannot be read, the message shows it.
+fn with_word(text: &str, error: &serde_json::Error) -> String {
+    const WORD_CHARS_MAX: usize = 16;
+    let message = error.to_string();
+    let outside = ["expected value", "expected ident", "key must be a string"].iter().any(|it| message.starts_with(it));
+    let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let rest = line.get(error.column().saturating_sub(1)..).filter(|_| outside).unwrap_or_default();
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut chars = rest.chars();
+    let first = chars.next().filter(|c| !c.is_control());
+    let word: String = first.into_iter().chain(chars.take_while(|c| is_word(*c)).take(WORD_CHARS_MAX)).collect();
+    if word.is_empty() { message } else { format!("{message}, found `{word}`") }
+}
+
+/// A number without a fraction. 1.0 and 1e2 are such numbers, up to 2^53, from where on a double loses digits.
+pub(crate) fn whole(number: &serde_json::Number) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let float = || number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT);
+    #[expect(clippy::cast_possible_truncation, reason = "the float is whole and at most 2^53")]
+    number.as_i64().or_else(|| float().map(|float| float as i64))
 }
 
 impl<'de> Deserialize<'de> for Json {
@@ -161,7 +211,7 @@ impl Fields {
     pub(crate) fn of(value: Json, pointer: String) -> Result<Self, Problem> {
         let invalid = |detail: String| Problem::new(ErrorCode::InvalidField, detail).at(pointer.clone());
         let Json::Object(fields) = value else {
-            return Err(invalid(format!("found {}, expected an object", value.kind())));
+            return Err(invalid(format!("found {}, expected an object", value.found())));
         };
         if fields.len() > FIELDS_MAX {
             return Err(invalid(format!("found an object of {} fields, expected at most {FIELDS_MAX}", fields.len())));
@@ -222,7 +272,7 @@ impl Fields {
                 None => Ok(Some(text)),
                 Some(fault) => Err(self.invalid(name, format!("found {fault}, expected {expected}"))),
             },
-            Some(other) => Err(self.invalid(name, format!("found {}, expected {expected}", other.kind()))),
+            Some(other) => Err(self.invalid(name, format!("found {}, expected {expected}", other.found()))),
         }
     }
 
@@ -243,7 +293,7 @@ impl Fields {
         match self.take(name) {
             None => Ok(false),
             Some(Json::Bool(yes)) => Ok(yes),
-            Some(other) => Err(self.invalid(name, format!("found {}, expected true or false", other.kind()))),
+            Some(other) => Err(self.invalid(name, format!("found {}, expected true or false", other.found()))),
         }
     }
 
@@ -251,11 +301,11 @@ impl Fields {
     pub(crate) fn number(&mut self, name: &str, min: u32, max: u32) -> Result<Option<u32>, Problem> {
         let found = match self.take(name) {
             None => return Ok(None),
-            Some(Json::Number(number)) => match number.as_u64().and_then(|number| u32::try_from(number).ok()) {
+            Some(Json::Number(number)) => match whole(&number).and_then(|number| u32::try_from(number).ok()) {
                 Some(number) if (min..=max).contains(&number) => return Ok(Some(number)),
                 _ => number.to_string(),
             },
-            Some(other) => other.kind().to_owned(),
+            Some(other) => other.found(),
         };
         Err(self.invalid(name, format!("found {found}, expected a whole number from {min} to {max}")))
     }

@@ -213,7 +213,7 @@ fn each<T>(
     let list = batch.required(name, |fields, name| match fields.take(name) {
         None => Ok(None),
         Some(Json::List(list)) => Ok(Some(list)),
-        Some(other) => Err(fields.invalid(name, format!("found {}, {expected}", other.kind()))),
+        Some(other) => Err(fields.invalid(name, format!("found {}, {expected}", other.found()))),
     })?;
     if !(1..=ORDERS_MAX).contains(&list.len()) {
         return Err(batch.invalid(name, format!("found an array of {}, {expected}", list.len())));
@@ -334,7 +334,7 @@ fn flags<F: Copy + PartialEq>(fields: &mut Fields, known: &[(&str, F)]) -> Resul
     let list = match fields.take("flags") {
         None => return Ok(Vec::new()),
         Some(Json::List(list)) => list,
-        Some(other) => return Err(fields.invalid("flags", format!("found {}, expected an array", other.kind()))),
+        Some(other) => return Err(fields.invalid("flags", format!("found {}, expected an array", other.found()))),
     };
     let mut found: Vec<F> = Vec::new();
     for (position, item) in list.iter().enumerate() {
@@ -342,7 +342,7 @@ fn flags<F: Copy + PartialEq>(fields: &mut Fields, known: &[(&str, F)]) -> Resul
             Problem::new(ErrorCode::InvalidField, detail).at(format!("{}/{position}", fields.pointer_of("flags")))
         };
         let Json::Text(text) = item else {
-            return Err(complain(format!("found {}, expected {}", item.kind(), expected())));
+            return Err(complain(format!("found {}, expected {}", item.found(), expected())));
         };
         match known.iter().find(|(name, _)| name == text) {
             None => return Err(complain(format!("found `{}`, expected {}", shorten(text), expected()))),

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::errors::ErrorCode;
 use crate::identity::IdSource;
-use crate::json::{Fields, Json, one_of, shorten, text_fault};
+use crate::json::{Fields, Json, one_of, shorten, text_fault, whole};
 use crate::problem::Problem;
 use crate::requests::{AMOUNT, ASSET, check_asset};
 
@@ -156,7 +156,10 @@ impl PaymentRequest {
                 continue;
             };
             let value = value(attribute, json, entities).map_err(|unfit| {
-                let found = unfit.fault.unwrap_or_else(|| json.kind().to_owned());
+                // An entity may be a person.
+                let hidden = attribute.personal || matches!(attribute.kind, AttributeKind::Entity(_));
+                let shown = || if hidden { json.kind().to_owned() } else { json.found() };
+                let found = unfit.fault.unwrap_or_else(shown);
                 let detail = format!("found {found}, expected {}", unfit.expected);
                 Problem::new(ErrorCode::InvalidAttribute, detail).at(pointer(name))
             })?;
@@ -257,7 +260,9 @@ impl ParsedValue {
     ) -> Result<AttributeValue, E> {
         match self {
             Self::Plain(value) => Ok(value),
-            Self::Entity { kind, personal, value } => token(&kind, &value, personal).map(AttributeValue::Entity),
+            Self::Entity { kind, personal, value } => {
+                Ok(AttributeValue::Entity { token: token(&kind, &value, personal)?, text: value })
+            }
         }
     }
 }
@@ -398,7 +403,7 @@ impl Given for Json {
     }
 
     fn int(&self) -> Option<i64> {
-        self.as_number().and_then(serde_json::Number::as_i64)
+        self.as_number().and_then(whole)
     }
 
     fn double(&self) -> Option<f64> {
@@ -424,7 +429,7 @@ fn entity_fault(text: &str) -> Option<String> {
     }
 }
 
-/// Reads the value of an attribute. Errors name kinds and lengths, never the value.
+/// Reads the value of an attribute. Errors name kinds and lengths, never a text.
 ///
 /// # Errors
 /// If the attribute cannot have this value.

@@ -14,6 +14,8 @@ use vault::ApiKey;
 pub struct Caller {
     /// The principal, which entries carry. Every credential of a principal gives the same actor.
     pub actor: ActorId,
+    /// The credential that was used.
+    pub credential: CredentialId,
     /// The scopes of the credential that was used, as bits of `api::Scope`.
     pub scopes: u32,
 }
@@ -61,7 +63,8 @@ impl ApiKeys {
     pub fn replace<'a>(&self, credentials: impl Iterator<Item = &'a CredentialAdded>) {
         let keys = credentials.map(|added| {
             let CredentialKind::ApiKey { hash } = added.kind;
-            (added.credential, (hash, Caller { actor: added.principal, scopes: added.scopes }))
+            let (credential, actor, scopes) = (added.credential, added.principal, added.scopes);
+            (credential, (hash, Caller { actor, credential, scopes }))
         });
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys.collect();
     }
@@ -139,8 +142,8 @@ mod tests {
         let (first, second, other) = (key(7, 1), key(8, 2), key(9, 3));
         let keys = ApiKeys::default();
         keys.replace([added(&first, 3, 5), added(&second, 3, 1), added(&other, 4, 5)].iter());
-        for (key, actor, scopes) in [(first, 3, 5), (second, 3, 1), (other, 4, 5)] {
-            let caller = Caller { actor: ActorId::new(actor), scopes };
+        for (key, actor, scopes) in [(&first, 3, 5), (&second, 3, 1), (&other, 4, 5)] {
+            let caller = Caller { actor: ActorId::new(actor), credential: key.credential(), scopes };
             assert_eq!(ask(&keys, &format!("Bearer {}", key.reveal())), Ok(caller));
             assert_eq!(ask(&keys, &format!("bearer  {} ", key.reveal())), Ok(caller));
         }
@@ -197,7 +200,8 @@ mod tests {
     #[test]
     fn a_request_waits_for_its_authenticator_and_needs_the_scope_of_its_route() {
         let presented = Presented { authorization: Some(b"Bearer it") };
-        let reads = Caller { actor: ActorId::new(7), scopes: Scope::LEDGER_READ.bits() };
+        let reads =
+            Caller { actor: ActorId::new(7), credential: CredentialId::new(8), scopes: Scope::LEDGER_READ.bits() };
         let status =
             |answer, scope| at_last(authorise(&Slow(answer), presented, scope)).map_err(|problem| problem.status());
         assert_eq!(status(Ok(reads), Scope::LEDGER_READ), Ok(reads));

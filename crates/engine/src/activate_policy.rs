@@ -34,7 +34,8 @@ impl Decide for ActivatePolicy {
         let mut plan = state.ledger.plan(at);
         for ledger in policy.ledgers() {
             if let Outcome::Refused(_) = plan.open_book(ledger.id, ledger.asset) {
-                return Err(Refusal::PolicyLedgerConflict(ledger.id));
+                let actual = engine.book(ledger.id)?.asset;
+                return Err(Refusal::PolicyLedgerConflict { given: ledger.asset, ledger: ledger.id, actual });
             }
         }
         Ok(Decided::Now(Recording::of(Fact::PolicyActivated(Arc::new(PolicyActivated {

@@ -174,9 +174,9 @@ impl Engine {
     fn legs_of(&self, evaluation: &mut Evaluation) -> Vec<LegPlan> {
         match std::mem::replace(&mut evaluation.legs, Ok(Vec::new())) {
             Ok(legs) => legs,
-            Err(_untold) => {
+            Err(failure) => {
                 let code: Name = LEG_FAILED.parse().expect("POL-5: a built-in reason code is a valid name");
-                evaluation.reasons.push(Reason { code, effect: Effect::Decline });
+                evaluation.reasons.push(Reason { code, effect: Effect::Decline, failure: Some(failure) });
                 evaluation.verdict = Verdict::Decline;
                 Vec::new()
             }
@@ -370,7 +370,7 @@ fn plain_attributes(payment_type: &PaymentType, values: &[Option<AttributeValue>
             AttributeValue::Double(double) => PlainValue::Double(*double),
             AttributeValue::Bool(yes) => PlainValue::Bool(*yes),
             AttributeValue::Time(at) => PlainValue::Time(*at),
-            AttributeValue::Entity(token) => PlainValue::Entity(*token),
+            AttributeValue::Entity { token, .. } => PlainValue::Entity(*token),
             AttributeValue::Account(id) => PlainValue::Account(*id),
         };
         plain.push((attribute.name.clone(), value));

@@ -76,7 +76,11 @@ impl Decide for OpenLedger {
                 Ok(Decided::Now(Recording::of(Fact::Ledger(fact))))
             }
             Outcome::Exists { .. } => Ok(Decided::Before((Made::Before, engine.book(self.id)?))),
-            Outcome::Refused(_) => Err(Refusal::LedgerExistsWithDifferentAsset(self.id)),
+            Outcome::Refused(_) => Err(Refusal::LedgerExistsWithDifferentAsset {
+                given: self.asset,
+                ledger: self.id,
+                actual: engine.book(self.id)?.asset,
+            }),
         }
     }
 

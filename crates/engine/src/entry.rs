@@ -322,6 +322,16 @@ impl Verb {
             Self::Refund => "refund",
         }
     }
+
+    /// The statuses of a payment that the verb can change, in words.
+    pub(crate) const fn needs(self) -> &'static str {
+        match self {
+            Self::Approve | Self::Decline => "in_review",
+            Self::Capture => "held",
+            Self::Void => "held or in_review",
+            Self::Refund => "posted",
+        }
+    }
 }
 
 /// What a payment turned out to be.

@@ -189,8 +189,13 @@ pub struct ActivePolicy {
 pub enum Refusal {
     #[error("ledger {0} not found")]
     LedgerNotFound(LedgerId),
-    #[error("ledger {0} exists with another asset")]
-    LedgerExistsWithDifferentAsset(LedgerId),
+    #[error("ledger {ledger} exists with the asset {actual}, found {given}; give another ledger an id that is free")]
+    LedgerExistsWithDifferentAsset {
+        given: Asset,
+        ledger: LedgerId,
+        /// The asset of the ledger.
+        actual: Asset,
+    },
     #[error("account {0} not found")]
     AccountNotFound(AccountId),
     /// The ledger refused to open the account.
@@ -217,11 +222,13 @@ pub enum Refusal {
     },
     #[error("payment {0} not found")]
     PaymentNotFound(PaymentId),
-    #[error("payment {0} exists with different content")]
+    #[error(
+        "payment {0} exists with different content; a retry must send the same content, and another payment needs another id"
+    )]
     PaymentExistsWithDifferentContent(PaymentId),
-    #[error("cannot {} a payment that is {}", verb.name(), status.name())]
+    #[error("cannot {} a payment that is {}, only one that is {}", verb.name(), status.name(), verb.needs())]
     PaymentStatusConflict { verb: Verb, status: PaymentStatus },
-    #[error("this request id was already used to {} the payment", .0.name())]
+    #[error("this Idempotency-Key was already used to {} the payment; give every verb its own", .0.name())]
     RequestIdReused(Verb),
     #[error("a payment accepts at most {0} verbs")]
     TooManyChanges(usize),
@@ -251,15 +258,22 @@ pub enum Refusal {
     /// The principal or the credential cannot be added.
     #[error(transparent)]
     Identity(#[from] IdentityRefusal),
-    #[error("no policy is active")]
+    #[error("no policy is active; activate one with POST /v1/policies")]
     NoActivePolicy,
     /// The policy changed after the payment was parsed; it must be parsed again.
     #[error("the active policy changed while the payment was being processed")]
     PolicyChanged,
     #[error("the stored artifact {0} is incomplete or does not match its digest")]
     ArtifactIncomplete(Digest),
-    #[error("the policy declares ledger {0}, which exists with another asset")]
-    PolicyLedgerConflict(LedgerId),
+    #[error(
+        "the policy declares ledger {ledger} with the asset {given}, but it exists with {actual}; declare another id"
+    )]
+    PolicyLedgerConflict {
+        given: Asset,
+        ledger: LedgerId,
+        /// The asset of the ledger.
+        actual: Asset,
+    },
     /// Writes are refused at the moment.
     #[error(transparent)]
     WritesClosed(#[from] WritesClosed),

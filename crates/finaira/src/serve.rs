@@ -10,8 +10,8 @@ use datadir::KeySource;
 use disk::DirectoryError;
 use journal::Layout;
 use pipeline::ClockBounds;
-use server::{OpenError, Opened, Options, Stopped, Stopwatch};
-use types::Span;
+use server::{KeyFor, OpenError, Opened, Options, Stopped, Stopwatch};
+use types::{ActorId, Span};
 
 use crate::stdio::outln;
 
@@ -26,9 +26,12 @@ pub(crate) struct Arguments {
     /// Most events that may wait for the engine; each event of a batch counts, and requests beyond this get status 503
     #[arg(long, env = "FINAIRA_QUEUE", value_name = "EVENTS", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     queue: u32,
-    /// Generate another API key and print it, in case the first one was lost
+    /// Generate another API key and print it, in case one was lost
     #[arg(long)]
     new_api_key: bool,
+    /// Number of the principal that gets the new API key; needed if there are several
+    #[arg(long, value_name = "NUMBER", requires = "new_api_key")]
+    principal: Option<u64>,
     /// Keep a Merkle tree over the journal and sign checkpoints, so that entries can be proved to others
     #[arg(long, env = "FINAIRA_PROOFS", value_enum, default_value_t = Switch::On)]
     proofs: Switch,
@@ -94,7 +97,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         data: arguments.data.clone(),
         layout: Layout { segment_bytes: arguments.segment_bytes, ..Layout::STANDARD },
         queue_events_max: usize::try_from(arguments.queue).unwrap_or(usize::MAX),
-        new_api_key: arguments.new_api_key,
+        new_api_key: arguments.new_api_key.then(|| match arguments.principal {
+            Some(number) => KeyFor::Principal(ActorId::new(number)),
+            None => KeyFor::OnlyPrincipal,
+        }),
         clock: ClockBounds {
             ahead_max: arguments.clock_ahead_max,
             behind_max: arguments.clock_behind_max,
@@ -125,7 +131,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let mut opened = Opened::open(&options)?;
         tracing::info!(%address, last = opened.recovered.last.get(), "serving");
         if let Some(key) = &opened.api_key {
-            outln!("API key (shown once, keep it): {key}")?;
+            let (principal, name) = &key.principal;
+            outln!("API key of principal {principal}, {name} (shown once, keep it): {}", key.key)?;
         }
         outln!("Listening on http://{address}")?;
         let mut damages = 0;
@@ -153,7 +160,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 KeySource::Renewed => KeySource::Kept,
                 KeySource::Kept | KeySource::File(_) => source,
             });
-            opened = reopen(&Options { new_api_key: false, confirm_clock, proofs, ..options.clone() }).await?;
+            opened = reopen(&Options { new_api_key: None, confirm_clock, proofs, ..options.clone() }).await?;
             tracing::info!(last = opened.recovered.last.get(), "serving again");
         }
     })

@@ -42,8 +42,13 @@ pub enum IdState {
 #[derive(Debug, thiserror::Error)]
 pub enum FieldError {
     /// The ledger did not choose to index the field.
-    #[error("{field} is not indexed for ledger {ledger}; choose it for the ledger and query again once it is built")]
-    NotChosen { field: Field, ledger: LedgerId },
+    #[error("{field} is not indexed for ledger {ledger}, which indexes {}", listed(chosen))]
+    NotChosen {
+        field: Field,
+        ledger: LedgerId,
+        /// The fields that the ledger chose.
+        chosen: Vec<Field>,
+    },
     /// Some runs do not have the table of the field yet.
     #[error("the index of {field} for ledger {ledger} is being built, {runs_left} parts are left; query again later")]
     Incomplete {
@@ -52,6 +57,11 @@ pub enum FieldError {
         /// How many runs do not have it yet.
         runs_left: usize,
     },
+}
+
+fn listed(fields: &[Field]) -> String {
+    let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+    if names.is_empty() { "no field".to_owned() } else { names.join(", ") }
 }
 
 impl Index {
@@ -111,12 +121,12 @@ impl Index {
         bounds: Bounds,
         reversed: bool,
     ) -> Result<Positions, FieldError> {
-        let (view, is_chosen) = {
+        let (view, chosen): (_, Vec<Field>) = {
             let state = self.shared.lock();
-            (state.view.clone(), state.choices.has(ledger, field))
+            (state.view.clone(), Field::ALL.into_iter().filter(|field| state.choices.has(ledger, *field)).collect())
         };
-        if !is_chosen {
-            return Err(FieldError::NotChosen { field, ledger });
+        if !chosen.contains(&field) {
+            return Err(FieldError::NotChosen { field, ledger, chosen });
         }
         let is_there = |table: &Arc<crate::fields::FieldTable>| table.ledgers.contains(&ledger);
         let runs_left = view.runs.iter().filter(|listed| !listed.fields.get(&field).is_some_and(is_there)).count();

@@ -120,7 +120,7 @@ fn attribute_value(value: &AttributeValue) -> Value<'_> {
         AttributeValue::Double(value) => Value::Double(*value),
         AttributeValue::Bool(value) => Value::Bool(*value),
         AttributeValue::Time(at) => Value::Time(*at),
-        AttributeValue::Entity(token) => Value::Entity(*token),
+        AttributeValue::Entity { token, text } => Value::Entity(*token, text),
         AttributeValue::Account(id) => Value::Account(*id),
     }
 }

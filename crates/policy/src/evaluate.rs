@@ -2,10 +2,11 @@
 
 use types::{Amount, Name, Timestamp, Token};
 
-use crate::cel::{EvalError, Program, Value};
-use crate::compiled_type::{How, ModelPlan, Payment, StreamPlan};
+use crate::cel::{EvalError, Program, Slot, Value};
+use crate::compiled_type::{BUILT_IN, How, ModelPlan, Payment, StreamPlan};
 use crate::evaluation::{
-    AccountRef, Effect, Evaluation, Facts, LegError, LegPlan, Reason, Score, StreamRecord, Verdict, WindowSource,
+    AccountRef, Effect, Evaluation, Facts, Failure, FailureCause, LegPlan, Part, Reason, Score, StreamRecord, Verdict,
+    WindowSource,
 };
 use crate::index::AttributeIdx;
 use crate::limits::FEATURE_TEXT_BYTES_MAX;
@@ -37,8 +38,12 @@ impl Policy {
         let mut judgement = Judgement::new(self.thresholds(), &self.codes);
         let mut payment = Payment { plan, facts, amount, features: &[] };
         let streams: Vec<_> = plan.streams.iter().map(|stream| StreamNow::of(stream, &payment)).collect();
-        for error in streams.iter().filter_map(|stream| stream.record.err()) {
-            judgement.failed(error, &self.codes.stream_failed);
+        for (stream, now) in plan.streams.iter().zip(&streams) {
+            if let Err(error) = now.record {
+                let spec = self.streams().get(stream.stream.get()).expect("POL-4: a plan names streams of its policy");
+                let failure = Failure { part: Part::Stream(spec.name.clone()), cause: self.cause(error, &payment) };
+                judgement.failed(failure, &self.codes.stream_failed);
+            }
         }
         let features: Vec<_> = plan
             .features
@@ -52,13 +57,16 @@ impl Policy {
             match rule.when.eval_bool(&payment) {
                 Ok(true) => judgement.rule(&rule.name, &rule.then),
                 Ok(false) => {}
-                Err(error) => judgement.failed(error, &self.codes.rule_failed),
+                Err(error) => {
+                    let failure = Failure { part: Part::Rule(rule.name.clone()), cause: self.cause(error, &payment) };
+                    judgement.failed(failure, &self.codes.rule_failed);
+                }
             }
         }
         let score = judgement.score();
         let legs = match judgement.verdict {
             Verdict::Decline => Ok(Vec::new()),
-            Verdict::Approve | Verdict::Review => legs(&spec.legs, &payment),
+            Verdict::Approve | Verdict::Review => self.legs(&spec.legs, &payment),
         };
         let records = plan.streams.iter().zip(&streams).filter_map(|(plan, now)| now.stream_record(plan)).collect();
         let Judgement { verdict, reasons, tags, .. } = judgement;
@@ -72,16 +80,63 @@ impl Policy {
         };
         let inputs: Result<Vec<f32>, EvalError> = plan.inputs.iter().map(number).collect();
         let model = self.models.get(plan.model.get()).expect("POL-4: a plan names models of its policy");
-        let probability = match inputs {
-            Ok(inputs) => model.probability(&inputs),
-            Err(EvalError::Missing(_)) => {
-                judgement.missing();
-                return None;
+        let probability = inputs
+            .map_err(|error| self.cause(error, payment))
+            .and_then(|inputs| model.probability(&inputs).ok_or(FailureCause::NoProbability));
+        match probability {
+            Ok(probability) => {
+                judgement.model_score = judgement.model_score.max(Score::of_probability(probability));
+                Some(probability)
             }
-            Err(_) => None,
-        };
-        judgement.model(probability);
-        probability
+            Err(cause) => {
+                let spec = self.models().get(plan.model.get()).expect("POL-4: a plan names models of its policy");
+                judgement.model_failed(Failure { part: Part::Model(spec.name.clone()), cause });
+                None
+            }
+        }
+    }
+
+    fn legs(&self, legs: &[Leg], payment: &Payment<'_>) -> Result<Vec<LegPlan>, Failure> {
+        let mut plans = Vec::with_capacity(legs.len());
+        for ((number, leg), amount) in (0..).zip(legs).zip(&payment.plan.amounts) {
+            let failed = |cause| Failure { part: Part::Leg(number), cause };
+            let amount = amount.eval_int(payment).map_err(|error| failed(self.cause(error, payment)))?;
+            let minor = u128::try_from(amount).or(Err(failed(FailureCause::NegativeAmount(amount))))?;
+            let (debit, credit) = (account(leg.debit, payment.facts), account(leg.credit, payment.facts));
+            if debit == credit {
+                return Err(failed(FailureCause::SameAccount));
+            }
+            if minor > 0 {
+                plans.push(LegPlan { leg: number, debit, credit, amount: Amount::new(minor), code: leg.code });
+            }
+        }
+        Ok(plans)
+    }
+
+    /// Why an expression has no value for this payment.
+    fn cause(&self, error: EvalError, payment: &Payment<'_>) -> FailureCause {
+        match error {
+            EvalError::Missing(slot) => FailureCause::Missing(self.path(slot, payment).into()),
+            EvalError::Overflow => FailureCause::Overflow,
+            EvalError::DivisionByZero => FailureCause::DivisionByZero,
+            EvalError::InvalidConversion => FailureCause::InvalidConversion,
+            EvalError::Mistyped(_) | EvalError::WrongResult => FailureCause::Mistyped,
+        }
+    }
+
+    /// The name of the attribute or feature whose value is in `slot`. Nothing else can be missing.
+    fn path(&self, slot: Slot, payment: &Payment<'_>) -> String {
+        let spec = self.payment_types().get(payment.facts.payment_type.get());
+        let attributes = spec.map_or(&[][..], |spec| &spec.attributes);
+        let number = usize::from(slot.0).saturating_sub(BUILT_IN.len());
+        match number.checked_sub(attributes.len()) {
+            None => attributes.get(number).map_or_else(String::new, |attribute| format!("payment.{}", attribute.name)),
+            Some(number) => {
+                let plan = payment.plan.features.get(number);
+                let feature = plan.and_then(|plan| self.features().get(plan.feature.get()));
+                feature.map_or_else(String::new, |feature| format!("features.{}", feature.name))
+            }
+        }
     }
 }
 
@@ -109,8 +164,8 @@ impl<'p> Judgement<'p> {
         }
     }
 
-    /// Adds one of the system's reasons. It is listed once, however often it applies.
-    fn add(&mut self, code: &Name, effect: OnFailure) {
+    /// Adds one of the system's reasons. It is listed once, however often it applies, with the first failure.
+    fn add(&mut self, code: &Name, effect: OnFailure, failure: Option<Failure>) {
         let (verdict, effect) = match effect {
             OnFailure::Approve => return,
             OnFailure::Review => (Verdict::Review, Effect::Review),
@@ -118,23 +173,24 @@ impl<'p> Judgement<'p> {
         };
         self.verdict = self.verdict.max(verdict);
         if !self.reasons.iter().any(|reason| reason.code == *code) {
-            self.reasons.push(Reason { code: code.clone(), effect });
+            self.reasons.push(Reason { code: code.clone(), effect, failure });
         }
     }
 
-    fn missing(&mut self) {
-        self.add(&self.codes.feature_missing, self.thresholds.on_missing_feature);
-    }
-
     /// Handles an expression without a value: either something is missing, or a human should see why it failed.
-    fn failed(&mut self, error: EvalError, code: &Name) {
-        if matches!(error, EvalError::Missing(_)) { self.missing() } else { self.add(code, OnFailure::Review) }
+    fn failed(&mut self, failure: Failure, code: &Name) {
+        self.failed_with(failure, code, OnFailure::Review);
     }
 
-    fn model(&mut self, probability: Option<f64>) {
-        match probability {
-            Some(probability) => self.model_score = self.model_score.max(Score::of_probability(probability)),
-            None => self.add(&self.codes.model_failed, self.thresholds.on_model_error),
+    fn model_failed(&mut self, failure: Failure) {
+        self.failed_with(failure, &self.codes.model_failed, self.thresholds.on_model_error);
+    }
+
+    fn failed_with(&mut self, failure: Failure, code: &Name, effect: OnFailure) {
+        if matches!(failure.cause, FailureCause::Missing(_)) {
+            self.add(&self.codes.feature_missing, self.thresholds.on_missing_feature, Some(failure));
+        } else {
+            self.add(code, effect, Some(failure));
         }
     }
 
@@ -155,7 +211,7 @@ impl<'p> Judgement<'p> {
             Effect::Review => self.verdict = self.verdict.max(Verdict::Review),
             Effect::Score(points) => self.rule_scores += i64::from(points),
         }
-        self.reasons.push(Reason { code: name.clone(), effect });
+        self.reasons.push(Reason { code: name.clone(), effect, failure: None });
     }
 
     /// Computes the score from all that was added to it, and applies the thresholds.
@@ -163,9 +219,9 @@ impl<'p> Judgement<'p> {
         let score = Score::clamped(i64::from(self.model_score.get()) + self.rule_scores);
         let reached = |threshold: Option<u16>| threshold.is_some_and(|threshold| score.get() >= threshold);
         if reached(self.thresholds.decline_at) {
-            self.add(&self.codes.score_decline, OnFailure::Decline);
+            self.add(&self.codes.score_decline, OnFailure::Decline, None);
         } else if reached(self.thresholds.review_at) {
-            self.add(&self.codes.score_review, OnFailure::Review);
+            self.add(&self.codes.score_review, OnFailure::Review, None);
         }
         score
     }
@@ -227,7 +283,7 @@ fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
             FeatureValue::Missing(MissingReason::OutOfRange)
         }
         Ok(Value::Text(text)) => FeatureValue::Text(text.into()),
-        Ok(Value::Time(_) | Value::Duration(_) | Value::Account(_) | Value::Entity(_)) => {
+        Ok(Value::Time(_) | Value::Duration(_) | Value::Account(_) | Value::Entity(..)) => {
             FeatureValue::Missing(MissingReason::ExpressionFailed)
         }
         Err(error) => FeatureValue::Missing(missing_reason(error)),
@@ -265,22 +321,6 @@ fn share(part: i128, count: u64) -> FeatureValue {
     FeatureValue::double(if count == 0 { 0.0 } else { part as f64 / count as f64 })
 }
 
-fn legs(legs: &[Leg], payment: &Payment<'_>) -> Result<Vec<LegPlan>, LegError> {
-    let mut plans = Vec::with_capacity(legs.len());
-    for ((number, leg), amount) in (0..).zip(legs).zip(&payment.plan.amounts) {
-        let amount = amount.eval_int(payment).or(Err(LegError::AmountFailed { leg: number }))?;
-        let minor = u128::try_from(amount).or(Err(LegError::NegativeAmount { leg: number, amount }))?;
-        let (debit, credit) = (account(leg.debit, payment.facts), account(leg.credit, payment.facts));
-        if debit == credit {
-            return Err(LegError::SameAccount { leg: number });
-        }
-        if minor > 0 {
-            plans.push(LegPlan { leg: number, debit, credit, amount: Amount::new(minor), code: leg.code });
-        }
-    }
-    Ok(plans)
-}
-
 fn account(account: LegAccount, facts: &Facts<'_>) -> AccountRef {
     match account {
         LegAccount::Single(template) => AccountRef::Single(template),
@@ -296,7 +336,7 @@ fn account(account: LegAccount, facts: &Facts<'_>) -> AccountRef {
 
 fn entity(facts: &Facts<'_>, attribute: AttributeIdx) -> Option<Token> {
     match facts.attributes.get(attribute.get())? {
-        Some(AttributeValue::Entity(token)) => Some(*token),
+        Some(AttributeValue::Entity { token, .. }) => Some(*token),
         _ => None,
     }
 }

@@ -1,5 +1,7 @@
 //! The input and the output of an evaluation.
 
+use std::fmt;
+
 use types::{AccountId, Amount, Code, Name, Timestamp, Token};
 
 use crate::index::{AccountTemplateIdx, FeatureIdx, ModelIdx, PaymentTypeIdx, StreamIdx};
@@ -70,7 +72,7 @@ pub struct Evaluation {
     ///
     /// An error means that the payment cannot be made, whatever the verdict. The caller must then decline it with
     /// [`LEG_FAILED`](crate::reason::LEG_FAILED).
-    pub legs: Result<Vec<LegPlan>, LegError>,
+    pub legs: Result<Vec<LegPlan>, Failure>,
 }
 
 /// The answer to a payment. Verdicts are ordered from the mildest to the strictest.
@@ -114,6 +116,95 @@ pub struct Reason {
     /// The name of the rule, or one of [`SYSTEM_REASONS`](crate::reason::SYSTEM_REASONS).
     pub code: Name,
     pub effect: Effect,
+    /// The first part of the policy that led to one of the system's reasons, unless it is about the score.
+    pub failure: Option<Failure>,
+}
+
+/// A part of a policy that could not be computed for a payment, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub part: Part,
+    pub cause: FailureCause,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.part, self.cause)
+    }
+}
+
+/// A part of a policy that is computed for every payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    Stream(Name),
+    Model(Name),
+    Rule(Name),
+    /// The position of the leg in the payment type, from 0.
+    Leg(u16),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream(name) => write!(f, "streams.{name}"),
+            Self::Model(name) => write!(f, "models.{name}"),
+            Self::Rule(name) => write!(f, "rule {name}"),
+            Self::Leg(number) => write!(f, "legs[{number}]"),
+        }
+    }
+}
+
+/// Why a part of a policy could not be computed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FailureCause {
+    /// It reads an attribute that the payment leaves out, or a feature that is missing: `payment.device`.
+    #[error("{0} is missing")]
+    Missing(Box<str>),
+    #[error("a result is out of range")]
+    Overflow,
+    #[error("division by zero")]
+    DivisionByZero,
+    #[error("a double that is not a number or out of range was converted to int")]
+    InvalidConversion,
+    /// A bug: the policy was compiled for values of other types.
+    #[error("a value is not of its declared type")]
+    Mistyped,
+    /// The model ran and gave no number.
+    #[error("the model gave no number")]
+    NoProbability,
+    /// In minor units.
+    #[error("the amount {0} is negative")]
+    NegativeAmount(i64),
+    #[error("it would move money from an account to itself")]
+    SameAccount,
+}
+
+impl FailureCause {
+    /// The stable name of the cause.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "missing",
+            Self::Overflow => "overflow",
+            Self::DivisionByZero => "division_by_zero",
+            Self::InvalidConversion => "invalid_conversion",
+            Self::Mistyped => "mistyped",
+            Self::NoProbability => "no_probability",
+            Self::NegativeAmount(_) => "negative_amount",
+            Self::SameAccount => "same_account",
+        }
+    }
+
+    /// The names of all causes.
+    pub const NAMES: [&'static str; 8] = [
+        "missing",
+        "overflow",
+        "division_by_zero",
+        "invalid_conversion",
+        "mistyped",
+        "no_probability",
+        "negative_amount",
+        "same_account",
+    ];
 }
 
 /// The effect of a reason.
@@ -163,29 +254,4 @@ pub enum AccountRef {
     Of(AccountTemplateIdx, Token),
     /// The account that the client named.
     Id(AccountId),
-}
-
-/// Why the transfers of a payment cannot be determined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LegError {
-    /// The expression gave a negative amount.
-    #[error("the amount of leg {leg} is {amount}, but it must not be negative")]
-    NegativeAmount {
-        /// Number of the leg, from 0.
-        leg: u16,
-        /// In minor units.
-        amount: i64,
-    },
-    /// The expression failed: an overflow, a division by zero, or an attribute that the payment leaves out.
-    #[error("the amount of leg {leg} cannot be calculated")]
-    AmountFailed {
-        /// Number of the leg, from 0.
-        leg: u16,
-    },
-    /// Both sides name the same account.
-    #[error("leg {leg} would move money from an account to itself")]
-    SameAccount {
-        /// Number of the leg, from 0.
-        leg: u16,
-    },
 }

@@ -9,7 +9,8 @@
 //! An evaluation goes in this order: the streams that record the payment, features, models, rules, thresholds, legs.
 //! Each feature is computed once. The verdict is the strictest one that rules, thresholds and failures ask for. A rule
 //! that fails for any reason other than a missing value always asks for a review, and so does a stream that cannot
-//! record the payment: neither is ever skipped silently. The codes of the system's own reasons are in [`reason`].
+//! record the payment: neither is ever skipped silently. The codes of the system's own reasons are in [`reason`]; what
+//! they mean and what to do is in `docs/reasons.md`.
 //!
 //! # The document
 //!
@@ -26,6 +27,11 @@
 //! it applies to and must be valid for all of them; `payments` limits it to some types. An optional attribute or a
 //! feature may be missing. `has(payment.device)` tests for that; if an expression reads a missing value without
 //! testing, `on_missing_feature` decides.
+//!
+//! An entity can be compared with another one of its kind, and with strings: `payment.merchant == 'm-17'` or
+//! `payment.merchant in ['m-17', 'm-18']`. Strings are equal if they are the same byte by byte: `Café`, `café` and
+//! `café ` are three values, and so are two ways to write é in Unicode. A policy is stored in the clear and never
+//! erased, so it should not contain the names of persons.
 //!
 //! An input of a model that is missing is best written as `has(payment.risk) ? payment.risk : 0.0 / 0.0`: the model gets
 //! NaN, and each branch of a tree says where NaN goes.
@@ -53,7 +59,8 @@ mod value;
 
 pub use bundle::{Bundle, BundleError, DOCUMENT, is_file_name, model_files};
 pub use evaluation::{
-    AccountRef, Effect, Evaluation, Facts, LegError, LegPlan, Reason, Score, StreamRecord, Verdict, WindowSource,
+    AccountRef, Effect, Evaluation, Facts, Failure, FailureCause, LegPlan, Part, Reason, Score, StreamRecord, Verdict,
+    WindowSource,
 };
 pub use index::{
     AccountTemplateIdx, AttributeIdx, EntityIdx, FeatureIdx, LedgerIdx, ModelIdx, PaymentTypeIdx, StreamIdx,

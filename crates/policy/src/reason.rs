@@ -15,8 +15,7 @@ pub const STREAM_FAILED: &str = "stream_failed";
 pub const SCORE_REVIEW: &str = "score_review";
 /// The score reached `decline_at`.
 pub const SCORE_DECLINE: &str = "score_decline";
-/// The transfers of the payment cannot be determined; see [`LegError`](crate::LegError). The caller always declines the
-/// payment.
+/// The transfers of the payment cannot be determined. The caller always declines the payment.
 pub const LEG_FAILED: &str = "leg_failed";
 
 /// All codes of the system. No rule can have one of these names.
@@ -45,5 +44,30 @@ impl Codes {
             score_review: name(SCORE_REVIEW),
             score_decline: name(SCORE_DECLINE),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FailureCause, MissingReason};
+
+    const PAGE: &str = include_str!("../../../docs/reasons.md");
+
+    #[test]
+    fn every_reason_of_the_system_has_a_section_that_says_what_to_do() {
+        let sections: Vec<&str> = PAGE.split("\n## ").collect();
+        for reason in SYSTEM_REASONS {
+            let section = sections.iter().find(|section| section.starts_with(&format!("{reason}\n")));
+            assert!(section.is_some_and(|section| section.contains("**What to do.**")), "docs/reasons.md: {reason}");
+        }
+    }
+
+    #[test]
+    fn every_cause_and_every_reason_for_a_missing_feature_is_in_a_table() {
+        let rows: Vec<&str> = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        let missing = MissingReason::ALL.map(MissingReason::as_str);
+        let expected: Vec<&str> = FailureCause::NAMES.into_iter().chain(missing).collect();
+        assert_eq!(rows, expected);
     }
 }

@@ -16,7 +16,11 @@ pub enum AttributeValue {
     Double(f64),
     Bool(bool),
     Time(Timestamp),
-    Entity(Token),
+    Entity {
+        token: Token,
+        /// The value that the token stands for, with which rules compare. No entry keeps it in the clear.
+        text: Box<str>,
+    },
     Account(AccountId),
 }
 
@@ -62,7 +66,7 @@ impl AttributeValue {
             Self::Double(_) => 2,
             Self::Bool(_) => 3,
             Self::Time(_) => 4,
-            Self::Entity(_) => 5,
+            Self::Entity { .. } => 5,
             Self::Account(_) => 6,
         }
     }
@@ -77,7 +81,7 @@ impl Ord for AttributeValue {
             (Self::Double(a), Self::Double(b)) => a.total_cmp(b),
             (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
             (Self::Time(a), Self::Time(b)) => a.cmp(b),
-            (Self::Entity(a), Self::Entity(b)) => a.cmp(b),
+            (Self::Entity { token: a, .. }, Self::Entity { token: b, .. }) => a.cmp(b),
             (Self::Account(a), Self::Account(b)) => a.cmp(b),
             (a, b) => a.rank().cmp(&b.rank()),
         }
@@ -107,7 +111,7 @@ impl AttributeKind {
             (Self::Int, AttributeValue::Int(_))
             | (Self::Bool, AttributeValue::Bool(_))
             | (Self::Time, AttributeValue::Time(_))
-            | (Self::Entity(_), AttributeValue::Entity(_))
+            | (Self::Entity(_), AttributeValue::Entity { .. })
             | (Self::Account, AttributeValue::Account(_)) => true,
             _ => false,
         }
@@ -174,6 +178,16 @@ impl FeatureType {
 }
 
 impl MissingReason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::AttributeAbsent,
+        Self::WindowTruncated,
+        Self::TooManyEntities,
+        Self::ExpressionFailed,
+        Self::OutOfRange,
+        Self::Unavailable,
+    ];
+
     /// The stable name of the reason.
     pub const fn as_str(self) -> &'static str {
         match self {

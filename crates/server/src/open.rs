@@ -41,8 +41,8 @@ pub struct Options {
     pub layout: Layout,
     /// Most events that wait for the engine. Each event of a batch counts. Further requests are refused.
     pub queue_events_max: usize,
-    /// Creates one more API key for the first principal, in case its key was lost.
-    pub new_api_key: bool,
+    /// Creates one more API key, in case one was lost.
+    pub new_api_key: Option<KeyFor>,
     /// How far ahead the wall clock may be before writes are refused.
     pub clock: ClockBounds,
     /// Whether an operator confirmed the wall clock, however long after the last entry it is.
@@ -62,7 +62,7 @@ impl Options {
             data: data.to_owned(),
             layout: Layout::STANDARD,
             queue_events_max: 65_536,
-            new_api_key: false,
+            new_api_key: None,
             clock: ClockBounds::STANDARD,
             confirm_clock: false,
             disk_reserve_bytes: Self::DISK_RESERVE_BYTES,
@@ -75,6 +75,23 @@ impl Options {
     pub const DISK_RESERVE_BYTES: u64 = 1 << 30;
     /// 24 hours.
     pub const SCRUB_PERIOD: Span = Span::from_secs(24 * 3_600);
+}
+
+/// Whose API key a start creates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyFor {
+    /// The only principal, apart from the system.
+    OnlyPrincipal,
+    Principal(ActorId),
+}
+
+/// An API key that a start created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// The principal that it identifies, and its name.
+    pub principal: (ActorId, Box<str>),
+    /// The key itself, which is shown once and not stored.
+    pub key: String,
 }
 
 /// Why a server does not start.
@@ -99,6 +116,12 @@ pub enum OpenError {
     /// Writes are refused, for example because the clock is not believed.
     #[error("a new API key cannot be made now: {0}")]
     WritesClosed(WritesClosed),
+    /// There are several principals, and nobody said which one gets the new API key.
+    #[error("there are several principals; say which one gets the new API key, with --principal: {0}")]
+    SeveralPrincipals(String),
+    /// The principal that should get the new API key does not exist, or is the system.
+    #[error("principal {0} cannot get an API key; those that can are: {1}")]
+    NoSuchPrincipal(ActorId, String),
     #[error(transparent)]
     Proofs(#[from] ProofError),
     #[error("cannot start a thread: {0}")]
@@ -109,8 +132,8 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Opened {
     pub core: Core,
-    /// An API key that this start created. It is shown once and not stored.
-    pub api_key: Option<String>,
+    /// The API key that this start created, if any.
+    pub api_key: Option<NewKey>,
     /// What recovery found in the journal.
     pub recovered: Recovered,
     threads: Threads,
@@ -332,34 +355,52 @@ fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
     Ok(Some(Arc::new(policy)))
 }
 
+/// The principal that gets a new API key, and its name. `None` if there is no principal yet.
+fn owner(engine: &Engine, wanted: KeyFor) -> Result<Option<(ActorId, Box<str>)>, OpenError> {
+    let principals: Vec<(ActorId, Box<str>)> = engine
+        .principals()
+        .filter(|(_, principal)| principal.kind != PrincipalKind::System)
+        .map(|(actor, principal)| (actor, principal.name.clone()))
+        .collect();
+    let listed = || principals.iter().map(|(actor, name)| format!("{actor} ({name})")).collect::<Vec<_>>().join(", ");
+    match (wanted, principals.as_slice()) {
+        (KeyFor::OnlyPrincipal, [] | [_]) => Ok(principals.into_iter().next()),
+        (KeyFor::OnlyPrincipal, _) => Err(OpenError::SeveralPrincipals(listed())),
+        (KeyFor::Principal(wanted), _) => match principals.iter().find(|(actor, _)| *actor == wanted) {
+            Some(found) => Ok(Some(found.clone())),
+            None => Err(OpenError::NoSuchPrincipal(wanted, listed())),
+        },
+    }
+}
+
 /// Writes the entries that a new journal needs: the first entry, and a principal with an API key. A further API key belongs
-/// to the same principal, so that its owner remains the same actor.
+/// to an existing principal, so that its owner remains the same actor.
 fn prepare(
     decider: &mut Decider,
     writer: &mut Writer<ReplyTo, FileJournal<Directory>>,
     (keys, index): (&KeyStore<Directory>, &Index),
     guard: &Guard,
-    new_api_key: bool,
-) -> Result<Option<String>, OpenError> {
+    new_api_key: Option<KeyFor>,
+) -> Result<Option<NewKey>, OpenError> {
     let (now, closed) = guard.observe();
     if decider.engine().applied() == Seq::ZERO {
         writer.hold(decider.start(now, writer.journal().identity().origin));
     }
     let newest = decider.engine().credentials().map(|added| added.credential.get()).max();
     let mut revealed = None;
-    if newest.is_none() || new_api_key {
+    if newest.is_none() || new_api_key.is_some() {
         if let Some(closed) = closed {
             return Err(OpenError::WritesClosed(closed));
         }
         let mut commands: Vec<Command> = Vec::new();
-        let first = decider.engine().principals().find(|(_, principal)| principal.kind != PrincipalKind::System);
-        let principal = first.map_or(ActorId::new(1), |(actor, _)| actor);
-        if first.is_none() {
-            let kind = PrincipalKind::Service;
-            commands.push(PrincipalAdded { actor: principal, kind, name: "made at start".into() }.into());
-        }
+        let owner = owner(decider.engine(), new_api_key.unwrap_or(KeyFor::OnlyPrincipal))?;
+        let (principal, name) = owner.unwrap_or_else(|| {
+            let (actor, name) = (ActorId::new(1), Box::from("made at start"));
+            commands.push(PrincipalAdded { actor, kind: PrincipalKind::Service, name: Box::clone(&name) }.into());
+            (actor, name)
+        });
         let key = ApiKey::generate(CredentialId::new(newest.unwrap_or(0) + 1), &mut random);
-        revealed = Some(key.reveal());
+        revealed = Some(NewKey { principal: (principal, name), key: key.reveal() });
         let added = CredentialAdded {
             credential: key.credential(),
             principal,

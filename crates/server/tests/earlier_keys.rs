@@ -6,7 +6,7 @@ use disk::Directory;
 use edge::auth::{AuthError, Authenticator as _, Caller, Presented};
 use engine::{ApiKeyAdded, Entry, Fact, Header, IdentityFact};
 use journal::{DurableLog as _, FrameBuilder, Layout, SegmentStore as _};
-use server::{Core, Opened, Options};
+use server::{Core, KeyFor, OpenError, Opened, Options};
 use types::{ActorId, CredentialId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 use vault::ApiKey;
 
@@ -69,8 +69,9 @@ async fn keys_of_an_earlier_release_are_the_actors_that_they_were() {
         journal.sync().unwrap();
         journal.mark().unwrap();
     }
-    let all = Caller { actor: ActorId::new(1), scopes: api::Scope::ALL.bits() };
-    let reads = Caller { actor: ActorId::new(2), scopes: api::Scope::LEDGER_READ.bits() };
+    let all = Caller { actor: ActorId::new(1), credential: CredentialId::new(1), scopes: api::Scope::ALL.bits() };
+    let reads =
+        Caller { actor: ActorId::new(2), credential: CredentialId::new(2), scopes: api::Scope::LEDGER_READ.bits() };
     let options = Options { confirm_clock: true, disk_reserve_bytes: 0, ..Options::new(data.path()) };
     let opened = Opened::open(&options).unwrap();
     assert!(opened.api_key.is_none(), "a journal with a key needs no other");
@@ -79,10 +80,20 @@ async fn keys_of_an_earlier_release_are_the_actors_that_they_were() {
     assert_eq!(opened.core.durable(), Seq::new(3), "a start writes nothing");
     opened.close().unwrap();
 
-    let opened = Opened::open(&Options { new_api_key: true, ..options }).unwrap();
+    let with_key = |whose| Opened::open(&Options { new_api_key: Some(whose), ..options.clone() });
+    let told = |opened: Result<Opened, OpenError>| opened.map(drop).unwrap_err().to_string();
+    let several = "there are several principals; say which one gets the new API key, with --principal: ";
+    assert!(told(with_key(KeyFor::OnlyPrincipal)).starts_with(several), "both are listed");
+    for nobody in [0, 3] {
+        let refused = told(with_key(KeyFor::Principal(ActorId::new(nobody))));
+        assert!(refused.starts_with(&format!("principal {nobody} cannot get an API key; ")), "{refused}");
+    }
+    let opened = with_key(KeyFor::Principal(ActorId::new(2))).unwrap();
     let new = opened.api_key.clone().unwrap();
-    assert!(new.starts_with("fin_3_"), "keys are numbered on");
-    assert_eq!(ask(&opened.core, &new).await, Ok(all), "the new key is one of the first principal");
+    assert_eq!(new.principal.0, ActorId::new(2));
+    assert!(new.key.starts_with("fin_3_"), "keys are numbered on");
+    let second = Caller { credential: CredentialId::new(3), scopes: api::Scope::ALL.bits(), ..reads };
+    assert_eq!(ask(&opened.core, &new.key).await, Ok(second), "the new key is one of the principal that was named");
     assert_eq!(ask(&opened.core, &key(1).reveal()).await, Ok(all));
     assert_eq!(ask(&opened.core, &key(2).reveal()).await, Ok(reads));
     opened.close().unwrap();

@@ -99,7 +99,7 @@ pub(crate) fn account(template: &'static str, customer: Token) -> NewAccount {
 /// The customer and the merchant of a payment, in the order of the attributes of its type.
 pub(crate) fn entities(payment_type: &str, attributes: &[Option<AttributeValue>]) -> (Token, Option<Token>) {
     let token = |place: usize| match attributes.get(place) {
-        Some(Some(AttributeValue::Entity(token))) => Some(*token),
+        Some(Some(AttributeValue::Entity { token, .. })) => Some(*token),
         _ => None,
     };
     let places = if payment_type == "card" { (0, Some(1)) } else { (0, None) };

@@ -42,8 +42,8 @@ fn ids_are_strings() {
     let with = |id: &str, detail: &str| {
         account(&format!(r#"{{"id": {id}, "ledger": 1, "code": 1}}"#), "invalid_field", "/id", detail);
     };
-    with("7", "found a whole number, expected a string with an id");
-    with("7.5", "found a number with a fraction or beyond 64 bits, expected a string with an id");
+    with("7", "found the number 7, expected a string with an id");
+    with("7.5", "found the number 7.5, expected a string with an id");
     with("\"x\"", "`x` is not a 128-bit id: write a hyphenated UUID or a decimal number, in a string");
     with("\"0\"", "an id must be neither 0 nor 2^128 - 1");
 }
@@ -56,7 +56,7 @@ fn flags_have_names() {
         account(&format!(r#"{{"id": "7", "ledger": 1, "code": 1, "flags": {flags}}}"#), "invalid_field", field, detail);
     };
     with("\"history\"", "/flags", "found a string, expected an array");
-    with("[\"history\", 3]", "/flags/1", &format!("found a whole number, {KNOWN}"));
+    with("[\"history\", 3]", "/flags/1", &format!("found the number 3, {KNOWN}"));
     with("[\"pending\"]", "/flags/0", &format!("found `pending`, {KNOWN}"));
     with("[\"history\", \"history\"]", "/flags/1", "`history` is given twice");
 }
@@ -68,7 +68,7 @@ fn user_data_keeps_every_digit() {
         account(&body, "invalid_field", &format!("/{field}"), detail);
     };
     const WIDE: &str = "expected a string with a decimal below 2^128 or a hyphenated UUID";
-    with("user_data_128", "5", &format!("found a whole number, {WIDE}"));
+    with("user_data_128", "5", &format!("found the number 5, {WIDE}"));
     with("user_data_128", "\"-5\"", &format!("found `-5`, {WIDE}"));
     with(
         "user_data_64",
@@ -87,7 +87,7 @@ fn a_transfer_needs_a_valid_amount_and_an_asset() {
     };
     const EXPECTED: &str = "expected a string with a whole number of minor units, such as \"1250\"";
     with("", "missing_field", "/amount", "the field `amount` is required");
-    with(r#", "amount": 1250"#, "invalid_field", "/amount", &format!("found a whole number, {EXPECTED}"));
+    with(r#", "amount": 1250"#, "invalid_field", "/amount", &format!("found the number 1250, {EXPECTED}"));
     with(
         r#", "amount": "12.50""#,
         "invalid_field",
@@ -173,7 +173,7 @@ fn an_error_in_a_batch_names_its_place() {
         let body = format!(r#"{{"accounts": [{{"id": "1", "ledger": 1, "code": 1}}, {order}]}}"#);
         check(orders::accounts(&NO_KEY, body.as_bytes()), code, field, detail);
     };
-    batch("5", "invalid_field", "/accounts/1", "found a whole number, expected an object");
+    batch("5", "invalid_field", "/accounts/1", "found the number 5, expected an object");
     batch("{}", "id_required", "/accounts/1/id", "expected `id` or the header Idempotency-Key, found neither");
     batch(
         r#"{"id": "2", "ledger": 1, "code": 0}"#,

@@ -62,16 +62,16 @@ fn attributes_must_match_the_policy() {
         "age",
         "1.5",
         "invalid_attribute",
-        "found a number with a fraction or beyond 64 bits, expected a whole number from -2^63 to 2^63 - 1",
+        "found the number 1.5, expected a whole number from -2^63 to 2^63 - 1",
     );
     attribute(
         "age",
         "9223372036854775808",
         "invalid_attribute",
-        "found a whole number, expected a whole number from -2^63 to 2^63 - 1",
+        "found the number 9223372036854775808, expected a whole number from -2^63 to 2^63 - 1",
     );
     attribute("rate", "\"high\"", "invalid_attribute", "found a string, expected a number");
-    attribute("trusted", "1", "invalid_attribute", "found a whole number, expected true or false");
+    attribute("trusted", "1", "invalid_attribute", "found the number 1, expected true or false");
     attribute(
         "since",
         "\"1969-01-01T00:00:00Z\"",
@@ -93,6 +93,17 @@ fn attributes_must_match_the_policy() {
     );
     attribute("email", "{}", "invalid_field", &format!("found an object, {SCALAR}"));
     attribute("customer", "[1]", "invalid_field", &format!("found an array, {SCALAR}"));
+}
+
+#[test]
+fn a_number_without_a_fraction_is_an_integer_however_it_is_written() {
+    for (given, expected) in [("1.0", 1), ("1e2", 100), ("-0.0", 0), ("-7.00e1", -70), ("9007199254740992.0", 1 << 53)]
+    {
+        let parsed =
+            parse(&body(&format!(r#"{{"customer": "alice", "recipient": "bob", "age": {given}}}"#))).expect("valid");
+        let new = parsed.tokenised(Digest::default(), None, |_: &types::Name, _: &str, _| Ok::<_, ()>(Token::new(1)));
+        assert!(new.expect("tokens").attributes.contains(&Some(AttributeValue::Int(expected))), "{given}");
+    }
 }
 
 #[test]
@@ -145,9 +156,9 @@ fn entities_are_tokenised_and_personal_values_sealed() {
     let new = parsed.tokenised(Digest::default(), None, token).expect("tokens");
     assert_eq!(asked, ["customer alice true", "customer bob true", "device phone-1 false"]);
     let values = [
-        Some(AttributeValue::Entity(Token::new(1))),
-        Some(AttributeValue::Entity(Token::new(2))),
-        Some(AttributeValue::Entity(Token::new(3))),
+        Some(AttributeValue::Entity { token: Token::new(1), text: "alice".into() }),
+        Some(AttributeValue::Entity { token: Token::new(2), text: "bob".into() }),
+        Some(AttributeValue::Entity { token: Token::new(3), text: "phone-1".into() }),
         Some(AttributeValue::Text("NO".into())),
         Some(AttributeValue::Text("a@example.org".into())),
         None,

@@ -14,7 +14,7 @@ use engine::{
 use expect_test::{Expect, expect};
 use journal::{Context, EntryInContext};
 use ledger::{AccountFlags, Book, NewAccount, NewTransfer, TransferFlags, TransferKey, TransferStatus};
-use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
+use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Part, Reason, Verdict};
 use types::{
     AccountId, ActorId, Amount, CredentialId, Digest, KeyId, LedgerId, Name, Origin, PaymentId, RequestId, Sealed, Seq,
     ShardId, Span, TenantId, Timestamp, Token,
@@ -82,8 +82,13 @@ fn decided() -> PaymentDecided {
         verdict: Verdict::Review,
         score: 720,
         reasons: vec![
-            Reason { code: name("card_velocity"), effect: Effect::Score(200) },
-            Reason { code: name("score_review"), effect: Effect::Review },
+            Reason { code: name("card_velocity"), effect: Effect::Score(200), failure: None },
+            Reason { code: name("score_review"), effect: Effect::Review, failure: None },
+            Reason {
+                code: name("rule_failed"),
+                effect: Effect::Review,
+                failure: Some(Failure { part: Part::Rule(name("share")), cause: FailureCause::DivisionByZero }),
+            },
         ],
         tags: vec!["new customer".to_owned()],
         features: vec![
@@ -127,97 +132,106 @@ fn a_decided_payment_is_shown_with_the_names_of_its_policy() {
     check(
         Fact::PaymentDecided(Arc::new(decided())),
         &expect![[r#"
-        {
-          "cursor": "00000000-0000-0000-0000-000000000009.0.12",
-          "sequence": 12,
-          "kind": "payment_decided",
-          "decided_at": "1970-01-01T00:00:01Z",
-          "occurred_at": "1970-01-01T00:00:01Z",
-          "actor": 4,
-          "request": "00000000-0000-0000-0000-000000000007",
-          "data": {
-            "type": "card",
-            "ledger": 978,
-            "amount": "1250",
-            "asset": "EUR/2",
-            "status": "in_review",
-            "capture": "manual",
-            "deadline": {
-              "at": "1970-01-01T00:01:30Z",
-              "then": "expire"
-            },
-            "payment": "00000000-0000-0000-0000-000000000007",
-            "verdict": "review",
-            "score": 720,
-            "reasons": [
-              {
-                "code": "card_velocity",
-                "effect": "score",
-                "points": 200
-              },
-              {
-                "code": "score_review",
-                "effect": "review"
-              }
-            ],
-            "tags": [
-              "new customer"
-            ],
-            "attributes": {
-              "country": "NO",
-              "customer": {
-                "token": "00000000-0000-0000-0000-000000000005"
-              }
-            },
-            "features": [
-              {
-                "name": "spend_1d",
-                "value": 125000
-              },
-              {
-                "name": "mean_1d",
-                "value": null,
-                "missing": "window_truncated"
-              },
-              {
-                "name": "night",
-                "value": true
-              }
-            ],
-            "models": [
-              {
-                "name": "fraud",
-                "probability": 0.52
-              }
-            ],
-            "policy": {
-              "name": "retail",
-              "digest": "0000000000000000000000000000000000000000000000000000000000000000",
-              "sequence": 3
-            },
-            "decided_at": "1970-01-01T00:00:01Z",
-            "occurred_at": "1970-01-01T00:00:01Z",
-            "late": false,
-            "sequence": 12,
-            "accounts": [],
-            "transfers": [
-              {
-                "payment": "00000000-0000-0000-0000-000000000007",
-                "number": 0,
-                "debit_account": "00000000-0000-0000-0000-000000000001",
-                "credit_account": "00000000-0000-0000-0000-000000000002",
+            {
+              "cursor": "00000000-0000-0000-0000-000000000009.0.12",
+              "sequence": 12,
+              "kind": "payment_decided",
+              "decided_at": "1970-01-01T00:00:01Z",
+              "occurred_at": "1970-01-01T00:00:01Z",
+              "actor": 4,
+              "request": "00000000-0000-0000-0000-000000000007",
+              "data": {
+                "type": "card",
+                "ledger": 978,
                 "amount": "1250",
                 "asset": "EUR/2",
-                "ledger": 978,
-                "code": 1,
-                "flags": [
-                  "pending"
+                "status": "in_review",
+                "capture": "manual",
+                "deadline": {
+                  "at": "1970-01-01T00:01:30Z",
+                  "then": "expire"
+                },
+                "payment": "00000000-0000-0000-0000-000000000007",
+                "verdict": "review",
+                "score": 720,
+                "reasons": [
+                  {
+                    "code": "card_velocity",
+                    "effect": "score",
+                    "points": 200
+                  },
+                  {
+                    "code": "score_review",
+                    "effect": "review"
+                  },
+                  {
+                    "code": "rule_failed",
+                    "effect": "review",
+                    "failure": {
+                      "rule": "share",
+                      "cause": "division_by_zero",
+                      "detail": "rule share: division by zero"
+                    }
+                  }
                 ],
-                "created_at": "1970-01-01T00:00:01.000000001Z"
+                "tags": [
+                  "new customer"
+                ],
+                "attributes": {
+                  "country": "NO",
+                  "customer": {
+                    "token": "00000000-0000-0000-0000-000000000005"
+                  }
+                },
+                "features": [
+                  {
+                    "name": "spend_1d",
+                    "value": 125000
+                  },
+                  {
+                    "name": "mean_1d",
+                    "value": null,
+                    "missing": "window_truncated"
+                  },
+                  {
+                    "name": "night",
+                    "value": true
+                  }
+                ],
+                "models": [
+                  {
+                    "name": "fraud",
+                    "probability": 0.52
+                  }
+                ],
+                "policy": {
+                  "name": "retail",
+                  "digest": "0000000000000000000000000000000000000000000000000000000000000000",
+                  "sequence": 3
+                },
+                "decided_at": "1970-01-01T00:00:01Z",
+                "occurred_at": "1970-01-01T00:00:01Z",
+                "late": false,
+                "sequence": 12,
+                "accounts": [],
+                "transfers": [
+                  {
+                    "payment": "00000000-0000-0000-0000-000000000007",
+                    "number": 0,
+                    "debit_account": "00000000-0000-0000-0000-000000000001",
+                    "credit_account": "00000000-0000-0000-0000-000000000002",
+                    "amount": "1250",
+                    "asset": "EUR/2",
+                    "ledger": 978,
+                    "code": 1,
+                    "flags": [
+                      "pending"
+                    ],
+                    "created_at": "1970-01-01T00:00:01.000000001Z"
+                  }
+                ]
               }
-            ]
-          }
-        }"#]],
+            }"#]],
     );
 }
 

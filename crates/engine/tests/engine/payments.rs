@@ -21,7 +21,7 @@ fn an_id_is_decided_once_and_answers_the_same() {
         pay P1 top_up 5000 customer=alice -> posted
         entries -> 4
         pay P1 top_up 5000 customer=alice -> posted
-        pay P1 top_up 5001 customer=alice -> payment 00000000-0000-0000-0000-000000000001 exists with different content
+        pay P1 top_up 5001 customer=alice -> payment 00000000-0000-0000-0000-000000000001 exists with different content; a retry must send the same content, and another payment needs another id
         entries -> 4
         wallet alice -> 5000 held 0
         ",
@@ -71,7 +71,7 @@ fn a_hold_is_captured_voided_or_expires() {
         wait 7d
         show P4 -> expired
         wallet alice -> 88990 held 0
-        capture P4 R3 -> cannot capture a payment that is expired
+        capture P4 R3 -> cannot capture a payment that is expired, only one that is held
         ",
     );
 }
@@ -106,7 +106,7 @@ fn a_passed_review_deadline_does_what_the_type_declares() {
         show P2 -> expired
         show P3 -> held
         wallet alice -> 300000 held 50500
-        approve P2 R1 -> cannot approve a payment that is expired
+        approve P2 R1 -> cannot approve a payment that is expired, only one that is in_review
         wait 7d
         show P3 -> expired
         wallet alice -> 300000 held 0
@@ -120,12 +120,12 @@ fn a_refund_moves_everything_back_once() {
         "
         pay P1 top_up 5000 customer=alice -> posted
         pay P2 card 1000 customer=alice -> held
-        refund P2 R1 -> cannot refund a payment that is held
+        refund P2 R1 -> cannot refund a payment that is held, only one that is posted
         capture P2 R2 -> posted
         wallet alice -> 3990 held 0
         refund P2 R3 -> refunded
         wallet alice -> 5000 held 0
-        refund P2 R4 -> cannot refund a payment that is refunded
+        refund P2 R4 -> cannot refund a payment that is refunded, only one that is posted
         ",
     );
 }
@@ -152,8 +152,8 @@ fn a_verb_is_idempotent_by_its_request_id() {
         capture P2 R1 -> posted
         entries -> 6
         capture P2 R1 -> posted
-        void P2 R1 -> this request id was already used to capture the payment
-        capture P2 R2 -> cannot capture a payment that is posted
+        void P2 R1 -> this Idempotency-Key was already used to capture the payment; give every verb its own
+        capture P2 R2 -> cannot capture a payment that is posted, only one that is held
         entries -> 6
         capture P9 R1 -> payment 00000000-0000-0000-0000-000000000009 not found
         ",

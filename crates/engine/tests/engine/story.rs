@@ -109,7 +109,7 @@ impl World {
                 ("in", _) => occurred_at = Some(self.now.saturating_add(value.parse().unwrap())),
                 (_, Some((idx, attribute))) => {
                     assert!(matches!(attribute.kind, AttributeKind::Entity(_)));
-                    values[idx.get()] = Some(AttributeValue::Entity(token(value)));
+                    values[idx.get()] = Some(AttributeValue::Entity { token: token(value), text: value.into() });
                 }
                 (_, None) => panic!("no such attribute: {name}"),
             }

@@ -11,7 +11,7 @@ use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Phy
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, Type, TypePtr};
-use policy::{FeatureType, FeatureValue, Policy};
+use policy::{Failure, FeatureType, FeatureValue, Policy};
 use tables::{Id, IdKind};
 use tempfile::NamedTempFile;
 use types::Timestamp;
@@ -46,7 +46,7 @@ const FIRST: [(&str, Values); 4] = [
     ("status", Values::Text(Vec::new())),
     ("score", Values::Int32(Vec::new())),
 ];
-const TEXTS: [&str; 2] = ["reasons", "tags"];
+const TEXTS: [&str; 3] = ["reasons", "failures", "tags"];
 const LABEL: &str = "label";
 const ERROR: &str = "error";
 
@@ -127,6 +127,12 @@ impl Output {
                     }
                 }
                 next().push_joined(decided.reasons.iter().map(|reason| reason.code.as_str()));
+                let failures: Vec<String> = decided
+                    .reasons
+                    .iter()
+                    .filter_map(|reason| reason.failure.as_ref().map(Failure::to_string))
+                    .collect();
+                next().push_joined(failures.iter().map(String::as_str));
                 next().push_joined(decided.tags.iter().map(String::as_str));
             }
             Err(_) => {

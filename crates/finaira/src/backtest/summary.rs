@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use engine::{PaymentDecided, PaymentStatus};
-use policy::{FeatureValue, Policy, Verdict};
+use policy::{Failure, FailureCause, FeatureValue, Policy, Verdict};
 use tables::Labels;
 use types::{Asset, Name};
 
@@ -65,6 +65,8 @@ pub(crate) struct Summary {
     statuses: BTreeMap<PaymentStatus, Sum>,
     refusals: BTreeMap<&'static str, u64>,
     reasons: BTreeMap<Name, Hits>,
+    /// What failed, and the reason of the system that followed.
+    failures: BTreeMap<(Name, String), Hits>,
     tags: BTreeMap<String, Hits>,
     missing: BTreeMap<u16, u64>,
     labelled: Labelled,
@@ -96,6 +98,9 @@ impl Summary {
             match self.reasons.get_mut(&reason.code) {
                 Some(hits) => hits.add(positive),
                 None => self.reasons.entry(reason.code.clone()).or_default().add(positive),
+            }
+            if let Some(failure) = &reason.failure {
+                self.failures.entry((reason.code.clone(), failure_kind(failure))).or_default().add(positive);
             }
         }
         for tag in &decided.tags {
@@ -149,6 +154,8 @@ impl Summary {
         section(&mut out, "Statuses", &self.status_table(asset));
         section(&mut out, "Refused by the ledger", &self.refusal_table());
         section(&mut out, "Rules and reasons", &self.reason_table(policy));
+        let failures = self.failures.iter().map(|((code, what), hits)| (format!("{code}, {what}"), *hits));
+        section(&mut out, "Failures", &self.hits_table("reason, and what failed", failures));
         section(&mut out, "Tags", &self.hits_table("tag", self.tags.iter().map(|(tag, hits)| (tag.as_str(), *hits))));
         if let Some(labels) = labels {
             section(&mut out, "Labels", &super::labels::table(labels));
@@ -225,11 +232,11 @@ impl Summary {
         self.hits_table("reason", rules.iter().map(|name| (name.as_str(), of(name))).chain(others))
     }
 
-    fn hits_table<'a>(&self, what: &str, hits: impl Iterator<Item = (&'a str, Hits)>) -> Table {
+    fn hits_table(&self, what: &str, hits: impl Iterator<Item = (impl Into<String>, Hits)>) -> Table {
         let mut table = Table::new([what, "payments", "share", "fraud", "of labelled"]);
         for (name, hits) in hits {
             table.row(vec![
-                name.to_owned(),
+                name.into(),
                 thousands(hits.payments.into()),
                 percent(hits.payments, self.all.count),
                 thousands(hits.fraud.into()),
@@ -264,6 +271,20 @@ impl Summary {
             table.row(vec![name.to_owned(), thousands((*count).into()), percent(*count, self.all.count)]);
         }
         table
+    }
+}
+
+/// A failure without what differs from payment to payment.
+fn failure_kind(failure: &Failure) -> String {
+    match failure.cause {
+        FailureCause::NegativeAmount(_) => format!("{}: the amount is negative", failure.part),
+        FailureCause::Missing(_)
+        | FailureCause::Overflow
+        | FailureCause::DivisionByZero
+        | FailureCause::InvalidConversion
+        | FailureCause::Mistyped
+        | FailureCause::NoProbability
+        | FailureCause::SameAccount => failure.to_string(),
     }
 }
 

@@ -37,7 +37,7 @@ impl Process {
         let (mut key, mut address) = (None, None);
         for line in BufReader::new(stdout).lines() {
             let line = line?;
-            if let Some((_, found)) = line.split_once("API key (shown once, keep it): ") {
+            if let Some((_, found)) = line.split_once(" (shown once, keep it): ") {
                 key = Some(found.to_owned());
             }
             if let Some(found) = line.strip_prefix("Listening on http://") {

@@ -156,7 +156,7 @@ impl Server {
             let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
             let base = format!("http://{}", listener.local_addr()?);
             let mut opened = Opened::open(&Options::new(data))?;
-            let key = opened.api_key.take().context("the new server generated no API key")?;
+            let key = opened.api_key.take().context("the new server generated no API key")?.key;
             let (stop, stopping) = oneshot::channel();
             // The server stops when it is asked to, or when the sender is dropped.
             let until = async move { drop(stopping.await) };

@@ -250,7 +250,7 @@ impl Report<'_> {
         let seconds = self.elapsed.as_secs_f64();
         let payments = u32::try_from(latencies.len()).unwrap_or(u32::MAX);
         format!(
-            "SPEED\n{} payments and their follow-ups in {seconds:.1} s: {:.0} payments a second, each on disk before\n\
+            "SPEED, measured on this machine\n{} payments and their follow-ups in {seconds:.1} s: {:.0} payments a second, each on disk before\n\
              its response. Latency of decisions as clients saw it: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms.\n",
             grouped(payments.into()),
             f64::from(payments) / seconds,

@@ -1,4 +1,5 @@
-//! Plays the month against the server with several clients at once; each takes the next step.
+//! Plays the month against the server with several clients at once; each takes the next step, and waits until the steps that it
+//! depends on are done.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -78,6 +79,8 @@ pub(super) struct Run<'a> {
 #[derive(Debug, Default)]
 struct Board {
     fates: Vec<Option<Fate>>,
+    /// The positions of the steps of the current phase that are done.
+    done: Vec<bool>,
     retries: Retries,
     approved: usize,
     reviewed: usize,
@@ -125,14 +128,18 @@ impl<'a> Run<'a> {
 
     /// Executes the steps in order, several at a time, until all are done.
     fn phase(&self, steps: &[Step], clients: usize) -> anyhow::Result<()> {
+        self.lock().done = vec![false; steps.len()];
         let next = AtomicUsize::new(0);
         let work = || {
             let client = Client::new(self.base, self.key);
-            while let Some(step) = steps.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.check_stopped()?;
-                self.take(&client, *step)?;
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(step) = steps.get(number) else { return Ok(()) };
+                self.wait_until(|board| step.after.iter().all(|after| board.done[*after]).then_some(()))?;
+                self.take(&client, step)?;
+                self.lock().done[number] = true;
+                self.changed.notify_all();
             }
-            Ok(())
         };
         let fail_all = |result: anyhow::Result<()>| {
             if result.is_err() {
@@ -162,7 +169,7 @@ impl<'a> Run<'a> {
         if stopped { Err(Interrupted) } else { Ok(()) }
     }
 
-    fn take(&self, client: &Client, step: Step) -> anyhow::Result<()> {
+    fn take(&self, client: &Client, step: &Step) -> anyhow::Result<()> {
         if step.action == Action::Send {
             return self.send(client, step.payment);
         }
@@ -245,14 +252,19 @@ impl<'a> Run<'a> {
         self.progress.inc(1);
     }
 
-    /// Waits until a payment that another client has taken has a response. No step waits for a later one, so this ends.
-    fn wait_for(&self, number: usize) -> anyhow::Result<Fate> {
+    /// Waits until a payment that another client has taken has a response.
+    fn wait_for(&self, number: usize) -> Result<Fate, Interrupted> {
+        self.wait_until(|board| board.fates[number])
+    }
+
+    /// Waits until the board has what is looked for. No step waits for a later one, so this ends.
+    fn wait_until<T>(&self, look: impl Fn(&Board) -> Option<T>) -> Result<T, Interrupted> {
         let mut board = self.lock();
         loop {
-            if let Some(fate) = board.fates[number] {
-                return Ok(fate);
-            }
             self.check_stopped()?;
+            if let Some(found) = look(&board) {
+                return Ok(found);
+            }
             (board, _) = self.changed.wait_timeout(board, STOP_CHECK).unwrap_or_else(PoisonError::into_inner);
         }
     }

@@ -1,5 +1,6 @@
 //! The events of the month: every payment, and what people do about it afterwards. The same seed gives the same month.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
@@ -83,7 +84,32 @@ pub(super) struct Payment {
     pub(super) reviewer_right: bool,
 }
 
+/// Somebody or something whose earlier payments a decision may depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Party<'p> {
+    /// A customer, with the card and the wallet.
+    Customer(usize),
+    Merchant(usize),
+    Device(&'p str),
+}
+
 impl Payment {
+    /// Everybody and everything that the decision about this payment depends on.
+    fn parties(&self) -> impl Iterator<Item = Party<'_>> {
+        let (customers, merchant, device) = match &self.details {
+            Details::Card { customer, merchant, device, .. } => {
+                ([Some(*customer), None], Some(*merchant), device.as_ref())
+            }
+            Details::Transfer { customer, recipient, device } => {
+                ([Some(*customer), Some(*recipient)], None, Some(device))
+            }
+            Details::TopUp { customer } => ([Some(*customer), None], None, None),
+            Details::Withdrawal { customer, device } => ([Some(*customer), None], None, Some(device)),
+        };
+        let customers = customers.into_iter().flatten().map(Party::Customer);
+        customers.chain(merchant.map(Party::Merchant)).chain(device.map(|device| Party::Device(device)))
+    }
+
     /// Builds the request, in a month that began at `start`.
     pub(super) fn request(&self, start: Timestamp) -> Value {
         let customer = |number: &usize| format!("customer_{number:04}");
@@ -117,12 +143,15 @@ impl Payment {
 }
 
 /// An action in the month that concerns one payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     /// Seconds since the month began, in simulated time.
     pub(super) at: u64,
     pub(super) payment: usize,
     pub(super) action: Action,
+    /// The earlier steps of the month, by their position, that must be done first: the last one of each party. So the month
+    /// ends the same way however many clients play it.
+    pub(super) after: Vec<usize>,
 }
 
 /// An action. All but the first do nothing unless the payment has the status that they need.
@@ -282,8 +311,8 @@ impl Draft {
             let country = self.town.country(merchant);
             let details = Details::Card { customer, merchant, country, device, mail: ORDINARY_MAIL };
             let at = number * DAYS * DAY / BURST + 11 * HOUR;
-            let cents = self.random.between(1_500, 3_000);
-            let number = self.pay(at, cents, details, None);
+            // All the same, because nobody knows which of them are accepted.
+            let number = self.pay(at, 2_000, details, None);
             self.payments[number].resent = false;
         }
     }
@@ -291,8 +320,12 @@ impl Draft {
     /// Adds what people do about the payments, and sorts everything. Payments before `funded` fund wallets, and
     /// payments from `end` on are the burst.
     fn finish(mut self, funded: usize, end: usize) -> Month {
-        let send =
-            |payments: &[Payment], payment: usize| Step { at: payments[payment].at, payment, action: Action::Send };
+        let send = |payments: &[Payment], payment: usize| Step {
+            at: payments[payment].at,
+            payment,
+            action: Action::Send,
+            after: Vec::new(),
+        };
         let funding = (0..funded).chain([end]).map(|payment| send(&self.payments, payment)).collect();
         let burst = (end + 1..self.payments.len()).map(|payment| send(&self.payments, payment)).collect();
         let mut steps = Vec::new();
@@ -300,7 +333,8 @@ impl Draft {
             steps.push(send(&self.payments, payment));
             let Payment { at, fraud, ref details, .. } = self.payments[payment];
             let mut later = |random: &mut Random, action, wait: RangeInclusive<u64>| {
-                steps.push(Step { at: at + random.between(*wait.start(), *wait.end()), payment, action });
+                let at = at + random.between(*wait.start(), *wait.end());
+                steps.push(Step { at, payment, action, after: Vec::new() });
             };
             later(&mut self.random, Action::Review, 30 * MINUTE..=2 * HOUR);
             if matches!(details, Details::Card { .. }) {
@@ -317,7 +351,16 @@ impl Draft {
         }
         // The sort is stable: actions of the same second keep the order in which they were added.
         steps.sort_by_key(|step| step.at);
+        follow_parties(&self.payments, &mut steps);
         Month { payments: self.payments, funding, steps, burst }
+    }
+}
+
+/// Lets every step follow the last earlier one of each of its parties.
+fn follow_parties(payments: &[Payment], steps: &mut [Step]) {
+    let mut last: HashMap<Party<'_>, usize> = HashMap::new();
+    for (number, step) in steps.iter_mut().enumerate() {
+        step.after = payments[step.payment].parties().filter_map(|party| last.insert(party, number)).collect();
     }
 }
 
@@ -358,6 +401,22 @@ mod tests {
             if let Some(after) = month.payments[*payment].after {
                 assert!(sent[..position].contains(&after.payment), "payment {payment} comes before {}", after.payment);
             }
+        }
+    }
+
+    #[test]
+    fn steps_of_one_party_come_one_after_the_other() {
+        let month = Month::new(3, 2_000);
+        let shares = |a: usize, b: usize| {
+            let (a, b) = (&month.payments[a], &month.payments[b]);
+            a.parties().any(|party| b.parties().any(|other| other == party))
+        };
+        for (number, step) in month.steps.iter().enumerate() {
+            assert!(
+                step.after.iter().all(|after| *after < number && shares(month.steps[*after].payment, step.payment))
+            );
+            let previous = month.steps[..number].iter().rposition(|earlier| shares(earlier.payment, step.payment));
+            assert_eq!(step.after.iter().max().copied(), previous, "step {number}");
         }
     }
 

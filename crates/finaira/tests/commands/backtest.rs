@@ -155,16 +155,36 @@ fn check_refused(input: &str, content: &[u8], expected: &str) {
 #[test]
 fn every_row_has_its_decision() {
     check(
-        "id decision status score spend country reasons tags label error",
+        "id decision status score spend country reasons failures tags label error",
         "a,2026-01-01T00:00:00Z,12.50,ann,t1,NO,1,0
          b,2026-01-01T00:00:00Z,1000.01,ann,t1,SE,12,1
          c,2026-01-01 00:00:01,7.5,ann,t1,XX,,
          d,2026-01-01 00:00:01.250,0.01,bob,,,10,0",
-        "a approve posted    0   1250 NO ''     ''   legitimate -
-         b decline declined  0 101251 SE large  bulk fraud      -
-         c review  in_review 0   2000 XX abroad ''   -          -
-         d approve posted    0      1 -  ''     bulk legitimate -",
+        "a approve posted    0   1250 NO ''     '' ''   legitimate -
+         b decline declined  0 101251 SE large  '' bulk fraud      -
+         c review  in_review 0   2000 XX abroad '' ''   -          -
+         d approve posted    0      1 -  ''     '' bulk legitimate -",
     );
+}
+
+#[test]
+fn rows_and_summary_name_the_rule_that_failed() {
+    let folder = folder();
+    let policy = POLICY
+        .replace("has(payment.items) && payment.items >= 10", "100 / (payment.items - 5) > 10")
+        .replace("payment.country == 'XX'", "payment.terminal in ['t8', 't9']");
+    fs::write(folder.path().join("policy/policy.toml"), policy).unwrap();
+    let content = "a,2026-01-01T00:00:00Z,1,ann,t9,NO,5,\nb,2026-01-01T00:00:01Z,1,bob,t1,NO,,\n";
+    let output = run(&folder, "in.csv", format!("{HEADER}{content}").as_bytes());
+    assert!(output.status.success(), "{output:?}");
+    let found = rows(&folder.path().join("out.parquet"));
+    let cells = |row| ["reasons", "failures"].map(|column| shown(row, column));
+    assert_eq!(cells(&found[0]), ["abroad,rule_failed", "rule bulk: division by zero"]);
+    assert_eq!(cells(&found[1]), ["feature_missing", "rule bulk: payment.items is missing"]);
+    let summary = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in ["rule_failed, rule bulk: division by zero", "feature_missing, rule bulk: payment.items is missing"] {
+        assert!(summary.contains(line), "{summary}");
+    }
 }
 
 #[test]

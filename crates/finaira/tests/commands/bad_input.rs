@@ -57,8 +57,10 @@ fn bodies(client: &Client) {
     expect(&send(b"{\"id\": 5, \"asset\": \"EUR/2\", \"colour\": 1}"), 400, "unknown_field", "colour");
     expect(&send(b"{\"id\": 5, \"id\": 6, \"asset\": \"EUR/2\"}"), 400, "duplicate_field", "id");
     expect(&send(b"{\"asset\": \"EUR/2\"}"), 400, "missing_field", "id");
+    let compressed = client.send("/v1/ledgers", &[JSON, ("Content-Encoding", "gzip")], b"{}");
+    expect(&compressed, 415, "unsupported_media_type", "gzip");
     expect(&send(b"{\"id\": 5.5, \"asset\": \"EUR/2\"}"), 400, "invalid_field", "/id");
-    expect(&send(b"{\"id\": 5e0, \"asset\": \"EUR/2\"}"), 400, "invalid_field", "/id");
+    expect(&send(b"{\"id\": 5e-1, \"asset\": \"EUR/2\"}"), 400, "invalid_field", "/id");
     expect(&send(b"{\"id\": 4294967296, \"asset\": \"EUR/2\"}"), 400, "invalid_field", "/id");
     expect(&send(b"{\"id\": -1, \"asset\": \"EUR/2\"}"), 400, "invalid_field", "/id");
     expect(&send(b"{\"id\": 5, \"asset\": \"euro\"}"), 400, "invalid_field", "EUR/2");

@@ -40,3 +40,34 @@ fn a_demo_that_is_too_small_is_refused() {
     assert!(!demo.status.success());
     assert!(String::from_utf8(demo.stderr).unwrap().contains("200"));
 }
+
+/// Runs the demo and returns its report: what does not depend on the machine, and what is measured, without its digits.
+fn report(arguments: &[&str]) -> (String, String) {
+    let demo = Command::new(env!("CARGO_BIN_EXE_finaira"))
+        .args(["demo", "--exit"])
+        .args(arguments)
+        .output()
+        .expect("the demo starts");
+    assert!(demo.status.success(), "{demo:?}");
+    parts(&String::from_utf8(demo.stdout).expect("UTF-8"))
+}
+
+fn parts(text: &str) -> (String, String) {
+    let start = text.find("OUTCOMES").expect("a report");
+    let (fixed, measured) = text[start..].split_once("SPEED").expect("measured values");
+    (fixed.to_owned(), measured.replace(|c: char| c.is_ascii_digit() || c == '.', "").trim().to_owned())
+}
+
+#[test]
+fn the_same_seed_gives_the_same_report() {
+    let one = report(&["--payments", "400", "--seed", "7"]);
+    assert_eq!(report(&["--payments", "400", "--seed", "7"]), one);
+    assert_ne!(report(&["--payments", "400", "--seed", "8"]).0, one.0);
+}
+
+#[test]
+fn the_readme_shows_what_the_demo_prints() {
+    const README: &str = include_str!("../../../../README.md");
+    let shown = README.split("```").find(|block| block.trim_start().starts_with("OUTCOMES")).expect("a sample");
+    assert_eq!(parts(shown), report(&[]));
+}

@@ -84,7 +84,7 @@ impl Server {
                 }
                 panic!("the server ended before it listened: {errors}");
             };
-            if let Some((_, found)) = line.split_once("API key (shown once, keep it): ") {
+            if let Some((_, found)) = line.split_once(" (shown once, keep it): ") {
                 key = Some(found.to_owned());
             }
             if let Some(found) = line.strip_prefix("Listening on ") {

@@ -192,4 +192,29 @@ fn a_new_policy_decides_after_its_activation() {
     assert_eq!(client.activate(&changed).status, 201);
     let unseen = client.pay(6, "card", 100, &json!({"customer": "alice"}));
     assert_eq!((unseen.text("status"), &unseen.body["reasons"][0]["code"]), ("in_review", &json!("feature_missing")));
+    assert_eq!(unseen.body["reasons"][0]["failure"]["detail"], "rule card_velocity: features.cards_1h is missing");
+}
+
+#[test]
+fn a_decision_names_the_rule_and_the_leg_that_failed_wherever_it_is_read() {
+    let (_data, _server, client) = start();
+    let failing = WALLET
+        .replace("\"payment.amount / 100\"", "\"50 - payment.amount\"")
+        .replace("features.cards_1h > 5", "payment.amount / (payment.amount - 60) > 5 && payment.customer != 'bob'");
+    assert_eq!(client.activate(&failing).status, 201);
+    client.pay(1, "top_up", 500_000, &json!({"customer": "alice"}));
+    let leg = json!({"code": "leg_failed", "effect": "decline", "failure":
+        {"leg": 1, "cause": "negative_amount", "detail": "legs[1]: the amount -10 is negative"}});
+    let rule = json!({"code": "rule_failed", "effect": "review", "failure":
+        {"rule": "card_velocity", "cause": "division_by_zero", "detail": "rule card_velocity: division by zero"}});
+    let paid = client.pay(2, "card", 60, &json!({"customer": "alice"}));
+    let expected = json!([rule, leg]);
+    assert_eq!(paid.body["reasons"], expected);
+    assert_eq!(client.get("/v1/payments/2").body["reasons"], expected);
+    assert_eq!(client.get("/v1/payments/2/decision").body["reasons"], expected);
+    let events = client.get("/v1/events?limit=1000");
+    assert!(events.body.to_string().contains(&expected.to_string()), "{events:?}");
+    // The comparison of the customer decides, so nothing else has to be computed.
+    let other = client.pay(3, "card", 60, &json!({"customer": "bob"}));
+    assert_eq!(other.body["reasons"], json!([leg]));
 }

@@ -21,8 +21,8 @@ const NAMES: [(&str, Type, Value<'static>, bool); 12] = [
     ("payment.decided_at", Type::Time, Value::Time(Timestamp::from_ns(1_795_368_645_500_000_000)), false),
     ("payment.age", Type::Duration, Value::Duration(-5_400_000_000_000), false),
     ("payment.from", Type::Account, Value::Account(AccountId::new(1)), true),
-    ("payment.customer", Type::Entity(0), Value::Entity(Token::new(7)), false),
-    ("payment.device", Type::Entity(1), Value::Entity(Token::new(7)), true),
+    ("payment.customer", Type::Entity(0), Value::Entity(Token::new(7), "c42"), false),
+    ("payment.device", Type::Entity(1), Value::Entity(Token::new(7), "phone"), true),
     ("features.smallest", Type::Int, Value::Int(i64::MIN), true),
     ("features.nan", Type::Double, Value::Double(f64::NAN), true),
     ("features.cards_1h", Type::Int, Value::Int(3), true),
@@ -72,7 +72,7 @@ fn type_of(value: &Value<'_>) -> std::mem::Discriminant<Type> {
         Value::Time(_) => Type::Time,
         Value::Duration(_) => Type::Duration,
         Value::Account(_) => Type::Account,
-        Value::Entity(_) => Type::Entity(0),
+        Value::Entity(..) => Type::Entity(0),
     })
 }
 
@@ -93,6 +93,7 @@ pub(super) fn seeds() -> Vec<(String, Vec<u8>)> {
         ("conversion", "int(payment.rate) + int(double(features.smallest)) - 1"),
         ("choice", "payment.trusted ? payment.amount : features.smallest"),
         ("entities", "payment.customer == payment.customer && has(payment.device) && has(payment.from)"),
+        ("values", "payment.customer == 'c42' || payment.device in ['phone', 'tablet']"),
         ("strings", "payment.country.contains('b\\u00e6\\n') || payment.country.endsWith('d')"),
         ("nan", "features.nan == features.nan || features.nan < 1"),
     ];

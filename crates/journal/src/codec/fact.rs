@@ -94,9 +94,9 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, 
 fn version(header: &Header, fact: &Fact) -> u16 {
     match fact {
         Fact::Ledger(fact) => ledger_facts::version(header, fact),
+        Fact::PaymentDecided(decided) => payment::version(decided),
         Fact::JournalStarted { .. }
         | Fact::JournalContinued { .. }
-        | Fact::PaymentDecided(_)
         | Fact::PaymentChanged(_)
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
@@ -110,6 +110,7 @@ fn version(header: &Header, fact: &Fact) -> u16 {
 fn last_version(kind: u16) -> u16 {
     match kind {
         ACCOUNT_OPENED | TRANSFER_CREATED => ledger_facts::IMPORTED_VERSION,
+        PAYMENT_DECIDED => payment::FAILURES_VERSION,
         _ => FIRST_VERSION,
     }
 }
@@ -135,7 +136,7 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
         LEDGER_OPENED..=TRANSFER_EXPIRED | LIMITS_SET..=INDEXES_CHOSEN | IMPORT_STARTED..=IMPORT_NOTED => {
             Fact::Ledger(ledger_facts::decode(header, number, version, &mut from)?)
         }
-        PAYMENT_DECIDED => Fact::PaymentDecided(Arc::new(payment::decode_decided(header, &mut from)?)),
+        PAYMENT_DECIDED => Fact::PaymentDecided(Arc::new(payment::decode_decided(header, version, &mut from)?)),
         PAYMENT_CHANGED => Fact::PaymentChanged(payment::decode_changed(header, &mut from)?),
         LABEL_RECORDED => Fact::LabelRecorded(LabelRecorded {
             payment: PaymentId::new(from.u128()?),

@@ -4,7 +4,7 @@ use engine::{
     AtDeadline, CaptureTerms, Cause, Deadline, Header, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
     PlainValue, Verb,
 };
-use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
+use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Part, Reason, Verdict};
 use types::{AccountId, Amount, Digest, LedgerId, Name, PaymentId, Seq, Span, Timestamp, Token};
 
 use super::fact::{decode_bool, decode_many, decode_name, decode_text, decode_updates, encode_name, encode_updates};
@@ -65,9 +65,44 @@ pub(super) fn encode_decided(header: &Header, decided: &PaymentDecided, into: &m
     encode_updates(header, &decided.updates, into);
     into.count(decided.accepted_updates.len());
     decided.accepted_updates.iter().for_each(|position| into.varint(*position));
+    if version(decided) == FAILURES_VERSION {
+        into.count(failures(decided).count());
+        for (position, failure) in failures(decided) {
+            into.varint(position);
+            encode_failure(failure, into);
+        }
+    }
 }
 
-pub(super) fn decode_decided(header: &Header, from: &mut Decoder<'_>) -> Result<PaymentDecided, DecodeError> {
+/// The version of a decision in which a reason of the system names what failed.
+pub(super) const FAILURES_VERSION: u16 = 2;
+
+pub(super) fn version(decided: &PaymentDecided) -> u16 {
+    if failures(decided).next().is_some() { FAILURES_VERSION } else { 1 }
+}
+
+/// The failures, each with the position of its reason.
+fn failures(decided: &PaymentDecided) -> impl Iterator<Item = (u16, &Failure)> {
+    (0..).zip(&decided.reasons).filter_map(|(position, reason)| Some((position, reason.failure.as_ref()?)))
+}
+
+pub(super) fn decode_decided(
+    header: &Header,
+    version: u16,
+    from: &mut Decoder<'_>,
+) -> Result<PaymentDecided, DecodeError> {
+    let mut decided = decode_first(header, from)?;
+    if version == FAILURES_VERSION {
+        for (position, failure) in decode_many(from, |from| Ok((from.varint::<u16>()?, decode_failure(from)?)))? {
+            let unknown = DecodeError::Unknown { what: "position of a reason", value: u64::from(position) };
+            decided.reasons.get_mut(usize::from(position)).ok_or(unknown)?.failure = Some(failure);
+        }
+    }
+    Ok(decided)
+}
+
+/// What every version of a decision has.
+fn decode_first(header: &Header, from: &mut Decoder<'_>) -> Result<PaymentDecided, DecodeError> {
     Ok(PaymentDecided {
         payment: PaymentId::new(from.u128()?),
         content: Digest::new(from.array()?),
@@ -78,7 +113,9 @@ pub(super) fn decode_decided(header: &Header, from: &mut Decoder<'_>) -> Result<
         attributes: decode_many(from, |from| Ok((decode_name(from)?, decode_plain(from)?)))?,
         verdict: VERDICTS.value(from.u8()?)?,
         score: from.varint()?,
-        reasons: decode_many(from, |from| Ok(Reason { code: decode_name(from)?, effect: decode_effect(from)? }))?,
+        reasons: decode_many(from, |from| {
+            Ok(Reason { code: decode_name(from)?, effect: decode_effect(from)?, failure: None })
+        })?,
         tags: decode_many(from, decode_text)?,
         features: decode_many(from, |from| Ok((from.varint()?, decode_feature(from)?)))?,
         models: decode_many(from, |from| {
@@ -154,17 +191,7 @@ const STATUSES: Table<PaymentStatus> = Table { what: "payment status", values: &
 const VERBS: Table<Verb> = Table { what: "verb", values: &Verb::ALL };
 const AT_DEADLINE: Table<AtDeadline> =
     Table { what: "effect of a deadline", values: &[AtDeadline::Expire, AtDeadline::Proceed] };
-const MISSING: Table<MissingReason> = Table {
-    what: "reason for a missing feature",
-    values: &[
-        MissingReason::AttributeAbsent,
-        MissingReason::WindowTruncated,
-        MissingReason::TooManyEntities,
-        MissingReason::ExpressionFailed,
-        MissingReason::OutOfRange,
-        MissingReason::Unavailable,
-    ],
-};
+const MISSING: Table<MissingReason> = Table { what: "reason for a missing feature", values: &MissingReason::ALL };
 
 fn encode_deadline(header: &Header, deadline: Option<Deadline>, into: &mut Encoder) {
     match deadline {
@@ -208,6 +235,60 @@ fn decode_effect(from: &mut Decoder<'_>) -> Result<Effect, DecodeError> {
         },
         other => Err(DecodeError::Unknown { what: "effect", value: u64::from(other) }),
     }
+}
+
+fn encode_failure(failure: &Failure, into: &mut Encoder) {
+    let mut named = |number: u8, name: &Name| {
+        into.u8(number);
+        encode_name(name, into);
+    };
+    match &failure.part {
+        Part::Stream(name) => named(0, name),
+        Part::Model(name) => named(1, name),
+        Part::Rule(name) => named(2, name),
+        Part::Leg(number) => {
+            into.u8(3);
+            into.varint(*number);
+        }
+    }
+    match &failure.cause {
+        FailureCause::Missing(path) => {
+            into.u8(0);
+            into.counted(path.as_bytes());
+        }
+        FailureCause::Overflow => into.u8(1),
+        FailureCause::DivisionByZero => into.u8(2),
+        FailureCause::InvalidConversion => into.u8(3),
+        FailureCause::Mistyped => into.u8(4),
+        FailureCause::NoProbability => into.u8(5),
+        FailureCause::NegativeAmount(amount) => {
+            into.u8(6);
+            into.zigzag(*amount);
+        }
+        FailureCause::SameAccount => into.u8(7),
+    }
+}
+
+fn decode_failure(from: &mut Decoder<'_>) -> Result<Failure, DecodeError> {
+    let part = match from.u8()? {
+        0 => Part::Stream(decode_name(from)?),
+        1 => Part::Model(decode_name(from)?),
+        2 => Part::Rule(decode_name(from)?),
+        3 => Part::Leg(from.varint()?),
+        other => return Err(DecodeError::Unknown { what: "part of a policy", value: u64::from(other) }),
+    };
+    let cause = match from.u8()? {
+        0 => FailureCause::Missing(decode_text(from)?.into()),
+        1 => FailureCause::Overflow,
+        2 => FailureCause::DivisionByZero,
+        3 => FailureCause::InvalidConversion,
+        4 => FailureCause::Mistyped,
+        5 => FailureCause::NoProbability,
+        6 => FailureCause::NegativeAmount(from.zigzag()?),
+        7 => FailureCause::SameAccount,
+        other => return Err(DecodeError::Unknown { what: "cause of a failure", value: u64::from(other) }),
+    };
+    Ok(Failure { part, cause })
 }
 
 fn encode_plain(value: &PlainValue, into: &mut Encoder) {

@@ -19,7 +19,7 @@ use ledger::{
     Limits, MetadataOf, NewAccount, NewTransfer, Places, Scheduled, Transfer, TransferFlags, TransferKey,
     TransferStatus,
 };
-use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
+use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Reason, Verdict};
 use types::{
     AccountId, ActorId, Amount, Code, CredentialId, Digest, Epoch, ImportId, KeyId, LedgerId, Name, Origin, PaymentId,
     RequestId, Sealed, Seq, Span, Timestamp, Token, TransferId,
@@ -203,7 +203,29 @@ fn entries() -> Vec<Entry> {
     for (seq, fact) in (41..).zip(facts) {
         entries.push(Entry { header: header(seq), fact: Fact::Identity(fact), sealed: None });
     }
+    entries.push(Entry { header: header(45), fact: Fact::PaymentDecided(Arc::new(failed(45))), sealed: None });
     entries
+}
+
+/// Every part of a policy that can fail, and every cause.
+fn failed(seq: u64) -> PaymentDecided {
+    let failures = [
+        (policy::Part::Stream(name("spend")), FailureCause::Overflow),
+        (policy::Part::Model(name("fraud")), FailureCause::NoProbability),
+        (policy::Part::Rule(name("velocity")), FailureCause::Missing("features.count_1h".into())),
+        (policy::Part::Rule(name("share")), FailureCause::DivisionByZero),
+        (policy::Part::Rule(name("whole")), FailureCause::InvalidConversion),
+        (policy::Part::Rule(name("bug")), FailureCause::Mistyped),
+        (policy::Part::Leg(0), FailureCause::NegativeAmount(-5)),
+        (policy::Part::Leg(300), FailureCause::SameAccount),
+    ];
+    let mut decided = decided(seq);
+    decided.reasons.extend(failures.map(|(part, cause)| Reason {
+        code: name("failed"),
+        effect: Effect::Review,
+        failure: Some(Failure { part, cause }),
+    }));
+    decided
 }
 
 /// The entries that a journal of version 2 could contain, then those that came later; the last two belong to a history
@@ -463,9 +485,9 @@ fn decided(seq: u64) -> PaymentDecided {
         verdict: Verdict::Review,
         score: 710,
         reasons: vec![
-            Reason { code: name("risky"), effect: Effect::Score(-200) },
-            Reason { code: name("score_review"), effect: Effect::Review },
-            Reason { code: name("blocked"), effect: Effect::Decline },
+            Reason { code: name("risky"), effect: Effect::Score(-200), failure: None },
+            Reason { code: name("score_review"), effect: Effect::Review, failure: None },
+            Reason { code: name("blocked"), effect: Effect::Decline, failure: None },
         ],
         tags: vec!["no device".to_owned()],
         features: vec![

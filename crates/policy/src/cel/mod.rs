@@ -11,6 +11,8 @@
 //! - Arithmetic that overflows, leaves the range of a timestamp (1970 to 2262) or divides by zero is an error.
 //! - `&&` and `||` give an answer if one side alone decides, even if the other is an error; of two errors, the left
 //!   counts.
+//! - Strings are equal, and ordered, byte by byte.
+//! - An entity compares with a string by the value that the client gave, and with another entity of its kind.
 //! - Times are read in UTC only. Durations can also be written in days: `duration("7d12h")`.
 //! - `int(d)` drops the fraction; a double outside the range of `int` is an error.
 
@@ -58,8 +60,8 @@ pub enum Type {
     Duration,
     /// The id of an account. It can only be tested for equality, and for presence with `has`.
     Account,
-    /// A value of the entity kind with this index. It can only be tested for equality within its kind, and for presence
-    /// with `has`.
+    /// A value of the entity kind with this index. It can only be tested for equality, within its kind or with a string,
+    /// and for presence with `has`.
     Entity(u16),
 }
 
@@ -78,7 +80,8 @@ pub enum Value<'a> {
     /// In nanoseconds.
     Duration(i64),
     Account(AccountId),
-    Entity(Token),
+    /// The token, and the value that it stands for.
+    Entity(Token, &'a str),
 }
 
 /// The values that an expression reads: one payment and its features.

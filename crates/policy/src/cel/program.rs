@@ -53,7 +53,7 @@ impl Program {
             Value::Double(value) => Ok(value),
             Value::Int(value) => Ok(nearest_double(value)),
             Value::Bool(value) => Ok(f64::from(value)),
-            Value::Text(_) | Value::Time(_) | Value::Duration(_) | Value::Account(_) | Value::Entity(_) => {
+            Value::Text(_) | Value::Time(_) | Value::Duration(_) | Value::Account(_) | Value::Entity(..) => {
                 Err(EvalError::WrongResult)
             }
         }

@@ -33,9 +33,9 @@ impl Payment {
             ("payment.age", Type::Duration, Some(Value::Duration(-5_400_000_000_000))),
             ("payment.from", Type::Account, Some(Value::Account(AccountId::new(1)))),
             ("payment.to", Type::Account, Some(Value::Account(AccountId::new(2)))),
-            ("payment.customer", Type::Entity(0), Some(Value::Entity(Token::new(7)))),
-            ("payment.payer", Type::Entity(0), Some(Value::Entity(Token::new(7)))),
-            ("payment.card", Type::Entity(1), Some(Value::Entity(Token::new(7)))),
+            ("payment.customer", Type::Entity(0), Some(Value::Entity(Token::new(7), "alice"))),
+            ("payment.payer", Type::Entity(0), Some(Value::Entity(Token::new(7), "alice"))),
+            ("payment.card", Type::Entity(1), Some(Value::Entity(Token::new(7), "4111"))),
             ("payment.smallest", Type::Int, Some(Value::Int(i64::MIN))),
             ("payment.nan", Type::Double, Some(Value::Double(f64::NAN))),
             ("payment.mistyped", Type::Int, Some(Value::Text("5"))),
@@ -88,7 +88,7 @@ fn show(value: Value<'_>) -> String {
         Value::Time(value) => value.to_string(),
         Value::Duration(ns) => format!("{ns}ns"),
         Value::Account(value) => format!("account {}", value.get()),
-        Value::Entity(value) => format!("entity {}", value.get()),
+        Value::Entity(token, text) => format!("entity {} {text}", token.get()),
     }
 }
 

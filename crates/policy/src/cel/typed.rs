@@ -89,7 +89,6 @@ kind!(Double, f64, Double, DoubleOp);
 kind!(Time, Timestamp, Time, TimeOp);
 kind!(Duration, i64, Duration, DurationOp);
 kind!(Account, AccountId, Account, Never);
-kind!(Entity, Token, Entity, Never);
 
 /// The operators of types that have none.
 #[derive(Debug)]
@@ -102,12 +101,38 @@ impl Never {
 }
 
 #[derive(Debug)]
+pub(super) enum Entity {}
+
+impl Kind for Entity {
+    type Value<'a> = (Token, &'a str);
+    /// Only clients name entities.
+    type Const = Infallible;
+    type Op = Never;
+
+    fn lend(constant: &Infallible) -> (Token, &str) {
+        match *constant {}
+    }
+
+    fn unpack(value: Value<'_>) -> Option<(Token, &str)> {
+        if let Value::Entity(token, text) = value { Some((token, text)) } else { None }
+    }
+
+    fn run<'a>(op: &'a Never, row: &'a dyn Row) -> Result<(Token, &'a str), EvalError> {
+        op.run(row)
+    }
+}
+
+/// The operator that gives a text: the value of an entity, as the client gave it.
+#[derive(Debug)]
+pub(super) struct ValueOf(pub(super) Expr<Entity>);
+
+#[derive(Debug)]
 pub(super) enum Text {}
 
 impl Kind for Text {
     type Value<'a> = &'a str;
     type Const = Box<str>;
-    type Op = Never;
+    type Op = ValueOf;
 
     fn lend(constant: &Box<str>) -> &str {
         constant
@@ -117,8 +142,8 @@ impl Kind for Text {
         if let Value::Text(text) = value { Some(text) } else { None }
     }
 
-    fn run<'a>(op: &'a Never, row: &'a dyn Row) -> Result<&'a str, EvalError> {
-        op.run(row)
+    fn run<'a>(op: &'a ValueOf, row: &'a dyn Row) -> Result<&'a str, EvalError> {
+        op.0.eval(row).map(|(_, text)| text)
     }
 }
 
@@ -159,7 +184,7 @@ impl Code {
             Value::Text(value) => Some(Self::Text(Expr::Const(value.into()))),
             Value::Time(value) => Some(Self::Time(Expr::Const(value))),
             Value::Duration(value) => Some(Self::Duration(Expr::Const(value))),
-            Value::Account(_) | Value::Entity(_) => None,
+            Value::Account(_) | Value::Entity(..) => None,
         }
     }
 
@@ -185,7 +210,7 @@ impl Code {
             Self::Time(expr) => expr.eval(row).map(Value::Time),
             Self::Duration(expr) => expr.eval(row).map(Value::Duration),
             Self::Account(expr) => expr.eval(row).map(Value::Account),
-            Self::Entity(_, expr) => expr.eval(row).map(Value::Entity),
+            Self::Entity(_, expr) => expr.eval(row).map(|(token, text)| Value::Entity(token, text)),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use expect_test::{Expect, expect};
 use features::{Aggregate, Missing, Window};
 use policy::{
-    AttributeValue, Bundle, Evaluation, Facts, FeatureValue, LegError, PaymentTypeIdx, Policy, StreamIdx, Verdict,
-    WindowSource,
+    AttributeValue, Bundle, Evaluation, Facts, Failure, FailureCause, FeatureValue, Part, PaymentTypeIdx, Policy,
+    Reason, StreamIdx, Verdict, WindowSource,
 };
 use types::{AccountId, Amount, Timestamp, Token};
 
@@ -49,8 +49,8 @@ fn text(text: &str) -> Option<AttributeValue> {
     Some(AttributeValue::Text(text.into()))
 }
 
-const fn entity(token: u128) -> Option<AttributeValue> {
-    Some(AttributeValue::Entity(Token::new(token)))
+fn entity(token: u128) -> Option<AttributeValue> {
+    Some(AttributeValue::Entity { token: Token::new(token), text: format!("value {token}").into() })
 }
 
 /// In this order: customer, card, merchant, device, country, email, risk.
@@ -94,7 +94,11 @@ fn with_rule(rule: &str) -> Policy {
 
 fn judged(evaluation: &Evaluation) -> String {
     let Evaluation { verdict, score, reasons, tags, .. } = evaluation;
-    let reasons: Vec<String> = reasons.iter().map(|reason| format!("{} {:?}", reason.code, reason.effect)).collect();
+    let reason = |reason: &Reason| {
+        let failure = reason.failure.as_ref().map_or_else(String::new, |failure| format!(", {failure}"));
+        format!("{} {:?}{failure}", reason.code, reason.effect)
+    };
+    let reasons: Vec<String> = reasons.iter().map(reason).collect();
     format!("{verdict:?} {} {reasons:?} {tags:?}", score.get())
 }
 
@@ -374,9 +378,13 @@ fn what_is_missing_is_judged_as_the_policy_says() {
             changed("on_missing_feature = \"review\"", &format!("on_missing_feature = \"{effect}\""), &[0.0; 3]);
         let evaluation = card(&policy, &card_attributes(), Err(Missing::WindowTruncated));
         let expected = match effect {
-            "review" => expect![[r#"Review 0 ["feature_missing Review"] []"#]],
+            "review" => expect![[
+                r#"Review 0 ["feature_missing Review, models.fraud: features.customer_spend_1d is missing"] []"#
+            ]],
             "approve" => expect!["Approve 0 [] []"],
-            _ => expect![[r#"Decline 0 ["feature_missing Decline"] []"#]],
+            _ => expect![[
+                r#"Decline 0 ["feature_missing Decline, models.fraud: features.customer_spend_1d is missing"] []"#
+            ]],
         };
         expected.assert_eq(&judged(&evaluation));
         assert_eq!(evaluation.models, [(policy::ModelIdx::new(0), None)]);
@@ -411,37 +419,53 @@ fn a_feature_of_an_absent_attribute_is_missing_until_it_is_asked_for() {
         judged(&compile(&bundle(document)).evaluate(&facts(2000, &attributes), &history))
     };
     expect![[r#"Approve 0 [] ["no device"]"#]].assert_eq(&evaluation(&document));
-    expect![[r#"Review 0 ["feature_missing Review"] ["no device"]"#]]
+    expect![[r#"Review 0 ["feature_missing Review, rule device: features.device_count is missing"] ["no device"]"#]]
         .assert_eq(&evaluation(&document.replace("has(features.device_count) && ", "")));
 }
 
 #[test]
 fn a_model_without_a_number_is_judged_as_the_policy_says() {
     // 20 times 1 is not a probability.
-    check(&with_model(&[1.0, 0.0, 0.0]), records(0, 0, 0), &expect![[r#"Review 0 ["model_failed Review"] []"#]]);
+    check(
+        &with_model(&[1.0, 0.0, 0.0]),
+        records(0, 0, 0),
+        &expect![[r#"Review 0 ["model_failed Review, models.fraud: the model gave no number"] []"#]],
+    );
     let ignored = changed("on_model_error = \"review\"", "on_model_error = \"approve\"", &[1.0, 0.0, 0.0]);
     check(&ignored, records(0, 0, 0), &expect!["Approve 0 [] []"]);
     let declined = changed("on_model_error = \"review\"", "on_model_error = \"decline\"", &[1.0, 0.0, 0.0]);
-    check(&declined, records(0, 0, 0), &expect![[r#"Decline 0 ["model_failed Decline"] []"#]]);
+    check(
+        &declined,
+        records(0, 0, 0),
+        &expect![[r#"Decline 0 ["model_failed Decline, models.fraud: the model gave no number"] []"#]],
+    );
 }
 
 #[test]
 fn a_rule_that_cannot_be_evaluated_is_for_a_human() {
     let overflow =
         with_rule("name = \"r\"\nwhen = \"payment.amount * 9223372036854775807 > 0\"\nthen = { tag = \"t\" }");
-    check(&overflow, records(0, 0, 0), &expect![[r#"Review 0 ["rule_failed Review"] []"#]]);
+    check(
+        &overflow,
+        records(0, 0, 0),
+        &expect![[r#"Review 0 ["rule_failed Review, rule r: a result is out of range"] []"#]],
+    );
     let division =
         with_rule("name = \"r\"\nwhen = \"payment.amount / features.customer_count_1h > 0\"\nthen = { tag = \"t\" }");
-    check(&division, records(0, 0, 0), &expect![[r#"Review 0 ["rule_failed Review"] []"#]]);
+    check(&division, records(0, 0, 0), &expect![[r#"Review 0 ["rule_failed Review, rule r: division by zero"] []"#]]);
     let absent = with_rule("name = \"r\"\nwhen = \"payment.risk > 0.5\"\nthen = { tag = \"t\" }");
-    check(&absent, records(0, 0, 0), &expect![[r#"Review 0 ["feature_missing Review"] []"#]]);
+    check(
+        &absent,
+        records(0, 0, 0),
+        &expect![[r#"Review 0 ["feature_missing Review, rule r: payment.risk is missing"] []"#]],
+    );
 }
 
 #[test]
 fn a_stream_that_cannot_take_a_payment_is_for_a_human() {
     let policy = changed("value = \"payment.amount\" ", "value = \"payment.amount * 9223372036854775807\" ", &[0.0; 3]);
     let evaluation = card(&policy, &card_attributes(), records(0, 0, 0));
-    expect![[r#"Review 0 ["stream_failed Review", "feature_missing Review"] []"#]].assert_eq(&judged(&evaluation));
+    expect![[r#"Review 0 ["stream_failed Review, streams.spend_by_customer: a result is out of range", "feature_missing Review, models.fraud: features.customer_spend_1d is missing"] []"#]].assert_eq(&judged(&evaluation));
     assert_eq!(evaluation.records.len(), 1);
     let policy = changed(
         "where = \"payment.amount > 0\"",
@@ -482,14 +506,35 @@ fn doubles_that_are_not_finite_are_missing() {
     assert_eq!(reason.as_str(), "out_of_range");
 }
 
+const fn leg_failure(cause: FailureCause) -> Failure {
+    Failure { part: Part::Leg(0), cause }
+}
+
+#[test]
+fn an_entity_is_compared_with_texts_by_its_value() {
+    let rule = |when: &str| {
+        let policy = with_rule(&format!("name = \"r\"\nwhen = \"{when}\"\nthen = {{ review = true }}"));
+        card(&policy, &card_attributes(), records(0, 0, 0)).verdict
+    };
+    for (when, verdict) in [
+        ("payment.merchant == 'value 3'", Verdict::Review),
+        ("payment.merchant in ['value 1', 'value 3']", Verdict::Review),
+        ("payment.merchant == 'Value 3'", Verdict::Approve),
+        ("payment.merchant == 'value 3 '", Verdict::Approve),
+        ("payment.merchant in ['value 1', 'value 2']", Verdict::Approve),
+    ] {
+        assert_eq!(rule(when), verdict, "{when}");
+    }
+}
+
 #[test]
 fn legs_that_cannot_be_determined_say_which_and_why() {
     let legs = |amount: &str| {
         let policy = changed("amount = \"payment.amount\" ", &format!("amount = \"{amount}\" "), &[0.0; 3]);
         card(&policy, &card_attributes(), records(0, 0, 0)).legs
     };
-    assert_eq!(legs("0 - payment.amount"), Err(LegError::NegativeAmount { leg: 0, amount: -2000 }));
-    assert_eq!(legs("payment.amount / 0"), Err(LegError::AmountFailed { leg: 0 }));
+    assert_eq!(legs("0 - payment.amount"), Err(leg_failure(FailureCause::NegativeAmount(-2000))));
+    assert_eq!(legs("payment.amount / 0"), Err(leg_failure(FailureCause::DivisionByZero)));
     assert_eq!(legs("payment.amount - 2000"), Ok(vec![]));
     assert_eq!(legs("payment.amount / 3").unwrap()[0].amount, Amount::new(666));
 }
@@ -502,7 +547,7 @@ fn a_leg_does_not_move_money_in_a_circle() {
     let policy = compile(&Bundle::new([("policy.toml".to_owned(), document.into())]).unwrap());
     let account = |number| Some(AttributeValue::Account(AccountId::new(number)));
     let legs = |a, b| policy.evaluate(&facts(5, &[account(a), account(b)]), &Answers::all(records(0, 0, 0))).legs;
-    assert_eq!(legs(7, 7), Err(LegError::SameAccount { leg: 0 }));
+    assert_eq!(legs(7, 7), Err(leg_failure(FailureCause::SameAccount)));
     assert_eq!(legs(7, 8).map(|legs| legs.len()), Ok(1));
 }
 

@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use edge::Head;
 use edge::auth::{Caller, Presented, authorise};
 use futures_util::StreamExt as _;
-use types::ActorId;
+use types::{ActorId, CredentialId};
 
 use crate::http::app::App;
 use crate::http::failure::Failure;
@@ -43,7 +43,7 @@ impl Call {
                 let presented = Presented { authorization: only(&headers, "Authorization")? };
                 authorise(app.core.authenticator(), presented, scope).await?
             }
-            None => Caller { actor: ActorId::SYSTEM, scopes: 0 },
+            None => Caller { actor: ActorId::SYSTEM, credential: CredentialId::new(0), scopes: 0 },
         };
         let key = only(&headers, IDEMPOTENCY_KEY)?;
         let head = Head::read(route, parts.uri.path(), parts.uri.query().unwrap_or_default(), key)?;
@@ -146,8 +146,10 @@ fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Re
         Expected::Packed { .. } => &[packed::MEDIA_TYPE],
     };
     let unsupported = |name: &str, detail: String| Err(Problem::new(ErrorCode::UnsupportedMediaType, detail).at(name));
-    if only(headers, "Content-Encoding")?.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-        return unsupported("Content-Encoding", "found a content encoding, expected none".to_owned());
+    let encoding = only(headers, "Content-Encoding")?.filter(|encoding| !encoding.eq_ignore_ascii_case(b"identity"));
+    if let Some(found) = encoding {
+        let found = shown(&String::from_utf8_lossy(found));
+        return unsupported("Content-Encoding", format!("found `{found}`, expected none; send the body uncompressed"));
     }
     let expected = wanted.join(" or ");
     let Some(found) = only(headers, "Content-Type")? else {

@@ -85,7 +85,13 @@ impl From<PastError> for Failure {
                 tracing::error!(%error, "a query about past transfers or balances failed");
                 return Problem::new(ErrorCode::JournalFailed, "the journal or its index cannot be read").into();
             }
-            PastError::Field(FieldError::NotChosen { .. }) => ErrorCode::FieldNotIndexed,
+            PastError::Field(FieldError::NotChosen { ledger, .. }) => {
+                let detail = format!(
+                    "{error}; choose it with POST /v1/ledgers/{ledger}/indexes and query again once it is built, or list \
+                     the transfers of an account with GET /v1/transfers?account=…"
+                );
+                return Problem::new(ErrorCode::FieldNotIndexed, detail).into();
+            }
             PastError::Field(FieldError::Incomplete { .. }) => ErrorCode::IndexIncomplete,
             PastError::NothingToFind => ErrorCode::NothingToFind,
             PastError::TooMuchToAddUp(_) | PastError::TooManyToRead(_) => ErrorCode::TooMuchToAddUp,

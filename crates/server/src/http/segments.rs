@@ -15,7 +15,7 @@ pub(crate) async fn list(call: Call) -> Handled {
     let core = &call.app.core;
     let stopwatch = Stopwatch::start();
     if let Some((after, wait)) = wanted.wait {
-        core.note_copy(call.caller.actor, after);
+        core.note_copy(call.caller.credential, after);
         tokio::select! {
             _ = core.wait_durable_past(after) => {}
             () = core.stopped() => {}
@@ -47,7 +47,7 @@ pub(crate) async fn read(call: Call) -> Handled {
         let end = core.read_journal(&core.shared().readers.copies, |reader| reader.durable_end()).await?;
         return Err(behind_the_end(wanted, end).into());
     };
-    core.note_copy(call.caller.actor, held);
+    core.note_copy(call.caller.credential, held);
     let media_type = HeaderValue::from_static("application/octet-stream");
     Ok(([(header::CONTENT_TYPE, media_type)], bytes).into_response())
 }

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use types::{ActorId, Seq};
+use types::{CredentialId, Seq};
 
 use crate::clock::Stopwatch;
 
 /// How long a copy counts after its last request. A copy that waits for more asks again within 30 s.
 const COUNTS_FOR: Duration = Duration::from_secs(60);
 
-/// The last entry that each copy contains, by the caller's actor. Copies of the same actor count as one.
+/// The last entry that each copy contains, by the credential that it uses. Copies with the same one count as one.
 #[derive(Debug, Default)]
-pub(super) struct Copies(Mutex<BTreeMap<ActorId, (Seq, Stopwatch)>>);
+pub(super) struct Copies(Mutex<BTreeMap<CredentialId, (Seq, Stopwatch)>>);
 
 impl Copies {
     /// Records that a copy contains everything up to the entry `held`.
-    pub(super) fn note(&self, by: ActorId, held: Seq) {
+    pub(super) fn note(&self, by: CredentialId, held: Seq) {
         let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         copies.retain(|_, (_, seen)| seen.elapsed() < COUNTS_FOR);
         copies.insert(by, (held, Stopwatch::start()));
@@ -28,5 +28,19 @@ impl Copies {
         let copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let held = copies.values().filter(|(_, seen)| seen.elapsed() < COUNTS_FOR).map(|(held, _)| held.get());
         held.fold((0, 0), |(count, lag), held| (count + 1, lag.max(durable.get().saturating_sub(held))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_copies_with_keys_of_one_principal_are_two() {
+        let copies = Copies::default();
+        copies.note(CredentialId::new(1), Seq::new(4));
+        copies.note(CredentialId::new(2), Seq::new(9));
+        copies.note(CredentialId::new(2), Seq::new(10));
+        assert_eq!(copies.lag_entries(Seq::new(10)), (2, 6));
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use journal::{Decoded, EntryInContext, EntryRun, Fault, Followers, Look, TailBounds};
 use tokio::sync::{Semaphore, watch};
-use types::{ActorId, Seq};
+use types::{CredentialId, Seq};
 
 use crate::Core;
 use copies::Copies;
@@ -84,7 +84,7 @@ impl Core {
     }
 
     /// Records that a copy of the journal contains everything up to the entry `held`.
-    pub(crate) fn note_copy(&self, by: ActorId, held: Seq) {
+    pub(crate) fn note_copy(&self, by: CredentialId, held: Seq) {
         self.tail().copies.note(by, held);
     }
 

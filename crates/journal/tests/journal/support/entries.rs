@@ -12,7 +12,7 @@ use ledger::{
     Account, AccountFlags, Book, IndexedFields, Limits, MetadataOf, NewAccount, NewTransfer, Scheduled, Transfer,
     TransferFlags, TransferKey, TransferStatus,
 };
-use policy::{Effect, FeatureValue, MissingReason, Reason, Verdict};
+use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Part, Reason, Verdict};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -159,13 +159,24 @@ fn identity() -> impl Strategy<Value = IdentityFact> {
     )
 }
 
+fn reason() -> impl Strategy<Value = Reason> {
+    let part = prop_oneof![name().prop_map(Part::Rule), name().prop_map(Part::Model), any::<u16>().prop_map(Part::Leg)];
+    let cause = prop_oneof![
+        Just(FailureCause::DivisionByZero),
+        any::<i64>().prop_map(FailureCause::NegativeAmount),
+        ".{0,10}".prop_map(|path| FailureCause::Missing(path.into())),
+    ];
+    let failure = (part, cause).prop_map(|(part, cause)| Failure { part, cause });
+    (name(), effect(), option::of(failure)).prop_map(|(code, effect, failure)| Reason { code, effect, failure })
+}
+
 fn decided(header: Header) -> impl Strategy<Value = PaymentDecided> {
     let request = (any::<u128>(), digest(), any::<u64>(), name(), any::<u32>(), any::<u128>());
     let judged = (
         vec((name(), plain_value()), 0..4),
         select(vec![Verdict::Approve, Verdict::Review, Verdict::Decline]),
         any::<u16>(),
-        vec((name(), effect()).prop_map(|(code, effect)| Reason { code, effect }), 0..3),
+        vec(reason(), 0..3),
         vec(".{0,10}", 0..2),
         vec((any::<u16>(), feature_value()), 0..4),
         vec((any::<u16>(), option::of(0.0..=1.0)), 0..3),

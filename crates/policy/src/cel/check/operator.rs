@@ -3,7 +3,7 @@
 use cel::common::ast::{Expr as Syntax, IdedExpr, operators};
 
 use super::super::code::{BoolOp, Calc, Compare, DoubleOp, DurationOp, IntOp, Order, TimeOp};
-use super::super::typed::{Code, Expr};
+use super::super::typed::{Code, Expr, ValueOf};
 use super::super::{CompileError, Type};
 use super::{Checker, Node, TEXT_STEPS};
 
@@ -207,7 +207,7 @@ impl Checker<'_> {
         let (left, right) = (self.expr(left, depth + 1)?, self.expr(right, depth + 1)?);
         let at = left.at;
         let types = (left.code.ty(), right.code.ty());
-        let text_steps = if types.0 == Type::Text { TEXT_STEPS } else { 1 };
+        let text_steps = if types.0 == Type::Text || types.1 == Type::Text { TEXT_STEPS } else { 1 };
         let steps = left.steps.and(right.steps).more(text_steps);
         let is_equality = matches!(order, Order::Equal | Order::NotEqual);
         let op = match (left.code, right.code) {
@@ -225,6 +225,12 @@ impl Checker<'_> {
             (Code::Entity(kind, left), Code::Entity(other, right)) if is_equality && kind == other => {
                 BoolOp::Entities(Compare { order, left, right })
             }
+            (Code::Entity(_, left), Code::Text(right)) if is_equality => {
+                BoolOp::Texts(Compare { order, left: Expr::op(ValueOf(left)), right })
+            }
+            (Code::Text(left), Code::Entity(_, right)) if is_equality => {
+                BoolOp::Texts(Compare { order, left, right: Expr::op(ValueOf(right)) })
+            }
             _ => return Err(self.no_comparison(types, own)),
         };
         Ok(Node::new(Code::Bool(Expr::op(op)), at, steps))
@@ -234,6 +240,8 @@ impl Checker<'_> {
         let (left, right) = (self.schema.type_name(types.0), self.schema.type_name(types.1));
         let message = if types.0 == types.1 {
             format!("{left} can only be compared with == and !=")
+        } else if let (Type::Entity(_), Type::Text) | (Type::Text, Type::Entity(_)) = types {
+            format!("{left} can only be compared with {right} by ==, != and 'in'")
         } else {
             format!("expected two values of one type to compare, found {left} and {right}")
         };
@@ -242,7 +250,10 @@ impl Checker<'_> {
 
     /// `value in [..]`.
     fn member(&mut self, value: &IdedExpr, list: &IdedExpr, depth: usize) -> Result<Node, CompileError> {
-        let value = self.expr(value, depth + 1)?;
+        let mut value = self.expr(value, depth + 1)?;
+        if let Code::Entity(_, entity) = value.code {
+            value.code = Code::Text(Expr::op(ValueOf(entity)));
+        }
         let list_at = self.offset(list.id);
         let Syntax::List(list) = &list.expr else {
             return Err(self.error(list_at, "expected a list such as ['NO', 'SE'] to the right of 'in'"));

@@ -33,7 +33,9 @@ fn types_must_fit() {
         payment.customer == payment.card => 1:18: expected two values of one type to compare, found entity(customer) and entity(card)
         payment.customer < payment.payer => 1:18: entity(customer) can only be compared with == and !=
         payment.from <= payment.to      => 1:14: account can only be compared with == and !=
-        payment.card == 'x'             => 1:14: expected two values of one type to compare, found entity(card) and string
+        payment.card < 'x'              => 1:14: entity(card) can only be compared with string by ==, != and 'in'
+        'x' >= payment.card             => 1:5: string can only be compared with entity(card) by ==, != and 'in'
+        payment.card == 1               => 1:14: expected two values of one type to compare, found entity(card) and int
         payment.amount in ['a']         => 1:20: expected int, found string
         payment.country in ['a', 1]     => 1:26: expected string, found int
         payment.rate in [1.0]           => 1:1: expected int or string, found double

@@ -62,6 +62,11 @@ fn values_of_one_type_compare() {
         payment.from != payment.to              => true
         payment.customer == payment.payer       => true
         payment.customer != payment.payer       => false
+        payment.customer == 'alice'             => true
+        'alice' != payment.customer             => false
+        payment.customer == 'Alice'             => false
+        payment.customer in ['bob', 'alice']    => true
+        payment.customer in []                  => false
         ",
     );
 }
@@ -131,7 +136,7 @@ fn a_condition_evaluates_one_side() {
         1 / 0 == 1 ? 1 : 2                      => division by zero
         has(features.count) ? features.count : 0 => 0
         payment.vip ? payment.from : payment.to => account 1
-        payment.vip ? payment.customer : payment.payer => entity 7
+        payment.vip ? payment.customer : payment.payer => entity 7 alice
         (payment.vip ? payment.at : timestamp('2020-01-01T00:00:00Z')).getHours() => 17
         ",
     );
