@@ -49,7 +49,8 @@ pub struct AccountBody {
     pub address: Option<String>,
     /// Limits on the balance.
     pub limits: Option<LimitsBody>,
-    /// Any JSON value for each key. At most 64 keys of up to 64 bytes, each with a value of up to 1024 bytes.
+    /// Any JSON value for each key. Numbers keep the digits that were sent. At most 64 keys of up to 64 bytes, each with a
+    /// value of up to 1024 bytes. U+0000, and an object that has a field twice, are refused.
     #[schema(value_type = Option<Object>)]
     pub metadata: (),
 }
@@ -99,7 +100,8 @@ pub struct TransferBody {
     /// The original time. Only for a transfer that is `imported`.
     #[schema(format = "date-time")]
     pub timestamp: Option<String>,
-    /// Any JSON value for each key. At most 64 keys of up to 64 bytes, each with a value of up to 1024 bytes.
+    /// Any JSON value for each key. Numbers keep the digits that were sent. At most 64 keys of up to 64 bytes, each with a
+    /// value of up to 1024 bytes. U+0000, and an object that has a field twice, are refused.
     #[schema(value_type = Option<Object>)]
     pub metadata: (),
     /// When to make the transfer, if not now. It is then posted or refused; until then it can be cancelled.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::errors::ErrorCode;
 use crate::identity::IdSource;
-use crate::json::{Fields, Json, one_of, shorten, text_fault};
+use crate::json::{Fields, Json, Number, one_of, shorten, text_fault};
 use crate::problem::Problem;
 use crate::requests::{AMOUNT, ASSET, check_asset};
 
@@ -351,9 +351,10 @@ fn canonical_scalar(value: &Json) -> (&'static [u8], String) {
         Json::Text(text) => (b"text", text.clone()),
         Json::Bool(yes) => (b"bool", yes.to_string()),
         // 1, 1.0 and 1e0 are the same number, and so are 0 and -0.
-        Json::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+        Json::Number(number) => match number.as_f64().filter(|_| !number.is_whole()) {
             Some(float) => (b"number", (float + 0.0).to_string()),
-            None => (b"number", number.to_string()),
+            None if number.as_i64() == Some(0) => (b"number", "0".to_owned()),
+            None => (b"number", number.as_str().to_owned()),
         },
         Json::Null | Json::List(_) | Json::Object(_) => unreachable!("API-1: attributes are scalars"),
     }
@@ -363,7 +364,9 @@ fn plain_json(value: &Json) -> serde_json::Value {
     match value {
         Json::Text(text) => text.as_str().into(),
         Json::Bool(yes) => (*yes).into(),
-        Json::Number(number) => number.clone().into(),
+        Json::Number(number) => {
+            serde_json::from_str(number.as_str()).expect("the value of an attribute is a number of 64 bits")
+        }
         Json::Null | Json::List(_) | Json::Object(_) => unreachable!("API-1: attributes are scalars"),
     }
 }
@@ -398,11 +401,11 @@ impl Given for Json {
     }
 
     fn int(&self) -> Option<i64> {
-        self.as_number().and_then(serde_json::Number::as_i64)
+        self.as_number().and_then(Number::as_i64)
     }
 
     fn double(&self) -> Option<f64> {
-        self.as_number().and_then(serde_json::Number::as_f64)
+        self.as_number().and_then(Number::as_f64)
     }
 
     fn bool(&self) -> Option<bool> {
