@@ -76,18 +76,12 @@ pub fn account_metadata(account: AccountName, body: &[u8]) -> Result<Parsed<SetA
 
 /// Parses the body of `POST /v1/transfers/{id}/metadata`.
 pub fn transfer_metadata(transfer: TransferId, body: &[u8]) -> Result<Parsed<SetTransferMetadata>, Problem> {
-    Ok(Parsed {
-        request: RequestId::new(transfer.get()),
-        operation: SetTransferMetadata { transfer, values: metadata_body(body)? },
-    })
+    Ok(unnamed(SetTransferMetadata { transfer, values: metadata_body(body)? }))
 }
 
 /// Parses the body of `POST /v1/payments/{id}/metadata`.
 pub fn payment_metadata(payment: PaymentId, body: &[u8]) -> Result<Parsed<SetPaymentMetadata>, Problem> {
-    Ok(Parsed {
-        request: RequestId::new(payment.get()),
-        operation: SetPaymentMetadata { payment, values: metadata_body(body)? },
-    })
+    Ok(unnamed(SetPaymentMetadata { payment, values: metadata_body(body)? }))
 }
 
 /// Parses the body of `POST /v1/ledgers/{id}/indexes`.

@@ -2,7 +2,7 @@
 //! of the engine to errors.
 
 use engine::{IdentityRefusal, Refusal, WritesClosed};
-use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, TransferStatus};
+use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, Setting, TransferStatus};
 
 use crate::problem::Problem;
 
@@ -82,6 +82,9 @@ errors! {
     ProofsOff = 404 "proofs_off" "the server was started without proofs",
     MethodNotAllowed = 405 "method_not_allowed" "the path does not support this method",
     RequestTimeout = 408 "request_timeout" "the body of the request did not arrive in time",
+    ExistsWithDifferentAddress = 409 "exists_with_different_address" "the account was opened with a different address, or without one",
+    ExistsWithDifferentLimits = 409 "exists_with_different_limits" "the account was opened with different limits",
+    ExistsWithDifferentMetadata = 409 "exists_with_different_metadata" "the account or transfer was created with different metadata",
     PaymentExistsWithDifferentContent = 409 "payment_exists_with_different_content" "the payment exists with different content",
     PaymentStatusConflict = 409 "payment_status_conflict" "the status of the payment does not allow this verb",
     TransferNotReversible = 409 "transfer_not_reversible" "the transfer moved no money, so there is nothing to move back",
@@ -212,6 +215,11 @@ impl From<&Refusal> for Problem {
             Refusal::LedgerExistsWithDifferentAsset(_) => Code::Book(BookStatus::ExistsWithDifferentAsset),
             Refusal::AccountNotFound(_) => ErrorCode::AccountNotFound.into(),
             Refusal::Account(refused) => Code::Account(refused.status),
+            Refusal::ExistsWithDifferent(setting) => match setting {
+                Setting::Address => ErrorCode::ExistsWithDifferentAddress.into(),
+                Setting::Limits => ErrorCode::ExistsWithDifferentLimits.into(),
+                Setting::Metadata => ErrorCode::ExistsWithDifferentMetadata.into(),
+            },
             Refusal::TransferNotFound(_) => ErrorCode::TransferNotFound.into(),
             Refusal::Transfer(refused) => Code::Transfer(refused.status),
             Refusal::TransferNotReversible(_) => ErrorCode::TransferNotReversible.into(),
@@ -255,7 +263,9 @@ impl From<&Refusal> for Problem {
             },
         };
         let problem = Self::new(code, refusal.to_string());
-        if matches!(refusal, Refusal::OccurredTooFarAhead { .. } | Refusal::OccurredNotDeclared(_)) {
+        if let Refusal::ExistsWithDifferent(setting) = refusal {
+            problem.at(format!("/{}", setting.name()))
+        } else if matches!(refusal, Refusal::OccurredTooFarAhead { .. } | Refusal::OccurredNotDeclared(_)) {
             problem.at("/occurred_at")
         } else if matches!(refusal, Refusal::AssetMismatch { .. }) {
             problem.at("/asset")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ledger::{
     Account, AccountPlace, AccountStatus, Address, Book, ChangeStatus, ImportRefusal, ImportStatus, PendingState,
-    Scheduled, Transfer, TransferStatus, TrialBalance,
+    Scheduled, Setting, Transfer, TransferStatus, TrialBalance,
 };
 use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
@@ -196,6 +196,9 @@ pub enum Refusal {
     /// The ledger refused to open the account.
     #[error("{0}")]
     Account(ledger::StatusRefusal<AccountStatus>),
+    /// The account or the transfer exists.
+    #[error("it was created with {}", match .0 { Setting::Address => "another address", Setting::Limits => "other limits", Setting::Metadata => "other metadata" })]
+    ExistsWithDifferent(Setting),
     #[error("transfer {0} not found")]
     TransferNotFound(TransferId),
     /// The ledger refused the transfer.

@@ -16,6 +16,7 @@ use crate::entry::{
 use crate::identity::Identities;
 use crate::payment::{Label, Leg, Payment, Recorded};
 use crate::reply::ActivePolicy;
+use crate::take_orders::request_of;
 
 /// The number of entries from one digest of the state to the next.
 pub const DIGEST_INTERVAL_ENTRIES: u64 = 65_536;
@@ -198,7 +199,12 @@ impl State {
                 self.since_digest.u128(origin.get()).u128(departed.origin.get()).u64(departed.size);
                 self.since_digest.bytes(departed.root.as_bytes());
             }
-            Fact::Ledger(fact) => self.apply_ledger(std::slice::from_ref(fact)),
+            Fact::Ledger(fact) => {
+                if header.request != request_of(fact) {
+                    self.ledger.keep_opening(fact);
+                }
+                self.apply_ledger(std::slice::from_ref(fact));
+            }
             Fact::PaymentDecided(decided) => self.apply_decided(header, decided),
             Fact::PaymentChanged(changed) => self.apply_changed(header, changed),
             Fact::LabelRecorded(recorded) => self.apply_label(header, recorded),

@@ -187,8 +187,9 @@ fn judge_one<T, O: BatchEvent<Answer = Ordered<T>>>(plan: &mut Plan<'_>, batch: 
     answer
 }
 
-/// The request id of an order in a batch: the id of the object that it makes.
-fn request_of(fact: &ledger::Fact) -> RequestId {
+/// The request id of an order: the id of the object that it makes. A request that changes the object later has another
+/// id, by which a replay tells its facts from those of the order.
+pub(crate) fn request_of(fact: &ledger::Fact) -> RequestId {
     let client = |key| match key {
         TransferKey::Client(id) => RequestId::new(id.get()),
         TransferKey::Leg { payment, .. } => RequestId::new(payment.get()),

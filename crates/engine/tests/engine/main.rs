@@ -3,4 +3,5 @@
 mod story;
 
 mod identity;
+mod orders;
 mod payments;

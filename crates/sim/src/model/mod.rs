@@ -57,7 +57,13 @@ impl Model {
                     "SIM-2: entry {seq} continues the journal as another history, which no simulated server does"
                 ));
             }
-            Fact::Ledger(fact) => self.apply_facts(std::slice::from_ref(fact))?,
+            Fact::Ledger(fact) => {
+                // The request id of an order is that of the object that it makes; a later change has none.
+                if header.request == types::RequestId::default() {
+                    self.books.keep_opening(fact);
+                }
+                self.apply_facts(std::slice::from_ref(fact))?;
+            }
             Fact::PaymentDecided(decided) => {
                 self.payments.decide(header, decided)?;
                 self.apply_facts(&decided.ledger_facts)?;
