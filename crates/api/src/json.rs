@@ -62,7 +62,7 @@ impl Json {
     /// Parses a text with exactly one JSON value; an error says what is wrong.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string())?;
-        Reader { text, at: 0 }.value(0)
+        Reader { text, rest: text }.value(DEPTH_MAX)
     }
 
     /// The value as JSON text, without spaces, with the fields of objects sorted by name, and with every number as it was
@@ -163,31 +163,31 @@ fn reject_duplicates<'n>(names: impl Iterator<Item = &'n str> + Clone, pointer: 
 /// It keeps the characters of numbers, which `serde_json` would convert.
 struct Reader<'t> {
     text: &'t str,
-    at: usize,
+    rest: &'t str,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
+    /// Reads a value that contains arrays and objects up to this depth.
     fn value(&mut self, depth: usize) -> Result<Json, String> {
         let first = self.peek();
-        if depth == DEPTH_MAX && matches!(first, b'[' | b'{') {
-            return Err(format!("arrays and objects are nested deeper than {DEPTH_MAX}"));
-        }
+        let inner =
+            depth.checked_sub(1).ok_or_else(|| format!("arrays and objects are nested deeper than {DEPTH_MAX}"));
         Ok(match first {
             b'"' => Json::Text(self.string()?),
             b'[' => {
-                let mut items = Vec::new();
+                let (inner, mut items) = (inner?, Vec::new());
                 self.members(b']', |reader| {
-                    items.push(reader.value(depth + 1)?);
+                    items.push(reader.value(inner)?);
                     Ok(())
                 })?;
                 Json::List(items)
             }
             b'{' => {
-                let mut fields = Vec::new();
+                let (inner, mut fields) = (inner?, Vec::new());
                 self.members(b'}', |reader| {
                     let name = reader.string()?;
                     reader.skip(b':');
-                    fields.push((name, reader.value(depth + 1)?));
+                    fields.push((name, reader.value(inner)?));
                     Ok(())
                 })?;
                 Json::Object(fields)
@@ -203,51 +203,53 @@ impl Reader<'_> {
 
     /// Reads what is between the brackets of an array or object.
     fn members(&mut self, end: u8, mut read: impl FnMut(&mut Self) -> Result<(), String>) -> Result<(), String> {
-        self.at += 1;
+        self.advance(1);
         while self.peek() != end {
             read(self)?;
             self.skip(b',');
         }
-        self.at += 1;
+        self.advance(1);
         Ok(())
     }
 
     /// The next byte that is not a space; 0 at the end.
     fn peek(&mut self) -> u8 {
-        let rest = self.rest();
-        let space = rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
-        self.at += space;
-        self.rest().bytes().next().unwrap_or(0)
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        self.rest.bytes().next().unwrap_or(0)
     }
 
     fn skip(&mut self, byte: u8) {
         if self.peek() == byte {
-            self.at += 1;
+            self.advance(1);
         }
     }
 
     fn string(&mut self) -> Result<String, String> {
         self.peek();
-        let mut strings = serde_json::Deserializer::from_str(self.rest()).into_iter();
+        let mut strings = serde_json::Deserializer::from_str(self.rest).into_iter();
         match strings.next() {
             Some(Ok(text)) => {
-                self.at += strings.byte_offset();
+                let bytes = strings.byte_offset();
+                self.advance(bytes);
                 Ok(text)
             }
-            _ => Err(format!("the string at byte {} has an escape that is half of a surrogate pair", self.at)),
+            _ => {
+                let at = self.text.len().saturating_sub(self.rest.len());
+                Err(format!("the string at byte {at} has an escape that is half of a surrogate pair"))
+            }
         }
     }
 
     /// The characters up to the next space, comma or bracket.
-    fn word(&mut self) -> &str {
-        let rest = self.text.get(self.at..).unwrap_or_default();
+    fn word(&mut self) -> &'t str {
+        let rest = self.rest;
         let bytes = rest.find([' ', '\t', '\n', '\r', ',', ']', '}']).unwrap_or(rest.len());
-        self.at += bytes;
+        self.advance(bytes);
         rest.get(..bytes).unwrap_or_default()
     }
 
-    fn rest(&self) -> &str {
-        self.text.get(self.at..).unwrap_or_default()
+    fn advance(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
 }
 

@@ -10,7 +10,7 @@ use ledger::{
 use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
 use crate::closed::WritesClosed;
-use crate::details::{AccountReply, AnyTransfer, TransferReply};
+use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of};
 use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::identity::IdentityRefusal;
 use crate::payment::Payment;
@@ -161,10 +161,23 @@ pub struct PaymentReply {
     pub metadata: BTreeMap<String, String>,
 }
 
+impl PaymentReply {
+    /// The version of what can be set: it changes with the label and the metadata, but not with verbs.
+    pub fn version(&self) -> u64 {
+        let mut builder = version_of(&self.metadata);
+        if let Some(label) = &self.payment.label {
+            builder.bytes(label.name.as_str().as_bytes());
+        }
+        head(&builder)
+    }
+}
+
 /// A label that was recorded.
 #[derive(Debug, Clone)]
 pub struct LabelReply {
     pub payment: PaymentId,
+    /// The version of the payment's label and metadata.
+    pub version: u64,
     /// The label, whether it counts as positive, and when it was recorded.
     pub label: crate::payment::Label,
 }
@@ -224,6 +237,12 @@ pub enum Refusal {
     PaymentExistsWithDifferentContent(PaymentId),
     #[error("cannot {} a payment that is {}", verb.name(), status.name())]
     PaymentStatusConflict { verb: Verb, status: PaymentStatus },
+    #[error("the first request with this Idempotency-Key had {first} items, this one has {now}")]
+    KeyUsedWithOtherItems { first: u32, now: u32 },
+    #[error("this Idempotency-Key was used for a request that differs in {0}")]
+    KeyUsedWithOtherContent(String),
+    #[error("the present version is \"{0:016x}\"")]
+    PreconditionFailed(u64),
     #[error("this request id was already used to {} the payment", .0.name())]
     RequestIdReused(Verb),
     #[error("a payment accepts at most {0} verbs")]

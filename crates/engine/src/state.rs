@@ -13,6 +13,7 @@ use crate::entry::{
     ArtifactChunk, CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided,
     PolicyActivated, StateDigest,
 };
+use crate::guard::Keys;
 use crate::identity::Identities;
 use crate::payment::{Label, Leg, Payment, Recorded};
 use crate::reply::ActivePolicy;
@@ -54,6 +55,7 @@ pub(crate) struct State {
     pub(crate) policy: Option<ActivePolicy>,
     pub(crate) streams: BTreeMap<Digest, StreamId>,
     pub(crate) identities: Identities,
+    pub(crate) keys: Keys,
     /// How many window records were dropped at a bound since the start, for a metric.
     pub(crate) records_dropped: u64,
     since_digest: DigestBuilder,
@@ -101,6 +103,7 @@ impl Default for State {
             policy: None,
             streams: BTreeMap::new(),
             identities: Identities::default(),
+            keys: Keys::default(),
             records_dropped: 0,
             since_digest: chained_from(Digest::default()),
         }
@@ -219,6 +222,13 @@ impl State {
             Fact::Identity(fact) => {
                 fact.digest_into(&mut self.since_digest);
                 self.identities.apply(header.decided_at, fact);
+            }
+            Fact::KeyUsed(used) => {
+                self.since_digest.u128(header.request.get()).u64(u64::from(used.items));
+                for part in &used.parts {
+                    self.since_digest.u64(*part);
+                }
+                self.keys.note(header.request, used);
             }
             Fact::StateDigest(_) => {}
         }

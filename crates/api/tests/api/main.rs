@@ -4,6 +4,7 @@ mod support;
 
 mod archive;
 mod errors;
+mod keys;
 mod metadata;
 mod openapi;
 mod orders;

@@ -2,6 +2,7 @@
 
 mod story;
 
+mod guards;
 mod identity;
 mod orders;
 mod payments;

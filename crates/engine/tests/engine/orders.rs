@@ -5,20 +5,21 @@
 use engine::{
     AccountOrder, Answered, Applied, CreateTransfer, CreateTransferBatch, Dry, Engine, Entry, OpenAccount,
     OpenAccountBatch, OpenLedger, Operation, Refusal, Request, SetAccountMetadata, SetAddress, SetLimits,
-    SetTransferMetadata, TransferOrder,
+    SetTransferMetadata, TransferOrder, WritesClosed,
 };
 use ledger::{Limits, NewAccount, NewTransfer, TransferKey};
 use types::{AccountId, ActorId, Amount, Code, LedgerId, Origin, RequestId, ShardId, TenantId, Timestamp, TransferId};
 
-const EUR: LedgerId = LedgerId::new(978);
+pub(crate) const EUR: LedgerId = LedgerId::new(978);
 
-struct World {
+/// An engine with the ledger EUR, and its entries.
+pub(crate) struct World {
     engine: Engine,
-    entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut engine = Engine::new(ShardId::new(0), TenantId::new(1));
         let mut entries = Vec::new();
         engine.start(Timestamp::from_ns(1), Origin::new(7), &mut |applied: Applied<'_>| {
@@ -29,15 +30,22 @@ impl World {
         world
     }
 
-    fn ask<O: Operation>(&mut self, request: u128, operation: O) -> Answered<O> {
+    pub(crate) fn ask<O: Operation>(&mut self, request: u128, operation: O) -> Answered<O> {
         let (id, command) = (RequestId::new(request), operation.into());
         let request = Request { tenant: TenantId::new(1), actor: ActorId::new(1), id, command };
         let mut sink = |applied: Applied<'_>| self.entries.push(applied.entry.clone());
         O::answer(self.engine.execute(Timestamp::from_ns(2), &request, &mut sink))
     }
 
+    /// Asks while writes are closed.
+    pub(crate) fn ask_closed<O: Operation>(&self, operation: O, why: &WritesClosed) -> Answered<O> {
+        let command = operation.into();
+        let request = Request { tenant: TenantId::new(1), actor: ActorId::new(1), id: RequestId::default(), command };
+        O::answer(self.engine.answer_closed(Timestamp::from_ns(2), &request, why))
+    }
+
     /// Starts again from the entries.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let mut replayed = Engine::new(ShardId::new(0), TenantId::new(1));
         for entry in &self.entries {
             replayed.apply(entry);

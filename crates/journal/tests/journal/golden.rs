@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use engine::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
-    DepartedHistory, Entry, Fact, Header, IdentityFact, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided,
-    PaymentStatus, PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest, StreamOpened, Verb,
+    DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged,
+    PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest,
+    StreamOpened, Verb,
 };
 use expect_test::expect_file;
 use features::{RecordChange, StreamId, Update};
@@ -155,6 +156,7 @@ fn the_golden_journals_have_every_kind_of_entry() {
         "indexes_chosen",
         "journal_continued",
         "journal_started",
+        "key_used",
         "label_recorded",
         "ledger_opened",
         "limits_set",
@@ -203,6 +205,8 @@ fn entries() -> Vec<Entry> {
     for (seq, fact) in (41..).zip(facts) {
         entries.push(Entry { header: header(seq), fact: Fact::Identity(fact), sealed: None });
     }
+    let used = KeyUsed { items: 2, parts: [1, u64::MAX, 7].into() };
+    entries.push(Entry { header: header(45), fact: Fact::KeyUsed(used), sealed: None });
     entries
 }
 
@@ -370,7 +374,8 @@ fn entries_of_version_1() -> Vec<Entry> {
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
-            | Fact::Identity(_) => {}
+            | Fact::Identity(_)
+            | Fact::KeyUsed(_) => {}
         }
         Entry { header, fact, sealed }
     };

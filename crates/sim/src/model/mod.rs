@@ -32,6 +32,8 @@ pub(crate) struct Model {
     pub(crate) payments: Payments,
     pub(crate) chunks: BTreeMap<Digest, BTreeMap<u32, ArtifactChunk>>,
     pub(crate) identities: Identities,
+    /// What each idempotency key was used for.
+    pub(crate) keys: BTreeMap<types::RequestId, engine::KeyUsed>,
 }
 
 /// Fails with a message unless `ok` holds.
@@ -86,6 +88,9 @@ impl Model {
                 self.apply_facts(&activated.ledger_facts)?;
             }
             Fact::Identity(fact) => self.identities.apply(header, fact)?,
+            Fact::KeyUsed(used) => {
+                self.keys.insert(header.request, used.clone());
+            }
             Fact::StateDigest(_) => {}
         }
         Ok(())

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    AccountOrder, Answer, Answered, AnyTransfer, Command, CreateAccounts, CreateTransferBatch, CreateTransfers,
-    DIGEST_INTERVAL_ENTRIES, Dry, Engine, Entry, EventStatus, Fact, Made, OpenAccountBatch, OpenLedger, Operation,
-    Refusal, Reply, Request, TransferOrder, TransferResults,
+    Answer, Answered, AnyTransfer, Command, CreateAccounts, CreateTransferBatch, CreateTransfers,
+    DIGEST_INTERVAL_ENTRIES, Dry, Engine, Entry, EventStatus, Fact, Made, OpenLedger, Operation, Refusal, Reply,
+    Request, TransferOrder, TransferResults,
 };
 use fixtures::{account, transfer};
 use journal::{DurableLog, MemoryJournal, MemoryLog, Reader as _};
