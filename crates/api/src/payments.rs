@@ -38,7 +38,9 @@ pub struct PaymentBody {
     #[schema(example = "EUR/2")]
     asset: String,
     /// The attributes that the payment type declares, by name: strings, numbers or booleans. An entity is a string of 1
-    /// to 256 characters, an account is an id, and a timestamp is RFC 3339. Null counts as absent.
+    /// to 256 characters, an account is an id, and a timestamp is RFC 3339. Null counts as absent. Two values of an entity
+    /// are the same customer, card or device only if all their bytes are the same, after the normalisation that the policy
+    /// declares for the entity (`normalise`), if any.
     #[schema(value_type = Option<Object>, example = json!({"customer": "alice", "country": "DE"}))]
     attributes: (),
     /// When the payment happened. Only for payment types that accept it.
@@ -291,8 +293,8 @@ impl fmt::Debug for PartToSeal {
 pub struct TemplateAccount<'p> {
     pub template: &'p policy::AccountTemplate,
     pub ledger: types::LedgerId,
-    /// The entity kind of the holders, if the template has one account for each.
-    pub holders: Option<&'p Entity>,
+    /// The entity kind of the holder and its normalised value, if the template has one account for each.
+    pub holder: Option<(&'p Entity, Box<str>)>,
 }
 
 impl<'p> TemplateAccount<'p> {
@@ -311,11 +313,14 @@ impl<'p> TemplateAccount<'p> {
                 invalid(format!("the template `{template}` has one account for each {}; name the holder", entity.name))
             }
             (None, Some(_)) => invalid(format!("the template `{template}` has a single account without a holder")),
-            (Some(_), Some(value)) => match entity_fault(value) {
-                Some(fault) => invalid(format!("found {fault}, expected {ENTITY}")),
-                None => Ok(Self { template: found, ledger, holders }),
-            },
-            (None, None) => Ok(Self { template: found, ledger, holders }),
+            (Some(entity), Some(value)) => {
+                let value = entity.normalise.apply(value);
+                match entity_fault(&value) {
+                    Some(fault) => invalid(format!("found {fault}, expected {ENTITY}")),
+                    None => Ok(Self { template: found, ledger, holder: Some((entity, value.into())) }),
+                }
+            }
+            (None, None) => Ok(Self { template: found, ledger, holder: None }),
         }
     }
 }
@@ -466,8 +471,9 @@ pub fn value<G: Given>(attribute: &Attribute, given: &G, entities: &[Entity]) ->
             AttributeValue::Account(id.map_err(|_no_id: types::IdParseError| Unfit { fault, expected })?)
         }
         AttributeKind::Entity(entity) => {
-            let value = text(&ENTITY.into(), &entity_fault)?.into();
             let entity = entities.get(entity.get()).expect("POL-3: an attribute's entity kind is declared");
+            let fault = |text: &str| entity_fault(text).or_else(|| entity_fault(&entity.normalise.apply(text)));
+            let value = entity.normalise.apply(&text(&ENTITY.into(), &fault)?).into();
             return Ok(ParsedValue::Entity { kind: entity.name.clone(), personal: entity.personal, value });
         }
     };

@@ -80,17 +80,16 @@ async fn find_account<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Han
     let template =
         given("template").ok_or_else(|| parameter("holder", "`holder` goes with `template`, which is not given"))?;
     let policy = edge.sources.policy().ok_or_else(|| refused(Refusal::NoActivePolicy))?;
-    let holder = given("holder");
-    let wanted = TemplateAccount::find(&policy, template, holder)?;
-    let token = match (wanted.holders, holder) {
-        (Some(kind), Some(value)) => {
+    let wanted = TemplateAccount::find(&policy, template, given("holder"))?;
+    let token = match &wanted.holder {
+        Some((kind, value)) => {
             let (tenant, name) = (edge.installation.tenant, kind.name.as_str());
             let Some(token) = edge.sources.keys().known_token(tenant, name, value, kind.personal) else {
                 return Ok(Response::found(&Page::<Account> { items: Vec::new(), next_cursor: None }));
             };
             Some(token)
         }
-        (_, _) => None,
+        None => None,
     };
     let id = engine::account_id(&wanted.template.name, wanted.ledger, token);
     let account = match edge.answer_to(call, unnamed(query::Account(id.into()))).await? {
