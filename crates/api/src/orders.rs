@@ -110,7 +110,8 @@ pub struct TransferBody {
 }
 
 /// Accounts to open, with the same results as if they were sent one after another. If the request has the header
-/// `Idempotency-Key`, no account has an `id`; the server derives each id from the key and the account's position.
+/// `Idempotency-Key`, no account has an `id`; the server derives each id from the key and the account's position. The key
+/// belongs to the whole batch: with more, fewer or other accounts it is refused.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewAccounts)]
 pub struct AccountsBody {
@@ -119,7 +120,8 @@ pub struct AccountsBody {
 }
 
 /// Transfers to make, with the same results as if they were sent one after another. If the request has the header
-/// `Idempotency-Key`, no transfer has an `id`; the server derives each id from the key and the transfer's position.
+/// `Idempotency-Key`, no transfer has an `id`; the server derives each id from the key and the transfer's position. The key
+/// belongs to the whole batch: with more, fewer or other transfers it is refused.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewTransfers)]
 pub struct TransfersBody {
