@@ -120,7 +120,7 @@ fn an_account_and_a_transfer_are_made_again_only_as_they_were_made() {
     refused(&open(limits.clone()), 409, "exists_with_different_limits", "/limits", "other limits");
     refused(&open(json!({"address": "a:b"})), 409, "exists_with_different_address", "/address", "another address");
     let metadata = json!({"metadata": {"k": 1}});
-    refused(&open(metadata.clone()), 409, "exists_with_different_metadata", "/metadata", "other metadata");
+    refused(&open(metadata), 409, "exists_with_different_metadata", "/metadata", "other metadata");
     assert_eq!(client.post("/v1/accounts/30/limits", &limits["limits"]).status, 200);
     let again = open(json!({}));
     assert_eq!((again.status, again.replayed), (200, true), "{again:?}");
