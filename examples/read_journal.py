@@ -371,6 +371,7 @@ KINDS = {
     20: ("journal_continued", lambda plain, _: plain.continued()),
     21: ("principal_added", lambda plain, _: plain.principal()),
     22: ("credential_added", lambda plain, _: plain.credential()),
+    23: ("key_used", lambda plain, _: {"items": plain.varint(), "parts": plain.many(lambda: plain.uint(8))}),
     30: ("import_started", lambda plain, _: plain.import_started()),
     31: ("account_staged", lambda plain, _: {"import": plain.varint(), **plain.account(version=2)}),
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),

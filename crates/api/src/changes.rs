@@ -9,7 +9,7 @@ use types::{LedgerId, PaymentId, RequestId, TransferId};
 use utoipa::ToSchema;
 
 use crate::errors::ErrorCode;
-use crate::json::{Fields, Json, one_of, shorten};
+use crate::json::{Fields, Json, one_of, pointer_to, shorten};
 use crate::problem::Problem;
 use crate::requests::Parsed;
 
@@ -41,8 +41,8 @@ pub struct LimitsBody {
 #[derive(Debug, ToSchema)]
 #[schema(as = NewMetadata)]
 pub struct MetadataBody {
-    /// Any JSON value for each key; null removes the key. At most 64 keys of up to 64 bytes, each with a value of up to
-    /// 1024 bytes.
+    /// Any JSON value for each key; null removes the key. Numbers keep the digits that were sent. At most 64 keys of up to
+    /// 64 bytes, each with a value of up to 1024 bytes. U+0000, and an object that has a field twice, are refused.
     #[schema(value_type = Object, example = json!({"tier": "gold", "old": null}))]
     pub metadata: (),
 }
@@ -76,18 +76,12 @@ pub fn account_metadata(account: AccountName, body: &[u8]) -> Result<Parsed<SetA
 
 /// Parses the body of `POST /v1/transfers/{id}/metadata`.
 pub fn transfer_metadata(transfer: TransferId, body: &[u8]) -> Result<Parsed<SetTransferMetadata>, Problem> {
-    Ok(Parsed {
-        request: RequestId::new(transfer.get()),
-        operation: SetTransferMetadata { transfer, values: metadata_body(body)? },
-    })
+    Ok(unnamed(SetTransferMetadata { transfer, values: metadata_body(body)? }))
 }
 
 /// Parses the body of `POST /v1/payments/{id}/metadata`.
 pub fn payment_metadata(payment: PaymentId, body: &[u8]) -> Result<Parsed<SetPaymentMetadata>, Problem> {
-    Ok(Parsed {
-        request: RequestId::new(payment.get()),
-        operation: SetPaymentMetadata { payment, values: metadata_body(body)? },
-    })
+    Ok(unnamed(SetPaymentMetadata { payment, values: metadata_body(body)? }))
 }
 
 /// Parses the body of `POST /v1/ledgers/{id}/indexes`.
@@ -168,21 +162,21 @@ fn metadata_body(body: &[u8]) -> Result<MetadataChanges, Problem> {
 pub(crate) fn take_metadata(fields: &mut Fields) -> Result<Option<MetadataChanges>, Problem> {
     let Some(value) = fields.take("metadata") else { return Ok(None) };
     let values = Fields::of(value, fields.pointer_of("metadata"))?;
-    let pointer = values.pointer_of("");
-    let complain = |key: &str, detail: String| {
-        Problem::new(ErrorCode::InvalidField, detail).at(format!("{pointer}{}", shorten(key)))
-    };
+    let pointer = fields.pointer_of("metadata");
     let mut changes = Vec::new();
     for (key, value) in values.rest() {
+        let at = pointer_to(&pointer, &key);
+        let complain = |detail: String| Err(Problem::new(ErrorCode::InvalidField, detail).at(at.clone()));
         if key.is_empty() || key.len() > METADATA_KEY_BYTES_MAX {
-            let detail = format!("found a key of {} bytes, expected 1 to {METADATA_KEY_BYTES_MAX}", key.len());
-            return Err(complain(&key, detail));
+            return complain(format!("found a key of {} bytes, expected 1 to {METADATA_KEY_BYTES_MAX}", key.len()));
         }
-        let text = (value != Json::Null).then(|| value.canonical());
-        if let Some(text) = text.as_ref().filter(|text| text.len() > METADATA_VALUE_BYTES_MAX) {
-            let detail =
-                format!("found a value of {} bytes as JSON, expected at most {METADATA_VALUE_BYTES_MAX}", text.len());
-            return Err(complain(&key, detail));
+        if key.contains('\0') {
+            return complain("found a key with the character U+0000, which cannot be kept".to_owned());
+        }
+        let text = if value == Json::Null { None } else { Some(value.canonical(&at)?) };
+        if let Some(bytes) = text.as_ref().map(String::len).filter(|bytes| *bytes > METADATA_VALUE_BYTES_MAX) {
+            let expected = METADATA_VALUE_BYTES_MAX;
+            return complain(format!("found a value of {bytes} bytes as JSON, expected at most {expected}"));
         }
         changes.push((key, text));
     }

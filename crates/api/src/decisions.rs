@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use engine::{AtDeadline, CaptureTerms, LegRefusal, PaymentDecided, PlainValue, PolicyActivated};
 use policy::{Effect, FeatureValue, Part, Verdict};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use types::{Name, Seq, Timestamp};
 use utoipa::ToSchema;
 
@@ -65,7 +66,7 @@ pub struct Payment {
     /// What the client attached: any JSON value for each key. Absent in lists.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object, required = false)]
-    metadata: BTreeMap<String, serde_json::Value>,
+    metadata: BTreeMap<String, Box<RawValue>>,
 }
 
 impl Payment {

@@ -2,8 +2,9 @@
 //! of the engine to errors.
 
 use engine::{IdentityRefusal, Refusal, WritesClosed};
-use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, TransferStatus};
+use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, Setting, TransferStatus};
 
+use crate::identity::IF_MATCH;
 use crate::problem::Problem;
 
 /// Declares the table: variant = HTTP status, stable name, title.
@@ -84,11 +85,14 @@ errors! {
     ProofsOff = 404 "proofs_off" "the server was started without proofs",
     MethodNotAllowed = 405 "method_not_allowed" "the path does not support this method",
     RequestTimeout = 408 "request_timeout" "the body of the request did not arrive in time",
+    ExistsWithDifferentAddress = 409 "exists_with_different_address" "the account was opened with a different address, or without one",
+    ExistsWithDifferentLimits = 409 "exists_with_different_limits" "the account was opened with different limits",
+    ExistsWithDifferentMetadata = 409 "exists_with_different_metadata" "the account or transfer was created with different metadata",
     PaymentExistsWithDifferentContent = 409 "payment_exists_with_different_content" "the payment exists with different content",
     PaymentStatusConflict = 409 "payment_status_conflict" "the status of the payment does not allow this verb",
     TransferNotReversible = 409 "transfer_not_reversible" "the transfer moved no money, so there is nothing to move back",
     TransferNotCancellable = 409 "transfer_not_cancellable" "the transfer was already made and cannot be cancelled",
-    RequestIdReused = 409 "request_id_reused" "the Idempotency-Key was already used for another verb on this payment",
+    RequestIdReused = 409 "request_id_reused" "the Idempotency-Key was already used for another request",
     TooManyChanges = 409 "too_many_changes" "the payment already had the maximum number of verbs",
     ImportExistsWithDifferentContent = 409 "import_exists_with_different_content" "the import exists with different content",
     ImportEnded = 409 "import_ended" "the import was already opened or discarded",
@@ -98,6 +102,7 @@ errors! {
     CredentialExistsWithDifferentContent = 409 "credential_exists_with_different_content" "the credential exists with different content",
     NoActivePolicy = 409 "no_active_policy" "no policy is active",
     PolicyLedgerConflict = 409 "policy_ledger_conflict" "the policy declares a ledger that exists with another asset",
+    PreconditionFailed = 412 "precondition_failed" "what the request changes is not the version that If-Match names",
     CursorOfAnotherOrigin = 410 "cursor_of_another_origin" "the cursor belongs to another history",
     BodyTooLarge = 413 "body_too_large" "the body is too large",
     UriTooLong = 414 "uri_too_long" "the path and the query are too long",
@@ -214,6 +219,11 @@ impl From<&Refusal> for Problem {
             Refusal::LedgerExistsWithDifferentAsset { .. } => Code::Book(BookStatus::ExistsWithDifferentAsset),
             Refusal::AccountNotFound(_) => ErrorCode::AccountNotFound.into(),
             Refusal::Account(refused) => Code::Account(refused.status),
+            Refusal::ExistsWithDifferent(setting) => match setting {
+                Setting::Address => ErrorCode::ExistsWithDifferentAddress.into(),
+                Setting::Limits => ErrorCode::ExistsWithDifferentLimits.into(),
+                Setting::Metadata => ErrorCode::ExistsWithDifferentMetadata.into(),
+            },
             Refusal::TransferNotFound(_) => ErrorCode::TransferNotFound.into(),
             Refusal::Transfer(refused) => Code::Transfer(refused.status),
             Refusal::TransferNotReversible(_) => ErrorCode::TransferNotReversible.into(),
@@ -223,7 +233,10 @@ impl From<&Refusal> for Problem {
             Refusal::PaymentNotFound(_) => ErrorCode::PaymentNotFound.into(),
             Refusal::PaymentExistsWithDifferentContent(_) => ErrorCode::PaymentExistsWithDifferentContent.into(),
             Refusal::PaymentStatusConflict { .. } => ErrorCode::PaymentStatusConflict.into(),
-            Refusal::RequestIdReused(_) => ErrorCode::RequestIdReused.into(),
+            Refusal::RequestIdReused(_)
+            | Refusal::KeyUsedWithOtherItems { .. }
+            | Refusal::KeyUsedWithOtherContent(_) => ErrorCode::RequestIdReused.into(),
+            Refusal::PreconditionFailed(_) => ErrorCode::PreconditionFailed.into(),
             Refusal::TooManyChanges(_) => ErrorCode::TooManyChanges.into(),
             Refusal::OccurredTooFarAhead { .. } => ErrorCode::OccurredTooFarAhead.into(),
             Refusal::OccurredNotDeclared(_) => ErrorCode::OccurredNotDeclared.into(),
@@ -257,10 +270,16 @@ impl From<&Refusal> for Problem {
             },
         };
         let problem = Self::new(code, refusal.to_string());
-        if matches!(refusal, Refusal::OccurredTooFarAhead { .. } | Refusal::OccurredNotDeclared(_)) {
+        if let Refusal::ExistsWithDifferent(setting) = refusal {
+            problem.at(format!("/{}", setting.name()))
+        } else if matches!(refusal, Refusal::OccurredTooFarAhead { .. } | Refusal::OccurredNotDeclared(_)) {
             problem.at("/occurred_at")
         } else if matches!(refusal, Refusal::AssetMismatch { .. }) {
             problem.at("/asset")
+        } else if let Refusal::KeyUsedWithOtherContent(differs) = refusal {
+            problem.at(differs)
+        } else if matches!(refusal, Refusal::PreconditionFailed(_)) {
+            problem.at(IF_MATCH)
         } else {
             problem
         }

@@ -164,6 +164,9 @@ enum EventData {
     /// `api_key_added`
     #[schema(title = "api_key_added")]
     ApiKeyAdded(ApiKeyAdded),
+    /// `key_used`
+    #[schema(title = "key_used")]
+    KeyUsed(KeyUsed),
     /// `state_digest`
     #[schema(title = "state_digest")]
     StateDigest(StateDigest),
@@ -284,6 +287,15 @@ struct PolicyStarted {
     ledgers: Vec<Ledger>,
 }
 
+/// A request with an `Idempotency-Key` was carried out. The `request` of the event is derived from the key; the events
+/// that follow say what the request changed, if it changed anything.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct KeyUsed {
+    /// The number of items of a batch; 0 for other requests.
+    #[schema(format = Int64)]
+    items: u32,
+}
+
 /// The digest of the state at this point, which every later replay must reproduce.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct StateDigest {
@@ -369,6 +381,7 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
             ("policy_activated", EventData::PolicyActivated(data))
         }
         Fact::Identity(fact) => identity_data(fact),
+        Fact::KeyUsed(used) => ("key_used", EventData::KeyUsed(KeyUsed { items: used.items })),
         Fact::StateDigest(digest) => {
             let data = StateDigest { scheme: digest.scheme, digest: digest.digest.to_string() };
             ("state_digest", EventData::StateDigest(data))

@@ -3,7 +3,7 @@
 use engine::AccountFilter;
 use types::Code;
 
-use crate::json::shorten;
+use crate::json::{Json, shorten};
 use crate::parameters::{Parameters, invalid};
 use crate::problem::Problem;
 use crate::requests::ledger_id;
@@ -36,15 +36,18 @@ pub fn address_prefix(text: &str) -> Result<String, Problem> {
     })
 }
 
-/// Reads the parameters `metadata.<key>`, whose values are JSON.
+/// Reads the parameters `metadata.<key>`, whose values are JSON. A number is found by exactly the characters with which
+/// it was set: 1, 1.0 and 1e0 are three values.
 pub fn metadata(parameters: &Parameters) -> Result<Vec<(String, String)>, Problem> {
     let given = parameters.behind("metadata.");
-    let read = given.map(|(key, text)| match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(value) => Ok((key.to_owned(), value.to_string())),
-        Err(_) => {
+    let read = given.map(|(key, text)| {
+        let name = format!("metadata.{}", shorten(key));
+        let value = Json::read(text).map_err(|_not_json| {
             let detail = format!("found `{}`, expected JSON, such as \"gold\" with its quotes, or 7", shorten(text));
-            Err(invalid(&format!("metadata.{}", shorten(key)), detail))
-        }
+            invalid(&name, detail)
+        })?;
+        let text = value.canonical("").map_err(|unkept| invalid(&name, unkept.detail()))?;
+        Ok((key.to_owned(), text))
     });
     read.collect()
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 
 pub(crate) use types::shorten;
 
@@ -13,14 +13,45 @@ use crate::problem::Problem;
 /// The most fields that an object may have; no valid request has more.
 pub(crate) const FIELDS_MAX: usize = 256;
 
+/// The deepest nesting of arrays and objects in a body.
+const DEPTH_MAX: usize = 127;
+
 #[derive(Clone, PartialEq)]
 pub(crate) enum Json {
     Null,
     Bool(bool),
-    Number(serde_json::Number),
+    Number(Number),
     Text(String),
     List(Vec<Json>),
     Object(Vec<(String, Json)>),
+}
+
+/// A number with exactly the characters that were sent, such as `1.50` or `12345678901234567890123`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Number(String);
+
+impl Number {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A number without a fraction. 1.0 and 1e2 are such numbers, up to 2^53, from where on a double loses digits.
+    pub(crate) fn as_i64(&self) -> Option<i64> {
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let double = || self.as_f64().filter(|double| double.fract() == 0.0 && double.abs() <= EXACT);
+        #[expect(clippy::cast_possible_truncation, reason = "the double is whole and at most 2^53")]
+        self.0.parse().ok().or_else(|| double().map(|double| double as i64))
+    }
+
+    /// The nearest double; `None` if the number is too large for one.
+    pub(crate) fn as_f64(&self) -> Option<f64> {
+        self.0.parse().ok().filter(|double: &f64| double.is_finite())
+    }
+
+    /// Whether it is written without fraction and exponent, and fits into 64 bits.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.as_i64().is_some() || self.0.parse::<u64>().is_ok()
+    }
 }
 
 impl Json {
@@ -32,30 +63,63 @@ impl Json {
         }
         let text = std::str::from_utf8(body)
             .map_err(|error| malformed(format!("the body is not UTF-8 after byte {}", error.valid_up_to())))?;
-        serde_json::from_str(text).map_err(|error| malformed(with_word(text, &error)))
+        Self::read(text).map_err(malformed)
     }
 
-    /// The value as JSON text, without spaces, and with the fields of objects sorted by name.
-    pub(crate) fn canonical(&self) -> String {
-        self.to_value().to_string()
+    /// Parses a text with exactly one JSON value; an error says what is wrong.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| with_word(text, &error))?;
+        Reader { text, rest: text }.value(DEPTH_MAX)
     }
 
-    fn to_value(&self) -> serde_json::Value {
+    /// The value as JSON text, without spaces, with the fields of objects sorted by name, and with every number as it was
+    /// sent. Rejects what such a text could not keep: duplicate fields, and U+0000. `pointer` is the place of the value.
+    pub(crate) fn canonical(&self, pointer: &str) -> Result<String, Problem> {
+        let mut text = String::new();
+        self.write(pointer, &mut text)?;
+        Ok(text)
+    }
+
+    fn write(&self, pointer: &str, out: &mut String) -> Result<(), Problem> {
         match self {
-            Self::Null => serde_json::Value::Null,
-            Self::Bool(yes) => (*yes).into(),
-            Self::Number(number) => number.clone().into(),
-            Self::Text(text) => text.as_str().into(),
-            Self::List(items) => items.iter().map(Self::to_value).collect(),
-            Self::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), value.to_value())).collect(),
+            Self::Null => out.push_str("null"),
+            Self::Bool(yes) => out.push_str(if *yes { "true" } else { "false" }),
+            Self::Number(number) => out.push_str(number.as_str()),
+            Self::Text(text) => write_text(text, pointer, out)?,
+            Self::List(items) => {
+                out.push('[');
+                for (place, item) in items.iter().enumerate() {
+                    if place > 0 {
+                        out.push(',');
+                    }
+                    item.write(&format!("{pointer}/{place}"), out)?;
+                }
+                out.push(']');
+            }
+            Self::Object(fields) => {
+                let mut fields: Vec<_> = fields.iter().collect();
+                fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+                reject_duplicates(fields.iter().map(|(name, _)| name.as_str()), pointer)?;
+                out.push('{');
+                for (place, (name, value)) in fields.into_iter().enumerate() {
+                    if place > 0 {
+                        out.push(',');
+                    }
+                    write_text(name, pointer, out)?;
+                    out.push(':');
+                    value.write(&pointer_to(pointer, name), out)?;
+                }
+                out.push('}');
+            }
         }
+        Ok(())
     }
 
     pub(crate) fn as_text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    pub(crate) const fn as_number(&self) -> Option<&serde_json::Number> {
+    pub(crate) const fn as_number(&self) -> Option<&Number> {
         if let Self::Number(number) = self { Some(number) } else { None }
     }
 
@@ -67,7 +131,7 @@ impl Json {
     /// personal.
     pub(crate) fn found(&self) -> String {
         match self {
-            Self::Number(number) => format!("the number {number}"),
+            Self::Number(number) => format!("the number {}", shorten(number.as_str())),
             Self::Bool(yes) => yes.to_string(),
             Self::Null | Self::Text(_) | Self::List(_) | Self::Object(_) => self.kind().to_owned(),
         }
@@ -78,8 +142,8 @@ impl Json {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "true or false",
-            Self::Number(number) if number.is_f64() => "a number with a fraction or beyond 64 bits",
-            Self::Number(_) => "a whole number",
+            Self::Number(number) if number.is_whole() => "a whole number",
+            Self::Number(_) => "a number with a fraction or beyond 64 bits",
             Self::Text(_) => "a string",
             Self::List(_) => "an array",
             Self::Object(_) => "an object",
@@ -116,72 +180,122 @@ fn with_word(text: &str, error: &serde_json::Error) -> String {
     if word.is_empty() { message } else { format!("{message}, found `{word}`") }
 }
 
-/// A number without a fraction. 1.0 and 1e2 are such numbers, up to 2^53, from where on a double loses digits.
-pub(crate) fn whole(number: &serde_json::Number) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let float = || number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT);
-    #[expect(clippy::cast_possible_truncation, reason = "the float is whole and at most 2^53")]
-    number.as_i64().or_else(|| float().map(|float| float as i64))
+fn write_text(text: &str, pointer: &str, out: &mut String) -> Result<(), Problem> {
+    if text.contains('\0') {
+        let detail = "found the character U+0000, which cannot be kept";
+        return Err(Problem::new(ErrorCode::InvalidField, detail).at(pointer));
+    }
+    out.push_str(&serde_json::to_string(text).expect("a text is JSON"));
+    Ok(())
 }
 
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor)
+/// The JSON pointer (RFC 6901) of a field of the object at `pointer`.
+pub(crate) fn pointer_to(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", shorten(name).replace('~', "~0").replace('/', "~1"))
+}
+
+/// Rejects a name that occurs twice among the sorted names of the object at `pointer`.
+fn reject_duplicates<'n>(names: impl Iterator<Item = &'n str> + Clone, pointer: &str) -> Result<(), Problem> {
+    match names.clone().zip(names.skip(1)).find(|(a, b)| a == b) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let detail = format!("the object contains the field `{}` twice", shorten(name));
+            Err(Problem::new(ErrorCode::DuplicateField, detail).at(pointer_to(pointer, name)))
+        }
     }
 }
 
-struct JsonVisitor;
+/// Reads a text that is known to be JSON, except for the depth of its nesting and for escapes that are no characters.
+/// It keeps the characters of numbers, which `serde_json` would convert.
+struct Reader<'t> {
+    text: &'t str,
+    rest: &'t str,
+}
 
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
+impl<'t> Reader<'t> {
+    /// Reads a value that contains arrays and objects up to this depth.
+    fn value(&mut self, depth: usize) -> Result<Json, String> {
+        let first = self.peek();
+        let inner =
+            depth.checked_sub(1).ok_or_else(|| format!("arrays and objects are nested deeper than {DEPTH_MAX}"));
+        Ok(match first {
+            b'"' => Json::Text(self.string()?),
+            b'[' => {
+                let (inner, mut items) = (inner?, Vec::new());
+                self.members(b']', |reader| {
+                    items.push(reader.value(inner)?);
+                    Ok(())
+                })?;
+                Json::List(items)
+            }
+            b'{' => {
+                let (inner, mut fields) = (inner?, Vec::new());
+                self.members(b'}', |reader| {
+                    let name = reader.string()?;
+                    reader.skip(b':');
+                    fields.push((name, reader.value(inner)?));
+                    Ok(())
+                })?;
+                Json::Object(fields)
+            }
+            _ => match self.word() {
+                "null" => Json::Null,
+                "true" => Json::Bool(true),
+                "false" => Json::Bool(false),
+                number => Json::Number(Number(number.to_owned())),
+            },
+        })
     }
 
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
-        Ok(Json::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-        Ok(Json::Number(value.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
-        let number = serde_json::Number::from_f64(value).ok_or_else(|| E::custom("a number is not finite"))?;
-        Ok(Json::Number(number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-        Ok(Json::Text(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Json, E> {
-        Ok(Json::Text(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
+    /// Reads what is between the brackets of an array or object.
+    fn members(&mut self, end: u8, mut read: impl FnMut(&mut Self) -> Result<(), String>) -> Result<(), String> {
+        self.advance(1);
+        while self.peek() != end {
+            read(self)?;
+            self.skip(b',');
         }
-        Ok(Json::List(list))
+        self.advance(1);
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Json, A::Error> {
-        let mut object = Vec::new();
-        while let Some(field) = fields.next_entry()? {
-            object.push(field);
+    /// The next byte that is not a space; 0 at the end.
+    fn peek(&mut self) -> u8 {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        self.rest.bytes().next().unwrap_or(0)
+    }
+
+    fn skip(&mut self, byte: u8) {
+        if self.peek() == byte {
+            self.advance(1);
         }
-        Ok(Json::Object(object))
+    }
+
+    fn string(&mut self) -> Result<String, String> {
+        self.peek();
+        let mut strings = serde_json::Deserializer::from_str(self.rest).into_iter();
+        match strings.next() {
+            Some(Ok(text)) => {
+                let bytes = strings.byte_offset();
+                self.advance(bytes);
+                Ok(text)
+            }
+            _ => {
+                let at = self.text.len().saturating_sub(self.rest.len());
+                Err(format!("the string at byte {at} has an escape that is half of a surrogate pair"))
+            }
+        }
+    }
+
+    /// The characters up to the next space, comma or bracket.
+    fn word(&mut self) -> &'t str {
+        let rest = self.rest;
+        let bytes = rest.find([' ', '\t', '\n', '\r', ',', ']', '}']).unwrap_or(rest.len());
+        self.advance(bytes);
+        rest.get(..bytes).unwrap_or_default()
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
 }
 
@@ -218,23 +332,13 @@ impl Fields {
         }
         let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
-        let twice = names.windows(2).find_map(|pair| match pair {
-            [a, b] if a == b => Some((*a).to_owned()),
-            _ => None,
-        });
-        let fields = Self { pointer, fields };
-        match twice {
-            Some(name) => {
-                let detail = format!("the object contains the field `{}` twice", shorten(&name));
-                Err(Problem::new(ErrorCode::DuplicateField, detail).at(fields.pointer_of(&name)))
-            }
-            None => Ok(fields),
-        }
+        reject_duplicates(names.iter().copied(), &pointer)?;
+        Ok(Self { pointer, fields })
     }
 
     /// The JSON pointer (RFC 6901) of a field.
     pub(crate) fn pointer_of(&self, name: &str) -> String {
-        format!("{}/{}", self.pointer, shorten(name).replace('~', "~0").replace('/', "~1"))
+        pointer_to(&self.pointer, name)
     }
 
     /// Removes a field and returns it; `None` if it is absent or null.
@@ -301,9 +405,9 @@ impl Fields {
     pub(crate) fn number(&mut self, name: &str, min: u32, max: u32) -> Result<Option<u32>, Problem> {
         let found = match self.take(name) {
             None => return Ok(None),
-            Some(Json::Number(number)) => match whole(&number).and_then(|number| u32::try_from(number).ok()) {
+            Some(Json::Number(number)) => match number.as_i64().and_then(|number| u32::try_from(number).ok()) {
                 Some(number) if (min..=max).contains(&number) => return Ok(Some(number)),
-                _ => number.to_string(),
+                _ => shorten(number.as_str()),
             },
             Some(other) => other.found(),
         };

@@ -32,7 +32,7 @@ mod scope;
 mod user_data;
 
 pub use errors::{Code, ErrorCode};
-pub use identity::{IDEMPOTENCY_KEY, IdSource, IdempotencyKey};
+pub use identity::{IDEMPOTENCY_KEY, IF_MATCH, IdSource, IdempotencyKey, entity_tag, if_match};
 pub use openapi::openapi_json;
 pub use parameters::{CursorOrigin, List, PAGE_DEFAULT, PAGE_MAX, Parameters, path_segment};
 pub use problem::{Problem, ProblemBody};

@@ -14,7 +14,7 @@ use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::events::Event;
 use crate::problem::{Problem, ProblemBody};
-use crate::routes::{Answer, Body, Key, Kind, Method, ROUTES, Route, Shape};
+use crate::routes::{Answer, Body, Key, Kind, Method, ROUTES, Route, Shape, Tag};
 use crate::scope::Scope;
 use crate::{archive, packed};
 
@@ -93,7 +93,12 @@ fn operation(route: &Route) -> Operation {
         Key::Id => Some((Required::False, "Replaces `id` in the body. The same key always gives the same id.")),
         Key::Ids => Some((
             Required::False,
-            "Replaces every `id` in the body. The same key and position in the batch always give the same id.",
+            "Replaces every `id` in the body. The key belongs to the whole batch: with other items, it is refused.",
+        )),
+        Key::Request => Some((
+            Required::False,
+            "Identifies this request. A retry with the same key and content changes nothing, even if another request \
+             changed the same thing in the meantime; other content is refused. The server remembers the last 65,536 keys.",
         )),
         Key::Verb => {
             Some((Required::True, "Identifies this verb on this payment, so that the server recognises a retry."))
@@ -104,6 +109,15 @@ fn operation(route: &Route) -> Operation {
             .parameter_in(ParameterIn::Header)
             .required(required)
             .description(Some(summary))
+            .schema(Some(string()));
+        operation = operation.parameter(parameter);
+    }
+    if route.tag == Tag::Matched {
+        let parameter = ParameterBuilder::new()
+            .name(crate::identity::IF_MATCH)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some("The `ETag` of what the request changes. With another one, the answer is 412."))
             .schema(Some(string()));
         operation = operation.parameter(parameter);
     }
@@ -140,15 +154,25 @@ fn responses(route: &Route) -> Vec<(&'static str, Response)> {
     };
     let problem = Ref::from_schema_name(ProblemBody::name());
     let problem = content(Problem::MEDIA_TYPE, "An error with a stable code.", Some(problem.into())).build();
+    let tag = |response: ResponseBuilder| match route.tag {
+        Tag::None => response,
+        Tag::Shown | Tag::Matched => {
+            let about = "The version of the address, the limits and the metadata of an account, of the metadata of a transfer, \
+                or of the metadata and the label of a payment. Balances and statuses do not change it.";
+            response.header("ETag", HeaderBuilder::new().schema(Some(string())).description(Some(about)).build())
+        }
+    };
     let mut responses = match route.answer {
-        Answer::Found(shape) => vec![("200", content(JSON, "The request succeeded.", Some(reference(shape))).build())],
+        Answer::Found(shape) => {
+            vec![("200", tag(content(JSON, "The request succeeded.", Some(reference(shape)))).build())]
+        }
         Answer::Created(shape) => {
             let replayed = HeaderBuilder::new().schema(Some(string())).description(Some("Always `true`.")).build();
             let before =
                 content(JSON, "The same request was answered before. This is its answer.", Some(reference(shape)));
             vec![
-                ("200", before.header("Idempotent-Replayed", replayed).build()),
-                ("201", content(JSON, "Created by this request.", Some(reference(shape))).build()),
+                ("200", tag(before.header("Idempotent-Replayed", replayed)).build()),
+                ("201", tag(content(JSON, "Created by this request.", Some(reference(shape)))).build()),
             ]
         }
         Answer::Events(shape) => {

@@ -49,7 +49,8 @@ pub struct AccountBody {
     pub address: Option<String>,
     /// Limits on the balance.
     pub limits: Option<LimitsBody>,
-    /// Any JSON value for each key. At most 64 keys of up to 64 bytes, each with a value of up to 1024 bytes.
+    /// Any JSON value for each key. Numbers keep the digits that were sent. At most 64 keys of up to 64 bytes, each with a
+    /// value of up to 1024 bytes. U+0000, and an object that has a field twice, are refused.
     #[schema(value_type = Option<Object>)]
     pub metadata: (),
 }
@@ -99,7 +100,8 @@ pub struct TransferBody {
     /// The original time. Only for a transfer that is `imported`.
     #[schema(format = "date-time")]
     pub timestamp: Option<String>,
-    /// Any JSON value for each key. At most 64 keys of up to 64 bytes, each with a value of up to 1024 bytes.
+    /// Any JSON value for each key. Numbers keep the digits that were sent. At most 64 keys of up to 64 bytes, each with a
+    /// value of up to 1024 bytes. U+0000, and an object that has a field twice, are refused.
     #[schema(value_type = Option<Object>)]
     pub metadata: (),
     /// When to make the transfer, if not now. It is then posted or refused; until then it can be cancelled.
@@ -108,7 +110,8 @@ pub struct TransferBody {
 }
 
 /// Accounts to open, with the same results as if they were sent one after another. If the request has the header
-/// `Idempotency-Key`, no account has an `id`; the server derives each id from the key and the account's position.
+/// `Idempotency-Key`, no account has an `id`; the server derives each id from the key and the account's position. The key
+/// belongs to the whole batch: with more, fewer or other accounts it is refused.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewAccounts)]
 pub struct AccountsBody {
@@ -117,7 +120,8 @@ pub struct AccountsBody {
 }
 
 /// Transfers to make, with the same results as if they were sent one after another. If the request has the header
-/// `Idempotency-Key`, no transfer has an `id`; the server derives each id from the key and the transfer's position.
+/// `Idempotency-Key`, no transfer has an `id`; the server derives each id from the key and the transfer's position. The key
+/// belongs to the whole batch: with more, fewer or other transfers it is refused.
 #[derive(Debug, ToSchema)]
 #[schema(as = NewTransfers)]
 pub struct TransfersBody {

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::errors::ErrorCode;
 use crate::identity::IdSource;
-use crate::json::{Fields, Json, one_of, shorten, text_fault, whole};
+use crate::json::{Fields, Json, Number, one_of, shorten, text_fault};
 use crate::problem::Problem;
 use crate::requests::{AMOUNT, ASSET, check_asset};
 
@@ -38,7 +38,9 @@ pub struct PaymentBody {
     #[schema(example = "EUR/2")]
     asset: String,
     /// The attributes that the payment type declares, by name: strings, numbers or booleans. An entity is a string of 1
-    /// to 256 characters, an account is an id, and a timestamp is RFC 3339. Null counts as absent.
+    /// to 256 characters, an account is an id, and a timestamp is RFC 3339. Null counts as absent. Two values of an entity
+    /// are the same customer, card or device only if all their bytes are the same, after the normalisation that the policy
+    /// declares for the entity (`normalise`), if any.
     #[schema(value_type = Option<Object>, example = json!({"customer": "alice", "country": "DE"}))]
     attributes: (),
     /// When the payment happened. Only for payment types that accept it.
@@ -296,8 +298,8 @@ impl fmt::Debug for PartToSeal {
 pub struct TemplateAccount<'p> {
     pub template: &'p policy::AccountTemplate,
     pub ledger: types::LedgerId,
-    /// The entity kind of the holders, if the template has one account for each.
-    pub holders: Option<&'p Entity>,
+    /// The entity kind of the holder and its normalised value, if the template has one account for each.
+    pub holder: Option<(&'p Entity, Box<str>)>,
 }
 
 impl<'p> TemplateAccount<'p> {
@@ -316,11 +318,14 @@ impl<'p> TemplateAccount<'p> {
                 invalid(format!("the template `{template}` has one account for each {}; name the holder", entity.name))
             }
             (None, Some(_)) => invalid(format!("the template `{template}` has a single account without a holder")),
-            (Some(_), Some(value)) => match entity_fault(value) {
-                Some(fault) => invalid(format!("found {fault}, expected {ENTITY}")),
-                None => Ok(Self { template: found, ledger, holders }),
-            },
-            (None, None) => Ok(Self { template: found, ledger, holders }),
+            (Some(entity), Some(value)) => {
+                let value = entity.normalise.apply(value);
+                match entity_fault(&value) {
+                    Some(fault) => invalid(format!("found {fault}, expected {ENTITY}")),
+                    None => Ok(Self { template: found, ledger, holder: Some((entity, value.into())) }),
+                }
+            }
+            (None, None) => Ok(Self { template: found, ledger, holder: None }),
         }
     }
 }
@@ -356,9 +361,10 @@ fn canonical_scalar(value: &Json) -> (&'static [u8], String) {
         Json::Text(text) => (b"text", text.clone()),
         Json::Bool(yes) => (b"bool", yes.to_string()),
         // 1, 1.0 and 1e0 are the same number, and so are 0 and -0.
-        Json::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+        Json::Number(number) => match number.as_f64().filter(|_| !number.is_whole()) {
             Some(float) => (b"number", (float + 0.0).to_string()),
-            None => (b"number", number.to_string()),
+            None if number.as_i64() == Some(0) => (b"number", "0".to_owned()),
+            None => (b"number", number.as_str().to_owned()),
         },
         Json::Null | Json::List(_) | Json::Object(_) => unreachable!("API-1: attributes are scalars"),
     }
@@ -368,7 +374,9 @@ fn plain_json(value: &Json) -> serde_json::Value {
     match value {
         Json::Text(text) => text.as_str().into(),
         Json::Bool(yes) => (*yes).into(),
-        Json::Number(number) => number.clone().into(),
+        Json::Number(number) => {
+            serde_json::from_str(number.as_str()).expect("the value of an attribute is a number of 64 bits")
+        }
         Json::Null | Json::List(_) | Json::Object(_) => unreachable!("API-1: attributes are scalars"),
     }
 }
@@ -403,11 +411,11 @@ impl Given for Json {
     }
 
     fn int(&self) -> Option<i64> {
-        self.as_number().and_then(whole)
+        self.as_number().and_then(Number::as_i64)
     }
 
     fn double(&self) -> Option<f64> {
-        self.as_number().and_then(serde_json::Number::as_f64)
+        self.as_number().and_then(Number::as_f64)
     }
 
     fn bool(&self) -> Option<bool> {
@@ -468,8 +476,9 @@ pub fn value<G: Given>(attribute: &Attribute, given: &G, entities: &[Entity]) ->
             AttributeValue::Account(id.map_err(|_no_id: types::IdParseError| Unfit { fault, expected })?)
         }
         AttributeKind::Entity(entity) => {
-            let value = text(&ENTITY.into(), &entity_fault)?.into();
             let entity = entities.get(entity.get()).expect("POL-3: an attribute's entity kind is declared");
+            let fault = |text: &str| entity_fault(text).or_else(|| entity_fault(&entity.normalise.apply(text)));
+            let value = entity.normalise.apply(&text(&ENTITY.into(), &fault)?).into();
             return Ok(ParsedValue::Entity { kind: entity.name.clone(), personal: entity.personal, value });
         }
     };

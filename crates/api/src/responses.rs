@@ -10,6 +10,7 @@ use engine::{AccountReply, ActivePolicy, LabelReply};
 use ledger::{AccountFlags, IndexedFields, PendingState, UnknownLedger};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use types::{LedgerId, Seq, Span, Timestamp, TransferId};
 use utoipa::ToSchema;
 
@@ -187,7 +188,7 @@ pub struct Account {
     /// What the client attached: any JSON value for each key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object, required = false)]
-    metadata: BTreeMap<String, Value>,
+    metadata: BTreeMap<String, Box<RawValue>>,
 }
 
 /// Bounds on the balance of an account, in minor units.
@@ -420,10 +421,10 @@ impl From<UnknownLedger> for Unknown {
     }
 }
 
-/// Metadata as JSON. Every text was checked to be JSON when it was set.
-pub(crate) fn shown_metadata(metadata: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
-    let shown = |(key, text): (&String, &String)| (key.clone(), serde_json::from_str(text).unwrap_or(Value::Null));
-    metadata.iter().map(shown).collect()
+/// Metadata as JSON, each value with the characters that it was set with.
+pub(crate) fn shown_metadata(metadata: &BTreeMap<String, String>) -> BTreeMap<String, Box<RawValue>> {
+    let raw = |text: &String| RawValue::from_string(text.clone()).expect("metadata was parsed as JSON when it was set");
+    metadata.iter().map(|(key, text)| (key.clone(), raw(text))).collect()
 }
 
 /// The stable name of a pending transfer's state.

@@ -1,6 +1,7 @@
 //! The route table: the operations that the server offers, the scope that each needs, and its description in the
 //! OpenAPI document.
 
+mod build;
 mod of_proofs;
 mod parameters;
 mod table;
@@ -165,6 +166,8 @@ pub struct Route {
     pub parameters: &'static [Parameter],
     /// What the header `Idempotency-Key` is for.
     pub key: Key,
+    /// Whether the answer has the header `ETag`, and whether the route honours `If-Match`.
+    pub tag: Tag,
     pub body: Body,
     /// The answer to a request that succeeds.
     pub answer: Answer,
@@ -202,14 +205,26 @@ pub enum Kind {
 /// What the header `Idempotency-Key` is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
-    /// The route ignores it.
+    /// The route takes none. It rejects a request to change something that has one.
     Unused,
+    /// It identifies the request, so that a retry changes nothing.
+    Request,
     /// The server derives the id of the new object from it, if the body has no `id`.
     Id,
     /// The server derives the ids of all objects of the batch from it, if the body has no ids.
     Ids,
     /// It is the request id of the verb, and is required.
     Verb,
+}
+
+/// What a route does with the version of the limits, the metadata or the label that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tag {
+    None,
+    /// It shows the version in the header `ETag`.
+    Shown,
+    /// It also changes something, if `If-Match` names its version.
+    Matched,
 }
 
 /// What a route accepts as the body of a request.

@@ -3,7 +3,7 @@
 use api::requests::Parsed;
 use api::responses::Unknown;
 use api::{ErrorCode, IdSource, Operation, Problem};
-use engine::{Answered, Dry, DryRun, Refusal};
+use engine::{Answered, Dry, DryRun, Guard, Guardable, Guarded, Refusal};
 use ledger::Assets;
 
 use crate::call::{Call, Trial, unnamed};
@@ -187,6 +187,33 @@ impl<S: Sources + Sync> Edge<S> {
         IdSource { secret: id_secret, tenant, key: call.head.key() }
     }
 
+    /// The guard that the headers of a request ask for. The body was parsed already.
+    fn guard(&self, call: &Call<'_>) -> Result<Guard, Problem> {
+        let key = self.ids(call).key(call.head.route.path, call.head.path_id(), call.body)?;
+        Ok(Guard { key, if_match: call.head.if_match().cloned() })
+    }
+
+    /// Asks for an operation under the guard that the headers ask for.
+    pub(crate) async fn ask_guarded<O>(&self, call: &Call<'_>, parsed: Parsed<O>) -> Result<O::Reply, S::Failure>
+    where
+        O: engine::Operation + Into<Guardable> + Send,
+    {
+        self.answer_guarded(call, parsed).await?.map_err(refused)
+    }
+
+    /// Like [`Edge::ask_guarded`], with the engine's answer, which may be a refusal.
+    pub(crate) async fn answer_guarded<O>(&self, call: &Call<'_>, parsed: Parsed<O>) -> Result<Answered<O>, S::Failure>
+    where
+        O: engine::Operation + Into<Guardable> + Send,
+    {
+        let guard = self.guard(call)?;
+        if guard.key.is_none() && guard.if_match.is_none() {
+            return self.answer_to(call, parsed).await;
+        }
+        let Parsed { request, operation } = parsed;
+        self.answer_to(call, Parsed { request, operation: Guarded { guard, operation } }).await
+    }
+
     /// Asks the engine on the caller's behalf.
     pub(crate) async fn ask<O>(&self, call: &Call<'_>, parsed: Parsed<O>) -> Result<O::Reply, S::Failure>
     where
@@ -223,6 +250,22 @@ impl<S: Sources + Sync> Edge<S> {
         match trial {
             Trial::Real => self.answer_to(call, Parsed { request, operation }).await,
             Trial::Dry => self.answer_to(call, Parsed { request, operation: Dry(operation) }).await,
+        }
+    }
+
+    /// Asks for an operation under the guard that the headers ask for, or for a dry run of it.
+    pub(crate) async fn try_out_guarded<O>(
+        &self,
+        call: &Call<'_>,
+        parsed: Parsed<O>,
+        trial: Trial,
+    ) -> Result<Answered<O>, S::Failure>
+    where
+        O: engine::Operation + Into<DryRun> + Into<Guardable> + Send,
+    {
+        match trial {
+            Trial::Real => self.answer_guarded(call, parsed).await,
+            Trial::Dry => self.try_out(call, parsed, trial).await,
         }
     }
 

@@ -1,10 +1,12 @@
 //! A request as a transport received it: its head and its body.
 
 use api::requests::Parsed;
-use api::{IdempotencyKey, Parameters, Problem, Route};
+use api::routes::{Key, Method, Tag};
+use api::{ErrorCode, IDEMPOTENCY_KEY, IF_MATCH, IdempotencyKey, Parameters, Problem, Route};
+use engine::IfMatch;
 use types::{ActorId, RequestId};
 
-/// The head of a request: path, query parameters and `Idempotency-Key`. The route has all of its parameters.
+/// The head of a request: path, query parameters, `Idempotency-Key` and `If-Match`. The route has all of its parameters.
 #[derive(Debug)]
 pub struct Head {
     pub route: &'static Route,
@@ -13,19 +15,27 @@ pub struct Head {
     /// The decoded part of the path that the route calls `{id}`; empty if it has none.
     path_id: String,
     key: Option<IdempotencyKey>,
+    if_match: Option<IfMatch>,
 }
 
 impl Head {
-    /// Parses the path and the query of a request, both as they were sent, and the value of its `Idempotency-Key`.
+    /// Parses the path and the query of a request, both as they were sent, and its headers.
     ///
     /// # Errors
-    /// Fails if a parameter is unknown, if it or the path cannot be decoded, or if the key is invalid.
-    pub fn read(route: &'static Route, path: &str, query: &str, key: Option<&[u8]>) -> Result<Self, Problem> {
+    /// Fails if a parameter is unknown, if it or the path cannot be decoded, if a header is invalid, or if a request that
+    /// may change something has a header that the route does not take.
+    pub fn read(route: &'static Route, path: &str, query: &str, headers: Headers<'_>) -> Result<Self, Problem> {
         let known: Vec<&str> = route.parameters.iter().map(|parameter| parameter.name).collect();
         let parameters = Parameters::parse(query, &known)?;
+        let Headers { key, if_match } = headers;
         let key = key.map(IdempotencyKey::parse).transpose()?;
+        let if_match = if_match.map(api::if_match).transpose()?;
+        if route.method == Method::Post {
+            refuse(IDEMPOTENCY_KEY, key.is_some() && route.key == Key::Unused)?;
+            refuse(IF_MATCH, if_match.is_some() && route.tag != Tag::Matched)?;
+        }
         let path_id = api::path_segment(route.path, path)?;
-        Ok(Self { route, parameters, path: path.to_owned(), path_id, key })
+        Ok(Self { route, parameters, path: path.to_owned(), path_id, key, if_match })
     }
 
     /// The whole path, as it was sent.
@@ -53,6 +63,27 @@ impl Head {
     pub(crate) fn key(&self) -> Option<&IdempotencyKey> {
         self.key.as_ref()
     }
+
+    pub(crate) fn if_match(&self) -> Option<&IfMatch> {
+        self.if_match.as_ref()
+    }
+}
+
+/// The values of the headers that a request may have.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Headers<'h> {
+    /// `Idempotency-Key`
+    pub key: Option<&'h [u8]>,
+    /// `If-Match`
+    pub if_match: Option<&'h [u8]>,
+}
+
+fn refuse(name: &str, is_given: bool) -> Result<(), Problem> {
+    if is_given {
+        let detail = format!("this route takes no header {name}");
+        return Err(Problem::new(ErrorCode::InvalidHeader, detail).at(name));
+    }
+    Ok(())
 }
 
 /// A complete request of an authenticated caller whose credential has the scope of the route.

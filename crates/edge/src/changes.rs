@@ -3,7 +3,7 @@
 use api::requests::{self, Parsed};
 use api::responses::{Account, Cancelled, Indexes, Page, Transfer};
 use api::{ErrorCode, List, Problem, changes};
-use engine::{AccountReply, ChooseIndexes, Made, Operation, Refusal, query};
+use engine::{AccountReply, ChooseIndexes, Guardable, Made, Operation, Refusal, query};
 use types::{Timestamp, TransferId};
 
 use crate::answer::{Edge, Handled, refused};
@@ -29,35 +29,37 @@ pub(crate) async fn set_account_metadata<S: Sources + Sync>(edge: &Edge<S>, call
 async fn account<S, O>(edge: &Edge<S>, call: &Call<'_>, parsed: Parsed<O>) -> Handled<S::Failure>
 where
     S: Sources + Sync,
-    O: Operation<Reply = (Made, Box<AccountReply>)> + Send,
+    O: Operation<Reply = (Made, Box<AccountReply>)> + Into<Guardable> + Send,
 {
-    let (made, reply) = edge.ask(call, parsed).await?;
-    Ok(Response::found(&edge.show(|assets| Account::with_details(&reply, assets))?).made(made))
+    let (made, reply) = edge.ask_guarded(call, parsed).await?;
+    let shown = edge.show(|assets| Account::with_details(&reply, assets))?;
+    Ok(Response::found(&shown).made(made).tagged(reply.version()))
 }
 
 pub(crate) async fn set_transfer_metadata<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let parsed = changes::transfer_metadata(call.head.id()?, call.body)?;
-    let (made, reply) = edge.ask(call, parsed).await?;
-    Ok(Response::found(&edge.show(|assets| Transfer::with_balances(&reply, assets))?).made(made))
+    let (made, reply) = edge.ask_guarded(call, parsed).await?;
+    let shown = edge.show(|assets| Transfer::with_balances(&reply, assets))?;
+    Ok(Response::found(&shown).made(made).tagged(reply.version()))
 }
 
 pub(crate) async fn set_payment_metadata<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let parsed = changes::payment_metadata(call.head.id()?, call.body)?;
-    let (made, reply) = edge.ask(call, parsed).await?;
-    Ok(Response::found(&edge.shown_payment(&reply).await?).made(made))
+    let (made, reply) = edge.ask_guarded(call, parsed).await?;
+    Ok(Response::found(&edge.shown_payment(&reply).await?).made(made).tagged(reply.version()))
 }
 
 pub(crate) async fn choose_indexes<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let parsed = changes::indexes(requests::ledger_id("id", call.head.path_id())?, call.body)?;
     let ChooseIndexes { ledger, fields } = parsed.operation;
-    let made = edge.ask(call, parsed).await?;
+    let made = edge.ask_guarded(call, parsed).await?;
     Ok(Response::found(&Indexes::new(ledger, fields)).made(made))
 }
 
 pub(crate) async fn cancel_transfer<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     requests::verb(call.body)?;
     let id: TransferId = call.head.id()?;
-    match edge.answer_to(call, changes::cancel(id)).await? {
+    match edge.answer_guarded(call, changes::cancel(id)).await? {
         Ok((made, Some(scheduled))) => {
             let show = |assets: &_| Transfer::scheduled(&scheduled, "cancelled", assets);
             Ok(Response::found(&edge.show(show)?).made(made))

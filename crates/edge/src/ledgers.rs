@@ -4,7 +4,7 @@ use api::past::{AddressBalances, Sums};
 use api::payments::TemplateAccount;
 use api::responses::{Account, Ledger, Page, Transfer, TrialBalance};
 use api::{List, filters, requests};
-use engine::{AccountName, Refusal, query};
+use engine::{AccountName, AnyTransfer, Refusal, query};
 use ledger::{AccountPlace, PendingState};
 use types::{Timestamp, TransferId};
 use vault::Keys as _;
@@ -16,7 +16,7 @@ use crate::sources::Sources;
 
 pub(crate) async fn open_ledger<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let parsed = requests::ledger(&edge.ids(call), call.body)?;
-    let (made, book) = edge.ask(call, parsed).await?;
+    let (made, book) = edge.ask_guarded(call, parsed).await?;
     Ok(Response::created(made, format!("/v1/ledgers/{}", book.id), &Ledger::from(&book)))
 }
 
@@ -34,7 +34,7 @@ pub(crate) async fn get_ledger<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_
 
 pub(crate) async fn get_account<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let reply = edge.ask_unnamed(call, query::Account(call.head.id()?)).await?;
-    Ok(Response::found(&edge.show(|assets| Account::with_details(&reply, assets))?))
+    Ok(Response::found(&edge.show(|assets| Account::with_details(&reply, assets))?).tagged(reply.version()))
 }
 
 /// The balance sums of the accounts of a ledger below an address.
@@ -80,17 +80,16 @@ async fn find_account<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Han
     let template =
         given("template").ok_or_else(|| parameter("holder", "`holder` goes with `template`, which is not given"))?;
     let policy = edge.sources.policy().ok_or_else(|| refused(Refusal::NoActivePolicy))?;
-    let holder = given("holder");
-    let wanted = TemplateAccount::find(&policy, template, holder)?;
-    let token = match (wanted.holders, holder) {
-        (Some(kind), Some(value)) => {
+    let wanted = TemplateAccount::find(&policy, template, given("holder"))?;
+    let token = match &wanted.holder {
+        Some((kind, value)) => {
             let (tenant, name) = (edge.installation.tenant, kind.name.as_str());
             let Some(token) = edge.sources.keys().known_token(tenant, name, value, kind.personal) else {
                 return Ok(Response::found(&Page::<Account> { items: Vec::new(), next_cursor: None }));
             };
             Some(token)
         }
-        (_, _) => None,
+        None => None,
     };
     let id = engine::account_id(&wanted.template.name, wanted.ledger, token);
     let account = match edge.answer_to(call, unnamed(query::Account(id.into()))).await? {
@@ -105,7 +104,11 @@ async fn find_account<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Han
 pub(crate) async fn get_transfer<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let id: TransferId = call.head.id()?;
     let transfer = edge.ask_unnamed(call, query::Transfer(id)).await?;
-    Ok(Response::found(&edge.show(|assets| Transfer::any(&transfer, assets))?))
+    let response = Response::found(&edge.show(|assets| Transfer::any(&transfer, assets))?);
+    Ok(match transfer {
+        AnyTransfer::Made(reply) => response.tagged(reply.version()),
+        AnyTransfer::Scheduled(_) => response,
+    })
 }
 
 /// The current trial balance of a ledger.

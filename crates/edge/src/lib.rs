@@ -27,9 +27,9 @@ mod response;
 mod sources;
 
 pub use answer::Edge;
-pub use call::{Call, Head};
+pub use call::{Call, Head, Headers};
 pub use past::{StatementPage, Wanted};
 pub use personal::context as sealing_context;
-pub use policies::{Installed, install};
+pub use policies::{Installed, Installer, install};
 pub use response::{Body, Response, Status};
 pub use sources::{Installation, Past, Sources, WithState};

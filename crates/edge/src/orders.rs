@@ -30,7 +30,7 @@ pub(crate) async fn reverse_transfer<S: Sources + Sync>(edge: &Edge<S>, call: &C
     requests::verb(call.body)?;
     let parsed = unnamed(ReverseTransfer(call.head.id()?));
     let trial = call.trial()?;
-    let (made, reversal) = edge.try_out(call, parsed, trial).await?.map_err(refused::<S::Failure>)?;
+    let (made, reversal) = edge.try_out_guarded(call, parsed, trial).await?.map_err(refused::<S::Failure>)?;
     shown_transfer(edge, trial, made, &AnyTransfer::Made(reversal))
 }
 
@@ -47,14 +47,14 @@ fn shown_transfer<S: Sources + Sync>(
 pub(crate) async fn open_accounts<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let parsed = orders::accounts(&edge.ids(call), call.body)?;
     let trial = call.trial()?;
-    let answers = edge.try_out(call, parsed, trial).await?.map_err(refused::<S::Failure>)?;
+    let answers = edge.try_out_guarded(call, parsed, trial).await?.map_err(refused::<S::Failure>)?;
     Ok(trial.found(&edge.show(|assets| BatchResults::of_accounts(&answers, assets))?))
 }
 
 pub(crate) async fn create_transfers<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let parsed = orders::transfers(&edge.ids(call), call.body)?;
     let trial = call.trial()?;
-    let answers = edge.try_out(call, parsed, trial).await?.map_err(refused::<S::Failure>)?;
+    let answers = edge.try_out_guarded(call, parsed, trial).await?.map_err(refused::<S::Failure>)?;
     Ok(trial.found(&edge.show(|assets| BatchResults::of_transfers(&answers, assets))?))
 }
 

@@ -69,7 +69,7 @@ async fn decided_before<S: Sources + Sync>(
 
 pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let reply = edge.ask_unnamed(call, query::Payment(call.head.id()?)).await?;
-    Ok(Response::found(&edge.shown_payment(&reply).await?))
+    Ok(Response::found(&edge.shown_payment(&reply).await?).tagged(reply.version()))
 }
 
 pub(crate) async fn list<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
@@ -104,8 +104,8 @@ pub(crate) async fn change<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>, v
 
 pub(crate) async fn record_label<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let parsed = requests::label(&edge.ids(call), call.body)?;
-    let (made, reply) = edge.ask(call, parsed).await?;
-    Ok(Response::created(made, format!("/v1/payments/{}", reply.payment), &Label::from(&reply)))
+    let (made, reply) = edge.ask_guarded(call, parsed).await?;
+    Ok(Response::created(made, format!("/v1/payments/{}", reply.payment), &Label::from(&reply)).tagged(reply.version))
 }
 
 fn status_named(name: &str) -> Result<PaymentStatus, Problem> {

@@ -9,6 +9,8 @@ pub struct Response {
     pub status: Status,
     /// The same request was answered earlier.
     pub is_replayed: bool,
+    /// The version of what can be set in the object that the body shows; see [`api::entity_tag`].
+    pub version: Option<u64>,
     pub body: Body,
 }
 
@@ -34,7 +36,7 @@ impl Response {
     /// A response with a JSON body.
     pub fn found<T: Serialize>(body: &T) -> Self {
         let json = serde_json::to_vec(body).expect("every response body can be written as JSON");
-        Self { status: Status::Found, is_replayed: false, body: Body::Json(json) }
+        Self { status: Status::Found, is_replayed: false, version: None, body: Body::Json(json) }
     }
 
     /// A response to a request that creates something at `location`.
@@ -46,7 +48,13 @@ impl Response {
     }
 
     pub fn packed(records: Vec<u8>) -> Self {
-        Self { status: Status::Found, is_replayed: false, body: Body::Packed(records) }
+        Self { status: Status::Found, is_replayed: false, version: None, body: Body::Packed(records) }
+    }
+
+    /// Shows the version of what can be set.
+    #[must_use]
+    pub fn tagged(self, version: u64) -> Self {
+        Self { version: Some(version), ..self }
     }
 
     /// Marks the response as that of a repeated request.

@@ -13,7 +13,7 @@ use types::{AccountId, ActorId, Digest, LedgerId, RequestId, Seq, TenantId, Time
 use vault::Keys;
 
 use crate::past::{StatementPage, Wanted};
-use crate::policies::Installed;
+use crate::policies::{Installed, Installer};
 
 /// The identity of an installation.
 #[derive(Debug, Clone, Copy)]
@@ -61,12 +61,7 @@ pub trait Sources {
     ) -> impl Future<Output = Result<Answered<O>, Self::Failure>> + Send;
 
     /// Compiles, stores and activates a policy; see [`crate::install`].
-    fn install(
-        &self,
-        actor: ActorId,
-        id: RequestId,
-        bundle: Bundle,
-    ) -> impl Future<Output = Result<Installed, Self::Failure>> + Send;
+    fn install(&self, by: Installer, bundle: Bundle) -> impl Future<Output = Result<Installed, Self::Failure>> + Send;
 
     /// Reads one durable entry with what it refers to.
     fn entry(&self, seq: Seq) -> impl Future<Output = Result<Option<EntryInContext>, Self::Failure>> + Send;

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use api::routes::Body;
 use api::{CursorOrigin, ErrorCode, Problem, ROUTES, Route};
-use edge::{Call, Edge, Head, Installation, Installed, Sources};
+use edge::{Call, Edge, Head, Headers, Installation, Installed, Installer, Sources};
 use engine::{Answered, Operation};
 use journal::EntryInContext;
 use ledger::Assets;
@@ -63,7 +63,7 @@ impl Sources for Nothing {
         Err(Failure::Asked)
     }
 
-    async fn install(&self, _: ActorId, _: RequestId, _: Bundle) -> Result<Installed, Failure> {
+    async fn install(&self, _: Installer, _: Bundle) -> Result<Installed, Failure> {
         Err(Failure::Asked)
     }
 
@@ -97,7 +97,7 @@ impl vault::Keys for Nothing {
 /// Sends a body; the problem with it, if the parser finds one.
 fn send(route: &'static Route, body: &Value) -> Result<(), Problem> {
     let key: Option<&[u8]> = matches!(route.key, api::routes::Key::Verb).then_some(b"again");
-    let head = Head::read(route, &route.path.replace("{id}", "7"), "", key)?;
+    let head = Head::read(route, &route.path.replace("{id}", "7"), "", Headers { key, if_match: None })?;
     let history = CursorOrigin { origin: Origin::new(1), shard: ShardId::new(0) };
     let edge = Edge { installation: Installation::new(TENANT, history, &Nothing), sources: Nothing };
     let body = serde_json::to_vec(body).unwrap();

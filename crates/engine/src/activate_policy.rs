@@ -9,6 +9,7 @@ use types::{Digest, RequestId, Span, Timestamp};
 
 use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{Entry, Fact, PolicyActivated, StreamOpened};
+use crate::guard::Guarding;
 use crate::{ActivePolicy, Answered, Engine, Made, Refusal};
 
 /// Activate a policy, whose bundle must be stored as an artifact.
@@ -51,6 +52,12 @@ impl Decide for ActivatePolicy {
     fn made(&self, engine: &mut Engine, _: &Entry) -> Answered<Self> {
         engine.policy = Some(Arc::clone(&self.policy));
         Ok((Made::Now, engine.active_policy()?))
+    }
+}
+
+impl Guarding for ActivatePolicy {
+    fn view(&self, engine: &Engine, _: Timestamp) -> Option<Answered<Self>> {
+        Some(engine.active_policy().map(|active| (Made::Before, active)))
     }
 }
 

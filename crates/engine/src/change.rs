@@ -5,6 +5,7 @@ use ledger::{Address, IndexedFields, Limits, MetadataOf, Plan, TransferKey};
 use types::{LedgerId, PaymentId, Timestamp, TransferId};
 
 use crate::details::{AccountName, AccountReply, MetadataChanges, client_transfer, named};
+use crate::guard::Guarding;
 use crate::order::made;
 use crate::take_orders::{Judge, execute_judged};
 use crate::{Answered, Engine, Made, PaymentReply, Refusal};
@@ -62,8 +63,7 @@ execute_judged!(
     SetTransferMetadata,
     SetPaymentMetadata,
     CancelScheduled,
-    ChooseIndexes;
-    while closed |_, _, _| None
+    ChooseIndexes
 );
 
 impl Judge for SetAddress {
@@ -123,4 +123,57 @@ impl Judge for ChooseIndexes {
 
 fn set_metadata(plan: &mut Plan<'_>, of: MetadataOf, values: &MetadataChanges) -> Result<Made, Refusal> {
     made(plan.set_metadata(of, values), Refusal::Change)
+}
+
+impl Guarding for SetLimits {
+    fn view(&self, engine: &Engine, at: Timestamp) -> Option<Answered<Self>> {
+        Some(account(engine, at, &self.account))
+    }
+
+    fn version(&self, engine: &Engine, at: Timestamp) -> Result<Option<u64>, Refusal> {
+        Ok(Some(account(engine, at, &self.account)?.1.version()))
+    }
+}
+
+impl Guarding for SetAccountMetadata {
+    fn view(&self, engine: &Engine, at: Timestamp) -> Option<Answered<Self>> {
+        Some(account(engine, at, &self.account))
+    }
+
+    fn version(&self, engine: &Engine, at: Timestamp) -> Result<Option<u64>, Refusal> {
+        Ok(Some(account(engine, at, &self.account)?.1.version()))
+    }
+}
+
+impl Guarding for SetTransferMetadata {
+    fn view(&self, engine: &Engine, at: Timestamp) -> Option<Answered<Self>> {
+        let plan = engine.state.ledger.plan(at);
+        Some(client_transfer(&plan, self.transfer).map(|reply| (Made::Before, Box::new(reply))))
+    }
+
+    fn version(&self, engine: &Engine, at: Timestamp) -> Result<Option<u64>, Refusal> {
+        Ok(Some(client_transfer(&engine.state.ledger.plan(at), self.transfer)?.version()))
+    }
+}
+
+impl Guarding for SetPaymentMetadata {
+    fn view(&self, engine: &Engine, at: Timestamp) -> Option<Answered<Self>> {
+        Some(engine.payment_reply(self.payment, at).map(|reply| (Made::Before, reply)))
+    }
+
+    fn version(&self, engine: &Engine, _: Timestamp) -> Result<Option<u64>, Refusal> {
+        engine.payment_version(self.payment).map(Some)
+    }
+}
+
+impl Guarding for ChooseIndexes {
+    fn view(&self, _: &Engine, _: Timestamp) -> Option<Answered<Self>> {
+        Some(Ok(Made::Before))
+    }
+}
+
+/// The account as it is now.
+fn account(engine: &Engine, at: Timestamp, name: &AccountName) -> Answered<SetLimits> {
+    let plan = engine.state.ledger.plan(at);
+    Ok((Made::Before, Box::new(AccountReply::planned(&plan, named(&plan, name)?))))
 }

@@ -12,6 +12,7 @@ use crate::change::{
 };
 use crate::details::{AccountReply, AnyTransfer, TransferReply};
 use crate::entry::ArtifactChunk;
+use crate::guard::{self, Guard, Guarded};
 use crate::identity::{CredentialAdded, PrincipalAdded};
 use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch};
 use crate::reply::{EventResult, LabelReply, Made, Page, PaymentReply, TransferResults};
@@ -131,12 +132,46 @@ one_of! {
     }
 }
 
+one_of! {
+    ($) for_guarded
+    /// The operations that can have a guard. [`Guarded`] gives them one.
+    Guardable {
+        OpenLedger(OpenLedger),
+        OpenAccountBatch(OpenAccountBatch),
+        CreateTransferBatch(CreateTransferBatch),
+        ReverseTransfer(ReverseTransfer),
+        CancelScheduled(CancelScheduled),
+        SetAddress(SetAddress),
+        SetLimits(SetLimits),
+        SetAccountMetadata(SetAccountMetadata),
+        SetTransferMetadata(SetTransferMetadata),
+        SetPaymentMetadata(SetPaymentMetadata),
+        ChooseIndexes(ChooseIndexes),
+        RecordLabel(RecordLabel),
+        ActivatePolicy(ActivatePolicy),
+    }
+}
+
+impl From<Guardable> for Command {
+    fn from(operation: Guardable) -> Self {
+        for_guarded!(operation, operation => operation.into())
+    }
+}
+
+/// An operation with its guard.
+#[derive(Debug, Clone)]
+pub struct GuardedCommand {
+    pub guard: Guard,
+    pub operation: Guardable,
+}
+
 operations! {
     ($) for_command
     /// Everything that a caller can ask of the engine.
     Command {
         Query(Query) -> Reply,
         DryRun(DryRun) -> Reply,
+        Guarded(Box<GuardedCommand>) -> Reply,
         OpenLedger(OpenLedger) -> (Made, Book),
         OpenAccount(OpenAccount) -> (Made, Box<AccountReply>),
         OpenAccountBatch(OpenAccountBatch) -> Vec<Result<(Made, Box<AccountReply>), Refusal>>,
@@ -174,6 +209,16 @@ impl<O: Into<DryRun>> From<Dry<O>> for Command {
 }
 
 impl<O: Operation + Into<DryRun>> Operation for Dry<O> {
+    type Reply = O::Reply;
+}
+
+impl<O: Into<Guardable>> From<Guarded<O>> for Command {
+    fn from(Guarded { guard, operation }: Guarded<O>) -> Self {
+        Self::Guarded(Box::new(GuardedCommand { guard, operation: operation.into() }))
+    }
+}
+
+impl<O: Operation + Into<Guardable>> Operation for Guarded<O> {
     type Reply = O::Reply;
 }
 
@@ -232,6 +277,24 @@ impl Execute for DryRun {
 
     fn without_entry(&self, engine: &Engine, at: Timestamp, request: &Request) -> Option<Answer> {
         Some(for_dry_run!(self, operation => any(operation.foresee(engine, at, request))))
+    }
+}
+
+impl Execute for Box<GuardedCommand> {
+    fn events_count(&self) -> usize {
+        for_guarded!(&self.operation, operation => operation.events_count())
+    }
+
+    fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answer {
+        for_guarded!(&self.operation, operation => {
+            any(guard::execute(operation, &self.guard, engine, now, request, sink))
+        })
+    }
+
+    fn without_entry(&self, engine: &Engine, at: Timestamp, request: &Request) -> Option<Answer> {
+        for_guarded!(&self.operation, operation => {
+            guard::without_entry(operation, &self.guard, engine, at, request).map(any)
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ledger::{Account, Address, Limits, MetadataOf, PendingState, Plan, Scheduled, Transfer, TransferKey};
-use types::{AccountId, IdParseError, TransferId, shorten};
+use types::{AccountId, DigestBuilder, IdParseError, TransferId, shorten};
 
 use crate::Refusal;
 
@@ -72,6 +72,17 @@ pub struct AccountReply {
 }
 
 impl AccountReply {
+    /// The version of what can be set: it changes with the address, the limits and the metadata, but not with balances.
+    pub fn version(&self) -> u64 {
+        let Limits { min_balance, max_balance } = self.limits;
+        let mut builder = version_of(&self.metadata);
+        builder.bytes(self.address.as_deref().unwrap_or_default().as_bytes());
+        for bound in [min_balance, max_balance] {
+            builder.u64(u64::from(bound.is_some())).i128(bound.unwrap_or_default());
+        }
+        head(&builder)
+    }
+
     /// The account after the steps that the plan has taken so far.
     pub(crate) fn planned(plan: &Plan<'_>, account: Account) -> Self {
         Self {
@@ -135,6 +146,11 @@ impl AnyTransfer {
 }
 
 impl TransferReply {
+    /// The version of its metadata.
+    pub fn version(&self) -> u64 {
+        head(&version_of(&self.metadata))
+    }
+
     /// The transfer and both its accounts, after the steps that the plan has taken so far.
     pub(crate) fn planned(plan: &Plan<'_>, key: TransferKey) -> Option<Self> {
         let transfer = plan.transfer(key)?;
@@ -158,6 +174,21 @@ impl TransferReply {
             ..self
         })
     }
+}
+
+/// A builder for a version that starts with the metadata.
+pub(crate) fn version_of(metadata: &BTreeMap<String, String>) -> DigestBuilder {
+    let mut builder = DigestBuilder::new("finaira 2026-11 version of a setting");
+    builder.u64(metadata.len() as u64);
+    for (key, value) in metadata {
+        builder.bytes(key.as_bytes()).bytes(value.as_bytes());
+    }
+    builder
+}
+
+/// The first 64 bits of a digest.
+pub(crate) fn head(builder: &DigestBuilder) -> u64 {
+    u64::try_from(builder.digest().head_u128() >> 64_u32).unwrap_or_default()
 }
 
 pub(crate) fn named(plan: &Plan<'_>, name: &AccountName) -> Result<Account, Refusal> {

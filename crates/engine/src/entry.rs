@@ -10,6 +10,7 @@ use types::{
     TenantId, Timestamp, Token,
 };
 
+use crate::guard::KeyUsed;
 use crate::identity::IdentityFact;
 
 /// One record of the journal: one command and everything that was decided about it.
@@ -68,6 +69,8 @@ pub enum Fact {
     PolicyActivated(Arc<PolicyActivated>),
     /// A principal or a credential was added.
     Identity(IdentityFact),
+    /// A request with an `Idempotency-Key` was carried out, by the entries that follow if there are any.
+    KeyUsed(KeyUsed),
     /// The digest of the state at this point, which every later replay must reproduce.
     StateDigest(StateDigest),
 }
@@ -85,6 +88,7 @@ impl Fact {
             | Self::LabelRecorded(_)
             | Self::ArtifactStored(_)
             | Self::Identity(_)
+            | Self::KeyUsed(_)
             | Self::StateDigest(_) => &[],
         }
     }
@@ -103,7 +107,8 @@ impl Fact {
             | Self::LabelRecorded(_)
             | Self::ArtifactStored(_)
             | Self::PolicyActivated(_)
-            | Self::Identity(_) => RestoredFrom::Entry,
+            | Self::Identity(_)
+            | Self::KeyUsed(_) => RestoredFrom::Entry,
         }
     }
 }

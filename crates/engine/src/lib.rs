@@ -20,6 +20,7 @@ mod details;
 mod dry_run;
 mod due;
 mod entry;
+mod guard;
 mod identity;
 mod import;
 mod order;
@@ -46,7 +47,9 @@ pub use change::{
 };
 pub use change_payment::ChangePayment;
 pub use closed::WritesClosed;
-pub use command::{Answered, Command, Dry, DryRun, EVENTS_MAX, Operation, PAGE_MAX, Query, Request};
+pub use command::{
+    Answered, Command, Dry, DryRun, EVENTS_MAX, Guardable, GuardedCommand, Operation, PAGE_MAX, Query, Request,
+};
 pub use create_payment::{CreatePayment, NewPayment, account_id};
 pub use decide::OpenLedger;
 pub use details::{AccountName, AccountNameParseError, AccountReply, AnyTransfer, MetadataChanges, TransferReply};
@@ -55,6 +58,7 @@ pub use entry::{
     LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
     Verb,
 };
+pub use guard::{Guard, Guarded, IfMatch, KEY_PARTS_MAX, KEYS_MAX, Key, KeyUsed};
 pub use identity::{
     ApiKeyAdded, CredentialAdded, CredentialKind, IdentityFact, IdentityRefusal, Principal, PrincipalAdded,
     PrincipalKind,
@@ -239,7 +243,8 @@ impl Engine {
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
-            | Fact::Identity(_) => true,
+            | Fact::Identity(_)
+            | Fact::KeyUsed(_) => true,
         }
     }
 
@@ -300,7 +305,7 @@ impl Engine {
 
     /// Answers a request while writes are refused. Queries and dry runs are answered, and so is everything else
     /// that would make no entry, such as an order or a payment that was accepted before. Anything else is refused
-    /// without an entry. Packed batches, imports, and changes that do not move money are refused as a whole.
+    /// without an entry. Packed batches and imports are refused as a whole.
     pub fn answer_closed(&self, now: Timestamp, request: &Request, closed: &WritesClosed) -> Answer {
         let answer = request.without_entry(self, self.next_instant(now));
         answer.unwrap_or_else(|| Err(Refusal::WritesClosed(closed.clone())))

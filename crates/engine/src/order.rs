@@ -3,7 +3,7 @@
 use ledger::{
     Address, BatchContext, BatchEvent, ChainFailure, ChangeStatus, Limits, MetadataOf, NewAccount, NewTransfer, Outcome,
 };
-use ledger::{Plan, Scheduled, TransferFlags};
+use ledger::{Plan, Scheduled, Setting, TransferFlags};
 use types::{AccountId, Asset, LedgerId, Timestamp};
 
 use crate::details::{AccountName, AccountReply, AnyTransfer, MetadataChanges, TransferReply, named};
@@ -85,13 +85,18 @@ impl BatchEvent for AccountOrder {
     fn judge(&self, plan: &mut Plan<'_>, batch: BatchContext) -> Self::Answer {
         let made = made(self.new.judge(plan, batch), Refusal::Account)?;
         let account = *plan.account(self.new.id).expect("LED-8: an account that was created exists");
-        if let Some(address) = &self.address {
-            // If the account exists, this checks that it was opened with the same address.
-            change(plan.set_address(account.id, address))?;
-        }
-        if made == Made::Now {
-            change(plan.set_limits(account.id, self.limits))?;
-            change(plan.set_metadata(MetadataOf::Account(account.id), &self.metadata))?;
+        match made {
+            Made::Now => {
+                if let Some(address) = &self.address {
+                    change(plan.set_address(account.id, address))?;
+                }
+                change(plan.set_limits(account.id, self.limits))?;
+                change(plan.set_metadata(MetadataOf::Account(account.id), &self.metadata))?;
+            }
+            Made::Before => {
+                let address = self.address.as_ref();
+                same(plan.differs_from_opening(account.id, address, self.limits, &self.metadata))?;
+            }
         }
         Ok((made, Box::new(AccountReply::planned(plan, account))))
     }
@@ -126,8 +131,9 @@ impl BatchEvent for TransferOrder {
             return schedule(plan, Scheduled { new, at });
         }
         let made = made(new.judge(plan, batch), Refusal::Transfer)?;
-        if made == Made::Now {
-            change(plan.set_metadata(MetadataOf::Transfer(new.key), &self.metadata))?;
+        match made {
+            Made::Now => change(plan.set_metadata(MetadataOf::Transfer(new.key), &self.metadata))?,
+            Made::Before => same(plan.differs_from_first(MetadataOf::Transfer(new.key), &self.metadata))?,
         }
         let reply = TransferReply::planned(plan, new.key).expect("LED-4: a transfer that was created exists");
         Ok((made, AnyTransfer::Made(Box::new(reply))))
@@ -159,6 +165,11 @@ pub(crate) fn made<S>(
 
 fn change(outcome: Outcome<ChangeStatus>) -> Result<(), Refusal> {
     made(outcome, Refusal::Change).map(drop)
+}
+
+/// Refuses a request for something that exists and was created with another setting.
+fn same(differs: Option<Setting>) -> Result<(), Refusal> {
+    differs.map_or(Ok(()), |setting| Err(Refusal::ExistsWithDifferent(setting)))
 }
 
 /// Schedules a transfer. Its ledger must be known now, because it could not be determined later.

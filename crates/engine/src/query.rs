@@ -272,10 +272,15 @@ impl Engine {
         Ok(Box::new(PaymentReply { payment, decided: None, metadata: self.payment_metadata(id) }))
     }
 
+    /// See [`PaymentReply::version`].
+    pub(crate) fn payment_version(&self, id: PaymentId) -> Result<u64, Refusal> {
+        Ok(self.payment_reply(id, self.state.clock)?.version())
+    }
+
     pub(crate) fn label_reply(&self, id: PaymentId) -> Result<LabelReply, Refusal> {
         let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?;
         let label = payment.label.clone().expect("ENG-15: a recorded label is never lost");
-        Ok(LabelReply { payment: id, label })
+        Ok(LabelReply { payment: id, version: self.payment_version(id)?, label })
     }
 
     pub(crate) fn book(&self, id: LedgerId) -> Result<Book, Refusal> {

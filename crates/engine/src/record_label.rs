@@ -5,6 +5,7 @@ use types::{Name, PaymentId, RequestId, Timestamp};
 
 use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{Entry, Fact, LabelRecorded};
+use crate::guard::Guarding;
 use crate::{Answered, Engine, Made, Refusal};
 
 /// Record what a payment turned out to be.
@@ -41,5 +42,15 @@ impl Decide for RecordLabel {
 
     fn made(&self, engine: &mut Engine, _: &Entry) -> Answered<Self> {
         Ok((Made::Now, engine.label_reply(self.payment)?))
+    }
+}
+
+impl Guarding for RecordLabel {
+    fn view(&self, engine: &Engine, _: Timestamp) -> Option<Answered<Self>> {
+        Some(engine.label_reply(self.payment).map(|reply| (Made::Before, reply)))
+    }
+
+    fn version(&self, engine: &Engine, _: Timestamp) -> Result<Option<u64>, Refusal> {
+        engine.payment_version(self.payment).map(Some)
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use ledger::{
     Account, AccountPlace, AccountStatus, Address, Book, ChangeStatus, ImportRefusal, ImportStatus, PendingState,
-    Scheduled, Transfer, TransferStatus, TrialBalance,
+    Scheduled, Setting, Transfer, TransferStatus, TrialBalance,
 };
 use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
 use crate::closed::WritesClosed;
-use crate::details::{AccountReply, AnyTransfer, TransferReply};
+use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of};
 use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::identity::IdentityRefusal;
 use crate::payment::Payment;
@@ -161,10 +161,23 @@ pub struct PaymentReply {
     pub metadata: BTreeMap<String, String>,
 }
 
+impl PaymentReply {
+    /// The version of what can be set: it changes with the label and the metadata, but not with verbs.
+    pub fn version(&self) -> u64 {
+        let mut builder = version_of(&self.metadata);
+        if let Some(label) = &self.payment.label {
+            builder.bytes(label.name.as_str().as_bytes());
+        }
+        head(&builder)
+    }
+}
+
 /// A label that was recorded.
 #[derive(Debug, Clone)]
 pub struct LabelReply {
     pub payment: PaymentId,
+    /// The version of the payment's label and metadata.
+    pub version: u64,
     /// The label, whether it counts as positive, and when it was recorded.
     pub label: crate::payment::Label,
 }
@@ -201,6 +214,9 @@ pub enum Refusal {
     /// The ledger refused to open the account.
     #[error("{0}")]
     Account(ledger::StatusRefusal<AccountStatus>),
+    /// The account or the transfer exists.
+    #[error("it was created with {}", match .0 { Setting::Address => "another address", Setting::Limits => "other limits", Setting::Metadata => "other metadata" })]
+    ExistsWithDifferent(Setting),
     #[error("transfer {0} not found")]
     TransferNotFound(TransferId),
     /// The ledger refused the transfer.
@@ -228,6 +244,12 @@ pub enum Refusal {
     PaymentExistsWithDifferentContent(PaymentId),
     #[error("cannot {} a payment that is {}, only one that is {}", verb.name(), status.name(), verb.needs())]
     PaymentStatusConflict { verb: Verb, status: PaymentStatus },
+    #[error("the first request with this Idempotency-Key had {first} items, this one has {now}")]
+    KeyUsedWithOtherItems { first: u32, now: u32 },
+    #[error("this Idempotency-Key was used for a request that differs in {0}")]
+    KeyUsedWithOtherContent(String),
+    #[error("the present version is \"{0:016x}\"")]
+    PreconditionFailed(u64),
     #[error("this Idempotency-Key was already used to {} the payment; give every verb its own", .0.name())]
     RequestIdReused(Verb),
     #[error("a payment accepts at most {0} verbs")]

@@ -13,9 +13,11 @@ use crate::entry::{
     ArtifactChunk, CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided,
     PolicyActivated, StateDigest,
 };
+use crate::guard::Keys;
 use crate::identity::Identities;
 use crate::payment::{Label, Leg, Payment, Recorded};
 use crate::reply::ActivePolicy;
+use crate::take_orders::request_of;
 
 /// The number of entries from one digest of the state to the next.
 pub const DIGEST_INTERVAL_ENTRIES: u64 = 65_536;
@@ -53,6 +55,7 @@ pub(crate) struct State {
     pub(crate) policy: Option<ActivePolicy>,
     pub(crate) streams: BTreeMap<Digest, StreamId>,
     pub(crate) identities: Identities,
+    pub(crate) keys: Keys,
     /// How many window records were dropped at a bound since the start, for a metric.
     pub(crate) records_dropped: u64,
     since_digest: DigestBuilder,
@@ -100,6 +103,7 @@ impl Default for State {
             policy: None,
             streams: BTreeMap::new(),
             identities: Identities::default(),
+            keys: Keys::default(),
             records_dropped: 0,
             since_digest: chained_from(Digest::default()),
         }
@@ -198,7 +202,12 @@ impl State {
                 self.since_digest.u128(origin.get()).u128(departed.origin.get()).u64(departed.size);
                 self.since_digest.bytes(departed.root.as_bytes());
             }
-            Fact::Ledger(fact) => self.apply_ledger(std::slice::from_ref(fact)),
+            Fact::Ledger(fact) => {
+                if header.request != request_of(fact) {
+                    self.ledger.keep_opening(fact);
+                }
+                self.apply_ledger(std::slice::from_ref(fact));
+            }
             Fact::PaymentDecided(decided) => self.apply_decided(header, decided),
             Fact::PaymentChanged(changed) => self.apply_changed(header, changed),
             Fact::LabelRecorded(recorded) => self.apply_label(header, recorded),
@@ -213,6 +222,13 @@ impl State {
             Fact::Identity(fact) => {
                 fact.digest_into(&mut self.since_digest);
                 self.identities.apply(header.decided_at, fact);
+            }
+            Fact::KeyUsed(used) => {
+                self.since_digest.u128(header.request.get()).u64(u64::from(used.items));
+                for part in &used.parts {
+                    self.since_digest.u64(*part);
+                }
+                self.keys.note(header.request, used);
             }
             Fact::StateDigest(_) => {}
         }

@@ -31,7 +31,7 @@ pub(crate) fn without_entry<J: Judge>(operation: &J, engine: &Engine, at: Timest
 
 /// Executes operations by judging them and making entries from the facts of their plan.
 macro_rules! execute_judged {
-    ($($operation:ty),*; while closed $without_entry:expr) => {
+    ($($operation:ty),*) => {
         $(impl $crate::command::Execute for $operation {
             fn execute(
                 &self,
@@ -54,14 +54,14 @@ macro_rules! execute_judged {
                 at: types::Timestamp,
                 _: &$crate::Request,
             ) -> Option<$crate::Answered<Self>> {
-                $without_entry(self, engine, at)
+                $crate::take_orders::without_entry(self, engine, at)
             }
         })*
     };
 }
 pub(crate) use execute_judged;
 
-execute_judged!(OpenAccount, CreateTransfer; while closed without_entry);
+execute_judged!(OpenAccount, CreateTransfer);
 
 impl Judge for OpenAccount {
     fn judge(&self, _: &Engine, plan: &mut Plan<'_>, at: Timestamp) -> Answered<Self> {
@@ -187,8 +187,9 @@ fn judge_one<T, O: BatchEvent<Answer = Ordered<T>>>(plan: &mut Plan<'_>, batch: 
     answer
 }
 
-/// The request id of an order in a batch: the id of the object that it makes.
-fn request_of(fact: &ledger::Fact) -> RequestId {
+/// The request id of an order: the id of the object that it makes. A request that changes the object later has another
+/// id, by which a replay tells its facts from those of the order.
+pub(crate) fn request_of(fact: &ledger::Fact) -> RequestId {
     let client = |key| match key {
         TransferKey::Client(id) => RequestId::new(id.get()),
         TransferKey::Leg { payment, .. } => RequestId::new(payment.get()),

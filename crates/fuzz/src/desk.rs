@@ -7,7 +7,9 @@ use std::task::{Context, Poll, Waker};
 
 use api::past::{Instant, Sums, TransferFilter};
 use api::{CursorOrigin, Operation, Problem};
-use edge::{Body, Call as Asked, Edge, Head, Installation, Installed, Sources, StatementPage, Wanted, WithState};
+use edge::{
+    Body, Call as Asked, Edge, Head, Installation, Installed, Installer, Sources, StatementPage, Wanted, WithState,
+};
 use engine::{Answered, Applied, CreatePayment, Engine, Entry, Fact, NewPayment, Page, PolicyActivated, Request};
 use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
 use ledger::{Account, Assets, Transfer};
@@ -97,7 +99,7 @@ impl Desk {
     }
 
     fn install(&self, bundle: &Bundle, policy: &Arc<Policy>) -> Result<(), Problem> {
-        let by = (ActorId::SYSTEM, RequestId::default());
+        let by = Installer { actor: ActorId::SYSTEM, request: RequestId::default(), key: None };
         at_once(edge::install(&self.0.sources, by, bundle, Arc::clone(policy))).map(drop)
     }
 
@@ -220,9 +222,9 @@ impl Sources for Room {
         Ok(self.execute(actor, id, operation))
     }
 
-    async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<Installed, Problem> {
+    async fn install(&self, by: Installer, bundle: Bundle) -> Result<Installed, Problem> {
         let policy = Policy::compile(&bundle).map_err(Problem::invalid_policy)?;
-        edge::install(self, (actor, id), &bundle, Arc::new(policy)).await
+        edge::install(self, by, &bundle, Arc::new(policy)).await
     }
 
     async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Problem> {

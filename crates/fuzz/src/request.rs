@@ -3,7 +3,7 @@
 use api::routes::{Body, Key, Method};
 use api::segments::{BytesWanted, SegmentsWanted};
 use api::{ErrorCode, List, Operation, Problem, ROUTES, Route, packed, requests};
-use edge::Head;
+use edge::{Head, Headers};
 
 use crate::Verdict;
 use crate::desk::{Desk, HISTORY, check_problem};
@@ -190,5 +190,5 @@ impl<'a> Call<'a> {
 /// Parses the head of a request. A verb gets an idempotency key.
 fn read_head(route: &'static Route, path: &str, query: &str) -> Result<Head, Problem> {
     let key: Option<&[u8]> = if route.key == Key::Verb { Some(b"attack") } else { None };
-    Head::read(route, path, query, key)
+    Head::read(route, path, query, Headers { key, if_match: None })
 }

@@ -33,6 +33,7 @@ mod import;
 mod legs;
 mod limits;
 mod metadata;
+mod openings;
 mod past;
 mod plan;
 mod recents;
@@ -57,7 +58,9 @@ pub use import::{IMPORTS_STAGED_MAX, Import, ImportNumber, ImportProgress, Impor
 pub use limits::Limits;
 pub use metadata::{METADATA_KEY_BYTES_MAX, METADATA_KEYS_MAX, METADATA_VALUE_BYTES_MAX, MetadataOf};
 pub use past::{Past, PastTransfer};
-pub use plan::{BatchContext, BatchEvent, CHAIN_EVENTS_MAX, ChainFailure, ImportRefusal, Mark, Plan, Planned, Step};
+pub use plan::{
+    BatchContext, BatchEvent, CHAIN_EVENTS_MAX, ChainFailure, ImportRefusal, Mark, Plan, Planned, Setting, Step,
+};
 pub use records::{Account, Book, NewAccount, NewTransfer, PendingState, Transfer, TransferKey};
 pub use refusal::{Detail, Outcome, StatusRefusal};
 pub use restore::RestoredFrom;

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use types::{AccountId, Asset, LedgerId, Span, Timestamp, TransferId};
 
 pub use batch::{BatchContext, BatchEvent, CHAIN_EVENTS_MAX, ChainFailure, Step};
+pub use retry::Setting;
 pub use staged::ImportRefusal;
 pub(crate) use view::View;
 

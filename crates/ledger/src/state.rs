@@ -12,6 +12,7 @@ use crate::chunks::Chunks;
 use crate::import::Imports;
 use crate::legs::Legs;
 use crate::metadata::Metadata;
+use crate::openings::Openings;
 use crate::past::NoPast;
 use crate::recents::{Recents, Record};
 use crate::schedule::Schedule;
@@ -45,6 +46,7 @@ pub struct Ledger {
     pub(crate) limits: HashMap<AccountId, Limits, RandomState>,
     pub(crate) addresses: Addresses,
     pub(crate) metadata: Metadata,
+    pub(crate) openings: Openings,
     pub(crate) schedule: Schedule,
     pub(crate) indexes: BTreeMap<LedgerId, IndexedFields>,
     pub(crate) imports: Imports,
@@ -67,6 +69,7 @@ impl Default for Ledger {
             limits: HashMap::default(),
             addresses: Addresses::default(),
             metadata: Metadata::default(),
+            openings: Openings::default(),
             schedule: Schedule::default(),
             indexes: BTreeMap::new(),
             imports: Imports::default(),

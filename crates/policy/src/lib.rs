@@ -72,7 +72,7 @@ pub use reason::LEG_FAILED;
 pub use spec::{
     AccountFlagsSpec, AccountTemplate, AggregateKind, AmountUnit, Attribute, AttributeKind, Capture, CaptureExpiry,
     Counts, DecimalMark, Entity, FeatureSource, FeatureSpec, FeatureType, FileMapping, LabelColumn, LedgerSpec, Leg,
-    LegAccount, ModelSpec, OccurredAt, OnFailure, PaymentType, Review, ReviewExpiry, Rule, RuleEffect, StreamClock,
-    StreamSpec, Thresholds,
+    LegAccount, ModelSpec, Normalise, OccurredAt, OnFailure, PaymentType, Review, ReviewExpiry, Rule, RuleEffect,
+    StreamClock, StreamSpec, Thresholds,
 };
 pub use value::{AttributeValue, FeatureValue, MissingReason};

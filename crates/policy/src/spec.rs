@@ -1,6 +1,10 @@
 //! The content of a checked policy document, in its order.
 
+use std::borrow::Cow;
+
 use types::{Asset, Code, Digest, LedgerId, Name, Span, Timestamp};
+
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 use crate::index::{AccountTemplateIdx, AttributeIdx, EntityIdx, LedgerIdx, PaymentTypeIdx, StreamIdx};
 
@@ -11,6 +15,34 @@ pub struct Entity {
     pub name: Name,
     /// If true, each value has its own erasable key. If false, its token is derived from the tenant's key.
     pub personal: bool,
+    /// How a value is written before it is compared.
+    pub normalise: Normalise,
+}
+
+/// What is done to a value of an entity before it becomes a token. Without any of it, values are the same only if all
+/// their bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Normalise {
+    /// White space at both ends is removed.
+    pub trim: bool,
+    /// Letters become lower case.
+    pub lowercase: bool,
+    /// Characters that can be written in several ways, such as é, are written in one (Unicode form NFC).
+    pub nfc: bool,
+}
+
+impl Normalise {
+    /// The form of a value that is compared.
+    pub fn apply<'v>(self, value: &'v str) -> Cow<'v, str> {
+        let mut value = Cow::Borrowed(if self.trim { value.trim() } else { value });
+        if self.lowercase {
+            value = Cow::Owned(value.to_lowercase());
+        }
+        if self.nfc && !is_nfc(&value) {
+            value = Cow::Owned(value.nfc().collect());
+        }
+        value
+    }
 }
 
 /// A ledger that legs use. Activating the policy creates it if it does not exist.

@@ -197,6 +197,7 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
         | Fact::Identity(_)
+        | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => None,
     };
     [journal::kind_name(entry)].into_iter().chain(status)

@@ -116,7 +116,7 @@ impl Clients {
         use Operation as O;
         let post = |operation, id: String, body: serde_json::Value| self::http(operation, id, "", &body);
         let get = |operation, id: String, query: &str| http(operation, id, query, &serde_json::Value::Null);
-        Sent::Http(match kind {
+        let mut sent = match kind {
             Kind::PolicyPart => {
                 let chunks: Vec<ArtifactChunk> = rng.pick(policies()).chunks().collect();
                 let missing =
@@ -274,7 +274,9 @@ impl Clients {
                 0 => get(O::ListImports, String::new(), ""),
                 _ => get(O::GetImport, self.some_import(rng).to_string(), ""),
             },
-        })
+        };
+        add_key(&mut sent, rng);
+        Sent::Http(sent)
     }
 
     fn create_transfer(&mut self, form: Form, now: Timestamp, rng: &mut Rng) -> Http {
@@ -431,6 +433,42 @@ fn address(rng: &mut Rng) -> String {
 /// Names an account by its id or its address.
 fn account_name(rng: &mut Rng) -> String {
     if rng.percent(12) { address(rng) } else { (1 + rng.below(ACCOUNTS)).to_string() }
+}
+
+/// Gives some changes and batches an idempotency key. There are few keys, so that a key is often used twice, sometimes
+/// with the same content.
+fn add_key(sent: &mut Http, rng: &mut Rng) {
+    use Operation as O;
+    let list = match sent.operation {
+        O::OpenAccountBatch => Some("accounts"),
+        O::CreateTransferBatch => Some("transfers"),
+        _ => None,
+    };
+    let is_change = matches!(
+        sent.operation,
+        O::SetAddress
+            | O::SetLimits
+            | O::SetAccountMetadata
+            | O::SetTransferMetadata
+            | O::SetPaymentMetadata
+            | O::ChooseIndexes
+            | O::CancelTransfer
+            | O::ReverseTransfer
+            | O::RecordLabel
+            | O::OpenLedger
+    );
+    if sent.key.is_some() || !sent.query.is_empty() || !(is_change || list.is_some()) || !rng.percent(25) {
+        return;
+    }
+    let keys = if rng.percent(50) { 4 } else { 1 << 30 };
+    sent.key = Some(format!("again-{}", rng.below(keys)));
+    if let Some(list) = list {
+        let mut body: serde_json::Value = serde_json::from_slice(&sent.body).expect("a body is JSON");
+        for item in body[list].as_array_mut().into_iter().flatten().filter_map(|item| item.as_object_mut()) {
+            item.remove("id");
+        }
+        sent.body = serde_json::to_vec(&body).expect("a body is JSON");
+    }
 }
 
 fn metadata(rng: &mut Rng) -> serde_json::Value {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use api::{CursorOrigin, Operation, Problem, packed};
 use datadir::KeyStore;
-use edge::{Body, Edge, Head, Installation, Installed, Response, Sources};
+use edge::{Body, Edge, Head, Headers, Installation, Installed, Installer, Response, Sources};
 use engine::{
     Answer, Answered, AnyTransfer, Command, Engine, Entry, Fact, Operation as Asked, Page, PolicyActivated, Reply,
     Request,
@@ -102,6 +102,7 @@ impl ContextSource for Shared {
                 | Fact::LabelRecorded(_)
                 | Fact::ArtifactStored(_)
                 | Fact::Identity(_)
+                | Fact::KeyUsed(_)
                 | Fact::StateDigest(_),
             ) => None,
         })
@@ -169,9 +170,9 @@ impl Sources for Desk {
         Ok(O::answer(answer))
     }
 
-    async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<Installed, Failure> {
+    async fn install(&self, by: Installer, bundle: Bundle) -> Result<Installed, Failure> {
         let policy = Policy::compile(&bundle).map_err(Problem::invalid_policy)?;
-        edge::install(self, (actor, id), &bundle, Arc::new(policy)).await
+        edge::install(self, by, &bundle, Arc::new(policy)).await
     }
 
     async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Failure> {
@@ -216,7 +217,7 @@ impl Exchange {
             let route = api::ROUTES.iter().find(|route| route.operation == *operation);
             let route = route.expect("every operation has a route");
             let key = key.as_ref().map(String::as_bytes);
-            let head = Head::read(route, &route.path.replace("{id}", id), query, key)?;
+            let head = Head::read(route, &route.path.replace("{id}", id), query, Headers { key, if_match: None })?;
             edge.answer(&edge::Call { head: &head, actor: *actor, body }).await
         };
         Self { line, answering: Box::pin(answering), answers: Vec::new() }

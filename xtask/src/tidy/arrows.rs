@@ -68,8 +68,19 @@ const LIST: &str = "xtask/src/tidy/arrows.rs";
 const CORE: &[&str] = &["types", "ledger", "features", "policy", "engine"];
 
 /// The external crates that the core may use. None of them has side effects.
-const CORE_LIBRARIES: &[&str] =
-    &["blake3", "cel", "foldhash", "hashbrown", "jiff", "libm", "prost", "serde", "thiserror", "toml"];
+const CORE_LIBRARIES: &[&str] = &[
+    "blake3",
+    "cel",
+    "foldhash",
+    "hashbrown",
+    "jiff",
+    "libm",
+    "prost",
+    "serde",
+    "thiserror",
+    "toml",
+    "unicode-normalization",
+];
 
 /// A crate of the workspace and its dependencies, without dev-dependencies.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use engine::{AnyTransfer, TransferReply};
 use ledger::{PendingState, TransferFlags, TransferKey};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{Assets, Balances, Unknown, UserData, names, shown_metadata, state_name};
@@ -67,7 +67,7 @@ pub struct Transfer {
     /// What the client attached: any JSON value for each key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object, required = false)]
-    metadata: BTreeMap<String, Value>,
+    metadata: BTreeMap<String, Box<RawValue>>,
     /// The current balances of the debit account. Absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     debit_balances: Option<Balances>,

@@ -1,6 +1,7 @@
 //! The routes that prove what is in the journal.
 
-use super::table::{TEXT, get, list};
+use super::build::{get, list};
+use super::table::TEXT;
 use super::{Answer, Kind, Operation, Parameter, Route, shape};
 use crate::proofs::{ConsistencyProof, EntryProof, ProofKeys};
 use crate::scope::Scope;

@@ -57,7 +57,8 @@ pub(super) const ADDRESS_PREFIX: Parameter = Parameter {
 };
 pub(super) const METADATA: Parameter = Parameter {
     name: "metadata.<key>",
-    summary: "Only items whose metadata has exactly this JSON under the key, such as `metadata.tier=\"gold\"`.",
+    summary: "Only items whose metadata has exactly this JSON under the key, such as `metadata.tier=\"gold\"`. Spaces \
+        and the order of fields do not matter; the digits of numbers do: 1, 1.0 and 1e0 are three values.",
     kind: Kind::Text,
 };
 pub(super) const STATUS: Parameter =

@@ -2,12 +2,13 @@
 
 use engine::Verb;
 
+use super::build::{batch, change, create, end, events, get, list, open, order, packed, setting, shown, verb};
 use super::parameters::{
-    ACCOUNT, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, DRY_RUN, FROM, HOLDER, LEDGER, LIMIT,
+    ACCOUNT, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, FROM, HOLDER, LEDGER, LIMIT,
     MAX_TIMESTAMP, METADATA, MIN_TIMESTAMP, OFFSET, REVERSED, SEGMENT, SIDE, STATUS, TEMPLATE, TO, USER_DATA_32,
     USER_DATA_64, USER_DATA_128, WAIT_MS,
 };
-use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Shape, of_proofs, page, shape};
+use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_proofs, page, shape};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::events::EventPage;
@@ -18,95 +19,8 @@ use crate::past::{AccountBalance, AddressBalances, BalanceRow, IndexStatus, Stat
 use crate::payments::PaymentBody;
 use crate::requests::{LabelBody, LedgerBody, VerbBody};
 use crate::responses::{Account, ClockConfirmed, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
-use crate::results::BatchResults;
 use crate::scope::Scope;
 use crate::segments::Segments;
-
-pub(super) const fn get(
-    operation: Operation,
-    path: &'static str,
-    scope: Scope,
-    answer: Shape,
-    summary: &'static str,
-) -> Route {
-    Route {
-        operation,
-        method: Method::Get,
-        path,
-        scope: Some(scope),
-        summary,
-        parameters: &[],
-        key: Key::Unused,
-        body: Body::None,
-        answer: Answer::Found(answer),
-    }
-}
-
-pub(super) const fn list(
-    operation: Operation,
-    path: &'static str,
-    scope: Scope,
-    parameters: &'static [Parameter],
-    answer: Shape,
-    summary: &'static str,
-) -> Route {
-    Route { parameters, ..get(operation, path, scope, answer, summary) }
-}
-
-const fn create(
-    operation: Operation,
-    path: &'static str,
-    scope: Scope,
-    key: Key,
-    (body, answer): (Shape, Shape),
-    summary: &'static str,
-) -> Route {
-    Route {
-        method: Method::Post,
-        key,
-        body: Body::Json(body),
-        answer: Answer::Created(answer),
-        ..get(operation, path, scope, answer, summary)
-    }
-}
-
-/// A route that takes one order, or judges it without recording anything.
-const fn order(
-    operation: Operation,
-    path: &'static str,
-    scope: Scope,
-    shapes: (Shape, Shape),
-    summary: &'static str,
-) -> Route {
-    Route { parameters: &[DRY_RUN], ..create(operation, path, scope, Key::Id, shapes, summary) }
-}
-
-/// A route that takes many orders and gives each its own result.
-const fn batch(operation: Operation, path: &'static str, scope: Scope, body: Shape, summary: &'static str) -> Route {
-    let answer = shape::<BatchResults>();
-    Route {
-        method: Method::Post,
-        parameters: &[DRY_RUN],
-        key: Key::Ids,
-        body: Body::Batch(body),
-        ..get(operation, path, scope, answer, summary)
-    }
-}
-
-const fn packed(
-    operation: Operation,
-    path: &'static str,
-    scope: Scope,
-    (body, answer): (Body, &'static str),
-    summary: &'static str,
-) -> Route {
-    let answer = Answer::Packed(answer);
-    Route { method: Method::Post, body, answer, ..get(operation, path, scope, shape::<Ledger>(), summary) }
-}
-
-const fn events(summary: &'static str) -> Body {
-    Body::Packed { record_bytes: packed::EVENT_BYTES, summary }
-}
 
 const FIRST: Parameter = Parameter {
     name: "first",
@@ -115,42 +29,11 @@ const FIRST: Parameter = Parameter {
 };
 const ROWS: Parameter =
     Parameter { name: "kind", summary: "What the rows are: `accounts` or `transfers`.", kind: Kind::Text };
-
-/// A route that ends an import.
-const fn end(operation: Operation, path: &'static str, summary: &'static str) -> Route {
-    Route { method: Method::Post, ..get(operation, path, Scope::IMPORTS_WRITE, shape::<Import>(), summary) }
-}
-
 const ACCOUNT_FILTER: Body =
     Body::Packed { record_bytes: packed::AccountFilter::BYTES, summary: "One account filter of 128 bytes." };
 const QUERY_FILTER: Body =
     Body::Packed { record_bytes: packed::QueryFilter::BYTES, summary: "One query filter of 64 bytes." };
 const IDS: Body = Body::Packed { record_bytes: packed::ID_BYTES, summary: "Up to 8,190 ids of 16 bytes." };
-
-/// A route that changes an existing object. Repeating the request changes nothing.
-const fn change(
-    operation: Operation,
-    path: &'static str,
-    scope: Scope,
-    (body, answer): (Body, Shape),
-    summary: &'static str,
-) -> Route {
-    Route { method: Method::Post, body, ..get(operation, path, scope, answer, summary) }
-}
-
-const fn verb(verb: Verb, path: &'static str, scope: Scope, summary: &'static str) -> Route {
-    Route {
-        method: Method::Post,
-        parameters: &[DRY_RUN],
-        key: Key::Verb,
-        body: Body::Empty(shape::<VerbBody>()),
-        ..get(Operation::ChangePayment(verb), path, scope, shape::<Payment>(), summary)
-    }
-}
-
-const fn open(operation: Operation, path: &'static str, answer: Answer, summary: &'static str) -> Route {
-    Route { scope: None, answer, ..get(operation, path, Scope::ALL, shape::<Ledger>(), summary) }
-}
 
 pub(super) const TEXT: Answer = Answer::Text("text/plain; charset=utf-8");
 
@@ -159,7 +42,7 @@ pub const ROUTES: &[Route] = &[
         Operation::OpenLedger,
         "/v1/ledgers",
         Scope::LEDGER_WRITE,
-        Key::Unused,
+        Key::Request,
         (shape::<LedgerBody>(), shape::<Ledger>()),
         "Open a ledger",
     ),
@@ -222,7 +105,7 @@ pub const ROUTES: &[Route] = &[
         page::<Account>(),
         "List accounts in the order they were opened, or find the account that the policy opens for a holder",
     ),
-    get(Operation::GetAccount, "/v1/accounts/{id}", Scope::LEDGER_READ, shape::<Account>(), "Look up an account"),
+    shown(Operation::GetAccount, "/v1/accounts/{id}", Scope::LEDGER_READ, shape::<Account>(), "Look up an account"),
     list(
         Operation::ListAccountTransfers,
         "/v1/accounts/{id}/transfers",
@@ -275,14 +158,14 @@ pub const ROUTES: &[Route] = &[
         (Body::Json(shape::<AddressBody>()), shape::<Account>()),
         "Give an account its address; this is possible once",
     ),
-    change(
+    setting(
         Operation::SetLimits,
         "/v1/accounts/{id}/limits",
         Scope::LEDGER_WRITE,
         (Body::Json(shape::<LimitsBody>()), shape::<Account>()),
         "Set limits on the balance of an account, replacing earlier limits",
     ),
-    change(
+    setting(
         Operation::SetAccountMetadata,
         "/v1/accounts/{id}/metadata",
         Scope::LEDGER_WRITE,
@@ -325,9 +208,9 @@ pub const ROUTES: &[Route] = &[
         page::<Transfer>(),
         "List transfers in the order they were made; if filtered by metadata, in order of id",
     ),
-    get(Operation::GetTransfer, "/v1/transfers/{id}", Scope::LEDGER_READ, shape::<Transfer>(), "Look up a transfer"),
+    shown(Operation::GetTransfer, "/v1/transfers/{id}", Scope::LEDGER_READ, shape::<Transfer>(), "Look up a transfer"),
     Route {
-        key: Key::Unused,
+        key: Key::Request,
         body: Body::Empty(shape::<VerbBody>()),
         ..order(
             Operation::ReverseTransfer,
@@ -337,7 +220,7 @@ pub const ROUTES: &[Route] = &[
             "Reverse a transfer by a new transfer; a repeated request returns the same new transfer",
         )
     },
-    change(
+    setting(
         Operation::SetTransferMetadata,
         "/v1/transfers/{id}/metadata",
         Scope::TRANSFERS_WRITE,
@@ -469,7 +352,7 @@ pub const ROUTES: &[Route] = &[
         page::<Payment>(),
         "List payments in the order they were decided",
     ),
-    get(Operation::GetPayment, "/v1/payments/{id}", Scope::PAYMENTS_READ, shape::<Payment>(), "Look up a payment"),
+    shown(Operation::GetPayment, "/v1/payments/{id}", Scope::PAYMENTS_READ, shape::<Payment>(), "Look up a payment"),
     get(
         Operation::GetDecision,
         "/v1/payments/{id}/decision",
@@ -484,7 +367,7 @@ pub const ROUTES: &[Route] = &[
         shape::<PersonalData>(),
         "Decrypt the personal attributes and entity values of a payment",
     ),
-    change(
+    setting(
         Operation::SetPaymentMetadata,
         "/v1/payments/{id}/metadata",
         Scope::PAYMENTS_WRITE,
@@ -501,21 +384,24 @@ pub const ROUTES: &[Route] = &[
     ),
     verb(Verb::Void, "/v1/payments/{id}/void", Scope::PAYMENTS_WRITE, "Void a payment that is held or under review"),
     verb(Verb::Refund, "/v1/payments/{id}/refund", Scope::PAYMENTS_WRITE, "Refund a posted payment in full"),
-    create(
-        Operation::RecordLabel,
-        "/v1/labels",
-        Scope::LABELS_WRITE,
-        Key::Unused,
-        (shape::<LabelBody>(), shape::<Label>()),
-        "Record what a payment turned out to be",
-    ),
+    Route {
+        tag: Tag::Matched,
+        ..create(
+            Operation::RecordLabel,
+            "/v1/labels",
+            Scope::LABELS_WRITE,
+            Key::Request,
+            (shape::<LabelBody>(), shape::<Label>()),
+            "Record what a payment turned out to be",
+        )
+    },
     Route {
         body: Body::Archive,
         ..create(
             Operation::ActivatePolicy,
             "/v1/policies",
             Scope::POLICIES_WRITE,
-            Key::Unused,
+            Key::Request,
             (shape::<VerbBody>(), shape::<Policy>()),
             "Activate a policy, sent as a tar archive of its folder, which may be compressed with gzip",
         )

@@ -4,6 +4,8 @@ mod support;
 
 mod archive;
 mod errors;
+mod keys;
+mod metadata;
 mod openapi;
 mod orders;
 mod packed;

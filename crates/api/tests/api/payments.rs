@@ -195,7 +195,59 @@ fn a_template_needs_a_holder_if_it_has_one_account_for_each() {
         "found an empty string, expected a string of 1 to 256 characters",
     );
     let found = find("wallet", Some("alice")).expect("a template");
-    assert_eq!((found.ledger.get(), found.holders.map(|entity| entity.name.as_str())), (978, Some("customer")));
+    let holder = found.holder.as_ref().map(|(entity, value)| (entity.name.as_str(), &**value));
+    assert_eq!((found.ledger.get(), holder), (978, Some(("customer", "alice"))));
+}
+
+/// The values that get a token, and the sealed ones, of a payment with this customer and device. The policy normalises
+/// customers with these steps, and devices not at all.
+fn spelled(steps: &str, customer: &str, device: &str) -> Result<(Vec<String>, Vec<String>), Problem> {
+    let document =
+        fixtures::WALLET.replace("[entities.customer]", &format!("[entities.customer]\nnormalise = {steps}"));
+    let policy = fixtures::compile(&fixtures::bundle(&document));
+    let text = |text: &str| serde_json::to_string(text).expect("JSON");
+    let attributes = format!(r#"{{"customer": {}, "recipient": "bob", "device": {}}}"#, text(customer), text(device));
+    let parsed = PaymentRequest::parse(&NO_KEY, body(&attributes).as_bytes())?.against(&policy)?;
+    let seal = parsed.seal.as_ref().expect("entities are sealed");
+    let (_, subject) = seal.subject.clone().expect("a customer");
+    let given = seal.parts.iter().filter_map(|part| part.value.as_str().map(str::to_owned)).collect();
+    let mut asked = Vec::new();
+    let token = |_: &types::Name, value: &str, _: bool| {
+        asked.push(value.to_owned());
+        Ok::<_, ()>(Token::new(1))
+    };
+    parsed.tokenised(Digest::default(), None, token).expect("tokens");
+    assert_eq!(asked.first().map(String::as_str), Some(&*subject), "the key belongs to what the token belongs to");
+    Ok((asked, given))
+}
+
+#[test]
+fn entities_are_compared_after_the_normalisation_that_the_policy_declares() {
+    let customer = |steps: &str, given: &str| {
+        let (asked, sealed) = spelled(steps, given, given).expect("a payment");
+        assert_eq!(asked[2], given, "devices are compared as they were sent");
+        assert_eq!(sealed[0], given, "what is kept is what was sent");
+        asked[0].clone()
+    };
+    let (composed, decomposed) = ("Zo\u{e9}", "Zoe\u{301}");
+    assert_ne!(customer("[]", composed), customer("[]", decomposed));
+    assert_eq!(customer(r#"["nfc"]"#, decomposed), composed);
+    assert_eq!(customer(r#"["nfc"]"#, composed), composed);
+    assert_eq!(customer(r#"["trim"]"#, " ann\u{a0} "), "ann");
+    assert_eq!(customer("[]", " ann "), " ann ");
+    assert_eq!(customer(r#"["lowercase"]"#, "ANN ÉTÉ"), "ann été");
+    assert_eq!(customer(r#"["nfc", "trim", "lowercase"]"#, " ZOE\u{301} "), "zo\u{e9}");
+    let blank = spelled(r#"["trim"]"#, "  ", "x");
+    let detail = "found an empty string, expected a string of 1 to 256 characters";
+    check(blank, "invalid_attribute", "/attributes/customer", detail);
+}
+
+#[test]
+fn a_holder_is_found_by_any_spelling_that_the_policy_normalises() {
+    let steps = "[entities.customer]\nnormalise = [\"trim\", \"lowercase\"]";
+    let policy = fixtures::compile(&fixtures::bundle(&fixtures::WALLET.replace("[entities.customer]", steps)));
+    let found = TemplateAccount::find(&policy, "wallet", Some(" Alice ")).expect("a template");
+    assert_eq!(found.holder.map(|(_, value)| value), Some("alice".into()));
 }
 
 #[track_caller]

@@ -33,8 +33,8 @@ fn a_body_is_one_json_object_of_known_fields() {
     ledger(r#"{"id": 1} x"#, "malformed_json", "-", "trailing characters at line 1 column 11");
     ledger(r#"{"id": 1}{}"#, "malformed_json", "-", "trailing characters at line 1 column 10");
     ledger(r#"{"id": 01}"#, "malformed_json", "-", "invalid number at line 1 column 9");
-    ledger(r#"{"id": 1e999}"#, "malformed_json", "-", "number out of range at line 1 column 12");
-    ledger(r#"{"asset": "\ud800"}"#, "malformed_json", "-", "unexpected end of hex escape at line 1 column 18");
+    let half = "the string at byte 10 has an escape that is half of a surrogate pair";
+    ledger(r#"{"asset": "\ud800"}"#, "malformed_json", "-", half);
     check(
         requests::ledger(&NO_KEY, b"{\"asset\": \"\xff\"}"),
         "malformed_json",
@@ -51,8 +51,11 @@ fn a_body_is_one_json_object_of_known_fields() {
     );
     ledger(r#"{"a/b~c": 2}"#, "unknown_field", "/a~1b~0c", "there is no field `a/b~c`, expected one of id, asset");
     ledger(r#"{"id": 1, "id": 1}"#, "duplicate_field", "/id", "the object contains the field `id` twice");
-    let deep = "[".repeat(100_000);
-    ledger(&deep, "malformed_json", "-", "recursion limit exceeded at line 1 column 128");
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let too_deep = "arrays and objects are nested deeper than 127";
+    ledger(&nested(127), "invalid_field", "", "found an array, expected an object");
+    ledger(&nested(128), "malformed_json", "-", too_deep);
+    ledger(&nested(100_000), "malformed_json", "-", too_deep);
     let many: Vec<String> = (0..257).map(|field| format!("\"{field}\": 0")).collect();
     let many = format!("{{{}}}", many.join(","));
     ledger(&many, "invalid_field", "", "found an object of 257 fields, expected at most 256");
@@ -66,6 +69,7 @@ fn numbers_are_whole_and_in_range() {
         ("-1", "-1"),
         ("1.5", "1.5"),
         ("9007199254740994.0", "9007199254740994.0"),
+        ("1e999", "1e999"),
         ("4294967296", "4294967296"),
         ("\"978\"", "a string"),
         ("true", "true"),

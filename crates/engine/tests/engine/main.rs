@@ -3,5 +3,7 @@
 mod story;
 
 mod batches;
+mod guards;
 mod identity;
+mod orders;
 mod payments;

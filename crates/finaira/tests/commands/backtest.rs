@@ -188,6 +188,25 @@ fn rows_and_summary_name_the_rule_that_failed() {
 }
 
 #[test]
+fn values_of_entities_are_normalised_as_the_policy_says() {
+    let spends = |normalise: &str| {
+        let folder = folder();
+        let policy = POLICY.replace("[entities.customer]", &format!("[entities.customer]\n{normalise}"));
+        fs::write(folder.path().join("policy/policy.toml"), policy).unwrap();
+        let (composed, decomposed) = ("Zo\u{e9}", "zoe\u{301}");
+        let rows_of_file = format!(
+            "a,2026-01-01T00:00:00Z,1,{composed},,,,0\nb,2026-01-01T00:00:01Z,2,{decomposed},,,,0\n\
+             c,2026-01-01T00:00:02Z,4,\"{composed} \",,,,0\n"
+        );
+        let output = run(&folder, "in.csv", format!("{HEADER}{rows_of_file}").as_bytes());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        rows(&folder.path().join("out.parquet")).iter().map(|row| shown(row, "spend")).collect::<Vec<_>>()
+    };
+    assert_eq!(spends(""), ["100", "200", "400"]);
+    assert_eq!(spends(r#"normalise = ["nfc", "trim", "lowercase"]"#), ["100", "300", "700"]);
+}
+
+#[test]
 fn a_bad_row_is_reported_and_does_not_stop_the_run() {
     let time = "expected an instant of 1970 to 2262: a timestamp, RFC 3339, or YYYY-MM-DD, with or without HH:MM or HH:MM:SS, in UTC";
     let amount = "expected a non-negative number with at most 2 decimals, at most 2^63 - 1 minor units";

@@ -24,6 +24,7 @@ mod past;
 mod privacy;
 mod proofs;
 mod restore;
+mod retries;
 mod settings;
 mod small_disk;
 mod statuses;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use engine::{ArtifactChunk, DepartedHistory, Fact, Header, LabelRecorded, PolicyActivated, StateDigest, StreamOpened};
+use engine::{
+    ArtifactChunk, DepartedHistory, Fact, Header, KeyUsed, LabelRecorded, PolicyActivated, StateDigest, StreamOpened,
+};
 use features::{RecordChange, StreamId, Update};
 use types::{Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
 
@@ -31,6 +33,7 @@ pub(super) const INDEXES_CHOSEN: u16 = 19;
 const JOURNAL_CONTINUED: u16 = 20;
 pub(super) const PRINCIPAL_ADDED: u16 = 21;
 pub(super) const CREDENTIAL_ADDED: u16 = 22;
+const KEY_USED: u16 = 23;
 pub(super) const IMPORT_STARTED: u16 = 30;
 pub(super) const ACCOUNT_STAGED: u16 = 31;
 pub(super) const TRANSFER_STAGED: u16 = 32;
@@ -51,6 +54,7 @@ pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
         Fact::ArtifactStored(_) => (ARTIFACT_STORED, "artifact_stored"),
         Fact::PolicyActivated(_) => (POLICY_ACTIVATED, "policy_activated"),
         Fact::Identity(fact) => identity::kind(fact),
+        Fact::KeyUsed(_) => (KEY_USED, "key_used"),
         Fact::StateDigest(_) => (STATE_DIGEST, "state_digest"),
     }
 }
@@ -82,6 +86,11 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, 
         }
         Fact::PolicyActivated(activated) => encode_policy(header, activated, into),
         Fact::Identity(fact) => identity::encode(fact, into),
+        Fact::KeyUsed(used) => {
+            into.varint(used.items);
+            into.count(used.parts.len());
+            used.parts.iter().for_each(|part| into.u64(*part));
+        }
         Fact::StateDigest(digest) => {
             into.varint(digest.scheme);
             into.raw(digest.digest.as_bytes());
@@ -102,6 +111,7 @@ fn version(header: &Header, fact: &Fact) -> u16 {
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
         | Fact::Identity(_)
+        | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => FIRST_VERSION,
     }
 }
@@ -152,6 +162,9 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
         }),
         POLICY_ACTIVATED => Fact::PolicyActivated(Arc::new(decode_policy(header, &mut from)?)),
         API_KEY_ADDED | PRINCIPAL_ADDED | CREDENTIAL_ADDED => Fact::Identity(identity::decode(number, &mut from)?),
+        KEY_USED => {
+            Fact::KeyUsed(KeyUsed { items: from.varint()?, parts: decode_many(&mut from, |from| from.u64())?.into() })
+        }
         STATE_DIGEST => Fact::StateDigest(StateDigest { scheme: from.varint()?, digest: Digest::new(from.array()?) }),
         _ => return Err(later),
     };

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use engine::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
-    DepartedHistory, Entry, Fact, Header, IdentityFact, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided,
-    PaymentStatus, PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest, StreamOpened, Verb,
+    DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged,
+    PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest,
+    StreamOpened, Verb,
 };
 use expect_test::expect_file;
 use features::{RecordChange, StreamId, Update};
@@ -155,6 +156,7 @@ fn the_golden_journals_have_every_kind_of_entry() {
         "indexes_chosen",
         "journal_continued",
         "journal_started",
+        "key_used",
         "label_recorded",
         "ledger_opened",
         "limits_set",
@@ -204,6 +206,8 @@ fn entries() -> Vec<Entry> {
         entries.push(Entry { header: header(seq), fact: Fact::Identity(fact), sealed: None });
     }
     entries.push(Entry { header: header(45), fact: Fact::PaymentDecided(Arc::new(failed(45))), sealed: None });
+    let used = KeyUsed { items: 2, parts: [1, u64::MAX, 7].into() };
+    entries.push(Entry { header: header(46), fact: Fact::KeyUsed(used), sealed: None });
     entries
 }
 
@@ -392,7 +396,8 @@ fn entries_of_version_1() -> Vec<Entry> {
             | Fact::LabelRecorded(_)
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
-            | Fact::Identity(_) => {}
+            | Fact::Identity(_)
+            | Fact::KeyUsed(_) => {}
         }
         Entry { header, fact, sealed }
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, DepartedHistory, Header, IdentityFact, LabelRecorded,
+    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, DepartedHistory, Header, IdentityFact, KeyUsed, LabelRecorded,
     PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, StateDigest,
 };
 use ledger::{
@@ -160,6 +160,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
             (Fact::ArtifactStored(chunk), vec![]),
             (Fact::PolicyActivated(Arc::new(activated)), vec![one]),
             (Fact::Identity(IdentityFact::ApiKeyAdded(key)), vec![]),
+            (Fact::KeyUsed(KeyUsed { items: 0, parts: [1].into() }), vec![]),
             (Fact::StateDigest(StateDigest { scheme: 1, digest: Digest::default() }), vec![]),
         ])
         .collect()
@@ -178,9 +179,10 @@ fn kind(fact: &Fact) -> usize {
         Fact::PolicyActivated(_) => LEDGER_KINDS + 6,
         Fact::Identity(_) => LEDGER_KINDS + 7,
         Fact::StateDigest(_) => LEDGER_KINDS + 8,
+        Fact::KeyUsed(_) => LEDGER_KINDS + 9,
     }
 }
-const KINDS: usize = LEDGER_KINDS + 9;
+const KINDS: usize = LEDGER_KINDS + 10;
 
 fn events_of(fact: Fact, touched: &[Touched]) -> Vec<IndexedFact> {
     let at = Timestamp::from_ns(5);

@@ -6,7 +6,7 @@ use super::reader::{Table, choice, flag, parsed, text, whole};
 use super::section::{Section, items};
 use crate::index::{EntityIdx, LedgerIdx};
 use crate::limits::{ACCOUNTS_MAX, ENTITIES_MAX, LEDGERS_MAX};
-use crate::spec::{AccountFlagsSpec, AccountTemplate, Entity, LedgerSpec};
+use crate::spec::{AccountFlagsSpec, AccountTemplate, Entity, LedgerSpec, Normalise};
 
 pub(super) fn ledgers(document: &mut Table<'_>) -> Section<LedgerSpec> {
     let mut ids: Vec<(LedgerId, Name)> = Vec::new();
@@ -28,8 +28,24 @@ pub(super) fn ledgers(document: &mut Table<'_>) -> Section<LedgerSpec> {
 pub(super) fn entities(document: &mut Table<'_>) -> Section<Entity> {
     Section::read(document, "entities", "entity", ENTITIES_MAX, |name, mut table| {
         let personal = table.or("personal", true, flag);
+        let normalise = normalise(&mut table);
         table.finish();
-        Some(Entity { name, personal })
+        Some(Entity { name, personal, normalise })
+    })
+}
+
+fn normalise(table: &mut Table<'_>) -> Normalise {
+    let none = Normalise::default();
+    let steps = [
+        ("trim", Normalise { trim: true, ..none }),
+        ("lowercase", Normalise { lowercase: true, ..none }),
+        ("nfc", Normalise { nfc: true, ..none }),
+    ];
+    let named = items(table, "normalise", steps.len()).into_iter().filter_map(|node| node.read(choice(&steps)));
+    named.fold(none, |all, step| Normalise {
+        trim: all.trim || step.value.trim,
+        lowercase: all.lowercase || step.value.lowercase,
+        nfc: all.nfc || step.value.nfc,
     })
 }
 

@@ -11,7 +11,9 @@ use crate::limits::{
     FEATURES_MAX, REACH_MAX, STREAM_ENTITIES_MAX, STREAM_ENTITIES_MAX_DEFAULT, STREAM_RECORDS_MAX,
     STREAM_RECORDS_MAX_DEFAULT, STREAMS_MAX,
 };
-use crate::spec::{AggregateKind, AttributeKind, Counts, FeatureSource, FeatureType, StreamClock, StreamSpec};
+use crate::spec::{
+    AggregateKind, AttributeKind, Counts, FeatureSource, FeatureType, Normalise, StreamClock, StreamSpec,
+};
 
 /// A stream and where its records come from.
 #[derive(Debug)]
@@ -79,6 +81,11 @@ fn stream(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<StreamD
     listed.sort_unstable();
     for payment in listed {
         key.bytes(payment.as_bytes());
+    }
+    // Records of values that were not normalised in the same way are not found any more.
+    if kind.normalise != Normalise::default() {
+        let Normalise { trim, lowercase, nfc } = kind.normalise;
+        key.bytes(b"normalise").u64(u64::from(trim)).u64(u64::from(lowercase)).u64(u64::from(nfc));
     }
     let spec =
         StreamSpec { name, key: key.digest(), entity, clock, counts, retention: Span::ZERO, records_max, entities_max };

@@ -105,6 +105,7 @@ fn an_unchanged_stream_keeps_its_key() {
     assert_eq!(key(&swapped), key(EXAMPLE));
     let other = [
         ("\"payment.amount > 0\"", "\"payment.amount > 1\""),
+        ("[entities.customer]", "[entities.customer]\nnormalise = [\"nfc\"]"),
         ("counts = \"accepted\"", "counts = \"attempted\""),
         ("clock = \"decided_at\"", "clock = \"occurred_at\""),
         ("payments = [\"card\", \"transfer\"]", "payments = [\"transfer\"]"),

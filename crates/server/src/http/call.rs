@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::routes::Body as Expected;
-use api::{ErrorCode, IDEMPOTENCY_KEY, Problem, Route, packed};
+use api::{ErrorCode, IDEMPOTENCY_KEY, IF_MATCH, Problem, Route, packed};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
-use edge::Head;
 use edge::auth::{Caller, Presented, authorise};
+use edge::{Head, Headers};
 use futures_util::StreamExt as _;
 use types::{ActorId, CredentialId};
 
@@ -45,8 +45,8 @@ impl Call {
             }
             None => Caller { actor: ActorId::SYSTEM, credential: CredentialId::new(0), scopes: 0 },
         };
-        let key = only(&headers, IDEMPOTENCY_KEY)?;
-        let head = Head::read(route, parts.uri.path(), parts.uri.query().unwrap_or_default(), key)?;
+        let given = Headers { key: only(&headers, IDEMPOTENCY_KEY)?, if_match: only(&headers, IF_MATCH)? };
+        let head = Head::read(route, parts.uri.path(), parts.uri.query().unwrap_or_default(), given)?;
         let body = match route.body {
             Expected::None => Bytes::new(),
             Expected::Json(_)

@@ -159,7 +159,7 @@ pub(crate) fn found<T: Serialize>(body: &T) -> Response {
 
 /// Renders a response of the edge as HTTP.
 pub(crate) fn rendered(response: edge::Response) -> Response {
-    let edge::Response { status, is_replayed, body } = response;
+    let edge::Response { status, is_replayed, version, body } = response;
     let (media_type, bytes) = match body {
         edge::Body::Json(bytes) => ("application/json", bytes),
         edge::Body::Packed(bytes) => (api::packed::MEDIA_TYPE, bytes),
@@ -171,6 +171,9 @@ pub(crate) fn rendered(response: edge::Response) -> Response {
         if let Ok(location) = HeaderValue::from_str(&location) {
             response.headers_mut().insert(header::LOCATION, location);
         }
+    }
+    if let Some(tag) = version.and_then(|version| HeaderValue::from_str(&api::entity_tag(version)).ok()) {
+        response.headers_mut().insert(header::ETAG, tag);
     }
     if is_replayed {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

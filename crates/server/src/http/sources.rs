@@ -8,7 +8,7 @@ use api::Problem;
 use api::past::{Clock, Instant, Sums, TransferFilter};
 use datadir::KeyStore;
 use disk::Directory;
-use edge::{Installed, Past, Sources, StatementPage, Wanted, WithState};
+use edge::{Installed, Installer, Past, Sources, StatementPage, Wanted, WithState};
 use engine::{Answered, Operation, Page};
 use journal::EntryInContext;
 use ledger::{Account, Assets, Transfer};
@@ -59,10 +59,10 @@ impl Sources for Running {
         Ok(self.0.ask(actor, id, operation).await?)
     }
 
-    async fn install(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<Installed, Failure> {
+    async fn install(&self, by: Installer, bundle: Bundle) -> Result<Installed, Failure> {
         let running = self.clone();
         // A task of its own: if the client disconnects in the middle, edge and engine must still end with the same policy.
-        let installing = tokio::spawn(async move { running.install_policy(actor, id, bundle).await });
+        let installing = tokio::spawn(async move { running.install_policy(by, bundle).await });
         installing.await.map_err(|_panicked| Unavailable::Failed)?
     }
 
@@ -130,14 +130,17 @@ impl Past for Running {
 }
 
 impl Running {
-    async fn install_policy(&self, actor: ActorId, id: RequestId, bundle: Bundle) -> Result<Installed, Failure> {
+    async fn install_policy(&self, by: Installer, bundle: Bundle) -> Result<Installed, Failure> {
         let compiling = tokio::task::spawn_blocking(move || Policy::compile(&bundle).map(|policy| (policy, bundle)));
         let compiled = compiling.await.map_err(|_panicked| Unavailable::Failed)?;
         let (policy, bundle) = compiled.map_err(Problem::invalid_policy)?;
         let policy = Arc::new(policy);
         let _one_at_a_time = self.0.shared().installing.lock().await;
-        let installed = edge::install(self, (actor, id), &bundle, Arc::clone(&policy)).await?;
-        self.0.set_policy(policy);
+        let installed = edge::install(self, by, &bundle, Arc::clone(&policy)).await?;
+        // A retry activates nothing if another policy was activated in the meantime.
+        if installed.active.activated.artifact == policy.digest() {
+            self.0.set_policy(policy);
+        }
         Ok(installed)
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Books {
     pub(crate) limits: BTreeMap<AccountId, Limits>,
     pub(crate) addresses: BTreeMap<AccountId, String>,
     pub(crate) metadata: BTreeMap<MetadataOf, BTreeMap<String, String>>,
+    /// What accounts and transfers had before their first later change: address, limits and metadata.
+    openings: BTreeMap<MetadataOf, Opening>,
     pub(crate) indexes: BTreeMap<LedgerId, IndexedFields>,
     /// Scheduled transfers, in the order in which they were scheduled.
     pub(crate) scheduled: Vec<Scheduled>,
@@ -30,6 +32,9 @@ pub(crate) struct Books {
     last_moved: u64,
     times: BTreeSet<u64>,
 }
+
+/// Address, limits and metadata.
+pub(crate) type Opening = (Option<String>, Limits, BTreeMap<String, String>);
 
 /// An account as it was opened, and its totals since then.
 #[derive(Debug, Clone)]
@@ -113,6 +118,28 @@ impl Books {
         self.accounts.get(&id).map(Held::shown)
     }
 
+    /// What an account or a transfer was created with, whatever changed later.
+    pub(crate) fn opening(&self, of: MetadataOf) -> Opening {
+        self.openings.get(&of).cloned().unwrap_or_else(|| {
+            let metadata = self.metadata.get(&of).cloned().unwrap_or_default();
+            match of {
+                MetadataOf::Account(id) => (self.addresses.get(&id).cloned(), self.bounds(id), metadata),
+                MetadataOf::Transfer(_) | MetadataOf::Payment(_) => (None, Limits::NONE, metadata),
+            }
+        })
+    }
+
+    /// Notes that a request, other than the one that created it, changes an account or a transfer.
+    pub(crate) fn keep_opening(&mut self, change: &Fact) {
+        let of = match change {
+            Fact::LimitsSet { account, .. } | Fact::AddressSet { account, .. } => MetadataOf::Account(*account),
+            Fact::MetadataSet { of, .. } => *of,
+            _ => return,
+        };
+        let opening = self.opening(of);
+        self.openings.insert(of, opening);
+    }
+
     /// A copy for trial runs that only concern these transfers. It leaves out all other transfers because there are
     /// many.
     pub(crate) fn overlay(&self, keys: impl Iterator<Item = TransferKey>) -> Self {
@@ -132,6 +159,7 @@ impl Books {
             limits: self.limits.clone(),
             addresses: self.addresses.clone(),
             metadata: self.metadata.clone(),
+            openings: self.openings.clone(),
             indexes: self.indexes.clone(),
             scheduled: self.scheduled.clone(),
             imports: self.imports.clone(),

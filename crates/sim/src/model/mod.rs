@@ -32,6 +32,8 @@ pub(crate) struct Model {
     pub(crate) payments: Payments,
     pub(crate) chunks: BTreeMap<Digest, BTreeMap<u32, ArtifactChunk>>,
     pub(crate) identities: Identities,
+    /// What each idempotency key was used for.
+    pub(crate) keys: BTreeMap<types::RequestId, engine::KeyUsed>,
 }
 
 /// Fails with a message unless `ok` holds.
@@ -57,7 +59,13 @@ impl Model {
                     "SIM-2: entry {seq} continues the journal as another history, which no simulated server does"
                 ));
             }
-            Fact::Ledger(fact) => self.apply_facts(std::slice::from_ref(fact))?,
+            Fact::Ledger(fact) => {
+                // The request id of an order is that of the object that it makes; a later change has none.
+                if header.request == types::RequestId::default() {
+                    self.books.keep_opening(fact);
+                }
+                self.apply_facts(std::slice::from_ref(fact))?;
+            }
             Fact::PaymentDecided(decided) => {
                 self.payments.decide(header, decided)?;
                 self.apply_facts(&decided.ledger_facts)?;
@@ -80,6 +88,9 @@ impl Model {
                 self.apply_facts(&activated.ledger_facts)?;
             }
             Fact::Identity(fact) => self.identities.apply(header, fact)?,
+            Fact::KeyUsed(used) => {
+                self.keys.insert(header.request, used.clone());
+            }
             Fact::StateDigest(_) => {}
         }
         Ok(())

@@ -3,6 +3,8 @@
 mod changes;
 mod shown;
 
+use std::collections::BTreeMap;
+
 use engine::{
     AccountOrder, Answer, ChangePayment, Command, CreateTransfers, DryRun, EventResult, EventStatus, Fact, Reply,
     TransferOrder, TransferResults,
@@ -100,28 +102,33 @@ impl Judge for AccountOrder {
             return (word, facts);
         }
         let id = self.new.id;
+        if word == "before" {
+            let (address, limits, metadata) = books.opening(MetadataOf::Account(id));
+            let differs = if address.as_deref() != self.address.as_ref().map(|address| address.as_str()) {
+                "exists_with_different_address"
+            } else if limits != self.limits {
+                "exists_with_different_limits"
+            } else if metadata != given(&self.metadata) {
+                "exists_with_different_metadata"
+            } else {
+                word
+            };
+            return (differs, facts);
+        }
         if let Some(address) = &self.address {
-            let present = books.addresses.get(&id);
-            if present.is_some_and(|present| present != address.as_str()) {
-                return ("address_must_not_change", Vec::new());
-            }
-            if present.is_none() && books.at_address(address.as_str()).is_some() {
+            if books.at_address(address.as_str()).is_some() {
                 return ("address_already_taken", Vec::new());
             }
-            if present.is_none() {
-                facts.push(Moved::AddressSet { account: id, address: address.clone() });
-            }
+            facts.push(Moved::AddressSet { account: id, address: address.clone() });
         }
-        if word == "now" {
-            if crossed(self.limits) {
-                return ("min_balance_exceeds_max_balance", Vec::new());
-            }
-            if self.limits != ledger::Limits::NONE {
-                facts.push(Moved::LimitsSet { account: id, limits: self.limits });
-            }
-            if self.metadata.iter().any(|(_, value)| value.is_some()) {
-                facts.push(Moved::MetadataSet { of: MetadataOf::Account(id), values: self.metadata.clone() });
-            }
+        if crossed(self.limits) {
+            return ("min_balance_exceeds_max_balance", Vec::new());
+        }
+        if self.limits != ledger::Limits::NONE {
+            facts.push(Moved::LimitsSet { account: id, limits: self.limits });
+        }
+        if self.metadata.iter().any(|(_, value)| value.is_some()) {
+            facts.push(Moved::MetadataSet { of: MetadataOf::Account(id), values: self.metadata.clone() });
         }
         (word, facts)
     }
@@ -137,6 +144,11 @@ impl Judge for AccountOrder {
     fn keys(&self) -> [Option<TransferKey>; 2] {
         self.new.keys()
     }
+}
+
+/// The metadata that an order sets.
+fn given(values: &[(String, Option<String>)]) -> BTreeMap<String, String> {
+    values.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect()
 }
 
 fn crossed(limits: ledger::Limits) -> bool {
@@ -178,6 +190,9 @@ impl Judge for TransferOrder {
         let (word, mut facts) = new.judge(books, moment);
         if word == "now" && self.metadata.iter().any(|(_, value)| value.is_some()) {
             facts.push(Moved::MetadataSet { of: MetadataOf::Transfer(new.key), values: self.metadata.clone() });
+        }
+        if word == "before" && books.opening(MetadataOf::Transfer(new.key)).2 != given(&self.metadata) {
+            return refused("exists_with_different_metadata");
         }
         (word, facts)
     }

@@ -2,8 +2,8 @@
 //! request.
 
 use engine::{
-    ActivatePolicy, Answer, ChangePayment, Command, Entry, Fact, IdentityFact, Made, OpenLedger, RecordLabel, Refusal,
-    Reply, Request, query,
+    ActivatePolicy, Answer, ChangePayment, Command, Entry, Fact, Guard, IdentityFact, Made, OpenLedger, RecordLabel,
+    Refusal, Reply, Request, query,
 };
 use ledger::ImportState;
 use types::{ActorId, RequestId, Seq, Span, Timestamp};
@@ -45,8 +45,7 @@ impl Model {
             let count = rest.iter().take_while(|entry| entry.header.seq <= step.seq).count();
             let (mine, later) = rest.split_at(count);
             rest = later;
-            let mut turn = Turn { model: self, now, entries: mine, request: step.request };
-            let judged = turn.command(step).and_then(|()| turn.finish());
+            let judged = self.judge_step(now, step, mine);
             judged.map_err(|what| {
                 format!("{what}\n  asked {:?}\n  answered {:?}\n  with {mine:?}", step.request, step.answer)
             })?;
@@ -61,7 +60,47 @@ fn nobody() -> Request {
     Request { tenant: crate::process::TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command }
 }
 
+impl Model {
+    fn judge_step(&mut self, now: Timestamp, step: &Step<'_>, entries: &[Entry]) -> Result<(), String> {
+        let Command::Guarded(guarded) = &step.request.command else {
+            let mut turn = Turn { model: self, now, entries, request: step.request };
+            return turn.command(step).and_then(|()| turn.finish());
+        };
+        let request = &Request { command: guarded.operation.clone().into(), ..step.request.clone() };
+        let mut turn = Turn { model: self, now, entries, request };
+        turn.guarded(&guarded.guard, &Step { request, ..*step }).and_then(|()| turn.finish())
+    }
+}
+
 impl<'e> Turn<'_, 'e> {
+    /// A request with a key takes effect once, and its key is recorded first.
+    fn guarded(&mut self, guard: &Guard, step: &Step<'_>) -> Result<(), String> {
+        let Some(key) = &guard.key else { return self.command(step) };
+        self.housekeeping()?;
+        let may_be_superseded = matches!(
+            step.request.command,
+            Command::SetLimits(_)
+                | Command::SetAccountMetadata(_)
+                | Command::SetTransferMetadata(_)
+                | Command::SetPaymentMetadata(_)
+                | Command::ChooseIndexes(_)
+                | Command::RecordLabel(_)
+                | Command::ActivatePolicy(_)
+        );
+        let is_batch = matches!(step.request.command, Command::OpenAccountBatch(_) | Command::CreateTransferBatch(_));
+        match self.model.keys.get(&key.id) {
+            Some(first) if *first != key.used => says(step.answer, "request_id_reused"),
+            Some(_) if may_be_superseded => says(step.answer, "before"),
+            Some(_) => self.command(step),
+            None => {
+                if is_batch || step.answer.is_ok() {
+                    self.expect(key.id, &Fact::KeyUsed(key.used.clone()))?;
+                }
+                self.command(step)
+            }
+        }
+    }
+
     /// The request that is being checked, with its actor.
     pub(crate) fn request(&self) -> &'e Request {
         self.request
@@ -196,6 +235,7 @@ impl<'e> Turn<'_, 'e> {
             }
             Command::Import(command) => self.import(command, answer)?,
             Command::Query(query) => return self.query(query, answer),
+            Command::Guarded(_) => unreachable!("a guard is taken off first"),
         }
         let at = self.next_at();
         match answer {
@@ -285,6 +325,6 @@ impl Model {
 
     /// Checks one request that leaves no entry.
     pub(crate) fn judge_one(&mut self, now: Timestamp, step: &Step<'_>) -> Result<(), String> {
-        Turn { model: self, now, entries: &[], request: step.request }.command(step)
+        self.judge_step(now, step, &[])
     }
 }

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    AccountOrder, Answer, Answered, AnyTransfer, Command, CreateAccounts, CreateTransferBatch, CreateTransfers,
-    DIGEST_INTERVAL_ENTRIES, Dry, Engine, Entry, EventStatus, Fact, Made, OpenAccountBatch, OpenLedger, Operation,
-    Refusal, Reply, Request, TransferOrder, TransferResults,
+    Answer, Answered, AnyTransfer, Command, CreateAccounts, CreateTransferBatch, CreateTransfers,
+    DIGEST_INTERVAL_ENTRIES, Dry, Engine, Entry, EventStatus, Fact, Made, OpenLedger, Operation, Refusal, Reply,
+    Request, TransferOrder, TransferResults,
 };
 use fixtures::{account, transfer};
 use journal::{DurableLog, MemoryJournal, MemoryLog, Reader as _};
@@ -261,15 +261,6 @@ fn a_chain_that_fails_at_what_exists_shows_it_without_what_was_undone() {
         assert_eq!((reply.debit.debits_posted, reply.credit.credits_posted), (Amount::new(5), Amount::new(5)));
         assert!(answers[0].as_ref().unwrap_err().to_string().contains("another transfer of its chain"), "{answers:?}");
     }
-
-    let order = |id, flags, address: Option<&str>| AccountOrder {
-        address: address.map(|address| address.parse().unwrap()),
-        ..account(id, flags).into()
-    };
-    let orders = vec![order(3, AccountFlags::LINKED, None), order(1, AccountFlags::NONE, Some("customers:one"))];
-    let answers = world.ask(OpenAccountBatch(orders)).unwrap();
-    let Ok((Made::Before, reply)) = &answers[1] else { panic!("{answers:?}") };
-    assert_eq!(reply.address, None, "it has none: the chain failed");
 }
 
 fn id_of(new: &NewTransfer) -> TransferId {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use engine::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
-    DepartedHistory, Entry, Fact, Header, IdentityFact, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided,
-    PaymentStatus, PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest, StreamOpened, Verb,
+    DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged,
+    PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest,
+    StreamOpened, Verb,
 };
 use features::{RecordChange, StreamId, Update};
 use ledger::{
@@ -124,6 +125,9 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
             }
         ),
         1 => identity().prop_map(Fact::Identity),
+        1 => (any::<u32>(), vec(any::<u64>(), 0..5)).prop_map(|(items, parts)| {
+            Fact::KeyUsed(KeyUsed { items, parts: parts.into() })
+        }),
         1 => (any::<u16>(), digest()).prop_map(|(scheme, digest)| Fact::StateDigest(StateDigest { scheme, digest })),
     ];
     // A request whose id is the id of the object that it creates has a shorter encoding.

@@ -24,6 +24,13 @@ fn references_resolve() {
     "#]],
     );
     check(
+        "[entities.customer]",
+        "[entities.customer]\nnormalise = [\"nfc\", \"upper\"]",
+        &expect![[r#"
+            policy.toml:9:21: entities.customer.normalise[1]: is `upper`, expected one of trim, lowercase, nfc
+        "#]],
+    );
+    check(
         "entity = \"card\"",
         "entity = \"cart\"",
         &expect![[r#"
