@@ -50,7 +50,7 @@ impl Number {
 
     /// Whether it is written without fraction and exponent, and fits into 64 bits.
     pub(crate) fn is_whole(&self) -> bool {
-        self.as_i64().is_some() || self.0.parse::<u64>().is_ok()
+        self.0.parse::<i64>().is_ok() || self.0.parse::<u64>().is_ok()
     }
 }
 

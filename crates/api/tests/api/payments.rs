@@ -279,7 +279,7 @@ fn different_requests_have_different_forms() {
 #[test]
 fn equal_numbers_and_instants_have_the_same_form() {
     let number = |text: &str| canonical(&body(&format!("{{\"x\": {text}}}")));
-    for (a, b) in [("1", "1.0"), ("100", "1e2"), ("0", "-0.0"), ("2.50", "25e-1")] {
+    for (a, b) in [("1", "1.0"), ("100", "1e2"), ("0", "-0.0"), ("0", "-0"), ("2.50", "25e-1")] {
         assert_eq!(number(a), number(b), "{a} {b}");
     }
     assert_ne!(number("9007199254740992"), number("9007199254740993"));
