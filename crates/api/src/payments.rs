@@ -364,8 +364,7 @@ fn canonical_scalar(value: &Json) -> (&'static [u8], String) {
         Json::Number(number) => match number.as_f64().filter(|_| !number.is_whole()) {
             Some(float) => (b"number", (float + 0.0).to_string()),
             None if number.as_i64() == Some(0) => (b"number", "0".to_owned()),
-            // Only minus zero has another form.
-            None => (b"number", number.as_i64().map_or(number.as_str().to_owned(), |whole| whole.to_string())),
+            None => (b"number", number.as_str().to_owned()),
         },
         Json::Null | Json::List(_) | Json::Object(_) => unreachable!("API-1: attributes are scalars"),
     }

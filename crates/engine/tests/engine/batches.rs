@@ -87,7 +87,8 @@ fn mixed(orders: usize) -> Vec<TransferOrder> {
         if number % 5 == 3 {
             order.new.debit = AccountId::new(3);
         }
-        order.metadata = vec![("place".to_owned(), Some(number.to_string()))];
+        // The metadata of a repeated transfer is that of the first one.
+        order.metadata = vec![("place".to_owned(), Some(order.new.key.to_string()))];
         order
     };
     (0..orders).map(order).collect()
