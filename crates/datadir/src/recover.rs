@@ -4,11 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use disk::Disk;
 use engine::{Engine, Entry};
-use index::{Index, Restored};
+use index::{Index, Restored, WindowEntity};
 use journal::{DurableLog as _, Fault, FileJournal, FileReader, Layout, Position, Recovered, StartAt};
 use ledger::{RestoredFrom, Transfer, TransferKey};
 use pipeline::Notes;
-use types::{Origin, Seq, ShardId, TenantId, TransferId};
+use types::{Origin, Seq, ShardId, TenantId, Timestamp, TransferId};
 
 /// Everything that exists once the journal has been read.
 #[derive(Debug)]
@@ -155,6 +155,7 @@ impl Fold {
         let (index, _) = Pace::Standard.index(index, origin, reader)?;
         let mut engine = Pace::Standard.engine(shard, tenant);
         engine.set_past(index.past());
+        engine.set_past_payments(index.past_payments());
         Ok(Self { engine, index, notes: Pace::Standard.notes(Seq::ZERO), derived: 0, unsealed: None })
     }
 
@@ -176,7 +177,7 @@ impl Fold {
                     Fault::Poisoned(why)
                 })?;
             }
-            engine.forget_through(index.covered());
+            engine.forget_through(index.covered(), index.sealed());
         }
         Ok(())
     }
@@ -216,6 +217,8 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
         }
         let mut engine = pace.engine(shard, tenant);
         engine.set_past(index.past());
+        engine.set_past_payments(index.past_payments());
+        engine.set_past_payments(index.past_payments());
         if restored.end.is_some() {
             restore(&mut engine, &restored, &reader)?;
         }
@@ -253,7 +256,7 @@ fn restore<D: Disk>(engine: &mut Engine, restored: &Restored, reader: &FileReade
         engine.restore_pending(transfer_at(reader, position, None)?);
     }
     let mut frame = Vec::new().into_iter().peekable();
-    for position in restored.others() {
+    for position in restored.entries()? {
         let position = position?;
         while frame.next_if(|(at, _): &(Position, Entry)| *at < position).is_some() {}
         if frame.peek().is_none_or(|(at, _)| *at != position) {
@@ -268,6 +271,16 @@ fn restore<D: Disk>(engine: &mut Engine, restored: &Restored, reader: &FileReade
             engine.restore_entry(&entry);
         }
     }
+    if restored.has_payments() {
+        engine.restore_has_payments();
+    }
+    for bounds in restored.streams() {
+        engine.restore_stream(&bounds);
+    }
+    for found in restored.window_entities()? {
+        let WindowEntity { stream, entity, reach, records } = found?;
+        engine.restore_window(stream, entity, reach, &records);
+    }
     engine.finish_restore((end.last, end.decided_at, end.digest), end.recorded, end.last_timestamp);
     Ok(())
 }
@@ -277,8 +290,16 @@ fn restore<D: Disk>(engine: &mut Engine, restored: &Restored, reader: &FileReade
 struct Log<D: Disk>(FileReader<D>);
 
 impl<D: Disk> index::Log for Log<D> {
+    fn entry_at(&self, position: Position) -> Result<Entry, Fault> {
+        index::Log::entry_at(&self.0, position)
+    }
+
     fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, Fault> {
         transfer_at(&self.0, position, Some(id))
+    }
+
+    fn timestamps(&self, first: Position, last: Position, visit: &mut dyn FnMut(Timestamp)) -> Result<(), Fault> {
+        index::Log::timestamps(&self.0, first, last, visit)
     }
 
     fn transfers(

@@ -65,7 +65,6 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::DiscardImport => imports::discard(self, call).await,
             Operation::QueryAccounts => packed::query_accounts(self, call).await,
             Operation::CreatePayment => payments::create(self, call).await,
-            Operation::ListPayments => payments::list(self, call).await,
             Operation::GetPayment => payments::get(self, call).await,
             Operation::GetDecision => payments::get_decision(self, call).await,
             Operation::GetPersonalData => personal::get(self, call).await,
@@ -73,7 +72,8 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::RecordLabel => payments::record_label(self, call).await,
             Operation::ActivatePolicy => policies::activate(self, call).await,
             Operation::GetActivePolicy => policies::get_active(self, call).await,
-            Operation::GetTrialBalance
+            Operation::ListPayments
+            | Operation::GetTrialBalance
             | Operation::ListAccountTransfers
             | Operation::ListAccountBalances
             | Operation::GetAccountBalance
@@ -111,6 +111,7 @@ impl<S: Sources + Sync> Edge<S> {
         S: Past,
     {
         let response = match call.head.route.operation {
+            Operation::ListPayments => payments::list(self, call).await,
             Operation::GetTrialBalance => past::get_trial_balance(self, call).await,
             Operation::ListAccountTransfers => past::list_account_transfers(self, call).await,
             Operation::ListAccountBalances => past::list_account_balances(self, call).await,
@@ -154,7 +155,6 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::QueryAccounts
             | Operation::GetIndex
             | Operation::CreatePayment
-            | Operation::ListPayments
             | Operation::GetPayment
             | Operation::GetDecision
             | Operation::GetPersonalData

@@ -32,4 +32,4 @@ pub use past::{StatementPage, Wanted};
 pub use personal::context as sealing_context;
 pub use policies::{Installed, Installer, install};
 pub use response::{Body, Response, Status};
-pub use sources::{Installation, Past, Sources, WithState};
+pub use sources::{Installation, Past, PaymentsWanted, Sources, WithState};

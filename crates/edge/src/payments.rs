@@ -19,7 +19,7 @@ use crate::answer::{Edge, Handled, parameter, refused};
 use crate::call::{Call, Trial, unnamed};
 use crate::personal;
 use crate::response::Response;
-use crate::sources::Sources;
+use crate::sources::{Past, PaymentsWanted, Sources};
 
 /// How often a payment is parsed if the policy keeps changing before the engine decides it.
 const PARSES_MAX: u32 = 5;
@@ -72,12 +72,13 @@ pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> H
     Ok(Response::found(&edge.shown_payment(&reply).await?).tagged(reply.version()))
 }
 
-pub(crate) async fn list<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+pub(crate) async fn list<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let history = edge.installation.history;
     let limit = call.parameters().limit()?;
     let after = Seq::new(call.parameters().cursor(history, List::Payments)?);
     let status = call.parameters().get("status").map(status_named).transpose()?;
-    let page = edge.ask_unnamed(call, query::Payments { status, after, limit }).await?;
+    let wanted = PaymentsWanted { status, after, limit };
+    let page = edge.sources.payments(wanted, edge.sources.now()).await?;
     let show = |assets: &_| page.items.iter().map(|payment| Payment::new(payment, None, assets)).collect();
     let items = edge.show(show)?;
     let next_cursor = page.next.map(|seq| history.cursor(List::Payments, seq.get()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::past::{Instant, Sums, TransferFilter};
 use api::{CursorOrigin, Problem};
-use engine::{Answered, Operation, Page};
+use engine::{Answered, Operation, Page, Payment, PaymentStatus};
 use journal::EntryInContext;
 use ledger::{Account, Assets, PendingState, Transfer};
 use policy::{Bundle, Policy};
@@ -67,6 +67,15 @@ pub trait Sources {
     fn entry(&self, seq: Seq) -> impl Future<Output = Result<Option<EntryInContext>, Self::Failure>> + Send;
 }
 
+/// Which payments a page contains.
+#[derive(Debug, Clone, Copy)]
+pub struct PaymentsWanted {
+    pub status: Option<PaymentStatus>,
+    /// The entry that decided the last payment of the previous page; 0 for the first page.
+    pub after: Seq,
+    pub limit: usize,
+}
+
 /// A transfer with its state, if it was made as a pending one.
 pub type WithState = (Transfer, Option<PendingState>);
 
@@ -115,6 +124,13 @@ pub trait Past: Sources {
         times: (Timestamp, Timestamp),
         limit: usize,
     ) -> impl Future<Output = Result<StatementPage, Self::Failure>> + Send;
+
+    /// Returns a page of payments, as they are at `at`, in the order in which they were decided.
+    fn payments(
+        &self,
+        wanted: PaymentsWanted,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Page<Payment, Seq>, Self::Failure>> + Send;
 
     /// Returns the sums over the accounts of a ledger at an instant.
     fn totals_at(&self, ledger: LedgerId, at: Timestamp) -> impl Future<Output = Result<Sums, Self::Failure>> + Send;

@@ -69,12 +69,19 @@ impl Engine {
         Ok(ActivePolicy { as_of: self.state.clock, covered_since, ..active })
     }
 
-    /// A stream that was opened before keeps its number; any other gets a new one. A stream that the active policy does
-    /// not have, because it is new or was dropped, has missed payments, so it counts as recorded only from `at`.
+    /// A stream of the active policy keeps its number; any other gets a new one, even if an earlier policy had it. Such a stream has
+    /// missed payments, so it counts as recorded only from `at`, or later if payments can be dated ahead.
     fn streams_of(&self, at: Timestamp, policy: &Policy) -> Vec<StreamOpened> {
-        let mut fresh = (0_u32..).skip(self.state.streams.len()).map(StreamId::new);
+        let mut fresh = (self.state.next_stream..).map(StreamId::new);
         let active = self.state.policy.as_ref().map(|active| &active.activated.streams);
-        let unseen = if self.state.payments.is_empty() { Timestamp::ZERO } else { at };
+        let policies = [self.policy.as_deref(), Some(policy)];
+        let unseen = |stream: &StreamSpec| match stream.clock {
+            _ if !self.state.has_payments => Timestamp::ZERO,
+            StreamClock::DecidedAt => at,
+            StreamClock::OccurredAt => {
+                at.saturating_add(policies.into_iter().flatten().map(ahead_max).max().unwrap_or_default())
+            }
+        };
         let opened = |stream: &StreamSpec| {
             let going_on = active.and_then(|streams| streams.iter().find(|active| active.key == stream.key));
             StreamOpened {
@@ -86,7 +93,7 @@ impl Engine {
                 retention: stream.retention.saturating_add(clock_slack(policy, stream)),
                 records_max: stream.records_max,
                 entities_max: stream.entities_max,
-                recorded_since: going_on.map_or(unseen, |stream| stream.recorded_since),
+                recorded_since: going_on.map_or_else(|| unseen(stream), |stream| stream.recorded_since),
             }
         };
         policy.streams().iter().map(opened).collect()
@@ -101,8 +108,13 @@ fn clock_slack(policy: &Policy, stream: &StreamSpec) -> Span {
         StreamClock::OccurredAt => {
             let bounds = || policy.payment_types().iter().filter_map(|payment_type| payment_type.occurred_at);
             let late = bounds().map(|bounds| bounds.late_max).max().unwrap_or_default();
-            let ahead = bounds().map(|bounds| bounds.ahead_max).max().unwrap_or_default();
-            late.saturating_add(ahead)
+            late.saturating_add(ahead_max(policy))
         }
     }
+}
+
+/// How far ahead a payment of a policy can be dated.
+fn ahead_max(policy: &Policy) -> Span {
+    let bounds = policy.payment_types().iter().filter_map(|payment_type| payment_type.occurred_at);
+    bounds.map(|bounds| bounds.ahead_max).max().unwrap_or_default()
 }

@@ -99,8 +99,12 @@ impl Judge for SetTransferMetadata {
 }
 
 impl Judge for SetPaymentMetadata {
+    fn payment(&self) -> Option<PaymentId> {
+        Some(self.payment)
+    }
+
     fn judge(&self, engine: &Engine, plan: &mut Plan<'_>, at: Timestamp) -> Answered<Self> {
-        let payment = engine.state.payments.get(&self.payment).ok_or(Refusal::PaymentNotFound(self.payment))?;
+        let payment = engine.state.payments.get(self.payment).ok_or(Refusal::PaymentNotFound(self.payment))?;
         let of = MetadataOf::Payment(self.payment);
         let made = set_metadata(plan, of, &self.values)?;
         Ok((made, Box::new(PaymentReply { payment: payment.as_of(at), decided: None, metadata: plan.metadata(of) })))

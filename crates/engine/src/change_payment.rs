@@ -30,6 +30,10 @@ pub struct ChangePayment {
 }
 
 impl Decide for ChangePayment {
+    fn payment(&self) -> Option<PaymentId> {
+        Some(self.payment)
+    }
+
     fn decide(&self, engine: &Engine, at: Timestamp, request: RequestId) -> Result<Decided<Self::Reply>, Refusal> {
         Ok(match engine.decide_change(at, request, self)? {
             Decided::Before(reply) => Decided::Before((Made::Before, reply)),
@@ -51,7 +55,7 @@ impl Engine {
         change: &ChangePayment,
     ) -> Result<Decided<Box<PaymentReply>, PaymentChanged>, Refusal> {
         let ChangePayment { payment: id, verb } = *change;
-        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?;
+        let payment = self.state.payments.get(id).ok_or(Refusal::PaymentNotFound(id))?;
         match payment.asked_by(request) {
             Some(asked) if asked == verb => return Ok(Decided::Before(self.payment_reply(id, at)?)),
             Some(asked) => return Err(Refusal::RequestIdReused(asked)),
@@ -69,7 +73,7 @@ impl Engine {
 
     /// The fact that records a deadline that passed.
     pub(crate) fn pass_deadline(&self, at: Timestamp, id: PaymentId) -> PaymentChanged {
-        let payment = self.state.payments.get(&id).expect("ENG-5: only a decided payment has a deadline");
+        let payment = self.state.payments.get(id).expect("ENG-5: only a decided payment has a deadline");
         let proceeds = payment.deadline.is_some_and(|deadline| deadline.then == AtDeadline::Proceed);
         if proceeds {
             let (next, movement) = approved(payment);

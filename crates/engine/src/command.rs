@@ -4,7 +4,7 @@
 use ledger::{
     Account, AccountPlace, AccountStatus, Book, ImportStatus, PendingState, Scheduled, Transfer, TrialBalance,
 };
-use types::{ActorId, RequestId, Seq, TenantId, Timestamp, TransferId};
+use types::{ActorId, PaymentId, RequestId, TenantId, Timestamp, TransferId};
 
 use crate::batch::{CreateAccounts, CreateTransfers};
 use crate::change::{
@@ -17,8 +17,8 @@ use crate::identity::{CredentialAdded, PrincipalAdded};
 use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch};
 use crate::reply::{EventResult, LabelReply, Made, Page, PaymentReply, TransferResults};
 use crate::{
-    ActivatePolicy, ActivePolicy, Answer, ChangePayment, CreatePayment, Engine, ImportCommand, OpenLedger, Payment,
-    RecordLabel, Refusal, Reply, ReverseTransfer, Sink, query,
+    ActivatePolicy, ActivePolicy, Answer, ChangePayment, CreatePayment, Engine, ImportCommand, OpenLedger, RecordLabel,
+    Refusal, Reply, ReverseTransfer, Sink, query,
 };
 
 /// A command and who sent it.
@@ -108,7 +108,6 @@ operations! {
         PendingStates(query::PendingStates) -> Vec<Option<PendingState>>,
         AccountsOpened(query::AccountsOpened) -> (Book, usize),
         Payment(query::Payment) -> Box<PaymentReply>,
-        Payments(query::Payments) -> Page<Payment, Seq>,
         Import(query::Import) -> Box<ImportStatus>,
         Imports(query::Imports) -> Vec<ImportStatus>,
         Policy(query::Policy) -> ActivePolicy,
@@ -228,11 +227,21 @@ pub(crate) trait Look: Operation {
         1
     }
 
+    /// The payment that it is about, which may have to be brought back into memory.
+    fn payment(&self) -> Option<PaymentId> {
+        None
+    }
+
     fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self>;
 }
 
 /// An operation that can be judged without making an entry.
 pub(crate) trait Foresee: Operation {
+    /// The payment that it is about, which may have to be brought back into memory.
+    fn payment(&self) -> Option<PaymentId> {
+        None
+    }
+
     /// The answer that it would get at `at`, the time of the next entry.
     fn foresee(&self, engine: &Engine, at: Timestamp, request: &Request) -> Answered<Self>;
 }
@@ -244,6 +253,11 @@ pub(crate) trait Execute: Operation {
         1
     }
 
+    /// The payment that it is about, which may have to be brought back into memory.
+    fn payment(&self) -> Option<PaymentId> {
+        None
+    }
+
     fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self>;
 
     /// The answer while writes are refused; `None` for an operation that would make an entry.
@@ -253,6 +267,10 @@ pub(crate) trait Execute: Operation {
 impl Execute for Query {
     fn events_count(&self) -> usize {
         for_query!(self, query => query.events_count())
+    }
+
+    fn payment(&self) -> Option<PaymentId> {
+        for_query!(self, query => query.payment())
     }
 
     fn execute(&self, engine: &mut Engine, now: Timestamp, _: &Request, _: &mut dyn Sink) -> Answer {
@@ -270,6 +288,10 @@ impl Execute for DryRun {
         for_dry_run!(self, operation => operation.events_count())
     }
 
+    fn payment(&self) -> Option<PaymentId> {
+        for_dry_run!(self, operation => Foresee::payment(operation))
+    }
+
     fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, _: &mut dyn Sink) -> Answer {
         let at = engine.next_instant(now);
         for_dry_run!(self, operation => any(operation.foresee(engine, at, request)))
@@ -283,6 +305,10 @@ impl Execute for DryRun {
 impl Execute for Box<GuardedCommand> {
     fn events_count(&self) -> usize {
         for_guarded!(&self.operation, operation => operation.events_count())
+    }
+
+    fn payment(&self) -> Option<PaymentId> {
+        for_guarded!(&self.operation, operation => Execute::payment(operation))
     }
 
     fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answer {
@@ -302,6 +328,11 @@ impl Request {
     /// The number of events that it contains: the size of a batch, otherwise 1.
     pub fn events_count(&self) -> usize {
         for_command!(&self.command, operation => operation.events_count().max(1))
+    }
+
+    /// The payment that it is about, if any.
+    pub(crate) fn payment(&self) -> Option<PaymentId> {
+        for_command!(&self.command, operation => Execute::payment(operation))
     }
 
     pub(crate) fn execute(&self, engine: &mut Engine, now: Timestamp, sink: &mut dyn Sink) -> Answer {

@@ -86,6 +86,10 @@ struct Moved {
 }
 
 impl Decide for CreatePayment {
+    fn payment(&self) -> Option<PaymentId> {
+        Some(self.0.payment)
+    }
+
     fn decide(&self, engine: &Engine, at: Timestamp, _: RequestId) -> Result<Decided<Self::Reply>, Refusal> {
         let new = &*self.0;
         Ok(match engine.decide_payment(at, new)? {
@@ -115,7 +119,7 @@ impl Engine {
         at: Timestamp,
         new: &NewPayment,
     ) -> Result<Decided<Box<PaymentReply>, Arc<PaymentDecided>>, Refusal> {
-        if let Some(payment) = self.state.payments.get(&new.payment) {
+        if let Some(payment) = self.state.payments.get(new.payment) {
             if payment.content != new.content {
                 return Err(Refusal::PaymentExistsWithDifferentContent(new.payment));
             }

@@ -1,7 +1,7 @@
 //! Commands that make at most one entry: what each decides, and what it answers.
 
 use ledger::{Book, Outcome};
-use types::{Asset, LedgerId, RequestId, Sealed, Timestamp};
+use types::{Asset, LedgerId, PaymentId, RequestId, Sealed, Timestamp};
 
 use crate::command::Execute;
 use crate::entry::{ArtifactChunk, Entry, Fact};
@@ -9,6 +9,11 @@ use crate::{Answered, Engine, Made, Operation, Refusal, Request, Sink};
 
 /// A command that makes at most one entry.
 pub(crate) trait Decide: Operation {
+    /// The payment that it is about, which may have to be brought back into memory.
+    fn payment(&self) -> Option<PaymentId> {
+        None
+    }
+
     /// Decides the command at `at`, the time of its entry. Only reads.
     fn decide(&self, engine: &Engine, at: Timestamp, request: RequestId) -> Result<Decided<Self::Reply>, Refusal>;
 
@@ -38,6 +43,10 @@ impl Recording {
 }
 
 impl<D: Decide> Execute for D {
+    fn payment(&self) -> Option<PaymentId> {
+        Decide::payment(self)
+    }
+
     fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self> {
         let at = engine.next_instant(now);
         match self.decide(engine, at, request.id)? {

@@ -1,6 +1,6 @@
 //! Dry runs: the answer that an operation would get now, without an entry.
 
-use types::Timestamp;
+use types::{PaymentId, Timestamp};
 
 use crate::command::Foresee;
 use crate::decide::Decided;
@@ -26,6 +26,10 @@ macro_rules! foresee_on_a_plan {
 foresee_on_a_plan!(OpenAccount, OpenAccountBatch, CreateTransfer, CreateTransferBatch, ReverseTransfer);
 
 impl Foresee for CreatePayment {
+    fn payment(&self) -> Option<PaymentId> {
+        Some(self.0.payment)
+    }
+
     fn foresee(&self, engine: &Engine, at: Timestamp, request: &Request) -> Answered<Self> {
         match engine.decide_payment(at, &self.0)? {
             Decided::Before(reply) => Ok((Made::Before, reply)),
@@ -40,12 +44,16 @@ impl Foresee for CreatePayment {
 }
 
 impl Foresee for ChangePayment {
+    fn payment(&self) -> Option<PaymentId> {
+        Some(self.payment)
+    }
+
     fn foresee(&self, engine: &Engine, at: Timestamp, request: &Request) -> Answered<Self> {
         match engine.decide_change(at, request.id, self)? {
             Decided::Before(reply) => Ok((Made::Before, reply)),
             Decided::Now(changed) => {
                 let header = engine.next_header(at, request.actor, request.id, None);
-                let payment = engine.state.payments.get(&changed.payment);
+                let payment = engine.state.payments.get(changed.payment);
                 let mut payment = payment.expect("ENG-5: only a decided payment changes").clone();
                 payment.change(&header, &changed);
                 let metadata = engine.payment_metadata(payment.id);

@@ -102,13 +102,11 @@ impl Fact {
             Self::StateDigest(_) => RestoredFrom::Tables,
             Self::JournalStarted { .. }
             | Self::JournalContinued { .. }
-            | Self::PaymentDecided(_)
-            | Self::PaymentChanged(_)
-            | Self::LabelRecorded(_)
             | Self::ArtifactStored(_)
             | Self::PolicyActivated(_)
-            | Self::Identity(_)
-            | Self::KeyUsed(_) => RestoredFrom::Entry,
+            | Self::Identity(_) => RestoredFrom::Entry,
+            Self::KeyUsed(_) => RestoredFrom::Recent,
+            Self::PaymentDecided(_) | Self::PaymentChanged(_) | Self::LabelRecorded(_) => RestoredFrom::Payment,
         }
     }
 }
@@ -216,6 +214,11 @@ pub enum PaymentStatus {
 }
 
 impl PaymentStatus {
+    /// Whether a payment with this status can still be approved, captured or voided.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Held | Self::InReview)
+    }
+
     /// All statuses, in the order of their numbers.
     pub const ALL: [Self; 8] = [
         Self::Posted,

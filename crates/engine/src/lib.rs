@@ -25,6 +25,7 @@ mod identity;
 mod import;
 mod order;
 mod payment;
+mod payments;
 pub mod query;
 mod record_label;
 mod reply;
@@ -35,9 +36,10 @@ mod transfers_page;
 
 use std::sync::Arc;
 
+use features::{RestoredRecord, StoredUpdate, StreamBounds, StreamId, Windows};
 use ledger::{Account, AccountPlace, Ledger, Touched};
 use policy::Policy;
-use types::{ActorId, Digest, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
+use types::{ActorId, Digest, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp, Token};
 
 pub use accounts_page::{ACCOUNTS_EXAMINED_MAX, AccountFilter};
 pub use activate_policy::ActivatePolicy;
@@ -68,6 +70,7 @@ pub use order::{
     AccountOrder, CreateTransfer, CreateTransferBatch, ORDERS_MAX, OpenAccount, OpenAccountBatch, TransferOrder,
 };
 pub use payment::{Label, Leg, Payment, Recorded};
+pub use payments::{PastPayment, PastPayments};
 pub use record_label::RecordLabel;
 pub use reply::{
     ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, Page, PaymentReply, Refusal, Reply,
@@ -95,11 +98,15 @@ pub struct Applied<'a> {
     pub entry: &'a Entry,
     /// What each of its ledger facts touched, in the order of the facts.
     pub touched: &'a [Touched],
+    /// Its updates of feature windows that changed something, in order.
+    pub windows: &'a [StoredUpdate],
     /// If the entry has a digest: every account that changed since the previous digest, as it is now, in order of
     /// place.
     pub changes: Option<Vec<(AccountPlace, Account)>>,
     /// The ledger as it is now.
     pub ledger: &'a Ledger,
+    /// The feature windows as they are now.
+    pub streams: &'a Windows,
 }
 
 /// Receives entries as they are applied, in order.
@@ -153,9 +160,9 @@ impl Engine {
         self.state.records_dropped
     }
 
-    /// The number of entities and of records in feature windows.
-    pub fn window_sizes(&self) -> (u64, u64) {
-        (self.state.windows.entities(), self.state.windows.records())
+    /// The feature windows.
+    pub fn windows(&self) -> &Windows {
+        &self.state.windows
     }
 
     /// Sets where the ledger looks up client transfers that it no longer has in memory.
@@ -163,10 +170,20 @@ impl Engine {
         self.state.ledger.set_past(past);
     }
 
-    /// Lets the ledger drop the first `recorded` records of client transfers from memory. Its past must be able to look
-    /// them up.
-    pub fn forget_through(&mut self, recorded: u64) {
-        self.state.ledger.forget_through(recorded);
+    /// Sets where payments are looked up that are no longer in memory.
+    pub fn set_past_payments(&mut self, past: Box<dyn PastPayments>) {
+        self.state.payments.set_past(past);
+    }
+
+    /// The number of payments in memory.
+    pub fn payments_in_memory(&self) -> usize {
+        self.state.payments.len()
+    }
+
+    /// Takes out of memory the first `recorded` records of client transfers, and the payments that are not open and have not
+    /// changed since the entry `covered`. The pasts must be able to look them up.
+    pub fn forget_through(&mut self, recorded: u64, covered: Seq) {
+        self.state.forget_through(recorded, covered);
     }
 
     /// Restores accounts with their balances, in order of place. This comes before anything else.
@@ -179,10 +196,25 @@ impl Engine {
         self.state.ledger.restore_pending(transfer);
     }
 
-    /// Applies, in order, an entry up to the restored point whose effect the tables of the index do not restore; see
-    /// [`Fact::restored_from`].
+    /// Applies, in order, an entry up to the restored point whose effect the tables of the index do not restore (see
+    /// [`Fact::restored_from`]), or that is about a payment that is open there.
     pub fn restore_entry(&mut self, entry: &Entry) {
         self.state.restore(entry);
+    }
+
+    /// Restores what a stream of feature windows covered. This comes after the entries and before the entities.
+    pub fn restore_stream(&mut self, bounds: &StreamBounds) {
+        self.state.windows.restore_bounds(bounds);
+    }
+
+    /// Notes that payments were decided before the restored point.
+    pub fn restore_has_payments(&mut self) {
+        self.state.has_payments = true;
+    }
+
+    /// Restores an entity of a stream, with its records in order. Every record of it from `reach` on is among them.
+    pub fn restore_window(&mut self, stream: StreamId, entity: Token, reach: Timestamp, records: &[RestoredRecord]) {
+        self.state.windows.restore(stream, entity, reach, records);
     }
 
     /// Ends the restore at an entry with a digest, given by its sequence, its time and that digest. Later entries are
@@ -300,14 +332,28 @@ impl Engine {
     pub fn execute(&mut self, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answer {
         assert_eq!(request.tenant, self.tenant, "ENG-9: a request reaches the shard of its tenant");
         self.journal_digest(now, sink);
-        request.execute(self, now, sink)
+        self.with_payment(request, |engine| request.execute(engine, now, sink))
+    }
+
+    /// Does something while the payment that a request is about is in memory.
+    fn with_payment<T>(&mut self, request: &Request, work: impl FnOnce(&mut Self) -> T) -> T {
+        let payment = request.payment();
+        if let Some(id) = payment {
+            self.state.recall(id);
+        }
+        let done = work(self);
+        if let Some(id) = payment {
+            self.state.release(id);
+        }
+        done
     }
 
     /// Answers a request while writes are refused. Queries and dry runs are answered, and so is everything else
     /// that would make no entry, such as an order or a payment that was accepted before. Anything else is refused
     /// without an entry. Packed batches and imports are refused as a whole.
-    pub fn answer_closed(&self, now: Timestamp, request: &Request, closed: &WritesClosed) -> Answer {
-        let answer = request.without_entry(self, self.next_instant(now));
+    pub fn answer_closed(&mut self, now: Timestamp, request: &Request, closed: &WritesClosed) -> Answer {
+        let at = self.next_instant(now);
+        let answer = self.with_payment(request, |engine| request.without_entry(engine, at));
         answer.unwrap_or_else(|| Err(Refusal::WritesClosed(closed.clone())))
     }
 

@@ -13,7 +13,7 @@ pub struct Payment {
     pub id: PaymentId,
     /// The entry that decided the payment.
     pub seq: Seq,
-    /// The entry that last changed the payment.
+    /// The last entry about the payment.
     pub changed_seq: Seq,
     /// A keyed hash of the request that made the payment.
     pub content: Digest,
@@ -52,8 +52,14 @@ impl Payment {
     /// The most verbs that a payment accepts. The state keeps the request id of each.
     pub const CHANGES_MAX: usize = 16;
 
+    /// Whether it can still be approved, captured or voided.
+    pub const fn is_open(&self) -> bool {
+        self.status.is_open()
+    }
+
     /// The payment as it is at `now`.
-    pub(crate) fn as_of(&self, now: Timestamp) -> Self {
+    #[must_use]
+    pub fn as_of(&self, now: Timestamp) -> Self {
         Self { status: self.status_at(now), ..self.clone() }
     }
 

@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 
 use ledger::{AccountPlace, Book, MetadataOf, TransferKey};
-use types::{AccountId, ImportId, LedgerId, PaymentId, Seq, Timestamp, TransferId};
+use types::{AccountId, ImportId, LedgerId, PaymentId, Timestamp, TransferId};
 
 use crate::accounts_page::AccountFilter;
 use crate::command::{Look, PAGE_MAX};
 use crate::details::{AccountName, AccountReply, AnyTransfer, TransferReply, named};
-use crate::entry::PaymentStatus;
 use crate::{Answered, Engine, LabelReply, Page, PaymentReply, Refusal};
-
-/// The most payments that are examined for one page, so that a filter that matches nothing cannot hold the engine.
-const PAYMENTS_SCANNED_MAX: usize = 4 * PAGE_MAX;
 
 /// All ledgers; there are only a few.
 #[derive(Debug, Clone)]
@@ -159,39 +155,12 @@ impl Look for AccountsOpened {
 pub struct Payment(pub PaymentId);
 
 impl Look for Payment {
+    fn payment(&self) -> Option<PaymentId> {
+        Some(self.0)
+    }
+
     fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self> {
         engine.payment_reply(self.0, at)
-    }
-}
-
-/// Payments in the order they were decided. A page need not be full; see [`Accounts`].
-#[derive(Debug, Clone)]
-pub struct Payments {
-    pub status: Option<PaymentStatus>,
-    /// The entry that decided the last payment of the previous page.
-    pub after: Seq,
-    pub limit: usize,
-}
-
-impl Look for Payments {
-    fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self> {
-        let order = &engine.state.payment_order;
-        let start = order.partition_point(|(seq, _)| *seq <= self.after);
-        let mut items = Vec::new();
-        let mut next = None;
-        let mut scanned = order.iter().skip(start);
-        for (seq, id) in scanned.by_ref().take(PAYMENTS_SCANNED_MAX) {
-            let payment = engine.state.payments.get(id).expect("ENG-4: a payment in the list was decided");
-            if self.status.is_none_or(|wanted| payment.status_at(at) == wanted) {
-                items.push(payment.as_of(at));
-            }
-            next = Some(*seq);
-            if items.len() >= self.limit.min(PAGE_MAX) {
-                break;
-            }
-        }
-        let more = scanned.next().is_some();
-        Ok(Page { items, next: next.filter(|_| more) })
     }
 }
 
@@ -268,7 +237,7 @@ impl Engine {
     }
 
     pub(crate) fn payment_reply(&self, id: PaymentId, at: Timestamp) -> Result<Box<PaymentReply>, Refusal> {
-        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?.as_of(at);
+        let payment = self.state.payments.get(id).ok_or(Refusal::PaymentNotFound(id))?.as_of(at);
         Ok(Box::new(PaymentReply { payment, decided: None, metadata: self.payment_metadata(id) }))
     }
 
@@ -278,7 +247,7 @@ impl Engine {
     }
 
     pub(crate) fn label_reply(&self, id: PaymentId) -> Result<LabelReply, Refusal> {
-        let payment = self.state.payments.get(&id).ok_or(Refusal::PaymentNotFound(id))?;
+        let payment = self.state.payments.get(id).ok_or(Refusal::PaymentNotFound(id))?;
         let label = payment.label.clone().expect("ENG-15: a recorded label is never lost");
         Ok(LabelReply { payment: id, version: self.payment_version(id)?, label })
     }

@@ -16,11 +16,15 @@ pub struct RecordLabel {
 }
 
 impl Decide for RecordLabel {
+    fn payment(&self) -> Option<PaymentId> {
+        Some(self.payment)
+    }
+
     /// A label counts from its own entry onwards. Recording the same label again changes nothing; another label
     /// replaces it.
     fn decide(&self, engine: &Engine, _: Timestamp, _: RequestId) -> Result<Decided<Self::Reply>, Refusal> {
         let Self { payment: id, label } = self;
-        let payment = engine.state.payments.get(id).ok_or(Refusal::PaymentNotFound(*id))?;
+        let payment = engine.state.payments.get(*id).ok_or(Refusal::PaymentNotFound(*id))?;
         if payment.label.as_ref().is_some_and(|known| known.name == *label) {
             return Ok(Decided::Before((Made::Before, engine.label_reply(*id)?)));
         }

@@ -70,7 +70,6 @@ replies! {
         /// A ledger, and how many accounts it had.
         AccountsOpened((Book, usize)),
         Payment(Box<PaymentReply>),
-        Payments(Page<Payment, Seq>),
         Import(Box<ImportStatus>),
         /// In the order they were started.
         Imports(Vec<ImportStatus>),

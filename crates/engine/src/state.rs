@@ -1,11 +1,10 @@
 //! The state: the fold of all entries. `apply` is the only writer; it cannot fail, and does the same on every machine.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use features::{RecordChange, Stream, StreamId, Update, Windows};
-use foldhash::fast::RandomState;
-use ledger::{Account, AccountPlace, Ledger, Touched};
+use features::{RecordChange, StoredUpdate, Stream, StreamId, Update, UpdateOutcome, Windows};
+use ledger::{Account, AccountPlace, Ledger, MetadataOf, Touched};
 use types::{Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::Applied;
@@ -16,6 +15,7 @@ use crate::entry::{
 use crate::guard::Keys;
 use crate::identity::Identities;
 use crate::payment::{Label, Leg, Payment, Recorded};
+use crate::payments::{PastPayment, Payments};
 use crate::reply::ActivePolicy;
 use crate::take_orders::request_of;
 
@@ -26,9 +26,10 @@ pub const DIGEST_INTERVAL_ENTRIES: u64 = 65_536;
 /// entry, its sequence, its time, and the new state of what it changed apart from accounts; then the new state of every
 /// account that changed, each account once, in order of opening. Plain transfers add only their sequence and time,
 /// because the accounts show what they did. Older journals contain digests of scheme 1, which covered the new state of
-/// the accounts with every entry.
-pub const DIGEST_SCHEME: u16 = 2;
-const DIGEST_CONTEXT: &str = "finaira 2026-11 state digest scheme 2";
+/// the accounts with every entry. In scheme 2, metadata of a payment did not change the payment, and entities about which a feature
+/// stream knew nothing any more could still count as known.
+pub const DIGEST_SCHEME: u16 = 3;
+const DIGEST_CONTEXT: &str = "finaira 2026-11 state digest scheme 3";
 
 /// Everything that decisions are based on.
 #[derive(Debug)]
@@ -47,13 +48,18 @@ pub(crate) struct State {
     /// During a restore, ledger facts do not change what comes from the index.
     is_restoring: bool,
     pub(crate) windows: Windows,
-    pub(crate) payments: HashMap<PaymentId, Payment, RandomState>,
-    /// In the order they were decided.
-    pub(crate) payment_order: Vec<(Seq, PaymentId)>,
+    /// The updates of the last entry that changed windows. They are not part of the state.
+    stored: Vec<StoredUpdate>,
+    pub(crate) payments: Payments,
+    /// Whether a payment was ever decided.
+    pub(crate) has_payments: bool,
     pub(crate) deadlines: BTreeSet<(Timestamp, PaymentId)>,
     pub(crate) artifacts: BTreeMap<Digest, Artifact>,
     pub(crate) policy: Option<ActivePolicy>,
+    /// The streams of the active policy.
     pub(crate) streams: BTreeMap<Digest, StreamId>,
+    /// The number of the next new stream.
+    pub(crate) next_stream: u32,
     pub(crate) identities: Identities,
     pub(crate) keys: Keys,
     /// How many window records were dropped at a bound since the start, for a metric.
@@ -96,12 +102,14 @@ impl Default for State {
             touched: Vec::new(),
             is_restoring: false,
             windows: Windows::default(),
-            payments: HashMap::default(),
-            payment_order: Vec::new(),
+            stored: Vec::new(),
+            payments: Payments::default(),
+            has_payments: false,
             deadlines: BTreeSet::new(),
             artifacts: BTreeMap::new(),
             policy: None,
             streams: BTreeMap::new(),
+            next_stream: 0,
             identities: Identities::default(),
             keys: Keys::default(),
             records_dropped: 0,
@@ -142,7 +150,14 @@ impl State {
         entry: &'a Entry,
         changes: Option<Vec<(AccountPlace, Account)>>,
     ) -> Applied<'a> {
-        Applied { entry, touched: &self.touched, changes, ledger: &self.ledger }
+        Applied {
+            entry,
+            touched: &self.touched,
+            windows: &self.stored,
+            changes,
+            ledger: &self.ledger,
+            streams: &self.windows,
+        }
     }
 
     /// Applies one entry. If it has a digest, returns the accounts that changed since the previous digest.
@@ -157,6 +172,7 @@ impl State {
         self.applied = header.seq;
         self.clock = header.decided_at;
         self.touched.clear();
+        self.stored.clear();
         let mut changes = None;
         if let Fact::StateDigest(carried) = &entry.fact {
             debug_assert!(
@@ -183,6 +199,7 @@ impl State {
 
     /// Ends the restore. The last entry that the index contains has a digest.
     pub(crate) fn finish_restore(&mut self, (last, decided_at, digest): (Seq, Timestamp, Digest)) {
+        self.payments.forget_through(last, |_| {});
         self.applied = last;
         self.clock = decided_at.max(self.ledger.last_timestamp());
         self.digested = last;
@@ -205,6 +222,9 @@ impl State {
             Fact::Ledger(fact) => {
                 if header.request != request_of(fact) {
                     self.ledger.keep_opening(fact);
+                }
+                if let ledger::Fact::MetadataSet { of: MetadataOf::Payment(id), .. } = fact {
+                    self.touch_payment(*id, |payment| payment.changed_seq = header.seq);
                 }
                 self.apply_ledger(std::slice::from_ref(fact));
             }
@@ -246,9 +266,15 @@ impl State {
     }
 
     fn apply_updates(&mut self, updates: &[Update]) {
+        if self.is_restoring {
+            return;
+        }
         for update in updates {
-            if let features::UpdateOutcome::Dropped(_) = self.windows.apply(update) {
-                self.records_dropped += 1;
+            let outcome = self.windows.apply(update);
+            self.stored.extend(self.windows.stored(update, outcome));
+            match outcome {
+                UpdateOutcome::Dropped(_) | UpdateOutcome::Trimmed => self.records_dropped += 1,
+                UpdateOutcome::Kept | UpdateOutcome::Unchanged => {}
             }
             self.windows.digest_after(update, &mut self.since_digest);
         }
@@ -262,37 +288,71 @@ impl State {
             self.deadlines.insert((deadline.at, payment.id));
         }
         payment.digest_into(&mut self.since_digest);
-        self.payment_order.push((header.seq, payment.id));
-        let replaced = self.payments.insert(payment.id, payment);
-        assert!(replaced.is_none(), "ENG-4: a payment is decided once");
+        self.has_payments = true;
+        assert!(self.payments.add(payment), "ENG-4: a payment is decided once");
     }
 
     fn apply_changed(&mut self, header: &Header, changed: &PaymentChanged) {
         self.apply_ledger(&changed.ledger_facts);
         self.apply_updates(&changed.updates);
-        let payment = self.payments.get_mut(&changed.payment).expect("ENG-5: only a decided payment changes");
-        if let Some(deadline) = payment.deadline {
-            self.deadlines.remove(&(deadline.at, payment.id));
-        }
-        payment.change(header, changed);
-        if let Some(deadline) = payment.deadline {
-            self.deadlines.insert((deadline.at, payment.id));
-        }
-        payment.digest_into(&mut self.since_digest);
+        self.touch_payment(changed.payment, |payment| payment.change(header, changed));
     }
 
     fn apply_label(&mut self, header: &Header, recorded: &LabelRecorded) {
         self.apply_updates(&recorded.updates);
-        let payment = self.payments.get_mut(&recorded.payment).expect("ENG-5: only a decided payment is labelled");
-        let label = Label { name: recorded.label.clone(), positive: recorded.positive, recorded_at: header.decided_at };
-        payment.label = Some(label);
-        payment.changed_seq = header.seq;
+        self.touch_payment(recorded.payment, |payment| payment.label(header, recorded));
+    }
+
+    /// Changes a payment, which may be in the past.
+    fn touch_payment(&mut self, id: PaymentId, change: impl FnOnce(&mut Payment)) {
+        self.recall(id);
+        let payment = self.payments.get_mut(id).expect("ENG-5: only a decided payment changes");
+        if let Some(deadline) = payment.deadline {
+            self.deadlines.remove(&(deadline.at, id));
+        }
+        change(payment);
+        if let Some(deadline) = payment.deadline {
+            self.deadlines.insert((deadline.at, id));
+        }
         payment.digest_into(&mut self.since_digest);
+        self.payments.note(id);
+    }
+
+    /// Brings a payment of the past back into memory, if there is one with this id.
+    pub(crate) fn recall(&mut self, id: PaymentId) {
+        if let Some(PastPayment { payment, metadata }) = self.payments.find_past(id) {
+            let is_new = self.payments.add(payment);
+            assert!(is_new, "ENG-4: a payment is decided once");
+            self.ledger.recall_metadata(MetadataOf::Payment(id), metadata);
+        }
+    }
+
+    /// Takes a payment out of memory again that was brought back and did not change.
+    pub(crate) fn release(&mut self, id: PaymentId) {
+        if let Some(payment) = self.payments.forget(id) {
+            forget_parts(&mut self.ledger, &payment);
+        }
+    }
+
+    /// Takes out of memory what the past contains: the first `recorded` records of client transfers, and the payments that are
+    /// not open and have not changed since the entry `covered`.
+    pub(crate) fn forget_through(&mut self, recorded: u64, covered: Seq) {
+        let Self { ledger, payments, .. } = self;
+        ledger.forget_through(recorded);
+        payments.forget_through(covered, |payment| forget_parts(ledger, payment));
     }
 
     fn apply_policy(&mut self, header: &Header, activated: &Arc<PolicyActivated>) {
         self.apply_ledger(&activated.ledger_facts);
+        let is_active = |stream| activated.streams.iter().any(|opened| opened.id == stream);
+        let unused: Vec<StreamId> =
+            self.windows.bounds().map(|open| open.stream).filter(|id| !is_active(*id)).collect();
+        for stream in unused {
+            self.windows.close(stream);
+        }
+        self.streams.retain(|_, stream| is_active(*stream));
         for opened in &activated.streams {
+            self.next_stream = self.next_stream.max(opened.id.get().saturating_add(1));
             self.streams.insert(opened.key, opened.id);
             self.windows.open(&Stream {
                 id: opened.id,
@@ -317,6 +377,11 @@ impl State {
         };
         self.policy = Some(active);
     }
+}
+
+/// Takes out of memory what the ledger has of a payment.
+fn forget_parts(ledger: &mut Ledger, payment: &Payment) {
+    ledger.forget_payment(payment.id, payment.transfers);
 }
 
 impl Payment {
@@ -361,6 +426,12 @@ impl Payment {
             changes: Vec::new(),
             label: None,
         }
+    }
+
+    pub(crate) fn label(&mut self, header: &Header, recorded: &LabelRecorded) {
+        let label = Label { name: recorded.label.clone(), positive: recorded.positive, recorded_at: header.decided_at };
+        self.label = Some(label);
+        self.changed_seq = header.seq;
     }
 
     pub(crate) fn change(&mut self, header: &Header, changed: &PaymentChanged) {

@@ -2,7 +2,7 @@
 //! answer the same.
 
 use ledger::{BatchContext, BatchEvent, ChainFailure, MetadataOf, Plan, Step, TransferKey};
-use types::{ActorId, RequestId, Timestamp};
+use types::{ActorId, PaymentId, RequestId, Timestamp};
 
 use crate::command::Execute;
 use crate::decide::Recording;
@@ -12,6 +12,11 @@ use crate::{Answered, Engine, Operation, Request, Sink};
 
 /// An operation that is judged on a plan of the ledger.
 pub(crate) trait Judge: Operation {
+    /// The payment that it is about, which may have to be brought back into memory.
+    fn payment(&self) -> Option<PaymentId> {
+        None
+    }
+
     /// Judges the operation at `at`, the first instant of the plan. The answer shows the state after the steps of the
     /// plan.
     fn judge(&self, engine: &Engine, plan: &mut Plan<'_>, at: Timestamp) -> Answered<Self>;
@@ -33,6 +38,10 @@ pub(crate) fn without_entry<J: Judge>(operation: &J, engine: &Engine, at: Timest
 macro_rules! execute_judged {
     ($($operation:ty),*) => {
         $(impl $crate::command::Execute for $operation {
+            fn payment(&self) -> Option<types::PaymentId> {
+                $crate::take_orders::Judge::payment(self)
+            }
+
             fn execute(
                 &self,
                 engine: &mut $crate::Engine,

@@ -1,4 +1,5 @@
-//! The records of one entity in one stream, kept so that any window over them costs two binary searches.
+//! The records of one entity in one stream, kept so that any window over them costs two binary searches and two short
+//! sums.
 
 use std::collections::VecDeque;
 
@@ -6,45 +7,86 @@ use types::{Seq, Timestamp};
 
 use crate::window::{Aggregate, after};
 
-/// The records of one entity in one stream. Each carries the sum of those before it, so that a window costs two binary
-/// searches however many records it spans. A change in the middle corrects the sums after it.
+/// The number of records from one kept sum to the next.
+const BLOCK_RECORDS: usize = 32;
+
+/// The records of one entity in one stream, in order. Every 32 records the sum of all records so far is kept, so that a window
+/// costs two binary searches and at most 64 additions, however many records it spans.
 ///
 /// The sums start at the entity's first record and wrap on overflow. Their differences are exact, because the true sum
 /// of 2^32 records of 64 bits fits in 128 bits many times over.
 #[derive(Debug, Clone)]
 pub(crate) struct EntityRecords {
     records: VecDeque<Record>,
+    /// How many records before the first one belong to its block. They are gone.
+    gone: u8,
+    /// The sums of everything up to the end of every full block, in order.
+    ends: VecDeque<i128>,
+    /// The sum of all records, including those that are gone.
+    total: i128,
     /// The keys of the records with a positive label. Each is also in `records`; they are kept apart because labels are
     /// rare.
-    positives: VecDeque<Key>,
-    /// The sum of all records, including dropped ones.
-    total: i128,
+    #[expect(clippy::box_collection, reason = "most entities have none, and a box takes less room in each of them")]
+    positives: Option<Box<VecDeque<Key>>>,
     /// Every record from this instant on is held. `records_max` has dropped only earlier ones.
     reach: Timestamp,
+    /// When the stream will check whether the entity is idle; see `StreamState`.
+    pub(crate) checked_at: Timestamp,
 }
 
 /// Identifies and orders the records of an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
-    pub(crate) at: Timestamp,
-    pub(crate) seq: Seq,
+pub struct Key {
+    /// When the record counts, by the stream's clock.
+    pub at: Timestamp,
+    /// The entry that made the record, below 2^48.
+    pub seq: Seq,
 }
 
+/// A record: its instant (8 bytes), its sequence (6) and its value (8), each little-endian.
 #[derive(Debug, Clone, Copy)]
-struct Record {
-    key: Key,
-    /// The sum of all records before this one. The value is the difference from the next record's sum.
-    before: i128,
-}
+struct Record([u8; 22]);
 
 // Millions of records are held, so their size determines the memory of an installation.
-const _: () = assert!(size_of::<Record>() == 32 && size_of::<EntityRecords>() <= 96);
+const _: () = assert!(size_of::<Record>() == 22 && size_of::<EntityRecords>() <= 112);
+
+impl Record {
+    fn new(key: Key, value: i64) -> Self {
+        let ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, over @ ..]) =
+            (key.at.ns().to_le_bytes(), key.seq.get().to_le_bytes());
+        assert_eq!(over, [0; 2], "FEA-2: sequences are below 2^48");
+        let [o, p, q, r, s, t, u, v] = value.to_le_bytes();
+        Self([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v])
+    }
+
+    fn at(self) -> Timestamp {
+        let Self([a, b, c, d, e, f, g, h, ..]) = self;
+        Timestamp::from_ns(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+
+    fn key(self) -> Key {
+        let Self([_, _, _, _, _, _, _, _, i, j, k, l, m, n, ..]) = self;
+        Key { at: self.at(), seq: Seq::new(u64::from_le_bytes([i, j, k, l, m, n, 0, 0])) }
+    }
+
+    fn value(self) -> i64 {
+        let Self([.., o, p, q, r, s, t, u, v]) = self;
+        i64::from_le_bytes([o, p, q, r, s, t, u, v])
+    }
+}
 
 impl EntityRecords {
     /// An empty history that knows nothing about the time before `reach`.
     pub(crate) fn starting(reach: Timestamp) -> Self {
-        // In many streams most entities are seen once, so the first record reserves room for one only.
-        Self { records: VecDeque::with_capacity(1), positives: VecDeque::new(), total: 0, reach }
+        Self {
+            records: VecDeque::new(),
+            gone: 0,
+            ends: VecDeque::new(),
+            total: 0,
+            positives: None,
+            reach,
+            checked_at: Timestamp::MAX,
+        }
     }
 
     /// The first instant from which every record is held.
@@ -58,41 +100,59 @@ impl EntityRecords {
     }
 
     /// The last instant that still matters: that of the newest record or, if there is none, of the newest dropped
-    /// record.
-    pub(crate) fn latest(&self) -> Timestamp {
-        let dropped = Timestamp::from_ns(self.reach.ns().saturating_sub(1));
-        self.records.back().map_or(dropped, |newest| newest.key.at)
+    /// record. `None` if nothing was ever dropped either.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        let dropped = || self.reach.ns().checked_sub(1).map(Timestamp::from_ns);
+        self.records.back().map(|newest| newest.at()).or_else(dropped)
+    }
+
+    /// Whether anything about the entity matters at `horizon` or later.
+    pub(crate) fn matters_from(&self, horizon: Timestamp) -> bool {
+        self.latest().is_some_and(|latest| latest >= horizon)
     }
 
     /// Aggregates the records from `first` to `last`, both included.
     pub(crate) fn aggregate(&self, first: Timestamp, last: Timestamp) -> Aggregate {
-        let start = self.records.partition_point(|record| record.key.at < first);
+        let start = self.records.partition_point(|record| record.at() < first);
         // Usually `last` is the present, and no record is newer.
         let end = match self.records.back() {
-            Some(newest) if newest.key.at > last => {
-                self.records.partition_point(|record| record.key.at <= last).max(start)
-            }
+            Some(newest) if newest.at() > last => self.records.partition_point(|record| record.at() <= last).max(start),
             _ => self.records.len(),
         };
-        let positives_start = self.positives.partition_point(|key| key.at < first);
-        let positives_end = self.positives.partition_point(|key| key.at <= last).max(positives_start);
-        Aggregate {
-            count: end.saturating_sub(start) as u64,
-            sum: self.before(end).wrapping_sub(self.before(start)),
-            positives: positives_end.saturating_sub(positives_start) as u64,
-        }
+        let positives = self.positives.as_deref().map_or(0, |positives| {
+            let start = positives.partition_point(|key| key.at < first);
+            positives.partition_point(|key| key.at <= last).saturating_sub(start)
+        });
+        Aggregate { count: end.saturating_sub(start) as u64, sum: self.sum(start, end), positives: positives as u64 }
     }
 
     /// Records `value`. If the record is already held, this replaces its value.
     pub(crate) fn insert(&mut self, key: Key, value: i64) {
         match self.place(key) {
             Ok(held) => {
-                let change = i128::from(value).wrapping_sub(self.value(held));
-                self.shift(held.saturating_add(1), change);
+                let Some(record) = self.records.get_mut(held) else { return };
+                let change = i128::from(value).wrapping_sub(record.value().into());
+                *record = Record::new(key, value);
+                let block = self.block_of(held);
+                for end in self.ends.range_mut(block..) {
+                    *end = end.wrapping_add(change);
+                }
+                self.total = self.total.wrapping_add(change);
             }
             Err(place) => {
-                self.records.insert(place, Record { key, before: self.before(place) });
-                self.shift(place.saturating_add(1), i128::from(value));
+                self.make_room();
+                self.records.insert(place, Record::new(key, value));
+                self.total = self.total.wrapping_add(value.into());
+                // The last record of every full block after the new one moves into the next block.
+                for block in self.block_of(place)..self.ends.len() {
+                    let moved = self.value(self.start_of(block.saturating_add(1)));
+                    if let Some(end) = self.ends.get_mut(block) {
+                        *end = end.wrapping_add(value.into()).wrapping_sub(moved);
+                    }
+                }
+                if self.start_of(self.ends.len().saturating_add(1)) == self.records.len() {
+                    self.ends.push_back(self.total);
+                }
             }
         }
     }
@@ -101,16 +161,33 @@ impl EntityRecords {
     pub(crate) fn remove(&mut self, key: Key) -> bool {
         let Ok(held) = self.place(key) else { return false };
         self.label(key, false);
-        self.shift(held.saturating_add(1), self.value(held).wrapping_neg());
-        self.records.remove(held).is_some()
+        let Some(removed) = self.records.remove(held) else { return false };
+        let value = i128::from(removed.value());
+        self.total = self.total.wrapping_sub(value);
+        if self.start_of(self.ends.len()) > self.records.len() {
+            self.ends.pop_back();
+        }
+        // The first record of every block after the removed one moves into the block before.
+        for block in self.block_of(held)..self.ends.len() {
+            let moved = self.start_of(block.saturating_add(1)).checked_sub(1).map_or(0, |last| self.value(last));
+            if let Some(end) = self.ends.get_mut(block) {
+                *end = end.wrapping_sub(value).wrapping_add(moved);
+            }
+        }
+        true
     }
 
     /// Sets or withdraws a positive label. Returns false if the record is not held.
     pub(crate) fn label(&mut self, key: Key, positive: bool) -> bool {
-        match (self.positives.binary_search(&key), positive) {
-            (Err(place), true) if self.place(key).is_ok() => self.positives.insert(place, key),
+        let found = self.positives.as_deref().map_or(Err(0), |positives| positives.binary_search(&key));
+        match (found, positive) {
+            (Err(place), true) if self.place(key).is_ok() => {
+                self.positives.get_or_insert_default().insert(place, key);
+            }
             (Ok(place), false) => {
-                self.positives.remove(place);
+                if let Some(positives) = &mut self.positives {
+                    positives.remove(place);
+                }
             }
             (Ok(_), true) | (Err(_), _) => return self.place(key).is_ok(),
         }
@@ -123,51 +200,88 @@ impl EntityRecords {
         self.forget_before(horizon);
         let excess = self.records.len().saturating_sub(records_max).checked_sub(1);
         let Some(dropped) = excess.and_then(|newest| self.records.get(newest)) else { return false };
-        self.reach = after(dropped.key.at);
+        self.reach = after(dropped.at());
         self.forget_before(self.reach);
         true
     }
 
     /// Frees room that a busier time needed.
     pub(crate) fn shrink(&mut self) {
-        let room = self.records.len().saturating_mul(2);
-        if self.records.capacity() > room.saturating_mul(2) {
-            self.records.shrink_to(room);
+        if self.records.capacity() > self.records.len().saturating_mul(2) {
+            self.records.shrink_to_fit();
+            self.ends.shrink_to_fit();
         }
+        self.positives.take_if(|positives| positives.is_empty());
+    }
+
+    /// The records in order: key, value, and whether the label is positive.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (Key, i64, bool)> {
+        let is_positive =
+            |key| self.positives.as_deref().is_some_and(|positives| positives.binary_search(&key).is_ok());
+        self.records.iter().map(move |record| (record.key(), record.value(), is_positive(record.key())))
     }
 
     fn forget_before(&mut self, instant: Timestamp) {
-        while self.records.pop_front_if(|record| record.key.at < instant).is_some() {}
-        while self.positives.pop_front_if(|key| key.at < instant).is_some() {}
-        let oldest = self.records.front().map(|record| record.key);
-        debug_assert!(
-            self.positives.front().is_none_or(|labelled| oldest.is_some_and(|oldest| oldest <= *labelled)),
-            "FEA-1: only records that are held have a label"
-        );
+        while self.records.pop_front_if(|record| record.at() < instant).is_some() {
+            self.gone = self.gone.saturating_add(1);
+            if usize::from(self.gone) == BLOCK_RECORDS {
+                self.gone = 0;
+                self.ends.pop_front();
+            }
+        }
+        if let Some(positives) = &mut self.positives {
+            while positives.pop_front_if(|key| key.at < instant).is_some() {}
+            let (oldest, labelled) = (self.records.front().map(|record| record.key()), positives.front());
+            debug_assert!(
+                labelled.is_none_or(|labelled| oldest.is_some_and(|oldest| oldest <= *labelled)),
+                "FEA-1: only records that are held have a label"
+            );
+        }
+    }
+
+    /// Grows in small steps once there are many records, so that little room is left unused.
+    fn make_room(&mut self) {
+        let held = self.records.len();
+        if held == self.records.capacity() {
+            self.records.reserve_exact(1_usize.max(held >> 3));
+        }
     }
 
     /// Returns the position of the record or, as the error, where it belongs. Most records are newer than all others.
     fn place(&self, key: Key) -> Result<usize, usize> {
         match self.records.back() {
-            Some(newest) if newest.key >= key => self.records.binary_search_by_key(&key, |record| record.key),
+            Some(newest) if newest.key() >= key => self.records.binary_search_by_key(&key, |record| record.key()),
             _ => Err(self.records.len()),
         }
     }
 
-    /// The sum of all records before the one at `place`, which may be the end.
-    fn before(&self, place: usize) -> i128 {
-        self.records.get(place).map_or(self.total, |record| record.before)
+    /// The number of the block of the record at `place`; the first block that is held has number 0.
+    fn block_of(&self, place: usize) -> usize {
+        place.saturating_add(self.gone.into()) >> BLOCK_RECORDS.trailing_zeros()
+    }
+
+    /// The place of the first record of a block, or 0 if that record is gone.
+    fn start_of(&self, block: usize) -> usize {
+        block.saturating_mul(BLOCK_RECORDS).saturating_sub(self.gone.into())
     }
 
     fn value(&self, place: usize) -> i128 {
-        self.before(place.saturating_add(1)).wrapping_sub(self.before(place))
+        self.records.get(place).map_or(0, |record| record.value().into())
     }
 
-    /// Corrects the sums of the records from `place` on, and the total.
-    fn shift(&mut self, place: usize, by: i128) {
-        for record in self.records.range_mut(place..) {
-            record.before = record.before.wrapping_add(by);
-        }
-        self.total = self.total.wrapping_add(by);
+    /// The sum of the records from place `start` to before place `end`.
+    fn sum(&self, start: usize, end: usize) -> i128 {
+        self.before(end).wrapping_sub(self.before(start))
+    }
+
+    /// The sum of all records before the one at `place`, which may be the end.
+    fn before(&self, place: usize) -> i128 {
+        let block = self.block_of(place);
+        let (end, sum) = match self.ends.get(block) {
+            Some(sum) => (self.start_of(block.saturating_add(1)), *sum),
+            None => (self.records.len(), self.total),
+        };
+        let rest = self.records.range(place.min(end)..end).map(|record| i128::from(record.value()));
+        sum.wrapping_sub(rest.sum())
     }
 }

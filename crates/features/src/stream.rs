@@ -1,7 +1,6 @@
 //! The state of one stream: its entities, their records, and how idle entities are dropped.
 
 use std::cmp::Reverse;
-use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
 
 use foldhash::fast::FixedState;
@@ -9,7 +8,7 @@ use types::{Timestamp, Token};
 
 use crate::entity_records::{EntityRecords, Key};
 use crate::window::{after, first_within};
-use crate::{Aggregate, Missing, RecordChange, Stream, Update, UpdateOutcome, Window};
+use crate::{Aggregate, Missing, RecordChange, RestoredRecord, Stream, StreamBounds, Update, UpdateOutcome, Window};
 
 /// How many entities an insert checks to find idle ones. An insert makes at most one more check necessary, or two if
 /// its entity is new. Checking more than two therefore keeps up, however many entities become idle at once.
@@ -19,6 +18,9 @@ const LOOKS_PER_INSERT: usize = 4;
 ///
 /// The horizon is the first instant that the retention covers, counted from the newest insert into any entity. Earlier
 /// records are gone for every reader at once, whenever their memory is freed. The horizon never moves back.
+///
+/// An entity is *idle* once nothing about it is left within the retention. It is then as if it had never been seen,
+/// whenever its memory is freed. So the state does not depend on when memory is freed, and is the same after a restart.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamState {
     bounds: Stream,
@@ -27,7 +29,8 @@ pub(crate) struct StreamState {
     refused: Timestamp,
     /// Tokens are derived with secret keys at the edge, so nobody can choose them to collide, and a fixed seed is safe.
     entities: HashMap<Token, EntityRecords, FixedState>,
-    /// Each entity once, with an instant no later than its latest one. The first of them are the next that may be idle.
+    /// Every entity with its `checked_at`, which is no later than its latest instant. The first are the next that may be idle. An
+    /// entity can have later or earlier places in the list as well, which are ignored.
     idle: BinaryHeap<Reverse<(Timestamp, Token)>>,
     records: u64,
 }
@@ -63,12 +66,21 @@ impl StreamState {
         self.entities.len() as u64
     }
 
+    pub(crate) fn bounds(&self) -> StreamBounds {
+        StreamBounds { stream: self.bounds.id, horizon: self.horizon, refused: self.refused }
+    }
+
+    /// The records of an entity that is not idle.
+    fn held(&self, entity: Token) -> Option<&EntityRecords> {
+        self.entities.get(&entity).filter(|history| history.matters_from(self.horizon))
+    }
+
     pub(crate) fn aggregate(&self, entity: Token, window: Window, at: Timestamp) -> Result<Aggregate, Missing> {
         let Some((first, last)) = window.instants(at) else { return Ok(Aggregate::default()) };
         if first < self.horizon {
             return Err(Missing::WindowTruncated);
         }
-        match self.entities.get(&entity) {
+        match self.held(entity) {
             Some(history) if first < history.reach() => Err(Missing::WindowTruncated),
             Some(history) => Ok(history.aggregate(first, last)),
             None if first < self.refused => Err(Missing::TooManyEntities),
@@ -78,7 +90,7 @@ impl StreamState {
 
     /// Everything that can still be asked about an entity, and the first instant that it covers.
     pub(crate) fn whole(&self, entity: Token) -> (Timestamp, Aggregate) {
-        match self.entities.get(&entity) {
+        match self.held(entity) {
             Some(history) => {
                 let first = history.reach().max(self.horizon);
                 (first, history.aggregate(first, Timestamp::MAX))
@@ -87,11 +99,32 @@ impl StreamState {
         }
     }
 
+    /// The first instant from which every record of an entity is held, if it is after the horizon and an update with this outcome
+    /// may have changed it: because it dropped a record, or because the entity is new.
+    pub(crate) fn new_reach(&self, entity: Token, outcome: UpdateOutcome) -> Option<Timestamp> {
+        if outcome != UpdateOutcome::Trimmed && self.refused <= self.horizon {
+            return None;
+        }
+        self.held(entity).map(EntityRecords::reach).filter(|reach| *reach > self.horizon)
+    }
+
+    /// Every record that can still be asked for.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Token, RestoredRecord)> {
+        self.entities.iter().flat_map(|(entity, history)| {
+            let records = history.records().filter(|(key, ..)| key.at >= self.horizon);
+            records.map(|(key, value, positive)| (*entity, RestoredRecord { key, value, positive }))
+        })
+    }
+
     pub(crate) fn apply(&mut self, update: &Update) -> UpdateOutcome {
         let key = Key { at: update.at, seq: update.seq };
         if let RecordChange::Insert { .. } = update.change {
             self.horizon = self.horizon.max(first_within(self.bounds.retention, update.at));
-            self.free_idle();
+            for _ in 0..LOOKS_PER_INSERT {
+                if !self.free_idle() {
+                    break;
+                }
+            }
         }
         if key.at < self.horizon {
             return UpdateOutcome::Unchanged;
@@ -104,18 +137,19 @@ impl StreamState {
     }
 
     fn insert(&mut self, entity: Token, key: Key, value: i64) -> UpdateOutcome {
-        let full = self.entities.len() >= room(self.bounds.entities_max);
-        let history = match self.entities.entry(entity) {
-            Entry::Occupied(held) => held.into_mut(),
-            Entry::Vacant(_) if full => {
-                self.refused = self.refused.max(after(key.at));
+        if self.held(entity).is_none() {
+            // Some of the refused records may have been this entity's.
+            if key.at < self.refused {
+                return UpdateOutcome::Dropped(Missing::WindowTruncated);
+            }
+            if !self.enter(entity) {
+                self.refused = after(key.at);
                 return UpdateOutcome::Dropped(Missing::TooManyEntities);
             }
-            Entry::Vacant(vacant) => {
-                self.idle.push(Reverse((key.at, entity)));
-                // Some of the refused records may have been this entity's.
-                vacant.insert(EntityRecords::starting(self.refused))
-            }
+        }
+        let records_max = room(self.bounds.records_max);
+        let Some(history) = self.entities.get_mut(&entity) else {
+            unreachable!("FEA-3: an entity that was entered is held")
         };
         // Every window over this record would also need a dropped record.
         if key.at < history.reach() {
@@ -123,9 +157,24 @@ impl StreamState {
         }
         let held = history.len() as u64;
         history.insert(key, value);
-        let dropped = history.trim(self.horizon, room(self.bounds.records_max));
+        let trimmed = history.trim(self.horizon, records_max);
         self.records = self.records.saturating_sub(held).saturating_add(history.len() as u64);
-        if dropped { UpdateOutcome::Dropped(Missing::WindowTruncated) } else { UpdateOutcome::Kept }
+        self.check_in_time(entity);
+        if trimmed { UpdateOutcome::Trimmed } else { UpdateOutcome::Kept }
+    }
+
+    /// Makes room for an entity that is not held. Returns false if there is none.
+    fn enter(&mut self, entity: Token) -> bool {
+        self.remove(entity);
+        let entities_max = room(self.bounds.entities_max);
+        if self.entities.len() >= entities_max {
+            while self.free_idle() {}
+            if self.entities.len() >= entities_max {
+                return false;
+            }
+        }
+        self.entities.insert(entity, EntityRecords::starting(self.refused));
+        true
     }
 
     fn change(&mut self, entity: Token, change: impl FnOnce(&mut EntityRecords) -> bool) -> UpdateOutcome {
@@ -133,30 +182,67 @@ impl StreamState {
         let held = history.len() as u64;
         let changed = change(history);
         self.records = self.records.saturating_sub(held).saturating_add(history.len() as u64);
+        self.check_in_time(entity);
         if changed { UpdateOutcome::Kept } else { UpdateOutcome::Unchanged }
     }
 
-    /// Forgets entities about which nothing can be asked any more, so that only entities within the retention count
-    /// towards `entities_max`. An entity whose last record was removed stays until then.
-    fn free_idle(&mut self) {
-        for _ in 0..LOOKS_PER_INSERT {
-            let Some(Reverse((_, entity))) = self.idle.peek().filter(|Reverse((latest, _))| *latest < self.horizon)
-            else {
-                return;
-            };
-            let entity = *entity;
-            self.idle.pop();
-            let Entry::Occupied(mut held) = self.entities.entry(entity) else { continue };
-            let history = held.get_mut();
+    /// Makes sure that an entity is checked as soon as it can be idle, and forgets it if it is idle already.
+    fn check_in_time(&mut self, entity: Token) {
+        let Some(history) = self.entities.get_mut(&entity) else { return };
+        match history.latest() {
+            Some(latest) if latest >= self.horizon => {
+                if latest < history.checked_at {
+                    history.checked_at = latest;
+                    self.idle.push(Reverse((latest, entity)));
+                }
+            }
+            _ => self.remove(entity),
+        }
+    }
+
+    fn remove(&mut self, entity: Token) {
+        if let Some(removed) = self.entities.remove(&entity) {
+            self.records = self.records.saturating_sub(removed.len() as u64);
+        }
+    }
+
+    /// Checks the entity that is the most likely to be idle, and forgets it if it is. Only entities within the retention
+    /// count towards `entities_max`. Returns false if no more entities are idle.
+    fn free_idle(&mut self) -> bool {
+        let due = self.idle.peek().filter(|Reverse((at, _))| *at < self.horizon);
+        let Some(Reverse((at, entity))) = due.copied() else { return false };
+        self.idle.pop();
+        if let Some(history) = self.entities.get_mut(&entity).filter(|history| history.checked_at == at) {
             let records = history.len() as u64;
             history.trim(self.horizon, room(self.bounds.records_max));
             history.shrink();
+            history.checked_at = Timestamp::MAX;
             self.records = self.records.saturating_sub(records).saturating_add(history.len() as u64);
-            match history.latest() {
-                latest if latest < self.horizon => drop(held.remove()),
-                latest => self.idle.push(Reverse((latest, entity))),
+            self.check_in_time(entity);
+        }
+        true
+    }
+
+    /// Sets the bounds that the stream had when its records were stored.
+    pub(crate) fn restore_bounds(&mut self, bounds: &StreamBounds) {
+        self.horizon = self.horizon.max(bounds.horizon);
+        self.refused = bounds.refused;
+    }
+
+    /// Restores an entity. `records` are in order, and contain all that it has from `reach` on.
+    pub(crate) fn restore(&mut self, entity: Token, reach: Timestamp, records: &[RestoredRecord]) {
+        let mut history = EntityRecords::starting(reach);
+        let first = self.horizon.max(reach);
+        for RestoredRecord { key, value, positive } in records.iter().filter(|record| record.key.at >= first) {
+            history.insert(*key, *value);
+            if *positive {
+                history.label(*key, true);
             }
         }
+        self.records = self.records.saturating_add(history.len() as u64);
+        let replaced = self.entities.insert(entity, history);
+        assert!(replaced.is_none(), "FEA-3: an entity is restored once");
+        self.check_in_time(entity);
     }
 }
 

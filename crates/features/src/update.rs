@@ -35,15 +35,26 @@ pub enum RecordChange {
     },
 }
 
+/// An update that changed the windows, as an index stores it for a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredUpdate {
+    pub update: Update,
+    /// Where the records of the entity begin, if they do not reach back to the horizon of the stream and that may be new.
+    pub reach: Option<Timestamp>,
+}
+
 /// The effect of an update on the windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "dropped records are counted in a metric"]
 pub enum UpdateOutcome {
     /// The windows reflect the update.
     Kept,
+    /// The record is held, and `records_max` dropped an older one of the entity. Windows that need that one are missing until
+    /// the retention has passed it.
+    Trimmed,
     /// No window that can be answered changes, because the record is older than the retention or is not held.
     Unchanged,
-    /// A bound dropped a record within the retention, this one or an older one of the entity. Windows that need it are
-    /// missing until the retention has passed it.
+    /// A bound dropped the record, although it is within the retention. Windows that need it are missing until the retention
+    /// has passed it.
     Dropped(Missing),
 }

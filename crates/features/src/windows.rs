@@ -5,8 +5,9 @@ use std::fmt;
 
 use types::{DigestBuilder, Span, Timestamp, Token};
 
+use crate::entity_records::Key;
 use crate::stream::StreamState;
-use crate::{Aggregate, Missing, RecordChange, Update, UpdateOutcome, Window};
+use crate::{Aggregate, Missing, RecordChange, StoredUpdate, Update, UpdateOutcome, Window};
 
 /// Number of a stream. It is assigned when a policy is activated and is permanent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +45,26 @@ pub struct Stream {
     pub recorded_since: Timestamp,
 }
 
+/// What a stream covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamBounds {
+    pub stream: StreamId,
+    /// The first instant within the retention.
+    pub horizon: Timestamp,
+    /// For an entity that is not held, `entities_max` has refused only records before this instant.
+    pub refused: Timestamp,
+}
+
+/// A record as it is stored for a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestoredRecord {
+    pub key: Key,
+    /// What the record adds to a sum.
+    pub value: i64,
+    /// Whether its label is positive.
+    pub positive: bool,
+}
+
 /// All streams of a shard.
 #[derive(Debug, Clone, Default)]
 pub struct Windows {
@@ -58,6 +79,11 @@ impl Windows {
             .entry(stream.id)
             .and_modify(|state| state.widen(stream))
             .or_insert_with(|| StreamState::new(stream.clone()));
+    }
+
+    /// Closes a stream and frees its records. Updates for it change nothing from now on.
+    pub fn close(&mut self, stream: StreamId) {
+        self.streams.remove(&stream);
     }
 
     /// The first instant from which on the stream covers every record, unless a bound dropped some of an entity. `None`
@@ -91,7 +117,7 @@ impl Windows {
     pub fn apply(&mut self, update: &Update) -> UpdateOutcome {
         match self.streams.get_mut(&update.stream) {
             Some(state) => state.apply(update),
-            None => UpdateOutcome::Dropped(Missing::UnknownStream),
+            None => UpdateOutcome::Unchanged,
         }
     }
 
@@ -112,6 +138,43 @@ impl Windows {
         let state = self.streams.get(&update.stream);
         let (first, held) = state.map(|state| state.whole(update.entity)).unwrap_or_default();
         into.u64(first.ns()).u64(held.count).i128(held.sum).u64(held.positives);
+    }
+
+    /// What every open stream covers, in order of number. A restart needs it.
+    pub fn bounds(&self) -> impl Iterator<Item = StreamBounds> {
+        self.streams.values().map(StreamState::bounds)
+    }
+
+    /// What a restart needs of an update that was just applied; `None` if it changed nothing.
+    pub fn stored(&self, update: &Update, outcome: UpdateOutcome) -> Option<StoredUpdate> {
+        match outcome {
+            UpdateOutcome::Kept | UpdateOutcome::Trimmed => {
+                let state = self.streams.get(&update.stream);
+                let reach = state.and_then(|state| state.new_reach(update.entity, outcome));
+                Some(StoredUpdate { update: *update, reach })
+            }
+            UpdateOutcome::Unchanged | UpdateOutcome::Dropped(_) => None,
+        }
+    }
+
+    /// Every record that a window can contain, entity by entity in no particular order, and in order for each entity.
+    pub fn all(&self, stream: StreamId) -> impl Iterator<Item = (Token, RestoredRecord)> {
+        self.streams.get(&stream).into_iter().flat_map(StreamState::all)
+    }
+
+    /// Restores what an open stream covered when its records were stored. This comes before its entities.
+    pub fn restore_bounds(&mut self, bounds: &StreamBounds) {
+        if let Some(state) = self.streams.get_mut(&bounds.stream) {
+            state.restore_bounds(bounds);
+        }
+    }
+
+    /// Restores an entity of an open stream: `records`, in order, are all that it has from `reach` on. Records before the horizon
+    /// of the stream are ignored. If the stream is not open, nothing happens.
+    pub fn restore(&mut self, stream: StreamId, entity: Token, reach: Timestamp, records: &[RestoredRecord]) {
+        if let Some(state) = self.streams.get_mut(&stream) {
+            state.restore(entity, reach, records);
+        }
     }
 
     /// Number of records in memory, over all streams.

@@ -82,8 +82,21 @@ impl MadeUp {
 }
 
 impl Log for MadeUp {
+    fn entry_at(&self, position: Position) -> Result<engine::Entry, journal::Fault> {
+        Err(journal::Fault::damaged_at(position, Seq::ZERO, "only transfers are here"))
+    }
+
     fn transfer_at(&self, position: Position, _id: TransferId) -> Result<Transfer, journal::Fault> {
         Ok(self.transfer(Self::number(position)))
+    }
+
+    fn timestamps(
+        &self,
+        first: Position,
+        last: Position,
+        visit: &mut dyn FnMut(Timestamp),
+    ) -> Result<(), journal::Fault> {
+        self.transfers(first, last, &mut |_, transfer| visit(transfer.timestamp))
     }
 
     fn transfers(
@@ -151,7 +164,7 @@ fn measure(count: u64, accounts: u32, is_random: bool, fields: u8) {
             let (last, decided_at) = (Seq::new(number), last_timestamp);
             let end = GenerationEnd { last, decided_at, recorded: number, last_timestamp, resume, digest };
             let began = now();
-            index.seal(Generation { end, totals: Vec::new(), changes }).expect("sealed");
+            index.seal(Generation { end, totals: Vec::new(), changes, streams: Vec::new() }).expect("sealed");
             sealing += began.elapsed();
         }
     }

@@ -35,7 +35,7 @@ pub(crate) const PAYLOAD_BYTES: usize = BLOCK_BYTES - 4;
 /// How many blocks one call writes, or reads ahead: 256 KiB.
 pub(crate) const BLOCKS_AT_ONCE: usize = 64;
 const MAGIC: [u8; 8] = *b"FINAIDX\0";
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 const ARRAYS_OFFSET: usize = 48;
 const ARRAY_BYTES: usize = 20;
 

@@ -1,12 +1,15 @@
 //! Events that the journal thread publishes to the index, and their form in memory until they are written to tables.
 
+use features::{StreamBounds, StreamId, Update};
 use journal::{Position, StartAt};
 use ledger::{AccountPlace, ImportNumber, PendingState, TrialBalance};
-use types::{Digest, LedgerId, Seq, Timestamp};
+use types::{Digest, LedgerId, Seq, Timestamp, Token};
 
 use crate::changes::AccountChanges;
 use crate::keys::KeyRow;
+use crate::payments::PaymentUpdates;
 use crate::postings::{Columns, POSITION_END};
+use crate::windows::WindowRow;
 
 /// The number of entries in a generation. A generation ends with the entry whose sequence is a multiple of it.
 pub const GENERATION_ENTRIES: u64 = 262_144;
@@ -59,6 +62,26 @@ pub enum IndexedFact {
         /// The import in which the account was staged, if any. Its id can be used again if that import is discarded.
         import: Option<ImportNumber>,
     },
+    /// A payment was decided.
+    Payment {
+        id: u128,
+        /// The sequence of the entry.
+        seq: Seq,
+        /// Whether it can still be captured, approved or voided.
+        is_open: bool,
+    },
+    /// A payment was changed, labelled, or got other metadata.
+    PaymentChanged {
+        id: u128,
+        /// Whether it was open before and is not any more.
+        closes: bool,
+    },
+    /// A record of a feature window changed, and is now held or removed as the update says.
+    WindowRecord(Update),
+    /// The records of an entity are held from this instant on only.
+    WindowReach { stream: StreamId, entity: Token, reach: Timestamp },
+    /// A key of a request was used. A restart folds the entries of the last [`engine::KEYS_MAX`] of them again.
+    KeyUsed,
     /// Any other fact. A restart folds the entry again; `engine::Fact::restored_from` tells which entries those are.
     Other,
 }
@@ -146,6 +169,9 @@ pub struct IndexUpdate {
     pub(crate) resolutions: Vec<KeyRow>,
     pub(crate) accounts: Vec<KeyRow>,
     pub(crate) others: Vec<u64>,
+    pub(crate) keys: Vec<u64>,
+    pub(crate) payments: PaymentUpdates,
+    pub(crate) windows: Vec<WindowRow>,
     pub(crate) extent: Extent,
     len: usize,
 }
@@ -168,6 +194,9 @@ impl IndexUpdate {
             resolutions: Vec::new(),
             accounts: Vec::new(),
             others: Vec::new(),
+            keys: Vec::new(),
+            payments: PaymentUpdates::default(),
+            windows: Vec::new(),
             extent: Extent::EMPTY,
             len: 0,
         }
@@ -210,6 +239,13 @@ impl IndexUpdate {
             IndexedFact::Account { id, place, import } => {
                 self.accounts.push(KeyRow::new(id, place.0.into(), import.map_or(0, import_tag)));
             }
+            IndexedFact::Payment { id, seq, is_open } => self.payments.decide(id, seq, position, is_open),
+            IndexedFact::PaymentChanged { id, closes } => self.payments.change(id, position, closes),
+            IndexedFact::WindowRecord(update) => self.windows.push(WindowRow::of(&update)),
+            IndexedFact::WindowReach { stream, entity, reach } => {
+                self.windows.push(WindowRow::reach(stream, entity, reach));
+            }
+            IndexedFact::KeyUsed => self.keys.push(position),
             IndexedFact::Other => {
                 // An entry with several such facts is replayed only once.
                 if self.others.last() != Some(&position) {
@@ -243,6 +279,9 @@ impl IndexUpdate {
         self.resolutions.extend_from_slice(&other.resolutions);
         self.accounts.extend_from_slice(&other.accounts);
         self.others.extend_from_slice(&other.others);
+        self.keys.extend_from_slice(&other.keys);
+        self.payments.append(&other.payments);
+        self.windows.extend_from_slice(&other.windows);
         self.extent = self.extent.with(other.extent);
         self.len += other.len;
     }
@@ -290,4 +329,6 @@ pub struct Generation {
     pub totals: Vec<(LedgerId, TrialBalance)>,
     /// Every account that was opened or changed in the generation, in its state at the end.
     pub changes: AccountChanges,
+    /// What every open stream of feature windows covers at the end.
+    pub streams: Vec<StreamBounds>,
 }

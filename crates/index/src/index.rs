@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use disk::Disk;
+use engine::PastPayments;
 use ledger::{IndexedFields, Past};
 use types::{LedgerId, Origin, Seq};
 
@@ -192,9 +193,9 @@ impl Index {
         self.shared.covered()
     }
 
-    /// The last entry that is in tables.
+    /// The last entry that is in tables. The engine may forget payments that are not open and have not changed since.
     pub fn sealed(&self) -> Seq {
-        self.shared.view().runs.last().map_or(Seq::ZERO, |listed| listed.run.end().end().last)
+        self.shared.sealed()
     }
 
     /// Waits until all background work is done.
@@ -236,6 +237,11 @@ impl Index {
             status.runs_incomplete += usize::from(!state.choices.lacking(&listed.fields).is_empty());
         }
         status
+    }
+
+    /// Reads payments that the engine no longer keeps.
+    pub fn past_payments(&self) -> Box<dyn PastPayments> {
+        Box::new(PastIndex::new(Arc::clone(&self.shared), Arc::clone(&self.log)))
     }
 
     /// Answers the ledger's questions about ids that it no longer keeps.

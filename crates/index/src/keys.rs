@@ -113,6 +113,18 @@ impl Keys {
         }
     }
 
+    /// Reads every row of an id, in order.
+    pub(crate) fn find_all(&self, id: u128) -> Result<Vec<KeyRow>, Fault> {
+        if !self.may_hold(id, &Probe::of(id)) {
+            return Ok(Vec::new());
+        }
+        let from = self.table.lower_bound(id)?;
+        self.table
+            .cursor(from, self.table.len())
+            .take_while(|row| row.as_ref().map_or(true, |row| row.id == id))
+            .collect()
+    }
+
     pub(crate) fn table(&self) -> &Table<KeyRow> {
         &self.table
     }
@@ -122,15 +134,17 @@ impl Keys {
     }
 }
 
-/// The rows of `pendings` whose ids are not among `resolutions`. Both are in order of id.
+/// The rows of `pendings` whose ids are not among those `resolutions` that count. Both are in order of id, and the ids of
+/// `pendings` differ.
 pub(crate) struct Unresolved {
     pendings: Merged<KeyRow>,
     resolutions: Merged<KeyRow>,
+    resolves: fn(&KeyRow) -> bool,
 }
 
 impl Unresolved {
-    pub(crate) fn new(pendings: Merged<KeyRow>, resolutions: Merged<KeyRow>) -> Self {
-        Self { pendings, resolutions }
+    pub(crate) fn new(pendings: Merged<KeyRow>, resolutions: Merged<KeyRow>, resolves: fn(&KeyRow) -> bool) -> Self {
+        Self { pendings, resolutions, resolves }
     }
 }
 
@@ -143,12 +157,15 @@ impl Iterator for Unresolved {
                 Ok(row) => row,
                 fault @ Err(_) => return Some(fault),
             };
-            while self.resolutions.peek().is_some_and(|id| id < row.id) {
-                if let Some(Err(fault)) = self.resolutions.next() {
-                    return Some(Err(fault));
+            let mut is_resolved = false;
+            while self.resolutions.peek().is_some_and(|id| id <= row.id) {
+                match self.resolutions.next() {
+                    Some(Ok(resolution)) => is_resolved |= resolution.id == row.id && (self.resolves)(&resolution),
+                    Some(Err(fault)) => return Some(Err(fault)),
+                    None => break,
                 }
             }
-            if self.resolutions.peek() != Some(row.id) {
+            if !is_resolved {
                 return Some(Ok(row));
             }
         }

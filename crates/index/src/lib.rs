@@ -10,7 +10,7 @@
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `run-<first>-<last>` | everything about generations `first` to `last`: ids, postings, accounts, balances … |
+//! | `run-<first>-<last>` | everything about generations `first` to `last`: ids, postings, accounts, balances, payments, window records … |
 //! | `field-<name>-<first>-<last>` | the transfers of these generations by the values of a field that a ledger chose |
 //! | `….new` | a file that is being written |
 //!
@@ -35,6 +35,7 @@ mod index;
 mod keys;
 mod log;
 mod past;
+mod payments;
 mod positions;
 mod postings;
 mod query;
@@ -47,6 +48,7 @@ mod testing;
 mod tests;
 mod totals;
 mod view;
+mod windows;
 mod worker;
 mod yielding;
 
@@ -59,7 +61,9 @@ pub use fields::Field;
 pub use index::{GENERATIONS_WAITING_MAX, Index, Status};
 pub use log::Log;
 pub use past::Unread;
+pub use payments::PaymentFound;
 pub use positions::{Bounds, CHUNK_POSITIONS_MAX, Positions};
 pub use postings::Sides;
 pub use query::{FieldError, Found, IdState};
 pub use restore::{Restored, discard};
+pub use windows::WindowEntity;

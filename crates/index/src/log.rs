@@ -3,14 +3,21 @@
 use std::fmt;
 
 use disk::Disk;
+use engine::Entry;
 use journal::{Fault, FileReader, Position};
 use ledger::{Transfer, TransferKey};
-use types::{Seq, TransferId};
+use types::{Seq, Timestamp, TransferId};
 
 /// Reads client transfers from the log, at positions that were published to the index.
 pub trait Log: Send + Sync + fmt::Debug + 'static {
     /// Returns the transfer with this id in the entry at `position`.
     fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, Fault>;
+
+    /// Returns the entry at `position`.
+    fn entry_at(&self, position: Position) -> Result<Entry, Fault>;
+
+    /// Visits the timestamp of every transfer, legs of payments included, in the entries from `first` to `last`, both inclusive.
+    fn timestamps(&self, first: Position, last: Position, visit: &mut dyn FnMut(Timestamp)) -> Result<(), Fault>;
 
     /// Visits every client transfer in the entries from `first` to `last`, both inclusive, in order.
     fn transfers(
@@ -22,6 +29,12 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
 }
 
 impl<D: Disk> Log for FileReader<D> {
+    fn entry_at(&self, position: Position) -> Result<Entry, Fault> {
+        let entries = self.frame_at(position)?;
+        let found = entries.into_iter().find(|(at, _)| *at == position).map(|(_, entry)| entry);
+        found.ok_or_else(|| Fault::damaged_at(position, Seq::ZERO, "no entry starts at this position"))
+    }
+
     fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, Fault> {
         let mut found = None;
         if position.is_row() {
@@ -32,6 +45,17 @@ impl<D: Disk> Log for FileReader<D> {
         found
             .filter(|transfer| transfer.key == TransferKey::Client(id))
             .ok_or_else(|| Fault::damaged_at(position, Seq::ZERO, format!("transfer {id} is not in this entry")))
+    }
+
+    fn timestamps(&self, first: Position, last: Position, visit: &mut dyn FnMut(Timestamp)) -> Result<(), Fault> {
+        self.entries_between(first, Position::from_number(last.get() + 1), &mut |_, entry| {
+            for fact in entry.fact.ledger_facts() {
+                if let ledger::Fact::TransferCreated(transfer) | ledger::Fact::TransferStaged { transfer, .. } = fact {
+                    visit(transfer.timestamp);
+                }
+            }
+            Ok(())
+        })
     }
 
     fn transfers(

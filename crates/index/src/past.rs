@@ -3,14 +3,16 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use engine::{PastPayment, PastPayments};
 use journal::Position;
 use ledger::{Past, PastTransfer, TransferStatus};
-use types::{Timestamp, TransferId};
+use types::{PaymentId, Timestamp, TransferId};
 
 use crate::event::{CREATED, CREATED_PENDING, import_of, state_of};
 use crate::fault::Fault;
 use crate::filter::Probe;
 use crate::log::Log;
+use crate::payments;
 use crate::run::Run;
 use crate::view::{Listed, Shared};
 
@@ -49,7 +51,7 @@ impl PastIndex {
         }
     }
 
-    /// Whether a client's transfer in the runs has exactly this timestamp. Timestamps rise along the log, and an import
+    /// Whether a transfer in the runs has exactly this timestamp. Timestamps rise along the log, and an import
     /// asks for rising timestamps, so this reads few generations and each of them once.
     fn look_for(&self, seen: &mut Seen, at: u64) -> Result<bool, Fault> {
         for listed in seen.runs.iter().rev() {
@@ -61,7 +63,7 @@ impl PastIndex {
                 if seen.timestamps.as_ref().is_none_or(|(of, _)| *of != number) {
                     let mut timestamps = Vec::new();
                     let span = (Position::from_number(extent.first), Position::from_number(extent.last));
-                    self.log.transfers(span.0, span.1, &mut |_, transfer| timestamps.push(transfer.timestamp.ns()))?;
+                    self.log.timestamps(span.0, span.1, &mut |at| timestamps.push(at.ns()))?;
                     timestamps.sort_unstable();
                     seen.timestamps = Some((number, timestamps));
                 }
@@ -103,6 +105,13 @@ impl PastIndex {
     }
 }
 
+impl PastIndex {
+    fn read_payment(&self, runs: &[Listed], id: PaymentId) -> Result<Option<PastPayment>, Fault> {
+        let Some(found) = payments::find(runs.iter().map(|listed| &listed.run.payments), id)? else { return Ok(None) };
+        payments::read(&*self.log, &found).map(Some)
+    }
+}
+
 fn unknown_status(run: &Run) -> Fault {
     run.ids.table().file().damaged(0, "an id failed with a status that this release does not know")
 }
@@ -139,6 +148,19 @@ impl Past for PastIndex {
         let mut seen = self.seen.borrow_mut();
         self.refresh(&mut seen);
         match self.look_for(&mut seen, at.ns()) {
+            Ok(found) => found,
+            Err(fault) => unread(fault),
+        }
+    }
+}
+
+impl PastPayments for PastIndex {
+    /// # Panics
+    /// As [`PastIndex::find`].
+    fn find(&self, id: PaymentId) -> Option<PastPayment> {
+        let mut seen = self.seen.borrow_mut();
+        self.refresh(&mut seen);
+        match self.read_payment(&seen.runs, id) {
             Ok(found) => found,
             Err(fault) => unread(fault),
         }

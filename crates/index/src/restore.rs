@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use disk::Disk;
+use features::StreamBounds;
 use journal::Position;
 use ledger::Account;
 use types::Origin;
@@ -13,9 +14,11 @@ use crate::array::Cursor;
 use crate::event::GenerationEnd;
 use crate::fault::Fault;
 use crate::fields::{self, Field, FieldTable};
+use crate::payments;
 use crate::run::{self, Run};
 use crate::table::Merged;
 use crate::view::Listed;
+use crate::windows::{self, BoundsRow, WindowEntity};
 
 /// Removes all files of an index, so that the next start rebuilds it from the whole journal.
 pub fn discard<D: Disk>(disk: &D) -> Result<(), Fault> {
@@ -131,10 +134,42 @@ impl Restored {
         Ok(positions)
     }
 
-    /// The positions of the entries that must be replayed, in order.
-    pub fn others(&self) -> impl Iterator<Item = Result<Position, Fault>> + use<> {
+    /// The positions of the entries that must be replayed, in order: those whose effect no table holds, those of payments
+    /// that are open, and the last ones about keys of requests.
+    pub fn entries(&self) -> Result<impl Iterator<Item = Result<Position, Fault>> + use<>, Fault> {
         let cursors: Vec<_> = self.runs.iter().map(|listed| listed.run.others.all()).collect();
-        cursors.into_iter().flatten().map(|row| Ok(Position::from_number(row?.0)))
+        let others = cursors.into_iter().flatten().map(|row| Ok(Position::from_number(row?.0)));
+        let runs: Vec<Arc<Run>> = self.runs.iter().map(|listed| Arc::clone(&listed.run)).collect();
+        let mut listed = payments::open_entries(&runs)?;
+        listed.extend(run::last_keys(&runs)?);
+        listed.sort_unstable();
+        let mut listed = listed.into_iter().peekable();
+        let mut others = others.peekable();
+        Ok(std::iter::from_fn(move || match (others.peek(), listed.peek()) {
+            (Some(Ok(other)), Some(next)) if next < other => listed.next().map(Ok),
+            // An entry can be both.
+            (Some(Ok(other)), Some(next)) if next == other => {
+                listed.next();
+                others.next()
+            }
+            (Some(_), _) => others.next(),
+            (None, _) => listed.next().map(Ok),
+        }))
+    }
+
+    /// Whether any payment was decided.
+    pub fn has_payments(&self) -> bool {
+        self.runs.iter().any(|listed| !listed.run.payments.is_empty())
+    }
+
+    /// What every open stream of feature windows covered.
+    pub fn streams(&self) -> impl Iterator<Item = StreamBounds> {
+        self.runs.last().into_iter().flat_map(|listed| listed.run.bounds.iter().map(BoundsRow::bounds))
+    }
+
+    /// Every entity of every stream, with its records. Some may have left the windows since.
+    pub fn window_entities(&self) -> Result<impl Iterator<Item = Result<WindowEntity, Fault>> + use<>, Fault> {
+        windows::entities(self.runs.iter().map(|listed| listed.run.windows.all()).collect())
     }
 }
 

@@ -1,11 +1,15 @@
 //! A run: the tables of one generation, or of several adjacent generations that were merged.
 //!
 //! All tables of a run are in one file, so that a run exists either completely or not at all. Its arrays are, in order:
-//! generations, ids, resolutions, pendings, account ids, postings, accounts, balance images, others, totals of ledgers.
+//! generations, ids, resolutions, pendings, account ids, postings, accounts, balance images, others, totals of ledgers,
+//! payments, bounds of streams, window records, keys of requests.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use disk::Disk;
+use engine::KEYS_MAX;
+use journal::Position;
 use types::Origin;
 
 use crate::accounts::{AccountRow, IMAGES_ARRAYS, Images};
@@ -16,9 +20,11 @@ use crate::fault::Fault;
 use crate::fixed::{Six, to_usize};
 use crate::generation::GenerationRow;
 use crate::keys::{self, KEYS_ARRAYS, KeyRow, Keys, Unresolved};
+use crate::payments::{PAYMENTS_ARRAYS, Payments};
 use crate::postings::{POSTINGS_ARRAYS, Postings};
 use crate::table::{Merged, TABLE_ARRAYS, Table, write_table};
 use crate::totals::TotalsRow;
+use crate::windows::{self, BoundsRow, WindowRow};
 use crate::yielding::{Yield, Yielding};
 
 const GENERATIONS: usize = 0;
@@ -31,6 +37,10 @@ const ACCOUNTS: usize = POSTINGS + POSTINGS_ARRAYS;
 const IMAGES: usize = ACCOUNTS + 1;
 const OTHERS: usize = IMAGES + IMAGES_ARRAYS;
 const TOTALS: usize = OTHERS + 1;
+const PAYMENTS: usize = TOTALS + TABLE_ARRAYS;
+const BOUNDS: usize = PAYMENTS + PAYMENTS_ARRAYS;
+const WINDOWS: usize = BOUNDS + 1;
+const KEYS: usize = WINDOWS + 1;
 
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -51,6 +61,13 @@ pub(crate) struct Run {
     /// Positions of the entries that a restart must replay.
     pub(crate) others: Array<Six>,
     pub(crate) totals: Table<TotalsRow>,
+    pub(crate) payments: Payments,
+    /// What every open stream covers at the end of the run.
+    pub(crate) bounds: Vec<BoundsRow>,
+    /// The records of feature windows that changed in the run.
+    pub(crate) windows: Array<WindowRow>,
+    /// Positions of the entries about keys of requests: the last ones of the run, as many as the engine remembers.
+    pub(crate) keys: Array<Six>,
     pub(crate) extent: Extent,
 }
 
@@ -119,6 +136,10 @@ impl Run {
             images: Images::open(&file, IMAGES)?,
             others: file.array(OTHERS)?,
             totals: Table::open(&file, TOTALS)?,
+            payments: Payments::open(&file, PAYMENTS)?,
+            bounds: file.array(BOUNDS)?.load()?,
+            windows: file.array(WINDOWS)?,
+            keys: file.array(KEYS)?,
             file,
         })
     }
@@ -132,7 +153,7 @@ impl Run {
         keys::sort(&mut ids);
         keys::sort(&mut resolutions);
         keys::sort(&mut account_ids);
-        let Generation { end, totals, changes } = &waiting.generation;
+        let Generation { end, totals, changes, streams } = &waiting.generation;
         let opened = || changes.from(waiting.accounts_before);
         let dense =
             (waiting.accounts_before..).zip(opened()).all(|(expected, (place, _))| u64::from(place.0) == expected);
@@ -156,6 +177,14 @@ impl Run {
         write_array(&mut writer, batches().flat_map(|batch| &batch.others).map(|&position| Ok(Six(position))))?;
         let totals = totals.iter().map(|(ledger, totals)| Ok(TotalsRow::of(waiting.number, *ledger, totals)));
         write_table(&mut writer, totals)?;
+        Payments::write(&mut writer, batches().map(|batch| &batch.payments))?;
+        write_array(&mut writer, streams.iter().map(|bounds| Ok(BoundsRow::of(bounds))))?;
+        windows::write(&mut writer, batches().flat_map(|batch| &batch.windows).copied().collect())?;
+        let keys: Vec<u64> = batches().flat_map(|batch| &batch.keys).copied().collect();
+        write_array(
+            &mut writer,
+            keys[keys.len().saturating_sub(KEYS_MAX)..].iter().map(|&position| Ok(Six(position))),
+        )?;
         Self::of(writer.finish()?)
     }
 
@@ -182,6 +211,11 @@ impl Run {
         write_array(&mut writer, Yielding::new(inputs.iter().flat_map(|run| run.others.all()), yielded))?;
         // The runs are in order of generation, so their rows are too.
         write_table(&mut writer, inputs.iter().flat_map(|run| run.totals.all()))?;
+        Payments::merge(&mut writer, inputs, yielded)?;
+        let bounds = &inputs[inputs.len() - 1].bounds;
+        write_array(&mut writer, bounds.iter().map(|row| Ok(*row)))?;
+        windows::merge(&mut writer, inputs, bounds, yielded)?;
+        write_array(&mut writer, last_keys(inputs)?.into_iter().map(|position| Ok(Six(position.get()))))?;
         Self::of(writer.finish()?)
     }
 
@@ -228,14 +262,29 @@ impl Run {
             + self.postings.memory_bytes()
             + self.images.memory_bytes()
             + self.totals.memory_bytes()
+            + self.payments.memory_bytes()
     }
+}
+
+/// The positions of the last entries about keys of requests in these runs, as many as the engine remembers, in order.
+pub(crate) fn last_keys(runs: &[Arc<Run>]) -> Result<Vec<Position>, Fault> {
+    let mut positions = VecDeque::new();
+    for run in runs.iter().rev() {
+        let left = (KEYS_MAX - positions.len()) as u64;
+        for row in
+            run.keys.cursor(run.keys.len().saturating_sub(left), run.keys.len()).collect::<Vec<_>>().into_iter().rev()
+        {
+            positions.push_front(Position::from_number(row?.0));
+        }
+    }
+    Ok(positions.into())
 }
 
 /// The pending transfers of these runs that none of them resolved, in order of id.
 pub(crate) fn unresolved(runs: &[Arc<Run>]) -> Result<Unresolved, Fault> {
     let pendings = Merged::new(runs.iter().map(|run| run.pendings.all()))?;
     let resolutions = Merged::new(runs.iter().map(|run| run.resolutions.table().all()))?;
-    Ok(Unresolved::new(pendings, resolutions))
+    Ok(Unresolved::new(pendings, resolutions, |_| true))
 }
 
 fn write_array<T: crate::fixed::Fixed, D: Disk>(
@@ -249,7 +298,7 @@ fn write_array<T: crate::fixed::Fixed, D: Disk>(
     Ok(())
 }
 
-fn merge_keys<'a, D: Disk>(
+pub(crate) fn merge_keys<'a, D: Disk>(
     writer: &mut Writer<D>,
     inputs: impl Iterator<Item = &'a Keys>,
     yielded: &mut Yield<'_>,

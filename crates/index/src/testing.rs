@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use disk::{Disk, DiskFile};
 use journal::Position;
 use ledger::{Transfer, TransferKey};
-use types::TransferId;
+use types::{Seq, Timestamp, TransferId};
 
 use crate::Log;
 
@@ -134,7 +134,7 @@ impl DiskFile for MemoryFile {
     }
 }
 
-/// Client transfers by position, in order. Clones share the list.
+/// Transfers by position, in order, with the legs of payments. Clones share the list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryLog(Arc<Mutex<Vec<(Position, Transfer)>>>);
 
@@ -145,6 +145,10 @@ impl MemoryLog {
 }
 
 impl Log for MemoryLog {
+    fn entry_at(&self, position: Position) -> Result<engine::Entry, journal::Fault> {
+        Err(journal::Fault::damaged_at(position, Seq::ZERO, "only transfers are here"))
+    }
+
     fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, journal::Fault> {
         let rows = self.0.lock().unwrap();
         let found = rows.iter().find(|(at, row)| *at == position && row.key == TransferKey::Client(id));
@@ -158,7 +162,21 @@ impl Log for MemoryLog {
         visit: &mut dyn FnMut(Position, &Transfer),
     ) -> Result<(), journal::Fault> {
         let rows = self.0.lock().unwrap();
-        rows.iter().filter(|(at, _)| first <= *at && *at <= last).for_each(|(at, row)| visit(*at, row));
+        let is_asked = |(at, row): &&(Position, Transfer)| {
+            first <= *at && *at <= last && matches!(row.key, TransferKey::Client(_))
+        };
+        rows.iter().filter(is_asked).for_each(|(at, row)| visit(*at, row));
+        Ok(())
+    }
+
+    fn timestamps(
+        &self,
+        first: Position,
+        last: Position,
+        visit: &mut dyn FnMut(Timestamp),
+    ) -> Result<(), journal::Fault> {
+        let rows = self.0.lock().unwrap();
+        rows.iter().filter(|(at, _)| first <= *at && *at <= last).for_each(|(_, row)| visit(row.timestamp));
         Ok(())
     }
 }

@@ -120,7 +120,7 @@ fn a_discarded_index_is_empty() {
 /// Everything that a world answers, as far as its index can be read.
 fn answers(world: &World, index: &Index, restored: &Restored) -> Result<String, Fault> {
     let mut text = format!("{:?}", restored.accounts()?.collect::<Result<Vec<_>, _>>()?);
-    text += &format!("{:?}{:?}", restored.pendings()?, restored.others().collect::<Result<Vec<_>, _>>()?);
+    text += &format!("{:?}{:?}", restored.pendings()?, restored.entries()?.collect::<Result<Vec<_>, _>>()?);
     for happened in world.events() {
         if let Some(id) = id_of(happened.placed.event) {
             text += &format!("{:?}", index.find(TransferId::new(id))?);
@@ -220,7 +220,9 @@ fn flags_are_restored_unchanged() {
     let (last, last_timestamp, digest) = (Seq::new(1), account.timestamp, Digest::of(b"x"));
     let decided_at = Timestamp::from_ns(7 << 40);
     let end = GenerationEnd { last, decided_at, recorded: 3, last_timestamp, resume, digest };
-    index.seal(Generation { end, totals: Vec::new(), changes: vec![(place, account)].into() }).unwrap();
+    index
+        .seal(Generation { end, totals: Vec::new(), changes: vec![(place, account)].into(), streams: Vec::new() })
+        .unwrap();
     index.drain().unwrap();
     assert_eq!((index.covered(), index.sealed()), (3, Seq::new(1)));
     drop(index);
@@ -234,7 +236,20 @@ fn flags_are_restored_unchanged() {
 struct BrokenLog;
 
 impl Log for BrokenLog {
+    fn entry_at(&self, _position: Position) -> Result<engine::Entry, journal::Fault> {
+        Err(journal::Fault::Poisoned("unplugged".to_owned()))
+    }
+
     fn transfer_at(&self, _position: Position, _id: TransferId) -> Result<ledger::Transfer, journal::Fault> {
+        Err(journal::Fault::Poisoned("unplugged".to_owned()))
+    }
+
+    fn timestamps(
+        &self,
+        _first: Position,
+        _last: Position,
+        _visit: &mut dyn FnMut(Timestamp),
+    ) -> Result<(), journal::Fault> {
         Err(journal::Fault::Poisoned("unplugged".to_owned()))
     }
 

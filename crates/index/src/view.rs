@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use types::Seq;
+
 use crate::event::IndexUpdate;
 use crate::fault::Fault;
 use crate::fields::{Choices, Field, FieldTable};
@@ -92,6 +94,8 @@ pub(crate) struct Shared {
     version: AtomicU64,
     /// The number of records that are in finished tables.
     covered: AtomicU64,
+    /// The last entry that is in finished tables.
+    sealed: AtomicU64,
     /// How many bytes of the disk merges must leave free.
     pub(crate) kept_free: AtomicU64,
 }
@@ -120,16 +124,21 @@ impl Shared {
 
     /// Replaces the list of runs.
     pub(crate) fn set_runs(&self, state: &mut State, runs: Vec<Listed>) {
-        let covered = runs.last().map_or(0, |listed| listed.run.end().end().recorded);
+        let end = runs.last().map(|listed| listed.run.end().end());
         state.view.runs = Arc::new(runs);
         self.version.fetch_add(1, Ordering::Release);
-        // This store comes last: a ledger that drops covered records must find them in the new list.
-        self.covered.store(covered, Ordering::Release);
+        // These stores come last: an engine that forgets what is covered must find it in the new list.
+        self.covered.store(end.map_or(0, |end| end.recorded), Ordering::Release);
+        self.sealed.store(end.map_or(0, |end| end.last.get()), Ordering::Release);
         self.changed.notify_all();
     }
 
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn sealed(&self) -> Seq {
+        Seq::new(self.sealed.load(Ordering::Acquire))
     }
 
     pub(crate) fn covered(&self) -> u64 {

@@ -1,18 +1,18 @@
-//! The transfers that payments made, which stay in memory.
+//! The transfers of payments, until the engine forgets the payment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 
 use foldhash::fast::RandomState;
-use types::Timestamp;
+use types::{PaymentId, Timestamp};
 
-use crate::chunks::Chunks;
 use crate::{PendingState, Transfer, TransferKey};
 
-/// All transfers of payments, in order of creation and by key.
+/// The transfers of the payments in memory, by key and in order of creation.
 #[derive(Debug, Default)]
 pub(crate) struct Legs {
-    rows: Chunks<Leg>,
-    places: HashMap<TransferKey, usize, RandomState>,
+    legs: HashMap<TransferKey, Leg, RandomState>,
+    in_order: BTreeSet<(Timestamp, TransferKey)>,
 }
 
 /// A transfer and, if it is a pending one, what became of it.
@@ -26,24 +26,31 @@ impl Legs {
     /// Adds a transfer. Returns false if its key is taken.
     pub(crate) fn add(&mut self, transfer: Transfer) -> bool {
         let state = transfer.is_pending().then_some(PendingState::Pending);
-        if self.places.insert(transfer.key, self.rows.len()).is_some() {
-            return false;
+        self.in_order.insert((transfer.timestamp, transfer.key));
+        self.legs.insert(transfer.key, Leg { transfer, state }).is_none()
+    }
+
+    /// Forgets the transfers of a payment, which are numbered from 0 to below `count`.
+    pub(crate) fn forget(&mut self, payment: PaymentId, count: u16) {
+        for number in 0..count {
+            if let Some(leg) = self.legs.remove(&TransferKey::Leg { payment, number }) {
+                self.in_order.remove(&(leg.transfer.timestamp, leg.transfer.key));
+            }
         }
-        self.rows.push(Leg { transfer, state });
-        true
     }
 
     pub(crate) fn find(&self, key: TransferKey) -> Option<&Leg> {
-        self.places.get(&key).and_then(|&place| self.rows.get(place))
+        self.legs.get(&key)
     }
 
     pub(crate) fn find_mut(&mut self, key: TransferKey) -> Option<&mut Leg> {
-        self.places.get(&key).and_then(|&place| self.rows.get_mut(place))
+        self.legs.get_mut(&key)
     }
 
     /// The transfers created after `after`, in order of creation.
     pub(crate) fn transfers_after(&self, after: Timestamp) -> impl Iterator<Item = &Transfer> {
-        let start = self.rows.partition_point(0, |leg| leg.transfer.timestamp <= after);
-        self.rows.from(start).map(|leg| &leg.transfer)
+        let last = TransferKey::Leg { payment: PaymentId::new(u128::MAX), number: u16::MAX };
+        let later = self.in_order.range((Bound::Excluded((after, last)), Bound::Unbounded));
+        later.filter_map(|(_, key)| self.legs.get(key)).map(|leg| &leg.transfer)
     }
 }

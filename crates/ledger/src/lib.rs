@@ -56,7 +56,7 @@ pub use fact::Fact;
 pub use flags::{AccountFlags, IndexedFields, TransferFlags};
 pub use import::{IMPORTS_STAGED_MAX, Import, ImportNumber, ImportProgress, ImportState, ImportStatus, Places};
 pub use limits::Limits;
-pub use metadata::{METADATA_KEY_BYTES_MAX, METADATA_KEYS_MAX, METADATA_VALUE_BYTES_MAX, MetadataOf};
+pub use metadata::{METADATA_KEY_BYTES_MAX, METADATA_KEYS_MAX, METADATA_VALUE_BYTES_MAX, MetadataOf, change_metadata};
 pub use past::{Past, PastTransfer};
 pub use plan::{
     BatchContext, BatchEvent, CHAIN_EVENTS_MAX, ChainFailure, ImportRefusal, Mark, Plan, Planned, Setting, Step,

@@ -23,7 +23,8 @@ pub const METADATA_KEY_BYTES_MAX: usize = 64;
 /// Length of the longest value, in bytes of JSON text.
 pub const METADATA_VALUE_BYTES_MAX: usize = 1_024;
 
-/// All metadata, by what it belongs to, and by key and value.
+/// All metadata, by what it belongs to, and by key and value. The metadata of a payment is in memory only as long as the payment
+/// is, and cannot be found by value.
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
     values: BTreeMap<MetadataOf, BTreeMap<String, String>>,
@@ -35,6 +36,18 @@ impl Metadata {
         self.values.get(&of)
     }
 
+    /// Takes everything about a payment out of memory.
+    pub(crate) fn forget(&mut self, payment: PaymentId) {
+        self.values.remove(&MetadataOf::Payment(payment));
+    }
+
+    /// Brings the metadata of something back that was taken out of memory.
+    pub(crate) fn recall(&mut self, of: MetadataOf, values: BTreeMap<String, String>) {
+        if !values.is_empty() {
+            self.values.insert(of, values);
+        }
+    }
+
     /// Sets each key to its value, or removes the key if the value is `None`.
     pub(crate) fn set(&mut self, of: MetadataOf, changes: &[(String, Option<String>)]) {
         let values = self.values.entry(of).or_default();
@@ -43,6 +56,9 @@ impl Metadata {
                 Some(value) => values.insert(key.clone(), value.clone()),
                 None => values.remove(key),
             };
+            if let MetadataOf::Payment(_) = of {
+                continue;
+            }
             let index = self.index.entry(key.clone()).or_default();
             if let Some(old) = old {
                 index.remove(&(old, of));
@@ -67,5 +83,15 @@ impl Metadata {
         };
         let found = index.range((start, Bound::Unbounded)).take_while(|(candidate, _)| candidate == value);
         found.take(limit).map(|(_, of)| *of).collect()
+    }
+}
+
+/// Sets each key to its value, or removes the key if the value is `None`.
+pub fn change_metadata(metadata: &mut BTreeMap<String, String>, values: &[(String, Option<String>)]) {
+    for (key, value) in values {
+        match value {
+            Some(value) => metadata.insert(key.clone(), value.clone()),
+            None => metadata.remove(key),
+        };
     }
 }

@@ -21,9 +21,9 @@ pub use staged::ImportRefusal;
 pub(crate) use view::View;
 
 use overlay::Overlay;
-use view::set_metadata;
 
 use crate::effect::{Effect, resolution};
+use crate::metadata::change_metadata;
 use crate::{Account, AccountStatus, Address, Book, BookStatus, ChangeStatus, Fact, IndexedFields, Ledger, Limits};
 use crate::{
     MetadataOf, NewAccount, NewTransfer, Outcome, PastTransfer, PendingState, Scheduled, StatusRefusal, Transfer,
@@ -336,7 +336,7 @@ impl<'a> Plan<'a> {
             }
             Fact::MetadataSet { of, values } => {
                 let mut metadata = self.metadata(*of);
-                set_metadata(&mut metadata, values);
+                change_metadata(&mut metadata, values);
                 self.metadata.lay(number, *of, metadata);
             }
             Fact::TransferScheduled(scheduled) => {

@@ -5,7 +5,7 @@
 use types::Timestamp;
 
 use crate::effect::resolution;
-use crate::{Account, AccountPlace, Fact, Ledger, PendingState, Transfer, TransferKey, WARM_EVENTS};
+use crate::{Account, AccountPlace, Fact, Ledger, MetadataOf, PendingState, Transfer, TransferKey, WARM_EVENTS};
 
 /// Where a restart finds the effect of a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,10 @@ pub enum RestoredFrom {
     Tables,
     /// The tables hold at most a part of it, so the restart folds the entry of the fact again.
     Entry,
+    /// The tables list it with the payment that it is about. The restart folds it again if that payment is open.
+    Payment,
+    /// The tables list it. The restart folds the most recent of its kind again, because the state keeps no others.
+    Recent,
 }
 
 impl Fact {
@@ -30,6 +34,7 @@ impl Fact {
             | Self::TransferStaged { .. }
             | Self::TransferFailed { .. }
             | Self::TransferExpired(TransferKey::Client(_)) => RestoredFrom::Tables,
+            Self::MetadataSet { of: MetadataOf::Payment(_), .. } => RestoredFrom::Payment,
             Self::BookOpened(_)
             // A leg, or what resolves one.
             | Self::TransferCreated(
@@ -38,7 +43,7 @@ impl Fact {
             | Self::TransferExpired(TransferKey::Leg { .. })
             | Self::LimitsSet { .. }
             | Self::AddressSet { .. }
-            | Self::MetadataSet { .. }
+            | Self::MetadataSet { of: MetadataOf::Account(_) | MetadataOf::Transfer(_), .. }
             | Self::TransferScheduled(_)
             | Self::ScheduledCancelled { .. }
             | Self::IndexesChosen { .. }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use types::{AccountId, LedgerId, Timestamp, TransferId};
+use types::{AccountId, LedgerId, PaymentId, Timestamp, TransferId};
 
 use crate::recents::Record;
 use crate::{Account, Address, Fact, IndexedFields, Ledger, Limits, MetadataOf, Scheduled, Touched, TransferKey};
@@ -38,6 +38,18 @@ impl Ledger {
     /// The metadata as JSON texts by key.
     pub fn metadata(&self, of: MetadataOf) -> Option<&BTreeMap<String, String>> {
         self.metadata.of(of)
+    }
+
+    /// Brings metadata back into memory, as JSON texts by key.
+    pub fn recall_metadata(&mut self, of: MetadataOf, values: BTreeMap<String, String>) {
+        self.metadata.recall(of, values);
+    }
+
+    /// Takes out of memory what the ledger has of a payment that is not open: its metadata, and its transfers, which are numbered
+    /// from 0 to below `transfers`.
+    pub fn forget_payment(&mut self, payment: PaymentId, transfers: u16) {
+        self.metadata.forget(payment);
+        self.legs.forget(payment, transfers);
     }
 
     /// Up to `limit` things after `after` whose metadata has exactly this JSON text for `key`.

@@ -55,8 +55,8 @@ impl Decider {
     }
 
     /// Lets the ledger drop client transfers that are in the index's tables: the first `recorded` records.
-    pub fn forget_through(&mut self, recorded: u64) {
-        self.engine.forget_through(recorded);
+    pub fn forget_through(&mut self, recorded: u64, covered: Seq) {
+        self.engine.forget_through(recorded, covered);
     }
 
     /// Sets why nothing may be written from now on, as returned by [`crate::Gate::why`], or that writing is allowed.

@@ -1,10 +1,11 @@
 //! What entries did, in the form that the index receives.
 
 use engine::{Applied, Entry, Fact};
+use features::{StoredUpdate, StreamBounds, Update};
 use index::{AccountChanges, GENERATION_ENTRIES, IndexedFact};
 use journal::{EntryOffset, FrameAt, Position, StartAt};
 use ledger::{
-    AccountPlace, IndexedFields, PendingState, RestoredFrom, Touched, Transfer, TransferFlags, TransferKey,
+    AccountPlace, IndexedFields, MetadataOf, PendingState, RestoredFrom, Touched, Transfer, TransferFlags, TransferKey,
     TransferStatus, TrialBalance,
 };
 use types::{Digest, LedgerId, Seq, Timestamp};
@@ -34,6 +35,7 @@ struct GenerationEnd {
     digest: Digest,
     totals: Vec<(LedgerId, TrialBalance)>,
     changes: AccountChanges,
+    streams: Vec<StreamBounds>,
 }
 
 impl FrameNotes {
@@ -66,6 +68,7 @@ impl FrameNotes {
             },
             totals: end.totals,
             changes: end.changes,
+            streams: end.streams,
         });
         (batch, generation)
     }
@@ -99,8 +102,9 @@ impl Notes {
 
     /// Notes an entry; returns true if a generation can end with it, in which case its frame must end too.
     pub fn note(&mut self, placed: EntryOffset, applied: Applied<'_>) -> bool {
-        let Applied { entry, touched, changes, ledger } = applied;
+        let Applied { entry, touched, windows, changes, ledger, streams } = applied;
         self.note_events(placed, entry, touched);
+        self.note_windows(placed, entry, windows);
         let (Fact::StateDigest(state), Some(changes)) = (&entry.fact, changes) else { return false };
         self.changes.push(changes);
         let generation = |seq: Seq| seq.get().checked_div(self.generation);
@@ -115,6 +119,7 @@ impl Notes {
             digest: state.digest,
             totals: ledger.books().filter_map(|book| Some((book.id, ledger.trial_balance(book.id)?))).collect(),
             changes: AccountChanges::default(),
+            streams: streams.bounds().collect(),
         });
         true
     }
@@ -136,6 +141,16 @@ impl Notes {
         self.note(EntryOffset { offset, is_row: position.is_row() }, applied);
     }
 
+    fn note_windows(&mut self, placed: EntryOffset, entry: &Entry, windows: &[StoredUpdate]) {
+        let timestamp = entry.header.decided_at;
+        for StoredUpdate { update, reach } in windows {
+            let Update { stream, entity, .. } = *update;
+            let reach = reach.map(|reach| IndexedFact::WindowReach { stream, entity, reach });
+            let events = [IndexedFact::WindowRecord(*update)].into_iter().chain(reach);
+            self.feed.events.extend(events.map(|event| Noted { placed, timestamp, event }));
+        }
+    }
+
     fn note_events(&mut self, placed: EntryOffset, entry: &Entry, touched: &[Touched]) {
         let FrameNotes { events, chosen, .. } = &mut self.feed;
         let mut note = |timestamp, event| events.push(Noted { placed, timestamp, event });
@@ -143,6 +158,8 @@ impl Notes {
         let facts = entry.fact.ledger_facts();
         match entry.fact.restored_from() {
             RestoredFrom::Entry => note(at, IndexedFact::Other),
+            RestoredFrom::Payment => note(at, payment_event(entry)),
+            RestoredFrom::Recent => note(at, IndexedFact::KeyUsed),
             RestoredFrom::Tables => {}
         }
         for (fact, touched) in facts.iter().zip(touched) {
@@ -198,6 +215,30 @@ impl Notes {
                 ) => unreachable!("{fact:?} touched {touched:?}"),
             }
         }
+    }
+}
+
+/// What an entry about a payment did to it.
+fn payment_event(entry: &Entry) -> IndexedFact {
+    match &entry.fact {
+        Fact::PaymentDecided(decided) => {
+            IndexedFact::Payment { id: decided.payment.get(), seq: entry.header.seq, is_open: decided.status.is_open() }
+        }
+        Fact::PaymentChanged(changed) => {
+            IndexedFact::PaymentChanged { id: changed.payment.get(), closes: !changed.status.is_open() }
+        }
+        Fact::LabelRecorded(recorded) => IndexedFact::PaymentChanged { id: recorded.payment.get(), closes: false },
+        Fact::Ledger(ledger::Fact::MetadataSet { of: MetadataOf::Payment(id), .. }) => {
+            IndexedFact::PaymentChanged { id: id.get(), closes: false }
+        }
+        Fact::JournalStarted { .. }
+        | Fact::JournalContinued { .. }
+        | Fact::Ledger(_)
+        | Fact::ArtifactStored(_)
+        | Fact::PolicyActivated(_)
+        | Fact::StateDigest(_)
+        | Fact::KeyUsed(_)
+        | Fact::Identity(_) => unreachable!("a restart does not find it with a payment"),
     }
 }
 

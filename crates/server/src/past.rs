@@ -3,6 +3,9 @@
 
 mod balances;
 mod entries;
+mod payments;
+
+use std::collections::VecDeque;
 
 use api::past::{Side, TransferFilter};
 use disk::Directory;
@@ -17,6 +20,9 @@ use crate::readers::Asker;
 
 /// Most rows that are read for one answer, so that a filter with few matches cannot run without end.
 pub(crate) const ROWS_SCANNED_MAX: usize = 200_000;
+
+/// Most decoded frames that a query keeps.
+const FRAMES_KEPT_MAX: usize = 4;
 
 /// Why a query about the past fails.
 #[derive(Debug, thiserror::Error)]
@@ -110,8 +116,9 @@ impl From<Found> for Page<Transfer, u64> {
 pub struct PastReader<'a> {
     index: &'a Index,
     reader: FileReader<Directory>,
-    /// The last frame that was read for entries that are not rows. Queries often need several entries of one frame.
-    frame: Vec<(Position, Entry)>,
+    /// The last frames that were read for entries that are not rows, the newest last. Queries often need several entries of one
+    /// frame.
+    frames: VecDeque<Vec<(Position, Entry)>>,
     /// Imports whose rows are visible.
     opened: Vec<ImportNumber>,
     asker: Asker,
@@ -124,7 +131,7 @@ impl<'a> PastReader<'a> {
         opened: Vec<ImportNumber>,
         asker: Asker,
     ) -> Self {
-        Self { index, reader, frame: Vec::new(), opened, asker }
+        Self { index, reader, frames: VecDeque::new(), opened, asker }
     }
 
     /// Ends the query if nobody waits for its answer. Everything that visits many entries calls this for each read.
@@ -338,13 +345,21 @@ impl<'a> PastReader<'a> {
 
     fn entry_at(&mut self, position: Position) -> Result<&Entry, PastError> {
         let find = |frame: &[(Position, Entry)]| frame.binary_search_by_key(&position, |(at, _)| *at).ok();
-        if find(&self.frame).is_none() {
-            self.frame = self.reader.frame_at(position)?;
+        if let Some(held) = self.frames.iter().position(|frame| find(frame).is_some()) {
+            let frame = self.frames.remove(held);
+            self.frames.extend(frame);
+        } else {
+            self.go_on()?;
+            while self.frames.len() >= FRAMES_KEPT_MAX {
+                self.frames.pop_front();
+            }
+            self.frames.push_back(self.reader.frame_at(position)?);
         }
-        match find(&self.frame) {
-            Some(place) => Ok(&self.frame[place].1),
+        let frame = self.frames.back().map(Vec::as_slice).unwrap_or_default();
+        match find(frame) {
+            Some(place) => Ok(&frame[place].1),
             None => {
-                let seq = self.frame.first().map_or(types::Seq::ZERO, |(_, entry)| entry.header.seq);
+                let seq = frame.first().map_or(types::Seq::ZERO, |(_, entry)| entry.header.seq);
                 Err(Fault::damaged_at(position, seq, "no entry starts at this position").into())
             }
         }

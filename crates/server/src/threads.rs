@@ -235,7 +235,7 @@ fn run_engine(
         };
         let Some(asks) = inbox.next(due) else { break };
         metrics.batch_requests.observe(f64::from(u32::try_from(asks.len()).unwrap_or(u32::MAX)));
-        decider.forget_through(shared.index.covered());
+        decider.forget_through(shared.index.covered(), shared.index.sealed());
         let (now, closed) = shared.guard.observe();
         decider.set_closed(closed);
         let batch = decider.work(now, asks);

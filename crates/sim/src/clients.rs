@@ -266,10 +266,7 @@ impl Clients {
                 0 => get(O::ListPending, String::new(), "limit=1000"),
                 _ => get(O::ListScheduled, String::new(), ""),
             },
-            Kind::ListsOfPayments => match rng.below(2) {
-                0 => get(O::ListPayments, String::new(), "limit=1000"),
-                _ => get(O::GetActivePolicy, String::new(), ""),
-            },
+            Kind::ActivePolicy => get(O::GetActivePolicy, String::new(), ""),
             Kind::ListsOfImports => match rng.below(2) {
                 0 => get(O::ListImports, String::new(), ""),
                 _ => get(O::GetImport, self.some_import(rng).to_string(), ""),

@@ -342,7 +342,6 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
         Reply::TransferOrders(answers) => results(answers.iter().map(Result::is_ok).collect()),
         Reply::AccountsPage(Page { items, next }) => page(items.len(), next.is_some()),
         Reply::Pending(Page { items, next }) => page(items.len(), next.is_some()),
-        Reply::Payments(Page { items, next }) => page(items.len(), next.is_some()),
         Reply::Scheduled(Page { items, next }) => page(items.len(), next.is_some()),
         Reply::Imports(all) => items(all.len()),
         Reply::Policy(active) | Reply::PolicyMade((_, active)) => {

@@ -338,7 +338,7 @@ impl Process {
         if self.in_flight.len() >= BATCHES_IN_FLIGHT_MAX {
             return None;
         }
-        self.decider.forget_through(self.index.covered());
+        self.decider.forget_through(self.index.covered(), self.index.sealed());
         let asks = self.queue.take(events);
         let asked: Vec<Request> = asks.iter().map(|ask| ask.request.clone()).collect();
         let batch = self.decider.work(now, asks);

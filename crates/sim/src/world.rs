@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use engine::Engine;
+use features::{RestoredRecord, StreamBounds, StreamId};
 use journal::{Fault, Reader as _};
 use pipeline::{Reading, Step};
-use types::{Seq, Span, Timestamp};
+use types::{Seq, Span, Timestamp, Token};
 
 use crate::checker::{Checker, Violation};
 use crate::clients::{Clients, Kind};
@@ -102,7 +103,7 @@ pub struct Summary {
 
 /// The state of an engine that is visible from outside: the last entry, its clock, what is due next, and the contents
 /// of the windows.
-type Held = (Seq, Timestamp, Option<Timestamp>, (u64, u64));
+type Held = (Seq, Timestamp, Option<Timestamp>, Vec<StreamBounds>, Vec<(StreamId, Token, RestoredRecord)>);
 
 impl World {
     /// Creates the world of this seed. Its machine crashes in the given ways.
@@ -485,7 +486,14 @@ impl World {
 }
 
 fn held(engine: &Engine) -> Held {
-    (engine.applied(), engine.clock(), engine.next_due(), engine.window_sizes())
+    let bounds: Vec<StreamBounds> = engine.windows().bounds().collect();
+    let of_stream = |bounds: &StreamBounds| {
+        let stream = bounds.stream;
+        engine.windows().all(stream).map(move |(entity, record)| (stream, entity, record))
+    };
+    let mut records: Vec<_> = bounds.iter().flat_map(of_stream).collect();
+    records.sort_unstable_by_key(|(stream, entity, record)| (*stream, *entity, record.key));
+    (engine.applied(), engine.clock(), engine.next_due(), bounds, records)
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {

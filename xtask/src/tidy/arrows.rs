@@ -21,8 +21,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["types", "ledger", "features", "policy"]),
     ("fixtures", &["types", "ledger", "policy", "engine"]),
     ("journal", &["types", "ledger", "features", "policy", "engine", "disk"]),
-    ("index", &["types", "ledger", "disk", "journal"]),
-    ("pipeline", &["types", "ledger", "engine", "journal", "index"]),
+    ("index", &["types", "ledger", "features", "engine", "disk", "journal"]),
+    ("pipeline", &["types", "ledger", "features", "engine", "journal", "index"]),
     ("proof", &["disk", "journal"]),
     ("vault", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
@@ -40,8 +40,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "sim",
         &[
-            "types", "ledger", "policy", "engine", "fixtures", "disk", "journal", "index", "pipeline", "vault", "api",
-            "edge", "datadir",
+            "types", "ledger", "features", "policy", "engine", "fixtures", "disk", "journal", "index", "pipeline",
+            "vault", "api", "edge", "datadir",
         ],
     ),
     (

@@ -38,7 +38,7 @@ impl World {
     }
 
     /// Asks while writes are closed.
-    pub(crate) fn ask_closed<O: Operation>(&self, operation: O, why: &WritesClosed) -> Answered<O> {
+    pub(crate) fn ask_closed<O: Operation>(&mut self, operation: O, why: &WritesClosed) -> Answered<O> {
         let command = operation.into();
         let request = Request { tenant: TenantId::new(1), actor: ActorId::new(1), id: RequestId::default(), command };
         O::answer(self.engine.answer_closed(Timestamp::from_ns(2), &request, why))

@@ -207,3 +207,26 @@ fn a_label_is_recorded_once_and_can_be_replaced() {
         ",
     );
 }
+
+#[test]
+fn only_open_payments_stay_in_memory() {
+    check(
+        "
+        pay P1 top_up 90000 customer=alice -> posted
+        pay P2 card 1000 customer=alice -> held
+        pay P3 card 2000 customer=alice -> held
+        in_memory 2
+        capture P2 R1 -> posted
+        in_memory 1
+        refund P2 R2 -> refunded
+        refund P2 R2 -> refunded
+        label P1 fraud -> Now positive=true
+        label P1 fraud -> Before positive=true
+        pay P1 top_up 90000 customer=alice -> posted
+        in_memory 1
+        wait 7d
+        show P3 -> expired
+        in_memory 0
+        ",
+    );
+}

@@ -1,21 +1,28 @@
 //! Stories about payments: each line is a step, with its expected result at the end.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use engine::{
-    Answered, Applied, ChangePayment, CreatePayment, Engine, Entry, NewPayment, Operation, PaymentReply, RecordLabel,
-    Refusal, Request, Verb, account_id, query,
+    Answered, Applied, ChangePayment, CreatePayment, Engine, Entry, Fact, NewPayment, Operation, PastPayment,
+    PastPayments, PaymentReply, RecordLabel, Refusal, Request, Verb, account_id, query,
 };
 use fixtures::token;
 use policy::{AttributeKind, AttributeValue, Policy};
 use types::{ActorId, Amount, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
 /// Runs a story. A step with another result than expected fails the test, and the message shows its line. At the end, a
-/// replay of the entries must reproduce the state.
+/// replay of the entries must reproduce the state. An engine that keeps only open payments in memory must tell the same
+/// story.
 #[track_caller]
 pub(crate) fn check(story: &str) {
-    let mut world = World::new();
+    let [remembered, forgotten] = [false, true].map(|forgets| tell(story, forgets));
+    assert_eq!(remembered.entries(), forgotten.entries(), "an engine that forgets payments makes the same entries");
+}
+
+#[track_caller]
+fn tell(story: &str, forgets: bool) -> World {
+    let mut world = World::new(forgets);
     for line in story.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (step, expected) = line.split_once("->").unwrap_or((line, ""));
         let words: Vec<&str> = step.split_whitespace().collect();
@@ -23,24 +30,49 @@ pub(crate) fn check(story: &str) {
         assert_eq!(found, expected.trim(), "in `{line}`");
     }
     world.replay_equals_live();
+    world
 }
 
 struct World {
     engine: Engine,
     policy: Arc<Policy>,
     now: Timestamp,
-    entries: Vec<Entry>,
+    entries: Entries,
+    forgets: bool,
+}
+
+/// The journal, from which a forgetful engine reads payments.
+#[derive(Debug, Clone, Default)]
+struct Entries(Arc<Mutex<Vec<Entry>>>);
+
+impl Entries {
+    fn push(&self, applied: &Applied<'_>) {
+        self.0.lock().unwrap().push(applied.entry.clone());
+    }
+}
+
+impl PastPayments for Entries {
+    fn find(&self, id: PaymentId) -> Option<PastPayment> {
+        let entries = self.0.lock().unwrap();
+        let decided = |entry: &&Entry| matches!(&entry.fact, Fact::PaymentDecided(decided) if decided.payment == id);
+        let mut payment = PastPayment::new(entries.iter().find(decided)?)?;
+        for entry in entries.iter() {
+            payment.follow(entry);
+        }
+        Some(payment)
+    }
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(forgets: bool) -> Self {
         let bundle = fixtures::bundle(fixtures::WALLET);
         let policy = fixtures::compile(&bundle);
         let mut engine = Engine::new(ShardId::new(0), TenantId::new(1));
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let mut entries = Vec::new();
-        engine.start(now, Origin::new(7), &mut |applied: Applied<'_>| entries.push(applied.entry.clone()));
-        let mut world = Self { engine, policy: Arc::clone(&policy), now, entries };
+        let entries = Entries::default();
+        engine.set_past_payments(Box::new(entries.clone()));
+        engine.start(now, Origin::new(7), &mut |applied: Applied<'_>| entries.push(&applied));
+        let mut world = Self { engine, policy: Arc::clone(&policy), now, entries, forgets };
         let (artifact, activation) = fixtures::installation(&bundle, &policy);
         world.ask(0, artifact).unwrap();
         world.ask(0, activation).unwrap();
@@ -48,11 +80,19 @@ impl World {
     }
 
     fn ask<O: Operation>(&mut self, request: u128, operation: O) -> Answered<O> {
-        let mut sink = |applied: Applied<'_>| self.entries.push(applied.entry.clone());
+        let mut sink = |applied: Applied<'_>| self.entries.push(&applied);
         while self.engine.execute_due(self.now, &mut sink) {}
         let (id, command) = (RequestId::new(request), operation.into());
         let request = Request { tenant: TenantId::new(1), actor: ActorId::new(1), id, command };
-        O::answer(self.engine.execute(self.now, &request, &mut sink))
+        let answer = O::answer(self.engine.execute(self.now, &request, &mut sink));
+        if self.forgets {
+            self.engine.forget_through(0, self.engine.applied());
+        }
+        answer
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        self.entries.0.lock().unwrap().clone()
     }
 
     fn step(&mut self, words: &[&str]) -> String {
@@ -85,7 +125,13 @@ impl World {
                 }
             }
             ["show", id] => outcome(self.ask(0, query::Payment(payment_id(id)))),
-            ["entries"] => self.entries.len().to_string(),
+            ["entries"] => self.entries().len().to_string(),
+            // Without forgetting, this step says nothing.
+            ["in_memory", count] if self.forgets => {
+                assert_eq!(self.engine.payments_in_memory().to_string(), *count);
+                String::new()
+            }
+            ["in_memory", _] => String::new(),
             [verb, id, request] => {
                 let verb = Verb::ALL.into_iter().find(|known| known.name() == *verb).unwrap();
                 let request = request[1..].parse().unwrap();
@@ -133,11 +179,12 @@ impl World {
     #[track_caller]
     fn replay_equals_live(&self) {
         let mut replayed = Engine::new(ShardId::new(0), TenantId::new(1));
-        for entry in &self.entries {
+        let entries = self.entries();
+        for entry in &entries {
             assert!(replayed.agrees_with(entry));
             replayed.apply(entry);
         }
-        assert_eq!(replayed.applied(), Seq::new(self.entries.len() as u64), "every entry is in the journal");
+        assert_eq!(replayed.applied(), Seq::new(entries.len() as u64), "every entry is in the journal");
         assert_eq!(replayed.digest(), self.engine.digest(), "a replay gives the state of the live engine");
     }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use features::{Aggregate, Missing, RecordChange, Stream, StreamId, Update, UpdateOutcome, Window, Windows};
+use features::{
+    Aggregate, Key, Missing, RecordChange, RestoredRecord, StoredUpdate, Stream, StreamId, Update, UpdateOutcome,
+    Window, Windows,
+};
 use proptest::prelude::*;
 use types::{Digest, DigestBuilder, Seq, Span, Timestamp, Token};
 
@@ -196,5 +199,67 @@ proptest! {
         let mut model = Model::default();
         let updates: Vec<Update> = steps.iter().filter_map(|step| model.update(step)).collect();
         prop_assert_eq!(replayed(&updates, records_max), replayed(&updates, records_max));
+    }
+
+    #[test]
+    fn stored_records_restore_the_same_windows(
+        steps in steps(), later in steps(), questions in questions(), records_max in 0_u32..80, entities_max in 1_u32..4,
+    ) {
+        let stream = Stream { id: STREAM, retention: Span::from_ns(RETENTION_NS), records_max, entities_max, recorded_since: Timestamp::ZERO };
+        let (mut windows, mut model, mut stored) = (Windows::default(), Model::default(), Stored::default());
+        windows.open(&stream);
+        for update in steps.iter().filter_map(|step| model.update(step)).collect::<Vec<_>>() {
+            stored.apply(&mut windows, &update);
+        }
+        let mut restored = stored.restored(&windows, &stream);
+        for step in &later {
+            let Some(update) = model.update(step) else { continue };
+            prop_assert_eq!(restored.apply(&update), windows.apply(&update), "{:?}", update);
+            let [one, other] = [&restored, &windows].map(|windows| {
+                let mut digest = DigestBuilder::new("finaira features model test");
+                windows.digest_after(&update, &mut digest);
+                digest.digest()
+            });
+            prop_assert_eq!(one, other, "{:?}", update);
+            for question in &questions {
+                prop_assert_eq!(ask(&restored, &model, question), ask(&windows, &model, question), "{:?}", question);
+            }
+        }
+    }
+}
+
+/// What an index stores of the updates: the records that were held, and where the records of an entity begin.
+#[derive(Default)]
+struct Stored {
+    records: BTreeMap<(Token, Key), (i64, bool)>,
+    reaches: BTreeMap<Token, Timestamp>,
+}
+
+impl Stored {
+    fn apply(&mut self, windows: &mut Windows, update: &Update) {
+        let outcome = windows.apply(update);
+        let Some(StoredUpdate { update, reach }) = windows.stored(update, outcome) else { return };
+        let record = (update.entity, Key { at: update.at, seq: update.seq });
+        match update.change {
+            RecordChange::Insert { value } => self.records.entry(record).or_default().0 = value,
+            RecordChange::Remove => drop(self.records.remove(&record)),
+            RecordChange::Label { positive } => self.records.entry(record).or_default().1 = positive,
+        }
+        let known = self.reaches.entry(update.entity).or_default();
+        *known = reach.unwrap_or_default().max(*known);
+    }
+
+    fn restored(&self, windows: &Windows, stream: &Stream) -> Windows {
+        let mut restored = Windows::default();
+        restored.open(stream);
+        windows.bounds().for_each(|bounds| restored.restore_bounds(&bounds));
+        for (entity, reach) in &self.reaches {
+            let records = self.records.iter().filter(|((of, _), _)| of == entity);
+            let records: Vec<RestoredRecord> = records
+                .map(|((_, key), (value, positive))| RestoredRecord { key: *key, value: *value, positive: *positive })
+                .collect();
+            restored.restore(STREAM, *entity, *reach, &records);
+        }
+        restored
     }
 }

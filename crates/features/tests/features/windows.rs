@@ -124,10 +124,10 @@ fn of_one_instant_the_lower_sequences_are_dropped_first() {
         open retention=100 records_max=2
         A insert 10#5 500                  -> kept
         A insert 20#6 1                    -> kept
-        A insert 20#3 20                   -> window_truncated
+        A insert 20#3 20                   -> trimmed
         A at 20 length=10                  -> 2 21 0
         A at 20 length=11                  -> window_truncated
-        A insert 20#4 300                  -> window_truncated
+        A insert 20#4 300                  -> trimmed
         A at 20 length=10                  -> window_truncated
         A at 25 length=5                   -> 0 0 0
         ",
@@ -254,13 +254,13 @@ fn past_records_max_windows_that_need_what_was_dropped_are_missing() {
         A insert 10#1 1                    -> kept
         A insert 20#2 20                   -> kept
         A label 10#1                       -> kept
-        A insert 30#3 300                  -> window_truncated
+        A insert 30#3 300                  -> trimmed
         A at 30 length=20                  -> 2 320 0
         A at 30 length=21                  -> window_truncated
         A at 15 length=5                   -> 0 0 0
         A at 15 length=6                   -> window_truncated
         A insert 10#4 1                    -> window_truncated
-        A insert 11#5 1                    -> window_truncated
+        A insert 11#5 1                    -> trimmed
         A at 30 length=19                  -> 2 320 0
         A at 30 length=20                  -> window_truncated
         A remove 30#3                      -> kept
@@ -329,15 +329,19 @@ fn an_entity_that_fell_idle_makes_room_for_another() {
 }
 
 #[test]
-fn an_emptied_entity_keeps_its_place_until_the_retention_has_passed() {
+fn an_emptied_entity_leaves_its_place_unless_it_dropped_something() {
     check(
         "
-        open retention=20 entities_max=1
+        open retention=20 entities_max=1 records_max=1
         A insert 10#1 1                    -> kept
         A remove 10#1                      -> kept
-        B insert 11#2 20                   -> too_many_entities
+        held records=0 entities=0
+        B insert 11#2 20                   -> kept
+        B insert 12#3 20                   -> trimmed
+        B remove 12#3                      -> kept
         held records=0 entities=1
-        B insert 30#3 300                  -> kept
+        A insert 13#4 1                    -> too_many_entities
+        A insert 32#5 300                  -> kept
         held records=1 entities=1
         ",
     );
@@ -349,13 +353,13 @@ fn an_entity_is_not_forgotten_while_what_it_dropped_matters() {
         "
         open retention=20 records_max=1
         A insert 10#1 1                    -> kept
-        A insert 25#2 20                   -> window_truncated
-        A insert 26#3 300                  -> window_truncated
+        A insert 25#2 20                   -> trimmed
+        A insert 26#3 300                  -> trimmed
         A remove 26#3                      -> kept
         B insert 40#4 4000                 -> kept
         A at 40 length=20                  -> window_truncated
         A at 40 length=15                  -> 0 0 0
-        B insert 46#5 4000                 -> window_truncated
+        B insert 46#5 4000                 -> trimmed
         A at 46 length=20                  -> 0 0 0
         held records=1 entities=1
         ",
@@ -369,7 +373,7 @@ fn opening_again_widens_and_brings_nothing_back() {
         open retention=10 records_max=1 entities_max=1
         A insert 10#1 1                    -> kept
         A insert 30#2 20                   -> kept
-        A insert 31#3 300                  -> window_truncated
+        A insert 31#3 300                  -> trimmed
         B insert 31#4 4000                 -> too_many_entities
         open retention=40 records_max=2 entities_max=2
         open retention=5 records_max=1 entities_max=1
@@ -380,7 +384,7 @@ fn opening_again_widens_and_brings_nothing_back() {
         B insert 41#6 600000               -> kept
         B at 41 length=10                  -> 1 600000 0
         C at 41 length=21                  -> window_truncated
-        A insert 65#7 7                    -> window_truncated
+        A insert 65#7 7                    -> trimmed
         A at 65 length=25                  -> 1 7 0
         C at 65 length=35                  -> too_many_entities
         C at 65 length=34                  -> 0 0 0
@@ -392,7 +396,7 @@ fn opening_again_widens_and_brings_nothing_back() {
 fn a_stream_that_is_not_open_says_so() {
     check(
         "
-        A insert 10#1 1                    -> unknown_stream
+        A insert 10#1 1                    -> unchanged
         A at 10 length=1                   -> unknown_stream
         held records=0 entities=0
         ",
@@ -458,7 +462,7 @@ fn the_digest_sees_every_part_of_an_update_and_of_its_entity() {
         builder.digest()
     };
     let differing = [
-        "A insert 10#1 1 -> unknown_stream",
+        "A insert 10#1 1 -> unchanged",
         "open retention=9\n A insert 10#1 1 -> kept",
         "open retention=8\n A insert 10#1 1 -> kept",
         "open retention=9\n B insert 10#1 1 -> kept",
@@ -541,6 +545,7 @@ fn run(table: &str) -> (Windows, Option<Update>) {
                 updated = Some(update);
                 match windows.apply(&update) {
                     UpdateOutcome::Kept => "kept".to_owned(),
+                    UpdateOutcome::Trimmed => "trimmed".to_owned(),
                     UpdateOutcome::Unchanged => "unchanged".to_owned(),
                     UpdateOutcome::Dropped(missing) => reason(missing).to_owned(),
                 }

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use features::{Key, RecordChange, RestoredRecord, StreamBounds, StreamId, Update};
 use journal::{Position, StartAt};
 use ledger::{
     Account, AccountPlace, IndexedFields, NewAccount, NewTransfer, PastTransfer, PendingState, Transfer, TransferFlags,
     TransferKey, TransferStatus, TrialBalance,
 };
-use types::{AccountId, Amount, Code, Digest, LedgerId, Origin, PaymentId, Seq, Timestamp, TransferId};
+use types::{AccountId, Amount, Code, Digest, LedgerId, Origin, PaymentId, Seq, Timestamp, Token, TransferId};
 
 use crate::testing::{MemoryDisk, MemoryLog};
 use crate::*;
+
+mod payments;
 
 pub(super) const ORIGIN: Origin = Origin::new(7);
 
@@ -41,6 +44,11 @@ pub(super) struct World {
     random: u64,
     ordered_ids: bool,
     unresolved: Vec<u128>,
+    /// Payments that are open, and all payments.
+    open_payments: Vec<u128>,
+    payments: Vec<u128>,
+    /// Every record that a window may contain.
+    records: Vec<Update>,
     pub(super) chosen: u8,
 }
 
@@ -60,6 +68,9 @@ impl World {
             random: seed,
             ordered_ids,
             unresolved: Vec::new(),
+            open_payments: Vec::new(),
+            payments: Vec::new(),
+            records: Vec::new(),
             chosen: 0,
         }
     }
@@ -85,7 +96,7 @@ impl World {
     fn happen(&mut self, event: IndexedFact, transfer: Option<Transfer>) -> Happened {
         let placed = IndexedEntry { position: self.position(), timestamp: self.now(), event };
         let happened = Happened { placed, transfer };
-        if let Some(transfer) = transfer.filter(|transfer| matches!(transfer.key, TransferKey::Client(_))) {
+        if let Some(transfer) = transfer {
             self.log.push(placed.position, transfer);
         }
         self.eras.last_mut().unwrap().events.push(happened);
@@ -152,14 +163,11 @@ impl World {
                 let id = self.fresh_id();
                 vec![self.happen(IndexedFact::Failed { id, status: TransferStatus::ExceedsCredits.number() }, None)]
             }
-            2 => (0..3)
-                .map(|number| {
-                    let key = TransferKey::Leg { payment: PaymentId::new(self.entries.into()), number };
-                    let (transfer, debit, credit) = self.transfer(key, TransferFlags::NONE);
-                    self.happen(IndexedFact::Leg { debit, credit }, Some(transfer))
-                })
-                .collect(),
+            2 | 10 => self.payment(),
+            11 | 12 if !self.payments.is_empty() => self.payment_change(),
+            13 if !self.records.is_empty() => self.record_change(),
             3 => vec![self.happen(IndexedFact::Other, None)],
+            14 => vec![self.happen(IndexedFact::KeyUsed, None)],
             4 if !self.unresolved.is_empty() => {
                 let id = self.unresolved.remove(0);
                 vec![self.happen(IndexedFact::Expired { id }, None)]
@@ -202,7 +210,7 @@ impl World {
             resume: StartAt { seq: seq.next(), segment, offset: 5 + self.entries, previous: [9; 32] },
             digest: Digest::of(&self.entries.to_le_bytes()),
         };
-        let generation = Generation { end, totals: self.totals(), changes };
+        let generation = Generation { end, totals: self.totals(), changes, streams: self.streams() };
         self.eras.last_mut().unwrap().generation = Some(generation.clone());
         self.eras.push(Era::default());
         self.index.seal(generation).unwrap();
@@ -298,8 +306,24 @@ impl World {
         let mut pendings: Vec<_> = pendings.into_values().collect();
         pendings.sort_unstable();
         assert_eq!(restored.pendings().unwrap(), pendings);
-        let others = events.iter().filter(|placed| placed.event == IndexedFact::Other).map(|placed| placed.position);
-        assert_eq!(restored.others().collect::<Result<Vec<_>, _>>().unwrap(), others.collect::<Vec<_>>());
+        let mut open: BTreeMap<u128, Vec<Position>> = BTreeMap::new();
+        for placed in &events {
+            if let IndexedFact::Payment { id, is_open: true, .. } = placed.event {
+                open.insert(id, vec![placed.position]);
+            }
+            if let IndexedFact::PaymentChanged { id, closes } = placed.event {
+                open.entry(id).and_modify(|entries| entries.push(placed.position));
+                if closes {
+                    open.remove(&id);
+                }
+            }
+        }
+        let is_listed = |event| matches!(event, IndexedFact::Other | IndexedFact::KeyUsed);
+        let others = events.iter().filter(|placed| is_listed(placed.event)).map(|placed| placed.position);
+        let mut entries: Vec<Position> = others.chain(open.into_values().flatten()).collect();
+        entries.sort_unstable();
+        assert_eq!(restored.entries().unwrap().collect::<Result<Vec<_>, _>>().unwrap(), entries);
+        self.check_restored_windows(restored, kept);
     }
 
     fn check_positions(&self, expected: &dyn Fn(&Happened) -> bool, query: &dyn Fn(Bounds, bool) -> Positions) {
@@ -357,6 +381,7 @@ impl World {
             }
         }
         self.check_ids();
+        self.check_payments();
         self.check_generations();
         for field in Field::ALL {
             let ledger = LedgerId::new(1);
@@ -390,6 +415,10 @@ impl World {
             })
         };
         for happened in self.events() {
+            let at = happened.placed.timestamp;
+            if happened.transfer.is_some() && at <= Timestamp::from_ns(1_000 + covered * 10) {
+                assert!(past.has_timestamp(at), "{happened:?}");
+            }
             let Some(id) = id_of(happened.placed.event) else { continue };
             let state = match happened.placed.event {
                 IndexedFact::Failed { status, .. } => IdState::Failed(status),
@@ -401,6 +430,11 @@ impl World {
                 | IndexedFact::Leg { .. }
                 | IndexedFact::Expired { .. }
                 | IndexedFact::Account { .. }
+                | IndexedFact::Payment { .. }
+                | IndexedFact::PaymentChanged { .. }
+                | IndexedFact::WindowRecord(_)
+                | IndexedFact::WindowReach { .. }
+                | IndexedFact::KeyUsed
                 | IndexedFact::Other => IdState::Created,
             };
             let found = self.index.find(TransferId::new(id)).unwrap();

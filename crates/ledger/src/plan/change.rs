@@ -2,9 +2,8 @@
 
 use types::{AccountId, LedgerId, Timestamp};
 
-use super::view::set_metadata;
 use super::{Planned, View};
-use crate::metadata::{METADATA_KEY_BYTES_MAX, METADATA_KEYS_MAX, METADATA_VALUE_BYTES_MAX};
+use crate::metadata::{METADATA_KEY_BYTES_MAX, METADATA_KEYS_MAX, METADATA_VALUE_BYTES_MAX, change_metadata};
 use crate::refusal::{ensure, refuse};
 use crate::{Address, ChangeStatus as S, Detail, Fact, IndexedFields, Limits, MetadataOf, PastTransfer, StatusRefusal};
 
@@ -35,7 +34,7 @@ pub(super) fn metadata(
 ) -> Planned<S> {
     let present = view.metadata(of);
     let mut after = present.clone();
-    set_metadata(&mut after, values);
+    change_metadata(&mut after, values);
     let checked = check_subject(view, of).and_then(|()| {
         let key_fits = |key: &str| (1..=METADATA_KEY_BYTES_MAX).contains(&key.len());
         let value_fits = |value: &Option<String>| value.as_ref().is_none_or(|v| v.len() <= METADATA_VALUE_BYTES_MAX);

@@ -174,13 +174,3 @@ impl View for Plan<'_> {
         (creates && self.facts.iter().any(planned)) || self.ledger.is_transfer_time(at)
     }
 }
-
-/// Sets each key to its value, or removes the key if the value is `None`.
-pub(super) fn set_metadata(metadata: &mut BTreeMap<String, String>, values: &[(String, Option<String>)]) {
-    for (key, value) in values {
-        match value {
-            Some(value) => metadata.insert(key.clone(), value.clone()),
-            None => metadata.remove(key),
-        };
-    }
-}

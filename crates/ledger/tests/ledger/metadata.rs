@@ -18,9 +18,9 @@ fn values_are_set_changed_removed_and_found() {
         meta T9 color="red"                  transfer_not_found
         meta T2 color="red"                  transfer_not_found
         meta A1 color="red"                  exists
-        found color="red" A1 T1 P7
+        found color="red" A1 T1
         meta A1 color="blue" size=           created
-        found color="red" T1 P7
+        found color="red" T1
         found color="blue" A1
         found size=1
         meta A1 size=                        exists

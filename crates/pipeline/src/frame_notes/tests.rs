@@ -7,6 +7,7 @@ use engine::{
     ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, DepartedHistory, Header, IdentityFact, KeyUsed, LabelRecorded,
     PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, StateDigest,
 };
+use features::Windows;
 use ledger::{
     Account, Book, Import, ImportNumber, ImportState, Ledger, Limits, MetadataOf, NewAccount, NewTransfer, Scheduled,
 };
@@ -67,6 +68,7 @@ fn ledger_facts() -> Vec<(ledger::Fact, Touched)> {
         (Fact::LimitsSet { account, limits: Limits::NONE }, Touched::Nothing),
         (Fact::AddressSet { account, address: "bank:de".parse().unwrap() }, Touched::Nothing),
         (Fact::MetadataSet { of: MetadataOf::Account(account), values: Vec::new() }, Touched::Nothing),
+        (Fact::MetadataSet { of: MetadataOf::Payment(PAYMENT), values: Vec::new() }, Touched::Nothing),
         (Fact::TransferScheduled(scheduled), Touched::Nothing),
         (Fact::ScheduledCancelled { id: ID }, Touched::Failed),
         (Fact::IndexesChosen { ledger: LEDGER, fields: IndexedFields::CODE }, Touched::Nothing),
@@ -197,7 +199,8 @@ fn events_of(fact: Fact, touched: &[Touched]) -> Vec<IndexedFact> {
     };
     let entry = Entry { header, fact, sealed: None };
     let mut notes = Notes::new(Seq::ZERO);
-    let applied = Applied { entry: &entry, touched, changes: None, ledger: &Ledger::default() };
+    let (ledger, streams) = (Ledger::default(), Windows::default());
+    let applied = Applied { entry: &entry, touched, windows: &[], changes: None, ledger: &ledger, streams: &streams };
     notes.note(EntryOffset { offset: 0, is_row: false }, applied);
     notes.feed.events.iter().map(|noted| noted.event).collect()
 }
@@ -217,6 +220,14 @@ fn a_restart_finds_every_fact_in_the_tables_or_folds_its_entry_again() {
             RestoredFrom::Entry => assert_eq!(folded, 1, "{fact:?} is listed for replay, once: {events:?}"),
             RestoredFrom::Tables if matches!(fact, Fact::StateDigest(_)) => assert_eq!(events, []),
             RestoredFrom::Tables => assert_eq!((folded, in_tables), (0, 1), "{fact:?} is in a table: {events:?}"),
+            RestoredFrom::Recent => assert_eq!(events, [IndexedFact::KeyUsed], "{fact:?}"),
+            RestoredFrom::Payment => {
+                let is_listed = |event: &&IndexedFact| {
+                    matches!(event, IndexedFact::Payment { .. } | IndexedFact::PaymentChanged { .. })
+                };
+                let listed = events.iter().filter(is_listed).count();
+                assert_eq!((folded, listed), (0, 1), "{fact:?} is listed with its payment: {events:?}");
+            }
         }
     }
 }

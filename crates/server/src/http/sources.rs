@@ -8,8 +8,8 @@ use api::Problem;
 use api::past::{Clock, Instant, Sums, TransferFilter};
 use datadir::KeyStore;
 use disk::Directory;
-use edge::{Installed, Installer, Past, Sources, StatementPage, Wanted, WithState};
-use engine::{Answered, Operation, Page};
+use edge::{Installed, Installer, Past, PaymentsWanted, Sources, StatementPage, Wanted, WithState};
+use engine::{Answered, Operation, Page, Payment};
 use journal::EntryInContext;
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
@@ -122,6 +122,10 @@ impl Past for Running {
         limit: usize,
     ) -> Result<StatementPage, Failure> {
         Ok(self.0.past(move |history| history.statement(&account, times, limit)).await?)
+    }
+
+    async fn payments(&self, wanted: PaymentsWanted, at: Timestamp) -> Result<Page<Payment, Seq>, Failure> {
+        Ok(self.0.past(move |history| history.payments(wanted, at)).await?)
     }
 
     async fn totals_at(&self, ledger: LedgerId, at: Timestamp) -> Result<Sums, Failure> {

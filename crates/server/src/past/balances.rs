@@ -50,7 +50,7 @@ impl PastReader<'_> {
     /// happened before the reservation itself, nothing is reserved.
     ///
     /// # Errors
-    /// If a read fails, or the account has more than [`ROWS_SCANNED_MAX`] transfers.
+    /// If a read fails, or the account has more than `ROWS_SCANNED_MAX` transfers.
     pub fn account_at_occurred(&mut self, account: &Account, at: Timestamp) -> Result<Account, PastError> {
         let Some(place) = self.account_place(account.id)? else { return Ok(account.emptied()) };
         let mut positions = Vec::new();

@@ -71,6 +71,6 @@ kinds! {
     LookupTransfers = 1,
     ListsOfAccounts = 2,
     ListsOfTransfers = 2,
-    ListsOfPayments = 1,
+    ActivePolicy = 1,
     ListsOfImports = 1,
 }

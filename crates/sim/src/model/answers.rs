@@ -38,10 +38,6 @@ impl Model {
                 same(metadata == payment.metadata, "the metadata of a payment")?;
                 self.payments.shows(at, payment)
             }
-            Reply::Payments(Page { items, .. }) => items.iter().try_for_each(|payment| {
-                let reply = engine::PaymentReply { payment: payment.clone(), decided: None, metadata: [].into() };
-                self.payments.shows(at, &reply)
-            }),
             Reply::Label((_, label)) => {
                 let known = self.payments.all.get(&label.payment).and_then(|paid| paid.label.clone());
                 same(known == Some((label.label.name.clone(), label.label.positive)), "the label")
@@ -178,9 +174,6 @@ impl Turn<'_, '_> {
                         && made.transfer.expires_at().is_none_or(|expiry| expiry > at)
                 };
                 told.next.is_some() || told.items.len() == books.transfers.values().filter(waits).count()
-            }
-            (Query::Payments(_), Reply::Payments(told)) => {
-                told.next.is_some() || told.items.len() == model.payments.all.len()
             }
             (Query::Import(asked), Reply::Import(told)) => told.import.id == asked.0,
             (Query::Ledgers(_), Reply::Ledgers(_))

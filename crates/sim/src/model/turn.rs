@@ -294,7 +294,6 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::PendingStates(_)
         | Reply::AccountsOpened(_)
         | Reply::Payment(_)
-        | Reply::Payments(_)
         | Reply::Import(_)
         | Reply::Imports(_)
         | Reply::Policy(_)
