@@ -70,6 +70,11 @@ pub struct Payment {
 }
 
 impl Payment {
+    /// When the payment was decided.
+    pub(crate) fn decided_at(&self) -> &str {
+        &self.decided_at
+    }
+
     /// A payment with its decision. Lists leave the decision out.
     ///
     /// # Errors

@@ -401,6 +401,20 @@ impl Fields {
         }
     }
 
+    /// A required array of 1 to `most` values.
+    pub(crate) fn list(&mut self, name: &str, most: usize) -> Result<Vec<Json>, Problem> {
+        let expected = format!("expected an array of 1 to {most} {name}");
+        let list = self.required(name, |fields, name| match fields.take(name) {
+            None => Ok(None),
+            Some(Json::List(list)) => Ok(Some(list)),
+            Some(other) => Err(fields.invalid(name, format!("found {}, {expected}", other.found()))),
+        })?;
+        if !(1..=most).contains(&list.len()) {
+            return Err(self.invalid(name, format!("found an array of {}, {expected}", list.len())));
+        }
+        Ok(list)
+    }
+
     /// Reads a whole number from `min` to `max`.
     pub(crate) fn number(&mut self, name: &str, min: u32, max: u32) -> Result<Option<u32>, Problem> {
         let found = match self.take(name) {

@@ -213,15 +213,7 @@ fn each<T>(
     known: &[&str],
     read: impl Fn(usize, &mut Fields) -> Result<T, Problem>,
 ) -> Result<Vec<T>, Problem> {
-    let expected = format!("expected an array of 1 to {ORDERS_MAX} {name}");
-    let list = batch.required(name, |fields, name| match fields.take(name) {
-        None => Ok(None),
-        Some(Json::List(list)) => Ok(Some(list)),
-        Some(other) => Err(fields.invalid(name, format!("found {}, {expected}", other.found()))),
-    })?;
-    if !(1..=ORDERS_MAX).contains(&list.len()) {
-        return Err(batch.invalid(name, format!("found an array of {}, {expected}", list.len())));
-    }
+    let list = batch.list(name, ORDERS_MAX)?;
     let pointer = batch.pointer_of(name);
     let order = |(place, value)| read(place, &mut Fields::of(value, format!("{pointer}/{place}"))?.among(known)?);
     list.into_iter().enumerate().map(order).collect()

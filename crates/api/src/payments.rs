@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use engine::NewPayment;
+use engine::{NewPayment, PAYMENTS_MAX};
 use policy::{Attribute, AttributeKind, AttributeValue, Entity, PaymentType, PaymentTypeIdx, Policy};
 use types::{Amount, Asset, Digest, Name, PaymentId, RequestId, Sealed, Timestamp, Token};
 use utoipa::ToSchema;
@@ -59,12 +59,37 @@ pub struct PaymentRequest {
     attributes: Vec<(String, Json)>,
 }
 
+/// The fields of a payment.
+const KNOWN: &[&str] = &["id", "type", "amount", "asset", "attributes", "occurred_at"];
+
+/// A batch of payments.
+#[derive(ToSchema)]
+#[schema(as = NewPayments)]
+#[expect(dead_code, missing_debug_implementations, reason = "only its schema is used")]
+pub struct PaymentsBody {
+    /// 1 to 1000 payments. They are decided in this order, one after another.
+    payments: Vec<PaymentBody>,
+}
+
 impl PaymentRequest {
     /// Parses the body of `POST /v1/payments`.
     pub fn parse(source: &IdSource<'_>, body: &[u8]) -> Result<Self, Problem> {
-        const KNOWN: &[&str] = &["id", "type", "amount", "asset", "attributes", "occurred_at"];
         let mut fields = Fields::of_body(body, KNOWN)?;
-        let payment = source.id("/v1/payments", &mut fields)?;
+        Self::of(source.id("/v1/payments", &mut fields)?, &mut fields)
+    }
+
+    /// Parses the body of `POST /v1/payments/batch`: each payment, or what is wrong with it.
+    pub fn parse_batch(source: &IdSource<'_>, body: &[u8]) -> Result<Vec<Result<Self, Problem>>, Problem> {
+        let mut batch = Fields::of_body(body, &["payments"])?;
+        let list = batch.list("payments", PAYMENTS_MAX)?;
+        let payment = |(place, value): (usize, Json)| {
+            let mut fields = Fields::of(value, String::new())?.among(KNOWN)?;
+            Self::of(source.nth_id("/v1/payments/batch", place, &mut fields)?, &mut fields)
+        };
+        Ok(list.into_iter().enumerate().map(payment).collect())
+    }
+
+    fn of(payment: PaymentId, fields: &mut Fields) -> Result<Self, Problem> {
         let named =
             |fields: &mut Fields, name: &str| fields.text(name, "a string with a payment type", Name::BYTES_MAX);
         let payment_type = fields.required("type", named)?;

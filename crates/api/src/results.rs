@@ -4,24 +4,25 @@ use engine::{AccountReply, AnyTransfer, Made, Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::decisions::Payment;
 use crate::problem::Problem;
 use crate::responses::{Account, Assets, Transfer, Unknown};
 
 /// The results of a batch.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct BatchResults {
-    /// One result for each account or transfer, in the order of the request.
+    /// One result for each account, transfer or payment, in the order of the request.
     results: Vec<OrderResult>,
 }
 
-/// The result of one account or transfer of a batch.
+/// The result of one account, transfer or payment of a batch.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct OrderResult {
-    /// `created`; `scheduled` for a transfer with a future time; `exists` if an equal account or transfer was created
+    /// `created`; `scheduled` for a transfer with a future time; `exists` if an equal account, transfer or payment was created
     /// earlier; otherwise the stable code of the refusal.
     #[schema(example = "created")]
     status: &'static str,
-    /// When the account or transfer was created, by this request or earlier.
+    /// When the account or transfer was created, or the payment decided, by this request or earlier.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "date-time")]
     timestamp: Option<String>,
@@ -31,18 +32,21 @@ struct OrderResult {
     /// The transfer, if there is one, with the balances of both accounts right after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     transfer: Option<Box<Transfer>>,
+    /// The payment with its decision, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<Box<Payment>>,
     #[serde(flatten)]
     refused: Option<Refused>,
 }
 
-/// Why an account or transfer was refused.
+/// Why an account, transfer or payment was refused. A payment that the policy declines is not refused: it has a decision.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct Refused {
     /// What the code means. The text is the same for every request.
     title: String,
-    /// What is wrong with this particular account or transfer.
+    /// What is wrong with this particular account, transfer or payment.
     detail: String,
-    /// Where the error is: a JSON pointer into the account or transfer.
+    /// Where the error is: a JSON pointer into the account, transfer or payment.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
     /// For a refusal of the ledger, its permanent number in the table of the operation.
@@ -65,6 +69,7 @@ impl BatchResults {
                 timestamp: Some(account.account.timestamp.to_string()),
                 account: Some(Account::with_details(account, assets)?),
                 transfer: None,
+                payment: None,
                 refused: None,
             })
         })
@@ -82,8 +87,24 @@ impl BatchResults {
                 (AnyTransfer::Scheduled(_), Made::Before) => ("exists", None),
             };
             let transfer = Some(Box::new(Transfer::any(transfer, assets)?));
-            Ok(OrderResult { status, timestamp, account: None, transfer, refused: None })
+            Ok(OrderResult { status, timestamp, account: None, transfer, payment: None, refused: None })
         })
+    }
+
+    /// The answer to a batch of payments.
+    pub fn of_payments(answers: Vec<Result<(Made, Payment), Problem>>) -> Self {
+        let result = |answer: Result<(Made, Payment), Problem>| match answer {
+            Ok((made, payment)) => OrderResult {
+                status: status_name(made),
+                timestamp: Some(payment.decided_at().to_owned()),
+                account: None,
+                transfer: None,
+                payment: Some(Box::new(payment)),
+                refused: None,
+            },
+            Err(problem) => OrderResult::refused(&problem),
+        };
+        Self { results: answers.into_iter().map(result).collect() }
     }
 
     fn of<T>(
@@ -92,15 +113,14 @@ impl BatchResults {
     ) -> Result<Self, Unknown> {
         let results = answers.iter().map(|answer| match answer {
             Ok((made, it)) => shown(*made, it),
-            Err(refusal) => Ok(OrderResult::refused(refusal)),
+            Err(refusal) => Ok(OrderResult::refused(&Problem::from(refusal))),
         });
         Ok(Self { results: results.collect::<Result<_, _>>()? })
     }
 }
 
 impl OrderResult {
-    fn refused(refusal: &Refusal) -> Self {
-        let problem = Problem::from(refusal);
+    fn refused(problem: &Problem) -> Self {
         let code = problem.code();
         let refused = Refused {
             title: code.title(),
@@ -108,7 +128,14 @@ impl OrderResult {
             field: problem.field().map(str::to_owned),
             number: code.number(),
         };
-        Self { status: code.as_str(), timestamp: None, account: None, transfer: None, refused: Some(refused) }
+        Self {
+            status: code.as_str(),
+            timestamp: None,
+            account: None,
+            transfer: None,
+            payment: None,
+            refused: Some(refused),
+        }
     }
 }
 

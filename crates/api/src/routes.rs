@@ -110,6 +110,8 @@ pub enum Operation {
     /// The progress of the index.
     GetIndex,
     CreatePayment,
+    /// Decides a batch of payments, sent as JSON.
+    CreatePaymentBatch,
     ListPayments,
     GetPayment,
     GetDecision,
@@ -347,6 +349,7 @@ impl Operation {
             Self::QueryTransfers => "queryTransfers",
             Self::GetIndex => "getIndex",
             Self::CreatePayment => "createPayment",
+            Self::CreatePaymentBatch => "createPaymentBatch",
             Self::ListPayments => "listPayments",
             Self::GetPayment => "getPayment",
             Self::GetDecision => "getDecision",

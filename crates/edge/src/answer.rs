@@ -9,7 +9,7 @@ use ledger::Assets;
 use crate::call::{Call, Trial, unnamed};
 use crate::response::Response;
 use crate::sources::{Installation, Past, Sources};
-use crate::{changes, imports, ledgers, orders, packed, past, payments, personal, policies};
+use crate::{changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal, policies};
 
 /// The result of a handler.
 pub(crate) type Handled<F> = Result<Response, F>;
@@ -65,6 +65,7 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::DiscardImport => imports::discard(self, call).await,
             Operation::QueryAccounts => packed::query_accounts(self, call).await,
             Operation::CreatePayment => payments::create(self, call).await,
+            Operation::CreatePaymentBatch => payment_batch::create(self, call).await,
             Operation::GetPayment => payments::get(self, call).await,
             Operation::GetDecision => payments::get_decision(self, call).await,
             Operation::GetPersonalData => personal::get(self, call).await,
@@ -155,6 +156,7 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::QueryAccounts
             | Operation::GetIndex
             | Operation::CreatePayment
+            | Operation::CreatePaymentBatch
             | Operation::GetPayment
             | Operation::GetDecision
             | Operation::GetPersonalData

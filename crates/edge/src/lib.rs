@@ -20,6 +20,7 @@ mod ledgers;
 mod orders;
 mod packed;
 mod past;
+mod payment_batch;
 mod payments;
 mod personal;
 mod policies;

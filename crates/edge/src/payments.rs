@@ -22,7 +22,7 @@ use crate::response::Response;
 use crate::sources::{Past, PaymentsWanted, Sources};
 
 /// How often a payment is parsed if the policy keeps changing before the engine decides it.
-const PARSES_MAX: u32 = 5;
+pub(crate) const PARSES_MAX: u32 = 5;
 
 pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let request = PaymentRequest::parse(&edge.ids(call), call.body)?;
@@ -145,7 +145,12 @@ impl<S: Sources + Sync> Edge<S> {
 
     /// Replaces entity keys with tokens and seals personal data. A dry run creates no keys: it seals nothing, and an unknown
     /// entity gets a token that is valid only for this request.
-    fn tokenised(&self, parsed: ParsedPayment, content: Digest, trial: Trial) -> Result<NewPayment, Problem> {
+    pub(crate) fn tokenised(
+        &self,
+        parsed: ParsedPayment,
+        content: Digest,
+        trial: Trial,
+    ) -> Result<NewPayment, Problem> {
         let (tenant, keys) = (self.installation.tenant, self.sources.keys());
         if trial == Trial::Dry {
             let token = |kind: &Name, value: &str, personal| {

@@ -17,8 +17,8 @@ use crate::identity::{CredentialAdded, PrincipalAdded};
 use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch};
 use crate::reply::{EventResult, LabelReply, Made, Page, PaymentReply, TransferResults};
 use crate::{
-    ActivatePolicy, ActivePolicy, Answer, ChangePayment, CreatePayment, Engine, ImportCommand, OpenLedger, RecordLabel,
-    Refusal, Reply, ReverseTransfer, Sink, query,
+    ActivatePolicy, ActivePolicy, Answer, ChangePayment, CreatePayment, CreatePaymentBatch, Engine, ImportCommand,
+    OpenLedger, RecordLabel, Refusal, Reply, ReverseTransfer, Sink, query,
 };
 
 /// A command and who sent it.
@@ -138,6 +138,7 @@ one_of! {
         OpenLedger(OpenLedger),
         OpenAccountBatch(OpenAccountBatch),
         CreateTransferBatch(CreateTransferBatch),
+        CreatePaymentBatch(CreatePaymentBatch),
         ReverseTransfer(ReverseTransfer),
         CancelScheduled(CancelScheduled),
         SetAddress(SetAddress),
@@ -187,6 +188,7 @@ operations! {
         SetPaymentMetadata(SetPaymentMetadata) -> (Made, Box<PaymentReply>),
         ChooseIndexes(ChooseIndexes) -> Made,
         CreatePayment(CreatePayment) -> (Made, Box<PaymentReply>),
+        CreatePaymentBatch(CreatePaymentBatch) -> Vec<Result<(Made, Box<PaymentReply>), Refusal>>,
         ChangePayment(ChangePayment) -> (Made, Box<PaymentReply>),
         RecordLabel(RecordLabel) -> (Made, LabelReply),
         StoreArtifact(ArtifactChunk) -> Made,

@@ -14,16 +14,25 @@ use types::{
     AccountId, Amount, Digest, DigestBuilder, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, Timestamp, Token,
 };
 
+use crate::command::Execute;
 use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{
     AtDeadline, CaptureTerms, Deadline, Entry, Fact, LegRefusal, PaymentDecided, PaymentStatus, PlainValue,
     StreamOpened,
 };
-use crate::{Answered, Engine, Made, PaymentReply, Refusal};
+use crate::guard::Guarding;
+use crate::{Answered, Engine, Made, PaymentReply, Refusal, Request, Sink};
 
 /// Decide a payment, and post, hold or refuse it.
 #[derive(Debug, Clone)]
 pub struct CreatePayment(pub Box<NewPayment>);
+
+/// Decide a batch of payments, one after another. Each has its own answer, the same as if it had been sent alone.
+#[derive(Debug, Clone)]
+pub struct CreatePaymentBatch(pub Vec<CreatePayment>);
+
+/// The most payments of a batch.
+pub const PAYMENTS_MAX: usize = 1_000;
 
 /// A payment to decide. Its `Debug` form shows no attributes, because some of them are personal.
 #[derive(Clone)]
@@ -110,6 +119,30 @@ impl Decide for CreatePayment {
         }
         Ok((Made::Now, reply))
     }
+}
+
+impl Execute for CreatePaymentBatch {
+    fn events_count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self> {
+        let decide = |payment: &CreatePayment| {
+            let id = payment.0.payment;
+            engine.with_payment(Some(id), |engine| {
+                payment.carry_out(engine, now, (request.actor, RequestId::new(id.get())), sink)
+            })
+        };
+        Ok(self.0.iter().map(decide).collect())
+    }
+
+    fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
+        None
+    }
+}
+
+impl Guarding for CreatePaymentBatch {
+    const MAKES_MANY: bool = true;
 }
 
 impl Engine {

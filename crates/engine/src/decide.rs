@@ -1,7 +1,7 @@
 //! Commands that make at most one entry: what each decides, and what it answers.
 
 use ledger::{Book, Outcome};
-use types::{Asset, LedgerId, PaymentId, RequestId, Sealed, Timestamp};
+use types::{ActorId, Asset, LedgerId, PaymentId, RequestId, Sealed, Timestamp};
 
 use crate::command::Execute;
 use crate::entry::{ArtifactChunk, Entry, Fact};
@@ -19,6 +19,25 @@ pub(crate) trait Decide: Operation {
 
     /// The answer, right after the entry was applied.
     fn made(&self, engine: &mut Engine, entry: &Entry) -> Answered<Self>;
+
+    /// Decides the command and makes its entry, if there is one.
+    fn carry_out(
+        &self,
+        engine: &mut Engine,
+        now: Timestamp,
+        (actor, request): (ActorId, RequestId),
+        sink: &mut dyn Sink,
+    ) -> Answered<Self> {
+        match self.decide(engine, engine.next_instant(now), request)? {
+            Decided::Before(reply) => Ok(reply),
+            Decided::Now(recording) => {
+                let entry = engine.commit(now, actor, request, recording, sink);
+                let answer = self.made(engine, &entry);
+                engine.journal_digest(now, sink);
+                answer
+            }
+        }
+    }
 }
 
 /// The decision about a command that is not refused.
@@ -48,16 +67,7 @@ impl<D: Decide> Execute for D {
     }
 
     fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self> {
-        let at = engine.next_instant(now);
-        match self.decide(engine, at, request.id)? {
-            Decided::Before(reply) => Ok(reply),
-            Decided::Now(recording) => {
-                let entry = engine.commit(now, request.actor, request.id, recording, sink);
-                let answer = self.made(engine, &entry);
-                engine.journal_digest(now, sink);
-                answer
-            }
-        }
+        self.carry_out(engine, now, (request.actor, request.id), sink)
     }
 
     fn without_entry(&self, engine: &Engine, at: Timestamp, request: &Request) -> Option<Answered<Self>> {

@@ -39,7 +39,7 @@ use std::sync::Arc;
 use features::{RestoredRecord, StoredUpdate, StreamBounds, StreamId, Windows};
 use ledger::{Account, AccountPlace, Ledger, Touched};
 use policy::Policy;
-use types::{ActorId, Digest, LedgerId, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp, Token};
+use types::{ActorId, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp, Token};
 
 pub use accounts_page::{ACCOUNTS_EXAMINED_MAX, AccountFilter};
 pub use activate_policy::ActivatePolicy;
@@ -52,7 +52,7 @@ pub use closed::WritesClosed;
 pub use command::{
     Answered, Command, Dry, DryRun, EVENTS_MAX, Guardable, GuardedCommand, Operation, PAGE_MAX, Query, Request,
 };
-pub use create_payment::{CreatePayment, NewPayment, account_id};
+pub use create_payment::{CreatePayment, CreatePaymentBatch, NewPayment, PAYMENTS_MAX, account_id};
 pub use decide::OpenLedger;
 pub use details::{AccountName, AccountNameParseError, AccountReply, AnyTransfer, MetadataChanges, TransferReply};
 pub use entry::{
@@ -332,12 +332,11 @@ impl Engine {
     pub fn execute(&mut self, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answer {
         assert_eq!(request.tenant, self.tenant, "ENG-9: a request reaches the shard of its tenant");
         self.journal_digest(now, sink);
-        self.with_payment(request, |engine| request.execute(engine, now, sink))
+        self.with_payment(request.payment(), |engine| request.execute(engine, now, sink))
     }
 
-    /// Does something while the payment that a request is about is in memory.
-    fn with_payment<T>(&mut self, request: &Request, work: impl FnOnce(&mut Self) -> T) -> T {
-        let payment = request.payment();
+    /// Does something while a payment is in memory.
+    fn with_payment<T>(&mut self, payment: Option<PaymentId>, work: impl FnOnce(&mut Self) -> T) -> T {
         if let Some(id) = payment {
             self.state.recall(id);
         }
@@ -353,7 +352,7 @@ impl Engine {
     /// without an entry. Packed batches and imports are refused as a whole.
     pub fn answer_closed(&mut self, now: Timestamp, request: &Request, closed: &WritesClosed) -> Answer {
         let at = self.next_instant(now);
-        let answer = self.with_payment(request, |engine| request.without_entry(engine, at));
+        let answer = self.with_payment(request.payment(), |engine| request.without_entry(engine, at));
         answer.unwrap_or_else(|| Err(Refusal::WritesClosed(closed.clone())))
     }
 

@@ -133,6 +133,7 @@ impl<'a> Call<'a> {
             | Operation::QueryTransfers
             | Operation::GetIndex
             | Operation::CreatePayment
+            | Operation::CreatePaymentBatch
             | Operation::ListPayments
             | Operation::GetPayment
             | Operation::GetDecision

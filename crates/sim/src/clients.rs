@@ -227,6 +227,10 @@ impl Clients {
             Kind::DiscardImport => post(O::DiscardImport, self.some_import(rng).to_string(), json!({})),
             Kind::TopUp => self.create_payment(false, now, rng),
             Kind::Card => self.create_payment(true, now, rng),
+            Kind::PaymentBatch => {
+                let payments: Vec<_> = (0..1 + rng.below(6)).map(|_| self.payment(rng.percent(70), now, rng)).collect();
+                post(O::CreatePaymentBatch, String::new(), json!({ "payments": payments }))
+            }
             Kind::DryPayment => {
                 let body = self.payment(rng.percent(70), now, rng);
                 self::http(O::CreatePayment, String::new(), "dry_run=true", &body)
@@ -439,6 +443,7 @@ fn add_key(sent: &mut Http, rng: &mut Rng) {
     let list = match sent.operation {
         O::OpenAccountBatch => Some("accounts"),
         O::CreateTransferBatch => Some("transfers"),
+        O::CreatePaymentBatch => Some("payments"),
         _ => None,
     };
     let is_change = matches!(

@@ -16,7 +16,7 @@ use crate::imports::{Import, ImportBody};
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
 use crate::packed;
 use crate::past::{AccountBalance, AddressBalances, BalanceRow, IndexStatus, Statement};
-use crate::payments::PaymentBody;
+use crate::payments::{PaymentBody, PaymentsBody};
 use crate::requests::{LabelBody, LedgerBody, VerbBody};
 use crate::responses::{Account, ClockConfirmed, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
 use crate::scope::Scope;
@@ -344,6 +344,16 @@ pub const ROUTES: &[Route] = &[
         (shape::<PaymentBody>(), shape::<Payment>()),
         "Decide a payment and post, hold or refuse it",
     ),
+    Route {
+        parameters: &[],
+        ..batch(
+            Operation::CreatePaymentBatch,
+            "/v1/payments/batch",
+            Scope::PAYMENTS_WRITE,
+            shape::<PaymentsBody>(),
+            "Decide up to 1000 payments, each with its own result",
+        )
+    },
     list(
         Operation::ListPayments,
         "/v1/payments",

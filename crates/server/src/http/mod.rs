@@ -132,6 +132,7 @@ async fn handle(call: Call) -> Handled {
         | Operation::QueryAccounts
         | Operation::QueryTransfers
         | Operation::CreatePayment
+        | Operation::CreatePaymentBatch
         | Operation::ListPayments
         | Operation::GetPayment
         | Operation::GetDecision

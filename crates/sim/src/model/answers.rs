@@ -88,6 +88,7 @@ impl Model {
             | Reply::Sums(_)
             | Reply::AccountOrders(_)
             | Reply::TransferOrders(_)
+            | Reply::PaymentsMade(_)
             | Reply::AccountResults(_)
             | Reply::TransferResults(_)
             | Reply::Made(_) => Ok(()),

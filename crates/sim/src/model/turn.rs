@@ -87,7 +87,10 @@ impl<'e> Turn<'_, 'e> {
                 | Command::RecordLabel(_)
                 | Command::ActivatePolicy(_)
         );
-        let is_batch = matches!(step.request.command, Command::OpenAccountBatch(_) | Command::CreateTransferBatch(_));
+        let is_batch = matches!(
+            step.request.command,
+            Command::OpenAccountBatch(_) | Command::CreateTransferBatch(_) | Command::CreatePaymentBatch(_)
+        );
         match self.model.keys.get(&key.id) {
             Some(first) if *first != key.used => says(step.answer, "request_id_reused"),
             Some(_) if may_be_superseded => says(step.answer, "before"),
@@ -208,6 +211,7 @@ impl<'e> Turn<'_, 'e> {
             Command::CreateAccounts(batch) => self.packed_accounts(&batch.0, answer)?,
             Command::CreateTransfers(batch) => self.packed_transfers(batch, answer)?,
             Command::CreatePayment(create) => self.create_payment(&create.0, answer)?,
+            Command::CreatePaymentBatch(batch) => self.create_payments(&batch.0, answer)?,
             Command::ChangePayment(ChangePayment { payment, verb }) => self.change_payment(*payment, *verb, answer)?,
             Command::RecordLabel(RecordLabel { payment, label }) => self.record_label(*payment, label, answer)?,
             Command::StoreArtifact(chunk) => {
@@ -301,6 +305,7 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Scheduled(_)
         | Reply::AccountOrders(_)
         | Reply::TransferOrders(_)
+        | Reply::PaymentsMade(_)
         | Reply::AccountResults(_)
         | Reply::TransferResults(_) => None,
     }

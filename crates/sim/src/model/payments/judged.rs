@@ -1,7 +1,8 @@
 //! The model checks commands about payments and policies.
 
 use engine::{
-    Answer, AtDeadline, CaptureTerms, Cause, Deadline, Fact, NewPayment, PaymentDecided, PaymentStatus, Reply, Verb,
+    Answer, AtDeadline, CaptureTerms, Cause, CreatePayment, Deadline, Fact, NewPayment, PaymentDecided, PaymentStatus,
+    Reply, Verb,
 };
 use ledger::Fact as Moved;
 use policy::FeatureValue;
@@ -79,7 +80,8 @@ impl Turn<'_, '_> {
         };
         says(answer, "now")?;
         let features = self.features();
-        self.expect_payment(|entry| {
+        let request = RequestId::new(new.payment.get());
+        self.expect_like(request, |entry| {
             let Fact::PaymentDecided(decided) = &entry.fact else {
                 return Err(format!("SIM-3: the entry is {:?}", entry.fact));
             };
@@ -90,12 +92,21 @@ impl Turn<'_, '_> {
         })
     }
 
-    fn features(&self) -> Vec<Name> {
-        self.model.payments.active.as_ref().map(|active| active.features.clone()).unwrap_or_default()
+    /// Checks the answer to a batch of payments: each is decided as if it had been sent alone.
+    pub(in crate::model) fn create_payments(&mut self, batch: &[CreatePayment], answer: &Answer) -> Result<(), String> {
+        let Ok(Reply::PaymentsMade(answers)) = answer else {
+            return Err(format!("SIM-3: the answer to a batch of payments is {answer:?}"));
+        };
+        ensure(answers.len() == batch.len(), "SIM-3", || "there is not an answer for each payment".to_owned())?;
+        for (payment, answer) in batch.iter().zip(answers) {
+            self.create_payment(&payment.0, &answer.clone().map(Reply::PaymentMade))?;
+            self.housekeeping()?;
+        }
+        Ok(())
     }
 
-    fn expect_payment(&mut self, check: impl FnOnce(&engine::Entry) -> Result<(), String>) -> Result<(), String> {
-        self.expect_like(self.request().id, check)
+    fn features(&self) -> Vec<Name> {
+        self.model.payments.active.as_ref().map(|active| active.features.clone()).unwrap_or_default()
     }
 
     /// Checks the dry run of a payment.

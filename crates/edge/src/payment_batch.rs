@@ -1,0 +1,97 @@
+//! Batches of payments. Each payment has its own result, the same as if it had been sent alone.
+
+use api::Problem;
+use api::decisions::Payment;
+use api::payments::PaymentRequest;
+use api::requests::Parsed;
+use api::results::BatchResults;
+use engine::{CreatePayment, CreatePaymentBatch, Made, NewPayment, PaymentReply, Refusal};
+use policy::Policy;
+use types::{Digest, RequestId};
+use vault::Keys as _;
+
+use crate::answer::{Edge, Handled, refused};
+use crate::call::{Call, Trial, unnamed};
+use crate::payments::PARSES_MAX;
+use crate::response::Response;
+use crate::sources::Sources;
+
+/// A payment of the batch with the keyed hash of its content, or what is wrong with it.
+type Item = Result<(PaymentRequest, Digest), Problem>;
+
+pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let hash = |request: PaymentRequest| {
+        let content = edge.sources.keys().request_hash(edge.installation.tenant, &request.canonical());
+        (request, content)
+    };
+    let parsed = PaymentRequest::parse_batch(&edge.ids(call), call.body)?;
+    let items: Vec<Item> = parsed.into_iter().map(|item| item.map(hash)).collect();
+    for _ in 0..PARSES_MAX {
+        let policy = edge.sources.policy().ok_or_else(|| refused::<S::Failure>(Refusal::NoActivePolicy))?;
+        // Those that the active policy accepts go to the engine; the others may have been decided earlier.
+        let new: Vec<Result<NewPayment, Problem>> = items.iter().map(|item| edge.new_payment(item, &policy)).collect();
+        let batch = new.iter().flatten().map(|new| CreatePayment(Box::new(new.clone()))).collect();
+        let operation = CreatePaymentBatch(batch);
+        let answers = match operation.0.is_empty() {
+            true => Vec::new(),
+            false => {
+                let parsed = Parsed { request: RequestId::default(), operation };
+                edge.answer_guarded(call, parsed).await?.map_err(refused::<S::Failure>)?
+            }
+        };
+        if answers.iter().any(|answer| matches!(answer, Err(Refusal::PolicyChanged))) {
+            edge.sources.policy_changes().await;
+            continue;
+        }
+        let mut answers = answers.into_iter();
+        let mut results = Vec::with_capacity(items.len());
+        for (item, new) in items.iter().zip(new) {
+            results.push(match (item, new) {
+                (_, Ok(_)) => {
+                    let answer =
+                        answers.next().ok_or_else(|| edge.sources.internal("an answer of a batch is missing"))?;
+                    edge.shown(answer).await?
+                }
+                (Ok((request, content)), Err(problem)) => {
+                    edge.decided_earlier(call, request, *content, problem).await?
+                }
+                (Err(_), Err(problem)) => Err(problem),
+            });
+        }
+        return Ok(Response::found(&BatchResults::of_payments(results)));
+    }
+    Err(refused(Refusal::PolicyChanged))
+}
+
+impl<S: Sources + Sync> Edge<S> {
+    fn new_payment(&self, item: &Item, policy: &Policy) -> Result<NewPayment, Problem> {
+        let (request, content) = item.as_ref().map_err(Problem::clone)?;
+        self.tokenised(request.against(policy)?, *content, Trial::Real)
+    }
+
+    async fn shown(
+        &self,
+        answer: Result<(Made, Box<PaymentReply>), Refusal>,
+    ) -> Result<Result<(Made, Payment), Problem>, S::Failure> {
+        Ok(match answer {
+            Ok((made, reply)) => Ok((made, self.shown_payment(&reply).await?)),
+            Err(refusal) => Err(Problem::from(&refusal)),
+        })
+    }
+
+    /// The stored answer if this payment was decided earlier, otherwise `problem`.
+    async fn decided_earlier(
+        &self,
+        call: &Call<'_>,
+        request: &PaymentRequest,
+        content: Digest,
+        problem: Problem,
+    ) -> Result<Result<(Made, Payment), Problem>, S::Failure> {
+        let answer = self.answer_to(call, unnamed(engine::query::Payment(request.payment))).await?;
+        Ok(match answer {
+            Ok(reply) if reply.payment.content == content => Ok((Made::Before, self.shown_payment(&reply).await?)),
+            Ok(reply) => Err(Problem::from(&Refusal::PaymentExistsWithDifferentContent(reply.payment.id))),
+            Err(_not_found) => Err(problem),
+        })
+    }
+}
