@@ -11,7 +11,8 @@ use crate::payments::PaymentUpdates;
 use crate::postings::{Columns, POSITION_END};
 use crate::windows::WindowRow;
 
-/// The number of entries in a generation. A generation ends with the entry whose sequence is a multiple of it.
+/// The number of entries in a generation, unless it ends early because many payments were decided in it. A generation ends with an
+/// entry that has a digest.
 pub const GENERATION_ENTRIES: u64 = 262_144;
 
 /// What one entry, or one fact of an entry, did.

@@ -74,6 +74,10 @@ impl FrameNotes {
     }
 }
 
+/// A generation with this many decided payments ends early, at the next digest: each payment takes about a kilobyte of memory until
+/// its generation is in tables.
+const PAYMENTS_PER_GENERATION: u64 = 32_768;
+
 /// Notes what entries do, frame by frame.
 #[derive(Debug)]
 pub struct Notes {
@@ -82,6 +86,8 @@ pub struct Notes {
     changes: AccountChanges,
     /// The end of the previous generation.
     sealed: Seq,
+    /// The payments that were decided in this generation.
+    payments: u64,
     /// The approximate number of entries in a generation.
     generation: u64,
 }
@@ -89,7 +95,13 @@ pub struct Notes {
 impl Notes {
     /// Notes that continue after the generation that ended with `sealed`.
     pub fn new(sealed: Seq) -> Self {
-        Self { feed: FrameNotes::default(), changes: AccountChanges::default(), sealed, generation: GENERATION_ENTRIES }
+        Self {
+            feed: FrameNotes::default(),
+            changes: AccountChanges::default(),
+            sealed,
+            payments: 0,
+            generation: GENERATION_ENTRIES,
+        }
     }
 
     /// Ends a generation after about this number of entries (at least one) instead of [`GENERATION_ENTRIES`], for tests
@@ -103,12 +115,13 @@ impl Notes {
     /// Notes an entry; returns true if a generation can end with it, in which case its frame must end too.
     pub fn note(&mut self, placed: EntryOffset, applied: Applied<'_>) -> bool {
         let Applied { entry, touched, windows, changes, ledger, streams } = applied;
+        self.payments += u64::from(matches!(entry.fact, Fact::PaymentDecided(_)));
         self.note_events(placed, entry, touched);
         self.note_windows(placed, entry, windows);
         let (Fact::StateDigest(state), Some(changes)) = (&entry.fact, changes) else { return false };
         self.changes.push(changes);
         let generation = |seq: Seq| seq.get().checked_div(self.generation);
-        if generation(entry.header.seq) == generation(self.sealed) {
+        if generation(entry.header.seq) == generation(self.sealed) && self.payments < PAYMENTS_PER_GENERATION {
             return false;
         }
         self.feed.end = Some(GenerationEnd {
@@ -131,6 +144,7 @@ impl Notes {
         if let Some(end) = &mut feed.end {
             end.changes = std::mem::take(&mut self.changes);
             self.sealed = end.last;
+            self.payments = 0;
         }
         feed
     }

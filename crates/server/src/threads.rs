@@ -245,6 +245,9 @@ fn run_engine(
         for (_, _, answer) in &batch.answers {
             metrics.count_answer(answer);
         }
+        let (records, payments) = (decider.engine().windows().records(), decider.engine().payments_in_memory());
+        metrics.window_records.set(i64::try_from(records).unwrap_or(i64::MAX));
+        metrics.payments_in_memory.set(i64::try_from(payments).unwrap_or(i64::MAX));
         let dropped = decider.engine().records_dropped();
         metrics.window_records_dropped.inc_by(dropped.saturating_sub(metrics.window_records_dropped.get()));
         // Before the answers are sent, because rendering an answer needs the asset of its ledger.

@@ -1,7 +1,9 @@
 //! `finaira bench` measures the server on this machine from outside, as its clients see it.
 
 mod connection;
+mod drive;
 mod load;
+mod payments;
 mod process;
 mod queries;
 mod report;
@@ -15,7 +17,7 @@ use api::packed::{self, EVENTS_MAX};
 use server::Stopwatch;
 
 use self::connection::{Connection, Request, Wait};
-use self::load::Target;
+use self::drive::Target;
 use self::process::Process;
 use self::report::Figures;
 use self::settings::{Index, Proofs, Settings};
@@ -26,10 +28,16 @@ pub(crate) enum Benchmark {
     /// Measure transfers: throughput, latency, and the memory and disk space they take
     #[command(max_term_width = 100)]
     Transfers(Settings),
+    /// Measure decided payments: throughput, latency, and the memory and disk space they take
+    #[command(max_term_width = 100)]
+    Payments(payments::Settings),
 }
 
 pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
-    let Benchmark::Transfers(settings) = benchmark;
+    let settings = match benchmark {
+        Benchmark::Transfers(settings) => settings,
+        Benchmark::Payments(settings) => return payments::run(settings),
+    };
     settings.check()?;
     let temporary = match settings.data {
         Some(_) => None,
@@ -60,9 +68,9 @@ fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
     let target = Target { address: server.address, key: &key };
     prepare(settings, target)?;
 
-    let mut loaded = load::run(settings, target)?;
+    let loaded = load::run(settings, target)?;
     let draining = Stopwatch::start();
-    load::drain_proofs(settings, target)?;
+    load::drain_proofs(settings.proofs, target)?;
     let drain_s = load::drain(target)?.then(|| draining.elapsed().as_secs_f64());
     let rss_peak_bytes = server.rss_peak_bytes()?;
     let proof_bytes = match settings.proofs {
@@ -87,7 +95,6 @@ fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
         latencies.sort_by(f64::total_cmp);
         latencies
     };
-    loaded.latencies_ms.sort_by(f64::total_cmp);
     Ok(Figures {
         load_s: loaded.elapsed.as_secs_f64(),
         drain_s,

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::fs::Advice;
@@ -14,6 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use server::Stopwatch;
 
 use super::settings::Proofs;
+
+/// How long a load runs before the server is killed.
+const KILL_AFTER: Duration = Duration::from_millis(500);
 
 /// A server process, which is killed when this is dropped.
 #[derive(Debug)]
@@ -58,6 +62,18 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc")?;
         let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib * 1024)
+    }
+
+    /// Kills the server with SIGKILL in the middle of `load`, which ends when the server is gone.
+    pub(super) fn kill_during(mut self, load: impl FnOnce() + Send) -> anyhow::Result<()> {
+        std::thread::scope(|scope| {
+            let loading = scope.spawn(load);
+            std::thread::park_timeout(KILL_AFTER);
+            self.child.kill()?;
+            self.child.wait()?;
+            loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok(())
+        })
     }
 
     /// Asks the server to stop, and waits until it has.

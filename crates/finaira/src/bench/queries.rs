@@ -5,7 +5,7 @@ use api::packed::{self, AccountFilter, AccountRecord, EVENTS_MAX, TransferRecord
 use server::Stopwatch;
 
 use super::connection::{Connection, Request, Wait};
-use super::load::Target;
+use super::drive::Target;
 use super::settings::Settings;
 use super::workload::Random;
 

@@ -116,12 +116,12 @@ impl Figures {
 }
 
 /// The smallest value that at least `percent` percent of the values do not exceed.
-fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
+pub(super) fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()
 }
 
-fn percentiles(sorted: &[f64], percents: &[usize]) -> String {
+pub(super) fn percentiles(sorted: &[f64], percents: &[usize]) -> String {
     let shown = percents.iter().map(|percent| percentile(sorted, *percent));
     shown.map(|value| value.map_or("-".to_owned(), |value| format!("{value:.2}"))).collect::<Vec<_>>().join(" / ")
 }

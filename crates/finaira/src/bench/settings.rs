@@ -86,6 +86,26 @@ impl Proofs {
 }
 
 impl Settings {
+    /// The default settings for this number of transfers.
+    pub(super) fn of(count: u64, proofs: Proofs) -> Self {
+        Self {
+            count,
+            accounts: 10_000,
+            batch: None,
+            clients: 1,
+            ids: Ids::Time,
+            zipf: None,
+            hot_percent: 0,
+            pending_percent: 0,
+            index: Index::Standard,
+            proofs,
+            http: false,
+            queries: 0,
+            data: None,
+            json: false,
+        }
+    }
+
     /// The number of transfers per request.
     pub(super) fn batch(&self) -> u64 {
         self.batch.unwrap_or(if self.http { 1 } else { EVENTS_MAX as u64 - 1 })

@@ -86,3 +86,26 @@ fn a_directory_that_is_not_empty_is_rejected() {
     let output = output.expect("the binary runs");
     assert!(String::from_utf8_lossy(&output.stderr).contains("is not empty"), "{output:?}");
 }
+
+#[test]
+fn payments_are_decided_alone_and_in_batches_and_survive_a_kill() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
+        let output = command.args(["bench", "payments", "--json", "--transfers", "0"]).args(arguments).output();
+        let output = output.expect("the binary runs");
+        let stdout = String::from_utf8(output.stdout).expect("text");
+        assert!(output.status.success(), "{}\n{stdout}", String::from_utf8_lossy(&output.stderr));
+        let figures: Value = serde_json::from_str(stdout.lines().last().expect("a last line")).expect("JSON");
+        figures
+    };
+    let small = ["--count", "3000", "--customers", "40", "--terminals", "60"];
+    let figures = run(&[small.as_slice(), &["--batch", "200"]].concat());
+    let decided = ["approved", "in_review", "declined"].map(|name| figures[name].as_u64().expect("a number"));
+    assert_eq!(decided.iter().sum::<u64>(), 3_000, "{figures}");
+    assert_eq!(figures["window_records"], 6_000, "{figures}");
+    for name in ["payments_per_second", "request_ms_p99", "journal_bytes_per_payment", "restart_seconds"] {
+        assert!(figures[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {figures}");
+    }
+    let figures = run(&[small.as_slice(), &["--batch", "1", "--clients", "8", "--decline-percent", "100"]].concat());
+    assert_eq!(figures["declined"], 3_000, "{figures}");
+}

@@ -58,7 +58,9 @@ pub(crate) struct Metrics {
     pub(crate) batch_requests: Histogram,
     pub(crate) sync_seconds: Histogram,
     pub(crate) durable_seq: Gauge<i64, AtomicI64>,
+    pub(crate) window_records: Gauge<i64, AtomicI64>,
     pub(crate) window_records_dropped: Counter<u64, AtomicU64>,
+    pub(crate) payments_in_memory: Gauge<i64, AtomicI64>,
     pub(crate) features_missing: Counter<u64, AtomicU64>,
     writes_closed: Family<ReasonLabels, Gauge<i64, AtomicI64>>,
     pub(crate) disk_free: Gauge<i64, AtomicI64>,
@@ -96,7 +98,9 @@ impl Metrics {
             batch_requests: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             sync_seconds: seconds(),
             durable_seq: Gauge::default(),
+            window_records: Gauge::default(),
             window_records_dropped: Counter::default(),
+            payments_in_memory: Gauge::default(),
             features_missing: Counter::default(),
             writes_closed: Family::default(),
             disk_free: Gauge::default(),
@@ -143,6 +147,12 @@ impl Metrics {
             metrics.sync_seconds.clone(),
         );
         registry.register("journal_durable_seq", "The last durable entry", metrics.durable_seq.clone());
+        registry.register("window_records", "Records of feature windows in memory", metrics.window_records.clone());
+        registry.register(
+            "payments_in_memory",
+            "Payments in memory: open ones, and those that changed recently",
+            metrics.payments_in_memory.clone(),
+        );
         registry.register(
             "window_records_dropped",
             "Records that the bounds of feature windows refused",

@@ -1,0 +1,177 @@
+//! `finaira bench payments`: decided payments, from the request to the durable answer.
+
+mod report;
+mod town;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use server::Stopwatch;
+
+use self::report::Figures;
+use self::town::{Payments, Town};
+use super::connection::{Connection, Request, Wait};
+use super::drive::{self, Load, Target};
+use super::load;
+use super::process::{self, Process};
+use super::settings::{self, Proofs};
+use crate::bundle_folder;
+use crate::stdio::outln;
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Settings {
+    /// Number of payments to decide
+    #[arg(long, value_name = "PAYMENTS", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    count: u64,
+    /// Payments per request; 1 sends single payments
+    #[arg(long, value_name = "PAYMENTS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    batch: u64,
+    /// Number of connections, each with one request in flight
+    #[arg(long, value_name = "CLIENTS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    clients: u32,
+    /// The policy folder; it must have the payment type of policies/handbook. The default is that policy, built in
+    #[arg(long, value_name = "DIR")]
+    policy: Option<PathBuf>,
+    /// Number of customers
+    #[arg(long, value_name = "CUSTOMERS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    customers: u64,
+    /// Number of terminals
+    #[arg(long, value_name = "TERMINALS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    terminals: u64,
+    /// Percentage of the payments that the policy declines, by a rule that the benchmark adds to the built-in policy
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100), conflicts_with = "policy")]
+    decline_percent: u8,
+    /// Number of plain transfers to measure after the payments, to compare; 0 leaves them out
+    #[arg(long, value_name = "TRANSFERS", default_value_t = 2_000_000)]
+    transfers: u64,
+    /// Whether the server keeps proofs, a Merkle tree over its journal; the measured time includes that work
+    #[arg(long, value_enum, default_value_t = Proofs::On)]
+    proofs: Proofs,
+    /// Keep the server's data in this directory, which must be empty or new; by default, use a temporary one
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    json: bool,
+}
+
+const DOCUMENT: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/handbook/policy.toml"));
+const MODEL: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/handbook/models/fraud.onnx"));
+/// The rule behind `--decline-percent`.
+const DECLINE: &str = "\n[[rules]]\nname = \"benchmark\"\nwhen = \"payment.amount == 1\"\nthen = { decline = true }\n";
+
+pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
+    let temporary = tempfile::Builder::new().prefix("finaira-bench-").tempdir();
+    let temporary = temporary.context("cannot create a temporary directory")?;
+    let data = settings.data.clone().unwrap_or_else(|| temporary.path().join("payments"));
+    let mut figures = measure(settings, &data)?;
+    if settings.transfers > 0 {
+        figures.transfers_per_second = Some(transfers_per_second(settings, &temporary.path().join("transfers"))?);
+    }
+    outln!("{}", figures.text(settings))?;
+    if settings.json {
+        outln!("{}", figures.json(settings))?;
+    }
+    Ok(())
+}
+
+fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
+    let mut server = started(data, settings.proofs)?;
+    let key = server.key.take().context("the new server printed no API key")?;
+    let target = Target { address: server.address, key: &key };
+    activate(settings, target)?;
+    let town = Town::new(settings);
+    let load = Load { count: settings.count, batch: settings.batch, clients: settings.clients };
+    let driven = drive::drive(load, target.address, |number| Payments::new(&town, settings, &key, number))?;
+    let decided = Payments::sum(&driven.traffic);
+    let draining = Stopwatch::start();
+    load::drain_proofs(settings.proofs, target)?;
+    load::drain(target)?;
+    let drain_s = draining.elapsed().as_secs_f64();
+    let metric = |name: &str| load::metric(target, name);
+    let (window_records, payments_in_memory) =
+        (metric("finaira_window_records")?, metric("finaira_payments_in_memory")?);
+    let rss_peak_bytes = server.rss_peak_bytes()?;
+    let [journal, index, proofs] = ["journal", "index", "proofs"].map(|part| process::used_bytes(&data.join(part)));
+    let first = town::First::ask(&town, settings, target)?;
+
+    // Half of the load once more, and SIGKILL while it runs.
+    server.kill_during(|| {
+        let rest = Load { count: settings.count.div_ceil(2), ..load };
+        // Ends with an error once the server is gone.
+        drop(drive::drive(rest, target.address, |number| Payments::again(&town, settings, &key, number)));
+    })?;
+    let server = Process::start(data, settings.proofs)?;
+    let restart_s = server.ready_after_s;
+    let rss_restarted_bytes = server.rss_peak_bytes()?;
+    let target = Target { address: server.address, key: &key };
+    first.check_retry(&town, settings, target)?;
+    server.stop()?;
+    Ok(Figures {
+        load_s: driven.elapsed.as_secs_f64(),
+        drain_s,
+        requests_ms: driven.latencies_ms,
+        decided,
+        rss_peak_bytes,
+        rss_restarted_bytes,
+        window_records,
+        payments_in_memory,
+        journal_bytes: journal?,
+        index_bytes: index?,
+        proof_bytes: if settings.proofs == Proofs::On { proofs? } else { 0 },
+        restart_s,
+        transfers_per_second: None,
+    })
+}
+
+fn started(data: &Path, proofs: Proofs) -> anyhow::Result<Process> {
+    std::fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
+    if std::fs::read_dir(data)?.next().is_some() {
+        bail!("{} is not empty", data.display());
+    }
+    Process::start(data, proofs)
+}
+
+fn activate(settings: &Settings, target: Target<'_>) -> anyhow::Result<()> {
+    let mut files = match &settings.policy {
+        Some(folder) => {
+            bundle_folder::read(folder)?.files().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect()
+        }
+        None => vec![("policy.toml".to_owned(), DOCUMENT.to_vec()), ("models/fraud.onnx".to_owned(), MODEL.to_vec())],
+    };
+    if settings.decline_percent > 0
+        && let Some((_, document)) = files.first_mut()
+    {
+        document.extend_from_slice(DECLINE.as_bytes());
+    }
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, bytes) in &files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, bytes.as_slice())?;
+    }
+    let archive = archive.into_inner()?;
+    let mut request = Request::post("/v1/policies", target.key, "application/x-tar");
+    request.set_body(|body| body.extend_from_slice(&archive));
+    let mut connection = Connection::open(target.address, Wait::Block)?;
+    connection.call(&request)?.success().map(drop).context("the policy cannot be activated")
+}
+
+/// The rate of plain transfers with the default settings of `bench transfers`, on the same machine.
+fn transfers_per_second(settings: &Settings, data: &Path) -> anyhow::Result<f64> {
+    let transfers = settings::Settings::of(settings.transfers, settings.proofs);
+    let mut server = started(data, settings.proofs)?;
+    let key = server.key.take().context("the new server printed no API key")?;
+    let target = Target { address: server.address, key: &key };
+    super::prepare(&transfers, target)?;
+    let since = Stopwatch::start();
+    let loaded = load::run(&transfers, target)?;
+    load::drain_proofs(settings.proofs, target)?;
+    load::drain(target)?;
+    let elapsed = since.elapsed().as_secs_f64();
+    drop(loaded);
+    server.stop()?;
+    #[expect(clippy::cast_precision_loss, reason = "the value is shown to people and far below 2^53")]
+    Ok(settings.transfers as f64 / elapsed)
+}
