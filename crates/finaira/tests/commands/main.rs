@@ -21,6 +21,7 @@ mod lifecycle;
 mod orders;
 mod packed;
 mod past;
+mod payment_batches;
 mod privacy;
 mod proofs;
 mod restore;
