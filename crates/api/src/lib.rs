@@ -36,7 +36,7 @@ pub use identity::{IDEMPOTENCY_KEY, IF_MATCH, IdSource, IdempotencyKey, entity_t
 pub use openapi::openapi_json;
 pub use parameters::{CursorOrigin, List, PAGE_DEFAULT, PAGE_MAX, Parameters, path_segment};
 pub use problem::{Problem, ProblemBody};
-pub use routes::{Operation, ROUTES, Route};
+pub use routes::{METRICS_MEDIA_TYPES, Operation, ROUTES, Route};
 pub use scope::Scope;
 
 /// The response header that marks a repeated answer: the same request was answered before.

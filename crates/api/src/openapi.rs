@@ -181,8 +181,12 @@ fn responses(route: &Route) -> Vec<(&'static str, Response)> {
             vec![("200", page.content("text/event-stream", event.build()).build())]
         }
         Answer::Packed(summary) => vec![("200", content(packed::MEDIA_TYPE, summary, Some(binary())).build())],
-        Answer::Text(media_type) => {
-            vec![("200", content(media_type, "The request succeeded.", Some(string())).build())]
+        Answer::Text(media_types) => {
+            let described = ResponseBuilder::new().description("The request succeeded.");
+            let with = |response: ResponseBuilder, media_type: &&str| {
+                response.content(*media_type, Content::new(Some(string())))
+            };
+            vec![("200", media_types.iter().fold(described, with).build())]
         }
         Answer::Bytes(summary) => vec![("200", content("application/octet-stream", summary, Some(binary())).build())],
         Answer::Document => {

@@ -16,7 +16,7 @@ use crate::packed;
 use crate::responses::Page;
 use crate::scope::Scope;
 
-pub use table::ROUTES;
+pub use table::{METRICS_MEDIA_TYPES, ROUTES};
 
 /// The largest JSON body: 64 KiB.
 pub const JSON_BYTES_MAX: usize = 64 << 10;
@@ -264,7 +264,7 @@ pub enum Answer {
     /// 200 with packed records, and their description.
     Packed(&'static str),
     /// 200 with text of this media type.
-    Text(&'static str),
+    Text(&'static [&'static str]),
     /// 200 with bytes, and their description.
     Bytes(&'static str),
     /// 200 with any JSON.

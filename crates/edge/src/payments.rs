@@ -9,7 +9,8 @@ use api::requests::{self, Parsed};
 use api::responses::{Label, Page, Unknown};
 use api::{ErrorCode, List, Problem};
 use engine::{
-    ChangePayment, CreatePayment, Fact, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Refusal, Verb, query,
+    ChangePayment, CreatePayment, Entry, Fact, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Refusal, Verb,
+    query,
 };
 use journal::EntryInContext;
 use types::{Digest, Name, PaymentId, Seq, Token, shorten};
@@ -86,7 +87,8 @@ pub(crate) async fn list<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Han
 }
 
 pub(crate) async fn get_decision<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
-    let (EntryInContext { entry, context }, decided) = edge.decision_of(call).await?;
+    let (entry, decided) = edge.decision_of(call).await?;
+    let EntryInContext { entry, context } = edge.sources.in_context(entry).await?;
     let unknown = || edge.sources.internal(Unknown::Policy(decided.policy).what());
     let decided_by = context.policy.ok_or_else(unknown)?;
     let policy = edge.sources.policy();
@@ -118,15 +120,15 @@ fn status_named(name: &str) -> Result<PaymentStatus, Problem> {
 
 impl<S: Sources + Sync> Edge<S> {
     /// Reads the entry that decided the payment in the path.
-    pub async fn decision_of(&self, call: &Call<'_>) -> Result<(EntryInContext, Arc<PaymentDecided>), S::Failure> {
+    pub async fn decision_of(&self, call: &Call<'_>) -> Result<(Entry, Arc<PaymentDecided>), S::Failure> {
         let reply = self.ask_unnamed(call, query::Payment(call.head.id()?)).await?;
         self.decision(reply.payment.seq).await
     }
 
-    async fn decision(&self, seq: Seq) -> Result<(EntryInContext, Arc<PaymentDecided>), S::Failure> {
+    async fn decision(&self, seq: Seq) -> Result<(Entry, Arc<PaymentDecided>), S::Failure> {
         let found = self.sources.entry(seq).await?;
         let found = found.ok_or_else(|| self.sources.internal("the entry that decided a payment does not exist"))?;
-        let Fact::PaymentDecided(decided) = &found.entry.fact else {
+        let Fact::PaymentDecided(decided) = &found.fact else {
             return Err(self.sources.internal("the entry that decided a payment is not a payment decision"));
         };
         let decided = Arc::clone(decided);

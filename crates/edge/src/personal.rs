@@ -23,10 +23,10 @@ use crate::response::Response;
 use crate::sources::Sources;
 
 pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
-    let (found, decided) = edge.decision_of(call).await?;
+    let (entry, decided) = edge.decision_of(call).await?;
     let (tenant, context) = (edge.installation.tenant, context(decided.payment));
     let unseal = |sealed: &Sealed| edge.sources.keys().unseal(tenant, &context, sealed);
-    let opened = match &found.entry.sealed {
+    let opened = match &entry.sealed {
         Some(sealed) => open(sealed, &entities(&decided), unseal),
         None => Ok(Opened::default()),
     };

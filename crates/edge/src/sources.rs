@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::past::{Instant, Sums, TransferFilter};
 use api::{CursorOrigin, Problem};
-use engine::{Answered, Operation, Page, Payment, PaymentStatus};
+use engine::{Answered, Entry, Operation, Page, Payment, PaymentStatus};
 use journal::EntryInContext;
 use ledger::{Account, Assets, PendingState, Transfer};
 use policy::{Bundle, Policy};
@@ -63,8 +63,11 @@ pub trait Sources {
     /// Compiles, stores and activates a policy; see [`crate::install`].
     fn install(&self, by: Installer, bundle: Bundle) -> impl Future<Output = Result<Installed, Self::Failure>> + Send;
 
-    /// Reads one durable entry with what it refers to.
-    fn entry(&self, seq: Seq) -> impl Future<Output = Result<Option<EntryInContext>, Self::Failure>> + Send;
+    /// Reads one durable entry.
+    fn entry(&self, seq: Seq) -> impl Future<Output = Result<Option<Entry>, Self::Failure>> + Send;
+
+    /// Looks up what an entry refers to. Fails if that cannot be read, even if the entry itself could.
+    fn in_context(&self, entry: Entry) -> impl Future<Output = Result<EntryInContext, Self::Failure>> + Send;
 }
 
 /// Which payments a page contains.

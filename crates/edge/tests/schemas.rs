@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use api::routes::Body;
 use api::{CursorOrigin, ErrorCode, Problem, ROUTES, Route};
 use edge::{Call, Edge, Head, Headers, Installation, Installed, Installer, Sources};
-use engine::{Answered, Operation};
+use engine::{Answered, Entry, Operation};
 use journal::EntryInContext;
 use ledger::Assets;
 use policy::{Bundle, Policy};
@@ -67,8 +67,12 @@ impl Sources for Nothing {
         Err(Failure::Asked)
     }
 
-    async fn entry(&self, _: Seq) -> Result<Option<EntryInContext>, Failure> {
+    async fn entry(&self, _: Seq) -> Result<Option<Entry>, Failure> {
         Ok(None)
+    }
+
+    async fn in_context(&self, _: Entry) -> Result<EntryInContext, Failure> {
+        Err(Failure::Asked)
     }
 }
 

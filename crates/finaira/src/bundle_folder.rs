@@ -26,7 +26,7 @@ pub(crate) fn compile(folder: &Path) -> anyhow::Result<(Bundle, Policy)> {
         Ok(policy) => Ok((bundle, policy)),
         Err(problems) => {
             let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
-            bail!("{} has {} problems:\n{}", folder.display(), problems.len(), lines.join("\n"))
+            bail!("{} is not valid:\n{}", folder.display(), lines.join("\n"))
         }
     }
 }

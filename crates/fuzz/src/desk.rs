@@ -227,9 +227,12 @@ impl Sources for Room {
         edge::install(self, by, &bundle, Arc::new(policy)).await
     }
 
-    async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Problem> {
-        let in_context = |entry| EntryInContext::of(entry, self).expect("everything is in memory");
-        Ok(self.find(seq).map(in_context))
+    async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Problem> {
+        Ok(self.find(seq))
+    }
+
+    async fn in_context(&self, entry: Entry) -> Result<EntryInContext, Problem> {
+        Ok(EntryInContext::of(entry, self).expect("everything is in memory"))
     }
 }
 

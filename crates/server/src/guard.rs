@@ -209,7 +209,7 @@ mod tests {
         assert!(!core.confirm_clock(ActorId::SYSTEM).was_doubted);
         open_ledger(&core, 3).await.unwrap();
         let last = core.entry(core.durable()).await.unwrap().unwrap();
-        assert_eq!(last.entry.header.decided_at, Timestamp::from_ns(1_007_207 * 1_000_000_000));
+        assert_eq!(last.header.decided_at, Timestamp::from_ns(1_007_207 * 1_000_000_000));
         drop(core);
         opened.close().unwrap();
         // A start a day and a second after the last entry.

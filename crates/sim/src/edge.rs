@@ -175,10 +175,12 @@ impl Sources for Desk {
         edge::install(self, by, &bundle, Arc::new(policy)).await
     }
 
-    async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Failure> {
-        let entry = self.shared.read(seq).map_err(Failure::Unread)?;
-        let in_context = |entry| EntryInContext::of(entry, &*self.shared).map_err(Failure::Unread);
-        entry.map(in_context).transpose()
+    async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Failure> {
+        self.shared.read(seq).map_err(Failure::Unread)
+    }
+
+    async fn in_context(&self, entry: Entry) -> Result<EntryInContext, Failure> {
+        EntryInContext::of(entry, &*self.shared).map_err(Failure::Unread)
     }
 }
 

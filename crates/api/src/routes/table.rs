@@ -35,7 +35,10 @@ const QUERY_FILTER: Body =
     Body::Packed { record_bytes: packed::QueryFilter::BYTES, summary: "One query filter of 64 bytes." };
 const IDS: Body = Body::Packed { record_bytes: packed::ID_BYTES, summary: "Up to 8,190 ids of 16 bytes." };
 
-pub(super) const TEXT: Answer = Answer::Text("text/plain; charset=utf-8");
+/// The formats of the metrics: the text format of Prometheus, then OpenMetrics.
+pub const METRICS_MEDIA_TYPES: [&str; 2] =
+    ["text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0; charset=utf-8"];
+pub(super) const TEXT: Answer = Answer::Text(&["text/plain; charset=utf-8"]);
 
 pub const ROUTES: &[Route] = &[
     create(
@@ -473,11 +476,6 @@ pub const ROUTES: &[Route] = &[
     },
     open(Operation::Health, "/healthz", TEXT, "Check whether the process is alive"),
     open(Operation::Ready, "/readyz", TEXT, "Check whether the server accepts requests"),
-    open(
-        Operation::Metrics,
-        "/metrics",
-        Answer::Text("application/openmetrics-text; version=1.0.0; charset=utf-8"),
-        "Get metrics for Prometheus",
-    ),
+    open(Operation::Metrics, "/metrics", Answer::Text(&METRICS_MEDIA_TYPES), "Get metrics for Prometheus"),
     open(Operation::OpenApi, "/openapi.json", Answer::Document, "Get this document"),
 ];

@@ -474,7 +474,7 @@ fn a_file_that_cannot_be_read_stops_at_the_start() {
     check_refused(
         "in.txt",
         b"id\n1\n",
-        "finaira: cannot determine the format of in.txt: expected a Parquet file, or a CSV file whose name ends in .csv",
+        "finaira: cannot determine the format of in.txt: expected a Parquet file, or a CSV file that is not compressed and whose name ends in .csv",
     );
     check_refused("in.parquet", b"id\n1\n", "finaira: in.parquet is not a Parquet file: it does not start with PAR1");
 }

@@ -158,6 +158,9 @@ fn headers_and_paths(client: &Client) {
     expect(&client.get("/v1/transfers/77"), 404, "transfer_not_found", "");
     expect(&client.get("/v1/ledgers/77"), 404, "ledger_not_found", "");
     expect(&client.get("/v1/paymets"), 404, "not_found", "");
+    let long = client.get(&format!("/{}", "a".repeat(20_000)));
+    expect(&long, 404, "not_found", "…");
+    assert!(long.text("detail").len() < 200, "{long:?}");
     expect(&client.send("/v1/policies/active", &[JSON], b"{}"), 405, "method_not_allowed", "GET");
 
     let archive = client.send("/v1/policies", &[("Content-Type", "application/x-tar")], b"not a tar");

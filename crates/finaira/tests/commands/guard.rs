@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use api::packed::TransferRecord;
+use fixtures::WALLET;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Server, eventually_within};
+use crate::harness::{Client, Server, eventually_within, first_start};
 
 /// The scrub has a low priority, and the machine is busy during tests.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -90,11 +91,15 @@ pub(crate) fn fill(client: &Client, data: &Path, segments: u32) -> u64 {
 
 /// Flips one bit in the middle of a file.
 fn flip(path: &Path) {
+    flip_at(path, 500_000);
+}
+
+fn flip_at(path: &Path, offset: u64) {
     let file = File::options().read(true).write(true).open(path).expect("the file is there");
     let mut byte = [0];
-    file.read_exact_at(&mut byte, 500_000).expect("it is that long");
+    file.read_exact_at(&mut byte, offset).expect("it is that long");
     byte[0] ^= 0x10;
-    file.write_all_at(&byte, 500_000).expect("it is written");
+    file.write_all_at(&byte, offset).expect("it is written");
 }
 
 #[test]
@@ -204,6 +209,26 @@ fn damage_found_by_a_read_stops_writes_too() {
     assert!(met.text("detail").contains("segment-00000001 is damaged at byte"), "{met:?}");
     let refused = transfer(&client, 1);
     assert_eq!((refused.status, refused.code()), (503, "journal_damaged"), "{refused:?}");
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_damaged_policy_hides_its_decisions_and_not_its_payments() {
+    // Without proofs, nothing reads the policy before the test does.
+    let (data, server, client) = first_start(&["--proofs", "off"]);
+    assert_eq!(client.activate(WALLET).status, 201);
+    let segment = data.path().join("journal/segment-00000001");
+    let (bytes, name) = (fs::read(&segment).expect("the segment"), b"fraud_rate_30d");
+    // An entry before it contains the file of the policy.
+    let place = bytes.windows(name.len()).rposition(|found| found == name).expect("the policy names the feature");
+    assert_eq!(client.pay(1, "top_up", 5_000, &json!({"customer": "alice"})).status, 201);
+    flip_at(&segment, place as u64);
+    assert_eq!(client.get("/v1/payments/1").text("status"), "posted");
+    let again = client.pay(1, "top_up", 5_000, &json!({"customer": "alice"}));
+    assert_eq!((again.status, again.replayed), (200, true), "{again:?}");
+    assert_eq!(client.get("/v1/payments/1/personal-data").status, 200);
+    let hidden = client.get("/v1/payments/1/decision");
+    assert_eq!((hidden.status, hidden.code()), (503, "journal_damaged"), "{hidden:?}");
     assert!(server.stop().success());
 }
 

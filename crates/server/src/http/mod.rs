@@ -25,6 +25,7 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, on};
 use tokio::net::TcpListener;
+use types::shorten;
 
 use crate::http::app::App;
 use crate::http::call::Call;
@@ -154,7 +155,7 @@ async fn answer_at_the_edge(call: &Call) -> Handled {
 }
 
 async fn not_found(uri: Uri) -> Response {
-    let detail = format!("there is no route {}", uri.path());
+    let detail = format!("there is no route {}", shorten(uri.path()));
     Failure::from(Problem::new(ErrorCode::NotFound, detail)).into_response()
 }
 
@@ -164,7 +165,8 @@ async fn method_not_allowed(method: axum::http::Method, uri: Uri) -> Response {
         Method::Post => "POST",
     });
     let allowed = of_path.collect::<Vec<_>>().join(", ");
-    let detail = format!("{} does not have {method}, it has {allowed}", uri.path());
+    let (path, method) = (shorten(uri.path()), shorten(method.as_str()));
+    let detail = format!("{path} does not have {method}, it has {allowed}");
     let mut response = Failure::from(Problem::new(ErrorCode::MethodNotAllowed, detail)).into_response();
     if let Ok(allowed) = HeaderValue::from_str(&allowed) {
         response.headers_mut().insert(header::ALLOW, allowed);

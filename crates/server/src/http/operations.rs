@@ -4,7 +4,7 @@ use api::past::IndexStatus;
 use api::requests;
 use api::responses::ClockConfirmed;
 use api::{ErrorCode, Problem};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::guard::Confirmed;
@@ -28,16 +28,29 @@ pub(crate) fn ready(call: &Call) -> Handled {
 }
 
 pub(crate) fn metrics(call: &Call) -> Response {
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    const OLDER: &str = "text/plain; version=0.0.4; charset=utf-8";
+    let [older, open_metrics] = api::METRICS_MEDIA_TYPES;
     let text = call.app.core.metrics_text();
-    let accepts = |media_type: &str| {
-        let values = call.headers.get_all(header::ACCEPT).iter();
-        values.filter_map(|value| value.to_str().ok()).any(|value| value.contains(media_type))
-    };
     let (media_type, text) =
-        if accepts("application/openmetrics-text") { (OPEN_METRICS, text) } else { (OLDER, older_text(&text)) };
+        if prefers_open_metrics(&call.headers) { (open_metrics, text) } else { (older, older_text(&text)) };
     ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], text).into_response()
+}
+
+/// Whether a client names the OpenMetrics format in `Accept`, and does not prefer the older text format.
+fn prefers_open_metrics(headers: &HeaderMap) -> bool {
+    let wanted = quality(headers, "application/openmetrics-text");
+    wanted > 0.0 && wanted >= quality(headers, "text/plain")
+}
+
+/// The highest quality that `Accept` gives to a media type by its name; 0 if it does not name it.
+fn quality(headers: &HeaderMap, media_type: &str) -> f32 {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let qualities = values.flat_map(|value| value.split(',')).filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        parts.next().filter(|name| name.eq_ignore_ascii_case(media_type))?;
+        let quality = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("q"));
+        quality.map_or(Some(1.0), |(_, value)| value.parse().ok())
+    });
+    qualities.fold(0.0, f32::max)
 }
 
 pub(crate) fn confirm_clock(call: &Call) -> Handled {
@@ -64,4 +77,29 @@ pub(crate) fn index(call: &Call) -> Response {
 
 pub(crate) fn openapi() -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], api::openapi_json()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_the_format_that_the_client_prefers() {
+        for (accept, open_metrics) in [
+            (None, false),
+            (Some("*/*"), false),
+            (Some("text/plain; version=0.0.4"), false),
+            (Some("application/openmetrics-text"), true),
+            (Some("Application/OpenMetrics-Text;version=1.0.0"), true),
+            // Prometheus, by default and when it is set to prefer the older format.
+            (Some("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"), true),
+            (Some("text/plain;version=0.0.4;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1"), false),
+            (Some("application/openmetrics-text;q=0"), false),
+            (Some("application/openmetrics-text;q=0, */*"), false),
+            (Some("application/openmetrics-text;q=none"), false),
+        ] {
+            let accepted = accept.map(|accept| (header::ACCEPT, HeaderValue::from_static(accept)));
+            assert_eq!(prefers_open_metrics(&accepted.into_iter().collect()), open_metrics, "{accept:?}");
+        }
+    }
 }

@@ -10,7 +10,8 @@ use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use disk::Directory;
-use journal::{EntryInContext, Fault};
+use engine::Entry;
+use journal::Fault;
 use proof::{Hash, SignedCheckpoint, StoreError, TileOf, TilePath, Tiles, TlogProof};
 use types::{Seq, TransferId, shorten};
 
@@ -23,8 +24,7 @@ pub(crate) async fn of_transfer(call: Call) -> Handled {
     let id: TransferId = call.head.id()?;
     let entry = call.app.core.past(move |history| history.entry_of(id)).await?;
     let absent = || Problem::new(ErrorCode::TransferNotFound, format!("transfer {id} does not exist"));
-    let entry = entry.ok_or_else(absent)?;
-    call.proof_of(call.app.core.in_context(entry).await?).await
+    call.proof_of(entry.ok_or_else(absent)?).await
 }
 
 pub(crate) async fn of_payment(call: Call) -> Handled {
@@ -181,22 +181,21 @@ impl Call {
         Ok(proofs.covering(size).await.ok_or_else(behind)?)
     }
 
-    async fn proof_of(&self, proved: EntryInContext) -> Handled {
-        let entry = &proved.entry;
+    async fn proof_of(&self, entry: Entry) -> Handled {
         let proofs = self.proofs()?;
         let sequence = entry.header.seq.get();
         let signed = self.covering(&proofs, sequence).await?;
         let (index, tree_size) = (sequence - 1, signed.checkpoint.size);
         let vkey = proofs.keys.key.verifier().to_string();
         let hashes = asked(&self.app.core, proofs, move |tiles| proof::inclusion(tiles, index, tree_size)).await?;
-        let canonical = journal::canonical(entry);
+        let canonical = journal::canonical(&entry);
         let leaf = proof::entry_leaf(&canonical);
         if !proof::verify_inclusion(&leaf, (index, tree_size), &hashes, &signed.checkpoint.root) {
             let what = format!("entry {sequence} is not the one that was signed: the journal was changed");
             changed(&self.app.core, entry.header.seq, &what);
             return Err(failed(&what));
         }
-        let event = Event::new(&proved, self.app.history())?;
+        let event = Event::new(&self.app.core.in_context(entry).await?, self.app.history())?;
         let proof = TlogProof { index, hashes, checkpoint: SignedCheckpoint::clone(&signed) };
         Ok(found(&EntryProof {
             sequence,

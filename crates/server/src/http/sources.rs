@@ -9,7 +9,7 @@ use api::past::{Clock, Instant, Sums, TransferFilter};
 use datadir::KeyStore;
 use disk::Directory;
 use edge::{Installed, Installer, Past, PaymentsWanted, Sources, StatementPage, Wanted, WithState};
-use engine::{Answered, Operation, Page, Payment};
+use engine::{Answered, Entry, Operation, Page, Payment};
 use journal::EntryInContext;
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
@@ -66,8 +66,12 @@ impl Sources for Running {
         installing.await.map_err(|_panicked| Unavailable::Failed)?
     }
 
-    async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Failure> {
+    async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Failure> {
         Ok(self.0.entry(seq).await?)
+    }
+
+    async fn in_context(&self, entry: Entry) -> Result<EntryInContext, Failure> {
+        Ok(self.0.in_context(entry).await?)
     }
 }
 

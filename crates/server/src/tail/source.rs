@@ -53,15 +53,15 @@ impl ContextSource for Core {
 }
 
 impl Core {
-    /// One durable entry in its context.
+    /// One durable entry.
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub async fn entry(&self, seq: Seq) -> Result<Option<EntryInContext>, Fault> {
-        self.read_here(move |core| core.read_one(seq)?.map(|entry| EntryInContext::of(entry, core)).transpose()).await
+    pub async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Fault> {
+        self.read_here(move |core| core.read_one(seq)).await
     }
 
-    /// Adds the context to an entry that was read elsewhere.
+    /// Adds the context to an entry.
     ///
     /// # Errors
     /// If the journal cannot be read.

@@ -143,7 +143,8 @@ impl Input {
             "csv" => csv::names(path, delimiter).map(|names| Format::Csv { names, delimiter }),
             "parquet" => bail!("{shown} is not a Parquet file: it does not start with PAR1"),
             _ => bail!(
-                "cannot determine the format of {shown}: expected a Parquet file, or a CSV file whose name ends in .csv"
+                "cannot determine the format of {shown}: expected a Parquet file, or a CSV file that is not compressed and whose \
+                 name ends in .csv"
             ),
         };
         let format = format.with_context(|| cannot_read(path))?;
