@@ -73,7 +73,8 @@ impl Json {
     }
 
     /// The value as JSON text, without spaces, with the fields of objects sorted by name, and with every number as it was
-    /// sent. Rejects what such a text could not keep: duplicate fields, and U+0000. `pointer` is the place of the value.
+    /// sent. Rejects what such a text could not keep, or what many programs could not read: duplicate
+    /// fields, U+0000, and numbers beyond the range of a double. `pointer` is the place of the value.
     pub(crate) fn canonical(&self, pointer: &str) -> Result<String, Problem> {
         let mut text = String::new();
         self.write(pointer, &mut text)?;
@@ -84,6 +85,10 @@ impl Json {
         match self {
             Self::Null => out.push_str("null"),
             Self::Bool(yes) => out.push_str(if *yes { "true" } else { "false" }),
+            Self::Number(number) if number.as_f64().is_none() => {
+                let detail = format!("found {}, which is beyond the range of a double", shorten(number.as_str()));
+                return Err(Problem::new(ErrorCode::InvalidField, detail).at(pointer));
+            }
             Self::Number(number) => out.push_str(number.as_str()),
             Self::Text(text) => write_text(text, pointer, out)?,
             Self::List(items) => {

@@ -78,15 +78,15 @@ impl PaymentRequest {
         Self::of(source.id("/v1/payments", &mut fields)?, &mut fields)
     }
 
-    /// Parses the body of `POST /v1/payments/batch`: each payment, or what is wrong with it.
-    pub fn parse_batch(source: &IdSource<'_>, body: &[u8]) -> Result<Vec<Result<Self, Problem>>, Problem> {
+    /// Parses the body of `POST /v1/payments/batch`.
+    pub fn parse_batch(source: &IdSource<'_>, body: &[u8]) -> Result<Vec<Self>, Problem> {
         let mut batch = Fields::of_body(body, &["payments"])?;
         let list = batch.list("payments", PAYMENTS_MAX)?;
         let payment = |(place, value): (usize, Json)| {
-            let mut fields = Fields::of(value, String::new())?.among(KNOWN)?;
+            let mut fields = Fields::of(value, format!("/payments/{place}"))?.among(KNOWN)?;
             Self::of(source.nth_id("/v1/payments/batch", place, &mut fields)?, &mut fields)
         };
-        Ok(list.into_iter().enumerate().map(payment).collect())
+        list.into_iter().enumerate().map(payment).collect()
     }
 
     fn of(payment: PaymentId, fields: &mut Fields) -> Result<Self, Problem> {

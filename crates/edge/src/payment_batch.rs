@@ -16,8 +16,8 @@ use crate::payments::PARSES_MAX;
 use crate::response::Response;
 use crate::sources::Sources;
 
-/// A payment of the batch with the keyed hash of its content, or what is wrong with it.
-type Item = Result<(PaymentRequest, Digest), Problem>;
+/// A payment of the batch, with the keyed hash of its content.
+type Item = (PaymentRequest, Digest);
 
 pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let hash = |request: PaymentRequest| {
@@ -25,11 +25,12 @@ pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
         (request, content)
     };
     let parsed = PaymentRequest::parse_batch(&edge.ids(call), call.body)?;
-    let items: Vec<Item> = parsed.into_iter().map(|item| item.map(hash)).collect();
+    let items: Vec<Item> = parsed.into_iter().map(hash).collect();
     for _ in 0..PARSES_MAX {
-        let policy = edge.sources.policy().ok_or_else(|| refused::<S::Failure>(Refusal::NoActivePolicy))?;
+        let policy = edge.sources.policy();
         // Those that the active policy accepts go to the engine; the others may have been decided earlier.
-        let new: Vec<Result<NewPayment, Problem>> = items.iter().map(|item| edge.new_payment(item, &policy)).collect();
+        let new: Vec<Result<NewPayment, Problem>> =
+            items.iter().map(|item| edge.new_payment(item, policy.as_deref())).collect();
         let batch = new.iter().flatten().map(|new| CreatePayment(Box::new(new.clone()))).collect();
         let operation = CreatePaymentBatch(batch);
         let answers = match operation.0.is_empty() {
@@ -46,17 +47,16 @@ pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
         let mut answers = answers.into_iter();
         let mut results = Vec::with_capacity(items.len());
         for (item, new) in items.iter().zip(new) {
-            results.push(match (item, new) {
-                (_, Ok(_)) => {
-                    let answer =
-                        answers.next().ok_or_else(|| edge.sources.internal("an answer of a batch is missing"))?;
-                    edge.shown(answer).await?
+            results.push(match new {
+                Ok(_) => {
+                    let answer = answers.next();
+                    edge.shown(answer.ok_or_else(|| edge.sources.internal("an answer of a batch is missing"))?).await?
                 }
-                (Ok((request, content)), Err(problem)) => {
-                    edge.decided_earlier(call, request, *content, problem).await?
-                }
-                (Err(_), Err(problem)) => Err(problem),
+                Err(problem) => edge.decided_earlier(call, item, problem).await?,
             });
+        }
+        if policy.is_none() && results.iter().all(Result::is_err) {
+            return Err(refused(Refusal::NoActivePolicy));
         }
         return Ok(Response::found(&BatchResults::of_payments(results)));
     }
@@ -64,8 +64,8 @@ pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
 }
 
 impl<S: Sources + Sync> Edge<S> {
-    fn new_payment(&self, item: &Item, policy: &Policy) -> Result<NewPayment, Problem> {
-        let (request, content) = item.as_ref().map_err(Problem::clone)?;
+    fn new_payment(&self, (request, content): &Item, policy: Option<&Policy>) -> Result<NewPayment, Problem> {
+        let policy = policy.ok_or_else(|| Problem::from(&Refusal::NoActivePolicy))?;
         self.tokenised(request.against(policy)?, *content, Trial::Real)
     }
 
@@ -83,13 +83,12 @@ impl<S: Sources + Sync> Edge<S> {
     async fn decided_earlier(
         &self,
         call: &Call<'_>,
-        request: &PaymentRequest,
-        content: Digest,
+        (request, content): &Item,
         problem: Problem,
     ) -> Result<Result<(Made, Payment), Problem>, S::Failure> {
         let answer = self.answer_to(call, unnamed(engine::query::Payment(request.payment))).await?;
         Ok(match answer {
-            Ok(reply) if reply.payment.content == content => Ok((Made::Before, self.shown_payment(&reply).await?)),
+            Ok(reply) if reply.payment.content == *content => Ok((Made::Before, self.shown_payment(&reply).await?)),
             Ok(reply) => Err(Problem::from(&Refusal::PaymentExistsWithDifferentContent(reply.payment.id))),
             Err(_not_found) => Err(problem),
         })

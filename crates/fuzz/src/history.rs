@@ -55,6 +55,8 @@ pub(crate) const MORE: &[&str] = &[
     "POST /v1/transfers\n{\"id\": \"41\", \"pending_id\": \"8\", \"flags\": [\"void_pending_transfer\"]}",
     "POST /v1/transfers/12/reverse\n{}",
     "POST /v1/transfers/11/cancel\n",
+    "POST /v1/payments/batch\n{\"payments\": [{\"id\": \"24\", \"type\": \"top_up\", \"amount\": \"5\", \"asset\": \"EUR/2\", \
+     \"attributes\": {\"customer\": \"ann\"}}, {\"id\": \"25\", \"type\": \"none\", \"amount\": \"1\", \"asset\": \"EUR/2\"}]}",
     "POST /v1/payments/21/approve\n{}",
     "POST /v1/payments/21/decline\n",
     "POST /v1/payments/22/capture?dry_run=true\n",
