@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use features::{RecordChange, StoredUpdate, Stream, StreamId, Update, UpdateOutcome, Windows};
 use ledger::{Account, AccountPlace, Ledger, MetadataOf, Touched};
-use types::{Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
+use types::{Amount, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::Applied;
 use crate::entry::{
@@ -417,9 +417,9 @@ impl Payment {
             verdict: decided.verdict,
             score: decided.score,
             status: decided.status,
-            sums: match decided.status {
-                PaymentStatus::Posted => PaymentSums { captured: decided.amount, ..PaymentSums::default() },
-                _ => PaymentSums::default(),
+            sums: PaymentSums {
+                captured: if decided.status == PaymentStatus::Posted { decided.amount } else { Amount::ZERO },
+                ..PaymentSums::default()
             },
             refusal: decided.refusal,
             capture: decided.capture,

@@ -205,15 +205,16 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => None,
     };
-    let part = match &entry.fact {
-        Fact::PaymentChanged(changed) => match (changed.cause, changed.portion) {
+    let part = if let Fact::PaymentChanged(changed) = &entry.fact {
+        match (changed.cause, changed.portion) {
             (Cause::Verb(Verb::Capture), Portion::Part(_)) => Some("part_captured"),
             (Cause::Verb(Verb::Capture), Portion::Last(_)) => Some("last_part_captured"),
             (Cause::Verb(Verb::Void), Portion::Part(_)) => Some("part_voided"),
             (Cause::Verb(Verb::Refund), Portion::Part(_)) => Some("part_refunded"),
             (_, _) => None,
-        },
-        _ => None,
+        }
+    } else {
+        None
     };
     [journal::kind_name(entry)].into_iter().chain(status).chain(part)
 }

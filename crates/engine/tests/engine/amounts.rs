@@ -1,6 +1,5 @@
 //! Random verbs with amounts, and deadlines, on one payment with three legs. A model knows only the sums of the payment, and computes
 //! from them what every account must have.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::HashMap;
 

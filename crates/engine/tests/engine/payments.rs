@@ -1,6 +1,8 @@
 //! The life of a payment, from its decision to its last deadline.
 
-use crate::story::check;
+use engine::Fact;
+
+use crate::story::{World, check};
 
 #[test]
 fn an_approved_payment_moves_money_at_once() {
@@ -431,4 +433,49 @@ fn a_payment_of_zero_moves_its_fee_as_a_whole() {
         void P3 R4 -> voided
         ",
     );
+}
+
+#[test]
+fn what_stays_held_is_judged_again() {
+    check(
+        "
+        pay P1 top_up 5000 customer=alice -> posted
+        pay P2 card 1000 customer=alice -> held
+        min_balance alice 4500
+        # Limits do not count when a hold is posted or released, but what stays held is a new transfer.
+        capture P2 R1 100 -> the balance of the debit account would fall below its minimum (account 4ed6cb4e-8284-2757-cf2c-7b641de21f65 has 390 left, 900 requested)
+        void P2 R2 100 -> the balance of the debit account would fall below its minimum (account 4ed6cb4e-8284-2757-cf2c-7b641de21f65 has 490 left, 900 requested)
+        sums P2 -> 0 0 0 in 2
+        capture P2 R3 900 final -> posted
+        wallet alice -> 4091 held 0
+        ",
+    );
+}
+
+#[test]
+fn changes_that_older_releases_wrote_are_of_the_whole_payment() {
+    let mut world = World::new(fixtures::WALLET, false);
+    for step in [
+        "pay P1 top_up 90000 customer=alice",
+        "pay P2 card 1000 customer=alice",
+        "capture P2 R1",
+        "refund P2 R2",
+        "pay P3 card 1000 customer=alice",
+        "void P3 R3",
+        "pay P4 transfer 50000 customer=alice recipient=bob",
+        "decline P4 R4",
+        "pay P5 card 1000 customer=alice device=phone",
+        "approve P5 R5",
+        "wait 8d",
+        "show P5",
+    ] {
+        world.step(&step.split_whitespace().collect::<Vec<_>>());
+    }
+    let mut entries = world.entries();
+    for entry in &mut entries {
+        if let Fact::PaymentChanged(changed) = &mut entry.fact {
+            changed.sums = None;
+        }
+    }
+    world.replay_of_equals_live(&entries);
 }

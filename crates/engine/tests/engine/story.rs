@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use engine::{
     Answered, Applied, ChangePayment, CreatePayment, Engine, Entry, Fact, NewPayment, Operation, PastPayment,
-    PastPayments, PaymentReply, PaymentSums, Portion, RecordLabel, Refusal, Request, Verb, account_id, query,
+    PastPayments, PaymentReply, PaymentSums, Portion, RecordLabel, Refusal, Request, SetLimits, Verb, account_id,
+    query,
 };
 use fixtures::token;
-use ledger::Account;
+use ledger::{Account, Limits};
 use policy::{AttributeKind, AttributeValue, Policy};
 use types::{ActorId, Amount, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
@@ -117,6 +118,12 @@ impl World {
                 let wallet = self.account("wallet", Some(customer));
                 format!("{} held {}", wallet.credits_posted.get() - wallet.debits_posted.get(), wallet.debits_pending)
             }
+            ["min_balance", customer, limit] => {
+                let account = self.account("wallet", Some(customer)).id.into();
+                let limits = Limits { min_balance: Some(limit.parse().unwrap()), max_balance: None };
+                self.ask(0, SetLimits { account, limits }).unwrap();
+                String::new()
+            }
             ["show", id] => outcome(self.ask(0, query::Payment(payment_id(id)))),
             // Captured, released and refunded, and how many transfers were made.
             ["sums", id] => {
@@ -188,11 +195,17 @@ impl World {
         outcome(decided.map(|(_, reply)| reply))
     }
 
+    /// A replay of the entries gives the same state.
     #[track_caller]
     pub(crate) fn replay_equals_live(&self) {
+        self.replay_of_equals_live(&self.entries());
+    }
+
+    /// A replay of these entries instead of its own gives the same state.
+    #[track_caller]
+    pub(crate) fn replay_of_equals_live(&self, entries: &[Entry]) {
         let mut replayed = Engine::new(ShardId::new(0), TenantId::new(1));
-        let entries = self.entries();
-        for entry in &entries {
+        for entry in entries {
             assert!(replayed.agrees_with(entry));
             replayed.apply(entry);
         }

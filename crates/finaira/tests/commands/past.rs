@@ -412,7 +412,7 @@ fn late_payments_count_from_their_declared_time() {
 #[test]
 fn a_payment_captured_in_parts_has_its_balances_at_every_instant() {
     let (data, server, client) = first_start(&[]);
-    assert_eq!(client.activate(&fixtures::WALLET).status, 201);
+    assert_eq!(client.activate(fixtures::WALLET).status, 201);
     let attributes = json!({"customer": "alice"});
     let mut told: Vec<(String, [String; 4], [String; 4])> = Vec::new();
     let mut steps: Vec<Box<dyn Fn() -> Reply>> = vec![

@@ -141,9 +141,9 @@ impl Payments {
             seq: header.seq,
             decided: Arc::clone(decided),
             status: decided.status,
-            sums: match decided.status {
-                PaymentStatus::Posted => PaymentSums { captured: decided.amount, ..PaymentSums::default() },
-                _ => PaymentSums::default(),
+            sums: PaymentSums {
+                captured: if decided.status == PaymentStatus::Posted { decided.amount } else { Amount::ZERO },
+                ..PaymentSums::default()
             },
             label: None,
             deadline: decided.deadline,
