@@ -312,9 +312,14 @@ class Plain(Bytes):
             fields["failures"] = dict(self.many(lambda: (self.varint(), self.failure())))
         return fields
 
-    def payment_changed(self):
+    def payment_changed(self, version):
         fields = {"payment": self.uuid(), "cause": self.choice(CAUSES), "status": self.choice(STATUSES)}
-        return {**fields, "deadline": self.deadline(), "facts": self.facts(), "updates": self.updates()}
+        fields.update(deadline=self.deadline(), facts=self.facts(), updates=self.updates())
+        if version > 1:
+            fields["asked"] = self.choice(("all", "part", "last"))
+            fields["amount"] = self.varint() if fields["asked"] != "all" else None
+            fields.update(captured=self.varint(), released=self.varint(), refunded=self.varint())
+        return fields
 
     def label(self):
         fields = {"payment": self.uuid(), "label": self.text(), "positive": self.yes()}
@@ -356,7 +361,7 @@ KINDS = {
     5: ("transfer_failed", lambda plain, _: {"id": plain.uuid(), "status": plain.varint()}),
     6: ("transfer_expired", lambda plain, _: {"id": plain.transfer_key()}),
     7: ("payment_decided", Plain.payment_decided),
-    8: ("payment_changed", lambda plain, _: plain.payment_changed()),
+    8: ("payment_changed", Plain.payment_changed),
     9: ("label_recorded", lambda plain, _: plain.label()),
     10: ("artifact_stored", lambda plain, _: plain.artifact()),
     11: ("policy_activated", lambda plain, _: plain.policy()),
@@ -377,7 +382,7 @@ KINDS = {
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),
     33: ("import_noted", lambda plain, _: plain.import_noted()),
 }
-LAST_VERSION = {3: 2, 4: 2, 7: 2}  # 1 for all other kinds
+LAST_VERSION = {3: 2, 4: 2, 7: 2, 8: 2}  # 1 for all other kinds
 TRANSFER_CREATED, TRANSFER_STAGED, JOURNAL_CONTINUED = 4, 32, 20
 
 

@@ -25,6 +25,16 @@ pub struct Payment {
     /// The amount in minor units.
     #[schema(example = "1250")]
     amount: String,
+    /// What was posted of the amount, in minor units.
+    #[schema(example = "1250")]
+    captured: String,
+    /// What was held of the amount and then released, in minor units: by a void, a decline or a deadline, or as the rest of a final
+    /// capture. What is neither captured nor released of an open payment is held.
+    #[schema(example = "0")]
+    released: String,
+    /// What was moved back of what was captured, in minor units.
+    #[schema(example = "0")]
+    refunded: String,
     /// The asset of the amount.
     #[schema(example = "EUR/2")]
     asset: String,
@@ -85,6 +95,9 @@ impl Payment {
             r#type: payment.payment_type.to_string(),
             status: payment.status.name(),
             amount: payment.amount.to_string(),
+            captured: payment.sums.captured.to_string(),
+            released: payment.sums.released.to_string(),
+            refunded: payment.sums.refunded.to_string(),
             asset: assets.of(payment.ledger)?.to_string(),
             ledger: payment.ledger.get(),
             verdict: verdict_name(payment.verdict),

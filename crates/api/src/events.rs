@@ -239,6 +239,16 @@ struct PaymentChanged {
     cause: &'static str,
     /// The new status.
     status: &'static str,
+    /// What is captured of the payment after the change, in minor units. Absent in entries of releases that only changed whole
+    /// payments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captured: Option<String>,
+    /// What is released, in the same way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    released: Option<String>,
+    /// What is refunded, in the same way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded: Option<String>,
     /// What happens if nobody acts, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Deadline>,
@@ -345,6 +355,9 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
                 payment: changed.payment.to_string(),
                 cause,
                 status: changed.status.name(),
+                captured: changed.sums.map(|sums| sums.captured.to_string()),
+                released: changed.sums.map(|sums| sums.released.to_string()),
+                refunded: changed.sums.map(|sums| sums.refunded.to_string()),
                 deadline: changed.deadline.map(Deadline::from),
                 transfers: transfers(&changed.ledger_facts, assets)?,
             };

@@ -1,7 +1,7 @@
 //! Parses the bodies of requests about ledgers, labels and verbs, and the ids in paths.
 
-use engine::{OpenLedger, RecordLabel};
-use types::{Asset, LedgerId, Name, PaymentId, RequestId};
+use engine::{OpenLedger, Portion, RecordLabel, Verb};
+use types::{Amount, Asset, LedgerId, Name, PaymentId, RequestId};
 use utoipa::ToSchema;
 
 use crate::errors::ErrorCode;
@@ -39,6 +39,28 @@ pub struct LabelBody {
 #[schema(as = NoFields)]
 pub struct VerbBody {}
 
+/// How much of a payment to void or refund. The body may be empty.
+#[derive(Debug, ToSchema)]
+#[schema(as = Portion)]
+pub struct PortionBody {
+    /// The amount in minor units, at least 1. By default all that is left: what is held, or what is captured and not refunded.
+    #[schema(example = "1250")]
+    pub amount: Option<String>,
+}
+
+/// How much of a payment to capture. The body may be empty.
+#[derive(Debug, ToSchema)]
+#[schema(as = CapturePortion)]
+pub struct CaptureBody {
+    /// The amount in minor units, at least 1. By default all that is held.
+    #[schema(example = "1250")]
+    pub amount: Option<String>,
+    /// Whether the capture is the last one, so that what it leaves of the hold is released. By default, the rest stays held. It
+    /// changes nothing without an amount.
+    #[schema(default = false)]
+    pub r#final: Option<bool>,
+}
+
 /// A parsed operation, and the id by which the server recognises a retry.
 #[derive(Debug, Clone)]
 pub struct Parsed<O> {
@@ -74,7 +96,27 @@ pub fn label(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<RecordLabel>, 
     Ok(Parsed { request, operation: RecordLabel { payment, label } })
 }
 
-/// Parses the body of a verb on a payment: nothing, or an object without fields.
+/// Parses the body of a verb on a payment: nothing, or how much of the payment it is about.
+pub fn portion(verb: Verb, body: &[u8]) -> Result<Portion, Problem> {
+    let known: &[&str] = match verb {
+        Verb::Approve | Verb::Decline => &[],
+        Verb::Capture => &["amount", "final"],
+        Verb::Void | Verb::Refund => &["amount"],
+    };
+    if body.is_empty() {
+        return Ok(Portion::All);
+    }
+    let mut fields = Fields::of_body(body, known)?;
+    let (amount, is_last) = (fields.parsed("amount", AMOUNT)?, fields.flag("final")?);
+    match amount {
+        None => Ok(Portion::All),
+        Some(Amount::ZERO) => Err(fields.invalid("amount", "found 0, expected at least 1 minor unit")),
+        Some(amount) if is_last => Ok(Portion::Last(amount)),
+        Some(amount) => Ok(Portion::Part(amount)),
+    }
+}
+
+/// Parses the body of a request whose path says everything: nothing, or an object without fields.
 pub fn verb(body: &[u8]) -> Result<(), Problem> {
     if body.is_empty() {
         return Ok(());

@@ -238,7 +238,7 @@ pub enum Body {
     Json(Shape),
     /// JSON of this shape, which contains many objects.
     Batch(Shape),
-    /// An empty body, or JSON of this shape, which has no fields.
+    /// An empty body, or JSON of this shape, none of whose fields is required.
     Empty(Shape),
     /// A tar archive of a policy folder.
     Archive,

@@ -97,10 +97,10 @@ pub(crate) async fn get_decision<S: Sources + Sync>(edge: &Edge<S>, call: &Call<
 
 pub(crate) async fn change<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>, verb: Verb) -> Handled<S::Failure> {
     let payment: PaymentId = call.head.id()?;
-    requests::verb(call.body)?;
+    let portion = requests::portion(verb, call.body)?;
     let request = edge.ids(call).verb()?;
     let trial = call.trial()?;
-    let parsed = Parsed { request, operation: ChangePayment { payment, verb } };
+    let parsed = Parsed { request, operation: ChangePayment { payment, verb, portion } };
     let (made, reply) = edge.try_out(call, parsed, trial).await?.map_err(refused::<S::Failure>)?;
     Ok(trial.found(&edge.shown_payment(&reply).await?).made(made))
 }

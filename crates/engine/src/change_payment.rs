@@ -2,31 +2,22 @@
 
 use features::{RecordChange, Update};
 use ledger::{NewTransfer, Outcome, TransferFlags, TransferKey, TransferStatus};
-use types::{Amount, LedgerId, PaymentId, RequestId, Timestamp};
+use types::{Amount, PaymentId, RequestId, Timestamp};
 
 use crate::decide::{Decide, Decided, Recording};
-use crate::entry::{AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, PaymentChanged, PaymentStatus, Verb};
-use crate::payment::{Leg, Payment};
+use crate::entry::{
+    AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, PaymentChanged, PaymentStatus, PaymentSums, Portion, Verb,
+};
+use crate::payment::{Asked, Leg, Next, Payment};
 use crate::{Answered, Engine, Made, PaymentReply, Refusal};
-
-/// What a change does to the money of a payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Movement {
-    /// Reserved money stays reserved.
-    Keep,
-    /// Reserved money is moved.
-    Post,
-    /// Reserved money is released.
-    Void,
-    /// Moved money is moved back.
-    Reverse,
-}
 
 /// Apply a verb to a payment.
 #[derive(Debug, Clone)]
 pub struct ChangePayment {
     pub payment: PaymentId,
     pub verb: Verb,
+    /// How much of the payment; [`Portion::All`] for an approval or a decline.
+    pub portion: Portion,
 }
 
 impl Decide for ChangePayment {
@@ -54,63 +45,73 @@ impl Engine {
         request: RequestId,
         change: &ChangePayment,
     ) -> Result<Decided<Box<PaymentReply>, PaymentChanged>, Refusal> {
-        let ChangePayment { payment: id, verb } = *change;
+        let ChangePayment { payment: id, verb, portion } = *change;
         let payment = self.state.payments.get(id).ok_or(Refusal::PaymentNotFound(id))?;
+        let asked = Asked { verb, portion };
         match payment.asked_by(request) {
-            Some(asked) if asked == verb => return Ok(Decided::Before(self.payment_reply(id, at)?)),
-            Some(asked) => return Err(Refusal::RequestIdReused(asked)),
+            Some(before) if before == asked => return Ok(Decided::Before(self.payment_reply(id, at)?)),
+            Some(before) => return Err(Refusal::RequestIdReused(before)),
             None => {}
         }
         if payment.changes.len() >= Payment::CHANGES_MAX {
             return Err(Refusal::TooManyChanges(Payment::CHANGES_MAX));
         }
-        let status = payment.status_at(at);
-        let conflict = Refusal::PaymentStatusConflict { verb, status };
-        let (next, movement) = transition(payment, status, verb).ok_or(conflict)?;
-        let facts = self.move_payment(at, payment, movement).map_err(Refusal::Transfer)?;
-        Ok(Decided::Now(changed(at, payment, Cause::Verb(verb), next, facts)))
+        let next = next(payment, at, asked)?;
+        let facts = self.move_payment(at, payment, &next).map_err(Refusal::Transfer)?;
+        Ok(Decided::Now(changed(at, payment, (Cause::Verb(verb), portion), &next, facts)))
     }
 
     /// The fact that records a deadline that passed.
     pub(crate) fn pass_deadline(&self, at: Timestamp, id: PaymentId) -> PaymentChanged {
         let payment = self.state.payments.get(id).expect("ENG-5: only a decided payment has a deadline");
+        let cause = (Cause::Deadline, Portion::All);
         let proceeds = payment.deadline.is_some_and(|deadline| deadline.then == AtDeadline::Proceed);
         if proceeds {
-            let (next, movement) = approved(payment);
-            if let Ok(facts) = self.move_payment(at, payment, movement) {
-                return changed(at, payment, Cause::Deadline, next, facts);
+            let next = payment.approved();
+            if let Ok(facts) = self.move_payment(at, payment, &next) {
+                return changed(at, payment, cause, &next, facts);
             }
-            // An account was closed in the meantime, so no money can move and the payment expires.
+            // An account was closed in the meantime, so no money can move and what is held is released.
         }
-        let facts = self.move_payment(at, payment, Movement::Void).expect("ENG-13: reserved money can be released");
-        changed(at, payment, Cause::Deadline, PaymentStatus::Expired, facts)
+        let next = payment.ended(PaymentStatus::Expired);
+        let facts = self.move_payment(at, payment, &next).expect("ENG-13: reserved money can be released");
+        changed(at, payment, cause, &next, facts)
     }
 
+    /// Moves, of each leg, the difference between what it has now and what it has next.
     fn move_payment(
         &self,
         at: Timestamp,
         payment: &Payment,
-        movement: Movement,
+        next: &Next,
     ) -> Result<Vec<ledger::Fact>, ledger::StatusRefusal<TransferStatus>> {
-        let mut plan = self.state.ledger.plan(at);
-        let transfers = |leg: &Leg, number| {
-            let key = TransferKey::Leg { payment: payment.id, number };
-            match movement {
-                Movement::Keep => None,
-                Movement::Post => Some(resolve(key, leg, TransferFlags::POST_PENDING_TRANSFER, Amount::MAX)),
-                Movement::Void => Some(resolve(key, leg, TransferFlags::VOID_PENDING_TRANSFER, Amount::ZERO)),
-                Movement::Reverse => Some(reverse(key, leg, payment.ledger)),
+        let mut transfers = Vec::new();
+        for leg in &payment.legs {
+            let (now, then) = (payment.parts(leg, &payment.present()), payment.parts(leg, next));
+            let captured = then.captured.saturating_sub(now.captured);
+            if !captured.is_zero() {
+                transfers.push(resolve(leg, TransferFlags::POST_PENDING_TRANSFER, captured));
+            } else if then.held < now.held {
+                transfers.push(resolve(leg, TransferFlags::VOID_PENDING_TRANSFER, Amount::ZERO));
             }
-        };
+            if then.held < now.held && !then.held.is_zero() {
+                transfers.push(NewTransfer { flags: TransferFlags::PENDING, ..movement(payment, leg, then.held) });
+            }
+        }
         // The transfers are reversed in the opposite order, so that an account that only passed the money on has it
         // back in time.
-        let ordered: Vec<&Leg> = match movement {
-            Movement::Reverse => payment.legs.iter().rev().collect(),
-            Movement::Keep | Movement::Post | Movement::Void => payment.legs.iter().collect(),
-        };
-        for (number, leg) in (payment.transfers..).zip(ordered) {
-            let Some(transfer) = transfers(leg, number) else { continue };
-            match plan.create_transfer(&transfer) {
+        for leg in payment.legs.iter().rev() {
+            let (now, then) = (payment.parts(leg, &payment.present()), payment.parts(leg, next));
+            let refunded = then.refunded.saturating_sub(now.refunded);
+            if !refunded.is_zero() {
+                let forward = movement(payment, leg, refunded);
+                transfers.push(NewTransfer { debit: forward.credit, credit: forward.debit, ..forward });
+            }
+        }
+        let mut plan = self.state.ledger.plan(at);
+        for (number, transfer) in (payment.transfers..).zip(transfers) {
+            let key = TransferKey::Leg { payment: payment.id, number };
+            match plan.create_transfer(&NewTransfer { key, ..transfer }) {
                 Outcome::Created { .. } => {}
                 Outcome::Refused(refusal) => return Err(refusal),
                 Outcome::Exists { .. } => unreachable!("ENG-6: a payment uses each of its transfer numbers once"),
@@ -120,44 +121,65 @@ impl Engine {
     }
 }
 
-/// The status that a verb leads to, and what it does to the money. `None` if the status does not allow the verb.
-fn transition(payment: &Payment, status: PaymentStatus, verb: Verb) -> Option<(PaymentStatus, Movement)> {
+/// What a request makes of a payment.
+fn next(payment: &Payment, at: Timestamp, Asked { verb, portion }: Asked) -> Result<Next, Refusal> {
+    let (status, sums) = (payment.status, payment.sums);
+    let now = payment.status_at(at);
+    let conflict = Refusal::PaymentStatusConflict { verb, status: now };
     // A deadline has passed that is not journaled yet. No verb applies before that entry is written.
-    if status != payment.status {
-        return None;
+    if now != status {
+        return Err(conflict);
     }
+    let of = |left| {
+        let refused = |requested| Refusal::AmountExceedsLeft { verb, requested, left };
+        portion.of(left).map(|amount| (amount, amount == left)).map_err(refused)
+    };
+    let sum = |one: Amount, other| one.checked_add(other).expect("ENG-25: the parts are within the amount");
     match (verb, status) {
-        (Verb::Approve, PaymentStatus::InReview) | (Verb::Capture, PaymentStatus::Held) => Some(approved(payment)),
-        (Verb::Decline, PaymentStatus::InReview) => Some((PaymentStatus::Declined, Movement::Void)),
-        (Verb::Void, PaymentStatus::InReview | PaymentStatus::Held) => Some((PaymentStatus::Voided, Movement::Void)),
-        (Verb::Refund, PaymentStatus::Posted) => Some((PaymentStatus::Refunded, Movement::Reverse)),
-        (_, _) => None,
-    }
-}
-
-/// Where an approval leads: from a review, to the hold or the posting that the payment type asks for; from a hold, to
-/// the posting.
-fn approved(payment: &Payment) -> (PaymentStatus, Movement) {
-    match (payment.status, payment.capture) {
-        (PaymentStatus::InReview, CaptureTerms::Manual { .. }) => (PaymentStatus::Held, Movement::Keep),
-        (_, _) => (PaymentStatus::Posted, Movement::Post),
+        (Verb::Approve, PaymentStatus::InReview) => Ok(payment.approved()),
+        (Verb::Decline, PaymentStatus::InReview) => Ok(payment.ended(PaymentStatus::Declined)),
+        (Verb::Capture, PaymentStatus::Held) => {
+            let (amount, is_all) = of(payment.held())?;
+            let captured = sum(sums.captured, amount);
+            if is_all || matches!(portion, Portion::Last(_)) {
+                let released = payment.amount.saturating_sub(captured);
+                return Ok(Next { status: PaymentStatus::Posted, sums: PaymentSums { captured, released, ..sums } });
+            }
+            Ok(Next { status, sums: PaymentSums { captured, ..sums } })
+        }
+        (Verb::Void, PaymentStatus::InReview | PaymentStatus::Held) => {
+            let (amount, is_all) = of(payment.held())?;
+            if is_all {
+                return Ok(payment.ended(PaymentStatus::Voided));
+            }
+            Ok(Next { status, sums: PaymentSums { released: sum(sums.released, amount), ..sums } })
+        }
+        (Verb::Refund, PaymentStatus::Posted) => {
+            let (amount, is_all) = of(sums.captured.saturating_sub(sums.refunded))?;
+            let status = if is_all { PaymentStatus::Refunded } else { status };
+            Ok(Next { status, sums: PaymentSums { refunded: sum(sums.refunded, amount), ..sums } })
+        }
+        (_, _) => Err(conflict),
     }
 }
 
 fn changed(
     at: Timestamp,
     payment: &Payment,
-    cause: Cause,
-    status: PaymentStatus,
+    (cause, portion): (Cause, Portion),
+    &Next { status, sums }: &Next,
     ledger_facts: Vec<ledger::Fact>,
 ) -> PaymentChanged {
     let deadline = match (status, payment.capture) {
+        // A payment that stays as it is but for its sums keeps its deadline.
+        (_, _) if status == payment.status => payment.deadline,
         (PaymentStatus::Held, CaptureTerms::Manual { deadline, then }) => {
             Some(Deadline { at: at.saturating_add(deadline), then })
         }
         (_, _) => None,
     };
-    PaymentChanged { payment: payment.id, cause, status, deadline, ledger_facts, updates: withdrawn(payment, status) }
+    let updates = withdrawn(payment, status);
+    PaymentChanged { payment: payment.id, cause, portion, status, sums: Some(sums), deadline, ledger_facts, updates }
 }
 
 /// Removes the records by which a payment counted as accepted, if it is declined or voided, or expires. The removal takes
@@ -177,18 +199,19 @@ fn withdrawn(payment: &Payment, status: PaymentStatus) -> Vec<Update> {
     accepted.map(remove).collect()
 }
 
-/// A post or void of a held leg, from which it inherits everything else.
-fn resolve(key: TransferKey, leg: &Leg, flags: TransferFlags, amount: Amount) -> NewTransfer {
-    NewTransfer { amount, pending: Some(leg.transfer), flags, ..NewTransfer::named(key) }
+/// A post or void of what is held of a leg, from which it inherits everything else. The caller sets the key.
+fn resolve(leg: &Leg, flags: TransferFlags, amount: Amount) -> NewTransfer {
+    NewTransfer { amount, pending: Some(leg.transfer), flags, ..NewTransfer::named(leg.transfer) }
 }
 
-fn reverse(key: TransferKey, leg: &Leg, ledger: LedgerId) -> NewTransfer {
+/// A transfer of an amount from and to the accounts of a leg. The caller sets the key.
+fn movement(payment: &Payment, leg: &Leg, amount: Amount) -> NewTransfer {
     NewTransfer {
-        debit: leg.credit,
-        credit: leg.debit,
-        amount: leg.amount,
-        ledger,
+        debit: leg.debit,
+        credit: leg.credit,
+        amount,
+        ledger: payment.ledger,
         code: leg.code,
-        ..NewTransfer::named(key)
+        ..NewTransfer::named(leg.transfer)
     }
 }

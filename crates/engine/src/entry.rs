@@ -282,14 +282,74 @@ pub struct PaymentChanged {
     pub payment: PaymentId,
     /// What caused the change.
     pub cause: Cause,
+    /// How much of the payment the request asked for.
+    pub portion: Portion,
     /// The new status.
     pub status: PaymentStatus,
+    /// What is captured, released and refunded after the change. `None` in entries of older releases, in which every change was
+    /// of the whole payment.
+    pub sums: Option<PaymentSums>,
     /// What happens if nobody acts, and when.
     pub deadline: Option<Deadline>,
     /// The transfers that the change made, in order.
     pub ledger_facts: Vec<ledger::Fact>,
     /// What the change does to feature windows.
     pub updates: Vec<Update>,
+}
+
+/// How much of a payment a request asks for. An approval or a decline is always of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Portion {
+    /// All that is left.
+    All,
+    /// This amount, in minor units.
+    Part(Amount),
+    /// This amount, in minor units. A capture then releases the rest.
+    Last(Amount),
+}
+
+impl Portion {
+    /// The amount that this is of what is left. The error is an amount that exceeds it.
+    pub(crate) fn of(self, left: Amount) -> Result<Amount, Amount> {
+        match self {
+            Self::All => Ok(left),
+            Self::Part(amount) | Self::Last(amount) if amount <= left => Ok(amount),
+            Self::Part(amount) | Self::Last(amount) => Err(amount),
+        }
+    }
+}
+
+/// How much of a payment is captured, released and refunded, in minor units. `captured` + `released` is at most the amount of the
+/// payment, and `refunded` at most `captured` (ENG-25).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PaymentSums {
+    /// What was posted.
+    pub captured: Amount,
+    /// What was held and then released: by a void, a decline or a deadline, or as the rest of a final capture.
+    pub released: Amount,
+    /// What was moved back.
+    pub refunded: Amount,
+}
+
+impl PaymentSums {
+    /// The sums of a payment that only changed as a whole and now has this status.
+    pub(crate) fn of_whole(amount: Amount, status: PaymentStatus) -> Self {
+        let zero = Self::default();
+        match status {
+            PaymentStatus::Posted => Self { captured: amount, ..zero },
+            PaymentStatus::Refunded => Self { captured: amount, refunded: amount, ..zero },
+            PaymentStatus::Voided | PaymentStatus::Expired | PaymentStatus::Declined => {
+                Self { released: amount, ..zero }
+            }
+            PaymentStatus::Held | PaymentStatus::InReview | PaymentStatus::Refused => zero,
+        }
+    }
+
+    /// Whether these can be the sums of a payment of this amount.
+    pub(crate) fn are_within(self, amount: Amount) -> bool {
+        self.captured.checked_add(self.released).is_some_and(|resolved| resolved <= amount)
+            && self.refunded <= self.captured
+    }
 }
 
 /// What caused a change of a payment.
@@ -308,11 +368,11 @@ pub enum Verb {
     Approve,
     /// A reviewer declines it.
     Decline,
-    /// Moves the held amount.
+    /// Moves what is held, or a part of it.
     Capture,
-    /// Gives up a payment that is held or under review.
+    /// Releases what is held or under review, or a part of it.
     Void,
-    /// Moves back everything that was posted.
+    /// Moves back what was captured, or a part of it.
     Refund,
 }
 

@@ -57,8 +57,8 @@ pub use decide::OpenLedger;
 pub use details::{AccountName, AccountNameParseError, AccountReply, AnyTransfer, MetadataChanges, TransferReply};
 pub use entry::{
     ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, DepartedHistory, Entry, Fact, Header, LabelRecorded,
-    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, StateDigest, StreamOpened,
-    Verb,
+    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion,
+    StateDigest, StreamOpened, Verb,
 };
 pub use guard::{Guard, Guarded, IfMatch, KEY_PARTS_MAX, KEYS_MAX, Key, KeyUsed};
 pub use identity::{
@@ -69,7 +69,7 @@ pub use import::ImportCommand;
 pub use order::{
     AccountOrder, CreateTransfer, CreateTransferBatch, ORDERS_MAX, OpenAccount, OpenAccountBatch, TransferOrder,
 };
-pub use payment::{Label, Leg, Payment, Recorded};
+pub use payment::{Asked, Label, Leg, Payment, Recorded};
 pub use payments::{PastPayment, PastPayments};
 pub use record_label::RecordLabel;
 pub use reply::{

@@ -1,11 +1,13 @@
 //! What the state keeps of a payment. Everything else about it is read from its entry.
 
+use std::fmt;
+
 use features::StreamId;
 use ledger::TransferKey;
 use policy::Verdict;
 use types::{AccountId, Amount, Digest, LedgerId, Name, PaymentId, RequestId, Seq, Timestamp, Token};
 
-use crate::entry::{AtDeadline, CaptureTerms, Deadline, LegRefusal, PaymentStatus, Verb};
+use crate::entry::{AtDeadline, CaptureTerms, Deadline, LegRefusal, PaymentStatus, PaymentSums, Portion, Verb};
 
 /// A payment in its current state.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +32,8 @@ pub struct Payment {
     /// From 0 to 1000.
     pub score: u16,
     pub status: PaymentStatus,
+    /// What of `amount` is captured, released and refunded.
+    pub sums: PaymentSums,
     /// Why the ledger refused the payment, if it did.
     pub refusal: Option<LegRefusal>,
     /// What happens if nobody acts, and when.
@@ -43,36 +47,122 @@ pub struct Payment {
     /// The records that the payment added to feature windows.
     pub records: Box<[Recorded]>,
     /// The verbs that changed the payment, and the requests that asked for them.
-    pub changes: Vec<(RequestId, Verb)>,
+    pub changes: Vec<(RequestId, Asked)>,
     /// What the payment turned out to be, if that is known.
     pub label: Option<Label>,
 }
 
 impl Payment {
     /// The most verbs that a payment accepts. The state keeps the request id of each.
-    pub const CHANGES_MAX: usize = 16;
+    pub const CHANGES_MAX: usize = 64;
 
     /// Whether it can still be approved, captured or voided.
     pub const fn is_open(&self) -> bool {
         self.status.is_open()
     }
 
-    /// The payment as it is at `now`.
+    /// The payment as it is at `now`. A deadline that has passed counts, even if the entry about it is not written yet.
     #[must_use]
     pub fn as_of(&self, now: Timestamp) -> Self {
-        Self { status: self.status_at(now), ..self.clone() }
+        let Next { status, sums } = self.next_at(now);
+        Self { status, sums, ..self.clone() }
     }
 
-    /// The status at `now`. It takes a deadline that has passed into account, even if the entry about it is not written
-    /// yet.
+    /// The status at `now`, as in [`Payment::as_of`].
     pub fn status_at(&self, now: Timestamp) -> PaymentStatus {
+        self.next_at(now).status
+    }
+
+    fn next_at(&self, now: Timestamp) -> Next {
         match self.deadline {
-            Some(deadline) if deadline.at <= now => match (deadline.then, self.status, self.capture) {
-                (AtDeadline::Expire, ..) => PaymentStatus::Expired,
-                (AtDeadline::Proceed, PaymentStatus::InReview, CaptureTerms::Manual { .. }) => PaymentStatus::Held,
-                (AtDeadline::Proceed, ..) => PaymentStatus::Posted,
+            Some(deadline) if deadline.at <= now => match deadline.then {
+                AtDeadline::Expire => self.ended(PaymentStatus::Expired),
+                AtDeadline::Proceed => self.approved(),
             },
-            Some(_) | None => self.status,
+            Some(_) | None => self.present(),
+        }
+    }
+
+    pub(crate) fn present(&self) -> Next {
+        Next { status: self.status, sums: self.sums }
+    }
+
+    /// What is reserved, in minor units of the payment.
+    pub(crate) fn held(&self) -> Amount {
+        if !self.is_open() {
+            return Amount::ZERO;
+        }
+        self.amount.saturating_sub(self.sums.captured).saturating_sub(self.sums.released)
+    }
+
+    /// Where an approval leads: from a review, to the hold or the posting that the payment type asks for; from a hold, to the
+    /// posting of all that is held.
+    pub(crate) fn approved(&self) -> Next {
+        match (self.status, self.capture) {
+            (PaymentStatus::InReview, CaptureTerms::Manual { .. }) => {
+                Next { status: PaymentStatus::Held, sums: self.sums }
+            }
+            (_, _) => {
+                let captured = self.amount.saturating_sub(self.sums.released);
+                Next { status: PaymentStatus::Posted, sums: PaymentSums { captured, ..self.sums } }
+            }
+        }
+    }
+
+    /// What the payment is when all that is held is released: `status`, or posted if a part was captured.
+    pub(crate) fn ended(&self, status: PaymentStatus) -> Next {
+        let released = self.amount.saturating_sub(self.sums.captured);
+        let status = if self.sums.captured.is_zero() { status } else { PaymentStatus::Posted };
+        Next { status, sums: PaymentSums { released, ..self.sums } }
+    }
+
+    /// What a leg has moved, holds and has moved back when the payment is as `next` says. The parts of a leg are its shares of
+    /// the sums, so that they always add up to the leg.
+    pub(crate) fn parts(&self, leg: &Leg, next: &Next) -> LegParts {
+        // Legs of a payment of zero, such as a fixed fee, only move as a whole.
+        let (whole, sums) = if self.amount.is_zero() {
+            let whole = Amount::new(1);
+            (whole, PaymentSums::of_whole(whole, next.status))
+        } else {
+            (self.amount, next.sums)
+        };
+        let share = |part| leg.amount.share(part, whole);
+        let captured = share(sums.captured);
+        let held = share(whole.saturating_sub(sums.released)).saturating_sub(captured);
+        LegParts { captured, held, refunded: share(sums.refunded) }
+    }
+}
+
+/// What a change makes of a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) status: PaymentStatus,
+    pub(crate) sums: PaymentSums,
+}
+
+/// The parts of a leg, in minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LegParts {
+    /// What was posted, including what was moved back.
+    pub(crate) captured: Amount,
+    pub(crate) held: Amount,
+    pub(crate) refunded: Amount,
+}
+
+/// What a request asked of a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    pub verb: Verb,
+    pub portion: Portion,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = self.verb.name();
+        match self.portion {
+            Portion::All => write!(f, "{verb} the payment"),
+            Portion::Part(amount) => write!(f, "{verb} {amount} of the payment"),
+            Portion::Last(amount) => write!(f, "{verb} a last {amount} of the payment"),
         }
     }
 }
@@ -80,10 +170,11 @@ impl Payment {
 /// One movement of money within a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leg {
-    /// The transfer that reserved or moved the money.
+    /// The transfer that moved the money, or that reserves what is held of it.
     pub transfer: TransferKey,
     pub debit: AccountId,
     pub credit: AccountId,
+    /// The amount when the payment was decided.
     pub amount: Amount,
     /// The code of the transfer.
     pub code: types::Code,

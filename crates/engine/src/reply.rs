@@ -7,13 +7,13 @@ use ledger::{
     Account, AccountPlace, AccountStatus, Address, Book, ChangeStatus, ImportRefusal, ImportStatus, PendingState,
     Scheduled, Setting, Transfer, TransferStatus, TrialBalance,
 };
-use types::{AccountId, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
+use types::{AccountId, Amount, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
 use crate::closed::WritesClosed;
 use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of};
 use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::identity::IdentityRefusal;
-use crate::payment::Payment;
+use crate::payment::{Asked, Payment};
 
 /// Whether this request made something, or an earlier, equal request did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,8 +251,15 @@ pub enum Refusal {
     KeyUsedWithOtherContent(String),
     #[error("the present version is \"{0:016x}\"")]
     PreconditionFailed(u64),
-    #[error("this Idempotency-Key was already used to {} the payment; give every verb its own", .0.name())]
-    RequestIdReused(Verb),
+    #[error("cannot {} {requested} of the payment, only the {left} that is left", verb.name())]
+    AmountExceedsLeft {
+        verb: Verb,
+        requested: Amount,
+        /// What is held of the payment or, for a refund, captured and not refunded.
+        left: Amount,
+    },
+    #[error("this Idempotency-Key was already used to {0}; give every verb its own")]
+    RequestIdReused(Asked),
     #[error("a payment accepts at most {0} verbs")]
     TooManyChanges(usize),
     /// The declared time is further in the future than the payment type allows.

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use features::{RecordChange, StoredUpdate, Stream, StreamId, Update, UpdateOutcome, Windows};
 use ledger::{Account, AccountPlace, Ledger, MetadataOf, Touched};
-use types::{Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
+use types::{Amount, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::Applied;
 use crate::entry::{
     ArtifactChunk, CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided,
-    PolicyActivated, StateDigest,
+    PaymentStatus, PaymentSums, PolicyActivated, Portion, StateDigest,
 };
 use crate::guard::Keys;
 use crate::identity::Identities;
-use crate::payment::{Label, Leg, Payment, Recorded};
+use crate::payment::{Asked, Label, Leg, Payment, Recorded};
 use crate::payments::{PastPayment, Payments};
 use crate::reply::ActivePolicy;
 use crate::take_orders::request_of;
@@ -417,6 +417,10 @@ impl Payment {
             verdict: decided.verdict,
             score: decided.score,
             status: decided.status,
+            sums: PaymentSums {
+                captured: if decided.status == PaymentStatus::Posted { decided.amount } else { Amount::ZERO },
+                ..PaymentSums::default()
+            },
             refusal: decided.refusal,
             capture: decided.capture,
             deadline: decided.deadline,
@@ -435,14 +439,24 @@ impl Payment {
     }
 
     pub(crate) fn change(&mut self, header: &Header, changed: &PaymentChanged) {
-        let created = changed.ledger_facts.iter().filter(|fact| matches!(fact, ledger::Fact::TransferCreated(_)));
-        let created = u16::try_from(created.count()).expect("ENG-6: a payment has few legs");
-        self.transfers = self.transfers.checked_add(created).expect("ENG-6: a payment has few legs");
+        let mut resolved = None;
+        for fact in &changed.ledger_facts {
+            let ledger::Fact::TransferCreated(transfer) = fact else { continue };
+            self.transfers = self.transfers.checked_add(1).expect("ENG-6: a payment makes few transfers");
+            if let Some(pending) = transfer.pending {
+                resolved = self.legs.iter_mut().find(|leg| leg.transfer == pending);
+            } else if transfer.is_pending() {
+                // What is still held of a leg follows the transfer that resolved what was held of it before.
+                resolved.take().expect("ENG-26: a hold follows another one").transfer = transfer.key;
+            }
+        }
         self.status = changed.status;
+        self.sums = changed.sums.unwrap_or_else(|| PaymentSums::of_whole(self.amount, changed.status));
+        assert!(self.sums.are_within(self.amount), "ENG-25: no more is captured, released or refunded than there was");
         self.deadline = changed.deadline;
         self.changed_seq = header.seq;
         if let Cause::Verb(verb) = changed.cause {
-            self.changes.push((header.request, verb));
+            self.changes.push((header.request, Asked { verb, portion: changed.portion }));
         }
         if changed.updates.iter().any(|update| update.change == RecordChange::Remove) {
             self.records = self.records.iter().filter(|record| !record.accepted).copied().collect();
@@ -464,6 +478,7 @@ impl Payment {
             verdict,
             score,
             status,
+            sums: PaymentSums { captured, released, refunded },
             refusal,
             deadline,
             capture,
@@ -476,6 +491,7 @@ impl Payment {
         into.u128(id.get()).u64(seq.get()).u64(changed_seq.get()).bytes(content.as_bytes());
         into.bytes(payment_type.as_str().as_bytes()).u64(u64::from(ledger.get())).u128(amount.get());
         into.u64(decided_at.ns()).u64(occurred_at.ns()).u64(*verdict as u64).u64(u64::from(*score)).u64(*status as u64);
+        into.u128(captured.get()).u128(released.get()).u128(refunded.get());
         match refusal {
             None => into.u64(0),
             Some(refusal) => into.u64(1 + u64::from(refusal.leg)).u64(u64::from(refusal.status.number())),
@@ -503,8 +519,13 @@ impl Payment {
             into.u64(u64::from(record.accepted));
         }
         into.u64(changes.len() as u64);
-        for (request, verb) in changes {
+        for (request, Asked { verb, portion }) in changes {
             into.u128(request.get()).u64(*verb as u64);
+            match portion {
+                Portion::All => into.u64(0),
+                Portion::Part(amount) => into.u64(1).u128(amount.get()),
+                Portion::Last(amount) => into.u64(2).u128(amount.get()),
+            };
         }
         match label {
             None => into.u64(0),
@@ -515,8 +536,8 @@ impl Payment {
         };
     }
 
-    /// The verb that this request asked for, if it changed the payment.
-    pub(crate) fn asked_by(&self, request: RequestId) -> Option<crate::entry::Verb> {
-        self.changes.iter().find(|(asked, _)| *asked == request).map(|&(_, verb)| verb)
+    /// What this request asked for, if it changed the payment.
+    pub(crate) fn asked_by(&self, request: RequestId) -> Option<Asked> {
+        self.changes.iter().find(|(by, _)| *by == request).map(|&(_, asked)| asked)
     }
 }

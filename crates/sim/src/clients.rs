@@ -325,7 +325,20 @@ impl Clients {
 
     fn verb(&self, verb: Verb, rng: &mut Rng) -> Http {
         let id = self.some_payment(rng).to_string();
-        let mut sent = http(Operation::ChangePayment(verb), id, "", &serde_json::Value::Null);
+        let takes_part = matches!(verb, Verb::Capture | Verb::Void | Verb::Refund);
+        let body = if takes_part && rng.percent(60) {
+            // Most payments are of less than 1,000.
+            let amount_max = if rng.percent(70) { 300 } else { 1_000 };
+            let amount = rng.below(amount_max).to_string();
+            if verb == Verb::Capture && rng.percent(30) {
+                json!({"amount": amount, "final": rng.percent(50)})
+            } else {
+                json!({"amount": amount})
+            }
+        } else {
+            serde_json::Value::Null
+        };
+        let mut sent = http(Operation::ChangePayment(verb), id, "", &body);
         // There are few keys, so that a key is sometimes used twice.
         sent.key = Some(if rng.percent(8) { "again".to_owned() } else { format!("verb-{}", rng.next()) });
         sent

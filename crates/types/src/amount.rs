@@ -47,6 +47,33 @@ impl Amount {
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
+
+    /// Returns this amount × `part` ÷ `whole`, rounded half up. The result is exact for all amounts.
+    ///
+    /// # Panics
+    /// If `part` is greater than `whole`, or `whole` is zero.
+    #[must_use]
+    #[expect(clippy::arithmetic_side_effects, reason = "`rest` stays below `whole`, and `quotient` is at most `self`")]
+    pub fn share(self, part: Self, whole: Self) -> Self {
+        assert!(part <= whole && !whole.is_zero(), "a share is a part of a whole that is not zero");
+        // Long multiplication and division, bit by bit: `quotient` × `whole` + `rest` is the product so far. It needs no number of
+        // more than 128 bits, because `rest` stays below `whole`.
+        let (part, whole) = (part.0, whole.0);
+        let (mut quotient, mut rest) = (0_u128, 0_u128);
+        let plus = |rest: u128, more: u128| match whole - rest {
+            room if more >= room => (1, more - room),
+            _ => (0, rest + more),
+        };
+        for bit in (0..u128::BITS).rev() {
+            let (carried, doubled) = plus(rest, rest);
+            (quotient, rest) = (2 * quotient + carried, doubled);
+            if self.0 >> bit & 1 == 1 {
+                let (carried, added) = plus(rest, part);
+                (quotient, rest) = (quotient + carried, added);
+            }
+        }
+        Self(quotient + plus(rest, rest).0)
+    }
 }
 
 impl fmt::Display for Amount {
@@ -95,6 +122,23 @@ mod tests {
         }
         let above = "340282366920938463463374607431768211456";
         assert!(matches!(above.parse::<Amount>(), Err(AmountParseError::Overflow(_))));
+    }
+
+    #[test]
+    fn a_share_is_rounded_half_up_and_exact_for_all_amounts() {
+        let share = |amount, part, whole| Amount::new(amount).share(Amount::new(part), Amount::new(whole)).get();
+        for (amount, part, whole) in (0..20).flat_map(|a| (1..20).flat_map(move |w| (0..=w).map(move |p| (a, p, w)))) {
+            // Twice the product, rounded half up, is between these multiples of twice the whole.
+            let (share, exact) = (share(amount, part, whole), 2 * amount * part + whole);
+            assert!((share * 2 * whole..(share + 1) * 2 * whole).contains(&exact), "{amount} × {part} / {whole}");
+        }
+        let max = u128::MAX;
+        assert_eq!(share(max, max, max), max);
+        assert_eq!(share(max, 0, max), 0);
+        assert_eq!(share(max, 1, 2), 1 << 127);
+        assert_eq!(share(max, 1 << 127, max), 1 << 127);
+        assert_eq!(share(3, max - 1, max), 3);
+        assert_eq!(share(max - 1, max - 1, max), max - 2);
     }
 
     #[test]

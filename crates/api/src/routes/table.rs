@@ -393,10 +393,20 @@ pub const ROUTES: &[Route] = &[
         Verb::Capture,
         "/v1/payments/{id}/capture",
         Scope::PAYMENTS_WRITE,
-        "Capture a payment: move the amount that it holds",
+        "Capture a payment: move what it holds, or a part of it",
     ),
-    verb(Verb::Void, "/v1/payments/{id}/void", Scope::PAYMENTS_WRITE, "Void a payment that is held or under review"),
-    verb(Verb::Refund, "/v1/payments/{id}/refund", Scope::PAYMENTS_WRITE, "Refund a posted payment in full"),
+    verb(
+        Verb::Void,
+        "/v1/payments/{id}/void",
+        Scope::PAYMENTS_WRITE,
+        "Void a payment that is held or under review, or a part of it",
+    ),
+    verb(
+        Verb::Refund,
+        "/v1/payments/{id}/refund",
+        Scope::PAYMENTS_WRITE,
+        "Refund what was captured of a posted payment, or a part of it",
+    ),
     Route {
         tag: Tag::Matched,
         ..create(

@@ -8,8 +8,8 @@ use api::responses::{Account, Assets, Unknown};
 use api::{CursorOrigin, Scope};
 use engine::{
     ApiKeyAdded, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline, Entry, Fact, Header,
-    IdentityFact, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated,
-    PrincipalAdded, PrincipalKind, Verb,
+    IdentityFact, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated,
+    Portion, PrincipalAdded, PrincipalKind, Verb,
 };
 use expect_test::{Expect, expect};
 use journal::{Context, EntryInContext};
@@ -237,10 +237,13 @@ fn a_decided_payment_is_shown_with_the_names_of_its_policy() {
 
 #[test]
 fn a_changed_payment_is_shown_with_its_cause() {
+    let [captured, released, refunded] = [300, 200, 0].map(Amount::new);
     let changed = PaymentChanged {
         payment: PaymentId::new(7),
-        cause: Cause::Verb(Verb::Approve),
+        cause: Cause::Verb(Verb::Capture),
+        portion: Portion::Part(captured),
         status: PaymentStatus::Held,
+        sums: Some(PaymentSums { captured, released, refunded }),
         deadline: None,
         ledger_facts: Vec::new(),
         updates: Vec::new(),
@@ -258,8 +261,11 @@ fn a_changed_payment_is_shown_with_its_cause() {
           "request": "00000000-0000-0000-0000-000000000007",
           "data": {
             "payment": "00000000-0000-0000-0000-000000000007",
-            "cause": "approve",
+            "cause": "capture",
             "status": "held",
+            "captured": "300",
+            "released": "200",
+            "refunded": "0",
             "transfers": []
           }
         }"#]],

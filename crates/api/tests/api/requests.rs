@@ -2,7 +2,8 @@
 
 use api::requests;
 use api::{CursorOrigin, IdempotencyKey, List, Parameters};
-use types::{Origin, ShardId};
+use engine::{Portion, Verb};
+use types::{Amount, Origin, ShardId};
 
 use crate::support::{NO_KEY, check};
 
@@ -103,6 +104,61 @@ fn texts_have_bounded_length_and_no_control_characters() {
 }
 
 #[test]
+fn a_capture_void_or_refund_may_be_of_a_part() {
+    let (all, five) = (Portion::All, Amount::new(5));
+    for (verb, body, expected) in [
+        (Verb::Capture, "", all),
+        (Verb::Capture, "{}", all),
+        (Verb::Capture, r#"{"amount": null, "final": null}"#, all),
+        (Verb::Capture, r#"{"final": true}"#, all),
+        (Verb::Capture, r#"{"final": false}"#, all),
+        (Verb::Capture, r#"{"amount": "5"}"#, Portion::Part(five)),
+        (Verb::Capture, r#"{"amount": "5", "final": false}"#, Portion::Part(five)),
+        (Verb::Capture, r#"{"amount": "5", "final": true}"#, Portion::Last(five)),
+        (Verb::Void, r#"{"amount": "5"}"#, Portion::Part(five)),
+        (Verb::Refund, r#"{"amount": "5"}"#, Portion::Part(five)),
+        (Verb::Refund, " {} ", all),
+        (Verb::Decline, "{}", all),
+    ] {
+        assert_eq!(requests::portion(verb, body.as_bytes()).unwrap(), expected, "{verb:?} {body}");
+    }
+    for (verb, body, code, field, detail) in [
+        (
+            Verb::Void,
+            r#"{"final": true}"#,
+            "unknown_field",
+            "/final",
+            "there is no field `final`, expected one of amount",
+        ),
+        (
+            Verb::Decline,
+            r#"{"amount": "5"}"#,
+            "unknown_field",
+            "/amount",
+            "there is no field `amount`, expected no fields",
+        ),
+        (
+            Verb::Capture,
+            r#"{"amount": "5", "all": true}"#,
+            "unknown_field",
+            "/all",
+            "there is no field `all`, expected one of amount, final",
+        ),
+        (Verb::Refund, r#"{"amount": "0"}"#, "invalid_field", "/amount", "found 0, expected at least 1 minor unit"),
+        (
+            Verb::Refund,
+            r#"{"amount": 5}"#,
+            "invalid_field",
+            "/amount",
+            "found the number 5, expected a string with a whole number of minor units, such as \"1250\"",
+        ),
+        (Verb::Capture, r#"{"final": 1}"#, "invalid_field", "/final", "found the number 1, expected true or false"),
+    ] {
+        check(requests::portion(verb, body.as_bytes()), code, field, detail);
+    }
+}
+
+#[test]
 fn a_verb_needs_a_key_and_has_no_fields() {
     check(
         NO_KEY.verb(),
@@ -112,6 +168,12 @@ fn a_verb_needs_a_key_and_has_no_fields() {
     );
     check(
         requests::verb(br#"{"amount": "5"}"#),
+        "unknown_field",
+        "/amount",
+        "there is no field `amount`, expected no fields",
+    );
+    check(
+        requests::portion(Verb::Approve, br#"{"amount": "5"}"#),
         "unknown_field",
         "/amount",
         "there is no field `amount`, expected no fields",

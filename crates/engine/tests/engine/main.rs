@@ -2,6 +2,7 @@
 
 mod story;
 
+mod amounts;
 mod batches;
 mod guards;
 mod identity;

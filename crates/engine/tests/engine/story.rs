@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use engine::{
     Answered, Applied, ChangePayment, CreatePayment, Engine, Entry, Fact, NewPayment, Operation, PastPayment,
-    PastPayments, PaymentReply, RecordLabel, Refusal, Request, Verb, account_id, query,
+    PastPayments, PaymentReply, PaymentSums, Portion, RecordLabel, Refusal, Request, SetLimits, Verb, account_id,
+    query,
 };
 use fixtures::token;
+use ledger::{Account, Limits};
 use policy::{AttributeKind, AttributeValue, Policy};
 use types::{ActorId, Amount, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 
@@ -22,7 +24,7 @@ pub(crate) fn check(story: &str) {
 
 #[track_caller]
 fn tell(story: &str, forgets: bool) -> World {
-    let mut world = World::new(forgets);
+    let mut world = World::new(fixtures::WALLET, forgets);
     for line in story.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (step, expected) = line.split_once("->").unwrap_or((line, ""));
         let words: Vec<&str> = step.split_whitespace().collect();
@@ -33,7 +35,7 @@ fn tell(story: &str, forgets: bool) -> World {
     world
 }
 
-struct World {
+pub(crate) struct World {
     engine: Engine,
     policy: Arc<Policy>,
     now: Timestamp,
@@ -64,8 +66,9 @@ impl PastPayments for Entries {
 }
 
 impl World {
-    fn new(forgets: bool) -> Self {
-        let bundle = fixtures::bundle(fixtures::WALLET);
+    /// A world with this policy, in which the engine keeps only open payments in memory if it `forgets`.
+    pub(crate) fn new(policy: &str, forgets: bool) -> Self {
+        let bundle = fixtures::bundle(policy);
         let policy = fixtures::compile(&bundle);
         let mut engine = Engine::new(ShardId::new(0), TenantId::new(1));
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -91,11 +94,11 @@ impl World {
         answer
     }
 
-    fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         self.entries.0.lock().unwrap().clone()
     }
 
-    fn step(&mut self, words: &[&str]) -> String {
+    pub(crate) fn step(&mut self, words: &[&str]) -> String {
         // The engine gives every entry a time of its own, and the story's clock keeps up with it.
         self.now = self.now.max(self.engine.clock().saturating_add(Span::from_ns(1)));
         match words {
@@ -112,19 +115,22 @@ impl World {
                 }
             }
             ["wallet", customer] => {
-                let id = account_id(&"wallet".parse().unwrap(), LedgerId::new(978), Some(token(customer)));
-                match self.ask(0, query::Account(id.into())) {
-                    Ok(account) => {
-                        format!(
-                            "{} held {}",
-                            account.account.credits_posted.get() - account.account.debits_posted.get(),
-                            account.account.debits_pending
-                        )
-                    }
-                    Err(refusal) => refusal.to_string(),
-                }
+                let wallet = self.account("wallet", Some(customer));
+                format!("{} held {}", wallet.credits_posted.get() - wallet.debits_posted.get(), wallet.debits_pending)
+            }
+            ["min_balance", customer, limit] => {
+                let account = self.account("wallet", Some(customer)).id.into();
+                let limits = Limits { min_balance: Some(limit.parse().unwrap()), max_balance: None };
+                self.ask(0, SetLimits { account, limits }).unwrap();
+                String::new()
             }
             ["show", id] => outcome(self.ask(0, query::Payment(payment_id(id)))),
+            // Captured, released and refunded, and how many transfers were made.
+            ["sums", id] => {
+                let payment = self.ask(0, query::Payment(payment_id(id))).unwrap().payment;
+                let PaymentSums { captured, released, refunded } = payment.sums;
+                format!("{captured} {released} {refunded} in {}", payment.transfers)
+            }
             ["entries"] => self.entries().len().to_string(),
             // Without forgetting, this step says nothing.
             ["in_memory", count] if self.forgets => {
@@ -132,13 +138,26 @@ impl World {
                 String::new()
             }
             ["in_memory", _] => String::new(),
-            [verb, id, request] => {
+            [verb, id, request, portion @ ..] => {
                 let verb = Verb::ALL.into_iter().find(|known| known.name() == *verb).unwrap();
                 let request = request[1..].parse().unwrap();
-                outcome(self.ask(request, ChangePayment { payment: payment_id(id), verb }).map(|(_, reply)| reply))
+                let portion = match portion {
+                    [] => Portion::All,
+                    [amount] => Portion::Part(Amount::new(amount.parse().unwrap())),
+                    [amount, "final"] => Portion::Last(Amount::new(amount.parse().unwrap())),
+                    other => panic!("no such portion: {other:?}"),
+                };
+                let change = ChangePayment { payment: payment_id(id), verb, portion };
+                outcome(self.ask(request, change).map(|(_, reply)| reply))
             }
             other => panic!("no such step: {other:?}"),
         }
+    }
+
+    /// The account of a template: its single one, or that of a holder.
+    pub(crate) fn account(&mut self, template: &str, holder: Option<&str>) -> Account {
+        let id = account_id(&template.parse().unwrap(), LedgerId::new(978), holder.map(token));
+        self.ask(0, query::Account(id.into())).unwrap().account
     }
 
     fn pay(&mut self, id: &str, payment_type: &str, amount: &str, attributes: &[&str]) -> String {
@@ -176,11 +195,17 @@ impl World {
         outcome(decided.map(|(_, reply)| reply))
     }
 
+    /// A replay of the entries gives the same state.
     #[track_caller]
-    fn replay_equals_live(&self) {
+    pub(crate) fn replay_equals_live(&self) {
+        self.replay_of_equals_live(&self.entries());
+    }
+
+    /// A replay of these entries instead of its own gives the same state.
+    #[track_caller]
+    pub(crate) fn replay_of_equals_live(&self, entries: &[Entry]) {
         let mut replayed = Engine::new(ShardId::new(0), TenantId::new(1));
-        let entries = self.entries();
-        for entry in &entries {
+        for entry in entries {
             assert!(replayed.agrees_with(entry));
             replayed.apply(entry);
         }

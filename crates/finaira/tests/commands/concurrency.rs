@@ -40,6 +40,53 @@ fn concurrent_payments_never_both_pass_a_limit() {
 }
 
 #[test]
+fn concurrent_parts_never_exceed_what_was_authorised() {
+    const CALLERS: usize = 200;
+    let (_data, _server, client) = first_start(&[]);
+    assert_eq!(client.activate(WALLET).status, 201);
+    client.pay(1, "top_up", 5_000, &json!({"customer": "alice"}));
+    assert_eq!(client.pay(2, "card", 1_000, &json!({"customer": "alice"})).text("status"), "held");
+    // Returns the sums of what was accepted, by verb.
+    let all_at_once = |wave: &str, verb_of: fn(usize) -> (&'static str, u64)| {
+        let barrier = Barrier::new(CALLERS);
+        let accepted: Vec<(&str, u64)> = std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..CALLERS)
+                .map(|caller| {
+                    let (client, barrier) = (client.clone(), &barrier);
+                    scope.spawn(move || {
+                        let (verb, amount) = verb_of(caller);
+                        barrier.wait();
+                        let portion = json!({"amount": amount.to_string()});
+                        let reply = client.part(2, verb, &format!("{wave}-{caller}"), &portion);
+                        let known = ["amount_exceeds_held", "amount_exceeds_captured", "payment_status_conflict"];
+                        assert!(reply.status == 200 || known.contains(&reply.code()), "{reply:?}");
+                        (verb, if reply.status == 200 { amount } else { 0 })
+                    })
+                })
+                .collect();
+            callers.into_iter().map(|caller| caller.join().expect("a caller ends")).collect()
+        });
+        ["capture", "void", "refund"].map(|verb| {
+            accepted.iter().filter(|(accepted, _)| *accepted == verb).map(|(_, amount)| *amount).sum::<u64>()
+        })
+    };
+    let number = |field: &str| client.get("/v1/payments/2").text(field).parse::<u64>().expect("a number");
+    let [captured, released, refunded] =
+        all_at_once("first", |caller| [("capture", 70), ("void", 60), ("refund", 50)][caller % 3]);
+    assert_eq!([number("captured"), number("released"), number("refunded")], [captured, released, refunded]);
+    assert!(captured + released <= 1_000 && refunded <= captured, "{captured} {released} {refunded}");
+    // What is left is too little for a part.
+    assert!(captured + released > 1_000 - 70, "{captured} {released}");
+    client.verb("2", "capture", "rest");
+    let captured = number("captured");
+    let [_, _, more] = all_at_once("second", |_| ("refund", 45));
+    assert_eq!((number("captured"), number("refunded")), (captured, refunded + more));
+    assert!(refunded + more <= captured && refunded + more + 45 > captured, "{refunded} + {more} of {captured}");
+    assert_eq!(client.verb("2", "refund", "all").text("status"), "refunded");
+    assert_eq!(client.wallet("alice"), (5_000, 0));
+}
+
+#[test]
 fn one_id_sent_by_many_callers_at_once_is_decided_once() {
     let (_data, _server, client) = first_start(&[]);
     assert_eq!(client.activate(WALLET).status, 201);

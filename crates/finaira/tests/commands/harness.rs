@@ -238,6 +238,13 @@ impl Client {
         self.try_send(&path, &[("Idempotency-Key", key)], b"").expect("the server answers")
     }
 
+    /// Applies a verb to a part of a payment.
+    pub(crate) fn part(&self, payment: u128, verb: &str, key: &str, portion: &Value) -> Reply {
+        let path = format!("/v1/payments/{payment}/{verb}");
+        let headers = [("Idempotency-Key", key), ("Content-Type", "application/json")];
+        self.send(&path, &headers, &serde_json::to_vec(portion).expect("JSON"))
+    }
+
     pub(crate) fn send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         self.try_send(path, headers, body).expect("the server answers")
     }

@@ -408,3 +408,62 @@ fn late_payments_count_from_their_declared_time() {
     assert_eq!((balance(&late, "booked"), balance(&late, "occurred")), (json!("0"), json!("70")));
     assert_eq!((balance(&booked, "booked"), balance(&booked, "occurred")), (json!("500"), json!("570")));
 }
+
+#[test]
+fn a_payment_captured_in_parts_has_its_balances_at_every_instant() {
+    let (data, server, client) = first_start(&[]);
+    assert_eq!(client.activate(fixtures::WALLET).status, 201);
+    let attributes = json!({"customer": "alice"});
+    let mut told: Vec<(String, [String; 4], [String; 4])> = Vec::new();
+    let mut steps: Vec<Box<dyn Fn() -> Reply>> = vec![
+        Box::new(|| client.pay(1, "top_up", 5_000, &attributes)),
+        Box::new(|| client.pay(2, "card", 1_000, &attributes)),
+    ];
+    for (number, (verb, portion)) in [
+        ("capture", json!({"amount": "333"})),
+        ("void", json!({"amount": "50"})),
+        ("capture", json!({"amount": "333"})),
+        ("capture", json!({"amount": "200", "final": true})),
+        ("refund", json!({"amount": "450"})),
+        ("refund", json!({})),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let client = client.clone();
+        steps.push(Box::new(move || client.part(2, verb, &format!("k-{number}"), &portion)));
+    }
+    let mut wallet = String::new();
+    for step in &steps {
+        let reply = step();
+        assert!(matches!(reply.status, 200 | 201), "{reply:?}");
+        let made = all(&client, "/v1/transfers", 100);
+        wallet = made[0]["credit_account"].as_str().expect("an account").to_owned();
+        let at = made.last().expect("a transfer")["created_at"].as_str().expect("a time").to_owned();
+        let now = sums(&found(&client, &format!("/v1/accounts/{wallet}")));
+        told.push((at, now, sums(&found(&client, "/v1/ledgers/978/trial-balance"))));
+    }
+    let paid = client.get("/v1/payments/2").body;
+    let amounts = ["amount", "captured", "released", "refunded", "status"].map(|field| paid[field].clone());
+    assert_eq!(amounts, ["1000", "866", "134", "866", "refunded"].map(|text| json!(text)));
+    let check = |client: &Client| {
+        let rows = all(client, &format!("/v1/accounts/{wallet}/balances"), 7);
+        for (at, balances, totals) in &told {
+            for clock in ["booked", "occurred"] {
+                let then = found(client, &format!("/v1/accounts/{wallet}/balance?at={at}&clock={clock}"));
+                assert_eq!(&sums(&then), balances, "at {at} by the time it {clock}");
+            }
+            assert_eq!(&sums(&found(client, &format!("/v1/ledgers/978/trial-balance?at={at}"))), totals, "at {at}");
+            let row = rows.iter().find(|row| row["timestamp"] == **at).expect("a row for each transfer");
+            assert_eq!(&sums(row), balances, "{row}");
+        }
+        // What was posted: the top-up; three parts and their fees of 3, 4 and 2; and two refunds with fees of 5 and 4.
+        let lines = all(client, &format!("/v1/accounts/{wallet}/statement?from={}", told[0].0), 3);
+        let balances = ["5000", "4667", "4664", "4331", "4327", "4127", "4125", "4130", "4580", "4584", "5000"];
+        assert_eq!(texts(&lines, "balance"), balances, "{lines:?}");
+    };
+    check(&client);
+    let key = server.key.clone().expect("a key");
+    server.kill();
+    check(&Server::start(data.path()).client(&key));
+}

@@ -104,9 +104,9 @@ fn version(header: &Header, fact: &Fact) -> u16 {
     match fact {
         Fact::Ledger(fact) => ledger_facts::version(header, fact),
         Fact::PaymentDecided(decided) => payment::version(decided),
+        Fact::PaymentChanged(changed) => payment::changed_version(changed),
         Fact::JournalStarted { .. }
         | Fact::JournalContinued { .. }
-        | Fact::PaymentChanged(_)
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
@@ -121,6 +121,7 @@ fn last_version(kind: u16) -> u16 {
     match kind {
         ACCOUNT_OPENED | TRANSFER_CREATED => ledger_facts::IMPORTED_VERSION,
         PAYMENT_DECIDED => payment::FAILURES_VERSION,
+        PAYMENT_CHANGED => payment::SUMS_VERSION,
         _ => FIRST_VERSION,
     }
 }
@@ -147,7 +148,7 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
             Fact::Ledger(ledger_facts::decode(header, number, version, &mut from)?)
         }
         PAYMENT_DECIDED => Fact::PaymentDecided(Arc::new(payment::decode_decided(header, version, &mut from)?)),
-        PAYMENT_CHANGED => Fact::PaymentChanged(payment::decode_changed(header, &mut from)?),
+        PAYMENT_CHANGED => Fact::PaymentChanged(payment::decode_changed(header, version, &mut from)?),
         LABEL_RECORDED => Fact::LabelRecorded(LabelRecorded {
             payment: PaymentId::new(from.u128()?),
             label: decode_name(&mut from)?,

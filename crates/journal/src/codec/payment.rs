@@ -2,7 +2,7 @@
 
 use engine::{
     AtDeadline, CaptureTerms, Cause, Deadline, Header, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
-    PlainValue, Verb,
+    PaymentSums, PlainValue, Portion, Verb,
 };
 use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Part, Reason, Verdict};
 use types::{AccountId, Amount, Digest, LedgerId, Name, PaymentId, Seq, Span, Timestamp, Token};
@@ -151,20 +151,58 @@ pub(super) fn encode_changed(header: &Header, changed: &PaymentChanged, into: &m
     encode_deadline(header, changed.deadline, into);
     ledger_facts::encode_all(header, &changed.ledger_facts, into);
     encode_updates(header, &changed.updates, into);
+    if let Some(sums) = changed.sums {
+        let (tag, amount) = match changed.portion {
+            Portion::All => (0, None),
+            Portion::Part(amount) => (1, Some(amount)),
+            Portion::Last(amount) => (2, Some(amount)),
+        };
+        into.u8(tag);
+        let sums = [sums.captured, sums.released, sums.refunded];
+        amount.into_iter().chain(sums).for_each(|amount| into.varint(amount.get()));
+    }
 }
 
-pub(super) fn decode_changed(header: &Header, from: &mut Decoder<'_>) -> Result<PaymentChanged, DecodeError> {
-    Ok(PaymentChanged {
+/// The version of a change with the sums after it and the amount that was asked for.
+pub(super) const SUMS_VERSION: u16 = 2;
+
+pub(super) const fn changed_version(changed: &PaymentChanged) -> u16 {
+    if changed.sums.is_some() { SUMS_VERSION } else { 1 }
+}
+
+pub(super) fn decode_changed(
+    header: &Header,
+    version: u16,
+    from: &mut Decoder<'_>,
+) -> Result<PaymentChanged, DecodeError> {
+    let mut changed = PaymentChanged {
         payment: PaymentId::new(from.u128()?),
         cause: match from.u8()? {
             0 => Cause::Deadline,
             verb => Cause::Verb(VERBS.value(verb - 1)?),
         },
+        portion: Portion::All,
         status: STATUSES.value(from.u8()?)?,
+        sums: None,
         deadline: decode_deadline(header, from)?,
         ledger_facts: ledger_facts::decode_all(header, from)?,
         updates: decode_updates(header, from)?,
-    })
+    };
+    if version == SUMS_VERSION {
+        changed.portion = match from.u8()? {
+            0 => Portion::All,
+            1 => Portion::Part(decode_amount(from)?),
+            2 => Portion::Last(decode_amount(from)?),
+            other => return Err(DecodeError::Unknown { what: "portion of a payment", value: u64::from(other) }),
+        };
+        let [captured, released, refunded] = [decode_amount(from)?, decode_amount(from)?, decode_amount(from)?];
+        changed.sums = Some(PaymentSums { captured, released, refunded });
+    }
+    Ok(changed)
+}
+
+fn decode_amount(from: &mut Decoder<'_>) -> Result<Amount, DecodeError> {
+    Ok(Amount::new(from.varint()?))
 }
 
 /// Values by their permanent numbers, from 0. Append new values at the end; never reorder them.

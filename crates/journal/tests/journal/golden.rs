@@ -9,8 +9,8 @@ use std::sync::Arc;
 use engine::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
     DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged,
-    PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest,
-    StreamOpened, Verb,
+    PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind,
+    StateDigest, StreamOpened, Verb,
 };
 use expect_test::expect_file;
 use features::{RecordChange, StreamId, Update};
@@ -208,6 +208,17 @@ fn entries() -> Vec<Entry> {
     entries.push(Entry { header: header(45), fact: Fact::PaymentDecided(Arc::new(failed(45))), sealed: None });
     let used = KeyUsed { items: 2, parts: [1, u64::MAX, 7].into() };
     entries.push(Entry { header: header(46), fact: Fact::KeyUsed(used), sealed: None });
+    let portions = [
+        (Verb::Capture, Portion::Part(Amount::new(300))),
+        (Verb::Capture, Portion::Last(Amount::MAX)),
+        (Verb::Refund, Portion::All),
+    ];
+    for (seq, (verb, portion)) in (47..).zip(portions) {
+        let [captured, released, refunded] = [Amount::new(300), Amount::MAX, Amount::new(7)];
+        let sums = Some(PaymentSums { captured, released, refunded });
+        let changed = PaymentChanged { portion, sums, ..changed(seq, Cause::Verb(verb), PaymentStatus::Held) };
+        entries.push(Entry { header: header(seq), fact: Fact::PaymentChanged(changed), sealed: None });
+    }
     entries
 }
 
@@ -534,7 +545,9 @@ fn changed(seq: u64, cause: Cause, status: PaymentStatus) -> PaymentChanged {
     PaymentChanged {
         payment: PaymentId::new(13),
         cause,
+        portion: Portion::All,
         status,
+        sums: None,
         deadline: held.then_some(deadline),
         ledger_facts: if held { Vec::new() } else { vec![leg(seq, 13, 1)] },
         updates: if held { Vec::new() } else { vec![update(13, RecordChange::Remove)] },

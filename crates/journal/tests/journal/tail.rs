@@ -347,7 +347,9 @@ fn an_entry_comes_with_what_it_refers_to() {
     let changed = PaymentChanged {
         payment: PaymentId::new(1),
         cause: engine::Cause::Verb(Verb::Refund),
+        portion: engine::Portion::All,
         status: PaymentStatus::Refunded,
+        sums: None,
         deadline: None,
         ledger_facts: Vec::new(),
         updates: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::{
     ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, DepartedHistory, Header, IdentityFact, KeyUsed, LabelRecorded,
-    PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, StateDigest,
+    PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, Portion, StateDigest,
 };
 use features::Windows;
 use ledger::{
@@ -134,7 +134,9 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
     let changed = PaymentChanged {
         payment: PAYMENT,
         cause: Cause::Deadline,
+        portion: Portion::All,
         status: PaymentStatus::Expired,
+        sums: None,
         deadline: None,
         ledger_facts: vec![moved],
         updates: Vec::new(),

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use api::past::Sums;
 use edge::{StatementPage, Wanted};
-use engine::Page;
+use engine::{Fact, Page, Portion};
 use index::{Bounds, Sides};
-use journal::{Position, Reader as _};
+use journal::{Fault, Position, Reader as _};
 use ledger::{Account, AccountPlace, Movement, Transfer, TransferFlags, TransferKey};
-use types::{AccountId, Amount, Timestamp};
+use types::{AccountId, Amount, PaymentId, Seq, Timestamp};
 
-use super::{PastError, PastReader, ROWS_SCANNED_MAX, just_before};
+use super::{PastError, PastReader, ROWS_SCANNED_MAX, created, just_before};
 
 /// One change of an account's balances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,27 @@ struct Line {
     pub occurred_at: Timestamp,
     /// Whether this is the expiry of `transfer`.
     pub is_expiry: bool,
+    /// The pending transfer that `transfer` posts or voids.
+    pub resolved: Option<Transfer>,
+}
+
+impl Line {
+    /// The account after the change.
+    fn follow(&self, mut account: Account) -> Account {
+        if self.is_expiry {
+            account.follow_expiry(&self.transfer);
+        } else {
+            account.follow(&self.transfer, self.resolved.as_ref());
+        }
+        account
+    }
+
+    fn movement(&self) -> Movement {
+        if self.is_expiry {
+            return Movement::of_expiry(&self.transfer);
+        }
+        Movement::of(&self.transfer, self.resolved.as_ref())
+    }
 }
 
 /// An account, and the position up to which its balances include everything.
@@ -37,11 +58,11 @@ impl PastReader<'_> {
     pub fn account_at(&mut self, account: &Account, at: Timestamp) -> Result<Account, PastError> {
         let Some(place) = self.account_place(account.id)? else { return Ok(account.emptied()) };
         let (mut then, after) = self.base(account, place, at)?;
-        self.lines((account.id, place), (after, at), |history, line| {
+        self.lines((account.id, place), (after, at), |line| {
             if line.booked_at <= at {
-                then = history.followed(then, line)?;
+                then = line.follow(then);
             }
-            Ok(true)
+            true
         })?;
         Ok(then)
     }
@@ -66,7 +87,7 @@ impl PastReader<'_> {
         for position in positions.into_iter().filter(|position| !position.is_row()) {
             self.go_on()?;
             for line in self.lines_at(position, account.id)? {
-                let movement = self.movement(&line)?;
+                let movement = line.movement();
                 let is_debit = line.transfer.debit == account.id;
                 match (line.booked_at <= at, line.occurred_at <= at) {
                     (false, true) => shift(&mut added, &mut taken, is_debit, movement),
@@ -103,12 +124,12 @@ impl PastReader<'_> {
         let (mut then, after) = self.base(account, place, just_before(first).unwrap_or_default())?;
         let keys: HashSet<TransferKey> = page.items.iter().map(|transfer| transfer.key).collect();
         let mut rows = Vec::with_capacity(page.items.len());
-        self.lines((account.id, place), (after, last), |history, line| {
-            then = history.followed(then, line)?;
+        self.lines((account.id, place), (after, last), |line| {
+            then = line.follow(then);
             if !line.is_expiry && keys.contains(&line.transfer.key) {
                 rows.push((line.transfer, then));
             }
-            Ok(true)
+            true
         })?;
         if wanted.filter.reversed {
             rows.reverse();
@@ -135,21 +156,21 @@ impl PastReader<'_> {
         let (mut opening, mut is_ahead) = (then, false);
         let (mut lines, mut next) = (Vec::new(), None);
         let (mut scanned, mut last) = (0_usize, None);
-        self.lines((account.id, place), (after, to), |history, line| {
+        self.lines((account.id, place), (after, to), |line| {
             let is_within = line.booked_at >= from;
             if is_within {
                 scanned = scanned.saturating_add(1);
                 if lines.len() >= limit || scanned > ROWS_SCANNED_MAX {
                     next = last;
-                    return Ok(false);
+                    return false;
                 }
             }
-            then = history.followed(then, line)?;
+            then = line.follow(then);
             if is_within {
                 is_ahead = true;
             } else {
                 // An imported transfer from before the first instant can come after an expiry within the period.
-                opening = if is_ahead { history.followed(opening, line)? } else { then };
+                opening = if is_ahead { line.follow(opening) } else { then };
             }
             if is_within && !line.is_expiry {
                 last = Some(line.transfer.timestamp);
@@ -158,7 +179,7 @@ impl PastReader<'_> {
                     lines.push((line.transfer, Sums::from(&then)));
                 }
             }
-            Ok(true)
+            true
         })?;
         Ok(StatementPage { opening: Sums::from(&opening), lines, next })
     }
@@ -200,14 +221,14 @@ impl PastReader<'_> {
         &mut self,
         (id, place): (AccountId, AccountPlace),
         (after, latest): (Option<Position>, Timestamp),
-        mut visit: impl FnMut(&mut Self, &Line) -> Result<bool, PastError>,
+        mut visit: impl FnMut(&Line) -> bool,
     ) -> Result<(), PastError> {
         for chunk in self.index.postings(place, Sides::Both, Bounds { after, ..Bounds::default() }, false) {
             for position in chunk? {
                 self.go_on()?;
                 for line in self.lines_at(position, id)? {
                     let is_over = line.booked_at > latest && !line.is_expiry;
-                    if is_over || !visit(self, &line)? {
+                    if is_over || !visit(&line) {
                         return Ok(());
                     }
                 }
@@ -216,39 +237,45 @@ impl PastReader<'_> {
         Ok(())
     }
 
-    fn followed(&mut self, mut account: Account, line: &Line) -> Result<Account, PastError> {
-        if line.is_expiry {
-            account.follow_expiry(&line.transfer);
-        } else {
-            let resolved = self.resolved_by(&line.transfer)?;
-            account.follow(&line.transfer, resolved.as_ref());
-        }
-        Ok(account)
-    }
-
-    fn movement(&mut self, line: &Line) -> Result<Movement, PastError> {
-        if line.is_expiry {
-            return Ok(Movement::of_expiry(&line.transfer));
-        }
-        Ok(Movement::of(&line.transfer, self.resolved_by(&line.transfer)?.as_ref()))
-    }
-
-    /// The pending transfer that a transfer resolves.
-    pub(super) fn resolved_by(&mut self, transfer: &Transfer) -> Result<Option<Transfer>, PastError> {
+    /// The pending transfer that a transfer resolves. `fact` is what contains the transfer, unless it is a row.
+    pub(super) fn resolved_by(
+        &mut self,
+        transfer: &Transfer,
+        fact: Option<&Fact>,
+    ) -> Result<Option<Transfer>, PastError> {
         match transfer.pending {
             Some(TransferKey::Client(id)) => self.client_transfer(id),
-            // A payment's hold is posted or voided in full, so the resolving transfer has the held amount.
-            Some(TransferKey::Leg { .. }) => Ok(Some(*transfer)),
+            // What a void releases is its amount, and so is what a change of all that is held moves.
+            Some(TransferKey::Leg { .. })
+                if transfer.flags.contains(TransferFlags::VOID_PENDING_TRANSFER) || fact.is_some_and(is_of_all) =>
+            {
+                Ok(Some(*transfer))
+            }
+            Some(TransferKey::Leg { payment, number }) => self.leg(payment, number).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// A transfer of a payment.
+    fn leg(&mut self, payment: PaymentId, number: u16) -> Result<Transfer, PastError> {
+        let key = TransferKey::Leg { payment, number };
+        let Some(found) = self.index.payment(payment)? else {
+            return Err(Fault::damaged_at(Position::from_number(0), Seq::ZERO, "the index lacks a payment").into());
+        };
+        for position in std::iter::once(found.decided).chain(found.changes) {
+            if let Some(transfer) = created(self.entry_at(position)?).find(|transfer| transfer.key == key) {
+                return Ok(*transfer);
+            }
+        }
+        Err(Fault::damaged_at(found.decided, Seq::ZERO, "the payment lacks a transfer that it resolves").into())
     }
 
     fn lines_at(&mut self, position: Position, account: AccountId) -> Result<Vec<Line>, PastError> {
         let on_account = |transfer: &Transfer| transfer.debit == account || transfer.credit == account;
         if position.is_row() {
             let transfer = self.reader.transfer_at(position)?;
-            let at = transfer.timestamp;
-            return Ok(vec![Line { transfer, booked_at: at, occurred_at: at, is_expiry: false }]);
+            let (at, resolved) = (transfer.timestamp, self.resolved_by(&transfer, None)?);
+            return Ok(vec![Line { transfer, booked_at: at, occurred_at: at, is_expiry: false, resolved }]);
         }
         let entry = self.entry_at(position)?.clone();
         let mut lines = Vec::new();
@@ -280,11 +307,17 @@ impl PastReader<'_> {
                 } else {
                     entry.header.occurred_at
                 };
-                lines.push(Line { transfer, booked_at, occurred_at, is_expiry });
+                let resolved = if is_expiry { None } else { self.resolved_by(&transfer, Some(&entry.fact))? };
+                lines.push(Line { transfer, booked_at, occurred_at, is_expiry, resolved });
             }
         }
         Ok(lines)
     }
+}
+
+/// Whether a change of a payment was of all that was held.
+fn is_of_all(fact: &Fact) -> bool {
+    matches!(fact, Fact::PaymentChanged(changed) if changed.portion == Portion::All)
 }
 
 /// Adds the increases of a movement to one list of sums, and its decreases to the other.

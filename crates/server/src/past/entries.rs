@@ -68,7 +68,7 @@ impl PastReader<'_> {
             first = end.last.next();
         }
         let mut scanned = 0_u64;
-        let mut moved: Vec<(Transfer, bool)> = Vec::new();
+        let mut moved: Vec<Movement> = Vec::new();
         loop {
             self.go_on()?;
             let entries = self.reader.read(first)?;
@@ -79,7 +79,8 @@ impl PastReader<'_> {
                 for fact in entry.fact.ledger_facts() {
                     if let ledger::Fact::TransferCreated(transfer) = fact {
                         if transfer.timestamp <= at && transfer.ledger == ledger {
-                            moved.push((*transfer, false));
+                            let resolved = self.resolved_by(transfer, Some(&entry.fact))?;
+                            moved.push(Movement::of(transfer, resolved.as_ref()));
                         }
                         // Imported transfers can still follow others that are later than `at`, but not this one.
                         is_over |= transfer.timestamp > at && booked_at > at;
@@ -87,16 +88,12 @@ impl PastReader<'_> {
                         && booked_at <= at
                     {
                         let pending = self.client_transfer(*id)?;
-                        moved.extend(pending.filter(|pending| pending.ledger == ledger).map(|pending| (pending, true)));
+                        let pending = pending.filter(|pending| pending.ledger == ledger);
+                        moved.extend(pending.as_ref().map(Movement::of_expiry));
                     }
                 }
             }
-            for (transfer, is_expiry) in moved.drain(..) {
-                let movement = if is_expiry {
-                    Movement::of_expiry(&transfer)
-                } else {
-                    Movement::of(&transfer, self.resolved_by(&transfer)?.as_ref())
-                };
+            for movement in moved.drain(..) {
                 for pending in [&mut sums.debits_pending, &mut sums.credits_pending] {
                     add(pending, movement.reserved);
                     *pending = pending.saturating_sub(movement.released);

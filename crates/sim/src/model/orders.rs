@@ -6,8 +6,8 @@ mod shown;
 use std::collections::BTreeMap;
 
 use engine::{
-    AccountOrder, Answer, ChangePayment, Command, CreateTransfers, DryRun, EventResult, EventStatus, Fact, Reply,
-    TransferOrder, TransferResults,
+    AccountOrder, Answer, Command, CreateTransfers, DryRun, EventResult, EventStatus, Fact, Reply, TransferOrder,
+    TransferResults,
 };
 use ledger::{
     AccountFlags, Book, Fact as Moved, MetadataOf, NewAccount, NewTransfer, Scheduled, TransferFlags as F, TransferKey,
@@ -413,10 +413,7 @@ impl Turn<'_, '_> {
             DryRun::OpenAccountBatch(orders) => batch(foreseen(books, &orders.0, at)?),
             DryRun::CreateTransferBatch(orders) => batch(foreseen(books, &orders.0, at)?),
             DryRun::CreatePayment(create) => self.foresee_payment(&create.0, answer),
-            DryRun::ChangePayment(ChangePayment { payment, verb }) => {
-                let word = self.judge_verb(*payment, *verb).0;
-                says(answer, word)
-            }
+            DryRun::ChangePayment(change) => says(answer, self.judge_verb(change).0),
         }
     }
 }

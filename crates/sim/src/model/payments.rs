@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use engine::{
     AtDeadline, CaptureTerms, Cause, Deadline, Header, LabelRecorded, NewPayment, PaymentChanged, PaymentDecided,
-    PaymentReply, PaymentStatus, PlainValue, PolicyActivated, Verb,
+    PaymentReply, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, Verb,
 };
 use ledger::{Fact as Moved, NewTransfer, Transfer, TransferFlags as F, TransferKey};
 use policy::{FeatureValue, MissingReason, Verdict};
@@ -24,7 +24,7 @@ use crate::policies::{self, Variant};
 pub(crate) struct Payments {
     pub(crate) all: BTreeMap<PaymentId, Paid>,
     pub(crate) active: Option<Active>,
-    pub(crate) verbs: BTreeMap<(PaymentId, RequestId), Verb>,
+    pub(crate) verbs: BTreeMap<(PaymentId, RequestId), (Verb, Portion)>,
     deadlines: std::collections::BTreeSet<(Timestamp, PaymentId)>,
 }
 
@@ -45,9 +45,10 @@ pub(crate) struct Paid {
     pub(crate) seq: Seq,
     pub(crate) decided: Arc<PaymentDecided>,
     pub(crate) status: PaymentStatus,
+    sums: PaymentSums,
     pub(crate) label: Option<(Name, bool)>,
     deadline: Option<Deadline>,
-    /// The transfers that hold or moved the money.
+    /// The transfers that moved or reserved the money at first. The keys are those of the transfers that hold what is held now.
     legs: Vec<Transfer>,
     transfers: u16,
     changes: usize,
@@ -140,6 +141,10 @@ impl Payments {
             seq: header.seq,
             decided: Arc::clone(decided),
             status: decided.status,
+            sums: PaymentSums {
+                captured: if decided.status == PaymentStatus::Posted { decided.amount } else { Amount::ZERO },
+                ..PaymentSums::default()
+            },
             label: None,
             deadline: decided.deadline,
             transfers: u16::try_from(legs.len()).unwrap_or(u16::MAX),
@@ -160,7 +165,7 @@ impl Payments {
         match changed.cause {
             Cause::Verb(verb) => {
                 paid.changes += 1;
-                let taken = self.verbs.insert((id, header.request), verb);
+                let taken = self.verbs.insert((id, header.request), (verb, changed.portion));
                 ensure(taken.is_none(), "SIM-2", || format!("request {} moves payment {id} again", header.request))?;
             }
             Cause::Deadline => {
@@ -172,10 +177,19 @@ impl Payments {
             self.deadlines.remove(&(deadline.at, id));
         }
         paid.status = changed.status;
+        paid.sums = changed.sums.ok_or("SIM-4: a change has no sums")?;
+        let PaymentSums { captured, released, refunded } = paid.sums;
+        let within = captured.get() + released.get() <= paid.decided.amount.get() && refunded <= captured;
+        ensure(within, "SIM-4", || format!("payment {id} of {} has {:?}", paid.decided.amount, paid.sums))?;
         paid.deadline = changed.deadline;
         self.deadlines.extend(paid.deadline.map(|deadline| (deadline.at, id)));
-        let moved = created(&changed.ledger_facts).len();
-        paid.transfers += u16::try_from(moved).unwrap_or(u16::MAX);
+        let moved = created(&changed.ledger_facts);
+        paid.transfers += u16::try_from(moved.len()).unwrap_or(u16::MAX);
+        for held in moved.iter().filter(|transfer| transfer.is_pending()) {
+            // The legs of a payment have different codes.
+            let leg = paid.legs.iter_mut().find(|leg| leg.code == held.code);
+            leg.ok_or_else(|| format!("SIM-4: payment {id} holds money that it did not hold"))?.key = held.key;
+        }
         if !comes_to_something(paid.status) {
             paid.records.retain(|record| !record.if_accepted);
         }
@@ -189,23 +203,13 @@ impl Payments {
         Ok(())
     }
 
-    /// The status of a payment at an instant. A payment past its deadline has already moved to its next status.
-    fn status_at(paid: &Paid, at: Timestamp) -> PaymentStatus {
-        match paid.deadline.filter(|deadline| deadline.at <= at) {
-            None => paid.status,
-            Some(Deadline { then: AtDeadline::Expire, .. }) => PaymentStatus::Expired,
-            Some(_) if paid.status == PaymentStatus::InReview && is_manual(paid) => PaymentStatus::Held,
-            Some(_) => PaymentStatus::Posted,
-        }
-    }
-
     /// Checks that a reply shows the payment as it is. A payment past its deadline shows its next status at once.
     pub(crate) fn shows(&self, at: Timestamp, told: &PaymentReply) -> Result<(), String> {
         let payment = &told.payment;
         let paid = self.all.get(&payment.id).ok_or_else(|| format!("SIM-3: payment {} is not there", payment.id))?;
         let decided = &paid.decided;
-        let status = payment.status == paid.status || payment.status == Self::status_at(paid, at);
-        let shown = status
+        let next = (payment.status, payment.sums);
+        let shown = (next == (paid.status, paid.sums) || next == paid.as_of(at))
             && (payment.seq, payment.content) == (paid.seq, decided.content)
             && (payment.amount, payment.verdict, payment.score) == (decided.amount, decided.verdict, decided.score)
             && payment.label.as_ref().map(|label| (label.name.clone(), label.positive)) == paid.label
@@ -357,66 +361,108 @@ fn legs(books: &Books, candidate: &Candidate<'_>, flags: F) -> Result<Vec<Moved>
     Ok(facts)
 }
 
-/// How a change moves the money of a payment.
-#[derive(Clone, Copy)]
-enum Movement {
-    Keep,
-    Post,
-    Void,
-    Reverse,
-}
+/// The status and the sums of a payment after a change.
+type Next = (PaymentStatus, PaymentSums);
 
 impl Paid {
-    /// The status after a verb, and the movement of money it causes.
-    fn next(&self, verb: Verb) -> Option<(PaymentStatus, Movement)> {
-        match (self.status, verb) {
-            (PaymentStatus::InReview, Verb::Approve) if is_manual(self) => Some((PaymentStatus::Held, Movement::Keep)),
-            (PaymentStatus::InReview, Verb::Approve) | (PaymentStatus::Held, Verb::Capture) => {
-                Some((PaymentStatus::Posted, Movement::Post))
+    /// What a verb makes of the payment, or the reason why it is refused.
+    fn next(&self, verb: Verb, portion: Portion) -> Result<Next, &'static str> {
+        let (status, sums, total) = (self.status, self.sums, self.decided.amount.get());
+        let [captured, released, refunded] = [sums.captured, sums.released, sums.refunded].map(Amount::get);
+        let held = total - captured - released;
+        let of = |left: u128, refusal| match portion {
+            Portion::All => Ok(left),
+            Portion::Part(amount) | Portion::Last(amount) if amount.get() > left => Err(refusal),
+            Portion::Part(amount) | Portion::Last(amount) => Ok(amount.get()),
+        };
+        Ok(match (status, verb) {
+            (PaymentStatus::InReview, Verb::Approve) if is_manual(self) => (PaymentStatus::Held, sums),
+            (PaymentStatus::InReview, Verb::Approve) => {
+                (PaymentStatus::Posted, PaymentSums { captured: Amount::new(total - released), ..sums })
             }
-            (PaymentStatus::InReview, Verb::Decline) => Some((PaymentStatus::Declined, Movement::Void)),
-            (PaymentStatus::InReview | PaymentStatus::Held, Verb::Void) => {
-                Some((PaymentStatus::Voided, Movement::Void))
+            (PaymentStatus::InReview, Verb::Decline) => self.given_up(PaymentStatus::Declined),
+            (PaymentStatus::Held, Verb::Capture) => {
+                let amount = of(held, "amount_exceeds_held")?;
+                let is_last = amount == held || matches!(portion, Portion::Last(_));
+                let captured = captured + amount;
+                let released = if is_last { total - captured } else { released };
+                let [captured, released] = [captured, released].map(Amount::new);
+                let status = if is_last { PaymentStatus::Posted } else { status };
+                (status, PaymentSums { captured, released, ..sums })
             }
-            (PaymentStatus::Posted, Verb::Refund) => Some((PaymentStatus::Refunded, Movement::Reverse)),
-            _ => None,
+            (PaymentStatus::InReview | PaymentStatus::Held, Verb::Void) => match of(held, "amount_exceeds_held")? {
+                amount if amount == held => self.given_up(PaymentStatus::Voided),
+                amount => (status, PaymentSums { released: Amount::new(released + amount), ..sums }),
+            },
+            (PaymentStatus::Posted, Verb::Refund) => {
+                let refunded = refunded + of(captured - refunded, "amount_exceeds_captured")?;
+                let status = if refunded == captured { PaymentStatus::Refunded } else { status };
+                (status, PaymentSums { refunded: Amount::new(refunded), ..sums })
+            }
+            _ => return Err("payment_status_conflict"),
+        })
+    }
+
+    /// What the payment is when what is held is released.
+    fn given_up(&self, status: PaymentStatus) -> Next {
+        let captured = self.sums.captured;
+        let status = if captured == Amount::ZERO { status } else { PaymentStatus::Posted };
+        (status, PaymentSums { released: Amount::new(self.decided.amount.get() - captured.get()), ..self.sums })
+    }
+
+    /// The payment at an instant. A payment past its deadline has already moved to its next status.
+    fn as_of(&self, at: Timestamp) -> Next {
+        let now = (self.status, self.sums);
+        match self.deadline.filter(|deadline| deadline.at <= at) {
+            None => now,
+            Some(Deadline { then: AtDeadline::Expire, .. }) => self.given_up(PaymentStatus::Expired),
+            Some(_) if self.status == PaymentStatus::InReview => self.next(Verb::Approve, Portion::All).unwrap_or(now),
+            Some(_) => self.next(Verb::Capture, Portion::All).unwrap_or(now),
         }
     }
 
-    /// The transfers of a movement, or the reason why it is refused.
-    fn moves(
-        &self,
-        books: &Books,
-        id: PaymentId,
-        movement: Movement,
-        at: Timestamp,
-    ) -> Result<Vec<Moved>, &'static str> {
-        let mut legs = self.legs.clone();
-        let flags = match movement {
-            Movement::Keep => return Ok(Vec::new()),
-            Movement::Post => F::POST_PENDING_TRANSFER,
-            Movement::Void => F::VOID_PENDING_TRANSFER,
-            Movement::Reverse => {
-                legs.reverse();
-                F::NONE
-            }
-        };
-        let keys = legs.iter().map(|leg| leg.key);
-        let (mut books, mut facts, mut now) = (books.overlay(keys), Vec::new(), at);
-        for (number, leg) in (self.transfers..).zip(&legs) {
-            let named = NewTransfer::named(TransferKey::Leg { payment: id, number });
-            let mut new = match movement {
-                Movement::Reverse => NewTransfer {
-                    debit: leg.credit,
-                    credit: leg.debit,
-                    amount: leg.amount,
-                    ledger: leg.ledger,
-                    code: leg.code,
-                    ..named
-                },
-                Movement::Post => NewTransfer { amount: Amount::MAX, pending: Some(leg.key), flags, ..named },
-                Movement::Keep | Movement::Void => NewTransfer { pending: Some(leg.key), flags, ..named },
+    /// What a leg has captured, held and refunded: its shares of the sums, rounded half up.
+    fn shares(&self, leg: &Transfer, sums: PaymentSums) -> [u128; 3] {
+        let total = self.decided.amount.get();
+        let share = |part: u128| (2 * leg.amount.get() * part + total) / (2 * total);
+        let captured = share(sums.captured.get());
+        [captured, share(total - sums.released.get()) - captured, share(sums.refunded.get())]
+    }
+
+    /// The transfers that a change makes, or the reason why it is refused.
+    fn moves(&self, books: &Books, id: PaymentId, next: &Next, at: Timestamp) -> Result<Vec<Moved>, &'static str> {
+        let (mut forth, mut back) = (Vec::new(), Vec::new());
+        for leg in &self.legs {
+            let of_leg = |amount| NewTransfer {
+                debit: leg.debit,
+                credit: leg.credit,
+                amount: Amount::new(amount),
+                ledger: leg.ledger,
+                code: leg.code,
+                ..NewTransfer::named(leg.key)
             };
+            let resolving = |flags, amount| NewTransfer {
+                pending: Some(leg.key),
+                flags,
+                amount: Amount::new(amount),
+                ..NewTransfer::named(leg.key)
+            };
+            let ([captured, held, refunded], now) = (self.shares(leg, next.1), self.shares(leg, self.sums));
+            if captured > now[0] {
+                forth.push(resolving(F::POST_PENDING_TRANSFER, captured - now[0]));
+            } else if held < now[1] {
+                forth.push(resolving(F::VOID_PENDING_TRANSFER, 0));
+            }
+            if 0 < held && held < now[1] {
+                forth.push(NewTransfer { flags: F::PENDING, ..of_leg(held) });
+            }
+            if refunded > now[2] {
+                back.push(NewTransfer { debit: leg.credit, credit: leg.debit, ..of_leg(refunded - now[2]) });
+            }
+        }
+        let (mut books, mut facts, mut now) = (books.overlay(self.legs.iter().map(|leg| leg.key)), Vec::new(), at);
+        for (number, new) in (self.transfers..).zip(forth.into_iter().chain(back.into_iter().rev())) {
+            let mut new = NewTransfer { key: TransferKey::Leg { payment: id, number }, ..new };
             match books.judge(&mut new, Moment { now: now.ns(), is_import: false, last: now.ns() }) {
                 "created" => {
                     let created = Moved::TransferCreated(made(&new, now));

@@ -2,8 +2,8 @@
 //! request.
 
 use engine::{
-    ActivatePolicy, Answer, ChangePayment, Command, Entry, Fact, Guard, IdentityFact, Made, OpenLedger, RecordLabel,
-    Refusal, Reply, Request, query,
+    ActivatePolicy, Answer, Command, Entry, Fact, Guard, IdentityFact, Made, OpenLedger, RecordLabel, Refusal, Reply,
+    Request, query,
 };
 use ledger::ImportState;
 use types::{ActorId, RequestId, Seq, Span, Timestamp};
@@ -212,7 +212,7 @@ impl<'e> Turn<'_, 'e> {
             Command::CreateTransfers(batch) => self.packed_transfers(batch, answer)?,
             Command::CreatePayment(create) => self.create_payment(&create.0, answer)?,
             Command::CreatePaymentBatch(batch) => self.create_payments(&batch.0, answer)?,
-            Command::ChangePayment(ChangePayment { payment, verb }) => self.change_payment(*payment, *verb, answer)?,
+            Command::ChangePayment(change) => self.change_payment(change, answer)?,
             Command::RecordLabel(RecordLabel { payment, label }) => self.record_label(*payment, label, answer)?,
             Command::StoreArtifact(chunk) => {
                 let known = self.model.chunks.get(&chunk.artifact);

@@ -154,7 +154,7 @@ const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
 ];
 
 /// The kinds of entries and the statuses of payments that the runs must record.
-const RECORDED: [&str; 32] = [
+const RECORDED: [&str; 36] = [
     "account_opened",
     "account_staged",
     "address_set",
@@ -165,9 +165,13 @@ const RECORDED: [&str; 32] = [
     "indexes_chosen",
     "journal_started",
     "label_recorded",
+    "last_part_captured",
     "ledger_opened",
     "limits_set",
     "metadata_set",
+    "part_captured",
+    "part_refunded",
+    "part_voided",
     "payment_changed",
     "payment_decided",
     "policy_activated",

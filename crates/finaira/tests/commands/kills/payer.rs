@@ -1,5 +1,5 @@
 //! A caller whose payments a policy decides: transfers between two of its own customers, and card payments that are
-//! held and then captured or voided.
+//! held and then captured or voided, at once or in parts.
 
 use serde_json::{Value, json};
 use sim::Rng;
@@ -13,8 +13,26 @@ const OLD_LOOKED_UP: usize = 20;
 
 #[derive(Debug, Clone)]
 enum Ask {
-    Pay { id: u128, body: Value },
-    Verb { id: u128, verb: &'static str },
+    Pay {
+        id: u128,
+        body: Value,
+    },
+    /// A verb of a payment, or of this part of it.
+    Verb {
+        id: u128,
+        verb: &'static str,
+        part: Option<u128>,
+        key: String,
+    },
+}
+
+/// A payment of which something is held.
+#[derive(Debug)]
+struct Held {
+    id: u128,
+    payer: usize,
+    left: u128,
+    captured: u128,
 }
 
 pub(super) struct Payer {
@@ -27,8 +45,7 @@ pub(super) struct Payer {
     /// The payments as they were last shown.
     shown: Vec<(u128, Value)>,
     checked: usize,
-    /// Open holds: payment, customer, amount.
-    held: Vec<(u128, usize, u128)>,
+    held: Vec<Held>,
     unanswered: Option<Ask>,
     /// A request that was answered, to be repeated.
     last: Option<(Ask, Reply)>,
@@ -59,7 +76,11 @@ impl Payer {
         if !self.held.is_empty() && self.rng.percent(50) {
             let verb = *self.rng.pick(&["capture", "void"]);
             let place = self.rng.place(self.held.len());
-            return Ask::Verb { id: self.held[place].0, verb };
+            let Held { id, left, .. } = self.held[place];
+            let is_part = self.rng.percent(70);
+            let below = u64::try_from(left).expect("small amounts");
+            let part = is_part.then(|| 1 + u128::from(self.rng.below(below)));
+            return Ask::Verb { id, verb, part, key: format!("{verb}-{}", self.requests) };
         }
         self.next_id += 1;
         let payer = self.rng.place(2);
@@ -77,9 +98,10 @@ impl Payer {
     fn send(client: &Client, ask: &Ask) -> Option<Reply> {
         match ask {
             Ask::Pay { body, .. } => client.try_post("/v1/payments", body),
-            Ask::Verb { id, verb } => {
-                let key = format!("{verb}-{id}");
-                client.try_send(&format!("/v1/payments/{id}/{verb}"), &[("Idempotency-Key", &key)], b"")
+            Ask::Verb { id, verb, part, key } => {
+                let body = part.map_or(json!({}), |amount| json!({"amount": amount.to_string()})).to_string();
+                let headers = [("Idempotency-Key", key.as_str()), ("Content-Type", "application/json")];
+                client.try_send(&format!("/v1/payments/{id}/{verb}"), &headers, body.as_bytes())
             }
         }
     }
@@ -99,7 +121,7 @@ impl Payer {
                     }
                     (Some("card"), "held") => {
                         self.wallets[payer].1 += amount;
-                        self.held.push((*id, payer, amount));
+                        self.held.push(Held { id: *id, payer, left: amount, captured: 0 });
                     }
                     // More than five card payments in an hour.
                     (Some("card"), "declined") => {}
@@ -107,18 +129,26 @@ impl Payer {
                 }
                 self.shown.push((*id, reply.body.clone()));
             }
-            Ask::Verb { id, verb } => {
-                let place = self
-                    .held
-                    .iter()
-                    .position(|(held, ..)| held == id)
-                    .expect("only held payments are captured or voided");
-                let (_, payer, amount) = self.held.swap_remove(place);
-                self.wallets[payer].1 -= amount;
+            Ask::Verb { id, verb, part, .. } => {
+                let place = self.held.iter().position(|held| held.id == *id);
+                let place = place.expect("only held payments are captured or voided");
+                let held = &mut self.held[place];
+                let amount = part.unwrap_or(held.left);
+                held.left -= amount;
+                self.wallets[held.payer].1 -= amount;
                 if *verb == "capture" {
-                    self.wallets[payer].0 -= amount;
+                    held.captured += amount;
+                    self.wallets[held.payer].0 -= amount;
                 }
-                assert_eq!(status, if *verb == "capture" { "posted" } else { "voided" }, "{reply:?}");
+                let expected = match held {
+                    Held { left: 1.., .. } => "held",
+                    Held { captured: 0, .. } => "voided",
+                    Held { .. } => "posted",
+                };
+                assert_eq!((status, reply.text("captured")), (expected, &*held.captured.to_string()), "{reply:?}");
+                if held.left == 0 {
+                    self.held.swap_remove(place);
+                }
                 let shown = self.shown.iter_mut().rev().find(|(shown, _)| shown == id).expect("the payment was shown");
                 shown.1 = reply.body.clone();
             }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use engine::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
     DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged,
-    PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, PrincipalAdded, PrincipalKind, StateDigest,
-    StreamOpened, Verb,
+    PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind,
+    StateDigest, StreamOpened, Verb,
 };
 use features::{RecordChange, StreamId, Update};
 use ledger::{
@@ -233,16 +233,27 @@ fn decided(header: Header) -> impl Strategy<Value = PaymentDecided> {
 fn changed(header: Header) -> impl Strategy<Value = PaymentChanged> {
     let cause = prop_oneof![Just(Cause::Deadline), select(Verb::ALL.to_vec()).prop_map(Cause::Verb)];
     let status = select(PaymentStatus::ALL.to_vec());
-    (any::<u128>(), cause, status, option::of(deadline(header)), ledger_facts(header), updates(header)).prop_map(
-        |(payment, cause, status, deadline, ledger_facts, updates)| PaymentChanged {
+    // Only changes with sums can be of a part.
+    let amounts = option::of(any::<([u128; 4], u8)>());
+    (any::<u128>(), cause, status, amounts, option::of(deadline(header)), ledger_facts(header), updates(header))
+        .prop_map(|(payment, cause, status, amounts, deadline, ledger_facts, updates)| PaymentChanged {
             payment: PaymentId::new(payment),
             cause,
+            portion: match amounts.map(|([amount, ..], kind)| (Amount::new(amount), kind % 3)) {
+                Some((amount, 1)) => Portion::Part(amount),
+                Some((amount, 2)) => Portion::Last(amount),
+                _ => Portion::All,
+            },
             status,
+            sums: amounts.map(|([_, captured, released, refunded], _)| PaymentSums {
+                captured: Amount::new(captured),
+                released: Amount::new(released),
+                refunded: Amount::new(refunded),
+            }),
             deadline,
             ledger_facts,
             updates,
-        },
-    )
+        })
 }
 
 fn ledger_facts(header: Header) -> impl Strategy<Value = Vec<ledger::Fact>> {

@@ -1,14 +1,14 @@
 //! The model checks commands about payments and policies.
 
 use engine::{
-    Answer, AtDeadline, CaptureTerms, Cause, CreatePayment, Deadline, Fact, NewPayment, PaymentDecided, PaymentStatus,
-    Reply, Verb,
+    Answer, AtDeadline, CaptureTerms, Cause, ChangePayment, CreatePayment, Deadline, Fact, NewPayment, PaymentDecided,
+    PaymentStatus, Portion, Reply, Verb,
 };
 use ledger::Fact as Moved;
 use policy::FeatureValue;
 use types::{Digest, LedgerId, Name, PaymentId, RequestId};
 
-use super::{Candidate, Expected, Movement, Payments};
+use super::{Candidate, Expected, Next};
 use crate::model::ensure;
 use crate::model::turn::{Turn, says};
 use crate::policies;
@@ -124,16 +124,13 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// The expected outcome of a verb on a payment as one word, its next status and the transfers it causes.
-    pub(in crate::model) fn judge_verb(
-        &self,
-        id: PaymentId,
-        verb: Verb,
-    ) -> (&'static str, Option<(PaymentStatus, Vec<Moved>)>) {
+    /// The expected outcome of a verb on a payment as one word, its next status and sums, and the transfers it causes.
+    pub(in crate::model) fn judge_verb(&self, change: &ChangePayment) -> (&'static str, Option<(Next, Vec<Moved>)>) {
+        let ChangePayment { payment: id, verb, portion } = *change;
         let payments = &self.model.payments;
         let Some(paid) = payments.all.get(&id) else { return ("payment_not_found", None) };
         match payments.verbs.get(&(id, self.request().id)) {
-            Some(done) if *done == verb => return ("before", None),
+            Some(done) if *done == (verb, portion) => return ("before", None),
             Some(_) => return ("request_id_reused", None),
             None => {}
         }
@@ -141,43 +138,45 @@ impl Turn<'_, '_> {
             return ("too_many_changes", None);
         }
         let at = self.next_at();
-        let next = paid.next(verb).filter(|_| Payments::status_at(paid, at) == paid.status);
-        let Some((status, movement)) = next else { return ("payment_status_conflict", None) };
-        match paid.moves(&self.model.books, id, movement, at) {
-            Ok(facts) => ("now", Some((status, facts))),
-            Err(status) => (status, None),
+        if paid.as_of(at).0 != paid.status {
+            return ("payment_status_conflict", None);
+        }
+        let moved = paid.next(verb, portion).and_then(|next| Ok((next, paid.moves(&self.model.books, id, &next, at)?)));
+        match moved {
+            Ok(moved) => ("now", Some(moved)),
+            Err(word) => (word, None),
         }
     }
 
-    pub(in crate::model) fn change_payment(
-        &mut self,
-        id: PaymentId,
-        verb: Verb,
-        answer: &Answer,
-    ) -> Result<(), String> {
-        let (word, expected) = self.judge_verb(id, verb);
+    pub(in crate::model) fn change_payment(&mut self, change: &ChangePayment, answer: &Answer) -> Result<(), String> {
+        let (word, expected) = self.judge_verb(change);
         says(answer, word)?;
-        let Some((status, facts)) = expected else { return Ok(()) };
-        self.expect_change(self.request().id, id, (Cause::Verb(verb), status, facts))
+        let Some((next, facts)) = expected else { return Ok(()) };
+        let cause = (Cause::Verb(change.verb), change.portion);
+        self.expect_change(self.request().id, change.payment, (cause, next, facts))
     }
 
     fn expect_change(
         &mut self,
         request: RequestId,
         id: PaymentId,
-        (cause, status, facts): (Cause, PaymentStatus, Vec<Moved>),
+        (cause, next, facts): ((Cause, Portion), Next, Vec<Moved>),
     ) -> Result<(), String> {
         let at = self.next_at();
-        let held = self.model.payments.all.get(&id).filter(|_| status == PaymentStatus::Held);
-        let deadline = held.and_then(|paid| match paid.decided.capture {
-            CaptureTerms::Manual { deadline, then } => Some(Deadline { at: at.saturating_add(deadline), then }),
-            CaptureTerms::Immediate => None,
+        let paid = self.model.payments.all.get(&id);
+        let deadline = paid.and_then(|paid| match paid.decided.capture {
+            _ if next.0 == paid.status => paid.deadline,
+            CaptureTerms::Manual { deadline, then } if next.0 == PaymentStatus::Held => {
+                Some(Deadline { at: at.saturating_add(deadline), then })
+            }
+            CaptureTerms::Manual { .. } | CaptureTerms::Immediate => None,
         });
         self.expect_like(request, |entry| match &entry.fact {
             Fact::PaymentChanged(changed) => {
-                let said = (changed.payment, changed.cause, changed.status, changed.deadline, &changed.ledger_facts);
-                let right = said == (id, cause, status, deadline, &facts);
-                ensure(right, "SIM-3", || format!("{changed:?} should be {:?}", (id, cause, status, deadline, &facts)))
+                let found = ((changed.cause, changed.portion), (changed.status, changed.sums.unwrap_or_default()));
+                let said = (changed.payment, found, changed.deadline, &changed.ledger_facts);
+                let right = said == (id, (cause, next), deadline, &facts);
+                ensure(right, "SIM-3", || format!("{changed:?} should be {:?}", (id, cause, next, deadline, &facts)))
             }
             other => Err(format!("SIM-3: the entry is {other:?}")),
         })
@@ -189,22 +188,20 @@ impl Turn<'_, '_> {
         let paid = self.model.payments.all.get(&id).cloned().ok_or("SIM-2: a deadline is of no payment")?;
         let proceeds = paid.deadline.is_some_and(|deadline| deadline.then == AtDeadline::Proceed);
         let next = match (proceeds, paid.status) {
-            (true, PaymentStatus::InReview) => paid.next(Verb::Approve),
-            (true, _) => paid.next(Verb::Capture),
+            (true, PaymentStatus::InReview) => paid.next(Verb::Approve, Portion::All).ok(),
+            (true, _) => paid.next(Verb::Capture, Portion::All).ok(),
             (false, _) => None,
         };
-        let moved = next.and_then(|(status, movement)| {
-            let facts = paid.moves(&self.model.books, id, movement, at).ok()?;
-            Some((status, facts))
-        });
-        let (status, facts) = match moved {
+        let moved = next.and_then(|next| Some((next, paid.moves(&self.model.books, id, &next, at).ok()?)));
+        let (next, facts) = match moved {
             Some(moved) => moved,
             None => {
-                let freed = paid.moves(&self.model.books, id, Movement::Void, at);
-                (PaymentStatus::Expired, freed.map_err(|status| format!("SIM-3: nothing can be freed: {status}"))?)
+                let next = paid.given_up(PaymentStatus::Expired);
+                let freed = paid.moves(&self.model.books, id, &next, at);
+                (next, freed.map_err(|status| format!("SIM-3: nothing can be freed: {status}"))?)
             }
         };
-        self.expect_change(RequestId::default(), id, (Cause::Deadline, status, facts))
+        self.expect_change(RequestId::default(), id, ((Cause::Deadline, Portion::All), next, facts))
     }
 
     pub(in crate::model) fn record_label(
