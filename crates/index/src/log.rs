@@ -30,9 +30,7 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
 
 impl<D: Disk> Log for FileReader<D> {
     fn entry_at(&self, position: Position) -> Result<Entry, Fault> {
-        let entries = self.frame_at(position)?;
-        let found = entries.into_iter().find(|(at, _)| *at == position).map(|(_, entry)| entry);
-        found.ok_or_else(|| Fault::damaged_at(position, Seq::ZERO, "no entry starts at this position"))
+        FileReader::entry_at(self, position)
     }
 
     fn transfer_at(&self, position: Position, id: TransferId) -> Result<Transfer, Fault> {

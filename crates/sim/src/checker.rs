@@ -149,11 +149,11 @@ impl Checker {
         let failed = model.books.failed.keys().map(|id| Command::from(query::Transfer(*id))).step_by(7);
         commands.extend(failed);
         commands.extend(foreseen(model));
-        let closed = WritesClosed::JournalDamaged("nobody writes here".into());
+        // The check must not make an entry, not even a state digest that is due: nothing would write it.
+        let closed = WritesClosed::JournalDamaged("a check only reads".into());
         for command in commands {
             let request = Request { tenant: TENANT, actor: ActorId::SYSTEM, id: RequestId::default(), command };
             let (clock, applied) = (engine.clock(), engine.applied());
-            // While writes are closed, the engine does not write the digest that may be due; no journal would have it.
             let answer = engine.answer_closed(clock, &request, &closed);
             let step = Step { request: &request, seq: applied, answer: &answer };
             let shown = model.judge_one(clock, &step);

@@ -13,7 +13,7 @@ use engine::{
     Answer, Answered, AnyTransfer, Command, Engine, Entry, Fact, Operation as Asked, Page, PolicyActivated, Reply,
     Request,
 };
-use journal::{ContextSource, EntryInContext, Fault, FileReader, Reader as _};
+use journal::{ContextSource, EntryInContext, Fault, FileReader};
 use ledger::Assets;
 use policy::{Bundle, Policy};
 use serde_json::Value;
@@ -80,7 +80,7 @@ impl Shared {
     }
 
     fn read(&self, seq: Seq) -> Result<Option<Entry>, Fault> {
-        Ok(self.reader.read(seq)?.into_iter().next())
+        self.reader.entry(seq)
     }
 }
 

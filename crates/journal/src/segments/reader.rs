@@ -131,15 +131,40 @@ impl<D: Disk> FileReader<D> {
         Err(damaged(position.segment(), position.offset(), entry.header.seq, "no row starts at this position"))
     }
 
-    /// The entry at this position. Reads and checks its whole frame.
+    /// A durable entry; `None` if it is not durable. Reads and checks its whole frame, and decodes it up to this entry.
+    ///
+    /// # Errors
+    /// When a file cannot be read or the frame is damaged.
+    pub fn entry(&self, seq: Seq) -> Result<Option<Entry>, Fault> {
+        let Some(number) = self.places.segment_of(seq).filter(|_| seq <= self.durable()) else { return Ok(None) };
+        let point = self.places.point(number, |point| point.first <= seq)?;
+        let mut walk = self.places.walk(number, point)?;
+        loop {
+            let (offset, header) = walk.expect_next()?;
+            if header.last() < seq {
+                continue;
+            }
+            for read in walk.frame(offset, &header)?.iter() {
+                let (entry, _) = read.map_err(|cause| Fault::Undecodable { seq: header.first, cause })?;
+                if entry.header.seq == seq {
+                    return Ok(Some(entry));
+                }
+            }
+            return Ok(None);
+        }
+    }
+
+    /// The entry at this position. Reads and checks its whole frame, and decodes it up to this entry.
     ///
     /// # Errors
     /// When the file cannot be read, the frame is damaged, or no entry starts at this position.
     pub fn entry_at(&self, position: Position) -> Result<Entry, Fault> {
-        let entries = self.frame_at(position)?;
-        let first = entries.first().map_or(Seq::ZERO, |(_, entry)| entry.header.seq);
-        let found = entries.into_iter().find(|(at, _)| *at == position).map(|(_, entry)| entry);
-        found.ok_or_else(|| damaged(position.segment(), position.offset(), first, "no entry starts at this position"))
+        let mut found = None;
+        self.entries_between(position, Position::from_number(position.get() + 1), &mut |_, entry| {
+            found = Some(entry.clone());
+            Ok(())
+        })?;
+        found.ok_or_else(|| Fault::damaged_at(position, Seq::ZERO, "no entry starts at this position"))
     }
 
     /// All entries of the frame that contains this position, each with its own position. Reads and checks the frame.

@@ -91,6 +91,17 @@ fn an_entry_is_read_by_its_position_alone() {
 }
 
 #[test]
+fn an_entry_is_read_by_its_sequence_alone() {
+    let Written { folder, entries, .. } = written();
+    let reader = folder.open().journal.reader();
+    for entry in &entries {
+        assert_eq!(reader.entry(entry.header.seq).unwrap().as_ref(), Some(entry));
+    }
+    assert_eq!(reader.entry(Seq::ZERO).unwrap(), None);
+    assert_eq!(reader.entry(reader.durable().next()).unwrap(), None, "it is not durable");
+}
+
+#[test]
 fn a_start_may_begin_at_any_place() {
     let Written { folder, entries, positions, places } = written();
     let [last_segment, mark] = ["segment-00000003", "mark"].map(|name| folder.read(name));

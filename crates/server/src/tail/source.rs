@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::{Entry, Fact, PolicyActivated};
-use journal::{ContextSource, EntryInContext, Fault, Reader as _};
+use journal::{ContextSource, EntryInContext, Fault};
 use ledger::Assets;
 use types::Seq;
 
@@ -44,7 +44,7 @@ impl ContextSource for Core {
         if let Some(policy) = policies.get(activated) {
             return Ok(Some(policy));
         }
-        let Some(Entry { fact: Fact::PolicyActivated(policy), .. }) = self.read_one(activated)? else {
+        let Some(Entry { fact: Fact::PolicyActivated(policy), .. }) = self.shared().reader.entry(activated)? else {
             return Ok(None);
         };
         policies.keep(activated, &policy);
@@ -58,7 +58,7 @@ impl Core {
     /// # Errors
     /// If the journal cannot be read.
     pub async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Fault> {
-        self.read_here(move |core| core.read_one(seq)).await
+        self.read_here(move |core| core.shared().reader.entry(seq)).await
     }
 
     /// Adds the context to an entry.
@@ -78,10 +78,5 @@ impl Core {
         let read = tokio::task::spawn_blocking(move || read(&core)).await;
         let read = read.unwrap_or_else(|panicked| Err(Fault::Poisoned(panicked.to_string())));
         read.inspect_err(|fault| self.shared().guard.note_fault(fault))
-    }
-
-    fn read_one(&self, seq: Seq) -> Result<Option<Entry>, Fault> {
-        let entries = self.shared().reader.read(seq)?;
-        Ok(entries.into_iter().next().filter(|entry| entry.header.seq == seq))
     }
 }

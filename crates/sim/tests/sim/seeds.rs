@@ -113,6 +113,12 @@ fn whatever_goes_wrong_every_answer_holds() {
     assert!(total(|run| run.losses.into()) > count, "crashes took away what nobody was told of");
 }
 
+/// A start that found a journal right before a due digest, in the seed that found it.
+#[test]
+fn the_check_of_a_start_makes_no_digest() {
+    run(30_175).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
 /// The states of a process between a request and its answer.
 const WORKING: &[When] =
     &[When::Idle, When::Queued, When::Decided, When::Appending, When::Unsynced, When::Unreleased, When::Sealing];
