@@ -204,6 +204,8 @@ fn deleted_or_damaged_proofs_are_rebuilt() {
     open_book(&client);
     transfer(&client, 1..2_000);
     let auditor = Auditor::new(&client);
+    // Waits until a checkpoint covers everything.
+    auditor.check_entry(&client.get("/v1/transfers/1999/proof"));
     let before = client.get("/v1/proofs/checkpoint").body;
     let proofs = data.path().join("proofs");
     let witness = data.path().join("keys/proof.checkpoint");
