@@ -29,9 +29,11 @@ pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
     for _ in 0..PARSES_MAX {
         let policy = edge.sources.policy();
         // Those that the active policy accepts go to the engine; the others may have been decided earlier.
-        let new: Vec<Result<NewPayment, Problem>> =
-            items.iter().map(|item| edge.new_payment(item, policy.as_deref())).collect();
-        let batch = new.iter().flatten().map(|new| CreatePayment(Box::new(new.clone()))).collect();
+        let (mut batch, mut problems) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+        for item in &items {
+            let parsed = edge.new_payment(item, policy.as_deref());
+            problems.push(parsed.map(|new| batch.push(CreatePayment(Box::new(new)))).err());
+        }
         let operation = CreatePaymentBatch(batch);
         let answers = match operation.0.is_empty() {
             true => Vec::new(),
@@ -46,13 +48,13 @@ pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
         }
         let mut answers = answers.into_iter();
         let mut results = Vec::with_capacity(items.len());
-        for (item, new) in items.iter().zip(new) {
-            results.push(match new {
-                Ok(_) => {
+        for (item, problem) in items.iter().zip(problems) {
+            results.push(match problem {
+                None => {
                     let answer = answers.next();
                     edge.shown(answer.ok_or_else(|| edge.sources.internal("an answer of a batch is missing"))?).await?
                 }
-                Err(problem) => edge.decided_earlier(call, item, problem).await?,
+                Some(problem) => edge.decided_earlier(call, item, problem).await?,
             });
         }
         if policy.is_none() && results.iter().all(Result::is_err) {

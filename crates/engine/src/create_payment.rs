@@ -136,6 +136,7 @@ impl Execute for CreatePaymentBatch {
         Ok(self.0.iter().map(decide).collect())
     }
 
+    /// While writes are refused, a batch is refused as a whole: its payments may have to be brought back into memory first.
     fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
         None
     }

@@ -479,3 +479,25 @@ fn changes_that_older_releases_wrote_are_of_the_whole_payment() {
     }
     world.replay_of_equals_live(&entries);
 }
+
+#[test]
+fn a_leg_of_nothing_reserves_nothing_and_stays_nowhere() {
+    // The fee of 1 % of the first amounts is rounded to nothing, and makes no transfer.
+    check(
+        "
+        pay P1 top_up 90000 customer=alice -> posted
+        pay P2 card 10 customer=alice -> held
+        pay P3 card 10 customer=alice -> held
+        pay P4 card 0 customer=alice -> held
+        pay P4 card 0 customer=alice -> held
+        pay P5 card 1000 customer=alice -> held
+        unresolved -> 4
+        capture P2 R1 -> posted
+        void P3 R2 -> voided
+        unresolved -> 2
+        wait 7d
+        show P4 -> expired
+        unresolved -> 0
+        ",
+    );
+}

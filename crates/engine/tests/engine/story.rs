@@ -131,6 +131,10 @@ impl World {
                 let PaymentSums { captured, released, refunded } = payment.sums;
                 format!("{captured} {released} {refunded} in {}", payment.transfers)
             }
+            ["unresolved"] => {
+                let query = query::Pending { ledger: None, account: None, after: Timestamp::ZERO, limit: 100 };
+                self.ask(0, query).unwrap().items.len().to_string()
+            }
             ["entries"] => self.entries().len().to_string(),
             // Without forgetting, this step says nothing.
             ["in_memory", count] if self.forgets => {
