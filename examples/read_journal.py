@@ -11,7 +11,7 @@ It needs only the standard library. Without the module `blake3`, hashing the cha
 import hashlib, json, os, signal, struct, sys
 from datetime import datetime, timedelta
 
-FORMAT_VERSION, SEGMENT_HEADER_BYTES, FRAME_HEADER_BYTES, PAYLOAD_BYTES_MAX = 4, 4096, 128, 900 * 1024
+FORMAT_VERSION, SEGMENT_HEADER_BYTES, FRAME_HEADER_BYTES, PAYLOAD_BYTES_MAX = 5, 4096, 128, 900 * 1024
 SEGMENT = struct.Struct("<8sIHH16sQQQQ32sI")
 FRAME = struct.Struct("<4sIIIHHIQQQ16sQQ32s16s")
 MARK = struct.Struct("<4sIQ16sQQ")
@@ -187,16 +187,29 @@ FAILURES = "missing overflow division_by_zero invalid_conversion mistyped no_pro
 class Plain(Bytes):
     """Reads a plain section, in which times are relative to the time of the entry."""
 
-    def __init__(self, data, at, seq):
+    def __init__(self, data, at, seq, occurred_at):
         super().__init__(data)
-        self.entry_at, self.seq = at, seq
+        self.entry_at, self.seq, self.occurred_at = at, seq, occurred_at
+        self.known = None  # the ids that references mean, in a section with references
+
+    def id(self):
+        """An id in full or, in a section with references, possibly the number of one of its first 64 different ids."""
+        if self.known is None:
+            return self.uuid()
+        number = self.varint()
+        if number > len(self.known):
+            raise Damaged("%d is not a reference to an id" % number)
+        known = self.known[number - 1] if number else self.uuid()
+        if number == 0 and len(self.known) < 64:
+            self.known.append(known)
+        return known
 
     def when(self, version=1):
         ns = self.entry_at + (self.varint() if version == 1 else self.zigzag())
         return time(min(ns, 2**64 - 1))
 
     def transfer_key(self):
-        key, leg = self.uuid(), self.varint()
+        key, leg = self.id(), self.varint()
         return key if leg == 0 else "%s/%d" % (key, leg - 1)
 
     def user_data(self, given):
@@ -204,12 +217,12 @@ class Plain(Bytes):
         return {name: self.uint(count) for name, mark, count in fields if given & mark}
 
     def account(self, version=1):
-        fields = {"id": self.uuid(), "ledger": self.varint(), "code": self.varint(), "flags": self.varint()}
+        fields = {"id": self.id(), "ledger": self.varint(), "code": self.varint(), "flags": self.varint()}
         fields["timestamp"] = self.when(version)
         return {**fields, **self.user_data(self.uint(1))}
 
     def transfer(self, version=1):
-        fields = {"id": self.transfer_key(), "debit": self.uuid(), "credit": self.uuid(), "amount": self.varint()}
+        fields = {"id": self.transfer_key(), "debit": self.id(), "credit": self.id(), "amount": self.varint()}
         fields.update(ledger=self.varint(), code=self.varint(), flags=self.varint(), timestamp=self.when(version))
         given = self.uint(1)
         fields.update(self.user_data(given))
@@ -258,10 +271,12 @@ class Plain(Bytes):
         return self.many(fact)
 
     def updates(self):
+        base = self.entry_at if self.known is None else self.occurred_at
+
         def update():
             change = self.choice(("insert", "remove", "label_negative", "label_positive"))
-            fields = {"change": change, "stream": self.varint(), "entity": self.uuid()}
-            fields["at_ns"] = self.entry_at + self.zigzag() & 2**64 - 1
+            fields = {"change": change, "stream": self.varint(), "entity": self.id()}
+            fields["at_ns"] = base + self.zigzag() & 2**64 - 1
             fields["seq"] = self.seq - self.varint()
             return {**fields, "value": self.zigzag()} if change == "insert" else fields
 
@@ -275,12 +290,24 @@ class Plain(Bytes):
         return struct.unpack("<d", self.raw(8))[0]
 
     def attribute(self):
-        readers = (self.text, self.zigzag, self.double, self.yes, lambda: time(self.uint(8)), self.uuid, self.uuid)
+        readers = (self.text, self.zigzag, self.double, self.yes, lambda: time(self.uint(8)), self.id, self.id)
         return self.choice(readers)()
 
     def feature(self):
         missing = lambda: {"missing": self.choice(MISSING)}
         return self.choice((self.zigzag, self.double, self.yes, self.text, missing))()
+
+    def compact_features(self):
+        half = lambda: struct.unpack("<d", bytes(4) + self.raw(4))[0]
+        missing = lambda: {"missing": self.choice(MISSING)}
+        readers = (self.zigzag, self.double, half, lambda: 0.0, lambda: False, lambda: True, self.text, missing)
+        features, number = {}, -1
+        for _ in range(self.varint()):
+            head = self.varint()
+            gap = head >> 3
+            number += 1 + (gap >> 1 ^ -(gap & 1))
+            features[number] = readers[head & 7]()
+        return features
 
     def effect(self):
         return self.choice((lambda: "decline", lambda: "review", self.zigzag))()
@@ -294,13 +321,16 @@ class Plain(Bytes):
         return {**part, "cause": cause}
 
     def payment_decided(self, version):
-        fields = {"payment": self.uuid(), "content": self.hash(), "policy": self.varint(), "type": self.text()}
+        payment = self.uuid()
+        self.known = [payment] if version == 3 else None
+        fields = {"payment": payment, "content": self.hash(), "policy": self.varint(), "type": self.text()}
         fields.update(ledger=self.varint(), amount=self.varint())
         fields["attributes"] = dict(self.many(lambda: (self.text(), self.attribute())))
         fields.update(verdict=self.choice(("approve", "review", "decline")), score=self.varint())
         fields["reasons"] = self.many(lambda: (self.text(), self.effect()))
         fields["tags"] = self.many(self.text)
-        fields["features"] = dict(self.many(lambda: (self.varint(), self.feature())))
+        plain_features = lambda: dict(self.many(lambda: (self.varint(), self.feature())))
+        fields["features"] = self.compact_features() if version == 3 else plain_features()
         fields["models"] = dict(self.many(lambda: (self.varint(), self.double() if self.yes() else None)))
         fields.update(late=self.yes(), status=self.choice(STATUSES))
         fields["refusal"] = {"leg": self.varint(), "status": self.varint()} if self.yes() else None
@@ -382,7 +412,7 @@ KINDS = {
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),
     33: ("import_noted", lambda plain, _: plain.import_noted()),
 }
-LAST_VERSION = {3: 2, 4: 2, 7: 2, 8: 2}  # 1 for all other kinds
+LAST_VERSION = {3: 2, 4: 2, 7: 3, 8: 2}  # 1 for all other kinds
 TRANSFER_CREATED, TRANSFER_STAGED, JOURNAL_CONTINUED = 4, 32, 20
 
 
@@ -399,7 +429,7 @@ class Entry:
         if self.kind not in KINDS or not 1 <= self.version <= LAST_VERSION.get(self.kind, 1):
             raise Damaged("entries of kind %d version %d need a later reader" % (self.kind, self.version))
         name, read = KINDS[self.kind]
-        plain = Plain(self.plain, self.decided_at, self.seq)
+        plain = Plain(self.plain, self.decided_at, self.seq, self.occurred_at)
         fields = read(plain, self.version)
         if plain.left():
             raise Damaged("%d bytes of a plain section are left over" % plain.left())
@@ -439,12 +469,20 @@ def entries_of(payload, shard, first, base_time, count):
             continue
         entry = Bytes(frame.raw(length))
         marks = entry.uint(1)
-        if marks & ~63:
+        if marks & ~127:
             raise Damaged("an entry with marks %d needs a later reader" % marks)
-        tenant = entry.varint() if marks & 1 else tenant
-        actor = entry.varint() if marks & 2 else actor
-        request = entry.raw(16) if marks & 4 else request
-        at += entry.varint()
+        if marks & 64:  # a record that can be read alone
+            entry = Bytes(checked(entry.data)[1:])
+            tenant, actor = entry.varint(), entry.varint()
+            request = entry.raw(16) if marks & 4 else bytes(16)
+            stated, earlier, at = entry.varint(), at, entry.uint(8)
+            if stated != seq or at < earlier or marks & 3:
+                raise Damaged("a record of entry %d in the place of entry %d" % (stated, seq))
+        else:
+            tenant = entry.varint() if marks & 1 else tenant
+            actor = entry.varint() if marks & 2 else actor
+            request = entry.raw(16) if marks & 4 else request
+            at += entry.varint()
         occurred_at = at + entry.zigzag() & 2**64 - 1 if marks & 16 else at
         kind, version, plain = entry.varint(), entry.varint(), entry.counted()
         request = plain[:16] if marks & 8 else request
@@ -456,6 +494,13 @@ def entries_of(payload, shard, first, base_time, count):
         seq += 1
     if frame.left() or seq != first + count:
         raise Damaged("the frame does not end after its %d entries" % count)
+
+
+def checked(record):
+    """Returns the record without the checksum at its end."""
+    if len(record) < 4 or crc32c(record[:-4]) != int.from_bytes(record[-4:], "little"):
+        raise Damaged("a record does not match its checksum")
+    return record[:-4]
 
 
 def transfer_of_row(frame):

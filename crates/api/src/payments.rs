@@ -194,8 +194,9 @@ impl PaymentRequest {
                 ParsedValue::Entity { kind, personal: true, value } => Some((kind.clone(), value.clone())),
                 ParsedValue::Entity { .. } | ParsedValue::Plain(_) => None,
             };
-            if attribute.personal || matches!(value, ParsedValue::Entity { .. }) {
-                parts.push(PartToSeal { name: attribute.name.clone(), value: plain_json(json), owner });
+            let is_entity = matches!(value, ParsedValue::Entity { .. });
+            if attribute.personal || is_entity {
+                parts.push(PartToSeal { name: attribute.name.clone(), is_entity, value: json_text(json), owner });
             }
             values.push(Some(value));
         }
@@ -245,8 +246,10 @@ pub struct ToSeal {
 pub struct PartToSeal {
     /// The name of the attribute.
     pub name: Name,
-    /// The value, which is a scalar.
-    pub value: serde_json::Value,
+    /// Whether the attribute is an entity.
+    pub is_entity: bool,
+    /// The value, a scalar, as JSON text.
+    pub value: String,
     /// Kind and value, if this is a personal entity. Its own key seals the value once more, so that once that key is
     /// erased, no other key can recover the value.
     pub owner: Option<(Name, Box<str>)>,
@@ -395,12 +398,15 @@ fn canonical_scalar(value: &Json) -> (&'static [u8], String) {
     }
 }
 
-fn plain_json(value: &Json) -> serde_json::Value {
+/// A scalar as JSON text, with numbers as `serde_json` writes them.
+fn json_text(value: &Json) -> String {
     match value {
-        Json::Text(text) => text.as_str().into(),
-        Json::Bool(yes) => (*yes).into(),
+        Json::Text(text) => serde_json::to_string(text).expect("a text is JSON"),
+        Json::Bool(yes) => yes.to_string(),
         Json::Number(number) => {
-            serde_json::from_str(number.as_str()).expect("the value of an attribute is a number of 64 bits")
+            let number: serde_json::Number =
+                serde_json::from_str(number.as_str()).expect("the value of an attribute is a number of 64 bits");
+            number.to_string()
         }
         Json::Null | Json::List(_) | Json::Object(_) => unreachable!("API-1: attributes are scalars"),
     }

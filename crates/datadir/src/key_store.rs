@@ -182,15 +182,24 @@ impl<D: Disk> Keys for KeyStore<D> {
         self.state().vault.request_hash(tenant, canonical)
     }
 
-    fn seal(
+    fn seal_section(
         &self,
         tenant: TenantId,
         subject: Option<(&str, &str)>,
         context: &[u8],
-        plaintext: &[u8],
+        parts: &[vault::Part<'_>],
     ) -> Result<Sealed, vault::Full> {
         let State { vault, random } = &mut *self.state();
-        vault.seal(tenant, subject, context, plaintext, &mut **random)
+        vault.seal_section(tenant, subject, context, parts, &mut **random)
+    }
+
+    fn unseal_section(
+        &self,
+        tenant: TenantId,
+        context: &[u8],
+        sealed: &Sealed,
+    ) -> Result<Vec<vault::OpenedPart>, vault::UnsealError> {
+        self.state().vault.unseal_section(tenant, context, sealed)
     }
 
     fn unseal(&self, tenant: TenantId, context: &[u8], sealed: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {

@@ -165,7 +165,9 @@ impl<S: Sources + Sync> Edge<S> {
         let sealed = match &parsed.seal {
             Some(to_seal) => {
                 let context = personal::context(parsed.payment);
-                let seal = |subject: Option<(&str, &str)>, bytes: &[u8]| keys.seal(tenant, subject, &context, bytes);
+                let seal = |subject: Option<(&str, &str)>, parts: &[vault::Part<'_>]| {
+                    keys.seal_section(tenant, subject, &context, parts)
+                };
                 Some(personal::seal(to_seal, seal).map_err(no_room)?)
             }
             None => None,

@@ -1,21 +1,23 @@
-//! The sealed section of a payment's entry: written by [`seal`], read by [`open`].
+//! The personal data of a payment's entry: written by [`seal`], read by [`open`].
 //!
-//! The section is a JSON object from attribute name to value, encrypted with the key of the payment's subject, or with
-//! the tenant's key if the payment type has no subject. An ordinary attribute is in it as a plain JSON value. The value
-//! of a personal entity is encrypted once more, with the entity's own key, and stored as
-//! `{"key": "<id of the entity's own key>", "sealed": "<base64url>"}`, so that one person's key never reveals another
-//! person's value. The payment id is the authenticated context of both encryptions, so a sealed value cannot be moved to
-//! another payment.
+//! The values of entities and the personal attributes are sealed in a section (see [`vault::Keys::seal_section`]), with the key of
+//! the payment's subject, or with the tenant's key if the payment type has no subject. In it, the value of a personal entity is
+//! sealed with the entity's own key, so that one person's key never reveals another person's value. The label of an entity is its
+//! number among the entity attributes of the entry, from 0, as one byte; that of another attribute is its name. A value is JSON
+//! text. The payment id is the authenticated context, so a section cannot be moved to another payment.
+//!
+//! Releases before version 5 of the journal's format sealed a JSON object from attribute name to value. The value of a personal
+//! entity in it is `{"key": "<id of the entity's own key>", "sealed": "<base64url>"}`. [`open_long`] reads that.
 
 use std::collections::BTreeMap;
 
 use api::payments::ToSeal;
 use api::responses::PersonalData;
-use engine::{PaymentDecided, PlainValue};
-use serde::{Deserialize, Serialize};
+use engine::{DecisionForm, PaymentDecided, PlainValue};
+use serde::Deserialize;
 use serde_json::Value;
 use types::{PaymentId, Sealed};
-use vault::{Keys as _, UnsealError, base64url};
+use vault::{Keys as _, OpenedPart, Part, UnsealError, base64url};
 
 use crate::answer::{Edge, Handled};
 use crate::call::Call;
@@ -25,10 +27,15 @@ use crate::sources::Sources;
 pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let (entry, decided) = edge.decision_of(call).await?;
     let (tenant, context) = (edge.installation.tenant, context(decided.payment));
-    let unseal = |sealed: &Sealed| edge.sources.keys().unseal(tenant, &context, sealed);
-    let opened = match &entry.sealed {
-        Some(sealed) => open(sealed, &entities(&decided), unseal),
-        None => Ok(Opened::default()),
+    let keys = edge.sources.keys();
+    let opened = match (&entry.sealed, decided.form) {
+        (Some(sealed), DecisionForm::Compact) => {
+            open(&entities(&decided), keys.unseal_section(tenant, &context, sealed))
+        }
+        (Some(sealed), DecisionForm::Long) => {
+            open_long(sealed, &entities(&decided), |sealed| keys.unseal(tenant, &context, sealed))
+        }
+        (None, _) => Ok(Opened::default()),
     };
     let Opened { attributes, erased } =
         opened.map_err(|Damaged| edge.sources.internal("the sealed section of a payment is damaged"))?;
@@ -41,7 +48,7 @@ pub fn context(payment: PaymentId) -> [u8; 16] {
 }
 
 /// The value of a personal entity, sealed with its own key.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Inner {
     key: String,
@@ -55,38 +62,84 @@ struct Opened {
     erased: Vec<String>,
 }
 
+impl Opened {
+    /// What is left of a section whose key was erased.
+    fn erased(entities: &[String]) -> Self {
+        let mut erased = entities.to_vec();
+        erased.sort_unstable();
+        Self { attributes: erased.iter().map(|name| (name.clone(), Value::Null)).collect(), erased }
+    }
+}
+
 /// The sealed section cannot be decrypted or parsed.
 #[derive(Debug, PartialEq, Eq)]
 struct Damaged;
 
-/// Seals the parts of a payment. `seal_with` encrypts bytes with the key of the subject (kind, value), or with the
-/// tenant's key if that is `None`.
+/// Seals the parts of a payment. `seal_with` seals a section with the key of the subject (kind, value), or with the tenant's
+/// key if that is `None`.
 ///
 /// # Errors
 /// Those of `seal_with`.
 pub(crate) fn seal<E>(
     to_seal: &ToSeal,
-    mut seal_with: impl FnMut(Option<(&str, &str)>, &[u8]) -> Result<Sealed, E>,
+    seal_with: impl FnOnce(Option<(&str, &str)>, &[Part<'_>]) -> Result<Sealed, E>,
 ) -> Result<Sealed, E> {
-    let mut values = BTreeMap::new();
-    for part in &to_seal.parts {
-        let value = match &part.owner {
-            None => part.value.clone(),
-            Some((kind, value)) => {
-                let sealed = seal_with(Some((kind.as_str(), value)), &json(&part.value))?;
-                let key = sealed.keys.first().copied().unwrap_or_default().to_string();
-                serde_json::json!(Inner { key, sealed: base64url::encode(&sealed.ciphertext) })
-            }
-        };
-        values.insert(part.name.as_str(), value);
-    }
+    const ENTITIES: &[u8; policy::limits::ATTRIBUTES_MAX] = &labels();
+    let mut entities = ENTITIES.chunks(1);
+    let parts = to_seal.parts.iter().map(|part| {
+        let numbered = if part.is_entity { entities.next() } else { None };
+        let owner = part.owner.as_ref().map(|(kind, value)| (kind.as_str(), &**value));
+        Part { label: numbered.unwrap_or(part.name.as_str().as_bytes()), owner, value: part.value.as_bytes() }
+    });
+    let parts: Vec<Part<'_>> = parts.collect();
     let subject = to_seal.subject.as_ref().map(|(kind, value)| (kind.as_str(), &**value));
-    seal_with(subject, &json(&values))
+    seal_with(subject, &parts)
 }
 
-/// Opens what [`seal`] sealed. If the outer key was erased, the section cannot be read; the attributes named in
+/// The labels of entities: each a byte that no name begins with.
+const fn labels() -> [u8; policy::limits::ATTRIBUTES_MAX] {
+    let mut labels = [0; policy::limits::ATTRIBUTES_MAX];
+    let mut number = 0;
+    while number < labels.len() {
+        assert!(number < b'a' as usize, "a label of an entity differs from every name");
+        labels[number] = number as u8;
+        number += 1;
+    }
+    labels
+}
+
+/// Opens what [`seal`] sealed. `entities` are the names of the entity attributes of the entry, in its order. If the key of the
+/// section was erased, it cannot be read; the entities are then reported as erased.
+fn open(entities: &[String], unsealed: Result<Vec<OpenedPart>, UnsealError>) -> Result<Opened, Damaged> {
+    let parts = match unsealed {
+        Ok(parts) => parts,
+        Err(UnsealError::KeyErased(_)) => return Ok(Opened::erased(entities)),
+        Err(UnsealError::Damaged) => return Err(Damaged),
+    };
+    let mut opened = Opened::default();
+    for part in parts {
+        let name = match part.label.as_slice() {
+            [number] if usize::from(*number) < policy::limits::ATTRIBUTES_MAX => {
+                entities.get(usize::from(*number)).cloned().ok_or(Damaged)?
+            }
+            label => String::from_utf8(label.to_vec()).or(Err(Damaged))?,
+        };
+        let value = match part.value {
+            Some(json) => serde_json::from_slice(&json).or(Err(Damaged))?,
+            None => {
+                opened.erased.push(name.clone());
+                Value::Null
+            }
+        };
+        opened.attributes.insert(name, value);
+    }
+    opened.erased.sort_unstable();
+    Ok(opened)
+}
+
+/// Opens a section of an earlier release. If the outer key was erased, the section cannot be read; the attributes named in
 /// `entities` are then reported as erased.
-fn open(
+fn open_long(
     sealed: &Sealed,
     entities: &[String],
     unseal: impl Fn(&Sealed) -> Result<Vec<u8>, UnsealError>,
@@ -98,10 +151,7 @@ fn open(
     };
     let mut attributes: BTreeMap<String, Value> = match unsealed(sealed)? {
         Some(bytes) => serde_json::from_slice(&bytes).or(Err(Damaged))?,
-        None => {
-            let attributes = entities.iter().map(|name| (name.clone(), Value::Null)).collect();
-            return Ok(Opened { attributes, erased: entities.to_vec() });
-        }
+        None => return Ok(Opened::erased(entities)),
     };
     let mut erased = Vec::new();
     for (name, value) in &mut attributes {
@@ -121,17 +171,11 @@ fn open(
     Ok(Opened { attributes, erased })
 }
 
-/// The sorted names of a payment's entity attributes. Its entry has their tokens in the clear, so they are known even if
+/// The names of a payment's entity attributes, in its order. Its entry has their tokens in the clear, so they are known even if
 /// the sealed section cannot be opened.
 fn entities(decided: &PaymentDecided) -> Vec<String> {
     let entities = decided.attributes.iter().filter(|(_, value)| matches!(value, PlainValue::Entity(_)));
-    let mut names: Vec<String> = entities.map(|(name, _)| name.to_string()).collect();
-    names.sort_unstable();
-    names
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("scalars by name are JSON")
+    entities.map(|(name, _)| name.to_string()).collect()
 }
 
 #[cfg(test)]
@@ -156,10 +200,14 @@ mod tests {
 
     fn part(name: &str, value: &str, kind: Option<&str>) -> PartToSeal {
         let owner = kind.map(|kind| entity(kind, value));
-        PartToSeal { name: name.parse().expect("a name"), value: value.into(), owner }
+        let is_entity = kind.is_some() || name == "merchant";
+        PartToSeal { name: name.parse().expect("a name"), is_entity, value: format!("\"{value}\""), owner }
     }
 
-    fn sealed(vault: &mut Vault, subject: bool) -> Sealed {
+    const ENTITIES: [&str; 3] = ["customer", "recipient", "merchant"];
+
+    /// A section of this release, and what an earlier release made of the same values.
+    fn sealed(vault: &mut Vault, subject: bool) -> [(DecisionForm, Sealed); 2] {
         let parts = vec![
             part("customer", "ann", Some("customer")),
             part("recipient", "bob", Some("customer")),
@@ -167,20 +215,37 @@ mod tests {
             part("email", "ann@example.org", None),
         ];
         let to_seal = ToSeal { subject: subject.then(|| entity("customer", "ann")), parts };
-        seal(&to_seal, |subject, bytes| vault.seal(TENANT, subject, CONTEXT, bytes, &mut random))
-            .expect("room for keys")
+        let section = seal(&to_seal, |subject, parts| vault.seal_section(TENANT, subject, CONTEXT, parts, &mut random));
+        let mut own = |name: &str| {
+            let bytes = format!("\"{name}\"");
+            let own = vault.seal(TENANT, Some(("customer", name)), CONTEXT, bytes.as_bytes(), &mut random);
+            let own = own.expect("room for keys");
+            let (key, sealed) = (own.keys[0].to_string(), base64url::encode(&own.ciphertext));
+            serde_json::json!({ "key": key, "sealed": sealed })
+        };
+        let long = serde_json::json!({
+            "customer": own("ann"), "email": "ann@example.org", "merchant": "shop", "recipient": own("bob")
+        });
+        let subject = subject.then_some(("customer", "ann"));
+        let long = vault.seal(TENANT, subject, CONTEXT, long.to_string().as_bytes(), &mut random);
+        [(DecisionForm::Compact, section.expect("room for keys")), (DecisionForm::Long, long.expect("room for keys"))]
     }
 
-    fn opened(vault: &Vault, sealed: &Sealed) -> Result<(String, Vec<String>), Damaged> {
-        let entities = ["customer", "merchant", "recipient"].map(str::to_owned);
-        let opened = open(sealed, &entities, |sealed| vault.unseal(TENANT, CONTEXT, sealed))?;
+    fn opened(vault: &Vault, (form, sealed): &(DecisionForm, Sealed)) -> Result<(String, Vec<String>), Damaged> {
+        let entities = ENTITIES.map(str::to_owned);
+        let opened = match form {
+            DecisionForm::Compact => open(&entities, vault.unseal_section(TENANT, CONTEXT, sealed))?,
+            DecisionForm::Long => open_long(sealed, &entities, |sealed| vault.unseal(TENANT, CONTEXT, sealed))?,
+        };
         Ok((serde_json::to_string(&opened.attributes).expect("JSON"), opened.erased))
     }
 
     #[track_caller]
-    fn check(vault: &Vault, sealed: &Sealed, attributes: &str, erased: &[&str]) {
-        let erased = erased.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(opened(vault, sealed), Ok((attributes.to_owned(), erased)));
+    fn check(vault: &Vault, sealed: &[(DecisionForm, Sealed)], attributes: &str, erased: &[&str]) {
+        let erased: Vec<String> = erased.iter().map(|name| (*name).to_owned()).collect();
+        for one in sealed {
+            assert_eq!(opened(vault, one), Ok((attributes.to_owned(), erased.clone())), "{:?}", one.0);
+        }
     }
 
     #[test]
@@ -195,9 +260,11 @@ mod tests {
             let rest = r#"{"customer":"ann","email":"ann@example.org","merchant":"shop","recipient":null}"#;
             check(&vault, &sealed, rest, &["recipient"]);
             // Not even what the other keys open has it.
-            let outer = vault.unseal(TENANT, CONTEXT, &sealed).expect("the outer key is there");
-            let outer = String::from_utf8(outer).expect("JSON");
-            assert!(!outer.contains("bob") && !outer.contains(&base64url::encode(b"bob")), "{outer}");
+            for (_, sealed) in &sealed {
+                let outer = vault.unseal(TENANT, CONTEXT, sealed).expect("the outer key is there");
+                let outer = String::from_utf8_lossy(&outer);
+                assert!(!outer.contains("bob") && !outer.contains(&base64url::encode(b"bob")), "{outer}");
+            }
         }
     }
 
@@ -213,14 +280,18 @@ mod tests {
     #[test]
     fn damage_is_told_from_erasure() {
         let mut vault = vault();
-        let sealed = sealed(&mut vault, true);
-        let cut = Sealed { ciphertext: sealed.ciphertext.iter().copied().skip(1).collect(), ..sealed.clone() };
-        assert_eq!(opened(&vault, &cut), Err(Damaged));
-        for plaintext in ["", "[]", r#"{"a": {}}"#, r#"{"a": {"key": "7", "sealed": "?"}}"#] {
-            let other = vault.seal(TENANT, None, CONTEXT, plaintext.as_bytes(), &mut random).expect("the tenant's key");
-            assert_eq!(opened(&vault, &other), Err(Damaged), "{plaintext}");
+        for (form, sealed) in sealed(&mut vault, true) {
+            let damaged = |vault: &Vault, sealed: Sealed| assert_eq!(opened(vault, &(form, sealed)), Err(Damaged));
+            damaged(
+                &vault,
+                Sealed { ciphertext: sealed.ciphertext.iter().copied().skip(1).collect(), ..sealed.clone() },
+            );
+            for plaintext in ["?", "[]", r#"{"a": {}}"#, r#"{"a": {"key": "7", "sealed": "?"}}"#, "\u{1}\u{9}\0\u{1}1"]
+            {
+                let other = vault.seal(TENANT, None, CONTEXT, plaintext.as_bytes(), &mut random);
+                damaged(&vault, other.expect("the tenant's key"));
+            }
+            damaged(&vault, Sealed { keys: Vec::new(), ..sealed });
         }
-        let other = Sealed { keys: Vec::new(), ..sealed };
-        assert_eq!(opened(&vault, &other), Err(Damaged));
     }
 }

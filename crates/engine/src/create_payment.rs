@@ -17,8 +17,8 @@ use types::{
 use crate::command::Execute;
 use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{
-    AtDeadline, CaptureTerms, Deadline, Entry, Fact, LegRefusal, PaymentDecided, PaymentStatus, PlainValue,
-    StreamOpened,
+    AtDeadline, CaptureTerms, Deadline, DecisionForm, Entry, Fact, LegRefusal, PaymentDecided, PaymentStatus,
+    PlainValue, StreamOpened,
 };
 use crate::guard::Guarding;
 use crate::{Answered, Engine, Made, PaymentReply, Refusal, Request, Sink};
@@ -204,6 +204,7 @@ impl Engine {
             ledger_facts: moved.facts,
             updates,
             accepted_updates,
+            form: DecisionForm::Compact,
         };
         Ok(Decided::Now(Arc::new(decided)))
     }

@@ -167,6 +167,17 @@ pub struct PaymentDecided {
     pub updates: Vec<Update>,
     /// The positions in `updates` of the records that are removed if the payment is declined or voided, or expires.
     pub accepted_updates: Vec<u16>,
+    /// How the entry is written and sealed. An entry keeps its form for ever, because a leaf of the Merkle tree commits to it.
+    pub form: DecisionForm,
+}
+
+/// The form of a decision's entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DecisionForm {
+    /// That of releases which wrote journals before version 5 of the format.
+    Long,
+    /// Repeated ids are references, and each part of the sealed section has one layer of encryption.
+    Compact,
 }
 
 /// A value of an attribute that may be in an entry in the clear.

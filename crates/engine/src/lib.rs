@@ -56,9 +56,9 @@ pub use create_payment::{CreatePayment, CreatePaymentBatch, NewPayment, PAYMENTS
 pub use decide::OpenLedger;
 pub use details::{AccountName, AccountNameParseError, AccountReply, AnyTransfer, MetadataChanges, TransferReply};
 pub use entry::{
-    ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, DepartedHistory, Entry, Fact, Header, LabelRecorded,
-    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion,
-    StateDigest, StreamOpened, Verb,
+    ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, DecisionForm, DepartedHistory, Entry, Fact, Header,
+    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated,
+    Portion, StateDigest, StreamOpened, Verb,
 };
 pub use guard::{Guard, Guarded, IfMatch, KEY_PARTS_MAX, KEYS_MAX, Key, KeyUsed};
 pub use identity::{

@@ -311,8 +311,27 @@ impl vault::Keys for Plain {
         Digest::of(canonical)
     }
 
-    fn seal(&self, _: TenantId, _: Option<(&str, &str)>, _: &[u8], plaintext: &[u8]) -> Result<Sealed, vault::Full> {
-        Ok(Sealed { keys: Vec::new(), ciphertext: plaintext.into() })
+    fn seal_section(
+        &self,
+        _: TenantId,
+        _: Option<(&str, &str)>,
+        _: &[u8],
+        parts: &[vault::Part<'_>],
+    ) -> Result<Sealed, vault::Full> {
+        let parts: Vec<(&[u8], &[u8])> = parts.iter().map(|part| (part.label, part.value)).collect();
+        let ciphertext = serde_json::to_vec(&parts).expect("bytes are JSON");
+        Ok(Sealed { keys: Vec::new(), ciphertext: ciphertext.into() })
+    }
+
+    fn unseal_section(
+        &self,
+        _: TenantId,
+        _: &[u8],
+        sealed: &Sealed,
+    ) -> Result<Vec<vault::OpenedPart>, vault::UnsealError> {
+        let parts: Vec<(Vec<u8>, Vec<u8>)> =
+            serde_json::from_slice(&sealed.ciphertext).or(Err(vault::UnsealError::Damaged))?;
+        Ok(parts.into_iter().map(|(label, value)| vault::OpenedPart { label, value: Some(value) }).collect())
     }
 
     fn unseal(&self, _: TenantId, _: &[u8], sealed: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {

@@ -1,12 +1,52 @@
 //! The primitive encodings of the format: little-endian numbers, LEB128 variable-length numbers, counted bytes.
 
+/// The most ids that later ones can refer to.
+const KNOWN_IDS_MAX: usize = 64;
+
 /// Appends values to a byte string.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Encoder {
     pub(crate) bytes: Vec<u8>,
+    /// The ids that [`Encoder::id`] wrote, while it refers to them.
+    known_ids: Option<Vec<u128>>,
 }
 
 impl Encoder {
+    /// An encoder that appends to these bytes.
+    pub(crate) fn appending(bytes: Vec<u8>) -> Self {
+        Self { bytes, known_ids: None }
+    }
+
+    /// From here to [`Encoder::end_references`], writes an id that is the same as an earlier one as a reference to that one. `first`
+    /// is the first such id, which has been written in full.
+    pub(crate) fn begin_references(&mut self, first: u128) {
+        self.known_ids = Some(vec![first]);
+    }
+
+    pub(crate) fn end_references(&mut self) {
+        self.known_ids = None;
+    }
+
+    /// An id: 16 bytes. Between [`Encoder::begin_references`] and its end: the number of an equal id before it, from 1, or 0
+    /// and the 16 bytes. The first [`KNOWN_IDS_MAX`] different ids have numbers.
+    pub(crate) fn id(&mut self, id: u128) {
+        if let Some(known) = &mut self.known_ids {
+            if let Some(place) = known.iter().position(|other| *other == id) {
+                self.count(place + 1);
+                return;
+            }
+            if known.len() < KNOWN_IDS_MAX {
+                known.push(id);
+            }
+            self.u8(0);
+        }
+        self.u128(id);
+    }
+
+    pub(crate) fn uses_references(&self) -> bool {
+        self.known_ids.is_some()
+    }
+
     pub(crate) fn u8(&mut self, value: u8) {
         self.bytes.push(value);
     }
@@ -91,11 +131,39 @@ pub enum DecodeError {
 #[derive(Debug, Clone)]
 pub(crate) struct Decoder<'a> {
     rest: &'a [u8],
+    /// The ids that [`Decoder::id`] read, while it follows references to them.
+    known_ids: Option<Vec<u128>>,
 }
 
 impl<'a> Decoder<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self { rest: bytes, known_ids: None }
+    }
+
+    /// Reads ids as they are written after [`Encoder::begin_references`].
+    pub(crate) fn begin_references(&mut self, first: u128) {
+        self.known_ids = Some(vec![first]);
+    }
+
+    pub(crate) fn uses_references(&self) -> bool {
+        self.known_ids.is_some()
+    }
+
+    /// Reads an id as [`Encoder::id`] writes it.
+    pub(crate) fn id(&mut self) -> Result<u128, DecodeError> {
+        if self.known_ids.is_none() {
+            return self.u128();
+        }
+        let number: usize = self.varint()?;
+        if let Some(place) = number.checked_sub(1) {
+            let unknown = DecodeError::Unknown { what: "reference to an id", value: number as u64 };
+            return self.known_ids.as_ref().and_then(|known| known.get(place)).copied().ok_or(unknown);
+        }
+        let id = self.u128()?;
+        if let Some(known) = self.known_ids.as_mut().filter(|known| known.len() < KNOWN_IDS_MAX) {
+            known.push(id);
+        }
+        Ok(id)
     }
 
     pub(crate) fn raw(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {

@@ -29,10 +29,11 @@ use crate::codec;
 use crate::identity::Identity;
 
 /// The version of segments, frames and entry framing that this release writes. It also reads all earlier versions.
-/// Version 2 added rows, version 3 histories that continue another one, version 4 principals and their credentials.
-pub const FORMAT_VERSION: u16 = 4;
+/// Version 2 added rows, version 3 histories that continue another one, version 4 principals and their credentials, version 5
+/// records that can be read alone.
+pub const FORMAT_VERSION: u16 = 5;
 /// The first version whose frames are encoded as in this release.
-pub(crate) const ROWS_SINCE: u16 = 2;
+pub(crate) const ENCODED_THE_SAME_SINCE: u16 = 5;
 /// The size of a frame's header in bytes.
 pub(crate) const HEADER_BYTES: usize = 128;
 /// The most bytes of payload in a frame.
@@ -352,7 +353,7 @@ pub(crate) type FrameHash = [u8; 32];
 
 /// Writes header and payload into `written`, in their form on disk; returns the hash for the next frame's header.
 pub(crate) fn seal(frame: &Frame, binding: &Binding, written: &mut Vec<u8>) -> FrameHash {
-    let mut bytes = Encoder { bytes: std::mem::take(written) };
+    let mut bytes = Encoder::appending(std::mem::take(written));
     bytes.bytes.clear();
     bytes.raw(&MAGIC);
     bytes.u32(0);

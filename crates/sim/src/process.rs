@@ -12,7 +12,7 @@ use pipeline::{
 };
 use policy::{Bundle, Policy};
 use types::{ActorId, CredentialId, Digest, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
-use vault::Keys as _;
+use vault::{Keys as _, OpenedPart};
 
 use crate::edge::{Exchange, Failure, Sent, Shared, Went};
 use crate::{Rng, SimDisk, policies};
@@ -199,9 +199,11 @@ impl Opened {
     pub(crate) fn check_keys(&self, entries: &[Entry]) -> Result<(), String> {
         for entry in entries {
             let (Fact::PaymentDecided(decided), Some(sealed)) = (&entry.fact, &entry.sealed) else { continue };
-            let opened = self.keys.unseal(TENANT, &edge::sealing_context(decided.payment), sealed);
+            let opened = self.keys.unseal_section(TENANT, &edge::sealing_context(decided.payment), sealed);
             let opened = opened.map_err(|error| format!("SIM-9: payment {} stays sealed: {error}", decided.payment))?;
-            if !opened.starts_with(b"{\"customer\":") {
+            let is_customer =
+                |part: &OpenedPart| part.label == [0] && part.value.as_ref().is_some_and(|it| it.starts_with(b"\""));
+            if !opened.first().is_some_and(is_customer) {
                 return Err(format!("SIM-9: payment {} sealed something else", decided.payment));
             }
         }

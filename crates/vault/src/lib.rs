@@ -20,6 +20,7 @@ mod cipher;
 mod keys;
 mod log;
 mod secret;
+mod section;
 mod vault;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use api_key::{ApiKey, ApiKeyParseError};
 pub use keys::Keys;
 pub use log::Error;
 pub use secret::RootKey;
+pub use section::{OpenedPart, PARTS_MAX, Part};
 pub use vault::{Full, UnsealError, Vault};
 
 /// A source of randomness. Any `FnMut(&mut [u8])` is one.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use types::{Digest, Sealed, TenantId, Token};
 
 use crate::log::{HEADER_BYTES, RECORD_BYTES};
-use crate::{Error, Full, Random, RootKey, UnsealError, Vault};
+use crate::{Error, Full, OpenedPart, Part, Random, RootKey, UnsealError, Vault};
 
 const ONE: TenantId = TenantId::new(1);
 const TWO: TenantId = TenantId::new(2);
@@ -488,4 +488,40 @@ fn a_save_with_missing_sectors_is_cut_at_the_first_missing_one() {
         damaged[offset..offset + RECORD_BYTES].fill(0);
         assert_eq!(open(&damaged).map(drop), Err(Error::Damaged { offset }), "record {missing} is missing");
     }
+}
+
+#[test]
+fn a_section_opens_as_it_was_sealed_and_notices_every_change() {
+    let mut store = Store::new();
+    let parts = [
+        Part { label: &[0], owner: Some(("customer", "ann")), value: b"ann" },
+        Part { label: &[1], owner: Some(("customer", "bob")), value: &[7; 300] },
+        Part { label: b"email", owner: None, value: b"" },
+    ];
+    let opened = |sealed: &Sealed, vault: &Vault| vault.unseal_section(ONE, b"payment 1", sealed);
+    for subject in [None, Some(("customer", "ann"))] {
+        let sealed = store.vault.seal_section(ONE, subject, b"payment 1", &parts, &mut store.random).unwrap();
+        let whole: Vec<OpenedPart> = parts
+            .iter()
+            .map(|part| OpenedPart { label: part.label.to_vec(), value: Some(part.value.to_vec()) })
+            .collect();
+        assert_eq!(opened(&sealed, &store.vault), Ok(whole));
+        assert_eq!(store.vault.unseal_section(ONE, b"payment 2", &sealed), Err(UnsealError::Damaged));
+        for bit in 0..8 * sealed.ciphertext.len() {
+            let mut changed = sealed.clone();
+            changed.ciphertext[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(opened(&changed, &store.vault), Err(UnsealError::Damaged), "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn the_parts_of_a_section_have_nonces_of_their_own() {
+    let mut store = Store::new();
+    let part = Part { label: b"name", owner: Some(("customer", "ann")), value: b"the same value" };
+    let sealed = store.vault.seal_section(ONE, None, b"c", &[part, part], &mut store.random).unwrap();
+    let plaintext = store.vault.unseal(ONE, b"c", &sealed).unwrap();
+    let (first, second) = plaintext.split_at(plaintext.len() / 2);
+    assert_eq!(first[..22], second[..22], "label, mark and key are the same");
+    assert_ne!(first[22..], second[22..], "the ciphertexts differ");
 }

@@ -155,18 +155,25 @@ impl Vault {
         plaintext: &[u8],
         random: &mut dyn Random,
     ) -> Result<Sealed, Full> {
-        let data_key;
-        let key = match subject {
-            Some((kind, value)) => &self.subject(tenant, kind, value, random)?.key,
-            None => {
-                data_key = self.keys.data_key(tenant);
-                &data_key
-            }
-        };
+        let (key, id) = self.key_of(tenant, subject, random, |key| (key.seal_key(), key.key_id()))?;
         let mut nonce = [0; NONCE_BYTES];
         random.fill(&mut nonce);
-        let ciphertext = cipher::seal(&key.seal_key(), &nonce, &in_tenant(tenant, context), plaintext);
-        Ok(Sealed { keys: vec![key.key_id()], ciphertext: ciphertext.into() })
+        let ciphertext = cipher::seal(&key, &nonce, &in_tenant(tenant, context), plaintext);
+        Ok(Sealed { keys: vec![id], ciphertext: ciphertext.into() })
+    }
+
+    /// What `read` returns of the key of a subject, which is made on first sight, or of the tenant's data key.
+    pub(crate) fn key_of<T>(
+        &mut self,
+        tenant: TenantId,
+        subject: Option<(&str, &str)>,
+        random: &mut dyn Random,
+        read: impl FnOnce(&Secret) -> T,
+    ) -> Result<T, Full> {
+        match subject {
+            Some((kind, value)) => Ok(read(&self.subject(tenant, kind, value, random)?.key)),
+            None => Ok(read(&self.keys.data_key(tenant))),
+        }
     }
 
     /// Decrypts what was sealed for `tenant` in `context`.
@@ -174,18 +181,18 @@ impl Vault {
         let [key_id] = *sealed.keys.as_slice() else {
             return Err(UnsealError::Damaged);
         };
-        let data_key;
-        let key = match self.indexes.get(&key_id).and_then(|index| self.subjects.get(index)) {
-            Some(subject) if subject.tenant == tenant => &subject.key,
-            _ => {
-                data_key = self.keys.data_key(tenant);
-                &data_key
-            }
-        };
-        if key.key_id() != key_id {
-            return Err(UnsealError::KeyErased(key_id));
+        let key = self.key_by_id(tenant, key_id).ok_or(UnsealError::KeyErased(key_id))?;
+        cipher::open(&key, &in_tenant(tenant, context), &sealed.ciphertext).ok_or(UnsealError::Damaged)
+    }
+
+    /// The key with this id for the cipher; `None` if the tenant has no such key, because it was erased.
+    pub(crate) fn key_by_id(&self, tenant: TenantId, id: KeyId) -> Option<Secret> {
+        let subject = self.indexes.get(&id).and_then(|index| self.subjects.get(index));
+        if let Some(subject) = subject.filter(|subject| subject.tenant == tenant) {
+            return Some(subject.key.seal_key());
         }
-        cipher::open(&key.seal_key(), &in_tenant(tenant, context), &sealed.ciphertext).ok_or(UnsealError::Damaged)
+        let data_key = self.keys.data_key(tenant);
+        (data_key.key_id() == id).then(|| data_key.seal_key())
     }
 
     /// Forgets the key of a subject. Returns false if it has none. What was sealed with the key can no longer be read,
@@ -299,6 +306,6 @@ impl fmt::Debug for Vault {
 }
 
 /// What sealed data is bound to: the tenant's number (4 bytes), then the caller's context.
-fn in_tenant(tenant: TenantId, context: &[u8]) -> Vec<u8> {
+pub(crate) fn in_tenant(tenant: TenantId, context: &[u8]) -> Vec<u8> {
     [tenant.get().to_le_bytes().as_slice(), context].concat()
 }

@@ -7,9 +7,9 @@ use api::events::Event;
 use api::responses::{Account, Assets, Unknown};
 use api::{CursorOrigin, Scope};
 use engine::{
-    ApiKeyAdded, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline, Entry, Fact, Header,
-    IdentityFact, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated,
-    Portion, PrincipalAdded, PrincipalKind, Verb,
+    ApiKeyAdded, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline, DecisionForm, Entry, Fact,
+    Header, IdentityFact, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue,
+    PolicyActivated, Portion, PrincipalAdded, PrincipalKind, Verb,
 };
 use expect_test::{Expect, expect};
 use journal::{Context, EntryInContext};
@@ -105,6 +105,7 @@ fn decided() -> PaymentDecided {
         ledger_facts: vec![ledger::Fact::TransferCreated(transfer())],
         updates: Vec::new(),
         accepted_updates: Vec::new(),
+        form: DecisionForm::Compact,
     }
 }
 

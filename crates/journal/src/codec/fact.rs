@@ -120,7 +120,7 @@ fn version(header: &Header, fact: &Fact) -> u16 {
 fn last_version(kind: u16) -> u16 {
     match kind {
         ACCOUNT_OPENED | TRANSFER_CREATED => ledger_facts::IMPORTED_VERSION,
-        PAYMENT_DECIDED => payment::FAILURES_VERSION,
+        PAYMENT_DECIDED => payment::COMPACT_VERSION,
         PAYMENT_CHANGED => payment::SUMS_VERSION,
         _ => FIRST_VERSION,
     }
@@ -217,10 +217,11 @@ const REMOVE: u8 = 1;
 const LABEL_NEGATIVE: u8 = 2;
 const LABEL_POSITIVE: u8 = 3;
 
-/// Encodes updates. The time is a distance from the entry's time; the sequence is written only if it is not the entry's
-/// own.
+/// Encodes updates. The time is a distance from the entry's time, or from the time of what happened in an encoding with
+/// references; the sequence is a distance from the entry's own.
 pub(super) fn encode_updates(header: &Header, updates: &[Update], into: &mut Encoder) {
     into.count(updates.len());
+    let base = if into.uses_references() { header.occurred_at } else { header.decided_at };
     for update in updates {
         let (tag, value) = match update.change {
             RecordChange::Insert { value } => (INSERT, Some(value)),
@@ -230,8 +231,8 @@ pub(super) fn encode_updates(header: &Header, updates: &[Update], into: &mut Enc
         };
         into.u8(tag);
         into.varint(update.stream.get());
-        into.u128(update.entity.get());
-        into.zigzag(update.at.ns().wrapping_sub(header.decided_at.ns()).cast_signed());
+        into.id(update.entity.get());
+        into.zigzag(update.at.ns().wrapping_sub(base.ns()).cast_signed());
         into.varint(header.seq.get() - update.seq.get());
         if let Some(value) = value {
             into.zigzag(value);
@@ -240,11 +241,12 @@ pub(super) fn encode_updates(header: &Header, updates: &[Update], into: &mut Enc
 }
 
 pub(super) fn decode_updates(header: &Header, from: &mut Decoder<'_>) -> Result<Vec<Update>, DecodeError> {
+    let base = if from.uses_references() { header.occurred_at } else { header.decided_at };
     decode_many(from, |from| {
         let tag = from.u8()?;
         let stream = StreamId::new(from.varint()?);
-        let entity = Token::new(from.u128()?);
-        let at = Timestamp::from_ns(header.decided_at.ns().wrapping_add(from.zigzag()?.cast_unsigned()));
+        let entity = Token::new(from.id()?);
+        let at = Timestamp::from_ns(base.ns().wrapping_add(from.zigzag()?.cast_unsigned()));
         let before: u64 = from.varint()?;
         let seq = header.seq.get().checked_sub(before).map(Seq::new).ok_or(DecodeError::Truncated)?;
         let change = match tag {

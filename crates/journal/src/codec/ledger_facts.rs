@@ -184,22 +184,22 @@ fn decode_time(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<
     if at < header.decided_at { Ok(at) } else { Err(DecodeError::Unknown { what: "earlier time", value: at.ns() }) }
 }
 
-/// 16 bytes for the transfer or its payment, then 0 or the leg's number plus one.
+/// The id of the transfer or of its payment, then 0 or the leg's number plus one.
 pub(super) fn encode_key(key: TransferKey, into: &mut Encoder) {
     match key {
         TransferKey::Client(id) => {
-            into.u128(id.get());
+            into.id(id.get());
             into.varint(0_u8);
         }
         TransferKey::Leg { payment, number } => {
-            into.u128(payment.get());
+            into.id(payment.get());
             into.varint(u32::from(number) + 1);
         }
     }
 }
 
 pub(super) fn decode_key(from: &mut Decoder<'_>) -> Result<TransferKey, DecodeError> {
-    let id = from.u128()?;
+    let id = from.id()?;
     let leg: u32 = from.varint()?;
     match leg.checked_sub(1).map(u16::try_from) {
         None => Ok(TransferKey::Client(TransferId::new(id))),
@@ -209,7 +209,7 @@ pub(super) fn decode_key(from: &mut Decoder<'_>) -> Result<TransferKey, DecodeEr
 }
 
 fn encode_account(header: &Header, account: &Account, into: &mut Encoder) {
-    into.u128(account.id.get());
+    into.id(account.id.get());
     into.varint(account.ledger.get());
     into.varint(account.code.get());
     into.varint(account.flags.bits());
@@ -220,7 +220,7 @@ fn encode_account(header: &Header, account: &Account, into: &mut Encoder) {
 }
 
 pub(super) fn decode_account(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<Account, DecodeError> {
-    let id = AccountId::new(from.u128()?);
+    let id = AccountId::new(from.id()?);
     let ledger = LedgerId::new(from.varint()?);
     let code = Code::new(from.varint()?);
     let flags = AccountFlags::from_bits(from.varint()?);
@@ -233,7 +233,9 @@ pub(super) fn decode_account(header: &Header, version: u16, from: &mut Decoder<'
 }
 
 pub(super) fn encode_transfer(header: &Header, transfer: &Transfer, into: &mut Encoder) {
-    if let TransferKey::Client(id) = transfer.key {
+    if let TransferKey::Client(id) = transfer.key
+        && !into.uses_references()
+    {
         // The same as the code below, in one write.
         let mut bytes = [0; 49];
         bytes[..16].copy_from_slice(&id.get().to_le_bytes());
@@ -242,8 +244,8 @@ pub(super) fn encode_transfer(header: &Header, transfer: &Transfer, into: &mut E
         into.raw(&bytes);
     } else {
         encode_key(transfer.key, into);
-        into.u128(transfer.debit.get());
-        into.u128(transfer.credit.get());
+        into.id(transfer.debit.get());
+        into.id(transfer.credit.get());
     }
     into.varint(transfer.amount.get());
     into.varint(transfer.ledger.get());
@@ -265,8 +267,8 @@ pub(super) fn encode_transfer(header: &Header, transfer: &Transfer, into: &mut E
 
 pub(super) fn decode_transfer(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<Transfer, DecodeError> {
     let key = decode_key(from)?;
-    let debit = AccountId::new(from.u128()?);
-    let credit = AccountId::new(from.u128()?);
+    let debit = AccountId::new(from.id()?);
+    let credit = AccountId::new(from.id()?);
     let amount = Amount::new(from.varint()?);
     let ledger = LedgerId::new(from.varint()?);
     let code = Code::new(from.varint()?);

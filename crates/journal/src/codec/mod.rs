@@ -9,7 +9,7 @@
 //! | field | encoding |
 //! | --- | --- |
 //! | bytes that follow | varint, never 0 |
-//! | marks | 1 byte: 1 tenant given, 2 actor given, 4 request given, 8 request is the plain section's first 16 bytes, 16 `occurred_at` given, 32 sealed section follows, 64 for extensions |
+//! | marks | 1 byte: 1 tenant given, 2 actor given, 4 request given, 8 request is the plain section's first 16 bytes, 16 `occurred_at` given, 32 sealed section follows, 64 the record can be read alone, 128 for extensions |
 //! | tenant, actor | varint each, where given; otherwise those of the entry before (0 before the first) |
 //! | request | 16 bytes, where given; otherwise that of the entry before |
 //! | `decided_at` | varint, nanoseconds after the entry before (after the frame's base time for the first) |
@@ -17,6 +17,20 @@
 //! | kind, version | varint each |
 //! | plain section | varint length, bytes |
 //! | sealed section | varint count of keys, 16 bytes each; varint length, ciphertext |
+//!
+//! Entries about payments can be read alone, with one small read, because old ones are looked up. Such a record depends on no entry
+//! before it, and ends with a checksum:
+//!
+//! | field | encoding |
+//! | --- | --- |
+//! | bytes that follow | varint |
+//! | marks | 1 byte: 64, and 4, 8, 16 and 32 as above |
+//! | tenant, actor | varint each |
+//! | request | 16 bytes with mark 4; without marks 4 and 8, it is 0 |
+//! | sequence | varint |
+//! | `decided_at` | 8 bytes |
+//! | from `occurred_at` to the sealed section | as above |
+//! | checksum | 4 bytes: CRC-32C of the record from its marks on |
 //!
 //! The mark for extensions is reserved for a later release. This release refuses an entry with this mark: a leaf
 //! commits to the whole entry, so an unknown extension must not be dropped silently.
@@ -28,6 +42,7 @@
 //! sequence (8), tenant (4), actor (8), request (16), `decided_at` (8), `occurred_at` (8), kind (2), version (2), plain
 //! section (4-byte length, bytes), count of keys (4), each key (16), ciphertext (4-byte length, bytes).
 
+mod compact_features;
 mod fact;
 mod identity;
 mod imports;
@@ -36,11 +51,12 @@ mod ledger_settings;
 mod payment;
 mod rows;
 
-use engine::{Entry, Header};
+use engine::{Entry, Fact, Header};
 use sha2::{Digest as _, Sha256};
 use types::{ActorId, KeyId, RequestId, Sealed, Seq, ShardId, TenantId, Timestamp};
 
 use crate::bytes::{DecodeError, Decoder, Encoder};
+use crate::frame::PAYLOAD_BYTES_MAX;
 
 pub(crate) use rows::{
     OpenRun, RUN_HEADER_BYTES_MAX, Run, WIDE_ROW_BYTES, canonical_row, decode_row, decode_run, push_row, read_row,
@@ -53,6 +69,8 @@ const REQUEST: u8 = 4;
 const REQUEST_IS_ID: u8 = 8;
 const OCCURRED: u8 = 16;
 const SEALED: u8 = 32;
+const ALONE: u8 = 64;
+const CHECKSUM_BYTES: usize = 4;
 
 /// The fields that an entry of a frame inherits from the entry before it.
 #[derive(Debug, Clone)]
@@ -107,6 +125,11 @@ pub(crate) struct Scratch {
     record: Encoder,
 }
 
+/// Whether the entry's record can be read without the rest of its frame.
+fn is_read_alone(fact: &Fact) -> bool {
+    matches!(fact, Fact::PaymentDecided(_) | Fact::PaymentChanged(_) | Fact::LabelRecorded(_))
+}
+
 /// Encodes an entry as in a frame, without the length before it.
 pub(crate) fn encode_entry<'a>(entry: &Entry, context: &FrameContext, scratch: &'a mut Scratch) -> &'a [u8] {
     let header = &entry.header;
@@ -114,27 +137,35 @@ pub(crate) fn encode_entry<'a>(entry: &Entry, context: &FrameContext, scratch: &
     plain.bytes.clear();
     record.bytes.clear();
     let (kind, version) = fact::encode(header, &entry.fact, plain);
+    let alone = is_read_alone(&entry.fact);
+    let request_before = if alone { RequestId::default() } else { context.request };
     let request_is_id = plain.bytes.first_chunk::<16>() == Some(&header.request.get().to_le_bytes());
     let marks = [
-        (TENANT, header.tenant != context.tenant),
-        (ACTOR, header.actor != context.actor),
-        (REQUEST, header.request != context.request && !request_is_id),
-        (REQUEST_IS_ID, header.request != context.request && request_is_id),
+        (TENANT, !alone && header.tenant != context.tenant),
+        (ACTOR, !alone && header.actor != context.actor),
+        (REQUEST, header.request != request_before && !request_is_id),
+        (REQUEST_IS_ID, header.request != request_before && request_is_id),
         (OCCURRED, header.occurred_at != header.decided_at),
         (SEALED, entry.sealed.is_some()),
+        (ALONE, alone),
     ];
     let marks = marks.iter().filter(|(_, set)| *set).fold(0, |marks, (mark, _)| marks | mark);
     record.u8(marks);
-    if marks & TENANT != 0 {
+    if marks & (TENANT | ALONE) != 0 {
         record.varint(header.tenant.get());
     }
-    if marks & ACTOR != 0 {
+    if marks & (ACTOR | ALONE) != 0 {
         record.varint(header.actor.get());
     }
     if marks & REQUEST != 0 {
         record.u128(header.request.get());
     }
-    record.varint(header.decided_at.ns() - context.at.ns());
+    if alone {
+        record.varint(header.seq.get());
+        record.u64(header.decided_at.ns());
+    } else {
+        record.varint(header.decided_at.ns() - context.at.ns());
+    }
     if marks & OCCURRED != 0 {
         record.zigzag(header.occurred_at.ns().wrapping_sub(header.decided_at.ns()).cast_signed());
     }
@@ -148,38 +179,96 @@ pub(crate) fn encode_entry<'a>(entry: &Entry, context: &FrameContext, scratch: &
         }
         record.counted(&sealed.ciphertext);
     }
+    if alone {
+        let checksum = crc32c::crc32c(&record.bytes);
+        record.u32(checksum);
+    }
     &record.bytes
 }
 
 /// Reads an entry of a frame.
 pub(crate) fn decode_entry(from: &mut Decoder<'_>, context: &mut FrameContext) -> Result<Entry, DecodeError> {
-    let mut record = Decoder::new(from.counted()?);
+    let record = from.counted()?;
+    let entry = match record.first() {
+        Some(marks) if marks & ALONE != 0 => decode_alone_record(record, context.shard)?,
+        _ => decode_record(Decoder::new(record), |marks, record| {
+            let tenant = if marks & TENANT != 0 { TenantId::new(record.varint()?) } else { context.tenant };
+            let actor = if marks & ACTOR != 0 { ActorId::new(record.varint()?) } else { context.actor };
+            let request = if marks & REQUEST != 0 { RequestId::new(record.u128()?) } else { context.request };
+            let after: u64 = record.varint()?;
+            let decided_at =
+                context.at.ns().checked_add(after).map(Timestamp::from_ns).ok_or(DecodeError::Truncated)?;
+            let (shard, seq) = (context.shard, context.next);
+            Ok(Header { shard, seq, tenant, actor, request, decided_at, occurred_at: decided_at })
+        })?,
+    };
+    let Header { seq, decided_at, .. } = entry.header;
+    if seq != context.next {
+        return Err(DecodeError::Unknown { what: "next sequence", value: seq.get() });
+    }
+    if decided_at < context.at {
+        return Err(DecodeError::Unknown { what: "later time", value: decided_at.ns() });
+    }
+    context.follow(&entry.header);
+    Ok(entry)
+}
+
+/// Reads the entry whose record is at the front of `bytes`, if that record can be read alone. An error says how many bytes the record
+/// takes that are not there.
+pub(crate) fn decode_alone(bytes: &[u8], shard: ShardId) -> Result<Option<Entry>, usize> {
+    let mut from = Decoder::new(bytes);
+    let Ok(length) = from.varint::<usize>() else { return Ok(None) };
+    let rest = from.rest();
+    if rest.first().is_none_or(|marks| marks & ALONE == 0) || length > PAYLOAD_BYTES_MAX {
+        return Ok(None);
+    }
+    let Some(record) = rest.get(..length) else { return Err(length - rest.len()) };
+    Ok(decode_alone_record(record, shard).ok())
+}
+
+fn decode_alone_record(record: &[u8], shard: ShardId) -> Result<Entry, DecodeError> {
+    let (record, checksum) = record.split_last_chunk::<CHECKSUM_BYTES>().ok_or(DecodeError::Truncated)?;
+    let checksum = u32::from_le_bytes(*checksum);
+    if crc32c::crc32c(record) != checksum {
+        return Err(DecodeError::Unknown { what: "checksum of its record", value: u64::from(checksum) });
+    }
+    let entry = decode_record(Decoder::new(record), |marks, record| {
+        if marks & (TENANT | ACTOR) != 0 {
+            return Err(DecodeError::Unknown { what: "set of entry marks", value: u64::from(marks) });
+        }
+        let (tenant, actor) = (TenantId::new(record.varint()?), ActorId::new(record.varint()?));
+        let request = if marks & REQUEST != 0 { RequestId::new(record.u128()?) } else { RequestId::default() };
+        let seq = Seq::new(record.varint()?);
+        let decided_at = Timestamp::from_ns(record.u64()?);
+        Ok(Header { shard, seq, tenant, actor, request, decided_at, occurred_at: decided_at })
+    })?;
+    let what = "kind that can be read alone";
+    if is_read_alone(&entry.fact) { Ok(entry) } else { Err(DecodeError::Unknown { what, value: 0 }) }
+}
+
+/// Reads a record without its checksum. `header` reads what is before `occurred_at`.
+fn decode_record(
+    mut record: Decoder<'_>,
+    header: impl FnOnce(u8, &mut Decoder<'_>) -> Result<Header, DecodeError>,
+) -> Result<Entry, DecodeError> {
     let marks = record.u8()?;
-    let known = TENANT | ACTOR | REQUEST | REQUEST_IS_ID | OCCURRED | SEALED;
+    let known = TENANT | ACTOR | REQUEST | REQUEST_IS_ID | OCCURRED | SEALED | ALONE;
     if marks & !known != 0 {
         return Err(DecodeError::Unknown { what: "set of entry marks", value: u64::from(marks) });
     }
-    let tenant = if marks & TENANT != 0 { TenantId::new(record.varint()?) } else { context.tenant };
-    let actor = if marks & ACTOR != 0 { ActorId::new(record.varint()?) } else { context.actor };
-    let given = if marks & REQUEST != 0 { Some(RequestId::new(record.u128()?)) } else { None };
-    let after: u64 = record.varint()?;
-    let decided_at = context.at.ns().checked_add(after).map(Timestamp::from_ns).ok_or(DecodeError::Truncated)?;
-    let occurred_at = match marks & OCCURRED {
-        0 => decided_at,
-        _ => Timestamp::from_ns(decided_at.ns().wrapping_add(record.zigzag()?.cast_unsigned())),
-    };
+    let mut header = header(marks, &mut record)?;
+    if marks & OCCURRED != 0 {
+        let occurred_at = header.decided_at.ns().wrapping_add(record.zigzag()?.cast_unsigned());
+        header.occurred_at = Timestamp::from_ns(occurred_at);
+    }
     let (kind, version) = (record.varint()?, record.varint()?);
     let plain = record.counted()?;
-    let request = match (given, plain.first_chunk::<16>()) {
-        (Some(given), _) => given,
-        (None, Some(id)) if marks & REQUEST_IS_ID != 0 => RequestId::new(u128::from_le_bytes(*id)),
-        (None, _) => context.request,
-    };
-    let header = Header { shard: context.shard, seq: context.next, tenant, actor, request, decided_at, occurred_at };
+    if let (REQUEST_IS_ID, Some(id)) = (marks & (REQUEST | REQUEST_IS_ID), plain.first_chunk::<16>()) {
+        header.request = RequestId::new(u128::from_le_bytes(*id));
+    }
     let fact = fact::decode(&header, kind, version, plain)?;
     let sealed = if marks & SEALED != 0 { Some(decode_sealed(&mut record)?) } else { None };
     record.finish()?;
-    context.follow(&header);
     Ok(Entry { header, fact, sealed })
 }
 

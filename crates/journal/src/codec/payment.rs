@@ -1,18 +1,21 @@
 //! Encodes payments.
 
 use engine::{
-    AtDeadline, CaptureTerms, Cause, Deadline, Header, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
-    PaymentSums, PlainValue, Portion, Verb,
+    AtDeadline, CaptureTerms, Cause, Deadline, DecisionForm, Header, LegRefusal, PaymentChanged, PaymentDecided,
+    PaymentStatus, PaymentSums, PlainValue, Portion, Verb,
 };
 use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Part, Reason, Verdict};
 use types::{AccountId, Amount, Digest, LedgerId, Name, PaymentId, Seq, Span, Timestamp, Token};
 
 use super::fact::{decode_bool, decode_many, decode_name, decode_text, decode_updates, encode_name, encode_updates};
-use super::ledger_facts;
+use super::{compact_features, ledger_facts};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 pub(super) fn encode_decided(header: &Header, decided: &PaymentDecided, into: &mut Encoder) {
     into.u128(decided.payment.get());
+    if decided.form == DecisionForm::Compact {
+        into.begin_references(decided.payment.get());
+    }
     into.raw(decided.content.as_bytes());
     into.varint(decided.policy.get());
     encode_name(&decided.payment_type, into);
@@ -32,10 +35,15 @@ pub(super) fn encode_decided(header: &Header, decided: &PaymentDecided, into: &m
     }
     into.count(decided.tags.len());
     decided.tags.iter().for_each(|tag| into.counted(tag.as_bytes()));
-    into.count(decided.features.len());
-    for (number, value) in &decided.features {
-        into.varint(*number);
-        encode_feature(value, into);
+    match decided.form {
+        DecisionForm::Long => {
+            into.count(decided.features.len());
+            for (number, value) in &decided.features {
+                into.varint(*number);
+                encode_feature(value, into);
+            }
+        }
+        DecisionForm::Compact => compact_features::encode(&decided.features, into),
     }
     into.count(decided.models.len());
     for (number, probability) in &decided.models {
@@ -65,20 +73,27 @@ pub(super) fn encode_decided(header: &Header, decided: &PaymentDecided, into: &m
     encode_updates(header, &decided.updates, into);
     into.count(decided.accepted_updates.len());
     decided.accepted_updates.iter().for_each(|position| into.varint(*position));
-    if version(decided) == FAILURES_VERSION {
+    if version(decided) >= FAILURES_VERSION {
         into.count(failures(decided).count());
         for (position, failure) in failures(decided) {
             into.varint(position);
             encode_failure(failure, into);
         }
     }
+    into.end_references();
 }
 
-/// The version of a decision in which a reason of the system names what failed.
-pub(super) const FAILURES_VERSION: u16 = 2;
+/// The first version of a decision in which a reason of the system names what failed.
+const FAILURES_VERSION: u16 = 2;
+/// The version of a decision in its compact form: it contains each id once, and features take fewer bytes.
+pub(super) const COMPACT_VERSION: u16 = 3;
 
 pub(super) fn version(decided: &PaymentDecided) -> u16 {
-    if failures(decided).next().is_some() { FAILURES_VERSION } else { 1 }
+    match decided.form {
+        DecisionForm::Compact => COMPACT_VERSION,
+        DecisionForm::Long if failures(decided).next().is_some() => FAILURES_VERSION,
+        DecisionForm::Long => 1,
+    }
 }
 
 /// The failures, each with the position of its reason.
@@ -91,8 +106,9 @@ pub(super) fn decode_decided(
     version: u16,
     from: &mut Decoder<'_>,
 ) -> Result<PaymentDecided, DecodeError> {
-    let mut decided = decode_first(header, from)?;
-    if version == FAILURES_VERSION {
+    let form = if version == COMPACT_VERSION { DecisionForm::Compact } else { DecisionForm::Long };
+    let mut decided = decode_first(header, form, from)?;
+    if version >= FAILURES_VERSION {
         for (position, failure) in decode_many(from, |from| Ok((from.varint::<u16>()?, decode_failure(from)?)))? {
             let unknown = DecodeError::Unknown { what: "position of a reason", value: u64::from(position) };
             decided.reasons.get_mut(usize::from(position)).ok_or(unknown)?.failure = Some(failure);
@@ -102,9 +118,13 @@ pub(super) fn decode_decided(
 }
 
 /// What every version of a decision has.
-fn decode_first(header: &Header, from: &mut Decoder<'_>) -> Result<PaymentDecided, DecodeError> {
+fn decode_first(header: &Header, form: DecisionForm, from: &mut Decoder<'_>) -> Result<PaymentDecided, DecodeError> {
+    let payment = PaymentId::new(from.u128()?);
+    if form == DecisionForm::Compact {
+        from.begin_references(payment.get());
+    }
     Ok(PaymentDecided {
-        payment: PaymentId::new(from.u128()?),
+        payment,
         content: Digest::new(from.array()?),
         policy: Seq::new(from.varint()?),
         payment_type: decode_name(from)?,
@@ -117,7 +137,10 @@ fn decode_first(header: &Header, from: &mut Decoder<'_>) -> Result<PaymentDecide
             Ok(Reason { code: decode_name(from)?, effect: decode_effect(from)?, failure: None })
         })?,
         tags: decode_many(from, decode_text)?,
-        features: decode_many(from, |from| Ok((from.varint()?, decode_feature(from)?)))?,
+        features: match form {
+            DecisionForm::Long => decode_many(from, |from| Ok((from.varint()?, decode_feature(from)?)))?,
+            DecisionForm::Compact => compact_features::decode(from)?,
+        },
         models: decode_many(from, |from| {
             let number = from.varint()?;
             let probability = if decode_bool(from)? { Some(f64::from_bits(from.u64()?)) } else { None };
@@ -138,6 +161,7 @@ fn decode_first(header: &Header, from: &mut Decoder<'_>) -> Result<PaymentDecide
         ledger_facts: ledger_facts::decode_all(header, from)?,
         updates: decode_updates(header, from)?,
         accepted_updates: decode_many(from, |from| from.varint())?,
+        form,
     })
 }
 
@@ -229,7 +253,8 @@ const STATUSES: Table<PaymentStatus> = Table { what: "payment status", values: &
 const VERBS: Table<Verb> = Table { what: "verb", values: &Verb::ALL };
 const AT_DEADLINE: Table<AtDeadline> =
     Table { what: "effect of a deadline", values: &[AtDeadline::Expire, AtDeadline::Proceed] };
-const MISSING: Table<MissingReason> = Table { what: "reason for a missing feature", values: &MissingReason::ALL };
+pub(super) const MISSING: Table<MissingReason> =
+    Table { what: "reason for a missing feature", values: &MissingReason::ALL };
 
 fn encode_deadline(header: &Header, deadline: Option<Deadline>, into: &mut Encoder) {
     match deadline {
@@ -353,11 +378,11 @@ fn encode_plain(value: &PlainValue, into: &mut Encoder) {
         }
         PlainValue::Entity(token) => {
             into.u8(5);
-            into.u128(token.get());
+            into.id(token.get());
         }
         PlainValue::Account(id) => {
             into.u8(6);
-            into.u128(id.get());
+            into.id(id.get());
         }
     }
 }
@@ -369,8 +394,8 @@ fn decode_plain(from: &mut Decoder<'_>) -> Result<PlainValue, DecodeError> {
         2 => Ok(PlainValue::Double(f64::from_bits(from.u64()?))),
         3 => Ok(PlainValue::Bool(decode_bool(from)?)),
         4 => Ok(PlainValue::Time(Timestamp::from_ns(from.u64()?))),
-        5 => Ok(PlainValue::Entity(Token::new(from.u128()?))),
-        6 => Ok(PlainValue::Account(AccountId::new(from.u128()?))),
+        5 => Ok(PlainValue::Entity(Token::new(from.id()?))),
+        6 => Ok(PlainValue::Account(AccountId::new(from.id()?))),
         other => Err(DecodeError::Unknown { what: "type of attribute", value: u64::from(other) }),
     }
 }

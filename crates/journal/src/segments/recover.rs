@@ -325,7 +325,7 @@ impl<'a, D: Disk> Scan<'a, D> {
             if let Some(counts) = &mut self.counts {
                 counts.frames += 1;
                 counts.bytes += header.written_bytes();
-                if header.format >= frame::ROWS_SINCE && !view.is_canonical() {
+                if header.format >= frame::ENCODED_THE_SAME_SINCE && !view.is_canonical() {
                     return Err(self.damaged(number, offset, NOT_CANONICAL));
                 }
             }

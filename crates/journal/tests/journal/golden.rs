@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use engine::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
-    DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged,
-    PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind,
-    StateDigest, StreamOpened, Verb,
+    DecisionForm, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal,
+    PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded,
+    PrincipalKind, StateDigest, StreamOpened, Verb,
 };
 use expect_test::expect_file;
 use features::{RecordChange, StreamId, Update};
@@ -115,13 +115,23 @@ fn a_journal_of_version_3_is_readable() {
 
 #[test]
 fn a_journal_of_version_4_is_readable() {
-    check_readable(4, &entries());
+    check_readable(4, &entries_of_version_4());
+}
+
+#[test]
+fn a_journal_of_version_5_is_readable() {
+    check_readable(5, &entries());
 }
 
 #[test]
 fn leaves_never_change() {
-    let versions =
-        [(1, entries_of_version_1()), (2, entries_of_version_2()), (3, entries_of_version_3()), (4, entries())];
+    let versions = [
+        (1, entries_of_version_1()),
+        (2, entries_of_version_2()),
+        (3, entries_of_version_3()),
+        (4, entries_of_version_4()),
+        (5, entries()),
+    ];
     for (version, entries) in versions {
         let mut text = String::new();
         let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
@@ -184,8 +194,54 @@ fn at(seq: u64) -> Timestamp {
     header(seq).decided_at
 }
 
-/// The entries that a journal of version 3 could contain, then those that came later.
+/// The entries that a journal of version 4 could contain, then those that came later.
 fn entries() -> Vec<Entry> {
+    let mut entries = entries_of_version_4();
+    // Every feature in its compact form, and ids that occur several times.
+    let token = Token::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+    let doubles = [0.0, -0.0, 1.5, 53.21, f64::MAX, f64::NEG_INFINITY].map(FeatureValue::Double);
+    let others = [
+        FeatureValue::Int(-1),
+        FeatureValue::Int(i64::MAX),
+        FeatureValue::Bool(false),
+        FeatureValue::Bool(true),
+        FeatureValue::Text("Zoë".into()),
+        FeatureValue::Missing(MissingReason::WindowTruncated),
+    ];
+    let mut compact = PaymentDecided {
+        attributes: vec![
+            (name("customer"), PlainValue::Entity(token)),
+            (name("friend"), PlainValue::Entity(token)),
+            (name("to"), PlainValue::Account(AccountId::new(5))),
+        ],
+        features: [0, 1, 2, 3, 4, 5, 9, 7, 8, 300, 301, 65_535]
+            .into_iter()
+            .zip(doubles.into_iter().chain(others))
+            .collect(),
+        ledger_facts: vec![
+            account(50, AccountFlags::NONE),
+            ledger::Fact::TransferCreated(Transfer {
+                key: TransferKey::Leg { payment: PaymentId::new(50), number: 0 },
+                credit: AccountId::new(50),
+                ..plain(50)
+            }),
+        ],
+        updates: vec![Update { entity: token, ..update(50, RecordChange::Insert { value: 7 }) }],
+        form: DecisionForm::Compact,
+        ..failed(50)
+    };
+    compact.updates.push(Update { at: at(50).checked_sub(Span::from_secs(90)).unwrap(), ..compact.updates[0] });
+    let late = Header { occurred_at: at(50).checked_sub(Span::from_secs(90)).unwrap(), ..header(50) };
+    let sealed = Some(Sealed { keys: vec![KeyId::new(1), KeyId::new(2)], ciphertext: [7; 400].into() });
+    entries.push(Entry { header: late, fact: Fact::PaymentDecided(Arc::new(compact)), sealed });
+    let system = Header { actor: ActorId::SYSTEM, request: RequestId::default(), ..header(51) };
+    let expired = Fact::PaymentChanged(changed(51, Cause::Deadline, PaymentStatus::Expired));
+    entries.push(Entry { header: system, fact: expired, sealed: None });
+    entries
+}
+
+/// The entries that a journal of version 3 could contain, then those that came later.
+fn entries_of_version_4() -> Vec<Entry> {
     let mut entries = entries_of_version_3();
     let principal = |actor, kind, name: &str| {
         IdentityFact::PrincipalAdded(PrincipalAdded { actor: ActorId::new(actor), kind, name: name.into() })
@@ -522,6 +578,7 @@ fn decided(seq: u64) -> PaymentDecided {
         ledger_facts: vec![account(seq, AccountFlags::HISTORY), leg(seq, u128::from(seq), 0)],
         updates: vec![update(seq, RecordChange::Insert { value: -1_250 })],
         accepted_updates: vec![0],
+        form: DecisionForm::Long,
     }
 }
 

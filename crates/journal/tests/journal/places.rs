@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use disk::{Directory, Disk, DiskFile};
-use engine::{Entry, Fact};
+use engine::{Entry, Fact, LabelRecorded};
+use features::{RecordChange, StreamId, Update};
 use journal::{
     CanonicalRun, DurableLog, Fault, FileJournal, FileReader, FrameAt, FrameBuilder, Layout, Position, Reader,
     SegmentStore, StartAt, canonical,
 };
 use ledger::Transfer;
-use types::Seq;
+use types::{PaymentId, Seq, Timestamp, Token};
 
 use crate::support::{Folder, ORIGIN, SHARD, chunk, read_all, seqs, small};
 
@@ -34,6 +35,7 @@ fn written() -> Written {
         let first = entries.len() as u64 + 1;
         let mut new: Vec<Entry> = (first..first + 4).map(small).collect();
         new[1] = chunk(first + 1, size * 1024);
+        new[3].fact = label(size);
         let mut builder = FrameBuilder::default();
         let placed: Vec<_> = new.iter().map(|entry| builder.push(entry)).collect();
         let frame = builder.finish().unwrap();
@@ -49,6 +51,20 @@ fn written() -> Written {
     assert!(folder.path("segment-00000003").is_file());
     assert!(positions.is_sorted());
     Written { folder, entries, positions, places }
+}
+
+/// A label of a payment with this many updates, so that its record takes one or several reads.
+fn label(updates: usize) -> Fact {
+    let update = |number| Update {
+        stream: StreamId::new(1),
+        entity: Token::new(number as u128),
+        at: Timestamp::ZERO,
+        seq: Seq::new(1),
+        change: RecordChange::Label { positive: true },
+    };
+    let label = "fraud".parse().unwrap();
+    let updates = (0..updates).map(update).collect();
+    Fact::LabelRecorded(LabelRecorded { payment: PaymentId::new(7), label, positive: true, updates })
 }
 
 fn transfer(entry: &Entry) -> Option<Transfer> {
@@ -69,6 +85,9 @@ fn check_reads_by_position(reader: &FileReader<Directory>, entries: &[Entry], po
     for (entry, &position) in entries.iter().zip(positions) {
         assert_eq!(&reader.entry_at(position).unwrap(), entry);
         assert_eq!(position.is_row(), transfer(entry).is_some());
+        let is_of_payment =
+            matches!(entry.fact, Fact::PaymentDecided(_) | Fact::PaymentChanged(_) | Fact::LabelRecorded(_));
+        assert_eq!(reader.alone_at(position).unwrap().as_ref(), Some(entry).filter(|_| is_of_payment));
         if position.is_row() {
             assert_eq!(Some(reader.transfer_at(position).unwrap()), transfer(entry));
         }

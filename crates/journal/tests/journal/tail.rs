@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use disk::Directory;
-use engine::{Entry, Fact, PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
+use engine::{DecisionForm, Entry, Fact, PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use journal::{
     ContextSource, DurableLog as _, EntryInContext, EntryRun, Fault, FileJournal, FileReader, Follower, Followers,
     Frame, Look, RunBounds, Tail, TailBounds,
@@ -337,6 +337,7 @@ fn decided(seq: u64, policy: u64) -> Entry {
         ledger_facts: Vec::new(),
         updates: Vec::new(),
         accepted_updates: Vec::new(),
+        form: DecisionForm::Compact,
     };
     Entry { header: header(seq), fact: Fact::PaymentDecided(Arc::new(decided)), sealed: None }
 }

@@ -151,7 +151,7 @@ fn read_in_python(folder: &Folder) -> Option<(bool, String, String)> {
 #[test]
 fn the_reader_in_python_reads_every_version() {
     for (kept, is_torn) in
-        [("v1", false), ("v1/rotated", true), ("v2", false), ("v2/rotated", true), ("v3", false), ("v4", false)]
+        [("v1", false), ("v1/rotated", true), ("v2", false), ("v2/rotated", true), ("v3", false), ("v4", false), ("v5", false)]
     {
         let folder = unpacked(kept);
         let Some((succeeded, output, complaint)) = read_in_python(&folder) else { return };
@@ -247,7 +247,7 @@ fn the_documentation_matches_the_code() {
     check(&flat, &bits(TransferFlags::ALL.iter().map(|(name, flag)| (*name, flag.bits())).collect()));
     check(&flat, &bits(IndexedFields::ALL.iter().map(|(name, field)| (*name, field.bits())).collect()));
     // The number of each kind, from entries of the current version, which include every kind.
-    let folder = unpacked("v4");
+    let folder = unpacked("v5");
     for entry in folder.open().entries {
         let canonical = canonical(&entry);
         let kind = u16::from_le_bytes([canonical[55], canonical[56]]);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, DepartedHistory, Header, IdentityFact, KeyUsed, LabelRecorded,
-    PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, Portion, StateDigest,
+    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, DecisionForm, DepartedHistory, Header, IdentityFact, KeyUsed,
+    LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, Portion, StateDigest,
 };
 use features::Windows;
 use ledger::{
@@ -130,6 +130,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
         ledger_facts: vec![opened.clone(), moved.clone()],
         updates: Vec::new(),
         accepted_updates: Vec::new(),
+        form: DecisionForm::Compact,
     };
     let changed = PaymentChanged {
         payment: PAYMENT,

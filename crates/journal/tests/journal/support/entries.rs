@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use engine::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
-    DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged,
-    PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind,
-    StateDigest, StreamOpened, Verb,
+    DecisionForm, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal,
+    PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded,
+    PrincipalKind, StateDigest, StreamOpened, Verb,
 };
 use features::{RecordChange, StreamId, Update};
 use ledger::{
@@ -199,11 +199,12 @@ fn decided(header: Header) -> impl Strategy<Value = PaymentDecided> {
         ledger_facts(header),
         updates(header),
         vec(any::<u16>(), 0..3),
+        select(vec![DecisionForm::Long, DecisionForm::Compact]),
     );
     (request, judged, made).prop_map(|(request, judged, made)| {
         let (payment, content, policy, payment_type, ledger, amount) = request;
         let (attributes, verdict, score, reasons, tags, features, models, late) = judged;
-        let (status, refusal, capture, deadline, ledger_facts, updates, accepted_updates) = made;
+        let (status, refusal, capture, deadline, ledger_facts, updates, accepted_updates, form) = made;
         PaymentDecided {
             payment: PaymentId::new(payment),
             content,
@@ -226,6 +227,7 @@ fn decided(header: Header) -> impl Strategy<Value = PaymentDecided> {
             ledger_facts,
             updates,
             accepted_updates,
+            form,
         }
     })
 }
