@@ -353,7 +353,11 @@ impl<'a> PastReader<'a> {
             while self.frames.len() >= FRAMES_KEPT_MAX {
                 self.frames.pop_front();
             }
-            self.frames.push_back(self.reader.frame_at(position)?);
+            // An entry about a payment is read alone, unless an older release wrote it.
+            self.frames.push_back(match self.reader.alone_at(position)? {
+                Some(entry) => vec![(position, entry)],
+                None => self.reader.frame_at(position)?,
+            });
         }
         let frame = self.frames.back().map(Vec::as_slice).unwrap_or_default();
         match find(frame) {

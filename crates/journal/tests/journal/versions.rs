@@ -150,9 +150,15 @@ fn read_in_python(folder: &Folder) -> Option<(bool, String, String)> {
 
 #[test]
 fn the_reader_in_python_reads_every_version() {
-    for (kept, is_torn) in
-        [("v1", false), ("v1/rotated", true), ("v2", false), ("v2/rotated", true), ("v3", false), ("v4", false), ("v5", false)]
-    {
+    for (kept, is_torn) in [
+        ("v1", false),
+        ("v1/rotated", true),
+        ("v2", false),
+        ("v2/rotated", true),
+        ("v3", false),
+        ("v4", false),
+        ("v5", false),
+    ] {
         let folder = unpacked(kept);
         let Some((succeeded, output, complaint)) = read_in_python(&folder) else { return };
         assert!(succeeded, "{kept}: {complaint}");
