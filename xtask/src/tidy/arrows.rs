@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pipeline", &["types", "ledger", "features", "engine", "journal", "index"]),
     ("proof", &["disk", "journal"]),
     ("vault", &["types"]),
+    ("oauth", &["types"]),
     ("api", &["types", "ledger", "policy", "engine", "journal"]),
     ("edge", &["types", "ledger", "policy", "engine", "journal", "vault", "api"]),
     ("datadir", &["types", "ledger", "engine", "disk", "journal", "index", "pipeline", "proof", "vault"]),
