@@ -1,6 +1,8 @@
 //! Changes that do not move money: addresses, limits, metadata, cancelled schedules, the choice of indexes. A change
 //! that is already in effect leaves no entry.
 
+use std::sync::Arc;
+
 use ledger::{Address, IndexedFields, Limits, MetadataOf, Plan, TransferKey};
 use types::{LedgerId, PaymentId, Timestamp, TransferId};
 
@@ -107,7 +109,10 @@ impl Judge for SetPaymentMetadata {
         let payment = engine.state.payments.get(self.payment).ok_or(Refusal::PaymentNotFound(self.payment))?;
         let of = MetadataOf::Payment(self.payment);
         let made = set_metadata(plan, of, &self.values)?;
-        Ok((made, Box::new(PaymentReply { payment: payment.as_of(at), decided: None, metadata: plan.metadata(of) })))
+        Ok((
+            made,
+            Box::new(PaymentReply { payment: Arc::new(payment.as_of(at)), decided: None, metadata: plan.metadata(of) }),
+        ))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Deciding a payment: features, rules and models say what should happen, the ledger says whether it can happen, and
 //! one entry records all of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use features::{Aggregate, Missing, RecordChange, StreamId, Update, Window, Windows};
 use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags, TransferKey};
@@ -365,7 +365,9 @@ fn new_account(id: AccountId, ledger: LedgerId, template: &AccountTemplate, enti
 /// The id of the account that a template of a policy describes: its single account, or that of an entity. The id
 /// depends on the template's name and ledger, so that a new version of a policy continues with the same accounts.
 pub fn account_id(template: &Name, ledger: LedgerId, entity: Option<Token>) -> AccountId {
-    let mut builder = DigestBuilder::new("finaira 2026-11 account of a policy template");
+    static CONTEXT: LazyLock<DigestBuilder> =
+        LazyLock::new(|| DigestBuilder::new("finaira 2026-11 account of a policy template"));
+    let mut builder = CONTEXT.clone();
     builder.bytes(template.as_str().as_bytes()).u64(u64::from(ledger.get())).u128(entity.map_or(0, Token::get));
     AccountId::new(builder.digest().head_u128().clamp(1, u128::MAX - 1))
 }

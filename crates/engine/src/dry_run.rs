@@ -1,5 +1,7 @@
 //! Dry runs: the answer that an operation would get now, without an entry.
 
+use std::sync::Arc;
+
 use types::{PaymentId, Timestamp};
 
 use crate::command::Foresee;
@@ -35,7 +37,7 @@ impl Foresee for CreatePayment {
             Decided::Before(reply) => Ok((Made::Before, reply)),
             Decided::Now(decided) => {
                 let header = engine.next_header(at, request.actor, request.id, self.0.occurred_at);
-                let (payment, decided) = (Payment::new(&header, &decided), Some(decided));
+                let (payment, decided) = (Arc::new(Payment::new(&header, &decided)), Some(decided));
                 let metadata = engine.payment_metadata(payment.id);
                 Ok((Made::Now, Box::new(PaymentReply { payment, decided, metadata })))
             }
@@ -57,7 +59,7 @@ impl Foresee for ChangePayment {
                 let mut payment = payment.expect("ENG-5: only a decided payment changes").clone();
                 payment.change(&header, &changed);
                 let metadata = engine.payment_metadata(payment.id);
-                Ok((Made::Now, Box::new(PaymentReply { payment, decided: None, metadata })))
+                Ok((Made::Now, Box::new(PaymentReply { payment: Arc::new(payment), decided: None, metadata })))
             }
         }
     }

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use ledger::MetadataOf;
-use types::{PaymentId, Seq};
+use types::{PaymentId, Seq, Timestamp};
 
 use crate::entry::{Entry, Fact};
 use crate::payment::Payment;
@@ -72,7 +73,7 @@ impl PastPayments for NoPast {
 /// The payments in memory.
 #[derive(Debug)]
 pub(crate) struct Payments {
-    known: HashMap<PaymentId, Payment, RandomState>,
+    known: HashMap<PaymentId, Arc<Payment>, RandomState>,
     /// Payments that are not open, each with an entry about it. It leaves memory after its last one.
     closed: VecDeque<(Seq, PaymentId)>,
     /// The past contains everything up to this entry.
@@ -97,17 +98,23 @@ impl Payments {
     }
 
     pub(crate) fn get(&self, id: PaymentId) -> Option<&Payment> {
-        self.known.get(&id)
+        self.known.get(&id).map(|payment| &**payment)
+    }
+
+    /// The payment as it is at `at`.
+    pub(crate) fn as_of(&self, id: PaymentId, at: Timestamp) -> Option<Arc<Payment>> {
+        let payment = self.known.get(&id)?;
+        Some(if payment.status_at(at) == payment.status { Arc::clone(payment) } else { Arc::new(payment.as_of(at)) })
     }
 
     pub(crate) fn get_mut(&mut self, id: PaymentId) -> Option<&mut Payment> {
-        self.known.get_mut(&id)
+        self.known.get_mut(&id).map(Arc::make_mut)
     }
 
     /// Adds a payment. Returns false if it is there already.
     pub(crate) fn add(&mut self, payment: Payment) -> bool {
         let id = payment.id;
-        let is_new = self.known.insert(id, payment).is_none();
+        let is_new = self.known.insert(id, Arc::new(payment)).is_none();
         self.note(id);
         is_new
     }
@@ -135,7 +142,7 @@ impl Payments {
     }
 
     /// Takes a payment out of memory, if the past has all of it and it is not open.
-    pub(crate) fn forget(&mut self, id: PaymentId) -> Option<Payment> {
+    pub(crate) fn forget(&mut self, id: PaymentId) -> Option<Arc<Payment>> {
         let payment = self.known.get(&id)?;
         if payment.is_open() || payment.changed_seq > self.covered {
             return None;

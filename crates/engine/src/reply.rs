@@ -155,7 +155,7 @@ impl<S> EventResult<S> {
 /// A payment, and its decision if this request made it.
 #[derive(Debug, Clone)]
 pub struct PaymentReply {
-    pub payment: Payment,
+    pub payment: Arc<Payment>,
     /// The decision. If it is absent, the shell reads it from the journal at [`Payment::seq`].
     pub decided: Option<Arc<PaymentDecided>>,
     /// JSON texts by key.

@@ -4,7 +4,9 @@
 use types::Digest;
 
 use crate::cel::{self, CompileError, Program, Schema, Slot, Type, Value};
-use crate::compiled_type::{BUILT_IN, CompiledType, FeaturePlan, How, ModelPlan, RulePlan, StreamPlan, attribute_type};
+use crate::compiled_type::{
+    BUILT_IN, CompiledType, FeaturePlan, How, ModelPlan, RulePlan, StreamPlan, WindowPlan, attribute_type,
+};
 use crate::document::{Draft, FeatureDraft, Source, StreamDraft};
 use crate::index::{FeatureIdx, ModelIdx, PaymentTypeIdx, StreamIdx};
 use crate::limits::COST_MAX;
@@ -192,7 +194,12 @@ impl<'a> Compiler<'a> {
             for payment in &feature.payments {
                 let Some(plan) = self.plan(*payment) else { continue };
                 let stream = plan.streams.iter().position(|planned| planned.stream == stream).expect(ASKS);
-                plan.features.push(FeaturePlan { feature: idx, how: How::Aggregate { stream, aggregate, window } });
+                let wanted = WindowPlan { stream, window };
+                let window = plan.windows.iter().position(|planned| *planned == wanted).unwrap_or_else(|| {
+                    plan.windows.push(wanted);
+                    plan.windows.len() - 1
+                });
+                plan.features.push(FeaturePlan { feature: idx, how: How::Aggregate { window, aggregate } });
             }
             return feature.ty;
         }
@@ -304,6 +311,7 @@ impl<'a> Scope<'a> {
             asset: ledger.map(|ledger| ledger.asset.to_string()).unwrap_or_default().into(),
             attributes: spec.attributes.len(),
             streams: Vec::new(),
+            windows: Vec::new(),
             features: Vec::new(),
             models: Vec::new(),
             rules: Vec::new(),

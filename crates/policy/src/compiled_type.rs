@@ -35,6 +35,8 @@ pub(crate) struct CompiledType {
     /// Number of attributes of the type. The slots of features follow those of attributes.
     pub(crate) attributes: usize,
     pub(crate) streams: Vec<StreamPlan>,
+    /// The windows that features read, each once.
+    pub(crate) windows: Vec<WindowPlan>,
     pub(crate) features: Vec<FeaturePlan>,
     pub(crate) models: Vec<ModelPlan>,
     pub(crate) rules: Vec<RulePlan>,
@@ -53,6 +55,14 @@ pub(crate) struct StreamPlan {
     pub(crate) filter: Option<Program>,
 }
 
+/// A window over the records of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WindowPlan {
+    /// Index in [`CompiledType::streams`].
+    pub(crate) stream: usize,
+    pub(crate) window: features::Window,
+}
+
 #[derive(Debug)]
 pub(crate) struct FeaturePlan {
     pub(crate) feature: FeatureIdx,
@@ -63,10 +73,9 @@ pub(crate) struct FeaturePlan {
 #[derive(Debug)]
 pub(crate) enum How {
     Aggregate {
-        /// Index in [`CompiledType::streams`].
-        stream: usize,
+        /// Index in [`CompiledType::windows`].
+        window: usize,
         aggregate: AggregateKind,
-        window: features::Window,
     },
     Expression(Program),
 }

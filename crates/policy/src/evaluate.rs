@@ -3,7 +3,7 @@
 use types::{Amount, Name, Timestamp, Token};
 
 use crate::cel::{EvalError, Program, Slot, Value};
-use crate::compiled_type::{BUILT_IN, How, ModelPlan, Payment, StreamPlan};
+use crate::compiled_type::{BUILT_IN, CompiledType, How, ModelPlan, Payment, StreamPlan, WindowPlan};
 use crate::evaluation::{
     AccountRef, Effect, Evaluation, Facts, Failure, FailureCause, LegPlan, Part, Reason, Score, StreamRecord, Verdict,
     WindowSource,
@@ -45,10 +45,11 @@ impl Policy {
                 judgement.failed(failure, &self.codes.stream_failed);
             }
         }
+        let windows: Vec<_> = plan.windows.iter().map(|window| aggregate(*window, plan, &streams, history)).collect();
         let features: Vec<_> = plan
             .features
             .iter()
-            .map(|feature| (feature.feature, feature_value(&feature.how, &payment, &streams, history)))
+            .map(|feature| (feature.feature, feature_value(&feature.how, &payment, &windows)))
             .collect();
         payment.features = &features;
         let models: Vec<_> =
@@ -256,19 +257,31 @@ impl StreamNow {
     }
 }
 
-fn feature_value(how: &How, payment: &Payment<'_>, streams: &[StreamNow], history: &dyn WindowSource) -> FeatureValue {
+/// The records of a window as of the payment.
+fn aggregate(
+    planned: WindowPlan,
+    plan: &CompiledType,
+    streams: &[StreamNow],
+    history: &dyn WindowSource,
+) -> Result<features::Aggregate, MissingReason> {
+    let now = streams.get(planned.stream).expect("POL-4: a plan names its own streams");
+    let stream = plan.streams.get(planned.stream).expect("POL-4: a plan names its own streams");
+    let candidate = now.record.map_err(missing_reason)?;
+    let entity = now.entity.ok_or(MissingReason::AttributeAbsent)?;
+    history.aggregate(stream.stream, entity, planned.window, now.at, candidate).map_err(MissingReason::from)
+}
+
+fn feature_value(
+    how: &How,
+    payment: &Payment<'_>,
+    windows: &[Result<features::Aggregate, MissingReason>],
+) -> FeatureValue {
     match how {
         How::Expression(program) => expression_value(program, payment),
-        How::Aggregate { stream, aggregate, window } => {
-            let now = streams.get(*stream).expect("POL-4: a plan names its own streams");
-            let plan = payment.plan.streams.get(*stream).expect("POL-4: a plan names its own streams");
-            let (Some(entity), Ok(candidate)) = (now.entity, now.record) else {
-                let failed = now.record.err().map_or(MissingReason::AttributeAbsent, missing_reason);
-                return FeatureValue::Missing(failed);
-            };
-            match history.aggregate(plan.stream, entity, *window, now.at, candidate) {
-                Ok(found) => aggregate_value(*aggregate, found),
-                Err(missing) => FeatureValue::Missing(missing.into()),
+        How::Aggregate { window, aggregate } => {
+            match windows.get(*window).expect("POL-4: a plan names its own windows") {
+                Ok(found) => aggregate_value(*aggregate, *found),
+                Err(missing) => FeatureValue::Missing(*missing),
             }
         }
     }

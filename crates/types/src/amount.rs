@@ -78,7 +78,11 @@ impl Amount {
 
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        // Most amounts are small, and formatting wide integers is slow.
+        match u64::try_from(self.0) {
+            Ok(small) => small.fmt(f),
+            Err(_) => self.0.fmt(f),
+        }
     }
 }
 

@@ -16,8 +16,10 @@ pub enum IdParseError {
     Reserved,
 }
 
+/// The positions of the hyphens in a UUID.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
 fn parse_u128(text: &str) -> Result<u128, IdParseError> {
-    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
     let malformed = || IdParseError::Malformed(shorten(text));
     let uuid = text.len() == 36
         && text
@@ -25,8 +27,8 @@ fn parse_u128(text: &str) -> Result<u128, IdParseError> {
             .enumerate()
             .all(|(position, byte)| if HYPHENS.contains(&position) { byte == b'-' } else { byte.is_ascii_hexdigit() });
     if uuid {
-        let digits: String = text.chars().filter(|&digit| digit != '-').collect();
-        return u128::from_str_radix(&digits, 16).or(Err(malformed()));
+        let digits = text.chars().filter_map(|digit| digit.to_digit(16));
+        return Ok(digits.fold(0, |value, digit| (value << 4_u32) | u128::from(digit)));
     }
     let decimal = !text.is_empty() && !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
@@ -37,14 +39,13 @@ fn parse_u128(text: &str) -> Result<u128, IdParseError> {
 }
 
 fn fmt_uuid(id: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let digits = format!("{id:032x}");
-    for (position, digit) in digits.chars().enumerate() {
-        if [8, 12, 16, 20].contains(&position) {
-            f.write_str("-")?;
-        }
-        write!(f, "{digit}")?;
+    let mut digits = id.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let mut text = [b'-'; 36];
+    for (_, place) in text.iter_mut().enumerate().filter(|(position, _)| !HYPHENS.contains(position)) {
+        let digit = digits.next().unwrap_or_default();
+        *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
     }
-    Ok(())
+    f.write_str(std::str::from_utf8(&text).or(Err(fmt::Error))?)
 }
 
 macro_rules! id128 {
