@@ -113,12 +113,8 @@ impl EntityRecords {
 
     /// Aggregates the records from `first` to `last`, both included.
     pub(crate) fn aggregate(&self, first: Timestamp, last: Timestamp) -> Aggregate {
-        let start = self.records.partition_point(|record| record.at() < first);
-        // Usually `last` is the present, and no record is newer.
-        let end = match self.records.back() {
-            Some(newest) if newest.at() > last => self.records.partition_point(|record| record.at() <= last).max(start),
-            _ => self.records.len(),
-        };
+        let start = self.count_before(first);
+        let end = self.count_before(after(last)).max(start);
         let positives = self.positives.as_deref().map_or(0, |positives| {
             let start = positives.partition_point(|key| key.at < first);
             positives.partition_point(|key| key.at <= last).saturating_sub(start)
@@ -237,6 +233,49 @@ impl EntityRecords {
                 "FEA-1: only records that are held have a label"
             );
         }
+    }
+
+    /// The number of records before `instant`. Records come at a fairly even pace, so the search begins where the instant is between the
+    /// oldest and the newest; it takes time logarithmic in how far off that is.
+    fn count_before(&self, instant: Timestamp) -> usize {
+        let (Some(oldest), Some(newest)) = (self.records.front(), self.records.back()) else { return 0 };
+        let (oldest, newest) = (oldest.at().ns(), newest.at().ns());
+        // Usually the instant is the present, and no record is newer.
+        if newest < instant.ns() {
+            return self.records.len();
+        }
+        let Some(elapsed) = instant.ns().checked_sub(oldest).filter(|elapsed| *elapsed > 0) else { return 0 };
+        let is_before = |place: usize| self.records.get(place).is_some_and(|record| record.at() < instant);
+        // From here on there is a record before the instant, and one that is not: the last.
+        let spacing = newest.saturating_sub(oldest).checked_div(self.records.len() as u64).unwrap_or_default().max(1);
+        let guess = usize::try_from(elapsed.checked_div(spacing).unwrap_or_default()).unwrap_or_default();
+        let guess = guess.min(self.records.len().saturating_sub(1));
+        // The record at `low` is before the instant, or `low` is 0; the one at `high` is not.
+        let (mut low, mut high, mut step) = (guess, guess, 1_usize);
+        if is_before(guess) {
+            high = high.saturating_add(step);
+            while is_before(high) {
+                low = high;
+                step = step.saturating_mul(2);
+                high = high.saturating_add(step);
+            }
+            high = high.min(self.records.len());
+        } else {
+            while low > 0 && !is_before(low) {
+                high = low;
+                low = low.saturating_sub(step);
+                step = step.saturating_mul(2);
+            }
+        }
+        while low < high {
+            let middle = low.midpoint(high);
+            if is_before(middle) {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        low
     }
 
     /// Grows in small steps once there are many records, so that little room is left unused.

@@ -210,7 +210,7 @@ fn spelled(steps: &str, customer: &str, device: &str) -> Result<(Vec<String>, Ve
     let parsed = PaymentRequest::parse(&NO_KEY, body(&attributes).as_bytes())?.against(&policy)?;
     let seal = parsed.seal.as_ref().expect("entities are sealed");
     let (_, subject) = seal.subject.clone().expect("a customer");
-    let given = seal.parts.iter().filter_map(|part| part.value.as_str().map(str::to_owned)).collect();
+    let given = seal.parts.iter().map(|part| serde_json::from_str(&part.value).expect("a text")).collect();
     let mut asked = Vec::new();
     let token = |_: &types::Name, value: &str, _: bool| {
         asked.push(value.to_owned());
