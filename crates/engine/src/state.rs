@@ -132,11 +132,16 @@ impl State {
         StateDigest { scheme: DIGEST_SCHEME, digest: builder.digest() }
     }
 
+    /// From now on, no entry has a digest of the state.
+    pub(crate) fn leave_out_digests(&mut self) {
+        self.since_digest = DigestBuilder::discarding();
+    }
+
     /// Whether the next entry must have a digest: at the first sequence that is a multiple of the interval, or soon
     /// after it if entries that belong together are there.
     pub(crate) fn digest_is_due(&self) -> bool {
         let interval = |seq: Seq| seq.get().checked_div(self.digest_interval);
-        interval(self.applied.next()) > interval(self.digested)
+        !self.since_digest.is_discarding() && interval(self.applied.next()) > interval(self.digested)
     }
 
     /// Whether the digest in an entry is the digest of this state. Digests of other schemes are not compared.
@@ -261,7 +266,9 @@ impl State {
                 continue;
             }
             self.touched.push(self.ledger.apply(fact));
-            self.ledger.digest_after(fact, &mut self.since_digest);
+            if !self.since_digest.is_discarding() {
+                self.ledger.digest_after(fact, &mut self.since_digest);
+            }
         }
     }
 
@@ -276,7 +283,9 @@ impl State {
                 UpdateOutcome::Dropped(_) | UpdateOutcome::Trimmed => self.records_dropped += 1,
                 UpdateOutcome::Kept | UpdateOutcome::Unchanged => {}
             }
-            self.windows.digest_after(update, &mut self.since_digest);
+            if !self.since_digest.is_discarding() {
+                self.windows.digest_after(update, &mut self.since_digest);
+            }
         }
     }
 

@@ -66,7 +66,8 @@ impl FromStr for Digest {
 /// piece to the next changes the digest.
 #[derive(Debug, Clone)]
 pub struct DigestBuilder {
-    hasher: blake3::Hasher,
+    /// `None` if what is added is discarded.
+    hasher: Option<blake3::Hasher>,
     /// Collects small pieces, because BLAKE3 is fast only on long inputs.
     pending: Vec<u8>,
 }
@@ -76,7 +77,16 @@ impl DigestBuilder {
 
     /// Starts the digest of one kind of value. `context` is a fixed text that no other kind uses.
     pub fn new(context: &'static str) -> Self {
-        Self { hasher: blake3::Hasher::new_derive_key(context), pending: Vec::new() }
+        Self { hasher: Some(blake3::Hasher::new_derive_key(context)), pending: Vec::new() }
+    }
+
+    /// A builder that discards what is added, for a state of which nobody needs the digest.
+    pub const fn discarding() -> Self {
+        Self { hasher: None, pending: Vec::new() }
+    }
+
+    pub const fn is_discarding(&self) -> bool {
+        self.hasher.is_none()
     }
 
     /// Adds `value` as 8 little-endian bytes.
@@ -100,15 +110,19 @@ impl DigestBuilder {
     }
 
     /// Returns the digest of everything added so far. More can be added afterwards.
+    ///
+    /// # Panics
+    /// If what was added was discarded.
     pub fn digest(&self) -> Digest {
-        let mut hasher = self.hasher.clone();
+        let mut hasher = self.hasher.clone().expect("a builder that discards what is added has no digest");
         Digest(*hasher.update(&self.pending).finalize().as_bytes())
     }
 
     fn raw(&mut self, value: &[u8]) -> &mut Self {
+        let Some(hasher) = &mut self.hasher else { return self };
         self.pending.extend_from_slice(value);
         if self.pending.len() >= Self::PENDING_BYTES_FULL {
-            self.hasher.update(&self.pending);
+            hasher.update(&self.pending);
             self.pending.clear();
         }
         self
