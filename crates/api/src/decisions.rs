@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine::{AtDeadline, CaptureTerms, LegRefusal, PaymentDecided, PlainValue, PolicyActivated};
-use policy::{Effect, FeatureValue, Part, Verdict};
+use policy::{Effect, FeatureValue, Part};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use types::{Name, Seq, Timestamp};
@@ -100,7 +100,7 @@ impl Payment {
             refunded: payment.sums.refunded.to_string(),
             asset: assets.of(payment.ledger)?.to_string(),
             ledger: payment.ledger.get(),
-            verdict: verdict_name(payment.verdict),
+            verdict: payment.verdict.name(),
             score: payment.score,
             reasons: decided.map(|decided| decided.reasons.iter().map(Reason::from).collect()),
             tags: decided.map(|decided| decided.tags.clone()),
@@ -380,7 +380,7 @@ impl Decision {
         };
         Self {
             payment: decided.payment.to_string(),
-            verdict: verdict_name(decided.verdict),
+            verdict: decided.verdict.name(),
             score: decided.score,
             reasons: decided.reasons.iter().map(describe).collect(),
             tags: decided.tags.clone(),
@@ -397,14 +397,6 @@ impl Decision {
             late: decided.late,
             sequence: at.seq.get(),
         }
-    }
-}
-
-pub(crate) const fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Approve => "approve",
-        Verdict::Review => "review",
-        Verdict::Decline => "decline",
     }
 }
 

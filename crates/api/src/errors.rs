@@ -68,6 +68,8 @@ errors! {
     TooMuchToAddUp = 422 "too_much_to_add_up" "the balances at this instant cannot be computed",
     /// A filter of the packed interface matches few of very many accounts.
     TooManyToExamine = 422 "too_many_to_examine" "the filter would examine too many accounts",
+    /// The filter of a list of payments matches few of very many candidates.
+    FilterWouldScan = 422 "filter_would_scan" "the filter would examine too many payments",
     IndexIncomplete = 503 "index_incomplete" "the index is still being built",
     MissingApiKey = 401 "missing_api_key" "the request has no API key",
     InvalidApiKey = 401 "invalid_api_key" "the API key is not valid",

@@ -27,9 +27,7 @@ impl Parameters {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name).ok_or_else(|| undecodable("the name of a parameter", name))?;
-            // In `known`, `metadata.<key>` stands for every key.
-            let of_family = |family: &&str| family.strip_suffix("<key>").is_some_and(|head| name.starts_with(head));
-            if !known.contains(&name.as_str()) && !known.iter().any(of_family) {
+            if !known.iter().any(|known| is_known(&name, known)) {
                 let expected = if known.is_empty() { "none".to_owned() } else { one_of(known) };
                 let detail = format!("there is no parameter `{}`, expected {expected}", shorten(&name));
                 return Err(Problem::new(ErrorCode::UnknownParameter, detail).at(shorten(&name)));
@@ -48,6 +46,12 @@ impl Parameters {
 
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The parameters that are of none of the families and not known by their names.
+    pub(crate) fn beyond<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let is_named = |name: &str| known.iter().any(|known| !known.starts_with('<') && is_known(name, known));
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(move |(name, _)| !is_named(name))
     }
 
     /// The parameters whose names begin with `head`: the rest of each name, and its value.
@@ -103,6 +107,14 @@ impl Parameters {
     pub fn cursor_if_given<T: FromStr>(&self, history: CursorOrigin, list: List) -> Result<Option<T>, Problem> {
         let position = |text| history.position(text, list).map_err(|problem| problem.at("cursor"));
         self.get("cursor").map(position).transpose()
+    }
+}
+
+/// Whether a name is this parameter. `metadata.<key>` stands for every key, and `<entity>` for every name.
+fn is_known(name: &str, known: &str) -> bool {
+    match known.split_once('<') {
+        Some((head, _)) => name.starts_with(head),
+        None => name == known,
     }
 }
 

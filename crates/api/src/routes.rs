@@ -16,6 +16,7 @@ use crate::packed;
 use crate::responses::Page;
 use crate::scope::Scope;
 
+pub(crate) use parameters::ENTITY;
 pub use table::{METRICS_MEDIA_TYPES, ROUTES};
 
 /// The largest JSON body: 64 KiB.

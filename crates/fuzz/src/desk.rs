@@ -10,13 +10,16 @@ use api::{CursorOrigin, Operation, Problem};
 use edge::{
     Body, Call as Asked, Edge, Head, Installation, Installed, Installer, Sources, StatementPage, Wanted, WithState,
 };
-use engine::{Answered, Applied, CreatePayment, Engine, Entry, Fact, NewPayment, Page, PolicyActivated, Request};
+use engine::{
+    Answered, Applied, CreatePayment, Engine, Entry, Fact, NewPayment, Page, PastPayment, PaymentReply,
+    PolicyActivated, Request,
+};
 use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{
-    AccountId, ActorId, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp, Token,
-    TransferId,
+    AccountId, ActorId, Digest, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId, Span, TenantId,
+    Timestamp, Token, TransferId,
 };
 
 use crate::history;
@@ -227,8 +230,20 @@ impl Sources for Room {
         edge::install(self, by, &bundle, Arc::new(policy)).await
     }
 
-    async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Problem> {
-        Ok(self.find(seq))
+    async fn payment(&self, id: PaymentId) -> Result<Option<PaymentReply>, Problem> {
+        let mut found: Option<PastPayment> = None;
+        for entry in past().entries.iter().chain(&self.state().made) {
+            match &mut found {
+                Some(found) => drop(found.follow(entry)),
+                None => found = PastPayment::new(entry).filter(|found| found.payment.id == id),
+            }
+        }
+        Ok(found.map(|found| found.reply(edge::Past::now(self))))
+    }
+
+    async fn decision(&self, id: PaymentId) -> Result<Option<Entry>, Problem> {
+        let decides = |entry: &&Entry| matches!(&entry.fact, Fact::PaymentDecided(decided) if decided.payment == id);
+        Ok(past().entries.iter().chain(&self.state().made).find(decides).cloned())
     }
 
     async fn in_context(&self, entry: Entry) -> Result<EntryInContext, Problem> {

@@ -3,17 +3,20 @@
 use std::collections::BTreeSet;
 
 use engine::{
-    AccountName, Cause, Command, CreatePayment, Dry, Engine, Entry, Fact, NewPayment, Portion, Request, Verb,
-    WritesClosed, query,
+    AccountName, Cause, Command, CreatePayment, Dry, Engine, Entry, Fact, NewPayment, PastPayment, Portion, Request,
+    Verb, WritesClosed, query,
 };
 use ledger::TransferKey;
 use policy::AttributeValue;
 use types::{ActorId, Amount, Digest, PaymentId, RequestId, Seq, Timestamp};
 
+use journal::ContextSource as _;
+
 use crate::Rng;
+use crate::edge::{Failure, Shared};
 use crate::model::{Model, Step, ensure};
 use crate::policies;
-use crate::process::{DecidedBatch, TENANT};
+use crate::process::{DecidedBatch, LookedUp, TENANT};
 
 /// A broken rule, and how to reproduce it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +96,33 @@ impl Checker {
             self.told(entry.header.seq);
         }
         Ok(())
+    }
+
+    /// Checks a payment that a client looked up: it is as the entries up to that moment left it, and all of them are durable.
+    pub(crate) fn looked_up(&mut self, looked_up: &LookedUp, shared: &Shared) -> Result<(), String> {
+        let LookedUp { payment, through, result } = looked_up;
+        let mut expected: Option<PastPayment> = None;
+        for entry in self.decided.iter().take_while(|entry| entry.header.seq <= *through) {
+            match &mut expected {
+                Some(expected) => drop(expected.follow(entry)),
+                None => expected = PastPayment::new(entry).filter(|found| found.payment.id == *payment),
+            }
+        }
+        self.told(*through);
+        let expected = expected.map(|expected| {
+            let reply = expected.reply(shared.now());
+            let shown = api::decisions::Payment::new(&reply.payment, reply.decided.as_deref(), &shared.assets());
+            let shown = shown.map_err(|unknown| unknown.what().to_owned())?.with_metadata(&reply.metadata);
+            serde_json::to_value(&shown).map_err(|error| error.to_string())
+        });
+        let same = match (expected.transpose()?, result) {
+            (None, Err(Failure::Problem(problem))) => problem.code().as_str() == "payment_not_found",
+            (Some(expected), Ok(edge::Response { body: edge::Body::Json(bytes), .. })) => {
+                serde_json::from_slice::<serde_json::Value>(bytes).is_ok_and(|shown| shown == expected)
+            }
+            (_, _) => false,
+        };
+        ensure(same, "SIM-8", || format!("payment {payment} as of entry {through} was shown as {result:?}"))
     }
 
     fn same(&self, entry: &Entry) -> Result<(), String> {
