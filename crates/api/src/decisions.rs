@@ -297,9 +297,9 @@ pub struct Decision {
     sequence: u64,
 }
 
-/// A feature at the moment of a decision: its value, or why the value is missing.
+/// A feature at one moment: its value, or why the value is missing.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-struct Feature {
+pub(crate) struct Feature {
     /// The name of the feature in the policy.
     name: String,
     /// A number, a boolean or a string; null if the value is missing.
@@ -308,6 +308,13 @@ struct Feature {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "window_truncated")]
     missing: Option<&'static str>,
+}
+
+impl Feature {
+    pub(crate) fn new(name: String, value: &FeatureValue) -> Self {
+        let missing = if let FeatureValue::Missing(reason) = value { Some(reason.as_str()) } else { None };
+        Self { name, value: feature_json(value), missing }
+    }
 }
 
 /// The output of a model.
@@ -365,11 +372,7 @@ impl Decision {
             let description = rule.map(|rule| rule.description.clone()).filter(|text| !text.is_empty());
             Reason { description, ..reason.into() }
         };
-        let feature = |(number, value): &(u16, FeatureValue)| Feature {
-            name: name_of(&names.features, *number),
-            value: feature_json(value),
-            missing: if let FeatureValue::Missing(reason) = value { Some(reason.as_str()) } else { None },
-        };
+        let feature = |(number, value): &(u16, FeatureValue)| Feature::new(name_of(&names.features, *number), value);
         let model = |(number, probability): &(u16, Option<f64>)| {
             let spec = compiled.and_then(|policy| policy.models().get(usize::from(*number)));
             ModelOutput {

@@ -137,17 +137,18 @@ fn undecodable(what: &str, text: &str) -> Problem {
     Problem::new(ErrorCode::InvalidParameter, detail)
 }
 
-/// The decoded segment of a path at the place where its template has a name in braces; empty if the template has none. A
+/// The decoded segments of a path at the places where its template has names in braces. A
 /// segment and its percent-encoded form name the same thing (RFC 3986, section 6.2.2.2), and generated clients encode.
 ///
 /// # Errors
 /// Fails if the segment cannot be decoded.
-pub fn path_segment(template: &str, path: &str) -> Result<String, Problem> {
-    let mut segments = template.split('/').zip(path.split('/'));
-    let Some((_, segment)) = segments.find(|(name, _)| name.starts_with('{')) else { return Ok(String::new()) };
-    // A plus sign is itself: only forms use it for a space.
-    let decoded = decode(&segment.replace('+', "%2B"));
-    decoded.ok_or_else(|| undecodable("the path", segment).at("id"))
+pub fn path_segments(template: &str, path: &str) -> Result<Vec<String>, Problem> {
+    let segments = template.split('/').zip(path.split('/')).filter(|(name, _)| name.starts_with('{'));
+    let decoded = segments.map(|(_, segment)| {
+        // A plus sign is itself: only forms use it for a space.
+        decode(&segment.replace('+', "%2B")).ok_or_else(|| undecodable("the path", segment).at("id"))
+    });
+    decoded.collect()
 }
 
 /// Decodes percent-encoding; `+` is a space, as in HTML forms.

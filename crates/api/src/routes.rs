@@ -114,6 +114,8 @@ pub enum Operation {
     /// Decides a batch of payments, sent as JSON.
     CreatePaymentBatch,
     ListPayments,
+    /// What is known about an entity, such as a customer.
+    GetEntity,
     GetPayment,
     GetDecision,
     /// The decrypted personal data of a payment.
@@ -354,6 +356,7 @@ impl Operation {
             Self::ListPayments => "listPayments",
             Self::GetPayment => "getPayment",
             Self::GetDecision => "getDecision",
+            Self::GetEntity => "getEntity",
             Self::GetPersonalData => "getPersonalData",
             Self::ChangePayment(Verb::Approve) => "approvePayment",
             Self::ChangePayment(Verb::Decline) => "declinePayment",

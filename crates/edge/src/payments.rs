@@ -7,12 +7,12 @@ use api::decisions::{Decision, Payment};
 use api::payments::{ParsedPayment, PaymentRequest};
 use api::requests::{self, Parsed};
 use api::responses::{Label, Page, Unknown};
-use api::{EntityNamed, ErrorCode, List, PaymentFilter, Problem};
+use api::{Entity, EntityNamed, ErrorCode, List, PaymentFilter, Problem};
 use engine::{
     ChangePayment, CreatePayment, Entry, Fact, NewPayment, PaymentDecided, PaymentReply, Refusal, Verb, query,
 };
 use journal::EntryInContext;
-use types::{Digest, Name, PaymentId, Seq, Token};
+use types::{Digest, Name, PaymentId, Seq, Token, shorten};
 use vault::Keys as _;
 
 use crate::answer::{Edge, Handled, refused};
@@ -92,6 +92,26 @@ pub(crate) async fn list<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Han
     let items = edge.show(show)?;
     let next_cursor = page.next.map(|seq| history.cursor(List::Payments, seq.get()));
     Ok(Response::found(&Page { items, next_cursor }))
+}
+
+/// Shows an entity, such as a customer, with its newest payments.
+pub(crate) async fn entity<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let (kind, key) = (call.head.path_part(0), call.head.path_part(1));
+    let limit = call.parameters().limit()?;
+    let policy = edge.sources.policy();
+    let named = EntityNamed::of(policy.as_deref(), kind, key).ok_or_else(|| {
+        let kinds: Vec<&str> =
+            policy.iter().flat_map(|policy| policy.entities()).map(|one| one.name.as_str()).collect();
+        let detail =
+            format!("found `{}`, expected an entity of the active policy: {}", shorten(kind), kinds.join(", "));
+        Problem::new(ErrorCode::EntityNotFound, detail)
+    })?;
+    let absent = || Problem::new(ErrorCode::EntityNotFound, format!("no payment names this {}", named.kind));
+    let token = edge.known_token(&named).ok_or_else(absent)?;
+    let totals = edge.sources.entity(token, limit, edge.sources.now()).await?;
+    let features = edge.ask_unnamed(call, query::Features(named.kind.clone(), token)).await?;
+    let shown = edge.show(|assets| Entity::new(&named.kind, &totals, &features, assets))?;
+    Ok(Response::found(&shown.ok_or_else(absent)?))
 }
 
 pub(crate) async fn get_decision<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use api::past::{Instant, Sums, TransferFilter};
-use api::{CursorOrigin, PaymentFilter, Problem};
+use api::{CursorOrigin, EntityTotals, PaymentFilter, Problem};
 use engine::{Answered, Entry, Operation, Page, Payment, PaymentReply};
 use journal::EntryInContext;
 use ledger::{Account, Assets, PendingState, Transfer};
@@ -139,6 +139,14 @@ pub trait Past: Sources {
         wanted: PaymentsWanted,
         at: Timestamp,
     ) -> impl Future<Output = Result<Page<Payment, Seq>, Self::Failure>> + Send;
+
+    /// Counts the payments of an entity, as they are at `at`, and returns the newest `limit` of them.
+    fn entity(
+        &self,
+        entity: Token,
+        limit: usize,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<EntityTotals, Self::Failure>> + Send;
 
     /// Returns the sums over the accounts of a ledger at an instant.
     fn totals_at(&self, ledger: LedgerId, at: Timestamp) -> impl Future<Output = Result<Sums, Self::Failure>> + Send;

@@ -416,7 +416,10 @@ mod tests {
     #[test]
     fn the_hash_never_changes() {
         let terms = [Term::of_type("card"), Term::of_metadata("tier", "\"gold\""), Term::of_ledger(LedgerId::new(7))];
-        assert_eq!(terms.map(|term| term.0), [2_370_200_291_034_354_075, 16_593_695_260_883_083_524, 7_067_492_114_069_250_496]);
+        assert_eq!(
+            terms.map(|term| term.0),
+            [2_370_200_291_034_354_075, 16_593_695_260_883_083_524, 7_067_492_114_069_250_496]
+        );
     }
 
     #[test]

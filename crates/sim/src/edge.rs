@@ -394,6 +394,7 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
         Reply::Ledgers(_)
         | Reply::Made(_)
         | Reply::Cancelled(_)
+        | Reply::Features(_)
         | Reply::TransferIds(_)
         | Reply::PendingStates(_)
         | Reply::AccountsOpened(_)

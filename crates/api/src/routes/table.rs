@@ -11,6 +11,7 @@ use super::parameters::{
 use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_proofs, page, shape};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
+use crate::entities::Entity;
 use crate::events::EventPage;
 use crate::imports::{Import, ImportBody};
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
@@ -381,6 +382,14 @@ pub const ROUTES: &[Route] = &[
         ],
         page::<Payment>(),
         "List payments that meet all given conditions, in the order they were decided",
+    ),
+    list(
+        Operation::GetEntity,
+        "/v1/entities/{entity}/{key}",
+        Scope::PAYMENTS_READ,
+        &[LIMIT],
+        shape::<Entity>(),
+        "Show an entity of the active policy, such as a customer: its payments, their decisions and labels, and its features now",
     ),
     shown(Operation::GetPayment, "/v1/payments/{id}", Scope::PAYMENTS_READ, shape::<Payment>(), "Look up a payment"),
     get(

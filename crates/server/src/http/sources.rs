@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Problem;
 use api::past::{Clock, Instant, Sums, TransferFilter};
+use api::{EntityTotals, Problem};
 use datadir::KeyStore;
 use disk::Directory;
 use edge::{Installed, Installer, Past, PaymentsWanted, Sources, StatementPage, Wanted, WithState};
@@ -13,7 +13,7 @@ use engine::{Answered, Entry, Operation, Page, Payment, PaymentReply};
 use journal::EntryInContext;
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
-use types::{AccountId, ActorId, LedgerId, PaymentId, RequestId, Seq, Timestamp, TransferId};
+use types::{AccountId, ActorId, LedgerId, PaymentId, RequestId, Seq, Timestamp, Token, TransferId};
 
 use crate::http::failure::{Failure, internal};
 use crate::past::fits;
@@ -135,6 +135,10 @@ impl Past for Running {
 
     async fn payments(&self, wanted: PaymentsWanted, at: Timestamp) -> Result<Page<Payment, Seq>, Failure> {
         Ok(self.0.past(move |history| history.payments(&wanted, at)).await?)
+    }
+
+    async fn entity(&self, entity: Token, limit: usize, at: Timestamp) -> Result<EntityTotals, Failure> {
+        Ok(self.0.past(move |history| history.entity(entity, limit, at)).await?)
     }
 
     async fn totals_at(&self, ledger: LedgerId, at: Timestamp) -> Result<Sums, Failure> {

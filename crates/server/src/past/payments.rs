@@ -1,9 +1,10 @@
 //! Lists of payments. The index finds candidates by their terms; each is read from its entries and checked.
 
-use api::PaymentFilter;
+use api::{EntityTotals, PaymentFilter};
 use edge::PaymentsWanted;
 use engine::{Page, PastPayment, Payment, PlainValue};
 use index::{Candidate, Term};
+use journal::Position;
 use types::{Amount, Seq, Span, Timestamp, Token};
 
 use super::{PastError, PastReader};
@@ -47,15 +48,13 @@ impl PastReader<'_> {
                 Candidate::At(..) if items.len() >= *limit || examined >= EXAMINED_MAX => break last,
                 Candidate::Tired(seq) => break Some(if filter.reversed { seq.next() } else { before(seq) }),
                 Candidate::At(seq, position) => {
-                    self.go_on()?;
                     examined += 1;
                     last = Some(seq);
-                    let PastPayment { payment, decided, metadata } = self.index.payment_decided_at(position)?;
-                    let payment = payment.as_of(at);
-                    let has = |token: &Token| {
-                        decided.attributes.iter().any(|(_, value)| *value == PlainValue::Entity(*token))
+                    let Some(PastPayment { payment, decided, metadata }) = self.payment_of(position, entities)? else {
+                        continue;
                     };
-                    if filter.fits(&payment, &decided, &metadata) && entities.iter().all(has) {
+                    let payment = payment.as_of(at);
+                    if filter.fits(&payment, &decided, &metadata) {
                         items.push(payment);
                     }
                 }
@@ -69,6 +68,61 @@ impl PastReader<'_> {
             });
         }
         Ok(Page { items, next })
+    }
+
+    /// Counts the payments of an entity, as they are at `at`: all of them, or the newest.
+    ///
+    /// # Errors
+    /// If a read fails.
+    pub fn entity(&mut self, entity: Token, limit: usize, at: Timestamp) -> Result<EntityTotals, PastError> {
+        let mut totals = EntityTotals::default();
+        let mut search = index::PaymentsWanted {
+            conditions: vec![vec![Term::of_entity(entity)]],
+            reversed: true,
+            ..index::PaymentsWanted::default()
+        };
+        let mut newest = self.index.find_payments(&search);
+        let mut steps = STEPS_MAX;
+        while totals.payments < EXAMINED_MAX as u64 {
+            let position = match newest.next(&mut steps)? {
+                Candidate::At(_, position) => position,
+                Candidate::Tired(_) => break,
+                Candidate::End => {
+                    totals.complete = true;
+                    break;
+                }
+            };
+            let Some(PastPayment { payment, .. }) = self.payment_of(position, &[entity])? else { continue };
+            let (first, last) = totals.seen.unwrap_or((payment.decided_at, payment.decided_at));
+            totals.seen = Some((payment.decided_at.min(first), last));
+            totals.payments += 1;
+            *totals.decisions.entry(payment.verdict.name()).or_default() += 1;
+            if let Some(label) = &payment.label {
+                *totals.labels.entry(label.name.clone()).or_default() += 1;
+            }
+            if totals.newest.len() < limit {
+                totals.newest.push(payment.as_of(at));
+            }
+        }
+        search.reversed = false;
+        let mut oldest = self.index.find_payments(&search);
+        while let (false, Some((first, _))) = (totals.complete, &mut totals.seen) {
+            let Candidate::At(_, position) = oldest.next(&mut steps)? else { break };
+            if let Some(PastPayment { payment, .. }) = self.payment_of(position, &[entity])? {
+                *first = payment.decided_at;
+                break;
+            }
+        }
+        Ok(totals)
+    }
+
+    /// Reads the payment that the entry at `position` decided, if it names all these entities.
+    fn payment_of(&self, position: Position, entities: &[Token]) -> Result<Option<PastPayment>, PastError> {
+        self.go_on()?;
+        let found = self.index.payment_decided_at(position)?;
+        let has =
+            |token: &Token| found.decided.attributes.iter().any(|(_, value)| *value == PlainValue::Entity(*token));
+        Ok(entities.iter().all(has).then_some(found))
     }
 
     /// The first and the last entry that decided payments within the times of a filter.
