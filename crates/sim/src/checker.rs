@@ -1,16 +1,16 @@
 //! Checks every batch with the model, and checks after each start that no acknowledged entry was lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
     AccountName, Cause, Command, CreatePayment, Dry, Engine, Entry, Fact, NewPayment, PastPayment, Portion, Request,
     Verb, WritesClosed, query,
 };
+use index::{Candidate, Index, PaymentsWanted, Term};
+use journal::ContextSource as _;
 use ledger::TransferKey;
 use policy::AttributeValue;
 use types::{ActorId, Amount, Digest, PaymentId, RequestId, Seq, Timestamp};
-
-use journal::ContextSource as _;
 
 use crate::Rng;
 use crate::edge::{Failure, Shared};
@@ -43,6 +43,15 @@ pub(crate) struct Checker {
     pub(crate) lost: Option<Entry>,
     /// The kinds of entries, the payment statuses, and the parts of payments that occurred.
     pub(crate) kinds: BTreeSet<&'static str>,
+}
+
+/// What a search may find.
+#[derive(Debug, Default)]
+struct Found {
+    /// The entry that decided the payment.
+    seq: Seq,
+    terms: Vec<Term>,
+    is_open: bool,
 }
 
 /// Maximum number of customers whose features are computed after a start.
@@ -123,6 +132,43 @@ impl Checker {
             (_, _) => false,
         };
         ensure(same, "SIM-8", || format!("payment {payment} as of entry {through} was shown as {result:?}"))
+    }
+
+    /// Checks SIM-10: a search of the index by the terms of a payment finds exactly the payments that have or had them, in order.
+    /// What is searched for depends on the last entry alone, so that it does not change the run.
+    ///
+    /// # Errors
+    /// If the index cannot be read. The inner error is a broken rule.
+    pub(crate) fn search(&self, index: &Index, through: Seq) -> Result<Result<(), String>, index::Fault> {
+        let mut payments: BTreeMap<PaymentId, Found> = BTreeMap::new();
+        for entry in self.decided.iter().take_while(|entry| entry.header.seq <= through) {
+            let Some(id) = entry.fact.payment() else { continue };
+            let found = payments.entry(id).or_insert_with(|| Found { seq: entry.header.seq, ..Found::default() });
+            Term::of_entry(entry, |term| found.terms.push(term));
+            match &entry.fact {
+                Fact::PaymentDecided(decided) => found.is_open = decided.status.is_open(),
+                Fact::PaymentChanged(changed) => found.is_open = changed.status.is_open(),
+                _ => {}
+            }
+        }
+        let mut rng = Rng::new(through.get());
+        let Some(one) = payments.values().nth(rng.place(payments.len().max(1))) else { return Ok(Ok(())) };
+        let terms: Vec<Term> = (0..rng.below(4)).map(|_| *rng.pick(&one.terms)).collect();
+        let (open, reversed) = (rng.percent(30), rng.percent(50));
+        let fits = |found: &&Found| (found.is_open || !open) && terms.iter().all(|term| found.terms.contains(term));
+        let mut expected: Vec<Seq> = payments.values().filter(fits).map(|found| found.seq).collect();
+        expected.sort_unstable();
+        if reversed {
+            expected.reverse();
+        }
+        let conditions = terms.iter().map(|term| vec![*term]).collect();
+        let wanted = PaymentsWanted { conditions, open, reversed, ..PaymentsWanted::default() };
+        let mut search = index.find_payments(&wanted);
+        let (mut told, mut steps) = (Vec::new(), usize::MAX);
+        while let Candidate::At(seq, _) = search.next(&mut steps)? {
+            told.push(seq);
+        }
+        Ok(ensure(told == expected, "SIM-10", || format!("{wanted:?} found {told:?}, expected {expected:?}")))
     }
 
     fn same(&self, entry: &Entry) -> Result<(), String> {

@@ -364,6 +364,12 @@ impl World {
         if !is_excused {
             self.checker.looked_up(looked_up, &process.shared)?;
         }
+        match self.checker.search(&process.shared.index, looked_up.through) {
+            Ok(checked) => checked?,
+            Err(index::Fault::Io { .. }) => {}
+            Err(_) if self.bad_index => {}
+            Err(fault) => return Err(format!("SIM-10: {fault}")),
+        }
         self.replies.send(self.passed, number, &mut self.rng);
         Ok(())
     }

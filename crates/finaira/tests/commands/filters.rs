@@ -86,15 +86,15 @@ fn pages(client: &Client, query: &str, limit: usize) -> Vec<Value> {
     }
 }
 
-type Condition<'a> = (String, Box<dyn Fn(&Value, &Known) -> bool + 'a>);
+type Fits = Box<dyn Fn(&Value, &Known) -> bool>;
 
 fn check_all(client: &Client, known: &BTreeMap<u128, Known>) {
     let all = pages(client, "", 1_000);
     assert_eq!(all.len(), known.len());
     let amount = |item: &Value| item["amount"].as_str().and_then(|text| text.parse::<u64>().ok()).expect("an amount");
     let middle = all[all.len() / 2]["decided_at"].as_str().expect("a time").to_owned();
-    let mut conditions: Vec<Condition<'_>> = Vec::new();
-    let mut add = |query: String, fits: Box<dyn Fn(&Value, &Known) -> bool>| conditions.push((query, fits));
+    let mut conditions: Vec<(String, Fits)> = Vec::new();
+    let mut add = |query: String, fits: Fits| conditions.push((query, fits));
     for status in ["posted", "held", "in_review", "declined", "refused", "voided", "expired", "refunded"] {
         add(format!("status={status}"), Box::new(move |item, _| item["status"] == status));
     }
