@@ -8,6 +8,7 @@ use types::{Seq, Timestamp};
 
 use crate::fault::Fault;
 use crate::index::Index;
+use crate::log::Log;
 use crate::payments;
 use crate::terms::{Order, Term, TermList};
 use crate::view::{Shared, View};
@@ -37,6 +38,7 @@ impl Default for PaymentsWanted {
 pub struct PaymentsFound {
     view: View,
     shared: Arc<Shared>,
+    log: Arc<dyn Log>,
     lists: Vec<TermList>,
     open: bool,
     order: Order,
@@ -92,6 +94,19 @@ impl PaymentsFound {
         Ok(Candidate::End)
     }
 
+    /// Reads a candidate, as the entries left it that were published when the search began.
+    ///
+    /// # Errors
+    /// Fails if the index or the log cannot be read.
+    pub fn read(&self, position: Position) -> Result<PastPayment, Fault> {
+        let decided = self.log.entry_at(position)?;
+        let other = || journal::Fault::damaged_at(position, decided.header.seq, "the entry decided no payment");
+        let mut payment = PastPayment::new(&decided).ok_or_else(other)?;
+        let changes = payments::changes_of(&self.view, payment.payment.id, decided.header.seq, position)?;
+        payments::follow(&*self.log, &mut payment, &changes)?;
+        Ok(payment)
+    }
+
     /// `at`, if all lists contain it; otherwise an entry behind it before which no payment is in all lists, or `None` if there is
     /// none.
     fn agreed(&mut self, at: u64, steps: &mut usize) -> Result<Option<u64>, Fault> {
@@ -121,7 +136,8 @@ impl Index {
         let (first, last) = (wanted.within.0.get(), wanted.within.1.get().min(MOST));
         let (next, end) = if wanted.reversed { (last, first) } else { (first, last) };
         let next = Some(next).filter(|_| first <= last);
-        PaymentsFound { view, shared: Arc::clone(&self.shared), lists, open: wanted.open, order, next, end }
+        let (shared, log) = (Arc::clone(&self.shared), Arc::clone(&self.log));
+        PaymentsFound { view, shared, log, lists, open: wanted.open, order, next, end }
     }
 
     /// An entry such that exactly the payments that it or a later entry decided were decided at `at` or later. Reads about twenty
@@ -157,19 +173,6 @@ impl Index {
             }
         }
         Ok(Seq::new(low))
-    }
-
-    /// Reads the payment that the entry at `position` decided, as the entries that were published left it.
-    ///
-    /// # Errors
-    /// Fails if the index or the log cannot be read.
-    pub fn payment_decided_at(&self, position: Position) -> Result<PastPayment, Fault> {
-        let decided = self.log.entry_at(position)?;
-        let other = || journal::Fault::damaged_at(position, decided.header.seq, "the entry decided no payment");
-        let mut payment = PastPayment::new(&decided).ok_or_else(other)?;
-        let found = self.payment(payment.payment.id)?.ok_or_else(other)?;
-        payments::follow(&*self.log, &mut payment, &found.changes)?;
-        Ok(payment)
     }
 }
 

@@ -122,9 +122,10 @@ impl Index {
     /// Makes events visible to queries. Their entries must be durable, and come in the order of the log.
     pub fn publish(&self, mut batch: IndexUpdate) {
         if !batch.is_empty() {
-            batch.payments.sort_terms();
+            let open = batch.payments.opened_and_closed();
+            batch.payments.sort();
             let mut state = self.shared.lock();
-            batch.payments.keep_open(&mut state.open_payments);
+            open.keep(&mut state.open_payments);
             state.view.publish(batch);
         }
     }

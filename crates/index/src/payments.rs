@@ -51,13 +51,12 @@ impl Row for PlaceRow {
     }
 }
 
-/// What a batch of events did to payments.
+/// What a batch of events did to payments. Once it is published, the rows are sorted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PaymentUpdates {
     decided: Vec<KeyRow>,
     places: Vec<PlaceRow>,
     changes: Vec<KeyRow>,
-    /// In order.
     terms: Vec<TermRow>,
     /// The entries that decided the payments that it closes, until the batch is published.
     closed: Vec<u64>,
@@ -81,16 +80,30 @@ impl PaymentUpdates {
         self.places.extend_from_slice(&other.places);
         self.changes.extend_from_slice(&other.changes);
         self.terms.extend_from_slice(&other.terms);
-        self.sort_terms();
+        self.sort();
     }
 
     pub(crate) fn add_term(&mut self, term: Term, decided: Seq) {
         self.terms.push(TermRow::new(term, decided));
     }
 
-    /// Sorts the terms. A stable sort takes little time if only a few rows follow many sorted ones.
-    pub(crate) fn sort_terms(&mut self) {
+    /// Sorts the rows, for searches. A stable sort takes little time if only a few rows follow many sorted ones.
+    pub(crate) fn sort(&mut self) {
+        self.decided.sort_by_key(|row| row.id);
+        self.changes.sort_by_key(|row| (row.id, row.number()));
         self.terms.sort();
+    }
+
+    /// The entry that decided a payment, if it did so in this batch.
+    fn decision_of(&self, id: u128) -> Option<Position> {
+        let found = self.decided.binary_search_by_key(&id, |row| row.id).ok()?;
+        self.decided.get(found).copied().map(position)
+    }
+
+    /// The entries of this batch that changed a payment, in order.
+    fn changes_of(&self, id: u128) -> impl Iterator<Item = Position> {
+        let first = self.changes.partition_point(|row| row.id < id);
+        self.changes[first..].iter().take_while(move |row| row.id == id).copied().map(position)
     }
 
     pub(crate) fn has_term(&self, term: u64) -> bool {
@@ -102,11 +115,26 @@ impl PaymentUpdates {
         terms::seek_in(&self.terms, key, order)
     }
 
-    /// Keeps the set of open payments, by the entries that decided them, up to date.
-    pub(crate) fn keep_open(&mut self, open: &mut BTreeSet<u64>) {
-        let is_open = |(row, _): &(&KeyRow, _)| row.tag() == OPEN;
-        open.extend(self.decided.iter().zip(&self.places).filter(is_open).map(|(_, place)| place.seq.0));
-        for seq in std::mem::take(&mut self.closed) {
+    /// The entries that decided payments that are open, and those of payments that it closes. The rows are not sorted yet.
+    pub(crate) fn opened_and_closed(&mut self) -> OpenedAndClosed {
+        let is_open = |(row, _): &(&KeyRow, &PlaceRow)| row.tag() == OPEN;
+        let opened = self.decided.iter().zip(&self.places).filter(is_open).map(|(_, place)| place.seq.0);
+        OpenedAndClosed { opened: opened.collect(), closed: std::mem::take(&mut self.closed) }
+    }
+}
+
+/// What a batch does to the set of open payments.
+#[derive(Debug)]
+pub(crate) struct OpenedAndClosed {
+    opened: Vec<u64>,
+    closed: Vec<u64>,
+}
+
+impl OpenedAndClosed {
+    /// Keeps the set up to date. A payment may be opened and closed in one batch, and is never opened again.
+    pub(crate) fn keep(self, open: &mut BTreeSet<u64>) {
+        open.extend(self.opened);
+        for seq in self.closed {
             open.remove(&seq);
         }
     }
@@ -252,6 +280,19 @@ fn other(position: Position) -> journal::Fault {
     journal::Fault::damaged_at(position, Seq::ZERO, "the entry is not about the payment")
 }
 
+/// The entries that changed the payment with this id, which the entry `seq` at `decided` decided, in order.
+pub(crate) fn changes_of(view: &View, id: PaymentId, seq: Seq, decided: Position) -> Result<Vec<Position>, Fault> {
+    let mut changes = Vec::new();
+    let ended = view.runs.partition_point(|listed| listed.run.end().end().last < seq);
+    for listed in &view.runs[ended..] {
+        changes.extend(listed.run.payments.changes.find_all(id.get())?.into_iter().map(position));
+    }
+    for batch in view.batches().filter(|batch| batch.extent.last >= decided.get()) {
+        changes.extend(batch.payments.changes_of(id.get()));
+    }
+    Ok(changes)
+}
+
 /// The first payment in order, from the entry `from` on: the entry that decided it, and its position.
 pub(crate) fn place_from(view: &View, from: u64, order: Order) -> Result<Option<(u64, Position)>, Fault> {
     let of_batch = |batch: &Arc<IndexUpdate>| {
@@ -304,8 +345,8 @@ impl Index {
         let mut changes = Vec::new();
         let mut decided = None;
         for batch in view.batches().map(|batch| &batch.payments) {
-            decided = decided.or(batch.decided.iter().find(|row| row.id == id.get()).copied().map(position));
-            changes.extend(batch.changes.iter().filter(|row| row.id == id.get()).copied().map(position));
+            decided = decided.or_else(|| batch.decision_of(id.get()));
+            changes.extend(batch.changes_of(id.get()));
         }
         if let Some(decided) = decided {
             return Ok(Some(PaymentFound { decided, changes }));

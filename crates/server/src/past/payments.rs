@@ -3,7 +3,7 @@
 use api::{EntityTotals, PaymentFilter};
 use edge::PaymentsWanted;
 use engine::{Page, PastPayment, Payment, PlainValue};
-use index::{Candidate, Term};
+use index::{Candidate, PaymentsFound, Term};
 use journal::Position;
 use types::{Amount, Seq, Span, Timestamp, Token};
 
@@ -50,7 +50,9 @@ impl PastReader<'_> {
                 Candidate::At(seq, position) => {
                     examined += 1;
                     last = Some(seq);
-                    let Some(PastPayment { payment, decided, metadata }) = self.payment_of(position, entities)? else {
+                    let Some(PastPayment { payment, decided, metadata }) =
+                        self.payment_of(&found, position, entities)?
+                    else {
                         continue;
                     };
                     let payment = payment.as_of(at);
@@ -92,7 +94,7 @@ impl PastReader<'_> {
                     break;
                 }
             };
-            let Some(PastPayment { payment, .. }) = self.payment_of(position, &[entity])? else { continue };
+            let Some(PastPayment { payment, .. }) = self.payment_of(&newest, position, &[entity])? else { continue };
             let (first, last) = totals.seen.unwrap_or((payment.decided_at, payment.decided_at));
             totals.seen = Some((payment.decided_at.min(first), last));
             totals.payments += 1;
@@ -108,7 +110,7 @@ impl PastReader<'_> {
         let mut oldest = self.index.find_payments(&search);
         while let (false, Some((first, _))) = (totals.complete, &mut totals.seen) {
             let Candidate::At(_, position) = oldest.next(&mut steps)? else { break };
-            if let Some(PastPayment { payment, .. }) = self.payment_of(position, &[entity])? {
+            if let Some(PastPayment { payment, .. }) = self.payment_of(&oldest, position, &[entity])? {
                 *first = payment.decided_at;
                 break;
             }
@@ -117,9 +119,14 @@ impl PastReader<'_> {
     }
 
     /// Reads the payment that the entry at `position` decided, if it names all these entities.
-    fn payment_of(&self, position: Position, entities: &[Token]) -> Result<Option<PastPayment>, PastError> {
+    fn payment_of(
+        &self,
+        search: &PaymentsFound,
+        position: Position,
+        entities: &[Token],
+    ) -> Result<Option<PastPayment>, PastError> {
         self.go_on()?;
-        let found = self.index.payment_decided_at(position)?;
+        let found = search.read(position)?;
         let has =
             |token: &Token| found.decided.attributes.iter().any(|(_, value)| *value == PlainValue::Entity(*token));
         Ok(entities.iter().all(has).then_some(found))
