@@ -59,9 +59,15 @@ struct State {
     made: Vec<Entry>,
 }
 
+static PAST: OnceLock<Past> = OnceLock::new();
+
+/// The entries of the past. There are none while it is being built.
+fn past_entries() -> &'static [Entry] {
+    PAST.get().map_or(&[], |past| &past.entries)
+}
+
 /// Returns the past, which is built once from requests of the API.
 pub(crate) fn past() -> &'static Past {
-    static PAST: OnceLock<Past> = OnceLock::new();
     PAST.get_or_init(|| {
         let bundle = fixtures::bundle(&history::policy());
         let policy = fixtures::compile(&bundle);
@@ -180,7 +186,7 @@ impl Room {
     fn find(&self, seq: Seq) -> Option<Entry> {
         let is_it = |entry: &&Entry| entry.header.seq == seq;
         let made = self.state().made.iter().find(is_it).cloned();
-        made.or_else(|| past().entries.iter().find(is_it).cloned())
+        made.or_else(|| past_entries().iter().find(is_it).cloned())
     }
 
     fn execute<O: engine::Operation>(&self, actor: ActorId, id: RequestId, operation: O) -> Answered<O> {
@@ -232,7 +238,7 @@ impl Sources for Room {
 
     async fn payment(&self, id: PaymentId) -> Result<Option<PaymentReply>, Problem> {
         let mut found: Option<PastPayment> = None;
-        for entry in past().entries.iter().chain(&self.state().made) {
+        for entry in past_entries().iter().chain(&self.state().made) {
             match &mut found {
                 Some(found) => drop(found.follow(entry)),
                 None => found = PastPayment::new(entry).filter(|found| found.payment.id == id),
@@ -243,7 +249,7 @@ impl Sources for Room {
 
     async fn decision(&self, id: PaymentId) -> Result<Option<Entry>, Problem> {
         let decides = |entry: &&Entry| matches!(&entry.fact, Fact::PaymentDecided(decided) if decided.payment == id);
-        Ok(past().entries.iter().chain(&self.state().made).find(decides).cloned())
+        Ok(past_entries().iter().chain(&self.state().made).find(decides).cloned())
     }
 
     async fn in_context(&self, entry: Entry) -> Result<EntryInContext, Problem> {

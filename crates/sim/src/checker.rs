@@ -145,10 +145,11 @@ impl Checker {
             let Some(id) = entry.fact.payment() else { continue };
             let found = payments.entry(id).or_insert_with(|| Found { seq: entry.header.seq, ..Found::default() });
             Term::of_entry(entry, |term| found.terms.push(term));
-            match &entry.fact {
-                Fact::PaymentDecided(decided) => found.is_open = decided.status.is_open(),
-                Fact::PaymentChanged(changed) => found.is_open = changed.status.is_open(),
-                _ => {}
+            if let Fact::PaymentDecided(decided) = &entry.fact {
+                found.is_open = decided.status.is_open();
+            }
+            if let Fact::PaymentChanged(changed) = &entry.fact {
+                found.is_open = changed.status.is_open();
             }
         }
         let mut rng = Rng::new(through.get());

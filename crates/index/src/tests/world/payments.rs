@@ -132,10 +132,9 @@ impl World {
 
     /// Random terms for an event that is about a payment.
     pub(super) fn terms_of(&mut self, event: IndexedFact) -> Option<(Seq, [Term; 3])> {
-        let (id, decided) = match event {
-            IndexedFact::Payment { id, seq, .. } => (id, seq),
-            IndexedFact::PaymentChanged { id, decided, .. } => (id, decided),
-            _ => return None,
+        let (IndexedFact::Payment { id, seq: decided, .. } | IndexedFact::PaymentChanged { id, decided, .. }) = event
+        else {
+            return None;
         };
         let few = TAGS[usize::try_from(self.below(4)).unwrap()];
         let rare = Term::of_ledger(LedgerId::new(u32::try_from(1 + self.below(40)).unwrap()));
@@ -212,10 +211,11 @@ const TAGS: [&str; 4] = ["night", "abroad", "first", "large"];
 pub(super) fn open_payments<'a>(events: impl Iterator<Item = &'a Happened>) -> BTreeSet<Seq> {
     let mut open = BTreeSet::new();
     for happened in events {
-        match happened.placed.event {
-            IndexedFact::Payment { seq, is_open: true, .. } => drop(open.insert(seq)),
-            IndexedFact::PaymentChanged { decided, closes: true, .. } => drop(open.remove(&decided)),
-            _ => {}
+        if let IndexedFact::Payment { seq, is_open: true, .. } = happened.placed.event {
+            open.insert(seq);
+        }
+        if let IndexedFact::PaymentChanged { decided, closes: true, .. } = happened.placed.event {
+            open.remove(&decided);
         }
     }
     open
