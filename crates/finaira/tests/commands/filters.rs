@@ -209,3 +209,40 @@ fn a_condition_that_is_unknown_or_invalid_is_named() {
         assert!(refused.text("detail").contains(named), "{query}: {refused:?}");
     }
 }
+
+/// More than the server examines for one page.
+const REFUNDED: u128 = 2_004;
+
+#[test]
+fn a_filter_that_would_scan_says_so() {
+    let (_data, _server, client) = first_start(&[]);
+    assert_eq!(client.activate(WALLET).status, 201);
+    std::thread::scope(|scope| {
+        for first in 1..=4 {
+            let client = client.clone();
+            scope.spawn(move || {
+                for id in (first..=REFUNDED).step_by(4) {
+                    let made = client.post("/v1/payments", &payment(id, "top_up", 7, &json!({"customer": "ann"})));
+                    assert_eq!(made.status, 201, "{made:?}");
+                    assert_eq!(client.verb(&id.to_string(), "refund", "once").status, 200);
+                }
+            });
+        }
+    });
+    // All of them were posted, and none is.
+    let refused = client.get("/v1/payments?status=posted&type=top_up");
+    assert_eq!((refused.status, refused.code()), (422, "filter_would_scan"), "{refused:?}");
+    assert!(refused.text("detail").contains("`status`, `type`"), "{refused:?}");
+    assert_eq!(client.get("/v1/payments?status=posted&customer=bob").body["items"], json!([]));
+    assert_eq!(pages(&client, "status=refunded", 1_000).len(), usize::try_from(REFUNDED).expect("small"));
+    // A payment behind them is found, from the other end at once and from here with a narrower period.
+    let last = client.post("/v1/payments", &payment(9_999, "top_up", 7, &json!({"customer": "ann"})));
+    let from = format!("/v1/payments?status=posted&min_timestamp={}", last.text("decided_at"));
+    for path in [from.as_str(), "/v1/payments?status=posted&reversed=true&limit=1"] {
+        let found = client.get(path);
+        assert_eq!(found.body["items"].as_array().map(Vec::len), Some(1), "{path}: {found:?}");
+    }
+    let entity = client.get("/v1/entities/customer/ann?limit=1");
+    assert_eq!((&entity.body["payments"], &entity.body["complete"]), (&json!(2_000), &json!(false)), "{entity:?}");
+    assert_eq!(entity.text("last_seen"), last.text("decided_at"));
+}
