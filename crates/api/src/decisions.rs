@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine::{AtDeadline, CaptureTerms, LegRefusal, PaymentDecided, PlainValue, PolicyActivated};
-use policy::{Effect, FeatureValue, Part, Verdict};
+use policy::{Effect, FeatureValue, Part};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use types::{Name, Seq, Timestamp};
@@ -100,7 +100,7 @@ impl Payment {
             refunded: payment.sums.refunded.to_string(),
             asset: assets.of(payment.ledger)?.to_string(),
             ledger: payment.ledger.get(),
-            verdict: verdict_name(payment.verdict),
+            verdict: payment.verdict.name(),
             score: payment.score,
             reasons: decided.map(|decided| decided.reasons.iter().map(Reason::from).collect()),
             tags: decided.map(|decided| decided.tags.clone()),
@@ -297,9 +297,9 @@ pub struct Decision {
     sequence: u64,
 }
 
-/// A feature at the moment of a decision: its value, or why the value is missing.
+/// A feature at one moment: its value, or why the value is missing.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-struct Feature {
+pub(crate) struct Feature {
     /// The name of the feature in the policy.
     name: String,
     /// A number, a boolean or a string; null if the value is missing.
@@ -308,6 +308,13 @@ struct Feature {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "window_truncated")]
     missing: Option<&'static str>,
+}
+
+impl Feature {
+    pub(crate) fn new(name: String, value: &FeatureValue) -> Self {
+        let missing = if let FeatureValue::Missing(reason) = value { Some(reason.as_str()) } else { None };
+        Self { name, value: feature_json(value), missing }
+    }
 }
 
 /// The output of a model.
@@ -365,11 +372,7 @@ impl Decision {
             let description = rule.map(|rule| rule.description.clone()).filter(|text| !text.is_empty());
             Reason { description, ..reason.into() }
         };
-        let feature = |(number, value): &(u16, FeatureValue)| Feature {
-            name: name_of(&names.features, *number),
-            value: feature_json(value),
-            missing: if let FeatureValue::Missing(reason) = value { Some(reason.as_str()) } else { None },
-        };
+        let feature = |(number, value): &(u16, FeatureValue)| Feature::new(name_of(&names.features, *number), value);
         let model = |(number, probability): &(u16, Option<f64>)| {
             let spec = compiled.and_then(|policy| policy.models().get(usize::from(*number)));
             ModelOutput {
@@ -380,7 +383,7 @@ impl Decision {
         };
         Self {
             payment: decided.payment.to_string(),
-            verdict: verdict_name(decided.verdict),
+            verdict: decided.verdict.name(),
             score: decided.score,
             reasons: decided.reasons.iter().map(describe).collect(),
             tags: decided.tags.clone(),
@@ -397,14 +400,6 @@ impl Decision {
             late: decided.late,
             sequence: at.seq.get(),
         }
-    }
-}
-
-pub(crate) const fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Approve => "approve",
-        Verdict::Review => "review",
-        Verdict::Decline => "decline",
     }
 }
 

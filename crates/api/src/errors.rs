@@ -68,6 +68,8 @@ errors! {
     TooMuchToAddUp = 422 "too_much_to_add_up" "the balances at this instant cannot be computed",
     /// A filter of the packed interface matches few of very many accounts.
     TooManyToExamine = 422 "too_many_to_examine" "the filter would examine too many accounts",
+    /// The filter of a list of payments matches few of very many candidates.
+    FilterWouldScan = 422 "filter_would_scan" "the filter would examine too many payments",
     IndexIncomplete = 503 "index_incomplete" "the index is still being built",
     MissingApiKey = 401 "missing_api_key" "the request has no API key",
     InvalidApiKey = 401 "invalid_api_key" "the API key is not valid",
@@ -78,6 +80,7 @@ errors! {
     AddressNotFound = 404 "address_not_found" "no account has this address",
     TransferNotFound = 404 "transfer_not_found" "the transfer does not exist",
     PaymentNotFound = 404 "payment_not_found" "the payment does not exist",
+    EntityNotFound = 404 "entity_not_found" "no payment names this entity",
     ImportNotFound = 404 "import_not_found" "the import does not exist",
     PrincipalNotFound = 404 "principal_not_found" "the principal does not exist",
     EntryNotFound = 404 "entry_not_found" "the entry does not exist",

@@ -24,17 +24,21 @@ pub mod results;
 pub mod routes;
 pub mod segments;
 
+mod entities;
 mod identity;
 mod json;
 mod parameters;
+mod payment_filter;
 mod problem;
 mod scope;
 mod user_data;
 
+pub use entities::{Entity, EntityTotals};
 pub use errors::{Code, ErrorCode};
 pub use identity::{IDEMPOTENCY_KEY, IF_MATCH, IdSource, IdempotencyKey, entity_tag, if_match};
 pub use openapi::openapi_json;
-pub use parameters::{CursorOrigin, List, PAGE_DEFAULT, PAGE_MAX, Parameters, path_segment};
+pub use parameters::{CursorOrigin, List, PAGE_DEFAULT, PAGE_MAX, Parameters, path_segments};
+pub use payment_filter::{EntityNamed, PaymentFilter};
 pub use problem::{Problem, ProblemBody};
 pub use routes::{METRICS_MEDIA_TYPES, Operation, ROUTES, Route};
 pub use scope::Scope;

@@ -27,9 +27,7 @@ impl Parameters {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name).ok_or_else(|| undecodable("the name of a parameter", name))?;
-            // In `known`, `metadata.<key>` stands for every key.
-            let of_family = |family: &&str| family.strip_suffix("<key>").is_some_and(|head| name.starts_with(head));
-            if !known.contains(&name.as_str()) && !known.iter().any(of_family) {
+            if !known.iter().any(|known| is_known(&name, known)) {
                 let expected = if known.is_empty() { "none".to_owned() } else { one_of(known) };
                 let detail = format!("there is no parameter `{}`, expected {expected}", shorten(&name));
                 return Err(Problem::new(ErrorCode::UnknownParameter, detail).at(shorten(&name)));
@@ -48,6 +46,12 @@ impl Parameters {
 
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The parameters that are of none of the families and not known by their names.
+    pub(crate) fn beyond<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let is_named = |name: &str| known.iter().any(|known| !known.starts_with('<') && is_known(name, known));
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(move |(name, _)| !is_named(name))
     }
 
     /// The parameters whose names begin with `head`: the rest of each name, and its value.
@@ -106,6 +110,14 @@ impl Parameters {
     }
 }
 
+/// Whether a name is this parameter. `metadata.<key>` stands for every key, and `<entity>` for every name.
+fn is_known(name: &str, known: &str) -> bool {
+    match known.split_once('<') {
+        Some((head, _)) => name.starts_with(head),
+        None => name == known,
+    }
+}
+
 /// Parses a whole number within `bounds`, from a parameter or a part of the path.
 pub(crate) fn number(name: &str, text: &str, bounds: RangeInclusive<u64>) -> Result<u64, Problem> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -125,17 +137,18 @@ fn undecodable(what: &str, text: &str) -> Problem {
     Problem::new(ErrorCode::InvalidParameter, detail)
 }
 
-/// The decoded segment of a path at the place where its template has a name in braces; empty if the template has none. A
+/// The decoded segments of a path at the places where its template has names in braces. A
 /// segment and its percent-encoded form name the same thing (RFC 3986, section 6.2.2.2), and generated clients encode.
 ///
 /// # Errors
 /// Fails if the segment cannot be decoded.
-pub fn path_segment(template: &str, path: &str) -> Result<String, Problem> {
-    let mut segments = template.split('/').zip(path.split('/'));
-    let Some((_, segment)) = segments.find(|(name, _)| name.starts_with('{')) else { return Ok(String::new()) };
-    // A plus sign is itself: only forms use it for a space.
-    let decoded = decode(&segment.replace('+', "%2B"));
-    decoded.ok_or_else(|| undecodable("the path", segment).at("id"))
+pub fn path_segments(template: &str, path: &str) -> Result<Vec<String>, Problem> {
+    let segments = template.split('/').zip(path.split('/')).filter(|(name, _)| name.starts_with('{'));
+    let decoded = segments.map(|(_, segment)| {
+        // A plus sign is itself: only forms use it for a space.
+        decode(&segment.replace('+', "%2B")).ok_or_else(|| undecodable("the path", segment).at("id"))
+    });
+    decoded.collect()
 }
 
 /// Decodes percent-encoding; `+` is a space, as in HTML forms.

@@ -76,7 +76,7 @@ fn side(parameters: &Parameters) -> Result<Side, Problem> {
 }
 
 /// The bounds of a period, both inclusive. A bound that is not given does not limit the period.
-fn period(parameters: &Parameters, from: &str, to: &str) -> Result<(Timestamp, Timestamp), Problem> {
+pub(crate) fn period(parameters: &Parameters, from: &str, to: &str) -> Result<(Timestamp, Timestamp), Problem> {
     let first = parameters.parsed(from)?.unwrap_or(Timestamp::ZERO);
     let last = parameters.parsed(to)?.unwrap_or(Timestamp::MAX);
     if first > last {

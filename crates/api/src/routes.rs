@@ -16,6 +16,7 @@ use crate::packed;
 use crate::responses::Page;
 use crate::scope::Scope;
 
+pub(crate) use parameters::ENTITY;
 pub use table::{METRICS_MEDIA_TYPES, ROUTES};
 
 /// The largest JSON body: 64 KiB.
@@ -113,6 +114,8 @@ pub enum Operation {
     /// Decides a batch of payments, sent as JSON.
     CreatePaymentBatch,
     ListPayments,
+    /// What is known about an entity, such as a customer.
+    GetEntity,
     GetPayment,
     GetDecision,
     /// The decrypted personal data of a payment.
@@ -353,6 +356,7 @@ impl Operation {
             Self::ListPayments => "listPayments",
             Self::GetPayment => "getPayment",
             Self::GetDecision => "getDecision",
+            Self::GetEntity => "getEntity",
             Self::GetPersonalData => "getPersonalData",
             Self::ChangePayment(Verb::Approve) => "approvePayment",
             Self::ChangePayment(Verb::Decline) => "declinePayment",

@@ -221,6 +221,7 @@ impl<D: Disk, I: Disk> Recovery<'_, D, I> {
         engine.set_past_payments(index.past_payments());
         if restored.end.is_some() {
             restore(&mut engine, &restored, &reader)?;
+            index.restore_open(engine.open_payments());
         }
         let notes = pace.notes(engine.applied());
         let mut fold = Fold { engine, index, notes, derived: 0, unsealed: None };

@@ -74,6 +74,7 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::ActivatePolicy => policies::activate(self, call).await,
             Operation::GetActivePolicy => policies::get_active(self, call).await,
             Operation::ListPayments
+            | Operation::GetEntity
             | Operation::GetTrialBalance
             | Operation::ListAccountTransfers
             | Operation::ListAccountBalances
@@ -113,6 +114,7 @@ impl<S: Sources + Sync> Edge<S> {
     {
         let response = match call.head.route.operation {
             Operation::ListPayments => payments::list(self, call).await,
+            Operation::GetEntity => payments::entity(self, call).await,
             Operation::GetTrialBalance => past::get_trial_balance(self, call).await,
             Operation::ListAccountTransfers => past::list_account_transfers(self, call).await,
             Operation::ListAccountBalances => past::list_account_balances(self, call).await,

@@ -12,8 +12,8 @@ pub struct Head {
     pub route: &'static Route,
     pub parameters: Parameters,
     path: String,
-    /// The decoded part of the path that the route calls `{id}`; empty if it has none.
-    path_id: String,
+    /// The decoded parts of the path that the route has in braces.
+    path_parts: Vec<String>,
     key: Option<IdempotencyKey>,
     if_match: Option<IfMatch>,
 }
@@ -34,8 +34,8 @@ impl Head {
             refuse(IDEMPOTENCY_KEY, key.is_some() && route.key == Key::Unused)?;
             refuse(IF_MATCH, if_match.is_some() && route.tag != Tag::Matched)?;
         }
-        let path_id = api::path_segment(route.path, path)?;
-        Ok(Self { route, parameters, path: path.to_owned(), path_id, key, if_match })
+        let path_parts = api::path_segments(route.path, path)?;
+        Ok(Self { route, parameters, path: path.to_owned(), path_parts, key, if_match })
     }
 
     /// The whole path, as it was sent.
@@ -43,9 +43,15 @@ impl Head {
         &self.path
     }
 
-    /// The part of the path that the route calls `{id}`, decoded: `customers%3A42` and `customers:42` are the same.
+    /// The first part of the path that the route has in braces, decoded: `customers%3A42` and `customers:42` are the same. Empty
+    /// if there is none.
     pub fn path_id(&self) -> &str {
-        &self.path_id
+        self.path_part(0)
+    }
+
+    /// As [`Head::path_id`], for another part, counted from 0.
+    pub(crate) fn path_part(&self, number: usize) -> &str {
+        self.path_parts.get(number).map_or("", String::as_str)
     }
 
     /// Parses the id in the path.

@@ -7,16 +7,15 @@ use api::decisions::{Decision, Payment};
 use api::payments::{ParsedPayment, PaymentRequest};
 use api::requests::{self, Parsed};
 use api::responses::{Label, Page, Unknown};
-use api::{ErrorCode, List, Problem};
+use api::{Entity, EntityNamed, ErrorCode, List, PaymentFilter, Problem};
 use engine::{
-    ChangePayment, CreatePayment, Entry, Fact, NewPayment, PaymentDecided, PaymentReply, PaymentStatus, Refusal, Verb,
-    query,
+    ChangePayment, CreatePayment, Entry, Fact, NewPayment, PaymentDecided, PaymentReply, Refusal, Verb, query,
 };
 use journal::EntryInContext;
 use types::{Digest, Name, PaymentId, Seq, Token, shorten};
 use vault::Keys as _;
 
-use crate::answer::{Edge, Handled, parameter, refused};
+use crate::answer::{Edge, Handled, refused};
 use crate::call::{Call, Trial, unnamed};
 use crate::personal;
 use crate::response::Response;
@@ -69,21 +68,50 @@ async fn decided_before<S: Sources + Sync>(
 }
 
 pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
-    let reply = edge.ask_unnamed(call, query::Payment(call.head.id()?)).await?;
+    let id = call.head.id()?;
+    let reply = edge.sources.payment(id).await?.ok_or_else(|| not_found(id))?;
     Ok(Response::found(&edge.shown_payment(&reply).await?).tagged(reply.version()))
 }
 
 pub(crate) async fn list<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let history = edge.installation.history;
     let limit = call.parameters().limit()?;
-    let after = Seq::new(call.parameters().cursor(history, List::Payments)?);
-    let status = call.parameters().get("status").map(status_named).transpose()?;
-    let wanted = PaymentsWanted { status, after, limit };
-    let page = edge.sources.payments(wanted, edge.sources.now()).await?;
+    let after = call.parameters().cursor_if_given(history, List::Payments)?.map(Seq::new);
+    let known: Vec<&str> = call.head.route.parameters.iter().map(|parameter| parameter.name).collect();
+    let filter = PaymentFilter::read(call.parameters(), &known, edge.sources.policy().as_deref())?;
+    let tokens: Option<Vec<Token>> = filter.entities.iter().map(|entity| edge.known_token(entity)).collect();
+    let page = match tokens {
+        Some(entities) => {
+            let wanted = PaymentsWanted { filter, entities, after, limit };
+            edge.sources.payments(wanted, edge.sources.now()).await?
+        }
+        // No payment names an entity that has no token.
+        None => engine::Page { items: Vec::new(), next: None },
+    };
     let show = |assets: &_| page.items.iter().map(|payment| Payment::new(payment, None, assets)).collect();
     let items = edge.show(show)?;
     let next_cursor = page.next.map(|seq| history.cursor(List::Payments, seq.get()));
     Ok(Response::found(&Page { items, next_cursor }))
+}
+
+/// Shows an entity, such as a customer, with its newest payments.
+pub(crate) async fn entity<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let (kind, key) = (call.head.path_part(0), call.head.path_part(1));
+    let limit = call.parameters().limit()?;
+    let policy = edge.sources.policy();
+    let named = EntityNamed::of(policy.as_deref(), kind, key).ok_or_else(|| {
+        let kinds: Vec<&str> =
+            policy.iter().flat_map(|policy| policy.entities()).map(|one| one.name.as_str()).collect();
+        let detail =
+            format!("found `{}`, expected an entity of the active policy: {}", shorten(kind), kinds.join(", "));
+        Problem::new(ErrorCode::EntityNotFound, detail)
+    })?;
+    let absent = || Problem::new(ErrorCode::EntityNotFound, format!("no payment names this {}", named.kind));
+    let token = edge.known_token(&named).ok_or_else(absent)?;
+    let totals = edge.sources.entity(token, limit, edge.sources.now()).await?;
+    let features = edge.ask_unnamed(call, query::Features(named.kind.clone(), token)).await?;
+    let shown = edge.show(|assets| Entity::new(&named.kind, &totals, &features, assets))?;
+    Ok(Response::found(&shown.ok_or_else(absent)?))
 }
 
 pub(crate) async fn get_decision<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
@@ -111,38 +139,38 @@ pub(crate) async fn record_label<S: Sources + Sync>(edge: &Edge<S>, call: &Call<
     Ok(Response::created(made, format!("/v1/payments/{}", reply.payment), &Label::from(&reply)).tagged(reply.version))
 }
 
-fn status_named(name: &str) -> Result<PaymentStatus, Problem> {
-    PaymentStatus::ALL.into_iter().find(|status| status.name() == name).ok_or_else(|| {
-        let names: Vec<&str> = PaymentStatus::ALL.iter().map(|status| status.name()).collect();
-        parameter("status", format!("found `{}`, expected one of {}", shorten(name), names.join(", ")))
-    })
-}
-
 impl<S: Sources + Sync> Edge<S> {
     /// Reads the entry that decided the payment in the path.
     pub async fn decision_of(&self, call: &Call<'_>) -> Result<(Entry, Arc<PaymentDecided>), S::Failure> {
-        let reply = self.ask_unnamed(call, query::Payment(call.head.id()?)).await?;
-        self.decision(reply.payment.seq).await
+        let id = call.head.id()?;
+        self.decision(id).await?.ok_or_else(|| not_found(id))
     }
 
-    async fn decision(&self, seq: Seq) -> Result<(Entry, Arc<PaymentDecided>), S::Failure> {
-        let found = self.sources.entry(seq).await?;
-        let found = found.ok_or_else(|| self.sources.internal("the entry that decided a payment does not exist"))?;
+    async fn decision(&self, id: PaymentId) -> Result<Option<(Entry, Arc<PaymentDecided>)>, S::Failure> {
+        let Some(found) = self.sources.decision(id).await? else { return Ok(None) };
         let Fact::PaymentDecided(decided) = &found.fact else {
             return Err(self.sources.internal("the entry that decided a payment is not a payment decision"));
         };
         let decided = Arc::clone(decided);
-        Ok((found, decided))
+        Ok(Some((found, decided)))
     }
 
-    /// Renders a payment with its decision, which is read from the journal unless the engine has just made it.
+    /// Renders a payment with its decision, which is read from the journal if the reply does not have it.
     pub(crate) async fn shown_payment(&self, reply: &PaymentReply) -> Result<Payment, S::Failure> {
         let decided = match &reply.decided {
             Some(decided) => Arc::clone(decided),
-            None => self.decision(reply.payment.seq).await?.1,
+            None => {
+                let found = self.decision(reply.payment.id).await?;
+                found.ok_or_else(|| self.sources.internal("the index does not know a payment that was decided"))?.1
+            }
         };
         let shown = self.show(|assets| Payment::new(&reply.payment, Some(&decided), assets))?;
         Ok(shown.with_metadata(&reply.metadata))
+    }
+
+    /// The token of an entity, if a payment may name it.
+    fn known_token(&self, EntityNamed { kind, value, personal }: &EntityNamed) -> Option<Token> {
+        self.sources.keys().known_token(self.installation.tenant, kind.as_str(), value, *personal)
     }
 
     /// Replaces entity keys with tokens and seals personal data. A dry run creates no keys: it seals nothing, and an unknown
@@ -175,6 +203,10 @@ impl<S: Sources + Sync> Edge<S> {
         let token = |kind: &Name, value: &str, personal| keys.token(tenant, kind.as_str(), value, personal);
         parsed.tokenised(content, sealed, token).map_err(no_room)
     }
+}
+
+fn not_found<F: From<Problem>>(id: PaymentId) -> F {
+    refused(Refusal::PaymentNotFound(id))
 }
 
 fn no_room(full: vault::Full) -> Problem {

@@ -4,12 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use api::past::{Instant, Sums, TransferFilter};
-use api::{CursorOrigin, Problem};
-use engine::{Answered, Entry, Operation, Page, Payment, PaymentStatus};
+use api::{CursorOrigin, EntityTotals, PaymentFilter, Problem};
+use engine::{Answered, Entry, Operation, Page, Payment, PaymentReply};
 use journal::EntryInContext;
 use ledger::{Account, Assets, PendingState, Transfer};
 use policy::{Bundle, Policy};
-use types::{AccountId, ActorId, Digest, LedgerId, RequestId, Seq, TenantId, Timestamp, TransferId};
+use types::{AccountId, ActorId, Digest, LedgerId, PaymentId, RequestId, Seq, TenantId, Timestamp, Token, TransferId};
 use vault::Keys;
 
 use crate::past::{StatementPage, Wanted};
@@ -63,19 +63,24 @@ pub trait Sources {
     /// Compiles, stores and activates a policy; see [`crate::install`].
     fn install(&self, by: Installer, bundle: Bundle) -> impl Future<Output = Result<Installed, Self::Failure>> + Send;
 
-    /// Reads one durable entry.
-    fn entry(&self, seq: Seq) -> impl Future<Output = Result<Option<Entry>, Self::Failure>> + Send;
+    /// Reads a payment as all acknowledged entries left it, with its decision, without asking the engine.
+    fn payment(&self, id: PaymentId) -> impl Future<Output = Result<Option<PaymentReply>, Self::Failure>> + Send;
+
+    /// Reads the durable entry that decided a payment, without asking the engine.
+    fn decision(&self, id: PaymentId) -> impl Future<Output = Result<Option<Entry>, Self::Failure>> + Send;
 
     /// Looks up what an entry refers to. Fails if that cannot be read, even if the entry itself could.
     fn in_context(&self, entry: Entry) -> impl Future<Output = Result<EntryInContext, Self::Failure>> + Send;
 }
 
 /// Which payments a page contains.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct PaymentsWanted {
-    pub status: Option<PaymentStatus>,
-    /// The entry that decided the last payment of the previous page; 0 for the first page.
-    pub after: Seq,
+    pub filter: PaymentFilter,
+    /// The tokens of the filter's entities.
+    pub entities: Vec<Token>,
+    /// The entry that decided the last payment of the previous page.
+    pub after: Option<Seq>,
     pub limit: usize,
 }
 
@@ -128,12 +133,20 @@ pub trait Past: Sources {
         limit: usize,
     ) -> impl Future<Output = Result<StatementPage, Self::Failure>> + Send;
 
-    /// Returns a page of payments, as they are at `at`, in the order in which they were decided.
+    /// Returns a page of payments that meet the filter, as they are at `at`, in the order in which they were decided.
     fn payments(
         &self,
         wanted: PaymentsWanted,
         at: Timestamp,
     ) -> impl Future<Output = Result<Page<Payment, Seq>, Self::Failure>> + Send;
+
+    /// Counts the payments of an entity, as they are at `at`, and returns the newest `limit` of them.
+    fn entity(
+        &self,
+        entity: Token,
+        limit: usize,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<EntityTotals, Self::Failure>> + Send;
 
     /// Returns the sums over the accounts of a ledger at an instant.
     fn totals_at(&self, ledger: LedgerId, at: Timestamp) -> impl Future<Output = Result<Sums, Self::Failure>> + Send;

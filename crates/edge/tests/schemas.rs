@@ -11,12 +11,12 @@ use std::task::{Context, Poll, Waker};
 use api::routes::Body;
 use api::{CursorOrigin, ErrorCode, Problem, ROUTES, Route};
 use edge::{Call, Edge, Head, Headers, Installation, Installed, Installer, Sources};
-use engine::{Answered, Entry, Operation};
+use engine::{Answered, Entry, Operation, PaymentReply};
 use journal::EntryInContext;
 use ledger::Assets;
 use policy::{Bundle, Policy};
 use serde_json::{Map, Value, json};
-use types::{ActorId, Digest, Origin, RequestId, Sealed, Seq, ShardId, TenantId, Token};
+use types::{ActorId, Digest, Origin, PaymentId, RequestId, Sealed, ShardId, TenantId, Token};
 
 const TENANT: TenantId = TenantId::new(1);
 
@@ -67,7 +67,11 @@ impl Sources for Nothing {
         Err(Failure::Asked)
     }
 
-    async fn entry(&self, _: Seq) -> Result<Option<Entry>, Failure> {
+    async fn payment(&self, _: PaymentId) -> Result<Option<PaymentReply>, Failure> {
+        Ok(None)
+    }
+
+    async fn decision(&self, _: PaymentId) -> Result<Option<Entry>, Failure> {
         Ok(None)
     }
 

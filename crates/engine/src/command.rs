@@ -4,7 +4,8 @@
 use ledger::{
     Account, AccountPlace, AccountStatus, Book, ImportStatus, PendingState, Scheduled, Transfer, TrialBalance,
 };
-use types::{ActorId, PaymentId, RequestId, TenantId, Timestamp, TransferId};
+use policy::FeatureValue;
+use types::{ActorId, Name, PaymentId, RequestId, TenantId, Timestamp, TransferId};
 
 use crate::batch::{CreateAccounts, CreateTransfers};
 use crate::change::{
@@ -108,6 +109,7 @@ operations! {
         PendingStates(query::PendingStates) -> Vec<Option<PendingState>>,
         AccountsOpened(query::AccountsOpened) -> (Book, usize),
         Payment(query::Payment) -> Box<PaymentReply>,
+        Features(query::Features) -> Vec<(Name, FeatureValue)>,
         Import(query::Import) -> Box<ImportStatus>,
         Imports(query::Imports) -> Vec<ImportStatus>,
         Policy(query::Policy) -> ActivePolicy,

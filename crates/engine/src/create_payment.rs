@@ -8,7 +8,8 @@ use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags
 use policy::reason::LEG_FAILED;
 use policy::{
     AccountRef, AccountTemplate, AttributeKind, AttributeValue, Capture, CaptureExpiry, Counts, Effect, Evaluation,
-    Facts, LegPlan, PaymentType, PaymentTypeIdx, Policy, Reason, ReviewExpiry, StreamIdx, Verdict, WindowSource,
+    Facts, FeatureValue, LegPlan, PaymentType, PaymentTypeIdx, Policy, Reason, ReviewExpiry, StreamIdx, Verdict,
+    WindowSource,
 };
 use types::{
     AccountId, Amount, Digest, DigestBuilder, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, Timestamp, Token,
@@ -84,6 +85,18 @@ impl WindowSource for StreamHistory<'_> {
         candidate: Option<i64>,
     ) -> Result<Aggregate, Missing> {
         self.windows.aggregate(self.id(stream), entity, window, at, candidate)
+    }
+}
+
+impl Engine {
+    /// The values that the features of the active policy have at `at` for an entity of a kind.
+    pub(crate) fn features_of(&self, kind: &Name, entity: Token, at: Timestamp) -> Vec<(Name, FeatureValue)> {
+        let (Some(active), Some(policy)) = (&self.state.policy, self.policy.as_deref()) else { return Vec::new() };
+        if active.activated.artifact != policy.digest() {
+            return Vec::new();
+        }
+        let history = StreamHistory { windows: &self.state.windows, streams: &active.activated.streams };
+        policy.features_of(kind, entity, at, &history)
     }
 }
 

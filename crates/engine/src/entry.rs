@@ -93,6 +93,24 @@ impl Fact {
         }
     }
 
+    /// The payment that this fact decides, changes or labels, or whose metadata it sets.
+    pub fn payment(&self) -> Option<PaymentId> {
+        match self {
+            Self::PaymentDecided(decided) => Some(decided.payment),
+            Self::PaymentChanged(changed) => Some(changed.payment),
+            Self::LabelRecorded(recorded) => Some(recorded.payment),
+            Self::Ledger(ledger::Fact::MetadataSet { of: ledger::MetadataOf::Payment(id), .. }) => Some(*id),
+            Self::Ledger(_)
+            | Self::JournalStarted { .. }
+            | Self::JournalContinued { .. }
+            | Self::PolicyActivated(_)
+            | Self::ArtifactStored(_)
+            | Self::Identity(_)
+            | Self::KeyUsed(_)
+            | Self::StateDigest(_) => None,
+        }
+    }
+
     /// From where a restart restores the effect of this fact. Code that writes the tables or restores a state relies on
     /// this answer, so a new fact must be added here.
     pub const fn restored_from(&self) -> RestoredFrom {

@@ -107,6 +107,8 @@ pub struct Applied<'a> {
     pub ledger: &'a Ledger,
     /// The feature windows as they are now.
     pub streams: &'a Windows,
+    /// If the entry is about a payment: the entry that decided it.
+    pub decided: Option<Seq>,
 }
 
 /// Receives entries as they are applied, in order.
@@ -173,6 +175,11 @@ impl Engine {
     /// Sets where payments are looked up that are no longer in memory.
     pub fn set_past_payments(&mut self, past: Box<dyn PastPayments>) {
         self.state.payments.set_past(past);
+    }
+
+    /// The entries that decided the payments that are open, in no order.
+    pub fn open_payments(&self) -> impl Iterator<Item = Seq> {
+        self.state.payments.open()
     }
 
     /// The number of payments in memory.

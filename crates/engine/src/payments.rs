@@ -9,13 +9,15 @@ use foldhash::fast::RandomState;
 use ledger::MetadataOf;
 use types::{PaymentId, Seq, Timestamp};
 
-use crate::entry::{Entry, Fact};
+use crate::entry::{Entry, Fact, PaymentDecided};
 use crate::payment::Payment;
+use crate::reply::PaymentReply;
 
 /// A payment that is not in memory, as its entries left it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PastPayment {
     pub payment: Payment,
+    pub decided: Arc<PaymentDecided>,
     /// Its metadata, as JSON texts by key.
     pub metadata: BTreeMap<String, String>,
 }
@@ -24,7 +26,14 @@ impl PastPayment {
     /// The payment that `decided` decided. `None` if that entry is about something else.
     pub fn new(decided: &Entry) -> Option<Self> {
         let Fact::PaymentDecided(fact) = &decided.fact else { return None };
-        Some(Self { payment: Payment::new(&decided.header, fact), metadata: BTreeMap::new() })
+        let payment = Payment::new(&decided.header, fact);
+        Some(Self { payment, decided: Arc::clone(fact), metadata: BTreeMap::new() })
+    }
+
+    /// The answer to a query for it at `now`. A deadline that has passed counts, even if the entry about it is not written yet.
+    pub fn reply(self, now: Timestamp) -> PaymentReply {
+        let Self { payment, decided, metadata } = self;
+        PaymentReply { payment: payment.as_of(now), decided: Some(decided), metadata }
     }
 
     /// Follows an entry that changed the payment. Returns false if the entry is not about it.
@@ -95,6 +104,11 @@ impl Payments {
     /// The number of payments in memory.
     pub(crate) fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// The entries that decided those that are open, in no order.
+    pub(crate) fn open(&self) -> impl Iterator<Item = Seq> {
+        self.known.values().filter(|payment| payment.is_open()).map(|payment| payment.seq)
     }
 
     pub(crate) fn get(&self, id: PaymentId) -> Option<&Payment> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ledger::{AccountPlace, Book, MetadataOf, TransferKey};
-use types::{AccountId, ImportId, LedgerId, PaymentId, Timestamp, TransferId};
+use types::{AccountId, ImportId, LedgerId, Name, PaymentId, Timestamp, Token, TransferId};
 
 use crate::accounts_page::AccountFilter;
 use crate::command::{Look, PAGE_MAX};
@@ -161,6 +161,16 @@ impl Look for Payment {
 
     fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self> {
         engine.payment_reply(self.0, at)
+    }
+}
+
+/// The values that the features of the active policy have now for an entity of this kind, in the order of the policy.
+#[derive(Debug, Clone)]
+pub struct Features(pub Name, pub Token);
+
+impl Look for Features {
+    fn look(&self, engine: &Engine, at: Timestamp) -> Answered<Self> {
+        Ok(engine.features_of(&self.0, self.1, at))
     }
 }
 

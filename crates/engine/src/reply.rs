@@ -7,6 +7,7 @@ use ledger::{
     Account, AccountPlace, AccountStatus, Address, Book, ChangeStatus, ImportRefusal, ImportStatus, PendingState,
     Scheduled, Setting, Transfer, TransferStatus, TrialBalance,
 };
+use policy::FeatureValue;
 use types::{AccountId, Amount, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
 use crate::closed::WritesClosed;
@@ -70,6 +71,8 @@ replies! {
         /// A ledger, and how many accounts it had.
         AccountsOpened((Book, usize)),
         Payment(Box<PaymentReply>),
+        /// The values of features, by name.
+        Features(Vec<(Name, FeatureValue)>),
         Import(Box<ImportStatus>),
         /// In the order they were started.
         Imports(Vec<ImportStatus>),

@@ -162,6 +162,7 @@ impl State {
             changes,
             ledger: &self.ledger,
             streams: &self.windows,
+            decided: entry.fact.payment().and_then(|id| self.payments.get(id)).map(|payment| payment.seq),
         }
     }
 
@@ -329,7 +330,7 @@ impl State {
 
     /// Brings a payment of the past back into memory, if there is one with this id.
     pub(crate) fn recall(&mut self, id: PaymentId) {
-        if let Some(PastPayment { payment, metadata }) = self.payments.find_past(id) {
+        if let Some(PastPayment { payment, metadata, .. }) = self.payments.find_past(id) {
             let is_new = self.payments.add(payment);
             assert!(is_new, "ENG-4: a payment is decided once");
             self.ledger.recall_metadata(MetadataOf::Payment(id), metadata);

@@ -10,13 +10,16 @@ use api::{CursorOrigin, Operation, Problem};
 use edge::{
     Body, Call as Asked, Edge, Head, Installation, Installed, Installer, Sources, StatementPage, Wanted, WithState,
 };
-use engine::{Answered, Applied, CreatePayment, Engine, Entry, Fact, NewPayment, Page, PolicyActivated, Request};
+use engine::{
+    Answered, Applied, CreatePayment, Engine, Entry, Fact, NewPayment, Page, PastPayment, PaymentReply,
+    PolicyActivated, Request,
+};
 use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{
-    AccountId, ActorId, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp, Token,
-    TransferId,
+    AccountId, ActorId, Digest, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId, Span, TenantId,
+    Timestamp, Token, TransferId,
 };
 
 use crate::history;
@@ -56,9 +59,15 @@ struct State {
     made: Vec<Entry>,
 }
 
+static PAST: OnceLock<Past> = OnceLock::new();
+
+/// The entries of the past. There are none while it is being built.
+fn past_entries() -> &'static [Entry] {
+    PAST.get().map_or(&[], |past| &past.entries)
+}
+
 /// Returns the past, which is built once from requests of the API.
 pub(crate) fn past() -> &'static Past {
-    static PAST: OnceLock<Past> = OnceLock::new();
     PAST.get_or_init(|| {
         let bundle = fixtures::bundle(&history::policy());
         let policy = fixtures::compile(&bundle);
@@ -177,7 +186,7 @@ impl Room {
     fn find(&self, seq: Seq) -> Option<Entry> {
         let is_it = |entry: &&Entry| entry.header.seq == seq;
         let made = self.state().made.iter().find(is_it).cloned();
-        made.or_else(|| past().entries.iter().find(is_it).cloned())
+        made.or_else(|| past_entries().iter().find(is_it).cloned())
     }
 
     fn execute<O: engine::Operation>(&self, actor: ActorId, id: RequestId, operation: O) -> Answered<O> {
@@ -227,8 +236,20 @@ impl Sources for Room {
         edge::install(self, by, &bundle, Arc::new(policy)).await
     }
 
-    async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Problem> {
-        Ok(self.find(seq))
+    async fn payment(&self, id: PaymentId) -> Result<Option<PaymentReply>, Problem> {
+        let mut found: Option<PastPayment> = None;
+        for entry in past_entries().iter().chain(&self.state().made) {
+            match &mut found {
+                Some(found) => drop(found.follow(entry)),
+                None => found = PastPayment::new(entry).filter(|found| found.payment.id == id),
+            }
+        }
+        Ok(found.map(|found| found.reply(edge::Past::now(self))))
+    }
+
+    async fn decision(&self, id: PaymentId) -> Result<Option<Entry>, Problem> {
+        let decides = |entry: &&Entry| matches!(&entry.fact, Fact::PaymentDecided(decided) if decided.payment == id);
+        Ok(past_entries().iter().chain(&self.state().made).find(decides).cloned())
     }
 
     async fn in_context(&self, entry: Entry) -> Result<EntryInContext, Problem> {
@@ -253,6 +274,11 @@ impl ContextSource for Room {
 impl edge::Past for Room {
     async fn payments(&self, _: edge::PaymentsWanted, _: Timestamp) -> Result<Page<engine::Payment, Seq>, Problem> {
         Ok(Page { items: Vec::new(), next: None })
+    }
+
+    async fn entity(&self, _: Token, _: usize, _: Timestamp) -> Result<api::EntityTotals, Problem> {
+        let now = self.state().engine.clock();
+        Ok(api::EntityTotals { seen: Some((now, now)), ..api::EntityTotals::default() })
     }
 
     fn now(&self) -> Timestamp {

@@ -87,6 +87,8 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/transfers/pending?account=customers:c42:wallet&ledger=1&limit=3",
     "GET /v1/imports/30",
     "GET /v1/payments?status=in_review&limit=10",
+    "GET /v1/payments?customer=bob&type=card&decision=approve&min_amount=1&max_amount=99&metadata.tier=7&reversed=true",
+    "GET /v1/entities/customer/bob?limit=3",
     "GET /v1/payments/21/decision",
     "GET /v1/events?cursor=00000000-0000-0000-0000-000000001234.0.3&limit=2",
 ];

@@ -138,6 +138,7 @@ impl<'a> Call<'a> {
             | Operation::GetPayment
             | Operation::GetDecision
             | Operation::GetPersonalData
+            | Operation::GetEntity
             | Operation::ChangePayment(_)
             | Operation::RecordLabel
             | Operation::ActivatePolicy

@@ -22,6 +22,7 @@ impl<T> Clone for Array<T> {
 }
 
 /// The rows of one block.
+#[derive(Debug)]
 pub(crate) struct Block<T> {
     bytes: [u8; BLOCK_BYTES],
     pub(crate) rows: usize,

@@ -9,6 +9,7 @@ use crate::changes::AccountChanges;
 use crate::keys::KeyRow;
 use crate::payments::PaymentUpdates;
 use crate::postings::{Columns, POSITION_END};
+use crate::terms::Term;
 use crate::windows::WindowRow;
 
 /// The number of entries in a generation, unless it ends early because many payments were decided in it. A generation ends with an
@@ -74,6 +75,8 @@ pub enum IndexedFact {
     /// A payment was changed, labelled, or got other metadata.
     PaymentChanged {
         id: u128,
+        /// The entry that decided it.
+        decided: Seq,
         /// Whether it was open before and is not any more.
         closes: bool,
     },
@@ -241,7 +244,7 @@ impl IndexUpdate {
                 self.accounts.push(KeyRow::new(id, place.0.into(), import.map_or(0, import_tag)));
             }
             IndexedFact::Payment { id, seq, is_open } => self.payments.decide(id, seq, position, is_open),
-            IndexedFact::PaymentChanged { id, closes } => self.payments.change(id, position, closes),
+            IndexedFact::PaymentChanged { id, decided, closes } => self.payments.change(id, decided, position, closes),
             IndexedFact::WindowRecord(update) => self.windows.push(WindowRow::of(&update)),
             IndexedFact::WindowReach { stream, entity, reach } => {
                 self.windows.push(WindowRow::reach(stream, entity, reach));
@@ -254,6 +257,11 @@ impl IndexUpdate {
                 }
             }
         }
+    }
+
+    /// Adds a term to the payment that the entry `decided` decided. Its entry is among the events, or was published before.
+    pub fn add_term(&mut self, term: Term, decided: Seq) {
+        self.payments.add_term(term, decided);
     }
 
     /// The number of events.

@@ -120,10 +120,20 @@ impl Index {
     }
 
     /// Makes events visible to queries. Their entries must be durable, and come in the order of the log.
-    pub fn publish(&self, batch: IndexUpdate) {
+    pub fn publish(&self, mut batch: IndexUpdate) {
         if !batch.is_empty() {
-            self.shared.lock().view.publish(batch);
+            let open = batch.payments.opened_and_closed();
+            batch.payments.sort();
+            let mut state = self.shared.lock();
+            open.keep(&mut state.open_payments);
+            state.view.publish(batch);
         }
+    }
+
+    /// Tells the index which payments are open at the end of its tables, by the entries that decided them. Later ones follow from
+    /// what is published.
+    pub fn restore_open(&self, payments: impl Iterator<Item = Seq>) {
+        self.shared.lock().open_payments.extend(payments.map(Seq::get));
     }
 
     /// Ends the current generation, which consists of everything published since the previous call. Blocks while

@@ -1,22 +1,26 @@
 //! Payments by id and in order, and the entries that changed each.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use disk::Disk;
-use engine::PastPayment;
+use engine::{Entry, PastPayment};
 use journal::Position;
 use types::{PaymentId, Seq};
 
 use crate::block::{BlockFile, Writer};
 use crate::event::IndexUpdate;
 use crate::fault::Fault;
-use crate::fixed::{Row, Six, fixed_struct};
+use crate::fixed::{Row, SIX_END, Six, fixed_struct};
 use crate::index::Index;
 use crate::keys::{self, KEYS_ARRAYS, KeyRow, Keys, Unresolved};
 use crate::log::Log;
 use crate::run::{Run, merge_keys};
 use crate::table::{Merged, TABLE_ARRAYS, Table, write_table};
+use crate::terms::{self, Order, Term, TermRow};
+use crate::view::View;
 use crate::yielding::{Yield, Yielding};
+
 /// The tag of a payment that was open when it was decided, and of a change that closes a payment.
 const OPEN: u16 = 1;
 const CLOSES: u16 = 1;
@@ -47,12 +51,15 @@ impl Row for PlaceRow {
     }
 }
 
-/// What a batch of events did to payments.
+/// What a batch of events did to payments. Once it is published, the rows are sorted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PaymentUpdates {
     decided: Vec<KeyRow>,
     places: Vec<PlaceRow>,
     changes: Vec<KeyRow>,
+    terms: Vec<TermRow>,
+    /// The entries that decided the payments that it closes, until the batch is published.
+    closed: Vec<u64>,
 }
 
 impl PaymentUpdates {
@@ -61,7 +68,10 @@ impl PaymentUpdates {
         self.places.push(PlaceRow { seq: Six(seq.get()), position: Six(position) });
     }
 
-    pub(crate) fn change(&mut self, id: u128, position: u64, closes: bool) {
+    pub(crate) fn change(&mut self, id: u128, decided: Seq, position: u64, closes: bool) {
+        if closes {
+            self.closed.push(decided.get());
+        }
         self.changes.push(KeyRow::new(id, position, if closes { CLOSES } else { 0 }));
     }
 
@@ -69,6 +79,64 @@ impl PaymentUpdates {
         self.decided.extend_from_slice(&other.decided);
         self.places.extend_from_slice(&other.places);
         self.changes.extend_from_slice(&other.changes);
+        self.terms.extend_from_slice(&other.terms);
+        self.sort();
+    }
+
+    pub(crate) fn add_term(&mut self, term: Term, decided: Seq) {
+        self.terms.push(TermRow::new(term, decided));
+    }
+
+    /// Sorts the rows, for searches. A stable sort takes little time if only a few rows follow many sorted ones.
+    pub(crate) fn sort(&mut self) {
+        self.decided.sort_by_key(|row| row.id);
+        self.changes.sort_by_key(|row| (row.id, row.number()));
+        self.terms.sort();
+    }
+
+    /// The entry that decided a payment, if it did so in this batch.
+    fn decision_of(&self, id: u128) -> Option<Position> {
+        let found = self.decided.binary_search_by_key(&id, |row| row.id).ok()?;
+        self.decided.get(found).copied().map(position)
+    }
+
+    /// The entries of this batch that changed a payment, in order.
+    fn changes_of(&self, id: u128) -> impl Iterator<Item = Position> {
+        let first = self.changes.partition_point(|row| row.id < id);
+        self.changes[first..].iter().take_while(move |row| row.id == id).copied().map(position)
+    }
+
+    pub(crate) fn has_term(&self, term: u64) -> bool {
+        terms::has_term(&self.terms, term)
+    }
+
+    /// The first term row in order, from `key` on.
+    pub(crate) fn term_row(&self, key: TermRow, order: Order) -> Option<TermRow> {
+        terms::seek_in(&self.terms, key, order)
+    }
+
+    /// The entries that decided payments that are open, and those of payments that it closes. The rows are not sorted yet.
+    pub(crate) fn opened_and_closed(&mut self) -> OpenedAndClosed {
+        let is_open = |(row, _): &(&KeyRow, &PlaceRow)| row.tag() == OPEN;
+        let opened = self.decided.iter().zip(&self.places).filter(is_open).map(|(_, place)| place.seq.0);
+        OpenedAndClosed { opened: opened.collect(), closed: std::mem::take(&mut self.closed) }
+    }
+}
+
+/// What a batch does to the set of open payments.
+#[derive(Debug)]
+pub(crate) struct OpenedAndClosed {
+    opened: Vec<u64>,
+    closed: Vec<u64>,
+}
+
+impl OpenedAndClosed {
+    /// Keeps the set up to date. A payment may be opened and closed in one batch, and is never opened again.
+    pub(crate) fn keep(self, open: &mut BTreeSet<u64>) {
+        open.extend(self.opened);
+        for seq in self.closed {
+            open.remove(&seq);
+        }
     }
 }
 
@@ -83,10 +151,12 @@ pub(crate) struct Payments {
     /// The payments that were decided in the run and are open at its end.
     open: Table<KeyRow>,
     places: Table<PlaceRow>,
+    /// The terms of payments. A payment that was decided earlier has those that it got in the run.
+    pub(crate) terms: Table<TermRow>,
 }
 
 /// The number of arrays in the file that the payments take.
-pub(crate) const PAYMENTS_ARRAYS: usize = 2 * KEYS_ARRAYS + 2 * TABLE_ARRAYS;
+pub(crate) const PAYMENTS_ARRAYS: usize = 2 * KEYS_ARRAYS + 3 * TABLE_ARRAYS;
 
 impl Payments {
     pub(crate) fn open(file: &Arc<BlockFile>, number: usize) -> Result<Self, Fault> {
@@ -95,6 +165,7 @@ impl Payments {
             changes: Keys::open(file, number + KEYS_ARRAYS)?,
             open: Table::open(file, number + 2 * KEYS_ARRAYS)?,
             places: Table::open(file, number + 2 * KEYS_ARRAYS + TABLE_ARRAYS)?,
+            terms: Table::open(file, number + 2 * KEYS_ARRAYS + 2 * TABLE_ARRAYS)?,
         })
     }
 
@@ -116,7 +187,10 @@ impl Payments {
         };
         let open = decided.iter().filter(|row| row.tag() == OPEN && !is_closed(row));
         write_table(writer, open.copied().map(Ok))?;
-        write_table(writer, batches.flat_map(|batch| &batch.places).copied().map(Ok))
+        write_table(writer, batches.clone().flat_map(|batch| &batch.places).copied().map(Ok))?;
+        let mut terms: Vec<TermRow> = batches.flat_map(|batch| &batch.terms).copied().collect();
+        terms.sort();
+        write_table(writer, terms::distinct(terms.into_iter().map(Ok)))
     }
 
     /// Merges the payments of several runs, the earliest run first.
@@ -130,7 +204,9 @@ impl Payments {
         merge_keys(writer, inputs().map(|payments| &payments.changes), yielded)?;
         write_table(writer, Yielding::new(still_open(inputs())?, yielded))?;
         let places = inputs().flat_map(|payments| payments.places.all());
-        write_table(writer, Yielding::new(places, yielded))
+        write_table(writer, Yielding::new(places, yielded))?;
+        let terms = Merged::new(inputs().map(|payments| payments.terms.all()))?;
+        write_table(writer, terms::distinct(Yielding::new(terms, yielded)))
     }
 
     /// Whether no payment was decided in the run.
@@ -140,7 +216,7 @@ impl Payments {
 
     /// The memory that filters and fences take, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let tables = self.open.memory_bytes() + self.places.memory_bytes();
+        let tables = self.open.memory_bytes() + self.places.memory_bytes() + self.terms.memory_bytes();
         self.decided.memory_bytes() + self.changes.memory_bytes() + tables
     }
 }
@@ -185,14 +261,74 @@ pub(crate) fn find<'a>(
 
 /// Reads a payment from its entries.
 pub(crate) fn read(log: &dyn Log, found: &PaymentFound) -> Result<PastPayment, Fault> {
-    let other = |position| journal::Fault::damaged_at(position, Seq::ZERO, "the entry is not about the payment");
     let mut payment = PastPayment::new(&log.entry_at(found.decided)?).ok_or_else(|| other(found.decided))?;
-    for position in &found.changes {
+    follow(log, &mut payment, &found.changes)?;
+    Ok(payment)
+}
+
+/// Follows the entries that changed a payment.
+pub(crate) fn follow(log: &dyn Log, payment: &mut PastPayment, changes: &[Position]) -> Result<(), Fault> {
+    for position in changes {
         if !payment.follow(&log.entry_at(*position)?) {
             return Err(other(*position).into());
         }
     }
-    Ok(payment)
+    Ok(())
+}
+
+fn other(position: Position) -> journal::Fault {
+    journal::Fault::damaged_at(position, Seq::ZERO, "the entry is not about the payment")
+}
+
+/// The entries that changed the payment with this id, which the entry `seq` at `decided` decided, in order.
+pub(crate) fn changes_of(view: &View, id: PaymentId, seq: Seq, decided: Position) -> Result<Vec<Position>, Fault> {
+    let mut changes = Vec::new();
+    let ended = view.runs.partition_point(|listed| listed.run.end().end().last < seq);
+    for listed in &view.runs[ended..] {
+        changes.extend(listed.run.payments.changes.find_all(id.get())?.into_iter().map(position));
+    }
+    for batch in view.batches().filter(|batch| batch.extent.last >= decided.get()) {
+        changes.extend(batch.payments.changes_of(id.get()));
+    }
+    Ok(changes)
+}
+
+/// The first payment in order, from the entry `from` on: the entry that decided it, and its position.
+pub(crate) fn place_from(view: &View, from: u64, order: Order) -> Result<Option<(u64, Position)>, Fault> {
+    let of_batch = |batch: &Arc<IndexUpdate>| {
+        let places = &batch.payments.places;
+        match order {
+            Order::OldestFirst => places.get(places.partition_point(|row| row.seq.0 < from)).copied(),
+            Order::NewestFirst => places[..places.partition_point(|row| row.seq.0 <= from)].last().copied(),
+        }
+    };
+    let ended = view.runs.partition_point(|listed| listed.run.end().end().last.get() < from);
+    let place = match order {
+        Order::OldestFirst => {
+            let mut place = None;
+            for listed in &view.runs[ended..] {
+                place = listed.run.payments.places.first_from(Six(from))?;
+                if place.is_some() {
+                    break;
+                }
+            }
+            place.or_else(|| view.batches().find_map(of_batch))
+        }
+        Order::NewestFirst => match view.batches().rev().find_map(of_batch) {
+            Some(place) => Some(place),
+            None => {
+                let mut place = None;
+                for listed in view.runs[..(ended + 1).min(view.runs.len())].iter().rev() {
+                    place = listed.run.payments.places.last_before(Six(from.saturating_add(1).min(SIX_END - 1)))?;
+                    if place.is_some() {
+                        break;
+                    }
+                }
+                place
+            }
+        },
+    };
+    Ok(place.map(|row| (row.seq.0, Position::from_number(row.position.0))))
 }
 
 fn position(row: KeyRow) -> Position {
@@ -209,8 +345,8 @@ impl Index {
         let mut changes = Vec::new();
         let mut decided = None;
         for batch in view.batches().map(|batch| &batch.payments) {
-            decided = decided.or(batch.decided.iter().find(|row| row.id == id.get()).copied().map(position));
-            changes.extend(batch.changes.iter().filter(|row| row.id == id.get()).copied().map(position));
+            decided = decided.or_else(|| batch.decision_of(id.get()));
+            changes.extend(batch.changes_of(id.get()));
         }
         if let Some(decided) = decided {
             return Ok(Some(PaymentFound { decided, changes }));
@@ -222,6 +358,15 @@ impl Index {
         }))
     }
 
+    /// Reads the entry that decided a payment.
+    ///
+    /// # Errors
+    /// Fails if the index or the log cannot be read.
+    pub fn read_decision(&self, id: PaymentId) -> Result<Option<Entry>, Fault> {
+        let Some(found) = self.payment(id)? else { return Ok(None) };
+        Ok(Some(self.log.entry_at(found.decided)?))
+    }
+
     /// Reads a payment as the entries that were published left it.
     ///
     /// # Errors
@@ -229,66 +374,5 @@ impl Index {
     pub fn read_payment(&self, id: PaymentId) -> Result<Option<PastPayment>, Fault> {
         let Some(found) = self.payment(id)? else { return Ok(None) };
         read(&*self.log, &found).map(Some)
-    }
-
-    /// Up to `limit` payments in the order in which they were decided, or reversed: the sequence and the position of the entry of
-    /// each. They come after the entry `after`, or before it if reversed.
-    ///
-    /// # Errors
-    /// Fails if the index cannot be read.
-    pub fn payments(&self, after: Option<Seq>, reversed: bool, limit: usize) -> Result<Vec<(Seq, Position)>, Fault> {
-        let view = self.shared.view();
-        let after = after.map(Seq::get);
-        let mut found = Vec::new();
-        let mut take = |row: PlaceRow| {
-            found.push((Seq::new(row.seq.0), Position::from_number(row.position.0)));
-            found.len() >= limit
-        };
-        let of_batch = |batch: &IndexUpdate| {
-            let places = &batch.payments.places;
-            match after {
-                Some(after) if reversed => places[..places.partition_point(|row| row.seq.0 < after)].to_vec(),
-                Some(after) => places[places.partition_point(|row| row.seq.0 <= after)..].to_vec(),
-                None => places.clone(),
-            }
-        };
-        if limit == 0 {
-            return Ok(found);
-        }
-        if reversed {
-            for batch in view.batches().rev() {
-                if of_batch(batch).into_iter().rev().any(&mut take) {
-                    return Ok(found);
-                }
-            }
-            for listed in view.runs.iter().rev() {
-                let places = &listed.run.payments.places;
-                let mut end = after.map_or(Ok(places.len()), |after| places.lower_bound(Six(after)))?;
-                while end > 0 {
-                    let start = end.saturating_sub(limit as u64);
-                    let rows: Vec<PlaceRow> = places.cursor(start, end).collect::<Result<_, _>>()?;
-                    if rows.into_iter().rev().any(&mut take) {
-                        return Ok(found);
-                    }
-                    end = start;
-                }
-            }
-            return Ok(found);
-        }
-        for listed in view.runs.iter() {
-            let places = &listed.run.payments.places;
-            let from = after.map_or(Ok(0), |after| places.lower_bound(Six(after.saturating_add(1))))?;
-            for row in places.cursor(from, places.len()) {
-                if take(row?) {
-                    return Ok(found);
-                }
-            }
-        }
-        for batch in view.batches() {
-            if of_batch(batch).into_iter().any(&mut take) {
-                return Ok(found);
-            }
-        }
-        Ok(found)
     }
 }

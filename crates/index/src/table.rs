@@ -3,7 +3,7 @@
 
 use disk::Disk;
 
-use crate::array::{Array, Cursor};
+use crate::array::{Array, Block, Cursor};
 use crate::block::{BlockFile, Writer};
 use crate::fault::Fault;
 use crate::fixed::Row;
@@ -79,6 +79,15 @@ impl<R: Row> Table<R> {
 
     pub(crate) fn len(&self) -> u64 {
         self.rows.len()
+    }
+
+    /// The first key of every block.
+    pub(crate) fn fences(&self) -> &[R::Key] {
+        &self.fences
+    }
+
+    pub(crate) fn block(&self, number: u64) -> Result<Block<R>, Fault> {
+        self.rows.block(number)
     }
 
     /// The first and the last key.

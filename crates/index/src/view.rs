@@ -1,6 +1,6 @@
 //! The state that queries and the background thread share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::event::IndexUpdate;
 use crate::fault::Fault;
 use crate::fields::{Choices, Field, FieldTable};
 use crate::run::{Run, Waiting};
+use crate::terms::Order;
 
 /// A run with its field tables.
 #[derive(Debug, Clone)]
@@ -71,6 +72,8 @@ impl View {
 pub(crate) struct State {
     pub(crate) view: View,
     pub(crate) choices: Choices,
+    /// The payments that are open after everything that was published, by the entries that decided them.
+    pub(crate) open_payments: BTreeSet<u64>,
     /// The owner is being dropped.
     pub(crate) stopping: bool,
     /// The background thread has nothing more to do.
@@ -120,6 +123,15 @@ impl Shared {
 
     pub(crate) fn view(&self) -> View {
         self.lock().view.clone()
+    }
+
+    /// The first open payment in order, from the entry `from` on.
+    pub(crate) fn open_payment(&self, from: u64, order: Order) -> Option<u64> {
+        let open = &self.lock().open_payments;
+        match order {
+            Order::OldestFirst => open.range(from..).next().copied(),
+            Order::NewestFirst => open.range(..=from).next_back().copied(),
+        }
     }
 
     /// Replaces the list of runs.

@@ -2,18 +2,20 @@
 
 use engine::{Applied, Entry, Fact};
 use features::{StoredUpdate, StreamBounds, Update};
-use index::{AccountChanges, GENERATION_ENTRIES, IndexedFact};
+use index::{AccountChanges, GENERATION_ENTRIES, IndexedFact, Term};
 use journal::{EntryOffset, FrameAt, Position, StartAt};
 use ledger::{
     AccountPlace, IndexedFields, MetadataOf, PendingState, RestoredFrom, Touched, Transfer, TransferFlags, TransferKey,
     TransferStatus, TrialBalance,
 };
-use types::{Digest, LedgerId, Seq, Timestamp};
+use types::{Digest, LedgerId, PaymentId, Seq, Timestamp};
 
 /// What the entries of a frame did, and whether a generation of the index ends with it.
 #[derive(Debug, Default)]
 pub struct FrameNotes {
     events: Vec<Noted>,
+    /// What payments are found by, each with the entry that decided the payment.
+    terms: Vec<(Term, Seq)>,
     chosen: Vec<(LedgerId, IndexedFields)>,
     end: Option<GenerationEnd>,
 }
@@ -57,6 +59,7 @@ impl FrameNotes {
             let Noted { placed, timestamp, event } = *noted;
             batch.push(&index::IndexedEntry { position: at.position(placed), timestamp, event });
         }
+        self.terms.into_iter().for_each(|(term, decided)| batch.add_term(term, decided));
         let generation = self.end.map(|end| index::Generation {
             end: index::GenerationEnd {
                 last: end.last,
@@ -114,9 +117,9 @@ impl Notes {
 
     /// Notes an entry; returns true if a generation can end with it, in which case its frame must end too.
     pub fn note(&mut self, placed: EntryOffset, applied: Applied<'_>) -> bool {
-        let Applied { entry, touched, windows, changes, ledger, streams } = applied;
+        let Applied { entry, touched, windows, changes, ledger, streams, decided } = applied;
         self.payments += u64::from(matches!(entry.fact, Fact::PaymentDecided(_)));
-        self.note_events(placed, entry, touched);
+        self.note_events(placed, entry, touched, decided);
         self.note_windows(placed, entry, windows);
         let (Fact::StateDigest(state), Some(changes)) = (&entry.fact, changes) else { return false };
         self.changes.push(changes);
@@ -165,14 +168,18 @@ impl Notes {
         }
     }
 
-    fn note_events(&mut self, placed: EntryOffset, entry: &Entry, touched: &[Touched]) {
-        let FrameNotes { events, chosen, .. } = &mut self.feed;
+    fn note_events(&mut self, placed: EntryOffset, entry: &Entry, touched: &[Touched], decided: Option<Seq>) {
+        let FrameNotes { events, terms, chosen, .. } = &mut self.feed;
         let mut note = |timestamp, event| events.push(Noted { placed, timestamp, event });
         let at = entry.header.decided_at;
         let facts = entry.fact.ledger_facts();
         match entry.fact.restored_from() {
             RestoredFrom::Entry => note(at, IndexedFact::Other),
-            RestoredFrom::Payment => note(at, payment_event(entry)),
+            RestoredFrom::Payment => {
+                let decided = decided.expect("PIP-5: the payment that an entry is about is in memory");
+                note(at, payment_event(entry, decided));
+                Term::of_entry(entry, |term| terms.push((term, decided)));
+            }
             RestoredFrom::Recent => note(at, IndexedFact::KeyUsed),
             RestoredFrom::Tables => {}
         }
@@ -232,19 +239,16 @@ impl Notes {
     }
 }
 
-/// What an entry about a payment did to it.
-fn payment_event(entry: &Entry) -> IndexedFact {
+/// What an entry about a payment did to it; `decided` is the entry that decided it.
+fn payment_event(entry: &Entry, decided: Seq) -> IndexedFact {
+    let changed = |id: PaymentId, closes| IndexedFact::PaymentChanged { id: id.get(), decided, closes };
     match &entry.fact {
-        Fact::PaymentDecided(decided) => {
-            IndexedFact::Payment { id: decided.payment.get(), seq: entry.header.seq, is_open: decided.status.is_open() }
+        Fact::PaymentDecided(fact) => {
+            IndexedFact::Payment { id: fact.payment.get(), seq: decided, is_open: fact.status.is_open() }
         }
-        Fact::PaymentChanged(changed) => {
-            IndexedFact::PaymentChanged { id: changed.payment.get(), closes: !changed.status.is_open() }
-        }
-        Fact::LabelRecorded(recorded) => IndexedFact::PaymentChanged { id: recorded.payment.get(), closes: false },
-        Fact::Ledger(ledger::Fact::MetadataSet { of: MetadataOf::Payment(id), .. }) => {
-            IndexedFact::PaymentChanged { id: id.get(), closes: false }
-        }
+        Fact::PaymentChanged(fact) => changed(fact.payment, !fact.status.is_open()),
+        Fact::LabelRecorded(recorded) => changed(recorded.payment, false),
+        Fact::Ledger(ledger::Fact::MetadataSet { of: MetadataOf::Payment(id), .. }) => changed(*id, false),
         Fact::JournalStarted { .. }
         | Fact::JournalContinued { .. }
         | Fact::Ledger(_)

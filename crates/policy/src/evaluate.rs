@@ -12,7 +12,7 @@ use crate::index::AttributeIdx;
 use crate::limits::FEATURE_TEXT_BYTES_MAX;
 use crate::policy::Policy;
 use crate::reason::Codes;
-use crate::spec::{AggregateKind, Leg, LegAccount, OnFailure, RuleEffect, Thresholds};
+use crate::spec::{AggregateKind, FeatureSource, FeatureSpec, Leg, LegAccount, OnFailure, RuleEffect, Thresholds};
 use crate::value::{AttributeValue, FeatureValue, MissingReason};
 
 impl Policy {
@@ -225,6 +225,29 @@ impl<'p> Judgement<'p> {
             self.add(&self.codes.score_review, OnFailure::Review, None);
         }
         score
+    }
+}
+
+impl Policy {
+    /// The values at `at` of all features that are about the records of an entity of this kind, in their order.
+    pub fn features_of(
+        &self,
+        kind: &Name,
+        entity: Token,
+        at: Timestamp,
+        history: &dyn WindowSource,
+    ) -> Vec<(Name, FeatureValue)> {
+        let value = |feature: &FeatureSpec| {
+            let FeatureSource::Aggregate { stream, aggregate, window } = &feature.source else { return None };
+            let spec = self.streams().get(stream.get())?;
+            self.entities().get(spec.entity.get()).filter(|entity| entity.name == *kind)?;
+            let value = match history.aggregate(*stream, entity, *window, at, None) {
+                Ok(found) => aggregate_value(*aggregate, found),
+                Err(missing) => FeatureValue::Missing(missing.into()),
+            };
+            Some((feature.name.clone(), value))
+        };
+        self.features().iter().filter_map(value).collect()
     }
 }
 

@@ -86,6 +86,20 @@ pub enum Verdict {
     Decline,
 }
 
+impl Verdict {
+    /// All verdicts, from the mildest to the strictest.
+    pub const ALL: [Self; 3] = [Self::Approve, Self::Review, Self::Decline];
+
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Review => "review",
+            Self::Decline => "decline",
+        }
+    }
+}
+
 /// How suspicious a payment is, from 0 to 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Score(u16);

@@ -172,6 +172,21 @@ impl Core {
         answer.inspect_err(|error| self.note_unread(error))
     }
 
+    /// Looks something up by id in the index, on a blocking thread of its own pool: it reads few entries, so it does not wait for
+    /// the longer queries about the past.
+    ///
+    /// # Errors
+    /// If the index or the journal cannot be read.
+    pub(crate) async fn look_up<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Index) -> Result<T, index::Fault> + Send + 'static,
+    ) -> Result<T, PastError> {
+        let core = self.clone();
+        let found = self.0.readers.lookups.run(move |_asker| look(&core.0.index)).await;
+        let found = found.map_err(|panicked| Fault::Poisoned(panicked.to_string()).into());
+        found.and_then(|found| found.map_err(PastError::from)).inspect_err(|error| self.note_unread(error))
+    }
+
     /// Handles a read failure of a query: it may mean that the journal or the index is damaged.
     fn note_unread(&self, error: &PastError) {
         match error {
@@ -183,6 +198,7 @@ impl Core {
             }
             PastError::Field(_)
             | PastError::NothingToFind
+            | PastError::WouldScan { .. }
             | PastError::TooMuchToAddUp(_)
             | PastError::TooManyToRead(_)
             | PastError::Abandoned => {}

@@ -37,6 +37,19 @@ pub enum PastError {
     /// The query has no condition that an index answers.
     #[error("no condition finds transfers: name an account, or a ledger with a field that is indexed for it")]
     NothingToFind,
+    /// A filter of payments has no match among the candidates that one page may examine.
+    #[error(
+        "none of the first {examined} payments that may match {} does, after {steps} looks into the index; add a condition that fewer payments meet, such as an entity, or narrow `min_timestamp` and `max_timestamp`",
+        listed(names)
+    )]
+    WouldScan {
+        /// The names of the filter's parameters.
+        names: Vec<String>,
+        /// How many payments were read.
+        examined: usize,
+        /// How many looks into lists of the index there were.
+        steps: usize,
+    },
     /// There are no stored sums near enough to compute the answer with reasonable effort.
     #[error("more than {0} entries would have to be added up for this instant; ask for a later one")]
     TooMuchToAddUp(u64),
@@ -48,6 +61,10 @@ pub enum PastError {
     /// Nobody waits for the answer any more.
     #[error("the client closed its connection")]
     Abandoned,
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Where a page ended: at an entry, and how many of its transfers, in the requested order, the page contains.

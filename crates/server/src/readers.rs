@@ -9,6 +9,8 @@ use tokio::task::JoinError;
 /// The pools of a server. Each kind of reading has its own, so that it does not wait for the others.
 #[derive(Debug)]
 pub(crate) struct Readers {
+    /// Look-ups of payments by id.
+    pub(crate) lookups: Pool,
     /// Queries about the past.
     pub(crate) queries: Pool,
     /// Copies of the journal's files.
@@ -19,7 +21,7 @@ pub(crate) struct Readers {
 
 impl Default for Readers {
     fn default() -> Self {
-        Self { queries: Pool::new(4), copies: Pool::new(2), proofs: Pool::new(2) }
+        Self { lookups: Pool::new(4), queries: Pool::new(4), copies: Pool::new(2), proofs: Pool::new(2) }
     }
 }
 

@@ -1,19 +1,22 @@
 //! Checks every batch with the model, and checks after each start that no acknowledged entry was lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
-    AccountName, Cause, Command, CreatePayment, Dry, Engine, Entry, Fact, NewPayment, Portion, Request, Verb,
-    WritesClosed, query,
+    AccountName, Cause, Command, CreatePayment, Dry, Engine, Entry, Fact, NewPayment, PastPayment, Portion, Request,
+    Verb, WritesClosed, query,
 };
+use index::{Candidate, Index, PaymentsWanted, Term};
+use journal::ContextSource as _;
 use ledger::TransferKey;
 use policy::AttributeValue;
 use types::{ActorId, Amount, Digest, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::Rng;
+use crate::edge::{Failure, Shared};
 use crate::model::{Model, Step, ensure};
 use crate::policies;
-use crate::process::{DecidedBatch, TENANT};
+use crate::process::{DecidedBatch, LookedUp, TENANT};
 
 /// A broken rule, and how to reproduce it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +43,15 @@ pub(crate) struct Checker {
     pub(crate) lost: Option<Entry>,
     /// The kinds of entries, the payment statuses, and the parts of payments that occurred.
     pub(crate) kinds: BTreeSet<&'static str>,
+}
+
+/// What a search may find.
+#[derive(Debug, Default)]
+struct Found {
+    /// The entry that decided the payment.
+    seq: Seq,
+    terms: Vec<Term>,
+    is_open: bool,
 }
 
 /// Maximum number of customers whose features are computed after a start.
@@ -93,6 +105,71 @@ impl Checker {
             self.told(entry.header.seq);
         }
         Ok(())
+    }
+
+    /// Checks a payment that a client looked up: it is as the entries up to that moment left it, and all of them are durable.
+    pub(crate) fn looked_up(&mut self, looked_up: &LookedUp, shared: &Shared) -> Result<(), String> {
+        let LookedUp { payment, through, result } = looked_up;
+        let mut expected: Option<PastPayment> = None;
+        for entry in self.decided.iter().take_while(|entry| entry.header.seq <= *through) {
+            match &mut expected {
+                Some(expected) => drop(expected.follow(entry)),
+                None => expected = PastPayment::new(entry).filter(|found| found.payment.id == *payment),
+            }
+        }
+        self.told(*through);
+        let expected = expected.map(|expected| {
+            let reply = expected.reply(shared.now());
+            let shown = api::decisions::Payment::new(&reply.payment, reply.decided.as_deref(), &shared.assets());
+            let shown = shown.map_err(|unknown| unknown.what().to_owned())?.with_metadata(&reply.metadata);
+            serde_json::to_value(&shown).map_err(|error| error.to_string())
+        });
+        let same = match (expected.transpose()?, result) {
+            (None, Err(Failure::Problem(problem))) => problem.code().as_str() == "payment_not_found",
+            (Some(expected), Ok(edge::Response { body: edge::Body::Json(bytes), .. })) => {
+                serde_json::from_slice::<serde_json::Value>(bytes).is_ok_and(|shown| shown == expected)
+            }
+            (_, _) => false,
+        };
+        ensure(same, "SIM-8", || format!("payment {payment} as of entry {through} was shown as {result:?}"))
+    }
+
+    /// Checks SIM-10: a search of the index by the terms of a payment finds exactly the payments that have or had them, in order.
+    /// What is searched for depends on the last entry alone, so that it does not change the run.
+    ///
+    /// # Errors
+    /// If the index cannot be read. The inner error is a broken rule.
+    pub(crate) fn search(&self, index: &Index, through: Seq) -> Result<Result<(), String>, index::Fault> {
+        let mut payments: BTreeMap<PaymentId, Found> = BTreeMap::new();
+        for entry in self.decided.iter().take_while(|entry| entry.header.seq <= through) {
+            let Some(id) = entry.fact.payment() else { continue };
+            let found = payments.entry(id).or_insert_with(|| Found { seq: entry.header.seq, ..Found::default() });
+            Term::of_entry(entry, |term| found.terms.push(term));
+            if let Fact::PaymentDecided(decided) = &entry.fact {
+                found.is_open = decided.status.is_open();
+            }
+            if let Fact::PaymentChanged(changed) = &entry.fact {
+                found.is_open = changed.status.is_open();
+            }
+        }
+        let mut rng = Rng::new(through.get());
+        let Some(one) = payments.values().nth(rng.place(payments.len().max(1))) else { return Ok(Ok(())) };
+        let terms: Vec<Term> = (0..rng.below(4)).map(|_| *rng.pick(&one.terms)).collect();
+        let (open, reversed) = (rng.percent(30), rng.percent(50));
+        let fits = |found: &&Found| (found.is_open || !open) && terms.iter().all(|term| found.terms.contains(term));
+        let mut expected: Vec<Seq> = payments.values().filter(fits).map(|found| found.seq).collect();
+        expected.sort_unstable();
+        if reversed {
+            expected.reverse();
+        }
+        let conditions = terms.iter().map(|term| vec![*term]).collect();
+        let wanted = PaymentsWanted { conditions, open, reversed, ..PaymentsWanted::default() };
+        let mut search = index.find_payments(&wanted);
+        let (mut told, mut steps) = (Vec::new(), usize::MAX);
+        while let Candidate::At(seq, _) = search.next(&mut steps)? {
+            told.push(seq);
+        }
+        Ok(ensure(told == expected, "SIM-10", || format!("{wanted:?} found {told:?}, expected {expected:?}")))
     }
 
     fn same(&self, entry: &Entry) -> Result<(), String> {

@@ -3,21 +3,22 @@
 //! it.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use api::{CursorOrigin, Operation, Problem, packed};
 use datadir::KeyStore;
 use edge::{Body, Edge, Head, Headers, Installation, Installed, Installer, Response, Sources};
 use engine::{
-    Answer, Answered, AnyTransfer, Command, Engine, Entry, Fact, Operation as Asked, Page, PolicyActivated, Reply,
-    Request,
+    Answer, Answered, AnyTransfer, Command, Engine, Entry, Fact, Operation as Asked, Page, PaymentReply,
+    PolicyActivated, Reply, Request,
 };
+use index::Index;
 use journal::{ContextSource, EntryInContext, Fault, FileReader};
 use ledger::Assets;
 use policy::{Bundle, Policy};
 use serde_json::Value;
-use types::{ActorId, RequestId, Seq};
+use types::{ActorId, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::SimDisk;
 use crate::process::TENANT;
@@ -55,24 +56,42 @@ pub(crate) struct Shared {
     pub(crate) keys: KeyStore<SimDisk>,
     installation: Installation,
     reader: FileReader<SimDisk>,
+    pub(crate) index: Index,
     known: Mutex<Known>,
 }
 
 /// The state after the engine's last decision.
 #[derive(Debug, Default)]
 struct Known {
+    /// The time of the last entry.
+    now: Timestamp,
     policy: Option<Arc<Policy>>,
     assets: Arc<Assets>,
 }
 
 impl Shared {
-    pub(crate) fn new(keys: KeyStore<SimDisk>, history: CursorOrigin, reader: FileReader<SimDisk>) -> Self {
+    pub(crate) fn new(
+        keys: KeyStore<SimDisk>,
+        history: CursorOrigin,
+        reader: FileReader<SimDisk>,
+        index: Index,
+    ) -> Self {
         let installation = Installation::new(TENANT, history, &keys);
-        Self { keys, installation, reader, known: Mutex::default() }
+        Self { keys, installation, reader, index, known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time by which look-ups see deadlines.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.known().now
     }
 
     pub(crate) fn note(&self, engine: &Engine, policy: Option<Arc<Policy>>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
+        known.now = engine.clock();
         if engine.ledgers().len() > known.assets.len() {
             known.assets = Arc::new(Assets::new(engine.ledgers()));
         }
@@ -86,7 +105,7 @@ impl Shared {
 
 impl ContextSource for Shared {
     fn assets(&self) -> Arc<Assets> {
-        Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner).assets)
+        Arc::clone(&self.known().assets)
     }
 
     fn policy(&self, activated: Seq) -> Result<Option<Arc<PolicyActivated>>, Fault> {
@@ -116,6 +135,8 @@ pub(crate) enum Failure {
     Problem(Problem),
     /// The journal cannot be read.
     Unread(Fault),
+    /// The index cannot be read.
+    NoIndex(index::Fault),
     /// An internal error.
     Internal(&'static str),
 }
@@ -123,6 +144,15 @@ pub(crate) enum Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
+    }
+}
+
+impl Failure {
+    fn of_index(fault: index::Fault) -> Self {
+        match fault {
+            index::Fault::Log(fault) => Self::Unread(fault),
+            fault => Self::NoIndex(fault),
+        }
     }
 }
 
@@ -153,7 +183,7 @@ impl Sources for Desk {
     }
 
     fn policy(&self) -> Option<Arc<Policy>> {
-        self.shared.known.lock().unwrap_or_else(PoisonError::into_inner).policy.clone()
+        self.shared.known().policy.clone()
     }
 
     /// The new policy is already active when the engine has answered.
@@ -175,8 +205,13 @@ impl Sources for Desk {
         edge::install(self, by, &bundle, Arc::new(policy)).await
     }
 
-    async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Failure> {
-        self.shared.read(seq).map_err(Failure::Unread)
+    async fn payment(&self, id: PaymentId) -> Result<Option<PaymentReply>, Failure> {
+        let found = self.shared.index.read_payment(id).map_err(Failure::of_index)?;
+        Ok(found.map(|found| found.reply(self.shared.now())))
+    }
+
+    async fn decision(&self, id: PaymentId) -> Result<Option<Entry>, Failure> {
+        self.shared.index.read_decision(id).map_err(Failure::of_index)
     }
 
     async fn in_context(&self, entry: Entry) -> Result<EntryInContext, Failure> {
@@ -263,6 +298,7 @@ impl Exchange {
             }
             Err(Failure::Internal(what)) => Err(format!("SIM-3: an answer cannot be rendered: {what}")),
             Err(Failure::Unread(fault)) => Err(format!("SIM-3: an answer cannot be rendered: {fault}")),
+            Err(Failure::NoIndex(fault)) => Err(format!("SIM-3: an answer cannot be rendered: {fault}")),
         }
     }
 }
@@ -358,6 +394,7 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
         Reply::Ledgers(_)
         | Reply::Made(_)
         | Reply::Cancelled(_)
+        | Reply::Features(_)
         | Reply::TransferIds(_)
         | Reply::PendingStates(_)
         | Reply::AccountsOpened(_)

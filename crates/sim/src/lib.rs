@@ -24,6 +24,7 @@
 //! | SIM-7 | A decision has the features that follow from a plain list of all payments, and the verdict, score and reasons that follow from its rules. |
 //! | SIM-8 | The bytes that a client receives match the engine's answer. |
 //! | SIM-9 | The keys of every durable entry exist and open what it sealed. |
+//! | SIM-10 | A search of the index finds exactly the payments that have or had its terms, in order. |
 //!
 //! After damage the world acts as the operator: it restores the bytes and starts again. Damaged index files need no
 //! operator. A [`Coverage`] counts which faults occurred in which states. A [`Plant`] puts a bug into a world from

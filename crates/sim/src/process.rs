@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use api::Operation;
 use datadir::{KeyStore, KeyStoreError, Pace, RecoverError, Started, Terms};
 use engine::{CredentialAdded, CredentialKind, Engine, Entry, Fact, PrincipalAdded, PrincipalKind, Request};
 use index::Index;
@@ -11,7 +12,7 @@ use pipeline::{
     Ask, Batch, ClockBounds, ClockGuard, Decider, DiskSpace, Gate, Queue, Reading, Step, WriteError, Writer,
 };
 use policy::{Bundle, Policy};
-use types::{ActorId, CredentialId, Digest, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
+use types::{ActorId, CredentialId, Digest, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
 use vault::{Keys as _, OpenedPart};
 
 use crate::edge::{Exchange, Failure, Sent, Shared, Went};
@@ -41,6 +42,15 @@ pub(crate) struct Answered {
     /// The engine's last answer to the request.
     pub(crate) answer: engine::Answer,
     pub(crate) over: Option<Over>,
+}
+
+/// The result of looking a payment up.
+#[derive(Debug)]
+pub(crate) struct LookedUp {
+    pub(crate) payment: PaymentId,
+    /// The last entry that the index had.
+    pub(crate) through: Seq,
+    pub(crate) result: Result<edge::Response, Failure>,
 }
 
 /// What one run of the decider produced.
@@ -146,7 +156,6 @@ pub(crate) struct Process {
     decider: Decider,
     in_flight: VecDeque<Batch<Ticket>>,
     writer: Writer<Ticket, FileJournal<SimDisk>>,
-    pub(crate) index: Index,
     pub(crate) shared: Arc<Shared>,
     clock: ClockGuard,
     gate: Gate,
@@ -225,7 +234,7 @@ impl Process {
     pub(crate) fn new(opened: Opened, reading: Reading) -> Self {
         let Opened { engine, journal, index, notes, keys, .. } = opened;
         let history = api::CursorOrigin { origin: journal.identity().origin, shard: SHARD };
-        let shared = Shared::new(keys, history, journal.reader());
+        let shared = Shared::new(keys, history, journal.reader(), index);
         shared.note(&engine, active_policy(&engine));
         let last = Some(engine.clock()).filter(|last| *last > Timestamp::ZERO);
         Self {
@@ -235,7 +244,6 @@ impl Process {
             decider: Decider::new(engine, notes),
             in_flight: VecDeque::new(),
             writer: Writer::new(journal),
-            index,
             shared: Arc::new(shared),
             clock: ClockGuard::start(ClockBounds::STANDARD, last, reading),
             gate: Gate::default(),
@@ -313,8 +321,9 @@ impl Process {
         Ok(Some(DecidedBatch { asked: asked.to_vec(), answers, entries, closed: None, is_cut: false }))
     }
 
-    /// Parses a request and puts it in the queue. Returns an error if the request has a problem or the queue is full.
-    pub(crate) fn offer(&mut self, number: usize, sent: &Sent) -> Result<(), &'static str> {
+    /// Parses a request and puts it in the queue. Returns the result if it is a look-up, which the engine does not answer, and an
+    /// error if the request has a problem or the queue is full.
+    pub(crate) fn offer(&mut self, number: usize, sent: &Sent) -> Result<Option<LookedUp>, &'static str> {
         let (request, exchange) = match sent {
             Sent::Within(command) => {
                 let (id, command) = (RequestId::default(), (**command).clone());
@@ -324,6 +333,10 @@ impl Process {
                 let mut exchange = Exchange::new(&self.shared, http.clone());
                 match exchange.go_on(None) {
                     Went::Asks(request) => (request, Some(exchange)),
+                    Went::Over(result) if http.operation == Operation::GetPayment => {
+                        let payment = http.id.parse().map_err(|_malformed| "malformed id")?;
+                        return Ok(Some(LookedUp { payment, through: self.writer.indexed(), result }));
+                    }
                     Went::Over(Err(Failure::Problem(problem))) => return Err(problem.code().as_str()),
                     Went::Over(_) => return Err("answered without the engine"),
                 }
@@ -332,7 +345,7 @@ impl Process {
         self.tickets += 1;
         self.queue.offer(Ask { request, reply_to: self.tickets }).map_err(|_full| "queue_full")?;
         self.exchanges.insert(self.tickets, (number, exchange));
-        Ok(())
+        Ok(None)
     }
 
     /// Runs one step of the engine. The engine may be a few batches ahead of the journal.
@@ -340,7 +353,8 @@ impl Process {
         if self.in_flight.len() >= BATCHES_IN_FLIGHT_MAX {
             return None;
         }
-        self.decider.forget_through(self.index.covered(), self.index.sealed());
+        let index = &self.shared.index;
+        self.decider.forget_through(index.covered(), index.sealed());
         let asks = self.queue.take(events);
         let asked: Vec<Request> = asks.iter().map(|ask| ask.request.clone()).collect();
         let batch = self.decider.work(now, asks);
@@ -378,7 +392,7 @@ impl Process {
 
     /// Performs one step towards durability.
     pub(crate) fn step(&mut self, now: Span) -> Result<Option<Step>, Death> {
-        Ok(self.writer.step(now, &self.shared.keys, &self.index)?)
+        Ok(self.writer.step(now, &self.shared.keys, &self.shared.index)?)
     }
 
     fn write(&mut self, now: Span) -> Result<(), Death> {

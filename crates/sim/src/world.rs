@@ -15,7 +15,7 @@ use crate::coverage::{Coverage, FaultKind, When};
 use crate::edge::Failure;
 use crate::network::Network;
 use crate::plants::Plant;
-use crate::process::{self, Answered, Death, Machine, Process, StepError};
+use crate::process::{self, Answered, Death, LookedUp, Machine, Process, StepError};
 use crate::sim_disk::Rot;
 use crate::{Crash, Rng};
 
@@ -248,7 +248,9 @@ impl World {
                 if let Some(number) = self.requests.arrive(self.passed, &mut self.rng) {
                     self.summary.requests += 1;
                     // A client whose request is rejected, because of a problem or a full queue, may try again.
-                    let _turned_away = process.offer(number, self.clients.sent(number));
+                    if let Ok(Some(looked_up)) = process.offer(number, self.clients.sent(number)) {
+                        self.looked_up(process, number, &looked_up)?;
+                    }
                 }
             }
             40..56 => {
@@ -275,7 +277,7 @@ impl World {
             93..95 => process.mark_in_time(self.passed)?,
             95..97 => while self.replies.arrive(self.passed, &mut self.rng).is_some() {},
             97..99 => {
-                process.index.work().map_err(Death::from)?;
+                process.shared.index.work().map_err(Death::from)?;
                 // When the disk is full, the index waits for space; the process does not end.
                 let struck = self.machine.disk.struck();
                 self.count_struck(struck, When::Sealing);
@@ -348,6 +350,27 @@ impl World {
                 self.replies.send(self.passed, number, &mut self.rng);
             }
         }
+        Ok(())
+    }
+
+    fn looked_up(&mut self, process: &Process, number: usize, looked_up: &LookedUp) -> Result<(), String> {
+        self.summary.answers += 1;
+        let is_excused = match &looked_up.result {
+            Err(Failure::Unread(fault)) => self.is_excused(fault),
+            Err(Failure::NoIndex(index::Fault::Io { .. })) => true,
+            Err(Failure::NoIndex(_)) => self.bad_index,
+            Ok(_) | Err(Failure::Problem(_) | Failure::Internal(_)) => false,
+        };
+        if !is_excused {
+            self.checker.looked_up(looked_up, &process.shared)?;
+        }
+        match self.checker.search(&process.shared.index, looked_up.through) {
+            Ok(checked) => checked?,
+            Err(index::Fault::Io { .. }) => {}
+            Err(_) if self.bad_index => {}
+            Err(fault) => return Err(format!("SIM-10: {fault}")),
+        }
+        self.replies.send(self.passed, number, &mut self.rng);
         Ok(())
     }
 

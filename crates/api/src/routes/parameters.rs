@@ -63,6 +63,38 @@ pub(super) const METADATA: Parameter = Parameter {
 };
 pub(super) const STATUS: Parameter =
     Parameter { name: "status", summary: "Only payments with this status.", kind: Kind::Text };
+pub(super) const TYPE: Parameter = Parameter { name: "type", summary: "Only payments of this type.", kind: Kind::Text };
+pub(super) const DECISION: Parameter = Parameter {
+    name: "decision",
+    summary: "Only payments with this verdict of the policy: `approve`, `review` or `decline`.",
+    kind: Kind::Text,
+};
+pub(super) const REASON: Parameter = Parameter {
+    name: "reason",
+    summary: "Only payments whose decision has this reason: the name of a rule or one of the built-in reasons.",
+    kind: Kind::Text,
+};
+pub(super) const TAG: Parameter =
+    Parameter { name: "tag", summary: "Only payments that a rule gave this tag.", kind: Kind::Text };
+pub(super) const LABEL: Parameter =
+    Parameter { name: "label", summary: "Only payments that have this label now.", kind: Kind::Text };
+pub(super) const MIN_AMOUNT: Parameter = Parameter {
+    name: "min_amount",
+    summary: "Only payments of at least this amount, in minor units.",
+    kind: Kind::Text,
+};
+pub(super) const MAX_AMOUNT: Parameter = Parameter {
+    name: "max_amount",
+    summary: "Only payments of at most this amount, in minor units.",
+    kind: Kind::Text,
+};
+/// Stands for every entity that the active policy declares.
+pub(crate) const ENTITY: Parameter = Parameter {
+    name: "<entity>",
+    summary: "Only payments that name this entity in any of their attributes. The name of the parameter is that of an \
+        entity of the active policy, such as `customer=c-42` or `device=d-7`.",
+    kind: Kind::Text,
+};
 pub(super) const TEMPLATE: Parameter = Parameter {
     name: "template",
     summary: "Only the account that the active policy opens from this template.",
@@ -88,14 +120,11 @@ pub(super) const SIDE: Parameter = Parameter {
     summary: "`debits`: only transfers out of the account. `credits`: only transfers into it.",
     kind: Kind::Text,
 };
-pub(super) const MIN_TIMESTAMP: Parameter = Parameter {
-    name: "min_timestamp",
-    summary: "Only transfers made at this time or later, RFC 3339.",
-    kind: Kind::Text,
-};
+pub(super) const MIN_TIMESTAMP: Parameter =
+    Parameter { name: "min_timestamp", summary: "Only those made at this time or later, RFC 3339.", kind: Kind::Text };
 pub(super) const MAX_TIMESTAMP: Parameter = Parameter {
     name: "max_timestamp",
-    summary: "Only transfers made at this time or earlier, RFC 3339.",
+    summary: "Only those made at this time or earlier, RFC 3339.",
     kind: Kind::Text,
 };
 pub(super) const REVERSED: Parameter =

@@ -4,13 +4,14 @@ use engine::Verb;
 
 use super::build::{batch, change, create, end, events, get, list, open, order, packed, setting, shown, verb};
 use super::parameters::{
-    ACCOUNT, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, FROM, HOLDER, LEDGER, LIMIT,
-    MAX_TIMESTAMP, METADATA, MIN_TIMESTAMP, OFFSET, REVERSED, SEGMENT, SIDE, STATUS, TEMPLATE, TO, USER_DATA_32,
-    USER_DATA_64, USER_DATA_128, WAIT_MS,
+    ACCOUNT, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, DECISION, ENTITY, FROM, HOLDER, LABEL,
+    LEDGER, LIMIT, MAX_AMOUNT, MAX_TIMESTAMP, METADATA, MIN_AMOUNT, MIN_TIMESTAMP, OFFSET, REASON, REVERSED, SEGMENT,
+    SIDE, STATUS, TAG, TEMPLATE, TO, TYPE, USER_DATA_32, USER_DATA_64, USER_DATA_128, WAIT_MS,
 };
 use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_proofs, page, shape};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
+use crate::entities::Entity;
 use crate::events::EventPage;
 use crate::imports::{Import, ImportBody};
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
@@ -361,9 +362,34 @@ pub const ROUTES: &[Route] = &[
         Operation::ListPayments,
         "/v1/payments",
         Scope::PAYMENTS_READ,
-        &[CURSOR, LIMIT, STATUS],
+        &[
+            CURSOR,
+            LIMIT,
+            STATUS,
+            TYPE,
+            DECISION,
+            REASON,
+            TAG,
+            LABEL,
+            LEDGER,
+            MIN_AMOUNT,
+            MAX_AMOUNT,
+            MIN_TIMESTAMP,
+            MAX_TIMESTAMP,
+            METADATA,
+            REVERSED,
+            ENTITY,
+        ],
         page::<Payment>(),
-        "List payments in the order they were decided",
+        "List payments that meet all given conditions, in the order they were decided",
+    ),
+    list(
+        Operation::GetEntity,
+        "/v1/entities/{entity}/{key}",
+        Scope::PAYMENTS_READ,
+        &[LIMIT],
+        shape::<Entity>(),
+        "Show an entity of the active policy, such as a customer: its payments, their decisions and labels, and its features now",
     ),
     shown(Operation::GetPayment, "/v1/payments/{id}", Scope::PAYMENTS_READ, shape::<Payment>(), "Look up a payment"),
     get(

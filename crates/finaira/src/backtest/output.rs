@@ -105,7 +105,7 @@ impl Output {
         }
         match &outcome.decided {
             Ok(decided) => {
-                next().push_word(decision(decided));
+                next().push_word(decided.verdict.name());
                 next().push_word(decided.status.name());
                 next().push_int32(decided.score.into());
                 let mut models = decided.models.iter().peekable();
@@ -180,15 +180,6 @@ impl Output {
             self.rows = 0;
         }
         Ok(())
-    }
-}
-
-/// The name of a decision.
-pub(crate) fn decision(decided: &PaymentDecided) -> &'static str {
-    match decided.verdict {
-        policy::Verdict::Approve => "approve",
-        policy::Verdict::Review => "review",
-        policy::Verdict::Decline => "decline",
     }
 }
 

@@ -11,6 +11,7 @@ mod crash;
 mod credentials;
 mod demo;
 mod disk_faults;
+mod filters;
 mod following;
 mod generations;
 mod guard;

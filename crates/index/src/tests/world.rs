@@ -15,6 +15,8 @@ use crate::*;
 
 mod payments;
 
+use payments::open_payments;
+
 pub(super) const ORIGIN: Origin = Origin::new(7);
 
 /// An event, and the transfer that it created.
@@ -22,6 +24,17 @@ pub(super) const ORIGIN: Origin = Origin::new(7);
 pub(super) struct Happened {
     pub(super) placed: IndexedEntry,
     transfer: Option<Transfer>,
+    /// What a payment is found by from here on.
+    terms: Option<(Seq, [Term; 3])>,
+}
+
+impl Happened {
+    fn push_to(&self, batch: &mut IndexUpdate) {
+        batch.push(&self.placed);
+        if let Some((decided, terms)) = self.terms {
+            terms.into_iter().for_each(|term| batch.add_term(term, decided));
+        }
+    }
 }
 
 /// What the model remembers of a generation.
@@ -47,6 +60,8 @@ pub(super) struct World {
     /// Payments that are open, and all payments.
     open_payments: Vec<u128>,
     payments: Vec<u128>,
+    /// The entry that decided each payment, and all terms that it got.
+    found_by: BTreeMap<u128, (Seq, Vec<Term>)>,
     /// Every record that a window may contain.
     records: Vec<Update>,
     pub(super) chosen: u8,
@@ -70,6 +85,7 @@ impl World {
             unresolved: Vec::new(),
             open_payments: Vec::new(),
             payments: Vec::new(),
+            found_by: BTreeMap::new(),
             records: Vec::new(),
             chosen: 0,
         }
@@ -95,7 +111,8 @@ impl World {
 
     fn happen(&mut self, event: IndexedFact, transfer: Option<Transfer>) -> Happened {
         let placed = IndexedEntry { position: self.position(), timestamp: self.now(), event };
-        let happened = Happened { placed, transfer };
+        let terms = self.terms_of(event);
+        let happened = Happened { placed, transfer, terms };
         if let Some(transfer) = transfer {
             self.log.push(placed.position, transfer);
         }
@@ -186,7 +203,7 @@ impl World {
     pub(super) fn publish(&mut self, entries: u64) {
         let mut batch = IndexUpdate::default();
         for _ in 0..entries {
-            self.entry().iter().for_each(|happened| batch.push(&happened.placed));
+            self.entry().iter().for_each(|happened| happened.push_to(&mut batch));
         }
         self.index.publish(batch);
     }
@@ -253,9 +270,10 @@ impl World {
             }
         };
         self.check_restored(&restored, kept);
+        index.restore_open(open_payments(self.eras[..kept].iter().flat_map(|era| &era.events)).into_iter());
         for era in &self.eras[kept..] {
             let mut batch = IndexUpdate::default();
-            era.events.iter().for_each(|happened| batch.push(&happened.placed));
+            era.events.iter().for_each(|happened| happened.push_to(&mut batch));
             index.publish(batch);
             if let Some(generation) = &era.generation {
                 index.seal(generation.clone()).unwrap();
@@ -311,7 +329,7 @@ impl World {
             if let IndexedFact::Payment { id, is_open: true, .. } = placed.event {
                 open.insert(id, vec![placed.position]);
             }
-            if let IndexedFact::PaymentChanged { id, closes } = placed.event {
+            if let IndexedFact::PaymentChanged { id, closes, .. } = placed.event {
                 open.entry(id).and_modify(|entries| entries.push(placed.position));
                 if closes {
                     open.remove(&id);

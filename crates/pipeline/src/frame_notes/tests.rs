@@ -203,7 +203,15 @@ fn events_of(fact: Fact, touched: &[Touched]) -> Vec<IndexedFact> {
     let entry = Entry { header, fact, sealed: None };
     let mut notes = Notes::new(Seq::ZERO);
     let (ledger, streams) = (Ledger::default(), Windows::default());
-    let applied = Applied { entry: &entry, touched, windows: &[], changes: None, ledger: &ledger, streams: &streams };
+    let applied = Applied {
+        entry: &entry,
+        touched,
+        windows: &[],
+        changes: None,
+        ledger: &ledger,
+        streams: &streams,
+        decided: Some(Seq::new(5)),
+    };
     notes.note(EntryOffset { offset: 0, is_row: false }, applied);
     notes.feed.events.iter().map(|noted| noted.event).collect()
 }

@@ -93,6 +93,7 @@ impl From<PastError> for Failure {
                 return Problem::new(ErrorCode::FieldNotIndexed, detail).into();
             }
             PastError::Field(FieldError::Incomplete { .. }) => ErrorCode::IndexIncomplete,
+            PastError::WouldScan { .. } => ErrorCode::FilterWouldScan,
             PastError::NothingToFind => ErrorCode::NothingToFind,
             PastError::TooMuchToAddUp(_) | PastError::TooManyToRead(_) => ErrorCode::TooMuchToAddUp,
             // The client that would see this closed its connection.

@@ -138,6 +138,7 @@ async fn handle(call: Call) -> Handled {
         | Operation::GetPayment
         | Operation::GetDecision
         | Operation::GetPersonalData
+        | Operation::GetEntity
         | Operation::ChangePayment(_)
         | Operation::RecordLabel
         | Operation::ActivatePolicy

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Problem;
 use api::past::{Clock, Instant, Sums, TransferFilter};
+use api::{EntityTotals, Problem};
 use datadir::KeyStore;
 use disk::Directory;
 use edge::{Installed, Installer, Past, PaymentsWanted, Sources, StatementPage, Wanted, WithState};
-use engine::{Answered, Entry, Operation, Page, Payment};
+use engine::{Answered, Entry, Operation, Page, Payment, PaymentReply};
 use journal::EntryInContext;
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
-use types::{AccountId, ActorId, LedgerId, RequestId, Seq, Timestamp, TransferId};
+use types::{AccountId, ActorId, LedgerId, PaymentId, RequestId, Seq, Timestamp, Token, TransferId};
 
 use crate::http::failure::{Failure, internal};
 use crate::past::fits;
@@ -66,8 +66,13 @@ impl Sources for Running {
         installing.await.map_err(|_panicked| Unavailable::Failed)?
     }
 
-    async fn entry(&self, seq: Seq) -> Result<Option<Entry>, Failure> {
-        Ok(self.0.entry(seq).await?)
+    async fn payment(&self, id: PaymentId) -> Result<Option<PaymentReply>, Failure> {
+        let found = self.0.look_up(move |index| index.read_payment(id)).await?;
+        Ok(found.map(|found| found.reply(self.0.now())))
+    }
+
+    async fn decision(&self, id: PaymentId) -> Result<Option<Entry>, Failure> {
+        Ok(self.0.look_up(move |index| index.read_decision(id)).await?)
     }
 
     async fn in_context(&self, entry: Entry) -> Result<EntryInContext, Failure> {
@@ -129,7 +134,11 @@ impl Past for Running {
     }
 
     async fn payments(&self, wanted: PaymentsWanted, at: Timestamp) -> Result<Page<Payment, Seq>, Failure> {
-        Ok(self.0.past(move |history| history.payments(wanted, at)).await?)
+        Ok(self.0.past(move |history| history.payments(&wanted, at)).await?)
+    }
+
+    async fn entity(&self, entity: Token, limit: usize, at: Timestamp) -> Result<EntityTotals, Failure> {
+        Ok(self.0.past(move |history| history.entity(entity, limit, at)).await?)
     }
 
     async fn totals_at(&self, ledger: LedgerId, at: Timestamp) -> Result<Sums, Failure> {

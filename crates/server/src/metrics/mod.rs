@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use engine::{Answer, Made, PaymentStatus, Reply};
-use policy::Verdict;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -281,7 +280,7 @@ impl Metrics {
         let Some(decided) = &reply.decided else { return };
         let missing = decided.features.iter().filter(|(_, value)| value.ty().is_none()).count();
         self.features_missing.inc_by(missing as u64);
-        let labels = PaymentLabels { verdict: verdict_name(decided.verdict), status: status_name(decided.status) };
+        let labels = PaymentLabels { verdict: decided.verdict.name(), status: status_name(decided.status) };
         self.payments.get_or_create(&labels).inc();
     }
 
@@ -323,14 +322,6 @@ pub(crate) fn older_text(text: &str) -> String {
         }
     }
     older
-}
-
-fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Approve => "approve",
-        Verdict::Review => "review",
-        Verdict::Decline => "decline",
-    }
 }
 
 fn status_name(status: PaymentStatus) -> &'static str {

@@ -91,7 +91,8 @@ impl Model {
             | Reply::PaymentsMade(_)
             | Reply::AccountResults(_)
             | Reply::TransferResults(_)
-            | Reply::Made(_) => Ok(()),
+            | Reply::Made(_)
+            | Reply::Features(_) => Ok(()),
         }
     }
 }

@@ -303,6 +303,7 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Policy(_)
         | Reply::Sums(_)
         | Reply::Scheduled(_)
+        | Reply::Features(_)
         | Reply::AccountOrders(_)
         | Reply::TransferOrders(_)
         | Reply::PaymentsMade(_)

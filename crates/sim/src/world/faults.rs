@@ -84,7 +84,7 @@ impl World {
     /// The state of the process. If several operations are in progress, the most advanced one counts.
     pub(super) fn when(&self, process: &Process) -> When {
         let [queued, decided, waiting] = process.load();
-        if process.index.status().generations_waiting > 0 {
+        if process.shared.index.status().generations_waiting > 0 {
             return When::Sealing;
         }
         match process.next_step(self.passed) {

@@ -1,5 +1,7 @@
 //! Payments and window records in the model.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 impl World {
@@ -42,7 +44,8 @@ impl World {
         let count = from.len() as u64;
         let place = usize::try_from(self.below(count)).unwrap();
         let id = if closes { self.open_payments.remove(place) } else { self.payments[place] };
-        vec![self.happen(IndexedFact::PaymentChanged { id, closes }, None)]
+        let decided = self.found_by[&id].0;
+        vec![self.happen(IndexedFact::PaymentChanged { id, decided, closes }, None)]
     }
 
     /// Changes a record, held or removed.
@@ -124,22 +127,98 @@ impl World {
             assert_eq!(self.index.payment(PaymentId::new(id)).unwrap(), Some(payment));
         }
         assert_eq!(self.index.payment(PaymentId::new(5 << 100)).unwrap(), None);
-        let middle = order.get(order.len() / 2).map(|(seq, _)| *seq);
-        for (after, reversed, limit) in [None, middle]
-            .into_iter()
-            .flat_map(|after| [(after, false, 7), (after, true, 7), (after, false, 9_999), (after, true, 9_999)])
-        {
-            let mut expected = order.clone();
-            if reversed {
-                expected.retain(|(seq, _)| after.is_none_or(|after| *seq < after));
-                expected.reverse();
-            } else {
-                expected.retain(|(seq, _)| after.is_none_or(|after| *seq > after));
+        self.check_found(&order);
+    }
+
+    /// Random terms for an event that is about a payment.
+    pub(super) fn terms_of(&mut self, event: IndexedFact) -> Option<(Seq, [Term; 3])> {
+        let (IndexedFact::Payment { id, seq: decided, .. } | IndexedFact::PaymentChanged { id, decided, .. }) = event
+        else {
+            return None;
+        };
+        let few = TAGS[usize::try_from(self.below(4)).unwrap()];
+        let rare = Term::of_ledger(LedgerId::new(u32::try_from(1 + self.below(40)).unwrap()));
+        let terms = [Term::of_tag(few), rare, Term::of_type("card")];
+        self.found_by.entry(id).or_insert((decided, Vec::new())).1.extend(terms);
+        Some((decided, terms))
+    }
+
+    /// Compares every kind of search with a scan.
+    fn check_found(&self, order: &[(Seq, Position)]) {
+        let all: BTreeMap<Seq, &Vec<Term>> = self.found_by.values().map(|(seq, terms)| (*seq, terms)).collect();
+        let open = open_payments(self.events());
+        let tag = |number: usize| vec![Term::of_tag(TAGS[number])];
+        let rare = |number| vec![Term::of_ledger(LedgerId::new(number))];
+        let conditions = [
+            vec![],
+            vec![tag(0)],
+            vec![tag(0), tag(1)],
+            vec![rare(7), tag(2), vec![Term::of_type("card")]],
+            vec![vec![Term::of_tag(TAGS[1]), Term::of_tag(TAGS[3])], rare(9)],
+            vec![(1..30).map(|number| Term::of_ledger(LedgerId::new(number))).collect(), tag(3)],
+            vec![vec![Term::of_type("none")], tag(0)],
+            vec![vec![]],
+        ];
+        let middle = order.get(order.len() / 2).map_or(Seq::new(1), |(seq, _)| *seq);
+        let everything = (Seq::ZERO, Seq::new(u64::MAX));
+        let ranges = [everything, (middle, everything.1), (everything.0, middle), (middle, middle)];
+        for (conditions, within) in conditions.iter().flat_map(|one| ranges.map(|range| (one, range))) {
+            for (is_open, reversed) in [(false, false), (false, true), (true, false), (true, true)] {
+                let fits = |(seq, _): &&(Seq, Position)| {
+                    let has = |terms: &Vec<Term>| terms.iter().any(|term| all[seq].contains(term));
+                    within.0 <= *seq
+                        && *seq <= within.1
+                        && conditions.iter().all(has)
+                        && (!is_open || open.contains(seq))
+                };
+                let mut expected: Vec<(Seq, Position)> = order.iter().filter(fits).copied().collect();
+                if reversed {
+                    expected.reverse();
+                }
+                let wanted = PaymentsWanted { conditions: conditions.clone(), open: is_open, within, reversed };
+                assert_eq!(self.found(&wanted, usize::MAX), expected, "{wanted:?}");
+                // A search that is often interrupted finds the same.
+                assert_eq!(self.found(&wanted, 5), expected, "{wanted:?}");
             }
-            expected.truncate(limit);
-            assert_eq!(self.index.payments(after, reversed, limit).unwrap(), expected, "{after:?} {reversed} {limit}");
         }
     }
+
+    /// Everything that searches of `steps` each find, one after the other.
+    fn found(&self, wanted: &PaymentsWanted, steps: usize) -> Vec<(Seq, Position)> {
+        let mut wanted = wanted.clone();
+        let mut all = Vec::new();
+        loop {
+            let mut found = self.index.find_payments(&wanted);
+            let mut left = steps;
+            loop {
+                match found.next(&mut left).unwrap() {
+                    Candidate::At(seq, position) => all.push((seq, position)),
+                    Candidate::End => return all,
+                    Candidate::Tired(seq) => {
+                        let bound = if wanted.reversed { &mut wanted.within.1 } else { &mut wanted.within.0 };
+                        *bound = seq;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+const TAGS: [&str; 4] = ["night", "abroad", "first", "large"];
+
+/// The payments that are open after these events, by the entries that decided them.
+pub(super) fn open_payments<'a>(events: impl Iterator<Item = &'a Happened>) -> BTreeSet<Seq> {
+    let mut open = BTreeSet::new();
+    for happened in events {
+        if let IndexedFact::Payment { seq, is_open: true, .. } = happened.placed.event {
+            open.insert(seq);
+        }
+        if let IndexedFact::PaymentChanged { decided, closes: true, .. } = happened.placed.event {
+            open.remove(&decided);
+        }
+    }
+    open
 }
 
 type RecordKey = (StreamId, Token, Key);
