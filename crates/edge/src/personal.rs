@@ -102,7 +102,7 @@ const fn labels() -> [u8; policy::limits::ATTRIBUTES_MAX] {
     let mut number = 0;
     while number < labels.len() {
         assert!(number < b'a' as usize, "a label of an entity differs from every name");
-        labels[number] = number as u8;
+        labels[number] = number.to_le_bytes()[0];
         number += 1;
     }
     labels
