@@ -353,6 +353,11 @@ impl Fields {
         Some(value).filter(|value| *value != Json::Null)
     }
 
+    /// Whether a field is present and not null.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(known, value)| known == name && *value != Json::Null)
+    }
+
     /// The fields that nobody has taken.
     pub(crate) fn rest(self) -> Vec<(String, Json)> {
         self.fields

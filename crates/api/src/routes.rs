@@ -119,6 +119,8 @@ pub enum Operation {
     GetPersonalData,
     /// Applies a verb to a payment.
     ChangePayment(Verb),
+    /// Applies a batch of verbs, sent as JSON.
+    ChangePaymentBatch,
     RecordLabel,
     ActivatePolicy,
     GetActivePolicy,
@@ -359,6 +361,7 @@ impl Operation {
             Self::ChangePayment(Verb::Capture) => "capturePayment",
             Self::ChangePayment(Verb::Void) => "voidPayment",
             Self::ChangePayment(Verb::Refund) => "refundPayment",
+            Self::ChangePaymentBatch => "changePaymentBatch",
             Self::RecordLabel => "recordLabel",
             Self::ActivatePolicy => "activatePolicy",
             Self::GetActivePolicy => "getActivePolicy",

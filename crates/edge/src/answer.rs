@@ -70,6 +70,7 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::GetDecision => payments::get_decision(self, call).await,
             Operation::GetPersonalData => personal::get(self, call).await,
             Operation::ChangePayment(verb) => payments::change(self, call, verb).await,
+            Operation::ChangePaymentBatch => payment_batch::change(self, call).await,
             Operation::RecordLabel => payments::record_label(self, call).await,
             Operation::ActivatePolicy => policies::activate(self, call).await,
             Operation::GetActivePolicy => policies::get_active(self, call).await,
@@ -161,6 +162,7 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::GetDecision
             | Operation::GetPersonalData
             | Operation::ChangePayment(_)
+            | Operation::ChangePaymentBatch
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy

@@ -4,12 +4,21 @@ use features::{RecordChange, Update};
 use ledger::{NewTransfer, Outcome, TransferFlags, TransferKey, TransferStatus};
 use types::{Amount, PaymentId, RequestId, Timestamp};
 
+use crate::command::Execute;
 use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{
     AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, PaymentChanged, PaymentStatus, PaymentSums, Portion, Verb,
 };
 use crate::payment::{Asked, Leg, Next, Payment};
-use crate::{Answered, Engine, Made, PaymentReply, Refusal};
+use crate::{Answered, Engine, Made, PaymentReply, Refusal, Request, Sink};
+
+/// The most verbs of a batch.
+pub const VERBS_MAX: usize = 1_000;
+
+/// Apply a batch of verbs, one after another, each under a request id of its own. Each has its own answer, the same as if it had
+/// been sent alone.
+#[derive(Debug, Clone)]
+pub struct ChangePaymentBatch(pub Vec<(RequestId, ChangePayment)>);
 
 /// Apply a verb to a payment.
 #[derive(Debug, Clone)]
@@ -34,6 +43,25 @@ impl Decide for ChangePayment {
 
     fn made(&self, engine: &mut Engine, _: &Entry) -> Answered<Self> {
         Ok((Made::Now, engine.payment_reply(self.payment, engine.state.clock)?))
+    }
+}
+
+impl Execute for ChangePaymentBatch {
+    fn events_count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self> {
+        let apply = |(id, change): &(RequestId, ChangePayment)| {
+            engine
+                .with_payment(Some(change.payment), |engine| change.carry_out(engine, now, (request.actor, *id), sink))
+        };
+        Ok(self.0.iter().map(apply).collect())
+    }
+
+    /// While writes are refused, a batch is refused as a whole: its payments may have to be brought back into memory first.
+    fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
+        None
     }
 }
 

@@ -47,7 +47,7 @@ pub use batch::{CreateAccounts, CreateTransfers};
 pub use change::{
     CancelScheduled, ChooseIndexes, SetAccountMetadata, SetAddress, SetLimits, SetPaymentMetadata, SetTransferMetadata,
 };
-pub use change_payment::ChangePayment;
+pub use change_payment::{ChangePayment, ChangePaymentBatch, VERBS_MAX};
 pub use closed::WritesClosed;
 pub use command::{
     Answered, Command, Dry, DryRun, EVENTS_MAX, Guardable, GuardedCommand, Operation, PAGE_MAX, Query, Request,
@@ -349,8 +349,8 @@ impl Engine {
 
     /// Answers a request while writes are refused. Queries and dry runs are answered, and so is everything else
     /// that would make no entry, such as an order or a payment that was accepted before. Anything else is refused
-    /// without an entry. Packed batches, batches of payments and
-    /// imports are refused as a whole.
+    /// without an entry. Packed batches, batches of payments
+    /// or verbs, and imports are refused as a whole.
     pub fn answer_closed(&mut self, now: Timestamp, request: &Request, closed: &WritesClosed) -> Answer {
         let at = self.next_instant(now);
         let answer = self.with_payment(request.payment(), |engine| request.without_entry(engine, at));

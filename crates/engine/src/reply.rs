@@ -98,7 +98,7 @@ replies! {
         AccountOrders(Vec<Result<(Made, Box<AccountReply>), Refusal>>),
         /// The answers to a batch of orders, in order.
         TransferOrders(Vec<Result<(Made, AnyTransfer), Refusal>>),
-        /// The answers to a batch of payments, in order.
+        /// The answers to a batch of payments or verbs, in order.
         PaymentsMade(Vec<Result<(Made, Box<PaymentReply>), Refusal>>),
         /// The result of each account of a batch, in order.
         AccountResults(Vec<EventResult<AccountStatus>>),

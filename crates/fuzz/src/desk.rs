@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use api::past::{Instant, Sums, TransferFilter};
-use api::{CursorOrigin, Operation, Problem};
+use api::{CursorOrigin, Operation, Problem, Scope};
 use edge::{
     Body, Call as Asked, Edge, Head, Installation, Installed, Installer, Sources, StatementPage, Wanted, WithState,
 };
@@ -109,7 +109,7 @@ impl Desk {
             // Another target covers policies.
             return None;
         }
-        let call = Asked { head, actor: ACTOR, body };
+        let call = Asked { head, actor: ACTOR, scopes: Scope::ALL, body };
         let answered = match at_once(self.0.answer(&call)) {
             Ok(None) => at_once(self.0.answer_from_the_past(&call)),
             answered => answered,

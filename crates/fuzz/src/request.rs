@@ -139,6 +139,7 @@ impl<'a> Call<'a> {
             | Operation::GetDecision
             | Operation::GetPersonalData
             | Operation::ChangePayment(_)
+            | Operation::ChangePaymentBatch
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy

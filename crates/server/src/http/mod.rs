@@ -139,6 +139,7 @@ async fn handle(call: Call) -> Handled {
         | Operation::GetDecision
         | Operation::GetPersonalData
         | Operation::ChangePayment(_)
+        | Operation::ChangePaymentBatch
         | Operation::RecordLabel
         | Operation::ActivatePolicy
         | Operation::GetActivePolicy => answer_at_the_edge(&call).await,

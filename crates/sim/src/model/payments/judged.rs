@@ -125,11 +125,15 @@ impl Turn<'_, '_> {
     }
 
     /// The expected outcome of a verb on a payment as one word, its next status and sums, and the transfers it causes.
-    pub(in crate::model) fn judge_verb(&self, change: &ChangePayment) -> (&'static str, Option<(Next, Vec<Moved>)>) {
+    pub(in crate::model) fn judge_verb(
+        &self,
+        request: RequestId,
+        change: &ChangePayment,
+    ) -> (&'static str, Option<(Next, Vec<Moved>)>) {
         let ChangePayment { payment: id, verb, portion } = *change;
         let payments = &self.model.payments;
         let Some(paid) = payments.all.get(&id) else { return ("payment_not_found", None) };
-        match payments.verbs.get(&(id, self.request().id)) {
+        match payments.verbs.get(&(id, request)) {
             Some(done) if *done == (verb, portion) => return ("before", None),
             Some(_) => return ("request_id_reused", None),
             None => {}
@@ -148,12 +152,34 @@ impl Turn<'_, '_> {
         }
     }
 
-    pub(in crate::model) fn change_payment(&mut self, change: &ChangePayment, answer: &Answer) -> Result<(), String> {
-        let (word, expected) = self.judge_verb(change);
+    pub(in crate::model) fn change_payment(
+        &mut self,
+        request: RequestId,
+        change: &ChangePayment,
+        answer: &Answer,
+    ) -> Result<(), String> {
+        let (word, expected) = self.judge_verb(request, change);
         says(answer, word)?;
         let Some((next, facts)) = expected else { return Ok(()) };
         let cause = (Cause::Verb(change.verb), change.portion);
-        self.expect_change(self.request().id, change.payment, (cause, next, facts))
+        self.expect_change(request, change.payment, (cause, next, facts))
+    }
+
+    /// Checks the answer to a batch of verbs: each takes effect as if it had been sent alone.
+    pub(in crate::model) fn change_payments(
+        &mut self,
+        batch: &[(RequestId, ChangePayment)],
+        answer: &Answer,
+    ) -> Result<(), String> {
+        let Ok(Reply::PaymentsMade(answers)) = answer else {
+            return Err(format!("SIM-3: the answer to a batch of verbs is {answer:?}"));
+        };
+        ensure(answers.len() == batch.len(), "SIM-3", || "there is not an answer for each verb".to_owned())?;
+        for ((request, change), answer) in batch.iter().zip(answers) {
+            self.change_payment(*request, change, &answer.clone().map(Reply::PaymentMade))?;
+            self.housekeeping()?;
+        }
+        Ok(())
     }
 
     fn expect_change(
