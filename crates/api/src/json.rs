@@ -31,6 +31,11 @@ pub(crate) enum Json {
 pub(crate) struct Number(String);
 
 impl Number {
+    /// A number as it is displayed.
+    pub(crate) fn of(number: &impl fmt::Display) -> Self {
+        Self(number.to_string())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

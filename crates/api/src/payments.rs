@@ -2,9 +2,10 @@
 //! from another request. [`PaymentRequest::against`] then checks the rest against the policy that will decide.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use engine::{NewPayment, PAYMENTS_MAX};
+use engine::{NewPayment, PAYMENTS_MAX, PaymentDecided, PlainValue};
 use policy::{Attribute, AttributeKind, AttributeValue, Entity, PaymentType, PaymentTypeIdx, Policy};
 use types::{Amount, Asset, Digest, Name, PaymentId, RequestId, Sealed, Timestamp, Token};
 use utoipa::ToSchema;
@@ -98,6 +99,46 @@ impl PaymentRequest {
         let occurred_at = fields.parsed("occurred_at", "a string with an RFC 3339 time")?;
         let attributes = fields.take("attributes").map_or(Ok(Vec::new()), scalars)?;
         Ok(Self { payment, payment_type, amount, asset, occurred_at, attributes })
+    }
+
+    /// The payment as it was asked for, from the entry that decided it and from the opened personal data, with another amount. An
+    /// increment is decided with it.
+    pub fn again(
+        decided: &PaymentDecided,
+        personal: &BTreeMap<String, serde_json::Value>,
+        (amount, asset): (Amount, Asset),
+    ) -> Self {
+        let mut attributes: BTreeMap<&str, Json> = BTreeMap::new();
+        for (name, value) in &decided.attributes {
+            let json = match value {
+                PlainValue::Text(text) => Json::Text(text.to_string()),
+                PlainValue::Int(int) => Json::Number(Number::of(int)),
+                PlainValue::Double(double) => Json::Number(Number::of(double)),
+                PlainValue::Bool(yes) => Json::Bool(*yes),
+                PlainValue::Time(at) => Json::Text(at.to_string()),
+                PlainValue::Account(id) => Json::Text(id.to_string()),
+                // The entry has only its token; its value is among the personal data.
+                PlainValue::Entity(_) => continue,
+            };
+            attributes.insert(name.as_str(), json);
+        }
+        for (name, value) in personal {
+            let json = match value {
+                serde_json::Value::String(text) => Json::Text(text.clone()),
+                serde_json::Value::Bool(yes) => Json::Bool(*yes),
+                serde_json::Value::Number(number) => Json::Number(Number::of(number)),
+                serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => continue,
+            };
+            attributes.insert(name, json);
+        }
+        Self {
+            payment: decided.payment,
+            payment_type: decided.payment_type.to_string(),
+            amount,
+            asset,
+            occurred_at: None,
+            attributes: attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        }
     }
 
     /// The id by which the server recognises a retry.

@@ -61,6 +61,15 @@ pub struct CaptureBody {
     pub r#final: Option<bool>,
 }
 
+/// By how much to raise what a payment holds.
+#[derive(Debug, ToSchema)]
+#[schema(as = Increment)]
+pub struct IncrementBody {
+    /// The amount to add, in minor units, at least 1. With what was authorised before, it must be below 2^63.
+    #[schema(example = "1250")]
+    pub amount: String,
+}
+
 /// A batch of verbs.
 #[derive(Debug, ToSchema)]
 #[schema(as = PaymentVerbs)]
@@ -75,7 +84,8 @@ pub struct VerbsBody {
 pub struct VerbItem {
     /// The id of the payment.
     pub payment: String,
-    /// What to do: `approve`, `decline`, `capture`, `void` or `refund`. The first two also need the scope `reviews:write`.
+    /// What to do: `approve`, `decline`, `capture`, `void` or `refund`. The first two also need the scope `reviews:write`. An
+    /// increment is sent alone, because the policy decides it.
     #[schema(example = "capture")]
     pub verb: String,
     /// What the header `Idempotency-Key` is for a verb that is sent alone: 1 to 255 visible ASCII characters. A retry with the
@@ -137,8 +147,18 @@ const fn portion_fields(verb: Verb) -> &'static [&'static str] {
     match verb {
         Verb::Approve | Verb::Decline => &[],
         Verb::Capture => &["amount", "final"],
-        Verb::Void | Verb::Refund => &["amount"],
+        Verb::Void | Verb::Refund | Verb::Increment => &["amount"],
     }
+}
+
+/// Parses the body of an increment.
+pub fn increment(body: &[u8]) -> Result<Amount, Problem> {
+    let mut fields = Fields::of_body(body, portion_fields(Verb::Increment))?;
+    let amount = fields.required("amount", |fields, name| fields.parsed(name, AMOUNT))?;
+    if amount == Amount::ZERO {
+        return Err(fields.invalid("amount", "found 0, expected at least 1 minor unit"));
+    }
+    Ok(amount)
 }
 
 fn portion_of(fields: &mut Fields) -> Result<Portion, Problem> {
@@ -172,10 +192,12 @@ pub fn verbs(source: &IdSource<'_>, body: &[u8]) -> Result<Vec<Parsed<ChangePaym
 }
 
 fn verb_named(fields: &mut Fields, name: &str) -> Result<Option<Verb>, Problem> {
-    let names = Verb::ALL.map(Verb::name);
+    // The policy decides an increment, so it is not one of many.
+    let in_batches = || Verb::ALL.into_iter().filter(|verb| *verb != Verb::Increment);
+    let names: Vec<&str> = in_batches().map(Verb::name).collect();
     let expected = one_of(&names);
     let Some(text) = fields.text(name, &expected, NAME_BYTES_MAX)? else { return Ok(None) };
-    let verb = Verb::ALL.into_iter().find(|verb| verb.name() == text);
+    let verb = in_batches().find(|verb| verb.name() == text);
     verb.map(Some).ok_or_else(|| fields.invalid(name, format!("found `{}`, expected {expected}", shorten(&text))))
 }
 

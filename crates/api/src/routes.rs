@@ -361,6 +361,7 @@ impl Operation {
             Self::ChangePayment(Verb::Capture) => "capturePayment",
             Self::ChangePayment(Verb::Void) => "voidPayment",
             Self::ChangePayment(Verb::Refund) => "refundPayment",
+            Self::ChangePayment(Verb::Increment) => "incrementPayment",
             Self::ChangePaymentBatch => "changePaymentBatch",
             Self::RecordLabel => "recordLabel",
             Self::ActivatePolicy => "activatePolicy",

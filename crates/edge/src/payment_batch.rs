@@ -73,7 +73,7 @@ pub(crate) async fn change<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
     for Parsed { request, operation } in items {
         let allowed = match operation.verb {
             verb @ (Verb::Approve | Verb::Decline) => permitted(call.scopes, Scope::REVIEWS_WRITE, verb.name()),
-            Verb::Capture | Verb::Void | Verb::Refund => Ok(()),
+            Verb::Capture | Verb::Void | Verb::Refund | Verb::Increment => Ok(()),
         };
         problems.push(allowed.map(|()| batch.push((request, operation))).err());
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use api::payments::ToSeal;
 use api::responses::PersonalData;
-use engine::{PaymentDecided, PlainValue};
+use engine::{Entry, PaymentDecided, PlainValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::{PaymentId, Sealed};
@@ -24,15 +24,26 @@ use crate::sources::Sources;
 
 pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let (entry, decided) = edge.decision_of(call).await?;
+    let Opened { attributes, erased } = opened(edge, &entry, &decided)?;
+    Ok(Response::found(&PersonalData { payment: decided.payment.to_string(), attributes, erased }))
+}
+
+/// Opens the personal data of a payment.
+///
+/// # Errors
+/// If its sealed section is damaged.
+pub(crate) fn opened<S: Sources + Sync>(
+    edge: &Edge<S>,
+    entry: &Entry,
+    decided: &PaymentDecided,
+) -> Result<Opened, S::Failure> {
     let (tenant, context) = (edge.installation.tenant, context(decided.payment));
     let unseal = |sealed: &Sealed| edge.sources.keys().unseal(tenant, &context, sealed);
     let opened = match &entry.sealed {
-        Some(sealed) => open(sealed, &entities(&decided), unseal),
+        Some(sealed) => open(sealed, &entities(decided), unseal),
         None => Ok(Opened::default()),
     };
-    let Opened { attributes, erased } =
-        opened.map_err(|Damaged| edge.sources.internal("the sealed section of a payment is damaged"))?;
-    Ok(Response::found(&PersonalData { payment: decided.payment.to_string(), attributes, erased }))
+    opened.map_err(|Damaged| edge.sources.internal("the sealed section of a payment is damaged"))
 }
 
 /// The authenticated context of everything that is sealed for a payment: its id, 16 bytes little-endian.
@@ -50,9 +61,9 @@ struct Inner {
 
 /// The opened attributes by name (null if their key was erased), and the names of the erased ones.
 #[derive(Default)]
-struct Opened {
-    attributes: BTreeMap<String, Value>,
-    erased: Vec<String>,
+pub(crate) struct Opened {
+    pub(crate) attributes: BTreeMap<String, Value>,
+    pub(crate) erased: Vec<String>,
 }
 
 /// The sealed section cannot be decrypted or parsed.

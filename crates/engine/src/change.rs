@@ -107,7 +107,15 @@ impl Judge for SetPaymentMetadata {
         let payment = engine.state.payments.get(self.payment).ok_or(Refusal::PaymentNotFound(self.payment))?;
         let of = MetadataOf::Payment(self.payment);
         let made = set_metadata(plan, of, &self.values)?;
-        Ok((made, Box::new(PaymentReply { payment: payment.as_of(at), decided: None, metadata: plan.metadata(of) })))
+        Ok((
+            made,
+            Box::new(PaymentReply {
+                payment: payment.as_of(at),
+                decided: None,
+                increment: None,
+                metadata: plan.metadata(of),
+            }),
+        ))
     }
 }
 

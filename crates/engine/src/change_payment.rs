@@ -74,8 +74,28 @@ impl Engine {
         change: &ChangePayment,
     ) -> Result<Decided<Box<PaymentReply>, PaymentChanged>, Refusal> {
         let ChangePayment { payment: id, verb, portion } = *change;
-        let payment = self.state.payments.get(id).ok_or(Refusal::PaymentNotFound(id))?;
         let asked = Asked { verb, portion };
+        let payment = match self.unless_asked(at, request, id, asked)? {
+            Decided::Before(reply) => return Ok(Decided::Before(reply)),
+            Decided::Now(payment) => payment,
+        };
+        let next = next(payment, at, asked)?;
+        let facts = self.move_payment(at, payment, &next).map_err(Refusal::Transfer)?;
+        Ok(Decided::Now(changed(at, payment, (Cause::Verb(verb), portion), &next, facts)))
+    }
+
+    /// The payment that a request is about, unless the same request changed it before.
+    ///
+    /// # Errors
+    /// If there is no such payment, if the request asked for something else before, or if the payment takes no more verbs.
+    pub(crate) fn unless_asked(
+        &self,
+        at: Timestamp,
+        request: RequestId,
+        id: PaymentId,
+        asked: Asked,
+    ) -> Result<Decided<Box<PaymentReply>, &Payment>, Refusal> {
+        let payment = self.state.payments.get(id).ok_or(Refusal::PaymentNotFound(id))?;
         match payment.asked_by(request) {
             Some(before) if before == asked => return Ok(Decided::Before(self.payment_reply(id, at)?)),
             Some(before) => return Err(Refusal::RequestIdReused(before)),
@@ -84,9 +104,7 @@ impl Engine {
         if payment.changes.len() >= Payment::CHANGES_MAX {
             return Err(Refusal::TooManyChanges(Payment::CHANGES_MAX));
         }
-        let next = next(payment, at, asked)?;
-        let facts = self.move_payment(at, payment, &next).map_err(Refusal::Transfer)?;
-        Ok(Decided::Now(changed(at, payment, (Cause::Verb(verb), portion), &next, facts)))
+        Ok(Decided::Now(payment))
     }
 
     /// The fact that records a deadline that passed.
@@ -207,7 +225,17 @@ fn changed(
         (_, _) => None,
     };
     let updates = withdrawn(payment, status);
-    PaymentChanged { payment: payment.id, cause, portion, status, sums: Some(sums), deadline, ledger_facts, updates }
+    PaymentChanged {
+        payment: payment.id,
+        cause,
+        portion,
+        status,
+        sums: Some(sums),
+        deadline,
+        ledger_facts,
+        updates,
+        increment: None,
+    }
 }
 
 /// Removes the records by which a payment counted as accepted, if it is declined or voided, or expires. The removal takes
@@ -228,12 +256,12 @@ fn withdrawn(payment: &Payment, status: PaymentStatus) -> Vec<Update> {
 }
 
 /// A post or void of what is held of a leg, from which it inherits everything else. The caller sets the key.
-fn resolve(leg: &Leg, flags: TransferFlags, amount: Amount) -> NewTransfer {
+pub(crate) fn resolve(leg: &Leg, flags: TransferFlags, amount: Amount) -> NewTransfer {
     NewTransfer { amount, pending: Some(leg.transfer), flags, ..NewTransfer::named(leg.transfer) }
 }
 
 /// A transfer of an amount from and to the accounts of a leg. The caller sets the key.
-fn movement(payment: &Payment, leg: &Leg, amount: Amount) -> NewTransfer {
+pub(crate) fn movement(payment: &Payment, leg: &Leg, amount: Amount) -> NewTransfer {
     NewTransfer {
         debit: leg.debit,
         credit: leg.credit,

@@ -18,7 +18,7 @@ use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccount
 use crate::reply::{EventResult, LabelReply, Made, Page, PaymentReply, TransferResults};
 use crate::{
     ActivatePolicy, ActivePolicy, Answer, ChangePayment, ChangePaymentBatch, CreatePayment, CreatePaymentBatch, Engine,
-    ImportCommand, OpenLedger, RecordLabel, Refusal, Reply, ReverseTransfer, Sink, query,
+    ImportCommand, IncrementPayment, OpenLedger, RecordLabel, Refusal, Reply, ReverseTransfer, Sink, query,
 };
 
 /// A command and who sent it.
@@ -128,6 +128,7 @@ one_of! {
         ReverseTransfer(ReverseTransfer),
         CreatePayment(CreatePayment),
         ChangePayment(ChangePayment),
+        IncrementPayment(IncrementPayment),
     }
 }
 
@@ -190,6 +191,7 @@ operations! {
         CreatePayment(CreatePayment) -> (Made, Box<PaymentReply>),
         CreatePaymentBatch(CreatePaymentBatch) -> Vec<Result<(Made, Box<PaymentReply>), Refusal>>,
         ChangePayment(ChangePayment) -> (Made, Box<PaymentReply>),
+        IncrementPayment(IncrementPayment) -> (Made, Box<PaymentReply>),
         ChangePaymentBatch(ChangePaymentBatch) -> Vec<Result<(Made, Box<PaymentReply>), Refusal>>,
         RecordLabel(RecordLabel) -> (Made, LabelReply),
         StoreArtifact(ArtifactChunk) -> Made,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use features::{Aggregate, Missing, RecordChange, StreamId, Update, Window, Windows};
+use features::{Aggregate, Key, Missing, RecordChange, StreamId, Update, Window, Windows};
 use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags, TransferKey};
 use policy::reason::LEG_FAILED;
 use policy::{
@@ -21,7 +21,7 @@ use crate::entry::{
     StreamOpened,
 };
 use crate::guard::Guarding;
-use crate::{Answered, Engine, Made, PaymentReply, Refusal, Request, Sink};
+use crate::{Answered, Engine, Made, Payment, PaymentReply, Refusal, Request, Sink};
 
 /// Decide a payment, and post, hold or refuse it.
 #[derive(Debug, Clone)]
@@ -63,13 +63,15 @@ impl std::fmt::Debug for NewPayment {
 }
 
 /// The feature windows, addressed by the stream numbers of one policy.
-struct StreamHistory<'a> {
-    windows: &'a Windows,
-    streams: &'a [StreamOpened],
+pub(crate) struct StreamHistory<'a> {
+    pub(crate) windows: &'a Windows,
+    pub(crate) streams: &'a [StreamOpened],
+    /// The payment that is decided again, whose own records do not count.
+    pub(crate) without: Option<&'a Payment>,
 }
 
 impl StreamHistory<'_> {
-    fn id(&self, stream: StreamIdx) -> StreamId {
+    pub(crate) fn id(&self, stream: StreamIdx) -> StreamId {
         self.streams.get(stream.get()).expect("ENG-10: an active policy's streams are open").id
     }
 }
@@ -83,7 +85,13 @@ impl WindowSource for StreamHistory<'_> {
         at: Timestamp,
         candidate: Option<i64>,
     ) -> Result<Aggregate, Missing> {
-        self.windows.aggregate(self.id(stream), entity, window, at, candidate)
+        let stream = self.id(stream);
+        let own = self.without.and_then(|payment| {
+            let records = &mut payment.records.iter();
+            let record = records.find(|record| (record.stream, record.entity) == (stream, entity))?;
+            Some(Key { at: record.at, seq: payment.seq })
+        });
+        self.windows.aggregate_without(stream, entity, window, at, (own, candidate))
     }
 }
 
@@ -174,7 +182,7 @@ impl Engine {
             occurred_at,
             attributes: &new.attributes,
         };
-        let history = StreamHistory { windows: &self.state.windows, streams: &active.activated.streams };
+        let history = StreamHistory { windows: &self.state.windows, streams: &active.activated.streams, without: None };
         let mut evaluation = policy.evaluate(&facts, &history);
         let capture = capture_terms(payment_type);
         let legs = self.legs_of(&mut evaluation);
@@ -209,7 +217,7 @@ impl Engine {
     }
 
     /// The transfers that the policy computed. If they could not be computed, the payment is declined.
-    fn legs_of(&self, evaluation: &mut Evaluation) -> Vec<LegPlan> {
+    pub(crate) fn legs_of(&self, evaluation: &mut Evaluation) -> Vec<LegPlan> {
         match std::mem::replace(&mut evaluation.legs, Ok(Vec::new())) {
             Ok(legs) => legs,
             Err(failure) => {
@@ -284,7 +292,7 @@ fn occurred(
     Ok(if declared < earliest { (at, true) } else { (declared, false) })
 }
 
-fn ledger_of(policy: &Policy, payment_type: &PaymentType) -> LedgerId {
+pub(crate) fn ledger_of(policy: &Policy, payment_type: &PaymentType) -> LedgerId {
     policy.ledgers().get(payment_type.ledger.get()).expect("POL-3: a payment type's ledger is declared").id
 }
 
@@ -323,7 +331,7 @@ fn first_deadline(
 }
 
 /// The account of a leg. If the policy opens it on first use, the plan opens it.
-fn account_for(plan: &mut Plan<'_>, policy: &Policy, account: AccountRef) -> AccountId {
+pub(crate) fn account_for(plan: &mut Plan<'_>, policy: &Policy, account: AccountRef) -> AccountId {
     let (template, entity) = match account {
         AccountRef::Id(id) => return id,
         AccountRef::Single(template) => (template, None),
@@ -371,7 +379,7 @@ pub fn account_id(template: &Name, ledger: LedgerId, entity: Option<Token>) -> A
 
 /// What the payment adds to feature windows: to those that count attempts always, to those that count accepted payments
 /// only if its money moved or is reserved.
-fn updates_of(
+pub(crate) fn updates_of(
     evaluation: &Evaluation,
     history: &StreamHistory<'_>,
     seq: Seq,

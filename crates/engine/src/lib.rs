@@ -23,6 +23,7 @@ mod entry;
 mod guard;
 mod identity;
 mod import;
+mod increment_payment;
 mod order;
 mod payment;
 mod payments;
@@ -56,9 +57,9 @@ pub use create_payment::{CreatePayment, CreatePaymentBatch, NewPayment, PAYMENTS
 pub use decide::OpenLedger;
 pub use details::{AccountName, AccountNameParseError, AccountReply, AnyTransfer, MetadataChanges, TransferReply};
 pub use entry::{
-    ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, DepartedHistory, Entry, Fact, Header, LabelRecorded,
-    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion,
-    StateDigest, StreamOpened, Verb,
+    ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, DepartedHistory, Entry, Fact, Header, Incremented,
+    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated,
+    Portion, StateDigest, StreamOpened, Verb,
 };
 pub use guard::{Guard, Guarded, IfMatch, KEY_PARTS_MAX, KEYS_MAX, Key, KeyUsed};
 pub use identity::{
@@ -66,15 +67,16 @@ pub use identity::{
     PrincipalKind,
 };
 pub use import::ImportCommand;
+pub use increment_payment::IncrementPayment;
 pub use order::{
     AccountOrder, CreateTransfer, CreateTransferBatch, ORDERS_MAX, OpenAccount, OpenAccountBatch, TransferOrder,
 };
-pub use payment::{Asked, Label, Leg, Payment, Recorded};
+pub use payment::{Asked, Increment, Label, Leg, Payment, Recorded};
 pub use payments::{PastPayment, PastPayments};
 pub use record_label::RecordLabel;
 pub use reply::{
-    ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, Page, PaymentReply, Refusal, Reply,
-    TransferResults,
+    ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, NotIncrementable, Page, PaymentReply, Refusal,
+    Reply, TransferResults,
 };
 pub use reverse_transfer::{ReverseTransfer, reversal_id};
 pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};

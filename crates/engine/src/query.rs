@@ -238,7 +238,7 @@ impl Engine {
 
     pub(crate) fn payment_reply(&self, id: PaymentId, at: Timestamp) -> Result<Box<PaymentReply>, Refusal> {
         let payment = self.state.payments.get(id).ok_or(Refusal::PaymentNotFound(id))?.as_of(at);
-        Ok(Box::new(PaymentReply { payment, decided: None, metadata: self.payment_metadata(id) }))
+        Ok(Box::new(PaymentReply { payment, decided: None, increment: None, metadata: self.payment_metadata(id) }))
     }
 
     /// See [`PaymentReply::version`].

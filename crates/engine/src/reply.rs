@@ -11,7 +11,7 @@ use types::{AccountId, Amount, Asset, Digest, LedgerId, Name, PaymentId, Seq, Ti
 
 use crate::closed::WritesClosed;
 use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of};
-use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
+use crate::entry::{Incremented, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::identity::IdentityRefusal;
 use crate::payment::{Asked, Payment};
 
@@ -158,6 +158,9 @@ pub struct PaymentReply {
     pub payment: Payment,
     /// The decision. If it is absent, the shell reads it from the journal at [`Payment::seq`].
     pub decided: Option<Arc<PaymentDecided>>,
+    /// The decision about the last increment, if this request made it. If it is absent, the shell reads it from the journal at
+    /// [`crate::Increment::seq`].
+    pub increment: Option<Arc<Incremented>>,
     /// JSON texts by key.
     pub metadata: BTreeMap<String, String>,
 }
@@ -258,6 +261,8 @@ pub enum Refusal {
         /// What is held of the payment or, for a refund, captured and not refunded.
         left: Amount,
     },
+    #[error("the payment cannot be incremented: {0}")]
+    NotIncrementable(NotIncrementable),
     #[error("this Idempotency-Key was already used to {0}; give every verb its own")]
     RequestIdReused(Asked),
     #[error("a payment accepts at most {0} verbs")]
@@ -307,4 +312,20 @@ pub enum Refusal {
     /// Writes are refused at the moment.
     #[error(transparent)]
     WritesClosed(#[from] WritesClosed),
+}
+
+/// Why a payment cannot be incremented, whatever the policy would decide.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotIncrementable {
+    /// What the policy needs to decide it again is not there.
+    #[error("it cannot be decided again")]
+    NotReadable,
+    #[error("it would be of {total} minor units, expected at most {}", policy::limits::AMOUNT_MAX)]
+    TooLarge { total: Amount },
+    #[error("the payment type has another ledger by now")]
+    OtherLedger,
+    #[error("it would move money between other accounts, or with other codes, than what is held")]
+    OtherLegs,
+    #[error("one of its legs would be smaller than what was captured of it")]
+    BelowCaptured,
 }

@@ -240,6 +240,7 @@ impl Clients {
             Kind::Capture => self.verb(Verb::Capture, rng),
             Kind::Void => self.verb(Verb::Void, rng),
             Kind::Refund => self.verb(Verb::Refund, rng),
+            Kind::Increment => self.verb(Verb::Increment, rng),
             Kind::VerbBatch => {
                 let verbs: Vec<_> = (0..1 + rng.below(8)).map(|_| self.verb_item(rng)).collect();
                 post(O::ChangePaymentBatch, String::new(), json!({ "verbs": verbs }))
@@ -349,6 +350,9 @@ impl Clients {
 
     /// How much of a payment a verb asks for.
     fn portion(verb: Verb, rng: &mut Rng) -> serde_json::Value {
+        if verb == Verb::Increment {
+            return json!({"amount": rng.below(300).to_string()});
+        }
         let takes_part = matches!(verb, Verb::Capture | Verb::Void | Verb::Refund);
         if takes_part && rng.percent(60) {
             // Most payments are of less than 1,000.

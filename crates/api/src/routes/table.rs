@@ -407,6 +407,12 @@ pub const ROUTES: &[Route] = &[
         Scope::PAYMENTS_WRITE,
         "Refund what was captured of a posted payment, or a part of it",
     ),
+    verb(
+        Verb::Increment,
+        "/v1/payments/{id}/increment",
+        Scope::PAYMENTS_WRITE,
+        "Raise what a payment holds, if the policy approves the raised amount",
+    ),
     Route {
         parameters: &[],
         key: Key::Unused,

@@ -5,7 +5,7 @@ use engine::{
     PaymentStatus, Portion, Reply, Verb,
 };
 use ledger::Fact as Moved;
-use policy::FeatureValue;
+use policy::{FeatureValue, Reason, Verdict};
 use types::{Digest, LedgerId, Name, PaymentId, RequestId};
 
 use super::{Candidate, Expected, Next};
@@ -69,7 +69,7 @@ impl Turn<'_, '_> {
             occurred_at = if late { at } else { declared };
         }
         let (customer, merchant) = policies::entities(payment_type, &new.attributes);
-        let candidate = Candidate { new, payment_type, customer, merchant, at, occurred_at, late };
+        let candidate = Candidate { new, payment_type, customer, merchant, at, occurred_at, late, again: false };
         Ok(payments.expected(active, &self.model.books, &candidate))
     }
 
@@ -105,7 +105,7 @@ impl Turn<'_, '_> {
         Ok(())
     }
 
-    fn features(&self) -> Vec<Name> {
+    pub(super) fn features(&self) -> Vec<Name> {
         self.model.payments.active.as_ref().map(|active| active.features.clone()).unwrap_or_default()
     }
 
@@ -255,32 +255,31 @@ impl Turn<'_, '_> {
 impl Expected {
     /// Checks SIM-7: the decision equals the one that the model computes, features included.
     fn check(&self, decided: &PaymentDecided, names: &[Name]) -> Result<(), String> {
+        let judgement = (decided.verdict, decided.score, &*decided.reasons, &*decided.features);
+        self.check_judgement(judgement, names)?;
+        let refusal = decided.refusal.map(|refusal| (refusal.leg, refusal.status.name()));
+        let said = (decided.status, decided.deadline, &decided.ledger_facts, refusal, decided.late);
+        let expected = (self.status, self.deadline, &self.facts, self.refusal, self.late);
+        ensure(said == expected, "SIM-3", || format!("the payment is {said:?}\n  and should be {expected:?}"))
+    }
+
+    /// Checks SIM-7 for what the policy says: the verdict, the score, the reasons and the features.
+    pub(super) fn check_judgement(
+        &self,
+        (verdict, score, reasons, features): (Verdict, u16, &[Reason], &[(u16, FeatureValue)]),
+        names: &[Name],
+    ) -> Result<(), String> {
         let named = |(number, value): &(u16, FeatureValue)| {
             (names.get(usize::from(*number)).map_or("?", Name::as_str).to_owned(), value.clone())
         };
-        let mut told: Vec<(String, FeatureValue)> = decided.features.iter().map(named).collect();
+        let mut told: Vec<(String, FeatureValue)> = features.iter().map(named).collect();
         let mut own: Vec<(String, FeatureValue)> =
             self.features.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         told.sort_by(|a, b| a.0.cmp(&b.0));
         own.sort_by(|a, b| a.0.cmp(&b.0));
         ensure(told == own, "SIM-7", || format!("the features are {told:?}\n  and should be {own:?}"))?;
-        let reasons: Vec<&str> = decided.reasons.iter().map(|reason| reason.code.as_str()).collect();
-        let said = (decided.verdict, decided.score, &reasons, decided.late);
-        let right = said == (self.verdict, self.score, &self.reasons, self.late);
-        ensure(right, "SIM-7", || {
-            format!(
-                "the verdict is {said:?}\n  and should be {:?}",
-                (self.verdict, self.score, &self.reasons, self.late)
-            )
-        })?;
-        let refusal = decided.refusal.map(|refusal| (refusal.leg, refusal.status.name()));
-        let said = (decided.status, decided.deadline, &decided.ledger_facts, refusal);
-        let right = said == (self.status, self.deadline, &self.facts, self.refusal);
-        ensure(right, "SIM-3", || {
-            format!(
-                "the payment is {said:?}\n  and should be {:?}",
-                (self.status, self.deadline, &self.facts, self.refusal)
-            )
-        })
+        let reasons: Vec<&str> = reasons.iter().map(|reason| reason.code.as_str()).collect();
+        let (said, expected) = ((verdict, score, &reasons), (self.verdict, self.score, &self.reasons));
+        ensure(said == expected, "SIM-7", || format!("the verdict is {said:?}\n  and should be {expected:?}"))
     }
 }
