@@ -401,7 +401,7 @@ KINDS = {
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),
     33: ("import_noted", lambda plain, _: plain.import_noted()),
 }
-LAST_VERSION = {3: 2, 4: 2, 7: 2, 8: 2}  # 1 for all other kinds
+LAST_VERSION = {3: 2, 4: 2, 7: 2, 8: 3}  # 1 for all other kinds
 TRANSFER_CREATED, TRANSFER_STAGED, JOURNAL_CONTINUED = 4, 32, 20
 
 
