@@ -238,7 +238,7 @@ impl From<&Refusal> for Problem {
             Refusal::PaymentStatusConflict { .. } => ErrorCode::PaymentStatusConflict.into(),
             Refusal::AmountExceedsLeft { verb: Verb::Refund, .. } => ErrorCode::AmountExceedsCaptured.into(),
             Refusal::AmountExceedsLeft { .. } => ErrorCode::AmountExceedsHeld.into(),
-            Refusal::NotIncrementable(NotIncrementable::TooLarge { .. }) => ErrorCode::AmountTooLarge.into(),
+            Refusal::NotIncrementable(NotIncrementable::TooLarge) => ErrorCode::AmountTooLarge.into(),
             Refusal::NotIncrementable(_) => ErrorCode::IncrementNotPossible.into(),
             Refusal::RequestIdReused(_)
             | Refusal::KeyUsedWithOtherItems { .. }
@@ -283,7 +283,7 @@ impl From<&Refusal> for Problem {
             problem.at("/occurred_at")
         } else if matches!(
             refusal,
-            Refusal::AmountExceedsLeft { .. } | Refusal::NotIncrementable(NotIncrementable::TooLarge { .. })
+            Refusal::AmountExceedsLeft { .. } | Refusal::NotIncrementable(NotIncrementable::TooLarge)
         ) {
             problem.at("/amount")
         } else if matches!(refusal, Refusal::AssetMismatch { .. }) {

@@ -65,7 +65,7 @@ pub struct CaptureBody {
 #[derive(Debug, ToSchema)]
 #[schema(as = Increment)]
 pub struct IncrementBody {
-    /// The amount to add, in minor units, at least 1. With what was authorised before, it must be below 2^63.
+    /// The amount to add, in minor units, at least 1. With what was authorised before, it must be below 2^128.
     #[schema(example = "1250")]
     pub amount: String,
 }

@@ -176,7 +176,6 @@ impl<S: Sources + Sync> Edge<S> {
         let request = PaymentRequest::again(&decided, &opened.attributes, (total, asset));
         Ok(match request.against(&policy) {
             Ok(parsed) => self.tokenised(parsed, payment.content, Trial::Dry),
-            Err(problem) if problem.code() == ErrorCode::AmountTooLarge.into() => Err(problem),
             Err(problem) => Err(not(format!("the active policy does not accept it: {}", problem.detail()))),
         })
     }

@@ -45,7 +45,7 @@ pub struct NewPayment {
     pub policy: Digest,
     /// The payment type in that policy.
     pub payment_type: PaymentTypeIdx,
-    /// The amount in minor units of the type's ledger, at most [`policy::AMOUNT_MAX`].
+    /// The amount in minor units of the type's ledger.
     pub amount: Amount,
     /// The time that the client declared, if the payment type accepts it.
     pub occurred_at: Option<Timestamp>,

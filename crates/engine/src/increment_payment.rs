@@ -101,10 +101,7 @@ impl Engine {
         if ledger_of(policy, payment_type) != payment.ledger {
             return Err(not(NotIncrementable::OtherLedger));
         }
-        let total = payment.amount.checked_add(amount).unwrap_or(Amount::MAX);
-        if total > policy::limits::AMOUNT_MAX {
-            return Err(not(NotIncrementable::TooLarge { total }));
-        }
+        let total = payment.amount.checked_add(amount).ok_or(not(NotIncrementable::TooLarge))?;
         let facts = Facts {
             payment_type: again.payment_type,
             amount: total,

@@ -320,8 +320,8 @@ pub enum NotIncrementable {
     /// What the policy needs to decide it again is not there.
     #[error("it cannot be decided again")]
     NotReadable,
-    #[error("it would be of {total} minor units, expected at most {}", policy::limits::AMOUNT_MAX)]
-    TooLarge { total: Amount },
+    #[error("its amount would exceed the largest one, {} minor units", Amount::MAX)]
+    TooLarge,
     #[error("the payment type has another ledger by now")]
     OtherLedger,
     #[error("it would move money between other accounts, or with other codes, than what is held")]

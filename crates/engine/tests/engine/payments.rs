@@ -570,3 +570,24 @@ fn a_record_that_an_increment_moves_keeps_its_label() {
         ",
     );
 }
+
+#[test]
+fn an_amount_that_expressions_cannot_read_is_moved_exactly_or_reviewed() {
+    // Nothing of a top-up but its leg reads the amount. A stream records transfers with their amounts, and the fee of a card payment is
+    // calculated.
+    check(
+        "
+        pay P1 top_up 100000000000000000000000000000000000000 customer=alice -> posted
+        wallet alice -> 100000000000000000000000000000000000000 held 0
+        pay P2 top_up 340282366920938463463374607431768211455 customer=alice -> refused overflows_debits_posted
+        pay P3 transfer 18446744073709551617 customer=alice recipient=bob -> in_review stream_failed rule_failed
+        approve P3 R1 -> posted
+        wallet bob -> 18446744073709551617 held 0
+        refund P3 R2 9223372036854775809 -> posted
+        wallet bob -> 9223372036854775808 held 0
+        pay P4 card 9223372036854775808 customer=bob -> declined stream_failed feature_missing leg_failed
+        pay P5 card 9223372036854775807 customer=bob -> declined daily_limit
+        wallet bob -> 9223372036854775808 held 0
+        ",
+    );
+}
