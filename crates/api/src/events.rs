@@ -254,7 +254,7 @@ struct PaymentChanged {
     deadline: Option<Deadline>,
     /// The decision about an increment, if the change is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    increment: Option<IncrementDecided>,
+    increment: Option<Box<IncrementDecided>>,
     /// The transfers that the change made.
     transfers: Vec<Transfer>,
 }
@@ -404,7 +404,10 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
                 released: changed.sums.map(|sums| sums.released.to_string()),
                 refunded: changed.sums.map(|sums| sums.refunded.to_string()),
                 deadline: changed.deadline.map(Deadline::from),
-                increment: changed.increment.as_ref().map(|decided| IncrementDecided::of(changed.portion, decided)),
+                increment: changed
+                    .increment
+                    .as_ref()
+                    .map(|decided| Box::new(IncrementDecided::of(changed.portion, decided))),
                 transfers: transfers(&changed.ledger_facts, assets)?,
             };
             ("payment_changed", EventData::PaymentChanged(data))

@@ -130,7 +130,7 @@ impl EntityRecords {
     pub(crate) fn aggregate_of(&self, key: Key) -> Aggregate {
         let Ok(held) = self.place(key) else { return Aggregate::default() };
         let is_positive = self.positives.as_deref().is_some_and(|positives| positives.binary_search(&key).is_ok());
-        Aggregate { count: 1, sum: self.value(held).into(), positives: u64::from(is_positive) }
+        Aggregate { count: 1, sum: self.value(held), positives: u64::from(is_positive) }
     }
 
     /// Records `value`. If the record is already held, this replaces its value.

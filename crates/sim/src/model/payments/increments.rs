@@ -14,12 +14,14 @@ use crate::model::rules::{Books as _, Moment};
 use crate::model::turn::{Turn, says};
 use crate::policies::{self, Variant};
 
+/// The transfers and opened accounts, and the amount of each leg with what was captured of it; or the leg that is refused, and why.
+type Raised = Result<(Vec<Moved>, Vec<(u128, u128)>), (u16, &'static str)>;
+
 /// What the model expects of an increment.
 struct Raise {
     decided: Expected,
-    /// The transfers and opened accounts, and the amounts and captured amounts of the legs; or the leg that is refused, and why.
     /// `None` if the policy does not approve.
-    raised: Option<Result<(Vec<Moved>, Vec<(u128, u128)>), (u16, &'static str)>>,
+    raised: Option<Raised>,
 }
 
 impl Paid {
@@ -104,8 +106,6 @@ impl Paid {
         Ok((facts, legs))
     }
 }
-
-type Raised = Result<(Vec<Moved>, Vec<(u128, u128)>), (u16, &'static str)>;
 
 fn transfer(leg: &engine::Leg) -> Transfer {
     let new = NewTransfer {
