@@ -255,6 +255,10 @@ struct PaymentChanged {
     /// The decision about an increment, if the change is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     increment: Option<Box<IncrementDecided>>,
+    /// The accounts that the change opened: those of a leg that only the raised amount has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    accounts: Vec<Account>,
     /// The transfers that the change made.
     transfers: Vec<Transfer>,
 }
@@ -408,6 +412,7 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
                     .increment
                     .as_ref()
                     .map(|decided| Box::new(IncrementDecided::of(changed.portion, decided))),
+                accounts: accounts(&changed.ledger_facts, assets)?,
                 transfers: transfers(&changed.ledger_facts, assets)?,
             };
             ("payment_changed", EventData::PaymentChanged(data))

@@ -15,8 +15,8 @@ use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{
-    AccountId, ActorId, Digest, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp, Token,
-    TransferId,
+    AccountId, ActorId, Digest, KeyId, LedgerId, Origin, RequestId, Sealed, Seq, ShardId, Span, TenantId, Timestamp,
+    Token, TransferId,
 };
 
 use crate::history;
@@ -312,7 +312,7 @@ impl vault::Keys for Plain {
     }
 
     fn seal(&self, _: TenantId, _: Option<(&str, &str)>, _: &[u8], plaintext: &[u8]) -> Result<Sealed, vault::Full> {
-        Ok(Sealed { keys: Vec::new(), ciphertext: plaintext.into() })
+        Ok(Sealed { keys: vec![KeyId::new(1)], ciphertext: plaintext.into() })
     }
 
     fn unseal(&self, _: TenantId, _: &[u8], sealed: &Sealed) -> Result<Vec<u8>, vault::UnsealError> {
