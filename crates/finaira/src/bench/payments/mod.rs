@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     /// Number of payments to decide; by default 1,000,000, or all payments of --input
     #[arg(long, value_name = "PAYMENTS", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Send the payments of this CSV or Parquet file, whose columns the policy's [file] names, instead of generated ones. Their times
+    /// Send the payments of this CSV or Parquet file, whose columns the section `file` of the policy names, instead of generated ones. Their times
     /// are moved to the present, and moved closer together if they span more than 29 days
     #[arg(long, value_name = "FILE", conflicts_with_all = ["customers", "terminals", "decline_percent"])]
     input: Option<PathBuf>,
