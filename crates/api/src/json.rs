@@ -32,6 +32,11 @@ pub(crate) enum Json {
 pub(crate) struct Number(String);
 
 impl Number {
+    /// A number as it is displayed.
+    pub(crate) fn of(number: &impl fmt::Display) -> Self {
+        Self(number.to_string())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -430,6 +435,11 @@ impl Fields {
         let position = self.fields.iter().position(|(known, _)| known == name)?;
         let (_, value) = self.fields.swap_remove(position);
         Some(value).filter(|value| *value != Json::Null)
+    }
+
+    /// Whether a field is present and not null.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(known, value)| known == name && *value != Json::Null)
     }
 
     /// The fields that nobody has taken.

@@ -105,11 +105,17 @@ pub async fn authorise(
         };
         Problem::new(code, error.to_string())
     })?;
-    if Scope::from_bits(caller.scopes).contains(scope) {
-        return Ok(caller);
+    permitted(Scope::from_bits(caller.scopes), scope, "this route")?;
+    Ok(caller)
+}
+
+/// Checks that a credential with the scopes `has` may do `what`.
+pub(crate) fn permitted(has: Scope, needs: Scope, what: &str) -> Result<(), Problem> {
+    if has.contains(needs) {
+        return Ok(());
     }
-    let needed = scope.names().collect::<Vec<_>>().join(", ");
-    Err(Problem::new(ErrorCode::InsufficientScope, format!("this route needs the scope {needed}")))
+    let needed = needs.names().collect::<Vec<_>>().join(", ");
+    Err(Problem::new(ErrorCode::InsufficientScope, format!("{what} needs the scope {needed}")))
 }
 
 #[cfg(test)]

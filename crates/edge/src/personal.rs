@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use api::payments::ToSeal;
 use api::responses::PersonalData;
-use engine::{DecisionForm, PaymentDecided, PlainValue};
+use engine::{DecisionForm, Entry, PaymentDecided, PlainValue};
 use serde::Deserialize;
 use serde_json::Value;
 use types::{PaymentId, Sealed};
@@ -26,20 +26,31 @@ use crate::sources::Sources;
 
 pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let (entry, decided) = edge.decision_of(call).await?;
+    let Opened { attributes, erased } = opened(edge, &entry, &decided)?;
+    Ok(Response::found(&PersonalData { payment: decided.payment.to_string(), attributes, erased }))
+}
+
+/// Opens the personal data of a payment.
+///
+/// # Errors
+/// If its sealed section is damaged.
+pub(crate) fn opened<S: Sources + Sync>(
+    edge: &Edge<S>,
+    entry: &Entry,
+    decided: &PaymentDecided,
+) -> Result<Opened, S::Failure> {
     let (tenant, context) = (edge.installation.tenant, context(decided.payment));
     let keys = edge.sources.keys();
     let opened = match (&entry.sealed, decided.form) {
         (Some(sealed), DecisionForm::Compact) => {
-            open(&entities(&decided), keys.unseal_section(tenant, &context, sealed))
+            open(&entities(decided), keys.unseal_section(tenant, &context, sealed))
         }
         (Some(sealed), DecisionForm::Long) => {
-            open_long(sealed, &entities(&decided), |sealed| keys.unseal(tenant, &context, sealed))
+            open_long(sealed, &entities(decided), |sealed| keys.unseal(tenant, &context, sealed))
         }
         (None, _) => Ok(Opened::default()),
     };
-    let Opened { attributes, erased } =
-        opened.map_err(|Damaged| edge.sources.internal("the sealed section of a payment is damaged"))?;
-    Ok(Response::found(&PersonalData { payment: decided.payment.to_string(), attributes, erased }))
+    opened.map_err(|Damaged| edge.sources.internal("the sealed section of a payment is damaged"))
 }
 
 /// The authenticated context of everything that is sealed for a payment: its id, 16 bytes little-endian.
@@ -57,9 +68,9 @@ struct Inner {
 
 /// The opened attributes by name (null if their key was erased), and the names of the erased ones.
 #[derive(Default)]
-struct Opened {
-    attributes: BTreeMap<String, Value>,
-    erased: Vec<String>,
+pub(crate) struct Opened {
+    pub(crate) attributes: BTreeMap<String, Value>,
+    pub(crate) erased: Vec<String>,
 }
 
 impl Opened {

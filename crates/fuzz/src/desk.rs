@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use api::past::{Instant, Sums, TransferFilter};
-use api::{CursorOrigin, Operation, Problem};
+use api::{CursorOrigin, Operation, Problem, Scope};
 use edge::{
     Body, Call as Asked, Edge, Head, Installation, Installed, Installer, Sources, StatementPage, Wanted, WithState,
 };
@@ -18,7 +18,7 @@ use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{
-    AccountId, ActorId, Digest, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId, Span, TenantId,
+    AccountId, ActorId, Digest, KeyId, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId, Span, TenantId,
     Timestamp, Token, TransferId,
 };
 
@@ -118,7 +118,7 @@ impl Desk {
             // Another target covers policies.
             return None;
         }
-        let call = Asked { head, actor: ACTOR, body };
+        let call = Asked { head, actor: ACTOR, scopes: Scope::ALL, body };
         let answered = match at_once(self.0.answer(&call)) {
             Ok(None) => at_once(self.0.answer_from_the_past(&call)),
             answered => answered,
@@ -346,7 +346,7 @@ impl vault::Keys for Plain {
     ) -> Result<Sealed, vault::Full> {
         let parts: Vec<(&[u8], &[u8])> = parts.iter().map(|part| (part.label, part.value)).collect();
         let ciphertext = serde_json::to_vec(&parts).expect("bytes are JSON");
-        Ok(Sealed { keys: Vec::new(), ciphertext: ciphertext.into() })
+        Ok(Sealed { keys: vec![KeyId::new(1)], ciphertext: ciphertext.into() })
     }
 
     fn unseal_section(

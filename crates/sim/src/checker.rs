@@ -288,6 +288,10 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
             (Cause::Verb(Verb::Capture), Portion::Last(_)) => Some("last_part_captured"),
             (Cause::Verb(Verb::Void), Portion::Part(_)) => Some("part_voided"),
             (Cause::Verb(Verb::Refund), Portion::Part(_)) => Some("part_refunded"),
+            (Cause::Verb(Verb::Increment), _) => match &changed.increment {
+                Some(increment) if increment.legs.is_some() => Some("hold_raised"),
+                Some(_) | None => Some("hold_kept"),
+            },
             (_, _) => None,
         }
     } else {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use api::{CursorOrigin, Operation, Problem, packed};
+use api::{CursorOrigin, Operation, Problem, Scope, packed};
 use datadir::KeyStore;
 use edge::{Body, Edge, Head, Headers, Installation, Installed, Installer, Response, Sources};
 use engine::{
@@ -255,7 +255,7 @@ impl Exchange {
             let route = route.expect("every operation has a route");
             let key = key.as_ref().map(String::as_bytes);
             let head = Head::read(route, &route.path.replace("{id}", id), query, Headers { key, if_match: None })?;
-            edge.answer(&edge::Call { head: &head, actor: *actor, body }).await
+            edge.answer(&edge::Call { head: &head, actor: *actor, scopes: Scope::ALL, body }).await
         };
         Self { line, answering: Box::pin(answering), answers: Vec::new() }
     }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use engine::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
-    DecisionForm, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal,
-    PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded,
-    PrincipalKind, StateDigest, StreamOpened, Verb,
+    DecisionForm, DepartedHistory, Entry, Fact, Header, IdentityFact, Incremented, KeyUsed, LabelRecorded, Leg,
+    LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion,
+    PrincipalAdded, PrincipalKind, StateDigest, StreamOpened, Verb,
 };
 use expect_test::expect_file;
 use features::{RecordChange, StreamId, Update};
@@ -237,6 +237,18 @@ fn entries() -> Vec<Entry> {
     let system = Header { actor: ActorId::SYSTEM, request: RequestId::default(), ..header(51) };
     let expired = Fact::PaymentChanged(changed(51, Cause::Deadline, PaymentStatus::Expired));
     entries.push(Entry { header: system, fact: expired, sealed: None });
+    for (seq, increment) in (52..).zip([incremented(), declined()]) {
+        let raised = increment.legs.is_some();
+        let changed = PaymentChanged {
+            portion: Portion::Part(Amount::new(300)),
+            sums: Some(PaymentSums { captured: Amount::new(300), ..PaymentSums::default() }),
+            ledger_facts: if raised { vec![leg(seq, 13, 4)] } else { Vec::new() },
+            updates: if raised { vec![update(13, RecordChange::Insert { value: 600 })] } else { Vec::new() },
+            increment: Some(Arc::new(increment)),
+            ..changed(seq, Cause::Verb(Verb::Increment), PaymentStatus::Held)
+        };
+        entries.push(Entry { header: header(seq), fact: Fact::PaymentChanged(changed), sealed: None });
+    }
     entries
 }
 
@@ -276,6 +288,36 @@ fn entries_of_version_4() -> Vec<Entry> {
         entries.push(Entry { header: header(seq), fact: Fact::PaymentChanged(changed), sealed: None });
     }
     entries
+}
+
+/// An increment that raised a hold.
+fn incremented() -> Incremented {
+    let leg = |number, amount| Leg {
+        transfer: TransferKey::Leg { payment: PaymentId::new(13), number },
+        debit: AccountId::new(4),
+        credit: AccountId::new(u128::MAX - 1),
+        amount,
+        moved: Amount::new(7),
+        code: Code::new(300),
+    };
+    Incremented { legs: Some([leg(4, Amount::new(600)), leg(300, Amount::MAX)].into()), ..declined() }
+}
+
+/// An increment that raised nothing, with everything that a decision can have.
+fn declined() -> Incremented {
+    let PaymentDecided { policy, reasons, tags, features, models, .. } = failed(45);
+    Incremented {
+        policy,
+        verdict: Verdict::Decline,
+        score: 999,
+        reasons,
+        tags,
+        features,
+        models,
+        refusal: Some(LegRefusal { leg: 1, status: TransferStatus::ExceedsCredits }),
+        legs: None,
+        accepted_updates: vec![0, 300],
+    }
 }
 
 /// Every part of a policy that can fail, and every cause.
@@ -608,5 +650,6 @@ fn changed(seq: u64, cause: Cause, status: PaymentStatus) -> PaymentChanged {
         deadline: held.then_some(deadline),
         ledger_facts: if held { Vec::new() } else { vec![leg(seq, 13, 1)] },
         updates: if held { Vec::new() } else { vec![update(13, RecordChange::Remove)] },
+        increment: None,
     }
 }

@@ -162,12 +162,14 @@ const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
 ];
 
 /// The kinds of entries and the statuses of payments that the runs must record.
-const RECORDED: [&str; 36] = [
+const RECORDED: [&str; 38] = [
     "account_opened",
     "account_staged",
     "address_set",
     "artifact_stored",
     "credential_added",
+    "hold_kept",
+    "hold_raised",
     "import_noted",
     "import_started",
     "indexes_chosen",
