@@ -95,8 +95,10 @@ pub(crate) fn seal<E>(
     to_seal: &ToSeal,
     seal_with: impl FnOnce(Option<(&str, &str)>, &[Part<'_>]) -> Result<Sealed, E>,
 ) -> Result<Sealed, E> {
-    const ENTITIES: &[u8; policy::limits::ATTRIBUTES_MAX] = &labels();
-    let mut entities = ENTITIES.chunks(1);
+    // No name begins with one of these bytes.
+    const _: () = assert!(policy::limits::ATTRIBUTES_MAX < b'a' as usize);
+    let labels: Vec<[u8; 1]> = (0..u8::MAX).take(to_seal.parts.len()).map(|number| [number]).collect();
+    let mut entities = labels.iter().map(<[u8; 1]>::as_slice);
     let parts = to_seal.parts.iter().map(|part| {
         let numbered = if part.is_entity { entities.next() } else { None };
         let owner = part.owner.as_ref().map(|(kind, value)| (kind.as_str(), &**value));
@@ -105,18 +107,6 @@ pub(crate) fn seal<E>(
     let parts: Vec<Part<'_>> = parts.collect();
     let subject = to_seal.subject.as_ref().map(|(kind, value)| (kind.as_str(), &**value));
     seal_with(subject, &parts)
-}
-
-/// The labels of entities: each a byte that no name begins with.
-const fn labels() -> [u8; policy::limits::ATTRIBUTES_MAX] {
-    let mut labels = [0; policy::limits::ATTRIBUTES_MAX];
-    let mut number = 0;
-    while number < labels.len() {
-        assert!(number < b'a' as usize, "a label of an entity differs from every name");
-        labels[number] = number.to_le_bytes()[0];
-        number += 1;
-    }
-    labels
 }
 
 /// Opens what [`seal`] sealed. `entities` are the names of the entity attributes of the entry, in its order. If the key of the
@@ -231,7 +221,8 @@ mod tests {
             let bytes = format!("\"{name}\"");
             let own = vault.seal(TENANT, Some(("customer", name)), CONTEXT, bytes.as_bytes(), &mut random);
             let own = own.expect("room for keys");
-            let (key, sealed) = (own.keys[0].to_string(), base64url::encode(&own.ciphertext));
+            let key = own.keys.first().expect("a key").to_string();
+            let (key, sealed) = (key, base64url::encode(&own.ciphertext));
             serde_json::json!({ "key": key, "sealed": sealed })
         };
         let long = serde_json::json!({
