@@ -80,7 +80,7 @@ errors! {
     AddressNotFound = 404 "address_not_found" "no account has this address",
     TransferNotFound = 404 "transfer_not_found" "the transfer does not exist",
     PaymentNotFound = 404 "payment_not_found" "the payment does not exist",
-    EntityNotFound = 404 "entity_not_found" "no payment names this entity",
+    EntityNotFound = 404 "entity_not_found" "there is no such entity",
     ImportNotFound = 404 "import_not_found" "the import does not exist",
     PrincipalNotFound = 404 "principal_not_found" "the principal does not exist",
     EntryNotFound = 404 "entry_not_found" "the entry does not exist",

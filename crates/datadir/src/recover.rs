@@ -261,7 +261,12 @@ fn restore<D: Disk>(engine: &mut Engine, restored: &Restored, reader: &FileReade
         let position = position?;
         while frame.next_if(|(at, _): &(Position, Entry)| *at < position).is_some() {}
         if frame.peek().is_none_or(|(at, _)| *at != position) {
-            frame = reader.frame_at(position)?.into_iter().peekable();
+            // An entry about a payment is read alone, unless an older release wrote it.
+            let found = match reader.alone_at(position)? {
+                Some(entry) => vec![(position, entry)],
+                None => reader.frame_at(position)?,
+            };
+            frame = found.into_iter().peekable();
             while frame.next_if(|(at, _)| *at < position).is_some() {}
         }
         if let Some((_, entry)) = frame.next_if(|(at, _)| *at == position) {

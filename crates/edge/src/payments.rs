@@ -10,9 +10,10 @@ use api::responses::{Label, Page, Unknown};
 use api::{Entity, EntityNamed, ErrorCode, List, PaymentFilter, Problem};
 use engine::{
     ChangePayment, CreatePayment, Entry, Fact, IncrementPayment, Incremented, NewPayment, NotIncrementable,
-    PaymentDecided, PaymentReply, Refusal, Verb, query,
+    PaymentDecided, PaymentReply, PlainValue, Refusal, Verb, query,
 };
 use journal::EntryInContext;
+use policy::AttributeValue;
 use types::{Amount, Digest, Name, PaymentId, Seq, Token, shorten};
 use vault::Keys as _;
 
@@ -197,10 +198,19 @@ impl<S: Sources + Sync> Edge<S> {
         let total = payment.amount.checked_add(amount).unwrap_or(Amount::MAX);
         let asset = self.show(|assets| Ok(assets.of(payment.ledger)?))?;
         let request = PaymentRequest::again(&decided, &opened.attributes, (total, asset));
-        Ok(match request.against(&policy) {
+        // A trial makes no keys: only the entities that the payment was decided with can be in it.
+        let new = match request.against(&policy) {
             Ok(parsed) => self.tokenised(parsed, payment.content, Trial::Dry),
             Err(problem) => Err(not(format!("the active policy does not accept it: {}", problem.detail()))),
-        })
+        };
+        let was_decided_with = |token: Token| {
+            decided.attributes.iter().any(|(_, value)| matches!(value, PlainValue::Entity(known) if *known == token))
+        };
+        let is_other = |value: &Option<AttributeValue>| matches!(value, Some(AttributeValue::Entity { token, .. }) if !was_decided_with(*token));
+        Ok(new.and_then(|new| match new.attributes.iter().any(is_other) {
+            true => Err(not("the active policy reads an entity in it that is not one it was decided with".to_owned())),
+            false => Ok(new),
+        }))
     }
 
     /// Renders a payment with its decision, which is read from the journal if the reply does not have it.

@@ -101,8 +101,19 @@ impl Engine {
             Some(before) => return Err(Refusal::RequestIdReused(before)),
             None => {}
         }
-        if payment.changes.len() >= Payment::CHANGES_MAX {
-            return Err(Refusal::TooManyChanges(Payment::CHANGES_MAX));
+        let most = match asked {
+            Asked { verb: Verb::Increment, .. } => Payment::CHANGES_BEFORE_INCREMENT_MAX,
+            // What ends the hold is always possible.
+            Asked { verb: Verb::Approve | Verb::Decline, .. }
+            | Asked { verb: Verb::Capture | Verb::Void, portion: Portion::All | Portion::Last(_) }
+                if payment.is_open() =>
+            {
+                usize::MAX
+            }
+            Asked { .. } => Payment::CHANGES_MAX,
+        };
+        if payment.changes.len() >= most {
+            return Err(Refusal::TooManyChanges(most));
         }
         Ok(Decided::Now(payment))
     }

@@ -177,7 +177,8 @@ impl Engine {
             if leg.amount < moved {
                 return Err(NotIncrementable::BelowCaptured.into());
             }
-            let unnamed = TransferKey::Leg { payment: payment.id, number: payment.transfers };
+            // No transfer has this number, so nothing is taken for the hold of a leg that holds nothing yet.
+            let unnamed = TransferKey::Leg { payment: payment.id, number: u16::MAX };
             let transfer = old.map_or(unnamed, |old| old.transfer);
             let mut raised = Leg { transfer, debit, credit, amount: leg.amount, moved, code: leg.code };
             let (held, then) = (now.map_or(Amount::ZERO, |now| now.held), new.parts(&raised, &present).held);

@@ -73,8 +73,11 @@ pub struct Increment {
 }
 
 impl Payment {
-    /// The most verbs that a payment accepts. The state keeps the request id of each.
+    /// The most verbs that a payment accepts, apart from one that ends its hold. The state keeps the request id of each.
     pub const CHANGES_MAX: usize = 64;
+    /// The most verbs after which a payment accepts an increment, so that increments that are not approved leave room for
+    /// captures and refunds.
+    pub const CHANGES_BEFORE_INCREMENT_MAX: usize = 48;
 
     /// Whether it can still be approved, captured or voided.
     pub const fn is_open(&self) -> bool {
@@ -155,9 +158,13 @@ impl Payment {
         };
         let captured = of(sums.captured);
         let held = of(whole.saturating_sub(sums.released)).saturating_sub(captured);
-        let refunded = match sums.refunded == sums.captured {
-            true => captured,
-            false => leg.amount.share(sums.refunded, whole).min(captured),
+        let refunded = if sums.refunded == sums.captured {
+            captured
+        } else if before.is_zero() {
+            leg.amount.share(sums.refunded, whole).min(captured)
+        } else {
+            // The leg was captured in different ratios, so what goes back is its share of what was captured.
+            captured.share(sums.refunded, sums.captured)
         };
         LegParts { captured, held, refunded }
     }

@@ -39,7 +39,7 @@ pub enum PastError {
     NothingToFind,
     /// A filter of payments has no match among the candidates that one page may examine.
     #[error(
-        "none of the first {examined} payments that may match {} does, after {steps} looks into the index; add a condition that fewer payments meet, such as an entity, or narrow `min_timestamp` and `max_timestamp`",
+        "no payment that matches {} was found in {steps} looks into the index and {examined} payments; add a condition that fewer payments meet, such as an entity, or narrow `min_timestamp` and `max_timestamp`",
         listed(names)
     )]
     WouldScan {

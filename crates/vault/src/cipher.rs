@@ -2,7 +2,6 @@
 //!
 //! The vault uses this cipher for its long nonce: 192 random bits can be drawn for every message without counting
 //! messages.
-
 //!
 //! The library has ChaCha20-Poly1305 (RFC 8439), whose key is here HChaCha20 of the key and the first 16 bytes of the nonce; its own
 //! nonce is four zeros and the last 8 bytes. It seals several times as fast as the library that has the long nonce.

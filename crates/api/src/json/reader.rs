@@ -48,7 +48,7 @@ impl<'t> Reader<'t> {
             }
             Some(b'{') => {
                 let inner = depth.checked_sub(1).ok_or(Unread::Nested)?;
-                let mut fields = Vec::with_capacity(8);
+                let mut fields = Vec::new();
                 self.members(b'}', |reader| {
                     if reader.peek() != Some(b'"') {
                         return Err(Unread::Malformed);

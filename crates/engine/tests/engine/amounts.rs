@@ -1,4 +1,4 @@
-//! Random verbs with amounts, and deadlines, on one payment with three legs. A model knows only the sums of the payment, and computes
+//! Random verbs with amounts, and deadlines, on one payment with four legs. A model knows only the sums of the payment, and computes
 //! from them what every account must have.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use proptest::sample::select;
 
 use crate::story::World;
 
-/// Payments of all of the amount, a third of it, and 7. A void and a decline end those of the first type, and a capture and an
+/// Payments of all of the amount, a third of it, 7, and a fortieth of it, which small payments do not have. A void and a decline end those of the first type, and a capture and an
 /// approval those of the second.
 const TYPES: &str = r#"
 [accounts.shop]
@@ -52,6 +52,11 @@ debit = {{ account = "wallet", of = "customer" }}
 credit = {{ account = "cash" }}
 amount = "7"
 code = 7
+[[payments.{name}.legs]]
+debit = {{ account = "shop" }}
+credit = {{ account = "cash" }}
+amount = "payment.amount / 40"
+code = 8
 "#
         );
     }
@@ -60,7 +65,7 @@ code = 7
 
 /// The accounts, and the legs by their debit and credit account.
 const ACCOUNTS: [(&str, Option<&str>); 3] = [("wallet", Some("alice")), ("shop", None), ("cash", None)];
-const LEGS: [(usize, usize); 3] = [(0, 1), (1, 2), (0, 2)];
+const LEGS: [(usize, usize); 4] = [(0, 1), (1, 2), (0, 2), (1, 2)];
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -109,7 +114,7 @@ struct Model {
     increments: bool,
     /// What had been captured of the payment when it was last incremented, and of each leg.
     before: u128,
-    moved: [u128; 3],
+    moved: [u128; 4],
     /// Since the payment was decided or approved.
     hours: u32,
     asked: HashMap<u8, String>,
@@ -210,7 +215,7 @@ impl Model {
 
     /// What a leg has captured, held and refunded.
     fn of_leg(&self, number: usize) -> [u128; 3] {
-        let leg = [self.total, self.total / 3, 7][number];
+        let leg = [self.total, self.total / 3, 7, self.total / 40][number];
         if self.total == 0 {
             return match self.status {
                 "held" | "in_review" => [0, leg, 0],
@@ -224,9 +229,10 @@ impl Model {
         let moved = self.moved[number];
         let of = |part: u128| moved + share(leg - moved, part - self.before, self.total - self.before);
         let captured = of(self.captured);
-        let refunded = match self.refunded == self.captured {
-            true => captured,
-            false => share(leg, self.refunded, self.total).min(captured),
+        let refunded = match (self.refunded == self.captured, self.before) {
+            (true, _) => captured,
+            (false, 0) => share(leg, self.refunded, self.total).min(captured),
+            (false, _) => share(captured, self.refunded, self.captured),
         };
         [captured, of(self.total - self.released) - captured, refunded]
     }
@@ -278,7 +284,7 @@ proptest! {
             status: if is_reviewed { "in_review" } else { "held" },
             increments: !is_reviewed,
             before: 0,
-            moved: [0; 3],
+            moved: [0; 4],
             hours: 0,
             asked: HashMap::new(),
         };

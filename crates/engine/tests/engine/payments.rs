@@ -534,6 +534,29 @@ fn a_hold_is_raised_as_far_as_the_policy_and_the_money_allow() {
 }
 
 #[test]
+fn increments_that_are_not_approved_leave_room_to_end_the_hold() {
+    for end in ["capture", "void"] {
+        let mut world = World::new(fixtures::WALLET, true);
+        world.step(&["pay", "P1", "top_up", "90000", "customer=alice"]);
+        world.step(&["pay", "P2", "card", "90", "customer=alice"]);
+        for request in 1..=48 {
+            let told = world.step(&["increment", "P2", &format!("R{request}"), "98000"]);
+            assert!(told.starts_with("kept held of 90"), "{told}");
+        }
+        let told = world.step(&["increment", "P2", "R49", "98000"]);
+        assert!(told.contains("48"), "{told}");
+        for request in 50..66 {
+            assert_eq!(world.step(&["void", "P2", &format!("R{request}"), "1"]), "held");
+        }
+        let told = world.step(&["capture", "P2", "R66", "1"]);
+        assert!(told.contains("64"), "{told}");
+        let told = world.step(&[end, "P2", "R67"]);
+        assert_eq!(told, if end == "capture" { "posted" } else { "voided" });
+        assert_eq!(world.step(&["unresolved"]), "0");
+    }
+}
+
+#[test]
 fn an_increment_counts_in_limits_when_it_is_made_and_as_one_payment() {
     check(
         "

@@ -35,7 +35,7 @@ impl PastReader<'_> {
                 };
                 *last = (*last).min(Seq::new(before));
             } else {
-                *first = (*first).max(after.next());
+                *first = (*first).max(Seq::new(after.get().saturating_add(1)));
             }
         }
         let mut found = self.index.find_payments(&search);

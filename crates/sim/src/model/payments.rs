@@ -446,9 +446,11 @@ impl Paid {
         let share = |leg: u128, part: u128, whole: u128| (2 * leg * part + whole) / (2 * whole);
         let of = |part: u128| moved + share(leg - moved, part - self.before, total - self.before);
         let captured = of(sums.captured.get());
-        let refunded = match sums.refunded == sums.captured {
-            true => captured,
-            false => share(leg, sums.refunded.get(), total).min(captured),
+        // After an increment, what goes back is a share of what the leg captured.
+        let refunded = match (sums.refunded == sums.captured, self.before) {
+            (true, _) => captured,
+            (false, 0) => share(leg, sums.refunded.get(), total).min(captured),
+            (false, _) => share(captured, sums.refunded.get(), sums.captured.get()),
         };
         [captured, of(total - sums.released.get()) - captured, refunded]
     }

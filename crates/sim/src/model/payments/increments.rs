@@ -130,7 +130,7 @@ impl Turn<'_, '_> {
             Some(_) => return ("request_id_reused", None),
             None => {}
         }
-        if paid.changes >= engine::Payment::CHANGES_MAX {
+        if paid.changes >= engine::Payment::CHANGES_BEFORE_INCREMENT_MAX {
             return ("too_many_changes", None);
         }
         let at = self.next_at();

@@ -138,7 +138,13 @@ impl Turn<'_, '_> {
             Some(_) => return ("request_id_reused", None),
             None => {}
         }
-        if paid.changes >= engine::Payment::CHANGES_MAX {
+        let is_open = matches!(paid.status, PaymentStatus::Held | PaymentStatus::InReview);
+        let ends = match verb {
+            Verb::Approve | Verb::Decline => true,
+            Verb::Capture | Verb::Void => !matches!(portion, Portion::Part(_)),
+            Verb::Refund | Verb::Increment => false,
+        };
+        if paid.changes >= engine::Payment::CHANGES_MAX && !(is_open && ends) {
             return ("too_many_changes", None);
         }
         let at = self.next_at();
