@@ -285,6 +285,12 @@ impl EntityRecords {
         low
     }
 
+    /// Makes room for this many records, and for as many more as the next step of growth.
+    pub(crate) fn reserve(&mut self, records: usize) {
+        self.records.reserve_exact(records.saturating_add(records >> 3));
+        self.ends.reserve_exact(records >> BLOCK_RECORDS.trailing_zeros());
+    }
+
     /// Grows in small steps once there are many records, so that little room is left unused.
     fn make_room(&mut self) {
         let held = self.records.len();

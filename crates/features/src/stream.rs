@@ -240,7 +240,9 @@ impl StreamState {
     pub(crate) fn restore(&mut self, entity: Token, reach: Timestamp, records: &[RestoredRecord]) {
         let mut history = EntityRecords::starting(reach);
         let first = self.horizon.max(reach);
-        for RestoredRecord { key, value, positive } in records.iter().filter(|record| record.key.at >= first) {
+        let held = records.get(records.partition_point(|record| record.key.at < first)..).unwrap_or_default();
+        history.reserve(held.len());
+        for RestoredRecord { key, value, positive } in held {
             history.insert(*key, *value);
             if *positive {
                 history.label(*key, true);
