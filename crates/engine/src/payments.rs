@@ -33,7 +33,7 @@ impl PastPayment {
     /// The answer to a query for it at `now`. A deadline that has passed counts, even if the entry about it is not written yet.
     pub fn reply(self, now: Timestamp) -> PaymentReply {
         let Self { payment, decided, metadata } = self;
-        PaymentReply { payment: payment.as_of(now), decided: Some(decided), metadata }
+        PaymentReply { payment: Arc::new(payment.as_of(now)), decided: Some(decided), metadata }
     }
 
     /// Follows an entry that changed the payment. Returns false if the entry is not about it.
