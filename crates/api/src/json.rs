@@ -425,6 +425,11 @@ impl Fields {
         pointer_to(&self.pointer, name)
     }
 
+    /// Whether a field is there and not null.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(known, value)| known == name && *value != Json::Null)
+    }
+
     /// Removes a field and returns it; `None` if it is absent or null.
     pub(crate) fn take(&mut self, name: &str) -> Option<Json> {
         let position = self.fields.iter().position(|(known, _)| known == name)?;

@@ -143,6 +143,10 @@ impl<'a> Call<'a> {
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy
+            | Operation::CreateApiKey
+            | Operation::ListApiKeys
+            | Operation::GetApiKey
+            | Operation::RevokeApiKey
             | Operation::ProveTransfer
             | Operation::ProvePayment
             | Operation::ProveEntry

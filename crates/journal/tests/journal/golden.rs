@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
-    DecisionForm, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal,
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, CredentialRevoked,
+    Deadline, DecisionForm, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal,
     PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded,
     PrincipalKind, StateDigest, StreamOpened, Verb,
 };
@@ -161,6 +161,7 @@ fn the_golden_journals_have_every_kind_of_entry() {
         "api_key_added",
         "artifact_stored",
         "credential_added",
+        "credential_revoked",
         "import_noted",
         "import_started",
         "indexes_chosen",
@@ -237,6 +238,20 @@ fn entries() -> Vec<Entry> {
     let system = Header { actor: ActorId::SYSTEM, request: RequestId::default(), ..header(51) };
     let expired = Fact::PaymentChanged(changed(51, Cause::Deadline, PaymentStatus::Expired));
     entries.push(Entry { header: system, fact: expired, sealed: None });
+    let facts = [
+        IdentityFact::CredentialAdded(CredentialAdded {
+            credential: CredentialId::new(303),
+            principal: ActorId::new(301),
+            kind: CredentialKind::ApiKey { hash: Digest::of(b"a third key") },
+            scopes: 1 << 16,
+            name: "for a day".into(),
+            expires_at: Some(Timestamp::from_ns(1_795_086_400_000_000_000)),
+        }),
+        IdentityFact::CredentialRevoked(CredentialRevoked { credential: CredentialId::new(302) }),
+    ];
+    for (seq, fact) in (52..).zip(facts) {
+        entries.push(Entry { header: header(seq), fact: Fact::Identity(fact), sealed: None });
+    }
     entries
 }
 
@@ -256,6 +271,7 @@ fn entries_of_version_4() -> Vec<Entry> {
             kind: CredentialKind::ApiKey { hash: Digest::of(b"another key") },
             scopes: u32::MAX,
             name: "made at start".into(),
+            expires_at: None,
         }),
     ];
     for (seq, fact) in (41..).zip(facts) {

@@ -162,12 +162,13 @@ const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
 ];
 
 /// The kinds of entries and the statuses of payments that the runs must record.
-const RECORDED: [&str; 36] = [
+const RECORDED: [&str; 37] = [
     "account_opened",
     "account_staged",
     "address_set",
     "artifact_stored",
     "credential_added",
+    "credential_revoked",
     "import_noted",
     "import_started",
     "indexes_chosen",
