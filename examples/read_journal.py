@@ -178,7 +178,7 @@ def time(ns):
 # --- plain sections: the content of each kind of entry ---
 
 STATUSES = "posted held in_review declined refused voided expired refunded".split()
-CAUSES = "deadline approve decline capture void refund".split()
+CAUSES = "deadline approve decline capture void refund increment".split()
 MISSING = "attribute_absent window_truncated too_many_entities expression_failed out_of_range unavailable".split()
 AT_DEADLINE = "expire proceed".split()
 FAILURES = "missing overflow division_by_zero invalid_conversion mistyped no_probability negative_amount same_account".split()
@@ -349,7 +349,26 @@ class Plain(Bytes):
             fields["asked"] = self.choice(("all", "part", "last"))
             fields["amount"] = self.varint() if fields["asked"] != "all" else None
             fields.update(captured=self.varint(), released=self.varint(), refunded=self.varint())
+        if version > 2:
+            fields["increment"] = self.increment()
         return fields
+
+    def increment(self):
+        def reason():
+            code, effect = self.text(), self.effect()
+            return (code, effect, self.failure() if self.yes() else None)
+
+        def leg():
+            fields = {"transfer": self.varint(), "debit": self.uuid(), "credit": self.uuid()}
+            return {**fields, "amount": self.varint(), "moved": self.varint(), "code": self.varint()}
+
+        fields = {"policy": self.varint(), "verdict": self.choice(("approve", "review", "decline")), "score": self.varint()}
+        fields.update(reasons=self.many(reason), tags=self.many(self.text))
+        fields["features"] = dict(self.many(lambda: (self.varint(), self.feature())))
+        fields["models"] = dict(self.many(lambda: (self.varint(), self.double() if self.yes() else None)))
+        fields["refusal"] = {"leg": self.varint(), "status": self.varint()} if self.yes() else None
+        fields["legs"] = self.many(leg) if self.yes() else None
+        return {**fields, "accepted_updates": self.many(self.varint)}
 
     def label(self):
         fields = {"payment": self.uuid(), "label": self.text(), "positive": self.yes()}
@@ -414,7 +433,7 @@ KINDS = {
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),
     33: ("import_noted", lambda plain, _: plain.import_noted()),
 }
-LAST_VERSION = {3: 2, 4: 2, 7: 3, 8: 2, 22: 2}  # 1 for all other kinds
+LAST_VERSION = {3: 2, 4: 2, 7: 3, 8: 3, 22: 2}  # 1 for all other kinds
 TRANSFER_CREATED, TRANSFER_STAGED, JOURNAL_CONTINUED = 4, 32, 20
 
 

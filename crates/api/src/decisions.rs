@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{AtDeadline, CaptureTerms, LegRefusal, PaymentDecided, PlainValue, PolicyActivated};
+use engine::{AtDeadline, CaptureTerms, Incremented, LegRefusal, PaymentDecided, PlainValue, PolicyActivated};
 use policy::{Effect, FeatureValue, Part};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -22,7 +22,7 @@ pub struct Payment {
     /// The current status: `posted`, `held`, `in_review`, `declined`, `refused`, `voided`, `expired` or `refunded`.
     #[schema(example = "posted")]
     status: &'static str,
-    /// The amount in minor units.
+    /// The amount that was authorised, in minor units: at first, and by the increments that raised the hold.
     #[schema(example = "1250")]
     amount: String,
     /// What was posted of the amount, in minor units.
@@ -62,6 +62,10 @@ pub struct Payment {
     /// Why the ledger refused the payment, if its status is `refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<RefusedLeg>,
+    /// The increments of the hold that were decided, in order; absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    increments: Vec<Increment>,
     /// What the payment turned out to be, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<KnownLabel>,
@@ -108,6 +112,7 @@ impl Payment {
             deadline: payment.deadline.map(Deadline::from),
             legs: payment.legs.iter().map(Leg::from).collect(),
             refusal: payment.refusal.map(RefusedLeg::from),
+            increments: payment.increments.iter().map(Increment::from).collect(),
             label: payment.label.as_ref().map(KnownLabel::from),
             decided_at: payment.decided_at.to_string(),
             occurred_at: payment.occurred_at.to_string(),
@@ -122,8 +127,65 @@ impl Payment {
         Self { metadata: shown_metadata(metadata), ..self }
     }
 
+    /// Adds the reasons, the tags and the refusal of an increment, given by its place.
+    #[must_use]
+    pub fn with_increment(mut self, place: usize, decided: &Incremented) -> Self {
+        if let Some(increment) = self.increments.get_mut(place) {
+            increment.reasons = Some(decided.reasons.iter().map(Reason::from).collect());
+            increment.tags = Some(decided.tags.clone());
+            increment.refusal = decided.refusal.map(RefusedLeg::from);
+        }
+        self
+    }
+
     pub fn id(&self) -> &str {
         &self.id
+    }
+}
+
+/// An increment of a hold: the policy decided the payment again, with the raised amount.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = DecidedIncrement)]
+struct Increment {
+    /// By how much the hold was to be raised, in minor units.
+    #[schema(example = "1250")]
+    amount: String,
+    /// Whether the hold was raised. It was not if the verdict is not `approve`, or if the ledger refused to reserve more.
+    raised: bool,
+    /// The verdict of the policy: `approve`, `review` or `decline`.
+    verdict: &'static str,
+    /// The score that the policy computed, from 0 to 1000.
+    #[schema(maximum = 1000)]
+    score: u16,
+    /// The reasons for the verdict and the score. Absent in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasons: Option<Vec<Reason>>,
+    /// The tags that rules attached. Absent in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<String>>,
+    /// Why the ledger refused to reserve more, if it did. Absent in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<RefusedLeg>,
+    /// When the increment was decided.
+    #[schema(format = "date-time")]
+    decided_at: String,
+    /// The sequence of the journal entry that decided it.
+    sequence: u64,
+}
+
+impl From<&engine::Increment> for Increment {
+    fn from(increment: &engine::Increment) -> Self {
+        Self {
+            amount: increment.amount.to_string(),
+            raised: increment.raised,
+            verdict: increment.verdict.name(),
+            score: increment.score,
+            reasons: None,
+            tags: None,
+            refusal: None,
+            decided_at: increment.decided_at.to_string(),
+            sequence: increment.seq.get(),
+        }
     }
 }
 

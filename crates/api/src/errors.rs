@@ -1,7 +1,7 @@
 //! The table of every error that a client can get, with its HTTP status, name and title, and the mapping from refusals
 //! of the engine to errors.
 
-use engine::{CredentialStatus, IdentityRefusal, Refusal, Verb, WritesClosed};
+use engine::{CredentialStatus, IdentityRefusal, NotIncrementable, Refusal, Verb, WritesClosed};
 use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, Setting, TransferStatus};
 
 use crate::identity::IF_MATCH;
@@ -98,6 +98,7 @@ errors! {
     ExistsWithDifferentMetadata = 409 "exists_with_different_metadata" "the account or transfer was created with different metadata",
     PaymentExistsWithDifferentContent = 409 "payment_exists_with_different_content" "the payment exists with different content",
     PaymentStatusConflict = 409 "payment_status_conflict" "the status of the payment does not allow this verb",
+    IncrementNotPossible = 409 "increment_not_possible" "the payment cannot be incremented",
     AmountExceedsHeld = 409 "amount_exceeds_held" "the amount exceeds what is held of the payment",
     AmountExceedsCaptured = 409 "amount_exceeds_captured" "the amount exceeds what is captured and not refunded",
     TransferNotReversible = 409 "transfer_not_reversible" "the transfer moved no money, so there is nothing to move back",
@@ -248,6 +249,8 @@ impl From<&Refusal> for Problem {
             Refusal::PaymentStatusConflict { .. } => ErrorCode::PaymentStatusConflict.into(),
             Refusal::AmountExceedsLeft { verb: Verb::Refund, .. } => ErrorCode::AmountExceedsCaptured.into(),
             Refusal::AmountExceedsLeft { .. } => ErrorCode::AmountExceedsHeld.into(),
+            Refusal::NotIncrementable(NotIncrementable::TooLarge) => ErrorCode::AmountTooLarge.into(),
+            Refusal::NotIncrementable(_) => ErrorCode::IncrementNotPossible.into(),
             Refusal::RequestIdReused(_)
             | Refusal::KeyUsedWithOtherItems { .. }
             | Refusal::KeyUsedWithOtherContent(_) => ErrorCode::RequestIdReused.into(),
@@ -303,7 +306,10 @@ impl From<&Refusal> for Problem {
             problem.at(format!("/{}", setting.name()))
         } else if matches!(refusal, Refusal::OccurredTooFarAhead { .. } | Refusal::OccurredNotDeclared(_)) {
             problem.at("/occurred_at")
-        } else if matches!(refusal, Refusal::AmountExceedsLeft { .. }) {
+        } else if matches!(
+            refusal,
+            Refusal::AmountExceedsLeft { .. } | Refusal::NotIncrementable(NotIncrementable::TooLarge)
+        ) {
             problem.at("/amount")
         } else if matches!(refusal, Refusal::AssetMismatch { .. }) {
             problem.at("/asset")

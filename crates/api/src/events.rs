@@ -4,12 +4,12 @@ mod of_identity;
 mod of_import;
 mod of_ledger;
 
-use engine::{Cause, Entry, Fact};
+use engine::{Cause, Entry, Fact, Incremented, Portion};
 use journal::{Context, EntryInContext};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::decisions::{Deadline, Decision, RefusedLeg, capture_name};
+use crate::decisions::{Deadline, Decision, Reason, RefusedLeg, capture_name};
 use crate::parameters::CursorOrigin;
 use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
 
@@ -238,7 +238,7 @@ struct PaymentDecided {
 struct PaymentChanged {
     /// The id of the payment.
     payment: String,
-    /// What caused the change: `approve`, `decline`, `capture`, `void`, `refund` or `deadline`.
+    /// What caused the change: `approve`, `decline`, `capture`, `void`, `refund`, `increment` or `deadline`.
     cause: &'static str,
     /// The new status.
     status: &'static str,
@@ -255,8 +255,57 @@ struct PaymentChanged {
     /// What happens if nobody acts, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Deadline>,
+    /// The decision about an increment, if the change is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    increment: Option<Box<IncrementDecided>>,
+    /// The accounts that the change opened: those of a leg that only the raised amount has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    accounts: Vec<Account>,
     /// The transfers that the change made.
     transfers: Vec<Transfer>,
+}
+
+/// The policy decided an increment of a hold, like a new payment of the raised amount.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct IncrementDecided {
+    /// By how much the hold was to be raised, in minor units.
+    amount: Option<String>,
+    /// Whether the hold was raised.
+    raised: bool,
+    /// The verdict of the policy: `approve`, `review` or `decline`.
+    verdict: &'static str,
+    /// The score that the policy computed, from 0 to 1000.
+    #[schema(maximum = 1000)]
+    score: u16,
+    /// The reasons for the verdict and the score.
+    reasons: Vec<Reason>,
+    /// The tags that rules attached.
+    tags: Vec<String>,
+    /// Why the ledger refused to reserve more, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<RefusedLeg>,
+    /// The sequence of the entry that activated the deciding policy.
+    policy: u64,
+}
+
+impl IncrementDecided {
+    fn of(portion: Portion, decided: &Incremented) -> Self {
+        let amount = match portion {
+            Portion::Part(amount) | Portion::Last(amount) => Some(amount.to_string()),
+            Portion::All => None,
+        };
+        Self {
+            amount,
+            raised: decided.legs.is_some(),
+            verdict: decided.verdict.name(),
+            score: decided.score,
+            reasons: decided.reasons.iter().map(Reason::from).collect(),
+            tags: decided.tags.clone(),
+            refusal: decided.refusal.map(RefusedLeg::from),
+            policy: decided.policy.get(),
+        }
+    }
 }
 
 /// A label was recorded, which says what a payment turned out to be.
@@ -362,6 +411,11 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
                 released: changed.sums.map(|sums| sums.released.to_string()),
                 refunded: changed.sums.map(|sums| sums.refunded.to_string()),
                 deadline: changed.deadline.map(Deadline::from),
+                increment: changed
+                    .increment
+                    .as_ref()
+                    .map(|decided| Box::new(IncrementDecided::of(changed.portion, decided))),
+                accounts: accounts(&changed.ledger_facts, assets)?,
                 transfers: transfers(&changed.ledger_facts, assets)?,
             };
             ("payment_changed", EventData::PaymentChanged(data))

@@ -21,10 +21,12 @@ pub struct IdempotencyKey(String);
 impl IdempotencyKey {
     /// Parses the value of the header.
     pub fn parse(value: &[u8]) -> Result<Self, Problem> {
-        let invalid = |found: String| {
-            let detail = format!("found {found}, expected 1 to {KEY_CHARS_MAX} visible ASCII characters");
-            Problem::new(ErrorCode::InvalidHeader, detail).at(IDEMPOTENCY_KEY)
-        };
+        Self::checked(value).map_err(|detail| Problem::new(ErrorCode::InvalidHeader, detail).at(IDEMPOTENCY_KEY))
+    }
+
+    /// Parses a key; an error says what was found and what was expected.
+    fn checked(value: &[u8]) -> Result<Self, String> {
+        let invalid = |found: String| format!("found {found}, expected 1 to {KEY_CHARS_MAX} visible ASCII characters");
         if value.is_empty() || value.len() > KEY_CHARS_MAX {
             return Err(invalid(format!("{} bytes", value.len())));
         }
@@ -32,6 +34,14 @@ impl IdempotencyKey {
             Some(byte) => Err(invalid(format!("the byte 0x{byte:02x}"))),
             None => Ok(Self(value.iter().copied().map(char::from).collect())),
         }
+    }
+}
+
+impl std::str::FromStr for IdempotencyKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::checked(text.as_bytes())
     }
 }
 
@@ -55,7 +65,12 @@ impl IdSource<'_> {
             let detail = "every verb on a payment needs its own Idempotency-Key, so that the server recognises a retry";
             return Err(Problem::new(ErrorCode::IdempotencyKeyRequired, detail).at(IDEMPOTENCY_KEY));
         };
-        Ok(RequestId::new(self.derive("verb", &key.0)))
+        Ok(self.verb_with(key))
+    }
+
+    /// The request id of a verb with this key: the same whether the verb is sent alone or in a batch.
+    pub(crate) fn verb_with(&self, key: &IdempotencyKey) -> RequestId {
+        RequestId::new(self.derive("verb", &key.0))
     }
 
     /// The id of a request on `route` that makes something new: derived from its key. Without a key, no retry is recognised.

@@ -2,9 +2,10 @@
 //! from another request. [`PaymentRequest::against`] then checks the rest against the policy that will decide.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use engine::{NewPayment, PAYMENTS_MAX};
+use engine::{NewPayment, PAYMENTS_MAX, PaymentDecided, PlainValue};
 use policy::{Attribute, AttributeKind, AttributeValue, Entity, PaymentType, PaymentTypeIdx, Policy};
 use types::{Amount, Asset, Digest, Name, PaymentId, RequestId, Sealed, Timestamp, Token};
 use utoipa::ToSchema;
@@ -31,7 +32,9 @@ pub struct PaymentBody {
     /// The name of a payment type of the active policy.
     #[schema(example = "card")]
     r#type: String,
-    /// The amount in minor units, below 2^63.
+    /// The amount in minor units, below 2^128. Expressions of the policy calculate with 64-bit integers. A payment of 2^63 minor units or
+    /// more (9.22 units of an asset with 18 decimals) is therefore put under review if a rule, a stream or a model of its type
+    /// reads its amount, and declined if a leg calculates with it. A leg that is exactly the amount moves any amount.
     #[schema(example = "1250")]
     amount: String,
     /// The asset of the amount. It must be the asset of the payment type's ledger.
@@ -100,6 +103,46 @@ impl PaymentRequest {
         Ok(Self { payment, payment_type, amount, asset, occurred_at, attributes })
     }
 
+    /// The payment as it was asked for, from the entry that decided it and from the opened personal data, with another amount. An
+    /// increment is decided with it.
+    pub fn again(
+        decided: &PaymentDecided,
+        personal: &BTreeMap<String, serde_json::Value>,
+        (amount, asset): (Amount, Asset),
+    ) -> Self {
+        let mut attributes: BTreeMap<&str, Json> = BTreeMap::new();
+        for (name, value) in &decided.attributes {
+            let json = match value {
+                PlainValue::Text(text) => Json::Text(text.to_string()),
+                PlainValue::Int(int) => Json::Number(Number::of(int)),
+                PlainValue::Double(double) => Json::Number(Number::of(double)),
+                PlainValue::Bool(yes) => Json::Bool(*yes),
+                PlainValue::Time(at) => Json::Text(at.to_string()),
+                PlainValue::Account(id) => Json::Text(id.to_string()),
+                // The entry has only its token; its value is among the personal data.
+                PlainValue::Entity(_) => continue,
+            };
+            attributes.insert(name.as_str(), json);
+        }
+        for (name, value) in personal {
+            let json = match value {
+                serde_json::Value::String(text) => Json::Text(text.clone()),
+                serde_json::Value::Bool(yes) => Json::Bool(*yes),
+                serde_json::Value::Number(number) => Json::Number(Number::of(number)),
+                serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => continue,
+            };
+            attributes.insert(name, json);
+        }
+        Self {
+            payment: decided.payment,
+            payment_type: decided.payment_type.to_string(),
+            amount,
+            asset,
+            occurred_at: None,
+            attributes: attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        }
+    }
+
     /// The id by which the server recognises a retry.
     pub fn request_id(&self) -> RequestId {
         RequestId::new(self.payment.get())
@@ -137,10 +180,6 @@ impl PaymentRequest {
         let ledger =
             policy.ledgers().get(payment_type.ledger.get()).expect("POL-3: a payment type's ledger is declared");
         check_asset(self.asset, ledger.asset, ledger.id)?;
-        if self.amount > policy::limits::AMOUNT_MAX {
-            let detail = format!("found {}, expected at most {}", self.amount, policy::limits::AMOUNT_MAX);
-            return Err(Problem::new(ErrorCode::AmountTooLarge, detail).at("/amount"));
-        }
         let (attributes, seal) = self.values(payment_type, policy.entities())?;
         Ok(ParsedPayment {
             payment: self.payment,

@@ -11,18 +11,18 @@ use crate::responses::{Account, Assets, Transfer, Unknown};
 /// The results of a batch.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct BatchResults {
-    /// One result for each account, transfer or payment, in the order of the request.
+    /// One result for each account, transfer, payment or verb, in the order of the request.
     results: Vec<OrderResult>,
 }
 
-/// The result of one account, transfer or payment of a batch.
+/// The result of one account, transfer, payment or verb of a batch.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct OrderResult {
-    /// `created`; `scheduled` for a transfer with a future time; `exists` if an equal account, transfer or payment was created
-    /// earlier; otherwise the stable code of the refusal.
+    /// `created`; `scheduled` for a transfer with a future time; `changed` for a verb; `exists` if an equal account, transfer or
+    /// payment was created earlier, or if a verb with this key took effect earlier; otherwise the stable code of the refusal.
     #[schema(example = "created")]
     status: &'static str,
-    /// When the account or transfer was created, or the payment decided, by this request or earlier.
+    /// When the account or transfer was created, or the payment decided, by this request or earlier. Absent for a verb.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "date-time")]
     timestamp: Option<String>,
@@ -32,7 +32,7 @@ struct OrderResult {
     /// The transfer, if there is one, with the balances of both accounts right after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     transfer: Option<Box<Transfer>>,
-    /// The payment with its decision, if there is one.
+    /// The payment, if there is one: a new one with its decision, and after a verb without reasons and tags, as in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment: Option<Box<Payment>>,
     #[serde(flatten)]
@@ -97,6 +97,22 @@ impl BatchResults {
             Ok((made, payment)) => OrderResult {
                 status: status_name(made),
                 timestamp: Some(payment.decided_at().to_owned()),
+                account: None,
+                transfer: None,
+                payment: Some(Box::new(payment)),
+                refused: None,
+            },
+            Err(problem) => OrderResult::refused(&problem),
+        };
+        Self { results: answers.into_iter().map(result).collect() }
+    }
+
+    /// The answer to a batch of verbs.
+    pub fn of_verbs(answers: Vec<Result<(Made, Payment), Problem>>) -> Self {
+        let result = |answer: Result<(Made, Payment), Problem>| match answer {
+            Ok((made, payment)) => OrderResult {
+                status: if made == Made::Now { "changed" } else { "exists" },
+                timestamp: None,
                 account: None,
                 transfer: None,
                 payment: Some(Box::new(payment)),

@@ -122,6 +122,8 @@ pub enum Operation {
     GetPersonalData,
     /// Applies a verb to a payment.
     ChangePayment(Verb),
+    /// Applies a batch of verbs, sent as JSON.
+    ChangePaymentBatch,
     RecordLabel,
     ActivatePolicy,
     GetActivePolicy,
@@ -367,6 +369,8 @@ impl Operation {
             Self::ChangePayment(Verb::Capture) => "capturePayment",
             Self::ChangePayment(Verb::Void) => "voidPayment",
             Self::ChangePayment(Verb::Refund) => "refundPayment",
+            Self::ChangePayment(Verb::Increment) => "incrementPayment",
+            Self::ChangePaymentBatch => "changePaymentBatch",
             Self::RecordLabel => "recordLabel",
             Self::ActivatePolicy => "activatePolicy",
             Self::GetActivePolicy => "getActivePolicy",

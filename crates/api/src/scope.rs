@@ -24,7 +24,7 @@ scopes! {
     LEDGER_WRITE = 1 "ledger:write" "Open ledgers and accounts.",
     TRANSFERS_WRITE = 2 "transfers:write" "Move money without a decision of the policy.",
     PAYMENTS_READ = 3 "payments:read" "Read payments and their decisions.",
-    PAYMENTS_WRITE = 4 "payments:write" "Create, capture, void and refund payments.",
+    PAYMENTS_WRITE = 4 "payments:write" "Create, capture, void, refund and increment payments.",
     REVIEWS_WRITE = 5 "reviews:write" "Approve and decline payments under review.",
     LABELS_WRITE = 6 "labels:write" "Record what payments turned out to be.",
     POLICIES_READ = 7 "policies:read" "Read the active policy.",

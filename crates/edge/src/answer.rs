@@ -3,7 +3,7 @@
 use api::requests::Parsed;
 use api::responses::Unknown;
 use api::{ErrorCode, IdSource, Operation, Problem};
-use engine::{Answered, Dry, DryRun, Guard, Guardable, Guarded, Refusal};
+use engine::{Answered, Dry, DryRun, Guard, Guardable, Guarded, Refusal, Verb};
 use ledger::Assets;
 
 use crate::call::{Call, Trial, unnamed};
@@ -69,7 +69,9 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::GetPayment => payments::get(self, call).await,
             Operation::GetDecision => payments::get_decision(self, call).await,
             Operation::GetPersonalData => personal::get(self, call).await,
+            Operation::ChangePayment(Verb::Increment) => payments::increment(self, call).await,
             Operation::ChangePayment(verb) => payments::change(self, call, verb).await,
+            Operation::ChangePaymentBatch => payment_batch::change(self, call).await,
             Operation::RecordLabel => payments::record_label(self, call).await,
             Operation::ActivatePolicy => policies::activate(self, call).await,
             Operation::GetActivePolicy => policies::get_active(self, call).await,
@@ -167,6 +169,7 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::GetDecision
             | Operation::GetPersonalData
             | Operation::ChangePayment(_)
+            | Operation::ChangePaymentBatch
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy

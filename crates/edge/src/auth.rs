@@ -196,11 +196,17 @@ pub async fn authorise(
     scope: Scope,
 ) -> Result<Caller, Problem> {
     let caller = authenticator.authenticate(presented).await?;
-    if Scope::from_bits(caller.scopes).contains(scope) {
-        return Ok(caller);
+    permitted(Scope::from_bits(caller.scopes), scope, "this route")?;
+    Ok(caller)
+}
+
+/// Checks that a credential with the scopes `has` may do `what`.
+pub(crate) fn permitted(has: Scope, needs: Scope, what: &str) -> Result<(), Problem> {
+    if has.contains(needs) {
+        return Ok(());
     }
-    let needed = scope.names().collect::<Vec<_>>().join(", ");
-    Err(Problem::new(ErrorCode::InsufficientScope, format!("this route needs the scope {needed}")))
+    let needed = needs.names().collect::<Vec<_>>().join(", ");
+    Err(Problem::new(ErrorCode::InsufficientScope, format!("{what} needs the scope {needed}")))
 }
 
 #[cfg(test)]
@@ -254,7 +260,8 @@ mod tests {
         let keys = knowing(std::slice::from_ref(&known));
         assert_eq!(keys.last_used(key.credential()), None);
         assert!(ask_at(&keys, &text, later(1)).is_ok());
-        let minute = Timestamp::from_ns(NOW.ns() / 60_000_000_000 * 60_000_000_000);
+        let minute = Timestamp::from_ns(1_795_000_020_000_000_000);
+        assert_eq!(minute.to_string(), "2026-11-18T11:07:00Z");
         assert_eq!(keys.last_used(key.credential()), Some(minute));
         let expired = AuthError::Expired { credential: key.credential(), at: later(2) };
         assert_eq!(ask_at(&keys, &text, later(2)), Err(expired.clone()));

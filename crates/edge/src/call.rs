@@ -2,7 +2,7 @@
 
 use api::requests::Parsed;
 use api::routes::{Key, Method, Tag};
-use api::{ErrorCode, IDEMPOTENCY_KEY, IF_MATCH, IdempotencyKey, Parameters, Problem, Route};
+use api::{ErrorCode, IDEMPOTENCY_KEY, IF_MATCH, IdempotencyKey, Parameters, Problem, Route, Scope};
 use engine::IfMatch;
 use types::{ActorId, CredentialId, RequestId};
 
@@ -99,6 +99,8 @@ pub struct Call<'r> {
     pub actor: ActorId,
     /// The credential that the caller used.
     pub credential: CredentialId,
+    /// The scopes of the credential. A batch may contain items that need more than the route does.
+    pub scopes: Scope,
     pub body: &'r [u8],
 }
 

@@ -1,16 +1,17 @@
-//! Batches of payments. Each payment has its own result, the same as if it had been sent alone.
+//! Batches of payments, and of verbs on payments. Each item has its own result, the same as if it had been sent alone.
 
-use api::Problem;
 use api::decisions::Payment;
 use api::payments::PaymentRequest;
-use api::requests::Parsed;
+use api::requests::{self, Parsed};
 use api::results::BatchResults;
-use engine::{CreatePayment, CreatePaymentBatch, Made, NewPayment, PaymentReply, Refusal};
+use api::{Problem, Scope};
+use engine::{ChangePaymentBatch, CreatePayment, CreatePaymentBatch, Made, NewPayment, PaymentReply, Refusal, Verb};
 use policy::Policy;
 use types::{Digest, RequestId};
 use vault::Keys as _;
 
 use crate::answer::{Edge, Handled, refused};
+use crate::auth::permitted;
 use crate::call::{Call, Trial, unnamed};
 use crate::payments::PARSES_MAX;
 use crate::response::Response;
@@ -63,6 +64,39 @@ pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
         return Ok(Response::found(&BatchResults::of_payments(results)));
     }
     Err(refused(Refusal::PolicyChanged))
+}
+
+/// Applies a batch of verbs. The results show the payments without the decisions, which would have to be read from the journal.
+pub(crate) async fn change<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let items = requests::verbs(&edge.ids(call), call.body)?;
+    let (mut batch, mut problems) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+    for Parsed { request, operation } in items {
+        let allowed = match operation.verb {
+            verb @ (Verb::Approve | Verb::Decline) => permitted(call.scopes, Scope::REVIEWS_WRITE, verb.name()),
+            Verb::Capture | Verb::Void | Verb::Refund | Verb::Increment => Ok(()),
+        };
+        problems.push(allowed.map(|()| batch.push((request, operation))).err());
+    }
+    let answers = match batch.is_empty() {
+        true => Vec::new(),
+        false => edge.ask_unnamed(call, ChangePaymentBatch(batch)).await?,
+    };
+    let mut answers = answers.into_iter();
+    let mut results = Vec::with_capacity(problems.len());
+    for problem in problems {
+        results.push(match problem {
+            Some(problem) => Err(problem),
+            None => match answers.next() {
+                None => return Err(edge.sources.internal("an answer of a batch is missing")),
+                Some(Err(refusal)) => Err(Problem::from(&refusal)),
+                Some(Ok((made, reply))) => {
+                    let shown = edge.show(|assets| Payment::new(&reply.payment, None, assets))?;
+                    Ok((made, shown.with_metadata(&reply.metadata)))
+                }
+            },
+        });
+    }
+    Ok(Response::found(&BatchResults::of_verbs(results)))
 }
 
 impl<S: Sources + Sync> Edge<S> {

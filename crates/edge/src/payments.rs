@@ -9,10 +9,11 @@ use api::requests::{self, Parsed};
 use api::responses::{Label, Page, Unknown};
 use api::{Entity, EntityNamed, ErrorCode, List, PaymentFilter, Problem};
 use engine::{
-    ChangePayment, CreatePayment, Entry, Fact, NewPayment, PaymentDecided, PaymentReply, Refusal, Verb, query,
+    ChangePayment, CreatePayment, Entry, Fact, IncrementPayment, Incremented, NewPayment, NotIncrementable,
+    PaymentDecided, PaymentReply, Refusal, Verb, query,
 };
 use journal::EntryInContext;
-use types::{Digest, Name, PaymentId, Seq, Token, shorten};
+use types::{Amount, Digest, Name, PaymentId, Seq, Token, shorten};
 use vault::Keys as _;
 
 use crate::answer::{Edge, Handled, refused};
@@ -133,6 +134,31 @@ pub(crate) async fn change<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>, v
     Ok(trial.found(&edge.shown_payment(&reply).await?).made(made))
 }
 
+/// Raises what a payment holds. The policy decides the payment again, with the attributes that it was asked for with.
+pub(crate) async fn increment<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let payment: PaymentId = call.head.id()?;
+    let amount = requests::increment(call.body)?;
+    let request = edge.ids(call).verb()?;
+    let trial = call.trial()?;
+    for _ in 0..PARSES_MAX {
+        let known = edge.ask_unnamed(call, query::Payment(payment)).await?;
+        let (again, problem) = match edge.again(&known, amount).await? {
+            Ok(new) => (Some(Box::new(new)), None),
+            Err(problem) => (None, Some(problem)),
+        };
+        let operation = IncrementPayment { payment, amount, again };
+        match edge.try_out(call, Parsed { request, operation }, trial).await? {
+            Ok((made, reply)) => return Ok(trial.found(&edge.shown_payment(&reply).await?).made(made)),
+            Err(Refusal::PolicyChanged) => edge.sources.policy_changes().await,
+            Err(refusal) => match (refusal, problem) {
+                (Refusal::NotIncrementable(NotIncrementable::NotReadable), Some(problem)) => return Err(problem.into()),
+                (refusal, _) => return Err(refused(refusal)),
+            },
+        }
+    }
+    Err(refused(Refusal::PolicyChanged))
+}
+
 pub(crate) async fn record_label<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let parsed = requests::label(&edge.ids(call), call.body)?;
     let (made, reply) = edge.ask_guarded(call, parsed).await?;
@@ -155,6 +181,28 @@ impl<S: Sources + Sync> Edge<S> {
         Ok(Some((found, decided)))
     }
 
+    /// A payment as it was asked for, with an incremented amount, parsed with the active policy; or why that is not possible.
+    async fn again(&self, known: &PaymentReply, amount: Amount) -> Result<Result<NewPayment, Problem>, S::Failure> {
+        let payment = &known.payment;
+        let not = |why: String| Problem::new(ErrorCode::IncrementNotPossible, why);
+        let Some(policy) = self.sources.policy() else { return Ok(Err(Problem::from(&Refusal::NoActivePolicy))) };
+        let found = self.decision(payment.id).await?;
+        let unknown = || self.sources.internal("the index does not know a payment that was decided");
+        let (entry, decided) = found.ok_or_else(unknown)?;
+        let opened = personal::opened(self, &entry, &decided)?;
+        if !opened.erased.is_empty() {
+            let erased = opened.erased.join(", ");
+            return Ok(Err(not(format!("the policy needs personal data of it that was erased: {erased}"))));
+        }
+        let total = payment.amount.checked_add(amount).unwrap_or(Amount::MAX);
+        let asset = self.show(|assets| Ok(assets.of(payment.ledger)?))?;
+        let request = PaymentRequest::again(&decided, &opened.attributes, (total, asset));
+        Ok(match request.against(&policy) {
+            Ok(parsed) => self.tokenised(parsed, payment.content, Trial::Dry),
+            Err(problem) => Err(not(format!("the active policy does not accept it: {}", problem.detail()))),
+        })
+    }
+
     /// Renders a payment with its decision, which is read from the journal if the reply does not have it.
     pub(crate) async fn shown_payment(&self, reply: &PaymentReply) -> Result<Payment, S::Failure> {
         let decided = match &reply.decided {
@@ -164,8 +212,28 @@ impl<S: Sources + Sync> Edge<S> {
                 found.ok_or_else(|| self.sources.internal("the index does not know a payment that was decided"))?.1
             }
         };
-        let shown = self.show(|assets| Payment::new(&reply.payment, Some(&decided), assets))?;
+        let mut shown = self.show(|assets| Payment::new(&reply.payment, Some(&decided), assets))?;
+        let increments = self.increments(reply).await?;
+        for (place, decided) in increments.iter().enumerate() {
+            shown = shown.with_increment(place, decided);
+        }
         Ok(shown.with_metadata(&reply.metadata))
+    }
+
+    /// The decisions about all increments of a payment. Those that the reply lacks are read from the journal.
+    async fn increments(&self, reply: &PaymentReply) -> Result<Vec<Arc<Incremented>>, S::Failure> {
+        let count = reply.payment.increments.len();
+        let missing = count.saturating_sub(reply.increments.len());
+        let mut increments = match missing {
+            0 => Vec::new(),
+            _ => self.sources.payment(reply.payment.id).await?.map(|known| known.increments).unwrap_or_default(),
+        };
+        increments.truncate(missing);
+        increments.extend(reply.increments.iter().cloned());
+        if increments.len() != count {
+            return Err(self.sources.internal("the entry that decided an increment does not exist"));
+        }
+        Ok(increments)
     }
 
     /// The token of an entity, if a payment may name it.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use api::payments::ToSeal;
 use api::responses::PersonalData;
-use engine::{DecisionForm, PaymentDecided, PlainValue};
+use engine::{DecisionForm, Entry, PaymentDecided, PlainValue};
 use serde::Deserialize;
 use serde_json::Value;
 use types::{PaymentId, Sealed};
@@ -26,20 +26,31 @@ use crate::sources::Sources;
 
 pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let (entry, decided) = edge.decision_of(call).await?;
+    let Opened { attributes, erased } = opened(edge, &entry, &decided)?;
+    Ok(Response::found(&PersonalData { payment: decided.payment.to_string(), attributes, erased }))
+}
+
+/// Opens the personal data of a payment.
+///
+/// # Errors
+/// If its sealed section is damaged.
+pub(crate) fn opened<S: Sources + Sync>(
+    edge: &Edge<S>,
+    entry: &Entry,
+    decided: &PaymentDecided,
+) -> Result<Opened, S::Failure> {
     let (tenant, context) = (edge.installation.tenant, context(decided.payment));
     let keys = edge.sources.keys();
     let opened = match (&entry.sealed, decided.form) {
         (Some(sealed), DecisionForm::Compact) => {
-            open(&entities(&decided), keys.unseal_section(tenant, &context, sealed))
+            open(&entities(decided), keys.unseal_section(tenant, &context, sealed))
         }
         (Some(sealed), DecisionForm::Long) => {
-            open_long(sealed, &entities(&decided), |sealed| keys.unseal(tenant, &context, sealed))
+            open_long(sealed, &entities(decided), |sealed| keys.unseal(tenant, &context, sealed))
         }
         (None, _) => Ok(Opened::default()),
     };
-    let Opened { attributes, erased } =
-        opened.map_err(|Damaged| edge.sources.internal("the sealed section of a payment is damaged"))?;
-    Ok(Response::found(&PersonalData { payment: decided.payment.to_string(), attributes, erased }))
+    opened.map_err(|Damaged| edge.sources.internal("the sealed section of a payment is damaged"))
 }
 
 /// The authenticated context of everything that is sealed for a payment: its id, 16 bytes little-endian.
@@ -57,9 +68,9 @@ struct Inner {
 
 /// The opened attributes by name (null if their key was erased), and the names of the erased ones.
 #[derive(Default)]
-struct Opened {
-    attributes: BTreeMap<String, Value>,
-    erased: Vec<String>,
+pub(crate) struct Opened {
+    pub(crate) attributes: BTreeMap<String, Value>,
+    pub(crate) erased: Vec<String>,
 }
 
 impl Opened {
@@ -84,8 +95,10 @@ pub(crate) fn seal<E>(
     to_seal: &ToSeal,
     seal_with: impl FnOnce(Option<(&str, &str)>, &[Part<'_>]) -> Result<Sealed, E>,
 ) -> Result<Sealed, E> {
-    const ENTITIES: &[u8; policy::limits::ATTRIBUTES_MAX] = &labels();
-    let mut entities = ENTITIES.chunks(1);
+    // No name begins with one of these bytes.
+    const _: () = assert!(policy::limits::ATTRIBUTES_MAX < b'a' as usize);
+    let labels: Vec<[u8; 1]> = (0..u8::MAX).take(to_seal.parts.len()).map(|number| [number]).collect();
+    let mut entities = labels.iter().map(<[u8; 1]>::as_slice);
     let parts = to_seal.parts.iter().map(|part| {
         let numbered = if part.is_entity { entities.next() } else { None };
         let owner = part.owner.as_ref().map(|(kind, value)| (kind.as_str(), &**value));
@@ -94,18 +107,6 @@ pub(crate) fn seal<E>(
     let parts: Vec<Part<'_>> = parts.collect();
     let subject = to_seal.subject.as_ref().map(|(kind, value)| (kind.as_str(), &**value));
     seal_with(subject, &parts)
-}
-
-/// The labels of entities: each a byte that no name begins with.
-const fn labels() -> [u8; policy::limits::ATTRIBUTES_MAX] {
-    let mut labels = [0; policy::limits::ATTRIBUTES_MAX];
-    let mut number = 0;
-    while number < labels.len() {
-        assert!(number < b'a' as usize, "a label of an entity differs from every name");
-        labels[number] = number as u8;
-        number += 1;
-    }
-    labels
 }
 
 /// Opens what [`seal`] sealed. `entities` are the names of the entity attributes of the entry, in its order. If the key of the
@@ -220,7 +221,8 @@ mod tests {
             let bytes = format!("\"{name}\"");
             let own = vault.seal(TENANT, Some(("customer", name)), CONTEXT, bytes.as_bytes(), &mut random);
             let own = own.expect("room for keys");
-            let (key, sealed) = (own.keys[0].to_string(), base64url::encode(&own.ciphertext));
+            let key = own.keys.first().expect("a key").to_string();
+            let (key, sealed) = (key, base64url::encode(&own.ciphertext));
             serde_json::json!({ "key": key, "sealed": sealed })
         };
         let long = serde_json::json!({

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use api::routes::Body;
-use api::{CursorOrigin, ErrorCode, Problem, ROUTES, Route};
-use edge::{Call, Edge, Head, Headers, Installation, Installed, Installer, Sources};
+use api::{CursorOrigin, ErrorCode, Problem, ROUTES, Route, Scope};
+use edge::{Call, Edge, Head, Headers, Installation, Installed, Installer, Response, Sources};
 use engine::{Answered, Entry, Operation, PaymentReply};
 use journal::EntryInContext;
 use ledger::Assets;
@@ -120,22 +120,30 @@ impl vault::Keys for Nothing {
     }
 }
 
-/// Sends a body; the problem with it, if the parser finds one.
+/// Sends a body with all scopes; the problem with it, if the parser finds one.
 fn send(route: &'static Route, body: &Value) -> Result<(), Problem> {
-    let key: Option<&[u8]> = matches!(route.key, api::routes::Key::Verb).then_some(b"again");
-    let head = Head::read(route, &route.path.replace("{id}", "7"), "", Headers { key, if_match: None })?;
-    let history = CursorOrigin { origin: Origin::new(1), shard: ShardId::new(0) };
-    let edge = Edge { installation: Installation::new(TENANT, history, &Nothing), sources: Nothing };
-    let body = serde_json::to_vec(body).unwrap();
-    let call = Call { head: &head, actor: ActorId::new(1), credential: CredentialId::new(1), body: &body };
-    let answering = pin!(edge.answer(&call));
-    match answering.poll(&mut Context::from_waker(Waker::noop())) {
+    match answer(route, body, Scope::ALL) {
         Poll::Ready(Err(Failure::Problem(problem))) => Err(problem),
         // Some bodies are not the engine's: their parser is called by the server.
         Poll::Ready(Err(Failure::Asked)) => Ok(()),
-        Poll::Ready(Ok(None)) => api::requests::verb(&body),
+        Poll::Ready(Ok(None)) => api::requests::verb(&serde_json::to_vec(body).unwrap()),
         other @ (Poll::Ready(Ok(Some(_))) | Poll::Pending) => panic!("{}: {other:?}", route.path),
     }
+}
+
+fn answer(route: &'static Route, body: &Value, scopes: Scope) -> Poll<Result<Option<Response>, Failure>> {
+    let key: Option<&[u8]> = matches!(route.key, api::routes::Key::Verb).then_some(b"again");
+    let head = Head::read(route, &route.path.replace("{id}", "7"), "", Headers { key, if_match: None });
+    let head = match head {
+        Ok(head) => head,
+        Err(problem) => return Poll::Ready(Err(problem.into())),
+    };
+    let history = CursorOrigin { origin: Origin::new(1), shard: ShardId::new(0) };
+    let edge = Edge { installation: Installation::new(TENANT, history, &Nothing), sources: Nothing };
+    let body = serde_json::to_vec(body).unwrap();
+    let call = Call { head: &head, actor: ActorId::new(1), credential: CredentialId::new(1), scopes, body: &body };
+    let answering = pin!(edge.answer(&call));
+    answering.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// An object inside a body: its schema, and how the body around it is made of it.
@@ -287,4 +295,22 @@ fn every_body_is_parsed_as_it_is_documented() {
         }
     }
     assert!(checked > 20, "{checked} objects");
+}
+
+#[test]
+fn a_batch_of_verbs_gives_no_more_rights_than_single_verbs() {
+    let route = ROUTES.iter().find(|route| route.path == "/v1/payments/verbs/batch").unwrap();
+    let verb = |verb: &str| json!({"payment": "7", "verb": verb, "idempotency_key": verb});
+    for verb in ["approve", "decline"].map(verb) {
+        let Poll::Ready(Ok(Some(response))) = answer(route, &json!({"verbs": [verb]}), Scope::PAYMENTS_WRITE) else {
+            panic!("{verb} reached the engine");
+        };
+        let edge::Body::Json(body) = response.body else { panic!("{response:?}") };
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["results"][0]["status"], "insufficient_scope", "{body}");
+    }
+    for verb in ["capture", "void", "refund"].map(verb) {
+        let answered = answer(route, &json!({"verbs": [verb]}), Scope::PAYMENTS_WRITE);
+        assert!(matches!(answered, Poll::Ready(Err(Failure::Asked))), "{answered:?}");
+    }
 }

@@ -111,7 +111,12 @@ impl Judge for SetPaymentMetadata {
         let made = set_metadata(plan, of, &self.values)?;
         Ok((
             made,
-            Box::new(PaymentReply { payment: Arc::new(payment.as_of(at)), decided: None, metadata: plan.metadata(of) }),
+            Box::new(PaymentReply {
+                payment: Arc::new(payment.as_of(at)),
+                decided: None,
+                increments: Vec::new(),
+                metadata: plan.metadata(of),
+            }),
         ))
     }
 }

@@ -4,12 +4,21 @@ use features::{RecordChange, Update};
 use ledger::{NewTransfer, Outcome, TransferFlags, TransferKey, TransferStatus};
 use types::{Amount, PaymentId, RequestId, Timestamp};
 
+use crate::command::Execute;
 use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{
     AtDeadline, CaptureTerms, Cause, Deadline, Entry, Fact, PaymentChanged, PaymentStatus, PaymentSums, Portion, Verb,
 };
 use crate::payment::{Asked, Leg, Next, Payment};
-use crate::{Answered, Engine, Made, PaymentReply, Refusal};
+use crate::{Answered, Engine, Made, PaymentReply, Refusal, Request, Sink};
+
+/// The most verbs of a batch.
+pub const VERBS_MAX: usize = 1_000;
+
+/// Apply a batch of verbs, one after another, each under a request id of its own. Each has its own answer, the same as if it had
+/// been sent alone.
+#[derive(Debug, Clone)]
+pub struct ChangePaymentBatch(pub Vec<(RequestId, ChangePayment)>);
 
 /// Apply a verb to a payment.
 #[derive(Debug, Clone)]
@@ -37,6 +46,25 @@ impl Decide for ChangePayment {
     }
 }
 
+impl Execute for ChangePaymentBatch {
+    fn events_count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn execute(&self, engine: &mut Engine, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answered<Self> {
+        let apply = |(id, change): &(RequestId, ChangePayment)| {
+            engine
+                .with_payment(Some(change.payment), |engine| change.carry_out(engine, now, (request.actor, *id), sink))
+        };
+        Ok(self.0.iter().map(apply).collect())
+    }
+
+    /// While writes are refused, a batch is refused as a whole: its payments may have to be brought back into memory first.
+    fn without_entry(&self, _: &Engine, _: Timestamp, _: &Request) -> Option<Answered<Self>> {
+        None
+    }
+}
+
 impl Engine {
     /// What a verb does to a payment, unless the same request already did it.
     pub(crate) fn decide_change(
@@ -46,8 +74,28 @@ impl Engine {
         change: &ChangePayment,
     ) -> Result<Decided<Box<PaymentReply>, PaymentChanged>, Refusal> {
         let ChangePayment { payment: id, verb, portion } = *change;
-        let payment = self.state.payments.get(id).ok_or(Refusal::PaymentNotFound(id))?;
         let asked = Asked { verb, portion };
+        let payment = match self.unless_asked(at, request, id, asked)? {
+            Decided::Before(reply) => return Ok(Decided::Before(reply)),
+            Decided::Now(payment) => payment,
+        };
+        let next = next(payment, at, asked)?;
+        let facts = self.move_payment(at, payment, &next).map_err(Refusal::Transfer)?;
+        Ok(Decided::Now(changed(at, payment, (Cause::Verb(verb), portion), &next, facts)))
+    }
+
+    /// The payment that a request is about, unless the same request changed it before.
+    ///
+    /// # Errors
+    /// If there is no such payment, if the request asked for something else before, or if the payment takes no more verbs.
+    pub(crate) fn unless_asked(
+        &self,
+        at: Timestamp,
+        request: RequestId,
+        id: PaymentId,
+        asked: Asked,
+    ) -> Result<Decided<Box<PaymentReply>, &Payment>, Refusal> {
+        let payment = self.state.payments.get(id).ok_or(Refusal::PaymentNotFound(id))?;
         match payment.asked_by(request) {
             Some(before) if before == asked => return Ok(Decided::Before(self.payment_reply(id, at)?)),
             Some(before) => return Err(Refusal::RequestIdReused(before)),
@@ -56,9 +104,7 @@ impl Engine {
         if payment.changes.len() >= Payment::CHANGES_MAX {
             return Err(Refusal::TooManyChanges(Payment::CHANGES_MAX));
         }
-        let next = next(payment, at, asked)?;
-        let facts = self.move_payment(at, payment, &next).map_err(Refusal::Transfer)?;
-        Ok(Decided::Now(changed(at, payment, (Cause::Verb(verb), portion), &next, facts)))
+        Ok(Decided::Now(payment))
     }
 
     /// The fact that records a deadline that passed.
@@ -179,7 +225,17 @@ fn changed(
         (_, _) => None,
     };
     let updates = withdrawn(payment, status);
-    PaymentChanged { payment: payment.id, cause, portion, status, sums: Some(sums), deadline, ledger_facts, updates }
+    PaymentChanged {
+        payment: payment.id,
+        cause,
+        portion,
+        status,
+        sums: Some(sums),
+        deadline,
+        ledger_facts,
+        updates,
+        increment: None,
+    }
 }
 
 /// Removes the records by which a payment counted as accepted, if it is declined or voided, or expires. The removal takes
@@ -200,12 +256,12 @@ fn withdrawn(payment: &Payment, status: PaymentStatus) -> Vec<Update> {
 }
 
 /// A post or void of what is held of a leg, from which it inherits everything else. The caller sets the key.
-fn resolve(leg: &Leg, flags: TransferFlags, amount: Amount) -> NewTransfer {
+pub(crate) fn resolve(leg: &Leg, flags: TransferFlags, amount: Amount) -> NewTransfer {
     NewTransfer { amount, pending: Some(leg.transfer), flags, ..NewTransfer::named(leg.transfer) }
 }
 
 /// A transfer of an amount from and to the accounts of a leg. The caller sets the key.
-fn movement(payment: &Payment, leg: &Leg, amount: Amount) -> NewTransfer {
+pub(crate) fn movement(payment: &Payment, leg: &Leg, amount: Amount) -> NewTransfer {
     NewTransfer {
         debit: leg.debit,
         credit: leg.credit,

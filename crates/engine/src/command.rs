@@ -19,8 +19,8 @@ use crate::identity::{CredentialAdded, PrincipalAdded};
 use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch};
 use crate::reply::{EventResult, LabelReply, Made, Page, PaymentReply, TransferResults};
 use crate::{
-    ActivatePolicy, ActivePolicy, Answer, ChangePayment, CreatePayment, CreatePaymentBatch, Engine, ImportCommand,
-    OpenLedger, RecordLabel, Refusal, Reply, ReverseTransfer, Sink, query,
+    ActivatePolicy, ActivePolicy, Answer, ChangePayment, ChangePaymentBatch, CreatePayment, CreatePaymentBatch, Engine,
+    ImportCommand, IncrementPayment, OpenLedger, RecordLabel, Refusal, Reply, ReverseTransfer, Sink, query,
 };
 
 /// A command and who sent it.
@@ -134,6 +134,7 @@ one_of! {
         ReverseTransfer(ReverseTransfer),
         CreatePayment(CreatePayment),
         ChangePayment(ChangePayment),
+        IncrementPayment(IncrementPayment),
     }
 }
 
@@ -196,6 +197,8 @@ operations! {
         CreatePayment(CreatePayment) -> (Made, Box<PaymentReply>),
         CreatePaymentBatch(CreatePaymentBatch) -> Vec<Result<(Made, Box<PaymentReply>), Refusal>>,
         ChangePayment(ChangePayment) -> (Made, Box<PaymentReply>),
+        IncrementPayment(IncrementPayment) -> (Made, Box<PaymentReply>),
+        ChangePaymentBatch(ChangePaymentBatch) -> Vec<Result<(Made, Box<PaymentReply>), Refusal>>,
         RecordLabel(RecordLabel) -> (Made, LabelReply),
         StoreArtifact(ArtifactChunk) -> Made,
         ActivatePolicy(ActivatePolicy) -> (Made, ActivePolicy),

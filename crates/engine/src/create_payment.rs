@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use features::{Aggregate, Missing, RecordChange, StreamId, Update, Window, Windows};
+use features::{Aggregate, Key, Missing, RecordChange, StreamId, Update, Window, Windows};
 use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags, TransferKey};
 use policy::reason::LEG_FAILED;
 use policy::{
@@ -22,7 +22,7 @@ use crate::entry::{
     PlainValue, StreamOpened,
 };
 use crate::guard::Guarding;
-use crate::{Answered, Engine, Made, PaymentReply, Refusal, Request, Sink};
+use crate::{Answered, Engine, Made, Payment, PaymentReply, Refusal, Request, Sink};
 
 /// Decide a payment, and post, hold or refuse it.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ pub struct NewPayment {
     pub policy: Digest,
     /// The payment type in that policy.
     pub payment_type: PaymentTypeIdx,
-    /// The amount in minor units of the type's ledger, at most [`policy::AMOUNT_MAX`].
+    /// The amount in minor units of the type's ledger.
     pub amount: Amount,
     /// The time that the client declared, if the payment type accepts it.
     pub occurred_at: Option<Timestamp>,
@@ -64,13 +64,15 @@ impl std::fmt::Debug for NewPayment {
 }
 
 /// The feature windows, addressed by the stream numbers of one policy.
-struct StreamHistory<'a> {
-    windows: &'a Windows,
-    streams: &'a [StreamOpened],
+pub(crate) struct StreamHistory<'a> {
+    pub(crate) windows: &'a Windows,
+    pub(crate) streams: &'a [StreamOpened],
+    /// The payment that is decided again, whose own records do not count.
+    pub(crate) without: Option<&'a Payment>,
 }
 
 impl StreamHistory<'_> {
-    fn id(&self, stream: StreamIdx) -> StreamId {
+    pub(crate) fn id(&self, stream: StreamIdx) -> StreamId {
         self.streams.get(stream.get()).expect("ENG-10: an active policy's streams are open").id
     }
 }
@@ -84,7 +86,13 @@ impl WindowSource for StreamHistory<'_> {
         at: Timestamp,
         candidate: Option<i64>,
     ) -> Result<Aggregate, Missing> {
-        self.windows.aggregate(self.id(stream), entity, window, at, candidate)
+        let stream = self.id(stream);
+        let own = self.without.and_then(|payment| {
+            let records = &mut payment.records.iter();
+            let record = records.find(|record| (record.stream, record.entity) == (stream, entity))?;
+            Some(Key { at: record.at, seq: payment.seq })
+        });
+        self.windows.aggregate_without(stream, entity, window, at, (own, candidate))
     }
 }
 
@@ -95,7 +103,7 @@ impl Engine {
         if active.activated.artifact != policy.digest() {
             return Vec::new();
         }
-        let history = StreamHistory { windows: &self.state.windows, streams: &active.activated.streams };
+        let history = StreamHistory { windows: &self.state.windows, streams: &active.activated.streams, without: None };
         policy.features_of(kind, entity, at, &history)
     }
 }
@@ -187,7 +195,7 @@ impl Engine {
             occurred_at,
             attributes: &new.attributes,
         };
-        let history = StreamHistory { windows: &self.state.windows, streams: &active.activated.streams };
+        let history = StreamHistory { windows: &self.state.windows, streams: &active.activated.streams, without: None };
         let mut evaluation = policy.evaluate(&facts, &history);
         let capture = capture_terms(payment_type);
         let legs = self.legs_of(&mut evaluation);
@@ -223,7 +231,7 @@ impl Engine {
     }
 
     /// The transfers that the policy computed. If they could not be computed, the payment is declined.
-    fn legs_of(&self, evaluation: &mut Evaluation) -> Vec<LegPlan> {
+    pub(crate) fn legs_of(&self, evaluation: &mut Evaluation) -> Vec<LegPlan> {
         match std::mem::replace(&mut evaluation.legs, Ok(Vec::new())) {
             Ok(legs) => legs,
             Err(failure) => {
@@ -298,7 +306,7 @@ fn occurred(
     Ok(if declared < earliest { (at, true) } else { (declared, false) })
 }
 
-fn ledger_of(policy: &Policy, payment_type: &PaymentType) -> LedgerId {
+pub(crate) fn ledger_of(policy: &Policy, payment_type: &PaymentType) -> LedgerId {
     policy.ledgers().get(payment_type.ledger.get()).expect("POL-3: a payment type's ledger is declared").id
 }
 
@@ -337,7 +345,7 @@ fn first_deadline(
 }
 
 /// The account of a leg. If the policy opens it on first use, the plan opens it.
-fn account_for(plan: &mut Plan<'_>, policy: &Policy, account: AccountRef) -> AccountId {
+pub(crate) fn account_for(plan: &mut Plan<'_>, policy: &Policy, account: AccountRef) -> AccountId {
     let (template, entity) = match account {
         AccountRef::Id(id) => return id,
         AccountRef::Single(template) => (template, None),
@@ -387,7 +395,7 @@ pub fn account_id(template: &Name, ledger: LedgerId, entity: Option<Token>) -> A
 
 /// What the payment adds to feature windows: to those that count attempts always, to those that count accepted payments
 /// only if its money moved or is reserved.
-fn updates_of(
+pub(crate) fn updates_of(
     evaluation: &Evaluation,
     history: &StreamHistory<'_>,
     seq: Seq,

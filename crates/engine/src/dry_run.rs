@@ -6,11 +6,12 @@ use types::{PaymentId, Timestamp};
 
 use crate::command::Foresee;
 use crate::decide::Decided;
+use crate::entry::PaymentChanged;
 use crate::payment::Payment;
 use crate::take_orders::foresee;
 use crate::{
-    Answered, ChangePayment, CreatePayment, CreateTransfer, CreateTransferBatch, Engine, Made, OpenAccount,
-    OpenAccountBatch, PaymentReply, Request, ReverseTransfer,
+    Answered, ChangePayment, CreatePayment, CreateTransfer, CreateTransferBatch, Engine, IncrementPayment, Made,
+    OpenAccount, OpenAccountBatch, PaymentReply, Request, ReverseTransfer,
 };
 
 /// Operations that are judged on a plan. A batch is judged as a whole: each order sees the effects of the orders before
@@ -39,7 +40,7 @@ impl Foresee for CreatePayment {
                 let header = engine.next_header(at, request.actor, request.id, self.0.occurred_at);
                 let (payment, decided) = (Arc::new(Payment::new(&header, &decided)), Some(decided));
                 let metadata = engine.payment_metadata(payment.id);
-                Ok((Made::Now, Box::new(PaymentReply { payment, decided, metadata })))
+                Ok((Made::Now, Box::new(PaymentReply { payment, decided, increments: Vec::new(), metadata })))
             }
         }
     }
@@ -51,15 +52,39 @@ impl Foresee for ChangePayment {
     }
 
     fn foresee(&self, engine: &Engine, at: Timestamp, request: &Request) -> Answered<Self> {
-        match engine.decide_change(at, request.id, self)? {
-            Decided::Before(reply) => Ok((Made::Before, reply)),
+        Ok(engine.foresee_change(at, request, engine.decide_change(at, request.id, self)?))
+    }
+}
+
+impl Foresee for IncrementPayment {
+    fn payment(&self) -> Option<PaymentId> {
+        Some(self.payment)
+    }
+
+    fn foresee(&self, engine: &Engine, at: Timestamp, request: &Request) -> Answered<Self> {
+        Ok(engine.foresee_change(at, request, engine.decide_increment(at, request.id, self)?))
+    }
+}
+
+impl Engine {
+    /// The answer to a verb that would change a payment so.
+    fn foresee_change(
+        &self,
+        at: Timestamp,
+        request: &Request,
+        change: Decided<Box<PaymentReply>, PaymentChanged>,
+    ) -> (Made, Box<PaymentReply>) {
+        match change {
+            Decided::Before(reply) => (Made::Before, reply),
             Decided::Now(changed) => {
-                let header = engine.next_header(at, request.actor, request.id, None);
-                let payment = engine.state.payments.get(changed.payment);
+                let header = self.next_header(at, request.actor, request.id, None);
+                let payment = self.state.payments.get(changed.payment);
                 let mut payment = payment.expect("ENG-5: only a decided payment changes").clone();
                 payment.change(&header, &changed);
-                let metadata = engine.payment_metadata(payment.id);
-                Ok((Made::Now, Box::new(PaymentReply { payment: Arc::new(payment), decided: None, metadata })))
+                let metadata = self.payment_metadata(payment.id);
+                let increments = changed.increment.into_iter().collect();
+                let payment = Arc::new(payment);
+                (Made::Now, Box::new(PaymentReply { payment, decided: None, increments, metadata }))
             }
         }
     }

@@ -12,6 +12,7 @@ use types::{
 
 use crate::guard::KeyUsed;
 use crate::identity::IdentityFact;
+use crate::payment::Leg;
 
 /// One record of the journal: one command and everything that was decided about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -324,6 +325,34 @@ pub struct PaymentChanged {
     pub ledger_facts: Vec<ledger::Fact>,
     /// What the change does to feature windows.
     pub updates: Vec<Update>,
+    /// The decision about an increment, if the change is one.
+    pub increment: Option<Arc<Incremented>>,
+}
+
+/// The decision about an increment of a hold: that of a new payment of the incremented amount.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Incremented {
+    /// The entry that activated the deciding policy, which also gives the names for the numbers of features and models.
+    pub policy: Seq,
+    /// The verdict of the policy. Only an approval can raise the hold.
+    pub verdict: Verdict,
+    /// From 0 to 1000.
+    pub score: u16,
+    /// Rules and built-in reasons, in the order in which they applied, each with its effect.
+    pub reasons: Vec<Reason>,
+    /// Free texts that rules attached.
+    pub tags: Vec<String>,
+    /// The number of each feature in the policy, and its value at that moment.
+    pub features: Vec<(u16, FeatureValue)>,
+    /// The number of each model in the policy, and the probability that it returned.
+    pub models: Vec<(u16, Option<f64>)>,
+    /// Why the ledger did not reserve more, although the policy approved it.
+    pub refusal: Option<LegRefusal>,
+    /// The legs for the incremented amount, with the transfers that now reserve what is held of them. `None` if the hold stays as
+    /// it was.
+    pub legs: Option<Box<[Leg]>>,
+    /// The positions in the updates of the change of the records that are removed if the payment is declined or voided, or expires.
+    pub accepted_updates: Vec<u16>,
 }
 
 /// How much of a payment a request asks for. An approval or a decline is always of everything.
@@ -403,11 +432,13 @@ pub enum Verb {
     Void,
     /// Moves back what was captured, or a part of it.
     Refund,
+    /// Raises what is held, if the policy approves the raised amount.
+    Increment,
 }
 
 impl Verb {
     /// All verbs, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Approve, Self::Decline, Self::Capture, Self::Void, Self::Refund];
+    pub const ALL: [Self; 6] = [Self::Approve, Self::Decline, Self::Capture, Self::Void, Self::Refund, Self::Increment];
 
     /// The stable name, which is also the last part of the verb's route.
     pub const fn name(self) -> &'static str {
@@ -417,6 +448,7 @@ impl Verb {
             Self::Capture => "capture",
             Self::Void => "void",
             Self::Refund => "refund",
+            Self::Increment => "increment",
         }
     }
 
@@ -424,7 +456,7 @@ impl Verb {
     pub(crate) const fn needs(self) -> &'static str {
         match self {
             Self::Approve | Self::Decline => "in_review",
-            Self::Capture => "held",
+            Self::Capture | Self::Increment => "held",
             Self::Void => "held or in_review",
             Self::Refund => "posted",
         }

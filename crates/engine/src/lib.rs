@@ -24,6 +24,7 @@ mod entry;
 mod guard;
 mod identity;
 mod import;
+mod increment_payment;
 mod order;
 mod payment;
 mod payments;
@@ -49,7 +50,7 @@ pub use batch::{CreateAccounts, CreateTransfers};
 pub use change::{
     CancelScheduled, ChooseIndexes, SetAccountMetadata, SetAddress, SetLimits, SetPaymentMetadata, SetTransferMetadata,
 };
-pub use change_payment::ChangePayment;
+pub use change_payment::{ChangePayment, ChangePaymentBatch, VERBS_MAX};
 pub use closed::WritesClosed;
 pub use command::{
     Answered, Command, Dry, DryRun, EVENTS_MAX, Guardable, GuardedCommand, Operation, PAGE_MAX, Query, Request,
@@ -59,8 +60,8 @@ pub use decide::OpenLedger;
 pub use details::{AccountName, AccountNameParseError, AccountReply, AnyTransfer, MetadataChanges, TransferReply};
 pub use entry::{
     ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, DecisionForm, DepartedHistory, Entry, Fact, Header,
-    LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated,
-    Portion, StateDigest, StreamOpened, Verb,
+    Incremented, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue,
+    PolicyActivated, Portion, StateDigest, StreamOpened, Verb,
 };
 pub use guard::{Guard, Guarded, IfMatch, KEY_PARTS_MAX, KEYS_MAX, Key, KeyUsed};
 pub use identity::{
@@ -68,15 +69,16 @@ pub use identity::{
     IdentityFact, IdentityRefusal, KEYS_MANAGE, Principal, PrincipalAdded, PrincipalKind,
 };
 pub use import::ImportCommand;
+pub use increment_payment::IncrementPayment;
 pub use order::{
     AccountOrder, CreateTransfer, CreateTransferBatch, ORDERS_MAX, OpenAccount, OpenAccountBatch, TransferOrder,
 };
-pub use payment::{Asked, Label, Leg, Payment, Recorded};
+pub use payment::{Asked, Increment, Label, Leg, Payment, Recorded};
 pub use payments::{PastPayment, PastPayments};
 pub use record_label::RecordLabel;
 pub use reply::{
-    ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, Page, PaymentReply, Refusal, Reply,
-    TransferResults,
+    ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, NotIncrementable, Page, PaymentReply, Refusal,
+    Reply, TransferResults,
 };
 pub use reverse_transfer::{ReverseTransfer, reversal_id};
 pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};
@@ -375,8 +377,8 @@ impl Engine {
 
     /// Answers a request while writes are refused. Queries and dry runs are answered, and so is everything else
     /// that would make no entry, such as an order or a payment that was accepted before. Anything else is refused
-    /// without an entry. Packed batches, batches of payments and
-    /// imports are refused as a whole.
+    /// without an entry. Packed batches, batches of payments
+    /// or verbs, and imports are refused as a whole.
     pub fn answer_closed(&mut self, now: Timestamp, request: &Request, closed: &WritesClosed) -> Answer {
         let at = self.next_instant(now);
         let answer = self.with_payment(request.payment(), |engine| request.without_entry(engine, at));

@@ -22,7 +22,7 @@ pub struct Payment {
     pub payment_type: Name,
     /// The ledger of the payment, which determines its asset.
     pub ledger: LedgerId,
-    /// In minor units.
+    /// What was authorised, in minor units: at first, and by the increments that raised it since.
     pub amount: Amount,
     pub decided_at: Timestamp,
     /// As the client declared it; otherwise equal to `decided_at`.
@@ -48,8 +48,28 @@ pub struct Payment {
     pub records: Box<[Recorded]>,
     /// The verbs that changed the payment, and the requests that asked for them.
     pub changes: Vec<(RequestId, Asked)>,
+    /// What was captured when the hold was last raised; otherwise 0.
+    pub captured_before: Amount,
+    /// The increments that were decided, in order.
+    pub increments: Vec<Increment>,
     /// What the payment turned out to be, if that is known.
     pub label: Option<Label>,
+}
+
+/// An increment of a hold that was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Increment {
+    /// The entry with the decision.
+    pub seq: Seq,
+    pub decided_at: Timestamp,
+    /// By how much the hold was to be raised, in minor units.
+    pub amount: Amount,
+    /// The verdict of the policy.
+    pub verdict: Verdict,
+    /// From 0 to 1000.
+    pub score: u16,
+    /// Whether the hold was raised. It was not if the policy did not approve it, or if the ledger refused it.
+    pub raised: bool,
 }
 
 impl Payment {
@@ -126,10 +146,20 @@ impl Payment {
         } else {
             (self.amount, next.sums)
         };
-        let share = |part| leg.amount.share(part, whole);
-        let captured = share(sums.captured);
-        let held = share(whole.saturating_sub(sums.released)).saturating_sub(captured);
-        LegParts { captured, held, refunded: share(sums.refunded) }
+        // What moved before an increment stays as it is. The rest of the leg is for the rest of the payment.
+        let (moved, before) = (leg.moved, self.captured_before);
+        let (leg_rest, rest) = (leg.amount.saturating_sub(moved), whole.saturating_sub(before));
+        let of = |part: Amount| {
+            let share = leg_rest.share(part.saturating_sub(before), rest);
+            moved.checked_add(share).expect("ENG-25: the parts are within the amount")
+        };
+        let captured = of(sums.captured);
+        let held = of(whole.saturating_sub(sums.released)).saturating_sub(captured);
+        let refunded = match sums.refunded == sums.captured {
+            true => captured,
+            false => leg.amount.share(sums.refunded, whole).min(captured),
+        };
+        LegParts { captured, held, refunded }
     }
 }
 
@@ -160,6 +190,7 @@ impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = self.verb.name();
         match self.portion {
+            Portion::Part(amount) if self.verb == Verb::Increment => write!(f, "{verb} the payment by {amount}"),
             Portion::All => write!(f, "{verb} the payment"),
             Portion::Part(amount) => write!(f, "{verb} {amount} of the payment"),
             Portion::Last(amount) => write!(f, "{verb} a last {amount} of the payment"),
@@ -174,8 +205,10 @@ pub struct Leg {
     pub transfer: TransferKey,
     pub debit: AccountId,
     pub credit: AccountId,
-    /// The amount when the payment was decided.
+    /// The amount of the leg for all that was authorised.
     pub amount: Amount,
+    /// What was captured of the leg when the hold was last raised; otherwise 0.
+    pub moved: Amount,
     /// The code of the transfer.
     pub code: types::Code,
 }

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use ledger::MetadataOf;
 use types::{PaymentId, Seq, Timestamp};
 
-use crate::entry::{Entry, Fact, PaymentDecided};
+use crate::entry::{Entry, Fact, Incremented, PaymentDecided};
 use crate::payment::Payment;
 use crate::reply::PaymentReply;
 
@@ -18,6 +18,8 @@ use crate::reply::PaymentReply;
 pub struct PastPayment {
     pub payment: Payment,
     pub decided: Arc<PaymentDecided>,
+    /// The decisions about its increments, in order.
+    pub increments: Vec<Arc<Incremented>>,
     /// Its metadata, as JSON texts by key.
     pub metadata: BTreeMap<String, String>,
 }
@@ -27,20 +29,23 @@ impl PastPayment {
     pub fn new(decided: &Entry) -> Option<Self> {
         let Fact::PaymentDecided(fact) = &decided.fact else { return None };
         let payment = Payment::new(&decided.header, fact);
-        Some(Self { payment, decided: Arc::clone(fact), metadata: BTreeMap::new() })
+        Some(Self { payment, decided: Arc::clone(fact), increments: Vec::new(), metadata: BTreeMap::new() })
     }
 
     /// The answer to a query for it at `now`. A deadline that has passed counts, even if the entry about it is not written yet.
     pub fn reply(self, now: Timestamp) -> PaymentReply {
-        let Self { payment, decided, metadata } = self;
-        PaymentReply { payment: Arc::new(payment.as_of(now)), decided: Some(decided), metadata }
+        let Self { payment, decided, increments, metadata } = self;
+        PaymentReply { payment: Arc::new(payment.as_of(now)), decided: Some(decided), increments, metadata }
     }
 
     /// Follows an entry that changed the payment. Returns false if the entry is not about it.
     pub fn follow(&mut self, entry: &Entry) -> bool {
         let (header, id) = (&entry.header, self.payment.id);
         match &entry.fact {
-            Fact::PaymentChanged(changed) if changed.payment == id => self.payment.change(header, changed),
+            Fact::PaymentChanged(changed) if changed.payment == id => {
+                self.payment.change(header, changed);
+                self.increments.extend(changed.increment.clone());
+            }
             Fact::LabelRecorded(recorded) if recorded.payment == id => self.payment.label(header, recorded),
             Fact::Ledger(ledger::Fact::MetadataSet { of: MetadataOf::Payment(of), values }) if *of == id => {
                 ledger::change_metadata(&mut self.metadata, values);

@@ -264,7 +264,12 @@ impl Engine {
 
     pub(crate) fn payment_reply(&self, id: PaymentId, at: Timestamp) -> Result<Box<PaymentReply>, Refusal> {
         let payment = self.state.payments.as_of(id, at).ok_or(Refusal::PaymentNotFound(id))?;
-        Ok(Box::new(PaymentReply { payment, decided: None, metadata: self.payment_metadata(id) }))
+        Ok(Box::new(PaymentReply {
+            payment,
+            decided: None,
+            increments: Vec::new(),
+            metadata: self.payment_metadata(id),
+        }))
     }
 
     /// See [`PaymentReply::version`].

@@ -13,7 +13,7 @@ use types::{AccountId, Amount, Asset, CredentialId, Digest, LedgerId, Name, Paym
 use crate::api_keys::CredentialReply;
 use crate::closed::WritesClosed;
 use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of};
-use crate::entry::{PaymentDecided, PaymentStatus, PolicyActivated, Verb};
+use crate::entry::{Incremented, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::identity::IdentityRefusal;
 use crate::payment::{Asked, Payment};
 
@@ -108,7 +108,7 @@ replies! {
         AccountOrders(Vec<Result<(Made, Box<AccountReply>), Refusal>>),
         /// The answers to a batch of orders, in order.
         TransferOrders(Vec<Result<(Made, AnyTransfer), Refusal>>),
-        /// The answers to a batch of payments, in order.
+        /// The answers to a batch of payments or verbs, in order.
         PaymentsMade(Vec<Result<(Made, Box<PaymentReply>), Refusal>>),
         /// The result of each account of a batch, in order.
         AccountResults(Vec<EventResult<AccountStatus>>),
@@ -168,6 +168,8 @@ pub struct PaymentReply {
     pub payment: Arc<Payment>,
     /// The decision. If it is absent, the shell reads it from the journal at [`Payment::seq`].
     pub decided: Option<Arc<PaymentDecided>>,
+    /// The decisions about the last increments: all of them, or that of this request alone. The shell reads the others from the journal.
+    pub increments: Vec<Arc<Incremented>>,
     /// JSON texts by key.
     pub metadata: BTreeMap<String, String>,
 }
@@ -268,6 +270,8 @@ pub enum Refusal {
         /// What is held of the payment or, for a refund, captured and not refunded.
         left: Amount,
     },
+    #[error("the payment cannot be incremented: {0}")]
+    NotIncrementable(NotIncrementable),
     #[error("this Idempotency-Key was already used to {0}; give every verb its own")]
     RequestIdReused(Asked),
     #[error("a payment accepts at most {0} verbs")]
@@ -317,4 +321,20 @@ pub enum Refusal {
     /// Writes are refused at the moment.
     #[error(transparent)]
     WritesClosed(#[from] WritesClosed),
+}
+
+/// Why a payment cannot be incremented, whatever the policy would decide.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotIncrementable {
+    /// What the policy needs to decide it again is not there.
+    #[error("it cannot be decided again")]
+    NotReadable,
+    #[error("its amount would exceed the largest one, {} minor units", Amount::MAX)]
+    TooLarge,
+    #[error("the payment type has another ledger by now")]
+    OtherLedger,
+    #[error("it would move money between other accounts, or with other codes, than what is held")]
+    OtherLegs,
+    #[error("one of its legs would be smaller than what was captured of it")]
+    BelowCaptured,
 }

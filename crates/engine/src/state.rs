@@ -14,7 +14,7 @@ use crate::entry::{
 };
 use crate::guard::Keys;
 use crate::identity::Identities;
-use crate::payment::{Asked, Label, Leg, Payment, Recorded};
+use crate::payment::{Asked, Increment, Label, Leg, Payment, Recorded};
 use crate::payments::{PastPayment, Payments};
 use crate::reply::ActivePolicy;
 use crate::take_orders::request_of;
@@ -406,13 +406,8 @@ impl Payment {
             debit: transfer.debit,
             credit: transfer.credit,
             amount: transfer.amount,
+            moved: Amount::ZERO,
             code: transfer.code,
-        };
-        let recorded = |(position, update): (usize, &Update)| Recorded {
-            stream: update.stream,
-            entity: update.entity,
-            at: update.at,
-            accepted: decided.accepted_updates.iter().any(|&accepted| usize::from(accepted) == position),
         };
         Self {
             id: decided.payment,
@@ -436,8 +431,10 @@ impl Payment {
             deadline: decided.deadline,
             legs: transfers.iter().map(leg).collect(),
             transfers: u16::try_from(transfers.len()).expect("ENG-6: a payment has few legs"),
-            records: decided.updates.iter().enumerate().map(recorded).collect(),
+            records: recorded(&decided.updates, &decided.accepted_updates),
             changes: Vec::new(),
+            captured_before: Amount::ZERO,
+            increments: Vec::new(),
             label: None,
         }
     }
@@ -455,9 +452,25 @@ impl Payment {
             self.transfers = self.transfers.checked_add(1).expect("ENG-6: a payment makes few transfers");
             if let Some(pending) = transfer.pending {
                 resolved = self.legs.iter_mut().find(|leg| leg.transfer == pending);
-            } else if transfer.is_pending() {
+            } else if transfer.is_pending() && changed.increment.is_none() {
                 // What is still held of a leg follows the transfer that resolved what was held of it before.
                 resolved.take().expect("ENG-26: a hold follows another one").transfer = transfer.key;
+            }
+        }
+        if let (Some(increment), Portion::Part(amount)) = (&changed.increment, changed.portion) {
+            self.increments.push(Increment {
+                seq: header.seq,
+                decided_at: header.decided_at,
+                amount,
+                verdict: increment.verdict,
+                score: increment.score,
+                raised: increment.legs.is_some(),
+            });
+            if let Some(legs) = &increment.legs {
+                self.amount = self.amount.checked_add(amount).expect("ENG-27: an incremented amount was checked");
+                self.legs = legs.clone();
+                self.captured_before = self.sums.captured;
+                self.records = recorded(&changed.updates, &increment.accepted_updates);
             }
         }
         self.status = changed.status;
@@ -468,7 +481,8 @@ impl Payment {
         if let Cause::Verb(verb) = changed.cause {
             self.changes.push((header.request, Asked { verb, portion: changed.portion }));
         }
-        if changed.updates.iter().any(|update| update.change == RecordChange::Remove) {
+        let removes = |update: &Update| update.change == RecordChange::Remove;
+        if changed.increment.is_none() && changed.updates.iter().any(removes) {
             self.records = self.records.iter().filter(|record| !record.accepted).copied().collect();
         }
     }
@@ -496,6 +510,8 @@ impl Payment {
             transfers,
             records,
             changes,
+            captured_before,
+            increments,
             label,
         } = self;
         into.u128(id.get()).u64(seq.get()).u64(changed_seq.get()).bytes(content.as_bytes());
@@ -522,6 +538,17 @@ impl Payment {
             };
             into.u128(payment).u64(number).u128(leg.debit.get()).u128(leg.credit.get());
             into.u128(leg.amount.get()).u64(u64::from(leg.code.get()));
+        }
+        // A payment that was never incremented adds nothing, so that it has the digest that releases before increments computed.
+        for Increment { seq, decided_at, amount, verdict, score, raised } in increments {
+            into.u64(seq.get()).u64(decided_at.ns()).u128(amount.get()).u64(*verdict as u64).u64(u64::from(*score));
+            into.u64(u64::from(*raised));
+        }
+        if !increments.is_empty() {
+            into.u64(increments.len() as u64).u128(captured_before.get());
+            for leg in legs {
+                into.u128(leg.moved.get());
+            }
         }
         into.u64(records.len() as u64);
         for record in records {
@@ -550,4 +577,17 @@ impl Payment {
     pub(crate) fn asked_by(&self, request: RequestId) -> Option<Asked> {
         self.changes.iter().find(|(by, _)| *by == request).map(|&(_, asked)| asked)
     }
+}
+
+/// The records that updates insert; `accepted` has the positions of those that count only while the payment is accepted.
+fn recorded(updates: &[Update], accepted: &[u16]) -> Box<[Recorded]> {
+    let inserts = |update: &Update| matches!(update.change, RecordChange::Insert { .. });
+    let inserted = updates.iter().enumerate().filter(|(_, update)| inserts(update));
+    let recorded = |(position, update): (usize, &Update)| Recorded {
+        stream: update.stream,
+        entity: update.entity,
+        at: update.at,
+        accepted: accepted.iter().any(|&accepted| usize::from(accepted) == position),
+    };
+    inserted.map(recorded).collect()
 }

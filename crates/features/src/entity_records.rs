@@ -122,6 +122,13 @@ impl EntityRecords {
         Aggregate { count: end.saturating_sub(start) as u64, sum: self.sum(start, end), positives: positives as u64 }
     }
 
+    /// The aggregate of one record, if it is held.
+    pub(crate) fn aggregate_of(&self, key: Key) -> Aggregate {
+        let Ok(held) = self.place(key) else { return Aggregate::default() };
+        let is_positive = self.positives.as_deref().is_some_and(|positives| positives.binary_search(&key).is_ok());
+        Aggregate { count: 1, sum: self.value(held), positives: u64::from(is_positive) }
+    }
+
     /// Records `value`. If the record is already held, this replaces its value.
     pub(crate) fn insert(&mut self, key: Key, value: i64) {
         match self.place(key) {

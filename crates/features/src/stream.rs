@@ -88,6 +88,13 @@ impl StreamState {
         }
     }
 
+    /// The aggregate of one record, if it is held and in the window.
+    pub(crate) fn aggregate_of(&self, entity: Token, window: Window, at: Timestamp, key: Key) -> Aggregate {
+        let Some((first, last)) = window.instants(at) else { return Aggregate::default() };
+        let in_window = first <= key.at && key.at <= last;
+        self.held(entity).filter(|_| in_window).map_or_else(Aggregate::default, |history| history.aggregate_of(key))
+    }
+
     /// Everything that can still be asked about an entity, and the first instant that it covers.
     pub(crate) fn whole(&self, entity: Token) -> (Timestamp, Aggregate) {
         match self.held(entity) {

@@ -43,6 +43,15 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
+    /// This aggregate without the records of another one, all of which are in it.
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_sub(other.count),
+            sum: self.sum.saturating_sub(other.sum),
+            positives: self.positives.saturating_sub(other.positives),
+        }
+    }
+
     /// This aggregate with one more record, which has the value `value` and no label.
     pub(crate) fn with(self, value: i64) -> Self {
         Self {

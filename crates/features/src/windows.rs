@@ -107,8 +107,27 @@ impl Windows {
         at: Timestamp,
         candidate: Option<i64>,
     ) -> Result<Aggregate, Missing> {
+        self.aggregate_without(stream, entity, window, at, (None, candidate))
+    }
+
+    /// As [`Windows::aggregate`], as if the record `without` had not been recorded: a payment that is decided again must not count
+    /// twice.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn aggregate_without(
+        &self,
+        stream: StreamId,
+        entity: Token,
+        window: Window,
+        at: Timestamp,
+        (without, candidate): (Option<Key>, Option<i64>),
+    ) -> Result<Aggregate, Missing> {
         let state = self.streams.get(&stream).ok_or(Missing::UnknownStream)?;
-        let recorded = state.aggregate(entity, window, at)?;
+        let mut recorded = state.aggregate(entity, window, at)?;
+        if let Some(key) = without {
+            recorded = recorded.without(state.aggregate_of(entity, window, at, key));
+        }
         let seen = window.delay == Span::ZERO && window.length > Span::ZERO;
         Ok(candidate.filter(|_| seen).map_or(recorded, |value| recorded.with(value)))
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use api::past::{Instant, Sums, TransferFilter};
-use api::{CursorOrigin, Operation, Problem};
+use api::{CursorOrigin, Operation, Problem, Scope};
 use edge::{
     Body, Call as Asked, Edge, Head, Installation, Installed, Installer, Sources, StatementPage, Wanted, WithState,
 };
@@ -18,8 +18,8 @@ use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{
-    AccountId, ActorId, CredentialId, Digest, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId, Span,
-    TenantId, Timestamp, Token, TransferId,
+    AccountId, ActorId, CredentialId, Digest, KeyId, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId,
+    Span, TenantId, Timestamp, Token, TransferId,
 };
 
 use crate::history;
@@ -137,7 +137,7 @@ impl Desk {
             // Another target covers policies.
             return None;
         }
-        let call = Asked { head, actor: ACTOR, credential: CREDENTIAL, body };
+        let call = Asked { head, actor: ACTOR, credential: CREDENTIAL, scopes: Scope::ALL, body };
         let answered = match at_once(self.0.answer(&call)) {
             Ok(None) => at_once(self.0.answer_from_the_past(&call)),
             answered => answered,
@@ -373,7 +373,7 @@ impl vault::Keys for Plain {
     ) -> Result<Sealed, vault::Full> {
         let parts: Vec<(&[u8], &[u8])> = parts.iter().map(|part| (part.label, part.value)).collect();
         let ciphertext = serde_json::to_vec(&parts).expect("bytes are JSON");
-        Ok(Sealed { keys: Vec::new(), ciphertext: ciphertext.into() })
+        Ok(Sealed { keys: vec![KeyId::new(1)], ciphertext: ciphertext.into() })
     }
 
     fn unseal_section(

@@ -63,8 +63,11 @@ pub(crate) const MORE: &[&str] = &[
     "POST /v1/payments/21/approve\n{}",
     "POST /v1/payments/21/decline\n",
     "POST /v1/payments/22/capture?dry_run=true\n",
+    "POST /v1/payments/22/increment\n{\"amount\": \"100\"}",
     "POST /v1/payments/22/void\n",
     "POST /v1/payments/23/refund\n",
+    "POST /v1/payments/verbs/batch\n{\"verbs\": [{\"payment\": \"22\", \"verb\": \"capture\", \"amount\": \"5\", \"final\": true, \
+     \"idempotency_key\": \"a\"}, {\"payment\": \"22\", \"verb\": \"refund\", \"idempotency_key\": \"b\"}]}",
     "POST /v1/labels\n{\"payment\": \"22\", \"label\": \"fraud\"}",
     "POST /v1/api-keys\n{\"name\": \"audit\", \"new_principal\": {\"kind\": \"person\", \"name\": \"Bo\"}, \
      \"role\": \"auditor\"}",

@@ -140,6 +140,7 @@ impl<'a> Call<'a> {
             | Operation::GetPersonalData
             | Operation::GetEntity
             | Operation::ChangePayment(_)
+            | Operation::ChangePaymentBatch
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy

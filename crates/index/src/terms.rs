@@ -34,6 +34,7 @@ enum Kind {
     Metadata = 9,
     Octave = 10,
     Amount = 11,
+    Incremented = 12,
 }
 
 /// Most narrow ranges of amounts that a query combines. A wider range is covered by octaves.
@@ -89,7 +90,15 @@ impl Term {
     pub fn of_amounts(least: Amount, most: Amount) -> Vec<Self> {
         let narrow = Step::of(least).to(Step::of(most));
         let narrow: Vec<Self> = narrow.take(AMOUNTS_MAX + 1).map(Step::term).collect();
-        if narrow.len() <= AMOUNTS_MAX { narrow } else { (octave(least)..=octave(most)).map(of_octave).collect() }
+        let mut terms =
+            if narrow.len() <= AMOUNTS_MAX { narrow } else { (octave(least)..=octave(most)).map(of_octave).collect() };
+        terms.push(Self::incremented());
+        terms
+    }
+
+    /// Payments whose amount is not the one that they were decided with. The entry of an increment does not contain the whole.
+    fn incremented() -> Self {
+        Self::new(Kind::Incremented, [])
     }
 
     /// Visits the terms that a payment gets with an entry.
@@ -110,7 +119,12 @@ impl Term {
                     }
                 }
             }
-            Fact::PaymentChanged(changed) => visit(Self::of_status(changed.status)),
+            Fact::PaymentChanged(changed) => {
+                visit(Self::of_status(changed.status));
+                if changed.increment.as_ref().is_some_and(|increment| increment.legs.is_some()) {
+                    visit(Self::incremented());
+                }
+            }
             Fact::LabelRecorded(recorded) => visit(Self::of_label(recorded.label.as_str())),
             Fact::Ledger(ledger::Fact::MetadataSet { of: MetadataOf::Payment(_), values }) => {
                 let set = values.iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));

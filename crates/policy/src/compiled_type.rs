@@ -17,6 +17,9 @@ pub(crate) const BUILT_IN: [(&str, Type, BuiltIn); 5] = [
     ("decided_at", Type::Time, BuiltIn::DecidedAt),
 ];
 
+/// The slot of `payment.amount`. It has no value if the amount does not fit into 64 bits.
+pub(crate) const AMOUNT: Slot = Slot(0);
+
 /// A value that every payment has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum BuiltIn {
@@ -98,7 +101,8 @@ pub(crate) struct RulePlan {
 pub(crate) struct Payment<'a> {
     pub(crate) plan: &'a CompiledType,
     pub(crate) facts: &'a Facts<'a>,
-    pub(crate) amount: i64,
+    /// The amount, if expressions can calculate with it.
+    pub(crate) amount: Option<i64>,
     pub(crate) features: &'a [(FeatureIdx, FeatureValue)],
 }
 
@@ -107,7 +111,7 @@ impl Row for Payment<'_> {
         let slot = usize::from(slot.0);
         if let Some((_, _, built_in)) = BUILT_IN.get(slot) {
             return Some(match built_in {
-                BuiltIn::Amount => Value::Int(self.amount),
+                BuiltIn::Amount => Value::Int(self.amount?),
                 BuiltIn::Type => Value::Text(self.plan.type_name.as_str()),
                 BuiltIn::Asset => Value::Text(&self.plan.asset),
                 BuiltIn::OccurredAt => Value::Time(self.facts.occurred_at),

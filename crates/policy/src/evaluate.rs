@@ -3,7 +3,7 @@
 use types::{Amount, Name, Timestamp, Token};
 
 use crate::cel::{EvalError, Program, Slot, Value};
-use crate::compiled_type::{BUILT_IN, CompiledType, How, ModelPlan, Payment, StreamPlan, WindowPlan};
+use crate::compiled_type::{AMOUNT, BUILT_IN, CompiledType, How, ModelPlan, Payment, StreamPlan, WindowPlan};
 use crate::evaluation::{
     AccountRef, Effect, Evaluation, Facts, Failure, FailureCause, LegPlan, Part, Reason, Score, StreamRecord, Verdict,
     WindowSource,
@@ -19,8 +19,7 @@ impl Policy {
     /// Evaluates the policy for one payment.
     ///
     /// # Panics
-    /// POL-1: if the facts do not fit the payment type. POL-2: if the amount is above
-    /// [`AMOUNT_MAX`](crate::limits::AMOUNT_MAX). The edge must have checked both.
+    /// POL-1: if the facts do not fit the payment type. The edge must have checked that.
     pub fn evaluate(&self, facts: &Facts<'_>, history: &dyn WindowSource) -> Evaluation {
         let position = facts.payment_type.get();
         let plan = self.plans.get(position).expect("POL-1: the payment type is one of this policy");
@@ -33,7 +32,7 @@ impl Policy {
             }),
             "POL-1: each value is of its attribute's kind"
         );
-        let amount = i64::try_from(facts.amount.get()).expect("POL-2: amounts fit 64-bit integers");
+        let amount = i64::try_from(facts.amount.get()).ok();
 
         let mut judgement = Judgement::new(self.thresholds(), &self.codes);
         let mut payment = Payment { plan, facts, amount, features: &[] };
@@ -101,8 +100,14 @@ impl Policy {
         let mut plans = Vec::with_capacity(legs.len());
         for ((number, leg), amount) in (0..).zip(legs).zip(&payment.plan.amounts) {
             let failed = |cause| Failure { part: Part::Leg(number), cause };
-            let amount = amount.eval_int(payment).map_err(|error| failed(self.cause(error, payment)))?;
-            let minor = u128::try_from(amount).or(Err(failed(FailureCause::NegativeAmount(amount))))?;
+            // What is exactly the amount needs no calculation, so it may be larger than expressions can read.
+            let minor = match amount.reads_only(AMOUNT) {
+                true => payment.facts.amount.get(),
+                false => {
+                    let amount = amount.eval_int(payment).map_err(|error| failed(self.cause(error, payment)))?;
+                    u128::try_from(amount).or(Err(failed(FailureCause::NegativeAmount(amount))))?
+                }
+            };
             let (debit, credit) = (account(leg.debit, payment.facts), account(leg.credit, payment.facts));
             if debit == credit {
                 return Err(failed(FailureCause::SameAccount));
@@ -117,6 +122,7 @@ impl Policy {
     /// Why an expression has no value for this payment.
     fn cause(&self, error: EvalError, payment: &Payment<'_>) -> FailureCause {
         match error {
+            EvalError::Missing(AMOUNT) => FailureCause::Overflow,
             EvalError::Missing(slot) => FailureCause::Missing(self.path(slot, payment).into()),
             EvalError::Overflow => FailureCause::Overflow,
             EvalError::DivisionByZero => FailureCause::DivisionByZero,
@@ -329,6 +335,7 @@ fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
 /// A feature's expression reads only attributes, so a missing value is a missing attribute.
 fn missing_reason(error: EvalError) -> MissingReason {
     match error {
+        EvalError::Missing(AMOUNT) => MissingReason::OutOfRange,
         EvalError::Missing(_) => MissingReason::AttributeAbsent,
         EvalError::Mistyped(_)
         | EvalError::Overflow

@@ -13,7 +13,7 @@ use crate::value::{AttributeValue, FeatureValue};
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     pub payment_type: PaymentTypeIdx,
-    /// At most [`AMOUNT_MAX`](crate::limits::AMOUNT_MAX).
+    /// In minor units. Expressions cannot read an amount above [`AMOUNT_MAX`](crate::limits::AMOUNT_MAX).
     pub amount: Amount,
     /// When the engine decides the payment.
     pub decided_at: Timestamp,

@@ -65,6 +65,7 @@ pub const REVIEW_DEADLINE_DEFAULT: Span = Span::from_secs(86_400);
 
 pub const SCORE_MAX: u16 = 1000;
 
-/// The largest amount of a payment, 2^63 − 1 minor units, because expressions calculate with 64-bit integers. The edge
-/// refuses larger amounts before a policy sees them.
+/// The largest amount that expressions can read, 2^63 − 1 minor units, because they calculate with 64-bit integers. It is also the
+/// largest amount in a file of payments. A payment may be of more: what reads its amount then fails with an overflow, which leads to a
+/// review, and a leg that is exactly the amount is exact.
 pub const AMOUNT_MAX: Amount = Amount::new(i64::MAX as u128);

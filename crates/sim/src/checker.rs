@@ -121,7 +121,10 @@ impl Checker {
         let expected = expected.map(|expected| {
             let reply = expected.reply(shared.now());
             let shown = api::decisions::Payment::new(&reply.payment, reply.decided.as_deref(), &shared.assets());
-            let shown = shown.map_err(|unknown| unknown.what().to_owned())?.with_metadata(&reply.metadata);
+            let mut shown = shown.map_err(|unknown| unknown.what().to_owned())?.with_metadata(&reply.metadata);
+            for (place, increment) in reply.increments.iter().enumerate() {
+                shown = shown.with_increment(place, increment);
+            }
             serde_json::to_value(&shown).map_err(|error| error.to_string())
         });
         let same = match (expected.transpose()?, result) {
@@ -288,6 +291,10 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
             (Cause::Verb(Verb::Capture), Portion::Last(_)) => Some("last_part_captured"),
             (Cause::Verb(Verb::Void), Portion::Part(_)) => Some("part_voided"),
             (Cause::Verb(Verb::Refund), Portion::Part(_)) => Some("part_refunded"),
+            (Cause::Verb(Verb::Increment), _) => match &changed.increment {
+                Some(increment) if increment.legs.is_some() => Some("hold_raised"),
+                Some(_) | None => Some("hold_kept"),
+            },
             (_, _) => None,
         }
     } else {

@@ -252,6 +252,11 @@ impl Clients {
             Kind::Capture => self.verb(Verb::Capture, rng),
             Kind::Void => self.verb(Verb::Void, rng),
             Kind::Refund => self.verb(Verb::Refund, rng),
+            Kind::Increment => self.verb(Verb::Increment, rng),
+            Kind::VerbBatch => {
+                let verbs: Vec<_> = (0..1 + rng.below(8)).map(|_| self.verb_item(rng)).collect();
+                post(O::ChangePaymentBatch, String::new(), json!({ "verbs": verbs }))
+            }
             Kind::DryVerb => {
                 let verb = *rng.pick(&Verb::ALL);
                 Http { query: "dry_run=true".to_owned(), ..self.verb(verb, rng) }
@@ -337,8 +342,31 @@ impl Clients {
 
     fn verb(&self, verb: Verb, rng: &mut Rng) -> Http {
         let id = self.some_payment(rng).to_string();
+        let mut sent = http(Operation::ChangePayment(verb), id, "", &Self::portion(verb, rng));
+        sent.key = Some(verb_key(rng));
+        sent
+    }
+
+    /// A verb in a batch.
+    fn verb_item(&self, rng: &mut Rng) -> serde_json::Value {
+        let verb = *rng.pick(&[Verb::Approve, Verb::Decline, Verb::Capture, Verb::Capture, Verb::Void, Verb::Refund]);
+        let mut item = Self::portion(verb, rng);
+        if item.is_null() {
+            item = json!({});
+        }
+        item["payment"] = self.some_payment(rng).to_string().into();
+        item["verb"] = verb.name().into();
+        item["idempotency_key"] = verb_key(rng).into();
+        item
+    }
+
+    /// How much of a payment a verb asks for.
+    fn portion(verb: Verb, rng: &mut Rng) -> serde_json::Value {
+        if verb == Verb::Increment {
+            return json!({"amount": rng.below(300).to_string()});
+        }
         let takes_part = matches!(verb, Verb::Capture | Verb::Void | Verb::Refund);
-        let body = if takes_part && rng.percent(60) {
+        if takes_part && rng.percent(60) {
             // Most payments are of less than 1,000.
             let amount_max = if rng.percent(70) { 300 } else { 1_000 };
             let amount = rng.below(amount_max).to_string();
@@ -349,11 +377,7 @@ impl Clients {
             }
         } else {
             serde_json::Value::Null
-        };
-        let mut sent = http(Operation::ChangePayment(verb), id, "", &body);
-        // There are few keys, so that a key is sometimes used twice.
-        sent.key = Some(if rng.percent(8) { "again".to_owned() } else { format!("verb-{}", rng.next()) });
-        sent
+        }
     }
 
     fn some_transfer(&self, rng: &mut Rng) -> u128 {
@@ -432,6 +456,11 @@ impl Clients {
             ..NewAccount::default()
         }
     }
+}
+
+/// There are few keys, so that a key is sometimes used twice.
+fn verb_key(rng: &mut Rng) -> String {
+    if rng.percent(8) { "again".to_owned() } else { format!("verb-{}", rng.next()) }
 }
 
 fn http(operation: Operation, id: String, query: &str, body: &serde_json::Value) -> Http {

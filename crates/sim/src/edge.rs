@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use api::{CursorOrigin, Operation, Problem, packed};
+use api::{CursorOrigin, Operation, Problem, Scope, packed};
 use datadir::KeyStore;
 use edge::{Body, Edge, Head, Headers, Installation, Installed, Installer, Response, Sources};
 use engine::{
@@ -272,7 +272,8 @@ impl Exchange {
             let route = route.expect("every operation has a route");
             let key = key.as_ref().map(String::as_bytes);
             let head = Head::read(route, &route.path.replace("{id}", id), query, Headers { key, if_match: None })?;
-            edge.answer(&edge::Call { head: &head, actor: *actor, credential: *credential, body }).await
+            let (actor, credential) = (*actor, *credential);
+            edge.answer(&edge::Call { head: &head, actor, credential, scopes: Scope::ALL, body }).await
         };
         Self { line, answering: Box::pin(answering), answers: Vec::new() }
     }

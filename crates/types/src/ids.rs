@@ -42,8 +42,8 @@ fn fmt_uuid(id: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut digits = id.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
     let mut text = [b'-'; 36];
     for (_, place) in text.iter_mut().enumerate().filter(|(position, _)| !HYPHENS.contains(position)) {
-        let digit = digits.next().unwrap_or_default();
-        *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
+        let digit = digits.next().and_then(|digit| b"0123456789abcdef".get(usize::from(digit)));
+        *place = digit.copied().unwrap_or_default();
     }
     f.write_str(std::str::from_utf8(&text).or(Err(fmt::Error))?)
 }

@@ -125,7 +125,7 @@ impl Vault {
         rest: &mut &[u8],
     ) -> Result<OpenedPart, UnsealError> {
         let read = |rest: &mut &[u8]| -> Option<(Vec<u8>, Option<KeyId>, Vec<u8>)> {
-            let bytes = usize::from(take(rest, 1)?[..].first().copied()?);
+            let bytes = usize::from(*take(rest, 1)?.first()?);
             let label = take(rest, bytes)?.to_vec();
             let key = match take(rest, 1)? {
                 [0] => None,
@@ -167,11 +167,14 @@ fn nth_nonce(nonce: &[u8; NONCE_BYTES], number: u8) -> [u8; NONCE_BYTES] {
 
 fn put_length(length: usize, into: &mut Vec<u8>) {
     let mut rest = length;
-    while rest > 0x7f {
-        into.push((rest & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = rest.to_le_bytes();
         rest >>= 7;
+        if rest == 0 {
+            return into.push(low);
+        }
+        into.push(low | 0x80);
     }
-    into.push(rest as u8);
 }
 
 fn take_length(rest: &mut &[u8]) -> Option<usize> {

@@ -7,7 +7,7 @@ use super::{Answer, Body, Key, Method, Operation, Parameter, Route, Shape, Tag, 
 use crate::decisions::Payment;
 use crate::imports::Import;
 use crate::packed;
-use crate::requests::{CaptureBody, PortionBody, VerbBody};
+use crate::requests::{CaptureBody, IncrementBody, PortionBody, VerbBody};
 use crate::responses::Ledger;
 use crate::results::BatchResults;
 use crate::scope::Scope;
@@ -148,11 +148,12 @@ pub(super) const fn verb(verb: Verb, path: &'static str, scope: Scope, summary: 
         method: Method::Post,
         parameters: &[DRY_RUN],
         key: Key::Verb,
-        body: Body::Empty(match verb {
-            Verb::Approve | Verb::Decline => shape::<VerbBody>(),
-            Verb::Capture => shape::<CaptureBody>(),
-            Verb::Void | Verb::Refund => shape::<PortionBody>(),
-        }),
+        body: match verb {
+            Verb::Approve | Verb::Decline => Body::Empty(shape::<VerbBody>()),
+            Verb::Capture => Body::Empty(shape::<CaptureBody>()),
+            Verb::Void | Verb::Refund => Body::Empty(shape::<PortionBody>()),
+            Verb::Increment => Body::Json(shape::<IncrementBody>()),
+        },
         ..get(Operation::ChangePayment(verb), path, scope, shape::<Payment>(), summary)
     }
 }

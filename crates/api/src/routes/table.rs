@@ -19,7 +19,7 @@ use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
 use crate::packed;
 use crate::past::{AccountBalance, AddressBalances, BalanceRow, IndexStatus, Statement};
 use crate::payments::{PaymentBody, PaymentsBody};
-use crate::requests::{LabelBody, LedgerBody, VerbBody};
+use crate::requests::{LabelBody, LedgerBody, VerbBody, VerbsBody};
 use crate::responses::{Account, ClockConfirmed, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
 use crate::scope::Scope;
 use crate::segments::Segments;
@@ -434,6 +434,23 @@ pub const ROUTES: &[Route] = &[
         Scope::PAYMENTS_WRITE,
         "Refund what was captured of a posted payment, or a part of it",
     ),
+    verb(
+        Verb::Increment,
+        "/v1/payments/{id}/increment",
+        Scope::PAYMENTS_WRITE,
+        "Raise what a payment holds, if the policy approves the raised amount",
+    ),
+    Route {
+        parameters: &[],
+        key: Key::Unused,
+        ..batch(
+            Operation::ChangePaymentBatch,
+            "/v1/payments/verbs/batch",
+            Scope::PAYMENTS_WRITE,
+            shape::<VerbsBody>(),
+            "Apply up to 1000 verbs to payments, each with its own result",
+        )
+    },
     Route {
         tag: Tag::Matched,
         ..create(

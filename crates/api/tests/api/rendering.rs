@@ -248,6 +248,7 @@ fn a_changed_payment_is_shown_with_its_cause() {
         deadline: None,
         ledger_facts: Vec::new(),
         updates: Vec::new(),
+        increment: None,
     };
     check(
         Fact::PaymentChanged(changed),

@@ -74,9 +74,23 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let verb = select(vec!["capture", "capture", "capture", "void", "void", "refund", "refund", "approve", "decline"]);
+    let verb = select(vec![
+        "capture",
+        "capture",
+        "capture",
+        "void",
+        "void",
+        "refund",
+        "refund",
+        "increment",
+        "increment",
+        "approve",
+        "decline",
+    ]);
     let part = (select(vec![0, 0, 10, 100, 333, 500, 1000]), 0..4_u128, prop::bool::weighted(0.1));
     let ask = (verb, 0..40_u8, prop::option::weighted(0.85, part)).prop_map(|(verb, request, part)| {
+        // An increment always says by how much.
+        let part = part.or((verb == "increment").then_some((10, 1, false)));
         let part = part.filter(|_| !matches!(verb, "approve" | "decline"));
         let part = part.map(|(share, units, is_last)| (share, units, is_last && verb == "capture"));
         Step::Ask { verb, request, part }
@@ -91,6 +105,11 @@ struct Model {
     released: u128,
     refunded: u128,
     status: &'static str,
+    /// Whether the policy approves increments.
+    increments: bool,
+    /// What had been captured of the payment when it was last incremented, and of each leg.
+    before: u128,
+    moved: [u128; 3],
     /// Since the payment was decided or approved.
     hours: u32,
     asked: HashMap<u8, String>,
@@ -123,24 +142,34 @@ impl Model {
     fn ask(&mut self, verb: &str, request: u8, part: Option<(u128, bool)>) -> String {
         let asked = match part {
             None => format!("{verb} the payment"),
+            Some((amount, _)) if verb == "increment" => format!("increment the payment by {amount}"),
             Some((amount, false)) => format!("{verb} {amount} of the payment"),
             Some((amount, true)) => format!("{verb} a last {amount} of the payment"),
         };
         match self.asked.get(&request) {
-            Some(before) if *before == asked => return self.status.to_owned(),
+            Some(before) if *before == asked => return self.told(verb),
             Some(before) => {
                 return format!("this Idempotency-Key was already used to {before}; give every verb its own");
             }
             None => {}
         }
         let needs = match verb {
-            "capture" => "held",
+            "capture" | "increment" => "held",
             "void" => "held or in_review",
             "refund" => "posted",
             _ => "in_review",
         };
         if !needs.split(" or ").any(|status| status == self.status) {
             return format!("cannot {verb} a payment that is {}, only one that is {needs}", self.status);
+        }
+        if let ("increment", Some((amount, _))) = (verb, part) {
+            if self.increments {
+                self.moved = std::array::from_fn(|leg| self.of_leg(leg)[0]);
+                self.before = self.captured;
+                self.total += amount;
+            }
+            self.asked.insert(request, asked);
+            return self.told(verb);
         }
         let left = if verb == "refund" { self.captured - self.refunded } else { self.left() };
         let (amount, is_last) = part.unwrap_or((left, false));
@@ -170,8 +199,18 @@ impl Model {
         self.status.to_owned()
     }
 
+    /// The answer to a verb that takes or took effect.
+    fn told(&self, verb: &str) -> String {
+        let raised = if self.increments { "raised" } else { "kept" };
+        match verb {
+            "increment" => format!("{raised} {} of {}", self.status, self.total),
+            _ => self.status.to_owned(),
+        }
+    }
+
     /// What a leg has captured, held and refunded.
-    fn of_leg(&self, leg: u128) -> [u128; 3] {
+    fn of_leg(&self, number: usize) -> [u128; 3] {
+        let leg = [self.total, self.total / 3, 7][number];
         if self.total == 0 {
             return match self.status {
                 "held" | "in_review" => [0, leg, 0],
@@ -181,16 +220,22 @@ impl Model {
             };
         }
         // The legs and the totals of this test are small enough for plain arithmetic.
-        let share = |part: u128| (2 * leg * part + self.total) / (2 * self.total);
-        let captured = share(self.captured);
-        [captured, share(self.total - self.released) - captured, share(self.refunded)]
+        let share = |leg: u128, part: u128, whole: u128| (2 * leg * part + whole) / (2 * whole);
+        let moved = self.moved[number];
+        let of = |part: u128| moved + share(leg - moved, part - self.before, self.total - self.before);
+        let captured = of(self.captured);
+        let refunded = match self.refunded == self.captured {
+            true => captured,
+            false => share(leg, self.refunded, self.total).min(captured),
+        };
+        [captured, of(self.total - self.released) - captured, refunded]
     }
 
     /// The balances of every account: pending and posted debits, then credits.
     fn balances(&self) -> [[u128; 4]; 3] {
         let mut balances = [[0; 4]; 3];
-        for ((debit, credit), leg) in LEGS.into_iter().zip([self.total, self.total / 3, 7]) {
-            let [captured, held, refunded] = self.of_leg(leg);
+        for (number, (debit, credit)) in LEGS.into_iter().enumerate() {
+            let [captured, held, refunded] = self.of_leg(number);
             for (sum, more) in balances[debit].iter_mut().zip([held, captured, 0, refunded]) {
                 *sum += more;
             }
@@ -231,6 +276,9 @@ proptest! {
             released: 0,
             refunded: 0,
             status: if is_reviewed { "in_review" } else { "held" },
+            increments: !is_reviewed,
+            before: 0,
+            moved: [0; 3],
             hours: 0,
             asked: HashMap::new(),
         };
@@ -251,18 +299,25 @@ proptest! {
                 Step::Ask { verb, request, part } => (verb, request, part),
             };
             let part = part.map(|(share, units, is_last)| ((total * share / 1000 + units).max(1), is_last));
+            // Increments must not need more than the wallet has.
+            let part = part.map(|(amount, is_last)| match verb {
+                "increment" => (amount.min(100_000_000_000_000_000), is_last),
+                _ => (amount, is_last),
+            });
             let (id, amount) = (format!("R{request}"), part.map(|(amount, _)| amount.to_string()));
             let mut words = vec![verb, "P3", &id];
             words.extend(amount.as_deref());
             words.extend(part.filter(|(_, is_last)| *is_last).map(|_| "final"));
             model.pass_deadlines();
             let expected = model.ask(verb, request, part);
-            prop_assert_eq!(world.step(&words), &*expected, "{:?}", words);
+            let told = world.step(&words);
+            // The reason for a review is told once.
+            prop_assert_eq!(told.trim_end_matches(" review_device"), &*expected, "{:?}", words);
             let entries = world.entries().len();
             let again = world.step(&words);
             prop_assert_eq!(again, expected, "again {:?}", words);
             prop_assert_eq!(world.entries().len(), entries, "a verb that is repeated makes no entry");
-            prop_assert!(model.captured + model.released <= total && model.refunded <= model.captured);
+            prop_assert!(model.captured + model.released <= model.total && model.refunded <= model.captured);
             let found = balances(&mut world);
             let wanted = model.balances();
             for account in 0..3 {

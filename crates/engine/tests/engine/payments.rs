@@ -501,3 +501,93 @@ fn a_leg_of_nothing_reserves_nothing_and_stays_nowhere() {
         ",
     );
 }
+
+#[test]
+fn a_hold_is_raised_as_far_as_the_policy_and_the_money_allow() {
+    // The fee of 1 % is a leg that begins to exist when the amount reaches 100.
+    check(
+        "
+        pay P1 top_up 90000 customer=alice -> posted
+        pay P2 card 90 customer=alice -> held
+        wallet alice -> 90000 held 90
+        increment P2 R1 910 -> raised held of 1000
+        wallet alice -> 90000 held 1010
+        increment P2 R1 910 -> raised held of 1000
+        increment P2 R1 911 -> this Idempotency-Key was already used to increment the payment by 910; give every verb its own
+        increment P2 R2 100000 -> kept held of 1000 daily_limit
+        increment P2 R3 98000 -> kept held of 1000 exceeds_credits
+        increment P2 R3 98000 -> kept held of 1000
+        wallet alice -> 90000 held 1010
+        capture P2 R4 500 -> held
+        void P2 R5 100 -> held
+        increment P2 R6 1000 -> raised held of 2000
+        wallet alice -> 89495 held 1414
+        capture P2 R7 -> posted
+        sums P2 -> 1900 100 0 in 18
+        wallet alice -> 88081 held 0
+        increment P2 R8 1 -> cannot increment a payment that is posted, only one that is held
+        refund P2 R9 -> refunded
+        wallet alice -> 90000 held 0
+        increment P3 R1 1 -> payment 00000000-0000-0000-0000-000000000003 not found
+        ",
+    );
+}
+
+#[test]
+fn an_increment_counts_in_limits_when_it_is_made_and_as_one_payment() {
+    check(
+        "
+        pay P1 top_up 900000 customer=alice -> posted
+        pay P2 card 60000 customer=alice -> held
+        # The payment does not count twice: 60,000 and 40,000 more are 100,000.
+        increment P2 R1 40000 -> raised held of 100000
+        pay P3 card 1 customer=alice -> declined daily_limit
+        wait 20h
+        # What was held a day ago counts from the last increment on.
+        increment P2 R2 1 -> kept held of 100000 daily_limit
+        wait 20h
+        pay P4 card 10000 customer=alice -> held
+        increment P4 R3 10000 -> raised held of 20000
+        wait 20h
+        pay P5 card 85000 customer=alice -> declined daily_limit
+        void P4 R4 -> voided
+        pay P6 card 85000 customer=alice -> held
+        ",
+    );
+}
+
+#[test]
+fn a_record_that_an_increment_moves_keeps_its_label() {
+    check(
+        "
+        pay P1 top_up 900000 customer=alice -> posted
+        pay P2 card 1000 customer=alice -> held
+        label P2 fraud -> Now positive=true
+        increment P2 R1 500 -> raised held of 1500
+        label P2 legitimate -> Now positive=false
+        increment P2 R2 500 -> raised held of 2000
+        void P2 R3 -> voided
+        ",
+    );
+}
+
+#[test]
+fn an_amount_that_expressions_cannot_read_is_moved_exactly_or_reviewed() {
+    // Nothing of a top-up but its leg reads the amount. A stream records transfers with their amounts, and the fee of a card payment is
+    // calculated.
+    check(
+        "
+        pay P1 top_up 100000000000000000000000000000000000000 customer=alice -> posted
+        wallet alice -> 100000000000000000000000000000000000000 held 0
+        pay P2 top_up 340282366920938463463374607431768211455 customer=alice -> refused overflows_debits_posted
+        pay P3 transfer 18446744073709551617 customer=alice recipient=bob -> in_review stream_failed rule_failed
+        approve P3 R1 -> posted
+        wallet bob -> 18446744073709551617 held 0
+        refund P3 R2 9223372036854775809 -> posted
+        wallet bob -> 9223372036854775808 held 0
+        pay P4 card 9223372036854775808 customer=bob -> declined stream_failed feature_missing leg_failed
+        pay P5 card 9223372036854775807 customer=bob -> declined daily_limit
+        wallet bob -> 9223372036854775808 held 0
+        ",
+    );
+}

@@ -1,12 +1,13 @@
 //! Stories about payments: each line is a step, with its expected result at the end.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use engine::{
-    Answered, Applied, ChangePayment, CreatePayment, Engine, Entry, Fact, NewPayment, Operation, PastPayment,
-    PastPayments, PaymentReply, PaymentSums, Portion, RecordLabel, Refusal, Request, SetLimits, Verb, account_id,
-    query,
+    Answered, Applied, ChangePayment, CreatePayment, Engine, Entry, Fact, IncrementPayment, NewPayment, Operation,
+    PastPayment, PastPayments, PaymentReply, PaymentSums, Portion, RecordLabel, Refusal, Request, SetLimits, Verb,
+    account_id, query,
 };
 use fixtures::token;
 use ledger::{Account, Limits};
@@ -41,6 +42,8 @@ pub(crate) struct World {
     now: Timestamp,
     entries: Entries,
     forgets: bool,
+    /// The payments that were asked for, for those that decide them again.
+    asked: HashMap<PaymentId, NewPayment>,
 }
 
 /// The journal, from which a forgetful engine reads payments.
@@ -75,7 +78,7 @@ impl World {
         let entries = Entries::default();
         engine.set_past_payments(Box::new(entries.clone()));
         engine.start(now, Origin::new(7), &mut |applied: Applied<'_>| entries.push(&applied));
-        let mut world = Self { engine, policy: Arc::clone(&policy), now, entries, forgets };
+        let mut world = Self { engine, policy: Arc::clone(&policy), now, entries, forgets, asked: HashMap::new() };
         let (artifact, activation) = fixtures::installation(&bundle, &policy);
         world.ask(0, artifact).unwrap();
         world.ask(0, activation).unwrap();
@@ -142,6 +145,13 @@ impl World {
                 String::new()
             }
             ["in_memory", _] => String::new(),
+            ["increment", id, request, amount] => {
+                let payment = payment_id(id);
+                let again = self.asked.get(&payment).cloned().map(Box::new);
+                let amount = Amount::new(amount.parse().unwrap());
+                let asked = self.ask(request[1..].parse().unwrap(), IncrementPayment { payment, amount, again });
+                asked.map_or_else(|refusal| refusal.to_string(), |(_, reply)| incremented(&reply))
+            }
             [verb, id, request, portion @ ..] => {
                 let verb = Verb::ALL.into_iter().find(|known| known.name() == *verb).unwrap();
                 let request = request[1..].parse().unwrap();
@@ -183,19 +193,18 @@ impl World {
                 (_, None) => panic!("no such attribute: {name}"),
             }
         }
-        let decided = self.ask(
-            0,
-            CreatePayment(Box::new(NewPayment {
-                payment: payment_id(id),
-                content: Digest::of(content.as_bytes()),
-                policy: policy.digest(),
-                payment_type: idx,
-                amount: Amount::new(amount.parse().unwrap()),
-                occurred_at,
-                attributes: values,
-                sealed: None,
-            })),
-        );
+        let new = NewPayment {
+            payment: payment_id(id),
+            content: Digest::of(content.as_bytes()),
+            policy: policy.digest(),
+            payment_type: idx,
+            amount: Amount::new(amount.parse().unwrap()),
+            occurred_at,
+            attributes: values,
+            sealed: None,
+        };
+        self.asked.insert(new.payment, new.clone());
+        let decided = self.ask(0, CreatePayment(Box::new(new)));
         outcome(decided.map(|(_, reply)| reply))
     }
 
@@ -220,6 +229,19 @@ impl World {
 
 fn payment_id(name: &str) -> PaymentId {
     PaymentId::new(name[1..].parse().unwrap())
+}
+
+/// What an increment made of a payment: its amount, and what was decided if this request did it.
+fn incremented(reply: &PaymentReply) -> String {
+    let payment = &reply.payment;
+    let raised = payment.increments.last().is_some_and(|last| last.raised);
+    let mut text =
+        format!("{} {} of {}", if raised { "raised" } else { "kept" }, payment.status.name(), payment.amount);
+    if let Some(increment) = reply.increments.last() {
+        text.extend(increment.reasons.iter().map(|reason| format!(" {}", reason.code)));
+        text.extend(increment.refusal.map(|refusal| format!(" {}", refusal.status.name())));
+    }
+    text
 }
 
 fn outcome(answer: Result<Box<PaymentReply>, Refusal>) -> String {

@@ -100,7 +100,6 @@ fn payments(client: &Client) {
         ("amount", json!("-1"), 400, "invalid_field", "/amount"),
         ("amount", json!("1e3"), 400, "invalid_field", "/amount"),
         ("amount", json!("340282366920938463463374607431768211456"), 400, "invalid_field", "/amount"),
-        ("amount", json!("9223372036854775808"), 422, "amount_too_large", "/amount"),
         ("asset", json!("USD/2"), 422, "asset_mismatch", "EUR/2"),
         ("asset", json!("EUR"), 400, "invalid_field", "/asset"),
         ("occurred_at", json!("yesterday"), 400, "invalid_field", "/occurred_at"),

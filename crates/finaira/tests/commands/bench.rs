@@ -108,4 +108,23 @@ fn payments_are_decided_alone_and_in_batches_and_survive_a_kill() {
     }
     let figures = run(&[small.as_slice(), &["--batch", "1", "--clients", "8", "--decline-percent", "100"]].concat());
     assert_eq!(figures["declined"], 3_000, "{figures}");
+
+    // A payment that is approved takes three verbs.
+    let figures = run(&[small.as_slice(), &["--batch", "200", "--lifecycle"]].concat());
+    let approved = figures["approved"].as_u64().expect("a number");
+    assert!(approved > 0 && figures["verbs"] == 3 * approved, "{figures}");
+    assert!(figures["verbs_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{figures}");
+
+    // Half a year of a file counts as the last days.
+    let file = tempfile::Builder::new().suffix(".csv").tempfile().expect("a file");
+    let mut rows = "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n".to_owned();
+    for row in 0..90 {
+        rows += &format!("{row},2018-0{}-{:02} 10:00:00,{},7,{row}.50,0\n", 4 + row % 6, 1 + row % 30, row % 4);
+    }
+    std::fs::write(file.path(), rows).expect("a file");
+    let input = file.path().to_str().expect("a path");
+    let figures = run(&["--input", input, "--batch", "20", "--lifecycle"]);
+    let decided = ["approved", "in_review", "declined"].map(|name| figures[name].as_u64().expect("a number"));
+    assert_eq!((decided.iter().sum::<u64>(), &figures["settings"]["count"]), (90, &json!(90)), "{figures}");
+    assert_eq!(figures["window_records"], 180, "{figures}");
 }

@@ -82,7 +82,10 @@ fn concurrent_parts_never_exceed_what_was_authorised() {
     let [_, _, more] = all_at_once("second", |_| ("refund", 45));
     assert_eq!((number("captured"), number("refunded")), (captured, refunded + more));
     assert!(refunded + more <= captured && refunded + more + 45 > captured, "{refunded} + {more} of {captured}");
-    assert_eq!(client.verb("2", "refund", "all").text("status"), "refunded");
+    if refunded + more < captured {
+        assert_eq!(client.verb("2", "refund", "all").text("status"), "refunded");
+    }
+    assert_eq!(client.get("/v1/payments/2").text("status"), "refunded");
     assert_eq!(client.wallet("alice"), (5_000, 0));
 }
 

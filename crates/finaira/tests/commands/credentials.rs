@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use types::{Span, Timestamp};
@@ -177,9 +177,8 @@ fn a_revoked_key_never_works_after_the_answer() {
         });
         let again = admin.post(&format!("/v1/api-keys/{id}/revoke"), &json!({}));
         assert_eq!((again.status, again.replayed), (200, true));
-        let answered = Instant::now();
-        stream.read_to_end(&mut Vec::new()).expect("the stream ends");
-        assert!(answered.elapsed() < Duration::from_secs(1), "the stream ended after {:?}", answered.elapsed());
+        stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout");
+        stream.read_to_end(&mut Vec::new()).expect("the stream ends within a second");
     }
     let revocations = events(&admin).into_iter().filter(|(kind, ..)| kind == "credential_revoked");
     let told: Vec<Value> = revocations.map(|(_, _, data)| data["credential"].clone()).collect();

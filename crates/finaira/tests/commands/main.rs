@@ -17,6 +17,7 @@ mod generations;
 mod guard;
 mod harness;
 mod imports;
+mod increments;
 mod kills;
 mod lifecycle;
 mod orders;

@@ -90,3 +90,88 @@ fn a_key_names_one_batch_of_payments() {
         assert_eq!((refused.status, refused.code(), refused.text("field")), (400, "invalid_field", "/payments"));
     }
 }
+
+fn verb(payment: u128, verb: &str, key: &str, amount: Option<u64>) -> Value {
+    let amount = amount.map(|amount| amount.to_string());
+    json!({"payment": payment.to_string(), "verb": verb, "idempotency_key": key, "amount": amount})
+}
+
+fn verbs(client: &Client, verbs: &[Value]) -> Reply {
+    client.post("/v1/payments/verbs/batch", &json!({ "verbs": verbs }))
+}
+
+#[test]
+fn each_verb_of_a_batch_has_the_result_that_it_would_have_alone() {
+    let (data, server, client) = first_start(&[]);
+    assert_eq!(client.activate(WALLET).status, 201);
+    for payment in [top_up(1, 5_000), payment(2, "card", 1_000, &json!({"customer": "alice"}))] {
+        assert_eq!(client.post("/v1/payments", &payment).status, 201);
+    }
+    assert_eq!(client.part(2, "capture", "k0", &json!({"amount": "100"})).text("captured"), "100");
+    let mixed = [
+        verb(2, "capture", "k0", Some(100)),
+        verb(2, "capture", "k1", Some(400)),
+        verb(2, "capture", "k2", Some(501)),
+        json!({"payment": "2", "verb": "capture", "idempotency_key": "k3", "amount": "300", "final": true}),
+        verb(2, "refund", "k4", Some(50)),
+        verb(2, "refund", "k4", Some(60)),
+        verb(3, "void", "k5", None),
+        verb(1, "approve", "k6", None),
+        verb(1, "refund", "k7", Some(70)),
+    ];
+    let expected = [
+        "exists held",
+        "changed held",
+        "amount_exceeds_held /amount",
+        "changed posted",
+        "changed posted",
+        "request_id_reused",
+        "payment_not_found",
+        "payment_status_conflict",
+        "changed posted",
+    ];
+    let first = verbs(&client, &mixed);
+    assert_eq!(told(&first), expected, "{first:?}");
+    let sums = |reply: &Reply, place: usize| {
+        let payment = &reply.body["results"][place]["payment"];
+        ["captured", "released", "refunded"].map(|sum| payment[sum].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(sums(&first, 1), ["500", "0", "0"]);
+    assert_eq!(sums(&first, 4), ["800", "200", "50"]);
+
+    // A retry gets the same outcome, in a batch or alone, also from the journal.
+    server.kill();
+    let server = Server::start(data.path());
+    let client = server.client(&client.key);
+    let again = verbs(&client, &mixed);
+    let expected = expected.map(|one| match one {
+        "exists held" | "changed held" => "exists posted".to_owned(),
+        one => one.replace("changed", "exists"),
+    });
+    // The payment is posted by now, so that nothing can be captured.
+    let expected = expected.map(|one| one.replace("amount_exceeds_held /amount", "payment_status_conflict"));
+    assert_eq!(told(&again), expected, "{again:?}");
+    let alone = client.part(2, "refund", "k4", &json!({"amount": "50"}));
+    assert_eq!((alone.status, alone.replayed, alone.text("refunded")), (200, true, "50"), "{alone:?}");
+}
+
+#[test]
+fn a_batch_of_verbs_that_cannot_be_read_is_refused_as_a_whole() {
+    let (_data, _server, client) = first_start(&[]);
+    let refused = |verb: Value| {
+        let reply = verbs(&client, &[json!({"payment": "1", "verb": "void", "idempotency_key": "a"}), verb]);
+        assert_eq!(reply.status, 400, "{reply:?}");
+        format!("{} {}", reply.code(), reply.text("field"))
+    };
+    assert_eq!(refused(verb(1, "reverse", "k", None)), "invalid_field /verbs/1/verb");
+    assert_eq!(refused(verb(1, "approve", "k", Some(1))), "invalid_field /verbs/1/amount");
+    assert_eq!(refused(verb(1, "capture", "k", Some(0))), "invalid_field /verbs/1/amount");
+    assert_eq!(refused(verb(1, "capture", "two words", None)), "invalid_field /verbs/1/idempotency_key");
+    assert_eq!(refused(json!({"payment": "1", "verb": "void"})), "missing_field /verbs/1/idempotency_key");
+    let keyed = client.send(
+        "/v1/payments/verbs/batch",
+        &[("Content-Type", "application/json"), ("Idempotency-Key", "k")],
+        br#"{"verbs": []}"#,
+    );
+    assert_eq!((keyed.status, keyed.code()), (400, "invalid_header"), "{keyed:?}");
+}

@@ -122,7 +122,7 @@ fn last_version(kind: u16) -> u16 {
     match kind {
         ACCOUNT_OPENED | TRANSFER_CREATED => ledger_facts::IMPORTED_VERSION,
         PAYMENT_DECIDED => payment::COMPACT_VERSION,
-        PAYMENT_CHANGED => payment::SUMS_VERSION,
+        PAYMENT_CHANGED => payment::INCREMENT_VERSION,
         CREDENTIAL_ADDED => identity::EXPIRY_VERSION,
         _ => FIRST_VERSION,
     }

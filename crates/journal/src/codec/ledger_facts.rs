@@ -100,7 +100,12 @@ pub(super) fn encode_all(header: &Header, facts: &[Fact], into: &mut Encoder) {
 pub(super) fn decode_all(header: &Header, from: &mut Decoder<'_>) -> Result<Vec<Fact>, DecodeError> {
     decode_many(from, |from| {
         let kind = from.varint()?;
-        decode(header, kind, 1, from)
+        let fact = decode(header, kind, 1, from)?;
+        // A header from outside may have a time after the last one, before which every other time lies.
+        match version(header, &fact) {
+            1 => Ok(fact),
+            other => Err(DecodeError::Unknown { what: "version of an inner fact", value: other.into() }),
+        }
     })
 }
 

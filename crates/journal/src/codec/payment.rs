@@ -1,11 +1,14 @@
 //! Encodes payments.
 
+use std::sync::Arc;
+
 use engine::{
-    AtDeadline, CaptureTerms, Cause, Deadline, DecisionForm, Header, LegRefusal, PaymentChanged, PaymentDecided,
-    PaymentStatus, PaymentSums, PlainValue, Portion, Verb,
+    AtDeadline, CaptureTerms, Cause, Deadline, DecisionForm, Header, Incremented, Leg, LegRefusal, PaymentChanged,
+    PaymentDecided, PaymentStatus, PaymentSums, PlainValue, Portion, Verb,
 };
+use ledger::TransferKey;
 use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Part, Reason, Verdict};
-use types::{AccountId, Amount, Digest, LedgerId, Name, PaymentId, Seq, Span, Timestamp, Token};
+use types::{AccountId, Amount, Code, Digest, LedgerId, Name, PaymentId, Seq, Span, Timestamp, Token};
 
 use super::fact::{decode_bool, decode_many, decode_name, decode_text, decode_updates, encode_name, encode_updates};
 use super::{compact_features, ledger_facts};
@@ -185,13 +188,110 @@ pub(super) fn encode_changed(header: &Header, changed: &PaymentChanged, into: &m
         let sums = [sums.captured, sums.released, sums.refunded];
         amount.into_iter().chain(sums).for_each(|amount| into.varint(amount.get()));
     }
+    if let Some(increment) = &changed.increment {
+        encode_increment(increment, into);
+    }
 }
 
 /// The version of a change with the sums after it and the amount that was asked for.
 pub(super) const SUMS_VERSION: u16 = 2;
+/// The version of a change that also has the decision about an increment.
+pub(super) const INCREMENT_VERSION: u16 = 3;
 
 pub(super) const fn changed_version(changed: &PaymentChanged) -> u16 {
-    if changed.sums.is_some() { SUMS_VERSION } else { 1 }
+    match (&changed.increment, changed.sums) {
+        (Some(_), _) => INCREMENT_VERSION,
+        (None, Some(_)) => SUMS_VERSION,
+        (None, None) => 1,
+    }
+}
+
+fn encode_increment(increment: &Incremented, into: &mut Encoder) {
+    into.varint(increment.policy.get());
+    into.u8(VERDICTS.number(increment.verdict));
+    into.varint(increment.score);
+    into.count(increment.reasons.len());
+    for reason in &increment.reasons {
+        encode_name(&reason.code, into);
+        encode_effect(reason.effect, into);
+        into.u8(u8::from(reason.failure.is_some()));
+        if let Some(failure) = &reason.failure {
+            encode_failure(failure, into);
+        }
+    }
+    into.count(increment.tags.len());
+    increment.tags.iter().for_each(|tag| into.counted(tag.as_bytes()));
+    into.count(increment.features.len());
+    for (number, value) in &increment.features {
+        into.varint(*number);
+        encode_feature(value, into);
+    }
+    into.count(increment.models.len());
+    for (number, probability) in &increment.models {
+        into.varint(*number);
+        into.u8(u8::from(probability.is_some()));
+        if let Some(probability) = probability {
+            into.u64(probability.to_bits());
+        }
+    }
+    into.u8(u8::from(increment.refusal.is_some()));
+    if let Some(refusal) = increment.refusal {
+        into.varint(refusal.leg);
+        into.varint(refusal.status.number());
+    }
+    into.u8(u8::from(increment.legs.is_some()));
+    if let Some(legs) = &increment.legs {
+        into.count(legs.len());
+        for leg in legs {
+            let TransferKey::Leg { number, .. } = leg.transfer else {
+                unreachable!("JRN-8: a payment's legs are its own transfers")
+            };
+            into.varint(number);
+            into.u128(leg.debit.get());
+            into.u128(leg.credit.get());
+            into.varint(leg.amount.get());
+            into.varint(leg.moved.get());
+            into.varint(leg.code.get());
+        }
+    }
+    into.count(increment.accepted_updates.len());
+    increment.accepted_updates.iter().for_each(|position| into.varint(*position));
+}
+
+fn decode_increment(payment: PaymentId, from: &mut Decoder<'_>) -> Result<Incremented, DecodeError> {
+    let leg = |from: &mut Decoder<'_>| {
+        Ok(Leg {
+            transfer: TransferKey::Leg { payment, number: from.varint()? },
+            debit: AccountId::new(from.u128()?),
+            credit: AccountId::new(from.u128()?),
+            amount: decode_amount(from)?,
+            moved: decode_amount(from)?,
+            code: Code::new(from.varint()?),
+        })
+    };
+    Ok(Incremented {
+        policy: Seq::new(from.varint()?),
+        verdict: VERDICTS.value(from.u8()?)?,
+        score: from.varint()?,
+        reasons: decode_many(from, |from| {
+            let (code, effect) = (decode_name(from)?, decode_effect(from)?);
+            let failure = if decode_bool(from)? { Some(decode_failure(from)?) } else { None };
+            Ok(Reason { code, effect, failure })
+        })?,
+        tags: decode_many(from, decode_text)?,
+        features: decode_many(from, |from| Ok((from.varint()?, decode_feature(from)?)))?,
+        models: decode_many(from, |from| {
+            let number = from.varint()?;
+            let probability = if decode_bool(from)? { Some(f64::from_bits(from.u64()?)) } else { None };
+            Ok((number, probability))
+        })?,
+        refusal: match decode_bool(from)? {
+            true => Some(LegRefusal { leg: from.varint()?, status: ledger_facts::decode_status(from)? }),
+            false => None,
+        },
+        legs: if decode_bool(from)? { Some(decode_many(from, leg)?.into()) } else { None },
+        accepted_updates: decode_many(from, |from| from.varint())?,
+    })
 }
 
 pub(super) fn decode_changed(
@@ -211,8 +311,9 @@ pub(super) fn decode_changed(
         deadline: decode_deadline(header, from)?,
         ledger_facts: ledger_facts::decode_all(header, from)?,
         updates: decode_updates(header, from)?,
+        increment: None,
     };
-    if version == SUMS_VERSION {
+    if version >= SUMS_VERSION {
         changed.portion = match from.u8()? {
             0 => Portion::All,
             1 => Portion::Part(decode_amount(from)?),
@@ -221,6 +322,9 @@ pub(super) fn decode_changed(
         };
         let [captured, released, refunded] = [decode_amount(from)?, decode_amount(from)?, decode_amount(from)?];
         changed.sums = Some(PaymentSums { captured, released, refunded });
+    }
+    if version >= INCREMENT_VERSION {
+        changed.increment = Some(Arc::new(decode_increment(changed.payment, from)?));
     }
     Ok(changed)
 }

@@ -7,25 +7,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, CredentialRevoked,
-    Deadline, DecisionForm, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal,
-    PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded,
-    PrincipalKind, StateDigest, StreamOpened, Verb,
+    ApiKeyAdded, ArtifactChunk, Cause, CredentialAdded, CredentialKind, CredentialRevoked, DecisionForm,
+    DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, PaymentChanged, PaymentDecided,
+    PaymentStatus, PaymentSums, PlainValue, Portion, PrincipalAdded, PrincipalKind, StateDigest, Verb,
 };
 use expect_test::expect_file;
-use features::{RecordChange, StreamId, Update};
+use features::{RecordChange, Update};
 use journal::{DurableLog, FORMAT_VERSION, Identity, Part, canonical, kind_name, leaf_hash};
 use ledger::{
-    Account, AccountFlags, AccountPlace, Book, Import, ImportNumber, ImportProgress, ImportState, IndexedFields,
-    Limits, MetadataOf, NewAccount, NewTransfer, Places, Scheduled, Transfer, TransferFlags, TransferKey,
-    TransferStatus,
+    Account, AccountFlags, AccountPlace, Import, ImportNumber, ImportProgress, ImportState, IndexedFields, Limits,
+    MetadataOf, NewAccount, NewTransfer, Places, Scheduled, Transfer, TransferFlags, TransferKey, TransferStatus,
 };
-use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Reason, Verdict};
+use policy::{FeatureValue, MissingReason};
 use types::{
-    AccountId, ActorId, Amount, Code, CredentialId, Digest, Epoch, ImportId, KeyId, LedgerId, Name, Origin, PaymentId,
+    AccountId, ActorId, Amount, Code, CredentialId, Digest, Epoch, ImportId, KeyId, LedgerId, Origin, PaymentId,
     RequestId, Sealed, Seq, Span, Timestamp, Token, TransferId,
 };
 
+use crate::support::facts::{
+    account, activated, at, book, changed, decided, declined, failed, incremented, leg, name, new_account, plain,
+    refused, update,
+};
 use crate::support::{Folder, ORIGIN, frame, header, root, small};
 
 /// The files of a version, without trailing zeros.
@@ -187,14 +189,6 @@ fn the_golden_journals_have_every_kind_of_entry() {
     assert_eq!(kinds, all);
 }
 
-fn name(text: &str) -> Name {
-    text.parse().unwrap()
-}
-
-fn at(seq: u64) -> Timestamp {
-    header(seq).decided_at
-}
-
 /// The entries that a journal of version 4 could contain, then those that came later.
 fn entries() -> Vec<Entry> {
     let mut entries = entries_of_version_4();
@@ -238,6 +232,18 @@ fn entries() -> Vec<Entry> {
     let system = Header { actor: ActorId::SYSTEM, request: RequestId::default(), ..header(51) };
     let expired = Fact::PaymentChanged(changed(51, Cause::Deadline, PaymentStatus::Expired));
     entries.push(Entry { header: system, fact: expired, sealed: None });
+    for (seq, increment) in (52..).zip([incremented(), declined()]) {
+        let raised = increment.legs.is_some();
+        let changed = PaymentChanged {
+            portion: Portion::Part(Amount::new(300)),
+            sums: Some(PaymentSums { captured: Amount::new(300), ..PaymentSums::default() }),
+            ledger_facts: if raised { vec![leg(seq, 13, 4)] } else { Vec::new() },
+            updates: if raised { vec![update(13, RecordChange::Insert { value: 600 })] } else { Vec::new() },
+            increment: Some(Arc::new(increment)),
+            ..changed(seq, Cause::Verb(Verb::Increment), PaymentStatus::Held)
+        };
+        entries.push(Entry { header: header(seq), fact: Fact::PaymentChanged(changed), sealed: None });
+    }
     let facts = [
         IdentityFact::CredentialAdded(CredentialAdded {
             credential: CredentialId::new(303),
@@ -249,7 +255,7 @@ fn entries() -> Vec<Entry> {
         }),
         IdentityFact::CredentialRevoked(CredentialRevoked { credential: CredentialId::new(302) }),
     ];
-    for (seq, fact) in (52..).zip(facts) {
+    for (seq, fact) in (54..).zip(facts) {
         entries.push(Entry { header: header(seq), fact: Fact::Identity(fact), sealed: None });
     }
     entries
@@ -292,27 +298,6 @@ fn entries_of_version_4() -> Vec<Entry> {
         entries.push(Entry { header: header(seq), fact: Fact::PaymentChanged(changed), sealed: None });
     }
     entries
-}
-
-/// Every part of a policy that can fail, and every cause.
-fn failed(seq: u64) -> PaymentDecided {
-    let failures = [
-        (policy::Part::Stream(name("spend")), FailureCause::Overflow),
-        (policy::Part::Model(name("fraud")), FailureCause::NoProbability),
-        (policy::Part::Rule(name("velocity")), FailureCause::Missing("features.count_1h".into())),
-        (policy::Part::Rule(name("share")), FailureCause::DivisionByZero),
-        (policy::Part::Rule(name("whole")), FailureCause::InvalidConversion),
-        (policy::Part::Rule(name("bug")), FailureCause::Mistyped),
-        (policy::Part::Leg(0), FailureCause::NegativeAmount(-5)),
-        (policy::Part::Leg(300), FailureCause::SameAccount),
-    ];
-    let mut decided = decided(seq);
-    decided.reasons.extend(failures.map(|(part, cause)| Reason {
-        code: name("failed"),
-        effect: Effect::Review,
-        failure: Some(Failure { part, cause }),
-    }));
-    decided
 }
 
 /// The entries that a journal of version 2 could contain, then those that came later; the last two belong to a history
@@ -485,144 +470,4 @@ fn entries_of_version_1() -> Vec<Entry> {
         Entry { header, fact, sealed }
     };
     (1..).zip(facts).map(entry).collect()
-}
-
-fn book(seq: u64) -> ledger::Fact {
-    let asset = "EUR/2".parse().unwrap();
-    ledger::Fact::BookOpened(Book { id: LedgerId::new(978), asset, opened_at: at(seq) })
-}
-
-fn account(seq: u64, flags: AccountFlags) -> ledger::Fact {
-    ledger::Fact::AccountOpened(Account::open(&NewAccount { flags, ..new_account(seq) }, at(seq)))
-}
-
-fn new_account(seq: u64) -> NewAccount {
-    NewAccount {
-        id: AccountId::new(u128::from(seq)),
-        ledger: LedgerId::new(978),
-        code: Code::new(10),
-        user_data_128: 128,
-        user_data_64: 0,
-        user_data_32: 32,
-        ..NewAccount::default()
-    }
-}
-
-fn plain(seq: u64) -> Transfer {
-    Transfer {
-        key: TransferKey::Client(TransferId::new(u128::from(seq))),
-        debit: AccountId::new(4),
-        credit: AccountId::new(5),
-        amount: Amount::new(1_250),
-        pending: None,
-        user_data_128: 0,
-        user_data_64: 0,
-        user_data_32: 0,
-        timeout_s: 0,
-        ledger: LedgerId::new(978),
-        code: Code::new(1),
-        flags: TransferFlags::NONE,
-        timestamp: at(seq),
-    }
-}
-
-fn leg(seq: u64, payment: u128, number: u16) -> ledger::Fact {
-    let key = TransferKey::Leg { payment: PaymentId::new(payment), number };
-    ledger::Fact::TransferCreated(Transfer { key, flags: TransferFlags::PENDING, ..plain(seq) })
-}
-
-fn update(seq: u64, change: RecordChange) -> Update {
-    Update { stream: StreamId::new(1), entity: Token::new(99), at: at(seq), seq: Seq::new(seq), change }
-}
-
-fn activated(seq: u64) -> PolicyActivated {
-    PolicyActivated {
-        artifact: Digest::of(b"bundle"),
-        name: name("retail"),
-        features: vec![name("spend_1d"), name("at_night")],
-        models: vec![name("fraud")],
-        streams: vec![StreamOpened {
-            id: StreamId::new(1),
-            key: Digest::of(b"stream"),
-            retention: "30d".parse().unwrap(),
-            records_max: 4_096,
-            entities_max: 1_000_000,
-            recorded_since: Timestamp::ZERO,
-        }],
-        ledger_facts: vec![book(seq)],
-    }
-}
-
-fn decided(seq: u64) -> PaymentDecided {
-    PaymentDecided {
-        payment: PaymentId::new(u128::from(seq)),
-        content: Digest::of(b"content"),
-        policy: Seq::new(12),
-        payment_type: name("card"),
-        ledger: LedgerId::new(978),
-        amount: Amount::new(1_250),
-        attributes: vec![
-            (name("country"), PlainValue::Text("LV".into())),
-            (name("items"), PlainValue::Int(-3)),
-            (name("risk"), PlainValue::Double(0.25)),
-            (name("present"), PlainValue::Bool(true)),
-            (name("since"), PlainValue::Time(at(1))),
-            (name("customer"), PlainValue::Entity(Token::new(99))),
-            (name("to"), PlainValue::Account(AccountId::new(5))),
-        ],
-        verdict: Verdict::Review,
-        score: 710,
-        reasons: vec![
-            Reason { code: name("risky"), effect: Effect::Score(-200), failure: None },
-            Reason { code: name("score_review"), effect: Effect::Review, failure: None },
-            Reason { code: name("blocked"), effect: Effect::Decline, failure: None },
-        ],
-        tags: vec!["no device".to_owned()],
-        features: vec![
-            (0, FeatureValue::Int(5_000)),
-            (1, FeatureValue::Double(-0.5)),
-            (2, FeatureValue::Bool(false)),
-            (3, FeatureValue::Text("night".into())),
-            (4, FeatureValue::Missing(MissingReason::WindowTruncated)),
-        ],
-        models: vec![(0, Some(0.91)), (1, None)],
-        late: false,
-        status: PaymentStatus::InReview,
-        refusal: None,
-        capture: CaptureTerms::Manual { deadline: "7d".parse().unwrap(), then: AtDeadline::Expire },
-        deadline: Some(Deadline { at: at(seq).saturating_add("24h".parse().unwrap()), then: AtDeadline::Proceed }),
-        ledger_facts: vec![account(seq, AccountFlags::HISTORY), leg(seq, u128::from(seq), 0)],
-        updates: vec![update(seq, RecordChange::Insert { value: -1_250 })],
-        accepted_updates: vec![0],
-        form: DecisionForm::Long,
-    }
-}
-
-fn refused(seq: u64) -> PaymentDecided {
-    PaymentDecided {
-        verdict: Verdict::Approve,
-        status: PaymentStatus::Refused,
-        refusal: Some(LegRefusal { leg: 0, status: TransferStatus::ExceedsCredits }),
-        capture: CaptureTerms::Immediate,
-        deadline: None,
-        late: true,
-        ledger_facts: Vec::new(),
-        accepted_updates: Vec::new(),
-        ..decided(seq)
-    }
-}
-
-fn changed(seq: u64, cause: Cause, status: PaymentStatus) -> PaymentChanged {
-    let held = status == PaymentStatus::Held;
-    let deadline = Deadline { at: at(seq).saturating_add("7d".parse().unwrap()), then: AtDeadline::Expire };
-    PaymentChanged {
-        payment: PaymentId::new(13),
-        cause,
-        portion: Portion::All,
-        status,
-        sums: None,
-        deadline: held.then_some(deadline),
-        ledger_facts: if held { Vec::new() } else { vec![leg(seq, 13, 1)] },
-        updates: if held { Vec::new() } else { vec![update(13, RecordChange::Remove)] },
-    }
 }

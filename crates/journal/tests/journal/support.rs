@@ -3,6 +3,7 @@
 
 mod crashing;
 mod entries;
+pub(crate) mod facts;
 mod folder;
 mod narrow;
 mod shelf;

@@ -354,6 +354,7 @@ fn an_entry_comes_with_what_it_refers_to() {
         deadline: None,
         ledger_facts: Vec::new(),
         updates: Vec::new(),
+        increment: None,
     };
     let changed = Entry { header: header(13), fact: Fact::PaymentChanged(changed), sealed: None };
     let entries = vec![decided(10, 7), decided(11, 7), decided(12, 3), changed];

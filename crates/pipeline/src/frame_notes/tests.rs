@@ -141,6 +141,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
         deadline: None,
         ledger_facts: vec![moved],
         updates: Vec::new(),
+        increment: None,
     };
     let recorded = LabelRecorded { payment: PAYMENT, label: name.clone(), positive: true, updates: Vec::new() };
     let chunk = ArtifactChunk { artifact: Digest::default(), index: 0, count: 1, bytes: Arc::from([1]) };

@@ -2,7 +2,7 @@
 
 use super::check::Nowhere;
 use super::code::nearest_double;
-use super::typed::Code;
+use super::typed::{Code, Expr};
 use super::{CompileError, EvalError, Row, Slot, Type, Value};
 
 /// A compiled expression. Evaluation allocates nothing and takes at most [`Program::cost`] steps.
@@ -57,6 +57,11 @@ impl Program {
                 Err(EvalError::WrongResult)
             }
         }
+    }
+
+    /// Whether it is exactly the integer in this slot.
+    pub fn reads_only(&self, slot: Slot) -> bool {
+        matches!(&self.code, Code::Int(Expr::Slot(read)) if *read == slot)
     }
 
     /// The type of its value.

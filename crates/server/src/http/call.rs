@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::routes::Body as Expected;
-use api::{ErrorCode, IDEMPOTENCY_KEY, IF_MATCH, Problem, Route, packed};
+use api::{ErrorCode, IDEMPOTENCY_KEY, IF_MATCH, Problem, Route, Scope, packed};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
@@ -74,7 +74,13 @@ impl Call {
 
     /// The request, as the edge takes it.
     pub(crate) fn at_the_edge(&self) -> edge::Call<'_> {
-        edge::Call { head: &self.head, actor: self.caller.actor, credential: self.caller.credential, body: &self.body }
+        edge::Call {
+            head: &self.head,
+            actor: self.caller.actor,
+            credential: self.caller.credential,
+            scopes: Scope::from_bits(self.caller.scopes),
+            body: &self.body,
+        }
     }
 }
 

@@ -140,6 +140,7 @@ async fn handle(call: Call) -> Handled {
         | Operation::GetPersonalData
         | Operation::GetEntity
         | Operation::ChangePayment(_)
+        | Operation::ChangePaymentBatch
         | Operation::RecordLabel
         | Operation::ActivatePolicy
         | Operation::GetActivePolicy

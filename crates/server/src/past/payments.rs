@@ -50,7 +50,7 @@ impl PastReader<'_> {
                 Candidate::At(seq, position) => {
                     examined += 1;
                     last = Some(seq);
-                    let Some(PastPayment { payment, decided, metadata }) =
+                    let Some(PastPayment { payment, decided, metadata, .. }) =
                         self.payment_of(&found, position, entities)?
                     else {
                         continue;

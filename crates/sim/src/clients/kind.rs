@@ -58,6 +58,8 @@ kinds! {
     Capture = 3,
     Void = 2,
     Refund = 2,
+    VerbBatch = 4,
+    Increment = 4,
     Label = 3,
     PolicyPart = 2,
     Policy = 2,

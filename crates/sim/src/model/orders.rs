@@ -413,7 +413,8 @@ impl Turn<'_, '_> {
             DryRun::OpenAccountBatch(orders) => batch(foreseen(books, &orders.0, at)?),
             DryRun::CreateTransferBatch(orders) => batch(foreseen(books, &orders.0, at)?),
             DryRun::CreatePayment(create) => self.foresee_payment(&create.0, answer),
-            DryRun::ChangePayment(change) => says(answer, self.judge_verb(change).0),
+            DryRun::IncrementPayment(increment) => self.foresee_increment(increment, answer),
+            DryRun::ChangePayment(change) => says(answer, self.judge_verb(self.request().id, change).0),
         }
     }
 }

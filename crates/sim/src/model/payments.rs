@@ -1,6 +1,7 @@
 //! The model of payments decides them independently: it computes features from a plain list of payments, evaluates the
 //! rules of the simulated policies as plain conditions, and makes legs by the rules of the ledger.
 
+mod increments;
 mod judged;
 
 use std::collections::BTreeMap;
@@ -46,10 +47,16 @@ pub(crate) struct Paid {
     pub(crate) decided: Arc<PaymentDecided>,
     pub(crate) status: PaymentStatus,
     sums: PaymentSums,
+    /// What was authorised, increments included.
+    amount: Amount,
+    /// What was captured of the payment when its hold was last raised.
+    before: u128,
     pub(crate) label: Option<(Name, bool)>,
     deadline: Option<Deadline>,
-    /// The transfers that moved or reserved the money at first. The keys are those of the transfers that hold what is held now.
+    /// The transfers that move or reserve all that was authorised. The keys are those of the transfers that hold what is held now.
     legs: Vec<Transfer>,
+    /// What was captured of each leg when the hold was last raised.
+    moved: Vec<u128>,
     transfers: u16,
     changes: usize,
     /// The records that the payment adds to streams.
@@ -75,6 +82,8 @@ struct Candidate<'a> {
     at: Timestamp,
     occurred_at: Timestamp,
     late: bool,
+    /// Whether the payment is known, and its own records do not count.
+    again: bool,
 }
 
 /// The decision that the model expects.
@@ -145,8 +154,11 @@ impl Payments {
                 captured: if decided.status == PaymentStatus::Posted { decided.amount } else { Amount::ZERO },
                 ..PaymentSums::default()
             },
+            amount: decided.amount,
+            before: 0,
             label: None,
             deadline: decided.deadline,
+            moved: vec![0; legs.len()],
             transfers: u16::try_from(legs.len()).unwrap_or(u16::MAX),
             legs,
             changes: 0,
@@ -176,14 +188,20 @@ impl Payments {
         if let Some(deadline) = paid.deadline {
             self.deadlines.remove(&(deadline.at, id));
         }
+        let moved = created(&changed.ledger_facts);
+        if let (Some(increment), Portion::Part(amount)) = (&changed.increment, changed.portion)
+            && let Some(legs) = &increment.legs
+        {
+            let active = self.active.as_ref().ok_or("SIM-2: a payment is incremented without a policy")?;
+            paid.raise(active.variant, header.decided_at, (amount, legs))?;
+        }
         paid.status = changed.status;
         paid.sums = changed.sums.ok_or("SIM-4: a change has no sums")?;
         let PaymentSums { captured, released, refunded } = paid.sums;
-        let within = captured.get() + released.get() <= paid.decided.amount.get() && refunded <= captured;
-        ensure(within, "SIM-4", || format!("payment {id} of {} has {:?}", paid.decided.amount, paid.sums))?;
+        let within = captured.get() + released.get() <= paid.amount.get() && refunded <= captured;
+        ensure(within, "SIM-4", || format!("payment {id} of {} has {:?}", paid.amount, paid.sums))?;
         paid.deadline = changed.deadline;
         self.deadlines.extend(paid.deadline.map(|deadline| (deadline.at, id)));
-        let moved = created(&changed.ledger_facts);
         paid.transfers += u16::try_from(moved.len()).unwrap_or(u16::MAX);
         for held in moved.iter().filter(|transfer| transfer.is_pending()) {
             // The legs of a payment have different codes.
@@ -211,7 +229,7 @@ impl Payments {
         let next = (payment.status, payment.sums);
         let shown = (next == (paid.status, paid.sums) || next == paid.as_of(at))
             && (payment.seq, payment.content) == (paid.seq, decided.content)
-            && (payment.amount, payment.verdict, payment.score) == (decided.amount, decided.verdict, decided.score)
+            && (payment.amount, payment.verdict, payment.score) == (paid.amount, decided.verdict, decided.score)
             && payment.label.as_ref().map(|label| (label.name.clone(), label.positive)) == paid.label
             && told.decided.as_ref().is_none_or(|told| told == decided);
         ensure(shown, "SIM-3", || format!("payment {} is {paid:?}", payment.id))
@@ -233,7 +251,7 @@ impl Payments {
         let inside = |record: &Record| {
             (record.stream, record.entity) == (spec.stream, entity) && start < record.at.ns() && record.at.ns() <= end
         };
-        for paid in self.all.values() {
+        for paid in self.all.values().filter(|paid| !candidate.again || paid.decided.payment != candidate.new.payment) {
             for record in paid.records.iter().filter(|record| inside(record)) {
                 count += 1;
                 sum += i128::from(record.value);
@@ -367,7 +385,7 @@ type Next = (PaymentStatus, PaymentSums);
 impl Paid {
     /// What a verb makes of the payment, or the reason why it is refused.
     fn next(&self, verb: Verb, portion: Portion) -> Result<Next, &'static str> {
-        let (status, sums, total) = (self.status, self.sums, self.decided.amount.get());
+        let (status, sums, total) = (self.status, self.sums, self.amount.get());
         let [captured, released, refunded] = [sums.captured, sums.released, sums.refunded].map(Amount::get);
         let held = total - captured - released;
         let of = |left: u128, refusal| match portion {
@@ -407,7 +425,7 @@ impl Paid {
     fn given_up(&self, status: PaymentStatus) -> Next {
         let captured = self.sums.captured;
         let status = if captured == Amount::ZERO { status } else { PaymentStatus::Posted };
-        (status, PaymentSums { released: Amount::new(self.decided.amount.get() - captured.get()), ..self.sums })
+        (status, PaymentSums { released: Amount::new(self.amount.get() - captured.get()), ..self.sums })
     }
 
     /// The payment at an instant. A payment past its deadline has already moved to its next status.
@@ -421,18 +439,24 @@ impl Paid {
         }
     }
 
-    /// What a leg has captured, held and refunded: its shares of the sums, rounded half up.
-    fn shares(&self, leg: &Transfer, sums: PaymentSums) -> [u128; 3] {
-        let total = self.decided.amount.get();
-        let share = |part: u128| (2 * leg.amount.get() * part + total) / (2 * total);
-        let captured = share(sums.captured.get());
-        [captured, share(total - sums.released.get()) - captured, share(sums.refunded.get())]
+    /// What a leg has captured, held and refunded: its shares of the sums, rounded half up. What moved before the hold was last
+    /// raised stays, and the rest of the leg is for the rest of the payment.
+    fn shares(&self, leg: &Transfer, moved: u128, sums: PaymentSums) -> [u128; 3] {
+        let (total, leg) = (self.amount.get(), leg.amount.get());
+        let share = |leg: u128, part: u128, whole: u128| (2 * leg * part + whole) / (2 * whole);
+        let of = |part: u128| moved + share(leg - moved, part - self.before, total - self.before);
+        let captured = of(sums.captured.get());
+        let refunded = match sums.refunded == sums.captured {
+            true => captured,
+            false => share(leg, sums.refunded.get(), total).min(captured),
+        };
+        [captured, of(total - sums.released.get()) - captured, refunded]
     }
 
     /// The transfers that a change makes, or the reason why it is refused.
     fn moves(&self, books: &Books, id: PaymentId, next: &Next, at: Timestamp) -> Result<Vec<Moved>, &'static str> {
         let (mut forth, mut back) = (Vec::new(), Vec::new());
-        for leg in &self.legs {
+        for (leg, moved) in self.legs.iter().zip(&self.moved) {
             let of_leg = |amount| NewTransfer {
                 debit: leg.debit,
                 credit: leg.credit,
@@ -447,7 +471,8 @@ impl Paid {
                 amount: Amount::new(amount),
                 ..NewTransfer::named(leg.key)
             };
-            let ([captured, held, refunded], now) = (self.shares(leg, next.1), self.shares(leg, self.sums));
+            let ([captured, held, refunded], now) =
+                (self.shares(leg, *moved, next.1), self.shares(leg, *moved, self.sums));
             if captured > now[0] {
                 forth.push(resolving(F::POST_PENDING_TRANSFER, captured - now[0]));
             } else if held < now[1] {

@@ -212,7 +212,9 @@ impl<'e> Turn<'_, 'e> {
             Command::CreateTransfers(batch) => self.packed_transfers(batch, answer)?,
             Command::CreatePayment(create) => self.create_payment(&create.0, answer)?,
             Command::CreatePaymentBatch(batch) => self.create_payments(&batch.0, answer)?,
-            Command::ChangePayment(change) => self.change_payment(change, answer)?,
+            Command::ChangePayment(change) => self.change_payment(request.id, change, answer)?,
+            Command::IncrementPayment(increment) => self.increment(request.id, increment, answer)?,
+            Command::ChangePaymentBatch(batch) => self.change_payments(&batch.0, answer)?,
             Command::RecordLabel(RecordLabel { payment, label }) => self.record_label(*payment, label, answer)?,
             Command::StoreArtifact(chunk) => {
                 let known = self.model.chunks.get(&chunk.artifact);

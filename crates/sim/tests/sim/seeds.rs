@@ -162,13 +162,15 @@ const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
 ];
 
 /// The kinds of entries and the statuses of payments that the runs must record.
-const RECORDED: [&str; 37] = [
+const RECORDED: [&str; 39] = [
     "account_opened",
     "account_staged",
     "address_set",
     "artifact_stored",
     "credential_added",
     "credential_revoked",
+    "hold_kept",
+    "hold_raised",
     "import_noted",
     "import_started",
     "indexes_chosen",

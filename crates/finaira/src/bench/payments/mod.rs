@@ -1,15 +1,17 @@
 //! `finaira bench payments`: decided payments, from the request to the durable answer.
 
+mod file;
 mod report;
 mod town;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use policy::{Bundle, Policy};
 use server::Stopwatch;
 
-use self::report::Figures;
-use self::town::{Payments, Town};
+use self::report::{Figures, Lifecycle};
+use self::town::{Payments, Step, Town, Verbs};
 use super::connection::{Connection, Request, Wait};
 use super::drive::{self, Load, Target};
 use super::load;
@@ -20,9 +22,16 @@ use crate::stdio::outln;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Settings {
-    /// Number of payments to decide
-    #[arg(long, value_name = "PAYMENTS", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
-    count: u64,
+    /// Number of payments to decide; by default 1,000,000, or all payments of --input
+    #[arg(long, value_name = "PAYMENTS", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Send the payments of this CSV or Parquet file, whose columns the section `file` of the policy names, instead of generated ones. Their times
+    /// are moved to the present, and moved closer together if they span more than 29 days
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["customers", "terminals", "decline_percent"])]
+    input: Option<PathBuf>,
+    /// Authorise each payment, then capture a part, capture the rest and refund a part, in batches
+    #[arg(long)]
+    lifecycle: bool,
     /// Payments per request; 1 sends single payments
     #[arg(long, value_name = "PAYMENTS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     batch: u64,
@@ -57,14 +66,34 @@ pub(crate) struct Settings {
 
 const DOCUMENT: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/handbook/policy.toml"));
 const MODEL: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/handbook/models/fraud.onnx"));
+const COUNT: u64 = 1_000_000;
+/// What `--lifecycle` adds to the payment type of the built-in policy.
+const MANUAL: &str = "[payments.card]\ncapture = \"manual\"\ncapture_deadline = \"7d\"\n";
 /// The rule behind `--decline-percent`.
 const DECLINE: &str = "\n[[rules]]\nname = \"benchmark\"\nwhen = \"payment.amount == 1\"\nthen = { decline = true }\n";
 
+impl Settings {
+    fn count(&self) -> u64 {
+        self.count.unwrap_or(COUNT)
+    }
+}
+
 pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
+    let policy = bundle(settings)?;
+    let rows = match &settings.input {
+        Some(path) => {
+            let compiled = Policy::compile(&policy).ok().context("the policy is not valid; `check-policy` says why")?;
+            file::read(path, &compiled, settings.count)?
+        }
+        None => Vec::new(),
+    };
+    let count = settings.count.unwrap_or(if rows.is_empty() { COUNT } else { rows.len() as u64 });
+    let settings = &Settings { count: Some(count), ..settings.clone() };
+    let town = Town::new(count, rows);
     let temporary = tempfile::Builder::new().prefix("finaira-bench-").tempdir();
     let temporary = temporary.context("cannot create a temporary directory")?;
     let data = settings.data.clone().unwrap_or_else(|| temporary.path().join("payments"));
-    let mut figures = measure(settings, &data)?;
+    let mut figures = measure(settings, &policy, &town, &data)?;
     if settings.transfers > 0 {
         figures.transfers_per_second = Some(transfers_per_second(settings, &temporary.path().join("transfers"))?);
     }
@@ -75,43 +104,44 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
+fn measure(settings: &Settings, policy: &Bundle, town: &Town, data: &Path) -> anyhow::Result<Figures> {
     let mut server = started(data, settings.proofs)?;
     let key = server.key.take().context("the new server printed no API key")?;
     let target = Target { address: server.address, key: &key };
-    activate(settings, target)?;
-    let town = Town::new(settings);
-    let load = Load { count: settings.count, batch: settings.batch, clients: settings.clients };
-    let driven = drive::drive(load, target.address, |number| Payments::new(&town, settings, &key, number))?;
+    activate(policy, target)?;
+    let load = Load { count: settings.count(), batch: settings.batch, clients: settings.clients };
+    let driven = drive::drive(load, target.address, |number| Payments::new(town, settings, &key, number))?;
     let decided = Payments::sum(&driven.traffic);
     let draining = Stopwatch::start();
     load::drain_proofs(settings.proofs, target)?;
     load::drain(target)?;
     let drain_s = draining.elapsed().as_secs_f64();
+    let lifecycle = settings.lifecycle.then(|| follow(settings, town, target, load)).transpose()?;
     let metric = |name: &str| load::metric(target, name);
     let (window_records, payments_in_memory) =
         (metric("finaira_window_records")?, metric("finaira_payments_in_memory")?);
     let rss_peak_bytes = server.rss_peak_bytes()?;
     let [journal, index, proofs] = ["journal", "index", "proofs"].map(|part| process::used_bytes(&data.join(part)));
-    let first = town::First::ask(&town, settings, target)?;
+    let first = town::First::ask(town, settings, target)?;
 
     // Half of the load once more, and SIGKILL while it runs.
     server.kill_during(|| {
-        let rest = Load { count: settings.count.div_ceil(2), ..load };
+        let rest = Load { count: settings.count().div_ceil(2), ..load };
         // Ends with an error once the server is gone.
-        drop(drive::drive(rest, target.address, |number| Payments::again(&town, settings, &key, number)));
+        drop(drive::drive(rest, target.address, |number| Payments::again(town, settings, &key, number)));
     })?;
     let server = Process::start(data, settings.proofs)?;
     let restart_s = server.ready_after_s;
     let rss_restarted_bytes = server.rss_peak_bytes()?;
     let target = Target { address: server.address, key: &key };
-    first.check_retry(&town, settings, target)?;
+    first.check_retry(town, settings, target)?;
     server.stop()?;
     Ok(Figures {
         load_s: driven.elapsed.as_secs_f64(),
         drain_s,
         requests_ms: driven.latencies_ms,
         decided,
+        lifecycle,
         rss_peak_bytes,
         rss_restarted_bytes,
         window_records,
@@ -132,24 +162,49 @@ fn started(data: &Path, proofs: Proofs) -> anyhow::Result<Process> {
     Process::start(data, proofs)
 }
 
-fn activate(settings: &Settings, target: Target<'_>) -> anyhow::Result<()> {
-    let mut files = match &settings.policy {
-        Some(folder) => {
-            bundle_folder::read(folder)?.files().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect()
-        }
-        None => vec![("policy.toml".to_owned(), DOCUMENT.to_vec()), ("models/fraud.onnx".to_owned(), MODEL.to_vec())],
-    };
-    if settings.decline_percent > 0
-        && let Some((_, document)) = files.first_mut()
-    {
-        document.extend_from_slice(DECLINE.as_bytes());
+/// Applies the verbs of [`Step::ALL`] to all payments.
+fn follow(settings: &Settings, town: &Town, target: Target<'_>, load: Load) -> anyhow::Result<Lifecycle> {
+    let since = Stopwatch::start();
+    let (mut verbs, mut requests_ms) = (0, Vec::new());
+    for step in Step::ALL {
+        let driven =
+            drive::drive(load, target.address, |_| Verbs { town, settings, key: target.key, step, changed: 0 })?;
+        verbs += driven.traffic.iter().map(|client| client.changed).sum::<u64>();
+        requests_ms.extend(driven.latencies_ms);
     }
+    load::drain_proofs(settings.proofs, target)?;
+    load::drain(target)?;
+    if verbs == 0 {
+        bail!("no payment could be captured: the policy must capture payments later, and approve some");
+    }
+    requests_ms.sort_by(f64::total_cmp);
+    Ok(Lifecycle { verbs, seconds: since.elapsed().as_secs_f64(), requests_ms })
+}
+
+/// The policy to activate.
+fn bundle(settings: &Settings) -> anyhow::Result<Bundle> {
+    if let Some(folder) = &settings.policy {
+        return bundle_folder::read(folder);
+    }
+    let mut document = String::from_utf8(DOCUMENT.to_vec()).context("the built-in policy is text")?;
+    if settings.lifecycle {
+        document = document.replacen("[payments.card]\n", MANUAL, 1);
+    }
+    if settings.decline_percent > 0 {
+        document += DECLINE;
+    }
+    let files =
+        [(policy::DOCUMENT.to_owned(), document.into_bytes()), ("models/fraud.onnx".to_owned(), MODEL.to_vec())];
+    Ok(Bundle::new(files)?)
+}
+
+fn activate(policy: &Bundle, target: Target<'_>) -> anyhow::Result<()> {
     let mut archive = tar::Builder::new(Vec::new());
-    for (name, bytes) in &files {
+    for (name, bytes) in policy.files() {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        archive.append_data(&mut header, name, bytes.as_slice())?;
+        archive.append_data(&mut header, name, bytes)?;
     }
     let archive = archive.into_inner()?;
     let mut request = Request::post("/v1/policies", target.key, "application/x-tar");

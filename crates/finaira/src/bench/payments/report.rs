@@ -18,6 +18,8 @@ pub(super) struct Figures {
     /// The latency of every request, sorted.
     pub(super) requests_ms: Vec<f64>,
     pub(super) decided: Decided,
+    /// Measured with `--lifecycle`.
+    pub(super) lifecycle: Option<Lifecycle>,
     pub(super) rss_peak_bytes: u64,
     pub(super) rss_restarted_bytes: u64,
     pub(super) window_records: u64,
@@ -29,6 +31,24 @@ pub(super) struct Figures {
     pub(super) transfers_per_second: Option<f64>,
 }
 
+/// The verbs that followed the decisions.
+#[derive(Debug)]
+pub(super) struct Lifecycle {
+    /// How many took effect.
+    pub(super) verbs: u64,
+    /// Until the proofs covered them and the background work was done.
+    pub(super) seconds: f64,
+    /// The latency of every request, sorted.
+    pub(super) requests_ms: Vec<f64>,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the values are shown to people and far below 2^53")]
+impl Lifecycle {
+    fn per_second(&self) -> f64 {
+        self.verbs as f64 / self.seconds
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "the values are shown to people and far below 2^53")]
 impl Figures {
     fn seconds(&self) -> f64 {
@@ -36,11 +56,11 @@ impl Figures {
     }
 
     fn per_second(&self, settings: &Settings) -> f64 {
-        settings.count as f64 / self.seconds()
+        settings.count() as f64 / self.seconds()
     }
 
     fn per_payment(bytes: u64, settings: &Settings) -> f64 {
-        bytes as f64 / settings.count as f64
+        bytes as f64 / settings.count() as f64
     }
 
     fn window_bytes(&self) -> f64 {
@@ -60,6 +80,10 @@ impl Figures {
             "request_ms_p50": at(50),
             "request_ms_p99": at(99),
             "request_ms_max": at(100),
+            "verbs_per_second": self.lifecycle.as_ref().map(|lifecycle| lifecycle.per_second().round()),
+            "verbs": self.lifecycle.as_ref().map(|lifecycle| lifecycle.verbs),
+            "verb_request_ms_p50": self.lifecycle.as_ref().and_then(|it| percentile(&it.requests_ms, 50)).map(rounded),
+            "verb_request_ms_p99": self.lifecycle.as_ref().and_then(|it| percentile(&it.requests_ms, 99)).map(rounded),
             "approved": approved,
             "in_review": in_review,
             "declined": declined,
@@ -72,7 +96,9 @@ impl Figures {
             "proof_bytes_per_payment": rounded(Self::per_payment(self.proof_bytes, settings)),
             "restart_seconds": rounded(self.restart_s),
             "settings": {
-                "count": settings.count,
+                "count": settings.count(),
+                "lifecycle": settings.lifecycle,
+                "input": settings.input,
                 "batch": settings.batch,
                 "clients": settings.clients,
                 "customers": settings.customers,
@@ -97,6 +123,12 @@ impl Figures {
         line("request, p50 / p99 / max", format!("{} ms", percentiles(&self.requests_ms, &[50, 99, 100])));
         let Decided { approved, in_review, declined } = self.decided;
         line("decisions", format!("{approved} approved, {in_review} in review, {declined} declined"));
+        if let Some(lifecycle) = &self.lifecycle {
+            let (verbs, seconds) = (lifecycle.verbs, lifecycle.seconds);
+            let ms = percentiles(&lifecycle.requests_ms, &[50, 99, 100]);
+            line("verbs per second", format!("{:.0}: {verbs} in {seconds:.2} s", lifecycle.per_second()));
+            line("request of verbs, p50 / p99 / max", format!("{ms} ms"));
+        }
         let windows = self.window_bytes() / f64::from(1 << 20);
         line(
             "server's peak memory",

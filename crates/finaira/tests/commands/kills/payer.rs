@@ -1,5 +1,5 @@
 //! A caller whose payments a policy decides: transfers between two of its own customers, and card payments that are
-//! held and then captured or voided, at once or in parts.
+//! held, sometimes raised, and then captured or voided, at once or in parts.
 
 use serde_json::{Value, json};
 use sim::Rng;
@@ -7,6 +7,8 @@ use sim::Rng;
 use super::Caller;
 use crate::harness::{Client, Reply, payment};
 
+/// A card payment below this has no fee.
+const FEE_FROM: u128 = 100;
 const FUNDS: u64 = 1_000_000_000;
 /// How many of the payments acknowledged long ago are looked up after each kill.
 const OLD_LOOKED_UP: usize = 20;
@@ -31,6 +33,8 @@ enum Ask {
 struct Held {
     id: u128,
     payer: usize,
+    /// What was authorised.
+    amount: u128,
     left: u128,
     captured: u128,
 }
@@ -74,9 +78,15 @@ impl Payer {
 
     fn ask(&mut self) -> Ask {
         if !self.held.is_empty() && self.rng.percent(50) {
-            let verb = *self.rng.pick(&["capture", "void"]);
+            let verb = *self.rng.pick(&["capture", "void", "increment"]);
             let place = self.rng.place(self.held.len());
-            let Held { id, left, .. } = self.held[place];
+            let Held { id, left, amount, .. } = self.held[place];
+            if verb == "increment" && amount < FEE_FROM - 1 {
+                let room = u64::try_from(FEE_FROM - 1 - amount).expect("small amounts");
+                let part = Some(1 + u128::from(self.rng.below(room)));
+                return Ask::Verb { id, verb, part, key: format!("{verb}-{}", self.requests) };
+            }
+            let verb = if verb == "increment" { "capture" } else { verb };
             let is_part = self.rng.percent(70);
             let below = u64::try_from(left).expect("small amounts");
             let part = is_part.then(|| 1 + u128::from(self.rng.below(below)));
@@ -84,7 +94,6 @@ impl Payer {
         }
         self.next_id += 1;
         let payer = self.rng.place(2);
-        // A card payment below 100 has no fee.
         let amount = 1 + self.rng.below(90);
         let (id, [from, to]) = (self.next_id, [&self.customers[payer], &self.customers[1 - payer]]);
         let body = if self.rng.percent(70) {
@@ -121,7 +130,7 @@ impl Payer {
                     }
                     (Some("card"), "held") => {
                         self.wallets[payer].1 += amount;
-                        self.held.push(Held { id: *id, payer, left: amount, captured: 0 });
+                        self.held.push(Held { id: *id, payer, amount, left: amount, captured: 0 });
                     }
                     // More than five card payments in an hour.
                     (Some("card"), "declined") => {}
@@ -131,11 +140,17 @@ impl Payer {
             }
             Ask::Verb { id, verb, part, .. } => {
                 let place = self.held.iter().position(|held| held.id == *id);
-                let place = place.expect("only held payments are captured or voided");
+                let place = place.expect("only held payments are captured, voided or raised");
                 let held = &mut self.held[place];
                 let amount = part.unwrap_or(held.left);
-                held.left -= amount;
-                self.wallets[held.payer].1 -= amount;
+                if *verb == "increment" {
+                    (held.amount, held.left) = (held.amount + amount, held.left + amount);
+                    self.wallets[held.payer].1 += amount;
+                } else {
+                    held.left -= amount;
+                    self.wallets[held.payer].1 -= amount;
+                }
+                assert_eq!(reply.text("amount"), held.amount.to_string(), "{reply:?}");
                 if *verb == "capture" {
                     held.captured += amount;
                     self.wallets[held.payer].0 -= amount;

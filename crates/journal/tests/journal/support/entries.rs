@@ -234,13 +234,42 @@ fn decided(header: Header) -> impl Strategy<Value = PaymentDecided> {
     })
 }
 
+fn incremented(
+    payment: u128,
+    decided: PaymentDecided,
+    legs: Option<Vec<([u128; 4], [u16; 2])>>,
+) -> Arc<engine::Incremented> {
+    let leg = |([debit, credit, amount, moved], [number, code]): ([u128; 4], [u16; 2])| engine::Leg {
+        transfer: TransferKey::Leg { payment: PaymentId::new(payment), number },
+        debit: AccountId::new(debit),
+        credit: AccountId::new(credit),
+        amount: Amount::new(amount),
+        moved: Amount::new(moved),
+        code: Code::new(code),
+    };
+    Arc::new(engine::Incremented {
+        policy: decided.policy,
+        verdict: decided.verdict,
+        score: decided.score,
+        reasons: decided.reasons,
+        tags: decided.tags,
+        features: decided.features,
+        models: decided.models,
+        refusal: decided.refusal,
+        legs: legs.map(|legs| legs.into_iter().map(leg).collect()),
+        accepted_updates: decided.accepted_updates,
+    })
+}
+
 fn changed(header: Header) -> impl Strategy<Value = PaymentChanged> {
     let cause = prop_oneof![Just(Cause::Deadline), select(Verb::ALL.to_vec()).prop_map(Cause::Verb)];
     let status = select(PaymentStatus::ALL.to_vec());
     // Only changes with sums can be of a part.
     let amounts = option::of(any::<([u128; 4], u8)>());
-    (any::<u128>(), cause, status, amounts, option::of(deadline(header)), ledger_facts(header), updates(header))
-        .prop_map(|(payment, cause, status, amounts, deadline, ledger_facts, updates)| PaymentChanged {
+    let moved = (option::of(deadline(header)), ledger_facts(header), updates(header));
+    let increment = option::of((decided(header), option::of(vec(any::<([u128; 4], [u16; 2])>(), 0..3))));
+    (any::<u128>(), cause, status, amounts, moved, increment).prop_map(
+        |(payment, cause, status, amounts, (deadline, ledger_facts, updates), increment)| PaymentChanged {
             payment: PaymentId::new(payment),
             cause,
             portion: match amounts.map(|([amount, ..], kind)| (Amount::new(amount), kind % 3)) {
@@ -257,7 +286,12 @@ fn changed(header: Header) -> impl Strategy<Value = PaymentChanged> {
             deadline,
             ledger_facts,
             updates,
-        })
+            // An increment has sums.
+            increment: increment
+                .filter(|_| amounts.is_some())
+                .map(|(decided, legs)| incremented(payment, decided, legs)),
+        },
+    )
 }
 
 fn ledger_facts(header: Header) -> impl Strategy<Value = Vec<ledger::Fact>> {

@@ -5,7 +5,7 @@ use engine::{
     PaymentStatus, Portion, Reply, Verb,
 };
 use ledger::Fact as Moved;
-use policy::FeatureValue;
+use policy::{FeatureValue, Reason, Verdict};
 use types::{Digest, LedgerId, Name, PaymentId, RequestId};
 
 use super::{Candidate, Expected, Next};
@@ -69,7 +69,7 @@ impl Turn<'_, '_> {
             occurred_at = if late { at } else { declared };
         }
         let (customer, merchant) = policies::entities(payment_type, &new.attributes);
-        let candidate = Candidate { new, payment_type, customer, merchant, at, occurred_at, late };
+        let candidate = Candidate { new, payment_type, customer, merchant, at, occurred_at, late, again: false };
         Ok(payments.expected(active, &self.model.books, &candidate))
     }
 
@@ -105,7 +105,7 @@ impl Turn<'_, '_> {
         Ok(())
     }
 
-    fn features(&self) -> Vec<Name> {
+    pub(super) fn features(&self) -> Vec<Name> {
         self.model.payments.active.as_ref().map(|active| active.features.clone()).unwrap_or_default()
     }
 
@@ -125,11 +125,15 @@ impl Turn<'_, '_> {
     }
 
     /// The expected outcome of a verb on a payment as one word, its next status and sums, and the transfers it causes.
-    pub(in crate::model) fn judge_verb(&self, change: &ChangePayment) -> (&'static str, Option<(Next, Vec<Moved>)>) {
+    pub(in crate::model) fn judge_verb(
+        &self,
+        request: RequestId,
+        change: &ChangePayment,
+    ) -> (&'static str, Option<(Next, Vec<Moved>)>) {
         let ChangePayment { payment: id, verb, portion } = *change;
         let payments = &self.model.payments;
         let Some(paid) = payments.all.get(&id) else { return ("payment_not_found", None) };
-        match payments.verbs.get(&(id, self.request().id)) {
+        match payments.verbs.get(&(id, request)) {
             Some(done) if *done == (verb, portion) => return ("before", None),
             Some(_) => return ("request_id_reused", None),
             None => {}
@@ -148,12 +152,34 @@ impl Turn<'_, '_> {
         }
     }
 
-    pub(in crate::model) fn change_payment(&mut self, change: &ChangePayment, answer: &Answer) -> Result<(), String> {
-        let (word, expected) = self.judge_verb(change);
+    pub(in crate::model) fn change_payment(
+        &mut self,
+        request: RequestId,
+        change: &ChangePayment,
+        answer: &Answer,
+    ) -> Result<(), String> {
+        let (word, expected) = self.judge_verb(request, change);
         says(answer, word)?;
         let Some((next, facts)) = expected else { return Ok(()) };
         let cause = (Cause::Verb(change.verb), change.portion);
-        self.expect_change(self.request().id, change.payment, (cause, next, facts))
+        self.expect_change(request, change.payment, (cause, next, facts))
+    }
+
+    /// Checks the answer to a batch of verbs: each takes effect as if it had been sent alone.
+    pub(in crate::model) fn change_payments(
+        &mut self,
+        batch: &[(RequestId, ChangePayment)],
+        answer: &Answer,
+    ) -> Result<(), String> {
+        let Ok(Reply::PaymentsMade(answers)) = answer else {
+            return Err(format!("SIM-3: the answer to a batch of verbs is {answer:?}"));
+        };
+        ensure(answers.len() == batch.len(), "SIM-3", || "there is not an answer for each verb".to_owned())?;
+        for ((request, change), answer) in batch.iter().zip(answers) {
+            self.change_payment(*request, change, &answer.clone().map(Reply::PaymentMade))?;
+            self.housekeeping()?;
+        }
+        Ok(())
     }
 
     fn expect_change(
@@ -229,32 +255,31 @@ impl Turn<'_, '_> {
 impl Expected {
     /// Checks SIM-7: the decision equals the one that the model computes, features included.
     fn check(&self, decided: &PaymentDecided, names: &[Name]) -> Result<(), String> {
+        let judgement = (decided.verdict, decided.score, &*decided.reasons, &*decided.features);
+        self.check_judgement(judgement, names)?;
+        let refusal = decided.refusal.map(|refusal| (refusal.leg, refusal.status.name()));
+        let said = (decided.status, decided.deadline, &decided.ledger_facts, refusal, decided.late);
+        let expected = (self.status, self.deadline, &self.facts, self.refusal, self.late);
+        ensure(said == expected, "SIM-3", || format!("the payment is {said:?}\n  and should be {expected:?}"))
+    }
+
+    /// Checks SIM-7 for what the policy says: the verdict, the score, the reasons and the features.
+    pub(super) fn check_judgement(
+        &self,
+        (verdict, score, reasons, features): (Verdict, u16, &[Reason], &[(u16, FeatureValue)]),
+        names: &[Name],
+    ) -> Result<(), String> {
         let named = |(number, value): &(u16, FeatureValue)| {
             (names.get(usize::from(*number)).map_or("?", Name::as_str).to_owned(), value.clone())
         };
-        let mut told: Vec<(String, FeatureValue)> = decided.features.iter().map(named).collect();
+        let mut told: Vec<(String, FeatureValue)> = features.iter().map(named).collect();
         let mut own: Vec<(String, FeatureValue)> =
             self.features.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         told.sort_by(|a, b| a.0.cmp(&b.0));
         own.sort_by(|a, b| a.0.cmp(&b.0));
         ensure(told == own, "SIM-7", || format!("the features are {told:?}\n  and should be {own:?}"))?;
-        let reasons: Vec<&str> = decided.reasons.iter().map(|reason| reason.code.as_str()).collect();
-        let said = (decided.verdict, decided.score, &reasons, decided.late);
-        let right = said == (self.verdict, self.score, &self.reasons, self.late);
-        ensure(right, "SIM-7", || {
-            format!(
-                "the verdict is {said:?}\n  and should be {:?}",
-                (self.verdict, self.score, &self.reasons, self.late)
-            )
-        })?;
-        let refusal = decided.refusal.map(|refusal| (refusal.leg, refusal.status.name()));
-        let said = (decided.status, decided.deadline, &decided.ledger_facts, refusal);
-        let right = said == (self.status, self.deadline, &self.facts, self.refusal);
-        ensure(right, "SIM-3", || {
-            format!(
-                "the payment is {said:?}\n  and should be {:?}",
-                (self.status, self.deadline, &self.facts, self.refusal)
-            )
-        })
+        let reasons: Vec<&str> = reasons.iter().map(|reason| reason.code.as_str()).collect();
+        let (said, expected) = ((verdict, score, &reasons), (self.verdict, self.score, &self.reasons));
+        ensure(said == expected, "SIM-7", || format!("the verdict is {said:?}\n  and should be {expected:?}"))
     }
 }
