@@ -393,9 +393,10 @@ class Plain(Bytes):
     def principal(self):
         return {"principal": self.varint(), "kind": self.choice(("system", "service", "person")), "name": self.text()}
 
-    def credential(self):
+    def credential(self, version):
         fields = {"credential": self.varint(), "principal": self.varint(), "kind": self.choice(("api_key",))}
-        return {**fields, "hash": self.hash(), "scopes": self.varint(), "name": self.text()}
+        fields = {**fields, "hash": self.hash(), "scopes": self.varint(), "name": self.text()}
+        return {**fields, "expires_at": self.varint()} if version >= 2 else fields
 
     def continued(self):
         fields = {"origin": self.uuid(), "departed_origin": self.uuid(), "size": self.varint()}
@@ -424,14 +425,15 @@ KINDS = {
     19: ("indexes_chosen", lambda plain, _: {"ledger": plain.varint(), "fields": plain.varint()}),
     20: ("journal_continued", lambda plain, _: plain.continued()),
     21: ("principal_added", lambda plain, _: plain.principal()),
-    22: ("credential_added", lambda plain, _: plain.credential()),
+    22: ("credential_added", Plain.credential),
     23: ("key_used", lambda plain, _: {"items": plain.varint(), "parts": plain.many(lambda: plain.uint(8))}),
+    24: ("credential_revoked", lambda plain, _: {"credential": plain.varint()}),
     30: ("import_started", lambda plain, _: plain.import_started()),
     31: ("account_staged", lambda plain, _: {"import": plain.varint(), **plain.account(version=2)}),
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),
     33: ("import_noted", lambda plain, _: plain.import_noted()),
 }
-LAST_VERSION = {3: 2, 4: 2, 7: 3, 8: 3}  # 1 for all other kinds
+LAST_VERSION = {3: 2, 4: 2, 7: 3, 8: 3, 22: 2}  # 1 for all other kinds
 TRANSFER_CREATED, TRANSFER_STAGED, JOURNAL_CONTINUED = 4, 32, 20
 
 

@@ -1,11 +1,12 @@
 //! The table of every error that a client can get, with its HTTP status, name and title, and the mapping from refusals
 //! of the engine to errors.
 
-use engine::{IdentityRefusal, NotIncrementable, Refusal, Verb, WritesClosed};
+use engine::{CredentialStatus, IdentityRefusal, NotIncrementable, Refusal, Verb, WritesClosed};
 use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, Setting, TransferStatus};
 
 use crate::identity::IF_MATCH;
 use crate::problem::Problem;
+use crate::scope::Scope;
 
 /// Declares the table: variant = HTTP status, stable name, title.
 macro_rules! errors {
@@ -73,7 +74,10 @@ errors! {
     IndexIncomplete = 503 "index_incomplete" "the index is still being built",
     MissingApiKey = 401 "missing_api_key" "the request has no API key",
     InvalidApiKey = 401 "invalid_api_key" "the API key is not valid",
+    ApiKeyExpired = 401 "api_key_expired" "the API key has expired",
+    ApiKeyRevoked = 401 "api_key_revoked" "the API key was revoked",
     InsufficientScope = 403 "insufficient_scope" "the API key lacks the scope that this route needs",
+    ScopesNotHeld = 403 "scopes_not_held" "the new API key would have scopes that the API key of the request lacks",
     NotFound = 404 "not_found" "no route has this path",
     LedgerNotFound = 404 "ledger_not_found" "the ledger does not exist",
     AccountNotFound = 404 "account_not_found" "the account does not exist",
@@ -83,6 +87,7 @@ errors! {
     EntityNotFound = 404 "entity_not_found" "there is no such entity",
     ImportNotFound = 404 "import_not_found" "the import does not exist",
     PrincipalNotFound = 404 "principal_not_found" "the principal does not exist",
+    ApiKeyNotFound = 404 "api_key_not_found" "the API key does not exist",
     EntryNotFound = 404 "entry_not_found" "the entry does not exist",
     TileNotFound = 404 "tile_not_found" "the tree has no such tile",
     ProofsOff = 404 "proofs_off" "the server was started without proofs",
@@ -106,6 +111,8 @@ errors! {
     ImportRowsMissing = 409 "import_rows_missing" "rows are missing between the staged rows and these",
     PrincipalExistsWithDifferentContent = 409 "principal_exists_with_different_content" "the principal exists with different content",
     CredentialExistsWithDifferentContent = 409 "credential_exists_with_different_content" "the credential exists with different content",
+    LastKeyManager = 409 "last_key_manager" "no other API key could manage API keys",
+    TooManyApiKeys = 409 "too_many_api_keys" "there are too many API keys",
     NoActivePolicy = 409 "no_active_policy" "no policy is active",
     PolicyLedgerConflict = 409 "policy_ledger_conflict" "the policy declares a ledger that exists with another asset",
     PreconditionFailed = 412 "precondition_failed" "what the request changes is not the version that If-Match names",
@@ -124,6 +131,7 @@ errors! {
     OccurredTooFarAhead = 422 "occurred_too_far_ahead" "occurred_at is too far in the future",
     ImportRowRefused = 422 "import_row_refused" "a row of the import is refused",
     PrincipalIsSystem = 422 "principal_is_system" "a principal of the kind system has no credentials",
+    ExpiryNotLater = 422 "expiry_not_later" "the expiry of the API key is not in the future",
     HeadTooLarge = 431 "head_too_large" "the head of the request is too large",
     Internal = 500 "internal" "internal error; see the server log",
     UnsupportedTransferCoding = 501 "unsupported_transfer_coding" "the server does not support this transfer coding",
@@ -268,6 +276,20 @@ impl From<&Refusal> for Problem {
                 IdentityRefusal::CredentialExistsWithDifferentContent(_) => {
                     ErrorCode::CredentialExistsWithDifferentContent.into()
                 }
+                IdentityRefusal::CredentialNotFound(_) => ErrorCode::ApiKeyNotFound.into(),
+                IdentityRefusal::SenderEnded { status: CredentialStatus::Expired, .. } => {
+                    ErrorCode::ApiKeyExpired.into()
+                }
+                IdentityRefusal::SenderEnded {
+                    status: CredentialStatus::Active | CredentialStatus::Revoked, ..
+                } => ErrorCode::ApiKeyRevoked.into(),
+                IdentityRefusal::SenderMayNotManage(_) => ErrorCode::InsufficientScope.into(),
+                IdentityRefusal::ScopesNotHeld { missing } => return scopes_not_held(*missing),
+                IdentityRefusal::ExpiryNotLater { .. } => {
+                    return Self::new(ErrorCode::ExpiryNotLater, refusal.to_string()).at("/expires_at");
+                }
+                IdentityRefusal::LastManager(_) => ErrorCode::LastKeyManager.into(),
+                IdentityRefusal::TooManyCredentials(_) => ErrorCode::TooManyApiKeys.into(),
             },
             Refusal::NoActivePolicy => ErrorCode::NoActivePolicy.into(),
             Refusal::PolicyChanged => ErrorCode::PolicyChanged.into(),
@@ -299,4 +321,10 @@ impl From<&Refusal> for Problem {
             problem
         }
     }
+}
+
+fn scopes_not_held(missing: u32) -> Problem {
+    let names: Vec<&str> = Scope::from_bits(missing).names().collect();
+    let detail = format!("the API key of the request lacks {}, so it cannot give it to another key", names.join(", "));
+    Problem::new(ErrorCode::ScopesNotHeld, detail).at("/scopes")
 }

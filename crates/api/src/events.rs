@@ -13,7 +13,7 @@ use crate::decisions::{Deadline, Decision, Reason, RefusedLeg, capture_name};
 use crate::parameters::CursorOrigin;
 use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
 
-use of_identity::{ApiKeyAdded, CredentialAdded, PrincipalAdded, identity_data};
+use of_identity::{ApiKeyAdded, CredentialAdded, CredentialRevoked, PrincipalAdded, identity_data};
 use of_import::{AccountStaged, ImportNoted, ImportStarted, TransferStaged};
 use of_ledger::{
     AddressSet, IndexesChosen, LimitsSet, MetadataSet, ScheduledCancelled, TransferExpired, TransferFailed,
@@ -161,6 +161,9 @@ enum EventData {
     /// `credential_added`
     #[schema(title = "credential_added")]
     CredentialAdded(CredentialAdded),
+    /// `credential_revoked`
+    #[schema(title = "credential_revoked")]
+    CredentialRevoked(CredentialRevoked),
     /// `api_key_added`
     #[schema(title = "api_key_added")]
     ApiKeyAdded(ApiKeyAdded),

@@ -73,6 +73,11 @@ impl IdSource<'_> {
         RequestId::new(self.derive("verb", &key.0))
     }
 
+    /// The id of a request on `route` that makes something new: derived from its key. Without a key, no retry is recognised.
+    pub fn request(&self, route: &'static str) -> RequestId {
+        self.key.map_or_else(RequestId::default, |key| RequestId::new(self.derive(route, &key.0)))
+    }
+
     /// The key of a request on `route`, and what the request asks for: the decoded id in its path, and its body. `None` if
     /// the request has no key.
     ///

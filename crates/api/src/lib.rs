@@ -5,6 +5,7 @@
 //! what was expected. Neither `Debug` forms nor errors contain personal data.
 #![deny(clippy::arithmetic_side_effects, clippy::integer_division, clippy::indexing_slicing)]
 
+pub mod api_keys;
 pub mod archive;
 pub mod changes;
 pub mod decisions;
@@ -41,7 +42,7 @@ pub use parameters::{CursorOrigin, List, PAGE_DEFAULT, PAGE_MAX, Parameters, pat
 pub use payment_filter::{EntityNamed, PaymentFilter};
 pub use problem::{Problem, ProblemBody};
 pub use routes::{METRICS_MEDIA_TYPES, Operation, ROUTES, Route};
-pub use scope::Scope;
+pub use scope::{Role, Scope};
 
 /// The response header that marks a repeated answer: the same request was answered before.
 pub const IDEMPOTENT_REPLAYED: &str = "Idempotent-Replayed";

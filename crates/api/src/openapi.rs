@@ -15,7 +15,7 @@ use utoipa::{PartialSchema as _, ToSchema as _};
 use crate::events::Event;
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::{Answer, Body, Key, Kind, Method, ROUTES, Route, Shape, Tag};
-use crate::scope::Scope;
+use crate::scope::{Role, Scope};
 use crate::{archive, packed};
 
 const API_KEY: &str = "api_key";
@@ -52,6 +52,12 @@ fn description() -> String {
             .to_owned();
     for (_, name, summary) in Scope::TABLE {
         text.push_str(&format!("\n- `{name}`: {summary}"));
+    }
+    text.push_str("\n\nRoles, which are sets of scopes:\n");
+    for Role { name, scopes, summary } in Role::TABLE {
+        let scopes =
+            if *scopes == Scope::ALL { "all scopes".to_owned() } else { scopes.names().collect::<Vec<_>>().join(", ") };
+        text.push_str(&format!("\n- `{name}`: {summary} It has {scopes}."));
     }
     text
 }

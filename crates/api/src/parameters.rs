@@ -198,6 +198,8 @@ pub enum List {
     Statement,
     /// Payments; the position is a sequence.
     Payments,
+    /// API keys; the position is the number of a key.
+    ApiKeys,
 }
 
 impl List {
@@ -213,6 +215,7 @@ impl List {
             Self::Pending => "h",
             Self::Statement => "l",
             Self::Payments => "p",
+            Self::ApiKeys => "k",
         }
     }
 }

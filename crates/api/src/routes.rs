@@ -127,6 +127,10 @@ pub enum Operation {
     RecordLabel,
     ActivatePolicy,
     GetActivePolicy,
+    CreateApiKey,
+    ListApiKeys,
+    GetApiKey,
+    RevokeApiKey,
     /// Entries of the journal, as a page or as a stream.
     ListEvents,
     /// Confirms that the machine's clock is right.
@@ -370,6 +374,10 @@ impl Operation {
             Self::RecordLabel => "recordLabel",
             Self::ActivatePolicy => "activatePolicy",
             Self::GetActivePolicy => "getActivePolicy",
+            Self::CreateApiKey => "createApiKey",
+            Self::ListApiKeys => "listApiKeys",
+            Self::GetApiKey => "getApiKey",
+            Self::RevokeApiKey => "revokeApiKey",
             Self::ListEvents => "listEvents",
             Self::ConfirmClock => "confirmClock",
             Self::ProveTransfer => "proveTransfer",

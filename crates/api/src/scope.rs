@@ -35,6 +35,90 @@ scopes! {
     PROOFS_READ = 12 "proofs:read" "Read checkpoints, their keys and the hashes of entries.",
     JOURNAL_READ = 13 "journal:read" "Copy the journal's files, in which personal data is encrypted.",
     SERVER_OPERATE = 14 "server:operate" "Operate the server, for example confirm its clock.",
+    KEYS_READ = 15 "keys:read" "List API keys, without their secrets.",
+    KEYS_MANAGE = 16 "keys:manage" "Create API keys with scopes that the own key has, and revoke any API key.",
+}
+
+// The engine refuses to revoke the last credential with this scope.
+const _: () = assert!(Scope::KEYS_MANAGE.bits() == engine::KEYS_MANAGE);
+
+/// A named set of scopes, for people who do a job. A key keeps the scopes that its role had when it was created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Role {
+    pub name: &'static str,
+    pub scopes: Scope,
+    /// What the role is for.
+    pub summary: &'static str,
+}
+
+impl Role {
+    /// Every role.
+    pub const TABLE: &'static [Self] = &[
+        Self { name: "administrator", scopes: Scope::ALL, summary: "Does everything, and manages API keys." },
+        Self {
+            name: "operator",
+            scopes: Scope::LEDGER_READ
+                .and(Scope::PAYMENTS_READ)
+                .and(Scope::POLICIES_READ)
+                .and(Scope::EVENTS_READ)
+                .and(Scope::PROOFS_READ)
+                .and(Scope::JOURNAL_READ)
+                .and(Scope::KEYS_READ)
+                .and(Scope::IMPORTS_WRITE)
+                .and(Scope::SERVER_OPERATE),
+            summary: "Operates the server, imports books and keeps copies of the journal.",
+        },
+        Self {
+            name: "developer",
+            scopes: Scope::LEDGER_READ
+                .and(Scope::LEDGER_WRITE)
+                .and(Scope::TRANSFERS_WRITE)
+                .and(Scope::PAYMENTS_READ)
+                .and(Scope::PAYMENTS_WRITE)
+                .and(Scope::LABELS_WRITE)
+                .and(Scope::POLICIES_READ)
+                .and(Scope::EVENTS_READ)
+                .and(Scope::PROOFS_READ),
+            summary: "Builds on the API: opens accounts, moves money and creates payments.",
+        },
+        Self {
+            name: "analyst",
+            scopes: Scope::LEDGER_READ
+                .and(Scope::PAYMENTS_READ)
+                .and(Scope::LABELS_WRITE)
+                .and(Scope::POLICIES_READ)
+                .and(Scope::POLICIES_WRITE)
+                .and(Scope::EVENTS_READ),
+            summary: "Examines decisions, records labels and activates policies.",
+        },
+        Self {
+            name: "reviewer",
+            scopes: Scope::LEDGER_READ
+                .and(Scope::PAYMENTS_READ)
+                .and(Scope::REVIEWS_WRITE)
+                .and(Scope::LABELS_WRITE)
+                .and(Scope::POLICIES_READ)
+                .and(Scope::PERSONAL_READ),
+            summary: "Approves and declines payments under review, and sees their personal data.",
+        },
+        Self {
+            name: "auditor",
+            scopes: Scope::LEDGER_READ
+                .and(Scope::PAYMENTS_READ)
+                .and(Scope::POLICIES_READ)
+                .and(Scope::EVENTS_READ)
+                .and(Scope::PERSONAL_READ)
+                .and(Scope::PROOFS_READ)
+                .and(Scope::JOURNAL_READ)
+                .and(Scope::KEYS_READ),
+            summary: "Reads everything, personal data included, and changes nothing.",
+        },
+    ];
+
+    /// The role with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::TABLE.iter().find(|role| role.name == name).copied()
+    }
 }
 
 impl Scope {
@@ -46,6 +130,12 @@ impl Scope {
     /// The bits, as the journal stores them.
     pub const fn bits(self) -> u32 {
         self.0
+    }
+
+    /// The scopes of both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// True if the set contains every scope of `other`.

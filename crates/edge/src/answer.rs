@@ -9,7 +9,7 @@ use ledger::Assets;
 use crate::call::{Call, Trial, unnamed};
 use crate::response::Response;
 use crate::sources::{Installation, Past, Sources};
-use crate::{changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal, policies};
+use crate::{api_keys, changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal, policies};
 
 /// The result of a handler.
 pub(crate) type Handled<F> = Result<Response, F>;
@@ -75,6 +75,10 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::RecordLabel => payments::record_label(self, call).await,
             Operation::ActivatePolicy => policies::activate(self, call).await,
             Operation::GetActivePolicy => policies::get_active(self, call).await,
+            Operation::CreateApiKey => api_keys::create(self, call).await,
+            Operation::ListApiKeys => api_keys::list(self, call).await,
+            Operation::GetApiKey => api_keys::get(self, call).await,
+            Operation::RevokeApiKey => api_keys::revoke(self, call).await,
             Operation::ListPayments
             | Operation::GetEntity
             | Operation::GetTrialBalance
@@ -169,6 +173,10 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy
+            | Operation::CreateApiKey
+            | Operation::ListApiKeys
+            | Operation::GetApiKey
+            | Operation::RevokeApiKey
             | Operation::ListEvents
             | Operation::ConfirmClock
             | Operation::ProveTransfer

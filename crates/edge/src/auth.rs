@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, ready};
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use api::{ErrorCode, Problem, Scope};
-use engine::{CredentialAdded, CredentialKind};
-use types::{ActorId, CredentialId, Digest};
+use engine::{Credential, CredentialKind, CredentialStatus, Engine};
+use types::{ActorId, CredentialId, Span, Timestamp};
 use vault::ApiKey;
 
 /// Who sent a request, and what it may do.
@@ -25,6 +26,8 @@ pub struct Caller {
 pub struct Presented<'a> {
     /// The value of the `Authorization` header.
     pub authorization: Option<&'a [u8]>,
+    /// When the request arrived, by the clock by which credentials expire.
+    pub at: Timestamp,
 }
 
 /// Why a request could not be authenticated.
@@ -39,6 +42,24 @@ pub enum AuthError {
     /// No such key.
     #[error("this server does not know this API key")]
     Unknown,
+    /// The key has expired.
+    #[error("API key {credential} expired at {at}")]
+    Expired { credential: CredentialId, at: Timestamp },
+    /// The key was revoked.
+    #[error("API key {credential} was revoked at {at}")]
+    Revoked { credential: CredentialId, at: Timestamp },
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let code = match error {
+            AuthError::Missing => ErrorCode::MissingApiKey,
+            AuthError::Malformed | AuthError::Unknown => ErrorCode::InvalidApiKey,
+            AuthError::Expired { .. } => ErrorCode::ApiKeyExpired,
+            AuthError::Revoked { .. } => ErrorCode::ApiKeyRevoked,
+        };
+        Self::new(code, error.to_string())
+    }
 }
 
 /// Authenticates requests.
@@ -56,17 +77,61 @@ pub trait Authenticator: Send + Sync {
 
 /// Authenticates API keys, without I/O.
 #[derive(Debug, Default)]
-pub struct ApiKeys(RwLock<BTreeMap<CredentialId, (Digest, Caller)>>);
+pub struct ApiKeys(RwLock<Keys>);
+
+#[derive(Debug, Default)]
+struct Keys {
+    known: BTreeMap<CredentialId, Known>,
+    /// How many of the engine's changes of credentials these keys contain.
+    changes: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    credential: Credential,
+    /// The minute of the last use in nanoseconds, or 0.
+    last_used_ns: AtomicU64,
+}
+
+/// The resolution of the time of the last use.
+const USED_EVERY: Span = Span::from_secs(60);
 
 impl ApiKeys {
-    /// Accepts the API keys among these credentials, and no others.
-    pub fn replace<'a>(&self, credentials: impl Iterator<Item = &'a CredentialAdded>) {
-        let keys = credentials.map(|added| {
-            let CredentialKind::ApiKey { hash } = added.kind;
-            let (credential, actor, scopes) = (added.credential, added.principal, added.scopes);
-            (credential, (hash, Caller { actor, credential, scopes }))
-        });
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys.collect();
+    /// Follows what the engine decided about credentials. If the server does this before it sends answers, a key is not
+    /// accepted any more once the answer says that it was revoked.
+    pub fn follow(&self, engine: &Engine) {
+        let known = self.read().changes;
+        if known < engine.credential_changes() {
+            self.note(engine.credentials_changed_since(known), engine.credential_changes());
+        }
+    }
+
+    fn note<'a>(&self, changed: impl Iterator<Item = &'a Credential>, changes: usize) {
+        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for credential in changed {
+            let last_used_ns = keys.known.remove(&credential.added.credential).map(|known| known.last_used_ns);
+            let known = Known { credential: credential.clone(), last_used_ns: last_used_ns.unwrap_or_default() };
+            keys.known.insert(credential.added.credential, known);
+        }
+        keys.changes = changes;
+    }
+
+    /// Checks that a credential that was accepted before is still valid at `at`. Streams and long requests ask again.
+    ///
+    /// # Errors
+    /// Fails if the credential ended or is not known.
+    pub fn check(&self, credential: CredentialId, at: Timestamp) -> Result<(), AuthError> {
+        self.read().known.get(&credential).ok_or(AuthError::Unknown)?.check(at)
+    }
+
+    /// The minute in which a key was last used since the start of the process.
+    pub fn last_used(&self, credential: CredentialId) -> Option<Timestamp> {
+        let used_ns = self.read().known.get(&credential)?.last_used_ns.load(Ordering::Relaxed);
+        (used_ns > 0).then_some(Timestamp::from_ns(used_ns))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Keys> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn identify(&self, presented: Presented<'_>) -> Result<Caller, AuthError> {
@@ -77,9 +142,41 @@ impl ApiKeys {
             return Err(AuthError::Malformed);
         }
         let key: ApiKey = text.trim().parse().map_err(|_unparsed| AuthError::Malformed)?;
-        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let known = keys.get(&key.credential()).filter(|(hash, _)| key.matches(hash));
-        known.map(|(_, caller)| *caller).ok_or(AuthError::Unknown)
+        let keys = self.read();
+        let known = keys.known.get(&key.credential()).ok_or(AuthError::Unknown)?;
+        let added = &known.credential.added;
+        let CredentialKind::ApiKey { hash } = &added.kind;
+        if !key.matches(hash) {
+            return Err(AuthError::Unknown);
+        }
+        // Only who has the secret learns why it is not valid any more.
+        known.check(presented.at)?;
+        known.use_at(presented.at);
+        Ok(Caller { actor: added.principal, credential: added.credential, scopes: added.scopes })
+    }
+}
+
+impl Known {
+    fn check(&self, at: Timestamp) -> Result<(), AuthError> {
+        let credential = self.credential.added.credential;
+        match (self.credential.status_at(at), self.credential.revoked_at, self.credential.added.expires_at) {
+            (CredentialStatus::Active, ..) => Ok(()),
+            (CredentialStatus::Revoked, revoked_at, _) => {
+                Err(AuthError::Revoked { credential, at: revoked_at.unwrap_or(at) })
+            }
+            (CredentialStatus::Expired, _, expires_at) => {
+                Err(AuthError::Expired { credential, at: expires_at.unwrap_or(at) })
+            }
+        }
+    }
+
+    /// Remembers the minute of a use. It writes at most once a minute, so that requests do not contend for the memory.
+    fn use_at(&self, at: Timestamp) {
+        let past_minute_ns = at.ns().checked_rem(USED_EVERY.ns()).unwrap_or_default();
+        let minute_ns = at.ns().saturating_sub(past_minute_ns);
+        if self.last_used_ns.load(Ordering::Relaxed) != minute_ns {
+            self.last_used_ns.store(minute_ns, Ordering::Relaxed);
+        }
     }
 }
 
@@ -98,13 +195,7 @@ pub async fn authorise(
     presented: Presented<'_>,
     scope: Scope,
 ) -> Result<Caller, Problem> {
-    let caller = authenticator.authenticate(presented).await.map_err(|error| {
-        let code = match error {
-            AuthError::Missing => ErrorCode::MissingApiKey,
-            AuthError::Malformed | AuthError::Unknown => ErrorCode::InvalidApiKey,
-        };
-        Problem::new(code, error.to_string())
-    })?;
+    let caller = authenticator.authenticate(presented).await?;
     permitted(Scope::from_bits(caller.scopes), scope, "this route")?;
     Ok(caller)
 }
@@ -123,31 +214,72 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
+    use engine::CredentialAdded;
+
     use super::*;
 
     fn key(number: u64, secret: u8) -> ApiKey {
         ApiKey::generate(CredentialId::new(number), &mut |bytes: &mut [u8]| bytes.fill(secret))
     }
 
-    fn added(key: &ApiKey, principal: u64, scopes: u32) -> CredentialAdded {
-        CredentialAdded {
+    const NOW: Timestamp = Timestamp::from_ns(1_795_000_030_000_000_000);
+
+    fn added(key: &ApiKey, principal: u64, scopes: u32) -> Credential {
+        let added = CredentialAdded {
             credential: key.credential(),
             principal: ActorId::new(principal),
             kind: CredentialKind::ApiKey { hash: key.hash() },
             scopes,
             name: "known".into(),
-        }
+            expires_at: None,
+        };
+        Credential { added, added_at: Timestamp::ZERO, revoked_at: None }
+    }
+
+    fn knowing(credentials: &[Credential]) -> ApiKeys {
+        let keys = ApiKeys::default();
+        keys.note(credentials.iter(), credentials.len());
+        keys
     }
 
     fn ask(keys: &ApiKeys, header: &str) -> Result<Caller, AuthError> {
-        at_last(keys.authenticate(Presented { authorization: Some(header.as_bytes()) }))
+        ask_at(keys, header, NOW)
+    }
+
+    fn ask_at(keys: &ApiKeys, header: &str, at: Timestamp) -> Result<Caller, AuthError> {
+        at_last(keys.authenticate(Presented { authorization: Some(header.as_bytes()), at }))
+    }
+
+    #[test]
+    fn a_key_is_refused_once_it_expires_or_is_revoked() {
+        let (key, other) = (key(7, 1), key(7, 2));
+        let (text, guessed) = (format!("Bearer {}", key.reveal()), format!("Bearer {}", other.reveal()));
+        let later = |ns| NOW.saturating_add(Span::from_ns(ns));
+        let mut known = added(&key, 3, 5);
+        known.added.expires_at = Some(later(2));
+        let keys = knowing(std::slice::from_ref(&known));
+        assert_eq!(keys.last_used(key.credential()), None);
+        assert!(ask_at(&keys, &text, later(1)).is_ok());
+        let minute = Timestamp::from_ns(1_795_000_020_000_000_000);
+        assert_eq!(minute.to_string(), "2026-11-18T11:07:00Z");
+        assert_eq!(keys.last_used(key.credential()), Some(minute));
+        let expired = AuthError::Expired { credential: key.credential(), at: later(2) };
+        assert_eq!(ask_at(&keys, &text, later(2)), Err(expired.clone()));
+        assert_eq!(keys.check(key.credential(), later(2)), Err(expired));
+        assert_eq!(ask_at(&keys, &guessed, later(2)), Err(AuthError::Unknown), "a guess learns nothing");
+
+        known.revoked_at = Some(later(1));
+        keys.note(std::iter::once(&known), 2);
+        let revoked = AuthError::Revoked { credential: key.credential(), at: later(1) };
+        assert_eq!(ask_at(&keys, &text, later(1)), Err(revoked.clone()));
+        assert_eq!(keys.check(key.credential(), NOW), Err(revoked));
+        assert_eq!(keys.last_used(key.credential()), Some(minute), "a change keeps the time of the last use");
     }
 
     #[test]
     fn every_key_of_a_principal_is_that_actor_with_the_scopes_of_the_key() {
         let (first, second, other) = (key(7, 1), key(8, 2), key(9, 3));
-        let keys = ApiKeys::default();
-        keys.replace([added(&first, 3, 5), added(&second, 3, 1), added(&other, 4, 5)].iter());
+        let keys = knowing(&[added(&first, 3, 5), added(&second, 3, 1), added(&other, 4, 5)]);
         for (key, actor, scopes) in [(&first, 3, 5), (&second, 3, 1), (&other, 4, 5)] {
             let caller = Caller { actor: ActorId::new(actor), credential: key.credential(), scopes };
             assert_eq!(ask(&keys, &format!("Bearer {}", key.reveal())), Ok(caller));
@@ -158,24 +290,23 @@ mod tests {
     #[test]
     fn what_is_no_known_key_is_nobody() {
         let (known, text) = (key(7, 1), key(7, 1).reveal());
-        let keys = ApiKeys::default();
-        keys.replace([added(&known, 3, 5)].iter());
+        let keys = knowing(&[added(&known, 3, 5)]);
         for unknown in [key(7, 2), key(8, 1)] {
             assert_eq!(ask(&keys, &format!("Bearer {}", unknown.reveal())), Err(AuthError::Unknown));
         }
         for malformed in ["Bearer", "Bearer ", &format!("Basic {text}"), &text, &format!("Bearer {text}x")] {
             assert_eq!(ask(&keys, malformed), Err(AuthError::Malformed), "{malformed}");
         }
-        let not_text = Presented { authorization: Some(b"Bearer \xff") };
+        let not_text = Presented { authorization: Some(b"Bearer \xff"), at: NOW };
         assert_eq!(at_last(keys.authenticate(not_text)), Err(AuthError::Malformed));
         assert_eq!(ask(&keys, ""), Err(AuthError::Missing));
-        assert_eq!(at_last(keys.authenticate(Presented { authorization: None })), Err(AuthError::Missing));
+        assert_eq!(at_last(keys.authenticate(Presented { authorization: None, at: NOW })), Err(AuthError::Missing));
     }
 
     #[test]
     fn an_api_key_is_checked_without_waiting() {
         let keys = ApiKeys::default();
-        let answer = keys.authenticate(Presented { authorization: Some(b"Bearer it") });
+        let answer = keys.authenticate(Presented { authorization: Some(b"Bearer it"), at: NOW });
         let polled = pin!(answer).poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_ready());
     }
@@ -205,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_request_waits_for_its_authenticator_and_needs_the_scope_of_its_route() {
-        let presented = Presented { authorization: Some(b"Bearer it") };
+        let presented = Presented { authorization: Some(b"Bearer it"), at: NOW };
         let reads =
             Caller { actor: ActorId::new(7), credential: CredentialId::new(8), scopes: Scope::LEDGER_READ.bits() };
         let status =

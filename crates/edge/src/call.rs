@@ -4,7 +4,7 @@ use api::requests::Parsed;
 use api::routes::{Key, Method, Tag};
 use api::{ErrorCode, IDEMPOTENCY_KEY, IF_MATCH, IdempotencyKey, Parameters, Problem, Route, Scope};
 use engine::IfMatch;
-use types::{ActorId, RequestId};
+use types::{ActorId, CredentialId, RequestId};
 
 /// The head of a request: path, query parameters, `Idempotency-Key` and `If-Match`. The route has all of its parameters.
 #[derive(Debug)]
@@ -97,6 +97,8 @@ fn refuse(name: &str, is_given: bool) -> Result<(), Problem> {
 pub struct Call<'r> {
     pub head: &'r Head,
     pub actor: ActorId,
+    /// The credential that the caller used.
+    pub credential: CredentialId,
     /// The scopes of the credential. A batch may contain items that need more than the route does.
     pub scopes: Scope,
     pub body: &'r [u8],

@@ -13,6 +13,7 @@
 pub mod auth;
 
 mod answer;
+mod api_keys;
 mod call;
 mod changes;
 mod imports;

@@ -9,7 +9,10 @@ use engine::{Answered, Entry, Operation, Page, Payment, PaymentReply};
 use journal::EntryInContext;
 use ledger::{Account, Assets, PendingState, Transfer};
 use policy::{Bundle, Policy};
-use types::{AccountId, ActorId, Digest, LedgerId, PaymentId, RequestId, Seq, TenantId, Timestamp, Token, TransferId};
+use types::{
+    AccountId, ActorId, CredentialId, Digest, LedgerId, PaymentId, RequestId, Seq, TenantId, Timestamp, Token,
+    TransferId,
+};
 use vault::Keys;
 
 use crate::past::{StatementPage, Wanted};
@@ -41,6 +44,12 @@ pub trait Sources {
     fn internal(&self, what: &'static str) -> Self::Failure;
 
     fn keys(&self) -> &Self::Keys;
+
+    /// Overwrites all of `bytes` with random bytes that nobody can predict.
+    fn fill_with_random(&self, bytes: &mut [u8]);
+
+    /// The minute in which a credential was last used, if that is known.
+    fn last_used(&self, credential: CredentialId) -> Option<Timestamp>;
 
     /// The active policy. The engine may activate a new one shortly before this returns it.
     fn policy(&self) -> Option<Arc<Policy>>;

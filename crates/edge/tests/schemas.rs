@@ -16,7 +16,7 @@ use journal::EntryInContext;
 use ledger::Assets;
 use policy::{Bundle, Policy};
 use serde_json::{Map, Value, json};
-use types::{ActorId, Digest, Origin, PaymentId, RequestId, Sealed, ShardId, TenantId, Token};
+use types::{ActorId, CredentialId, Digest, Origin, PaymentId, RequestId, Sealed, ShardId, TenantId, Timestamp, Token};
 
 const TENANT: TenantId = TenantId::new(1);
 
@@ -47,6 +47,14 @@ impl Sources for Nothing {
 
     fn keys(&self) -> &Self {
         self
+    }
+
+    fn fill_with_random(&self, _: &mut [u8]) {
+        panic!("nothing random is needed")
+    }
+
+    fn last_used(&self, _: CredentialId) -> Option<Timestamp> {
+        None
     }
 
     fn policy(&self) -> Option<Arc<Policy>> {
@@ -133,7 +141,7 @@ fn answer(route: &'static Route, body: &Value, scopes: Scope) -> Poll<Result<Opt
     let history = CursorOrigin { origin: Origin::new(1), shard: ShardId::new(0) };
     let edge = Edge { installation: Installation::new(TENANT, history, &Nothing), sources: Nothing };
     let body = serde_json::to_vec(body).unwrap();
-    let call = Call { head: &head, actor: ActorId::new(1), scopes, body: &body };
+    let call = Call { head: &head, actor: ActorId::new(1), credential: CredentialId::new(1), scopes, body: &body };
     let answering = pin!(edge.answer(&call));
     answering.poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -163,6 +171,15 @@ impl<'d> Object<'d> {
     fn examples(&self, document: &Value) -> Vec<Map<String, Value>> {
         let all: Map<String, Value> =
             self.properties().map(|(name, schema)| (name.clone(), example(document, schema))).collect();
+        if all.contains_key("new_principal") {
+            // One principal, and either scopes or a role.
+            let without = |names: [&str; 2]| {
+                let mut some = all.clone();
+                some.retain(|name, _| !names.contains(&name.as_str()));
+                some
+            };
+            return vec![without(["principal", "role"]), without(["new_principal", "scopes"])];
+        }
         let mut examples = vec![all.clone()];
         if all.contains_key("pending_id") {
             let mut void = all;

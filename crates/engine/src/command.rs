@@ -5,8 +5,9 @@ use ledger::{
     Account, AccountPlace, AccountStatus, Book, ImportStatus, PendingState, Scheduled, Transfer, TrialBalance,
 };
 use policy::FeatureValue;
-use types::{ActorId, Name, PaymentId, RequestId, TenantId, Timestamp, TransferId};
+use types::{ActorId, CredentialId, Name, PaymentId, RequestId, TenantId, Timestamp, TransferId};
 
+use crate::api_keys::{AddApiKey, CredentialReply, RevokeCredential};
 use crate::batch::{CreateAccounts, CreateTransfers};
 use crate::change::{
     CancelScheduled, ChooseIndexes, SetAccountMetadata, SetAddress, SetLimits, SetPaymentMetadata, SetTransferMetadata,
@@ -116,6 +117,9 @@ operations! {
         TrialBalance(query::TrialBalance) -> (Book, TrialBalance),
         AddressSums(query::AddressSums) -> (Book, TrialBalance),
         Scheduled(query::Scheduled) -> Page<Scheduled, (Timestamp, u64)>,
+        ApiKey(query::ApiKey) -> Box<CredentialReply>,
+        ApiKeys(query::ApiKeys) -> Page<CredentialReply, CredentialId>,
+        NextCredential(query::NextCredential) -> CredentialId,
     }
 }
 
@@ -200,6 +204,8 @@ operations! {
         ActivatePolicy(ActivatePolicy) -> (Made, ActivePolicy),
         AddPrincipal(PrincipalAdded) -> Made,
         AddCredential(CredentialAdded) -> Made,
+        AddApiKey(AddApiKey) -> (Made, Box<CredentialReply>),
+        RevokeCredential(RevokeCredential) -> (Made, Box<CredentialReply>),
         Import(ImportCommand) -> (Made, Box<ImportStatus>),
     }
 }

@@ -3,13 +3,19 @@
 //! The actor of an entry is a principal, whichever of its credentials the request used. If a credential is lost or
 //! replaced, the entries still name the same actor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use types::{ActorId, CredentialId, Digest, DigestBuilder, RequestId, Timestamp};
 
 use crate::decide::{Decide, Decided, Recording};
-use crate::entry::{Entry, Fact};
+use crate::entry::{Entry, Fact, Header};
 use crate::{Answered, Engine, Made, Refusal};
+
+/// The scope of a credential that may add and revoke credentials, as a bit. The crate `api` names it.
+pub const KEYS_MANAGE: u32 = 1 << 16;
+/// The most credentials that a journal can add through the API, those that were revoked or have expired included. The
+/// state keeps about 200 bytes of each.
+pub const CREDENTIALS_MAX: usize = 262_144;
 
 /// A fact about principals and credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +24,8 @@ pub enum IdentityFact {
     PrincipalAdded(PrincipalAdded),
     /// A credential was added to a principal.
     CredentialAdded(CredentialAdded),
+    /// A credential was revoked.
+    CredentialRevoked(CredentialRevoked),
     /// A principal and its API key were added together, both with the key's number. Releases before format version 4
     /// wrote this fact; this release only reads it.
     ApiKeyAdded(ApiKeyAdded),
@@ -68,6 +76,14 @@ pub struct CredentialAdded {
     pub scopes: u32,
     /// A name for people to read.
     pub name: Box<str>,
+    /// From when on it is not valid any more; `None` if it stays valid until it is revoked.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A credential that is not valid any more, from its entry on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CredentialRevoked {
+    pub credential: CredentialId,
 }
 
 /// How a principal authenticates.
@@ -110,6 +126,28 @@ pub enum IdentityRefusal {
     PrincipalIsSystem(ActorId),
     #[error("credential {0} exists with different content")]
     CredentialExistsWithDifferentContent(CredentialId),
+    #[error("API key {0} not found")]
+    CredentialNotFound(CredentialId),
+    /// The credential of the request ended after the request was authenticated.
+    #[error("API key {sender}, which sent this request, is {}", status.name())]
+    SenderEnded { sender: CredentialId, status: CredentialStatus },
+    /// The credential of the request cannot add or revoke credentials.
+    #[error("API key {0}, which sent this request, may not manage API keys")]
+    SenderMayNotManage(CredentialId),
+    /// A credential can only give scopes that it has.
+    #[error("an API key cannot give scopes that it does not have itself")]
+    ScopesNotHeld {
+        /// The scopes that the sender lacks, as bits.
+        missing: u32,
+    },
+    #[error("found the expiry {expires_at}, expected a time after {now}")]
+    ExpiryNotLater { expires_at: Timestamp, now: Timestamp },
+    #[error(
+        "API key {0} is the last one without an expiry that can manage API keys; first make another one, without an expiry"
+    )]
+    LastManager(CredentialId),
+    #[error("there are {0} API keys, which is the limit")]
+    TooManyCredentials(usize),
 }
 
 /// A principal as the state keeps it.
@@ -122,17 +160,71 @@ pub struct Principal {
     pub added_at: Timestamp,
 }
 
+/// A credential as the state keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    pub added: CredentialAdded,
+    pub added_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Whether a credential is valid at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialStatus {
+    Active,
+    Expired,
+    Revoked,
+}
+
+impl CredentialStatus {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl Credential {
+    /// Whether the credential is valid at `at`.
+    pub fn status_at(&self, at: Timestamp) -> CredentialStatus {
+        if self.revoked_at.is_some() {
+            return CredentialStatus::Revoked;
+        }
+        let has_expired = self.added.expires_at.is_some_and(|expiry| expiry <= at);
+        if has_expired { CredentialStatus::Expired } else { CredentialStatus::Active }
+    }
+
+    /// Whether it can manage credentials.
+    pub const fn manages(&self) -> bool {
+        self.added.scopes & KEYS_MANAGE != 0
+    }
+}
+
 /// All principals and credentials: the fold of the facts about them.
 #[derive(Debug)]
 pub(crate) struct Identities {
     pub(crate) principals: BTreeMap<ActorId, Principal>,
-    pub(crate) credentials: BTreeMap<CredentialId, CredentialAdded>,
+    pub(crate) credentials: BTreeMap<CredentialId, Credential>,
+    /// The credentials that requests with an id added, so that a retry is recognised.
+    requests: BTreeMap<RequestId, CredentialId>,
+    /// The credentials that manage others, never expire and are not revoked.
+    managers: BTreeSet<CredentialId>,
+    /// The credential of each fact about one, in order.
+    pub(crate) changed: Vec<CredentialId>,
 }
 
 impl Default for Identities {
     fn default() -> Self {
         let system = Principal { kind: PrincipalKind::System, name: "system".into(), added_at: Timestamp::ZERO };
-        Self { principals: BTreeMap::from([(ActorId::SYSTEM, system)]), credentials: BTreeMap::new() }
+        Self {
+            principals: BTreeMap::from([(ActorId::SYSTEM, system)]),
+            credentials: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            managers: BTreeSet::new(),
+            changed: Vec::new(),
+        }
     }
 }
 
@@ -154,15 +246,11 @@ impl Decide for PrincipalAdded {
 /// Adds a credential to a principal that exists. The caller chooses the number, so that it can retry.
 impl Decide for CredentialAdded {
     fn decide(&self, engine: &Engine, _: Timestamp, _: RequestId) -> Result<Decided<Made>, Refusal> {
-        let Identities { principals, credentials } = &engine.state.identities;
-        let principal = principals.get(&self.principal);
-        let principal = principal.ok_or(IdentityRefusal::PrincipalNotFound(self.principal))?;
-        if principal.kind == PrincipalKind::System {
-            return Err(IdentityRefusal::PrincipalIsSystem(self.principal).into());
-        }
-        match credentials.get(&self.credential) {
+        let identities = &engine.state.identities;
+        identities.owner(self.principal)?;
+        match identities.credentials.get(&self.credential) {
             None => Ok(Decided::Now(Recording::of(Fact::Identity(IdentityFact::CredentialAdded(self.clone()))))),
-            Some(known) if known == self => Ok(Decided::Before(Made::Before)),
+            Some(known) if known.added == *self => Ok(Decided::Before(Made::Before)),
             Some(_) => Err(IdentityRefusal::CredentialExistsWithDifferentContent(self.credential).into()),
         }
     }
@@ -173,22 +261,69 @@ impl Decide for CredentialAdded {
 }
 
 impl Identities {
-    pub(crate) fn apply(&mut self, at: Timestamp, fact: &IdentityFact) {
+    /// A principal that can have credentials.
+    pub(crate) fn owner(&self, actor: ActorId) -> Result<&Principal, IdentityRefusal> {
+        let principal = self.principals.get(&actor).ok_or(IdentityRefusal::PrincipalNotFound(actor))?;
+        if principal.kind == PrincipalKind::System {
+            return Err(IdentityRefusal::PrincipalIsSystem(actor));
+        }
+        Ok(principal)
+    }
+
+    /// The credential of a request that adds or revokes credentials at `at`. The transport checked it before; it may have
+    /// ended since.
+    pub(crate) fn manager(&self, sender: CredentialId, at: Timestamp) -> Result<&Credential, IdentityRefusal> {
+        let credential = self.credentials.get(&sender).ok_or(IdentityRefusal::CredentialNotFound(sender))?;
+        let status = credential.status_at(at);
+        if status != CredentialStatus::Active {
+            return Err(IdentityRefusal::SenderEnded { sender, status });
+        }
+        if !credential.manages() {
+            return Err(IdentityRefusal::SenderMayNotManage(sender));
+        }
+        Ok(credential)
+    }
+
+    /// The credential that an earlier request with this id added.
+    pub(crate) fn added_by(&self, request: RequestId) -> Option<&Credential> {
+        self.requests.get(&request).and_then(|credential| self.credentials.get(credential))
+    }
+
+    /// Whether a credential other than this one manages others and never expires.
+    pub(crate) fn has_other_manager(&self, than: CredentialId) -> bool {
+        self.managers.iter().take(2).any(|manager| *manager != than)
+    }
+
+    pub(crate) fn apply(&mut self, header: &Header, fact: &IdentityFact) {
         match fact {
-            IdentityFact::PrincipalAdded(added) => self.add_principal(at, added.clone()),
-            IdentityFact::CredentialAdded(added) => self.add_credential(added.clone()),
+            IdentityFact::PrincipalAdded(added) => self.add_principal(header.decided_at, added.clone()),
+            IdentityFact::CredentialAdded(added) => {
+                if header.request != RequestId::default() {
+                    self.requests.insert(header.request, added.credential);
+                }
+                self.add_credential(header.decided_at, added.clone());
+            }
+            IdentityFact::CredentialRevoked(CredentialRevoked { credential }) => {
+                let known = self.credentials.get_mut(credential);
+                let revoked = known.map(|known| known.revoked_at.replace(header.decided_at));
+                assert_eq!(revoked, Some(None), "ENG-30: a credential that was added is revoked at most once");
+                self.managers.remove(credential);
+                self.changed.push(*credential);
+            }
             IdentityFact::ApiKeyAdded(ApiKeyAdded { key, hash, scopes, name }) => {
                 self.add_principal(
-                    at,
+                    header.decided_at,
                     PrincipalAdded { actor: *key, kind: PrincipalKind::Service, name: name.clone() },
                 );
-                self.add_credential(CredentialAdded {
+                let added = CredentialAdded {
                     credential: CredentialId::new(key.get()),
                     principal: *key,
                     kind: CredentialKind::ApiKey { hash: *hash },
                     scopes: *scopes,
                     name: name.clone(),
-                });
+                    expires_at: None,
+                };
+                self.add_credential(header.decided_at, added);
             }
         }
     }
@@ -198,13 +333,18 @@ impl Identities {
         assert!(replaced.is_none(), "ENG-21: a principal is added once");
     }
 
-    fn add_credential(&mut self, added: CredentialAdded) {
-        let principal = self.principals.get(&added.principal);
+    fn add_credential(&mut self, added_at: Timestamp, added: CredentialAdded) {
         assert!(
-            principal.is_some_and(|principal| principal.kind != PrincipalKind::System),
+            self.owner(added.principal).is_ok(),
             "ENG-22: a credential belongs to a principal that can have credentials"
         );
-        let replaced = self.credentials.insert(added.credential, added);
+        let number = added.credential;
+        let credential = Credential { added, added_at, revoked_at: None };
+        if credential.manages() && credential.added.expires_at.is_none() {
+            self.managers.insert(number);
+        }
+        self.changed.push(number);
+        let replaced = self.credentials.insert(number, credential);
         assert!(replaced.is_none(), "ENG-23: a credential is added once");
     }
 }
@@ -212,17 +352,24 @@ impl Identities {
 impl IdentityFact {
     /// Adds the new state to a digest. For an API key of an earlier release it adds what that release added, so that the
     /// digests in its journal still match.
-    pub(crate) fn digest_into(&self, builder: &mut DigestBuilder) {
+    pub(crate) fn digest_into(&self, header: &Header, builder: &mut DigestBuilder) {
         match self {
             Self::PrincipalAdded(PrincipalAdded { actor, kind, name }) => {
                 builder.u64(actor.get()).bytes(kind.name().as_bytes()).bytes(name.as_bytes());
             }
-            Self::CredentialAdded(CredentialAdded { credential, principal, kind, scopes, name }) => {
+            Self::CredentialAdded(CredentialAdded { credential, principal, kind, scopes, name, expires_at }) => {
                 builder.u64(credential.get()).u64(principal.get()).bytes(kind.name().as_bytes());
                 match kind {
                     CredentialKind::ApiKey { hash } => builder.bytes(hash.as_bytes()),
                 };
                 builder.u64(u64::from(*scopes)).bytes(name.as_bytes());
+                // Earlier releases made neither.
+                if expires_at.is_some() || header.request != RequestId::default() {
+                    builder.u64(expires_at.map_or(0, Timestamp::ns)).u128(header.request.get());
+                }
+            }
+            Self::CredentialRevoked(CredentialRevoked { credential }) => {
+                builder.bytes(b"revoked").u64(credential.get());
             }
             Self::ApiKeyAdded(ApiKeyAdded { key, hash, scopes, .. }) => {
                 builder.u64(key.get()).bytes(hash.as_bytes()).u64(u64::from(*scopes));

@@ -9,6 +9,7 @@
 
 mod accounts_page;
 mod activate_policy;
+mod api_keys;
 mod batch;
 mod change;
 mod change_payment;
@@ -44,6 +45,7 @@ use types::{ActorId, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardI
 
 pub use accounts_page::{ACCOUNTS_EXAMINED_MAX, AccountFilter};
 pub use activate_policy::ActivatePolicy;
+pub use api_keys::{AddApiKey, CredentialReply, KeyOwner, RevokeCredential};
 pub use batch::{CreateAccounts, CreateTransfers};
 pub use change::{
     CancelScheduled, ChooseIndexes, SetAccountMetadata, SetAddress, SetLimits, SetPaymentMetadata, SetTransferMetadata,
@@ -63,8 +65,8 @@ pub use entry::{
 };
 pub use guard::{Guard, Guarded, IfMatch, KEY_PARTS_MAX, KEYS_MAX, Key, KeyUsed};
 pub use identity::{
-    ApiKeyAdded, CredentialAdded, CredentialKind, IdentityFact, IdentityRefusal, Principal, PrincipalAdded,
-    PrincipalKind,
+    ApiKeyAdded, CREDENTIALS_MAX, Credential, CredentialAdded, CredentialKind, CredentialRevoked, CredentialStatus,
+    IdentityFact, IdentityRefusal, KEYS_MANAGE, Principal, PrincipalAdded, PrincipalKind,
 };
 pub use import::ImportCommand;
 pub use increment_payment::IncrementPayment;
@@ -263,8 +265,20 @@ impl Engine {
     }
 
     /// All credentials, in order of number.
-    pub fn credentials(&self) -> impl Iterator<Item = &CredentialAdded> {
+    pub fn credentials(&self) -> impl Iterator<Item = &Credential> {
         self.state.identities.credentials.values()
+    }
+
+    /// How often a credential was added or revoked.
+    pub fn credential_changes(&self) -> usize {
+        self.state.identities.changed.len()
+    }
+
+    /// The credentials that were added or revoked after the first `known` changes, as they are now.
+    pub fn credentials_changed_since(&self, known: usize) -> impl Iterator<Item = &Credential> {
+        let identities = &self.state.identities;
+        let changed = identities.changed.get(known..).unwrap_or_default();
+        changed.iter().filter_map(|credential| identities.credentials.get(credential))
     }
 
     /// Applies an entry of the journal.

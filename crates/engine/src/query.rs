@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ledger::{AccountPlace, Book, MetadataOf, TransferKey};
-use types::{AccountId, ImportId, LedgerId, Name, PaymentId, Timestamp, Token, TransferId};
+use types::{AccountId, CredentialId, ImportId, LedgerId, Name, PaymentId, Timestamp, Token, TransferId};
 
 use crate::accounts_page::AccountFilter;
 use crate::command::{Look, PAGE_MAX};
@@ -240,6 +240,22 @@ impl Look for Scheduled {
         Ok(Page { items: found.into_iter().map(|(_, scheduled)| *scheduled).collect(), next })
     }
 }
+
+/// The API key with this number.
+#[derive(Debug, Clone)]
+pub struct ApiKey(pub CredentialId);
+
+/// API keys in order of number, also those that have ended.
+#[derive(Debug, Clone)]
+pub struct ApiKeys {
+    /// The number of the last key of the previous page, or 0.
+    pub after: u64,
+    pub limit: usize,
+}
+
+/// A number that no credential has yet. Another request may take it first.
+#[derive(Debug, Clone)]
+pub struct NextCredential;
 
 impl Engine {
     pub(crate) fn payment_metadata(&self, id: PaymentId) -> BTreeMap<String, String> {

@@ -8,8 +8,9 @@ use ledger::{
     Scheduled, Setting, Transfer, TransferStatus, TrialBalance,
 };
 use policy::FeatureValue;
-use types::{AccountId, Amount, Asset, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
+use types::{AccountId, Amount, Asset, CredentialId, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
+use crate::api_keys::CredentialReply;
 use crate::closed::WritesClosed;
 use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of};
 use crate::entry::{Incremented, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
@@ -83,6 +84,12 @@ replies! {
         /// Scheduled transfers, in order of their time. The place to continue from is a time, and a number in the order
         /// of scheduling.
         Scheduled(Page<Scheduled, (Timestamp, u64)>),
+        Credential(Box<CredentialReply>),
+        /// In order of number.
+        Credentials(Page<CredentialReply, CredentialId>),
+        /// A number that no credential has yet.
+        NextCredential(CredentialId),
+        CredentialMade((Made, Box<CredentialReply>)),
         /// Only whether this request made something.
         Made(Made),
         LedgerMade((Made, Book)),

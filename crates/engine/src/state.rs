@@ -246,8 +246,8 @@ impl State {
             }
             Fact::PolicyActivated(activated) => self.apply_policy(header, activated),
             Fact::Identity(fact) => {
-                fact.digest_into(&mut self.since_digest);
-                self.identities.apply(header.decided_at, fact);
+                fact.digest_into(header, &mut self.since_digest);
+                self.identities.apply(header, fact);
             }
             Fact::KeyUsed(used) => {
                 self.since_digest.u128(header.request.get()).u64(u64::from(used.items));

@@ -11,15 +11,15 @@ use edge::{
     Body, Call as Asked, Edge, Head, Installation, Installed, Installer, Sources, StatementPage, Wanted, WithState,
 };
 use engine::{
-    Answered, Applied, CreatePayment, Engine, Entry, Fact, NewPayment, Page, PastPayment, PaymentReply,
-    PolicyActivated, Request,
+    Answered, Applied, CreatePayment, CredentialAdded, CredentialKind, Engine, Entry, Fact, NewPayment, Page,
+    PastPayment, PaymentReply, PolicyActivated, PrincipalAdded, PrincipalKind, Request,
 };
 use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{
-    AccountId, ActorId, Digest, KeyId, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId, Span, TenantId,
-    Timestamp, Token, TransferId,
+    AccountId, ActorId, CredentialId, Digest, KeyId, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId,
+    Span, TenantId, Timestamp, Token, TransferId,
 };
 
 use crate::history;
@@ -33,6 +33,8 @@ pub(crate) const HISTORY: CursorOrigin = CursorOrigin { origin: Origin::new(0x12
 /// The time at which the engine's history begins.
 const START: Timestamp = Timestamp::from_ns(1_795_000_000_000_000_000);
 const ACTOR: ActorId = ActorId::new(1);
+/// The API key of every request.
+const CREDENTIAL: CredentialId = CredentialId::new(1);
 
 /// The state from which every run starts.
 #[derive(Debug)]
@@ -73,6 +75,7 @@ pub(crate) fn past() -> &'static Past {
         let policy = fixtures::compile(&bundle);
         let desk = Desk::empty(Some(Arc::clone(&policy)));
         desk.install(&bundle, &policy).expect("the policy is installed");
+        desk.add_the_key();
         let accounts = history::imported_accounts();
         for request in history::REQUESTS.iter().map(|request| request.as_bytes()).chain([accounts.as_slice()]) {
             let shown = String::from_utf8_lossy(request);
@@ -107,6 +110,22 @@ impl Desk {
         Self(Edge { installation: Installation::new(TENANT, HISTORY, &Plain), sources })
     }
 
+    /// Adds the API key that every request uses.
+    fn add_the_key(&self) {
+        let principal = PrincipalAdded { actor: ACTOR, kind: PrincipalKind::Service, name: "fuzz".into() };
+        let credential = CredentialAdded {
+            credential: CREDENTIAL,
+            principal: ACTOR,
+            kind: CredentialKind::ApiKey { hash: Digest::of(b"fuzz") },
+            scopes: api::Scope::ALL.bits(),
+            name: "fuzz".into(),
+            expires_at: None,
+        };
+        let sources = &self.0.sources;
+        sources.execute(ActorId::SYSTEM, RequestId::default(), principal).expect("the principal is added");
+        sources.execute(ActorId::SYSTEM, RequestId::default(), credential).expect("the key is added");
+    }
+
     fn install(&self, bundle: &Bundle, policy: &Arc<Policy>) -> Result<(), Problem> {
         let by = Installer { actor: ActorId::SYSTEM, request: RequestId::default(), key: None };
         at_once(edge::install(&self.0.sources, by, bundle, Arc::clone(policy))).map(drop)
@@ -118,7 +137,7 @@ impl Desk {
             // Another target covers policies.
             return None;
         }
-        let call = Asked { head, actor: ACTOR, scopes: Scope::ALL, body };
+        let call = Asked { head, actor: ACTOR, credential: CREDENTIAL, scopes: Scope::ALL, body };
         let answered = match at_once(self.0.answer(&call)) {
             Ok(None) => at_once(self.0.answer_from_the_past(&call)),
             answered => answered,
@@ -210,6 +229,14 @@ impl Sources for Room {
 
     fn keys(&self) -> &Plain {
         &Plain
+    }
+
+    fn fill_with_random(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+
+    fn last_used(&self, _: CredentialId) -> Option<Timestamp> {
+        None
     }
 
     fn policy(&self) -> Option<Arc<Policy>> {

@@ -45,6 +45,9 @@ pub(crate) const REQUESTS: &[&str] = &[
     "POST /v1/ledgers\n{\"id\": 2, \"asset\": \"BTC/8\"}",
     "POST /v1/imports\n{\"id\": \"30\", \"ledger\": 2, \"content\": \
      \"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"}",
+    "POST /v1/api-keys\n{\"name\": \"checkout\", \"new_principal\": {\"kind\": \"service\", \"name\": \"checkout\"}, \
+     \"scopes\": [\"payments:read\", \"payments:write\"], \"expires_at\": \"2027-11-18T00:00:00Z\"}",
+    "POST /v1/api-keys\n{\"name\": \"Ann\", \"principal\": 1, \"role\": \"administrator\"}",
 ];
 
 /// Valid requests that have not been made yet: one for each route with a JSON body or with none.
@@ -66,6 +69,10 @@ pub(crate) const MORE: &[&str] = &[
     "POST /v1/payments/verbs/batch\n{\"verbs\": [{\"payment\": \"22\", \"verb\": \"capture\", \"amount\": \"5\", \"final\": true, \
      \"idempotency_key\": \"a\"}, {\"payment\": \"22\", \"verb\": \"refund\", \"idempotency_key\": \"b\"}]}",
     "POST /v1/labels\n{\"payment\": \"22\", \"label\": \"fraud\"}",
+    "POST /v1/api-keys\n{\"name\": \"audit\", \"new_principal\": {\"kind\": \"person\", \"name\": \"Bo\"}, \
+     \"role\": \"auditor\"}",
+    "POST /v1/api-keys/2/revoke\n{}",
+    "POST /v1/api-keys/3/revoke\n",
     "POST /v1/payments\n{\"id\": \"42\", \"type\": \"card\", \"amount\": \"90000\", \"asset\": \"EUR/2\", \
      \"attributes\": {\"customer\": \"ann\"}}",
 ];
@@ -89,6 +96,9 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/transfers/scheduled?cursor=00000000-0000-0000-0000-000000001234.0.s33113044223846187008000000001",
     "GET /v1/transfers/pending?account=customers:c42:wallet&ledger=1&limit=3",
     "GET /v1/imports/30",
+    "GET /v1/api-keys?limit=2",
+    "GET /v1/api-keys?cursor=00000000-0000-0000-0000-000000001234.0.k1",
+    "GET /v1/api-keys/2",
     "GET /v1/payments?status=in_review&limit=10",
     "GET /v1/payments?customer=bob&type=card&decision=approve&min_amount=1&max_amount=99&metadata.tier=7&reversed=true",
     "GET /v1/entities/customer/bob?limit=3",

@@ -144,6 +144,10 @@ impl<'a> Call<'a> {
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy
+            | Operation::CreateApiKey
+            | Operation::ListApiKeys
+            | Operation::GetApiKey
+            | Operation::RevokeApiKey
             | Operation::ProveTransfer
             | Operation::ProvePayment
             | Operation::ProveEntry

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use datadir::KeyStore;
 use disk::Directory;
-use edge::auth::{ApiKeys, Authenticator};
+use edge::auth::{ApiKeys, AuthError, Authenticator};
 use engine::{Answered, Engine, Operation, Request, WritesClosed};
 use index::Index;
 use journal::{Fault, FileReader, Identity, Reader};
@@ -12,7 +12,7 @@ use ledger::Assets;
 use pipeline::Ask;
 use policy::Policy;
 use tokio::sync::{oneshot, watch};
-use types::{ActorId, RequestId, Seq, ShardId, TenantId, Timestamp};
+use types::{ActorId, CredentialId, RequestId, Seq, ShardId, TenantId, Timestamp};
 
 use crate::guard::{Confirmed, Guard};
 use crate::metrics::Metrics;
@@ -60,8 +60,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Records ledgers and imports that were opened since the last call. Neither is ever closed.
-    pub(crate) fn note_opened(&self, engine: &Engine) {
+    /// Records what the engine decided since the last call: credentials that were added or revoked, and ledgers and imports
+    /// that were opened. It runs before the answers are sent.
+    pub(crate) fn note_decided(&self, engine: &Engine) {
+        self.api_keys.follow(engine);
         let opened = engine.opened_imports();
         if self.opened_imports.read().unwrap_or_else(PoisonError::into_inner).len() < opened.len() {
             let mut known = self.opened_imports.write().unwrap_or_else(PoisonError::into_inner);
@@ -315,6 +317,19 @@ impl Core {
     /// What finds out who sent a request.
     pub fn authenticator(&self) -> &impl Authenticator {
         &self.0.api_keys
+    }
+
+    /// Checks that a credential that was accepted before is still valid.
+    ///
+    /// # Errors
+    /// If the credential expired or was revoked.
+    pub(crate) fn check_credential(&self, credential: CredentialId) -> Result<(), AuthError> {
+        self.0.api_keys.check(credential, self.now())
+    }
+
+    /// The minute in which a credential was last used since the start.
+    pub(crate) fn last_used(&self, credential: CredentialId) -> Option<Timestamp> {
+        self.0.api_keys.last_used(credential)
     }
 
     pub fn metrics_text(&self) -> String {

@@ -220,7 +220,7 @@ impl Opened {
         let api_key = prepare(&mut decider, &mut writer, (&keys, &index), &guard, options.new_api_key)?;
         let journal = writer.journal();
         let api_keys = ApiKeys::default();
-        api_keys.replace(decider.engine().credentials());
+        api_keys.follow(decider.engine());
         let (durable_sender, durable) = latest::channel(journal.durable());
         let (running_sender, running) = latest::channel(());
         let core = Core::new(Shared {
@@ -246,7 +246,7 @@ impl Opened {
             opened_imports: RwLock::default(),
             proofs,
         });
-        core.shared().note_opened(decider.engine());
+        core.shared().note_decided(decider.engine());
         // Before the server accepts requests.
         watch::look(&core, &reserve);
         let background = Background::start(&core, reserve, scrub).map_err(OpenError::Thread)?;
@@ -386,7 +386,7 @@ fn prepare(
     if decider.engine().applied() == Seq::ZERO {
         writer.hold(decider.start(now, writer.journal().identity().origin));
     }
-    let newest = decider.engine().credentials().map(|added| added.credential.get()).max();
+    let newest = decider.engine().credentials().map(|known| known.added.credential.get()).max();
     let mut revealed = None;
     if newest.is_none() || new_api_key.is_some() {
         if let Some(closed) = closed {
@@ -407,6 +407,7 @@ fn prepare(
             kind: CredentialKind::ApiKey { hash: key.hash() },
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
+            expires_at: None,
         };
         commands.push(added.into());
         let ask = |command| {

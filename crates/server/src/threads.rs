@@ -250,8 +250,9 @@ fn run_engine(
         metrics.payments_in_memory.set(i64::try_from(payments).unwrap_or(i64::MAX));
         let dropped = decider.engine().records_dropped();
         metrics.window_records_dropped.inc_by(dropped.saturating_sub(metrics.window_records_dropped.get()));
-        // Before the answers are sent, because rendering an answer needs the asset of its ledger.
-        shared.note_opened(decider.engine());
+        // Before the answers are sent: rendering an answer needs the asset of its ledger, and a key that was revoked must
+        // not be accepted after the answer.
+        shared.note_decided(decider.engine());
         let waiting = inbox.len();
         metrics.queue_length.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         // If the lock is taken, the journal thread is writing.

@@ -48,7 +48,7 @@ fn entries() -> Vec<Entry> {
 
 async fn ask(core: &Core, key: &str) -> Result<Caller, AuthError> {
     let header = format!("Bearer {key}");
-    core.authenticator().authenticate(Presented { authorization: Some(header.as_bytes()) }).await
+    core.authenticator().authenticate(Presented { authorization: Some(header.as_bytes()), at: START }).await
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! it.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -18,7 +19,7 @@ use journal::{ContextSource, EntryInContext, Fault, FileReader};
 use ledger::Assets;
 use policy::{Bundle, Policy};
 use serde_json::Value;
-use types::{ActorId, PaymentId, RequestId, Seq, Timestamp};
+use types::{ActorId, CredentialId, Digest, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::SimDisk;
 use crate::process::TENANT;
@@ -43,6 +44,8 @@ impl Sent {
 pub(crate) struct Http {
     pub(crate) operation: Operation,
     pub(crate) actor: ActorId,
+    /// The credential that it claims to use.
+    pub(crate) credential: CredentialId,
     pub(crate) key: Option<String>,
     /// The value of `{id}` in the route.
     pub(crate) id: String,
@@ -58,6 +61,8 @@ pub(crate) struct Shared {
     reader: FileReader<SimDisk>,
     pub(crate) index: Index,
     known: Mutex<Known>,
+    /// How much randomness was used, which makes each next piece differ.
+    drawn: AtomicU64,
 }
 
 /// The state after the engine's last decision.
@@ -77,7 +82,7 @@ impl Shared {
         index: Index,
     ) -> Self {
         let installation = Installation::new(TENANT, history, &keys);
-        Self { keys, installation, reader, index, known: Mutex::default() }
+        Self { keys, installation, reader, index, known: Mutex::default(), drawn: AtomicU64::new(0) }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -182,6 +187,18 @@ impl Sources for Desk {
         &self.shared.keys
     }
 
+    fn fill_with_random(&self, bytes: &mut [u8]) {
+        let drawn = self.shared.drawn.fetch_add(1, Ordering::Relaxed);
+        let random = Digest::of(&drawn.to_le_bytes());
+        for (byte, random) in bytes.iter_mut().zip(random.as_bytes().iter().cycle()) {
+            *byte = *random;
+        }
+    }
+
+    fn last_used(&self, _: CredentialId) -> Option<Timestamp> {
+        None
+    }
+
     fn policy(&self) -> Option<Arc<Policy>> {
         self.shared.known().policy.clone()
     }
@@ -250,12 +267,13 @@ impl Exchange {
         let desk = Desk { shared: Arc::clone(shared), line: Arc::clone(&line) };
         let edge = Edge { installation: shared.installation, sources: desk };
         let answering = async move {
-            let Http { operation, actor, key, id, query, body } = &http;
+            let Http { operation, actor, credential, key, id, query, body } = &http;
             let route = api::ROUTES.iter().find(|route| route.operation == *operation);
             let route = route.expect("every operation has a route");
             let key = key.as_ref().map(String::as_bytes);
             let head = Head::read(route, &route.path.replace("{id}", id), query, Headers { key, if_match: None })?;
-            edge.answer(&edge::Call { head: &head, actor: *actor, scopes: Scope::ALL, body }).await
+            let (actor, credential) = (*actor, *credential);
+            edge.answer(&edge::Call { head: &head, actor, credential, scopes: Scope::ALL, body }).await
         };
         Self { line, answering: Box::pin(answering), answers: Vec::new() }
     }
@@ -386,12 +404,26 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
         Reply::Pending(Page { items, next }) => page(items.len(), next.is_some()),
         Reply::Scheduled(Page { items, next }) => page(items.len(), next.is_some()),
         Reply::Imports(all) => items(all.len()),
+        Reply::Credential(told) => ensure(shown["id"] == told.credential.added.credential.get(), "the API key differs"),
+        Reply::CredentialMade((made, told)) if shown["api_key"].is_object() => {
+            let number = told.credential.added.credential.get();
+            let prefix = format!("fin_{number}_");
+            let is_shown = text("key").is_some_and(|key| key.starts_with(&prefix));
+            let same = shown["api_key"]["id"] == number && is_shown == (*made == engine::Made::Now);
+            ensure(same, "the new API key differs")
+        }
+        Reply::CredentialMade((_, told)) => {
+            let id = told.credential.added.credential.get();
+            ensure(shown["id"] == id && text("status") == Some("revoked"), "the revoked API key differs")
+        }
+        Reply::Credentials(Page { items, next }) => page(items.len(), next.is_some()),
         Reply::Policy(active) | Reply::PolicyMade((_, active)) => {
             ensure(shown["sequence"] == active.seq.get(), "the policy differs")
         }
         Reply::Label((_, label)) => ensure(text("label") == Some(label.label.name.as_str()), "the label differs"),
         // A request for one ledger reads all of them. The other answers contain nothing to compare, or are packed.
         Reply::Ledgers(_)
+        | Reply::NextCredential(_)
         | Reply::Made(_)
         | Reply::Cancelled(_)
         | Reply::Features(_)

@@ -301,6 +301,7 @@ impl Process {
             kind: CredentialKind::ApiKey { hash: Digest::of(b"first") },
             scopes: api::Scope::ALL.bits(),
             name: "made at start".into(),
+            expires_at: None,
         };
         let asked = [principal.into(), credential.into()].map(|command| Request {
             tenant: TENANT,

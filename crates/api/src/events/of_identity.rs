@@ -31,6 +31,17 @@ pub(super) struct CredentialAdded {
     name: String,
     /// The scopes that the credential grants.
     scopes: Vec<&'static str>,
+    /// From when on the credential is not valid any more; absent if it is valid until it is revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "date-time")]
+    expires_at: Option<String>,
+}
+
+/// A credential was revoked: requests with it are refused from now on.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct CredentialRevoked {
+    /// The number of the credential.
+    credential: u64,
 }
 
 /// A principal and its API key were added together, both with the same number. Only releases that did not have
@@ -60,8 +71,13 @@ pub(super) fn identity_data(fact: &IdentityFact) -> (&'static str, EventData) {
                 kind: added.kind.name(),
                 name: added.name.to_string(),
                 scopes: scopes(added.scopes),
+                expires_at: added.expires_at.map(|at| at.to_string()),
             };
             ("credential_added", EventData::CredentialAdded(data))
+        }
+        IdentityFact::CredentialRevoked(revoked) => {
+            let data = CredentialRevoked { credential: revoked.credential.get() };
+            ("credential_revoked", EventData::CredentialRevoked(data))
         }
         IdentityFact::ApiKeyAdded(added) => {
             let data = ApiKeyAdded { key: added.key.get(), name: added.name.to_string(), scopes: scopes(added.scopes) };

@@ -9,6 +9,7 @@ use super::parameters::{
     SIDE, STATUS, TAG, TEMPLATE, TO, TYPE, USER_DATA_32, USER_DATA_64, USER_DATA_128, WAIT_MS,
 };
 use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_proofs, page, shape};
+use crate::api_keys::{ApiKey, ApiKeyBody, CreatedApiKey};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::entities::Entity;
@@ -479,6 +480,34 @@ pub const ROUTES: &[Route] = &[
         shape::<Policy>(),
         "Look up the active policy",
     ),
+    create(
+        Operation::CreateApiKey,
+        "/v1/api-keys",
+        Scope::KEYS_MANAGE,
+        Key::Request,
+        (shape::<ApiKeyBody>(), shape::<CreatedApiKey>()),
+        "Create an API key, which this answer shows once",
+    ),
+    list(
+        Operation::ListApiKeys,
+        "/v1/api-keys",
+        Scope::KEYS_READ,
+        &[CURSOR, LIMIT],
+        page::<ApiKey>(),
+        "List API keys in the order of their numbers, also those that have expired or were revoked",
+    ),
+    get(Operation::GetApiKey, "/v1/api-keys/{id}", Scope::KEYS_READ, shape::<ApiKey>(), "Look up an API key"),
+    Route {
+        method: Method::Post,
+        body: Body::Empty(shape::<VerbBody>()),
+        ..get(
+            Operation::RevokeApiKey,
+            "/v1/api-keys/{id}/revoke",
+            Scope::KEYS_MANAGE,
+            shape::<ApiKey>(),
+            "Revoke an API key: no request with it succeeds after the answer; to repeat the request changes nothing",
+        )
+    },
     Route {
         answer: Answer::Events(shape::<EventPage>()),
         ..list(

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod api_keys;
 mod archive;
 mod errors;
 mod keys;

@@ -7,9 +7,9 @@ use api::events::Event;
 use api::responses::{Account, Assets, Unknown};
 use api::{CursorOrigin, Scope};
 use engine::{
-    ApiKeyAdded, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline, DecisionForm, Entry, Fact,
-    Header, IdentityFact, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue,
-    PolicyActivated, Portion, PrincipalAdded, PrincipalKind, Verb,
+    ApiKeyAdded, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, CredentialRevoked, Deadline,
+    DecisionForm, Entry, Fact, Header, IdentityFact, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
+    PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind, Verb,
 };
 use expect_test::{Expect, expect};
 use journal::{Context, EntryInContext};
@@ -332,11 +332,19 @@ fn events_of_credentials_leave_out_the_hash_of_the_secret() {
         kind: CredentialKind::ApiKey { hash: Digest::of(b"key") },
         scopes,
         name: "laptop".into(),
+        expires_at: None,
     };
     let expected = serde_json::json!({
         "credential": 9, "principal": 4, "kind": "api_key", "name": "laptop", "scopes": ["ledger:read", "events:read"],
     });
-    assert_eq!(told(IdentityFact::CredentialAdded(credential)), (Some("credential_added".to_owned()), expected));
+    let told_added = told(IdentityFact::CredentialAdded(credential.clone()));
+    assert_eq!(told_added, (Some("credential_added".to_owned()), expected));
+    let expiring = CredentialAdded { expires_at: Some(Timestamp::from_ns(1_795_000_000_000_000_000)), ..credential };
+    let (_, data) = told(IdentityFact::CredentialAdded(expiring));
+    assert_eq!(data["expires_at"], "2026-11-18T11:06:40Z");
+    let revoked = IdentityFact::CredentialRevoked(CredentialRevoked { credential: CredentialId::new(9) });
+    let expected = serde_json::json!({"credential": 9});
+    assert_eq!(told(revoked), (Some("credential_revoked".to_owned()), expected));
     let earlier = ApiKeyAdded { key: ActorId::new(4), hash: Digest::of(b"key"), scopes, name: "made at start".into() };
     let expected = serde_json::json!({"key": 4, "name": "made at start", "scopes": ["ledger:read", "events:read"]});
     assert_eq!(told(IdentityFact::ApiKeyAdded(earlier)), (Some("api_key_added".to_owned()), expected));

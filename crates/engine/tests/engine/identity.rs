@@ -46,12 +46,13 @@ fn credential(number: u64, principal: u64) -> CredentialAdded {
         kind: CredentialKind::ApiKey { hash: Digest::of(&number.to_le_bytes()) },
         scopes: 5,
         name: "made at start".into(),
+        expires_at: None,
     }
 }
 
 fn known(engine: &Engine) -> (Vec<(ActorId, Principal)>, Vec<CredentialAdded>) {
     let principals = engine.principals().map(|(actor, principal)| (actor, principal.clone()));
-    (principals.collect(), engine.credentials().cloned().collect())
+    (principals.collect(), engine.credentials().map(|known| known.added.clone()).collect())
 }
 
 #[test]

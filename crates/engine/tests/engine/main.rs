@@ -3,6 +3,7 @@
 mod story;
 
 mod amounts;
+mod api_keys;
 mod batches;
 mod guards;
 mod identity;

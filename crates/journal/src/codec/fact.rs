@@ -34,13 +34,14 @@ const JOURNAL_CONTINUED: u16 = 20;
 pub(super) const PRINCIPAL_ADDED: u16 = 21;
 pub(super) const CREDENTIAL_ADDED: u16 = 22;
 const KEY_USED: u16 = 23;
+pub(super) const CREDENTIAL_REVOKED: u16 = 24;
 pub(super) const IMPORT_STARTED: u16 = 30;
 pub(super) const ACCOUNT_STAGED: u16 = 31;
 pub(super) const TRANSFER_STAGED: u16 = 32;
 pub(super) const IMPORT_NOTED: u16 = 33;
 
 /// The version of a kind, unless the fact needs a later one.
-const FIRST_VERSION: u16 = 1;
+pub(super) const FIRST_VERSION: u16 = 1;
 
 /// The permanent number of a fact's kind, and its name in the API.
 pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
@@ -105,12 +106,12 @@ fn version(header: &Header, fact: &Fact) -> u16 {
         Fact::Ledger(fact) => ledger_facts::version(header, fact),
         Fact::PaymentDecided(decided) => payment::version(decided),
         Fact::PaymentChanged(changed) => payment::changed_version(changed),
+        Fact::Identity(fact) => identity::version(fact),
         Fact::JournalStarted { .. }
         | Fact::JournalContinued { .. }
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
-        | Fact::Identity(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => FIRST_VERSION,
     }
@@ -122,6 +123,7 @@ fn last_version(kind: u16) -> u16 {
         ACCOUNT_OPENED | TRANSFER_CREATED => ledger_facts::IMPORTED_VERSION,
         PAYMENT_DECIDED => payment::COMPACT_VERSION,
         PAYMENT_CHANGED => payment::INCREMENT_VERSION,
+        CREDENTIAL_ADDED => identity::EXPIRY_VERSION,
         _ => FIRST_VERSION,
     }
 }
@@ -162,7 +164,9 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
             bytes: from.counted()?.into(),
         }),
         POLICY_ACTIVATED => Fact::PolicyActivated(Arc::new(decode_policy(header, &mut from)?)),
-        API_KEY_ADDED | PRINCIPAL_ADDED | CREDENTIAL_ADDED => Fact::Identity(identity::decode(number, &mut from)?),
+        API_KEY_ADDED | PRINCIPAL_ADDED | CREDENTIAL_ADDED | CREDENTIAL_REVOKED => {
+            Fact::Identity(identity::decode(number, version, &mut from)?)
+        }
         KEY_USED => {
             Fact::KeyUsed(KeyUsed { items: from.varint()?, parts: decode_many(&mut from, |from| from.u64())?.into() })
         }

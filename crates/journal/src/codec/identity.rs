@@ -1,20 +1,36 @@
 //! Encodes principals and their credentials.
 
-use engine::{ApiKeyAdded, CredentialAdded, CredentialKind, IdentityFact, PrincipalAdded, PrincipalKind};
-use types::{ActorId, CredentialId, Digest};
+use engine::{
+    ApiKeyAdded, CredentialAdded, CredentialKind, CredentialRevoked, IdentityFact, PrincipalAdded, PrincipalKind,
+};
+use types::{ActorId, CredentialId, Digest, Timestamp};
 
-use super::fact::{API_KEY_ADDED, CREDENTIAL_ADDED, PRINCIPAL_ADDED, decode_text};
+use super::fact::{API_KEY_ADDED, CREDENTIAL_ADDED, CREDENTIAL_REVOKED, FIRST_VERSION, PRINCIPAL_ADDED, decode_text};
 use super::payment::Table;
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 const PRINCIPAL_KINDS: Table<PrincipalKind> = Table { what: "kind of principal", values: &PrincipalKind::ALL };
 const API_KEY: u8 = 0;
 
+/// The version of `credential_added` with an expiry.
+pub(super) const EXPIRY_VERSION: u16 = 2;
+
 pub(super) const fn kind(fact: &IdentityFact) -> (u16, &'static str) {
     match fact {
         IdentityFact::PrincipalAdded(_) => (PRINCIPAL_ADDED, "principal_added"),
         IdentityFact::CredentialAdded(_) => (CREDENTIAL_ADDED, "credential_added"),
+        IdentityFact::CredentialRevoked(_) => (CREDENTIAL_REVOKED, "credential_revoked"),
         IdentityFact::ApiKeyAdded(_) => (API_KEY_ADDED, "api_key_added"),
+    }
+}
+
+pub(super) const fn version(fact: &IdentityFact) -> u16 {
+    match fact {
+        IdentityFact::CredentialAdded(CredentialAdded { expires_at: Some(_), .. }) => EXPIRY_VERSION,
+        IdentityFact::PrincipalAdded(_)
+        | IdentityFact::CredentialAdded(_)
+        | IdentityFact::CredentialRevoked(_)
+        | IdentityFact::ApiKeyAdded(_) => FIRST_VERSION,
     }
 }
 
@@ -25,7 +41,7 @@ pub(super) fn encode(fact: &IdentityFact, into: &mut Encoder) {
             into.u8(PRINCIPAL_KINDS.number(*kind));
             into.counted(name.as_bytes());
         }
-        IdentityFact::CredentialAdded(CredentialAdded { credential, principal, kind, scopes, name }) => {
+        IdentityFact::CredentialAdded(CredentialAdded { credential, principal, kind, scopes, name, expires_at }) => {
             into.varint(credential.get());
             into.varint(principal.get());
             match kind {
@@ -36,7 +52,11 @@ pub(super) fn encode(fact: &IdentityFact, into: &mut Encoder) {
             }
             into.varint(*scopes);
             into.counted(name.as_bytes());
+            if let Some(expires_at) = expires_at {
+                into.varint(expires_at.ns());
+            }
         }
+        IdentityFact::CredentialRevoked(CredentialRevoked { credential }) => into.varint(credential.get()),
         IdentityFact::ApiKeyAdded(ApiKeyAdded { key, hash, scopes, name }) => {
             into.varint(key.get());
             into.raw(hash.as_bytes());
@@ -46,7 +66,7 @@ pub(super) fn encode(fact: &IdentityFact, into: &mut Encoder) {
     }
 }
 
-pub(super) fn decode(kind: u16, from: &mut Decoder<'_>) -> Result<IdentityFact, DecodeError> {
+pub(super) fn decode(kind: u16, version: u16, from: &mut Decoder<'_>) -> Result<IdentityFact, DecodeError> {
     Ok(match kind {
         PRINCIPAL_ADDED => IdentityFact::PrincipalAdded(PrincipalAdded {
             actor: ActorId::new(from.varint()?),
@@ -59,7 +79,11 @@ pub(super) fn decode(kind: u16, from: &mut Decoder<'_>) -> Result<IdentityFact, 
             kind: decode_credential_kind(from)?,
             scopes: from.varint()?,
             name: decode_text(from)?.into(),
+            expires_at: if version >= EXPIRY_VERSION { Some(Timestamp::from_ns(from.varint()?)) } else { None },
         }),
+        CREDENTIAL_REVOKED => {
+            IdentityFact::CredentialRevoked(CredentialRevoked { credential: CredentialId::new(from.varint()?) })
+        }
         API_KEY_ADDED => IdentityFact::ApiKeyAdded(ApiKeyAdded {
             key: ActorId::new(from.varint()?),
             hash: Digest::new(from.array()?),

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, Cause, CredentialAdded, CredentialKind, DecisionForm, DepartedHistory, Entry, Fact,
-    Header, IdentityFact, KeyUsed, LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums,
-    PlainValue, Portion, PrincipalAdded, PrincipalKind, StateDigest, Verb,
+    ApiKeyAdded, ArtifactChunk, Cause, CredentialAdded, CredentialKind, CredentialRevoked, DecisionForm,
+    DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, PaymentChanged, PaymentDecided,
+    PaymentStatus, PaymentSums, PlainValue, Portion, PrincipalAdded, PrincipalKind, StateDigest, Verb,
 };
 use expect_test::expect_file;
 use features::{RecordChange, Update};
@@ -163,6 +163,7 @@ fn the_golden_journals_have_every_kind_of_entry() {
         "api_key_added",
         "artifact_stored",
         "credential_added",
+        "credential_revoked",
         "import_noted",
         "import_started",
         "indexes_chosen",
@@ -243,6 +244,20 @@ fn entries() -> Vec<Entry> {
         };
         entries.push(Entry { header: header(seq), fact: Fact::PaymentChanged(changed), sealed: None });
     }
+    let facts = [
+        IdentityFact::CredentialAdded(CredentialAdded {
+            credential: CredentialId::new(303),
+            principal: ActorId::new(301),
+            kind: CredentialKind::ApiKey { hash: Digest::of(b"a third key") },
+            scopes: 1 << 16,
+            name: "for a day".into(),
+            expires_at: Some(Timestamp::from_ns(1_795_086_400_000_000_000)),
+        }),
+        IdentityFact::CredentialRevoked(CredentialRevoked { credential: CredentialId::new(302) }),
+    ];
+    for (seq, fact) in (54..).zip(facts) {
+        entries.push(Entry { header: header(seq), fact: Fact::Identity(fact), sealed: None });
+    }
     entries
 }
 
@@ -262,6 +277,7 @@ fn entries_of_version_4() -> Vec<Entry> {
             kind: CredentialKind::ApiKey { hash: Digest::of(b"another key") },
             scopes: u32::MAX,
             name: "made at start".into(),
+            expires_at: None,
         }),
     ];
     for (seq, fact) in (41..).zip(facts) {

@@ -40,7 +40,8 @@ impl Call {
         let headers = parts.headers;
         let caller = match route.scope {
             Some(scope) => {
-                let presented = Presented { authorization: only(&headers, "Authorization")? };
+                let authorization = only(&headers, "Authorization")?;
+                let presented = Presented { authorization, at: app.core.now() };
                 authorise(app.core.authenticator(), presented, scope).await?
             }
             None => Caller { actor: ActorId::SYSTEM, credential: CredentialId::new(0), scopes: 0 },
@@ -59,7 +60,12 @@ impl Call {
                     let detail = format!("the body took longer than {} s", BODY_WITHIN.as_secs());
                     Problem::new(ErrorCode::RequestTimeout, detail)
                 };
-                tokio::time::timeout(BODY_WITHIN, reading).await.map_err(late)??
+                let body = tokio::time::timeout(BODY_WITHIN, reading).await.map_err(late)??;
+                if route.scope.is_some() {
+                    // The body may have taken a while.
+                    app.core.check_credential(caller.credential).map_err(Problem::from)?;
+                }
+                body
             }
         };
         check_media_type(route.body, &headers, &body)?;
@@ -68,8 +74,13 @@ impl Call {
 
     /// The request, as the edge takes it.
     pub(crate) fn at_the_edge(&self) -> edge::Call<'_> {
-        let scopes = Scope::from_bits(self.caller.scopes);
-        edge::Call { head: &self.head, actor: self.caller.actor, scopes, body: &self.body }
+        edge::Call {
+            head: &self.head,
+            actor: self.caller.actor,
+            credential: self.caller.credential,
+            scopes: Scope::from_bits(self.caller.scopes),
+            body: &self.body,
+        }
     }
 }
 

@@ -11,8 +11,9 @@ use axum::response::IntoResponse as _;
 use axum::response::sse::{self, KeepAlive, Sse};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
-use types::Seq;
+use types::{CredentialId, Seq};
 
+use crate::Core;
 use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, found};
@@ -22,6 +23,8 @@ use crate::tail::Follower;
 pub(crate) const STREAMS_MAX: usize = 1_024;
 /// How soon a client should reconnect after it lost its stream.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How often an open stream checks, while there is no event, that its credential is still valid.
+const CHECK_CREDENTIAL_EVERY: Duration = Duration::from_millis(500);
 const LAST_EVENT_ID: &str = "Last-Event-ID";
 
 pub(crate) async fn list(call: Call) -> Handled {
@@ -64,7 +67,9 @@ fn open_stream(call: &Call) -> Handled {
         Problem::new(ErrorCode::TooManyStreams, detail)
     })?;
     let follower = call.app.core.follow_events(Seq::new(after));
-    let stream = stream::unfold((follower, permit, Arc::clone(&call.app)), next_sent);
+    let streaming =
+        Streaming { follower, _permit: permit, app: Arc::clone(&call.app), credential: call.caller.credential };
+    let stream = stream::unfold(streaming, next_sent);
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(Sse::new(stream).keep_alive(keep_alive).into_response())
 }
@@ -81,17 +86,32 @@ fn not_past_the_end(call: &Call, after: u64) -> Result<u64, Problem> {
     Err(Problem::new(ErrorCode::CursorOfAnotherOrigin, detail).at("cursor"))
 }
 
-type Streaming = (Follower, OwnedSemaphorePermit, Arc<App>);
+struct Streaming {
+    follower: Follower,
+    _permit: OwnedSemaphorePermit,
+    app: Arc<App>,
+    credential: CredentialId,
+}
 
-/// Waits for the next event of a stream. Returns `None` when the server stops or the journal fails.
-async fn next_sent((mut follower, permit, app): Streaming) -> Option<(Result<sse::Event, Infallible>, Streaming)> {
+/// Waits for the next event of a stream. Returns `None` when the server stops, the journal fails, or the credential of the
+/// stream expires or is revoked.
+async fn next_sent(mut streaming: Streaming) -> Option<(Result<sse::Event, Infallible>, Streaming)> {
+    let Streaming { follower, app, credential, .. } = &mut streaming;
     let entry = tokio::select! {
         biased;
+        () = ended(&app.core, *credential) => return None,
         entry = follower.next() => entry.map_err(|fault| Failure::from(fault.as_ref())).ok()??,
         () = app.core.stopped() => return None,
     };
     let event = Event::new(entry, app.history()).map_err(Failure::from).ok()?;
     let data = serde_json::to_string(&event).ok()?;
     let sent = sse::Event::default().id(event.cursor()).retry(RETRY_AFTER).data(data);
-    Some((Ok(sent), (follower, permit, app)))
+    Some((Ok(sent), streaming))
+}
+
+/// Waits until a credential is not valid any more.
+async fn ended(core: &Core, credential: CredentialId) {
+    while core.check_credential(credential).is_ok() {
+        tokio::time::sleep(CHECK_CREDENTIAL_EVERY).await;
+    }
 }

@@ -143,7 +143,11 @@ async fn handle(call: Call) -> Handled {
         | Operation::ChangePaymentBatch
         | Operation::RecordLabel
         | Operation::ActivatePolicy
-        | Operation::GetActivePolicy => answer_at_the_edge(&call).await,
+        | Operation::GetActivePolicy
+        | Operation::CreateApiKey
+        | Operation::ListApiKeys
+        | Operation::GetApiKey
+        | Operation::RevokeApiKey => answer_at_the_edge(&call).await,
     }
 }
 

@@ -13,7 +13,7 @@ use engine::{Answered, Entry, Operation, Page, Payment, PaymentReply};
 use journal::EntryInContext;
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
-use types::{AccountId, ActorId, LedgerId, PaymentId, RequestId, Seq, Timestamp, Token, TransferId};
+use types::{AccountId, ActorId, CredentialId, LedgerId, PaymentId, RequestId, Seq, Timestamp, Token, TransferId};
 
 use crate::http::failure::{Failure, internal};
 use crate::past::fits;
@@ -36,6 +36,14 @@ impl Sources for Running {
 
     fn keys(&self) -> &Self::Keys {
         &self.0.shared().keys
+    }
+
+    fn fill_with_random(&self, bytes: &mut [u8]) {
+        datadir::random(bytes);
+    }
+
+    fn last_used(&self, credential: CredentialId) -> Option<Timestamp> {
+        self.0.last_used(credential)
     }
 
     fn policy(&self) -> Option<Arc<Policy>> {

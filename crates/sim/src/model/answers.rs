@@ -55,6 +55,11 @@ impl Model {
                 });
                 same(shown, "the import")
             }
+            Reply::Credential(told) | Reply::CredentialMade((_, told)) => same(self.identities.shows(told), "an API key"),
+            Reply::Credentials(Page { items, .. }) => {
+                same(items.iter().all(|told| self.identities.shows(told)), "the list of API keys")
+            }
+            Reply::NextCredential(next) => same(!self.identities.knows(*next), "the next number of an API key"),
             Reply::Imports(all) => {
                 let told = all.iter().map(|status| (status.import.id, status.state));
                 let known = books.imports.iter().map(|import| (import.import.id, import.state));
@@ -177,6 +182,11 @@ impl Turn<'_, '_> {
                 };
                 told.next.is_some() || told.items.len() == books.transfers.values().filter(waits).count()
             }
+            (Query::ApiKey(asked), Reply::Credential(told)) => told.credential.added.credential == asked.0,
+            (Query::ApiKeys(asked), Reply::Credentials(told)) => {
+                told.items.len() == model.identities.count_after(asked.after).min(asked.limit.min(PAGE_MAX))
+            }
+            (Query::NextCredential(_), Reply::NextCredential(_)) => true,
             (Query::Import(asked), Reply::Import(told)) => told.import.id == asked.0,
             (Query::Ledgers(_), Reply::Ledgers(_))
             | (Query::Imports(_), Reply::Imports(_))
@@ -202,6 +212,7 @@ impl Turn<'_, '_> {
             | Query::AddressSums(query::AddressSums(id, _))
             | Query::AccountsOpened(query::AccountsOpened(id, _)) => !books.books.contains_key(id),
             Query::Import(asked) => books.import_of(asked.0).is_none(),
+            Query::ApiKey(asked) => !self.model.identities.knows(asked.0),
             Query::Policy(_) => self.model.payments.active.is_none(),
             _ => false,
         };

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use engine::{CredentialAdded, Engine, Header, IdentityFact, PrincipalAdded, PrincipalKind};
-use types::{ActorId, CredentialId, Timestamp};
+use engine::{
+    AddApiKey, Credential, CredentialAdded, CredentialKind, CredentialReply, CredentialRevoked, Engine, Header,
+    IdentityFact, KEYS_MANAGE, KeyOwner, PrincipalAdded, PrincipalKind, RevokeCredential,
+};
+use types::{ActorId, CredentialId, RequestId, Timestamp};
 
 use super::ensure;
 
@@ -11,7 +14,9 @@ use super::ensure;
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Identities {
     principals: BTreeMap<ActorId, (PrincipalAdded, Timestamp)>,
-    credentials: BTreeMap<CredentialId, CredentialAdded>,
+    credentials: BTreeMap<CredentialId, Credential>,
+    /// The keys that requests with an id added.
+    requests: BTreeMap<RequestId, CredentialId>,
 }
 
 impl Identities {
@@ -31,9 +36,113 @@ impl Identities {
             (None, _) => "principal_not_found",
             (Some((principal, _)), _) if principal.kind == PrincipalKind::System => "principal_is_system",
             (_, None) => "now",
-            (_, Some(known)) if known == added => "before",
+            (_, Some(known)) if known.added == *added => "before",
             (_, Some(_)) => "credential_exists_with_different_content",
         }
+    }
+
+    /// The expected answer to a request for an API key, and the facts that it makes.
+    pub(crate) fn outcome_of_key(
+        &self,
+        asked: &AddApiKey,
+        at: Timestamp,
+        request: RequestId,
+    ) -> (&'static str, Vec<IdentityFact>) {
+        let refused = |code| (code, Vec::new());
+        let sender = match self.sender(asked.sender, at) {
+            Ok(sender) => sender,
+            Err(code) => return refused(code),
+        };
+        if let Some(known) = self.requests.get(&request).and_then(|number| self.credentials.get(number)) {
+            let (owner, _) = &self.principals[&known.added.principal];
+            let is_owner = match &asked.owner {
+                KeyOwner::Known(actor) => *actor == owner.actor,
+                KeyOwner::New { kind, name } => (*kind, name) == (owner.kind, &owner.name),
+            };
+            let told = (&known.added.name, known.added.scopes, known.added.expires_at);
+            let is_same = is_owner && told == (&asked.name, asked.scopes, asked.expires_at);
+            return refused(if is_same { "before" } else { "request_id_reused" });
+        }
+        if asked.scopes & !sender.added.scopes != 0 {
+            return refused("scopes_not_held");
+        }
+        if asked.expires_at.is_some_and(|expiry| expiry <= at) {
+            return refused("expiry_not_later");
+        }
+        let mut facts = Vec::new();
+        let principal = match &asked.owner {
+            KeyOwner::Known(actor) => match self.principals.get(actor) {
+                None => return refused("principal_not_found"),
+                Some((known, _)) if known.kind == PrincipalKind::System => return refused("principal_is_system"),
+                Some(_) => *actor,
+            },
+            KeyOwner::New { kind, name } => {
+                let actor = ActorId::new(self.principals.last_key_value().map_or(0, |(last, _)| last.get()) + 1);
+                facts.push(IdentityFact::PrincipalAdded(PrincipalAdded { actor, kind: *kind, name: name.clone() }));
+                actor
+            }
+        };
+        if self.credentials.contains_key(&asked.credential) {
+            return refused("credential_exists_with_different_content");
+        }
+        facts.push(IdentityFact::CredentialAdded(CredentialAdded {
+            credential: asked.credential,
+            principal,
+            kind: CredentialKind::ApiKey { hash: asked.hash },
+            scopes: asked.scopes,
+            name: asked.name.clone(),
+            expires_at: asked.expires_at,
+        }));
+        ("now", facts)
+    }
+
+    /// The expected answer to a request to revoke a credential.
+    pub(crate) fn outcome_of_revocation(&self, asked: &RevokeCredential, at: Timestamp) -> &'static str {
+        if let Err(code) = self.sender(asked.sender, at) {
+            return code;
+        }
+        let Some(known) = self.credentials.get(&asked.credential) else { return "api_key_not_found" };
+        if known.revoked_at.is_some() {
+            return "before";
+        }
+        let manages = |known: &Credential| known.added.scopes & KEYS_MANAGE != 0;
+        let stays = |known: &&Credential| {
+            let ended = known.revoked_at.is_some() || known.added.expires_at.is_some();
+            known.added.credential != asked.credential && manages(known) && !ended
+        };
+        let is_over = known.added.expires_at.is_some_and(|expiry| expiry <= at);
+        if manages(known) && !is_over && !self.credentials.values().any(|known| stays(&known)) {
+            return "last_key_manager";
+        }
+        "now"
+    }
+
+    /// The credential of a request about credentials. One that was revoked or has expired never works again.
+    fn sender(&self, sender: CredentialId, at: Timestamp) -> Result<&Credential, &'static str> {
+        let known = self.credentials.get(&sender).ok_or("api_key_not_found")?;
+        if known.revoked_at.is_some() {
+            return Err("api_key_revoked");
+        }
+        if known.added.expires_at.is_some_and(|expiry| expiry <= at) {
+            return Err("api_key_expired");
+        }
+        if known.added.scopes & KEYS_MANAGE == 0 { Err("insufficient_scope") } else { Ok(known) }
+    }
+
+    /// Whether a reply shows a credential as it is.
+    pub(crate) fn shows(&self, told: &CredentialReply) -> bool {
+        let (known, owner) = (&told.credential, self.principals.get(&told.credential.added.principal));
+        let is_owner = owner.is_some_and(|(owner, _)| owner.name == told.principal.name);
+        is_owner && self.credentials.get(&known.added.credential) == Some(known)
+    }
+
+    pub(crate) fn knows(&self, credential: CredentialId) -> bool {
+        self.credentials.contains_key(&credential)
+    }
+
+    /// The number of credentials after this one.
+    pub(crate) fn count_after(&self, credential: u64) -> usize {
+        self.credentials.keys().filter(|known| known.get() > credential).count()
     }
 
     /// Applies a fact. Fails if something is added twice or a credential has no principal.
@@ -47,8 +156,17 @@ impl Identities {
             IdentityFact::CredentialAdded(added) => {
                 let is_known = self.principals.contains_key(&added.principal);
                 ensure(is_known, "SIM-2", || format!("entry {seq} adds a credential of nobody"))?;
-                let replaced = self.credentials.insert(added.credential, added.clone());
+                if header.request != RequestId::default() {
+                    self.requests.insert(header.request, added.credential);
+                }
+                let credential = Credential { added: added.clone(), added_at: header.decided_at, revoked_at: None };
+                let replaced = self.credentials.insert(added.credential, credential);
                 ensure(replaced.is_none(), "SIM-2", || format!("entry {seq} adds a credential again"))
+            }
+            IdentityFact::CredentialRevoked(CredentialRevoked { credential }) => {
+                let known = self.credentials.get_mut(credential);
+                let revoked = known.map(|known| known.revoked_at.replace(header.decided_at));
+                ensure(revoked == Some(None), "SIM-2", || format!("entry {seq} revokes a credential again"))
             }
             IdentityFact::ApiKeyAdded(_) => Err(format!("SIM-2: entry {seq} is one that is not written any more")),
         }
@@ -62,7 +180,7 @@ impl Identities {
             (actor, (added, known.added_at))
         });
         ensure(self.principals == principals.collect(), "SIM-5", || "the engine has other principals".to_owned())?;
-        let credentials = engine.credentials().map(|added| (added.credential, added.clone()));
+        let credentials = engine.credentials().map(|known| (known.added.credential, known.clone()));
         ensure(self.credentials == credentials.collect(), "SIM-5", || "the engine has other credentials".to_owned())
     }
 }

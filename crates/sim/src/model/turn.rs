@@ -2,8 +2,8 @@
 //! request.
 
 use engine::{
-    ActivatePolicy, Answer, Command, Entry, Fact, Guard, IdentityFact, Made, OpenLedger, RecordLabel, Refusal, Reply,
-    Request, query,
+    ActivatePolicy, Answer, Command, CredentialRevoked, Entry, Fact, Guard, IdentityFact, Made, OpenLedger,
+    RecordLabel, Refusal, Reply, Request, query,
 };
 use ledger::ImportState;
 use types::{ActorId, RequestId, Seq, Span, Timestamp};
@@ -239,6 +239,21 @@ impl<'e> Turn<'_, 'e> {
                     self.expect(request.id, &Fact::Identity(IdentityFact::CredentialAdded(added.clone())))?;
                 }
             }
+            Command::AddApiKey(asked) => {
+                let (expected, facts) = self.model.identities.outcome_of_key(asked, self.next_at(), request.id);
+                says(answer, expected)?;
+                for fact in facts {
+                    self.expect(request.id, &Fact::Identity(fact))?;
+                }
+            }
+            Command::RevokeCredential(asked) => {
+                let expected = self.model.identities.outcome_of_revocation(asked, self.next_at());
+                says(answer, expected)?;
+                if expected == "now" {
+                    let revoked = CredentialRevoked { credential: asked.credential };
+                    self.expect(request.id, &Fact::Identity(IdentityFact::CredentialRevoked(revoked)))?;
+                }
+            }
             Command::Import(command) => self.import(command, answer)?,
             Command::Query(query) => return self.query(query, answer),
             Command::Guarded(_) => unreachable!("a guard is taken off first"),
@@ -288,6 +303,7 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::PaymentMade((made, _))
         | Reply::Label((made, _))
         | Reply::PolicyMade((made, _))
+        | Reply::CredentialMade((made, _))
         | Reply::ImportMade((made, _)) => Some(*made),
         Reply::Ledgers(_)
         | Reply::Account(_)
@@ -306,6 +322,9 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Sums(_)
         | Reply::Scheduled(_)
         | Reply::Features(_)
+        | Reply::Credential(_)
+        | Reply::Credentials(_)
+        | Reply::NextCredential(_)
         | Reply::AccountOrders(_)
         | Reply::TransferOrders(_)
         | Reply::PaymentsMade(_)

@@ -162,12 +162,13 @@ const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
 ];
 
 /// The kinds of entries and the statuses of payments that the runs must record.
-const RECORDED: [&str; 38] = [
+const RECORDED: [&str; 39] = [
     "account_opened",
     "account_staged",
     "address_set",
     "artifact_stored",
     "credential_added",
+    "credential_revoked",
     "hold_kept",
     "hold_raised",
     "import_noted",

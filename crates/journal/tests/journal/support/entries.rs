@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, Deadline,
-    DecisionForm, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal,
+    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, CredentialRevoked,
+    Deadline, DecisionForm, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal,
     PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded,
     PrincipalKind, StateDigest, StreamOpened, Verb,
 };
@@ -145,8 +145,8 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
 }
 
 fn identity() -> impl Strategy<Value = IdentityFact> {
-    (any::<(u64, u64, u32)>(), digest(), select(PrincipalKind::ALL.to_vec()), ".{0,20}", 0..3_u8).prop_map(
-        |((number, principal, scopes), hash, kind, name, which)| {
+    (any::<(u64, u64, u32, Option<u64>)>(), digest(), select(PrincipalKind::ALL.to_vec()), ".{0,20}", 0..4_u8).prop_map(
+        |((number, principal, scopes, expiry), hash, kind, name, which)| {
             let (actor, name) = (ActorId::new(number), name.into());
             match which {
                 0 => IdentityFact::PrincipalAdded(PrincipalAdded { actor, kind, name }),
@@ -156,7 +156,9 @@ fn identity() -> impl Strategy<Value = IdentityFact> {
                     kind: CredentialKind::ApiKey { hash },
                     scopes,
                     name,
+                    expires_at: expiry.map(Timestamp::from_ns),
                 }),
+                2 => IdentityFact::CredentialRevoked(CredentialRevoked { credential: CredentialId::new(number) }),
                 _ => IdentityFact::ApiKeyAdded(ApiKeyAdded { key: actor, hash, scopes, name }),
             }
         },
