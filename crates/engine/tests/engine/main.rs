@@ -7,5 +7,6 @@ mod api_keys;
 mod batches;
 mod guards;
 mod identity;
+mod increments;
 mod orders;
 mod payments;
