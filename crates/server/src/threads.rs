@@ -225,6 +225,7 @@ fn run_engine(
     let shared = core.shared();
     let inbox = &shared.inbox;
     let _guard = FailOnExit(inbox);
+    metrics.note_engine(decider.engine());
     loop {
         let due = || {
             let (now, closed) = shared.guard.observe();
@@ -245,11 +246,7 @@ fn run_engine(
         for (_, _, answer) in &batch.answers {
             metrics.count_answer(answer);
         }
-        let (records, payments) = (decider.engine().windows().records(), decider.engine().payments_in_memory());
-        metrics.window_records.set(i64::try_from(records).unwrap_or(i64::MAX));
-        metrics.payments_in_memory.set(i64::try_from(payments).unwrap_or(i64::MAX));
-        let dropped = decider.engine().records_dropped();
-        metrics.window_records_dropped.inc_by(dropped.saturating_sub(metrics.window_records_dropped.get()));
+        metrics.note_engine(decider.engine());
         // Before the answers are sent: rendering an answer needs the asset of its ledger, and a key that was revoked must
         // not be accepted after the answer.
         shared.note_decided(decider.engine());

@@ -5,7 +5,7 @@ mod process;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
-use engine::{Answer, Made, PaymentStatus, Reply};
+use engine::{Answer, Engine, Made, PaymentStatus, Reply};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -190,6 +190,14 @@ impl Metrics {
         metrics.register_connections(&mut registry);
         Self::register_build(&mut registry);
         Self { registry, ..metrics }
+    }
+
+    /// Shows what the engine has in memory.
+    pub(crate) fn note_engine(&self, engine: &Engine) {
+        self.window_records.set(i64::try_from(engine.windows().records()).unwrap_or(i64::MAX));
+        self.payments_in_memory.set(i64::try_from(engine.payments_in_memory()).unwrap_or(i64::MAX));
+        let dropped = engine.records_dropped();
+        self.window_records_dropped.inc_by(dropped.saturating_sub(self.window_records_dropped.get()));
     }
 
     fn register_build(registry: &mut Registry) {
