@@ -93,3 +93,47 @@ fn a_record_that_an_increment_moves_keeps_its_label() {
         ",
     );
 }
+
+#[test]
+fn a_leg_that_holds_nothing_yet_takes_no_hold_of_another_leg() {
+    // Payments of 30 have no leg. At 40, with 15 of it held, the first leg still holds nothing.
+    let policy = format!(
+        "{}{}",
+        fixtures::WALLET,
+        r#"
+[payments.split]
+ledger = "eur"
+capture = "manual"
+capture_deadline = "1d"
+[payments.split.attributes]
+customer = { type = "entity", entity = "customer" }
+[[payments.split.legs]]
+debit = { account = "wallet", of = "customer" }
+credit = { account = "cash" }
+amount = "payment.amount / 40"
+code = 8
+[[payments.split.legs]]
+debit = { account = "wallet", of = "customer" }
+credit = { account = "cash" }
+amount = "payment.amount - 30"
+code = 9
+"#
+    );
+    for end in ["capture", "void", "wait"] {
+        let mut world = World::new(&policy, true);
+        world.step(&["pay", "P1", "top_up", "1000", "customer=alice"]);
+        assert_eq!(world.step(&["pay", "P2", "split", "30", "customer=alice"]), "held");
+        assert_eq!(world.step(&["void", "P2", "R1", "25"]), "held");
+        assert_eq!(world.step(&["increment", "P2", "R2", "10"]), "raised held of 40");
+        assert_eq!(world.step(&["wallet", "alice"]), "1000 held 4");
+        assert_eq!(world.step(&["capture", "P2", "R3", "5"]), "held");
+        assert_eq!(world.step(&["capture", "P2", "R4", "5"]), "held");
+        if end == "wait" {
+            world.step(&["wait", "1d"]);
+            assert_eq!(world.step(&["show", "P2"]), "posted");
+        } else {
+            assert_eq!(world.step(&[end, "P2", "R5"]), "posted");
+        }
+        assert_eq!(world.step(&["unresolved"]), "0");
+    }
+}

@@ -246,3 +246,18 @@ fn a_filter_that_would_scan_says_so() {
     assert_eq!((&entity.body["payments"], &entity.body["complete"]), (&json!(2_000), &json!(false)), "{entity:?}");
     assert_eq!(entity.text("last_seen"), last.text("decided_at"));
 }
+
+#[test]
+fn a_cursor_behind_every_payment_gives_an_empty_page() {
+    let (_data, _server, client) = first_start(&[]);
+    assert_eq!(client.activate(WALLET).status, 201);
+    for id in [1, 2] {
+        client.pay(id, "top_up", 100, &json!({"customer": "alice"}));
+    }
+    let first = client.get("/v1/payments?limit=1");
+    let cursor = first.text("next_cursor");
+    let (before, _) = cursor.split_at(cursor.trim_end_matches(|digit: char| digit.is_ascii_digit()).len());
+    let page = client.get(&format!("/v1/payments?cursor={before}{}", u64::MAX));
+    assert_eq!((page.status, page.body["items"].as_array().map(Vec::len)), (200, Some(0)), "{page:?}");
+    assert_eq!(client.pay(3, "top_up", 100, &json!({"customer": "alice"})).status, 201);
+}

@@ -138,3 +138,24 @@ fn what_cannot_be_decided_again_is_refused_with_the_reason() {
     }
     assert_eq!(client.get("/v1/payments/2").text("amount"), "1001");
 }
+
+#[test]
+fn an_entity_that_the_payment_was_not_decided_with_is_refused() {
+    let (_data, _server, client) = first_start(&[]);
+    let agent = |kind: &str| {
+        WALLET.replace(
+            "[payments.card.attributes]\n",
+            &format!("[payments.card.attributes]\nagent = {{ {kind}, required = false }}\n"),
+        )
+    };
+    assert_eq!(client.activate(&agent("type = \"string\"")).status, 201);
+    client.pay(1, "top_up", 5_000, &json!({"customer": "alice"}));
+    let attributes = json!({"customer": "alice", "agent": "bob"});
+    assert_eq!(client.pay(2, "card", 1_000, &attributes).text("status"), "held");
+    assert_eq!(last(&increment(&client, 2, "same", 1)), "true approve");
+    let entity = agent("type = \"entity\", entity = \"agent\"") + "\n[entities.agent]\n";
+    assert_eq!(client.activate(&entity).status, 201);
+    let refused = increment(&client, 2, "other", 1);
+    assert_eq!((refused.status, refused.code()), (409, "increment_not_possible"), "{refused:?}");
+    assert_eq!(client.get("/v1/payments/2").text("amount"), "1001");
+}
