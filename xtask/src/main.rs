@@ -12,7 +12,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 const USAGE: &str = "usage: cargo xtask <task>
 
-  ci         everything a change must pass: formatting, tidy, dependencies, clippy, documentation, tests, the demo
+  ci         everything a change must pass: formatting, tidy, dependencies, clippy, documentation, tests, the demo;
+             with `--full` also the tests with servers that take minutes to start
   deny       only the check of the dependencies: licences, bans, sources, known vulnerabilities
   services   starts and stops the servers of other makers that tests talk to
   soak       the simulator, the kills and the fuzz targets as in CI, with large numbers and in the release profile
@@ -21,7 +22,8 @@ const USAGE: &str = "usage: cargo xtask <task>
 fn main() -> ExitCode {
     let chores: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match chores.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["ci"] => ci::run(root()),
+        ["ci"] => ci::run(root(), ci::Extent::Usual),
+        ["ci", "--full"] => ci::run(root(), ci::Extent::Full),
         ["deny"] => deny::run(root()),
         ["services", "--help"] => {
             println!("{}", services::USAGE);

@@ -139,6 +139,14 @@ impl Service {
         }
     }
 
+    /// The variable that makes the tests with this server run.
+    pub(crate) const fn variable(self) -> &'static str {
+        match self {
+            Self::OidcProvider => "FINAIRA_REQUIRE_OIDC_PROVIDER",
+            Self::Keycloak => "FINAIRA_REQUIRE_KEYCLOAK",
+        }
+    }
+
     /// How long a start may take. Each is several times what a busy machine with two cores takes.
     const fn patience(self) -> Duration {
         match self {
