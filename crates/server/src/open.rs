@@ -39,6 +39,8 @@ pub struct Options {
     pub disk_reserve_bytes: u64,
     /// Period within which the scrub rereads every sealed segment.
     pub scrub_period: Span,
+    /// How long a tenant other than the first stays open without a request.
+    pub tenant_idle: Span,
     /// The key that signs checkpoints; `None` to run without proofs.
     pub proofs: Option<KeySource>,
 }
@@ -55,6 +57,7 @@ impl Options {
             confirm_clock: false,
             disk_reserve_bytes: Self::DISK_RESERVE_BYTES,
             scrub_period: Self::SCRUB_PERIOD,
+            tenant_idle: Self::TENANT_IDLE,
             proofs: Some(KeySource::Kept),
         }
     }
@@ -73,6 +76,8 @@ impl Options {
 
     /// 1 GiB, which is more than the work in progress when writes stop.
     pub const DISK_RESERVE_BYTES: u64 = 1 << 30;
+    /// 10 minutes.
+    pub const TENANT_IDLE: Span = Span::from_secs(600);
     /// 24 hours.
     pub const SCRUB_PERIOD: Span = Span::from_secs(24 * 3_600);
 }
@@ -222,8 +227,13 @@ impl Opened {
             tenants.drain();
         };
         let opening = tokio::spawn(Arc::clone(&self.tenants).run());
-        crate::http::serve(Host::new(Arc::clone(&self.tenants)), listener, until).await;
+        crate::http::serve(self.host(), listener, until).await;
         opening.abort();
+        self.end().await
+    }
+
+    /// Closes every tenant, the first one last.
+    pub(crate) async fn end(self) -> Result<(), Stopped> {
         self.tenants.close().await;
         let joined = tokio::task::spawn_blocking(move || self.close()).await;
         joined.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
@@ -242,7 +252,7 @@ impl Opened {
         first.end().and(ended)
     }
 
-    #[cfg(test)]
+    /// What the router needs.
     pub(crate) fn host(&self) -> Arc<Host> {
         Host::new(Arc::clone(&self.tenants))
     }

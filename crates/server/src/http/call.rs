@@ -17,6 +17,7 @@ use types::{ActorId, CredentialId};
 use crate::http::app::App;
 use crate::http::failure::Failure;
 use crate::http::host::Host;
+use crate::http::local::Local;
 
 /// Most time in which a body must arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -33,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) head: Head,
     /// Who sent the request. On routes that need no credential: the system actor, without scopes.
     pub(crate) caller: Caller,
+    /// Whether the process itself sent the request.
+    pub(crate) is_local: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -41,9 +44,13 @@ impl Call {
     pub(crate) async fn receive(host: Arc<Host>, route: &'static Route, request: Request) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
+        let local = parts.extensions.get::<Local>().copied();
         let (app, caller) = match route.scope {
             Some(scope) => {
-                let (app, caller) = host.find(&headers).await?;
+                let (app, caller) = match local {
+                    Some(local) => host.of_local(local).await?,
+                    None => host.find(&headers).await?,
+                };
                 permitted_on_route(&caller, scope)?;
                 host.permit_home(&app, scope)?;
                 (app, caller)
@@ -68,7 +75,7 @@ impl Call {
                     Problem::new(ErrorCode::RequestTimeout, detail)
                 };
                 let body = tokio::time::timeout(BODY_WITHIN, reading).await.map_err(late)??;
-                if route.scope.is_some() {
+                if route.scope.is_some() && local.is_none() {
                     // The body may have taken a while.
                     app.check(caller.credential)?;
                 }
@@ -76,7 +83,7 @@ impl Call {
             }
         };
         check_media_type(route.body, &headers, &body)?;
-        Ok(Self { host, app, head, caller, headers, body })
+        Ok(Self { host, app, head, caller, is_local: local.is_some(), headers, body })
     }
 
     /// The request, as the edge takes it.

@@ -8,6 +8,7 @@ mod events;
 pub(crate) mod failure;
 mod framing;
 mod host;
+mod local;
 mod observe;
 mod operations;
 mod proofs;
@@ -33,6 +34,7 @@ pub(crate) use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled};
 pub(crate) use crate::http::host::Host;
+pub(crate) use crate::http::local::Local;
 use crate::tenants::Change;
 
 /// Answers requests until `until` resolves. Then it finishes open requests; see [`connections::serve`].
@@ -78,6 +80,8 @@ async fn answer(host: Arc<Host>, route: &'static Route, request: Request) -> Res
 
 async fn handle(call: Call) -> Handled {
     match call.head.route.operation {
+        Operation::CreateApiKey if call.is_local => local::create_key(&call).await,
+        Operation::RevokeApiKey if call.is_local => local::revoke_key(&call).await,
         Operation::GetIndex => Ok(operations::index(&call)),
         Operation::ListEvents => events::list(call).await,
         Operation::ConfirmClock => operations::confirm_clock(&call),

@@ -58,7 +58,7 @@ impl Tenants {
         let now = self.home.core.now();
         for (tenant, slot) in &mut self.lock().known {
             let is_active = self.installation.state(*tenant) == Some(TenantState::Active);
-            slot.close_if(|open| !is_active || open.is_idle(now));
+            slot.close_if(|open| !is_active || open.is_idle(now, self.options.tenant_idle));
         }
     }
 
