@@ -78,6 +78,8 @@ errors! {
     ApiKeyRevoked = 401 "api_key_revoked" "the API key was revoked",
     InsufficientScope = 403 "insufficient_scope" "the API key lacks the scope that this route needs",
     ScopesNotHeld = 403 "scopes_not_held" "the new API key would have scopes that the API key of the request lacks",
+    FirstTenantOnly = 403 "first_tenant_only" "only credentials of the first tenant may do this",
+    TenantSuspended = 403 "tenant_suspended" "the tenant is suspended",
     NotFound = 404 "not_found" "no route has this path",
     LedgerNotFound = 404 "ledger_not_found" "the ledger does not exist",
     AccountNotFound = 404 "account_not_found" "the account does not exist",
@@ -92,6 +94,7 @@ errors! {
     EntryNotFound = 404 "entry_not_found" "the entry does not exist",
     TileNotFound = 404 "tile_not_found" "the tree has no such tile",
     ProofsOff = 404 "proofs_off" "the server was started without proofs",
+    TenantNotFound = 404 "tenant_not_found" "the tenant does not exist",
     MethodNotAllowed = 405 "method_not_allowed" "the path does not support this method",
     RequestTimeout = 408 "request_timeout" "the body of the request did not arrive in time",
     ExistsWithDifferentAddress = 409 "exists_with_different_address" "the account was opened with a different address, or without one",
@@ -114,6 +117,8 @@ errors! {
     CredentialExistsWithDifferentContent = 409 "credential_exists_with_different_content" "the credential exists with different content",
     LastKeyManager = 409 "last_key_manager" "no other API key could manage API keys",
     TooManyApiKeys = 409 "too_many_api_keys" "there are too many API keys",
+    TenantStateConflict = 409 "tenant_state_conflict" "the state of the tenant does not allow this",
+    TooManyTenants = 409 "too_many_tenants" "there are too many tenants",
     TooManySubjects = 409 "too_many_subjects" "too many principals have access tokens",
     SettingExists = 409 "setting_exists" "the setting exists with different content",
     TooManySettings = 409 "too_many_settings" "there are too many settings of this kind",
@@ -151,10 +156,13 @@ errors! {
     DiskReserveReached = 503 "disk_reserve_reached" "the disk is nearly full, so the server refuses writes",
     ClockNotBelieved = 503 "clock_not_believed" "the clock is not believed, so the server refuses writes",
     KeyStoreFull = 503 "key_store_full" "the key store has no room for another subject",
+    TenantOpening = 503 "tenant_opening" "the tenant is being opened",
+    TenantUnavailable = 503 "tenant_unavailable" "the tenant failed and is not available",
     ProofsBehind = 503 "proofs_behind" "the proofs do not cover the entry yet",
     ProofsFailed = 503 "proofs_failed" "the proofs cannot be read",
     PolicyChanged = 503 "policy_changed" "the active policy changed while the payment was being processed",
     ArtifactIncomplete = 503 "artifact_incomplete" "the stored policy is incomplete",
+    DiskQuotaReached = 507 "disk_quota_reached" "the files of the tenant take more disk than its quota",
 }
 
 /// The stable code of an answer: an error of this crate, or a status of the ledger.
@@ -312,6 +320,7 @@ impl From<&Refusal> for Problem {
             Refusal::WritesClosed(closed) => match closed {
                 WritesClosed::JournalDamaged(_) => ErrorCode::JournalDamaged.into(),
                 WritesClosed::DiskReserveReached { .. } => ErrorCode::DiskReserveReached.into(),
+                WritesClosed::DiskQuotaReached { .. } => ErrorCode::DiskQuotaReached.into(),
                 WritesClosed::ClockNotBelieved { .. } => ErrorCode::ClockNotBelieved.into(),
             },
         };

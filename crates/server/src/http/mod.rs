@@ -5,14 +5,16 @@ mod app;
 mod call;
 mod connections;
 mod events;
-mod failure;
+pub(crate) mod failure;
 mod framing;
+mod host;
+mod local;
 mod observe;
 mod operations;
 mod proofs;
 mod segments;
-
 mod sources;
+mod tenants;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -27,47 +29,50 @@ use axum::routing::{MethodFilter, on};
 use tokio::net::TcpListener;
 use types::shorten;
 
-use crate::http::app::App;
+use crate::descriptors;
+pub(crate) use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled};
-use crate::{Core, descriptors};
+pub(crate) use crate::http::host::Host;
+pub(crate) use crate::http::local::Local;
+use crate::tenants::Change;
 
 /// Answers requests until `until` resolves. Then it finishes open requests; see [`connections::serve`].
-pub(crate) async fn serve(core: Core, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
-    let app = App::new(core.clone());
-    let active = Arc::clone(&app);
+pub(crate) async fn serve(host: Arc<Host>, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
+    let core = host.home().core.clone();
+    let active = Arc::clone(&host);
     let awake = tokio::spawn(async move { active.activity.stay_awake().await });
     let connections_max = descriptors::connections_max(descriptors::limit());
     let bounds = connections::Bounds { connections_max, patience: connections::Patience::STANDARD };
-    connections::serve(&core, listener, router(app), bounds, until).await;
+    connections::serve(&core, listener, router(host), bounds, until).await;
     awake.abort();
 }
 
 /// The router: every route of the table, behind the layers that all requests pass.
-pub(crate) fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(host: Arc<Host>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
         let filter = match route.method {
             Method::Get => MethodFilter::GET,
             Method::Post => MethodFilter::POST,
         };
-        let app = Arc::clone(&app);
-        let handler = move |request: Request| answer(Arc::clone(&app), route, request);
+        let host = Arc::clone(&host);
+        let handler = move |request: Request| answer(Arc::clone(&host), route, request);
         // A tile's path contains slashes.
         router = router.route(&route.path.replace("{tile}", "{*tile}"), on(filter, handler));
     }
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(app, observe::observe))
+        .layer(axum::middleware::from_fn_with_state(host, observe::observe))
 }
 
-async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Response {
-    match Call::receive(app, route, request).await {
+async fn answer(host: Arc<Host>, route: &'static Route, request: Request) -> Response {
+    match Call::receive(host, route, request).await {
         Ok(call) => {
-            let actor = call.caller.actor;
+            let by = (call.app.core.tenant(), call.caller.actor);
             let response = Box::pin(handle(call)).await.unwrap_or_else(Failure::into_response);
-            observe::by(actor, response)
+            observe::by(by, response)
         }
         Err(failure) => failure.into_response(),
     }
@@ -75,6 +80,8 @@ async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Respo
 
 async fn handle(call: Call) -> Handled {
     match call.head.route.operation {
+        Operation::CreateApiKey if call.is_local => local::create_key(&call).await,
+        Operation::RevokeApiKey if call.is_local => local::revoke_key(&call).await,
         Operation::GetIndex => Ok(operations::index(&call)),
         Operation::ListEvents => events::list(call).await,
         Operation::ConfirmClock => operations::confirm_clock(&call),
@@ -87,6 +94,13 @@ async fn handle(call: Call) -> Handled {
         Operation::GetTile => proofs::tile(call).await,
         Operation::ListSegments => segments::list(call).await,
         Operation::ReadSegment => segments::read(call).await,
+        Operation::CreateTenant => tenants::create(call).await,
+        Operation::ListTenants => tenants::list(&call),
+        Operation::GetTenant => tenants::get(call).await,
+        Operation::SuspendTenant => tenants::change(call, Change::Suspend).await,
+        Operation::ResumeTenant => tenants::change(call, Change::Resume).await,
+        Operation::RemoveTenant => tenants::change(call, Change::Remove).await,
+        Operation::SetTenantQuotas => tenants::set_quotas(call).await,
         Operation::Health => Ok(operations::health()),
         Operation::Ready => operations::ready(&call),
         Operation::Metrics => Ok(operations::metrics(&call)),

@@ -29,6 +29,8 @@ pub(crate) fn ready(call: &Call) -> Handled {
 
 pub(crate) fn metrics(call: &Call) -> Response {
     let [older, open_metrics] = api::METRICS_MEDIA_TYPES;
+    let open = i64::try_from(call.host.tenants.open_count()).unwrap_or(i64::MAX);
+    call.app.core.shared().metrics.tenants_open.set(open);
     let text = call.app.core.metrics_text();
     let (media_type, text) =
         if prefers_open_metrics(&call.headers) { (open_metrics, text) } else { (older, older_text(&text)) };
@@ -55,7 +57,9 @@ fn quality(headers: &HeaderMap, media_type: &str) -> f32 {
 
 pub(crate) fn confirm_clock(call: &Call) -> Handled {
     requests::verb(&call.body)?;
-    let Confirmed { now, was_doubted } = call.app.core.confirm_clock(call.caller.actor);
+    // The clock is that of the machine, and all tenants go by it.
+    call.host.only_home(&call.app)?;
+    let Confirmed { now, was_doubted } = call.host.tenants.confirm_clock(call.caller.actor);
     Ok(found(&ClockConfirmed::new(now, was_doubted)))
 }
 

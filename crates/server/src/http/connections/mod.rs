@@ -310,7 +310,6 @@ mod tests {
     use std::io::{Read as _, Write as _};
 
     use super::*;
-    use crate::http::app::App;
     use crate::{Opened, Options};
 
     /// Short enough for a test; the sweep comes once a second.
@@ -343,7 +342,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let bounds = Bounds { connections_max: 100, patience: HASTE };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let router = crate::http::router(App::new(core.clone()));
+        let router = crate::http::router(opened.host());
         let serving = core.clone();
         let server = tokio::spawn(async move {
             serve(&serving, listener, router, bounds, async { drop(stopped.await) }).await;
