@@ -200,6 +200,8 @@ pub enum List {
     Payments,
     /// API keys; the position is the number of a key.
     ApiKeys,
+    /// What principals did; the position is a sequence.
+    Audit,
 }
 
 impl List {
@@ -216,6 +218,7 @@ impl List {
             Self::Statement => "l",
             Self::Payments => "p",
             Self::ApiKeys => "k",
+            Self::Audit => "u",
         }
     }
 }
