@@ -7,6 +7,7 @@
 
 pub mod api_keys;
 pub mod archive;
+pub mod audit;
 pub mod changes;
 pub mod decisions;
 pub mod errors;

@@ -202,6 +202,8 @@ pub enum List {
     ApiKeys,
     /// Tenants; the position is the number of a tenant.
     Tenants,
+    /// What principals did; the position is a sequence.
+    Audit,
 }
 
 impl List {
@@ -219,6 +221,7 @@ impl List {
             Self::Payments => "p",
             Self::ApiKeys => "k",
             Self::Tenants => "n",
+            Self::Audit => "u",
         }
     }
 }

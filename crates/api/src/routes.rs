@@ -117,6 +117,7 @@ pub enum Operation {
     ListPayments,
     /// What is known about an entity, such as a customer.
     GetEntity,
+    ListAudit,
     GetPayment,
     GetDecision,
     /// The decrypted personal data of a payment.
@@ -371,6 +372,7 @@ impl Operation {
             Self::GetPayment => "getPayment",
             Self::GetDecision => "getDecision",
             Self::GetEntity => "getEntity",
+            Self::ListAudit => "listAudit",
             Self::GetPersonalData => "getPersonalData",
             Self::ChangePayment(Verb::Approve) => "approvePayment",
             Self::ChangePayment(Verb::Decline) => "declinePayment",

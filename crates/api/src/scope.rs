@@ -30,7 +30,7 @@ scopes! {
     POLICIES_READ = 7 "policies:read" "Read the active policy.",
     POLICIES_WRITE = 8 "policies:write" "Activate policies.",
     EVENTS_READ = 9 "events:read" "Read every entry of the journal.",
-    PERSONAL_READ = 10 "personal:read" "Decrypt the personal data of payments.",
+    PERSONAL_READ = 10 "personal:read" "Decrypt the personal data of payments; every read is recorded.",
     IMPORTS_WRITE = 11 "imports:write" "Import an existing book.",
     PROOFS_READ = 12 "proofs:read" "Read checkpoints, their keys and the hashes of entries.",
     JOURNAL_READ = 13 "journal:read" "Copy the journal's files, in which personal data is encrypted.",
@@ -39,6 +39,7 @@ scopes! {
     KEYS_MANAGE = 16 "keys:manage" "Create API keys with scopes that the own key has, and revoke any API key.",
     TENANTS_READ = 18 "tenants:read" "List the tenants of the installation; only for keys of the first tenant.",
     TENANTS_MANAGE = 19 "tenants:manage" "Create, suspend and remove tenants; only for keys of the first tenant.",
+    AUDIT_READ = 17 "audit:read" "Read who did what.",
 }
 
 // The engine refuses to revoke the last credential with this scope.
@@ -110,6 +111,7 @@ impl Role {
                 .and(Scope::POLICIES_READ)
                 .and(Scope::EVENTS_READ)
                 .and(Scope::PERSONAL_READ)
+                .and(Scope::AUDIT_READ)
                 .and(Scope::PROOFS_READ)
                 .and(Scope::JOURNAL_READ)
                 .and(Scope::KEYS_READ),

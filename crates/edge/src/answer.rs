@@ -10,7 +10,9 @@ use types::RequestId;
 use crate::call::{Call, Trial, unnamed};
 use crate::response::Response;
 use crate::sources::{Installation, Past, Sources};
-use crate::{api_keys, changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal, policies};
+use crate::{
+    api_keys, audit, changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal, policies,
+};
 
 /// The result of a handler.
 pub(crate) type Handled<F> = Result<Response, F>;
@@ -81,6 +83,7 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::GetApiKey => api_keys::get(self, call).await,
             Operation::RevokeApiKey => api_keys::revoke(self, call).await,
             Operation::ListPayments
+            | Operation::ListAudit
             | Operation::GetEntity
             | Operation::GetTrialBalance
             | Operation::ListAccountTransfers
@@ -129,6 +132,7 @@ impl<S: Sources + Sync> Edge<S> {
         let response = match call.head.route.operation {
             Operation::ListPayments => payments::list(self, call).await,
             Operation::GetEntity => payments::entity(self, call).await,
+            Operation::ListAudit => audit::list(self, call).await,
             Operation::GetTrialBalance => past::get_trial_balance(self, call).await,
             Operation::ListAccountTransfers => past::list_account_transfers(self, call).await,
             Operation::ListAccountBalances => past::list_account_balances(self, call).await,

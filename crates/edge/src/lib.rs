@@ -14,6 +14,7 @@ pub mod auth;
 
 mod answer;
 mod api_keys;
+mod audit;
 mod call;
 mod changes;
 mod imports;
@@ -29,6 +30,7 @@ mod response;
 mod sources;
 
 pub use answer::Edge;
+pub use audit::AuditWanted;
 pub use call::{Call, Head, Headers};
 pub use past::{StatementPage, Wanted};
 pub use personal::context as sealing_context;

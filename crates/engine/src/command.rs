@@ -15,7 +15,7 @@ use crate::change::{
 use crate::details::{AccountReply, AnyTransfer, TransferReply};
 use crate::entry::ArtifactChunk;
 use crate::guard::{self, Guard, Guarded};
-use crate::identity::{AdmitSubject, CredentialAdded, PrincipalAdded};
+use crate::identity::{AdmitSubject, CredentialAdded, Principal, PrincipalAdded};
 use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch};
 use crate::record_read::PersonalDataRead;
 use crate::reply::{EventResult, LabelReply, Made, Page, PaymentReply, TransferResults};
@@ -122,6 +122,7 @@ operations! {
         ApiKey(query::ApiKey) -> Box<CredentialReply>,
         ApiKeys(query::ApiKeys) -> Page<CredentialReply, CredentialId>,
         NextCredential(query::NextCredential) -> CredentialId,
+        Principals(query::Principals) -> Vec<(ActorId, Principal)>,
         Setting(query::Setting) -> Box<Setting>,
         Settings(query::Settings) -> Page<Setting, SettingName>,
     }

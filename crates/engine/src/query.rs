@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use ledger::{AccountPlace, Book, MetadataOf, TransferKey};
-use types::{AccountId, CredentialId, ImportId, LedgerId, Name, PaymentId, SettingName, Timestamp, Token, TransferId};
+use types::{
+    AccountId, ActorId, CredentialId, ImportId, LedgerId, Name, PaymentId, SettingName, Timestamp, Token, TransferId,
+};
 
 use crate::accounts_page::AccountFilter;
 use crate::command::{Look, PAGE_MAX};
@@ -251,6 +253,17 @@ pub struct ApiKeys {
     /// The number of the last key of the previous page, or 0.
     pub after: u64,
     pub limit: usize,
+}
+
+/// Those of these principals that exist. At most [`crate::EVENTS_MAX`].
+#[derive(Debug, Clone)]
+pub struct Principals(pub Vec<ActorId>);
+
+impl Look for Principals {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        let known = &engine.state.identities.principals;
+        Ok(self.0.iter().filter_map(|actor| Some((*actor, known.get(actor)?.clone()))).collect())
+    }
 }
 
 /// The setting with this kind and name.

@@ -17,7 +17,7 @@ use crate::api_keys::CredentialReply;
 use crate::closed::WritesClosed;
 use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of};
 use crate::entry::{Incremented, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
-use crate::identity::IdentityRefusal;
+use crate::identity::{IdentityRefusal, Principal};
 use crate::payment::{Asked, Payment};
 use crate::settings::{Setting, SettingRefusal};
 
@@ -94,6 +94,8 @@ replies! {
         /// A number that no credential has yet.
         NextCredential(CredentialId),
         CredentialMade((Made, Box<CredentialReply>)),
+        /// Principals that were looked up.
+        Principals(Vec<(ActorId, Principal)>),
         /// The principal of a subject.
         Admitted((Made, ActorId)),
         Setting(Box<Setting>),

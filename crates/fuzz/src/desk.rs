@@ -5,21 +5,23 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use api::audit::Deed;
 use api::past::{Instant, Sums, TransferFilter};
 use api::{CursorOrigin, Operation, Problem, Scope};
 use edge::{
     Body, Call as Asked, Edge, Head, Installation, Installed, Installer, Sources, StatementPage, Wanted, WithState,
 };
 use engine::{
-    Answered, Applied, CreatePayment, CredentialAdded, CredentialKind, Engine, Entry, Fact, NewPayment, Page,
-    PastPayment, PaymentReply, PolicyActivated, PrincipalAdded, PrincipalKind, Request,
+    AdmitSubject, Answered, Applied, CreatePayment, CredentialAdded, CredentialKind, Engine, Entry, Expected, Fact,
+    NewPayment, Page, PastPayment, PaymentReply, PolicyActivated, PrincipalAdded, PrincipalKind, PutSetting,
+    RemoveSetting, Request, SettingKind,
 };
 use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{
     AccountId, ActorId, CredentialId, Digest, KeyId, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId,
-    Span, TenantId, Timestamp, Token, TransferId,
+    Span, TenantId, Timestamp, Token, TokenSubject, TransferId,
 };
 
 use crate::history;
@@ -76,6 +78,7 @@ pub(crate) fn past() -> &'static Past {
         let desk = Desk::empty(Some(Arc::clone(&policy)));
         desk.install(&bundle, &policy).expect("the policy is installed");
         desk.add_the_key();
+        desk.add_settings();
         let accounts = history::imported_accounts();
         for request in history::REQUESTS.iter().map(|request| request.as_bytes()).chain([accounts.as_slice()]) {
             let shown = String::from_utf8_lossy(request);
@@ -125,6 +128,21 @@ impl Desk {
         let sources = &self.0.sources;
         sources.execute(ActorId::SYSTEM, RequestId::default(), principal).expect("the principal is added");
         sources.execute(ActorId::SYSTEM, RequestId::default(), credential).expect("the key is added");
+    }
+
+    /// Makes the entries that no route of the API makes.
+    fn add_settings(&self) {
+        let sources = &self.0.sources;
+        let name = || "https://login.example.org".parse().expect("an address is a name");
+        let document = r#"{"audience": "finaira"}"#.into();
+        let kind = SettingKind::Issuer;
+        let put = PutSetting { kind, name: name(), document, expected: Expected::Absent };
+        sources.execute(ACTOR, RequestId::default(), put).expect("the setting is put");
+        let remove = RemoveSetting { kind, name: name(), expected: Expected::Any };
+        sources.execute(ACTOR, RequestId::default(), remove).expect("the setting is removed");
+        let subject = TokenSubject::new("https://login.example.org", "3f2a").expect("short texts");
+        let admit = AdmitSubject { subject, kind: PrincipalKind::Person, name: "Ann".into() };
+        sources.execute(ACTOR, RequestId::default(), admit).expect("the principal is added");
     }
 
     fn install(&self, bundle: &Bundle, policy: &Arc<Policy>) -> Result<(), Problem> {
@@ -341,6 +359,12 @@ impl edge::Past for Room {
 
     async fn statement(&self, _: Account, _: (Timestamp, Timestamp), _: usize) -> Result<StatementPage, Problem> {
         Ok(StatementPage { opening: Sums::default(), lines: Vec::new(), next: None })
+    }
+
+    async fn audit(&self, wanted: edge::AuditWanted) -> Result<Page<Deed, Seq>, Problem> {
+        let state = self.state();
+        let fitting = past_entries().iter().chain(&state.made).filter(|entry| wanted.filter.fits(entry));
+        Ok(Page { items: fitting.take(wanted.limit).map(Deed::from).collect(), next: None })
     }
 
     async fn totals_at(&self, _: LedgerId, _: Timestamp) -> Result<Sums, Problem> {

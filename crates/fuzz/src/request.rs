@@ -141,6 +141,7 @@ impl<'a> Call<'a> {
             | Operation::GetDecision
             | Operation::GetPersonalData
             | Operation::GetEntity
+            | Operation::ListAudit
             | Operation::ChangePayment(_)
             | Operation::ChangePaymentBatch
             | Operation::RecordLabel

@@ -10,15 +10,12 @@ use std::collections::BTreeMap;
 use api::Operation;
 use api::packed::{AccountRecord, TransferRecord};
 use engine::{
-    ActivatePolicy, AdmitSubject, Answer, AnyTransfer, ArtifactChunk, Command, CredentialAdded, CredentialKind,
-    PrincipalAdded, PrincipalKind, Reply, Verb,
+    ActivatePolicy, Answer, AnyTransfer, ArtifactChunk, Command, CredentialAdded, CredentialKind, PrincipalAdded,
+    PrincipalKind, Reply, Verb,
 };
 use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
 use serde_json::json;
-use types::{
-    AccountId, ActorId, Amount, Code, CredentialId, Digest, LedgerId, PaymentId, Span, Timestamp, TokenSubject,
-    TransferId,
-};
+use types::{AccountId, ActorId, Amount, Code, CredentialId, Digest, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
 use crate::Rng;
 use crate::edge::{Http, Sent};
@@ -159,12 +156,9 @@ impl Clients {
                 0 => get(O::ListApiKeys, String::new(), rng.pick::<&str>(&["", "limit=3"])),
                 _ => get(O::GetApiKey, some_key(rng).to_string(), ""),
             },
-            Kind::Subject => {
-                let subject = TokenSubject::new("https://login.example.org", &rng.below(6).to_string());
-                let (subject, kind) = (subject.expect("short texts"), *rng.pick(&PrincipalKind::ALL));
-                return Sent::within(AdmitSubject { subject, kind, name: "simulated".into() });
+            Kind::Subject | Kind::Setting | Kind::RemoveSetting | Kind::GetSettings => {
+                return settings::request(kind, rng);
             }
-            Kind::Setting | Kind::RemoveSetting | Kind::GetSettings => return settings::request(kind, rng),
             Kind::LargeArtifact => return Sent::within(large(rng)),
             Kind::OpenLedger => {
                 let id = *rng.pick(&[1, 1, 2, 978]);
@@ -279,6 +273,7 @@ impl Clients {
             Kind::GetAccount => get(O::GetAccount, account_name(rng), ""),
             Kind::GetTransfer => get(O::GetTransfer, self.some_transfer(rng).to_string(), ""),
             Kind::GetPayment => get(O::GetPayment, self.some_payment(rng).to_string(), ""),
+            Kind::PersonalData => get(O::GetPersonalData, self.some_payment(rng).to_string(), ""),
             Kind::TrialBalance => get(O::GetTrialBalance, ledger(rng).to_string(), ""),
             Kind::LookupAccounts => {
                 let ids = (0..1 + rng.below(5)).flat_map(|_| u128::from(rng.below(ACCOUNTS + 3)).to_le_bytes());

@@ -426,6 +426,7 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
         // A request for one ledger reads all of them. The other answers contain nothing to compare, or are packed.
         Reply::Ledgers(_)
         | Reply::NextCredential(_)
+        | Reply::Principals(_)
         | Reply::Admitted(_)
         | Reply::Setting(_)
         | Reply::Settings(_)

@@ -115,6 +115,30 @@ pub(super) const ACCOUNT: Parameter = Parameter {
     summary: "Only transfers of this account, given by its id or its address.",
     kind: Kind::Text,
 };
+pub(super) const ACTOR: Parameter = Parameter {
+    name: "actor",
+    summary: "Only what this principal did, given by its number. 0 is the system itself, which is left out otherwise.",
+    kind: Kind::Text,
+};
+pub(super) const KIND: Parameter = Parameter {
+    name: "kind",
+    summary: "Only entries of this kind, such as `personal_data_read`, or of several kinds with commas between them.",
+    kind: Kind::Text,
+};
+pub(super) const SINCE: Parameter =
+    Parameter { name: "since", summary: "Only entries at this time or later, RFC 3339.", kind: Kind::Text };
+pub(super) const UNTIL: Parameter =
+    Parameter { name: "until", summary: "Only entries before this time, RFC 3339.", kind: Kind::Text };
+pub(super) const OF_PAYMENT: Parameter = Parameter {
+    name: "payment",
+    summary: "Only entries about this payment, reads of its personal data included.",
+    kind: Kind::Text,
+};
+pub(super) const OF_ACCOUNT: Parameter = Parameter {
+    name: "account",
+    summary: "Only entries that change this account, given by its id or its address.",
+    kind: Kind::Text,
+};
 pub(super) const SIDE: Parameter = Parameter {
     name: "side",
     summary: "`debits`: only transfers out of the account. `credits`: only transfers into it.",

@@ -47,6 +47,41 @@ pub(super) const IMPORT_NOTED: u16 = 33;
 /// The version of a kind, unless the fact needs a later one.
 pub(super) const FIRST_VERSION: u16 = 1;
 
+/// The names of all kinds, in the order of their numbers.
+pub const KIND_NAMES: &[&str] = &[
+    "journal_started",
+    "ledger_opened",
+    "account_opened",
+    "transfer_created",
+    "transfer_failed",
+    "transfer_expired",
+    "payment_decided",
+    "payment_changed",
+    "label_recorded",
+    "artifact_stored",
+    "policy_activated",
+    "api_key_added",
+    "state_digest",
+    "limits_set",
+    "address_set",
+    "metadata_set",
+    "transfer_scheduled",
+    "scheduled_cancelled",
+    "indexes_chosen",
+    "journal_continued",
+    "principal_added",
+    "credential_added",
+    "key_used",
+    "credential_revoked",
+    "setting_put",
+    "setting_removed",
+    "personal_data_read",
+    "import_started",
+    "account_staged",
+    "transfer_staged",
+    "import_noted",
+];
+
 /// The permanent number of a fact's kind, and its name in the API.
 pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
     match fact {

@@ -59,6 +59,7 @@ use types::{ActorId, KeyId, RequestId, Sealed, Seq, ShardId, TenantId, Timestamp
 use crate::bytes::{DecodeError, Decoder, Encoder};
 use crate::frame::PAYLOAD_BYTES_MAX;
 
+pub use fact::KIND_NAMES;
 pub(crate) use rows::{
     OpenRun, RUN_HEADER_BYTES_MAX, Run, WIDE_ROW_BYTES, canonical_row, decode_row, decode_run, push_row, read_row,
     transfer_of,

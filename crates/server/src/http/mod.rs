@@ -153,6 +153,7 @@ async fn handle(call: Call) -> Handled {
         | Operation::GetDecision
         | Operation::GetPersonalData
         | Operation::GetEntity
+        | Operation::ListAudit
         | Operation::ChangePayment(_)
         | Operation::ChangePaymentBatch
         | Operation::RecordLabel

@@ -68,6 +68,7 @@ kinds! {
     NewApiKey = 2,
     RevokeApiKey = 2,
     ListsOfApiKeys = 1,
+    PersonalData = 1,
     Subject = 1,
     Setting = 1,
     RemoveSetting = 1,

@@ -102,6 +102,7 @@ impl Model {
             | Reply::AccountResults(_)
             | Reply::TransferResults(_)
             | Reply::Made(_)
+            | Reply::Principals(_)
             | Reply::Features(_) => Ok(()),
         }
     }

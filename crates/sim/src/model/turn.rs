@@ -354,6 +354,7 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Credential(_)
         | Reply::Credentials(_)
         | Reply::NextCredential(_)
+        | Reply::Principals(_)
         | Reply::Setting(_)
         | Reply::Settings(_)
         | Reply::AccountOrders(_)

@@ -162,7 +162,7 @@ const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
 ];
 
 /// The kinds of entries and the statuses of payments that the runs must record.
-const RECORDED: [&str; 41] = [
+const RECORDED: [&str; 42] = [
     "account_opened",
     "account_staged",
     "address_set",
@@ -185,6 +185,7 @@ const RECORDED: [&str; 41] = [
     "part_voided",
     "payment_changed",
     "payment_decided",
+    "personal_data_read",
     "policy_activated",
     "principal_added",
     "scheduled_cancelled",
