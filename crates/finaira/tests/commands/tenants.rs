@@ -140,7 +140,7 @@ fn a_suspended_tenant_answers_nothing_until_it_is_resumed() {
     let client = server.client(&shop.key);
     book(&client, 1);
     let stream = format!(
-        "GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer {}\r\n\r\n",
+        "GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
         shop.key
     );
     let mut stream = server.connect(stream.as_bytes());

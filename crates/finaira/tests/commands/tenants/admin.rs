@@ -77,7 +77,8 @@ fn tenants_and_keys_are_administered_on_a_running_server() {
     assert_eq!(shop.get("/v1/ledgers").code(), "tenant_suspended");
     assert!(admin(&["tenant", "resume", "2"]).0);
     assert_eq!(shop.get("/v1/ledgers").status, 200);
-    assert!(admin(&["tenant", "quotas", "2", "--requests-per-second", "9"]).1.contains('9'));
+    let (is_done, said) = admin(&["tenant", "quotas", "2", "--requests-per-second", "9"]);
+    assert!(is_done && said.contains('9'), "{said}");
     assert_eq!(first.get("/v1/tenants/2").body["quotas"], json!({"requests_per_second": 9, "disk_bytes": null}));
     let (is_done, said) = admin(&["key", "create", "--name", "b", "--role", "auditor"]);
     assert!(is_done && shown(&said).starts_with("fin_2_"), "{said}");

@@ -34,7 +34,9 @@ fn idle_tenants_cost_next_to_nothing() {
     let created = start.elapsed();
     let open = || first.get("/metrics").body.as_str().and_then(open_tenants);
     eventually_within(Duration::from_secs(60), || (open() == Some(1)).then_some(()));
-    let after = usage(server.pid());
+    // The runtime keeps idle threads for ten seconds.
+    let is_quiet = || Some(usage(server.pid())).filter(|(threads, _)| *threads <= before.0 + 2);
+    let after = eventually_within(Duration::from_secs(40), is_quiet);
     let (idle, since) = (ticks(server.pid()), Instant::now());
     std::thread::sleep(Duration::from_secs(5));
     let idle = ticks(server.pid()) - idle;
@@ -48,7 +50,6 @@ fn idle_tenants_cost_next_to_nothing() {
         "{count} tenants: created in {created:?}; threads {} -> {}, resident {} -> {} KiB; {idle} ticks of 10 ms in {since:?}; {per_tenant} bytes on disk each",
         before.0, after.0, before.1, after.1
     );
-    assert!(after.0 <= before.0 + 4, "a closed tenant has no threads: {} -> {}", before.0, after.0);
     assert!(per_tenant < 2 << 20, "{per_tenant} bytes");
     for tenant in &tenants {
         assert_eq!(server.client(&tenant.key).get("/v1/ledgers").status, 200, "tenant {}", tenant.id);
