@@ -22,7 +22,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "TENANT")]
         sandbox_of: Option<u32>,
         #[command(flatten)]
-        quotas: Quotas,
+        quotas: QuotaOptions,
         #[command(flatten)]
         target: Target,
     },
@@ -49,7 +49,7 @@ pub(super) enum Command {
     /// Set the quotas of a tenant; one that is not given is removed
     Quotas {
         #[command(flatten)]
-        quotas: Quotas,
+        quotas: QuotaOptions,
         #[command(flatten)]
         one: One,
     },
@@ -91,7 +91,7 @@ pub(super) struct One {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Quotas {
+pub(super) struct QuotaOptions {
     /// Most requests in a second
     #[arg(long, value_name = "NUMBER")]
     requests_per_second: Option<u32>,
@@ -100,7 +100,7 @@ pub(super) struct Quotas {
     disk_bytes: Option<u64>,
 }
 
-impl Quotas {
+impl QuotaOptions {
     fn json(&self) -> Value {
         let mut quotas = json!({});
         if let Some(rate) = self.requests_per_second {

@@ -32,4 +32,5 @@ mod retries;
 mod settings;
 mod small_disk;
 mod statuses;
+mod tenants;
 mod verify;
