@@ -1,7 +1,7 @@
 //! The table of every error that a client can get, with its HTTP status, name and title, and the mapping from refusals
 //! of the engine to errors.
 
-use engine::{CredentialStatus, IdentityRefusal, NotIncrementable, Refusal, Verb, WritesClosed};
+use engine::{ApprovalRefusal, CredentialStatus, IdentityRefusal, NotIncrementable, Refusal, Verb, WritesClosed};
 use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, Setting, TransferStatus};
 
 use crate::identity::IF_MATCH;
@@ -78,6 +78,8 @@ errors! {
     ApiKeyRevoked = 401 "api_key_revoked" "the API key was revoked",
     InsufficientScope = 403 "insufficient_scope" "the API key lacks the scope that this route needs",
     ScopesNotHeld = 403 "scopes_not_held" "the new API key would have scopes that the API key of the request lacks",
+    ApprovalByProposer = 403 "approval_by_proposer" "the principal that made a proposal cannot approve or reject it",
+    NotTheProposer = 403 "not_the_proposer" "only the principal that made a proposal can withdraw it",
     NotFound = 404 "not_found" "no route has this path",
     LedgerNotFound = 404 "ledger_not_found" "the ledger does not exist",
     AccountNotFound = 404 "account_not_found" "the account does not exist",
@@ -88,6 +90,7 @@ errors! {
     ImportNotFound = 404 "import_not_found" "the import does not exist",
     PrincipalNotFound = 404 "principal_not_found" "the principal does not exist",
     ApiKeyNotFound = 404 "api_key_not_found" "the API key does not exist",
+    ProposalNotFound = 404 "proposal_not_found" "the proposal does not exist",
     EntryNotFound = 404 "entry_not_found" "the entry does not exist",
     TileNotFound = 404 "tile_not_found" "the tree has no such tile",
     ProofsOff = 404 "proofs_off" "the server was started without proofs",
@@ -113,6 +116,9 @@ errors! {
     CredentialExistsWithDifferentContent = 409 "credential_exists_with_different_content" "the credential exists with different content",
     LastKeyManager = 409 "last_key_manager" "no other API key could manage API keys",
     TooManyApiKeys = 409 "too_many_api_keys" "there are too many API keys",
+    ProposalExistsWithDifferentContent = 409 "proposal_exists_with_different_content" "the proposal exists with different content",
+    ProposalEnded = 409 "proposal_ended" "the proposal is not open any more",
+    TooManyProposals = 409 "too_many_proposals" "too many proposals are open",
     NoActivePolicy = 409 "no_active_policy" "no policy is active",
     PolicyLedgerConflict = 409 "policy_ledger_conflict" "the policy declares a ledger that exists with another asset",
     PreconditionFailed = 412 "precondition_failed" "what the request changes is not the version that If-Match names",
@@ -129,6 +135,7 @@ errors! {
     InvalidAttribute = 422 "invalid_attribute" "an attribute has an invalid value",
     OccurredNotDeclared = 422 "occurred_not_declared" "the payment type does not accept occurred_at",
     OccurredTooFarAhead = 422 "occurred_too_far_ahead" "occurred_at is too far in the future",
+    ApprovalRequired = 422 "approval_required" "the operation needs the approval of another principal",
     ImportRowRefused = 422 "import_row_refused" "a row of the import is refused",
     PrincipalIsSystem = 422 "principal_is_system" "a principal of the kind system has no credentials",
     ExpiryNotLater = 422 "expiry_not_later" "the expiry of the API key is not in the future",
@@ -290,6 +297,15 @@ impl From<&Refusal> for Problem {
                 }
                 IdentityRefusal::LastManager(_) => ErrorCode::LastKeyManager.into(),
                 IdentityRefusal::TooManyCredentials(_) => ErrorCode::TooManyApiKeys.into(),
+            },
+            Refusal::Approval(refusal) => match refusal {
+                ApprovalRefusal::Required(_) => ErrorCode::ApprovalRequired.into(),
+                ApprovalRefusal::NotFound(_) => ErrorCode::ProposalNotFound.into(),
+                ApprovalRefusal::ExistsWithDifferentContent(_) => ErrorCode::ProposalExistsWithDifferentContent.into(),
+                ApprovalRefusal::ByProposer { .. } => ErrorCode::ApprovalByProposer.into(),
+                ApprovalRefusal::NotProposer { .. } => ErrorCode::NotTheProposer.into(),
+                ApprovalRefusal::Ended { .. } => ErrorCode::ProposalEnded.into(),
+                ApprovalRefusal::TooManyOpen(_) => ErrorCode::TooManyProposals.into(),
             },
             Refusal::NoActivePolicy => ErrorCode::NoActivePolicy.into(),
             Refusal::PolicyChanged => ErrorCode::PolicyChanged.into(),

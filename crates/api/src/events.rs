@@ -1,5 +1,6 @@
 //! The event feed: one event for each entry of the journal, in its order, without personal data.
 
+mod of_approvals;
 mod of_identity;
 mod of_import;
 mod of_ledger;
@@ -9,10 +10,12 @@ use journal::{Context, EntryInContext};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::approvals::Rules;
 use crate::decisions::{Deadline, Decision, Reason, RefusedLeg, capture_name};
 use crate::parameters::CursorOrigin;
 use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
 
+use of_approvals::{ProposalEnded, ProposalMade, approval_data};
 use of_identity::{ApiKeyAdded, CredentialAdded, CredentialRevoked, PrincipalAdded, identity_data};
 use of_import::{AccountStaged, ImportNoted, ImportStarted, TransferStaged};
 use of_ledger::{
@@ -167,6 +170,15 @@ enum EventData {
     /// `api_key_added`
     #[schema(title = "api_key_added")]
     ApiKeyAdded(ApiKeyAdded),
+    /// `approvals_set`
+    #[schema(title = "approvals_set")]
+    ApprovalsSet(Rules),
+    /// `proposal_made`
+    #[schema(title = "proposal_made")]
+    ProposalMade(Box<ProposalMade>),
+    /// `proposal_ended`
+    #[schema(title = "proposal_ended")]
+    ProposalEnded(ProposalEnded),
     /// `key_used`
     #[schema(title = "key_used")]
     KeyUsed(KeyUsed),
@@ -451,6 +463,7 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
             ("policy_activated", EventData::PolicyActivated(data))
         }
         Fact::Identity(fact) => identity_data(fact),
+        Fact::Approval(fact) => approval_data(fact, assets)?,
         Fact::KeyUsed(used) => ("key_used", EventData::KeyUsed(KeyUsed { items: used.items })),
         Fact::StateDigest(digest) => {
             let data = StateDigest { scheme: digest.scheme, digest: digest.digest.to_string() };

@@ -6,7 +6,7 @@ mod of_proofs;
 mod parameters;
 mod table;
 
-use engine::Verb;
+use engine::{ProposalEnd, Verb};
 use policy::limits;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
@@ -131,6 +131,14 @@ pub enum Operation {
     ListApiKeys,
     GetApiKey,
     RevokeApiKey,
+    /// Which operations need an approval.
+    GetApprovalRules,
+    SetApprovalRules,
+    CreateProposal,
+    ListProposals,
+    GetProposal,
+    /// Approves, rejects or withdraws a proposal.
+    EndProposal(ProposalEnd),
     /// Entries of the journal, as a page or as a stream.
     ListEvents,
     /// Confirms that the machine's clock is right.
@@ -378,6 +386,14 @@ impl Operation {
             Self::ListApiKeys => "listApiKeys",
             Self::GetApiKey => "getApiKey",
             Self::RevokeApiKey => "revokeApiKey",
+            Self::GetApprovalRules => "getApprovalRules",
+            Self::SetApprovalRules => "setApprovalRules",
+            Self::CreateProposal => "createProposal",
+            Self::ListProposals => "listProposals",
+            Self::GetProposal => "getProposal",
+            Self::EndProposal(ProposalEnd::Approved) => "approveProposal",
+            Self::EndProposal(ProposalEnd::Rejected) => "rejectProposal",
+            Self::EndProposal(ProposalEnd::Withdrawn) => "withdrawProposal",
             Self::ListEvents => "listEvents",
             Self::ConfirmClock => "confirmClock",
             Self::ProveTransfer => "proveTransfer",

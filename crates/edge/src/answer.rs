@@ -9,7 +9,9 @@ use ledger::Assets;
 use crate::call::{Call, Trial, unnamed};
 use crate::response::Response;
 use crate::sources::{Installation, Past, Sources};
-use crate::{api_keys, changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal, policies};
+use crate::{
+    api_keys, approvals, changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal, policies,
+};
 
 /// The result of a handler.
 pub(crate) type Handled<F> = Result<Response, F>;
@@ -79,6 +81,12 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::ListApiKeys => api_keys::list(self, call).await,
             Operation::GetApiKey => api_keys::get(self, call).await,
             Operation::RevokeApiKey => api_keys::revoke(self, call).await,
+            Operation::GetApprovalRules => approvals::get_rules(self, call).await,
+            Operation::SetApprovalRules => approvals::set_rules(self, call).await,
+            Operation::CreateProposal => approvals::propose(self, call).await,
+            Operation::ListProposals => approvals::list(self, call).await,
+            Operation::GetProposal => approvals::get(self, call).await,
+            Operation::EndProposal(end) => approvals::end(self, call, end).await,
             Operation::ListPayments
             | Operation::GetEntity
             | Operation::GetTrialBalance
@@ -177,6 +185,12 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::ListApiKeys
             | Operation::GetApiKey
             | Operation::RevokeApiKey
+            | Operation::GetApprovalRules
+            | Operation::SetApprovalRules
+            | Operation::CreateProposal
+            | Operation::ListProposals
+            | Operation::GetProposal
+            | Operation::EndProposal(_)
             | Operation::ListEvents
             | Operation::ConfirmClock
             | Operation::ProveTransfer

@@ -5,7 +5,7 @@ use ledger::{
     Account, AccountPlace, AccountStatus, Book, ImportStatus, PendingState, Scheduled, Transfer, TrialBalance,
 };
 use policy::FeatureValue;
-use types::{ActorId, CredentialId, Name, PaymentId, RequestId, TenantId, Timestamp, TransferId};
+use types::{ActorId, CredentialId, Name, PaymentId, RequestId, Seq, TenantId, Timestamp, TransferId};
 
 use crate::api_keys::{AddApiKey, CredentialReply, RevokeCredential};
 use crate::batch::{CreateAccounts, CreateTransfers};
@@ -17,6 +17,7 @@ use crate::entry::ArtifactChunk;
 use crate::guard::{self, Guard, Guarded};
 use crate::identity::{CredentialAdded, PrincipalAdded};
 use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch};
+use crate::proposals::{ApprovalRulesReply, EndProposal, ProposalReply, Propose, SetApprovalRules};
 use crate::reply::{EventResult, LabelReply, Made, Page, PaymentReply, TransferResults};
 use crate::{
     ActivatePolicy, ActivePolicy, Answer, ChangePayment, ChangePaymentBatch, CreatePayment, CreatePaymentBatch, Engine,
@@ -120,6 +121,9 @@ operations! {
         ApiKey(query::ApiKey) -> Box<CredentialReply>,
         ApiKeys(query::ApiKeys) -> Page<CredentialReply, CredentialId>,
         NextCredential(query::NextCredential) -> CredentialId,
+        ApprovalRules(query::ApprovalRules) -> Box<ApprovalRulesReply>,
+        Proposal(query::Proposal) -> Box<ProposalReply>,
+        Proposals(query::Proposals) -> Page<ProposalReply, Seq>,
     }
 }
 
@@ -156,6 +160,7 @@ one_of! {
         ChooseIndexes(ChooseIndexes),
         RecordLabel(RecordLabel),
         ActivatePolicy(ActivatePolicy),
+        SetApprovalRules(SetApprovalRules),
     }
 }
 
@@ -207,6 +212,9 @@ operations! {
         AddApiKey(AddApiKey) -> (Made, Box<CredentialReply>),
         RevokeCredential(RevokeCredential) -> (Made, Box<CredentialReply>),
         Import(ImportCommand) -> (Made, Box<ImportStatus>),
+        SetApprovalRules(SetApprovalRules) -> (Made, Box<ApprovalRulesReply>),
+        Propose(Propose) -> (Made, Box<ProposalReply>),
+        EndProposal(EndProposal) -> (Made, Box<ProposalReply>),
     }
 }
 

@@ -10,6 +10,7 @@ use types::{
     TenantId, Timestamp, Token,
 };
 
+use crate::approvals::ApprovalFact;
 use crate::guard::KeyUsed;
 use crate::identity::IdentityFact;
 use crate::payment::Leg;
@@ -70,6 +71,8 @@ pub enum Fact {
     PolicyActivated(Arc<PolicyActivated>),
     /// A principal or a credential was added.
     Identity(IdentityFact),
+    /// The rules of four eyes were set, or a proposal was made or ended.
+    Approval(ApprovalFact),
     /// A request with an `Idempotency-Key` was carried out, by the entries that follow if there are any.
     KeyUsed(KeyUsed),
     /// The digest of the state at this point, which every later replay must reproduce.
@@ -89,6 +92,7 @@ impl Fact {
             | Self::LabelRecorded(_)
             | Self::ArtifactStored(_)
             | Self::Identity(_)
+            | Self::Approval(_)
             | Self::KeyUsed(_)
             | Self::StateDigest(_) => &[],
         }
@@ -107,6 +111,7 @@ impl Fact {
             | Self::PolicyActivated(_)
             | Self::ArtifactStored(_)
             | Self::Identity(_)
+            | Self::Approval(_)
             | Self::KeyUsed(_)
             | Self::StateDigest(_) => None,
         }
@@ -123,7 +128,8 @@ impl Fact {
             | Self::JournalContinued { .. }
             | Self::ArtifactStored(_)
             | Self::PolicyActivated(_)
-            | Self::Identity(_) => RestoredFrom::Entry,
+            | Self::Identity(_)
+            | Self::Approval(_) => RestoredFrom::Entry,
             Self::KeyUsed(_) => RestoredFrom::Recent,
             Self::PaymentDecided(_) | Self::PaymentChanged(_) | Self::LabelRecorded(_) => RestoredFrom::Payment,
         }

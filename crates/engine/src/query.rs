@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use ledger::{AccountPlace, Book, MetadataOf, TransferKey};
-use types::{AccountId, CredentialId, ImportId, LedgerId, Name, PaymentId, Timestamp, Token, TransferId};
+use types::{
+    AccountId, CredentialId, ImportId, LedgerId, Name, PaymentId, ProposalId, Seq, Timestamp, Token, TransferId,
+};
 
 use crate::accounts_page::AccountFilter;
+use crate::approvals::ProposalStatus;
 use crate::command::{Look, PAGE_MAX};
 use crate::details::{AccountName, AccountReply, AnyTransfer, TransferReply, named};
 use crate::{Answered, Engine, LabelReply, Page, PaymentReply, Refusal};
@@ -250,6 +253,24 @@ pub struct ApiKey(pub CredentialId);
 pub struct ApiKeys {
     /// The number of the last key of the previous page, or 0.
     pub after: u64,
+    pub limit: usize,
+}
+
+/// The rules that say which operations need an approval.
+#[derive(Debug, Clone)]
+pub struct ApprovalRules;
+
+/// The proposal with this id.
+#[derive(Debug, Clone)]
+pub struct Proposal(pub ProposalId);
+
+/// Proposals that the state keeps, in the order in which they were made.
+#[derive(Debug, Clone)]
+pub struct Proposals {
+    /// Only those with this status.
+    pub status: Option<ProposalStatus>,
+    /// The entry of the last proposal of the previous page, or 0.
+    pub after: Seq,
     pub limit: usize,
 }
 

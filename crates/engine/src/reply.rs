@@ -11,11 +11,13 @@ use policy::FeatureValue;
 use types::{AccountId, Amount, Asset, CredentialId, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
 
 use crate::api_keys::CredentialReply;
+use crate::approvals::ApprovalRefusal;
 use crate::closed::WritesClosed;
 use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of};
 use crate::entry::{Incremented, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::identity::IdentityRefusal;
 use crate::payment::{Asked, Payment};
+use crate::proposals::{ApprovalRulesReply, ProposalReply};
 
 /// Whether this request made something, or an earlier, equal request did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,12 @@ replies! {
         /// A number that no credential has yet.
         NextCredential(CredentialId),
         CredentialMade((Made, Box<CredentialReply>)),
+        ApprovalRules(Box<ApprovalRulesReply>),
+        Proposal(Box<ProposalReply>),
+        /// In the order in which they were made. The place to continue from is the entry of a proposal.
+        Proposals(Page<ProposalReply, Seq>),
+        ApprovalRulesMade((Made, Box<ApprovalRulesReply>)),
+        ProposalMade((Made, Box<ProposalReply>)),
         /// Only whether this request made something.
         Made(Made),
         LedgerMade((Made, Book)),
@@ -302,6 +310,9 @@ pub enum Refusal {
     /// The principal or the credential cannot be added.
     #[error(transparent)]
     Identity(#[from] IdentityRefusal),
+    /// The operation needs an approval, or the proposal cannot be made or ended.
+    #[error(transparent)]
+    Approval(#[from] ApprovalRefusal),
     #[error("no policy is active; activate one with POST /v1/policies")]
     NoActivePolicy,
     /// The policy changed after the payment was parsed; it must be parsed again.

@@ -8,6 +8,7 @@ use ledger::{Account, AccountPlace, Ledger, MetadataOf, Touched};
 use types::{Amount, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::Applied;
+use crate::approvals::Approvals;
 use crate::entry::{
     ArtifactChunk, CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided,
     PaymentStatus, PaymentSums, PolicyActivated, Portion, StateDigest,
@@ -61,6 +62,7 @@ pub(crate) struct State {
     /// The number of the next new stream.
     pub(crate) next_stream: u32,
     pub(crate) identities: Identities,
+    pub(crate) approvals: Approvals,
     pub(crate) keys: Keys,
     /// How many window records were dropped at a bound since the start, for a metric.
     pub(crate) records_dropped: u64,
@@ -111,6 +113,7 @@ impl Default for State {
             streams: BTreeMap::new(),
             next_stream: 0,
             identities: Identities::default(),
+            approvals: Approvals::default(),
             keys: Keys::default(),
             records_dropped: 0,
             since_digest: chained_from(Digest::default()),
@@ -248,6 +251,10 @@ impl State {
             Fact::Identity(fact) => {
                 fact.digest_into(header, &mut self.since_digest);
                 self.identities.apply(header, fact);
+            }
+            Fact::Approval(fact) => {
+                fact.digest_into(header, &mut self.since_digest);
+                self.approvals.apply(header, fact);
             }
             Fact::KeyUsed(used) => {
                 self.since_digest.u128(header.request.get()).u64(u64::from(used.items));

@@ -148,6 +148,12 @@ impl<'a> Call<'a> {
             | Operation::ListApiKeys
             | Operation::GetApiKey
             | Operation::RevokeApiKey
+            | Operation::GetApprovalRules
+            | Operation::SetApprovalRules
+            | Operation::CreateProposal
+            | Operation::ListProposals
+            | Operation::GetProposal
+            | Operation::EndProposal(_)
             | Operation::ProveTransfer
             | Operation::ProvePayment
             | Operation::ProveEntry
@@ -164,7 +170,7 @@ impl<'a> Call<'a> {
     /// Checks that a cursor equals the one that its list gives for the position, and that a packed filter encodes as it
     /// was decoded.
     fn check_what_is_written_back(&self) {
-        const LISTS: [List; 9] = [
+        const LISTS: [List; 10] = [
             List::Events,
             List::Accounts,
             List::Scheduled,
@@ -174,6 +180,7 @@ impl<'a> Call<'a> {
             List::Pending,
             List::Statement,
             List::Payments,
+            List::Proposals,
         ];
         for list in LISTS {
             let read = |text: &str| HISTORY.position::<u128>(text, list);

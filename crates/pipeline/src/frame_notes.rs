@@ -256,6 +256,7 @@ fn payment_event(entry: &Entry, decided: Seq) -> IndexedFact {
         | Fact::PolicyActivated(_)
         | Fact::StateDigest(_)
         | Fact::KeyUsed(_)
+        | Fact::Approval(_)
         | Fact::Identity(_) => unreachable!("a restart does not find it with a payment"),
     }
 }

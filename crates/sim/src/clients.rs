@@ -1,6 +1,7 @@
 //! Clients that know few ids and few accounts, so that their requests conflict. They repeat requests with the same ids,
 //! even after they received an answer.
 
+mod approvals;
 mod kind;
 mod orders;
 
@@ -34,6 +35,7 @@ pub(crate) struct Clients {
     scheduled: Vec<u128>,
     payments: Vec<PaymentId>,
     imports: Vec<u128>,
+    proposals: Vec<u128>,
     accounts: u64,
 }
 
@@ -155,6 +157,10 @@ impl Clients {
                 0 => get(O::ListApiKeys, String::new(), rng.pick::<&str>(&["", "limit=3"])),
                 _ => get(O::GetApiKey, some_key(rng).to_string(), ""),
             },
+            Kind::ApprovalRules => approvals::rules_of_tenant(rng),
+            Kind::Proposal => self.proposal(now, rng),
+            Kind::EndOfProposal => self.end_of_proposal(rng),
+            Kind::ListsOfProposals => self.lists_of_proposals(rng),
             Kind::LargeArtifact => return Sent::within(large(rng)),
             Kind::OpenLedger => {
                 let id = *rng.pick(&[1, 1, 2, 978]);
@@ -540,6 +546,7 @@ fn add_key(sent: &mut Http, rng: &mut Rng) {
             | O::ReverseTransfer
             | O::RecordLabel
             | O::OpenLedger
+            | O::SetApprovalRules
     );
     if sent.key.is_some() || !sent.query.is_empty() || !(is_change || list.is_some()) || !rng.percent(25) {
         return;

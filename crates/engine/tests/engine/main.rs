@@ -4,6 +4,7 @@ mod story;
 
 mod amounts;
 mod api_keys;
+mod approvals;
 mod batches;
 mod guards;
 mod identity;

@@ -8,7 +8,7 @@ use engine::{
 use features::{RecordChange, StreamId, Update};
 use types::{Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
 
-use super::{identity, ledger_facts, payment};
+use super::{approvals, identity, ledger_facts, payment};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 const JOURNAL_STARTED: u16 = 1;
@@ -35,10 +35,13 @@ pub(super) const PRINCIPAL_ADDED: u16 = 21;
 pub(super) const CREDENTIAL_ADDED: u16 = 22;
 const KEY_USED: u16 = 23;
 pub(super) const CREDENTIAL_REVOKED: u16 = 24;
+pub(super) const PROPOSAL_MADE: u16 = 28;
+pub(super) const PROPOSAL_ENDED: u16 = 29;
 pub(super) const IMPORT_STARTED: u16 = 30;
 pub(super) const ACCOUNT_STAGED: u16 = 31;
 pub(super) const TRANSFER_STAGED: u16 = 32;
 pub(super) const IMPORT_NOTED: u16 = 33;
+pub(super) const APPROVALS_SET: u16 = 34;
 
 /// The version of a kind, unless the fact needs a later one.
 pub(super) const FIRST_VERSION: u16 = 1;
@@ -55,6 +58,7 @@ pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
         Fact::ArtifactStored(_) => (ARTIFACT_STORED, "artifact_stored"),
         Fact::PolicyActivated(_) => (POLICY_ACTIVATED, "policy_activated"),
         Fact::Identity(fact) => identity::kind(fact),
+        Fact::Approval(fact) => approvals::kind(fact),
         Fact::KeyUsed(_) => (KEY_USED, "key_used"),
         Fact::StateDigest(_) => (STATE_DIGEST, "state_digest"),
     }
@@ -87,6 +91,7 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, 
         }
         Fact::PolicyActivated(activated) => encode_policy(header, activated, into),
         Fact::Identity(fact) => identity::encode(fact, into),
+        Fact::Approval(fact) => approvals::encode(header, fact, into),
         Fact::KeyUsed(used) => {
             into.varint(used.items);
             into.count(used.parts.len());
@@ -112,6 +117,7 @@ fn version(header: &Header, fact: &Fact) -> u16 {
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
+        | Fact::Approval(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => FIRST_VERSION,
     }
@@ -167,6 +173,7 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
         API_KEY_ADDED | PRINCIPAL_ADDED | CREDENTIAL_ADDED | CREDENTIAL_REVOKED => {
             Fact::Identity(identity::decode(number, version, &mut from)?)
         }
+        PROPOSAL_MADE | PROPOSAL_ENDED | APPROVALS_SET => Fact::Approval(approvals::decode(header, number, &mut from)?),
         KEY_USED => {
             Fact::KeyUsed(KeyUsed { items: from.varint()?, parts: decode_many(&mut from, |from| from.u64())?.into() })
         }

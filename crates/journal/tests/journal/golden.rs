@@ -465,6 +465,7 @@ fn entries_of_version_1() -> Vec<Entry> {
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
             | Fact::Identity(_)
+            | Fact::Approval(_)
             | Fact::KeyUsed(_) => {}
         }
         Entry { header, fact, sealed }

@@ -9,7 +9,7 @@ fn only_payments_move_money_on_a_policy_only_account() {
         open A1                     created
         open A2 policy_only         created
         pay  T1 A1->A2 5            account_is_policy_only
-        says only payments move money on this account (account 00000000-0000-0000-0000-000000000002)
+        says only payments, and transfers that a second principal approved, move money on this account (account 00000000-0000-0000-0000-000000000002)
         pay  T1 A2->A1 5            account_is_policy_only
         hold T1 A2->A1 5            account_is_policy_only
         pay  P1/0 A1->A2 5          created

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, DecisionForm, DepartedHistory, Header, IdentityFact, KeyUsed,
-    LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, Portion, StateDigest,
+    ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, CaptureTerms, Cause, DecisionForm, DepartedHistory,
+    Header, IdentityFact, KeyUsed, LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated,
+    Portion, StateDigest,
 };
 use features::Windows;
 use ledger::{
@@ -166,6 +167,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
             (Fact::ArtifactStored(chunk), vec![]),
             (Fact::PolicyActivated(Arc::new(activated)), vec![one]),
             (Fact::Identity(IdentityFact::ApiKeyAdded(key)), vec![]),
+            (Fact::Approval(ApprovalFact::RulesSet(ApprovalRules::default())), vec![]),
             (Fact::KeyUsed(KeyUsed { items: 0, parts: [1].into() }), vec![]),
             (Fact::StateDigest(StateDigest { scheme: 1, digest: Digest::default() }), vec![]),
         ])
@@ -186,9 +188,10 @@ fn kind(fact: &Fact) -> usize {
         Fact::Identity(_) => LEDGER_KINDS + 7,
         Fact::StateDigest(_) => LEDGER_KINDS + 8,
         Fact::KeyUsed(_) => LEDGER_KINDS + 9,
+        Fact::Approval(_) => LEDGER_KINDS + 10,
     }
 }
-const KINDS: usize = LEDGER_KINDS + 10;
+const KINDS: usize = LEDGER_KINDS + 11;
 
 fn events_of(fact: Fact, touched: &[Touched]) -> Vec<IndexedFact> {
     let at = Timestamp::from_ns(5);

@@ -60,6 +60,13 @@ impl Model {
                 same(items.iter().all(|told| self.identities.shows(told)), "the list of API keys")
             }
             Reply::NextCredential(next) => same(!self.identities.knows(*next), "the next number of an API key"),
+            Reply::ApprovalRules(told) | Reply::ApprovalRulesMade((_, told)) => {
+                same(told.rules == self.approvals.rules, "the approval rules")
+            }
+            Reply::Proposal(told) | Reply::ProposalMade((_, told)) => same(self.approvals.shows(at, told), "a proposal"),
+            Reply::Proposals(Page { items, .. }) => {
+                same(items.iter().all(|told| self.approvals.shows(at, told)), "the list of proposals")
+            }
             Reply::Imports(all) => {
                 let told = all.iter().map(|status| (status.import.id, status.state));
                 let known = books.imports.iter().map(|import| (import.import.id, import.state));
@@ -187,6 +194,12 @@ impl Turn<'_, '_> {
                 told.items.len() == model.identities.count_after(asked.after).min(asked.limit.min(PAGE_MAX))
             }
             (Query::NextCredential(_), Reply::NextCredential(_)) => true,
+            (Query::ApprovalRules(_), Reply::ApprovalRules(_)) => true,
+            (Query::Proposal(asked), Reply::Proposal(told)) => told.proposal.made.proposal == asked.0,
+            (Query::Proposals(asked), Reply::Proposals(told)) => {
+                let all = model.approvals.count(asked.status, at);
+                asked.after != types::Seq::ZERO || told.items.len() == all.min(asked.limit.min(PAGE_MAX))
+            }
             (Query::Import(asked), Reply::Import(told)) => told.import.id == asked.0,
             (Query::Ledgers(_), Reply::Ledgers(_))
             | (Query::Imports(_), Reply::Imports(_))
@@ -213,6 +226,7 @@ impl Turn<'_, '_> {
             | Query::AccountsOpened(query::AccountsOpened(id, _)) => !books.books.contains_key(id),
             Query::Import(asked) => books.import_of(asked.0).is_none(),
             Query::ApiKey(asked) => !self.model.identities.knows(asked.0),
+            Query::Proposal(asked) => !self.model.approvals.is_known(asked.0),
             Query::Policy(_) => self.model.payments.active.is_none(),
             _ => false,
         };

@@ -86,6 +86,7 @@ impl<'e> Turn<'_, 'e> {
                 | Command::ChooseIndexes(_)
                 | Command::RecordLabel(_)
                 | Command::ActivatePolicy(_)
+                | Command::SetApprovalRules(_)
         );
         let is_batch = matches!(
             step.request.command,
@@ -254,6 +255,9 @@ impl<'e> Turn<'_, 'e> {
                     self.expect(request.id, &Fact::Identity(IdentityFact::CredentialRevoked(revoked)))?;
                 }
             }
+            Command::SetApprovalRules(rules) => self.set_rules(&rules.0, answer)?,
+            Command::Propose(asked) => self.propose(asked, answer)?,
+            Command::EndProposal(asked) => self.end_proposal(asked, answer)?,
             Command::Import(command) => self.import(command, answer)?,
             Command::Query(query) => return self.query(query, answer),
             Command::Guarded(_) => unreachable!("a guard is taken off first"),
@@ -304,6 +308,8 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Label((made, _))
         | Reply::PolicyMade((made, _))
         | Reply::CredentialMade((made, _))
+        | Reply::ApprovalRulesMade((made, _))
+        | Reply::ProposalMade((made, _))
         | Reply::ImportMade((made, _)) => Some(*made),
         Reply::Ledgers(_)
         | Reply::Account(_)
@@ -325,6 +331,9 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Credential(_)
         | Reply::Credentials(_)
         | Reply::NextCredential(_)
+        | Reply::ApprovalRules(_)
+        | Reply::Proposal(_)
+        | Reply::Proposals(_)
         | Reply::AccountOrders(_)
         | Reply::TransferOrders(_)
         | Reply::PaymentsMade(_)
