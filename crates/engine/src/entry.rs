@@ -14,6 +14,8 @@ use crate::approvals::ApprovalFact;
 use crate::guard::KeyUsed;
 use crate::identity::IdentityFact;
 use crate::payment::Leg;
+use crate::record_read::PersonalDataRead;
+use crate::settings::SettingFact;
 
 /// One record of the journal: one command and everything that was decided about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +75,10 @@ pub enum Fact {
     Identity(IdentityFact),
     /// The rules of four eyes were set, or a proposal was made or ended.
     Approval(ApprovalFact),
+    /// A setting of the installation was put or removed.
+    Setting(SettingFact),
+    /// Personal data was shown to somebody.
+    PersonalDataRead(PersonalDataRead),
     /// A request with an `Idempotency-Key` was carried out, by the entries that follow if there are any.
     KeyUsed(KeyUsed),
     /// The digest of the state at this point, which every later replay must reproduce.
@@ -93,6 +99,8 @@ impl Fact {
             | Self::ArtifactStored(_)
             | Self::Identity(_)
             | Self::Approval(_)
+            | Self::Setting(_)
+            | Self::PersonalDataRead(_)
             | Self::KeyUsed(_)
             | Self::StateDigest(_) => &[],
         }
@@ -112,6 +120,8 @@ impl Fact {
             | Self::ArtifactStored(_)
             | Self::Identity(_)
             | Self::Approval(_)
+            | Self::Setting(_)
+            | Self::PersonalDataRead(_)
             | Self::KeyUsed(_)
             | Self::StateDigest(_) => None,
         }
@@ -129,8 +139,10 @@ impl Fact {
             | Self::ArtifactStored(_)
             | Self::PolicyActivated(_)
             | Self::Identity(_)
-            | Self::Approval(_) => RestoredFrom::Entry,
+            | Self::Approval(_)
+            | Self::Setting(_) => RestoredFrom::Entry,
             Self::KeyUsed(_) => RestoredFrom::Recent,
+            Self::PersonalDataRead(_) => RestoredFrom::Nothing,
             Self::PaymentDecided(_) | Self::PaymentChanged(_) | Self::LabelRecorded(_) => RestoredFrom::Payment,
         }
     }

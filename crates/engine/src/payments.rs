@@ -62,6 +62,8 @@ impl PastPayment {
             | Fact::StateDigest(_)
             | Fact::Identity(_)
             | Fact::Approval(_)
+            | Fact::Setting(_)
+            | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => return false,
         }
         true

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use ledger::{
     Account, AccountPlace, AccountStatus, Address, Book, ChangeStatus, ImportRefusal, ImportStatus, PendingState,
-    Scheduled, Setting, Transfer, TransferStatus, TrialBalance,
+    Scheduled, Setting as SetAtCreation, Transfer, TransferStatus, TrialBalance,
 };
 use policy::FeatureValue;
-use types::{AccountId, Amount, Asset, CredentialId, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
+use types::{
+    AccountId, ActorId, Amount, Asset, CredentialId, Digest, LedgerId, Name, PaymentId, Seq, SettingName, Timestamp,
+    TransferId,
+};
 
 use crate::api_keys::CredentialReply;
 use crate::approvals::ApprovalRefusal;
@@ -18,6 +21,7 @@ use crate::entry::{Incremented, PaymentDecided, PaymentStatus, PolicyActivated, 
 use crate::identity::IdentityRefusal;
 use crate::payment::{Asked, Payment};
 use crate::proposals::{ApprovalRulesReply, ProposalReply};
+use crate::settings::{Setting, SettingRefusal};
 
 /// Whether this request made something, or an earlier, equal request did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +102,12 @@ replies! {
         Proposals(Page<ProposalReply, Seq>),
         ApprovalRulesMade((Made, Box<ApprovalRulesReply>)),
         ProposalMade((Made, Box<ProposalReply>)),
+        /// The principal of a subject.
+        Admitted((Made, ActorId)),
+        Setting(Box<Setting>),
+        /// In order of name.
+        Settings(Page<Setting, SettingName>),
+        SettingMade((Made, Box<Setting>)),
         /// Only whether this request made something.
         Made(Made),
         LedgerMade((Made, Book)),
@@ -236,8 +246,8 @@ pub enum Refusal {
     #[error("{0}")]
     Account(ledger::StatusRefusal<AccountStatus>),
     /// The account or the transfer exists.
-    #[error("it was created with {}", match .0 { Setting::Address => "another address", Setting::Limits => "other limits", Setting::Metadata => "other metadata" })]
-    ExistsWithDifferent(Setting),
+    #[error("it was created with {}", match .0 { SetAtCreation::Address => "another address", SetAtCreation::Limits => "other limits", SetAtCreation::Metadata => "other metadata" })]
+    ExistsWithDifferent(SetAtCreation),
     #[error("transfer {0} not found")]
     TransferNotFound(TransferId),
     /// The ledger refused the transfer.
@@ -313,6 +323,9 @@ pub enum Refusal {
     /// The operation needs an approval, or the proposal cannot be made or ended.
     #[error(transparent)]
     Approval(#[from] ApprovalRefusal),
+    /// The setting cannot be changed or shown.
+    #[error(transparent)]
+    Setting(#[from] SettingRefusal),
     #[error("no policy is active; activate one with POST /v1/policies")]
     NoActivePolicy,
     /// The policy changed after the payment was parsed; it must be parsed again.

@@ -138,6 +138,8 @@ impl Term {
             | Fact::StateDigest(_)
             | Fact::Identity(_)
             | Fact::Approval(_)
+            | Fact::Setting(_)
+            | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => {}
         }
     }

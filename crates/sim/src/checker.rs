@@ -244,7 +244,8 @@ impl Checker {
             format!("the engine is at {at:?}, the model at {:?}", (model.seq, model.clock))
         })?;
         model.approvals.compare(engine)?;
-        model.identities.compare(engine)
+        model.identities.compare(engine)?;
+        model.settings.compare(engine)
     }
 }
 
@@ -284,6 +285,8 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
         | Fact::PolicyActivated(_)
         | Fact::Identity(_)
         | Fact::Approval(_)
+        | Fact::Setting(_)
+        | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => None,
     };

@@ -11,3 +11,4 @@ mod identity;
 mod increments;
 mod orders;
 mod payments;
+mod settings;

@@ -11,6 +11,7 @@ mod payments;
 /// The rules of transfers, implemented a second time and shared with the tests of the ledger.
 #[path = "../../../ledger/tests/ledger/model/rules.rs"]
 mod rules;
+mod settings;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(crate) use approvals::Approvals;
 pub(crate) use books::Books;
 pub(crate) use identities::Identities;
 pub(crate) use payments::Payments;
+pub(crate) use settings::Settings;
 pub(crate) use turn::{Step, code as code_of};
 
 /// The state that follows from all entries so far.
@@ -35,6 +37,7 @@ pub(crate) struct Model {
     pub(crate) chunks: BTreeMap<Digest, BTreeMap<u32, ArtifactChunk>>,
     pub(crate) identities: Identities,
     pub(crate) approvals: Approvals,
+    pub(crate) settings: Settings,
     /// What each idempotency key was used for.
     pub(crate) keys: BTreeMap<types::RequestId, engine::KeyUsed>,
 }
@@ -92,10 +95,11 @@ impl Model {
             }
             Fact::Identity(fact) => self.identities.apply(header, fact)?,
             Fact::Approval(fact) => self.approvals.apply(header, fact)?,
+            Fact::Setting(fact) => self.settings.apply(header, fact)?,
             Fact::KeyUsed(used) => {
                 self.keys.insert(header.request, used.clone());
             }
-            Fact::StateDigest(_) => {}
+            Fact::PersonalDataRead(_) | Fact::StateDigest(_) => {}
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use engine::{
     ActivatePolicy, Answer, Command, CredentialRevoked, Entry, Fact, Guard, IdentityFact, Made, OpenLedger,
-    RecordLabel, Refusal, Reply, Request, query,
+    RecordLabel, Refusal, Reply, Request, SettingFact, query,
 };
 use ledger::ImportState;
 use types::{ActorId, RequestId, Seq, Span, Timestamp};
@@ -258,6 +258,33 @@ impl<'e> Turn<'_, 'e> {
             Command::SetApprovalRules(rules) => self.set_rules(&rules.0, answer)?,
             Command::Propose(asked) => self.propose(asked, answer)?,
             Command::EndProposal(asked) => self.end_proposal(asked, answer)?,
+            Command::AdmitSubject(asked) => {
+                let (expected, fact) = self.model.identities.outcome_of_subject(asked);
+                says(answer, expected)?;
+                if let Some(fact) = fact {
+                    self.expect(request.id, &Fact::Identity(fact))?;
+                }
+            }
+            Command::PutSetting(put) => {
+                let expected = self.model.settings.outcome_of_put(put);
+                says(answer, expected)?;
+                if expected == "now" {
+                    let (kind, name, document) = (put.kind, put.name.clone(), std::sync::Arc::clone(&put.document));
+                    self.expect(request.id, &Fact::Setting(SettingFact::Put { kind, name, document }))?;
+                }
+            }
+            Command::RemoveSetting(remove) => {
+                let expected = self.model.settings.outcome_of_removal(remove);
+                says(answer, expected)?;
+                if expected == "now" {
+                    let (kind, name) = (remove.kind, remove.name.clone());
+                    self.expect(request.id, &Fact::Setting(SettingFact::Removed { kind, name }))?;
+                }
+            }
+            Command::RecordRead(read) => {
+                says(answer, "now")?;
+                self.expect(request.id, &Fact::PersonalDataRead(read.clone()))?;
+            }
             Command::Import(command) => self.import(command, answer)?,
             Command::Query(query) => return self.query(query, answer),
             Command::Guarded(_) => unreachable!("a guard is taken off first"),
@@ -310,6 +337,8 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::CredentialMade((made, _))
         | Reply::ApprovalRulesMade((made, _))
         | Reply::ProposalMade((made, _))
+        | Reply::Admitted((made, _))
+        | Reply::SettingMade((made, _))
         | Reply::ImportMade((made, _)) => Some(*made),
         Reply::Ledgers(_)
         | Reply::Account(_)
@@ -334,6 +363,8 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::ApprovalRules(_)
         | Reply::Proposal(_)
         | Reply::Proposals(_)
+        | Reply::Setting(_)
+        | Reply::Settings(_)
         | Reply::AccountOrders(_)
         | Reply::TransferOrders(_)
         | Reply::PaymentsMade(_)
