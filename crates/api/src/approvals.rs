@@ -14,7 +14,7 @@ use crate::changes::limits_of;
 use crate::errors::ErrorCode;
 use crate::identity::IdSource;
 use crate::json::{Fields, one_of, shorten};
-use crate::orders::{self, TransferBody};
+use crate::orders;
 use crate::parameters::{Parameters, invalid};
 use crate::problem::Problem;
 use crate::requests::{AMOUNT, ID, Parsed};
@@ -48,9 +48,8 @@ pub struct ApprovalRulesBody {
 pub struct ProposalBody {
     /// A hyphenated UUID or a 128-bit decimal.
     pub id: Option<String>,
-    /// A transfer, also on accounts that are `policy_only`. Without an `id` of its own, it gets that of the proposal. It takes
-    /// no `metadata`, no `scheduled_at`, and none of the flags `linked` and `imported`.
-    pub transfer: Option<TransferBody>,
+    /// A transfer, also on accounts that are `policy_only`.
+    pub transfer: Option<ProposedTransferBody>,
     /// Limits on the balance of an account, which replace earlier ones.
     pub set_limits: Option<ProposedLimitsBody>,
     /// The reversal of a transfer.
@@ -65,6 +64,48 @@ pub struct ProposalBody {
     /// The seconds for which the proposal can be approved, at most 2592000 (30 days). Default: 86400 (a day).
     #[schema(format = Int64, minimum = 1, maximum = 2_592_000, example = 86_400)]
     pub expires_in_s: Option<u32>,
+}
+
+/// A transfer that is made when it is approved: like a new transfer, without what has a time of its own and without metadata,
+/// which is set afterwards.
+#[derive(Debug, ToSchema)]
+#[schema(as = NewProposedTransfer)]
+pub struct ProposedTransferBody {
+    /// A hyphenated UUID or a 128-bit decimal. Without it, the transfer gets the id of the proposal.
+    pub id: Option<String>,
+    /// The account that the amount leaves: its id or its address.
+    pub debit_account: Option<String>,
+    /// The account that the amount reaches: its id or its address.
+    pub credit_account: Option<String>,
+    /// The amount in minor units, or `max`: everything that is pending if this transfer posts, and everything that is
+    /// available if it is a balancing transfer.
+    #[schema(example = "1250")]
+    pub amount: Option<String>,
+    /// The asset of the amount. It must be the asset of the ledger.
+    #[schema(example = "EUR/2")]
+    pub asset: Option<String>,
+    /// The number of the ledger of both accounts. Without it, the ledger of the debit account applies.
+    #[schema(format = Int64, minimum = 1, example = 978)]
+    pub ledger: Option<u32>,
+    /// The client's classification; not 0.
+    #[schema(minimum = 1, example = 1)]
+    pub code: Option<u16>,
+    /// What the transfer does: `pending`, `post_pending_transfer`, `void_pending_transfer`, `balancing_debit`,
+    /// `balancing_credit`, `closing_debit` or `closing_credit`.
+    #[schema(example = json!(["pending"]))]
+    pub flags: Option<Vec<String>>,
+    /// The pending transfer to post or void.
+    pub pending_id: Option<String>,
+    /// The seconds after which a pending transfer expires. Without it, the transfer never expires.
+    #[schema(format = Int64, minimum = 1)]
+    pub timeout_s: Option<u32>,
+    /// For the client's own use: a decimal below 2^128 or a hyphenated UUID.
+    pub user_data_128: Option<String>,
+    /// For the client's own use: a decimal below 2^64.
+    pub user_data_64: Option<String>,
+    /// For the client's own use.
+    #[schema(format = Int64)]
+    pub user_data_32: Option<u32>,
 }
 
 /// Limits on the balance of an account.

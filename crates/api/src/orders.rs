@@ -186,12 +186,10 @@ pub fn transfer(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<CreateTrans
 
 /// Parses a transfer that is to be made when another principal approves it. Without an id of its own, it gets `id`.
 pub(crate) fn proposed(fields: Fields, id: TransferId) -> Result<TransferOrder, Problem> {
-    let mut fields = fields.among(TRANSFER)?;
-    if let Some(name) = ["metadata", "scheduled_at", "timestamp"].into_iter().find(|name| fields.has(name)) {
-        return Err(
-            fields.invalid(name, format!("a proposed transfer takes no `{name}`: it is made when it is approved"))
-        );
-    }
+    /// It is made when it is approved, so it has no time of its own; metadata is set afterwards.
+    const ELSEWHERE: &[&str] = &["timestamp", "metadata", "scheduled_at"];
+    let known: Vec<&str> = TRANSFER.iter().copied().filter(|name| !ELSEWHERE.contains(name)).collect();
+    let mut fields = fields.among(&known)?;
     let id = fields.parsed("id", ID)?.unwrap_or(id);
     let order = transfer_order(id, &mut fields)?;
     if order.new.flags.intersects(TransferFlags::LINKED | TransferFlags::IMPORTED) {

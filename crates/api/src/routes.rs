@@ -2,6 +2,7 @@
 //! OpenAPI document.
 
 mod build;
+mod of_approvals;
 mod of_proofs;
 mod parameters;
 mod table;

@@ -11,6 +11,7 @@ mod accounts_page;
 mod activate_policy;
 mod api_keys;
 mod approvals;
+mod artifact;
 mod batch;
 mod change;
 mod change_payment;

@@ -71,11 +71,31 @@ impl ProposalReply {
     }
 }
 
-/// A fact of four eyes takes at most this many bytes in a frame, together with the reason of its proposal.
-const ENDED_BYTES_MAX: usize = 1024;
-/// The facts of an approved operation without their texts take at most this many bytes each in a frame. Rules have
-/// [`crate::REVERSAL_BOUNDS_MAX`] bounds.
-const OPERATION_BYTES_MAX: usize = 32 * 1024;
+/// An upper bound of the bytes that a fact of an approval takes in a frame, beyond those of a transfer.
+fn extra_bytes(fact: &Fact) -> usize {
+    /// A bound on reversals: a code, its length, a scale and an amount.
+    const BOUND_BYTES: usize = 64;
+    /// A run of accounts: two numbers.
+    const RUN_BYTES: usize = 20;
+    match fact {
+        Fact::Approval(ApprovalFact::RulesSet(rules)) => rules.reversals_above.len().saturating_mul(BOUND_BYTES),
+        Fact::Ledger(ledger::Fact::ImportNoted { progress, .. }) => progress.places.len().saturating_mul(RUN_BYTES),
+        Fact::Ledger(_)
+        | Fact::Approval(_)
+        | Fact::JournalStarted { .. }
+        | Fact::JournalContinued { .. }
+        | Fact::PaymentDecided(_)
+        | Fact::PaymentChanged(_)
+        | Fact::LabelRecorded(_)
+        | Fact::ArtifactStored(_)
+        | Fact::PolicyActivated(_)
+        | Fact::Identity(_)
+        | Fact::Setting(_)
+        | Fact::PersonalDataRead(_)
+        | Fact::KeyUsed(_)
+        | Fact::StateDigest(_) => 0,
+    }
+}
 
 impl Engine {
     fn approval_rules_reply(&self) -> Box<ApprovalRulesReply> {
@@ -275,8 +295,7 @@ impl Execute for EndProposal {
             Decided::Now(facts) => facts,
         };
         if !facts.is_empty() {
-            let operation = facts.len().saturating_mul(OPERATION_BYTES_MAX);
-            sink.hold_together(facts.len().saturating_add(1), operation.saturating_add(ENDED_BYTES_MAX));
+            sink.hold_together(facts.len().saturating_add(1), facts.iter().map(extra_bytes).sum());
         }
         let ended = ProposalEnded { proposal: self.proposal, end: self.end };
         // What it does comes first: the time of a transfer is that of its entry.

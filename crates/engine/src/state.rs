@@ -9,9 +9,10 @@ use types::{Amount, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Ti
 
 use crate::Applied;
 use crate::approvals::Approvals;
+use crate::artifact::Artifact;
 use crate::entry::{
-    ArtifactChunk, CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided,
-    PaymentStatus, PaymentSums, PolicyActivated, Portion, StateDigest,
+    CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus,
+    PaymentSums, PolicyActivated, Portion, StateDigest,
 };
 use crate::guard::Keys;
 use crate::identity::Identities;
@@ -69,29 +70,6 @@ pub(crate) struct State {
     /// How many window records were dropped at a bound since the start, for a metric.
     pub(crate) records_dropped: u64,
     since_digest: DigestBuilder,
-}
-
-/// An artifact, of which some or all parts are stored.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Artifact {
-    count: u32,
-    chunks: BTreeMap<u32, Arc<[u8]>>,
-}
-
-impl Artifact {
-    pub(crate) fn has(&self, chunk: &ArtifactChunk) -> bool {
-        self.chunks.contains_key(&chunk.index)
-    }
-
-    /// True if every part is stored.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.count > 0 && self.chunks.len() as u64 == u64::from(self.count)
-    }
-
-    /// The whole artifact, if every part is stored.
-    pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
-        self.is_whole().then(|| self.chunks.values().flat_map(|chunk| chunk.iter().copied()).collect())
-    }
 }
 
 impl Default for State {
@@ -244,9 +222,7 @@ impl State {
             Fact::PaymentChanged(changed) => self.apply_changed(header, changed),
             Fact::LabelRecorded(recorded) => self.apply_label(header, recorded),
             Fact::ArtifactStored(chunk) => {
-                let artifact = self.artifacts.entry(chunk.artifact).or_default();
-                artifact.count = chunk.count;
-                artifact.chunks.insert(chunk.index, Arc::clone(&chunk.bytes));
+                self.artifacts.entry(chunk.artifact).or_default().store(chunk);
                 self.since_digest.bytes(chunk.artifact.as_bytes()).u64(u64::from(chunk.index));
                 self.since_digest.u64(u64::from(chunk.count)).bytes(&chunk.bytes);
             }

@@ -1,18 +1,15 @@
 //! The table of all routes. The server's dispatch, the scopes and the OpenAPI document are derived from it.
 
-use engine::{ProposalEnd, Verb};
+use engine::Verb;
 
-use super::build::{
-    batch, change, create, end, end_proposal, events, get, list, open, order, packed, setting, shown, verb,
-};
+use super::build::{batch, change, create, end, events, get, list, open, order, packed, setting, shown, verb};
 use super::parameters::{
     ACCOUNT, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, DECISION, ENTITY, FROM, HOLDER, LABEL,
-    LEDGER, LIMIT, MAX_AMOUNT, MAX_TIMESTAMP, METADATA, MIN_AMOUNT, MIN_TIMESTAMP, OFFSET, PROPOSAL_STATUS, REASON,
-    REVERSED, SEGMENT, SIDE, STATUS, TAG, TEMPLATE, TO, TYPE, USER_DATA_32, USER_DATA_64, USER_DATA_128, WAIT_MS,
+    LEDGER, LIMIT, MAX_AMOUNT, MAX_TIMESTAMP, METADATA, MIN_AMOUNT, MIN_TIMESTAMP, OFFSET, REASON, REVERSED, SEGMENT,
+    SIDE, STATUS, TAG, TEMPLATE, TO, TYPE, USER_DATA_32, USER_DATA_64, USER_DATA_128, WAIT_MS,
 };
-use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_proofs, page, shape};
+use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_approvals, of_proofs, page, shape};
 use crate::api_keys::{ApiKey, ApiKeyBody, CreatedApiKey};
-use crate::approvals::{ApprovalRulesBody, Proposal, ProposalBody, Rules};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::entities::Entity;
@@ -511,55 +508,14 @@ pub const ROUTES: &[Route] = &[
             "Revoke an API key: no request with it succeeds after the answer; to repeat the request changes nothing",
         )
     },
-    shown(
-        Operation::GetApprovalRules,
-        "/v1/approval-rules",
-        Scope::LEDGER_READ,
-        shape::<Rules>(),
-        "Show which operations need the approval of a second principal",
-    ),
-    setting(
-        Operation::SetApprovalRules,
-        "/v1/approval-rules",
-        Scope::APPROVALS_MANAGE,
-        (Body::Json(shape::<ApprovalRulesBody>()), shape::<Rules>()),
-        "Set which operations need the approval of a second principal; to demand fewer approvals needs one itself",
-    ),
-    create(
-        Operation::CreateProposal,
-        "/v1/proposals",
-        Scope::PROPOSALS_WRITE,
-        Key::Id,
-        (shape::<ProposalBody>(), shape::<Proposal>()),
-        "Propose an operation, which takes effect when another principal approves it",
-    ),
-    list(
-        Operation::ListProposals,
-        "/v1/proposals",
-        Scope::LEDGER_READ,
-        &[CURSOR, LIMIT, PROPOSAL_STATUS],
-        page::<Proposal>(),
-        "List proposals in the order in which they were made: those that are open, and the last 10000 that are not",
-    ),
-    get(Operation::GetProposal, "/v1/proposals/{id}", Scope::LEDGER_READ, shape::<Proposal>(), "Look up a proposal"),
-    end_proposal(
-        ProposalEnd::Approved,
-        "/v1/proposals/{id}/approve",
-        Scope::PROPOSALS_APPROVE,
-        "Approve and carry out what another principal proposed; if the ledger refuses it, the proposal stays open",
-    ),
-    end_proposal(
-        ProposalEnd::Rejected,
-        "/v1/proposals/{id}/reject",
-        Scope::PROPOSALS_APPROVE,
-        "Reject what another principal proposed",
-    ),
-    end_proposal(
-        ProposalEnd::Withdrawn,
-        "/v1/proposals/{id}/withdraw",
-        Scope::PROPOSALS_WRITE,
-        "Withdraw a proposal that the own principal made",
-    ),
+    of_approvals::GET_RULES,
+    of_approvals::SET_RULES,
+    of_approvals::CREATE_PROPOSAL,
+    of_approvals::LIST_PROPOSALS,
+    of_approvals::GET_PROPOSAL,
+    of_approvals::APPROVE,
+    of_approvals::REJECT,
+    of_approvals::WITHDRAW,
     Route {
         answer: Answer::Events(shape::<EventPage>()),
         ..list(

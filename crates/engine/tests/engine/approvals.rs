@@ -1,30 +1,28 @@
 //! Four eyes: what needs an approval, who may give it, and what it does.
 
 use engine::{
-    AccountName, AccountOrder, Answered, Applied, ApprovalFact, ApprovalRefusal, ApprovalRules, CreateTransfer,
-    CreateTransferBatch, CreateTransfers, Demand, EndProposal, Engine, Entry, Fact, ImportCommand, Made, OpenAccount,
-    OpenLedger, Operation, PROPOSALS_ENDED_MAX, PROPOSALS_OPEN_MAX, Proposable, ProposalEnd, ProposalReply,
-    ProposalStatus, Propose, Refusal, Request, ReverseTransfer, SetApprovalRules, SetLimits, Sink, TransferOrder,
-    query, reversal_id,
+    AccountName, AccountOrder, Answered, Applied, ApprovalFact, ApprovalRefusal, ApprovalRules, CreateTransfer, Demand,
+    EndProposal, Engine, Entry, Fact, ImportCommand, Made, OpenAccount, OpenLedger, Operation, PROPOSALS_ENDED_MAX,
+    PROPOSALS_OPEN_MAX, Proposable, ProposalEnd, ProposalReply, ProposalStatus, Propose, Refusal, Request,
+    ReverseTransfer, SetApprovalRules, SetLimits, Sink, query, reversal_id,
 };
 use ledger::{
     AccountFlags, Address, ImportRefusal, Limits, NewAccount, NewTransfer, TransferFlags, TransferKey, TransferStatus,
 };
-use proptest::prelude::*;
 use types::{
     AccountId, ActorId, Amount, Asset, Code, Digest, ImportId, LedgerId, Origin, ProposalId, RequestId, ShardId, Span,
     TenantId, Timestamp, TransferId,
 };
 
 const START: Timestamp = Timestamp::from_ns(1_767_225_600_000_000_000);
-const PROPOSER: u64 = 1;
+pub(crate) const PROPOSER: u64 = 1;
 const APPROVER: u64 = 2;
 /// Accounts 1 and 3 are ordinary ones; only payments move money on accounts 2 and 4.
-const POLICY_ONLY: [u128; 2] = [2, 4];
+pub(crate) const POLICY_ONLY: [u128; 2] = [2, 4];
 
 /// All entries, and where the engine asked for some to stay together: the number of entries before, and how many.
 #[derive(Default)]
-struct Log {
+pub(crate) struct Log {
     entries: Vec<Entry>,
     held: Vec<(usize, usize)>,
 }
@@ -39,10 +37,10 @@ impl Sink for Log {
     }
 }
 
-struct World {
-    engine: Engine,
-    log: Log,
-    now: Timestamp,
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) log: Log,
+    pub(crate) now: Timestamp,
 }
 
 impl World {
@@ -59,27 +57,27 @@ impl World {
     }
 
     /// With these rules.
-    fn under(rules: ApprovalRules) -> Self {
+    pub(crate) fn under(rules: ApprovalRules) -> Self {
         let mut world = Self::new();
         assert_eq!(world.set_rules(PROPOSER, rules), Ok(Made::Now));
         world
     }
 
-    fn ask<O: Operation>(&mut self, actor: u64, operation: O) -> Answered<O> {
+    pub(crate) fn ask<O: Operation>(&mut self, actor: u64, operation: O) -> Answered<O> {
         let (tenant, command) = (TenantId::new(1), operation.into());
         let request = Request { tenant, actor: ActorId::new(actor), id: RequestId::default(), command };
         O::answer(self.engine.execute(self.now, &request, &mut self.log))
     }
 
-    fn set_rules(&mut self, actor: u64, rules: ApprovalRules) -> Result<Made, Refusal> {
+    pub(crate) fn set_rules(&mut self, actor: u64, rules: ApprovalRules) -> Result<Made, Refusal> {
         self.ask(actor, SetApprovalRules(rules)).map(|(made, _)| made)
     }
 
-    fn propose(&mut self, actor: u64, id: u128, operation: Proposable) -> Result<Made, Refusal> {
+    pub(crate) fn propose(&mut self, actor: u64, id: u128, operation: Proposable) -> Result<Made, Refusal> {
         self.ask(actor, proposal(id, operation)).map(|(made, _)| made)
     }
 
-    fn end(&mut self, actor: u64, id: u128, end: ProposalEnd) -> Result<Made, Refusal> {
+    pub(crate) fn end(&mut self, actor: u64, id: u128, end: ProposalEnd) -> Result<Made, Refusal> {
         self.ask(actor, EndProposal { proposal: ProposalId::new(id), end }).map(|(made, _)| made)
     }
 
@@ -88,16 +86,16 @@ impl World {
     }
 
     /// Proposes an operation, and another principal approves it.
-    fn carry_out(&mut self, id: u128, operation: Proposable) {
+    pub(crate) fn carry_out(&mut self, id: u128, operation: Proposable) {
         assert_eq!(self.propose(PROPOSER, id, operation), Ok(Made::Now));
         assert_eq!(self.approve(APPROVER, id), Ok(Made::Now));
     }
 
-    fn transfer(&mut self, new: NewTransfer) -> Result<Made, Refusal> {
+    pub(crate) fn transfer(&mut self, new: NewTransfer) -> Result<Made, Refusal> {
         self.ask(PROPOSER, CreateTransfer(Box::new(new.into()))).map(|(made, _)| made)
     }
 
-    fn set_limits(&mut self, account: u128, floor: i128) -> Result<Made, Refusal> {
+    pub(crate) fn set_limits(&mut self, account: u128, floor: i128) -> Result<Made, Refusal> {
         self.ask(PROPOSER, limits(account, floor)).map(|(made, _)| made)
     }
 
@@ -105,7 +103,7 @@ impl World {
         *self.ask(PROPOSER, query::Proposal(ProposalId::new(id))).expect("a proposal")
     }
 
-    fn account(&mut self, id: u128) -> engine::AccountReply {
+    pub(crate) fn account(&mut self, id: u128) -> engine::AccountReply {
         *self.ask(PROPOSER, query::Account(AccountName::Id(AccountId::new(id)))).expect("an account")
     }
 
@@ -116,7 +114,7 @@ impl World {
     }
 
     /// Whether a replay of the entries gives the same state.
-    fn replays(&mut self) {
+    pub(crate) fn replays(&mut self) {
         let mut replayed = Engine::new(ShardId::new(0), TenantId::new(1));
         for entry in &self.log.entries {
             replayed.apply(entry);
@@ -132,16 +130,16 @@ impl World {
     }
 }
 
-fn euro() -> Asset {
+pub(crate) fn euro() -> Asset {
     Asset::new("EUR", 2).expect("an asset")
 }
 
-fn account(id: u128, flags: AccountFlags) -> NewAccount {
+pub(crate) fn account(id: u128, flags: AccountFlags) -> NewAccount {
     let (id, ledger, code) = (AccountId::new(id), LedgerId::new(1), Code::new(1));
     NewAccount { id, ledger, code, flags, ..NewAccount::default() }
 }
 
-fn transfer(id: u128, debit: u128, credit: u128, amount: u128) -> NewTransfer {
+pub(crate) fn transfer(id: u128, debit: u128, credit: u128, amount: u128) -> NewTransfer {
     NewTransfer {
         debit: AccountId::new(debit),
         credit: AccountId::new(credit),
@@ -152,17 +150,17 @@ fn transfer(id: u128, debit: u128, credit: u128, amount: u128) -> NewTransfer {
     }
 }
 
-fn resolution(id: u128, pending: u128, flags: TransferFlags) -> NewTransfer {
+pub(crate) fn resolution(id: u128, pending: u128, flags: TransferFlags) -> NewTransfer {
     let pending = Some(TransferKey::Client(TransferId::new(pending)));
     let amount = if flags == TransferFlags::POST_PENDING_TRANSFER { Amount::MAX } else { Amount::ZERO };
     NewTransfer { pending, flags, amount, ..NewTransfer::named(TransferKey::Client(TransferId::new(id))) }
 }
 
-fn proposed(new: NewTransfer) -> Proposable {
+pub(crate) fn proposed(new: NewTransfer) -> Proposable {
     Proposable::Transfer(Box::new(new.into()))
 }
 
-fn limits(account: u128, floor: i128) -> SetLimits {
+pub(crate) fn limits(account: u128, floor: i128) -> SetLimits {
     let limits = Limits { min_balance: Some(floor), max_balance: None };
     SetLimits { account: AccountName::Id(AccountId::new(account)), limits }
 }
@@ -173,7 +171,7 @@ fn proposal(id: u128, operation: Proposable) -> Propose {
 }
 
 /// Everything needs an approval, and reversals of more than 100 do.
-fn strict() -> ApprovalRules {
+pub(crate) fn strict() -> ApprovalRules {
     ApprovalRules {
         limits: Demand::Approval,
         imports: Demand::Approval,
@@ -328,7 +326,7 @@ fn a_transfer_on_an_account_of_the_policy_is_reversed_with_an_approval() {
 }
 
 /// Stages an import of two accounts of the policy, between which money moved.
-fn stage(world: &mut World) -> ImportId {
+pub(crate) fn stage(world: &mut World) -> ImportId {
     let id = ImportId::new(70);
     let ledger = LedgerId::new(1);
     let imported = |id| NewAccount {
@@ -468,148 +466,4 @@ fn memory_keeps_a_bounded_number_of_proposals() {
     assert_eq!(world.shown(4).status, ProposalStatus::Expired);
     assert_eq!(world.propose(PROPOSER, 5, rules()), Ok(Made::Now), "its id counts as new");
     world.replays();
-}
-
-/// What one principal tries on its own.
-#[derive(Debug, Clone)]
-enum Attempt {
-    Transfer(NewTransfer),
-    Batch(Vec<NewTransfer>),
-    Packed(Vec<NewTransfer>),
-    Scheduled(NewTransfer),
-    Limits(u128, i128),
-    /// Opens an account that exists, with limits.
-    Open(u128, i128),
-    Reverse(u128),
-    OpenImport,
-    Rules(ApprovalRules),
-    Propose(u128, NewTransfer),
-    ProposeLimits(u128, u128, i128),
-    ProposeReversal(u128, u128),
-    ProposeRules(u128, ApprovalRules),
-    ProposeImport(u128),
-    End(u128, ProposalEnd),
-    Wait(u64),
-}
-
-fn attempt() -> impl Strategy<Value = Attempt> {
-    let flags = prop_oneof![
-        3 => Just(TransferFlags::NONE),
-        1 => Just(TransferFlags::PENDING),
-        1 => Just(TransferFlags::LINKED),
-        1 => Just(TransferFlags::BALANCING_DEBIT),
-        1 => Just(TransferFlags::PENDING.with(TransferFlags::CLOSING_CREDIT)),
-        1 => Just(TransferFlags::POST_PENDING_TRANSFER),
-        1 => Just(TransferFlags::VOID_PENDING_TRANSFER),
-    ];
-    let moved =
-        (10..20_u128, 1..=5_u128, 1..=5_u128, 0..300_u128, flags).prop_map(|(id, debit, credit, amount, flags)| {
-            if flags.intersects(TransferFlags::POST_PENDING_TRANSFER | TransferFlags::VOID_PENDING_TRANSFER) {
-                resolution(id, if debit < 3 { 900 } else { 10 + credit }, flags)
-            } else {
-                NewTransfer { flags, ..transfer(id, debit, credit, amount) }
-            }
-        });
-    let moved = moved.boxed();
-    let many = proptest::collection::vec(moved.clone(), 1..5).boxed();
-    let demand = prop_oneof![Just(Demand::Direct), Just(Demand::Approval)];
-    let rules = (demand.clone(), demand, proptest::option::of(0..300_u128)).prop_map(|(limits, imports, bound)| {
-        let reversals_above = bound.map(|bound| (euro(), Amount::new(bound))).into_iter().collect();
-        ApprovalRules { limits, imports, reversals_above }
-    });
-    let rules = rules.boxed();
-    let end = prop_oneof![Just(ProposalEnd::Approved), Just(ProposalEnd::Rejected), Just(ProposalEnd::Withdrawn)];
-    let proposal = 30..40_u128;
-    prop_oneof![
-        3 => moved.clone().prop_map(Attempt::Transfer),
-        1 => many.clone().prop_map(Attempt::Batch),
-        1 => many.prop_map(Attempt::Packed),
-        1 => moved.clone().prop_map(Attempt::Scheduled),
-        1 => (1..=5_u128, -300..300_i128).prop_map(|(account, floor)| Attempt::Limits(account, floor)),
-        1 => (1..=5_u128, -300..300_i128).prop_map(|(account, floor)| Attempt::Open(account, floor)),
-        2 => (10..20_u128).prop_map(Attempt::Reverse),
-        1 => Just(Attempt::OpenImport),
-        1 => rules.clone().prop_map(Attempt::Rules),
-        2 => (proposal.clone(), moved).prop_map(|(id, new)| Attempt::Propose(id, new)),
-        1 => (proposal.clone(), 1..=5_u128, -300..300_i128).prop_map(|(id, account, floor)| Attempt::ProposeLimits(id, account, floor)),
-        1 => (proposal.clone(), 10..20_u128).prop_map(|(id, transfer)| Attempt::ProposeReversal(id, transfer)),
-        1 => (proposal.clone(), rules).prop_map(|(id, rules)| Attempt::ProposeRules(id, rules)),
-        1 => proposal.clone().prop_map(Attempt::ProposeImport),
-        4 => (proposal, end).prop_map(|(id, end)| Attempt::End(id, end)),
-        1 => (1..40_u64).prop_map(Attempt::Wait),
-    ]
-}
-
-impl World {
-    fn attempt(&mut self, attempt: &Attempt, import: ImportId) {
-        match attempt.clone() {
-            Attempt::Transfer(new) => drop(self.transfer(new)),
-            Attempt::Batch(all) => {
-                drop(self.ask(PROPOSER, CreateTransferBatch(all.into_iter().map(TransferOrder::from).collect())));
-            }
-            Attempt::Packed(events) => drop(self.ask(PROPOSER, CreateTransfers { events, balances: false })),
-            Attempt::Scheduled(new) => {
-                let at = Some(self.now.saturating_add(Span::from_secs(5)));
-                let order = TransferOrder { scheduled_at: at, ..new.into() };
-                drop(self.ask(PROPOSER, CreateTransfer(Box::new(order))));
-            }
-            Attempt::Limits(account, floor) => drop(self.set_limits(account, floor)),
-            Attempt::Open(id, floor) => {
-                let flags = if POLICY_ONLY.contains(&id) { AccountFlags::POLICY_ONLY } else { AccountFlags::NONE };
-                let limits = limits(id, floor).limits;
-                let order = AccountOrder { limits, ..account(id, flags).into() };
-                drop(self.ask(PROPOSER, OpenAccount(Box::new(order))));
-            }
-            Attempt::Reverse(id) => drop(self.ask(PROPOSER, ReverseTransfer(TransferId::new(id)))),
-            Attempt::OpenImport => drop(self.ask(PROPOSER, ImportCommand::Open(import))),
-            Attempt::Rules(rules) => drop(self.set_rules(PROPOSER, rules)),
-            Attempt::Propose(id, new) => drop(self.propose(PROPOSER, id, proposed(new))),
-            Attempt::ProposeLimits(id, account, floor) => {
-                drop(self.propose(PROPOSER, id, Proposable::SetLimits(limits(account, floor))));
-            }
-            Attempt::ProposeReversal(id, transfer) => {
-                drop(self.propose(PROPOSER, id, Proposable::Reverse(TransferId::new(transfer))));
-            }
-            Attempt::ProposeRules(id, rules) => drop(self.propose(PROPOSER, id, Proposable::SetRules(rules))),
-            Attempt::ProposeImport(id) => drop(self.propose(PROPOSER, id, Proposable::OpenImport(import))),
-            Attempt::End(id, end) => drop(self.end(PROPOSER, id, end)),
-            Attempt::Wait(seconds) => self.now = self.now.saturating_add(Span::from_secs(seconds)),
-        }
-        while self.engine.execute_due(self.now, &mut self.log) {}
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
-    /// Whatever one principal sends, it neither moves money on an account of the policy, nor sets limits of an account that
-    /// exists, nor reverses more than the bound, nor opens an import, nor weakens the rules.
-    #[test]
-    fn one_principal_does_nothing_that_needs_two(attempts in proptest::collection::vec(attempt(), 1..40)) {
-        let mut world = World::under(strict());
-        // Both principals reserved something on an account of the policy before.
-        let hold = NewTransfer { flags: TransferFlags::PENDING, ..transfer(900, 2, 1, 40) };
-        world.carry_out(29, proposed(hold));
-        let import = stage(&mut world);
-        let before: Vec<_> = POLICY_ONLY.map(|id| world.account(id).account).into();
-        let limits: Vec<_> = (1..=4).map(|id| world.account(id).limits).collect();
-        for attempt in &attempts {
-            world.attempt(attempt, import);
-        }
-        let after: Vec<_> = POLICY_ONLY.map(|id| world.account(id).account).into();
-        prop_assert_eq!(after, before);
-        prop_assert_eq!((1..=4).map(|id| world.account(id).limits).collect::<Vec<_>>(), limits);
-        let imported = world.ask(PROPOSER, query::Account(AccountName::Id(AccountId::new(50))));
-        prop_assert!(imported.is_err(), "the import is open");
-        let rules = world.ask(PROPOSER, query::ApprovalRules).expect("rules").rules;
-        prop_assert_eq!((rules.limits, rules.imports), (Demand::Approval, Demand::Approval));
-        prop_assert!(rules.reversals_above[&euro()] <= Amount::new(100));
-        for id in 10..20 {
-            if let Ok(reply) = world.ask(PROPOSER, query::Transfer(reversal_id(TransferId::new(id)))) {
-                let engine::AnyTransfer::Made(reversal) = reply else { panic!("{reply:?}") };
-                prop_assert!(reversal.transfer.amount <= Amount::new(100));
-            }
-        }
-        world.replays();
-    }
 }
