@@ -190,19 +190,14 @@ impl Proposable {
 fn resolved(plan: &Plan<'_>, order: &TransferOrder) -> Result<NewTransfer, Refusal> {
     let new = in_its_ledger(plan, order)?;
     let resolves = new.flags.intersects(TransferFlags::POST_PENDING_TRANSFER | TransferFlags::VOID_PENDING_TRANSFER);
-    let ledger = match (new.pending.filter(|_| resolves), new.pending) {
-        (Some(pending), _) => {
-            let missing = |key| match key {
-                TransferKey::Client(id) => Refusal::TransferNotFound(id),
-                TransferKey::Leg { payment, .. } => Refusal::PaymentNotFound(payment),
-            };
-            plan.transfer(pending).ok_or_else(|| missing(pending))?.ledger
-        }
-        (None, _) => plan.account(new.debit).ok_or(Refusal::AccountNotFound(new.debit))?.ledger,
+    let of_parts = match new.pending.filter(|_| resolves) {
+        Some(pending @ TransferKey::Client(id)) => plan.transfer(pending).ok_or(Refusal::TransferNotFound(id))?.ledger,
+        Some(TransferKey::Leg { payment, .. }) => return Err(Refusal::PaymentNotFound(payment)),
+        None => plan.account(new.debit).ok_or(Refusal::AccountNotFound(new.debit))?.ledger,
     };
-    let given = Some(new.ledger).filter(|given| *given != LedgerId::new(0)).unwrap_or(ledger);
-    plan.book(given).ok_or(Refusal::LedgerNotFound(given))?;
-    Ok(NewTransfer { ledger: given, ..new })
+    let ledger = if new.ledger == LedgerId::new(0) { of_parts } else { new.ledger };
+    plan.book(ledger).ok_or(Refusal::LedgerNotFound(ledger))?;
+    Ok(NewTransfer { ledger, ..new })
 }
 
 impl Execute for Propose {
