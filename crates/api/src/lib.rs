@@ -6,6 +6,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::integer_division, clippy::indexing_slicing)]
 
 pub mod api_keys;
+pub mod approvals;
 pub mod archive;
 pub mod audit;
 pub mod changes;

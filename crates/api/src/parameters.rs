@@ -204,6 +204,8 @@ pub enum List {
     Tenants,
     /// What principals did; the position is a sequence.
     Audit,
+    /// Proposals; the position is the sequence of the entry that made one.
+    Proposals,
 }
 
 impl List {
@@ -222,6 +224,7 @@ impl List {
             Self::ApiKeys => "k",
             Self::Tenants => "n",
             Self::Audit => "u",
+            Self::Proposals => "o",
         }
     }
 }

@@ -2,12 +2,13 @@
 //! OpenAPI document.
 
 mod build;
+mod of_approvals;
 mod of_proofs;
 mod of_tenants;
 mod parameters;
 mod table;
 
-use engine::Verb;
+use engine::{ProposalEnd, Verb};
 use policy::limits;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
@@ -140,6 +141,14 @@ pub enum Operation {
     ResumeTenant,
     SetTenantQuotas,
     RemoveTenant,
+    /// Which operations need an approval.
+    GetApprovalRules,
+    SetApprovalRules,
+    CreateProposal,
+    ListProposals,
+    GetProposal,
+    /// Approves, rejects or withdraws a proposal.
+    EndProposal(ProposalEnd),
     /// Entries of the journal, as a page or as a stream.
     ListEvents,
     /// Confirms that the machine's clock is right.
@@ -395,6 +404,14 @@ impl Operation {
             Self::ResumeTenant => "resumeTenant",
             Self::SetTenantQuotas => "setTenantQuotas",
             Self::RemoveTenant => "removeTenant",
+            Self::GetApprovalRules => "getApprovalRules",
+            Self::SetApprovalRules => "setApprovalRules",
+            Self::CreateProposal => "createProposal",
+            Self::ListProposals => "listProposals",
+            Self::GetProposal => "getProposal",
+            Self::EndProposal(ProposalEnd::Approved) => "approveProposal",
+            Self::EndProposal(ProposalEnd::Rejected) => "rejectProposal",
+            Self::EndProposal(ProposalEnd::Withdrawn) => "withdrawProposal",
             Self::ListEvents => "listEvents",
             Self::ConfirmClock => "confirmClock",
             Self::ProveTransfer => "proveTransfer",

@@ -40,6 +40,9 @@ scopes! {
     TENANTS_READ = 18 "tenants:read" "List the tenants of the installation; only for keys of the first tenant.",
     TENANTS_MANAGE = 19 "tenants:manage" "Create, suspend and remove tenants; only for keys of the first tenant.",
     AUDIT_READ = 17 "audit:read" "Read who did what.",
+    PROPOSALS_WRITE = 24 "proposals:write" "Propose operations that another principal approves, and withdraw them.",
+    PROPOSALS_APPROVE = 25 "proposals:approve" "Approve and reject what other principals proposed.",
+    APPROVALS_MANAGE = 26 "approvals:manage" "Set which operations need an approval.",
 }
 
 // The engine refuses to revoke the last credential with this scope.
@@ -68,8 +71,9 @@ impl Role {
                 .and(Scope::JOURNAL_READ)
                 .and(Scope::KEYS_READ)
                 .and(Scope::IMPORTS_WRITE)
-                .and(Scope::SERVER_OPERATE),
-            summary: "Operates the server, imports books and keeps copies of the journal.",
+                .and(Scope::SERVER_OPERATE)
+                .and(Scope::PROPOSALS_WRITE),
+            summary: "Operates the server, imports books, keeps copies of the journal, and proposes what another principal approves.",
         },
         Self {
             name: "developer",
@@ -101,8 +105,9 @@ impl Role {
                 .and(Scope::REVIEWS_WRITE)
                 .and(Scope::LABELS_WRITE)
                 .and(Scope::POLICIES_READ)
-                .and(Scope::PERSONAL_READ),
-            summary: "Approves and declines payments under review, and sees their personal data.",
+                .and(Scope::PERSONAL_READ)
+                .and(Scope::PROPOSALS_APPROVE),
+            summary: "Approves and declines payments under review, sees their personal data, and approves what others proposed.",
         },
         Self {
             name: "auditor",

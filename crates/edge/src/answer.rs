@@ -11,7 +11,8 @@ use crate::call::{Call, Trial, unnamed};
 use crate::response::Response;
 use crate::sources::{Installation, Past, Sources};
 use crate::{
-    api_keys, audit, changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal, policies,
+    api_keys, approvals, audit, changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal,
+    policies,
 };
 
 /// The result of a handler.
@@ -82,6 +83,12 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::ListApiKeys => api_keys::list(self, call).await,
             Operation::GetApiKey => api_keys::get(self, call).await,
             Operation::RevokeApiKey => api_keys::revoke(self, call).await,
+            Operation::GetApprovalRules => approvals::get_rules(self, call).await,
+            Operation::SetApprovalRules => approvals::set_rules(self, call).await,
+            Operation::CreateProposal => approvals::propose(self, call).await,
+            Operation::ListProposals => approvals::list(self, call).await,
+            Operation::GetProposal => approvals::get(self, call).await,
+            Operation::EndProposal(end) => approvals::end(self, call, end).await,
             Operation::ListPayments
             | Operation::ListAudit
             | Operation::GetEntity
@@ -196,6 +203,12 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::ListApiKeys
             | Operation::GetApiKey
             | Operation::RevokeApiKey
+            | Operation::GetApprovalRules
+            | Operation::SetApprovalRules
+            | Operation::CreateProposal
+            | Operation::ListProposals
+            | Operation::GetProposal
+            | Operation::EndProposal(_)
             | Operation::ListEvents
             | Operation::ConfirmClock
             | Operation::ProveTransfer

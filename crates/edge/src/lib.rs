@@ -14,6 +14,7 @@ pub mod auth;
 
 mod answer;
 mod api_keys;
+mod approvals;
 mod audit;
 mod call;
 mod changes;

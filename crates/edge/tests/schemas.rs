@@ -187,6 +187,16 @@ impl<'d> Object<'d> {
             };
             return vec![without(["principal", "role"]), without(["new_principal", "scopes"])];
         }
+        let operations = ["transfer", "set_limits", "reverse", "open_import", "approval_rules"];
+        if operations.iter().all(|name| all.contains_key(*name)) {
+            // A proposal has exactly one operation.
+            let one = |operation: &&str| {
+                let mut some = all.clone();
+                some.retain(|name, _| name == operation || !operations.contains(&name.as_str()));
+                some
+            };
+            return operations.iter().map(one).collect();
+        }
         let mut examples = vec![all.clone()];
         if all.contains_key("pending_id") {
             let mut void = all;
@@ -275,7 +285,9 @@ fn objects<'d>(document: &'d Value, outer: Object<'d>) -> Vec<Rc<Object<'d>>> {
         }
         let around = Rc::clone(&outer);
         let around = move |object: Value| {
-            let mut example = around.examples(document).swap_remove(0);
+            let mut examples = around.examples(document);
+            let place = examples.iter().position(|example| example.contains_key(name)).unwrap_or(0);
+            let mut example = examples.swap_remove(place);
             example.insert(name.clone(), if is_list { json!([object]) } else { object });
             (around.around)(Value::Object(example))
         };

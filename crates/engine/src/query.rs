@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use ledger::{AccountPlace, Book, MetadataOf, TransferKey};
 use types::{
-    AccountId, ActorId, CredentialId, ImportId, LedgerId, Name, PaymentId, SettingName, Timestamp, Token, TransferId,
+    AccountId, ActorId, CredentialId, ImportId, LedgerId, Name, PaymentId, ProposalId, Seq, SettingName, Timestamp,
+    Token, TransferId,
 };
 
 use crate::accounts_page::AccountFilter;
+use crate::approvals::ProposalStatus;
 use crate::command::{Look, PAGE_MAX};
 use crate::details::{AccountName, AccountReply, AnyTransfer, TransferReply, named};
 use crate::{Answered, Engine, LabelReply, Page, PaymentReply, Refusal, SettingKind};
@@ -264,6 +266,24 @@ impl Look for Principals {
         let known = &engine.state.identities.principals;
         Ok(self.0.iter().filter_map(|actor| Some((*actor, known.get(actor)?.clone()))).collect())
     }
+}
+
+/// The rules that say which operations need an approval.
+#[derive(Debug, Clone)]
+pub struct ApprovalRules;
+
+/// The proposal with this id.
+#[derive(Debug, Clone)]
+pub struct Proposal(pub ProposalId);
+
+/// Proposals that the state keeps, in the order in which they were made.
+#[derive(Debug, Clone)]
+pub struct Proposals {
+    /// Only those with this status.
+    pub status: Option<ProposalStatus>,
+    /// The entry of the last proposal of the previous page, or 0.
+    pub after: Seq,
+    pub limit: usize,
 }
 
 /// The setting with this kind and name.

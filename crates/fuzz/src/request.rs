@@ -156,6 +156,12 @@ impl<'a> Call<'a> {
             | Operation::SuspendTenant
             | Operation::ResumeTenant
             | Operation::RemoveTenant
+            | Operation::GetApprovalRules
+            | Operation::SetApprovalRules
+            | Operation::CreateProposal
+            | Operation::ListProposals
+            | Operation::GetProposal
+            | Operation::EndProposal(_)
             | Operation::ProveTransfer
             | Operation::ProvePayment
             | Operation::ProveEntry
@@ -172,7 +178,7 @@ impl<'a> Call<'a> {
     /// Checks that a cursor equals the one that its list gives for the position, and that a packed filter encodes as it
     /// was decoded.
     fn check_what_is_written_back(&self) {
-        const LISTS: [List; 11] = [
+        const LISTS: [List; 13] = [
             List::Events,
             List::Accounts,
             List::Scheduled,
@@ -184,6 +190,8 @@ impl<'a> Call<'a> {
             List::Payments,
             List::ApiKeys,
             List::Tenants,
+            List::Audit,
+            List::Proposals,
         ];
         for list in LISTS {
             let read = |text: &str| HISTORY.position::<u128>(text, list);

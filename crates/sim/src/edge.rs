@@ -126,6 +126,7 @@ impl ContextSource for Shared {
                 | Fact::LabelRecorded(_)
                 | Fact::ArtifactStored(_)
                 | Fact::Identity(_)
+                | Fact::Approval(_)
                 | Fact::Setting(_)
                 | Fact::PersonalDataRead(_)
                 | Fact::KeyUsed(_)
@@ -419,6 +420,14 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
             ensure(shown["id"] == id && text("status") == Some("revoked"), "the revoked API key differs")
         }
         Reply::Credentials(Page { items, next }) => page(items.len(), next.is_some()),
+        Reply::ApprovalRules(reply) | Reply::ApprovalRulesMade((_, reply)) => {
+            ensure(text("limits") == Some(reply.rules.limits.name()), "the approval rules differ")
+        }
+        Reply::Proposal(told) | Reply::ProposalMade((_, told)) => {
+            let id = told.proposal.made.proposal.to_string();
+            ensure(text("id") == Some(&id) && text("status") == Some(told.status.name()), "the proposal differs")
+        }
+        Reply::Proposals(Page { items, next }) => page(items.len(), next.is_some()),
         Reply::Policy(active) | Reply::PolicyMade((_, active)) => {
             ensure(shown["sequence"] == active.seq.get(), "the policy differs")
         }

@@ -9,6 +9,11 @@ pub(super) const CURSOR: Parameter = Parameter {
 };
 pub(super) const LIMIT: Parameter =
     Parameter { name: "limit", summary: "The most items to return, 1 to 1000. Default: 100.", kind: Kind::Number };
+pub(super) const PROPOSAL_STATUS: Parameter = Parameter {
+    name: "status",
+    summary: "Only proposals with this status: `open`, `approved`, `rejected`, `withdrawn` or `expired`.",
+    kind: Kind::Text,
+};
 pub(super) const SEGMENT: Parameter =
     Parameter { name: "from", summary: "The number of the first segment. Default: 1.", kind: Kind::Number };
 pub(super) const AFTER: Parameter = Parameter {

@@ -9,7 +9,9 @@ use super::parameters::{
     OFFSET, REASON, REVERSED, SEGMENT, SIDE, SINCE, STATUS, TAG, TEMPLATE, TO, TYPE, UNTIL, USER_DATA_32, USER_DATA_64,
     USER_DATA_128, WAIT_MS,
 };
-use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_proofs, of_tenants, page, shape};
+use super::{
+    Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_approvals, of_proofs, of_tenants, page, shape,
+};
 use crate::api_keys::{ApiKey, ApiKeyBody, CreatedApiKey};
 use crate::audit::AuditItem;
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
@@ -525,6 +527,14 @@ pub const ROUTES: &[Route] = &[
         page::<AuditItem>(),
         "List who did what: the entries that principals caused. A page may be short although `next_cursor` continues",
     ),
+    of_approvals::GET_RULES,
+    of_approvals::SET_RULES,
+    of_approvals::CREATE_PROPOSAL,
+    of_approvals::LIST_PROPOSALS,
+    of_approvals::GET_PROPOSAL,
+    of_approvals::APPROVE,
+    of_approvals::REJECT,
+    of_approvals::WITHDRAW,
     Route {
         answer: Answer::Events(shape::<EventPage>()),
         ..list(

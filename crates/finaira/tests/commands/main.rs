@@ -1,5 +1,6 @@
 //! Runs the commands as users do: with the real binary, and for `finaira serve` over a real socket.
 
+mod approvals;
 mod audit;
 mod backtest;
 mod backup;

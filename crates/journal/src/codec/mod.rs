@@ -42,6 +42,7 @@
 //! sequence (8), tenant (4), actor (8), request (16), `decided_at` (8), `occurred_at` (8), kind (2), version (2), plain
 //! section (4-byte length, bytes), count of keys (4), each key (16), ciphertext (4-byte length, bytes).
 
+mod approvals;
 mod compact_features;
 mod fact;
 mod identity;

@@ -162,7 +162,13 @@ async fn handle(call: Call) -> Handled {
         | Operation::CreateApiKey
         | Operation::ListApiKeys
         | Operation::GetApiKey
-        | Operation::RevokeApiKey => answer_at_the_edge(&call).await,
+        | Operation::RevokeApiKey
+        | Operation::GetApprovalRules
+        | Operation::SetApprovalRules
+        | Operation::CreateProposal
+        | Operation::ListProposals
+        | Operation::GetProposal
+        | Operation::EndProposal(_) => answer_at_the_edge(&call).await,
     }
 }
 
