@@ -1,5 +1,14 @@
 //! Scopes: what a credential may do.
 
+use types::shorten;
+
+use crate::errors::ErrorCode;
+use crate::json::{Fields, one_of};
+use crate::problem::Problem;
+
+/// The most scopes that a request may list: one for each bit.
+const LISTED_MAX: usize = 32;
+
 /// Declares the scopes: constant = bit, name, what it permits.
 macro_rules! scopes {
     ($($constant:ident = $bit:literal $name:literal $summary:literal,)*) => {
@@ -151,5 +160,24 @@ impl Scope {
     /// The scope with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::TABLE.iter().find(|(_, known, _)| *known == name).map(|(scope, ..)| *scope)
+    }
+
+    /// Reads the field `scopes`: a list of names, without repetitions having a meaning. `None` if it is absent.
+    pub(crate) fn listed(fields: &mut Fields) -> Result<Option<Self>, Problem> {
+        if !fields.has("scopes") {
+            return Ok(None);
+        }
+        let mut scopes = Self::default();
+        for (place, one) in fields.list("scopes", LISTED_MAX)?.iter().enumerate() {
+            let Some(scope) = one.as_text().and_then(Self::named) else {
+                let found = one.as_text().map_or_else(|| one.found(), |text| format!("`{}`", shorten(text)));
+                let names: Vec<&str> = Self::TABLE.iter().map(|(_, name, _)| *name).collect();
+                let pointer = format!("{}/{place}", fields.pointer_of("scopes"));
+                let detail = format!("found {found}, expected {}", one_of(&names));
+                return Err(Problem::new(ErrorCode::InvalidField, detail).at(pointer));
+            };
+            scopes = scopes.and(scope);
+        }
+        Ok(Some(scopes))
     }
 }

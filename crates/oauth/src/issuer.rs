@@ -33,7 +33,7 @@ impl Scopes {
 }
 
 /// What an issuer may do, as the operator configures it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerSettings {
     /// The value of `iss`, compared byte by byte.
     pub issuer: String,
@@ -73,7 +73,7 @@ pub enum Binding {
 }
 
 /// Which tenant a token is for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tenants {
     /// Every token of the issuer is for this one.
     Fixed(TenantId),
@@ -92,7 +92,7 @@ pub enum Tenants {
 }
 
 /// Gives scopes to tokens with a value in a claim.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeRule {
     /// The names on the way to the claim: `["realm_access", "roles"]` for the roles of a Keycloak realm.
     pub path: Vec<String>,
