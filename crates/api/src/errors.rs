@@ -1,7 +1,7 @@
 //! The table of every error that a client can get, with its HTTP status, name and title, and the mapping from refusals
 //! of the engine to errors.
 
-use engine::{CredentialStatus, IdentityRefusal, NotIncrementable, Refusal, Verb, WritesClosed};
+use engine::{CredentialStatus, IdentityRefusal, NotIncrementable, Refusal, SettingRefusal, Verb, WritesClosed};
 use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, Setting, TransferStatus};
 
 use crate::identity::IF_MATCH;
@@ -78,6 +78,8 @@ errors! {
     ApiKeyRevoked = 401 "api_key_revoked" "the API key was revoked",
     InsufficientScope = 403 "insufficient_scope" "the API key lacks the scope that this route needs",
     ScopesNotHeld = 403 "scopes_not_held" "the new API key would have scopes that the API key of the request lacks",
+    FirstTenantOnly = 403 "first_tenant_only" "only credentials of the first tenant may do this",
+    TenantSuspended = 403 "tenant_suspended" "the tenant is suspended",
     NotFound = 404 "not_found" "no route has this path",
     LedgerNotFound = 404 "ledger_not_found" "the ledger does not exist",
     AccountNotFound = 404 "account_not_found" "the account does not exist",
@@ -87,10 +89,12 @@ errors! {
     EntityNotFound = 404 "entity_not_found" "there is no such entity",
     ImportNotFound = 404 "import_not_found" "the import does not exist",
     PrincipalNotFound = 404 "principal_not_found" "the principal does not exist",
+    SettingNotFound = 404 "setting_not_found" "the setting does not exist",
     ApiKeyNotFound = 404 "api_key_not_found" "the API key does not exist",
     EntryNotFound = 404 "entry_not_found" "the entry does not exist",
     TileNotFound = 404 "tile_not_found" "the tree has no such tile",
     ProofsOff = 404 "proofs_off" "the server was started without proofs",
+    TenantNotFound = 404 "tenant_not_found" "the tenant does not exist",
     MethodNotAllowed = 405 "method_not_allowed" "the path does not support this method",
     RequestTimeout = 408 "request_timeout" "the body of the request did not arrive in time",
     ExistsWithDifferentAddress = 409 "exists_with_different_address" "the account was opened with a different address, or without one",
@@ -113,8 +117,14 @@ errors! {
     CredentialExistsWithDifferentContent = 409 "credential_exists_with_different_content" "the credential exists with different content",
     LastKeyManager = 409 "last_key_manager" "no other API key could manage API keys",
     TooManyApiKeys = 409 "too_many_api_keys" "there are too many API keys",
+    TenantStateConflict = 409 "tenant_state_conflict" "the state of the tenant does not allow this",
+    TooManyTenants = 409 "too_many_tenants" "there are too many tenants",
+    TooManySubjects = 409 "too_many_subjects" "too many principals have access tokens",
+    SettingExists = 409 "setting_exists" "the setting exists with different content",
+    TooManySettings = 409 "too_many_settings" "there are too many settings of this kind",
     NoActivePolicy = 409 "no_active_policy" "no policy is active",
     PolicyLedgerConflict = 409 "policy_ledger_conflict" "the policy declares a ledger that exists with another asset",
+    SettingChanged = 412 "setting_changed" "the setting is not the version that the request names",
     PreconditionFailed = 412 "precondition_failed" "what the request changes is not the version that If-Match names",
     CursorOfAnotherOrigin = 410 "cursor_of_another_origin" "the cursor belongs to another history",
     BodyTooLarge = 413 "body_too_large" "the body is too large",
@@ -129,6 +139,7 @@ errors! {
     InvalidAttribute = 422 "invalid_attribute" "an attribute has an invalid value",
     OccurredNotDeclared = 422 "occurred_not_declared" "the payment type does not accept occurred_at",
     OccurredTooFarAhead = 422 "occurred_too_far_ahead" "occurred_at is too far in the future",
+    SettingTooLarge = 422 "setting_too_large" "the content of the setting is too large",
     ImportRowRefused = 422 "import_row_refused" "a row of the import is refused",
     PrincipalIsSystem = 422 "principal_is_system" "a principal of the kind system has no credentials",
     ExpiryNotLater = 422 "expiry_not_later" "the expiry of the API key is not in the future",
@@ -145,6 +156,8 @@ errors! {
     DiskReserveReached = 503 "disk_reserve_reached" "the disk is nearly full, so the server refuses writes",
     ClockNotBelieved = 503 "clock_not_believed" "the clock is not believed, so the server refuses writes",
     KeyStoreFull = 503 "key_store_full" "the key store has no room for another subject",
+    TenantOpening = 503 "tenant_opening" "the tenant is being opened",
+    TenantUnavailable = 503 "tenant_unavailable" "the tenant failed and is not available",
     ProofsBehind = 503 "proofs_behind" "the proofs do not cover the entry yet",
     ProofsFailed = 503 "proofs_failed" "the proofs cannot be read",
     PolicyChanged = 503 "policy_changed" "the active policy changed while the payment was being processed",
@@ -290,6 +303,14 @@ impl From<&Refusal> for Problem {
                 }
                 IdentityRefusal::LastManager(_) => ErrorCode::LastKeyManager.into(),
                 IdentityRefusal::TooManyCredentials(_) => ErrorCode::TooManyApiKeys.into(),
+                IdentityRefusal::TooManySubjects(_) => ErrorCode::TooManySubjects.into(),
+            },
+            Refusal::Setting(refusal) => match refusal {
+                SettingRefusal::NotFound { .. } => ErrorCode::SettingNotFound.into(),
+                SettingRefusal::Exists { .. } => ErrorCode::SettingExists.into(),
+                SettingRefusal::Changed { .. } => ErrorCode::SettingChanged.into(),
+                SettingRefusal::TooLarge { .. } => ErrorCode::SettingTooLarge.into(),
+                SettingRefusal::TooMany { .. } => ErrorCode::TooManySettings.into(),
             },
             Refusal::NoActivePolicy => ErrorCode::NoActivePolicy.into(),
             Refusal::PolicyChanged => ErrorCode::PolicyChanged.into(),

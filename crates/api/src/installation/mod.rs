@@ -5,6 +5,7 @@ mod client;
 mod grant;
 mod issuer;
 mod role;
+mod tenant;
 
 pub use client::{
     CLIENT_SECRETS_MAX, Client, ClientAuthentication, ClientState, NewAuthentication, NewClient, new_client,
@@ -12,6 +13,10 @@ pub use client::{
 pub use grant::{Grant, Roles};
 pub use issuer::{IssuerRule, TokenIssuer, new_issuer};
 pub use role::{CustomRole, new_role};
+pub use tenant::{
+    Mode, NewTenant, QUOTA_DISK_BYTES_MIN, Quotas, QuotasBody, Tenant, TenantBody, TenantCreated, TenantShown,
+    TenantState, new_tenant, quotas, tenant_id,
+};
 
 use crate::errors::ErrorCode;
 use crate::json::{Fields, Json};
