@@ -202,6 +202,8 @@ pub enum List {
     ApiKeys,
     /// Tenants; the position is the number of a tenant.
     Tenants,
+    /// Clients, issuers or roles; the position is the time at which one was added, in nanoseconds.
+    Settings,
 }
 
 impl List {
@@ -219,6 +221,7 @@ impl List {
             Self::Payments => "p",
             Self::ApiKeys => "k",
             Self::Tenants => "n",
+            Self::Settings => "g",
         }
     }
 }

@@ -48,6 +48,12 @@ scopes! {
     KEYS_MANAGE = 16 "keys:manage" "Create API keys with scopes that the own key has, and revoke any API key.",
     TENANTS_READ = 18 "tenants:read" "List the tenants of the installation; only for keys of the first tenant.",
     TENANTS_MANAGE = 19 "tenants:manage" "Create, suspend and remove tenants; only for keys of the first tenant.",
+    CLIENTS_READ = 20 "clients:read" "List the clients of the built-in issuer; only for the first tenant.",
+    CLIENTS_MANAGE = 21 "clients:manage" "Register and revoke clients of the built-in issuer; only for the first tenant.",
+    ISSUERS_READ = 22 "issuers:read" "List the issuers whose access tokens are accepted; only for the first tenant.",
+    ISSUERS_MANAGE = 23 "issuers:manage" "Add and remove issuers of access tokens; only for the first tenant.",
+    ROLES_READ = 26 "roles:read" "List the roles that the installation added; only for the first tenant.",
+    ROLES_MANAGE = 27 "roles:manage" "Add, change and remove roles of the installation; only for the first tenant.",
 }
 
 // The engine refuses to revoke the last credential with this scope.
@@ -121,7 +127,10 @@ impl Role {
                 .and(Scope::PERSONAL_READ)
                 .and(Scope::PROOFS_READ)
                 .and(Scope::JOURNAL_READ)
-                .and(Scope::KEYS_READ),
+                .and(Scope::KEYS_READ)
+                .and(Scope::CLIENTS_READ)
+                .and(Scope::ISSUERS_READ)
+                .and(Scope::ROLES_READ),
             summary: "Reads everything, personal data included, and changes nothing.",
         },
     ];
@@ -144,7 +153,14 @@ impl Scope {
     }
 
     /// The scopes that administer the installation. They have an effect only for credentials of the first tenant.
-    pub const INSTALLATION: Self = Self::TENANTS_READ.and(Self::TENANTS_MANAGE);
+    pub const INSTALLATION: Self = Self::TENANTS_READ
+        .and(Self::TENANTS_MANAGE)
+        .and(Self::CLIENTS_READ)
+        .and(Self::CLIENTS_MANAGE)
+        .and(Self::ISSUERS_READ)
+        .and(Self::ISSUERS_MANAGE)
+        .and(Self::ROLES_READ)
+        .and(Self::ROLES_MANAGE);
 
     /// The scopes of both sets.
     #[must_use]

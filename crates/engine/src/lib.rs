@@ -50,7 +50,7 @@ use types::{
 
 pub use accounts_page::{ACCOUNTS_EXAMINED_MAX, AccountFilter};
 pub use activate_policy::ActivatePolicy;
-pub use api_keys::{AddApiKey, CredentialReply, KeyOwner, RevokeCredential};
+pub use api_keys::{AddApiKey, CredentialReply, KeyOwner, RevokeCredential, Sender};
 pub use batch::{CreateAccounts, CreateTransfers};
 pub use change::{
     CancelScheduled, ChooseIndexes, SetAccountMetadata, SetAddress, SetLimits, SetPaymentMetadata, SetTransferMetadata,

@@ -81,6 +81,15 @@ const BINDINGS: &[(&str, ClientBinding)] = &[
 ];
 const STATES: &[(&str, ClientState)] = &[("active", ClientState::Active), ("revoked", ClientState::Revoked)];
 
+/// The name of what the tokens of a client must be bound to.
+pub(super) const fn binding_name(binding: ClientBinding) -> &'static str {
+    match binding {
+        ClientBinding::Optional => "optional",
+        ClientBinding::Dpop => "dpop",
+        ClientBinding::Certificate => "certificate",
+    }
+}
+
 impl ClientState {
     pub const fn name(self) -> &'static str {
         match self {
@@ -94,7 +103,6 @@ impl Client {
     /// The document, in its only spelling: without spaces, with sorted fields.
     pub fn document(&self) -> String {
         let number = |number: &u32| Json::Number(Number::of(number));
-        let binding = BINDINGS.iter().find(|(_, binding)| *binding == self.binding).map(|(name, _)| text(name));
         let authentication = match &self.authentication {
             ClientAuthentication::SecretHashes(hashes) => {
                 let hashes = hashes.iter().map(|hash| text(&hash.to_string())).collect();
@@ -105,7 +113,7 @@ impl Client {
         let [role, scopes] = self.grant.fields();
         let fields = [
             ("authentication", Some(authentication)),
-            ("binding", binding),
+            ("binding", Some(text(binding_name(self.binding)))),
             ("client_id", Some(text(&self.id))),
             ("name", Some(text(&self.name))),
             ("request", self.request.map(|request| text(&request.to_string()))),

@@ -5,6 +5,7 @@ mod client;
 mod grant;
 mod issuer;
 mod role;
+mod shown;
 mod tenant;
 
 pub use client::{
@@ -13,6 +14,10 @@ pub use client::{
 pub use grant::{Grant, Roles};
 pub use issuer::{IssuerRule, TokenIssuer, new_issuer};
 pub use role::{CustomRole, new_role};
+pub use shown::{
+    ClientAuthenticationBody, ClientBody, ClientCreated, ClientShown, IssuerBody, IssuerRuleBody, IssuerShown,
+    IssuerTenantsBody, RoleBody, RoleShown, SigningKeysShown, TokenForm, TokenQuestionForm,
+};
 pub use tenant::{
     Mode, NewTenant, QUOTA_DISK_BYTES_MIN, Quotas, QuotasBody, Tenant, TenantBody, TenantCreated, TenantShown,
     TenantState, new_tenant, quotas, tenant_id,

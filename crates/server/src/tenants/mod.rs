@@ -105,6 +105,11 @@ impl Tenants {
         &self.home
     }
 
+    /// The system journal.
+    pub(crate) fn system(&self) -> &Core {
+        &self.system
+    }
+
     /// The settings of the installation.
     pub(crate) fn installation(&self) -> &Arc<Installation> {
         &self.installation
@@ -247,4 +252,6 @@ pub(crate) enum Refused {
     Suspended(TenantId),
     #[error(transparent)]
     Credential(#[from] AuthError),
+    #[error("{}", _0.detail())]
+    Token(Box<api::Problem>),
 }
