@@ -206,6 +206,8 @@ pub enum List {
     Audit,
     /// Proposals; the position is the sequence of the entry that made one.
     Proposals,
+    /// Clients, issuers or roles; the position is the time at which one was added, in nanoseconds.
+    Settings,
 }
 
 impl List {
@@ -225,6 +227,7 @@ impl List {
             Self::Tenants => "n",
             Self::Audit => "u",
             Self::Proposals => "o",
+            Self::Settings => "g",
         }
     }
 }

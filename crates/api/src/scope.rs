@@ -1,5 +1,14 @@
 //! Scopes: what a credential may do.
 
+use types::shorten;
+
+use crate::errors::ErrorCode;
+use crate::json::{Fields, one_of};
+use crate::problem::Problem;
+
+/// The most scopes that a request may list: one for each bit.
+const LISTED_MAX: usize = 32;
+
 /// Declares the scopes: constant = bit, name, what it permits.
 macro_rules! scopes {
     ($($constant:ident = $bit:literal $name:literal $summary:literal,)*) => {
@@ -43,6 +52,12 @@ scopes! {
     PROPOSALS_WRITE = 24 "proposals:write" "Propose operations that another principal approves, and withdraw them.",
     PROPOSALS_APPROVE = 25 "proposals:approve" "Approve and reject what other principals proposed.",
     APPROVALS_MANAGE = 26 "approvals:manage" "Set which operations need an approval.",
+    CLIENTS_READ = 20 "clients:read" "List the clients of the built-in issuer; only for the first tenant.",
+    CLIENTS_MANAGE = 21 "clients:manage" "Register and revoke clients of the built-in issuer; only for the first tenant.",
+    ISSUERS_READ = 22 "issuers:read" "List the issuers whose access tokens are accepted; only for the first tenant.",
+    ISSUERS_MANAGE = 23 "issuers:manage" "Add and remove issuers of access tokens; only for the first tenant.",
+    ROLES_READ = 26 "roles:read" "List the roles that the installation added; only for the first tenant.",
+    ROLES_MANAGE = 27 "roles:manage" "Add, change and remove roles of the installation; only for the first tenant.",
 }
 
 // The engine refuses to revoke the last credential with this scope.
@@ -119,7 +134,10 @@ impl Role {
                 .and(Scope::AUDIT_READ)
                 .and(Scope::PROOFS_READ)
                 .and(Scope::JOURNAL_READ)
-                .and(Scope::KEYS_READ),
+                .and(Scope::KEYS_READ)
+                .and(Scope::CLIENTS_READ)
+                .and(Scope::ISSUERS_READ)
+                .and(Scope::ROLES_READ),
             summary: "Reads everything, personal data included, and changes nothing.",
         },
     ];
@@ -142,7 +160,14 @@ impl Scope {
     }
 
     /// The scopes that administer the installation. They have an effect only for credentials of the first tenant.
-    pub const INSTALLATION: Self = Self::TENANTS_READ.and(Self::TENANTS_MANAGE);
+    pub const INSTALLATION: Self = Self::TENANTS_READ
+        .and(Self::TENANTS_MANAGE)
+        .and(Self::CLIENTS_READ)
+        .and(Self::CLIENTS_MANAGE)
+        .and(Self::ISSUERS_READ)
+        .and(Self::ISSUERS_MANAGE)
+        .and(Self::ROLES_READ)
+        .and(Self::ROLES_MANAGE);
 
     /// The scopes of both sets.
     #[must_use]
@@ -163,5 +188,24 @@ impl Scope {
     /// The scope with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::TABLE.iter().find(|(_, known, _)| *known == name).map(|(scope, ..)| *scope)
+    }
+
+    /// Reads the field `scopes`: a list of names, without repetitions having a meaning. `None` if it is absent.
+    pub(crate) fn listed(fields: &mut Fields) -> Result<Option<Self>, Problem> {
+        if !fields.has("scopes") {
+            return Ok(None);
+        }
+        let mut scopes = Self::default();
+        for (place, one) in fields.list("scopes", LISTED_MAX)?.iter().enumerate() {
+            let Some(scope) = one.as_text().and_then(Self::named) else {
+                let found = one.as_text().map_or_else(|| one.found(), |text| format!("`{}`", shorten(text)));
+                let names: Vec<&str> = Self::TABLE.iter().map(|(_, name, _)| *name).collect();
+                let pointer = format!("{}/{place}", fields.pointer_of("scopes"));
+                let detail = format!("found {found}, expected {}", one_of(&names));
+                return Err(Problem::new(ErrorCode::InvalidField, detail).at(pointer));
+            };
+            scopes = scopes.and(scope);
+        }
+        Ok(Some(scopes))
     }
 }

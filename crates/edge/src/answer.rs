@@ -108,6 +108,26 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::ResumeTenant
             | Operation::SetTenantQuotas
             | Operation::RemoveTenant
+            | Operation::CreateClient
+            | Operation::ListClients
+            | Operation::GetClient
+            | Operation::RevokeClient
+            | Operation::RotateClientSecret
+            | Operation::PutIssuer
+            | Operation::ListIssuers
+            | Operation::GetIssuer
+            | Operation::RemoveIssuer
+            | Operation::PutRole
+            | Operation::ListRoles
+            | Operation::RemoveRole
+            | Operation::RotateSigningKeys
+            | Operation::WithdrawSigningKey
+            | Operation::GetIssuerMetadata
+            | Operation::GetOpenIdConfiguration
+            | Operation::GetIssuerKeys
+            | Operation::IssueToken
+            | Operation::IntrospectToken
+            | Operation::RevokeToken
             | Operation::GetIndex
             | Operation::ListEvents
             | Operation::ConfirmClock
@@ -188,6 +208,26 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::ResumeTenant
             | Operation::SetTenantQuotas
             | Operation::RemoveTenant
+            | Operation::CreateClient
+            | Operation::ListClients
+            | Operation::GetClient
+            | Operation::RevokeClient
+            | Operation::RotateClientSecret
+            | Operation::PutIssuer
+            | Operation::ListIssuers
+            | Operation::GetIssuer
+            | Operation::RemoveIssuer
+            | Operation::PutRole
+            | Operation::ListRoles
+            | Operation::RemoveRole
+            | Operation::RotateSigningKeys
+            | Operation::WithdrawSigningKey
+            | Operation::GetIssuerMetadata
+            | Operation::GetOpenIdConfiguration
+            | Operation::GetIssuerKeys
+            | Operation::IssueToken
+            | Operation::IntrospectToken
+            | Operation::RevokeToken
             | Operation::GetIndex
             | Operation::CreatePayment
             | Operation::CreatePaymentBatch

@@ -131,6 +131,9 @@ fn send(route: &'static Route, body: &Value) -> Result<(), Problem> {
             match route.path {
                 "/v1/tenants" => api::installation::new_tenant(&body).map(drop),
                 "/v1/tenants/{id}/quotas" => api::installation::quotas(&body).map(drop),
+                "/v1/clients" => api::installation::new_client(&body).map(drop),
+                "/v1/issuers" => api::installation::new_issuer(&body).map(drop),
+                "/v1/roles" => api::installation::new_role(&body).map(drop),
                 _ => api::requests::verb(&body),
             }
         }
@@ -148,7 +151,7 @@ fn answer(route: &'static Route, body: &Value, scopes: Scope) -> Poll<Result<Opt
     let history = CursorOrigin { origin: Origin::new(1), shard: ShardId::new(0) };
     let edge = Edge { installation: Installation::new(TENANT, history, &Nothing), sources: Nothing };
     let body = serde_json::to_vec(body).unwrap();
-    let call = Call { head: &head, actor: ActorId::new(1), credential: CredentialId::new(1), scopes, body: &body };
+    let call = Call { head: &head, actor: ActorId::new(1), sender: CredentialId::new(1).into(), scopes, body: &body };
     let answering = pin!(edge.answer(&call));
     answering.poll(&mut Context::from_waker(Waker::noop()))
 }

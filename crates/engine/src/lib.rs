@@ -53,7 +53,7 @@ use types::{
 
 pub use accounts_page::{ACCOUNTS_EXAMINED_MAX, AccountFilter};
 pub use activate_policy::ActivatePolicy;
-pub use api_keys::{AddApiKey, CredentialReply, KeyOwner, RevokeCredential};
+pub use api_keys::{AddApiKey, CredentialReply, KeyOwner, RevokeCredential, Sender};
 pub use approvals::{
     ApprovalFact, ApprovalRefusal, ApprovalRules, Demand, PROPOSAL_LIFETIME_MAX, PROPOSALS_ENDED_MAX,
     PROPOSALS_OPEN_MAX, Proposal, ProposalEnd, ProposalEnded, ProposalMade, ProposalStatus, Proposed, REASON_BYTES_MAX,

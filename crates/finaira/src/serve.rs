@@ -70,6 +70,10 @@ pub(crate) struct Arguments {
     /// How long a tenant other than the first stays open without a request; the next request opens it again
     #[arg(long, env = "FINAIRA_TENANT_IDLE", value_name = "TIME", default_value = "10m")]
     tenant_idle: Span,
+    /// Address that clients use, such as https://pay.example: the name of the built-in issuer of access tokens; without it, the
+    /// address that the server listens on, if that is a loopback address
+    #[arg(long, env = "FINAIRA_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
     /// Format of the logs
     #[arg(long, env = "FINAIRA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     log_format: LogFormat,
@@ -96,7 +100,7 @@ enum LogFormat {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     start_logs(arguments.log_format, arguments.log_level);
-    let options = Options {
+    let mut options = Options {
         data: arguments.data.clone(),
         layout: Layout { segment_bytes: arguments.segment_bytes, ..Layout::STANDARD },
         queue_events_max: usize::try_from(arguments.queue).unwrap_or(usize::MAX),
@@ -120,6 +124,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             (Switch::On, None) if arguments.new_proof_key => Some(KeySource::Renewed),
             (Switch::On, None) => Some(KeySource::Kept),
         },
+        public_url: arguments.public_url.clone(),
     };
     // One processor is left to the engine thread.
     let workers = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);
@@ -132,6 +137,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
         let address = listener.local_addr()?;
         let listener = listener.into_std()?;
+        if options.public_url.is_none() && address.ip().is_loopback() {
+            options.public_url = Some(format!("http://{address}"));
+        }
         let mut opened = Opened::open(&options)?;
         tracing::info!(%address, last = opened.recovered.last.get(), "serving");
         if let Some(key) = &opened.api_key {

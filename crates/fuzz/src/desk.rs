@@ -156,7 +156,7 @@ impl Desk {
             // Another target covers policies.
             return None;
         }
-        let call = Asked { head, actor: ACTOR, credential: CREDENTIAL, scopes: Scope::ALL, body };
+        let call = Asked { head, actor: ACTOR, sender: CREDENTIAL.into(), scopes: Scope::ALL, body };
         let answered = match at_once(self.0.answer(&call)) {
             Ok(None) => at_once(self.0.answer_from_the_past(&call)),
             answered => answered,

@@ -81,6 +81,9 @@ impl<'a> Call<'a> {
             Operation::ConfirmClock => requests::verb(self.body),
             Operation::CreateTenant => installation::new_tenant(self.body).map(drop),
             Operation::SetTenantQuotas => installation::quotas(self.body).map(drop),
+            Operation::CreateClient => installation::new_client(self.body).map(drop),
+            Operation::PutIssuer => installation::new_issuer(self.body).map(drop),
+            Operation::PutRole => installation::new_role(self.body).map(drop),
             Operation::ProveConsistency => {
                 parameters.parsed::<u64>("from")?;
                 parameters.parsed::<u64>("to").map(drop)
@@ -162,6 +165,23 @@ impl<'a> Call<'a> {
             | Operation::ListProposals
             | Operation::GetProposal
             | Operation::EndProposal(_)
+            | Operation::ListClients
+            | Operation::GetClient
+            | Operation::RevokeClient
+            | Operation::RotateClientSecret
+            | Operation::ListIssuers
+            | Operation::GetIssuer
+            | Operation::RemoveIssuer
+            | Operation::ListRoles
+            | Operation::RemoveRole
+            | Operation::RotateSigningKeys
+            | Operation::WithdrawSigningKey
+            | Operation::GetIssuerMetadata
+            | Operation::GetOpenIdConfiguration
+            | Operation::GetIssuerKeys
+            | Operation::IssueToken
+            | Operation::IntrospectToken
+            | Operation::RevokeToken
             | Operation::ProveTransfer
             | Operation::ProvePayment
             | Operation::ProveEntry
@@ -179,6 +199,7 @@ impl<'a> Call<'a> {
     /// was decoded.
     fn check_what_is_written_back(&self) {
         const LISTS: [List; 13] = [
+        const LISTS: [List; 12] = [
             List::Events,
             List::Accounts,
             List::Scheduled,
@@ -192,6 +213,7 @@ impl<'a> Call<'a> {
             List::Tenants,
             List::Audit,
             List::Proposals,
+            List::Settings,
         ];
         for list in LISTS {
             let read = |text: &str| HISTORY.position::<u128>(text, list);

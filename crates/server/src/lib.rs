@@ -10,6 +10,7 @@ mod core;
 mod descriptors;
 mod guard;
 mod http;
+mod identity;
 mod local;
 mod metrics;
 mod open;

@@ -8,13 +8,15 @@ use datadir::{JOURNAL, KeySource, KeyStoreError, RecoverError, ShardPlace};
 use disk::{Directory, DirectoryError};
 use engine::WritesClosed;
 use journal::{Layout, Recovered};
+use oauth::HttpUri;
 use pipeline::ClockBounds;
-use types::{ActorId, Span, TenantId};
+use types::{ActorId, Span, TenantId, Timestamp};
 use vault::KeyTenant;
 
 use crate::clock::{Clock, Clocks};
 use crate::core::Core;
 use crate::http::Host;
+use crate::identity::BuiltIn;
 use crate::proofs::ProofError;
 use crate::shard::{FirstKey, Setup, Shard, refuse_a_lost_journal};
 use crate::tenants::{Installation, Tenants};
@@ -43,6 +45,8 @@ pub struct Options {
     pub tenant_idle: Span,
     /// The key that signs checkpoints; `None` to run without proofs.
     pub proofs: Option<KeySource>,
+    /// The address that clients use, such as `https://pay.example`: the name of the built-in issuer. Without it, the issuer is off.
+    pub public_url: Option<String>,
 }
 
 impl Options {
@@ -59,6 +63,7 @@ impl Options {
             scrub_period: Self::SCRUB_PERIOD,
             tenant_idle: Self::TENANT_IDLE,
             proofs: Some(KeySource::Kept),
+            public_url: None,
         }
     }
 
@@ -132,6 +137,9 @@ pub enum OpenError {
     NoSuchPrincipal(ActorId, String),
     #[error(transparent)]
     Proofs(#[from] ProofError),
+    /// The built-in issuer cannot start.
+    #[error("the built-in issuer: {0}")]
+    Issuer(String),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
 }
@@ -198,6 +206,14 @@ impl Opened {
             }
         };
         system.core.shared().guard.follow_clock_of(&first.core);
+        if let Some(origin) = &options.public_url
+            && let Err(error) = begin_identity(&options.data, origin, &installation, first.core.now())
+        {
+            first.core.stop();
+            system.core.stop();
+            drop(first.end().and(system.end()));
+            return Err(error);
+        }
         let options = options.of_another_shard();
         let (api_key, recovered) = (first.api_key.take(), first.recovered.clone());
         let core = first.core.clone();
@@ -227,8 +243,10 @@ impl Opened {
             tenants.drain();
         };
         let opening = tokio::spawn(Arc::clone(&self.tenants).run());
+        let keeping = tokio::spawn(crate::identity::keep(Arc::clone(&self.tenants)));
         crate::http::serve(self.host(), listener, until).await;
         opening.abort();
+        keeping.abort();
         self.end().await
     }
 
@@ -256,6 +274,16 @@ impl Opened {
     pub(crate) fn host(&self) -> Arc<Host> {
         Host::new(Arc::clone(&self.tenants))
     }
+}
+
+/// Starts the built-in issuer.
+fn begin_identity(data: &Path, origin: &str, installation: &Installation, now: Timestamp) -> Result<(), OpenError> {
+    let origin = origin.trim_end_matches('/');
+    let uri = HttpUri::parse(origin).map_err(|error| OpenError::Issuer(format!("{origin}: {error}")))?;
+    let folder = ShardPlace::of_the_system(data).directory.join("issuer");
+    let built_in = BuiltIn::open(&folder, origin, now).map_err(|error| OpenError::Issuer(error.to_string()))?;
+    installation.identity.begin(uri, Some(built_in), now);
+    Ok(())
 }
 
 /// Opens the system journal, whose state is the settings of the installation.

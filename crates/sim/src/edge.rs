@@ -275,8 +275,8 @@ impl Exchange {
             let route = route.expect("every operation has a route");
             let key = key.as_ref().map(String::as_bytes);
             let head = Head::read(route, &route.path.replace("{id}", id), query, Headers { key, if_match: None })?;
-            let (actor, credential) = (*actor, *credential);
-            edge.answer(&edge::Call { head: &head, actor, credential, scopes: Scope::ALL, body }).await
+            let (actor, sender) = (*actor, (*credential).into());
+            edge.answer(&edge::Call { head: &head, actor, sender, scopes: Scope::ALL, body }).await
         };
         Self { line, answering: Box::pin(answering), answers: Vec::new() }
     }

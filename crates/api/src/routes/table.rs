@@ -12,6 +12,9 @@ use super::parameters::{
 use super::{
     Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_approvals, of_proofs, of_tenants, page, shape,
 };
+use super::{
+    Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_identity, of_proofs, of_tenants, page, shape,
+};
 use crate::api_keys::{ApiKey, ApiKeyBody, CreatedApiKey};
 use crate::audit::AuditItem;
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
@@ -535,6 +538,26 @@ pub const ROUTES: &[Route] = &[
     of_approvals::APPROVE,
     of_approvals::REJECT,
     of_approvals::WITHDRAW,
+    of_identity::CREATE_CLIENT,
+    of_identity::LIST_CLIENTS,
+    of_identity::GET_CLIENT,
+    of_identity::REVOKE_CLIENT,
+    of_identity::ROTATE_CLIENT_SECRET,
+    of_identity::PUT_ISSUER,
+    of_identity::LIST_ISSUERS,
+    of_identity::GET_ISSUER,
+    of_identity::REMOVE_ISSUER,
+    of_identity::PUT_ROLE,
+    of_identity::LIST_ROLES,
+    of_identity::REMOVE_ROLE,
+    of_identity::ROTATE_SIGNING_KEYS,
+    of_identity::WITHDRAW_SIGNING_KEY,
+    of_identity::GET_ISSUER_METADATA,
+    of_identity::GET_OPENID_CONFIGURATION,
+    of_identity::GET_ISSUER_KEYS,
+    of_identity::ISSUE_TOKEN,
+    of_identity::INTROSPECT_TOKEN,
+    of_identity::REVOKE_TOKEN,
     Route {
         answer: Answer::Events(shape::<EventPage>()),
         ..list(

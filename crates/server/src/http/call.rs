@@ -11,12 +11,13 @@ use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use edge::auth::{Caller, permitted_on_route};
 use edge::{Head, Headers};
+use engine::Sender;
 use futures_util::StreamExt as _;
-use types::{ActorId, CredentialId};
+use types::ActorId;
 
 use crate::http::app::App;
 use crate::http::failure::Failure;
-use crate::http::host::Host;
+use crate::http::host::{Host, Proven};
 use crate::http::local::Local;
 
 /// Most time in which a body must arrive.
@@ -34,6 +35,8 @@ pub(crate) struct Call {
     pub(crate) head: Head,
     /// Who sent the request. On routes that need no credential: the system actor, without scopes.
     pub(crate) caller: Caller,
+    /// What showed that.
+    pub(crate) proven: Proven,
     /// Whether the process itself sent the request.
     pub(crate) is_local: bool,
     pub(crate) headers: HeaderMap,
@@ -45,19 +48,19 @@ impl Call {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
         let local = parts.extensions.get::<Local>().copied();
-        let (app, caller) = match route.scope {
+        let (app, caller, proven) = match route.scope {
             Some(scope) => {
-                let (app, caller) = match local {
+                let (app, caller, proven) = match local {
                     Some(local) => host.of_local(local).await?,
-                    None => host.find(&headers).await?,
+                    None => host.find(parts.method.as_str(), parts.uri.path(), &headers).await?,
                 };
                 permitted_on_route(&caller, scope)?;
                 host.permit_home(&app, scope)?;
-                (app, caller)
+                (app, caller, proven)
             }
             None => {
-                let nobody = Caller { actor: ActorId::SYSTEM, credential: CredentialId::new(0), scopes: 0 };
-                (Arc::clone(host.home()), nobody)
+                let nobody = Caller { actor: ActorId::SYSTEM, sender: Sender::Token { scopes: 0 }, scopes: 0 };
+                (Arc::clone(host.home()), nobody, Proven::Nothing)
             }
         };
         let given = Headers { key: only(&headers, IDEMPOTENCY_KEY)?, if_match: only(&headers, IF_MATCH)? };
@@ -67,6 +70,7 @@ impl Call {
             Expected::Json(_)
             | Expected::Batch(_)
             | Expected::Empty(_)
+            | Expected::Form(_)
             | Expected::Archive
             | Expected::Packed { .. } => {
                 let reading = read(body, &headers, route);
@@ -77,13 +81,13 @@ impl Call {
                 let body = tokio::time::timeout(BODY_WITHIN, reading).await.map_err(late)??;
                 if route.scope.is_some() && local.is_none() {
                     // The body may have taken a while.
-                    app.check(caller.credential)?;
+                    app.check(&proven)?;
                 }
                 body
             }
         };
         check_media_type(route.body, &headers, &body)?;
-        Ok(Self { host, app, head, caller, is_local: local.is_some(), headers, body })
+        Ok(Self { host, app, head, caller, proven, is_local: local.is_some(), headers, body })
     }
 
     /// The request, as the edge takes it.
@@ -91,7 +95,7 @@ impl Call {
         edge::Call {
             head: &self.head,
             actor: self.caller.actor,
-            credential: self.caller.credential,
+            sender: self.caller.sender,
             scopes: Scope::from_bits(self.caller.scopes),
             body: &self.body,
         }
@@ -155,7 +159,12 @@ fn too_large(route: &Route, found: &str) -> Failure {
             let detail = format!("{found}, expected at most {records} records of {record_bytes}: {bytes_max} bytes");
             Problem::new(ErrorCode::TooManyEvents, detail)
         }
-        Expected::None | Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) | Expected::Archive => {
+        Expected::None
+        | Expected::Json(_)
+        | Expected::Batch(_)
+        | Expected::Empty(_)
+        | Expected::Form(_)
+        | Expected::Archive => {
             let detail = format!("the route takes a body of at most {bytes_max} bytes");
             Problem::new(ErrorCode::BodyTooLarge, detail)
         }
@@ -165,7 +174,8 @@ fn too_large(route: &Route, found: &str) -> Failure {
 
 fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
     let wanted = match expected {
-        Expected::None => return Ok(()),
+        // The endpoints for forms check it themselves, because their errors have a form of their own.
+        Expected::None | Expected::Form(_) => return Ok(()),
         Expected::Empty(_) if body.is_empty() => return Ok(()),
         Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) => &["application/json"][..],
         Expected::Archive => &api::archive::MEDIA_TYPES,

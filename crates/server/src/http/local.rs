@@ -6,17 +6,17 @@ use api::api_keys::{self, ApiKey as Shown, CreatedApiKey, NewApiKey};
 use api::{ErrorCode, Problem, requests};
 use edge::auth::Caller;
 use engine::{
-    CredentialAdded, CredentialKind, IdentityRefusal, KEYS_MANAGE, KeyOwner, Made, PrincipalAdded, Refusal,
-    RevokeCredential, query,
+    CredentialAdded, CredentialKind, IdentityRefusal, KeyOwner, Made, PrincipalAdded, Refusal, RevokeCredential,
+    Sender, query,
 };
-use types::{ActorId, CredentialId, RequestId, TenantId};
+use types::{ActorId, RequestId, TenantId};
 use vault::ApiKey;
 
 use crate::Core;
 use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, rendered};
-use crate::http::host::Host;
+use crate::http::host::{Host, Proven};
 use crate::tenants::{For, not_found};
 
 /// Marks a request of the process itself. No request from the network has it.
@@ -34,15 +34,15 @@ impl Host {
     ///
     /// # Errors
     /// If there is no such tenant, or if it cannot be opened.
-    pub(crate) async fn of_local(&self, local: Local) -> Result<(Arc<App>, Caller), Failure> {
-        let operator =
-            Caller { actor: ActorId::SYSTEM, credential: CredentialId::new(0), scopes: api::Scope::ALL.bits() };
+    pub(crate) async fn of_local(&self, local: Local) -> Result<(Arc<App>, Caller, Proven), Failure> {
+        let scopes = api::Scope::ALL.bits();
+        let operator = Caller { actor: ActorId::SYSTEM, sender: Sender::Token { scopes }, scopes };
         let home = self.home().core.tenant();
         let tenant = local.tenant.unwrap_or(home);
         if tenant != home && self.tenants.known(tenant).is_none() {
             return Err(not_found(tenant).into());
         }
-        Ok((self.tenants.app(tenant, For::Request).await?, operator))
+        Ok((self.tenants.app(tenant, For::Request).await?, operator, Proven::Nothing))
     }
 }
 
@@ -84,18 +84,13 @@ pub(crate) async fn create_key(call: &Call) -> Handled {
     Ok(rendered(edge::Response::created(Made::Now, format!("/v1/api-keys/{credential}"), &created)))
 }
 
-/// Revokes an API key, on behalf of any key that may do that: one always remains.
+/// Revokes an API key. The operator needs no credential for it.
 pub(crate) async fn revoke_key(call: &Call) -> Handled {
     requests::verb(&call.body)?;
     let core = &call.app.core;
     let credential = api_keys::key_id(call.head.path_id())?;
-    let keys = all_keys(core).await?;
-    let is_manager = |key: &&engine::CredentialReply| {
-        key.status == engine::CredentialStatus::Active && key.credential.added.scopes & KEYS_MANAGE != 0
-    };
-    let managers = || keys.iter().filter(is_manager).map(|key| key.credential.added.credential);
-    let sender = managers().find(|manager| *manager != credential).or_else(|| managers().next());
-    let sender = sender.ok_or_else(|| Problem::new(ErrorCode::LastKeyManager, "no API key manages API keys"))?;
+    // One key that manages keys always remains; the engine sees to that.
+    let sender = Sender::Token { scopes: api::Scope::ALL.bits() };
     let revoked = ask(core, RevokeCredential { sender, credential }).await?;
     let (made, reply) = revoked.map_err(|refusal| Problem::from(&refusal))?;
     Ok(rendered(edge::Response::found(&Shown::new(&reply, None)).made(made)))

@@ -8,6 +8,8 @@ mod events;
 pub(crate) mod failure;
 mod framing;
 mod host;
+mod identity;
+mod issuing;
 mod local;
 mod observe;
 mod operations;
@@ -23,7 +25,7 @@ use api::routes::Method;
 use api::{ErrorCode, Operation, Problem, ROUTES, Route};
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, on};
 use tokio::net::TcpListener;
@@ -36,6 +38,9 @@ use crate::http::failure::{Failure, Handled};
 pub(crate) use crate::http::host::Host;
 pub(crate) use crate::http::local::Local;
 use crate::tenants::Change;
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// Answers requests until `until` resolves. Then it finishes open requests; see [`connections::serve`].
 pub(crate) async fn serve(host: Arc<Host>, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
@@ -68,6 +73,16 @@ pub(crate) fn router(host: Arc<Host>) -> Router {
 }
 
 async fn answer(host: Arc<Host>, route: &'static Route, request: Request) -> Response {
+    let asks_for_nonce = request.headers().contains_key(DPOP);
+    let mut response = answer_to(Arc::clone(&host), route, request).await;
+    // RFC 9449, section 8.2: a client always has a nonce that counts.
+    if asks_for_nonce && let Ok(nonce) = HeaderValue::from_str(&host.identity().nonce(host.home().core.now())) {
+        response.headers_mut().insert(DPOP_NONCE, nonce);
+    }
+    response
+}
+
+async fn answer_to(host: Arc<Host>, route: &'static Route, request: Request) -> Response {
     match Call::receive(host, route, request).await {
         Ok(call) => {
             let by = (call.app.core.tenant(), call.caller.actor);
@@ -101,6 +116,25 @@ async fn handle(call: Call) -> Handled {
         Operation::ResumeTenant => tenants::change(call, Change::Resume).await,
         Operation::RemoveTenant => tenants::change(call, Change::Remove).await,
         Operation::SetTenantQuotas => tenants::set_quotas(call).await,
+        Operation::CreateClient => identity::create_client(call).await,
+        Operation::ListClients => identity::list_clients(&call),
+        Operation::GetClient => identity::get_client(&call),
+        Operation::RevokeClient => identity::revoke_client(call).await,
+        Operation::RotateClientSecret => identity::rotate_client_secret(call).await,
+        Operation::PutIssuer => identity::put_issuer(call).await,
+        Operation::ListIssuers => identity::list_issuers(&call),
+        Operation::GetIssuer => identity::get_issuer(&call),
+        Operation::RemoveIssuer => identity::remove_issuer(call).await,
+        Operation::PutRole => identity::put_role(call).await,
+        Operation::ListRoles => identity::list_roles(&call),
+        Operation::RemoveRole => identity::remove_role(call).await,
+        Operation::RotateSigningKeys => identity::rotate_signing_keys(call).await,
+        Operation::WithdrawSigningKey => identity::withdraw_signing_key(call).await,
+        Operation::GetIssuerMetadata | Operation::GetOpenIdConfiguration => issuing::metadata(&call),
+        Operation::GetIssuerKeys => issuing::keys(&call),
+        Operation::IssueToken => issuing::token(&call),
+        Operation::IntrospectToken => issuing::introspect(&call),
+        Operation::RevokeToken => issuing::revoke(call).await,
         Operation::Health => Ok(operations::health()),
         Operation::Ready => operations::ready(&call),
         Operation::Metrics => Ok(operations::metrics(&call)),

@@ -103,6 +103,11 @@ impl Tenants {
         &self.home
     }
 
+    /// The system journal.
+    pub(crate) fn system(&self) -> &Core {
+        &self.system
+    }
+
     /// The settings of the installation.
     pub(crate) fn installation(&self) -> &Arc<Installation> {
         &self.installation
@@ -245,4 +250,6 @@ pub(crate) enum Refused {
     Suspended(TenantId),
     #[error(transparent)]
     Credential(#[from] AuthError),
+    #[error("{}", _0.detail())]
+    Token(Box<api::Problem>),
 }
