@@ -1,6 +1,6 @@
 //! The audit: who did what. Parses the conditions of a query, checks entries against them, and renders what is found.
 
-use engine::{Cause, Entry, Fact, IdentityFact, Principal, SettingFact};
+use engine::{ApprovalFact, Cause, Entry, Fact, IdentityFact, Principal, SettingFact};
 use journal::{KIND_NAMES, kind_name};
 use ledger::{MetadataOf, TransferKey};
 use serde::Serialize;
@@ -88,6 +88,7 @@ fn payment(fact: &Fact) -> Option<PaymentId> {
         | Fact::PolicyActivated(_)
         | Fact::Identity(_)
         | Fact::Setting(_)
+        | Fact::Approval(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => fact.payment(),
     }
@@ -143,6 +144,7 @@ impl From<&Entry> for Deed {
             | Fact::PolicyActivated(_)
             | Fact::Identity(_)
             | Fact::Setting(_)
+            | Fact::Approval(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_)
             | Fact::StateDigest(_) => None,
@@ -178,6 +180,9 @@ fn resource(fact: &Fact) -> String {
         Fact::Setting(SettingFact::Put { kind, name, .. } | SettingFact::Removed { kind, name }) => {
             format!("{}:{name}", kind.name())
         }
+        Fact::Approval(ApprovalFact::RulesSet(_)) => "approval_rules".to_owned(),
+        Fact::Approval(ApprovalFact::ProposalMade(made)) => format!("proposal:{}", made.proposal),
+        Fact::Approval(ApprovalFact::ProposalEnded(ended)) => format!("proposal:{}", ended.proposal),
         Fact::KeyUsed(_) => "request".to_owned(),
         Fact::StateDigest(_) => "state".to_owned(),
     }

@@ -198,8 +198,7 @@ impl<'a> Call<'a> {
     /// Checks that a cursor equals the one that its list gives for the position, and that a packed filter encodes as it
     /// was decoded.
     fn check_what_is_written_back(&self) {
-        const LISTS: [List; 13] = [
-        const LISTS: [List; 12] = [
+        const LISTS: [List; 14] = [
             List::Events,
             List::Accounts,
             List::Scheduled,

@@ -10,10 +10,8 @@ use super::parameters::{
     USER_DATA_128, WAIT_MS,
 };
 use super::{
-    Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_approvals, of_proofs, of_tenants, page, shape,
-};
-use super::{
-    Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_identity, of_proofs, of_tenants, page, shape,
+    Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_approvals, of_identity, of_proofs,
+    of_tenants, page, shape,
 };
 use crate::api_keys::{ApiKey, ApiKeyBody, CreatedApiKey};
 use crate::audit::AuditItem;
