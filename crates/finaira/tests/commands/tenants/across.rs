@@ -24,6 +24,10 @@ fn fill(victim: &Client, mark: &str) {
     let reply = victim.activate(fixtures::WALLET);
     assert!(reply.status == 200 || reply.status == 201, "{reply:?}");
     assert_eq!(victim.post("/v1/api-keys", &json!({"name": mark, "principal": 1, "role": "auditor"})).status, 201);
+    victim.pay(PAYMENT - 1, "top_up", 5_000, &json!({"customer": "alice"}));
+    assert_eq!(victim.pay(PAYMENT, "card", 100, &json!({"customer": "alice"})).status, 201);
+    let metadata = victim.post(&format!("/v1/payments/{PAYMENT}/metadata"), &json!({"metadata": {"note": mark}}));
+    assert_eq!(metadata.status, 200, "{metadata:?}");
     let import = json!({"id": "5", "ledger": 979, "content": "0".repeat(64)});
     let _may_be_refused = victim.post("/v1/imports", &import);
 }
