@@ -13,8 +13,8 @@ use edge::{
 };
 use engine::{
     AdmitSubject, Answered, Applied, CreatePayment, CredentialAdded, CredentialKind, Engine, Entry, Expected, Fact,
-    NewPayment, Page, PastPayment, PaymentReply, PolicyActivated, PrincipalAdded, PrincipalKind, PutSetting,
-    RemoveSetting, Request, SettingKind,
+    NewPayment, Page, PastPayment, PaymentReply, PersonalDataRead, PolicyActivated, PrincipalAdded, PrincipalKind,
+    PutSetting, RemoveSetting, Request, SettingKind,
 };
 use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
 use ledger::{Account, Assets, Transfer};
@@ -78,13 +78,13 @@ pub(crate) fn past() -> &'static Past {
         let desk = Desk::empty(Some(Arc::clone(&policy)));
         desk.install(&bundle, &policy).expect("the policy is installed");
         desk.add_the_key();
-        desk.add_settings();
         let accounts = history::imported_accounts();
         for request in history::REQUESTS.iter().map(|request| request.as_bytes()).chain([accounts.as_slice()]) {
             let shown = String::from_utf8_lossy(request);
             let call = Call::read(request).unwrap_or_else(|problem| panic!("{shown}: {}", problem.detail()));
             assert_eq!(call.answer(&desk), Verdict::Accepted, "{shown}");
         }
+        desk.add_settings();
         let entries = std::mem::take(&mut desk.0.sources.state().made);
         Past { policy, entries }
     })
@@ -143,6 +143,8 @@ impl Desk {
         let subject = TokenSubject::new("https://login.example.org", "3f2a").expect("short texts");
         let admit = AdmitSubject { subject, kind: PrincipalKind::Person, name: "Ann".into() };
         sources.execute(ACTOR, RequestId::default(), admit).expect("the principal is added");
+        let read = PersonalDataRead { payment: PaymentId::new(21), attributes: [].into() };
+        sources.execute(ACTOR, RequestId::new(9), read).expect("the read is recorded");
     }
 
     fn install(&self, bundle: &Bundle, policy: &Arc<Policy>) -> Result<(), Problem> {
