@@ -92,7 +92,7 @@ fn a_proposal_waits_through_a_crash_until_another_principal_approves_it() {
     assert!(told.iter().all(|event| event["request"] == id.as_str()), "{told:?}");
     assert_eq!(told[0]["data"]["transfer"]["amount"], "50");
     assert!(server.stop().success());
-    let (sound, report) = finaira(&["verify", "--data", &data.path().display().to_string()]);
+    let (sound, report) = finaira(&["verify", &data.path().display().to_string()]);
     assert!(sound, "{report}");
 }
 
