@@ -6,6 +6,7 @@ mod key_store;
 mod proof_keys;
 mod random;
 mod recover;
+mod secret;
 
 pub use key_store::{KEY_LOG, KEY_OWNER, KeyStore, KeyStoreError, ROOT_KEY};
 pub use proof_keys::{
@@ -14,6 +15,7 @@ pub use proof_keys::{
 };
 pub use random::{Random, new_origin, random, system_random};
 pub use recover::{Fold, Pace, RecoverError, Started, Terms, recover};
+pub use secret::{NewSecretFile, Secret, SecretFileError, read_secret_file};
 
 use types::{ShardId, TenantId};
 
