@@ -24,6 +24,7 @@ use crate::background::Background;
 use crate::clock::{Clock, Clocks};
 use crate::core::{Core, Shared};
 use crate::guard::Guard;
+use crate::http::Listening;
 use crate::metrics::Metrics;
 use crate::proofs::{self, ProofError, Prover};
 use crate::readers::Readers;
@@ -263,7 +264,7 @@ impl Opened {
     /// If a failure ended it.
     pub async fn serve(
         self,
-        listener: tokio::net::TcpListener,
+        listening: impl Into<Listening>,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Stopped> {
         let core = self.core.clone();
@@ -275,7 +276,7 @@ impl Opened {
             }
             failed.drain();
         };
-        crate::http::serve(core, listener, until).await;
+        crate::http::serve(core, listening.into(), until).await;
         self.core.stop();
         let joined = tokio::task::spawn_blocking(move || self.end()).await;
         joined.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))

@@ -33,8 +33,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "types", "ledger", "policy", "engine", "disk", "journal", "index", "pipeline", "proof", "vault", "api",
-            "edge", "datadir",
+            "types", "ledger", "policy", "engine", "disk", "journal", "index", "pipeline", "proof", "vault", "oauth",
+            "api", "edge", "datadir",
         ],
     ),
     ("tables", &["types", "policy", "engine", "vault", "api"]),

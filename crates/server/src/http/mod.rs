@@ -30,17 +30,38 @@ use types::shorten;
 use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled};
+use crate::tls::Tls;
 use crate::{Core, descriptors};
 
+/// Where the server accepts connections, and what they need for TLS.
+#[derive(Debug)]
+pub struct Listening {
+    pub listener: TcpListener,
+    /// `None` for plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl From<TcpListener> for Listening {
+    /// Plain HTTP.
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+}
+
 /// Answers requests until `until` resolves. Then it finishes open requests; see [`connections::serve`].
-pub(crate) async fn serve(core: Core, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
+pub(crate) async fn serve(core: Core, listening: Listening, until: impl Future<Output = ()> + Send + 'static) {
+    let Listening { listener, tls } = listening;
+    let following = tls.clone().map(|tls| tokio::spawn(tls.follow_files(Arc::clone(&core.shared().metrics))));
     let app = App::new(core.clone());
     let active = Arc::clone(&app);
     let awake = tokio::spawn(async move { active.activity.stay_awake().await });
     let connections_max = descriptors::connections_max(descriptors::limit());
     let bounds = connections::Bounds { connections_max, patience: connections::Patience::STANDARD };
-    connections::serve(&core, listener, router(app), bounds, until).await;
+    connections::serve(&core, (listener, tls), router(app), bounds, until).await;
     awake.abort();
+    if let Some(following) = following {
+        following.abort();
+    }
 }
 
 /// The router: every route of the table, behind the layers that all requests pass.
