@@ -9,6 +9,7 @@ mod check_policy;
 mod demo;
 mod import;
 mod prove;
+mod remote;
 mod restore;
 mod serve;
 mod stdio;
