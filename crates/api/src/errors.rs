@@ -1,7 +1,7 @@
 //! The table of every error that a client can get, with its HTTP status, name and title, and the mapping from refusals
 //! of the engine to errors.
 
-use engine::{CredentialStatus, IdentityRefusal, NotIncrementable, Refusal, Verb, WritesClosed};
+use engine::{CredentialStatus, IdentityRefusal, NotIncrementable, Refusal, SettingRefusal, Verb, WritesClosed};
 use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, Setting, TransferStatus};
 
 use crate::identity::IF_MATCH;
@@ -87,6 +87,7 @@ errors! {
     EntityNotFound = 404 "entity_not_found" "there is no such entity",
     ImportNotFound = 404 "import_not_found" "the import does not exist",
     PrincipalNotFound = 404 "principal_not_found" "the principal does not exist",
+    SettingNotFound = 404 "setting_not_found" "the setting does not exist",
     ApiKeyNotFound = 404 "api_key_not_found" "the API key does not exist",
     EntryNotFound = 404 "entry_not_found" "the entry does not exist",
     TileNotFound = 404 "tile_not_found" "the tree has no such tile",
@@ -113,8 +114,12 @@ errors! {
     CredentialExistsWithDifferentContent = 409 "credential_exists_with_different_content" "the credential exists with different content",
     LastKeyManager = 409 "last_key_manager" "no other API key could manage API keys",
     TooManyApiKeys = 409 "too_many_api_keys" "there are too many API keys",
+    TooManySubjects = 409 "too_many_subjects" "too many principals have access tokens",
+    SettingExists = 409 "setting_exists" "the setting exists with different content",
+    TooManySettings = 409 "too_many_settings" "there are too many settings of this kind",
     NoActivePolicy = 409 "no_active_policy" "no policy is active",
     PolicyLedgerConflict = 409 "policy_ledger_conflict" "the policy declares a ledger that exists with another asset",
+    SettingChanged = 412 "setting_changed" "the setting is not the version that the request names",
     PreconditionFailed = 412 "precondition_failed" "what the request changes is not the version that If-Match names",
     CursorOfAnotherOrigin = 410 "cursor_of_another_origin" "the cursor belongs to another history",
     BodyTooLarge = 413 "body_too_large" "the body is too large",
@@ -129,6 +134,7 @@ errors! {
     InvalidAttribute = 422 "invalid_attribute" "an attribute has an invalid value",
     OccurredNotDeclared = 422 "occurred_not_declared" "the payment type does not accept occurred_at",
     OccurredTooFarAhead = 422 "occurred_too_far_ahead" "occurred_at is too far in the future",
+    SettingTooLarge = 422 "setting_too_large" "the content of the setting is too large",
     ImportRowRefused = 422 "import_row_refused" "a row of the import is refused",
     PrincipalIsSystem = 422 "principal_is_system" "a principal of the kind system has no credentials",
     ExpiryNotLater = 422 "expiry_not_later" "the expiry of the API key is not in the future",
@@ -290,6 +296,14 @@ impl From<&Refusal> for Problem {
                 }
                 IdentityRefusal::LastManager(_) => ErrorCode::LastKeyManager.into(),
                 IdentityRefusal::TooManyCredentials(_) => ErrorCode::TooManyApiKeys.into(),
+                IdentityRefusal::TooManySubjects(_) => ErrorCode::TooManySubjects.into(),
+            },
+            Refusal::Setting(refusal) => match refusal {
+                SettingRefusal::NotFound { .. } => ErrorCode::SettingNotFound.into(),
+                SettingRefusal::Exists { .. } => ErrorCode::SettingExists.into(),
+                SettingRefusal::Changed { .. } => ErrorCode::SettingChanged.into(),
+                SettingRefusal::TooLarge { .. } => ErrorCode::SettingTooLarge.into(),
+                SettingRefusal::TooMany { .. } => ErrorCode::TooManySettings.into(),
             },
             Refusal::NoActivePolicy => ErrorCode::NoActivePolicy.into(),
             Refusal::PolicyChanged => ErrorCode::PolicyChanged.into(),

@@ -3,6 +3,7 @@
 mod of_identity;
 mod of_import;
 mod of_ledger;
+mod of_setting;
 
 use engine::{Cause, Entry, Fact, Incremented, Portion};
 use journal::{Context, EntryInContext};
@@ -19,6 +20,7 @@ use of_ledger::{
     AddressSet, IndexesChosen, LimitsSet, MetadataSet, ScheduledCancelled, TransferExpired, TransferFailed,
     TransferScheduled, ledger_data,
 };
+use of_setting::{SettingPut, SettingRemoved, setting_data};
 
 /// One entry of the journal.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -167,6 +169,15 @@ enum EventData {
     /// `api_key_added`
     #[schema(title = "api_key_added")]
     ApiKeyAdded(ApiKeyAdded),
+    /// `setting_put`
+    #[schema(title = "setting_put")]
+    SettingPut(SettingPut),
+    /// `setting_removed`
+    #[schema(title = "setting_removed")]
+    SettingRemoved(SettingRemoved),
+    /// `personal_data_read`
+    #[schema(title = "personal_data_read")]
+    PersonalDataRead(PersonalDataRead),
     /// `key_used`
     #[schema(title = "key_used")]
     KeyUsed(KeyUsed),
@@ -349,6 +360,15 @@ struct PolicyStarted {
     ledgers: Vec<Ledger>,
 }
 
+/// Personal data of a payment was shown to the actor.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct PersonalDataRead {
+    /// The id of the payment.
+    payment: String,
+    /// The attributes that were shown. If it is empty, all personal attributes and entities were.
+    attributes: Vec<String>,
+}
+
 /// A request with an `Idempotency-Key` was carried out. The `request` of the event is derived from the key; the events
 /// that follow say what the request changed, if it changed anything.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -451,6 +471,12 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
             ("policy_activated", EventData::PolicyActivated(data))
         }
         Fact::Identity(fact) => identity_data(fact),
+        Fact::Setting(fact) => setting_data(fact),
+        Fact::PersonalDataRead(read) => {
+            let attributes = read.attributes.iter().map(ToString::to_string).collect();
+            let data = PersonalDataRead { payment: read.payment.to_string(), attributes };
+            ("personal_data_read", EventData::PersonalDataRead(data))
+        }
         Fact::KeyUsed(used) => ("key_used", EventData::KeyUsed(KeyUsed { items: used.items })),
         Fact::StateDigest(digest) => {
             let data = StateDigest { scheme: digest.scheme, digest: digest.digest.to_string() };

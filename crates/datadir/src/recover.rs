@@ -270,8 +270,8 @@ fn restore<D: Disk>(engine: &mut Engine, restored: &Restored, reader: &FileReade
             while frame.next_if(|(at, _)| *at < position).is_some() {}
         }
         if let Some((_, entry)) = frame.next_if(|(at, _)| *at == position) {
-            if entry.fact.restored_from() == RestoredFrom::Tables {
-                let what = "the index lists it for replay, but the tables of this release restore it";
+            if matches!(entry.fact.restored_from(), RestoredFrom::Tables | RestoredFrom::Nothing) {
+                let what = "the index lists it for replay, but a restart of this release needs no replay of it";
                 return Err(Fault::damaged_at(position, entry.header.seq, what).into());
             }
             engine.restore_entry(&entry);

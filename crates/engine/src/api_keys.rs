@@ -85,15 +85,9 @@ impl AddApiKey {
                 *actor
             }
             KeyOwner::New { kind, name } => {
-                let last = identities.principals.last_key_value().map_or(0, |(actor, _)| actor.get());
-                let actor = ActorId::new(last.saturating_add(1));
-                if *kind == PrincipalKind::System {
-                    return Err(IdentityRefusal::PrincipalIsSystem(actor).into());
-                }
-                if identities.principals.contains_key(&actor) {
-                    return Err(IdentityRefusal::PrincipalExistsWithDifferentContent(actor).into());
-                }
-                facts.push(IdentityFact::PrincipalAdded(PrincipalAdded { actor, kind: *kind, name: name.clone() }));
+                let actor = identities.next_principal(*kind)?;
+                let (kind, name) = (*kind, name.clone());
+                facts.push(IdentityFact::PrincipalAdded(PrincipalAdded { actor, kind, name, subject: None }));
                 actor
             }
         };

@@ -5,7 +5,7 @@ use ledger::{
     Account, AccountPlace, AccountStatus, Book, ImportStatus, PendingState, Scheduled, Transfer, TrialBalance,
 };
 use policy::FeatureValue;
-use types::{ActorId, CredentialId, Name, PaymentId, RequestId, TenantId, Timestamp, TransferId};
+use types::{ActorId, CredentialId, Name, PaymentId, RequestId, SettingName, TenantId, Timestamp, TransferId};
 
 use crate::api_keys::{AddApiKey, CredentialReply, RevokeCredential};
 use crate::batch::{CreateAccounts, CreateTransfers};
@@ -15,9 +15,11 @@ use crate::change::{
 use crate::details::{AccountReply, AnyTransfer, TransferReply};
 use crate::entry::ArtifactChunk;
 use crate::guard::{self, Guard, Guarded};
-use crate::identity::{CredentialAdded, PrincipalAdded};
+use crate::identity::{AdmitSubject, CredentialAdded, PrincipalAdded};
 use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch};
+use crate::record_read::PersonalDataRead;
 use crate::reply::{EventResult, LabelReply, Made, Page, PaymentReply, TransferResults};
+use crate::settings::{PutSetting, RemoveSetting, Setting};
 use crate::{
     ActivatePolicy, ActivePolicy, Answer, ChangePayment, ChangePaymentBatch, CreatePayment, CreatePaymentBatch, Engine,
     ImportCommand, IncrementPayment, OpenLedger, RecordLabel, Refusal, Reply, ReverseTransfer, Sink, query,
@@ -120,6 +122,8 @@ operations! {
         ApiKey(query::ApiKey) -> Box<CredentialReply>,
         ApiKeys(query::ApiKeys) -> Page<CredentialReply, CredentialId>,
         NextCredential(query::NextCredential) -> CredentialId,
+        Setting(query::Setting) -> Box<Setting>,
+        Settings(query::Settings) -> Page<Setting, SettingName>,
     }
 }
 
@@ -206,6 +210,10 @@ operations! {
         AddCredential(CredentialAdded) -> Made,
         AddApiKey(AddApiKey) -> (Made, Box<CredentialReply>),
         RevokeCredential(RevokeCredential) -> (Made, Box<CredentialReply>),
+        AdmitSubject(AdmitSubject) -> (Made, ActorId),
+        PutSetting(PutSetting) -> (Made, Box<Setting>),
+        RemoveSetting(RemoveSetting) -> Made,
+        RecordRead(PersonalDataRead) -> Made,
         Import(ImportCommand) -> (Made, Box<ImportStatus>),
     }
 }

@@ -129,6 +129,7 @@ impl Decide for CreatePayment {
                 // The header keeps what the client declared, even if it was too late to count.
                 occurred_at: new.occurred_at,
                 sealed: new.sealed.clone(),
+                tenant: None,
             }),
         })
     }

@@ -1,7 +1,7 @@
 //! Commands that make at most one entry: what each decides, and what it answers.
 
 use ledger::{Book, Outcome};
-use types::{ActorId, Asset, LedgerId, PaymentId, RequestId, Sealed, Timestamp};
+use types::{ActorId, Asset, LedgerId, PaymentId, RequestId, Sealed, TenantId, Timestamp};
 
 use crate::command::Execute;
 use crate::entry::{ArtifactChunk, Entry, Fact};
@@ -53,11 +53,13 @@ pub(crate) struct Recording {
     pub(crate) fact: Fact,
     pub(crate) occurred_at: Option<Timestamp>,
     pub(crate) sealed: Option<Sealed>,
+    /// The tenant of the entry, if it is not that of the engine.
+    pub(crate) tenant: Option<TenantId>,
 }
 
 impl Recording {
     pub(crate) fn of(fact: Fact) -> Self {
-        Self { fact, occurred_at: None, sealed: None }
+        Self { fact, occurred_at: None, sealed: None, tenant: None }
     }
 }
 

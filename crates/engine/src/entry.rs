@@ -13,6 +13,8 @@ use types::{
 use crate::guard::KeyUsed;
 use crate::identity::IdentityFact;
 use crate::payment::Leg;
+use crate::record_read::PersonalDataRead;
+use crate::settings::SettingFact;
 
 /// One record of the journal: one command and everything that was decided about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +72,10 @@ pub enum Fact {
     PolicyActivated(Arc<PolicyActivated>),
     /// A principal or a credential was added.
     Identity(IdentityFact),
+    /// A setting of the installation was put or removed.
+    Setting(SettingFact),
+    /// Personal data was shown to somebody.
+    PersonalDataRead(PersonalDataRead),
     /// A request with an `Idempotency-Key` was carried out, by the entries that follow if there are any.
     KeyUsed(KeyUsed),
     /// The digest of the state at this point, which every later replay must reproduce.
@@ -89,6 +95,8 @@ impl Fact {
             | Self::LabelRecorded(_)
             | Self::ArtifactStored(_)
             | Self::Identity(_)
+            | Self::Setting(_)
+            | Self::PersonalDataRead(_)
             | Self::KeyUsed(_)
             | Self::StateDigest(_) => &[],
         }
@@ -107,6 +115,8 @@ impl Fact {
             | Self::PolicyActivated(_)
             | Self::ArtifactStored(_)
             | Self::Identity(_)
+            | Self::Setting(_)
+            | Self::PersonalDataRead(_)
             | Self::KeyUsed(_)
             | Self::StateDigest(_) => None,
         }
@@ -123,8 +133,10 @@ impl Fact {
             | Self::JournalContinued { .. }
             | Self::ArtifactStored(_)
             | Self::PolicyActivated(_)
-            | Self::Identity(_) => RestoredFrom::Entry,
+            | Self::Identity(_)
+            | Self::Setting(_) => RestoredFrom::Entry,
             Self::KeyUsed(_) => RestoredFrom::Recent,
+            Self::PersonalDataRead(_) => RestoredFrom::Nothing,
             Self::PaymentDecided(_) | Self::PaymentChanged(_) | Self::LabelRecorded(_) => RestoredFrom::Payment,
         }
     }

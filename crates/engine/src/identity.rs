@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::{ActorId, CredentialId, Digest, DigestBuilder, RequestId, Timestamp};
+use types::{ActorId, CredentialId, Digest, DigestBuilder, RequestId, Timestamp, TokenSubject};
 
 use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{Entry, Fact, Header};
@@ -16,6 +16,8 @@ pub const KEYS_MANAGE: u32 = 1 << 16;
 /// The most credentials that a journal can add through the API, those that were revoked or have expired included. The
 /// state keeps about 200 bytes of each.
 pub const CREDENTIALS_MAX: usize = 262_144;
+/// The most principals whose subject issuers of access tokens name. The state keeps up to about a kilobyte of each.
+pub const SUBJECTS_MAX: usize = 262_144;
 
 /// A fact about principals and credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct PrincipalAdded {
     pub kind: PrincipalKind,
     /// A name for people to read.
     pub name: Box<str>,
+    /// Who its access tokens are about, if it has any.
+    pub subject: Option<TokenSubject>,
 }
 
 /// What a principal is.
@@ -148,6 +152,8 @@ pub enum IdentityRefusal {
     LastManager(CredentialId),
     #[error("there are {0} API keys, which is the limit")]
     TooManyCredentials(usize),
+    #[error("there are {0} principals with access tokens, which is the limit")]
+    TooManySubjects(usize),
 }
 
 /// A principal as the state keeps it.
@@ -156,6 +162,8 @@ pub struct Principal {
     pub kind: PrincipalKind,
     /// A name for people to read.
     pub name: Box<str>,
+    /// Who its access tokens are about, if it has any.
+    pub subject: Option<TokenSubject>,
     /// When it was added; 0 for the system itself, which no entry adds.
     pub added_at: Timestamp,
 }
@@ -213,17 +221,24 @@ pub(crate) struct Identities {
     managers: BTreeSet<CredentialId>,
     /// The credential of each fact about one, in order.
     pub(crate) changed: Vec<CredentialId>,
+    /// The principals whose access tokens are about these subjects.
+    pub(crate) subjects: BTreeMap<TokenSubject, ActorId>,
+    /// The same, in the order in which they were added.
+    pub(crate) admitted: Vec<(TokenSubject, ActorId)>,
 }
 
 impl Default for Identities {
     fn default() -> Self {
-        let system = Principal { kind: PrincipalKind::System, name: "system".into(), added_at: Timestamp::ZERO };
+        let system =
+            Principal { kind: PrincipalKind::System, name: "system".into(), subject: None, added_at: Timestamp::ZERO };
         Self {
             principals: BTreeMap::from([(ActorId::SYSTEM, system)]),
             credentials: BTreeMap::new(),
             requests: BTreeMap::new(),
             managers: BTreeSet::new(),
             changed: Vec::new(),
+            subjects: BTreeMap::new(),
+            admitted: Vec::new(),
         }
     }
 }
@@ -231,15 +246,54 @@ impl Default for Identities {
 /// Adds a principal. The caller chooses the number, so that it can retry.
 impl Decide for PrincipalAdded {
     fn decide(&self, engine: &Engine, _: Timestamp, _: RequestId) -> Result<Decided<Made>, Refusal> {
-        match engine.state.identities.principals.get(&self.actor) {
+        let identities = &engine.state.identities;
+        if let Some(taken) = self.subject.as_ref().and_then(|subject| identities.subjects.get(subject))
+            && *taken != self.actor
+        {
+            return Err(IdentityRefusal::PrincipalExistsWithDifferentContent(*taken).into());
+        }
+        match identities.principals.get(&self.actor) {
             None => Ok(Decided::Now(Recording::of(Fact::Identity(IdentityFact::PrincipalAdded(self.clone()))))),
-            Some(known) if (known.kind, &known.name) == (self.kind, &self.name) => Ok(Decided::Before(Made::Before)),
+            Some(known) if (known.kind, &known.name, &known.subject) == (self.kind, &self.name, &self.subject) => {
+                Ok(Decided::Before(Made::Before))
+            }
             Some(_) => Err(IdentityRefusal::PrincipalExistsWithDifferentContent(self.actor).into()),
         }
     }
 
     fn made(&self, _: &mut Engine, _: &Entry) -> Answered<Self> {
         Ok(Made::Now)
+    }
+}
+
+/// Finds the principal whose access tokens are about this subject. The first time, it adds one with the next free number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdmitSubject {
+    pub subject: TokenSubject,
+    /// What a principal that is added is. One that exists stays as it is.
+    pub kind: PrincipalKind,
+    /// A name for people to read. One that exists keeps its name.
+    pub name: Box<str>,
+}
+
+impl Decide for AdmitSubject {
+    fn decide(&self, engine: &Engine, _: Timestamp, _: RequestId) -> Result<Decided<Self::Reply>, Refusal> {
+        let identities = &engine.state.identities;
+        if let Some(actor) = identities.subjects.get(&self.subject) {
+            return Ok(Decided::Before((Made::Before, *actor)));
+        }
+        if identities.subjects.len() >= SUBJECTS_MAX {
+            return Err(IdentityRefusal::TooManySubjects(SUBJECTS_MAX).into());
+        }
+        let actor = identities.next_principal(self.kind)?;
+        let (kind, name, subject) = (self.kind, self.name.clone(), Some(self.subject.clone()));
+        let added = IdentityFact::PrincipalAdded(PrincipalAdded { actor, kind, name, subject });
+        Ok(Decided::Now(Recording::of(Fact::Identity(added))))
+    }
+
+    fn made(&self, engine: &mut Engine, _: &Entry) -> Answered<Self> {
+        let actor = engine.principal_of(&self.subject);
+        Ok((Made::Now, actor.expect("ENG-32: the principal of a subject was just added")))
     }
 }
 
@@ -268,6 +322,19 @@ impl Identities {
             return Err(IdentityRefusal::PrincipalIsSystem(actor));
         }
         Ok(principal)
+    }
+
+    /// The number of a principal that is to be added.
+    pub(crate) fn next_principal(&self, kind: PrincipalKind) -> Result<ActorId, IdentityRefusal> {
+        let last = self.principals.last_key_value().map_or(0, |(actor, _)| actor.get());
+        let actor = ActorId::new(last.saturating_add(1));
+        if kind == PrincipalKind::System {
+            return Err(IdentityRefusal::PrincipalIsSystem(actor));
+        }
+        if self.principals.contains_key(&actor) {
+            return Err(IdentityRefusal::PrincipalExistsWithDifferentContent(actor));
+        }
+        Ok(actor)
     }
 
     /// The credential of a request that adds or revokes credentials at `at`. The transport checked it before; it may have
@@ -313,7 +380,7 @@ impl Identities {
             IdentityFact::ApiKeyAdded(ApiKeyAdded { key, hash, scopes, name }) => {
                 self.add_principal(
                     header.decided_at,
-                    PrincipalAdded { actor: *key, kind: PrincipalKind::Service, name: name.clone() },
+                    PrincipalAdded { actor: *key, kind: PrincipalKind::Service, name: name.clone(), subject: None },
                 );
                 let added = CredentialAdded {
                     credential: CredentialId::new(key.get()),
@@ -328,8 +395,14 @@ impl Identities {
         }
     }
 
-    fn add_principal(&mut self, added_at: Timestamp, PrincipalAdded { actor, kind, name }: PrincipalAdded) {
-        let replaced = self.principals.insert(actor, Principal { kind, name, added_at });
+    fn add_principal(&mut self, added_at: Timestamp, added: PrincipalAdded) {
+        let PrincipalAdded { actor, kind, name, subject } = added;
+        if let Some(subject) = &subject {
+            let taken = self.subjects.insert(subject.clone(), actor);
+            assert!(taken.is_none(), "ENG-32: a subject has one principal");
+            self.admitted.push((subject.clone(), actor));
+        }
+        let replaced = self.principals.insert(actor, Principal { kind, name, subject, added_at });
         assert!(replaced.is_none(), "ENG-21: a principal is added once");
     }
 
@@ -354,8 +427,12 @@ impl IdentityFact {
     /// digests in its journal still match.
     pub(crate) fn digest_into(&self, header: &Header, builder: &mut DigestBuilder) {
         match self {
-            Self::PrincipalAdded(PrincipalAdded { actor, kind, name }) => {
+            Self::PrincipalAdded(PrincipalAdded { actor, kind, name, subject }) => {
                 builder.u64(actor.get()).bytes(kind.name().as_bytes()).bytes(name.as_bytes());
+                // Earlier releases added none.
+                if let Some(subject) = subject {
+                    builder.bytes(subject.issuer().as_bytes()).bytes(subject.subject().as_bytes());
+                }
             }
             Self::CredentialAdded(CredentialAdded { credential, principal, kind, scopes, name, expires_at }) => {
                 builder.u64(credential.get()).u64(principal.get()).bytes(kind.name().as_bytes());

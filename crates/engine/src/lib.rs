@@ -30,8 +30,10 @@ mod payment;
 mod payments;
 pub mod query;
 mod record_label;
+mod record_read;
 mod reply;
 mod reverse_transfer;
+mod settings;
 mod state;
 mod take_orders;
 mod transfers_page;
@@ -41,7 +43,10 @@ use std::sync::Arc;
 use features::{RestoredRecord, StoredUpdate, StreamBounds, StreamId, Windows};
 use ledger::{Account, AccountPlace, Ledger, Touched};
 use policy::Policy;
-use types::{ActorId, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp, Token};
+use types::{
+    ActorId, Digest, LedgerId, Origin, PaymentId, RequestId, Seq, ShardId, Span, TenantId, Timestamp, Token,
+    TokenSubject,
+};
 
 pub use accounts_page::{ACCOUNTS_EXAMINED_MAX, AccountFilter};
 pub use activate_policy::ActivatePolicy;
@@ -65,8 +70,9 @@ pub use entry::{
 };
 pub use guard::{Guard, Guarded, IfMatch, KEY_PARTS_MAX, KEYS_MAX, Key, KeyUsed};
 pub use identity::{
-    ApiKeyAdded, CREDENTIALS_MAX, Credential, CredentialAdded, CredentialKind, CredentialRevoked, CredentialStatus,
-    IdentityFact, IdentityRefusal, KEYS_MANAGE, Principal, PrincipalAdded, PrincipalKind,
+    AdmitSubject, ApiKeyAdded, CREDENTIALS_MAX, Credential, CredentialAdded, CredentialKind, CredentialRevoked,
+    CredentialStatus, IdentityFact, IdentityRefusal, KEYS_MANAGE, Principal, PrincipalAdded, PrincipalKind,
+    SUBJECTS_MAX,
 };
 pub use import::ImportCommand;
 pub use increment_payment::IncrementPayment;
@@ -76,11 +82,16 @@ pub use order::{
 pub use payment::{Asked, Increment, Label, Leg, Payment, Recorded};
 pub use payments::{PastPayment, PastPayments};
 pub use record_label::RecordLabel;
+pub use record_read::PersonalDataRead;
 pub use reply::{
     ActivePolicy, Answer, EventResult, EventStatus, LabelReply, Made, NotIncrementable, Page, PaymentReply, Refusal,
     Reply, TransferResults,
 };
 pub use reverse_transfer::{ReverseTransfer, reversal_id};
+pub use settings::{
+    ChangedSettings, Expected, PutSetting, RemoveSetting, SETTING_BYTES_MAX, SETTINGS_MAX, Setting, SettingFact,
+    SettingKind, SettingRefusal,
+};
 pub use state::{DIGEST_INTERVAL_ENTRIES, DIGEST_SCHEME};
 
 use crate::decide::Recording;
@@ -281,6 +292,22 @@ impl Engine {
         changed.iter().filter_map(|credential| identities.credentials.get(credential))
     }
 
+    /// The principal whose access tokens are about this subject.
+    pub fn principal_of(&self, subject: &TokenSubject) -> Option<ActorId> {
+        self.state.identities.subjects.get(subject).copied()
+    }
+
+    /// How often a principal with a subject was added.
+    pub fn subject_changes(&self) -> usize {
+        self.state.identities.admitted.len()
+    }
+
+    /// The principals with a subject that were added after the first `known` ones, in order.
+    pub fn subjects_added_since(&self, known: usize) -> impl Iterator<Item = (&TokenSubject, ActorId)> {
+        let admitted = self.state.identities.admitted.get(known..).unwrap_or_default();
+        admitted.iter().map(|(subject, actor)| (subject, *actor))
+    }
+
     /// Applies an entry of the journal.
     ///
     /// # Panics
@@ -304,6 +331,8 @@ impl Engine {
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
             | Fact::Identity(_)
+            | Fact::Setting(_)
+            | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => true,
         }
     }
@@ -358,7 +387,11 @@ impl Engine {
     /// changes, there is none. The answer may be sent once everything up to [`Engine::applied`] at this moment is
     /// durable.
     pub fn execute(&mut self, now: Timestamp, request: &Request, sink: &mut dyn Sink) -> Answer {
-        assert_eq!(request.tenant, self.tenant, "ENG-9: a request reaches the shard of its tenant");
+        let is_of_installation = self.tenant == TenantId::default();
+        assert!(
+            request.tenant == self.tenant || is_of_installation,
+            "ENG-9: a request reaches the shard of its tenant, or that of the installation"
+        );
         self.journal_digest(now, sink);
         self.with_payment(request.payment(), |engine| request.execute(engine, now, sink))
     }
@@ -413,7 +446,10 @@ impl Engine {
         recording: Recording,
         sink: &mut dyn Sink,
     ) -> Entry {
-        let header = self.next_header(now, actor, request, recording.occurred_at);
+        let header = Header {
+            tenant: recording.tenant.unwrap_or(self.tenant),
+            ..self.next_header(now, actor, request, recording.occurred_at)
+        };
         let entry = Entry { header, fact: recording.fact, sealed: recording.sealed };
         let changes = self.state.apply(&entry);
         sink.take(self.state.applied_now(&entry, changes));

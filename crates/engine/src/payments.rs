@@ -61,6 +61,8 @@ impl PastPayment {
             | Fact::PolicyActivated(_)
             | Fact::StateDigest(_)
             | Fact::Identity(_)
+            | Fact::Setting(_)
+            | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => return false,
         }
         true

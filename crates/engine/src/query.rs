@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use ledger::{AccountPlace, Book, MetadataOf, TransferKey};
-use types::{AccountId, CredentialId, ImportId, LedgerId, Name, PaymentId, Timestamp, Token, TransferId};
+use types::{AccountId, CredentialId, ImportId, LedgerId, Name, PaymentId, SettingName, Timestamp, Token, TransferId};
 
 use crate::accounts_page::AccountFilter;
 use crate::command::{Look, PAGE_MAX};
 use crate::details::{AccountName, AccountReply, AnyTransfer, TransferReply, named};
-use crate::{Answered, Engine, LabelReply, Page, PaymentReply, Refusal};
+use crate::{Answered, Engine, LabelReply, Page, PaymentReply, Refusal, SettingKind};
 
 /// All ledgers; there are only a few.
 #[derive(Debug, Clone)]
@@ -250,6 +250,22 @@ pub struct ApiKey(pub CredentialId);
 pub struct ApiKeys {
     /// The number of the last key of the previous page, or 0.
     pub after: u64,
+    pub limit: usize,
+}
+
+/// The setting with this kind and name.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    pub kind: SettingKind,
+    pub name: SettingName,
+}
+
+/// The settings of a kind, in order of name.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub kind: SettingKind,
+    /// The name of the last setting of the previous page.
+    pub after: Option<SettingName>,
     pub limit: usize,
 }
 

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use ledger::{
     Account, AccountPlace, AccountStatus, Address, Book, ChangeStatus, ImportRefusal, ImportStatus, PendingState,
-    Scheduled, Setting, Transfer, TransferStatus, TrialBalance,
+    Scheduled, Setting as SetAtCreation, Transfer, TransferStatus, TrialBalance,
 };
 use policy::FeatureValue;
-use types::{AccountId, Amount, Asset, CredentialId, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, TransferId};
+use types::{
+    AccountId, ActorId, Amount, Asset, CredentialId, Digest, LedgerId, Name, PaymentId, Seq, SettingName, Timestamp,
+    TransferId,
+};
 
 use crate::api_keys::CredentialReply;
 use crate::closed::WritesClosed;
@@ -16,6 +19,7 @@ use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of}
 use crate::entry::{Incremented, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::identity::IdentityRefusal;
 use crate::payment::{Asked, Payment};
+use crate::settings::{Setting, SettingRefusal};
 
 /// Whether this request made something, or an earlier, equal request did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +94,12 @@ replies! {
         /// A number that no credential has yet.
         NextCredential(CredentialId),
         CredentialMade((Made, Box<CredentialReply>)),
+        /// The principal of a subject.
+        Admitted((Made, ActorId)),
+        Setting(Box<Setting>),
+        /// In order of name.
+        Settings(Page<Setting, SettingName>),
+        SettingMade((Made, Box<Setting>)),
         /// Only whether this request made something.
         Made(Made),
         LedgerMade((Made, Book)),
@@ -228,8 +238,8 @@ pub enum Refusal {
     #[error("{0}")]
     Account(ledger::StatusRefusal<AccountStatus>),
     /// The account or the transfer exists.
-    #[error("it was created with {}", match .0 { Setting::Address => "another address", Setting::Limits => "other limits", Setting::Metadata => "other metadata" })]
-    ExistsWithDifferent(Setting),
+    #[error("it was created with {}", match .0 { SetAtCreation::Address => "another address", SetAtCreation::Limits => "other limits", SetAtCreation::Metadata => "other metadata" })]
+    ExistsWithDifferent(SetAtCreation),
     #[error("transfer {0} not found")]
     TransferNotFound(TransferId),
     /// The ledger refused the transfer.
@@ -302,6 +312,9 @@ pub enum Refusal {
     /// The principal or the credential cannot be added.
     #[error(transparent)]
     Identity(#[from] IdentityRefusal),
+    /// The setting cannot be changed or shown.
+    #[error(transparent)]
+    Setting(#[from] SettingRefusal),
     #[error("no policy is active; activate one with POST /v1/policies")]
     NoActivePolicy,
     /// The policy changed after the payment was parsed; it must be parsed again.

@@ -17,6 +17,7 @@ use crate::identity::Identities;
 use crate::payment::{Asked, Increment, Label, Leg, Payment, Recorded};
 use crate::payments::{PastPayment, Payments};
 use crate::reply::ActivePolicy;
+use crate::settings::Settings;
 use crate::take_orders::request_of;
 
 /// The number of entries from one digest of the state to the next.
@@ -61,6 +62,7 @@ pub(crate) struct State {
     /// The number of the next new stream.
     pub(crate) next_stream: u32,
     pub(crate) identities: Identities,
+    pub(crate) settings: Settings,
     pub(crate) keys: Keys,
     /// How many window records were dropped at a bound since the start, for a metric.
     pub(crate) records_dropped: u64,
@@ -111,6 +113,7 @@ impl Default for State {
             streams: BTreeMap::new(),
             next_stream: 0,
             identities: Identities::default(),
+            settings: Settings::default(),
             keys: Keys::default(),
             records_dropped: 0,
             since_digest: chained_from(Digest::default()),
@@ -249,6 +252,10 @@ impl State {
                 fact.digest_into(header, &mut self.since_digest);
                 self.identities.apply(header, fact);
             }
+            Fact::Setting(fact) => {
+                fact.digest_into(header, &mut self.since_digest);
+                self.settings.apply(header, fact);
+            }
             Fact::KeyUsed(used) => {
                 self.since_digest.u128(header.request.get()).u64(u64::from(used.items));
                 for part in &used.parts {
@@ -256,7 +263,7 @@ impl State {
                 }
                 self.keys.note(header.request, used);
             }
-            Fact::StateDigest(_) => {}
+            Fact::PersonalDataRead(_) | Fact::StateDigest(_) => {}
         }
     }
 

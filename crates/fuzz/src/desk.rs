@@ -112,7 +112,8 @@ impl Desk {
 
     /// Adds the API key that every request uses.
     fn add_the_key(&self) {
-        let principal = PrincipalAdded { actor: ACTOR, kind: PrincipalKind::Service, name: "fuzz".into() };
+        let principal =
+            PrincipalAdded { actor: ACTOR, kind: PrincipalKind::Service, name: "fuzz".into(), subject: None };
         let credential = CredentialAdded {
             credential: CREDENTIAL,
             principal: ACTOR,

@@ -137,6 +137,8 @@ impl Term {
             | Fact::PolicyActivated(_)
             | Fact::StateDigest(_)
             | Fact::Identity(_)
+            | Fact::Setting(_)
+            | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => {}
         }
     }

@@ -19,6 +19,8 @@ pub enum RestoredFrom {
     Payment,
     /// The tables list it. The restart folds the most recent of its kind again, because the state keeps no others.
     Recent,
+    /// There is no effect to restore: the fact only says that something happened.
+    Nothing,
 }
 
 impl Fact {

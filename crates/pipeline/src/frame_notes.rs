@@ -181,7 +181,7 @@ impl Notes {
                 Term::of_entry(entry, |term| terms.push((term, decided)));
             }
             RestoredFrom::Recent => note(at, IndexedFact::KeyUsed),
-            RestoredFrom::Tables => {}
+            RestoredFrom::Tables | RestoredFrom::Nothing => {}
         }
         for (fact, touched) in facts.iter().zip(touched) {
             match (fact, *touched) {
@@ -255,6 +255,8 @@ fn payment_event(entry: &Entry, decided: Seq) -> IndexedFact {
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
         | Fact::StateDigest(_)
+        | Fact::Setting(_)
+        | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::Identity(_) => unreachable!("a restart does not find it with a payment"),
     }

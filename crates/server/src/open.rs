@@ -397,7 +397,9 @@ fn prepare(
         let owner = owner(decider.engine(), new_api_key.unwrap_or(KeyFor::OnlyPrincipal))?;
         let (principal, name) = owner.unwrap_or_else(|| {
             let (actor, name) = (ActorId::new(1), Box::from("made at start"));
-            commands.push(PrincipalAdded { actor, kind: PrincipalKind::Service, name: Box::clone(&name) }.into());
+            commands.push(
+                PrincipalAdded { actor, kind: PrincipalKind::Service, name: Box::clone(&name), subject: None }.into(),
+            );
             (actor, name)
         });
         let key = ApiKey::generate(CredentialId::new(newest.unwrap_or(0) + 1), &mut random);

@@ -243,7 +243,8 @@ impl Checker {
         ensure(at == (model.seq, model.clock), "SIM-5", || {
             format!("the engine is at {at:?}, the model at {:?}", (model.seq, model.clock))
         })?;
-        model.identities.compare(engine)
+        model.identities.compare(engine)?;
+        model.settings.compare(engine)
     }
 }
 
@@ -282,6 +283,8 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
         | Fact::Identity(_)
+        | Fact::Setting(_)
+        | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => None,
     };

@@ -3,18 +3,22 @@
 
 mod kind;
 mod orders;
+mod settings;
 
 use std::collections::BTreeMap;
 
 use api::Operation;
 use api::packed::{AccountRecord, TransferRecord};
 use engine::{
-    ActivatePolicy, Answer, AnyTransfer, ArtifactChunk, Command, CredentialAdded, CredentialKind, PrincipalAdded,
-    PrincipalKind, Reply, Verb,
+    ActivatePolicy, AdmitSubject, Answer, AnyTransfer, ArtifactChunk, Command, CredentialAdded, CredentialKind,
+    PrincipalAdded, PrincipalKind, Reply, Verb,
 };
 use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
 use serde_json::json;
-use types::{AccountId, ActorId, Amount, Code, CredentialId, Digest, LedgerId, PaymentId, Span, Timestamp, TransferId};
+use types::{
+    AccountId, ActorId, Amount, Code, CredentialId, Digest, LedgerId, PaymentId, Span, Timestamp, TokenSubject,
+    TransferId,
+};
 
 use crate::Rng;
 use crate::edge::{Http, Sent};
@@ -133,7 +137,7 @@ impl Clients {
             }
             Kind::Principal => {
                 let (actor, kind) = (ActorId::new(rng.below(10)), *rng.pick(&PrincipalKind::ALL));
-                return Sent::within(PrincipalAdded { actor, kind, name: "simulated".into() });
+                return Sent::within(PrincipalAdded { actor, kind, name: "simulated".into(), subject: None });
             }
             Kind::Credential => {
                 let credential = rng.below(30) + 1;
@@ -155,6 +159,12 @@ impl Clients {
                 0 => get(O::ListApiKeys, String::new(), rng.pick::<&str>(&["", "limit=3"])),
                 _ => get(O::GetApiKey, some_key(rng).to_string(), ""),
             },
+            Kind::Subject => {
+                let subject = TokenSubject::new("https://login.example.org", &rng.below(6).to_string());
+                let (subject, kind) = (subject.expect("short texts"), *rng.pick(&PrincipalKind::ALL));
+                return Sent::within(AdmitSubject { subject, kind, name: "simulated".into() });
+            }
+            Kind::Setting | Kind::RemoveSetting | Kind::GetSettings => return settings::request(kind, rng),
             Kind::LargeArtifact => return Sent::within(large(rng)),
             Kind::OpenLedger => {
                 let id = *rng.pick(&[1, 1, 2, 978]);

@@ -126,6 +126,8 @@ impl ContextSource for Shared {
                 | Fact::LabelRecorded(_)
                 | Fact::ArtifactStored(_)
                 | Fact::Identity(_)
+                | Fact::Setting(_)
+                | Fact::PersonalDataRead(_)
                 | Fact::KeyUsed(_)
                 | Fact::StateDigest(_),
             ) => None,
@@ -424,6 +426,10 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
         // A request for one ledger reads all of them. The other answers contain nothing to compare, or are packed.
         Reply::Ledgers(_)
         | Reply::NextCredential(_)
+        | Reply::Admitted(_)
+        | Reply::Setting(_)
+        | Reply::Settings(_)
+        | Reply::SettingMade(_)
         | Reply::Made(_)
         | Reply::Cancelled(_)
         | Reply::Features(_)

@@ -293,8 +293,12 @@ impl Process {
         // As in the server, the gate for writes only applies to client requests.
         self.decider.set_closed(None);
         let started: Batch<Ticket> = self.decider.start(now, self.journal().identity().origin);
-        let principal =
-            PrincipalAdded { actor: ActorId::new(1_000), kind: PrincipalKind::Service, name: "made at start".into() };
+        let principal = PrincipalAdded {
+            actor: ActorId::new(1_000),
+            kind: PrincipalKind::Service,
+            name: "made at start".into(),
+            subject: None,
+        };
         let credential = CredentialAdded {
             credential: CredentialId::new(1_000),
             principal: principal.actor,

@@ -10,8 +10,10 @@ mod digest;
 mod ids;
 mod name;
 mod sealed;
+mod setting_name;
 mod shown;
 mod time;
+mod token_subject;
 
 pub use amount::{Amount, AmountParseError};
 pub use asset::{Asset, AssetParseError};
@@ -22,5 +24,7 @@ pub use ids::{
 };
 pub use name::{Name, NameParseError};
 pub use sealed::Sealed;
+pub use setting_name::{SettingName, SettingNameParseError};
 pub use shown::shorten;
 pub use time::{Span, SpanParseError, Timestamp, TimestampParseError};
+pub use token_subject::{TokenSubject, TokenSubjectError};

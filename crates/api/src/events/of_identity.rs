@@ -16,6 +16,12 @@ pub(super) struct PrincipalAdded {
     kind: &'static str,
     /// A name for people to read.
     name: String,
+    /// The issuer of the access tokens that are about this principal. Absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
+    /// What that issuer calls the principal: the claim `sub` of its tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
 }
 
 /// A credential was added to a principal.
@@ -60,8 +66,14 @@ pub(super) fn identity_data(fact: &IdentityFact) -> (&'static str, EventData) {
     let scopes = |bits| Scope::from_bits(bits).names().collect();
     match fact {
         IdentityFact::PrincipalAdded(added) => {
-            let data =
-                PrincipalAdded { principal: added.actor.get(), kind: added.kind.name(), name: added.name.to_string() };
+            let subject = added.subject.as_ref();
+            let data = PrincipalAdded {
+                principal: added.actor.get(),
+                kind: added.kind.name(),
+                name: added.name.to_string(),
+                issuer: subject.map(|subject| subject.issuer().to_owned()),
+                subject: subject.map(|subject| subject.subject().to_owned()),
+            };
             ("principal_added", EventData::PrincipalAdded(data))
         }
         IdentityFact::CredentialAdded(added) => {

@@ -103,7 +103,7 @@ fn a_secret_is_in_one_answer_and_in_no_log() {
         name: "laptop".into(),
         expires_at: None,
     };
-    let principal = Principal { kind: PrincipalKind::Person, name: "Ann".into(), added_at: AT };
+    let principal = Principal { kind: PrincipalKind::Person, name: "Ann".into(), subject: None, added_at: AT };
     let credential = Credential { added, added_at: AT, revoked_at: None };
     let reply = CredentialReply { credential, principal, status: CredentialStatus::Active };
     let shown = ApiKey::new(&reply, Some(AT));

@@ -322,7 +322,8 @@ fn events_of_credentials_leave_out_the_hash_of_the_secret() {
         let json = serde_json::to_value(event).expect("JSON");
         (json["kind"].as_str().map(str::to_owned), json["data"].clone())
     };
-    let principal = PrincipalAdded { actor: ActorId::new(4), kind: PrincipalKind::Person, name: "Ann".into() };
+    let principal =
+        PrincipalAdded { actor: ActorId::new(4), kind: PrincipalKind::Person, name: "Ann".into(), subject: None };
     let expected = serde_json::json!({"principal": 4, "kind": "person", "name": "Ann"});
     assert_eq!(told(IdentityFact::PrincipalAdded(principal)), (Some("principal_added".to_owned()), expected));
     let scopes = Scope::LEDGER_READ.bits() | Scope::EVENTS_READ.bits();

@@ -23,7 +23,12 @@ impl World {
         world
             .engine
             .start(START, Origin::new(7), &mut |applied: Applied<'_>| world.entries.push(applied.entry.clone()));
-        let first = PrincipalAdded { actor: ActorId::new(1), kind: PrincipalKind::Service, name: "first".into() };
+        let first = PrincipalAdded {
+            actor: ActorId::new(1),
+            kind: PrincipalKind::Service,
+            name: "first".into(),
+            subject: None,
+        };
         world.ask(0, first).expect("a principal");
         let credential = CredentialAdded {
             credential: CredentialId::new(1),

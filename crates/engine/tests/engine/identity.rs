@@ -1,10 +1,10 @@
 //! Principals and credentials: what can be added, in which order, and what entries of earlier releases mean.
 
 use engine::{
-    ApiKeyAdded, Applied, CredentialAdded, CredentialKind, Engine, Entry, Fact, Header, IdentityFact, IdentityRefusal,
-    Made, Operation, Principal, PrincipalAdded, PrincipalKind, Refusal, Reply, Request,
+    AdmitSubject, ApiKeyAdded, Applied, CredentialAdded, CredentialKind, Engine, Entry, Fact, Header, IdentityFact,
+    IdentityRefusal, Made, Operation, Principal, PrincipalAdded, PrincipalKind, Refusal, Reply, Request,
 };
-use types::{ActorId, CredentialId, Digest, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp};
+use types::{ActorId, CredentialId, Digest, Origin, RequestId, Seq, ShardId, Span, TenantId, Timestamp, TokenSubject};
 
 const START: Timestamp = Timestamp::from_ns(1_767_225_600_000_000_000);
 const ORIGIN: Origin = Origin::new(7);
@@ -35,8 +35,20 @@ impl World {
     }
 }
 
+impl World {
+    fn admit(&mut self, asked: AdmitSubject) -> Result<(Made, ActorId), IdentityRefusal> {
+        let (tenant, command) = (TenantId::new(1), asked.into());
+        let request = Request { tenant, actor: ActorId::SYSTEM, id: RequestId::default(), command };
+        let mut sink = |applied: Applied<'_>| self.entries.push(applied.entry.clone());
+        AdmitSubject::answer(self.engine.execute(START, &request, &mut sink)).map_err(|refusal| match refusal {
+            Refusal::Identity(refusal) => refusal,
+            other => panic!("{other:?}"),
+        })
+    }
+}
+
 fn principal(actor: u64, kind: PrincipalKind, name: &str) -> PrincipalAdded {
-    PrincipalAdded { actor: ActorId::new(actor), kind, name: name.into() }
+    PrincipalAdded { actor: ActorId::new(actor), kind, name: name.into(), subject: None }
 }
 
 fn credential(number: u64, principal: u64) -> CredentialAdded {
@@ -64,8 +76,12 @@ fn a_principal_comes_before_its_credentials() {
     assert_eq!(world.ask(credential(7, 3)), Ok(Made::Now));
     assert_eq!(world.ask(credential(8, 3)), Ok(Made::Now), "a principal can have several credentials");
     let (principals, credentials) = known(&world.engine);
-    let ann =
-        Principal { kind: PrincipalKind::Person, name: "Ann".into(), added_at: START.saturating_add(Span::from_ns(1)) };
+    let ann = Principal {
+        kind: PrincipalKind::Person,
+        name: "Ann".into(),
+        subject: None,
+        added_at: START.saturating_add(Span::from_ns(1)),
+    };
     assert_eq!(principals[1..], [(ActorId::new(3), ann)]);
     assert_eq!(credentials, [credential(7, 3), credential(8, 3)]);
 }
@@ -157,6 +173,7 @@ fn an_api_key_of_an_earlier_release_is_a_principal_and_its_credential() {
     }
     let (principals, credentials) = known(&engine);
     let service = |nanoseconds| Principal {
+        subject: None,
         kind: PrincipalKind::Service,
         name: "made at start".into(),
         added_at: START.saturating_add(Span::from_ns(nanoseconds)),
@@ -165,4 +182,37 @@ fn an_api_key_of_an_earlier_release_is_a_principal_and_its_credential() {
     assert_eq!(credentials, [credential(1, 1), credential(2, 2)]);
     let digest = "c132593f2e9075ec3276a13d09a589e6ab75bce03318fef23b557193dd466f27";
     assert_eq!(engine.digest().digest.to_string(), digest, "the digest of the facts in scheme 3");
+}
+
+#[test]
+fn a_subject_gets_one_principal_and_keeps_it() {
+    let (mut world, subject) = (World::new(), |issuer: &str| TokenSubject::new(issuer, "3f2a").expect("short texts"));
+    world.ask(principal(7, PrincipalKind::Service, "checkout")).expect("a principal");
+    let ann = |issuer| AdmitSubject { subject: subject(issuer), kind: PrincipalKind::Person, name: "Ann".into() };
+    let entries = world.entries.len();
+    assert_eq!(world.admit(ann("https://a")), Ok((Made::Now, ActorId::new(8))));
+    assert_eq!(world.admit(ann("https://a")), Ok((Made::Before, ActorId::new(8))));
+    let renamed = AdmitSubject { kind: PrincipalKind::Service, name: "other".into(), ..ann("https://a") };
+    assert_eq!(world.admit(renamed), Ok((Made::Before, ActorId::new(8))), "it stays what it is");
+    assert_eq!(world.admit(ann("https://b")), Ok((Made::Now, ActorId::new(9))), "another issuer means another one");
+    let system = AdmitSubject { kind: PrincipalKind::System, ..ann("https://c") };
+    let refused = IdentityRefusal::PrincipalIsSystem(ActorId::new(10));
+    assert_eq!(world.admit(system), Err(refused));
+    assert_eq!(world.entries.len() - entries, 2);
+
+    let engine = &world.engine;
+    assert_eq!(engine.principal_of(&subject("https://b")), Some(ActorId::new(9)));
+    assert_eq!(engine.principal_of(&subject("https://c")), None);
+    let added: Vec<_> = engine.subjects_added_since(1).map(|(subject, actor)| (subject.clone(), actor)).collect();
+    assert_eq!((engine.subject_changes(), added), (2, vec![(subject("https://b"), ActorId::new(9))]));
+    let taken = PrincipalAdded { subject: Some(subject("https://a")), ..principal(20, PrincipalKind::Person, "Ann") };
+    let refused = IdentityRefusal::PrincipalExistsWithDifferentContent(ActorId::new(8));
+    assert_eq!(world.ask(taken), Err(refused));
+
+    let mut replayed = Engine::new(ShardId::new(0), TenantId::new(1));
+    for entry in &world.entries {
+        replayed.apply(entry);
+    }
+    assert_eq!(replayed.principal_of(&subject("https://b")), Some(ActorId::new(9)));
+    assert_eq!(replayed.digest(), world.engine.digest());
 }

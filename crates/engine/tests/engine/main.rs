@@ -10,3 +10,4 @@ mod identity;
 mod increments;
 mod orders;
 mod payments;
+mod settings;

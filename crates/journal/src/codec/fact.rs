@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use engine::{
-    ArtifactChunk, DepartedHistory, Fact, Header, KeyUsed, LabelRecorded, PolicyActivated, StateDigest, StreamOpened,
+    ArtifactChunk, DepartedHistory, Fact, Header, KeyUsed, LabelRecorded, PersonalDataRead, PolicyActivated,
+    StateDigest, StreamOpened,
 };
 use features::{RecordChange, StreamId, Update};
 use types::{Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
 
-use super::{identity, ledger_facts, payment};
+use super::{identity, ledger_facts, payment, settings};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 const JOURNAL_STARTED: u16 = 1;
@@ -35,6 +36,9 @@ pub(super) const PRINCIPAL_ADDED: u16 = 21;
 pub(super) const CREDENTIAL_ADDED: u16 = 22;
 const KEY_USED: u16 = 23;
 pub(super) const CREDENTIAL_REVOKED: u16 = 24;
+pub(super) const SETTING_PUT: u16 = 25;
+pub(super) const SETTING_REMOVED: u16 = 26;
+const PERSONAL_DATA_READ: u16 = 27;
 pub(super) const IMPORT_STARTED: u16 = 30;
 pub(super) const ACCOUNT_STAGED: u16 = 31;
 pub(super) const TRANSFER_STAGED: u16 = 32;
@@ -55,6 +59,8 @@ pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
         Fact::ArtifactStored(_) => (ARTIFACT_STORED, "artifact_stored"),
         Fact::PolicyActivated(_) => (POLICY_ACTIVATED, "policy_activated"),
         Fact::Identity(fact) => identity::kind(fact),
+        Fact::Setting(fact) => settings::kind(fact),
+        Fact::PersonalDataRead(_) => (PERSONAL_DATA_READ, "personal_data_read"),
         Fact::KeyUsed(_) => (KEY_USED, "key_used"),
         Fact::StateDigest(_) => (STATE_DIGEST, "state_digest"),
     }
@@ -87,6 +93,12 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, 
         }
         Fact::PolicyActivated(activated) => encode_policy(header, activated, into),
         Fact::Identity(fact) => identity::encode(fact, into),
+        Fact::Setting(fact) => settings::encode(fact, into),
+        Fact::PersonalDataRead(read) => {
+            into.u128(read.payment.get());
+            into.count(read.attributes.len());
+            read.attributes.iter().for_each(|name| encode_name(name, into));
+        }
         Fact::KeyUsed(used) => {
             into.varint(used.items);
             into.count(used.parts.len());
@@ -112,6 +124,8 @@ fn version(header: &Header, fact: &Fact) -> u16 {
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
+        | Fact::Setting(_)
+        | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => FIRST_VERSION,
     }
@@ -123,6 +137,7 @@ fn last_version(kind: u16) -> u16 {
         ACCOUNT_OPENED | TRANSFER_CREATED => ledger_facts::IMPORTED_VERSION,
         PAYMENT_DECIDED => payment::COMPACT_VERSION,
         PAYMENT_CHANGED => payment::INCREMENT_VERSION,
+        PRINCIPAL_ADDED => identity::SUBJECT_VERSION,
         CREDENTIAL_ADDED => identity::EXPIRY_VERSION,
         _ => FIRST_VERSION,
     }
@@ -167,6 +182,11 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
         API_KEY_ADDED | PRINCIPAL_ADDED | CREDENTIAL_ADDED | CREDENTIAL_REVOKED => {
             Fact::Identity(identity::decode(number, version, &mut from)?)
         }
+        SETTING_PUT | SETTING_REMOVED => Fact::Setting(settings::decode(number, &mut from)?),
+        PERSONAL_DATA_READ => Fact::PersonalDataRead(PersonalDataRead {
+            payment: PaymentId::new(from.u128()?),
+            attributes: decode_many(&mut from, decode_name)?.into(),
+        }),
         KEY_USED => {
             Fact::KeyUsed(KeyUsed { items: from.varint()?, parts: decode_many(&mut from, |from| from.u64())?.into() })
         }

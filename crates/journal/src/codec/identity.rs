@@ -3,7 +3,7 @@
 use engine::{
     ApiKeyAdded, CredentialAdded, CredentialKind, CredentialRevoked, IdentityFact, PrincipalAdded, PrincipalKind,
 };
-use types::{ActorId, CredentialId, Digest, Timestamp};
+use types::{ActorId, CredentialId, Digest, Timestamp, TokenSubject};
 
 use super::fact::{API_KEY_ADDED, CREDENTIAL_ADDED, CREDENTIAL_REVOKED, FIRST_VERSION, PRINCIPAL_ADDED, decode_text};
 use super::payment::Table;
@@ -12,6 +12,8 @@ use crate::bytes::{DecodeError, Decoder, Encoder};
 const PRINCIPAL_KINDS: Table<PrincipalKind> = Table { what: "kind of principal", values: &PrincipalKind::ALL };
 const API_KEY: u8 = 0;
 
+/// The version of `principal_added` with a subject.
+pub(super) const SUBJECT_VERSION: u16 = 2;
 /// The version of `credential_added` with an expiry.
 pub(super) const EXPIRY_VERSION: u16 = 2;
 
@@ -26,6 +28,7 @@ pub(super) const fn kind(fact: &IdentityFact) -> (u16, &'static str) {
 
 pub(super) const fn version(fact: &IdentityFact) -> u16 {
     match fact {
+        IdentityFact::PrincipalAdded(PrincipalAdded { subject: Some(_), .. }) => SUBJECT_VERSION,
         IdentityFact::CredentialAdded(CredentialAdded { expires_at: Some(_), .. }) => EXPIRY_VERSION,
         IdentityFact::PrincipalAdded(_)
         | IdentityFact::CredentialAdded(_)
@@ -36,10 +39,14 @@ pub(super) const fn version(fact: &IdentityFact) -> u16 {
 
 pub(super) fn encode(fact: &IdentityFact, into: &mut Encoder) {
     match fact {
-        IdentityFact::PrincipalAdded(PrincipalAdded { actor, kind, name }) => {
+        IdentityFact::PrincipalAdded(PrincipalAdded { actor, kind, name, subject }) => {
             into.varint(actor.get());
             into.u8(PRINCIPAL_KINDS.number(*kind));
             into.counted(name.as_bytes());
+            if let Some(subject) = subject {
+                into.counted(subject.issuer().as_bytes());
+                into.counted(subject.subject().as_bytes());
+            }
         }
         IdentityFact::CredentialAdded(CredentialAdded { credential, principal, kind, scopes, name, expires_at }) => {
             into.varint(credential.get());
@@ -72,6 +79,7 @@ pub(super) fn decode(kind: u16, version: u16, from: &mut Decoder<'_>) -> Result<
             actor: ActorId::new(from.varint()?),
             kind: PRINCIPAL_KINDS.value(from.u8()?)?,
             name: decode_text(from)?.into(),
+            subject: if version >= SUBJECT_VERSION { Some(decode_subject(from)?) } else { None },
         }),
         CREDENTIAL_ADDED => IdentityFact::CredentialAdded(CredentialAdded {
             credential: CredentialId::new(from.varint()?),
@@ -92,6 +100,12 @@ pub(super) fn decode(kind: u16, version: u16, from: &mut Decoder<'_>) -> Result<
         }),
         other => return Err(DecodeError::Unknown { what: "kind of identity fact", value: u64::from(other) }),
     })
+}
+
+fn decode_subject(from: &mut Decoder<'_>) -> Result<TokenSubject, DecodeError> {
+    let (issuer, subject) = (decode_text(from)?, decode_text(from)?);
+    let unknown = |_impossible| DecodeError::Unknown { what: "subject of a token", value: 0 };
+    TokenSubject::new(&issuer, &subject).map_err(unknown)
 }
 
 fn decode_credential_kind(from: &mut Decoder<'_>) -> Result<CredentialKind, DecodeError> {

@@ -50,6 +50,7 @@ mod ledger_facts;
 mod ledger_settings;
 mod payment;
 mod rows;
+mod settings;
 
 use engine::{Entry, Fact, Header};
 use sha2::{Digest as _, Sha256};

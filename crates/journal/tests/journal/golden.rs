@@ -9,7 +9,8 @@ use std::sync::Arc;
 use engine::{
     ApiKeyAdded, ArtifactChunk, Cause, CredentialAdded, CredentialKind, CredentialRevoked, DecisionForm,
     DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, PaymentChanged, PaymentDecided,
-    PaymentStatus, PaymentSums, PlainValue, Portion, PrincipalAdded, PrincipalKind, StateDigest, Verb,
+    PaymentStatus, PaymentSums, PersonalDataRead, PlainValue, Portion, PrincipalAdded, PrincipalKind, SettingFact,
+    SettingKind, StateDigest, Verb,
 };
 use expect_test::expect_file;
 use features::{RecordChange, Update};
@@ -21,7 +22,7 @@ use ledger::{
 use policy::{FeatureValue, MissingReason};
 use types::{
     AccountId, ActorId, Amount, Code, CredentialId, Digest, Epoch, ImportId, KeyId, LedgerId, Origin, PaymentId,
-    RequestId, Sealed, Seq, Span, Timestamp, Token, TransferId,
+    RequestId, Sealed, Seq, SettingName, Span, Timestamp, Token, TokenSubject, TransferId,
 };
 
 use crate::support::facts::{
@@ -258,6 +259,27 @@ fn entries() -> Vec<Entry> {
     for (seq, fact) in (54..).zip(facts) {
         entries.push(Entry { header: header(seq), fact: Fact::Identity(fact), sealed: None });
     }
+    let subject = TokenSubject::new("https://login.example.org", "3f2a").expect("short texts");
+    let (actor, kind, name) = (ActorId::new(304), PrincipalKind::Person, "Zoë".into());
+    let admitted = PrincipalAdded { actor, kind, name, subject: Some(subject) };
+    let name: SettingName = "https://login.example.org".parse().expect("a name");
+    let facts = [
+        Fact::Identity(IdentityFact::PrincipalAdded(admitted)),
+        Fact::Setting(SettingFact::Put {
+            kind: SettingKind::Issuer,
+            name: name.clone(),
+            document: r#"{"audience":"finaira"}"#.into(),
+        }),
+        Fact::Setting(SettingFact::Removed { kind: SettingKind::Issuer, name }),
+        Fact::PersonalDataRead(PersonalDataRead { payment: PaymentId::new(13), attributes: [].into() }),
+        Fact::PersonalDataRead(PersonalDataRead {
+            payment: PaymentId::new(13),
+            attributes: [self::name("email"), self::name("phone")].into(),
+        }),
+    ];
+    for (seq, fact) in (56..).zip(facts) {
+        entries.push(Entry { header: header(seq), fact, sealed: None });
+    }
     entries
 }
 
@@ -265,7 +287,12 @@ fn entries() -> Vec<Entry> {
 fn entries_of_version_4() -> Vec<Entry> {
     let mut entries = entries_of_version_3();
     let principal = |actor, kind, name: &str| {
-        IdentityFact::PrincipalAdded(PrincipalAdded { actor: ActorId::new(actor), kind, name: name.into() })
+        IdentityFact::PrincipalAdded(PrincipalAdded {
+            actor: ActorId::new(actor),
+            kind,
+            name: name.into(),
+            subject: None,
+        })
     };
     let facts = [
         principal(301, PrincipalKind::Service, "checkout"),
@@ -465,6 +492,8 @@ fn entries_of_version_1() -> Vec<Entry> {
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
             | Fact::Identity(_)
+            | Fact::Setting(_)
+            | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => {}
         }
         Entry { header, fact, sealed }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use engine::{
     ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, DecisionForm, DepartedHistory, Header, IdentityFact, KeyUsed,
-    LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus, PolicyActivated, Portion, StateDigest,
+    LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus, PersonalDataRead, PolicyActivated, Portion,
+    SettingFact, SettingKind, StateDigest,
 };
 use features::Windows;
 use ledger::{
@@ -154,6 +155,8 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
         ledger_facts: vec![opened],
     };
     let key = ApiKeyAdded { key: ActorId::new(1), hash: Digest::default(), scopes: 0, name: "key".into() };
+    let name = "seven".parse().unwrap();
+    let setting = SettingFact::Removed { kind: SettingKind::Role, name };
     let departed = DepartedHistory { origin: Origin::new(7), size: 1, root: Digest::default() };
     let of_ledger = ledger_facts().into_iter().map(|(fact, touched)| (Fact::Ledger(fact), vec![touched]));
     of_ledger
@@ -166,6 +169,8 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
             (Fact::ArtifactStored(chunk), vec![]),
             (Fact::PolicyActivated(Arc::new(activated)), vec![one]),
             (Fact::Identity(IdentityFact::ApiKeyAdded(key)), vec![]),
+            (Fact::Setting(setting), vec![]),
+            (Fact::PersonalDataRead(PersonalDataRead { payment: PaymentId::new(7), attributes: [].into() }), vec![]),
             (Fact::KeyUsed(KeyUsed { items: 0, parts: [1].into() }), vec![]),
             (Fact::StateDigest(StateDigest { scheme: 1, digest: Digest::default() }), vec![]),
         ])
@@ -186,9 +191,11 @@ fn kind(fact: &Fact) -> usize {
         Fact::Identity(_) => LEDGER_KINDS + 7,
         Fact::StateDigest(_) => LEDGER_KINDS + 8,
         Fact::KeyUsed(_) => LEDGER_KINDS + 9,
+        Fact::Setting(_) => LEDGER_KINDS + 10,
+        Fact::PersonalDataRead(_) => LEDGER_KINDS + 11,
     }
 }
-const KINDS: usize = LEDGER_KINDS + 10;
+const KINDS: usize = LEDGER_KINDS + 12;
 
 fn events_of(fact: Fact, touched: &[Touched]) -> Vec<IndexedFact> {
     let at = Timestamp::from_ns(5);
@@ -230,6 +237,7 @@ fn a_restart_finds_every_fact_in_the_tables_or_folds_its_entry_again() {
         let in_tables = events.iter().filter(restores).count();
         match fact.restored_from() {
             RestoredFrom::Entry => assert_eq!(folded, 1, "{fact:?} is listed for replay, once: {events:?}"),
+            RestoredFrom::Nothing => assert_eq!(events, []),
             RestoredFrom::Tables if matches!(fact, Fact::StateDigest(_)) => assert_eq!(events, []),
             RestoredFrom::Tables => assert_eq!((folded, in_tables), (0, 1), "{fact:?} is in a table: {events:?}"),
             RestoredFrom::Recent => assert_eq!(events, [IndexedFact::KeyUsed], "{fact:?}"),

@@ -60,6 +60,11 @@ impl Model {
                 same(items.iter().all(|told| self.identities.shows(told)), "the list of API keys")
             }
             Reply::NextCredential(next) => same(!self.identities.knows(*next), "the next number of an API key"),
+            Reply::Admitted((_, actor)) => same(self.identities.is_admitted(*actor), "the principal of a subject"),
+            Reply::Setting(told) | Reply::SettingMade((_, told)) => same(self.settings.shows(told), "a setting"),
+            Reply::Settings(Page { items, .. }) => {
+                same(items.iter().all(|told| self.settings.shows(told)), "the list of settings")
+            }
             Reply::Imports(all) => {
                 let told = all.iter().map(|status| (status.import.id, status.state));
                 let known = books.imports.iter().map(|import| (import.import.id, import.state));
@@ -187,6 +192,11 @@ impl Turn<'_, '_> {
                 told.items.len() == model.identities.count_after(asked.after).min(asked.limit.min(PAGE_MAX))
             }
             (Query::NextCredential(_), Reply::NextCredential(_)) => true,
+            (Query::Setting(asked), Reply::Setting(told)) => (asked.kind, &asked.name) == (told.kind, &told.name),
+            (Query::Settings(asked), Reply::Settings(told)) => {
+                let count = model.settings.count_after(asked.kind, asked.after.as_ref());
+                told.items.len() == count.min(asked.limit.min(PAGE_MAX))
+            }
             (Query::Import(asked), Reply::Import(told)) => told.import.id == asked.0,
             (Query::Ledgers(_), Reply::Ledgers(_))
             | (Query::Imports(_), Reply::Imports(_))
@@ -213,6 +223,7 @@ impl Turn<'_, '_> {
             | Query::AccountsOpened(query::AccountsOpened(id, _)) => !books.books.contains_key(id),
             Query::Import(asked) => books.import_of(asked.0).is_none(),
             Query::ApiKey(asked) => !self.model.identities.knows(asked.0),
+            Query::Setting(asked) => !self.model.settings.knows(asked.kind, &asked.name),
             Query::Policy(_) => self.model.payments.active.is_none(),
             _ => false,
         };

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    AddApiKey, Credential, CredentialAdded, CredentialKind, CredentialReply, CredentialRevoked, Engine, Header,
-    IdentityFact, KEYS_MANAGE, KeyOwner, PrincipalAdded, PrincipalKind, RevokeCredential,
+    AddApiKey, AdmitSubject, Credential, CredentialAdded, CredentialKind, CredentialReply, CredentialRevoked, Engine,
+    Header, IdentityFact, KEYS_MANAGE, KeyOwner, PrincipalAdded, PrincipalKind, RevokeCredential,
 };
 use types::{ActorId, CredentialId, RequestId, Timestamp};
 
@@ -27,6 +27,28 @@ impl Identities {
             Some((known, _)) if known == added => "before",
             None | Some(_) => "principal_exists_with_different_content",
         }
+    }
+
+    /// The expected answer to a request for the principal of a subject, and the fact that it makes.
+    pub(crate) fn outcome_of_subject(&self, asked: &AdmitSubject) -> (&'static str, Option<IdentityFact>) {
+        if self.principals.values().any(|(known, _)| known.subject.as_ref() == Some(&asked.subject)) {
+            return ("before", None);
+        }
+        if asked.kind == PrincipalKind::System {
+            return ("principal_is_system", None);
+        }
+        let AdmitSubject { subject, kind, name } = asked.clone();
+        let added = PrincipalAdded { actor: self.next_principal(), kind, name, subject: Some(subject) };
+        ("now", Some(IdentityFact::PrincipalAdded(added)))
+    }
+
+    /// Whether access tokens can be about this principal.
+    pub(crate) fn is_admitted(&self, actor: ActorId) -> bool {
+        self.principals.get(&actor).is_some_and(|(known, _)| known.subject.is_some())
+    }
+
+    fn next_principal(&self) -> ActorId {
+        ActorId::new(self.principals.last_key_value().map_or(0, |(last, _)| last.get()) + 1)
     }
 
     /// The expected answer to a new credential.
@@ -77,8 +99,13 @@ impl Identities {
                 Some(_) => *actor,
             },
             KeyOwner::New { kind, name } => {
-                let actor = ActorId::new(self.principals.last_key_value().map_or(0, |(last, _)| last.get()) + 1);
-                facts.push(IdentityFact::PrincipalAdded(PrincipalAdded { actor, kind: *kind, name: name.clone() }));
+                let actor = self.next_principal();
+                facts.push(IdentityFact::PrincipalAdded(PrincipalAdded {
+                    actor,
+                    kind: *kind,
+                    name: name.clone(),
+                    subject: None,
+                }));
                 actor
             }
         };
@@ -176,11 +203,15 @@ impl Identities {
     pub(crate) fn compare(&self, engine: &Engine) -> Result<(), String> {
         let known = engine.principals().filter(|(actor, _)| *actor != ActorId::SYSTEM);
         let principals = known.map(|(actor, known)| {
-            let added = PrincipalAdded { actor, kind: known.kind, name: known.name.clone() };
+            let added =
+                PrincipalAdded { actor, kind: known.kind, name: known.name.clone(), subject: known.subject.clone() };
             (actor, (added, known.added_at))
         });
         ensure(self.principals == principals.collect(), "SIM-5", || "the engine has other principals".to_owned())?;
         let credentials = engine.credentials().map(|known| (known.added.credential, known.clone()));
-        ensure(self.credentials == credentials.collect(), "SIM-5", || "the engine has other credentials".to_owned())
+        ensure(self.credentials == credentials.collect(), "SIM-5", || "the engine has other credentials".to_owned())?;
+        let admitted = self.principals.values().filter_map(|(known, _)| Some((known.subject.as_ref()?, known.actor)));
+        let told: std::collections::BTreeSet<_> = engine.subjects_added_since(0).collect();
+        ensure(told == admitted.collect(), "SIM-5", || "the engine tells other subjects".to_owned())
     }
 }

@@ -10,6 +10,7 @@ mod payments;
 /// The rules of transfers, implemented a second time and shared with the tests of the ledger.
 #[path = "../../../ledger/tests/ledger/model/rules.rs"]
 mod rules;
+mod settings;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use types::{Digest, Seq, Timestamp};
 pub(crate) use books::Books;
 pub(crate) use identities::Identities;
 pub(crate) use payments::Payments;
+pub(crate) use settings::Settings;
 pub(crate) use turn::{Step, code as code_of};
 
 /// The state that follows from all entries so far.
@@ -32,6 +34,7 @@ pub(crate) struct Model {
     pub(crate) payments: Payments,
     pub(crate) chunks: BTreeMap<Digest, BTreeMap<u32, ArtifactChunk>>,
     pub(crate) identities: Identities,
+    pub(crate) settings: Settings,
     /// What each idempotency key was used for.
     pub(crate) keys: BTreeMap<types::RequestId, engine::KeyUsed>,
 }
@@ -88,10 +91,11 @@ impl Model {
                 self.apply_facts(&activated.ledger_facts)?;
             }
             Fact::Identity(fact) => self.identities.apply(header, fact)?,
+            Fact::Setting(fact) => self.settings.apply(header, fact)?,
             Fact::KeyUsed(used) => {
                 self.keys.insert(header.request, used.clone());
             }
-            Fact::StateDigest(_) => {}
+            Fact::PersonalDataRead(_) | Fact::StateDigest(_) => {}
         }
         Ok(())
     }

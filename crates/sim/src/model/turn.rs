@@ -3,7 +3,7 @@
 
 use engine::{
     ActivatePolicy, Answer, Command, CredentialRevoked, Entry, Fact, Guard, IdentityFact, Made, OpenLedger,
-    RecordLabel, Refusal, Reply, Request, query,
+    RecordLabel, Refusal, Reply, Request, SettingFact, query,
 };
 use ledger::ImportState;
 use types::{ActorId, RequestId, Seq, Span, Timestamp};
@@ -254,6 +254,33 @@ impl<'e> Turn<'_, 'e> {
                     self.expect(request.id, &Fact::Identity(IdentityFact::CredentialRevoked(revoked)))?;
                 }
             }
+            Command::AdmitSubject(asked) => {
+                let (expected, fact) = self.model.identities.outcome_of_subject(asked);
+                says(answer, expected)?;
+                if let Some(fact) = fact {
+                    self.expect(request.id, &Fact::Identity(fact))?;
+                }
+            }
+            Command::PutSetting(put) => {
+                let expected = self.model.settings.outcome_of_put(put);
+                says(answer, expected)?;
+                if expected == "now" {
+                    let (kind, name, document) = (put.kind, put.name.clone(), std::sync::Arc::clone(&put.document));
+                    self.expect(request.id, &Fact::Setting(SettingFact::Put { kind, name, document }))?;
+                }
+            }
+            Command::RemoveSetting(remove) => {
+                let expected = self.model.settings.outcome_of_removal(remove);
+                says(answer, expected)?;
+                if expected == "now" {
+                    let (kind, name) = (remove.kind, remove.name.clone());
+                    self.expect(request.id, &Fact::Setting(SettingFact::Removed { kind, name }))?;
+                }
+            }
+            Command::RecordRead(read) => {
+                says(answer, "now")?;
+                self.expect(request.id, &Fact::PersonalDataRead(read.clone()))?;
+            }
             Command::Import(command) => self.import(command, answer)?,
             Command::Query(query) => return self.query(query, answer),
             Command::Guarded(_) => unreachable!("a guard is taken off first"),
@@ -304,6 +331,8 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Label((made, _))
         | Reply::PolicyMade((made, _))
         | Reply::CredentialMade((made, _))
+        | Reply::Admitted((made, _))
+        | Reply::SettingMade((made, _))
         | Reply::ImportMade((made, _)) => Some(*made),
         Reply::Ledgers(_)
         | Reply::Account(_)
@@ -325,6 +354,8 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Credential(_)
         | Reply::Credentials(_)
         | Reply::NextCredential(_)
+        | Reply::Setting(_)
+        | Reply::Settings(_)
         | Reply::AccountOrders(_)
         | Reply::TransferOrders(_)
         | Reply::PaymentsMade(_)

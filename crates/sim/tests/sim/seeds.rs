@@ -162,7 +162,7 @@ const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
 ];
 
 /// The kinds of entries and the statuses of payments that the runs must record.
-const RECORDED: [&str; 39] = [
+const RECORDED: [&str; 41] = [
     "account_opened",
     "account_staged",
     "address_set",
@@ -188,6 +188,8 @@ const RECORDED: [&str; 39] = [
     "policy_activated",
     "principal_added",
     "scheduled_cancelled",
+    "setting_put",
+    "setting_removed",
     "state_digest",
     "transfer_created",
     "transfer_expired",

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use engine::{
     ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, CredentialRevoked,
     Deadline, DecisionForm, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal,
-    PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded,
-    PrincipalKind, StateDigest, StreamOpened, Verb,
+    PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PersonalDataRead, PlainValue, PolicyActivated, Portion,
+    PrincipalAdded, PrincipalKind, SettingFact, SettingKind, StateDigest, StreamOpened, Verb,
 };
 use features::{RecordChange, StreamId, Update};
 use ledger::{
@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use types::{
     AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, KeyId, LedgerId, Name, Origin, PaymentId, RequestId,
-    Sealed, Seq, Span, TenantId, Timestamp, Token, TransferId,
+    Sealed, Seq, Span, TenantId, Timestamp, Token, TokenSubject, TransferId,
 };
 
 use super::{SHARD, header};
@@ -125,6 +125,10 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
             }
         ),
         1 => identity().prop_map(Fact::Identity),
+        1 => setting().prop_map(Fact::Setting),
+        1 => (any::<u128>(), vec(name(), 0..3)).prop_map(|(payment, attributes)| {
+            Fact::PersonalDataRead(PersonalDataRead { payment: PaymentId::new(payment), attributes: attributes.into() })
+        }),
         1 => (any::<u32>(), vec(any::<u64>(), 0..5)).prop_map(|(items, parts)| {
             Fact::KeyUsed(KeyUsed { items, parts: parts.into() })
         }),
@@ -144,12 +148,30 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
         .boxed()
 }
 
+fn setting() -> impl Strategy<Value = SettingFact> {
+    (select(SettingKind::ALL.to_vec()), "[!-~]{1,256}", ".{0,20}", any::<bool>()).prop_map(|(kind, name, text, put)| {
+        let name = name.parse().expect("a name");
+        match put {
+            true => SettingFact::Put { kind, name, document: text.into() },
+            false => SettingFact::Removed { kind, name },
+        }
+    })
+}
+
 fn identity() -> impl Strategy<Value = IdentityFact> {
-    (any::<(u64, u64, u32, Option<u64>)>(), digest(), select(PrincipalKind::ALL.to_vec()), ".{0,20}", 0..4_u8).prop_map(
-        |((number, principal, scopes, expiry), hash, kind, name, which)| {
+    let subject = option::of((".{1,20}", ".{1,20}"));
+    let kinds = select(PrincipalKind::ALL.to_vec());
+    (any::<(u64, u64, u32, Option<u64>)>(), digest(), kinds, ".{0,20}", subject, 0..4_u8).prop_map(
+        |((number, principal, scopes, expiry), hash, kind, name, subject, which)| {
             let (actor, name) = (ActorId::new(number), name.into());
             match which {
-                0 => IdentityFact::PrincipalAdded(PrincipalAdded { actor, kind, name }),
+                0 => IdentityFact::PrincipalAdded(PrincipalAdded {
+                    actor,
+                    kind,
+                    name,
+                    subject: subject
+                        .map(|(issuer, subject)| TokenSubject::new(&issuer, &subject).expect("short texts")),
+                }),
                 1 => IdentityFact::CredentialAdded(CredentialAdded {
                     credential: CredentialId::new(number),
                     principal: ActorId::new(principal),
