@@ -22,13 +22,16 @@ mod shard;
 mod tail;
 mod tenants;
 mod threads;
+mod tls;
 mod watch;
 
 pub use clock::{Clock, Stopwatch};
 pub use core::{Core, Unavailable};
 pub use descriptors::raise_limit as raise_descriptor_limit;
+pub use http::Listening;
 pub use local::{Local, LocalAnswer};
 pub use open::{DEFAULT_ADDRESS, KeyFor, NewKey, OpenError, Opened, Options, Stopped};
 pub use past::{PastError, PastReader};
 pub use proofs::ProofError;
 pub use threads::CommitError;
+pub use tls::{ClientAuth, Tls, TlsError, TlsFiles};

@@ -15,7 +15,7 @@ use vault::KeyTenant;
 
 use crate::clock::{Clock, Clocks};
 use crate::core::Core;
-use crate::http::Host;
+use crate::http::{Host, Listening};
 use crate::identity::BuiltIn;
 use crate::proofs::ProofError;
 use crate::shard::{FirstKey, Setup, Shard, refuse_a_lost_journal};
@@ -228,7 +228,7 @@ impl Opened {
     /// If a failure ended it.
     pub async fn serve(
         self,
-        listener: tokio::net::TcpListener,
+        listening: impl Into<Listening>,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Stopped> {
         let (first, system) = (self.core.clone(), self.system.core.clone());
@@ -244,7 +244,7 @@ impl Opened {
         };
         let opening = tokio::spawn(Arc::clone(&self.tenants).run());
         let keeping = tokio::spawn(crate::identity::keep(Arc::clone(&self.tenants)));
-        crate::http::serve(self.host(), listener, until).await;
+        crate::http::serve(self.host(), listening.into(), until).await;
         opening.abort();
         keeping.abort();
         self.end().await

@@ -19,6 +19,7 @@ use crate::http::app::App;
 use crate::http::failure::Failure;
 use crate::http::host::{Host, Proven};
 use crate::http::local::Local;
+use crate::tls::ClientCertificate;
 
 /// Most time in which a body must arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -52,7 +53,10 @@ impl Call {
             Some(scope) => {
                 let (app, caller, proven) = match local {
                     Some(local) => host.of_local(local).await?,
-                    None => host.find(parts.method.as_str(), parts.uri.path(), &headers).await?,
+                    None => {
+                        let certificate = parts.extensions.get::<ClientCertificate>().copied();
+                        host.find((parts.method.as_str(), parts.uri.path()), &headers, certificate).await?
+                    }
                 };
                 permitted_on_route(&caller, scope)?;
                 host.permit_home(&app, scope)?;

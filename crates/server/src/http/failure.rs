@@ -174,6 +174,11 @@ pub(crate) fn of_the_http_layer(status: u16) -> Vec<u8> {
     unrouted(&Problem::new(code, detail))
 }
 
+/// A whole response for a client that speaks another protocol than the port.
+pub(crate) fn wrong_protocol(detail: &str) -> Vec<u8> {
+    unrouted(&Problem::new(ErrorCode::MalformedRequest, detail))
+}
+
 /// A whole response for a connection that cannot be served.
 pub(crate) fn too_many_connections() -> Vec<u8> {
     let detail = "all connections have a request in progress, and there is no room for another one";

@@ -19,6 +19,7 @@ use crate::http::failure::Failure;
 use crate::http::issuing::values;
 use crate::identity::{Asked, Identity, TokenRefusal};
 use crate::tenants::{For, Tenants};
+use crate::tls::ClientCertificate;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -53,9 +54,9 @@ impl Host {
     /// If there is no valid credential, or if its tenant is suspended or not available.
     pub(crate) async fn find(
         &self,
-        method: &str,
-        path: &str,
+        (method, path): (&str, &str),
         headers: &HeaderMap,
+        certificate: Option<ClientCertificate>,
     ) -> Result<(Arc<App>, Caller, Proven), Failure> {
         let at = self.home().core.now();
         let authorization = only(headers, "Authorization")?;
@@ -63,7 +64,8 @@ impl Host {
             let proofs = values(headers, "dpop");
             let (scheme, token) = oauth::presented(authorization.as_slice())
                 .map_err(|error| Problem::new(ErrorCode::InvalidHeader, error.to_string()).at("Authorization"))?;
-            return self.of_token(Asked { scheme, token, proofs: &proofs, certificate: None, method, path }).await;
+            let certificate = certificate.map(|certificate| certificate.thumbprint);
+            return self.of_token(Asked { scheme, token, proofs: &proofs, certificate, method, path }).await;
         }
         let presented = Presented { authorization, at };
         let key = presented.api_key().map_err(Problem::from)?;

@@ -38,19 +38,40 @@ use crate::http::failure::{Failure, Handled};
 pub(crate) use crate::http::host::Host;
 pub(crate) use crate::http::local::Local;
 use crate::tenants::Change;
+use crate::tls::Tls;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
+/// Where the server accepts connections, and what they need for TLS.
+#[derive(Debug)]
+pub struct Listening {
+    pub listener: TcpListener,
+    /// `None` for plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl From<TcpListener> for Listening {
+    /// Plain HTTP.
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+}
+
 /// Answers requests until `until` resolves. Then it finishes open requests; see [`connections::serve`].
-pub(crate) async fn serve(host: Arc<Host>, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
+pub(crate) async fn serve(host: Arc<Host>, listening: Listening, until: impl Future<Output = ()> + Send + 'static) {
     let core = host.home().core.clone();
+    let Listening { listener, tls } = listening;
+    let following = tls.clone().map(|tls| tokio::spawn(tls.follow_files(Arc::clone(&core.shared().metrics))));
     let active = Arc::clone(&host);
     let awake = tokio::spawn(async move { active.activity.stay_awake().await });
     let connections_max = descriptors::connections_max(descriptors::limit());
     let bounds = connections::Bounds { connections_max, patience: connections::Patience::STANDARD };
-    connections::serve(&core, listener, router(host), bounds, until).await;
+    connections::serve(&core, (listener, tls), router(host), bounds, until).await;
     awake.abort();
+    if let Some(following) = following {
+        following.abort();
+    }
 }
 
 /// The router: every route of the table, behind the layers that all requests pass.

@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use types::Timestamp;
 
 use types::TenantId;
 
@@ -35,6 +36,16 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    certificate: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,6 +99,10 @@ pub(crate) struct Metrics {
     pub(crate) connections_max: Gauge<i64, AtomicI64>,
     pub(crate) connections_refused: Counter,
     connections_ended: Family<ReasonLabels, Counter>,
+    pub(crate) tls_handshakes: Counter,
+    tls_reloads: Family<ResultLabels, Counter>,
+    /// Empty without TLS, because a time of 0 would look like a certificate that expired long ago.
+    tls_not_after: Family<CertificateLabels, Gauge<i64, AtomicI64>>,
     pub(crate) clock_behind: Gauge<f64, AtomicU64>,
     pub(crate) tenants_open: Gauge<i64, AtomicI64>,
     tenant_requests: Family<TenantLabels, Counter>,
@@ -130,6 +145,9 @@ impl Metrics {
             connections_max: Gauge::default(),
             connections_refused: Counter::default(),
             connections_ended: Family::default(),
+            tls_handshakes: Counter::default(),
+            tls_reloads: Family::default(),
+            tls_not_after: Family::default(),
             clock_behind: Gauge::default(),
             tenants_open: Gauge::default(),
             tenant_requests: Family::default(),
@@ -206,6 +224,7 @@ impl Metrics {
             "HTTP requests with a valid credential, by tenant",
             metrics.tenant_requests.clone(),
         );
+        metrics.register_tls(&mut registry);
         Self::register_build(&mut registry);
         Self { registry, ..metrics }
     }
@@ -241,6 +260,34 @@ impl Metrics {
     /// Counts a connection that the server ended.
     pub(crate) fn count_connection_ended(&self, reason: &'static str) {
         self.connections_ended.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    fn register_tls(&self, registry: &mut Registry) {
+        registry.register("tls_handshakes", "TLS handshakes that succeeded", self.tls_handshakes.clone());
+        registry.register(
+            "tls_reloads",
+            "Changes of the files with the TLS certificate and key, by whether the new ones are used",
+            self.tls_reloads.clone(),
+        );
+        registry.register_with_unit(
+            "tls_certificate_not_after",
+            "Unix time at which the TLS certificate expires",
+            Unit::Seconds,
+            self.tls_not_after.clone(),
+        );
+    }
+
+    /// Counts a change of the TLS files; `result` is `loaded` or `failed`.
+    pub(crate) fn count_tls_reload(&self, result: &'static str) {
+        self.tls_reloads.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Shows until when the TLS certificate is valid.
+    pub(crate) fn note_certificate(&self, not_after: Timestamp) {
+        let seconds = not_after.ns() / 1_000_000_000;
+        self.tls_not_after
+            .get_or_create(&CertificateLabels { certificate: "server" })
+            .set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     fn register_tail(&self, registry: &mut Registry) {
