@@ -26,6 +26,7 @@ mod watch;
 pub use clock::{Clock, Stopwatch};
 pub use core::{Core, Unavailable};
 pub use descriptors::raise_limit as raise_descriptor_limit;
+pub use identity::Fetch;
 pub use open::{DEFAULT_ADDRESS, KeyFor, NewKey, OpenError, Opened, Options, Stopped};
 pub use past::{PastError, PastReader};
 pub use proofs::ProofError;

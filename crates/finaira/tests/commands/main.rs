@@ -31,4 +31,5 @@ mod retries;
 mod settings;
 mod small_disk;
 mod statuses;
+mod tokens;
 mod verify;
