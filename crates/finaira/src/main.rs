@@ -1,6 +1,7 @@
 //! `finaira`: the command line.
 #![warn(clippy::print_stderr)] // As for standard output: what prints must not panic, see `stdio`.
 
+mod admin;
 mod backtest;
 mod backup;
 mod bench;
@@ -36,6 +37,8 @@ struct Arguments {
 enum Command {
     /// Run the server: the engine, its journal and the HTTP API
     Serve(serve::Arguments),
+    /// Administer tenants and API keys, of a running server or in a data directory
+    Admin(Box<admin::Arguments>),
     /// Run a demo: a server with simulated customers and fraudsters, and a report of the results
     Demo(demo::Arguments),
     /// Decide a file of past payments with a policy
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Admin(arguments) => admin::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Bench(benchmark) => bench::run(&benchmark),

@@ -67,6 +67,9 @@ pub(crate) struct Arguments {
     /// Period within which every sealed segment is read again, at least 1s
     #[arg(long, env = "FINAIRA_SCRUB_PERIOD", value_name = "TIME", default_value = "24h", value_parser = scrub_period)]
     scrub_period: Span,
+    /// How long a tenant other than the first stays open without a request; the next request opens it again
+    #[arg(long, env = "FINAIRA_TENANT_IDLE", value_name = "TIME", default_value = "10m")]
+    tenant_idle: Span,
     /// Address that clients use, such as https://pay.example: the name of the built-in issuer of access tokens; without it, the
     /// address that the server listens on, if that is a loopback address
     #[arg(long, env = "FINAIRA_PUBLIC_URL", value_name = "URL")]
@@ -114,6 +117,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         confirm_clock: arguments.confirm_clock,
         disk_reserve_bytes: arguments.disk_reserve,
         scrub_period: arguments.scrub_period,
+        tenant_idle: arguments.tenant_idle,
         proofs: match (arguments.proofs, &arguments.proof_key) {
             (Switch::Off, _) => None,
             (Switch::On, Some(file)) => Some(KeySource::File(file.clone())),

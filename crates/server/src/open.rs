@@ -41,6 +41,8 @@ pub struct Options {
     pub disk_reserve_bytes: u64,
     /// Period within which the scrub rereads every sealed segment.
     pub scrub_period: Span,
+    /// How long a tenant other than the first stays open without a request.
+    pub tenant_idle: Span,
     /// The key that signs checkpoints; `None` to run without proofs.
     pub proofs: Option<KeySource>,
     /// The address that clients use, such as `https://pay.example`: the name of the built-in issuer. Without it, the issuer is off.
@@ -61,6 +63,7 @@ impl Options {
             confirm_clock: false,
             disk_reserve_bytes: Self::DISK_RESERVE_BYTES,
             scrub_period: Self::SCRUB_PERIOD,
+            tenant_idle: Self::TENANT_IDLE,
             proofs: Some(KeySource::Kept),
             public_url: None,
             fetch: None,
@@ -81,6 +84,8 @@ impl Options {
 
     /// 1 GiB, which is more than the work in progress when writes stop.
     pub const DISK_RESERVE_BYTES: u64 = 1 << 30;
+    /// 10 minutes.
+    pub const TENANT_IDLE: Span = Span::from_secs(600);
     /// 24 hours.
     pub const SCRUB_PERIOD: Span = Span::from_secs(24 * 3_600);
 }
@@ -243,10 +248,15 @@ impl Opened {
         let opening = tokio::spawn(Arc::clone(&self.tenants).run());
         let keeping = tokio::spawn(crate::identity::keep(Arc::clone(&self.tenants)));
         let fetching = tokio::spawn(crate::identity::keep_keys(Arc::clone(&self.tenants)));
-        crate::http::serve(Host::new(Arc::clone(&self.tenants)), listener, until).await;
+        crate::http::serve(self.host(), listener, until).await;
         opening.abort();
         keeping.abort();
         fetching.abort();
+        self.end().await
+    }
+
+    /// Closes every tenant, the first one last.
+    pub(crate) async fn end(self) -> Result<(), Stopped> {
         self.tenants.close().await;
         let joined = tokio::task::spawn_blocking(move || self.close()).await;
         joined.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
@@ -265,7 +275,7 @@ impl Opened {
         first.end().and(ended)
     }
 
-    #[cfg(test)]
+    /// What the router needs.
     pub(crate) fn host(&self) -> Arc<Host> {
         Host::new(Arc::clone(&self.tenants))
     }

@@ -145,6 +145,11 @@ impl Server {
         Client { agent: config.into(), address: self.address.clone(), key: key.to_owned() }
     }
 
+    /// The id of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGKILL, which simulates a crash.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("the process can be killed");

@@ -31,5 +31,6 @@ mod retries;
 mod settings;
 mod small_disk;
 mod statuses;
+mod tenants;
 mod tokens;
 mod verify;

@@ -18,6 +18,7 @@ use types::ActorId;
 use crate::http::app::App;
 use crate::http::failure::Failure;
 use crate::http::host::{Host, Proven};
+use crate::http::local::Local;
 
 /// Most time in which a body must arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -36,6 +37,8 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     /// What showed that.
     pub(crate) proven: Proven,
+    /// Whether the process itself sent the request.
+    pub(crate) is_local: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -44,9 +47,13 @@ impl Call {
     pub(crate) async fn receive(host: Arc<Host>, route: &'static Route, request: Request) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
+        let local = parts.extensions.get::<Local>().copied();
         let (app, caller, proven) = match route.scope {
             Some(scope) => {
-                let (app, caller, proven) = host.find(parts.method.as_str(), parts.uri.path(), &headers).await?;
+                let (app, caller, proven) = match local {
+                    Some(local) => host.of_local(local).await?,
+                    None => host.find(parts.method.as_str(), parts.uri.path(), &headers).await?,
+                };
                 permitted_on_route(&caller, scope)?;
                 host.permit_home(&app, scope)?;
                 (app, caller, proven)
@@ -72,7 +79,7 @@ impl Call {
                     Problem::new(ErrorCode::RequestTimeout, detail)
                 };
                 let body = tokio::time::timeout(BODY_WITHIN, reading).await.map_err(late)??;
-                if route.scope.is_some() {
+                if route.scope.is_some() && local.is_none() {
                     // The body may have taken a while.
                     app.check(&proven)?;
                 }
@@ -80,7 +87,7 @@ impl Call {
             }
         };
         check_media_type(route.body, &headers, &body)?;
-        Ok(Self { host, app, head, caller, proven, headers, body })
+        Ok(Self { host, app, head, caller, proven, is_local: local.is_some(), headers, body })
     }
 
     /// The request, as the edge takes it.

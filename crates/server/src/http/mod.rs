@@ -10,6 +10,7 @@ mod framing;
 mod host;
 mod identity;
 mod issuing;
+mod local;
 mod observe;
 mod operations;
 mod proofs;
@@ -35,6 +36,7 @@ pub(crate) use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled};
 pub(crate) use crate::http::host::Host;
+pub(crate) use crate::http::local::Local;
 use crate::tenants::Change;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
@@ -93,6 +95,8 @@ async fn answer_to(host: Arc<Host>, route: &'static Route, request: Request) -> 
 
 async fn handle(call: Call) -> Handled {
     match call.head.route.operation {
+        Operation::CreateApiKey if call.is_local => local::create_key(&call).await,
+        Operation::RevokeApiKey if call.is_local => local::revoke_key(&call).await,
         Operation::GetIndex => Ok(operations::index(&call)),
         Operation::ListEvents => events::list(call).await,
         Operation::ConfirmClock => operations::confirm_clock(&call),

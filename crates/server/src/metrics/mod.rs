@@ -15,6 +15,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use types::TenantId;
+
 use crate::metrics::process::Process;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,11 +43,17 @@ struct BuildLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantLabels {
+    tenant: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FollowerLabels {
     follower: &'static str,
 }
 
-/// All metrics of a process.
+/// The metrics of a shard. Those of the first tenant also count what concerns the whole process, and are the ones that are
+/// served.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -81,6 +89,8 @@ pub(crate) struct Metrics {
     pub(crate) connections_refused: Counter,
     connections_ended: Family<ReasonLabels, Counter>,
     pub(crate) clock_behind: Gauge<f64, AtomicU64>,
+    pub(crate) tenants_open: Gauge<i64, AtomicI64>,
+    tenant_requests: Family<TenantLabels, Counter>,
     process: Process,
 }
 
@@ -121,6 +131,8 @@ impl Metrics {
             connections_refused: Counter::default(),
             connections_ended: Family::default(),
             clock_behind: Gauge::default(),
+            tenants_open: Gauge::default(),
+            tenant_requests: Family::default(),
             process: Process::new(),
             registry: Registry::default(),
         };
@@ -188,6 +200,12 @@ impl Metrics {
         );
         metrics.register_tail(&mut registry);
         metrics.register_connections(&mut registry);
+        registry.register("tenants_open", "Tenants whose journal is open", metrics.tenants_open.clone());
+        registry.register(
+            "tenant_requests",
+            "HTTP requests with a valid credential, by tenant",
+            metrics.tenant_requests.clone(),
+        );
         Self::register_build(&mut registry);
         Self { registry, ..metrics }
     }
@@ -295,6 +313,11 @@ impl Metrics {
     pub(crate) fn count_request(&self, method: &str, route: &str, status: u16) {
         let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
         self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts a request whose caller is known. There are as many labels as tenants.
+    pub(crate) fn count_tenant_request(&self, tenant: TenantId) {
+        self.tenant_requests.get_or_create(&TenantLabels { tenant: tenant.get() }).inc();
     }
 
     /// All metrics in the OpenMetrics text format.

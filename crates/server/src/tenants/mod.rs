@@ -27,8 +27,6 @@ pub(crate) use crate::tenants::administration::{By, Change, not_found};
 pub(crate) use crate::tenants::installation::Installation;
 use crate::tenants::slots::{Slot, Slots, State};
 
-/// How long a tenant stays open without a request.
-pub(crate) const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
 /// Most tenants that are opened at the same time.
 const OPENINGS_MAX: usize = 2;
 /// Most requests that wait for tenants to open.

@@ -310,7 +310,6 @@ mod tests {
     use std::io::{Read as _, Write as _};
 
     use super::*;
-    use crate::http::app::App;
     use crate::{Opened, Options};
 
     /// Short enough for a test; the sweep comes once a second.
