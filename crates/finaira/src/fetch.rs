@@ -25,7 +25,8 @@ impl Fetcher {
 
 impl Fetch for Fetcher {
     fn get(&self, url: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
-        let mut response = self.0.get(url).header("Accept", "application/json").call().map_err(|error| error.to_string())?;
+        let mut response =
+            self.0.get(url).header("Accept", "application/json").call().map_err(|error| error.to_string())?;
         let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
         response.body_mut().with_config().limit(bytes_max).read_to_vec().map_err(|error| error.to_string())
     }

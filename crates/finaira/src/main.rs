@@ -8,6 +8,7 @@ mod bench;
 mod bundle_folder;
 mod check_policy;
 mod demo;
+mod fetch;
 mod import;
 mod prove;
 mod restore;

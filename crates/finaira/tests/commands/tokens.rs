@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Reply, Server, eventually_within};
+use crate::harness::{Client, Reply, Server, eventually_within, finaira};
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 const ASSERTION_TYPE: &str = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
@@ -490,4 +490,75 @@ fn the_discovery_document_leads_to_keys_that_verify_tokens() {
     let file = data.path().join("system/issuer/signing.keys");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).expect("the keys").permissions());
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn tokens_of_another_issuer_are_accepted_as_its_settings_say() {
+    let (data, other_data) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let (scene, other) = (Scene::start(data.path()), Scene::start(other_data.path()));
+    let form = other.with_secret("x", &["ledger:read", "ledger:write"]);
+    let token = other.token(&form);
+    let ask = |token: &str| scene.client(token).get("/v1/ledgers");
+    assert_eq!((ask(&token).status, ask(&token).code().to_owned()), (401, "invalid_token".to_owned()));
+    let settings = json!({
+        "issuer": other.origin, "audience": other.origin, "algorithms": ["ES256"], "tenants": {"fixed": 1},
+        "rules": [{"claim": "scope", "values": "spaced", "value": "ledger:read", "scopes": ["ledger:read"]}]
+    });
+    let added = scene.admin.post("/v1/issuers", &settings);
+    assert_eq!(added.status, 201, "{added:?}");
+    // The keys are fetched within a second, or because of the token.
+    let served = eventually_within(Duration::from_secs(20), || {
+        let reply = ask(&token);
+        assert!([200, 503].contains(&reply.status), "{reply:?}");
+        (reply.status == 200).then_some(reply)
+    });
+    assert_eq!(served.status, 200);
+    let refused = scene.client(&token).post("/v1/ledgers", &json!({"id": 1, "asset": "EUR/2"}));
+    assert_eq!(refused.code(), "insufficient_scope", "no rule gives that");
+    let shown = scene.admin.get("/v1/issuers").body;
+    assert!(shown["items"][0]["keys_fetched_at"].is_string(), "{shown}");
+    // The keys of the other issuer rotate twice, so that its tokens have a key that this server has not seen.
+    for _ in 0..2 {
+        assert_eq!(other.admin.post("/v1/signing-keys/rotate", &json!({})).status, 200);
+    }
+    let fresh = other.token(&form);
+    eventually_within(Duration::from_secs(60), || (ask(&fresh).status == 200).then_some(()));
+    let path: String = other.origin.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let removed = scene.admin.post(&format!("/v1/issuers/{path}/remove"), &json!({}));
+    assert_eq!(removed.status, 200, "{removed:?}");
+    assert_eq!([&token, &fresh].map(|token| ask(token).status), [401, 401]);
+    // An issuer that nobody can reach is an error of this server, and stops nothing else.
+    let mut nobody = settings;
+    nobody["issuer"] = "http://127.0.0.1:1".into();
+    assert_eq!(scene.admin.post("/v1/issuers", &nobody).status, 201);
+    assert_eq!(scene.admin.get("/v1/ledgers").status, 200);
+}
+
+#[test]
+fn clients_are_administered_from_the_command_line() {
+    let data = tempfile::tempdir().expect("a directory");
+    let scene = Scene::start(data.path());
+    let key = data.path().join("api-key");
+    std::fs::write(&key, &scene.admin.key).expect("a file");
+    let key = key.to_str().expect("a path").to_owned();
+    let admin = |arguments: &[&str]| {
+        let target = ["--url", &scene.origin, "--api-key-file", &key];
+        let (is_done, said) = finaira(&[&["admin"], arguments, &target].concat());
+        assert!(is_done, "{arguments:?}: {said}");
+        said
+    };
+    assert!(admin(&["role", "put", "clerk", "--scope", "ledger:read"]).contains("Role clerk has 1 scopes"));
+    let said = admin(&["client", "create", "--id", "till", "--name", "till", "--role", "clerk"]);
+    let secret = said.split_whitespace().find(|word| word.starts_with("fin_cs_")).expect("a secret");
+    let form = format!("grant_type=client_credentials&client_id=till&client_secret={secret}");
+    let token = scene.token(&form);
+    assert_eq!(scene.client(&token).get("/v1/ledgers").status, 200);
+    assert!(admin(&["client", "list"]).contains("till"));
+    assert!(admin(&["client", "rotate-secret", "till"]).contains("fin_cs_"));
+    assert!(admin(&["client", "revoke", "till"]).contains("Revoked"));
+    assert_eq!(scene.client(&token).get("/v1/ledgers").status, 401);
+    // Without a server, on the data directory.
+    assert!(scene.server.stop().success());
+    let (is_done, said) = finaira(&["admin", "client", "list", "--data", data.path().to_str().expect("a path")]);
+    assert!(is_done && said.contains("revoked"), "{said}");
 }
