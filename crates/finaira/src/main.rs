@@ -9,6 +9,7 @@ mod bundle_folder;
 mod check_policy;
 mod config;
 mod demo;
+mod fetch;
 mod import;
 mod prove;
 mod remote;

@@ -212,6 +212,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             (Switch::On, None) => Some(KeySource::Kept),
         },
         public_url: arguments.public_url.clone(),
+        fetch: Some(std::sync::Arc::new(crate::fetch::Fetcher::new())),
     };
     // One processor is left to the engine thread.
     let workers = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);

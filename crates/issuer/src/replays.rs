@@ -24,7 +24,8 @@ const PRUNE_EVERY: Span = Span::from_secs(1);
 /// an earlier process cannot have accepted: it accepted none that expires more than [`ASSERTION_LIFE_MAX`] later, and none
 /// that was made later; both with the allowance [`ASSERTION_AHEAD_MAX`] for the clocks of clients. An assertion that expires or was
 /// made after these bounds of the start is new. All others are refused, as something to try again with a new assertion. So
-/// nothing has to be stored, and for a client whose clock is right it is over after at most 10 s.
+/// nothing has to be stored, and for a client whose clock is right it is over after at most 10 s. Without `iat`, only the expiry tells,
+/// and a client whose assertions are short-lived waits for longer.
 ///
 /// Rejected was a write to disk for each token: it costs a sync each time, to spare some clients one more try after a restart.
 pub struct Replays {

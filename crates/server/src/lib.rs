@@ -29,6 +29,7 @@ pub use clock::{Clock, Stopwatch};
 pub use core::{Core, Unavailable};
 pub use descriptors::raise_limit as raise_descriptor_limit;
 pub use http::Listening;
+pub use identity::Fetch;
 pub use local::{Local, LocalAnswer};
 pub use open::{DEFAULT_ADDRESS, KeyFor, NewKey, OpenError, Opened, Options, Stopped};
 pub use past::{PastError, PastReader};

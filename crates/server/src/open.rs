@@ -16,7 +16,7 @@ use vault::KeyTenant;
 use crate::clock::{Clock, Clocks};
 use crate::core::Core;
 use crate::http::{Host, Listening};
-use crate::identity::BuiltIn;
+use crate::identity::{BuiltIn, Fetch};
 use crate::proofs::ProofError;
 use crate::shard::{FirstKey, Setup, Shard, refuse_a_lost_journal};
 use crate::tenants::{Installation, Tenants};
@@ -47,6 +47,8 @@ pub struct Options {
     pub proofs: Option<KeySource>,
     /// The address that clients use, such as `https://pay.example`: the name of the built-in issuer. Without it, the issuer is off.
     pub public_url: Option<String>,
+    /// How to get the keys of other issuers. Without it, only the tokens of the built-in issuer count.
+    pub fetch: Option<Arc<dyn Fetch>>,
 }
 
 impl Options {
@@ -64,6 +66,7 @@ impl Options {
             tenant_idle: Self::TENANT_IDLE,
             proofs: Some(KeySource::Kept),
             public_url: None,
+            fetch: None,
         }
     }
 
@@ -244,9 +247,11 @@ impl Opened {
         };
         let opening = tokio::spawn(Arc::clone(&self.tenants).run());
         let keeping = tokio::spawn(crate::identity::keep(Arc::clone(&self.tenants)));
+        let fetching = tokio::spawn(crate::identity::keep_keys(Arc::clone(&self.tenants)));
         crate::http::serve(self.host(), listening.into(), until).await;
         opening.abort();
         keeping.abort();
+        fetching.abort();
         self.end().await
     }
 

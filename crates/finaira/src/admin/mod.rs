@@ -1,8 +1,9 @@
-//! `finaira admin` administers an installation: its tenants and API keys. It sends the requests of the API, either to a
+//! `finaira admin` administers an installation: its tenants, API keys, clients, issuers and roles. It sends the requests of the API, either to a
 //! running server or, while no server runs, to the data directory itself.
 
 mod connection;
 mod export;
+mod identity;
 mod keys;
 mod tenants;
 
@@ -24,6 +25,15 @@ enum What {
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(keys::Command),
+    /// Register, list and revoke clients of the built-in issuer of access tokens
+    #[command(subcommand)]
+    Client(identity::ClientCommand),
+    /// Add, list and remove issuers whose access tokens are accepted
+    #[command(subcommand)]
+    Issuer(identity::IssuerCommand),
+    /// Add, list and remove roles of the installation
+    #[command(subcommand)]
+    Role(identity::RoleCommand),
 }
 
 /// Where to administer, and how to show the result.
@@ -47,6 +57,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.what {
         What::Tenant(command) => tenants::run(command),
         What::Key(command) => keys::run(command),
+        What::Client(command) => identity::of_clients(command),
+        What::Issuer(command) => identity::of_issuers(command),
+        What::Role(command) => identity::of_roles(command),
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Reply {
     pub(crate) replayed: bool,
     pub(crate) retry_after: Option<String>,
     pub(crate) tag: Option<String>,
+    /// The nonce for the next DPoP proof.
+    pub(crate) nonce: Option<String>,
 }
 
 impl Reply {
@@ -355,11 +357,11 @@ fn read(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option
     let mut response = result.ok()?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (replayed, retry_after) = (header("Idempotent-Replayed").is_some(), header("Retry-After"));
-    let tag = header("ETag");
+    let (tag, nonce) = (header("ETag"), header("DPoP-Nonce"));
     let status = response.status().as_u16();
     let text = response.body_mut().read_to_string().ok()?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Some(Reply { status, body, replayed, retry_after, tag })
+    Some(Reply { status, body, replayed, retry_after, tag, nonce })
 }
 
 /// Creates a data directory, a server on it, and a client with the API key that the server printed.

@@ -37,4 +37,5 @@ mod small_disk;
 mod statuses;
 mod tenants;
 mod tls;
+mod tokens;
 mod verify;

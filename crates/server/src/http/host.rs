@@ -17,7 +17,7 @@ use crate::http::app::App;
 use crate::http::call::only;
 use crate::http::failure::Failure;
 use crate::http::issuing::values;
-use crate::identity::{Asked, Identity, TokenRefusal};
+use crate::identity::{Asked, Identity, TokenRefusal, fetch_now};
 use crate::tenants::{For, Tenants};
 use crate::tls::ClientCertificate;
 
@@ -81,7 +81,7 @@ impl Host {
             Err(TokenRefusal::Problem(problem)) => return Err(problem.into()),
             // Once its keys are there, the token may count.
             Err(TokenRefusal::NeedsKeys(issuer, problem)) => {
-                if !self.fetch_keys(&issuer).await {
+                if !fetch_now(&self.tenants, &issuer).await {
                     return Err(problem.into());
                 }
                 let again = self.identity().authenticate(asked, home.core.now());
@@ -118,11 +118,6 @@ impl Host {
         let (_, actor) = answered.map_err(|refusal| Problem::from(&refusal))?;
         app.note_subject(subject, actor);
         Ok(actor)
-    }
-
-    /// Fetches the keys of an issuer. Returns whether they may have changed.
-    async fn fetch_keys(&self, _issuer: &str) -> bool {
-        std::future::ready(false).await
     }
 
     /// What is known about access tokens.

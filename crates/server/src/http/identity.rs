@@ -108,9 +108,14 @@ pub(crate) async fn put_issuer(call: Call) -> Handled {
 }
 
 pub(crate) fn list_issuers(call: &Call) -> Handled {
-    let verifier = call.host.identity().verifier();
+    // Before the settings are locked, which a change of them locks before the verifier.
+    let fetched: BTreeMap<_, _> = {
+        let verifier = call.host.identity().verifier();
+        verifier.issuers().map(|name| (name.to_string(), verifier.fetched_at(name))).collect()
+    };
     let shown = |added: &Added<api::installation::TokenIssuer>| {
-        IssuerShown::new(&added.item, added.added_at, verifier.fetched_at(&added.item.issuer))
+        let fetched_at = fetched.get(&added.item.issuer).copied().flatten();
+        IssuerShown::new(&added.item, added.added_at, fetched_at)
     };
     call.page(|settings| &settings.issuers, shown)
 }

@@ -4,17 +4,20 @@
 //! a client that was revoked, or an issuer that was removed, is refused from then on.
 
 mod built_in;
+mod fetching;
 mod settings;
 mod tokens;
 mod upkeep;
 
-use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use engine::{Setting, SettingKind};
 use oauth::{Algorithm, HttpUri, PROOFS_PER_NONCE_MAX, Proofs, TokenCache, Verifier};
 use types::{SettingName, Timestamp};
 
 pub(crate) use built_in::{BuiltIn, KeysError};
+pub use fetching::Fetch;
+pub(crate) use fetching::{fetch_now, keep_keys};
 pub(crate) use settings::{Added, Settings, revoked_document};
 pub(crate) use tokens::{Asked, TokenRefusal};
 pub(crate) use upkeep::keep;
@@ -25,6 +28,7 @@ const TOKENS_MAX: usize = 1 << 16;
 const PROOF_ALGORITHMS: [Algorithm; 8] = issuer::ASSERTION_ALGORITHMS;
 
 /// The issuers, the clients of the built-in one, the roles, and what is known about tokens.
+/// Whoever needs several of its locks takes them in the order of the fields.
 pub(crate) struct Identity {
     settings: RwLock<Settings>,
     verifier: RwLock<Verifier>,
@@ -69,8 +73,7 @@ impl Identity {
         if has_issuers {
             let mut verifier = self.verifier.write().unwrap_or_else(PoisonError::into_inner);
             let built_in = self.built_in().map(BuiltIn::name);
-            let gone =
-                |name: &&std::sync::Arc<str>| !settings.issuers.contains_key(&***name) && Some(&***name) != built_in;
+            let gone = |name: &&Arc<str>| !settings.issuers.contains_key(&***name) && Some(&***name) != built_in;
             let gone: Vec<_> = verifier.issuers().filter(gone).cloned().collect();
             for name in gone {
                 verifier.revoke(&name);
@@ -111,6 +114,12 @@ impl Identity {
     /// The built-in issuer, if it is on.
     pub(crate) fn built_in(&self) -> Option<&BuiltIn> {
         self.built_in.get()
+    }
+
+    /// The names of the issuers whose keys are fetched.
+    pub(crate) fn others(&self) -> Vec<Arc<str>> {
+        let built_in = self.built_in().map(BuiltIn::name);
+        self.verifier().issuers().filter(|name| Some(&***name) != built_in).cloned().collect()
     }
 
     /// Starts the built-in issuer of a server with this public address. Only the first call has an effect.

@@ -21,6 +21,7 @@ use types::TenantId;
 use crate::clock::Clocks;
 use crate::core::Core;
 use crate::http::App;
+use crate::identity::Fetch;
 use crate::open::Options;
 pub(crate) use crate::tenants::administration::{By, Change, not_found};
 pub(crate) use crate::tenants::installation::Installation;
@@ -101,6 +102,11 @@ impl Tenants {
     /// The first tenant.
     pub(crate) fn home(&self) -> &Arc<App> {
         &self.home
+    }
+
+    /// How to get the keys of issuers.
+    pub(crate) fn fetch(&self) -> Option<Arc<dyn Fetch>> {
+        self.options.fetch.clone()
     }
 
     /// The system journal.

@@ -105,7 +105,7 @@ fn send(client: &Client, method: Method, path: &str, body: Option<&Value>) -> Re
     let binary = |status: u16, bytes: &[u8]| {
         let text = || Value::String(String::from_utf8_lossy(bytes).into_owned());
         let body = serde_json::from_slice(bytes).unwrap_or_else(|_not_json| text());
-        Reply { status, body, replayed: false, retry_after: None, tag: None }
+        Reply { status, body, replayed: false, retry_after: None, tag: None, nonce: None }
     };
     match (method, body) {
         // What is not text succeeded.
@@ -138,7 +138,7 @@ fn attack(attacker: &Client, (victim, mark): (&Client, &str), is_of_first: bool)
         let body = match route.body {
             Body::Json(_) | Body::Batch(_) | Body::Empty(_) => Some(body(&document, ("", mark), schema)),
             Body::None => Some(json!({})),
-            Body::Archive | Body::Packed { .. } => None,
+            Body::Archive | Body::Packed { .. } | Body::Form(_) => None,
         };
         for path in paths(route.path, mark) {
             let reply = send(attacker, route.method, &path, body.as_ref());
