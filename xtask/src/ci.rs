@@ -1,7 +1,7 @@
 //! The steps of CI, in the order that fails soonest: checks without a build, then the dev profile, then the release
 //! demo.
 //!
-//! Clippy, documentation and tests share the dependencies of the dev profile; the release profile is built once, for
+//! The identity server comes after the tests, because it has to be downloaded. Clippy, documentation and tests share the dependencies of the dev profile; the release profile is built once, for
 //! the demo. Two commands are read from the README, so that CI runs exactly what the README shows.
 
 use std::fmt;
@@ -12,18 +12,28 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::services::Service;
 use crate::{cargo, deny, tidy};
 
 /// The limit for a whole run on two cores, from a clean clone.
 const BUDGET: Duration = Duration::from_secs(30 * 60);
 
+/// How much is tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What every change must pass.
+    Usual,
+    /// Also what takes too long for every change: the servers that take minutes to start.
+    Full,
+}
+
 /// Runs every step, and stops at the first one that fails.
 #[expect(clippy::disallowed_methods, reason = "the time of a step is only printed")]
-pub(crate) fn run(root: &Path) -> Result<()> {
+pub(crate) fn run(root: &Path, extent: Extent) -> Result<()> {
     let readme = fs::read_to_string(root.join("README.md")).context("cannot read README.md, whose commands CI runs")?;
     let started = Instant::now();
     let mut times = Vec::new();
-    for step in steps(&readme)? {
+    for step in steps(&readme, extent)? {
         println!("\n=== {}: {step}", step.name);
         let step_started = Instant::now();
         if let Err(error) = step.run(root) {
@@ -61,14 +71,16 @@ enum Action {
     CargoSpeaks(Vec<String>),
     Tidy,
     Deny,
+    /// The tests that talk to this server, which they start.
+    WithService(Service),
 }
 
-fn steps(readme: &str) -> Result<Vec<Step>> {
+fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
     let test = command_in(readme, "cargo test --workspace")?;
     let mut demo = command_in(readme, "cargo run --release -- demo")?;
     demo.push("--exit".to_owned());
     let words = |command: &str| command.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    Ok(vec![
+    let mut steps = vec![
         Step {
             name: "fmt",
             action: Action::Cargo(words("fmt --all --check")),
@@ -96,6 +108,11 @@ fn steps(readme: &str) -> Result<Vec<Step>> {
             remedy: "fix the code or the test; if a golden file should change, rewrite it with UPDATE_EXPECT=1 and review it",
         },
         Step {
+            name: "identity",
+            action: Action::WithService(Service::OidcProvider),
+            remedy: "install what the message names, or fix the code or the test; docs/testing.md says how to run it again",
+        },
+        Step {
             name: "release",
             action: Action::Cargo(words("build --release --locked")),
             remedy: "fix the error, which only the release profile reports",
@@ -105,8 +122,20 @@ fn steps(readme: &str) -> Result<Vec<Step>> {
             action: Action::CargoSpeaks(demo),
             remedy: "run the README's demo command with `--exit`: it must exit with 0 and print its results",
         },
-    ])
+    ];
+    match extent {
+        Extent::Usual => {}
+        Extent::Full => steps.push(Step {
+            name: "keycloak",
+            action: Action::WithService(Service::Keycloak),
+            remedy: "install what the message names, or fix the code or the test; docs/testing.md says how to run it again",
+        }),
+    }
+    Ok(steps)
 }
+
+/// The tests that need an identity server. They are built with the whole workspace, so that the step before has built them.
+const WITH_SERVICE: &str = "test --workspace --locked --test identity_servers";
 
 impl Step {
     fn run(&self, root: &Path) -> Result<()> {
@@ -116,6 +145,9 @@ impl Step {
             Action::Cargo(words) => succeed(cargo(root).args(words)),
             Action::CargoDoc(words) => succeed(cargo(root).args(words).env("RUSTDOCFLAGS", "-D warnings")),
             Action::CargoSpeaks(words) => speak(cargo(root).args(words)),
+            Action::WithService(service) => {
+                succeed(cargo(root).args(WITH_SERVICE.split(' ')).env(service.variable(), "1"))
+            }
         }
     }
 }
@@ -126,6 +158,7 @@ impl fmt::Display for Step {
             Action::Tidy => f.write_str("cargo xtask tidy"),
             Action::Deny => f.write_str("cargo xtask deny"),
             Action::Cargo(words) | Action::CargoSpeaks(words) => write!(f, "cargo {}", words.join(" ")),
+            Action::WithService(service) => write!(f, "{}=1 cargo {WITH_SERVICE}", service.variable()),
             Action::CargoDoc(words) => write!(f, "RUSTDOCFLAGS='-D warnings' cargo {}", words.join(" ")),
         }
     }
@@ -183,7 +216,7 @@ mod tests {
 
     #[test]
     fn cheap_steps_come_first_and_two_come_from_the_readme() {
-        let steps: Vec<String> = steps(README).unwrap().iter().map(Step::to_string).collect();
+        let steps: Vec<String> = steps(README, Extent::Usual).unwrap().iter().map(Step::to_string).collect();
         assert_eq!(
             steps,
             [
@@ -193,10 +226,18 @@ mod tests {
                 "cargo clippy --workspace --all-targets --locked -- -D warnings",
                 "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked",
                 "cargo test --workspace --locked",
+                "FINAIRA_REQUIRE_OIDC_PROVIDER=1 cargo test --workspace --locked --test identity_servers",
                 "cargo build --release --locked",
                 "cargo run --release -- demo --exit",
             ]
         );
+    }
+
+    #[test]
+    fn a_full_run_ends_with_what_takes_longest() {
+        let usual = steps(README, Extent::Usual).unwrap().len();
+        let full: Vec<String> = steps(README, Extent::Full).unwrap().iter().skip(usual).map(Step::to_string).collect();
+        assert_eq!(full, ["FINAIRA_REQUIRE_KEYCLOAK=1 cargo test --workspace --locked --test identity_servers"]);
     }
 
     #[test]

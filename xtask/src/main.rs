@@ -3,6 +3,7 @@
 
 mod ci;
 mod deny;
+mod services;
 mod soak;
 mod tidy;
 
@@ -11,16 +12,28 @@ use std::process::{Command, ExitCode, Stdio};
 
 const USAGE: &str = "usage: cargo xtask <task>
 
-  ci     everything a change must pass: formatting, tidy, dependencies, clippy, documentation, tests, the demo
-  deny   only the check of the dependencies: licences, bans, sources, known vulnerabilities
-  soak   the simulator, the kills and the fuzz targets as in CI, with large numbers and in the release profile
-  tidy   only the checks that need no build: crate dependencies, file sizes, leftovers, error pages, links";
+  ci         everything a change must pass: formatting, tidy, dependencies, clippy, documentation, tests, the demo;
+             with `--full` also the tests with servers that take minutes to start
+  deny       only the check of the dependencies: licences, bans, sources, known vulnerabilities
+  services   starts and stops the servers of other makers that tests talk to
+  soak       the simulator, the kills and the fuzz targets as in CI, with large numbers and in the release profile
+  tidy       only the checks that need no build: crate dependencies, file sizes, leftovers, error pages, links";
 
 fn main() -> ExitCode {
     let chores: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match chores.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["ci"] => ci::run(root()),
+        ["ci"] => ci::run(root(), ci::Extent::Usual),
+        ["ci", "--full"] => ci::run(root(), ci::Extent::Full),
         ["deny"] => deny::run(root()),
+        ["services", "--help"] => {
+            println!("{}", services::USAGE);
+            return ExitCode::SUCCESS;
+        }
+        ["services", ref words @ ..] => services::Task::parse(words).and_then(|task| task.run(root())).map(|line| {
+            if let Some(line) = line {
+                println!("{line}");
+            }
+        }),
         ["soak", "--help"] => {
             println!("{}", soak::USAGE);
             return ExitCode::SUCCESS;

@@ -1,0 +1,54 @@
+//! A server that `cargo xtask services` starts for a test, and stops when the test is over.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// A running server. Dropping it stops it, also when the test fails.
+pub(crate) struct Service {
+    name: &'static str,
+    /// What `up` said: addresses, clients and how to change the keys.
+    pub(crate) description: Value,
+}
+
+impl Service {
+    /// Starts the server, or returns `None` and says so unless `variable` is 1.
+    #[expect(clippy::disallowed_methods, reason = "it is not a setting of the product")]
+    pub(crate) fn up(name: &'static str, variable: &str) -> Option<Self> {
+        if std::env::var(variable).is_ok_and(|value| value == "1") {
+            let line = xtask("up", name).unwrap();
+            let description = serde_json::from_str(&line).unwrap();
+            return Some(Self { name, description });
+        }
+        println!("SKIPPED: nothing was tested with {name}; {variable}=1 makes this test download and start it");
+        None
+    }
+
+    /// A member of the description that is a text.
+    #[track_caller]
+    pub(crate) fn text(&self, pointer: &str) -> &str {
+        self.description.pointer(pointer).and_then(Value::as_str).unwrap()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // A second panic would hide why the test failed.
+        if let Err(error) = xtask("down", self.name) {
+            println!("{error}");
+        }
+    }
+}
+
+/// Runs a task, and returns what it prints.
+fn xtask(task: &str, name: &str) -> Result<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["--locked", "xtask", "services", task, name]).current_dir(root).stderr(Stdio::inherit());
+    let output = command.output().map_err(|error| format!("cannot start {command:?}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?}: {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|error| format!("{command:?}: {error}"))
+}

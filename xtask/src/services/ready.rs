@@ -1,0 +1,100 @@
+//! Waits until a server is ready, and no longer than it runs.
+
+use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Child;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::Readiness;
+use super::process::wait_until;
+
+/// How long one answer may take. A server that starts on a busy machine may be slow.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Returns the description of a server that is ready.
+pub(super) fn wait(child: &mut Child, readiness: &Readiness, patience: Duration) -> Result<Value> {
+    let described = wait_until(patience, || {
+        if let Some(status) = child.try_wait().context("cannot look at the server")? {
+            bail!("it ended before it was ready: {status}");
+        }
+        match readiness {
+            Readiness::File(path) => match fs::read(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                text => {
+                    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+                    serde_json::from_slice(&text).context("its description is not JSON").map(Some)
+                }
+            },
+            Readiness::Answers { port, path, description } => Ok(answers(*port, path).then(|| description.clone())),
+        }
+    })?;
+    described.with_context(|| format!("it was not ready after {} s", patience.as_secs()))
+}
+
+/// Whether GET on this path of this port is answered with 200. Any error means that it is not yet.
+fn answers(port: u16, path: &str) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut stream = TcpStream::connect_timeout(&address, ANSWER_PATIENCE)?;
+        stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start)?;
+        Ok(start == *b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::process::Command;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_ended_is_not_waited_for() {
+        let mut child = Command::new("false").spawn().unwrap();
+        let readiness = Readiness::File("/nowhere/ready.json".into());
+        let error = wait(&mut child, &readiness, Duration::from_secs(600)).unwrap_err().to_string();
+        assert_eq!(error, "it ended before it was ready: exit status: 1");
+    }
+
+    #[test]
+    fn a_server_that_is_never_ready_is_given_up() {
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        let readiness = Readiness::File("/nowhere/ready.json".into());
+        let error = wait(&mut child, &readiness, Duration::ZERO).unwrap_err().to_string();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(error, "it was not ready after 0 s");
+    }
+
+    #[test]
+    fn a_server_is_ready_when_it_answers_200() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            for status in ["503 Service Unavailable", "200 OK"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 64];
+                let read = stream.read(&mut request).unwrap();
+                assert!(request[..read].starts_with(b"GET /ready HTTP/1.1\r\n"));
+                write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").unwrap();
+            }
+        });
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        let readiness = Readiness::Answers { port, path: "/ready".into(), description: json!({"a": 1}) };
+        let description = wait(&mut child, &readiness, Duration::from_secs(60));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(description.unwrap(), json!({"a": 1}));
+        server.join().unwrap();
+    }
+}
