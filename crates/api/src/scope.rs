@@ -46,18 +46,18 @@ scopes! {
     SERVER_OPERATE = 14 "server:operate" "Operate the server, for example confirm its clock.",
     KEYS_READ = 15 "keys:read" "List API keys, without their secrets.",
     KEYS_MANAGE = 16 "keys:manage" "Create API keys with scopes that the own key has, and revoke any API key.",
+    AUDIT_READ = 17 "audit:read" "Read who did what.",
     TENANTS_READ = 18 "tenants:read" "List the tenants of the installation; only for keys of the first tenant.",
     TENANTS_MANAGE = 19 "tenants:manage" "Create, suspend and remove tenants; only for keys of the first tenant.",
-    AUDIT_READ = 17 "audit:read" "Read who did what.",
-    PROPOSALS_WRITE = 24 "proposals:write" "Propose operations that another principal approves, and withdraw them.",
-    PROPOSALS_APPROVE = 25 "proposals:approve" "Approve and reject what other principals proposed.",
-    APPROVALS_MANAGE = 26 "approvals:manage" "Set which operations need an approval.",
     CLIENTS_READ = 20 "clients:read" "List the clients of the built-in issuer; only for the first tenant.",
     CLIENTS_MANAGE = 21 "clients:manage" "Register and revoke clients of the built-in issuer; only for the first tenant.",
     ISSUERS_READ = 22 "issuers:read" "List the issuers whose access tokens are accepted; only for the first tenant.",
     ISSUERS_MANAGE = 23 "issuers:manage" "Add and remove issuers of access tokens; only for the first tenant.",
+    PROPOSALS_WRITE = 24 "proposals:write" "Propose operations that another principal approves, and withdraw them.",
+    PROPOSALS_APPROVE = 25 "proposals:approve" "Approve and reject what other principals proposed.",
     ROLES_READ = 26 "roles:read" "List the roles that the installation added; only for the first tenant.",
     ROLES_MANAGE = 27 "roles:manage" "Add, change and remove roles of the installation; only for the first tenant.",
+    APPROVALS_MANAGE = 28 "approvals:manage" "Set which operations need an approval.",
 }
 
 // The engine refuses to revoke the last credential with this scope.

@@ -79,10 +79,6 @@ impl Server {
     }
 
     fn tls(&self) -> anyhow::Result<TlsConfig> {
-        let roots = match &self.ca {
-            Some(file) => certificates(file, &read(file)?)?,
-            None => trusted_by_this_machine()?,
-        };
         let own = match (&self.client_certificate, &self.client_key) {
             (Some(certificate), Some(key)) => {
                 let chain = certificates(certificate, &read(certificate)?)?;
@@ -90,12 +86,21 @@ impl Server {
             }
             (Some(_), None) | (None, Some(_)) | (None, None) => None,
         };
-        Ok(TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .client_cert(own)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .build())
+        trusting(self.ca.as_deref(), own)
     }
+}
+
+/// TLS with servers whose certificates come from the authorities in `ca`, or else from those that the machine trusts.
+pub(crate) fn trusting(ca: Option<&Path>, own: Option<ClientCert>) -> anyhow::Result<TlsConfig> {
+    let roots = match ca {
+        Some(file) => certificates(file, &read(file)?)?,
+        None => trusted_by_this_machine()?,
+    };
+    Ok(TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .client_cert(own)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .build())
 }
 
 /// The authorities in the store of the operating system. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace it.

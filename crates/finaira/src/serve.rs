@@ -102,6 +102,10 @@ pub(crate) struct Arguments {
     /// address that the server listens on, if that is a loopback address
     #[arg(long, env = "FINAIRA_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
+    /// File with the authorities (PEM) that certify the identity servers whose access tokens are accepted; without it, those that this
+    /// machine trusts
+    #[arg(long, env = "FINAIRA_ISSUER_CA", value_name = "FILE")]
+    issuer_ca: Option<PathBuf>,
     /// Format of the logs
     #[arg(long, env = "FINAIRA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     log_format: LogFormat,
@@ -212,7 +216,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             (Switch::On, None) => Some(KeySource::Kept),
         },
         public_url: arguments.public_url.clone(),
-        fetch: Some(std::sync::Arc::new(crate::fetch::Fetcher::new())),
+        takes_certificates: arguments.tls_client_auth != ClientCertificates::Off,
+        fetch: Some(std::sync::Arc::new(crate::fetch::Fetcher::new(arguments.issuer_ca.as_deref())?)),
     };
     // One processor is left to the engine thread.
     let workers = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);
@@ -231,7 +236,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
         let listener = listener.into_std()?;
         if options.public_url.is_none() && address.ip().is_loopback() {
-            options.public_url = Some(format!("http://{address}"));
+            let scheme = if arguments.tls_certificate.is_some() { "https" } else { "http" };
+            options.public_url = Some(format!("{scheme}://{address}"));
         }
         let credential_file = arguments.first_credential_file()?;
         let mut opened = Opened::open(&options)?;

@@ -47,6 +47,8 @@ pub struct Options {
     pub proofs: Option<KeySource>,
     /// The address that clients use, such as `https://pay.example`: the name of the built-in issuer. Without it, the issuer is off.
     pub public_url: Option<String>,
+    /// Whether TLS clients can show certificates, to which the built-in issuer then binds tokens.
+    pub takes_certificates: bool,
     /// How to get the keys of other issuers. Without it, only the tokens of the built-in issuer count.
     pub fetch: Option<Arc<dyn Fetch>>,
 }
@@ -66,6 +68,7 @@ impl Options {
             tenant_idle: Self::TENANT_IDLE,
             proofs: Some(KeySource::Kept),
             public_url: None,
+            takes_certificates: false,
             fetch: None,
         }
     }
@@ -210,7 +213,8 @@ impl Opened {
         };
         system.core.shared().guard.follow_clock_of(&first.core);
         if let Some(origin) = &options.public_url
-            && let Err(error) = begin_identity(&options.data, origin, &installation, first.core.now())
+            && let Err(error) =
+                begin_identity(&options.data, (origin, options.takes_certificates), &installation, first.core.now())
         {
             first.core.stop();
             system.core.stop();
@@ -282,11 +286,17 @@ impl Opened {
 }
 
 /// Starts the built-in issuer.
-fn begin_identity(data: &Path, origin: &str, installation: &Installation, now: Timestamp) -> Result<(), OpenError> {
+fn begin_identity(
+    data: &Path,
+    (origin, takes_certificates): (&str, bool),
+    installation: &Installation,
+    now: Timestamp,
+) -> Result<(), OpenError> {
     let origin = origin.trim_end_matches('/');
     let uri = HttpUri::parse(origin).map_err(|error| OpenError::Issuer(format!("{origin}: {error}")))?;
     let folder = ShardPlace::of_the_system(data).directory.join("issuer");
-    let built_in = BuiltIn::open(&folder, origin, now).map_err(|error| OpenError::Issuer(error.to_string()))?;
+    let built_in = BuiltIn::open(&folder, (origin, takes_certificates), now);
+    let built_in = built_in.map_err(|error| OpenError::Issuer(error.to_string()))?;
     installation.identity.begin(uri, Some(built_in), now);
     Ok(())
 }

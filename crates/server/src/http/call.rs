@@ -40,6 +40,8 @@ pub(crate) struct Call {
     pub(crate) proven: Proven,
     /// Whether the process itself sent the request.
     pub(crate) is_local: bool,
+    /// The certificate of the client, if the connection showed one.
+    pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -49,14 +51,12 @@ impl Call {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
         let local = parts.extensions.get::<Local>().copied();
+        let certificate = parts.extensions.get::<ClientCertificate>().copied();
         let (app, caller, proven) = match route.scope {
             Some(scope) => {
                 let (app, caller, proven) = match local {
                     Some(local) => host.of_local(local).await?,
-                    None => {
-                        let certificate = parts.extensions.get::<ClientCertificate>().copied();
-                        host.find((parts.method.as_str(), parts.uri.path()), &headers, certificate).await?
-                    }
+                    None => host.find((parts.method.as_str(), parts.uri.path()), &headers, certificate).await?,
                 };
                 permitted_on_route(&caller, scope)?;
                 host.permit_home(&app, scope)?;
@@ -91,7 +91,7 @@ impl Call {
             }
         };
         check_media_type(route.body, &headers, &body)?;
-        Ok(Self { host, app, head, caller, proven, is_local: local.is_some(), headers, body })
+        Ok(Self { host, app, head, caller, proven, is_local: local.is_some(), certificate, headers, body })
     }
 
     /// The request, as the edge takes it.

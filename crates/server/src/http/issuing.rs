@@ -95,7 +95,7 @@ impl Call {
             query: None,
             authorization: &authorization,
             proofs: &proofs,
-            certificate: None,
+            certificate: self.certificate.map(|certificate| certificate.thumbprint),
             body: &self.body,
         })
     }

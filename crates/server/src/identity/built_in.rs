@@ -43,12 +43,16 @@ impl BuiltIn {
     ///
     /// # Errors
     /// If the keys cannot be read or written, or the origin is not the address of a server.
-    pub(crate) fn open(folder: &Path, origin: &str, now: Timestamp) -> Result<Self, KeysError> {
+    pub(crate) fn open(
+        folder: &Path,
+        (origin, takes_certificates): (&str, bool),
+        now: Timestamp,
+    ) -> Result<Self, KeysError> {
         let settings = Settings {
             origin: origin.to_owned(),
             scopes: Scope::TABLE.iter().map(|(_, name, _)| (*name).to_owned()).collect(),
             token_lifetime: issuer::TOKEN_LIFETIME_DEFAULT,
-            takes_certificates: false,
+            takes_certificates,
         };
         let mut key = [0; 32];
         datadir::random(&mut key);
