@@ -112,7 +112,8 @@ impl Role {
                 .and(Scope::PERSONAL_READ)
                 .and(Scope::PROOFS_READ)
                 .and(Scope::JOURNAL_READ)
-                .and(Scope::KEYS_READ),
+                .and(Scope::KEYS_READ)
+                .and(Scope::TENANTS_READ),
             summary: "Reads everything, personal data included, and changes nothing.",
         },
     ];
