@@ -138,6 +138,7 @@ impl Role {
                 .and(Scope::CLIENTS_READ)
                 .and(Scope::ISSUERS_READ)
                 .and(Scope::ROLES_READ),
+                .and(Scope::TENANTS_READ),
             summary: "Reads everything, personal data included, and changes nothing.",
         },
     ];
