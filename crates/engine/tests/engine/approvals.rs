@@ -283,7 +283,7 @@ fn a_proposal_names_accounts_that_exist_and_keeps_to_them() {
     let address: Address = "till:1".parse().expect("an address");
     let name = AccountName::Address(address.clone());
     let bound = Limits { min_balance: Some(3), max_balance: None };
-    let asked = Proposable::SetLimits(SetLimits { account: name.clone(), limits: bound });
+    let asked = Proposable::SetLimits(SetLimits { account: name, limits: bound });
     assert_eq!(world.propose(PROPOSER, 7, asked.clone()), Err(Refusal::AddressNotFound(address.clone())));
     let order = AccountOrder { address: Some(address), ..account(5, AccountFlags::NONE).into() };
     world.ask(PROPOSER, OpenAccount(Box::new(order))).expect("an account");
