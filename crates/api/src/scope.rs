@@ -137,7 +137,7 @@ impl Role {
                 .and(Scope::KEYS_READ)
                 .and(Scope::CLIENTS_READ)
                 .and(Scope::ISSUERS_READ)
-                .and(Scope::ROLES_READ),
+                .and(Scope::ROLES_READ)
                 .and(Scope::TENANTS_READ),
             summary: "Reads everything, personal data included, and changes nothing.",
         },

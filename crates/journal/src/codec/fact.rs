@@ -79,10 +79,13 @@ pub const KIND_NAMES: &[&str] = &[
     "setting_put",
     "setting_removed",
     "personal_data_read",
+    "proposal_made",
+    "proposal_ended",
     "import_started",
     "account_staged",
     "transfer_staged",
     "import_noted",
+    "approvals_set",
 ];
 
 /// The permanent number of a fact's kind, and its name in the API.
